@@ -1,0 +1,3 @@
+//! The floor.
+
+fn main() {}

@@ -1,0 +1,67 @@
+//! The loop's sharp clock: a `timerfd` among the polled sources, so that a deadline ends the poll
+//! on time. mio hands `epoll_wait` whole milliseconds, rounded up; a tick every 200 µs could not
+//! be served with that. Elsewhere than on Linux there is none and timers are as sharp as mio.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::{Registry, Token};
+
+/// One alarm that can be set again and again.
+pub(crate) struct Alarm {
+    #[cfg(target_os = "linux")]
+    timer: std::os::fd::OwnedFd,
+    /// What it is set to; setting the same again costs nothing.
+    deadline: Option<Instant>,
+}
+
+#[cfg(target_os = "linux")]
+impl Alarm {
+    pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
+        use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
+        use std::os::fd::AsRawFd;
+
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let mut source = mio::unix::SourceFd(&timer.as_raw_fd());
+        mio::event::Source::register(&mut source, registry, token, mio::Interest::READABLE)?;
+        Ok(Self {
+            timer,
+            deadline: None,
+        })
+    }
+
+    /// Sets the alarm to `deadline`, which is `wait` from now. It is never read: setting it anew
+    /// clears it, and every expiry is an edge of its own.
+    pub(crate) fn set(&mut self, deadline: Instant, wait: Duration) -> io::Result<()> {
+        use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
+
+        if self.deadline == Some(deadline) {
+            return Ok(());
+        }
+        let it_interval = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let it_value = Timespec::try_from(wait).map_err(io::Error::other)?;
+        let spec = Itimerspec {
+            it_interval,
+            it_value,
+        };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec)?;
+        self.deadline = Some(deadline);
+        Ok(())
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Alarm {
+    pub(crate) fn new(_: &Registry, _: Token) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn set(&mut self, deadline: Instant, _: Duration) -> io::Result<()> {
+        self.deadline = Some(deadline);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}

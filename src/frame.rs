@@ -1,0 +1,223 @@
+//! WebSocket framing (RFC 6455 section 5), as far as it is not tungstenite's: the frames that are
+//! printed once for everybody, and where in a byte stream frames end.
+//!
+//! Knowing the boundaries is what lets an idle connection own no codec: tungstenite's state machine
+//! is needed only between the first byte of a message and its last.
+
+use std::io::Cursor;
+
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+
+/// The longest reason that fits a close frame beside its code (RFC 6455 section 5.5).
+pub const CLOSE_REASON_MAX: usize = 123;
+
+/// Two bytes, eight of length, four of mask (RFC 6455 section 5.2).
+const HEADER_LENGTH_MAX: usize = 14;
+
+/// Appends `payload` to `out` as an unmasked text frame.
+pub fn text(out: &mut Vec<u8>, payload: &[u8]) {
+    frame(out, OpCode::Data(Data::Text), payload);
+}
+
+/// Appends an unmasked ping. `payload` must not exceed 125 bytes.
+pub fn ping(out: &mut Vec<u8>, payload: &[u8]) {
+    frame(out, OpCode::Control(Control::Ping), payload);
+}
+
+/// Appends an unmasked close frame; a reason that is too long is cut at a character.
+pub fn close(out: &mut Vec<u8>, code: CloseCode, reason: &str) {
+    let reason = &reason[..reason.floor_char_boundary(CLOSE_REASON_MAX)];
+    let payload = [&u16::from(code).to_be_bytes(), reason.as_bytes()].concat();
+    frame(out, OpCode::Control(Control::Close), &payload);
+}
+
+fn frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
+    let header = FrameHeader {
+        opcode,
+        ..FrameHeader::default()
+    };
+    header
+        .format(payload.len() as u64, out)
+        .expect("a vector takes every write");
+    out.extend_from_slice(payload);
+}
+
+/// The payload of the text frame that `bytes` begin with, and the length of the whole frame, if it
+/// is the plain kind that a server pushes: unfragmented, unmasked, and all there.
+pub fn pushed_text(bytes: &[u8]) -> Option<(&[u8], usize)> {
+    const FINAL_TEXT: u8 = 0x81;
+    let (&[FINAL_TEXT, length], rest) = bytes.split_first_chunk::<2>()? else {
+        return None;
+    };
+    let (length, rest) = match length {
+        0..126 => (usize::from(length), rest),
+        126 => {
+            let (length, rest) = rest.split_first_chunk()?;
+            (usize::from(u16::from_be_bytes(*length)), rest)
+        }
+        // Masked, or too long to be a tick.
+        _ => return None,
+    };
+    let payload = rest.get(..length)?;
+    Some((payload, bytes.len() - rest.len() + length))
+}
+
+/// Follows the frames of a byte stream that arrives in pieces of any size.
+#[derive(Debug, Default)]
+pub struct Boundaries {
+    /// The bytes of a header that has not arrived in full.
+    header: Vec<u8>,
+    /// What is missing of the present frame's payload.
+    payload_left: u64,
+    /// A fragmented message is under way.
+    in_message: bool,
+    /// A header made no sense; there are no boundaries any more.
+    broken: bool,
+}
+
+impl Boundaries {
+    /// Takes the next piece of the stream. Returns how many frames began in it.
+    pub fn advance(&mut self, mut bytes: &[u8]) -> u32 {
+        let mut frames = 0;
+        while !bytes.is_empty() && !self.broken {
+            if self.payload_left > 0 {
+                let here = usize::try_from(self.payload_left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
+                self.payload_left -= here as u64;
+                bytes = &bytes[here..];
+                continue;
+            }
+            frames += u32::from(self.header.is_empty());
+            let known = self.header.len();
+            self.header
+                .extend_from_slice(&bytes[..bytes.len().min(HEADER_LENGTH_MAX)]);
+            let mut cursor = Cursor::new(&self.header);
+            match FrameHeader::parse(&mut cursor) {
+                Ok(Some((header, length))) => {
+                    // What the header did not need belongs to the payload and was only looked at.
+                    let used = usize::try_from(cursor.position()).unwrap_or(known) - known;
+                    bytes = &bytes[used..];
+                    self.header.clear();
+                    self.payload_left = length;
+                    if let OpCode::Data(_) = header.opcode {
+                        self.in_message = !header.is_final;
+                    }
+                }
+                Ok(None) => bytes = &[],
+                Err(_) => self.broken = true,
+            }
+        }
+        frames
+    }
+
+    /// Whether the stream stands between two messages, with nothing begun.
+    pub fn at_rest(&self) -> bool {
+        self.header.is_empty() && self.payload_left == 0 && !self.in_message && !self.broken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tungstenite::protocol::frame::Frame;
+    use tungstenite::protocol::{Role, WebSocketContext};
+    use tungstenite::{Bytes, Message};
+
+    fn read_back(bytes: Vec<u8>) -> Message {
+        let mut context = WebSocketContext::from_partially_read(bytes, Role::Client, None);
+        let mut nothing = Cursor::new(Vec::new());
+        context.read(&mut nothing).unwrap()
+    }
+
+    #[test]
+    fn tungstenite_reads_what_is_printed() {
+        let mut out = Vec::new();
+        text(&mut out, "prices: 1 €".as_bytes());
+        assert_eq!(read_back(out), Message::text("prices: 1 €"));
+        let mut out = Vec::new();
+        ping(&mut out, b"7");
+        assert_eq!(read_back(out), Message::Ping(Bytes::from_static(b"7")));
+    }
+
+    #[test]
+    fn a_reason_that_is_too_long_is_cut_at_a_character() {
+        let mut out = Vec::new();
+        close(&mut out, CloseCode::Policy, &"€".repeat(60));
+        let Message::Close(Some(close)) = read_back(out) else {
+            panic!("no close")
+        };
+        assert_eq!(
+            (close.code, close.reason.as_str()),
+            (CloseCode::Policy, &*"€".repeat(41))
+        );
+    }
+
+    #[test]
+    fn only_plain_pushed_text_is_taken_without_a_codec() {
+        let mut long = Vec::new();
+        text(&mut long, &[b'x'; 300]);
+        long.push(0x89);
+        assert_eq!(pushed_text(&long), Some((&[b'x'; 300][..], 304)));
+        assert_eq!(pushed_text(&long[..303]), None);
+        assert_eq!(pushed_text(b"\x81\x02hi"), Some((&b"hi"[..], 4)));
+        for other in [
+            &b"\x81"[..],
+            b"\x01\x02hi",
+            b"\x82\x02hi",
+            b"\xc1\x02hi",
+            b"\x81\x82masked",
+        ] {
+            assert_eq!(pushed_text(other), None);
+        }
+    }
+
+    #[test]
+    fn a_fragmented_message_is_at_rest_only_after_its_last_fragment() {
+        let mut boundaries = Boundaries::default();
+        assert_eq!(boundaries.advance(b"\x01\x01a"), 1);
+        assert!(!boundaries.at_rest());
+        // A control frame may come in between (RFC 6455 section 5.4).
+        assert_eq!(boundaries.advance(b"\x89\x00"), 1);
+        assert!(!boundaries.at_rest());
+        assert_eq!(boundaries.advance(b"\x80\x01b"), 1);
+        assert!(boundaries.at_rest());
+    }
+
+    proptest! {
+        #[test]
+        fn boundaries_are_found_however_the_stream_is_cut(
+            lengths in proptest::collection::vec(prop_oneof![0usize..200, Just(126), 65_000usize..66_000], 1..6),
+            cuts in proptest::collection::vec(1usize..5_000, 1..40),
+        ) {
+            let mut stream = Vec::new();
+            let mut ends = vec![0];
+            for &length in &lengths {
+                let mut frame = Frame::message(vec![b'x'; length], OpCode::Data(Data::Text), true);
+                frame.header_mut().mask = Some([1, 2, 3, 4]);
+                frame.format(&mut stream).unwrap();
+                ends.push(stream.len());
+            }
+            let mut boundaries = Boundaries::default();
+            let (mut at, mut frames) = (0, 0);
+            for &cut in cuts.iter().cycle() {
+                let end = stream.len().min(at + cut);
+                frames += boundaries.advance(&stream[at..end]);
+                at = end;
+                prop_assert_eq!(boundaries.at_rest(), ends.contains(&at));
+                if at == stream.len() {
+                    break;
+                }
+            }
+            prop_assert_eq!(frames as usize, lengths.len());
+        }
+
+        #[test]
+        fn no_bytes_make_them_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            Boundaries::default().advance(&bytes);
+            pushed_text(&bytes);
+        }
+    }
+}

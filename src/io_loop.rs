@@ -1,0 +1,444 @@
+//! Tornado's `IOLoop` over [`mio::Poll`]: callbacks, timeouts and handlers on one thread.
+//!
+//! One turn of [`IoLoop::start`], in this order and for these reasons:
+//!
+//! 1. **callbacks** that were queued before the turn. One queued *during* the turn waits for the
+//!    next, so work that goes on by queueing itself leaves room for events in between.
+//! 2. **timeouts** that are due, earliest first, those with equal deadlines in the order asked for.
+//!    They come after callbacks so that a callback can still cancel one.
+//! 3. **poll**, without waiting if callbacks are queued, else until the next deadline.
+//! 4. **handlers** of what became ready.
+//!
+//! State is passed in, never captured: everything that runs here gets `(&mut S, &mut IoLoop<S>)`.
+//! The loop knows nothing of what it serves; server and client run on it unchanged. It measures
+//! itself ([`IoLoop::lag`]), because a loop that blocks is the one failure it cannot report later.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::event::{Event, Source};
+use mio::{Events, Interest, Poll, Registry, Token};
+use slab::Slab;
+
+use crate::alarm::Alarm;
+use crate::lag::Lag;
+
+/// What runs when a source becomes ready. A plain function pointer: it is `Copy`, so the loop
+/// copies it out and calls it, and it may add or remove handlers, its own too.
+pub type Handler<S> = fn(&mut S, &mut IoLoop<S>, Token, Ready);
+
+type Callback<S> = Box<dyn FnOnce(&mut S, &mut IoLoop<S>)>;
+
+/// A single-threaded event loop over the state `S`; the shape of Tornado's `IOLoop`.
+pub struct IoLoop<S> {
+    poll: Poll,
+    /// Wakes the poll at a deadline with better than its own millisecond.
+    alarm: Option<Alarm>,
+    handlers: Slab<Registration<S>>,
+    /// Grows with every registration, so a token is never mistaken for its slot's earlier owner.
+    generation: u32,
+    callbacks: VecDeque<Callback<S>>,
+    timeouts: BTreeMap<Timeout, Callback<S>>,
+    next_timeout_id: u64,
+    /// When the present turn began; a deadline in the past counts as this instant.
+    turn_began: Instant,
+    running: bool,
+    lag: Lag,
+}
+
+struct Registration<S> {
+    generation: u32,
+    handler: Handler<S>,
+}
+
+/// A pending timeout: the key under which the loop keeps it, and the handle that removes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timeout {
+    deadline: Instant,
+    id: u64,
+}
+
+/// What a source is ready for. Events are edges: use up what is ready, nobody reminds you.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// There is something to read, or the end of the stream, or an error to fetch.
+    pub readable: bool,
+    /// There is room to write, or an error to fetch.
+    pub writable: bool,
+}
+
+impl<S> IoLoop<S> {
+    /// Makes a loop with nothing to do.
+    ///
+    /// # Errors
+    /// When the system gives no poll descriptor.
+    pub fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let alarm = Alarm::new(poll.registry(), ALARM).ok();
+        Ok(Self {
+            poll,
+            alarm,
+            handlers: Slab::new(),
+            generation: 0,
+            callbacks: VecDeque::new(),
+            timeouts: BTreeMap::new(),
+            next_timeout_id: 0,
+            turn_began: Instant::now(),
+            running: false,
+            lag: Lag::new(),
+        })
+    }
+
+    /// Runs turns until [`stop`](Self::stop) (Tornado's `IOLoop.start`).
+    ///
+    /// # Errors
+    /// Only what polling itself reports; an interrupted poll is tried again.
+    pub fn start(&mut self, state: &mut S) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        self.running = true;
+        self.turn_began = Instant::now();
+        while self.running {
+            self.run_callbacks(state);
+            self.run_timeouts(state);
+            self.poll(&mut events)?;
+            self.dispatch(state, &events);
+        }
+        Ok(())
+    }
+
+    /// Ends [`start`](Self::start) after the present turn.
+    pub fn stop(&mut self) {
+        self.running = false;
+    }
+
+    /// Watches `source`; `handler` runs whenever it becomes ready for `interest`.
+    ///
+    /// The token stays valid until [`remove_handler`](Self::remove_handler); [`slot`] of it is a
+    /// small dense number for tables of one's own.
+    ///
+    /// # Errors
+    /// What the system answers to the registration.
+    pub fn add_handler(
+        &mut self,
+        source: &mut impl Source,
+        interest: Interest,
+        handler: Handler<S>,
+    ) -> io::Result<Token> {
+        let entry = self.handlers.vacant_entry();
+        let token = Token((self.generation as usize) << SLOT_BITS | entry.key());
+        self.poll.registry().register(source, token, interest)?;
+        entry.insert(Registration {
+            generation: self.generation,
+            handler,
+        });
+        self.generation = self.generation.wrapping_add(1);
+        Ok(token)
+    }
+
+    /// Stops watching `source`. Events of this turn that are still to come find nothing.
+    ///
+    /// # Errors
+    /// What the system answers; the handler is gone in any case.
+    pub fn remove_handler(&mut self, source: &mut impl Source, token: Token) -> io::Result<()> {
+        if self.handler(token).is_some() {
+            self.handlers.remove(slot(token));
+        }
+        self.poll.registry().deregister(source)
+    }
+
+    /// Runs `callback` in the next turn.
+    pub fn add_callback(&mut self, callback: impl FnOnce(&mut S, &mut Self) + 'static) {
+        self.callbacks.push_back(Box::new(callback));
+    }
+
+    /// Runs `callback` once `delay` has passed.
+    pub fn call_later(
+        &mut self,
+        delay: Duration,
+        callback: impl FnOnce(&mut S, &mut Self) + 'static,
+    ) -> Timeout {
+        self.call_at(Instant::now() + delay, callback)
+    }
+
+    /// Runs `callback` at `deadline`, or in the next turn if that has passed.
+    pub fn call_at(
+        &mut self,
+        deadline: Instant,
+        callback: impl FnOnce(&mut S, &mut Self) + 'static,
+    ) -> Timeout {
+        // A past deadline must not overtake what is due already, or a callback that asks for the
+        // past again and again would keep everybody else waiting.
+        let deadline = deadline.max(self.turn_began);
+        let timeout = Timeout {
+            deadline,
+            id: self.next_timeout_id,
+        };
+        self.next_timeout_id += 1;
+        self.timeouts.insert(timeout, Box::new(callback));
+        timeout
+    }
+
+    /// Takes back a timeout. One that has run, or was removed before, is none: nothing happens.
+    pub fn remove_timeout(&mut self, timeout: Timeout) {
+        self.timeouts.remove(&timeout);
+    }
+
+    /// The deadline of the earliest timeout: long work that can be cut ends its slice here.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.timeouts
+            .first_key_value()
+            .map(|(timeout, _)| timeout.deadline)
+    }
+
+    /// The loop's measurements of itself: how late timeouts ran and how long turns lasted.
+    pub fn lag(&self) -> &Lag {
+        &self.lag
+    }
+
+    /// mio's registry, for sources that register themselves.
+    pub fn registry(&self) -> &Registry {
+        self.poll.registry()
+    }
+
+    fn run_callbacks(&mut self, state: &mut S) {
+        for _ in 0..self.callbacks.len() {
+            if let Some(callback) = self.callbacks.pop_front() {
+                callback(state, self);
+            }
+        }
+    }
+
+    fn run_timeouts(&mut self, state: &mut S) {
+        if self.timeouts.is_empty() {
+            return;
+        }
+        let first_new_id = self.next_timeout_id;
+        let now = Instant::now();
+        // One at a time, not a batch: a timeout can remove another that is due in the same turn.
+        while let Some(entry) = self.timeouts.first_entry() {
+            let timeout = *entry.key();
+            if timeout.deadline > now || timeout.id >= first_new_id {
+                break;
+            }
+            let callback = entry.remove();
+            self.lag.late(timeout.deadline.elapsed());
+            callback(state, self);
+        }
+    }
+
+    fn poll(&mut self, events: &mut Events) -> io::Result<()> {
+        let before = Instant::now();
+        self.lag.turn(before - self.turn_began);
+        let timeout = self.poll_timeout(before);
+        let polled = match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            polled => polled,
+        };
+        self.turn_began = Instant::now();
+        polled
+    }
+
+    /// How long the poll may wait: not at all with work queued, else until the next deadline. The
+    /// alarm, where there is one, ends the wait on time; mio alone would round up to whole ms.
+    fn poll_timeout(&mut self, now: Instant) -> Option<Duration> {
+        if !self.running || !self.callbacks.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let deadline = self.next_deadline()?;
+        let wait = deadline.saturating_duration_since(now);
+        let alarm = self.alarm.as_mut().filter(|_| !wait.is_zero());
+        let alarmed = alarm.is_some_and(|alarm| alarm.set(deadline, wait).is_ok());
+        if alarmed { None } else { Some(wait) }
+    }
+
+    fn dispatch(&mut self, state: &mut S, events: &Events) {
+        for event in events {
+            if let Some(handler) = self.handler(event.token()) {
+                handler(state, self, event.token(), Ready::of(event));
+            }
+        }
+    }
+
+    /// The handler behind a token; none for the alarm and for sources that are no longer watched.
+    fn handler(&self, token: Token) -> Option<Handler<S>> {
+        let registration = self.handlers.get(slot(token))?;
+        (registration.generation as usize == token.0 >> SLOT_BITS).then_some(registration.handler)
+    }
+}
+
+impl Ready {
+    fn of(event: &Event) -> Self {
+        Self {
+            readable: event.is_readable() || event.is_read_closed() || event.is_error(),
+            writable: event.is_writable() || event.is_write_closed() || event.is_error(),
+        }
+    }
+}
+
+/// The number of the slot that a token stands for: dense, reused once its source is removed.
+pub fn slot(token: Token) -> usize {
+    token.0 & ((1 << SLOT_BITS) - 1)
+}
+
+/// The lower half of a token is its slot, the upper half the generation.
+const SLOT_BITS: u32 = usize::BITS / 2;
+
+/// The alarm has no handler: that it ended the poll is all it is for. No slot is that high.
+const ALARM: Token = Token(usize::MAX);
+
+/// Events fetched with one poll. More wait for the next turn, after the timers.
+const EVENTS_PER_TURN: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    type Words = Vec<&'static str>;
+
+    fn run(set_up: impl FnOnce(&mut IoLoop<Words>)) -> Words {
+        let mut io_loop = IoLoop::new().expect("a poll descriptor");
+        io_loop.call_later(Duration::from_secs(5), |_, _| panic!("the loop hangs"));
+        set_up(&mut io_loop);
+        let mut words = Vec::new();
+        io_loop.start(&mut words).expect("polling works");
+        words
+    }
+
+    #[test]
+    fn callbacks_run_in_order_and_a_new_one_waits_for_the_next_turn() {
+        let words = run(|io_loop| {
+            io_loop.add_callback(|words, io_loop| {
+                words.push("first");
+                io_loop.add_callback(|words, io_loop| {
+                    words.push("next turn");
+                    io_loop.stop();
+                });
+            });
+            io_loop.add_callback(|words, _| words.push("second"));
+            io_loop.call_at(Instant::now(), |words, _| words.push("timeout"));
+        });
+        assert_eq!(words, ["first", "second", "timeout", "next turn"]);
+    }
+
+    #[test]
+    fn timeouts_fire_by_deadline_and_ties_in_the_order_asked_for() {
+        let soon = Instant::now() + Duration::from_millis(5);
+        let words = run(|io_loop| {
+            io_loop.call_at(soon + Duration::from_millis(2), |words, io_loop| {
+                words.push("last");
+                io_loop.stop();
+            });
+            io_loop.call_at(soon, |words, _| words.push("one"));
+            io_loop.call_at(soon, |words, _| words.push("two"));
+        });
+        assert_eq!(words, ["one", "two", "last"]);
+    }
+
+    #[test]
+    fn a_timeout_can_remove_another_that_is_due_in_the_same_turn() {
+        let words = run(|io_loop| {
+            let now = Instant::now();
+            let doomed = io_loop.call_at(now + Duration::from_micros(1), |words: &mut Words, _| {
+                words.push("never")
+            });
+            io_loop.call_at(now, move |words, io_loop| {
+                words.push("remover");
+                io_loop.remove_timeout(doomed);
+                io_loop.remove_timeout(doomed);
+            });
+            io_loop.call_later(Duration::from_millis(3), |_, io_loop| io_loop.stop());
+        });
+        assert_eq!(words, ["remover"]);
+    }
+
+    #[test]
+    fn a_timeout_that_always_asks_for_the_past_starves_nobody() {
+        fn again(words: &mut Words, io_loop: &mut IoLoop<Words>) {
+            if words.len() < 50 {
+                words.push("again");
+                io_loop.call_at(Instant::now() - Duration::from_secs(1), again);
+            }
+        }
+        let words = run(|io_loop| {
+            let now = Instant::now();
+            io_loop.call_at(now - Duration::from_millis(1), again);
+            io_loop.call_at(now, |words, io_loop| {
+                words.push("other");
+                io_loop.stop();
+            });
+        });
+        assert_eq!(words, ["again", "other"]);
+    }
+
+    #[test]
+    fn a_deadline_is_met_with_better_than_a_millisecond() {
+        let mut best = Duration::MAX;
+        // The best of many: the machine may be busy, the rounding up of mio would hit every one.
+        for _ in 0..50 {
+            let wait = Duration::from_micros(300);
+            let began = Instant::now();
+            run(|io_loop| {
+                io_loop.call_at(began + wait, |_, io_loop| io_loop.stop());
+            });
+            best = best.min(began.elapsed());
+        }
+        assert!(best >= Duration::from_micros(300), "early: {best:?}");
+        if cfg!(target_os = "linux") {
+            assert!(best < Duration::from_micros(900), "rounded up: {best:?}");
+        }
+    }
+
+    #[test]
+    fn a_handler_may_remove_itself_and_its_events_then_find_nothing() {
+        struct State {
+            pipe: Option<(mio::unix::pipe::Receiver, Token)>,
+            runs: u32,
+        }
+        let (mut sender, mut receiver) = mio::unix::pipe::new().expect("a pipe");
+        let mut io_loop = IoLoop::<State>::new().expect("a poll descriptor");
+        let token = io_loop
+            .add_handler(
+                &mut receiver,
+                Interest::READABLE,
+                |state, io_loop, token, ready| {
+                    assert!(ready.readable);
+                    state.runs += 1;
+                    let (mut receiver, own) = state.pipe.take().expect("it runs once");
+                    assert_eq!(own, token);
+                    io_loop
+                        .remove_handler(&mut receiver, token)
+                        .expect("it was registered");
+                    // The slot is free again, the token is not.
+                    let (_, mut other) = mio::unix::pipe::new().expect("a pipe");
+                    let reused = io_loop
+                        .add_handler(&mut other, Interest::READABLE, |_, _, _, _| {})
+                        .expect("registered");
+                    assert_eq!(slot(reused), slot(token));
+                    assert_ne!(reused, token);
+                    io_loop.call_later(Duration::from_millis(2), |_, io_loop| io_loop.stop());
+                },
+            )
+            .expect("registered");
+        let mut state = State {
+            pipe: Some((receiver, token)),
+            runs: 0,
+        };
+        sender.write_all(b"x").expect("room in the pipe");
+        io_loop.start(&mut state).expect("polling works");
+        assert_eq!(state.runs, 1);
+    }
+
+    #[test]
+    fn the_loop_measures_how_late_timeouts_ran_and_how_long_turns_lasted() {
+        let mut io_loop = IoLoop::<()>::new().expect("a poll descriptor");
+        let busy = Duration::from_millis(3);
+        let due = Instant::now();
+        io_loop.add_callback(move |_, _| while due.elapsed() < busy {});
+        io_loop.call_at(due, |_, io_loop| io_loop.stop());
+        io_loop.start(&mut ()).expect("polling works");
+        assert!(io_loop.lag().lateness().max() >= 2_900);
+        assert!(io_loop.lag().turns().max() >= 2_900);
+    }
+}

@@ -1,0 +1,11 @@
+//! Live prices over WebSocket to thousands of clients from one thread, and the client that proves it.
+
+mod alarm;
+pub mod feed;
+pub mod frame;
+pub mod io_loop;
+pub mod lag;
+pub mod options;
+pub mod periodic;
+pub mod tape;
+pub mod tick;

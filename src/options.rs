@@ -1,0 +1,242 @@
+//! Command line options: what pico-args leaves to do, which is values with units and errors that
+//! name the option, say what was wrong with it and what would be right.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::time::Duration;
+
+/// The arguments of a program, taken out one option at a time.
+pub struct Options(pico_args::Arguments);
+
+/// A command line that cannot be followed. Programs print it and exit with 2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadOption(String);
+
+impl Options {
+    /// The arguments of this process.
+    pub fn from_env() -> Self {
+        Self(pico_args::Arguments::from_env())
+    }
+
+    /// The given arguments, without the program's name.
+    pub fn new(arguments: Vec<OsString>) -> Self {
+        Self(pico_args::Arguments::from_vec(arguments))
+    }
+
+    /// Whether the flag `name` is among them.
+    pub fn flag(&mut self, name: &'static str) -> bool {
+        self.0.contains(name)
+    }
+
+    /// Whether `-h` or `--help` is among them.
+    pub fn help(&mut self) -> bool {
+        self.0.contains(["-h", "--help"])
+    }
+
+    /// The value of option `name`, read by `parse`; none if it was not given.
+    ///
+    /// # Errors
+    /// When the value is missing or `parse` refuses it.
+    pub fn value<T>(
+        &mut self,
+        name: &'static str,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, BadOption> {
+        let named = |error: &dyn fmt::Display| BadOption(format!("{name}: {error}"));
+        match self.0.opt_value_from_fn(name, parse) {
+            Ok(value) => Ok(value),
+            Err(pico_args::Error::OptionWithoutAValue(_)) => Err(named(&"a value is missing")),
+            Err(pico_args::Error::Utf8ArgumentParsingFailed { cause, .. }) => Err(named(&cause)),
+            Err(error) => Err(named(&error)),
+        }
+    }
+
+    /// Refuses what is left over: unknown options, options given twice, stray words.
+    ///
+    /// # Errors
+    /// When anything is left.
+    pub fn finish(self) -> Result<(), BadOption> {
+        match self.0.finish().first() {
+            None => Ok(()),
+            Some(argument) => {
+                let argument = argument.to_string_lossy();
+                Err(BadOption(format!(
+                    "unexpected argument '{argument}', see --help"
+                )))
+            }
+        }
+    }
+}
+
+impl BadOption {
+    /// An error about the option `name` that only shows beside other options.
+    pub fn new(name: &str, error: impl fmt::Display) -> Self {
+        Self(format!("{name}: {error}"))
+    }
+}
+
+impl fmt::Display for BadOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadOption {}
+
+/// Reads `60`, `60s`, `500ms`, `200us`, `1m`, `1.5h`; without a unit it is seconds.
+///
+/// # Errors
+/// A sentence that shows what would be right.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split_unit(text);
+    let seconds_per_unit = match unit {
+        "" | "s" => 1.0,
+        "us" | "µs" => 1e-6,
+        "ms" => 1e-3,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("'{text}' is no duration, try 60, 10s, 500ms or 1m")),
+    };
+    let seconds = number
+        .parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite());
+    seconds
+        .map(|seconds| seconds * seconds_per_unit)
+        // No timer runs for a century, and sums with such a value still fit.
+        .filter(|seconds| (0.0..=3_153_600_000.0).contains(seconds))
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| format!("'{text}' is no duration, try 60, 10s, 500ms or 1m"))
+}
+
+/// Reads a [`duration`] that is more than nothing.
+///
+/// # Errors
+/// A sentence that shows what would be right.
+pub fn period(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err(format!("'{text}' is too short, try 1ms")),
+        period => Ok(period),
+    }
+}
+
+/// Reads `4096`, `64KiB`, `1MiB`, `1GiB`; also `64K`, `1M`, `1G`. In bytes.
+///
+/// # Errors
+/// A sentence that shows what would be right.
+pub fn size(text: &str) -> Result<usize, String> {
+    let (number, unit) = split_unit(text);
+    let shift = match unit {
+        "" | "B" => 0,
+        "K" | "KiB" => 10,
+        "M" | "MiB" => 20,
+        "G" | "GiB" => 30,
+        _ => return Err(format!("'{text}' is no size, try 4096, 64KiB or 1MiB")),
+    };
+    number
+        .parse::<usize>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .ok_or_else(|| format!("'{text}' is no size, try 4096, 64KiB or 1MiB"))
+}
+
+/// Reads a whole number that is at least one.
+///
+/// # Errors
+/// A sentence that shows what would be right.
+pub fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("'{text}' is no count, try a whole number from 1")),
+        Ok(count) => Ok(count),
+    }
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    text.split_at(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn options(line: &str) -> Options {
+        Options::new(line.split_whitespace().map(OsString::from).collect())
+    }
+
+    #[test]
+    fn durations_take_the_units_that_people_write() {
+        let ms = Duration::from_millis;
+        for (text, expected) in [
+            ("60", ms(60_000)),
+            ("60s", ms(60_000)),
+            ("1m", ms(60_000)),
+            ("0.5", ms(500)),
+            ("500ms", ms(500)),
+            ("200us", Duration::from_micros(200)),
+            ("1.5h", ms(5_400_000)),
+        ] {
+            assert_eq!(duration(text), Ok(expected), "{text}");
+        }
+        for text in [
+            "",
+            "s",
+            "-1",
+            "1d",
+            "1 s",
+            "NaN",
+            "inf",
+            "1e3",
+            "1..5s",
+            "9".repeat(40).as_str(),
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        assert!(period("0ms").is_err());
+    }
+
+    #[test]
+    fn sizes_are_binary() {
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("64KiB"), Ok(65_536));
+        assert_eq!(size("1M"), Ok(1_048_576));
+        assert!(size("1.5MiB").is_err());
+        assert!(size("1XB").is_err());
+        assert!(size("99999999999999GiB").is_err());
+    }
+
+    #[test]
+    fn errors_name_the_option_and_the_way_out() {
+        let error = options("--wait soon")
+            .value("--wait", duration)
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--wait: 'soon' is no duration, try 60, 10s, 500ms or 1m"
+        );
+        let error = options("--wait").value("--wait", duration).unwrap_err();
+        assert_eq!(error.to_string(), "--wait: a value is missing");
+        let error = options("--wiat 5").finish().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "unexpected argument '--wiat', see --help"
+        );
+    }
+
+    #[test]
+    fn an_option_given_twice_is_an_error() {
+        let mut options = options("--wait 5 --wait 6");
+        assert!(options.value("--wait", duration).unwrap().is_some());
+        assert!(options.finish().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_readers_panic(text in "\\PC{0,20}") {
+            let _ = (duration(&text), size(&text), count(&text));
+        }
+    }
+}

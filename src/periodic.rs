@@ -1,0 +1,143 @@
+//! Tornado's `PeriodicCallback`, on top of [`IoLoop::call_at`].
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::io_loop::{IoLoop, Timeout};
+
+/// A callback that runs every `period` until it is stopped.
+///
+/// Beats fall on a fixed grid that starts one period after [`start`](Self::start). A beat that the
+/// loop was too late for is skipped, never caught up: no burst follows a pause.
+pub struct PeriodicCallback {
+    /// The coming beat; none once stopped. Shared with the callback in the loop's timeouts, and
+    /// copied in and out whole, so it needs no borrow.
+    next: Rc<Cell<Option<Timeout>>>,
+}
+
+impl PeriodicCallback {
+    /// Runs `callback` every `period`, for the first time in one period from now.
+    ///
+    /// # Panics
+    /// When the period is zero: that would be a loop, not a beat.
+    pub fn start<S>(
+        io_loop: &mut IoLoop<S>,
+        period: Duration,
+        callback: impl FnMut(&mut S, &mut IoLoop<S>) + 'static,
+    ) -> Self {
+        assert!(!period.is_zero(), "a period of zero");
+        let next = Rc::new(Cell::new(None));
+        schedule(
+            io_loop,
+            Instant::now() + period,
+            period,
+            Rc::clone(&next),
+            callback,
+        );
+        Self { next }
+    }
+
+    /// Runs it no more. The callback may do so itself.
+    pub fn stop<S>(&self, io_loop: &mut IoLoop<S>) {
+        if let Some(timeout) = self.next.take() {
+            io_loop.remove_timeout(timeout);
+        }
+    }
+
+    /// Whether another beat is to come.
+    pub fn is_running(&self) -> bool {
+        self.next.get().is_some()
+    }
+}
+
+fn schedule<S>(
+    io_loop: &mut IoLoop<S>,
+    beat: Instant,
+    period: Duration,
+    next: Rc<Cell<Option<Timeout>>>,
+    mut callback: impl FnMut(&mut S, &mut IoLoop<S>) + 'static,
+) {
+    let handle = Rc::clone(&next);
+    let timeout = io_loop.call_at(beat, move |state, io_loop| {
+        callback(state, io_loop);
+        if next.get().is_some() {
+            let beat = next_deadline(beat, period, Instant::now());
+            schedule(io_loop, beat, period, next, callback);
+        }
+    });
+    handle.set(Some(timeout));
+}
+
+/// The first beat after `now` on the grid of `last` and `period` (Tornado's `_update_next`).
+fn next_deadline(last: Instant, period: Duration, now: Instant) -> Instant {
+    let beats = now.saturating_duration_since(last).as_nanos() / period.as_nanos() + 1;
+    // Whole seconds and the rest apart: a product of u128 may not fit what `Duration` takes.
+    let ahead = period.as_nanos() * beats;
+    let seconds = u64::try_from(ahead / 1_000_000_000).unwrap_or(u64::MAX);
+    let nanoseconds = u32::try_from(ahead % 1_000_000_000).unwrap_or_default();
+    last.checked_add(Duration::new(seconds, nanoseconds))
+        .unwrap_or(now + period)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plays a schedule of 10 s beats without sleeping: each callback takes the time given.
+    fn beats(durations: &[u64]) -> Vec<u64> {
+        let period = Duration::from_secs(10);
+        let start = Instant::now();
+        let mut beat = start + period;
+        let mut beats = vec![10];
+        for &duration in durations {
+            let now = beat + Duration::from_secs(duration);
+            beat = next_deadline(beat, period, now);
+            beats.push((beat - start).as_secs());
+        }
+        beats
+    }
+
+    #[test]
+    fn beats_stay_on_their_grid() {
+        assert_eq!(beats(&[0, 0, 3, 9]), [10, 20, 30, 40, 50]);
+    }
+
+    #[test]
+    fn missed_beats_are_skipped_not_caught_up() {
+        assert_eq!(beats(&[10, 25, 0, 99]), [10, 30, 60, 70, 170]);
+    }
+
+    #[test]
+    fn a_clock_that_seems_to_stand_still_gives_the_next_beat() {
+        let last = Instant::now() + Duration::from_secs(100);
+        let period = Duration::from_secs(1);
+        assert_eq!(next_deadline(last, period, Instant::now()), last + period);
+    }
+
+    #[test]
+    fn it_runs_until_it_stops_itself() {
+        struct State {
+            periodic: Option<PeriodicCallback>,
+            beats: u32,
+        }
+        let mut io_loop = IoLoop::new().expect("a poll descriptor");
+        let period = Duration::from_millis(1);
+        let periodic =
+            PeriodicCallback::start(&mut io_loop, period, |state: &mut State, io_loop| {
+                state.beats += 1;
+                if state.beats == 3 {
+                    state.periodic.as_ref().expect("it runs").stop(io_loop);
+                    io_loop.call_later(Duration::from_millis(5), |_, io_loop| io_loop.stop());
+                }
+            });
+        assert!(periodic.is_running());
+        let mut state = State {
+            periodic: Some(periodic),
+            beats: 0,
+        };
+        io_loop.start(&mut state).expect("polling works");
+        assert_eq!(state.beats, 3);
+        assert!(!state.periodic.expect("it was kept").is_running());
+    }
+}

@@ -1,0 +1,431 @@
+//! A price at a moment, and how it reads on the wire.
+//!
+//! `{"symbol":"BTC/USDT","price":97123.45,"timestamp":1732270000123,"seq":42,"sent":1732270000123456}`
+//!
+//! No float comes near a price: its digits pass through as text.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// What a feed hands over: the price of one symbol. Printing adds `seq` and `sent`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tick {
+    /// ccxt's unified spelling `BASE/QUOTE`, with its source where that must be told: `sim:BTC/USDT`.
+    pub symbol: String,
+    /// The price, in the quote currency.
+    pub price: Price,
+    /// When it was the price, in Unix ms; the time of receipt where the source sends none.
+    pub timestamp: u64,
+}
+
+/// A decimal number as its source wrote it, digit for digit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Price(Box<str>);
+
+/// A text that is no decimal number, or one that would be longer than 64 characters in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadPrice;
+
+impl Price {
+    /// Takes a decimal number as JSON or an exchange writes it, without the quotes.
+    ///
+    /// An exponent is expanded, exactly; the digits stay as sent, trailing zeros included. What
+    /// JSON would not accept is put right: a leading `+`, superfluous leading zeros, a bare point.
+    ///
+    /// # Errors
+    /// [`BadPrice`] when it is no number or too long.
+    pub fn parse(text: &str) -> Result<Self, BadPrice> {
+        if is_plain(text) {
+            return Ok(Self(text.into()));
+        }
+        let (sign, unsigned) = match text.strip_prefix('-') {
+            Some(rest) => ("-", rest),
+            None => ("", text.strip_prefix('+').unwrap_or(text)),
+        };
+        let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits = [whole, fraction].concat();
+        let exponent: i32 = exponent.parse().map_err(|_| BadPrice)?;
+        let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+        if digits.is_empty() || !all_digits || text.len() > PRICE_LENGTH_MAX {
+            return Err(BadPrice);
+        }
+        let point = i32::try_from(whole.len())
+            .map_err(|_| BadPrice)?
+            .saturating_add(exponent);
+        if point.unsigned_abs() as usize > PRICE_LENGTH_MAX {
+            return Err(BadPrice);
+        }
+        let (whole, fraction) = with_point(&digits, point);
+        let whole = match whole.trim_start_matches('0') {
+            "" => "0",
+            significant => significant,
+        };
+        let separator = if fraction.is_empty() { "" } else { "." };
+        let price = [sign, whole, separator, &fraction].concat();
+        if price.len() > PRICE_LENGTH_MAX {
+            Err(BadPrice)
+        } else {
+            Ok(Self(price.into()))
+        }
+    }
+
+    /// The number as JSON takes it, without an exponent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for BadPrice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a decimal number of a sensible length")
+    }
+}
+
+impl std::error::Error for BadPrice {}
+
+/// Whether it is a JSON number without an exponent already, as nearly all are.
+fn is_plain(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    text.len() <= PRICE_LENGTH_MAX
+        && digits(whole)
+        && digits(fraction)
+        && (whole.len() == 1 || !whole.starts_with('0'))
+}
+
+/// `digits` with the decimal point after the first `point` of them, zeros filled in.
+fn with_point(digits: &str, point: i32) -> (String, String) {
+    let Ok(point) = usize::try_from(point) else {
+        return (
+            String::new(),
+            "0".repeat(point.unsigned_abs() as usize) + digits,
+        );
+    };
+    if point >= digits.len() {
+        return (
+            digits.to_owned() + &"0".repeat(point - digits.len()),
+            String::new(),
+        );
+    }
+    let (whole, fraction) = digits.split_at(point);
+    (whole.to_owned(), fraction.to_owned())
+}
+
+/// No exchange quotes more digits; an exponent must not become a megabyte of zeros.
+const PRICE_LENGTH_MAX: usize = 64;
+
+/// Appends a tick's JSON to `out`. `symbol_json` is the symbol with its quotes, escaped.
+pub fn write_json(
+    out: &mut Vec<u8>,
+    symbol_json: &str,
+    (price, timestamp): (&Price, u64),
+    seq: u64,
+    sent: u64,
+) {
+    write!(
+        out,
+        r#"{{"symbol":{symbol_json},"price":{price},"timestamp":{timestamp},"seq":{seq},"sent":{sent}}}"#
+    )
+    .expect("a vector takes every write");
+}
+
+/// A message that may be a tick, as a reader finds it: every field may be missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WireTick<'a> {
+    /// The symbol.
+    pub symbol: Option<Cow<'a, str>>,
+    /// The price as written, a number or a string without its quotes.
+    pub price: Option<&'a str>,
+    /// The source's time, Unix ms.
+    pub timestamp: Option<u64>,
+    /// The tick's number within its symbol.
+    pub seq: Option<u64>,
+    /// When it was printed on the server's tape, Unix µs.
+    pub sent: Option<u64>,
+}
+
+impl<'a> WireTick<'a> {
+    /// Reads any JSON object; fields of unexpected types count as missing.
+    ///
+    /// The layout that our server prints is read in one pass without JSON machinery, since a load
+    /// client does this a million times a second.
+    ///
+    /// # Errors
+    /// When it is not a JSON object.
+    pub fn parse(text: &'a [u8]) -> serde_json::Result<Self> {
+        match Self::parse_printed(text) {
+            Some(tick) => Ok(tick),
+            None => Self::parse_any(text),
+        }
+    }
+
+    fn parse_printed(text: &'a [u8]) -> Option<Self> {
+        let rest = text.strip_prefix(br#"{"symbol":""#)?;
+        let end = rest.iter().position(|&byte| byte == b'"')?;
+        let (symbol, rest) = rest.split_at(end);
+        if symbol.contains(&b'\\') {
+            return None;
+        }
+        let rest = rest.strip_prefix(br#"","price":"#)?;
+        let end = rest.iter().position(|&byte| byte == b',')?;
+        let (price, rest) = rest.split_at(end);
+        let price = std::str::from_utf8(price)
+            .ok()
+            .filter(|price| is_plain(price))?;
+        let (timestamp, rest) = digits(rest.strip_prefix(br#","timestamp":"#)?)?;
+        let (seq, rest) = digits(rest.strip_prefix(br#","seq":"#)?)?;
+        let (sent, rest) = digits(rest.strip_prefix(br#","sent":"#)?)?;
+        (rest == b"}").then_some(Self {
+            symbol: Some(Cow::Borrowed(std::str::from_utf8(symbol).ok()?)),
+            price: Some(price),
+            timestamp: Some(timestamp),
+            seq: Some(seq),
+            sent: Some(sent),
+        })
+    }
+
+    fn parse_any(text: &'a [u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Raw<'a> {
+            #[serde(borrow)]
+            symbol: Option<&'a RawValue>,
+            #[serde(borrow)]
+            price: Option<&'a RawValue>,
+            #[serde(borrow)]
+            timestamp: Option<&'a RawValue>,
+            #[serde(borrow)]
+            seq: Option<&'a RawValue>,
+            #[serde(borrow)]
+            sent: Option<&'a RawValue>,
+        }
+        fn read<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
+            serde_json::from_str(raw?.get()).ok()
+        }
+        /// As `Cow<str>` by itself would always copy.
+        #[derive(Deserialize)]
+        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+        let raw: Raw<'a> = serde_json::from_slice(text)?;
+        Ok(Self {
+            symbol: read::<Text<'a>>(raw.symbol).map(|text| text.0),
+            price: raw.price.map(|price| price.get().trim_matches('"')),
+            timestamp: read(raw.timestamp),
+            seq: read(raw.seq),
+            sent: read(raw.sent),
+        })
+    }
+
+    /// The tick in it, if it is a whole one.
+    pub fn to_tick(&self) -> Option<Tick> {
+        Some(Tick {
+            symbol: self.symbol.as_deref()?.to_owned(),
+            price: Price::parse(self.price?).ok()?,
+            timestamp: self.timestamp?,
+        })
+    }
+}
+
+/// The number that `text` begins with. Leading zeros are left to the JSON reader to refuse.
+fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
+    let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if length == 0 || length > 19 || (length > 1 && text[0] == b'0') {
+        return None;
+    }
+    let number = text[..length]
+        .iter()
+        .fold(0, |number, &digit| number * 10 + u64::from(digit - b'0'));
+    Some((number, &text[length..]))
+}
+
+/// The clock behind `sent`: Unix µs, strictly increasing whatever the wall clock does.
+#[derive(Debug, Default)]
+pub struct Stamps {
+    last: u64,
+}
+
+impl Stamps {
+    /// The stamp for what is printed now.
+    pub fn stamp(&mut self) -> u64 {
+        self.after(unix_us())
+    }
+
+    /// The newest stamp given out; zero before the first.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    fn after(&mut self, now: u64) -> u64 {
+        self.last = now.max(self.last + 1);
+        self.last
+    }
+}
+
+/// The wall clock in Unix µs; zero before 1970.
+pub fn unix_us() -> u64 {
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn price(text: &str) -> String {
+        Price::parse(text).map_or_else(|error| error.to_string(), |price| price.to_string())
+    }
+
+    #[test]
+    fn a_price_keeps_its_digits() {
+        for text in [
+            "97123.45",
+            "0",
+            "0.00001000",
+            "-3.50",
+            "123456789012345678901234567890.5",
+        ] {
+            assert_eq!(price(text), text);
+        }
+    }
+
+    #[test]
+    fn an_exponent_is_expanded_exactly() {
+        assert_eq!(price("1e3"), "1000");
+        assert_eq!(price("1.2340E-5"), "0.000012340");
+        assert_eq!(price("9.7e+1"), "97");
+        assert_eq!(price("12.5e0"), "12.5");
+        assert_eq!(price("0e5"), "0");
+        assert_eq!(price("-1.5e1"), "-15");
+    }
+
+    #[test]
+    fn what_json_would_refuse_is_put_right() {
+        assert_eq!(price("+5"), "5");
+        assert_eq!(price("007.50"), "7.50");
+        assert_eq!(price(".5"), "0.5");
+        assert_eq!(price("5."), "5");
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        let long = "9".repeat(65);
+        for text in [
+            "",
+            "-",
+            ".",
+            "1.2.3",
+            "0x10",
+            "NaN",
+            "1e",
+            "1e99",
+            "1e-99",
+            "1e2147483648",
+            "1 ",
+            "--1",
+            "1e1e1",
+            "١",
+            &long,
+        ] {
+            assert_eq!(Price::parse(text), Err(BadPrice), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tick_reads_on_the_wire_as_the_contract_says() {
+        let mut out = Vec::new();
+        let price = Price::parse("97123.45").unwrap();
+        write_json(
+            &mut out,
+            r#""BTC/USDT""#,
+            (&price, 1_732_270_000_123),
+            42,
+            1_732_270_000_123_456,
+        );
+        assert_eq!(out.len(), 97);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            r#"{"symbol":"BTC/USDT","price":97123.45,"timestamp":1732270000123,"seq":42,"sent":1732270000123456}"#
+        );
+    }
+
+    #[test]
+    fn other_layouts_are_read_too() {
+        let text = br#" {"sent":"soon", "price":"1.50", "symbol":"a\"b", "seq":7, "x":[{}]} "#;
+        let tick = WireTick::parse(text).unwrap();
+        assert_eq!(tick.symbol.as_deref(), Some("a\"b"));
+        assert_eq!(tick.price, Some("1.50"));
+        assert_eq!((tick.seq, tick.sent, tick.timestamp), (Some(7), None, None));
+        assert!(WireTick::parse(b"[1]").is_err());
+        assert!(
+            WireTick::parse(br#"{"symbol":"A","price":1,"timestamp":01,"seq":1,"sent":1}"#)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn stamps_grow_whatever_the_clock_does() {
+        let mut stamps = Stamps::default();
+        assert_eq!(stamps.after(100), 100);
+        assert_eq!(stamps.after(100), 101);
+        assert_eq!(stamps.after(5), 102);
+        assert_eq!(stamps.after(200), 200);
+    }
+
+    proptest! {
+        #[test]
+        fn a_decimal_survives_byte_for_byte(text in "(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?") {
+            prop_assert_eq!(price(&text), text);
+        }
+
+        #[test]
+        fn an_exponent_only_moves_the_point(digits in "[1-9][0-9]{0,9}", exponent in 0i32..20) {
+            let shifted = price(&format!("{digits}e-{exponent}"));
+            prop_assert_eq!(price(&format!("{shifted}e{exponent}")), digits);
+        }
+
+        #[test]
+        fn no_text_makes_the_price_panic(text in "\\PC{0,80}") {
+            if let Ok(price) = Price::parse(&text) {
+                let read_again = Price::parse(price.as_str());
+                prop_assert_eq!(read_again.as_ref(), Ok(&price));
+                prop_assert!(serde_json::from_str::<serde_json::Number>(price.as_str()).is_ok());
+            }
+        }
+
+        #[test]
+        fn both_readers_agree_on_what_is_printed(
+            symbol in "\\PC{0,12}", price in "(0|[1-9][0-9]{0,9})(\\.[0-9]{1,9})?",
+            timestamp in 0u64..1u64 << 62, seq in 0u64..1u64 << 62, sent in 0u64..1u64 << 62,
+        ) {
+            let mut out = Vec::new();
+            let symbol_json = serde_json::to_string(&symbol).unwrap();
+            let exact = Price::parse(&price).unwrap();
+            write_json(&mut out, &symbol_json, (&exact, timestamp), seq, sent);
+            let tick = WireTick::parse(&out).unwrap();
+            prop_assert_eq!(&tick, &WireTick::parse_any(&out).unwrap());
+            prop_assert_eq!(tick.symbol.as_deref(), Some(&*symbol));
+            prop_assert_eq!(tick.price, Some(&*price));
+            prop_assert_eq!((tick.timestamp, tick.seq, tick.sent), (Some(timestamp), Some(seq), Some(sent)));
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = WireTick::parse(&bytes);
+        }
+    }
+}
