@@ -341,7 +341,7 @@ mod tests {
         let words = run(|io_loop| {
             let now = Instant::now();
             let doomed = io_loop.call_at(now + Duration::from_micros(1), |words: &mut Words, _| {
-                words.push("never")
+                words.push("never");
             });
             io_loop.call_at(now, move |words, io_loop| {
                 words.push("remover");
