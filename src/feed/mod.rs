@@ -4,6 +4,10 @@
 use crate::io_loop::IoLoop;
 use crate::tick::Tick;
 
+pub use sim::Sim;
+
+mod sim;
+
 /// The state of a loop that prices can be handed to.
 pub trait Publish: Sized + 'static {
     /// Takes a new price. Called on the loop, so it must not block.
@@ -21,4 +25,39 @@ pub trait Feed<S: Publish> {
 
     /// Begins to publish, from the first turn of the loop on.
     fn start(self: Box<Self>, io_loop: &mut IoLoop<S>);
+}
+
+#[cfg(test)]
+mod testing {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Keeps what a feed publishes and stops the loop once there is enough of it.
+    pub(super) struct Audience {
+        pub(super) ticks: Vec<Tick>,
+        enough: usize,
+    }
+
+    impl Publish for Audience {
+        fn publish(&mut self, io_loop: &mut IoLoop<Self>, tick: Tick) {
+            self.ticks.push(tick);
+            if self.ticks.len() == self.enough {
+                io_loop.stop();
+            }
+        }
+    }
+
+    /// The ticks of a feed, up to the end of the turn that brought `enough` of them.
+    pub(super) fn listen(feed: impl Feed<Audience> + 'static, enough: usize) -> Vec<Tick> {
+        let mut io_loop = IoLoop::new().expect("a poll descriptor");
+        io_loop.call_later(Duration::from_secs(5), |_, _| panic!("the feed is silent"));
+        let mut audience = Audience {
+            ticks: Vec::new(),
+            enough,
+        };
+        Box::new(feed).start(&mut io_loop);
+        io_loop.start(&mut audience).expect("polling works");
+        audience.ticks
+    }
 }
