@@ -4,8 +4,10 @@
 use crate::io_loop::IoLoop;
 use crate::tick::Tick;
 
+pub use record::Recorder;
 pub use sim::Sim;
 
+mod record;
 mod sim;
 
 /// The state of a loop that prices can be handed to.
@@ -29,6 +31,8 @@ pub trait Feed<S: Publish> {
 
 #[cfg(test)]
 mod testing {
+    use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
     use super::*;
@@ -59,5 +63,29 @@ mod testing {
         Box::new(feed).start(&mut io_loop);
         io_loop.start(&mut audience).expect("polling works");
         audience.ticks
+    }
+
+    /// A file of its own for a test, gone with it.
+    pub(super) struct TempFile(PathBuf);
+
+    impl TempFile {
+        pub(super) fn new(text: &str) -> Self {
+            static COUNT: AtomicU32 = AtomicU32::new(0);
+            let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+            let name = format!("tickertape-test-{process}-{count}");
+            let path = std::env::temp_dir().join(name);
+            std::fs::write(&path, text).expect("the temporary directory takes files");
+            Self(path)
+        }
+
+        pub(super) fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for TempFile {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
     }
 }

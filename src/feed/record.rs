@@ -1,0 +1,316 @@
+//! Writes down what is printed, for a replay: one tick a line, as on the wire.
+//!
+//! The loop never waits for a disk. [`Recorder::record`] only copies into a buffer of fixed size,
+//! [`Recorder::flush`] writes what is taken at once. A reader that is too slow loses whole lines,
+//! counted; a file only ever has whole lines in it, unless the process is killed in between.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+/// Records lines to a file, or to a pipe that somebody reads.
+pub struct Recorder<W = File> {
+    out: W,
+    /// What it is called in the log.
+    name: String,
+    buffer: VecDeque<u8>,
+    capacity: usize,
+    /// While lines are left out for want of room: how many had been before that.
+    full: Option<u64>,
+    /// The last write failed. It is tried again with every flush, but told only once.
+    failing: bool,
+    left_out: u64,
+}
+
+impl Recorder {
+    /// Records to the file at `path`, which is made if there is none.
+    ///
+    /// Nothing is ever overwritten. A file that ends in a whole line is gone on with, so a server
+    /// that is started again continues its recording; one that does not is no recording, or one
+    /// that a crash has torn, and what to do about it is for its owner to say.
+    ///
+    /// # Errors
+    /// When it cannot be opened, a pipe has no reader, or the file does not end in a whole line.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        if path.metadata().is_ok_and(|found| found.is_file()) && !ends_in_whole_line(path)? {
+            let problem = "its last line is torn, so move it away or end that line";
+            return Err(io::Error::new(ErrorKind::InvalidData, problem));
+        }
+        let out = OpenOptions::new()
+            .append(true)
+            .create(true)
+            // A pipe without a reader is an error then, and a full one no reason to wait.
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)
+            .map_err(|error| match Errno::from_io_error(&error) {
+                Some(Errno::NXIO) => io::Error::new(error.kind(), "nobody reads this pipe"),
+                _ => error,
+            })?;
+        Ok(Self::new(out, path.display().to_string(), CAPACITY))
+    }
+}
+
+impl<W: Write> Recorder<W> {
+    fn new(out: W, name: String, capacity: usize) -> Self {
+        Self {
+            out,
+            name,
+            buffer: VecDeque::new(),
+            capacity,
+            full: None,
+            failing: false,
+            left_out: 0,
+        }
+    }
+
+    /// Takes down one line, which has no newline in it: a tick's JSON. Writes nothing yet.
+    pub fn record(&mut self, line: &[u8]) {
+        debug_assert!(!line.contains(&b'\n'), "two lines at once");
+        if self.full.is_none() && self.buffer.len() + line.len() + 1 > self.capacity {
+            self.full = Some(self.left_out);
+            log::warn!(
+                "the recording to {} falls behind, ticks are left out",
+                self.name
+            );
+        }
+        if self.full.is_some() {
+            self.left_out += 1;
+        } else {
+            self.buffer.extend(line);
+            self.buffer.push_back(b'\n');
+        }
+    }
+
+    /// Writes what is taken at once; the rest stays for the next time. Never waits.
+    pub fn flush(&mut self) {
+        let written = self.write();
+        let failed = written
+            .err()
+            .filter(|error| error.kind() != ErrorKind::WouldBlock);
+        match &failed {
+            Some(error) if !self.failing => log::error!("cannot record to {}: {error}", self.name),
+            None if self.failing => log::info!("the recording to {} works again", self.name),
+            _ => {}
+        }
+        self.failing = failed.is_some();
+        // Half of the room, so that a slow reader does not bring a message for every line.
+        let room = self.buffer.len() <= self.capacity / 2;
+        if let Some(before) = self.full.take_if(|_| room) {
+            let (name, missing) = (&self.name, self.left_out - before);
+            log::warn!("the recording to {name} goes on without {missing} ticks");
+        }
+    }
+
+    /// How many lines have been left out so far.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        while !self.buffer.is_empty() {
+            match self.out.write(self.buffer.as_slices().0) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(length) => drop(self.buffer.drain(..length)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether there is nothing after the last newline. An empty file has none and needs none.
+fn ends_in_whole_line(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+/// Ten thousand ticks: a second of a busy server, for a disk that hesitates.
+const CAPACITY: usize = 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::TempFile;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// How a device answers a write.
+    #[derive(Clone, Debug)]
+    enum Answer {
+        Takes(usize),
+        Fails(ErrorKind),
+    }
+
+    /// Answers by the script, then takes everything.
+    #[derive(Default)]
+    struct Device {
+        answers: VecDeque<Answer>,
+        taken: Vec<u8>,
+    }
+
+    impl Write for Device {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let length = match self.answers.pop_front() {
+                Some(Answer::Fails(kind)) => return Err(kind.into()),
+                Some(Answer::Takes(length)) => length.min(bytes.len()),
+                None => bytes.len(),
+            };
+            self.taken.extend(&bytes[..length]);
+            Ok(length)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn recorder(capacity: usize, answers: &[Answer]) -> Recorder<Device> {
+        let device = Device {
+            answers: answers.iter().cloned().collect(),
+            taken: Vec::new(),
+        };
+        Recorder::new(device, "device".to_owned(), capacity)
+    }
+
+    #[test]
+    fn a_recording_is_gone_on_with_but_a_torn_one_is_not() {
+        let file = TempFile::new("");
+        for line in ["one", "two"] {
+            let mut recorder = Recorder::create(file.path()).unwrap();
+            recorder.record(line.as_bytes());
+            recorder.flush();
+        }
+        assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "one\ntwo\n");
+
+        std::fs::write(file.path(), "one\ntw").unwrap();
+        let error = Recorder::create(file.path()).err().unwrap();
+        assert!(error.to_string().contains("last line is torn"), "{error}");
+        assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "one\ntw");
+    }
+
+    #[test]
+    fn a_file_is_made_where_there_is_none() {
+        let file = TempFile::new("");
+        std::fs::remove_file(file.path()).unwrap();
+        let mut recorder = Recorder::create(file.path()).unwrap();
+        recorder.record(b"one");
+        recorder.flush();
+        assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "one\n");
+        assert!(Recorder::create(Path::new("/no/such/directory/file")).is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pipe_that_is_full_is_no_reason_to_wait() {
+        use rustix::fs::{CWD, Mode, mkfifoat};
+
+        let pipe = TempFile::new("");
+        std::fs::remove_file(pipe.path()).unwrap();
+        mkfifoat(CWD, pipe.path(), Mode::RUSR | Mode::WUSR).unwrap();
+        let error = Recorder::create(pipe.path()).err().unwrap();
+        assert_eq!(error.to_string(), "nobody reads this pipe");
+
+        // Opened for both ways, so that it does not wait for the other end.
+        let mut reader = File::options()
+            .read(true)
+            .write(true)
+            .open(pipe.path())
+            .unwrap();
+        let mut recorder = Recorder::create(pipe.path()).unwrap();
+        for _ in 0..2_000 {
+            recorder.record(&[b'x'; 99]);
+        }
+        recorder.flush();
+        assert!(!recorder.failing && !recorder.buffer.is_empty());
+        let mut some = vec![0; 50_000];
+        reader.read_exact(&mut some).unwrap();
+        let left = recorder.buffer.len();
+        recorder.flush();
+        assert!(recorder.buffer.len() < left);
+    }
+
+    #[test]
+    fn a_full_device_costs_whole_lines_and_is_gone_on_with_once_half_is_out() {
+        use Answer::{Fails, Takes};
+        let mut recorder = recorder(10, &[Takes(1), Fails(ErrorKind::WouldBlock)]);
+        for line in ["1234", "5678", "left out"] {
+            recorder.record(line.as_bytes());
+        }
+        recorder.flush();
+        recorder.record(b"x");
+        assert_eq!(recorder.left_out(), 2);
+        recorder.flush();
+        recorder.record(b"y");
+        recorder.flush();
+        assert_eq!(recorder.out.taken, b"1234\n5678\ny\n");
+        assert_eq!(recorder.left_out(), 2);
+    }
+
+    #[test]
+    fn a_disk_that_is_full_is_tried_again_and_the_line_completed() {
+        use Answer::{Fails, Takes};
+        let answers = [Takes(3), Fails(ErrorKind::StorageFull), Takes(0)];
+        let mut recorder = recorder(1_000, &answers);
+        recorder.record(b"one tick");
+        recorder.flush();
+        assert!(recorder.failing);
+        recorder.flush();
+        assert!(recorder.failing);
+        recorder.flush();
+        assert!(!recorder.failing);
+        assert_eq!(recorder.out.taken, b"one tick\n");
+    }
+
+    fn answer() -> impl Strategy<Value = Answer> {
+        prop_oneof![
+            4 => (0usize..60).prop_map(Answer::Takes),
+            2 => Just(Answer::Fails(ErrorKind::WouldBlock)),
+            1 => Just(Answer::Fails(ErrorKind::Interrupted)),
+            1 => Just(Answer::Fails(ErrorKind::StorageFull)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_file_is_whole_lines_in_order_however_it_is_written(
+            lengths in proptest::collection::vec(0usize..50, 0..60),
+            flush_every in 1usize..10,
+            answers in proptest::collection::vec(answer(), 0..60),
+            capacity in 20usize..400,
+        ) {
+            let mut recorder = recorder(capacity, &answers);
+            for (number, length) in lengths.iter().enumerate() {
+                recorder.record(format!("{number} {}", "x".repeat(*length)).as_bytes());
+                prop_assert!(recorder.buffer.len() <= capacity);
+                if number % flush_every == 0 {
+                    recorder.flush();
+                }
+            }
+            while !recorder.buffer.is_empty() {
+                recorder.flush();
+            }
+            let taken = String::from_utf8(recorder.out.taken.clone()).unwrap();
+            prop_assert!(taken.is_empty() || taken.ends_with('\n'));
+            let mut last = None;
+            for line in taken.lines() {
+                let (number, xs) = line.split_once(' ').unwrap();
+                let number: usize = number.parse().unwrap();
+                prop_assert_eq!(xs.len(), lengths[number]);
+                prop_assert!(last < Some(number));
+                last = Some(number);
+            }
+            prop_assert_eq!(taken.lines().count() as u64 + recorder.left_out(), lengths.len() as u64);
+        }
+    }
+}
