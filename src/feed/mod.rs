@@ -1,13 +1,23 @@
 //! Where prices come from. A feed runs on the loop and hands each price to whoever publishes it;
 //! it knows nothing of tapes or clients, and those know nothing of it.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fastrand::Rng;
+
 use crate::io_loop::IoLoop;
 use crate::tick::Tick;
 
+pub use pace::Speed;
 pub use record::Recorder;
+pub use replay::{Replay, ReplayError};
 pub use sim::Sim;
 
+mod pace;
 mod record;
+mod recording;
+mod replay;
 mod sim;
 
 /// The state of a loop that prices can be handed to.
@@ -29,11 +39,63 @@ pub trait Feed<S: Publish> {
     fn start(self: Box<Self>, io_loop: &mut IoLoop<S>);
 }
 
+/// Which feed is asked for, as the command line spells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `sim`: prices made up.
+    Sim,
+    /// `replay:FILE`: prices recorded before.
+    Replay(PathBuf),
+}
+
+/// What feeds are opened with. Each takes from it what concerns it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The symbols to simulate; a recording brings its own.
+    pub symbols: Vec<String>,
+    /// The time between two simulated prices of a symbol.
+    pub interval: Duration,
+    /// Makes a simulation repeatable.
+    pub seed: Option<u64>,
+    /// How fast a recording is replayed.
+    pub speed: Speed,
+}
+
+impl Source {
+    /// Reads `sim` or `replay:FILE`.
+    ///
+    /// # Errors
+    /// A sentence that lists what there is.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text.split_once(':').unwrap_or((text, "")) {
+            ("sim", "") => Ok(Self::Sim),
+            ("replay", "") => Err("a file is missing, try replay:ticks.ndjson".to_owned()),
+            ("replay", path) => Ok(Self::Replay(path.into())),
+            _ => Err(format!(
+                "'{text}' is no source of prices, there are: sim, replay:FILE"
+            )),
+        }
+    }
+
+    /// Makes the feed. May block, so it comes before the loop starts.
+    ///
+    /// # Errors
+    /// When a recording cannot be replayed.
+    pub fn open<S: Publish>(self, settings: &Settings) -> Result<Box<dyn Feed<S>>, ReplayError> {
+        Ok(match self {
+            Self::Sim => {
+                let rng = settings.seed.map_or_else(Rng::new, Rng::with_seed);
+                Box::new(Sim::new(&settings.symbols, settings.interval, rng))
+            }
+            Self::Replay(path) => Box::new(Replay::open(&path, settings.speed)?),
+        })
+    }
+}
+
 #[cfg(test)]
 mod testing {
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
 
     use super::*;
 
@@ -87,5 +149,47 @@ mod testing {
         fn drop(&mut self) {
             let _ = std::fs::remove_file(&self.0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_a_name_and_for_a_replay_its_file() {
+        assert_eq!(Source::parse("sim"), Ok(Source::Sim));
+        assert_eq!(
+            Source::parse("replay:a:b.ndjson"),
+            Ok(Source::Replay("a:b.ndjson".into()))
+        );
+    }
+
+    #[test]
+    fn an_unknown_source_is_answered_with_those_there_are() {
+        for text in ["", "simm", "sim:x", "binnance"] {
+            let error = Source::parse(text).unwrap_err();
+            assert!(error.ends_with("there are: sim, replay:FILE"), "{error}");
+        }
+        for text in ["replay", "replay:"] {
+            assert_eq!(
+                Source::parse(text).unwrap_err(),
+                "a file is missing, try replay:ticks.ndjson"
+            );
+        }
+    }
+
+    #[test]
+    fn a_source_opens_the_feed_that_it_names() {
+        let settings = Settings {
+            symbols: vec!["BTC/USDT".to_owned()],
+            interval: Duration::from_millis(1),
+            seed: Some(1),
+            speed: Speed::Max,
+        };
+        let sim: Box<dyn Feed<testing::Audience>> = Source::Sim.open(&settings).unwrap();
+        assert_eq!(sim.symbols(), ["sim:BTC/USDT"]);
+        let missing = Source::Replay("/no/such/recording".into());
+        assert!(missing.open::<testing::Audience>(&settings).is_err());
     }
 }

@@ -1,0 +1,368 @@
+//! Prices recorded before, at the pace of their recording, a multiple of it, or as fast as the
+//! loop turns.
+//!
+//! Every symbol reads `replay:…` unless it was simulated anyway, since an old price is never sent as
+//! new. The file is scanned once before the loop starts and streamed after that. Reading a regular
+//! file counts as not blocking: what was just scanned comes from the page cache.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::pace::{Pace, Speed};
+use super::recording::{Line, Recorded, Recording};
+use super::{Feed, Publish};
+use crate::io_loop::IoLoop;
+
+/// A feed that replays a recording and then ends.
+pub struct Replay {
+    path: PathBuf,
+    recording: Recording<BufReader<io::Take<File>>>,
+    summary: Summary,
+    pace: Pace,
+    /// Read, but not due yet.
+    next: Option<Recorded>,
+    replayed: u64,
+}
+
+/// Why a file cannot be replayed.
+#[derive(Debug)]
+pub struct ReplayError {
+    path: PathBuf,
+    problem: Problem,
+}
+
+#[derive(Debug)]
+enum Problem {
+    Io(io::Error),
+    NotRegular,
+    NoTick,
+    TooManySymbols,
+}
+
+impl Replay {
+    /// Opens a recording and scans it, which may take a moment: it must not happen on the loop.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has nothing to replay.
+    pub fn open(path: &Path, speed: Speed) -> Result<Self, ReplayError> {
+        let error = |problem| ReplayError {
+            path: path.to_owned(),
+            problem,
+        };
+        let (mut file, summary) = open_and_scan(path).map_err(error)?;
+        file.rewind().map_err(Problem::Io).map_err(error)?;
+        // What a recorder appends from now on is not known to the summary, so it is not replayed.
+        let reader = BufReader::with_capacity(READ_SIZE, file.take(summary.bytes));
+        Ok(Self {
+            path: path.to_owned(),
+            recording: Recording::new(reader),
+            summary,
+            pace: Pace::new(speed),
+            next: None,
+            replayed: 0,
+        })
+    }
+
+    /// Publishes what is due, a bounded piece of it per turn, and comes back when more is.
+    fn turn<S: Publish>(mut self: Box<Self>, state: &mut S, io_loop: &mut IoLoop<S>) {
+        for _ in 0..LINES_PER_TURN {
+            let line = match self.next.take() {
+                Some(recorded) => Ok(Some(Line::Tick(recorded))),
+                None => self.recording.next_line(),
+            };
+            match line {
+                Ok(Some(Line::Tick(recorded))) => {
+                    let now = Instant::now();
+                    let due = self.pace.due(&recorded, now);
+                    if due > now {
+                        self.next = Some(recorded);
+                        return self.wait(due, due - now, io_loop);
+                    }
+                    self.publish(state, io_loop, recorded);
+                }
+                // The scan has complained already.
+                Ok(Some(_)) => {}
+                Ok(None) => return self.end(None),
+                Err(error) => return self.end(Some(&error)),
+            }
+        }
+        io_loop.add_callback(|state, io_loop| self.turn(state, io_loop));
+    }
+
+    fn wait<S: Publish>(self: Box<Self>, due: Instant, wait: Duration, io_loop: &mut IoLoop<S>) {
+        if wait >= WAIT_NAMED {
+            // A gap in the recording is part of it, but nobody should take it for a hang.
+            let (path, seconds) = (self.path.display(), wait.as_secs());
+            log::info!("the replay of {path} has no tick for the next {seconds} s");
+        }
+        io_loop.call_at(due, |state, io_loop| self.turn(state, io_loop));
+    }
+
+    fn publish<S: Publish>(
+        &mut self,
+        state: &mut S,
+        io_loop: &mut IoLoop<S>,
+        Recorded { mut tick, .. }: Recorded,
+    ) {
+        tick.symbol = name(tick.symbol);
+        // Somebody may have rewritten the file since; the promise of `symbols` holds even so.
+        if self.summary.symbols.contains(&tick.symbol) {
+            self.replayed += 1;
+            state.publish(io_loop, tick);
+        }
+    }
+
+    fn end(&self, error: Option<&io::Error>) {
+        let (path, replayed) = (self.path.display(), self.replayed);
+        match error {
+            None => log::info!("the replay of {path} has ended: {replayed} ticks"),
+            Some(error) => {
+                log::error!("the replay of {path} broke off after {replayed} ticks: {error}");
+            }
+        }
+    }
+}
+
+impl<S: Publish> Feed<S> for Replay {
+    fn symbols(&self) -> Vec<String> {
+        self.summary.symbols.iter().cloned().collect()
+    }
+
+    fn describe(&self) -> String {
+        format!(
+            "prices are replayed from {} at {} (symbols read {PREFIX}…): {} ticks, {} symbols",
+            self.path.display(),
+            self.pace.speed(),
+            self.summary.ticks,
+            self.summary.symbols.len(),
+        )
+    }
+
+    fn start(self: Box<Self>, io_loop: &mut IoLoop<S>) {
+        io_loop.add_callback(|state, io_loop| self.turn(state, io_loop));
+    }
+}
+
+/// What a recording has in it.
+#[derive(Default)]
+struct Summary {
+    /// As they read on the wire.
+    symbols: BTreeSet<String>,
+    ticks: u64,
+    bad_lines: u64,
+    bytes: u64,
+}
+
+fn open_and_scan(path: &Path) -> Result<(File, Summary), Problem> {
+    // Asked before it is opened, as to open a pipe would wait for somebody to write to it.
+    if !path.metadata().map_err(Problem::Io)?.is_file() {
+        return Err(Problem::NotRegular);
+    }
+    let file = File::open(path).map_err(Problem::Io)?;
+    let summary = scan(&file, path)?;
+    if summary.bad_lines > 0 {
+        let (path, bad) = (path.display(), summary.bad_lines);
+        log::warn!("{path}: {bad} lines are no ticks, the replay skips them");
+    }
+    Ok((file, summary))
+}
+
+fn scan(file: &File, path: &Path) -> Result<Summary, Problem> {
+    let mut recording = Recording::new(BufReader::with_capacity(READ_SIZE, file));
+    let mut summary = Summary::default();
+    while let Some(line) = recording.next_line().map_err(Problem::Io)? {
+        match line {
+            Line::Tick(recorded) => {
+                summary.ticks += 1;
+                let symbol = name(recorded.tick.symbol);
+                if !summary.symbols.contains(&symbol) && summary.symbols.len() == SYMBOLS_MAX {
+                    return Err(Problem::TooManySymbols);
+                }
+                summary.symbols.insert(symbol);
+            }
+            Line::Bad => {
+                summary.bad_lines += 1;
+                if summary.bad_lines <= BAD_LINES_NAMED {
+                    let (path, number) = (path.display(), recording.number());
+                    log::warn!("{path}, line {number}: this is no tick");
+                }
+            }
+            Line::Torn | Line::Blank => {}
+        }
+    }
+    summary.bytes = recording.bytes();
+    if summary.ticks == 0 {
+        return Err(Problem::NoTick);
+    }
+    Ok(summary)
+}
+
+/// How a replayed symbol reads on the wire.
+fn name(symbol: String) -> String {
+    if symbol.starts_with(PREFIX) || symbol.starts_with("sim:") {
+        symbol
+    } else {
+        [PREFIX, &symbol].concat()
+    }
+}
+
+impl fmt::Display for ReplayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot replay {}: ", self.path.display())?;
+        match &self.problem {
+            Problem::Io(error) => write!(f, "{error}"),
+            Problem::NotRegular => f.write_str("not a regular file, so save its content in one"),
+            Problem::NoTick => {
+                f.write_str("there is no tick in it, record some with --record FILE")
+            }
+            Problem::TooManySymbols => write!(f, "more than {SYMBOLS_MAX} symbols, so split it"),
+        }
+    }
+}
+
+impl std::error::Error for ReplayError {}
+
+const PREFIX: &str = "replay:";
+
+/// More than any exchange lists.
+const SYMBOLS_MAX: usize = 10_000;
+
+/// What a turn may take from the others on the loop.
+const LINES_PER_TURN: u32 = 64;
+
+/// One read for some hundreds of ticks.
+const READ_SIZE: usize = 64 * 1024;
+
+/// Bad lines that the log shows one by one.
+const BAD_LINES_NAMED: u64 = 3;
+
+/// A silence that the log explains.
+const WAIT_NAMED: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Audience, TempFile, listen};
+    use super::*;
+    use crate::tick::Tick;
+
+    fn line(symbol: &str, price: u32, sent_ms: u64) -> String {
+        let sent = sent_ms * 1_000;
+        format!(r#"{{"symbol":"{symbol}","price":{price},"timestamp":1000,"seq":1,"sent":{sent}}}"#)
+            + "\n"
+    }
+
+    fn open(text: &str, speed: Speed) -> Result<Replay, ReplayError> {
+        let file = TempFile::new(text);
+        // Only the open descriptor counts from here on: the file is gone when this returns.
+        Replay::open(file.path(), speed)
+    }
+
+    fn prices(ticks: &[Tick]) -> Vec<&str> {
+        ticks.iter().map(|tick| tick.price.as_str()).collect()
+    }
+
+    #[test]
+    fn a_replay_says_of_every_symbol_that_it_is_old() {
+        let symbols = ["BTC/USDT", "sim:BTC/USDT", "replay:BTC/USDT", "kraken:A/B"];
+        let text: String = symbols.map(|symbol| line(symbol, 1, 0)).concat();
+        let replay = open(&text, Speed::Max).unwrap();
+        assert_eq!(
+            Feed::<Audience>::symbols(&replay),
+            ["replay:BTC/USDT", "replay:kraken:A/B", "sim:BTC/USDT"]
+        );
+        let ticks = listen(replay, 4);
+        let symbols: Vec<&str> = ticks.iter().map(|tick| &*tick.symbol).collect();
+        assert_eq!(
+            symbols,
+            [
+                "replay:BTC/USDT",
+                "sim:BTC/USDT",
+                "replay:BTC/USDT",
+                "replay:kraken:A/B"
+            ]
+        );
+        assert!(ticks.iter().all(|tick| tick.timestamp == 1_000));
+    }
+
+    #[test]
+    fn ticks_come_at_the_pace_of_their_recording() {
+        let text = [line("A", 1, 0), line("A", 2, 30), line("A", 3, 60)].concat();
+        for (speed, ms) in [(1.0, 60), (3.0, 20)] {
+            let began = Instant::now();
+            let ticks = listen(open(&text, Speed::Times(speed)).unwrap(), 3);
+            assert_eq!(prices(&ticks), ["1", "2", "3"]);
+            assert!(began.elapsed() >= Duration::from_millis(ms));
+        }
+    }
+
+    #[test]
+    fn at_full_speed_the_loop_still_turns_between_bounded_batches() {
+        let text: String = (0..200)
+            .map(|n| line("A", n, u64::from(n) * 10_000))
+            .collect();
+        let ticks = listen(open(&text, Speed::Max).unwrap(), 65);
+        assert_eq!(ticks.len(), 128);
+        assert_eq!(ticks[127].price.as_str(), "127");
+    }
+
+    #[test]
+    fn what_is_no_tick_is_skipped_and_counted() {
+        let text = [
+            &line("A", 1, 0),
+            "nonsense\n\n",
+            &line("A", 2, 0),
+            "{\"symbol\":\"A\",\"pri",
+        ];
+        let replay = open(&text.concat(), Speed::Times(1.0)).unwrap();
+        assert_eq!((replay.summary.ticks, replay.summary.bad_lines), (2, 1));
+        assert_eq!(prices(&listen(replay, 2)), ["1", "2"]);
+    }
+
+    #[test]
+    fn what_is_appended_later_is_not_replayed() {
+        use std::io::Write;
+        let file = TempFile::new(&line("A", 1, 0));
+        let mut replay = Replay::open(file.path(), Speed::Max).unwrap();
+        let mut recorder = File::options().append(true).open(file.path()).unwrap();
+        recorder.write_all(line("B", 2, 0).as_bytes()).unwrap();
+        assert!(matches!(
+            replay.recording.next_line(),
+            Ok(Some(Line::Tick(_)))
+        ));
+        assert_eq!(replay.recording.next_line().unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_replayed_is_named_with_the_reason() {
+        for (text, reason) in [
+            (String::new(), "no tick in it"),
+            ("nonsense\n".repeat(5), "no tick in it"),
+            (
+                (0..=10_000).map(|n| line(&format!("S{n}"), 1, 0)).collect(),
+                "more than 10000 symbols",
+            ),
+        ] {
+            let error = open(&text, Speed::Max).err().unwrap().to_string();
+            assert!(error.contains("tickertape-test-"), "{error}");
+            assert!(error.contains(reason), "{error}");
+        }
+        for (path, reason) in [("/", "not a regular file"), ("/no/such", "No such file")] {
+            let error = Replay::open(Path::new(path), Speed::Max).err().unwrap();
+            assert!(error.to_string().contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn it_describes_itself_in_one_line() {
+        let replay = open(&line("A", 1, 0), Speed::Times(2.5)).unwrap();
+        let description = Feed::<Audience>::describe(&replay);
+        assert!(
+            description.ends_with("at 2.5x speed (symbols read replay:…): 1 ticks, 1 symbols"),
+            "{description}"
+        );
+    }
+}
