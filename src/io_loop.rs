@@ -66,6 +66,8 @@ pub struct Ready {
     pub readable: bool,
     /// There is room to write, or an error to fetch.
     pub writable: bool,
+    /// The stream has ended or broken behind what there is to read. No other event will say so.
+    pub closed: bool,
 }
 
 impl<S> IoLoop<S> {
@@ -272,6 +274,7 @@ impl Ready {
         Self {
             readable: event.is_readable() || event.is_read_closed() || event.is_error(),
             writable: event.is_writable() || event.is_write_closed() || event.is_error(),
+            closed: event.is_read_closed() || event.is_error(),
         }
     }
 }
