@@ -219,6 +219,10 @@ impl<'a> WireTick<'a> {
         struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
         let raw: Raw<'a> = serde_json::from_slice(text)?;
+        if !text.trim_ascii_start().starts_with(b"{") {
+            // serde would take a list for the fields in their order.
+            return Err(serde::de::Error::custom("a list"));
+        }
         Ok(Self {
             symbol: read::<Text<'a>>(raw.symbol).map(|text| text.0),
             price: raw.price.map(|price| price.get().trim_matches('"')),
@@ -371,6 +375,7 @@ mod tests {
         assert_eq!(tick.price, Some("1.50"));
         assert_eq!((tick.seq, tick.sent, tick.timestamp), (Some(7), None, None));
         assert!(WireTick::parse(b"[1]").is_err());
+        assert!(WireTick::parse(br#"["A",1,2,3,4]"#).is_err());
         assert!(
             WireTick::parse(br#"{"symbol":"A","price":1,"timestamp":01,"seq":1,"sent":1}"#)
                 .is_err()

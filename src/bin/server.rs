@@ -1,3 +1,72 @@
-//! The server binary.
+//! The server: parses its options, binds, opens the feed and runs the loop.
 
-fn main() {}
+use std::io;
+use std::net::TcpListener;
+use std::process::ExitCode;
+
+use tickertape::feed::{Feed, Recorder};
+use tickertape::io_loop::IoLoop;
+use tickertape::options::Options;
+use tickertape::server::options::{Args, Command};
+use tickertape::server::{Config, Server, listen};
+use tickertape::{log_stderr, usage};
+
+fn main() -> ExitCode {
+    match Command::parse(Options::from_env()) {
+        Ok(Command::Print(text)) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Ok(Command::Serve(args)) => match serve(*args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn serve(args: Args) -> Result<(), String> {
+    log_stderr::start(args.log);
+    if let Err(error) = usage::raise_descriptor_limit() {
+        log::warn!("the limit on descriptors cannot be raised: {error}");
+    }
+    let feed = args
+        .source
+        .open(&args.feed)
+        .map_err(|error| error.to_string())?;
+    let recorder = match &args.record {
+        Some(path) => Some(Recorder::create(path).map_err(|error| error.to_string())?),
+        None => None,
+    };
+    let listener = listen(args.address)
+        .map_err(|error| format!("cannot listen on {}: {error}", args.address))?;
+    run(listener, args.config, feed, recorder).map_err(|error| error.to_string())
+}
+
+fn run(
+    listener: TcpListener,
+    config: Config,
+    feed: Box<dyn Feed<Server>>,
+    recorder: Option<Recorder>,
+) -> io::Result<()> {
+    let mut io_loop = IoLoop::new()?;
+    let mut server = Server::new(&mut io_loop, listener, config, feed.symbols())?;
+    server.stop_on_signals(&mut io_loop)?;
+    if let Some(recorder) = recorder {
+        server.record(&mut io_loop, recorder);
+    }
+    log::info!("{}", feed.describe());
+    if let Some(address) = server.address() {
+        log::info!("listening on {address}");
+    }
+    feed.start(&mut io_loop);
+    io_loop.start(&mut server)?;
+    server.flush_recorder();
+    Ok(())
+}

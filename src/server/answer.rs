@@ -1,0 +1,101 @@
+//! HTTP answers for those who do not ask for an upgrade, or not properly. Every one ends the
+//! connection; there is no keep-alive to abuse.
+
+use std::io::Write;
+
+use tungstenite::http::StatusCode;
+
+use super::head::Refusal;
+
+/// An HTTP answer, before it is bytes.
+pub(crate) struct Answer<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: &'a str,
+    pub(crate) body: &'a str,
+}
+
+impl<'a> Answer<'a> {
+    /// A line of plain text.
+    pub(crate) fn text(status: StatusCode, body: &'a str) -> Self {
+        Self {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            body,
+        }
+    }
+
+    /// The answer as bytes; only its head if `head_only`, but with the length of the whole.
+    pub(crate) fn to_bytes(&self, head_only: bool) -> Vec<u8> {
+        let Self {
+            status,
+            content_type,
+            body,
+        } = self;
+        let mut out = Vec::with_capacity(512 + body.len());
+        let reason = status.canonical_reason().unwrap_or_default();
+        let length = body.len();
+        write!(
+            out,
+            "HTTP/1.1 {} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n",
+            status.as_u16(),
+        )
+        .expect("a vector takes every write");
+        out.extend_from_slice(status_headers(*status).as_bytes());
+        if *content_type == HTML {
+            out.extend_from_slice(PAGE_POLICY.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        if !head_only {
+            out.extend_from_slice(body.as_bytes());
+        }
+        out
+    }
+}
+
+/// The answer to a request that cannot be followed.
+pub(crate) fn refuse(refusal: &Refusal) -> Vec<u8> {
+    let body = format!("{}\n", refusal.message);
+    Answer::text(refusal.status, &body).to_bytes(false)
+}
+
+/// What some statuses must say beside their number.
+fn status_headers(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => "Allow: GET, HEAD\r\n",
+        // RFC 6455 section 4.4: name the version that is spoken.
+        StatusCode::UPGRADE_REQUIRED => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+        StatusCode::SERVICE_UNAVAILABLE => "Retry-After: 5\r\n",
+        _ => "",
+    }
+}
+
+/// The live page.
+pub(crate) const HTML: &str = "text/html; charset=utf-8";
+
+/// It needs its own style and script, and a connection to where it came from.
+const PAGE_POLICY: &str = "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; \
+     script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_has_the_length_of_the_body_that_it_leaves_out() {
+        let answer = Answer::text(StatusCode::OK, "hello");
+        let whole = String::from_utf8(answer.to_bytes(false)).unwrap();
+        let head = String::from_utf8(answer.to_bytes(true)).unwrap();
+        assert!(head.contains("\r\nContent-Length: 5\r\n"));
+        assert_eq!(whole, head + "hello");
+    }
+
+    #[test]
+    fn a_refusal_says_what_would_be_right() {
+        let refusal = Refusal::new(StatusCode::UPGRADE_REQUIRED, "speak 13");
+        let bytes = String::from_utf8(refuse(&refusal)).unwrap();
+        assert!(bytes.starts_with("HTTP/1.1 426 Upgrade Required\r\n"));
+        assert!(bytes.contains("\r\nSec-WebSocket-Version: 13\r\n"));
+        assert!(bytes.ends_with("\r\n\r\nspeak 13\n"));
+    }
+}

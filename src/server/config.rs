@@ -1,0 +1,69 @@
+//! What can be set about a server, and every limit that it keeps.
+
+use std::time::Duration;
+
+use super::head::Origins;
+
+/// A server's settings. The defaults are the limits that the README promises.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bytes that each tape keeps; it takes twice that memory.
+    pub tape_size: usize,
+    /// Bytes that all tapes may take together.
+    pub tape_memory: usize,
+    /// Connections at a time; none for as many as the descriptors allow, less a reserve.
+    pub clients_max: Option<usize>,
+    /// From accept to the end of the request head.
+    pub handshake_timeout: Duration,
+    /// From our last word to the client's end.
+    pub close_timeout: Duration,
+    /// Between heartbeats; zero for none.
+    pub ping_interval: Duration,
+    /// From a heartbeat to its pong; not longer than the interval.
+    pub ping_timeout: Duration,
+    /// The longest message from a client, in bytes.
+    pub max_message_size: usize,
+    /// Messages per second that a client may send in the long run.
+    pub message_rate: f32,
+    /// Messages that a client may send at once.
+    pub message_burst: f32,
+    /// How far a client may be behind before it skips to now.
+    pub conflate_after: Duration,
+    /// How long a client may take nothing before it is dropped.
+    pub slow_timeout: Duration,
+    /// Unsent bytes that the system may hold for one client.
+    pub send_buffer: usize,
+    /// From a signal to the exit, whatever clients do.
+    pub shutdown_timeout: Duration,
+    /// Which pages may connect.
+    pub origins: Origins,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            tape_size: 1 << 20,
+            tape_memory: 256 << 20,
+            clients_max: None,
+            handshake_timeout: Duration::from_secs(5),
+            close_timeout: Duration::from_secs(5),
+            ping_interval: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(20),
+            max_message_size: 4096,
+            message_rate: 50.0,
+            message_burst: 100.0,
+            conflate_after: Duration::from_secs(1),
+            slow_timeout: Duration::from_secs(30),
+            send_buffer: 64 << 10,
+            shutdown_timeout: Duration::from_secs(2),
+            origins: Origins::Same,
+        }
+    }
+}
+
+impl Config {
+    /// How many tapes fit their memory; the tape of all symbols is always there.
+    pub(crate) fn tapes_max(&self) -> usize {
+        (self.tape_memory / (2 * self.tape_size)).max(1)
+    }
+}

@@ -1,0 +1,567 @@
+//! The request head: what a client that has just connected wants.
+//!
+//! Pure: bytes in, a decision out. The head is parsed once, when its end has arrived, so that a
+//! client that sends it byte by byte costs no more than one that sends it whole. The checks are those
+//! of RFC 6455 section 4.2.1 and of Tornado's `WebSocketHandler.get`.
+
+use std::fmt;
+
+use httparse::Header;
+use tungstenite::handshake::server::{Request, create_response, write_response};
+use tungstenite::http::{HeaderValue, StatusCode, header};
+
+/// The longest head that is read, in bytes.
+pub(crate) const HEAD_LENGTH_MAX: usize = 16 * 1024;
+
+/// More header lines than that, and the head is refused.
+const HEADERS_MAX: usize = 64;
+
+/// What the head asks for.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// To become a WebSocket.
+    Upgrade(Upgrade),
+    /// For a page; only for its head if `head_only`.
+    Page { page: Page, head_only: bool },
+}
+
+/// A handshake that is fine.
+#[derive(Debug)]
+pub(crate) struct Upgrade {
+    /// The 101 answer.
+    pub(crate) response: Vec<u8>,
+    /// The symbols asked for; none for all.
+    pub(crate) symbols: Option<Vec<String>>,
+    /// The last stamp that the client saw, Unix µs.
+    pub(crate) since: Option<u64>,
+}
+
+/// What there is beside the WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Page {
+    Live,
+    Metrics,
+    Health,
+    Ready,
+}
+
+/// A head that cannot be followed, and how that is answered.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
+}
+
+/// Who may connect from a browser (Tornado's `check_origin`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origins {
+    /// Pages that this server served: the origin's authority equals the Host header.
+    #[default]
+    Same,
+    /// Those, and pages of the origins listed (`https://example.org`).
+    Listed(Vec<String>),
+    /// Every page.
+    Any,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status.as_u16(), self.message)
+    }
+}
+
+fn bad(message: impl Into<String>) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, message)
+}
+
+/// Where the head in `bytes` ends, looking only at what came after the first `known` bytes.
+///
+/// # Errors
+/// When it can be no request, or has become too long.
+pub(crate) fn end(bytes: &[u8], known: usize) -> Result<Option<usize>, Refusal> {
+    let from = known.saturating_sub(3);
+    let line_ends = (from..bytes.len()).filter(|&at| bytes[at] == b'\n');
+    for at in line_ends {
+        let behind = &bytes[at + 1..];
+        let empty_line = if behind.starts_with(b"\r\n") { 2 } else { 1 };
+        if empty_line == 2 || behind.starts_with(b"\n") {
+            return within_limit(at + 1 + empty_line).map(Some);
+        }
+    }
+    // Anything else that speaks first, a TLS hello for one, need not wait for the limit.
+    if bytes
+        .first()
+        .is_some_and(|byte| !byte.is_ascii_graphic() && !b"\r\n".contains(byte))
+    {
+        return Err(bad("this port speaks plain HTTP and WebSocket"));
+    }
+    within_limit(bytes.len()).map(|_| None)
+}
+
+fn within_limit(length: usize) -> Result<usize, Refusal> {
+    if length <= HEAD_LENGTH_MAX {
+        return Ok(length);
+    }
+    let message = format!("the request head exceeds {HEAD_LENGTH_MAX} bytes");
+    Err(Refusal::new(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        message,
+    ))
+}
+
+/// Reads a whole head. `more` says whether anything came behind it.
+///
+/// # Errors
+/// The answer to give, if it cannot be followed.
+pub(crate) fn read(head: &[u8], more: bool, origins: &Origins) -> Result<Asked, Refusal> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(head) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) => return Err(bad("the request head is incomplete")),
+        Err(httparse::Error::TooManyHeaders) => {
+            let message = format!("more than {HEADERS_MAX} header lines");
+            return Err(Refusal::new(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                message,
+            ));
+        }
+        Err(error) => return Err(bad(format!("the request head is malformed: {error}"))),
+    }
+    let method = request.method.unwrap_or_default();
+    if method != "GET" && method != "HEAD" {
+        return Err(Refusal::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "only GET and HEAD here",
+        ));
+    }
+    let fields = Fields::of(request.headers)?;
+    let modern = request.version == Some(1);
+    if modern && fields.host.is_none() {
+        return Err(bad("the Host header is missing"));
+    }
+    let (path, query) = target(request.path.unwrap_or_default())?;
+    if fields.upgrade {
+        let request = Handshake {
+            path,
+            query,
+            modern,
+            get: method == "GET",
+            more,
+        };
+        return request.check(&fields, origins).map(Asked::Upgrade);
+    }
+    let page = page(path)?;
+    Ok(Asked::Page {
+        page,
+        head_only: method == "HEAD",
+    })
+}
+
+/// A request that asks for the upgrade.
+struct Handshake<'a> {
+    path: &'a str,
+    query: &'a str,
+    modern: bool,
+    get: bool,
+    more: bool,
+}
+
+impl Handshake<'_> {
+    fn check(&self, fields: &Fields<'_>, origins: &Origins) -> Result<Upgrade, Refusal> {
+        if !self.get {
+            let message = "a WebSocket handshake is a GET request";
+            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message));
+        }
+        if !self.modern {
+            return Err(bad("a WebSocket handshake needs HTTP/1.1"));
+        }
+        if self.path != "/" {
+            return Err(not_found());
+        }
+        if !fields.connection_upgrade {
+            return Err(bad("the Connection header does not say Upgrade"));
+        }
+        if fields.version != Some(b"13") {
+            let message = "this server speaks version 13 of WebSocket";
+            return Err(Refusal::new(StatusCode::UPGRADE_REQUIRED, message));
+        }
+        check_origin(fields, origins)?;
+        if self.more {
+            // RFC 6455 section 4.1: the client waits for the answer.
+            return Err(bad("data came before the handshake was answered"));
+        }
+        let (symbols, since) = wishes(self.query)?;
+        Ok(Upgrade {
+            response: response(fields.key)?,
+            symbols,
+            since,
+        })
+    }
+}
+
+/// The 101 answer to a key, made by tungstenite from a request in its canonical form.
+fn response(key: Option<&[u8]>) -> Result<Vec<u8>, Refusal> {
+    let invalid = || bad("the Sec-WebSocket-Key header is not a key of 16 bytes");
+    let key = HeaderValue::from_bytes(key.ok_or_else(invalid)?).map_err(|_| invalid())?;
+    let mut request = Request::new(());
+    let headers = request.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(
+        header::SEC_WEBSOCKET_VERSION,
+        HeaderValue::from_static("13"),
+    );
+    headers.insert(header::SEC_WEBSOCKET_KEY, key);
+    let mut out = Vec::with_capacity(256);
+    create_response(&request)
+        .and_then(|response| write_response(&mut out, &response))
+        .map_err(|_| invalid())?;
+    Ok(out)
+}
+
+fn check_origin(fields: &Fields<'_>, origins: &Origins) -> Result<(), Refusal> {
+    let Some(origin) = fields.origin.filter(|_| *origins != Origins::Any) else {
+        return Ok(());
+    };
+    let origin = std::str::from_utf8(origin).unwrap_or_default();
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    let host = fields.host.and_then(|host| std::str::from_utf8(host).ok());
+    let same = authority.zip(host).is_some_and(|(authority, host)| {
+        // "Two:" origins and paths are no origin (RFC 6454 section 6.1), and equal no host.
+        authority.eq_ignore_ascii_case(host)
+    });
+    let listed = matches!(origins, Origins::Listed(list) if list.iter().any(|one| one == origin));
+    if same || listed {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        StatusCode::FORBIDDEN,
+        "pages of this origin may not connect",
+    ))
+}
+
+/// What the query asks for: `symbols=A,B` and `since=STAMP`. Others are not ours to refuse.
+fn wishes(query: &str) -> Result<(Option<Vec<String>>, Option<u64>), Refusal> {
+    let (mut symbols, mut since) = (None, None);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "symbols" => {
+                let list: &mut Vec<String> = symbols.get_or_insert_default();
+                list.extend(
+                    value
+                        .split(',')
+                        .filter(|name| !name.is_empty())
+                        .map(String::from),
+                );
+            }
+            "since" => {
+                let stamp = value
+                    .parse()
+                    .map_err(|_| bad("since= takes a stamp in Unix µs"))?;
+                since = Some(stamp);
+            }
+            _ => {}
+        }
+    }
+    Ok((symbols.filter(|list| !list.is_empty()), since))
+}
+
+fn page(path: &str) -> Result<Page, Refusal> {
+    match path {
+        "/" => Ok(Page::Live),
+        "/metrics" => Ok(Page::Metrics),
+        "/healthz" => Ok(Page::Health),
+        "/readyz" => Ok(Page::Ready),
+        _ => Err(not_found()),
+    }
+}
+
+fn not_found() -> Refusal {
+    let message = "there are only /, /metrics, /healthz and /readyz";
+    Refusal::new(StatusCode::NOT_FOUND, message)
+}
+
+/// Path and query of a request target in origin or absolute form (RFC 9112 section 3.2).
+fn target(target: &str) -> Result<(&str, &str), Refusal> {
+    let origin_form = match target.split_once("://") {
+        Some(("http" | "https" | "ws" | "wss", rest)) => match rest.find(['/', '?']) {
+            Some(at) => &rest[at..],
+            None => "/",
+        },
+        _ => target,
+    };
+    let (path, query) = origin_form.split_once('?').unwrap_or((origin_form, ""));
+    match path {
+        "" => Ok(("/", query)),
+        path if path.starts_with('/') => Ok((path, query)),
+        _ => Err(bad("the request target is not a path")),
+    }
+}
+
+/// The headers that matter, each checked to be there once at most.
+#[derive(Default)]
+struct Fields<'a> {
+    host: Option<&'a [u8]>,
+    origin: Option<&'a [u8]>,
+    key: Option<&'a [u8]>,
+    version: Option<&'a [u8]>,
+    /// Upgrade names websocket.
+    upgrade: bool,
+    /// Connection names Upgrade.
+    connection_upgrade: bool,
+}
+
+impl<'a> Fields<'a> {
+    fn of(headers: &[Header<'a>]) -> Result<Self, Refusal> {
+        let mut fields = Self::default();
+        for &Header { name, value } in headers {
+            // Few names have the length of one that matters, so most headers cost one comparison.
+            match name.len() {
+                4 if name.eq_ignore_ascii_case("host") => once(&mut fields.host, name, value)?,
+                6 if name.eq_ignore_ascii_case("origin") => {
+                    once(&mut fields.origin, name, value)?;
+                }
+                7 if name.eq_ignore_ascii_case("upgrade") => {
+                    fields.upgrade |= lists(value, "websocket");
+                }
+                10 if name.eq_ignore_ascii_case("connection") => {
+                    fields.connection_upgrade |= lists(value, "upgrade");
+                }
+                17 if name.eq_ignore_ascii_case("sec-websocket-key") => {
+                    once(&mut fields.key, name, value)?;
+                }
+                21 if name.eq_ignore_ascii_case("sec-websocket-version") => {
+                    once(&mut fields.version, name, value)?;
+                }
+                14 if name.eq_ignore_ascii_case("content-length") && value != b"0" => {
+                    return Err(bad("requests with a body are not read here"));
+                }
+                17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                    return Err(bad("requests with a body are not read here"));
+                }
+                _ => {}
+            }
+        }
+        Ok(fields)
+    }
+}
+
+fn once<'a>(field: &mut Option<&'a [u8]>, name: &str, value: &'a [u8]) -> Result<(), Refusal> {
+    match field.replace(value.trim_ascii()) {
+        None => Ok(()),
+        Some(_) if name.eq_ignore_ascii_case("origin") => Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "several Origin headers",
+        )),
+        Some(_) => Err(bad(format!("several {name} headers"))),
+    }
+}
+
+/// Whether a comma-separated list of tokens has `token` (RFC 9110 section 5.6.1).
+fn lists(value: &[u8], token: &str) -> bool {
+    value
+        .split(|&byte| byte == b',')
+        .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+
+    /// The handshake of RFC 6455 section 1.3 with one line exchanged or added, or without one (`-Host`).
+    fn handshake(changed: &str) -> String {
+        let name = changed
+            .trim_start_matches('-')
+            .split(':')
+            .next()
+            .unwrap_or_default();
+        let lines = [
+            "Host: a.example",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            KEY,
+            "Sec-WebSocket-Version: 13",
+        ];
+        let others = lines
+            .iter()
+            .filter(|line| line.split(':').next() != Some(name));
+        let added = Some(changed).filter(|line| line.contains(':'));
+        let lines: Vec<_> = others.copied().chain(added).collect();
+        format!("GET / HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n"))
+    }
+
+    fn read_str(head: &str) -> Result<Asked, Refusal> {
+        read(head.as_bytes(), false, &Origins::Same)
+    }
+
+    fn status(head: &str) -> u16 {
+        match read_str(head) {
+            Ok(Asked::Upgrade(_)) => 101,
+            Ok(Asked::Page { .. }) => 200,
+            Err(refusal) => refusal.status.as_u16(),
+        }
+    }
+
+    #[test]
+    fn the_handshake_of_the_rfc_gets_its_answer() {
+        let Ok(Asked::Upgrade(upgrade)) = read_str(&handshake("")) else {
+            panic!("refused")
+        };
+        let response = String::from_utf8(upgrade.response).unwrap().to_lowercase();
+        assert!(
+            response.starts_with("http/1.1 101 switching protocols\r\n"),
+            "{response}"
+        );
+        assert!(response.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"));
+        assert!(response.ends_with("\r\n\r\n"));
+    }
+
+    #[test]
+    fn each_part_of_the_handshake_is_checked() {
+        for (changed, expected) in [
+            ("", 101),
+            ("Connection: keep-alive, Upgrade", 101),
+            ("Upgrade: h2c, WebSocket", 101),
+            ("Content-Length: 0", 101),
+            ("-Host", 400),
+            ("Connection: close", 400),
+            ("Sec-WebSocket-Version: 8", 426),
+            ("-Sec-WebSocket-Version", 426),
+            ("Sec-WebSocket-Key: c2hvcnQ=", 400),
+            ("Sec-WebSocket-Key: no base64 at all!!!!!", 400),
+            ("-Sec-WebSocket-Key", 400),
+            ("Content-Length: 5", 400),
+            ("Transfer-Encoding: chunked", 400),
+        ] {
+            let head = handshake(changed);
+            assert_eq!(status(&head), expected, "{head}");
+        }
+        let repeated = handshake("").replace(KEY, &format!("{KEY}\r\n{KEY}"));
+        assert_eq!(status(&repeated), 400);
+        assert_eq!(status(&handshake("").replace("GET", "POST")), 405);
+        assert_eq!(status(&handshake("").replace("GET", "HEAD")), 405);
+        assert_eq!(status(&handshake("").replace("GET / ", "GET /other ")), 404);
+        assert_eq!(status(&handshake("").replace("HTTP/1.1", "HTTP/1.0")), 400);
+        assert_eq!(status(&handshake("").replace("HTTP/1.1", "HTTP/2.0")), 400);
+        let early = read(handshake("").as_bytes(), true, &Origins::Same);
+        assert_eq!(early.unwrap_err().status, StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn a_browser_may_connect_from_pages_of_the_same_host() {
+        for (origin, expected) in [
+            ("Origin: http://a.example", 101),
+            ("Origin: https://A.EXAMPLE", 101),
+            ("Origin: http://a.example:80", 403),
+            ("Origin: http://b.example", 403),
+            ("Origin: http://a.example.b.example", 403),
+            ("Origin: http://a.example/path", 403),
+            ("Origin: null", 403),
+            ("Origin:", 403),
+            ("Origin: http://a.example\r\nOrigin: http://a.example", 403),
+        ] {
+            assert_eq!(status(&handshake(origin)), expected, "{origin}");
+        }
+        let head = handshake("Origin: http://b.example");
+        let listed = Origins::Listed(vec!["http://b.example".into()]);
+        for origins in [Origins::Any, listed] {
+            assert!(read(head.as_bytes(), false, &origins).is_ok());
+        }
+    }
+
+    #[test]
+    fn the_query_names_symbols_and_the_last_stamp() {
+        let head = handshake("").replace(
+            "GET / ",
+            "GET /?symbols=BTC%2FUSDT,A&x=1&since=17&symbols=B ",
+        );
+        let Ok(Asked::Upgrade(upgrade)) = read_str(&head) else {
+            panic!("refused")
+        };
+        assert_eq!(upgrade.symbols.unwrap(), ["BTC/USDT", "A", "B"]);
+        assert_eq!(upgrade.since, Some(17));
+        assert_eq!(
+            status(&handshake("").replace("GET / ", "GET /?since=now ")),
+            400
+        );
+    }
+
+    #[test]
+    fn pages_are_found_by_their_path() {
+        assert_eq!(status("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 200);
+        assert_eq!(
+            status("GET http://a/metrics?x HTTP/1.1\r\nHost: a\r\n\r\n"),
+            200
+        );
+        assert_eq!(status("GET /healthz HTTP/1.0\r\n\r\n"), 200);
+        assert_eq!(status("HEAD /readyz HTTP/1.1\nHost: a\n\n"), 200);
+        assert_eq!(status("GET /favicon.ico HTTP/1.1\r\nHost: a\r\n\r\n"), 404);
+        assert_eq!(status("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"), 405);
+        assert_eq!(status("GET a HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
+        assert_eq!(status("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"), 400);
+        assert_eq!(
+            status(&format!(
+                "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+                "X: y\r\n".repeat(64)
+            )),
+            431
+        );
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_before_its_end() {
+        let tls_hello = [0x16, 0x03, 0x01, 0x02];
+        assert_eq!(
+            end(&tls_hello, 0).unwrap_err().status,
+            StatusCode::BAD_REQUEST
+        );
+        let endless = vec![b'x'; HEAD_LENGTH_MAX + 1];
+        let refusal = end(&endless, HEAD_LENGTH_MAX).unwrap_err();
+        assert_eq!(refusal.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+
+    proptest! {
+        #[test]
+        fn the_end_is_found_however_the_head_arrives(
+            name in "[a-z]{1,9}", bare in any::<bool>(), cuts in proptest::collection::vec(1usize..9, 1..9),
+        ) {
+            let line_end = if bare { "\n" } else { "\r\n" };
+            let head = ["GET / HTTP/1.1", "Host: a", &format!("{name}: b"), "", "behind"].join(line_end);
+            let whole = head.len() - "behind".len();
+            let (mut known, mut found) = (0, None);
+            for &cut in cuts.iter().cycle() {
+                let here = head.len().min(known + cut);
+                found = end(&head.as_bytes()[..here], known).unwrap();
+                known = here;
+                if found.is_some() || here == head.len() {
+                    break;
+                }
+            }
+            prop_assert_eq!(found, Some(whole));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = end(&bytes, bytes.len() / 2);
+            let _ = read(&bytes, false, &Origins::Same);
+        }
+
+        #[test]
+        fn no_header_makes_it_panic(line in "(Origin|Host|Upgrade|Content-Length): ?\\PC{0,40}") {
+            let _ = read(handshake(&line).as_bytes(), false, &Origins::Same);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The listening socket. What is set on it, every accepted socket inherits, so that accepting costs
+//! no further system calls.
+
+use std::io;
+use std::net::SocketAddr;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Binds and listens.
+///
+/// The backlog is the largest that the system allows: with a short one, a thousand clients that
+/// connect at once leave some waiting a second for their repeated SYN.
+///
+/// # Errors
+/// What the system answers, "address in use" for one.
+pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    // A restart must not wait for old connections to be forgotten.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // An IPv4 service of the same port is somebody else's.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(i32::MAX)?;
+    Ok(socket.into())
+}
+
+/// Prepares a bound listener for the loop: non-blocking, and with what its connections inherit.
+/// A tick goes out at once, and not more than `send_buffer` bytes wait in the system for a client
+/// that is slow: the rest waits on our tape, where it can be skipped.
+pub(crate) fn prepare(
+    listener: std::net::TcpListener,
+    send_buffer: usize,
+) -> io::Result<mio::net::TcpListener> {
+    let socket = socket2::SockRef::from(&listener);
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    // Linux doubles the value for its bookkeeping, and counts that against it.
+    socket.set_send_buffer_size(send_buffer / 2)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(u32::try_from(send_buffer / 4).unwrap_or(u32::MAX))?;
+    Ok(mio::net::TcpListener::from_std(listener))
+}

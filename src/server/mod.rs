@@ -1,0 +1,306 @@
+//! The server: accepts, upgrades, and prints what its feed brings on the tapes that clients read.
+//!
+//! Beside Tornado's chat demo: [`Server`] is the application, `on_head` its `open`, `on_message` and
+//! `close` are the handler's, and `publish` is the broadcast, which here prints once and lets the
+//! sweep write it out.
+//!
+//! ```text
+//! accept ──▶ connection ──▶ head ──▶ board: join ──▶ sweep ──▶ wire
+//!                │                     ▲    ▲
+//!                └─ frames ─ request ──┘    └── publish ◀── feed
+//! ```
+
+mod accept;
+mod answer;
+mod board;
+mod close;
+mod config;
+mod connection;
+mod connections;
+mod counters;
+mod head;
+mod heartbeat;
+mod listener;
+mod metrics;
+pub mod options;
+mod pages;
+mod request;
+mod shutdown;
+mod sweep;
+mod wire;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::Token;
+use tungstenite::http::StatusCode;
+
+use self::accept::Acceptor;
+use self::board::{Board, JoinError};
+use self::close::CloseReason;
+use self::connection::{Desk, Next};
+use self::connections::Connections;
+use self::counters::Counters;
+use self::head::{Asked, Refusal, Upgrade};
+use self::shutdown::Shutdown;
+use self::sweep::Sweep;
+use crate::feed::Publish;
+use crate::feed::Recorder;
+use crate::io_loop::{IoLoop, Ready};
+use crate::periodic::PeriodicCallback;
+use crate::tick::Tick;
+
+pub use self::config::Config;
+pub use self::head::Origins;
+pub use self::listener::listen;
+
+/// Milliseconds since the server started: half the size of an `Instant`, for what every
+/// connection keeps. Enough for 49 days between two events of one connection.
+type Moment = u32;
+
+/// The state of the server's loop.
+pub struct Server {
+    config: Config,
+    acceptor: Acceptor,
+    connections: Connections,
+    board: Board,
+    sweep: Sweep,
+    counters: Counters,
+    recorder: Option<Recorder>,
+    shutdown: Shutdown,
+    /// The number of the last heartbeat.
+    heartbeat: u32,
+    /// Where sockets are read into, one at a time.
+    scratch: Box<[u8]>,
+    started: Instant,
+}
+
+impl Server {
+    /// A server on `io_loop` that accepts from `listener`, which is bound already, and will publish
+    /// prices of `symbols`. Clients are served once the loop starts.
+    ///
+    /// # Errors
+    /// When the listener cannot be prepared or watched.
+    pub fn new(
+        io_loop: &mut IoLoop<Self>,
+        listener: std::net::TcpListener,
+        config: Config,
+        symbols: Vec<String>,
+    ) -> io::Result<Self> {
+        let acceptor = Acceptor::new(io_loop, listener, &config)?;
+        let server = Self {
+            acceptor,
+            connections: Connections::default(),
+            board: Board::new(symbols, config.tape_size, config.tapes_max()),
+            sweep: Sweep::default(),
+            counters: Counters::default(),
+            recorder: None,
+            shutdown: Shutdown::default(),
+            heartbeat: 0,
+            scratch: vec![0; SCRATCH_LENGTH].into_boxed_slice(),
+            started: Instant::now(),
+            config,
+        };
+        server.start_heartbeat(io_loop);
+        Ok(server)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.acceptor.address()
+    }
+
+    /// Writes every tick that is published to `recorder` as well.
+    pub fn record(&mut self, io_loop: &mut IoLoop<Self>, recorder: Recorder) {
+        self.recorder = Some(recorder);
+        PeriodicCallback::start(io_loop, RECORDER_FLUSH_INTERVAL, |server: &mut Self, _| {
+            server.flush_recorder();
+        });
+    }
+
+    /// Writes out what the recorder holds; at the end of a run too.
+    pub fn flush_recorder(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.flush();
+        }
+    }
+
+    /// An event of a client's socket.
+    fn on_ready(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ready: Ready) {
+        let (connections, mut desk) = self.parts();
+        let Some(connection) = connections.get_mut(token) else {
+            return;
+        };
+        let next = connection.on_ready(ready, &mut desk);
+        self.go_on(io_loop, token, next);
+    }
+
+    /// More may have come than one turn's share.
+    fn on_more(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        let (connections, mut desk) = self.parts();
+        let Some(connection) = connections.get_mut(token) else {
+            return;
+        };
+        let next = connection.on_readable(&mut desk);
+        self.go_on(io_loop, token, next);
+    }
+
+    fn go_on(&mut self, io_loop: &mut IoLoop<Self>, token: Token, next: Result<Next, CloseReason>) {
+        match next {
+            Ok(Next::Wait) => {}
+            Ok(Next::More) => {
+                io_loop.add_callback(move |server, io_loop| server.on_more(io_loop, token));
+            }
+            Ok(Next::Head(head)) => self.on_head(io_loop, token, head),
+            Ok(Next::Gone) => self.remove(io_loop, token),
+            Err(reason) => self.close(io_loop, token, &reason, &[]),
+        }
+    }
+
+    /// A client has said what it wants (Tornado's `open`, or a `RequestHandler`'s `get`).
+    fn on_head(&mut self, io_loop: &mut IoLoop<Self>, token: Token, head: Result<Asked, Refusal>) {
+        match head {
+            Ok(Asked::Upgrade(upgrade)) => match self.upgrade(io_loop, token, upgrade) {
+                Ok(()) => {}
+                Err(reason) => self.refuse_or_close(io_loop, token, reason),
+            },
+            Ok(Asked::Page { page, head_only }) => {
+                let page = pages::render(self, io_loop, page, head_only);
+                self.close(io_loop, token, &CloseReason::Served, &page);
+            }
+            Err(refusal) => self.refuse_or_close(io_loop, token, CloseReason::Refused(refusal)),
+        }
+    }
+
+    fn upgrade(
+        &mut self,
+        io_loop: &mut IoLoop<Self>,
+        token: Token,
+        upgrade: Upgrade,
+    ) -> Result<(), CloseReason> {
+        if self.shutdown.has_begun() {
+            let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
+            return Err(CloseReason::Refused(refusal));
+        }
+        let channel = self
+            .board
+            .join(upgrade.symbols.as_deref())
+            .map_err(refuse_to_join)?;
+        let (connections, mut desk) = self.parts();
+        let Some(connection) = connections.get_mut(token) else {
+            self.board.leave(channel);
+            return Ok(());
+        };
+        if let Some(timeout) = connection.handshake_timeout() {
+            io_loop.remove_timeout(timeout);
+        }
+        desk.counters.opened += 1;
+        desk.counters.clients += 1;
+        connection.open(upgrade.response, channel, upgrade.since, &mut desk)
+    }
+
+    fn refuse_or_close(&mut self, io_loop: &mut IoLoop<Self>, token: Token, reason: CloseReason) {
+        let answer = match &reason {
+            CloseReason::Refused(refusal) => answer::refuse(refusal),
+            _ => Vec::new(),
+        };
+        self.close(io_loop, token, &reason, &answer);
+    }
+
+    /// The one place that ends connections, and that logs why. `answer` is the last word to who has
+    /// not become a WebSocket.
+    fn close(
+        &mut self,
+        io_loop: &mut IoLoop<Self>,
+        token: Token,
+        reason: &CloseReason,
+        answer: &[u8],
+    ) {
+        let now = self.now();
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        if connection.is_closing() {
+            return;
+        }
+        log::debug!("client {}: {reason}", token.0);
+        self.counters.closed(reason);
+        if let Some(timeout) = connection.handshake_timeout() {
+            io_loop.remove_timeout(timeout);
+        }
+        if let Some(channel) = connection.channel() {
+            self.counters.clients -= 1;
+            self.board.leave(channel);
+        }
+        if connection.close(reason, answer, now) {
+            let limit = self.config.close_timeout;
+            io_loop.call_later(limit, move |server, io_loop| server.remove(io_loop, token));
+            // What had arrived unread has had its event.
+            io_loop.add_callback(move |server, io_loop| server.on_more(io_loop, token));
+        } else {
+            self.remove(io_loop, token);
+        }
+    }
+
+    /// Lets go of a connection that was closed; nothing happens if it is gone.
+    fn remove(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        let Some(mut connection) = self.connections.remove(token) else {
+            return;
+        };
+        if let Err(error) = io_loop.remove_handler(connection.socket(), token) {
+            log::debug!("client {}: cannot be unregistered: {error}", token.0);
+        }
+        self.on_removed(io_loop);
+    }
+
+    /// The connections, and what one of them needs while it works.
+    fn parts(&mut self) -> (&mut Connections, Desk<'_>) {
+        let now = self.now();
+        let desk = Desk {
+            board: &mut self.board,
+            counters: &mut self.counters,
+            config: &self.config,
+            scratch: &mut self.scratch,
+            now,
+            heartbeat: self.heartbeat,
+        };
+        (&mut self.connections, desk)
+    }
+
+    fn now(&self) -> Moment {
+        self.started.elapsed().as_millis() as Moment
+    }
+}
+
+impl Publish for Server {
+    /// Prints a price on the tapes and has it swept out to the clients.
+    fn publish(&mut self, io_loop: &mut IoLoop<Self>, tick: Tick) {
+        let Some(json) = self.board.print(&tick, Instant::now()) else {
+            log::debug!("nobody is to be told of {}", tick.symbol);
+            return;
+        };
+        self.counters.ticks += 1;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(json);
+        }
+        self.sweep_soon(io_loop);
+    }
+}
+
+fn refuse_to_join(error: JoinError) -> CloseReason {
+    let status = match error {
+        JoinError::UnknownSymbol { .. } => StatusCode::BAD_REQUEST,
+        JoinError::TooManySets => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    CloseReason::Refused(Refusal::new(status, error.to_string()))
+}
+
+/// A turn's share of reading from one client, and room for the longest request head.
+const SCRATCH_LENGTH: usize = head::HEAD_LENGTH_MAX;
+
+/// How long work that can be cut may hold the loop before it lets others through.
+const TURN_SHARE: Duration = Duration::from_millis(1);
+
+/// A crash loses at most what was recorded in this time.
+const RECORDER_FLUSH_INTERVAL: Duration = Duration::from_millis(100);

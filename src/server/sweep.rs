@@ -1,0 +1,117 @@
+//! The sweep: writes what was printed to everybody who is not waiting for room.
+//!
+//! It is cut into slices, so that a tick for twenty thousand clients keeps neither accepts nor reads
+//! nor timers waiting; what is printed between two slices rides along with the later ones. Each
+//! sweep starts at another client, so that nobody is always last.
+
+use std::time::Instant;
+
+use super::{Server, TURN_SHARE};
+use crate::io_loop::IoLoop;
+
+/// How far the present sweep has come.
+#[derive(Default)]
+pub(crate) struct Sweep {
+    /// A slice is queued.
+    running: bool,
+    /// The slot that it began with.
+    first: usize,
+    /// The slots there were when it began; who came later was given all there was.
+    slots: usize,
+    visited: usize,
+    /// How often anything had been printed when it began: more by its end means another sweep.
+    prints: u64,
+}
+
+impl Sweep {
+    fn begin(&mut self, slots: usize, prints: u64) {
+        // A stride of a bit over a third: neighbours get the good and the bad places in turn.
+        self.first = (self.first + slots * 3 / 8 + 1) % slots.max(1);
+        self.slots = slots;
+        self.visited = 0;
+        self.prints = prints;
+    }
+
+    fn next_slot(&mut self) -> Option<usize> {
+        if self.visited == self.slots {
+            return None;
+        }
+        let slot = (self.first + self.visited) % self.slots;
+        self.visited += 1;
+        Some(slot)
+    }
+}
+
+impl Server {
+    /// Has what was printed swept out; at once with what else is printed in this turn.
+    pub(super) fn sweep_soon(&mut self, io_loop: &mut IoLoop<Self>) {
+        if !self.sweep.running {
+            self.sweep.running = true;
+            self.sweep
+                .begin(self.connections.slots(), self.board.prints());
+            io_loop.add_callback(Self::sweep_slice);
+        }
+    }
+
+    fn sweep_slice(&mut self, io_loop: &mut IoLoop<Self>) {
+        let began = Instant::now();
+        // A timer that comes due is served between two slices, not after a long one: it may be the
+        // next tick.
+        let share = began + TURN_SHARE;
+        let until = io_loop
+            .next_deadline()
+            .map_or(share, |deadline| deadline.min(share));
+        if let Some(stale) = began.checked_sub(self.config.conflate_after) {
+            self.board.age(stale);
+        }
+        let mut losers = Vec::new();
+        let finished = self.sweep_until(until, &mut losers);
+        for (token, reason) in losers {
+            self.close(io_loop, token, &reason, &[]);
+        }
+        if finished && self.sweep.prints == self.board.prints() {
+            self.sweep.running = false;
+            return;
+        }
+        if finished {
+            self.sweep
+                .begin(self.connections.slots(), self.board.prints());
+        }
+        io_loop.add_callback(Self::sweep_slice);
+    }
+
+    /// Writes to one client after the other until the time is up. Returns whether all had their
+    /// turn; whoever is to be closed goes to `losers`, not away under the sweep's feet.
+    fn sweep_until(
+        &mut self,
+        until: Instant,
+        losers: &mut Vec<(mio::Token, super::CloseReason)>,
+    ) -> bool {
+        let mut sweep = std::mem::take(&mut self.sweep);
+        let (connections, mut desk) = self.parts();
+        let mut written = 0;
+        let finished = loop {
+            let Some(slot) = sweep.next_slot() else {
+                break true;
+            };
+            let Some(connection) = connections.at(slot) else {
+                continue;
+            };
+            if !connection.wants_pump(desk.board) {
+                continue;
+            }
+            if let Err(reason) = connection.pump(&mut desk) {
+                losers.push((connection.token, reason));
+            }
+            written += 1;
+            if written % WRITES_PER_LOOK == 0 && Instant::now() >= until {
+                break sweep.visited == sweep.slots;
+            }
+        };
+        self.sweep = sweep;
+        finished
+    }
+}
+
+/// Writes between two looks at the clock.
+const WRITES_PER_LOOK: usize = 16;

@@ -1,0 +1,175 @@
+//! The outgoing half of a connection, and the one rule that keeps its stream whole: what was begun
+//! is finished first.
+//!
+//! A write may end anywhere. The rest of the frame that it ended in is kept here and goes out before
+//! any other byte, so neither a pong nor an answer nor a close frame can tear a frame of the tape.
+//! Tungstenite writes through here too, and is never left with anything of its own to send.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+
+use mio::net::TcpStream;
+
+use super::Moment;
+
+/// A non-blocking socket with what it would not take yet.
+pub(crate) struct Wire {
+    socket: TcpStream,
+    /// Bytes that come before any other: the rest of a frame, answers. Bounded by what one read can
+    /// make the server say, since nothing is read while something is pending.
+    pending: Vec<u8>,
+    /// The socket takes nothing until an event says so.
+    blocked: bool,
+    /// Nothing goes out any more behind what is pending.
+    finished: bool,
+    /// While there is more to send than the socket takes: when it took something last.
+    stuck: Option<Moment>,
+}
+
+impl Wire {
+    pub(crate) fn new(socket: TcpStream) -> Self {
+        Self {
+            socket,
+            pending: Vec::new(),
+            blocked: false,
+            finished: false,
+            stuck: None,
+        }
+    }
+
+    /// The socket, to be registered.
+    pub(crate) fn socket(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
+    /// Whether a frame of the tape may go out now.
+    pub(crate) fn is_clear(&self) -> bool {
+        !self.blocked && self.pending.is_empty() && !self.finished
+    }
+
+    /// Whether there are bytes that the socket did not take.
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Since when the socket has taken nothing, although there is something to send.
+    pub(crate) fn stuck_since(&self) -> Option<Moment> {
+        self.stuck
+    }
+
+    /// Sends `bytes` behind all that was sent before; what the socket does not take is kept. After
+    /// [`finish`](Self::finish) they go nowhere.
+    pub(crate) fn send(&mut self, bytes: &[u8], now: Moment) -> io::Result<()> {
+        if self.finished {
+            return Ok(());
+        }
+        let written = if self.is_clear() {
+            self.send_some(bytes, now)?
+        } else {
+            0
+        };
+        self.pending.extend_from_slice(&bytes[written..]);
+        Ok(())
+    }
+
+    /// Writes as much of `bytes` as the socket takes, and says how much that was. Only for a wire
+    /// that [is clear](Self::is_clear); whoever calls it must keep the rest of a frame here
+    /// ([`keep`](Self::keep)).
+    pub(crate) fn send_some(&mut self, bytes: &[u8], now: Moment) -> io::Result<usize> {
+        loop {
+            match self.socket.write(bytes) {
+                Ok(written) => {
+                    self.blocked = written < bytes.len();
+                    self.stuck = self.blocked.then_some(now);
+                    return Ok(written);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    self.stuck.get_or_insert(now);
+                    return Ok(0);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Keeps the rest of what was begun.
+    pub(crate) fn keep(&mut self, rest: &[u8]) {
+        self.pending.extend_from_slice(rest);
+    }
+
+    /// The socket has room again: sends what is pending, and the end if that was asked for.
+    pub(crate) fn on_writable(&mut self, now: Moment) -> io::Result<()> {
+        self.blocked = false;
+        if !self.pending.is_empty() {
+            let pending = std::mem::take(&mut self.pending);
+            let written = self.send_some(&pending, now)?;
+            self.pending.extend_from_slice(&pending[written..]);
+            self.end_if_finished();
+        }
+        Ok(())
+    }
+
+    /// Ends the outgoing stream behind what is pending. Nothing follows.
+    pub(crate) fn finish(&mut self) {
+        self.finished = true;
+        self.end_if_finished();
+    }
+
+    fn end_if_finished(&mut self) {
+        if self.finished && self.pending.is_empty() {
+            // A peer that is gone already needs no end.
+            let _ = self.socket.shutdown(Shutdown::Write);
+        }
+    }
+
+    /// Lets the system throw away what it still has for this peer when the socket is dropped: it has
+    /// taken nothing for long, and would keep those kilobytes for as long again.
+    pub(crate) fn reset_on_drop(&self) {
+        let socket = socket2::SockRef::from(&self.socket);
+        if let Err(error) = socket.set_linger(Some(std::time::Duration::ZERO)) {
+            log::debug!("cannot reset a slow client: {error}");
+        }
+    }
+
+    /// Reads into `buffer`: none when there is nothing yet.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            match self.socket.read(buffer) {
+                Ok(read) => return Ok(Some(read)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// What tungstenite takes for its stream: it reads the bytes that have arrived, and writes to the
+/// wire, which takes everything.
+pub(crate) struct CodecStream<'a> {
+    pub(crate) input: &'a [u8],
+    pub(crate) wire: &'a mut Wire,
+    pub(crate) now: Moment,
+}
+
+impl Read for CodecStream<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.input.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.input.read(buffer)
+    }
+}
+
+impl Write for CodecStream<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wire.send(bytes, self.now)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
