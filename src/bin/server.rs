@@ -44,7 +44,7 @@ fn serve(args: Args) -> Result<(), String> {
         Some(path) => Some(Recorder::create(path).map_err(|error| error.to_string())?),
         None => None,
     };
-    let listener = listen(args.address)
+    let listener = listen(args.address, &args.config)
         .map_err(|error| format!("cannot listen on {}: {error}", args.address))?;
     run(listener, args.config, feed, recorder).map_err(|error| error.to_string())
 }

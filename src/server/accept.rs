@@ -15,7 +15,7 @@ use super::close::CloseReason;
 use super::config::Config;
 use super::connection::Connection;
 use super::head::Refusal;
-use super::{Server, TURN_SHARE, answer, listener};
+use super::{Server, TURN_SHARE, answer};
 use crate::io_loop::IoLoop;
 
 /// The listening socket and the means to refuse.
@@ -39,7 +39,8 @@ impl Acceptor {
         listener: std::net::TcpListener,
         config: &Config,
     ) -> io::Result<Self> {
-        let mut listener = listener::prepare(listener, config.send_buffer)?;
+        listener.set_nonblocking(true)?;
+        let mut listener = TcpListener::from_std(listener);
         let address = listener.local_addr().ok();
         let token = io_loop.add_handler(
             &mut listener,

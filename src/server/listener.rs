@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::Config;
+
 /// Binds and listens.
 ///
 /// The backlog is the largest that the system allows: with a short one, a thousand clients that
@@ -13,7 +15,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 ///
 /// # Errors
 /// What the system answers, "address in use" for one.
-pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+pub fn listen(address: SocketAddr, config: &Config) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -26,23 +28,19 @@ pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.bind(&address.into())?;
+    // Before it listens: connections made by the system from then on have inherited already.
+    bequeath(&socket, config)?;
     socket.listen(i32::MAX)?;
     Ok(socket.into())
 }
 
-/// Prepares a bound listener for the loop: non-blocking, and with what its connections inherit.
-/// A tick goes out at once, and not more than `send_buffer` bytes wait in the system for a client
-/// that is slow: the rest waits on our tape, where it can be skipped.
-pub(crate) fn prepare(
-    listener: std::net::TcpListener,
-    send_buffer: usize,
-) -> io::Result<mio::net::TcpListener> {
-    let socket = socket2::SockRef::from(&listener);
-    socket.set_nonblocking(true)?;
+/// Sets what accepted sockets inherit. A tick goes out at once, and only so much waits in the
+/// system for a client that is slow: the rest waits on our tape, where it can be skipped.
+fn bequeath(socket: &Socket, config: &Config) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     // Linux doubles the value for its bookkeeping, and counts that against it.
-    socket.set_send_buffer_size(send_buffer / 2)?;
+    socket.set_send_buffer_size(config.send_buffer / 2)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_notsent_lowat(u32::try_from(send_buffer / 4).unwrap_or(u32::MAX))?;
-    Ok(mio::net::TcpListener::from_std(listener))
+    socket.set_tcp_notsent_lowat(u32::try_from(config.send_buffer / 4).unwrap_or(u32::MAX))?;
+    Ok(())
 }

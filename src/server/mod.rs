@@ -77,8 +77,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server on `io_loop` that accepts from `listener`, which is bound already, and will publish
-    /// prices of `symbols`. Clients are served once the loop starts.
+    /// A server on `io_loop` that accepts from `listener`, which [`listen`] made and is bound already,
+    /// and will publish prices of `symbols`. Clients are served once the loop starts.
     ///
     /// # Errors
     /// When the listener cannot be prepared or watched.

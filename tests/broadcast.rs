@@ -1,0 +1,168 @@
+//! Everybody gets every tick, in order, from the newest one at the time of joining.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed assumption in a test should say so with a panic"
+)]
+
+mod common;
+
+use std::io::Read;
+
+use common::{TestServer, ask, handshake, next, ticks};
+use serde_json::Value;
+use std::io::Write;
+use tickertape::server::Config;
+
+#[test]
+fn the_newest_tick_comes_in_one_piece_with_the_answer() {
+    let server = TestServer::start(Config::default());
+    server.tick("A", 5);
+    server.wait_for_metric("ticks_total", |ticks| ticks == 1);
+    let mut stream = server.connect();
+    stream.write_all(handshake("/").as_bytes()).unwrap();
+    let mut buffer = [0; 4096];
+    let length = stream.read(&mut buffer).unwrap();
+    let text = String::from_utf8_lossy(&buffer[..length]);
+    assert!(
+        text.starts_with("HTTP/1.1 101") && text.contains(r#""price":5,"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn every_client_gets_every_tick_in_order() {
+    let server = TestServer::start(Config::default());
+    server.tick("A", 1);
+    server.wait_for_metric("ticks_total", |ticks| ticks == 1);
+    let mut clients: Vec<_> = (0..50).map(|_| server.open("/")).collect();
+    for price in 2..=200 {
+        server.tick("A", price);
+    }
+    let expected: Vec<_> = (1..=200).map(|number| (number, number)).collect();
+    for client in &mut clients {
+        assert_eq!(ticks(client, 200), expected);
+    }
+}
+
+#[test]
+fn a_client_reads_the_symbols_that_it_asked_for() {
+    let server = TestServer::start(Config::default());
+    let mut only_b = server.open("/?symbols=B");
+    let mut all = server.open("/");
+    server.tick("A", 1);
+    server.tick("B", 2);
+    server.tick("A", 3);
+    server.tick("B", 4);
+    assert_eq!(ticks(&mut only_b, 2), [(1, 2), (2, 4)]);
+    assert_eq!(ticks(&mut all, 4), [(1, 1), (1, 2), (2, 3), (2, 4)]);
+    assert_eq!(server.metric("tapes"), 2);
+    only_b.close(None).unwrap();
+    server.wait_for_metric("tapes", |tapes| tapes == 1);
+}
+
+#[test]
+fn subscriptions_change_while_connected() {
+    let server = TestServer::start(Config::default());
+    server.tick("A", 1);
+    server.tick("B", 2);
+    server.wait_for_metric("ticks_total", |ticks| ticks == 2);
+    let mut client = server.open("/?symbols=A");
+    assert_eq!(ticks(&mut client, 1), [(1, 1)]);
+    let answer = ask(&mut client, r#"{"op":"subscribe","symbols":["B"],"id":1}"#);
+    assert_eq!(answer["symbols"], serde_json::json!(["A", "B"]));
+    assert_eq!(ticks(&mut client, 1), [(1, 2)], "the newest of what is new");
+    ask(
+        &mut client,
+        r#"{"op":"unsubscribe","symbols":["A"],"id":2}"#,
+    );
+    server.tick("A", 3);
+    server.tick("B", 4);
+    assert_eq!(ticks(&mut client, 1), [(2, 4)]);
+    ask(
+        &mut client,
+        r#"{"op":"unsubscribe","symbols":["B"],"id":3}"#,
+    );
+    server.tick("B", 5);
+    let pong = ask(&mut client, r#"{"op":"ping","id":4}"#);
+    assert_eq!(
+        (&pong["op"], &pong["id"]),
+        (&Value::from("pong"), &Value::from(4))
+    );
+}
+
+#[test]
+fn sets_beyond_the_memory_for_tapes_are_refused() {
+    let tape_size = 64 << 10;
+    let config = Config {
+        tape_size,
+        tape_memory: 4 * tape_size,
+        ..Config::default()
+    };
+    let server = TestServer::start(config);
+    let mut client = server.open("/?symbols=A");
+    let answer = ask(
+        &mut client,
+        r#"{"op":"unsubscribe","symbols":["A"],"id":1}"#,
+    );
+    assert_eq!(answer["op"], "error", "{answer}");
+    let answer = server.ask(handshake("/?symbols=B").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    ask(&mut client, r#"{"op":"subscribe","symbols":["B"],"id":2}"#);
+    server.wait_for_metric("tapes", |tapes| tapes == 1);
+}
+
+#[test]
+fn a_client_that_returns_gets_what_it_missed() {
+    let server = TestServer::start(Config::default());
+    server.tick("A", 1);
+    server.wait_for_metric("ticks_total", |ticks| ticks == 1);
+    let mut client = server.open("/");
+    let since = next(&mut client)["sent"].as_u64().unwrap();
+    drop(client);
+    for price in 2..=4 {
+        server.tick("A", price);
+    }
+    server.wait_for_metric("ticks_total", |ticks| ticks == 4);
+    let mut client = server.open(&format!("/?since={since}"));
+    assert_eq!(ticks(&mut client, 3), [(2, 2), (3, 3), (4, 4)]);
+    let mut from_the_future = server.open(&format!("/?since={}", u64::MAX));
+    assert_eq!(ticks(&mut from_the_future, 1), [(4, 4)]);
+    let mut up_to_date = server.open(&format!("/?since={}", {
+        let tick = ask(&mut client, r#"{"op":"get","symbol":"A","id":1}"#);
+        tick["sent"].as_u64().unwrap()
+    }));
+    server.tick("A", 5);
+    assert_eq!(ticks(&mut up_to_date, 1), [(5, 5)]);
+}
+
+#[test]
+fn a_get_is_never_older_than_what_was_sent() {
+    let server = TestServer::start(Config::default());
+    let mut client = server.open("/");
+    for price in 1..=100 {
+        server.tick("A", price);
+        let (seen, _) = ticks(&mut client, 1)[0];
+        if price % 10 == 0 {
+            let got = ask(&mut client, r#"{"op":"get","symbol":"A","id":"x"}"#);
+            assert!(
+                got["seq"].as_u64().unwrap() >= seen && got["id"] == "x",
+                "{got}"
+            );
+        }
+    }
+}
+
+#[test]
+fn stamps_and_numbers_only_grow() {
+    let server = TestServer::start(Config::default());
+    let mut client = server.open("/");
+    for price in 1..=100 {
+        server.tick(if price % 3 == 0 { "A" } else { "B" }, price);
+    }
+    let mut last = 0;
+    for _ in 0..100 {
+        let sent = next(&mut client)["sent"].as_u64().unwrap();
+        assert!(sent > last);
+        last = sent;
+    }
+}

@@ -1,0 +1,262 @@
+//! What the tests of the server share: a server in a thread with prices on demand, and clients that
+//! fail a test instead of hanging it.
+#![allow(unreachable_pub, reason = "each test is a crate of its own")]
+#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed assumption in a test should say so with a panic"
+)]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+use tickertape::feed::Publish;
+use tickertape::io_loop::IoLoop;
+use tickertape::periodic::PeriodicCallback;
+use tickertape::server::{Config, Server, listen};
+use tickertape::tick::{Price, Tick};
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::{Message, WebSocket};
+
+/// Nothing here takes that long, on any machine.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A server on a free port.
+pub struct TestServer {
+    pub address: SocketAddr,
+    orders: Sender<Order>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Order {
+    Tick(Tick),
+    ShutDown,
+}
+
+/// A client that speaks WebSocket.
+pub type Client = WebSocket<TcpStream>;
+
+impl TestServer {
+    /// With the symbols `A` and `B`.
+    pub fn start(config: Config) -> Self {
+        Self::with_symbols(config, &["A", "B"])
+    }
+
+    pub fn with_symbols(config: Config, symbols: &[&str]) -> Self {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), &config).unwrap();
+        let address = listener.local_addr().unwrap();
+        let symbols = symbols.iter().map(ToString::to_string).collect();
+        let (orders, inbox) = channel();
+        let thread = std::thread::spawn(move || run(listener, config, symbols, inbox));
+        Self {
+            address,
+            orders,
+            thread: Some(thread),
+        }
+    }
+
+    /// Publishes a price.
+    pub fn tick(&self, symbol: &str, price: u64) {
+        let price = Price::parse(&price.to_string()).unwrap();
+        let tick = Tick {
+            symbol: symbol.to_owned(),
+            price,
+            timestamp: 1,
+        };
+        self.orders.send(Order::Tick(tick)).unwrap();
+    }
+
+    pub fn shut_down(&self) {
+        self.orders.send(Order::ShutDown).unwrap();
+    }
+
+    /// Waits for the loop to end.
+    pub fn join(mut self) {
+        self.thread.take().unwrap().join().unwrap();
+    }
+
+    /// Connects without saying anything.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Opens a WebSocket; `path` may have a query.
+    pub fn open(&self, path: &str) -> Client {
+        let url = format!("ws://{}{path}", self.address);
+        tungstenite::client(url, self.connect()).unwrap().0
+    }
+
+    /// Opens a WebSocket and hands out its stream, for frames of one's own.
+    pub fn open_raw(&self) -> TcpStream {
+        let mut stream = self.connect();
+        stream.write_all(handshake("/").as_bytes()).unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "));
+        stream
+    }
+
+    /// Sends `request` and reads the answer to its end.
+    pub fn ask(&self, request: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(request).unwrap();
+        read_to_end(&mut stream)
+    }
+
+    /// The value of a metric, as the page has it.
+    pub fn metric(&self, name: &str) -> u64 {
+        let page = self.ask(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+        let line = page
+            .lines()
+            .find(|line| line.starts_with(&format!("tickertape_{name} ")));
+        let value = line
+            .unwrap_or_else(|| panic!("no {name} in {page}"))
+            .rsplit(' ')
+            .next();
+        value.unwrap().parse::<f64>().unwrap() as u64
+    }
+
+    /// Waits until a metric has a value.
+    pub fn wait_for_metric(&self, name: &str, wanted: impl Fn(u64) -> bool) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !wanted(self.metric(name)) {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{name} is {}",
+                self.metric(name)
+            );
+        }
+    }
+}
+
+fn run(listener: TcpListener, config: Config, symbols: Vec<String>, inbox: Receiver<Order>) {
+    let mut io_loop = IoLoop::new().unwrap();
+    let mut server = Server::new(&mut io_loop, listener, config, symbols).unwrap();
+    let beat = Duration::from_micros(500);
+    PeriodicCallback::start(&mut io_loop, beat, move |server: &mut Server, io_loop| {
+        for order in inbox.try_iter() {
+            match order {
+                Order::Tick(tick) => server.publish(io_loop, tick),
+                Order::ShutDown => server.shut_down(io_loop),
+            }
+        }
+    });
+    io_loop.start(&mut server).unwrap();
+}
+
+/// The request of a handshake.
+pub fn handshake(path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
+pub fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// A client's frame: one byte of flags and opcode, and a masked payload.
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mask = [7, 9, 11, 13];
+    let mut frame = vec![first];
+    match payload.len() {
+        length @ 0..126 => frame.push(0x80 | length as u8),
+        length @ 126..65_536 => {
+            frame.push(0x80 | 126);
+            frame.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            frame.push(0x80 | 127);
+            frame.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&mask);
+    frame.extend(
+        payload
+            .iter()
+            .zip(mask.iter().cycle())
+            .map(|(byte, mask)| byte ^ mask),
+    );
+    frame
+}
+
+/// The next text message, as JSON; pings on the way are answered.
+pub fn next(client: &mut Client) -> Value {
+    loop {
+        match client.read().unwrap() {
+            Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+            Message::Ping(_) => client.flush().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The numbers and prices of the next ticks.
+pub fn ticks(client: &mut Client, count: usize) -> Vec<(u64, u64)> {
+    let numbers = |tick: Value| {
+        (
+            tick["seq"].as_u64().unwrap(),
+            tick["price"].as_u64().unwrap(),
+        )
+    };
+    (0..count).map(|_| numbers(next(client))).collect()
+}
+
+/// Asks and returns the answer, letting ticks pass.
+pub fn ask(client: &mut Client, request: &str) -> Value {
+    client.send(Message::text(request)).unwrap();
+    loop {
+        let answer = next(client);
+        if answer.get("op").is_some() || answer.get("id").is_some() {
+            return answer;
+        }
+    }
+}
+
+/// Reads until the server's close frame; then the end of the connection must follow.
+pub fn close_code(stream: &mut TcpStream) -> u16 {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let mut rest = &bytes[..];
+    while let [first, length, payload @ ..] = rest {
+        let (length, payload) = match length {
+            126 => (
+                usize::from(u16::from_be_bytes([payload[0], payload[1]])),
+                &payload[2..],
+            ),
+            length => (usize::from(*length), payload),
+        };
+        let (payload, behind) = payload.split_at(length);
+        if *first == 0x88 {
+            assert!(behind.is_empty(), "nothing follows the close frame");
+            return u16::from_be_bytes([payload[0], payload[1]]);
+        }
+        rest = behind;
+    }
+    panic!("no close frame in {bytes:?}");
+}
+
+/// The code that a client sees, by reading on.
+pub fn closed_with(client: &mut Client) -> CloseCode {
+    loop {
+        match client.read() {
+            Ok(Message::Close(Some(frame))) => return frame.code,
+            Ok(_) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Every request gets a fitting answer: pages, upgrades and refusals, within the limits.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed assumption in a test should say so with a panic"
+)]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use common::{TestServer, handshake, next, read_to_end};
+use tickertape::server::{Config, Origins};
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or_default()
+}
+
+#[test]
+fn pages_are_served_and_the_connection_ends() {
+    let server = TestServer::start(Config::default());
+    let page = server.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("<title>tickertape"));
+    assert_eq!(
+        status(&server.ask(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")),
+        "200"
+    );
+    let head = server.ask(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(
+        head.contains("Content-Length: ") && head.ends_with("\r\n\r\n"),
+        "{head}"
+    );
+    assert_eq!(
+        status(&server.ask(b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n")),
+        "404"
+    );
+}
+
+#[test]
+fn ready_is_who_has_a_price_of_every_symbol() {
+    let server = TestServer::start(Config::default());
+    let ready = b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n";
+    server.tick("A", 1);
+    assert_eq!(status(&server.ask(ready)), "503");
+    server.tick("B", 1);
+    server.wait_for_metric("ticks_total", |ticks| ticks == 2);
+    assert_eq!(status(&server.ask(ready)), "200");
+}
+
+#[test]
+fn a_request_may_arrive_byte_by_byte() {
+    let server = TestServer::start(Config::default());
+    let mut stream = server.connect();
+    stream.set_nodelay(true).unwrap();
+    for byte in handshake("/").bytes() {
+        stream.write_all(&[byte]).unwrap();
+    }
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+}
+
+#[test]
+fn bad_requests_are_told_what_is_wrong() {
+    let server = TestServer::start(Config::default());
+    let long = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", "a".repeat(20_000));
+    let old = handshake("/").replace("Version: 13", "Version: 12");
+    let foreign = handshake("/").replace("Host: a", "Host: a\r\nOrigin: http://b");
+    for (request, expected) in [
+        ("\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\n\r\n", "400"),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+            "405",
+        ),
+        ("\x16\x03\x01 a TLS hello", "400"),
+        (&old, "426"),
+        (&foreign, "403"),
+        (&long, "431"),
+        (&handshake("/?symbols=C"), "400"),
+        (&(handshake("/") + "early"), "400"),
+    ] {
+        let answer = server.ask(request.as_bytes());
+        assert_eq!(status(&answer), expected, "{request}\n{answer}");
+    }
+    assert!(
+        server
+            .ask(handshake("/?symbols=C").as_bytes())
+            .contains("there are: A, B")
+    );
+}
+
+#[test]
+fn origins_can_be_opened() {
+    let origins = Origins::Listed(vec!["http://b".into()]);
+    let server = TestServer::start(Config {
+        origins,
+        ..Config::default()
+    });
+    let mut stream = server.connect();
+    let request = handshake("/").replace("Host: a", "Host: a\r\nOrigin: http://b");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+}
+
+#[test]
+fn who_says_nothing_is_told_so_at_the_limit() {
+    let limit = Duration::from_millis(80);
+    let server = TestServer::start(Config {
+        handshake_timeout: limit,
+        ..Config::default()
+    });
+    let began = Instant::now();
+    let mut silent = server.connect();
+    let mut slow = server.connect();
+    slow.write_all(b"GET / HT").unwrap();
+    assert_eq!(status(&read_to_end(&mut silent)), "408");
+    assert_eq!(status(&read_to_end(&mut slow)), "408");
+    assert!(began.elapsed() >= limit);
+    server.wait_for_metric("connections", |connections| connections == 1);
+}
+
+#[test]
+fn who_is_one_too_many_is_told_so_and_room_is_found_again() {
+    let server = TestServer::start(Config {
+        clients_max: Some(2),
+        ..Config::default()
+    });
+    server.tick("A", 1);
+    let mut first = server.open("/");
+    next(&mut first);
+    let second = server.connect();
+    // The second may not have been accepted yet when the third asks, but they are in order.
+    assert_eq!(status(&server.ask(handshake("/").as_bytes())), "503");
+    drop(second);
+    drop(first);
+    let deadline = Instant::now() + common::PATIENCE;
+    while status(&server.ask(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")) == "503" {
+        assert!(Instant::now() < deadline);
+    }
+}

@@ -1,0 +1,55 @@
+//! The end: everybody is told, and it comes in time.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed assumption in a test should say so with a panic"
+)]
+
+mod common;
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use common::{TestServer, closed_with, read_to_end, ticks};
+use tickertape::server::Config;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+#[test]
+fn everybody_gets_the_last_tick_and_1001() {
+    let server = TestServer::start(Config::default());
+    let mut clients: Vec<_> = (0..20).map(|_| server.open("/")).collect();
+    let mut waiting = server.connect();
+    server.wait_for_metric("clients", |clients| clients == 20);
+    server.tick("A", 1);
+    server.shut_down();
+    for client in &mut clients {
+        assert_eq!(ticks(client, 1), [(1, 1)]);
+        assert_eq!(closed_with(client), CloseCode::Away);
+        client.flush().ok();
+    }
+    assert!(read_to_end(&mut waiting).starts_with("HTTP/1.1 503 "));
+    let address = server.address;
+    drop((clients, waiting));
+    let began = Instant::now();
+    server.join();
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "it waited for nobody"
+    );
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn clients_that_do_not_say_goodbye_delay_it_to_the_limit_only() {
+    let shutdown_timeout = Duration::from_millis(150);
+    let server = TestServer::start(Config {
+        shutdown_timeout,
+        ..Config::default()
+    });
+    let silent = server.open_raw();
+    server.wait_for_metric("clients", |clients| clients == 1);
+    let began = Instant::now();
+    server.shut_down();
+    server.join();
+    assert!(began.elapsed() >= shutdown_timeout);
+    drop(silent);
+}

@@ -1,0 +1,85 @@
+//! A client that does not read costs nobody anything: it is conflated, then dropped.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed assumption in a test should say so with a panic"
+)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Client, TestServer, next, ticks};
+use socket2::SockRef;
+use tickertape::server::Config;
+
+/// Opens a client with a small receive buffer, so that a test can fill it.
+fn open_narrow(server: &TestServer) -> Client {
+    let client = server.open("/");
+    SockRef::from(client.get_ref())
+        .set_recv_buffer_size(4096)
+        .unwrap();
+    client
+}
+
+fn config() -> Config {
+    Config {
+        tape_size: 64 << 10,
+        send_buffer: 8 << 10,
+        ..Config::default()
+    }
+}
+
+#[test]
+fn a_client_that_falls_behind_skips_to_the_newest_tick_of_each_symbol() {
+    let server = TestServer::start(config());
+    let mut slow = open_narrow(&server);
+    let mut good = server.open("/");
+    server.tick("B", 7);
+    let last = 20_000;
+    for price in 1..=last {
+        server.tick("A", price);
+        if price % 100 == 0 {
+            // The good client keeps up, so nothing is lost on it.
+            let expected = if price == 100 { 101 } else { 100 };
+            ticks(&mut good, expected);
+        }
+    }
+    let (mut seen_a, mut gaps, mut seen_b) = (0, 0, 0);
+    while seen_a < last {
+        let tick = next(&mut slow);
+        let seq = tick["seq"].as_u64().unwrap();
+        if tick["symbol"] == "B" {
+            seen_b += 1;
+            continue;
+        }
+        assert!(seq > seen_a, "{seq} after {seen_a}");
+        gaps += u64::from(seq > seen_a + 1);
+        seen_a = seq;
+    }
+    assert!(gaps >= 1, "nothing was skipped");
+    assert_eq!(seen_b, 1, "what was seen is not sent again");
+    assert!(server.metric("conflated_total") >= 1);
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_dropped_at_the_limit_and_the_others_go_on() {
+    let slow_timeout = Duration::from_millis(200);
+    let server = TestServer::start(Config {
+        slow_timeout,
+        ..config()
+    });
+    let stuck = open_narrow(&server);
+    let mut good = server.open("/");
+    let mut price = 0;
+    while server.metric("clients") == 2 {
+        for _ in 0..200 {
+            price += 1;
+            server.tick("A", price);
+        }
+        ticks(&mut good, 200);
+    }
+    assert_eq!(server.metric("clients"), 1);
+    server.tick("A", price + 1);
+    assert_eq!(ticks(&mut good, 1), [(price + 1, price + 1)]);
+    drop(stuck);
+}
