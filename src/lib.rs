@@ -1,6 +1,7 @@
 //! Live prices over WebSocket to thousands of clients from one thread, and the client that proves it.
 
 mod alarm;
+pub mod client;
 pub mod feed;
 pub mod frame;
 pub mod io_loop;

@@ -1,3 +1,62 @@
-//! The client binary.
+//! `client`: listens to a price server and reports what arrived.
 
-fn main() {}
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+use tickertape::client::options::{Config, HELP};
+use tickertape::client::report::Report;
+use tickertape::options::{BadOption, Options};
+
+fn main() -> ExitCode {
+    match configure() {
+        Ok(None) => {
+            print(HELP);
+            ExitCode::SUCCESS
+        }
+        Ok(Some(config)) => run(config),
+        Err(error) => fail(&error, 2),
+    }
+}
+
+fn configure() -> Result<Option<Config>, BadOption> {
+    let config = Config::parse(Options::from_env())?;
+    if let Some(config) = &config {
+        config.reserve_descriptors()?;
+    }
+    Ok(config)
+}
+
+fn run(config: Config) -> ExitCode {
+    let json = config.json;
+    let measured = Signals::new([SIGINT, SIGTERM])
+        .and_then(|signals| tickertape::client::run(config, Some(signals)));
+    match measured {
+        Ok(report) => finish(&report, json),
+        Err(error) => fail(&error, 1),
+    }
+}
+
+fn finish(report: &Report, json: bool) -> ExitCode {
+    if json {
+        print(&(report.to_json() + "\n"));
+    } else if report.clients.connected > 0 {
+        // Where nobody could connect there is nothing to read but the error.
+        print(&report.to_string());
+    }
+    match report.error() {
+        None => ExitCode::SUCCESS,
+        Some(error) => fail(&error, 1),
+    }
+}
+
+/// Prints to stdout; a reader who has left (`client | head`) has seen enough.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+fn fail(error: &dyn std::fmt::Display, status: u8) -> ExitCode {
+    let _ = writeln!(io::stderr(), "error: {error}");
+    ExitCode::from(status)
+}

@@ -1,0 +1,223 @@
+//! One connection's states, from the call of connect to the end of its stream.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use mio::Token;
+use mio::net::TcpStream;
+
+use super::failure::Failure;
+use super::handshake::Handshake;
+use super::inbox::Inbox;
+use super::statistics::{Listener, Statistics};
+use crate::io_loop::{Ready, Timeout};
+use crate::tick::unix_us;
+
+/// A connection to the server. It owns its socket, but no buffer while it is at rest.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) socket: TcpStream,
+    pub(super) token: Token,
+    /// Where it was opened to.
+    pub(super) peer: SocketAddr,
+    /// The limit on joining; removed once it has joined.
+    pub(super) timeout: Timeout,
+    /// What a queued callback will go on with. Events leave the reading to it meanwhile.
+    pub(super) unfinished: Option<Ready>,
+    pub(super) state: State,
+    listener: Listener,
+}
+
+/// Where a connection stands.
+#[derive(Debug)]
+pub(super) enum State {
+    /// The connect is under way.
+    Connecting(Box<Handshake>),
+    /// Connected; the request or the response is under way.
+    Handshaking(Box<Handshake>),
+    /// Upgraded: ticks come.
+    Open(Inbox),
+    /// Our close frame is out. What was sent before it got there still comes.
+    Closing(Inbox),
+    /// The closing handshake is over; the server ends the stream, so that it and not this side,
+    /// which needs its ports for the next run, keeps the address occupied (TIME_WAIT).
+    Draining,
+}
+
+/// What became of the work at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// All is done until the next event.
+    Idle,
+    /// There is more to read, but others are waiting.
+    Unfinished,
+}
+
+impl Connection {
+    /// A connection whose connect was called at `began`.
+    pub(super) fn new(
+        socket: TcpStream,
+        (token, timeout): (Token, Timeout),
+        peer: SocketAddr,
+        began: Instant,
+        handshake: Handshake,
+    ) -> Self {
+        Self {
+            socket,
+            token,
+            peer,
+            timeout,
+            unfinished: None,
+            state: State::Connecting(Box::new(handshake)),
+            listener: Listener::new(began),
+        }
+    }
+
+    /// Whether it has not been upgraded yet.
+    pub(super) fn is_joining(&self) -> bool {
+        matches!(self.state, State::Connecting(_) | State::Handshaking(_))
+    }
+
+    /// Whether a tick has come.
+    pub(super) fn has_heard(&self) -> bool {
+        self.listener.has_heard()
+    }
+
+    /// Does what the socket is ready for, as far as one turn has time for it. `scratch` is the
+    /// buffer that all connections read into, one after the other.
+    ///
+    /// # Errors
+    /// Why the connection ends.
+    pub(super) fn on_ready(
+        &mut self,
+        ready: Ready,
+        scratch: &mut [u8],
+        statistics: &mut Statistics,
+    ) -> Result<Progress, Failure> {
+        if !self.finish_connect()? {
+            return Ok(Progress::Idle);
+        }
+        if ready.writable {
+            self.flush()?;
+        }
+        if ready.readable {
+            self.read(ready.closed, scratch, statistics)
+        } else {
+            Ok(Progress::Idle)
+        }
+    }
+
+    /// Begins the closing handshake, if it is open.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(super) fn close(&mut self) -> Result<(), Failure> {
+        self.state = match std::mem::replace(&mut self.state, State::Draining) {
+            State::Open(mut inbox) => {
+                inbox.close(&mut self.socket)?;
+                State::Closing(inbox)
+            }
+            other => other,
+        };
+        Ok(())
+    }
+
+    /// Whether the connect has succeeded, by now or before (mio's `TcpStream::connect`).
+    fn finish_connect(&mut self) -> Result<bool, Failure> {
+        let State::Connecting(_) = self.state else {
+            return Ok(true);
+        };
+        if let Some(error) = self.socket.take_error().unwrap_or_else(Some) {
+            return Err(Failure::connect(self.peer, error));
+        }
+        if self.socket.peer_addr().is_err() {
+            return Ok(false);
+        }
+        self.state = match std::mem::replace(&mut self.state, State::Draining) {
+            State::Connecting(handshake) => State::Handshaking(handshake),
+            other => other,
+        };
+        Ok(true)
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        match &mut self.state {
+            State::Handshaking(handshake) => send(handshake, &mut self.socket),
+            State::Open(inbox) | State::Closing(inbox) => inbox.flush(&mut self.socket),
+            State::Connecting(_) | State::Draining => Ok(()),
+        }
+    }
+
+    /// Reads until the socket is drained. A read that leaves room in the buffer says that it is:
+    /// whatever arrives later is a new edge. Only an end of the stream that came with this event
+    /// will not be told again, so with that in sight it goes on until the read says so itself.
+    fn read(
+        &mut self,
+        to_the_end: bool,
+        scratch: &mut [u8],
+        statistics: &mut Statistics,
+    ) -> Result<Progress, Failure> {
+        for _ in 0..READS_PER_TURN {
+            let length = match self.socket.read(scratch) {
+                Ok(0) => return Err(self.end_of_stream()),
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Progress::Idle);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Failure::Reset(error)),
+            };
+            self.take(&scratch[..length], unix_us(), statistics)?;
+            if length < scratch.len() && !to_the_end {
+                return Ok(Progress::Idle);
+            }
+        }
+        Ok(Progress::Unfinished)
+    }
+
+    fn end_of_stream(&self) -> Failure {
+        if self.is_joining() {
+            Failure::BadHandshake("the stream ended first".into())
+        } else {
+            Failure::end_of_stream()
+        }
+    }
+
+    /// Takes bytes that were read at `now`.
+    fn take(&mut self, bytes: &[u8], now: u64, statistics: &mut Statistics) -> Result<(), Failure> {
+        let listener = &mut self.listener;
+        match &mut self.state {
+            State::Open(inbox) | State::Closing(inbox) => {
+                inbox.take(bytes, &mut self.socket, |payload| {
+                    statistics.message(listener, payload, now);
+                })
+            }
+            State::Handshaking(handshake) => match handshake.take(bytes)? {
+                None => Ok(()),
+                // The first frames may come in one piece with the response.
+                Some(behind) => {
+                    self.state = State::Open(Inbox::default());
+                    self.take(&behind, now, statistics)
+                }
+            },
+            State::Connecting(_) | State::Draining => Ok(()),
+        }
+    }
+}
+
+/// Sends as much of the request as the socket takes: all of it, unless the system is very short.
+fn send(handshake: &mut Handshake, socket: &mut TcpStream) -> Result<(), Failure> {
+    while !handshake.unsent().is_empty() {
+        match socket.write(handshake.unsent()) {
+            Ok(length) => handshake.advance(length),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Failure::Reset(error)),
+        }
+    }
+    Ok(())
+}
+
+/// After so many buffers full the others get their turn.
+const READS_PER_TURN: usize = 4;

@@ -1,0 +1,231 @@
+//! Why a connection did not come about or ended before its time.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// One connection's end. [`Display`](fmt::Display) is the sentence that a report shows of it.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Nobody listens there.
+    ConnectRefused(SocketAddr),
+    /// No answer to the connect within the limit.
+    ConnectTimedOut(SocketAddr, Duration),
+    /// The connect failed in another way.
+    ConnectFailed(SocketAddr, io::Error),
+    /// All ports of all addresses that it can connect from are taken.
+    NoLocalPort(SocketAddr),
+    /// The system gives no more descriptors.
+    NoDescriptor(io::Error),
+    /// The server answered the handshake with another status than 101.
+    HandshakeRefused {
+        /// The status.
+        status: u16,
+        /// The words behind it.
+        reason: String,
+    },
+    /// Connected, but not upgraded within the limit.
+    HandshakeTimedOut(Duration),
+    /// The answer to the handshake is none.
+    BadHandshake(Cow<'static, str>),
+    /// The server closed the connection, with a close frame or without one.
+    Closed {
+        /// The code of the close frame; 1005 if it has none, 1006 if there was no frame (RFC 6455
+        /// section 7.4.1).
+        code: u16,
+        /// The words behind it.
+        reason: String,
+    },
+    /// The connection broke.
+    Reset(io::Error),
+    /// The server sent what RFC 6455 forbids.
+    Protocol(String),
+    /// The connection was fine, but no tick ever came.
+    NoTick,
+}
+
+impl Failure {
+    /// The end of a stream without a close frame.
+    pub(super) fn end_of_stream() -> Self {
+        Self::Closed {
+            code: 1006,
+            reason: String::new(),
+        }
+    }
+
+    /// A failed connect, by what the system answered.
+    pub(super) fn connect(peer: SocketAddr, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::ConnectRefused(peer),
+            // The two words for it: of connect(2) and of bind(2).
+            io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => Self::NoLocalPort(peer),
+            _ if is_out_of_descriptors(&error) => Self::NoDescriptor(error),
+            _ => Self::ConnectFailed(peer, error),
+        }
+    }
+
+    /// Whether a closing handshake has taken place.
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self, Self::Closed { code, .. } if *code != 1006)
+    }
+
+    /// Whether the server could not be reached at all, so that another address of its may help.
+    pub(super) fn is_unreachable(&self) -> bool {
+        matches!(
+            self,
+            Self::ConnectRefused(_) | Self::ConnectTimedOut(..) | Self::ConnectFailed(..)
+        )
+    }
+
+    /// The few words under which failures are counted.
+    pub(super) fn kind(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::ConnectRefused(_) => "connect refused",
+            Self::ConnectTimedOut(..) => "connect timed out",
+            Self::ConnectFailed(..) => "connect failed",
+            Self::NoLocalPort(_) => "out of local ports",
+            Self::NoDescriptor(_) => "out of descriptors",
+            Self::HandshakeRefused { status, .. } => {
+                return Cow::Owned(format!("handshake refused ({status})"));
+            }
+            Self::HandshakeTimedOut(_) => "handshake timed out",
+            Self::BadHandshake(_) => "bad handshake",
+            Self::Closed { code, .. } => return Cow::Owned(format!("closed by server ({code})")),
+            Self::Reset(_) => "reset",
+            Self::Protocol(_) => "protocol error",
+            Self::NoTick => "no tick",
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConnectRefused(peer) => write!(
+                f,
+                "cannot connect to {peer}: connection refused (is the server running?)"
+            ),
+            Self::ConnectTimedOut(peer, limit) => {
+                write!(f, "cannot connect to {peer}: no answer within {limit:?}")
+            }
+            Self::ConnectFailed(peer, error) => {
+                write!(f, "cannot connect to {peer}: {}", error.kind())
+            }
+            Self::NoLocalPort(peer) => write!(
+                f,
+                "cannot connect to {peer}: all local ports are taken (wait a minute, or see \
+                 net.ipv4.ip_local_port_range)"
+            ),
+            Self::NoDescriptor(error) => write!(
+                f,
+                "cannot open a socket: {} (see ulimit -n)",
+                without_number(error)
+            ),
+            Self::HandshakeRefused { status, reason } => {
+                write!(f, "the server refused the WebSocket handshake: {status}")?;
+                append(f, " ", reason)
+            }
+            Self::HandshakeTimedOut(limit) => {
+                write!(
+                    f,
+                    "the server did not answer the handshake within {limit:?}"
+                )
+            }
+            Self::BadHandshake(what) => {
+                write!(f, "the server's answer to the handshake is none: {what}")
+            }
+            Self::Closed { code: 1005, .. } => {
+                f.write_str("the server closed the connection without a status")
+            }
+            Self::Closed { code: 1006, .. } => {
+                f.write_str("the server ended the connection without a close frame")
+            }
+            Self::Closed { code, reason } => {
+                write!(f, "the server closed the connection: {code}")?;
+                append(f, " ", reason)
+            }
+            Self::Reset(error) => write!(f, "the connection broke: {}", error.kind()),
+            Self::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
+            Self::NoTick => f.write_str("connected, but no tick came"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A text from the other side, kept printable and short.
+fn append(f: &mut fmt::Formatter<'_>, separator: &str, text: &str) -> fmt::Result {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let short: String = printable.take(TEXT_LENGTH_MAX).collect();
+    write!(f, "{separator}{short}")
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    Errno::from_io_error(error).is_some_and(|errno| [Errno::MFILE, Errno::NFILE].contains(&errno))
+}
+
+/// The system's words without the "(os error 24)" that std puts behind them.
+fn without_number(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text
+        .split_once(" (os error")
+        .map_or(&*text, |(words, _)| words);
+    words.to_ascii_lowercase()
+}
+
+/// As much of a server's words as a line has room for.
+const TEXT_LENGTH_MAX: usize = 123;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_answers_finds_its_kind() {
+        let peer = "127.0.0.1:8888".parse().unwrap();
+        let kind = |errno: rustix::io::Errno| Failure::connect(peer, errno.into()).kind();
+        assert_eq!(kind(rustix::io::Errno::CONNREFUSED), "connect refused");
+        assert_eq!(kind(rustix::io::Errno::ADDRNOTAVAIL), "out of local ports");
+        assert_eq!(kind(rustix::io::Errno::MFILE), "out of descriptors");
+        assert_eq!(kind(rustix::io::Errno::HOSTUNREACH), "connect failed");
+    }
+
+    #[test]
+    fn sentences_name_what_happened_and_what_to_try() {
+        let peer = "127.0.0.1:8888".parse().unwrap();
+        let closed = |code, reason: &str| Failure::Closed {
+            code,
+            reason: reason.to_owned(),
+        };
+        for (failure, sentence) in [
+            (
+                Failure::ConnectRefused(peer),
+                "cannot connect to 127.0.0.1:8888: connection refused (is the server running?)",
+            ),
+            (
+                Failure::ConnectTimedOut(peer, Duration::from_millis(1500)),
+                "cannot connect to 127.0.0.1:8888: no answer within 1.5s",
+            ),
+            (
+                Failure::NoDescriptor(rustix::io::Errno::MFILE.into()),
+                "cannot open a socket: too many open files (see ulimit -n)",
+            ),
+            (
+                closed(1001, "bye\x1b[2J"),
+                "the server closed the connection: 1001 bye [2J",
+            ),
+            (
+                closed(1005, ""),
+                "the server closed the connection without a status",
+            ),
+        ] {
+            assert_eq!(failure.to_string(), sentence);
+        }
+    }
+}

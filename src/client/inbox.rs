@@ -1,0 +1,478 @@
+//! From the bytes of a connection to its messages.
+//!
+//! Nearly all that arrives is whole text frames, pushed by the server: those are handed on from
+//! where they lie in the read buffer. A frame that a read has cut off is kept until the rest is
+//! there. Everything else (pings, closes, fragments) is tungstenite's, one whole frame at a time;
+//! its machine exists only while it has something to do. So an inbox at rest owns no memory.
+
+use std::io::{self, Cursor, Read, Write};
+
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::frame::{CloseFrame, FrameHeader};
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Error, Message, Utf8Bytes};
+
+use super::failure::Failure;
+use crate::frame::{self, Boundaries};
+
+/// What has arrived on one connection and is no whole message yet.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    /// The beginning of a frame whose end has not arrived.
+    partial: Vec<u8>,
+    codec: Option<Box<Codec>>,
+}
+
+impl Inbox {
+    /// Takes the next piece of the stream and hands each whole message to `on_message`. What it
+    /// has to answer to the server is written to `socket`.
+    ///
+    /// # Errors
+    /// Why the connection ends: the server's close frame (by then answered) among others.
+    pub(super) fn take(
+        &mut self,
+        mut bytes: &[u8],
+        socket: &mut impl Write,
+        mut on_message: impl FnMut(&[u8]),
+    ) -> Result<(), Failure> {
+        while !self.partial.is_empty() && !bytes.is_empty() {
+            let missing = missing(&self.partial)?.min(bytes.len());
+            self.partial.extend_from_slice(&bytes[..missing]);
+            bytes = &bytes[missing..];
+            self.take_completed(socket, &mut on_message)?;
+        }
+        while !bytes.is_empty() {
+            if let Some((payload, length)) = self.pushed_text(bytes) {
+                on_message(payload);
+                bytes = &bytes[length..];
+                continue;
+            }
+            // Usually the last frame of a read, cut off by the end of the buffer.
+            let known = bytes.len().min(HEADER_LENGTH_MAX);
+            match frame_length(&bytes[..known])?.and_then(|length| bytes.split_at_checked(length)) {
+                Some((frame, rest)) => {
+                    self.take_other(frame, socket, &mut on_message)?;
+                    bytes = rest;
+                }
+                None => {
+                    self.partial = bytes.to_vec();
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins the closing handshake with the code 1000.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(super) fn close(&mut self, socket: &mut impl Write) -> Result<(), Failure> {
+        self.codec().close(socket, CloseCode::Normal)
+    }
+
+    /// Sends what the socket did not take earlier.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(super) fn flush(&mut self, socket: &mut impl Write) -> Result<(), Failure> {
+        match &mut self.codec {
+            None => Ok(()),
+            Some(codec) => {
+                codec.flush(socket)?;
+                self.drop_idle_codec();
+                Ok(())
+            }
+        }
+    }
+
+    /// The fast path: none while a fragmented message is under way, since no text may begin then.
+    fn pushed_text<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], usize)> {
+        match &self.codec {
+            Some(codec) if !codec.boundaries.at_rest() => None,
+            _ => frame::pushed_text(bytes),
+        }
+    }
+
+    /// Hands on the frame that was cut off, if it is whole by now.
+    fn take_completed(
+        &mut self,
+        socket: &mut impl Write,
+        on_message: &mut impl FnMut(&[u8]),
+    ) -> Result<(), Failure> {
+        if missing(&self.partial)? > 0 {
+            return Ok(());
+        }
+        let frame = std::mem::take(&mut self.partial);
+        match self.pushed_text(&frame) {
+            Some((payload, _)) => on_message(payload),
+            None => self.take_other(&frame, socket, on_message)?,
+        }
+        Ok(())
+    }
+
+    fn take_other(
+        &mut self,
+        frame: &[u8],
+        socket: &mut impl Write,
+        on_message: &mut impl FnMut(&[u8]),
+    ) -> Result<(), Failure> {
+        self.codec().take(frame, socket, on_message)?;
+        self.drop_idle_codec();
+        Ok(())
+    }
+
+    fn codec(&mut self) -> &mut Codec {
+        self.codec.get_or_insert_with(|| Box::new(Codec::new()))
+    }
+
+    fn drop_idle_codec(&mut self) {
+        self.codec = self.codec.take().filter(|codec| codec.is_needed());
+    }
+}
+
+/// tungstenite's machine, fed with whole frames.
+#[derive(Debug)]
+struct Codec {
+    context: WebSocketContext,
+    boundaries: Boundaries,
+    /// Whether all that it had to say has gone out.
+    flushed: bool,
+}
+
+impl Codec {
+    fn new() -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(1024)
+            .write_buffer_size(0)
+            .max_write_buffer_size(4096)
+            .max_frame_size(Some(MESSAGE_SIZE_MAX))
+            .max_message_size(Some(MESSAGE_SIZE_MAX));
+        Self {
+            context: WebSocketContext::new(Role::Client, Some(config)),
+            boundaries: Boundaries::default(),
+            flushed: true,
+        }
+    }
+
+    /// A fragmented message is under way, something is unsent, or it must not forget that a close
+    /// frame has gone out: nothing may follow that.
+    fn is_needed(&self) -> bool {
+        !self.boundaries.at_rest() || !self.flushed || !self.context.can_write()
+    }
+
+    fn take(
+        &mut self,
+        frame: &[u8],
+        socket: &mut impl Write,
+        on_message: &mut impl FnMut(&[u8]),
+    ) -> Result<(), Failure> {
+        self.boundaries.advance(frame);
+        let mut line = Line { frame, socket };
+        let read = loop {
+            match self.context.read(&mut line) {
+                Ok(Message::Text(text)) => on_message(text.as_bytes()),
+                Ok(Message::Binary(bytes)) => on_message(&bytes),
+                Ok(Message::Close(close)) => break Err(closed(close)),
+                Ok(_) => {}
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
+                Err(error) => break Err(failure(error)),
+            }
+        };
+        if let Err(Failure::Protocol(_)) = read {
+            // The server should learn why; whether it still can is its affair.
+            let _ = self.close(socket, CloseCode::Protocol);
+            return read;
+        }
+        self.flush(socket)?;
+        read
+    }
+
+    fn close(&mut self, socket: &mut impl Write, code: CloseCode) -> Result<(), Failure> {
+        let frame = CloseFrame {
+            code,
+            reason: Utf8Bytes::default(),
+        };
+        let mut line = Line { frame: &[], socket };
+        let closed = self.context.close(&mut line, Some(frame));
+        self.note_flushed(closed)
+    }
+
+    fn flush(&mut self, socket: &mut impl Write) -> Result<(), Failure> {
+        let flushed = self.context.flush(&mut Line { frame: &[], socket });
+        self.note_flushed(flushed)
+    }
+
+    fn note_flushed(&mut self, flushed: tungstenite::Result<()>) -> Result<(), Failure> {
+        self.flushed = flushed.is_ok();
+        match flushed {
+            Err(Error::Io(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                Err(Failure::Reset(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One frame to read, then nothing; what is written goes to the socket.
+struct Line<'a, W> {
+    frame: &'a [u8],
+    socket: &'a mut W,
+}
+
+impl<W> Read for Line<'_, W> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.frame.read(buffer) {
+            Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+            read => read,
+        }
+    }
+}
+
+impl<W: Write> Write for Line<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+/// How many bytes the frame that `partial` begins still needs, as far as that can be told: while
+/// the header is incomplete, one more at a time.
+fn missing(partial: &[u8]) -> Result<usize, Failure> {
+    Ok(frame_length(partial)?.map_or(1, |length| length - partial.len().min(length)))
+}
+
+/// The length of the whole frame that `bytes` begin with; none if its header is incomplete.
+fn frame_length(bytes: &[u8]) -> Result<Option<usize>, Failure> {
+    let mut cursor = Cursor::new(bytes);
+    let Some((_, payload)) = FrameHeader::parse(&mut cursor).map_err(failure)? else {
+        return Ok(None);
+    };
+    // Before waiting for a payload, not after: the length is only claimed.
+    let payload = usize::try_from(payload).unwrap_or(usize::MAX);
+    if payload > MESSAGE_SIZE_MAX {
+        return Err(Failure::Protocol("a message of more than 1 MiB".to_owned()));
+    }
+    // The header is a few bytes, and what is known of the frame fits in memory.
+    Ok(Some(cursor.position() as usize + payload))
+}
+
+fn closed(close: Option<CloseFrame>) -> Failure {
+    Failure::Closed {
+        code: close
+            .as_ref()
+            .map_or(CloseCode::Status, |close| close.code)
+            .into(),
+        reason: close.map_or_else(String::new, |close| close.reason.to_string()),
+    }
+}
+
+fn failure(error: Error) -> Failure {
+    match error {
+        Error::Io(error) => Failure::Reset(error),
+        Error::Protocol(error) => Failure::Protocol(error.to_string()),
+        error => Failure::Protocol(error.to_string()),
+    }
+}
+
+/// The longest message that is put together; a tick has a hundred bytes.
+const MESSAGE_SIZE_MAX: usize = 1 << 20;
+
+/// Two bytes, eight of length, four of mask (RFC 6455 section 5.2).
+const HEADER_LENGTH_MAX: usize = 14;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tungstenite::protocol::frame::Frame;
+    use tungstenite::protocol::frame::coding::{Data, OpCode};
+
+    /// Feeds `stream` in pieces of `size`. Returns messages, bytes written and how it ended.
+    fn feed(
+        inbox: &mut Inbox,
+        stream: &[u8],
+        size: usize,
+    ) -> (Vec<String>, Vec<u8>, Option<Failure>) {
+        let (mut messages, mut written) = (Vec::new(), Vec::new());
+        for piece in stream.chunks(size) {
+            let taken = inbox.take(piece, &mut written, |message| {
+                messages.push(String::from_utf8(message.to_vec()).unwrap());
+            });
+            if let Err(failure) = taken {
+                return (messages, written, Some(failure));
+            }
+        }
+        (messages, written, None)
+    }
+
+    /// The one frame in what a client wrote.
+    fn sent(written: Vec<u8>) -> Message {
+        let mut server = WebSocketContext::from_partially_read(written, Role::Server, None);
+        server.read(&mut Cursor::new(Vec::new())).unwrap()
+    }
+
+    const PINGED: &[u8] = b"\x81\x01a\x89\x02hi\x81\x01b";
+
+    #[test]
+    fn a_ping_between_messages_is_answered_and_leaves_nothing_behind() {
+        for size in 1..PINGED.len() {
+            let mut inbox = Inbox::default();
+            let (messages, written, end) = feed(&mut inbox, PINGED, size);
+            assert_eq!(messages, ["a", "b"]);
+            assert!(matches!(sent(written), Message::Pong(payload) if payload == "hi"));
+            assert!(end.is_none() && inbox.codec.is_none());
+            assert_eq!(inbox.partial.capacity(), 0);
+        }
+    }
+
+    #[test]
+    fn a_pong_that_does_not_fit_is_sent_later() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut inbox = Inbox::default();
+        inbox.take(PINGED, &mut Full, |_| {}).unwrap();
+        inbox.flush(&mut Full).unwrap();
+        let mut written = Vec::new();
+        inbox.flush(&mut written).unwrap();
+        assert!(matches!(sent(written), Message::Pong(_)));
+        assert!(inbox.codec.is_none());
+    }
+
+    #[test]
+    fn fragments_make_one_message_with_a_ping_in_between() {
+        let stream = b"\x01\x01a\x89\x00\x00\x01b\x80\x01c\x81\x01d";
+        for size in 1..stream.len() {
+            let mut inbox = Inbox::default();
+            let (messages, _, end) = feed(&mut inbox, stream, size);
+            assert_eq!(messages, ["abc", "d"]);
+            assert!(end.is_none() && inbox.codec.is_none());
+        }
+    }
+
+    #[test]
+    fn a_close_is_answered_with_its_code() {
+        let (_, written, end) = feed(&mut Inbox::default(), b"\x88\x05\x03\xe9bye", 3);
+        assert!(
+            matches!(sent(written), Message::Close(Some(close)) if close.code == CloseCode::Away)
+        );
+        assert_eq!(
+            end.unwrap().to_string(),
+            "the server closed the connection: 1001 bye"
+        );
+        let (_, _, end) = feed(&mut Inbox::default(), b"\x88\x00", 9);
+        assert_eq!(end.unwrap().kind(), "closed by server (1005)");
+    }
+
+    #[test]
+    fn nothing_follows_our_own_close_frame() {
+        let (mut inbox, mut written) = (Inbox::default(), Vec::new());
+        inbox.close(&mut written).unwrap();
+        let length = written.len();
+        let (messages, answers, end) = feed(&mut inbox, b"\x81\x01a\x89\x00\x88\x02\x03\xe8", 100);
+        assert_eq!(messages, ["a"], "what was under way still counts");
+        assert!(answers.is_empty(), "no pong, no second close");
+        assert_eq!(end.unwrap().kind(), "closed by server (1000)");
+        assert_eq!(length, 8, "a header, a mask and a code");
+    }
+
+    #[test]
+    fn what_the_protocol_forbids_is_answered_with_1002() {
+        for stream in [
+            &b"\x81\x81mask!"[..],
+            b"\xc1\x01a",
+            b"\x80\x01a",
+            b"\x01\x01a\x81\x01b",
+            b"\x09\x00",
+        ] {
+            let (_, written, end) = feed(&mut Inbox::default(), stream, 100);
+            assert_eq!(end.unwrap().kind(), "protocol error", "{stream:?}");
+            let answer = sent(written);
+            assert!(
+                matches!(answer, Message::Close(Some(close)) if close.code == CloseCode::Protocol)
+            );
+        }
+        let claimed = b"\x81\x7f\x00\x00\x00\x00\x7f\xff\xff\xff";
+        let (_, _, end) = feed(&mut Inbox::default(), claimed, 3);
+        assert!(
+            end.unwrap()
+                .to_string()
+                .ends_with("a message of more than 1 MiB")
+        );
+    }
+
+    #[derive(Clone, Debug)]
+    enum Sent {
+        Text(usize),
+        Fragments(usize),
+        Ping,
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_messages_arrive_however_the_stream_is_cut(
+            sent in proptest::collection::vec(prop_oneof![
+                4 => (0usize..300).prop_map(Sent::Text),
+                1 => (65_000usize..66_000).prop_map(Sent::Text),
+                1 => (1usize..300).prop_map(Sent::Fragments),
+                1 => Just(Sent::Ping),
+            ], 1..20),
+            sizes in proptest::collection::vec(1usize..2_000, 1..20),
+        ) {
+            let (mut stream, mut expected) = (Vec::new(), Vec::new());
+            for (index, sent) in sent.iter().enumerate() {
+                match *sent {
+                    Sent::Ping => frame::ping(&mut stream, b"?"),
+                    Sent::Text(length) => {
+                        let text = index.to_string().repeat(length);
+                        frame::text(&mut stream, text.as_bytes());
+                        expected.push(text);
+                    }
+                    Sent::Fragments(length) => {
+                        let text = index.to_string().repeat(length);
+                        let (first, last) = text.split_at(text.len() / 2);
+                        let mut fragment = |text: &str, opcode, last| {
+                            Frame::message(text.to_owned().into_bytes(), OpCode::Data(opcode), last)
+                                .format(&mut stream)
+                                .unwrap();
+                        };
+                        fragment(first, Data::Text, false);
+                        fragment(last, Data::Continue, true);
+                        expected.push(text);
+                    }
+                }
+            }
+            let (mut inbox, mut written, mut messages) = (Inbox::default(), Vec::new(), Vec::new());
+            let mut rest = &stream[..];
+            for &size in sizes.iter().cycle() {
+                let (piece, behind) = rest.split_at(size.min(rest.len()));
+                inbox.take(piece, &mut written, |message| messages.push(message.to_vec())).unwrap();
+                rest = behind;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert!(messages.iter().map(|message| str::from_utf8(message).unwrap()).eq(&expected));
+            prop_assert!(inbox.codec.is_none() && inbox.partial.capacity() == 0);
+            let pings = sent.iter().filter(|sent| matches!(sent, Sent::Ping)).count();
+            prop_assert_eq!(written.len(), pings * 7, "a header, a mask and a byte for each");
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(stream in proptest::collection::vec(any::<u8>(), 0..100), size in 1usize..9) {
+            let mut written = Vec::new();
+            let mut inbox = Inbox::default();
+            let _ = stream.chunks(size).try_for_each(|piece| inbox.take(piece, &mut written, |_| {}));
+        }
+    }
+}

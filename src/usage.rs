@@ -1,0 +1,185 @@
+//! What a process costs: CPU time, memory and descriptors, as `/proc` tells it.
+//!
+//! The scheduler's own account (`schedstat`) is exact to the nanosecond, but it is that of one
+//! thread; `stat` counts in ticks of 10 ms and sums all threads. So a process with a single thread,
+//! as ours are, is read from the first, any other from the second.
+
+use std::time::Duration;
+use std::{fs, io};
+
+use rustix::param::{clock_ticks_per_second, page_size};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// What a process has used since it started, and the memory that it has now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Time on a CPU.
+    pub cpu: Duration,
+    /// The part of it in the program itself; coarse, it comes in steps of 10 ms.
+    pub user: Duration,
+    /// The part of it in the kernel; coarse as well.
+    pub system: Duration,
+    /// Memory in RAM (RSS).
+    pub resident_bytes: u64,
+}
+
+impl Usage {
+    /// That of this process.
+    ///
+    /// # Errors
+    /// When `/proc` is not there or not as expected.
+    pub fn of_self() -> io::Result<Self> {
+        Self::of(std::process::id())
+    }
+
+    /// That of the process `pid`.
+    ///
+    /// # Errors
+    /// When there is no such process, or `/proc` is not as expected.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;
+        let stat = Stat::parse(&stat).ok_or_else(|| unexpected("stat"))?;
+        let resident_pages = number(&statm, 1).ok_or_else(|| unexpected("statm"))?;
+        let coarse = stat.user + stat.system;
+        // Kernels may be built without it, so its absence is no error.
+        let exact = fs::read_to_string(format!("/proc/{pid}/schedstat"))
+            .ok()
+            .and_then(|schedstat| number(&schedstat, 0))
+            .filter(|_| stat.threads == 1);
+        Ok(Self {
+            cpu: exact.map_or(coarse, Duration::from_nanos),
+            user: stat.user,
+            system: stat.system,
+            resident_bytes: resident_pages * page_size() as u64,
+        })
+    }
+
+    /// What was used since `earlier`; the memory is that of now.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(earlier.cpu),
+            user: self.user.saturating_sub(earlier.user),
+            system: self.system.saturating_sub(earlier.system),
+            resident_bytes: self.resident_bytes,
+        }
+    }
+}
+
+/// The fields of `/proc/PID/stat` that are asked for.
+struct Stat {
+    user: Duration,
+    system: Duration,
+    threads: u64,
+}
+
+impl Stat {
+    fn parse(text: &str) -> Option<Self> {
+        // The second field is the program's name in parentheses, and may hold both spaces and
+        // parentheses; the last one ends it. The field behind it is the third (proc(5)).
+        let (_, fields) = text.rsplit_once(')')?;
+        let field = |index: usize| number(fields, index - 3);
+        let ticks = |index| {
+            Some(Duration::from_secs_f64(
+                field(index)? as f64 / clock_hertz(),
+            ))
+        };
+        Some(Self {
+            user: ticks(14)?,
+            system: ticks(15)?,
+            threads: field(20)?,
+        })
+    }
+}
+
+/// How many descriptors this process has open.
+///
+/// # Errors
+/// When `/proc` is not there.
+pub fn open_descriptors() -> io::Result<u64> {
+    // Reading the directory takes a descriptor itself.
+    Ok((fs::read_dir("/proc/self/fd")?.count() as u64).saturating_sub(1))
+}
+
+/// Raises the soft limit on open descriptors to the hard one. Returns the limit that then holds.
+///
+/// # Errors
+/// When the system refuses it.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit {
+            current: limit.maximum,
+            ..limit
+        };
+        setrlimit(Resource::Nofile, raised)?;
+    }
+    Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+fn clock_hertz() -> f64 {
+    clock_ticks_per_second() as f64
+}
+
+/// The number at `index` among words.
+fn number(text: &str, index: usize) -> Option<u64> {
+    text.split_whitespace().nth(index)?.parse().ok()
+}
+
+fn unexpected(file: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("/proc/PID/{file} does not read as expected"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_name_with_spaces_and_parentheses_moves_no_field() {
+        let text = "42 (a) b (c) S 1 42 42 0 -1 4194560 1 0 0 0 250 75 0 0 20 0 3 0 99 1000 500";
+        let stat = Stat::parse(text).unwrap();
+        assert_eq!(stat.user.as_secs_f64(), 250.0 / clock_hertz());
+        assert_eq!(stat.system.as_secs_f64(), 75.0 / clock_hertz());
+        assert_eq!(stat.threads, 3);
+        assert!(Stat::parse("42 (a) S 1").is_none());
+    }
+
+    #[test]
+    fn work_shows_as_cpu_time_and_memory_is_there() {
+        let before = Usage::of_self().unwrap();
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(60) {}
+        let used = Usage::of_self().unwrap().since(&before);
+        // Half of it: other processes want the CPU too.
+        assert!(used.cpu >= Duration::from_millis(20), "{used:?}");
+        assert!(used.resident_bytes > 100_000, "{used:?}");
+    }
+
+    #[test]
+    fn there_is_no_process_zero() {
+        assert_eq!(Usage::of(0).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn open_descriptors_are_counted() {
+        let before = open_descriptors().unwrap();
+        let files: Vec<_> = (0..50).map(|_| fs::File::open("/dev/null")).collect();
+        // Other tests open and close some meanwhile.
+        assert!(open_descriptors().unwrap() + 20 > before + files.len() as u64);
+    }
+
+    #[test]
+    fn the_limit_can_be_raised_again_and_again() {
+        let limit = raise_descriptor_limit().unwrap();
+        assert_eq!(raise_descriptor_limit().unwrap(), limit);
+        assert_eq!(
+            getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
+            limit
+        );
+    }
+}
