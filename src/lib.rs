@@ -1,4 +1,29 @@
 //! Live prices over WebSocket to thousands of clients from one thread, and the client that proves it.
+//!
+//! A stock ticker prints each price once, on a paper tape that everybody reads. So does this: a
+//! [`Tape`](tape::Tape) is a ring of framed messages, a connection is a position on it, and sending is
+//! writing what lies between the position and the head. One thread and one
+//! [`IoLoop`](io_loop::IoLoop) do all of it, and neither ever waits for anybody.
+//!
+//! ```text
+//!   feed ──publish──▶ board ──print──▶ tape ◀──position── connection ──▶ wire ──▶ socket
+//!    │                                                        ▲
+//!    └── timers ────────────── io_loop ─────── events ────────┘
+//! ```
+//!
+//! Read from the bottom up, each module knows only those before it:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`tick`], [`frame`], [`tape`] | a price and its JSON; frames and their boundaries; the ring. Pure |
+//! | [`io_loop`], [`periodic`], [`lag`] | Tornado's IOLoop over mio; PeriodicCallback; how late it runs |
+//! | [`options`], [`log_stderr`], [`usage`] | command lines; a log that never blocks; CPU and memory |
+//! | [`feed`] | where prices come from: simulated, or replayed from a recording |
+//! | [`server`] | accepts, upgrades, prints and sweeps |
+//! | [`client`] | connects, measures, reports |
+//!
+//! Who knows Tornado finds its words: `add_handler`, `add_callback`, `call_later`, `call_at`,
+//! `remove_timeout`, `PeriodicCallback`, `on_message`, `check_origin`, `ping_interval`.
 
 mod alarm;
 pub mod client;

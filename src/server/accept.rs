@@ -72,10 +72,11 @@ impl Acceptor {
 
     /// Stops listening: from now on connecting is refused by the system.
     pub(crate) fn stop(&mut self, io_loop: &mut IoLoop<Server>) {
-        if let Some((mut listener, token)) = self.listener.take() {
-            if let Err(error) = io_loop.remove_handler(&mut listener, token) {
-                log::debug!("the listener cannot be unregistered: {error}");
-            }
+        let Some((mut listener, token)) = self.listener.take() else {
+            return;
+        };
+        if let Err(error) = io_loop.remove_handler(&mut listener, token) {
+            log::debug!("the listener cannot be unregistered: {error}");
         }
     }
 

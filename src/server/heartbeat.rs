@@ -32,7 +32,7 @@ impl Server {
         let heartbeat = self.heartbeat;
         let limit = self.config.ping_timeout.min(self.config.ping_interval);
         io_loop.call_later(limit, move |server, io_loop| {
-            server.close_overdue(io_loop, heartbeat)
+            server.close_overdue(io_loop, heartbeat);
         });
     }
 

@@ -163,13 +163,13 @@ impl Server {
         match head {
             Ok(Asked::Upgrade(upgrade)) => match self.upgrade(io_loop, token, upgrade) {
                 Ok(()) => {}
-                Err(reason) => self.refuse_or_close(io_loop, token, reason),
+                Err(reason) => self.refuse_or_close(io_loop, token, &reason),
             },
             Ok(Asked::Page { page, head_only }) => {
                 let page = pages::render(self, io_loop, page, head_only);
                 self.close(io_loop, token, &CloseReason::Served, &page);
             }
-            Err(refusal) => self.refuse_or_close(io_loop, token, CloseReason::Refused(refusal)),
+            Err(refusal) => self.refuse_or_close(io_loop, token, &CloseReason::Refused(refusal)),
         }
     }
 
@@ -186,7 +186,7 @@ impl Server {
         let channel = self
             .board
             .join(upgrade.symbols.as_deref())
-            .map_err(refuse_to_join)?;
+            .map_err(|error| refuse_to_join(&error))?;
         let (connections, mut desk) = self.parts();
         let Some(connection) = connections.get_mut(token) else {
             self.board.leave(channel);
@@ -200,12 +200,12 @@ impl Server {
         connection.open(upgrade.response, channel, upgrade.since, &mut desk)
     }
 
-    fn refuse_or_close(&mut self, io_loop: &mut IoLoop<Self>, token: Token, reason: CloseReason) {
-        let answer = match &reason {
+    fn refuse_or_close(&mut self, io_loop: &mut IoLoop<Self>, token: Token, reason: &CloseReason) {
+        let answer = match reason {
             CloseReason::Refused(refusal) => answer::refuse(refusal),
             _ => Vec::new(),
         };
-        self.close(io_loop, token, &reason, &answer);
+        self.close(io_loop, token, reason, &answer);
     }
 
     /// The one place that ends connections, and that logs why. `answer` is the last word to who has
@@ -288,7 +288,7 @@ impl Publish for Server {
     }
 }
 
-fn refuse_to_join(error: JoinError) -> CloseReason {
+fn refuse_to_join(error: &JoinError) -> CloseReason {
     let status = match error {
         JoinError::UnknownSymbol { .. } => StatusCode::BAD_REQUEST,
         JoinError::TooManySets => StatusCode::SERVICE_UNAVAILABLE,

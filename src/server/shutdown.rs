@@ -89,7 +89,7 @@ impl Server {
             .filter_map(|connection| connection.handshake_timeout().map(|_| connection.token));
         for token in waiting.collect::<Vec<_>>() {
             let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
-            self.refuse_or_close(io_loop, token, CloseReason::Refused(refusal));
+            self.refuse_or_close(io_loop, token, &CloseReason::Refused(refusal));
         }
     }
 }

@@ -1,0 +1,241 @@
+//! The server as a program: its options, its exit codes, its one thread, and recordings.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed assumption in a test should say so with a panic"
+)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tungstenite::{Message, WebSocket};
+
+/// A running server; killed when it is dropped.
+struct Running {
+    child: Child,
+    stderr: BufReader<std::process::ChildStderr>,
+    address: String,
+    log: String,
+}
+
+fn server(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn output(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = server(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let arguments = [&["--port", "0"], arguments].concat();
+        let mut child = server(&arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut log = String::new();
+        while !log.contains("listening on ") {
+            assert!(stderr.read_line(&mut log).unwrap() > 0, "{log}");
+        }
+        let address = log.trim_end().rsplit(' ').next().unwrap().to_owned();
+        Self {
+            child,
+            stderr,
+            address,
+            log,
+        }
+    }
+
+    fn open(&self) -> WebSocket<TcpStream> {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream
+            .set_read_timeout(Some(std::time::Duration::from_secs(10)))
+            .unwrap();
+        tungstenite::client(format!("ws://{}/", self.address), stream)
+            .unwrap()
+            .0
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for the end; returns the exit code and the whole log.
+    fn wait(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().unwrap().code();
+        let mut log = std::mem::take(&mut self.log);
+        self.stderr.read_to_string(&mut log).unwrap();
+        (code, log)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A path for a file of this test run alone; it is removed when dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        Self(path.join(format!("{name}-{}", std::process::id())))
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn tick(client: &mut WebSocket<TcpStream>) -> Value {
+    match client.read().unwrap() {
+        Message::Text(text) => serde_json::from_str(&text).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn help_goes_to_stdout_and_says_all_options() {
+    let (code, stdout, stderr) = output(&["--help"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(stdout.contains("--port PORT") && stdout.contains("Example:"));
+    let (code, stdout, _) = output(&["--version"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        stdout,
+        format!("tickertape {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn fails_with_2_and_one_line_for_a_bad_option() {
+    let (code, stdout, stderr) = output(&["--prot", "1"]);
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
+    assert_eq!(stderr, "error: unexpected argument '--prot', see --help\n");
+    let (code, _, stderr) = output(&["--source", "moon"]);
+    assert_eq!(code, Some(2));
+    assert!(
+        stderr.starts_with("error: --source: 'moon' is no source"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn fails_with_1_and_one_line_for_a_busy_port() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let (code, _, stderr) = output(&["--port", &port, "--log", "error"]);
+    assert_eq!(code, Some(1));
+    let expected = format!("error: cannot listen on 127.0.0.1:{port}: ");
+    assert!(
+        stderr.starts_with(&expected) && stderr.lines().count() == 1,
+        "{stderr}"
+    );
+}
+
+#[test]
+fn fails_with_1_for_a_recording_that_is_not_there() {
+    let (code, _, stderr) = output(&["--source", "replay:/nowhere/ticks.ndjson"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        stderr.starts_with("error: ") && stderr.contains("/nowhere/ticks.ndjson"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn says_that_prices_are_simulated_and_serves_them_from_one_thread() {
+    let server = Running::start(&["--interval", "5ms"]);
+    assert!(server.log.contains("simulated"), "{}", server.log);
+    let mut clients: Vec<_> = (0..50).map(|_| server.open()).collect();
+    for client in &mut clients {
+        assert_eq!(tick(client)["symbol"], "sim:BTC/USDT");
+    }
+    if cfg!(target_os = "linux") {
+        let tasks = fs::read_dir(format!("/proc/{}/task", server.child.id())).unwrap();
+        assert_eq!(tasks.count(), 1);
+    }
+}
+
+#[test]
+fn stops_with_0_on_sigterm_and_tells_its_clients() {
+    for name in ["TERM", "INT"] {
+        let server = Running::start(&[]);
+        let mut client = server.open();
+        tick(&mut client);
+        server.signal(name);
+        let close = loop {
+            match client.read().unwrap() {
+                Message::Close(close) => break close.unwrap(),
+                Message::Text(_) => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(u16::from(close.code), 1001);
+        client.flush().ok();
+        drop(client);
+        let (code, log) = server.wait();
+        assert_eq!(code, Some(0), "{log}");
+    }
+}
+
+#[test]
+fn what_was_recorded_is_replayed_digit_for_digit() {
+    let file = Scratch::new("recorded");
+    let recorder = Running::start(&["--interval", "2ms", "--record", file.path(), "--seed", "7"]);
+    let mut client = recorder.open();
+    while tick(&mut client)["seq"].as_u64().unwrap() < 50 {}
+    recorder.signal("TERM");
+    let (code, log) = recorder.wait();
+    assert_eq!(code, Some(0), "{log}");
+    let recorded = fs::read_to_string(&file.0).unwrap();
+    assert!(recorded.lines().count() >= 50 && recorded.ends_with('\n'));
+
+    // A crash may have torn the last line.
+    fs::write(&file.0, format!("{recorded}{{\"symbol\":\"sim:BTC/US")).unwrap();
+    let source = format!("replay:{}", file.path());
+    let player = Running::start(&["--source", &source, "--speed", "0.5"]);
+    let mut client = player.open();
+    let first = tick(&mut client)["seq"].as_u64().unwrap();
+    let price = |line: &str| {
+        line.split(r#""price":"#)
+            .nth(1)
+            .unwrap()
+            .split(',')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    for number in first + 1..first + 20 {
+        let Message::Text(text) = client.read().unwrap() else {
+            panic!("no tick")
+        };
+        let line = recorded.lines().nth(number as usize - 1).unwrap();
+        assert_eq!(price(&text), price(line));
+    }
+}
