@@ -5,15 +5,14 @@
 //! there. Everything else (pings, closes, fragments) is tungstenite's, one whole frame at a time;
 //! its machine exists only while it has something to do. So an inbox at rest owns no memory.
 
-use std::io::{self, Cursor, Read, Write};
+use std::io::{Cursor, Write};
 
+use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::CloseCode;
-use tungstenite::protocol::frame::{CloseFrame, FrameHeader};
-use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
-use tungstenite::{Error, Message, Utf8Bytes};
 
+use super::codec::{Codec, MESSAGE_SIZE_MAX, failure};
 use super::failure::Failure;
-use crate::frame::{self, Boundaries};
+use crate::frame;
 
 /// What has arrived on one connection and is no whole message yet.
 #[derive(Debug, Default)]
@@ -48,8 +47,7 @@ impl Inbox {
                 continue;
             }
             // Usually the last frame of a read, cut off by the end of the buffer.
-            let known = bytes.len().min(HEADER_LENGTH_MAX);
-            match frame_length(&bytes[..known])?.and_then(|length| bytes.split_at_checked(length)) {
+            match frame_length(bytes)?.and_then(|length| bytes.split_at_checked(length)) {
                 Some((frame, rest)) => {
                     self.take_other(frame, socket, &mut on_message)?;
                     bytes = rest;
@@ -87,9 +85,10 @@ impl Inbox {
     }
 
     /// The fast path: none while a fragmented message is under way, since no text may begin then.
+    /// Whether it is UTF-8 is not looked at here: what is read as a tick is, what is none may be.
     fn pushed_text<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], usize)> {
         match &self.codec {
-            Some(codec) if !codec.boundaries.at_rest() => None,
+            Some(codec) if !codec.is_between_messages() => None,
             _ => frame::pushed_text(bytes),
         }
     }
@@ -131,114 +130,6 @@ impl Inbox {
     }
 }
 
-/// tungstenite's machine, fed with whole frames.
-#[derive(Debug)]
-struct Codec {
-    context: WebSocketContext,
-    boundaries: Boundaries,
-    /// Whether all that it had to say has gone out.
-    flushed: bool,
-}
-
-impl Codec {
-    fn new() -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(1024)
-            .write_buffer_size(0)
-            .max_write_buffer_size(4096)
-            .max_frame_size(Some(MESSAGE_SIZE_MAX))
-            .max_message_size(Some(MESSAGE_SIZE_MAX));
-        Self {
-            context: WebSocketContext::new(Role::Client, Some(config)),
-            boundaries: Boundaries::default(),
-            flushed: true,
-        }
-    }
-
-    /// A fragmented message is under way, something is unsent, or it must not forget that a close
-    /// frame has gone out: nothing may follow that.
-    fn is_needed(&self) -> bool {
-        !self.boundaries.at_rest() || !self.flushed || !self.context.can_write()
-    }
-
-    fn take(
-        &mut self,
-        frame: &[u8],
-        socket: &mut impl Write,
-        on_message: &mut impl FnMut(&[u8]),
-    ) -> Result<(), Failure> {
-        self.boundaries.advance(frame);
-        let mut line = Line { frame, socket };
-        let read = loop {
-            match self.context.read(&mut line) {
-                Ok(Message::Text(text)) => on_message(text.as_bytes()),
-                Ok(Message::Binary(bytes)) => on_message(&bytes),
-                Ok(Message::Close(close)) => break Err(closed(close)),
-                Ok(_) => {}
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
-                Err(error) => break Err(failure(error)),
-            }
-        };
-        if let Err(Failure::Protocol(_)) = read {
-            // The server should learn why; whether it still can is its affair.
-            let _ = self.close(socket, CloseCode::Protocol);
-            return read;
-        }
-        self.flush(socket)?;
-        read
-    }
-
-    fn close(&mut self, socket: &mut impl Write, code: CloseCode) -> Result<(), Failure> {
-        let frame = CloseFrame {
-            code,
-            reason: Utf8Bytes::default(),
-        };
-        let mut line = Line { frame: &[], socket };
-        let closed = self.context.close(&mut line, Some(frame));
-        self.note_flushed(closed)
-    }
-
-    fn flush(&mut self, socket: &mut impl Write) -> Result<(), Failure> {
-        let flushed = self.context.flush(&mut Line { frame: &[], socket });
-        self.note_flushed(flushed)
-    }
-
-    fn note_flushed(&mut self, flushed: tungstenite::Result<()>) -> Result<(), Failure> {
-        self.flushed = flushed.is_ok();
-        match flushed {
-            Err(Error::Io(error)) if error.kind() != io::ErrorKind::WouldBlock => {
-                Err(Failure::Reset(error))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// One frame to read, then nothing; what is written goes to the socket.
-struct Line<'a, W> {
-    frame: &'a [u8],
-    socket: &'a mut W,
-}
-
-impl<W> Read for Line<'_, W> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.frame.read(buffer) {
-            Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
-            read => read,
-        }
-    }
-}
-
-impl<W: Write> Write for Line<'_, W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.socket.flush()
-    }
-}
-
 /// How many bytes the frame that `partial` begins still needs, as far as that can be told: while
 /// the header is incomplete, one more at a time.
 fn missing(partial: &[u8]) -> Result<usize, Failure> {
@@ -260,36 +151,15 @@ fn frame_length(bytes: &[u8]) -> Result<Option<usize>, Failure> {
     Ok(Some(cursor.position() as usize + payload))
 }
 
-fn closed(close: Option<CloseFrame>) -> Failure {
-    Failure::Closed {
-        code: close
-            .as_ref()
-            .map_or(CloseCode::Status, |close| close.code)
-            .into(),
-        reason: close.map_or_else(String::new, |close| close.reason.to_string()),
-    }
-}
-
-fn failure(error: Error) -> Failure {
-    match error {
-        Error::Io(error) => Failure::Reset(error),
-        Error::Protocol(error) => Failure::Protocol(error.to_string()),
-        error => Failure::Protocol(error.to_string()),
-    }
-}
-
-/// The longest message that is put together; a tick has a hundred bytes.
-const MESSAGE_SIZE_MAX: usize = 1 << 20;
-
-/// Two bytes, eight of length, four of mask (RFC 6455 section 5.2).
-const HEADER_LENGTH_MAX: usize = 14;
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::io;
+    use tungstenite::Message;
     use tungstenite::protocol::frame::Frame;
     use tungstenite::protocol::frame::coding::{Data, OpCode};
+    use tungstenite::protocol::{Role, WebSocketContext};
 
     /// Feeds `stream` in pieces of `size`. Returns messages, bytes written and how it ended.
     fn feed(

@@ -5,12 +5,14 @@
 //! the joining of each connection, the clock the two phases in the middle, two seconds the closing.
 //!
 //! ```text
-//! options ─▶ Client ─┬─ connector   where to, from where, how many at a time
-//!                    ├─ connection  one socket's states ── handshake, inbox
-//!                    ├─ statistics  what is counted ────── sequences
-//!                    └─ report      the numbers ────────── table, as text
+//! options ─▶ Client ─┬─ traffic     opens, serves and ends the connections
+//!           (phases) │   ├─ connector   where to, from where, how many at a time
+//!                    │   └─ connection  one socket's states ─ handshake, inbox ─ codec
+//!                    ├─ statistics  what is counted ─ sequences, tally
+//!                    └─ summary     the numbers ─ report (as JSON), table (as text)
 //! ```
 
+mod codec;
 mod connection;
 mod connector;
 mod failure;
@@ -21,25 +23,28 @@ pub mod options;
 pub mod report;
 mod sequences;
 mod statistics;
+mod summary;
 mod table;
+mod tally;
+mod traffic;
 pub mod url;
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::{Interest, Token};
 use signal_hook_mio::v1_0::Signals;
 
-use self::connection::{Connection, Progress, State};
-use self::connector::{Connector, Next};
+use self::connection::{Connection, State};
+use self::connector::Connector;
 use self::failure::Failure;
-use self::handshake::Handshake;
 use self::moment::Moment;
 use self::options::Config;
 use self::report::Report;
 use self::statistics::Statistics;
-use crate::io_loop::{IoLoop, Ready, slot};
+use self::tally::Tally;
+use crate::io_loop::{IoLoop, Ready};
 use crate::periodic::PeriodicCallback;
 
 /// Connects, listens and counts as `config` says. A signal ends it early, with a report all the
@@ -60,7 +65,7 @@ pub fn run(config: Config, signals: Option<Signals>) -> io::Result<Report> {
     PeriodicCallback::start(&mut io_loop, HEARTBEAT, |_: &mut Client, _| {});
     io_loop.add_callback(Client::open_more);
     io_loop.start(&mut client)?;
-    Ok(Report::of(&client))
+    Ok(summary::of(&client))
 }
 
 /// The state of the client's loop.
@@ -95,23 +100,6 @@ enum Phase {
     Closing,
 }
 
-/// How many connections there are, were, and for how long.
-#[derive(Debug, Default)]
-struct Tally {
-    /// All that exist, in whatever state.
-    alive: usize,
-    /// Those that are open now.
-    open: usize,
-    /// Those that have ever joined.
-    joined: usize,
-    /// Those that never will.
-    failed: usize,
-    /// How long connections have been open in the measured window, summed over all.
-    listened: Duration,
-    /// Until when that has been summed up; none outside the window.
-    listened_until: Option<Instant>,
-}
-
 impl Client {
     fn new(config: Config, addresses: Vec<SocketAddr>, io_loop: &IoLoop<Self>) -> Self {
         let connector = Connector::new(addresses, config.clients, config.in_flight, config.ramp);
@@ -129,183 +117,6 @@ impl Client {
             window_began: None,
             ended: None,
             signals: None,
-        }
-    }
-
-    /// Opens what may be opened now, a slice per turn.
-    fn open_more(&mut self, io_loop: &mut IoLoop<Self>) {
-        for _ in 0..CONNECTIONS_PER_TURN {
-            match self.connector.next(Instant::now()) {
-                Next::Open => self.open(io_loop),
-                Next::At(due) => {
-                    io_loop.call_at(due, Self::open_more);
-                    return;
-                }
-                Next::Wait | Next::Done => {
-                    self.opening = false;
-                    self.proceed(io_loop);
-                    return;
-                }
-            }
-        }
-        io_loop.add_callback(Self::open_more);
-    }
-
-    fn open(&mut self, io_loop: &mut IoLoop<Self>) {
-        let began = Instant::now();
-        if let Err(failure) = self.try_open(io_loop, began) {
-            self.connector.landed();
-            self.tally.failed += 1;
-            self.statistics.failure(&failure);
-        }
-    }
-
-    fn try_open(&mut self, io_loop: &mut IoLoop<Self>, began: Instant) -> Result<(), Failure> {
-        let mut socket = self.connector.open()?;
-        let peer = self.connector.peer();
-        let token = io_loop
-            .add_handler(
-                &mut socket,
-                Interest::READABLE | Interest::WRITABLE,
-                Self::on_event,
-            )
-            .map_err(|error| Failure::connect(peer, error))?;
-        let limit = began + self.config.connect_timeout;
-        let timeout = io_loop.call_at(limit, move |client, io_loop| {
-            client.on_timeout(io_loop, token);
-        });
-        let handshake = Handshake::new(&self.config.url);
-        let connection = Connection::new(socket, (token, timeout), peer, began, handshake);
-        if self.connections.len() <= slot(token) {
-            self.connections.resize_with(slot(token) + 1, || None);
-        }
-        self.connections[slot(token)] = Some(connection);
-        self.tally.alive += 1;
-        Ok(())
-    }
-
-    fn connection(&mut self, token: Token) -> Option<&mut Connection> {
-        let connection = self.connections.get_mut(slot(token))?.as_mut();
-        connection.filter(|connection| connection.token == token)
-    }
-
-    fn on_event(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ready: Ready) {
-        match self.connection(token).and_then(|it| it.unfinished.as_mut()) {
-            // A callback is queued that will see to this as well.
-            Some(unfinished) => {
-                unfinished.writable |= ready.writable;
-                unfinished.closed |= ready.closed;
-            }
-            None => self.serve(io_loop, token, ready),
-        }
-    }
-
-    fn go_on(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let unfinished = self.connection(token).and_then(|it| it.unfinished.take());
-        if let Some(ready) = unfinished {
-            self.serve(io_loop, token, ready);
-        }
-    }
-
-    fn serve(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ready: Ready) {
-        let Some(Some(connection)) = self.connections.get_mut(slot(token)) else {
-            return;
-        };
-        let was_joining = connection.is_joining();
-        let progress = connection.on_ready(ready, &mut self.scratch, &mut self.statistics);
-        let has_joined = was_joining && !connection.is_joining();
-        if let Ok(Progress::Unfinished) = progress {
-            connection.unfinished = Some(ready);
-            io_loop.add_callback(move |client, io_loop| client.go_on(io_loop, token));
-        }
-        if has_joined {
-            self.on_join(io_loop, token);
-        }
-        if let Err(failure) = progress {
-            self.on_end(io_loop, token, &failure);
-        }
-    }
-
-    fn on_join(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        if let Some(connection) = self.connection(token) {
-            io_loop.remove_timeout(connection.timeout);
-        }
-        self.tally.joined += 1;
-        self.tally.change_open(|open| open + 1);
-        self.on_landing(io_loop);
-    }
-
-    /// One less in flight: room for the next, or the end of the joining.
-    fn on_landing(&mut self, io_loop: &mut IoLoop<Self>) {
-        self.connector.landed();
-        if !self.opening {
-            self.opening = true;
-            io_loop.add_callback(Self::open_more);
-        }
-    }
-
-    fn on_timeout(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let limit = self.config.connect_timeout;
-        let failure = match self.connection(token).map(|it| (&it.state, it.peer)) {
-            Some((State::Connecting(_), peer)) => Failure::ConnectTimedOut(peer, limit),
-            Some((State::Handshaking(_), _)) => Failure::HandshakeTimedOut(limit),
-            _ => return,
-        };
-        self.on_end(io_loop, token, &failure);
-    }
-
-    /// The one place where a connection's end is counted.
-    fn on_end(&mut self, io_loop: &mut IoLoop<Self>, token: Token, failure: &Failure) {
-        let Some(connection) = self.connection(token) else {
-            return;
-        };
-        let peer = connection.peer;
-        let state = std::mem::replace(&mut connection.state, State::Draining);
-        if failure.is_answered() && !matches!(state, State::Draining) {
-            // What remains is to see the server end the stream.
-            self.drain(io_loop, token);
-        } else {
-            self.remove(io_loop, token);
-        }
-        match state {
-            State::Connecting(_) | State::Handshaking(_) => {
-                let elsewhere = self.tally.joined == 0 && failure.is_unreachable();
-                if !(elsewhere && self.connector.fall_back(peer)) {
-                    self.tally.failed += 1;
-                    self.statistics.failure(failure);
-                }
-                self.on_landing(io_loop);
-            }
-            State::Open(_) => {
-                self.tally.change_open(|open| open - 1);
-                self.statistics.failure(failure);
-            }
-            State::Closing(_) | State::Draining => {}
-        }
-        self.proceed(io_loop);
-    }
-
-    /// Reads on for the end of the stream, which the last event may have told already.
-    fn drain(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let Some(connection) = self.connection(token) else {
-            return;
-        };
-        connection.unfinished = Some(Ready {
-            readable: true,
-            writable: false,
-            closed: true,
-        });
-        io_loop.add_callback(move |client, io_loop| client.go_on(io_loop, token));
-    }
-
-    /// The one place where a connection goes.
-    fn remove(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let connection = self.connections.get_mut(slot(token)).and_then(Option::take);
-        if let Some(mut connection) = connection {
-            io_loop.remove_timeout(connection.timeout);
-            // It can only fail for a socket that is not watched, and then all is well.
-            let _ = io_loop.remove_handler(&mut connection.socket, token);
-            self.tally.alive -= 1;
         }
     }
 
@@ -356,29 +167,38 @@ impl Client {
         self.connector.stop();
         io_loop.call_later(CLOSE_TIMEOUT, |_, io_loop| io_loop.stop());
         self.close_from(io_loop, 0);
-        self.proceed(io_loop);
     }
 
     /// Closes the connections from the slot `first` on, a slice per turn.
     fn close_from(&mut self, io_loop: &mut IoLoop<Self>, first: usize) {
         let end = self.connections.len().min(first + CONNECTIONS_PER_TURN);
         for index in first..end {
-            if let Some(connection) = &mut self.connections[index] {
-                let token = connection.token;
-                let is_deaf = !connection.is_joining() && !connection.has_heard();
-                let was_open = matches!(connection.state, State::Open(_));
-                let closed = connection.close();
-                if was_open && is_deaf {
-                    self.statistics.failure(&Failure::NoTick);
-                }
-                let gone = closed.is_err() || connection.is_joining();
-                if gone {
-                    self.remove(io_loop, token);
-                }
-            }
+            self.close(io_loop, index);
         }
         if end < self.connections.len() {
             io_loop.add_callback(move |client, io_loop| client.close_from(io_loop, end));
+        }
+        self.proceed(io_loop);
+    }
+
+    fn close(&mut self, io_loop: &mut IoLoop<Self>, index: usize) {
+        let Some(connection) = &mut self.connections[index] else {
+            return;
+        };
+        let token = connection.token;
+        let is_deaf = !connection.has_heard();
+        match connection.state {
+            State::Open(_) => {
+                let closed = connection.close();
+                if is_deaf {
+                    self.statistics.failure(&Failure::NoTick);
+                }
+                if closed.is_err() {
+                    self.remove(io_loop, token);
+                }
+            }
+            State::Connecting(_) | State::Handshaking(_) => self.remove(io_loop, token),
+            State::Closing(_) | State::Draining => {}
         }
     }
 
@@ -391,19 +211,6 @@ impl Client {
         if signals.is_some_and(|signals| signals.pending().next().is_some()) {
             self.end(io_loop);
         }
-    }
-}
-
-impl Tally {
-    /// Changes the number of open connections, after summing up what it has been until now.
-    fn change_open(&mut self, change: impl FnOnce(usize) -> usize) {
-        if let Some(until) = &mut self.listened_until {
-            let now = Instant::now();
-            let open = u32::try_from(self.open).unwrap_or(u32::MAX);
-            self.listened += (now - *until) * open;
-            *until = now;
-        }
-        self.open = change(self.open);
     }
 }
 

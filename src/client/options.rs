@@ -15,15 +15,15 @@ Usage: client [OPTIONS]
 Options:
   --url URL              where to connect, with path and query
                          [default: ws://127.0.0.1:8888/]
-  --symbols A,B          ask for these symbols only [default: all that there are]
+  --symbols A,B          ask for these symbols only [default: all there are]
   --clients N            how many connections to open [default: 1]
-  --duration TIME        how long to measure, once all have joined [default: 60s]
+  --duration TIME        how long to measure once all have joined [default: 60s]
   --warmup TIME          how long to listen before it is measured [default: 0s]
-  --ramp RATE            new connections per second, to see the server undisturbed
-                         by joining [default: as fast as handshakes finish]
+  --ramp RATE            new connections per second
+                         [default: as fast as handshakes finish]
   --in-flight N          handshakes under way at a time [default: 1024]
   --connect-timeout TIME limit from connect to upgrade [default: 10s]
-  --pid PID              the server's process id: report its CPU time and memory too
+  --pid PID              the server's process: report its CPU and memory too
   --json                 print the report as one JSON object
   -h, --help             print this help
 

@@ -2,14 +2,8 @@
 //! last in each name; as text (its `Display`) it is for people.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
-
-use super::Client;
-use super::moment::Moment;
-use super::statistics::Statistics;
 
 /// What a run has measured. What could not be is none.
 #[derive(Clone, Debug, Serialize)]
@@ -159,54 +153,6 @@ pub struct ServerUsage {
 }
 
 impl Report {
-    pub(super) fn of(client: &Client) -> Self {
-        let Client {
-            config,
-            statistics,
-            tally,
-            ..
-        } = client;
-        let marks = Marks::of(client);
-        let window = marks.window();
-        let ticks = statistics.ticks;
-        let mut report = Self {
-            url: config.url.to_string(),
-            clients: Clients {
-                asked: config.clients,
-                connected: tally.joined,
-                failed: tally.failed,
-            },
-            duration_s: window.as_secs_f64(),
-            warmup_s: (marks.window_began.at - marks.joined.at).as_secs_f64(),
-            joining_s: (marks.joined.at - marks.began.at).as_secs_f64(),
-            messages: statistics.messages,
-            ticks,
-            other_messages: statistics.messages - ticks,
-            messages_per_s: ratio(statistics.messages as f64, window.as_secs_f64()),
-            bytes: statistics.bytes,
-            message_size_bytes_mean: ratio(statistics.bytes as f64, statistics.messages as f64),
-            time_between_messages_s_mean: ratio(
-                tally.listened.as_secs_f64(),
-                statistics.messages as f64,
-            ),
-            delivery_us: Delivery::of(&statistics.delivery_us),
-            negative_latencies: statistics.negative_latencies,
-            response_s: Response::of(&statistics.responses),
-            gaps: statistics.gaps,
-            missed: statistics.missed,
-            repeats: statistics.repeats,
-            errors: Errors::of(statistics),
-            client: ClientUsage::of(&marks),
-            server: None,
-            warnings: Vec::new(),
-        };
-        report.server = config
-            .pid
-            .and_then(|pid| ServerUsage::of(pid, &marks, &report));
-        report.warnings = warnings(&report, config.pid);
-        report
-    }
-
     /// One JSON object on one line.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("numbers and texts are JSON")
@@ -228,226 +174,124 @@ impl Report {
     }
 }
 
-impl Delivery {
-    fn of(histogram: &Histogram<u64>) -> Self {
-        let any = !histogram.is_empty();
-        let quantile = |quantile| any.then(|| histogram.value_at_quantile(quantile));
-        Self {
-            count: histogram.len(),
-            mean: any.then(|| histogram.mean()),
-            p50: quantile(0.5),
-            p90: quantile(0.9),
-            p99: quantile(0.99),
-            p999: quantile(0.999),
-            max: any.then(|| histogram.max()),
-        }
-    }
-}
-
-impl Response {
-    fn of(samples: &[Duration]) -> Self {
-        let mut sorted: Vec<_> = samples.iter().map(Duration::as_secs_f64).collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let count = sorted.len();
-        let mean = ratio(sorted.iter().sum(), count as f64);
-        let median = match (sorted.get(count / 2), count.checked_sub(1)) {
-            (Some(&upper), Some(last)) => Some((sorted[last / 2] + upper) / 2.0),
-            _ => None,
-        };
-        let stdev = mean.filter(|_| count > 1).map(|mean| {
-            let squares: f64 = sorted.iter().map(|sample| (sample - mean).powi(2)).sum();
-            (squares / (count - 1) as f64).sqrt()
-        });
-        Self {
-            count,
-            mean,
-            median,
-            stdev,
-            min: sorted.first().copied(),
-            max: sorted.last().copied(),
-        }
-    }
-}
-
-impl Errors {
-    fn of(statistics: &Statistics) -> Self {
-        let mut failures: Vec<_> = statistics.failures.iter().collect();
-        failures.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
-        let example = |(_, (_, sentence)): &(&String, &(u64, String))| sentence.clone();
-        Self {
-            total: failures.iter().map(|(_, (count, _))| count).sum(),
-            examples: failures.iter().take(EXAMPLES_MAX).map(example).collect(),
-            kinds: failures
-                .into_iter()
-                .map(|(kind, (count, _))| (kind.clone(), *count))
-                .collect(),
-        }
-    }
-}
-
-impl ClientUsage {
-    fn of(marks: &Marks<'_>) -> Self {
-        let used = marks.ended.own.since(&marks.window_began.own);
-        Self {
-            cpu_percent: percent(used.cpu, marks.window()),
-            cpu_s: used.cpu.as_secs_f64(),
-            rss_bytes: used.resident_bytes,
-            lateness_p99_us: marks.ended.lateness_us_p99_since(marks.window_began),
-        }
-    }
-}
-
-impl ServerUsage {
-    /// None if the process was gone at one of the marks.
-    fn of(pid: u32, marks: &Marks<'_>, report: &Report) -> Option<Self> {
-        let joining = marks.joined.server?.since(&marks.began.server?);
-        let before = marks.window_began.server?;
-        let used = marks.ended.server?.since(&before);
-        let us_per = |cpu: Duration, count: f64| ratio(cpu.as_secs_f64() * 1e6, count);
-        let ticks = report.ticks as f64;
-        Some(Self {
-            pid,
-            cpu_percent: percent(used.cpu, marks.window()),
-            cpu_s: used.cpu.as_secs_f64(),
-            user_s: used.user.as_secs_f64(),
-            system_s: used.system.as_secs_f64(),
-            cpu_us_per_tick: us_per(used.cpu, ticks),
-            user_us_per_tick: us_per(used.user, ticks),
-            joining_cpu_s: joining.cpu.as_secs_f64(),
-            joining_cpu_us_per_client: us_per(joining.cpu, report.clients.connected as f64),
-            rss_bytes_before: before.resident_bytes,
-            rss_bytes_after: used.resident_bytes,
-        })
-    }
-}
-
-/// The moments between the phases. One that was not reached is the next one that was.
-struct Marks<'a> {
-    began: &'a Moment,
-    joined: &'a Moment,
-    window_began: &'a Moment,
-    ended: &'a Moment,
-}
-
-impl<'a> Marks<'a> {
-    fn of(client: &'a Client) -> Self {
-        let ended = client.ended.as_ref().unwrap_or(&client.began);
-        Self {
-            began: &client.began,
-            joined: client.joined.as_ref().unwrap_or(ended),
-            window_began: client.window_began.as_ref().unwrap_or(ended),
-            ended,
-        }
-    }
-
-    fn window(&self) -> Duration {
-        self.ended.at - self.window_began.at
-    }
-}
-
-/// What makes the numbers doubtful, each with what can be done about it.
-fn warnings(report: &Report, pid: Option<u32>) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let cpu_percent = report.client.cpu_percent.unwrap_or_default();
-    if cpu_percent > CPU_PERCENT_MAX {
-        warnings.push(format!(
-            "this client used {cpu_percent:.0} % of its core and may itself be the bottleneck: \
-             try fewer clients, or several client processes"
-        ));
-    }
-    let lateness_us = report.client.lateness_p99_us;
-    if lateness_us > LATENESS_US_MAX {
-        warnings.push(format!(
-            "this client's own loop was {} ms late (p99), which latencies include: try fewer \
-             clients, or a core of its own (taskset)",
-            lateness_us / 1000
-        ));
-    }
-    if report.negative_latencies > 0 {
-        warnings.push(format!(
-            "{} ticks seem to come from the future: the clocks of the two machines differ, so \
-             delivery latencies are off by as much",
-            report.negative_latencies
-        ));
-    }
-    if let (Some(pid), None) = (pid, &report.server) {
-        warnings.push(format!(
-            "process {pid} ended before the measurement did, so what it used is unknown"
-        ));
-    }
-    warnings
-}
-
-fn ratio(part: f64, of: f64) -> Option<f64> {
-    (of > 0.0).then(|| part / of)
-}
-
-fn percent(cpu: Duration, of: Duration) -> Option<f64> {
-    ratio(cpu.as_secs_f64() * 100.0, of.as_secs_f64())
-}
-
-/// A client that computes for more of the time leaves ticks waiting.
-const CPU_PERCENT_MAX: f64 = 90.0;
-
-const LATENESS_US_MAX: u64 = 5_000;
-
-/// There are only so many kinds, unless a server makes up close codes.
-const EXAMPLES_MAX: usize = 20;
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use serde_json::Value;
 
-    fn milliseconds(samples: &[u64]) -> Response {
-        let samples: Vec<_> = samples.iter().copied().map(Duration::from_millis).collect();
-        Response::of(&samples)
-    }
-
-    #[test]
-    fn response_times_are_summed_up_as_python_does() {
-        let response = milliseconds(&[4, 1, 3, 2]);
-        assert_eq!(response.mean, Some(0.0025));
-        assert_eq!(response.median, Some(0.0025));
-        // statistics.stdev([4, 1, 3, 2]) / 1000
-        let stdev = response.stdev.unwrap();
-        assert!(
-            (stdev - 0.001_290_994_448_735_805_6).abs() < 1e-12,
-            "{stdev}"
-        );
-        assert_eq!((response.min, response.max), (Some(0.001), Some(0.004)));
-        assert_eq!(milliseconds(&[9, 1, 2]).median, Some(0.002));
-    }
-
-    #[test]
-    fn few_samples_have_no_deviation_and_none_have_nothing() {
-        let one = milliseconds(&[5]);
-        assert_eq!((one.median, one.stdev), (Some(0.005), None));
-        let none = milliseconds(&[]);
-        assert_eq!((none.count, none.mean, none.median), (0, None, None));
-    }
-
-    #[test]
-    fn percentiles_of_nothing_are_none() {
-        let mut histogram = Histogram::new_with_bounds(1, 60_000_000, 3).unwrap();
-        assert_eq!(Delivery::of(&histogram).p50, None);
-        for latency in 1..=1000 {
-            histogram.saturating_record(latency);
+    /// A report with made-up numbers.
+    pub(in crate::client) fn sample() -> Report {
+        Report {
+            url: "ws://127.0.0.1:8888/".to_owned(),
+            clients: Clients {
+                asked: 1000,
+                connected: 998,
+                failed: 2,
+            },
+            duration_s: 60.0004,
+            warmup_s: 2.0,
+            joining_s: 0.5219,
+            messages: 59_881,
+            ticks: 59_880,
+            other_messages: 1,
+            messages_per_s: Some(998.0),
+            bytes: 5_808_457,
+            message_size_bytes_mean: Some(97.0),
+            time_between_messages_s_mean: Some(1.0),
+            delivery_us: Delivery {
+                count: 59_880,
+                mean: Some(2_345.6),
+                p50: Some(2_300),
+                p90: Some(4_100),
+                p99: Some(4_900),
+                p999: Some(9_000),
+                max: Some(12_345),
+            },
+            negative_latencies: 0,
+            response_s: Response {
+                count: 998,
+                mean: Some(0.12345),
+                median: Some(0.1),
+                stdev: Some(0.02),
+                min: Some(0.001),
+                max: Some(0.25),
+            },
+            gaps: 3,
+            missed: 17,
+            repeats: 0,
+            errors: Errors {
+                total: 2,
+                kinds: [("connect refused".to_owned(), 2)].into(),
+                examples: vec![
+                    "cannot connect to 127.0.0.1:8888: connection refused (is the server running?)"
+                        .to_owned(),
+                ],
+            },
+            client: ClientUsage {
+                cpu_percent: Some(12.34),
+                cpu_s: 7.4,
+                rss_bytes: 12_345_678,
+                lateness_p99_us: 100,
+            },
+            server: Some(ServerUsage {
+                pid: 4242,
+                cpu_percent: Some(9.0),
+                cpu_s: 5.4,
+                user_s: 0.4,
+                system_s: 5.0,
+                cpu_us_per_tick: Some(5.678),
+                user_us_per_tick: Some(0.432),
+                joining_cpu_s: 0.03,
+                joining_cpu_us_per_client: Some(30.06),
+                rss_bytes_before: 9_000_000,
+                rss_bytes_after: 9_100_000,
+            }),
+            warnings: vec![
+                "what makes the numbers doubtful, and what can be done about that".to_owned(),
+            ],
         }
-        let delivery = Delivery::of(&histogram);
-        assert_eq!(delivery.mean, Some(500.5));
-        assert_eq!(
-            (delivery.p50, delivery.p999, delivery.max),
-            (Some(500), Some(999), Some(1000))
-        );
     }
 
-    proptest! {
-        #[test]
-        fn the_median_lies_between_the_extremes(samples in proptest::collection::vec(0u64..10_000, 1..50)) {
-            let response = milliseconds(&samples);
-            prop_assert!(response.min <= response.median && response.median <= response.max);
-            prop_assert!(response.mean.unwrap() >= response.min.unwrap() - 1e-9);
-        }
+    fn names(value: &Value) -> String {
+        let Some(object) = value.as_object() else {
+            return String::new();
+        };
+        let members = object
+            .iter()
+            .map(|(name, value)| name.clone() + &names(value));
+        format!("{{{}}}", members.collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn the_json_has_the_names_that_scripts_know() {
+        let json: Value = serde_json::from_str(&sample().to_json()).unwrap();
+        let expected = "{bytes client{cpu_percent cpu_s lateness_p99_us rss_bytes} \
+            clients{asked connected failed} delivery_us{count max mean p50 p90 p99 p999} \
+            duration_s errors{examples kinds{connect refused} total} gaps joining_s \
+            message_size_bytes_mean messages messages_per_s missed negative_latencies \
+            other_messages repeats response_s{count max mean median min stdev} \
+            server{cpu_percent cpu_s cpu_us_per_tick joining_cpu_s joining_cpu_us_per_client \
+            pid rss_bytes_after rss_bytes_before system_s user_s user_us_per_tick} ticks \
+            time_between_messages_s_mean url warmup_s warnings}";
+        assert_eq!(names(&json), expected);
+    }
+
+    #[test]
+    fn what_is_unknown_is_null() {
+        let mut report = sample();
+        report.server = None;
+        report.delivery_us.p50 = None;
+        let json: Value = serde_json::from_str(&report.to_json()).unwrap();
+        assert!(json["server"].is_null() && json["delivery_us"]["p50"].is_null());
+    }
+
+    #[test]
+    fn nothing_measured_is_an_error_with_the_main_cause() {
+        let mut report = sample();
+        assert_eq!(report.error(), None);
+        report.ticks = 0;
+        assert_eq!(report.error().as_ref(), report.errors.examples.first());
+        report.errors.examples.clear();
+        assert_eq!(report.error().as_deref(), Some("no tick came in 60.000 s"));
     }
 }

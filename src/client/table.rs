@@ -32,7 +32,7 @@ impl fmt::Display for Report {
 impl Report {
     fn messages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (joining_s, warmup_s) = (self.joining_s, self.warmup_s);
-        let phases = format!("s, after {joining_s:.3} s joining and {warmup_s:.3} s warm-up");
+        let phases = format!("s, after {joining_s:.2} s joining, {warmup_s:.2} s warm-up");
         row(
             f,
             "Test duration",
@@ -50,7 +50,7 @@ impl Report {
             "messages/s",
         )?;
         let between = fixed(self.time_between_messages_s_mean, 4);
-        let unit = "s/message per client (\"latency\" in the seed)";
+        let unit = "s/message per client, the seed's latency";
         row(f, "Time between messages", &between, unit)?;
         row(
             f,
@@ -106,10 +106,7 @@ fn delivery(f: &mut fmt::Formatter<'_>, delivery: &Delivery) -> fmt::Result {
 }
 
 fn response(f: &mut fmt::Formatter<'_>, response: &Response) -> fmt::Result {
-    let unit = format!(
-        "s from connect to first tick, of {} clients",
-        response.count
-    );
+    let unit = format!("s to the first tick, of {} clients", response.count);
     row(f, "Response time, mean", &fixed(response.mean, 4), &unit)?;
     row(f, "  median", &fixed(response.median, 4), "s")?;
     row(f, "  stdev", &fixed(response.stdev, 4), "s")?;
@@ -176,3 +173,79 @@ fn megabytes(bytes: u64) -> String {
 }
 
 const COLUMNS: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::report::tests::sample;
+
+    #[test]
+    fn a_report_of_many_clients_reads_well() {
+        let text = sample().to_string();
+        let expected = r#"ws://127.0.0.1:8888/
+
+  Test duration                 60.000 s, after 0.52 s joining, 2.00 s warm-up
+  Clients                          998 connected of 1000 asked for
+  Total messages                 59881 of which 59880 are ticks
+  Throughput                    998.00 messages/s
+  Time between messages         1.0000 s/message per client, the seed's latency
+  Message size, mean              97.0 bytes
+  Delivery latency, mean         2.346 ms, of 59880 deliveries
+    p50                          2.300 ms
+    p90                          4.100 ms
+    p99                          4.900 ms
+    p99.9                        9.000 ms
+    max                         12.345 ms
+  Gaps                               3 with 17 ticks missed
+  Repeats                            0 ticks not newer than the one before
+  Errors                             2
+    connect refused                  2
+    e.g. cannot connect to 127.0.0.1:8888: connection refused (is the server
+         running?)
+  Response time, mean           0.1235 s to the first tick, of 998 clients
+    median                      0.1000 s
+    stdev                       0.0200 s
+    min                         0.0010 s
+    max                         0.2500 s
+  CPU, client                     12.3 % of one core
+  Memory, client                  12.3 MB
+  CPU, server (4242)               9.0 % of one core, 0.40 s user, 5.00 s system
+    per tick delivered            5.68 µs, of which 0.43 µs user
+    per client joined             30.1 µs
+  Memory, server                   9.1 MB when the window ended
+    before                         9.0 MB when it began
+warning: what makes the numbers doubtful, and what can be done about that
+"#;
+        assert_eq!(text, expected);
+        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS));
+    }
+
+    #[test]
+    fn one_client_has_no_spread_of_response_times_and_few_errors_are_a_zero() {
+        let mut report = sample();
+        report.clients.asked = 1;
+        report.server = None;
+        report.errors.kinds.clear();
+        report.errors.examples.clear();
+        report.errors.total = 0;
+        report.delivery_us.max = Some(9_999);
+        report.messages_per_s = None;
+        let text = report.to_string();
+        assert!(
+            !text.contains("Response time") && !text.contains("server"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\n  Errors                             0\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\n    p99                           4900 µs\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\n  Throughput                         - messages/s\n"),
+            "{text}"
+        );
+    }
+}

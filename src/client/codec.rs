@@ -1,0 +1,151 @@
+//! tungstenite's protocol machine, for the frames that need one: pings, closes, fragments.
+//!
+//! It is fed whole frames, so that nothing of it is needed between two messages.
+
+use std::io::{self, Read, Write};
+
+use tungstenite::protocol::frame::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Error, Message, Utf8Bytes};
+
+use super::failure::Failure;
+use crate::frame::Boundaries;
+
+/// One connection's protocol machine.
+#[derive(Debug)]
+pub(super) struct Codec {
+    context: WebSocketContext,
+    boundaries: Boundaries,
+    /// Whether all that it had to say has gone out.
+    flushed: bool,
+}
+
+impl Codec {
+    pub(super) fn new() -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(1024)
+            .write_buffer_size(0)
+            .max_write_buffer_size(4096)
+            .max_frame_size(Some(MESSAGE_SIZE_MAX))
+            .max_message_size(Some(MESSAGE_SIZE_MAX));
+        Self {
+            context: WebSocketContext::new(Role::Client, Some(config)),
+            boundaries: Boundaries::default(),
+            flushed: true,
+        }
+    }
+
+    /// Whether text frames may be read past it: no fragmented message is under way.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.boundaries.at_rest()
+    }
+
+    /// A fragmented message is under way, something is unsent, or it must not forget that a close
+    /// frame has gone out: nothing may follow that.
+    pub(super) fn is_needed(&self) -> bool {
+        !self.boundaries.at_rest() || !self.flushed || !self.context.can_write()
+    }
+
+    pub(super) fn take(
+        &mut self,
+        frame: &[u8],
+        socket: &mut impl Write,
+        on_message: &mut impl FnMut(&[u8]),
+    ) -> Result<(), Failure> {
+        self.boundaries.advance(frame);
+        let mut line = Line { frame, socket };
+        let read = loop {
+            match self.context.read(&mut line) {
+                Ok(Message::Text(text)) => on_message(text.as_bytes()),
+                Ok(Message::Binary(bytes)) => on_message(&bytes),
+                Ok(Message::Close(close)) => break Err(closed(close)),
+                Ok(_) => {}
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
+                Err(error) => break Err(failure(error)),
+            }
+        };
+        if let Err(Failure::Protocol(_)) = read {
+            // The server should learn why; whether it still can is its affair.
+            let _ = self.close(socket, CloseCode::Protocol);
+            return read;
+        }
+        self.flush(socket)?;
+        read
+    }
+
+    pub(super) fn close(
+        &mut self,
+        socket: &mut impl Write,
+        code: CloseCode,
+    ) -> Result<(), Failure> {
+        let frame = CloseFrame {
+            code,
+            reason: Utf8Bytes::default(),
+        };
+        let mut line = Line { frame: &[], socket };
+        let closed = self.context.close(&mut line, Some(frame));
+        self.note_flushed(closed)
+    }
+
+    pub(super) fn flush(&mut self, socket: &mut impl Write) -> Result<(), Failure> {
+        let flushed = self.context.flush(&mut Line { frame: &[], socket });
+        self.note_flushed(flushed)
+    }
+
+    fn note_flushed(&mut self, flushed: tungstenite::Result<()>) -> Result<(), Failure> {
+        self.flushed = flushed.is_ok();
+        match flushed {
+            Err(Error::Io(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                Err(Failure::Reset(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One frame to read, then nothing; what is written goes to the socket.
+struct Line<'a, W> {
+    frame: &'a [u8],
+    socket: &'a mut W,
+}
+
+impl<W> Read for Line<'_, W> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.frame.read(buffer) {
+            Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+            read => read,
+        }
+    }
+}
+
+impl<W: Write> Write for Line<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+fn closed(close: Option<CloseFrame>) -> Failure {
+    Failure::Closed {
+        code: close
+            .as_ref()
+            .map_or(CloseCode::Status, |close| close.code)
+            .into(),
+        reason: close.map_or_else(String::new, |close| close.reason.to_string()),
+    }
+}
+
+/// What an error of tungstenite's means for the connection.
+pub(super) fn failure(error: Error) -> Failure {
+    match error {
+        Error::Io(error) => Failure::Reset(error),
+        error => Failure::Protocol(error.to_string()),
+    }
+}
+
+/// The longest message that is put together; a tick has a hundred bytes.
+pub(super) const MESSAGE_SIZE_MAX: usize = 1 << 20;

@@ -1,0 +1,283 @@
+//! From what was counted and marked to the numbers of the report. All arithmetic is here.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::Client;
+use super::moment::Moment;
+use super::report::{ClientUsage, Clients, Delivery, Errors, Report, Response, ServerUsage};
+use super::statistics::Statistics;
+
+/// The report of a run that has ended.
+pub(super) fn of(client: &Client) -> Report {
+    let Client {
+        config,
+        statistics,
+        tally,
+        ..
+    } = client;
+    let marks = Marks::of(client);
+    let window = marks.window();
+    let ticks = statistics.ticks;
+    let mut report = Report {
+        url: config.url.to_string(),
+        clients: Clients {
+            asked: config.clients,
+            connected: tally.joined,
+            failed: tally.failed,
+        },
+        duration_s: window.as_secs_f64(),
+        warmup_s: (marks.window_began.at - marks.joined.at).as_secs_f64(),
+        joining_s: (marks.joined.at - marks.began.at).as_secs_f64(),
+        messages: statistics.messages,
+        ticks,
+        other_messages: statistics.messages - ticks,
+        messages_per_s: ratio(statistics.messages as f64, window.as_secs_f64()),
+        bytes: statistics.bytes,
+        message_size_bytes_mean: ratio(statistics.bytes as f64, statistics.messages as f64),
+        time_between_messages_s_mean: ratio(
+            tally.listened.as_secs_f64(),
+            statistics.messages as f64,
+        ),
+        delivery_us: Delivery::of(&statistics.delivery_us),
+        negative_latencies: statistics.negative_latencies,
+        response_s: Response::of(&statistics.responses),
+        gaps: statistics.gaps,
+        missed: statistics.missed,
+        repeats: statistics.repeats,
+        errors: Errors::of(statistics),
+        client: ClientUsage::of(&marks),
+        server: None,
+        warnings: Vec::new(),
+    };
+    report.server = config
+        .pid
+        .and_then(|pid| ServerUsage::of(pid, &marks, &report));
+    report.warnings = warnings(&report, config.pid);
+    report
+}
+
+impl Delivery {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        let any = !histogram.is_empty();
+        let quantile = |quantile| any.then(|| histogram.value_at_quantile(quantile));
+        Self {
+            count: histogram.len(),
+            mean: any.then(|| histogram.mean()),
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p99: quantile(0.99),
+            p999: quantile(0.999),
+            max: any.then(|| histogram.max()),
+        }
+    }
+}
+
+impl Response {
+    fn of(samples: &[Duration]) -> Self {
+        let mut sorted: Vec<_> = samples.iter().map(Duration::as_secs_f64).collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let count = sorted.len();
+        let mean = ratio(sorted.iter().sum(), count as f64);
+        let median = match (sorted.get(count / 2), count.checked_sub(1)) {
+            (Some(&upper), Some(last)) => Some((sorted[last / 2] + upper) / 2.0),
+            _ => None,
+        };
+        let stdev = mean.filter(|_| count > 1).map(|mean| {
+            let squares: f64 = sorted.iter().map(|sample| (sample - mean).powi(2)).sum();
+            (squares / (count - 1) as f64).sqrt()
+        });
+        Self {
+            count,
+            mean,
+            median,
+            stdev,
+            min: sorted.first().copied(),
+            max: sorted.last().copied(),
+        }
+    }
+}
+
+impl Errors {
+    fn of(statistics: &Statistics) -> Self {
+        let mut failures: Vec<_> = statistics.failures.iter().collect();
+        failures.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
+        let example = |(_, (_, sentence)): &(&String, &(u64, String))| sentence.clone();
+        Self {
+            total: failures.iter().map(|(_, (count, _))| count).sum(),
+            examples: failures.iter().take(EXAMPLES_MAX).map(example).collect(),
+            kinds: failures
+                .into_iter()
+                .map(|(kind, (count, _))| (kind.clone(), *count))
+                .collect(),
+        }
+    }
+}
+
+impl ClientUsage {
+    fn of(marks: &Marks<'_>) -> Self {
+        let used = marks.ended.own.since(&marks.window_began.own);
+        Self {
+            cpu_percent: percent(used.cpu, marks.window()),
+            cpu_s: used.cpu.as_secs_f64(),
+            rss_bytes: used.resident_bytes,
+            lateness_p99_us: marks.ended.lateness_us_p99_since(marks.window_began),
+        }
+    }
+}
+
+impl ServerUsage {
+    /// None if the process was gone at one of the marks.
+    fn of(pid: u32, marks: &Marks<'_>, report: &Report) -> Option<Self> {
+        let joining = marks.joined.server?.since(&marks.began.server?);
+        let before = marks.window_began.server?;
+        let used = marks.ended.server?.since(&before);
+        let us_per = |cpu: Duration, count: f64| ratio(cpu.as_secs_f64() * 1e6, count);
+        let ticks = report.ticks as f64;
+        Some(Self {
+            pid,
+            cpu_percent: percent(used.cpu, marks.window()),
+            cpu_s: used.cpu.as_secs_f64(),
+            user_s: used.user.as_secs_f64(),
+            system_s: used.system.as_secs_f64(),
+            cpu_us_per_tick: us_per(used.cpu, ticks),
+            user_us_per_tick: us_per(used.user, ticks),
+            joining_cpu_s: joining.cpu.as_secs_f64(),
+            joining_cpu_us_per_client: us_per(joining.cpu, report.clients.connected as f64),
+            rss_bytes_before: before.resident_bytes,
+            rss_bytes_after: used.resident_bytes,
+        })
+    }
+}
+
+/// The moments between the phases. One that was not reached is the next one that was.
+struct Marks<'a> {
+    began: &'a Moment,
+    joined: &'a Moment,
+    window_began: &'a Moment,
+    ended: &'a Moment,
+}
+
+impl<'a> Marks<'a> {
+    fn of(client: &'a Client) -> Self {
+        let ended = client.ended.as_ref().unwrap_or(&client.began);
+        Self {
+            began: &client.began,
+            joined: client.joined.as_ref().unwrap_or(ended),
+            window_began: client.window_began.as_ref().unwrap_or(ended),
+            ended,
+        }
+    }
+
+    fn window(&self) -> Duration {
+        self.ended.at - self.window_began.at
+    }
+}
+
+/// What makes the numbers doubtful, each with what can be done about it.
+fn warnings(report: &Report, pid: Option<u32>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let cpu_percent = report.client.cpu_percent.unwrap_or_default();
+    if cpu_percent > CPU_PERCENT_MAX {
+        warnings.push(format!(
+            "this client used {cpu_percent:.0} % of its core and may itself be the bottleneck: \
+             try fewer clients, or several client processes"
+        ));
+    }
+    let lateness_us = report.client.lateness_p99_us;
+    if lateness_us > LATENESS_US_MAX {
+        warnings.push(format!(
+            "this client's own loop was {} ms late (p99), which latencies include: try fewer \
+             clients, or a core of its own (taskset)",
+            lateness_us / 1000
+        ));
+    }
+    if report.negative_latencies > 0 {
+        warnings.push(format!(
+            "{} ticks seem to come from the future: the clocks of the two machines differ, so \
+             delivery latencies are off by as much",
+            report.negative_latencies
+        ));
+    }
+    if let (Some(pid), None) = (pid, &report.server) {
+        warnings.push(format!(
+            "process {pid} ended before the measurement did, so what it used is unknown"
+        ));
+    }
+    warnings
+}
+
+fn ratio(part: f64, of: f64) -> Option<f64> {
+    (of > 0.0).then(|| part / of)
+}
+
+fn percent(cpu: Duration, of: Duration) -> Option<f64> {
+    ratio(cpu.as_secs_f64() * 100.0, of.as_secs_f64())
+}
+
+/// A client that computes for more of the time leaves ticks waiting.
+const CPU_PERCENT_MAX: f64 = 90.0;
+
+const LATENESS_US_MAX: u64 = 5_000;
+
+/// There are only so many kinds, unless a server makes up close codes.
+const EXAMPLES_MAX: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn milliseconds(samples: &[u64]) -> Response {
+        let samples: Vec<_> = samples.iter().copied().map(Duration::from_millis).collect();
+        Response::of(&samples)
+    }
+
+    #[test]
+    fn response_times_are_summed_up_as_python_does() {
+        let response = milliseconds(&[4, 1, 3, 2]);
+        assert_eq!(response.mean, Some(0.0025));
+        assert_eq!(response.median, Some(0.0025));
+        // statistics.stdev([4, 1, 3, 2]) / 1000
+        let stdev = response.stdev.unwrap();
+        assert!(
+            (stdev - 0.001_290_994_448_735_805_6).abs() < 1e-12,
+            "{stdev}"
+        );
+        assert_eq!((response.min, response.max), (Some(0.001), Some(0.004)));
+        assert_eq!(milliseconds(&[9, 1, 2]).median, Some(0.002));
+    }
+
+    #[test]
+    fn few_samples_have_no_deviation_and_none_have_nothing() {
+        let one = milliseconds(&[5]);
+        assert_eq!((one.median, one.stdev), (Some(0.005), None));
+        let none = milliseconds(&[]);
+        assert_eq!((none.count, none.mean, none.median), (0, None, None));
+    }
+
+    #[test]
+    fn percentiles_of_nothing_are_none() {
+        let mut histogram = Histogram::new_with_bounds(1, 60_000_000, 3).unwrap();
+        assert_eq!(Delivery::of(&histogram).p50, None);
+        for latency in 1..=1000 {
+            histogram.saturating_record(latency);
+        }
+        let delivery = Delivery::of(&histogram);
+        assert_eq!(delivery.mean, Some(500.5));
+        assert_eq!(
+            (delivery.p50, delivery.p999, delivery.max),
+            (Some(500), Some(999), Some(1000))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_median_lies_between_the_extremes(samples in proptest::collection::vec(0u64..10_000, 1..50)) {
+            let response = milliseconds(&samples);
+            prop_assert!(response.min <= response.median && response.median <= response.max);
+            prop_assert!(response.mean.unwrap() >= response.min.unwrap() - 1e-9);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The connections, counted.
+
+use std::time::{Duration, Instant};
+
+/// How many connections there are, were, and for how long.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// All that exist, in whatever state.
+    pub(super) alive: usize,
+    /// Those that are open now.
+    pub(super) open: usize,
+    /// Those that have ever joined.
+    pub(super) joined: usize,
+    /// Those that never will.
+    pub(super) failed: usize,
+    /// How long connections have been open in the measured window, summed over all.
+    pub(super) listened: Duration,
+    /// Until when that has been summed up; none outside the window.
+    pub(super) listened_until: Option<Instant>,
+}
+
+impl Tally {
+    /// Changes the number of open connections, after summing up what it has been until now.
+    pub(super) fn change_open(&mut self, change: impl FnOnce(usize) -> usize) {
+        if let Some(until) = &mut self.listened_until {
+            let now = Instant::now();
+            let open = u32::try_from(self.open).unwrap_or(u32::MAX);
+            self.listened += (now - *until) * open;
+            *until = now;
+        }
+        self.open = change(self.open);
+    }
+}

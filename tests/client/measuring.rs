@@ -1,0 +1,196 @@
+//! What arrives is counted rightly.
+
+use std::io::Write;
+use std::thread;
+use std::time::Duration;
+
+use tickertape::client;
+use tickertape::client::options::Config;
+use tungstenite::Message;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::server::{
+    WINDOW, accept, begin, bind, config, finish, kinds, run, send, serve_steadily, tick,
+};
+
+#[test]
+fn ticks_are_counted_and_the_end_is_polite() {
+    let report = run(WINDOW, |peer| {
+        begin(peer);
+        for seq in 2..=3 {
+            send(peer, tick(seq, 0));
+        }
+        assert_eq!(finish(peer), CloseCode::Normal);
+    });
+    assert_eq!(
+        (report.messages, report.ticks, report.other_messages),
+        (3, 3, 0)
+    );
+    assert_eq!(
+        (report.gaps, report.repeats, report.errors.total),
+        (0, 0, 0)
+    );
+    assert_eq!(report.delivery_us.count, 2, "the first is a snapshot");
+    assert_eq!(report.response_s.count, 1);
+    assert_eq!(
+        report.message_size_bytes_mean,
+        Some(tick(2, 0).len() as f64)
+    );
+    assert!(report.duration_s >= 0.2, "{}", report.duration_s);
+    let between = report.time_between_messages_s_mean.unwrap();
+    assert!(
+        (between - report.duration_s / 3.0).abs() < 1e-3,
+        "{between}"
+    );
+    assert_eq!(report.error(), None);
+}
+
+#[test]
+fn latency_counts_from_the_stamp() {
+    let report = run(WINDOW, |peer| {
+        begin(peer);
+        for seq in 2..=101 {
+            // One in a hundred is much older.
+            let age_us = if seq == 50 { 5_000_000 } else { 500_000 };
+            send(peer, tick(seq, age_us));
+        }
+        finish(peer);
+    });
+    let delivery = &report.delivery_us;
+    assert_eq!(delivery.count, 100);
+    assert!(
+        (500_000..1_500_000).contains(&delivery.p50.unwrap()),
+        "{delivery:?}"
+    );
+    assert!(
+        (500_000..1_500_000).contains(&delivery.p99.unwrap()),
+        "{delivery:?}"
+    );
+    assert!(
+        (5_000_000..6_000_000).contains(&delivery.p999.unwrap()),
+        "{delivery:?}"
+    );
+}
+
+#[test]
+fn gaps_repeats_and_ticks_from_the_future_are_seen() {
+    let report = run(WINDOW, |peer| {
+        begin(peer);
+        for seq in [2, 5, 5, 6] {
+            send(peer, tick(seq, 0));
+        }
+        let future = tick(7, 0).replace("\"sent\":", "\"sent\":9");
+        send(peer, future);
+        finish(peer);
+    });
+    assert_eq!((report.gaps, report.missed, report.repeats), (1, 2, 1));
+    assert_eq!(
+        (report.negative_latencies, report.delivery_us.count),
+        (1, 4)
+    );
+    assert!(
+        report
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("future"))
+    );
+}
+
+#[test]
+fn messages_that_are_no_ticks_are_tolerated() {
+    let report = run(WINDOW, |peer| {
+        begin(peer);
+        send(peer, r#"{"event":"stale","symbol":"A/B","age":9}"#);
+        send(peer, "hello");
+        peer.send(Message::binary(vec![0, 159, 146, 150])).unwrap();
+        send(peer, tick(2, 0));
+        finish(peer);
+    });
+    assert_eq!(
+        (report.messages, report.ticks, report.other_messages),
+        (5, 2, 3)
+    );
+    assert_eq!(report.errors.total, 0);
+}
+
+#[test]
+fn a_tick_in_single_bytes_and_one_in_fragments_count_as_one_each() {
+    let report = run(WINDOW, |peer| {
+        begin(peer);
+        let mut frame = Vec::new();
+        tickertape::frame::text(&mut frame, tick(2, 0).as_bytes());
+        for byte in frame {
+            peer.get_mut().write_all(&[byte]).unwrap();
+        }
+        let text = tick(3, 0);
+        let (first, last) = text.as_bytes().split_at(20);
+        let fragments = [
+            &[0x01, 20],
+            first,
+            &[0x89, 0],
+            &[0x80, last.len() as u8],
+            last,
+        ];
+        peer.get_mut().write_all(&fragments.concat()).unwrap();
+        finish(peer);
+    });
+    assert_eq!((report.messages, report.ticks, report.gaps), (3, 3, 0));
+    assert_eq!(report.errors.total, 0);
+}
+
+#[test]
+fn many_clients_join_few_at_a_time_and_on_a_ramp() {
+    let (listener, address) = bind();
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..40 {
+                let stream = accept(&listener);
+                scope.spawn(|| serve_steadily(stream));
+            }
+        });
+        let config = Config {
+            clients: 40,
+            in_flight: 3,
+            ramp: Some(400.0),
+            warmup: Duration::from_millis(20),
+            pid: Some(std::process::id()),
+            ..config(address, WINDOW)
+        };
+        client::run(config, None).unwrap()
+    });
+    assert_eq!((report.clients.connected, report.clients.failed), (40, 0));
+    assert_eq!(report.response_s.count, 40);
+    assert_eq!((report.gaps, report.errors.total), (0, 0));
+    assert!(report.ticks >= 40, "{}", report.ticks);
+    assert!(report.joining_s >= 39.0 / 400.0, "{}", report.joining_s);
+    assert!(report.warmup_s >= 0.02, "{}", report.warmup_s);
+    let server = report.server.as_ref().unwrap();
+    assert!(
+        server.cpu_s > 0.0 && server.rss_bytes_after > 0,
+        "{server:?}"
+    );
+    assert!(
+        server.joining_cpu_us_per_client.unwrap() > 0.0,
+        "{server:?}"
+    );
+}
+
+#[test]
+fn a_client_without_a_tick_is_an_error_among_those_with() {
+    let (listener, address) = bind();
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            let stream = accept(&listener);
+            scope.spawn(|| serve_steadily(stream));
+            finish(&mut tungstenite::accept(accept(&listener)).unwrap());
+        });
+        let config = Config {
+            clients: 2,
+            ..config(address, WINDOW)
+        };
+        client::run(config, None).unwrap()
+    });
+    assert_eq!(kinds(&report), [("no tick", 1)]);
+    assert_eq!((report.clients.connected, report.response_s.count), (2, 1));
+    assert_eq!(report.error(), None);
+}

@@ -1,0 +1,98 @@
+//! The program around it: options, exit status, output, signals.
+
+use std::net::TcpStream;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+use tickertape::client;
+use tungstenite::Message;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::server::{accept, begin, bind, finish, send, serve_steadily, tick};
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
+    command
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Runs the program against one connection.
+fn run_program(arguments: &[&str], serve: impl FnOnce(TcpStream) + Send) -> Output {
+    let (listener, address) = bind();
+    let url = format!("ws://{address}/");
+    thread::scope(|scope| {
+        scope.spawn(|| serve(accept(&listener)));
+        let arguments = [&["--url", &url], arguments].concat();
+        command(&arguments).output().unwrap()
+    })
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn the_program_prints_one_json_object_and_succeeds() {
+    let output = run_program(&["--duration", "200ms", "--json"], serve_steadily);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["ticks"].as_u64().unwrap() > 0);
+    assert_eq!(report["clients"]["connected"], 1);
+    assert!(report["server"].is_null() && report["response_s"]["stdev"].is_null());
+}
+
+#[test]
+fn the_program_fails_when_no_tick_came() {
+    let output = run_program(&["--duration", "50ms"], |stream| {
+        finish(&mut tungstenite::accept(stream).unwrap());
+    });
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr), "error: connected, but no tick came\n");
+    assert!(text(&output.stdout).contains("no tick"));
+}
+
+#[test]
+fn the_program_ends_early_on_a_signal_with_a_report() {
+    let (listener, address) = bind();
+    let url = format!("ws://{address}/");
+    thread::scope(|scope| {
+        let child = command(&["--url", &url, "--duration", "1h"])
+            .spawn()
+            .unwrap();
+        let id = i32::try_from(child.id()).unwrap();
+        scope.spawn(move || {
+            let mut peer = tungstenite::accept(accept(&listener)).unwrap();
+            begin(&mut peer);
+            send(&mut peer, tick(2, 0));
+            peer.send(Message::Ping("counted?".into())).unwrap();
+            assert!(matches!(peer.read(), Ok(Message::Pong(_))));
+            let pid = rustix::process::Pid::from_raw(id).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+            assert_eq!(finish(&mut peer), CloseCode::Normal);
+        });
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("of which 2 are ticks"));
+    });
+}
+
+#[test]
+fn the_program_explains_itself_and_refuses_what_it_does_not_know() {
+    let output = command(&["--help"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stdout), client::options::HELP);
+    let output = command(&["--clients", "many"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let error = "error: --clients: 'many' is no count, try a whole number from 1\n";
+    assert_eq!(text(&output.stderr), error);
+    let output = command(&["--clients", "1000000000"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    let output = command(&["--url", "ws://no-such-host.invalid/"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("error: cannot resolve no-such-host.invalid: "));
+}

@@ -1,0 +1,125 @@
+//! Servers of a few lines, each in a thread. One that is done with its part listens for the client's
+//! close frame; none outlives its test.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tickertape::client::options::Config;
+use tickertape::client::report::Report;
+use tickertape::client::{self, url::Url};
+use tickertape::tick::unix_us;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::{Message, WebSocket};
+
+pub(crate) type Peer = WebSocket<TcpStream>;
+
+/// Long enough for a busy machine, short enough for a suite.
+pub(crate) const WINDOW: Duration = Duration::from_millis(200);
+
+/// For runs that something else than the clock must end.
+pub(crate) const ENDLESS: Duration = Duration::from_secs(60);
+
+/// How soon that must be.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+pub(crate) fn bind() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+pub(crate) fn config(address: SocketAddr, duration: Duration) -> Config {
+    let url = Url::parse(&format!("ws://{address}/")).unwrap();
+    Config {
+        duration,
+        ..Config::new(url)
+    }
+}
+
+pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
+    let (stream, _) = listener.accept().unwrap();
+    // No test hangs because its client has failed.
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// What one client reports of a server that gets one bare connection.
+pub(crate) fn run_bare(
+    config: impl FnOnce(SocketAddr) -> Config,
+    serve: impl FnOnce(TcpStream) + Send,
+) -> Report {
+    let (listener, address) = bind();
+    let began = Instant::now();
+    let report = thread::scope(|scope| {
+        scope.spawn(|| serve(accept(&listener)));
+        client::run(config(address), None).unwrap()
+    });
+    assert!(began.elapsed() < SOON, "it ends in time");
+    report
+}
+
+/// What one client reports of a server whose connection has been upgraded.
+pub(crate) fn run(duration: Duration, serve: impl FnOnce(&mut Peer) + Send) -> Report {
+    run_bare(
+        |address| config(address, duration),
+        |stream| serve(&mut tungstenite::accept(stream).unwrap()),
+    )
+}
+
+pub(crate) fn tick(seq: u64, age_us: u64) -> String {
+    let sent = unix_us() - age_us;
+    format!(r#"{{"symbol":"A/B","price":1.50,"timestamp":1,"seq":{seq},"sent":{sent}}}"#)
+}
+
+pub(crate) fn send(peer: &mut Peer, text: impl Into<String>) {
+    peer.send(Message::text(text.into())).unwrap();
+}
+
+/// A ping, then the first tick, which counts as a message but not as a delivery. Once the ping is
+/// answered, the client is measuring: it answers in the turn in which it joins, the next turn begins
+/// the window, and later events come after that.
+pub(crate) fn begin(peer: &mut Peer) {
+    peer.send(Message::Ping("joined?".into())).unwrap();
+    let answer = peer.read().unwrap();
+    assert_eq!(answer, Message::Pong("joined?".into()));
+    send(peer, tick(1, 0));
+}
+
+/// Waits for the client's close frame and answers it. Returns its code.
+pub(crate) fn finish(peer: &mut Peer) -> CloseCode {
+    let mut code = CloseCode::Status;
+    loop {
+        match peer.read() {
+            Ok(Message::Close(Some(close))) => code = close.code,
+            Ok(_) => {}
+            Err(tungstenite::Error::ConnectionClosed) => return code,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+pub(crate) fn kinds(report: &Report) -> Vec<(&str, u64)> {
+    let kinds = report.errors.kinds.iter();
+    kinds.map(|(kind, &count)| (kind.as_str(), count)).collect()
+}
+
+/// Ticks every few milliseconds until the client closes.
+pub(crate) fn serve_steadily(stream: TcpStream) {
+    let mut peer = tungstenite::accept(stream).unwrap();
+    let pause = Duration::from_millis(5);
+    peer.get_ref().set_read_timeout(Some(pause)).unwrap();
+    for seq in 1.. {
+        if peer.can_write() {
+            send(&mut peer, tick(seq, 0));
+        }
+        match peer.read() {
+            Err(tungstenite::Error::Io(error))
+                if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(tungstenite::Error::ConnectionClosed) => return,
+            Err(error) => panic!("{error}"),
+            Ok(_) => {}
+        }
+    }
+}
