@@ -24,6 +24,7 @@ mod listener;
 mod metrics;
 pub mod options;
 mod pages;
+mod reader;
 mod request;
 mod shutdown;
 mod sweep;

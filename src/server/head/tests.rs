@@ -1,0 +1,188 @@
+use super::*;
+use proptest::prelude::*;
+
+const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+
+/// The handshake of RFC 6455 section 1.3 with one line exchanged or added, or without one (`-Host`).
+fn handshake(changed: &str) -> String {
+    let name = changed
+        .trim_start_matches('-')
+        .split(':')
+        .next()
+        .unwrap_or_default();
+    let lines = [
+        "Host: a.example",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        KEY,
+        "Sec-WebSocket-Version: 13",
+    ];
+    let others = lines
+        .iter()
+        .filter(|line| line.split(':').next() != Some(name));
+    let added = Some(changed).filter(|line| line.contains(':'));
+    let lines: Vec<_> = others.copied().chain(added).collect();
+    format!("GET / HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n"))
+}
+
+fn read_str(head: &str) -> Result<Asked, Refusal> {
+    read(head.as_bytes(), false, &Origins::Same)
+}
+
+fn status(head: &str) -> u16 {
+    match read_str(head) {
+        Ok(Asked::Upgrade(_)) => 101,
+        Ok(Asked::Page { .. }) => 200,
+        Err(refusal) => refusal.status.as_u16(),
+    }
+}
+
+#[test]
+fn the_handshake_of_the_rfc_gets_its_answer() {
+    let Ok(Asked::Upgrade(upgrade)) = read_str(&handshake("")) else {
+        panic!("refused")
+    };
+    let response = String::from_utf8(upgrade.response).unwrap().to_lowercase();
+    assert!(
+        response.starts_with("http/1.1 101 switching protocols\r\n"),
+        "{response}"
+    );
+    assert!(response.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"));
+    assert!(response.ends_with("\r\n\r\n"));
+}
+
+#[test]
+fn each_part_of_the_handshake_is_checked() {
+    for (changed, expected) in [
+        ("", 101),
+        ("Connection: keep-alive, Upgrade", 101),
+        ("Upgrade: h2c, WebSocket", 101),
+        ("Content-Length: 0", 101),
+        ("-Host", 400),
+        ("Connection: close", 400),
+        ("Sec-WebSocket-Version: 8", 426),
+        ("-Sec-WebSocket-Version", 426),
+        ("Sec-WebSocket-Key: c2hvcnQ=", 400),
+        ("Sec-WebSocket-Key: no base64 at all!!!!!", 400),
+        ("-Sec-WebSocket-Key", 400),
+        ("Content-Length: 5", 400),
+        ("Transfer-Encoding: chunked", 400),
+    ] {
+        let head = handshake(changed);
+        assert_eq!(status(&head), expected, "{head}");
+    }
+    let repeated = handshake("").replace(KEY, &format!("{KEY}\r\n{KEY}"));
+    assert_eq!(status(&repeated), 400);
+    assert_eq!(status(&handshake("").replace("GET", "POST")), 405);
+    assert_eq!(status(&handshake("").replace("GET", "HEAD")), 405);
+    assert_eq!(status(&handshake("").replace("GET / ", "GET /other ")), 404);
+    assert_eq!(status(&handshake("").replace("HTTP/1.1", "HTTP/1.0")), 400);
+    assert_eq!(status(&handshake("").replace("HTTP/1.1", "HTTP/2.0")), 400);
+    let early = read(handshake("").as_bytes(), true, &Origins::Same);
+    assert_eq!(early.unwrap_err().status, StatusCode::BAD_REQUEST);
+}
+
+#[test]
+fn a_browser_may_connect_from_pages_of_the_same_host() {
+    for (origin, expected) in [
+        ("Origin: http://a.example", 101),
+        ("Origin: https://A.EXAMPLE", 101),
+        ("Origin: http://a.example:80", 403),
+        ("Origin: http://b.example", 403),
+        ("Origin: http://a.example.b.example", 403),
+        ("Origin: http://a.example/path", 403),
+        ("Origin: null", 403),
+        ("Origin:", 403),
+        ("Origin: http://a.example\r\nOrigin: http://a.example", 403),
+    ] {
+        assert_eq!(status(&handshake(origin)), expected, "{origin}");
+    }
+    let head = handshake("Origin: http://b.example");
+    let listed = Origins::Listed(vec!["http://b.example".into()]);
+    for origins in [Origins::Any, listed] {
+        assert!(read(head.as_bytes(), false, &origins).is_ok());
+    }
+}
+
+#[test]
+fn the_query_names_symbols_and_the_last_stamp() {
+    let head = handshake("").replace(
+        "GET / ",
+        "GET /?symbols=BTC%2FUSDT,A&x=1&since=17&symbols=B ",
+    );
+    let Ok(Asked::Upgrade(upgrade)) = read_str(&head) else {
+        panic!("refused")
+    };
+    assert_eq!(upgrade.symbols.unwrap(), ["BTC/USDT", "A", "B"]);
+    assert_eq!(upgrade.since, Some(17));
+    assert_eq!(
+        status(&handshake("").replace("GET / ", "GET /?since=now ")),
+        400
+    );
+}
+
+#[test]
+fn pages_are_found_by_their_path() {
+    assert_eq!(status("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 200);
+    assert_eq!(
+        status("GET http://a/metrics?x HTTP/1.1\r\nHost: a\r\n\r\n"),
+        200
+    );
+    assert_eq!(status("GET /healthz HTTP/1.0\r\n\r\n"), 200);
+    assert_eq!(status("HEAD /readyz HTTP/1.1\nHost: a\n\n"), 200);
+    assert_eq!(status("GET /favicon.ico HTTP/1.1\r\nHost: a\r\n\r\n"), 404);
+    assert_eq!(status("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"), 405);
+    assert_eq!(status("GET a HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
+    assert_eq!(status("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"), 400);
+    assert_eq!(
+        status(&format!(
+            "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+            "X: y\r\n".repeat(64)
+        )),
+        431
+    );
+}
+
+#[test]
+fn what_is_no_request_is_refused_before_its_end() {
+    let tls_hello = [0x16, 0x03, 0x01, 0x02];
+    assert_eq!(
+        end(&tls_hello, 0).unwrap_err().status,
+        StatusCode::BAD_REQUEST
+    );
+    let endless = vec![b'x'; HEAD_LENGTH_MAX + 1];
+    let refusal = end(&endless, HEAD_LENGTH_MAX).unwrap_err();
+    assert_eq!(refusal.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+}
+
+proptest! {
+    #[test]
+    fn the_end_is_found_however_the_head_arrives(
+        name in "[a-z]{1,9}", bare in any::<bool>(), cuts in proptest::collection::vec(1usize..9, 1..9),
+    ) {
+        let line_end = if bare { "\n" } else { "\r\n" };
+        let head = ["GET / HTTP/1.1", "Host: a", &format!("{name}: b"), "", "behind"].join(line_end);
+        let whole = head.len() - "behind".len();
+        let (mut known, mut found) = (0, None);
+        for &cut in cuts.iter().cycle() {
+            let here = head.len().min(known + cut);
+            found = end(&head.as_bytes()[..here], known).unwrap();
+            known = here;
+            if found.is_some() || here == head.len() {
+                break;
+            }
+        }
+        prop_assert_eq!(found, Some(whole));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = end(&bytes, bytes.len() / 2);
+        let _ = read(&bytes, false, &Origins::Same);
+    }
+
+    #[test]
+    fn no_header_makes_it_panic(line in "(Origin|Host|Upgrade|Content-Length): ?\\PC{0,40}") {
+        let _ = read(handshake(&line).as_bytes(), false, &Origins::Same);
+    }
+}
