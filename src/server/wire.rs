@@ -60,7 +60,7 @@ impl Wire {
     /// Sends `bytes` behind all that was sent before; what the socket does not take is kept. After
     /// [`finish`](Self::finish) they go nowhere.
     pub(crate) fn send(&mut self, bytes: &[u8], now: Moment) -> io::Result<()> {
-        if self.finished {
+        if self.finished || bytes.is_empty() {
             return Ok(());
         }
         let written = if self.is_clear() {
