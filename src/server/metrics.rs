@@ -79,17 +79,14 @@ impl Sample {
 }
 
 impl Buckets {
+    /// Every value is counted once, by the upper end of what the histogram cannot tell apart.
     fn of(histogram: &Histogram<u64>) -> Self {
-        let mut below = 0;
-        let mut buckets: Vec<_> = BOUNDS_US
-            .iter()
-            .map(|&bound| {
-                let from = std::mem::replace(&mut below, bound + 1);
-                (bound as f64 / 1e6, histogram.count_between(from, bound))
-            })
-            .collect();
-        let counted: u64 = buckets.iter().map(|(_, count)| count).sum();
-        buckets.push((f64::MAX, histogram.len().saturating_sub(counted)));
+        let bounds = BOUNDS_US.iter().map(|&bound| (bound as f64 / 1e6, 0));
+        let mut buckets: Vec<_> = bounds.chain([(f64::INFINITY, 0)]).collect();
+        for value in histogram.iter_recorded() {
+            let bucket = BOUNDS_US.partition_point(|&bound| bound < value.value_iterated_to());
+            buckets[bucket].1 += value.count_since_last_iteration();
+        }
         let count = histogram.len();
         Self {
             sum: histogram.mean() * count as f64 / 1e6,
@@ -238,3 +235,21 @@ impl Writer<'_, '_> {
 const BOUNDS_US: [u64; 10] = [
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 100_000, 1_000_000,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_is_in_one_bucket() {
+        let mut histogram = Histogram::new_with_bounds(1, 60_000_000, 2).unwrap();
+        for value in (0..2_000_000).step_by(97) {
+            histogram.record(value).unwrap();
+        }
+        let Buckets { count, buckets, .. } = Buckets::of(&histogram);
+        assert_eq!(count, histogram.len());
+        assert_eq!(buckets.iter().map(|(_, count)| count).sum::<u64>(), count);
+        assert_eq!(buckets.last().map(|(bound, _)| *bound), Some(f64::INFINITY));
+        assert!(buckets.iter().all(|(_, count)| *count > 0), "{buckets:?}");
+    }
+}

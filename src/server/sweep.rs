@@ -3,8 +3,12 @@
 //! It is cut into slices, so that a tick for twenty thousand clients keeps neither accepts nor reads
 //! nor timers waiting; what is printed between two slices rides along with the later ones. Each
 //! sweep starts at another client, so that nobody is always last.
+//!
+//! A sweep during which more was printed is followed by another, after a rest: what is printed
+//! meanwhile goes out in the same writes. Ticks that come faster than sweeps so cost less each,
+//! and leave the loop time for who joins.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Server, TURN_SHARE};
 use crate::io_loop::IoLoop;
@@ -12,8 +16,9 @@ use crate::io_loop::IoLoop;
 /// How far the present sweep has come.
 #[derive(Default)]
 pub(crate) struct Sweep {
-    /// A slice is queued.
+    /// A slice is queued, or the sweep after a rest.
     running: bool,
+    began: Option<Instant>,
     /// The slot that it began with.
     first: usize,
     /// The slots there were when it began; who came later was given all there was.
@@ -30,6 +35,13 @@ impl Sweep {
         self.slots = slots;
         self.visited = 0;
         self.prints = prints;
+        self.began = Some(Instant::now());
+    }
+
+    /// How long to rest after a sweep that ends now: a quarter of the time it took.
+    fn rest(&self) -> Duration {
+        let took = self.began.map_or(Duration::ZERO, |began| began.elapsed());
+        (took / 4).min(REST_MAX)
     }
 
     fn next_slot(&mut self) -> Option<usize> {
@@ -47,10 +59,14 @@ impl Server {
     pub(super) fn sweep_soon(&mut self, io_loop: &mut IoLoop<Self>) {
         if !self.sweep.running {
             self.sweep.running = true;
-            self.sweep
-                .begin(self.connections.slots(), self.board.prints());
-            io_loop.add_callback(Self::sweep_slice);
+            self.begin_sweep(io_loop);
         }
+    }
+
+    fn begin_sweep(&mut self, io_loop: &mut IoLoop<Self>) {
+        self.sweep
+            .begin(self.connections.slots(), self.board.prints());
+        io_loop.add_callback(Self::sweep_slice);
     }
 
     fn sweep_slice(&mut self, io_loop: &mut IoLoop<Self>) {
@@ -69,15 +85,13 @@ impl Server {
         for (token, reason) in losers {
             self.close(io_loop, token, &reason, &[]);
         }
-        if finished && self.sweep.prints == self.board.prints() {
+        if !finished {
+            io_loop.add_callback(Self::sweep_slice);
+        } else if self.sweep.prints == self.board.prints() {
             self.sweep.running = false;
-            return;
+        } else {
+            io_loop.call_later(self.sweep.rest(), Self::begin_sweep);
         }
-        if finished {
-            self.sweep
-                .begin(self.connections.slots(), self.board.prints());
-        }
-        io_loop.add_callback(Self::sweep_slice);
     }
 
     /// Writes to one client after the other until the time is up. Returns whether all had their
@@ -112,6 +126,9 @@ impl Server {
         finished
     }
 }
+
+/// The longest rest: it adds to the delivery latency of a server that is behind.
+const REST_MAX: Duration = Duration::from_millis(10);
 
 /// Writes between two looks at the clock.
 const WRITES_PER_LOOK: usize = 16;
