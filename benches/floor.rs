@@ -1,3 +1,0 @@
-//! The floor.
-
-fn main() {}

@@ -1,0 +1,357 @@
+//! What our server costs, held against the floor: one bare `write` per client and tick. Both are
+//! driven by the project's own load client, in pairs of runs right after each other, and both are
+//! processes of their own, on a core of their own where there are two.
+//!
+//! `cargo bench` runs all, `cargo bench -- paced` one scenario; see [`HELP`].
+
+mod load;
+mod memory;
+mod process;
+mod server;
+mod table;
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use load::{Load, Pairs, at, ratio};
+use process::Cores;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use table::{Table, Target, number};
+
+const HELP: &str = "\
+Measures our server against the floor, a server that does one write per client
+and tick and nothing else.
+
+Usage: cargo bench -- [SCENARIO...] [OPTIONS]
+
+Scenarios [default: all]:
+  paced      1,000 clients, a tick each 10 ms: the cost of a delivery
+  overload   1,000 clients, a tick each 1 ms: what a server does that is behind
+  crowd      as many clients as descriptors allow, up to 19,000: the last in line
+  joining    4,000 clients, no tick: the cost of an upgrade
+  memory     1,000 and 10,000 clients, idle and after four messages each
+
+Options:
+  --quick    half the time
+  --json     print the figures as one JSON object too, on the last line
+  -h, --help print this
+
+Exit status: 0 if all was measured, 1 if not, 2 if an argument is wrong. A target
+that is missed is no failure: that depends on the machine.
+";
+
+/// What the bench passes to itself, with the interval, to become the floor.
+const SERVE_FLOOR: &str = "--serve-floor";
+
+type Measure = fn(&mut Bench);
+
+/// The scenarios, in the order of the table.
+const SCENARIOS: [(&str, Measure); 5] = [
+    ("paced", Bench::paced),
+    ("overload", Bench::overload),
+    ("crowd", Bench::crowd),
+    ("joining", Bench::joining),
+    ("memory", Bench::memory_per_connection),
+];
+
+fn main() -> ExitCode {
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, interval] = words.as_slice()
+        && first == SERVE_FLOOR
+    {
+        return serve_floor(interval);
+    }
+    if words.is_empty() {
+        // `cargo test --benches` runs benchmarks without a word, and means no measurement.
+        println!("the floor is measured by: cargo bench");
+        return ExitCode::SUCCESS;
+    }
+    let mut flag = |name: &str| {
+        let before = words.len();
+        words.retain(|word| word != name);
+        words.len() < before
+    };
+    flag("--bench");
+    if flag("-h") || flag("--help") {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let (quick, json) = (flag("--quick"), flag("--json"));
+    let known = |word: &&String| SCENARIOS.iter().any(|(name, _)| name == word);
+    if let Some(unknown) = words.iter().find(|word| !known(word)) {
+        eprintln!("error: unexpected argument '{unknown}', see cargo bench -- --help");
+        return ExitCode::from(2);
+    }
+    measure(&words, quick, json)
+}
+
+fn serve_floor(interval: &str) -> ExitCode {
+    let served = tickertape::options::period(interval)
+        .and_then(|interval| server::serve(interval).map_err(|error| error.to_string()));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(names: &[String], quick: bool, json: bool) -> ExitCode {
+    stop_on_signals();
+    let began = Instant::now();
+    let mut bench = Bench {
+        cores: Cores::choose(),
+        quick,
+        descriptors: 1024,
+        table: Table::default(),
+        notes: Vec::new(),
+        problems: Vec::new(),
+    };
+    match tickertape::usage::raise_descriptor_limit() {
+        Ok(limit) => bench.descriptors = usize::try_from(limit).unwrap_or(usize::MAX),
+        Err(error) => bench.problem(format!("the limit on descriptors stays: {error}")),
+    }
+    for (name, scenario) in SCENARIOS {
+        if (names.is_empty() || names.iter().any(|asked| asked == name)) && !interrupted() {
+            scenario(&mut bench);
+        }
+    }
+    if interrupted() {
+        bench.problem("interrupted".to_owned());
+    }
+    bench.print(began.elapsed());
+    if json {
+        println!("{}", bench.to_json());
+    }
+    ExitCode::from(u8::from(!bench.problems.is_empty()))
+}
+
+/// What is measured with, and what came of it.
+struct Bench {
+    cores: Cores,
+    quick: bool,
+    /// How many a process may have.
+    descriptors: usize,
+    table: Table,
+    /// What makes numbers doubtful, and in how many runs.
+    notes: Vec<(String, u32)>,
+    /// What failed.
+    problems: Vec<String>,
+}
+
+impl Bench {
+    fn paced(&mut self) {
+        let load = self.load(1_000, Duration::from_millis(10), 500, 2_500);
+        let pairs = Pairs::measure(self, "paced", 5, &load);
+        self.begin("paced", "1,000 clients, a tick each 10 ms, 5 pairs of runs");
+        let cpu = pairs.median(|report| at(report, "/server/cpu_us_per_tick"));
+        let user = pairs.pooled("/server/user_s", "/ticks", 1e6);
+        let most = Target::RatioAtMost(1.03);
+        self.table.row("CPU per delivery (µs)", 3, cpu, Some(most));
+        let most = Target::OursAtMost(0.4);
+        self.table.row("  in user mode (µs)", 3, user, Some(most));
+        self.delivery_row(&pairs, None);
+        self.table.row("gaps", 0, pairs.sum("/gaps"), None);
+    }
+
+    fn overload(&mut self) {
+        let load = self.load(1_000, Duration::from_millis(1), 500, 2_500);
+        let pairs = Pairs::measure(self, "overload", 3, &load);
+        self.begin(
+            "overload",
+            "1,000 clients, a tick each 1 ms, 3 pairs of runs",
+        );
+        let per_cpu =
+            pairs.median(|report| ratio(at(report, "/ticks")?, at(report, "/server/cpu_s")?));
+        let per_second =
+            pairs.median(|report| ratio(at(report, "/ticks")?, at(report, "/duration_s")?));
+        let busy = pairs.median(|report| at(report, "/server/cpu_percent"));
+        let least = Target::RatioAtLeast(6.0);
+        self.table
+            .row("deliveries per CPU second", 0, per_cpu, Some(least));
+        let least = Target::OursAtLeast(1e6);
+        self.table
+            .row("deliveries per second", 0, per_second, Some(least));
+        self.table.row("CPU in use (%)", 0, busy, None);
+        self.delivery_row(&pairs, None);
+        self.table.row("gaps", 0, pairs.sum("/gaps"), None);
+    }
+
+    fn crowd(&mut self) {
+        let clients = self.descriptors.saturating_sub(DESCRIPTORS_RESERVED);
+        let clients = clients.min(19_000);
+        let load = self.load(clients, Duration::from_millis(250), 1_000, 4_000);
+        let pairs = Pairs::measure(self, "crowd", 1, &load);
+        let clients = number(clients as f64, 0);
+        let limit = number(self.descriptors as f64, 0);
+        self.begin(
+            "crowd",
+            &format!("{clients} clients (of {limit} descriptors), a tick each 250 ms"),
+        );
+        let cpu = pairs.median(|report| at(report, "/server/cpu_us_per_tick"));
+        self.delivery_row(&pairs, Some(Target::RatioAtMost(1.2)));
+        self.table.row("CPU per delivery (µs)", 3, cpu, None);
+        self.table.row("gaps", 0, pairs.sum("/gaps"), None);
+        self.table
+            .row("errors", 0, pairs.sum("/errors/total"), None);
+    }
+
+    fn joining(&mut self) {
+        let clients = 4_000.min(self.descriptors.saturating_sub(DESCRIPTORS_RESERVED));
+        // The window is for nothing; joining is measured before it.
+        let load = self.load(clients, Duration::from_secs(3_600), 0, 100);
+        let pairs = Pairs::measure(self, "joining", 3, &load);
+        let clients = number(clients as f64, 0);
+        self.begin(
+            "joining",
+            &format!("{clients} clients, no tick to come, 3 pairs of runs"),
+        );
+        let cpu = pairs.median(|report| at(report, "/server/joining_cpu_us_per_client"));
+        let most = Target::RatioAtMost(1.15);
+        self.table.row("CPU per upgrade (µs)", 2, cpu, Some(most));
+        let rate = pairs
+            .median(|report| ratio(at(report, "/clients/connected")?, at(report, "/joining_s")?));
+        self.table.row("upgrades per second", 0, rate, None);
+    }
+
+    fn memory_per_connection(&mut self) {
+        let many = 10_000.min(self.descriptors.saturating_sub(DESCRIPTORS_RESERVED));
+        let few = many / 10;
+        let idle = self.memory((few, many), 0);
+        let active = self.memory((few, many), 4);
+        let span = format!(
+            "RSS between {} and {} clients",
+            number(few as f64, 0),
+            number(many as f64, 0)
+        );
+        self.begin("memory", &span);
+        let most = Some(Target::OursAtMost(450.0));
+        self.table.row("bytes per connection, idle", 0, idle, most);
+        self.table.row("  after 4 messages each", 0, active, most);
+    }
+
+    fn load(&self, clients: usize, interval: Duration, warmup_ms: u64, duration_ms: u64) -> Load {
+        let scale = |ms| Duration::from_millis(if self.quick { ms / 2 } else { ms });
+        Load {
+            clients,
+            interval,
+            warmup: scale(warmup_ms),
+            duration: scale(duration_ms),
+        }
+    }
+
+    fn begin(&mut self, name: &'static str, title: &str) {
+        self.table.begin(name, title.to_owned());
+    }
+
+    fn delivery_row(&mut self, pairs: &Pairs, target: Option<Target>) {
+        let p99 = pairs.median(|report| Some(at(report, "/delivery_us/p99")? / 1e3));
+        self.table.row("delivery p99 (ms)", 2, p99, target);
+    }
+
+    /// Notes what makes numbers doubtful. The same with another number in it only counts.
+    fn note(&mut self, note: String) {
+        let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+        let known = self
+            .notes
+            .iter_mut()
+            .find(|(known, _)| words(known) == words(&note));
+        match known {
+            Some((_, runs)) => *runs += 1,
+            None => self.notes.push((note, 1)),
+        }
+    }
+
+    /// Says what failed, at once and beside the table.
+    fn problem(&mut self, problem: String) {
+        eprintln!("error: {problem}");
+        self.problems.push(problem);
+    }
+
+    fn print(&self, took: Duration) {
+        println!("{}, {}", machine(), self.cores);
+        println!(
+            "medians of pairs of runs, {:.0} s in all\n",
+            took.as_secs_f64()
+        );
+        self.table.print();
+        if !self.notes.is_empty() || !self.problems.is_empty() {
+            println!();
+        }
+        for note in self.noted() {
+            print_wrapped(&format!("note: {note}"));
+        }
+        for problem in &self.problems {
+            print_wrapped(&format!("FAILED: {problem}"));
+        }
+    }
+
+    fn noted(&self) -> impl Iterator<Item = String> {
+        self.notes.iter().map(|(note, runs)| match runs {
+            1 => note.clone(),
+            runs => format!("{note} (and so in {} other runs)", runs - 1),
+        })
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "machine": machine(),
+            "cores": self.cores.to_string(),
+            "figures": self.table.to_json(),
+            "notes": self.noted().collect::<Vec<_>>(),
+            "problems": self.problems,
+        })
+    }
+}
+
+/// Prints words in lines that fit a terminal.
+fn print_wrapped(text: &str) {
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if line.chars().count() + 1 + word.chars().count() > 80 {
+            println!("{line}");
+            line = " ".to_owned();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    println!("{line}");
+}
+
+/// The class of machine that this is.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let read = |name| std::fs::read_to_string(format!("/proc/sys/kernel/{name}"));
+    let system = match (read("ostype"), read("osrelease")) {
+        (Ok(name), Ok(release)) => format!("{} {}", name.trim(), release.trim()),
+        _ => std::env::consts::OS.to_owned(),
+    };
+    let plural = if cores == 1 { "" } else { "s" };
+    format!("{cores} core{plural}, {system}")
+}
+
+/// Whether SIGINT or SIGTERM has come. The run at hand ends, and all that was started with it.
+fn interrupted() -> bool {
+    INTERRUPTED
+        .get()
+        .is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
+fn stop_on_signals() {
+    let flag = INTERRUPTED.get_or_init(|| Arc::new(AtomicBool::new(false)));
+    for signal in [SIGINT, SIGTERM] {
+        if let Err(error) = signal_hook::flag::register(signal, Arc::clone(flag)) {
+            eprintln!("warning: signal {signal} will not be waited for: {error}");
+        }
+    }
+}
+
+static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Descriptors that are no connections, in any of the processes.
+const DESCRIPTORS_RESERVED: usize = 200;

@@ -1,0 +1,293 @@
+//! The floor: the least that a server can do for its clients, in one thread, on mio. It accepts,
+//! upgrades whoever asks, and for each tick calls `write` once per client, in slot order. It has no
+//! limits, no pings, no answers, no memory of what a client missed; what it costs is what the
+//! kernel costs.
+//!
+//! Every beat that is due is printed, none is skipped and none rides along with another, so a floor
+//! that cannot keep up falls behind. A tick that it is late for by its own backlog is stamped with
+//! the instant that it was due, else its latencies would leave out the wait.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+use tickertape::frame;
+use tickertape::tick::{Price, unix_us, write_json};
+use tungstenite::handshake::derive_accept_key;
+
+/// Serves until stdin is closed; then says on stderr what it could not send.
+pub(crate) fn serve(interval: Duration) -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    let registry = poll.registry();
+    let mut listener = listen()?;
+    registry.register(&mut listener, LISTENER, Interest::READABLE)?;
+    let stdin = io::stdin().as_raw_fd();
+    registry.register(&mut SourceFd(&stdin), STDIN, Interest::READABLE)?;
+    eprintln!("info: listening on {}", listener.local_addr()?);
+
+    let mut floor = Floor::default();
+    let mut tape = Tape::start(interval);
+    let _metronome = metronome(&poll, interval);
+    let mut events = Events::with_capacity(1024);
+    loop {
+        let wait = tape.beat().saturating_duration_since(Instant::now());
+        match poll.poll(&mut events, Some(wait)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in &events {
+            match event.token() {
+                LISTENER => floor.accept(&poll, &listener)?,
+                STDIN => return floor.say_what_was_lost(),
+                METRONOME => {}
+                token => floor.on_readable(token, event),
+            }
+        }
+        if tape.beat() <= Instant::now() {
+            floor.send(tape.print(wait.is_zero()));
+        }
+    }
+}
+
+/// The clients by slot, and what they did not get.
+struct Floor {
+    clients: Vec<Option<Client>>,
+    free: Vec<usize>,
+    scratch: Box<[u8]>,
+    dropped: u64,
+    torn: u64,
+}
+
+struct Client {
+    socket: TcpStream,
+    /// What has arrived of the request; none once it is upgraded.
+    head: Option<Vec<u8>>,
+}
+
+impl Default for Floor {
+    fn default() -> Self {
+        Self {
+            clients: Vec::new(),
+            free: Vec::new(),
+            scratch: vec![0; 4096].into_boxed_slice(),
+            dropped: 0,
+            torn: 0,
+        }
+    }
+}
+
+impl Floor {
+    fn accept(&mut self, poll: &Poll, listener: &TcpListener) -> io::Result<()> {
+        loop {
+            let mut socket = match listener.accept() {
+                Ok((socket, _)) => socket,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(error) => return Err(error),
+            };
+            let slot = self.free.pop().unwrap_or_else(|| {
+                self.clients.push(None);
+                self.clients.len() - 1
+            });
+            let token = Token(slot + CLIENTS);
+            poll.registry()
+                .register(&mut socket, token, Interest::READABLE)?;
+            let head = Some(Vec::new());
+            self.clients[slot] = Some(Client { socket, head });
+        }
+    }
+
+    fn on_readable(&mut self, token: Token, event: &Event) {
+        let slot = token.0 - CLIENTS;
+        let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) else {
+            return;
+        };
+        if !client.read(&mut self.scratch, event.is_read_closed()) {
+            self.drop(slot);
+        }
+    }
+
+    /// The fan-out that all others are held against.
+    fn send(&mut self, frame: &[u8]) {
+        for slot in 0..self.clients.len() {
+            let Some(client) = &mut self.clients[slot] else {
+                continue;
+            };
+            if client.head.is_some() {
+                continue;
+            }
+            match client.socket.write(frame) {
+                Ok(length) if length == frame.len() => {}
+                Ok(_) => {
+                    self.torn += 1;
+                    self.drop(slot);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.dropped += 1,
+                Err(_) => self.drop(slot),
+            }
+        }
+    }
+
+    fn drop(&mut self, slot: usize) {
+        if self.clients[slot].take().is_some() {
+            self.free.push(slot);
+        }
+    }
+
+    fn say_what_was_lost(&self) -> io::Result<()> {
+        eprintln!("lost: {} {}", self.dropped, self.torn);
+        Ok(())
+    }
+}
+
+impl Client {
+    /// Reads what there is. Returns whether the client stays.
+    fn read(&mut self, scratch: &mut [u8], to_the_end: bool) -> bool {
+        loop {
+            let length = match self.socket.read(scratch) {
+                Ok(0) => return false,
+                Ok(length) => length,
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            };
+            if !self.take(&scratch[..length]) {
+                return false;
+            }
+            if length < scratch.len() && !to_the_end {
+                return true;
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> bool {
+        let Some(head) = &mut self.head else {
+            // All but the end is discarded; a load client waits for the server to go first.
+            return bytes[0] != FINAL_CLOSE;
+        };
+        head.extend_from_slice(bytes);
+        if !head.ends_with(b"\r\n\r\n") {
+            return true;
+        }
+        let Some(key) = key(head) else {
+            return false;
+        };
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\n\r\n",
+            derive_accept_key(key)
+        );
+        self.head = None;
+        matches!(self.socket.write(answer.as_bytes()), Ok(length) if length == answer.len())
+    }
+}
+
+fn key(head: &[u8]) -> Option<&[u8]> {
+    const NAME: &[u8] = b"Sec-WebSocket-Key:";
+    head.split(|&byte| byte == b'\n').find_map(|line| {
+        let (name, value) = line.split_at_checked(NAME.len())?;
+        name.eq_ignore_ascii_case(NAME).then(|| value.trim_ascii())
+    })
+}
+
+/// The tick in its frame, printed anew for every beat.
+struct Tape {
+    interval: Duration,
+    /// When the coming tick is due.
+    beat: Instant,
+    price: Price,
+    seq: u64,
+    sent: u64,
+    json: Vec<u8>,
+    frame: Vec<u8>,
+}
+
+impl Tape {
+    fn start(interval: Duration) -> Self {
+        Self {
+            interval,
+            beat: Instant::now() + interval,
+            price: Price::parse("97123.45").expect("a number"),
+            seq: 0,
+            sent: 0,
+            json: Vec::new(),
+            frame: Vec::new(),
+        }
+    }
+
+    fn beat(&self) -> Instant {
+        self.beat
+    }
+
+    /// Prints the tick that is due. `overdue` says that the one before has taken until after the
+    /// beat.
+    fn print(&mut self, overdue: bool) -> &[u8] {
+        let late = if overdue {
+            self.beat.elapsed()
+        } else {
+            Duration::ZERO
+        };
+        let now = unix_us();
+        let due = now.saturating_sub(u64::try_from(late.as_micros()).unwrap_or(0));
+        self.sent = due.max(self.sent + 1);
+        self.seq += 1;
+        self.beat += self.interval;
+        self.json.clear();
+        self.frame.clear();
+        let value = (&self.price, now / 1000);
+        write_json(&mut self.json, SYMBOL_JSON, value, self.seq, self.sent);
+        frame::text(&mut self.frame, &self.json);
+        &self.frame
+    }
+}
+
+/// A port of the system's choice on the loopback. What is set here, accepted sockets inherit.
+fn listen() -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    socket.listen(i32::MAX)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+/// Ends the poll on time: its own timeout is whole milliseconds, rounded up. It repeats by itself
+/// and is never read, so it costs nothing per tick. Without one, the timeout has to do.
+#[cfg(target_os = "linux")]
+fn metronome(poll: &Poll, interval: Duration) -> Option<std::os::fd::OwnedFd> {
+    use rustix::time::{
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
+    };
+
+    let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+    let timer = timerfd_create(TimerfdClockId::Monotonic, flags).ok()?;
+    let interval = Timespec::try_from(interval).ok()?;
+    let times = Itimerspec {
+        it_interval: interval,
+        it_value: interval,
+    };
+    timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times).ok()?;
+    let mut source = SourceFd(&timer.as_raw_fd());
+    mio::event::Source::register(&mut source, poll.registry(), METRONOME, Interest::READABLE)
+        .ok()?;
+    Some(timer)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn metronome(_: &Poll, _: Duration) {}
+
+const SYMBOL_JSON: &str = r#""sim:BTC/USDT""#;
+
+/// The first byte of a close frame (RFC 6455 section 5.2).
+const FINAL_CLOSE: u8 = 0x88;
+
+const LISTENER: Token = Token(0);
+const STDIN: Token = Token(1);
+const METRONOME: Token = Token(2);
+/// Clients have the tokens from here on, by slot.
+const CLIENTS: usize = 3;
