@@ -28,7 +28,9 @@ impl Pairs {
         let mut pairs = Vec::new();
         for index in 0..count {
             let mut one = |which| {
-                eprintln!("{name} {}/{count}: {which}", index + 1);
+                if !crate::interrupted() {
+                    eprintln!("{name} {}/{count}: {which}", index + 1);
+                }
                 bench.run(name, which, load)
             };
             let pair = if index % 2 == 0 {

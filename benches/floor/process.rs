@@ -115,6 +115,9 @@ impl Guard {
     /// What it has printed, once it has ended by itself. Its output has to fit a pipe.
     pub(crate) fn finish(&mut self, limit: Duration) -> Result<(String, String), String> {
         if !self.ends_within(limit) {
+            if crate::interrupted() {
+                return Err("it was interrupted".to_owned());
+            }
             return Err(format!("it ran for longer than {limit:?}"));
         }
         let read = |stream: Option<&mut dyn Read>| {
