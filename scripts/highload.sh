@@ -62,6 +62,12 @@ read_arguments() {
     done
     [[ ${#counts[@]} -gt 0 ]] || counts=(10 100 1000)
     duration=${DURATION:-5}
+    case $duration in
+        '' | *[!0-9]* | 0* | ???????*)
+            echo "error: DURATION: '$duration' is no number of seconds, try 5" >&2
+            exit 2
+            ;;
+    esac
     server_pid='' client_pid='' failed=0
 }
 

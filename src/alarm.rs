@@ -54,6 +54,13 @@ impl Alarm {
     }
 }
 
+impl Alarm {
+    /// It went off: the same deadline would have to be set anew.
+    pub(crate) fn on_expired(&mut self) {
+        self.deadline = None;
+    }
+}
+
 #[cfg(not(target_os = "linux"))]
 impl Alarm {
     pub(crate) fn new(_: &Registry, _: Token) -> io::Result<Self> {

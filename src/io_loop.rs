@@ -18,7 +18,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use mio::event::{Event, Source};
-use mio::{Events, Interest, Poll, Registry, Token};
+use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use crate::alarm::Alarm;
@@ -198,11 +198,6 @@ impl<S> IoLoop<S> {
         &self.lag
     }
 
-    /// mio's registry, for sources that register themselves.
-    pub fn registry(&self) -> &Registry {
-        self.poll.registry()
-    }
-
     fn run_callbacks(&mut self, state: &mut S) {
         for _ in 0..self.callbacks.len() {
             if let Some(callback) = self.callbacks.pop_front() {
@@ -258,6 +253,8 @@ impl<S> IoLoop<S> {
         for event in events {
             if let Some(handler) = self.handler(event.token()) {
                 handler(state, self, event.token(), Ready::of(event));
+            } else if event.token() == ALARM {
+                self.alarm.iter_mut().for_each(Alarm::on_expired);
             }
         }
     }
@@ -290,8 +287,9 @@ const SLOT_BITS: u32 = usize::BITS / 2;
 /// The alarm has no handler: that it ended the poll is all it is for. No slot is that high.
 const ALARM: Token = Token(usize::MAX);
 
-/// Events fetched with one poll. More wait for the next turn, after the timers.
-const EVENTS_PER_TURN: usize = 256;
+/// Events fetched with one poll: a handshake each is a millisecond's work. More wait for the next
+/// turn, after the timers.
+const EVENTS_PER_TURN: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,8 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// The arguments of a program, taken out one option at a time.
@@ -82,6 +84,17 @@ impl fmt::Display for BadOption {
 }
 
 impl std::error::Error for BadOption {}
+
+/// Prints to stdout; a reader who has left (`client | head`) has seen enough.
+pub fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// Says on stderr what went wrong, and gives the exit code for it.
+pub fn fail(error: &dyn fmt::Display, status: u8) -> ExitCode {
+    let _ = writeln!(io::stderr(), "error: {error}");
+    ExitCode::from(status)
+}
 
 /// Reads `60`, `60s`, `500ms`, `200us`, `1m`, `1.5h`; without a unit it is seconds.
 ///

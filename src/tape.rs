@@ -33,7 +33,8 @@ struct FrameMark {
 }
 
 impl Tape {
-    /// An empty tape that keeps the last `capacity` bytes and takes twice that memory, as it fills.
+    /// An empty tape that keeps the last `capacity` bytes; as it fills it takes twice that memory, and
+    /// 32 bytes for each frame on it.
     ///
     /// `sent` is the stamp from which on it has everything: the newest one given out before.
     pub fn new(capacity: usize, sent: u64) -> Self {
@@ -127,15 +128,6 @@ impl Tape {
         Some(self.start_of(self.frames.partition_point(|frame| frame.sent <= sent)))
     }
 
-    /// The stamp of the last frame before `position`: what a reader there has seen.
-    pub fn seen(&self, position: Position) -> u64 {
-        let index = self.frames.partition_point(|frame| frame.start < position);
-        match index.checked_sub(1) {
-            Some(last) => self.frames[last].sent,
-            None => self.forgotten,
-        }
-    }
-
     /// The first frame boundary at or after `position`.
     fn boundary(&self, position: Position) -> Position {
         if position == self.head {
@@ -219,10 +211,6 @@ mod tests {
         );
         assert_eq!(tape.resume(104), None, "something is lost");
         assert_eq!(tape.resume(116), None, "a stamp that nobody gave out");
-        assert_eq!(
-            (tape.seen(10), tape.seen(20), tape.seen(30)),
-            (105, 110, 115)
-        );
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod common;
 
 use std::io::Read;
 
+use std::time::Duration;
+
 use common::{TestServer, ask, handshake, next, ticks};
 use serde_json::Value;
 use std::io::Write;
@@ -31,7 +33,12 @@ fn the_newest_tick_comes_in_one_piece_with_the_answer() {
 
 #[test]
 fn every_client_gets_every_tick_in_order() {
-    let server = TestServer::start(Config::default());
+    // Patient, so that a machine that stalls for a second makes no gap.
+    let conflate_after = Duration::from_secs(60);
+    let server = TestServer::start(Config {
+        conflate_after,
+        ..Config::default()
+    });
     server.tick("A", 1);
     server.wait_for_metric("ticks_total", |ticks| ticks == 1);
     let mut clients: Vec<_> = (0..50).map(|_| server.open("/")).collect();
@@ -95,7 +102,7 @@ fn sets_beyond_the_memory_for_tapes_are_refused() {
     let tape_size = 64 << 10;
     let config = Config {
         tape_size,
-        tape_memory: 4 * tape_size,
+        tape_memory: 5 * tape_size,
         ..Config::default()
     };
     let server = TestServer::start(config);
@@ -113,7 +120,12 @@ fn sets_beyond_the_memory_for_tapes_are_refused() {
 
 #[test]
 fn a_client_that_returns_gets_what_it_missed() {
-    let server = TestServer::start(Config::default());
+    // It was away, not slow: the limit for those who are is not for it.
+    let conflate_after = Duration::from_micros(1);
+    let server = TestServer::start(Config {
+        conflate_after,
+        ..Config::default()
+    });
     server.tick("A", 1);
     server.wait_for_metric("ticks_total", |ticks| ticks == 1);
     let mut client = server.open("/");
@@ -133,6 +145,22 @@ fn a_client_that_returns_gets_what_it_missed() {
     }));
     server.tick("A", 5);
     assert_eq!(ticks(&mut up_to_date, 1), [(5, 5)]);
+}
+
+#[test]
+fn a_client_that_returns_to_much_gets_all_of_it() {
+    let server = TestServer::start(Config::default());
+    let mut client = server.open("/");
+    server.tick("A", 0);
+    let since = next(&mut client)["sent"].as_u64().unwrap();
+    let count = 5000;
+    for price in 1..=count {
+        server.tick("A", price);
+    }
+    server.wait_for_metric("ticks_total", |ticks| ticks == count + 1);
+    let mut client = server.open(&format!("/?since={since}"));
+    let expected: Vec<_> = (1..=count).map(|price| (price + 1, price)).collect();
+    assert_eq!(ticks(&mut client, expected.len()), expected);
 }
 
 #[test]

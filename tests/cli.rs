@@ -56,13 +56,18 @@ impl Running {
     }
 
     fn open(&self) -> WebSocket<TcpStream> {
+        self.try_open().unwrap()
+    }
+
+    fn try_open(&self) -> Result<WebSocket<TcpStream>, String> {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream
             .set_read_timeout(Some(std::time::Duration::from_secs(10)))
             .unwrap();
-        tungstenite::client(format!("ws://{}/", self.address), stream)
-            .unwrap()
-            .0
+        let opened = tungstenite::client(format!("ws://{}/", self.address), stream);
+        opened
+            .map(|(client, _)| client)
+            .map_err(|error| error.to_string())
     }
 
     fn signal(&self, name: &str) {
@@ -238,4 +243,46 @@ fn what_was_recorded_is_replayed_digit_for_digit() {
         let line = recorded.lines().nth(number as usize - 1).unwrap();
         assert_eq!(price(&text), price(line));
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_descriptors_every_client_is_told_and_accepting_goes_on() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let server = Running::start(&[]);
+    let limit = |current: u64| {
+        let pid = Pid::from_raw(server.child.id() as i32);
+        let limit = Rlimit {
+            current: Some(current),
+            maximum: Some(4096),
+        };
+        prlimit(pid, Resource::Nofile, limit).unwrap();
+    };
+    let mut client = server.open();
+    tick(&mut client);
+    limit(16);
+    let answers = (0..40).map(|_| {
+        let stream = TcpStream::connect(&server.address).unwrap();
+        stream
+            .set_read_timeout(Some(std::time::Duration::from_secs(10)))
+            .unwrap();
+        stream
+    });
+    let mut streams: Vec<_> = answers.collect();
+    let mut turned_away = 0;
+    // The first few found descriptors and wait for their request to be read.
+    for stream in streams.iter_mut().skip(20) {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        turned_away += u32::from(answer.starts_with("HTTP/1.1 503 "));
+    }
+    assert_eq!(turned_away, 20);
+    drop(streams);
+    limit(1024);
+    // One that comes while the last 503 is on its way out may still get one.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while let Err(error) = server.try_open() {
+        assert!(std::time::Instant::now() < deadline, "{error}");
+    }
+    tick(&mut client);
 }

@@ -108,8 +108,10 @@ fn origins_can_be_opened() {
 #[test]
 fn who_says_nothing_is_told_so_at_the_limit() {
     let limit = Duration::from_millis(80);
+    // The second limit is for those who keep the connection although all has been said.
     let server = TestServer::start(Config {
         handshake_timeout: limit,
+        close_timeout: limit,
         ..Config::default()
     });
     let began = Instant::now();

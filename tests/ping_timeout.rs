@@ -13,7 +13,7 @@ use tickertape::server::Config;
 use tungstenite::Message;
 
 fn beating() -> TestServer {
-    let ping_interval = Duration::from_millis(60);
+    let ping_interval = Duration::from_millis(400);
     TestServer::start(Config {
         ping_interval,
         ping_timeout: ping_interval,
@@ -26,7 +26,7 @@ fn a_listener_that_only_answers_pings_is_never_dropped() {
     let server = beating();
     let mut client = server.open("/");
     let mut pings = 0;
-    while pings < 8 {
+    while pings < 3 {
         match client.read().unwrap() {
             Message::Ping(_) => pings += 1,
             other => panic!("{other:?}"),
@@ -42,5 +42,5 @@ fn a_client_that_does_not_answer_is_closed_with_1008() {
     let began = Instant::now();
     let mut deaf = server.open_raw();
     assert_eq!(close_code(&mut deaf), 1008);
-    assert!(began.elapsed() >= Duration::from_millis(60));
+    assert!(began.elapsed() >= Duration::from_millis(400));
 }

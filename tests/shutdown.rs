@@ -10,6 +10,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use common::{TestServer, closed_with, read_to_end, ticks};
+use socket2::SockRef;
 use tickertape::server::Config;
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -52,4 +53,28 @@ fn clients_that_do_not_say_goodbye_delay_it_to_the_limit_only() {
     server.join();
     assert!(began.elapsed() >= shutdown_timeout);
     drop(silent);
+}
+
+#[test]
+fn who_lags_is_told_too_when_it_reads_on() {
+    let server = TestServer::start(Config {
+        tape_size: 64 << 10,
+        send_buffer: 8 << 10,
+        conflate_after: Duration::from_millis(1),
+        shutdown_timeout: Duration::from_secs(10),
+        ..Config::default()
+    });
+    let mut slow = server.open("/");
+    SockRef::from(slow.get_ref())
+        .set_recv_buffer_size(4096)
+        .unwrap();
+    for price in 0..20_000 {
+        server.tick("A", price);
+    }
+    server.wait_for_metric("ticks_total", |ticks| ticks == 20_000);
+    server.shut_down();
+    assert_eq!(closed_with(&mut slow), CloseCode::Away);
+    slow.flush().ok();
+    drop(slow);
+    server.join();
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use common::{Client, TestServer, next, ticks};
 use socket2::SockRef;
 use tickertape::server::Config;
+use tungstenite::Message;
 
 /// Opens a client with a small receive buffer, so that a test can fill it.
 fn open_narrow(server: &TestServer) -> Client {
@@ -23,7 +24,7 @@ fn open_narrow(server: &TestServer) -> Client {
 
 fn config() -> Config {
     Config {
-        tape_size: 64 << 10,
+        tape_size: 256 << 10,
         send_buffer: 8 << 10,
         ..Config::default()
     }
@@ -82,4 +83,43 @@ fn a_client_that_takes_nothing_is_dropped_at_the_limit_and_the_others_go_on() {
     server.tick("A", price + 1);
     assert_eq!(ticks(&mut good, 1), [(price + 1, price + 1)]);
     drop(stuck);
+}
+
+#[test]
+fn who_stops_reading_its_answers_stops_being_read_and_goes_on_when_it_reads_again() {
+    let server = TestServer::start(Config {
+        message_burst: 1e6,
+        ..config()
+    });
+    let mut client = open_narrow(&server);
+    let request = r#"{"op":"get","symbol":"Z","id":"ID"}"#;
+    let count = 3000;
+    for id in 0..count {
+        let request = request.replace("ID", &format!("{id:0>500}"));
+        // The server reads on until its answers find no room; then its own buffers fill, and the
+        // writes here would block: that is where the client begins to read.
+        if client.write(Message::text(request)).is_err() {
+            panic!("the request was refused");
+        }
+        if id % 4 == 3 {
+            client.flush().unwrap();
+            if id >= 400 {
+                read_answers(&mut client, id - 403, 4);
+            }
+        }
+    }
+    client.flush().unwrap();
+    read_answers(&mut client, count - 400, 400);
+}
+
+fn read_answers(client: &mut Client, first: usize, count: usize) {
+    for id in first..first + count {
+        let answer = next(client);
+        assert_eq!(
+            answer["id"]
+                .as_str()
+                .map(|id| id.trim_start_matches('0').parse().unwrap_or(0)),
+            Some(id)
+        );
+    }
 }

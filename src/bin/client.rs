@@ -1,13 +1,12 @@
 //! `client`: listens to a price server and reports what arrived.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tickertape::client::options::{Config, HELP};
 use tickertape::client::report::Report;
-use tickertape::options::{BadOption, Options};
+use tickertape::options::{BadOption, Options, fail, print};
 
 fn main() -> ExitCode {
     match configure() {
@@ -49,14 +48,4 @@ fn finish(report: &Report, json: bool) -> ExitCode {
         None => ExitCode::SUCCESS,
         Some(error) => fail(&error, 1),
     }
-}
-
-/// Prints to stdout; a reader who has left (`client | head`) has seen enough.
-fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
-}
-
-fn fail(error: &dyn std::fmt::Display, status: u8) -> ExitCode {
-    let _ = writeln!(io::stderr(), "error: {error}");
-    ExitCode::from(status)
 }

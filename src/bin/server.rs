@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use tickertape::feed::{Feed, Recorder};
 use tickertape::io_loop::IoLoop;
-use tickertape::options::Options;
+use tickertape::options::{Options, fail, print};
 use tickertape::server::options::{Args, Command};
 use tickertape::server::{Config, Server, listen};
 use tickertape::{log_stderr, usage};
@@ -14,20 +14,14 @@ use tickertape::{log_stderr, usage};
 fn main() -> ExitCode {
     match Command::parse(Options::from_env()) {
         Ok(Command::Print(text)) => {
-            print!("{text}");
+            print(text);
             ExitCode::SUCCESS
         }
         Ok(Command::Serve(args)) => match serve(*args) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
-            }
+            Err(error) => fail(&error, 1),
         },
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
-        }
+        Err(error) => fail(&error, 2),
     }
 }
 
@@ -41,7 +35,10 @@ fn serve(args: Args) -> Result<(), String> {
         .open(&args.feed)
         .map_err(|error| error.to_string())?;
     let recorder = match &args.record {
-        Some(path) => Some(Recorder::create(path).map_err(|error| error.to_string())?),
+        Some(path) => Some(
+            Recorder::create(path)
+                .map_err(|error| format!("cannot record to {}: {error}", path.display()))?,
+        ),
         None => None,
     };
     let listener = listen(args.address, &args.config)

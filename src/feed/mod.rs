@@ -20,6 +20,10 @@ mod recording;
 mod replay;
 mod sim;
 
+/// The most symbols that a feed may have: a snapshot of them all must fit what one client may have
+/// unsent.
+pub const SYMBOLS_MAX: usize = 256;
+
 /// The state of a loop that prices can be handed to.
 pub trait Publish: Sized + 'static {
     /// Takes a new price. Called on the loop, so it must not block.

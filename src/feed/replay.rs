@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::pace::{Pace, Speed};
 use super::recording::{Line, Recorded, Recording};
-use super::{Feed, Publish};
+use super::{Feed, Publish, SYMBOLS_MAX};
 use crate::io_loop::IoLoop;
 
 /// A feed that replays a recording and then ends.
@@ -228,9 +228,6 @@ impl std::error::Error for ReplayError {}
 
 const PREFIX: &str = "replay:";
 
-/// More than any exchange lists.
-const SYMBOLS_MAX: usize = 10_000;
-
 /// What a turn may take from the others on the loop.
 const LINES_PER_TURN: u32 = 64;
 
@@ -342,8 +339,8 @@ mod tests {
             (String::new(), "no tick in it"),
             ("nonsense\n".repeat(5), "no tick in it"),
             (
-                (0..=10_000).map(|n| line(&format!("S{n}"), 1, 0)).collect(),
-                "more than 10000 symbols",
+                (0..=256).map(|n| line(&format!("S{n}"), 1, 0)).collect(),
+                "more than 256 symbols",
             ),
         ] {
             let error = open(&text, Speed::Max).err().unwrap().to_string();

@@ -27,8 +27,10 @@ pub(crate) struct Acceptor {
     /// to accept one client and tell it so.
     reserve: Option<File>,
     /// Clients that were told 503, kept for a moment so that no reset destroys the answer.
-    turned_away: VecDeque<TcpStream>,
+    turned_away: VecDeque<(Instant, TcpStream)>,
     clients_max: usize,
+    /// Accepting goes on by itself, in the next turn or soon.
+    queued: bool,
     /// No descriptors are left, and the log knows.
     exhausted: bool,
 }
@@ -62,6 +64,7 @@ impl Acceptor {
             clients_max: config
                 .clients_max
                 .map_or(available, |asked| asked.min(available)),
+            queued: false,
             exhausted: false,
         })
     }
@@ -92,15 +95,20 @@ impl Acceptor {
         let _ = socket.write(&answer::refuse(&refusal));
         let _ = socket.shutdown(Shutdown::Write);
         drain(&mut socket);
-        self.turned_away.push_back(socket);
+        self.turned_away.push_back((Instant::now(), socket));
         if self.turned_away.len() > TURNED_AWAY_MAX {
-            self.forget_first();
+            self.turned_away.pop_front();
         }
     }
 
-    fn forget_first(&mut self) {
-        if let Some(mut socket) = self.turned_away.pop_front() {
-            drain(&mut socket);
+    /// Lets go of those who have had their time to take the answer.
+    fn forget_turned_away(&mut self) {
+        while let Some((since, socket)) = self.turned_away.front_mut() {
+            if since.elapsed() < TURNED_AWAY_TIME {
+                break;
+            }
+            drain(socket);
+            self.turned_away.pop_front();
         }
     }
 }
@@ -127,9 +135,17 @@ impl Server {
                 }
             }
             if Instant::now() >= until {
-                return io_loop.add_callback(Self::accept);
+                if !std::mem::replace(&mut self.acceptor.queued, true) {
+                    io_loop.add_callback(Self::accept_queued);
+                }
+                return;
             }
         }
+    }
+
+    fn accept_queued(&mut self, io_loop: &mut IoLoop<Self>) {
+        self.acceptor.queued = false;
+        self.accept(io_loop);
     }
 
     fn welcome(&mut self, io_loop: &mut IoLoop<Self>, mut socket: TcpStream) {
@@ -137,7 +153,9 @@ impl Server {
         if self.connections.len() >= self.acceptor.clients_max {
             self.counters.turned_away += 1;
             self.acceptor.turn_away(socket);
-            io_loop.call_later(TURNED_AWAY_TIME, |server, _| server.acceptor.forget_first());
+            io_loop.call_later(TURNED_AWAY_TIME, |server, _| {
+                server.acceptor.forget_turned_away();
+            });
             return;
         }
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -162,10 +180,10 @@ impl Server {
     }
 
     /// Out of descriptors or memory: answers some with what is held back, and tries again soon. The
-    /// edge is gone, so only a timer makes sure of that.
+    /// edge is gone, so only a timer makes sure of that; one timer, however many edges come.
     fn on_accept_failed(&mut self, io_loop: &mut IoLoop<Self>, error: &io::Error) {
         if !self.acceptor.exhausted {
-            log::warn!("cannot accept: {error}; answering 503 (raise the limit with ulimit -n)");
+            log::warn!("cannot accept, answering 503: {error}");
             self.acceptor.exhausted = true;
         }
         for _ in 0..ACCEPTS_PER_LOOK {
@@ -180,7 +198,9 @@ impl Server {
             self.acceptor.turned_away.clear();
         }
         self.acceptor.reserve = reserve();
-        io_loop.call_later(ACCEPT_RETRY_DELAY, Self::accept);
+        if !std::mem::replace(&mut self.acceptor.queued, true) {
+            io_loop.call_later(ACCEPT_RETRY_DELAY, Self::accept_queued);
+        }
     }
 }
 

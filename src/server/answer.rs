@@ -37,7 +37,7 @@ impl<'a> Answer<'a> {
         write!(
             out,
             "HTTP/1.1 {} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
-             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n",
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
             status.as_u16(),
         )
         .expect("a vector takes every write");
@@ -56,17 +56,20 @@ impl<'a> Answer<'a> {
 /// The answer to a request that cannot be followed.
 pub(crate) fn refuse(refusal: &Refusal) -> Vec<u8> {
     let body = format!("{}\n", refusal.message);
-    Answer::text(refusal.status, &body).to_bytes(false)
+    Answer::text(refusal.status, &body).to_bytes(refusal.head_only)
 }
 
 /// What some statuses must say beside their number.
 fn status_headers(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::METHOD_NOT_ALLOWED => "Allow: GET, HEAD\r\n",
+        StatusCode::METHOD_NOT_ALLOWED => "Connection: close\r\nAllow: GET, HEAD\r\n",
         // RFC 6455 section 4.4: name the version that is spoken.
-        StatusCode::UPGRADE_REQUIRED => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
-        StatusCode::SERVICE_UNAVAILABLE => "Retry-After: 5\r\n",
-        _ => "",
+        // RFC 9110 section 7.8: who sends Upgrade names it in Connection.
+        StatusCode::UPGRADE_REQUIRED => {
+            "Connection: close, upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        }
+        StatusCode::SERVICE_UNAVAILABLE => "Connection: close\r\nRetry-After: 5\r\n",
+        _ => "Connection: close\r\n",
     }
 }
 

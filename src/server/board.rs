@@ -29,8 +29,8 @@ pub(crate) struct Board {
     prints: u64,
     tape_size: usize,
     tapes_max: usize,
-    /// After the closing frame nothing more is printed.
-    sealed: bool,
+    /// The closing frame, once it was printed: nothing more is.
+    goodbye: Vec<u8>,
 }
 
 /// One symbol and its newest tick.
@@ -62,6 +62,8 @@ pub(crate) enum JoinError {
     UnknownSymbol { name: String, known: String },
     /// One more tape would exceed the memory for tapes.
     TooManySets,
+    /// The closing frame has been printed.
+    Closing,
 }
 
 impl Board {
@@ -76,7 +78,7 @@ impl Board {
             prints: 0,
             tape_size,
             tapes_max,
-            sealed: false,
+            goodbye: Vec::new(),
         };
         for name in symbols {
             let id = board.listings.len() as SymbolId;
@@ -92,7 +94,10 @@ impl Board {
     /// Prints a tick on every tape that has its symbol. Returns its JSON, or none for a symbol that
     /// is not on the board, and after the closing frame.
     pub(crate) fn print(&mut self, tick: &Tick, now: Instant) -> Option<&[u8]> {
-        let &id = self.by_name.get(&tick.symbol).filter(|_| !self.sealed)?;
+        let &id = self
+            .by_name
+            .get(&tick.symbol)
+            .filter(|_| self.goodbye.is_empty())?;
         let listing = &mut self.listings[usize::from(id)];
         let sent = self.stamps.stamp();
         listing.update(tick, sent);
@@ -108,7 +113,7 @@ impl Board {
 
     /// Prints a frame that is for everybody: the heartbeat.
     pub(crate) fn print_for_all(&mut self, frame: &[u8], now: Instant) {
-        if self.sealed {
+        if self.is_sealed() {
             return;
         }
         let sent = self.stamps.last();
@@ -121,17 +126,22 @@ impl Board {
     /// Prints the closing frame; nothing can follow it.
     pub(crate) fn seal(&mut self, frame: &[u8], now: Instant) {
         self.print_for_all(frame, now);
-        self.sealed = true;
+        self.goodbye = frame.to_vec();
     }
 
     /// Whether the closing frame has been printed: who reaches the head has been told goodbye.
     pub(crate) fn is_sealed(&self) -> bool {
-        self.sealed
+        !self.goodbye.is_empty()
     }
 
     /// The newest stamp given out, Unix µs; zero before the first.
     pub(crate) fn last_stamp(&self) -> u64 {
         self.stamps.last()
+    }
+
+    /// The closing frame; empty before it is printed.
+    pub(crate) fn goodbye(&self) -> &[u8] {
+        &self.goodbye
     }
 
     /// Grows with everything printed.
@@ -190,10 +200,11 @@ impl Board {
         }
     }
 
-    /// Whether a reader at `position` is so far behind that it must skip to now.
-    pub(crate) fn is_behind(&self, channel: ChannelId, position: Position) -> bool {
+    /// Whether a reader at `position` is so far behind that it must skip to now: what it has not had
+    /// is gone, or is too old for a reader that was here all the time.
+    pub(crate) fn is_behind(&self, channel: ChannelId, position: Position, resuming: bool) -> bool {
         let channel = self.channel(channel);
-        position < channel.stale_before.max(channel.tape.tail())
+        position < channel.tape.tail() || (position < channel.stale_before && !resuming)
     }
 
     /// Appends to `out` the newest tick of each of the channel's symbols that is stamped after
@@ -281,6 +292,9 @@ impl Board {
     }
 
     fn join_set(&mut self, set: Vec<SymbolId>) -> Result<ChannelId, JoinError> {
+        if self.is_sealed() {
+            return Err(JoinError::Closing);
+        }
         let channel = match self.by_set.get(set.as_slice()) {
             Some(&channel) => channel,
             None if self.channels.len() >= self.tapes_max => return Err(JoinError::TooManySets),
@@ -372,6 +386,7 @@ impl fmt::Display for JoinError {
                 write!(f, "unknown symbol '{name}', there are: {known}")
             }
             Self::TooManySets => f.write_str("too many different sets of symbols are being read"),
+            Self::Closing => f.write_str("the server is shutting down"),
         }
     }
 }

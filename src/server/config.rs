@@ -7,7 +7,7 @@ use super::head::Origins;
 /// A server's settings. The defaults are the limits that the README promises.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Bytes that each tape keeps; it takes twice that memory.
+    /// Bytes that each tape keeps. It takes two and a half times that memory.
     pub tape_size: usize,
     /// Bytes that all tapes may take together.
     pub tape_memory: usize,
@@ -64,6 +64,6 @@ impl Default for Config {
 impl Config {
     /// How many tapes fit their memory; the tape of all symbols is always there.
     pub(crate) fn tapes_max(&self) -> usize {
-        (self.tape_memory / (2 * self.tape_size)).max(1)
+        (self.tape_memory / (self.tape_size / 2 * 5)).max(1)
     }
 }

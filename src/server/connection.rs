@@ -108,35 +108,42 @@ impl Connection {
         desk: &mut Desk<'_>,
     ) -> Result<Next, CloseReason> {
         self.ended |= ready.closed;
+        let mut readable = ready.readable;
         if ready.writable {
             let had_pending = self.wire.has_pending();
             self.wire
                 .on_writable(desk.now)
                 .map_err(CloseReason::Failed)?;
-            self.pump(desk)?;
-            if had_pending && !self.wire.has_pending() {
-                // Nothing was read while an answer was waiting, and that edge is long gone.
-                return self.on_readable(desk);
-            }
+            // Nothing was read while an answer was waiting, and that edge is long gone.
+            readable |= had_pending && !self.wire.has_pending();
         }
-        if ready.readable {
-            self.on_readable(desk)
+        let next = if readable {
+            self.on_readable(desk)?
         } else {
-            Ok(Next::Wait)
+            Next::Wait
+        };
+        if ready.writable {
+            self.pump(desk)?;
         }
+        Ok(next)
     }
 
     /// There may be something to read. One buffer is a turn's share.
     pub(crate) fn on_readable(&mut self, desk: &mut Desk<'_>) -> Result<Next, CloseReason> {
-        if self.wire.has_pending() && !self.is_closing() {
-            // Who does not take our answers does not get to ask for more.
-            return Ok(Next::Wait);
+        if let State::Open(reader) = &mut self.state {
+            if reader.has_backlog() && !self.wire.has_pending() {
+                reader.on_backlog(&mut self.wire, desk)?;
+            }
+            if self.wire.has_pending() {
+                // Who does not take our answers does not get to ask for more.
+                return Ok(Next::Wait);
+            }
         }
         let scratch = std::mem::take(&mut desk.scratch);
         let received = self.wire.receive(scratch);
         let next = match received {
             Ok(None) => Ok(Next::Wait),
-            Ok(Some(0)) if self.is_closing() => Ok(Next::Gone),
+            Ok(Some(0)) if self.is_closing() => Ok(self.on_end()),
             Ok(Some(0)) => Err(CloseReason::Vanished),
             Ok(Some(length)) => {
                 // A short read has emptied the socket; whatever comes later is a new edge. But the
@@ -217,6 +224,15 @@ impl Connection {
         (stuck.is_none() && reader.owes_pong(heartbeat)).then_some(CloseReason::NoPong)
     }
 
+    /// The client's end has come, after ours was decided on. It may still want what is on the way.
+    fn on_end(&mut self) -> Next {
+        if self.wire.has_pending() {
+            Next::Wait
+        } else {
+            Next::Gone
+        }
+    }
+
     /// Says why, and nothing after that. Returns whether the client's own end is worth waiting for:
     /// closing a socket at once could reset it, which would destroy what was said.
     pub(crate) fn close(&mut self, reason: &CloseReason, answer: &[u8], now: Moment) -> bool {
@@ -228,10 +244,12 @@ impl Connection {
         }
         let sent = self.wire.send(&out, now);
         self.wire.finish();
+        let silent = matches!(&self.state, State::Handshaking { head, .. } if head.is_empty());
         self.state = State::Closing;
         match reason {
-            // Nobody is there, or has anything on the way that a reset could answer.
-            CloseReason::Vanished | CloseReason::Failed(_) | CloseReason::HandshakeTimeout => false,
+            CloseReason::Vanished | CloseReason::Failed(_) => false,
+            // Who never spoke has nothing on the way that a reset could answer.
+            CloseReason::HandshakeTimeout if silent => false,
             CloseReason::Slow => {
                 self.wire.reset_on_drop();
                 false

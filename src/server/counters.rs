@@ -17,20 +17,27 @@ pub(crate) struct Counters {
     pub(crate) ticks: u64,
     /// Writes of tape to a client.
     pub(crate) writes: u64,
-    /// Bytes of tape written.
+    /// Bytes of tape that clients were given, in whole frames.
     pub(crate) bytes: u64,
     /// Messages read from clients.
     pub(crate) messages: u64,
     /// Times that a client skipped to now.
     pub(crate) conflated: u64,
+    /// Bytes of tape that clients skipped.
+    pub(crate) skipped_bytes: u64,
     /// Clients open at the moment.
     pub(crate) clients: u64,
 }
 
 impl Counters {
-    pub(crate) fn wrote(&mut self, bytes: usize) {
+    pub(crate) fn wrote(&mut self, bytes: u64) {
         self.writes += 1;
-        self.bytes += bytes as u64;
+        self.bytes += bytes;
+    }
+
+    pub(crate) fn skipped(&mut self, bytes: u64) {
+        self.conflated += 1;
+        self.skipped_bytes += bytes;
     }
 
     pub(crate) fn closed(&mut self, reason: &CloseReason) {

@@ -50,9 +50,11 @@ pub(crate) enum Page {
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
+    /// It answers a HEAD request, so it has no body.
+    pub(crate) head_only: bool,
 }
 
-/// Who may connect from a browser (Tornado's `check_origin`).
+/// Who may connect from a browser (Tornado's `check_origin`, which leaves the scheme alone too).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origins {
     /// Pages that this server served: the origin's authority equals the Host header.
@@ -69,6 +71,7 @@ impl Refusal {
         Self {
             status,
             message: message.into(),
+            head_only: false,
         }
     }
 }
@@ -123,6 +126,14 @@ fn within_limit(length: usize) -> Result<usize, Refusal> {
 /// # Errors
 /// The answer to give, if it cannot be followed.
 pub(crate) fn read(head: &[u8], more: bool, origins: &Origins) -> Result<Asked, Refusal> {
+    let head_only = head.starts_with(b"HEAD ");
+    parse(head, more, origins).map_err(|refusal| Refusal {
+        head_only,
+        ..refusal
+    })
+}
+
+fn parse(head: &[u8], more: bool, origins: &Origins) -> Result<Asked, Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(head) {
@@ -146,7 +157,7 @@ pub(crate) fn read(head: &[u8], more: bool, origins: &Origins) -> Result<Asked, 
     }
     let fields = Fields::of(request.headers)?;
     let modern = request.version == Some(1);
-    if modern && fields.host.is_none() {
+    if modern && fields.host.is_none_or(<[u8]>::is_empty) {
         return Err(bad("the Host header is missing"));
     }
     let (path, query) = target(request.path.unwrap_or_default())?;
@@ -179,8 +190,7 @@ struct Handshake<'a> {
 impl Handshake<'_> {
     fn check(&self, fields: &Fields<'_>, origins: &Origins) -> Result<Upgrade, Refusal> {
         if !self.get {
-            let message = "a WebSocket handshake is a GET request";
-            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message));
+            return Err(bad("a WebSocket handshake is a GET request"));
         }
         if !self.modern {
             return Err(bad("a WebSocket handshake needs HTTP/1.1"));

@@ -47,9 +47,7 @@ impl Server {
                 Some((connection.token, reason))
             })
             .collect();
-        for (token, reason) in overdue {
-            self.close(io_loop, token, &reason, &[]);
-        }
+        self.close_all(io_loop, overdue);
     }
 }
 

@@ -13,6 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::Server;
 use super::close;
 use super::counters::Counters;
+use crate::feed::Recorder;
 use crate::io_loop::IoLoop;
 use crate::tick;
 use crate::usage::Usage;
@@ -41,6 +42,7 @@ struct Sample {
     counters: Counters,
     connections: usize,
     tapes: usize,
+    unrecorded: u64,
     usage: Option<Usage>,
     lateness: Buckets,
     turns: Buckets,
@@ -70,6 +72,7 @@ impl Sample {
             counters: server.counters.clone(),
             connections: server.connections.len(),
             tapes: server.board.tapes(),
+            unrecorded: server.recorder.as_ref().map_or(0, Recorder::left_out),
             usage: Usage::of_self().ok(),
             lateness: Buckets::of(io_loop.lag().lateness()),
             turns: Buckets::of(io_loop.lag().turns()),
@@ -134,6 +137,16 @@ impl Collector for Sample {
             "conflated",
             "Times that a slow client skipped to now",
             counters.conflated,
+        )?;
+        out.counter(
+            "skipped_bytes",
+            "Bytes of tape that they skipped",
+            counters.skipped_bytes,
+        )?;
+        out.counter(
+            "unrecorded_ticks",
+            "Ticks left out of the record",
+            self.unrecorded,
         )?;
         let closed = close::NAMES.iter().zip(counters.closed);
         let closed: Vec<_> = closed

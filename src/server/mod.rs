@@ -223,7 +223,7 @@ impl Server {
             return;
         };
         if connection.is_closing() {
-            return;
+            return self.remove(io_loop, token);
         }
         log::debug!("client {}: {reason}", token.0);
         self.counters.closed(reason);
@@ -241,6 +241,17 @@ impl Server {
             io_loop.add_callback(move |server, io_loop| server.on_more(io_loop, token));
         } else {
             self.remove(io_loop, token);
+        }
+    }
+
+    /// Closes many, a turn's share at a time.
+    fn close_all(&mut self, io_loop: &mut IoLoop<Self>, mut losers: Vec<(Token, CloseReason)>) {
+        let later = losers.split_off(losers.len().min(CLOSES_PER_TURN));
+        for (token, reason) in losers {
+            self.refuse_or_close(io_loop, token, &reason);
+        }
+        if !later.is_empty() {
+            io_loop.add_callback(move |server, io_loop| server.close_all(io_loop, later));
         }
     }
 
@@ -292,7 +303,7 @@ impl Publish for Server {
 fn refuse_to_join(error: &JoinError) -> CloseReason {
     let status = match error {
         JoinError::UnknownSymbol { .. } => StatusCode::BAD_REQUEST,
-        JoinError::TooManySets => StatusCode::SERVICE_UNAVAILABLE,
+        JoinError::TooManySets | JoinError::Closing => StatusCode::SERVICE_UNAVAILABLE,
     };
     CloseReason::Refused(Refusal::new(status, error.to_string()))
 }
@@ -302,6 +313,9 @@ const SCRATCH_LENGTH: usize = head::HEAD_LENGTH_MAX;
 
 /// How long work that can be cut may hold the loop before it lets others through.
 const TURN_SHARE: Duration = Duration::from_millis(1);
+
+/// Goodbyes in one turn: about a millisecond's work.
+const CLOSES_PER_TURN: usize = 64;
 
 /// A crash loses at most what was recorded in this time.
 const RECORDER_FLUSH_INTERVAL: Duration = Duration::from_millis(100);

@@ -8,7 +8,7 @@ use log::LevelFilter;
 
 use super::board::SYMBOL_LENGTH_MAX;
 use super::{Config, Origins};
-use crate::feed::{Settings, Source, Speed};
+use crate::feed::{SYMBOLS_MAX, Settings, Source, Speed};
 use crate::options::{BadOption, Options, count, duration, period, size};
 
 /// What `server --help` prints.
@@ -157,8 +157,15 @@ fn limits(options: &mut Options) -> Result<Config, BadOption> {
     };
     set("--max-message-size", &mut config.max_message_size, 1)?;
     set("--tape", &mut config.tape_size, TAPE_SIZE_MIN)?;
-    set("--tape-memory", &mut config.tape_memory, 0)?;
+    set("--tape-memory", &mut config.tape_memory, TAPE_SIZE_MIN)?;
     set("--send-buffer", &mut config.send_buffer, SEND_BUFFER_MIN)?;
+    if config.tape_memory / 3 < config.tape_size {
+        let error = format!(
+            "--tape-memory must be three times that, it is {}",
+            config.tape_memory
+        );
+        return Err(BadOption::new("--tape", error));
+    }
     if let Some(rate) = options.value("--message-rate", count)? {
         config.message_rate = rate as f32;
         config.message_burst = 2.0 * config.message_rate;
@@ -245,9 +252,6 @@ fn symbols(text: &str) -> Result<Vec<String>, String> {
     }
     Ok(symbols)
 }
-
-/// The snapshot of them all must fit what one client may have unsent.
-const SYMBOLS_MAX: usize = 256;
 
 /// Room for the longest frames and some time to read them.
 const TAPE_SIZE_MIN: usize = 64 << 10;
@@ -336,6 +340,10 @@ mod tests {
                 "--allow-origin: 'x' is no origin, try https://example.org or *",
             ),
             ("--tape 1", "--tape: at least 65536"),
+            (
+                "--tape 8589934592GiB",
+                "--tape: --tape-memory must be three times that, it is 268435456",
+            ),
             ("--interval 0", "--interval: '0' is too short, try 1ms"),
             ("--verbose", "unexpected argument '--verbose', see --help"),
         ] {

@@ -23,7 +23,9 @@ use crate::tape::Position;
 pub(crate) struct Reader {
     channel: ChannelId,
     position: Position,
-    /// Present while a message is arriving.
+    /// It resumed behind the head and has not reached it yet: it is not slow, it was away.
+    resuming: bool,
+    /// Present while a message is arriving, or waiting for room to answer it.
     codec: Option<Box<Codec>>,
     /// The number of the last heartbeat that it answered, or was not asked to.
     ponged: u32,
@@ -33,6 +35,10 @@ pub(crate) struct Reader {
 struct Codec {
     context: WebSocketContext,
     boundaries: Boundaries,
+    /// What arrived behind a message whose answer the client has not taken yet.
+    backlog: Vec<u8>,
+    /// Messages of what arrived have not been looked at.
+    halted: bool,
 }
 
 /// How many messages a client may still send: a bucket that fills with time.
@@ -59,16 +65,16 @@ impl Reader {
             desk.board.snapshot(channel, seen, out);
             tape.head()
         });
-        let allowance = Allowance {
-            messages: desk.config.message_burst,
-            since: desk.now,
-        };
         Self {
             channel,
             position,
+            resuming: position < tape.head(),
             codec: None,
             ponged: desk.heartbeat,
-            allowance,
+            allowance: Allowance {
+                messages: desk.config.message_burst,
+                since: desk.now,
+            },
         }
     }
 
@@ -88,7 +94,10 @@ impl Reader {
 
     /// Sends what is new on the tape, as far as a wire takes it that is clear.
     pub(crate) fn pump(&mut self, wire: &mut Wire, desk: &mut Desk<'_>) -> Result<(), CloseReason> {
-        if desk.board.is_behind(self.channel, self.position) {
+        if desk
+            .board
+            .is_behind(self.channel, self.position, self.resuming)
+        {
             wire.send(&self.skip(desk), desk.now)
                 .map_err(CloseReason::Failed)?;
         }
@@ -100,9 +109,10 @@ impl Reader {
                 .map_err(CloseReason::Failed)?;
             let (position, rest) = tape.advance(self.position, written);
             wire.keep(rest);
+            desk.counters.wrote(position - self.position);
             self.position = position;
-            desk.counters.wrote(written);
         }
+        self.resuming &= self.position < tape.head();
         if desk.board.is_sealed() && self.position == tape.head() {
             return Err(CloseReason::Shutdown);
         }
@@ -124,19 +134,52 @@ impl Reader {
         if !self.allowance.take(frames, desk) {
             return Err(CloseReason::Flood);
         }
+        self.read_messages(codec, bytes, wire, desk)
+    }
+
+    /// Whether there are messages that waited for room for the answers before them.
+    pub(crate) fn has_backlog(&self) -> bool {
+        self.codec.as_ref().is_some_and(|codec| codec.halted)
+    }
+
+    /// There is room again: answers what had to wait.
+    pub(crate) fn on_backlog(
+        &mut self,
+        wire: &mut Wire,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), CloseReason> {
+        let Some(mut codec) = self.codec.take() else {
+            return Ok(());
+        };
+        let backlog = std::mem::take(&mut codec.backlog);
+        self.read_messages(codec, &backlog, wire, desk)
+    }
+
+    /// Answers one message after the other, as long as the client takes the answers.
+    fn read_messages(
+        &mut self,
+        mut codec: Box<Codec>,
+        bytes: &[u8],
+        wire: &mut Wire,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), CloseReason> {
         let mut stream = CodecStream {
             input: bytes,
             wire,
             now: desk.now,
         };
-        loop {
+        codec.halted = loop {
             match codec.context.read(&mut stream) {
                 Ok(message) => self.on_message(&message, stream.wire, desk)?,
-                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => break false,
                 Err(error) => return Err(error.into()),
             }
-        }
-        if !codec.boundaries.at_rest() {
+            if stream.wire.has_pending() {
+                break true;
+            }
+        };
+        if codec.halted || !codec.boundaries.at_rest() {
+            codec.backlog = stream.input.to_vec();
             self.codec = Some(codec);
         }
         Ok(())
@@ -151,17 +194,7 @@ impl Reader {
     ) -> Result<(), CloseReason> {
         desk.counters.messages += 1;
         match message {
-            Message::Text(text) => {
-                let mut out = Vec::new();
-                match request::answer(text, desk.board, self.channel) {
-                    Reply::Text(text) => frame::text(&mut out, &text),
-                    Reply::Move { to, text } => {
-                        frame::text(&mut out, &text);
-                        self.move_to(to, &mut out, desk);
-                    }
-                }
-                wire.send(&out, desk.now).map_err(CloseReason::Failed)
-            }
+            Message::Text(text) => self.on_request(text, wire, desk),
             Message::Binary(_) => Err(CloseReason::Binary),
             Message::Pong(payload) => {
                 self.on_pong(payload, desk.heartbeat);
@@ -169,6 +202,27 @@ impl Reader {
             }
             Message::Ping(_) | Message::Close(_) | Message::Frame(_) => Ok(()),
         }
+    }
+
+    fn on_request(
+        &mut self,
+        text: &str,
+        wire: &mut Wire,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), CloseReason> {
+        let mut out = Vec::new();
+        match request::answer(text, desk.board, self.channel) {
+            Reply::Text(text) => frame::text(&mut out, &text),
+            Reply::Move { to, text } => {
+                // What it can still have of the old tape, it gets.
+                if wire.is_clear() {
+                    self.pump(wire, desk)?;
+                }
+                frame::text(&mut out, &text);
+                self.move_to(to, &mut out, desk);
+            }
+        }
+        wire.send(&out, desk.now).map_err(CloseReason::Failed)
     }
 
     fn on_pong(&mut self, payload: &[u8], heartbeat: u32) {
@@ -182,28 +236,36 @@ impl Reader {
             .max(self.ponged);
     }
 
-    /// Skips to now, and returns the newest tick of each symbol that is skipped.
+    /// Skips to now, and returns what it gets instead: the newest tick of each symbol that is skipped.
     fn skip(&mut self, desk: &mut Desk<'_>) -> Vec<u8> {
         let mut out = Vec::new();
         desk.board
             .snapshot_unread(self.channel, self.position, &mut out);
+        // The close frame is the one thing on a tape that nobody may miss.
+        out.extend_from_slice(desk.board.goodbye());
+        desk.counters
+            .skipped(desk.board.tape(self.channel).head() - self.position);
         self.go_to(self.channel, desk);
-        desk.counters.conflated += 1;
         out
     }
 
     /// Goes on with another tape, the newest ticks of what is new there first.
     fn move_to(&mut self, to: ChannelId, out: &mut Vec<u8>, desk: &mut Desk<'_>) {
-        desk.board
-            .snapshot_moved((self.channel, self.position), to, out);
+        if to != self.channel {
+            desk.board
+                .snapshot_moved((self.channel, self.position), to, out);
+        }
         desk.board.leave(self.channel);
-        self.go_to(to, desk);
+        if to != self.channel {
+            self.go_to(to, desk);
+        }
     }
 
     /// Stands at the head of a tape. The heartbeat may be among what is passed over.
     fn go_to(&mut self, channel: ChannelId, desk: &Desk<'_>) {
         self.channel = channel;
         self.position = desk.board.tape(channel).head();
+        self.resuming = false;
         self.ponged = desk.heartbeat;
     }
 }
@@ -223,6 +285,8 @@ impl Codec {
         Self {
             context,
             boundaries: Boundaries::default(),
+            backlog: Vec::new(),
+            halted: false,
         }
     }
 }

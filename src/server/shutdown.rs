@@ -83,13 +83,16 @@ impl Server {
     }
 
     fn refuse_unfinished_handshakes(&mut self, io_loop: &mut IoLoop<Self>) {
-        let waiting = self
-            .connections
-            .iter_mut()
-            .filter_map(|connection| connection.handshake_timeout().map(|_| connection.token));
-        for token in waiting.collect::<Vec<_>>() {
+        let refuse = || {
             let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
-            self.refuse_or_close(io_loop, token, &CloseReason::Refused(refusal));
-        }
+            CloseReason::Refused(refusal)
+        };
+        let waiting = self.connections.iter_mut().filter_map(|connection| {
+            connection
+                .handshake_timeout()
+                .map(|_| (connection.token, refuse()))
+        });
+        let waiting = waiting.collect();
+        self.close_all(io_loop, waiting);
     }
 }

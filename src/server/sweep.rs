@@ -82,9 +82,7 @@ impl Server {
         }
         let mut losers = Vec::new();
         let finished = self.sweep_until(until, &mut losers);
-        for (token, reason) in losers {
-            self.close(io_loop, token, &reason, &[]);
-        }
+        self.close_all(io_loop, losers);
         if !finished {
             io_loop.add_callback(Self::sweep_slice);
         } else if self.sweep.prints == self.board.prints() {

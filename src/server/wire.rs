@@ -15,8 +15,8 @@ use super::Moment;
 /// A non-blocking socket with what it would not take yet.
 pub(crate) struct Wire {
     socket: TcpStream,
-    /// Bytes that come before any other: the rest of a frame, answers. Bounded by what one read can
-    /// make the server say, since nothing is read while something is pending.
+    /// Bytes that come before any other: the rest of a frame, of an answer, of a snapshot. Bounded
+    /// by one of each, since no message is looked at while something is pending.
     pending: Vec<u8>,
     /// The socket takes nothing until an event says so.
     blocked: bool,
@@ -96,6 +96,11 @@ impl Wire {
 
     /// Keeps the rest of what was begun.
     pub(crate) fn keep(&mut self, rest: &[u8]) {
+        // Only an event empties it, and only who was refused room gets one.
+        debug_assert!(
+            self.blocked || rest.is_empty(),
+            "a rest without an event to come"
+        );
         self.pending.extend_from_slice(rest);
     }
 

@@ -74,7 +74,8 @@ fn each_part_of_the_handshake_is_checked() {
     let repeated = handshake("").replace(KEY, &format!("{KEY}\r\n{KEY}"));
     assert_eq!(status(&repeated), 400);
     assert_eq!(status(&handshake("").replace("GET", "POST")), 405);
-    assert_eq!(status(&handshake("").replace("GET", "HEAD")), 405);
+    assert_eq!(status(&handshake("").replace("GET", "HEAD")), 400);
+    assert_eq!(status(&handshake("Host:")), 400);
     assert_eq!(status(&handshake("").replace("GET / ", "GET /other ")), 404);
     assert_eq!(status(&handshake("").replace("HTTP/1.1", "HTTP/1.0")), 400);
     assert_eq!(status(&handshake("").replace("HTTP/1.1", "HTTP/2.0")), 400);
