@@ -48,6 +48,19 @@ impl Tape {
         }
     }
 
+    /// Has the system hand out all the memory that the tape will take, frames of 64 bytes assumed, so
+    /// that a busy hour finds it there.
+    pub fn take_memory(&mut self) {
+        self.ring.fill(u8::MAX);
+        let mark = |_| FrameMark {
+            start: 0,
+            sent: 0,
+            printed: Instant::now(),
+        };
+        self.frames.extend((0..self.capacity / 64).map(mark));
+        self.frames.clear();
+    }
+
     /// Prints one whole frame, stamped `sent`; what no longer fits falls off the tail.
     ///
     /// # Panics

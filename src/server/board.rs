@@ -87,7 +87,8 @@ impl Board {
             }
         }
         let all = (0..board.listings.len() as SymbolId).collect();
-        board.open(all);
+        let all = board.open(all);
+        board.channels[all as usize].tape.take_memory();
         board
     }
 

@@ -10,7 +10,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Server, TURN_SHARE};
+use mio::Token;
+
+use super::Server;
+use super::close::CloseReason;
 use crate::io_loop::IoLoop;
 
 /// How far the present sweep has come.
@@ -38,10 +41,10 @@ impl Sweep {
         self.began = Some(Instant::now());
     }
 
-    /// How long to rest after a sweep that ends now: a quarter of the time it took.
+    /// How long to rest after a sweep that ends now: half the time that it took.
     fn rest(&self) -> Duration {
         let took = self.began.map_or(Duration::ZERO, |began| began.elapsed());
-        (took / 4).min(REST_MAX)
+        (took / 2).min(REST_MAX)
     }
 
     fn next_slot(&mut self) -> Option<usize> {
@@ -71,17 +74,11 @@ impl Server {
 
     fn sweep_slice(&mut self, io_loop: &mut IoLoop<Self>) {
         let began = Instant::now();
-        // A timer that comes due is served between two slices, not after a long one: it may be the
-        // next tick.
-        let share = began + TURN_SHARE;
-        let until = io_loop
-            .next_deadline()
-            .map_or(share, |deadline| deadline.min(share));
         if let Some(stale) = began.checked_sub(self.config.conflate_after) {
             self.board.age(stale);
         }
         let mut losers = Vec::new();
-        let finished = self.sweep_until(until, &mut losers);
+        let finished = self.sweep_some(io_loop.next_deadline(), &mut losers);
         self.close_all(io_loop, losers);
         if !finished {
             io_loop.add_callback(Self::sweep_slice);
@@ -92,12 +89,12 @@ impl Server {
         }
     }
 
-    /// Writes to one client after the other until the time is up. Returns whether all had their
-    /// turn; whoever is to be closed goes to `losers`, not away under the sweep's feet.
-    fn sweep_until(
+    /// Writes to some clients, fewer if a timer comes due: it may be the next tick. Returns whether
+    /// all have had their turn; whoever is to be closed goes to `losers`, not away under our feet.
+    fn sweep_some(
         &mut self,
-        until: Instant,
-        losers: &mut Vec<(mio::Token, super::CloseReason)>,
+        deadline: Option<Instant>,
+        losers: &mut Vec<(Token, CloseReason)>,
     ) -> bool {
         let mut sweep = std::mem::take(&mut self.sweep);
         let (connections, mut desk) = self.parts();
@@ -116,7 +113,9 @@ impl Server {
                 losers.push((connection.token, reason));
             }
             written += 1;
-            if written % WRITES_PER_LOOK == 0 && Instant::now() >= until {
+            let look = written % WRITES_PER_LOOK == 0;
+            let due = look && deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if due || written == WRITES_PER_SLICE {
                 break sweep.visited == sweep.slots;
             }
         };
@@ -127,6 +126,9 @@ impl Server {
 
 /// The longest rest: it adds to the delivery latency of a server that is behind.
 const REST_MAX: Duration = Duration::from_millis(10);
+
+/// Writes in one turn of the loop: about a millisecond's work.
+const WRITES_PER_SLICE: usize = 192;
 
 /// Writes between two looks at the clock.
 const WRITES_PER_LOOK: usize = 16;
