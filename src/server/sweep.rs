@@ -62,14 +62,14 @@ impl Server {
     pub(super) fn sweep_soon(&mut self, io_loop: &mut IoLoop<Self>) {
         if !self.sweep.running {
             self.sweep.running = true;
-            self.begin_sweep(io_loop);
+            io_loop.add_callback(Self::begin_sweep);
         }
     }
 
     fn begin_sweep(&mut self, io_loop: &mut IoLoop<Self>) {
         self.sweep
             .begin(self.connections.slots(), self.board.prints());
-        io_loop.add_callback(Self::sweep_slice);
+        self.sweep_slice(io_loop);
     }
 
     fn sweep_slice(&mut self, io_loop: &mut IoLoop<Self>) {
