@@ -9,7 +9,9 @@ mod common;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use common::{TestServer, ask, close_code, frame, next};
+use common::{TestServer, ask, close_code, frame, handshake, next, read_to_end};
+use socket2::SockRef;
+use std::time::Duration;
 use tickertape::server::Config;
 
 fn code_after(bytes: &[u8]) -> u16 {
@@ -116,4 +118,33 @@ fn the_last_words_of_a_client_that_leaves_at_once_are_read() {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     assert!(answer.starts_with(b"\x81"), "{answer:?}");
+}
+
+#[test]
+fn clients_that_reset_while_they_change_their_symbols_leave_nothing_behind() {
+    let server = TestServer::start(Config::default());
+    for round in 0..200 {
+        let mut stream = server.open_raw();
+        let symbol = if round % 2 == 0 { "A" } else { "B" };
+        let request = format!(r#"{{"op":"unsubscribe","symbols":["{symbol}"]}}"#);
+        // Something unread, so that the server writes to a socket that is gone.
+        server.tick("A", round);
+        stream.write_all(&frame(0x81, request.as_bytes())).unwrap();
+        SockRef::from(&stream)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+    }
+    server.wait_for_metric("clients", |clients| clients == 0);
+    server.wait_for_metric("tapes", |tapes| tapes == 1);
+}
+
+#[test]
+fn an_end_that_comes_along_with_the_request_is_noticed() {
+    let server = TestServer::start(Config::default());
+    let mut stream = server.connect();
+    stream.write_all(handshake("/").as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let answer = read_to_end(&mut stream);
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    server.wait_for_metric("connections", |connections| connections == 1);
 }

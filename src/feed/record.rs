@@ -92,16 +92,20 @@ impl<W: Write> Recorder<W> {
 
     /// Writes what is taken at once; the rest stays for the next time. Never waits.
     pub fn flush(&mut self) {
-        let written = self.write();
-        let failed = written
-            .err()
-            .filter(|error| error.kind() != ErrorKind::WouldBlock);
-        match &failed {
-            Some(error) if !self.failing => log::error!("cannot record to {}: {error}", self.name),
-            None if self.failing => log::info!("the recording to {} works again", self.name),
-            _ => {}
+        match self.write() {
+            // Neither better nor worse than before.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    log::error!("cannot record to {}: {error}", self.name);
+                }
+            }
+            Ok(_) => {
+                if std::mem::take(&mut self.failing) {
+                    log::info!("the recording to {} works again", self.name);
+                }
+            }
         }
-        self.failing = failed.is_some();
         // Half of the room, so that a slow reader does not bring a message for every line.
         let room = self.buffer.len() <= self.capacity / 2;
         if let Some(before) = self.full.take_if(|_| room) {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
+use rustix::io::Errno;
 use tungstenite::http::StatusCode;
 
 use super::close::CloseReason;
@@ -179,14 +180,22 @@ impl Server {
         self.close(io_loop, token, &CloseReason::HandshakeTimeout, &answer);
     }
 
-    /// Out of descriptors or memory: answers some with what is held back, and tries again soon. The
+    /// Out of descriptors, or worse: answers some with what is held back, and tries again soon. The
     /// edge is gone, so only a timer makes sure of that; one timer, however many edges come.
     fn on_accept_failed(&mut self, io_loop: &mut IoLoop<Self>, error: &io::Error) {
         if !self.acceptor.exhausted {
-            log::warn!("cannot accept, answering 503: {error}");
+            log::warn!("cannot accept: {error}");
             self.acceptor.exhausted = true;
         }
-        for _ in 0..ACCEPTS_PER_LOOK {
+        let for_want_of_descriptors = [Errno::MFILE, Errno::NFILE]
+            .iter()
+            .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()));
+        let answers = if for_want_of_descriptors {
+            ACCEPTS_PER_LOOK
+        } else {
+            0
+        };
+        for _ in 0..answers {
             self.acceptor.reserve = None;
             let Ok(socket) = self.acceptor.accept() else {
                 break;

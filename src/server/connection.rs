@@ -23,6 +23,8 @@ pub(crate) struct Connection {
     state: State,
     /// The client's end is among what there is to read, and had its event.
     ended: bool,
+    /// Reading goes on in the next turn.
+    pub(crate) queued: bool,
 }
 
 enum State {
@@ -54,8 +56,11 @@ pub(crate) enum Next {
     Wait,
     /// There may be more to read: a turn's share is used up and no event will tell.
     More,
-    /// The request head is there; its timeout can go.
-    Head(Result<Asked, Refusal>),
+    /// The request head is there. Behind it there may be more to read, of which no event will tell.
+    Head {
+        head: Result<Asked, Refusal>,
+        unread: bool,
+    },
     /// The client has gone too.
     Gone,
 }
@@ -72,6 +77,7 @@ impl Connection {
             wire: Wire::new(socket),
             state,
             ended: false,
+            queued: false,
         }
     }
 
@@ -136,6 +142,7 @@ impl Connection {
             }
             if self.wire.has_pending() {
                 // Who does not take our answers does not get to ask for more.
+                reader.hold(desk);
                 return Ok(Next::Wait);
             }
         }
@@ -148,12 +155,8 @@ impl Connection {
             Ok(Some(length)) => {
                 // A short read has emptied the socket; whatever comes later is a new edge. But the
                 // end is no byte: it may have come along.
-                let drained = length < scratch.len() && !self.ended;
-                self.on_bytes(&scratch[..length], desk)
-                    .map(|next| match next {
-                        Next::Wait if !drained => Next::More,
-                        next => next,
-                    })
+                let unread = length == scratch.len() || self.ended;
+                self.on_bytes(&scratch[..length], unread, desk)
             }
             Err(_) if self.is_closing() => Ok(Next::Gone),
             Err(error) => Err(CloseReason::Failed(error)),
@@ -162,13 +165,26 @@ impl Connection {
         next
     }
 
-    fn on_bytes(&mut self, bytes: &[u8], desk: &mut Desk<'_>) -> Result<Next, CloseReason> {
+    fn on_bytes(
+        &mut self,
+        bytes: &[u8],
+        unread: bool,
+        desk: &mut Desk<'_>,
+    ) -> Result<Next, CloseReason> {
+        let more = if unread { Next::More } else { Next::Wait };
         match &mut self.state {
-            State::Handshaking { head, .. } => Ok(on_head_bytes(head, bytes, desk.config)),
-            State::Open(reader) => reader
-                .on_bytes(bytes, &mut self.wire, desk)
-                .map(|()| Next::Wait),
-            State::Closing => Ok(Next::Wait),
+            State::Handshaking { head, .. } => Ok(match on_head_bytes(head, bytes, desk.config) {
+                Some(head) => Next::Head { head, unread },
+                None => more,
+            }),
+            State::Open(reader) => {
+                reader.on_bytes(bytes, &mut self.wire, desk)?;
+                if !unread {
+                    reader.release();
+                }
+                Ok(more)
+            }
+            State::Closing => Ok(more),
         }
     }
 
@@ -259,7 +275,12 @@ impl Connection {
     }
 }
 
-fn on_head_bytes(head: &mut Vec<u8>, bytes: &[u8], config: &Config) -> Next {
+/// The decision on the head, once it is there.
+fn on_head_bytes(
+    head: &mut Vec<u8>,
+    bytes: &[u8],
+    config: &Config,
+) -> Option<Result<Asked, Refusal>> {
     // Nearly every head comes in one piece, and then is never copied.
     let known = head.len();
     let bytes = if known == 0 {
@@ -269,15 +290,17 @@ fn on_head_bytes(head: &mut Vec<u8>, bytes: &[u8], config: &Config) -> Next {
         &head[..]
     };
     match head::end(bytes, known) {
-        Ok(Some(end)) => {
-            let more = bytes.len() > end;
-            Next::Head(head::read(&bytes[..end], more, &config.origins))
+        Ok(Some(end)) => Some(head::read(
+            &bytes[..end],
+            bytes.len() > end,
+            &config.origins,
+        )),
+        Ok(None) => {
+            if known == 0 {
+                *head = bytes.to_vec();
+            }
+            None
         }
-        Ok(None) if known == 0 => {
-            *head = bytes.to_vec();
-            Next::Wait
-        }
-        Ok(None) => Next::Wait,
-        Err(refusal) => Next::Head(Err(refusal)),
+        Err(refusal) => Some(Err(refusal)),
     }
 }

@@ -143,20 +143,41 @@ impl Server {
         let Some(connection) = connections.get_mut(token) else {
             return;
         };
+        connection.queued = false;
         let next = connection.on_readable(&mut desk);
         self.go_on(io_loop, token, next);
+    }
+
+    /// Has a connection read on in the next turn; once, however many events ask for it.
+    fn read_more(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        if !std::mem::replace(&mut connection.queued, true) {
+            io_loop.add_callback(move |server, io_loop| server.on_more(io_loop, token));
+        }
     }
 
     fn go_on(&mut self, io_loop: &mut IoLoop<Self>, token: Token, next: Result<Next, CloseReason>) {
         match next {
             Ok(Next::Wait) => {}
-            Ok(Next::More) => {
-                io_loop.add_callback(move |server, io_loop| server.on_more(io_loop, token));
+            Ok(Next::More) => self.read_more(io_loop, token),
+            Ok(Next::Head { head, unread }) => {
+                self.on_head(io_loop, token, head);
+                if unread {
+                    self.read_more(io_loop, token);
+                }
             }
-            Ok(Next::Head(head)) => self.on_head(io_loop, token, head),
             Ok(Next::Gone) => self.remove(io_loop, token),
+            Err(_) if self.is_closing(token) => self.remove(io_loop, token),
             Err(reason) => self.close(io_loop, token, &reason, &[]),
         }
+    }
+
+    fn is_closing(&mut self, token: Token) -> bool {
+        self.connections
+            .get_mut(token)
+            .is_some_and(|connection| connection.is_closing())
     }
 
     /// A client has said what it wants (Tornado's `open`, or a `RequestHandler`'s `get`).
@@ -223,7 +244,7 @@ impl Server {
             return;
         };
         if connection.is_closing() {
-            return self.remove(io_loop, token);
+            return;
         }
         log::debug!("client {}: {reason}", token.0);
         self.counters.closed(reason);
@@ -238,7 +259,7 @@ impl Server {
             let limit = self.config.close_timeout;
             io_loop.call_later(limit, move |server, io_loop| server.remove(io_loop, token));
             // What had arrived unread has had its event.
-            io_loop.add_callback(move |server, io_loop| server.on_more(io_loop, token));
+            self.read_more(io_loop, token);
         } else {
             self.remove(io_loop, token);
         }

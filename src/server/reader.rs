@@ -45,6 +45,8 @@ struct Codec {
 struct Allowance {
     messages: f32,
     since: Moment,
+    /// Its messages are waiting until it takes the answers; that time counts in full.
+    held: bool,
 }
 
 impl Reader {
@@ -71,10 +73,7 @@ impl Reader {
             resuming: position < tape.head(),
             codec: None,
             ponged: desk.heartbeat,
-            allowance: Allowance {
-                messages: desk.config.message_burst,
-                since: desk.now,
-            },
+            allowance: Allowance::new(desk),
         }
     }
 
@@ -114,6 +113,8 @@ impl Reader {
         }
         self.resuming &= self.position < tape.head();
         if desk.board.is_sealed() && self.position == tape.head() {
+            // The closing frame has gone out, so nothing may follow, whenever the connection is closed.
+            wire.finish();
             return Err(CloseReason::Shutdown);
         }
         Ok(())
@@ -135,6 +136,16 @@ impl Reader {
             return Err(CloseReason::Flood);
         }
         self.read_messages(codec, bytes, wire, desk)
+    }
+
+    /// Nothing more is read from it until it takes what was answered.
+    pub(crate) fn hold(&mut self, desk: &Desk<'_>) {
+        self.allowance.hold(desk);
+    }
+
+    /// All that it sent has been read.
+    pub(crate) fn release(&mut self) {
+        self.allowance.release();
     }
 
     /// Whether there are messages that waited for room for the answers before them.
@@ -214,9 +225,12 @@ impl Reader {
         match request::answer(text, desk.board, self.channel) {
             Reply::Text(text) => frame::text(&mut out, &text),
             Reply::Move { to, text } => {
-                // What it can still have of the old tape, it gets.
-                if wire.is_clear() {
-                    self.pump(wire, desk)?;
+                // What it can still have of the old tape, it gets. If that fails, it reads neither.
+                if wire.is_clear()
+                    && let Err(reason) = self.pump(wire, desk)
+                {
+                    desk.board.leave(to);
+                    return Err(reason);
                 }
                 frame::text(&mut out, &text);
                 self.move_to(to, &mut out, desk);
@@ -292,12 +306,38 @@ impl Codec {
 }
 
 impl Allowance {
+    fn new(desk: &Desk<'_>) -> Self {
+        Self {
+            messages: desk.config.message_burst,
+            since: desk.now,
+            held: false,
+        }
+    }
+
     /// Whether `frames` more are allowed now. Fragments and control frames count like messages.
     fn take(&mut self, frames: u32, desk: &Desk<'_>) -> bool {
-        let seconds = desk.now.wrapping_sub(self.since) as f32 / 1000.0;
-        let filled = self.messages + seconds * desk.config.message_rate;
-        self.messages = filled.min(desk.config.message_burst) - frames as f32;
-        self.since = desk.now;
+        self.refill(desk);
+        self.messages -= frames as f32;
         self.messages >= 0.0
+    }
+
+    /// What it sends from now on waits: what it may send meanwhile is not cut to a burst.
+    fn hold(&mut self, desk: &Desk<'_>) {
+        self.refill(desk);
+        self.held = true;
+    }
+
+    /// All that it sent has been read.
+    fn release(&mut self) {
+        self.held = false;
+    }
+
+    fn refill(&mut self, desk: &Desk<'_>) {
+        let seconds = desk.now.wrapping_sub(self.since) as f32 / 1000.0;
+        self.messages += seconds * desk.config.message_rate;
+        if !self.held {
+            self.messages = self.messages.min(desk.config.message_burst);
+        }
+        self.since = desk.now;
     }
 }

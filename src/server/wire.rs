@@ -107,7 +107,9 @@ impl Wire {
     /// The socket has room again: sends what is pending, and the end if that was asked for.
     pub(crate) fn on_writable(&mut self, now: Moment) -> io::Result<()> {
         self.blocked = false;
-        if !self.pending.is_empty() {
+        if self.pending.is_empty() {
+            self.stuck = None;
+        } else {
             let pending = std::mem::take(&mut self.pending);
             let written = self.send_some(&pending, now)?;
             self.pending.extend_from_slice(&pending[written..]);
