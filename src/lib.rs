@@ -29,6 +29,7 @@ mod alarm;
 pub mod client;
 pub mod exchange;
 pub mod feed;
+pub mod fiber;
 pub mod frame;
 pub mod io_loop;
 pub mod lag;
