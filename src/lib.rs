@@ -34,6 +34,7 @@ pub mod frame;
 pub mod io_loop;
 pub mod lag;
 pub mod log_stderr;
+pub mod net;
 pub mod options;
 pub mod periodic;
 pub mod server;
