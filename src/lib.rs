@@ -27,6 +27,7 @@
 
 mod alarm;
 pub mod client;
+pub mod dns;
 pub mod exchange;
 pub mod feed;
 pub mod fiber;
