@@ -246,7 +246,7 @@ impl<S> IoLoop<S> {
     }
 
     /// Ends the wait for `token`, if there is one, and runs its callback now.
-    pub fn wake(&mut self, state: &mut S, token: Token, wake: Wake) {
+    pub(crate) fn wake(&mut self, state: &mut S, token: Token, wake: Wake) {
         if let Some(wait) = self.waits.remove(&token) {
             if let Some(timeout) = wait.timeout {
                 self.remove_timeout(timeout);
@@ -534,18 +534,20 @@ mod tests {
     fn a_wait_ends_once_when_its_source_is_ready_or_at_its_deadline() {
         let (mut sender, mut receiver) = mio::unix::pipe::new().expect("a pipe");
         let words = run(|io_loop| {
-            let never = io_loop.registrar().token();
-            let soon = Instant::now() + Duration::from_millis(2);
-            io_loop.call_when_ready(never, Some(soon), |words, io_loop, wake| {
-                assert_eq!(wake, Wake::TimedOut);
-                words.push("deadline");
-                io_loop.stop();
-            });
             let token = io_loop.registrar().register(&mut receiver);
             let token = token.expect("registered");
-            io_loop.call_when_ready(token, Some(soon), |words, _, wake| {
+            let far = Instant::now() + Duration::from_secs(60);
+            io_loop.call_when_ready(token, Some(far), |words, io_loop, wake| {
                 assert_eq!(wake, Wake::Ready);
                 words.push("ready");
+                let never = io_loop.registrar().token();
+                let soon = Instant::now() + Duration::from_millis(2);
+                io_loop.call_when_ready(never, Some(soon), |words, io_loop, wake| {
+                    assert_eq!(wake, Wake::TimedOut);
+                    words.push("deadline");
+                    assert_eq!(io_loop.timeouts.len(), 1, "that of the test itself");
+                    io_loop.stop();
+                });
             });
             sender.write_all(b"x").expect("room in the pipe");
         });

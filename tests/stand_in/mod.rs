@@ -62,6 +62,44 @@ pub(crate) fn agent(registrar: &Registrar, hosts: &str, settings: &Settings) -> 
     http::agent(registrar, &resolver(registrar, hosts, &[]), settings)
 }
 
+/// What a GET of `url` brings: the status and the body.
+pub(crate) fn get(agent: &ureq::Agent, url: &str) -> Result<(u16, String), ureq::Error> {
+    let mut response = agent.get(url).call()?;
+    let body = response.body_mut().read_to_string()?;
+    Ok((response.status().as_u16(), body))
+}
+
+/// One GET in a fiber, of the root of `server`.
+pub(crate) fn fetch(server: SocketAddr, settings: Settings) -> Result<(u16, String), ureq::Error> {
+    fetch_url(format!("http://{server}/"), settings)
+}
+
+/// One GET in a fiber, of any URL.
+pub(crate) fn fetch_url(url: String, settings: Settings) -> Result<(u16, String), ureq::Error> {
+    in_fiber(move |registrar| get(&agent(registrar, HOSTS, &settings), &url))
+}
+
+/// What [`get`] returns when all is well.
+pub(crate) fn ok(body: &str) -> (u16, String) {
+    (200, body.to_owned())
+}
+
+/// Settings for upstreams that will not answer.
+pub(crate) fn impatient() -> Settings {
+    Settings {
+        timeout: Duration::from_millis(150),
+        ..settings()
+    }
+}
+
+/// Settings with an authority of one's own.
+pub(crate) fn trusting(roots: &Roots) -> Settings {
+    Settings {
+        roots: roots.clone(),
+        ..settings()
+    }
+}
+
 /// Serves each connection with `handler` in a thread of its own.
 pub(crate) fn serve(handler: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -222,3 +260,6 @@ fn ports() -> (UdpSocket, TcpListener) {
         }
     }
 }
+
+/// Names of the tests. Nobody listens at the first address of `two.test`.
+const HOSTS: &str = "127.0.0.1 api.test\n127.0.0.2 two.test\n127.0.0.1 two.test\n";
