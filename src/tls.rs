@@ -32,12 +32,14 @@ impl Roots {
         let mut extra = Vec::new();
         for item in ureq::tls::parse_pem(pem) {
             if let PemItem::Certificate(certificate) = item.map_err(ureq::Error::into_io)? {
+                // `ureq` would skip a bad one without a word, and then trust nobody it signed.
+                let der = CertificateDer::from(certificate.der());
+                RootCertStore::empty().add(der).map_err(invalid)?;
                 extra.push(certificate);
             }
         }
         if extra.is_empty() {
-            let message = "no certificate in PEM format";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            return Err(invalid("no certificate in PEM format"));
         }
         Ok(Self { extra })
     }
@@ -56,7 +58,7 @@ impl Roots {
     /// For streams that are not HTTP: the configuration of a [`rustls::ClientConnection`].
     ///
     /// # Errors
-    /// When an extra certificate is none.
+    /// What `rustls` finds wrong with the whole.
     pub fn client_config(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(mozilla().cloned());
@@ -72,6 +74,38 @@ impl Roots {
     }
 }
 
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
 fn mozilla() -> impl Iterator<Item = &'static CertificateDer<'static>> {
     webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_good_certificate_is_refused() {
+        let framed =
+            |base64| format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
+        for pem in [String::new(), framed("!!!"), framed("aGVsbG8=")] {
+            assert!(Roots::with_pem(pem.as_bytes()).is_err(), "{pem}");
+        }
+        assert!(Roots::with_file(Path::new("/nowhere/ca.pem")).is_err());
+    }
+
+    #[test]
+    fn an_extra_certificate_comes_beside_those_of_mozilla() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::default().self_signed(&key);
+        let roots = Roots::with_pem(certificate.unwrap().pem().as_bytes()).unwrap();
+        let RootCerts::Specific(all) = roots.for_ureq() else {
+            panic!("the extra one is missing");
+        };
+        assert_eq!(all.len(), mozilla().count() + 1);
+        assert!(roots.client_config().is_ok());
+        assert!(matches!(Roots::default().for_ureq(), RootCerts::WebPki));
+    }
 }
