@@ -214,6 +214,22 @@ fn a_truncated_answer_is_asked_for_again_by_tcp() {
 }
 
 #[test]
+fn a_server_that_cuts_its_answers_and_then_fails_by_tcp_is_passed_over() {
+    let server = NameServer::start(|query, by_tcp| {
+        let mut reply = reply(query);
+        reply.set_flags(PacketFlag::TRUNCATION);
+        // By TCP once more cut, or nothing but the end of the stream.
+        match by_tcp && is_for(query, TYPE::A) {
+            true => Vec::new(),
+            false => vec![bytes(&reply)],
+        }
+    });
+    let good = good();
+    let addresses = lookup("big.example", vec![server.address, good.address]);
+    assert_eq!(addresses.expect("found"), found(&[1]));
+}
+
+#[test]
 fn half_an_answer_is_enough_but_the_other_half_is_waited_for_a_moment() {
     let server = NameServer::start(|query, _| match is_for(query, TYPE::A) {
         true => vec![give(query, 1)],

@@ -173,32 +173,26 @@ impl Resolver {
         }
         let mut answer = Answer::none();
         let mut failure = not_found(name);
-        let mut buffer = [0; DATAGRAM_MAX];
         while !questions.is_empty() {
-            let length = match socket.receive(&mut buffer, deadline) {
+            let (question, mut reply) = match receive(&mut socket, &mut questions, deadline) {
                 // Half an answer is enough to connect.
                 Err(_) if !answer.addresses.is_empty() => break,
                 received => received?,
             };
-            let reply_to = |question: &Question| question.reply(&buffer[..length]);
-            let replies = questions.iter().map(reply_to);
-            let Some((index, reply)) = replies.enumerate().find_map(|(i, reply)| Some((i, reply?)))
-            else {
-                continue;
-            };
-            let question = questions.swap_remove(index);
-            let reply = match reply {
-                Reply::Truncated => self.ask_by_tcp(server, &question, deadline)?,
-                reply => reply,
-            };
+            if reply == Reply::Truncated {
+                match self.ask_by_tcp(server, &question, deadline) {
+                    Ok(full) => reply = full,
+                    Err(error) => failure = error,
+                }
+            }
             match reply {
                 Reply::Addresses(addresses, ttl) => answer.add(addresses, ttl),
                 Reply::NoName => {
                     failure = not_found(name);
                     break;
                 }
-                Reply::NoAddress => {}
-                reply => failure = io::Error::other(format!("{reply:?}")),
+                Reply::NoAddress | Reply::Truncated => {}
+                Reply::Failed(code) => failure = io::Error::other(format!("{code:?}")),
             }
             if !answer.addresses.is_empty() {
                 deadline = deadline.min(Instant::now() + OTHER_KIND_LIMIT);
@@ -226,9 +220,10 @@ impl Resolver {
         let length = u16::from_be_bytes(length).min(TCP_MESSAGE_MAX);
         let mut message = vec![0; length.into()];
         stream.read_exact(&mut message)?;
-        question
-            .reply(&message)
-            .ok_or_else(|| ErrorKind::InvalidData.into())
+        match question.reply(&message) {
+            Some(reply) if reply != Reply::Truncated => Ok(reply),
+            _ => Err(io::Error::new(ErrorKind::InvalidData, "no answer by TCP")),
+        }
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
@@ -256,6 +251,23 @@ impl Answer {
     fn in_order(mut self) -> Option<Self> {
         self.addresses.sort_by_key(IpAddr::is_ipv6);
         (!self.addresses.is_empty()).then_some(self)
+    }
+}
+
+/// Receives until there is a reply to one of `questions`, and takes that question out.
+fn receive(
+    socket: &mut FiberDatagram,
+    questions: &mut Vec<Question>,
+    deadline: Instant,
+) -> io::Result<(Question, Reply)> {
+    let mut buffer = [0; DATAGRAM_MAX];
+    loop {
+        let length = socket.receive(&mut buffer, deadline)?;
+        for index in 0..questions.len() {
+            if let Some(reply) = questions[index].reply(&buffer[..length]) {
+                return Ok((questions.swap_remove(index), reply));
+            }
+        }
     }
 }
 
