@@ -4,6 +4,7 @@
 //! ours: at the bottom a [`FiberStream`] in place of its blocking socket, and its resolver, which
 //! would start a thread.
 
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -181,7 +182,7 @@ impl resolver::Resolver for Resolver {
             .lookup(host, deadline)
             .map_err(|error| match error.kind() {
                 ErrorKind::NotFound | ErrorKind::InvalidInput => ureq::Error::HostNotFound,
-                _ => named(error, &timeout),
+                _ => ureq::Error::Other(Box::new(LookupError(error))),
             })?;
         let sockets = found
             .into_iter()
@@ -197,6 +198,21 @@ impl resolver::Resolver for Resolver {
         Ok(addresses)
     }
 }
+
+/// No name server would say what a host's address is; whether it has one is not known.
+#[derive(Debug)]
+pub struct LookupError(pub io::Error);
+
+impl fmt::Display for LookupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.kind() {
+            ErrorKind::TimedOut => f.write_str("no name server answers"),
+            _ => write!(f, "asking for it failed: {}", self.0),
+        }
+    }
+}
+
+impl std::error::Error for LookupError {}
 
 fn deadline(now: Instant, timeout: &NextTimeout) -> Option<Instant> {
     // One that will not happen is a duration that does not fit.
