@@ -4,7 +4,7 @@ use std::io;
 use std::net::TcpListener;
 use std::process::ExitCode;
 
-use tickertape::feed::{Feed, Recorder};
+use tickertape::feed::{Feed, Recorder, catalogue};
 use tickertape::io_loop::IoLoop;
 use tickertape::options::Options;
 use tickertape::server::options::{Args, Command};
@@ -17,18 +17,27 @@ fn main() -> ExitCode {
             print!("{text}");
             ExitCode::SUCCESS
         }
+        Ok(Command::ListSources(online)) => match catalogue(&online) {
+            Ok(catalogue) => {
+                print!("{}", catalogue.table());
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error),
+        },
         Ok(Command::Serve(args)) => match serve(*args) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
-            }
+            Err(error) => fail(&error),
         },
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(2)
         }
     }
+}
+
+fn fail(error: &str) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
 }
 
 fn serve(args: Args) -> Result<(), String> {
@@ -58,6 +67,7 @@ fn run(
     let mut io_loop = IoLoop::new()?;
     let mut server = Server::new(&mut io_loop, listener, config, feed.symbols())?;
     server.stop_on_signals(&mut io_loop)?;
+    server.watch(&mut io_loop, feed.watched());
     if let Some(recorder) = recorder {
         server.record(&mut io_loop, recorder);
     }

@@ -8,7 +8,7 @@ use log::LevelFilter;
 
 use super::board::SYMBOL_LENGTH_MAX;
 use super::{Config, Origins};
-use crate::feed::{Settings, Source, Speed};
+use crate::feed::{Mirror, Online, SYMBOLS_MAX, Settings, Source, Speed};
 use crate::options::{BadOption, Options, count, duration, period, size};
 
 /// What `server --help` prints.
@@ -22,9 +22,23 @@ Usage: server [options]
                          [default: 127.0.0.1]
 
 Prices:
-  --source SOURCE        sim: a simulated walk; replay:FILE: a recording [default: sim]
-  --symbols A,B          what to simulate [default: BTC/USDT]
-  --interval TIME        time between two simulated prices [default: 250ms]
+  --source SOURCE        sim: a simulated walk; replay:FILE: a recording; binance: that
+                         exchange; binance+stream: by its WebSocket; binance,kraken: the
+                         first that is healthy; https://…: JSON, see --price [default: sim]
+  --symbols A,B          whose prices [default: BTC/USDT]
+  --interval TIME        time between two prices of a symbol; an exchange may ask for
+                         more [default: 250ms]
+  --changes-only         a price that has not changed is no tick
+  --stale-after TIME     after what silence a price is stale [default: three intervals,
+                         at least 5s]
+  --list-sources         print the exchanges there are
+  --exchanges FILE       know those in FILE too; same format as src/exchanges.json
+  --price POINTER        where https://… has the price: /data/price
+  --time POINTER         where it has the time of that price
+  --upstream URL         send everything there instead, http://127.0.0.1:9000 for one, with
+                         the exchange's host as the first part of the path
+  --ca FILE              trust the certificates in FILE (PEM) too
+  --request-timeout TIME for an exchange to answer [default: 10s]
   --seed N               make the simulation repeatable
   --speed N              replay N times as fast, or as fast as it goes: max [default: 1]
   --record FILE          write every tick to FILE, for replay:FILE
@@ -49,7 +63,7 @@ Limits:
   -h, --help             print this
   --version              print the version
 
-Example: server --port 8888 --symbols BTC/USDT,ETH/USDT --interval 100ms
+Example: server --port 8888 --source binance --symbols BTC/USDT,ETH/USDT
 ";
 
 /// A command line that makes sense.
@@ -76,6 +90,8 @@ pub enum Command {
     Serve(Box<Args>),
     /// To print this.
     Print(&'static str),
+    /// To print the catalogue of exchanges, with those of a file.
+    ListSources(Online),
 }
 
 impl Command {
@@ -94,8 +110,12 @@ impl Command {
                 "\n"
             )));
         }
+        let lists_sources = options.flag("--list-sources");
         let args = Args::parse(&mut options)?;
         options.finish()?;
+        if lists_sources {
+            return Ok(Self::ListSources(args.feed.online));
+        }
         Ok(Self::Serve(Box::new(args)))
     }
 }
@@ -109,10 +129,11 @@ impl Args {
         let source = options
             .value("--source", Source::parse)?
             .unwrap_or(Source::Sim);
+        let symbols = options.value("--symbols", symbols)?;
+        let online = online(options)?;
+        check_url(&source, symbols.as_deref(), &online)?;
         let feed = Settings {
-            symbols: options
-                .value("--symbols", symbols)?
-                .unwrap_or(vec!["BTC/USDT".to_owned()]),
+            symbols: symbols.unwrap_or(vec!["BTC/USDT".to_owned()]),
             interval: options
                 .value("--interval", period)?
                 .unwrap_or(Duration::from_millis(250)),
@@ -120,6 +141,7 @@ impl Args {
             speed: options
                 .value("--speed", Speed::parse)?
                 .unwrap_or(Speed::Times(1.0)),
+            online,
         };
         Ok(Self {
             address: SocketAddr::new(ip, port),
@@ -129,6 +151,45 @@ impl Args {
             config: limits(options)?,
             log: options.value("--log", level)?.unwrap_or(LevelFilter::Info),
         })
+    }
+}
+
+fn online(options: &mut Options) -> Result<Online, BadOption> {
+    let path = |text: &str| Ok(PathBuf::from(text));
+    let pointer = |text: &str| match text.starts_with('/') {
+        true => Ok(text.to_owned()),
+        false => Err(format!("'{text}' is no JSON pointer, try /data/price")),
+    };
+    let defaults = Online::default();
+    let timeout = options.value("--request-timeout", period)?;
+    Ok(Online {
+        exchanges: options.value("--exchanges", path)?,
+        price: options.value("--price", pointer)?,
+        time: options.value("--time", pointer)?,
+        changes_only: options.flag("--changes-only"),
+        stale_after: options.value("--stale-after", period)?,
+        request_timeout: timeout.unwrap_or(defaults.request_timeout),
+        upstream: options.value("--upstream", Mirror::parse)?,
+        ca: options.value("--ca", path)?,
+    })
+}
+
+/// A URL says neither where the price is nor of what: a price must not get a name by default.
+fn check_url(
+    source: &Source,
+    symbols: Option<&[String]>,
+    online: &Online,
+) -> Result<(), BadOption> {
+    let wrong = |name, error| Err(BadOption::new(name, error));
+    match (source.is_url(), symbols, &online.price) {
+        (true, _, None) => wrong("--price", "is missing, say where the price is: /data/price"),
+        (true, Some([_]), Some(_)) => Ok(()),
+        (true, _, Some(_)) => wrong("--symbols", "a URL has exactly one, as BTC/USDT"),
+        (false, _, Some(_)) => wrong("--price", "is for --source https://… only"),
+        (false, _, None) if online.time.is_some() => {
+            wrong("--time", "is for --source https://… only")
+        }
+        (false, _, None) => Ok(()),
     }
 }
 
@@ -246,9 +307,6 @@ fn symbols(text: &str) -> Result<Vec<String>, String> {
     Ok(symbols)
 }
 
-/// The snapshot of them all must fit what one client may have unsent.
-const SYMBOLS_MAX: usize = 256;
-
 /// Room for the longest frames and some time to read them.
 const TAPE_SIZE_MIN: usize = 64 << 10;
 
@@ -308,7 +366,7 @@ mod tests {
         let stated = args(
             "--port 8888 --address 127.0.0.1 --source sim --symbols BTC/USDT --interval 250ms \
              --speed 1 --max-message-size 4KiB --message-rate 50 --tape 1MiB --tape-memory 256MiB \
-             --send-buffer 64KiB --handshake-timeout 5s --close-timeout 5s --ping-interval 20s \
+             --send-buffer 64KiB --request-timeout 10s --handshake-timeout 5s --close-timeout 5s --ping-interval 20s \
              --ping-timeout 20s --conflate-after 1s --slow-timeout 30s --shutdown-timeout 2s \
              --log info",
         );

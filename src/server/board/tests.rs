@@ -1,5 +1,6 @@
 use super::*;
-use crate::tick::Price;
+use crate::frame;
+use crate::tick::{self, Price};
 
 fn board() -> Board {
     Board::new(["A", "B", "C"].map(String::from).to_vec(), 4096, 3)
