@@ -233,6 +233,8 @@ impl Running {
         body: impl FnOnce() -> io::Result<()> + 'static,
     ) -> io::Result<Self> {
         let inside = Rc::clone(shared);
+        // The coroutine copies it to its stack and panics if it is larger than a kilobyte.
+        let body = Box::new(body);
         let coroutine = Coroutine::with_stack(
             DefaultStack::new(stack_size)?,
             move |yielder: &Yielder<Wake, Pause>, _| {
