@@ -25,6 +25,8 @@ pub(super) struct Line {
     pub(super) exchange: Exchange,
     /// Whether its stream is listened to, instead of asking.
     pub(super) streams: bool,
+    /// Whether it is somebody's URL and no exchange.
+    pub(super) is_custom: bool,
 }
 
 /// What all sources have in common.
@@ -45,10 +47,12 @@ impl Line {
     /// What it is called in the log.
     pub(super) fn name(&self) -> String {
         let id = self.exchange.id();
-        if self.streams {
-            format!("{id}+stream")
-        } else {
-            id.to_owned()
+        match self {
+            Self {
+                is_custom: true, ..
+            } => self.exchange.name().to_owned(),
+            Self { streams: true, .. } => format!("{id}+stream"),
+            _ => id.to_owned(),
         }
     }
 }

@@ -22,6 +22,7 @@ mod failover;
 mod failure;
 mod health;
 mod live;
+mod near;
 mod pace;
 mod record;
 mod recording;

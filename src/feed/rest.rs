@@ -28,9 +28,9 @@ pub(super) struct Rest {
 }
 
 /// What a request brought.
-struct Fetched {
-    quotes: Result<Vec<Result<Quote, QuoteError>>, Failure>,
-    retry_after: Option<Duration>,
+pub(super) struct Fetched {
+    pub(super) quotes: Result<Vec<Result<Quote, QuoteError>>, Failure>,
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl Rest {
@@ -103,7 +103,7 @@ fn period(interval: Duration, request: &Request, count: u32) -> Duration {
 }
 
 /// Asks once.
-fn fetch(upstream: &Upstream, exchange: &Exchange, request: &Request) -> Fetched {
+pub(super) fn fetch(upstream: &Upstream, exchange: &Exchange, request: &Request) -> Fetched {
     let answer = match upstream.get(&request.url) {
         Ok(answer) => answer,
         Err(failure) => {

@@ -207,6 +207,7 @@ fn lines(list: &[Wanted], online: &Online) -> Result<Vec<Line>, String> {
         Ok(Line {
             exchange: exchange.clone(),
             streams: wanted.streams,
+            is_custom: false,
         })
     };
     list.iter().map(line).collect()
@@ -218,6 +219,7 @@ fn custom(url: &str, online: &Online) -> Result<Line, String> {
     Ok(Line {
         exchange,
         streams: false,
+        is_custom: true,
     })
 }
 
