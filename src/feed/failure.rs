@@ -85,6 +85,17 @@ impl Failure {
         }
     }
 
+    /// A stream that was refused with an HTTP status.
+    pub(super) fn of_status(status: u16) -> Self {
+        let why = format!("HTTP {status}");
+        Self::Answer(match status {
+            418 | 429 => QuoteError::RateLimited,
+            403 | 451 => QuoteError::Blocked(why),
+            500.. => QuoteError::Down(why),
+            _ => QuoteError::Refused(why),
+        })
+    }
+
     /// An error of a request.
     pub(super) fn of_ureq(error: &ureq::Error) -> Self {
         match error {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::rest::Rest;
 use super::sources::{Event, Introduction, News, Sources};
+use super::stream::Stream;
 use super::upstream::{Upstream, Way};
 use super::{Feed, Publish, Watched};
 use crate::exchange::{Exchange, Symbol};
@@ -41,6 +42,7 @@ pub(super) struct LiveSettings {
 /// What a fiber runs.
 enum Task {
     Rest(Rest),
+    Stream(Stream),
 }
 
 impl Line {
@@ -70,6 +72,14 @@ impl Live {
     }
 
     fn task(&self, line: &Line, upstream: &Upstream) -> Task {
+        if line.streams {
+            return Task::Stream(Stream {
+                exchange: line.exchange.clone(),
+                symbols: self.symbols.clone(),
+                silence_max: SILENCES_MAX * self.stale_after(line),
+                upstream: upstream.clone(),
+            });
+        }
         Task::Rest(Rest {
             exchange: line.exchange.clone(),
             symbols: self.symbols.clone(),
@@ -81,6 +91,9 @@ impl Live {
     /// After what silence a price of `line` is not to be trusted any more.
     fn stale_after(&self, line: &Line) -> Duration {
         let usual = || {
+            if line.streams {
+                return STALE_AFTER_MIN;
+            }
             let cycle = Rest::cycle(&line.exchange, &self.symbols, self.settings.interval);
             (3 * cycle).max(STALE_AFTER_MIN)
         };
@@ -156,6 +169,7 @@ impl Task {
     fn run(&self, emitter: &Emitter<Event>) -> std::io::Result<()> {
         match self {
             Self::Rest(rest) => rest.run(emitter),
+            Self::Stream(stream) => stream.run(emitter),
         }
     }
 }
@@ -190,6 +204,10 @@ fn deliver<S: Publish>(state: &mut S, io_loop: &mut IoLoop<S>, source: usize, ev
 
 /// A shorter silence is no news, whatever the interval.
 const STALE_AFTER_MIN: Duration = Duration::from_secs(5);
+
+/// A stream without any price for so many times what makes one stale is thought dead. Quiet markets
+/// are stale now and then; connecting anew would not make them less quiet.
+const SILENCES_MAX: u32 = 3;
 
 /// Between the first requests of two sources.
 const STAGGER: Duration = Duration::from_millis(20);

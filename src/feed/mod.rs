@@ -29,8 +29,10 @@ mod recording;
 mod replay;
 mod rest;
 mod sim;
+mod socket;
 mod source;
 mod sources;
+mod stream;
 mod timeline;
 mod upstream;
 

@@ -35,6 +35,8 @@ pub struct Standing {
     took: Option<Duration>,
     /// Prices dropped for being older than one before.
     old: u64,
+    /// What it has complained of, and the log knows.
+    complaints: Vec<String>,
 }
 
 /// A symbol, wherever it is traded.
@@ -70,6 +72,10 @@ pub(super) enum Event {
         pause: Duration,
         took: Option<Duration>,
     },
+    /// A stream has ended as it is meant to. It is opened again after the pause.
+    Left { why: String, pause: Duration },
+    /// An exchange complains of something but goes on.
+    Complaint(String),
 }
 
 /// What follows from a report.
@@ -116,6 +122,7 @@ impl Sources {
             failures: Vec::new(),
             took: None,
             old: 0,
+            complaints: Vec::new(),
         };
         Self {
             markets,
@@ -163,6 +170,15 @@ impl Sources {
                         switched.push(index);
                     }
                 }
+                Vec::new()
+            }
+            Event::Left { why, pause } => {
+                let name = &self.sources[source].name;
+                log::info!("{name}: {why}; connecting anew in {pause:.1?}");
+                Vec::new()
+            }
+            Event::Complaint(words) => {
+                self.sources[source].complained(words);
                 Vec::new()
             }
         };
@@ -289,6 +305,15 @@ impl Standing {
         }
     }
 
+    fn complained(&mut self, words: String) {
+        self.count("complaint");
+        // The same for each of fifty symbols is not worth fifty lines, nor once a minute.
+        if !self.complaints.contains(&words) && self.complaints.len() < COMPLAINTS_MAX {
+            log::warn!("{}: it complains: {words}", self.name);
+            self.complaints.push(words);
+        }
+    }
+
     fn note_symbol(
         &mut self,
         index: usize,
@@ -328,3 +353,6 @@ impl Wire {
         }
     }
 }
+
+/// Complaints of an exchange that the log shows.
+const COMPLAINTS_MAX: usize = 10;

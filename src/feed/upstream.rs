@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use ureq::http::{Response, StatusCode, header};
+use ureq::http::{Response, StatusCode, Uri, header};
 use ureq::{Agent, Body, Proxy};
 
 use super::backoff::retry_after;
@@ -79,6 +79,14 @@ impl Upstream {
             Some(mirror) => mirror.url(url),
             None => url.to_owned(),
         }
+    }
+
+    /// The proxy on the way to `uri`, if there is one.
+    pub(super) fn proxy_for(&self, uri: &Uri) -> Option<&Proxy> {
+        self.way
+            .proxy
+            .as_ref()
+            .filter(|proxy| !proxy.is_no_proxy(uri))
     }
 
     /// Asks for `url`.

@@ -23,18 +23,27 @@ impl Server {
     }
 
     fn look_for_silence(&mut self, io_loop: &mut IoLoop<Self>) {
-        let silent = self.board.print_stale(Instant::now());
-        let Some((first, others)) = silent.split_first() else {
-            return;
-        };
-        let (symbol, silence) = (&first.symbol, first.silence);
-        match others.len() {
-            0 => log::warn!("{symbol} is stale: no price for {silence:.1?}"),
-            others => {
-                log::warn!("{symbol} and {others} more are stale: no price for {silence:.1?}");
+        let mut silent = self.board.print_stale(Instant::now());
+        if !silent.is_empty() {
+            self.sweep_soon(io_loop);
+        }
+        let unserved: Vec<_> = self.board.unserved().collect();
+        // That one source of several is silent is news to its readers, but nothing to warn of.
+        silent.retain(|silent| unserved.contains(&silent.market.as_str()));
+        let is_stale = self.is_stale && !unserved.is_empty() || !silent.is_empty();
+        if self.is_stale && !is_stale {
+            log::info!("all prices are live again");
+        }
+        self.is_stale = is_stale;
+        if let Some((first, others)) = silent.split_first() {
+            let (symbol, silence) = (&first.symbol, first.silence);
+            match others.len() {
+                0 => log::warn!("{symbol} is stale: no price for {silence:.1?}"),
+                others => {
+                    log::warn!("{symbol} and {others} more are stale: no price for {silence:.1?}");
+                }
             }
         }
-        self.sweep_soon(io_loop);
     }
 }
 

@@ -71,6 +71,8 @@ pub struct Server {
     recorder: Option<Recorder>,
     /// What the feed knows of the exchanges it has prices from.
     sources: Sources,
+    /// Something has no price of now although it had one, and the log knows.
+    is_stale: bool,
     shutdown: Shutdown,
     /// The number of the last heartbeat.
     heartbeat: u32,
@@ -100,6 +102,7 @@ impl Server {
             counters: Counters::default(),
             recorder: None,
             sources: Sources::default(),
+            is_stale: false,
             shutdown: Shutdown::default(),
             heartbeat: 0,
             scratch: vec![0; SCRATCH_LENGTH].into_boxed_slice(),

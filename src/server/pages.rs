@@ -48,7 +48,7 @@ fn readiness(server: &Server, head_only: bool) -> Vec<u8> {
     } else if board.is_ready() {
         (StatusCode::OK, "ready\n".to_owned())
     } else if board.stale().next().is_some() {
-        let stale: Vec<_> = board.stale().take(NAMES_MAX).collect();
+        let stale: Vec<_> = board.unserved().take(NAMES_MAX).collect();
         (status, format!("stale: {}\n", stale.join(", ")))
     } else {
         (status, "not every symbol has had a tick\n".to_owned())

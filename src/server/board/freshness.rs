@@ -12,6 +12,8 @@ use crate::feed::Watched;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Silent {
     pub(crate) symbol: String,
+    /// What it is a price of, which others may be too.
+    pub(crate) market: String,
     pub(crate) silence: Duration,
 }
 
@@ -61,6 +63,7 @@ impl Board {
                 watch.is_stale = true;
                 silent.push(Silent {
                     symbol: listing.name.clone(),
+                    market: watch.market.clone(),
                     silence: watch.silence(now),
                 });
             }
@@ -72,6 +75,11 @@ impl Board {
     /// Whether there is a price of now to give: of every symbol, or of every market where several
     /// symbols are watched for the same.
     pub(crate) fn is_ready(&self) -> bool {
+        self.unserved().next().is_none()
+    }
+
+    /// The markets that have no price of now.
+    pub(crate) fn unserved(&self) -> impl Iterator<Item = &str> {
         let mut markets = BTreeMap::new();
         for listing in &self.listings {
             let market = match &listing.watch {
@@ -79,9 +87,10 @@ impl Board {
                 None => &listing.name,
             };
             let is_good = listing.seq > 0 && !listing.is_stale();
-            *markets.entry(market).or_insert(false) |= is_good;
+            *markets.entry(market.as_str()).or_insert(false) |= is_good;
         }
-        markets.into_values().all(|is_good| is_good)
+        let unserved = markets.into_iter().filter(|(_, is_good)| !is_good);
+        unserved.map(|(market, _)| market)
     }
 
     /// The symbols that are stale.
