@@ -10,12 +10,18 @@ use jiff::fmt::rfc2822;
 #[derive(Debug)]
 pub(super) struct Backoff {
     failures: u32,
+    /// The limits of the last pause.
+    limits: (Duration, Duration),
     rng: Rng,
 }
 
 impl Backoff {
     pub(super) fn new(rng: Rng) -> Self {
-        Self { failures: 0, rng }
+        Self {
+            failures: 0,
+            limits: Default::default(),
+            rng,
+        }
     }
 
     /// An attempt went well: the next failure is a first one again.
@@ -27,8 +33,12 @@ impl Backoff {
     /// further one, up to `longest`.
     ///
     /// Up to half of it is left to chance, or all who were cut off by the same outage would come
-    /// back at the same moment.
+    /// back at the same moment. Other limits are another kind of trouble and begin anew.
     pub(super) fn failed(&mut self, first: Duration, longest: Duration) -> Duration {
+        if self.limits != (first, longest) {
+            self.limits = (first, longest);
+            self.failures = 0;
+        }
         let doubled = first.saturating_mul(1 << self.failures.min(DOUBLINGS_MAX));
         self.failures = self.failures.saturating_add(1);
         doubled.min(longest).mul_f64(0.5 + self.rng.f64() / 2.0)
@@ -78,9 +88,10 @@ mod tests {
     #[test]
     fn no_number_of_failures_is_too_many() {
         let mut backoff = Backoff::new(Rng::with_seed(1));
+        let (first, longest) = (Duration::from_secs(3_600), Duration::from_secs(10_000));
+        backoff.failed(first, longest);
         backoff.failures = u32::MAX;
-        let longest = Duration::from_secs(10);
-        assert!(backoff.failed(Duration::from_secs(3_600), longest) <= longest);
+        assert!(backoff.failed(first, longest) <= longest);
     }
 
     #[test]

@@ -6,10 +6,7 @@ use crate::exchange::Symbol;
 /// Symbols to try in place of `symbol`, the likeliest first.
 pub(super) fn candidates(symbol: &Symbol) -> Vec<Symbol> {
     let (base, quote) = (symbol.base().to_uppercase(), symbol.quote().to_uppercase());
-    let mut bases = like(&base, BASES);
-    let mut quotes = like(&quote, QUOTES);
-    bases.push(base.clone());
-    quotes.push(quote.clone());
+    let (bases, quotes) = (like(&base, BASES), like(&quote, QUOTES));
     let mut pairs = Vec::new();
     for base in &bases {
         pairs.extend(quotes.iter().map(|quote| format!("{base}/{quote}")));
@@ -30,12 +27,16 @@ pub(super) fn candidates(symbol: &Symbol) -> Vec<Symbol> {
     candidates
 }
 
-/// Those of `known` that one slip of the finger may have turned into `code`, the nearest first.
+/// `code` and those of `known` that one slip of the finger may have turned into it, the likeliest
+/// first.
 fn like(code: &str, known: &[&str]) -> Vec<String> {
-    let near = known
-        .iter()
-        .filter(|known| **known != code && strsim::damerau_levenshtein(code, known) <= SLIPS_MAX);
-    near.map(|&known| known.to_owned()).collect()
+    let is_near = |known: &&&str| strsim::damerau_levenshtein(code, known) == SLIPS_MAX;
+    let near = known.iter().filter(is_near).map(|&known| known.to_owned());
+    let own = std::iter::once(code.to_owned());
+    match known.contains(&code) {
+        true => own.chain(near).collect(),
+        false => near.chain(own).collect(),
+    }
 }
 
 /// Enough for a good guess; every one is a request.
