@@ -4,10 +4,11 @@
 //! reason not to start: it will be asked again and again. One that answers that there is no such
 //! symbol is, since it will say so for ever.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::failure::Failure;
 use super::live::{Line, Live};
@@ -49,6 +50,7 @@ fn run(lines: Vec<Line>, live: &Live) -> io::Result<Findings> {
             line,
             symbols: live.symbols.clone(),
             upstream: upstream.clone(),
+            next: Cell::new(Instant::now()),
         };
         // Each fiber holds a share; who lets go of the last one is the last.
         let share = Rc::clone(&running);
@@ -75,50 +77,54 @@ struct Check {
     line: Line,
     symbols: Vec<Symbol>,
     upstream: Upstream,
+    /// When the exchange may be asked again.
+    next: Cell<Instant>,
 }
 
 impl Check {
-    /// Emits what is wrong, as a sentence; then, as far as there is time, a better one.
+    /// Emits what is wrong, as a sentence; and again, as it becomes better known.
     fn run(&self, emitter: &Emitter<String>) -> Result<(), Cancelled> {
-        let unknown = match self.unknown() {
-            Ok(unknown) => unknown,
-            Err(wrong) => return emitter.emit(wrong),
-        };
-        let Some(first) = unknown.first() else {
-            return Ok(());
-        };
-        let names: Vec<_> = unknown.iter().map(Symbol::as_str).collect();
-        emitter.emit(sentence(&self.name, &names, &[]))?;
-        emitter.emit(sentence(&self.name, &names, &self.near(first)))
-    }
-
-    /// The symbols that the exchange does not know; an error is a sentence about something else.
-    fn unknown(&self) -> Result<Vec<Symbol>, String> {
-        let mut unknown = Vec::new();
+        let mut unknown: Vec<Symbol> = Vec::new();
         for request in self.line.exchange.requests(&self.symbols) {
-            match self.ask(&request) {
-                Ok(quotes) => {
-                    for (symbol, quote) in request.symbols.iter().zip(quotes) {
-                        match quote {
-                            Err(QuoteError::UnknownSymbol) => unknown.push(symbol.clone()),
-                            Err(error) if self.line.is_custom => {
-                                return Err(self.no_price(&error));
-                            }
-                            _ => {}
-                        }
-                    }
+            let doubtful = match self.doubtful(request) {
+                Ok(doubtful) => doubtful,
+                Err(wrong) => return emitter.emit(wrong),
+            };
+            for symbol in doubtful {
+                if self.is_unknown(&symbol) {
+                    unknown.push(symbol);
+                    emitter.emit(sentence(&self.name, &unknown, &[]))?;
                 }
-                Err(Failure::Answer(QuoteError::UnknownSymbol)) => unknown.extend(request.symbols),
-                Err(Failure::Answer(error)) if self.line.is_custom && is_for_ever(&error) => {
-                    return Err(self.no_price(&error));
-                }
-                // The feed will say so too, and go on trying.
-                Err(_) => return Ok(Vec::new()),
             }
         }
-        // The answer for many may leave one out that is there, or refuse all on account of one.
-        unknown.retain(|symbol| self.is_unknown(symbol));
-        Ok(unknown)
+        match unknown.first() {
+            None => Ok(()),
+            Some(first) => emitter.emit(sentence(&self.name, &unknown, &self.near(first))),
+        }
+    }
+
+    /// The symbols that the exchange may not know: an answer for many may leave one out that is
+    /// there, or refuse all on account of one. An error is a sentence about something else.
+    fn doubtful(&self, request: Request) -> Result<Vec<Symbol>, String> {
+        match self.ask(&request) {
+            Ok(quotes) => {
+                let mut doubtful = Vec::new();
+                for (symbol, quote) in request.symbols.into_iter().zip(quotes) {
+                    match quote {
+                        Err(QuoteError::UnknownSymbol) => doubtful.push(symbol),
+                        Err(error) if self.line.is_custom => return Err(self.no_price(&error)),
+                        _ => {}
+                    }
+                }
+                Ok(doubtful)
+            }
+            Err(Failure::Answer(QuoteError::UnknownSymbol)) => Ok(request.symbols),
+            Err(Failure::Answer(error)) if self.line.is_custom && is_for_ever(&error) => {
+                Err(self.no_price(&error))
+            }
+            // The feed will say so too, and go on trying.
+            Err(_) => Ok(Vec::new()),
+        }
     }
 
     fn is_unknown(&self, symbol: &Symbol) -> bool {
@@ -147,12 +153,12 @@ impl Check {
         near
     }
 
-    /// Asks, and leaves the exchange the time that it wants between two requests.
+    /// Asks, but not before the exchange allows another request.
     fn ask(&self, request: &Request) -> Result<Vec<Result<Quote, QuoteError>>, Failure> {
-        let answer = fetch(&self.upstream, &self.line.exchange, request).quotes;
-        // If this is cancelled, so is the next request.
-        let _ = fiber::sleep(request.interval);
-        answer
+        // If this is cancelled, so is the request.
+        let _ = fiber::sleep_until(self.next.get());
+        self.next.set(Instant::now() + request.interval);
+        fetch(&self.upstream, &self.line.exchange, request).quotes
     }
 
     fn no_price(&self, error: &QuoteError) -> String {
@@ -169,8 +175,8 @@ fn is_for_ever(error: &QuoteError) -> bool {
     )
 }
 
-fn sentence(exchange: &str, unknown: &[&str], near: &[String]) -> String {
-    let some: Vec<_> = unknown.iter().copied().take(NAMED_MAX).collect();
+fn sentence(exchange: &str, unknown: &[Symbol], near: &[String]) -> String {
+    let some: Vec<_> = unknown.iter().map(Symbol::as_str).take(NAMED_MAX).collect();
     let more = if unknown.len() > NAMED_MAX {
         ", …"
     } else {
@@ -200,12 +206,17 @@ mod tests {
     #[test]
     fn a_sentence_says_which_and_what_may_have_been_meant() {
         let near = ["BTC/USDT", "BTC/USD"].map(str::to_owned);
+        let unknown = |text: &str| -> Vec<Symbol> {
+            text.split(' ')
+                .map(|symbol| symbol.parse().unwrap())
+                .collect()
+        };
         assert_eq!(
-            sentence("kraken", &["BTC/USDX"], &near),
+            sentence("kraken", &unknown("BTC/USDX"), &near),
             "kraken does not know BTC/USDX, did you mean BTC/USDT or BTC/USD?"
         );
         assert_eq!(
-            sentence("okx", &["A/B", "A/C", "A/D", "A/E", "A/F", "A/G"], &[]),
+            sentence("okx", &unknown("A/B A/C A/D A/E A/F A/G"), &[]),
             "okx does not know A/B, A/C, A/D, A/E, A/F, …"
         );
     }

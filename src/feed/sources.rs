@@ -332,7 +332,7 @@ impl Standing {
         self.count(kind);
         if self.symbols[index].bad(kind, now) == Change::Worse {
             let name = &self.name;
-            log::warn!("{name}: {symbol}: {error}; asking on");
+            log::warn!("{name}: {symbol}: {error}; trying on");
         }
     }
 
