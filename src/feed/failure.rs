@@ -66,7 +66,7 @@ impl Failure {
     /// An error of a socket, before or after it was connected.
     pub(super) fn of_io(error: &io::Error) -> Self {
         if let Some(error) = cause::<rustls::Error>(error) {
-            return Self::Tls(error.to_string());
+            return Self::of_tls(error);
         }
         // The body of an answer is read through std's traits.
         if let Some(error) = cause::<ureq::Error>(error) {
@@ -85,6 +85,18 @@ impl Failure {
         }
     }
 
+    /// An error of TLS.
+    pub(super) fn of_tls(error: &rustls::Error) -> Self {
+        use rustls::CertificateError::{Expired, ExpiredContext};
+        Self::Tls(match error {
+            // Its own text has both times in seconds.
+            rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. }) => {
+                "its certificate has expired".to_owned()
+            }
+            error => error.to_string(),
+        })
+    }
+
     /// A stream that was refused with an HTTP status.
     pub(super) fn of_status(status: u16) -> Self {
         let why = format!("HTTP {status}");
@@ -100,7 +112,7 @@ impl Failure {
     pub(super) fn of_ureq(error: &ureq::Error) -> Self {
         match error {
             ureq::Error::Io(error) => Self::of_io(error),
-            ureq::Error::Rustls(error) => Self::Tls(error.to_string()),
+            ureq::Error::Rustls(error) => Self::of_tls(error),
             ureq::Error::Tls(what) => Self::Tls((*what).to_owned()),
             ureq::Error::HostNotFound => Self::Name("there is no such host".to_owned()),
             ureq::Error::Other(error) if error.is::<LookupError>() => Self::Name(error.to_string()),

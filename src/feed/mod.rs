@@ -13,7 +13,8 @@ pub use record::Recorder;
 pub use replay::{Replay, ReplayError};
 pub use sim::Sim;
 pub use source::{Online, OpenError, SYMBOLS_MAX, Settings, Source, Wanted, catalogue};
-pub use sources::{Sources, Standing};
+pub use sources::Sources;
+pub use standing::Standing;
 pub use upstream::Mirror;
 
 mod backoff;
@@ -32,6 +33,7 @@ mod sim;
 mod socket;
 mod source;
 mod sources;
+mod standing;
 mod stream;
 mod timeline;
 mod upstream;

@@ -220,7 +220,7 @@ impl Round {
 }
 
 /// How long a symbol is left out that the exchange does not know.
-pub(super) const ASIDE: Duration = Duration::from_secs(10);
+const ASIDE: Duration = Duration::from_secs(5);
 
 /// What an answer may well take: a round of many requests is not done sooner.
 const USUAL_ANSWER: Duration = Duration::from_millis(300);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::failover::Failover;
 use super::failure::Failure;
-use super::health::{Change, Health};
+use super::standing::{Changes, Standing};
 use super::timeline::{Step, Timeline};
 use crate::exchange::{Quote, QuoteError};
 use crate::tick::{Price, Tick};
@@ -19,24 +19,6 @@ pub struct Sources {
     markets: Vec<Market>,
     /// An unchanged price is no tick.
     changes_only: bool,
-}
-
-/// How one exchange does, asked in one way.
-#[derive(Debug)]
-pub struct Standing {
-    name: String,
-    /// What its user should know when it serves nobody here.
-    notes: String,
-    health: Health,
-    /// Of each symbol, by the symbol's index.
-    symbols: Vec<Health>,
-    answers: u64,
-    failures: Vec<(&'static str, u64)>,
-    took: Option<Duration>,
-    /// Prices dropped for being older than one before.
-    old: u64,
-    /// What it has complained of, and the log knows.
-    complaints: Vec<String>,
 }
 
 /// A symbol, wherever it is traded.
@@ -113,20 +95,12 @@ impl Sources {
                 .collect(),
         };
         let markets = symbols.iter().enumerate().map(market).collect();
-        let source = |introduction: Introduction| Standing {
-            symbols: vec![Health::default(); introduction.wires.len()],
-            name: introduction.name,
-            notes: introduction.notes,
-            health: Health::default(),
-            answers: 0,
-            failures: Vec::new(),
-            took: None,
-            old: 0,
-            complaints: Vec::new(),
-        };
         Self {
             markets,
-            sources: introductions.into_iter().map(source).collect(),
+            sources: introductions
+                .into_iter()
+                .map(|it| Standing::new(it.name, it.notes, it.wires.len()))
+                .collect(),
             changes_only,
         }
     }
@@ -140,13 +114,13 @@ impl Sources {
     pub fn serving(&self) -> impl Iterator<Item = (&str, &str)> {
         self.markets.iter().map(|market| {
             let source = &self.sources[market.failover.active()];
-            (market.symbol.as_str(), source.name.as_str())
+            (market.symbol.as_str(), source.name())
         })
     }
 
     /// Takes what the fiber of `source` reports.
     pub(super) fn take(&mut self, source: usize, event: Event, now: Instant) -> Vec<News> {
-        let mut switched = Vec::new();
+        let mut changes = Changes::default();
         let news = match event {
             Event::Quotes {
                 quotes,
@@ -155,7 +129,7 @@ impl Sources {
             } => {
                 self.sources[source].answered(took, now);
                 let quotes = quotes.into_iter().filter_map(|(index, quote)| {
-                    self.take_quote(source, index, quote, (received_ms, now), &mut switched)
+                    self.take_quote(source, index, quote, (received_ms, now), &mut changes)
                 });
                 quotes.collect()
             }
@@ -167,14 +141,14 @@ impl Sources {
                 self.sources[source].failed(&failure, pause, took, now);
                 for (index, market) in self.markets.iter_mut().enumerate() {
                     if market.failover.failed(source, now) {
-                        switched.push(index);
+                        changes.switched.push(index);
                     }
                 }
                 Vec::new()
             }
             Event::Left { why, pause } => {
-                let name = &self.sources[source].name;
-                log::info!("{name}: {why}; connecting anew in {pause:.1?}");
+                let name = self.sources[source].name();
+                log::info!("{name}: ended by the exchange: {why}; connecting anew in {pause:.1?}");
                 Vec::new()
             }
             Event::Complaint(words) => {
@@ -182,7 +156,7 @@ impl Sources {
                 Vec::new()
             }
         };
-        self.log_switched(&switched);
+        self.log(source, &changes);
         news
     }
 
@@ -192,18 +166,18 @@ impl Sources {
         index: usize,
         quote: Result<Quote, QuoteError>,
         (received_ms, now): (u64, Instant),
-        switched: &mut Vec<usize>,
+        changes: &mut Changes,
     ) -> Option<News> {
         let market = &mut self.markets[index];
         let reporter = &mut self.sources[source];
-        reporter.note_symbol(index, &market.symbol, quote.as_ref().err(), now);
+        reporter.note_symbol(index, quote.as_ref().err(), now, changes);
         let wire = &mut market.wires[source];
         let taken = quote.ok().and_then(|quote| {
             let timestamp = quote.timestamp_ms.unwrap_or(received_ms);
             match wire.timeline.step(quote.timestamp_ms, received_ms) {
                 Step::Forward => Some((quote.price, timestamp)),
                 Step::Back => {
-                    reporter.old += 1;
+                    reporter.dropped_old();
                     None
                 }
             }
@@ -213,7 +187,7 @@ impl Sources {
             None => market.failover.failed(source, now),
         };
         if has_switched {
-            switched.push(index);
+            changes.switched.push(index);
         }
         if market.failover.active() != source {
             return None;
@@ -230,116 +204,30 @@ impl Sources {
         }))
     }
 
-    /// One line for all symbols that have another source now.
-    fn log_switched(&self, switched: &[usize]) {
-        let Some((&first, others)) = switched.split_first() else {
-            return;
-        };
-        let first = &self.markets[first];
-        let name = &self.sources[first.failover.active()].name;
-        match others.len() {
-            0 => log::warn!("{} is served by {name} from now on", first.symbol),
-            others => log::warn!(
-                "{} and {others} more are served by {name} from now on",
-                first.symbol
-            ),
+    /// One line for all symbols that the same report has changed in the same way.
+    fn log(&self, source: usize, changes: &Changes) {
+        let name = self.sources[source].name();
+        if let Some((first, error)) = changes.worse.first() {
+            let symbols = self.some_symbols(*first, changes.worse.len());
+            log::warn!("{name}: {symbols}: {error}; trying on");
         }
-    }
-}
-
-impl Standing {
-    /// What it is called.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Whether its newest answer was a good one; none before the first.
-    pub fn is_good(&self) -> Option<bool> {
-        self.health.is_good()
-    }
-
-    /// Answers with prices, or messages of a stream.
-    pub fn answers(&self) -> u64 {
-        self.answers
-    }
-
-    /// How often what went wrong: kinds with their numbers.
-    pub fn failures(&self) -> &[(&'static str, u64)] {
-        &self.failures
-    }
-
-    /// How long the newest request took, whatever became of it.
-    pub fn took(&self) -> Option<Duration> {
-        self.took
-    }
-
-    /// Prices that were dropped for being older than one before.
-    pub fn old(&self) -> u64 {
-        self.old
-    }
-
-    fn answered(&mut self, took: Option<Duration>, now: Instant) {
-        self.answers += 1;
-        self.took = took.or(self.took);
-        let name = &self.name;
-        match self.health.good(now) {
-            Change::None => {}
-            Change::First => log::info!("{name}: answers"),
-            Change::Recovered(after) => log::info!("{name}: works again after {after:.1?}"),
-            Change::Worse => unreachable!("a good answer is no failure"),
+        if let Some((first, after)) = changes.recovered.first() {
+            let symbols = self.some_symbols(*first, changes.recovered.len());
+            log::info!("{name}: {symbols}: works again after {after:.1?}");
+        }
+        if let Some(first) = changes.switched.first() {
+            let serving = self.markets[*first].failover.active();
+            let symbols = self.some_symbols(*first, changes.switched.len());
+            let name = self.sources[serving].name();
+            log::warn!("{symbols}: served by {name} from now on");
         }
     }
 
-    fn failed(&mut self, failure: &Failure, pause: Duration, took: Option<Duration>, now: Instant) {
-        self.took = took.or(self.took);
-        self.count(failure.kind());
-        if self.health.bad(failure.kind(), now) == Change::Worse {
-            let (name, notes) = (&self.name, &self.notes);
-            let hint = match failure {
-                Failure::Answer(QuoteError::Blocked(_)) if !notes.is_empty() => {
-                    format!(" ({notes})")
-                }
-                _ => String::new(),
-            };
-            log::warn!("{name}: {failure}; trying again in {pause:.1?}, then less often{hint}");
-        }
-    }
-
-    fn complained(&mut self, words: String) {
-        self.count("complaint");
-        // The same for each of fifty symbols is not worth fifty lines, nor once a minute.
-        if !self.complaints.contains(&words) && self.complaints.len() < COMPLAINTS_MAX {
-            log::warn!("{}: it complains: {words}", self.name);
-            self.complaints.push(words);
-        }
-    }
-
-    fn note_symbol(
-        &mut self,
-        index: usize,
-        symbol: &str,
-        error: Option<&QuoteError>,
-        now: Instant,
-    ) {
-        let Some(error) = error else {
-            if let Change::Recovered(after) = self.symbols[index].good(now) {
-                let name = &self.name;
-                log::info!("{name}: {symbol}: has a price again after {after:.1?}");
-            }
-            return;
-        };
-        let kind = Failure::Answer(error.clone()).kind();
-        self.count(kind);
-        if self.symbols[index].bad(kind, now) == Change::Worse {
-            let name = &self.name;
-            log::warn!("{name}: {symbol}: {error}; trying on");
-        }
-    }
-
-    fn count(&mut self, kind: &'static str) {
-        match self.failures.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, count)) => *count += 1,
-            None => self.failures.push((kind, 1)),
+    fn some_symbols(&self, first: usize, count: usize) -> String {
+        let first = &self.markets[first].symbol;
+        match count {
+            1 => first.clone(),
+            count => format!("{first} and {} more", count - 1),
         }
     }
 }
@@ -354,5 +242,5 @@ impl Wire {
     }
 }
 
-/// Complaints of an exchange that the log shows.
-const COMPLAINTS_MAX: usize = 10;
+#[cfg(test)]
+mod tests;

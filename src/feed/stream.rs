@@ -261,4 +261,4 @@ const PAUSE_AFTER_GOODBYE: Duration = Duration::from_millis(100);
 
 /// A connection that ended sooner is not replaced at once: whoever is sent away again and again
 /// must not come back ever faster.
-const GOOD_AFTER: Duration = Duration::from_secs(10);
+const GOOD_AFTER: Duration = Duration::from_secs(3);
