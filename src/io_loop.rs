@@ -7,18 +7,20 @@
 //! 2. **timeouts** that are due, earliest first, those with equal deadlines in the order asked for.
 //!    They come after callbacks so that a callback can still cancel one.
 //! 3. **poll**, without waiting if callbacks are queued, else until the next deadline.
-//! 4. **handlers** of what became ready.
+//! 4. **handlers** of what became ready, and waits that it ends.
 //!
 //! State is passed in, never captured: everything that runs here gets `(&mut S, &mut IoLoop<S>)`.
 //! The loop knows nothing of what it serves; server and client run on it unchanged. It measures
 //! itself ([`IoLoop::lag`]), because a loop that blocks is the one failure it cannot report later.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::event::{Event, Source};
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 use slab::Slab;
 
 use crate::alarm::Alarm;
@@ -29,6 +31,7 @@ use crate::lag::Lag;
 pub type Handler<S> = fn(&mut S, &mut IoLoop<S>, Token, Ready);
 
 type Callback<S> = Box<dyn FnOnce(&mut S, &mut IoLoop<S>)>;
+type WakeCallback<S> = Box<dyn FnOnce(&mut S, &mut IoLoop<S>, Wake)>;
 
 /// A single-threaded event loop over the state `S`; the shape of Tornado's `IOLoop`.
 pub struct IoLoop<S> {
@@ -38,6 +41,9 @@ pub struct IoLoop<S> {
     handlers: Slab<Registration<S>>,
     /// Grows with every registration, so a token is never mistaken for its slot's earlier owner.
     generation: u32,
+    registrar: Registrar,
+    /// What runs once when its token becomes ready; how coroutines wait for their sockets.
+    waits: HashMap<Token, Wait<S>>,
     callbacks: VecDeque<Callback<S>>,
     timeouts: BTreeMap<Timeout, Callback<S>>,
     next_timeout_id: u64,
@@ -50,6 +56,11 @@ pub struct IoLoop<S> {
 struct Registration<S> {
     generation: u32,
     handler: Handler<S>,
+}
+
+struct Wait<S> {
+    timeout: Option<Timeout>,
+    callback: WakeCallback<S>,
 }
 
 /// A pending timeout: the key under which the loop keeps it, and the handle that removes it.
@@ -70,6 +81,26 @@ pub struct Ready {
     pub closed: bool,
 }
 
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// The source became ready, or seems so: try, and wait again if there was nothing.
+    Ready,
+    /// The deadline came first.
+    TimedOut,
+}
+
+/// Registers sources where the loop itself is out of reach: in a coroutine.
+///
+/// Its sources have no handler. Whoever uses one waits for it, when there is need, with
+/// [`IoLoop::call_when_ready`]; events that nobody waits for are dropped. It is shared by `Arc`
+/// and counts with an atomic only because `ureq` asks its connectors to be `Send` and `Sync`.
+#[derive(Clone, Debug)]
+pub struct Registrar {
+    registry: Arc<Registry>,
+    next: Arc<AtomicUsize>,
+}
+
 impl<S> IoLoop<S> {
     /// Makes a loop with nothing to do.
     ///
@@ -78,11 +109,17 @@ impl<S> IoLoop<S> {
     pub fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
         let alarm = Alarm::new(poll.registry(), ALARM).ok();
+        let registrar = Registrar {
+            registry: Arc::new(poll.registry().try_clone()?),
+            next: Arc::default(),
+        };
         Ok(Self {
             poll,
             alarm,
             handlers: Slab::new(),
             generation: 0,
+            registrar,
+            waits: HashMap::new(),
             callbacks: VecDeque::new(),
             timeouts: BTreeMap::new(),
             next_timeout_id: 0,
@@ -186,6 +223,43 @@ impl<S> IoLoop<S> {
         self.timeouts.remove(&timeout);
     }
 
+    /// Runs `callback` once, when `token` becomes ready or at `deadline`, whichever comes first.
+    ///
+    /// The token is one of the [`registrar`](Self::registrar)'s. Each has one wait at a time; a
+    /// second one replaces the first, whose callback is dropped.
+    pub fn call_when_ready(
+        &mut self,
+        token: Token,
+        deadline: Option<Instant>,
+        callback: impl FnOnce(&mut S, &mut Self, Wake) + 'static,
+    ) {
+        let timeout = deadline.map(|deadline| {
+            self.call_at(deadline, move |state, io_loop| {
+                io_loop.wake(state, token, Wake::TimedOut);
+            })
+        });
+        let callback = Box::new(callback);
+        let replaced = self.waits.insert(token, Wait { timeout, callback });
+        if let Some(timeout) = replaced.and_then(|wait| wait.timeout) {
+            self.remove_timeout(timeout);
+        }
+    }
+
+    /// Ends the wait for `token`, if there is one, and runs its callback now.
+    pub(crate) fn wake(&mut self, state: &mut S, token: Token, wake: Wake) {
+        if let Some(wait) = self.waits.remove(&token) {
+            if let Some(timeout) = wait.timeout {
+                self.remove_timeout(timeout);
+            }
+            (wait.callback)(state, self, wake);
+        }
+    }
+
+    /// Registers sources from where this loop is out of reach.
+    pub fn registrar(&self) -> &Registrar {
+        &self.registrar
+    }
+
     /// The deadline of the earliest timeout: long work that can be cut ends its slice here.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.timeouts
@@ -255,6 +329,8 @@ impl<S> IoLoop<S> {
                 handler(state, self, event.token(), Ready::of(event));
             } else if event.token() == ALARM {
                 self.alarm.iter_mut().for_each(Alarm::on_expired);
+            } else {
+                self.wake(state, event.token(), Wake::Ready);
             }
         }
     }
@@ -276,6 +352,24 @@ impl Ready {
     }
 }
 
+impl Registrar {
+    /// Watches `source`, for reading and writing, until it is closed.
+    ///
+    /// # Errors
+    /// What the system answers to the registration.
+    pub fn register(&self, source: &mut impl Source) -> io::Result<Token> {
+        let token = self.token();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.registry.register(source, token, interest)?;
+        Ok(token)
+    }
+
+    /// A token without a source: only a deadline can end a wait for it.
+    pub fn token(&self) -> Token {
+        Token(self.next.fetch_add(1, Ordering::Relaxed) << SLOT_BITS | WAITED)
+    }
+}
+
 /// The number of the slot that a token stands for: dense, reused once its source is removed.
 pub fn slot(token: Token) -> usize {
     token.0 & ((1 << SLOT_BITS) - 1)
@@ -286,6 +380,9 @@ const SLOT_BITS: u32 = usize::BITS / 2;
 
 /// The alarm has no handler: that it ended the poll is all it is for. No slot is that high.
 const ALARM: Token = Token(usize::MAX);
+
+/// The slot in all tokens of the registrar. No handler's slot is that high either.
+const WAITED: usize = (1 << SLOT_BITS) - 2;
 
 /// Events fetched with one poll: a handshake each is a millisecond's work. More wait for the next
 /// turn, after the timers.
@@ -429,6 +526,45 @@ mod tests {
         sender.write_all(b"x").expect("room in the pipe");
         io_loop.start(&mut state).expect("polling works");
         assert_eq!(state.runs, 1);
+    }
+
+    #[test]
+    fn a_wait_ends_once_when_its_source_is_ready_or_at_its_deadline() {
+        let (mut sender, mut receiver) = mio::unix::pipe::new().expect("a pipe");
+        let words = run(|io_loop| {
+            let token = io_loop.registrar().register(&mut receiver);
+            let token = token.expect("registered");
+            let far = Instant::now() + Duration::from_secs(60);
+            io_loop.call_when_ready(token, Some(far), |words, io_loop, wake| {
+                assert_eq!(wake, Wake::Ready);
+                words.push("ready");
+                let never = io_loop.registrar().token();
+                let soon = Instant::now() + Duration::from_millis(2);
+                io_loop.call_when_ready(never, Some(soon), |words, io_loop, wake| {
+                    assert_eq!(wake, Wake::TimedOut);
+                    words.push("deadline");
+                    assert_eq!(io_loop.timeouts.len(), 1, "that of the test itself");
+                    io_loop.stop();
+                });
+            });
+            sender.write_all(b"x").expect("room in the pipe");
+        });
+        assert_eq!(words, ["ready", "deadline"]);
+    }
+
+    #[test]
+    fn a_second_wait_for_a_token_replaces_the_first() {
+        let words = run(|io_loop| {
+            let token = io_loop.registrar().token();
+            let soon = Instant::now() + Duration::from_millis(1);
+            io_loop.call_when_ready(token, Some(soon), |words, _, _| words.push("never"));
+            let later = soon + Duration::from_millis(1);
+            io_loop.call_when_ready(token, Some(later), |words, io_loop, _| {
+                words.push("second");
+                io_loop.stop();
+            });
+        });
+        assert_eq!(words, ["second"]);
     }
 
     #[test]

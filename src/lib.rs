@@ -18,7 +18,10 @@
 //! | [`tick`], [`frame`], [`tape`] | a price and its JSON; frames and their boundaries; the ring. Pure |
 //! | [`io_loop`], [`periodic`], [`lag`] | Tornado's IOLoop over mio; PeriodicCallback; how late it runs |
 //! | [`options`], [`log_stderr`], [`usage`] | command lines; a log that never blocks; CPU and memory |
-//! | [`feed`] | where prices come from: simulated, or replayed from a recording |
+//! | [`fiber`], [`net`] | blocking code as coroutines of the loop; sockets that suspend them |
+//! | [`dns`], [`tls`], [`http`] | names without a thread; whom to trust; `ureq` over all that |
+//! | [`exchange`] | how each exchange is asked and what it answers: data, not code. Pure |
+//! | [`feed`] | where prices come from: exchanges, a simulated walk, a recording |
 //! | [`server`] | accepts, upgrades, prints and sweeps |
 //! | [`client`] | connects, measures, reports |
 //!
@@ -27,14 +30,20 @@
 
 mod alarm;
 pub mod client;
+pub mod dns;
+pub mod exchange;
 pub mod feed;
+pub mod fiber;
 pub mod frame;
+pub mod http;
 pub mod io_loop;
 pub mod lag;
 pub mod log_stderr;
+pub mod net;
 pub mod options;
 pub mod periodic;
 pub mod server;
 pub mod tape;
 pub mod tick;
+pub mod tls;
 pub mod usage;

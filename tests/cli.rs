@@ -142,11 +142,29 @@ fn fails_with_2_and_one_line_for_a_bad_option() {
     let (code, stdout, stderr) = output(&["--prot", "1"]);
     assert_eq!((code, stdout.as_str()), (Some(2), ""));
     assert_eq!(stderr, "error: unexpected argument '--prot', see --help\n");
-    let (code, _, stderr) = output(&["--source", "moon"]);
+    let (code, _, stderr) = output(&["--source", "moon:x"]);
     assert_eq!(code, Some(2));
     assert!(
-        stderr.starts_with("error: --source: 'moon' is no source"),
+        stderr.starts_with("error: --source: 'moon:x' is no source"),
         "{stderr}"
+    );
+}
+
+#[test]
+fn fails_with_1_and_near_names_for_an_unknown_exchange() {
+    let (code, stdout, stderr) = output(&["--source", "binnace"]);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    let expected = "error: unknown exchange 'binnace', did you mean binance?\n";
+    assert_eq!(stderr, expected);
+}
+
+#[test]
+fn lists_the_exchanges_there_are() {
+    let (code, stdout, stderr) = output(&["--list-sources"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(
+        stdout.lines().count() > 20 && stdout.contains("\nkraken "),
+        "{stdout}"
     );
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::net::TcpListener;
 use std::process::ExitCode;
 
-use tickertape::feed::{Feed, Recorder};
+use tickertape::feed::{Feed, Recorder, catalogue};
 use tickertape::io_loop::IoLoop;
 use tickertape::options::{Options, fail, print};
 use tickertape::server::options::{Args, Command};
@@ -17,6 +17,13 @@ fn main() -> ExitCode {
             print(text);
             ExitCode::SUCCESS
         }
+        Ok(Command::ListSources(online)) => match catalogue(&online) {
+            Ok(catalogue) => {
+                print(&catalogue.table());
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error, 1),
+        },
         Ok(Command::Serve(args)) => match serve(*args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
@@ -55,6 +62,7 @@ fn run(
     let mut io_loop = IoLoop::new()?;
     let mut server = Server::new(&mut io_loop, listener, config, feed.symbols())?;
     server.stop_on_signals(&mut io_loop)?;
+    server.watch(&mut io_loop, feed.watched());
     if let Some(recorder) = recorder {
         server.record(&mut io_loop, recorder);
     }

@@ -156,7 +156,7 @@ fn made_up_worth(asset: &str) -> u128 {
 const PREFIX: &str = "sim:";
 
 /// The rest of the line that says what is simulated.
-const WAY_TO_REAL_PRICES: &str = "for real ones replay a recording with --source replay:FILE";
+const WAY_TO_REAL_PRICES: &str = "for real ones use --source binance or another exchange";
 
 /// SHIB in BTC has no more.
 const DECIMALS_MAX: u32 = 12;

@@ -3,15 +3,18 @@
 //! There is one tape for each distinct set of symbols that somebody reads; equal sets share one. A
 //! tape without readers is dropped, but for that of all symbols.
 
+mod freshness;
+mod listing;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Instant;
 
 use slab::Slab;
 
-use crate::frame;
+use self::listing::Listing;
 use crate::tape::{Position, Tape};
-use crate::tick::{self, Stamps, Tick};
+use crate::tick::{Stamps, Tick};
 
 /// Which tape, by its place among the board's channels.
 pub(crate) type ChannelId = u32;
@@ -31,18 +34,6 @@ pub(crate) struct Board {
     tapes_max: usize,
     /// The closing frame, once it was printed: nothing more is.
     goodbye: Vec<u8>,
-}
-
-/// One symbol and its newest tick.
-struct Listing {
-    name: String,
-    /// The name with quotes, escaped, as every tick of it begins.
-    name_json: String,
-    seq: u64,
-    sent: u64,
-    /// The newest tick as a frame; empty before the first.
-    frame: Vec<u8>,
-    json: Vec<u8>,
 }
 
 struct Channel {
@@ -99,6 +90,7 @@ impl Board {
             .by_name
             .get(&tick.symbol)
             .filter(|_| self.goodbye.is_empty())?;
+        self.hear(id, now);
         let listing = &mut self.listings[usize::from(id)];
         let sent = self.stamps.stamp();
         listing.update(tick, sent);
@@ -120,6 +112,20 @@ impl Board {
         let sent = self.stamps.last();
         for (_, channel) in &mut self.channels {
             channel.tape.append(frame, sent, now);
+        }
+        self.prints += 1;
+    }
+
+    /// Prints a frame for those who read a symbol.
+    fn print_event(&mut self, id: SymbolId, frame: &[u8], now: Instant) {
+        if self.is_sealed() {
+            return;
+        }
+        let sent = self.stamps.last();
+        for (_, channel) in &mut self.channels {
+            if channel.index(id).is_some() {
+                channel.tape.append(frame, sent, now);
+            }
         }
         self.prints += 1;
     }
@@ -252,11 +258,6 @@ impl Board {
         ids.map(|&id| self.listings[usize::from(id)].name.as_str())
     }
 
-    /// Whether every symbol has had a tick.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.listings.iter().all(|listing| listing.seq > 0)
-    }
-
     /// For each symbol: its name, how many ticks it had, and the stamp of the newest in Unix µs.
     pub(crate) fn listings(&self) -> impl Iterator<Item = (&str, u64, u64)> {
         self.listings
@@ -269,7 +270,8 @@ impl Board {
         self.channels.len()
     }
 
-    /// In the order in which they were printed.
+    /// In the order in which they were printed; then which symbols are stale, whose newest tick
+    /// must not be taken for the price of now.
     fn newest_of(
         &self,
         channel: ChannelId,
@@ -283,6 +285,10 @@ impl Board {
         for &id in &newest {
             out.extend_from_slice(&listing(id).frame);
         }
+        let symbols = self.channel(channel).symbols.iter();
+        let stale = symbols.map(|&id| listing(id)).filter(|it| it.is_stale());
+        let now = Instant::now();
+        stale.for_each(|listing| listing.write_stale(now, out));
     }
 
     fn is_unread(&self, channel: ChannelId, symbol: SymbolId, position: Position) -> bool {
@@ -353,30 +359,6 @@ impl Board {
 impl Channel {
     fn index(&self, symbol: SymbolId) -> Option<usize> {
         self.symbols.binary_search(&symbol).ok()
-    }
-}
-
-impl Listing {
-    fn new(name: String) -> Self {
-        let name_json = serde_json::Value::from(name.as_str()).to_string();
-        Self {
-            name,
-            name_json,
-            seq: 0,
-            sent: 0,
-            frame: Vec::new(),
-            json: Vec::new(),
-        }
-    }
-
-    fn update(&mut self, tick: &Tick, sent: u64) {
-        self.seq += 1;
-        self.sent = sent;
-        self.json.clear();
-        let quote = (&tick.price, tick.timestamp);
-        tick::write_json(&mut self.json, &self.name_json, quote, self.seq, sent);
-        self.frame.clear();
-        frame::text(&mut self.frame, &self.json);
     }
 }
 

@@ -1,5 +1,8 @@
 //! `/metrics`: the server's counters in the Prometheus text format.
 
+mod sources;
+
+use std::collections::HashSet;
 use std::fmt;
 
 use hdrhistogram::Histogram;
@@ -10,6 +13,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::sources::Sources;
 use super::Server;
 use super::close;
 use super::counters::Counters;
@@ -46,8 +50,18 @@ struct Sample {
     usage: Option<Usage>,
     lateness: Buckets,
     turns: Buckets,
-    /// For each symbol: name, ticks, age of the newest in seconds.
-    symbols: Vec<(String, u64, f64)>,
+    symbols: Vec<Symbol>,
+    sources: Sources,
+}
+
+/// What is said of one symbol.
+#[derive(Debug)]
+struct Symbol {
+    name: String,
+    ticks: u64,
+    /// Of the newest tick, in seconds.
+    age: f64,
+    is_stale: bool,
 }
 
 /// A histogram as Prometheus takes it: seconds.
@@ -61,12 +75,12 @@ struct Buckets {
 impl Sample {
     fn of(server: &Server, io_loop: &IoLoop<Server>) -> Self {
         let now = tick::unix_us();
-        let symbols = server.board.listings().map(|(name, ticks, sent)| {
-            (
-                name.to_owned(),
-                ticks,
-                now.saturating_sub(sent) as f64 / 1e6,
-            )
+        let stale: HashSet<_> = server.board.stale().collect();
+        let symbols = server.board.listings().map(|(name, ticks, sent)| Symbol {
+            name: name.to_owned(),
+            ticks,
+            age: now.saturating_sub(sent) as f64 / 1e6,
+            is_stale: stale.contains(name),
         });
         Self {
             counters: server.counters.clone(),
@@ -77,6 +91,7 @@ impl Sample {
             lateness: Buckets::of(io_loop.lag().lateness()),
             turns: Buckets::of(io_loop.lag().turns()),
             symbols: symbols.collect(),
+            sources: Sources::of(&server.sources),
         }
     }
 }
@@ -156,13 +171,15 @@ impl Collector for Sample {
         let ticks = self
             .symbols
             .iter()
-            .map(|(name, ticks, _)| ([("symbol", &**name)], *ticks));
+            .map(|symbol| ([("symbol", &*symbol.name)], symbol.ticks));
         out.counters(
             "symbol_ticks",
             "Ticks printed by symbol",
             &ticks.collect::<Vec<_>>(),
         )?;
         out.ages(&self.symbols)?;
+        out.stale(&self.symbols)?;
+        self.sources.encode(&mut out)?;
         out.histogram("loop_lateness", "How late timers ran", &self.lateness)?;
         out.histogram(
             "loop_turn",
@@ -210,15 +227,40 @@ impl Writer<'_, '_> {
     }
 
     /// Only of symbols that have had a tick.
-    fn ages(&mut self, symbols: &[(String, u64, f64)]) -> fmt::Result {
+    fn ages(&mut self, symbols: &[Symbol]) -> fmt::Result {
         let help = "Time since the newest tick was printed";
         let (unit, kind) = (Some(&Unit::Seconds), MetricType::Gauge);
         let mut metric = self
             .0
             .encode_descriptor("newest_tick_age", help, unit, kind)?;
-        for (name, _, age) in symbols.iter().filter(|(_, ticks, _)| *ticks > 0) {
-            let gauge = ConstGauge::new(*age);
-            gauge.encode(metric.encode_family(&[("symbol", name.as_str())])?)?;
+        for symbol in symbols.iter().filter(|symbol| symbol.ticks > 0) {
+            let gauge = ConstGauge::new(symbol.age);
+            gauge.encode(metric.encode_family(&[("symbol", symbol.name.as_str())])?)?;
+        }
+        Ok(())
+    }
+
+    fn stale(&mut self, symbols: &[Symbol]) -> fmt::Result {
+        let stale: Vec<_> = symbols
+            .iter()
+            .map(|symbol| ([("symbol", &*symbol.name)], f64::from(symbol.is_stale)))
+            .collect();
+        let help = "1 while the symbol has been silent for longer than it should";
+        self.gauges("symbol_stale", help, None, &stale)
+    }
+
+    fn gauges<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        values: &[(L, f64)],
+    ) -> fmt::Result {
+        let kind = MetricType::Gauge;
+        let mut metric = self.0.encode_descriptor(name, help, unit, kind)?;
+        for (labels, value) in values {
+            let gauge = ConstGauge::new(*value);
+            gauge.encode(metric.encode_family(labels)?)?;
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ mod config;
 mod connection;
 mod connections;
 mod counters;
+mod freshness;
 mod head;
 mod heartbeat;
 mod listener;
@@ -46,8 +47,7 @@ use self::counters::Counters;
 use self::head::{Asked, Refusal, Upgrade};
 use self::shutdown::Shutdown;
 use self::sweep::Sweep;
-use crate::feed::Publish;
-use crate::feed::Recorder;
+use crate::feed::{Publish, Recorder, Sources};
 use crate::io_loop::{IoLoop, Ready};
 use crate::periodic::PeriodicCallback;
 use crate::tick::Tick;
@@ -69,6 +69,10 @@ pub struct Server {
     sweep: Sweep,
     counters: Counters,
     recorder: Option<Recorder>,
+    /// What the feed knows of the exchanges it has prices from.
+    sources: Sources,
+    /// Something has no price of now although it had one, and the log knows.
+    is_stale: bool,
     shutdown: Shutdown,
     /// The number of the last heartbeat.
     heartbeat: u32,
@@ -97,6 +101,8 @@ impl Server {
             sweep: Sweep::default(),
             counters: Counters::default(),
             recorder: None,
+            sources: Sources::default(),
+            is_stale: false,
             shutdown: Shutdown::default(),
             heartbeat: 0,
             scratch: vec![0; SCRATCH_LENGTH].into_boxed_slice(),
@@ -318,6 +324,16 @@ impl Publish for Server {
             recorder.record(json);
         }
         self.sweep_soon(io_loop);
+    }
+
+    fn confirm(&mut self, io_loop: &mut IoLoop<Self>, symbol: &str) {
+        if self.board.confirm(symbol, Instant::now()) {
+            self.sweep_soon(io_loop);
+        }
+    }
+
+    fn sources(&mut self) -> &mut Sources {
+        &mut self.sources
     }
 }
 

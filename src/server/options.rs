@@ -1,15 +1,18 @@
 //! The server's command line.
 
+mod limits;
+mod prices;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::board::SYMBOL_LENGTH_MAX;
-use super::{Config, Origins};
-use crate::feed::{SYMBOLS_MAX, Settings, Source, Speed};
-use crate::options::{BadOption, Options, count, duration, period, size};
+use self::limits::limits;
+use self::prices::prices;
+use super::Config;
+use crate::feed::{Online, Settings, Source};
+use crate::options::{BadOption, Options};
 
 /// What `server --help` prints.
 pub const HELP: &str = "\
@@ -22,9 +25,23 @@ Usage: server [options]
                          [default: 127.0.0.1]
 
 Prices:
-  --source SOURCE        sim: a simulated walk; replay:FILE: a recording [default: sim]
-  --symbols A,B          what to simulate [default: BTC/USDT]
-  --interval TIME        time between two simulated prices [default: 250ms]
+  --source SOURCE        sim: a simulated walk; replay:FILE: a recording; binance: that
+                         exchange; binance+stream: by its WebSocket; binance,kraken: the
+                         first that is healthy; https://…: JSON, see --price [default: sim]
+  --symbols A,B          whose prices [default: BTC/USDT]
+  --interval TIME        time between two prices of a symbol; an exchange may ask for
+                         more [default: 250ms]
+  --changes-only         a price that has not changed is no tick
+  --stale-after TIME     after what silence a price is stale [default: three intervals,
+                         at least 5s]
+  --list-sources         print the exchanges there are
+  --exchanges FILE       know those in FILE too; same format as src/exchanges.json
+  --price POINTER        where https://… has the price: /data/price
+  --time POINTER         where it has the time of that price
+  --upstream URL         send everything there instead, http://127.0.0.1:9000 for one, with
+                         the exchange's host as the first part of the path
+  --ca FILE              trust the certificates in FILE (PEM) too
+  --request-timeout TIME for an exchange to answer [default: 10s]
   --seed N               make the simulation repeatable
   --speed N              replay N times as fast, or as fast as it goes: max [default: 1]
   --record FILE          write every tick to FILE, for replay:FILE
@@ -49,7 +66,7 @@ Limits:
   -h, --help             print this
   --version              print the version
 
-Example: server --port 8888 --symbols BTC/USDT,ETH/USDT --interval 100ms
+Example: server --port 8888 --source binance --symbols BTC/USDT,ETH/USDT
 ";
 
 /// A command line that makes sense.
@@ -76,6 +93,8 @@ pub enum Command {
     Serve(Box<Args>),
     /// To print this.
     Print(&'static str),
+    /// To print the catalogue of exchanges, with those of a file.
+    ListSources(Online),
 }
 
 impl Command {
@@ -94,8 +113,12 @@ impl Command {
                 "\n"
             )));
         }
+        let lists_sources = options.flag("--list-sources");
         let args = Args::parse(&mut options)?;
         options.finish()?;
+        if lists_sources {
+            return Ok(Self::ListSources(args.feed.online));
+        }
         Ok(Self::Serve(Box::new(args)))
     }
 }
@@ -106,21 +129,7 @@ impl Args {
             .value("--address", ip)?
             .unwrap_or(Ipv4Addr::LOCALHOST.into());
         let port = options.value("--port", port)?.unwrap_or(8888);
-        let source = options
-            .value("--source", Source::parse)?
-            .unwrap_or(Source::Sim);
-        let feed = Settings {
-            symbols: options
-                .value("--symbols", symbols)?
-                .unwrap_or(vec!["BTC/USDT".to_owned()]),
-            interval: options
-                .value("--interval", period)?
-                .unwrap_or(Duration::from_millis(250)),
-            seed: options.value("--seed", number)?,
-            speed: options
-                .value("--speed", Speed::parse)?
-                .unwrap_or(Speed::Times(1.0)),
-        };
+        let (source, feed) = prices(options)?;
         Ok(Self {
             address: SocketAddr::new(ip, port),
             source,
@@ -129,83 +138,6 @@ impl Args {
             config: limits(options)?,
             log: options.value("--log", level)?.unwrap_or(LevelFilter::Info),
         })
-    }
-}
-
-fn limits(options: &mut Options) -> Result<Config, BadOption> {
-    let mut config = Config {
-        clients_max: options.value("--max-clients", count)?,
-        ..Config::default()
-    };
-    let mut set = |name, field: &mut Duration, parse: fn(&str) -> Result<Duration, String>| {
-        options
-            .value(name, parse)
-            .map(|value| *field = value.unwrap_or(*field))
-    };
-    set("--handshake-timeout", &mut config.handshake_timeout, period)?;
-    set("--close-timeout", &mut config.close_timeout, period)?;
-    set("--ping-interval", &mut config.ping_interval, duration)?;
-    set("--conflate-after", &mut config.conflate_after, period)?;
-    set("--slow-timeout", &mut config.slow_timeout, period)?;
-    set("--shutdown-timeout", &mut config.shutdown_timeout, period)?;
-    let mut set = |name, field: &mut usize, least: usize| match options.value(name, size)? {
-        Some(value) if value < least => Err(BadOption::new(name, format!("at least {least}"))),
-        value => {
-            *field = value.unwrap_or(*field);
-            Ok(())
-        }
-    };
-    set("--max-message-size", &mut config.max_message_size, 1)?;
-    set("--tape", &mut config.tape_size, TAPE_SIZE_MIN)?;
-    set("--tape-memory", &mut config.tape_memory, TAPE_SIZE_MIN)?;
-    set("--send-buffer", &mut config.send_buffer, SEND_BUFFER_MIN)?;
-    if config.tape_memory / 3 < config.tape_size {
-        let error = format!(
-            "--tape-memory must be three times that, it is {}",
-            config.tape_memory
-        );
-        return Err(BadOption::new("--tape", error));
-    }
-    if let Some(rate) = options.value("--message-rate", count)? {
-        config.message_rate = rate as f32;
-        config.message_burst = 2.0 * config.message_rate;
-    }
-    config.ping_timeout = ping_timeout(options, config.ping_interval)?;
-    config.origins = origins(options)?;
-    Ok(config)
-}
-
-/// As in Tornado it defaults to the interval and may not exceed it.
-fn ping_timeout(options: &mut Options, interval: Duration) -> Result<Duration, BadOption> {
-    match options.value("--ping-timeout", period)? {
-        Some(timeout) if timeout > interval => {
-            let error = format!("not longer than --ping-interval, which is {interval:?}");
-            Err(BadOption::new("--ping-timeout", error))
-        }
-        timeout => Ok(timeout.unwrap_or(interval)),
-    }
-}
-
-fn origins(options: &mut Options) -> Result<Origins, BadOption> {
-    let mut listed = Vec::new();
-    while let Some(origin) = options.value("--allow-origin", origin)? {
-        listed.push(origin);
-    }
-    Ok(match listed.as_slice() {
-        [] => Origins::Same,
-        list if list.iter().any(|origin| origin == "*") => Origins::Any,
-        _ => Origins::Listed(listed),
-    })
-}
-
-fn origin(text: &str) -> Result<String, String> {
-    let authority = text.split_once("://").map(|(_, authority)| authority);
-    if text == "*" || authority.is_some_and(|it| !it.is_empty() && !it.contains('/')) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!(
-            "'{text}' is no origin, try https://example.org or *"
-        ))
     }
 }
 
@@ -229,142 +161,5 @@ fn level(text: &str) -> Result<LevelFilter, String> {
         .map_err(|_| format!("'{text}' is no level, try error, warn, info, debug or trace"))
 }
 
-/// A list of symbols, each once.
-fn symbols(text: &str) -> Result<Vec<String>, String> {
-    let mut symbols: Vec<String> = Vec::new();
-    for symbol in text.split(',') {
-        let sides = symbol.split('/').filter(|side| !side.is_empty());
-        if sides.count() != 2 || symbol.contains(|c: char| !c.is_ascii_graphic()) {
-            return Err(format!(
-                "'{symbol}' is no symbol, they read BASE/QUOTE, as BTC/USDT"
-            ));
-        }
-        if symbol.len() > SYMBOL_LENGTH_MAX - "replay:sim:".len() {
-            return Err(format!("'{symbol}' is too long for a symbol"));
-        }
-        if symbols.iter().any(|known| known == symbol) {
-            return Err(format!("'{symbol}' is listed twice"));
-        }
-        symbols.push(symbol.to_owned());
-    }
-    if symbols.len() > SYMBOLS_MAX {
-        return Err(format!("more than {SYMBOLS_MAX} symbols"));
-    }
-    Ok(symbols)
-}
-
-/// Room for the longest frames and some time to read them.
-const TAPE_SIZE_MIN: usize = 64 << 10;
-
-/// Less than this, and the system takes its own minimum.
-const SEND_BUFFER_MIN: usize = 8 << 10;
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::ffi::OsString;
-
-    fn parse(line: &str) -> Result<Command, BadOption> {
-        Command::parse(Options::new(
-            line.split_whitespace().map(OsString::from).collect(),
-        ))
-    }
-
-    fn args(line: &str) -> Args {
-        match parse(line) {
-            Ok(Command::Serve(args)) => *args,
-            other => panic!("{line}: {other:?}"),
-        }
-    }
-
-    /// The options in the help text, and whether each takes a value.
-    fn documented() -> impl Iterator<Item = (&'static str, bool)> {
-        HELP.lines()
-            .filter(|line| line.starts_with("  --"))
-            .map(|line| {
-                let mut words = line.split_whitespace();
-                let name = words.next().unwrap();
-                (
-                    name,
-                    words
-                        .next()
-                        .is_some_and(|word| word.chars().all(|c| !c.is_lowercase())),
-                )
-            })
-    }
-
-    #[test]
-    fn every_documented_option_is_understood() {
-        for (name, takes_value) in documented().filter(|(_, takes_value)| *takes_value) {
-            let error = parse(name).unwrap_err().to_string();
-            assert_eq!(
-                error,
-                format!("{name}: a value is missing"),
-                "{takes_value}"
-            );
-        }
-        assert!(documented().count() > 20);
-    }
-
-    #[test]
-    fn the_documented_defaults_are_those_that_hold() {
-        let defaults = args("");
-        let stated = args(
-            "--port 8888 --address 127.0.0.1 --source sim --symbols BTC/USDT --interval 250ms \
-             --speed 1 --max-message-size 4KiB --message-rate 50 --tape 1MiB --tape-memory 256MiB \
-             --send-buffer 64KiB --handshake-timeout 5s --close-timeout 5s --ping-interval 20s \
-             --ping-timeout 20s --conflate-after 1s --slow-timeout 30s --shutdown-timeout 2s \
-             --log info",
-        );
-        assert_eq!(format!("{defaults:?}"), format!("{stated:?}"));
-    }
-
-    #[test]
-    fn bad_values_are_named_with_what_would_be_right() {
-        for (line, expected) in [
-            (
-                "--port 99999",
-                "--port: '99999' is no port, try a number from 0 to 65535",
-            ),
-            (
-                "--symbols BTC",
-                "--symbols: 'BTC' is no symbol, they read BASE/QUOTE, as BTC/USDT",
-            ),
-            ("--symbols A/B,A/B", "--symbols: 'A/B' is listed twice"),
-            (
-                "--ping-timeout 1m",
-                "--ping-timeout: not longer than --ping-interval, which is 20s",
-            ),
-            (
-                "--allow-origin x",
-                "--allow-origin: 'x' is no origin, try https://example.org or *",
-            ),
-            ("--tape 1", "--tape: at least 65536"),
-            (
-                "--tape 8589934592GiB",
-                "--tape: --tape-memory must be three times that, it is 268435456",
-            ),
-            ("--interval 0", "--interval: '0' is too short, try 1ms"),
-            ("--verbose", "unexpected argument '--verbose', see --help"),
-        ] {
-            assert_eq!(parse(line).unwrap_err().to_string(), expected);
-        }
-    }
-
-    #[test]
-    fn origins_add_up() {
-        let two = args("--allow-origin http://a --allow-origin http://b")
-            .config
-            .origins;
-        assert_eq!(
-            two,
-            Origins::Listed(vec!["http://a".into(), "http://b".into()])
-        );
-        assert_eq!(
-            args("--allow-origin http://a --allow-origin *")
-                .config
-                .origins,
-            Origins::Any
-        );
-    }
-}
+mod tests;

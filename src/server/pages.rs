@@ -35,18 +35,26 @@ pub(crate) fn render(
             .to_bytes(head_only)
         }
         Page::Health => Answer::text(StatusCode::OK, "ok\n").to_bytes(head_only),
-        Page::Ready => readiness(server).to_bytes(head_only),
+        Page::Ready => readiness(server, head_only),
     }
 }
 
-/// Ready is who has a price of every symbol to give, and is not about to go.
-fn readiness(server: &Server) -> Answer<'static> {
-    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-    if server.shutdown.has_begun() {
-        Answer::text(unavailable, "shutting down\n")
-    } else if server.board.is_ready() {
-        Answer::text(StatusCode::OK, "ready\n")
+/// Ready is who has a price of now to give, and is not about to go.
+fn readiness(server: &Server, head_only: bool) -> Vec<u8> {
+    let board = &server.board;
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let (status, body) = if server.shutdown.has_begun() {
+        (status, "shutting down\n".to_owned())
+    } else if board.is_ready() {
+        (StatusCode::OK, "ready\n".to_owned())
+    } else if board.stale().next().is_some() {
+        let stale: Vec<_> = board.unserved().take(NAMES_MAX).collect();
+        (status, format!("stale: {}\n", stale.join(", ")))
     } else {
-        Answer::text(unavailable, "not every symbol has had a tick\n")
-    }
+        (status, "not every symbol has had a tick\n".to_owned())
+    };
+    Answer::text(status, &body).to_bytes(head_only)
 }
+
+/// Symbols named by the page.
+const NAMES_MAX: usize = 20;

@@ -1,5 +1,8 @@
 use super::*;
-use crate::tick::Price;
+use crate::feed::Watched;
+use crate::frame;
+use crate::tick::{self, Price};
+use std::time::Duration;
 
 fn board() -> Board {
     Board::new(["A", "B", "C"].map(String::from).to_vec(), 4096, 3)
@@ -131,4 +134,85 @@ fn a_symbol_that_is_not_there_is_named_with_those_that_are() {
     let mut board = board();
     let error = board.join(Some(&["X".to_owned()])).unwrap_err();
     assert_eq!(error.to_string(), "unknown symbol 'X', there are: A, B, C");
+}
+
+fn watched_board() -> (Board, Instant) {
+    let mut board = Board::new(vec!["x:A".to_owned(), "y:A".to_owned()], 4096, 3);
+    let start = Instant::now();
+    for symbol in ["x:A", "y:A"] {
+        let watched = Watched {
+            symbol: symbol.to_owned(),
+            market: "A".to_owned(),
+            stale_after: Duration::from_secs(5),
+        };
+        board.watch(watched, start);
+    }
+    (board, start)
+}
+
+fn print_at(board: &mut Board, symbol: &str, now: Instant) {
+    let tick = Tick {
+        symbol: symbol.to_owned(),
+        price: Price::parse("1").unwrap(),
+        timestamp: 0,
+    };
+    board.print(&tick, now);
+}
+
+/// The texts in a run of frames.
+fn texts(mut frames: &[u8]) -> Vec<String> {
+    let mut texts = Vec::new();
+    while let Some((payload, length)) = frame::pushed_text(frames) {
+        texts.push(String::from_utf8(payload.to_vec()).unwrap());
+        frames = &frames[length..];
+    }
+    texts
+}
+
+#[test]
+fn silence_is_told_once_and_so_is_its_end() {
+    let (mut board, start) = watched_board();
+    let second = |n| start + Duration::from_secs(n);
+    print_at(&mut board, "x:A", second(1));
+    let position = board.tape(ALL).head();
+    assert!(board.print_stale(second(5)).is_empty());
+    let silent = board.print_stale(second(7));
+    let names: Vec<_> = silent.iter().map(|silent| &*silent.symbol).collect();
+    assert_eq!(names, ["x:A", "y:A"]);
+    assert!(board.print_stale(second(8)).is_empty());
+    print_at(&mut board, "x:A", second(9));
+    assert!(board.confirm("y:A", second(9)));
+    let printed = texts(board.tape(ALL).read(position));
+    assert_eq!(printed[0], r#"{"event":"stale","symbol":"x:A","age":6000}"#);
+    assert_eq!(printed[1], r#"{"event":"stale","symbol":"y:A","age":7000}"#);
+    assert_eq!(printed[2], r#"{"event":"live","symbol":"x:A"}"#);
+    assert!(printed[3].contains(r#""seq":2"#), "and then the price");
+    assert_eq!(printed[4], r#"{"event":"live","symbol":"y:A"}"#);
+}
+
+#[test]
+fn who_joins_is_told_what_is_stale() {
+    let (mut board, start) = watched_board();
+    let all = board.join(None).unwrap();
+    board.print_stale(start + Duration::from_secs(6));
+    print_at(&mut board, "y:A", start + Duration::from_secs(6));
+    let mut out = Vec::new();
+    board.snapshot(all, 0, &mut out);
+    let told = texts(&out);
+    assert!(told[0].starts_with(r#"{"symbol":"y:A""#), "{told:?}");
+    assert!(told[1].starts_with(r#"{"event":"stale","symbol":"x:A","age":"#));
+    assert_eq!(told.len(), 2);
+}
+
+#[test]
+fn one_live_price_of_a_market_is_enough_to_be_ready() {
+    let (mut board, start) = watched_board();
+    let second = |n| start + Duration::from_secs(n);
+    assert!(!board.is_ready(), "no price yet");
+    print_at(&mut board, "y:A", second(3));
+    board.print_stale(second(6));
+    assert_eq!(board.stale().collect::<Vec<_>>(), ["x:A"]);
+    assert!(board.is_ready());
+    board.print_stale(second(9));
+    assert_eq!(board.unserved().collect::<Vec<_>>(), ["A"]);
 }

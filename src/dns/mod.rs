@@ -1,0 +1,327 @@
+//! Host names to addresses without ever blocking: a stub resolver for fibers.
+//!
+//! `getaddrinfo` blocks, and `ureq` would start a thread for it. This one knows what a server
+//! needs: literal addresses, the hosts file, and the name servers of `resolv.conf`, asked for IPv4
+//! and IPv6 at once, by UDP, and by TCP when the answer is too long for that. It remembers answers,
+//! and uses an old one when no server has a new one. It knows no mDNS and no `nsswitch.conf`.
+
+mod cache;
+mod message;
+mod system;
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use simple_dns::TYPE;
+
+use self::cache::{Cache, Found};
+use self::message::{Question, Reply};
+pub use self::system::{Hosts, ResolvConf};
+use crate::fiber;
+use crate::io_loop::Registrar;
+use crate::net::{FiberDatagram, FiberStream};
+
+/// A resolver. Clones share what it remembers.
+#[derive(Clone, Debug)]
+pub struct Resolver {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    registrar: Registrar,
+    conf: ResolvConf,
+    hosts: Hosts,
+    /// Never locked across a wait: another fiber would block the thread, this one with it.
+    cache: Mutex<Cache>,
+}
+
+/// The addresses of a name, and for how long.
+struct Answer {
+    addresses: Vec<IpAddr>,
+    ttl: Duration,
+}
+
+impl Resolver {
+    /// A resolver with the system's configuration, as it is now. Reads files, so it is made before
+    /// the loop starts.
+    pub fn system(registrar: &Registrar) -> Self {
+        Self::new(registrar, ResolvConf::read(), Hosts::read())
+    }
+
+    /// A resolver with a configuration of one's own.
+    pub fn new(registrar: &Registrar, conf: ResolvConf, hosts: Hosts) -> Self {
+        let inner = Inner {
+            registrar: registrar.clone(),
+            conf,
+            hosts,
+            cache: Mutex::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// The addresses of `host`, in the order to try them. Suspends the running fiber if it must.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such name or it has no address; `TimedOut` at the deadline or
+    /// when no server answers; else what the last server said.
+    pub fn lookup(&self, host: &str, deadline: Instant) -> io::Result<Vec<IpAddr>> {
+        let host = host.to_ascii_lowercase();
+        if let Some(addresses) = self.local(&host) {
+            return Ok(addresses);
+        }
+        let found = self.cache().find(&host, Instant::now());
+        match found {
+            Some(Found::Fresh(addresses)) => Ok(addresses),
+            Some(Found::Stale(addresses)) => {
+                let soon = Instant::now() + REFRESH_LIMIT;
+                match self.refresh(&host, deadline.min(soon)) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        log::warn!("using an old address of {host}: {error}");
+                        self.cache().postpone(&host, Instant::now());
+                        Ok(addresses)
+                    }
+                    refreshed => refreshed,
+                }
+            }
+            None => self.refresh(&host, deadline),
+        }
+    }
+
+    /// What needs no server: a literal, the hosts file, and `localhost` (RFC 6761, section 6.3).
+    fn local(&self, host: &str) -> Option<Vec<IpAddr>> {
+        // A URL has an IPv6 address in brackets.
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        if let Ok(address) = bare.unwrap_or(host).parse() {
+            return Some(vec![address]);
+        }
+        let host = host.strip_suffix('.').unwrap_or(host);
+        if let Some(addresses) = self.inner.hosts.addresses(host) {
+            return Some(addresses.to_vec());
+        }
+        let is_local = host == "localhost" || host.ends_with(".localhost");
+        is_local.then(|| vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()])
+    }
+
+    /// Asks for `host` and remembers the answer.
+    fn refresh(&self, host: &str, deadline: Instant) -> io::Result<Vec<IpAddr>> {
+        if host
+            .strip_suffix('.')
+            .unwrap_or(host)
+            .split('.')
+            .any(str::is_empty)
+        {
+            return Err(not_found(host));
+        }
+        for name in self.inner.conf.candidates(host) {
+            match self.ask_servers(&name, deadline) {
+                Ok(answer) => {
+                    let now = Instant::now();
+                    let addresses = answer.addresses.clone();
+                    self.cache().insert(host, addresses, answer.ttl, now);
+                    return Ok(answer.addresses);
+                }
+                // The next domain of the search list may have it.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.cache().remove(host);
+        Err(not_found(host))
+    }
+
+    /// Asks one server after the other until one knows.
+    fn ask_servers(&self, name: &str, deadline: Instant) -> io::Result<Answer> {
+        let conf = &self.inner.conf;
+        let mut last = io::Error::from(ErrorKind::TimedOut);
+        for server in conf
+            .servers
+            .iter()
+            .cycle()
+            .take(conf.servers.len() * conf.attempts)
+        {
+            let now = Instant::now();
+            if now >= deadline || fiber::is_cancelled() {
+                break;
+            }
+            match self.ask(*server, name, deadline.min(now + conf.timeout)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    log::debug!("name server {server} on {name}: {error}");
+                    last = error;
+                }
+                answered => return answered,
+            }
+        }
+        Err(last)
+    }
+
+    /// Asks one server for addresses of both kinds, from one fresh port.
+    fn ask(&self, server: SocketAddr, name: &str, mut deadline: Instant) -> io::Result<Answer> {
+        let mut socket = FiberDatagram::connect(&self.inner.registrar, server)?;
+        let mut questions = vec![
+            Question::new(name, TYPE::A),
+            Question::new(name, TYPE::AAAA),
+        ];
+        for question in &questions {
+            socket.send(&question.message()?)?;
+        }
+        let mut answer = Answer::none();
+        let mut failure = not_found(name);
+        while !questions.is_empty() {
+            let (question, mut reply) = match receive(&mut socket, &mut questions, deadline) {
+                // Half an answer is enough to connect.
+                Err(_) if !answer.addresses.is_empty() => break,
+                received => received?,
+            };
+            if reply == Reply::Truncated {
+                match self.ask_by_tcp(server, &question, deadline) {
+                    Ok(full) => reply = full,
+                    Err(error) => failure = error,
+                }
+            }
+            match reply {
+                Reply::Addresses(addresses, ttl) => answer.add(addresses, ttl),
+                Reply::NoName => {
+                    failure = not_found(name);
+                    break;
+                }
+                Reply::NoAddress | Reply::Truncated => {}
+                Reply::Failed(code) => failure = io::Error::other(format!("{code:?}")),
+            }
+            if !answer.addresses.is_empty() {
+                deadline = deadline.min(Instant::now() + OTHER_KIND_LIMIT);
+            }
+        }
+        answer.in_order().ok_or(failure)
+    }
+
+    /// Asks again where an answer may be longer (RFC 7766).
+    fn ask_by_tcp(
+        &self,
+        server: SocketAddr,
+        question: &Question,
+        deadline: Instant,
+    ) -> io::Result<Reply> {
+        let deadline = Some(deadline);
+        let mut stream = FiberStream::connect(&self.inner.registrar, server, deadline)?;
+        stream.set_deadline(deadline);
+        let message = question.message()?;
+        let length = u16::try_from(message.len()).map_err(io::Error::other)?;
+        stream.write_all(&[&length.to_be_bytes(), message.as_slice()].concat())?;
+
+        let mut length = [0; 2];
+        stream.read_exact(&mut length)?;
+        let length = u16::from_be_bytes(length).min(TCP_MESSAGE_MAX);
+        let mut message = vec![0; length.into()];
+        stream.read_exact(&mut message)?;
+        match question.reply(&message) {
+            Some(reply) if reply != Reply::Truncated => Ok(reply),
+            _ => Err(io::Error::new(ErrorKind::InvalidData, "no answer by TCP")),
+        }
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        // Whoever panicked with the lock had not begun to change anything.
+        let cache = self.inner.cache.lock();
+        cache.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Answer {
+    fn none() -> Self {
+        Self {
+            addresses: Vec::new(),
+            ttl: Duration::MAX,
+        }
+    }
+
+    fn add(&mut self, addresses: Vec<IpAddr>, ttl: Duration) {
+        self.addresses.extend(addresses);
+        self.ttl = self.ttl.min(ttl);
+    }
+
+    /// IPv4 first. Addresses are tried one after the other, and a missing IPv4 route is noticed at
+    /// once, while IPv6 that is configured but leads nowhere, the more common ill, costs seconds.
+    fn in_order(mut self) -> Option<Self> {
+        self.addresses.sort_by_key(IpAddr::is_ipv6);
+        (!self.addresses.is_empty()).then_some(self)
+    }
+}
+
+/// Receives until there is a reply to one of `questions`, and takes that question out.
+fn receive(
+    socket: &mut FiberDatagram,
+    questions: &mut Vec<Question>,
+    deadline: Instant,
+) -> io::Result<(Question, Reply)> {
+    let mut buffer = [0; DATAGRAM_MAX];
+    loop {
+        let length = socket.receive(&mut buffer, deadline)?;
+        for index in 0..questions.len() {
+            if let Some(reply) = questions[index].reply(&buffer[..length]) {
+                return Ok((questions.swap_remove(index), reply));
+            }
+        }
+    }
+}
+
+fn not_found(host: &str) -> io::Error {
+    io::Error::new(ErrorKind::NotFound, format!("no address of {host}"))
+}
+
+/// How long a request waits for new addresses while it has old ones (RFC 8767, section 5).
+const REFRESH_LIMIT: Duration = Duration::from_millis(1800);
+
+/// How long addresses of one kind wait for those of the other (RFC 8305, section 3).
+const OTHER_KIND_LIMIT: Duration = Duration::from_millis(50);
+
+/// Servers send 512 bytes when not told otherwise; some more all the same.
+const DATAGRAM_MAX: usize = 4096;
+
+/// More than a thousand addresses. What is longer is cut off and then no answer.
+const TCP_MESSAGE_MAX: u16 = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fiber::STACK_SIZE;
+    use crate::io_loop::IoLoop;
+
+    #[test]
+    fn an_old_address_is_used_while_no_server_answers() {
+        let mut io_loop = IoLoop::<()>::new().unwrap();
+        // Nobody listens there any more.
+        let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let server = server.local_addr().unwrap();
+        let mut conf = ResolvConf::parse("");
+        conf.servers = vec![server];
+        let resolver = Resolver::new(io_loop.registrar(), conf, Hosts::default());
+        let old = vec![IpAddr::from([192, 0, 2, 1])];
+        let learned = Instant::now() - cache::TTL_MIN;
+        let mut cache = resolver.cache();
+        cache.insert("api.test", old.clone(), Duration::ZERO, learned);
+        drop(cache);
+        let body = move |_: &fiber::Emitter<()>| {
+            let deadline = Instant::now() + Duration::from_secs(2);
+            assert_eq!(resolver.lookup("api.test", deadline)?, old);
+            // And the next refresh is not tried at once.
+            let found = resolver.cache().find("api.test", Instant::now());
+            assert_eq!(found, Some(Found::Fresh(old)));
+            assert!(resolver.lookup("other.test", deadline).is_err());
+            Ok(())
+        };
+        let on_exit = |(): &mut _, io_loop: &mut IoLoop<()>, exit| {
+            assert!(matches!(exit, fiber::Exit::Returned(Ok(()))), "{exit:?}");
+            io_loop.stop();
+        };
+        let spawned = io_loop.spawn(STACK_SIZE, body, |(), _, ()| {}, on_exit);
+        spawned.unwrap();
+        io_loop.start(&mut ()).unwrap();
+    }
+}

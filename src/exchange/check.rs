@@ -1,0 +1,139 @@
+//! What the types of a catalogue entry cannot say: which holes may be where, and which fields need
+//! each other.
+
+use super::entry::{Entry, Many, Shape, StreamEntry};
+use super::message::Message;
+use super::stream::websocket_url;
+use super::template::{MARKET_HOLES, Spelling, Template};
+
+/// An error is the field and what is wrong with it.
+type Checked = Result<(), (String, String)>;
+
+impl Entry {
+    /// Checks a whole entry.
+    pub(super) fn check(&self) -> Checked {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+        if self.id.is_empty() || !self.id.chars().all(plain) {
+            let reason = format!("'{}' is not of a-z, 0-9, '-', '_' and '.'", self.id);
+            return Err(("id".to_owned(), reason));
+        }
+        self.example
+            .parse::<super::Symbol>()
+            .map_err(|error| ("example".to_owned(), error.to_string()))?;
+        positive("interval_ms", self.interval_ms)?;
+        self.spelling.check("spelling")?;
+        check_url("one.url", &self.one.url, MARKET_HOLES)?;
+        self.one.answer.check("one.answer")?;
+        if self.one.url.holes().next().is_none() && self.one.answer.is_single() {
+            let reason = "without {market} every symbol would have the same price".to_owned();
+            return Err(("one.url".to_owned(), reason));
+        }
+        if let Some(many) = &self.many {
+            many.check()?;
+        }
+        self.stream.as_ref().map_or(Ok(()), StreamEntry::check)
+    }
+}
+
+impl Many {
+    fn check(&self) -> Checked {
+        check_url("many.url", &self.url, &["markets"])?;
+        in_field("many.each", self.each.allow(MARKET_HOLES))?;
+        positive("many.from", self.from as u64)?;
+        positive("many.most", self.most as u64)?;
+        positive("many.interval_ms", self.interval_ms.unwrap_or(1))?;
+        self.answer.check("many.answer")?;
+        if self.answer.is_single() {
+            let reason = "needs list or map, to tell the symbols apart".to_owned();
+            return Err(("many.answer".to_owned(), reason));
+        }
+        Ok(())
+    }
+}
+
+impl Shape {
+    fn check(&self, field: &str) -> Checked {
+        for name in &self.names {
+            in_field(&format!("{field}.names"), name.allow(MARKET_HOLES))?;
+        }
+        let wrong = |reason: &str| Err((field.to_owned(), reason.to_owned()));
+        match (&self.list, &self.map) {
+            (Some(_), Some(_)) => wrong("has both list and map"),
+            (Some(_), None) if self.symbol.is_none() && self.channel.is_none() => {
+                wrong("a list needs symbol, to tell its entries apart")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Spelling {
+    fn check(&self, field: &str) -> Checked {
+        let holes: Vec<_> = MARKET_HOLES
+            .iter()
+            .copied()
+            .filter(|&hole| hole != "market")
+            .collect();
+        in_field(&format!("{field}.market"), self.market.allow(&holes))?;
+        let long = self.long.as_ref();
+        let checked = long.map_or(Ok(()), |long| long.allow(&holes));
+        in_field(&format!("{field}.long"), checked)
+    }
+}
+
+impl StreamEntry {
+    fn check(&self) -> Checked {
+        let holes: &[&str] = match self.token {
+            Some(_) => &["endpoint", "token", "id"],
+            None => &["id"],
+        };
+        in_field("stream.url", self.url.allow(holes))?;
+        match &self.token {
+            Some(token) => in_field("stream.token.post", super::http_url(&token.post))?,
+            None => in_field("stream.url", websocket_url(&self.url.fill(|_| None)))?,
+        }
+        positive("stream.most", self.most as u64)?;
+        if let Some(spelling) = &self.spelling {
+            spelling.check("stream.spelling")?;
+        }
+        in_field("stream.subscribe", self.subscribe.check())?;
+        self.ticks.message.check("stream.ticks.message")?;
+        for heartbeat in &self.heartbeats {
+            let checked = heartbeat.reply.as_ref().map_or(Ok(()), Message::check);
+            in_field("stream.heartbeats.reply", checked)?;
+        }
+        if let Some(ping) = &self.ping {
+            positive("stream.ping.every_ms", ping.every_ms)?;
+            let checked = ping.send.as_ref().map_or(Ok(()), Message::check);
+            in_field("stream.ping.send", checked)?;
+        }
+        let ticks = &self.ticks.message;
+        let ack = self.ack.as_ref();
+        let told = ack.is_some_and(|ack| ack.channel.is_some() && ack.symbol.is_some());
+        if ticks.channel.is_some() && !told {
+            let reason = "ticks with a channel need its number and symbol here".to_owned();
+            return Err(("stream.ack".to_owned(), reason));
+        }
+        if ticks.channel.is_none() && ticks.symbol.is_none() && ticks.map.is_none() {
+            let reason = "needs symbol, map or channel, to tell the symbols apart".to_owned();
+            return Err(("stream.ticks.message".to_owned(), reason));
+        }
+        Ok(())
+    }
+}
+
+fn check_url(field: &str, url: &Template, holes: &[&str]) -> Checked {
+    in_field(field, url.allow(holes))?;
+    in_field(field, super::http_url(&url.fill(|_| None)))
+}
+
+fn positive(field: &str, number: u64) -> Checked {
+    match number {
+        0 => Err((field.to_owned(), "must be at least 1".to_owned())),
+        _ => Ok(()),
+    }
+}
+
+fn in_field(field: &str, checked: Result<(), String>) -> Checked {
+    checked.map_err(|reason| (field.to_owned(), reason))
+}

@@ -1,0 +1,257 @@
+//! The format of the catalogue file: one entry per exchange, everything about it as data.
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `id`, `name`, `aliases` | what it is called on the command line and in the log |
+//! | `example` | a symbol that it trades, for the list of sources; `BTC/USDT` if not given |
+//! | `notes` | what its user should know |
+//! | `spelling` | how markets are spelled: see [`Spelling`] |
+//! | `interval_ms` | the shortest time between two requests |
+//! | `one`, `many` | how to ask for one symbol and for several, where prices are then: see [`Ask`] |
+//! | `ok` | a [`Condition`] that every good answer meets |
+//! | `errors` | conditions that tell an answer's kind of failure: see [`Errors`] |
+//! | `message` | pointers to the exchange's own words in an error answer |
+//! | `stream` | its WebSocket: see [`StreamEntry`] |
+//!
+//! Unknown fields are errors, so that a misspelled one is found.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::BadCatalogue;
+use super::condition::Condition;
+use super::json::{Node, Pointer, excerpt};
+use super::message::Message;
+use super::quote::TimeField;
+use super::template::{Spelling, Template};
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    pub(super) id: String,
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) aliases: Vec<String>,
+    #[serde(default = "btc_usdt")]
+    pub(super) example: String,
+    #[serde(default)]
+    pub(super) notes: String,
+    pub(super) spelling: Spelling,
+    pub(super) interval_ms: u64,
+    pub(super) one: Ask,
+    pub(super) many: Option<Many>,
+    pub(super) ok: Option<Condition>,
+    #[serde(default)]
+    pub(super) errors: Errors,
+    #[serde(default)]
+    pub(super) message: Vec<Pointer>,
+    pub(super) stream: Option<StreamEntry>,
+}
+
+/// A URL, and where its answer has the prices.
+///
+/// The URL's hole is `{market}` (or `{BASE}` and so on), for several `{markets}`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ask {
+    pub(super) url: Template,
+    pub(super) answer: Shape,
+}
+
+/// How to ask for several symbols at once.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Many {
+    /// With `{markets}`; without it the answer lists all that the exchange has.
+    pub(super) url: Template,
+    /// How each market is written for `{markets}`, and what stands between two.
+    #[serde(default = "bare_market")]
+    pub(super) each: Template,
+    #[serde(default = "comma")]
+    pub(super) between: String,
+    /// From how many symbols on this is better than asking for each.
+    #[serde(default = "two")]
+    pub(super) from: usize,
+    /// How many symbols a request may name.
+    #[serde(default = "fifty")]
+    pub(super) most: usize,
+    /// If it differs from the entry's.
+    pub(super) interval_ms: Option<u64>,
+    pub(super) answer: Shape,
+}
+
+/// Where prices are in an answer or a message.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shape {
+    /// Where the array of entries is, or the object of them by symbol. With neither, the whole
+    /// answer is the one entry.
+    pub(super) list: Option<Pointer>,
+    pub(super) map: Option<Pointer>,
+    /// What in an entry names the symbol; in a `map` it is the key.
+    pub(super) symbol: Option<Pointer>,
+    /// The number of a stream's channel, told by the acknowledgement, in place of `symbol`.
+    pub(super) channel: Option<Pointer>,
+    /// How that name is written, where not as in requests; several, where it varies.
+    #[serde(default)]
+    pub(super) names: Vec<Template>,
+    /// The last price in an entry.
+    pub(super) last: Pointer,
+    pub(super) time: Option<TimeField>,
+}
+
+/// Conditions on an error answer, asked in this order; of each kind, one must hold. What none
+/// tells goes by its HTTP status.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Errors {
+    pub(super) unknown_symbol: Vec<Condition>,
+    pub(super) rate_limited: Vec<Condition>,
+    pub(super) blocked: Vec<Condition>,
+    pub(super) down: Vec<Condition>,
+}
+
+/// A WebSocket that sends prices.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StreamEntry {
+    /// May have the holes `{endpoint}` and `{token}` of `token`, and `{id}`, a number of its own.
+    pub(super) url: Template,
+    pub(super) token: Option<Token>,
+    /// If markets are spelled otherwise than in requests.
+    pub(super) spelling: Option<Spelling>,
+    /// How long to wait after connecting before anything is sent.
+    #[serde(default)]
+    pub(super) settle_ms: u64,
+    pub(super) subscribe: Message,
+    /// How many markets a subscribe message may name.
+    #[serde(default = "fifty")]
+    pub(super) most: usize,
+    /// Tells messages with prices, and says where they are in them.
+    pub(super) ticks: Ticks,
+    pub(super) ack: Option<Ack>,
+    /// Signs of life without a price, with the reply that is due.
+    #[serde(default)]
+    pub(super) heartbeats: Vec<Heartbeat>,
+    /// Messages that tell of an error.
+    #[serde(default)]
+    pub(super) errors: Vec<Condition>,
+    /// Messages that ask to connect anew, as before maintenance.
+    #[serde(default)]
+    pub(super) leave: Vec<Condition>,
+    /// What the client has to send now and then; none where the server pings.
+    pub(super) ping: Option<Ping>,
+}
+
+/// What must be fetched, by a POST with an empty body, before connecting.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Token {
+    pub(super) post: String,
+    pub(super) token: Pointer,
+    pub(super) endpoint: Pointer,
+    /// The interval of pings, if it is told there.
+    pub(super) ping_ms: Option<Pointer>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ticks {
+    pub(super) when: Condition,
+    pub(super) message: Shape,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ack {
+    pub(super) when: Condition,
+    /// Where it tells the number of the channel and its symbol, if ticks carry only that number.
+    pub(super) channel: Option<Pointer>,
+    pub(super) symbol: Option<Pointer>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Heartbeat {
+    pub(super) when: Condition,
+    pub(super) reply: Option<Message>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ping {
+    pub(super) every_ms: u64,
+    /// A ping frame if not given.
+    pub(super) send: Option<Message>,
+}
+
+/// Reads a catalogue file.
+pub(super) fn read_entries(text: &str) -> Result<Vec<Entry>, BadCatalogue> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File<'a> {
+        #[serde(default, rename = "about")]
+        _about: String,
+        #[serde(borrow)]
+        exchanges: Vec<&'a RawValue>,
+    }
+
+    let file: File<'_> = serde_json::from_str(text)
+        .map_err(|error| BadCatalogue(format!("not a catalogue: {error}")))?;
+    let raw_entries = file.exchanges.iter().enumerate();
+    raw_entries
+        .map(|(index, raw)| read_entry(index, raw.get()))
+        .collect()
+}
+
+fn read_entry(index: usize, text: &str) -> Result<Entry, BadCatalogue> {
+    let id_pointer = Pointer::parse("/id").unwrap_or_default();
+    let node = Node::parse(text).ok();
+    let id = node.as_ref().and_then(|node| node.scalar(&id_pointer));
+    let name = match &id {
+        Some(id) => format!("exchange '{}'", excerpt(id)),
+        None => format!("exchange number {}", index + 1),
+    };
+    let deserializer = &mut serde_json::Deserializer::from_str(text);
+    let entry: Entry = serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let reason = error.inner().to_string();
+        // The line would be counted from the entry's beginning, which nobody sees.
+        let reason = reason.split(" at line ").next().unwrap_or_default();
+        BadCatalogue(match error.path().to_string().as_str() {
+            "." => format!("{name}: {reason}"),
+            field => format!("{name}: field {field}: {reason}"),
+        })
+    })?;
+    match entry.check() {
+        Ok(()) => Ok(entry),
+        Err((field, reason)) => Err(BadCatalogue(format!("{name}: field {field}: {reason}"))),
+    }
+}
+
+impl Shape {
+    /// Whether the answer is about one symbol, which it need not name.
+    pub(super) fn is_single(&self) -> bool {
+        self.list.is_none() && self.map.is_none()
+    }
+}
+
+fn btc_usdt() -> String {
+    "BTC/USDT".to_owned()
+}
+
+fn bare_market() -> Template {
+    Template::hole("market")
+}
+
+fn comma() -> String {
+    ",".to_owned()
+}
+
+fn two() -> usize {
+    2
+}
+
+/// Keeps URLs and messages of a length that every server takes.
+fn fifty() -> usize {
+    50
+}

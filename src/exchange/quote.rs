@@ -1,0 +1,325 @@
+//! A price and a time as exchanges write them, exact to the last digit.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+
+use super::json::{Node, Pointer, excerpt, scalar};
+use crate::tick::Price;
+
+/// The price of one symbol as an exchange states it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// The last price, with the digits that were sent.
+    pub price: Price,
+    /// The exchange's time in Unix ms; none where it sends none or an absurd one.
+    pub timestamp_ms: Option<u64>,
+}
+
+/// Why there is no quote. Its text is the log's wording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QuoteError {
+    /// The exchange does not know the symbol, or does not trade it.
+    UnknownSymbol,
+    /// The symbol is there, but has no price that could be one: a dead or future market.
+    NoPrice(String),
+    /// Too many requests: wait longer before the next.
+    RateLimited,
+    /// The exchange does not serve this place (HTTP 451 or 403): waiting will not help.
+    Blocked(String),
+    /// The exchange is out of order for now.
+    Down(String),
+    /// It answered with an error of another kind.
+    Refused(String),
+    /// The answer is not what the catalogue says it should be.
+    Garbage(String),
+}
+
+impl fmt::Display for QuoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownSymbol => f.write_str("unknown symbol"),
+            Self::NoPrice(why) => write!(f, "no price: {why}"),
+            Self::RateLimited => f.write_str("too many requests"),
+            Self::Blocked(why) => write!(f, "not served from here: {why}"),
+            Self::Down(why) => write!(f, "out of order: {why}"),
+            Self::Refused(why) => write!(f, "refused: {why}"),
+            Self::Garbage(what) => write!(f, "unexpected answer: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for QuoteError {}
+
+/// Where a time stands and how it is written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TimeField {
+    pub(super) at: Pointer,
+    #[serde(default)]
+    pub(super) unit: TimeUnit,
+    /// Whether `at` starts from the whole answer and not from the symbol's entry in it.
+    #[serde(default)]
+    pub(super) of: Origin,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Origin {
+    #[default]
+    Entry,
+    Answer,
+}
+
+/// The unit of a time. Numbers and strings are both taken, fractions too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TimeUnit {
+    S,
+    Ms,
+    Us,
+    Ns,
+    /// ISO 8601; without an offset it is UTC.
+    Iso,
+    /// Told by its looks: times since 2009 in different units are three digits apart.
+    #[default]
+    Auto,
+}
+
+/// Reads the price at `last` in `entry`, with its time.
+pub(super) fn read_quote(
+    (answer, entry): (&Node<'_>, &Node<'_>),
+    last: &Pointer,
+    time: Option<&TimeField>,
+    now_ms: u64,
+) -> Result<Quote, QuoteError> {
+    let price = read_price(entry, last)?;
+    let origin = |time: &TimeField| match time.of {
+        Origin::Entry => entry.scalar(&time.at),
+        Origin::Answer => answer.scalar(&time.at),
+    };
+    let written = time.and_then(|time| Some((origin(time)?, time.unit)));
+    let timestamp_ms = match written {
+        None => None,
+        Some((text, unit)) => match unix_ms(&text, unit) {
+            Some(0) => return Err(QuoteError::NoPrice("its time is zero".to_owned())),
+            moment => moment.filter(|&moment| plausible(moment, now_ms)),
+        },
+    };
+    Ok(Quote {
+        price,
+        timestamp_ms,
+    })
+}
+
+/// Exchanges state the price of a market that is not traded as null, "", 0 or nothing at all; no
+/// such thing may become a tick.
+fn read_price(entry: &Node<'_>, last: &Pointer) -> Result<Price, QuoteError> {
+    let no_price = |why: &str| Err(QuoteError::NoPrice(why.to_owned()));
+    let text = match entry.find(last) {
+        None => return no_price("it is missing"),
+        Some("null") => return no_price("it is null"),
+        Some(json) => match scalar(json) {
+            Some(text) => text,
+            None => return no_price(&format!("it is {}", excerpt(json))),
+        },
+    };
+    if text.is_empty() {
+        return no_price("it is empty");
+    }
+    let Ok(price) = Price::parse(&text) else {
+        return no_price(&format!("it is '{}'", excerpt(&text)));
+    };
+    if price.as_str().starts_with('-') {
+        return no_price("it is negative");
+    }
+    if is_zero(&price) {
+        return no_price("it is zero");
+    }
+    Ok(price)
+}
+
+fn is_zero(price: &Price) -> bool {
+    !price.as_str().contains(|c: char| matches!(c, '1'..='9'))
+}
+
+/// `text` in Unix ms, cut off, not rounded; none if it cannot be read.
+fn unix_ms(text: &str, unit: TimeUnit) -> Option<u64> {
+    let (unit, number) = match (unit, Price::parse(text)) {
+        (TimeUnit::Auto, Ok(number)) => (look(&number), Some(number)),
+        (TimeUnit::Auto, Err(_)) => (TimeUnit::Iso, None),
+        (unit, number) => (unit, number.ok()),
+    };
+    let exponent = match unit {
+        TimeUnit::S => 3,
+        TimeUnit::Ms => 0,
+        TimeUnit::Us => -3,
+        TimeUnit::Ns => -6,
+        TimeUnit::Iso | TimeUnit::Auto => return iso_ms(text),
+    };
+    // The price's own exact arithmetic moves the point: no float comes near a time either.
+    let moved = Price::parse(&format!("{}e{exponent}", number?)).ok()?;
+    let whole = moved.as_str().split('.').next()?;
+    whole.parse().ok()
+}
+
+fn look(number: &Price) -> TimeUnit {
+    match number.as_str().split('.').next().map_or(0, str::len) {
+        0..=11 => TimeUnit::S,
+        12..=14 => TimeUnit::Ms,
+        15..=17 => TimeUnit::Us,
+        _ => TimeUnit::Ns,
+    }
+}
+
+fn iso_ms(text: &str) -> Option<u64> {
+    let moment = text.parse::<Timestamp>().ok().or_else(|| {
+        let moment = text.parse::<DateTime>().ok()?;
+        TimeZone::UTC.to_timestamp(moment).ok()
+    })?;
+    u64::try_from(moment.as_millisecond()).ok()
+}
+
+/// Whether a price can be of that time. One that cannot says nothing about the price, only that
+/// somebody's clock or unit is wrong: it is treated as missing.
+fn plausible(moment_ms: u64, now_ms: u64) -> bool {
+    (FIRST_PRICE_MS..=now_ms.saturating_add(AHEAD_MS_MAX)).contains(&moment_ms)
+}
+
+/// 2009-01-01: nothing that these exchanges trade had a price before.
+const FIRST_PRICE_MS: u64 = 1_230_768_000_000;
+
+/// How far the clocks of an exchange and this machine may be apart: a day, since some exchanges
+/// have sent local time as UTC.
+const AHEAD_MS_MAX: u64 = 86_400_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: u64 = 1_732_270_001_000;
+
+    fn quote(json: &str, unit: TimeUnit) -> Result<(String, Option<u64>), String> {
+        let node = Node::parse(json).unwrap();
+        let time = TimeField {
+            at: Pointer::parse("/t").unwrap(),
+            unit,
+            of: Origin::Entry,
+        };
+        let last = Pointer::parse("/p").unwrap();
+        read_quote((&node, &node), &last, Some(&time), NOW)
+            .map(|quote| (quote.price.to_string(), quote.timestamp_ms))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn dead_markets_have_no_price() {
+        for (price, why) in [
+            (r#""""#, "it is empty"),
+            ("null", "it is null"),
+            ("0", "it is zero"),
+            (r#""0.00""#, "it is zero"),
+            ("0E-8", "it is zero"),
+            ("-1.5", "it is negative"),
+            ("-0", "it is negative"),
+            ("true", "it is 'true'"),
+            (r#""1,5""#, "it is '1,5'"),
+            ("[1]", "it is [1]"),
+            ("1e999", "it is '1e999'"),
+        ] {
+            let expected = Err(format!("no price: {why}"));
+            let json = format!(r#"{{"p":{price}}}"#);
+            assert_eq!(quote(&json, TimeUnit::Ms), expected, "{price}");
+        }
+        let missing = Err("no price: it is missing".to_owned());
+        assert_eq!(quote("{}", TimeUnit::Ms), missing);
+        for zero in ["0", r#""0""#, "0.000"] {
+            let json = format!(r#"{{"p":1,"t":{zero}}}"#);
+            let expected = Err("no price: its time is zero".to_owned());
+            assert_eq!(quote(&json, TimeUnit::Ms), expected);
+        }
+    }
+
+    #[test]
+    fn times_come_in_all_units() {
+        const MOMENT: Option<u64> = Some(1_732_270_000_123);
+        for (time, unit, expected) in [
+            ("1732270000", TimeUnit::S, Some(1_732_270_000_000)),
+            ("1732270000.123", TimeUnit::S, MOMENT),
+            (r#""1732270000.1239""#, TimeUnit::S, MOMENT),
+            ("1.732270000123e9", TimeUnit::S, MOMENT),
+            ("1732270000123", TimeUnit::Ms, MOMENT),
+            (r#""1732270000123""#, TimeUnit::Ms, MOMENT),
+            ("1732270000123.9", TimeUnit::Ms, MOMENT),
+            ("1732270000123456", TimeUnit::Us, MOMENT),
+            ("1732270000123456789", TimeUnit::Ns, MOMENT),
+            (r#""2024-11-22T10:06:40.123Z""#, TimeUnit::Iso, MOMENT),
+            (
+                r#""2024-11-22T11:06:40.123456+01:00""#,
+                TimeUnit::Iso,
+                MOMENT,
+            ),
+            (r#""2024-11-22 10:06:40.123""#, TimeUnit::Iso, MOMENT),
+            ("null", TimeUnit::Ms, None),
+            (r#""""#, TimeUnit::Ms, None),
+            (r#""soon""#, TimeUnit::Iso, None),
+            ("[]", TimeUnit::Ms, None),
+            ("-5", TimeUnit::Ms, None),
+        ] {
+            let json = format!(r#"{{"p":1,"t":{time}}}"#);
+            assert_eq!(quote(&json, unit), Ok(("1".to_owned(), expected)), "{time}");
+        }
+    }
+
+    #[test]
+    fn a_unit_can_be_told_by_its_looks() {
+        for time in [
+            "1732270000.123",
+            "1732270000123",
+            "1732270000123456",
+            "1732270000123456789",
+            r#""2024-11-22T10:06:40.123Z""#,
+        ] {
+            let json = format!(r#"{{"p":1,"t":{time}}}"#);
+            let moment = quote(&json, TimeUnit::Auto).unwrap().1;
+            assert_eq!(moment, Some(1_732_270_000_123), "{time}");
+        }
+    }
+
+    #[test]
+    fn an_absurd_time_counts_as_missing() {
+        for (time, expected) in [
+            (FIRST_PRICE_MS - 1, None),
+            (FIRST_PRICE_MS, Some(FIRST_PRICE_MS)),
+            (NOW + AHEAD_MS_MAX, Some(NOW + AHEAD_MS_MAX)),
+            (NOW + AHEAD_MS_MAX + 1, None),
+            (u64::MAX, None),
+        ] {
+            let json = format!(r#"{{"p":"1.0","t":{time}}}"#);
+            let expected = Ok(("1.0".to_owned(), expected));
+            assert_eq!(quote(&json, TimeUnit::Ms), expected, "{time}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_decimal_survives_as_number_and_as_string(
+            text in "(0|[1-9][0-9]{0,20})\\.[0-9]{0,19}[1-9]0{0,3}",
+        ) {
+            for json in [format!(r#"{{"p":{text}}}"#), format!(r#"{{"p":"{text}"}}"#)] {
+                prop_assert_eq!(quote(&json, TimeUnit::Ms), Ok((text.clone(), None)));
+            }
+        }
+
+        #[test]
+        fn no_text_makes_the_time_panic(text in "\\PC{0,40}") {
+            for unit in [TimeUnit::S, TimeUnit::Ns, TimeUnit::Iso, TimeUnit::Auto] {
+                let _ = unix_ms(&text, unit);
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Which of several sources serves a symbol: the first healthy one in the order given, changed
+//! without haste. Pure: the time is handed in.
+//!
+//! Down at once, up only after a while: a source that has failed is left as soon as that is clear,
+//! but one that comes first is gone back to only when it has been good for some seconds, or a
+//! source that fails now and then would make the price jump between exchanges all the time.
+
+use std::time::{Duration, Instant};
+
+/// The choice for one symbol.
+#[derive(Debug)]
+pub(super) struct Failover {
+    candidates: Vec<Candidate>,
+    active: usize,
+    began: Instant,
+}
+
+/// What is known of one source about the symbol.
+#[derive(Debug)]
+struct Candidate {
+    /// How old its newest answer may be.
+    stale_after: Duration,
+    last_good: Option<Instant>,
+    /// Since when every answer has been good and none late.
+    good_since: Option<Instant>,
+    failures: u32,
+}
+
+impl Failover {
+    /// A choice between sources, each given by how long it may be silent.
+    pub(super) fn new(stale_after: impl IntoIterator<Item = Duration>, now: Instant) -> Self {
+        let candidate = |stale_after| Candidate {
+            stale_after,
+            last_good: None,
+            good_since: None,
+            failures: 0,
+        };
+        Self {
+            candidates: stale_after.into_iter().map(candidate).collect(),
+            active: 0,
+            began: now,
+        }
+    }
+
+    /// The source that serves.
+    pub(super) fn active(&self) -> usize {
+        self.active
+    }
+
+    /// `source` has a price. Returns whether that makes another source serve.
+    pub(super) fn succeeded(&mut self, source: usize, now: Instant) -> bool {
+        let candidate = &mut self.candidates[source];
+        if !candidate.is_healthy(now) {
+            candidate.good_since = None;
+        }
+        candidate.good_since.get_or_insert(now);
+        candidate.last_good = Some(now);
+        candidate.failures = 0;
+        self.choose(now)
+    }
+
+    /// `source` has failed. Returns whether that makes another source serve.
+    pub(super) fn failed(&mut self, source: usize, now: Instant) -> bool {
+        let candidate = &mut self.candidates[source];
+        candidate.failures = candidate.failures.saturating_add(1);
+        candidate.good_since = None;
+        self.choose(now)
+    }
+
+    fn choose(&mut self, now: Instant) -> bool {
+        let before = self.active;
+        let has_failed = self.candidates[before].has_failed(self.began, now);
+        let mut candidates = self.candidates.iter();
+        let chosen = if has_failed {
+            candidates.position(|candidate| candidate.is_healthy(now))
+        } else {
+            let mut earlier = candidates.take(before);
+            earlier.position(|candidate| candidate.has_recovered(now))
+        };
+        self.active = chosen.unwrap_or(before);
+        self.active != before
+    }
+}
+
+impl Candidate {
+    fn is_healthy(&self, now: Instant) -> bool {
+        let is_fresh = |last: Instant| now.saturating_duration_since(last) <= self.stale_after;
+        self.failures < FAILURES_MAX && self.last_good.is_some_and(is_fresh)
+    }
+
+    /// Whether the source that serves has to be left. One that never had a price has no credit.
+    fn has_failed(&self, began: Instant, now: Instant) -> bool {
+        match self.last_good {
+            Some(_) => !self.is_healthy(now),
+            None => self.failures > 0 || now.saturating_duration_since(began) > self.stale_after,
+        }
+    }
+
+    fn has_recovered(&self, now: Instant) -> bool {
+        let for_long = |since: Instant| now.saturating_duration_since(since) >= RECOVERY;
+        self.is_healthy(now) && self.good_since.is_some_and(for_long)
+    }
+}
+
+/// Failures in a row that make a source unfit to serve.
+const FAILURES_MAX: u32 = 3;
+
+/// How long a source must have been good before it is gone back to.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three sources and made-up seconds.
+    struct Play {
+        failover: Failover,
+        start: Instant,
+    }
+
+    impl Play {
+        fn new() -> Self {
+            let start = Instant::now();
+            Self {
+                failover: Failover::new([Duration::from_secs(5); 3], start),
+                start,
+            }
+        }
+
+        fn good(&mut self, source: usize, seconds: f64) -> usize {
+            let now = self.start + Duration::from_secs_f64(seconds);
+            self.failover.succeeded(source, now);
+            self.failover.active()
+        }
+
+        fn bad(&mut self, source: usize, seconds: f64) -> usize {
+            let now = self.start + Duration::from_secs_f64(seconds);
+            self.failover.failed(source, now);
+            self.failover.active()
+        }
+    }
+
+    #[test]
+    fn the_first_serves_even_if_another_answers_sooner() {
+        let mut play = Play::new();
+        assert_eq!(play.good(1, 0.1), 0);
+        assert_eq!(play.good(0, 0.3), 0);
+        assert_eq!(play.good(2, 0.4), 0);
+    }
+
+    #[test]
+    fn a_first_that_fails_before_it_ever_had_a_price_is_left_at_once() {
+        let mut play = Play::new();
+        play.good(2, 0.1);
+        assert_eq!(play.bad(0, 0.2), 2);
+    }
+
+    #[test]
+    fn one_or_two_failures_are_forgiven_three_in_a_row_are_not() {
+        let mut play = Play::new();
+        play.good(0, 0.0);
+        play.good(1, 0.0);
+        assert_eq!(play.bad(0, 0.2), 0);
+        assert_eq!(play.bad(0, 0.4), 0);
+        assert_eq!(play.good(0, 0.6), 0);
+        play.bad(0, 0.8);
+        play.bad(0, 1.0);
+        assert_eq!(play.bad(0, 1.2), 1);
+    }
+
+    #[test]
+    fn silence_is_failure_too() {
+        let mut play = Play::new();
+        play.good(0, 0.0);
+        assert_eq!(play.good(1, 5.0), 0);
+        assert_eq!(play.good(1, 5.1), 1);
+    }
+
+    #[test]
+    fn an_earlier_source_serves_again_only_after_it_was_good_for_a_while() {
+        let mut play = Play::new();
+        play.good(1, 0.0);
+        assert_eq!(play.bad(0, 0.0), 1);
+        assert_eq!(play.good(0, 1.0), 1);
+        play.good(1, 4.0);
+        assert_eq!(play.good(0, 4.0), 1);
+        assert_eq!(play.bad(0, 5.0), 1, "and its time counts anew");
+        assert_eq!(play.good(0, 6.0), 1);
+        play.good(1, 8.0);
+        assert_eq!(play.good(0, 9.0), 1);
+        play.good(1, 10.0);
+        assert_eq!(play.good(0, 11.0), 0);
+    }
+
+    #[test]
+    fn a_source_that_was_silent_in_between_has_not_been_good() {
+        let mut play = Play::new();
+        play.bad(0, 0.0);
+        play.good(1, 0.0);
+        play.good(0, 1.0);
+        play.good(1, 4.0);
+        play.good(1, 8.0);
+        assert_eq!(play.good(0, 8.5), 1);
+    }
+
+    #[test]
+    fn with_nobody_healthy_all_stays_as_it_is() {
+        let mut play = Play::new();
+        play.good(0, 0.0);
+        for second in 1..10 {
+            for source in 0..3 {
+                assert_eq!(play.bad(source, f64::from(second)), 0);
+            }
+        }
+        assert_eq!(play.good(2, 10.0), 2);
+    }
+}

@@ -1,0 +1,216 @@
+//! Real prices: each exchange has a fiber that asks it or listens to it, and reports to
+//! [`Sources`](super::Sources), which knows what of that is news.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::rest::Rest;
+use super::sources::{Event, Introduction, News, Sources};
+use super::stream::Stream;
+use super::upstream::{Upstream, Way};
+use super::{Feed, Publish, Watched};
+use crate::exchange::{Exchange, Symbol};
+use crate::fiber::{Emitter, Exit, STACK_SIZE};
+use crate::io_loop::IoLoop;
+
+/// Prices of exchanges, each symbol's from the first of them that has it.
+pub struct Live {
+    pub(super) lines: Vec<Line>,
+    pub(super) symbols: Vec<Symbol>,
+    pub(super) settings: LiveSettings,
+}
+
+/// One source in the list.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub(super) exchange: Exchange,
+    /// Whether its stream is listened to, instead of asking.
+    pub(super) streams: bool,
+    /// Whether it is somebody's URL and no exchange.
+    pub(super) is_custom: bool,
+}
+
+/// What all sources have in common.
+#[derive(Clone, Debug)]
+pub(super) struct LiveSettings {
+    pub(super) interval: Duration,
+    pub(super) changes_only: bool,
+    pub(super) stale_after: Option<Duration>,
+    pub(super) way: Rc<Way>,
+}
+
+/// What a fiber runs.
+enum Task {
+    Rest(Rest),
+    Stream(Stream),
+}
+
+impl Line {
+    /// What it is called in the log.
+    pub(super) fn name(&self) -> String {
+        let id = self.exchange.id();
+        match self {
+            Self {
+                is_custom: true, ..
+            } => self.exchange.name().to_owned(),
+            Self { streams: true, .. } => format!("{id}+stream"),
+            _ => id.to_owned(),
+        }
+    }
+}
+
+impl Live {
+    /// How `symbol` of `line` reads on the wire: the exchange is named where there are several.
+    fn wire(&self, line: &Line, symbol: &Symbol) -> String {
+        let id = line.exchange.id();
+        let is_one = self.lines.iter().all(|other| other.exchange.id() == id);
+        if is_one {
+            symbol.to_string()
+        } else {
+            format!("{id}:{symbol}")
+        }
+    }
+
+    fn task(&self, line: &Line, upstream: &Upstream) -> Task {
+        if line.streams {
+            return Task::Stream(Stream {
+                exchange: line.exchange.clone(),
+                symbols: self.symbols.clone(),
+                silence_max: SILENCES_MAX * self.stale_after(line),
+                upstream: upstream.clone(),
+            });
+        }
+        Task::Rest(Rest {
+            exchange: line.exchange.clone(),
+            symbols: self.symbols.clone(),
+            interval: self.settings.interval,
+            upstream: upstream.clone(),
+        })
+    }
+
+    /// After what silence a price of `line` is not to be trusted any more.
+    fn stale_after(&self, line: &Line) -> Duration {
+        let usual = || {
+            if line.streams {
+                return STALE_AFTER_MIN;
+            }
+            let cycle = Rest::cycle(&line.exchange, &self.symbols, self.settings.interval);
+            (3 * cycle).max(STALE_AFTER_MIN)
+        };
+        self.settings.stale_after.unwrap_or_else(usual)
+    }
+
+    fn sources(&self) -> Sources {
+        let introduce = |line: &Line| Introduction {
+            name: line.name(),
+            notes: line.exchange.notes().to_owned(),
+            wires: self
+                .symbols
+                .iter()
+                .map(|symbol| self.wire(line, symbol))
+                .collect(),
+            stale_after: self.stale_after(line),
+        };
+        let symbols: Vec<_> = self.symbols.iter().map(ToString::to_string).collect();
+        let lines = self.lines.iter().map(introduce).collect();
+        Sources::new(&symbols, lines, self.settings.changes_only, Instant::now())
+    }
+}
+
+impl<S: Publish> Feed<S> for Live {
+    fn symbols(&self) -> Vec<String> {
+        let watched = Feed::<S>::watched(self);
+        watched.into_iter().map(|watched| watched.symbol).collect()
+    }
+
+    fn watched(&self) -> Vec<Watched> {
+        let mut all: Vec<Watched> = Vec::new();
+        for line in &self.lines {
+            for symbol in &self.symbols {
+                let wire = self.wire(line, symbol);
+                // The stream and the requests of one exchange bring the same prices.
+                if all.iter().all(|known| known.symbol != wire) {
+                    all.push(Watched {
+                        symbol: wire,
+                        market: symbol.to_string(),
+                        stale_after: self.stale_after(line),
+                    });
+                }
+            }
+        }
+        all
+    }
+
+    fn describe(&self) -> String {
+        let names: Vec<_> = self.lines.iter().map(Line::name).collect();
+        let symbols: Vec<_> = self.symbols.iter().map(Symbol::as_str).collect();
+        let (names, symbols) = (names.join(", else "), symbols.join(", "));
+        format!("prices of {symbols} come from {names}")
+    }
+
+    fn start(self: Box<Self>, io_loop: &mut IoLoop<S>) {
+        io_loop.add_callback(move |state: &mut S, io_loop| {
+            let upstream = match Upstream::new(io_loop.registrar(), Rc::clone(&self.settings.way)) {
+                Ok(upstream) => upstream,
+                Err(error) => return log::error!("there is no TLS to be had: {error}"),
+            };
+            *state.sources() = self.sources();
+            for (index, line) in self.lines.iter().enumerate() {
+                let task = Rc::new(self.task(line, &upstream));
+                // A TLS handshake costs a millisecond or two of CPU: not all in one turn.
+                let delay = STAGGER * u32::try_from(index).unwrap_or(u32::MAX);
+                io_loop.call_later(delay, move |_, io_loop| spawn(task, index, io_loop));
+            }
+        });
+    }
+}
+
+impl Task {
+    fn run(&self, emitter: &Emitter<Event>) -> std::io::Result<()> {
+        match self {
+            Self::Rest(rest) => rest.run(emitter),
+            Self::Stream(stream) => stream.run(emitter),
+        }
+    }
+}
+
+/// Runs the fiber of source number `index`, and another one should it come to an end.
+fn spawn<S: Publish>(task: Rc<Task>, index: usize, io_loop: &mut IoLoop<S>) {
+    let body = Rc::clone(&task);
+    let spawned = io_loop.spawn(
+        STACK_SIZE,
+        move |emitter| body.run(emitter),
+        move |state: &mut S, io_loop, event| deliver(state, io_loop, index, event),
+        move |_, io_loop, exit| match exit {
+            Exit::Cancelled => {}
+            Exit::Returned(_) | Exit::Panicked(_) => {
+                io_loop.call_later(RESTART_AFTER, move |_, io_loop| spawn(task, index, io_loop));
+            }
+        },
+    );
+    if let Err(error) = spawned {
+        log::error!("no memory for a coroutine: {error}");
+    }
+}
+
+fn deliver<S: Publish>(state: &mut S, io_loop: &mut IoLoop<S>, source: usize, event: Event) {
+    for news in state.sources().take(source, event, Instant::now()) {
+        match news {
+            News::Tick(tick) => state.publish(io_loop, tick),
+            News::Unchanged(symbol) => state.confirm(io_loop, &symbol),
+        }
+    }
+}
+
+/// A shorter silence is no news, whatever the interval.
+const STALE_AFTER_MIN: Duration = Duration::from_secs(5);
+
+/// A stream without any price for so many times what makes one stale is thought dead. Quiet markets
+/// are stale now and then; connecting anew would not make them less quiet.
+const SILENCES_MAX: u32 = 3;
+
+/// Between the first requests of two sources.
+const STAGGER: Duration = Duration::from_millis(20);
+
+/// A fiber that panicked would do so again at once.
+const RESTART_AFTER: Duration = Duration::from_secs(1);

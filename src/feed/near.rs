@@ -1,0 +1,84 @@
+//! What may have been meant by a symbol that an exchange does not know. Pure: which of these there
+//! are is for the exchange to say.
+
+use crate::exchange::Symbol;
+
+/// Symbols to try in place of `symbol`, the likeliest first.
+pub(super) fn candidates(symbol: &Symbol) -> Vec<Symbol> {
+    let (base, quote) = (symbol.base().to_uppercase(), symbol.quote().to_uppercase());
+    let (bases, quotes) = (like(&base, BASES), like(&quote, QUOTES));
+    let mut pairs = Vec::new();
+    for base in &bases {
+        pairs.extend(quotes.iter().map(|quote| format!("{base}/{quote}")));
+    }
+    // Other money for the same thing, and the same the other way round.
+    pairs.extend(QUOTES.iter().map(|quote| format!("{base}/{quote}")));
+    pairs.push(format!("{quote}/{base}"));
+    let mut candidates: Vec<Symbol> = Vec::new();
+    for pair in pairs {
+        let candidate = pair.parse().ok();
+        let is_new =
+            |it: &Symbol| it != symbol && it.base() != it.quote() && !candidates.contains(it);
+        if let Some(candidate) = candidate.filter(is_new) {
+            candidates.push(candidate);
+        }
+    }
+    candidates.truncate(CANDIDATES_MAX);
+    candidates
+}
+
+/// `code` and those of `known` that one slip of the finger may have turned into it, the likeliest
+/// first.
+fn like(code: &str, known: &[&str]) -> Vec<String> {
+    let is_near = |known: &&&str| strsim::damerau_levenshtein(code, known) == SLIPS_MAX;
+    let near = known.iter().filter(is_near).map(|&known| known.to_owned());
+    let own = std::iter::once(code.to_owned());
+    match known.contains(&code) {
+        true => own.chain(near).collect(),
+        false => near.chain(own).collect(),
+    }
+}
+
+/// Enough for a good guess; every one is a request.
+const CANDIDATES_MAX: usize = 8;
+
+/// With two, every code of three letters is near every other.
+const SLIPS_MAX: usize = 1;
+
+/// What is traded everywhere.
+const BASES: &[&str] = &[
+    "BTC", "ETH", "SOL", "XRP", "BNB", "DOGE", "ADA", "TRX", "LINK", "AVAX", "DOT", "LTC", "BCH",
+];
+
+/// What it is priced in, the commonest first.
+const QUOTES: &[&str] = &["USDT", "USD", "USDC", "EUR", "BTC", "KRW"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(symbol: &str) -> Vec<String> {
+        let candidates = candidates(&symbol.parse().unwrap());
+        candidates.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn slips_of_the_finger_come_first() {
+        assert_eq!(near("BTC/UDST")[0], "BTC/USDT");
+        assert_eq!(near("BTCC/USDT")[0], "BTC/USDT");
+        assert_eq!(near("btc/usdt")[0], "BTC/USDT");
+    }
+
+    #[test]
+    fn other_money_and_the_other_way_round_are_tried() {
+        let near = near("BTC/USDT");
+        assert_eq!(near[..2], ["BTC/USD", "BTC/USDC"]);
+        assert!(near.contains(&"USDT/BTC".to_owned()));
+        assert!(!near.contains(&"BTC/USDT".to_owned()) && !near.contains(&"BTC/BTC".to_owned()));
+    }
+
+    #[test]
+    fn they_are_few() {
+        assert!(near("A/B").len() <= CANDIDATES_MAX);
+    }
+}

@@ -1,0 +1,226 @@
+//! Prices by request: a fiber per exchange that asks on schedule, one question at a time.
+//!
+//! One request brings all symbols where the exchange has such a one; where not, each beat asks for
+//! the next. A beat that an answer was too slow for is skipped, never caught up.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use super::backoff::Backoff;
+use super::failure::Failure;
+use super::sources::Event;
+use super::upstream::Upstream;
+use crate::exchange::{Exchange, Quote, QuoteError, Request, Symbol};
+use crate::fiber::{self, Cancelled, Emitter};
+use crate::periodic::next_deadline;
+use crate::tick::unix_us;
+
+/// How one exchange is asked.
+pub(super) struct Rest {
+    pub(super) exchange: Exchange,
+    pub(super) symbols: Vec<Symbol>,
+    /// The time between two prices of a symbol, if the exchange allows that.
+    pub(super) interval: Duration,
+    pub(super) upstream: Upstream,
+}
+
+/// What a request brought.
+pub(super) struct Fetched {
+    pub(super) quotes: Result<Vec<Result<Quote, QuoteError>>, Failure>,
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Rest {
+    /// Asks and emits for ever.
+    pub(super) fn run(&self, emitter: &Emitter<Event>) -> io::Result<()> {
+        let mut round = Round::new(self);
+        let mut backoff = Backoff::new(Rng::new());
+        let mut beat = Instant::now();
+        loop {
+            fiber::sleep_until(beat)?;
+            let (request, period) = match round.next(self) {
+                Ok(next) => next,
+                Err(until) => {
+                    beat = until;
+                    continue;
+                }
+            };
+            let began = Instant::now();
+            let fetched = fetch(&self.upstream, &self.exchange, &request);
+            if fiber::is_cancelled() {
+                return Ok(());
+            }
+            let took = began.elapsed();
+            let pause = match fetched.quotes {
+                Ok(quotes) => {
+                    backoff.succeeded();
+                    round.read(emitter, &request, quotes, took)?;
+                    None
+                }
+                Err(Failure::Answer(QuoteError::UnknownSymbol)) => {
+                    backoff.succeeded();
+                    round.read_unknown(self, emitter, &request, took)?;
+                    None
+                }
+                Err(failure) => {
+                    let (first, longest) = failure.pauses();
+                    let pause = backoff.failed(first, longest);
+                    let pause = fetched.retry_after.unwrap_or(pause);
+                    emitter.emit(Event::Failed {
+                        failure,
+                        pause,
+                        took: Some(took),
+                    })?;
+                    Some(pause)
+                }
+            };
+            let now = Instant::now();
+            beat = match pause {
+                Some(pause) => now + pause.max(period),
+                None => next_deadline(beat, period, now),
+            };
+        }
+    }
+
+    /// How long each symbol has to wait for its turn, if all goes well.
+    pub(super) fn cycle(exchange: &Exchange, symbols: &[Symbol], interval: Duration) -> Duration {
+        let requests = exchange.requests(symbols);
+        let count = u32::try_from(requests.len()).unwrap_or(u32::MAX);
+        match requests.first() {
+            None => interval,
+            Some(only) if count == 1 => period(interval, only, 1),
+            Some(first) => period(interval, first, count).max(USUAL_ANSWER) * count,
+        }
+    }
+}
+
+/// The time between two requests, when a symbol's turn comes with every `count`th of them.
+fn period(interval: Duration, request: &Request, count: u32) -> Duration {
+    (interval / count.max(1)).max(request.interval)
+}
+
+/// Asks once.
+pub(super) fn fetch(upstream: &Upstream, exchange: &Exchange, request: &Request) -> Fetched {
+    let answer = match upstream.get(&request.url) {
+        Ok(answer) => answer,
+        Err(failure) => {
+            return Fetched {
+                quotes: Err(failure),
+                retry_after: None,
+            };
+        }
+    };
+    let mut pause = || {
+        // A cancelled fiber hears of it at its next wait.
+        let _ = fiber::yield_now();
+    };
+    let now_ms = unix_us() / 1_000;
+    let quotes = exchange.read_pausing(request, (answer.status, &answer.body), now_ms, &mut pause);
+    Fetched {
+        quotes: quotes.map_err(Failure::Answer),
+        retry_after: answer.retry_after,
+    }
+}
+
+/// What is still to be asked before every symbol has had its turn.
+struct Round {
+    requests: VecDeque<Request>,
+    period: Duration,
+    indexes: HashMap<Symbol, usize>,
+    /// Symbols that the exchange does not know, until when they are left out. One of them may spoil
+    /// the request for all.
+    aside: HashMap<Symbol, Instant>,
+}
+
+impl Round {
+    fn new(rest: &Rest) -> Self {
+        let indexes = rest.symbols.iter().cloned().zip(0..).collect();
+        Self {
+            requests: VecDeque::new(),
+            period: rest.interval,
+            indexes,
+            aside: HashMap::new(),
+        }
+    }
+
+    /// The next request, and the time that it takes up on the schedule. An error is the time until
+    /// which there is nothing to ask.
+    fn next(&mut self, rest: &Rest) -> Result<(Request, Duration), Instant> {
+        if self.requests.is_empty() {
+            let now = Instant::now();
+            self.aside.retain(|_, until| *until > now);
+            let mut symbols = rest.symbols.clone();
+            symbols.retain(|symbol| !self.aside.contains_key(symbol));
+            self.requests = rest.exchange.requests(&symbols).into();
+            let count = u32::try_from(self.requests.len()).unwrap_or(u32::MAX);
+            if let Some(request) = self.requests.front() {
+                self.period = period(rest.interval, request, count);
+            }
+        }
+        match self.requests.pop_front() {
+            Some(request) => {
+                let period = self.period.max(request.interval);
+                Ok((request, period))
+            }
+            None => {
+                let soonest = self.aside.values().min().copied();
+                Err(soonest.unwrap_or_else(|| Instant::now() + ASIDE))
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        emitter: &Emitter<Event>,
+        request: &Request,
+        quotes: Vec<Result<Quote, QuoteError>>,
+        took: Duration,
+    ) -> Result<(), Cancelled> {
+        let mut read = Vec::with_capacity(quotes.len());
+        for (symbol, quote) in request.symbols.iter().zip(quotes) {
+            if quote == Err(QuoteError::UnknownSymbol) {
+                self.set_aside(symbol);
+            }
+            if let Some(&index) = self.indexes.get(symbol) {
+                read.push((index, quote));
+            }
+        }
+        emitter.emit(Event::Quotes {
+            quotes: read,
+            received_ms: unix_us() / 1_000,
+            took: Some(took),
+        })
+    }
+
+    /// The exchange refused a whole request for one unknown symbol in it. Asking for each alone
+    /// tells which.
+    fn read_unknown(
+        &mut self,
+        rest: &Rest,
+        emitter: &Emitter<Event>,
+        request: &Request,
+        took: Duration,
+    ) -> Result<(), Cancelled> {
+        if request.symbols.len() == 1 {
+            let unknown = vec![Err(QuoteError::UnknownSymbol)];
+            return self.read(emitter, request, unknown, took);
+        }
+        for symbol in request.symbols.iter().rev() {
+            self.requests.push_front(rest.exchange.request(symbol));
+        }
+        Ok(())
+    }
+
+    fn set_aside(&mut self, symbol: &Symbol) {
+        self.aside.insert(symbol.clone(), Instant::now() + ASIDE);
+    }
+}
+
+/// How long a symbol is left out that the exchange does not know.
+const ASIDE: Duration = Duration::from_secs(5);
+
+/// What an answer may well take: a round of many requests is not done sooner.
+const USUAL_ANSWER: Duration = Duration::from_millis(300);

@@ -1,0 +1,376 @@
+//! Which feed is asked for, as the command line spells it, and how it is opened.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use ureq::Proxy;
+
+use super::live::{Line, Live, LiveSettings};
+use super::upstream::{Mirror, Way};
+use super::{Feed, Publish, Replay, ReplayError, Sim, Speed, check};
+use crate::exchange::{Catalogue, Exchange, Symbol};
+use crate::tls::Roots;
+
+/// Which feed is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `sim`: prices made up.
+    Sim,
+    /// `replay:FILE`: prices recorded before.
+    Replay(PathBuf),
+    /// `binance,kraken+stream`: exchanges, the first healthy one for each symbol.
+    Exchanges(Vec<Wanted>),
+    /// `https://…`: any JSON on the web.
+    Url(String),
+}
+
+/// An exchange, and how its prices are to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name, which may be unknown.
+    pub name: String,
+    /// Whether by its stream.
+    pub streams: bool,
+}
+
+/// What feeds are opened with. Each takes from it what concerns it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The symbols wanted; a recording brings its own.
+    pub symbols: Vec<String>,
+    /// The time between two prices of a symbol.
+    pub interval: Duration,
+    /// Makes a simulation repeatable.
+    pub seed: Option<u64>,
+    /// How fast a recording is replayed.
+    pub speed: Speed,
+    /// What concerns exchanges only.
+    pub online: Online,
+}
+
+/// How exchanges are reached and what is taken from them.
+#[derive(Clone, Debug)]
+pub struct Online {
+    /// A user's own catalogue.
+    pub exchanges: Option<PathBuf>,
+    /// Where [`Source::Url`] has the price, and its time: JSON pointers.
+    pub price: Option<String>,
+    /// See `price`.
+    pub time: Option<String>,
+    /// An unchanged price is no tick.
+    pub changes_only: bool,
+    /// After what silence a price is stale; by default that goes by the interval.
+    pub stale_after: Option<Duration>,
+    /// How long a request may take in all.
+    pub request_timeout: Duration,
+    /// Where everything is sent instead.
+    pub upstream: Option<Mirror>,
+    /// A file of certificates to trust beside Mozilla's.
+    pub ca: Option<PathBuf>,
+}
+
+/// Why a feed cannot be opened. Its text is one sentence.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The recording is no good.
+    Replay(ReplayError),
+    /// An exchange or a symbol is wrong, or a file about them.
+    Live(String),
+}
+
+impl Default for Online {
+    fn default() -> Self {
+        Self {
+            exchanges: None,
+            price: None,
+            time: None,
+            changes_only: false,
+            stale_after: None,
+            request_timeout: Duration::from_secs(10),
+            upstream: None,
+            ca: None,
+        }
+    }
+}
+
+impl Source {
+    /// Reads `sim`, `replay:FILE`, `https://…`, or a list of exchanges. Whether there are such
+    /// exchanges shows when it is opened.
+    ///
+    /// # Errors
+    /// A sentence that lists what there is.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with("https://") || text.starts_with("http://") {
+            return Ok(Self::Url(text.to_owned()));
+        }
+        match text.split_once(':').unwrap_or((text, "")) {
+            ("sim", "") => Ok(Self::Sim),
+            ("replay", "") => Err("a file is missing, try replay:ticks.ndjson".to_owned()),
+            ("replay", path) => Ok(Self::Replay(path.into())),
+            (_, "") => Self::list(text),
+            _ => Err(format!("'{text}' is no source of prices, {THERE_ARE}")),
+        }
+    }
+
+    fn list(text: &str) -> Result<Self, String> {
+        let mut list: Vec<Wanted> = Vec::new();
+        for item in text.split(',') {
+            let wanted = Wanted::parse(item)?;
+            if list.contains(&wanted) {
+                return Err(format!("'{item}' is listed twice"));
+            }
+            list.push(wanted);
+        }
+        Ok(Self::Exchanges(list))
+    }
+
+    /// Whether it is one price with no name of its own.
+    pub fn is_url(&self) -> bool {
+        matches!(self, Self::Url(_))
+    }
+
+    /// Makes the feed. May block, so it comes before the loop starts: it reads files, and asks
+    /// exchanges whether they know the symbols.
+    ///
+    /// # Errors
+    /// When a recording cannot be replayed, or there is no such exchange or symbol.
+    pub fn open<S: Publish>(self, settings: &Settings) -> Result<Box<dyn Feed<S>>, OpenError> {
+        Ok(match self {
+            Self::Sim => {
+                let rng = settings.seed.map_or_else(Rng::new, Rng::with_seed);
+                Box::new(Sim::new(&settings.symbols, settings.interval, rng))
+            }
+            Self::Replay(path) => {
+                Box::new(Replay::open(&path, settings.speed).map_err(OpenError::Replay)?)
+            }
+            Self::Exchanges(list) => {
+                let lines = lines(&list, &settings.online).map_err(OpenError::Live)?;
+                Box::new(live(lines, settings).map_err(OpenError::Live)?)
+            }
+            Self::Url(url) => {
+                let line = custom(&url, &settings.online).map_err(OpenError::Live)?;
+                Box::new(live(vec![line], settings).map_err(OpenError::Live)?)
+            }
+        })
+    }
+}
+
+impl Wanted {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (name, way) = text.split_once('+').unwrap_or((text, ""));
+        let streams = match way {
+            "" if text == name => false,
+            "stream" => true,
+            _ => {
+                return Err(format!(
+                    "'{text}' is no source of prices, try {name}+stream"
+                ));
+            }
+        };
+        match name {
+            "" => Err(format!("a name is missing, {THERE_ARE}")),
+            "sim" | "replay" => Err(format!("{name} cannot be one of several sources")),
+            _ => Ok(Self {
+                name: name.to_owned(),
+                streams,
+            }),
+        }
+    }
+}
+
+/// The catalogue, with the user's own entries.
+///
+/// # Errors
+/// When the file cannot be read; names the entry and the field.
+pub fn catalogue(online: &Online) -> Result<Catalogue, String> {
+    let Some(path) = &online.exchanges else {
+        return Ok(Catalogue::builtin());
+    };
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let catalogue = Catalogue::builtin().with_file(&text);
+    catalogue.map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn lines(list: &[Wanted], online: &Online) -> Result<Vec<Line>, String> {
+    let catalogue = catalogue(online)?;
+    let line = |wanted: &Wanted| {
+        let exchange = catalogue.get(&wanted.name);
+        let exchange = exchange.map_err(|error| error.to_string())?;
+        if wanted.streams && !exchange.has_stream() {
+            let id = exchange.id();
+            return Err(format!("{id} has no stream, use --source {id}"));
+        }
+        Ok(Line {
+            exchange: exchange.clone(),
+            streams: wanted.streams,
+            is_custom: false,
+        })
+    };
+    list.iter().map(line).collect()
+}
+
+fn custom(url: &str, online: &Online) -> Result<Line, String> {
+    let price = online.price.as_deref().unwrap_or_default();
+    let exchange = Exchange::custom(url, price, online.time.as_deref())?;
+    Ok(Line {
+        exchange,
+        streams: false,
+        is_custom: true,
+    })
+}
+
+fn live(lines: Vec<Line>, settings: &Settings) -> Result<Live, String> {
+    let online = &settings.online;
+    let symbols = settings.symbols.iter().map(|symbol| symbol.parse());
+    let symbols = symbols.collect::<Result<Vec<Symbol>, _>>();
+    let symbols = symbols.map_err(|error| error.to_string())?;
+    if lines.len() * symbols.len() > SYMBOLS_MAX {
+        return Err(format!(
+            "{} symbols from {} sources are more than {SYMBOLS_MAX} together",
+            symbols.len(),
+            lines.len()
+        ));
+    }
+    let roots = match &online.ca {
+        None => Roots::default(),
+        Some(path) => Roots::with_file(path)
+            .map_err(|error| format!("cannot use {}: {error}", path.display()))?,
+    };
+    let way = Way {
+        mirror: online.upstream.clone(),
+        // A proxy would not know the way to a mirror beside us.
+        proxy: match online.upstream {
+            None => Proxy::try_from_env(),
+            Some(_) => None,
+        },
+        timeout: online.request_timeout,
+        roots,
+    };
+    let live = Live {
+        lines,
+        symbols,
+        settings: LiveSettings {
+            interval: settings.interval,
+            changes_only: online.changes_only,
+            stale_after: online.stale_after,
+            way: Rc::new(way),
+        },
+    };
+    check::check(&live)?;
+    Ok(live)
+}
+
+const THERE_ARE: &str = "there are: exchanges (see --list-sources), sim, replay:FILE, https://…";
+
+/// The snapshot of them all must fit what one client may have unsent.
+pub const SYMBOLS_MAX: usize = 256;
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replay(error) => write!(f, "{error}"),
+            Self::Live(error) => f.write_str(error),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Audience;
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            symbols: vec!["BTC/USDT".to_owned()],
+            interval: Duration::from_millis(1),
+            seed: Some(1),
+            speed: Speed::Max,
+            online: Online::default(),
+        }
+    }
+
+    fn refusal(source: Source, settings: &Settings) -> String {
+        match source.open::<Audience>(settings) {
+            Ok(_) => panic!("it was opened"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_source_is_a_name_and_for_a_replay_its_file() {
+        assert_eq!(Source::parse("sim"), Ok(Source::Sim));
+        assert_eq!(
+            Source::parse("replay:a:b.ndjson"),
+            Ok(Source::Replay("a:b.ndjson".into()))
+        );
+        let url = "https://example.com/a,b?c=d";
+        assert_eq!(Source::parse(url), Ok(Source::Url(url.to_owned())));
+    }
+
+    #[test]
+    fn exchanges_come_in_lists_each_by_requests_or_by_its_stream() {
+        let wanted = |name: &str, streams| Wanted {
+            name: name.to_owned(),
+            streams,
+        };
+        assert_eq!(
+            Source::parse("binance+stream,binance,kraken"),
+            Ok(Source::Exchanges(vec![
+                wanted("binance", true),
+                wanted("binance", false),
+                wanted("kraken", false)
+            ]))
+        );
+    }
+
+    #[test]
+    fn what_is_no_source_is_answered_with_what_would_be() {
+        for (text, expected) in [
+            ("", "a name is missing, there are: exchanges"),
+            ("binance,", "a name is missing"),
+            ("sim:x", "'sim:x' is no source of prices, there are:"),
+            ("binance+ws", "try binance+stream"),
+            ("binance,sim", "sim cannot be one of several sources"),
+            ("binance,binance", "'binance' is listed twice"),
+            ("replay", "a file is missing, try replay:ticks.ndjson"),
+            ("replay:", "a file is missing, try replay:ticks.ndjson"),
+        ] {
+            let error = Source::parse(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_source_opens_the_feed_that_it_names() {
+        let sim: Box<dyn Feed<Audience>> = Source::Sim.open(&settings()).unwrap();
+        assert_eq!(sim.symbols(), ["sim:BTC/USDT"]);
+        let missing = Source::Replay("/no/such/recording".into());
+        assert!(refusal(missing, &settings()).contains("/no/such/recording"));
+    }
+
+    #[test]
+    fn wrong_exchanges_and_files_are_named() {
+        let open =
+            |text: &str, settings: &Settings| refusal(Source::parse(text).unwrap(), settings);
+        assert_eq!(
+            open("binance,binnace", &settings()),
+            "unknown exchange 'binnace', did you mean binance?"
+        );
+        assert_eq!(
+            open("gemini+stream", &settings()),
+            "gemini has no stream, use --source gemini"
+        );
+        let mut with_file = settings();
+        with_file.online.exchanges = Some("/no/such/file".into());
+        assert!(open("mine", &with_file).starts_with("cannot read /no/such/file: "));
+        let mut with_ca = settings();
+        with_ca.online.ca = Some("/no/such/file".into());
+        assert!(open("binance", &with_ca).starts_with("cannot use /no/such/file: "));
+    }
+}

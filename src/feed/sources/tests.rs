@@ -1,0 +1,137 @@
+use super::*;
+
+const NOW_MS: u64 = 1_732_270_000_000;
+
+/// Two symbols of two exchanges.
+fn sources(changes_only: bool) -> (Sources, Instant) {
+    let start = Instant::now();
+    let introduce = |name: &str| Introduction {
+        name: name.to_owned(),
+        notes: String::new(),
+        wires: ["A/B", "C/D"].map(|it| format!("{name}:{it}")).to_vec(),
+        stale_after: Duration::from_secs(5),
+    };
+    let symbols = ["A/B", "C/D"].map(str::to_owned);
+    let introductions = vec![introduce("x"), introduce("y")];
+    let sources = Sources::new(&symbols, introductions, changes_only, start);
+    (sources, start)
+}
+
+fn quote(price: &str, ms: u64) -> Result<Quote, QuoteError> {
+    Ok(Quote {
+        price: Price::parse(price).unwrap(),
+        timestamp_ms: Some(NOW_MS + ms),
+    })
+}
+
+fn quotes(quotes: Vec<(usize, Result<Quote, QuoteError>)>) -> Event {
+    Event::Quotes {
+        quotes,
+        received_ms: NOW_MS + 10_000,
+        took: None,
+    }
+}
+
+/// News as `x:A/B 1`, or `x:A/B =` where nothing has changed.
+fn words(news: Vec<News>) -> Vec<String> {
+    let text = |news| match news {
+        News::Tick(tick) => format!("{} {}", tick.symbol, tick.price),
+        News::Unchanged(symbol) => format!("{symbol} ="),
+    };
+    news.into_iter().map(text).collect()
+}
+
+fn down() -> Event {
+    Event::Failed {
+        failure: Failure::Connect("nobody".to_owned()),
+        pause: Duration::ZERO,
+        took: None,
+    }
+}
+
+#[test]
+fn only_the_source_that_serves_makes_ticks() {
+    let (mut sources, now) = sources(false);
+    let both = |price: &str| quotes(vec![(0, quote(price, 1)), (1, quote(price, 1))]);
+    assert_eq!(
+        words(sources.take(0, both("1"), now)),
+        ["x:A/B 1", "x:C/D 1"]
+    );
+    assert!(sources.take(1, both("2"), now).is_empty());
+    for _ in 0..3 {
+        assert!(sources.take(0, down(), now).is_empty());
+    }
+    assert_eq!(
+        words(sources.take(1, both("2"), now)),
+        ["y:A/B 2", "y:C/D 2"]
+    );
+    let serving: Vec<_> = sources.serving().collect();
+    assert_eq!(serving, [("A/B", "y"), ("C/D", "y")]);
+}
+
+#[test]
+fn each_symbol_has_a_source_of_its_own() {
+    let (mut sources, now) = sources(false);
+    let unknown = Err(QuoteError::UnknownSymbol);
+    sources.take(1, quotes(vec![(0, quote("2", 1)), (1, quote("2", 1))]), now);
+    let news = sources.take(0, quotes(vec![(0, quote("1", 1)), (1, unknown)]), now);
+    assert_eq!(words(news), ["x:A/B 1"]);
+    let serving: Vec<_> = sources.serving().collect();
+    assert_eq!(serving, [("A/B", "x"), ("C/D", "y")]);
+}
+
+#[test]
+fn older_prices_are_dropped_counted_and_no_sign_of_health() {
+    let (mut sources, now) = sources(false);
+    let step = |sources: &mut Sources, price: &str, ms| {
+        words(sources.take(0, quotes(vec![(0, quote(price, ms))]), now))
+    };
+    assert_eq!(step(&mut sources, "1", 100), ["x:A/B 1"]);
+    assert_eq!(
+        step(&mut sources, "1", 100),
+        ["x:A/B 1"],
+        "a repeat is none"
+    );
+    assert!(step(&mut sources, "2", 99).is_empty());
+    assert_eq!(sources.iter().next().unwrap().old(), 1);
+    sources.take(1, quotes(vec![(0, quote("5", 1))]), now);
+    step(&mut sources, "2", 99);
+    step(&mut sources, "2", 99);
+    assert_eq!(sources.serving().next(), Some(("A/B", "y")));
+}
+
+#[test]
+fn with_changes_only_a_repeat_is_a_confirmation() {
+    let (mut sources, now) = sources(true);
+    let mut step =
+        |price: &str, ms| words(sources.take(0, quotes(vec![(0, quote(price, ms))]), now));
+    assert_eq!(step("1.0", 1), ["x:A/B 1.0"]);
+    assert_eq!(step("1.0", 2), ["x:A/B ="]);
+    assert_eq!(step("1.00", 3), ["x:A/B 1.00"]);
+}
+
+#[test]
+fn the_time_of_receipt_stands_in_for_a_missing_one() {
+    let (mut sources, now) = sources(false);
+    let timeless = Ok(Quote {
+        price: Price::parse("1").unwrap(),
+        timestamp_ms: None,
+    });
+    let news = sources.take(0, quotes(vec![(0, timeless)]), now);
+    let [News::Tick(tick)] = news.as_slice() else {
+        panic!("{news:?}");
+    };
+    assert_eq!(tick.timestamp, NOW_MS + 10_000);
+}
+
+#[test]
+fn what_goes_wrong_is_counted_by_kind() {
+    let (mut sources, now) = sources(false);
+    sources.take(0, down(), now);
+    sources.take(0, down(), now);
+    let no_price = Err(QuoteError::NoPrice("it is null".to_owned()));
+    sources.take(0, quotes(vec![(0, no_price)]), now);
+    let standing = sources.iter().next().unwrap();
+    assert_eq!(standing.failures(), [("connect", 2), ("no_price", 1)]);
+    assert_eq!((standing.answers(), standing.is_good()), (1, Some(true)));
+}

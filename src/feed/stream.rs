@@ -1,0 +1,264 @@
+//! Prices by the exchange's own WebSocket: a fiber that connects, subscribes, keeps the connection
+//! alive by the rules of that exchange, and starts over when it ends.
+//!
+//! A connection ends for many reasons, most of them good ones: exchanges close each after a day,
+//! and all before maintenance. One that has been good for a while is replaced at once; one that
+//! was not, with a growing pause.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use super::backoff::Backoff;
+use super::failure::Failure;
+use super::socket::{Received, Socket};
+use super::sources::Event;
+use super::upstream::Upstream;
+use crate::exchange::{Connection, Exchange, QuoteError, Session, StreamMessage, Symbol};
+use crate::fiber::{self, Cancelled, Emitter};
+use crate::tick::unix_us;
+
+/// How one exchange is listened to.
+pub(super) struct Stream {
+    pub(super) exchange: Exchange,
+    pub(super) symbols: Vec<Symbol>,
+    /// How long it may bring no price before the connection is thought dead.
+    pub(super) silence_max: Duration,
+    pub(super) upstream: Upstream,
+}
+
+/// How a connection came to its end.
+enum End {
+    /// As the exchange wanted it, in these words.
+    Asked(String),
+    Failed(Failure),
+    /// There is nobody left to listen for.
+    Cancelled,
+}
+
+impl Stream {
+    /// Listens and emits for ever.
+    pub(super) fn run(&self, emitter: &Emitter<Event>) -> io::Result<()> {
+        let mut backoff = Backoff::new(Rng::new());
+        loop {
+            let mut listening = Listening::new(self.silence_max);
+            let end = match self.listen(emitter, &mut listening) {
+                Err(_) if fiber::is_cancelled() => End::Cancelled,
+                Ok(end) | Err(end) => end,
+            };
+            let was_good = listening.was_good();
+            if was_good {
+                backoff.succeeded();
+            }
+            let pause = match end {
+                End::Cancelled => return Ok(()),
+                End::Asked(why) if was_good => {
+                    // With some chance in it, since all clients were sent away at once.
+                    let pause = PAUSE_AFTER_GOODBYE.mul_f64(Rng::new().f64());
+                    emitter.emit(Event::Left { why, pause })?;
+                    pause
+                }
+                End::Asked(why) => {
+                    let failure = Failure::Broken(format!("closed by the exchange: {why}"));
+                    give_up(emitter, failure, &mut backoff)?
+                }
+                End::Failed(failure) => give_up(emitter, failure, &mut backoff)?,
+            };
+            fiber::sleep(pause)?;
+        }
+    }
+
+    /// One connection, from the first question to its end.
+    fn listen(&self, emitter: &Emitter<Event>, listening: &mut Listening) -> Result<End, End> {
+        let session = self.exchange.session(&self.symbols);
+        let mut session = session.ok_or(End::Cancelled)?;
+        let connection = self.connection(&session)?;
+        let limit = self.upstream.way.timeout;
+        let mut socket = Socket::open(&self.upstream, &connection.url, Instant::now() + limit)?;
+        fiber::sleep(connection.settle)?;
+        for text in session.subscribe(now_ms()) {
+            socket.send(Some(text), Instant::now() + limit)?;
+        }
+        listening.begin(connection.ping_every);
+        loop {
+            match socket.receive(listening.until())? {
+                Received::Goodbye(why) => return Ok(End::Asked(why)),
+                Received::Nothing | Received::Sign => {}
+                Received::Message(bytes) => match session.read(&bytes, now_ms()) {
+                    StreamMessage::Leave => {
+                        let why = "it asked to connect anew".to_owned();
+                        return Ok(End::Asked(why));
+                    }
+                    message => {
+                        let reply = self.on_message(emitter, listening, message)?;
+                        if reply.is_some() {
+                            socket.send(reply, Instant::now() + limit)?;
+                        }
+                    }
+                },
+            }
+            if listening.is_ping_due() {
+                let ping = session.ping(now_ms());
+                socket.send(ping, Instant::now() + limit)?;
+            }
+            listening.check()?;
+        }
+    }
+
+    /// Where to connect, which some exchanges tell only when asked.
+    fn connection(&self, session: &Session<'_>) -> Result<Connection, Failure> {
+        let answer = match session.token_url() {
+            Some(url) => Some(self.upstream.post(url)?),
+            None => None,
+        };
+        let answer = answer
+            .as_ref()
+            .map(|answer| (answer.status, answer.body.as_slice()));
+        Ok(session.connection(answer, now_ms())?)
+    }
+
+    /// Emits what a message brought, and returns the reply that is due.
+    fn on_message(
+        &self,
+        emitter: &Emitter<Event>,
+        listening: &mut Listening,
+        message: StreamMessage,
+    ) -> Result<Option<String>, Cancelled> {
+        match message {
+            StreamMessage::Ticks(quotes) => {
+                if quotes.iter().any(|(_, quote)| quote.is_ok()) {
+                    listening.on_price();
+                }
+                emitter.emit(Event::Quotes {
+                    quotes,
+                    received_ms: now_ms(),
+                    took: None,
+                })?;
+            }
+            StreamMessage::Heartbeat(reply) => return Ok(reply),
+            StreamMessage::Error(words) => emitter.emit(Event::Complaint(words))?,
+            StreamMessage::Ack | StreamMessage::Leave | StreamMessage::Other => {}
+        }
+        Ok(None)
+    }
+}
+
+/// Reports a failure and returns how long to wait.
+fn give_up(
+    emitter: &Emitter<Event>,
+    failure: Failure,
+    backoff: &mut Backoff,
+) -> Result<Duration, Cancelled> {
+    let (first, longest) = failure.pauses();
+    let pause = backoff.failed(first, longest);
+    let took = None;
+    emitter.emit(Event::Failed {
+        failure,
+        pause,
+        took,
+    })?;
+    Ok(pause)
+}
+
+/// The clocks of one connection.
+struct Listening {
+    silence_max: Duration,
+    ping_every: Option<Duration>,
+    ping_due: Option<Instant>,
+    /// When it was subscribed; none before.
+    began: Option<Instant>,
+    /// When the newest price came.
+    price: Option<Instant>,
+}
+
+impl Listening {
+    fn new(silence_max: Duration) -> Self {
+        Self {
+            silence_max,
+            ping_every: None,
+            ping_due: None,
+            began: None,
+            price: None,
+        }
+    }
+
+    fn begin(&mut self, ping_every: Option<Duration>) {
+        let now = Instant::now();
+        self.began = Some(now);
+        self.ping_every = ping_every;
+        self.ping_due = ping_every.map(|every| now + every);
+    }
+
+    fn on_price(&mut self) {
+        self.price = Some(Instant::now());
+    }
+
+    /// Since when there is nothing but silence.
+    fn silent_since(&self) -> Instant {
+        let since = self.price.or(self.began);
+        since.unwrap_or_else(Instant::now)
+    }
+
+    /// How long to wait for a message.
+    fn until(&self) -> Instant {
+        let dead = self.silent_since() + self.silence_max;
+        self.ping_due.map_or(dead, |due| due.min(dead))
+    }
+
+    /// Whether a ping has to be sent now; the next one is due after it.
+    fn is_ping_due(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = self.ping_due.is_some_and(|due| due <= now);
+        if is_due {
+            self.ping_due = self.ping_every.map(|every| now + every);
+        }
+        is_due
+    }
+
+    /// The watchdog: a connection may be dead without either end knowing.
+    fn check(&self) -> Result<(), Failure> {
+        let silence = self.silent_since().elapsed();
+        match silence >= self.silence_max {
+            true => Err(Failure::Silent(silence)),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether it brought prices and lasted.
+    fn was_good(&self) -> bool {
+        let lasted = self
+            .began
+            .is_some_and(|began| began.elapsed() >= GOOD_AFTER);
+        lasted && self.price.is_some()
+    }
+}
+
+fn now_ms() -> u64 {
+    unix_us() / 1_000
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<QuoteError> for End {
+    fn from(error: QuoteError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<Cancelled> for End {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+/// The longest pause before a connection is replaced that was ended as planned.
+const PAUSE_AFTER_GOODBYE: Duration = Duration::from_millis(100);
+
+/// A connection that ended sooner is not replaced at once: whoever is sent away again and again
+/// must not come back ever faster.
+const GOOD_AFTER: Duration = Duration::from_secs(3);

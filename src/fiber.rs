@@ -1,0 +1,372 @@
+//! Coroutines of the loop: code that reads as if it blocked, and suspends instead.
+//!
+//! Where a Tornado coroutine has `await` or `yield`, a fiber has a plain call, as deep in its stack
+//! as it likes: [`wait`] for a socket, [`sleep_until`], [`Emitter::emit`] a value to the loop's
+//! state. That is how `ureq`, which blocks, runs on a loop that never does. Code in a fiber does
+//! not see the loop: it speaks to it in emitted values and registers sockets with a
+//! [`Registrar`](crate::io_loop::Registrar).
+//!
+//! A suspended fiber is owned by what will resume it, a wait or a callback of the loop, and so
+//! ends with the loop. Dropping one cancels it and lets it run to its end first: its destructors
+//! run as after any error, and no stack is unwound by force.
+// A coroutine is left through a pointer to its own stack, which no lifetime can describe. This is
+// the one place of the project that needs `unsafe`.
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use corosensei::stack::DefaultStack;
+use corosensei::{Coroutine, CoroutineResult, Yielder};
+use mio::Token;
+
+use crate::io_loop::{IoLoop, Wake};
+
+/// A stack that is enough for HTTPS in a debug build, which needs more than 128 KiB; a release
+/// build needs 37. Only what is touched takes memory, and a page below it catches an overflow.
+pub const STACK_SIZE: usize = 512 * 1024;
+
+/// A handle to a coroutine. Dropping it changes nothing: the coroutine belongs to the loop.
+#[derive(Clone)]
+pub struct Fiber {
+    shared: Rc<Shared>,
+}
+
+/// How a fiber came to its end.
+#[derive(Debug)]
+pub enum Exit {
+    /// Its body returned, with this result.
+    Returned(io::Result<()>),
+    /// It was cancelled and has left its body since.
+    Cancelled,
+    /// It panicked, with this message. The loop goes on; the panic has been logged.
+    Panicked(String),
+}
+
+/// Hands values of a fiber to the loop's state.
+pub struct Emitter<T> {
+    emitted: Rc<Cell<Option<T>>>,
+}
+
+/// The fiber was cancelled: what it waits for will not come. So will every later wait answer, so
+/// all there is to do is to return. It is an [`io::Error`] where one is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled;
+
+impl<S> IoLoop<S> {
+    /// Runs `body` as a coroutine on a stack of `stack_size` bytes (Tornado's `spawn_callback`),
+    /// from the next turn on.
+    ///
+    /// Each value that it emits is handed to `on_emit` on the loop. `on_exit` runs at its end,
+    /// except when it is the loop that ends.
+    ///
+    /// # Errors
+    /// When there is no memory for the stack.
+    pub fn spawn<T: 'static>(
+        &mut self,
+        stack_size: usize,
+        body: impl FnOnce(&Emitter<T>) -> io::Result<()> + 'static,
+        on_emit: impl FnMut(&mut S, &mut Self, T) + 'static,
+        on_exit: impl FnOnce(&mut S, &mut Self, Exit) + 'static,
+    ) -> io::Result<Fiber> {
+        let shared = Rc::new(Shared::new(self.registrar().token()));
+        let emitted = Rc::new(Cell::new(None));
+        let emitter = Emitter {
+            emitted: Rc::clone(&emitted),
+        };
+        let task = Task {
+            running: Running::new(stack_size, &shared, move || body(&emitter))?,
+            emitted,
+            on_emit,
+            on_exit,
+        };
+        self.add_callback(move |state, io_loop| task.step(state, io_loop, Wake::Ready));
+        Ok(Fiber { shared })
+    }
+}
+
+impl Fiber {
+    /// Cancels the fiber: the wait that it is in, and every later one, returns [`Cancelled`].
+    pub fn cancel<S>(&self, io_loop: &mut IoLoop<S>) {
+        self.shared.cancelled.set(true);
+        // Without a wait it is queued to run anyway, or is the one that is running.
+        if let Some(token) = self.shared.waits_for.take() {
+            io_loop.add_callback(move |state, io_loop| io_loop.wake(state, token, Wake::Ready));
+        }
+    }
+
+    /// Whether it has not come to its end yet.
+    pub fn is_running(&self) -> bool {
+        !self.shared.ended.get()
+    }
+}
+
+impl<T> Emitter<T> {
+    /// Hands `value` to the loop's state and goes on in the next turn.
+    ///
+    /// # Errors
+    /// [`Cancelled`], before the value was handed over or since.
+    pub fn emit(&self, value: T) -> Result<(), Cancelled> {
+        self.emitted.set(Some(value));
+        let resumed = suspend(Pause::Turn);
+        self.emitted.take();
+        resumed.map(drop)
+    }
+}
+
+/// Suspends the running fiber until `token` seems ready. Try the I/O first: an event that came
+/// while nobody waited comes no second time. And try it after: an event may be an old one.
+///
+/// # Errors
+/// `TimedOut` at the deadline; [`Cancelled`] when cancelled, and outside a fiber.
+pub fn wait(token: Token, deadline: Option<Instant>) -> io::Result<()> {
+    match suspend(Pause::Wait { token, deadline })? {
+        Wake::Ready => Ok(()),
+        Wake::TimedOut => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// Suspends the running fiber until `deadline`.
+///
+/// # Errors
+/// [`Cancelled`], also outside a fiber.
+pub fn sleep_until(deadline: Instant) -> Result<(), Cancelled> {
+    let token = current().ok_or(Cancelled)?.own_token;
+    let deadline = Some(deadline);
+    suspend(Pause::Wait { token, deadline }).map(drop)
+}
+
+/// Suspends the running fiber for `duration`.
+///
+/// # Errors
+/// [`Cancelled`], also outside a fiber.
+pub fn sleep(duration: Duration) -> Result<(), Cancelled> {
+    sleep_until(Instant::now() + duration)
+}
+
+/// Lets everybody else run: the fiber goes on in the next turn.
+///
+/// # Errors
+/// [`Cancelled`], also outside a fiber.
+pub fn yield_now() -> Result<(), Cancelled> {
+    suspend(Pause::Turn).map(drop)
+}
+
+/// Whether the running fiber was cancelled: whether an error that it met is worth a retry.
+pub fn is_cancelled() -> bool {
+    current().is_some_and(|fiber| fiber.cancelled.get())
+}
+
+/// What a fiber, its handle and its owner know of each other.
+struct Shared {
+    /// The way out of the coroutine, from when its body begins until that ends.
+    yielder: Cell<Option<NonNull<Yielder<Wake, Pause>>>>,
+    /// For waits that only time ends.
+    own_token: Token,
+    waits_for: Cell<Option<Token>>,
+    cancelled: Cell<bool>,
+    /// Waits refused since it was cancelled.
+    refused: Cell<u32>,
+    ended: Cell<bool>,
+}
+
+/// What a fiber suspends for.
+enum Pause {
+    /// A source, or the deadline.
+    Wait {
+        token: Token,
+        deadline: Option<Instant>,
+    },
+    /// The next turn of the loop, and before that the value that it may have emitted.
+    Turn,
+}
+
+/// A fiber with all that the loop needs to drive it.
+struct Task<T, E, X> {
+    running: Running,
+    emitted: Rc<Cell<Option<T>>>,
+    on_emit: E,
+    on_exit: X,
+}
+
+impl<T: 'static, E: 'static, X: 'static> Task<T, E, X> {
+    /// Runs the fiber to its next pause and leaves it with whatever will end that.
+    fn step<S>(mut self, state: &mut S, io_loop: &mut IoLoop<S>, wake: Wake)
+    where
+        E: FnMut(&mut S, &mut IoLoop<S>, T),
+        X: FnOnce(&mut S, &mut IoLoop<S>, Exit),
+    {
+        match self.running.resume(wake) {
+            Ok(Pause::Wait { token, deadline }) => {
+                self.running.shared.waits_for.set(Some(token));
+                io_loop.call_when_ready(token, deadline, move |state, io_loop, wake| {
+                    self.step(state, io_loop, wake);
+                });
+            }
+            Ok(Pause::Turn) => {
+                if let Some(value) = self.emitted.take() {
+                    (self.on_emit)(state, io_loop, value);
+                }
+                io_loop.add_callback(move |state, io_loop| self.step(state, io_loop, Wake::Ready));
+            }
+            Err(exit) => (self.on_exit)(state, io_loop, exit),
+        }
+    }
+}
+
+/// The coroutine itself.
+struct Running {
+    coroutine: Coroutine<Wake, Pause, io::Result<()>>,
+    shared: Rc<Shared>,
+}
+
+impl Running {
+    fn new(
+        stack_size: usize,
+        shared: &Rc<Shared>,
+        body: impl FnOnce() -> io::Result<()> + 'static,
+    ) -> io::Result<Self> {
+        let inside = Rc::clone(shared);
+        // The coroutine copies it to its stack and panics if it is larger than a kilobyte.
+        let body = Box::new(body);
+        let coroutine = Coroutine::with_stack(
+            DefaultStack::new(stack_size)?,
+            move |yielder: &Yielder<Wake, Pause>, _| {
+                if inside.cancelled.get() {
+                    return Ok(());
+                }
+                inside.yielder.set(Some(NonNull::from(yielder)));
+                let _way_out = WayOut(&inside);
+                body()
+            },
+        );
+        let shared = Rc::clone(shared);
+        Ok(Self { coroutine, shared })
+    }
+
+    fn resume(&mut self, wake: Wake) -> Result<Pause, Exit> {
+        self.shared.waits_for.set(None);
+        let outer = CURRENT.replace(Some(Rc::clone(&self.shared)));
+        // What the fiber shares with others is theirs to guard: mutexes know of their poisoning,
+        // and no other state of ours can be seen half changed.
+        let resumed = catch_unwind(AssertUnwindSafe(|| self.coroutine.resume(wake)));
+        CURRENT.set(outer);
+        let exit = match resumed {
+            Ok(CoroutineResult::Yield(pause)) => return Ok(pause),
+            Ok(CoroutineResult::Return(_)) if self.shared.cancelled.get() => Exit::Cancelled,
+            Ok(CoroutineResult::Return(result)) => Exit::Returned(result),
+            Err(panic) => {
+                let message = panic_message(panic.as_ref());
+                log::error!("a coroutine panicked: {message}");
+                Exit::Panicked(message)
+            }
+        };
+        self.shared.ended.set(true);
+        Err(exit)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.coroutine.started() && !self.coroutine.done() {
+            self.shared.cancelled.set(true);
+            // Once is enough: a cancelled fiber never suspends again.
+            let _ = self.resume(Wake::Ready);
+        }
+        self.shared.ended.set(true);
+    }
+}
+
+impl Shared {
+    fn new(own_token: Token) -> Self {
+        Self {
+            yielder: Cell::new(None),
+            own_token,
+            waits_for: Cell::new(None),
+            cancelled: Cell::new(false),
+            refused: Cell::new(0),
+            ended: Cell::new(false),
+        }
+    }
+
+    /// Refuses a wait to a cancelled fiber. One that goes on all the same, in a loop that takes
+    /// no error for an answer, would hold up everybody: a panic gets it out of there.
+    fn check(&self) -> Result<(), Cancelled> {
+        if !self.cancelled.get() {
+            return Ok(());
+        }
+        self.refused.set(self.refused.get() + 1);
+        let goes_on = self.refused.get() > REFUSALS_MAX && !std::thread::panicking();
+        assert!(!goes_on, "a cancelled coroutine does not end");
+        Err(Cancelled)
+    }
+}
+
+/// Takes the way out of a coroutine away when its body ends, however it ends.
+struct WayOut<'a>(&'a Shared);
+
+impl Drop for WayOut<'_> {
+    fn drop(&mut self) {
+        self.0.yielder.set(None);
+    }
+}
+
+thread_local! {
+    /// The fiber whose code is running on this thread. Set around every resumption and nowhere
+    /// else, so that it is right also when a fiber runs a loop with fibers of its own.
+    static CURRENT: Cell<Option<Rc<Shared>>> = const { Cell::new(None) };
+}
+
+fn current() -> Option<Rc<Shared>> {
+    let current = CURRENT.take();
+    CURRENT.set(current.clone());
+    current
+}
+
+fn suspend(pause: Pause) -> Result<Wake, Cancelled> {
+    let fiber = current().ok_or(Cancelled)?;
+    fiber.check()?;
+    // A destructor must not leave a stack that is being unwound: the thread counts its panics,
+    // and whoever ran meanwhile would seem to be panicking.
+    if std::thread::panicking() {
+        return Err(Cancelled);
+    }
+    let yielder = fiber.yielder.get().ok_or(Cancelled)?;
+    // SAFETY: the yielder is part of the coroutine's stack, and the pointer is there only from the
+    // body's begin to its end (`WayOut`), so it is valid. It is also the right one: `CURRENT`
+    // names the fiber whose code is running, hence this code is on that fiber's own stack.
+    let wake = unsafe { yielder.as_ref() }.suspend(pause);
+    fiber.check()?;
+    Ok(wake)
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").to_owned()
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cancelled")
+    }
+}
+
+impl std::error::Error for Cancelled {}
+
+impl From<Cancelled> for io::Error {
+    fn from(cancelled: Cancelled) -> Self {
+        // Not `Interrupted`: that is what everybody takes for "try again".
+        Self::other(cancelled)
+    }
+}
+
+/// Waits refused to a cancelled fiber before it is ended by a panic. Well-behaved code needs one
+/// for each of its open streams.
+const REFUSALS_MAX: u32 = 1000;

@@ -1,0 +1,240 @@
+//! `ureq` on the loop: the one HTTP client of the project, to be called from fibers.
+//!
+//! Its own code for TLS, proxies, redirects, compression and pooling stays as it is. Two ends are
+//! ours: at the bottom a [`FiberStream`] in place of its blocking socket, and its resolver, which
+//! would start a thread.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::tls::TlsConfig;
+use ureq::unversioned::resolver::{self, ResolvedSocketAddrs};
+use ureq::unversioned::transport::time;
+use ureq::unversioned::transport::{
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
+    RustlsConnector, Transport,
+};
+use ureq::{Agent, Proxy, ProxyProtocol};
+
+use crate::dns::Resolver;
+use crate::io_loop::Registrar;
+use crate::net::FiberStream;
+use crate::tls::Roots;
+
+/// What a caller may set of an [`agent`].
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a request may take in all, from the first question to a name server to the last
+    /// byte of the body.
+    pub timeout: Duration,
+    /// The proxy; that of the environment (`HTTPS_PROXY`, `NO_PROXY` and their kin) by default.
+    pub proxy: Option<Proxy>,
+    /// Whom to trust.
+    pub roots: Roots,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            proxy: Proxy::try_from_env(),
+            roots: Roots::default(),
+        }
+    }
+}
+
+/// An HTTP client whose calls suspend the running fiber. A status of 400 or more is an answer like
+/// any other, not an error.
+pub fn agent(registrar: &Registrar, resolver: &Resolver, settings: &Settings) -> Agent {
+    let config = Agent::config_builder()
+        .timeout_global(Some(settings.timeout))
+        .proxy(settings.proxy.clone())
+        .tls_config(
+            TlsConfig::builder()
+                .root_certs(settings.roots.for_ureq())
+                .build(),
+        )
+        .http_status_as_error(false)
+        .user_agent(USER_AGENT)
+        .input_buffer_size(BUFFER_SIZE)
+        .output_buffer_size(BUFFER_SIZE)
+        .build();
+    let socket = SocketConnector {
+        registrar: registrar.clone(),
+    };
+    // The order of ureq's own chain: a tunnel through a proxy, else a socket, and TLS over either.
+    let connector =
+        ().chain(ConnectProxyConnector::default())
+            .chain(socket)
+            .chain(RustlsConnector::default());
+    Agent::with_parts(config, connector, resolver.clone())
+}
+
+/// Opens sockets where `ureq` would open its own.
+#[derive(Debug)]
+struct SocketConnector {
+    registrar: Registrar,
+}
+
+impl<In: Transport> Connector<In> for SocketConnector {
+    type Out = Either<In, SocketTransport>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        if let Some(tunnel) = chained {
+            return Ok(Some(Either::A(tunnel)));
+        }
+        if let Some(proxy) = details.config.proxy().filter(|proxy| is_socks(proxy)) {
+            let message = format!("proxy {}: SOCKS is not supported", proxy.host());
+            return Err(io::Error::new(ErrorKind::Unsupported, message).into());
+        }
+        let deadline = match details.now {
+            time::Instant::Exact(now) => deadline(now, &details.timeout),
+            _ => deadline(Instant::now(), &details.timeout),
+        };
+        let stream = FiberStream::connect_any(&self.registrar, &details.addrs, deadline)
+            .map_err(|error| named(error, &details.timeout))?;
+        stream.set_nodelay(details.config.no_delay())?;
+        let (input, output) = (
+            details.config.input_buffer_size(),
+            details.config.output_buffer_size(),
+        );
+        let buffers = LazyBuffers::new(input, output);
+        Ok(Some(Either::B(SocketTransport { stream, buffers })))
+    }
+}
+
+/// A socket as `ureq` and its TLS use it.
+#[derive(Debug)]
+struct SocketTransport {
+    stream: FiberStream,
+    buffers: LazyBuffers,
+}
+
+impl SocketTransport {
+    /// Sets the stream's deadline, unless time is up already: what a socket has ready it would
+    /// hand over all the same, again and again.
+    fn limit(&mut self, timeout: &NextTimeout) -> Result<(), ureq::Error> {
+        if timeout.after.is_zero() {
+            return Err(ureq::Error::Timeout(timeout.reason));
+        }
+        self.stream.set_deadline(deadline(Instant::now(), timeout));
+        Ok(())
+    }
+}
+
+impl Transport for SocketTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let timeout = timeout.for_write();
+        self.limit(&timeout)?;
+        let output = &self.buffers.output()[..amount];
+        self.stream
+            .write_all(output)
+            .map_err(|error| named(error, &timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        let timeout = timeout.for_read();
+        self.limit(&timeout)?;
+        let input = self.buffers.input_append_buf();
+        let amount = self
+            .stream
+            .read(input)
+            .map_err(|error| named(error, &timeout))?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    /// Called while the pool is locked, so it must not suspend.
+    fn is_open(&mut self) -> bool {
+        self.stream.is_quiet()
+    }
+}
+
+impl resolver::Resolver for Resolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
+        let port = uri.port_u16().or_else(|| match uri.scheme_str() {
+            Some("https") => Some(443),
+            Some("http") => Some(80),
+            _ => None,
+        });
+        let port = port.ok_or_else(|| ureq::Error::BadUri(uri.to_string()))?;
+        let now = Instant::now();
+        let deadline = deadline(now, &timeout).unwrap_or(now + LOOKUP_LIMIT);
+        let found = self
+            .lookup(host, deadline)
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound | ErrorKind::InvalidInput => ureq::Error::HostNotFound,
+                _ => ureq::Error::Other(Box::new(LookupError(error))),
+            })?;
+        let sockets = found
+            .into_iter()
+            .map(|address| SocketAddr::new(address, port));
+        let mut addresses = self.empty();
+        // As many as the array has room for.
+        for address in config.ip_family().keep_wanted(sockets).take(16) {
+            addresses.push(address);
+        }
+        if addresses.is_empty() {
+            return Err(ureq::Error::HostNotFound);
+        }
+        Ok(addresses)
+    }
+}
+
+/// No name server would say what a host's address is; whether it has one is not known.
+#[derive(Debug)]
+pub struct LookupError(pub io::Error);
+
+impl fmt::Display for LookupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.kind() {
+            ErrorKind::TimedOut => f.write_str("no name server answers"),
+            _ => write!(f, "asking for it failed: {}", self.0),
+        }
+    }
+}
+
+impl std::error::Error for LookupError {}
+
+fn deadline(now: Instant, timeout: &NextTimeout) -> Option<Instant> {
+    // One that will not happen is a duration that does not fit.
+    now.checked_add(*timeout.after)
+}
+
+/// A timeout by the name that `ureq` has for this stage of a request.
+fn named(error: io::Error, timeout: &NextTimeout) -> ureq::Error {
+    match error.kind() {
+        ErrorKind::TimedOut => ureq::Error::Timeout(timeout.reason),
+        _ => error.into(),
+    }
+}
+
+fn is_socks(proxy: &Proxy) -> bool {
+    !matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)
+}
+
+const USER_AGENT: &str = concat!("tickertape/", env!("CARGO_PKG_VERSION"));
+
+/// A TLS record is never longer. `ureq`'s own 128 KiB would be touched for each open connection.
+const BUFFER_SIZE: usize = 16 * 1024;
+
+/// For a call without any timeout, which no agent of ours makes.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(10);

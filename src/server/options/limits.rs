@@ -1,0 +1,90 @@
+//! The options about limits: what a server keeps to, whatever its clients do.
+
+use std::time::Duration;
+
+use crate::options::{BadOption, Options, count, duration, period, size};
+use crate::server::{Config, Origins};
+
+/// The limits; those not given are the defaults.
+pub(super) fn limits(options: &mut Options) -> Result<Config, BadOption> {
+    let mut config = Config {
+        clients_max: options.value("--max-clients", count)?,
+        ..Config::default()
+    };
+    let mut set = |name, field: &mut Duration, parse: fn(&str) -> Result<Duration, String>| {
+        options
+            .value(name, parse)
+            .map(|value| *field = value.unwrap_or(*field))
+    };
+    set("--handshake-timeout", &mut config.handshake_timeout, period)?;
+    set("--close-timeout", &mut config.close_timeout, period)?;
+    set("--ping-interval", &mut config.ping_interval, duration)?;
+    set("--conflate-after", &mut config.conflate_after, period)?;
+    set("--slow-timeout", &mut config.slow_timeout, period)?;
+    set("--shutdown-timeout", &mut config.shutdown_timeout, period)?;
+    let mut set = |name, field: &mut usize, least: usize| match options.value(name, size)? {
+        Some(value) if value < least => Err(BadOption::new(name, format!("at least {least}"))),
+        value => {
+            *field = value.unwrap_or(*field);
+            Ok(())
+        }
+    };
+    set("--max-message-size", &mut config.max_message_size, 1)?;
+    set("--tape", &mut config.tape_size, TAPE_SIZE_MIN)?;
+    set("--tape-memory", &mut config.tape_memory, TAPE_SIZE_MIN)?;
+    set("--send-buffer", &mut config.send_buffer, SEND_BUFFER_MIN)?;
+    if config.tape_memory / 3 < config.tape_size {
+        let error = format!(
+            "--tape-memory must be three times that, it is {}",
+            config.tape_memory
+        );
+        return Err(BadOption::new("--tape", error));
+    }
+    if let Some(rate) = options.value("--message-rate", count)? {
+        config.message_rate = rate as f32;
+        config.message_burst = 2.0 * config.message_rate;
+    }
+    config.ping_timeout = ping_timeout(options, config.ping_interval)?;
+    config.origins = origins(options)?;
+    Ok(config)
+}
+
+/// As in Tornado it defaults to the interval and may not exceed it.
+fn ping_timeout(options: &mut Options, interval: Duration) -> Result<Duration, BadOption> {
+    match options.value("--ping-timeout", period)? {
+        Some(timeout) if timeout > interval => {
+            let error = format!("not longer than --ping-interval, which is {interval:?}");
+            Err(BadOption::new("--ping-timeout", error))
+        }
+        timeout => Ok(timeout.unwrap_or(interval)),
+    }
+}
+
+fn origins(options: &mut Options) -> Result<Origins, BadOption> {
+    let mut listed = Vec::new();
+    while let Some(origin) = options.value("--allow-origin", origin)? {
+        listed.push(origin);
+    }
+    Ok(match listed.as_slice() {
+        [] => Origins::Same,
+        list if list.iter().any(|origin| origin == "*") => Origins::Any,
+        _ => Origins::Listed(listed),
+    })
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    let authority = text.split_once("://").map(|(_, authority)| authority);
+    if text == "*" || authority.is_some_and(|it| !it.is_empty() && !it.contains('/')) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "'{text}' is no origin, try https://example.org or *"
+        ))
+    }
+}
+
+/// Room for the longest frames and some time to read them.
+const TAPE_SIZE_MIN: usize = 64 << 10;
+
+/// Less than this, and the system takes its own minimum.
+const SEND_BUFFER_MIN: usize = 8 << 10;

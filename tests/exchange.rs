@@ -1,0 +1,506 @@
+//! The catalogue against what the exchanges send, with the expected prices written by hand.
+//!
+//! The answers and messages in `data/` are recordings and examples of the exchanges'
+//! documentation. Where there was none, they are made from the documented fields and say so;
+//! answers of errors are made from the documented codes.
+
+#![allow(clippy::unwrap_used, reason = "the helpers belong to the tests")]
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tickertape::exchange::{
+    Catalogue, Exchange, Quote, QuoteError, Request, StreamMessage, Symbol,
+};
+
+/// 2026-01-01, after all that was recorded.
+const NOW: u64 = 1_767_225_600_000;
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    exchange: &'a str,
+    symbols: Vec<String>,
+    status: u16,
+    #[serde(default)]
+    many: bool,
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
+    text: Option<String>,
+    expect: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Conversation<'a> {
+    exchange: &'a str,
+    symbols: Vec<String>,
+    subscribe: Vec<String>,
+    ping: Option<String>,
+    #[serde(borrow)]
+    messages: Vec<Message<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    text: Option<String>,
+    means: String,
+}
+
+fn answers() -> Vec<Answer<'static>> {
+    serde_json::from_str(include_str!("data/exchange_answers.json")).unwrap()
+}
+
+fn conversations() -> Vec<Conversation<'static>> {
+    serde_json::from_str(include_str!("data/exchange_streams.json")).unwrap()
+}
+
+fn symbols(texts: &[impl AsRef<str>]) -> Vec<Symbol> {
+    let texts = texts.iter();
+    texts.map(|text| text.as_ref().parse().unwrap()).collect()
+}
+
+/// As in the data files.
+fn told(quote: &Result<Quote, QuoteError>) -> String {
+    match quote {
+        Ok(quote) => match quote.timestamp_ms {
+            Some(time) => format!("{} @ {time}", quote.price),
+            None => format!("{} @ -", quote.price),
+        },
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn every_recorded_answer_gives_its_digits_or_its_error() {
+    let catalogue = Catalogue::builtin();
+    let mut good = BTreeSet::new();
+    for answer in answers() {
+        let exchange = catalogue.get(answer.exchange).unwrap();
+        let symbols = symbols(&answer.symbols);
+        let request = Request {
+            many: answer.many,
+            ..exchange.request(&symbols[0])
+        };
+        let request = Request { symbols, ..request };
+        let text = answer.text.as_deref();
+        let body = text.unwrap_or_else(|| answer.body.map_or("", RawValue::get));
+        let quotes = exchange.read(&request, answer.status, body.as_bytes(), NOW);
+        let told: Vec<_> = match &quotes {
+            Ok(quotes) => quotes.iter().map(told).collect(),
+            Err(error) => vec![format!("! {error}")],
+        };
+        assert_eq!(told, answer.expect, "{} {body}", answer.exchange);
+        if quotes.is_ok_and(|quotes| quotes.iter().any(Result::is_ok)) {
+            good.insert((answer.exchange, answer.many));
+        }
+    }
+    for exchange in catalogue.iter() {
+        let id = exchange.id();
+        assert!(good.contains(&(id, false)), "no good answer of {id}");
+        let several = symbols(&(0..60).map(|n| format!("A{n}/USDT")).collect::<Vec<_>>());
+        let asks_many = exchange.requests(&several)[0].many;
+        assert_eq!(good.contains(&(id, true)), asks_many, "many at {id}");
+    }
+}
+
+#[test]
+fn every_recorded_message_means_what_it_should() {
+    let catalogue = Catalogue::builtin();
+    let mut spoken = BTreeSet::new();
+    for conversation in conversations() {
+        let exchange = catalogue.get(conversation.exchange).unwrap();
+        let mut session = exchange.session(&symbols(&conversation.symbols)).unwrap();
+        assert_eq!(session.subscribe(NOW), conversation.subscribe);
+        assert_eq!(session.ping(NOW), conversation.ping);
+        for message in &conversation.messages {
+            let text = message.text.as_deref();
+            let text = text.unwrap_or_else(|| message.message.map_or("", RawValue::get));
+            let means = match session.read(text.as_bytes(), NOW) {
+                StreamMessage::Ticks(ticks) => {
+                    let symbol = |index: usize| &conversation.symbols[index];
+                    let ticks = ticks.iter();
+                    let ticks =
+                        ticks.map(|(index, quote)| format!("{} {}", symbol(*index), told(quote)));
+                    ticks.collect::<Vec<_>>().join(", ")
+                }
+                StreamMessage::Ack => "ack".to_owned(),
+                StreamMessage::Heartbeat(None) => "heartbeat".to_owned(),
+                StreamMessage::Heartbeat(Some(reply)) => format!("heartbeat {reply}"),
+                StreamMessage::Error(words) => format!("error {words}"),
+                StreamMessage::Leave => "leave".to_owned(),
+                StreamMessage::Other => "other".to_owned(),
+            };
+            assert_eq!(means, message.means, "{} {text}", conversation.exchange);
+        }
+        spoken.insert(exchange.id());
+    }
+    let streams = catalogue.iter().filter(|exchange| exchange.has_stream());
+    assert_eq!(streams.map(Exchange::id).collect::<BTreeSet<_>>(), spoken);
+}
+
+#[test]
+fn symbols_are_spelled_as_each_exchange_wants_them() {
+    let catalogue = Catalogue::builtin();
+    for (ids, spellings) in [
+        (
+            "binance bybit mexc bitget",
+            ["BTCUSDT", "ETHUSDT", "BTCUSD"],
+        ),
+        (
+            "coinbase okx kucoin bitvavo",
+            ["BTC-USDT", "ETH-USDT", "BTC-USD"],
+        ),
+        (
+            "gate cryptocom deribit whitebit poloniex",
+            ["BTC_USDT", "ETH_USDT", "BTC_USD"],
+        ),
+        ("bitstamp gemini htx", ["btcusdt", "ethusdt", "btcusd"]),
+        ("upbit bithumb", ["USDT-BTC", "USDT-ETH", "USD-BTC"]),
+        ("kraken", ["XBTUSDT", "ETHUSDT", "XBTUSD"]),
+        ("bitfinex", ["tBTCUST", "tETHUST", "tBTCUSD"]),
+        ("bitmex", ["XBT_USDT", "ETH_USDT", "XBT_USD"]),
+    ] {
+        for id in ids.split(' ') {
+            let exchange = catalogue.get(id).unwrap();
+            let spelled = symbols(&["BTC/USDT", "ETH/USDT", "BTC/USD"]);
+            let spelled: Vec<_> = spelled
+                .iter()
+                .map(|symbol| exchange.market(symbol))
+                .collect();
+            assert_eq!(spelled, spellings, "{id}");
+        }
+    }
+}
+
+#[test]
+fn requests_are_as_few_as_the_exchange_can_do_with() {
+    let catalogue = Catalogue::builtin();
+    let urls = |id: &str, texts: &[&str]| {
+        let requests = catalogue.get(id).unwrap().requests(&symbols(texts));
+        let asked: usize = requests.iter().map(|request| request.symbols.len()).sum();
+        assert_eq!(asked, texts.len());
+        requests
+            .into_iter()
+            .map(|request| request.url)
+            .collect::<Vec<_>>()
+    };
+    let two = ["BTC/USDT", "ETH/USDT"];
+    assert_eq!(
+        urls("binance", &two),
+        ["https://api.binance.com/api/v3/ticker/24hr?symbols=%5B%22BTCUSDT%22,%22ETHUSDT%22%5D"]
+    );
+    assert_eq!(
+        urls("kraken", &two),
+        ["https://api.kraken.com/0/public/Ticker?pair=XBTUSDT,ETHUSDT"]
+    );
+    assert_eq!(
+        urls("okx", &two),
+        [
+            "https://www.okx.com/api/v5/market/ticker?instId=BTC-USDT",
+            "https://www.okx.com/api/v5/market/ticker?instId=ETH-USDT"
+        ],
+        "two are not worth the list of all"
+    );
+    assert_eq!(
+        urls("bitfinex", &["DOGE/USD"]),
+        ["https://api-pub.bitfinex.com/v2/ticker/tDOGE:USD"]
+    );
+    assert_eq!(
+        urls("bitstamp", &["BTC/USD"]),
+        ["https://www.bitstamp.net/api/v2/ticker/btcusd/"]
+    );
+    assert_eq!(
+        urls("gate", &["A&B/X#"]),
+        ["https://api.gateio.ws/api/v4/spot/tickers?currency_pair=A%26B_X%23"]
+    );
+    let many: Vec<_> = (0..45).map(|n| format!("A{n}/USDT")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    assert_eq!(urls("binance", &many).len(), 3);
+    assert_eq!(urls("okx", &many).len(), 1);
+    assert_eq!(urls("coinbase", &many).len(), 45);
+    assert_eq!(urls("okx", &[]).len(), 0);
+}
+
+#[test]
+fn a_stream_that_wants_a_token_tells_where_to_connect() {
+    let catalogue = Catalogue::builtin();
+    let session = |id: &str| {
+        catalogue
+            .get(id)
+            .unwrap()
+            .session(&symbols(&["BTC/USDT"]))
+            .unwrap()
+    };
+    let kucoin = session("kucoin");
+    assert_eq!(
+        kucoin.token_url(),
+        Some("https://api.kucoin.com/api/v1/bullet-public")
+    );
+    let answer = br#"{"code":"200000","data":{"token":"2neAiu=.W+g==","instanceServers":[
+        {"endpoint":"wss://ws-api-spot.kucoin.com/","encrypt":true,"protocol":"websocket",
+        "pingInterval":17000,"pingTimeout":10000}]}}"#;
+    let connection = kucoin.connection(Some((200, answer)), NOW).unwrap();
+    assert_eq!(
+        connection.url,
+        "wss://ws-api-spot.kucoin.com/?token=2neAiu%3D.W%2Bg%3D%3D&connectId=1767225600000"
+    );
+    assert_eq!(connection.ping_every.unwrap().as_secs(), 17);
+
+    let elsewhere = br#"{"data":{"token":"t","instanceServers":[{"endpoint":"file:///etc"}]}}"#;
+    let error = |answer| kucoin.connection(answer, NOW).unwrap_err().to_string();
+    assert_eq!(
+        error(Some((200, elsewhere))),
+        "unexpected answer: 'file:///etc?token=t&connectId=1767225600000' is no WebSocket URL"
+    );
+    assert_eq!(
+        error(Some((429, br#"{"code":"429000"}"#))),
+        r#"refused: no token: HTTP 429, {"code":"429000"}"#
+    );
+    assert!(error(None).starts_with("unexpected answer"));
+
+    let cryptocom = session("cryptocom").connection(None, NOW).unwrap();
+    assert_eq!(cryptocom.url, "wss://stream.crypto.com/exchange/v1/market");
+    assert_eq!(
+        (cryptocom.settle.as_secs(), cryptocom.ping_every),
+        (1, None)
+    );
+    assert!(catalogue.get("htx").unwrap().session(&[]).is_none());
+}
+
+#[test]
+fn any_json_on_the_web_can_be_a_source() {
+    let url = "https://example.com/{gold}?x=%7B";
+    let exchange = Exchange::custom(url, "/data/0/p", Some("/at")).unwrap();
+    let request = exchange.request(&"XAU/USD".parse().unwrap());
+    assert_eq!(request.url, url);
+    let body = b"\xEF\xBB\xBF {\"data\":[{\"p\":2650.10}],\"at\":1732270000.5}\r\n";
+    let quotes = exchange.read(&request, 200, body, NOW).unwrap();
+    assert_eq!(told(&quotes[0]), "2650.10 @ 1732270000500");
+    let error = exchange.read(&request, 404, b"gone", NOW).unwrap_err();
+    assert_eq!(error.to_string(), "refused: HTTP 404, gone");
+    assert!(Exchange::custom("ftp://example.com", "/p", None).is_err());
+    assert!(Exchange::custom("https://", "/p", None).is_err());
+    assert!(Exchange::custom("https://a/b c", "/p", None).is_err());
+    assert!(Exchange::custom("https://a/", "p", None).is_err());
+}
+
+/// A user's file with one entry, in which `what` is replaced.
+fn user_file(what: &str, with: &str) -> String {
+    let file = r#"{"exchanges":[{"id":"mine","name":"Mine","spelling":{"market":"{BASE}-{QUOTE}"},
+        "interval_ms":1000,"one":{"url":"https://example.com/{market}","answer":{"last":"/p"}},
+        "many":{"url":"https://example.com/all","answer":{"list":"","symbol":"/s","last":"/p"}}}]}"#;
+    assert!(file.contains(what), "{what}");
+    file.replace(what, with)
+}
+
+#[test]
+fn errors_in_a_users_file_name_the_entry_and_the_field() {
+    let catalogue = Catalogue::builtin();
+    let with = |text: &str| catalogue.clone().with_file(text);
+    let mine = with(&user_file("", "")).unwrap();
+    assert_eq!(mine.iter().count(), 22);
+    let replaced = with(&user_file("mine", "binance")).unwrap();
+    assert_eq!(replaced.get("binance").unwrap().name(), "Mine");
+    assert_eq!(replaced.iter().count(), 21);
+
+    for (what, by, expected) in [
+        (r#""interval_ms":1000,"#, "", "missing field `interval_ms`"),
+        (
+            "1000",
+            "\"soon\"",
+            "field interval_ms: invalid type: string \"soon\", expected u64",
+        ),
+        ("1000", "0", "field interval_ms: must be at least 1"),
+        (
+            r#""last":"/p"}},"#,
+            r#""last":"p"}},"#,
+            "field one.answer.last: 'p' is no JSON pointer, try /data/0/last",
+        ),
+        (
+            r#"{"last""#,
+            r#"{"lats":"","last""#,
+            "field one.answer.lats: unknown field `lats`, expected one of",
+        ),
+        (
+            "-{QUOTE}",
+            "-{QOUTE}",
+            "field spelling.market: unknown placeholder {QOUTE}, known are {BASE}",
+        ),
+        (
+            "com/{market}",
+            "com/{market",
+            "field one.url: 'https://example.com/{market' has a { without its }",
+        ),
+        (
+            "com/{market}",
+            "com/",
+            "field one.url: without {market} every symbol would have the same price",
+        ),
+        (
+            "https://example.com/{",
+            "example.com/{",
+            "field one.url: 'example.com/' is no URL",
+        ),
+        (
+            r#""symbol":"/s","#,
+            "",
+            "field many.answer: a list needs symbol, to tell its entries apart",
+        ),
+        (
+            r#""list":"","#,
+            "",
+            "field many.answer: needs list or map, to tell the symbols apart",
+        ),
+        (
+            r#""name""#,
+            r#""ok":"code = 0","name""#,
+            "field ok: 'code' cannot be asked about",
+        ),
+        (
+            r#""name""#,
+            r#""errors":{"down":["/a","b"]},"name""#,
+            "field errors.down[1]: 'b' cannot be asked about",
+        ),
+        (
+            r#""name""#,
+            r#""example":"BTC","name""#,
+            "field example: 'BTC' is no symbol, try BTC/USDT",
+        ),
+        (
+            r#""name""#,
+            r#""stream":{"url":"wss://a","subscribe":{"a":["{markets}"]},"ticks":{"when":"/p","message":{"symbol":"/s","last":"/p"}}},"name""#,
+            "field stream.subscribe: unknown placeholder {markets}",
+        ),
+        (
+            r#""name""#,
+            r#""stream":{"url":"wss://a","subscribe":"x","ticks":{"when":"/p","message":{"channel":"/s","last":"/p"}}},"name""#,
+            "field stream.ack: ticks with a channel need its number and symbol here",
+        ),
+    ] {
+        let error = with(&user_file(what, by)).unwrap_err().to_string();
+        let expected = format!("exchange 'mine': {expected}");
+        assert!(error.starts_with(&expected), "{error}\n{expected}");
+    }
+    let stream = r#""stream":{"url":"https://a","subscribe":"x","ticks":{"when":"/p","message":{"symbol":"/s","last":"/p"}}},"name""#;
+    let error = with(&user_file(r#""name""#, stream))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("field stream.url: 'https://a' is no WebSocket URL"),
+        "{error}"
+    );
+    let error = |text| with(text).unwrap_err().to_string();
+    assert_eq!(
+        error(r#"{"exchanges":[{}]}"#),
+        "exchange number 1: missing field `id`"
+    );
+    assert!(error("{}").starts_with("not a catalogue: missing field `exchanges`"));
+    assert!(error("").starts_with("not a catalogue: EOF"));
+    assert!(error(&user_file("mine", "My Own")).contains("field id: 'My Own' is not of a-z"));
+}
+
+/// An exchange with every kind of shape, to be fed with anything.
+fn synthetic() -> Exchange {
+    let file = user_file(
+        r#""last":"/p"}}"#,
+        r#""last":"/p","time":{"at":"/t","unit":"ms"}}}"#,
+    );
+    let catalogue = Catalogue::builtin().with_file(&file).unwrap();
+    catalogue.get("mine").unwrap().clone()
+}
+
+#[test]
+fn a_bomb_of_brackets_is_an_error_like_any_other() {
+    let exchange = synthetic();
+    let request = exchange.request(&"BTC/USDT".parse().unwrap());
+    let mut bodies = vec!["[".repeat(2_000_000), r#"{"p":"#.repeat(500_000)];
+    bodies.push("[".repeat(1_000_000) + &"]".repeat(1_000_000));
+    bodies.push(format!(r#"{{"p":{}}}"#, bodies[2]));
+    for body in bodies {
+        match exchange.read(&request, 200, body.as_bytes(), NOW) {
+            Ok(quotes) => assert!(matches!(quotes[0], Err(QuoteError::NoPrice(_)))),
+            Err(error) => assert!(matches!(error, QuoteError::Garbage(_)), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_long_list_is_read_with_pauses() {
+    let exchange = synthetic();
+    let entry = |n: usize| format!(r#"{{"s":"A{n}-USDT","p":"{n}.50"}}"#);
+    let list: Vec<_> = (0..3000).map(entry).collect();
+    let body = format!("[{}]", list.join(","));
+    let [request] = &exchange.requests(&symbols(&["A7/USDT", "A2999/USDT"]))[..] else {
+        panic!("one request for both");
+    };
+    let mut pauses = 0;
+    let quotes = exchange
+        .read_pausing(request, (200, body.as_bytes()), NOW, &mut || pauses += 1)
+        .unwrap();
+    let told: Vec<_> = quotes.iter().map(told).collect();
+    assert_eq!(told, ["7.50 @ -", "2999.50 @ -"]);
+    assert!(pauses > 40, "{pauses}");
+}
+
+/// JSON that is nearly what an exchange sends: the right keys with any values.
+fn nearly() -> impl Strategy<Value = String> {
+    let scalar = prop_oneof![
+        Just("null".to_owned()),
+        "-?[0-9]{1,30}(\\.[0-9]{1,9})?(e-?[0-9]{1,4})?",
+        "\"\\PC{0,8}\"",
+        "\"[0-9.]{0,20}\"",
+        Just("\"BTC-USDT\"".to_owned()),
+    ];
+    scalar.prop_recursive(4, 40, 6, |inner| {
+        let key = "[pstad0]|data|result|error|code|list|BTC-USDT";
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..8)
+                .prop_map(|items| format!("[{}]", items.join(","))),
+            proptest::collection::vec((key, inner), 0..8).prop_map(|members| {
+                let members = members
+                    .iter()
+                    .map(|(key, value)| format!("\"{key}\":{value}"));
+                format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_decimal_survives_byte_for_byte(
+        digits in "(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?", quoted in any::<bool>(),
+    ) {
+        prop_assume!(digits.contains(|c: char| ('1'..='9').contains(&c)));
+        let exchange = synthetic();
+        let request = exchange.request(&"BTC/USDT".parse().unwrap());
+        let quote = if quoted { "\"" } else { "" };
+        let body = format!(r#"{{"p":{quote}{digits}{quote},"t":{NOW}}}"#);
+        let quotes = exchange.read(&request, 200, body.as_bytes(), NOW).unwrap();
+        prop_assert_eq!(told(&quotes[0]), format!("{digits} @ {NOW}"));
+    }
+
+    #[test]
+    fn no_bytes_make_a_reader_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..100), json in nearly(), status: u16,
+    ) {
+        thread_local!(static CATALOGUE: Catalogue = Catalogue::builtin());
+        CATALOGUE.with(|catalogue| for exchange in catalogue.iter() {
+            let symbols = symbols(&["BTC/USDT", "ETH/USDT"]);
+            let mut request = exchange.request(&symbols[0]);
+            for body in [&bytes[..], json.as_bytes()] {
+                for (many, status) in [(false, 200), (true, 200), (true, status)] {
+                    request.many = many;
+                    let _ = exchange.read(&request, status, body, NOW);
+                }
+                if let Some(mut session) = exchange.session(&symbols) {
+                    let _ = session.read(body, NOW);
+                    let _ = session.connection(Some((status, body)), NOW);
+                }
+            }
+        });
+    }
+}

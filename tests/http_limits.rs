@@ -1,0 +1,179 @@
+//! The promise of the HTTP client: wherever an upstream leaves it hanging, a call ends at its limit,
+//! or at once when it is cancelled.
+
+mod stand_in;
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use stand_in::{
+    agent, fetch, fetch_url, get, hang, impatient, in_fiber, read_head, serve, settings,
+};
+use tickertape::fiber::{self, Exit, STACK_SIZE};
+use tickertape::http::{self, Settings};
+use tickertape::io_loop::IoLoop;
+use ureq::{Proxy, Timeout};
+
+#[test]
+fn a_silent_server_is_given_up_before_the_header() {
+    let server = serve(hang);
+    assert_timeout(fetch(server, impatient()));
+}
+
+#[test]
+fn a_silent_server_is_given_up_inside_the_header_and_inside_the_body() {
+    for part in [
+        "HTTP/1.1 200",
+        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhal",
+    ] {
+        let server = serve(move |mut stream| {
+            let _ = stream.write_all(part.as_bytes());
+            hang(stream);
+        });
+        assert_timeout(fetch(server, impatient()));
+    }
+}
+
+#[test]
+fn a_body_that_trickles_on_and_on_is_given_up() {
+    let server = serve(|mut stream| {
+        let mut sent = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        while sent.is_ok() {
+            thread::sleep(Duration::from_millis(5));
+            sent = stream.write_all(b"x");
+        }
+    });
+    assert_timeout(fetch(server, impatient()));
+}
+
+#[test]
+fn a_silent_server_is_given_up_in_the_tls_handshake() {
+    let server = serve(hang);
+    assert_timeout(fetch_url(format!("https://{server}/"), impatient()));
+}
+
+#[test]
+fn a_silent_proxy_is_given_up() {
+    let proxy = serve(hang);
+    let settings = Settings {
+        proxy: Proxy::new(&format!("http://{proxy}")).ok(),
+        ..impatient()
+    };
+    assert_timeout(fetch_url("https://target.test/".to_owned(), settings));
+}
+
+#[test]
+fn a_silent_name_server_is_given_up() {
+    let silent = stand_in::NameServer::start(|_, _| Vec::new());
+    let got = in_fiber(move |registrar| {
+        let resolver = stand_in::resolver(registrar, "", &[silent.address]);
+        get(
+            &http::agent(registrar, &resolver, &impatient()),
+            "http://api.test/",
+        )
+    });
+    assert_timeout(got);
+}
+
+/// A full queue of a listener that accepts nobody drops further connections without a word.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_connect_into_the_void_is_given_up() {
+    use socket2::{Domain, Socket, Type};
+
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let any_port: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+    listener.bind(&any_port.into()).expect("a free port");
+    listener.listen(0).expect("it listens");
+    let address = listener.local_addr().expect("it is bound");
+    let address = address.as_socket().expect("an IP address");
+    let _first = TcpStream::connect(address).expect("room for one");
+    assert_timeout(fetch(address, impatient()));
+}
+
+fn assert_timeout(got: Result<(u16, String), ureq::Error>) {
+    match got {
+        Err(ureq::Error::Timeout(Timeout::Global)) => {}
+        got => panic!("{got:?}"),
+    }
+}
+
+#[test]
+fn a_call_can_be_cancelled_wherever_it_waits() {
+    for part in ["", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhal"] {
+        let exit = cancelled_in(part);
+        assert!(matches!(exit, Exit::Cancelled), "{exit:?}");
+    }
+}
+
+/// How a fetch ends that is cancelled when the server has sent `part` of its answer.
+fn cancelled_in(part: &'static str) -> Exit {
+    let asked = Arc::new(AtomicBool::new(false));
+    let asked_too = Arc::clone(&asked);
+    let server = serve(move |mut stream| {
+        read_head(&mut stream).expect("a request");
+        let _ = stream.write_all(part.as_bytes());
+        asked_too.store(true, Ordering::SeqCst);
+        hang(stream);
+    });
+    let mut io_loop = IoLoop::<Option<Exit>>::new().expect("a poll descriptor");
+    io_loop.call_later(Duration::from_secs(8), |_, _| panic!("the loop hangs"));
+    let agent = agent(io_loop.registrar(), "", &settings());
+    let body = move |_: &fiber::Emitter<()>| {
+        let got = get(&agent, &format!("http://{server}/"));
+        assert!(fiber::is_cancelled());
+        got.map(drop).map_err(ureq::Error::into_io)
+    };
+    let fiber = io_loop.spawn(
+        STACK_SIZE,
+        body,
+        |_, _, ()| {},
+        |state, io_loop, exit| {
+            *state = Some(exit);
+            io_loop.stop();
+        },
+    );
+    let fiber = fiber.expect("memory for a stack");
+    fn cancel_when(
+        io_loop: &mut IoLoop<Option<Exit>>,
+        asked: Arc<AtomicBool>,
+        fiber: fiber::Fiber,
+    ) {
+        io_loop.call_later(Duration::from_millis(5), move |_, io_loop| {
+            match asked.load(Ordering::SeqCst) {
+                true => fiber.cancel(io_loop),
+                false => cancel_when(io_loop, asked, fiber),
+            }
+        });
+    }
+    cancel_when(&mut io_loop, asked, fiber);
+    let mut state = None;
+    io_loop.start(&mut state).expect("polling works");
+    state.expect("an exit")
+}
+
+#[test]
+fn dropping_the_loop_in_the_middle_of_a_call_is_safe() {
+    let server = serve(|mut stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhal");
+        hang(stream);
+    });
+    let mut io_loop = IoLoop::<()>::new().expect("a poll descriptor");
+    let agent = agent(io_loop.registrar(), "", &settings());
+    for _ in 0..3 {
+        let agent = agent.clone();
+        let body = move |_: &fiber::Emitter<()>| {
+            let got = get(&agent, &format!("http://{server}/"));
+            got.map(drop).map_err(ureq::Error::into_io)
+        };
+        let spawned = io_loop.spawn(STACK_SIZE, body, |(), _, ()| {}, |(), _, _| {});
+        spawned.expect("memory for a stack");
+    }
+    io_loop.call_later(Duration::from_millis(20), |(), io_loop| io_loop.stop());
+    io_loop.start(&mut ()).expect("polling works");
+    drop(io_loop);
+}

@@ -1,0 +1,100 @@
+//! Who listens to a feed in these tests, and for how long.
+
+use std::time::{Duration, Instant};
+
+use tickertape::feed::{Online, Publish, Settings, Source, Sources, Speed};
+use tickertape::io_loop::IoLoop;
+use tickertape::tick::Tick;
+
+use crate::upstream::Upstream;
+
+/// Keeps what it hears.
+#[derive(Default)]
+pub(crate) struct Audience {
+    pub(crate) ticks: Vec<(Instant, Tick)>,
+    pub(crate) confirmed: Vec<String>,
+    pub(crate) sources: Sources,
+}
+
+impl Publish for Audience {
+    fn publish(&mut self, _: &mut IoLoop<Self>, tick: Tick) {
+        self.ticks.push((Instant::now(), tick));
+    }
+
+    fn confirm(&mut self, _: &mut IoLoop<Self>, symbol: &str) {
+        self.confirmed.push(symbol.to_owned());
+    }
+
+    fn sources(&mut self) -> &mut Sources {
+        &mut self.sources
+    }
+}
+
+impl Audience {
+    /// What was heard, as `BTC/USDT 1.50`.
+    pub(crate) fn heard(&self) -> Vec<String> {
+        let text = |(_, tick): &(Instant, Tick)| format!("{} {}", tick.symbol, tick.price);
+        self.ticks.iter().map(text).collect()
+    }
+
+    /// How often a source failed in a way.
+    pub(crate) fn failures(&self, source: &str, kind: &str) -> u64 {
+        let mut sources = self.sources.iter();
+        let source = sources.find(|standing| standing.name() == source).unwrap();
+        let failures = source.failures().iter();
+        let of_kind = failures.filter(|(name, _)| *name == kind);
+        of_kind.map(|(_, count)| count).sum()
+    }
+}
+
+/// Settings for `symbols` that send everything to `upstream`.
+pub(crate) fn settings(upstream: &Upstream, symbols: &[&str]) -> Settings {
+    let mirror = tickertape::feed::Mirror::parse(&upstream.url()).unwrap();
+    Settings {
+        symbols: symbols.iter().map(ToString::to_string).collect(),
+        interval: Duration::from_millis(50),
+        seed: None,
+        speed: Speed::Max,
+        online: Online {
+            upstream: Some(mirror),
+            request_timeout: Duration::from_secs(2),
+            ..Online::default()
+        },
+    }
+}
+
+/// Why `source` cannot be opened.
+pub(crate) fn refusal(source: &str, settings: &Settings) -> String {
+    match Source::parse(source).unwrap().open::<Audience>(settings) {
+        Ok(_) => panic!("{source} was opened"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Listens to `source` until the audience has heard enough.
+pub(crate) fn listen(
+    source: &str,
+    settings: &Settings,
+    enough: impl Fn(&Audience) -> bool + Clone + 'static,
+) -> Audience {
+    let feed = Source::parse(source).unwrap().open::<Audience>(settings);
+    let mut io_loop = IoLoop::new().unwrap();
+    feed.unwrap().start(&mut io_loop);
+    io_loop.call_later(Duration::from_secs(15), |audience: &mut Audience, _| {
+        panic!("never heard enough: {:?}", audience.heard())
+    });
+    look(&mut io_loop, enough);
+    let mut audience = Audience::default();
+    io_loop.start(&mut audience).unwrap();
+    audience
+}
+
+fn look(io_loop: &mut IoLoop<Audience>, enough: impl Fn(&Audience) -> bool + 'static) {
+    io_loop.call_later(Duration::from_millis(2), move |audience, io_loop| {
+        if enough(audience) {
+            io_loop.stop();
+        } else {
+            look(io_loop, enough);
+        }
+    });
+}

@@ -1,0 +1,217 @@
+use std::time::Duration;
+
+use crate::audience::{listen, refusal, settings};
+use crate::upstream::{Upstream, binance, now_ms};
+
+const BTC: &str = "/api.binance.com/api/v3/ticker/24hr?symbol=BTCUSDT";
+
+fn ok(body: String) -> (u16, &'static str, String) {
+    (200, "", body)
+}
+
+#[test]
+fn every_answer_is_a_tick_with_the_digits_and_the_time_sent() {
+    let began = now_ms();
+    let upstream = Upstream::http(move |number, path| {
+        assert_eq!(path, BTC);
+        ok(binance(
+            &format!("97123.{number}500"),
+            began + number as u64,
+        ))
+    });
+    let settings = settings(&upstream, &["BTC/USDT"]);
+    let audience = listen("binance", &settings, |it| it.ticks.len() >= 4);
+    // The first answer was to the check.
+    assert_eq!(audience.heard()[0], "BTC/USDT 97123.1500");
+    assert_eq!(audience.heard()[3], "BTC/USDT 97123.4500");
+    assert_eq!(audience.ticks[0].1.timestamp, began + 1);
+}
+
+#[test]
+fn an_unchanged_price_is_a_tick_unless_only_changes_are_wanted() {
+    let upstream = Upstream::http(|_, _| ok(binance("1.50", 1_732_270_000_123)));
+    let mut settings = settings(&upstream, &["BTC/USDT"]);
+    let audience = listen("binance", &settings, |it| it.ticks.len() >= 3);
+    assert_eq!(audience.heard(), ["BTC/USDT 1.50"; 3]);
+    settings.online.changes_only = true;
+    let audience = listen("binance", &settings, |it| it.confirmed.len() >= 2);
+    assert_eq!(audience.heard(), ["BTC/USDT 1.50"]);
+}
+
+#[test]
+fn a_price_that_is_older_than_one_before_is_no_tick() {
+    let began = now_ms();
+    let upstream = Upstream::http(move |number, _| match number % 2 {
+        0 => ok(binance("2", began - 60_000)),
+        _ => ok(binance("1", began + number as u64)),
+    });
+    let settings = settings(&upstream, &["BTC/USDT"]);
+    let audience = listen("binance", &settings, |it| it.ticks.len() >= 3);
+    assert_eq!(audience.heard(), ["BTC/USDT 1"; 3]);
+    let standing = audience.sources.iter().next().unwrap();
+    assert_eq!(standing.old(), 2);
+}
+
+#[test]
+fn many_symbols_come_with_one_request_or_in_turns() {
+    let upstream = Upstream::http(|_, path| {
+        if path.starts_with("/api.binance.com/") {
+            let eth = r#"{"symbol":"ETHUSDT","lastPrice":"3","closeTime":1732270000123}"#;
+            let btc = binance("9", 1_732_270_000_123);
+            return ok(format!("[{eth},{btc}]"));
+        }
+        ok(r#"{"price":"7","time":"2024-11-22T10:00:00Z"}"#.to_owned())
+    });
+    let mut settings = settings(&upstream, &["BTC/USDT", "ETH/USDT"]);
+    settings.interval = Duration::from_millis(10);
+    let audience = listen("binance", &settings, |it| it.ticks.len() >= 4);
+    let once = ["BTC/USDT 9", "ETH/USDT 3"];
+    assert_eq!(audience.heard(), [once, once].concat());
+    let audience = listen("coinbase", &settings, |it| it.ticks.len() >= 4);
+    let once = ["BTC/USDT 7", "ETH/USDT 7"];
+    assert_eq!(audience.heard(), [once, once].concat());
+    // Never faster than the exchange allows.
+    let apart = audience.ticks[3].0 - audience.ticks[2].0;
+    assert!(apart >= Duration::from_millis(80), "{apart:?}");
+}
+
+#[test]
+fn a_slow_answer_skips_beats_and_nothing_is_caught_up() {
+    let upstream = Upstream::http(|_, _| {
+        std::thread::sleep(Duration::from_millis(120));
+        ok(binance("1", 1_732_270_000_123))
+    });
+    let mut settings = settings(&upstream, &["BTC/USDT"]);
+    settings.interval = Duration::from_millis(100);
+    listen("binance", &settings, |it| it.ticks.len() >= 4);
+    let asked = upstream.asked();
+    for pair in asked[1..].windows(2) {
+        let apart = pair[1].0 - pair[0].0;
+        assert!(apart >= Duration::from_millis(180), "{apart:?}");
+    }
+}
+
+#[test]
+fn retry_after_is_obeyed() {
+    let upstream = Upstream::http(|number, _| match number {
+        2 => (429, "Retry-After: 1\r\n", "{}".to_owned()),
+        _ => ok(binance("1", 1_732_270_000_123)),
+    });
+    let settings = settings(&upstream, &["BTC/USDT"]);
+    let audience = listen("binance", &settings, |it| it.ticks.len() >= 2);
+    assert_eq!(audience.failures("binance", "rate_limited"), 1);
+    let asked = upstream.asked();
+    assert!(asked[3].0 - asked[2].0 >= Duration::from_millis(1_000));
+}
+
+#[test]
+fn kinds_of_failure_are_told_apart_and_all_are_survived() {
+    let upstream = Upstream::http(|number, _| match number {
+        1 => (500, "", "oops".to_owned()),
+        2 => (200, "", "<html>".to_owned()),
+        3 => (451, "", r#"{"code":0,"msg":"not for you"}"#.to_owned()),
+        _ => ok(binance("1", 1_732_270_000_123)),
+    });
+    let settings = settings(&upstream, &["BTC/USDT"]);
+    let audience = listen("binance", &settings, |it| !it.ticks.is_empty());
+    for kind in ["down", "garbage", "blocked"] {
+        assert_eq!(audience.failures("binance", kind), 1, "{kind}");
+    }
+}
+
+#[test]
+fn one_symbol_that_goes_away_does_not_spoil_the_others() {
+    let upstream = Upstream::http(|number, path| {
+        let gone = || ok(r#"{"error":["EQuery:Unknown asset pair"]}"#.to_owned());
+        let pairs: Vec<_> = path.rsplit('=').next().unwrap().split(',').collect();
+        if pairs.contains(&"XRPUSDT") && (pairs.len() == 1 || number > 0) {
+            return gone();
+        }
+        let answer = |pair: &&str| format!(r#""{pair}":{{"c":["5","1"]}}"#);
+        let answers: Vec<_> = pairs.iter().map(answer).collect();
+        let answers = answers.join(",");
+        ok(format!(r#"{{"error":[],"result":{{{answers}}}}}"#))
+    });
+    let catalogue = std::env::temp_dir().join(format!("tickertape-fast-{}", std::process::id()));
+    let builtin = include_str!("../../src/exchanges.json");
+    std::fs::write(
+        &catalogue,
+        builtin.replace("\"interval_ms\": 1000", "\"interval_ms\": 5"),
+    )
+    .unwrap();
+    let mut settings = settings(&upstream, &["BTC/USDT", "XRP/USDT"]);
+    settings.online.exchanges = Some(catalogue.clone());
+    let heard_btc = |number: usize| {
+        move |it: &crate::audience::Audience| {
+            it.heard()
+                .iter()
+                .filter(|tick| *tick == "BTC/USDT 5")
+                .count()
+                >= number
+        }
+    };
+    let audience = listen("kraken", &settings, heard_btc(4));
+    std::fs::remove_file(catalogue).unwrap();
+    assert_eq!(audience.failures("kraken", "unknown_symbol"), 1);
+}
+
+#[test]
+fn a_symbol_that_is_unknown_at_the_start_is_named_with_those_that_are_near() {
+    let upstream = Upstream::http(|_, path| match path {
+        BTC => ok(binance("1", 1_732_270_000_123)),
+        _ => (
+            400,
+            "",
+            r#"{"code":-1121,"msg":"Invalid symbol."}"#.to_owned(),
+        ),
+    });
+    let settings = settings(&upstream, &["BTC/USDT", "BTC/UDST"]);
+    assert_eq!(
+        refusal("binance", &settings),
+        "binance does not know BTC/UDST, did you mean BTC/USDT?"
+    );
+}
+
+#[test]
+fn any_price_on_the_web_can_be_a_source() {
+    let upstream = Upstream::http(|_, path| {
+        assert_eq!(path, "/example.com/a?b=c");
+        ok(r#"{"data":{"price":0.10,"ts":1732270000}}"#.to_owned())
+    });
+    let mut settings = settings(&upstream, &["A/B"]);
+    settings.online.price = Some("/data/price".to_owned());
+    settings.online.time = Some("/data/ts".to_owned());
+    let audience = listen("https://example.com/a?b=c", &settings, |it| {
+        !it.ticks.is_empty()
+    });
+    assert_eq!(audience.heard(), ["A/B 0.10"]);
+    assert_eq!(audience.ticks[0].1.timestamp, 1_732_270_000_000);
+    settings.online.price = Some("/data/prize".to_owned());
+    let refusal = refusal("https://example.com/a?b=c", &settings);
+    assert_eq!(
+        refusal,
+        "example.com: no price: it is missing (is --price right?)"
+    );
+}
+
+#[test]
+fn a_long_answer_is_not_taken() {
+    let upstream = Upstream::http(|number, _| match number {
+        1 => ok("x".repeat(10 << 20)),
+        _ => ok(binance("1", 1_732_270_000_123)),
+    });
+    let settings = settings(&upstream, &["BTC/USDT"]);
+    let audience = listen("binance", &settings, |it| !it.ticks.is_empty());
+    assert_eq!(audience.failures("binance", "garbage"), 1);
+}
+
+#[test]
+fn an_exchange_that_is_down_at_the_start_is_no_error() {
+    let upstream = Upstream::http(|number, _| match number {
+        0..3 => (503, "", String::new()),
+        _ => ok(binance("1", 1_732_270_000_123)),
+    });
+    let settings = settings(&upstream, &["BTC/USDT"]);
+    let audience = listen("binance", &settings, |it| !it.ticks.is_empty());
+    assert_eq!(audience.failures("binance", "down"), 2);
+}

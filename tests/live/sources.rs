@@ -1,0 +1,46 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::audience::{listen, settings};
+use crate::upstream::{Upstream, binance};
+
+/// Binance while `up`, and Kraken.
+fn two_exchanges(up: Arc<AtomicBool>) -> Upstream {
+    Upstream::http(move |_, path| {
+        if path.starts_with("/api.kraken.com/") {
+            let body = r#"{"error":[],"result":{"XBTUSDT":{"c":["2","1"]}}}"#;
+            return (200, "", body.to_owned());
+        }
+        match up.load(Ordering::Relaxed) {
+            true => (200, "", binance("1", 1_732_270_000_123)),
+            false => (503, "", String::new()),
+        }
+    })
+}
+
+#[test]
+fn the_next_source_serves_while_the_first_is_down_and_says_so_in_the_symbol() {
+    let up = Arc::new(AtomicBool::new(true));
+    let upstream = two_exchanges(Arc::clone(&up));
+    let settings = settings(&upstream, &["BTC/USDT"]);
+    let audience = listen("binance,kraken", &settings, move |it| {
+        // From the first tick on it is down; once the second serves it is up again.
+        let served = it.heard().iter().any(|tick| tick == "kraken:BTC/USDT 2");
+        up.store(served || it.ticks.is_empty(), Ordering::Relaxed);
+        served && it.heard().last().unwrap().starts_with("binance:")
+    });
+    let heard = audience.heard();
+    assert_eq!(heard[0], "binance:BTC/USDT 1");
+    let down = heard.iter().position(|tick| tick.starts_with("kraken:"));
+    let up = heard.iter().rposition(|tick| tick.starts_with("kraken:"));
+    let (down, up) = (down.unwrap(), up.unwrap());
+    assert!(
+        heard[down..=up]
+            .iter()
+            .all(|tick| tick == "kraken:BTC/USDT 2")
+    );
+    // Without haste.
+    let lasted = audience.ticks[up + 1].0 - audience.ticks[down].0;
+    assert!(lasted >= Duration::from_secs(4), "{lasted:?}");
+}
