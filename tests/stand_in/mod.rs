@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 mod authority;
+pub(crate) mod exchange;
 mod name_server;
 
 use std::io::{self, Read, Write};
