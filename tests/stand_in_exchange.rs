@@ -109,6 +109,28 @@ fn every_exchange_answers_with_the_digits_that_are_written_down() {
 }
 
 #[test]
+fn lists_can_be_as_long_as_real_ones() {
+    let config = Config {
+        fillers: 2000,
+        ..Config::default()
+    };
+    let stand_in = StandIn::start(config).unwrap();
+    let agent = agent(&stand_in);
+    let several: Vec<_> = (0..30).map(|n| format!("A{n}/USDT")).collect();
+    let catalogue = Catalogue::builtin();
+    for id in ["okx", "whitebit", "bitvavo"] {
+        let exchange = catalogue.get(id).unwrap();
+        let request = &exchange.requests(&symbols(&several))[0];
+        let url = upstream(&stand_in.http(), &request.url);
+        let (status, body) = fetch(&agent, &url, false).unwrap();
+        assert!(body.len() > 300_000);
+        let quotes = exchange.read(request, status, &body, now_ms()).unwrap();
+        assert!(quotes.iter().all(Result::is_ok), "{id}");
+        assert!(stand_in.deliveries().len() < 3 * 100);
+    }
+}
+
+#[test]
 fn what_no_exchange_knows_is_answered_in_each_exchanges_own_words() {
     let stand_in = stand_in();
     let agent = agent(&stand_in);
@@ -291,6 +313,22 @@ fn a_connection_is_kept_until_it_is_dropped_and_the_host_header_does_for_an_auth
 }
 
 #[test]
+fn a_redirect_can_lead_to_the_exchange_itself() {
+    let stand_in = stand_in();
+    stand_in.set("kraken", Fault::RedirectAway);
+    let target = "api.kraken.com/0/public/Ticker?pair=XBTUSD";
+    let url = format!("{}/{target}", stand_in.http());
+    // Not to be followed: that would be the network.
+    let get = agent(&stand_in).get(url).config().max_redirects(0);
+    let response = get.max_redirects_will_error(false).build().call();
+    let location = response.unwrap().headers()["location"].clone();
+    let location = location.to_str().unwrap();
+    assert!(location.starts_with(&format!("https://{target}")));
+    let followed = upstream(&stand_in.http(), location);
+    assert_eq!(fetch(&agent(&stand_in), &followed, false).unwrap().0, 200);
+}
+
+#[test]
 fn faults_are_switched_by_http_too() {
     let stand_in = stand_in();
     let agent = agent(&stand_in);
@@ -384,6 +422,15 @@ fn with_faults_at_random_all_good_answers_are_whole() {
         .map(|it| (it.price, it.timestamp_ms))
         .collect();
     assert_eq!(good, written);
+    let mut prices: Vec<_> = good.iter().map(|(price, _)| price.as_str()).collect();
+    let check = |prices: &[&str]| binance.stand_in.check("binance", "BTC/USDT", prices);
+    assert_eq!(check(&prices[3..]), Ok(0));
+    assert_eq!(check(&prices[3..prices.len() - 2]), Ok(2));
+    prices.remove(9);
+    assert!(check(&prices).unwrap_err().ends_with(" as number 9"));
+    prices.insert(9, prices[8]);
+    assert!(check(&prices).unwrap_err().ends_with(" as number 9"));
+    assert_eq!(check(&["1.5"]), Err("1.5 was never sent".to_owned()));
     let seen = binance.stand_in.seen();
     assert!(seen.iter().filter(|seen| seen.fault != Fault::None).count() >= 5);
     assert!(good.len() >= 20);

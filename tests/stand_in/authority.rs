@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tickertape::tls::Roots;
@@ -29,6 +29,10 @@ impl Authority {
     pub(crate) fn new(names: &[&str]) -> Self {
         let key = KeyPair::generate().expect("randomness");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        // By rcgen's own name for all, OpenSSL would take each certificate for self-signed.
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "authority of the stand-ins");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let pem = params.self_signed(&key).expect("a certificate").pem();
         let issuer = Issuer::new(params, key);

@@ -32,6 +32,7 @@ Options:
   --seed N              of the prices [default: 1]
   --tick-every MS       how often streams have a price for each symbol [default: 100]
   --symbols LIST        what all exchanges trade: BTC/USDT,ETH/USDT [default: 73 symbols]
+  --fillers N           more markets in lists of all, 2000 are half a megabyte [default: 0]
   --fault NAME          begin with this fault: delay, hang-before, 429, … (--fault help: all)
   --ms N                how long, for faults that take a time
   --faults SEED         strike at random: one request in four, one stream price in a hundred
@@ -90,6 +91,8 @@ fn run() -> Result<(), String> {
     let fault = fault.transpose()?;
     let dns: Option<u16> = arguments.opt_value_from_str("--dns").map_err(text)?;
     let dns_fault: Option<NameFault> = arguments.opt_value_from_str("--dns-fault").map_err(text)?;
+    let fillers: Option<usize> = arguments.opt_value_from_str("--fillers").map_err(text)?;
+    config.fillers = fillers.unwrap_or(0);
     if let [unknown, ..] = arguments.finish().as_slice() {
         return Err(format!("unknown argument {}", unknown.to_string_lossy()));
     }

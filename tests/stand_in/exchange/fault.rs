@@ -35,6 +35,9 @@ pub(crate) enum Fault {
     Broken,
     /// 302, to a target that has a good answer.
     Redirect,
+    /// 302, to a good answer at the exchange's own address, not ours: a client that is told to
+    /// ask us must not go there.
+    RedirectAway,
     /// 302, to a target that answers the same.
     RedirectLoop,
 
@@ -113,6 +116,7 @@ impl Fault {
         Self::Blocked,
         Self::Broken,
         Self::Redirect,
+        Self::RedirectAway,
         Self::RedirectLoop,
         Self::Drip(Duration::from_millis(5)),
         Self::Chunked,
@@ -172,6 +176,7 @@ impl Fault {
             Self::Blocked => "451",
             Self::Broken => "500",
             Self::Redirect => "redirect",
+            Self::RedirectAway => "redirect-away",
             Self::RedirectLoop => "redirect-loop",
             Self::Drip(_) => "drip",
             Self::Chunked => "chunked",
@@ -207,7 +212,7 @@ impl Fault {
             F::CertificateExpired | F::CertificateOtherName => Stage::Tls,
             F::Delay(_) | F::HangBefore | F::Reset | F::NotHttp | F::HeaderFlood => Stage::Head,
             F::TooMany(_) | F::Banned(_) | F::Blocked | F::Broken => Stage::Head,
-            F::Redirect | F::RedirectLoop => Stage::Head,
+            F::Redirect | F::RedirectAway | F::RedirectLoop => Stage::Head,
             F::Drip(_) | F::Chunked | F::Gzip | F::EarlyClose | F::ResetInside => Stage::Body,
             F::HangInside | F::Garbage | F::HugeBody | F::KeepAliveDropped => Stage::Body,
             F::ClockAhead(_) | F::ClockBehind(_) | F::PriceAsNumber | F::PriceAsString => {
@@ -275,10 +280,11 @@ pub(crate) fn random(seed: u64, source: &str, stages: &[Stage], number: u64) -> 
         true => 100,
         false => 4,
     };
-    // A symbol that is not known may well be the end of a client, as it should be.
     let strikes = |fault: &&Fault| {
-        let stage = fault.stage().filter(|stage| *stage != Stage::Symbol);
-        stage.is_some_and(|stage| stages.contains(&stage))
+        // A symbol that is not known may well be the end of a client, as it should be, and one
+        // that is no client of ours would go to the exchange itself.
+        let is_mean = matches!(fault, Fault::UnknownSymbol | Fault::RedirectAway);
+        !is_mean && fault.stage().is_some_and(|stage| stages.contains(&stage))
     };
     let choice: Vec<_> = Fault::ALL.iter().filter(strikes).collect();
     match rng.u32(..odds) {

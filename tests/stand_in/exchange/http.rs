@@ -256,13 +256,14 @@ fn misanswer(
             flood(wire)?;
             Next::Cut
         }
-        Fault::Redirect | Fault::RedirectLoop => {
-            let mark = match fault {
-                Fault::Redirect => REDIRECTED,
-                _ => "",
+        Fault::Redirect | Fault::RedirectAway | Fault::RedirectLoop => {
+            let (authority, target) = (&request.authority, &request.target);
+            let location = match fault {
+                Fault::Redirect => format!("{}{REDIRECTED}", request.whole_target),
+                Fault::RedirectAway => format!("https://{authority}{target}{REDIRECTED}"),
+                _ => request.whole_target.clone(),
             };
             let mut answer = Answer::new(302, "");
-            let location = format!("{}{mark}", request.whole_target);
             answer.headers.push(("Location", location));
             send(wire, &answer)?;
             Next::KeepAlive

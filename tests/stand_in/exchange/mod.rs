@@ -45,6 +45,9 @@ pub(crate) struct Config {
     pub(crate) random_faults: Option<u64>,
     /// What all exchanges trade, in the unified spelling.
     pub(crate) symbols: Vec<String>,
+    /// How many more markets there are in lists of all, as at real exchanges: a list of 2000 is
+    /// half a megabyte. Nobody asks for them, so their prices stand still and are not written down.
+    pub(crate) fillers: usize,
     /// How often a stream has a price for each symbol.
     pub(crate) tick_every: Duration,
     /// How long a fault that hangs lasts.
@@ -67,6 +70,7 @@ impl Default for Config {
             seed: 1,
             random_faults: None,
             symbols: pairs.chain(exponents).chain(fillers).collect(),
+            fillers: 0,
             tick_every: Duration::from_millis(100),
             patience: Duration::from_secs(20),
             haste: 1,
@@ -170,6 +174,37 @@ impl StandIn {
             is_meant && delivery.outcome == Outcome::Good
         });
         deliveries
+    }
+
+    /// Holds the prices of a symbol that a client got, in their order, against those sent in good
+    /// order: from the client's first on, none may be missing, doubled or another. The last few
+    /// that were sent may still be under way; the number of those is returned.
+    pub(crate) fn check(
+        &self,
+        source: &str,
+        symbol: &str,
+        delivered: &[impl AsRef<str>],
+    ) -> Result<usize, String> {
+        let good = self.good(source, symbol);
+        let Some(first) = delivered.first() else {
+            return Ok(good.len());
+        };
+        let begin = good.iter().position(|it| it.price == first.as_ref());
+        let begin = begin.ok_or_else(|| format!("{} was never sent", first.as_ref()))?;
+        for (index, price) in delivered.iter().enumerate() {
+            let price = price.as_ref();
+            match good.get(begin + index) {
+                Some(sent) if sent.price == price => {}
+                Some(sent) => {
+                    return Err(format!(
+                        "{price} instead of {} as number {index}",
+                        sent.price
+                    ));
+                }
+                None => return Err(format!("{price} after all that was sent")),
+            }
+        }
+        Ok(good.len() - begin - delivered.len())
     }
 
     /// All requests that came in, in their order.

@@ -50,7 +50,9 @@ pub(super) fn answer(
         Fault::Garbage if connection.is_multiple_of(2) => return Answer::new(200, NOISE),
         Fault::Garbage => return Answer::new(200, "<!doctype html>\n<title>Log in</title>"),
         // Drawn when it is followed.
-        Fault::Redirect | Fault::RedirectLoop => return Answer::default(),
+        Fault::Redirect | Fault::RedirectAway | Fault::RedirectLoop => {
+            return Answer::default();
+        }
         _ => {}
     }
     if request.method == "POST" && exchange.id == "kucoin" {
@@ -93,6 +95,11 @@ pub(super) fn answer(
         entries.push(entry);
         answer.drawn.push(number);
     }
+    if ask.lists_all() && shared.config.fillers > 0 {
+        let key = |symbol: Symbol<'_>| (exchange.key)(symbol.base, symbol.quote);
+        let market = |symbol: Symbol<'_>| (exchange.spell)(symbol.base, symbol.quote);
+        entries.push(shared.fillers(exchange.id, ask.entry, &market, &key));
+    }
     let text = fill(ask.answer, &|hole| match hole {
         "entries" => Some(entries.join(",")),
         _ => clock.hole(hole),
@@ -109,7 +116,7 @@ fn symbols<'s>(
     markets: &[String],
 ) -> Vec<Symbol<'s>> {
     let traded = shared.symbols(exchange.id);
-    if !ask.target.contains("=$") && !ask.target.contains("/$") {
+    if ask.lists_all() {
         return traded;
     }
     let find = |market: &String| {

@@ -33,6 +33,13 @@ pub(crate) struct Ask {
     pub(crate) unknown: Unknown,
 }
 
+impl Ask {
+    /// Whether it names no market.
+    pub(crate) fn lists_all(&self) -> bool {
+        !self.target.contains("=$") && !self.target.contains("/$")
+    }
+}
+
 /// What a request for several does about a market that is not known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unknown {

@@ -37,6 +37,7 @@ struct State {
     sockets: HashMap<u64, TcpStream>,
     tokens: HashSet<String>,
     unlisted: HashSet<(String, String)>,
+    fillers: HashMap<&'static str, String>,
 }
 
 struct Setting {
@@ -221,6 +222,42 @@ impl Shared {
             _ => draw.clock.hole(hole).or_else(|| more(hole)),
         });
         (text, number)
+    }
+
+    /// Entries of an exchange's other markets, made once: they are there for their weight.
+    pub(super) fn fillers(
+        &self,
+        exchange: &'static str,
+        entry: &str,
+        market: &dyn Fn(Symbol<'_>) -> String,
+        key: &dyn Fn(Symbol<'_>) -> String,
+    ) -> String {
+        let mut state = self.state();
+        let make = || {
+            let clock = Clock::now(Fault::None);
+            let entries = (0..self.config.fillers).map(|number| {
+                let base = format!("X{number}");
+                let unified = format!("{base}/USDT");
+                let symbol = Symbol {
+                    unified: &unified,
+                    base: &base,
+                    quote: "USDT",
+                };
+                let quoted = price(self.config.seed, exchange, &unified, 0);
+                fill(entry, &|hole| match hole {
+                    "last" => Some(quoted.last.clone()),
+                    "bid" => Some(quoted.bid.clone()),
+                    "ask" => Some(quoted.ask.clone()),
+                    "BASE" => Some(base.clone()),
+                    "QUOTE" => Some("USDT".to_owned()),
+                    "market" => Some(market(symbol)),
+                    "key" => Some(key(symbol)),
+                    _ => clock.hole(hole),
+                })
+            });
+            entries.collect::<Vec<_>>().join(",")
+        };
+        state.fillers.entry(exchange).or_insert_with(make).clone()
     }
 
     pub(super) fn settle(&self, numbers: &[usize], outcome: Outcome) {

@@ -265,7 +265,8 @@ impl<'s> Talk<'s> {
             Rule::Free => Ok(false),
             Rule::Ping(limit) | Rule::Sign(limit) => Ok(now > self.heard + limit / haste),
             Rule::Pong(every, within) | Rule::Reply(every, within, ..) => {
-                if unanswered.is_some_and(|since| now > since + within / haste) {
+                let within = (within / haste).max(HASTE_MIN);
+                if unanswered.is_some_and(|since| now > since + within) {
                     return Ok(true);
                 }
                 if now >= self.asked + every / haste {
@@ -415,6 +416,9 @@ fn is_patient(error: &io::Error) -> bool {
 
 /// Crypto.com's answer to who does not settle down first.
 const TOO_EARLY: &str = r#"{"id":-1,"code":42901,"message":"TOO_MANY_REQUESTS"}"#;
+
+/// An answer gets at least so long, however hasty the exchange: machines are busy at times.
+const HASTE_MIN: Duration = Duration::from_millis(500);
 
 /// How long a turn waits for the client.
 const TURN: Duration = Duration::from_millis(5);
