@@ -46,6 +46,7 @@ Then:
   curl -X POST 'http://127.0.0.1:9000/_control?fault=stream-silent&source=binance%2Bstream&times=50'
   curl -X POST 'http://127.0.0.1:9000/_control?clear'
   curl http://127.0.0.1:9000/_deliveries
+  curl http://127.0.0.1:9000/_requests
 ";
 
 fn main() -> ExitCode {

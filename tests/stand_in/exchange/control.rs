@@ -20,6 +20,7 @@ pub(super) fn answer(shared: &Shared, request: &Request) -> Answer {
         },
         ("GET", "/_control") => Answer::new(200, state(shared)),
         ("GET", "/_deliveries") => Answer::new(200, deliveries(shared)),
+        ("GET", "/_requests") => Answer::new(200, requests(shared)),
         ("GET", "/_ca") => Answer::new(200, shared.authority.pem.clone()),
         _ => Answer::new(404, HELP),
     }
@@ -85,10 +86,24 @@ fn deliveries(shared: &Shared) -> String {
     lines.collect()
 }
 
+/// One line per request: seconds since the first, connection, source, target, fault.
+fn requests(shared: &Shared) -> String {
+    let seen = shared.seen();
+    let lines = seen.iter().map(|request| {
+        let since = request.at.duration_since(seen[0].at).as_secs_f64();
+        format!(
+            "{since:.3} {} {} {} {}\n",
+            request.connection, request.source, request.target, request.fault
+        )
+    });
+    lines.collect()
+}
+
 const HELP: &str = "\
 POST /_control?fault=NAME[&ms=N][&times=N][&source=binance|binance%2Bstream]
 POST /_control?clear
 GET  /_control      faults and connections
 GET  /_deliveries   all prices that were sent
+GET  /_requests     all requests that came in
 GET  /_ca           the certificate for --ca
 ";

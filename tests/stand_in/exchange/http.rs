@@ -82,10 +82,19 @@ pub(super) fn serve(shared: &Shared, socket: TcpStream, connection: u64) -> io::
             true => &[Stage::Head][..],
             false => &[Stage::Head, Stage::Body, Stage::Symbol, Stage::Price],
         };
-        // What a redirect leads to is good.
-        let (fault, _) = match request.whole_target.ends_with(REDIRECTED) {
-            true => (Fault::None, false),
-            false => shared.fault(&source, stages),
+        let fault = match request.whole_target.ends_with(REDIRECTED) {
+            // What a redirect leads to is good.
+            true => Fault::None,
+            false => shared.fault(&source, stages).0,
+        };
+        let fault = match fault {
+            // What is posted is not sent on.
+            Fault::Redirect | Fault::RedirectAway | Fault::RedirectLoop
+                if request.method == "POST" =>
+            {
+                Fault::None
+            }
+            fault => fault,
         };
         shared.saw(Seen {
             at: Instant::now(),
@@ -105,7 +114,7 @@ pub(super) fn serve(shared: &Shared, socket: TcpStream, connection: u64) -> io::
         }
         let answer = rest::answer(shared, &request, &source, connection, fault);
         let next = misanswer(shared, &mut wire, &request, fault, &answer);
-        if next.is_err() {
+        if next.is_err() && fault.is_harmless() {
             shared.settle(&answer.drawn, Outcome::Lost);
         }
         match next? {

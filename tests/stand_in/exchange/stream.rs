@@ -374,7 +374,7 @@ impl<'s> Talk<'s> {
         };
         self.shared.settle(&[number], outcome);
         let sent = self.send(text);
-        if sent.is_err() {
+        if sent.is_err() && fault.is_harmless() {
             self.shared.settle(&[number], Outcome::Lost);
         }
         sent
