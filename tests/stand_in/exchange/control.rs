@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::answer::Answer;
 use super::fault::Fault;
-use super::http::{Answer, Request};
+use super::http::Request;
 use super::sources;
 use super::state::Shared;
 

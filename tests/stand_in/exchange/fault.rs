@@ -225,6 +225,11 @@ impl Fault {
         })
     }
 
+    /// Whether it is a redirect.
+    pub(crate) fn redirects(self) -> bool {
+        [Self::Redirect, Self::RedirectAway, Self::RedirectLoop].contains(&self)
+    }
+
     /// Whether a client that does its duty has the price all the same.
     pub(crate) fn is_harmless(&self) -> bool {
         use Fault as F;

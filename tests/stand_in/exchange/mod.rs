@@ -9,6 +9,8 @@
 //! It has a thread for each connection: it is not the product.
 #![allow(dead_code, reason = "a test uses one part of it, the program another")]
 
+mod answer;
+mod clock;
 mod control;
 mod fault;
 mod http;

@@ -1,9 +1,11 @@
 //! Answers to requests for prices.
 
+use super::answer::{Answer, refusal};
+use super::clock::Clock;
 use super::fault::Fault;
-use super::http::{Answer, Request, refusal};
+use super::http::Request;
 use super::rest_formats::{Ask, EXCHANGES, Rest, Unknown};
-use super::state::{Clock, Draw, Shared, Symbol, host};
+use super::state::{Draw, Shared, Symbol, host};
 use super::stream_formats::{KUCOIN, STREAMS};
 use super::template::{fill, matches_target};
 
@@ -50,9 +52,7 @@ pub(super) fn answer(
         Fault::Garbage if connection.is_multiple_of(2) => return Answer::new(200, NOISE),
         Fault::Garbage => return Answer::new(200, "<!doctype html>\n<title>Log in</title>"),
         // Drawn when it is followed.
-        Fault::Redirect | Fault::RedirectAway | Fault::RedirectLoop => {
-            return Answer::default();
-        }
+        fault if fault.redirects() => return Answer::default(),
         _ => {}
     }
     if request.method == "POST" && exchange.id == "kucoin" {

@@ -10,10 +10,11 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role};
 use tungstenite::{Error, Message, WebSocket};
 
+use super::clock::Clock;
 use super::fault::{Fault, Stage};
 use super::http::Request;
 use super::prices::Outcome;
-use super::state::{Clock, Draw, Shared, Symbol};
+use super::state::{Draw, Shared, Symbol};
 use super::stream_formats::{KUCOIN, Rule, STREAMS, Stream};
 use super::template::{Captured, fill, matches};
 use super::wire::Wire;
