@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use simple_dns::rdata::{A, AAAA, CNAME, RData};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
-use stand_in::{NameServer, in_fiber, resolver};
+use stand_in::{NameFault, NameServer, in_fiber, resolver};
 use tickertape::dns::{Hosts, ResolvConf, Resolver};
 
 /// Looks `host` up with these name servers, and nothing remembered.
@@ -301,4 +301,31 @@ fn what_needs_no_server_asks_none() {
         let error = lookup(name).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound, "{name}");
     }
+}
+
+#[test]
+fn the_stand_in_misbehaves_at_run_time_and_recovers() {
+    let server = NameServer::knowing_all(0, [192, 0, 2, 1].into()).expect("a port");
+    let address = server.address;
+    let lookup = |fault| {
+        server.set(fault);
+        lookup("api.example", vec![address]).map_err(|error| error.kind())
+    };
+    assert_eq!(lookup(NameFault::NxDomain), Err(ErrorKind::NotFound));
+    for fault in [
+        NameFault::ServFail,
+        NameFault::Refused,
+        NameFault::TruncatedForGood,
+        NameFault::WrongId,
+        NameFault::Garbage,
+        NameFault::NoAnswer,
+    ] {
+        assert!(lookup(fault).is_err(), "{fault:?}");
+    }
+    server.asked();
+    assert_eq!(lookup(NameFault::Truncated), Ok(found(&[1])));
+    assert!(server.asked().iter().any(|asked| asked.2), "by TCP");
+    assert_eq!(lookup(NameFault::None), Ok(found(&[1])));
+    assert_eq!("wrong-id".parse(), Ok(NameFault::WrongId));
+    assert!("odd".parse::<NameFault>().is_err());
 }

@@ -3,15 +3,20 @@
 //! known to anybody.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+mod authority;
+pub(crate) mod exchange;
+mod name_server;
+
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::{Arc, Mutex};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use simple_dns::{Packet, TYPE};
+#[allow(unused_imports, reason = "each test file uses its own part")]
+pub(crate) use authority::Authority;
+#[allow(unused_imports, reason = "each test file uses its own part")]
+pub(crate) use name_server::{NameFault, NameServer};
 use tickertape::dns::{Hosts, ResolvConf, Resolver};
 use tickertape::fiber::STACK_SIZE;
 use tickertape::http::{self, Settings};
@@ -139,126 +144,6 @@ pub(crate) fn answer(stream: &mut (impl Read + Write), body: &str) -> io::Result
 /// Says nothing until the peer has gone.
 pub(crate) fn hang(mut stream: impl Read) {
     while stream.read(&mut [0; 1024]).is_ok_and(|length| length > 0) {}
-}
-
-/// A certificate authority with one server.
-pub(crate) struct Authority {
-    pub(crate) roots: Roots,
-    config: Arc<ServerConfig>,
-}
-
-impl Authority {
-    /// Makes an authority, and a certificate of it for `names`.
-    pub(crate) fn new(names: &[&str]) -> Self {
-        use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-
-        let authority_key = KeyPair::generate().expect("randomness");
-        let mut authority = CertificateParams::new(Vec::new()).expect("no names");
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let root = authority
-            .self_signed(&authority_key)
-            .expect("a certificate");
-        let issuer = Issuer::new(authority, authority_key);
-
-        let key = KeyPair::generate().expect("randomness");
-        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        let server = CertificateParams::new(names).expect("good names");
-        let certificate = server.signed_by(&key, &issuer).expect("a certificate");
-
-        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider's versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .expect("the key fits");
-        Self {
-            roots: Roots::with_pem(root.pem().as_bytes()).expect("our own text"),
-            config: Arc::new(config),
-        }
-    }
-
-    /// The server's end of TLS over `stream`.
-    pub(crate) fn accept(&self, stream: TcpStream) -> StreamOwned<ServerConnection, TcpStream> {
-        let connection = ServerConnection::new(Arc::clone(&self.config)).expect("a good config");
-        StreamOwned::new(connection, stream)
-    }
-}
-
-/// A name server that keeps a list of what it was asked.
-pub(crate) struct NameServer {
-    pub(crate) address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
-}
-
-/// A name, the type asked for and whether it was by TCP.
-pub(crate) type Asked = (String, TYPE, bool);
-
-impl NameServer {
-    /// `answer` is given the query, and whether it came by TCP, and returns the messages to send.
-    pub(crate) fn start(answer: fn(&Packet<'_>, bool) -> Vec<Vec<u8>>) -> Self {
-        let (udp, tcp) = ports();
-        let address = udp.local_addr().expect("it is bound");
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&asked);
-        thread::spawn(move || {
-            let mut buffer = [0; 512];
-            while let Ok((length, peer)) = udp.recv_from(&mut buffer) {
-                let query = Packet::parse(&buffer[..length]).expect("a good query");
-                note(&noted, &query, false);
-                for message in answer(&query, false) {
-                    // The peer may have enough by now.
-                    let _ = udp.send_to(&message, peer);
-                }
-            }
-        });
-        let noted = Arc::clone(&asked);
-        thread::spawn(move || {
-            for mut stream in tcp.incoming().flatten() {
-                let mut length = [0; 2];
-                stream.read_exact(&mut length).expect("a length");
-                let mut query = vec![0; u16::from_be_bytes(length).into()];
-                stream.read_exact(&mut query).expect("a message");
-                let query = Packet::parse(&query).expect("a good query");
-                note(&noted, &query, true);
-                for message in answer(&query, true) {
-                    let length = u16::try_from(message.len()).expect("a short message");
-                    let _ = stream.write_all(&length.to_be_bytes());
-                    let _ = stream.write_all(&message);
-                }
-            }
-        });
-        Self { address, asked }
-    }
-
-    /// What it was asked since the last time, in order of name and type.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        let mut asked = std::mem::take(&mut *self.asked.lock().expect("no panic"));
-        asked.sort_by_key(|(name, kind, by_tcp)| (name.clone(), u16::from(*kind), *by_tcp));
-        asked
-    }
-}
-
-fn note(asked: &Mutex<Vec<Asked>>, query: &Packet<'_>, by_tcp: bool) {
-    let question = &query.questions[0];
-    let simple_dns::QTYPE::TYPE(kind) = question.qtype else {
-        panic!("an odd question");
-    };
-    let asked_now = (question.qname.to_string(), kind, by_tcp);
-    asked.lock().expect("no panic").push(asked_now);
-}
-
-/// The same port for UDP and TCP.
-fn ports() -> (UdpSocket, TcpListener) {
-    loop {
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let address = udp.local_addr().expect("it is bound");
-        // Some other test may have the port for TCP.
-        if let Ok(tcp) = TcpListener::bind(address) {
-            return (udp, tcp);
-        }
-    }
 }
 
 /// Names of the tests. Nobody listens at the first address of `two.test`.

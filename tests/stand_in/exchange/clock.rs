@@ -1,0 +1,53 @@
+//! The time as an exchange tells it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::fault::Fault;
+
+/// The time that an answer has everywhere.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock(u64);
+
+impl Clock {
+    pub(super) fn now(fault: Fault) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.expect("later than 1970");
+        let told = match fault {
+            Fault::ClockAhead(by) => now + by,
+            Fault::ClockBehind(by) => now.saturating_sub(by),
+            _ => now,
+        };
+        Self(u64::try_from(told.as_millis()).expect("not in this era"))
+    }
+
+    /// The time as a client can know it, given the templates of what it is sent.
+    pub(super) fn stamp(self, templates: &[&str]) -> Option<u64> {
+        let has = |hole: &str| templates.iter().any(|template| has_hole(template, hole));
+        match has("ms") || has("us") || has("iso") {
+            true => Some(self.0),
+            false => has("s").then_some(self.0 / 1000 * 1000),
+        }
+    }
+
+    pub(super) fn hole(self, hole: &str) -> Option<String> {
+        match hole {
+            "ms" => Some(self.0.to_string()),
+            "s" => Some((self.0 / 1000).to_string()),
+            "us" => Some(format!("{}000", self.0)),
+            "iso" => {
+                let ms = i64::try_from(self.0).expect("not in this era");
+                let moment = jiff::Timestamp::from_millisecond(ms);
+                Some(moment.expect("not in this era").to_string())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn has_hole(template: &str, hole: &str) -> bool {
+    let mut after = template.split('$').skip(1);
+    after.any(|after| {
+        let rest = after.strip_prefix(hole);
+        rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphabetic()))
+    })
+}

@@ -1,0 +1,160 @@
+//! Requests as they come in.
+
+use std::io::{self, ErrorKind, Read};
+use std::net::TcpStream;
+use std::time::Instant;
+
+use super::answer::{Next, REDIRECTED, delay, misanswer, refusal, send};
+use super::fault::{Fault, Stage};
+use super::state::Shared;
+use super::wire::Wire;
+use super::{Seen, control, rest, stream};
+
+/// A request, its body read.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) method: String,
+    /// Who is meant.
+    pub(super) authority: String,
+    /// The path there, with the query.
+    pub(super) target: String,
+    /// What was asked for literally.
+    pub(super) whole_target: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Request {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let header = headers.find(|(known, _)| known.eq_ignore_ascii_case(name));
+        header.map(|(_, value)| value.as_str())
+    }
+}
+
+/// Serves one connection to its end.
+pub(super) fn serve(shared: &Shared, socket: TcpStream, connection: u64) -> io::Result<()> {
+    let mut wire = Wire::accept(socket, shared)?;
+    let mut unread = Vec::new();
+    while let Some(request) = read_request(&mut wire, &mut unread)? {
+        if request.target.starts_with("/_") && request.authority.is_empty() {
+            send(&mut wire, &control::answer(shared, &request))?;
+            continue;
+        }
+        let is_upgrade = request.header("upgrade").is_some();
+        let source = match is_upgrade {
+            true => stream::source(&request),
+            false => rest::source(&request),
+        };
+        let fault = fault(shared, &request, &source, is_upgrade);
+        shared.saw(Seen {
+            at: Instant::now(),
+            source: source.clone(),
+            target: request.target.clone(),
+            connection,
+            fault,
+        });
+        let answer = match (is_upgrade, fault) {
+            (true, Fault::None | Fault::Delay(_)) => {
+                wire.wait(delay(fault));
+                return stream::serve(shared, wire, &request, connection);
+            }
+            (true, _) => refusal(fault).unwrap_or_default(),
+            (false, _) => rest::answer(shared, &request, &source, connection, fault),
+        };
+        match misanswer(shared, &mut wire, &request, fault, &answer)? {
+            Next::KeepAlive if !is_upgrade => {}
+            next => {
+                next.end(wire);
+                return Ok(());
+            }
+        }
+    }
+    wire.close();
+    Ok(())
+}
+
+/// What goes wrong with a request.
+fn fault(shared: &Shared, request: &Request, source: &str, is_upgrade: bool) -> Fault {
+    let stages = match is_upgrade {
+        true => &[Stage::Head][..],
+        false => &[Stage::Head, Stage::Body, Stage::Symbol, Stage::Price],
+    };
+    if request.whole_target.ends_with(REDIRECTED) {
+        // What a redirect leads to is good.
+        return Fault::None;
+    }
+    match shared.fault(source, stages).0 {
+        // What is posted is not sent on.
+        fault if fault.redirects() && request.method == "POST" => Fault::None,
+        fault => fault,
+    }
+}
+
+/// Reads one request; none when the client has no more.
+fn read_request(wire: &mut Wire, unread: &mut Vec<u8>) -> io::Result<Option<Request>> {
+    let bad = || io::Error::from(ErrorKind::InvalidData);
+    let (mut request, head_length) = loop {
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut parsed = httparse::Request::new(&mut headers);
+        match parsed.parse(unread).map_err(|_| bad())? {
+            httparse::Status::Complete(length) => break (request(&parsed), length),
+            httparse::Status::Partial if unread.len() > HEAD_MAX => return Err(bad()),
+            httparse::Status::Partial if !read_more(wire, unread)? => return Ok(None),
+            httparse::Status::Partial => {}
+        }
+    };
+    let length = request.header("content-length").map(str::parse::<usize>);
+    let length = length.transpose().map_err(|_| bad())?.unwrap_or(0);
+    while unread.len() < head_length + length.min(HEAD_MAX) {
+        if !read_more(wire, unread)? {
+            return Ok(None);
+        }
+    }
+    unread.drain(..head_length + length);
+    // With `--upstream` the authority stands in the path, else in the Host header.
+    let known = |authority: &str| rest::knows(authority) || stream::knows(authority);
+    let mut parts = request.whole_target[1..].splitn(2, ['/', '?']);
+    let first = parts.next().unwrap_or_default().replace("%3A", ":");
+    let host_header = request.header("host").unwrap_or_default().to_owned();
+    if known(&first) {
+        let length = request.whole_target[1..].find(['/', '?']);
+        let rest = length.map_or("", |length| &request.whole_target[1 + length..]);
+        request.target = match rest.strip_prefix('?') {
+            Some(query) => format!("/?{query}"),
+            None if rest.is_empty() => "/".to_owned(),
+            None => rest.to_owned(),
+        };
+        request.authority = first;
+    } else if known(&host_header) {
+        request.authority = host_header;
+    }
+    if let Some(target) = request.target.strip_suffix(REDIRECTED) {
+        request.target = target.to_owned();
+    }
+    Ok(Some(request))
+}
+
+fn request(parsed: &httparse::Request<'_, '_>) -> Request {
+    let headers = parsed.headers.iter().map(|header| {
+        let value = String::from_utf8_lossy(header.value).into_owned();
+        (header.name.to_owned(), value)
+    });
+    let target = parsed.path.filter(|path| path.starts_with('/'));
+    let target = target.unwrap_or("/").to_owned();
+    Request {
+        method: parsed.method.unwrap_or_default().to_owned(),
+        authority: String::new(),
+        whole_target: target.clone(),
+        target,
+        headers: headers.collect(),
+    }
+}
+
+fn read_more(wire: &mut Wire, unread: &mut Vec<u8>) -> io::Result<bool> {
+    let mut buffer = [0; 4096];
+    let length = wire.read(&mut buffer)?;
+    unread.extend_from_slice(&buffer[..length]);
+    Ok(length > 0)
+}
+
+const HEAD_MAX: usize = 64 * 1024;

@@ -1,0 +1,248 @@
+//! A stand-in for the exchanges of the catalogue: real formats over HTTP, HTTPS, ws and wss on one
+//! port of loopback, for tests and demos.
+//!
+//! The first element of a path is the authority that is meant, as the server's `--upstream` sends
+//! it: `/api.binance.com/api/v3/ticker/24hr?symbol=BTCUSDT`. A Host header with that authority does
+//! as well. Prices never stand still, and each one sent is written down. What goes wrong is
+//! switched at run time, in the process or by a POST to `/_control`.
+//!
+//! It has a thread for each connection: it is not the product.
+#![allow(dead_code, reason = "a test uses one part of it, the program another")]
+
+mod answer;
+mod clock;
+mod control;
+mod fault;
+mod http;
+mod prices;
+mod rest;
+mod rest_formats;
+mod state;
+mod stream;
+mod stream_formats;
+mod template;
+mod wire;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+#[allow(unused_imports, reason = "each test file uses its own part")]
+pub(crate) use fault::{Fault, Stage, random};
+#[allow(unused_imports, reason = "each test file uses its own part")]
+pub(crate) use prices::{Delivery, Outcome};
+use state::Shared;
+use tickertape::tls::Roots;
+
+/// What a stand-in is like.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// 0 for any.
+    pub(crate) port: u16,
+    /// Of the prices.
+    pub(crate) seed: u64,
+    /// With a seed here, faults that nobody asked for strike now and then.
+    pub(crate) random_faults: Option<u64>,
+    /// What all exchanges trade, in the unified spelling.
+    pub(crate) symbols: Vec<String>,
+    /// How many more markets there are in lists of all, as at real exchanges: a list of 2000 is
+    /// half a megabyte. Nobody asks for them, so their prices stand still and are not written down.
+    pub(crate) fillers: usize,
+    /// How often a stream has a price for each symbol.
+    pub(crate) tick_every: Duration,
+    /// How long a fault that hangs lasts.
+    pub(crate) patience: Duration,
+    /// The times of all ping rules are divided by this.
+    pub(crate) haste: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let quotes = ["USDT", "USD", "EUR", "KRW", "USDC"];
+        let bases = ["BTC", "ETH", "SOL", "DOGE"];
+        let pairs = quotes
+            .iter()
+            .flat_map(|quote| bases.map(|base| format!("{base}/{quote}")));
+        let fillers = (0..50).map(|n| format!("A{n}/USDT"));
+        let exponents = ["ETH/BTC", "SHIB/USDT", "SHIB/BTC"].map(str::to_owned);
+        Self {
+            port: 0,
+            seed: 1,
+            random_faults: None,
+            symbols: pairs.chain(exponents).chain(fillers).collect(),
+            fillers: 0,
+            tick_every: Duration::from_millis(100),
+            patience: Duration::from_secs(20),
+            haste: 1,
+        }
+    }
+}
+
+/// A running stand-in; it ends when dropped.
+pub(crate) struct StandIn {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// A request that has come in, or the handshake of a stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) at: Instant,
+    /// As on the server's command line; empty if it is none that we know.
+    pub(crate) source: String,
+    /// Without the authority.
+    pub(crate) target: String,
+    /// The number of the connection, counted from 1.
+    pub(crate) connection: u64,
+    /// What went wrong with it.
+    pub(crate) fault: Fault,
+}
+
+impl StandIn {
+    /// Starts one that can be connected to as soon as this returns.
+    pub(crate) fn start(config: Config) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port))?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(config));
+        let served = Arc::clone(&shared);
+        thread::spawn(move || accept(&listener, &served));
+        Ok(Self { address, shared })
+    }
+
+    /// What `--upstream` wants.
+    pub(crate) fn http(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What `--upstream` wants, with TLS; goes with [`pem`](Self::pem).
+    pub(crate) fn https(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// The certificate of its authority, for `--ca`.
+    pub(crate) fn pem(&self) -> &str {
+        &self.shared.authority.pem
+    }
+
+    /// The same for clients in this process.
+    pub(crate) fn roots(&self) -> &Roots {
+        &self.shared.authority.roots
+    }
+
+    /// From now on `source` (`binance`, `binance+stream` or, for all, nothing) has this fault and
+    /// no other; [`Fault::None`] ends it. A fault of the certificate is that of all connections,
+    /// those that are there already are closed.
+    pub(crate) fn set(&self, source: &str, fault: Fault) {
+        self.shared.set(source, fault, None);
+    }
+
+    /// The next so many requests or prices of `source` have this fault.
+    pub(crate) fn set_times(&self, source: &str, fault: Fault, times: u64) {
+        self.shared.set(source, fault, Some(times));
+    }
+
+    /// Ends all faults that were set.
+    pub(crate) fn clear(&self) {
+        self.shared.clear();
+    }
+
+    /// From now on this exchange does not trade this symbol, or does again.
+    pub(crate) fn list(&self, exchange: &str, symbol: &str, is_listed: bool) {
+        self.shared.list(exchange, symbol, is_listed);
+    }
+
+    /// Closes all connections, without a word.
+    pub(crate) fn hang_up(&self) {
+        self.shared.hang_up();
+    }
+
+    /// How many connections there are.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections()
+    }
+
+    /// All prices that were sent, in the order of sending.
+    pub(crate) fn deliveries(&self) -> Vec<Delivery> {
+        self.shared.deliveries()
+    }
+
+    /// The prices that a client must have of a symbol: those sent in good order.
+    pub(crate) fn good(&self, source: &str, symbol: &str) -> Vec<Delivery> {
+        let mut deliveries = self.deliveries();
+        deliveries.retain(|delivery| {
+            let is_meant = delivery.source == source && delivery.symbol == symbol;
+            is_meant && delivery.outcome == Outcome::Good
+        });
+        deliveries
+    }
+
+    /// Holds the prices of a symbol that a client got, in their order, against those sent in good
+    /// order: from the client's first on, none may be missing, doubled or another. The last few
+    /// that were sent may still be under way; the number of those is returned.
+    pub(crate) fn check(
+        &self,
+        source: &str,
+        symbol: &str,
+        delivered: &[impl AsRef<str>],
+    ) -> Result<usize, String> {
+        let good = self.good(source, symbol);
+        let Some(first) = delivered.first() else {
+            return Ok(good.len());
+        };
+        let begin = good.iter().position(|it| it.price == first.as_ref());
+        let begin = begin.ok_or_else(|| format!("{} was never sent", first.as_ref()))?;
+        for (index, price) in delivered.iter().enumerate() {
+            let price = price.as_ref();
+            match good.get(begin + index) {
+                Some(sent) if sent.price == price => {}
+                Some(sent) => {
+                    return Err(format!(
+                        "{price} instead of {} as number {index}",
+                        sent.price
+                    ));
+                }
+                None => return Err(format!("{price} after all that was sent")),
+            }
+        }
+        Ok(good.len() - begin - delivered.len())
+    }
+
+    /// All requests that came in, in their order.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.shared.seen()
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.shared.stop();
+        // Wakes who accepts.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+/// The names of all exchanges, and those of their streams.
+pub(crate) fn sources() -> Vec<String> {
+    let exchanges = rest_formats::EXCHANGES.iter();
+    let streams = stream_formats::STREAMS.iter();
+    exchanges
+        .map(|exchange| exchange.id.to_owned())
+        .chain(streams.map(|stream| format!("{}+stream", stream.id)))
+        .collect()
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    for socket in listener.incoming().flatten() {
+        let Some(number) = shared.opened(&socket) else {
+            return;
+        };
+        let shared = Arc::clone(shared);
+        thread::spawn(move || {
+            // A client may go at any moment, and some faults are meant to make it go.
+            let _ = http::serve(&shared, socket, number);
+            shared.closed(number);
+        });
+    }
+}

@@ -1,0 +1,146 @@
+//! The prices of the stand-in: a walk that never stands still, and the book of what was sent.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// A price and what is asked and bidden around it, as plain decimals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Quoted {
+    pub(crate) last: String,
+    pub(crate) bid: String,
+    pub(crate) ask: String,
+}
+
+/// The price number `serial` of a symbol at an exchange: always the same, and never that of
+/// another serial near by. Its last four digits are the serial's, so that one that is missing or
+/// comes twice can be seen with the naked eye, and trailing zeros occur.
+pub(crate) fn price(seed: u64, exchange: &str, symbol: &str, serial: u64) -> Quoted {
+    let (base, quote) = symbol.split_once('/').unwrap_or((symbol, ""));
+    let (mut lead, mut decimals) = match base {
+        "BTC" => (9_712_345, 2),
+        "ETH" => (331_045, 2),
+        "SOL" => (24_150, 2),
+        "DOGE" => (38_125, 5),
+        "SHIB" => (24_150, 9),
+        _ => {
+            let hash = hashed(&(seed, symbol));
+            (10_000 + hash % 90_000, hash / 90_000 % 5)
+        }
+    };
+    if quote == "KRW" {
+        lead *= 14;
+        decimals = decimals.saturating_sub(2);
+    }
+    // Up and down by a percent in two hundred steps each, and never straight.
+    let phase = serial % 400;
+    let slope = phase.min(400 - phase) * lead / 20_000;
+    let noise = hashed(&(seed, exchange, symbol, serial)) % (lead / 2_000 + 2);
+    let step = lead / 10_000 + 1;
+    let middle = lead + slope + noise;
+    let decimal = |lead: u64| decimal(lead * SERIALS + serial % SERIALS, decimals + 4);
+    Quoted {
+        last: decimal(middle),
+        bid: decimal(middle - step),
+        ask: decimal(middle + step),
+    }
+}
+
+/// After so many the last digits begin anew.
+const SERIALS: u64 = 10_000;
+
+fn hashed(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// `units` with the point so many digits from the end.
+fn decimal(units: u64, decimals: u64) -> String {
+    let decimals = usize::try_from(decimals).expect("a handful");
+    let digits = format!("{units:0>width$}", width = decimals + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - decimals);
+    format!("{whole}.{fraction}")
+}
+
+/// The same number as some exchanges write small ones: `2.4150e-5`.
+pub(crate) fn with_exponent(decimal: &str) -> Option<String> {
+    let fraction = decimal.strip_prefix("0.")?;
+    let digits = fraction.trim_start_matches('0');
+    let zeros = fraction.len() - digits.len();
+    let (first, rest) = digits.split_at_checked(1)?;
+    (zeros >= 3).then(|| format!("{first}.{rest}e-{}", zeros + 1))
+}
+
+/// A price on its way to a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    /// As on the server's command line: `binance` or `binance+stream`.
+    pub(crate) source: String,
+    /// In the unified spelling.
+    pub(crate) symbol: String,
+    /// The digits, in the plain form that a client should make of them.
+    pub(crate) price: String,
+    /// The time that was sent with it, in Unix ms; none if none was.
+    pub(crate) timestamp_ms: Option<u64>,
+    /// The number of the connection, counted from 1.
+    pub(crate) connection: u64,
+    pub(crate) outcome: Outcome,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Not all of it has been given to the system yet.
+    Sending,
+    /// It was all sent, in good order: the client must have it, once.
+    Good,
+    /// It was cut off or broken on purpose: the client must not take it for a price.
+    Spoiled,
+    /// The client had gone.
+    Lost,
+}
+
+/// What was sent, in the order of sending.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    serials: HashMap<(&'static str, String), u64>,
+    deliveries: VecDeque<Delivery>,
+    /// How many have been struck from the front.
+    forgotten: usize,
+}
+
+impl Book {
+    /// The serial of a symbol's next price; the last one again if it is not to change.
+    pub(crate) fn serial(&mut self, exchange: &'static str, symbol: &str, changes: bool) -> u64 {
+        let key = (exchange, symbol.to_owned());
+        let next = self.serials.entry(key).or_default();
+        *next += u64::from(changes || *next == 0);
+        *next - 1
+    }
+
+    /// Notes a delivery and returns its number.
+    pub(crate) fn note(&mut self, delivery: Delivery) -> usize {
+        if self.deliveries.len() == DELIVERIES_MAX {
+            self.deliveries.pop_front();
+            self.forgotten += 1;
+        }
+        self.deliveries.push_back(delivery);
+        self.forgotten + self.deliveries.len() - 1
+    }
+
+    pub(crate) fn settle(&mut self, numbers: &[usize], outcome: Outcome) {
+        for number in numbers {
+            let index = number.checked_sub(self.forgotten);
+            if let Some(delivery) = index.and_then(|index| self.deliveries.get_mut(index)) {
+                delivery.outcome = outcome;
+            }
+        }
+    }
+
+    pub(crate) fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
+        self.deliveries.iter()
+    }
+}
+
+/// Some 100 MB; ten minutes at a thousand prices a second.
+const DELIVERIES_MAX: usize = 600_000;

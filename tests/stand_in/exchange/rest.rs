@@ -1,0 +1,151 @@
+//! Answers to requests for prices.
+
+use super::answer::{Answer, refusal};
+use super::clock::Clock;
+use super::fault::Fault;
+use super::http::Request;
+use super::rest_formats::{Ask, EXCHANGES, Rest, Unknown};
+use super::state::{Draw, Shared, Symbol, host};
+use super::stream_formats::{KUCOIN, STREAMS};
+use super::template::{fill, matches_target};
+
+/// Whether an exchange answers there.
+pub(super) fn knows(authority: &str) -> bool {
+    exchange(authority).is_some()
+}
+
+fn exchange(authority: &str) -> Option<&'static Rest> {
+    let mut exchanges = EXCHANGES.iter();
+    exchanges.find(|exchange| exchange.authority == host(authority))
+}
+
+/// Who is asked, as on the server's command line.
+pub(super) fn source(request: &Request) -> String {
+    let exchange = exchange(&request.authority);
+    exchange.map_or("", |exchange| exchange.id).to_owned()
+}
+
+/// What is answered, as far as the fault is one of answers as such.
+pub(super) fn answer(
+    shared: &Shared,
+    request: &Request,
+    source: &str,
+    connection: u64,
+    fault: Fault,
+) -> Answer {
+    let Some(exchange) = exchange(&request.authority) else {
+        return Answer::new(404, "no such exchange");
+    };
+    let clock = Clock::now(fault);
+    let told = |(status, body): (u16, &str)| Answer::new(status, fill(body, &|it| clock.hole(it)));
+    if let Some(refusal) = refusal(fault) {
+        let is_limit = refusal.status == 429 || refusal.status == 418;
+        let body = match is_limit {
+            true => told(exchange.limited).body,
+            false => refusal.body,
+        };
+        return Answer { body, ..refusal };
+    }
+    match fault {
+        Fault::RateLimited => return told(exchange.limited),
+        Fault::UnknownSymbol => return told(exchange.unknown),
+        Fault::Garbage if connection.is_multiple_of(2) => return Answer::new(200, NOISE),
+        Fault::Garbage => return Answer::new(200, "<!doctype html>\n<title>Log in</title>"),
+        // Drawn when it is followed.
+        fault if fault.redirects() => return Answer::default(),
+        _ => {}
+    }
+    if request.method == "POST" && exchange.id == "kucoin" {
+        return bullet(shared, &request.target);
+    }
+    if request.method != "GET" {
+        return Answer::new(405, "");
+    }
+    let mut asks = exchange.asks.iter();
+    let asked = asks.find_map(|ask| Some((ask, matches_target(ask.target, &request.target)?)));
+    let Some((ask, markets)) = asked else {
+        return Answer::new(
+            404,
+            r#"{"message":"no such endpoint, or no such parameters"}"#,
+        );
+    };
+    let symbols = symbols(shared, exchange, ask, &markets);
+    if symbols.is_empty() {
+        return told(exchange.unknown);
+    }
+    let mut answer = Answer::new(200, "");
+    let stamp = clock.stamp(&[ask.answer, ask.entry]);
+    let mut entries = Vec::new();
+    for symbol in symbols {
+        let draw = Draw {
+            exchange: exchange.id,
+            source,
+            symbol,
+            connection,
+            fault,
+            exponents: exchange.exponents,
+            clock,
+            stamp,
+        };
+        let (entry, number) = shared.draw(&draw, ask.entry, &|hole| match hole {
+            "market" => Some((exchange.spell)(symbol.base, symbol.quote)),
+            "key" => Some((exchange.key)(symbol.base, symbol.quote)),
+            _ => None,
+        });
+        entries.push(entry);
+        answer.drawn.push(number);
+    }
+    if ask.lists_all() && shared.config.fillers > 0 {
+        let key = |symbol: Symbol<'_>| (exchange.key)(symbol.base, symbol.quote);
+        let market = |symbol: Symbol<'_>| (exchange.spell)(symbol.base, symbol.quote);
+        entries.push(shared.fillers(exchange.id, ask.entry, &market, &key));
+    }
+    let text = fill(ask.answer, &|hole| match hole {
+        "entries" => Some(entries.join(",")),
+        _ => clock.hole(hole),
+    });
+    answer.body = text.into_bytes();
+    answer
+}
+
+/// What is asked for; nothing if that is an error.
+fn symbols<'s>(
+    shared: &'s Shared,
+    exchange: &Rest,
+    ask: &Ask,
+    markets: &[String],
+) -> Vec<Symbol<'s>> {
+    let traded = shared.symbols(exchange.id);
+    if ask.lists_all() {
+        return traded;
+    }
+    let find = |market: &String| {
+        let mut traded = traded.iter().copied();
+        traded.find(|symbol| (exchange.spell)(symbol.base, symbol.quote) == *market)
+    };
+    let found: Vec<_> = markets.iter().filter_map(find).collect();
+    match ask.unknown == Unknown::Spoils && found.len() < markets.len() {
+        true => Vec::new(),
+        false => found,
+    }
+}
+
+/// KuCoin's answer to who wants to open a stream.
+fn bullet(shared: &Shared, target: &str) -> Answer {
+    if target != "/api/v1/bullet-public" {
+        return Answer::new(404, r#"{"code":"404","msg":"Not Found"}"#);
+    }
+    let token = shared.token();
+    let within = STREAMS.iter().find(|stream| stream.authority == KUCOIN);
+    assert!(within.is_some(), "the token leads somewhere");
+    let haste = u64::from(shared.config.haste);
+    let (ping, pong) = (18_000 / haste, 10_000 / haste);
+    Answer::new(
+        200,
+        format!(
+            r#"{{"code":"200000","data":{{"token":"{token}","instanceServers":[{{"endpoint":"wss://{KUCOIN}/","encrypt":true,"protocol":"websocket","pingInterval":{ping},"pingTimeout":{pong}}}]}}}}"#
+        ),
+    )
+}
+
+const NOISE: &[u8] = b"\x00\xff\xfe\x93{\"price\": \xc3\x28 not text";

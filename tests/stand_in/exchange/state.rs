@@ -1,0 +1,348 @@
+//! What all connections of a stand-in share.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+
+use super::super::authority::{Authority, Validity};
+use super::clock::Clock;
+use super::fault::{Fault, Stage, random};
+use super::prices::{Book, Delivery, Outcome, price, with_exponent};
+use super::rest_formats::EXCHANGES;
+use super::stream_formats::STREAMS;
+use super::template::fill;
+use super::{Config, Seen};
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) authority: Authority,
+    expired: Arc<ServerConfig>,
+    other_name: Arc<ServerConfig>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    stopping: bool,
+    book: Book,
+    /// By source; that of the empty name is everybody's.
+    faults: BTreeMap<String, Setting>,
+    /// How often chance was asked for each source.
+    chances: HashMap<String, u64>,
+    seen: VecDeque<Seen>,
+    opened: u64,
+    sockets: HashMap<u64, TcpStream>,
+    tokens: HashSet<String>,
+    unlisted: HashSet<(String, String)>,
+    fillers: HashMap<&'static str, String>,
+}
+
+struct Setting {
+    fault: Fault,
+    /// How often it strikes; none is for ever.
+    left: Option<u64>,
+}
+
+/// A symbol that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Symbol<'a> {
+    pub(super) unified: &'a str,
+    pub(super) base: &'a str,
+    pub(super) quote: &'a str,
+}
+
+/// What a price is drawn for.
+pub(super) struct Draw<'a> {
+    pub(super) exchange: &'static str,
+    pub(super) source: &'a str,
+    pub(super) symbol: Symbol<'a>,
+    pub(super) connection: u64,
+    pub(super) fault: Fault,
+    /// Whether small numbers have exponents.
+    pub(super) exponents: bool,
+    pub(super) clock: Clock,
+    /// What is sent of the clock.
+    pub(super) stamp: Option<u64>,
+}
+
+impl Shared {
+    pub(super) fn new(config: Config) -> Self {
+        let mut names = vec!["localhost", "127.0.0.1"];
+        let of_streams = STREAMS.iter().map(|stream| stream.authority);
+        let authorities = EXCHANGES.iter().map(|exchange| exchange.authority);
+        names.extend(authorities.chain(of_streams).map(host));
+        let authority = Authority::new(&names);
+        Self {
+            expired: authority.issue(&names, Validity::Expired),
+            other_name: authority.issue(&["other.invalid"], Validity::Always),
+            authority,
+            config,
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic")
+    }
+
+    /// The certificate for a new connection.
+    pub(super) fn certificate(&self) -> Arc<ServerConfig> {
+        match self.fault("", &[Stage::Tls]).0 {
+            Fault::CertificateExpired => Arc::clone(&self.expired),
+            Fault::CertificateOtherName => Arc::clone(&self.other_name),
+            _ => self.authority.config(),
+        }
+    }
+
+    /// What goes wrong with `source` now, and whether it is by chance.
+    pub(super) fn fault(&self, source: &str, stages: &[Stage]) -> (Fault, bool) {
+        let mut state = self.state();
+        for scope in [source, ""] {
+            let Some(setting) = state.faults.get_mut(scope) else {
+                continue;
+            };
+            let fault = setting.fault;
+            if !fault.stage().is_some_and(|stage| stages.contains(&stage)) {
+                continue;
+            }
+            if let Some(left) = &mut setting.left {
+                *left -= 1;
+                if *left == 0 {
+                    state.faults.remove(scope);
+                }
+            }
+            return (fault, false);
+        }
+        let Some(seed) = self.config.random_faults else {
+            return (Fault::None, false);
+        };
+        let number = state.chances.entry(source.to_owned()).or_default();
+        *number += 1;
+        (random(seed, source, stages, *number), true)
+    }
+
+    pub(super) fn set(&self, source: &str, fault: Fault, times: Option<u64>) {
+        // Nobody knows who is meant by a handshake of TLS.
+        let source = match fault.stage() {
+            Some(Stage::Tls) => "",
+            _ => source,
+        };
+        let mut state = self.state();
+        let setting = Setting { fault, left: times };
+        let before = match fault == Fault::None || times == Some(0) {
+            true => state.faults.remove(source),
+            false => state.faults.insert(source.to_owned(), setting),
+        };
+        drop(state);
+        let of_tls = |fault: Fault| fault.stage() == Some(Stage::Tls);
+        if of_tls(fault) || before.is_some_and(|before| of_tls(before.fault)) {
+            self.hang_up();
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        self.state().faults.clear();
+    }
+
+    pub(super) fn faults(&self) -> Vec<(String, Fault)> {
+        let state = self.state();
+        let settings = state.faults.iter();
+        settings
+            .map(|(source, setting)| (source.clone(), setting.fault))
+            .collect()
+    }
+
+    pub(super) fn list(&self, exchange: &str, symbol: &str, is_listed: bool) {
+        let key = (exchange.to_owned(), symbol.to_owned());
+        let mut state = self.state();
+        match is_listed {
+            true => state.unlisted.remove(&key),
+            false => state.unlisted.insert(key),
+        };
+    }
+
+    /// What `exchange` trades.
+    pub(super) fn symbols(&self, exchange: &str) -> Vec<Symbol<'_>> {
+        let state = self.state();
+        let symbols = self.config.symbols.iter().map(|unified| {
+            let (base, quote) = unified.split_once('/').unwrap_or((unified, ""));
+            Symbol {
+                unified,
+                base,
+                quote,
+            }
+        });
+        let is_listed = |symbol: &Symbol<'_>| {
+            let key = (exchange.to_owned(), symbol.unified.to_owned());
+            !state.unlisted.contains(&key)
+        };
+        symbols.filter(is_listed).collect()
+    }
+
+    /// Draws the next price of a symbol and fills `template` with it; `more` fills other holes.
+    /// Returns the number of the delivery, which is still to be settled.
+    pub(super) fn draw(
+        &self,
+        draw: &Draw<'_>,
+        template: &str,
+        more: &dyn Fn(&str) -> Option<String>,
+    ) -> (String, usize) {
+        let mut state = self.state();
+        let changes = draw.fault != Fault::Unchanged;
+        let symbol = draw.symbol.unified;
+        let serial = state.book.serial(draw.exchange, symbol, changes);
+        let number = state.book.note(Delivery {
+            source: draw.source.to_owned(),
+            symbol: symbol.to_owned(),
+            price: price(self.config.seed, draw.exchange, symbol, serial).last,
+            timestamp_ms: draw.stamp,
+            connection: draw.connection,
+            outcome: Outcome::Sending,
+        });
+        drop(state);
+        let quoted = price(self.config.seed, draw.exchange, symbol, serial);
+        let written = |decimal: &str| match draw.exponents {
+            true => with_exponent(decimal).unwrap_or_else(|| decimal.to_owned()),
+            false => decimal.to_owned(),
+        };
+        let template = disguised(template, draw.fault);
+        let text = fill(&template, &|hole| match hole {
+            "last" => Some(written(&quoted.last)),
+            "bid" => Some(written(&quoted.bid)),
+            "ask" => Some(written(&quoted.ask)),
+            "BASE" => Some(draw.symbol.base.to_owned()),
+            "QUOTE" => Some(draw.symbol.quote.to_owned()),
+            _ => draw.clock.hole(hole).or_else(|| more(hole)),
+        });
+        (text, number)
+    }
+
+    /// Entries of an exchange's other markets, made once: they are there for their weight.
+    pub(super) fn fillers(
+        &self,
+        exchange: &'static str,
+        entry: &str,
+        market: &dyn Fn(Symbol<'_>) -> String,
+        key: &dyn Fn(Symbol<'_>) -> String,
+    ) -> String {
+        let mut state = self.state();
+        let make = || {
+            let clock = Clock::now(Fault::None);
+            let entries = (0..self.config.fillers).map(|number| {
+                let base = format!("X{number}");
+                let unified = format!("{base}/USDT");
+                let symbol = Symbol {
+                    unified: &unified,
+                    base: &base,
+                    quote: "USDT",
+                };
+                let quoted = price(self.config.seed, exchange, &unified, 0);
+                fill(entry, &|hole| match hole {
+                    "last" => Some(quoted.last.clone()),
+                    "bid" => Some(quoted.bid.clone()),
+                    "ask" => Some(quoted.ask.clone()),
+                    "BASE" => Some(base.clone()),
+                    "QUOTE" => Some("USDT".to_owned()),
+                    "market" => Some(market(symbol)),
+                    "key" => Some(key(symbol)),
+                    _ => clock.hole(hole),
+                })
+            });
+            entries.collect::<Vec<_>>().join(",")
+        };
+        state.fillers.entry(exchange).or_insert_with(make).clone()
+    }
+
+    pub(super) fn settle(&self, numbers: &[usize], outcome: Outcome) {
+        self.state().book.settle(numbers, outcome);
+    }
+
+    pub(super) fn deliveries(&self) -> Vec<Delivery> {
+        self.state().book.deliveries().cloned().collect()
+    }
+
+    pub(super) fn saw(&self, seen: Seen) {
+        let mut state = self.state();
+        if state.seen.len() == SEEN_MAX {
+            state.seen.pop_front();
+        }
+        state.seen.push_back(seen);
+    }
+
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.state().seen.iter().cloned().collect()
+    }
+
+    /// A token that a stream can be opened with.
+    pub(super) fn token(&self) -> String {
+        let mut state = self.state();
+        // Such characters as real ones have, which need to be escaped in a URL.
+        let token = format!("2neAiuYvAU61ZD+/{}=.W+g==", state.tokens.len());
+        state.tokens.insert(token.clone());
+        token
+    }
+
+    pub(super) fn knows_token(&self, token: &str) -> bool {
+        self.state().tokens.contains(token)
+    }
+
+    /// The number of a new connection; none when no more are wanted.
+    pub(super) fn opened(&self, socket: &TcpStream) -> Option<u64> {
+        let mut state = self.state();
+        if state.stopping {
+            return None;
+        }
+        state.opened += 1;
+        let number = state.opened;
+        let socket = socket.try_clone().expect("a descriptor");
+        state.sockets.insert(number, socket);
+        Some(number)
+    }
+
+    pub(super) fn closed(&self, number: u64) {
+        self.state().sockets.remove(&number);
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.state().sockets.len()
+    }
+
+    pub(super) fn hang_up(&self) {
+        for socket in self.state().sockets.values() {
+            // It may be closed already.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        self.state().stopping = true;
+        self.hang_up();
+    }
+}
+
+/// The template with its price as `fault` has it.
+fn disguised(template: &str, fault: Fault) -> String {
+    let bare = template.replace(r#""$last""#, "$last");
+    match fault {
+        Fault::PriceAsNumber => bare,
+        Fault::PriceAsString => bare.replace("$last", r#""$last""#),
+        Fault::WrongType => bare.replace("$last", r#"{"amount":"$last"}"#),
+        Fault::NoPrice => bare.replace("$last", "null"),
+        _ => template.to_owned(),
+    }
+}
+
+/// An authority without its port.
+pub(super) fn host(authority: &str) -> &str {
+    authority.split(':').next().unwrap_or(authority)
+}
+
+/// A quarter of an hour at a hundred requests a second.
+const SEEN_MAX: usize = 100_000;
+
+/// How long a client that does not read is waited for, and one that does not ask.
+pub(super) const IDLE: Duration = Duration::from_secs(120);

@@ -1,0 +1,428 @@
+//! The streams: what a client says is checked as the exchange would, and who breaks its rules is
+//! dropped.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Write};
+use std::time::{Duration, Instant};
+
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Role};
+use tungstenite::{Error, Message, WebSocket};
+
+use super::clock::Clock;
+use super::fault::{Fault, Stage};
+use super::http::Request;
+use super::prices::Outcome;
+use super::state::{Draw, Shared, Symbol};
+use super::stream_formats::{KUCOIN, Rule, STREAMS, Stream};
+use super::template::{Captured, fill, matches};
+use super::wire::Wire;
+
+/// Whether an exchange has a stream there.
+pub(super) fn knows(authority: &str) -> bool {
+    let mut streams = STREAMS.iter();
+    streams.any(|stream| stream.authority == authority)
+}
+
+fn format(request: &Request) -> Option<&'static Stream> {
+    let path = request.target.split('?').next().unwrap_or_default();
+    let mut streams = STREAMS.iter();
+    streams.find(|stream| {
+        let is_path = path == stream.path || (stream.path.is_empty() && path == "/");
+        stream.authority == request.authority && is_path
+    })
+}
+
+/// Who is asked, as on the server's command line.
+pub(super) fn source(request: &Request) -> String {
+    format(request).map_or_else(String::new, |stream| format!("{}+stream", stream.id))
+}
+
+/// Serves one stream to its end.
+pub(super) fn serve(
+    shared: &Shared,
+    mut wire: Wire,
+    request: &Request,
+    connection: u64,
+) -> io::Result<()> {
+    let refuse = |mut wire: Wire, status: &str| {
+        write!(wire, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")?;
+        wire.flush()?;
+        wire.close();
+        Ok(())
+    };
+    let key = request.header("sec-websocket-key");
+    let version = request.header("sec-websocket-version");
+    let (Some(format), Some(key), Some("13")) = (format(request), key, version) else {
+        return refuse(wire, "404 Not Found");
+    };
+    if format.authority == KUCOIN && !has_token(shared, &request.target) {
+        return refuse(wire, "401 Unauthorized");
+    }
+    let accept = derive_accept_key(key.as_bytes());
+    write!(
+        wire,
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    )?;
+    wire.flush()?;
+    wire.socket().set_read_timeout(Some(TURN))?;
+    let now = Instant::now();
+    let mut talk = Talk {
+        shared,
+        format,
+        source: source(request),
+        connection,
+        socket: WebSocket::from_raw_socket(wire, Role::Server, None),
+        began: now,
+        subscribed: BTreeMap::new(),
+        channels: 0,
+        heard: now,
+        asked: now + format.settle,
+        asked_unanswered: None,
+        next_tick: now,
+        next_heartbeat: now,
+        silent_until: now,
+    };
+    match talk.run() {
+        // Each end is somebody's wish.
+        Ok(()) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => {}
+        Err(Error::Io(error)) => return Err(error),
+        Err(error) => return Err(io::Error::other(error)),
+    }
+    Ok(())
+}
+
+fn has_token(shared: &Shared, target: &str) -> bool {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.any(|(name, value)| name == "token" && shared.knows_token(&value))
+}
+
+/// The conversation on one connection.
+struct Talk<'s> {
+    shared: &'s Shared,
+    format: &'static Stream,
+    source: String,
+    connection: u64,
+    socket: WebSocket<Wire>,
+    began: Instant,
+    /// By spelled market, with the number of the channel.
+    subscribed: BTreeMap<String, (Symbol<'s>, u32)>,
+    channels: u32,
+    /// When the client last did what the rule wants.
+    heard: Instant,
+    /// When we last asked it to.
+    asked: Instant,
+    asked_unanswered: Option<Instant>,
+    next_tick: Instant,
+    next_heartbeat: Instant,
+    silent_until: Instant,
+}
+
+impl<'s> Talk<'s> {
+    fn run(&mut self) -> Result<(), Error> {
+        if !self.format.greeting.is_empty() {
+            self.say(self.format.greeting, &|_| None)?;
+        }
+        loop {
+            match self.socket.read() {
+                Ok(message) => self.on_message(&message)?,
+                Err(Error::Io(error)) if is_patient(&error) => {}
+                Err(error) => return Err(error),
+            }
+            let now = Instant::now();
+            if self.breaks_rules(now)? {
+                // As the exchanges do it: no word and no close frame.
+                self.socket.get_ref().cut();
+                return Ok(());
+            }
+            let is_silent = now < self.silent_until || self.subscribed.is_empty();
+            if now >= self.next_tick && !is_silent {
+                self.next_tick = now + self.shared.config.tick_every;
+                if !self.tick_all(now)? {
+                    return Ok(());
+                }
+            }
+            self.beat(now)?;
+        }
+    }
+
+    fn on_message(&mut self, message: &Message) -> Result<(), Error> {
+        let now = Instant::now();
+        match message {
+            Message::Text(text) => self.on_text(text.as_str(), now),
+            Message::Binary(bytes) => {
+                let text = String::from_utf8_lossy(bytes).into_owned();
+                self.on_text(&text, now)
+            }
+            Message::Ping(_) | Message::Pong(_) => {
+                if matches!(self.format.rule, Rule::Sign(_) | Rule::Pong(..)) {
+                    self.heard = now;
+                    self.asked_unanswered = None;
+                }
+                // The answer to a ping has been queued.
+                self.socket.flush()
+            }
+            Message::Close(_) | Message::Frame(_) => Ok(()),
+        }
+    }
+
+    fn on_text(&mut self, text: &str, now: Instant) -> Result<(), Error> {
+        let format = self.format;
+        if matches!(format.rule, Rule::Sign(_)) {
+            self.heard = now;
+        }
+        if now < self.began + format.settle {
+            return self.say(TOO_EARLY, &|_| None);
+        }
+        if let Rule::Reply(.., reply) = format.rule
+            && matches(reply, text).is_some()
+        {
+            self.asked_unanswered = None;
+            return Ok(());
+        }
+        if let Some((ping, pong)) = format.ping
+            && let Some(captured) = matches(ping, text)
+        {
+            self.heard = now;
+            let id = captured.id;
+            return self.say(pong, &|hole| id.clone().filter(|_| hole == "id"));
+        }
+        match matches(format.subscribe, text) {
+            Some(captured) if captured.markets.len() <= format.most => self.on_subscribe(&captured),
+            _ => self.say(format.invalid, &|_| None),
+        }
+    }
+
+    fn on_subscribe(&mut self, captured: &Captured) -> Result<(), Error> {
+        let format = self.format;
+        let refuses = self.shared.fault(&self.source, &[Stage::Symbol]).0 == Fault::UnknownSymbol;
+        let traded = match refuses {
+            true => Vec::new(),
+            false => self.shared.symbols(format.id),
+        };
+        if format.replaces {
+            self.subscribed.clear();
+        }
+        let mut known = Vec::new();
+        for market in &captured.markets {
+            let mut traded = traded.iter();
+            let symbol = traded.find(|it| (format.spell)(it.base, it.quote) == *market);
+            match symbol {
+                Some(symbol) => {
+                    self.channels += 1;
+                    let channel = 1000 + self.channels;
+                    self.subscribed.insert(market.clone(), (*symbol, channel));
+                    known.push(market);
+                }
+                None => self.confirm(format.unknown, market, captured)?,
+            }
+        }
+        match format.ack_each {
+            true => {
+                for market in known {
+                    self.confirm(format.ack, market, captured)?;
+                }
+            }
+            false => {
+                if let Some(market) = known.first() {
+                    self.confirm(format.ack, market, captured)?;
+                }
+            }
+        }
+        // The price of the moment comes at once.
+        self.next_tick = Instant::now();
+        Ok(())
+    }
+
+    fn confirm(&mut self, template: &str, market: &str, captured: &Captured) -> Result<(), Error> {
+        if template.is_empty() {
+            return Ok(());
+        }
+        let known = self.subscribed.get(market).copied();
+        self.say(template, &|hole| match hole {
+            "market" => Some(market.to_owned()),
+            "id" => captured.id.clone(),
+            "channel" => known.map(|(_, channel)| channel.to_string()),
+            "BASE" => known.map(|(symbol, _)| symbol.base.to_owned()),
+            "QUOTE" => known.map(|(symbol, _)| symbol.quote.to_owned()),
+            _ => None,
+        })
+    }
+
+    /// Whether the client has not done what it must in time; asks it to, if that is due.
+    fn breaks_rules(&mut self, now: Instant) -> Result<bool, Error> {
+        let haste = self.shared.config.haste;
+        if let Some(limit) = self.format.subscribe_within
+            && self.subscribed.is_empty()
+            && now > self.began + limit / haste
+        {
+            return Ok(true);
+        }
+        let unanswered = self.asked_unanswered;
+        match self.format.rule {
+            Rule::Free => Ok(false),
+            Rule::Ping(limit) | Rule::Sign(limit) => Ok(now > self.heard + limit / haste),
+            Rule::Pong(every, within) | Rule::Reply(every, within, ..) => {
+                let within = (within / haste).max(HASTE_MIN);
+                if unanswered.is_some_and(|since| now > since + within) {
+                    return Ok(true);
+                }
+                if now >= self.asked + every / haste {
+                    self.asked = now;
+                    self.asked_unanswered = unanswered.or(Some(now));
+                    self.ask()?;
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    fn ask(&mut self) -> Result<(), Error> {
+        match self.format.rule {
+            Rule::Reply(_, _, question, _) => self.say(question, &|_| None),
+            _ => self.socket.send(Message::Ping("1672515782136".into())),
+        }
+    }
+
+    /// Says what the exchange says unasked.
+    fn beat(&mut self, now: Instant) -> Result<(), Error> {
+        let Some((heartbeat, every)) = self.format.heartbeat else {
+            return Ok(());
+        };
+        let first = self.subscribed.values().next().map(|(_, channel)| *channel);
+        if now < self.next_heartbeat || now < self.silent_until || first.is_none() {
+            return Ok(());
+        }
+        self.next_heartbeat = now + every / self.shared.config.haste;
+        self.say(heartbeat, &|_| first.map(|channel| channel.to_string()))
+    }
+
+    /// Sends the next price of each symbol, as far as no fault forbids; false at the end.
+    fn tick_all(&mut self, now: Instant) -> Result<bool, Error> {
+        let subscribed: Vec<_> = self.subscribed.clone().into_iter().collect();
+        for (market, (symbol, channel)) in subscribed {
+            let stages = [Stage::Price, Stage::Stream];
+            let (fault, is_by_chance) = self.shared.fault(&self.source, &stages);
+            match fault {
+                Fault::StreamSilent => {
+                    // With heartbeats too.
+                    let config = &self.shared.config;
+                    self.silent_until = now
+                        + match is_by_chance {
+                            true => config.patience,
+                            false => config.tick_every,
+                        };
+                    return Ok(true);
+                }
+                Fault::StreamClosed => {
+                    self.leave(CloseCode::Away)?;
+                    return Ok(false);
+                }
+                Fault::StreamLeave => {
+                    if !self.format.leave.is_empty() {
+                        self.say(self.format.leave, &|_| None)?;
+                    }
+                    self.leave(CloseCode::Restart)?;
+                    return Ok(false);
+                }
+                Fault::StreamCut => {
+                    self.socket.get_ref().cut();
+                    return Ok(false);
+                }
+                Fault::StreamGarbage => self.say("\u{1}<html>", &|_| None)?,
+                // Those of answers alone.
+                Fault::RateLimited | Fault::UnknownSymbol => continue,
+                _ => {}
+            }
+            self.tick(&market, symbol, channel, fault)?;
+        }
+        Ok(true)
+    }
+
+    fn tick(
+        &mut self,
+        market: &str,
+        symbol: Symbol<'_>,
+        channel: u32,
+        fault: Fault,
+    ) -> Result<(), Error> {
+        let clock = Clock::now(fault);
+        let draw = Draw {
+            exchange: self.format.id,
+            source: &self.source,
+            symbol,
+            connection: self.connection,
+            fault,
+            exponents: self.format.id == "bithumb",
+            clock,
+            stamp: clock.stamp(&[self.format.tick]),
+        };
+        let (text, number) = self
+            .shared
+            .draw(&draw, self.format.tick, &|hole| match hole {
+                "market" => Some(market.to_owned()),
+                "MARKET" => Some(market.to_uppercase()),
+                "channel" => Some(channel.to_string()),
+                _ => None,
+            });
+        // Before it is sent: who has it shall find it written down.
+        let outcome = match fault.is_harmless() {
+            true => Outcome::Good,
+            false => Outcome::Spoiled,
+        };
+        self.shared.settle(&[number], outcome);
+        let sent = self.send(text);
+        if sent.is_err() && fault.is_harmless() {
+            self.shared.settle(&[number], Outcome::Lost);
+        }
+        sent
+    }
+
+    fn say(&mut self, template: &str, more: &dyn Fn(&str) -> Option<String>) -> Result<(), Error> {
+        let clock = Clock::now(Fault::None);
+        let text = fill(template, &|hole| clock.hole(hole).or_else(|| more(hole)));
+        self.send(text)
+    }
+
+    fn send(&mut self, text: String) -> Result<(), Error> {
+        self.socket.send(match self.format.is_binary {
+            true => Message::Binary(text.into_bytes().into()),
+            false => Message::Text(text.into()),
+        })
+    }
+
+    /// Ends the stream politely, for as long as the client takes part in it.
+    fn leave(&mut self, code: CloseCode) -> Result<(), Error> {
+        let reason = "see you".into();
+        self.socket.close(Some(CloseFrame { code, reason }))?;
+        let until = Instant::now() + GOODBYE;
+        while Instant::now() < until {
+            match self.socket.read() {
+                Ok(_) => {}
+                Err(Error::Io(error)) if is_patient(&error) => {}
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether it is only that nothing has come yet.
+fn is_patient(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// Crypto.com's answer to who does not settle down first.
+const TOO_EARLY: &str = r#"{"id":-1,"code":42901,"message":"TOO_MANY_REQUESTS"}"#;
+
+/// An answer gets at least so long, however hasty the exchange: machines are busy at times.
+const HASTE_MIN: Duration = Duration::from_millis(500);
+
+/// How long a turn waits for the client.
+const TURN: Duration = Duration::from_millis(5);
+
+/// How long the answer to a close frame is waited for.
+const GOODBYE: Duration = Duration::from_secs(2);

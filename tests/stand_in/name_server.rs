@@ -1,0 +1,222 @@
+//! A name server on loopback that does what it is told, also at run time.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use simple_dns::rdata::{A, AAAA, RData};
+use simple_dns::{CLASS, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
+
+/// A name server that keeps a list of what it was asked.
+pub(crate) struct NameServer {
+    pub(crate) address: SocketAddr,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    fault: Arc<Mutex<NameFault>>,
+}
+
+/// A name, the type asked for and whether it was by TCP.
+pub(crate) type Asked = (String, TYPE, bool);
+
+/// What a server made by [`NameServer::knowing_all`] does instead of answering.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum NameFault {
+    /// It answers.
+    #[default]
+    None,
+    /// There is no such name.
+    NxDomain,
+    ServFail,
+    Refused,
+    /// By UDP the answer is cut; by TCP it is whole.
+    Truncated,
+    /// It is cut by UDP, and TCP ends before any answer.
+    TruncatedForGood,
+    /// The answer is to another question's number.
+    WrongId,
+    /// Bytes that are no message.
+    Garbage,
+    NoAnswer,
+}
+
+impl NameFault {
+    /// All of them, with the words that `FromStr` takes.
+    const ALL: &[(&str, Self)] = &[
+        ("none", Self::None),
+        ("nxdomain", Self::NxDomain),
+        ("servfail", Self::ServFail),
+        ("refused", Self::Refused),
+        ("truncated", Self::Truncated),
+        ("truncated-for-good", Self::TruncatedForGood),
+        ("wrong-id", Self::WrongId),
+        ("garbage", Self::Garbage),
+        ("no-answer", Self::NoAnswer),
+    ];
+}
+
+impl FromStr for NameFault {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.iter().find(|(word, _)| *word == text);
+        known.map(|(_, fault)| *fault).ok_or_else(|| {
+            let words: Vec<_> = Self::ALL.iter().map(|(word, _)| *word).collect();
+            format!("no fault '{text}', known are {}", words.join(", "))
+        })
+    }
+}
+
+impl NameServer {
+    /// `answer` is given the query, and whether it came by TCP, and returns the messages to send.
+    pub(crate) fn start(
+        answer: impl Fn(&Packet<'_>, bool) -> Vec<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(ports(0).expect("a free port"), Arc::default(), answer)
+    }
+
+    /// Every name is at `address`, unless [`set`](Self::set) says otherwise. Port 0 is any.
+    pub(crate) fn knowing_all(port: u16, address: IpAddr) -> io::Result<Self> {
+        let fault = Arc::new(Mutex::new(NameFault::None));
+        let now = Arc::clone(&fault);
+        let answer = move |query: &Packet<'_>, by_tcp: bool| {
+            let fault = *now.lock().expect("no panic");
+            misanswer(query, by_tcp, fault, address)
+        };
+        Ok(Self::serve(ports(port)?, fault, answer))
+    }
+
+    /// What it does from now on.
+    pub(crate) fn set(&self, fault: NameFault) {
+        *self.fault.lock().expect("no panic") = fault;
+    }
+
+    /// What it was asked since the last time, in order of name and type.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        let mut asked = std::mem::take(&mut *self.asked.lock().expect("no panic"));
+        asked.sort_by_key(|(name, kind, by_tcp)| (name.clone(), u16::from(*kind), *by_tcp));
+        asked
+    }
+
+    fn serve(
+        (udp, tcp): (UdpSocket, TcpListener),
+        fault: Arc<Mutex<NameFault>>,
+        answer: impl Fn(&Packet<'_>, bool) -> Vec<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
+        let address = udp.local_addr().expect("it is bound");
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let answer = Arc::new(answer);
+        let (noted, by_udp) = (Arc::clone(&asked), Arc::clone(&answer));
+        thread::spawn(move || {
+            let mut buffer = [0; 512];
+            while let Ok((length, peer)) = udp.recv_from(&mut buffer) {
+                let Some(query) = query(&buffer[..length], &noted, false) else {
+                    continue;
+                };
+                for message in by_udp(&query, false) {
+                    // The peer may have enough by now.
+                    let _ = udp.send_to(&message, peer);
+                }
+            }
+        });
+        let noted = Arc::clone(&asked);
+        thread::spawn(move || {
+            for mut stream in tcp.incoming().flatten() {
+                // Who hangs up in the middle has nothing to wait for.
+                let _ = converse(&mut stream, &noted, &*answer);
+            }
+        });
+        Self {
+            address,
+            asked,
+            fault,
+        }
+    }
+}
+
+/// Far more than a test asks; a demo that nobody looks at may run for days.
+const ASKED_MAX: usize = 100_000;
+
+/// One question and its answers by TCP.
+fn converse(
+    stream: &mut TcpStream,
+    noted: &Mutex<Vec<Asked>>,
+    answer: &dyn Fn(&Packet<'_>, bool) -> Vec<Vec<u8>>,
+) -> io::Result<()> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length)?;
+    let mut message = vec![0; u16::from_be_bytes(length).into()];
+    stream.read_exact(&mut message)?;
+    let Some(query) = query(&message, noted, true) else {
+        return Ok(());
+    };
+    for message in answer(&query, true) {
+        let length = u16::try_from(message.len()).expect("a short message");
+        stream.write_all(&length.to_be_bytes())?;
+        stream.write_all(&message)?;
+    }
+    Ok(())
+}
+
+/// Reads a query and notes it; none if it is none that we understand.
+fn query<'m>(message: &'m [u8], noted: &Mutex<Vec<Asked>>, by_tcp: bool) -> Option<Packet<'m>> {
+    let query = Packet::parse(message).ok()?;
+    let question = query.questions.first()?;
+    let QTYPE::TYPE(kind) = question.qtype else {
+        return None;
+    };
+    let asked = (question.qname.to_string(), kind, by_tcp);
+    let mut noted = noted.lock().expect("no panic");
+    if noted.len() < ASKED_MAX {
+        noted.push(asked);
+    }
+    Some(query)
+}
+
+/// The answer that all names are at `address`, or what `fault` makes of it.
+fn misanswer(query: &Packet<'_>, by_tcp: bool, fault: NameFault, address: IpAddr) -> Vec<Vec<u8>> {
+    let mut reply = query.clone().into_reply();
+    match fault {
+        NameFault::NoAnswer => return Vec::new(),
+        NameFault::TruncatedForGood if by_tcp => return Vec::new(),
+        NameFault::Garbage => return vec![b"hello".to_vec()],
+        NameFault::NxDomain => *reply.rcode_mut() = RCODE::NameError,
+        NameFault::ServFail => *reply.rcode_mut() = RCODE::ServerFailure,
+        NameFault::Refused => *reply.rcode_mut() = RCODE::Refused,
+        NameFault::Truncated | NameFault::TruncatedForGood if !by_tcp => {
+            reply.set_flags(PacketFlag::TRUNCATION);
+        }
+        _ => {
+            let question = &query.questions[0];
+            let rdata = match (address, question.qtype) {
+                (IpAddr::V4(address), QTYPE::TYPE(TYPE::A)) => Some(RData::A(A {
+                    address: address.into(),
+                })),
+                (IpAddr::V6(address), QTYPE::TYPE(TYPE::AAAA)) => Some(RData::AAAA(AAAA {
+                    address: address.into(),
+                })),
+                _ => None,
+            };
+            let record = |rdata| ResourceRecord::new(question.qname.clone(), CLASS::IN, 60, rdata);
+            reply.answers.extend(rdata.map(record));
+        }
+    }
+    let mut message = reply.build_bytes_vec_compressed().expect("a good packet");
+    if fault == NameFault::WrongId {
+        message[1] ^= 0x55;
+    }
+    vec![message]
+}
+
+/// The same port for UDP and TCP.
+fn ports(port: u16) -> io::Result<(UdpSocket, TcpListener)> {
+    loop {
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?;
+        // Some other test may have the port that the system picked for TCP.
+        match TcpListener::bind(udp.local_addr()?) {
+            Ok(tcp) => return Ok((udp, tcp)),
+            Err(error) if port != 0 => return Err(error),
+            Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! The promise of the stand-in exchange's streams: a client that speaks as the catalogue says gets
+//! the prices that are written down, and one that breaks an exchange's rules is dropped.
+
+#![allow(clippy::unwrap_used, reason = "the helpers belong to the tests")]
+
+mod stand_in;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustls::{ClientConnection, StreamOwned};
+use stand_in::exchange::{Config, Fault, StandIn};
+use tickertape::exchange::{Catalogue, Exchange, Session, StreamMessage, Symbol};
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::{Error, Message, WebSocket};
+
+/// One that is quick, for tests that wait for it.
+fn stand_in(haste: u32) -> StandIn {
+    StandIn::start(Config {
+        tick_every: Duration::from_millis(10),
+        haste,
+        ..Config::default()
+    })
+    .unwrap()
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(now.as_millis()).unwrap()
+}
+
+/// Something that a stream can run over.
+trait Stream: Read + Write + Send {}
+impl<S: Read + Write + Send> Stream for S {}
+
+type Socket = WebSocket<Box<dyn Stream>>;
+
+/// Connects to `authority/path`; with the stand-in's certificate if `tls`.
+fn connect(stand_in: &StandIn, url: &str, tls: bool) -> Result<Socket, String> {
+    let socket = TcpStream::connect(stand_in.address).unwrap();
+    let limit = Some(Duration::from_millis(if tls { 5000 } else { 20 }));
+    let stream: Box<dyn Stream> = if tls {
+        let config = stand_in.roots().client_config().unwrap();
+        let name = "127.0.0.1".try_into().unwrap();
+        let connection = ClientConnection::new(config, name).unwrap();
+        Box::new(StreamOwned::new(connection, socket.try_clone().unwrap()))
+    } else {
+        Box::new(socket.try_clone().unwrap())
+    };
+    let (_, path) = url.split_once("://").unwrap();
+    let url = format!("ws://{}/{path}", stand_in.address);
+    let connected = tungstenite::client(url, stream).map_err(|error| error.to_string())?;
+    socket.set_read_timeout(limit).unwrap();
+    Ok(connected.0)
+}
+
+/// A client that does as the catalogue says.
+struct Client<'e> {
+    session: Session<'e>,
+    socket: Socket,
+    ping_every: Option<Duration>,
+    pinged: Instant,
+    /// Price and time of each symbol.
+    ticks: Vec<Vec<(String, Option<u64>)>>,
+    acks: usize,
+    heartbeats: usize,
+    others: usize,
+    errors: Vec<String>,
+    leaves: bool,
+}
+
+impl<'e> Client<'e> {
+    fn start(stand_in: &StandIn, exchange: &'e Exchange, symbols: &[Symbol], tls: bool) -> Self {
+        let mut session = exchange.session(symbols).unwrap();
+        let answer = session.token_url().map(|url| {
+            let (_, rest) = url.split_once("://").unwrap();
+            let url = format!("{}/{rest}", stand_in.http());
+            let mut response = ureq::post(url).send_empty().unwrap();
+            let body = response.body_mut().read_to_vec().unwrap();
+            (response.status().as_u16(), body)
+        });
+        let token = answer
+            .as_ref()
+            .map(|(status, body)| (*status, body.as_slice()));
+        let connection = session.connection(token, now_ms()).unwrap();
+        let mut socket = connect(stand_in, &connection.url, tls).unwrap();
+        thread::sleep(connection.settle);
+        for text in session.subscribe(now_ms()) {
+            socket.send(Message::Text(text.into())).unwrap();
+        }
+        Self {
+            session,
+            socket,
+            ping_every: connection.ping_every,
+            pinged: Instant::now(),
+            ticks: vec![Vec::new(); symbols.len()],
+            acks: 0,
+            heartbeats: 0,
+            others: 0,
+            errors: Vec::new(),
+            leaves: false,
+        }
+    }
+
+    /// Reads one message, if one comes soon, and pings if that is due.
+    fn turn(&mut self) -> Result<(), Error> {
+        if self
+            .ping_every
+            .is_some_and(|every| self.pinged.elapsed() >= every)
+        {
+            self.pinged = Instant::now();
+            self.ping()?;
+        }
+        match self.socket.read() {
+            Ok(Message::Text(text)) => self.on_message(text.as_bytes()),
+            Ok(Message::Binary(bytes)) => self.on_message(&bytes),
+            Ok(_) => Ok(()),
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn ping(&mut self) -> Result<(), Error> {
+        let ping = match self.session.ping(now_ms()) {
+            Some(text) => Message::Text(text.into()),
+            None => Message::Ping(Vec::new().into()),
+        };
+        self.socket.send(ping)
+    }
+
+    fn on_message(&mut self, message: &[u8]) -> Result<(), Error> {
+        match self.session.read(message, now_ms()) {
+            StreamMessage::Ticks(ticks) => {
+                for (index, quote) in ticks {
+                    let quote = match quote {
+                        Ok(quote) => (quote.price.to_string(), quote.timestamp_ms),
+                        Err(error) => (error.to_string(), None),
+                    };
+                    self.ticks[index].push(quote);
+                }
+            }
+            StreamMessage::Ack => self.acks += 1,
+            StreamMessage::Heartbeat(reply) => {
+                self.heartbeats += 1;
+                if let Some(reply) = reply {
+                    self.socket.send(Message::Text(reply.into()))?;
+                }
+            }
+            StreamMessage::Error(words) => self.errors.push(words),
+            StreamMessage::Leave => self.leaves = true,
+            StreamMessage::Other => self.others += 1,
+        }
+        Ok(())
+    }
+
+    /// Goes on until there are so many prices of each symbol.
+    fn run(&mut self, ticks: usize) {
+        let until = Instant::now() + Duration::from_secs(5);
+        while self.ticks.iter().any(|it| it.len() < ticks) {
+            assert!(
+                Instant::now() < until,
+                "prices stay away: {:?}",
+                self.errors
+            );
+            self.turn().unwrap();
+        }
+    }
+
+    /// Goes on for so long; whether the stream was still open then.
+    fn run_for(&mut self, duration: Duration) -> bool {
+        let until = Instant::now() + duration;
+        while Instant::now() < until {
+            if self.turn().is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Holds what has come against what was written down.
+    fn check(&self, stand_in: &StandIn, exchange: &Exchange, symbols: &[Symbol]) {
+        let source = format!("{}+stream", exchange.id());
+        for (symbol, ticks) in symbols.iter().zip(&self.ticks) {
+            let good = stand_in.good(&source, symbol.as_str()).into_iter();
+            let mut good: Vec<_> = good.map(|it| (it.price, it.timestamp_ms)).collect();
+            // Some may be under way.
+            good.truncate(ticks.len());
+            assert_eq!(*ticks, good, "{source} {symbol}");
+        }
+        assert_eq!(self.errors, [""; 0], "{source}");
+    }
+}
+
+fn symbols(texts: &[&str]) -> Vec<Symbol> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn every_stream_brings_the_digits_that_are_written_down() {
+    let stand_in = stand_in(1);
+    let catalogue = Catalogue::builtin();
+    let symbols = symbols(&["BTC/USDT", "ETH/USDT", "DOGE/USDT", "SHIB/BTC"]);
+    thread::scope(|scope| {
+        for exchange in catalogue.iter().filter(|exchange| exchange.has_stream()) {
+            scope.spawn(|| {
+                let mut client = Client::start(&stand_in, exchange, &symbols, false);
+                client.run(3);
+                let pings = client.ping_every.is_some();
+                client.ping_every = None;
+                if pings && client.session.ping(0).is_some() {
+                    let before = client.heartbeats + client.acks;
+                    client.ping().unwrap();
+                    client.run(6);
+                    // Deribit's answer to a ping looks like that to a subscription.
+                    let after = client.heartbeats + client.acks;
+                    assert!(after > before, "{} answers pings", exchange.id());
+                }
+                client.check(&stand_in, exchange, &symbols);
+                let acks = !["upbit", "bithumb"].contains(&exchange.id());
+                assert_eq!(client.acks > 0, acks, "{}", exchange.id());
+            });
+        }
+    });
+}
+
+#[test]
+fn streams_run_over_tls_too() {
+    let stand_in = stand_in(1);
+    let catalogue = Catalogue::builtin();
+    let exchange = catalogue.get("kucoin").unwrap();
+    let symbols = symbols(&["BTC/USDT"]);
+    let mut client = Client::start(&stand_in, exchange, &symbols, true);
+    client.run(5);
+    client.check(&stand_in, exchange, &symbols);
+}
+
+#[test]
+fn who_breaks_a_rule_is_dropped_and_who_keeps_it_is_not() {
+    // Half a minute becomes 750 ms.
+    let stand_in = stand_in(40);
+    let catalogue = Catalogue::builtin();
+    let symbols = symbols(&["BTC/USDT"]);
+    thread::scope(|scope| {
+        for id in [
+            "okx",
+            "bybit",
+            "kucoin",
+            "gate",
+            "poloniex",
+            "binance",
+            "cryptocom",
+        ] {
+            for obeys in [true, false] {
+                let (stand_in, symbols, catalogue) = (&stand_in, &symbols, &catalogue);
+                scope.spawn(move || {
+                    let exchange = catalogue.get(id).unwrap();
+                    let mut client = Client::start(stand_in, exchange, symbols, false);
+                    client.ping_every = obeys.then_some(Duration::from_millis(100));
+                    let limit = Duration::from_millis(1200);
+                    let stayed = match (id, obeys) {
+                        // These are asked by the server, and only a deaf client does not answer.
+                        ("binance" | "cryptocom", false) => {
+                            thread::sleep(limit * 2);
+                            client.run_for(Duration::from_secs(1))
+                        }
+                        ("binance" | "cryptocom", true) => {
+                            client.ping_every = None;
+                            client.run_for(limit)
+                        }
+                        _ => client.run_for(limit),
+                    };
+                    assert_eq!(stayed, obeys, "{id}");
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn what_is_said_wrongly_is_answered_as_the_exchange_would() {
+    let stand_in = stand_in(1);
+    let say = |url: &str, text: &str| {
+        let mut socket = connect(&stand_in, url, false).unwrap();
+        socket.send(Message::Text(text.into())).unwrap();
+        loop {
+            match socket.read() {
+                Ok(Message::Text(text)) => return text.to_string(),
+                Ok(_) => {}
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let okx = "wss://ws.okx.com:8443/ws/v5/public";
+    let unknown = r#"{"op":"subscribe","args":[{"channel":"tickers","instId":"NO-SUCH"}]}"#;
+    assert!(say(okx, unknown).contains("instId NO-SUCH"));
+    assert!(say(okx, r#"{"op":"subscribe","args":[]}"#).contains("60012"));
+    let eleven: Vec<_> = (0..11).map(|n| format!(r#""tickers.A{n}USDT""#)).collect();
+    let bybit = format!(
+        r#"{{"op":"subscribe","args":[{}],"req_id":"1"}}"#,
+        eleven.join(",")
+    );
+    assert!(say("wss://stream.bybit.com/v5/public/spot", &bybit).contains(r#""success":false"#));
+    let hasty =
+        r#"{"id":1,"method":"subscribe","params":{"channels":["ticker.BTC_USDT"]},"nonce":1}"#;
+    let cryptocom = "wss://stream.crypto.com/exchange/v1/market";
+    assert!(say(cryptocom, hasty).contains("TOO_MANY_REQUESTS"));
+
+    for url in [
+        "wss://ws-api-spot.kucoin.com/?token=forged&connectId=1",
+        "wss://ws.okx.com:8443/ws/v5/private",
+        "wss://nobody.example/ws",
+    ] {
+        assert!(connect(&stand_in, url, false).is_err(), "{url}");
+    }
+}
+
+#[test]
+fn streams_fail_as_they_are_told_to() {
+    let stand_in = stand_in(100);
+    let catalogue = Catalogue::builtin();
+    let symbols = symbols(&["BTC/USDT"]);
+    let start = |id: &str| Client::start(&stand_in, catalogue.get(id).unwrap(), &symbols, false);
+    let soon = Duration::from_millis(200);
+
+    let mut client = start("kraken");
+    client.run(2);
+    stand_in.set("kraken+stream", Fault::StreamSilent);
+    client.run_for(Duration::from_millis(50));
+    let before = (client.ticks[0].len(), client.heartbeats);
+    assert!(client.run_for(soon));
+    assert_eq!((client.ticks[0].len(), client.heartbeats), before);
+    stand_in.clear();
+    client.run(before.0 + 1);
+    client.check(&stand_in, catalogue.get("kraken").unwrap(), &symbols);
+
+    stand_in.set("kraken+stream", Fault::StreamGarbage);
+    client.run_for(soon);
+    assert!(client.others > 0);
+    for (fault, words) in [
+        (Fault::WrongType, "no price: it is {"),
+        (Fault::NoPrice, "no price: it is null"),
+    ] {
+        stand_in.set("kraken+stream", fault);
+        client.run_for(soon);
+        let (last, _) = client.ticks[0].last().unwrap();
+        assert!(last.starts_with(words), "{last}");
+    }
+    stand_in.set("kraken+stream", Fault::StreamCut);
+    assert!(!client.run_for(soon));
+
+    let mut client = start("okx");
+    client.run(1);
+    stand_in.set_times("okx+stream", Fault::StreamLeave, 1);
+    assert!(!client.run_for(soon));
+    assert!(client.leaves);
+
+    let mut client = start("binance");
+    client.run(1);
+    stand_in.set("binance+stream", Fault::StreamClosed);
+    let end = loop {
+        match client.socket.read() {
+            Ok(Message::Close(frame)) => break frame.unwrap().code,
+            Ok(_) => {}
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(end, CloseCode::Away);
+
+    stand_in.set("bitget+stream", Fault::TooMany(Duration::from_secs(1)));
+    let error = connect(&stand_in, "wss://ws.bitget.com/v2/ws/public", false);
+    assert!(error.err().unwrap().contains("429"));
+    stand_in.set("bitget+stream", Fault::UnknownSymbol);
+    let mut client = start("bitget");
+    client.run_for(soon);
+    assert_eq!(client.errors.len(), 1);
+}
