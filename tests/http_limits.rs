@@ -82,7 +82,7 @@ fn a_silent_name_server_is_given_up() {
             assert!(
                 error.to_string().contains("no name server answers"),
                 "{error}"
-            )
+            );
         }
         got => panic!("{got:?}"),
     }
