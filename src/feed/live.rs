@@ -149,19 +149,19 @@ impl<S: Publish> Feed<S> for Live {
     }
 
     fn start(self: Box<Self>, io_loop: &mut IoLoop<S>) {
-        io_loop.add_callback(move |state: &mut S, io_loop| {
-            let upstream = match Upstream::new(io_loop.registrar(), Rc::clone(&self.settings.way)) {
-                Ok(upstream) => upstream,
-                Err(error) => return log::error!("there is no TLS to be had: {error}"),
-            };
-            *state.sources() = self.sources();
-            for (index, line) in self.lines.iter().enumerate() {
-                let task = Rc::new(self.task(line, &upstream));
-                // A TLS handshake costs a millisecond or two of CPU: not all in one turn.
-                let delay = STAGGER * u32::try_from(index).unwrap_or(u32::MAX);
-                io_loop.call_later(delay, move |_, io_loop| spawn(task, index, io_loop));
-            }
-        });
+        let way = Rc::clone(&self.settings.way);
+        let upstream = match Upstream::new(io_loop.registrar(), way) {
+            Ok(upstream) => upstream,
+            Err(error) => return log::error!("there is no TLS to be had: {error}"),
+        };
+        for (index, line) in self.lines.iter().enumerate() {
+            let task = Rc::new(self.task(line, &upstream));
+            // A TLS handshake costs a millisecond or two of CPU: not all in one turn.
+            let delay = STAGGER * u32::try_from(index).unwrap_or(u32::MAX);
+            io_loop.call_later(delay, move |_, io_loop| spawn(task, index, io_loop));
+        }
+        // Callbacks come before timeouts: it is there when the first fiber reports.
+        io_loop.add_callback(move |state: &mut S, _| *state.sources() = self.sources());
     }
 }
 

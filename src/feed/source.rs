@@ -228,9 +228,9 @@ fn live(lines: Vec<Line>, settings: &Settings) -> Result<Live, String> {
     let symbols = settings.symbols.iter().map(|symbol| symbol.parse());
     let symbols = symbols.collect::<Result<Vec<Symbol>, _>>();
     let symbols = symbols.map_err(|error| error.to_string())?;
-    if lines.len() * symbols.len() > SYMBOLS_MAX {
+    if lines.len() * symbols.len() > WIRES_MAX {
         return Err(format!(
-            "{} symbols from {} sources are more than {SYMBOLS_MAX} together",
+            "{} symbols from {} sources are more than {WIRES_MAX} together",
             symbols.len(),
             lines.len()
         ));
@@ -268,6 +268,10 @@ const THERE_ARE: &str = "there are: exchanges (see --list-sources), sim, replay:
 
 /// The snapshot of them all must fit what one client may have unsent.
 pub const SYMBOLS_MAX: usize = 256;
+
+/// The same for a list of sources. Only one of them has a price at a time, of the others a client
+/// is told in half as many bytes that they are stale.
+const WIRES_MAX: usize = 2 * SYMBOLS_MAX;
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
