@@ -206,6 +206,38 @@ fn says_that_prices_are_simulated_and_serves_them_from_one_thread() {
 }
 
 #[test]
+fn an_exchange_that_is_out_of_reach_makes_a_stale_event_and_no_error() {
+    // Nobody listens there: the port was free a moment ago.
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+    let upstream = format!("http://{}", upstream.unwrap());
+    let server = Running::start(&[
+        "--source",
+        "binance",
+        "--upstream",
+        &upstream,
+        "--stale-after",
+        "50ms",
+    ]);
+    let mut client = server.open();
+    let event = tick(&mut client);
+    assert_eq!(
+        (&event["event"], &event["symbol"]),
+        (&"stale".into(), &"BTC/USDT".into())
+    );
+    assert!(event["age"].as_u64().unwrap() >= 50, "{event}");
+    // Whoever joins later is told so too.
+    assert_eq!(tick(&mut server.open())["event"], "stale");
+    server.signal("TERM");
+    let (code, log) = server.wait();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(
+        log.contains("binance: cannot be reached: connection refused; trying again in"),
+        "{log}"
+    );
+    assert!(log.contains("BTC/USDT is stale: no price for"), "{log}");
+}
+
+#[test]
 fn stops_with_0_on_sigterm_and_tells_its_clients() {
     for name in ["TERM", "INT"] {
         let server = Running::start(&[]);
