@@ -48,6 +48,7 @@ mod quote;
 mod stream;
 mod template;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -107,6 +108,7 @@ impl Exchange {
                 at,
                 unit: TimeUnit::Auto,
                 of: Origin::Entry,
+                or: None,
             }),
             ..Shape::default()
         };
@@ -153,6 +155,16 @@ impl Exchange {
     /// The symbol as it is spelled in requests to this exchange.
     pub fn market(&self, symbol: &Symbol) -> String {
         self.entry.spelling.market(symbol).spelled().to_owned()
+    }
+
+    /// Two of `symbols` that are the same market here, as BTC and XBT are at Kraken: its answers
+    /// cannot be told apart.
+    pub fn same_market<'s>(&self, symbols: &'s [Symbol]) -> Option<(&'s Symbol, &'s Symbol)> {
+        let mut seen = HashMap::new();
+        symbols.iter().find_map(|symbol| {
+            let first = seen.insert(self.market(symbol), symbol)?;
+            Some((first, symbol))
+        })
     }
 
     /// The requests that bring the prices of `symbols`, which must be distinct: as few as the

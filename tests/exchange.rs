@@ -248,6 +248,9 @@ fn a_stream_that_wants_a_token_tells_where_to_connect() {
         "wss://ws-api-spot.kucoin.com/?token=2neAiu%3D.W%2Bg%3D%3D&connectId=1767225600000"
     );
     assert_eq!(connection.ping_every.unwrap().as_secs(), 17);
+    let hasty = String::from_utf8_lossy(answer).replace("17000", "1");
+    let connection = kucoin.connection(Some((200, hasty.as_bytes())), NOW);
+    assert_eq!(connection.unwrap().ping_every.unwrap().as_secs(), 1);
 
     let elsewhere = br#"{"data":{"token":"t","instanceServers":[{"endpoint":"file:///etc"}]}}"#;
     let error = |answer| kucoin.connection(answer, NOW).unwrap_err().to_string();
@@ -311,9 +314,19 @@ fn errors_in_a_users_file_name_the_entry_and_the_field() {
         (
             "1000",
             "\"soon\"",
-            "field interval_ms: invalid type: string \"soon\", expected u64",
+            "field interval_ms: string \"soon\", expected a whole number",
         ),
         ("1000", "0", "field interval_ms: must be at least 1"),
+        (
+            "1000",
+            "18446744073709551615",
+            "field interval_ms: must be at most 86400000, a day",
+        ),
+        (
+            r#""name""#,
+            r#""aliases":["MyEx"],"name""#,
+            "field aliases: 'MyEx' is not of a-z",
+        ),
         (
             r#""last":"/p"}},"#,
             r#""last":"p"}},"#,
@@ -392,7 +405,18 @@ fn errors_in_a_users_file_name_the_entry_and_the_field() {
         error.contains("field stream.url: 'https://a' is no WebSocket URL"),
         "{error}"
     );
-    let error = |text| with(text).unwrap_err().to_string();
+    let error = |text: &str| with(text).unwrap_err().to_string();
+    assert!(with(&format!("\u{feff}{}", user_file("", ""))).is_ok());
+    assert_eq!(
+        error(&user_file("mine", "sim")),
+        "exchange 'sim': field id: 'sim' is taken, choose another name"
+    );
+    let entry = user_file("", "");
+    let entry = &entry[r#"{"exchanges":["#.len()..entry.len() - "]}".len()];
+    assert_eq!(
+        error(&format!(r#"{{"exchanges":[{entry},{entry}]}}"#)),
+        "exchange 'mine': field id: another exchange in this file has it too"
+    );
     assert_eq!(
         error(r#"{"exchanges":[{}]}"#),
         "exchange number 1: missing field `id`"

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::condition::{Condition, Facts};
 use super::entry::{Entry, Shape};
-use super::json::{Node, excerpt};
+use super::json::{Node, Pointer, excerpt};
 use super::quote::{Quote, QuoteError, read_quote};
 use super::template::Market;
 
@@ -22,8 +22,12 @@ pub(super) fn read_answer(
     pause: &mut dyn FnMut(),
 ) -> Result<Vec<Result<Quote, QuoteError>>, QuoteError> {
     let text = text_of(body);
+    let root = Pointer::default();
+    let list = shape.container().unwrap_or(&root);
     let json = match &text {
-        Ok(text) => Node::parse(text).map_err(|_| QuoteError::Garbage(not_json(text))),
+        Ok(text) => {
+            Node::parse_along(text, list, pause).map_err(|_| QuoteError::Garbage(not_json(text)))
+        }
         Err(error) => Err(error.clone()),
     };
     pause();
@@ -104,7 +108,8 @@ pub(super) fn not_json(text: &str) -> String {
     }
 }
 
-/// What answers call the markets asked for.
+/// What answers call the markets asked for, in any case: no exchange tells markets apart by it, but
+/// not all answer in the one they are asked in.
 #[derive(Debug)]
 pub(super) struct Names {
     indexes: HashMap<String, usize>,
@@ -113,14 +118,18 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// Where two markets could have the same name, it is that of the market whose names have it
+    /// first: Kraken's XTZUSD is XTZ/USD as usually spelled, and only then T/USD with an old prefix.
     pub(super) fn new(shape: &Shape, markets: &[Market]) -> Self {
         let mut indexes = HashMap::new();
-        for (index, market) in markets.iter().enumerate() {
-            if shape.names.is_empty() {
-                indexes.insert(market.spelled().to_owned(), index);
-            }
-            for name in &shape.names {
-                indexes.insert(name.fill(|hole| market.hole(hole)), index);
+        if shape.names.is_empty() {
+            let spelled = markets.iter().map(|market| market.spelled().to_lowercase());
+            indexes.extend(spelled.zip(0..));
+        }
+        for name in &shape.names {
+            for (index, market) in markets.iter().enumerate() {
+                let name = name.fill(|hole| market.hole(hole)).to_lowercase();
+                indexes.entry(name).or_insert(index);
             }
         }
         Self {
@@ -141,11 +150,11 @@ impl Names {
     /// replaces the name that the market had: however often it is told, nothing grows.
     pub(super) fn rename(&mut self, index: usize, name: String) {
         self.indexes.retain(|_, known| *known != index);
-        self.indexes.insert(name, index);
+        self.indexes.insert(name.to_lowercase(), index);
     }
 
     pub(super) fn index(&self, name: &str) -> Option<usize> {
-        self.indexes.get(name).copied()
+        self.indexes.get(&name.to_lowercase()).copied()
     }
 }
 
@@ -160,7 +169,7 @@ pub(super) fn read_shape(
 ) -> Result<(), QuoteError> {
     let quote =
         |entry: &Node<'_>| read_quote((answer, entry), &shape.last, shape.time.as_ref(), now_ms);
-    let Some(container) = shape.list.as_ref().or(shape.map.as_ref()) else {
+    let Some(container) = shape.container() else {
         let index = match named(shape, answer) {
             None => names.only,
             Some(name) => Some(names.index(&name).ok_or_else(|| {
@@ -173,33 +182,32 @@ pub(super) fn read_shape(
         }
         return Ok(());
     };
-    let missing = || {
+    let read = answer.with_entries(container, |entries| {
+        let is_only = entries.len() == 1;
+        for (number, (key, text)) in entries.into_iter().enumerate() {
+            if number % ENTRIES_PER_PAUSE == ENTRIES_PER_PAUSE - 1 {
+                pause();
+            }
+            let Ok(entry) = Node::parse(text) else {
+                continue;
+            };
+            let only = names.only.filter(|_| is_only);
+            let index = match (key, named(shape, &entry)) {
+                // Kraken answers XBTUSD under the key XXBTZUSD.
+                (Some(key), _) if shape.map.is_some() => names.index(key).or(only),
+                (Some(_), _) => None,
+                (None, Some(name)) => names.index(&name),
+                (None, None) => only,
+            };
+            if let Some(index) = index {
+                found(index, quote(&entry));
+            }
+        }
+    });
+    read.ok_or_else(|| {
         let text = excerpt(answer.text());
         QuoteError::Garbage(format!("no prices where they should be: {text}"))
-    };
-    let container = answer.find(container).ok_or_else(missing)?;
-    pause();
-    let container = Node::parse(container).map_err(|_| missing())?;
-    pause();
-    let entries = container.entries().ok_or_else(missing)?;
-    let is_only = entries.len() == 1;
-    for (number, (key, text)) in entries.into_iter().enumerate() {
-        if number % ENTRIES_PER_PAUSE == ENTRIES_PER_PAUSE - 1 {
-            pause();
-        }
-        let Ok(entry) = Node::parse(text) else {
-            continue;
-        };
-        let index = match key {
-            // Kraken answers XBTUSD under the key XXBTZUSD.
-            Some(key) => names.index(key).or(names.only.filter(|_| is_only)),
-            None => named(shape, &entry).and_then(|name| names.index(&name)),
-        };
-        if let Some(index) = index {
-            found(index, quote(&entry));
-        }
-    }
-    Ok(())
+    })
 }
 
 /// What the entry says it is about.

@@ -1,5 +1,6 @@
 //! The list of exchanges: those that come with the program, and a user's own.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::Exchange;
@@ -36,8 +37,14 @@ impl Catalogue {
     /// # Errors
     /// [`BadCatalogue`] names the entry and the field.
     pub fn with_file(mut self, text: &str) -> Result<Self, BadCatalogue> {
+        let mut ids = HashSet::new();
         for entry in read_entries(text)? {
             let exchange = Exchange::new(entry);
+            if !ids.insert(exchange.id().to_owned()) {
+                let id = exchange.id();
+                let reason = "field id: another exchange in this file has it too";
+                return Err(BadCatalogue(format!("exchange '{id}': {reason}")));
+            }
             match self.0.iter_mut().find(|known| known.id() == exchange.id()) {
                 Some(known) => *known = exchange,
                 None => self.0.push(exchange),
@@ -245,7 +252,7 @@ mod tests {
         let long = "x".repeat(200);
         let entry = format!(
             r#"{{"exchanges":[{{"id":"{long}","name":"{long}","example":"ABCDEFGHIJKL/USDT",
-            "interval_ms":123456789012,"spelling":{{"market":"{{BASE}}{long}"}},
+            "interval_ms":86400000,"spelling":{{"market":"{{BASE}}{long}"}},
             "one":{{"url":"http://a/{{market}}","answer":{{"last":"/p"}}}}}}]}}"#
         );
         let table = Catalogue::builtin().with_file(&entry).unwrap().table();

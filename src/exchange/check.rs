@@ -17,10 +17,22 @@ impl Entry {
             let reason = format!("'{}' is not of a-z, 0-9, '-', '_' and '.'", self.id);
             return Err(("id".to_owned(), reason));
         }
+        if ["sim", "replay"].contains(&self.id.as_str()) {
+            let reason = format!("'{}' is taken, choose another name", self.id);
+            return Err(("id".to_owned(), reason));
+        }
+        if let Some(alias) = self.aliases.iter().find(|it| !it.chars().all(plain)) {
+            let reason = format!("'{alias}' is not of a-z, 0-9, '-', '_' and '.'");
+            return Err(("aliases".to_owned(), reason));
+        }
         self.example
             .parse::<super::Symbol>()
             .map_err(|error| ("example".to_owned(), error.to_string()))?;
         positive("interval_ms", self.interval_ms)?;
+        if self.interval_ms > INTERVAL_MS_MAX {
+            let reason = format!("must be at most {INTERVAL_MS_MAX}, a day");
+            return Err(("interval_ms".to_owned(), reason));
+        }
         self.spelling.check("spelling")?;
         check_url("one.url", &self.one.url, MARKET_HOLES)?;
         self.one.answer.check("one.answer")?;
@@ -121,6 +133,8 @@ impl StreamEntry {
         Ok(())
     }
 }
+
+const INTERVAL_MS_MAX: u64 = 86_400_000;
 
 fn check_url(field: &str, url: &Template, holes: &[&str]) -> Checked {
     in_field(field, url.allow(holes))?;

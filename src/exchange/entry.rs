@@ -196,7 +196,7 @@ pub(super) fn read_entries(text: &str) -> Result<Vec<Entry>, BadCatalogue> {
         exchanges: Vec<&'a RawValue>,
     }
 
-    let file: File<'_> = serde_json::from_str(text)
+    let file: File<'_> = serde_json::from_str(text.trim_start_matches('\u{feff}'))
         .map_err(|error| BadCatalogue(format!("not a catalogue: {error}")))?;
     let raw_entries = file.exchanges.iter().enumerate();
     raw_entries
@@ -217,6 +217,14 @@ fn read_entry(index: usize, text: &str) -> Result<Entry, BadCatalogue> {
         let reason = error.inner().to_string();
         // The line would be counted from the entry's beginning, which nobody sees.
         let reason = reason.split(" at line ").next().unwrap_or_default();
+        // Types of Rust, in words of JSON.
+        let reason = match reason.strip_prefix("invalid type: ") {
+            Some(types) => types
+                .replace("expected u64", "expected a whole number")
+                .replace("expected usize", "expected a whole number")
+                .replace("expected a sequence", "expected a list"),
+            None => reason.to_owned(),
+        };
         BadCatalogue(match error.path().to_string().as_str() {
             "." => format!("{name}: {reason}"),
             field => format!("{name}: field {field}: {reason}"),
@@ -229,6 +237,11 @@ fn read_entry(index: usize, text: &str) -> Result<Entry, BadCatalogue> {
 }
 
 impl Shape {
+    /// Where its entries are, if it has several.
+    pub(super) fn container(&self) -> Option<&Pointer> {
+        self.list.as_ref().or(self.map.as_ref())
+    }
+
     /// Whether the answer is about one symbol, which it need not name.
     pub(super) fn is_single(&self) -> bool {
         self.list.is_none() && self.map.is_none()

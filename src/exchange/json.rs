@@ -1,6 +1,6 @@
 //! Walks JSON without reading its numbers: what a pointer finds is the text as it was sent.
 //!
-//! Only what a pointer passes through is taken apart, one level at a time. Everything else is
+//! Only what a pointer passes through is taken apart. Everything else is
 //! skipped by serde_json's scanner, which keeps its nesting on the heap: no depth of brackets can
 //! overflow the stack. A key that occurs twice counts with its last value, as in JavaScript and
 //! Python.
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// An RFC 6901 pointer: `/data/0/last`; the empty one is the whole document.
@@ -48,19 +48,37 @@ pub(super) struct Node<'a> {
 
 #[derive(Debug)]
 enum Children<'a> {
-    Members(Vec<(Cow<'a, str>, &'a RawValue)>),
+    Members(Vec<(Cow<'a, str>, Child<'a>)>),
     Items(Vec<&'a RawValue>),
     /// It is a string, a number, a boolean or null.
     None,
 }
+
+#[derive(Debug)]
+enum Child<'a> {
+    Raw(&'a RawValue),
+    /// Taken apart already, since a long list is in it; its text is not kept.
+    Open(Children<'a>),
+}
+
+/// What a list is, with its keys if it is an object.
+pub(super) type Entries<'n, 'a> = Vec<(Option<&'n str>, &'a str)>;
 
 impl<'a> Node<'a> {
     /// Takes `text` apart; fails when it is not one JSON value and nothing else.
     pub(super) fn parse(text: &'a str) -> serde_json::Result<Self> {
         let text = text.trim_ascii();
         let children = match text.as_bytes().first() {
-            Some(b'{') => Children::Members(serde_json::from_str::<Members<'a>>(text)?.0),
-            Some(b'[') => Children::Items(serde_json::from_str(text)?),
+            Some(b'{' | b'[') => {
+                let deserializer = &mut serde_json::Deserializer::from_str(text);
+                let along = Along {
+                    path: &[],
+                    pause: &mut || {},
+                };
+                let children = along.deserialize(&mut *deserializer)?;
+                deserializer.end()?;
+                children
+            }
             _ => {
                 serde_json::from_str::<&RawValue>(text)?;
                 Children::None
@@ -69,19 +87,49 @@ impl<'a> Node<'a> {
         Ok(Self { text, children })
     }
 
+    /// Takes `text` apart, and with it the list that `path` leads to, in one go and in pieces of a
+    /// fraction of a millisecond: `pause` is called between them. Read as a whole, a list of a few
+    /// megabytes would hold the loop for as many milliseconds, and twice.
+    pub(super) fn parse_along(
+        text: &'a str,
+        path: &Pointer,
+        pause: &mut dyn FnMut(),
+    ) -> serde_json::Result<Self> {
+        let text = text.trim_ascii();
+        let deserializer = &mut serde_json::Deserializer::from_str(text);
+        let along = Along {
+            path: &path.0,
+            pause,
+        };
+        match along.deserialize(&mut *deserializer) {
+            Ok(children) => {
+                deserializer.end()?;
+                Ok(Self { text, children })
+            }
+            // There is something else than a list, as in errors.
+            Err(error) if error.is_data() => Self::parse(text),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The value as it was sent.
     pub(super) fn text(&self) -> &'a str {
         self.text
     }
 
-    /// The JSON text that `pointer` leads to.
+    /// The JSON text that `pointer` leads to; of what has been taken apart, an empty one of its
+    /// kind.
     pub(super) fn find(&self, pointer: &Pointer) -> Option<&'a str> {
-        let Some((first, rest)) = pointer.0.split_first() else {
+        let Some((last, path)) = pointer.0.split_last() else {
             return Some(self.text);
         };
-        let mut found = self.child(first)?;
-        for token in rest {
-            found = Self::parse(found).ok()?.child(token)?;
+        let (children, path) = self.children.open(path);
+        let Some((first, path)) = path.split_first() else {
+            return children.child(last);
+        };
+        let mut found = children.child(first)?;
+        for token in path.iter().chain([last]) {
+            found = Self::parse(found).ok()?.children.child(token)?;
         }
         Some(found)
     }
@@ -92,34 +140,78 @@ impl<'a> Node<'a> {
         scalar(self.find(pointer)?)
     }
 
-    /// The values in it, with their keys if it is an object; none if it is a scalar.
-    pub(super) fn entries(&self) -> Option<Vec<(Option<&str>, &'a str)>> {
-        match &self.children {
-            Children::Members(members) => {
-                let members = members.iter();
-                Some(
-                    members
-                        .map(|(key, value)| (Some(&**key), value.get()))
-                        .collect(),
-                )
-            }
-            Children::Items(items) => Some(items.iter().map(|item| (None, item.get())).collect()),
-            Children::None => None,
+    /// Hands the values in what `pointer` leads to, with their keys if it is an object, to `read`;
+    /// none if it is a scalar.
+    pub(super) fn with_entries<T>(
+        &self,
+        pointer: &Pointer,
+        read: impl FnOnce(Entries<'_, 'a>) -> T,
+    ) -> Option<T> {
+        match self.children.open(&pointer.0) {
+            (children, []) => children.entries().map(read),
+            _ => Self::parse(self.find(pointer)?)
+                .ok()?
+                .children
+                .entries()
+                .map(read),
+        }
+    }
+}
+
+impl<'a> Children<'a> {
+    /// As far along `path` as it has been taken apart, and the rest of the path.
+    fn open<'n, 'p>(&'n self, path: &'p [String]) -> (&'n Self, &'p [String]) {
+        let Some((first, rest)) = path.split_first() else {
+            return (self, path);
+        };
+        match self.member(first) {
+            Some(Child::Open(children)) => children.open(rest),
+            _ => (self, path),
         }
     }
 
+    fn member(&self, key: &str) -> Option<&Child<'a>> {
+        let Self::Members(members) = self else {
+            return None;
+        };
+        let last = members.iter().rfind(|(known, _)| known == key);
+        last.map(|(_, child)| child)
+    }
+
     fn child(&self, token: &str) -> Option<&'a str> {
-        match &self.children {
-            Children::Members(members) => {
-                let last = members.iter().rfind(|(key, _)| key == token);
-                last.map(|(_, value)| value.get())
-            }
-            Children::Items(items) => {
+        match self {
+            Self::Members(_) => self.member(token).map(Child::text),
+            Self::Items(items) => {
                 let canonical = token == "0" || !token.starts_with(['0', '+']);
                 let index = token.parse::<usize>().ok().filter(|_| canonical)?;
                 items.get(index).map(|item| item.get())
             }
-            Children::None => None,
+            Self::None => None,
+        }
+    }
+
+    fn entries(&self) -> Option<Entries<'_, 'a>> {
+        match self {
+            Self::Members(members) => {
+                let members = members.iter();
+                Some(
+                    members
+                        .map(|(key, child)| (Some(&**key), child.text()))
+                        .collect(),
+                )
+            }
+            Self::Items(items) => Some(items.iter().map(|item| (None, item.get())).collect()),
+            Self::None => None,
+        }
+    }
+}
+
+impl<'a> Child<'a> {
+    fn text(&self) -> &'a str {
+        match self {
+            Self::Raw(value) => value.get(),
+            Self::Open(Children::Members(_)) => "{}",
+            Self::Open(_) => "[]",
         }
     }
 }
@@ -154,35 +246,75 @@ pub(super) fn excerpt(text: &str) -> String {
 /// As much of a foreign text as a log line takes.
 const EXCERPT_LENGTH_MAX: usize = 120;
 
-/// An object's members in the order sent, duplicates included.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// Reads a list or an object in pieces, and what `path` leads to in it likewise.
+struct Along<'p> {
+    path: &'p [String],
+    pause: &'p mut dyn FnMut(),
+}
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
+impl<'de> DeserializeSeed<'de> for Along<'_> {
+    type Value = Children<'de>;
 
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                #[derive(Deserialize)]
-                struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-                let mut members = Vec::new();
-                while let Some((Key(key), value)) = map.next_entry()? {
-                    members.push((key, value));
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Collect)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
+
+impl<'de> Visitor<'de> for Along<'_> {
+    type Value = Children<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list or an object")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        let mut piece = 0;
+        while let Some(item) = sequence.next_element::<&RawValue>()? {
+            piece = pause_after(piece + item.get().len(), self.pause);
+            items.push(item);
+        }
+        Ok(Children::Items(items))
+    }
+
+    /// In the order sent, duplicates included.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        #[derive(Deserialize)]
+        struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+        let mut members = Vec::new();
+        let mut piece = 0;
+        while let Some(Key(key)) = map.next_key()? {
+            let child = match self.path.split_first() {
+                Some((first, path)) if *first == key => {
+                    Child::Open(map.next_value_seed(Along {
+                        path,
+                        pause: &mut *self.pause,
+                    })?)
+                }
+                _ => {
+                    let value: &RawValue = map.next_value()?;
+                    piece = pause_after(piece + value.get().len(), self.pause);
+                    Child::Raw(value)
+                }
+            };
+            members.push((key, child));
+        }
+        Ok(Children::Members(members))
+    }
+}
+
+/// Pauses when `piece` bytes have been read without one; returns how many there are since.
+fn pause_after(piece: usize, pause: &mut dyn FnMut()) -> usize {
+    if piece < PIECE {
+        return piece;
+    }
+    pause();
+    0
+}
+
+/// As much of a text as is read in a fraction of a millisecond.
+const PIECE: usize = 32 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -209,6 +341,52 @@ mod tests {
     #[test]
     fn the_last_of_two_equal_keys_counts() {
         assert_eq!(find(r#"{"a":1,"b":2,"\u0061":3}"#, "/a"), Some("3"));
+    }
+
+    #[test]
+    fn a_long_list_is_taken_apart_in_pieces_wherever_it_is() {
+        let entries = vec![format!(r#"{{"p":"{}"}}"#, "1".repeat(1_000)); 1_000].join(",");
+        for (text, path) in [
+            (format!("[{entries}]"), ""),
+            (
+                format!(r#"{{"code":"0","a":{{"b":[{entries}]}},"t":5}}"#),
+                "/a/b",
+            ),
+        ] {
+            let path = Pointer::parse(path).unwrap();
+            let mut pauses = 0;
+            let node = Node::parse_along(&text, &path, &mut || pauses += 1).unwrap();
+            assert!(pauses >= text.len() / PIECE - 1, "{pauses}");
+            assert_eq!(
+                node.with_entries(&path, |entries| entries.len()),
+                Some(1_000)
+            );
+        }
+    }
+
+    #[test]
+    fn what_has_been_taken_apart_is_still_found() {
+        let text = r#"{"b":{"a":{"l":[1,2],"x":{"y":3}},"n":"0"},"l":5}"#;
+        let pointer = |text| Pointer::parse(text).unwrap();
+        let along = |path| Node::parse_along(text, &pointer(path), &mut || {}).unwrap();
+        for path in ["", "/b", "/b/a", "/b/a/l", "/b/a/x", "/l", "/no/such"] {
+            let node = along(path);
+            for (at, expected) in [("/b/a/l/1", "2"), ("/b/a/x/y", "3"), ("/b/n", r#""0""#)] {
+                assert_eq!(node.find(&pointer(at)), Some(expected), "{at} along {path}");
+            }
+            assert_eq!(node.find(&pointer("/b/a/z")), None);
+            assert_eq!(node.find(&pointer("/l")), Some("5"), "no list there");
+            let entries = |at| node.with_entries(&pointer(at), |entries| entries.len());
+            assert_eq!(
+                (entries("/b/a/l"), entries("/b/a"), entries("/l")),
+                (Some(2), Some(2), None)
+            );
+        }
+        assert_eq!(
+            along("/b/a/l").find(&pointer("/b/a/l")),
+            Some("[]"),
+            "only that it is there"
+        );
     }
 
     #[test]

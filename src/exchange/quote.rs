@@ -64,6 +64,8 @@ pub(super) struct TimeField {
     /// Whether `at` starts from the whole answer and not from the symbol's entry in it.
     #[serde(default)]
     pub(super) of: Origin,
+    /// Where else it may be, if it is not there.
+    pub(super) or: Option<Box<TimeField>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -97,22 +99,36 @@ pub(super) fn read_quote(
     now_ms: u64,
 ) -> Result<Quote, QuoteError> {
     let price = read_price(entry, last)?;
-    let origin = |time: &TimeField| match time.of {
-        Origin::Entry => entry.scalar(&time.at),
-        Origin::Answer => answer.scalar(&time.at),
-    };
-    let written = time.and_then(|time| Some((origin(time)?, time.unit)));
-    let timestamp_ms = match written {
-        None => None,
-        Some((text, unit)) => match unix_ms(&text, unit) {
-            Some(0) => return Err(QuoteError::NoPrice("its time is zero".to_owned())),
-            moment => moment.filter(|&moment| plausible(moment, now_ms)),
-        },
-    };
+    let mut next = time;
+    while let Some(time) = next {
+        let written = match time.of {
+            Origin::Entry => entry.scalar(&time.at),
+            Origin::Answer => answer.scalar(&time.at),
+        };
+        if let Some(text) = written.filter(|text| !text.is_empty()) {
+            let timestamp_ms = read_time(&text, time.unit, now_ms)?;
+            return Ok(Quote {
+                price,
+                timestamp_ms,
+            });
+        }
+        next = time.or.as_deref();
+    }
     Ok(Quote {
         price,
-        timestamp_ms,
+        timestamp_ms: None,
     })
+}
+
+/// What is not in the unit that it should be in goes by its looks.
+fn read_time(text: &str, unit: TimeUnit, now_ms: u64) -> Result<Option<u64>, QuoteError> {
+    let moment = unix_ms(text, unit);
+    if moment == Some(0) {
+        return Err(QuoteError::NoPrice("its time is zero".to_owned()));
+    }
+    let is_plausible = |&moment: &u64| plausible(moment, now_ms);
+    let by_looks = || unix_ms(text, TimeUnit::Auto).filter(is_plausible);
+    Ok(moment.filter(is_plausible).or_else(by_looks))
 }
 
 /// Exchanges state the price of a market that is not traded as null, "", 0 or nothing at all; no
@@ -120,7 +136,7 @@ pub(super) fn read_quote(
 fn read_price(entry: &Node<'_>, last: &Pointer) -> Result<Price, QuoteError> {
     let no_price = |why: &str| Err(QuoteError::NoPrice(why.to_owned()));
     let text = match entry.find(last) {
-        None => return no_price("it is missing"),
+        None => return no_price(MISSING),
         Some("null") => return no_price("it is null"),
         Some(json) => match scalar(json) {
             Some(text) => text,
@@ -130,7 +146,7 @@ fn read_price(entry: &Node<'_>, last: &Pointer) -> Result<Price, QuoteError> {
     if text.is_empty() {
         return no_price("it is empty");
     }
-    let Ok(price) = Price::parse(&text) else {
+    let Ok(price) = Price::parse(text.trim_ascii()) else {
         return no_price(&format!("it is '{}'", excerpt(&text)));
     };
     if price.as_str().starts_with('-') {
@@ -142,11 +158,21 @@ fn read_price(entry: &Node<'_>, last: &Pointer) -> Result<Price, QuoteError> {
     Ok(price)
 }
 
+const MISSING: &str = "it is missing";
+
+impl QuoteError {
+    /// Whether there is no word of a price, not even that there is none.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self, Self::NoPrice(why) if why == MISSING)
+    }
+}
+
 fn is_zero(price: &Price) -> bool {
     !price.as_str().contains(|c: char| matches!(c, '1'..='9'))
 }
 
-/// `text` in Unix ms, cut off, not rounded; none if it cannot be read.
+/// `text` in Unix ms, cut off, not rounded; none if it cannot be read. All before 1970 is zero:
+/// many servers are written in Go, whose zero is the year 1.
 fn unix_ms(text: &str, unit: TimeUnit) -> Option<u64> {
     let (unit, number) = match (unit, Price::parse(text)) {
         (TimeUnit::Auto, Ok(number)) => (look(&number), Some(number)),
@@ -161,7 +187,11 @@ fn unix_ms(text: &str, unit: TimeUnit) -> Option<u64> {
         TimeUnit::Iso | TimeUnit::Auto => return iso_ms(text),
     };
     // The price's own exact arithmetic moves the point: no float comes near a time either.
-    let moved = Price::parse(&format!("{}e{exponent}", number?)).ok()?;
+    let number = number?;
+    if number.as_str().starts_with('-') {
+        return Some(0);
+    }
+    let moved = Price::parse(&format!("{number}e{exponent}")).ok()?;
     let whole = moved.as_str().split('.').next()?;
     whole.parse().ok()
 }
@@ -180,7 +210,7 @@ fn iso_ms(text: &str) -> Option<u64> {
         let moment = text.parse::<DateTime>().ok()?;
         TimeZone::UTC.to_timestamp(moment).ok()
     })?;
-    u64::try_from(moment.as_millisecond()).ok()
+    Some(u64::try_from(moment.as_millisecond()).unwrap_or(0))
 }
 
 /// Whether a price can be of that time. One that cannot says nothing about the price, only that
@@ -209,6 +239,7 @@ mod tests {
             at: Pointer::parse("/t").unwrap(),
             unit,
             of: Origin::Entry,
+            or: None,
         };
         let last = Pointer::parse("/p").unwrap();
         read_quote((&node, &node), &last, Some(&time), NOW)
@@ -229,6 +260,8 @@ mod tests {
             ("true", "it is 'true'"),
             (r#""1,5""#, "it is '1,5'"),
             ("[1]", "it is [1]"),
+            (r#""0x10""#, "it is '0x10'"),
+            (r#""Infinity""#, "it is 'Infinity'"),
             ("1e999", "it is '1e999'"),
         ] {
             let expected = Err(format!("no price: {why}"));
@@ -237,10 +270,51 @@ mod tests {
         }
         let missing = Err("no price: it is missing".to_owned());
         assert_eq!(quote("{}", TimeUnit::Ms), missing);
-        for zero in ["0", r#""0""#, "0.000"] {
+        for zero in ["0", r#""0""#, "0.000", "-62135596800000"] {
             let json = format!(r#"{{"p":1,"t":{zero}}}"#);
             let expected = Err("no price: its time is zero".to_owned());
             assert_eq!(quote(&json, TimeUnit::Ms), expected);
+        }
+        let json = r#"{"p":1,"t":"0001-01-01T00:00:00Z"}"#;
+        let expected = Err("no price: its time is zero".to_owned());
+        assert_eq!(quote(json, TimeUnit::Iso), expected);
+    }
+
+    #[test]
+    fn a_time_in_another_unit_than_it_should_be_goes_by_its_looks() {
+        for (time, unit) in [
+            ("1732270000123456789", TimeUnit::Ms),
+            ("1732270000.123", TimeUnit::Ms),
+            ("1732270000123", TimeUnit::S),
+            ("1732270000123", TimeUnit::Iso),
+            (r#""2024-11-22T10:06:40.123Z""#, TimeUnit::Ms),
+        ] {
+            let json = format!(r#"{{"p":1,"t":{time}}}"#);
+            let moment = quote(&json, unit).unwrap().1;
+            assert_eq!(moment, Some(1_732_270_000_123), "{time}");
+        }
+    }
+
+    #[test]
+    fn a_time_may_be_in_one_of_two_places() {
+        let time: TimeField =
+            serde_json::from_str(r#"{"at":"/ms","unit":"ms","or":{"at":"/s","unit":"s"}}"#)
+                .unwrap();
+        let last = Pointer::parse("/p").unwrap();
+        for (json, expected) in [
+            (
+                r#"{"p":1,"ms":1732270000123,"s":9}"#,
+                Some(1_732_270_000_123),
+            ),
+            (
+                r#"{"p":1,"ms":null,"s":"1732270000"}"#,
+                Some(1_732_270_000_000),
+            ),
+            (r#"{"p":1,"ms":""}"#, None),
+        ] {
+            let node = Node::parse(json).unwrap();
+            let quote = read_quote((&node, &node), &last, Some(&time), NOW).unwrap();
+            assert_eq!(quote.timestamp_ms, expected, "{json}");
         }
     }
 
@@ -268,7 +342,6 @@ mod tests {
             (r#""""#, TimeUnit::Ms, None),
             (r#""soon""#, TimeUnit::Iso, None),
             ("[]", TimeUnit::Ms, None),
-            ("-5", TimeUnit::Ms, None),
         ] {
             let json = format!(r#"{{"p":1,"t":{time}}}"#);
             assert_eq!(quote(&json, unit), Ok(("1".to_owned(), expected)), "{time}");

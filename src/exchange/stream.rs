@@ -93,7 +93,8 @@ impl<'e> Session<'e> {
             secret = Some(answer.scalar(&fields.token).ok_or_else(refused)?);
             let told = fields.ping_ms.as_ref();
             let told = told.and_then(|pointer| answer.scalar(pointer)?.parse().ok());
-            ping_ms = told.filter(|&told| told > 0).or(ping_ms);
+            let told = told.map(|told: u64| told.clamp(PING_MS_MIN, PING_MS_MAX));
+            ping_ms = told.or(ping_ms);
         }
         let url = self.entry.url.fill(|hole| match hole {
             "endpoint" => endpoint.as_deref().map(str::to_owned),
@@ -177,8 +178,11 @@ impl<'e> Session<'e> {
             &self.names,
             now_ms,
             &mut || {},
+            // An update may be about other things: without a word of the price it still stands.
             &mut |index, quote| {
-                ticks.push((index, quote));
+                if !quote.as_ref().is_err_and(QuoteError::is_silence) {
+                    ticks.push((index, quote));
+                }
             },
         );
         match read {
@@ -224,6 +228,10 @@ impl<'e> Session<'e> {
         })
     }
 }
+
+/// What an exchange may ask for: nobody makes us send all the time, or never.
+const PING_MS_MIN: u64 = 1_000;
+const PING_MS_MAX: u64 = 60_000;
 
 /// Refuses what is no URL of a WebSocket.
 pub(super) fn websocket_url(url: &str) -> Result<(), String> {

@@ -113,6 +113,12 @@ impl Check {
                     match quote {
                         Err(QuoteError::UnknownSymbol) => doubtful.push(symbol),
                         Err(error) if self.line.is_custom => return Err(self.no_price(&error)),
+                        Ok(quote) if self.line.has_time && quote.timestamp_ms.is_none() => {
+                            let name = self.line.exchange.name();
+                            return Err(format!(
+                                "{name}: no time in the answer (is --time right?)"
+                            ));
+                        }
                         _ => {}
                     }
                 }

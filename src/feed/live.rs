@@ -28,6 +28,8 @@ pub(super) struct Line {
     pub(super) streams: bool,
     /// Whether it is somebody's URL and no exchange.
     pub(super) is_custom: bool,
+    /// Whether it was said where that has the time.
+    pub(super) has_time: bool,
 }
 
 /// What all sources have in common.

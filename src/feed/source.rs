@@ -208,6 +208,7 @@ fn lines(list: &[Wanted], online: &Online) -> Result<Vec<Line>, String> {
             exchange: exchange.clone(),
             streams: wanted.streams,
             is_custom: false,
+            has_time: false,
         })
     };
     list.iter().map(line).collect()
@@ -220,6 +221,7 @@ fn custom(url: &str, online: &Online) -> Result<Line, String> {
         exchange,
         streams: false,
         is_custom: true,
+        has_time: online.time.is_some(),
     })
 }
 
@@ -228,6 +230,14 @@ fn live(lines: Vec<Line>, settings: &Settings) -> Result<Live, String> {
     let symbols = settings.symbols.iter().map(|symbol| symbol.parse());
     let symbols = symbols.collect::<Result<Vec<Symbol>, _>>();
     let symbols = symbols.map_err(|error| error.to_string())?;
+    for Line { exchange, .. } in &lines {
+        if let Some((one, other)) = exchange.same_market(&symbols) {
+            let (id, market) = (exchange.id(), exchange.market(one));
+            return Err(format!(
+                "{one} and {other} are one market at {id}, {market}: leave one out"
+            ));
+        }
+    }
     if lines.len() * symbols.len() > WIRES_MAX {
         return Err(format!(
             "{} symbols from {} sources are more than {WIRES_MAX} together",
@@ -369,6 +379,12 @@ mod tests {
         assert_eq!(
             open("gemini+stream", &settings()),
             "gemini has no stream, use --source gemini"
+        );
+        let mut twice = settings();
+        twice.symbols = ["BTC/USDT", "XBT/USDT"].map(str::to_owned).to_vec();
+        assert_eq!(
+            open("kraken", &twice),
+            "BTC/USDT and XBT/USDT are one market at kraken, XBTUSDT: leave one out"
         );
         let mut with_file = settings();
         with_file.online.exchanges = Some("/no/such/file".into());

@@ -73,8 +73,10 @@ fn check_url(
 fn symbols(text: &str) -> Result<Vec<String>, String> {
     let mut symbols: Vec<String> = Vec::new();
     for symbol in text.split(',') {
-        let sides = symbol.split('/').filter(|side| !side.is_empty());
-        if sides.count() != 2 || symbol.contains(|c: char| !c.is_ascii_graphic()) {
+        let is_whole = symbol.split_once('/').is_some_and(|(base, quote)| {
+            !base.is_empty() && !quote.is_empty() && !quote.contains('/')
+        });
+        if !is_whole || symbol.contains(|c: char| !c.is_ascii_graphic()) {
             return Err(format!(
                 "'{symbol}' is no symbol, they read BASE/QUOTE, as BTC/USDT"
             ));
