@@ -316,6 +316,11 @@ fn errors_in_a_users_file_name_the_entry_and_the_field() {
             "\"soon\"",
             "field interval_ms: string \"soon\", expected a whole number",
         ),
+        (
+            r#"{"market":"{BASE}-{QUOTE}"}"#,
+            "5",
+            "field spelling: integer `5`, expected an object",
+        ),
         ("1000", "0", "field interval_ms: must be at least 1"),
         (
             "1000",
@@ -406,6 +411,14 @@ fn errors_in_a_users_file_name_the_entry_and_the_field() {
         "{error}"
     );
     let error = |text: &str| with(text).unwrap_err().to_string();
+    assert_eq!(
+        error("[]"),
+        "not a catalogue: a list, expected an object at line 1 column 2"
+    );
+    assert_eq!(
+        error(r#"{"exchanges":{}}"#),
+        "not a catalogue: an object, expected a list at line 1 column 13"
+    );
     assert!(with(&format!("\u{feff}{}", user_file("", ""))).is_ok());
     assert_eq!(
         error(&user_file("mine", "sim")),

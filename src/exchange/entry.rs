@@ -196,8 +196,11 @@ pub(super) fn read_entries(text: &str) -> Result<Vec<Entry>, BadCatalogue> {
         exchanges: Vec<&'a RawValue>,
     }
 
-    let file: File<'_> = serde_json::from_str(text.trim_start_matches('\u{feff}'))
-        .map_err(|error| BadCatalogue(format!("not a catalogue: {error}")))?;
+    let file: File<'_> =
+        serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
+            let reason = in_words_of_json(&error.to_string());
+            BadCatalogue(format!("not a catalogue: {reason}"))
+        })?;
     let raw_entries = file.exchanges.iter().enumerate();
     raw_entries
         .map(|(index, raw)| read_entry(index, raw.get()))
@@ -217,14 +220,7 @@ fn read_entry(index: usize, text: &str) -> Result<Entry, BadCatalogue> {
         let reason = error.inner().to_string();
         // The line would be counted from the entry's beginning, which nobody sees.
         let reason = reason.split(" at line ").next().unwrap_or_default();
-        // Types of Rust, in words of JSON.
-        let reason = match reason.strip_prefix("invalid type: ") {
-            Some(types) => types
-                .replace("expected u64", "expected a whole number")
-                .replace("expected usize", "expected a whole number")
-                .replace("expected a sequence", "expected a list"),
-            None => reason.to_owned(),
-        };
+        let reason = in_words_of_json(reason);
         BadCatalogue(match error.path().to_string().as_str() {
             "." => format!("{name}: {reason}"),
             field => format!("{name}: field {field}: {reason}"),
@@ -234,6 +230,30 @@ fn read_entry(index: usize, text: &str) -> Result<Entry, BadCatalogue> {
         Ok(()) => Ok(entry),
         Err((field, reason)) => Err(BadCatalogue(format!("{name}: field {field}: {reason}"))),
     }
+}
+
+/// serde's words for what was found and expected speak of types of Rust.
+fn in_words_of_json(reason: &str) -> String {
+    let Some((found, expected)) = reason.split_once(", expected ") else {
+        return reason.to_owned();
+    };
+    let (expected, place) = match expected.split_once(" at line ") {
+        Some((expected, place)) => (expected, format!(" at line {place}")),
+        None => (expected, String::new()),
+    };
+    let found = match found.strip_prefix("invalid type: ").unwrap_or(found) {
+        "map" => "an object",
+        "sequence" => "a list",
+        found if found.starts_with("invalid length") => "a list",
+        found => found,
+    };
+    let expected = match expected {
+        "u64" | "usize" => "a whole number",
+        "a sequence" => "a list",
+        expected if expected.starts_with("struct ") => "an object",
+        expected => expected,
+    };
+    format!("{found}, expected {expected}{place}")
 }
 
 impl Shape {

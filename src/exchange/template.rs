@@ -157,6 +157,7 @@ pub(super) fn url_encoded(text: &str) -> String {
         .remove(b'-')
         .remove(b'_')
         .remove(b'.')
+        .remove(b'~')
         .remove(b':');
     utf8_percent_encode(text, ESCAPED).to_string()
 }
@@ -198,7 +199,7 @@ mod tests {
 
     #[test]
     fn spellings_cannot_leave_their_place_in_a_url() {
-        assert_eq!(url_encoded("tDOGE:USD-_."), "tDOGE:USD-_.");
+        assert_eq!(url_encoded("tDOGE:USD-_.~"), "tDOGE:USD-_.~");
         assert_eq!(url_encoded("a&b=c/#?ü"), "a%26b%3Dc%2F%23%3F%C3%BC");
     }
 }

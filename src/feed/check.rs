@@ -86,12 +86,13 @@ impl Check {
     fn run(&self, emitter: &Emitter<String>) -> Result<(), Cancelled> {
         let mut unknown: Vec<Symbol> = Vec::new();
         for request in self.line.exchange.requests(&self.symbols) {
+            let is_about_one = !request.many;
             let doubtful = match self.doubtful(request) {
                 Ok(doubtful) => doubtful,
                 Err(wrong) => return emitter.emit(wrong),
             };
             for symbol in doubtful {
-                if self.is_unknown(&symbol) {
+                if is_about_one || self.is_unknown(&symbol) {
                     unknown.push(symbol);
                     emitter.emit(sentence(&self.name, &unknown, &[]))?;
                 }
@@ -99,7 +100,7 @@ impl Check {
         }
         match unknown.first() {
             None => Ok(()),
-            Some(first) => emitter.emit(sentence(&self.name, &unknown, &self.near(first))),
+            Some(first) => self.emit_near(emitter, &unknown, first),
         }
     }
 
@@ -141,8 +142,14 @@ impl Check {
         }
     }
 
-    /// Symbols that the exchange does have and that may have been meant.
-    fn near(&self, symbol: &Symbol) -> Vec<String> {
+    /// Finds symbols that the exchange does have and that may have been meant by `symbol`. Each is
+    /// told as soon as it is found: where a request a second is allowed, there is no time for all.
+    fn emit_near(
+        &self,
+        emitter: &Emitter<String>,
+        unknown: &[Symbol],
+        symbol: &Symbol,
+    ) -> Result<(), Cancelled> {
         let mut near = Vec::new();
         for candidate in near::candidates(symbol) {
             let request = self.line.exchange.request(&candidate);
@@ -151,12 +158,13 @@ impl Check {
                 .is_ok_and(|quotes| quotes.iter().all(Result::is_ok))
             {
                 near.push(candidate.to_string());
+                emitter.emit(sentence(&self.name, unknown, &near))?;
             }
             if near.len() == NEAR_MAX {
                 break;
             }
         }
-        near
+        Ok(())
     }
 
     /// Asks, but not before the exchange allows another request.

@@ -1,0 +1,214 @@
+//! Sources that are a user's own: an exchange described in a file, and a URL with pointers. And
+//! what the server says at its start of those that are wrong.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed assumption in a test should say so with a panic"
+)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+
+/// A web server for the time of a test. Its answers close the connection.
+fn web() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            // A client may be gone already; the next one may not.
+            let _ = stream.and_then(answer);
+        }
+    });
+    format!("http://{address}")
+}
+
+fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut head = BufReader::new(&stream).lines();
+    let request = head.next().unwrap_or(Ok(String::new()))?;
+    while head
+        .next()
+        .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+    {}
+    let (status, body) = match request.split(' ').nth(1).unwrap_or_default() {
+        "/api.fict.example/v9/price/btc~usdt" => (
+            200,
+            r#"{"state":"good","quote":{"value":"97123.4500","at":1732270000}}"#,
+        ),
+        "/gold" => (
+            200,
+            r#"{"data":{"price":2.65E3,"at":"1732270000123","o":{}}}"#,
+        ),
+        _ => (404, r#"{"state":"bad","reason":"no such market"}"#),
+    };
+    let length = body.len();
+    write!(
+        stream,
+        "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+}
+
+/// A file for the time of a test.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        let name = format!("tickertape-{}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// An exchange that nobody has heard of, asked not too often.
+const FICTITIOUS: &str = r#"{"exchanges":[{"id":"fict","name":"Fictitious",
+    "spelling":{"market":"{base}~{quote}"},"interval_ms":700,
+    "one":{"url":"https://api.fict.example/v9/price/{market}",
+        "answer":{"last":"/quote/value","time":{"at":"/quote/at","unit":"s"}}},
+    "ok":"/state = good","errors":{"unknown_symbol":["status = 404"]},"message":["/reason"]}]}"#;
+
+fn server(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
+    command.args(["--port", "0"]).args(arguments);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A running server, which does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// How it ends that is not to start at all.
+fn refusal(arguments: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = server(arguments).output().unwrap();
+    let told = String::from_utf8(stderr).unwrap();
+    (status.code(), told.trim_end().to_owned())
+}
+
+/// The first tick, as a client that joins is sent it.
+fn first_tick(arguments: &[&str]) -> String {
+    let child = server(arguments).stderr(Stdio::piped()).spawn();
+    let mut running = Running(child.unwrap());
+    let mut log = BufReader::new(running.0.stderr.take().unwrap());
+    let mut told = String::new();
+    while !told.contains("listening on ") {
+        assert!(log.read_line(&mut told).unwrap() > 0, "{told}");
+    }
+    let address = told.trim_end().rsplit(' ').next().unwrap();
+    let stream = TcpStream::connect(address).unwrap();
+    let (mut client, _) = tungstenite::client(format!("ws://{address}/"), stream).unwrap();
+    loop {
+        let message = client.read().unwrap();
+        match message.to_text() {
+            Ok(text) if text.contains("\"price\"") => return text.to_owned(),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_new_exchange_is_an_entry_in_a_file() {
+    let (web, file) = (web(), File::new("new.json", FICTITIOUS));
+    let source = [
+        "--exchanges",
+        file.path(),
+        "--source",
+        "fict",
+        "--upstream",
+        &web,
+    ];
+    let tick = first_tick(&source);
+    let expected = r#"{"symbol":"BTC/USDT","price":97123.4500,"timestamp":1732270000000,"seq":"#;
+    assert!(tick.starts_with(expected), "{tick}");
+}
+
+#[test]
+fn an_unknown_symbol_of_it_ends_the_program_with_near_names() {
+    let (web, file) = (web(), File::new("near.json", FICTITIOUS));
+    // Time for three requests at most, of which the second finds it.
+    let (code, told) = refusal(&[
+        "--exchanges",
+        file.path(),
+        "--source",
+        "fict",
+        "--upstream",
+        &web,
+        "--symbols",
+        "BTC/UDST",
+        "--request-timeout",
+        "2s",
+    ]);
+    assert_eq!(
+        told,
+        "error: fict does not know BTC/UDST, did you mean BTC/USDT?"
+    );
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn a_url_with_pointers_is_a_source() {
+    let url = web() + "/gold";
+    let source = [
+        "--source",
+        &url,
+        "--symbols",
+        "XAU/USD",
+        "--price",
+        "/data/price",
+    ];
+    let tick = first_tick(&[&source[..], &["--time", "/data/at"]].concat());
+    let expected = r#"{"symbol":"XAU/USD","price":2650,"timestamp":1732270000123,"seq":"#;
+    assert!(tick.starts_with(expected), "{tick}");
+}
+
+#[test]
+fn pointers_that_lead_nowhere_end_the_program() {
+    let web = web();
+    let (url, gone) = (format!("{web}/gold"), format!("{web}/gone"));
+    let host = web.strip_prefix("http://").unwrap();
+    for (url, pointers, expected) in [
+        (
+            &url,
+            vec!["/data/nope"],
+            "no price: it is missing (is --price right?)",
+        ),
+        (
+            &url,
+            vec!["/data/o"],
+            "no price: it is {} (is --price right?)",
+        ),
+        (
+            &url,
+            vec!["/data/price", "--time", "/nope"],
+            "no time in the answer (is --time right?)",
+        ),
+        (
+            &gone,
+            vec!["/data/price"],
+            r#"refused: HTTP 404, {"state":"bad","reason":"no such market"} (is --price right?)"#,
+        ),
+    ] {
+        let source = ["--source", url, "--symbols", "XAU/USD", "--price"];
+        let (code, told) = refusal(&[&source[..], &pointers].concat());
+        assert_eq!(told, format!("error: {host}: {expected}"));
+        assert_eq!(code, Some(1));
+    }
+}
