@@ -7,7 +7,10 @@
 #![allow(clippy::unwrap_used, reason = "the helpers belong to the tests")]
 
 use std::collections::BTreeSet;
+use std::io::Write;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -270,7 +273,32 @@ fn a_stream_that_wants_a_token_tells_where_to_connect() {
         (cryptocom.settle.as_secs(), cryptocom.ping_every),
         (1, None)
     );
-    assert!(catalogue.get("htx").unwrap().session(&[]).is_none());
+    assert!(catalogue.get("mexc").unwrap().session(&[]).is_none());
+}
+
+#[test]
+fn a_message_may_be_compressed_but_is_no_bomb() {
+    let packed = |text: &str| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let catalogue = Catalogue::builtin();
+    let htx = catalogue.get("htx").unwrap();
+    let mut session = htx.session(&symbols(&["ETH/USDT"])).unwrap();
+    let tick =
+        r#"{"ch":"market.ethusdt.ticker","ts":1630982370526,"tick":{"lastPrice":52735.630}}"#;
+    let StreamMessage::Ticks(ticks) = session.read(&packed(tick), NOW) else {
+        panic!("a price");
+    };
+    assert_eq!(told(&ticks[0].1), "52735.630 @ 1630982370526");
+    let cut = &packed(tick)[..40];
+    for message in [cut, &packed(&" ".repeat(100 << 20))] {
+        assert!(matches!(
+            session.read(message, NOW),
+            StreamMessage::Error(_)
+        ));
+    }
 }
 
 #[test]

@@ -3,7 +3,11 @@
 //! A [`Session`] is the conversation on one connection. It does no I/O: the feed connects, sends
 //! the texts it is given and hands over what arrives.
 
+use std::borrow::Cow;
+use std::io::Read;
 use std::time::Duration;
+
+use flate2::read::GzDecoder;
 
 use super::answer::{Names, not_json, read_shape, text_of};
 use super::condition::{Condition, Facts};
@@ -133,8 +137,16 @@ impl<'e> Session<'e> {
         Some(self.render(send, &[], None, now_ms))
     }
 
-    /// Says what a message means, text or binary. `now_ms` is the wall clock.
+    /// Says what a message means, text or binary, also one that is compressed by itself. `now_ms`
+    /// is the wall clock.
     pub fn read(&mut self, message: &[u8], now_ms: u64) -> StreamMessage {
+        let Ok(message) = unpacked(message) else {
+            return StreamMessage::Error("a message that cannot be unpacked".to_owned());
+        };
+        self.read_plain(&message, now_ms)
+    }
+
+    fn read_plain(&mut self, message: &[u8], now_ms: u64) -> StreamMessage {
         let Ok(text) = text_of(message) else {
             return StreamMessage::Error("a message that is not UTF-8 text".to_owned());
         };
@@ -232,6 +244,25 @@ impl<'e> Session<'e> {
 /// What an exchange may ask for: nobody makes us send all the time, or never.
 const PING_MS_MIN: u64 = 1_000;
 const PING_MS_MAX: u64 = 60_000;
+
+/// HTX packs each message with gzip, which nothing in JSON begins like.
+fn unpacked(message: &[u8]) -> std::io::Result<Cow<'_, [u8]>> {
+    if !message.starts_with(&GZIP_MAGIC) {
+        return Ok(Cow::Borrowed(message));
+    }
+    let mut plain = Vec::new();
+    let unpacker = GzDecoder::new(message);
+    let length = unpacker.take(UNPACKED_MAX + 1).read_to_end(&mut plain)?;
+    match length as u64 > UNPACKED_MAX {
+        true => Err(std::io::ErrorKind::FileTooLarge.into()),
+        false => Ok(Cow::Owned(plain)),
+    }
+}
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// A message of a few bytes may unpack to a thousand times as many.
+const UNPACKED_MAX: u64 = 1 << 20;
 
 /// Refuses what is no URL of a WebSocket.
 pub(super) fn websocket_url(url: &str) -> Result<(), String> {

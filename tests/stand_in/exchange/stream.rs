@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};
 use std::time::{Duration, Instant};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role};
@@ -388,10 +390,12 @@ impl<'s> Talk<'s> {
     }
 
     fn send(&mut self, text: String) -> Result<(), Error> {
-        self.socket.send(match self.format.is_binary {
-            true => Message::Binary(text.into_bytes().into()),
-            false => Message::Text(text.into()),
-        })
+        self.socket
+            .send(match (self.format.is_packed, self.format.is_binary) {
+                (true, _) => Message::Binary(packed(text.as_bytes())?.into()),
+                (false, true) => Message::Binary(text.into_bytes().into()),
+                (false, false) => Message::Text(text.into()),
+            })
     }
 
     /// Ends the stream politely, for as long as the client takes part in it.
@@ -408,6 +412,12 @@ impl<'s> Talk<'s> {
         }
         Ok(())
     }
+}
+
+fn packed(plain: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain)?;
+    encoder.finish()
 }
 
 /// Whether it is only that nothing has come yet.

@@ -35,6 +35,8 @@ pub(crate) struct Stream {
     pub(crate) replaces: bool,
     /// Messages are binary frames.
     pub(crate) is_binary: bool,
+    /// And each of them compressed by itself.
+    pub(crate) is_packed: bool,
     /// Who says something within this time after connecting is told to slow down.
     pub(crate) settle: Duration,
     /// Who has not subscribed within this time is dropped.
@@ -80,6 +82,7 @@ const PLAIN: Stream = Stream {
     leave: "",
     replaces: false,
     is_binary: false,
+    is_packed: false,
     settle: Duration::ZERO,
     subscribe_within: None,
 };
@@ -303,6 +306,27 @@ pub(crate) static STREAMS: &[Stream] = &[
             r#"{"id":"$id","method":"public/respond-heartbeat"}"#,
         ),
         settle: seconds(1),
+        ..PLAIN
+    },
+    Stream {
+        id: "htx",
+        authority: "api.huobi.pro",
+        path: "/ws",
+        spell: lower,
+        subscribe: r#"{"sub":"market.$market.ticker","id":"$id"}"#,
+        ack: r#"{"id":$id,"status":"ok","subbed":"market.$market.ticker","ts":$ms}"#,
+        ack_each: true,
+        unknown: r#"{"status":"error","ts":$ms,"id":$id,"err-code":"bad-request","err-msg":"invalid topic market.$market.ticker"}"#,
+        invalid: r#"{"status":"error","ts":$ms,"err-code":"bad-request","err-msg":"invalid request"}"#,
+        tick: r#"{"ch":"market.$market.ticker","ts":$ms,"tick":{"open":51732,"high":52785.64,"low":51000,"close":1.5,"amount":13259.24137056181,"vol":687640987.4125315,"count":448737,"bid":$bid,"bidSize":0.036,"ask":$ask,"askSize":0.583653,"lastPrice":$last,"lastSize":0.03}}"#,
+        rule: Rule::Reply(
+            seconds(5),
+            seconds(5),
+            r#"{"ping":$ms}"#,
+            r#"{"pong":"$id"}"#,
+        ),
+        is_binary: true,
+        is_packed: true,
         ..PLAIN
     },
     Stream {
