@@ -549,6 +549,35 @@ proptest! {
     }
 
     #[test]
+    fn an_exponent_moves_the_point_and_keeps_every_digit(
+        digits in "[1-9][0-9]{0,14}", point in 0usize..16, exponent in -20i32..20,
+        capital in any::<bool>(), plus in any::<bool>(), quoted in any::<bool>(),
+    ) {
+        let length = i32::try_from(digits.len()).unwrap();
+        let point = point.min(digits.len());
+        let mantissa = match digits.split_at(point) {
+            ("", fraction) => format!("0.{fraction}"),
+            (whole, "") => whole.to_owned(),
+            (whole, fraction) => format!("{whole}.{fraction}"),
+        };
+        let moved = i32::try_from(point).unwrap() + exponent;
+        let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap());
+        let expected = match usize::try_from(moved) {
+            Err(_) | Ok(0) => format!("0.{}{digits}", zeros(-moved)),
+            Ok(_) if moved >= length => digits.clone() + &zeros(moved - length),
+            Ok(moved) => format!("{}.{}", &digits[..moved], &digits[moved..]),
+        };
+        let sign = if plus && exponent >= 0 { "+" } else { "" };
+        let e = if capital { "E" } else { "e" };
+        let quote = if quoted { "\"" } else { "" };
+        let body = format!(r#"{{"p":{quote}{mantissa}{e}{sign}{exponent}{quote}}}"#);
+        let exchange = synthetic();
+        let request = exchange.request(&"BTC/USDT".parse().unwrap());
+        let quotes = exchange.read(&request, 200, body.as_bytes(), NOW).unwrap();
+        prop_assert_eq!(told(&quotes[0]), format!("{expected} @ -"));
+    }
+
+    #[test]
     fn no_bytes_make_a_reader_panic(
         bytes in proptest::collection::vec(any::<u8>(), 0..100), json in nearly(), status: u16,
     ) {

@@ -148,7 +148,7 @@ impl Names {
 
     /// For a stream whose messages have only the number of their channel, which is told later. It
     /// replaces the name that the market had: however often it is told, nothing grows.
-    pub(super) fn rename(&mut self, index: usize, name: String) {
+    pub(super) fn rename(&mut self, index: usize, name: &str) {
         self.indexes.retain(|_, known| *known != index);
         self.indexes.insert(name.to_lowercase(), index);
     }

@@ -213,7 +213,7 @@ impl<'e> Session<'e> {
             Some((channel.into_owned(), self.index_of(&symbol)?))
         });
         if let Some((channel, index)) = told {
-            self.names.rename(index, channel);
+            self.names.rename(index, &channel);
         }
         StreamMessage::Ack
     }
