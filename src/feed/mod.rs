@@ -29,6 +29,7 @@ mod record;
 mod recording;
 mod replay;
 mod rest;
+mod route;
 mod sim;
 mod socket;
 mod source;
