@@ -67,6 +67,15 @@ impl Failover {
         self.choose(now)
     }
 
+    /// `source` has an answer, but an older one than before. Several servers behind one name do so
+    /// all the time; only one that does nothing else is unfit. Returns whether that makes another
+    /// source serve.
+    pub(super) fn lagged(&mut self, source: usize, now: Instant) -> bool {
+        let candidate = &mut self.candidates[source];
+        candidate.failures = candidate.failures.saturating_add(1);
+        self.choose(now)
+    }
+
     fn choose(&mut self, now: Instant) -> bool {
         let before = self.active;
         let has_failed = self.candidates[before].has_failed(self.began, now);
@@ -190,6 +199,29 @@ mod tests {
         assert_eq!(play.good(0, 9.0), 1);
         play.good(1, 10.0);
         assert_eq!(play.good(0, 11.0), 0);
+    }
+
+    #[test]
+    fn an_old_answer_now_and_then_does_not_keep_a_source_from_serving_again() {
+        let mut play = Play::new();
+        play.good(1, 0.0);
+        assert_eq!(play.bad(0, 0.0), 1);
+        for second in 1..6 {
+            let second = f64::from(second);
+            assert_eq!(play.good(0, second), 1);
+            play.good(1, second);
+            play.failover
+                .lagged(0, play.start + Duration::from_secs_f64(second + 0.5));
+        }
+        assert_eq!(play.good(0, 6.0), 0);
+        for _ in 0..3 {
+            play.failover.lagged(0, play.start + Duration::from_secs(7));
+        }
+        assert_eq!(
+            play.failover.active(),
+            1,
+            "one that has nothing else is left"
+        );
     }
 
     #[test]

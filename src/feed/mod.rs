@@ -18,6 +18,7 @@ pub use standing::Standing;
 pub use upstream::Mirror;
 
 mod backoff;
+mod chatter;
 mod check;
 mod failover;
 mod failure;

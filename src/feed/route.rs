@@ -252,6 +252,7 @@ mod tests {
         let body = move |emitter: &crate::fiber::Emitter<Result<String, Failure>>| {
             let deadline = Instant::now() + Duration::from_secs(5);
             let opened = Socket::open(&upstream, url, deadline);
+            let opened = opened.map_err(|refusal| refusal.failure);
             let got = opened.and_then(|mut socket| socket.receive(deadline));
             Ok(emitter.emit(got.map(|received| match received {
                 Received::Message(text) => String::from_utf8(text).unwrap(),

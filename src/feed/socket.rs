@@ -1,19 +1,27 @@
 //! The client's end of a WebSocket in a fiber: tungstenite over a stream that suspends.
 
 use std::io::ErrorKind;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tungstenite::handshake::HandshakeError;
 use tungstenite::http::Uri;
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, Message, WebSocket};
 
+use super::backoff::retry_after;
 use super::failure::Failure;
 use super::route::Route;
 use super::upstream::Upstream;
+use crate::tick::unix_us;
 
 /// An open WebSocket.
 pub(super) struct Socket(WebSocket<Route>);
+
+/// Why there is none, and how long to stay away, if the other end says so.
+pub(super) struct Refusal {
+    pub(super) failure: Failure,
+    pub(super) retry_after: Option<Duration>,
+}
 
 /// What ended a wait for a message.
 pub(super) enum Received {
@@ -29,7 +37,7 @@ pub(super) enum Received {
 
 impl Socket {
     /// Connects to a `ws://` or `wss://` URL.
-    pub(super) fn open(upstream: &Upstream, url: &str, deadline: Instant) -> Result<Self, Failure> {
+    pub(super) fn open(upstream: &Upstream, url: &str, deadline: Instant) -> Result<Self, Refusal> {
         let url = upstream.url(url);
         let bad = || Failure::Broken(format!("'{url}' is no URL"));
         let uri: Uri = url.parse().map_err(|_| bad())?;
@@ -40,9 +48,13 @@ impl Socket {
             .max_frame_size(Some(MESSAGE_SIZE_MAX));
         match tungstenite::client::client_with_config(&url, route, Some(config)) {
             Ok((socket, _)) => Ok(Self(socket)),
-            Err(HandshakeError::Failure(error)) => Err(failure(error)),
+            Err(HandshakeError::Failure(Error::Http(response))) => Err(Refusal {
+                failure: Failure::of_status(response.status().as_u16()),
+                retry_after: retry_after(response.headers(), unix_us() / 1_000),
+            }),
+            Err(HandshakeError::Failure(error)) => Err(failure(error).into()),
             Err(HandshakeError::Interrupted(_)) => {
-                Err(Failure::Broken("the handshake was interrupted".to_owned()))
+                Err(Failure::Broken("the handshake was interrupted".to_owned()).into())
             }
         }
     }
@@ -90,10 +102,18 @@ impl Socket {
     }
 }
 
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            retry_after: None,
+        }
+    }
+}
+
 fn failure(error: Error) -> Failure {
     match error {
         Error::Io(error) => Failure::of_io(&error),
-        Error::Http(response) => Failure::of_status(response.status().as_u16()),
         error => Failure::Broken(error.to_string().to_lowercase()),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use ureq::{Proxy, ProxyProtocol};
@@ -208,6 +208,7 @@ fn lines(list: &[Wanted], online: &Online) -> Result<Vec<Line>, String> {
             exchange: exchange.clone(),
             streams: wanted.streams,
             is_custom: false,
+            not_before: Instant::now(),
         })
     };
     let lines: Vec<Line> = list.iter().map(line).collect::<Result<_, String>>()?;
@@ -234,6 +235,7 @@ fn custom(url: &str, online: &Online) -> Result<Line, String> {
         exchange,
         streams: false,
         is_custom: true,
+        not_before: Instant::now(),
     })
 }
 
@@ -264,7 +266,7 @@ fn live(lines: Vec<Line>, settings: &Settings) -> Result<Live, String> {
         timeout: online.request_timeout,
         roots,
     };
-    let live = Live {
+    let mut live = Live {
         lines,
         symbols,
         settings: LiveSettings {
@@ -274,7 +276,7 @@ fn live(lines: Vec<Line>, settings: &Settings) -> Result<Live, String> {
             way: Rc::new(way),
         },
     };
-    check::check(&live)?;
+    check::check(&mut live)?;
     Ok(live)
 }
 

@@ -198,9 +198,7 @@ fn authority(rest: &str) -> &str {
 
 /// Reads an answer whole, in pieces, so that a long one leaves room for others.
 fn read(mut response: Response<Body>) -> Result<Answer, Failure> {
-    let value = response.headers().get(header::RETRY_AFTER);
-    let value = value.and_then(|value| value.to_str().ok());
-    let retry_after = value.and_then(|value| retry_after(value, unix_us() / 1_000));
+    let retry_after = retry_after(response.headers(), unix_us() / 1_000);
     let status = response.status().as_u16();
     let mut body = Vec::new();
     let limit = BODY_LENGTH_MAX as u64 + PIECE;
