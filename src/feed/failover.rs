@@ -19,7 +19,7 @@ pub(super) struct Failover {
 #[derive(Debug)]
 struct Candidate {
     /// How old its newest answer may be.
-    stale_after: Duration,
+    silence_max: Duration,
     last_good: Option<Instant>,
     /// Since when every answer has been good and none late.
     good_since: Option<Instant>,
@@ -28,15 +28,15 @@ struct Candidate {
 
 impl Failover {
     /// A choice between sources, each given by how long it may be silent.
-    pub(super) fn new(stale_after: impl IntoIterator<Item = Duration>, now: Instant) -> Self {
-        let candidate = |stale_after| Candidate {
-            stale_after,
+    pub(super) fn new(silence_max: impl IntoIterator<Item = Duration>, now: Instant) -> Self {
+        let candidate = |silence_max| Candidate {
+            silence_max,
             last_good: None,
             good_since: None,
             failures: 0,
         };
         Self {
-            candidates: stale_after.into_iter().map(candidate).collect(),
+            candidates: silence_max.into_iter().map(candidate).collect(),
             active: 0,
             began: now,
         }
@@ -93,7 +93,7 @@ impl Failover {
 
 impl Candidate {
     fn is_healthy(&self, now: Instant) -> bool {
-        let is_fresh = |last: Instant| now.saturating_duration_since(last) <= self.stale_after;
+        let is_fresh = |last: Instant| now.saturating_duration_since(last) <= self.silence_max;
         self.failures < FAILURES_MAX && self.last_good.is_some_and(is_fresh)
     }
 
@@ -101,7 +101,7 @@ impl Candidate {
     fn has_failed(&self, began: Instant, now: Instant) -> bool {
         match self.last_good {
             Some(_) => !self.is_healthy(now),
-            None => self.failures > 0 || now.saturating_duration_since(began) > self.stale_after,
+            None => self.failures > 0 || now.saturating_duration_since(began) > self.silence_max,
         }
     }
 

@@ -103,6 +103,14 @@ impl Live {
         self.settings.stale_after.unwrap_or_else(usual)
     }
 
+    /// After what silence another source than `line` has to serve: soon enough that its price is
+    /// there before this one is stale, but not for one answer that is late.
+    fn silence_max(&self, line: &Line) -> Duration {
+        let stale_after = self.stale_after(line);
+        let cycle = Rest::cycle(&line.exchange, &self.symbols, self.settings.interval);
+        (stale_after * 3 / 4).max(2 * cycle).min(stale_after)
+    }
+
     fn sources(&self) -> Sources {
         let introduce = |line: &Line| Introduction {
             name: line.name(),
@@ -112,7 +120,7 @@ impl Live {
                 .iter()
                 .map(|symbol| self.wire(line, symbol))
                 .collect(),
-            stale_after: self.stale_after(line),
+            silence_max: self.silence_max(line),
         };
         let symbols: Vec<_> = self.symbols.iter().map(ToString::to_string).collect();
         let lines = self.lines.iter().map(introduce).collect();

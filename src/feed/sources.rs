@@ -90,7 +90,8 @@ pub(super) struct Introduction {
     pub(super) notes: String,
     /// How its symbols read on the wire, in their order.
     pub(super) wires: Vec<String>,
-    pub(super) stale_after: Duration,
+    /// After what silence another one serves.
+    pub(super) silence_max: Duration,
 }
 
 impl Sources {
@@ -105,7 +106,7 @@ impl Sources {
             let (wires, shown) = share(names);
             Market {
                 symbol: symbol.clone(),
-                failover: Failover::new(introductions.iter().map(|it| it.stale_after), now),
+                failover: Failover::new(introductions.iter().map(|it| it.silence_max), now),
                 timelines: introductions.iter().map(|_| Timeline::default()).collect(),
                 wires,
                 shown,

@@ -9,7 +9,7 @@ fn sources(changes_only: bool) -> (Sources, Instant) {
         name: name.to_owned(),
         notes: String::new(),
         wires: ["A/B", "C/D"].map(|it| format!("{name}:{it}")).to_vec(),
-        stale_after: Duration::from_secs(5),
+        silence_max: Duration::from_secs(5),
     };
     let symbols = ["A/B", "C/D"].map(str::to_owned);
     let introductions = vec![introduce("x"), introduce("y")];
@@ -143,7 +143,7 @@ fn two_ways(changes_only: bool) -> (Sources, Instant) {
         name: name.to_owned(),
         notes: String::new(),
         wires: vec!["A/B".to_owned()],
-        stale_after: Duration::from_secs(5),
+        silence_max: Duration::from_secs(5),
     };
     let introductions = vec![introduce("x+stream"), introduce("x")];
     let symbols = ["A/B".to_owned()];
