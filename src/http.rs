@@ -99,8 +99,13 @@ impl<In: Transport> Connector<In> for SocketConnector {
             time::Instant::Exact(now) => deadline(now, &details.timeout),
             _ => deadline(Instant::now(), &details.timeout),
         };
-        let stream = FiberStream::connect_any(&self.registrar, &details.addrs, deadline)
-            .map_err(|error| named(error, &details.timeout))?;
+        let stream = FiberStream::connect_any(&self.registrar, &details.addrs, deadline).map_err(
+            |error| match error.kind() {
+                // Whatever limit it was that left no more time for it.
+                ErrorKind::TimedOut => ureq::Error::Timeout(ureq::Timeout::Connect),
+                _ => error.into(),
+            },
+        )?;
         stream.set_nodelay(details.config.no_delay())?;
         let (input, output) = (
             details.config.input_buffer_size(),
@@ -207,7 +212,12 @@ impl fmt::Display for LookupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.kind() {
             ErrorKind::TimedOut => f.write_str("no name server answers"),
-            _ => write!(f, "asking for it failed: {}", self.0),
+            _ => {
+                // Without the number that std adds.
+                let text = self.0.to_string().to_lowercase();
+                let text = text.split(" (os error").next().unwrap_or_default();
+                write!(f, "asking for it failed: {text}")
+            }
         }
     }
 }

@@ -164,6 +164,21 @@ fn a_server_that_does_not_answer_is_given_up_for_the_next() {
 }
 
 #[test]
+fn a_server_that_does_not_answer_leaves_time_for_the_next_however_little_there_is() {
+    let silent = NameServer::start(|_, _| Vec::new());
+    let good = good();
+    let addresses = in_fiber(move |registrar| {
+        let mut conf = ResolvConf::parse("");
+        conf.servers = vec![silent.address, good.address];
+        let limit = Duration::from_millis(600);
+        assert!(conf.timeout > limit);
+        let resolver = Resolver::new(registrar, conf, Hosts::default());
+        resolver.lookup("api.example", Instant::now() + limit)
+    });
+    assert_eq!(addresses.expect("found"), found(&[1]));
+}
+
+#[test]
 fn without_any_answer_the_limit_is_kept() {
     let silent = NameServer::start(|_, _| Vec::new());
     let error = in_fiber(move |registrar| {
@@ -283,6 +298,31 @@ fn short_names_are_looked_for_in_the_domains_of_the_search_list() {
     let mut names: Vec<_> = names.collect();
     names.dedup();
     assert_eq!(names, ["db.a.example", "db.b.example"]);
+}
+
+#[test]
+fn a_domain_of_the_search_list_that_the_server_refuses_is_passed_over() {
+    let server = NameServer::start(|query, _| {
+        let name = query.questions[0].qname.to_string();
+        match name.as_str() {
+            "db.b.example" => vec![give(query, 1)],
+            "db.a.example" => vec![fail(query, RCODE::Refused)],
+            "other.a.example" => vec![fail(query, RCODE::ServerFailure)],
+            _ => vec![fail(query, RCODE::NameError)],
+        }
+    });
+    let address = server.address;
+    let (addresses, error) = in_fiber(move |registrar| {
+        let mut conf = ResolvConf::parse("search a.example b.example");
+        conf.servers = vec![address];
+        let resolver = Resolver::new(registrar, conf, Hosts::default());
+        let deadline = Instant::now() + Duration::from_secs(2);
+        let addresses = resolver.lookup("db", deadline);
+        (addresses, resolver.lookup("other", deadline).unwrap_err())
+    });
+    assert_eq!(addresses.expect("found"), found(&[1]));
+    // Whether there is such a name is not known then.
+    assert_ne!(error.kind(), ErrorKind::NotFound);
 }
 
 #[test]

@@ -94,7 +94,11 @@ fn a_connect_into_the_void_is_given_up() {
     let address = listener.local_addr().expect("it is bound");
     let address = address.as_socket().expect("an IP address");
     let _first = TcpStream::connect(address).expect("room for one");
-    assert_timeout(fetch(address, impatient()));
+    // Whatever limit it was: nobody was reached, which is another thing than no answer.
+    match fetch(address, impatient()) {
+        Err(ureq::Error::Timeout(Timeout::Connect)) => {}
+        got => panic!("{got:?}"),
+    }
 }
 
 fn assert_timeout(got: Result<(u16, String), ureq::Error>) {

@@ -15,6 +15,8 @@ struct Entry {
     addresses: Vec<IpAddr>,
     fresh_until: Instant,
     stale_until: Instant,
+    /// A refresh has failed since it was learned.
+    is_old: bool,
 }
 
 /// What the cache has for a name.
@@ -53,15 +55,26 @@ impl Cache {
             addresses,
             fresh_until: now + ttl.clamp(TTL_MIN, TTL_MAX),
             stale_until: now + STALE_MAX,
+            is_old: false,
         };
         self.entries.insert(host.to_owned(), entry);
     }
 
     /// After a failed refresh: what is stale counts as fresh for a while, or every request would
-    /// first wait for servers that do not answer (RFC 8767, section 5: at least 30 s).
-    pub(super) fn postpone(&mut self, host: &str, now: Instant) {
-        if let Some(entry) = self.entries.get_mut(host) {
-            entry.fresh_until = (now + RETRY_AFTER).min(entry.stale_until);
+    /// first wait for servers that do not answer (RFC 8767, section 5: at least 30 s). Returns
+    /// whether it is the first that failed since the addresses were learned.
+    pub(super) fn postpone(&mut self, host: &str, now: Instant) -> bool {
+        let Some(entry) = self.entries.get_mut(host) else {
+            return false;
+        };
+        entry.fresh_until = (now + RETRY_AFTER).min(entry.stale_until);
+        !std::mem::replace(&mut entry.is_old, true)
+    }
+
+    /// All that is known is due for a refresh.
+    pub(super) fn doubt(&mut self, now: Instant) {
+        for entry in self.entries.values_mut() {
+            entry.fresh_until = entry.fresh_until.min(now);
         }
     }
 
@@ -138,9 +151,14 @@ mod tests {
         let mut cache = Cache::default();
         cache.insert("host", address(1), TTL_MIN, now);
         let later = now + TTL_MAX;
-        cache.postpone("host", later);
+        assert!(cache.postpone("host", later));
         assert_eq!(cache.find("host", later), Some(Found::Fresh(address(1))));
         let due = later + RETRY_AFTER;
+        assert_eq!(cache.find("host", due), Some(Found::Stale(address(1))));
+        assert!(!cache.postpone("host", due), "only the first is news");
+        cache.insert("host", address(1), TTL_MIN, due);
+        assert!(cache.postpone("host", due), "and the first of another row");
+        cache.doubt(due);
         assert_eq!(cache.find("host", due), Some(Found::Stale(address(1))));
         cache.remove("host");
         assert_eq!(cache.find("host", due), None);

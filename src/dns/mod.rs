@@ -6,6 +6,7 @@
 //! and uses an old one when no server has a new one. It knows no mDNS and no `nsswitch.conf`.
 
 mod cache;
+mod files;
 mod message;
 mod system;
 
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use simple_dns::TYPE;
 
 use self::cache::{Cache, Found};
+use self::files::Files;
 use self::message::{Question, Reply};
 pub use self::system::{Hosts, ResolvConf};
 use crate::fiber;
@@ -32,10 +34,20 @@ pub struct Resolver {
 #[derive(Debug)]
 struct Inner {
     registrar: Registrar,
-    conf: ResolvConf,
-    hosts: Hosts,
-    /// Never locked across a wait: another fiber would block the thread, this one with it.
+    /// Neither this nor the cache is ever locked across a wait: another fiber would block the
+    /// thread, this one with it.
+    system: Mutex<System>,
     cache: Mutex<Cache>,
+}
+
+/// What the administrator says.
+#[derive(Debug)]
+struct System {
+    /// Shared with lookups under way.
+    conf: Arc<ResolvConf>,
+    hosts: Hosts,
+    /// None for a configuration that is not the system's.
+    files: Option<Files>,
 }
 
 /// The addresses of a name, and for how long.
@@ -45,18 +57,24 @@ struct Answer {
 }
 
 impl Resolver {
-    /// A resolver with the system's configuration, as it is now. Reads files, so it is made before
-    /// the loop starts.
+    /// A resolver with the system's configuration, also as it changes. Reads files, so it is made
+    /// before the loop starts.
     pub fn system(registrar: &Registrar) -> Self {
-        Self::new(registrar, ResolvConf::read(), Hosts::read())
+        let (conf, hosts) = (RESOLV_CONF.into(), HOSTS.into());
+        let (files, conf, hosts) = Files::read(conf, hosts, Instant::now());
+        Self::with(registrar, conf, hosts, Some(files))
     }
 
     /// A resolver with a configuration of one's own.
     pub fn new(registrar: &Registrar, conf: ResolvConf, hosts: Hosts) -> Self {
+        Self::with(registrar, conf, hosts, None)
+    }
+
+    fn with(registrar: &Registrar, conf: ResolvConf, hosts: Hosts, files: Option<Files>) -> Self {
+        let conf = Arc::new(conf);
         let inner = Inner {
             registrar: registrar.clone(),
-            conf,
-            hosts,
+            system: Mutex::new(System { conf, hosts, files }),
             cache: Mutex::default(),
         };
         Self {
@@ -71,6 +89,7 @@ impl Resolver {
     /// when no server answers; else what the last server said.
     pub fn lookup(&self, host: &str, deadline: Instant) -> io::Result<Vec<IpAddr>> {
         let host = host.to_ascii_lowercase();
+        self.keep_up(Instant::now());
         if let Some(addresses) = self.local(&host) {
             return Ok(addresses);
         }
@@ -81,8 +100,10 @@ impl Resolver {
                 let soon = Instant::now() + REFRESH_LIMIT;
                 match self.refresh(&host, deadline.min(soon)) {
                     Err(error) if error.kind() != ErrorKind::NotFound => {
-                        log::warn!("using an old address of {host}: {error}");
-                        self.cache().postpone(&host, Instant::now());
+                        // Once is enough, however long it lasts.
+                        if self.cache().postpone(&host, Instant::now()) {
+                            log::warn!("using an old address of {host}: {}", plain(&error));
+                        }
                         Ok(addresses)
                     }
                     refreshed => refreshed,
@@ -102,7 +123,7 @@ impl Resolver {
             return Some(vec![address]);
         }
         let host = host.strip_suffix('.').unwrap_or(host);
-        if let Some(addresses) = self.inner.hosts.addresses(host) {
+        if let Some(addresses) = self.state().hosts.addresses(host) {
             return Some(addresses.to_vec());
         }
         let is_local = host == "localhost" || host.ends_with(".localhost");
@@ -119,8 +140,10 @@ impl Resolver {
         {
             return Err(not_found(host));
         }
-        for name in self.inner.conf.candidates(host) {
-            match self.ask_servers(&name, deadline) {
+        let conf = Arc::clone(&self.state().conf);
+        let mut unsure = None;
+        for name in conf.candidates(host) {
+            match self.ask_servers(&conf, &name, deadline) {
                 Ok(answer) => {
                     let now = Instant::now();
                     let addresses = answer.addresses.clone();
@@ -129,28 +152,57 @@ impl Resolver {
                 }
                 // The next domain of the search list may have it.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                // No answer to this name means none to the next. A refusal is about this one: not
+                // every server knows about all domains that are to be searched.
+                Err(error) if error.kind() == ErrorKind::TimedOut => return Err(error),
+                Err(error) => unsure = unsure.or(Some(error)),
             }
+        }
+        if let Some(error) = unsure {
+            return Err(error);
         }
         self.cache().remove(host);
         Err(not_found(host))
     }
 
+    /// Takes over what has changed in the system's files.
+    fn keep_up(&self, now: Instant) {
+        let mut system = self.state();
+        let Some(files) = &mut system.files else {
+            return;
+        };
+        let news = files.news(now);
+        if let Some(hosts) = news.hosts {
+            system.hosts = hosts;
+        }
+        if let Some(conf) = news.conf {
+            log::info!("name servers have changed");
+            system.conf = Arc::new(conf);
+            drop(system);
+            // Other servers may know better; what they are not asked yet is good enough until then.
+            self.cache().doubt(now);
+        }
+    }
+
     /// Asks one server after the other until one knows.
-    fn ask_servers(&self, name: &str, deadline: Instant) -> io::Result<Answer> {
-        let conf = &self.inner.conf;
+    fn ask_servers(&self, conf: &ResolvConf, name: &str, deadline: Instant) -> io::Result<Answer> {
         let mut last = io::Error::from(ErrorKind::TimedOut);
-        for server in conf
+        let count = conf.servers.len();
+        for (tried, server) in conf
             .servers
             .iter()
             .cycle()
-            .take(conf.servers.len() * conf.attempts)
+            .take(count * conf.attempts)
+            .enumerate()
         {
             let now = Instant::now();
             if now >= deadline || fiber::is_cancelled() {
                 break;
             }
-            match self.ask(*server, name, deadline.min(now + conf.timeout)) {
+            // A dead one must not take the time of those that have not been asked yet.
+            let others = u32::try_from(count - tried % count).unwrap_or(u32::MAX);
+            let share = (deadline - now) / others;
+            match self.ask(*server, name, now + conf.timeout.min(share)) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     log::debug!("name server {server} on {name}: {error}");
                     last = error;
@@ -231,6 +283,11 @@ impl Resolver {
         let cache = self.inner.cache.lock();
         cache.unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn state(&self) -> MutexGuard<'_, System> {
+        let system = self.inner.system.lock();
+        system.unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Answer {
@@ -271,9 +328,20 @@ fn receive(
     }
 }
 
+/// The error's text without the number that std adds.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let end = text.find(" (os error").unwrap_or(text.len());
+    text[..end].to_lowercase()
+}
+
 fn not_found(host: &str) -> io::Error {
     io::Error::new(ErrorKind::NotFound, format!("no address of {host}"))
 }
+
+/// Where the system keeps its configuration.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+const HOSTS: &str = "/etc/hosts";
 
 /// How long a request waits for new addresses while it has old ones (RFC 8767, section 5).
 const REFRESH_LIMIT: Duration = Duration::from_millis(1800);

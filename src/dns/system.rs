@@ -27,12 +27,7 @@ pub struct ResolvConf {
 pub struct Hosts(HashMap<String, Vec<IpAddr>>);
 
 impl ResolvConf {
-    /// Reads `/etc/resolv.conf`; without one the server is this machine. Blocks: for start-up.
-    pub fn read() -> Self {
-        Self::parse(&read("/etc/resolv.conf"))
-    }
-
-    /// Reads the text of a `resolv.conf`.
+    /// Reads the text of a `resolv.conf`; without a server in it, that is this machine.
     pub fn parse(text: &str) -> Self {
         let mut conf = Self {
             servers: Vec::new(),
@@ -93,11 +88,6 @@ impl ResolvConf {
 }
 
 impl Hosts {
-    /// Reads `/etc/hosts`; without one there are none. Blocks: for start-up.
-    pub fn read() -> Self {
-        Self::parse(&read("/etc/hosts"))
-    }
-
     /// Reads the text of a hosts file.
     pub fn parse(text: &str) -> Self {
         let mut hosts = HashMap::<_, Vec<_>>::new();
@@ -121,12 +111,6 @@ impl Hosts {
     pub fn addresses(&self, host: &str) -> Option<&[IpAddr]> {
         self.0.get(host).map(Vec::as_slice)
     }
-}
-
-/// A missing or unreadable file says nothing. One that is not UTF-8 says what can be read of it.
-fn read(path: &str) -> String {
-    let bytes = std::fs::read(path).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// An address, with a zone perhaps: `fe80::1%2`.

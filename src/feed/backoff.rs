@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use jiff::fmt::rfc2822;
+use ureq::http::{HeaderMap, header};
 
 /// The growing pause between attempts that fail.
 #[derive(Debug)]
@@ -45,19 +46,26 @@ impl Backoff {
     }
 }
 
-/// The value of `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3). None if it is
-/// neither, and not longer than a day in any case.
-pub(super) fn retry_after(value: &str, now_ms: u64) -> Option<Duration> {
-    let value = value.trim();
+/// The wait that an answer asks for: its `Retry-After` in seconds, or a date (RFC 9110, section
+/// 10.2.3), by the clock of its own `Date` rather than ours. None if it says neither or no time at
+/// all, which is no leave to come back at once; not longer than a day in any case.
+pub(super) fn retry_after(headers: &HeaderMap, now_ms: u64) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let value = text(header::RETRY_AFTER)?.trim();
     let wait = match value.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
-            let date = rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
-            let date_ms = u64::try_from(date.as_millisecond()).ok()?;
-            Duration::from_millis(date_ms.saturating_sub(now_ms))
+            let now_ms = text(header::DATE).and_then(date_ms).unwrap_or(now_ms);
+            Duration::from_millis(date_ms(value)?.saturating_sub(now_ms))
         }
     };
-    Some(wait.min(RETRY_AFTER_MAX))
+    (!wait.is_zero()).then_some(wait.min(RETRY_AFTER_MAX))
+}
+
+/// A date of HTTP in Unix ms.
+fn date_ms(text: &str) -> Option<u64> {
+    let date = rfc2822::DateTimeParser::new().parse_timestamp(text.trim());
+    u64::try_from(date.ok()?.as_millisecond()).ok()
 }
 
 /// More would overflow, and every limit has been reached by then.
@@ -101,15 +109,31 @@ mod tests {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         for (value, wait) in [
             ("120", seconds(120)),
-            (" 0 ", seconds(0)),
+            (" 0 ", None),
             ("Wed, 21 Oct 2015 07:28:30 GMT", seconds(30)),
-            ("Wed, 21 Oct 2015 07:00:00 GMT", seconds(0)),
+            ("Wed, 21 Oct 2015 07:00:00 GMT", None),
             ("99999999999", seconds(86_400)),
             ("", None),
             ("soon", None),
             ("-5", None),
         ] {
-            assert_eq!(retry_after(value, now_ms), wait, "{value}");
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, value.parse().unwrap());
+            assert_eq!(retry_after(&headers, now_ms), wait, "{value}");
         }
+    }
+
+    #[test]
+    fn a_date_is_by_the_clock_of_who_sent_it() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            (header::RETRY_AFTER, "Wed, 21 Oct 2015 07:28:30 GMT"),
+            (header::DATE, "Wed, 21 Oct 2015 07:28:00 GMT"),
+        ] {
+            headers.insert(name, value.parse().unwrap());
+        }
+        let years_later_ms = 1_763_000_000_000;
+        let wait = retry_after(&headers, years_later_ms);
+        assert_eq!(wait, Some(Duration::from_secs(30)));
     }
 }

@@ -19,56 +19,101 @@ use crate::exchange::{Quote, QuoteError, Request, Symbol};
 use crate::fiber::{self, Cancelled, Emitter, STACK_SIZE};
 use crate::io_loop::IoLoop;
 
-/// Asks all exchanges for all symbols.
+/// Asks all exchanges for all symbols. Who has been asked is not asked again before that is
+/// allowed, and `live` is told so.
 ///
 /// # Errors
 /// One sentence about the first exchange that does not know a symbol.
-pub(super) fn check(live: &Live) -> Result<(), String> {
+pub(super) fn check(live: &mut Live) -> Result<(), String> {
     let mut names = BTreeSet::new();
     let is_new = |line: &&Line| names.insert(line.exchange.id().to_owned());
     let lines: Vec<_> = live.lines.iter().filter(is_new).cloned().collect();
-    let findings = run(lines, live).map_err(|error| format!("cannot check sources: {error}"))?;
-    findings.into_iter().flatten().next().map_or(Ok(()), Err)
+    let checked = run(&lines, live).map_err(|error| format!("cannot check sources: {error}"))?;
+    for (line, finding) in lines.iter().zip(&checked) {
+        let id = line.exchange.id();
+        if !finding.is_done && finding.wrong.is_none() {
+            log::warn!("{id}: not all symbols could be checked in time; serving all the same");
+        }
+        let same = live.lines.iter_mut().filter(|it| it.exchange.id() == id);
+        same.for_each(|it| it.not_before = finding.not_before);
+    }
+    let mut wrong = checked.into_iter().filter_map(|finding| finding.wrong);
+    wrong.next().map_or(Ok(()), Err)
 }
 
-/// What is wrong with each exchange, in their order; the state of the check's loop.
-type Findings = Vec<Option<String>>;
+/// What is known of one exchange; those of all are the state of the check's loop.
+#[derive(Clone, Debug)]
+struct Finding {
+    /// What is wrong, as a sentence.
+    wrong: Option<String>,
+    is_done: bool,
+    /// When it may be asked again.
+    not_before: Instant,
+}
 
-fn run(lines: Vec<Line>, live: &Live) -> io::Result<Findings> {
-    let mut io_loop = IoLoop::<Findings>::new()?;
-    let limit = live.settings.way.timeout.min(LIMIT);
+/// What the check of one exchange reports.
+enum News {
+    Wrong(String),
+    NotBefore(Instant),
+}
+
+fn run(lines: &[Line], live: &Live) -> io::Result<Vec<Finding>> {
+    let mut io_loop = IoLoop::<Vec<Finding>>::new()?;
     let way = Way {
-        timeout: limit,
+        timeout: live.settings.way.timeout.min(LIMIT),
         ..(*live.settings.way).clone()
     };
     let upstream = Upstream::new(io_loop.registrar(), Rc::new(way)).map_err(io::Error::other)?;
-    let mut findings = vec![None; lines.len()];
-    let running = Rc::new(());
-    for (index, line) in lines.into_iter().enumerate() {
+    let begun = Finding {
+        wrong: None,
+        is_done: false,
+        not_before: Instant::now(),
+    };
+    let mut findings = vec![begun; lines.len()];
+    for (index, line) in lines.iter().enumerate() {
         let check = Check {
             name: line.exchange.id().to_owned(),
-            line,
+            line: line.clone(),
             symbols: live.symbols.clone(),
             upstream: upstream.clone(),
             next: Cell::new(Instant::now()),
         };
-        // Each fiber holds a share; who lets go of the last one is the last.
-        let share = Rc::clone(&running);
         io_loop.spawn(
             STACK_SIZE,
             move |emitter| Ok(check.run(emitter)?),
-            move |findings: &mut Findings, _, wrong| findings[index] = Some(wrong),
-            move |_, io_loop, _| {
-                if Rc::strong_count(&share) == 1 {
+            move |findings: &mut Vec<Finding>, _, news| match news {
+                News::Wrong(wrong) => findings[index].wrong = Some(wrong),
+                News::NotBefore(instant) => findings[index].not_before = instant,
+            },
+            move |findings, io_loop, _| {
+                findings[index].is_done = true;
+                if findings.iter().all(|finding| finding.is_done) {
                     io_loop.stop();
                 }
             },
         )?;
     }
-    drop(running);
-    io_loop.call_later(limit, |_, io_loop| io_loop.stop());
+    io_loop.call_later(NOTICE_AFTER, |_, _| {
+        log::info!("checking the symbols with the exchanges");
+    });
+    let longest = lines
+        .iter()
+        .map(|line| allowance(line, &live.symbols))
+        .max();
+    io_loop.call_later(longest.unwrap_or(LIMIT), |_, io_loop| io_loop.stop());
     io_loop.start(&mut findings)?;
     Ok(findings)
+}
+
+/// How long the check of an exchange may take, that answers as they usually do. One that does not
+/// answer at all is done with sooner.
+fn allowance(line: &Line, symbols: &[Symbol]) -> Duration {
+    let requests = line.exchange.requests(symbols);
+    let usual = requests
+        .iter()
+        .map(|request| request.interval.max(USUAL_ANSWER));
+    // A little longer than a request may take, which is then told of as such.
+    (LIMIT + usual.sum::<Duration>()).min(LIMIT_MAX)
 }
 
 /// The check of one exchange.
@@ -83,18 +128,26 @@ struct Check {
 
 impl Check {
     /// Emits what is wrong, as a sentence; and again, as it becomes better known.
-    fn run(&self, emitter: &Emitter<String>) -> Result<(), Cancelled> {
+    fn run(&self, emitter: &Emitter<News>) -> Result<(), Cancelled> {
+        let checked = self.check(emitter);
+        emitter.emit(News::NotBefore(self.next.get()))?;
+        checked
+    }
+
+    fn check(&self, emitter: &Emitter<News>) -> Result<(), Cancelled> {
         let mut unknown: Vec<Symbol> = Vec::new();
         for request in self.line.exchange.requests(&self.symbols) {
             let is_about_one = !request.many;
             let doubtful = match self.doubtful(request) {
                 Ok(doubtful) => doubtful,
-                Err(wrong) => return emitter.emit(wrong),
+                Err(Halt::Wrong(wrong)) => return emitter.emit(News::Wrong(wrong)),
+                Err(Halt::Unreachable) => break,
             };
             for symbol in doubtful {
                 if is_about_one || self.is_unknown(&symbol) {
                     unknown.push(symbol);
-                    emitter.emit(sentence(&self.name, &unknown, &[]))?;
+                    let sentence = sentence(&self.name, &unknown, &[]);
+                    emitter.emit(News::Wrong(sentence))?;
                 }
             }
         }
@@ -105,20 +158,22 @@ impl Check {
     }
 
     /// The symbols that the exchange may not know: an answer for many may leave one out that is
-    /// there, or refuse all on account of one. An error is a sentence about something else.
-    fn doubtful(&self, request: Request) -> Result<Vec<Symbol>, String> {
+    /// there, or refuse all on account of one.
+    fn doubtful(&self, request: Request) -> Result<Vec<Symbol>, Halt> {
         match self.ask(&request) {
             Ok(quotes) => {
                 let mut doubtful = Vec::new();
                 for (symbol, quote) in request.symbols.into_iter().zip(quotes) {
                     match quote {
                         Err(QuoteError::UnknownSymbol) => doubtful.push(symbol),
-                        Err(error) if self.line.is_custom => return Err(self.no_price(&error)),
+                        Err(error) if self.line.is_custom => {
+                            return Err(Halt::Wrong(self.no_price(&error)));
+                        }
                         Ok(quote) if self.line.has_time && quote.timestamp_ms.is_none() => {
                             let name = self.line.exchange.name();
-                            return Err(format!(
+                            return Err(Halt::Wrong(format!(
                                 "{name}: no time in the answer (is --time right?)"
-                            ));
+                            )));
                         }
                         _ => {}
                     }
@@ -127,10 +182,15 @@ impl Check {
             }
             Err(Failure::Answer(QuoteError::UnknownSymbol)) => Ok(request.symbols),
             Err(Failure::Answer(error)) if self.line.is_custom && is_for_ever(&error) => {
-                Err(self.no_price(&error))
+                Err(Halt::Wrong(self.no_price(&error)))
             }
-            // The feed will say so too, and go on trying.
-            Err(_) => Ok(Vec::new()),
+            // About this request only.
+            Err(Failure::Answer(error)) if is_for_ever(&error) => Ok(Vec::new()),
+            Err(failure) => {
+                let name = self.line.name();
+                log::warn!("{name}: {failure}; its symbols are not checked, serving all the same");
+                Err(Halt::Unreachable)
+            }
         }
     }
 
@@ -146,7 +206,7 @@ impl Check {
     /// told as soon as it is found: where a request a second is allowed, there is no time for all.
     fn emit_near(
         &self,
-        emitter: &Emitter<String>,
+        emitter: &Emitter<News>,
         unknown: &[Symbol],
         symbol: &Symbol,
     ) -> Result<(), Cancelled> {
@@ -158,7 +218,8 @@ impl Check {
                 .is_ok_and(|quotes| quotes.iter().all(Result::is_ok))
             {
                 near.push(candidate.to_string());
-                emitter.emit(sentence(&self.name, unknown, &near))?;
+                let sentence = sentence(&self.name, unknown, &near);
+                emitter.emit(News::Wrong(sentence))?;
             }
             if near.len() == NEAR_MAX {
                 break;
@@ -172,13 +233,25 @@ impl Check {
         // If this is cancelled, so is the request.
         let _ = fiber::sleep_until(self.next.get());
         self.next.set(Instant::now() + request.interval);
-        fetch(&self.upstream, &self.line.exchange, request).quotes
+        let fetched = fetch(&self.upstream, &self.line.exchange, request);
+        if let (Err(_), Some(wait)) = (&fetched.quotes, fetched.retry_after) {
+            self.next.set(Instant::now() + wait);
+        }
+        fetched.quotes
     }
 
     fn no_price(&self, error: &QuoteError) -> String {
         let name = self.line.exchange.name();
         format!("{name}: {error} (is --price right?)")
     }
+}
+
+/// What ends a check.
+enum Halt {
+    /// A sentence about something that will not get better.
+    Wrong(String),
+    /// The exchange cannot answer now; the log knows why.
+    Unreachable,
 }
 
 /// Whether a URL that answers so is the wrong one.
@@ -204,8 +277,17 @@ fn sentence(exchange: &str, unknown: &[Symbol], near: &[String]) -> String {
     format!("{exchange} does not know {some}{more}{hint}")
 }
 
-/// How long a check may take; what is not known by then is found out while serving.
+/// How long a request of the check may take.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the whole check may take; what is not known by then is found out while serving.
+const LIMIT_MAX: Duration = Duration::from_secs(60);
+
+/// What an answer may well take.
+const USUAL_ANSWER: Duration = Duration::from_millis(300);
+
+/// A check that takes longer is worth a line, or it would look like a hang.
+const NOTICE_AFTER: Duration = Duration::from_secs(1);
 
 /// Symbols in one sentence.
 const NAMED_MAX: usize = 5;

@@ -19,7 +19,7 @@ pub(super) struct Failover {
 #[derive(Debug)]
 struct Candidate {
     /// How old its newest answer may be.
-    stale_after: Duration,
+    silence_max: Duration,
     last_good: Option<Instant>,
     /// Since when every answer has been good and none late.
     good_since: Option<Instant>,
@@ -28,15 +28,15 @@ struct Candidate {
 
 impl Failover {
     /// A choice between sources, each given by how long it may be silent.
-    pub(super) fn new(stale_after: impl IntoIterator<Item = Duration>, now: Instant) -> Self {
-        let candidate = |stale_after| Candidate {
-            stale_after,
+    pub(super) fn new(silence_max: impl IntoIterator<Item = Duration>, now: Instant) -> Self {
+        let candidate = |silence_max| Candidate {
+            silence_max,
             last_good: None,
             good_since: None,
             failures: 0,
         };
         Self {
-            candidates: stale_after.into_iter().map(candidate).collect(),
+            candidates: silence_max.into_iter().map(candidate).collect(),
             active: 0,
             began: now,
         }
@@ -67,6 +67,15 @@ impl Failover {
         self.choose(now)
     }
 
+    /// `source` has an answer, but an older one than before. Several servers behind one name do so
+    /// all the time; only one that does nothing else is unfit. Returns whether that makes another
+    /// source serve.
+    pub(super) fn lagged(&mut self, source: usize, now: Instant) -> bool {
+        let candidate = &mut self.candidates[source];
+        candidate.failures = candidate.failures.saturating_add(1);
+        self.choose(now)
+    }
+
     fn choose(&mut self, now: Instant) -> bool {
         let before = self.active;
         let has_failed = self.candidates[before].has_failed(self.began, now);
@@ -84,7 +93,7 @@ impl Failover {
 
 impl Candidate {
     fn is_healthy(&self, now: Instant) -> bool {
-        let is_fresh = |last: Instant| now.saturating_duration_since(last) <= self.stale_after;
+        let is_fresh = |last: Instant| now.saturating_duration_since(last) <= self.silence_max;
         self.failures < FAILURES_MAX && self.last_good.is_some_and(is_fresh)
     }
 
@@ -92,7 +101,7 @@ impl Candidate {
     fn has_failed(&self, began: Instant, now: Instant) -> bool {
         match self.last_good {
             Some(_) => !self.is_healthy(now),
-            None => self.failures > 0 || now.saturating_duration_since(began) > self.stale_after,
+            None => self.failures > 0 || now.saturating_duration_since(began) > self.silence_max,
         }
     }
 
@@ -190,6 +199,29 @@ mod tests {
         assert_eq!(play.good(0, 9.0), 1);
         play.good(1, 10.0);
         assert_eq!(play.good(0, 11.0), 0);
+    }
+
+    #[test]
+    fn an_old_answer_now_and_then_does_not_keep_a_source_from_serving_again() {
+        let mut play = Play::new();
+        play.good(1, 0.0);
+        assert_eq!(play.bad(0, 0.0), 1);
+        for second in 1..6 {
+            let second = f64::from(second);
+            assert_eq!(play.good(0, second), 1);
+            play.good(1, second);
+            play.failover
+                .lagged(0, play.start + Duration::from_secs_f64(second + 0.5));
+        }
+        assert_eq!(play.good(0, 6.0), 0);
+        for _ in 0..3 {
+            play.failover.lagged(0, play.start + Duration::from_secs(7));
+        }
+        assert_eq!(
+            play.failover.active(),
+            1,
+            "one that has nothing else is left"
+        );
     }
 
     #[test]

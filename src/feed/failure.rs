@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use ureq::Timeout;
+use ureq::{Proxy, Timeout};
 
 use crate::exchange::QuoteError;
 use crate::http::LookupError;
@@ -123,8 +123,22 @@ impl Failure {
                 Self::Name("no name server answers".to_owned())
             }
             ureq::Error::Timeout(_) => Self::Timeout("no answer within the limit".to_owned()),
-            ureq::Error::ConnectProxyFailed(why) => Self::Connect(format!("proxy: {why}")),
+            ureq::Error::ConnectProxyFailed(why) => Self::Connect(why.clone()),
             error => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+impl Failure {
+    /// The same failure on the way through `proxy`: whoever cannot be found or reached then is the
+    /// proxy, which alone is asked for, and the exchange may be well.
+    pub(super) fn of_proxy(self, proxy: &Proxy) -> Self {
+        let (host, port) = (proxy.host(), proxy.port());
+        let named = |why| Self::Connect(format!("the proxy {host}:{port}: {why}"));
+        match self {
+            Self::Name(why) => named(format!("no address of its name: {why}")),
+            Self::Connect(why) => named(why),
+            other => other,
         }
     }
 }

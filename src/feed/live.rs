@@ -30,6 +30,8 @@ pub(super) struct Line {
     pub(super) is_custom: bool,
     /// Whether it was said where that has the time.
     pub(super) has_time: bool,
+    /// When it may be asked again: the check at the start has done so.
+    pub(super) not_before: Instant,
 }
 
 /// What all sources have in common.
@@ -86,6 +88,7 @@ impl Live {
             exchange: line.exchange.clone(),
             symbols: self.symbols.clone(),
             interval: self.settings.interval,
+            not_before: line.not_before,
             upstream: upstream.clone(),
         })
     }
@@ -102,6 +105,14 @@ impl Live {
         self.settings.stale_after.unwrap_or_else(usual)
     }
 
+    /// After what silence another source than `line` has to serve: soon enough that its price is
+    /// there before this one is stale, but not for one answer that is late.
+    fn silence_max(&self, line: &Line) -> Duration {
+        let stale_after = self.stale_after(line);
+        let cycle = Rest::cycle(&line.exchange, &self.symbols, self.settings.interval);
+        (stale_after * 3 / 4).max(2 * cycle).min(stale_after)
+    }
+
     fn sources(&self) -> Sources {
         let introduce = |line: &Line| Introduction {
             name: line.name(),
@@ -111,7 +122,7 @@ impl Live {
                 .iter()
                 .map(|symbol| self.wire(line, symbol))
                 .collect(),
-            stale_after: self.stale_after(line),
+            silence_max: self.silence_max(line),
         };
         let symbols: Vec<_> = self.symbols.iter().map(ToString::to_string).collect();
         let lines = self.lines.iter().map(introduce).collect();
@@ -160,7 +171,7 @@ impl<S: Publish> Feed<S> for Live {
             let task = Rc::new(self.task(line, &upstream));
             // A TLS handshake costs a millisecond or two of CPU: not all in one turn.
             let delay = STAGGER * u32::try_from(index).unwrap_or(u32::MAX);
-            io_loop.call_later(delay, move |_, io_loop| spawn(task, index, io_loop));
+            io_loop.call_later(delay, move |_, io_loop| spawn(task, index, 0, io_loop));
         }
         // Callbacks come before timeouts: it is there when the first fiber reports.
         io_loop.add_callback(move |state: &mut S, _| *state.sources() = self.sources());
@@ -177,8 +188,9 @@ impl Task {
 }
 
 /// Runs the fiber of source number `index`, and another one should it come to an end.
-fn spawn<S: Publish>(task: Rc<Task>, index: usize, io_loop: &mut IoLoop<S>) {
-    let body = Rc::clone(&task);
+fn spawn<S: Publish>(task: Rc<Task>, index: usize, restarts: u32, io_loop: &mut IoLoop<S>) {
+    let began = Instant::now();
+    let (body, again) = (Rc::clone(&task), Rc::clone(&task));
     let spawned = io_loop.spawn(
         STACK_SIZE,
         move |emitter| body.run(emitter),
@@ -186,13 +198,23 @@ fn spawn<S: Publish>(task: Rc<Task>, index: usize, io_loop: &mut IoLoop<S>) {
         move |_, io_loop, exit| match exit {
             Exit::Cancelled => {}
             Exit::Returned(_) | Exit::Panicked(_) => {
-                io_loop.call_later(RESTART_AFTER, move |_, io_loop| spawn(task, index, io_loop));
+                let lasted = began.elapsed() >= RESTART_AFTER_MAX;
+                spawn_later(again, index, if lasted { 0 } else { restarts }, io_loop);
             }
         },
     );
     if let Err(error) = spawned {
-        log::error!("no memory for a coroutine: {error}");
+        log::error!("no memory for a coroutine, trying again later: {error}");
+        spawn_later(task, index, restarts, io_loop);
     }
+}
+
+/// Does so after a pause, longer with each of `restarts`: who panicked would do so again at once.
+fn spawn_later<S: Publish>(task: Rc<Task>, index: usize, restarts: u32, io_loop: &mut IoLoop<S>) {
+    let pause = RESTART_AFTER.saturating_mul(1 << restarts.min(10));
+    io_loop.call_later(pause.min(RESTART_AFTER_MAX), move |_, io_loop| {
+        spawn(task, index, restarts + 1, io_loop);
+    });
 }
 
 fn deliver<S: Publish>(state: &mut S, io_loop: &mut IoLoop<S>, source: usize, event: Event) {
@@ -214,5 +236,6 @@ const SILENCES_MAX: u32 = 3;
 /// Between the first requests of two sources.
 const STAGGER: Duration = Duration::from_millis(20);
 
-/// A fiber that panicked would do so again at once.
+/// Before a fiber that came to its end runs again, the first time and at most.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
+const RESTART_AFTER_MAX: Duration = Duration::from_secs(60);

@@ -18,6 +18,7 @@ pub use standing::Standing;
 pub use upstream::Mirror;
 
 mod backoff;
+mod chatter;
 mod check;
 mod failover;
 mod failure;
@@ -29,6 +30,7 @@ mod record;
 mod recording;
 mod replay;
 mod rest;
+mod route;
 mod sim;
 mod socket;
 mod source;

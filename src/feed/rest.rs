@@ -24,6 +24,8 @@ pub(super) struct Rest {
     pub(super) symbols: Vec<Symbol>,
     /// The time between two prices of a symbol, if the exchange allows that.
     pub(super) interval: Duration,
+    /// When the first request may be sent.
+    pub(super) not_before: Instant,
     pub(super) upstream: Upstream,
 }
 
@@ -38,7 +40,7 @@ impl Rest {
     pub(super) fn run(&self, emitter: &Emitter<Event>) -> io::Result<()> {
         let mut round = Round::new(self);
         let mut backoff = Backoff::new(Rng::new());
-        let mut beat = Instant::now();
+        let mut beat = self.not_before.max(Instant::now());
         loop {
             fiber::sleep_until(beat)?;
             let (request, period) = match round.next(self) {

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use ureq::Proxy;
+use ureq::{Proxy, ProxyProtocol};
 
 use super::live::{Line, Live, LiveSettings};
 use super::upstream::{Mirror, Way};
@@ -209,9 +209,24 @@ fn lines(list: &[Wanted], online: &Online) -> Result<Vec<Line>, String> {
             streams: wanted.streams,
             is_custom: false,
             has_time: false,
+            not_before: Instant::now(),
         })
     };
-    list.iter().map(line).collect()
+    let lines: Vec<Line> = list.iter().map(line).collect::<Result<_, String>>()?;
+    for (index, line) in lines.iter().enumerate() {
+        // By two names of one exchange it would be asked twice as often as it allows.
+        if lines[..index]
+            .iter()
+            .any(|other| other.name() == line.name())
+        {
+            let twice = line.name();
+            return Err(format!(
+                "'{}' is listed twice, as {twice}",
+                list[index].name
+            ));
+        }
+    }
+    Ok(lines)
 }
 
 fn custom(url: &str, online: &Online) -> Result<Line, String> {
@@ -222,6 +237,7 @@ fn custom(url: &str, online: &Online) -> Result<Line, String> {
         streams: false,
         is_custom: true,
         has_time: online.time.is_some(),
+        not_before: Instant::now(),
     })
 }
 
@@ -254,13 +270,13 @@ fn live(lines: Vec<Line>, settings: &Settings) -> Result<Live, String> {
         mirror: online.upstream.clone(),
         // A proxy would not know the way to a mirror beside us.
         proxy: match online.upstream {
-            None => Proxy::try_from_env(),
+            None => proxy(Proxy::try_from_env())?,
             Some(_) => None,
         },
         timeout: online.request_timeout,
         roots,
     };
-    let live = Live {
+    let mut live = Live {
         lines,
         symbols,
         settings: LiveSettings {
@@ -270,8 +286,21 @@ fn live(lines: Vec<Line>, settings: &Settings) -> Result<Live, String> {
             way: Rc::new(way),
         },
     };
-    check::check(&live)?;
+    check::check(&mut live)?;
     Ok(live)
+}
+
+/// The proxy of the environment, if it is one that can be used.
+fn proxy(proxy: Option<Proxy>) -> Result<Option<Proxy>, String> {
+    match proxy.as_ref().map(|proxy| (proxy, proxy.protocol())) {
+        None | Some((_, ProxyProtocol::Http | ProxyProtocol::Https)) => Ok(proxy),
+        Some((socks, _)) => Err(format!(
+            "the proxy {}:{} of the environment speaks SOCKS, which is not supported; unset it, or \
+             name one that speaks HTTP",
+            socks.host(),
+            socks.port()
+        )),
+    }
 }
 
 const THERE_ARE: &str = "there are: exchanges (see --list-sources), sim, replay:FILE, https://…";
@@ -369,6 +398,15 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_that_cannot_be_used_is_named() {
+        let of = |text| proxy(Proxy::new(text).ok());
+        assert!(of("http://192.0.2.1:3128").is_ok_and(|it| it.is_some()));
+        assert!(of("https://192.0.2.1").is_ok_and(|it| it.is_some()));
+        let error = of("socks5://192.0.2.1:1080").unwrap_err();
+        assert!(error.contains("192.0.2.1:1080") && error.contains("SOCKS"));
+    }
+
+    #[test]
     fn wrong_exchanges_and_files_are_named() {
         let open =
             |text: &str, settings: &Settings| refusal(Source::parse(text).unwrap(), settings);
@@ -385,6 +423,10 @@ mod tests {
         assert_eq!(
             open("kraken", &twice),
             "BTC/USDT and XBT/USDT are one market at kraken, XBTUSDT: leave one out"
+        );
+        assert_eq!(
+            open("gate,gateio", &settings()),
+            "'gateio' is listed twice, as gate"
         );
         let mut with_file = settings();
         with_file.online.exchanges = Some("/no/such/file".into());

@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use log::Level;
+
 use super::failover::Failover;
 use super::failure::Failure;
 use super::standing::{Changes, Standing};
@@ -26,16 +28,28 @@ pub struct Sources {
 struct Market {
     symbol: String,
     failover: Failover,
-    /// What is sent of each source, by its index.
-    wires: Vec<Wire>,
+    /// The times of each source, by its index.
+    timelines: Vec<Timeline>,
+    /// For each source, by its index, the place of what it is sent as.
+    wires: Vec<usize>,
+    shown: Vec<Shown>,
 }
 
-/// The prices of a symbol from one source.
+/// What was sent under one name: the stream and the requests of one exchange share it.
 #[derive(Debug)]
-struct Wire {
+struct Shown {
     name: String,
-    timeline: Timeline,
     price: Option<Price>,
+    last: Option<Last>,
+}
+
+/// What was sent last.
+#[derive(Debug)]
+struct Last {
+    source: usize,
+    /// The exchange's time, if it sent one.
+    time_ms: Option<u64>,
+    at: Instant,
 }
 
 /// What a fiber reports.
@@ -76,7 +90,8 @@ pub(super) struct Introduction {
     pub(super) notes: String,
     /// How its symbols read on the wire, in their order.
     pub(super) wires: Vec<String>,
-    pub(super) stale_after: Duration,
+    /// After what silence another one serves.
+    pub(super) silence_max: Duration,
 }
 
 impl Sources {
@@ -86,13 +101,16 @@ impl Sources {
         changes_only: bool,
         now: Instant,
     ) -> Self {
-        let market = |(index, symbol): (usize, &String)| Market {
-            symbol: symbol.clone(),
-            failover: Failover::new(introductions.iter().map(|it| it.stale_after), now),
-            wires: introductions
-                .iter()
-                .map(|introduction| Wire::new(&introduction.wires[index]))
-                .collect(),
+        let market = |(index, symbol): (usize, &String)| {
+            let names = introductions.iter().map(|it| it.wires[index].as_str());
+            let (wires, shown) = share(names);
+            Market {
+                symbol: symbol.clone(),
+                failover: Failover::new(introductions.iter().map(|it| it.silence_max), now),
+                timelines: introductions.iter().map(|_| Timeline::default()).collect(),
+                wires,
+                shown,
+            }
         };
         let markets = symbols.iter().enumerate().map(market).collect();
         Self {
@@ -147,8 +165,9 @@ impl Sources {
                 Vec::new()
             }
             Event::Left { why, pause } => {
-                let name = self.sources[source].name();
-                log::info!("{name}: ended by the exchange: {why}; connecting anew in {pause:.1?}");
+                let what =
+                    format_args!("ended by the exchange: {why}; connecting anew in {pause:.1?}");
+                self.sources[source].say(Level::Info, now, what);
                 Vec::new()
             }
             Event::Complaint(words) => {
@@ -156,7 +175,7 @@ impl Sources {
                 Vec::new()
             }
         };
-        self.log(source, &changes);
+        self.log(source, &changes, now);
         news
     }
 
@@ -171,49 +190,53 @@ impl Sources {
         let market = &mut self.markets[index];
         let reporter = &mut self.sources[source];
         reporter.note_symbol(index, quote.as_ref().err(), now, changes);
-        let wire = &mut market.wires[source];
-        let taken = quote.ok().and_then(|quote| {
-            let timestamp = quote.timestamp_ms.unwrap_or(received_ms);
-            match wire.timeline.step(quote.timestamp_ms, received_ms) {
-                Step::Forward => Some((quote.price, timestamp)),
+        let has_switched = match &quote {
+            Err(_) => market.failover.failed(source, now),
+            Ok(quote) => match market.timelines[source].step(quote.timestamp_ms, received_ms) {
+                Step::Forward => market.failover.succeeded(source, now),
                 Step::Back => {
                     reporter.dropped_old();
-                    None
+                    let has_switched = market.failover.lagged(source, now);
+                    changes.note_switch(index, has_switched);
+                    return None;
                 }
-            }
-        });
-        let has_switched = match taken {
-            Some(_) => market.failover.succeeded(source, now),
-            None => market.failover.failed(source, now),
+            },
         };
-        if has_switched {
-            changes.switched.push(index);
-        }
-        if market.failover.active() != source {
+        changes.note_switch(index, has_switched);
+        let quote = quote.ok().filter(|_| market.failover.active() == source)?;
+        let shown = &mut market.shown[market.wires[source]];
+        if shown.is_newer_than(source, quote.timestamp_ms, now) {
+            reporter.dropped_old();
             return None;
         }
-        let (price, timestamp) = taken?;
-        if self.changes_only && wire.price.as_ref() == Some(&price) {
-            return Some(News::Unchanged(wire.name.clone()));
+        shown.last = Some(Last {
+            source,
+            time_ms: quote.timestamp_ms,
+            at: now,
+        });
+        let price = quote.price;
+        if self.changes_only && shown.price.as_ref() == Some(&price) {
+            return Some(News::Unchanged(shown.name.clone()));
         }
-        wire.price = Some(price.clone());
+        shown.price = Some(price.clone());
         Some(News::Tick(Tick {
-            symbol: wire.name.clone(),
+            symbol: shown.name.clone(),
             price,
-            timestamp,
+            timestamp: quote.timestamp_ms.unwrap_or(received_ms),
         }))
     }
 
     /// One line for all symbols that the same report has changed in the same way.
-    fn log(&self, source: usize, changes: &Changes) {
-        let name = self.sources[source].name();
+    fn log(&mut self, source: usize, changes: &Changes, now: Instant) {
         if let Some((first, error)) = changes.worse.first() {
             let symbols = self.some_symbols(*first, changes.worse.len());
-            log::warn!("{name}: {symbols}: {error}; trying on");
+            let what = format_args!("{symbols}: {error}; trying on");
+            self.sources[source].say(Level::Warn, now, what);
         }
         if let Some((first, after)) = changes.recovered.first() {
             let symbols = self.some_symbols(*first, changes.recovered.len());
-            log::info!("{name}: {symbols}: works again after {after:.1?}");
+            let what = format_args!("{symbols}: works again after {after:.1?}");
+            self.sources[source].say(Level::Info, now, what);
         }
         if let Some(first) = changes.switched.first() {
             let serving = self.markets[*first].failover.active();
@@ -232,15 +255,45 @@ impl Sources {
     }
 }
 
-impl Wire {
+/// For each of `names`, the place of what is sent under it; sources of one name share one.
+fn share<'a>(names: impl Iterator<Item = &'a str>) -> (Vec<usize>, Vec<Shown>) {
+    let mut shown: Vec<Shown> = Vec::new();
+    let place = |name: &str| {
+        let known = shown.iter().position(|it| it.name == name);
+        known.unwrap_or_else(|| {
+            shown.push(Shown::new(name));
+            shown.len() - 1
+        })
+    };
+    let places = names.map(place).collect();
+    (places, shown)
+}
+
+impl Shown {
     fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            timeline: Timeline::default(),
             price: None,
+            last: None,
         }
     }
+
+    /// Whether another source has had a newer price than that of `source`, which serves from now
+    /// on and may lag behind. It has a minute to catch up; its own prices it has compared itself.
+    fn is_newer_than(&self, source: usize, time_ms: Option<u64>, now: Instant) -> bool {
+        let Some(last) = self.last.as_ref().filter(|last| last.source != source) else {
+            return false;
+        };
+        let is_older = last
+            .time_ms
+            .zip(time_ms)
+            .is_some_and(|(last, it)| it < last);
+        is_older && now.saturating_duration_since(last.at) < CATCH_UP_MAX
+    }
 }
+
+/// After so long a source that lags behind another is taken for one whose clock does.
+const CATCH_UP_MAX: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,11 @@
 //! How one exchange does: what `/metrics` says about it, and the log, once per change.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
+use log::Level;
+
+use super::chatter::{Chatter, Say};
 use super::failure::Failure;
 use super::health::{Change, Health};
 use crate::exchange::QuoteError;
@@ -22,6 +26,7 @@ pub struct Standing {
     old: u64,
     /// What it has complained of, and the log knows.
     complaints: Vec<String>,
+    chatter: Chatter,
 }
 
 /// What one report has changed about symbols, by their indexes.
@@ -31,6 +36,14 @@ pub(super) struct Changes {
     pub(super) recovered: Vec<(usize, Duration)>,
     /// Another source serves them.
     pub(super) switched: Vec<usize>,
+}
+
+impl Changes {
+    pub(super) fn note_switch(&mut self, index: usize, has_switched: bool) {
+        if has_switched {
+            self.switched.push(index);
+        }
+    }
 }
 
 impl Standing {
@@ -45,6 +58,7 @@ impl Standing {
             took: None,
             old: 0,
             complaints: Vec::new(),
+            chatter: Chatter::default(),
         }
     }
 
@@ -81,12 +95,16 @@ impl Standing {
     pub(super) fn answered(&mut self, took: Option<Duration>, now: Instant) {
         self.answers += 1;
         self.took = took.or(self.took);
-        let name = &self.name;
         match self.health.good(now) {
-            Change::None => {}
-            Change::First => log::info!("{name}: answers"),
-            Change::Recovered(after) => log::info!("{name}: works again after {after:.1?}"),
-            Change::Worse => unreachable!("a good answer is no failure"),
+            Change::First => self.say(Level::Info, now, format_args!("answers")),
+            Change::Recovered(after) => {
+                self.say(
+                    Level::Info,
+                    now,
+                    format_args!("works again after {after:.1?}"),
+                );
+            }
+            Change::None | Change::Worse => {}
         }
     }
 
@@ -100,14 +118,30 @@ impl Standing {
         self.took = took.or(self.took);
         self.count(failure.kind());
         if self.health.bad(failure.kind(), now) == Change::Worse {
-            let (name, notes) = (&self.name, &self.notes);
+            let notes = &self.notes;
             let hint = match failure {
                 Failure::Answer(QuoteError::Blocked(_)) if !notes.is_empty() => {
                     format!(" ({notes})")
                 }
                 _ => String::new(),
             };
-            log::warn!("{name}: {failure}; trying again in {pause:.1?}, then less often{hint}");
+            let text = format!("{failure}; trying again in {pause:.1?}, then less often{hint}");
+            self.say(Level::Warn, now, format_args!("{text}"));
+        }
+    }
+
+    /// Writes to the log, unless there has been too much of that.
+    pub(super) fn say(&mut self, level: Level, now: Instant, what: fmt::Arguments<'_>) {
+        let name = &self.name;
+        match self.chatter.ask(now) {
+            Say::Yes => log::log!(level, "{name}: {what}"),
+            Say::Enough => {
+                log::log!(level, "{name}: {what}");
+                log::warn!(
+                    "{name}: changes all the time; saying so less often, /metrics has it all"
+                );
+            }
+            Say::No => log::debug!("{name}: {what}"),
         }
     }
 

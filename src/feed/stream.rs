@@ -12,7 +12,7 @@ use fastrand::Rng;
 
 use super::backoff::Backoff;
 use super::failure::Failure;
-use super::socket::{Received, Socket};
+use super::socket::{Received, Refusal, Socket};
 use super::sources::Event;
 use super::upstream::Upstream;
 use crate::exchange::{Connection, Exchange, QuoteError, Session, StreamMessage, Symbol};
@@ -33,6 +33,8 @@ enum End {
     /// As the exchange wanted it, in these words.
     Asked(String),
     Failed(Failure),
+    /// Before it began.
+    Refused(Refusal),
     /// There is nobody left to listen for.
     Cancelled,
 }
@@ -41,13 +43,20 @@ impl Stream {
     /// Listens and emits for ever.
     pub(super) fn run(&self, emitter: &Emitter<Event>) -> io::Result<()> {
         let mut backoff = Backoff::new(Rng::new());
+        let mut quiet = 0;
         loop {
-            let mut listening = Listening::new(self.silence_max);
+            let mut listening = Listening::new(self.silence_max * (1 << quiet));
             let end = match self.listen(emitter, &mut listening) {
                 Err(_) if fiber::is_cancelled() => End::Cancelled,
                 Ok(end) | Err(end) => end,
             };
             let was_good = listening.was_good();
+            quiet = match &end {
+                End::Failed(Failure::Silent(_)) if listening.was_quiet() => {
+                    QUIET_MAX.min(quiet + 1)
+                }
+                _ => 0,
+            };
             if was_good {
                 backoff.succeeded();
             }
@@ -61,9 +70,10 @@ impl Stream {
                 }
                 End::Asked(why) => {
                     let failure = Failure::Broken(format!("closed by the exchange: {why}"));
-                    give_up(emitter, failure, &mut backoff)?
+                    give_up(emitter, failure.into(), &mut backoff)?
                 }
-                End::Failed(failure) => give_up(emitter, failure, &mut backoff)?,
+                End::Failed(failure) => give_up(emitter, failure.into(), &mut backoff)?,
+                End::Refused(refusal) => give_up(emitter, refusal, &mut backoff)?,
             };
             fiber::sleep(pause)?;
         }
@@ -147,11 +157,13 @@ impl Stream {
 /// Reports a failure and returns how long to wait.
 fn give_up(
     emitter: &Emitter<Event>,
-    failure: Failure,
+    refusal: Refusal,
     backoff: &mut Backoff,
 ) -> Result<Duration, Cancelled> {
+    let failure = refusal.failure;
     let (first, longest) = failure.pauses();
     let pause = backoff.failed(first, longest);
+    let pause = refusal.retry_after.unwrap_or(pause);
     let took = None;
     emitter.emit(Event::Failed {
         failure,
@@ -170,6 +182,8 @@ struct Listening {
     began: Option<Instant>,
     /// When the newest price came.
     price: Option<Instant>,
+    /// How many messages had prices.
+    prices: u32,
 }
 
 impl Listening {
@@ -180,6 +194,7 @@ impl Listening {
             ping_due: None,
             began: None,
             price: None,
+            prices: 0,
         }
     }
 
@@ -192,6 +207,7 @@ impl Listening {
 
     fn on_price(&mut self) {
         self.price = Some(Instant::now());
+        self.prices = self.prices.saturating_add(1);
     }
 
     /// Since when there is nothing but silence.
@@ -225,6 +241,11 @@ impl Listening {
         }
     }
 
+    /// Whether it brought prices, but so few that its silence may be the market's.
+    fn was_quiet(&self) -> bool {
+        (1..=FEW_PRICES).contains(&self.prices)
+    }
+
     /// Whether it brought prices and lasted.
     fn was_good(&self) -> bool {
         let lasted = self
@@ -241,6 +262,12 @@ fn now_ms() -> u64 {
 impl From<Failure> for End {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
+    }
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 
@@ -262,3 +289,10 @@ const PAUSE_AFTER_GOODBYE: Duration = Duration::from_millis(100);
 /// A connection that ended sooner is not replaced at once: whoever is sent away again and again
 /// must not come back ever faster.
 const GOOD_AFTER: Duration = Duration::from_secs(3);
+
+/// Prices of a connection to a market in which little happens: what is sent when it is subscribed
+/// to, and a few more.
+const FEW_PRICES: u32 = 10;
+
+/// How often the limit of silence is doubled for such a market: sixteen times the first.
+const QUIET_MAX: u32 = 4;

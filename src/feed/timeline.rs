@@ -5,6 +5,8 @@
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     newest_ms: u64,
+    /// That was a time from the future, by our clock when it came.
+    is_ahead: bool,
     /// The first of a run of times that are all older than the newest: when it came, and the time.
     back: Option<(u64, u64)>,
 }
@@ -24,15 +26,15 @@ impl Timeline {
         let Some(time_ms) = time_ms else {
             return Step::Forward;
         };
-        if time_ms < self.newest_ms && !self.was_set_back(time_ms, received_ms) {
+        let is_ahead = time_ms > received_ms.saturating_add(AHEAD_MS_MAX);
+        // A time from the future says that the clock there is wrong, or ours. Once theirs is put
+        // right, what follows would seem old for as long; while ours is wrong, all are ahead.
+        let is_put_right = self.is_ahead && !is_ahead;
+        let is_back = time_ms < self.newest_ms && !is_put_right;
+        if is_back && !self.was_set_back(time_ms, received_ms) {
             return Step::Back;
         }
-        // A time from the future says that the clock there is wrong. Once it is put right, what
-        // follows would seem old for as long.
-        self.newest_ms = match time_ms > received_ms + AHEAD_MS_MAX {
-            true => received_ms,
-            false => time_ms,
-        };
+        (self.newest_ms, self.is_ahead) = (time_ms, is_ahead);
         self.back = None;
         Step::Forward
     }
@@ -85,6 +87,14 @@ mod tests {
         let hour = 3_600_000;
         let times = [(hour, 0), (hour + 250, 250), (450, 500)];
         assert_eq!(steps(&times), [Step::Forward; 3]);
+    }
+
+    #[test]
+    fn an_older_time_is_a_step_back_also_when_our_own_clock_is_slow() {
+        use Step::{Back, Forward};
+        let hour = 3_600_000;
+        let times = [(hour + 500, 600), (hour + 400, 700), (hour + 501, 800)];
+        assert_eq!(steps(&times), [Forward, Back, Forward]);
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Upstream {
                 request = request.max_redirects(0).max_redirects_will_error(false);
             }
             let response = request.build().call();
-            let response = response.map_err(|error| Failure::of_ureq(&error))?;
+            let response = response.map_err(|error| self.failure(&url, &error))?;
             match self.redirect(&url, &response) {
                 Some(location) => url = location,
                 None => return read(response),
@@ -109,8 +109,19 @@ impl Upstream {
 
     /// Posts nothing to `url`.
     pub(super) fn post(&self, url: &str) -> Result<Answer, Failure> {
-        let response = self.agent.post(self.url(url)).send_empty();
-        read(response.map_err(|error| Failure::of_ureq(&error))?)
+        let url = self.url(url);
+        let response = self.agent.post(&url).send_empty();
+        read(response.map_err(|error| self.failure(&url, &error))?)
+    }
+
+    /// Why a request for `url` brought no answer.
+    fn failure(&self, url: &str, error: &ureq::Error) -> Failure {
+        let failure = Failure::of_ureq(error);
+        let uri: Option<Uri> = url.parse().ok();
+        match uri.as_ref().and_then(|uri| self.proxy_for(uri)) {
+            None => failure,
+            Some(proxy) => failure.of_proxy(proxy),
+        }
     }
 
     /// Where an answer sends us on, if that is ours to follow: with a mirror it must not lead past
@@ -166,7 +177,7 @@ impl Mirror {
     /// exchange said.
     fn location(&self, url: &str, location: &str) -> String {
         match location.split_once("://") {
-            Some((_, rest)) if rest.starts_with(&self.authority) => location.to_owned(),
+            Some((_, rest)) if authority(rest) == self.authority => location.to_owned(),
             Some(_) => self.url(location),
             None if location.starts_with('/') => {
                 let own = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
@@ -180,11 +191,14 @@ impl Mirror {
     }
 }
 
+/// The authority that the rest of a URL behind its scheme begins with.
+fn authority(rest: &str) -> &str {
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
 /// Reads an answer whole, in pieces, so that a long one leaves room for others.
 fn read(mut response: Response<Body>) -> Result<Answer, Failure> {
-    let value = response.headers().get(header::RETRY_AFTER);
-    let value = value.and_then(|value| value.to_str().ok());
-    let retry_after = value.and_then(|value| retry_after(value, unix_us() / 1_000));
+    let retry_after = retry_after(response.headers(), unix_us() / 1_000);
     let status = response.status().as_u16();
     let mut body = Vec::new();
     let limit = BODY_LENGTH_MAX as u64 + PIECE;
@@ -255,6 +269,10 @@ mod tests {
             ("other", "http://127.0.0.1:9000/api.x.com/v1/other"),
             ("https://api2.x.com/p", "http://127.0.0.1:9000/api2.x.com/p"),
             ("http://127.0.0.1:9000/p", "http://127.0.0.1:9000/p"),
+            (
+                "http://127.0.0.1:90001/p",
+                "http://127.0.0.1:9000/127.0.0.1:90001/p",
+            ),
         ] {
             assert_eq!(mirror.location(from, location), to);
         }

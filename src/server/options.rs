@@ -30,7 +30,7 @@ Prices:
                          first that is healthy; https://…: JSON, see --price [default: sim]
   --symbols A,B          whose prices [default: BTC/USDT]
   --interval TIME        time between two prices of a symbol; an exchange may ask for
-                         more [default: 250ms]
+                         more, and answers that take longer skip beats [default: 250ms]
   --changes-only         a price that has not changed is no tick
   --stale-after TIME     after what silence a price is stale [default: three intervals,
                          at least 5s]
@@ -65,6 +65,8 @@ Limits:
   --log LEVEL            error, warn, info, debug or trace [default: info]
   -h, --help             print this
   --version              print the version
+
+Proxies for exchanges are those of the environment: HTTPS_PROXY, NO_PROXY and their kin.
 
 Example: server --port 8888 --source binance --symbols BTC/USDT,ETH/USDT
 ";

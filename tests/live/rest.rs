@@ -106,6 +106,30 @@ fn retry_after_is_obeyed() {
 }
 
 #[test]
+fn what_the_check_at_the_start_is_told_counts_for_the_schedule() {
+    let upstream = Upstream::http(|number, _| match number {
+        0 => (429, "Retry-After: 1\r\n", "{}".to_owned()),
+        _ => ok(binance("1", 1_732_270_000_123)),
+    });
+    let settings = settings(&upstream, &["BTC/USDT"]);
+    listen("binance", &settings, |it| !it.ticks.is_empty());
+    let asked = upstream.asked();
+    assert!(asked[1].0 - asked[0].0 >= Duration::from_millis(1_000));
+}
+
+#[test]
+fn no_time_to_wait_is_no_leave_to_come_back_at_once() {
+    let upstream = Upstream::http(|number, _| match number {
+        2 => (429, "Retry-After: 0\r\n", "{}".to_owned()),
+        _ => ok(binance("1", 1_732_270_000_123)),
+    });
+    let settings = settings(&upstream, &["BTC/USDT"]);
+    listen("binance", &settings, |it| it.ticks.len() >= 2);
+    let asked = upstream.asked();
+    assert!(asked[3].0 - asked[2].0 >= Duration::from_millis(1_000));
+}
+
+#[test]
 fn kinds_of_failure_are_told_apart_and_all_are_survived() {
     let upstream = Upstream::http(|number, _| match number {
         1 => (500, "", "oops".to_owned()),

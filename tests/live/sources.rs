@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::audience::{listen, settings};
-use crate::upstream::{Upstream, binance};
+use crate::upstream::{Upstream, binance, now_ms};
 
 /// Binance while `up`, and Kraken.
 fn two_exchanges(up: Arc<AtomicBool>) -> Upstream {
@@ -43,4 +43,37 @@ fn the_next_source_serves_while_the_first_is_down_and_says_so_in_the_symbol() {
     // Without haste.
     let lasted = audience.ticks[up + 1].0 - audience.ticks[down].0;
     assert!(lasted >= Duration::from_secs(4), "{lasted:?}");
+}
+
+#[test]
+fn the_next_source_serves_before_the_price_of_a_silent_one_is_stale() {
+    let upstream = Upstream::start(
+        |_, path| match path.contains("kraken") {
+            true => {
+                let body = r#"{"error":[],"result":{"XBTUSDT":{"c":["2","1"]}}}"#;
+                (200, "", body.to_owned())
+            }
+            false => (200, "", binance("1", now_ms())),
+        },
+        |_, mut peer| {
+            peer.text();
+            let now = now_ms();
+            peer.send(&format!(
+                r#"{{"e":"24hrTicker","E":{now},"s":"BTCUSDT","c":"1"}}"#
+            ));
+            while peer.next().is_some() {}
+        },
+    );
+    let mut settings = settings(&upstream, &["BTC/USDT"]);
+    let stale_after = Duration::from_secs(6);
+    settings.online.stale_after = Some(stale_after);
+    let audience = listen("binance+stream,kraken", &settings, |it| {
+        it.heard().iter().any(|tick| tick.starts_with("kraken:"))
+    });
+    assert_eq!(
+        audience.heard(),
+        ["binance:BTC/USDT 1", "kraken:BTC/USDT 2"]
+    );
+    let silence = audience.ticks[1].0 - audience.ticks[0].0;
+    assert!(silence < stale_after, "{silence:?}");
 }

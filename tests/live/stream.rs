@@ -1,5 +1,5 @@
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::audience::{listen, settings};
 use crate::upstream::{Upstream, binance, now_ms};
@@ -54,6 +54,29 @@ fn a_stream_that_closes_or_falls_silent_is_opened_and_subscribed_to_anew() {
     assert_eq!(audience.heard(), expected);
     assert_eq!(audience.failures("binance+stream", "silent"), 1);
     assert_eq!(audience.failures("binance+stream", "broken"), 3);
+}
+
+#[test]
+fn a_market_that_is_quiet_is_given_more_and_more_time() {
+    let lives: Arc<Mutex<Vec<Duration>>> = Arc::default();
+    let noted = Arc::clone(&lives);
+    let upstream = Upstream::start(binance_rest, move |number, mut peer| {
+        peer.text();
+        let began = Instant::now();
+        peer.send(&ticker(&format!("{number}.5")));
+        while peer.next().is_some() {}
+        noted.lock().unwrap().push(began.elapsed());
+    });
+    let mut settings = settings(&upstream, &["BTC/USDT"]);
+    settings.online.stale_after = Some(Duration::from_millis(50));
+    let seen = Arc::clone(&lives);
+    listen("binance+stream", &settings, move |_| {
+        seen.lock().unwrap().len() >= 3
+    });
+    let lives = lives.lock().unwrap();
+    for (life, least_ms) in lives.iter().zip([140, 290, 590]) {
+        assert!(*life >= Duration::from_millis(least_ms), "{lives:?}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ fn sources(changes_only: bool) -> (Sources, Instant) {
         name: name.to_owned(),
         notes: String::new(),
         wires: ["A/B", "C/D"].map(|it| format!("{name}:{it}")).to_vec(),
-        stale_after: Duration::from_secs(5),
+        silence_max: Duration::from_secs(5),
     };
     let symbols = ["A/B", "C/D"].map(str::to_owned);
     let introductions = vec![introduce("x"), introduce("y")];
@@ -134,4 +134,49 @@ fn what_goes_wrong_is_counted_by_kind() {
     let standing = sources.iter().next().unwrap();
     assert_eq!(standing.failures(), [("connect", 2), ("no_price", 1)]);
     assert_eq!((standing.answers(), standing.is_good()), (1, Some(true)));
+}
+
+/// The stream and the requests of one exchange, which are sent under one name.
+fn two_ways(changes_only: bool) -> (Sources, Instant) {
+    let start = Instant::now();
+    let introduce = |name: &str| Introduction {
+        name: name.to_owned(),
+        notes: String::new(),
+        wires: vec!["A/B".to_owned()],
+        silence_max: Duration::from_secs(5),
+    };
+    let introductions = vec![introduce("x+stream"), introduce("x")];
+    let symbols = ["A/B".to_owned()];
+    let sources = Sources::new(&symbols, introductions, changes_only, start);
+    (sources, start)
+}
+
+#[test]
+fn who_takes_over_under_the_same_name_does_not_send_older_prices() {
+    let (mut sources, now) = two_ways(false);
+    let mut step = |source, price: &str, ms, now| {
+        words(sources.take(source, quotes(vec![(0, quote(price, ms))]), now))
+    };
+    assert_eq!(step(0, "2", 2_000, now), ["A/B 2"]);
+    assert!(step(1, "1", 1_000, now).is_empty());
+    let later = now + Duration::from_secs(6);
+    assert!(step(1, "1", 1_000, later).is_empty(), "it serves, but lags");
+    assert_eq!(step(1, "3", 2_000, later), ["A/B 3"]);
+}
+
+#[test]
+fn with_changes_only_a_change_is_one_to_the_reader_whoever_served_before() {
+    let (mut sources, now) = two_ways(true);
+    let mut step = |source, price: &str, ms, after| {
+        let now = now + Duration::from_secs(after);
+        words(sources.take(source, quotes(vec![(0, quote(price, ms))]), now))
+    };
+    assert_eq!(step(0, "1", 0, 0), ["A/B 1"]);
+    assert_eq!(step(1, "2", 6_000, 6), ["A/B 2"]);
+    for second in 7..12 {
+        step(0, "1", second * 1_000, second);
+    }
+    // Its own price has not changed, but that of the symbol has.
+    assert_eq!(step(0, "1", 12_000, 12), ["A/B 1"]);
+    assert_eq!(sources.serving().next(), Some(("A/B", "x+stream")));
 }

@@ -1,0 +1,317 @@
+//! The way to a host for what is not HTTP: a stream that suspends, with TLS where the URL says so,
+//! and through the proxy where there is one.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
+use tungstenite::http::Uri;
+use ureq::{Proxy, ProxyProtocol};
+
+use super::failure::Failure;
+use super::upstream::Upstream;
+use crate::http::LookupError;
+use crate::net::FiberStream;
+
+/// With or without TLS, over either: a proxy may speak TLS itself.
+pub(super) enum Route {
+    Plain(FiberStream),
+    Tls(Box<StreamOwned<ClientConnection, Route>>),
+}
+
+impl Route {
+    /// Connects to the host of a `ws://` or `wss://` URL.
+    pub(super) fn to(upstream: &Upstream, uri: &Uri, deadline: Instant) -> Result<Self, Failure> {
+        let host = uri.host();
+        let host = host.ok_or_else(|| Failure::Broken(format!("'{uri}' has no host")))?;
+        let is_secure = uri.scheme_str() == Some("wss");
+        let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+        let route = match upstream.proxy_for(uri) {
+            None => Self::Plain(connect(upstream, (host, port), deadline)?),
+            Some(proxy) => through(upstream, proxy, (host, port), deadline)
+                .map_err(|failure| failure.of_proxy(proxy))?,
+        };
+        match is_secure {
+            false => Ok(route),
+            true => secure(upstream, host, route),
+        }
+    }
+
+    /// Until when reads and writes may take from now on.
+    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+        match self {
+            Self::Plain(stream) => stream.set_deadline(Some(deadline)),
+            Self::Tls(stream) => stream.sock.set_deadline(deadline),
+        }
+    }
+}
+
+fn connect(
+    upstream: &Upstream,
+    (host, port): (&str, u16),
+    deadline: Instant,
+) -> Result<FiberStream, Failure> {
+    let addresses = upstream.resolver.lookup(host, deadline);
+    let addresses = addresses.map_err(|error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::InvalidInput => {
+            Failure::Name("there is no such host".to_owned())
+        }
+        _ => Failure::Name(LookupError(error).to_string()),
+    })?;
+    let addresses: Vec<_> = addresses
+        .into_iter()
+        .map(|address| SocketAddr::new(address, port))
+        .collect();
+    let stream = FiberStream::connect_any(&upstream.registrar, &addresses, Some(deadline));
+    let mut stream = stream.map_err(|error| match error.kind() {
+        ErrorKind::TimedOut => Failure::Connect("no answer within the limit".to_owned()),
+        _ => Failure::of_io(&error),
+    })?;
+    stream.set_deadline(Some(deadline));
+    // Pings and subscriptions are small and must not wait for each other.
+    stream
+        .set_nodelay(true)
+        .map_err(|error| Failure::of_io(&error))?;
+    Ok(stream)
+}
+
+/// Asks an HTTP proxy for a way to the host (RFC 9110, section 9.3.6).
+fn through(
+    upstream: &Upstream,
+    proxy: &Proxy,
+    (host, port): (&str, u16),
+    deadline: Instant,
+) -> Result<Route, Failure> {
+    let stream = connect(upstream, (proxy.host(), proxy.port()), deadline)?;
+    let mut route = Route::Plain(stream);
+    if proxy.protocol() == ProxyProtocol::Https {
+        route = secure(upstream, proxy.host(), route)?;
+    }
+    let credentials = credentials(proxy);
+    let request =
+        format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n{credentials}\r\n");
+    let answered = route
+        .write_all(request.as_bytes())
+        .and_then(|()| route.flush())
+        .and_then(|()| read_head(&mut route));
+    let head = answered.map_err(|error| Failure::of_io(&error))?;
+    let status = head.split_whitespace().nth(1).unwrap_or_default();
+    match status.starts_with('2') {
+        true => Ok(route),
+        false => Err(Failure::Connect(format!("it answers {status}"))),
+    }
+}
+
+/// The header line that says who we are, if the proxy's URL does.
+fn credentials(proxy: &Proxy) -> String {
+    if proxy.username().is_none() && proxy.password().is_none() {
+        return String::new();
+    }
+    let name = proxy.username().unwrap_or_default();
+    let password = proxy.password().unwrap_or_default();
+    let encoded = BASE64_STANDARD.encode(format!("{name}:{password}"));
+    format!("Proxy-Authorization: Basic {encoded}\r\n")
+}
+
+/// Reads byte by byte, since what follows the head belongs to whoever is behind the proxy.
+fn read_head(route: &mut Route) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() == HEAD_LENGTH_MAX {
+            return Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "its answer does not end",
+            ));
+        }
+        let mut byte = [0];
+        route.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// Agrees on keys at once, so that what is wrong with the certificate is known as such.
+fn secure(upstream: &Upstream, host: &str, mut route: Route) -> Result<Route, Failure> {
+    let tls = |error: &dyn std::fmt::Display| Failure::Tls(error.to_string());
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let name = ServerName::try_from(bare.to_owned()).map_err(|error| tls(&error))?;
+    let connection = ClientConnection::new(Arc::clone(&upstream.tls), name);
+    let mut connection = connection.map_err(|error| tls(&error))?;
+    while connection.is_handshaking() {
+        let done = connection.complete_io(&mut route);
+        done.map_err(|error| Failure::of_io(&error))?;
+    }
+    Ok(Route::Tls(Box::new(StreamOwned::new(connection, route))))
+}
+
+impl Read for Route {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Route {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+/// The longest answer of a proxy.
+const HEAD_LENGTH_MAX: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::rc::Rc;
+    use std::thread;
+    use std::time::Duration;
+
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ServerConfig, ServerConnection};
+    use tungstenite::Message;
+
+    use super::super::socket::{Received, Socket};
+    use super::super::upstream::Way;
+    use super::*;
+    use crate::fiber::STACK_SIZE;
+    use crate::io_loop::IoLoop;
+    use crate::tls::Roots;
+
+    /// A certificate for both ends of a way, and who trusts it.
+    fn certified() -> (Arc<ServerConfig>, Roots) {
+        let names = ["127.0.0.1".to_owned(), "stream.invalid".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let roots = Roots::with_pem(made.cert.pem().as_bytes()).unwrap();
+        (Arc::new(config), roots)
+    }
+
+    /// A proxy that is also what lies behind it. Returns its port.
+    fn proxy(serve: impl FnOnce(TcpStream) + Send + 'static) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || serve(listener.accept().unwrap().0));
+        port
+    }
+
+    /// Reads the head of a CONNECT, and answers.
+    fn answer(stream: &mut (impl Read + Write), status: &str) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        write!(stream, "HTTP/1.1 {status}\r\n\r\n").unwrap();
+        stream.flush().unwrap();
+        String::from_utf8(head).unwrap()
+    }
+
+    fn greet(stream: impl Read + Write) {
+        let mut socket = tungstenite::accept(stream).ok().unwrap();
+        socket.send(Message::text("hello")).unwrap();
+        let _ = socket.read();
+    }
+
+    /// The first message of `url`, by way of a proxy.
+    fn first_message(proxy: &str, url: &'static str, roots: Roots) -> Result<String, Failure> {
+        let mut io_loop = IoLoop::<Option<Result<String, Failure>>>::new().unwrap();
+        io_loop.call_later(Duration::from_secs(8), |_, _| panic!("the loop hangs"));
+        let way = Way {
+            mirror: None,
+            proxy: Some(Proxy::new(proxy).unwrap()),
+            timeout: Duration::from_secs(5),
+            roots,
+        };
+        let upstream = Upstream::new(io_loop.registrar(), Rc::new(way)).unwrap();
+        let body = move |emitter: &crate::fiber::Emitter<Result<String, Failure>>| {
+            let deadline = Instant::now() + Duration::from_secs(5);
+            let opened = Socket::open(&upstream, url, deadline);
+            let opened = opened.map_err(|refusal| refusal.failure);
+            let got = opened.and_then(|mut socket| socket.receive(deadline));
+            Ok(emitter.emit(got.map(|received| match received {
+                Received::Message(text) => String::from_utf8(text).unwrap(),
+                _ => String::new(),
+            }))?)
+        };
+        let on_emit = |state: &mut Option<_>, io_loop: &mut IoLoop<_>, got| {
+            *state = Some(got);
+            io_loop.stop();
+        };
+        let spawned = io_loop.spawn(STACK_SIZE, body, on_emit, |_, _, _| {});
+        spawned.unwrap();
+        let mut state = None;
+        io_loop.start(&mut state).unwrap();
+        state.unwrap()
+    }
+
+    #[test]
+    fn a_stream_goes_through_a_proxy_that_asks_who_is_there() {
+        let port = proxy(|mut stream| {
+            let head = answer(&mut stream, "200 Go on");
+            assert!(head.starts_with("CONNECT stream.invalid:80 HTTP/1.1\r\n"));
+            // me:secret
+            assert!(head.contains("Proxy-Authorization: Basic bWU6c2VjcmV0\r\n"));
+            greet(stream);
+        });
+        let proxy = format!("http://me:secret@127.0.0.1:{port}");
+        let got = first_message(&proxy, "ws://stream.invalid/", Roots::default());
+        assert_eq!(got, Ok("hello".to_owned()));
+    }
+
+    #[test]
+    fn a_secure_stream_goes_through_a_proxy_that_is_secure_itself() {
+        let (config, roots) = certified();
+        let port = proxy(move |stream| {
+            let tls = || ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut outer = StreamOwned::new(tls(), stream);
+            answer(&mut outer, "200 Go on");
+            greet(StreamOwned::new(tls(), outer));
+        });
+        let proxy = format!("https://127.0.0.1:{port}");
+        let got = first_message(&proxy, "wss://stream.invalid/", roots);
+        assert_eq!(got, Ok("hello".to_owned()));
+    }
+
+    #[test]
+    fn a_proxy_that_refuses_or_is_not_there_is_called_so() {
+        let port = proxy(|mut stream| {
+            answer(&mut stream, "407 Who are you");
+        });
+        let url = "wss://stream.invalid/";
+        let refused = first_message(&format!("http://127.0.0.1:{port}"), url, Roots::default());
+        let expected = format!("cannot be reached: the proxy 127.0.0.1:{port}: it answers 407");
+        assert_eq!(refused.unwrap_err().to_string(), expected);
+        let gone = first_message("http://127.0.0.1:1", url, Roots::default());
+        let text = gone.unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "cannot be reached: the proxy 127.0.0.1:1: connection refused"
+        );
+    }
+}
