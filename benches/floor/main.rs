@@ -4,6 +4,8 @@
 //!
 //! `cargo bench` runs all, `cargo bench -- paced` one scenario; see [`HELP`].
 
+#[path = "../common/mod.rs"]
+mod common;
 mod load;
 mod memory;
 mod process;
@@ -11,14 +13,12 @@ mod server;
 mod table;
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use load::{Load, Pairs, at, ratio};
-use process::Cores;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use table::{Table, Target, number};
+use common::process::Cores;
+use common::{Findings, Load, at, interrupted, machine, number, ratio, stop_on_signals};
+use load::Pairs;
+use table::{Table, Target};
 
 const HELP: &str = "\
 Measures our server against the floor, a server that does one write per client
@@ -107,12 +107,13 @@ fn measure(names: &[String], quick: bool, json: bool) -> ExitCode {
         quick,
         descriptors: 1024,
         table: Table::default(),
-        notes: Vec::new(),
-        problems: Vec::new(),
+        findings: Findings::default(),
     };
     match tickertape::usage::raise_descriptor_limit() {
         Ok(limit) => bench.descriptors = usize::try_from(limit).unwrap_or(usize::MAX),
-        Err(error) => bench.problem(format!("the limit on descriptors stays: {error}")),
+        Err(error) => bench
+            .findings
+            .problem(format!("the limit on descriptors stays: {error}")),
     }
     for (name, scenario) in SCENARIOS {
         if (names.is_empty() || names.iter().any(|asked| asked == name)) && !interrupted() {
@@ -120,13 +121,13 @@ fn measure(names: &[String], quick: bool, json: bool) -> ExitCode {
         }
     }
     if interrupted() {
-        bench.problem("interrupted".to_owned());
+        bench.findings.problem("interrupted".to_owned());
     }
     bench.print(began.elapsed());
     if json {
         println!("{}", bench.to_json());
     }
-    ExitCode::from(u8::from(!bench.problems.is_empty()))
+    ExitCode::from(u8::from(!bench.findings.is_good()))
 }
 
 /// What is measured with, and what came of it.
@@ -136,10 +137,7 @@ struct Bench {
     /// How many a process may have.
     descriptors: usize,
     table: Table,
-    /// What makes numbers doubtful, and in how many runs.
-    notes: Vec<(String, u32)>,
-    /// What failed.
-    problems: Vec<String>,
+    findings: Findings,
 }
 
 impl Bench {
@@ -252,25 +250,6 @@ impl Bench {
         self.table.row("delivery p99 (ms)", 2, p99, target);
     }
 
-    /// Notes what makes numbers doubtful. The same with another number in it only counts.
-    fn note(&mut self, note: String) {
-        let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
-        let known = self
-            .notes
-            .iter_mut()
-            .find(|(known, _)| words(known) == words(&note));
-        match known {
-            Some((_, runs)) => *runs += 1,
-            None => self.notes.push((note, 1)),
-        }
-    }
-
-    /// Says what failed, at once and beside the table.
-    fn problem(&mut self, problem: String) {
-        eprintln!("error: {problem}");
-        self.problems.push(problem);
-    }
-
     fn print(&self, took: Duration) {
         println!("{}, {}", machine(), self.cores);
         println!(
@@ -278,80 +257,19 @@ impl Bench {
             took.as_secs_f64()
         );
         self.table.print();
-        if !self.notes.is_empty() || !self.problems.is_empty() {
-            println!();
-        }
-        for note in self.noted() {
-            print_wrapped(&format!("note: {note}"));
-        }
-        for problem in &self.problems {
-            print_wrapped(&format!("FAILED: {problem}"));
-        }
-    }
-
-    fn noted(&self) -> impl Iterator<Item = String> {
-        self.notes.iter().map(|(note, runs)| match runs {
-            1 => note.clone(),
-            runs => format!("{note} (and so in {} other runs)", runs - 1),
-        })
+        self.findings.print();
     }
 
     fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({
+        let mut report = serde_json::json!({
             "machine": machine(),
             "cores": self.cores.to_string(),
             "figures": self.table.to_json(),
-            "notes": self.noted().collect::<Vec<_>>(),
-            "problems": self.problems,
-        })
+        });
+        self.findings.add_to(&mut report);
+        report
     }
 }
-
-/// Prints words in lines that fit a terminal.
-fn print_wrapped(text: &str) {
-    let mut line = String::new();
-    for word in text.split_whitespace() {
-        if line.chars().count() + 1 + word.chars().count() > 80 {
-            println!("{line}");
-            line = " ".to_owned();
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    println!("{line}");
-}
-
-/// The class of machine that this is.
-fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let read = |name| std::fs::read_to_string(format!("/proc/sys/kernel/{name}"));
-    let system = match (read("ostype"), read("osrelease")) {
-        (Ok(name), Ok(release)) => format!("{} {}", name.trim(), release.trim()),
-        _ => std::env::consts::OS.to_owned(),
-    };
-    let plural = if cores == 1 { "" } else { "s" };
-    format!("{cores} core{plural}, {system}")
-}
-
-/// Whether SIGINT or SIGTERM has come. The run at hand ends, and all that was started with it.
-fn interrupted() -> bool {
-    INTERRUPTED
-        .get()
-        .is_some_and(|flag| flag.load(Ordering::Relaxed))
-}
-
-fn stop_on_signals() {
-    let flag = INTERRUPTED.get_or_init(|| Arc::new(AtomicBool::new(false)));
-    for signal in [SIGINT, SIGTERM] {
-        if let Err(error) = signal_hook::flag::register(signal, Arc::clone(flag)) {
-            eprintln!("warning: signal {signal} will not be waited for: {error}");
-        }
-    }
-}
-
-static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// Descriptors that are no connections, in any of the processes.
 const DESCRIPTORS_RESERVED: usize = 200;

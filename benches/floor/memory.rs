@@ -4,14 +4,16 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
 use socket2::SockRef;
 use tickertape::usage::Usage;
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
+use crate::common::interrupted;
+use crate::common::memory::resident_bytes;
 use crate::process::{Server, Which};
 use crate::{Bench, table::Figure};
 
@@ -20,14 +22,15 @@ impl Bench {
     /// messages.
     pub(crate) fn memory(&mut self, (few, many): (usize, usize), messages: u32) -> Figure {
         let mut slope = |which| {
-            if crate::interrupted() {
+            if interrupted() {
                 return None;
             }
             eprintln!("memory, {messages} messages each: {which}");
             match self.slope(which, (few, many), messages) {
                 Ok(slope) => Some(slope),
                 Err(error) => {
-                    self.problem(format!("memory, {messages} messages, {which}: {error}"));
+                    self.findings
+                        .problem(format!("memory, {messages} messages, {which}: {error}"));
                     None
                 }
             }
@@ -51,7 +54,7 @@ impl Bench {
         let mut crowd = Vec::with_capacity(many);
         let mut resident_at = |count| {
             while crowd.len() < count {
-                let client = join(&server.address, messages, which == Which::Ours)
+                let client = join(server.address(), messages, which == Which::Ours)
                     .map_err(|error| format!("client {}: {error}", crowd.len() + 1))?;
                 crowd.push(client);
             }
@@ -127,18 +130,6 @@ fn settle(pid: u32) -> io::Result<()> {
         used = now;
     }
     Ok(())
-}
-
-/// The RSS, summed up from the pages themselves: the kernel's own sum, which costs it less, may be
-/// off by some hundred KiB.
-fn resident_bytes(pid: u32) -> io::Result<u64> {
-    let exact = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok();
-    let exact = exact.and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("Rss:"))?;
-        let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-        Some(kib * 1024)
-    });
-    exact.map_or_else(|| Ok(Usage::of(pid)?.resident_bytes), Ok)
 }
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);

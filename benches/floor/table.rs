@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::common::number;
+
 /// One number of both servers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Figure {
@@ -138,21 +140,4 @@ impl Target {
             Self::OursAtLeast(least) => format!("≥ {least}"),
         }
     }
-}
-
-/// With commas between the thousands.
-pub(crate) fn number(value: f64, decimals: usize) -> String {
-    let text = format!("{:.decimals$}", value.abs());
-    let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
-    let mut grouped = String::new();
-    if value < 0.0 && text.bytes().any(|byte| (b'1'..=b'9').contains(&byte)) {
-        grouped.push('-');
-    }
-    for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped + fraction
 }

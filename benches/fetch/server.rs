@@ -1,0 +1,94 @@
+//! The server under test: what `./server` does with the same options, and then says how its loop
+//! has fared. A timer that does nothing but be late is added, the same to every server: one that
+//! has no timer due while it is blocked would look as if it were never late.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tickertape::feed::Feed;
+use tickertape::io_loop::IoLoop;
+use tickertape::lag::Lag;
+use tickertape::options::Options;
+use tickertape::periodic::PeriodicCallback;
+use tickertape::server::options::{Args, Command};
+use tickertape::server::{Server, listen};
+use tickertape::{log_stderr, usage};
+
+use crate::blocking::Blocking;
+
+/// The bench passes this to itself, with a server's options, to become that server.
+pub(crate) const SERVE: &str = "--serve";
+
+/// The same, with the exchange's URL before the options: the server that blocks.
+pub(crate) const SERVE_BLOCKING: &str = "--serve-blocking";
+
+/// Serves until SIGTERM. Then the last line on stdout is the loop's report.
+pub(crate) fn serve(words: &[String]) -> Result<(), String> {
+    let args = parse(words)?;
+    let feed = args.source.clone().open(&args.feed);
+    run(args, feed.map_err(|error| error.to_string())?)
+}
+
+/// The same with a fetch that blocks.
+pub(crate) fn serve_blocking(words: &[String]) -> Result<(), String> {
+    let (url, words) = words.split_first().ok_or("the exchange's URL is missing")?;
+    let args = parse(words)?;
+    let feed = Blocking::new(url, &args.source, &args.feed)?;
+    run(args, Box::new(feed))
+}
+
+fn parse(words: &[String]) -> Result<Args, String> {
+    let options = Options::new(words.iter().map(Into::into).collect());
+    match Command::parse(options).map_err(|error| error.to_string())? {
+        Command::Serve(args) => Ok(*args),
+        _ => Err("these options ask for no server".to_owned()),
+    }
+}
+
+fn run(args: Args, feed: Box<dyn Feed<Server>>) -> Result<(), String> {
+    log_stderr::start(args.log);
+    let words = |error: std::io::Error| error.to_string();
+    usage::raise_descriptor_limit().map_err(words)?;
+    let listener = listen(args.address, &args.config).map_err(words)?;
+    let mut io_loop = IoLoop::new().map_err(words)?;
+    let mut server =
+        Server::new(&mut io_loop, listener, args.config, feed.symbols()).map_err(words)?;
+    server.stop_on_signals(&mut io_loop).map_err(words)?;
+    server.watch(&mut io_loop, feed.watched());
+    PeriodicCallback::start(&mut io_loop, PROBE_INTERVAL, |_: &mut Server, _| {});
+    log::info!("{}", feed.describe());
+    if let Some(address) = server.address() {
+        log::info!("listening on {address}");
+    }
+    feed.start(&mut io_loop);
+    io_loop.start(&mut server).map_err(words)?;
+    println!("{}", report(io_loop.lag()));
+    Ok(())
+}
+
+/// Since the start. Times are in µs.
+fn report(lag: &Lag) -> Value {
+    let (lateness, turns) = (lag.lateness(), lag.turns());
+    json!({
+        "lateness_p99_us": lateness.value_at_quantile(0.99),
+        "lateness_max_us": lateness.max(),
+        "turns": turns.len(),
+        "turn_max_us": turns.max(),
+        "long_turns": turns.len() - turns.count_between(0, LONG_TURN_US),
+        "off_core_us": off_core_us(),
+    })
+}
+
+/// How long this process was ready to run while its core was busy with others.
+fn off_core_us() -> Option<u64> {
+    let schedstat = fs::read_to_string("/proc/self/schedstat").ok()?;
+    let waited_ns: u64 = schedstat.split_whitespace().nth(1)?.parse().ok()?;
+    Some(waited_ns / 1_000)
+}
+
+/// Often enough that a hundredth of them is a number.
+const PROBE_INTERVAL: Duration = Duration::from_millis(5);
+
+/// A turn that is longer keeps everybody waiting.
+const LONG_TURN_US: u64 = 10_000;

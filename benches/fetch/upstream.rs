@@ -1,0 +1,87 @@
+//! The exchange, a process of its own: the stand-in of the tests.
+
+use std::path::PathBuf;
+use std::process::{Command, id};
+use std::time::Duration;
+use std::{fs, io};
+
+use crate::common::process::{Cores, Service};
+use crate::exchange::{Config, Fault, StandIn};
+
+/// The bench passes this to itself, with a file for the certificate and the answers' time in ms, to
+/// become the exchange.
+pub(crate) const STAND_IN: &str = "--stand-in";
+
+/// Answers until stdin is closed.
+pub(crate) fn stand_in(words: &[String]) -> Result<(), String> {
+    let [file, ms] = words else {
+        return Err("a file and a time are needed".to_owned());
+    };
+    let ms: u64 = ms.parse().map_err(|_| format!("'{ms}' is no time"))?;
+    let config = Config {
+        fillers: OTHER_MARKETS,
+        ..Config::default()
+    };
+    let stand_in = StandIn::start(config).map_err(|error| error.to_string())?;
+    fs::write(file, stand_in.pem()).map_err(|error| format!("{file}: {error}"))?;
+    if ms > 0 {
+        stand_in.set("", Fault::Delay(Duration::from_millis(ms)));
+    }
+    eprintln!("info: listening on {}", stand_in.address);
+    io::copy(&mut io::stdin(), &mut io::sink())
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+/// An exchange that is there.
+pub(crate) struct Upstream {
+    service: Service,
+    /// With the certificate of its authority.
+    ca: PathBuf,
+}
+
+impl Upstream {
+    /// Starts one whose answers take so long, on the client's core: the servers have theirs for
+    /// themselves.
+    pub(crate) fn start(cores: &Cores, answer_time: Duration) -> Result<Self, String> {
+        let program = this_program()?;
+        let ca = std::env::temp_dir().join(format!("tickertape-bench-{}.pem", id()));
+        let service = Service::start(
+            cores
+                .client(&program)
+                .arg(STAND_IN)
+                .arg(&ca)
+                .arg(answer_time.as_millis().to_string()),
+        );
+        let service = service.map_err(|error| format!("the exchange {error}"))?;
+        Ok(Self { service, ca })
+    }
+
+    /// What a server wants with `--upstream`.
+    pub(crate) fn url(&self) -> String {
+        format!("https://{}", self.service.address)
+    }
+
+    /// Tells a server to ask here.
+    pub(crate) fn be_asked_by(&self, server: &mut Command) {
+        server
+            .args(["--upstream", &self.url(), "--ca"])
+            .arg(&self.ca);
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        // There is nobody to tell; what stays behind is a kilobyte in the temporary directory.
+        let _ = fs::remove_file(&self.ca);
+    }
+}
+
+/// The path of this program, to run it as another process.
+pub(crate) fn this_program() -> Result<String, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    Ok(program.to_string_lossy().into_owned())
+}
+
+/// In lists of all markets, which some exchanges send to who asks for 50 of them: half a megabyte.
+const OTHER_MARKETS: usize = 2_000;
