@@ -27,12 +27,12 @@ impl Timeline {
         if time_ms < self.newest_ms && !self.was_set_back(time_ms, received_ms) {
             return Step::Back;
         }
-        // A time from the future says that the clock there is wrong. Once it is put right, what
-        // follows would seem old for as long.
-        self.newest_ms = match time_ms > received_ms + AHEAD_MS_MAX {
-            true => received_ms,
-            false => time_ms,
-        };
+        // A time from the future says that the clock there is wrong, and nothing of the price. Once
+        // it is put right, what follows would seem old for as long; and if the time of receipt were
+        // taken instead, what was already under way then.
+        if time_ms <= received_ms + AHEAD_MS_MAX {
+            self.newest_ms = time_ms;
+        }
         self.back = None;
         Step::Forward
     }
@@ -85,6 +85,13 @@ mod tests {
         let hour = 3_600_000;
         let times = [(hour, 0), (hour + 250, 250), (450, 500)];
         assert_eq!(steps(&times), [Step::Forward; 3]);
+    }
+
+    #[test]
+    fn nor_does_it_if_more_was_under_way_when_it_was_received() {
+        let hour = 3_600_000;
+        let times = [(0, 300), (hour + 20, 300), (40, 301), (60, 301)];
+        assert_eq!(steps(&times), [Step::Forward; 4]);
     }
 
     #[test]
