@@ -1,14 +1,17 @@
 //! What can go wrong with names, from the name server to the price.
 
 use crate::stand_in::exchange::{Config, StandIn};
-use crate::stand_in::{NameFault, NameServer, get, in_fiber, resolver, trusting};
+use crate::stand_in::{NameFault, NameServer, get, in_fiber, trusting};
+use tickertape::dns::{Hosts, ResolvConf, Resolver};
 
 /// Asks an exchange by its name, over https, what its price is.
 fn ask(stand_in: &StandIn, names: &NameServer) -> Result<u16, String> {
     let (port, server) = (stand_in.address.port(), names.address);
     let settings = trusting(stand_in.roots());
     in_fiber(move |registrar| {
-        let resolver = resolver(registrar, "", &[server]);
+        let mut conf = ResolvConf::parse("options timeout:1 attempts:1");
+        conf.servers = vec![server];
+        let resolver = Resolver::new(registrar, conf, Hosts::default());
         let agent = tickertape::http::agent(registrar, &resolver, &settings);
         let url = format!("https://api.binance.com:{port}/api.binance.com{TICKER}");
         get(&agent, &url)

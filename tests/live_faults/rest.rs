@@ -23,8 +23,8 @@ fn cases() -> Vec<Case> {
     vec![
         harmful(F::Blocked, "not served from here: HTTP 451", "blocked").times(1),
         harmful(F::RateLimited, "too many requests", "rate_limited"),
-        harmful(F::HangBefore, "no answer within the limit", "timeout"),
-        harmful(F::HangInside, "no answer within the limit", "timeout"),
+        harmful(F::HangBefore, "no answer within the limit", "timeout").times(1),
+        harmful(F::HangInside, "no answer within the limit", "timeout").times(1),
         harmful(F::TooMany(second), "too many requests", "rate_limited"),
         harmful(F::Banned(second), "too many requests", "rate_limited"),
         harmful(F::CertificateExpired, EXPIRED, "tls"),

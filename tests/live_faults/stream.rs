@@ -37,7 +37,7 @@ fn cases() -> Vec<Case> {
         harmful(F::TooMany(second), "too many requests", "rate_limited"),
         harmful(F::Banned(second), "too many requests", "rate_limited"),
         harmful(F::StreamSilent, "open but without a price for", "silent").times(0),
-        harmful(F::HangBefore, "no answer within the limit", "timeout"),
+        harmful(F::HangBefore, "no answer within the limit", "timeout").times(1),
         harmful(F::CertificateExpired, EXPIRED, "tls"),
         harmful(F::CertificateOtherName, "cannot be trusted: ", "tls"),
         harmful(F::Reset, "broken connection: ", "broken"),

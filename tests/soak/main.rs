@@ -122,7 +122,7 @@ impl Plan {
     /// before it measures.
     fn resident_limit(&self) -> u64 {
         match self.is_short {
-            true => 4 << 20,
+            true => 2 << 20,
             false => 1 << 20,
         }
     }
@@ -307,4 +307,4 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(70);
 
 /// A loop that answers so late has waited for an exchange.
-const STALLED: Duration = Duration::from_millis(900);
+const STALLED: Duration = Duration::from_secs(3);
