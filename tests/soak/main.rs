@@ -306,5 +306,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Longer than any pause between two attempts.
 const PATIENCE: Duration = Duration::from_secs(70);
 
-/// A loop that answers so late has waited for an exchange.
+/// Only that it answers at all: machines are busy at times, and that no fault holds the loop is shown
+/// one by one, in `live_faults`.
 const STALLED: Duration = Duration::from_secs(3);
