@@ -98,6 +98,13 @@ mod tests {
     }
 
     #[test]
+    fn nor_does_it_if_more_was_under_way_when_it_was_received() {
+        let hour = 3_600_000;
+        let times = [(0, 300), (hour + 20, 300), (40, 301), (60, 301)];
+        assert_eq!(steps(&times), [Step::Forward; 4]);
+    }
+
+    #[test]
     fn a_clock_that_was_set_back_is_believed_after_a_while() {
         let mut timeline = Timeline::default();
         timeline.step(Some(START + 1_000_000), START + 1_000_000);

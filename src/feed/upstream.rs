@@ -200,8 +200,12 @@ fn authority(rest: &str) -> &str {
 fn read(mut response: Response<Body>) -> Result<Answer, Failure> {
     let retry_after = retry_after(response.headers(), unix_us() / 1_000);
     let status = response.status().as_u16();
-    let mut body = Vec::new();
     let limit = BODY_LENGTH_MAX as u64 + PIECE;
+    // Who says so beforehand is not even listened to, and no memory is touched for it.
+    if response.body().content_length() > Some(limit) {
+        return Err(too_long());
+    }
+    let mut body = Vec::new();
     let mut reader = response.body_mut().with_config().limit(limit).reader();
     loop {
         let piece = reader.by_ref().take(PIECE).read_to_end(&mut body);
@@ -209,9 +213,7 @@ fn read(mut response: Response<Body>) -> Result<Answer, Failure> {
             break;
         }
         if body.len() > BODY_LENGTH_MAX {
-            let size = BODY_LENGTH_MAX >> 20;
-            let what = format!("it is longer than {size} MiB");
-            return Err(QuoteError::Garbage(what).into());
+            return Err(too_long());
         }
         // What one read brought may have unpacked to a lot.
         fiber::yield_now().map_err(|cancelled| Failure::of_io(&cancelled.into()))?;
@@ -221,6 +223,11 @@ fn read(mut response: Response<Body>) -> Result<Answer, Failure> {
         body,
         retry_after,
     })
+}
+
+fn too_long() -> Failure {
+    let size = BODY_LENGTH_MAX >> 20;
+    QuoteError::Garbage(format!("it is longer than {size} MiB")).into()
 }
 
 /// The longest answer. Lists of all markets have up to two megabytes; a longer one would keep the

@@ -23,6 +23,7 @@ mod stream_formats;
 mod template;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) seed: u64,
     /// With a seed here, faults that nobody asked for strike now and then.
     pub(crate) random_faults: Option<u64>,
+    /// What chance never brings.
+    pub(crate) spared: &'static [Fault],
     /// What all exchanges trade, in the unified spelling.
     pub(crate) symbols: Vec<String>,
     /// How many more markets there are in lists of all, as at real exchanges: a list of 2000 is
@@ -71,6 +74,7 @@ impl Default for Config {
             port: 0,
             seed: 1,
             random_faults: None,
+            spared: &[],
             symbols: pairs.chain(exponents).chain(fillers).collect(),
             fillers: 0,
             tick_every: Duration::from_millis(100),
@@ -141,6 +145,16 @@ impl StandIn {
     /// The next so many requests or prices of `source` have this fault.
     pub(crate) fn set_times(&self, source: &str, fault: Fault, times: u64) {
         self.shared.set(source, fault, Some(times));
+    }
+
+    /// From now on faults strike at random, or no longer do.
+    pub(crate) fn leave_to_chance(&self, seed: Option<u64>) {
+        self.shared.leave_to_chance(seed);
+    }
+
+    /// How often each fault has struck, by its name.
+    pub(crate) fn struck(&self) -> BTreeMap<&'static str, u64> {
+        self.shared.struck()
     }
 
     /// Ends all faults that were set.

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::fault::Fault;
+
 /// A price and what is asked and bidden around it, as plain decimals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Quoted {
@@ -84,6 +86,8 @@ pub(crate) struct Delivery {
     pub(crate) timestamp_ms: Option<u64>,
     /// The number of the connection, counted from 1.
     pub(crate) connection: u64,
+    /// What went wrong with it.
+    pub(crate) fault: Fault,
     pub(crate) outcome: Outcome,
 }
 

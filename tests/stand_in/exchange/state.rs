@@ -31,8 +31,12 @@ struct State {
     book: Book,
     /// By source; that of the empty name is everybody's.
     faults: BTreeMap<String, Setting>,
+    /// The seed of what is left to chance, while anything is.
+    chance: Option<u64>,
     /// How often chance was asked for each source.
     chances: HashMap<String, u64>,
+    /// How often each fault has struck, by its name.
+    struck: BTreeMap<&'static str, u64>,
     seen: VecDeque<Seen>,
     opened: u64,
     sockets: HashMap<u64, TcpStream>,
@@ -80,8 +84,11 @@ impl Shared {
             expired: authority.issue(&names, Validity::Expired),
             other_name: authority.issue(&["other.invalid"], Validity::Always),
             authority,
+            state: Mutex::new(State {
+                chance: config.random_faults,
+                ..State::default()
+            }),
             config,
-            state: Mutex::default(),
         }
     }
 
@@ -101,6 +108,14 @@ impl Shared {
     /// What goes wrong with `source` now, and whether it is by chance.
     pub(super) fn fault(&self, source: &str, stages: &[Stage]) -> (Fault, bool) {
         let mut state = self.state();
+        let (fault, is_by_chance) = self.choose(&mut state, source, stages);
+        if fault != Fault::None {
+            *state.struck.entry(fault.name()).or_default() += 1;
+        }
+        (fault, is_by_chance)
+    }
+
+    fn choose(&self, state: &mut State, source: &str, stages: &[Stage]) -> (Fault, bool) {
         for scope in [source, ""] {
             let Some(setting) = state.faults.get_mut(scope) else {
                 continue;
@@ -117,12 +132,23 @@ impl Shared {
             }
             return (fault, false);
         }
-        let Some(seed) = self.config.random_faults else {
+        let Some(seed) = state.chance else {
             return (Fault::None, false);
         };
         let number = state.chances.entry(source.to_owned()).or_default();
         *number += 1;
-        (random(seed, source, stages, *number), true)
+        match random(seed, source, stages, *number) {
+            spared if self.config.spared.contains(&spared) => (Fault::None, true),
+            fault => (fault, true),
+        }
+    }
+
+    pub(super) fn leave_to_chance(&self, seed: Option<u64>) {
+        self.state().chance = seed;
+    }
+
+    pub(super) fn struck(&self) -> BTreeMap<&'static str, u64> {
+        self.state().struck.clone()
     }
 
     pub(super) fn set(&self, source: &str, fault: Fault, times: Option<u64>) {
@@ -201,6 +227,7 @@ impl Shared {
             price: price(self.config.seed, draw.exchange, symbol, serial).last,
             timestamp_ms: draw.stamp,
             connection: draw.connection,
+            fault: draw.fault,
             outcome: Outcome::Sending,
         });
         drop(state);

@@ -1,0 +1,239 @@
+//! One fault from beginning to end.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use crate::SYMBOLS;
+use crate::ledger::Account;
+use crate::listener::Listener;
+use crate::program::Program;
+use crate::stand_in::exchange::{Config, Fault, StandIn};
+
+/// A fault, and what is expected of a server that it strikes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case {
+    pub(crate) fault: Fault,
+    /// How often it strikes in a row; 0 is until the log has said so.
+    pub(crate) times: u64,
+    /// What the log says of the source, once; nothing of faults that do no harm.
+    pub(crate) says: &'static str,
+    /// The kind that it is counted as.
+    pub(crate) kind: &'static str,
+}
+
+/// A server with all that belongs to it.
+struct Scene<'c> {
+    case: &'c Case,
+    source: &'static str,
+    stand_in: StandIn,
+    program: Program,
+    listener: Listener,
+}
+
+/// A fault that is to be told of with these words, and counted as that.
+pub(crate) fn harmful(fault: Fault, says: &'static str, kind: &'static str) -> Case {
+    Case {
+        fault,
+        times: 2,
+        says,
+        kind,
+    }
+}
+
+/// A fault after which the price is there all the same.
+pub(crate) fn harmless(fault: Fault) -> Case {
+    harmful(fault, "", "")
+}
+
+impl Case {
+    /// Strikes so often.
+    pub(crate) fn times(self, times: u64) -> Self {
+        Self { times, ..self }
+    }
+}
+
+/// Tries all `cases` on `source`, `meets` being how a fault is brought about once it is set. Each
+/// that fails is told of.
+pub(crate) fn try_all(source: &'static str, cases: Vec<Case>, meets: fn(&StandIn, &Case)) {
+    let queue = Mutex::new(cases.into_iter());
+    let failed = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().unwrap().next();
+                    let Some(case) = next else { return };
+                    if let Err(why) = Scene::new(source, &case).play(meets) {
+                        let fault = case.fault;
+                        failed
+                            .lock()
+                            .unwrap()
+                            .push(format!("{source}: {fault}: {why}"));
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+impl<'c> Scene<'c> {
+    fn new(source: &'static str, case: &'c Case) -> Self {
+        let stand_in = StandIn::start(Config {
+            symbols: SYMBOLS.map(str::to_owned).to_vec(),
+            tick_every: Duration::from_millis(20),
+            patience: Duration::from_secs(8),
+            ..Config::default()
+        })
+        .unwrap();
+        let folder = env!("CARGO_TARGET_TMPDIR");
+        let port = stand_in.address.port();
+        let ca = format!("{folder}/live-faults-{port}.pem");
+        fs::write(&ca, stand_in.pem()).unwrap();
+        let upstream = stand_in.https();
+        let program = Program::start(&[
+            "--source",
+            source,
+            "--upstream",
+            &upstream,
+            "--ca",
+            &ca,
+            "--interval",
+            "50ms",
+            "--request-timeout",
+            "4s",
+            "--stale-after",
+            "500ms",
+        ]);
+        // It was read at the start.
+        fs::remove_file(&ca).unwrap();
+        let listener = Listener::start(&program.address);
+        Self {
+            case,
+            source,
+            stand_in,
+            program,
+            listener,
+        }
+    }
+
+    fn play(&self, meets: fn(&StandIn, &Case)) -> Result<(), String> {
+        let Case { fault, times, .. } = *self.case;
+        self.await_prices(2)?;
+        match times {
+            0 => self.stand_in.set(self.source, fault),
+            times => self.stand_in.set_times(self.source, fault, times),
+        }
+        meets(&self.stand_in, self.case);
+        self.watch("the fault never struck", || self.has_struck())?;
+        self.stand_in.clear();
+        self.watch("no recovery", || self.is_over())?;
+        self.await_prices(3)?;
+        self.check_log()?;
+        self.check_metrics()?;
+        let account = Account::settle(self.source, &self.stand_in, &self.listener, PATIENCE);
+        match account.is_good() {
+            true => Ok(()),
+            false => Err(format!("{account:?}")),
+        }
+    }
+
+    fn has_struck(&self) -> bool {
+        match self.case.times {
+            0 => self.told() > 0,
+            times => {
+                let struck = self.stand_in.struck();
+                struck
+                    .get(self.case.fault.name())
+                    .is_some_and(|it| *it >= times)
+            }
+        }
+    }
+
+    /// Whether the log has told of the end of all that it told of.
+    fn is_over(&self) -> bool {
+        if self.case.says.is_empty() {
+            return self.program.sources_are_up();
+        }
+        self.told() > 0
+            && self.program.lines(": works again after ") > 0
+            && self.program.sources_are_up()
+    }
+
+    /// Waits for so many more.
+    fn await_prices(&self, more: usize) -> Result<(), String> {
+        let count = || self.listener.counts().values().sum::<usize>();
+        let begun = count();
+        self.watch("no prices", || count() >= begun + more)
+    }
+
+    /// Waits until something is so, and sees that the server answers others meanwhile.
+    fn watch(&self, what: &str, is_so: impl Fn() -> bool) -> Result<(), String> {
+        let began = Instant::now();
+        while !is_so() {
+            let asked = Instant::now();
+            if !self.program.is_healthy() || asked.elapsed() > STALLED {
+                return Err(format!("/healthz took {:?}", asked.elapsed()));
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(format!("{what}: {}", self.program.log()));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// How often the log has said so, or anything bad if nothing is expected.
+    fn told(&self) -> u64 {
+        let (source, says) = (self.source, self.case.says);
+        self.program.lines(&format!("warn: {source}: {says}"))
+    }
+
+    /// One line when it begins, and one when it is over, however often it struck.
+    fn check_log(&self) -> Result<(), String> {
+        let wrong = |what: &str| Err(format!("{what}: {}", self.program.log()));
+        match (self.case.says, self.told()) {
+            ("", 0) => return Ok(()),
+            ("", _) => return wrong("a warning"),
+            (_, 1) => {}
+            _ => return wrong("not told of once"),
+        }
+        match self.program.lines("works again after") {
+            1.. => Ok(()),
+            0 => wrong("its end is not told of"),
+        }
+    }
+
+    fn check_metrics(&self) -> Result<(), String> {
+        let (source, kind) = (self.source, self.case.kind);
+        if kind.is_empty() {
+            return Ok(());
+        }
+        let page = self.program.metrics();
+        let failures = page
+            .lines()
+            .filter(|line| line.contains("source_failures_total{"));
+        let mut of_kind = failures.filter(|line| {
+            line.contains(&format!("\"{source}\"")) && line.contains(&format!("\"{kind}\""))
+        });
+        let count = of_kind.next().and_then(|line| line.rsplit(' ').next());
+        let count: u64 = count.and_then(|count| count.parse().ok()).unwrap_or(0);
+        // A loop of redirects strikes many times in one request.
+        match count >= self.case.times.clamp(1, 2) {
+            true => Ok(()),
+            false => Err(format!("counted as {kind} only {count} times")),
+        }
+    }
+}
+
+/// Servers that are tried at once.
+const AT_A_TIME: usize = 16;
+
+/// Nothing here takes that long, on any machine.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+/// A loop that answers so late has waited for an exchange, which may take four seconds. Machines
+/// are busy at times.
+const STALLED: Duration = Duration::from_secs(3);

@@ -1,0 +1,27 @@
+//! The promise of live prices in bad weather: for everything that can go wrong at an exchange, by
+//! request over https and by stream over wss, the log says once what it is and once that it is
+//! over, the loop goes on meanwhile, prices come again without a restart, and each good one arrives
+//! once.
+//!
+//! Each fault has a stand-in and a server process of its own; some run at a time.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed assumption in a test should say so with a panic"
+)]
+
+mod case;
+#[path = "../soak/ledger.rs"]
+mod ledger;
+#[path = "../soak/listener.rs"]
+mod listener;
+mod names;
+#[path = "../soak/program.rs"]
+#[allow(dead_code, reason = "a part of it is for the soak alone")]
+mod program;
+mod rest;
+#[path = "../stand_in/mod.rs"]
+mod stand_in;
+mod stream;
+
+/// What all exchanges trade here.
+const SYMBOLS: [&str; 1] = ["BTC/USDT"];

@@ -1,0 +1,46 @@
+//! What can go wrong with names, from the name server to the price.
+
+use crate::stand_in::exchange::{Config, StandIn};
+use crate::stand_in::{NameFault, NameServer, get, in_fiber, trusting};
+use tickertape::dns::{Hosts, ResolvConf, Resolver};
+
+/// Asks an exchange by its name, over https, what its price is.
+fn ask(stand_in: &StandIn, names: &NameServer) -> Result<u16, String> {
+    let (port, server) = (stand_in.address.port(), names.address);
+    let settings = trusting(stand_in.roots());
+    in_fiber(move |registrar| {
+        let mut conf = ResolvConf::parse("options timeout:1 attempts:1");
+        conf.servers = vec![server];
+        let resolver = Resolver::new(registrar, conf, Hosts::default());
+        let agent = tickertape::http::agent(registrar, &resolver, &settings);
+        let url = format!("https://api.binance.com:{port}/api.binance.com{TICKER}");
+        get(&agent, &url)
+            .map(|(status, _)| status)
+            .map_err(|error| error.to_string())
+    })
+}
+
+#[test]
+fn whatever_a_name_server_does_is_told_of_and_the_next_good_answer_serves() {
+    let stand_in = StandIn::start(Config::default()).unwrap();
+    let names = NameServer::knowing_all(0, [127, 0, 0, 1].into()).unwrap();
+    for (fault, says) in [
+        (NameFault::NxDomain, "host not found"),
+        (NameFault::ServFail, "asking for it failed: ServerFailure"),
+        (NameFault::Refused, "asking for it failed: Refused"),
+        (NameFault::TruncatedForGood, "asking for it failed: "),
+        (NameFault::WrongId, "no name server answers"),
+        (NameFault::Garbage, "no name server answers"),
+        (NameFault::NoAnswer, "no name server answers"),
+    ] {
+        names.set(fault);
+        let error = ask(&stand_in, &names).unwrap_err();
+        assert!(error.contains(says), "{fault:?}: {error}");
+        names.set(NameFault::None);
+        assert_eq!(ask(&stand_in, &names), Ok(200), "after {fault:?}");
+    }
+    names.set(NameFault::Truncated);
+    assert_eq!(ask(&stand_in, &names), Ok(200));
+}
+
+const TICKER: &str = "/api/v3/ticker/24hr?symbol=BTCUSDT";

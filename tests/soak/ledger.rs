@@ -1,0 +1,160 @@
+//! What was sent in good order against what arrived.
+
+use std::collections::HashMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::SYMBOLS;
+use crate::listener::{Heard, Listener};
+use crate::stand_in::exchange::{Delivery, Fault, Outcome, StandIn};
+
+/// The balance of one server.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Account {
+    /// Good prices that must have arrived; none where the server has others to choose from.
+    pub(crate) good: Option<usize>,
+    pub(crate) arrived: usize,
+    /// Good ones that never came; those of a source that was not serving do not count.
+    pub(crate) missing: usize,
+    /// Those that came again, or out of turn.
+    pub(crate) twice: usize,
+    /// What was never sent in good order.
+    pub(crate) foreign: usize,
+    /// Between the server and the client.
+    pub(crate) gaps: u64,
+    pub(crate) stale: u64,
+    /// The first few of what is wrong.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Account {
+    /// Waits until all that has been sent has arrived, or `patience` is over, and compares.
+    pub(crate) fn settle(
+        source: &str,
+        stand_in: &StandIn,
+        listener: &Listener,
+        patience: Duration,
+    ) -> Self {
+        let sent = stand_in.deliveries();
+        let mut account = Self::default();
+        let until = Instant::now() + patience.min(Duration::from_secs(5));
+        loop {
+            let heard = listener.heard();
+            // Only now, so that whatever was heard is in it.
+            let all = stand_in.deliveries();
+            account = match source.contains(',') {
+                true => account.of_list(source, &all, &heard),
+                false => account.of_one(source, (&sent, &all), &heard),
+            };
+            if account.is_good() || Instant::now() > until {
+                return account;
+            }
+            thread::sleep(Duration::from_millis(100));
+            account = Self::default();
+        }
+    }
+
+    pub(crate) fn is_good(&self) -> bool {
+        let wrong = self.missing + self.twice + self.foreign;
+        wrong == 0 && self.gaps == 0 && self.arrived > 0
+    }
+
+    /// From the first price heard on, all that were good in time must be there.
+    fn of_one(
+        mut self,
+        source: &str,
+        (sent, all): (&[Delivery], &[Delivery]),
+        heard: &Heard,
+    ) -> Self {
+        let mut due = 0;
+        for symbol in SYMBOLS {
+            let prices = heard.prices.get(symbol).map_or(&[][..], Vec::as_slice);
+            let good = good(all, source, symbol);
+            let in_time = self::good(sent, source, symbol).len();
+            let begin = prices.first().and_then(|first| {
+                let mut good = good.iter();
+                good.position(|it| it.price == *first)
+            });
+            let begin = begin.unwrap_or(0);
+            due += in_time.saturating_sub(begin);
+            let next = self.walk(source, &good[begin..], prices, true);
+            self.missing += in_time.saturating_sub(begin + next);
+        }
+        self.good = Some(due);
+        self.gaps = heard.gaps;
+        self.stale = heard.stale;
+        self
+    }
+
+    /// What came must be good, and in order; who serves is the server's choice.
+    fn of_list(mut self, list: &str, all: &[Delivery], heard: &Heard) -> Self {
+        for source in list.split(',') {
+            let id = source.split('+').next().unwrap_or(source);
+            for symbol in SYMBOLS {
+                if let Some(prices) = heard.prices.get(&format!("{id}:{symbol}")) {
+                    self.walk(source, &good(all, source, symbol), prices, false);
+                }
+            }
+        }
+        self.gaps = heard.gaps;
+        self.stale = heard.stale;
+        self
+    }
+
+    /// Finds each of `prices` in `good` behind the one before. Returns where the last one was.
+    fn walk(
+        &mut self,
+        name: &str,
+        good: &[&Delivery],
+        prices: &[String],
+        counts_missing: bool,
+    ) -> usize {
+        let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (place, sent) in good.iter().enumerate() {
+            places.entry(&sent.price).or_default().push(place);
+        }
+        let mut next = 0;
+        for price in prices {
+            self.arrived += 1;
+            let known = places.get(price.as_str()).map_or(&[][..], Vec::as_slice);
+            match known.iter().find(|place| **place >= next) {
+                Some(place) => {
+                    if counts_missing && *place > next {
+                        self.missing += place - next;
+                        self.note(format!("{name}: {:?} before {price}", good[next]));
+                    }
+                    next = place + 1;
+                }
+                None if known.is_empty() => {
+                    self.foreign += 1;
+                    self.note(format!("{name}: {price} was never sent in good order"));
+                }
+                None => {
+                    self.twice += 1;
+                    self.note(format!("{name}: {price} came again"));
+                }
+            }
+        }
+        next
+    }
+
+    fn note(&mut self, note: String) {
+        if self.notes.len() < NOTES_MAX {
+            self.notes.push(note);
+        }
+    }
+}
+
+/// The prices that a client must have of a symbol. One with a time of an hour ago is old, and an
+/// old price is never sent as new.
+fn good<'d>(deliveries: &'d [Delivery], source: &str, symbol: &str) -> Vec<&'d Delivery> {
+    let is_old =
+        |it: &Delivery| matches!(it.fault, Fault::ClockBehind(_)) && it.timestamp_ms.is_some();
+    let good = deliveries.iter().filter(|it| {
+        let is_meant = it.source == source && it.symbol == symbol;
+        is_meant && it.outcome == Outcome::Good && !is_old(it)
+    });
+    good.collect()
+}
+
+const NOTES_MAX: usize = 5;
