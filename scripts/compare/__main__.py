@@ -11,7 +11,7 @@ import time
 import chart
 import report
 from catalogue import ENTRIES, NAMES, ROOT
-from measure import Comparison, as_data, bytes_per_client, doubts, medians, plan
+from measure import Comparison, Others, as_data, bytes_per_client, doubts, medians, plan
 from processes import Cores, Failure, Interrupted, raise_on_signals, stop_all
 from set_up import SetUp
 
@@ -34,13 +34,21 @@ def main():
 
 
 def parse(words):
-    parser = argparse.ArgumentParser(prog="scripts/compare.sh", add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", type=names, default=NAMES)
     parser.add_argument("--clients", type=counts, default=(10, 100, 1000, 10_000))
     parser.add_argument("--out", default=SCRATCH)
     parser.add_argument("--set-up", action="store_true")
     return parser.parse_args(words)
+
+
+class Parser(argparse.ArgumentParser):
+    """Words an error as the other programs here do."""
+
+    def error(self, message):
+        message = message.removeprefix("argument ")
+        self.exit(2, f"error: {message}, see scripts/compare.sh --help\n")
 
 
 def names(text):
@@ -75,9 +83,10 @@ def compare(options):
     if options.set_up:
         return 0
     scenarios = plan(options.clients, options.quick)
-    began, cores = time.monotonic(), Cores()
+    began, cores, others = time.monotonic(), Cores(), Others()
     comparison = Comparison(servers, set_up.client, cores, SCRATCH, say)
     comparison.measure(scenarios)
+    others_percent = others.percent()
     figures_of = medians(comparison, scenarios)
     outcome = {
         "machine": machine(),
@@ -90,7 +99,8 @@ def compare(options):
         "scenarios": as_data(scenarios),
         "medians": figures_of,
         "bytes_per_client": bytes_per_client(figures_of, options.clients)[0],
-        "notes": notes(comparison, skipped),
+        "others_percent_of_a_core": others_percent,
+        "notes": notes(comparison, skipped, others_percent),
         "runs": comparison.runs,
     }
     tables = report.blocks(scenarios, figures_of, options.clients)
@@ -142,8 +152,8 @@ def cpu():
     return f" of {' '.join(models[0].split())}" if models else ""
 
 
-def notes(comparison, skipped):
-    found = list(report.EXPLANATIONS) + doubts(comparison)
+def notes(comparison, skipped, others_percent):
+    found = list(report.EXPLANATIONS) + doubts(comparison, others_percent)
     found += [f"{scenario} was skipped: {why}" for scenario, why in comparison.skipped_scenarios]
     found += [f"{name} was skipped: {why}" for name, why in skipped.items()]
     found += [f"{name} failed in {scenario}: {why}" for scenario, name, why in comparison.failures]

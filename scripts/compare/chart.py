@@ -1,4 +1,4 @@
-"""The outcome as one picture: a panel per question, a row per server, readable in light and dark."""
+"""The outcome as one picture: a panel per question, a row per server, for light and dark."""
 
 import math
 from html import escape

@@ -4,16 +4,17 @@ import json
 import os
 import resource
 import statistics
+import time
 from dataclasses import asdict, dataclass
 
 from processes import Failure, NotStarted, Server, run_client
 
-# From connect to upgrade. A server that lets people wait for longer has errors, not a long run.
-CONNECT_LIMIT = "5s"
 # Descriptors that are no connections, in the server as in the client.
 DESCRIPTORS_RESERVED = 100
 # Below so much CPU time, steps of 10 ms are too coarse to say anything.
 COARSE_CPU_S = 0.1
+# Of one core, used by others meanwhile.
+OTHERS_PERCENT = 20
 # From here on the client was so busy or late that its latencies say as much of it.
 CLIENT_CPU_PERCENT, CLIENT_LATE_US = 90, 5_000
 
@@ -117,7 +118,6 @@ class Comparison:
     def _client_command(self, scenario, server):
         options = {
             "--url": f"ws://{server.address}/",
-            "--connect-timeout": CONNECT_LIMIT,
             "--clients": scenario.clients,
             "--warmup": f"{scenario.warmup_s * 1000:.0f}ms",
             "--duration": f"{scenario.duration_s * 1000:.0f}ms",
@@ -205,9 +205,41 @@ def bytes_per_client(figures_of, counts):
     return slopes, crowds
 
 
-def doubts(comparison):
-    """What makes numbers doubtful: where the client was the bottleneck."""
+class Others:
+    """What all other processes of the machine use meanwhile, which disturbs every figure."""
+
+    def __init__(self):
+        self._began, self._used = time.monotonic(), self._seconds()
+
+    def percent(self):
+        """In per cent of one core; none where the system does not say."""
+        used = self._seconds()
+        if used is None or self._used is None:
+            return None
+        return 100 * (used - self._used) / (time.monotonic() - self._began)
+
+    @staticmethod
+    def _seconds():
+        try:
+            with open("/proc/stat", encoding="ascii") as file:
+                fields = [int(word) for word in file.readline().split()[1:9]]
+        except (OSError, ValueError):
+            return None
+        user, nice, system, _, _, irq, softirq, steal = fields
+        busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+        whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        own = [resource.getrusage(who) for who in whose]
+        return busy - sum(times.ru_utime + times.ru_stime for times in own)
+
+
+def doubts(comparison, others_percent):
+    """What makes numbers doubtful: a busy machine, and where the client was the bottleneck."""
     found = []
+    if (others_percent or 0) > OTHERS_PERCENT:
+        found.append(
+            f"other processes used {others_percent:.0f} % of a core meanwhile, which makes every "
+            "figure worse and less certain: compare again on an idle machine"
+        )
     for scenario, servers in comparison.runs.items():
         busy = [name for name, runs in servers.items() if is_busy(runs)]
         late = [name for name, runs in servers.items() if is_late(runs)]

@@ -8,6 +8,7 @@ killed.
 import contextlib
 import ctypes
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -138,10 +139,14 @@ def run(command, limit_s, **options):
     return out
 
 
+# `error: …`, `error[E0425]: …`, `ReferenceError: …`, `npm error …`, but no warning that quotes one.
+ERROR = re.compile(r"^\w*error(\[\w+\])?:|^npm err", re.IGNORECASE)
+
+
 def reason(text):
     """The line of an output that tells best what went wrong."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
+    errors = [line for line in lines if ERROR.search(line)]
     # The first error causes the others; without any, the last line is the nearest to one.
     told = errors[:1] or lines[-1:] or ["it failed without a word"]
     return told[0][:160]

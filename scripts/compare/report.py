@@ -43,9 +43,9 @@ EXPLANATIONS = (
     "from the instant that the tick was due. Every server leaves out beats that it missed (the "
     "floor catches up instead): see the ticks received, in per cent of those due.",
     "All: one process, one core, no compression, TCP_NODELAY, a backlog of 4096; each library in "
-    "the fastest way to broadcast that it documents. CPU is that of the server; with ~ it was "
-    "counted in too coarse steps to mean much. Errors: who is not upgraded within 5 s, or loses "
-    "its connection.",
+    "the fastest way to broadcast that its documents offer. CPU is that of the server; with ~ it "
+    "was counted in too coarse steps to mean much. Errors: who is not upgraded within 10 s, or "
+    "loses its connection.",
 )
 
 

@@ -8,7 +8,8 @@ import asyncio
 
 import uvloop
 from picows import WSListener, WSMsgType, ws_create_server
-from ticks import BACKLOG, Ticker, beats, exit_with_stdin, interval_from_arguments, listen, say_where
+from ticks import BACKLOG, Ticker, beats, exit_with_stdin
+from ticks import interval_from_arguments, listen, say_where
 
 # What picows wants before a message.
 HEADER_ROOM = 14

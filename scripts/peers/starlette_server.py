@@ -9,7 +9,8 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocketDisconnect
-from ticks import BACKLOG, Ticker, beats, exit_with_stdin, interval_from_arguments, listen, say_where
+from ticks import BACKLOG, Ticker, beats, exit_with_stdin
+from ticks import interval_from_arguments, listen, say_where
 
 ticker = Ticker()
 clients = set()

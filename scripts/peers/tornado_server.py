@@ -9,7 +9,8 @@ import asyncio
 import sys
 import time
 
-from ticks import Ticker, beats, exit_with_stdin, interval_from_arguments, listen, say_where
+from ticks import Ticker, beats, exit_with_stdin
+from ticks import interval_from_arguments, listen, say_where
 from tornado.httpserver import HTTPServer
 from tornado.iostream import StreamClosedError
 from tornado.web import Application

@@ -3,7 +3,8 @@
 import asyncio
 
 import uvloop
-from ticks import BACKLOG, Ticker, beats, exit_with_stdin, interval_from_arguments, listen, say_where
+from ticks import BACKLOG, Ticker, beats, exit_with_stdin
+from ticks import interval_from_arguments, listen, say_where
 from websockets.asyncio.server import broadcast, serve
 
 ticker = Ticker()

@@ -111,5 +111,5 @@ where
     }
 }
 
-/// Some ticks: each client has one.
-const WRITE_BUFFER: usize = 1024;
+/// As many ticks as come in one turn under load; less costs speed, more only memory.
+const WRITE_BUFFER: usize = 4096;
