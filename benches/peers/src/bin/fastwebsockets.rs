@@ -1,0 +1,115 @@
+//! fastwebsockets with hyper, as its own examples upgrade and split: a task per client that
+//! forwards a broadcast channel to its socket.
+//!
+//! Ticks that came meanwhile go out with one flush, which its `flush` is there for on streams that
+//! buffer, so that several may share a system call.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+
+use fastwebsockets::upgrade::{UpgradeFut, upgrade};
+use fastwebsockets::{Frame, OpCode, Payload, WebSocketError, WebSocketRead, WebSocketWrite};
+use http_body_util::Empty;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tickertape_peers::{interval_from_arguments, listen, run, tick_forever};
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter};
+use tokio::net::{TcpListener, TcpStream};
+
+type Board = tickertape_peers::Board<Arc<str>>;
+
+fn main() -> io::Result<()> {
+    run(serve())
+}
+
+async fn serve() -> io::Result<()> {
+    let interval = interval_from_arguments()?;
+    let listener = listen()?;
+    let board = Arc::new(Board::default());
+    tokio::spawn(accept(listener, Arc::clone(&board)));
+    tick_forever(interval, |tick| board.publish(tick.into())).await;
+    Ok(())
+}
+
+/// Ends when there can be no more clients; those that there are stay.
+async fn accept(listener: TcpListener, board: Arc<Board>) -> io::Result<()> {
+    loop {
+        let (socket, _) = listener.accept().await?;
+        tokio::spawn(serve_client(socket, Arc::clone(&board)));
+    }
+}
+
+/// Returns when the request has been answered; the upgraded connection has a task of its own.
+async fn serve_client(socket: TcpStream, board: Arc<Board>) {
+    let service = service_fn(move |request| answer(request, Arc::clone(&board)));
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+    // Who leaves before the answer is no loss to the others.
+    let _ = connection.with_upgrades().await;
+}
+
+async fn answer(
+    mut request: Request<Incoming>,
+    board: Arc<Board>,
+) -> Result<Response<Empty<Bytes>>, WebSocketError> {
+    let (response, upgraded) = upgrade(&mut request)?;
+    tokio::spawn(async move { converse(upgraded, &board).await });
+    Ok(response)
+}
+
+async fn converse(upgraded: UpgradeFut, board: &Board) -> Result<(), WebSocketError> {
+    let (incoming, mut client) = upgraded.await?.split(|stream| {
+        let (read, write) = tokio::io::split(stream);
+        (read, BufWriter::with_capacity(WRITE_BUFFER, write))
+    });
+    let mut closed = pin!(until_closed(incoming));
+    let (newest, mut ticks) = board.join();
+    write(&mut client, &newest).await?;
+    client.flush().await?;
+    loop {
+        tokio::select! {
+            tick = ticks.next() => {
+                let Some(tick) = tick else { return Ok(()) };
+                write(&mut client, &tick).await?;
+                while let Some(tick) = ticks.waiting() {
+                    write(&mut client, &tick).await?;
+                }
+                client.flush().await?;
+            }
+            end = &mut closed => {
+                end?;
+                client.write_frame(Frame::close(1000, b"")).await?;
+                return client.flush().await;
+            }
+        }
+    }
+}
+
+async fn write<S>(client: &mut WebSocketWrite<S>, tick: &str) -> Result<(), WebSocketError>
+where
+    S: AsyncWrite + Unpin,
+{
+    let frame = Frame::text(Payload::Borrowed(tick.as_bytes()));
+    client.write_frame(frame).await
+}
+
+/// Reads what the client sends until it is a close frame.
+async fn until_closed<S>(mut incoming: WebSocketRead<S>) -> Result<(), WebSocketError>
+where
+    S: AsyncRead + Unpin,
+{
+    // The other half answers it.
+    incoming.set_auto_close(false);
+    loop {
+        let mut no_pong = |_: Frame<'_>| async { Ok::<_, WebSocketError>(()) };
+        if incoming.read_frame(&mut no_pong).await?.opcode == OpCode::Close {
+            return Ok(());
+        }
+    }
+}
+
+/// As many ticks as come in one turn under load; less costs speed, more only memory.
+const WRITE_BUFFER: usize = 4096;

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# The comparison: our server, the floor and other people's servers, measured side by side in one
+# run. This part finds its tools and makes room; scripts/compare/ does the work. See --help.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+Usage: scripts/compare.sh [options]
+
+Measures our server, the floor (one bare write per client and tick) and servers made with other
+libraries side by side: same tick, same load client, in turns, servers on one core and the client on
+another. Prints a table and writes it as Markdown, JSON and an SVG chart.
+
+The others are set up from PyPI, npm and crates.io in target/compare, in exactly the versions that
+scripts/peers and benches/peers name; nothing is installed elsewhere. What cannot be set up is
+skipped with a reason.
+
+  --quick        one run of each instead of three, and shorter: about three minutes for all, where
+                 the full comparison takes half an hour; the first set-up comes on top of both
+  --only A,B     these servers only: ours, floor, tornado, tornado-blocking, starlette, websockets,
+                 picows, ws, tokio-tungstenite, fastwebsockets
+  --clients N,M  these numbers of clients only [default: 10,100,1000,10000]
+  --out DIR      write compare.md, compare.json and compare.svg there [default: target/compare]
+  --set-up       set up, and measure nothing
+  -h, --help     print this
+
+Needs python3 (3.9 or later) besides cargo; nothing else here does. Exits with 1 if our own server
+could not be measured, with 2 if an option is wrong.
+
+Example: scripts/compare.sh --quick --only ours,floor,websockets
+END
+}
+
+for argument in "$@"; do
+    case $argument in
+        -h | --help)
+            usage
+            exit 0
+            ;;
+    esac
+done
+
+root=$(CDPATH='' cd -P -- "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+PATH=$PATH:${CARGO_HOME:-${HOME:-}/.cargo}/bin
+for tool in python3 cargo; do
+    if ! command -v "$tool" >/dev/null; then
+        echo "error: $tool is needed to compare and was not found" >&2
+        exit 127
+    fi
+done
+if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))'; then
+    echo "error: $(python3 --version 2>&1) is too old to compare, it takes 3.9" >&2
+    exit 1
+fi
+# Descriptors for ten thousand clients, as far as we may.
+ulimit -S -n "$(ulimit -H -n)" 2>/dev/null || true
+# It stops all that it starts when it is told to stop, and what it starts does not outlive it.
+exec python3 -B "$root/scripts/compare" "$@"
