@@ -9,38 +9,54 @@
 //!           (phases) │   ├─ connector   where to, from where, how many at a time
 //!                    │   └─ connection  one socket's states ─ handshake, inbox ─ codec
 //!                    ├─ statistics  what is counted ─ sequences, tally
+//!                    ├─ intervals   the same by the second
+//!                    ├─ progress    where the run stands; print: the ticks themselves
 //!                    └─ summary     the numbers ─ report (as JSON), table (as text)
+//!                                   ─ outputs (into files): csv, hdr_log, plot
 //! ```
 
 mod codec;
 mod connection;
 mod connector;
+pub mod csv;
 mod failure;
 mod handshake;
+pub mod hdr_log;
 mod inbox;
+pub mod intervals;
 mod moment;
 pub mod options;
+pub mod outputs;
+pub mod plot;
+pub mod print;
+mod progress;
 pub mod report;
 mod sequences;
 mod statistics;
 mod summary;
 mod table;
 mod tally;
+pub mod thresholds;
 mod traffic;
 pub mod url;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
 
+use mio::unix::SourceFd;
 use mio::{Interest, Token};
 use signal_hook_mio::v1_0::Signals;
 
 use self::connection::{Connection, State};
 use self::connector::Connector;
 use self::failure::Failure;
+use self::intervals::Recorder;
 use self::moment::Moment;
 use self::options::Config;
+use self::print::{Printer, Written};
+use self::progress::Progress;
 use self::report::Report;
 use self::statistics::Statistics;
 use self::tally::Tally;
@@ -63,8 +79,16 @@ pub fn run(config: Config, signals: Option<Signals>) -> io::Result<Report> {
     }
     // Nothing else would make the loop measure how late it is while all it does is listen.
     PeriodicCallback::start(&mut io_loop, HEARTBEAT, |_: &mut Client, _| {});
+    if client.config.print {
+        client.print_ticks(&mut io_loop)?;
+    }
+    if client.progress.is_some() {
+        let show = |client: &mut Client, _: &mut _| client.show_progress();
+        PeriodicCallback::start(&mut io_loop, progress::PERIOD, show);
+    }
     io_loop.add_callback(Client::open_more);
     io_loop.start(&mut client)?;
+    client.finish_output();
     Ok(summary::of(&client))
 }
 
@@ -86,6 +110,9 @@ struct Client {
     window_began: Option<Moment>,
     ended: Option<Moment>,
     signals: Option<Signals>,
+    /// The window, second by second; none before it.
+    recorder: Option<Recorder>,
+    progress: Option<Progress>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +130,10 @@ enum Phase {
 impl Client {
     fn new(config: Config, addresses: Vec<SocketAddr>, io_loop: &IoLoop<Self>) -> Self {
         let connector = Connector::new(addresses, config.clients, config.in_flight, config.ramp);
+        // Ticks and a line that is drawn over itself would only disturb each other.
+        let is_seen = !config.quiet && !(config.print && io::stdout().is_terminal());
         Self {
+            progress: is_seen.then(Progress::on_stderr).flatten(),
             began: Moment::now(config.pid, io_loop.lag()),
             config,
             phase: Phase::Joining,
@@ -117,6 +147,7 @@ impl Client {
             window_began: None,
             ended: None,
             signals: None,
+            recorder: None,
         }
     }
 
@@ -148,9 +179,28 @@ impl Client {
             let now = self.moment(io_loop);
             io_loop.call_at(now.at + self.config.duration, Self::end);
             self.tally.listened_until = Some(now.at);
+            let recorder = Recorder::new(now.at, self.config.duration, &self.statistics);
+            io_loop.call_at(recorder.next(), Self::on_interval);
+            self.recorder = Some(recorder);
             self.window_began = Some(now);
             self.statistics.measuring = true;
             self.phase = Phase::Measuring;
+        }
+    }
+
+    /// Ends an interval and awaits the end of the next.
+    fn on_interval(&mut self, io_loop: &mut IoLoop<Self>) {
+        if self.phase == Phase::Measuring {
+            self.record_interval(Instant::now());
+        }
+        if let (Phase::Measuring, Some(recorder)) = (self.phase, &self.recorder) {
+            io_loop.call_at(recorder.next(), Self::on_interval);
+        }
+    }
+
+    fn record_interval(&mut self, now: Instant) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(now, self.tally.open, &self.statistics);
         }
     }
 
@@ -159,10 +209,14 @@ impl Client {
         if self.phase == Phase::Closing {
             return;
         }
+        let ended = self.moment(io_loop);
+        if self.phase == Phase::Measuring {
+            self.record_interval(ended.at);
+        }
         self.statistics.measuring = false;
         self.tally.change_open(|open| open);
         self.tally.listened_until = None;
-        self.ended = Some(self.moment(io_loop));
+        self.ended = Some(ended);
         self.phase = Phase::Closing;
         self.connector.stop();
         io_loop.call_later(CLOSE_TIMEOUT, |_, io_loop| io_loop.stop());
@@ -206,6 +260,43 @@ impl Client {
         Moment::now(self.config.pid, io_loop.lag())
     }
 
+    /// Has ticks printed from now on.
+    fn print_ticks(&mut self, io_loop: &mut IoLoop<Self>) -> io::Result<()> {
+        let printer = Printer::to_stdout()?;
+        // A file cannot be watched, and is never blocked either.
+        let stdout = printer.stream().as_raw_fd();
+        let watched = io_loop.add_handler(
+            &mut SourceFd(&stdout),
+            Interest::WRITABLE,
+            |client, io_loop, _, _| client.write_ticks(io_loop),
+        );
+        match watched {
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+            _ => self.statistics.printer = Some(printer),
+        }
+        Ok(())
+    }
+
+    /// Writes ticks to stdout as far as it has room; its next event goes on.
+    fn write_ticks(&mut self, io_loop: &mut IoLoop<Self>) {
+        match self.statistics.printer.as_mut().map(Printer::write) {
+            Some(Written::Some) => io_loop.add_callback(Self::write_ticks),
+            // Nobody is there to see the rest.
+            Some(Written::Closed) => self.end(io_loop),
+            Some(Written::All | Written::Blocked) | None => {}
+        }
+    }
+
+    /// Leaves stdout and stderr to the report.
+    fn finish_output(&mut self) {
+        if let Some(printer) = &mut self.statistics.printer {
+            printer.finish(PRINT_TIMEOUT);
+        }
+        if let Some(progress) = &self.progress {
+            progress.clear();
+        }
+    }
+
     fn on_signal(&mut self, io_loop: &mut IoLoop<Self>, _: Token, _: Ready) {
         let signals = self.signals.as_mut();
         if signals.is_some_and(|signals| signals.pending().next().is_some()) {
@@ -222,6 +313,9 @@ const CONNECTIONS_PER_TURN: usize = 32;
 
 /// How often the loop measures how late it is.
 const HEARTBEAT: Duration = Duration::from_millis(10);
+
+/// How long the reader of printed ticks may take for those that are left.
+const PRINT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long servers may take for the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -4,8 +4,10 @@ mod load;
 mod measuring;
 mod report;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::thresholds::Thresholds;
 use super::url::Url;
 use crate::options::{BadOption, Options};
 use crate::usage;
@@ -33,15 +35,37 @@ The measuring:
 
 The report:
   --json                 print the report as one JSON object
+  --csv FILE             write a row per second of measuring; - is stdout
+  --hdr FILE             write an HdrHistogram interval log, a line per second
+  --plot FILE            draw latencies by percentile and over time, as SVG
+  --compare RUN.json     draw a run that --json has printed, too; repeatable
+  --print                print each tick as it comes, one per line
+  --quiet                show no progress line
+
+Thresholds (a miss makes the exit status 3):
+  --max-p99 TIME         the most that delivery latency may be at p99
+  --max-p999 TIME        the same at p99.9
+  --max-errors N         how many errors there may be
+  --min-throughput RATE  the fewest messages per second there must be
 
   -h, --help             print this help
 
 TIME is a number with a unit: 500ms, 10s, 1m; without a unit it is seconds.
-Exit status: 0 if ticks were measured, 1 if not, 2 if an option is wrong.
+Results go to stdout, all else to stderr. With --print, or --csv -, stdout has
+only that, and the report goes to stderr. A reader of ticks that cannot keep up
+misses some (8 MiB are kept for it) and is told how many; one that leaves ends
+the run.
+Latencies in files are µs; each row of a CSV file says what it is in line one.
+Exit status: 0 if ticks were measured, 1 if not (or a file could not be
+written), 2 if an option is wrong, 3 if a threshold was missed.
 
 Examples:
   client --duration 60
   client --clients 1000 --duration 10s --warmup 2s --pid $(pgrep -x server)
+  client --clients 100 --duration 10s --max-p99 5ms --max-errors 0
+  client --json --duration 10s >before.json
+  client --plot after.svg --compare before.json --duration 10s
+  client --print --duration 1h --symbols BTC/USDT >ticks.ndjson
 ";
 
 /// What a run of the client shall do.
@@ -65,6 +89,20 @@ pub struct Config {
     pub pid: Option<u32>,
     /// Whether the report is to be JSON.
     pub json: bool,
+    /// Whether ticks are to be printed as they come.
+    pub print: bool,
+    /// Whether no progress is to be shown.
+    pub quiet: bool,
+    /// Where the intervals go as CSV; `-` is stdout.
+    pub csv: Option<PathBuf>,
+    /// Where they go as an HdrHistogram interval log.
+    pub hdr: Option<PathBuf>,
+    /// Where the charts go.
+    pub plot: Option<PathBuf>,
+    /// Reports of other runs to be drawn there too.
+    pub compare: Vec<PathBuf>,
+    /// The limits that the run has to keep.
+    pub thresholds: Thresholds,
 }
 
 impl Config {
@@ -80,7 +118,19 @@ impl Config {
             connect_timeout: Duration::from_secs(10),
             pid: None,
             json: false,
+            print: false,
+            quiet: false,
+            csv: None,
+            hdr: None,
+            plot: None,
+            compare: Vec::new(),
+            thresholds: Thresholds::default(),
         }
+    }
+
+    /// Whether the CSV goes to stdout.
+    pub fn csv_to_stdout(&self) -> bool {
+        self.csv.as_deref() == Some(Path::new("-"))
     }
 
     /// Reads a command line; none if it asks for help.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::failure::Failure;
+use super::print::Printer;
 use super::sequences::{Sequences, Step, Symbols};
 use crate::tick::WireTick;
 
@@ -35,6 +36,8 @@ pub(super) struct Statistics {
     pub responses: Vec<Duration>,
     /// Failures by kind: how many, and the first one's sentence.
     pub failures: BTreeMap<String, (u64, String)>,
+    /// Prints ticks as they come, measured or not.
+    pub printer: Option<Printer>,
     symbols: Symbols,
 }
 
@@ -69,14 +72,14 @@ impl Statistics {
             messages: 0,
             ticks: 0,
             bytes: 0,
-            delivery_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)
-                .expect("the bounds are constant and valid"),
+            delivery_us: delivery_histogram(),
             negative_latencies: 0,
             gaps: 0,
             missed: 0,
             repeats: 0,
             responses: Vec::new(),
             failures: BTreeMap::new(),
+            printer: None,
             symbols: Symbols::default(),
         }
     }
@@ -87,6 +90,9 @@ impl Statistics {
         let is_tick = tick.symbol.is_some() && tick.price.is_some();
         if is_tick && let Some(began) = listener.began.take() {
             self.responses.push(began.elapsed());
+        }
+        if is_tick && let Some(printer) = &mut self.printer {
+            printer.print(payload);
         }
         let step = self.follow(listener, &tick);
         if self.measuring {
@@ -137,6 +143,11 @@ impl Statistics {
             None => self.negative_latencies += 1,
         }
     }
+}
+
+/// An empty histogram of delivery latencies: all have the same bounds, so that they can be added.
+pub(super) fn delivery_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are constant and valid")
 }
 
 /// A minute; what takes longer counts as that.

@@ -5,8 +5,11 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::Client;
+use super::intervals::Recorder;
 use super::moment::Moment;
-use super::report::{ClientUsage, Clients, Delivery, Errors, Report, Response, ServerUsage};
+use super::report::{
+    ClientUsage, Clients, CurvePoint, Delivery, Errors, Report, Response, ServerUsage,
+};
 use super::statistics::Statistics;
 
 /// The report of a run that has ended.
@@ -41,6 +44,7 @@ pub(super) fn of(client: &Client) -> Report {
             statistics.messages as f64,
         ),
         delivery_us: Delivery::of(&statistics.delivery_us),
+        delivery_curve: CurvePoint::curve(&statistics.delivery_us),
         negative_latencies: statistics.negative_latencies,
         response_s: Response::of(&statistics.responses),
         gaps: statistics.gaps,
@@ -49,11 +53,19 @@ pub(super) fn of(client: &Client) -> Report {
         errors: Errors::of(statistics),
         client: ClientUsage::of(&marks),
         server: None,
+        measured_from_unix_s: client.recorder.as_ref().map_or(0.0, Recorder::began_unix_s),
+        intervals: client
+            .recorder
+            .as_ref()
+            .map_or_else(Vec::new, |recorder| recorder.intervals().to_vec()),
+        thresholds: Vec::new(),
+        printed: statistics.printer.as_ref().map(|it| it.printed().clone()),
         warnings: Vec::new(),
     };
     report.server = config
         .pid
         .and_then(|pid| ServerUsage::of(pid, &marks, &report));
+    report.thresholds = config.thresholds.judge(&report);
     report.warnings = warnings(&report, config.pid);
     report
 }
@@ -198,6 +210,13 @@ fn warnings(report: &Report, pid: Option<u32>) -> Vec<String> {
             "{} ticks seem to come from the future: the clocks of the two machines differ, so \
              delivery latencies are off by as much",
             report.negative_latencies
+        ));
+    }
+    if let Some(printed) = report.printed.as_ref().filter(|it| it.dropped > 0) {
+        warnings.push(format!(
+            "{} ticks were not printed, because the reader of stdout could not keep up: try fewer \
+             symbols, or a file",
+            printed.dropped
         ));
     }
     if let (Some(pid), None) = (pid, &report.server) {

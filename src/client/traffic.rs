@@ -8,6 +8,7 @@ use super::connection::{Connection, Progress, State};
 use super::connector::Next;
 use super::failure::Failure;
 use super::handshake::Handshake;
+use super::print::Printer;
 use super::{CONNECTIONS_PER_TURN, Client, Phase};
 use crate::io_loop::{IoLoop, Ready, slot};
 
@@ -103,6 +104,14 @@ impl Client {
         }
         if has_joined {
             self.on_join(io_loop, token);
+        }
+        if self
+            .statistics
+            .printer
+            .as_mut()
+            .is_some_and(Printer::must_schedule)
+        {
+            io_loop.add_callback(Self::write_ticks);
         }
         if let Err(failure) = progress {
             self.on_end(io_loop, token, &failure);

@@ -22,6 +22,16 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("--connect-timeout", "7s"),
     ("--pid", "1"),
     ("--json", ""),
+    ("--csv", "-"),
+    ("--hdr", "run.hlog"),
+    ("--plot", "run.svg"),
+    ("--compare", "run.json --plot run.svg"),
+    ("--print", ""),
+    ("--quiet", ""),
+    ("--max-p99", "5ms"),
+    ("--max-p999", "5ms"),
+    ("--max-errors", "0"),
+    ("--min-throughput", "100"),
 ];
 
 #[test]
@@ -63,8 +73,18 @@ fn help_names_the_defaults_that_hold() {
 }
 
 #[test]
+fn runs_to_compare_with_come_in_any_number() {
+    let config = config("--compare a.json --plot p.svg --compare=b.json");
+    let names: Vec<_> = config.compare.iter().map(|path| path.to_str()).collect();
+    assert_eq!(names, [Some("a.json"), Some("b.json")]);
+}
+
+#[test]
 fn help_fits_a_terminal() {
-    assert!(HELP.lines().all(|line| line.len() <= 80), "{HELP}");
+    assert!(
+        HELP.lines().all(|line| line.chars().count() <= 80),
+        "{HELP}"
+    );
 }
 
 #[test]
@@ -94,6 +114,21 @@ fn what_is_wrong_is_named() {
         (
             "--pid 4294967295",
             "--pid: cannot read process 4294967295: entity not found",
+        ),
+        (
+            "--compare run.json",
+            "--compare: there is nothing to compare in, add --plot FILE",
+        ),
+        (
+            "--print --csv -",
+            "--csv: '-' is stdout, which --print needs for the ticks, name a file",
+        ),
+        ("--hdr x --csv x", "x: two outputs in one file, name two"),
+        ("--max-errors -1", "--max-errors: '-1' is no count, try 0"),
+        ("--max-p99 0", "--max-p99: '0' is too short, try 1ms"),
+        (
+            "--min-throughput much",
+            "--min-throughput: 'much' is no rate, try 100 (messages per second)",
         ),
         (
             "--clients 5 --fast",
