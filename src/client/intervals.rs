@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
+use hdrhistogram::serialization::{DeserializeError, Deserializer, Serializer, V2Serializer};
 use serde::Serialize;
 
 use super::statistics::{Statistics, delivery_histogram};
@@ -203,6 +203,22 @@ impl Compact {
         Self(bytes)
     }
 
+    /// What another process has encoded.
+    ///
+    /// # Errors
+    /// When the bytes are no such histogram.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, DeserializeError> {
+        if !bytes.is_empty() {
+            Deserializer::new().deserialize::<u64, _>(&mut &bytes[..])?;
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The encoding; nothing where there is no sample.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Decodes it.
     pub fn histogram(&self) -> Histogram<u64> {
         if self.0.is_empty() {
@@ -210,7 +226,7 @@ impl Compact {
         }
         Deserializer::new()
             .deserialize(&mut &self.0[..])
-            .expect("only `of` makes it")
+            .expect("it was encoded here, or has been decoded before")
     }
 }
 
@@ -348,5 +364,15 @@ pub(super) mod tests {
         assert_eq!((middle.time_s, middle.length_s), (1.0, 1.0));
         assert_eq!(merged[0], interval(0, &[100]));
         assert_eq!(merged[2], interval(2, &[]));
+    }
+
+    #[test]
+    fn histograms_travel_as_bytes() {
+        let sent = interval(0, &[100, 5_000]).histogram;
+        let received = Compact::from_bytes(sent.as_bytes().to_vec()).unwrap();
+        assert_eq!(received, sent);
+        assert!(sent.as_bytes().len() < 100, "{}", sent.as_bytes().len());
+        assert!(Compact::from_bytes(b"no histogram".to_vec()).is_err());
+        assert_eq!(Compact::from_bytes(Vec::new()).unwrap(), Compact::default());
     }
 }

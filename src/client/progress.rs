@@ -149,7 +149,7 @@ impl fmt::Display for View {
                 elapsed,
                 errors,
             } => {
-                let elapsed = seconds(*elapsed);
+                let elapsed = seconds(*elapsed, *elapsed);
                 write!(
                     f,
                     "joining    {joined}/{asked} clients, {elapsed} s, {}",
@@ -162,12 +162,8 @@ impl fmt::Display for View {
                 open,
                 errors,
             } => {
-                let (elapsed, of) = (seconds(*elapsed), seconds(*of));
-                write!(
-                    f,
-                    "warm-up    {elapsed}/{of} s, {open} clients, {}",
-                    plural(*errors)
-                )
+                let share = share(*elapsed, *of);
+                write!(f, "warm-up    {share}, {open} clients, {}", plural(*errors))
             }
             Self::Measuring {
                 elapsed,
@@ -177,8 +173,8 @@ impl fmt::Display for View {
                 p99_us,
                 errors,
             } => {
-                let (elapsed, of) = (seconds(*elapsed), seconds(*of));
-                write!(f, "measuring  {elapsed}/{of} s, {open} clients, ")?;
+                let share = share(*elapsed, *of);
+                write!(f, "measuring  {share}, {open} clients, ")?;
                 let rate = ticks_per_s.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}"));
                 let p99 = p99_us.map_or_else(|| "-".to_owned(), latency);
                 write!(f, "{rate} ticks/s, p99 {p99}, {}", plural(*errors))
@@ -188,12 +184,15 @@ impl fmt::Display for View {
     }
 }
 
-/// Whole seconds: the line changes four times a second, and tenths would only flicker.
-fn seconds(duration: Duration) -> String {
-    match duration.as_secs() {
-        0 if !duration.is_zero() => format!("{:.1}", duration.as_secs_f64()),
-        seconds => seconds.to_string(),
-    }
+/// `elapsed` in the precision that suits a phase of length `of`.
+fn seconds(elapsed: Duration, of: Duration) -> String {
+    let decimals = usize::from(of < Duration::from_secs(10));
+    format!("{:.decimals$}", elapsed.as_secs_f64())
+}
+
+/// How far a phase has come.
+fn share(elapsed: Duration, of: Duration) -> String {
+    format!("{}/{} s", seconds(elapsed, of), seconds(of, of))
 }
 
 fn latency(us: u64) -> String {
@@ -259,7 +258,7 @@ mod tests {
         };
         assert_eq!(
             warming_up.to_string(),
-            "warm-up    0/0.5 s, 1000 clients, 0 errors"
+            "warm-up    0.0/0.5 s, 1000 clients, 0 errors"
         );
         let closing = View::Closing { alive: 7 };
         assert_eq!(closing.to_string(), "closing    7 clients left");

@@ -3,5 +3,8 @@
 
 mod failures;
 mod measuring;
+mod outputs;
+mod printing;
 mod program;
+mod progress;
 mod server;

@@ -10,7 +10,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::server::{accept, begin, bind, finish, send, serve_steadily, tick};
 
-fn command(arguments: &[&str]) -> Command {
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
     command
         .args(arguments)
@@ -20,7 +20,7 @@ fn command(arguments: &[&str]) -> Command {
 }
 
 /// Runs the program against one connection.
-fn run_program(arguments: &[&str], serve: impl FnOnce(TcpStream) + Send) -> Output {
+pub(crate) fn run_program(arguments: &[&str], serve: impl FnOnce(TcpStream) + Send) -> Output {
     let (listener, address) = bind();
     let url = format!("ws://{address}/");
     thread::scope(|scope| {
@@ -30,7 +30,13 @@ fn run_program(arguments: &[&str], serve: impl FnOnce(TcpStream) + Send) -> Outp
     })
 }
 
-fn text(bytes: &[u8]) -> &str {
+/// What Ctrl-C does.
+pub(crate) fn interrupt(id: u32) {
+    let pid = rustix::process::Pid::from_raw(id.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+}
+
+pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
@@ -38,6 +44,7 @@ fn text(bytes: &[u8]) -> &str {
 fn the_program_prints_one_json_object_and_succeeds() {
     let output = run_program(&["--duration", "200ms", "--json"], serve_steadily);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "", "no progress where nobody looks");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(report["ticks"].as_u64().unwrap() > 0);
     assert_eq!(report["clients"]["connected"], 1);
@@ -62,15 +69,14 @@ fn the_program_ends_early_on_a_signal_with_a_report() {
         let child = command(&["--url", &url, "--duration", "1h"])
             .spawn()
             .unwrap();
-        let id = i32::try_from(child.id()).unwrap();
+        let id = child.id();
         scope.spawn(move || {
             let mut peer = tungstenite::accept(accept(&listener)).unwrap();
             begin(&mut peer);
             send(&mut peer, tick(2, 0));
             peer.send(Message::Ping("counted?".into())).unwrap();
             assert!(matches!(peer.read(), Ok(Message::Pong(_))));
-            let pid = rustix::process::Pid::from_raw(id).unwrap();
-            rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+            interrupt(id);
             assert_eq!(finish(&mut peer), CloseCode::Normal);
         });
         let output = child.wait_with_output().unwrap();

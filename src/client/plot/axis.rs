@@ -72,7 +72,7 @@ impl Axis {
             is_logarithmic: true,
             marks: (all.into_iter())
                 .filter(within)
-                .filter(|mark| decades <= 3.0 || is_power(mark))
+                .filter(|mark| decades <= 4.0 || is_power(mark))
                 .collect(),
         }
     }

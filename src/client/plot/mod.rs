@@ -251,10 +251,11 @@ fn panel<'a>(
     let y = scale.axis.clone();
     let mut chart = builder
         .caption(title, text(16.0, &BLACK))
+        .margin_left(LEFT - MARKS)
         .margin_right(40)
         .margin_bottom(10)
         .x_label_area_size(50)
-        .y_label_area_size(LEFT)
+        .y_label_area_size(MARKS)
         .build_cartesian_2d(x, y.clone().unwrap_or_else(|| Axis::linear(1.0)))?;
     if y.is_none() {
         let style = text(16.0, &GREY).pos(Pos::new(HPos::Center, VPos::Center));
@@ -343,8 +344,11 @@ const WIDTH: i32 = 960;
 const PANEL_HEIGHT: i32 = 400;
 const TITLE_HEIGHT: i32 = 56;
 
+/// Where charts and what is above them begin.
+const LEFT: i32 = 90;
+
 /// Room for the latencies' marks and their title.
-const LEFT: i32 = 80;
+const MARKS: i32 = 75;
 
 const LEGEND_ROW: i32 = 22;
 const LEGEND_COLUMNS: usize = 3;
