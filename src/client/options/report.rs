@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Config;
+use crate::client::plot::RUNS_MAX;
 use crate::options::{BadOption, Options, period};
 
 /// Reads them into `config`; those not given stay as they are.
@@ -28,6 +29,15 @@ fn check(config: &Config) -> Result<(), BadOption> {
         return Err(BadOption::new(
             "--compare",
             "there is nothing to compare in, add --plot FILE",
+        ));
+    }
+    if config.compare.len() >= RUNS_MAX {
+        return Err(BadOption::new(
+            "--compare",
+            format!(
+                "{} runs at most can be told apart in one picture",
+                RUNS_MAX - 1
+            ),
         ));
     }
     if config.print && config.csv_to_stdout() {

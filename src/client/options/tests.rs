@@ -120,6 +120,10 @@ fn what_is_wrong_is_named() {
             "--compare: there is nothing to compare in, add --plot FILE",
         ),
         (
+            &format!("--plot p.svg{}", " --compare x".repeat(7)),
+            "--compare: 6 runs at most can be told apart in one picture",
+        ),
+        (
             "--print --csv -",
             "--csv: '-' is stdout, which --print needs for the ticks, name a file",
         ),

@@ -119,6 +119,12 @@ impl Unit {
         Self { name, size }
     }
 
+    /// The unit in which one round number of µs reads best.
+    pub(super) fn of_mark(us: f64) -> Self {
+        // Sums of powers may miss a round number by a hair.
+        Self::of_latency(us * 5.000_001)
+    }
+
     /// The unit in which times of up to `most` seconds read best.
     pub(super) fn of_time(most: f64) -> Self {
         let (name, size) = match most {
@@ -202,6 +208,8 @@ mod tests {
     fn units_keep_numbers_short() {
         let names = [900.0, 9_000.0, 9e6].map(|most| Unit::of_latency(most).name);
         assert_eq!(names, ["µs", "ms", "s"]);
+        let names = [500.0, 1_000.0, 500_000.0, 1e6].map(|us| Unit::of_mark(us).name);
+        assert_eq!(names, ["µs", "ms", "ms", "s"]);
         let names = [60.0, 3_600.0, 86_400.0].map(|most| Unit::of_time(most).name);
         assert_eq!(names, ["s", "min", "h"]);
     }

@@ -191,12 +191,19 @@ impl Scale {
     }
 
     fn title(&self) -> String {
-        let how = if self.is_logarithmic {
-            ", logarithmic"
-        } else {
-            ""
-        };
-        format!("Latency in {}{how}", self.unit.name)
+        match self.is_logarithmic {
+            true => "Latency, logarithmic".to_owned(),
+            false => format!("Latency in {}", self.unit.name),
+        }
+    }
+
+    /// What is written at a mark. Where it may be a µs or a minute, it says its own unit.
+    fn mark(&self, us: f64) -> String {
+        if !self.is_logarithmic {
+            return short(us / self.unit.size);
+        }
+        let unit = Unit::of_mark(us);
+        format!("{} {}", short(us / unit.size), unit.name)
     }
 }
 
@@ -273,7 +280,7 @@ fn panel<'a>(
         .axis_style(GREY)
         .label_style(text(14.0, &BLACK))
         .x_label_formatter(marks)
-        .y_label_formatter(&|us| short(us / scale.unit.size))
+        .y_label_formatter(&|us| scale.mark(*us))
         .x_desc(x_title)
         .y_desc(scale.title())
         .draw()?;
@@ -308,11 +315,19 @@ fn text<'a>(size: f64, colour: &'a RGBColor) -> TextStyle<'a> {
     ("sans-serif", size * 1.24).into_font().color(colour)
 }
 
+/// A name with its middle left out if it is too long: runs mostly differ in the last characters.
 fn shortened(label: &str) -> String {
-    match label.char_indices().nth(LABEL_LENGTH_MAX) {
-        None => label.to_owned(),
-        Some((end, _)) => format!("{}…", &label[..end]),
+    let characters: Vec<_> = label.chars().collect();
+    if characters.len() <= LABEL_LENGTH_MAX {
+        return label.to_owned();
     }
+    let (head, tail) = (
+        LABEL_LENGTH_MAX / 3,
+        LABEL_LENGTH_MAX - LABEL_LENGTH_MAX / 3 - 1,
+    );
+    let head: String = characters[..head].iter().collect();
+    let tail: String = characters[characters.len() - tail..].iter().collect();
+    format!("{head}…{tail}")
 }
 
 fn colour(run: usize) -> &'static RGBColor {
@@ -334,6 +349,9 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(230, 159, 0),
     RGBColor(0, 0, 0),
 ];
+
+/// How many runs one picture takes, so that each has a colour of its own.
+pub const RUNS_MAX: usize = COLOURS.len();
 
 const GREY: RGBColor = RGBColor(110, 110, 110);
 
@@ -418,13 +436,17 @@ mod tests {
         report.delivery_curve[0].us = 100;
         report.delivery_curve[1].us = 59_000_000;
         let svg = draw(&[Run::of(&report)]).unwrap();
-        assert!(svg.contains("Latency in s, logarithmic"), "{svg}");
+        assert!(
+            svg.contains("Latency, logarithmic") && svg.contains("10 s"),
+            "{svg}"
+        );
     }
 
     #[test]
     fn long_names_are_cut() {
         assert_eq!(shortened("short"), "short");
         let cut = shortened(&"µ".repeat(100));
-        assert_eq!(cut.chars().count(), LABEL_LENGTH_MAX + 1);
+        assert_eq!(cut.chars().count(), LABEL_LENGTH_MAX);
+        assert!(shortened(&format!("{}-2", "x".repeat(99))).ends_with("x-2"));
     }
 }
