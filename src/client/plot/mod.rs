@@ -5,127 +5,17 @@
 //! that all else would be a line at the bottom.
 
 mod axis;
+mod run;
 
 use plotters::chart::ChartContext;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use serde::Deserialize;
 
-use self::axis::{Axis, Unit, nines, percent, short};
-use super::report::{CurvePoint, Report};
+pub use self::run::Run;
 
-/// What is drawn of a run.
-#[derive(Clone, Debug)]
-pub struct Run {
-    label: String,
-    drawn: Drawn,
-}
-
-/// The part of a report that is drawn.
-#[derive(Clone, Debug, Deserialize)]
-struct Drawn {
-    delivery_us: Samples,
-    delivery_curve: Vec<CurvePoint>,
-    intervals: Vec<Second>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-struct Samples {
-    count: u64,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-struct Second {
-    time_s: f64,
-    length_s: f64,
-    delivery_us: Latencies,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-struct Latencies {
-    p50: Option<u64>,
-    p99: Option<u64>,
-    max: Option<u64>,
-}
-
-impl Run {
-    /// The run that has just ended.
-    pub fn of(report: &Report) -> Self {
-        let second = |interval: &super::intervals::Interval| Second {
-            time_s: interval.time_s,
-            length_s: interval.length_s,
-            delivery_us: Latencies {
-                p50: interval.delivery_us.p50,
-                p99: interval.delivery_us.p99,
-                max: interval.delivery_us.max,
-            },
-        };
-        Self {
-            label: "this run".to_owned(),
-            drawn: Drawn {
-                delivery_us: Samples {
-                    count: report.delivery_us.count,
-                },
-                delivery_curve: report.delivery_curve.clone(),
-                intervals: report.intervals.iter().map(second).collect(),
-            },
-        }
-    }
-
-    /// An earlier one, from the JSON that it printed.
-    ///
-    /// # Errors
-    /// Where the text is not what a run prints.
-    pub fn parse(label: &str, json: &[u8]) -> Result<Self, String> {
-        let mut reader = serde_json::Deserializer::from_slice(json);
-        let drawn = serde_path_to_error::deserialize(&mut reader).map_err(|e| e.to_string())?;
-        let (label, drawn) = (label.to_owned(), drawn);
-        Ok(Self { label, drawn })
-    }
-
-    /// Its percentiles, as places and µs. The last one, 100 %, has no place on an axis of nines; it
-    /// is where the share of one sample ends.
-    fn curve(&self) -> Vec<(f64, f64)> {
-        let most = self.nines_max();
-        let points = self.drawn.delivery_curve.iter();
-        points
-            .map(|point| (nines(point.quantile).min(most), at_least_one(point.us)))
-            .collect()
-    }
-
-    fn nines_max(&self) -> f64 {
-        (self.drawn.delivery_us.count.max(1) as f64).log10()
-    }
-
-    /// One of its percentiles over time, in pieces: where no tick came there is no line.
-    fn over_time(&self, pick: fn(&Latencies) -> Option<u64>) -> Vec<Vec<(f64, f64)>> {
-        let mut pieces = vec![Vec::new()];
-        for second in &self.drawn.intervals {
-            match (pick(&second.delivery_us), pieces.last_mut()) {
-                (Some(us), Some(piece)) => {
-                    let middle_s = second.time_s + second.length_s / 2.0;
-                    piece.push((middle_s, at_least_one(us)));
-                }
-                _ => pieces.push(Vec::new()),
-            }
-        }
-        pieces.retain(|piece| !piece.is_empty());
-        pieces
-    }
-
-    fn end_s(&self) -> f64 {
-        let last = self.drawn.intervals.last();
-        last.map_or(0.0, |last| last.time_s + last.length_s)
-    }
-
-    /// The middle one of its latencies.
-    fn median_us(&self) -> Option<f64> {
-        let mut points = self.drawn.delivery_curve.iter();
-        let middle = points.find(|point| point.quantile >= 0.5);
-        middle.map(|point| at_least_one(point.us))
-    }
-}
+use self::axis::{Axis, Unit, percent, short};
+use self::run::Pick;
 
 /// Draws the runs, the first one on top.
 ///
@@ -232,7 +122,7 @@ fn over_time(area: &Area<'_>, runs: &[Run], scale: &Scale) -> Drawing {
         return Ok(());
     };
     for (i, run) in runs.iter().enumerate().rev() {
-        let lines: [(fn(&Latencies) -> Option<u64>, ShapeStyle); 3] = [
+        let lines: [(Pick, ShapeStyle); 3] = [
             (|it| it.max, colour(i).mix(0.4).stroke_width(1)),
             (|it| it.p50, colour(i).stroke_width(1)),
             (|it| it.p99, colour(i).stroke_width(2)),
@@ -305,7 +195,7 @@ fn legend(area: &Area<'_>, runs: &[Run]) -> Drawing {
         let swatch = vec![(x, y), (x + 24, y)];
         area.draw(&PathElement::new(swatch, colour(i).stroke_width(3)))?;
         let style = text(14.0, &BLACK).pos(Pos::new(HPos::Left, VPos::Center));
-        area.draw_text(&shortened(&run.label), &style, (x + 32, y))?;
+        area.draw_text(&shortened(run.label()), &style, (x + 32, y))?;
     }
     Ok(())
 }
@@ -332,11 +222,6 @@ fn shortened(label: &str) -> String {
 
 fn colour(run: usize) -> &'static RGBColor {
     &COLOURS[run % COLOURS.len()]
-}
-
-/// The axis of a latency of zero may be logarithmic; a µs is what the clock can tell.
-fn at_least_one(us: u64) -> f64 {
-    us.max(1) as f64
 }
 
 /// Those of Okabe and Ito that stand out on white: people who see fewer colours tell them apart.
@@ -376,6 +261,7 @@ const LABEL_LENGTH_MAX: usize = 32;
 mod tests {
     use super::*;
     use crate::client::intervals::tests::interval;
+    use crate::client::report::CurvePoint;
     use crate::client::report::tests::sample;
 
     #[test]
