@@ -10,7 +10,7 @@
 //!                    │   └─ connection  one socket's states ─ handshake, inbox ─ codec
 //!                    ├─ statistics  what is counted ─ sequences, tally
 //!                    ├─ intervals   the same by the second
-//!                    ├─ progress    where the run stands; print: the ticks themselves
+//!                    ├─ live        progress (where the run stands), print (the ticks)
 //!                    └─ summary     the numbers ─ report (as JSON), table (as text)
 //!                                   ─ outputs (into files): csv, hdr_log, plot
 //! ```
@@ -24,6 +24,7 @@ mod handshake;
 pub mod hdr_log;
 mod inbox;
 pub mod intervals;
+mod live;
 mod moment;
 pub mod options;
 pub mod outputs;
@@ -40,12 +41,10 @@ pub mod thresholds;
 mod traffic;
 pub mod url;
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use mio::unix::SourceFd;
 use mio::{Interest, Token};
 use signal_hook_mio::v1_0::Signals;
 
@@ -55,7 +54,6 @@ use self::failure::Failure;
 use self::intervals::Recorder;
 use self::moment::Moment;
 use self::options::Config;
-use self::print::{Printer, Written};
 use self::progress::Progress;
 use self::report::Report;
 use self::statistics::Statistics;
@@ -79,13 +77,7 @@ pub fn run(config: Config, signals: Option<Signals>) -> io::Result<Report> {
     }
     // Nothing else would make the loop measure how late it is while all it does is listen.
     PeriodicCallback::start(&mut io_loop, HEARTBEAT, |_: &mut Client, _| {});
-    if client.config.print {
-        client.print_ticks(&mut io_loop)?;
-    }
-    if client.progress.is_some() {
-        let show = |client: &mut Client, _: &mut _| client.show_progress();
-        PeriodicCallback::start(&mut io_loop, progress::PERIOD, show);
-    }
+    client.begin_output(&mut io_loop)?;
     io_loop.add_callback(Client::open_more);
     io_loop.start(&mut client)?;
     client.finish_output();
@@ -130,10 +122,8 @@ enum Phase {
 impl Client {
     fn new(config: Config, addresses: Vec<SocketAddr>, io_loop: &IoLoop<Self>) -> Self {
         let connector = Connector::new(addresses, config.clients, config.in_flight, config.ramp);
-        // Ticks and a line that is drawn over itself would only disturb each other.
-        let is_seen = !config.quiet && !(config.print && io::stdout().is_terminal());
         Self {
-            progress: is_seen.then(Progress::on_stderr).flatten(),
+            progress: Progress::of(&config),
             began: Moment::now(config.pid, io_loop.lag()),
             config,
             phase: Phase::Joining,
@@ -179,28 +169,10 @@ impl Client {
             let now = self.moment(io_loop);
             io_loop.call_at(now.at + self.config.duration, Self::end);
             self.tally.listened_until = Some(now.at);
-            let recorder = Recorder::new(now.at, self.config.duration, &self.statistics);
-            io_loop.call_at(recorder.next(), Self::on_interval);
-            self.recorder = Some(recorder);
+            self.record_intervals(io_loop, now.at);
             self.window_began = Some(now);
             self.statistics.measuring = true;
             self.phase = Phase::Measuring;
-        }
-    }
-
-    /// Ends an interval and awaits the end of the next.
-    fn on_interval(&mut self, io_loop: &mut IoLoop<Self>) {
-        if self.phase == Phase::Measuring {
-            self.record_interval(Instant::now());
-        }
-        if let (Phase::Measuring, Some(recorder)) = (self.phase, &self.recorder) {
-            io_loop.call_at(recorder.next(), Self::on_interval);
-        }
-    }
-
-    fn record_interval(&mut self, now: Instant) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.record(now, self.tally.open, &self.statistics);
         }
     }
 
@@ -260,43 +232,6 @@ impl Client {
         Moment::now(self.config.pid, io_loop.lag())
     }
 
-    /// Has ticks printed from now on.
-    fn print_ticks(&mut self, io_loop: &mut IoLoop<Self>) -> io::Result<()> {
-        let printer = Printer::to_stdout()?;
-        // A file cannot be watched, and is never blocked either.
-        let stdout = printer.stream().as_raw_fd();
-        let watched = io_loop.add_handler(
-            &mut SourceFd(&stdout),
-            Interest::WRITABLE,
-            |client, io_loop, _, _| client.write_ticks(io_loop),
-        );
-        match watched {
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
-            _ => self.statistics.printer = Some(printer),
-        }
-        Ok(())
-    }
-
-    /// Writes ticks to stdout as far as it has room; its next event goes on.
-    fn write_ticks(&mut self, io_loop: &mut IoLoop<Self>) {
-        match self.statistics.printer.as_mut().map(Printer::write) {
-            Some(Written::Some) => io_loop.add_callback(Self::write_ticks),
-            // Nobody is there to see the rest.
-            Some(Written::Closed) => self.end(io_loop),
-            Some(Written::All | Written::Blocked) | None => {}
-        }
-    }
-
-    /// Leaves stdout and stderr to the report.
-    fn finish_output(&mut self) {
-        if let Some(printer) = &mut self.statistics.printer {
-            printer.finish(PRINT_TIMEOUT);
-        }
-        if let Some(progress) = &self.progress {
-            progress.clear();
-        }
-    }
-
     fn on_signal(&mut self, io_loop: &mut IoLoop<Self>, _: Token, _: Ready) {
         let signals = self.signals.as_mut();
         if signals.is_some_and(|signals| signals.pending().next().is_some()) {
@@ -313,9 +248,6 @@ const CONNECTIONS_PER_TURN: usize = 32;
 
 /// How often the loop measures how late it is.
 const HEARTBEAT: Duration = Duration::from_millis(10);
-
-/// How long the reader of printed ticks may take for those that are left.
-const PRINT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long servers may take for the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

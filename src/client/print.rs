@@ -88,6 +88,7 @@ impl Printer {
 
     /// Takes one message. A line break can only be the white space between two tokens of its JSON,
     /// where a blank says the same and keeps it on one line.
+    #[cold] // Runs that only measure pay for a look whether there is a printer, and no more.
     pub(super) fn print(&mut self, message: &[u8]) {
         if self.is_closed() {
             return;

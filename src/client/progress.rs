@@ -5,11 +5,12 @@
 //! that is stopped (Ctrl-S) is left alone: no write ever waits.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::options::Config;
 use super::{Client, Phase};
 use crate::room::{Room, room};
 
@@ -50,8 +51,17 @@ enum View {
 }
 
 impl Progress {
+    /// The line for a run; none if it is not wanted, or would be drawn over ticks on the terminal.
+    pub(super) fn of(config: &Config) -> Option<Self> {
+        let is_taken = config.print && io::stdout().is_terminal();
+        if config.quiet || is_taken {
+            return None;
+        }
+        Self::on_stderr()
+    }
+
     /// A line on stderr; none if that is no terminal, or one that cannot move its cursor.
-    pub(super) fn on_stderr() -> Option<Self> {
+    fn on_stderr() -> Option<Self> {
         let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_S_MAX);
         let is_seen = !target.is_hidden();
         is_seen.then(|| {

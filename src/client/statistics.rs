@@ -36,8 +36,8 @@ pub(super) struct Statistics {
     pub responses: Vec<Duration>,
     /// Failures by kind: how many, and the first one's sentence.
     pub failures: BTreeMap<String, (u64, String)>,
-    /// Prints ticks as they come, measured or not.
-    pub printer: Option<Printer>,
+    /// Prints ticks as they come, measured or not. Boxed: few runs have one, and all look for it.
+    pub printer: Option<Box<Printer>>,
     symbols: Symbols,
 }
 

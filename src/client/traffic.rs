@@ -8,7 +8,6 @@ use super::connection::{Connection, Progress, State};
 use super::connector::Next;
 use super::failure::Failure;
 use super::handshake::Handshake;
-use super::print::Printer;
 use super::{CONNECTIONS_PER_TURN, Client, Phase};
 use crate::io_loop::{IoLoop, Ready, slot};
 
@@ -109,7 +108,7 @@ impl Client {
             .statistics
             .printer
             .as_mut()
-            .is_some_and(Printer::must_schedule)
+            .is_some_and(|it| it.must_schedule())
         {
             io_loop.add_callback(Self::write_ticks);
         }
