@@ -152,10 +152,12 @@ mod tests {
     #[test]
     fn work_shows_as_cpu_time_and_memory_is_there() {
         let before = Usage::of_self().unwrap();
+        // However long it takes on a machine that others keep busy, it is CPU time in the end.
         let began = Instant::now();
-        while began.elapsed() < Duration::from_millis(60) {}
-        let used = Usage::of_self().unwrap().since(&before);
-        // Half of it: other processes want the CPU too.
+        let mut used = Usage::of_self().unwrap().since(&before);
+        while used.cpu < Duration::from_millis(20) && began.elapsed() < Duration::from_secs(10) {
+            used = Usage::of_self().unwrap().since(&before);
+        }
         assert!(used.cpu >= Duration::from_millis(20), "{used:?}");
         assert!(used.resident_bytes > 100_000, "{used:?}");
     }
