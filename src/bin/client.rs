@@ -26,6 +26,7 @@ fn configure() -> Result<Option<(Config, Outputs)>, BadOption> {
         return Ok(None);
     };
     config.reserve_descriptors()?;
+    config.access.roots()?;
     let outputs = Outputs::open(&config)?;
     Ok(Some((config, outputs)))
 }

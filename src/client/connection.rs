@@ -2,22 +2,22 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::Token;
-use mio::net::TcpStream;
 
 use super::failure::Failure;
 use super::handshake::Handshake;
 use super::inbox::Inbox;
 use super::statistics::{Listener, Statistics};
+use super::stream::Stream;
 use crate::io_loop::{Ready, Timeout};
 use crate::tick::unix_us;
 
 /// A connection to the server. It owns its socket, but no buffer while it is at rest.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) socket: TcpStream,
+    pub(super) stream: Stream,
     pub(super) token: Token,
     /// Where it was opened to.
     pub(super) peer: SocketAddr,
@@ -57,20 +57,30 @@ pub(super) enum Progress {
 impl Connection {
     /// A connection whose connect was called at `began`.
     pub(super) fn new(
-        socket: TcpStream,
+        stream: Stream,
         (token, timeout): (Token, Timeout),
         peer: SocketAddr,
         began: Instant,
         handshake: Handshake,
     ) -> Self {
         Self {
-            socket,
+            stream,
             token,
             peer,
             timeout,
             unfinished: None,
             state: State::Connecting(Box::new(handshake)),
             listener: Listener::new(began),
+        }
+    }
+
+    /// What it means that the limit on joining has passed; nothing for one that has joined.
+    pub(super) fn timed_out(&self, limit: Duration) -> Option<Failure> {
+        match self.state {
+            State::Connecting(_) => Some(Failure::ConnectTimedOut(self.peer, limit)),
+            State::Handshaking(_) if self.stream.is_securing() => Some(Failure::TlsTimedOut(limit)),
+            State::Handshaking(_) => Some(Failure::HandshakeTimedOut(limit)),
+            State::Open(_) | State::Closing(_) | State::Draining => None,
         }
     }
 
@@ -115,7 +125,7 @@ impl Connection {
     pub(super) fn close(&mut self) -> Result<(), Failure> {
         self.state = match std::mem::replace(&mut self.state, State::Draining) {
             State::Open(mut inbox) => {
-                inbox.close(&mut self.socket)?;
+                inbox.close(&mut self.stream)?;
                 State::Closing(inbox)
             }
             other => other,
@@ -128,10 +138,10 @@ impl Connection {
         let State::Connecting(_) = self.state else {
             return Ok(true);
         };
-        if let Some(error) = self.socket.take_error().unwrap_or_else(Some) {
+        if let Some(error) = self.stream.socket().take_error().unwrap_or_else(Some) {
             return Err(Failure::connect(self.peer, error));
         }
-        if self.socket.peer_addr().is_err() {
+        if self.stream.socket().peer_addr().is_err() {
             return Ok(false);
         }
         self.state = match std::mem::replace(&mut self.state, State::Draining) {
@@ -142,9 +152,10 @@ impl Connection {
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
+        self.stream.flush().map_err(Failure::broken)?;
         match &mut self.state {
-            State::Handshaking(handshake) => send(handshake, &mut self.socket),
-            State::Open(inbox) | State::Closing(inbox) => inbox.flush(&mut self.socket),
+            State::Handshaking(handshake) => send(handshake, &mut self.stream),
+            State::Open(inbox) | State::Closing(inbox) => inbox.flush(&mut self.stream),
             State::Connecting(_) | State::Draining => Ok(()),
         }
     }
@@ -159,17 +170,17 @@ impl Connection {
         statistics: &mut Statistics,
     ) -> Result<Progress, Failure> {
         for _ in 0..READS_PER_TURN {
-            let length = match self.socket.read(scratch) {
+            let length = match self.stream.read(scratch) {
                 Ok(0) => return Err(self.end_of_stream()),
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Progress::Idle);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Failure::Reset(error)),
+                Err(error) => return Err(Failure::broken(error)),
             };
             self.take(&scratch[..length], unix_us(), statistics)?;
-            if length < scratch.len() && !to_the_end {
+            if length < scratch.len() && !to_the_end && !self.stream.holds_more() {
                 return Ok(Progress::Idle);
             }
         }
@@ -177,7 +188,9 @@ impl Connection {
     }
 
     fn end_of_stream(&self) -> Failure {
-        if self.is_joining() {
+        if self.stream.is_securing() {
+            Failure::Tls("the server ended the connection before TLS was agreed on".to_owned())
+        } else if self.is_joining() {
             Failure::BadHandshake("the stream ended first".into())
         } else {
             Failure::end_of_stream()
@@ -189,7 +202,7 @@ impl Connection {
         let listener = &mut self.listener;
         match &mut self.state {
             State::Open(inbox) | State::Closing(inbox) => {
-                inbox.take(bytes, &mut self.socket, |payload| {
+                inbox.take(bytes, &mut self.stream, |payload| {
                     statistics.message(listener, payload, now);
                 })
             }
@@ -207,13 +220,13 @@ impl Connection {
 }
 
 /// Sends as much of the request as the socket takes: all of it, unless the system is very short.
-fn send(handshake: &mut Handshake, socket: &mut TcpStream) -> Result<(), Failure> {
+fn send(handshake: &mut Handshake, stream: &mut Stream) -> Result<(), Failure> {
     while !handshake.unsent().is_empty() {
-        match socket.write(handshake.unsent()) {
+        match stream.write(handshake.unsent()) {
             Ok(length) => handshake.advance(length),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Failure::Reset(error)),
+            Err(error) => return Err(Failure::broken(error)),
         }
     }
     Ok(())

@@ -6,6 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::tls;
+
 /// One connection's end. [`Display`](fmt::Display) is the sentence that a report shows of it.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -26,6 +28,10 @@ pub(super) enum Failure {
         /// The words behind it.
         reason: String,
     },
+    /// TLS did not come about: a bad certificate, or no TLS at all. In a sentence.
+    Tls(String),
+    /// Connected, but TLS had not come about within the limit.
+    TlsTimedOut(Duration),
     /// Connected, but not upgraded within the limit.
     HandshakeTimedOut(Duration),
     /// The answer to the handshake is none.
@@ -52,6 +58,15 @@ impl Failure {
         Self::Closed {
             code: 1006,
             reason: String::new(),
+        }
+    }
+
+    /// A connection that broke, by what reading or writing answered.
+    pub(super) fn broken(error: io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        match inner.map(tls::sentence) {
+            Some(sentence) => Self::Tls(sentence),
+            None => Self::Reset(error),
         }
     }
 
@@ -90,6 +105,8 @@ impl Failure {
             Self::HandshakeRefused { status, .. } => {
                 return Cow::Owned(format!("handshake refused ({status})"));
             }
+            Self::Tls(_) => "TLS failed",
+            Self::TlsTimedOut(_) => "TLS timed out",
             Self::HandshakeTimedOut(_) => "handshake timed out",
             Self::BadHandshake(_) => "bad handshake",
             Self::Closed { code, .. } => return Cow::Owned(format!("closed by server ({code})")),
@@ -126,6 +143,10 @@ impl fmt::Display for Failure {
             Self::HandshakeRefused { status, reason } => {
                 write!(f, "the server refused the WebSocket handshake: {status}")?;
                 append(f, " ", reason)
+            }
+            Self::Tls(sentence) => append(f, "", sentence),
+            Self::TlsTimedOut(limit) => {
+                write!(f, "the server did not agree on TLS within {limit:?}")
             }
             Self::HandshakeTimedOut(limit) => {
                 write!(

@@ -34,10 +34,12 @@ mod progress;
 pub mod report;
 mod sequences;
 mod statistics;
+mod stream;
 mod summary;
 mod table;
 mod tally;
 pub mod thresholds;
+mod tls;
 mod traffic;
 pub mod url;
 
@@ -58,6 +60,7 @@ use self::progress::Progress;
 use self::report::Report;
 use self::statistics::Statistics;
 use self::tally::Tally;
+use self::tls::Secrets;
 use crate::io_loop::{IoLoop, Ready};
 use crate::periodic::PeriodicCallback;
 
@@ -69,8 +72,10 @@ use crate::periodic::PeriodicCallback;
 /// is in the report.
 pub fn run(config: Config, signals: Option<Signals>) -> io::Result<Report> {
     let addresses = config.url.resolve()?;
+    let secrets = secrets(&config)?;
     let mut io_loop = IoLoop::new()?;
     let mut client = Client::new(config, addresses, &io_loop);
+    client.secrets = secrets;
     if let Some(mut signals) = signals {
         io_loop.add_handler(&mut signals, Interest::READABLE, Client::on_signal)?;
         client.signals = Some(signals);
@@ -84,10 +89,20 @@ pub fn run(config: Config, signals: Option<Signals>) -> io::Result<Report> {
     Ok(summary::of(&client))
 }
 
+/// What TLS needs, if there is to be any.
+fn secrets(config: &Config) -> io::Result<Option<Secrets>> {
+    if !config.url.is_secure() {
+        return Ok(None);
+    }
+    let roots = config.access.roots().map_err(io::Error::other)?;
+    Secrets::new(config.url.host(), &roots, config.access.insecure).map(Some)
+}
+
 /// The state of the client's loop.
 struct Client {
     config: Config,
     phase: Phase,
+    secrets: Option<Secrets>,
     connector: Connector,
     /// Whether [`open_more`](Self::open_more) is queued, so that there is only one of it.
     opening: bool,
@@ -127,6 +142,7 @@ impl Client {
             began: Moment::now(config.pid, io_loop.lag()),
             config,
             phase: Phase::Joining,
+            secrets: None,
             connector,
             opening: true,
             connections: Vec::new(),

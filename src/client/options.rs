@@ -1,5 +1,6 @@
 //! The client's command line. Each part of it is read in a file of its own.
 
+mod access;
 mod load;
 mod measuring;
 mod report;
@@ -7,6 +8,7 @@ mod report;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::access::Access;
 use super::thresholds::Thresholds;
 use super::url::Url;
 use crate::options::{BadOption, Options};
@@ -21,6 +23,7 @@ Usage: client [OPTIONS]
 The load:
   --url URL              where to connect, with path and query
                          [default: ws://127.0.0.1:8888/]
+                         wss:// with TLS; ws://user:password@host/ is not shown
   --symbols A,B          ask for these symbols only [default: all there are]
   --clients N            how many connections to open [default: 1]
   --duration TIME        how long to measure once all have joined [default: 60s]
@@ -29,6 +32,12 @@ The load:
                          [default: as fast as handshakes finish]
   --in-flight N          handshakes under way at a time [default: 1024]
   --connect-timeout TIME limit from connect to upgrade [default: 10s]
+
+Getting in:
+  --ca FILE              believe certificates of this authority too (PEM)
+  --insecure             believe any certificate: whoever is in between can read
+                         and change all of it
+  --header 'NAME: VALUE' send this in the handshake too; may be given often
 
 The measuring:
   --pid PID              the server's process: report its CPU and memory too
@@ -85,6 +94,8 @@ pub struct Config {
     pub in_flight: usize,
     /// From the call of connect to the upgrade.
     pub connect_timeout: Duration,
+    /// What it takes to get in.
+    pub access: Access,
     /// The server's process, to account for.
     pub pid: Option<u32>,
     /// Whether the report is to be JSON.
@@ -116,6 +127,7 @@ impl Config {
             ramp: None,
             in_flight: 1024,
             connect_timeout: Duration::from_secs(10),
+            access: Access::default(),
             pid: None,
             json: false,
             print: false,
@@ -151,6 +163,7 @@ impl Config {
         };
         let mut config = Self::new(url);
         load::read(&mut options, &mut config)?;
+        access::read(&mut options, &mut config)?;
         measuring::read(&mut options, &mut config)?;
         report::read(&mut options, &mut config)?;
         options.finish()?;

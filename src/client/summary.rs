@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use super::Client;
 use super::intervals::Recorder;
 use super::moment::Moment;
+use super::options::Config;
 use super::report::{
     ClientUsage, Clients, CurvePoint, Delivery, Errors, Report, Response, ServerUsage,
 };
@@ -66,7 +67,7 @@ pub(super) fn of(client: &Client) -> Report {
         .pid
         .and_then(|pid| ServerUsage::of(pid, &marks, &report));
     report.thresholds = config.thresholds.judge(&report);
-    report.warnings = warnings(&report, config.pid);
+    report.warnings = warnings(&report, config);
     report
 }
 
@@ -188,7 +189,7 @@ impl<'a> Marks<'a> {
 }
 
 /// What makes the numbers doubtful, each with what can be done about it.
-fn warnings(report: &Report, pid: Option<u32>) -> Vec<String> {
+fn warnings(report: &Report, config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let cpu_percent = report.client.cpu_percent.unwrap_or_default();
     if cpu_percent > CPU_PERCENT_MAX {
@@ -219,7 +220,14 @@ fn warnings(report: &Report, pid: Option<u32>) -> Vec<String> {
             printed.dropped
         ));
     }
-    if let (Some(pid), None) = (pid, &report.server) {
+    if config.url.is_secure() && config.access.insecure {
+        warnings.push(
+            "the server's certificate was not checked (--insecure), so it may be somebody else who \
+             was measured: try --ca"
+                .to_owned(),
+        );
+    }
+    if let (Some(pid), None) = (config.pid, &report.server) {
         warnings.push(format!(
             "process {pid} ended before the measurement did, so what it used is unknown"
         ));

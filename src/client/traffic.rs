@@ -8,6 +8,7 @@ use super::connection::{Connection, Progress, State};
 use super::connector::Next;
 use super::failure::Failure;
 use super::handshake::Handshake;
+use super::stream::Stream;
 use super::{CONNECTIONS_PER_TURN, Client, Phase};
 use crate::io_loop::{IoLoop, Ready, slot};
 
@@ -41,11 +42,17 @@ impl Client {
     }
 
     fn try_open(&mut self, io_loop: &mut IoLoop<Self>, began: Instant) -> Result<(), Failure> {
-        let mut socket = self.connector.open()?;
+        let socket = self.connector.open()?;
+        let mut stream = match &self.secrets {
+            None => Stream::Plain(socket),
+            Some(secrets) => {
+                Stream::Tls(Box::new(secrets.secure(socket).map_err(Failure::broken)?))
+            }
+        };
         let peer = self.connector.peer();
         let token = io_loop
             .add_handler(
-                &mut socket,
+                stream.socket(),
                 Interest::READABLE | Interest::WRITABLE,
                 Self::on_event,
             )
@@ -54,8 +61,8 @@ impl Client {
         let timeout = io_loop.call_at(limit, move |client, io_loop| {
             client.on_timeout(io_loop, token);
         });
-        let handshake = Handshake::new(&self.config.url);
-        let connection = Connection::new(socket, (token, timeout), peer, began, handshake);
+        let handshake = Handshake::new(&self.config.url, &self.config.access.headers, None);
+        let connection = Connection::new(stream, (token, timeout), peer, began, handshake);
         if self.connections.len() <= slot(token) {
             self.connections.resize_with(slot(token) + 1, || None);
         }
@@ -137,10 +144,8 @@ impl Client {
 
     fn on_timeout(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let limit = self.config.connect_timeout;
-        let failure = match self.connection(token).map(|it| (&it.state, it.peer)) {
-            Some((State::Connecting(_), peer)) => Failure::ConnectTimedOut(peer, limit),
-            Some((State::Handshaking(_), _)) => Failure::HandshakeTimedOut(limit),
-            _ => return,
+        let Some(failure) = self.connection(token).and_then(|it| it.timed_out(limit)) else {
+            return;
         };
         self.on_end(io_loop, token, &failure);
     }
@@ -196,7 +201,7 @@ impl Client {
         if let Some(mut connection) = connection {
             io_loop.remove_timeout(connection.timeout);
             // It can only fail for a socket that is not watched, and then all is well.
-            let _ = io_loop.remove_handler(&mut connection.socket, token);
+            let _ = io_loop.remove_handler(connection.stream.socket(), token);
             self.tally.alive -= 1;
         }
     }

@@ -20,6 +20,9 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("--ramp", "7"),
     ("--in-flight", "7"),
     ("--connect-timeout", "7s"),
+    ("--ca", "ca.pem"),
+    ("--insecure", ""),
+    ("--header", "X-Key:7"),
     ("--pid", "1"),
     ("--json", ""),
     ("--csv", "-"),
@@ -95,8 +98,12 @@ fn what_is_wrong_is_named() {
             "--clients: '0' is no count, try a whole number from 1",
         ),
         (
-            "--url wss://h/",
-            "--url: wss:// is not supported yet, only ws:// without TLS",
+            "--url http://h/",
+            "--url: 'http://' is not supported, try ws://127.0.0.1:8888/",
+        ),
+        (
+            "--url ws://u:p@h/ --header Authorization:Bearer",
+            "--header: the URL has a user already, so Authorization is given twice",
         ),
         (
             "--ramp 0",
