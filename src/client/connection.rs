@@ -6,11 +6,15 @@ use std::time::{Duration, Instant};
 
 use mio::Token;
 
+use super::apart::Apart;
 use super::failure::Failure;
 use super::handshake::Handshake;
 use super::inbox::Inbox;
+use super::seat::{Seat, WayBack};
+use super::sequences::Sequences;
 use super::statistics::{Listener, Statistics};
 use super::stream::Stream;
+use crate::feed::Backoff;
 use crate::io_loop::{Ready, Timeout};
 use crate::tick::unix_us;
 
@@ -26,7 +30,16 @@ pub(super) struct Connection {
     /// What a queued callback will go on with. Events leave the reading to it meanwhile.
     pub(super) unfinished: Option<Ready>,
     pub(super) state: State,
+    /// Whose it is.
+    pub(super) seat: Seat,
+    /// Whether its client had another one before.
+    pub(super) has_been: bool,
     listener: Listener,
+    began: Instant,
+    /// What the connection before had seen last.
+    since: Option<u64>,
+    /// Why what arrives is not counted as usual, if it is not.
+    apart: Option<Box<Apart>>,
 }
 
 /// Where a connection stands.
@@ -61,7 +74,7 @@ impl Connection {
         (token, timeout): (Token, Timeout),
         peer: SocketAddr,
         began: Instant,
-        handshake: Handshake,
+        (handshake, seat): (Handshake, Seat),
     ) -> Self {
         Self {
             stream,
@@ -70,7 +83,12 @@ impl Connection {
             timeout,
             unfinished: None,
             state: State::Connecting(Box::new(handshake)),
+            has_been: seat.way_back.is_some(),
+            seat,
             listener: Listener::new(began),
+            began,
+            since: None,
+            apart: None,
         }
     }
 
@@ -84,6 +102,11 @@ impl Connection {
         }
     }
 
+    /// How long ago connect was called.
+    pub(super) fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// Whether it has not been upgraded yet.
     pub(super) fn is_joining(&self) -> bool {
         matches!(self.state, State::Connecting(_) | State::Handshaking(_))
@@ -92,6 +115,46 @@ impl Connection {
     /// Whether a tick has come.
     pub(super) fn has_heard(&self) -> bool {
         self.listener.has_heard()
+    }
+
+    /// Whether it leaves what arrives to [`read_little`](Self::read_little).
+    pub(super) fn is_slow(&self) -> bool {
+        self.seat.slow && matches!(self.state, State::Open(_))
+    }
+
+    /// One read of what a slow client takes at a time.
+    ///
+    /// # Errors
+    /// Why the connection ends.
+    pub(super) fn read_little(&mut self, statistics: &mut Statistics) -> Result<(), Failure> {
+        let mut little = [0; SLOW_READ_SIZE];
+        match self.stream.read(&mut little) {
+            Ok(0) => Err(self.end_of_stream()),
+            Ok(length) => self.take(&little[..length], unix_us(), statistics),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(Failure::broken(error)),
+        }
+    }
+
+    /// What its client takes along to its next connection.
+    pub(super) fn leave(&mut self, backoff: Option<Backoff>) -> Seat {
+        let mut sequences = match self.apart.take().map(|apart| *apart) {
+            Some(Apart::Slow(sequences)) => sequences,
+            Some(Apart::Back(back)) => back.before,
+            None => Sequences::default(),
+        };
+        sequences.catch_up(&self.listener.sequences);
+        let way_back = WayBack {
+            left: Instant::now(),
+            backoff,
+            since: self.listener.sent.or(self.since),
+            sequences,
+        };
+        Seat {
+            way_back: Some(Box::new(way_back)),
+            ..std::mem::take(&mut self.seat)
+        }
     }
 
     /// Does what the socket is ready for, as far as one turn has time for it. `scratch` is the
@@ -111,7 +174,7 @@ impl Connection {
         if ready.writable {
             self.flush()?;
         }
-        if ready.readable {
+        if ready.readable && (ready.closed || !self.is_slow()) {
             self.read(ready.closed, scratch, statistics)
         } else {
             Ok(Progress::Idle)
@@ -187,6 +250,27 @@ impl Connection {
         Ok(Progress::Unfinished)
     }
 
+    /// Begins to count as its client's past wants it.
+    fn join(&mut self, statistics: &mut Statistics) {
+        let way_back = self.seat.way_back.take();
+        self.since = way_back.as_ref().and_then(|way_back| way_back.since);
+        self.apart = match way_back {
+            None if self.seat.slow => {
+                statistics.slow.joined += 1;
+                Some(Box::new(Apart::Slow(Sequences::default())))
+            }
+            None => None,
+            Some(way_back) => {
+                self.listener.hear();
+                let back = statistics.returns.joined(*way_back, self.began);
+                Some(Box::new(match self.seat.slow {
+                    true => Apart::Slow(back.before),
+                    false => Apart::Back(back),
+                }))
+            }
+        };
+    }
+
     fn end_of_stream(&self) -> Failure {
         if self.stream.is_securing() {
             Failure::Tls("the server ended the connection before TLS was agreed on".to_owned())
@@ -202,8 +286,11 @@ impl Connection {
         let listener = &mut self.listener;
         match &mut self.state {
             State::Open(inbox) | State::Closing(inbox) => {
+                let apart = &mut self.apart;
                 inbox.take(bytes, &mut self.stream, |payload| {
-                    statistics.message(listener, payload, now);
+                    if apart.is_none() || statistics.is_ordinary(apart, listener, payload) {
+                        statistics.message(listener, payload, now);
+                    }
                 })
             }
             State::Handshaking(handshake) => match handshake.take(bytes)? {
@@ -211,6 +298,7 @@ impl Connection {
                 // The first frames may come in one piece with the response.
                 Some(behind) => {
                     self.state = State::Open(Inbox::default());
+                    self.join(statistics);
                     self.take(&behind, now, statistics)
                 }
             },
@@ -231,6 +319,9 @@ fn send(handshake: &mut Handshake, stream: &mut Stream) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// What a client that hardly reads takes at a time: a few ticks.
+const SLOW_READ_SIZE: usize = 512;
 
 /// After so many buffers full the others get their turn.
 const READS_PER_TURN: usize = 4;

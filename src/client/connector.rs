@@ -23,6 +23,8 @@ pub(super) struct Connector {
     /// Connections still to be opened.
     left: usize,
     in_flight: usize,
+    /// Those in flight that had joined before.
+    returning: usize,
     in_flight_max: usize,
     ramp: Option<Ramp>,
 }
@@ -68,6 +70,7 @@ impl Connector {
             from_source: 0,
             left: clients,
             in_flight: 0,
+            returning: 0,
             in_flight_max,
             ramp: ramp.map(|per_second| Ramp {
                 began: Instant::now(),
@@ -82,7 +85,7 @@ impl Connector {
         if self.left == 0 {
             return Next::Done;
         }
-        if self.in_flight >= self.in_flight_max {
+        if !self.has_room() {
             return Next::Wait;
         }
         match self.ramp.as_ref().map(Ramp::due) {
@@ -95,18 +98,36 @@ impl Connector {
     ///
     /// # Errors
     /// When it cannot even be begun.
-    pub(super) fn open(&mut self) -> Result<TcpStream, Failure> {
+    pub(super) fn open(&mut self, is_slow: bool) -> Result<TcpStream, Failure> {
         self.left -= 1;
         self.in_flight += 1;
         if let Some(ramp) = &mut self.ramp {
             ramp.opened += 1;
         }
+        self.connect(is_slow)
+    }
+
+    /// Opens a connection for a client that had one before; it is in flight from here on.
+    ///
+    /// # Errors
+    /// When it cannot even be begun.
+    pub(super) fn open_again(&mut self, is_slow: bool) -> Result<TcpStream, Failure> {
+        self.returning += 1;
+        self.connect(is_slow)
+    }
+
+    /// Whether one more may be in flight.
+    pub(super) fn has_room(&self) -> bool {
+        self.in_flight + self.returning < self.in_flight_max
+    }
+
+    fn connect(&mut self, is_slow: bool) -> Result<TcpStream, Failure> {
         loop {
             if self.from_source >= CONNECTIONS_PER_SOURCE && self.has_more_sources() {
                 self.next_source();
             }
             self.from_source += 1;
-            match connect(self.peer, self.source()) {
+            match connect(self.peer, self.source(), is_slow) {
                 Err(Failure::NoLocalPort(_)) if self.has_more_sources() => self.next_source(),
                 connected => return connected,
             }
@@ -119,8 +140,12 @@ impl Connector {
     }
 
     /// A connection has joined or failed.
-    pub(super) fn landed(&mut self) {
-        self.in_flight -= 1;
+    pub(super) fn landed(&mut self, had_joined_before: bool) {
+        if had_joined_before {
+            self.returning -= 1;
+        } else {
+            self.in_flight -= 1;
+        }
     }
 
     /// Nobody could be reached at `peer`: goes on with the name's next address, with one more
@@ -136,9 +161,9 @@ impl Connector {
         true
     }
 
-    /// No connection is to be opened any more.
-    pub(super) fn stop(&mut self) {
-        self.left = 0;
+    /// No connection is to be opened any more. Returns how many now never will be.
+    pub(super) fn stop(&mut self) -> usize {
+        std::mem::take(&mut self.left)
     }
 
     /// Whether all have been opened and have joined or failed.
@@ -170,13 +195,25 @@ impl Ramp {
     }
 }
 
-fn connect(peer: SocketAddr, source: Option<SocketAddr>) -> Result<TcpStream, Failure> {
-    begin_connect(peer, source).map_err(|error| Failure::connect(peer, error))
+fn connect(
+    peer: SocketAddr,
+    source: Option<SocketAddr>,
+    is_slow: bool,
+) -> Result<TcpStream, Failure> {
+    begin_connect(peer, source, is_slow).map_err(|error| Failure::connect(peer, error))
 }
 
-fn begin_connect(peer: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpStream> {
+fn begin_connect(
+    peer: SocketAddr,
+    source: Option<SocketAddr>,
+    is_slow: bool,
+) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
+    if is_slow {
+        // Before the connect, which tells the other end how much it may send.
+        socket.set_recv_buffer_size(SLOW_BUFFER_SIZE)?;
+    }
     if let Some(source) = source {
         socket.bind(&source.into())?;
     }
@@ -192,6 +229,9 @@ fn begin_connect(peer: SocketAddr, source: Option<SocketAddr>) -> io::Result<Tcp
 /// a free one among every other first; once those are taken, each connect looks through them all
 /// (20,000 from one address took 16 s, from three they take one). So it moves on well before.
 const CONNECTIONS_PER_SOURCE: u32 = 9_000;
+
+/// What the system keeps for a client that hardly reads; Linux makes a few KiB of it.
+const SLOW_BUFFER_SIZE: usize = 2 * 1024;
 
 /// 127.0.0.1 to 127.0.0.254.
 const SOURCES_MAX: u8 = 254;
@@ -219,13 +259,13 @@ mod tests {
         assert_eq!(connector.next(now), Next::Open);
         pretend(&mut connector);
         assert_eq!(connector.next(now), Next::Wait);
-        connector.landed();
+        connector.landed(false);
         assert_eq!(connector.next(now), Next::Open);
         pretend(&mut connector);
         assert_eq!(connector.next(now), Next::Done);
         assert!(!connector.is_done());
-        connector.landed();
-        connector.landed();
+        connector.landed(false);
+        connector.landed(false);
         assert!(connector.is_done());
     }
 
@@ -275,7 +315,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let mut connector = Connector::new(vec![address], 1, 1, None);
         connector.from_source = CONNECTIONS_PER_SOURCE;
-        let _socket = connector.open().unwrap();
+        let _socket = connector.open(false).unwrap();
         let (_, from) = listener.accept().unwrap();
         assert_eq!(from.ip().to_string(), "127.0.0.2");
     }

@@ -30,6 +30,8 @@ pub(super) enum Failure {
     },
     /// TLS did not come about: a bad certificate, or no TLS at all. In a sentence.
     Tls(String),
+    /// It was never opened: joining took longer than it may.
+    NotOpened(Duration),
     /// Connected, but TLS had not come about within the limit.
     TlsTimedOut(Duration),
     /// Connected, but not upgraded within the limit.
@@ -105,6 +107,7 @@ impl Failure {
             Self::HandshakeRefused { status, .. } => {
                 return Cow::Owned(format!("handshake refused ({status})"));
             }
+            Self::NotOpened(_) => "not opened in time",
             Self::Tls(_) => "TLS failed",
             Self::TlsTimedOut(_) => "TLS timed out",
             Self::HandshakeTimedOut(_) => "handshake timed out",
@@ -144,6 +147,11 @@ impl fmt::Display for Failure {
                 write!(f, "the server refused the WebSocket handshake: {status}")?;
                 append(f, " ", reason)
             }
+            Self::NotOpened(limit) => write!(
+                f,
+                "joining took longer than {limit:?}, so not all connections were opened (try a \
+                 longer --duration, or --ramp)"
+            ),
             Self::Tls(sentence) => append(f, "", sentence),
             Self::TlsTimedOut(limit) => {
                 write!(f, "the server did not agree on TLS within {limit:?}")

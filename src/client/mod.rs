@@ -15,6 +15,7 @@
 //!                                   ─ outputs (into files): csv, hdr_log, plot
 //! ```
 
+mod apart;
 mod codec;
 mod connection;
 mod connector;
@@ -24,6 +25,7 @@ mod handshake;
 pub mod hdr_log;
 mod inbox;
 pub mod intervals;
+mod limits;
 mod live;
 mod moment;
 pub mod options;
@@ -32,7 +34,10 @@ pub mod plot;
 pub mod print;
 mod progress;
 pub mod report;
+mod returning;
+mod seat;
 mod sequences;
+mod shape;
 mod statistics;
 mod stream;
 mod summary;
@@ -43,6 +48,7 @@ mod tls;
 mod traffic;
 pub mod url;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -58,10 +64,12 @@ use self::moment::Moment;
 use self::options::Config;
 use self::progress::Progress;
 use self::report::Report;
+use self::returning::Churn;
+use self::seat::{Seat, Seats};
 use self::statistics::Statistics;
 use self::tally::Tally;
 use self::tls::Secrets;
-use crate::io_loop::{IoLoop, Ready};
+use crate::io_loop::{IoLoop, Ready, Timeout};
 use crate::periodic::PeriodicCallback;
 
 /// Connects, listens and counts as `config` says. A signal ends it early, with a report all the
@@ -84,6 +92,8 @@ pub fn run(config: Config, signals: Option<Signals>) -> io::Result<Report> {
     PeriodicCallback::start(&mut io_loop, HEARTBEAT, |_: &mut Client, _| {});
     client.begin_output(&mut io_loop)?;
     io_loop.add_callback(Client::open_more);
+    let limit = client.began.at + client.config.joining_limit();
+    io_loop.call_at(limit, Client::end_joining);
     io_loop.start(&mut client)?;
     client.finish_output();
     Ok(summary::of(&client))
@@ -106,6 +116,12 @@ struct Client {
     connector: Connector,
     /// Whether [`open_more`](Self::open_more) is queued, so that there is only one of it.
     opening: bool,
+    /// When the ramp lets the next one be opened.
+    ramp_timeout: Option<Timeout>,
+    seats: Seats,
+    /// Clients that come back as soon as there is room.
+    returning: VecDeque<Seat>,
+    churn: Option<Churn>,
     /// By the slot of their token.
     connections: Vec<Option<Connection>>,
     /// All connections read into this one, so that none owns a buffer.
@@ -116,6 +132,8 @@ struct Client {
     joined: Option<Moment>,
     window_began: Option<Moment>,
     ended: Option<Moment>,
+    /// Whether the window ended before its time because it began too late.
+    cut_short: bool,
     signals: Option<Signals>,
     /// The window, second by second; none before it.
     recorder: Option<Recorder>,
@@ -140,6 +158,11 @@ impl Client {
         Self {
             progress: Progress::of(&config),
             began: Moment::now(config.pid, io_loop.lag()),
+            seats: Seats::new(config.clients, config.shape.slow),
+            returning: VecDeque::new(),
+            ramp_timeout: None,
+            churn: None,
+            cut_short: false,
             config,
             phase: Phase::Joining,
             secrets: None,
@@ -159,7 +182,7 @@ impl Client {
 
     /// Enters the next phase if what the present one waits for has happened.
     fn proceed(&mut self, io_loop: &mut IoLoop<Self>) {
-        let none_open = self.tally.open == 0;
+        let none_open = self.tally.is_nobody_there();
         match self.phase {
             Phase::Joining if !self.connector.is_done() => {}
             Phase::Joining if none_open => self.end(io_loop),
@@ -173,6 +196,7 @@ impl Client {
     fn warm_up(&mut self, io_loop: &mut IoLoop<Self>) {
         self.phase = Phase::WarmingUp;
         self.joined = Some(self.moment(io_loop));
+        self.begin_churn(io_loop);
         if self.config.warmup.is_zero() {
             self.measure(io_loop);
         } else {
@@ -183,7 +207,10 @@ impl Client {
     fn measure(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.phase == Phase::WarmingUp {
             let now = self.moment(io_loop);
-            io_loop.call_at(now.at + self.config.duration, Self::end);
+            let end = now.at + self.config.duration;
+            let limit = self.began.at + self.config.window_limit();
+            self.cut_short = limit < end;
+            io_loop.call_at(end.min(limit), Self::end);
             self.tally.listened_until = Some(now.at);
             self.record_intervals(io_loop, now.at);
             self.window_began = Some(now);
@@ -228,15 +255,19 @@ impl Client {
             return;
         };
         let token = connection.token;
+        let is_slow = connection.seat.slow;
         let is_deaf = !connection.has_heard();
         match connection.state {
             State::Open(_) => {
                 let closed = connection.close();
-                if is_deaf {
+                if is_deaf && !is_slow {
                     self.statistics.failure(&Failure::NoTick);
                 }
                 if closed.is_err() {
                     self.remove(io_loop, token);
+                } else if is_slow {
+                    // From here on it reads as others do, or it would not see the answer.
+                    self.drain(io_loop, token);
                 }
             }
             State::Connecting(_) | State::Handshaking(_) => self.remove(io_loop, token),

@@ -4,11 +4,13 @@ mod access;
 mod load;
 mod measuring;
 mod report;
+mod shape;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::access::Access;
+pub use self::shape::Shape;
 use super::thresholds::Thresholds;
 use super::url::Url;
 use crate::options::{BadOption, Options};
@@ -32,6 +34,10 @@ The load:
                          [default: as fast as handshakes finish]
   --in-flight N          handshakes under way at a time [default: 1024]
   --connect-timeout TIME limit from connect to upgrade [default: 10s]
+  --slow N               so many of the clients hardly read; they are counted
+                         apart
+  --churn RATE           so many connections per second leave and come anew
+  --reconnect            open a lost connection anew, and go on where it ended
 
 Getting in:
   --ca FILE              believe certificates of this authority too (PEM)
@@ -94,6 +100,8 @@ pub struct Config {
     pub in_flight: usize,
     /// From the call of connect to the upgrade.
     pub connect_timeout: Duration,
+    /// What clients do besides listening.
+    pub shape: Shape,
     /// What it takes to get in.
     pub access: Access,
     /// The server's process, to account for.
@@ -127,6 +135,7 @@ impl Config {
             ramp: None,
             in_flight: 1024,
             connect_timeout: Duration::from_secs(10),
+            shape: Shape::default(),
             access: Access::default(),
             pid: None,
             json: false,
@@ -163,6 +172,7 @@ impl Config {
         };
         let mut config = Self::new(url);
         load::read(&mut options, &mut config)?;
+        shape::read(&mut options, &mut config)?;
         access::read(&mut options, &mut config)?;
         measuring::read(&mut options, &mut config)?;
         report::read(&mut options, &mut config)?;

@@ -10,6 +10,8 @@ use super::intervals::Interval;
 use super::print::Printed;
 use super::thresholds::Verdict;
 
+pub use super::shape::{Reconnects, SlowClients, Spread};
+
 /// What a run has measured. What could not be is none.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -53,6 +55,10 @@ pub struct Report {
     pub repeats: u64,
     /// What went wrong.
     pub errors: Errors,
+    /// Those who hardly read; none without any.
+    pub slow: Option<SlowClients>,
+    /// Connections that were opened anew; none unless that was asked for.
+    pub reconnects: Option<Reconnects>,
     /// What this client cost.
     pub client: ClientUsage,
     /// What the server cost; none without its process id.
@@ -295,6 +301,8 @@ pub(super) mod tests {
                         .to_owned(),
                 ],
             },
+            slow: None,
+            reconnects: None,
             client: ClientUsage {
                 cpu_percent: Some(12.34),
                 cpu_s: 7.4,
@@ -341,9 +349,9 @@ pub(super) mod tests {
             clients{asked connected failed} delivery_curve delivery_us{count max mean p50 p90 p99 p999} \
             duration_s errors{examples kinds{connect refused} total} gaps intervals joining_s \
             measured_from_unix_s message_size_bytes_mean messages messages_per_s missed negative_latencies \
-            other_messages printed repeats response_s{count max mean median min stdev} \
+            other_messages printed reconnects repeats response_s{count max mean median min stdev} \
             server{cpu_percent cpu_s cpu_us_per_tick joining_cpu_s joining_cpu_us_per_client \
-            pid rss_bytes_after rss_bytes_before system_s user_s user_us_per_tick} thresholds \
+            pid rss_bytes_after rss_bytes_before system_s user_s user_us_per_tick} slow thresholds \
             ticks time_between_messages_s_mean url warmup_s warnings}";
         assert_eq!(names(&json), expected);
         let interval = "{bytes connected delivery_us{count max p50 p90 p99} errors gaps length_s \

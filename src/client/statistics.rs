@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use super::apart::{Returns, SlowCounts};
 use super::failure::Failure;
 use super::print::Printer;
 use super::sequences::{Sequences, Step, Symbols};
@@ -38,7 +39,11 @@ pub(super) struct Statistics {
     pub failures: BTreeMap<String, (u64, String)>,
     /// Prints ticks as they come, measured or not. Boxed: few runs have one, and all look for it.
     pub printer: Option<Box<Printer>>,
-    symbols: Symbols,
+    /// What slow clients got.
+    pub slow: SlowCounts,
+    /// What became of connections that were opened anew.
+    pub returns: Returns,
+    pub(super) symbols: Symbols,
 }
 
 /// What is remembered of one connection from message to message.
@@ -46,7 +51,9 @@ pub(super) struct Statistics {
 pub(super) struct Listener {
     /// When connect was called; taken by the first tick.
     began: Option<Instant>,
-    sequences: Sequences,
+    pub(super) sequences: Sequences,
+    /// The last tick's stamp, for a connection that is to go on from there.
+    pub(super) sent: Option<u64>,
 }
 
 impl Listener {
@@ -55,7 +62,13 @@ impl Listener {
         Self {
             began: Some(began),
             sequences: Sequences::default(),
+            sent: None,
         }
+    }
+
+    /// Notes that a tick has come, where its response time does not count.
+    pub(super) fn hear(&mut self) {
+        self.began = None;
     }
 
     /// Whether a tick has come.
@@ -80,6 +93,8 @@ impl Statistics {
             responses: Vec::new(),
             failures: BTreeMap::new(),
             printer: None,
+            slow: SlowCounts::default(),
+            returns: Returns::new(),
             symbols: Symbols::default(),
         }
     }
@@ -95,6 +110,7 @@ impl Statistics {
             printer.print(payload);
         }
         let step = self.follow(listener, &tick);
+        listener.sent = tick.sent.or(listener.sent);
         if self.measuring {
             self.messages += 1;
             self.bytes += payload.len() as u64;

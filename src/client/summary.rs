@@ -11,6 +11,7 @@ use super::options::Config;
 use super::report::{
     ClientUsage, Clients, CurvePoint, Delivery, Errors, Report, Response, ServerUsage,
 };
+use super::shape::{Reconnects, SlowClients};
 use super::statistics::Statistics;
 
 /// The report of a run that has ended.
@@ -52,6 +53,8 @@ pub(super) fn of(client: &Client) -> Report {
         missed: statistics.missed,
         repeats: statistics.repeats,
         errors: Errors::of(statistics),
+        slow: SlowClients::of(config, &statistics.slow),
+        reconnects: Reconnects::of(config, &statistics.returns, marks.listened()),
         client: ClientUsage::of(&marks),
         server: None,
         measured_from_unix_s: client.recorder.as_ref().map_or(0.0, Recorder::began_unix_s),
@@ -68,6 +71,12 @@ pub(super) fn of(client: &Client) -> Report {
         .and_then(|pid| ServerUsage::of(pid, &marks, &report));
     report.thresholds = config.thresholds.judge(&report);
     report.warnings = warnings(&report, config);
+    if client.cut_short {
+        report.warnings.push(format!(
+            "joining took {:.1} s, so the window was cut to {:.1} s: try a longer --duration",
+            report.joining_s, report.duration_s
+        ));
+    }
     report
 }
 
@@ -181,6 +190,11 @@ impl<'a> Marks<'a> {
             window_began: client.window_began.as_ref().unwrap_or(ended),
             ended,
         }
+    }
+
+    /// Warm-up and window.
+    fn listened(&self) -> Duration {
+        self.ended.at - self.joined.at
     }
 
     fn window(&self) -> Duration {

@@ -13,6 +13,12 @@ impl fmt::Display for Report {
         if self.clients.asked > 1 {
             response(f, &self.response_s)?;
         }
+        if let Some(slow) = &self.slow {
+            slow.rows(f)?;
+        }
+        if let Some(reconnects) = &self.reconnects {
+            reconnects.rows(f)?;
+        }
         row(
             f,
             "CPU, client",
@@ -147,7 +153,12 @@ fn server(f: &mut fmt::Formatter<'_>, usage: &ServerUsage) -> fmt::Result {
 
 /// A label that is too long takes room from the number's column, so that numbers stay aligned. What
 /// still does not fit goes on in a line of its own.
-fn row(f: &mut fmt::Formatter<'_>, label: &str, number: &str, unit: &str) -> fmt::Result {
+pub(super) fn row(
+    f: &mut fmt::Formatter<'_>,
+    label: &str,
+    number: &str,
+    unit: &str,
+) -> fmt::Result {
     let room = (NUMBER_END - 2).saturating_sub(label.chars().count());
     let line = format!("  {label}{:>room$} {unit}", format!(" {number}"));
     let line = line.trim_end();
@@ -192,7 +203,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-fn fixed(number: Option<f64>, decimals: usize) -> String {
+pub(super) fn fixed(number: Option<f64>, decimals: usize) -> String {
     number.map_or_else(|| "-".to_owned(), |number| format!("{number:.decimals$}"))
 }
 

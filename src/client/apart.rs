@@ -1,0 +1,213 @@
+//! Connections whose messages are counted in another way: those that hardly read, and those that
+//! have come back and must first be compared with what they had seen before.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use super::failure::Failure;
+use super::seat::WayBack;
+use super::sequences::Sequences;
+use super::statistics::{Listener, Statistics, delivery_histogram};
+use crate::tick::{WireTick, unix_us};
+
+/// Why a connection's messages are not counted as those of others.
+#[derive(Debug)]
+pub(super) enum Apart {
+    /// It hardly reads, so what it gets says nothing about the server's speed.
+    Slow(Sequences),
+    /// It has come back.
+    Back(Back),
+}
+
+/// A connection that has come back, until each symbol has been seen again.
+#[derive(Debug)]
+pub(super) struct Back {
+    /// When connect was called; taken by the first tick.
+    began: Option<Instant>,
+    /// Unix µs. Ticks that were sent before are what it had missed.
+    joined_us: u64,
+    /// Whether it had been lost, and not left.
+    was_lost: bool,
+    pub(super) before: Sequences,
+}
+
+/// What slow clients got.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SlowCounts {
+    /// How many have joined.
+    pub joined: usize,
+    /// Ticks in the window.
+    pub ticks: u64,
+    /// The payloads of all messages in the window.
+    pub bytes: u64,
+    /// Ticks that they did not get in between.
+    pub missed: u64,
+    /// How their connections ended before the run did, by kind.
+    pub ended: BTreeMap<String, u64>,
+}
+
+/// What became of connections that were opened anew.
+#[derive(Clone, Debug)]
+pub(super) struct Returns {
+    /// Connections that were closed to be opened anew (`--churn`).
+    pub churned: u64,
+    /// Connections that were lost and are to be opened anew (`--reconnect`).
+    pub lost: u64,
+    /// Those of both that have been upgraded again.
+    pub returned: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// From the call of connect to the first tick of a connection that came back, in µs.
+    pub response_us: Histogram<u64>,
+    /// From the end of a lost connection until the next one was upgraded, in µs.
+    pub away_us: Histogram<u64>,
+    /// Ticks that came later because the server had kept them.
+    pub resumed: u64,
+    /// Ticks that never came, by the gaps in their numbers.
+    pub missed: u64,
+}
+
+impl Returns {
+    pub(super) fn new() -> Self {
+        let histogram = delivery_histogram();
+        Self {
+            churned: 0,
+            lost: 0,
+            returned: 0,
+            failed: 0,
+            response_us: histogram.clone(),
+            away_us: histogram,
+            resumed: 0,
+            missed: 0,
+        }
+    }
+
+    /// Notes that a connection has come back, and begins to compare.
+    pub(super) fn joined(&mut self, way_back: WayBack, began: Instant) -> Back {
+        self.returned += 1;
+        let was_lost = way_back.backoff.is_some();
+        if was_lost {
+            self.away_us
+                .saturating_record(microseconds(way_back.left.elapsed()));
+        }
+        Back {
+            began: Some(began),
+            joined_us: unix_us(),
+            was_lost,
+            before: way_back.sequences,
+        }
+    }
+}
+
+impl SlowCounts {
+    /// A slow client's connection has ended.
+    pub(super) fn end(&mut self, failure: &Failure) {
+        *self.ended.entry(failure.kind().into_owned()).or_default() += 1;
+    }
+}
+
+impl Statistics {
+    /// Whether a message of a connection that may stand apart is to be counted as any other. If
+    /// not, it has been counted here.
+    pub(super) fn is_ordinary(
+        &mut self,
+        apart: &mut Option<Box<Apart>>,
+        listener: &mut Listener,
+        payload: &[u8],
+    ) -> bool {
+        let tick = WireTick::parse(payload).unwrap_or_default();
+        match apart.as_deref_mut() {
+            None => true,
+            Some(Apart::Slow(sequences)) => {
+                listener.hear();
+                listener.sent = tick.sent.or(listener.sent);
+                self.slow_message(sequences, &tick, payload.len());
+                false
+            }
+            Some(Apart::Back(back)) => {
+                let is_ordinary = self.is_ordinary_after_return(back, &tick, payload.len());
+                if let Some(printer) = self.printer.as_mut().filter(|_| !is_ordinary) {
+                    printer.print(payload);
+                }
+                listener.sent = tick.sent.or(listener.sent);
+                // All of it is up to date.
+                if is_ordinary && back.began.is_none() && back.before.is_empty() {
+                    *apart = None;
+                }
+                is_ordinary
+            }
+        }
+    }
+
+    fn slow_message(&mut self, sequences: &mut Sequences, tick: &WireTick<'_>, length: usize) {
+        let missed = self.missed_since(sequences, tick);
+        if let (Some(symbol), Some(seq)) = (&tick.symbol, tick.seq)
+            && let Some(id) = self.symbols.id(symbol)
+        {
+            sequences.follow(id, seq);
+        }
+        if self.measuring {
+            self.slow.ticks += u64::from(is_tick(tick));
+            self.slow.bytes += length as u64;
+            self.slow.missed += missed.unwrap_or_default();
+        }
+    }
+
+    fn is_ordinary_after_return(
+        &mut self,
+        back: &mut Back,
+        tick: &WireTick<'_>,
+        length: usize,
+    ) -> bool {
+        if !is_tick(tick) {
+            return true;
+        }
+        if let Some(began) = back.began.take() {
+            let response = microseconds(began.elapsed());
+            self.returns.response_us.saturating_record(response);
+        }
+        let missed = self.missed_since(&back.before, tick);
+        if back.was_lost {
+            self.returns.missed += missed.unwrap_or_default();
+        }
+        let symbol = tick.symbol.as_deref().unwrap_or_default();
+        let id = self.symbols.id(symbol);
+        let is_old = tick.sent.is_some_and(|sent| sent < back.joined_us);
+        if is_old {
+            // Its latency is the time away. It is followed, so that the gap behind it shows.
+            if let (Some(id), Some(seq), Some(_)) = (id, tick.seq, missed) {
+                self.returns.resumed += u64::from(back.was_lost);
+                back.before.follow(id, seq);
+            }
+            if self.measuring {
+                self.messages += 1;
+                self.ticks += 1;
+                self.bytes += length as u64;
+            }
+            return false;
+        }
+        // This symbol is up to date again.
+        if let Some(id) = id {
+            back.before.forget(id);
+        }
+        true
+    }
+
+    /// How many ticks are missing between the last one of this symbol and this one; none if it is
+    /// not newer.
+    fn missed_since(&mut self, before: &Sequences, tick: &WireTick<'_>) -> Option<u64> {
+        let id = self.symbols.id(tick.symbol.as_deref()?)?;
+        let ahead = tick.seq?.checked_sub(before.last(id)?)?;
+        ahead.checked_sub(1)
+    }
+}
+
+fn is_tick(tick: &WireTick<'_>) -> bool {
+    tick.symbol.is_some() && tick.price.is_some()
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,150 @@
+//! What the report says of clients that are not there all the time, or hardly read: numbers and
+//! rows.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use super::apart::{Returns, SlowCounts};
+use super::options::Config;
+use super::table::{fixed, row};
+
+/// Clients that hardly read (`--slow`). None of the other numbers has anything of them, except how
+/// many clients there are and what went wrong before they had joined.
+#[derive(Clone, Debug, Serialize)]
+pub struct SlowClients {
+    /// Asked for.
+    pub asked: usize,
+    /// Upgraded.
+    pub connected: usize,
+    /// Ticks that they read in the window.
+    pub ticks: u64,
+    /// The payloads of all messages that they read in the window.
+    pub bytes: u64,
+    /// The ticks that the server left out for them, by the gaps in their numbers.
+    pub missed: u64,
+    /// How connections of theirs ended before the run did: how many of each kind.
+    pub ended: BTreeMap<String, u64>,
+}
+
+/// Connections that were opened anew (`--churn`, `--reconnect`).
+#[derive(Clone, Debug, Serialize)]
+pub struct Reconnects {
+    /// Connections that were closed to be opened anew.
+    pub churned: u64,
+    /// Those by the length of warm-up and window.
+    pub churned_per_s: Option<f64>,
+    /// Connections that were lost and were to be opened anew.
+    pub lost: u64,
+    /// Clients that have come back, of both kinds.
+    pub returned: u64,
+    /// Attempts that failed.
+    pub failed_attempts: u64,
+    /// How long clients that had lost their connection were without one, in µs.
+    pub away_us: Spread,
+    /// From the call of connect to the first tick of a connection that was opened anew, in µs.
+    pub response_us: Spread,
+    /// Ticks that the server had kept for those who had lost their connection.
+    pub resumed: u64,
+    /// Ticks that those have missed, by the gaps in their numbers.
+    pub missed: u64,
+}
+
+/// A distribution in a few numbers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Spread {
+    /// How many were measured.
+    pub count: u64,
+    /// Their mean.
+    pub mean: Option<f64>,
+    /// Half of them were no more.
+    pub p50: Option<u64>,
+    /// 99 of 100 were no more.
+    pub p99: Option<u64>,
+    /// The most.
+    pub max: Option<u64>,
+}
+
+impl SlowClients {
+    /// None if there were to be none.
+    pub(super) fn of(config: &Config, counts: &SlowCounts) -> Option<Self> {
+        (config.shape.slow > 0).then(|| Self {
+            asked: config.shape.slow,
+            connected: counts.joined,
+            ticks: counts.ticks,
+            bytes: counts.bytes,
+            missed: counts.missed,
+            ended: counts.ended.clone(),
+        })
+    }
+
+    pub(super) fn rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let asked = format!("connected of {} asked for, counted apart", self.asked);
+        row(f, "Slow clients", &self.connected.to_string(), &asked)?;
+        let missed = format!("read, {} left out by the server", self.missed);
+        row(f, "  ticks", &self.ticks.to_string(), &missed)?;
+        self.ended
+            .iter()
+            .try_for_each(|(kind, count)| row(f, &format!("  {kind}"), &count.to_string(), ""))
+    }
+}
+
+impl Reconnects {
+    /// None if there were to be none. `listened` is the length of warm-up and window.
+    pub(super) fn of(config: &Config, returns: &Returns, listened: Duration) -> Option<Self> {
+        let seconds = listened.as_secs_f64();
+        let shape = &config.shape;
+        (shape.reconnect || shape.churn.is_some()).then(|| Self {
+            churned: returns.churned,
+            churned_per_s: (seconds > 0.0).then(|| returns.churned as f64 / seconds),
+            lost: returns.lost,
+            returned: returns.returned,
+            failed_attempts: returns.failed,
+            away_us: Spread::of(&returns.away_us),
+            response_us: Spread::of(&returns.response_us),
+            resumed: returns.resumed,
+            missed: returns.missed,
+        })
+    }
+
+    pub(super) fn rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failed = format!("of them, {} attempts failed", self.failed_attempts);
+        let per_s = format!("left on purpose, {}/s", fixed(self.churned_per_s, 2));
+        row(f, "Reconnects", &self.churned.to_string(), &per_s)?;
+        row(f, "  lost connections", &self.lost.to_string(), "")?;
+        row(f, "  came back", &self.returned.to_string(), &failed)?;
+        let response = &self.response_us;
+        if response.count > 0 {
+            let (p99, max) = (ms(response.p99), ms(response.max));
+            let unit = format!("ms to the first tick, p99 {p99}, max {max}");
+            row(f, "  response, median", &ms(response.p50), &unit)?;
+        }
+        if self.lost > 0 {
+            let unit = format!("ms, max {}", ms(self.away_us.max));
+            row(f, "  away, median", &ms(self.away_us.p50), &unit)?;
+            let resumed = format!("ticks while away, {} more came later", self.resumed);
+            row(f, "  missed", &self.missed.to_string(), &resumed)?;
+        }
+        Ok(())
+    }
+}
+
+impl Spread {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        let any = !histogram.is_empty();
+        Self {
+            count: histogram.len(),
+            mean: any.then(|| histogram.mean()),
+            p50: any.then(|| histogram.value_at_quantile(0.5)),
+            p99: any.then(|| histogram.value_at_quantile(0.99)),
+            max: any.then(|| histogram.max()),
+        }
+    }
+}
+
+fn ms(us: Option<u64>) -> String {
+    fixed(us.map(|us| us as f64 / 1e3), 1)
+}
