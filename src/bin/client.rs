@@ -1,13 +1,14 @@
 //! `client`: listens to a price server and reports what arrived.
 
-use std::io::Write;
-use std::process::ExitCode;
+use std::io::{self, Write};
+use std::process::{Command, ExitCode};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tickertape::client::options::{Config, HELP};
 use tickertape::client::outputs::Outputs;
 use tickertape::client::report::Report;
+use tickertape::client::{processes, share};
 use tickertape::options::{BadOption, Options, fail, print};
 
 fn main() -> ExitCode {
@@ -16,31 +17,57 @@ fn main() -> ExitCode {
             print(HELP);
             ExitCode::SUCCESS
         }
-        Ok(Some((config, outputs))) => run(config, outputs),
+        Ok(Some((config, Some(outputs)))) => run(config, outputs),
+        Ok(Some((config, None))) => run_share(&config),
         Err(error) => fail(&error, 2),
     }
 }
 
-fn configure() -> Result<Option<(Config, Outputs)>, BadOption> {
+fn configure() -> Result<Option<(Config, Option<Outputs>)>, BadOption> {
     let Some(config) = Config::parse(Options::from_env())? else {
         return Ok(None);
     };
     config.reserve_descriptors()?;
     config.access.roots()?;
+    if config.share.is_some() {
+        return Ok(Some((config, None)));
+    }
     let outputs = Outputs::open(&config)?;
-    Ok(Some((config, outputs)))
+    Ok(Some((config, Some(outputs))))
 }
 
 fn run(config: Config, outputs: Outputs) -> ExitCode {
     let wanted = config.clone();
-    let measured = Signals::new([SIGINT, SIGTERM])
-        .and_then(|signals| tickertape::client::run(config, Some(signals)));
+    let measured = Signals::new([SIGINT, SIGTERM]).and_then(|signals| match config.processes {
+        1 => tickertape::client::run(config, Some(signals)),
+        _ => run_processes(config, signals),
+    });
     match measured {
         Ok(report) => {
             say(&report, &wanted);
             finish(&report, outputs.write(&report))
         }
         Err(error) => fail(&error, 1),
+    }
+}
+
+fn run_processes(config: Config, signals: Signals) -> io::Result<Report> {
+    let (program, of) = (std::env::current_exe()?, config.processes);
+    processes::run(config, Some(signals), |number| {
+        let mut command = Command::new(&program);
+        command.arg(format!("--share={number}/{of}"));
+        command.args(std::env::args_os().skip(1));
+        command
+    })
+}
+
+/// One of several processes: what there is to say, it says to the one that started it.
+fn run_share(config: &Config) -> ExitCode {
+    let shared =
+        Signals::new([SIGINT, SIGTERM]).and_then(|signals| share::run(config, Some(signals)));
+    match shared {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use super::seat::WayBack;
@@ -34,7 +35,7 @@ pub(super) struct Back {
 }
 
 /// What slow clients got.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct SlowCounts {
     /// How many have joined.
     pub joined: usize,

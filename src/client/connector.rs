@@ -18,6 +18,7 @@ pub(super) struct Connector {
     peer: SocketAddr,
     /// How many of the loopback addresses 127.0.0.1, .2, … are used up.
     sources_used: u8,
+    sources_max: u8,
     /// Sockets opened from the present one.
     from_source: u32,
     /// Connections still to be opened.
@@ -67,6 +68,7 @@ impl Connector {
             untried: addresses,
             peer,
             sources_used: 0,
+            sources_max: SOURCES_MAX,
             from_source: 0,
             left: clients,
             in_flight: 0,
@@ -78,6 +80,16 @@ impl Connector {
                 opened: 0,
             }),
         }
+    }
+
+    /// Leaves most of the loopback addresses to other processes: this one is `number` of `of`.
+    pub(super) fn share_sources(&mut self, number: usize, of: usize) {
+        let bound = |number: usize| {
+            let bound = number.saturating_mul(usize::from(SOURCES_MAX)) / of.max(1);
+            u8::try_from(bound).unwrap_or(SOURCES_MAX)
+        };
+        self.sources_used = bound(number);
+        self.sources_max = bound(number + 1).max(self.sources_used + 1);
     }
 
     /// Whether another connection may be opened at `now`.
@@ -174,13 +186,16 @@ impl Connector {
     /// The address to connect from; none leaves it to the system, as the first time.
     fn source(&self) -> Option<SocketAddr> {
         let source = Ipv4Addr::new(127, 0, 0, self.sources_used + 1);
-        (self.sources_used > 0).then(|| SocketAddr::from((source, 0)))
+        (self.sources_used > 0 && self.is_loopback()).then(|| SocketAddr::from((source, 0)))
     }
 
     /// Only the loopback net has addresses to spare, and only the one of IPv4.
     fn has_more_sources(&self) -> bool {
-        let is_loopback = matches!(self.peer.ip(), IpAddr::V4(ip) if ip.is_loopback());
-        is_loopback && self.sources_used < SOURCES_MAX - 1
+        self.is_loopback() && self.sources_used < self.sources_max - 1
+    }
+
+    fn is_loopback(&self) -> bool {
+        matches!(self.peer.ip(), IpAddr::V4(ip) if ip.is_loopback())
     }
 
     fn next_source(&mut self) {

@@ -28,6 +28,8 @@ pub(super) enum Failure {
         /// The words behind it.
         reason: String,
     },
+    /// One of several client processes has not ended well. In a sentence.
+    ProcessLost(String),
     /// TLS did not come about: a bad certificate, or no TLS at all. In a sentence.
     Tls(String),
     /// It was never opened: joining took longer than it may.
@@ -55,6 +57,9 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// The words for a client process that has not ended well.
+    pub(super) const PROCESS_LOST: &str = "process lost";
+
     /// The end of a stream without a close frame.
     pub(super) fn end_of_stream() -> Self {
         Self::Closed {
@@ -108,6 +113,7 @@ impl Failure {
                 return Cow::Owned(format!("handshake refused ({status})"));
             }
             Self::NotOpened(_) => "not opened in time",
+            Self::ProcessLost(_) => Self::PROCESS_LOST,
             Self::Tls(_) => "TLS failed",
             Self::TlsTimedOut(_) => "TLS timed out",
             Self::HandshakeTimedOut(_) => "handshake timed out",
@@ -152,7 +158,7 @@ impl fmt::Display for Failure {
                 "joining took longer than {limit:?}, so not all connections were opened (try a \
                  longer --duration, or --ramp)"
             ),
-            Self::Tls(sentence) => append(f, "", sentence),
+            Self::ProcessLost(sentence) | Self::Tls(sentence) => append(f, "", sentence),
             Self::TlsTimedOut(limit) => {
                 write!(f, "the server did not agree on TLS within {limit:?}")
             }

@@ -6,11 +6,14 @@
 //! carries its whole histogram, not only percentiles.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{DeserializeError, Deserializer, Serializer, V2Serializer};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::statistics::{Statistics, delivery_histogram};
 use crate::tick::unix_us;
@@ -38,7 +41,7 @@ pub struct Interval {
 }
 
 /// What is counted, by its beginning or in an interval.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Messages of any kind.
     pub messages: u64,
@@ -142,6 +145,90 @@ impl Recorder {
     /// What has been recorded.
     pub(super) fn intervals(&self) -> &[Interval] {
         &self.intervals
+    }
+}
+
+/// What a process has recorded, as it tells it to another one.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Recorded {
+    began_unix_s: f64,
+    intervals: Vec<RecordedInterval>,
+}
+
+/// An interval, its histogram in base64.
+#[derive(Debug, Serialize, Deserialize)]
+struct RecordedInterval {
+    place: u64,
+    time_s: f64,
+    length_s: f64,
+    connected: usize,
+    counts: Counts,
+    histogram: String,
+}
+
+impl Recorder {
+    /// What has been recorded, to be told.
+    pub(super) fn recorded(&self) -> Recorded {
+        let intervals = self.intervals.iter().map(|interval| RecordedInterval {
+            place: interval.place,
+            time_s: interval.time_s,
+            length_s: interval.length_s,
+            connected: interval.connected,
+            counts: interval.counts,
+            histogram: BASE64_STANDARD.encode(interval.histogram.as_bytes()),
+        });
+        Recorded {
+            began_unix_s: self.began_unix_s,
+            intervals: intervals.collect(),
+        }
+    }
+
+    /// What several processes have recorded side by side; none if none has.
+    ///
+    /// # Errors
+    /// When a histogram is none: another program has sent it.
+    pub(super) fn merged(recorded: Vec<Recorded>) -> io::Result<Option<Self>> {
+        let Some(first) = recorded.first() else {
+            return Ok(None);
+        };
+        let began_unix_s = first.began_unix_s;
+        let processes: io::Result<Vec<Vec<Interval>>> =
+            recorded.into_iter().map(Recorded::intervals).collect();
+        let now = Instant::now();
+        Ok(Some(Self {
+            period: Duration::from_secs(1),
+            window_began: now,
+            began_unix_s,
+            until: now,
+            counts: Counts::default(),
+            delivery_us: delivery_histogram(),
+            place: 0,
+            intervals: merge(&processes?),
+        }))
+    }
+}
+
+impl Recorded {
+    fn intervals(self) -> io::Result<Vec<Interval>> {
+        let intervals = self.intervals.into_iter();
+        intervals.map(RecordedInterval::interval).collect()
+    }
+}
+
+impl RecordedInterval {
+    fn interval(self) -> io::Result<Interval> {
+        let bytes = BASE64_STANDARD.decode(self.histogram);
+        let bytes = bytes.map_err(io::Error::other)?;
+        let histogram = Compact::from_bytes(bytes).map_err(io::Error::other)?;
+        Ok(Interval {
+            time_s: self.time_s,
+            length_s: self.length_s,
+            connected: self.connected,
+            counts: self.counts,
+            delivery_us: Latencies::of(&histogram.histogram()),
+            histogram,
+            place: self.place,
+        })
     }
 }
 

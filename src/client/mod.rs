@@ -29,15 +29,18 @@ mod limits;
 mod live;
 mod moment;
 pub mod options;
+mod outcome;
 pub mod outputs;
 pub mod plot;
 pub mod print;
+pub mod processes;
 mod progress;
 pub mod report;
 mod returning;
 mod seat;
 mod sequences;
 mod shape;
+pub mod share;
 mod statistics;
 mod stream;
 mod summary;
@@ -62,10 +65,12 @@ use self::failure::Failure;
 use self::intervals::Recorder;
 use self::moment::Moment;
 use self::options::Config;
+use self::processes::Member;
 use self::progress::Progress;
 use self::report::Report;
 use self::returning::Churn;
 use self::seat::{Seat, Seats};
+use self::share::{Line, News};
 use self::statistics::Statistics;
 use self::tally::Tally;
 use self::tls::Secrets;
@@ -79,6 +84,13 @@ use crate::periodic::PeriodicCallback;
 /// When the host is not known or the system gives no poll descriptor. What happens to connections
 /// is in the report.
 pub fn run(config: Config, signals: Option<Signals>) -> io::Result<Report> {
+    let mut client = listen(config, signals)?;
+    client.finish_output();
+    Ok(summary::of(&client))
+}
+
+/// The loop of [`run`] and of a [`share`].
+fn listen(config: Config, signals: Option<Signals>) -> io::Result<Client> {
     let addresses = config.url.resolve()?;
     let secrets = secrets(&config)?;
     let mut io_loop = IoLoop::new()?;
@@ -94,9 +106,11 @@ pub fn run(config: Config, signals: Option<Signals>) -> io::Result<Report> {
     io_loop.add_callback(Client::open_more);
     let limit = client.began.at + client.config.joining_limit();
     io_loop.call_at(limit, Client::end_joining);
+    if client.config.share.is_some() {
+        client.join_crew(&mut io_loop)?;
+    }
     io_loop.start(&mut client)?;
-    client.finish_output();
-    Ok(summary::of(&client))
+    Ok(client)
 }
 
 /// What TLS needs, if there is to be any.
@@ -135,6 +149,10 @@ struct Client {
     /// Whether the window ended before its time because it began too late.
     cut_short: bool,
     signals: Option<Signals>,
+    /// To the process that started this one.
+    line: Option<Line>,
+    /// The processes that this one has started.
+    crew: Vec<Member>,
     /// The window, second by second; none before it.
     recorder: Option<Recorder>,
     progress: Option<Progress>,
@@ -144,6 +162,8 @@ struct Client {
 enum Phase {
     /// Connections are being opened and upgraded.
     Joining,
+    /// All have joined or failed; those of other processes may not have.
+    Gathering,
     /// All have joined or failed. Nothing counts yet.
     WarmingUp,
     /// What arrives counts.
@@ -154,7 +174,11 @@ enum Phase {
 
 impl Client {
     fn new(config: Config, addresses: Vec<SocketAddr>, io_loop: &IoLoop<Self>) -> Self {
-        let connector = Connector::new(addresses, config.clients, config.in_flight, config.ramp);
+        let mut connector =
+            Connector::new(addresses, config.clients, config.in_flight, config.ramp);
+        if let Some((number, of)) = config.share {
+            connector.share_sources(number, of);
+        }
         Self {
             progress: Progress::of(&config),
             began: Moment::now(config.pid, io_loop.lag()),
@@ -163,6 +187,8 @@ impl Client {
             ramp_timeout: None,
             churn: None,
             cut_short: false,
+            line: None,
+            crew: Vec::new(),
             config,
             phase: Phase::Joining,
             secrets: None,
@@ -186,10 +212,16 @@ impl Client {
         match self.phase {
             Phase::Joining if !self.connector.is_done() => {}
             Phase::Joining if none_open => self.end(io_loop),
+            Phase::Joining if self.line.is_some() => {
+                self.phase = Phase::Gathering;
+                self.tell(&News::Joined);
+            }
             Phase::Joining => self.warm_up(io_loop),
-            Phase::WarmingUp | Phase::Measuring if none_open => self.end(io_loop),
+            Phase::Gathering | Phase::WarmingUp | Phase::Measuring if none_open => {
+                self.end(io_loop)
+            }
             Phase::Closing if self.tally.alive == 0 => io_loop.stop(),
-            Phase::WarmingUp | Phase::Measuring | Phase::Closing => {}
+            Phase::Gathering | Phase::WarmingUp | Phase::Measuring | Phase::Closing => {}
         }
     }
 
@@ -216,6 +248,7 @@ impl Client {
             self.window_began = Some(now);
             self.statistics.measuring = true;
             self.phase = Phase::Measuring;
+            self.tell(&News::Measuring);
         }
     }
 
@@ -233,6 +266,7 @@ impl Client {
         self.tally.listened_until = None;
         self.ended = Some(ended);
         self.phase = Phase::Closing;
+        self.tell(&News::Ended);
         self.connector.stop();
         io_loop.call_later(CLOSE_TIMEOUT, |_, io_loop| io_loop.stop());
         self.close_from(io_loop, 0);

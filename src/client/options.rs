@@ -38,6 +38,7 @@ The load:
                          apart
   --churn RATE           so many connections per second leave and come anew
   --reconnect            open a lost connection anew, and go on where it ended
+  --processes K          so many processes share the clients [default: 1]
 
 Getting in:
   --ca FILE              believe certificates of this authority too (PEM)
@@ -104,6 +105,11 @@ pub struct Config {
     pub shape: Shape,
     /// What it takes to get in.
     pub access: Access,
+    /// How many processes share the clients; more than one only by
+    /// [`processes::run`](super::processes::run).
+    pub processes: usize,
+    /// Which of how many processes this is, if it is one of several.
+    pub share: Option<(usize, usize)>,
     /// The server's process, to account for.
     pub pid: Option<u32>,
     /// Whether the report is to be JSON.
@@ -137,6 +143,8 @@ impl Config {
             connect_timeout: Duration::from_secs(10),
             shape: Shape::default(),
             access: Access::default(),
+            processes: 1,
+            share: None,
             pid: None,
             json: false,
             print: false,
@@ -176,6 +184,7 @@ impl Config {
         access::read(&mut options, &mut config)?;
         measuring::read(&mut options, &mut config)?;
         report::read(&mut options, &mut config)?;
+        config.check_processes()?;
         options.finish()?;
         Ok(Some(config))
     }
@@ -188,7 +197,8 @@ impl Config {
         let limit =
             usage::raise_descriptor_limit().map_err(|error| BadOption::new("--clients", error))?;
         let room = limit.saturating_sub(DESCRIPTORS_RESERVED);
-        if self.clients as u64 > room {
+        let clients = self.clients.div_ceil(self.processes);
+        if clients as u64 > room {
             return Err(BadOption::new(
                 "--clients",
                 format!("the limit of {limit} open files leaves room for {room}, raise ulimit -n"),

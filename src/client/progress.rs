@@ -128,7 +128,7 @@ impl Client {
                 elapsed: now.saturating_duration_since(self.began.at),
                 errors,
             },
-            Phase::WarmingUp => View::WarmingUp {
+            Phase::Gathering | Phase::WarmingUp => View::WarmingUp {
                 elapsed: since(&self.joined),
                 of: self.config.warmup,
                 open,

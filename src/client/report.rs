@@ -71,6 +71,9 @@ pub struct Report {
     pub thresholds: Vec<Verdict>,
     /// What became of the ticks to print; none if they were not asked for.
     pub printed: Option<Printed>,
+    /// What became of a client process that did not end well.
+    #[serde(skip)]
+    pub lost_process: Option<String>,
     /// What makes the numbers doubtful.
     pub warnings: Vec<String>,
 }
@@ -209,6 +212,10 @@ impl Report {
         if let Some(error) = self.printed.as_ref().and_then(|it| it.error.as_ref()) {
             return Some(format!("cannot print ticks: {error}"));
         }
+        // What is left is not what was asked for.
+        if let Some(lost) = &self.lost_process {
+            return Some(lost.clone());
+        }
         // Who has seen enough of the ticks did not wait for the window.
         if self.ticks > 0 || self.reader_left() {
             return None;
@@ -326,6 +333,7 @@ pub(super) mod tests {
             intervals: vec![interval(0, &[100, 200, 900])],
             thresholds: Vec::new(),
             printed: None,
+            lost_process: None,
             warnings: vec![
                 "what makes the numbers doubtful, and what can be done about that".to_owned(),
             ],

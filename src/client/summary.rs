@@ -5,6 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::Client;
+use super::failure::Failure;
 use super::intervals::Recorder;
 use super::moment::Moment;
 use super::options::Config;
@@ -64,6 +65,10 @@ pub(super) fn of(client: &Client) -> Report {
             .map_or_else(Vec::new, |recorder| recorder.intervals().to_vec()),
         thresholds: Vec::new(),
         printed: statistics.printer.as_ref().map(|it| it.printed().clone()),
+        lost_process: statistics
+            .failures
+            .get(Failure::PROCESS_LOST)
+            .map(|(_, sentence)| sentence.clone()),
         warnings: Vec::new(),
     };
     report.server = config
@@ -206,7 +211,7 @@ impl<'a> Marks<'a> {
 fn warnings(report: &Report, config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let cpu_percent = report.client.cpu_percent.unwrap_or_default();
-    if cpu_percent > CPU_PERCENT_MAX {
+    if cpu_percent > CPU_PERCENT_MAX * config.processes as f64 {
         warnings.push(format!(
             "this client used {cpu_percent:.0} % of its core and may itself be the bottleneck: \
              try fewer clients, or several client processes"

@@ -8,6 +8,7 @@ mod failures;
 mod measuring;
 mod outputs;
 mod printing;
+mod processes;
 mod program;
 mod progress;
 mod secure;

@@ -23,6 +23,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("--slow", "7 --clients 8"),
     ("--churn", "7"),
     ("--reconnect", ""),
+    ("--processes", "7 --clients 7"),
     ("--ca", "ca.pem"),
     ("--insecure", ""),
     ("--header", "X-Key:7"),
@@ -107,6 +108,18 @@ fn what_is_wrong_is_named() {
         (
             "--url ws://u:p@h/ --header Authorization:Bearer",
             "--header: the URL has a user already, so Authorization is given twice",
+        ),
+        (
+            "--clients 2 --processes 3",
+            "--processes: 2 clients are too few to be shared",
+        ),
+        (
+            "--clients 2 --processes 2 --print",
+            "--processes: --print needs all ticks in one process",
+        ),
+        (
+            "--clients 2 --slow 2",
+            "--slow: 2 of 2 clients leave none to measure, raise --clients",
         ),
         (
             "--ramp 0",
