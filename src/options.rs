@@ -78,8 +78,13 @@ impl Options {
             None => Ok(()),
             Some(argument) => {
                 let argument = argument.to_string_lossy();
+                // An address that lacks its option may have a password in it.
+                let shown = match argument.contains("://") && argument.contains('@') {
+                    true => "***".into(),
+                    false => argument,
+                };
                 Err(BadOption(format!(
-                    "unexpected argument '{argument}', see --help"
+                    "unexpected argument '{shown}', see --help"
                 )))
             }
         }

@@ -92,7 +92,11 @@ impl Handshake {
     fn check(&self, response: &Response<'_, '_>) -> Result<(), Failure> {
         let status = response.code.unwrap_or_default();
         if status != 101 {
-            let reason = response.reason.unwrap_or_default().to_owned();
+            let mut reason = response.reason.unwrap_or_default().to_owned();
+            if let Some(location) = values(response.headers, "Location").next() {
+                reason.push_str(", try ");
+                reason.push_str(&String::from_utf8_lossy(location));
+            }
             return Err(Failure::HandshakeRefused { status, reason });
         }
         let headers = &*response.headers;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,13 @@ use tungstenite::Message;
 
 use crate::server::{SOON, accept, bind, tick};
 
-/// Serves every connection until `is_over`: ticks every few milliseconds.
-fn serve_all(listener: &TcpListener, is_over: &AtomicBool) {
+/// Serves every connection until `is_over`, and counts them: ticks every few milliseconds.
+fn serve_all(listener: &TcpListener, (accepted, is_over): (&AtomicUsize, &AtomicBool)) {
     thread::scope(|scope| {
         while let stream = accept(listener)
             && !is_over.load(Ordering::SeqCst)
         {
+            accepted.fetch_add(1, Ordering::SeqCst);
             scope.spawn(|| serve(stream));
         }
     });
@@ -56,15 +57,15 @@ fn command(address: SocketAddr, arguments: &str) -> Command {
     command
 }
 
-/// Runs the program against a server; `meanwhile` gets its process id.
-fn run(arguments: &str, meanwhile: impl FnOnce(u32)) -> (Output, Duration) {
+/// Runs the program against a server; `meanwhile` gets its process id and the number of connections.
+fn run(arguments: &str, meanwhile: impl FnOnce(u32, &AtomicUsize)) -> (Output, Duration) {
     let (listener, address) = bind();
-    let is_over = AtomicBool::new(false);
+    let (accepted, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
-        scope.spawn(|| serve_all(&listener, &is_over));
+        scope.spawn(|| serve_all(&listener, (&accepted, &is_over)));
         let began = Instant::now();
         let child = command(address, arguments).spawn().unwrap();
-        meanwhile(child.id());
+        meanwhile(child.id(), &accepted);
         let output = child.wait_with_output().unwrap();
         let lasted = began.elapsed();
         is_over.store(true, Ordering::SeqCst);
@@ -116,7 +117,7 @@ fn is_alive(pid: i32) -> bool {
 fn three_processes_make_one_report() {
     let arguments =
         "--clients 7 --processes 3 --duration 1500ms --slow 1 --churn 9 --ramp 100 --json";
-    let (output, lasted) = run(arguments, |_| {});
+    let (output, lasted) = run(arguments, |_, _| {});
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let report = report(&output);
     assert_eq!(report["clients"]["asked"], 7);
@@ -152,9 +153,12 @@ fn three_processes_make_one_report() {
 
 #[test]
 fn a_process_that_dies_is_named_and_the_others_are_reported() {
-    let (output, lasted) = run("--clients 2 --processes 2 --duration 1s --json", |pid| {
-        signal(children(pid, 2)[1], Signal::KILL);
-    });
+    let (output, lasted) = run(
+        "--clients 2 --processes 2 --duration 1s --json",
+        |pid, _| {
+            signal(children(pid, 2)[1], Signal::KILL);
+        },
+    );
     assert_eq!(output.status.code(), Some(1));
     let error = stderr(&output);
     assert!(
@@ -172,15 +176,13 @@ fn a_process_that_dies_is_named_and_the_others_are_reported() {
 
 #[test]
 fn a_signal_ends_all_with_a_report() {
-    let (output, _) = run("--clients 4 --processes 2 --duration 1h", |pid| {
-        let both = children(pid, 2);
-        // Once they measure: they have used some time on a CPU, and sleep.
-        let began = Instant::now();
-        while began.elapsed() < Duration::from_millis(700) {
+    let arguments = "--clients 4 --processes 2 --duration 1h --churn 100";
+    let (output, _) = run(arguments, |pid, accepted| {
+        // Connections are only replaced while all are measured.
+        while accepted.load(Ordering::SeqCst) < 4 + 20 {
             thread::yield_now();
         }
         signal(pid.try_into().unwrap(), Signal::TERM);
-        assert_eq!(both.len(), 2);
     });
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -190,7 +192,7 @@ fn a_signal_ends_all_with_a_report() {
 #[test]
 fn the_processes_end_with_the_one_that_started_them() {
     let mut both = Vec::new();
-    let (output, _) = run("--clients 2 --processes 2 --duration 1h", |pid| {
+    let (output, _) = run("--clients 2 --processes 2 --duration 1h", |pid, _| {
         both = children(pid, 2);
         signal(pid.try_into().unwrap(), Signal::KILL);
     });
@@ -204,9 +206,12 @@ fn the_processes_end_with_the_one_that_started_them() {
 
 #[test]
 fn a_process_that_hangs_is_killed_in_time() {
-    let (output, lasted) = run("--clients 2 --processes 2 --duration 500ms --json", |pid| {
-        signal(children(pid, 2)[0], Signal::STOP);
-    });
+    let (output, lasted) = run(
+        "--clients 2 --processes 2 --duration 500ms --json",
+        |pid, _| {
+            signal(children(pid, 2)[0], Signal::STOP);
+        },
+    );
     assert_eq!(output.status.code(), Some(1));
     let error = stderr(&output);
     assert!(error.contains("client process 1 of 2 ("), "{error}");
@@ -237,7 +242,7 @@ fn where_nobody_is_there_all_say_so_together() {
 #[test]
 fn thresholds_are_held_against_the_sum() {
     let arguments = "--clients 4 --processes 2 --duration 500ms --min-throughput 1e9";
-    let (output, _) = run(arguments, |_| {});
+    let (output, _) = run(arguments, |_, _| {});
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
 }
 

@@ -1,5 +1,6 @@
 //! The program around it: options, exit status, output, signals.
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -101,4 +102,52 @@ fn the_program_explains_itself_and_refuses_what_it_does_not_know() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).starts_with("error: cannot resolve no-such-host.invalid: "));
+}
+
+#[test]
+fn memory_is_bounded_whatever_the_server_sends() {
+    for (first, on) in [
+        // One message in fragments, and one frame that goes on for a tebibyte.
+        (&b"\x01\x7e\xff\xff"[..], &b"\x00\x7e\xff\xff"[..]),
+        (b"\x81\x7f\0\0\x01\0\0\0\0\0", b""),
+    ] {
+        let output = run_program(&["--duration", "300ms", "--json"], |stream| {
+            let mut peer = tungstenite::accept(stream).unwrap();
+            begin(&mut peer);
+            let stream = peer.get_mut();
+            let mut written = stream.write_all(first);
+            for _ in 0..1_000 {
+                let rest = [&[b'x'; 0xffff][..], on].concat();
+                written = written.and_then(|()| stream.write_all(&rest));
+            }
+        });
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["errors"]["kinds"]["protocol error"], 1, "{report}");
+        let memory = report["client"]["rss_bytes"].as_u64().unwrap();
+        assert!(memory < 40_000_000, "{memory}");
+    }
+}
+
+#[test]
+fn a_password_is_printed_nowhere() {
+    let (listener, address) = bind();
+    let url = format!("ws://user:secret@{address}/");
+    thread::scope(|scope| {
+        scope.spawn(|| serve_steadily(accept(&listener)));
+        let output = command(&["--url", &url, "--duration", "100ms"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(!text(&output.stdout).contains("secret"));
+    });
+    for arguments in [&["--url", "ws://u:secret@h/#a"][..], &["ws://u:secret@h/"]] {
+        let output = command(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(
+            !text(&output.stderr).contains("secret"),
+            "{}",
+            text(&output.stderr)
+        );
+    }
 }
