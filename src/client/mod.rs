@@ -1,18 +1,21 @@
 //! The load client: many connections on one loop that measure what a server delivers.
 //!
 //! A run has phases: all connections **join**, then they listen unmeasured (**warm up**), then
-//! **measured**, then they **close**. Its limits make it end in any case: `--connect-timeout` bounds
-//! the joining of each connection, the clock the two phases in the middle, two seconds the closing.
+//! **measured**, then they **close**. Its [`limits`] make it end in any case: `--connect-timeout`
+//! bounds the joining of each connection, the clock that of all and the two phases in the middle,
+//! two seconds the closing.
 //!
 //! ```text
 //! options ─▶ Client ─┬─ traffic     opens, serves and ends the connections
 //!           (phases) │   ├─ connector   where to, from where, how many at a time
-//!                    │   └─ connection  one socket's states ─ handshake, inbox ─ codec
-//!                    ├─ statistics  what is counted ─ sequences, tally
+//!                    │   ├─ returning   clients that come anew, or back ─ seat
+//!                    │   └─ connection  one socket's states ─ stream (tls), handshake, inbox ─ codec
+//!                    ├─ statistics  what is counted ─ sequences, tally; apart: what is not as usual
 //!                    ├─ intervals   the same by the second
 //!                    ├─ live        progress (where the run stands), print (the ticks)
 //!                    └─ summary     the numbers ─ report (as JSON), table (as text)
 //!                                   ─ outputs (into files): csv, hdr_log, plot
+//! processes ─▶ share of each ─▶ outcome of each ─▶ summed up as that of one Client
 //! ```
 
 mod apart;
@@ -218,7 +221,7 @@ impl Client {
             }
             Phase::Joining => self.warm_up(io_loop),
             Phase::Gathering | Phase::WarmingUp | Phase::Measuring if none_open => {
-                self.end(io_loop)
+                self.end(io_loop);
             }
             Phase::Closing if self.tally.alive == 0 => io_loop.stop(),
             Phase::Gathering | Phase::WarmingUp | Phase::Measuring | Phase::Closing => {}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use mio::Token;
 
-use super::connection::State;
+use super::connection::{Connection, State};
 use super::seat::Seat;
 use super::{CLOSE_TIMEOUT, CONNECTIONS_PER_TURN, Client, Phase};
 use crate::feed::Backoff;
@@ -69,7 +69,7 @@ impl Client {
         for _ in 0..slots.min(SLOTS_LOOKED_AT) {
             churn.slot = (churn.slot + 1) % slots;
             let connection = self.connections[churn.slot].as_ref();
-            if connection.is_some_and(|it| it.may_leave()) {
+            if connection.is_some_and(Connection::may_leave) {
                 return Some(churn.slot);
             }
         }
@@ -154,7 +154,7 @@ impl Client {
     }
 }
 
-impl super::connection::Connection {
+impl Connection {
     /// Whether it is open and has got a tick.
     fn may_leave(&self) -> bool {
         matches!(self.state, State::Open(_)) && self.has_heard() && !self.seat.slow

@@ -59,8 +59,11 @@ impl Client {
     }
 
     fn next_to_return(&mut self) -> Option<Seat> {
-        let may_open = self.connector.has_room();
-        self.returning.pop_front_if(|_| may_open)
+        if self.connector.has_room() {
+            self.returning.pop_front()
+        } else {
+            None
+        }
     }
 
     fn open(&mut self, io_loop: &mut IoLoop<Self>, mut seat: Seat) {

@@ -94,6 +94,12 @@ fn share(text: &str) -> Result<(usize, usize), String> {
 /// Each has 127.0.0.1 or another loopback address to itself.
 const PROCESSES_MAX: usize = 254;
 
+fn churn(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok();
+    rate.filter(|rate| (0.001..=1e5).contains(rate))
+        .ok_or_else(|| format!("'{text}' is no rate, try 10 (reconnects per second)"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,10 +139,4 @@ mod tests {
             assert!(share(text).is_err(), "{text}");
         }
     }
-}
-
-fn churn(text: &str) -> Result<f64, String> {
-    let rate = text.parse().ok();
-    rate.filter(|rate| (0.001..=1e5).contains(rate))
-        .ok_or_else(|| format!("'{text}' is no rate, try 10 (reconnects per second)"))
 }
