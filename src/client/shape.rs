@@ -119,8 +119,8 @@ impl Reconnects {
         let response = &self.response_us;
         if response.count > 0 {
             let (p99, max) = (ms(response.p99), ms(response.max));
-            let unit = format!("ms to the first tick, p99 {p99}, max {max}");
-            row(f, "  response, median", &ms(response.p50), &unit)?;
+            let unit = format!("ms, p99 {p99}, max {max}");
+            row(f, "  first tick, median", &ms(response.p50), &unit)?;
         }
         if self.lost > 0 {
             let unit = format!("ms, max {}", ms(self.away_us.max));
@@ -147,4 +147,54 @@ impl Spread {
 
 fn ms(us: Option<u64>) -> String {
     fixed(us.map(|us| us as f64 / 1e3), 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::report::tests::sample;
+
+    #[test]
+    fn the_rows_are_aligned_and_fit() {
+        let spread = Spread {
+            count: 9,
+            mean: Some(48_123.4),
+            p50: Some(47_400),
+            p99: Some(115_600),
+            max: Some(120_100),
+        };
+        let mut report = sample();
+        report.slow = Some(SlowClients {
+            asked: 20,
+            connected: 19,
+            ticks: 480,
+            bytes: 48_000,
+            missed: 12_345,
+            ended: [("closed by server (1008)".to_owned(), 3)].into(),
+        });
+        report.reconnects = Some(Reconnects {
+            churned: 252,
+            churned_per_s: Some(50.391),
+            lost: 4,
+            returned: 255,
+            failed_attempts: 12,
+            away_us: spread.clone(),
+            response_us: spread,
+            resumed: 7,
+            missed: 2,
+        });
+        let expected = "\
+  Slow clients                      19 connected of 20 asked for, counted apart
+    ticks                          480 read, 12345 left out by the server
+    closed by server (1008)          3
+  Reconnects                       252 left on purpose, 50.39/s
+    lost connections                 4
+    came back                      255 of them, 12 attempts failed
+    first tick, median            47.4 ms, p99 115.6, max 120.1
+    away, median                  47.4 ms, max 120.1
+    missed                           2 ticks while away, 7 more came later
+";
+        let text = report.to_string();
+        assert!(text.contains(expected), "{text}");
+    }
 }
