@@ -68,6 +68,8 @@ pub(super) struct Returns {
     pub resumed: u64,
     /// Ticks that never came, by the gaps in their numbers.
     pub missed: u64,
+    /// How often numbers were lower than before: what was missed is then not known.
+    pub restarts: u64,
 }
 
 impl Returns {
@@ -82,6 +84,7 @@ impl Returns {
             away_us: histogram,
             resumed: 0,
             missed: 0,
+            restarts: 0,
         }
     }
 
@@ -169,12 +172,21 @@ impl Statistics {
             let response = microseconds(began.elapsed());
             self.returns.response_us.saturating_record(response);
         }
+        let symbol = tick.symbol.as_deref().unwrap_or_default();
+        let id = self.symbols.id(symbol);
+        let last = id.and_then(|id| back.before.last(id));
+        if let (Some(id), Some(last)) = (id, last)
+            && tick.seq.is_some_and(|seq| seq < last)
+        {
+            // The server counts anew: this tick is the first one of its symbol.
+            self.returns.restarts += u64::from(back.was_lost);
+            back.before.forget(id);
+            return true;
+        }
         let missed = self.missed_since(&back.before, tick);
         if back.was_lost {
             self.returns.missed += missed.unwrap_or_default();
         }
-        let symbol = tick.symbol.as_deref().unwrap_or_default();
-        let id = self.symbols.id(symbol);
         let is_old = tick.sent.is_some_and(|sent| sent < back.joined_us);
         if is_old {
             // Its latency is the time away. It is followed, so that the gap behind it shows.
@@ -211,4 +223,60 @@ fn is_tick(tick: &WireTick<'_>) -> bool {
 
 fn microseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::Backoff;
+
+    /// A connection that comes back after it had seen number 10 of `A`.
+    fn back(statistics: &mut Statistics) -> (Option<Box<Apart>>, Listener) {
+        let mut sequences = Sequences::default();
+        sequences.follow(statistics.symbols.id("A").unwrap(), 10);
+        let now = Instant::now();
+        let way_back = WayBack {
+            left: now,
+            backoff: Some(Backoff::new(fastrand::Rng::with_seed(1))),
+            since: None,
+            sequences,
+        };
+        let back = statistics.returns.joined(way_back, now);
+        (Some(Box::new(Apart::Back(back))), Listener::new(now))
+    }
+
+    fn tick(seq: u64, sent: u64) -> String {
+        format!(r#"{{"symbol":"A","price":1,"timestamp":1,"seq":{seq},"sent":{sent}}}"#)
+    }
+
+    #[test]
+    fn what_came_meanwhile_is_told_from_what_comes_now() {
+        const NEW: u64 = u64::MAX / 2;
+        let cases: [(&[(u64, u64, bool)], [u64; 3]); 4] = [
+            // The snapshot again, then the next one.
+            (&[(10, 5, false), (11, NEW, true)], [0, 0, 0]),
+            // Two that the server had kept, one of three lost.
+            (
+                &[(11, 5, false), (13, 6, false), (14, NEW, true)],
+                [2, 1, 0],
+            ),
+            // Nothing was kept.
+            (&[(15, NEW, true)], [0, 4, 0]),
+            // A server that counts anew, first with its snapshot.
+            (&[(1, 5, true), (2, NEW, true)], [0, 0, 1]),
+        ];
+        for (ticks, expected) in cases {
+            let mut statistics = Statistics::new();
+            let (mut apart, mut listener) = back(&mut statistics);
+            for &(seq, sent, is_ordinary) in ticks {
+                let text = tick(seq, sent);
+                let told = statistics.is_ordinary(&mut apart, &mut listener, text.as_bytes());
+                assert_eq!(told, is_ordinary, "{seq} of {ticks:?}");
+            }
+            let returns = &statistics.returns;
+            let counted = [returns.resumed, returns.missed, returns.restarts];
+            assert_eq!(counted, expected, "{ticks:?}");
+            assert!(apart.is_none(), "all is up to date: {ticks:?}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The load client: many connections on one loop that measure what a server delivers.
 //!
 //! A run has phases: all connections **join**, then they listen unmeasured (**warm up**), then
-//! **measured**, then they **close**. Its [`limits`] make it end in any case: `--connect-timeout`
+//! **measured**, then they **close**. Its limits (`limits.rs`) make it end in any case: `--connect-timeout`
 //! bounds the joining of each connection, the clock that of all and the two phases in the middle,
 //! two seconds the closing.
 //!

@@ -49,8 +49,8 @@ pub(super) struct Outcome {
 /// The counts of [`Returns`].
 #[derive(Debug, Serialize, Deserialize)]
 struct EncodedReturns {
-    /// Churned, lost, returned, failed, resumed, missed.
-    counts: [u64; 6],
+    /// Churned, lost, returned, failed, resumed, missed, restarts.
+    counts: [u64; 7],
     response_us: Encoded,
     away_us: Encoded,
 }
@@ -185,6 +185,7 @@ impl EncodedReturns {
                 returns.failed,
                 returns.resumed,
                 returns.missed,
+                returns.restarts,
             ],
             response_us: Encoded(returns.response_us.clone()),
             away_us: Encoded(returns.away_us.clone()),
@@ -192,13 +193,14 @@ impl EncodedReturns {
     }
 
     fn add_to(&self, sum: &mut Returns) -> io::Result<()> {
-        let [churned, lost, returned, failed, resumed, missed] = self.counts;
+        let [churned, lost, returned, failed, resumed, missed, restarts] = self.counts;
         sum.churned += churned;
         sum.lost += lost;
         sum.returned += returned;
         sum.failed += failed;
         sum.resumed += resumed;
         sum.missed += missed;
+        sum.restarts += restarts;
         add(&mut sum.response_us, &self.response_us)?;
         add(&mut sum.away_us, &self.away_us)
     }

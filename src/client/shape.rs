@@ -51,6 +51,9 @@ pub struct Reconnects {
     pub resumed: u64,
     /// Ticks that those have missed, by the gaps in their numbers.
     pub missed: u64,
+    /// How often a symbol's numbers were lower than before, because the server had started anew:
+    /// what was missed is then not known.
+    pub restarts: u64,
 }
 
 /// A distribution in a few numbers.
@@ -107,6 +110,7 @@ impl Reconnects {
             response_us: Spread::of(&returns.response_us),
             resumed: returns.resumed,
             missed: returns.missed,
+            restarts: returns.restarts,
         })
     }
 
@@ -127,6 +131,10 @@ impl Reconnects {
             row(f, "  away, median", &ms(self.away_us.p50), &unit)?;
             let resumed = format!("ticks while away, {} more came later", self.resumed);
             row(f, "  missed", &self.missed.to_string(), &resumed)?;
+        }
+        if self.restarts > 0 {
+            let unit = "times numbers began anew, so what was missed is unknown";
+            row(f, "  unknown", &self.restarts.to_string(), unit)?;
         }
         Ok(())
     }
@@ -182,6 +190,7 @@ mod tests {
             response_us: spread,
             resumed: 7,
             missed: 2,
+            restarts: 0,
         });
         let expected = "\
   Slow clients                      19 connected of 20 asked for, counted apart
