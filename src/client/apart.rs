@@ -245,6 +245,9 @@ mod tests {
         (Some(Box::new(Apart::Back(back))), Listener::new(now))
     }
 
+    /// A tick's number and stamp, and whether it is to be counted as any other.
+    type Came = (u64, u64, bool);
+
     fn tick(seq: u64, sent: u64) -> String {
         format!(r#"{{"symbol":"A","price":1,"timestamp":1,"seq":{seq},"sent":{sent}}}"#)
     }
@@ -252,7 +255,7 @@ mod tests {
     #[test]
     fn what_came_meanwhile_is_told_from_what_comes_now() {
         const NEW: u64 = u64::MAX / 2;
-        let cases: [(&[(u64, u64, bool)], [u64; 3]); 4] = [
+        let cases: [(&[Came], [u64; 3]); 4] = [
             // The snapshot again, then the next one.
             (&[(10, 5, false), (11, NEW, true)], [0, 0, 0]),
             // Two that the server had kept, one of three lost.

@@ -18,9 +18,8 @@ use super::options::Config;
 use super::outcome::Outcome;
 use super::report::Report;
 use super::share::{END, GO, News, Standing};
-use super::{Client, Phase, progress, summary};
+use super::{Client, Phase, summary};
 use crate::io_loop::{IoLoop, Ready};
-use crate::periodic::PeriodicCallback;
 
 /// One of the processes.
 #[derive(Debug)]
@@ -74,11 +73,7 @@ pub fn run(
         })?;
         client.signals = Some(signals);
     }
-    if client.progress.is_some() {
-        PeriodicCallback::start(&mut io_loop, progress::PERIOD, |client: &mut Client, _| {
-            client.show_progress();
-        });
-    }
+    client.begin_output(&mut io_loop)?;
     let limit = client.began.at + client.config.window_limit() + LIMIT_AFTER_WINDOW;
     io_loop.call_at(limit, Client::kill_crew);
     io_loop.start(&mut client)?;
