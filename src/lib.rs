@@ -42,6 +42,7 @@ pub mod log_stderr;
 pub mod net;
 pub mod options;
 pub mod periodic;
+mod room;
 pub mod server;
 pub mod tape;
 pub mod tick;

@@ -6,10 +6,12 @@
 //! shell that shares it.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use env_logger::{Builder, Target};
 use log::LevelFilter;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::room::{Room, room};
 
 /// Starts logging, for the rest of the process.
 pub fn start(level: LevelFilter) {
@@ -60,14 +62,9 @@ impl Write for Stderr {
     }
 }
 
+/// A stderr that was closed takes a line as well as any: it is dropped, and nobody waits.
 fn has_room() -> bool {
-    let stderr = io::stderr();
-    let mut descriptors = [PollFd::new(&stderr, PollFlags::OUT)];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut descriptors, Some(&now)).is_ok_and(|ready| ready > 0)
+    room(io::stderr(), Duration::ZERO) != Room::None
 }
 
 /// With the notice of dropped lines before it, this fits a pipe's page.

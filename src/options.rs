@@ -53,6 +53,22 @@ impl Options {
         }
     }
 
+    /// The values of option `name`, which may be given any number of times, in their order.
+    ///
+    /// # Errors
+    /// When a value is missing or `parse` refuses one.
+    pub fn values<T>(
+        &mut self,
+        name: &'static str,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Result<Vec<T>, BadOption> {
+        let mut values = Vec::new();
+        while let Some(value) = self.value(name, parse)? {
+            values.push(value);
+        }
+        Ok(values)
+    }
+
     /// Refuses what is left over: unknown options, options given twice, stray words.
     ///
     /// # Errors
@@ -62,8 +78,13 @@ impl Options {
             None => Ok(()),
             Some(argument) => {
                 let argument = argument.to_string_lossy();
+                // An address that lacks its option may have a password in it.
+                let shown = match argument.contains("://") && argument.contains('@') {
+                    true => "***".into(),
+                    false => argument,
+                };
                 Err(BadOption(format!(
-                    "unexpected argument '{argument}', see --help"
+                    "unexpected argument '{shown}', see --help"
                 )))
             }
         }
@@ -244,6 +265,15 @@ mod tests {
         let mut options = options("--wait 5 --wait 6");
         assert!(options.value("--wait", duration).unwrap().is_some());
         assert!(options.finish().is_err());
+    }
+
+    #[test]
+    fn an_option_that_may_be_repeated_keeps_its_order() {
+        let mut options = options("--wait 5 --wait=6 --other");
+        let waits = options.values("--wait", count).unwrap();
+        assert_eq!(waits, [5, 6]);
+        assert!(options.values("--wait", count).unwrap().is_empty());
+        assert!(options.flag("--other"));
     }
 
     proptest! {

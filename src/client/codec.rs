@@ -17,6 +17,8 @@ use crate::frame::Boundaries;
 pub(super) struct Codec {
     context: WebSocketContext,
     boundaries: Boundaries,
+    /// Frames since it was last between two messages.
+    frames: u32,
     /// Whether all that it had to say has gone out.
     flushed: bool,
 }
@@ -32,6 +34,7 @@ impl Codec {
         Self {
             context: WebSocketContext::new(Role::Client, Some(config)),
             boundaries: Boundaries::default(),
+            frames: 0,
             flushed: true,
         }
     }
@@ -54,6 +57,17 @@ impl Codec {
         on_message: &mut impl FnMut(&[u8]),
     ) -> Result<(), Failure> {
         self.boundaries.advance(frame);
+        self.frames = if self.boundaries.at_rest() {
+            0
+        } else {
+            self.frames + 1
+        };
+        if self.frames > FRAGMENTS_MAX {
+            // Empty ones would never reach the limit on a message's size.
+            let _ = self.close(socket, CloseCode::Protocol);
+            let what = format!("a message in more than {FRAGMENTS_MAX} fragments");
+            return Err(Failure::Protocol(what));
+        }
         let mut line = Line { frame, socket };
         let read = loop {
             match self.context.read(&mut line) {
@@ -146,6 +160,9 @@ pub(super) fn failure(error: Error) -> Failure {
         error => Failure::Protocol(error.to_string()),
     }
 }
+
+/// The most frames that a message may come in: a mebibyte in pieces of 256 bytes.
+const FRAGMENTS_MAX: u32 = 4096;
 
 /// The longest message that is put together; a tick has a hundred bytes.
 pub(super) const MESSAGE_SIZE_MAX: usize = 1 << 20;

@@ -2,22 +2,26 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::Token;
-use mio::net::TcpStream;
 
+use super::apart::Apart;
 use super::failure::Failure;
 use super::handshake::Handshake;
 use super::inbox::Inbox;
+use super::seat::{Seat, WayBack};
+use super::sequences::Sequences;
 use super::statistics::{Listener, Statistics};
+use super::stream::Stream;
+use crate::feed::Backoff;
 use crate::io_loop::{Ready, Timeout};
 use crate::tick::unix_us;
 
 /// A connection to the server. It owns its socket, but no buffer while it is at rest.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) socket: TcpStream,
+    pub(super) stream: Stream,
     pub(super) token: Token,
     /// Where it was opened to.
     pub(super) peer: SocketAddr,
@@ -26,7 +30,16 @@ pub(super) struct Connection {
     /// What a queued callback will go on with. Events leave the reading to it meanwhile.
     pub(super) unfinished: Option<Ready>,
     pub(super) state: State,
+    /// Whose it is.
+    pub(super) seat: Seat,
+    /// Whether its client had another one before.
+    pub(super) has_been: bool,
     listener: Listener,
+    began: Instant,
+    /// What the connection before had seen last.
+    since: Option<u64>,
+    /// Why what arrives is not counted as usual, if it is not.
+    apart: Option<Box<Apart>>,
 }
 
 /// Where a connection stands.
@@ -57,21 +70,41 @@ pub(super) enum Progress {
 impl Connection {
     /// A connection whose connect was called at `began`.
     pub(super) fn new(
-        socket: TcpStream,
+        stream: Stream,
         (token, timeout): (Token, Timeout),
         peer: SocketAddr,
         began: Instant,
-        handshake: Handshake,
+        (handshake, seat): (Handshake, Seat),
     ) -> Self {
         Self {
-            socket,
+            stream,
             token,
             peer,
             timeout,
             unfinished: None,
             state: State::Connecting(Box::new(handshake)),
+            has_been: seat.way_back.is_some(),
+            seat,
             listener: Listener::new(began),
+            began,
+            since: None,
+            apart: None,
         }
+    }
+
+    /// What it means that the limit on joining has passed; nothing for one that has joined.
+    pub(super) fn timed_out(&self, limit: Duration) -> Option<Failure> {
+        match self.state {
+            State::Connecting(_) => Some(Failure::ConnectTimedOut(self.peer, limit)),
+            State::Handshaking(_) if self.stream.is_securing() => Some(Failure::TlsTimedOut(limit)),
+            State::Handshaking(_) => Some(Failure::HandshakeTimedOut(limit)),
+            State::Open(_) | State::Closing(_) | State::Draining => None,
+        }
+    }
+
+    /// How long ago connect was called.
+    pub(super) fn age(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Whether it has not been upgraded yet.
@@ -82,6 +115,46 @@ impl Connection {
     /// Whether a tick has come.
     pub(super) fn has_heard(&self) -> bool {
         self.listener.has_heard()
+    }
+
+    /// Whether it leaves what arrives to [`read_little`](Self::read_little).
+    pub(super) fn is_slow(&self) -> bool {
+        self.seat.slow && matches!(self.state, State::Open(_))
+    }
+
+    /// One read of what a slow client takes at a time.
+    ///
+    /// # Errors
+    /// Why the connection ends.
+    pub(super) fn read_little(&mut self, statistics: &mut Statistics) -> Result<(), Failure> {
+        let mut little = [0; SLOW_READ_SIZE];
+        match self.stream.read(&mut little) {
+            Ok(0) => Err(self.end_of_stream()),
+            Ok(length) => self.take(&little[..length], unix_us(), statistics),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(Failure::broken(error)),
+        }
+    }
+
+    /// What its client takes along to its next connection.
+    pub(super) fn leave(&mut self, backoff: Option<Backoff>) -> Seat {
+        let mut sequences = match self.apart.take().map(|apart| *apart) {
+            Some(Apart::Slow(sequences)) => sequences,
+            Some(Apart::Back(back)) => back.before,
+            None => Sequences::default(),
+        };
+        sequences.catch_up(&self.listener.sequences);
+        let way_back = WayBack {
+            left: Instant::now(),
+            backoff,
+            since: self.listener.sent.or(self.since),
+            sequences,
+        };
+        Seat {
+            way_back: Some(Box::new(way_back)),
+            ..std::mem::take(&mut self.seat)
+        }
     }
 
     /// Does what the socket is ready for, as far as one turn has time for it. `scratch` is the
@@ -101,7 +174,7 @@ impl Connection {
         if ready.writable {
             self.flush()?;
         }
-        if ready.readable {
+        if ready.readable && (ready.closed || !self.is_slow()) {
             self.read(ready.closed, scratch, statistics)
         } else {
             Ok(Progress::Idle)
@@ -115,7 +188,7 @@ impl Connection {
     pub(super) fn close(&mut self) -> Result<(), Failure> {
         self.state = match std::mem::replace(&mut self.state, State::Draining) {
             State::Open(mut inbox) => {
-                inbox.close(&mut self.socket)?;
+                inbox.close(&mut self.stream)?;
                 State::Closing(inbox)
             }
             other => other,
@@ -128,10 +201,10 @@ impl Connection {
         let State::Connecting(_) = self.state else {
             return Ok(true);
         };
-        if let Some(error) = self.socket.take_error().unwrap_or_else(Some) {
+        if let Some(error) = self.stream.socket().take_error().unwrap_or_else(Some) {
             return Err(Failure::connect(self.peer, error));
         }
-        if self.socket.peer_addr().is_err() {
+        if self.stream.socket().peer_addr().is_err() {
             return Ok(false);
         }
         self.state = match std::mem::replace(&mut self.state, State::Draining) {
@@ -142,9 +215,10 @@ impl Connection {
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
+        self.stream.flush().map_err(Failure::broken)?;
         match &mut self.state {
-            State::Handshaking(handshake) => send(handshake, &mut self.socket),
-            State::Open(inbox) | State::Closing(inbox) => inbox.flush(&mut self.socket),
+            State::Handshaking(handshake) => send(handshake, &mut self.stream),
+            State::Open(inbox) | State::Closing(inbox) => inbox.flush(&mut self.stream),
             State::Connecting(_) | State::Draining => Ok(()),
         }
     }
@@ -159,25 +233,48 @@ impl Connection {
         statistics: &mut Statistics,
     ) -> Result<Progress, Failure> {
         for _ in 0..READS_PER_TURN {
-            let length = match self.socket.read(scratch) {
+            let length = match self.stream.read(scratch) {
                 Ok(0) => return Err(self.end_of_stream()),
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Progress::Idle);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Failure::Reset(error)),
+                Err(error) => return Err(Failure::broken(error)),
             };
             self.take(&scratch[..length], unix_us(), statistics)?;
-            if length < scratch.len() && !to_the_end {
+            if length < scratch.len() && !to_the_end && !self.stream.holds_more() {
                 return Ok(Progress::Idle);
             }
         }
         Ok(Progress::Unfinished)
     }
 
+    /// Begins to count as its client's past wants it.
+    fn join(&mut self, statistics: &mut Statistics) {
+        let way_back = self.seat.way_back.take();
+        self.since = way_back.as_ref().and_then(|way_back| way_back.since);
+        self.apart = match way_back {
+            None if self.seat.slow => {
+                statistics.slow.joined += 1;
+                Some(Box::new(Apart::Slow(Sequences::default())))
+            }
+            None => None,
+            Some(way_back) => {
+                self.listener.hear();
+                let back = statistics.returns.joined(*way_back, self.began);
+                Some(Box::new(match self.seat.slow {
+                    true => Apart::Slow(back.before),
+                    false => Apart::Back(back),
+                }))
+            }
+        };
+    }
+
     fn end_of_stream(&self) -> Failure {
-        if self.is_joining() {
+        if self.stream.is_securing() {
+            Failure::Tls("the server ended the connection before TLS was agreed on".to_owned())
+        } else if self.is_joining() {
             Failure::BadHandshake("the stream ended first".into())
         } else {
             Failure::end_of_stream()
@@ -189,8 +286,11 @@ impl Connection {
         let listener = &mut self.listener;
         match &mut self.state {
             State::Open(inbox) | State::Closing(inbox) => {
-                inbox.take(bytes, &mut self.socket, |payload| {
-                    statistics.message(listener, payload, now);
+                let apart = &mut self.apart;
+                inbox.take(bytes, &mut self.stream, |payload| {
+                    if apart.is_none() || statistics.is_ordinary(apart, listener, payload) {
+                        statistics.message(listener, payload, now);
+                    }
                 })
             }
             State::Handshaking(handshake) => match handshake.take(bytes)? {
@@ -198,6 +298,7 @@ impl Connection {
                 // The first frames may come in one piece with the response.
                 Some(behind) => {
                     self.state = State::Open(Inbox::default());
+                    self.join(statistics);
                     self.take(&behind, now, statistics)
                 }
             },
@@ -207,17 +308,20 @@ impl Connection {
 }
 
 /// Sends as much of the request as the socket takes: all of it, unless the system is very short.
-fn send(handshake: &mut Handshake, socket: &mut TcpStream) -> Result<(), Failure> {
+fn send(handshake: &mut Handshake, stream: &mut Stream) -> Result<(), Failure> {
     while !handshake.unsent().is_empty() {
-        match socket.write(handshake.unsent()) {
+        match stream.write(handshake.unsent()) {
             Ok(length) => handshake.advance(length),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Failure::Reset(error)),
+            Err(error) => return Err(Failure::broken(error)),
         }
     }
     Ok(())
 }
+
+/// What a client that hardly reads takes at a time: a few ticks.
+const SLOW_READ_SIZE: usize = 512;
 
 /// After so many buffers full the others get their turn.
 const READS_PER_TURN: usize = 4;

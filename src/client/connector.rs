@@ -18,11 +18,14 @@ pub(super) struct Connector {
     peer: SocketAddr,
     /// How many of the loopback addresses 127.0.0.1, .2, … are used up.
     sources_used: u8,
+    sources_max: u8,
     /// Sockets opened from the present one.
     from_source: u32,
     /// Connections still to be opened.
     left: usize,
     in_flight: usize,
+    /// Those in flight that had joined before.
+    returning: usize,
     in_flight_max: usize,
     ramp: Option<Ramp>,
 }
@@ -65,9 +68,11 @@ impl Connector {
             untried: addresses,
             peer,
             sources_used: 0,
+            sources_max: SOURCES_MAX,
             from_source: 0,
             left: clients,
             in_flight: 0,
+            returning: 0,
             in_flight_max,
             ramp: ramp.map(|per_second| Ramp {
                 began: Instant::now(),
@@ -77,12 +82,22 @@ impl Connector {
         }
     }
 
+    /// Leaves most of the loopback addresses to other processes: this one is `number` of `of`.
+    pub(super) fn share_sources(&mut self, number: usize, of: usize) {
+        let bound = |number: usize| {
+            let bound = number.saturating_mul(usize::from(SOURCES_MAX)) / of.max(1);
+            u8::try_from(bound).unwrap_or(SOURCES_MAX)
+        };
+        self.sources_used = bound(number);
+        self.sources_max = bound(number + 1).max(self.sources_used + 1);
+    }
+
     /// Whether another connection may be opened at `now`.
     pub(super) fn next(&self, now: Instant) -> Next {
         if self.left == 0 {
             return Next::Done;
         }
-        if self.in_flight >= self.in_flight_max {
+        if !self.has_room() {
             return Next::Wait;
         }
         match self.ramp.as_ref().map(Ramp::due) {
@@ -95,18 +110,36 @@ impl Connector {
     ///
     /// # Errors
     /// When it cannot even be begun.
-    pub(super) fn open(&mut self) -> Result<TcpStream, Failure> {
+    pub(super) fn open(&mut self, is_slow: bool) -> Result<TcpStream, Failure> {
         self.left -= 1;
         self.in_flight += 1;
         if let Some(ramp) = &mut self.ramp {
             ramp.opened += 1;
         }
+        self.connect(is_slow)
+    }
+
+    /// Opens a connection for a client that had one before; it is in flight from here on.
+    ///
+    /// # Errors
+    /// When it cannot even be begun.
+    pub(super) fn open_again(&mut self, is_slow: bool) -> Result<TcpStream, Failure> {
+        self.returning += 1;
+        self.connect(is_slow)
+    }
+
+    /// Whether one more may be in flight.
+    pub(super) fn has_room(&self) -> bool {
+        self.in_flight + self.returning < self.in_flight_max
+    }
+
+    fn connect(&mut self, is_slow: bool) -> Result<TcpStream, Failure> {
         loop {
             if self.from_source >= CONNECTIONS_PER_SOURCE && self.has_more_sources() {
                 self.next_source();
             }
             self.from_source += 1;
-            match connect(self.peer, self.source()) {
+            match connect(self.peer, self.source(), is_slow) {
                 Err(Failure::NoLocalPort(_)) if self.has_more_sources() => self.next_source(),
                 connected => return connected,
             }
@@ -119,8 +152,12 @@ impl Connector {
     }
 
     /// A connection has joined or failed.
-    pub(super) fn landed(&mut self) {
-        self.in_flight -= 1;
+    pub(super) fn landed(&mut self, had_joined_before: bool) {
+        if had_joined_before {
+            self.returning -= 1;
+        } else {
+            self.in_flight -= 1;
+        }
     }
 
     /// Nobody could be reached at `peer`: goes on with the name's next address, with one more
@@ -136,9 +173,9 @@ impl Connector {
         true
     }
 
-    /// No connection is to be opened any more.
-    pub(super) fn stop(&mut self) {
-        self.left = 0;
+    /// No connection is to be opened any more. Returns how many now never will be.
+    pub(super) fn stop(&mut self) -> usize {
+        std::mem::take(&mut self.left)
     }
 
     /// Whether all have been opened and have joined or failed.
@@ -149,13 +186,16 @@ impl Connector {
     /// The address to connect from; none leaves it to the system, as the first time.
     fn source(&self) -> Option<SocketAddr> {
         let source = Ipv4Addr::new(127, 0, 0, self.sources_used + 1);
-        (self.sources_used > 0).then(|| SocketAddr::from((source, 0)))
+        (self.sources_used > 0 && self.is_loopback()).then(|| SocketAddr::from((source, 0)))
     }
 
     /// Only the loopback net has addresses to spare, and only the one of IPv4.
     fn has_more_sources(&self) -> bool {
-        let is_loopback = matches!(self.peer.ip(), IpAddr::V4(ip) if ip.is_loopback());
-        is_loopback && self.sources_used < SOURCES_MAX - 1
+        self.is_loopback() && self.sources_used < self.sources_max - 1
+    }
+
+    fn is_loopback(&self) -> bool {
+        matches!(self.peer.ip(), IpAddr::V4(ip) if ip.is_loopback())
     }
 
     fn next_source(&mut self) {
@@ -170,13 +210,25 @@ impl Ramp {
     }
 }
 
-fn connect(peer: SocketAddr, source: Option<SocketAddr>) -> Result<TcpStream, Failure> {
-    begin_connect(peer, source).map_err(|error| Failure::connect(peer, error))
+fn connect(
+    peer: SocketAddr,
+    source: Option<SocketAddr>,
+    is_slow: bool,
+) -> Result<TcpStream, Failure> {
+    begin_connect(peer, source, is_slow).map_err(|error| Failure::connect(peer, error))
 }
 
-fn begin_connect(peer: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpStream> {
+fn begin_connect(
+    peer: SocketAddr,
+    source: Option<SocketAddr>,
+    is_slow: bool,
+) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
+    if is_slow {
+        // Before the connect, which tells the other end how much it may send.
+        socket.set_recv_buffer_size(SLOW_BUFFER_SIZE)?;
+    }
     if let Some(source) = source {
         socket.bind(&source.into())?;
     }
@@ -192,6 +244,9 @@ fn begin_connect(peer: SocketAddr, source: Option<SocketAddr>) -> io::Result<Tcp
 /// a free one among every other first; once those are taken, each connect looks through them all
 /// (20,000 from one address took 16 s, from three they take one). So it moves on well before.
 const CONNECTIONS_PER_SOURCE: u32 = 9_000;
+
+/// What the system keeps for a client that hardly reads; Linux makes a few KiB of it.
+const SLOW_BUFFER_SIZE: usize = 2 * 1024;
 
 /// 127.0.0.1 to 127.0.0.254.
 const SOURCES_MAX: u8 = 254;
@@ -219,13 +274,13 @@ mod tests {
         assert_eq!(connector.next(now), Next::Open);
         pretend(&mut connector);
         assert_eq!(connector.next(now), Next::Wait);
-        connector.landed();
+        connector.landed(false);
         assert_eq!(connector.next(now), Next::Open);
         pretend(&mut connector);
         assert_eq!(connector.next(now), Next::Done);
         assert!(!connector.is_done());
-        connector.landed();
-        connector.landed();
+        connector.landed(false);
+        connector.landed(false);
         assert!(connector.is_done());
     }
 
@@ -275,7 +330,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let mut connector = Connector::new(vec![address], 1, 1, None);
         connector.from_source = CONNECTIONS_PER_SOURCE;
-        let _socket = connector.open().unwrap();
+        let _socket = connector.open(false).unwrap();
         let (_, from) = listener.accept().unwrap();
         assert_eq!(from.ip().to_string(), "127.0.0.2");
     }

@@ -6,6 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::tls;
+
 /// One connection's end. [`Display`](fmt::Display) is the sentence that a report shows of it.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -26,6 +28,14 @@ pub(super) enum Failure {
         /// The words behind it.
         reason: String,
     },
+    /// One of several client processes has not ended well. In a sentence.
+    ProcessLost(String),
+    /// TLS did not come about: a bad certificate, or no TLS at all. In a sentence.
+    Tls(String),
+    /// It was never opened: joining took longer than it may.
+    NotOpened(Duration),
+    /// Connected, but TLS had not come about within the limit.
+    TlsTimedOut(Duration),
     /// Connected, but not upgraded within the limit.
     HandshakeTimedOut(Duration),
     /// The answer to the handshake is none.
@@ -47,11 +57,23 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// The words for a client process that has not ended well.
+    pub(super) const PROCESS_LOST: &str = "process lost";
+
     /// The end of a stream without a close frame.
     pub(super) fn end_of_stream() -> Self {
         Self::Closed {
             code: 1006,
             reason: String::new(),
+        }
+    }
+
+    /// A connection that broke, by what reading or writing answered.
+    pub(super) fn broken(error: io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        match inner.map(tls::sentence) {
+            Some(sentence) => Self::Tls(sentence),
+            None => Self::Reset(error),
         }
     }
 
@@ -90,6 +112,10 @@ impl Failure {
             Self::HandshakeRefused { status, .. } => {
                 return Cow::Owned(format!("handshake refused ({status})"));
             }
+            Self::NotOpened(_) => "not opened in time",
+            Self::ProcessLost(_) => Self::PROCESS_LOST,
+            Self::Tls(_) => "TLS failed",
+            Self::TlsTimedOut(_) => "TLS timed out",
             Self::HandshakeTimedOut(_) => "handshake timed out",
             Self::BadHandshake(_) => "bad handshake",
             Self::Closed { code, .. } => return Cow::Owned(format!("closed by server ({code})")),
@@ -126,6 +152,15 @@ impl fmt::Display for Failure {
             Self::HandshakeRefused { status, reason } => {
                 write!(f, "the server refused the WebSocket handshake: {status}")?;
                 append(f, " ", reason)
+            }
+            Self::NotOpened(limit) => write!(
+                f,
+                "joining took longer than {limit:?}, so not all connections were opened (try a \
+                 longer --duration, or --ramp)"
+            ),
+            Self::ProcessLost(sentence) | Self::Tls(sentence) => append(f, "", sentence),
+            Self::TlsTimedOut(limit) => {
+                write!(f, "the server did not agree on TLS within {limit:?}")
             }
             Self::HandshakeTimedOut(limit) => {
                 write!(

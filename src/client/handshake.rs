@@ -25,15 +25,26 @@ pub(super) struct Handshake {
 }
 
 impl Handshake {
-    /// The handshake for `url`, with a key of its own.
-    pub(super) fn new(url: &Url) -> Self {
+    /// The handshake for `url`, with a key of its own. With `since` it asks for the ticks behind
+    /// that stamp.
+    pub(super) fn new(url: &Url, headers: &[(String, String)], since: Option<u64>) -> Self {
         let key = generate_key();
-        let request = format!(
-            "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n",
-            url.target(),
+        let target = match since {
+            None => url.target().into(),
+            Some(since) => Cow::Owned(url.target_since(since)),
+        };
+        let mut request = format!(
+            "GET {target} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n",
             url.authority(),
         );
+        let authorization = url.authorization();
+        let own = authorization.iter().map(|value| ("Authorization", value));
+        let given = headers.iter().map(|(name, value)| (name.as_str(), value));
+        for (name, value) in own.chain(given) {
+            request.extend([name, ": ", value, "\r\n"]);
+        }
+        request.push_str("\r\n");
         Self {
             key,
             request: request.into_bytes(),
@@ -59,6 +70,10 @@ impl Handshake {
     /// [`Failure::HandshakeRefused`] or [`Failure::BadHandshake`].
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         self.response.extend_from_slice(bytes);
+        // An alert, because it cannot make sense of our request (RFC 8446, section 5.1).
+        if self.response.starts_with(&[0x15, 0x03]) {
+            return Err(bad("the server speaks TLS on this port (wss:// is with)"));
+        }
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut response = Response::new(&mut headers);
         let parsed = response
@@ -77,7 +92,11 @@ impl Handshake {
     fn check(&self, response: &Response<'_, '_>) -> Result<(), Failure> {
         let status = response.code.unwrap_or_default();
         if status != 101 {
-            let reason = response.reason.unwrap_or_default().to_owned();
+            let mut reason = response.reason.unwrap_or_default().to_owned();
+            if let Some(location) = values(response.headers, "Location").next() {
+                reason.push_str(", try ");
+                reason.push_str(&String::from_utf8_lossy(location));
+            }
             return Err(Failure::HandshakeRefused { status, reason });
         }
         let headers = &*response.headers;
@@ -131,8 +150,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
     fn handshake() -> Handshake {
-        Handshake::new(&Url::parse("ws://example.org:8888/?since=5").unwrap())
+        Handshake::new(&url("ws://example.org:8888/?since=5"), &[], None)
     }
 
     fn answer(handshake: &Handshake) -> String {
@@ -156,6 +179,25 @@ mod tests {
         );
         handshake.advance(request.len() - 2);
         assert_eq!(handshake.unsent(), b"\r\n");
+    }
+
+    #[test]
+    fn the_request_has_what_the_user_asks_for() {
+        let headers = [("X-Key".to_owned(), "a b".to_owned())];
+        let handshake = Handshake::new(&url("ws://u:p@h/?a=b"), &headers, Some(7));
+        let request = String::from_utf8(handshake.unsent().to_vec()).unwrap();
+        assert!(
+            request.starts_with("GET /?a=b&since=7 HTTP/1.1\r\nHost: h\r\n"),
+            "{request}"
+        );
+        let end = "Version: 13\r\nAuthorization: Basic dTpw\r\nX-Key: a b\r\n\r\n";
+        assert!(request.ends_with(end), "{request}");
+    }
+
+    #[test]
+    fn an_answer_of_tls_is_recognized() {
+        let error = handshake().take(b"\x15\x03\x03\0\x02\x02\x16").unwrap_err();
+        assert!(error.to_string().contains("wss://"), "{error}");
     }
 
     #[test]

@@ -1,34 +1,60 @@
 //! The load client: many connections on one loop that measure what a server delivers.
 //!
 //! A run has phases: all connections **join**, then they listen unmeasured (**warm up**), then
-//! **measured**, then they **close**. Its limits make it end in any case: `--connect-timeout` bounds
-//! the joining of each connection, the clock the two phases in the middle, two seconds the closing.
+//! **measured**, then they **close**. Its limits (`limits.rs`) make it end in any case: `--connect-timeout`
+//! bounds the joining of each connection, the clock that of all and the two phases in the middle,
+//! two seconds the closing.
 //!
 //! ```text
 //! options ─▶ Client ─┬─ traffic     opens, serves and ends the connections
 //!           (phases) │   ├─ connector   where to, from where, how many at a time
-//!                    │   └─ connection  one socket's states ─ handshake, inbox ─ codec
-//!                    ├─ statistics  what is counted ─ sequences, tally
+//!                    │   ├─ returning   clients that come anew, or back ─ seat
+//!                    │   └─ connection  one socket's states ─ stream (tls), handshake, inbox ─ codec
+//!                    ├─ statistics  what is counted ─ sequences, tally; apart: what is not as usual
+//!                    ├─ intervals   the same by the second
+//!                    ├─ live        progress (where the run stands), print (the ticks)
 //!                    └─ summary     the numbers ─ report (as JSON), table (as text)
+//!                                   ─ outputs (into files): csv, hdr_log, plot
+//! processes ─▶ share of each ─▶ outcome of each ─▶ summed up as that of one Client
 //! ```
 
+mod apart;
 mod codec;
 mod connection;
 mod connector;
+pub mod csv;
 mod failure;
 mod handshake;
+pub mod hdr_log;
 mod inbox;
+pub mod intervals;
+mod limits;
+mod live;
 mod moment;
 pub mod options;
+mod outcome;
+pub mod outputs;
+pub mod plot;
+pub mod print;
+pub mod processes;
+mod progress;
 pub mod report;
+mod returning;
+mod seat;
 mod sequences;
+mod shape;
+pub mod share;
 mod statistics;
+mod stream;
 mod summary;
 mod table;
 mod tally;
+pub mod thresholds;
+mod tls;
 mod traffic;
 pub mod url;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -39,12 +65,19 @@ use signal_hook_mio::v1_0::Signals;
 use self::connection::{Connection, State};
 use self::connector::Connector;
 use self::failure::Failure;
+use self::intervals::Recorder;
 use self::moment::Moment;
 use self::options::Config;
+use self::processes::Member;
+use self::progress::Progress;
 use self::report::Report;
+use self::returning::Churn;
+use self::seat::{Seat, Seats};
+use self::share::{Line, News};
 use self::statistics::Statistics;
 use self::tally::Tally;
-use crate::io_loop::{IoLoop, Ready};
+use self::tls::Secrets;
+use crate::io_loop::{IoLoop, Ready, Timeout};
 use crate::periodic::PeriodicCallback;
 
 /// Connects, listens and counts as `config` says. A signal ends it early, with a report all the
@@ -54,27 +87,58 @@ use crate::periodic::PeriodicCallback;
 /// When the host is not known or the system gives no poll descriptor. What happens to connections
 /// is in the report.
 pub fn run(config: Config, signals: Option<Signals>) -> io::Result<Report> {
+    let mut client = listen(config, signals)?;
+    client.finish_output();
+    Ok(summary::of(&client))
+}
+
+/// The loop of [`run`] and of a [`share`].
+fn listen(config: Config, signals: Option<Signals>) -> io::Result<Client> {
     let addresses = config.url.resolve()?;
+    let secrets = secrets(&config)?;
     let mut io_loop = IoLoop::new()?;
     let mut client = Client::new(config, addresses, &io_loop);
+    client.secrets = secrets;
     if let Some(mut signals) = signals {
         io_loop.add_handler(&mut signals, Interest::READABLE, Client::on_signal)?;
         client.signals = Some(signals);
     }
     // Nothing else would make the loop measure how late it is while all it does is listen.
     PeriodicCallback::start(&mut io_loop, HEARTBEAT, |_: &mut Client, _| {});
+    client.begin_output(&mut io_loop)?;
     io_loop.add_callback(Client::open_more);
+    let limit = client.began.at + client.config.joining_limit();
+    io_loop.call_at(limit, Client::end_joining);
+    if client.config.share.is_some() {
+        client.join_crew(&mut io_loop)?;
+    }
     io_loop.start(&mut client)?;
-    Ok(summary::of(&client))
+    Ok(client)
+}
+
+/// What TLS needs, if there is to be any.
+fn secrets(config: &Config) -> io::Result<Option<Secrets>> {
+    if !config.url.is_secure() {
+        return Ok(None);
+    }
+    let roots = config.access.roots().map_err(io::Error::other)?;
+    Secrets::new(config.url.host(), &roots, config.access.insecure).map(Some)
 }
 
 /// The state of the client's loop.
 struct Client {
     config: Config,
     phase: Phase,
+    secrets: Option<Secrets>,
     connector: Connector,
     /// Whether [`open_more`](Self::open_more) is queued, so that there is only one of it.
     opening: bool,
+    /// When the ramp lets the next one be opened.
+    ramp_timeout: Option<Timeout>,
+    seats: Seats,
+    /// Clients that come back as soon as there is room.
+    returning: VecDeque<Seat>,
+    churn: Option<Churn>,
     /// By the slot of their token.
     connections: Vec<Option<Connection>>,
     /// All connections read into this one, so that none owns a buffer.
@@ -85,13 +149,24 @@ struct Client {
     joined: Option<Moment>,
     window_began: Option<Moment>,
     ended: Option<Moment>,
+    /// Whether the window ended before its time because it began too late.
+    cut_short: bool,
     signals: Option<Signals>,
+    /// To the process that started this one.
+    line: Option<Line>,
+    /// The processes that this one has started.
+    crew: Vec<Member>,
+    /// The window, second by second; none before it.
+    recorder: Option<Recorder>,
+    progress: Option<Progress>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Connections are being opened and upgraded.
     Joining,
+    /// All have joined or failed; those of other processes may not have.
+    Gathering,
     /// All have joined or failed. Nothing counts yet.
     WarmingUp,
     /// What arrives counts.
@@ -102,11 +177,24 @@ enum Phase {
 
 impl Client {
     fn new(config: Config, addresses: Vec<SocketAddr>, io_loop: &IoLoop<Self>) -> Self {
-        let connector = Connector::new(addresses, config.clients, config.in_flight, config.ramp);
+        let mut connector =
+            Connector::new(addresses, config.clients, config.in_flight, config.ramp);
+        if let Some((number, of)) = config.share {
+            connector.share_sources(number, of);
+        }
         Self {
+            progress: Progress::of(&config),
             began: Moment::now(config.pid, io_loop.lag()),
+            seats: Seats::new(config.clients, config.shape.slow),
+            returning: VecDeque::new(),
+            ramp_timeout: None,
+            churn: None,
+            cut_short: false,
+            line: None,
+            crew: Vec::new(),
             config,
             phase: Phase::Joining,
+            secrets: None,
             connector,
             opening: true,
             connections: Vec::new(),
@@ -117,25 +205,33 @@ impl Client {
             window_began: None,
             ended: None,
             signals: None,
+            recorder: None,
         }
     }
 
     /// Enters the next phase if what the present one waits for has happened.
     fn proceed(&mut self, io_loop: &mut IoLoop<Self>) {
-        let none_open = self.tally.open == 0;
+        let none_open = self.tally.is_nobody_there();
         match self.phase {
             Phase::Joining if !self.connector.is_done() => {}
             Phase::Joining if none_open => self.end(io_loop),
+            Phase::Joining if self.line.is_some() => {
+                self.phase = Phase::Gathering;
+                self.tell(&News::Joined);
+            }
             Phase::Joining => self.warm_up(io_loop),
-            Phase::WarmingUp | Phase::Measuring if none_open => self.end(io_loop),
+            Phase::Gathering | Phase::WarmingUp | Phase::Measuring if none_open => {
+                self.end(io_loop);
+            }
             Phase::Closing if self.tally.alive == 0 => io_loop.stop(),
-            Phase::WarmingUp | Phase::Measuring | Phase::Closing => {}
+            Phase::Gathering | Phase::WarmingUp | Phase::Measuring | Phase::Closing => {}
         }
     }
 
     fn warm_up(&mut self, io_loop: &mut IoLoop<Self>) {
         self.phase = Phase::WarmingUp;
         self.joined = Some(self.moment(io_loop));
+        self.begin_churn(io_loop);
         if self.config.warmup.is_zero() {
             self.measure(io_loop);
         } else {
@@ -146,11 +242,16 @@ impl Client {
     fn measure(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.phase == Phase::WarmingUp {
             let now = self.moment(io_loop);
-            io_loop.call_at(now.at + self.config.duration, Self::end);
+            let end = now.at + self.config.duration;
+            let limit = self.began.at + self.config.window_limit();
+            self.cut_short = limit < end;
+            io_loop.call_at(end.min(limit), Self::end);
             self.tally.listened_until = Some(now.at);
+            self.record_intervals(io_loop, now.at);
             self.window_began = Some(now);
             self.statistics.measuring = true;
             self.phase = Phase::Measuring;
+            self.tell(&News::Measuring);
         }
     }
 
@@ -159,11 +260,16 @@ impl Client {
         if self.phase == Phase::Closing {
             return;
         }
+        let ended = self.moment(io_loop);
+        if self.phase == Phase::Measuring {
+            self.record_interval(ended.at);
+        }
         self.statistics.measuring = false;
         self.tally.change_open(|open| open);
         self.tally.listened_until = None;
-        self.ended = Some(self.moment(io_loop));
+        self.ended = Some(ended);
         self.phase = Phase::Closing;
+        self.tell(&News::Ended);
         self.connector.stop();
         io_loop.call_later(CLOSE_TIMEOUT, |_, io_loop| io_loop.stop());
         self.close_from(io_loop, 0);
@@ -186,15 +292,19 @@ impl Client {
             return;
         };
         let token = connection.token;
+        let is_slow = connection.seat.slow;
         let is_deaf = !connection.has_heard();
         match connection.state {
             State::Open(_) => {
                 let closed = connection.close();
-                if is_deaf {
+                if is_deaf && !is_slow {
                     self.statistics.failure(&Failure::NoTick);
                 }
                 if closed.is_err() {
                     self.remove(io_loop, token);
+                } else if is_slow {
+                    // From here on it reads as others do, or it would not see the answer.
+                    self.drain(io_loop, token);
                 }
             }
             State::Connecting(_) | State::Handshaking(_) => self.remove(io_loop, token),

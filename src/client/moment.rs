@@ -32,13 +32,33 @@ impl Moment {
         }
     }
 
-    /// How late timeouts were between `earlier` and this moment, in µs: the 99th percentile.
-    pub(super) fn lateness_us_p99_since(&self, earlier: &Self) -> u64 {
+    /// A mark with accounts that have been summed up already.
+    pub(super) fn with(
+        at: Instant,
+        own: Usage,
+        server: Option<Usage>,
+        lateness_us: Histogram<u64>,
+    ) -> Self {
+        Self {
+            at,
+            own,
+            server,
+            lateness_us,
+        }
+    }
+
+    /// How late timeouts were between `earlier` and this moment, in µs.
+    pub(super) fn lateness_us_since(&self, earlier: &Self) -> Histogram<u64> {
         let mut between = self.lateness_us.clone();
         // It cannot fail: counts only grow, in buckets that stay the same.
-        match between.subtract(&earlier.lateness_us) {
-            Ok(()) => between.value_at_quantile(0.99),
-            Err(_) => 0,
+        if between.subtract(&earlier.lateness_us).is_err() {
+            between.reset();
         }
+        between
+    }
+
+    /// How late timeouts were between `earlier` and this moment, in µs: the 99th percentile.
+    pub(super) fn lateness_us_p99_since(&self, earlier: &Self) -> u64 {
+        self.lateness_us_since(earlier).value_at_quantile(0.99)
     }
 }

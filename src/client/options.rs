@@ -1,9 +1,19 @@
-//! The client's command line.
+//! The client's command line. Each part of it is read in a file of its own.
 
+mod access;
+mod load;
+mod measuring;
+mod report;
+mod shape;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::access::Access;
+pub use self::shape::Shape;
+use super::thresholds::Thresholds;
 use super::url::Url;
-use crate::options::{BadOption, Options, count, duration, period};
+use crate::options::{BadOption, Options};
 use crate::usage;
 
 /// What `--help` prints.
@@ -12,9 +22,10 @@ Listens to a price server with one or many clients and measures what arrives.
 
 Usage: client [OPTIONS]
 
-Options:
+The load:
   --url URL              where to connect, with path and query
                          [default: ws://127.0.0.1:8888/]
+                         wss:// with TLS; ws://user:password@host/ is not shown
   --symbols A,B          ask for these symbols only [default: all there are]
   --clients N            how many connections to open [default: 1]
   --duration TIME        how long to measure once all have joined [default: 60s]
@@ -23,16 +34,54 @@ Options:
                          [default: as fast as handshakes finish]
   --in-flight N          handshakes under way at a time [default: 1024]
   --connect-timeout TIME limit from connect to upgrade [default: 10s]
+  --slow N               so many of the clients hardly read; they are counted
+                         apart
+  --churn RATE           so many connections per second leave and come anew
+  --reconnect            open a lost connection anew, and go on where it ended
+  --processes K          so many processes share the clients [default: 1]
+
+Getting in:
+  --ca FILE              believe certificates of this authority too (PEM)
+  --insecure             believe any certificate: whoever is in between can read
+                         and change all of it
+  --header 'NAME: VALUE' send this in the handshake too; may be given often
+
+The measuring:
   --pid PID              the server's process: report its CPU and memory too
+
+The report:
   --json                 print the report as one JSON object
+  --csv FILE             write a row per second of measuring; - is stdout
+  --hdr FILE             write an HdrHistogram interval log, a line per second
+  --plot FILE            draw latencies by percentile and over time, as SVG
+  --compare RUN.json     draw a run that --json has printed, too; repeatable
+  --print                print each tick as it comes, one per line
+  --quiet                show no progress line
+
+Thresholds (a miss makes the exit status 3):
+  --max-p99 TIME         the most that delivery latency may be at p99
+  --max-p999 TIME        the same at p99.9
+  --max-errors N         how many errors there may be
+  --min-throughput RATE  the fewest messages per second there must be
+
   -h, --help             print this help
 
 TIME is a number with a unit: 500ms, 10s, 1m; without a unit it is seconds.
-Exit status: 0 if ticks were measured, 1 if not, 2 if an option is wrong.
+Results go to stdout, all else to stderr. With --print, or --csv -, stdout has
+only that, and the report goes to stderr. A reader of ticks that cannot keep up
+misses some (8 MiB are kept for it) and is told how many; one that leaves ends
+the run.
+Latencies in files are µs; each row of a CSV file says what it is in line one.
+Exit status: 0 if ticks were measured, 1 if not (or a file could not be
+written), 2 if an option is wrong, 3 if a threshold was missed.
 
 Examples:
   client --duration 60
   client --clients 1000 --duration 10s --warmup 2s --pid $(pgrep -x server)
+  client --clients 100 --duration 10s --max-p99 5ms --max-errors 0
+  client --json --duration 10s >before.json
+  client --plot after.svg --compare before.json --duration 10s
+  client --print --duration 1h --symbols BTC/USDT >ticks.ndjson
 ";
 
 /// What a run of the client shall do.
@@ -52,10 +101,33 @@ pub struct Config {
     pub in_flight: usize,
     /// From the call of connect to the upgrade.
     pub connect_timeout: Duration,
+    /// What clients do besides listening.
+    pub shape: Shape,
+    /// What it takes to get in.
+    pub access: Access,
+    /// How many processes share the clients; more than one only by
+    /// [`processes::run`](super::processes::run).
+    pub processes: usize,
+    /// Which of how many processes this is, if it is one of several.
+    pub share: Option<(usize, usize)>,
     /// The server's process, to account for.
     pub pid: Option<u32>,
     /// Whether the report is to be JSON.
     pub json: bool,
+    /// Whether ticks are to be printed as they come.
+    pub print: bool,
+    /// Whether no progress is to be shown.
+    pub quiet: bool,
+    /// Where the intervals go as CSV; `-` is stdout.
+    pub csv: Option<PathBuf>,
+    /// Where they go as an HdrHistogram interval log.
+    pub hdr: Option<PathBuf>,
+    /// Where the charts go.
+    pub plot: Option<PathBuf>,
+    /// Reports of other runs to be drawn there too.
+    pub compare: Vec<PathBuf>,
+    /// The limits that the run has to keep.
+    pub thresholds: Thresholds,
 }
 
 impl Config {
@@ -69,9 +141,25 @@ impl Config {
             ramp: None,
             in_flight: 1024,
             connect_timeout: Duration::from_secs(10),
+            shape: Shape::default(),
+            access: Access::default(),
+            processes: 1,
+            share: None,
             pid: None,
             json: false,
+            print: false,
+            quiet: false,
+            csv: None,
+            hdr: None,
+            plot: None,
+            compare: Vec::new(),
+            thresholds: Thresholds::default(),
         }
+    }
+
+    /// Whether the CSV goes to stdout.
+    pub fn csv_to_stdout(&self) -> bool {
+        self.csv.as_deref() == Some(Path::new("-"))
     }
 
     /// Reads a command line; none if it asks for help.
@@ -90,28 +178,13 @@ impl Config {
             Some(symbols) => url.with_symbols(&symbols),
             None => url,
         };
-        let default = Self::new(url);
-        let config = Self {
-            clients: options
-                .value("--clients", count)?
-                .unwrap_or(default.clients),
-            duration: options
-                .value("--duration", period)?
-                .unwrap_or(default.duration),
-            warmup: options
-                .value("--warmup", duration)?
-                .unwrap_or(default.warmup),
-            ramp: options.value("--ramp", rate)?,
-            in_flight: options
-                .value("--in-flight", count)?
-                .unwrap_or(default.in_flight),
-            connect_timeout: options
-                .value("--connect-timeout", period)?
-                .unwrap_or(default.connect_timeout),
-            pid: options.value("--pid", pid)?,
-            json: options.flag("--json"),
-            ..default
-        };
+        let mut config = Self::new(url);
+        load::read(&mut options, &mut config)?;
+        shape::read(&mut options, &mut config)?;
+        access::read(&mut options, &mut config)?;
+        measuring::read(&mut options, &mut config)?;
+        report::read(&mut options, &mut config)?;
+        config.check_processes()?;
         options.finish()?;
         Ok(Some(config))
     }
@@ -124,7 +197,8 @@ impl Config {
         let limit =
             usage::raise_descriptor_limit().map_err(|error| BadOption::new("--clients", error))?;
         let room = limit.saturating_sub(DESCRIPTORS_RESERVED);
-        if self.clients as u64 > room {
+        let clients = self.clients.div_ceil(self.processes);
+        if clients as u64 > room {
             return Err(BadOption::new(
                 "--clients",
                 format!("the limit of {limit} open files leaves room for {room}, raise ulimit -n"),
@@ -144,144 +218,10 @@ fn symbols(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse().ok();
-    rate.filter(|rate| (0.001..=1e6).contains(rate))
-        .ok_or_else(|| format!("'{text}' is no rate, try 100 (connections per second)"))
-}
-
-fn pid(text: &str) -> Result<u32, String> {
-    let pid = text.parse().ok().filter(|&pid| pid > 0);
-    let pid = pid.ok_or_else(|| format!("'{text}' is no process id"))?;
-    match usage::Usage::of(pid) {
-        Ok(_) => Ok(pid),
-        Err(error) => Err(format!("cannot read process {pid}: {}", error.kind())),
-    }
-}
-
 const DEFAULT_URL: &str = "ws://127.0.0.1:8888/";
 
 /// Descriptors that are no connections: the poll, the streams of the process, files of libraries.
 const DESCRIPTORS_RESERVED: u64 = 32;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::ffi::OsString;
-
-    fn parse(line: &str) -> Result<Option<Config>, String> {
-        let words = line.split_whitespace().map(OsString::from).collect();
-        Config::parse(Options::new(words)).map_err(|error| error.to_string())
-    }
-
-    fn config(line: &str) -> Config {
-        parse(line).unwrap().unwrap()
-    }
-
-    /// The options of `HELP` with a value that is not the default.
-    const OTHER_VALUES: [(&str, &str); 10] = [
-        ("--url", "ws://example.org/"),
-        ("--symbols", "BTC/USDT"),
-        ("--clients", "7"),
-        ("--duration", "7s"),
-        ("--warmup", "7s"),
-        ("--ramp", "7"),
-        ("--in-flight", "7"),
-        ("--connect-timeout", "7s"),
-        ("--pid", "1"),
-        ("--json", ""),
-    ];
-
-    #[test]
-    fn help_and_parser_know_the_same_options() {
-        let named: Vec<_> = HELP
-            .lines()
-            .filter_map(|line| line.strip_prefix("  --")?.split_whitespace().next())
-            .map(|name| format!("--{name}"))
-            .collect();
-        let mut expected: Vec<_> = OTHER_VALUES.iter().map(|(name, _)| *name).collect();
-        for (name, value) in OTHER_VALUES {
-            assert_ne!(config(&format!("{name} {value}")), config(""), "{name}");
-        }
-        let mut named: Vec<_> = named.iter().map(String::as_str).collect();
-        named.sort_unstable();
-        expected.sort_unstable();
-        assert_eq!(named, expected);
-        assert_eq!(parse("--clients 0 -h"), Ok(None));
-    }
-
-    #[test]
-    fn help_names_the_defaults_that_hold() {
-        let default_of = |name: &str| {
-            let (_, behind) = HELP.split_once(&format!("  {name} ")).unwrap();
-            let (_, behind) = behind.split_once("[default: ").unwrap();
-            behind.split_once(']').unwrap().0
-        };
-        for name in [
-            "--url",
-            "--clients",
-            "--duration",
-            "--warmup",
-            "--in-flight",
-            "--connect-timeout",
-        ] {
-            let line = format!("{name} {}", default_of(name));
-            assert_eq!(config(&line), config(""), "{line}");
-        }
-    }
-
-    #[test]
-    fn help_fits_a_terminal() {
-        assert!(HELP.lines().all(|line| line.len() <= 80), "{HELP}");
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        for (line, error) in [
-            (
-                "--clients 0",
-                "--clients: '0' is no count, try a whole number from 1",
-            ),
-            (
-                "--url wss://h/",
-                "--url: wss:// is not supported yet, only ws:// without TLS",
-            ),
-            (
-                "--ramp 0",
-                "--ramp: '0' is no rate, try 100 (connections per second)",
-            ),
-            (
-                "--ramp NaN",
-                "--ramp: 'NaN' is no rate, try 100 (connections per second)",
-            ),
-            (
-                "--symbols A,",
-                "--symbols: 'A,' has an empty symbol, try BTC/USDT,ETH/USDT",
-            ),
-            ("--pid 0", "--pid: '0' is no process id"),
-            (
-                "--pid 4294967295",
-                "--pid: cannot read process 4294967295: entity not found",
-            ),
-            (
-                "--clients 5 --fast",
-                "unexpected argument '--fast', see --help",
-            ),
-        ] {
-            assert_eq!(parse(line), Err(error.to_owned()));
-        }
-    }
-
-    #[test]
-    fn more_clients_than_descriptors_are_refused_before_any_connects() {
-        let mut config = config("--clients 9");
-        config.reserve_descriptors().unwrap();
-        config.clients = usize::MAX;
-        // A system without a limit has room for them.
-        if let Err(error) = config.reserve_descriptors() {
-            let error = error.to_string();
-            assert!(error.starts_with("--clients: the limit of "), "{error}");
-            assert!(error.ends_with("raise ulimit -n"), "{error}");
-        }
-    }
-}
+mod tests;

@@ -3,7 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use super::intervals::Interval;
+use super::print::Printed;
+use super::thresholds::Verdict;
+
+pub use super::shape::{Reconnects, SlowClients, Spread};
 
 /// What a run has measured. What could not be is none.
 #[derive(Clone, Debug, Serialize)]
@@ -34,6 +41,8 @@ pub struct Report {
     pub time_between_messages_s_mean: Option<f64>,
     /// From the server's stamp to the client's read.
     pub delivery_us: Delivery,
+    /// Those latencies by percentile, as far as there are samples for.
+    pub delivery_curve: Vec<CurvePoint>,
     /// Ticks that seem to come from the future.
     pub negative_latencies: u64,
     /// From the call of connect to the first tick.
@@ -46,10 +55,25 @@ pub struct Report {
     pub repeats: u64,
     /// What went wrong.
     pub errors: Errors,
+    /// Those who hardly read; none without any.
+    pub slow: Option<SlowClients>,
+    /// Connections that were opened anew; none unless that was asked for.
+    pub reconnects: Option<Reconnects>,
     /// What this client cost.
     pub client: ClientUsage,
     /// What the server cost; none without its process id.
     pub server: Option<ServerUsage>,
+    /// When the window began, in Unix time; zero if it did not.
+    pub measured_from_unix_s: f64,
+    /// The window by the second.
+    pub intervals: Vec<Interval>,
+    /// What became of the limits that were asked for.
+    pub thresholds: Vec<Verdict>,
+    /// What became of the ticks to print; none if they were not asked for.
+    pub printed: Option<Printed>,
+    /// What became of a client process that did not end well.
+    #[serde(skip)]
+    pub lost_process: Option<String>,
     /// What makes the numbers doubtful.
     pub warnings: Vec<String>,
 }
@@ -83,6 +107,31 @@ pub struct Delivery {
     /// The longest, to three digits like all of them.
     pub max: Option<u64>,
 }
+
+/// A point of a percentile curve.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// The share of deliveries, 0 to 1, …
+    pub quantile: f64,
+    /// … that took no longer than this, in µs.
+    pub us: u64,
+}
+
+impl CurvePoint {
+    /// The curve of a histogram of µs: closer together the closer to 1, as HdrHistogram steps.
+    pub(super) fn curve(histogram: &Histogram<u64>) -> Vec<Self> {
+        let steps = histogram.iter_quantiles(STEPS_PER_HALVING);
+        steps
+            .map(|step| Self {
+                quantile: step.quantile_iterated_to(),
+                us: step.value_iterated_to(),
+            })
+            .collect()
+    }
+}
+
+/// Points each time that what is left to 1 has halved: some hundred for a million samples.
+const STEPS_PER_HALVING: u32 = 5;
 
 /// Response times, in seconds.
 #[derive(Clone, Debug, Serialize)]
@@ -158,9 +207,17 @@ impl Report {
         serde_json::to_string(self).expect("numbers and texts are JSON")
     }
 
-    /// What went wrong, in one sentence, if nothing was measured.
+    /// What went wrong, in one sentence, if nothing was measured, or ticks could not be printed.
     pub fn error(&self) -> Option<String> {
-        if self.ticks > 0 {
+        if let Some(error) = self.printed.as_ref().and_then(|it| it.error.as_ref()) {
+            return Some(format!("cannot print ticks: {error}"));
+        }
+        // What is left is not what was asked for.
+        if let Some(lost) = &self.lost_process {
+            return Some(lost.clone());
+        }
+        // Who has seen enough of the ticks did not wait for the window.
+        if self.ticks > 0 || self.reader_left() {
             return None;
         }
         let nothing = || format!("no tick came in {:.3} s", self.duration_s);
@@ -174,9 +231,23 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Whether ticks were printed until their reader left.
+    pub fn reader_left(&self) -> bool {
+        let printed = self.printed.as_ref();
+        printed.is_some_and(|printed| printed.reader_left && printed.ticks > 0)
+    }
+
+    /// The limits that were not kept.
+    pub fn missed_thresholds(&self) -> impl Iterator<Item = &Verdict> {
+        self.thresholds.iter().filter(|verdict| !verdict.met)
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::client::intervals::tests::interval;
     use serde_json::Value;
 
     /// A report with made-up numbers.
@@ -207,6 +278,16 @@ pub(super) mod tests {
                 p999: Some(9_000),
                 max: Some(12_345),
             },
+            delivery_curve: vec![
+                CurvePoint {
+                    quantile: 0.0,
+                    us: 1_000,
+                },
+                CurvePoint {
+                    quantile: 1.0,
+                    us: 12_345,
+                },
+            ],
             negative_latencies: 0,
             response_s: Response {
                 count: 998,
@@ -227,6 +308,8 @@ pub(super) mod tests {
                         .to_owned(),
                 ],
             },
+            slow: None,
+            reconnects: None,
             client: ClientUsage {
                 cpu_percent: Some(12.34),
                 cpu_s: 7.4,
@@ -246,6 +329,11 @@ pub(super) mod tests {
                 rss_bytes_before: 9_000_000,
                 rss_bytes_after: 9_100_000,
             }),
+            measured_from_unix_s: 1_732_270_000.25,
+            intervals: vec![interval(0, &[100, 200, 900])],
+            thresholds: Vec::new(),
+            printed: None,
+            lost_process: None,
             warnings: vec![
                 "what makes the numbers doubtful, and what can be done about that".to_owned(),
             ],
@@ -266,14 +354,18 @@ pub(super) mod tests {
     fn the_json_has_the_names_that_scripts_know() {
         let json: Value = serde_json::from_str(&sample().to_json()).unwrap();
         let expected = "{bytes client{cpu_percent cpu_s lateness_p99_us rss_bytes} \
-            clients{asked connected failed} delivery_us{count max mean p50 p90 p99 p999} \
-            duration_s errors{examples kinds{connect refused} total} gaps joining_s \
-            message_size_bytes_mean messages messages_per_s missed negative_latencies \
-            other_messages repeats response_s{count max mean median min stdev} \
+            clients{asked connected failed} delivery_curve delivery_us{count max mean p50 p90 p99 p999} \
+            duration_s errors{examples kinds{connect refused} total} gaps intervals joining_s \
+            measured_from_unix_s message_size_bytes_mean messages messages_per_s missed negative_latencies \
+            other_messages printed reconnects repeats response_s{count max mean median min stdev} \
             server{cpu_percent cpu_s cpu_us_per_tick joining_cpu_s joining_cpu_us_per_client \
-            pid rss_bytes_after rss_bytes_before system_s user_s user_us_per_tick} ticks \
-            time_between_messages_s_mean url warmup_s warnings}";
+            pid rss_bytes_after rss_bytes_before system_s user_s user_us_per_tick} slow thresholds \
+            ticks time_between_messages_s_mean url warmup_s warnings}";
         assert_eq!(names(&json), expected);
+        let interval = "{bytes connected delivery_us{count max p50 p90 p99} errors gaps length_s \
+            messages missed repeats ticks time_s}";
+        assert_eq!(names(&json["intervals"][0]), interval);
+        assert_eq!(names(&json["delivery_curve"][0]), "{quantile us}");
     }
 
     #[test]
@@ -293,5 +385,25 @@ pub(super) mod tests {
         assert_eq!(report.error().as_ref(), report.errors.examples.first());
         report.errors.examples.clear();
         assert_eq!(report.error().as_deref(), Some("no tick came in 60.000 s"));
+    }
+
+    #[test]
+    fn a_reader_that_has_seen_ticks_and_left_is_no_error_but_a_full_disk_is() {
+        let mut report = sample();
+        report.ticks = 0;
+        let mut printed = Printed {
+            reader_left: true,
+            ..Printed::default()
+        };
+        report.printed = Some(printed.clone());
+        assert!(report.error().is_some());
+        printed.ticks = 1;
+        report.printed = Some(printed.clone());
+        assert_eq!(report.error(), None);
+        report.ticks = 1;
+        printed.error = Some("no storage space".to_owned());
+        report.printed = Some(printed);
+        let error = "cannot print ticks: no storage space";
+        assert_eq!(report.error().as_deref(), Some(error));
     }
 }

@@ -90,6 +90,31 @@ impl Sequences {
     }
 }
 
+impl Sequences {
+    /// The newest number of the symbol `id`.
+    pub(super) fn last(&self, id: u32) -> Option<u64> {
+        let place = self.0.iter().find(|&&(at, _)| at == id);
+        place.map(|&(_, last)| last)
+    }
+
+    /// Forgets the symbol `id`.
+    pub(super) fn forget(&mut self, id: u32) {
+        self.0.retain(|&(at, _)| at != id);
+    }
+
+    /// Whether it knows of no symbol.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes over what another one has seen after this one.
+    pub(super) fn catch_up(&mut self, newer: &Self) {
+        for &(id, last) in &newer.0 {
+            self.follow(id, last);
+        }
+    }
+}
+
 const SYMBOLS_MAX: usize = 4096;
 
 const SYMBOL_LENGTH_MAX: usize = 64;

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use super::apart::{Returns, SlowCounts};
 use super::failure::Failure;
+use super::print::Printer;
 use super::sequences::{Sequences, Step, Symbols};
 use crate::tick::WireTick;
 
@@ -35,7 +37,13 @@ pub(super) struct Statistics {
     pub responses: Vec<Duration>,
     /// Failures by kind: how many, and the first one's sentence.
     pub failures: BTreeMap<String, (u64, String)>,
-    symbols: Symbols,
+    /// Prints ticks as they come, measured or not. Boxed: few runs have one, and all look for it.
+    pub printer: Option<Box<Printer>>,
+    /// What slow clients got.
+    pub slow: SlowCounts,
+    /// What became of connections that were opened anew.
+    pub returns: Returns,
+    pub(super) symbols: Symbols,
 }
 
 /// What is remembered of one connection from message to message.
@@ -43,7 +51,9 @@ pub(super) struct Statistics {
 pub(super) struct Listener {
     /// When connect was called; taken by the first tick.
     began: Option<Instant>,
-    sequences: Sequences,
+    pub(super) sequences: Sequences,
+    /// The last tick's stamp, for a connection that is to go on from there.
+    pub(super) sent: Option<u64>,
 }
 
 impl Listener {
@@ -52,7 +62,13 @@ impl Listener {
         Self {
             began: Some(began),
             sequences: Sequences::default(),
+            sent: None,
         }
+    }
+
+    /// Notes that a tick has come, where its response time does not count.
+    pub(super) fn hear(&mut self) {
+        self.began = None;
     }
 
     /// Whether a tick has come.
@@ -69,14 +85,16 @@ impl Statistics {
             messages: 0,
             ticks: 0,
             bytes: 0,
-            delivery_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)
-                .expect("the bounds are constant and valid"),
+            delivery_us: delivery_histogram(),
             negative_latencies: 0,
             gaps: 0,
             missed: 0,
             repeats: 0,
             responses: Vec::new(),
             failures: BTreeMap::new(),
+            printer: None,
+            slow: SlowCounts::default(),
+            returns: Returns::new(),
             symbols: Symbols::default(),
         }
     }
@@ -88,7 +106,11 @@ impl Statistics {
         if is_tick && let Some(began) = listener.began.take() {
             self.responses.push(began.elapsed());
         }
+        if is_tick && let Some(printer) = &mut self.printer {
+            printer.print(payload);
+        }
         let step = self.follow(listener, &tick);
+        listener.sent = tick.sent.or(listener.sent);
         if self.measuring {
             self.messages += 1;
             self.bytes += payload.len() as u64;
@@ -137,6 +159,11 @@ impl Statistics {
             None => self.negative_latencies += 1,
         }
     }
+}
+
+/// An empty histogram of delivery latencies: all have the same bounds, so that they can be added.
+pub(super) fn delivery_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are constant and valid")
 }
 
 /// A minute; what takes longer counts as that.

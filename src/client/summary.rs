@@ -5,8 +5,14 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::Client;
+use super::failure::Failure;
+use super::intervals::Recorder;
 use super::moment::Moment;
-use super::report::{ClientUsage, Clients, Delivery, Errors, Report, Response, ServerUsage};
+use super::options::Config;
+use super::report::{
+    ClientUsage, Clients, CurvePoint, Delivery, Errors, Report, Response, ServerUsage,
+};
+use super::shape::{Reconnects, SlowClients};
 use super::statistics::Statistics;
 
 /// The report of a run that has ended.
@@ -41,20 +47,41 @@ pub(super) fn of(client: &Client) -> Report {
             statistics.messages as f64,
         ),
         delivery_us: Delivery::of(&statistics.delivery_us),
+        delivery_curve: CurvePoint::curve(&statistics.delivery_us),
         negative_latencies: statistics.negative_latencies,
         response_s: Response::of(&statistics.responses),
         gaps: statistics.gaps,
         missed: statistics.missed,
         repeats: statistics.repeats,
         errors: Errors::of(statistics),
+        slow: SlowClients::of(config, &statistics.slow),
+        reconnects: Reconnects::of(config, &statistics.returns, marks.listened()),
         client: ClientUsage::of(&marks),
         server: None,
+        measured_from_unix_s: client.recorder.as_ref().map_or(0.0, Recorder::began_unix_s),
+        intervals: client
+            .recorder
+            .as_ref()
+            .map_or_else(Vec::new, |recorder| recorder.intervals().to_vec()),
+        thresholds: Vec::new(),
+        printed: statistics.printer.as_ref().map(|it| it.printed().clone()),
+        lost_process: statistics
+            .failures
+            .get(Failure::PROCESS_LOST)
+            .map(|(_, sentence)| sentence.clone()),
         warnings: Vec::new(),
     };
     report.server = config
         .pid
         .and_then(|pid| ServerUsage::of(pid, &marks, &report));
-    report.warnings = warnings(&report, config.pid);
+    report.thresholds = config.thresholds.judge(&report);
+    report.warnings = warnings(&report, config);
+    if client.cut_short {
+        report.warnings.push(format!(
+            "joining took {:.1} s, so the window was cut to {:.1} s: try a longer --duration",
+            report.joining_s, report.duration_s
+        ));
+    }
     report
 }
 
@@ -170,16 +197,21 @@ impl<'a> Marks<'a> {
         }
     }
 
+    /// Warm-up and window.
+    fn listened(&self) -> Duration {
+        self.ended.at - self.joined.at
+    }
+
     fn window(&self) -> Duration {
         self.ended.at - self.window_began.at
     }
 }
 
 /// What makes the numbers doubtful, each with what can be done about it.
-fn warnings(report: &Report, pid: Option<u32>) -> Vec<String> {
+fn warnings(report: &Report, config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let cpu_percent = report.client.cpu_percent.unwrap_or_default();
-    if cpu_percent > CPU_PERCENT_MAX {
+    if cpu_percent > CPU_PERCENT_MAX * config.processes as f64 {
         warnings.push(format!(
             "this client used {cpu_percent:.0} % of its core and may itself be the bottleneck: \
              try fewer clients, or several client processes"
@@ -200,7 +232,21 @@ fn warnings(report: &Report, pid: Option<u32>) -> Vec<String> {
             report.negative_latencies
         ));
     }
-    if let (Some(pid), None) = (pid, &report.server) {
+    if let Some(printed) = report.printed.as_ref().filter(|it| it.dropped > 0) {
+        warnings.push(format!(
+            "{} ticks were not printed, because the reader of stdout could not keep up: try fewer \
+             symbols, or a file",
+            printed.dropped
+        ));
+    }
+    if config.url.is_secure() && config.access.insecure {
+        warnings.push(
+            "the server's certificate was not checked (--insecure), so it may be somebody else who \
+             was measured: try --ca"
+                .to_owned(),
+        );
+    }
+    if let (Some(pid), None) = (config.pid, &report.server) {
         warnings.push(format!(
             "process {pid} ended before the measurement did, so what it used is unknown"
         ));

@@ -6,12 +6,18 @@ use super::report::{Delivery, Report, Response, ServerUsage};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}\n", self.url)?;
+        writeln!(f, "{}\n", cut(&self.url))?;
         self.messages(f)?;
         delivery(f, &self.delivery_us)?;
         self.losses(f)?;
         if self.clients.asked > 1 {
             response(f, &self.response_s)?;
+        }
+        if let Some(slow) = &self.slow {
+            slow.rows(f)?;
+        }
+        if let Some(reconnects) = &self.reconnects {
+            reconnects.rows(f)?;
         }
         row(
             f,
@@ -145,26 +151,59 @@ fn server(f: &mut fmt::Formatter<'_>, usage: &ServerUsage) -> fmt::Result {
     )
 }
 
-fn row(f: &mut fmt::Formatter<'_>, label: &str, number: &str, unit: &str) -> fmt::Result {
-    let line = format!("  {label:<24}{number:>12} {unit}");
-    writeln!(f, "{}", line.trim_end())
+/// A label that is too long takes room from the number's column, so that numbers stay aligned. What
+/// still does not fit goes on in a line of its own.
+pub(super) fn row(
+    f: &mut fmt::Formatter<'_>,
+    label: &str,
+    number: &str,
+    unit: &str,
+) -> fmt::Result {
+    let room = (NUMBER_END - 2).saturating_sub(label.chars().count());
+    let line = format!("  {label}{:>room$} {unit}", format!(" {number}"));
+    let line = line.trim_end();
+    if line.chars().count() <= COLUMNS {
+        return writeln!(f, "{line}");
+    }
+    writeln!(f, "  {label}{:>room$}", format!(" {number}"))?;
+    paragraph(f, &" ".repeat(NUMBER_END + 1), unit)
 }
 
 /// A sentence behind its mark, broken between words.
 fn paragraph(f: &mut fmt::Formatter<'_>, mark: &str, sentence: &str) -> fmt::Result {
     let mut line = mark.to_owned();
-    for word in sentence.split(' ') {
+    let longest = COLUMNS - mark.chars().count() - 1;
+    for word in sentence.split(' ').flat_map(|word| pieces(word, longest)) {
         if line.chars().count() + word.chars().count() >= COLUMNS {
             writeln!(f, "{}", line.trim_end())?;
-            line = " ".repeat(mark.len());
+            line = " ".repeat(mark.chars().count());
         }
-        line.push_str(word);
+        line.push_str(&word);
         line.push(' ');
     }
     writeln!(f, "{}", line.trim_end())
 }
 
-fn fixed(number: Option<f64>, decimals: usize) -> String {
+/// A word in pieces of at most `length` characters: servers choose the words of their closes.
+fn pieces(word: &str, length: usize) -> impl Iterator<Item = String> {
+    let characters: Vec<_> = word.chars().collect();
+    let count = characters.len().div_ceil(length).max(1);
+    (0..count).map(move |i| {
+        let from = i * length;
+        let to = characters.len().min(from + length);
+        characters[from..to].iter().collect()
+    })
+}
+
+/// A line of text, as far as it fits. The JSON has it in full.
+fn cut(text: &str) -> String {
+    match text.chars().count() {
+        ..=COLUMNS => text.to_owned(),
+        _ => text.chars().take(COLUMNS - 1).chain(['…']).collect(),
+    }
+}
+
+pub(super) fn fixed(number: Option<f64>, decimals: usize) -> String {
     number.map_or_else(|| "-".to_owned(), |number| format!("{number:.decimals$}"))
 }
 
@@ -173,6 +212,9 @@ fn megabytes(bytes: u64) -> String {
 }
 
 const COLUMNS: usize = 80;
+
+/// The column in which numbers end.
+const NUMBER_END: usize = 38;
 
 #[cfg(test)]
 mod tests {
@@ -247,5 +289,38 @@ warning: what makes the numbers doubtful, and what can be done about that
             text.contains("\n  Throughput                         - messages/s\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn no_number_is_too_big_and_no_text_too_long_for_80_columns() {
+        let mut report = sample();
+        report.url = format!("ws://127.0.0.1:8888/?symbols={}", "BTC/USDT,".repeat(40));
+        report.clients.asked = 20_000;
+        report.clients.connected = 20_000;
+        report.duration_s = 604_800.123;
+        (report.joining_s, report.warmup_s) = (123_456.7, 86_400.5);
+        report.messages = u64::MAX;
+        report.ticks = u64::MAX;
+        report.messages_per_s = Some(1.0e15);
+        report.message_size_bytes_mean = Some(1_048_576.0);
+        report.delivery_us.count = u64::MAX;
+        report.delivery_us.max = Some(60_000_000);
+        (report.gaps, report.missed, report.repeats) = (u64::MAX, u64::MAX, u64::MAX);
+        for kind in ["handshake refused (403)", "closed by server (65535)"] {
+            report.errors.kinds.insert(kind.to_owned(), u64::MAX);
+        }
+        report.errors.examples = vec![format!("the server closed: 4000 {}", "x".repeat(123))];
+        if let Some(server) = &mut report.server {
+            server.pid = u32::MAX;
+            (server.user_s, server.system_s) = (604_800.0, 604_800.0);
+            (server.cpu_us_per_tick, server.user_us_per_tick) = (Some(1e12), Some(1e12));
+        }
+        report.client.rss_bytes = u64::MAX;
+        let text = report.to_string();
+        for line in text.lines() {
+            assert!(line.chars().count() <= COLUMNS, "{line}\n{text}");
+        }
+        assert!(text.contains(&u64::MAX.to_string()), "{text}");
+        assert!(text.starts_with("ws://127.0.0.1:8888/?symbols=BTC") && text.contains("…\n\n"));
     }
 }

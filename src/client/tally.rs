@@ -7,8 +7,12 @@ use std::time::{Duration, Instant};
 pub(super) struct Tally {
     /// All that exist, in whatever state.
     pub(super) alive: usize,
-    /// Those that are open now.
+    /// Those that are open now, without the slow ones: the average client is none of these.
     pub(super) open: usize,
+    /// Slow ones that are open now.
+    pub(super) slow_open: usize,
+    /// Clients between two connections.
+    pub(super) away: usize,
     /// Those that have ever joined.
     pub(super) joined: usize,
     /// Those that never will.
@@ -20,6 +24,29 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// Whether nobody is there, nor will come back.
+    pub(super) fn is_nobody_there(&self) -> bool {
+        self.open + self.slow_open + self.away == 0
+    }
+
+    /// One more connection is open.
+    pub(super) fn enter(&mut self, is_slow: bool) {
+        if is_slow {
+            self.slow_open += 1;
+        } else {
+            self.change_open(|open| open + 1);
+        }
+    }
+
+    /// One less is.
+    pub(super) fn leave(&mut self, is_slow: bool) {
+        if is_slow {
+            self.slow_open -= 1;
+        } else {
+            self.change_open(|open| open - 1);
+        }
+    }
+
     /// Changes the number of open connections, after summing up what it has been until now.
     pub(super) fn change_open(&mut self, change: impl FnOnce(usize) -> usize) {
         if let Some(until) = &mut self.listened_until {

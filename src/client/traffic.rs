@@ -1,6 +1,8 @@
 //! What happens to the client's connections: they are opened, served, and end.
 
-use std::time::Instant;
+use std::mem;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use mio::{Interest, Token};
 
@@ -8,6 +10,8 @@ use super::connection::{Connection, Progress, State};
 use super::connector::Next;
 use super::failure::Failure;
 use super::handshake::Handshake;
+use super::seat::Seat;
+use super::stream::Stream;
 use super::{CONNECTIONS_PER_TURN, Client, Phase};
 use crate::io_loop::{IoLoop, Ready, slot};
 
@@ -15,10 +19,18 @@ impl Client {
     /// Opens what may be opened now, a slice per turn.
     pub(super) fn open_more(&mut self, io_loop: &mut IoLoop<Self>) {
         for _ in 0..CONNECTIONS_PER_TURN {
+            if let Some(seat) = self.next_to_return() {
+                self.open(io_loop, seat);
+                continue;
+            }
             match self.connector.next(Instant::now()) {
-                Next::Open => self.open(io_loop),
+                Next::Open => {
+                    let seat = self.seats.give();
+                    self.open(io_loop, seat);
+                }
                 Next::At(due) => {
-                    io_loop.call_at(due, Self::open_more);
+                    self.opening = false;
+                    self.open_at(io_loop, due);
                     return;
                 }
                 Next::Wait | Next::Done => {
@@ -31,21 +43,64 @@ impl Client {
         io_loop.add_callback(Self::open_more);
     }
 
-    fn open(&mut self, io_loop: &mut IoLoop<Self>) {
-        let began = Instant::now();
-        if let Err(failure) = self.try_open(io_loop, began) {
-            self.connector.landed();
-            self.tally.failed += 1;
-            self.statistics.failure(&failure);
+    /// Opens what may be opened, if nobody does so already.
+    pub(super) fn see_to_opening(&mut self, io_loop: &mut IoLoop<Self>) {
+        if !self.opening {
+            self.opening = true;
+            io_loop.add_callback(Self::open_more);
         }
     }
 
-    fn try_open(&mut self, io_loop: &mut IoLoop<Self>, began: Instant) -> Result<(), Failure> {
-        let mut socket = self.connector.open()?;
+    fn open_at(&mut self, io_loop: &mut IoLoop<Self>, due: Instant) {
+        let timeout = io_loop.call_at(due, Self::see_to_opening);
+        if let Some(earlier) = self.ramp_timeout.replace(timeout) {
+            io_loop.remove_timeout(earlier);
+        }
+    }
+
+    fn next_to_return(&mut self) -> Option<Seat> {
+        if self.connector.has_room() {
+            self.returning.pop_front()
+        } else {
+            None
+        }
+    }
+
+    fn open(&mut self, io_loop: &mut IoLoop<Self>, mut seat: Seat) {
+        let began = Instant::now();
+        let has_been = seat.way_back.is_some();
+        if let Err(failure) = self.try_open(io_loop, began, &mut seat) {
+            self.connector.landed(has_been);
+            self.statistics.failure(&failure);
+            if has_been {
+                self.on_failed_return(io_loop, seat);
+            } else {
+                self.tally.failed += 1;
+            }
+        }
+    }
+
+    /// Takes the seat if it succeeds.
+    fn try_open(
+        &mut self,
+        io_loop: &mut IoLoop<Self>,
+        began: Instant,
+        seat: &mut Seat,
+    ) -> Result<(), Failure> {
+        let socket = match seat.way_back {
+            None => self.connector.open(seat.slow)?,
+            Some(_) => self.connector.open_again(seat.slow)?,
+        };
+        let mut stream = match &self.secrets {
+            None => Stream::Plain(socket),
+            Some(secrets) => {
+                Stream::Tls(Box::new(secrets.secure(socket).map_err(Failure::broken)?))
+            }
+        };
         let peer = self.connector.peer();
         let token = io_loop
             .add_handler(
-                &mut socket,
+                stream.socket(),
                 Interest::READABLE | Interest::WRITABLE,
                 Self::on_event,
             )
@@ -54,8 +109,10 @@ impl Client {
         let timeout = io_loop.call_at(limit, move |client, io_loop| {
             client.on_timeout(io_loop, token);
         });
-        let handshake = Handshake::new(&self.config.url);
-        let connection = Connection::new(socket, (token, timeout), peer, began, handshake);
+        let since = seat.way_back.as_ref().and_then(|way_back| way_back.since);
+        let handshake = Handshake::new(&self.config.url, &self.config.access.headers, since);
+        let client = (handshake, mem::take(seat));
+        let connection = Connection::new(stream, (token, timeout), peer, began, client);
         if self.connections.len() <= slot(token) {
             self.connections.resize_with(slot(token) + 1, || None);
         }
@@ -64,7 +121,7 @@ impl Client {
         Ok(())
     }
 
-    fn connection(&mut self, token: Token) -> Option<&mut Connection> {
+    pub(super) fn connection(&mut self, token: Token) -> Option<&mut Connection> {
         let connection = self.connections.get_mut(slot(token))?.as_mut();
         connection.filter(|connection| connection.token == token)
     }
@@ -104,73 +161,133 @@ impl Client {
         if has_joined {
             self.on_join(io_loop, token);
         }
+        if self
+            .statistics
+            .printer
+            .as_mut()
+            .is_some_and(|it| it.must_schedule())
+        {
+            io_loop.add_callback(Self::write_ticks);
+        }
         if let Err(failure) = progress {
             self.on_end(io_loop, token, &failure);
         }
     }
 
     fn on_join(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        if let Some(connection) = self.connection(token) {
-            io_loop.remove_timeout(connection.timeout);
+        let Some(connection) = self.connection(token) else {
+            return;
+        };
+        let (has_been, is_slow) = (connection.has_been, connection.seat.slow);
+        io_loop.remove_timeout(connection.timeout);
+        if has_been {
+            self.tally.away -= 1;
+        } else {
+            self.tally.joined += 1;
         }
-        self.tally.joined += 1;
-        self.tally.change_open(|open| open + 1);
-        self.on_landing(io_loop);
+        self.tally.enter(is_slow);
+        if is_slow {
+            Self::read_slowly_later(io_loop, token);
+        }
+        self.on_landing(io_loop, has_been);
+    }
+
+    /// What a client that hardly reads does every second.
+    fn read_slowly(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        // Not through `connection`, which would borrow the counts, too.
+        let connection = self
+            .connections
+            .get_mut(slot(token))
+            .and_then(Option::as_mut);
+        let Some(connection) = connection.filter(|it| it.token == token && it.is_slow()) else {
+            return;
+        };
+        match connection.read_little(&mut self.statistics) {
+            Ok(()) => Self::read_slowly_later(io_loop, token),
+            Err(failure) => self.on_end(io_loop, token, &failure),
+        }
+    }
+
+    fn read_slowly_later(io_loop: &mut IoLoop<Self>, token: Token) {
+        io_loop.call_later(SLOW_PAUSE, move |client: &mut Self, io_loop| {
+            client.read_slowly(io_loop, token);
+        });
     }
 
     /// One less in flight: room for the next, or the end of the joining.
-    fn on_landing(&mut self, io_loop: &mut IoLoop<Self>) {
-        self.connector.landed();
-        if !self.opening {
-            self.opening = true;
-            io_loop.add_callback(Self::open_more);
-        }
+    fn on_landing(&mut self, io_loop: &mut IoLoop<Self>, had_joined_before: bool) {
+        self.connector.landed(had_joined_before);
+        self.see_to_opening(io_loop);
     }
 
     fn on_timeout(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let limit = self.config.connect_timeout;
-        let failure = match self.connection(token).map(|it| (&it.state, it.peer)) {
-            Some((State::Connecting(_), peer)) => Failure::ConnectTimedOut(peer, limit),
-            Some((State::Handshaking(_), _)) => Failure::HandshakeTimedOut(limit),
-            _ => return,
+        let Some(failure) = self.connection(token).and_then(|it| it.timed_out(limit)) else {
+            return;
         };
         self.on_end(io_loop, token, &failure);
     }
 
     /// The one place where a connection's end is counted.
-    fn on_end(&mut self, io_loop: &mut IoLoop<Self>, token: Token, failure: &Failure) {
+    pub(super) fn on_end(&mut self, io_loop: &mut IoLoop<Self>, token: Token, failure: &Failure) {
         let Some(connection) = self.connection(token) else {
             return;
         };
-        let peer = connection.peer;
-        let state = std::mem::replace(&mut connection.state, State::Draining);
+        let (peer, is_slow) = (connection.peer, connection.seat.slow);
+        let state = mem::replace(&mut connection.state, State::Draining);
+        let mut seat = Seat::default();
+        if let State::Open(_) = state {
+            self.on_loss(io_loop, token);
+        } else {
+            seat = mem::take(&mut connection.seat);
+        }
         if failure.is_answered() && !matches!(state, State::Draining) {
             // What remains is to see the server end the stream.
             self.drain(io_loop, token);
+            self.limit_closing(io_loop, token);
         } else {
             self.remove(io_loop, token);
         }
         match state {
             State::Connecting(_) | State::Handshaking(_) => {
-                let nobody_joined = self.phase == Phase::Joining && self.tally.joined == 0;
-                let elsewhere = nobody_joined && failure.is_unreachable();
-                if !(elsewhere && self.connector.fall_back(peer)) {
-                    self.tally.failed += 1;
-                    self.statistics.failure(failure);
-                }
-                self.on_landing(io_loop);
+                self.on_failed_join(io_loop, (seat, peer), failure);
             }
             State::Open(_) => {
-                self.tally.change_open(|open| open - 1);
-                self.statistics.failure(failure);
+                self.tally.leave(is_slow);
+                match is_slow {
+                    true => self.statistics.slow.end(failure),
+                    false => self.statistics.failure(failure),
+                }
             }
             State::Closing(_) | State::Draining => {}
         }
         self.proceed(io_loop);
     }
 
+    fn on_failed_join(
+        &mut self,
+        io_loop: &mut IoLoop<Self>,
+        (seat, peer): (Seat, SocketAddr),
+        failure: &Failure,
+    ) {
+        let had_joined_before = seat.way_back.is_some();
+        let nobody_joined = self.phase == Phase::Joining && self.tally.joined == 0;
+        let elsewhere = nobody_joined && failure.is_unreachable();
+        if elsewhere && self.connector.fall_back(peer) {
+            self.seats.take_back(&seat);
+        } else {
+            self.statistics.failure(failure);
+            if had_joined_before {
+                self.on_failed_return(io_loop, seat);
+            } else {
+                self.tally.failed += 1;
+            }
+        }
+        self.on_landing(io_loop, had_joined_before);
+    }
+
     /// Reads on for the end of the stream, which the last event may have told already.
-    fn drain(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+    pub(super) fn drain(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let Some(connection) = self.connection(token) else {
             return;
         };
@@ -188,8 +305,11 @@ impl Client {
         if let Some(mut connection) = connection {
             io_loop.remove_timeout(connection.timeout);
             // It can only fail for a socket that is not watched, and then all is well.
-            let _ = io_loop.remove_handler(&mut connection.socket, token);
+            let _ = io_loop.remove_handler(connection.stream.socket(), token);
             self.tally.alive -= 1;
         }
     }
 }
+
+/// How long a client that hardly reads waits between two reads.
+const SLOW_PAUSE: Duration = Duration::from_secs(1);

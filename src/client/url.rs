@@ -1,12 +1,21 @@
-//! The address of a WebSocket, `ws://host:port/path?query`, checked before anything is sent.
+//! The address of a WebSocket, `ws://user:password@host:port/path?query` or `wss://…`, checked before
+//! anything is sent. What it is shown as leaves user and password out, in errors too.
 
 use std::fmt;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 
-/// A WebSocket URL (RFC 6455 section 3).
-#[derive(Clone, Debug, PartialEq, Eq)]
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use percent_encoding::percent_decode_str;
+
+/// A WebSocket URL (RFC 6455 section 3), with the user information that RFC 3986 allows for.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Url {
+    /// Whether it is `wss`.
+    secure: bool,
+    /// `user:password` as the `Authorization` header wants it.
+    credentials: Option<String>,
     /// A name or an address; one of IPv6 without its brackets.
     host: String,
     port: u16,
@@ -22,32 +31,77 @@ impl Url {
     pub fn parse(text: &str) -> Result<Self, String> {
         let (scheme, rest) = text
             .split_once("://")
-            .ok_or_else(|| format!("'{text}' is no URL, try {EXAMPLE}"))?;
-        if scheme.eq_ignore_ascii_case("wss") {
-            return Err("wss:// is not supported yet, only ws:// without TLS".to_owned());
-        }
-        if !scheme.eq_ignore_ascii_case("ws") {
+            .ok_or_else(|| format!("'{}' is no URL, try {EXAMPLE}", redacted(text)))?;
+        let secure = scheme.eq_ignore_ascii_case("wss");
+        if !secure && !scheme.eq_ignore_ascii_case("ws") {
             return Err(format!("'{scheme}://' is not supported, try {EXAMPLE}"));
         }
         // What stands here goes into the request as it is: no blank or line break may.
         if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let text = redacted(text);
             return Err(format!("'{text}' has characters that must be %-encoded"));
         }
         if rest.contains('#') {
             return Err(format!(
-                "'{text}' has a fragment, which no WebSocket URL may have"
+                "'{}' has a fragment, which no WebSocket URL may have (a # in a password is %23)",
+                redacted(text)
             ));
         }
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
-        let (host, port) = authority_parts(authority)
-            .ok_or_else(|| format!("'{authority}' is no host and port, try {EXAMPLE}"))?;
+        let (user, authority) = match authority.rsplit_once('@') {
+            Some((user, authority)) => (Some(user), authority),
+            None => (None, authority),
+        };
+        let (host, port) = authority_parts(authority, default_port(secure)).ok_or_else(|| {
+            match target.contains('@') {
+                // A password with a slash in it.
+                true => format!(
+                    "'{}' is no host and port (a / in a password is %2F)",
+                    redacted(rest)
+                ),
+                false => format!("'{authority}' is no host and port, try {EXAMPLE}"),
+            }
+        })?;
         let slash = if target.starts_with('/') { "" } else { "/" };
         Ok(Self {
+            secure,
+            credentials: user.map(credentials),
             host: host.to_owned(),
             port,
             target: [slash, target].concat(),
         })
+    }
+
+    /// Whether the connection is to be encrypted.
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// A name or an address; one of IPv6 without its brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The value of the `Authorization` header: basic authentication (RFC 7617), if the URL has a
+    /// user.
+    pub fn authorization(&self) -> Option<String> {
+        let credentials = self.credentials.as_ref()?;
+        Some(format!("Basic {credentials}"))
+    }
+
+    /// What the request line asks for to go on behind the tick stamped `since`, instead of what
+    /// the URL itself says of that.
+    pub fn target_since(&self, since: u64) -> String {
+        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
+        let others = query
+            .split('&')
+            .filter(|pair| !pair.is_empty() && !pair.starts_with("since="));
+        let pairs: Vec<_> = others
+            .map(str::to_owned)
+            .chain([format!("since={since}")])
+            .collect();
+        format!("{path}?{}", pairs.join("&"))
     }
 
     /// The same with `symbols` added to the query.
@@ -68,9 +122,10 @@ impl Url {
     /// Host and port as the `Host` header wants them: the scheme's own port is left out.
     pub fn authority(&self) -> String {
         let host = self.bracketed_host();
-        match self.port {
-            DEFAULT_PORT => host,
-            port => format!("{host}:{port}"),
+        if self.port == default_port(self.secure) {
+            host
+        } else {
+            format!("{host}:{}", self.port)
         }
     }
 
@@ -109,12 +164,43 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ws://{}{}", self.authority(), self.target)
+        let scheme = if self.secure { "wss" } else { "ws" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.target)
     }
 }
 
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Url({self})")
+    }
+}
+
+/// User and password as basic authentication encodes them.
+fn credentials(user_information: &str) -> String {
+    let (user, password) = user_information
+        .split_once(':')
+        .unwrap_or((user_information, ""));
+    let decoded = |text| percent_decode_str(text).collect::<Vec<u8>>();
+    BASE64_STANDARD.encode([decoded(user), b":".to_vec(), decoded(password)].concat())
+}
+
+/// A text that should be a URL, without what may be a password in it.
+fn redacted(text: &str) -> String {
+    let Some((before, behind)) = text.rsplit_once('@') else {
+        return text.to_owned();
+    };
+    match before.split_once("://") {
+        Some((scheme, _)) => format!("{scheme}://***@{behind}"),
+        None => format!("***@{behind}"),
+    }
+}
+
+fn default_port(secure: bool) -> u16 {
+    if secure { 443 } else { 80 }
+}
+
 /// Host and port of an authority; none if it is not one that this client can ask for.
-fn authority_parts(authority: &str) -> Option<(&str, u16)> {
+fn authority_parts(authority: &str, default_port: u16) -> Option<(&str, u16)> {
     let (host, rest) = match authority.strip_prefix('[') {
         Some(bracketed) => {
             let (host, rest) = bracketed.split_once(']')?;
@@ -123,7 +209,6 @@ fn authority_parts(authority: &str) -> Option<(&str, u16)> {
         }
         None => {
             let (host, rest) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
-            // Anything else, such as the @ behind a user's name, belongs to no host name.
             let named = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
             if host.is_empty() || !host.bytes().all(named) {
                 return None;
@@ -132,14 +217,12 @@ fn authority_parts(authority: &str) -> Option<(&str, u16)> {
         }
     };
     let port = match rest.strip_prefix(':') {
-        None if rest.is_empty() => DEFAULT_PORT,
+        None if rest.is_empty() => default_port,
         Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => port.parse().ok()?,
         _ => return None,
     };
     (port != 0).then_some((host, port))
 }
-
-const DEFAULT_PORT: u16 = 80;
 
 const EXAMPLE: &str = "ws://127.0.0.1:8888/";
 
@@ -155,6 +238,12 @@ mod tests {
             ("WS://example.org", "example.org", "/"),
             ("ws://example.org:80/a/b?c=d", "example.org", "/a/b?c=d"),
             ("ws://[::1]:8888?since=5", "[::1]:8888", "/?since=5"),
+            ("wss://example.org:443/", "example.org", "/"),
+            (
+                "wss://user:pass@example.org:80/a@b",
+                "example.org:80",
+                "/a@b",
+            ),
         ] {
             let url = Url::parse(text).unwrap();
             assert_eq!(
@@ -168,10 +257,9 @@ mod tests {
     fn what_is_no_url_is_refused_with_a_sentence() {
         for (text, part) in [
             ("127.0.0.1:8888", "is no URL"),
-            ("wss://example.org/", "wss:// is not supported yet"),
             ("http://example.org/", "'http://' is not supported"),
             ("ws:///path", "is no host and port"),
-            ("ws://user@example.org/", "is no host and port"),
+            ("ws://user@/", "is no host and port"),
             ("ws://example.org:0/", "is no host and port"),
             ("ws://example.org:65536/", "is no host and port"),
             ("ws://example.org:+80/", "is no host and port"),
@@ -183,6 +271,44 @@ mod tests {
         ] {
             let error = Url::parse(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn who_asks_is_sent_but_never_shown() {
+        for (text, decoded) in [
+            ("ws://Aladdin:open%20sesame@h/", "Aladdin:open sesame"),
+            ("ws://token@h/", "token:"),
+            ("ws://a:b:c%40d@h/", "a:b:c@d"),
+            ("ws://a:p@ss@h/", "a:p@ss"),
+        ] {
+            let url = Url::parse(text).unwrap();
+            let expected = format!("Basic {}", BASE64_STANDARD.encode(decoded));
+            assert_eq!(url.authorization(), Some(expected), "{text}");
+            assert_eq!(url.to_string(), "ws://h/");
+            assert_eq!(format!("{url:?}"), "Url(ws://h/)");
+        }
+        assert_eq!(Url::parse("ws://h/").unwrap().authorization(), None);
+        for text in [
+            "ws://u:secret @h/",
+            "ws://u:secret@h/#a",
+            "u:secret@h",
+            "ws://u:secret@/",
+            "ws://u:secret/@h/",
+        ] {
+            let error = Url::parse(text).unwrap_err();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_stamp_to_go_on_from_replaces_that_of_the_url() {
+        for (text, target) in [
+            ("ws://h/", "/?since=7"),
+            ("ws://h/a?since=5&symbols=B", "/a?symbols=B&since=7"),
+            ("ws://h/?a=b&", "/?a=b&since=7"),
+        ] {
+            assert_eq!(Url::parse(text).unwrap().target_since(7), target);
         }
     }
 
@@ -215,14 +341,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_reads_back_the_same(text in "ws://[a-z0-9.\\[\\]:]{1,12}[/?&=a-z@]{0,9}") {
+        fn what_is_shown_reads_back_the_same(text in "wss?://[a-z0-9.\\[\\]:]{1,12}[/?][/?&=a-z@]{0,9}") {
             if let Ok(url) = Url::parse(&text) {
                 prop_assert_eq!(Url::parse(&url.to_string()), Ok(url));
             }
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "(ws://)?\\PC{0,30}") {
+        fn no_text_makes_it_panic(text in "(wss?://)?\\PC{0,30}") {
             let _ = Url::parse(&text);
         }
     }

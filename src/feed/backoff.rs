@@ -9,7 +9,7 @@ use ureq::http::{HeaderMap, header};
 
 /// The growing pause between attempts that fail.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
     /// The limits of the last pause.
     limits: (Duration, Duration),
@@ -17,7 +17,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    pub(super) fn new(rng: Rng) -> Self {
+    pub(crate) fn new(rng: Rng) -> Self {
         Self {
             failures: 0,
             limits: Default::default(),
@@ -26,7 +26,7 @@ impl Backoff {
     }
 
     /// An attempt went well: the next failure is a first one again.
-    pub(super) fn succeeded(&mut self) {
+    pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
     }
 
@@ -35,7 +35,7 @@ impl Backoff {
     ///
     /// Up to half of it is left to chance, or all who were cut off by the same outage would come
     /// back at the same moment. Other limits are another kind of trouble and begin anew.
-    pub(super) fn failed(&mut self, first: Duration, longest: Duration) -> Duration {
+    pub(crate) fn failed(&mut self, first: Duration, longest: Duration) -> Duration {
         if self.limits != (first, longest) {
             self.limits = (first, longest);
             self.failures = 0;

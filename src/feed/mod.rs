@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::io_loop::IoLoop;
 use crate::tick::Tick;
 
+pub(crate) use self::backoff::Backoff;
 pub use failure::Failure;
 pub use live::Live;
 pub use pace::Speed;

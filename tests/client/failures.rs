@@ -100,19 +100,108 @@ fn nobody_there_is_said_at_once() {
 }
 
 #[test]
-fn a_refused_handshake_names_the_status() {
-    let report = run_bare(
-        |address| config(address, ENDLESS),
-        |mut stream| {
-            stream
-                .write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
-                .unwrap();
-            let _ = stream.read_to_end(&mut Vec::new());
-        },
+fn a_refused_handshake_names_the_status_and_where_to_go() {
+    for (answer, kind, sentence) in [
+        (
+            "403 Forbidden\r\nContent-Length: 2\r\n\r\nno",
+            "handshake refused (403)",
+            "the server refused the WebSocket handshake: 403 Forbidden",
+        ),
+        (
+            "301 Moved Permanently\r\nLocation: wss://example.org/\x01\r\n\r\n",
+            "bad handshake",
+            "the server's answer to the handshake is none: invalid header value",
+        ),
+        (
+            "301 Moved Permanently\r\nLocation: https://example.org/\r\n\r\n",
+            "handshake refused (301)",
+            "the server refused the WebSocket handshake: 301 Moved Permanently, try \
+             https://example.org/",
+        ),
+        (
+            "200 OK\r\n\r\n<html>",
+            "handshake refused (200)",
+            "the server refused the WebSocket handshake: 200 OK",
+        ),
+    ] {
+        let report = run_bare(
+            |address| config(address, ENDLESS),
+            |mut stream| {
+                write!(stream, "HTTP/1.1 {answer}").unwrap();
+                let _ = stream.read_to_end(&mut Vec::new());
+            },
+        );
+        assert_eq!(kinds(&report), [(kind, 1)]);
+        assert_eq!(report.error().as_deref(), Some(sentence));
+    }
+}
+
+#[test]
+fn a_frame_that_claims_too_much_is_refused_before_it_comes() {
+    let report = run(ENDLESS, |peer| {
+        begin(peer);
+        // 127 announces eight bytes of length: a tebibyte.
+        let claim = b"\x81\x7f\0\0\x01\0\0\0\0\0";
+        peer.get_mut().write_all(claim).unwrap();
+        let _ = peer.get_mut().read_to_end(&mut Vec::new());
+    });
+    assert_eq!(kinds(&report), [("protocol error", 1)]);
+    let sentence = "the server broke the protocol: a message of more than 1 MiB";
+    assert_eq!(report.errors.examples, [sentence]);
+}
+
+#[test]
+fn fragments_without_end_are_refused() {
+    let report = run(ENDLESS, |peer| {
+        begin(peer);
+        let stream = peer.get_mut();
+        let mut fragment = vec![0x01, 126, 0xff, 0xff];
+        fragment.resize(4 + 0xffff, b'x');
+        // Until it has had enough: at most a mebibyte, and what is in the buffers.
+        for _ in 0..1_000 {
+            if stream.write_all(&fragment).is_err() {
+                break;
+            }
+            fragment[0] = 0;
+        }
+    });
+    assert_eq!(kinds(&report), [("protocol error", 1)]);
+    let sentence = &report.errors.examples[0];
+    assert!(
+        sentence.contains("too long") || sentence.contains("1 MiB"),
+        "{sentence}"
     );
-    assert_eq!(kinds(&report), [("handshake refused (403)", 1)]);
-    let sentence = "the server refused the WebSocket handshake: 403 Forbidden";
-    assert_eq!(report.error().as_deref(), Some(sentence));
+}
+
+#[test]
+fn empty_fragments_without_end_are_refused_too() {
+    let report = run(ENDLESS, |peer| {
+        begin(peer);
+        let stream = peer.get_mut();
+        let mut written = stream.write_all(b"\x01\x00");
+        while written.is_ok() {
+            written = stream.write_all(&[0; 2 * 1024]);
+        }
+    });
+    assert_eq!((report.ticks, report.messages), (1, 1));
+    let sentence = "the server broke the protocol: a message in more than 4096 fragments";
+    assert_eq!(report.errors.examples, [sentence]);
+}
+
+#[test]
+fn what_is_no_json_is_no_tick() {
+    let report = run(WINDOW, |peer| {
+        for text in ["hello", "{\"symbol\":", "[[[[[[", "\u{1f600}"] {
+            send(peer, text);
+        }
+        finish(peer);
+    });
+    assert_eq!(report.ticks, 0);
+    assert_eq!(kinds(&report), [("no tick", 1)]);
+    assert_eq!(
+        report.error().as_deref(),
+        Some("connected, but no tick came")
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The program around it: options, exit status, output, signals.
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -10,7 +11,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::server::{accept, begin, bind, finish, send, serve_steadily, tick};
 
-fn command(arguments: &[&str]) -> Command {
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
     command
         .args(arguments)
@@ -20,7 +21,7 @@ fn command(arguments: &[&str]) -> Command {
 }
 
 /// Runs the program against one connection.
-fn run_program(arguments: &[&str], serve: impl FnOnce(TcpStream) + Send) -> Output {
+pub(crate) fn run_program(arguments: &[&str], serve: impl FnOnce(TcpStream) + Send) -> Output {
     let (listener, address) = bind();
     let url = format!("ws://{address}/");
     thread::scope(|scope| {
@@ -30,7 +31,13 @@ fn run_program(arguments: &[&str], serve: impl FnOnce(TcpStream) + Send) -> Outp
     })
 }
 
-fn text(bytes: &[u8]) -> &str {
+/// What Ctrl-C does.
+pub(crate) fn interrupt(id: u32) {
+    let pid = rustix::process::Pid::from_raw(id.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+}
+
+pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
@@ -38,6 +45,7 @@ fn text(bytes: &[u8]) -> &str {
 fn the_program_prints_one_json_object_and_succeeds() {
     let output = run_program(&["--duration", "200ms", "--json"], serve_steadily);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "", "no progress where nobody looks");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(report["ticks"].as_u64().unwrap() > 0);
     assert_eq!(report["clients"]["connected"], 1);
@@ -62,15 +70,14 @@ fn the_program_ends_early_on_a_signal_with_a_report() {
         let child = command(&["--url", &url, "--duration", "1h"])
             .spawn()
             .unwrap();
-        let id = i32::try_from(child.id()).unwrap();
+        let id = child.id();
         scope.spawn(move || {
             let mut peer = tungstenite::accept(accept(&listener)).unwrap();
             begin(&mut peer);
             send(&mut peer, tick(2, 0));
             peer.send(Message::Ping("counted?".into())).unwrap();
             assert!(matches!(peer.read(), Ok(Message::Pong(_))));
-            let pid = rustix::process::Pid::from_raw(id).unwrap();
-            rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+            interrupt(id);
             assert_eq!(finish(&mut peer), CloseCode::Normal);
         });
         let output = child.wait_with_output().unwrap();
@@ -95,4 +102,52 @@ fn the_program_explains_itself_and_refuses_what_it_does_not_know() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).starts_with("error: cannot resolve no-such-host.invalid: "));
+}
+
+#[test]
+fn memory_is_bounded_whatever_the_server_sends() {
+    for (first, on) in [
+        // One message in fragments, and one frame that goes on for a tebibyte.
+        (&b"\x01\x7e\xff\xff"[..], &b"\x00\x7e\xff\xff"[..]),
+        (b"\x81\x7f\0\0\x01\0\0\0\0\0", b""),
+    ] {
+        let output = run_program(&["--duration", "300ms", "--json"], |stream| {
+            let mut peer = tungstenite::accept(stream).unwrap();
+            begin(&mut peer);
+            let stream = peer.get_mut();
+            let mut written = stream.write_all(first);
+            for _ in 0..1_000 {
+                let rest = [&[b'x'; 0xffff][..], on].concat();
+                written = written.and_then(|()| stream.write_all(&rest));
+            }
+        });
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["errors"]["kinds"]["protocol error"], 1, "{report}");
+        let memory = report["client"]["rss_bytes"].as_u64().unwrap();
+        assert!(memory < 40_000_000, "{memory}");
+    }
+}
+
+#[test]
+fn a_password_is_printed_nowhere() {
+    let (listener, address) = bind();
+    let url = format!("ws://user:secret@{address}/");
+    thread::scope(|scope| {
+        scope.spawn(|| serve_steadily(accept(&listener)));
+        let output = command(&["--url", &url, "--duration", "100ms"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(!text(&output.stdout).contains("secret"));
+    });
+    for arguments in [&["--url", "ws://u:secret@h/#a"][..], &["ws://u:secret@h/"]] {
+        let output = command(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(
+            !text(&output.stderr).contains("secret"),
+            "{}",
+            text(&output.stderr)
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! Servers of a few lines, each in a thread. One that is done with its part listens for the client's
 //! close frame; none outlives its test.
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -73,14 +74,14 @@ pub(crate) fn tick(seq: u64, age_us: u64) -> String {
     format!(r#"{{"symbol":"A/B","price":1.50,"timestamp":1,"seq":{seq},"sent":{sent}}}"#)
 }
 
-pub(crate) fn send(peer: &mut Peer, text: impl Into<String>) {
+pub(crate) fn send<S: Read + Write>(peer: &mut WebSocket<S>, text: impl Into<String>) {
     peer.send(Message::text(text.into())).unwrap();
 }
 
 /// A ping, then the first tick, which counts as a message but not as a delivery. Once the ping is
 /// answered, the client is measuring: it answers in the turn in which it joins, the next turn begins
 /// the window, and later events come after that.
-pub(crate) fn begin(peer: &mut Peer) {
+pub(crate) fn begin<S: Read + Write>(peer: &mut WebSocket<S>) {
     peer.send(Message::Ping("joined?".into())).unwrap();
     let answer = peer.read().unwrap();
     assert_eq!(answer, Message::Pong("joined?".into()));
@@ -88,7 +89,7 @@ pub(crate) fn begin(peer: &mut Peer) {
 }
 
 /// Waits for the client's close frame and answers it. Returns its code.
-pub(crate) fn finish(peer: &mut Peer) -> CloseCode {
+pub(crate) fn finish<S: Read + Write>(peer: &mut WebSocket<S>) -> CloseCode {
     let mut code = CloseCode::Status;
     loop {
         match peer.read() {

@@ -1,0 +1,77 @@
+//! The limits that make every run end in time, whatever the servers do: at the latest five seconds
+//! after what was asked for, which is ramp, warm-up and duration.
+
+use std::time::Duration;
+
+use super::failure::Failure;
+use super::options::Config;
+use super::{Client, Phase};
+use crate::io_loop::{IoLoop, slot};
+
+impl Config {
+    /// How long all connects take on the ramp.
+    fn ramp_time(&self) -> Duration {
+        let seconds = self.ramp.map_or(0.0, |rate| self.clients as f64 / rate);
+        // A century, as the longest duration.
+        Duration::from_secs_f64(seconds.min(3_153_600_000.0))
+    }
+
+    /// After what time those who have not joined are given up: joining takes its time from the
+    /// window, but at most half of it.
+    pub(super) fn joining_limit(&self) -> Duration {
+        self.ramp_time() + JOINING_TIME + self.duration / 2
+    }
+
+    /// After what time the window ends, however late it began.
+    pub(super) fn window_limit(&self) -> Duration {
+        self.ramp_time() + JOINING_TIME + self.warmup + self.duration
+    }
+}
+
+impl Client {
+    /// Goes on without those who have not joined by now.
+    pub(super) fn end_joining(&mut self, io_loop: &mut IoLoop<Self>) {
+        if self.phase != Phase::Joining {
+            return;
+        }
+        let limit = self.config.joining_limit();
+        for _ in 0..self.connector.stop() {
+            self.tally.failed += 1;
+            self.statistics.failure(&Failure::NotOpened(limit));
+        }
+        let late = self.connections.iter().flatten();
+        let late: Vec<_> = late
+            .filter_map(|it| Some((it.token, it.timed_out(limit.min(it.age()))?)))
+            .collect();
+        for (token, failure) in late {
+            if self.connections[slot(token)].is_some() {
+                self.on_end(io_loop, token, &failure);
+            }
+        }
+        self.proceed(io_loop);
+    }
+}
+
+/// What joining may take without making the window shorter. With the time for closing it makes four
+/// seconds; the fifth is for a machine that has other things to do.
+const JOINING_TIME: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::url::Url;
+
+    #[test]
+    fn the_limits_grow_with_what_was_asked_for() {
+        let seconds = Duration::from_secs;
+        let config = Config {
+            clients: 1000,
+            ramp: Some(100.0),
+            duration: seconds(60),
+            warmup: seconds(5),
+            ..Config::new(Url::parse("ws://h/").unwrap())
+        };
+        assert_eq!(config.joining_limit(), seconds(10 + 2 + 30));
+        assert_eq!(config.window_limit(), seconds(10 + 2 + 5 + 60));
+    }
+}

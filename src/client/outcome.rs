@@ -1,0 +1,244 @@
+//! What a process has measured, as it tells it to the one that started it, and the sum of several:
+//! counts are added, histograms merged exactly, times are those of the one that took longest.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Serialize};
+
+use super::apart::{Returns, SlowCounts};
+use super::intervals::{Recorded, Recorder};
+use super::moment::Moment;
+use super::statistics::Statistics;
+use super::{Client, Phase};
+use crate::usage::Usage;
+
+/// What a process has measured.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Outcome {
+    messages: u64,
+    ticks: u64,
+    bytes: u64,
+    delivery_us: Encoded,
+    negative_latencies: u64,
+    gaps: u64,
+    missed: u64,
+    repeats: u64,
+    responses: Vec<Duration>,
+    failures: BTreeMap<String, (u64, String)>,
+    slow: SlowCounts,
+    returns: EncodedReturns,
+    joined: usize,
+    failed: usize,
+    listened: Duration,
+    /// The length of its window.
+    window: Duration,
+    cut_short: bool,
+    cpu: Duration,
+    resident_bytes: u64,
+    lateness_us: Encoded,
+    intervals: Option<Recorded>,
+}
+
+/// The counts of [`Returns`].
+#[derive(Debug, Serialize, Deserialize)]
+struct EncodedReturns {
+    /// Churned, lost, returned, failed, resumed, missed, restarts.
+    counts: [u64; 7],
+    response_us: Encoded,
+    away_us: Encoded,
+}
+
+/// A histogram in HdrHistogram's V2 encoding, base64 around it.
+#[derive(Debug)]
+struct Encoded(Histogram<u64>);
+
+impl Serialize for Encoded {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::new();
+        V2Serializer::new()
+            .serialize(&self.0, &mut bytes)
+            .map_err(serde::ser::Error::custom)?;
+        serializer.serialize_str(&BASE64_STANDARD.encode(bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Encoded {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = BASE64_STANDARD.decode(text).map_err(D::Error::custom)?;
+        let histogram = Deserializer::new().deserialize(&mut &bytes[..]);
+        histogram.map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl Outcome {
+    /// That of a run that has ended.
+    pub(super) fn of(client: &Client) -> Self {
+        let Client {
+            statistics, tally, ..
+        } = client;
+        let ended = client.ended.as_ref().unwrap_or(&client.began);
+        let window_began = client.window_began.as_ref().unwrap_or(ended);
+        let used = ended.own.since(&window_began.own);
+        Self {
+            messages: statistics.messages,
+            ticks: statistics.ticks,
+            bytes: statistics.bytes,
+            delivery_us: Encoded(statistics.delivery_us.clone()),
+            negative_latencies: statistics.negative_latencies,
+            gaps: statistics.gaps,
+            missed: statistics.missed,
+            repeats: statistics.repeats,
+            responses: statistics.responses.clone(),
+            failures: statistics.failures.clone(),
+            slow: statistics.slow.clone(),
+            returns: EncodedReturns::of(&statistics.returns),
+            joined: tally.joined,
+            failed: tally.failed,
+            listened: tally.listened,
+            window: ended.at - window_began.at,
+            cut_short: client.cut_short,
+            cpu: used.cpu,
+            resident_bytes: used.resident_bytes,
+            lateness_us: Encoded(ended.lateness_us_since(window_began)),
+            intervals: client.recorder.as_ref().map(Recorder::recorded),
+        }
+    }
+
+    /// Makes `client`, which opened no connection itself, the one that has measured all of it.
+    ///
+    /// # Errors
+    /// When histograms do not fit together: another program has sent them.
+    pub(super) fn merge(outcomes: Vec<Self>, client: &mut Client) -> io::Result<()> {
+        // What was shown until now.
+        client.statistics = Statistics::new();
+        client.tally = super::Tally::default();
+        let mut own = Usage::default();
+        let mut lateness_us: Option<Histogram<u64>> = None;
+        let mut window = Duration::ZERO;
+        let mut recorded = Vec::new();
+        for outcome in outcomes {
+            own.cpu += outcome.cpu;
+            own.resident_bytes += outcome.resident_bytes;
+            window = window.max(outcome.window);
+            let Encoded(late) = &outcome.lateness_us;
+            match &mut lateness_us {
+                Some(sum) => sum.add(late).map_err(io::Error::other)?,
+                none => *none = Some(late.clone()),
+            }
+            recorded.extend(outcome.add_to(client)?);
+        }
+        client.recorder = Recorder::merged(recorded)?;
+        let Some(lateness_us) = lateness_us else {
+            return Ok(());
+        };
+        if let (Some(began), Some(ended)) = (&mut client.window_began, &mut client.ended) {
+            let mut none_us = lateness_us.clone();
+            none_us.reset();
+            *began = Moment::with(began.at, Usage::default(), began.server, none_us);
+            *ended = Moment::with(began.at + window, own, ended.server, lateness_us);
+        }
+        client.phase = Phase::Closing;
+        Ok(())
+    }
+
+    fn add_to(self, client: &mut Client) -> io::Result<Option<Recorded>> {
+        let Client {
+            statistics, tally, ..
+        } = client;
+        statistics.messages += self.messages;
+        statistics.ticks += self.ticks;
+        statistics.bytes += self.bytes;
+        add(&mut statistics.delivery_us, &self.delivery_us)?;
+        statistics.negative_latencies += self.negative_latencies;
+        statistics.gaps += self.gaps;
+        statistics.missed += self.missed;
+        statistics.repeats += self.repeats;
+        statistics.responses.extend(self.responses);
+        for (kind, (count, sentence)) in self.failures {
+            statistics.failures.entry(kind).or_insert((0, sentence)).0 += count;
+        }
+        add_slow(&mut statistics.slow, self.slow);
+        self.returns.add_to(&mut statistics.returns)?;
+        tally.joined += self.joined;
+        tally.failed += self.failed;
+        tally.listened += self.listened;
+        client.cut_short |= self.cut_short;
+        Ok(self.intervals)
+    }
+}
+
+impl EncodedReturns {
+    fn of(returns: &Returns) -> Self {
+        Self {
+            counts: [
+                returns.churned,
+                returns.lost,
+                returns.returned,
+                returns.failed,
+                returns.resumed,
+                returns.missed,
+                returns.restarts,
+            ],
+            response_us: Encoded(returns.response_us.clone()),
+            away_us: Encoded(returns.away_us.clone()),
+        }
+    }
+
+    fn add_to(&self, sum: &mut Returns) -> io::Result<()> {
+        let [churned, lost, returned, failed, resumed, missed, restarts] = self.counts;
+        sum.churned += churned;
+        sum.lost += lost;
+        sum.returned += returned;
+        sum.failed += failed;
+        sum.resumed += resumed;
+        sum.missed += missed;
+        sum.restarts += restarts;
+        add(&mut sum.response_us, &self.response_us)?;
+        add(&mut sum.away_us, &self.away_us)
+    }
+}
+
+fn add_slow(sum: &mut SlowCounts, one: SlowCounts) {
+    sum.joined += one.joined;
+    sum.ticks += one.ticks;
+    sum.bytes += one.bytes;
+    sum.missed += one.missed;
+    for (kind, count) in one.ended {
+        *sum.ended.entry(kind).or_default() += count;
+    }
+}
+
+fn add(sum: &mut Histogram<u64>, one: &Encoded) -> io::Result<()> {
+    sum.add(&one.0).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::statistics::delivery_histogram;
+
+    #[test]
+    fn a_histogram_survives_the_way_exactly() {
+        let mut histogram = delivery_histogram();
+        for value in [0, 1, 2, 999, 12_345, 59_000_000, u64::MAX] {
+            histogram.saturating_record(value);
+        }
+        let text = serde_json::to_string(&Encoded(histogram.clone())).unwrap();
+        let Encoded(back) = serde_json::from_str(&text).unwrap();
+        assert_eq!(back, histogram);
+        let mut sum = delivery_histogram();
+        add(&mut sum, &Encoded(back)).unwrap();
+        assert_eq!(sum, histogram);
+        for text in ["\"\"", "\"!\"", "5", "\"aGVsbG8=\""] {
+            assert!(serde_json::from_str::<Encoded>(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A client as its user sees it: it stays while its connections come and go.
+
+use std::time::Instant;
+
+use super::sequences::Sequences;
+use crate::feed::Backoff;
+
+/// One of the clients that were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Seat {
+    /// Whether it hardly reads.
+    pub(super) slow: bool,
+    /// What it brings from its connection before, while it has none that is open.
+    pub(super) way_back: Option<Box<WayBack>>,
+}
+
+/// What a client knows of the connection that it had.
+#[derive(Debug)]
+pub(super) struct WayBack {
+    /// When that ended.
+    pub(super) left: Instant,
+    /// The pauses between attempts; none if it left of its own accord.
+    pub(super) backoff: Option<Backoff>,
+    /// The last tick's stamp, to go on from.
+    pub(super) since: Option<u64>,
+    /// The last tick's number of each symbol.
+    pub(super) sequences: Sequences,
+}
+
+/// Which of the clients are slow: evenly spread among those that are opened one after the other.
+#[derive(Debug)]
+pub(super) struct Seats {
+    clients: usize,
+    slow: usize,
+    given: usize,
+    slow_given: usize,
+}
+
+impl Seats {
+    /// `slow` of `clients`.
+    pub(super) fn new(clients: usize, slow: usize) -> Self {
+        Self {
+            clients,
+            slow,
+            given: 0,
+            slow_given: 0,
+        }
+    }
+
+    /// The next one.
+    pub(super) fn give(&mut self) -> Seat {
+        self.given += 1;
+        let due = (self.given as u128 * self.slow as u128) / self.clients.max(1) as u128;
+        let slow = (self.slow_given as u128) < due;
+        self.slow_given += usize::from(slow);
+        Seat {
+            slow,
+            way_back: None,
+        }
+    }
+
+    /// One that was given in vain: the next one takes its place.
+    pub(super) fn take_back(&mut self, seat: &Seat) {
+        self.given -= 1;
+        self.slow_given -= usize::from(seat.slow);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_as_many_are_slow_as_asked_for_and_not_all_in_a_row() {
+        for (clients, slow) in [(10, 0), (10, 3), (1000, 999), (7, 7), (3, 1)] {
+            let mut seats = Seats::new(clients, slow);
+            let given: Vec<_> = (0..clients).map(|_| seats.give().slow).collect();
+            assert_eq!(given.iter().filter(|slow| **slow).count(), slow);
+        }
+        let mut seats = Seats::new(4, 2);
+        let given: Vec<_> = (0..4).map(|_| seats.give().slow).collect();
+        assert_eq!(given, [false, true, false, true]);
+    }
+
+    #[test]
+    fn a_seat_that_was_given_back_changes_nothing() {
+        let mut seats = Seats::new(6, 2);
+        let mut slow = 0;
+        for turn in 0..6 {
+            let lost = seats.give();
+            seats.take_back(&lost);
+            slow += usize::from(seats.give().slow);
+            assert!(turn < 5 || slow == 2, "{slow}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What a run leaves behind: files, and an exit status for machines.
+
+use std::path::PathBuf;
+use std::thread;
+
+use tickertape::client::csv::HEADER;
+use tungstenite::Message;
+
+use crate::program::{command, interrupt, run_program, text};
+use crate::server::{accept, begin, bind, finish, send, serve_steadily, tick};
+
+/// A name for a file of this process; the file goes with it.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new(name: &str) -> Self {
+        let name = format!("tickertape-{}-{name}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn name(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    fn read(&self) -> String {
+        std::fs::read_to_string(&self.0).unwrap()
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Where a test is about a file that must not be there, it is not.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_signal_leaves_all_files_whole() {
+    let (csv, hdr, svg) = (
+        Temporary::new("run.csv"),
+        Temporary::new("run.hlog"),
+        Temporary::new("run.svg"),
+    );
+    let (listener, address) = bind();
+    let url = format!("ws://{address}/");
+    let arguments = [
+        ["--url", &url],
+        ["--duration", "1h"],
+        ["--csv", csv.name()],
+        ["--hdr", hdr.name()],
+        ["--plot", svg.name()],
+    ];
+    thread::scope(|scope| {
+        let child = command(&arguments.concat()).spawn().unwrap();
+        let id = child.id();
+        scope.spawn(move || {
+            let mut peer = tungstenite::accept(accept(&listener)).unwrap();
+            begin(&mut peer);
+            for seq in 2..=4 {
+                send(&mut peer, tick(seq, 1_000));
+            }
+            peer.send(Message::Ping("counted?".into())).unwrap();
+            assert!(matches!(peer.read(), Ok(Message::Pong(_))));
+            interrupt(id);
+            finish(&mut peer);
+        });
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    });
+    let csv = csv.read();
+    let (header, row) = csv.split_once('\n').unwrap();
+    assert_eq!(header, HEADER);
+    let row: Vec<_> = row.trim_end().split(',').collect();
+    let of = |name| row[HEADER.split(',').position(|it| it == name).unwrap()];
+    assert_eq!(
+        (of("ticks"), of("deliveries"), of("connected")),
+        ("4", "3", "1")
+    );
+    assert!(of("p50_us").parse::<u64>().unwrap() >= 1_000, "{csv}");
+    let hdr = hdr.read();
+    let last = hdr.lines().last().unwrap();
+    assert!(last.starts_with("Tag=delivery,0.000,0."), "{hdr}");
+    assert!(svg.read().ends_with("</svg>\n"));
+}
+
+#[test]
+fn a_run_by_the_second_adds_up_to_the_report() {
+    let arguments = ["--duration", "1200ms", "--json"];
+    let output = run_program(&arguments, serve_steadily);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let intervals = report["intervals"].as_array().unwrap();
+    assert_eq!(intervals.len(), 2, "{intervals:?}");
+    let sum = |name: &str| intervals.iter().map(|it| it[name].as_u64().unwrap()).sum();
+    let total: u64 = sum("ticks");
+    assert_eq!(Some(total), report["ticks"].as_u64());
+    let total: u64 = sum("bytes");
+    assert_eq!(Some(total), report["bytes"].as_u64());
+    let first = intervals[0]["length_s"].as_f64().unwrap();
+    assert!(first >= 1.0, "{first}");
+    let last = &report["delivery_curve"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["quantile"], 1.0);
+    assert_eq!(last["us"], report["delivery_us"]["max"]);
+}
+
+#[test]
+fn csv_on_stdout_moves_the_report_to_stderr() {
+    let arguments = ["--duration", "100ms", "--csv", "-"];
+    let output = run_program(&arguments, serve_steadily);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let csv = text(&output.stdout);
+    assert_eq!(csv.lines().next(), Some(HEADER));
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+    assert!(text(&output.stderr).contains("Throughput"));
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_refused_before_the_run() {
+    let name = Temporary::new("missing").0.join("run.csv");
+    let name = name.to_str().unwrap();
+    // Nobody listens there; with a run, that would be the error.
+    let arguments = ["--url", "ws://127.0.0.1:1/", "--csv", name];
+    let output = command(&arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let sentence = format!("error: --csv: cannot write {name}: entity not found\n");
+    assert_eq!(text(&output.stderr), sentence);
+}
+
+#[test]
+fn a_run_that_fails_leaves_no_empty_file() {
+    let file = Temporary::new("empty.hlog");
+    let arguments = ["--url", "ws://no-such-host.invalid/", "--hdr", file.name()];
+    let output = command(&arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!file.0.exists());
+}
+
+#[test]
+fn a_missed_threshold_is_said_and_has_its_own_status() {
+    let arguments = [
+        ["--duration", "200ms"],
+        ["--max-p99", "1h"],
+        ["--max-errors", "0"],
+        ["--min-throughput", "1e9"],
+    ];
+    let arguments = [&["--json"], &arguments.concat()[..]].concat();
+    let output = run_program(&arguments, serve_steadily);
+    assert_eq!(output.status.code(), Some(3));
+    let said = text(&output.stderr);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(
+        said.starts_with("missed: throughput in messages/s "),
+        "{said}"
+    );
+    assert!(
+        said.ends_with(" is under --min-throughput 1000000000\n"),
+        "{said}"
+    );
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let met = |i: usize| report["thresholds"][i]["met"].as_bool().unwrap();
+    assert_eq!((met(0), met(1), met(2)), (true, true, false));
+}
+
+#[test]
+fn thresholds_that_are_kept_change_nothing() {
+    let arguments = [
+        "--duration",
+        "100ms",
+        "--max-p999",
+        "1h",
+        "--max-errors",
+        "0",
+    ];
+    let output = run_program(&arguments, serve_steadily);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn no_tick_at_all_is_worse_than_a_missed_threshold() {
+    let arguments = ["--duration", "50ms", "--max-p99", "1h"];
+    let output = run_program(&arguments, |stream| {
+        finish(&mut tungstenite::accept(stream).unwrap());
+    });
+    assert_eq!(output.status.code(), Some(1));
+    let said = "missed: delivery latency p99 could not be measured, --max-p99 3600000ms is not \
+                kept\nerror: connected, but no tick came\n";
+    assert_eq!(text(&output.stderr), said);
+}

@@ -1,0 +1,262 @@
+//! Several processes that share the clients: one report, one exit status, nobody left behind.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tungstenite::Message;
+
+use crate::server::{SOON, accept, bind, tick};
+
+/// Serves every connection until `is_over`, and counts them: ticks every few milliseconds.
+fn serve_all(listener: &TcpListener, (accepted, is_over): (&AtomicUsize, &AtomicBool)) {
+    thread::scope(|scope| {
+        while let stream = accept(listener)
+            && !is_over.load(Ordering::SeqCst)
+        {
+            accepted.fetch_add(1, Ordering::SeqCst);
+            scope.spawn(|| serve(stream));
+        }
+    });
+}
+
+/// As long as the client is there, however it leaves.
+fn serve(stream: TcpStream) {
+    let Ok(mut peer) = tungstenite::accept(stream) else {
+        return;
+    };
+    let pause = Duration::from_millis(10);
+    peer.get_ref().set_read_timeout(Some(pause)).unwrap();
+    for seq in 1.. {
+        if peer.can_write() && peer.send(Message::text(tick(seq, 0))).is_err() {
+            return;
+        }
+        match peer.read() {
+            Err(tungstenite::Error::Io(error))
+                if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Ok(_) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn command(address: SocketAddr, arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
+    command
+        .arg(format!("--url=ws://{address}/"))
+        .args(arguments.split(' '))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Runs the program against a server; `meanwhile` gets its process id and the number of connections.
+fn run(arguments: &str, meanwhile: impl FnOnce(u32, &AtomicUsize)) -> (Output, Duration) {
+    let (listener, address) = bind();
+    let (accepted, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| serve_all(&listener, (&accepted, &is_over)));
+        let began = Instant::now();
+        let child = command(address, arguments).spawn().unwrap();
+        meanwhile(child.id(), &accepted);
+        let output = child.wait_with_output().unwrap();
+        let lasted = began.elapsed();
+        is_over.store(true, Ordering::SeqCst);
+        TcpStream::connect(address).unwrap();
+        (output, lasted)
+    })
+}
+
+fn report(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// The processes that `pid` has started, once there are `count` with an open connection each.
+fn children(pid: u32, count: usize) -> Vec<i32> {
+    let began = Instant::now();
+    loop {
+        assert!(began.elapsed() < SOON, "they start");
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let found: Vec<i32> = text
+            .split(' ')
+            .filter_map(|it| it.trim().parse().ok())
+            .collect();
+        let is_running = |pid: &i32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.windows(8).any(|part| part == b"--share=")
+        };
+        if found.len() == count && found.iter().all(is_running) {
+            return found;
+        }
+        thread::yield_now();
+    }
+}
+
+fn signal(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+fn is_alive(pid: i32) -> bool {
+    // A process that has ended and was not waited for has no command line.
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
+}
+
+#[test]
+fn three_processes_make_one_report() {
+    let arguments =
+        "--clients 7 --processes 3 --duration 1500ms --slow 1 --churn 9 --ramp 100 --json";
+    let (output, lasted) = run(arguments, |_, _| {});
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report = report(&output);
+    assert_eq!(report["clients"]["asked"], 7);
+    assert_eq!(report["clients"]["connected"], 7);
+    assert_eq!(report["response_s"]["count"], 6);
+    assert_eq!(report["slow"]["connected"], 1);
+    assert!(
+        report["reconnects"]["churned"].as_u64().unwrap() > 3,
+        "{report}"
+    );
+    assert_eq!(report["errors"]["total"], 0, "{report}");
+    let ticks = report["ticks"].as_u64().unwrap();
+    assert!(ticks > 6 * 10, "{report}");
+    let deliveries = report["delivery_us"]["count"].as_u64().unwrap();
+    assert!(deliveries > ticks / 2 && deliveries <= ticks, "{report}");
+    let intervals = report["intervals"].as_array().unwrap();
+    let sum = |name: &str| {
+        intervals
+            .iter()
+            .map(|it| it[name].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert_eq!(sum("ticks"), ticks, "each second has the ticks of all");
+    let in_intervals = intervals
+        .iter()
+        .map(|it| it["delivery_us"]["count"].as_u64().unwrap());
+    assert_eq!(in_intervals.sum::<u64>(), deliveries);
+    let window = report["duration_s"].as_f64().unwrap();
+    assert!((1.5..2.5).contains(&window), "{window}");
+    assert!(report["client"]["cpu_s"].as_f64().unwrap() > 0.0);
+    assert!(lasted < Duration::from_millis(1500) + Duration::from_secs(5));
+}
+
+#[test]
+fn a_process_that_dies_is_named_and_the_others_are_reported() {
+    let (output, lasted) = run(
+        "--clients 2 --processes 2 --duration 1s --json",
+        |pid, _| {
+            signal(children(pid, 2)[1], Signal::KILL);
+        },
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let error = stderr(&output);
+    assert!(
+        error.starts_with("error: client process 2 of 2 ("),
+        "{error}"
+    );
+    assert!(error.ends_with(") was killed by signal 9\n"), "{error}");
+    let report = report(&output);
+    assert_eq!(report["errors"]["kinds"]["process lost"], 1);
+    assert_eq!(report["clients"]["connected"], 1);
+    assert_eq!(report["clients"]["failed"], 1);
+    assert!(report["ticks"].as_u64().unwrap() > 0, "{report}");
+    assert!(lasted < Duration::from_secs(1 + 5));
+}
+
+#[test]
+fn a_signal_ends_all_with_a_report() {
+    let arguments = "--clients 4 --processes 2 --duration 1h --churn 100";
+    let (output, _) = run(arguments, |pid, accepted| {
+        // Connections are only replaced while all are measured.
+        while accepted.load(Ordering::SeqCst) < 4 + 20 {
+            thread::yield_now();
+        }
+        signal(pid.try_into().unwrap(), Signal::TERM);
+    });
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("4 connected of 4 asked for"), "{text}");
+}
+
+#[test]
+fn the_processes_end_with_the_one_that_started_them() {
+    let mut both = Vec::new();
+    let (output, _) = run("--clients 2 --processes 2 --duration 1h", |pid, _| {
+        both = children(pid, 2);
+        signal(pid.try_into().unwrap(), Signal::KILL);
+    });
+    assert_eq!(output.status.code(), None);
+    let began = Instant::now();
+    while both.iter().any(|&pid| is_alive(pid)) {
+        assert!(began.elapsed() < SOON, "they are left behind");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_process_that_hangs_is_killed_in_time() {
+    let (output, lasted) = run(
+        "--clients 2 --processes 2 --duration 500ms --json",
+        |pid, _| {
+            signal(children(pid, 2)[0], Signal::STOP);
+        },
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let error = stderr(&output);
+    assert!(error.contains("client process 1 of 2 ("), "{error}");
+    assert!(
+        error.ends_with(") did not end in time and was killed\n"),
+        "{error}"
+    );
+    assert!(
+        lasted < Duration::from_millis(500) + Duration::from_secs(5),
+        "{lasted:?}"
+    );
+}
+
+#[test]
+fn where_nobody_is_there_all_say_so_together() {
+    let (listener, address) = bind();
+    drop(listener);
+    let output = command(address, "--clients 4 --processes 2")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let sentence = format!(
+        "error: cannot connect to {address}: connection refused (is the server running?)\n"
+    );
+    assert_eq!(stderr(&output), sentence);
+}
+
+#[test]
+fn thresholds_are_held_against_the_sum() {
+    let arguments = "--clients 4 --processes 2 --duration 500ms --min-throughput 1e9";
+    let (output, _) = run(arguments, |_, _| {});
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+}
+
+#[test]
+fn a_share_without_anybody_to_tell_ends_at_once() {
+    let (listener, address) = bind();
+    let mut child = command(address, "--share 0/2 --clients 2 --duration 1h")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stream = accept(&listener);
+    drop(child.stdin.take());
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(1));
+    stream.flush().unwrap();
+    let _ = stream.read(&mut [0]);
+}

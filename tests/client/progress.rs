@@ -1,0 +1,72 @@
+//! The progress line, on a terminal.
+
+use std::fs::File;
+use std::io::Read;
+use std::process::Stdio;
+use std::thread;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::program::{command, text};
+use crate::server::{accept, bind, serve_steadily};
+
+/// What a run shows on a terminal, and what it prints on stdout.
+fn run_on_terminal(arguments: &[&str]) -> (String, String) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    // Other tests start programs, too, and must not hand it to them.
+    fcntl_setfd(&master, FdFlags::CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let slave = open(
+        name,
+        OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .unwrap();
+    let (listener, address) = bind();
+    let url = format!("ws://{address}/");
+    thread::scope(|scope| {
+        scope.spawn(move || serve_steadily(accept(&listener)));
+        let reading = scope.spawn(move || {
+            let mut shown = Vec::new();
+            // It ends with EIO once nobody has the terminal open.
+            let _ = File::from(master).read_to_end(&mut shown);
+            String::from_utf8(shown).unwrap()
+        });
+        let arguments = [&["--url", &url, "--duration", "1s"], arguments].concat();
+        let mut command = command(&arguments);
+        command.env("TERM", "xterm").stderr(Stdio::from(slave));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        // It holds the other end.
+        drop(command);
+        (reading.join().unwrap(), text(&output.stdout).to_owned())
+    })
+}
+
+#[test]
+fn a_terminal_sees_where_the_run_stands() {
+    let (shown, printed) = run_on_terminal(&[]);
+    let lines: Vec<_> = shown
+        .split('\r')
+        .filter(|line| line.contains("measuring"))
+        .collect();
+    assert!((1..=10).contains(&lines.len()), "{shown:?}");
+    assert!(lines[0].contains("/1.0 s, 1 clients, "), "{shown:?}");
+    assert!(
+        lines.iter().all(|line| line.contains("0 errors")),
+        "{shown:?}"
+    );
+    assert!(shown.ends_with("\x1b[2K"), "it is taken away: {shown:?}");
+    assert!(printed.contains("Throughput") && !printed.contains("measuring"));
+}
+
+#[test]
+fn quiet_is_quiet() {
+    let (shown, printed) = run_on_terminal(&["--quiet"]);
+    assert_eq!(shown, "");
+    assert!(printed.contains("Throughput"));
+}

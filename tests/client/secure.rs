@@ -1,0 +1,269 @@
+//! TLS, and what else it takes to be let in.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use tickertape::client::options::{Access, Config};
+use tickertape::client::report::Report;
+use tickertape::client::{self, url::Url};
+use tungstenite::handshake::server::{Request, Response};
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::{Message, WebSocket};
+
+use crate::authority::{Authority, Validity};
+use crate::server::{ENDLESS, WINDOW, accept, begin, bind, finish, kinds, run_bare, tick};
+
+type SecurePeer = WebSocket<StreamOwned<ServerConnection, TcpStream>>;
+
+/// A file that is there as long as the value is.
+struct PemFile(PathBuf);
+
+impl PemFile {
+    fn new(name: &str, authority: &Authority) -> Self {
+        let name = format!("tickertape-{}-{name}.pem", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, &authority.pem).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for PemFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn config(url: &str, duration: Duration, access: Access) -> Config {
+    Config {
+        duration,
+        access,
+        ..Config::new(Url::parse(url).unwrap())
+    }
+}
+
+fn believing(authority: &PemFile) -> Access {
+    Access {
+        ca: Some(authority.0.clone()),
+        ..Access::default()
+    }
+}
+
+fn upgrade(config: Arc<ServerConfig>, stream: TcpStream) -> SecurePeer {
+    let connection = ServerConnection::new(config).unwrap();
+    tungstenite::accept(StreamOwned::new(connection, stream)).unwrap()
+}
+
+/// What one client reports of a server with this certificate, which need not get any further.
+fn refused(server: Arc<ServerConfig>, host: &str, access: Access) -> Report {
+    run_bare(
+        |address| {
+            config(
+                &format!("wss://{host}:{}/", address.port()),
+                ENDLESS,
+                access,
+            )
+        },
+        |stream| {
+            let connection = ServerConnection::new(server).unwrap();
+            let mut stream = StreamOwned::new(connection, stream);
+            assert!(stream.read(&mut [0]).is_err());
+        },
+    )
+}
+
+#[test]
+fn ticks_come_through_tls_and_the_end_is_polite() {
+    let authority = Authority::new(&["127.0.0.1"]);
+    let file = PemFile::new("polite", &authority);
+    let report = run_bare(
+        |address| config(&format!("wss://{address}/"), WINDOW, believing(&file)),
+        |stream| {
+            let mut peer = upgrade(authority.config(), stream);
+            peer.send(Message::Ping("joined?".into())).unwrap();
+            assert_eq!(peer.read().unwrap(), Message::Pong("joined?".into()));
+            // More than rustls takes in one piece, and more than one read of the client takes.
+            let text = format!(
+                r#"{{"symbol":"A","price":1,"seq":1,"x":"{}"}}"#,
+                "x".repeat(200_000)
+            );
+            peer.send(Message::text(text)).unwrap();
+            for seq in 2..=2_000 {
+                peer.write(Message::text(tick(seq, 0))).unwrap();
+            }
+            peer.flush().unwrap();
+            assert_eq!(finish(&mut peer), CloseCode::Normal);
+        },
+    );
+    assert_eq!(
+        (report.ticks, report.errors.total),
+        (2_000, 0),
+        "{:?}",
+        report.errors
+    );
+    assert_eq!(report.gaps, 0);
+    assert_eq!(report.error(), None);
+}
+
+#[test]
+fn the_end_of_tls_that_comes_with_the_last_tick_is_noticed() {
+    let authority = Authority::new(&["127.0.0.1"]);
+    let file = PemFile::new("end", &authority);
+    let report = run_bare(
+        |address| config(&format!("wss://{address}/"), ENDLESS, believing(&file)),
+        |stream| {
+            let mut peer = upgrade(authority.config(), stream);
+            peer.send(Message::Ping("joined?".into())).unwrap();
+            assert_eq!(peer.read().unwrap(), Message::Pong("joined?".into()));
+            let stream = peer.get_mut();
+            let mut frame = Vec::new();
+            tickertape::frame::text(&mut frame, tick(1, 0).as_bytes());
+            stream.conn.writer().write_all(&frame).unwrap();
+            stream.conn.send_close_notify();
+            while stream.conn.wants_write() {
+                stream.conn.write_tls(&mut stream.sock).unwrap();
+            }
+            // The socket itself stays open until the client ends it.
+            assert!(matches!(stream.sock.read(&mut [0; 1024]), Ok(0)));
+        },
+    );
+    assert_eq!(report.ticks, 1);
+    assert_eq!(kinds(&report), [("closed by server (1006)", 1)]);
+}
+
+#[test]
+fn a_certificate_that_proves_nothing_is_refused_in_words() {
+    let authority = Authority::new(&["127.0.0.1"]);
+    let file = PemFile::new("refused", &authority);
+    for (server, access, words) in [
+        (
+            authority.config(),
+            Access::default(),
+            "the server's certificate is signed by nobody that we trust (see --ca)",
+        ),
+        (
+            authority.issue(&["elsewhere.test"], Validity::Always),
+            believing(&file),
+            "the server's certificate is for another name",
+        ),
+        (
+            authority.issue(&["127.0.0.1"], Validity::Expired),
+            believing(&file),
+            "the server's certificate has expired",
+        ),
+    ] {
+        let report = refused(server, "127.0.0.1", access);
+        assert_eq!(kinds(&report), [("TLS failed", 1)]);
+        assert_eq!(report.error().as_deref(), Some(words));
+    }
+}
+
+#[test]
+fn insecure_believes_anybody_and_warns_of_it() {
+    let authority = Authority::new(&["elsewhere.test"]);
+    let access = Access {
+        insecure: true,
+        ..Access::default()
+    };
+    let report = run_bare(
+        |address| config(&format!("wss://{address}/"), WINDOW, access),
+        |stream| {
+            let mut peer = upgrade(authority.config(), stream);
+            begin(&mut peer);
+            finish(&mut peer);
+        },
+    );
+    assert_eq!(report.error(), None);
+    let warned = report
+        .warnings
+        .iter()
+        .any(|warning| warning.contains("--insecure"));
+    assert!(warned, "{:?}", report.warnings);
+}
+
+#[test]
+fn the_wrong_scheme_is_named_either_way() {
+    let report = run_bare(
+        |address| config(&format!("wss://{address}/"), ENDLESS, Access::default()),
+        |mut stream| {
+            stream
+                .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                .unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+        },
+    );
+    let words = "the server does not speak TLS on this port (ws:// is without)";
+    assert_eq!(report.error().as_deref(), Some(words));
+
+    let authority = Authority::new(&["127.0.0.1"]);
+    let report = run_bare(
+        |address| config(&format!("ws://{address}/"), ENDLESS, Access::default()),
+        |stream| {
+            let read = authority.accept(stream).read(&mut [0]);
+            assert_eq!(read.unwrap_err().kind(), ErrorKind::InvalidData);
+        },
+    );
+    assert_eq!(kinds(&report), [("bad handshake", 1)]);
+    assert!(
+        report.error().unwrap().contains("wss://"),
+        "{:?}",
+        report.error()
+    );
+}
+
+#[test]
+fn tls_that_never_comes_about_is_given_up() {
+    let limit = Duration::from_millis(100);
+    let with_limit = |address: SocketAddr| Config {
+        connect_timeout: limit,
+        ..config(&format!("wss://{address}/"), ENDLESS, Access::default())
+    };
+    let report = run_bare(with_limit, |mut stream| {
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    assert_eq!(kinds(&report), [("TLS timed out", 1)]);
+    let words = "the server did not agree on TLS within 100ms";
+    assert_eq!(report.error().as_deref(), Some(words));
+
+    let report = run_bare(with_limit, |mut stream| {
+        // All that it says first, or the end of the stream would be a reset.
+        let _ = stream.read(&mut [0; 4096]).unwrap();
+    });
+    assert_eq!(kinds(&report), [("TLS failed", 1)]);
+}
+
+#[test]
+fn user_and_headers_are_sent_and_the_password_is_not_shown() {
+    let (listener, address) = bind();
+    let url = format!("ws://Aladdin:open%20sesame@{address}/");
+    let access = Access {
+        headers: vec![("X-Key".to_owned(), "a b".to_owned())],
+        ..Access::default()
+    };
+    let (report, seen) = thread::scope(|scope| {
+        let seen = scope.spawn(|| {
+            let mut seen = Vec::new();
+            #[allow(clippy::result_large_err, reason = "tungstenite's own signature")]
+            let look = |request: &Request, response: Response| {
+                for name in ["Authorization", "X-Key"] {
+                    seen.push(request.headers()[name].to_str().unwrap().to_owned());
+                }
+                Ok(response)
+            };
+            let mut peer = tungstenite::accept_hdr(accept(&listener), look).unwrap();
+            begin(&mut peer);
+            finish(&mut peer);
+            seen
+        });
+        let report = client::run(config(&url, WINDOW, access), None).unwrap();
+        (report, seen.join().unwrap())
+    });
+    // RFC 7617, section 2.
+    assert_eq!(seen, ["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "a b"]);
+    assert_eq!(report.url, format!("ws://{address}/"));
+    assert!(!report.to_json().contains("sesame"));
+}

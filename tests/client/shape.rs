@@ -1,0 +1,332 @@
+//! Clients that come and go, and clients that hardly read.
+
+use std::io::{ErrorKind, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tickertape::client;
+use tickertape::client::options::{Config, Shape};
+use tungstenite::handshake::server::{Request, Response};
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::{Message, WebSocket};
+
+use crate::server::{
+    ENDLESS, SOON, WINDOW, accept, begin, bind, config, finish, kinds, send, serve_steadily, tick,
+};
+
+fn reconnecting() -> Shape {
+    Shape {
+        reconnect: true,
+        ..Shape::default()
+    }
+}
+
+/// Accepts a connection and tells what it asked for.
+fn accept_asking(listener: &TcpListener) -> (WebSocket<TcpStream>, String) {
+    let mut target = String::new();
+    #[allow(clippy::result_large_err, reason = "tungstenite's own signature")]
+    let look = |request: &Request, response: Response| {
+        target = request.uri().to_string();
+        Ok(response)
+    };
+    let peer = tungstenite::accept_hdr(accept(listener), look).unwrap();
+    (peer, target)
+}
+
+fn stamped(seq: u64, sent: u64) -> String {
+    format!(r#"{{"symbol":"A/B","price":1.5,"timestamp":1,"seq":{seq},"sent":{sent}}}"#)
+}
+
+#[test]
+fn a_lost_connection_is_opened_anew_and_goes_on_behind_the_last_tick() {
+    let (listener, address) = bind();
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut peer, target) = accept_asking(&listener);
+            assert_eq!(target, "/");
+            begin(&mut peer);
+            send(&mut peer, stamped(2, 777));
+            peer.close(None).unwrap();
+            finish(&mut peer);
+            let (mut peer, target) = accept_asking(&listener);
+            assert_eq!(target, "/?since=777");
+            // Two that it had kept, one lost in between, then one that is new.
+            send(&mut peer, stamped(3, 800));
+            send(&mut peer, stamped(5, 900));
+            let new = format!(
+                r#"{{"symbol":"A/B","price":1,"seq":6,"sent":{}}}"#,
+                u64::MAX / 4
+            );
+            send(&mut peer, new);
+            // Lost for good: it says nothing.
+            drop(peer);
+            let (mut peer, target) = accept_asking(&listener);
+            assert_eq!(target, format!("/?since={}", u64::MAX / 4));
+            send(&mut peer, stamped(9, u64::MAX / 4 + 1));
+            finish(&mut peer);
+        });
+        let config = Config {
+            shape: reconnecting(),
+            ..config(address, Duration::from_secs(2))
+        };
+        client::run(config, None).unwrap()
+    });
+    let reconnects = report.reconnects.as_ref().unwrap();
+    assert_eq!((reconnects.lost, reconnects.returned), (2, 2));
+    assert_eq!(reconnects.failed_attempts, 0);
+    assert_eq!((reconnects.resumed, reconnects.missed), (2, 1 + 2));
+    assert_eq!(
+        (reconnects.away_us.count, reconnects.response_us.count),
+        (2, 2)
+    );
+    // The first pause is 200 ms, of which half is left to chance.
+    assert!(reconnects.away_us.p50.unwrap() >= 99_000, "{reconnects:?}");
+    assert_eq!(
+        (report.gaps, report.repeats),
+        (0, 0),
+        "they belong to the reconnects"
+    );
+    assert_eq!((report.ticks, report.clients.connected), (6, 1));
+    let expected = [
+        ("closed by server (1005)", 1),
+        ("closed by server (1006)", 1),
+    ];
+    assert_eq!(kinds(&report), expected);
+    assert!(report.to_string().contains("lost connections"));
+}
+
+#[test]
+fn a_server_that_stays_away_is_asked_less_and_less_and_the_run_ends_in_time() {
+    let (listener, address) = bind();
+    let began = Instant::now();
+    let duration = Duration::from_millis(700);
+    let report = thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut peer = tungstenite::accept(accept(&listener)).unwrap();
+            begin(&mut peer);
+            drop(listener);
+            peer.close(None).unwrap();
+            finish(&mut peer);
+        });
+        let config = Config {
+            shape: reconnecting(),
+            ..config(address, duration)
+        };
+        client::run(config, None).unwrap()
+    });
+    assert!(began.elapsed() < duration + Duration::from_secs(5));
+    let reconnects = report.reconnects.as_ref().unwrap();
+    assert_eq!((reconnects.lost, reconnects.returned), (1, 0));
+    // After 100 to 200, 200 to 400 and 400 to 800 ms.
+    assert!(
+        (1..=3).contains(&reconnects.failed_attempts),
+        "{reconnects:?}"
+    );
+    assert_eq!(report.error(), None, "a tick was measured before");
+    assert!(
+        report.duration_s >= 0.7,
+        "it waits for the server: {}",
+        report.duration_s
+    );
+}
+
+#[test]
+fn without_being_asked_to_no_client_comes_back() {
+    let (listener, address) = bind();
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut peer = tungstenite::accept(accept(&listener)).unwrap();
+            begin(&mut peer);
+            peer.close(None).unwrap();
+            finish(&mut peer);
+        });
+        client::run(config(address, ENDLESS), None).unwrap()
+    });
+    assert!(report.reconnects.is_none());
+    assert_eq!(kinds(&report), [("closed by server (1005)", 1)]);
+}
+
+#[test]
+fn churn_leaves_politely_and_measures_who_comes_anew() {
+    let (listener, address) = bind();
+    let (polite, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                let stream = accept(&listener);
+                scope.spawn(|| polite.fetch_add(serve_once(stream), Ordering::SeqCst));
+            }
+        });
+        let config = Config {
+            clients: 5,
+            shape: Shape {
+                churn: Some(50.0),
+                ..Shape::default()
+            },
+            ..config(address, Duration::from_millis(500))
+        };
+        let report = client::run(config, None).unwrap();
+        is_over.store(true, Ordering::SeqCst);
+        TcpStream::connect(address).unwrap();
+        report
+    });
+    let reconnects = report.reconnects.as_ref().unwrap();
+    assert!((5..=27).contains(&reconnects.churned), "{reconnects:?}");
+    assert!(reconnects.returned <= reconnects.churned);
+    assert!(reconnects.response_us.count > 0 && reconnects.away_us.count == 0);
+    assert_eq!(report.errors.total, 0, "{:?}", report.errors);
+    assert_eq!((report.clients.connected, report.response_s.count), (5, 5));
+    // One that is not upgraded when the run ends is just closed.
+    let polite = polite.load(Ordering::SeqCst) as u64;
+    assert_eq!(polite, 5 + reconnects.returned, "{reconnects:?}");
+    assert_eq!(report.gaps, 0);
+}
+
+/// A tick, and one if the client then closes politely, else none.
+fn serve_once(stream: TcpStream) -> usize {
+    let Ok(mut peer) = tungstenite::accept(stream) else {
+        return 0;
+    };
+    if peer.send(Message::text(tick(1, 0))).is_err() {
+        return 0;
+    }
+    while peer.read().is_ok() {}
+    usize::from(!peer.can_read() && !peer.can_write())
+}
+
+#[test]
+fn slow_clients_stop_the_server_and_are_counted_apart() {
+    let (listener, address) = bind();
+    // What each connection took in the first second.
+    let written = Mutex::new(Vec::new());
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..4 {
+                let stream = accept(&listener);
+                socket2::SockRef::from(&stream)
+                    .set_send_buffer_size(4096)
+                    .unwrap();
+                scope.spawn(|| {
+                    let bytes = flood(stream, Duration::from_secs(1));
+                    written.lock().unwrap().push(bytes);
+                });
+            }
+        });
+        let config = Config {
+            clients: 4,
+            shape: Shape {
+                slow: 2,
+                ..Shape::default()
+            },
+            ..config(address, Duration::from_millis(1500))
+        };
+        client::run(config, None).unwrap()
+    });
+    let slow = report.slow.as_ref().unwrap();
+    assert_eq!((slow.asked, slow.connected), (2, 2));
+    assert!(slow.ticks > 0 && slow.ticks < report.ticks / 10, "{slow:?}");
+    assert_eq!((report.clients.connected, report.response_s.count), (4, 2));
+    assert_eq!(report.errors.total, 0, "{:?}", report.errors);
+    let mut written = written.into_inner().unwrap();
+    written.sort_unstable();
+    assert!(written[1] < 200_000, "tiny buffers fill soon: {written:?}");
+    assert!(written[2] > 2 * written[1], "{written:?}");
+    assert!(report.to_string().contains("Slow clients"));
+}
+
+/// Ticks as fast as the socket takes them, for so long. Returns how many bytes it took.
+fn flood(stream: TcpStream, duration: Duration) -> usize {
+    let mut peer = tungstenite::accept(stream).unwrap();
+    let stream = peer.get_mut();
+    stream
+        .set_write_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
+    let (mut unsent, mut written, mut seq) = (Vec::new(), 0, 0);
+    let began = Instant::now();
+    while began.elapsed() < duration {
+        if unsent.is_empty() {
+            seq += 1;
+            tickertape::frame::text(&mut unsent, tick(seq, 0).as_bytes());
+        }
+        match stream.write(&unsent) {
+            Ok(length) => {
+                written += length;
+                unsent.drain(..length);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    // The rest of the tick that it is in, and the end.
+    stream.set_write_timeout(None).unwrap();
+    stream.write_all(&unsent).unwrap();
+    finish(&mut peer);
+    written
+}
+
+#[test]
+fn a_slow_client_that_the_server_gives_up_is_no_error() {
+    let (listener, address) = bind();
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            let first = accept(&listener);
+            scope.spawn(|| serve_steadily(first));
+            let mut peer = tungstenite::accept(accept(&listener)).unwrap();
+            send(&mut peer, tick(1, 0));
+            send(&mut peer, tick(4, 0));
+            let frame = tungstenite::protocol::CloseFrame {
+                code: CloseCode::Policy,
+                reason: "slow".into(),
+            };
+            peer.close(Some(frame)).unwrap();
+            finish(&mut peer);
+        });
+        let config = Config {
+            clients: 2,
+            in_flight: 1,
+            shape: Shape {
+                slow: 1,
+                ..Shape::default()
+            },
+            ..config(address, Duration::from_millis(1500))
+        };
+        client::run(config, None).unwrap()
+    });
+    let slow = report.slow.as_ref().unwrap();
+    let ended: Vec<_> = slow.ended.iter().collect();
+    assert_eq!(ended, [(&"closed by server (1008)".to_owned(), &1)]);
+    assert_eq!(report.errors.total, 0, "{:?}", report.errors);
+}
+
+#[test]
+fn those_who_have_not_joined_in_time_are_given_up() {
+    let (listener, address) = bind();
+    let began = Instant::now();
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            let stream = accept(&listener);
+            scope.spawn(|| serve_steadily(stream));
+            // Never upgraded; the third one is not even opened.
+            let held = accept(&listener);
+            let mut byte = [0];
+            while !matches!(held.peek(&mut byte), Ok(0)) {
+                std::io::Read::read(&mut &held, &mut [0; 1024]).unwrap();
+            }
+        });
+        let config = Config {
+            clients: 3,
+            in_flight: 1,
+            ..config(address, WINDOW)
+        };
+        client::run(config, None).unwrap()
+    });
+    assert!(began.elapsed() < WINDOW + Duration::from_secs(5));
+    assert!(began.elapsed() < SOON);
+    let expected = [("handshake timed out", 1), ("not opened in time", 1)];
+    assert_eq!(kinds(&report), expected);
+    assert_eq!((report.clients.connected, report.clients.failed), (1, 2));
+    assert!(report.ticks > 0, "the one that has joined is measured");
+}
