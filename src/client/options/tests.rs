@@ -1,0 +1,118 @@
+use super::*;
+use std::ffi::OsString;
+
+fn parse(line: &str) -> Result<Option<Config>, String> {
+    let words = line.split_whitespace().map(OsString::from).collect();
+    Config::parse(Options::new(words)).map_err(|error| error.to_string())
+}
+
+fn config(line: &str) -> Config {
+    parse(line).unwrap().unwrap()
+}
+
+/// The options of `HELP` with a value that is not the default.
+const OTHER_VALUES: &[(&str, &str)] = &[
+    ("--url", "ws://example.org/"),
+    ("--symbols", "BTC/USDT"),
+    ("--clients", "7"),
+    ("--duration", "7s"),
+    ("--warmup", "7s"),
+    ("--ramp", "7"),
+    ("--in-flight", "7"),
+    ("--connect-timeout", "7s"),
+    ("--pid", "1"),
+    ("--json", ""),
+];
+
+#[test]
+fn help_and_parser_know_the_same_options() {
+    let named: Vec<_> = HELP
+        .lines()
+        .filter_map(|line| line.strip_prefix("  --")?.split_whitespace().next())
+        .map(|name| format!("--{name}"))
+        .collect();
+    let mut expected: Vec<_> = OTHER_VALUES.iter().map(|(name, _)| *name).collect();
+    for &(name, value) in OTHER_VALUES {
+        assert_ne!(config(&format!("{name} {value}")), config(""), "{name}");
+    }
+    let mut named: Vec<_> = named.iter().map(String::as_str).collect();
+    named.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(named, expected);
+    assert_eq!(parse("--clients 0 -h"), Ok(None));
+}
+
+#[test]
+fn help_names_the_defaults_that_hold() {
+    let default_of = |name: &str| {
+        let (_, behind) = HELP.split_once(&format!("  {name} ")).unwrap();
+        let (_, behind) = behind.split_once("[default: ").unwrap();
+        behind.split_once(']').unwrap().0
+    };
+    for name in [
+        "--url",
+        "--clients",
+        "--duration",
+        "--warmup",
+        "--in-flight",
+        "--connect-timeout",
+    ] {
+        let line = format!("{name} {}", default_of(name));
+        assert_eq!(config(&line), config(""), "{line}");
+    }
+}
+
+#[test]
+fn help_fits_a_terminal() {
+    assert!(HELP.lines().all(|line| line.len() <= 80), "{HELP}");
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    for (line, error) in [
+        (
+            "--clients 0",
+            "--clients: '0' is no count, try a whole number from 1",
+        ),
+        (
+            "--url wss://h/",
+            "--url: wss:// is not supported yet, only ws:// without TLS",
+        ),
+        (
+            "--ramp 0",
+            "--ramp: '0' is no rate, try 100 (connections per second)",
+        ),
+        (
+            "--ramp NaN",
+            "--ramp: 'NaN' is no rate, try 100 (connections per second)",
+        ),
+        (
+            "--symbols A,",
+            "--symbols: 'A,' has an empty symbol, try BTC/USDT,ETH/USDT",
+        ),
+        ("--pid 0", "--pid: '0' is no process id"),
+        (
+            "--pid 4294967295",
+            "--pid: cannot read process 4294967295: entity not found",
+        ),
+        (
+            "--clients 5 --fast",
+            "unexpected argument '--fast', see --help",
+        ),
+    ] {
+        assert_eq!(parse(line), Err(error.to_owned()));
+    }
+}
+
+#[test]
+fn more_clients_than_descriptors_are_refused_before_any_connects() {
+    let mut config = config("--clients 9");
+    config.reserve_descriptors().unwrap();
+    config.clients = usize::MAX;
+    // A system without a limit has room for them.
+    if let Err(error) = config.reserve_descriptors() {
+        let error = error.to_string();
+        assert!(error.starts_with("--clients: the limit of "), "{error}");
+        assert!(error.ends_with("raise ulimit -n"), "{error}");
+    }
+}
