@@ -7,12 +7,12 @@ use std::time::Instant;
 use mio::Token;
 use mio::net::TcpStream;
 
+use super::clock::Arrival;
 use super::failure::Failure;
 use super::handshake::Handshake;
 use super::inbox::Inbox;
 use super::statistics::{Listener, Statistics};
 use crate::io_loop::{Ready, Timeout};
-use crate::tick::unix_us;
 
 /// A connection to the server. It owns its socket, but no buffer while it is at rest.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) struct Connection {
     /// What a queued callback will go on with. Events leave the reading to it meanwhile.
     pub(super) unfinished: Option<Ready>,
     pub(super) state: State,
-    listener: Listener,
+    pub(super) listener: Listener,
 }
 
 /// Where a connection stands.
@@ -79,6 +79,11 @@ impl Connection {
         matches!(self.state, State::Connecting(_) | State::Handshaking(_))
     }
 
+    /// Whether it has been upgraded and nobody has begun to close it.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+
     /// Whether a tick has come.
     pub(super) fn has_heard(&self) -> bool {
         self.listener.has_heard()
@@ -121,6 +126,22 @@ impl Connection {
             other => other,
         };
         Ok(())
+    }
+
+    /// Whether a text may be sent: it is open, and all earlier ones have gone out.
+    pub(super) fn has_room(&self) -> bool {
+        matches!(&self.state, State::Open(inbox) if inbox.has_room())
+    }
+
+    /// Sends a text message, if it is open.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(super) fn send(&mut self, text: String) -> Result<(), Failure> {
+        match &mut self.state {
+            State::Open(inbox) => inbox.send(&mut self.socket, text),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the connect has succeeded, by now or before (mio's `TcpStream::connect`).
@@ -168,7 +189,8 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Failure::Reset(error)),
             };
-            self.take(&scratch[..length], unix_us(), statistics)?;
+            statistics.reads.note(length, scratch.len());
+            self.take(&scratch[..length], Arrival::now(), statistics)?;
             if length < scratch.len() && !to_the_end {
                 return Ok(Progress::Idle);
             }
@@ -185,7 +207,12 @@ impl Connection {
     }
 
     /// Takes bytes that were read at `now`.
-    fn take(&mut self, bytes: &[u8], now: u64, statistics: &mut Statistics) -> Result<(), Failure> {
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        now: Arrival,
+        statistics: &mut Statistics,
+    ) -> Result<(), Failure> {
         let listener = &mut self.listener;
         match &mut self.state {
             State::Open(inbox) | State::Closing(inbox) => {

@@ -1,47 +1,61 @@
 //! The load client: many connections on one loop that measure what a server delivers.
 //!
-//! A run has phases: all connections **join**, then they listen unmeasured (**warm up**), then
-//! **measured**, then they **close**. Its limits make it end in any case: `--connect-timeout` bounds
-//! the joining of each connection, the clock the two phases in the middle, two seconds the closing.
+//! A run has phases: all connections **join**, the clocks are compared if that is asked for
+//! (**syncing**), then they listen unmeasured (**warm up**), then **measured**, then they **await**
+//! the replies to the last requests, then they **close**. Its limits make it end in any case:
+//! `--connect-timeout` bounds the joining of each connection, the clock the phases in the middle, one
+//! second the awaiting, two the closing.
 //!
 //! ```text
 //! options ─▶ Client ─┬─ traffic     opens, serves and ends the connections
 //!           (phases) │   ├─ connector   where to, from where, how many at a time
 //!                    │   └─ connection  one socket's states ─ handshake, inbox ─ codec
-//!                    ├─ statistics  what is counted ─ sequences, tally
-//!                    └─ summary     the numbers ─ report (as JSON), table (as text)
+//!                    ├─ asking      sends requests and pings
+//!                    ├─ statistics  what is counted ─ fields, sequences, schedule, requests, sync
+//!                    └─ summary     the numbers ─ report (as JSON), table (as text), warnings
 //! ```
 
+mod asking;
+mod clock;
 mod codec;
 mod connection;
 mod connector;
 mod failure;
+pub mod fields;
+pub mod figures;
 mod handshake;
 mod inbox;
 mod moment;
 pub mod options;
 pub mod report;
+pub mod requests;
+mod schedule;
 mod sequences;
 mod statistics;
 mod summary;
+mod sync;
 mod table;
+mod table_figures;
 mod tally;
 mod traffic;
 pub mod url;
+mod warnings;
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Interest, Token};
 use signal_hook_mio::v1_0::Signals;
 
+use self::clock::StepWatch;
 use self::connection::{Connection, State};
 use self::connector::Connector;
 use self::failure::Failure;
 use self::moment::Moment;
 use self::options::Config;
 use self::report::Report;
+use self::requests::Timetable;
 use self::statistics::Statistics;
 use self::tally::Tally;
 use crate::io_loop::{IoLoop, Ready};
@@ -61,8 +75,7 @@ pub fn run(config: Config, signals: Option<Signals>) -> io::Result<Report> {
         io_loop.add_handler(&mut signals, Interest::READABLE, Client::on_signal)?;
         client.signals = Some(signals);
     }
-    // Nothing else would make the loop measure how late it is while all it does is listen.
-    PeriodicCallback::start(&mut io_loop, HEARTBEAT, |_: &mut Client, _| {});
+    PeriodicCallback::start(&mut io_loop, HEARTBEAT, Client::on_heartbeat);
     io_loop.add_callback(Client::open_more);
     io_loop.start(&mut client)?;
     Ok(summary::of(&client))
@@ -81,6 +94,13 @@ struct Client {
     scratch: Box<[u8]>,
     statistics: Statistics,
     tally: Tally,
+    /// When requests are due; none before the first is.
+    timetable: Option<Timetable>,
+    /// What the ids of requests begin with: no number that a server would give to something else.
+    first_id: u64,
+    /// When the first comparison of the clocks is given up.
+    sync_until: Option<Instant>,
+    steps: StepWatch,
     began: Moment,
     joined: Option<Moment>,
     window_began: Option<Moment>,
@@ -92,17 +112,29 @@ struct Client {
 enum Phase {
     /// Connections are being opened and upgraded.
     Joining,
-    /// All have joined or failed. Nothing counts yet.
+    /// All have joined or failed. The clocks are compared.
+    Syncing,
+    /// Nothing counts yet.
     WarmingUp,
     /// What arrives counts.
     Measuring,
+    /// Replies to requests of the window may still come.
+    Awaiting,
     /// Close frames are out; the servers have their time to answer.
     Closing,
+}
+
+impl Phase {
+    /// Whether the measured window has ended, or will never begin.
+    fn is_over(self) -> bool {
+        matches!(self, Self::Awaiting | Self::Closing)
+    }
 }
 
 impl Client {
     fn new(config: Config, addresses: Vec<SocketAddr>, io_loop: &IoLoop<Self>) -> Self {
         let connector = Connector::new(addresses, config.clients, config.in_flight, config.ramp);
+        let statistics = Statistics::new(&config);
         Self {
             began: Moment::now(config.pid, io_loop.lag()),
             config,
@@ -111,8 +143,12 @@ impl Client {
             opening: true,
             connections: Vec::new(),
             scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
-            statistics: Statistics::new(),
+            statistics,
             tally: Tally::default(),
+            timetable: None,
+            first_id: fastrand::u64(1 << 40..1 << 50),
+            sync_until: None,
+            steps: StepWatch::new(),
             joined: None,
             window_began: None,
             ended: None,
@@ -126,10 +162,15 @@ impl Client {
         match self.phase {
             Phase::Joining if !self.connector.is_done() => {}
             Phase::Joining if none_open => self.end(io_loop),
+            Phase::Joining if self.config.sync => {
+                self.phase = Phase::Syncing;
+                self.begin_sync(io_loop);
+            }
             Phase::Joining => self.warm_up(io_loop),
-            Phase::WarmingUp | Phase::Measuring if none_open => self.end(io_loop),
             Phase::Closing if self.tally.alive == 0 => io_loop.stop(),
-            Phase::WarmingUp | Phase::Measuring | Phase::Closing => {}
+            Phase::Closing => {}
+            _ if none_open => self.end(io_loop),
+            _ => {}
         }
     }
 
@@ -141,6 +182,8 @@ impl Client {
         } else {
             io_loop.call_later(self.config.warmup, Self::measure);
         }
+        // Behind the window's beginning if it is now, so that the first request counts.
+        self.begin_requests(io_loop);
     }
 
     fn measure(&mut self, io_loop: &mut IoLoop<Self>) {
@@ -149,24 +192,38 @@ impl Client {
             io_loop.call_at(now.at + self.config.duration, Self::end);
             self.tally.listened_until = Some(now.at);
             self.window_began = Some(now);
-            self.statistics.measuring = true;
+            self.statistics.begin_window();
             self.phase = Phase::Measuring;
         }
     }
 
-    /// Ends the measuring, or whatever phase there is, and begins the closing.
+    /// Ends the measuring, or whatever phase there is, then the waiting for replies.
     fn end(&mut self, io_loop: &mut IoLoop<Self>) {
-        if self.phase == Phase::Closing {
+        if self.phase.is_over() {
+            self.begin_closing(io_loop);
             return;
         }
+        self.phase = Phase::Awaiting;
+        self.end_window(io_loop);
         self.statistics.measuring = false;
         self.tally.change_open(|open| open);
         self.tally.listened_until = None;
         self.ended = Some(self.moment(io_loop));
-        self.phase = Phase::Closing;
         self.connector.stop();
-        io_loop.call_later(CLOSE_TIMEOUT, |_, io_loop| io_loop.stop());
-        self.close_from(io_loop, 0);
+        if self.awaits_replies() {
+            io_loop.call_later(REPLY_TIMEOUT, Self::begin_closing);
+        } else {
+            self.begin_closing(io_loop);
+        }
+    }
+
+    fn begin_closing(&mut self, io_loop: &mut IoLoop<Self>) {
+        if self.phase != Phase::Closing {
+            self.phase = Phase::Closing;
+            self.end_requests();
+            io_loop.call_later(CLOSE_TIMEOUT, |_, io_loop| io_loop.stop());
+            self.close_from(io_loop, 0);
+        }
     }
 
     /// Closes the connections from the slot `first` on, a slice per turn.
@@ -202,6 +259,17 @@ impl Client {
         }
     }
 
+    /// Makes the loop measure how late it is, also while all it does is listen, and looks at what
+    /// nothing else would tell.
+    fn on_heartbeat(&mut self, io_loop: &mut IoLoop<Self>) {
+        if self.phase == Phase::Measuring {
+            self.steps.look();
+        }
+        if self.phase == Phase::Awaiting && !self.awaits_replies() {
+            self.begin_closing(io_loop);
+        }
+    }
+
     fn moment(&self, io_loop: &IoLoop<Self>) -> Moment {
         Moment::now(self.config.pid, io_loop.lag())
     }
@@ -222,6 +290,9 @@ const CONNECTIONS_PER_TURN: usize = 32;
 
 /// How often the loop measures how late it is.
 const HEARTBEAT: Duration = Duration::from_millis(10);
+
+/// How long replies may take after the window.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long servers may take for the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

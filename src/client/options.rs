@@ -3,9 +3,12 @@
 mod load;
 mod measuring;
 mod report;
+mod requests;
 
 use std::time::Duration;
 
+use super::fields::Fields;
+use super::requests::Template;
 use super::url::Url;
 use crate::options::{BadOption, Options};
 use crate::usage;
@@ -29,7 +32,25 @@ The load:
   --connect-timeout TIME limit from connect to upgrade [default: 10s]
 
 The measuring:
+  --sent-field NAME      where a tick says when it was sent: a member, or a JSON
+                         pointer like /data/ts [default: sent]
+  --sent-unit UNIT       us, ms, s or ns since 1970, or iso [default: us]
+  --seq-field NAME       where it has its number [default: seq]
+  --symbol-field NAME    where it has its symbol [default: symbol]
+  --expect TIME          how often a tick of each symbol should come: report how
+                         late each was, and those that never came
+  --sync                 compare the server's clock with this one by pings,
+                         {\"op\":\"ping\",\"id\":...}, and correct latencies
   --pid PID              the server's process: report its CPU and memory too
+
+Requests:
+  --request JSON         send this from each client, and report how soon replies
+                         come; an object gets an id, or \"$id\" stands for it
+  --rate RATE            requests per second from each client, sent when due,
+                         whether or not replies have come [default: 1]
+  --outstanding N        hold back while so many have no reply [default: 100]
+  --id-field NAME        where requests and replies have their id [default: id]
+  --in-order             replies have no id, they come in the requests' order
 
 The report:
   --json                 print the report as one JSON object
@@ -42,6 +63,8 @@ Exit status: 0 if ticks were measured, 1 if not, 2 if an option is wrong.
 Examples:
   client --duration 60
   client --clients 1000 --duration 10s --warmup 2s --pid $(pgrep -x server)
+  client --expect 250ms --request '{\"op\":\"ping\"}' --rate 10
+  client --url ws://host/feed --sent-field /data/ts --sent-unit ms
 ";
 
 /// What a run of the client shall do.
@@ -63,6 +86,18 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// The server's process, to account for.
     pub pid: Option<u32>,
+    /// What is read of a message.
+    pub fields: Fields,
+    /// Whether the server's clock is compared with this one.
+    pub sync: bool,
+    /// How often a tick of each symbol should come.
+    pub expect: Option<Duration>,
+    /// What each client asks for; none: they only listen.
+    pub request: Option<Template>,
+    /// How often, per second.
+    pub rate: f64,
+    /// How many requests of a client may be without a reply.
+    pub unanswered_max: usize,
     /// Whether the report is to be JSON.
     pub json: bool,
 }
@@ -79,6 +114,12 @@ impl Config {
             in_flight: 1024,
             connect_timeout: Duration::from_secs(10),
             pid: None,
+            fields: Fields::default(),
+            sync: false,
+            expect: None,
+            request: None,
+            rate: 1.0,
+            unanswered_max: 100,
             json: false,
         }
     }
@@ -102,6 +143,7 @@ impl Config {
         let mut config = Self::new(url);
         load::read(&mut options, &mut config)?;
         measuring::read(&mut options, &mut config)?;
+        requests::read(&mut options, &mut config)?;
         report::read(&mut options, &mut config)?;
         options.finish()?;
         Ok(Some(config))

@@ -3,12 +3,16 @@
 use std::fmt;
 
 use super::report::{Delivery, Report, Response, ServerUsage};
+use super::table_figures;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n", self.url)?;
         self.messages(f)?;
-        delivery(f, &self.delivery_us)?;
+        if self.stamped > 0 || self.ticks == 0 {
+            percentiles(f, "Delivery latency, mean", "deliveries", &self.delivery_us)?;
+        }
+        table_figures::rows(f, self)?;
         self.losses(f)?;
         if self.clients.asked > 1 {
             response(f, &self.response_s)?;
@@ -19,6 +23,8 @@ impl fmt::Display for Report {
             &fixed(self.client.cpu_percent, 1),
             "% of one core",
         )?;
+        let per_tick = fixed(self.client.cpu_us_per_tick, 2);
+        row(f, "  per tick received", &per_tick, "µs")?;
         row(f, "Memory, client", &megabytes(self.client.rss_bytes), "MB")?;
         if let Some(usage) = &self.server {
             server(f, usage)?;
@@ -61,14 +67,7 @@ impl Report {
     }
 
     fn losses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let missed = format!("with {} ticks missed", self.missed);
-        row(f, "Gaps", &self.gaps.to_string(), &missed)?;
-        row(
-            f,
-            "Repeats",
-            &self.repeats.to_string(),
-            "ticks not newer than the one before",
-        )?;
+        table_figures::losses(f, self)?;
         row(f, "Errors", &self.errors.total.to_string(), "")?;
         for (kind, count) in &self.errors.kinds {
             row(f, &format!("  {kind}"), &count.to_string(), "")?;
@@ -81,13 +80,18 @@ impl Report {
 }
 
 /// All rows in one unit, so that they compare at a glance.
-fn delivery(f: &mut fmt::Formatter<'_>, delivery: &Delivery) -> fmt::Result {
+pub(super) fn percentiles(
+    f: &mut fmt::Formatter<'_>,
+    label: &str,
+    things: &str,
+    delivery: &Delivery,
+) -> fmt::Result {
     let in_ms = delivery.max.is_some_and(|max| max >= 10_000);
     let (unit, per_unit) = if in_ms { ("ms", 1000.0) } else { ("µs", 1.0) };
     let decimals = if in_ms { 3 } else { 0 };
-    let count = format!("{unit}, of {} deliveries", delivery.count);
+    let count = format!("{unit}, of {} {things}", delivery.count);
     let scaled = |us: Option<f64>| fixed(us.map(|us| us / per_unit), decimals);
-    row(f, "Delivery latency, mean", &scaled(delivery.mean), &count)?;
+    row(f, label, &scaled(delivery.mean), &count)?;
     for (name, us) in [
         ("p50", delivery.p50),
         ("p90", delivery.p90),
@@ -145,7 +149,12 @@ fn server(f: &mut fmt::Formatter<'_>, usage: &ServerUsage) -> fmt::Result {
     )
 }
 
-fn row(f: &mut fmt::Formatter<'_>, label: &str, number: &str, unit: &str) -> fmt::Result {
+pub(super) fn row(
+    f: &mut fmt::Formatter<'_>,
+    label: &str,
+    number: &str,
+    unit: &str,
+) -> fmt::Result {
     let line = format!("  {label:<24}{number:>12} {unit}");
     writeln!(f, "{}", line.trim_end())
 }
@@ -164,7 +173,7 @@ fn paragraph(f: &mut fmt::Formatter<'_>, mark: &str, sentence: &str) -> fmt::Res
     writeln!(f, "{}", line.trim_end())
 }
 
-fn fixed(number: Option<f64>, decimals: usize) -> String {
+pub(super) fn fixed(number: Option<f64>, decimals: usize) -> String {
     number.map_or_else(|| "-".to_owned(), |number| format!("{number:.decimals$}"))
 }
 
@@ -197,7 +206,8 @@ mod tests {
     p99.9                        9.000 ms
     max                         12.345 ms
   Gaps                               3 with 17 ticks missed
-  Repeats                            0 ticks not newer than the one before
+  Repeats                            0 ticks that came again
+  Reordered                          0 ticks behind a newer one
   Errors                             2
     connect refused                  2
     e.g. cannot connect to 127.0.0.1:8888: connection refused (is the server
@@ -208,6 +218,7 @@ mod tests {
     min                         0.0010 s
     max                         0.2500 s
   CPU, client                     12.3 % of one core
+    per tick received           123.46 µs
   Memory, client                  12.3 MB
   CPU, server (4242)               9.0 % of one core, 0.40 s user, 5.00 s system
     per tick delivered            5.68 µs, of which 0.43 µs user

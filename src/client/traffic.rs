@@ -64,7 +64,7 @@ impl Client {
         Ok(())
     }
 
-    fn connection(&mut self, token: Token) -> Option<&mut Connection> {
+    pub(super) fn connection(&mut self, token: Token) -> Option<&mut Connection> {
         let connection = self.connections.get_mut(slot(token))?.as_mut();
         connection.filter(|connection| connection.token == token)
     }
@@ -97,6 +97,7 @@ impl Client {
         let was_joining = connection.is_joining();
         let progress = connection.on_ready(ready, &mut self.scratch, &mut self.statistics);
         let has_joined = was_joining && !connection.is_joining();
+        let asks = connection.listener.asking.is_some();
         if let Ok(Progress::Unfinished) = progress {
             connection.unfinished = Some(ready);
             io_loop.add_callback(move |client, io_loop| client.go_on(io_loop, token));
@@ -106,6 +107,9 @@ impl Client {
         }
         if let Err(failure) = progress {
             self.on_end(io_loop, token, &failure);
+        } else if asks {
+            // What came may have been the reply that the next request waited for.
+            self.ask_held_back(io_loop, token);
         }
     }
 
@@ -138,7 +142,7 @@ impl Client {
     }
 
     /// The one place where a connection's end is counted.
-    fn on_end(&mut self, io_loop: &mut IoLoop<Self>, token: Token, failure: &Failure) {
+    pub(super) fn on_end(&mut self, io_loop: &mut IoLoop<Self>, token: Token, failure: &Failure) {
         let Some(connection) = self.connection(token) else {
             return;
         };
@@ -189,6 +193,7 @@ impl Client {
             io_loop.remove_timeout(connection.timeout);
             // It can only fail for a socket that is not watched, and then all is well.
             let _ = io_loop.remove_handler(&mut connection.socket, token);
+            self.end_measuring(&mut connection.listener, slot(token));
             self.tally.alive -= 1;
         }
     }
