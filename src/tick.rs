@@ -172,7 +172,8 @@ impl<'a> WireTick<'a> {
         }
     }
 
-    fn parse_printed(text: &'a [u8]) -> Option<Self> {
+    /// Reads the layout that our server prints, and nothing else.
+    pub fn parse_printed(text: &'a [u8]) -> Option<Self> {
         let rest = text.strip_prefix(br#"{"symbol":""#)?;
         let end = rest.iter().position(|&byte| byte == b'"')?;
         let (symbol, rest) = rest.split_at(end);

@@ -15,7 +15,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub struct Usage {
     /// Time on a CPU.
     pub cpu: Duration,
-    /// The part of it in the program itself; coarse, it comes in steps of 10 ms.
+    /// Time that it was ready to run and had to wait for a CPU; zero where the kernel does not tell.
+    pub waited: Duration,
+    /// The part of the time on a CPU in the program itself; coarse, it comes in steps of 10 ms.
     pub user: Duration,
     /// The part of it in the kernel; coarse as well.
     pub system: Duration,
@@ -43,12 +45,16 @@ impl Usage {
         let resident_pages = number(&statm, 1).ok_or_else(|| unexpected("statm"))?;
         let coarse = stat.user + stat.system;
         // Kernels may be built without it, so its absence is no error.
-        let exact = fs::read_to_string(format!("/proc/{pid}/schedstat"))
+        let schedstat = fs::read_to_string(format!("/proc/{pid}/schedstat"))
             .ok()
-            .and_then(|schedstat| number(&schedstat, 0))
             .filter(|_| stat.threads == 1);
+        let exact = |index| {
+            let schedstat = schedstat.as_deref()?;
+            number(schedstat, index).map(Duration::from_nanos)
+        };
         Ok(Self {
-            cpu: exact.map_or(coarse, Duration::from_nanos),
+            cpu: exact(0).unwrap_or(coarse),
+            waited: exact(1).unwrap_or_default(),
             user: stat.user,
             system: stat.system,
             resident_bytes: resident_pages * page_size() as u64,
@@ -60,6 +66,7 @@ impl Usage {
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
             cpu: self.cpu.saturating_sub(earlier.cpu),
+            waited: self.waited.saturating_sub(earlier.waited),
             user: self.user.saturating_sub(earlier.user),
             system: self.system.saturating_sub(earlier.system),
             resident_bytes: self.resident_bytes,

@@ -8,10 +8,12 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
+use super::fields::{Kind, Message};
+use super::inbox::Payload;
 use super::seat::WayBack;
-use super::sequences::Sequences;
-use super::statistics::{Listener, Statistics, delivery_histogram};
-use crate::tick::{WireTick, unix_us};
+use super::sequences::{Sequences, Step};
+use super::statistics::{Listener, Statistics, latency_histogram};
+use crate::tick::unix_us;
 
 /// Why a connection's messages are not counted as those of others.
 #[derive(Debug)]
@@ -27,7 +29,8 @@ pub(super) enum Apart {
 pub(super) struct Back {
     /// When connect was called; taken by the first tick.
     began: Option<Instant>,
-    /// Unix µs. Ticks that were sent before are what it had missed.
+    /// Unix µs by the server's clock, as far as that is known. Ticks that were sent before are what
+    /// it had missed.
     joined_us: u64,
     /// Whether it had been lost, and not left.
     was_lost: bool,
@@ -74,7 +77,7 @@ pub(super) struct Returns {
 
 impl Returns {
     pub(super) fn new() -> Self {
-        let histogram = delivery_histogram();
+        let histogram = latency_histogram();
         Self {
             churned: 0,
             lost: 0,
@@ -87,22 +90,6 @@ impl Returns {
             restarts: 0,
         }
     }
-
-    /// Notes that a connection has come back, and begins to compare.
-    pub(super) fn joined(&mut self, way_back: WayBack, began: Instant) -> Back {
-        self.returned += 1;
-        let was_lost = way_back.backoff.is_some();
-        if was_lost {
-            self.away_us
-                .saturating_record(microseconds(way_back.left.elapsed()));
-        }
-        Back {
-            began: Some(began),
-            joined_us: unix_us(),
-            was_lost,
-            before: way_back.sequences,
-        }
-    }
 }
 
 impl SlowCounts {
@@ -113,31 +100,53 @@ impl SlowCounts {
 }
 
 impl Statistics {
+    /// Notes that a connection, whose connect was called at `began`, has come back, and begins to
+    /// compare.
+    pub(super) fn came_back(&mut self, way_back: WayBack, began: Instant) -> Back {
+        self.returns.returned += 1;
+        let was_lost = way_back.backoff.is_some();
+        if was_lost {
+            let away_us = microseconds(way_back.left.elapsed());
+            self.returns.away_us.saturating_record(away_us);
+        }
+        let now_us = unix_us();
+        let sync = self.sync.as_ref();
+        Back {
+            began: Some(began),
+            joined_us: sync.map_or(now_us, |sync| sync.to_server_us(now_us)),
+            was_lost,
+            before: way_back.sequences,
+        }
+    }
+
     /// Whether a message of a connection that may stand apart is to be counted as any other. If
     /// not, it has been counted here.
     pub(super) fn is_ordinary(
         &mut self,
         apart: &mut Option<Box<Apart>>,
         listener: &mut Listener,
-        payload: &[u8],
+        payload: Payload<'_>,
     ) -> bool {
-        let tick = WireTick::parse(payload).unwrap_or_default();
+        let message = self.reader.read(payload.bytes());
         match apart.as_deref_mut() {
             None => true,
             Some(Apart::Slow(sequences)) => {
                 listener.hear();
-                listener.sent = tick.sent.or(listener.sent);
-                self.slow_message(sequences, &tick, payload.len());
+                listener.sent_us = message.sent_us.or(listener.sent_us);
+                self.slow_message(sequences, &message, payload.bytes().len());
                 false
             }
             Some(Apart::Back(back)) => {
-                let is_ordinary = self.is_ordinary_after_return(back, &tick, payload.len());
-                if let Some(printer) = self.printer.as_mut().filter(|_| !is_ordinary) {
-                    printer.print(payload);
+                if !self.is_tick(&message) {
+                    return true;
                 }
-                listener.sent = tick.sent.or(listener.sent);
+                let is_ordinary = self.is_ordinary_after_return(back, &message);
+                if !is_ordinary {
+                    self.resumed(&message, payload);
+                }
+                listener.sent_us = message.sent_us.or(listener.sent_us);
                 // All of it is up to date.
-                if is_ordinary && back.began.is_none() && back.before.is_empty() {
+                if is_ordinary && back.before.is_empty() {
                     *apart = None;
                 }
                 is_ordinary
@@ -145,59 +154,51 @@ impl Statistics {
         }
     }
 
-    fn slow_message(&mut self, sequences: &mut Sequences, tick: &WireTick<'_>, length: usize) {
-        let missed = self.missed_since(sequences, tick);
-        if let (Some(symbol), Some(seq)) = (&tick.symbol, tick.seq)
-            && let Some(id) = self.symbols.id(symbol)
-        {
-            sequences.follow(id, seq);
-        }
+    /// Whether it is a tick, and not the reply to a request.
+    fn is_tick(&self, message: &Message<'_>) -> bool {
+        let is_object = message.kind == Kind::Object && message.id.is_none();
+        self.is_pushed_tick(message) || is_object
+    }
+
+    fn slow_message(&mut self, sequences: &mut Sequences, message: &Message<'_>, length: usize) {
+        let is_tick = self.is_tick(message);
+        let symbol = message.symbol.as_deref().unwrap_or_default();
+        let id = self.symbols.id(symbol).filter(|_| is_tick);
+        let step = id.map(|id| sequences.follow(id, message.seq).0);
         if self.measuring {
-            self.slow.ticks += u64::from(is_tick(tick));
+            self.slow.ticks += u64::from(is_tick);
             self.slow.bytes += length as u64;
-            self.slow.missed += missed.unwrap_or_default();
+            if let Some(Step::Gap(missed)) = step {
+                self.slow.missed += missed;
+            }
         }
     }
 
-    fn is_ordinary_after_return(
-        &mut self,
-        back: &mut Back,
-        tick: &WireTick<'_>,
-        length: usize,
-    ) -> bool {
-        if !is_tick(tick) {
-            return true;
-        }
+    fn is_ordinary_after_return(&mut self, back: &mut Back, tick: &Message<'_>) -> bool {
         if let Some(began) = back.began.take() {
             let response = microseconds(began.elapsed());
             self.returns.response_us.saturating_record(response);
         }
-        let symbol = tick.symbol.as_deref().unwrap_or_default();
-        let id = self.symbols.id(symbol);
+        let id = self.symbols.id(tick.symbol.as_deref().unwrap_or_default());
         let last = id.and_then(|id| back.before.last(id));
-        if let (Some(id), Some(last)) = (id, last)
-            && tick.seq.is_some_and(|seq| seq < last)
+        if let (Some(id), Some(last), Some(seq)) = (id, last, tick.seq)
+            && seq < last
         {
             // The server counts anew: this tick is the first one of its symbol.
             self.returns.restarts += u64::from(back.was_lost);
             back.before.forget(id);
             return true;
         }
-        let missed = self.missed_since(&back.before, tick);
+        let ahead = tick.seq.and_then(|seq| seq.checked_sub(last?));
+        let missed = ahead.and_then(|ahead| ahead.checked_sub(1));
         if back.was_lost {
             self.returns.missed += missed.unwrap_or_default();
         }
-        let is_old = tick.sent.is_some_and(|sent| sent < back.joined_us);
-        if is_old {
+        if tick.sent_us.is_some_and(|sent_us| sent_us < back.joined_us) {
             // Its latency is the time away. It is followed, so that the gap behind it shows.
-            if let (Some(id), Some(seq), Some(_)) = (id, tick.seq, missed) {
+            if let (Some(id), Some(_)) = (id, missed) {
                 self.returns.resumed += u64::from(back.was_lost);
-                back.before.follow(id, seq);
-            }
-            if self.measuring {
-                self.messages += 1;
-                self.ticks += 1;
-                self.bytes += length as u64;
+                back.before.follow(id, tick.seq);
             }
             return false;
         }
@@ -208,17 +209,17 @@ impl Statistics {
         true
     }
 
-    /// How many ticks are missing between the last one of this symbol and this one; none if it is
-    /// not newer.
-    fn missed_since(&mut self, before: &Sequences, tick: &WireTick<'_>) -> Option<u64> {
-        let id = self.symbols.id(tick.symbol.as_deref()?)?;
-        let ahead = tick.seq?.checked_sub(before.last(id)?)?;
-        ahead.checked_sub(1)
+    /// Counts a tick that the server had kept.
+    fn resumed(&mut self, tick: &Message<'_>, payload: Payload<'_>) {
+        self.note_message(payload, tick);
+        if self.measuring {
+            self.ticks += 1;
+            self.stamped += u64::from(tick.sent_us.is_some());
+        }
+        if let Some(printer) = &mut self.printer {
+            printer.print(payload.bytes());
+        }
     }
-}
-
-fn is_tick(tick: &WireTick<'_>) -> bool {
-    tick.symbol.is_some() && tick.price.is_some()
 }
 
 fn microseconds(duration: Duration) -> u64 {
@@ -228,12 +229,13 @@ fn microseconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::statistics::tests::statistics;
     use crate::feed::Backoff;
 
     /// A connection that comes back after it had seen number 10 of `A`.
     fn back(statistics: &mut Statistics) -> (Option<Box<Apart>>, Listener) {
         let mut sequences = Sequences::default();
-        sequences.follow(statistics.symbols.id("A").unwrap(), 10);
+        sequences.follow(statistics.symbols.id("A").unwrap(), Some(10));
         let now = Instant::now();
         let way_back = WayBack {
             left: now,
@@ -241,7 +243,7 @@ mod tests {
             since: None,
             sequences,
         };
-        let back = statistics.returns.joined(way_back, now);
+        let back = statistics.came_back(way_back, now);
         (Some(Box::new(Apart::Back(back))), Listener::new(now))
     }
 
@@ -269,11 +271,15 @@ mod tests {
             (&[(1, 5, true), (2, NEW, true)], [0, 0, 1]),
         ];
         for (ticks, expected) in cases {
-            let mut statistics = Statistics::new();
+            let mut statistics = statistics();
             let (mut apart, mut listener) = back(&mut statistics);
             for &(seq, sent, is_ordinary) in ticks {
                 let text = tick(seq, sent);
-                let told = statistics.is_ordinary(&mut apart, &mut listener, text.as_bytes());
+                let told = statistics.is_ordinary(
+                    &mut apart,
+                    &mut listener,
+                    Payload::Text(text.as_bytes()),
+                );
                 assert_eq!(told, is_ordinary, "{seq} of {ticks:?}");
             }
             let returns = &statistics.returns;

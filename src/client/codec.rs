@@ -10,6 +10,7 @@ use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message, Utf8Bytes};
 
 use super::failure::Failure;
+use super::inbox::Payload;
 use crate::frame::Boundaries;
 
 /// One connection's protocol machine.
@@ -28,7 +29,7 @@ impl Codec {
         let config = WebSocketConfig::default()
             .read_buffer_size(1024)
             .write_buffer_size(0)
-            .max_write_buffer_size(4096)
+            .max_write_buffer_size(WRITE_BUFFER_MAX)
             .max_frame_size(Some(MESSAGE_SIZE_MAX))
             .max_message_size(Some(MESSAGE_SIZE_MAX));
         Self {
@@ -54,7 +55,7 @@ impl Codec {
         &mut self,
         frame: &[u8],
         socket: &mut impl Write,
-        on_message: &mut impl FnMut(&[u8]),
+        on_message: &mut impl FnMut(Payload<'_>),
     ) -> Result<(), Failure> {
         self.boundaries.advance(frame);
         self.frames = if self.boundaries.at_rest() {
@@ -71,8 +72,8 @@ impl Codec {
         let mut line = Line { frame, socket };
         let read = loop {
             match self.context.read(&mut line) {
-                Ok(Message::Text(text)) => on_message(text.as_bytes()),
-                Ok(Message::Binary(bytes)) => on_message(&bytes),
+                Ok(Message::Text(text)) => on_message(Payload::Text(text.as_bytes())),
+                Ok(Message::Binary(bytes)) => on_message(Payload::Binary(&bytes)),
                 Ok(Message::Close(close)) => break Err(closed(close)),
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
@@ -86,6 +87,18 @@ impl Codec {
         }
         self.flush(socket)?;
         read
+    }
+
+    /// Whether all that it had to say has gone out.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.flushed
+    }
+
+    pub(super) fn send(&mut self, socket: &mut impl Write, text: String) -> Result<(), Failure> {
+        let mut line = Line { frame: &[], socket };
+        let sent = self.context.write(&mut line, Message::text(text));
+        let sent = sent.and_then(|()| self.context.flush(&mut line));
+        self.note_flushed(sent)
     }
 
     pub(super) fn close(
@@ -166,3 +179,6 @@ const FRAGMENTS_MAX: u32 = 4096;
 
 /// The longest message that is put together; a tick has a hundred bytes.
 pub(super) const MESSAGE_SIZE_MAX: usize = 1 << 20;
+
+/// A request, and a pong and a close frame behind it.
+const WRITE_BUFFER_MAX: usize = 20 * 1024;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use mio::Token;
 
 use super::apart::Apart;
+use super::clock::Arrival;
 use super::failure::Failure;
 use super::handshake::Handshake;
 use super::inbox::Inbox;
@@ -16,7 +17,6 @@ use super::statistics::{Listener, Statistics};
 use super::stream::Stream;
 use crate::feed::Backoff;
 use crate::io_loop::{Ready, Timeout};
-use crate::tick::unix_us;
 
 /// A connection to the server. It owns its socket, but no buffer while it is at rest.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Connection {
     pub(super) seat: Seat,
     /// Whether its client had another one before.
     pub(super) has_been: bool,
-    listener: Listener,
+    pub(super) listener: Listener,
     began: Instant,
     /// What the connection before had seen last.
     since: Option<u64>,
@@ -112,6 +112,11 @@ impl Connection {
         matches!(self.state, State::Connecting(_) | State::Handshaking(_))
     }
 
+    /// Whether it has been upgraded and nobody has begun to close it.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+
     /// Whether a tick has come.
     pub(super) fn has_heard(&self) -> bool {
         self.listener.has_heard()
@@ -119,7 +124,7 @@ impl Connection {
 
     /// Whether it leaves what arrives to [`read_little`](Self::read_little).
     pub(super) fn is_slow(&self) -> bool {
-        self.seat.slow && matches!(self.state, State::Open(_))
+        self.seat.slow && self.is_open()
     }
 
     /// One read of what a slow client takes at a time.
@@ -130,7 +135,7 @@ impl Connection {
         let mut little = [0; SLOW_READ_SIZE];
         match self.stream.read(&mut little) {
             Ok(0) => Err(self.end_of_stream()),
-            Ok(length) => self.take(&little[..length], unix_us(), statistics),
+            Ok(length) => self.take(&little[..length], Arrival::now(), statistics),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             Err(error) => Err(Failure::broken(error)),
@@ -148,7 +153,7 @@ impl Connection {
         let way_back = WayBack {
             left: Instant::now(),
             backoff,
-            since: self.listener.sent.or(self.since),
+            since: self.listener.sent_us.or(self.since),
             sequences,
         };
         Seat {
@@ -194,6 +199,23 @@ impl Connection {
             other => other,
         };
         Ok(())
+    }
+
+    /// Whether a text may be sent: it is open, reads what is answered, and all earlier ones have
+    /// gone out.
+    pub(super) fn has_room(&self) -> bool {
+        !self.seat.slow && matches!(&self.state, State::Open(inbox) if inbox.has_room())
+    }
+
+    /// Sends a text message, if it is open.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(super) fn send(&mut self, text: String) -> Result<(), Failure> {
+        match &mut self.state {
+            State::Open(inbox) => inbox.send(&mut self.stream, text),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the connect has succeeded, by now or before (mio's `TcpStream::connect`).
@@ -242,7 +264,8 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Failure::broken(error)),
             };
-            self.take(&scratch[..length], unix_us(), statistics)?;
+            statistics.reads.note(length, scratch.len());
+            self.take(&scratch[..length], Arrival::now(), statistics)?;
             if length < scratch.len() && !to_the_end && !self.stream.holds_more() {
                 return Ok(Progress::Idle);
             }
@@ -262,7 +285,7 @@ impl Connection {
             None => None,
             Some(way_back) => {
                 self.listener.hear();
-                let back = statistics.returns.joined(*way_back, self.began);
+                let back = statistics.came_back(*way_back, self.began);
                 Some(Box::new(match self.seat.slow {
                     true => Apart::Slow(back.before),
                     false => Apart::Back(back),
@@ -282,7 +305,12 @@ impl Connection {
     }
 
     /// Takes bytes that were read at `now`.
-    fn take(&mut self, bytes: &[u8], now: u64, statistics: &mut Statistics) -> Result<(), Failure> {
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        now: Arrival,
+        statistics: &mut Statistics,
+    ) -> Result<(), Failure> {
         let listener = &mut self.listener;
         match &mut self.state {
             State::Open(inbox) | State::Closing(inbox) => {

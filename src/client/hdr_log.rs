@@ -1,8 +1,9 @@
 //! The measuring as an HdrHistogram interval log (format 1.3, V2 compressed histograms), which
 //! HistogramLogProcessor, HdrHistogram's plotters and its libraries in other languages read.
 //!
-//! One line per second, tagged `delivery`, in µs. Readers that print milliseconds from nanoseconds by
-//! default have to be told so: `HistogramLogProcessor -tag delivery -outputValueUnitRatio 1000`.
+//! One line per second, tagged `delivery`, in µs; with a schedule or requests one more each, tagged
+//! `lateness` and `reply`. Readers that print milliseconds from nanoseconds by default have to be
+//! told so: `HistogramLogProcessor -tag delivery -outputValueUnitRatio 1000`.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -27,19 +28,26 @@ fn write(log: &mut Vec<u8>, report: &Report) -> Result<(), Box<dyn std::error::E
     IntervalLogWriterBuilder::new()
         .add_comment(LOGGED_WITH)
         .add_comment("[Histogram log format version 1.3]")
-        .add_comment("[Values are delivery latencies in microseconds]")
+        .add_comment("[Values are latencies in microseconds]")
         .with_start_time(began)
         .with_base_time(began)
         .begin_log_with(log, &mut serializer)?;
     log.extend_from_slice(LEGEND);
     let mut lines = IntervalLogWriterBuilder::new().begin_log_with(log, &mut serializer)?;
     for interval in &report.intervals {
-        lines.write_histogram(
-            &interval.histogram.histogram(),
-            seconds(interval.time_s),
-            seconds(interval.length_s),
-            Tag::new("delivery"),
-        )?;
+        for (tag, series) in [
+            ("delivery", Some(&interval.delivery_us)),
+            ("lateness", interval.lateness_us.as_ref()),
+            ("reply", interval.reply_us.as_ref()),
+        ] {
+            let Some(series) = series else { continue };
+            lines.write_histogram(
+                &series.histogram.histogram(),
+                seconds(interval.time_s),
+                seconds(interval.length_s),
+                Tag::new(tag),
+            )?;
+        }
     }
     Ok(())
 }
@@ -61,7 +69,9 @@ mod tests {
     use crate::client::report::tests::sample;
     use hdrhistogram::Histogram;
     use hdrhistogram::serialization::Deserializer;
-    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+    use hdrhistogram::serialization::interval_log::{
+        IntervalLogHistogram, IntervalLogIterator, LogEntry,
+    };
 
     #[test]
     fn what_is_written_is_read_back() {
@@ -77,19 +87,14 @@ mod tests {
             header[1..],
             [
                 "#[Histogram log format version 1.3]",
-                "#[Values are delivery latencies in microseconds]",
+                "#[Values are latencies in microseconds]",
                 "#[StartTime: 1732270000.250 (seconds since epoch)]",
                 "#[BaseTime: 1732270000.250 (seconds since epoch)]",
             ]
         );
         // Rust's reader knows no legend.
         let log = log.replace(std::str::from_utf8(LEGEND).unwrap(), "");
-        let read: Vec<_> = IntervalLogIterator::new(log.as_bytes())
-            .filter_map(|entry| match entry.unwrap() {
-                LogEntry::Interval(interval) => Some(interval),
-                _ => None,
-            })
-            .collect();
+        let read = read(&log);
         assert_eq!(read.len(), 2);
         assert_eq!(read[1].start_timestamp(), Duration::from_secs(1));
         assert_eq!(read[1].duration(), Duration::from_secs(1));
@@ -100,6 +105,32 @@ mod tests {
         let bytes = base64(read[0].encoded_histogram());
         let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
         assert_eq!((histogram.len(), histogram.max()), (3, 900));
+    }
+
+    #[test]
+    fn what_was_asked_for_has_tags_of_its_own() {
+        let mut report = sample();
+        let mut first = interval(0, &[100]);
+        first.lateness_us = Some(interval(0, &[7]).delivery_us);
+        first.reply_us = Some(interval(0, &[90]).delivery_us);
+        report.intervals = vec![first];
+        let log = of(&report).unwrap();
+        let log = log.replace(std::str::from_utf8(LEGEND).unwrap(), "");
+        let read = read(&log);
+        let tags: Vec<_> = read.iter().map(|it| it.tag().unwrap().as_str()).collect();
+        assert_eq!(tags, ["delivery", "lateness", "reply"]);
+        let bytes = base64(read[2].encoded_histogram());
+        let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
+        assert_eq!(histogram.max(), 90);
+    }
+
+    fn read(log: &str) -> Vec<IntervalLogHistogram<'_>> {
+        IntervalLogIterator::new(log.as_bytes())
+            .filter_map(|entry| match entry.unwrap() {
+                LogEntry::Interval(interval) => Some(interval),
+                _ => None,
+            })
+            .collect()
     }
 
     /// RFC 4648, as far as a test needs it.

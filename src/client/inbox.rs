@@ -22,6 +22,23 @@ pub(super) struct Inbox {
     codec: Option<Box<Codec>>,
 }
 
+/// A whole message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Payload<'a> {
+    /// Of a text message; whether it is UTF-8 has not been looked at.
+    Text(&'a [u8]),
+    /// Of a binary message.
+    Binary(&'a [u8]),
+}
+
+impl<'a> Payload<'a> {
+    /// The payload itself.
+    pub(super) fn bytes(self) -> &'a [u8] {
+        let (Self::Text(bytes) | Self::Binary(bytes)) = self;
+        bytes
+    }
+}
+
 impl Inbox {
     /// Takes the next piece of the stream and hands each whole message to `on_message`. What it
     /// has to answer to the server is written to `socket`.
@@ -32,7 +49,7 @@ impl Inbox {
         &mut self,
         mut bytes: &[u8],
         socket: &mut impl Write,
-        mut on_message: impl FnMut(&[u8]),
+        mut on_message: impl FnMut(Payload<'_>),
     ) -> Result<(), Failure> {
         while !self.partial.is_empty() && !bytes.is_empty() {
             let missing = missing(&self.partial)?.min(bytes.len());
@@ -42,7 +59,7 @@ impl Inbox {
         }
         while !bytes.is_empty() {
             if let Some((payload, length)) = self.pushed_text(bytes) {
-                on_message(payload);
+                on_message(Payload::Text(payload));
                 bytes = &bytes[length..];
                 continue;
             }
@@ -67,6 +84,21 @@ impl Inbox {
     /// When the connection is broken.
     pub(super) fn close(&mut self, socket: &mut impl Write) -> Result<(), Failure> {
         self.codec().close(socket, CloseCode::Normal)
+    }
+
+    /// Whether a text may be sent: all earlier ones have gone out.
+    pub(super) fn has_room(&self) -> bool {
+        self.codec.as_ref().is_none_or(|codec| codec.is_flushed())
+    }
+
+    /// Sends a text message. What the socket does not take is kept for [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(super) fn send(&mut self, socket: &mut impl Write, text: String) -> Result<(), Failure> {
+        self.codec().send(socket, text)?;
+        self.drop_idle_codec();
+        Ok(())
     }
 
     /// Sends what the socket did not take earlier.
@@ -97,14 +129,14 @@ impl Inbox {
     fn take_completed(
         &mut self,
         socket: &mut impl Write,
-        on_message: &mut impl FnMut(&[u8]),
+        on_message: &mut impl FnMut(Payload<'_>),
     ) -> Result<(), Failure> {
         if missing(&self.partial)? > 0 {
             return Ok(());
         }
         let frame = std::mem::take(&mut self.partial);
         match self.pushed_text(&frame) {
-            Some((payload, _)) => on_message(payload),
+            Some((payload, _)) => on_message(Payload::Text(payload)),
             None => self.take_other(&frame, socket, on_message)?,
         }
         Ok(())
@@ -114,7 +146,7 @@ impl Inbox {
         &mut self,
         frame: &[u8],
         socket: &mut impl Write,
-        on_message: &mut impl FnMut(&[u8]),
+        on_message: &mut impl FnMut(Payload<'_>),
     ) -> Result<(), Failure> {
         self.codec().take(frame, socket, on_message)?;
         self.drop_idle_codec();
@@ -170,7 +202,7 @@ mod tests {
         let (mut messages, mut written) = (Vec::new(), Vec::new());
         for piece in stream.chunks(size) {
             let taken = inbox.take(piece, &mut written, |message| {
-                messages.push(String::from_utf8(message.to_vec()).unwrap());
+                messages.push(String::from_utf8(message.bytes().to_vec()).unwrap());
             });
             if let Err(failure) = taken {
                 return (messages, written, Some(failure));
@@ -217,6 +249,34 @@ mod tests {
         inbox.flush(&mut written).unwrap();
         assert!(matches!(sent(written), Message::Pong(_)));
         assert!(inbox.codec.is_none());
+    }
+
+    #[test]
+    fn a_request_is_masked_and_waits_while_the_socket_is_full() {
+        struct Half<'a>(&'a mut Vec<u8>, usize);
+        impl Write for Half<'_> {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let taken = bytes.len().min(self.1 - self.0.len().min(self.1));
+                self.0.extend_from_slice(&bytes[..taken]);
+                if taken == 0 {
+                    Err(io::ErrorKind::WouldBlock.into())
+                } else {
+                    Ok(taken)
+                }
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (mut inbox, mut written) = (Inbox::default(), Vec::new());
+        let text = "x".repeat(10_000);
+        inbox
+            .send(&mut Half(&mut written, 5_000), text.clone())
+            .unwrap();
+        assert!(!inbox.has_room() && written.len() == 5_000);
+        inbox.flush(&mut Half(&mut written, 20_000)).unwrap();
+        assert!(inbox.has_room() && inbox.codec.is_none());
+        assert!(matches!(sent(written), Message::Text(sent) if sent == text));
     }
 
     #[test]
@@ -326,7 +386,7 @@ mod tests {
             let mut rest = &stream[..];
             for &size in sizes.iter().cycle() {
                 let (piece, behind) = rest.split_at(size.min(rest.len()));
-                inbox.take(piece, &mut written, |message| messages.push(message.to_vec())).unwrap();
+                inbox.take(piece, &mut written, |message| messages.push(message.bytes().to_vec())).unwrap();
                 rest = behind;
                 if rest.is_empty() {
                     break;

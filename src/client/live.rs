@@ -53,6 +53,13 @@ impl Client {
         }
     }
 
+    /// Notes the replies that came after the window to requests that were due in it.
+    pub(super) fn record_late_replies(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note_late_replies(&self.statistics);
+        }
+    }
+
     fn print_ticks(&mut self, io_loop: &mut IoLoop<Self>) -> io::Result<()> {
         let printer = Printer::to_stdout()?;
         // A file cannot be watched, and is never blocked either.

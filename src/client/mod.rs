@@ -1,29 +1,36 @@
 //! The load client: many connections on one loop that measure what a server delivers.
 //!
-//! A run has phases: all connections **join**, then they listen unmeasured (**warm up**), then
-//! **measured**, then they **close**. Its limits (`limits.rs`) make it end in any case: `--connect-timeout`
-//! bounds the joining of each connection, the clock that of all and the two phases in the middle,
-//! two seconds the closing.
+//! A run has phases: all connections **join**, the clocks are compared if that is asked for
+//! (**syncing**), then they listen unmeasured (**warm up**), then **measured**, then they **await**
+//! the replies to the last requests, then they **close**. Its limits (`limits.rs`) make it end in
+//! any case: `--connect-timeout` bounds the joining of each connection, the clock that of all and
+//! the phases in the middle, two seconds the awaiting and closing.
 //!
 //! ```text
 //! options ─▶ Client ─┬─ traffic     opens, serves and ends the connections
 //!           (phases) │   ├─ connector   where to, from where, how many at a time
 //!                    │   ├─ returning   clients that come anew, or back ─ seat
 //!                    │   └─ connection  one socket's states ─ stream (tls), handshake, inbox ─ codec
-//!                    ├─ statistics  what is counted ─ sequences, tally; apart: what is not as usual
+//!                    ├─ asking      sends requests and pings
+//!                    ├─ statistics  what is counted ─ fields, sequences, schedule, requests, sync
+//!                    │              apart: what is not counted as usual
 //!                    ├─ intervals   the same by the second
 //!                    ├─ live        progress (where the run stands), print (the ticks)
-//!                    └─ summary     the numbers ─ report (as JSON), table (as text)
+//!                    └─ summary     the numbers ─ report (as JSON), table (as text), warnings
 //!                                   ─ outputs (into files): csv, hdr_log, plot
 //! processes ─▶ share of each ─▶ outcome of each ─▶ summed up as that of one Client
 //! ```
 
 mod apart;
+mod asking;
+mod clock;
 mod codec;
 mod connection;
 mod connector;
 pub mod csv;
 mod failure;
+pub mod fields;
+pub mod figures;
 mod handshake;
 pub mod hdr_log;
 mod inbox;
@@ -39,7 +46,9 @@ pub mod print;
 pub mod processes;
 mod progress;
 pub mod report;
+pub mod requests;
 mod returning;
+mod schedule;
 mod seat;
 mod sequences;
 mod shape;
@@ -47,21 +56,25 @@ pub mod share;
 mod statistics;
 mod stream;
 mod summary;
+mod sync;
 mod table;
+mod table_figures;
 mod tally;
 pub mod thresholds;
 mod tls;
 mod traffic;
 pub mod url;
+mod warnings;
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Interest, Token};
 use signal_hook_mio::v1_0::Signals;
 
+use self::clock::StepWatch;
 use self::connection::{Connection, State};
 use self::connector::Connector;
 use self::failure::Failure;
@@ -71,6 +84,7 @@ use self::options::Config;
 use self::processes::Member;
 use self::progress::Progress;
 use self::report::Report;
+use self::requests::Timetable;
 use self::returning::Churn;
 use self::seat::{Seat, Seats};
 use self::share::{Line, News};
@@ -103,8 +117,7 @@ fn listen(config: Config, signals: Option<Signals>) -> io::Result<Client> {
         io_loop.add_handler(&mut signals, Interest::READABLE, Client::on_signal)?;
         client.signals = Some(signals);
     }
-    // Nothing else would make the loop measure how late it is while all it does is listen.
-    PeriodicCallback::start(&mut io_loop, HEARTBEAT, |_: &mut Client, _| {});
+    PeriodicCallback::start(&mut io_loop, HEARTBEAT, Client::on_heartbeat);
     client.begin_output(&mut io_loop)?;
     io_loop.add_callback(Client::open_more);
     let limit = client.began.at + client.config.joining_limit();
@@ -145,6 +158,13 @@ struct Client {
     scratch: Box<[u8]>,
     statistics: Statistics,
     tally: Tally,
+    /// When requests are due; none before the first is.
+    timetable: Option<Timetable>,
+    /// What the ids of requests begin with: no number that a server would give to something else.
+    first_id: u64,
+    /// When the first comparison of the clocks is given up.
+    sync_until: Option<Instant>,
+    steps: StepWatch,
     began: Moment,
     joined: Option<Moment>,
     window_began: Option<Moment>,
@@ -165,14 +185,25 @@ struct Client {
 enum Phase {
     /// Connections are being opened and upgraded.
     Joining,
-    /// All have joined or failed; those of other processes may not have.
+    /// All have joined or failed. The clocks are compared.
+    Syncing,
+    /// So far this process has got; others may not have.
     Gathering,
-    /// All have joined or failed. Nothing counts yet.
+    /// Nothing counts yet.
     WarmingUp,
     /// What arrives counts.
     Measuring,
+    /// Replies to requests of the window may still come.
+    Awaiting,
     /// Close frames are out; the servers have their time to answer.
     Closing,
+}
+
+impl Phase {
+    /// Whether the measured window has ended, or will never begin.
+    fn is_over(self) -> bool {
+        matches!(self, Self::Awaiting | Self::Closing)
+    }
 }
 
 impl Client {
@@ -182,6 +213,7 @@ impl Client {
         if let Some((number, of)) = config.share {
             connector.share_sources(number, of);
         }
+        let statistics = Statistics::new(&config);
         Self {
             progress: Progress::of(&config),
             began: Moment::now(config.pid, io_loop.lag()),
@@ -199,8 +231,12 @@ impl Client {
             opening: true,
             connections: Vec::new(),
             scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
-            statistics: Statistics::new(),
+            statistics,
             tally: Tally::default(),
+            timetable: None,
+            first_id: fastrand::u64(1 << 40..1 << 50),
+            sync_until: None,
+            steps: StepWatch::new(),
             joined: None,
             window_began: None,
             ended: None,
@@ -215,16 +251,25 @@ impl Client {
         match self.phase {
             Phase::Joining if !self.connector.is_done() => {}
             Phase::Joining if none_open => self.end(io_loop),
-            Phase::Joining if self.line.is_some() => {
-                self.phase = Phase::Gathering;
-                self.tell(&News::Joined);
+            Phase::Joining if self.config.sync => {
+                self.phase = Phase::Syncing;
+                self.begin_sync(io_loop);
             }
-            Phase::Joining => self.warm_up(io_loop),
-            Phase::Gathering | Phase::WarmingUp | Phase::Measuring if none_open => {
-                self.end(io_loop);
-            }
+            Phase::Joining => self.gather(io_loop),
             Phase::Closing if self.tally.alive == 0 => io_loop.stop(),
-            Phase::Gathering | Phase::WarmingUp | Phase::Measuring | Phase::Closing => {}
+            Phase::Closing => {}
+            _ if none_open => self.end(io_loop),
+            _ => {}
+        }
+    }
+
+    /// Waits for the other processes, if there are any, or goes on.
+    fn gather(&mut self, io_loop: &mut IoLoop<Self>) {
+        if self.line.is_some() {
+            self.phase = Phase::Gathering;
+            self.tell(&News::Joined);
+        } else {
+            self.warm_up(io_loop);
         }
     }
 
@@ -237,6 +282,8 @@ impl Client {
         } else {
             io_loop.call_later(self.config.warmup, Self::measure);
         }
+        // Behind the window's beginning if it is now, so that the first request counts.
+        self.begin_requests(io_loop);
     }
 
     fn measure(&mut self, io_loop: &mut IoLoop<Self>) {
@@ -245,34 +292,59 @@ impl Client {
             let end = now.at + self.config.duration;
             let limit = self.began.at + self.config.window_limit();
             self.cut_short = limit < end;
-            io_loop.call_at(end.min(limit), Self::end);
+            io_loop.call_at(end.min(limit), Self::end_measured);
             self.tally.listened_until = Some(now.at);
             self.record_intervals(io_loop, now.at);
             self.window_began = Some(now);
-            self.statistics.measuring = true;
+            self.statistics.begin_window();
             self.phase = Phase::Measuring;
             self.tell(&News::Measuring);
         }
     }
 
-    /// Ends the measuring, or whatever phase there is, and begins the closing.
+    /// Ends the window when its time has come, unless it has ended before.
+    fn end_measured(&mut self, io_loop: &mut IoLoop<Self>) {
+        if self.phase == Phase::Measuring {
+            self.end(io_loop);
+        }
+    }
+
+    /// Ends the measuring, or whatever phase there is, then the waiting for replies.
     fn end(&mut self, io_loop: &mut IoLoop<Self>) {
-        if self.phase == Phase::Closing {
+        if self.phase.is_over() {
+            self.begin_closing(io_loop);
             return;
         }
+        let was_measuring = self.phase == Phase::Measuring;
+        self.phase = Phase::Awaiting;
+        if was_measuring {
+            self.end_window(io_loop);
+        }
         let ended = self.moment(io_loop);
-        if self.phase == Phase::Measuring {
+        if was_measuring {
             self.record_interval(ended.at);
         }
         self.statistics.measuring = false;
         self.tally.change_open(|open| open);
         self.tally.listened_until = None;
         self.ended = Some(ended);
-        self.phase = Phase::Closing;
         self.tell(&News::Ended);
         self.connector.stop();
         io_loop.call_later(CLOSE_TIMEOUT, |_, io_loop| io_loop.stop());
-        self.close_from(io_loop, 0);
+        if self.awaits_replies() {
+            io_loop.call_later(REPLY_TIMEOUT, Self::begin_closing);
+        } else {
+            self.begin_closing(io_loop);
+        }
+    }
+
+    fn begin_closing(&mut self, io_loop: &mut IoLoop<Self>) {
+        if self.phase != Phase::Closing {
+            self.phase = Phase::Closing;
+            self.end_requests();
+            self.record_late_replies();
+            self.close_from(io_loop, 0);
+        }
     }
 
     /// Closes the connections from the slot `first` on, a slice per turn.
@@ -312,6 +384,17 @@ impl Client {
         }
     }
 
+    /// Makes the loop measure how late it is, also while all it does is listen, and looks at what
+    /// nothing else would tell.
+    fn on_heartbeat(&mut self, io_loop: &mut IoLoop<Self>) {
+        if self.phase == Phase::Measuring {
+            self.steps.look();
+        }
+        if self.phase == Phase::Awaiting && !self.awaits_replies() {
+            self.begin_closing(io_loop);
+        }
+    }
+
     fn moment(&self, io_loop: &IoLoop<Self>) -> Moment {
         Moment::now(self.config.pid, io_loop.lag())
     }
@@ -333,5 +416,8 @@ const CONNECTIONS_PER_TURN: usize = 32;
 /// How often the loop measures how late it is.
 const HEARTBEAT: Duration = Duration::from_millis(10);
 
-/// How long servers may take for the closing handshake.
+/// How long replies may take after the window.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long servers may take for the closing handshake, and those replies.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -4,6 +4,7 @@ mod access;
 mod load;
 mod measuring;
 mod report;
+mod requests;
 mod shape;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +12,8 @@ use std::time::Duration;
 
 pub use self::access::Access;
 pub use self::shape::Shape;
+use super::fields::Fields;
+use super::requests::Template;
 use super::thresholds::Thresholds;
 use super::url::Url;
 use crate::options::{BadOption, Options};
@@ -47,7 +50,25 @@ Getting in:
   --header 'NAME: VALUE' send this in the handshake too; may be given often
 
 The measuring:
+  --sent-field NAME      where a tick says when it was sent: a member, or a JSON
+                         pointer like /data/ts [default: sent]
+  --sent-unit UNIT       us, ms, s or ns since 1970, or iso [default: us]
+  --seq-field NAME       where it has its number [default: seq]
+  --symbol-field NAME    where it has its symbol [default: symbol]
+  --expect TIME          how often a tick of each symbol should come: report how
+                         late each was, and those that never came
+  --sync                 compare the server's clock with this one by pings,
+                         {\"op\":\"ping\",\"id\":...}, and correct latencies
   --pid PID              the server's process: report its CPU and memory too
+
+Requests:
+  --request JSON         send this from each client, and report how soon replies
+                         come; an object gets an id, or \"$id\" stands for it
+  --rate RATE            requests per second from each client, sent when due,
+                         whether or not replies have come [default: 1]
+  --outstanding N        hold back while so many have no reply [default: 100]
+  --id-field NAME        where requests and replies have their id [default: id]
+  --in-order             replies have no id, they come in the requests' order
 
 The report:
   --json                 print the report as one JSON object
@@ -78,6 +99,8 @@ written), 2 if an option is wrong, 3 if a threshold was missed.
 Examples:
   client --duration 60
   client --clients 1000 --duration 10s --warmup 2s --pid $(pgrep -x server)
+  client --expect 250ms --request '{\"op\":\"ping\"}' --rate 10
+  client --url ws://host/feed --sent-field /data/ts --sent-unit ms
   client --clients 100 --duration 10s --max-p99 5ms --max-errors 0
   client --json --duration 10s >before.json
   client --plot after.svg --compare before.json --duration 10s
@@ -112,6 +135,18 @@ pub struct Config {
     pub share: Option<(usize, usize)>,
     /// The server's process, to account for.
     pub pid: Option<u32>,
+    /// What is read of a message.
+    pub fields: Fields,
+    /// Whether the server's clock is compared with this one.
+    pub sync: bool,
+    /// How often a tick of each symbol should come.
+    pub expect: Option<Duration>,
+    /// What each client asks for; none: they only listen.
+    pub request: Option<Template>,
+    /// How often, per second.
+    pub rate: f64,
+    /// How many requests of a client may be without a reply.
+    pub unanswered_max: usize,
     /// Whether the report is to be JSON.
     pub json: bool,
     /// Whether ticks are to be printed as they come.
@@ -146,6 +181,12 @@ impl Config {
             processes: 1,
             share: None,
             pid: None,
+            fields: Fields::default(),
+            sync: false,
+            expect: None,
+            request: None,
+            rate: 1.0,
+            unanswered_max: 100,
             json: false,
             print: false,
             quiet: false,
@@ -183,6 +224,7 @@ impl Config {
         shape::read(&mut options, &mut config)?;
         access::read(&mut options, &mut config)?;
         measuring::read(&mut options, &mut config)?;
+        requests::read(&mut options, &mut config)?;
         report::read(&mut options, &mut config)?;
         config.check_processes()?;
         options.finish()?;

@@ -13,9 +13,12 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 use super::apart::{Returns, SlowCounts};
+use super::figures::ClockSync;
 use super::intervals::{Recorded, Recorder};
 use super::moment::Moment;
-use super::statistics::Statistics;
+use super::requests::Replies;
+use super::schedule::Grid;
+use super::statistics::{Losses, Reads, Statistics};
 use super::{Client, Phase};
 use crate::usage::Usage;
 
@@ -24,12 +27,19 @@ use crate::usage::Usage;
 pub(super) struct Outcome {
     messages: u64,
     ticks: u64,
+    binary: u64,
+    no_json: u64,
+    stamped: u64,
     bytes: u64,
+    reads: Reads,
     delivery_us: Encoded,
     negative_latencies: u64,
-    gaps: u64,
-    missed: u64,
-    repeats: u64,
+    losses: Losses,
+    /// By name: each process has its own numbers for symbols.
+    losses_by_symbol: Vec<(String, Losses)>,
+    schedule: Option<EncodedSchedule>,
+    requests: Option<EncodedReplies>,
+    sync: Option<ClockSync>,
     responses: Vec<Duration>,
     failures: BTreeMap<String, (u64, String)>,
     slow: SlowCounts,
@@ -41,7 +51,9 @@ pub(super) struct Outcome {
     window: Duration,
     cut_short: bool,
     cpu: Duration,
+    waited: Duration,
     resident_bytes: u64,
+    clock_step_us: u64,
     lateness_us: Encoded,
     intervals: Option<Recorded>,
 }
@@ -53,6 +65,22 @@ struct EncodedReturns {
     counts: [u64; 7],
     response_us: Encoded,
     away_us: Encoded,
+}
+
+/// What was found of [`Grid`].
+#[derive(Debug, Serialize, Deserialize)]
+struct EncodedSchedule {
+    lateness_us: Encoded,
+    skipped: u64,
+}
+
+/// The counts of [`Replies`].
+#[derive(Debug, Serialize, Deserialize)]
+struct EncodedReplies {
+    /// Sent, replies, late, failed, missing, unsent, unexpected.
+    counts: [u64; 7],
+    latency_us: Encoded,
+    uncorrected_us: Encoded,
 }
 
 /// A histogram in HdrHistogram's V2 encoding, base64 around it.
@@ -90,12 +118,18 @@ impl Outcome {
         Self {
             messages: statistics.messages,
             ticks: statistics.ticks,
+            binary: statistics.binary,
+            no_json: statistics.no_json,
+            stamped: statistics.stamped,
             bytes: statistics.bytes,
+            reads: statistics.reads,
             delivery_us: Encoded(statistics.delivery_us.clone()),
             negative_latencies: statistics.negative_latencies,
-            gaps: statistics.gaps,
-            missed: statistics.missed,
-            repeats: statistics.repeats,
+            losses: statistics.losses,
+            losses_by_symbol: statistics.losses_by_name(),
+            schedule: statistics.grid.as_ref().map(EncodedSchedule::of),
+            requests: statistics.replies.as_ref().map(EncodedReplies::of),
+            sync: statistics.sync.as_ref().map(ClockSync::of),
             responses: statistics.responses.clone(),
             failures: statistics.failures.clone(),
             slow: statistics.slow.clone(),
@@ -106,6 +140,8 @@ impl Outcome {
             window: ended.at - window_began.at,
             cut_short: client.cut_short,
             cpu: used.cpu,
+            waited: used.waited,
+            clock_step_us: client.steps.step_us(),
             resident_bytes: used.resident_bytes,
             lateness_us: Encoded(ended.lateness_us_since(window_began)),
             intervals: client.recorder.as_ref().map(Recorder::recorded),
@@ -118,7 +154,7 @@ impl Outcome {
     /// When histograms do not fit together: another program has sent them.
     pub(super) fn merge(outcomes: Vec<Self>, client: &mut Client) -> io::Result<()> {
         // What was shown until now.
-        client.statistics = Statistics::new();
+        client.statistics = Statistics::new(&client.config);
         client.tally = super::Tally::default();
         let mut own = Usage::default();
         let mut lateness_us: Option<Histogram<u64>> = None;
@@ -126,6 +162,7 @@ impl Outcome {
         let mut recorded = Vec::new();
         for outcome in outcomes {
             own.cpu += outcome.cpu;
+            own.waited += outcome.waited;
             own.resident_bytes += outcome.resident_bytes;
             window = window.max(outcome.window);
             let Encoded(late) = &outcome.lateness_us;
@@ -145,6 +182,10 @@ impl Outcome {
             *began = Moment::with(began.at, Usage::default(), began.server, none_us);
             *ended = Moment::with(began.at + window, own, ended.server, lateness_us);
         }
+        if window.is_zero() {
+            // All of them ended before their windows.
+            client.window_began = None;
+        }
         client.phase = Phase::Closing;
         Ok(())
     }
@@ -155,12 +196,26 @@ impl Outcome {
         } = client;
         statistics.messages += self.messages;
         statistics.ticks += self.ticks;
+        statistics.binary += self.binary;
+        statistics.no_json += self.no_json;
+        statistics.stamped += self.stamped;
         statistics.bytes += self.bytes;
+        statistics.reads.add(self.reads);
         add(&mut statistics.delivery_us, &self.delivery_us)?;
         statistics.negative_latencies += self.negative_latencies;
-        statistics.gaps += self.gaps;
-        statistics.missed += self.missed;
-        statistics.repeats += self.repeats;
+        statistics.losses.add(&self.losses);
+        statistics.add_losses(&self.losses_by_symbol);
+        if let (Some(sum), Some(one)) = (&mut statistics.grid, &self.schedule) {
+            one.add_to(sum)?;
+        }
+        if let (Some(sum), Some(one)) = (&mut statistics.replies, &self.requests) {
+            one.add_to(sum)?;
+        }
+        if let Some(sync) = self.sync {
+            let so_far = statistics.sync_elsewhere.take();
+            statistics.sync_elsewhere =
+                Some(so_far.map_or_else(|| sync.clone(), |it| it.add(&sync)));
+        }
         statistics.responses.extend(self.responses);
         for (kind, (count, sentence)) in self.failures {
             statistics.failures.entry(kind).or_insert((0, sentence)).0 += count;
@@ -171,6 +226,7 @@ impl Outcome {
         tally.failed += self.failed;
         tally.listened += self.listened;
         client.cut_short |= self.cut_short;
+        client.steps.note_step(self.clock_step_us);
         Ok(self.intervals)
     }
 }
@@ -206,6 +262,74 @@ impl EncodedReturns {
     }
 }
 
+impl EncodedSchedule {
+    fn of(grid: &Grid) -> Self {
+        Self {
+            lateness_us: Encoded(grid.lateness_us.clone()),
+            skipped: grid.skipped,
+        }
+    }
+
+    fn add_to(&self, sum: &mut Grid) -> io::Result<()> {
+        sum.skipped += self.skipped;
+        add(&mut sum.lateness_us, &self.lateness_us)
+    }
+}
+
+impl EncodedReplies {
+    fn of(replies: &Replies) -> Self {
+        Self {
+            counts: [
+                replies.sent,
+                replies.replies,
+                replies.late,
+                replies.failed,
+                replies.missing,
+                replies.unsent,
+                replies.unexpected,
+            ],
+            latency_us: Encoded(replies.latency_us.clone()),
+            uncorrected_us: Encoded(replies.uncorrected_us.clone()),
+        }
+    }
+
+    fn add_to(&self, sum: &mut Replies) -> io::Result<()> {
+        let [sent, replies, late, failed, missing, unsent, unexpected] = self.counts;
+        sum.sent += sent;
+        sum.replies += replies;
+        sum.late += late;
+        sum.failed += failed;
+        sum.missing += missing;
+        sum.unsent += unsent;
+        sum.unexpected += unexpected;
+        add(&mut sum.latency_us, &self.latency_us)?;
+        add(&mut sum.uncorrected_us, &self.uncorrected_us)
+    }
+}
+
+impl ClockSync {
+    /// Both of them: the offset of the one that knows it better, the error bound of the other, since
+    /// each corrected its latencies by its own. If one knows nothing, its latencies are uncorrected,
+    /// and so nothing is said of all.
+    fn add(self, other: &Self) -> Self {
+        let answered = self.answered + other.answered;
+        let (Some(error), Some(other_error)) = (self.error_us, other.error_us) else {
+            return Self {
+                answered,
+                offset_us: None,
+                error_us: None,
+                drift_us: 0,
+            };
+        };
+        let better = if error <= other_error { &self } else { other };
+        Self {
+            answered,
+            error_us: Some(error.max(other_error)),
+            ..better.clone()
+        }
+    }
+}
+
 fn add_slow(sum: &mut SlowCounts, one: SlowCounts) {
     sum.joined += one.joined;
     sum.ticks += one.ticks;
@@ -223,18 +347,18 @@ fn add(sum: &mut Histogram<u64>, one: &Encoded) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::statistics::delivery_histogram;
+    use crate::client::statistics::latency_histogram;
 
     #[test]
     fn a_histogram_survives_the_way_exactly() {
-        let mut histogram = delivery_histogram();
+        let mut histogram = latency_histogram();
         for value in [0, 1, 2, 999, 12_345, 59_000_000, u64::MAX] {
             histogram.saturating_record(value);
         }
         let text = serde_json::to_string(&Encoded(histogram.clone())).unwrap();
         let Encoded(back) = serde_json::from_str(&text).unwrap();
         assert_eq!(back, histogram);
-        let mut sum = delivery_histogram();
+        let mut sum = latency_histogram();
         add(&mut sum, &Encoded(back)).unwrap();
         assert_eq!(sum, histogram);
         for text in ["\"\"", "\"!\"", "5", "\"aGVsbG8=\""] {

@@ -128,7 +128,7 @@ impl Client {
                 elapsed: now.saturating_duration_since(self.began.at),
                 errors,
             },
-            Phase::Gathering | Phase::WarmingUp => View::WarmingUp {
+            Phase::Syncing | Phase::Gathering | Phase::WarmingUp => View::WarmingUp {
                 elapsed: since(&self.joined),
                 of: self.config.warmup,
                 open,
@@ -143,7 +143,7 @@ impl Client {
                     .then(|| statistics.delivery_us.value_at_quantile(0.99)),
                 errors,
             },
-            Phase::Closing => View::Closing {
+            Phase::Awaiting | Phase::Closing => View::Closing {
                 alive: self.tally.alive,
             },
         }

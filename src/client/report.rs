@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use super::figures::{ClockSync, Lateness, Requests, SymbolLosses};
 use super::intervals::Interval;
 use super::print::Printed;
 use super::thresholds::Verdict;
@@ -31,6 +32,10 @@ pub struct Report {
     pub ticks: u64,
     /// Those that are not.
     pub other_messages: u64,
+    /// Those of them that are binary.
+    pub binary_messages: u64,
+    /// Those of them that are not JSON.
+    pub not_json_messages: u64,
     /// Messages by the window's length.
     pub messages_per_s: Option<f64>,
     /// The messages' payloads.
@@ -39,20 +44,36 @@ pub struct Report {
     pub message_size_bytes_mean: Option<f64>,
     /// What a client waits for its next message; the seed called it latency.
     pub time_between_messages_s_mean: Option<f64>,
+    /// Ticks that say when they were sent.
+    pub stamped: u64,
     /// From the server's stamp to the client's read.
     pub delivery_us: Delivery,
     /// Those latencies by percentile, as far as there are samples for.
     pub delivery_curve: Vec<CurvePoint>,
     /// Ticks that seem to come from the future.
     pub negative_latencies: u64,
+    /// How the clocks compare; none unless asked for.
+    pub sync: Option<ClockSync>,
+    /// How late ticks were against their own schedule; none unless asked for.
+    pub schedule: Option<Lateness>,
+    /// What became of requests; none if there were none.
+    pub requests: Option<Requests>,
     /// From the call of connect to the first tick.
     pub response_s: Response,
+    /// Ticks that have a number.
+    pub numbered: u64,
     /// Places where ticks are missing.
     pub gaps: u64,
-    /// The ticks missing there.
+    /// The ticks missing there, less those that came later.
     pub missed: u64,
-    /// Ticks that came again, or after a newer one.
+    /// Ticks that came again.
     pub repeats: u64,
+    /// Ticks that came behind a newer one.
+    pub reordered: u64,
+    /// How often a server began to count anew.
+    pub restarts: u64,
+    /// The same of each symbol.
+    pub symbols: Vec<SymbolLosses>,
     /// What went wrong.
     pub errors: Errors,
     /// Those who hardly read; none without any.
@@ -168,10 +189,20 @@ pub struct ClientUsage {
     pub cpu_percent: Option<f64>,
     /// CPU time.
     pub cpu_s: f64,
+    /// That by the ticks.
+    pub cpu_us_per_tick: Option<f64>,
+    /// Time that it was ready to run and waited for a core, by the window's length.
+    pub waited_percent: Option<f64>,
     /// Memory at the end.
     pub rss_bytes: u64,
     /// How late its timeouts were.
     pub lateness_p99_us: u64,
+    /// Reads that returned something.
+    pub reads: u64,
+    /// Reads that filled their buffer, so that there was more behind them.
+    pub full_reads: u64,
+    /// By how much its wall clock was set meanwhile.
+    pub clock_step_us: u64,
 }
 
 /// The process under test.
@@ -220,14 +251,16 @@ impl Report {
         if self.ticks > 0 || self.reader_left() {
             return None;
         }
-        let nothing = || format!("no tick came in {:.3} s", self.duration_s);
-        Some(
-            self.errors
-                .examples
-                .first()
-                .cloned()
-                .unwrap_or_else(nothing),
-        )
+        let silent = self.errors.kinds.keys().all(|kind| kind == "no tick");
+        let example = self.errors.examples.first();
+        Some(match (self.messages, example) {
+            (1.., _) if silent => format!(
+                "none of {} messages was a tick, {} of them were not even JSON (see --sent-field)",
+                self.messages, self.not_json_messages
+            ),
+            (_, Some(example)) => example.clone(),
+            (_, None) => format!("no tick came in {:.3} s", self.duration_s),
+        })
     }
 }
 
@@ -265,6 +298,8 @@ pub(super) mod tests {
             messages: 59_881,
             ticks: 59_880,
             other_messages: 1,
+            binary_messages: 1,
+            not_json_messages: 1,
             messages_per_s: Some(998.0),
             bytes: 5_808_457,
             message_size_bytes_mean: Some(97.0),
@@ -288,7 +323,11 @@ pub(super) mod tests {
                     us: 12_345,
                 },
             ],
+            stamped: 59_880,
             negative_latencies: 0,
+            sync: None,
+            schedule: None,
+            requests: None,
             response_s: Response {
                 count: 998,
                 mean: Some(0.12345),
@@ -297,9 +336,13 @@ pub(super) mod tests {
                 min: Some(0.001),
                 max: Some(0.25),
             },
+            numbered: 59_880,
             gaps: 3,
             missed: 17,
             repeats: 0,
+            reordered: 0,
+            restarts: 0,
+            symbols: Vec::new(),
             errors: Errors {
                 total: 2,
                 kinds: [("connect refused".to_owned(), 2)].into(),
@@ -313,8 +356,13 @@ pub(super) mod tests {
             client: ClientUsage {
                 cpu_percent: Some(12.34),
                 cpu_s: 7.4,
+                cpu_us_per_tick: Some(123.456),
+                waited_percent: Some(0.1),
                 rss_bytes: 12_345_678,
                 lateness_p99_us: 100,
+                reads: 59_880,
+                full_reads: 0,
+                clock_step_us: 0,
             },
             server: Some(ServerUsage {
                 pid: 4242,
@@ -340,6 +388,49 @@ pub(super) mod tests {
         }
     }
 
+    /// The same with ticks that were expected.
+    pub(in crate::client) fn with_schedule(report: Report) -> Report {
+        Report {
+            schedule: Some(Lateness {
+                expect_s: 0.25,
+                lateness_us: some_latencies(),
+                skipped: 8,
+            }),
+            ..report
+        }
+    }
+
+    /// The same with requests.
+    pub(in crate::client) fn with_requests(report: Report) -> Report {
+        Report {
+            requests: Some(Requests {
+                rate_per_s: 10.0,
+                sent: 600,
+                replies: 599,
+                late: 0,
+                failed: 2,
+                missing: 1,
+                unsent: 0,
+                unexpected: 0,
+                latency_us: some_latencies(),
+                uncorrected_us: some_latencies(),
+            }),
+            ..report
+        }
+    }
+
+    fn some_latencies() -> Delivery {
+        Delivery {
+            count: 600,
+            mean: Some(1_234.5),
+            p50: Some(1_000),
+            p90: Some(2_000),
+            p99: Some(3_000),
+            p999: Some(4_000),
+            max: Some(5_000),
+        }
+    }
+
     fn names(value: &Value) -> String {
         let Some(object) = value.as_object() else {
             return String::new();
@@ -353,17 +444,19 @@ pub(super) mod tests {
     #[test]
     fn the_json_has_the_names_that_scripts_know() {
         let json: Value = serde_json::from_str(&sample().to_json()).unwrap();
-        let expected = "{bytes client{cpu_percent cpu_s lateness_p99_us rss_bytes} \
+        let expected = "{binary_messages bytes client{clock_step_us cpu_percent cpu_s \
+            cpu_us_per_tick full_reads lateness_p99_us reads rss_bytes waited_percent} \
             clients{asked connected failed} delivery_curve delivery_us{count max mean p50 p90 p99 p999} \
             duration_s errors{examples kinds{connect refused} total} gaps intervals joining_s \
             measured_from_unix_s message_size_bytes_mean messages messages_per_s missed negative_latencies \
-            other_messages printed reconnects repeats response_s{count max mean median min stdev} \
+            not_json_messages numbered other_messages printed reconnects reordered repeats requests \
+            response_s{count max mean median min stdev} restarts schedule \
             server{cpu_percent cpu_s cpu_us_per_tick joining_cpu_s joining_cpu_us_per_client \
-            pid rss_bytes_after rss_bytes_before system_s user_s user_us_per_tick} slow thresholds \
-            ticks time_between_messages_s_mean url warmup_s warnings}";
+            pid rss_bytes_after rss_bytes_before system_s user_s user_us_per_tick} slow stamped \
+            symbols sync thresholds ticks time_between_messages_s_mean url warmup_s warnings}";
         assert_eq!(names(&json), expected);
-        let interval = "{bytes connected delivery_us{count max p50 p90 p99} errors gaps length_s \
-            messages missed repeats ticks time_s}";
+        let interval = "{bytes connected delivery_us{count max p50 p90 p99} errors gaps lateness_us \
+            length_s messages missed repeats reply_us ticks time_s}";
         assert_eq!(names(&json["intervals"][0]), interval);
         assert_eq!(names(&json["delivery_curve"][0]), "{quantile us}");
     }
@@ -384,6 +477,7 @@ pub(super) mod tests {
         report.ticks = 0;
         assert_eq!(report.error().as_ref(), report.errors.examples.first());
         report.errors.examples.clear();
+        report.messages = 0;
         assert_eq!(report.error().as_deref(), Some("no tick came in 60.000 s"));
     }
 
@@ -405,5 +499,14 @@ pub(super) mod tests {
         report.printed = Some(printed);
         let error = "cannot print ticks: no storage space";
         assert_eq!(report.error().as_deref(), Some(error));
+    }
+
+    #[test]
+    fn messages_that_are_no_ticks_are_another_error_than_silence() {
+        let mut report = sample();
+        (report.ticks, report.messages) = (0, 7);
+        report.errors.kinds = [("no tick".to_owned(), 1000)].into();
+        let none = "none of 7 messages was a tick, 1 of them were not even JSON (see --sent-field)";
+        assert_eq!(report.error().as_deref(), Some(none));
     }
 }

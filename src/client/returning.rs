@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use mio::Token;
 
-use super::connection::{Connection, State};
+use super::connection::Connection;
 use super::seat::Seat;
-use super::{CLOSE_TIMEOUT, CONNECTIONS_PER_TURN, Client, Phase};
+use super::{CLOSE_TIMEOUT, CONNECTIONS_PER_TURN, Client};
 use crate::feed::Backoff;
 use crate::io_loop::IoLoop;
 
@@ -45,7 +45,7 @@ impl Client {
     /// Replaces the connections that are due, a slice per turn.
     fn churn_on(&mut self, io_loop: &mut IoLoop<Self>) {
         for _ in 0..CONNECTIONS_PER_TURN {
-            let Some(churn) = self.churn.as_mut().filter(|_| self.phase != Phase::Closing) else {
+            let Some(churn) = self.churn.as_mut().filter(|_| !self.phase.is_over()) else {
                 return;
             };
             let due = churn.due();
@@ -86,6 +86,7 @@ impl Client {
         let seat = connection.leave(None);
         self.tally.leave(seat.slow);
         self.statistics.returns.churned += 1;
+        self.end_schedules(index);
         match closed {
             Ok(()) => self.limit_closing(io_loop, token),
             Err(_) => self.remove(io_loop, token),
@@ -108,7 +109,7 @@ impl Client {
 
     /// Takes the client out of a connection that was lost, if it is to come back.
     pub(super) fn on_loss(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        if !self.config.shape.reconnect || self.phase == Phase::Closing {
+        if !self.config.shape.reconnect || self.phase.is_over() {
             return;
         }
         let backoff = Backoff::new(Rng::new());
@@ -123,7 +124,7 @@ impl Client {
     /// An attempt to come back has failed: there will be another one, or the client stays away.
     pub(super) fn on_failed_return(&mut self, io_loop: &mut IoLoop<Self>, mut seat: Seat) {
         self.statistics.returns.failed += 1;
-        if !self.config.shape.reconnect || self.phase == Phase::Closing {
+        if !self.config.shape.reconnect || self.phase.is_over() {
             self.tally.away -= 1;
             return;
         }
@@ -145,7 +146,7 @@ impl Client {
 
     /// Opens a connection for a client that had one, as soon as there is room.
     fn come_back(&mut self, io_loop: &mut IoLoop<Self>, seat: Seat) {
-        if self.phase == Phase::Closing {
+        if self.phase.is_over() {
             self.tally.away -= 1;
             return;
         }
@@ -157,7 +158,7 @@ impl Client {
 impl Connection {
     /// Whether it is open and has got a tick.
     fn may_leave(&self) -> bool {
-        matches!(self.state, State::Open(_)) && self.has_heard() && !self.seat.slow
+        self.is_open() && self.has_heard() && !self.seat.slow
     }
 }
 

@@ -1,4 +1,4 @@
-//! What `seq` tells about lost ticks: the last number of each symbol on each connection.
+//! What `seq` tells about lost ticks: the last numbers of each symbol on each connection.
 //!
 //! A thousand connections see the same symbols, so names are kept once for all and a connection
 //! keeps pairs of numbers. Both are bounded: no server can make a client remember without end.
@@ -31,6 +31,11 @@ impl Symbols {
         Some(self.last)
     }
 
+    /// The name behind the number `id`.
+    pub(super) fn name(&self, id: u32) -> Option<&str> {
+        self.names.get(id as usize).map(|name| &**name)
+    }
+
     fn add(&mut self, symbol: &str) -> Option<u32> {
         if self.names.len() >= SYMBOLS_MAX || symbol.len() > SYMBOL_LENGTH_MAX {
             return None;
@@ -44,9 +49,20 @@ impl Symbols {
 
 /// The newest `seq` of each symbol on one connection.
 #[derive(Debug, Default)]
-pub(super) struct Sequences(Vec<(u32, u64)>);
+pub(super) struct Sequences(Vec<Place>);
 
-/// What a tick's number says beside the one before it.
+/// One symbol's place.
+#[derive(Clone, Debug)]
+struct Place {
+    id: u32,
+    /// The highest number so far.
+    last: u64,
+    /// Which of the 64 numbers up to `last` have been there, that one in the lowest bit; no bit at
+    /// all as long as no tick had a number.
+    seen: u64,
+}
+
+/// What a tick's number says beside those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// The first of its symbol on this connection: the snapshot that a joining client gets.
@@ -55,51 +71,50 @@ pub(super) enum Step {
     Next,
     /// So many are missing in between.
     Gap(u64),
-    /// Not newer than the one before.
+    /// One that has been there.
     Repeat,
-    /// Too many symbols to tell.
+    /// One that was missing, behind a newer one.
+    Reordered,
+    /// Far behind what has been there: the server counts anew.
+    Restart,
+    /// It has no number, or there are too many symbols to tell.
     Unknown,
 }
 
 impl Sequences {
-    /// Notes the number `seq` of the symbol `id`.
-    pub(super) fn follow(&mut self, id: u32, seq: u64) -> Step {
+    /// Notes the number `seq` of the symbol `id`. Returns the symbol's place, too: a small number
+    /// that stays the same; none if there are too many symbols.
+    pub(super) fn follow(&mut self, id: u32, seq: Option<u64>) -> (Step, Option<usize>) {
         // Where all connections get all symbols in one order, the number is the place, too.
         let here = match self.0.get(id as usize) {
-            Some(&(at, _)) if at == id => Some(id as usize),
-            _ => self.0.iter().position(|&(at, _)| at == id),
+            Some(place) if place.id == id => Some(id as usize),
+            _ => self.0.iter().position(|place| place.id == id),
         };
-        let Some(here) = here else {
-            if self.0.len() >= SYMBOLS_PER_CONNECTION_MAX {
-                return Step::Unknown;
+        match here {
+            Some(here) => (self.0[here].follow(seq), Some(here)),
+            None if self.0.len() >= SYMBOLS_PER_CONNECTION_MAX => (Step::Unknown, None),
+            None => {
+                // One symbol is the common case, and a thousand spare places are not.
+                self.0.reserve_exact(usize::from(self.0.is_empty()));
+                self.0.push(Place {
+                    id,
+                    last: seq.unwrap_or_default(),
+                    seen: if seq.is_some() { u64::MAX } else { 0 },
+                });
+                (Step::First, Some(self.0.len() - 1))
             }
-            // One symbol is the common case, and a thousand spare places are not.
-            self.0.reserve_exact(usize::from(self.0.is_empty()));
-            self.0.push((id, seq));
-            return Step::First;
-        };
-        let last = &mut self.0[here].1;
-        let step = match seq.checked_sub(*last) {
-            None | Some(0) => Step::Repeat,
-            Some(1) => Step::Next,
-            Some(ahead) => Step::Gap(ahead - 1),
-        };
-        // Also backwards: a server that has started again counts from one.
-        *last = seq;
-        step
+        }
     }
-}
 
-impl Sequences {
-    /// The newest number of the symbol `id`.
+    /// The newest number of the symbol `id`; none if it has none.
     pub(super) fn last(&self, id: u32) -> Option<u64> {
-        let place = self.0.iter().find(|&&(at, _)| at == id);
-        place.map(|&(_, last)| last)
+        let place = self.0.iter().find(|place| place.id == id);
+        place.filter(|it| it.is_numbered()).map(|it| it.last)
     }
 
-    /// Forgets the symbol `id`.
+    /// Forgets the symbol `id`. The places of others may change.
     pub(super) fn forget(&mut self, id: u32) {
-        self.0.retain(|&(at, _)| at != id);
+        self.0.retain(|place| place.id != id);
     }
 
     /// Whether it knows of no symbol.
@@ -109,9 +124,60 @@ impl Sequences {
 
     /// Takes over what another one has seen after this one.
     pub(super) fn catch_up(&mut self, newer: &Self) {
-        for &(id, last) in &newer.0 {
-            self.follow(id, last);
+        for newer in newer.0.iter().filter(|it| it.is_numbered()) {
+            match self.0.iter().position(|place| place.id == newer.id) {
+                Some(here) => self.0[here] = newer.clone(),
+                None if self.0.len() >= SYMBOLS_PER_CONNECTION_MAX => {}
+                None => self.0.push(newer.clone()),
+            }
         }
+    }
+}
+
+impl Place {
+    fn is_numbered(&self) -> bool {
+        self.seen != 0
+    }
+
+    fn follow(&mut self, seq: Option<u64>) -> Step {
+        let Some(seq) = seq else {
+            return Step::Unknown;
+        };
+        if !self.is_numbered() {
+            self.begin(seq);
+            return Step::Unknown;
+        }
+        if let Some(behind) = self.last.checked_sub(seq) {
+            return self.look_back(behind, seq);
+        }
+        let ahead = seq - self.last;
+        let shift = u32::try_from(ahead).unwrap_or(u32::MAX);
+        self.seen = self.seen.checked_shl(shift).unwrap_or_default() | 1;
+        self.last = seq;
+        match ahead {
+            1 => Step::Next,
+            _ => Step::Gap(ahead - 1),
+        }
+    }
+
+    fn look_back(&mut self, behind: u64, seq: u64) -> Step {
+        if behind >= u64::from(u64::BITS) {
+            self.begin(seq);
+            return Step::Restart;
+        }
+        let bit = 1 << behind;
+        let was_seen = self.seen & bit != 0;
+        self.seen |= bit;
+        if was_seen {
+            Step::Repeat
+        } else {
+            Step::Reordered
+        }
+    }
+
+    /// What came before `seq` was never expected, so it cannot be missing.
+    fn begin(&mut self, seq: u64) {
+        (self.last, self.seen) = (seq, u64::MAX);
     }
 }
 
@@ -125,30 +191,92 @@ const SYMBOLS_PER_CONNECTION_MAX: usize = 256;
 mod tests {
     use super::*;
 
+    /// What becomes of `seqs`, all of one symbol.
+    fn steps(seqs: &[u64]) -> Vec<Step> {
+        let mut sequences = Sequences::default();
+        let follow = |&seq| sequences.follow(0, Some(seq)).0;
+        seqs.iter().map(follow).collect()
+    }
+
     #[test]
     fn gaps_and_repeats_are_seen_per_symbol() {
         let (mut symbols, mut sequences) = (Symbols::default(), Sequences::default());
-        let mut follow = |symbol, seq| sequences.follow(symbols.id(symbol).unwrap(), seq);
+        let mut follow = |symbol, seq| {
+            let id = symbols.id(symbol).unwrap();
+            sequences.follow(id, Some(seq)).0
+        };
         assert_eq!(follow("A", 7), Step::First);
         assert_eq!(follow("B", 1), Step::First);
         assert_eq!(follow("A", 8), Step::Next);
         assert_eq!(follow("A", 12), Step::Gap(3));
         assert_eq!(follow("A", 12), Step::Repeat);
-        assert_eq!(follow("A", 5), Step::Repeat);
-        assert_eq!(follow("A", 6), Step::Next);
         assert_eq!(follow("B", 2), Step::Next);
+        assert_eq!(symbols.name(1), Some("B"));
+    }
+
+    #[test]
+    fn a_tick_behind_a_newer_one_is_no_gap_and_no_repeat() {
+        use Step::{First, Gap, Next, Reordered, Repeat};
+        assert_eq!(
+            steps(&[1, 2, 4, 3, 5, 3, 2, 6]),
+            [First, Next, Gap(1), Reordered, Next, Repeat, Repeat, Next]
+        );
+        // What came before the first tick was never missed.
+        assert_eq!(steps(&[7, 6, 8]), [First, Repeat, Next]);
+        assert_eq!(
+            steps(&[1, 65, 2, 1]),
+            [First, Gap(63), Reordered, Step::Restart]
+        );
+    }
+
+    #[test]
+    fn a_server_may_count_anew() {
+        use Step::{First, Gap, Next, Restart};
+        assert_eq!(steps(&[900, 1, 2, 4]), [First, Restart, Next, Gap(1)]);
+        assert_eq!(
+            steps(&[0, u64::MAX, 0]),
+            [First, Gap(u64::MAX - 1), Restart]
+        );
+    }
+
+    #[test]
+    fn ticks_without_a_number_have_an_order_nobody_knows() {
+        let mut sequences = Sequences::default();
+        let mut follow = |seq| sequences.follow(0, seq);
+        assert_eq!(follow(None), (Step::First, Some(0)));
+        assert_eq!(follow(None), (Step::Unknown, Some(0)));
+        assert_eq!(follow(Some(5)), (Step::Unknown, Some(0)));
+        assert_eq!(follow(Some(7)), (Step::Gap(1), Some(0)));
+    }
+
+    #[test]
+    fn what_was_seen_before_is_taken_over_by_what_was_seen_after() {
+        let (mut before, mut after) = (Sequences::default(), Sequences::default());
+        for (id, seq) in [(0, 40), (1, 7)] {
+            before.follow(id, Some(seq));
+        }
+        // Lower, too: the server has counted anew.
+        for (id, seq) in [(0, Some(3)), (2, Some(9)), (3, None)] {
+            after.follow(id, seq);
+        }
+        before.catch_up(&after);
+        let last = [0, 1, 2, 3].map(|id| before.last(id));
+        assert_eq!(last, [Some(3), Some(7), Some(9), None]);
+        assert_eq!(before.follow(0, Some(4)).0, Step::Next);
+        (0..3).for_each(|id| before.forget(id));
+        assert!(before.is_empty());
     }
 
     #[test]
     fn connections_may_see_symbols_in_different_orders() {
         let (mut one, mut other) = (Sequences::default(), Sequences::default());
         for id in [0, 1, 2] {
-            assert_eq!(one.follow(id, 5), Step::First);
-            assert_eq!(other.follow(2 - id, 5), Step::First);
+            assert_eq!(one.follow(id, Some(5)).0, Step::First);
+            assert_eq!(other.follow(2 - id, Some(5)).0, Step::First);
         }
         for id in [2, 0, 1] {
-            assert_eq!(one.follow(id, 6), Step::Next);
-            assert_eq!(other.follow(id, 6), Step::Next);
+            assert_eq!(one.follow(id, Some(6)).0, Step::Next);
+            assert_eq!(other.follow(id, Some(6)).0, Step::Next);
         }
     }
 
@@ -160,9 +288,9 @@ mod tests {
         assert_eq!(ids.len(), SYMBOLS_MAX);
         assert_eq!(Symbols::default().id(&"x".repeat(65)), None);
         for &id in &ids {
-            sequences.follow(id, 1);
+            sequences.follow(id, Some(1));
         }
         assert_eq!(sequences.0.len(), SYMBOLS_PER_CONNECTION_MAX);
-        assert_eq!(sequences.follow(ids[300], 2), Step::Unknown);
+        assert_eq!(sequences.follow(ids[300], Some(2)), (Step::Unknown, None));
     }
 }

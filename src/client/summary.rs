@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::Client;
 use super::failure::Failure;
+use super::figures::{ClockSync, Lateness, Requests, SymbolLosses};
 use super::intervals::Recorder;
 use super::moment::Moment;
-use super::options::Config;
 use super::report::{
     ClientUsage, Clients, CurvePoint, Delivery, Errors, Report, Response, ServerUsage,
 };
 use super::shape::{Reconnects, SlowClients};
-use super::statistics::Statistics;
+use super::statistics::{Losses, Statistics};
+use super::sync::Sync;
+use super::{Client, warnings};
 
 /// The report of a run that has ended.
 pub(super) fn of(client: &Client) -> Report {
@@ -25,7 +26,7 @@ pub(super) fn of(client: &Client) -> Report {
     } = client;
     let marks = Marks::of(client);
     let window = marks.window();
-    let ticks = statistics.ticks;
+    let (ticks, losses) = (statistics.ticks, statistics.losses);
     let mut report = Report {
         url: config.url.to_string(),
         clients: Clients {
@@ -46,17 +47,27 @@ pub(super) fn of(client: &Client) -> Report {
             tally.listened.as_secs_f64(),
             statistics.messages as f64,
         ),
+        binary_messages: statistics.binary,
+        not_json_messages: statistics.no_json,
+        stamped: statistics.stamped,
         delivery_us: Delivery::of(&statistics.delivery_us),
         delivery_curve: CurvePoint::curve(&statistics.delivery_us),
         negative_latencies: statistics.negative_latencies,
         response_s: Response::of(&statistics.responses),
-        gaps: statistics.gaps,
-        missed: statistics.missed,
-        repeats: statistics.repeats,
+        sync: ClockSync::of_all(statistics),
+        schedule: Lateness::of(client),
+        requests: Requests::of(client),
+        numbered: losses.numbered,
+        gaps: losses.gaps,
+        missed: losses.missed,
+        repeats: losses.repeats,
+        reordered: losses.reordered,
+        restarts: losses.restarts,
+        symbols: symbols(statistics),
         errors: Errors::of(statistics),
         slow: SlowClients::of(config, &statistics.slow),
         reconnects: Reconnects::of(config, &statistics.returns, marks.listened()),
-        client: ClientUsage::of(&marks),
+        client: ClientUsage::of(client, &marks),
         server: None,
         measured_from_unix_s: client.recorder.as_ref().map_or(0.0, Recorder::began_unix_s),
         intervals: client
@@ -75,18 +86,12 @@ pub(super) fn of(client: &Client) -> Report {
         .pid
         .and_then(|pid| ServerUsage::of(pid, &marks, &report));
     report.thresholds = config.thresholds.judge(&report);
-    report.warnings = warnings(&report, config);
-    if client.cut_short {
-        report.warnings.push(format!(
-            "joining took {:.1} s, so the window was cut to {:.1} s: try a longer --duration",
-            report.joining_s, report.duration_s
-        ));
-    }
+    report.warnings = warnings::of(&report, client);
     report
 }
 
 impl Delivery {
-    fn of(histogram: &Histogram<u64>) -> Self {
+    pub(super) fn of(histogram: &Histogram<u64>) -> Self {
         let any = !histogram.is_empty();
         let quantile = |quantile| any.then(|| histogram.value_at_quantile(quantile));
         Self {
@@ -143,15 +148,88 @@ impl Errors {
 }
 
 impl ClientUsage {
-    fn of(marks: &Marks<'_>) -> Self {
+    fn of(client: &Client, marks: &Marks<'_>) -> Self {
         let used = marks.ended.own.since(&marks.window_began.own);
+        let ticks = client.statistics.ticks as f64;
+        let processes = client.config.processes as f64;
         Self {
             cpu_percent: percent(used.cpu, marks.window()),
             cpu_s: used.cpu.as_secs_f64(),
+            cpu_us_per_tick: ratio(used.cpu.as_secs_f64() * 1e6, ticks),
+            // Of several processes each may wait all the time.
+            waited_percent: percent(used.waited, marks.window()).map(|it| it / processes),
+            reads: client.statistics.reads.count,
+            full_reads: client.statistics.reads.full,
+            clock_step_us: client.steps.step_us(),
             rss_bytes: used.resident_bytes,
             lateness_p99_us: marks.ended.lateness_us_p99_since(marks.window_began),
         }
     }
+}
+
+impl ClockSync {
+    /// That of this process, or of those that it has started; none if it was not asked for.
+    fn of_all(statistics: &Statistics) -> Option<Self> {
+        let elsewhere = statistics.sync_elsewhere.clone();
+        elsewhere.or_else(|| statistics.sync.as_ref().map(Self::of))
+    }
+
+    pub(super) fn of(sync: &Sync) -> Self {
+        let best = sync.best();
+        Self {
+            answered: sync.answered,
+            offset_us: best.map(|best| best.offset_us),
+            error_us: best.map(|_| sync.error_us_max()),
+            drift_us: sync.drift_us(),
+        }
+    }
+}
+
+impl Lateness {
+    fn of(client: &Client) -> Option<Self> {
+        let grid = client.statistics.grid.as_ref()?;
+        Some(Self {
+            expect_s: client.config.expect?.as_secs_f64(),
+            lateness_us: Delivery::of(&grid.lateness_us),
+            skipped: grid.skipped,
+        })
+    }
+}
+
+impl Requests {
+    fn of(client: &Client) -> Option<Self> {
+        let replies = client.statistics.replies.as_ref()?;
+        Some(Self {
+            rate_per_s: client.config.rate,
+            sent: replies.sent,
+            replies: replies.replies,
+            late: replies.late,
+            failed: replies.failed,
+            missing: replies.missing,
+            unsent: replies.unsent,
+            unexpected: replies.unexpected,
+            latency_us: Delivery::of(&replies.latency_us),
+            uncorrected_us: Delivery::of(&replies.uncorrected_us),
+        })
+    }
+}
+
+/// The symbols in the order in which they were first seen.
+fn symbols(statistics: &Statistics) -> Vec<SymbolLosses> {
+    let of = |(symbol, losses): (String, Losses)| SymbolLosses {
+        symbol,
+        numbered: losses.numbered,
+        gaps: losses.gaps,
+        missed: losses.missed,
+        repeats: losses.repeats,
+        reordered: losses.reordered,
+        restarts: losses.restarts,
+    };
+    let losses = statistics.losses_by_name().into_iter();
+    losses
+        .filter(|(_, losses)| losses.numbered > 0)
+        .map(of)
+        .collect()
 }
 
 impl ServerUsage {
@@ -207,65 +285,17 @@ impl<'a> Marks<'a> {
     }
 }
 
-/// What makes the numbers doubtful, each with what can be done about it.
-fn warnings(report: &Report, config: &Config) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let cpu_percent = report.client.cpu_percent.unwrap_or_default();
-    if cpu_percent > CPU_PERCENT_MAX * config.processes as f64 {
-        warnings.push(format!(
-            "this client used {cpu_percent:.0} % of its core and may itself be the bottleneck: \
-             try fewer clients, or several client processes"
-        ));
-    }
-    let lateness_us = report.client.lateness_p99_us;
-    if lateness_us > LATENESS_US_MAX {
-        warnings.push(format!(
-            "this client's own loop was {} ms late (p99), which latencies include: try fewer \
-             clients, or a core of its own (taskset)",
-            lateness_us / 1000
-        ));
-    }
-    if report.negative_latencies > 0 {
-        warnings.push(format!(
-            "{} ticks seem to come from the future: the clocks of the two machines differ, so \
-             delivery latencies are off by as much",
-            report.negative_latencies
-        ));
-    }
-    if let Some(printed) = report.printed.as_ref().filter(|it| it.dropped > 0) {
-        warnings.push(format!(
-            "{} ticks were not printed, because the reader of stdout could not keep up: try fewer \
-             symbols, or a file",
-            printed.dropped
-        ));
-    }
-    if config.url.is_secure() && config.access.insecure {
-        warnings.push(
-            "the server's certificate was not checked (--insecure), so it may be somebody else who \
-             was measured: try --ca"
-                .to_owned(),
-        );
-    }
-    if let (Some(pid), None) = (config.pid, &report.server) {
-        warnings.push(format!(
-            "process {pid} ended before the measurement did, so what it used is unknown"
-        ));
-    }
-    warnings
-}
-
 fn ratio(part: f64, of: f64) -> Option<f64> {
     (of > 0.0).then(|| part / of)
 }
 
+/// None of a window too short for it to say anything.
 fn percent(cpu: Duration, of: Duration) -> Option<f64> {
-    ratio(cpu.as_secs_f64() * 100.0, of.as_secs_f64())
+    ratio(cpu.as_secs_f64() * 100.0, of.as_secs_f64()).filter(|_| of >= SHARED_MIN)
 }
 
-/// A client that computes for more of the time leaves ticks waiting.
-const CPU_PERCENT_MAX: f64 = 90.0;
-
-const LATENESS_US_MAX: u64 = 5_000;
+/// A share of less time than a turn or two of the loop is chance.
+const SHARED_MIN: Duration = Duration::from_millis(10);
 
 /// There are only so many kinds, unless a server makes up close codes.
 const EXAMPLES_MAX: usize = 20;

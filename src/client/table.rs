@@ -3,13 +3,33 @@
 use std::fmt;
 
 use super::report::{Delivery, Report, Response, ServerUsage};
+use super::table_figures;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n", cut(&self.url))?;
+        self.phases(f)?;
+        if self.duration_s > 0.0 {
+            self.measured(f)?;
+        } else {
+            self.errors(f)?;
+        }
+        self.warnings
+            .iter()
+            .try_for_each(|warning| paragraph(f, "warning: ", warning))
+    }
+}
+
+impl Report {
+    /// What there is to say of a run that got as far as its window.
+    fn measured(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.messages(f)?;
-        delivery(f, &self.delivery_us)?;
-        self.losses(f)?;
+        if self.stamped > 0 || self.ticks == 0 {
+            percentiles(f, "Delivery latency, mean", "deliveries", &self.delivery_us)?;
+        }
+        table_figures::rows(f, self)?;
+        table_figures::losses(f, self)?;
+        self.errors(f)?;
         if self.clients.asked > 1 {
             response(f, &self.response_s)?;
         }
@@ -25,18 +45,16 @@ impl fmt::Display for Report {
             &fixed(self.client.cpu_percent, 1),
             "% of one core",
         )?;
+        let per_tick = fixed(self.client.cpu_us_per_tick, 2);
+        row(f, "  per tick received", &per_tick, "µs")?;
         row(f, "Memory, client", &megabytes(self.client.rss_bytes), "MB")?;
-        if let Some(usage) = &self.server {
-            server(f, usage)?;
+        match &self.server {
+            Some(usage) => server(f, usage),
+            None => Ok(()),
         }
-        self.warnings
-            .iter()
-            .try_for_each(|warning| paragraph(f, "warning: ", warning))
     }
-}
 
-impl Report {
-    fn messages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn phases(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (joining_s, warmup_s) = (self.joining_s, self.warmup_s);
         let phases = format!("s, after {joining_s:.2} s joining, {warmup_s:.2} s warm-up");
         row(
@@ -46,7 +64,10 @@ impl Report {
             &phases,
         )?;
         let asked = format!("connected of {} asked for", self.clients.asked);
-        row(f, "Clients", &self.clients.connected.to_string(), &asked)?;
+        row(f, "Clients", &self.clients.connected.to_string(), &asked)
+    }
+
+    fn messages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds = format!("of which {} are ticks", self.ticks);
         row(f, "Total messages", &self.messages.to_string(), &kinds)?;
         row(
@@ -66,15 +87,7 @@ impl Report {
         )
     }
 
-    fn losses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let missed = format!("with {} ticks missed", self.missed);
-        row(f, "Gaps", &self.gaps.to_string(), &missed)?;
-        row(
-            f,
-            "Repeats",
-            &self.repeats.to_string(),
-            "ticks not newer than the one before",
-        )?;
+    fn errors(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         row(f, "Errors", &self.errors.total.to_string(), "")?;
         for (kind, count) in &self.errors.kinds {
             row(f, &format!("  {kind}"), &count.to_string(), "")?;
@@ -87,13 +100,18 @@ impl Report {
 }
 
 /// All rows in one unit, so that they compare at a glance.
-fn delivery(f: &mut fmt::Formatter<'_>, delivery: &Delivery) -> fmt::Result {
+pub(super) fn percentiles(
+    f: &mut fmt::Formatter<'_>,
+    label: &str,
+    things: &str,
+    delivery: &Delivery,
+) -> fmt::Result {
     let in_ms = delivery.max.is_some_and(|max| max >= 10_000);
     let (unit, per_unit) = if in_ms { ("ms", 1000.0) } else { ("µs", 1.0) };
     let decimals = if in_ms { 3 } else { 0 };
-    let count = format!("{unit}, of {} deliveries", delivery.count);
+    let count = format!("{unit}, of {} {things}", delivery.count);
     let scaled = |us: Option<f64>| fixed(us.map(|us| us / per_unit), decimals);
-    row(f, "Delivery latency, mean", &scaled(delivery.mean), &count)?;
+    row(f, label, &scaled(delivery.mean), &count)?;
     for (name, us) in [
         ("p50", delivery.p50),
         ("p90", delivery.p90),
@@ -219,7 +237,7 @@ const NUMBER_END: usize = 38;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::report::tests::sample;
+    use crate::client::report::tests::{sample, with_requests, with_schedule};
 
     #[test]
     fn a_report_of_many_clients_reads_well() {
@@ -239,7 +257,8 @@ mod tests {
     p99.9                        9.000 ms
     max                         12.345 ms
   Gaps                               3 with 17 ticks missed
-  Repeats                            0 ticks not newer than the one before
+  Repeats                            0 ticks that came again
+  Reordered                          0 ticks behind a newer one
   Errors                             2
     connect refused                  2
     e.g. cannot connect to 127.0.0.1:8888: connection refused (is the server
@@ -250,6 +269,7 @@ mod tests {
     min                         0.0010 s
     max                         0.2500 s
   CPU, client                     12.3 % of one core
+    per tick received           123.46 µs
   Memory, client                  12.3 MB
   CPU, server (4242)               9.0 % of one core, 0.40 s user, 5.00 s system
     per tick delivered            5.68 µs, of which 0.43 µs user
@@ -292,8 +312,28 @@ warning: what makes the numbers doubtful, and what can be done about that
     }
 
     #[test]
-    fn no_number_is_too_big_and_no_text_too_long_for_80_columns() {
+    fn a_run_without_a_window_has_no_figures() {
         let mut report = sample();
+        report.duration_s = 0.0;
+        let text = report.to_string();
+        for row in [
+            "Throughput",
+            "Delivery",
+            "Gaps",
+            "Response",
+            "CPU",
+            "Memory",
+        ] {
+            assert!(!text.contains(row), "{row}\n{text}");
+        }
+        for row in ["Test duration", "Clients", "Errors", "warning: "] {
+            assert!(text.contains(row), "{row}\n{text}");
+        }
+    }
+
+    #[test]
+    fn no_number_is_too_big_and_no_text_too_long_for_80_columns() {
+        let mut report = with_requests(with_schedule(sample()));
         report.url = format!("ws://127.0.0.1:8888/?symbols={}", "BTC/USDT,".repeat(40));
         report.clients.asked = 20_000;
         report.clients.connected = 20_000;

@@ -109,7 +109,12 @@ impl Client {
         let timeout = io_loop.call_at(limit, move |client, io_loop| {
             client.on_timeout(io_loop, token);
         });
-        let since = seat.way_back.as_ref().and_then(|way_back| way_back.since);
+        // Only a server that stamps its ticks as ours does knows what to do with it.
+        let way_back = seat
+            .way_back
+            .as_ref()
+            .filter(|_| self.config.fields.are_own());
+        let since = way_back.and_then(|way_back| way_back.since);
         let handshake = Handshake::new(&self.config.url, &self.config.access.headers, since);
         let client = (handshake, mem::take(seat));
         let connection = Connection::new(stream, (token, timeout), peer, began, client);
@@ -154,6 +159,7 @@ impl Client {
         let was_joining = connection.is_joining();
         let progress = connection.on_ready(ready, &mut self.scratch, &mut self.statistics);
         let has_joined = was_joining && !connection.is_joining();
+        let asks = connection.listener.asking.is_some();
         if let Ok(Progress::Unfinished) = progress {
             connection.unfinished = Some(ready);
             io_loop.add_callback(move |client, io_loop| client.go_on(io_loop, token));
@@ -171,6 +177,9 @@ impl Client {
         }
         if let Err(failure) = progress {
             self.on_end(io_loop, token, &failure);
+        } else if asks {
+            // What came may have been the reply that the next request waited for.
+            self.ask_held_back(io_loop, token);
         }
     }
 
@@ -237,6 +246,7 @@ impl Client {
         let state = mem::replace(&mut connection.state, State::Draining);
         let mut seat = Seat::default();
         if let State::Open(_) = state {
+            self.end_schedules(slot(token));
             self.on_loss(io_loop, token);
         } else {
             seat = mem::take(&mut connection.seat);
@@ -306,6 +316,7 @@ impl Client {
             io_loop.remove_timeout(connection.timeout);
             // It can only fail for a socket that is not watched, and then all is well.
             let _ = io_loop.remove_handler(connection.stream.socket(), token);
+            self.end_measuring(&mut connection.listener, slot(token));
             self.tally.alive -= 1;
         }
     }

@@ -4,6 +4,7 @@
 #[allow(dead_code)] // It is shared with other tests.
 #[path = "../stand_in/authority.rs"]
 mod authority;
+mod delivery;
 mod failures;
 mod measuring;
 mod outputs;
@@ -14,3 +15,4 @@ mod progress;
 mod secure;
 mod server;
 mod shape;
+mod stalls;

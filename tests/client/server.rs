@@ -78,13 +78,18 @@ pub(crate) fn send<S: Read + Write>(peer: &mut WebSocket<S>, text: impl Into<Str
     peer.send(Message::text(text.into())).unwrap();
 }
 
-/// A ping, then the first tick, which counts as a message but not as a delivery. Once the ping is
-/// answered, the client is measuring: it answers in the turn in which it joins, the next turn begins
-/// the window, and later events come after that.
-pub(crate) fn begin<S: Read + Write>(peer: &mut WebSocket<S>) {
+/// A ping. Once it is answered, the client is measuring: it answers in the turn in which it joins,
+/// the next turn begins the window, and later events come after that.
+pub(crate) fn join<S: Read + Write>(peer: &mut WebSocket<S>) {
     peer.send(Message::Ping("joined?".into())).unwrap();
     let answer = peer.read().unwrap();
     assert_eq!(answer, Message::Pong("joined?".into()));
+}
+
+/// Waits for the measuring, then sends the first tick, which counts as a message but not as a
+/// delivery.
+pub(crate) fn begin<S: Read + Write>(peer: &mut WebSocket<S>) {
+    join(peer);
     send(peer, tick(1, 0));
 }
 
@@ -118,6 +123,33 @@ pub(crate) fn serve_steadily(stream: TcpStream) {
         match peer.read() {
             Err(tungstenite::Error::Io(error))
                 if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(tungstenite::Error::ConnectionClosed) => return,
+            Err(error) => panic!("{error}"),
+            Ok(_) => {}
+        }
+    }
+}
+
+/// Calls `act` with each request of the client, and with none whenever `pause` has passed without
+/// one, until the client closes.
+pub(crate) fn answer_requests(
+    peer: &mut Peer,
+    pause: Duration,
+    mut act: impl FnMut(&mut Peer, Option<serde_json::Value>),
+) {
+    peer.get_ref().set_read_timeout(Some(pause)).unwrap();
+    loop {
+        match peer.read() {
+            Ok(Message::Text(text)) if peer.can_write() => {
+                act(peer, Some(serde_json::from_str(&text).unwrap()));
+            }
+            Err(tungstenite::Error::Io(error))
+                if error.kind() == std::io::ErrorKind::WouldBlock =>
+            {
+                if peer.can_write() {
+                    act(peer, None);
+                }
+            }
             Err(tungstenite::Error::ConnectionClosed) => return,
             Err(error) => panic!("{error}"),
             Ok(_) => {}

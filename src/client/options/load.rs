@@ -14,7 +14,7 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
     if let Some(warmup) = options.value("--warmup", duration)? {
         config.warmup = warmup;
     }
-    config.ramp = options.value("--ramp", rate)?;
+    config.ramp = options.value("--ramp", |text| rate(text, "connections"))?;
     if let Some(in_flight) = options.value("--in-flight", count)? {
         config.in_flight = in_flight;
     }
@@ -24,8 +24,9 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
     Ok(())
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+/// Reads how many `things` there shall be per second.
+pub(super) fn rate(text: &str, things: &str) -> Result<f64, String> {
     let rate = text.parse().ok();
     rate.filter(|rate| (0.001..=1e6).contains(rate))
-        .ok_or_else(|| format!("'{text}' is no rate, try 100 (connections per second)"))
+        .ok_or_else(|| format!("'{text}' is no rate, try 100 ({things} per second)"))
 }

@@ -1,11 +1,27 @@
 //! The options about the measuring: what of a message is read, and what else is looked at.
 
 use super::Config;
-use crate::options::{BadOption, Options};
+use crate::client::fields::{Pointer, Unit};
+use crate::options::{BadOption, Options, period};
 use crate::usage::Usage;
 
 /// Reads them into `config`; those not given stay as they are.
 pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
+    let fields = &mut config.fields;
+    for (name, field) in [
+        ("--sent-field", &mut fields.sent),
+        ("--seq-field", &mut fields.seq),
+        ("--symbol-field", &mut fields.symbol),
+    ] {
+        if let Some(pointer) = options.value(name, Pointer::parse)? {
+            *field = pointer;
+        }
+    }
+    if let Some(unit) = options.value("--sent-unit", Unit::parse)? {
+        fields.sent_unit = unit;
+    }
+    config.expect = options.value("--expect", period)?;
+    config.sync = options.flag("--sync");
     config.pid = options.value("--pid", pid)?;
     Ok(())
 }

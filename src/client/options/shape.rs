@@ -1,6 +1,7 @@
 //! The options about the shape of the load: who hardly reads, who comes and goes, how many processes.
 
 use super::Config;
+use super::load::rate;
 use crate::options::{BadOption, Options, count};
 
 /// What clients do besides listening.
@@ -18,7 +19,7 @@ pub struct Shape {
 pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
     let shape = Shape {
         slow: options.value("--slow", count)?.unwrap_or_default(),
-        churn: options.value("--churn", churn)?,
+        churn: options.value("--churn", |text| rate(text, "reconnects"))?,
         reconnect: options.flag("--reconnect"),
     };
     if shape.slow >= config.clients && shape.slow > 0 {
@@ -62,14 +63,14 @@ impl Config {
         let slow = |clients: usize| {
             (clients as u128 * self.shape.slow as u128 / self.clients.max(1) as u128) as usize
         };
-        let rate = |rate: Option<f64>| rate.map(|rate| rate / of as f64);
+        let part_of = |rate: Option<f64>| rate.map(|rate| rate / of as f64);
         Self {
             clients: to - from,
-            ramp: rate(self.ramp),
+            ramp: part_of(self.ramp),
             in_flight: self.in_flight.div_ceil(of),
             shape: Shape {
                 slow: slow(to) - slow(from),
-                churn: rate(self.shape.churn),
+                churn: part_of(self.shape.churn),
                 ..self.shape.clone()
             },
             processes: 1,
@@ -93,12 +94,6 @@ fn share(text: &str) -> Result<(usize, usize), String> {
 
 /// Each has 127.0.0.1 or another loopback address to itself.
 const PROCESSES_MAX: usize = 254;
-
-fn churn(text: &str) -> Result<f64, String> {
-    let rate = text.parse().ok();
-    rate.filter(|rate| (0.001..=1e5).contains(rate))
-        .ok_or_else(|| format!("'{text}' is no rate, try 10 (reconnects per second)"))
-}
 
 #[cfg(test)]
 mod tests {

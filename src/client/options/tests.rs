@@ -39,6 +39,17 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("--max-p999", "5ms"),
     ("--max-errors", "0"),
     ("--min-throughput", "100"),
+    ("--sent-field", "/data/ts"),
+    ("--sent-unit", "ms"),
+    ("--seq-field", "n"),
+    ("--symbol-field", "s"),
+    ("--expect", "7ms"),
+    ("--sync", ""),
+    ("--request", "[7]"),
+    ("--rate", "7 --request [7]"),
+    ("--outstanding", "7 --request [7]"),
+    ("--id-field", "req_id"),
+    ("--in-order", "--request {}"),
 ];
 
 #[test]
@@ -73,9 +84,18 @@ fn help_names_the_defaults_that_hold() {
         "--warmup",
         "--in-flight",
         "--connect-timeout",
+        "--sent-field",
+        "--sent-unit",
+        "--seq-field",
+        "--symbol-field",
+        "--id-field",
     ] {
         let line = format!("{name} {}", default_of(name));
         assert_eq!(config(&line), config(""), "{line}");
+    }
+    for name in ["--rate", "--outstanding"] {
+        let line = format!("--request [7] {name} {}", default_of(name));
+        assert_eq!(config(&line), config("--request [7]"), "{line}");
     }
 }
 
@@ -132,6 +152,27 @@ fn what_is_wrong_is_named() {
         (
             "--symbols A,",
             "--symbols: 'A,' has an empty symbol, try BTC/USDT,ETH/USDT",
+        ),
+        (
+            "--sent-unit h",
+            "--sent-unit: 'h' is no unit, try us, ms, s, ns or iso",
+        ),
+        (
+            "--sent-field /",
+            "--sent-field: '/' is no field, try sent or /data/sent",
+        ),
+        (
+            "--request hi",
+            "--request: no JSON: expected value at line 1 column 1",
+        ),
+        (
+            "--request {\"id\":7}",
+            "--request: says nowhere where its id goes, write \"$id\" there",
+        ),
+        ("--rate 5", "--rate: there is no --request that it is about"),
+        (
+            "--request [] --outstanding 5000",
+            "--outstanding: '5000' is too many, at most 4096",
         ),
         ("--pid 0", "--pid: '0' is no process id"),
         (

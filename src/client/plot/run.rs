@@ -50,9 +50,9 @@ impl Run {
             time_s: interval.time_s,
             length_s: interval.length_s,
             delivery_us: Latencies {
-                p50: interval.delivery_us.p50,
-                p99: interval.delivery_us.p99,
-                max: interval.delivery_us.max,
+                p50: interval.delivery_us.latencies.p50,
+                p99: interval.delivery_us.latencies.p99,
+                max: interval.delivery_us.latencies.max,
             },
         };
         Self {

@@ -1,0 +1,136 @@
+use super::*;
+use proptest::prelude::*;
+
+fn reader(change: impl FnOnce(&mut Fields)) -> Reader {
+    let mut fields = Fields::default();
+    change(&mut fields);
+    fields.reader()
+}
+
+#[test]
+fn our_own_ticks_are_read_whatever_their_layout() {
+    let printed = br#"{"symbol":"A/B","price":1.5,"timestamp":1,"seq":42,"sent":1732270000123456}"#;
+    let spaced = br#" {"sent": "1732270000123456", "seq": 42, "price": "1", "symbol": "A\/B"} "#;
+    let own = Fields::default().reader();
+    for text in [&printed[..], spaced] {
+        let tick = own.read(text);
+        assert_eq!(tick.kind, Kind::Tick);
+        assert_eq!(tick.symbol.as_deref(), Some("A/B"));
+        assert_eq!(
+            (tick.seq, tick.sent_us),
+            (Some(42), Some(1_732_270_000_123_456))
+        );
+    }
+}
+
+#[test]
+fn the_fields_of_other_servers_are_found_by_their_names_and_below_them() {
+    let reader = reader(|fields| {
+        fields.sent = Pointer::parse("/data/0/T").unwrap();
+        fields.sent_unit = Unit::Milliseconds;
+        fields.seq = Pointer::parse("/data/0/a~1b").unwrap();
+        fields.symbol = Pointer::parse("s").unwrap();
+    });
+    let tick = reader.read(br#"{"s":7,"data":[{"T":1732270000123,"a/b":"9","sent":1}]}"#);
+    assert_eq!(tick.kind, Kind::Tick);
+    assert_eq!(tick.symbol.as_deref(), Some("7"));
+    assert_eq!(
+        (tick.seq, tick.sent_us),
+        (Some(9), Some(1_732_270_000_123_000))
+    );
+    assert_eq!(reader.read(br#"{"result":null,"id":1}"#).kind, Kind::Json);
+    let list = self::reader(|fields| fields.sent = Pointer::parse("/1").unwrap());
+    assert_eq!(list.read(b"[0,5]").sent_us, Some(5));
+}
+
+#[test]
+fn what_is_no_tick_is_told_apart() {
+    let own = Fields::default().reader();
+    for (text, kind) in [
+        (&br#"{"temperature":5}"#[..], Kind::Object),
+        (br#"{"event":"stale","symbol":"A","age":9}"#, Kind::Json),
+        (br#"{"op":"error","id":7,"message":"no"}"#, Kind::Json),
+        (b"[1]", Kind::Json),
+        (b"17", Kind::Json),
+        (b"hello", Kind::NoJson),
+        (b"{\"symbol\":\"A\"", Kind::NoJson),
+        (b"", Kind::NoJson),
+        (&[0, 159, 146, 150], Kind::NoJson),
+    ] {
+        assert_eq!(own.read(text).kind, kind, "{}", text.escape_ascii());
+    }
+}
+
+#[test]
+fn replies_say_whose_they_are_and_whether_it_went_wrong() {
+    let own = Fields::default().reader();
+    let pong = own.read(br#"{"op":"pong","id":"x","time":5}"#);
+    assert_eq!(
+        (pong.id, pong.pong_us, pong.is_error),
+        (Some(r#""x""#), Some(5), false)
+    );
+    let error = own.read(br#"{"op":"error","id":7,"time":5}"#);
+    assert_eq!(
+        (error.id, error.pong_us, error.is_error),
+        (Some("7"), None, true)
+    );
+    assert!(own.read(br#"{"jsonrpc":"2.0","id":7,"error":{}}"#).is_error);
+    assert!(!own.read(br#"{"id":7,"error":null}"#).is_error);
+}
+
+#[test]
+fn times_are_read_in_all_units() {
+    for (unit, text, us) in [
+        ("us", "1732270000123456", Some(1_732_270_000_123_456)),
+        ("us", "\"1732270000123456.9\"", Some(1_732_270_000_123_456)),
+        ("ms", "1732270000123", Some(1_732_270_000_123_000)),
+        ("ms", "1732270000123.456", Some(1_732_270_000_123_456)),
+        ("s", "1732270000", Some(1_732_270_000_000_000)),
+        ("s", "1732270000.123456789", Some(1_732_270_000_123_456)),
+        ("s", "1732270000.5", Some(1_732_270_000_500_000)),
+        ("s", "1.5e9", Some(1_500_000_000_000_000)),
+        ("ns", "1732270000123456789", Some(1_732_270_000_123_456)),
+        (
+            "iso",
+            "\"2024-11-22T10:06:40.123456Z\"",
+            Some(1_732_270_000_123_456),
+        ),
+        (
+            "iso",
+            "\"2024-11-22T11:06:40.123456+01:00\"",
+            Some(1_732_270_000_123_456),
+        ),
+        ("iso", "1732270000", None),
+        ("ms", "-5", None),
+        ("s", "\"soon\"", None),
+        ("s", "18446744073709551615", None),
+        ("s", "null", None),
+    ] {
+        assert_eq!(Unit::parse(unit).unwrap().read(text), us, "{unit} {text}");
+    }
+}
+
+#[test]
+fn a_field_has_a_name() {
+    for text in ["", "/", "/a//b"] {
+        assert!(
+            Pointer::parse(text)
+                .unwrap_err()
+                .ends_with("try sent or /data/sent")
+        );
+    }
+    assert_eq!(Pointer::parse("sent").unwrap().as_name(), Some("sent"));
+    assert_eq!(Pointer::parse("/a/b").unwrap().as_name(), None);
+}
+
+proptest! {
+    #[test]
+    fn no_message_makes_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "\\PC{0,80}") {
+        let nested = reader(|fields| fields.sent = Pointer::parse("/0/1").unwrap());
+        for unit in ["us", "ms", "s", "ns", "iso"] {
+            let _ = Unit::parse(unit).unwrap().read(&text);
+        }
+        let _ = (nested.read(&bytes), nested.read(text.as_bytes()));
+        let _ = Fields::default().reader().read(&bytes);
+    }
+}

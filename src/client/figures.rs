@@ -1,0 +1,76 @@
+//! The parts of a report that only some runs have: requests, schedules, the clocks' comparison; and
+//! what the numbers of each symbol's ticks say.
+
+use serde::{Deserialize, Serialize};
+
+use super::report::Delivery;
+
+/// How late ticks were against their own schedule (`--expect`).
+#[derive(Clone, Debug, Serialize)]
+pub struct Lateness {
+    /// From one tick of a symbol to the next, as it should be.
+    pub expect_s: f64,
+    /// How late they were, those that never came among them.
+    pub lateness_us: Delivery,
+    /// Those that never came.
+    pub skipped: u64,
+}
+
+/// What became of the requests (`--request`) that were due in the window.
+#[derive(Clone, Debug, Serialize)]
+pub struct Requests {
+    /// Those that were due, per second and client.
+    pub rate_per_s: f64,
+    /// Those that were sent.
+    pub sent: u64,
+    /// Those that got a reply.
+    pub replies: u64,
+    /// Replies that came after the window, which ends everything else.
+    pub late: u64,
+    /// Replies that say that something went wrong.
+    pub failed: u64,
+    /// Those that got none, not even in the second after the window.
+    pub missing: u64,
+    /// Those that were due and never sent: too many were unanswered, or the socket was full.
+    pub unsent: u64,
+    /// Replies that nobody had asked for, or not any more.
+    pub unexpected: u64,
+    /// From when a request was due to the read of its reply. One without a reply has waited until
+    /// the end.
+    pub latency_us: Delivery,
+    /// From when it was really sent, of those with a reply: what leaves a stall out.
+    pub uncorrected_us: Delivery,
+}
+
+/// How the server's clock compares with this one (`--sync`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockSync {
+    /// Pings that were answered.
+    pub answered: u64,
+    /// The server's clock less this one, at the end; none if no ping was answered.
+    pub offset_us: Option<i64>,
+    /// By so much the offset, and each latency with it, may be wrong: half the shortest round
+    /// trip, at its worst in the window.
+    pub error_us: Option<u64>,
+    /// By how much the offset changed over the run.
+    pub drift_us: i64,
+}
+
+/// What the numbers of one symbol's ticks say, of all connections together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SymbolLosses {
+    /// The symbol; empty for ticks without one.
+    pub symbol: String,
+    /// Its ticks that have a number.
+    pub numbered: u64,
+    /// Places where ticks are missing.
+    pub gaps: u64,
+    /// The ticks missing there, less those that came later.
+    pub missed: u64,
+    /// Ticks that came again.
+    pub repeats: u64,
+    /// Ticks that came behind a newer one.
+    pub reordered: u64,
+    /// How often the server began to count anew.
+    pub restarts: u64,
+}

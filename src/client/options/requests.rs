@@ -1,0 +1,43 @@
+//! The options about requests: what clients send, how often, and how replies are known.
+
+use super::Config;
+use super::load::rate;
+use crate::client::fields::Pointer;
+use crate::client::requests::{Template, UNANSWERED_MAX};
+use crate::options::{BadOption, Options, count};
+
+/// Reads them into `config`; those not given stay as they are.
+pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
+    if let Some(id) = options.value("--id-field", Pointer::parse)? {
+        config.fields.id = id;
+    }
+    let in_order = options.flag("--in-order");
+    if let Some(text) = options.value("--request", |text| Ok(text.to_owned()))? {
+        let template = Template::parse(&text, &config.fields.id, in_order);
+        let named = |error| BadOption::new("--request", error);
+        config.request = Some(template.map_err(named)?);
+    }
+    let asks = config.request.is_some();
+    let without = |name| BadOption::new(name, "there is no --request that it is about");
+    if let Some(rate) = options.value("--rate", |text| rate(text, "requests"))? {
+        config.rate = rate;
+        asks.then_some(()).ok_or_else(|| without("--rate"))?;
+    }
+    if let Some(outstanding) = options.value("--outstanding", outstanding)? {
+        config.unanswered_max = outstanding;
+        asks.then_some(()).ok_or_else(|| without("--outstanding"))?;
+    }
+    if in_order && !asks {
+        return Err(without("--in-order"));
+    }
+    Ok(())
+}
+
+fn outstanding(text: &str) -> Result<usize, String> {
+    match count(text)? {
+        more if more > UNANSWERED_MAX => {
+            Err(format!("'{text}' is too many, at most {UNANSWERED_MAX}"))
+        }
+        count => Ok(count),
+    }
+}

@@ -1,0 +1,208 @@
+//! The rows of a report's text that only some runs have, and those about lost ticks.
+
+use std::cmp::Reverse;
+use std::fmt;
+
+use super::figures::{ClockSync, Requests, SymbolLosses};
+use super::report::Report;
+use super::table::{percentiles, row};
+
+/// The clocks, the schedule and the requests, as far as they were looked at.
+pub(super) fn rows(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    if let Some(sync) = &report.sync {
+        clocks(f, sync)?;
+    }
+    if let Some(schedule) = &report.schedule {
+        let ticks = format!("ticks, expected every {} s", schedule.expect_s);
+        percentiles(f, "Schedule lateness, mean", &ticks, &schedule.lateness_us)?;
+        row(f, "  never came", &schedule.skipped.to_string(), "of those")?;
+    }
+    match &report.requests {
+        Some(requests) => self::requests(f, requests),
+        None => Ok(()),
+    }
+}
+
+fn clocks(f: &mut fmt::Formatter<'_>, sync: &ClockSync) -> fmt::Result {
+    let offset = sync
+        .offset_us
+        .map_or_else(|| "-".to_owned(), |offset| format!("{offset:+}"));
+    let error = match sync.error_us {
+        Some(error) => format!("µs ± {error}, by {} pings; corrected for it", sync.answered),
+        None => "µs: no ping was answered".to_owned(),
+    };
+    row(f, "Server's clock ahead", &offset, &error)
+}
+
+fn requests(f: &mut fmt::Formatter<'_>, requests: &Requests) -> fmt::Result {
+    let rate = format!("sent, {} per second and client", requests.rate_per_s);
+    row(f, "Requests", &requests.sent.to_string(), &rate)?;
+    for (label, count, what) in [
+        ("  replies", requests.replies, ""),
+        (
+            "  failed",
+            requests.failed,
+            "of them say that something went wrong",
+        ),
+        ("  late", requests.late, "of them came after the window"),
+        ("  missing", requests.missing, "came not at all"),
+        (
+            "  held back",
+            requests.unsent,
+            "requests, too many were unanswered",
+        ),
+        (
+            "  unexpected",
+            requests.unexpected,
+            "replies nobody waited for",
+        ),
+    ] {
+        if count > 0 || label == "  replies" {
+            row(f, label, &count.to_string(), what)?;
+        }
+    }
+    percentiles(
+        f,
+        "Reply latency, mean",
+        "since they were due",
+        &requests.latency_us,
+    )?;
+    percentiles(
+        f,
+        "  uncorrected, mean",
+        "since they were sent",
+        &requests.uncorrected_us,
+    )
+}
+
+/// What the numbers of ticks say: in total, and the symbols where most is missing.
+pub(super) fn losses(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    if report.numbered == 0 && report.ticks > 0 {
+        return row(f, "Gaps", "-", "no tick has a number (see --seq-field)");
+    }
+    let missed = format!("with {} ticks missed", report.missed);
+    row(f, "Gaps", &report.gaps.to_string(), &missed)?;
+    row(
+        f,
+        "Repeats",
+        &report.repeats.to_string(),
+        "ticks that came again",
+    )?;
+    row(
+        f,
+        "Reordered",
+        &report.reordered.to_string(),
+        "ticks behind a newer one",
+    )?;
+    if report.restarts > 0 {
+        row(
+            f,
+            "Restarts",
+            &report.restarts.to_string(),
+            "of the numbers",
+        )?;
+    }
+    worst(&report.symbols).into_iter().try_for_each(|symbol| {
+        let label: String = symbol.symbol.chars().take(NAME_MAX).collect();
+        let (missed, repeats, reordered) = (symbol.missed, symbol.repeats, symbol.reordered);
+        let what = format!("gaps, {missed} missed, {repeats} repeated, {reordered} reordered");
+        row(f, &format!("  {label}"), &symbol.gaps.to_string(), &what)
+    })
+}
+
+/// Of several symbols, the few that lost most, if they lost anything.
+fn worst(symbols: &[SymbolLosses]) -> Vec<&SymbolLosses> {
+    let total = |it: &SymbolLosses| it.missed + it.gaps + it.repeats + it.reordered;
+    let mut lossy: Vec<_> = symbols.iter().filter(|it| total(it) > 0).collect();
+    if symbols.len() < 2 {
+        lossy.clear();
+    }
+    lossy.sort_by_key(|it| Reverse(total(it)));
+    lossy.truncate(WORST);
+    lossy
+}
+
+const WORST: usize = 3;
+
+/// As much of a symbol's name as its column has room for.
+const NAME_MAX: usize = 21;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::report::tests::{sample, with_requests, with_schedule};
+
+    fn losses(symbol: &str, missed: u64) -> SymbolLosses {
+        SymbolLosses {
+            symbol: symbol.to_owned(),
+            numbered: 100,
+            gaps: missed.min(2),
+            missed,
+            repeats: 0,
+            reordered: 1,
+            restarts: 0,
+        }
+    }
+
+    #[test]
+    fn what_was_asked_for_is_shown_within_80_columns() {
+        let mut report = with_requests(with_schedule(sample()));
+        report.sync = Some(ClockSync {
+            answered: 76,
+            offset_us: Some(-123_456),
+            error_us: Some(57),
+            drift_us: 12,
+        });
+        report.symbols = vec![
+            losses("A", 0),
+            losses("B/USDT", 17),
+            losses("C", 5),
+            losses("D", 6),
+        ];
+        let text = report.to_string();
+        for rows in [
+            "  Server's clock ahead         -123456 µs ± 57, by 76 pings; corrected for it\n",
+            "  Schedule lateness, mean         1234 µs, of 600 ticks, expected every 0.25 s\n",
+            "    never came                       8 of those\n",
+            "  Requests                         600 sent, 10 per second and client\n    \
+             replies                        599\n    \
+             failed                           2 of them say that something went wrong\n    \
+             missing                          1 came not at all\n",
+            "  Reply latency, mean             1234 µs, of 600 since they were due\n",
+            "    uncorrected, mean             1234 µs, of 600 since they were sent\n",
+            "  Reordered                          0 ticks behind a newer one\n    \
+             B/USDT                           2 gaps, 17 missed, 0 repeated, 1 reordered\n    \
+             D                                2 gaps, 6 missed, 0 repeated, 1 reordered\n    \
+             C                                2 gaps, 5 missed, 0 repeated, 1 reordered\n  \
+             Errors",
+        ] {
+            assert!(text.contains(rows), "{rows}\n{text}");
+        }
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_servers_do_not_say_is_not_made_up() {
+        let mut report = sample();
+        report.numbered = 0;
+        report.stamped = 0;
+        let text = report.to_string();
+        let gaps =
+            "  Gaps                               - no tick has a number (see --seq-field)\n";
+        assert!(text.contains(gaps), "{text}");
+        assert!(
+            !text.contains("Repeats") && !text.contains("Delivery"),
+            "{text}"
+        );
+        report.numbered = 1;
+        report.restarts = 2;
+        assert!(
+            report
+                .to_string()
+                .contains("  Restarts                           2 of the numbers\n")
+        );
+    }
+}

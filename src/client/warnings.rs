@@ -1,0 +1,304 @@
+//! What makes a run's numbers doubtful: each with its likely cause, and what can be done about it.
+
+use super::Client;
+use super::options::Config;
+use super::report::Report;
+
+/// The warnings about a run, the gravest first.
+pub(super) fn of(report: &Report, client: &Client) -> Vec<String> {
+    let mut warnings = about(report, &client.config);
+    if client.cut_short {
+        warnings.push(format!(
+            "joining took {:.1} s, so the window was cut to {:.1} s: try a longer --duration",
+            report.joining_s, report.duration_s
+        ));
+    }
+    warnings
+}
+
+fn about(report: &Report, config: &Config) -> Vec<String> {
+    let found = [
+        not_checked(config),
+        cpu(report, config),
+        waiting(report),
+        lateness(report),
+        backlog(report),
+        clock_step(report),
+        sync(report),
+        future(report),
+        no_stamps(report, config),
+        requests(report),
+        not_printed(report),
+        too_short(report),
+        server_gone(report, config),
+    ];
+    found.into_iter().flatten().collect()
+}
+
+fn not_checked(config: &Config) -> Option<String> {
+    (config.url.is_secure() && config.access.insecure).then(|| {
+        "the server's certificate was not checked (--insecure), so it may be somebody else who was \
+         measured: try --ca"
+            .to_owned()
+    })
+}
+
+fn cpu(report: &Report, config: &Config) -> Option<String> {
+    let percent = report.client.cpu_percent? / config.processes as f64;
+    let (whose, more) = match config.processes {
+        1 => ("this client used", "several client processes (--processes)"),
+        _ => (
+            "each client process used",
+            "more processes, if there are cores for them",
+        ),
+    };
+    (percent > CPU_PERCENT_MAX).then(|| {
+        format!(
+            "{whose} {percent:.0} % of its core and may itself be the bottleneck: try fewer \
+             clients, or {more}"
+        )
+    })
+}
+
+fn waiting(report: &Report) -> Option<String> {
+    let percent = report.client.waited_percent?;
+    (percent > WAITED_PERCENT_MAX).then(|| {
+        format!(
+            "this client had to wait for a core for {percent:.0} % of the time, because others \
+             run on it, the server perhaps: give each a core of its own (taskset -c 1)"
+        )
+    })
+}
+
+/// Its own lateness is in all latencies, but beside long ones it does not matter.
+fn lateness(report: &Report) -> Option<String> {
+    let late_us = report.client.lateness_p99_us;
+    let latency_us = report.delivery_us.p99.unwrap_or_default();
+    (late_us > LATENESS_US_MAX && late_us.saturating_mul(4) > latency_us).then(|| {
+        format!(
+            "this client's own loop was {:.1} ms late (p99), which latencies include: try fewer \
+             clients, or a core of its own (taskset)",
+            late_us as f64 / 1e3
+        )
+    })
+}
+
+fn backlog(report: &Report) -> Option<String> {
+    let (full, reads) = (report.client.full_reads, report.client.reads);
+    (full > 0 && full.saturating_mul(100) >= reads).then(|| {
+        format!(
+            "{full} of {reads} reads filled their buffer, so this client was behind what came: \
+             try fewer clients, or several client processes (--processes)"
+        )
+    })
+}
+
+fn clock_step(report: &Report) -> Option<String> {
+    let step_us = report.client.clock_step_us;
+    (step_us > CLOCK_STEP_US_MAX).then(|| {
+        format!(
+            "this machine's clock was set by {:.1} ms during the run, and delivery latencies are \
+             off by as much from then on: run again once the clock is steady (chronyc tracking)",
+            step_us as f64 / 1e3
+        )
+    })
+}
+
+fn sync(report: &Report) -> Option<String> {
+    let sync = report.sync.as_ref()?;
+    if sync.offset_us.is_none() {
+        let what = "the server answered no ping, so the clocks could not be compared and delivery \
+                    latencies are uncorrected: leave out --sync, and keep both clocks right by NTP";
+        return Some(what.to_owned());
+    }
+    let (error_us, p50_us) = (sync.error_us?, report.delivery_us.p50?);
+    (error_us > p50_us).then(|| {
+        format!(
+            "the clocks' comparison may be wrong by {error_us} µs, more than the median delivery \
+             latency: try again when server and network are less busy"
+        )
+    })
+}
+
+fn future(report: &Report) -> Option<String> {
+    let ticks = report.negative_latencies;
+    (ticks > 0).then(|| {
+        format!(
+            "{ticks} ticks seem to come from the future: the clocks of the two machines differ, \
+             so delivery latencies are off by as much (see --sync)"
+        )
+    })
+}
+
+fn no_stamps(report: &Report, config: &Config) -> Option<String> {
+    (report.ticks > 0 && report.stamped == 0).then(|| {
+        format!(
+            "no tick says when it was sent (--sent-field {}, --sent-unit {}), so only the time \
+             between messages is known, not how long they took",
+            config.fields.sent, config.fields.sent_unit
+        )
+    })
+}
+
+fn requests(report: &Report) -> Option<String> {
+    let requests = report.requests.as_ref()?;
+    let without = requests.missing + requests.unsent;
+    (without > 0).then(|| {
+        format!(
+            "{} requests got no reply and {} were held back because too many had none: the server \
+             does not keep up with --rate, or its replies have no id (see --id-field, --in-order)",
+            requests.missing, requests.unsent
+        )
+    })
+}
+
+fn not_printed(report: &Report) -> Option<String> {
+    let printed = report.printed.as_ref().filter(|it| it.dropped > 0)?;
+    Some(format!(
+        "{} ticks were not printed, because the reader of stdout could not keep up: try fewer \
+         symbols, or a file",
+        printed.dropped
+    ))
+}
+
+/// Ten samples beyond a percentile are the least that it should rest on.
+fn too_short(report: &Report) -> Option<String> {
+    let schedule = report.schedule.as_ref().map(|it| it.lateness_us.count);
+    let requests = report.requests.as_ref().map(|it| it.latency_us.count);
+    let delivery = Some(report.delivery_us.count);
+    let measured = [delivery, schedule, requests].into_iter().flatten();
+    let least = measured.filter(|&count| count > 0).min()?;
+    (least < SAMPLES_MIN).then(|| {
+        format!(
+            "{least} samples are too few for p99.9, which takes {SAMPLES_MIN}: measure for longer, \
+             or with more clients"
+        )
+    })
+}
+
+fn server_gone(report: &Report, config: &Config) -> Option<String> {
+    let pid = config.pid.filter(|_| report.server.is_none())?;
+    Some(format!(
+        "process {pid} ended before the measurement did, so what it used is unknown"
+    ))
+}
+
+/// A client that computes for more of the time leaves ticks waiting.
+const CPU_PERCENT_MAX: f64 = 90.0;
+
+const WAITED_PERCENT_MAX: f64 = 5.0;
+
+const LATENESS_US_MAX: u64 = 1_000;
+
+/// Less is what looking at two clocks one after the other may be wrong by.
+const CLOCK_STEP_US_MAX: u64 = 2_000;
+
+const SAMPLES_MIN: u64 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::figures::ClockSync;
+    use crate::client::report::tests::{sample, with_requests};
+
+    fn warnings(change: impl FnOnce(&mut Report)) -> Vec<String> {
+        let mut report = sample();
+        change(&mut report);
+        let url = crate::client::url::Url::parse("ws://127.0.0.1:8888/").unwrap();
+        about(&report, &Config::new(url))
+    }
+
+    /// The one warning after `change`.
+    fn warning(change: impl FnOnce(&mut Report)) -> String {
+        let warnings = warnings(change);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        warnings.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn a_good_run_has_none() {
+        assert_eq!(warnings(|_| {}), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_client_that_is_the_bottleneck_says_so() {
+        let cpu = warning(|report| report.client.cpu_percent = Some(97.0));
+        assert!(
+            cpu.starts_with("this client used 97 % of its core"),
+            "{cpu}"
+        );
+        let waiting = warning(|report| report.client.waited_percent = Some(12.0));
+        assert!(waiting.contains("wait for a core for 12 %"), "{waiting}");
+        let behind = warning(|report| report.client.full_reads = 1_000);
+        assert!(behind.starts_with("1000 of 59880 reads filled"), "{behind}");
+        assert!(warnings(|report| report.client.full_reads = 100).is_empty());
+    }
+
+    #[test]
+    fn its_own_lateness_matters_beside_short_latencies_only() {
+        let late = warning(|report| report.client.lateness_p99_us = 1_500);
+        assert!(late.contains("own loop was 1.5 ms late (p99)"), "{late}");
+        let beside_long = |report: &mut Report| {
+            report.client.lateness_p99_us = 1_500;
+            report.delivery_us.p99 = Some(400_000);
+        };
+        assert!(warnings(beside_long).is_empty());
+    }
+
+    #[test]
+    fn clocks_that_differ_or_were_set_are_told() {
+        let step = warning(|report| report.client.clock_step_us = 5_000);
+        assert!(step.contains("was set by 5.0 ms during the run"), "{step}");
+        let future = warning(|report| report.negative_latencies = 3);
+        assert!(
+            future.starts_with("3 ticks seem to come from the future"),
+            "{future}"
+        );
+        let sync = |offset_us, error_us| {
+            move |report: &mut Report| {
+                report.sync = Some(ClockSync {
+                    answered: 0,
+                    offset_us,
+                    error_us,
+                    drift_us: 0,
+                });
+            }
+        };
+        assert!(warning(sync(None, None)).contains("answered no ping"));
+        assert!(warning(sync(Some(1), Some(9_000))).contains("wrong by 9000 µs"));
+        assert!(warnings(sync(Some(1), Some(90))).is_empty());
+    }
+
+    #[test]
+    fn a_run_without_stamps_or_with_few_samples_is_told() {
+        let no_stamps = warning(|report| report.stamped = 0);
+        assert!(
+            no_stamps.contains("only the time between messages is known"),
+            "{no_stamps}"
+        );
+        assert!(
+            no_stamps.contains("(--sent-field sent, --sent-unit us)"),
+            "{no_stamps}"
+        );
+        let few = warning(|report| report.delivery_us.count = 9_999);
+        assert_eq!(
+            few,
+            "9999 samples are too few for p99.9, which takes 10000: measure for longer, or with \
+             more clients"
+        );
+    }
+
+    #[test]
+    fn requests_without_replies_are_told() {
+        let warning = warning(|report| {
+            *report = with_requests(report.clone());
+            let requests = report.requests.as_mut().unwrap();
+            requests.latency_us.count = 20_000;
+            (requests.missing, requests.unsent) = (7, 2);
+        });
+        assert!(
+            warning.starts_with("7 requests got no reply and 2 were held back"),
+            "{warning}"
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! A server that stalls once cannot hide it: neither in when ticks came, nor in how soon it replied.
+
+use std::time::{Duration, Instant};
+
+use tickertape::client::fields::Pointer;
+use tickertape::client::options::Config;
+use tickertape::client::requests::Template;
+
+use crate::server::{Peer, answer_requests, config, finish, run_bare, send, tick};
+
+const INTERVAL: Duration = Duration::from_millis(10);
+
+/// How long the server stalls, in the middle of [`RUN`].
+const STALL: Duration = Duration::from_secs(2);
+
+const RUN: Duration = Duration::from_secs(3);
+
+fn request(text: &str, in_order: bool) -> Option<Template> {
+    Some(Template::parse(text, &Pointer::parse("id").unwrap(), in_order).unwrap())
+}
+
+/// What a server does about the beats of a stall.
+#[derive(Clone, Copy, PartialEq)]
+enum After {
+    CatchUp,
+    Skip,
+}
+
+/// Ticks on a grid and an answer to each request, but for one stall.
+fn serve_with_a_stall(peer: &mut Peer, after: After) {
+    let began = Instant::now();
+    let (mut beat, mut seq, mut has_stalled) = (0u32, 1, false);
+    answer_requests(peer, Duration::from_millis(1), |peer, request| {
+        if let Some(request) = request {
+            send(peer, format!(r#"{{"id":{}}}"#, request["id"]));
+        }
+        if began.elapsed() > Duration::from_millis(500) && !has_stalled {
+            // The stall is what is tested.
+            std::thread::sleep(STALL);
+            has_stalled = true;
+            if after == After::Skip {
+                beat = (began.elapsed().as_nanos() / INTERVAL.as_nanos()) as u32;
+            }
+        }
+        while began.elapsed() >= INTERVAL * beat {
+            beat += 1;
+            seq += 1;
+            send(peer, tick(seq, 0));
+        }
+    });
+}
+
+#[test]
+fn a_stall_shows_in_the_lateness_of_ticks_and_in_corrected_replies() {
+    stall(After::CatchUp);
+}
+
+#[test]
+fn a_server_that_skips_what_it_slept_through_hides_nothing() {
+    stall(After::Skip);
+}
+
+fn stall(after: After) {
+    let report = run_bare(
+        |address| Config {
+            expect: Some(INTERVAL),
+            request: request(r#"{"op":"get"}"#, false),
+            rate: 100.0,
+            unanswered_max: 10,
+            ..config(address, RUN)
+        },
+        |stream| serve_with_a_stall(&mut tungstenite::accept(stream).unwrap(), after),
+    );
+    let (least, most) = (1_900_000, 4_000_000);
+    let lateness = &report.schedule.as_ref().unwrap().lateness_us;
+    assert!(
+        (least..most).contains(&lateness.p999.unwrap()),
+        "{lateness:?}"
+    );
+    // All the beats of the stall were late, not only the one that ended it.
+    assert!(lateness.p50.unwrap() > 100_000, "{lateness:?}");
+    assert!(lateness.count >= 280, "{lateness:?}");
+    let requests = report.requests.as_ref().unwrap();
+    assert!(
+        (least..most).contains(&requests.latency_us.p999.unwrap()),
+        "{requests:?}"
+    );
+    assert!(requests.latency_us.p50.unwrap() > 100_000, "{requests:?}");
+    // Ten were on their way in the stall; those held back were answered at once when sent.
+    assert!(
+        requests.uncorrected_us.p50.unwrap() < 100_000,
+        "{requests:?}"
+    );
+    assert!(requests.missing + requests.unsent <= 10, "{requests:?}");
+    assert!(requests.replies.abs_diff(300) <= 20, "{requests:?}");
+}
+
+#[test]
+fn ticks_and_replies_that_never_come_count_as_well() {
+    let report = run_bare(
+        |address| Config {
+            expect: Some(INTERVAL),
+            request: request("[1]", true),
+            rate: 50.0,
+            unanswered_max: 5,
+            ..config(address, Duration::from_millis(500))
+        },
+        |stream| {
+            let mut peer = tungstenite::accept(stream).unwrap();
+            send(&mut peer, tick(1, 0));
+            finish(&mut peer);
+        },
+    );
+    let schedule = report.schedule.as_ref().unwrap();
+    assert!(schedule.skipped >= 40, "{schedule:?}");
+    assert!(schedule.lateness_us.max.unwrap() > 400_000, "{schedule:?}");
+    let requests = report.requests.as_ref().unwrap();
+    assert_eq!(
+        (requests.sent, requests.missing, requests.replies),
+        (5, 5, 0)
+    );
+    assert!((18..=30).contains(&requests.unsent), "{requests:?}");
+    // Those that were sent first have waited for the window and a second more.
+    assert!(requests.latency_us.max.unwrap() > 1_400_000, "{requests:?}");
+    let said = |warning: &String| warning.starts_with("5 requests got no reply");
+    assert!(report.warnings.iter().any(said), "{:?}", report.warnings);
+}
+
+#[test]
+fn replies_are_known_by_their_ids_or_by_their_order() {
+    for (text, in_order) in [(r#"{"a":1}"#, false), (r#"{"a":1}"#, true), ("[1]", false)] {
+        let report = run_bare(
+            |address| Config {
+                request: request(text, in_order),
+                rate: 200.0,
+                ..config(address, Duration::from_millis(300))
+            },
+            |stream| {
+                let mut peer = tungstenite::accept(stream).unwrap();
+                send(&mut peer, tick(1, 0));
+                answer_requests(&mut peer, Duration::from_millis(5), |peer, request| {
+                    // An echo; and ticks in between, which are no replies.
+                    let text = request.map_or_else(|| tick(2, 0), |request| request.to_string());
+                    send(peer, text);
+                });
+            },
+        );
+        let requests = report.requests.as_ref().unwrap();
+        assert!(
+            (50..=90).contains(&requests.replies),
+            "{text}: {requests:?}"
+        );
+        assert_eq!(requests.replies, requests.sent, "{text}: {requests:?}");
+        assert_eq!(
+            (requests.missing, requests.unexpected),
+            (0, 0),
+            "{text}: {requests:?}"
+        );
+        assert_eq!(
+            report.messages,
+            report.ticks + requests.replies - requests.late,
+            "{text}"
+        );
+        assert_eq!(report.errors.total, 0);
+    }
+}
