@@ -56,12 +56,10 @@ pub struct ClockSync {
     pub drift_us: i64,
 }
 
-/// What the numbers of one symbol's ticks say, of all connections together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SymbolLosses {
-    /// The symbol; empty for ticks without one.
-    pub symbol: String,
-    /// Its ticks that have a number.
+/// What the numbers of ticks say, of all connections together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Losses {
+    /// Ticks that have a number.
     pub numbered: u64,
     /// Places where ticks are missing.
     pub gaps: u64,
@@ -73,4 +71,14 @@ pub struct SymbolLosses {
     pub reordered: u64,
     /// How often the server began to count anew.
     pub restarts: u64,
+}
+
+/// What the numbers of one symbol's ticks say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SymbolLosses {
+    /// The symbol; empty for ticks without one.
+    pub symbol: String,
+    /// Its counts.
+    #[serde(flatten)]
+    pub losses: Losses,
 }

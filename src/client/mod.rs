@@ -1,6 +1,6 @@
 //! The load client: many connections on one loop that measure what a server delivers.
 //!
-//! A run has phases: all connections **join**, the clocks are compared if that is asked for
+//! A run has phases (`phases.rs`): all connections **join**, the clocks are compared if that is asked for
 //! (**syncing**), then they listen unmeasured (**warm up**), then **measured**, then they **await**
 //! the replies to the last requests, then they **close**. Its limits (`limits.rs`) make it end in
 //! any case: `--connect-timeout` bounds the joining of each connection, the clock that of all and
@@ -41,6 +41,7 @@ mod moment;
 pub mod options;
 mod outcome;
 pub mod outputs;
+mod phases;
 pub mod plot;
 pub mod print;
 pub mod processes;
@@ -75,19 +76,19 @@ use mio::{Interest, Token};
 use signal_hook_mio::v1_0::Signals;
 
 use self::clock::StepWatch;
-use self::connection::{Connection, State};
+use self::connection::Connection;
 use self::connector::Connector;
-use self::failure::Failure;
 use self::intervals::Recorder;
 use self::moment::Moment;
 use self::options::Config;
+use self::phases::Phase;
 use self::processes::Member;
 use self::progress::Progress;
 use self::report::Report;
 use self::requests::Timetable;
 use self::returning::Churn;
 use self::seat::{Seat, Seats};
-use self::share::{Line, News};
+use self::share::Line;
 use self::statistics::Statistics;
 use self::tally::Tally;
 use self::tls::Secrets;
@@ -181,31 +182,6 @@ struct Client {
     progress: Option<Progress>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Connections are being opened and upgraded.
-    Joining,
-    /// All have joined or failed. The clocks are compared.
-    Syncing,
-    /// So far this process has got; others may not have.
-    Gathering,
-    /// Nothing counts yet.
-    WarmingUp,
-    /// What arrives counts.
-    Measuring,
-    /// Replies to requests of the window may still come.
-    Awaiting,
-    /// Close frames are out; the servers have their time to answer.
-    Closing,
-}
-
-impl Phase {
-    /// Whether the measured window has ended, or will never begin.
-    fn is_over(self) -> bool {
-        matches!(self, Self::Awaiting | Self::Closing)
-    }
-}
-
 impl Client {
     fn new(config: Config, addresses: Vec<SocketAddr>, io_loop: &IoLoop<Self>) -> Self {
         let mut connector =
@@ -245,145 +221,6 @@ impl Client {
         }
     }
 
-    /// Enters the next phase if what the present one waits for has happened.
-    fn proceed(&mut self, io_loop: &mut IoLoop<Self>) {
-        let none_open = self.tally.is_nobody_there();
-        match self.phase {
-            Phase::Joining if !self.connector.is_done() => {}
-            Phase::Joining if none_open => self.end(io_loop),
-            Phase::Joining if self.config.sync => {
-                self.phase = Phase::Syncing;
-                self.begin_sync(io_loop);
-            }
-            Phase::Joining => self.gather(io_loop),
-            Phase::Closing if self.tally.alive == 0 => io_loop.stop(),
-            Phase::Closing => {}
-            _ if none_open => self.end(io_loop),
-            _ => {}
-        }
-    }
-
-    /// Waits for the other processes, if there are any, or goes on.
-    fn gather(&mut self, io_loop: &mut IoLoop<Self>) {
-        if self.line.is_some() {
-            self.phase = Phase::Gathering;
-            self.tell(&News::Joined);
-        } else {
-            self.warm_up(io_loop);
-        }
-    }
-
-    fn warm_up(&mut self, io_loop: &mut IoLoop<Self>) {
-        self.phase = Phase::WarmingUp;
-        self.joined = Some(self.moment(io_loop));
-        self.begin_churn(io_loop);
-        if self.config.warmup.is_zero() {
-            self.measure(io_loop);
-        } else {
-            io_loop.call_later(self.config.warmup, Self::measure);
-        }
-        // Behind the window's beginning if it is now, so that the first request counts.
-        self.begin_requests(io_loop);
-    }
-
-    fn measure(&mut self, io_loop: &mut IoLoop<Self>) {
-        if self.phase == Phase::WarmingUp {
-            let now = self.moment(io_loop);
-            let end = now.at + self.config.duration;
-            let limit = self.began.at + self.config.window_limit();
-            self.cut_short = limit < end;
-            io_loop.call_at(end.min(limit), Self::end_measured);
-            self.tally.listened_until = Some(now.at);
-            self.record_intervals(io_loop, now.at);
-            self.window_began = Some(now);
-            self.statistics.begin_window();
-            self.phase = Phase::Measuring;
-            self.tell(&News::Measuring);
-        }
-    }
-
-    /// Ends the window when its time has come, unless it has ended before.
-    fn end_measured(&mut self, io_loop: &mut IoLoop<Self>) {
-        if self.phase == Phase::Measuring {
-            self.end(io_loop);
-        }
-    }
-
-    /// Ends the measuring, or whatever phase there is, then the waiting for replies.
-    fn end(&mut self, io_loop: &mut IoLoop<Self>) {
-        if self.phase.is_over() {
-            self.begin_closing(io_loop);
-            return;
-        }
-        let was_measuring = self.phase == Phase::Measuring;
-        self.phase = Phase::Awaiting;
-        if was_measuring {
-            self.end_window(io_loop);
-        }
-        let ended = self.moment(io_loop);
-        if was_measuring {
-            self.record_interval(ended.at);
-        }
-        self.statistics.measuring = false;
-        self.tally.change_open(|open| open);
-        self.tally.listened_until = None;
-        self.ended = Some(ended);
-        self.tell(&News::Ended);
-        self.connector.stop();
-        io_loop.call_later(CLOSE_TIMEOUT, |_, io_loop| io_loop.stop());
-        if self.awaits_replies() {
-            io_loop.call_later(REPLY_TIMEOUT, Self::begin_closing);
-        } else {
-            self.begin_closing(io_loop);
-        }
-    }
-
-    fn begin_closing(&mut self, io_loop: &mut IoLoop<Self>) {
-        if self.phase != Phase::Closing {
-            self.phase = Phase::Closing;
-            self.end_requests();
-            self.record_late_replies();
-            self.close_from(io_loop, 0);
-        }
-    }
-
-    /// Closes the connections from the slot `first` on, a slice per turn.
-    fn close_from(&mut self, io_loop: &mut IoLoop<Self>, first: usize) {
-        let end = self.connections.len().min(first + CONNECTIONS_PER_TURN);
-        for index in first..end {
-            self.close(io_loop, index);
-        }
-        if end < self.connections.len() {
-            io_loop.add_callback(move |client, io_loop| client.close_from(io_loop, end));
-        }
-        self.proceed(io_loop);
-    }
-
-    fn close(&mut self, io_loop: &mut IoLoop<Self>, index: usize) {
-        let Some(connection) = &mut self.connections[index] else {
-            return;
-        };
-        let token = connection.token;
-        let is_slow = connection.seat.slow;
-        let is_deaf = !connection.has_heard();
-        match connection.state {
-            State::Open(_) => {
-                let closed = connection.close();
-                if is_deaf && !is_slow {
-                    self.statistics.failure(&Failure::NoTick);
-                }
-                if closed.is_err() {
-                    self.remove(io_loop, token);
-                } else if is_slow {
-                    // From here on it reads as others do, or it would not see the answer.
-                    self.drain(io_loop, token);
-                }
-            }
-            State::Connecting(_) | State::Handshaking(_) => self.remove(io_loop, token),
-            State::Closing(_) | State::Draining => {}
-        }
-    }
-
     /// Makes the loop measure how late it is, also while all it does is listen, and looks at what
     /// nothing else would tell.
     fn on_heartbeat(&mut self, io_loop: &mut IoLoop<Self>) {
@@ -415,9 +252,6 @@ const CONNECTIONS_PER_TURN: usize = 32;
 
 /// How often the loop measures how late it is.
 const HEARTBEAT: Duration = Duration::from_millis(10);
-
-/// How long replies may take after the window.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long servers may take for the closing handshake, and those replies.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -13,12 +13,12 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 use super::apart::{Returns, SlowCounts};
-use super::figures::ClockSync;
+use super::figures::{ClockSync, Losses, SymbolLosses};
 use super::intervals::{Recorded, Recorder};
 use super::moment::Moment;
 use super::requests::Replies;
 use super::schedule::Grid;
-use super::statistics::{Losses, Reads, Statistics};
+use super::statistics::{Reads, Statistics};
 use super::{Client, Phase};
 use crate::usage::Usage;
 
@@ -36,7 +36,7 @@ pub(super) struct Outcome {
     negative_latencies: u64,
     losses: Losses,
     /// By name: each process has its own numbers for symbols.
-    losses_by_symbol: Vec<(String, Losses)>,
+    losses_by_symbol: Vec<SymbolLosses>,
     schedule: Option<EncodedSchedule>,
     requests: Option<EncodedReplies>,
     sync: Option<ClockSync>,
@@ -363,6 +363,29 @@ mod tests {
         assert_eq!(sum, histogram);
         for text in ["\"\"", "\"!\"", "5", "\"aGVsbG8=\""] {
             assert!(serde_json::from_str::<Encoded>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_clocks_compared_by_each_the_best_offset_and_the_worst_error_count() {
+        let clocks = |offset_us, error_us| ClockSync {
+            answered: 16,
+            offset_us,
+            error_us,
+            drift_us: 1,
+        };
+        let (good, bad) = (clocks(Some(500), Some(20)), clocks(Some(480), Some(90)));
+        for (one, other) in [(&good, &bad), (&bad, &good)] {
+            let both = one.clone().add(other);
+            assert_eq!((both.answered, both.offset_us), (32, Some(500)));
+            assert_eq!(both.error_us, Some(90));
+        }
+        let none = clocks(None, None);
+        for both in [good.clone().add(&none), none.add(&good)] {
+            assert_eq!(
+                (both.answered, both.offset_us, both.error_us),
+                (32, None, None)
+            );
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::figures::{ClockSync, Lateness, Requests, SymbolLosses};
+use super::figures::{ClockSync, Lateness, Losses, Requests, SymbolLosses};
 use super::intervals::Interval;
 use super::print::Printed;
 use super::thresholds::Verdict;
@@ -60,18 +60,9 @@ pub struct Report {
     pub requests: Option<Requests>,
     /// From the call of connect to the first tick.
     pub response_s: Response,
-    /// Ticks that have a number.
-    pub numbered: u64,
-    /// Places where ticks are missing.
-    pub gaps: u64,
-    /// The ticks missing there, less those that came later.
-    pub missed: u64,
-    /// Ticks that came again.
-    pub repeats: u64,
-    /// Ticks that came behind a newer one.
-    pub reordered: u64,
-    /// How often a server began to count anew.
-    pub restarts: u64,
+    /// What the numbers of ticks say.
+    #[serde(flatten)]
+    pub losses: Losses,
     /// The same of each symbol.
     pub symbols: Vec<SymbolLosses>,
     /// What went wrong.
@@ -336,12 +327,12 @@ pub(super) mod tests {
                 min: Some(0.001),
                 max: Some(0.25),
             },
-            numbered: 59_880,
-            gaps: 3,
-            missed: 17,
-            repeats: 0,
-            reordered: 0,
-            restarts: 0,
+            losses: Losses {
+                numbered: 59_880,
+                gaps: 3,
+                missed: 17,
+                ..Losses::default()
+            },
             symbols: Vec::new(),
             errors: Errors {
                 total: 2,

@@ -10,7 +10,7 @@ use super::apart::{Returns, SlowCounts};
 use super::clock::Arrival;
 use super::failure::Failure;
 use super::fields::{Kind, Message, Reader};
-use super::figures::ClockSync;
+use super::figures::{ClockSync, Losses, SymbolLosses};
 use super::inbox::Payload;
 use super::options::Config;
 use super::print::Printer;
@@ -93,23 +93,6 @@ impl Reads {
         self.count += other.count;
         self.full += other.full;
     }
-}
-
-/// What the numbers of ticks say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Losses {
-    /// Ticks that have a number.
-    pub numbered: u64,
-    /// Places where ticks are missing.
-    pub gaps: u64,
-    /// The ticks missing there, less those that came later.
-    pub missed: u64,
-    /// Ticks that have been there.
-    pub repeats: u64,
-    /// Ticks that came behind a newer one.
-    pub reordered: u64,
-    /// How often the server began to count anew.
-    pub restarts: u64,
 }
 
 /// What is remembered of one connection from message to message.
@@ -300,19 +283,21 @@ impl Statistics {
         &mut self.losses_by_symbol[index]
     }
 
-    /// What is counted of each symbol, with its name.
-    pub(super) fn losses_by_name(&self) -> Vec<(String, Losses)> {
-        let losses = (0..).zip(&self.losses_by_symbol);
-        let named = losses.map(|(id, losses)| (self.symbols.name(id), losses));
-        named
-            .map(|(name, losses)| (name.unwrap_or_default().to_owned(), *losses))
-            .collect()
+    /// What is counted of each symbol that has numbers, in the order in which they were first seen.
+    pub(super) fn losses_by_name(&self) -> Vec<SymbolLosses> {
+        let numbered = (0..).zip(&self.losses_by_symbol);
+        let numbered = numbered.filter(|(_, losses)| losses.numbered > 0);
+        let of = |(id, &losses): (u32, &Losses)| SymbolLosses {
+            symbol: self.symbols.name(id).unwrap_or_default().to_owned(),
+            losses,
+        };
+        numbered.map(of).collect()
     }
 
     /// Adds what another process has counted, as far as there is room for symbols.
-    pub(super) fn add_losses(&mut self, by_name: &[(String, Losses)]) {
-        for (name, losses) in by_name {
-            if let Some(id) = self.symbols.id(name) {
+    pub(super) fn add_losses(&mut self, by_name: &[SymbolLosses]) {
+        for SymbolLosses { symbol, losses } in by_name {
+            if let Some(id) = self.symbols.id(symbol) {
                 self.losses_of(id).add(losses);
             }
         }

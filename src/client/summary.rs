@@ -5,14 +5,14 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::failure::Failure;
-use super::figures::{ClockSync, Lateness, Requests, SymbolLosses};
+use super::figures::{ClockSync, Lateness, Requests};
 use super::intervals::Recorder;
 use super::moment::Moment;
 use super::report::{
     ClientUsage, Clients, CurvePoint, Delivery, Errors, Report, Response, ServerUsage,
 };
 use super::shape::{Reconnects, SlowClients};
-use super::statistics::{Losses, Statistics};
+use super::statistics::Statistics;
 use super::sync::Sync;
 use super::{Client, warnings};
 
@@ -26,7 +26,7 @@ pub(super) fn of(client: &Client) -> Report {
     } = client;
     let marks = Marks::of(client);
     let window = marks.window();
-    let (ticks, losses) = (statistics.ticks, statistics.losses);
+    let ticks = statistics.ticks;
     let mut report = Report {
         url: config.url.to_string(),
         clients: Clients {
@@ -57,13 +57,8 @@ pub(super) fn of(client: &Client) -> Report {
         sync: ClockSync::of_all(statistics),
         schedule: Lateness::of(client),
         requests: Requests::of(client),
-        numbered: losses.numbered,
-        gaps: losses.gaps,
-        missed: losses.missed,
-        repeats: losses.repeats,
-        reordered: losses.reordered,
-        restarts: losses.restarts,
-        symbols: symbols(statistics),
+        losses: statistics.losses,
+        symbols: statistics.losses_by_name(),
         errors: Errors::of(statistics),
         slow: SlowClients::of(config, &statistics.slow),
         reconnects: Reconnects::of(config, &statistics.returns, marks.listened()),
@@ -212,24 +207,6 @@ impl Requests {
             uncorrected_us: Delivery::of(&replies.uncorrected_us),
         })
     }
-}
-
-/// The symbols in the order in which they were first seen.
-fn symbols(statistics: &Statistics) -> Vec<SymbolLosses> {
-    let of = |(symbol, losses): (String, Losses)| SymbolLosses {
-        symbol,
-        numbered: losses.numbered,
-        gaps: losses.gaps,
-        missed: losses.missed,
-        repeats: losses.repeats,
-        reordered: losses.reordered,
-        restarts: losses.restarts,
-    };
-    let losses = statistics.losses_by_name().into_iter();
-    losses
-        .filter(|(_, losses)| losses.numbered > 0)
-        .map(of)
-        .collect()
 }
 
 impl ServerUsage {

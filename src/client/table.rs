@@ -237,6 +237,7 @@ const NUMBER_END: usize = 38;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::figures::Losses;
     use crate::client::report::tests::{sample, with_requests, with_schedule};
 
     #[test]
@@ -345,7 +346,14 @@ warning: what makes the numbers doubtful, and what can be done about that
         report.message_size_bytes_mean = Some(1_048_576.0);
         report.delivery_us.count = u64::MAX;
         report.delivery_us.max = Some(60_000_000);
-        (report.gaps, report.missed, report.repeats) = (u64::MAX, u64::MAX, u64::MAX);
+        report.losses = Losses {
+            numbered: u64::MAX,
+            gaps: u64::MAX,
+            missed: u64::MAX,
+            repeats: u64::MAX,
+            reordered: u64::MAX,
+            restarts: u64::MAX,
+        };
         for kind in ["handshake refused (403)", "closed by server (65535)"] {
             report.errors.kinds.insert(kind.to_owned(), u64::MAX);
         }

@@ -77,42 +77,53 @@ fn requests(f: &mut fmt::Formatter<'_>, requests: &Requests) -> fmt::Result {
 
 /// What the numbers of ticks say: in total, and the symbols where most is missing.
 pub(super) fn losses(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
-    if report.numbered == 0 && report.ticks > 0 {
+    if report.losses.numbered == 0 && report.ticks > 0 {
         return row(f, "Gaps", "-", "no tick has a number (see --seq-field)");
     }
-    let missed = format!("with {} ticks missed", report.missed);
-    row(f, "Gaps", &report.gaps.to_string(), &missed)?;
+    let missed = format!("with {} ticks missed", report.losses.missed);
+    row(f, "Gaps", &report.losses.gaps.to_string(), &missed)?;
     row(
         f,
         "Repeats",
-        &report.repeats.to_string(),
+        &report.losses.repeats.to_string(),
         "ticks that came again",
     )?;
     row(
         f,
         "Reordered",
-        &report.reordered.to_string(),
+        &report.losses.reordered.to_string(),
         "ticks behind a newer one",
     )?;
-    if report.restarts > 0 {
+    if report.losses.restarts > 0 {
         row(
             f,
             "Restarts",
-            &report.restarts.to_string(),
+            &report.losses.restarts.to_string(),
             "of the numbers",
         )?;
     }
     worst(&report.symbols).into_iter().try_for_each(|symbol| {
         let label: String = symbol.symbol.chars().take(NAME_MAX).collect();
-        let (missed, repeats, reordered) = (symbol.missed, symbol.repeats, symbol.reordered);
+        let (missed, repeats, reordered) = (
+            symbol.losses.missed,
+            symbol.losses.repeats,
+            symbol.losses.reordered,
+        );
         let what = format!("gaps, {missed} missed, {repeats} repeated, {reordered} reordered");
-        row(f, &format!("  {label}"), &symbol.gaps.to_string(), &what)
+        row(
+            f,
+            &format!("  {label}"),
+            &symbol.losses.gaps.to_string(),
+            &what,
+        )
     })
 }
 
 /// Of several symbols, the few that lost most, if they lost anything.
 fn worst(symbols: &[SymbolLosses]) -> Vec<&SymbolLosses> {
-    let total = |it: &SymbolLosses| it.missed + it.gaps + it.repeats + it.reordered;
+    let total = |it: &SymbolLosses| {
+        it.losses.missed + it.losses.gaps + it.losses.repeats + it.losses.reordered
+    };
     let mut lossy: Vec<_> = symbols.iter().filter(|it| total(it) > 0).collect();
     if symbols.len() < 2 {
         lossy.clear();
@@ -130,17 +141,19 @@ const NAME_MAX: usize = 21;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::figures::Losses;
     use crate::client::report::tests::{sample, with_requests, with_schedule};
 
     fn losses(symbol: &str, missed: u64) -> SymbolLosses {
         SymbolLosses {
             symbol: symbol.to_owned(),
-            numbered: 100,
-            gaps: missed.min(2),
-            missed,
-            repeats: 0,
-            reordered: 1,
-            restarts: 0,
+            losses: Losses {
+                numbered: 100,
+                gaps: missed.min(2),
+                missed,
+                reordered: 1,
+                ..Losses::default()
+            },
         }
     }
 
@@ -187,7 +200,7 @@ mod tests {
     #[test]
     fn what_servers_do_not_say_is_not_made_up() {
         let mut report = sample();
-        report.numbered = 0;
+        report.losses.numbered = 0;
         report.stamped = 0;
         let text = report.to_string();
         let gaps =
@@ -197,8 +210,8 @@ mod tests {
             !text.contains("Repeats") && !text.contains("Delivery"),
             "{text}"
         );
-        report.numbered = 1;
-        report.restarts = 2;
+        report.losses.numbered = 1;
+        report.losses.restarts = 2;
         assert!(
             report
                 .to_string()

@@ -83,11 +83,14 @@ fn fields_of_other_servers_are_read_where_they_are() {
     assert_eq!(report.delivery_us.count, 4);
     let p50 = report.delivery_us.p50.unwrap();
     assert!((3_000_000..4_000_000).contains(&p50), "{p50}");
-    assert_eq!((report.gaps, report.missed), (1, 0));
-    assert_eq!((report.reordered, report.repeats), (1, 1));
+    assert_eq!((report.losses.gaps, report.losses.missed), (1, 0));
+    assert_eq!((report.losses.reordered, report.losses.repeats), (1, 1));
     assert_eq!(report.symbols.len(), 1);
     assert_eq!(
-        (&*report.symbols[0].symbol, report.symbols[0].reordered),
+        (
+            &*report.symbols[0].symbol,
+            report.symbols[0].losses.reordered
+        ),
         ("A", 1)
     );
 }
@@ -101,7 +104,10 @@ fn a_server_of_which_nothing_is_known_is_measured_by_the_time_between_messages()
         }
         finish(peer);
     });
-    assert_eq!((report.ticks, report.stamped, report.numbered), (5, 0, 0));
+    assert_eq!(
+        (report.ticks, report.stamped, report.losses.numbered),
+        (5, 0, 0)
+    );
     assert_eq!((report.delivery_us.count, report.error()), (0, None));
     assert!(report.time_between_messages_s_mean.unwrap() > 0.0);
     let said = |warning: &&String| warning.contains("only the time between messages is known");
@@ -221,6 +227,9 @@ fn ticks_that_come_many_to_a_read_all_count() {
         peer.close(None).unwrap();
         finish(peer);
     });
-    assert_eq!((report.ticks, report.gaps, report.repeats), (TICKS, 0, 0));
+    assert_eq!(
+        (report.ticks, report.losses.gaps, report.losses.repeats),
+        (TICKS, 0, 0)
+    );
     assert!(report.client.reads < TICKS / 8, "{}", report.client.reads);
 }

@@ -27,7 +27,11 @@ fn ticks_are_counted_and_the_end_is_polite() {
         (3, 3, 0)
     );
     assert_eq!(
-        (report.gaps, report.repeats, report.errors.total),
+        (
+            report.losses.gaps,
+            report.losses.repeats,
+            report.errors.total
+        ),
         (0, 0, 0)
     );
     assert_eq!(report.delivery_us.count, 2, "the first is a snapshot");
@@ -83,7 +87,14 @@ fn gaps_repeats_and_ticks_from_the_future_are_seen() {
         send(peer, future);
         finish(peer);
     });
-    assert_eq!((report.gaps, report.missed, report.repeats), (1, 2, 1));
+    assert_eq!(
+        (
+            report.losses.gaps,
+            report.losses.missed,
+            report.losses.repeats
+        ),
+        (1, 2, 1)
+    );
     assert_eq!(
         (report.negative_latencies, report.delivery_us.count),
         (1, 4)
@@ -134,7 +145,10 @@ fn a_tick_in_single_bytes_and_one_in_fragments_count_as_one_each() {
         peer.get_mut().write_all(&fragments.concat()).unwrap();
         finish(peer);
     });
-    assert_eq!((report.messages, report.ticks, report.gaps), (3, 3, 0));
+    assert_eq!(
+        (report.messages, report.ticks, report.losses.gaps),
+        (3, 3, 0)
+    );
     assert_eq!(report.errors.total, 0);
 }
 
@@ -160,7 +174,7 @@ fn many_clients_join_few_at_a_time_and_on_a_ramp() {
     });
     assert_eq!((report.clients.connected, report.clients.failed), (40, 0));
     assert_eq!(report.response_s.count, 40);
-    assert_eq!((report.gaps, report.errors.total), (0, 0));
+    assert_eq!((report.losses.gaps, report.errors.total), (0, 0));
     assert!(report.ticks >= 40, "{}", report.ticks);
     assert!(report.joining_s >= 39.0 / 400.0, "{}", report.joining_s);
     assert!(report.warmup_s >= 0.02, "{}", report.warmup_s);

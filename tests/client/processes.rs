@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tickertape::tick::unix_us;
 use tungstenite::Message;
 
 use crate::server::{SOON, accept, bind, tick};
@@ -40,6 +41,13 @@ fn serve(stream: TcpStream) {
         match peer.read() {
             Err(tungstenite::Error::Io(error))
                 if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Ok(Message::Text(text)) if peer.can_write() => {
+                let request: Value = serde_json::from_str(&text).unwrap();
+                let (id, time) = (&request["id"], unix_us());
+                let answer = format!(r#"{{"op":"pong","id":{id},"time":{time}}}"#);
+                // If it has left, the next read says so.
+                let _ = peer.send(Message::text(answer));
+            }
             Ok(_) => {}
             Err(_) => return,
         }
@@ -50,7 +58,7 @@ fn command(address: SocketAddr, arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
     command
         .arg(format!("--url=ws://{address}/"))
-        .args(arguments.split(' '))
+        .args(arguments.split_whitespace())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -111,6 +119,47 @@ fn signal(pid: i32, signal: Signal) {
 fn is_alive(pid: i32) -> bool {
     // A process that has ended and was not waited for has no command line.
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
+}
+
+#[test]
+fn schedules_requests_and_clocks_of_all_processes_are_in_one_report() {
+    let (output, _) = run(
+        "--clients 4 --processes 2 --duration 1s --expect 10ms --sync --json --slow 1 --rate 20 \
+         --request {\"op\":\"ping\"}",
+        |_, _| {},
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report = report(&output);
+    // Three of the four clients read.
+    let requests = &report["requests"];
+    let sent = requests["sent"].as_u64().unwrap();
+    assert!((50..=62).contains(&sent), "{requests}");
+    assert_eq!(requests["replies"], sent, "{requests}");
+    assert_eq!(requests["latency_us"]["count"], sent, "{requests}");
+    assert_eq!(requests["uncorrected_us"]["count"], sent, "{requests}");
+    let expected = report["schedule"]["lateness_us"]["count"].as_u64().unwrap();
+    assert!((200..=400).contains(&expected), "{report}");
+    // Each compares before it joins in, for a second at most.
+    let sync = &report["sync"];
+    assert!(sync["answered"].as_u64().unwrap() >= 4, "{sync}");
+    let (offset_us, error_us) = (&sync["offset_us"], &sync["error_us"]);
+    let offset_us = offset_us.as_i64().unwrap().unsigned_abs();
+    assert!(offset_us <= error_us.as_u64().unwrap(), "{sync}");
+    // The numbers of both processes' symbols, by name.
+    let symbols = report["symbols"].as_array().unwrap();
+    assert_eq!(symbols.len(), 1, "{symbols:?}");
+    assert_eq!(symbols[0]["numbered"], report["numbered"], "{report}");
+    assert_eq!(report["numbered"], report["ticks"], "{report}");
+    assert_eq!(report["stamped"], report["ticks"], "{report}");
+    // And by the second.
+    let sum = |name: &str| -> u64 {
+        let intervals = report["intervals"].as_array().unwrap();
+        intervals
+            .iter()
+            .map(|it| it[name]["count"].as_u64().unwrap())
+            .sum()
+    };
+    assert_eq!((sum("lateness_us"), sum("reply_us")), (expected, sent));
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn ticks_come_through_tls_and_the_end_is_polite() {
         "{:?}",
         report.errors
     );
-    assert_eq!(report.gaps, 0);
+    assert_eq!(report.losses.gaps, 0);
     assert_eq!(report.error(), None);
 }
 

@@ -85,7 +85,7 @@ fn a_lost_connection_is_opened_anew_and_goes_on_behind_the_last_tick() {
     // The first pause is 200 ms, of which half is left to chance.
     assert!(reconnects.away_us.p50.unwrap() >= 99_000, "{reconnects:?}");
     assert_eq!(
-        (report.gaps, report.repeats),
+        (report.losses.gaps, report.losses.repeats),
         (0, 0),
         "they belong to the reconnects"
     );
@@ -182,7 +182,7 @@ fn churn_leaves_politely_and_measures_who_comes_anew() {
     // One that is not upgraded when the run ends is just closed.
     let polite = polite.load(Ordering::SeqCst) as u64;
     assert_eq!(polite, 5 + reconnects.returned, "{reconnects:?}");
-    assert_eq!(report.gaps, 0);
+    assert_eq!(report.losses.gaps, 0);
 }
 
 /// A tick, and one if the client then closes politely, else none.
