@@ -93,6 +93,7 @@ only that, and the report goes to stderr. A reader of ticks that cannot keep up
 misses some (8 MiB are kept for it) and is told how many; one that leaves ends
 the run.
 Latencies in files are in µs; the first line of a CSV file names its columns.
+What --expect and --request measure is in them too, as columns and as tags.
 Exit status: 0 if ticks were measured, 1 if not (or a file could not be
 written), 2 if an option is wrong, 3 if a threshold was missed.
 

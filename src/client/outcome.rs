@@ -173,6 +173,10 @@ impl Outcome {
             recorded.extend(outcome.add_to(client)?);
         }
         client.recorder = Recorder::merged(recorded)?;
+        if window.is_zero() {
+            // All of them ended before their windows.
+            client.window_began = None;
+        }
         let Some(lateness_us) = lateness_us else {
             return Ok(());
         };
@@ -181,10 +185,6 @@ impl Outcome {
             none_us.reset();
             *began = Moment::with(began.at, Usage::default(), began.server, none_us);
             *ended = Moment::with(began.at + window, own, ended.server, lateness_us);
-        }
-        if window.is_zero() {
-            // All of them ended before their windows.
-            client.window_began = None;
         }
         client.phase = Phase::Closing;
         Ok(())
