@@ -133,7 +133,7 @@ impl Reconnects {
             row(f, "  missed", &self.missed.to_string(), &resumed)?;
         }
         if self.restarts > 0 {
-            let unit = "times numbers began anew, so what was missed is unknown";
+            let unit = "times: the server's numbers began anew";
             row(f, "  unknown", &self.restarts.to_string(), unit)?;
         }
         Ok(())
