@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use simple_dns::TYPE;
+use simple_dns::{RCODE, TYPE};
 
 use self::cache::{Cache, Found};
 use self::files::Files;
@@ -244,7 +244,7 @@ impl Resolver {
                     break;
                 }
                 Reply::NoAddress | Reply::Truncated => {}
-                Reply::Failed(code) => failure = io::Error::other(format!("{code:?}")),
+                Reply::Failed(code) => failure = refused(code),
             }
             if !answer.addresses.is_empty() {
                 deadline = deadline.min(Instant::now() + OTHER_KIND_LIMIT);
@@ -328,11 +328,25 @@ fn receive(
     }
 }
 
-/// The error's text without the number that std adds.
+/// The error's text as a part of a sentence, without the number that std adds.
 fn plain(error: &io::Error) -> String {
+    if error.kind() == ErrorKind::UnexpectedEof {
+        return "the name server hangs up".to_owned();
+    }
     let text = error.to_string();
     let end = text.find(" (os error").unwrap_or(text.len());
-    text[..end].to_lowercase()
+    let mut letters = text[..end].chars();
+    let first = letters.next().map(|letter| letter.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
+}
+
+/// What name servers say instead of an answer (RFC 1035 section 4.1.1).
+fn refused(code: RCODE) -> io::Error {
+    io::Error::other(match code {
+        RCODE::ServerFailure => "the name server has failed (SERVFAIL)".to_owned(),
+        RCODE::Refused => "the name server refuses (REFUSED)".to_owned(),
+        code => format!("the name server answers {code:?}"),
+    })
 }
 
 fn not_found(host: &str) -> io::Error {
