@@ -23,7 +23,7 @@ use self::message::{Question, Reply};
 pub use self::system::{Hosts, ResolvConf};
 use crate::fiber;
 use crate::io_loop::Registrar;
-use crate::net::{FiberDatagram, FiberStream};
+use crate::net::{FiberDatagram, FiberStream, plain};
 
 /// A resolver. Clones share what it remembers.
 #[derive(Clone, Debug)]
@@ -268,10 +268,10 @@ impl Resolver {
         stream.write_all(&[&length.to_be_bytes(), message.as_slice()].concat())?;
 
         let mut length = [0; 2];
-        stream.read_exact(&mut length)?;
+        stream.read_exact(&mut length).map_err(hung_up)?;
         let length = u16::from_be_bytes(length).min(TCP_MESSAGE_MAX);
         let mut message = vec![0; length.into()];
-        stream.read_exact(&mut message)?;
+        stream.read_exact(&mut message).map_err(hung_up)?;
         match question.reply(&message) {
             Some(reply) if reply != Reply::Truncated => Ok(reply),
             _ => Err(io::Error::new(ErrorKind::InvalidData, "no answer by TCP")),
@@ -328,16 +328,12 @@ fn receive(
     }
 }
 
-/// The error's text as a part of a sentence, without the number that std adds.
-fn plain(error: &io::Error) -> String {
-    if error.kind() == ErrorKind::UnexpectedEof {
-        return "the name server hangs up".to_owned();
+/// Says who it was that ended a stream too early.
+fn hung_up(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::UnexpectedEof => io::Error::other("the name server hangs up"),
+        _ => error,
     }
-    let text = error.to_string();
-    let end = text.find(" (os error").unwrap_or(text.len());
-    let mut letters = text[..end].chars();
-    let first = letters.next().map(|letter| letter.to_ascii_lowercase());
-    first.into_iter().chain(letters).collect()
 }
 
 /// What name servers say instead of an answer (RFC 1035 section 4.1.1).
