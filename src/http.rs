@@ -22,7 +22,7 @@ use ureq::{Agent, Proxy, ProxyProtocol};
 
 use crate::dns::Resolver;
 use crate::io_loop::Registrar;
-use crate::net::FiberStream;
+use crate::net::{FiberStream, plain};
 use crate::tls::Roots;
 
 /// What a caller may set of an [`agent`].
@@ -212,12 +212,7 @@ impl fmt::Display for LookupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.kind() {
             ErrorKind::TimedOut => f.write_str("no name server answers"),
-            _ => {
-                // Without the number that std adds.
-                let text = self.0.to_string().to_lowercase();
-                let text = text.split(" (os error").next().unwrap_or_default();
-                write!(f, "asking for it failed: {text}")
-            }
+            _ => write!(f, "asking for it failed: {}", plain(&self.0)),
         }
     }
 }

@@ -207,5 +207,6 @@ fn listening_address(log: &Receiver<String>) -> Result<String, String> {
     }
 }
 
-const START_LIMIT: Duration = Duration::from_secs(10);
+/// A server that asks an exchange for each of many symbols once takes a minute to begin with.
+const START_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(5);

@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use simple_dns::TYPE;
+use simple_dns::{RCODE, TYPE};
 
 use self::cache::{Cache, Found};
 use self::files::Files;
@@ -23,7 +23,7 @@ use self::message::{Question, Reply};
 pub use self::system::{Hosts, ResolvConf};
 use crate::fiber;
 use crate::io_loop::Registrar;
-use crate::net::{FiberDatagram, FiberStream};
+use crate::net::{FiberDatagram, FiberStream, plain};
 
 /// A resolver. Clones share what it remembers.
 #[derive(Clone, Debug)]
@@ -244,7 +244,7 @@ impl Resolver {
                     break;
                 }
                 Reply::NoAddress | Reply::Truncated => {}
-                Reply::Failed(code) => failure = io::Error::other(format!("{code:?}")),
+                Reply::Failed(code) => failure = refused(code),
             }
             if !answer.addresses.is_empty() {
                 deadline = deadline.min(Instant::now() + OTHER_KIND_LIMIT);
@@ -268,10 +268,10 @@ impl Resolver {
         stream.write_all(&[&length.to_be_bytes(), message.as_slice()].concat())?;
 
         let mut length = [0; 2];
-        stream.read_exact(&mut length)?;
+        stream.read_exact(&mut length).map_err(hung_up)?;
         let length = u16::from_be_bytes(length).min(TCP_MESSAGE_MAX);
         let mut message = vec![0; length.into()];
-        stream.read_exact(&mut message)?;
+        stream.read_exact(&mut message).map_err(hung_up)?;
         match question.reply(&message) {
             Some(reply) if reply != Reply::Truncated => Ok(reply),
             _ => Err(io::Error::new(ErrorKind::InvalidData, "no answer by TCP")),
@@ -328,11 +328,21 @@ fn receive(
     }
 }
 
-/// The error's text without the number that std adds.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    let end = text.find(" (os error").unwrap_or(text.len());
-    text[..end].to_lowercase()
+/// Says who it was that ended a stream too early.
+fn hung_up(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::UnexpectedEof => io::Error::other("the name server hangs up"),
+        _ => error,
+    }
+}
+
+/// What name servers say instead of an answer (RFC 1035 section 4.1.1).
+fn refused(code: RCODE) -> io::Error {
+    io::Error::other(match code {
+        RCODE::ServerFailure => "the name server has failed (SERVFAIL)".to_owned(),
+        RCODE::Refused => "the name server refuses (REFUSED)".to_owned(),
+        code => format!("the name server answers {code:?}"),
+    })
 }
 
 fn not_found(host: &str) -> io::Error {

@@ -10,6 +10,7 @@ use ureq::{Proxy, Timeout};
 
 use crate::exchange::QuoteError;
 use crate::http::LookupError;
+use crate::net::plain;
 
 /// Why there is no price.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,13 +176,6 @@ fn cause<E: Error + 'static>(error: &io::Error) -> Option<&E> {
         next = error.source();
     }
     None
-}
-
-/// The error's text without the number that std adds.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    let end = text.find(" (os error").unwrap_or(text.len());
-    text[..end].to_lowercase()
 }
 
 #[cfg(test)]

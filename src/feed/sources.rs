@@ -128,6 +128,14 @@ impl Sources {
         self.sources.iter()
     }
 
+    /// Whether the newest answer of each was none or a bad one; not before all have been asked.
+    pub fn are_all_failing(&self) -> bool {
+        !self.sources.is_empty()
+            && self
+                .iter()
+                .all(|standing| standing.is_good() == Some(false))
+    }
+
     /// For each symbol, the source that serves it.
     pub fn serving(&self) -> impl Iterator<Item = (&str, &str)> {
         self.markets.iter().map(|market| {

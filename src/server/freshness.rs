@@ -23,7 +23,9 @@ impl Server {
     }
 
     fn look_for_silence(&mut self, io_loop: &mut IoLoop<Self>) {
-        let mut silent = self.board.print_stale(Instant::now());
+        // Who joins a server that cannot reach its exchanges shall hear so, and not wait first.
+        let no_hope = self.sources.are_all_failing();
+        let mut silent = self.board.print_stale(Instant::now(), no_hope);
         if !silent.is_empty() {
             self.sweep_soon(io_loop);
         }

@@ -26,9 +26,9 @@ fn whatever_a_name_server_does_is_told_of_and_the_next_good_answer_serves() {
     let names = NameServer::knowing_all(0, [127, 0, 0, 1].into()).unwrap();
     for (fault, says) in [
         (NameFault::NxDomain, "host not found"),
-        (NameFault::ServFail, "asking for it failed: ServerFailure"),
-        (NameFault::Refused, "asking for it failed: Refused"),
-        (NameFault::TruncatedForGood, "asking for it failed: "),
+        (NameFault::ServFail, "the name server has failed (SERVFAIL)"),
+        (NameFault::Refused, "the name server refuses (REFUSED)"),
+        (NameFault::TruncatedForGood, "the name server hangs up"),
         (NameFault::WrongId, "no name server answers"),
         (NameFault::Garbage, "no name server answers"),
         (NameFault::NoAnswer, "no name server answers"),

@@ -49,13 +49,15 @@ impl Board {
         true
     }
 
-    /// Prints which symbols have fallen silent since the last time, and returns them.
-    pub(crate) fn print_stale(&mut self, now: Instant) -> Vec<Silent> {
+    /// Prints which symbols have fallen silent since the last time, and returns them. With `no_hope`
+    /// nothing is to be expected at the moment, so that symbols that never had a price are called
+    /// stale before their time is up.
+    pub(crate) fn print_stale(&mut self, now: Instant, no_hope: bool) -> Vec<Silent> {
         let mut silent = Vec::new();
         for index in 0..self.listings.len() {
             let sealed = self.is_sealed();
             let listing = &mut self.listings[index];
-            if sealed || !listing.is_overdue(now) {
+            if sealed || !listing.is_overdue(now, no_hope) {
                 continue;
             }
             let mut event = Vec::new();

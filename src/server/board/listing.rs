@@ -63,10 +63,12 @@ impl Listing {
         std::mem::replace(&mut watch.is_stale, false)
     }
 
-    /// Whether it has fallen silent and nobody has been told.
-    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+    /// Whether it has fallen silent and nobody has been told. With `no_hope`, what never had a price
+    /// is so at once.
+    pub(super) fn is_overdue(&self, now: Instant, no_hope: bool) -> bool {
         let watch = self.watch.as_ref().filter(|watch| !watch.is_stale);
-        watch.is_some_and(|watch| watch.silence(now) > watch.stale_after)
+        let is_forlorn = no_hope && self.seq == 0;
+        watch.is_some_and(|watch| is_forlorn || watch.silence(now) > watch.stale_after)
     }
 
     pub(super) fn is_stale(&self) -> bool {

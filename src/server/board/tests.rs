@@ -175,11 +175,11 @@ fn silence_is_told_once_and_so_is_its_end() {
     let second = |n| start + Duration::from_secs(n);
     print_at(&mut board, "x:A", second(1));
     let position = board.tape(ALL).head();
-    assert!(board.print_stale(second(5)).is_empty());
-    let silent = board.print_stale(second(7));
+    assert!(board.print_stale(second(5), false).is_empty());
+    let silent = board.print_stale(second(7), false);
     let names: Vec<_> = silent.iter().map(|silent| &*silent.symbol).collect();
     assert_eq!(names, ["x:A", "y:A"]);
-    assert!(board.print_stale(second(8)).is_empty());
+    assert!(board.print_stale(second(8), false).is_empty());
     print_at(&mut board, "x:A", second(9));
     assert!(board.confirm("y:A", second(9)));
     let printed = texts(board.tape(ALL).read(position));
@@ -191,10 +191,21 @@ fn silence_is_told_once_and_so_is_its_end() {
 }
 
 #[test]
+fn what_never_had_a_price_is_stale_at_once_when_there_is_no_hope() {
+    let (mut board, start) = watched_board();
+    print_at(&mut board, "x:A", start);
+    assert!(board.print_stale(start, false).is_empty());
+    let silent = board.print_stale(start, true);
+    let names: Vec<_> = silent.iter().map(|silent| &*silent.symbol).collect();
+    assert_eq!(names, ["y:A"], "the other's price is of now");
+    assert!(board.print_stale(start, true).is_empty());
+}
+
+#[test]
 fn who_joins_is_told_what_is_stale() {
     let (mut board, start) = watched_board();
     let all = board.join(None).unwrap();
-    board.print_stale(start + Duration::from_secs(6));
+    board.print_stale(start + Duration::from_secs(6), false);
     print_at(&mut board, "y:A", start + Duration::from_secs(6));
     let mut out = Vec::new();
     board.snapshot(all, 0, &mut out);
@@ -210,9 +221,9 @@ fn one_live_price_of_a_market_is_enough_to_be_ready() {
     let second = |n| start + Duration::from_secs(n);
     assert!(!board.is_ready(), "no price yet");
     print_at(&mut board, "y:A", second(3));
-    board.print_stale(second(6));
+    board.print_stale(second(6), false);
     assert_eq!(board.stale().collect::<Vec<_>>(), ["x:A"]);
     assert!(board.is_ready());
-    board.print_stale(second(9));
+    board.print_stale(second(9), false);
     assert_eq!(board.unserved().collect::<Vec<_>>(), ["A"]);
 }
