@@ -1,6 +1,6 @@
 //! The load client: many connections on one loop that measure what a server delivers.
 //!
-//! A run has phases (`phases.rs`): all connections **join**, the clocks are compared if that is asked for
+//! Where to is looked up first (`resolving.rs`). A run has phases (`phases.rs`): all connections **join**, the clocks are compared if that is asked for
 //! (**syncing**), then they listen unmeasured (**warm up**), then **measured**, then they **await**
 //! the replies to the last requests, then they **close**. Its limits (`limits.rs`) make it end in
 //! any case: `--connect-timeout` bounds the joining of each connection, the clock that of all and
@@ -48,6 +48,7 @@ pub mod processes;
 mod progress;
 pub mod report;
 pub mod requests;
+mod resolving;
 mod returning;
 mod schedule;
 mod seat;
@@ -108,11 +109,16 @@ pub fn run(config: Config, signals: Option<Signals>) -> io::Result<Report> {
 }
 
 /// The loop of [`run`] and of a [`share`].
-fn listen(config: Config, signals: Option<Signals>) -> io::Result<Client> {
-    let addresses = config.url.resolve()?;
+fn listen(config: Config, mut signals: Option<Signals>) -> io::Result<Client> {
+    let began = Instant::now();
+    let addresses = match config.addresses.as_slice() {
+        [] => resolving::resolve(&config.url, signals.as_mut())?,
+        known => known.to_vec(),
+    };
     let secrets = secrets(&config)?;
     let mut io_loop = IoLoop::new()?;
     let mut client = Client::new(config, addresses, &io_loop);
+    client.began.at = began;
     client.secrets = secrets;
     if let Some(mut signals) = signals {
         io_loop.add_handler(&mut signals, Interest::READABLE, Client::on_signal)?;

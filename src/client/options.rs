@@ -7,6 +7,7 @@ mod report;
 mod requests;
 mod shape;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -134,6 +135,8 @@ pub struct Config {
     pub processes: usize,
     /// Which of how many processes this is, if it is one of several.
     pub share: Option<(usize, usize)>,
+    /// The addresses of the URL's host, if they have been looked up already.
+    pub addresses: Vec<SocketAddr>,
     /// The server's process, to account for.
     pub pid: Option<u32>,
     /// What is read of a message.
@@ -181,6 +184,7 @@ impl Config {
             access: Access::default(),
             processes: 1,
             share: None,
+            addresses: Vec::new(),
             pid: None,
             fields: Fields::default(),
             sync: false,

@@ -7,7 +7,7 @@
 
 use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::unix::pipe::Receiver;
 use mio::{Interest, Token};
@@ -18,7 +18,7 @@ use super::options::Config;
 use super::outcome::Outcome;
 use super::report::Report;
 use super::share::{END, GO, News, Standing};
-use super::{Client, Phase, summary};
+use super::{Client, Phase, resolving, summary};
 use crate::io_loop::{IoLoop, Ready};
 
 /// One of the processes.
@@ -55,16 +55,22 @@ enum Stage {
 /// processes is in the report.
 pub fn run(
     config: Config,
-    signals: Option<Signals>,
+    mut signals: Option<Signals>,
     command: impl Fn(usize) -> Command,
 ) -> io::Result<Report> {
-    let addresses = config.url.resolve()?;
+    let began = Instant::now();
+    let addresses = resolving::resolve(&config.url, signals.as_mut())?;
+    let known = addresses.iter().map(ToString::to_string);
+    let known = format!("--share-addresses={}", known.collect::<Vec<_>>().join(","));
     let processes = config.processes;
     let mut io_loop = IoLoop::new()?;
     let mut client = Client::new(config, addresses, &io_loop);
+    client.began.at = began;
     // If it fails, those that are there find their stdin ended.
     for number in 0..processes {
-        let member = start(&mut io_loop, number, command(number))?;
+        let mut command = command(number);
+        command.arg(&known);
+        let member = start(&mut io_loop, number, command)?;
         client.crew.push(member);
     }
     if let Some(mut signals) = signals {
@@ -74,8 +80,10 @@ pub fn run(
         client.signals = Some(signals);
     }
     client.begin_output(&mut io_loop)?;
-    let limit = client.began.at + client.config.window_limit() + LIMIT_AFTER_WINDOW;
-    io_loop.call_at(limit, Client::kill_crew);
+    let limit = client.began.at + client.config.window_limit();
+    // They have begun later than this one.
+    io_loop.call_at(limit, |client: &mut Client, _| client.order(END));
+    io_loop.call_at(limit + LIMIT_AFTER_WINDOW, Client::kill_crew);
     io_loop.start(&mut client)?;
     client.dismiss_crew()?;
     client.finish_output();
@@ -172,7 +180,9 @@ impl Client {
 
     /// Tells all of them.
     fn order(&mut self, order: u8) {
-        for stdin in self.crew.iter_mut().filter_map(|it| it.stdin.as_mut()) {
+        // To one whose window has ended, another end would mean to await no reply.
+        let busy = self.crew.iter_mut().filter(|it| it.stage < Stage::Ended);
+        for stdin in busy.filter_map(|it| it.stdin.as_mut()) {
             // A byte always fits; who is not there any more need not be told.
             let _ = stdin.write_all(&[order]);
         }

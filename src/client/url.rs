@@ -2,8 +2,7 @@
 //! anything is sent. What it is shown as leaves user and password out, in errors too.
 
 use std::fmt;
-use std::io;
-use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::Ipv6Addr;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -83,6 +82,11 @@ impl Url {
         &self.host
     }
 
+    /// The port, also where the URL leaves it to the scheme.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The value of the `Authorization` header: basic authentication (RFC 7617), if the URL has a
     /// user.
     pub fn authorization(&self) -> Option<String> {
@@ -132,25 +136,6 @@ impl Url {
     /// What the request line asks for.
     pub fn target(&self) -> &str {
         &self.target
-    }
-
-    /// The addresses behind the host, those of IPv4 first. This is the one call of the client that
-    /// may block, so it is made before the loop starts.
-    ///
-    /// # Errors
-    /// When the name is not known; it says so with the name.
-    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        let unknown = |error: &dyn fmt::Display| format!("cannot resolve {}: {error}", self.host);
-        let mut addresses: Vec<_> = (self.host.as_str(), self.port)
-            .to_socket_addrs()
-            .map_err(|error| io::Error::new(error.kind(), unknown(&error)))?
-            .collect();
-        if addresses.is_empty() {
-            return Err(io::Error::other(unknown(&"it has no address")));
-        }
-        addresses.sort_by_key(SocketAddr::is_ipv6);
-        addresses.dedup();
-        Ok(addresses)
     }
 
     fn bracketed_host(&self) -> String {
@@ -325,18 +310,6 @@ mod tests {
             let url = Url::parse(text).unwrap().with_symbols("BTC/USDT,ETH/USDT");
             assert_eq!(url.target(), target);
         }
-    }
-
-    #[test]
-    fn an_address_resolves_to_itself() {
-        let url = Url::parse("ws://[::1]:8888/").unwrap();
-        assert_eq!(url.resolve().unwrap(), ["[::1]:8888".parse().unwrap()]);
-        let unknown = Url::parse("ws://no-such-host.invalid/").unwrap();
-        let error = unknown.resolve().unwrap_err().to_string();
-        assert!(
-            error.starts_with("cannot resolve no-such-host.invalid: "),
-            "{error}"
-        );
     }
 
     proptest! {

@@ -1,5 +1,7 @@
 //! The options about the shape of the load: who hardly reads, who comes and goes, how many processes.
 
+use std::net::SocketAddr;
+
 use super::Config;
 use super::load::rate;
 use crate::options::{BadOption, Options, count};
@@ -35,6 +37,9 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
     }
     // Not for people: what a process is started with by the one that shares out the clients.
     config.share = options.value("--share", share)?;
+    if let Some(known) = options.value("--share-addresses", addresses)? {
+        config.addresses = known;
+    }
     Ok(())
 }
 
@@ -90,6 +95,15 @@ fn share(text: &str) -> Result<(usize, usize), String> {
     parts
         .filter(|(number, of)| number < of)
         .ok_or_else(|| format!("'{text}' is no share"))
+}
+
+/// Reads `127.0.0.1:80,[::1]:80`.
+fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
+    let read = |part: &str| {
+        let address = part.parse();
+        address.map_err(|_| format!("'{part}' is no address and port"))
+    };
+    text.split(',').map(read).collect()
 }
 
 /// Each has 127.0.0.1 or another loopback address to itself.
