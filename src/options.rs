@@ -7,6 +7,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::net::plain;
+
 /// The arguments of a program, taken out one option at a time.
 pub struct Options(pico_args::Arguments);
 
@@ -107,8 +109,24 @@ impl fmt::Display for BadOption {
 impl std::error::Error for BadOption {}
 
 /// Prints to stdout; a reader who has left (`client | head`) has seen enough.
-pub fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+///
+/// # Errors
+/// What the system answers, in words: the disk is full, say.
+pub fn print(text: &str) -> Result<(), String> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes());
+    match written.and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(plain(&error)),
+        _ => Ok(()),
+    }
+}
+
+/// Prints to stdout what the program was asked to say, and gives its exit code.
+pub fn say(text: &str) -> ExitCode {
+    match print(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("cannot write to stdout: {error}"), 1),
+    }
 }
 
 /// Says on stderr what went wrong, and gives the exit code for it.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
@@ -9,14 +10,11 @@ use tickertape::client::options::{Config, HELP};
 use tickertape::client::outputs::Outputs;
 use tickertape::client::report::Report;
 use tickertape::client::{processes, share};
-use tickertape::options::{BadOption, Options, fail, print};
+use tickertape::options::{self, BadOption, Options, fail, print};
 
 fn main() -> ExitCode {
     match configure() {
-        Ok(None) => {
-            print(HELP);
-            ExitCode::SUCCESS
-        }
+        Ok(None) => options::say(HELP),
         Ok(Some((config, Some(outputs)))) => run(config, outputs),
         Ok(Some((config, None))) => run_share(&config),
         Err(error) => fail(&error, 2),
@@ -42,13 +40,28 @@ fn run(config: Config, outputs: Outputs) -> ExitCode {
         1 => tickertape::client::run(config, Some(signals)),
         _ => run_processes(config, signals),
     });
+    // Nothing is measured any more, and whoever reads the report may take forever.
+    if let Err(error) = let_signals_end_it() {
+        return fail(&error, 1);
+    }
     match measured {
         Ok(report) => {
-            say(&report, &wanted);
-            finish(&report, outputs.write(&report))
+            // The files first: stdout may be a pipe that nobody empties.
+            let written = outputs.write(&report);
+            let said = say(&report, &wanted);
+            let said = said.map_err(|error| format!("cannot write the report: {error}"));
+            finish(&report, written.and(said))
         }
         Err(error) => fail(&error, 1),
     }
+}
+
+/// From now on signals do what they do to other programs.
+fn let_signals_end_it() -> io::Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_default(signal, Arc::new(true.into()))?;
+    }
+    Ok(())
 }
 
 fn run_processes(config: Config, signals: Signals) -> io::Result<Report> {
@@ -72,20 +85,22 @@ fn run_share(config: &Config) -> ExitCode {
 }
 
 /// The report, on stdout if that is not taken.
-fn say(report: &Report, wanted: &Config) {
+fn say(report: &Report, wanted: &Config) -> Result<(), String> {
     let text = if wanted.json {
         report.to_json() + "\n"
     } else if report.clients.connected == 0 || report.reader_left() {
         // Where nobody could connect there is nothing to read but the error, and who has left
         // reads nothing.
-        return;
+        return Ok(());
     } else {
         report.to_string()
     };
     if wanted.print || wanted.csv_to_stdout() {
+        // Where stderr cannot be written, nothing can be said about that either.
         let _ = std::io::stderr().write_all(text.as_bytes());
+        Ok(())
     } else {
-        print(&text);
+        print(&text)
     }
 }
 

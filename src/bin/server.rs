@@ -6,22 +6,16 @@ use std::process::ExitCode;
 
 use tickertape::feed::{Feed, Recorder, catalogue};
 use tickertape::io_loop::IoLoop;
-use tickertape::options::{Options, fail, print};
+use tickertape::options::{Options, fail, say};
 use tickertape::server::options::{Args, Command};
 use tickertape::server::{Config, Server, listen};
 use tickertape::{log_stderr, usage};
 
 fn main() -> ExitCode {
     match Command::parse(Options::from_env()) {
-        Ok(Command::Print(text)) => {
-            print(text);
-            ExitCode::SUCCESS
-        }
+        Ok(Command::Print(text)) => say(text),
         Ok(Command::ListSources(online)) => match catalogue(&online) {
-            Ok(catalogue) => {
-                print(&catalogue.table());
-                ExitCode::SUCCESS
-            }
+            Ok(catalogue) => say(&catalogue.table()),
             Err(error) => fail(&error, 1),
         },
         Ok(Command::Serve(args)) => match serve(*args) {

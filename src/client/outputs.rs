@@ -1,6 +1,6 @@
 //! The files of a run: refused before it begins if they cannot be written, filled when it has ended.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use super::options::Config;
 use super::plot::{self, Run};
 use super::report::Report;
 use super::{csv, hdr_log};
+use crate::net::plain;
 use crate::options::{BadOption, print};
 
 /// What a run is to leave behind beside its report.
@@ -39,13 +40,14 @@ impl Outputs {
         })
     }
 
-    /// Writes them all, whatever became of the one before.
+    /// Writes them all, whatever became of the one before; none of a run without a connection.
     ///
     /// # Errors
     /// A sentence about the first that could not be written.
     pub fn write(self, report: &Report) -> Result<(), String> {
-        if self.csv_to_stdout {
-            print(&csv::of(report));
+        if report.clients.connected == 0 {
+            // It has nothing to say, and what an earlier run has said may still be needed.
+            return Ok(());
         }
         let csv = self.csv.map(|file| file.fill(Ok(csv::of(report))));
         let hdr = self.hdr.map(|file| file.fill(hdr_log::of(report)));
@@ -54,14 +56,22 @@ impl Outputs {
             runs.extend(self.compare);
             file.fill(plot::draw(&runs))
         });
-        [csv, hdr, plot].into_iter().flatten().collect()
+        // Last, because its reader may take its time.
+        let stdout = self.csv_to_stdout.then(|| {
+            let printed = print(&csv::of(report));
+            printed.map_err(|error| format!("cannot write the CSV: {error}"))
+        });
+        [csv, hdr, plot, stdout].into_iter().flatten().collect()
     }
 }
 
 fn read(path: &Path) -> Result<Run, BadOption> {
     let name = path.display();
-    let text = std::fs::read(path).map_err(|error| {
-        BadOption::new("--compare", format!("cannot read {name}: {}", error.kind()))
+    let text = fs::read(path).map_err(|error| {
+        BadOption::new(
+            "--compare",
+            format!("cannot read {name}: {}", plain(&error)),
+        )
     })?;
     let label = path.file_stem().unwrap_or(path.as_os_str());
     Run::parse(&label.to_string_lossy(), &text).map_err(|error| {
@@ -84,7 +94,7 @@ impl Output {
         let Some(path) = path else { return Ok(None) };
         let refused = |error: io::Error| {
             let name = path.display();
-            BadOption::new(option, format!("cannot write {name}: {}", error.kind()))
+            BadOption::new(option, format!("cannot write {name}: {}", plain(&error)))
         };
         let mut options = OpenOptions::new();
         // Not truncated: what is there is only replaced by something.
@@ -102,17 +112,34 @@ impl Output {
     fn fill(mut self, content: Result<String, String>) -> Result<(), String> {
         let name = self.path.display().to_string();
         let content = content.map_err(|error| format!("cannot write {name}: {error}"))?;
-        self.is_new = false;
         self.replace(content.as_bytes())
-            .map_err(|error| format!("cannot write {name}: {}", error.kind()))
+            .map_err(|error| format!("cannot write {name}: {}", plain(&error)))?;
+        self.is_new = false;
+        Ok(())
     }
 
+    /// A file is replaced as a whole or not at all; a pipe or a device gets what there is.
     fn replace(&mut self, content: &[u8]) -> io::Result<()> {
-        // A pipe or a device has no length to cut.
-        if self.file.metadata()?.is_file() {
-            self.file.set_len(0)?;
+        if !self.file.metadata()?.is_file() {
+            return self.file.write_all(content);
         }
-        self.file.write_all(content)
+        // What a link names is replaced, and not the link.
+        let path = fs::canonicalize(&self.path)?;
+        let beside = beside(&path);
+        let written = fs::write(&beside, content);
+        if written.as_ref().is_err_and(is_forbidden) {
+            // Nothing may be put into the folder, but the file is ours to write.
+            self.file.set_len(0)?;
+            return self.file.write_all(content);
+        }
+        let replaced = written
+            .and_then(|()| fs::set_permissions(&beside, self.file.metadata()?.permissions()))
+            .and_then(|()| fs::rename(&beside, &path));
+        if replaced.is_err() {
+            // It has not even been made, or is of no use; which of both does not matter.
+            let _ = fs::remove_file(&beside);
+        }
+        replaced
     }
 }
 
@@ -121,9 +148,20 @@ impl Drop for Output {
     fn drop(&mut self) {
         if self.is_new {
             // It was made a moment ago; if it cannot be removed now, it is empty and does no harm.
-            let _ = std::fs::remove_file(&self.path);
+            let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+/// The name of the file that is to take the place of `path`.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".tmp-{}", std::process::id()));
+    name.into()
 }
 
 #[cfg(test)]
@@ -131,7 +169,6 @@ mod tests {
     use super::*;
     use crate::client::report::tests::sample;
     use crate::client::url::Url;
-    use std::fs;
 
     /// A folder of its own for each test, gone with it.
     struct Folder(PathBuf);
@@ -142,6 +179,11 @@ mod tests {
             let path = std::env::temp_dir().join(folder);
             fs::create_dir_all(&path).unwrap();
             Self(path)
+        }
+
+        /// How many files are in it.
+        fn entries(&self) -> usize {
+            fs::read_dir(&self.0).unwrap().count()
         }
     }
 
@@ -193,6 +235,33 @@ mod tests {
     }
 
     #[test]
+    fn a_run_without_a_connection_leaves_all_as_it_was() {
+        let folder = Folder::new("unconnected");
+        let mut config = config();
+        config.csv = Some(folder.0.join("old.csv"));
+        config.plot = Some(folder.0.join("new.svg"));
+        fs::write(folder.0.join("old.csv"), "old").unwrap();
+        let mut report = sample();
+        report.clients.connected = 0;
+        Outputs::open(&config).unwrap().write(&report).unwrap();
+        let old = fs::read_to_string(folder.0.join("old.csv")).unwrap();
+        assert_eq!((old.as_str(), folder.entries()), ("old", 1));
+    }
+
+    #[test]
+    fn a_link_stays_one_and_nothing_is_left_beside() {
+        let folder = Folder::new("link");
+        let (file, link) = (folder.0.join("run.csv"), folder.0.join("latest.csv"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink("run.csv", &link).unwrap();
+        let mut config = config();
+        config.csv = Some(link.clone());
+        Outputs::open(&config).unwrap().write(&sample()).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), csv::of(&sample()));
+        assert!(link.is_symlink() && folder.entries() == 2);
+    }
+
+    #[test]
     fn what_cannot_be_opened_is_refused_with_its_name() {
         let folder = Folder::new("refused");
         let missing = folder.0.join("missing").join("run.csv");
@@ -200,11 +269,11 @@ mod tests {
         let mut config = config();
         config.csv = Some(missing.clone());
         let name = missing.display();
-        let sentence = format!("--csv: cannot write {name}: entity not found");
+        let sentence = format!("--csv: cannot write {name}: no such file or directory");
         assert_eq!(refused(&config), sentence);
         config.csv = None;
         config.compare = vec![missing.clone()];
-        let sentence = format!("--compare: cannot read {name}: entity not found");
+        let sentence = format!("--compare: cannot read {name}: no such file or directory");
         assert_eq!(refused(&config), sentence);
         config.compare = vec![folder.0.join("other.json")];
         fs::write(&config.compare[0], "{\"delivery_curve\":[{\"us\":1}]}").unwrap();
@@ -230,7 +299,7 @@ mod tests {
                 .unwrap()
                 .write(&sample())
                 .unwrap_err();
-            assert_eq!(error, "cannot write /dev/full: no storage space");
+            assert_eq!(error, "cannot write /dev/full: no space left on device");
         }
     }
 }

@@ -32,14 +32,14 @@ pub(super) fn resolve(url: &Url, signals: Option<&mut Signals>) -> io::Result<Ve
 
 fn resolve_with(
     url: &Url,
-    mut signals: Option<&mut Signals>,
+    signals: Option<&mut Signals>,
     resolver: fn(&Registrar) -> Resolver,
 ) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = url.host().parse::<IpAddr>() {
         return Ok(vec![(address, url.port()).into()]);
     }
     let began = Instant::now();
-    let mut addresses = match look_up(url.host(), signals.as_deref_mut(), resolver)? {
+    let mut addresses = match look_up(url.host(), signals, resolver)? {
         Some(Ok(addresses)) => addresses,
         failed => return Err(cannot(url.host(), failed.and_then(Result::err), began)),
     };

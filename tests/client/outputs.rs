@@ -121,7 +121,7 @@ fn a_file_that_cannot_be_written_is_refused_before_the_run() {
     let arguments = ["--url", "ws://127.0.0.1:1/", "--csv", name];
     let output = command(&arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let sentence = format!("error: --csv: cannot write {name}: entity not found\n");
+    let sentence = format!("error: --csv: cannot write {name}: no such file or directory\n");
     assert_eq!(text(&output.stderr), sentence);
 }
 
@@ -132,6 +132,51 @@ fn a_run_that_fails_leaves_no_empty_file() {
     let output = command(&arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(!file.0.exists());
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_an_error() {
+    // Only some systems have such a device.
+    if !std::path::Path::new("/dev/full").exists() {
+        return;
+    }
+    let (listener, address) = bind();
+    let url = format!("ws://{address}/");
+    for (option, what) in [("--json", "the report"), ("--csv=-", "the CSV")] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let output = thread::scope(|scope| {
+            scope.spawn(|| serve_steadily(accept(&listener)));
+            let mut command = command(&["--url", &url, "--duration", "100ms", option]);
+            command.stdout(full.unwrap()).output().unwrap()
+        });
+        assert_eq!(output.status.code(), Some(1));
+        let error = format!("error: cannot write {what}: no space left on device\n");
+        assert!(text(&output.stderr).ends_with(&error), "{output:?}");
+    }
+}
+
+#[test]
+fn a_signal_ends_a_report_that_nobody_reads() {
+    // Files that are whole by then tell that it is the report that waits.
+    let csv = Temporary::new("unread.csv");
+    let (listener, address) = bind();
+    let url = format!("ws://{address}/");
+    let (unread, mut stdout) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&stdout, true).unwrap();
+    while std::io::Write::write(&mut stdout, &[b'x'; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&stdout, false).unwrap();
+    let arguments = ["--url", &url, "--duration", "100ms", "--csv", csv.name()];
+    let mut child = command(&arguments).stdout(stdout).spawn().unwrap();
+    serve_steadily(accept(&listener));
+    let began = std::time::Instant::now();
+    while !csv.0.exists() || csv.read().lines().count() < 2 {
+        assert!(began.elapsed() < crate::server::SOON, "it is written");
+        thread::yield_now();
+    }
+    assert_eq!(child.try_wait().unwrap(), None);
+    interrupt(child.id());
+    assert_eq!(child.wait().unwrap().code(), None);
+    drop(unread);
 }
 
 #[test]
