@@ -169,7 +169,7 @@ impl Statistics {
             self.slow.ticks += u64::from(is_tick);
             self.slow.bytes += length as u64;
             if let Some(Step::Gap(missed)) = step {
-                self.slow.missed += missed;
+                self.slow.missed = self.slow.missed.saturating_add(missed);
             }
         }
     }
@@ -179,6 +179,7 @@ impl Statistics {
             let response = microseconds(began.elapsed());
             self.returns.response_us.saturating_record(response);
         }
+        let is_old = tick.sent_us.is_some_and(|sent| sent < back.joined_us);
         let id = self.symbols.id(tick.symbol.as_deref().unwrap_or_default());
         let last = id.and_then(|id| back.before.last(id));
         if let (Some(id), Some(last), Some(seq)) = (id, last, tick.seq)
@@ -187,14 +188,19 @@ impl Statistics {
             // The server counts anew: this tick is the first one of its symbol.
             self.returns.restarts += u64::from(back.was_lost);
             back.before.forget(id);
-            return true;
+            if is_old {
+                // More that it had kept may follow.
+                back.before.follow(id, tick.seq);
+            }
+            return !is_old;
         }
         let ahead = tick.seq.and_then(|seq| seq.checked_sub(last?));
         let missed = ahead.and_then(|ahead| ahead.checked_sub(1));
         if back.was_lost {
-            self.returns.missed += missed.unwrap_or_default();
+            let missed = missed.unwrap_or_default();
+            self.returns.missed = self.returns.missed.saturating_add(missed);
         }
-        if tick.sent_us.is_some_and(|sent_us| sent_us < back.joined_us) {
+        if is_old {
             // Its latency is the time away. It is followed, so that the gap behind it shows.
             if let (Some(id), Some(_)) = (id, missed) {
                 self.returns.resumed += u64::from(back.was_lost);
@@ -257,7 +263,7 @@ mod tests {
     #[test]
     fn what_came_meanwhile_is_told_from_what_comes_now() {
         const NEW: u64 = u64::MAX / 2;
-        let cases: [(&[Came], [u64; 3]); 4] = [
+        let cases: [(&[Came], [u64; 3]); 6] = [
             // The snapshot again, then the next one.
             (&[(10, 5, false), (11, NEW, true)], [0, 0, 0]),
             // Two that the server had kept, one of three lost.
@@ -268,7 +274,13 @@ mod tests {
             // Nothing was kept.
             (&[(15, NEW, true)], [0, 4, 0]),
             // A server that counts anew, first with its snapshot.
-            (&[(1, 5, true), (2, NEW, true)], [0, 0, 1]),
+            (&[(1, 5, false), (2, NEW, true)], [0, 0, 1]),
+            // The same with nothing before, and with what it had kept.
+            (&[(1, NEW, true)], [0, 0, 1]),
+            (
+                &[(1, 5, false), (2, 6, false), (4, 7, false), (5, NEW, true)],
+                [2, 1, 1],
+            ),
         ];
         for (ticks, expected) in cases {
             let mut statistics = statistics();

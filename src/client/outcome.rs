@@ -255,7 +255,7 @@ impl EncodedReturns {
         sum.returned += returned;
         sum.failed += failed;
         sum.resumed += resumed;
-        sum.missed += missed;
+        sum.missed = sum.missed.saturating_add(missed);
         sum.restarts += restarts;
         add(&mut sum.response_us, &self.response_us)?;
         add(&mut sum.away_us, &self.away_us)
@@ -334,7 +334,7 @@ fn add_slow(sum: &mut SlowCounts, one: SlowCounts) {
     sum.joined += one.joined;
     sum.ticks += one.ticks;
     sum.bytes += one.bytes;
-    sum.missed += one.missed;
+    sum.missed = sum.missed.saturating_add(one.missed);
     for (kind, count) in one.ended {
         *sum.ended.entry(kind).or_default() += count;
     }

@@ -323,7 +323,7 @@ impl Losses {
     pub(super) fn add(&mut self, other: &Self) {
         self.numbered += other.numbered;
         self.gaps += other.gaps;
-        self.missed += other.missed;
+        self.missed = self.missed.saturating_add(other.missed);
         self.repeats += other.repeats;
         self.reordered += other.reordered;
         self.restarts += other.restarts;
@@ -334,7 +334,7 @@ impl Losses {
         match step {
             Step::Gap(missed) => {
                 self.gaps += 1;
-                self.missed += missed;
+                self.missed = self.missed.saturating_add(missed);
             }
             Step::Repeat => self.repeats += 1,
             Step::Reordered => {

@@ -99,6 +99,52 @@ fn a_lost_connection_is_opened_anew_and_goes_on_behind_the_last_tick() {
 }
 
 #[test]
+fn what_a_restarted_server_had_kept_is_no_delivery() {
+    let (listener, address) = bind();
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut peer, _) = accept_asking(&listener);
+            begin(&mut peer);
+            (2..=200).for_each(|seq| send(&mut peer, tick(seq, 0)));
+            drop(peer);
+            // It counts anew, and its backlog is older than the connection.
+            let (mut peer, _) = accept_asking(&listener);
+            (1..=20).for_each(|seq| send(&mut peer, tick(seq, 500_000)));
+            peer.send(Message::Ping("joined?".into())).unwrap();
+            assert!(matches!(peer.read(), Ok(Message::Pong(_))));
+            (21..=40).for_each(|seq| send(&mut peer, tick(seq, 0)));
+            finish(&mut peer);
+        });
+        let config = Config {
+            shape: reconnecting(),
+            ..config(address, Duration::from_secs(1))
+        };
+        client::run(config, None).unwrap()
+    });
+    let reconnects = report.reconnects.as_ref().unwrap();
+    assert_eq!((reconnects.restarts, reconnects.resumed), (1, 19));
+    assert_eq!(report.ticks, 200 + 40);
+    assert!(report.delivery_us.max < Some(100_000), "{report:?}");
+}
+
+#[test]
+fn numbers_that_make_no_sense_overflow_nothing() {
+    let (listener, address) = bind();
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut peer, _) = accept_asking(&listener);
+            begin(&mut peer);
+            for seq in [0, u64::MAX, 0, u64::MAX] {
+                send(&mut peer, tick(seq, 0));
+            }
+            finish(&mut peer);
+        });
+        client::run(config(address, Duration::from_millis(200)), None).unwrap()
+    });
+    assert_eq!(report.losses.missed, u64::MAX);
+}
+
+#[test]
 fn a_server_that_stays_away_is_asked_less_and_less_and_the_run_ends_in_time() {
     let (listener, address) = bind();
     let began = Instant::now();
