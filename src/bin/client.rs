@@ -74,11 +74,11 @@ fn run_processes(config: Config, signals: Signals) -> io::Result<Report> {
     })
 }
 
-/// One of several processes: what there is to say, it says to the one that started it.
+/// One of several processes: what there is to say, it says to the one that started it. That one ends
+/// it, too; a signal for all of the terminal's programs is not for this one.
 fn run_share(config: &Config) -> ExitCode {
-    let shared =
-        Signals::new([SIGINT, SIGTERM]).and_then(|signals| share::run(config, Some(signals)));
-    match shared {
+    let ignored = Signals::new([SIGINT, SIGTERM]);
+    match ignored.and_then(|_ignored| share::run(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

@@ -158,7 +158,8 @@ impl fmt::Display for Failure {
                 "joining took longer than {limit:?}, so not all connections were opened (try a \
                  longer --duration, or --ramp)"
             ),
-            Self::ProcessLost(sentence) | Self::Tls(sentence) => append(f, "", sentence),
+            Self::ProcessLost(sentence) => f.write_str(sentence),
+            Self::Tls(sentence) => append(f, "", sentence),
             Self::TlsTimedOut(limit) => {
                 write!(f, "the server did not agree on TLS within {limit:?}")
             }

@@ -183,6 +183,8 @@ struct Client {
     line: Option<Line>,
     /// The processes that this one has started.
     crew: Vec<Member>,
+    /// Whether a signal has told them to end.
+    is_ending: bool,
     /// The window, second by second; none before it.
     recorder: Option<Recorder>,
     progress: Option<Progress>,
@@ -206,6 +208,7 @@ impl Client {
             cut_short: false,
             line: None,
             crew: Vec::new(),
+            is_ending: false,
             config,
             phase: Phase::Joining,
             secrets: None,

@@ -74,8 +74,8 @@ pub fn run(
         client.crew.push(member);
     }
     if let Some(mut signals) = signals {
-        io_loop.add_handler(&mut signals, Interest::READABLE, |client, _, _, _| {
-            client.on_signal_for_all();
+        io_loop.add_handler(&mut signals, Interest::READABLE, |client, io_loop, _, _| {
+            client.on_signal_for_all(io_loop);
         })?;
         client.signals = Some(signals);
     }
@@ -83,7 +83,10 @@ pub fn run(
     let limit = client.began.at + client.config.window_limit();
     // They have begun later than this one.
     io_loop.call_at(limit, |client: &mut Client, _| client.order(END));
-    io_loop.call_at(limit + LIMIT_AFTER_WINDOW, Client::kill_crew);
+    let limit = limit + LIMIT_AFTER_WINDOW;
+    io_loop.call_at(limit, move |client: &mut Client, io_loop| {
+        client.end_crew_at(io_loop, limit);
+    });
     io_loop.start(&mut client)?;
     client.dismiss_crew()?;
     client.finish_output();
@@ -171,10 +174,16 @@ impl Client {
         self.statistics.failures.insert("so far".to_owned(), so_far);
     }
 
-    fn on_signal_for_all(&mut self) {
+    /// The first one ends all with what they have measured, another one at once.
+    fn on_signal_for_all(&mut self, io_loop: &mut IoLoop<Self>) {
         let signals = self.signals.as_mut();
-        if signals.is_some_and(|signals| signals.pending().next().is_some()) {
+        let came = signals.map_or(0, |signals| signals.pending().count());
+        if came > 0 && !self.is_ending {
+            self.is_ending = true;
             self.order(END);
+            io_loop.call_later(LIMIT_AFTER_WINDOW, Self::kill_crew);
+        } else if came > 0 {
+            self.kill_crew(io_loop);
         }
     }
 
@@ -188,11 +197,24 @@ impl Client {
         }
     }
 
+    /// Ends those that are still there at `limit`, which this process may have slept through
+    /// (Ctrl-Z): then they have had no chance to be heard either.
+    fn end_crew_at(&mut self, io_loop: &mut IoLoop<Self>, limit: Instant) {
+        if limit.elapsed() > SLEPT {
+            io_loop.call_later(LIMIT_AFTER_WINDOW, Self::kill_crew);
+        } else {
+            self.kill_crew(io_loop);
+        }
+    }
+
     /// Ends those that are still there: they have had their time.
     fn kill_crew(&mut self, _: &mut IoLoop<Self>) {
-        let late = self.crew.iter_mut().filter(|it| it.stage != Stage::Gone);
-        for member in late {
-            member.error = Some("did not end in time and was killed".to_owned());
+        for member in self.crew.iter_mut().filter(|it| it.stage != Stage::Gone) {
+            // It may have said all there is, only nobody has read it yet.
+            member.read(&mut self.scratch);
+            if member.outcome.is_none() {
+                member.error = Some("did not end in time and was killed".to_owned());
+            }
             // It has ended by itself meanwhile.
             let _ = member.process.kill();
         }
@@ -217,8 +239,14 @@ impl Client {
         }
         Outcome::merge(outcomes, self)?;
         self.tally.failed += clients_lost;
-        for sentence in lost {
-            self.statistics.failure(&Failure::ProcessLost(sentence));
+        // One sentence about all: a report has one example of each kind.
+        let named = lost[..lost.len().min(NAMED_MAX)].join("; ");
+        let all = match lost.len().checked_sub(NAMED_MAX) {
+            None | Some(0) => named,
+            Some(more) => format!("{named}; and {more} more"),
+        };
+        for _ in &lost {
+            self.statistics.failure(&Failure::ProcessLost(all.clone()));
         }
         Ok(())
     }
@@ -243,13 +271,14 @@ impl Member {
             self.error = Some("said what has no end".to_owned());
             return;
         }
-        self.partial.extend_from_slice(bytes);
-        while let Some(end) = self.partial.iter().position(|&byte| byte == b'\n') {
-            let rest = self.partial.split_off(end + 1);
-            let line = std::mem::replace(&mut self.partial, rest);
-            match serde_json::from_slice(&line) {
-                Ok(news) => self.hear(news),
-                Err(error) => self.error = Some(format!("said what makes no sense: {error}")),
+        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
+            self.partial.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.partial);
+                match serde_json::from_slice(&line) {
+                    Ok(news) => self.hear(news),
+                    Err(error) => self.error = Some(format!("said what makes no sense: {error}")),
+                }
             }
         }
     }
@@ -287,6 +316,12 @@ fn ending(status: ExitStatus) -> String {
 
 /// Two seconds are for closing, which the processes see to themselves.
 const LIMIT_AFTER_WINDOW: Duration = Duration::from_millis(2_500);
+
+/// A busy machine makes no timeout as late as this.
+const SLEPT: Duration = Duration::from_secs(1);
+
+/// How many lost processes are named.
+const NAMED_MAX: usize = 8;
 
 /// Two hours by the second and 100,000 clients are a tenth of it.
 const LINE_LENGTH_MAX: usize = 64 << 20;

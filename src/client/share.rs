@@ -9,7 +9,6 @@ use std::os::fd::AsFd;
 use mio::unix::pipe::Receiver;
 use mio::{Interest, Token};
 use serde::{Deserialize, Serialize};
-use signal_hook_mio::v1_0::Signals;
 
 use super::options::Config;
 use super::outcome::Outcome;
@@ -111,9 +110,9 @@ impl Client {
 ///
 /// # Errors
 /// When the process that started this one is not there any more, or could not be told.
-pub fn run(config: &Config, signals: Option<Signals>) -> io::Result<()> {
+pub fn run(config: &Config) -> io::Result<()> {
     let (number, of) = config.share.unwrap_or((0, 1));
-    let measured = super::listen(config.share(number, of), signals);
+    let measured = super::listen(config.share(number, of), None);
     let news = match measured {
         Ok(client) if client.line.as_ref().is_some_and(|line| line.is_cut) => {
             return Err(io::ErrorKind::BrokenPipe.into());

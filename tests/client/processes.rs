@@ -224,6 +224,68 @@ fn a_process_that_dies_is_named_and_the_others_are_reported() {
 }
 
 #[test]
+fn all_that_die_are_named() {
+    let arguments = "--clients 3 --processes 3 --duration 500ms --quiet";
+    let (output, _) = run(arguments, |pid, _| {
+        let all = children(pid, 3);
+        signal(all[0], Signal::KILL);
+        signal(all[2], Signal::KILL);
+    });
+    assert_eq!(output.status.code(), Some(1));
+    let error = stderr(&output);
+    for part in [
+        "error: client process 1 of 3 (",
+        "; client process 3 of 3 (",
+        ") was killed by signal 9\n",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_signal_to_one_of_them_changes_nothing() {
+    let arguments = "--clients 2 --processes 2 --duration 500ms --json";
+    let (output, _) = run(arguments, |pid, accepted| {
+        while accepted.load(Ordering::SeqCst) < 2 {
+            thread::yield_now();
+        }
+        let one = children(pid, 2)[0];
+        signal(one, Signal::TERM);
+        signal(one, Signal::INT);
+    });
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report = report(&output);
+    assert_eq!(report["errors"]["total"], 0, "{report}");
+    assert!(report["duration_s"].as_f64().unwrap() >= 0.5, "{report}");
+}
+
+#[test]
+fn a_signal_does_not_wait_for_one_that_hangs() {
+    for signals in 1..=2 {
+        let arguments = "--clients 2 --processes 2 --duration 1h --churn 100";
+        let (output, lasted) = run(arguments, |pid, accepted| {
+            while accepted.load(Ordering::SeqCst) < 2 + 20 {
+                thread::yield_now();
+            }
+            signal(children(pid, 2)[0], Signal::STOP);
+            let own = pid.try_into().unwrap();
+            signal(own, Signal::INT);
+            if signals == 2 {
+                // Two of one kind in a row may be seen as one.
+                signal(own, Signal::TERM);
+            }
+        });
+        assert_eq!(output.status.code(), Some(1));
+        let error = stderr(&output);
+        assert!(
+            error.ends_with(") did not end in time and was killed\n"),
+            "{error}"
+        );
+        assert!(lasted < SOON, "{lasted:?}");
+    }
+}
+
+#[test]
 fn a_signal_ends_all_with_a_report() {
     let arguments = "--clients 4 --processes 2 --duration 1h --churn 100";
     let (output, _) = run(arguments, |pid, accepted| {
