@@ -1,8 +1,13 @@
 //! The files of a run: refused before it begins if they cannot be written, filled when it has ended.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::options::Config;
 use super::plot::{self, Run};
@@ -30,12 +35,16 @@ impl Outputs {
     pub fn open(config: &Config) -> Result<Self, BadOption> {
         let csv_to_stdout = config.csv_to_stdout();
         let csv = config.csv.as_ref().filter(|_| !csv_to_stdout);
-        let compare = config.compare.iter().map(|path| read(path));
+        let mut taken = Vec::from_iter(number(io::stdout().as_fd()));
+        let mut compare = Vec::new();
+        for path in &config.compare {
+            compare.push(read(path, &label(path, &config.compare), &mut taken)?);
+        }
         Ok(Self {
-            compare: compare.collect::<Result<_, _>>()?,
-            csv: Output::open("--csv", csv)?,
-            hdr: Output::open("--hdr", config.hdr.as_ref())?,
-            plot: Output::open("--plot", config.plot.as_ref())?,
+            csv: Output::open("--csv", csv, &mut taken)?,
+            hdr: Output::open("--hdr", config.hdr.as_ref(), &mut taken)?,
+            plot: Output::open("--plot", config.plot.as_ref(), &mut taken)?,
+            compare,
             csv_to_stdout,
         })
     }
@@ -65,19 +74,54 @@ impl Outputs {
     }
 }
 
-fn read(path: &Path) -> Result<Run, BadOption> {
+/// What a run is called in the picture: the file's name without its ending, or all of it where
+/// another one has the same.
+fn label(path: &Path, all: &[PathBuf]) -> String {
+    let name = path.file_stem().unwrap_or(path.as_os_str());
+    let namesakes = all.iter().filter(|it| it.file_stem() == path.file_stem());
+    let label = if namesakes.count() > 1 {
+        path.as_os_str()
+    } else {
+        name
+    };
+    label.to_string_lossy().into_owned()
+}
+
+fn read(path: &Path, label: &str, taken: &mut Vec<FileNumber>) -> Result<Run, BadOption> {
+    let refused = |error: String| BadOption::new("--compare", error);
     let name = path.display();
-    let text = fs::read(path).map_err(|error| {
-        BadOption::new(
-            "--compare",
-            format!("cannot read {name}: {}", plain(&error)),
-        )
-    })?;
-    let label = path.file_stem().unwrap_or(path.as_os_str());
-    Run::parse(&label.to_string_lossy(), &text).map_err(|error| {
-        let error = format!("{name} is no report that --json has printed: {error}");
-        BadOption::new("--compare", error)
+    let cannot = |error: io::Error| refused(format!("cannot read {name}: {}", plain(&error)));
+    let mut file = without_waiting().read(true).open(path).map_err(cannot)?;
+    let Some(number) = number(file.as_fd()) else {
+        return Err(refused(format!(
+            "cannot read {name}: it is no regular file"
+        )));
+    };
+    taken.push(number);
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).map_err(cannot)?;
+    Run::parse(label, &text).map_err(|error| {
+        refused(format!(
+            "{name} is no report that --json has printed: {error}"
+        ))
     })
+}
+
+/// Device and number: what tells a file from others, whatever its names are.
+type FileNumber = (u64, u64);
+
+/// The number of a regular file; all else may be written to by several.
+fn number(file: BorrowedFd<'_>) -> Option<FileNumber> {
+    let status = rustix::fs::fstat(file).ok()?;
+    let is_file = rustix::fs::FileType::from_raw_mode(status.st_mode).is_file();
+    is_file.then_some((status.st_dev, status.st_ino))
+}
+
+/// A pipe without another end is opened at once, or not at all.
+fn without_waiting() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    options
 }
 
 /// A file that is open and will be filled.
@@ -90,13 +134,21 @@ struct Output {
 }
 
 impl Output {
-    fn open(option: &str, path: Option<&PathBuf>) -> Result<Option<Self>, BadOption> {
+    fn open(
+        option: &str,
+        path: Option<&PathBuf>,
+        taken: &mut Vec<FileNumber>,
+    ) -> Result<Option<Self>, BadOption> {
         let Some(path) = path else { return Ok(None) };
         let refused = |error: io::Error| {
             let name = path.display();
-            BadOption::new(option, format!("cannot write {name}: {}", plain(&error)))
+            let why = match Errno::from_io_error(&error) {
+                Some(Errno::NXIO) => "nobody reads it".to_owned(),
+                _ => plain(&error),
+            };
+            BadOption::new(option, format!("cannot write {name}: {why}"))
         };
-        let mut options = OpenOptions::new();
+        let mut options = without_waiting();
         // Not truncated: what is there is only replaced by something.
         options.write(true);
         let (file, is_new) = match options.clone().create_new(true).open(path) {
@@ -105,8 +157,23 @@ impl Output {
             }
             opened => (opened.map_err(refused)?, true),
         };
+        // From here on it may wait for its reader, as others do.
+        rustix::io::ioctl_fionbio(&file, false).map_err(|error| refused(error.into()))?;
         let path = path.clone();
-        Ok(Some(Self { file, path, is_new }))
+        let output = Self { file, path, is_new };
+        match number(output.file.as_fd()) {
+            Some(number) if taken.contains(&number) => Err(BadOption::new(
+                option,
+                format!(
+                    "{} is what something else is written to or read from, name another file",
+                    output.path.display()
+                ),
+            )),
+            number => {
+                taken.extend(number);
+                Ok(Some(output))
+            }
+        }
     }
 
     fn fill(mut self, content: Result<String, String>) -> Result<(), String> {
@@ -165,141 +232,4 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::client::report::tests::sample;
-    use crate::client::url::Url;
-
-    /// A folder of its own for each test, gone with it.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let folder = format!("tickertape-{name}-{}", std::process::id());
-            let path = std::env::temp_dir().join(folder);
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-
-        /// How many files are in it.
-        fn entries(&self) -> usize {
-            fs::read_dir(&self.0).unwrap().count()
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).unwrap();
-        }
-    }
-
-    fn config() -> Config {
-        Config::new(Url::parse("ws://127.0.0.1:1/").unwrap())
-    }
-
-    #[test]
-    fn files_are_filled_at_the_end_and_what_was_there_is_replaced() {
-        let folder = Folder::new("filled");
-        let old = "longer than what will replace it".repeat(1000);
-        let mut config = config();
-        config.csv = Some(folder.0.join("run.csv"));
-        config.hdr = Some(folder.0.join("run.hlog"));
-        config.plot = Some(folder.0.join("run.svg"));
-        config.compare = vec![folder.0.join("before.json")];
-        let csv = config.csv.clone().unwrap();
-        fs::write(&csv, &old).unwrap();
-        fs::write(&config.compare[0], sample().to_json() + "\n").unwrap();
-        let outputs = Outputs::open(&config).unwrap();
-        assert_eq!(fs::read_to_string(&csv).unwrap(), old);
-        outputs.write(&sample()).unwrap();
-        assert_eq!(fs::read_to_string(&csv).unwrap(), csv::of(&sample()));
-        let hdr = fs::read_to_string(config.hdr.unwrap()).unwrap();
-        assert!(hdr.starts_with("#[Logged with tickertape "), "{hdr}");
-        let svg = fs::read_to_string(config.plot.unwrap()).unwrap();
-        assert!(svg.starts_with("<svg ") && svg.contains("before"), "{svg}");
-    }
-
-    #[test]
-    fn a_run_that_came_to_nothing_leaves_all_as_it_was() {
-        let folder = Folder::new("nothing");
-        let mut config = config();
-        config.csv = Some(folder.0.join("new.csv"));
-        config.hdr = Some(folder.0.join("old.hlog"));
-        fs::write(folder.0.join("old.hlog"), "old").unwrap();
-        drop(Outputs::open(&config).unwrap());
-        assert!(!folder.0.join("new.csv").exists());
-        assert_eq!(
-            fs::read_to_string(folder.0.join("old.hlog")).unwrap(),
-            "old"
-        );
-    }
-
-    #[test]
-    fn a_run_without_a_connection_leaves_all_as_it_was() {
-        let folder = Folder::new("unconnected");
-        let mut config = config();
-        config.csv = Some(folder.0.join("old.csv"));
-        config.plot = Some(folder.0.join("new.svg"));
-        fs::write(folder.0.join("old.csv"), "old").unwrap();
-        let mut report = sample();
-        report.clients.connected = 0;
-        Outputs::open(&config).unwrap().write(&report).unwrap();
-        let old = fs::read_to_string(folder.0.join("old.csv")).unwrap();
-        assert_eq!((old.as_str(), folder.entries()), ("old", 1));
-    }
-
-    #[test]
-    fn a_link_stays_one_and_nothing_is_left_beside() {
-        let folder = Folder::new("link");
-        let (file, link) = (folder.0.join("run.csv"), folder.0.join("latest.csv"));
-        fs::write(&file, "old").unwrap();
-        std::os::unix::fs::symlink("run.csv", &link).unwrap();
-        let mut config = config();
-        config.csv = Some(link.clone());
-        Outputs::open(&config).unwrap().write(&sample()).unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), csv::of(&sample()));
-        assert!(link.is_symlink() && folder.entries() == 2);
-    }
-
-    #[test]
-    fn what_cannot_be_opened_is_refused_with_its_name() {
-        let folder = Folder::new("refused");
-        let missing = folder.0.join("missing").join("run.csv");
-        let refused = |config: &Config| Outputs::open(config).unwrap_err().to_string();
-        let mut config = config();
-        config.csv = Some(missing.clone());
-        let name = missing.display();
-        let sentence = format!("--csv: cannot write {name}: no such file or directory");
-        assert_eq!(refused(&config), sentence);
-        config.csv = None;
-        config.compare = vec![missing.clone()];
-        let sentence = format!("--compare: cannot read {name}: no such file or directory");
-        assert_eq!(refused(&config), sentence);
-        config.compare = vec![folder.0.join("other.json")];
-        fs::write(&config.compare[0], "{\"delivery_curve\":[{\"us\":1}]}").unwrap();
-        let name = config.compare[0].display();
-        let sentence = format!(
-            "--compare: {name} is no report that --json has printed: delivery_curve[0]: missing \
-             field `quantile`"
-        );
-        assert!(
-            refused(&config).starts_with(&sentence),
-            "{}",
-            refused(&config)
-        );
-    }
-
-    #[test]
-    fn a_disk_that_is_full_is_told() {
-        let mut config = config();
-        config.csv = Some("/dev/full".into());
-        // Only some systems have such a device.
-        if Path::new("/dev/full").exists() {
-            let error = Outputs::open(&config)
-                .unwrap()
-                .write(&sample())
-                .unwrap_err();
-            assert_eq!(error, "cannot write /dev/full: no space left on device");
-        }
-    }
-}
+mod tests;

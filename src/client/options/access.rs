@@ -24,12 +24,15 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
         insecure: options.flag("--insecure"),
         headers: options.values("--header", header)?,
     };
-    let is_authorized = access
-        .headers
-        .iter()
-        .any(|(name, _)| is(name, "Authorization"));
-    if is_authorized && config.url.authorization().is_some() {
-        let error = "the URL has a user already, so Authorization is given twice";
+    let headers = access.headers.iter();
+    let authorizations = headers.filter(|(name, _)| is(name, "Authorization"));
+    let error = match authorizations.count() {
+        0 => None,
+        1 if config.url.authorization().is_none() => None,
+        1 => Some("the URL has a user already, so Authorization is given twice"),
+        _ => Some("Authorization is given twice"),
+    };
+    if let Some(error) = error {
         return Err(BadOption::new("--header", error));
     }
     config.access = access;
@@ -65,9 +68,10 @@ fn header(text: &str) -> Result<(String, String), String> {
     };
     let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(in_name) {
-        return Err(format!(
-            "'{name}' is no name of a header, try 'Name: value'"
-        ));
+        // Where the colon was forgotten, it may be the value that has one.
+        return Err(
+            "what is before the colon is no name of a header, try 'Name: value'".to_owned(),
+        );
     }
     if OWNED.iter().any(|owned| is(name, owned)) {
         return Err(format!("{name} belongs to the handshake itself"));
@@ -111,6 +115,7 @@ mod tests {
             ("secret", "no colon"),
             (": secret", "no name"),
             ("X Y: secret", "no name"),
+            ("Authorization Bearer secret:more", "no name"),
             ("X-A: secret\r\nHost: b", "control characters"),
             ("host: secret", "belongs to the handshake"),
             ("SEC-WEBSOCKET-KEY: secret", "belongs to the handshake"),

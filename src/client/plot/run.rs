@@ -74,7 +74,8 @@ impl Run {
     pub fn parse(label: &str, json: &[u8]) -> Result<Self, String> {
         let mut reader = serde_json::Deserializer::from_slice(json);
         let drawn = serde_path_to_error::deserialize(&mut reader).map_err(|e| e.to_string())?;
-        let (label, drawn) = (label.to_owned(), drawn);
+        reader.end().map_err(|e| e.to_string())?;
+        let label = label.to_owned();
         Ok(Self { label, drawn })
     }
 
