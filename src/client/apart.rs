@@ -95,7 +95,7 @@ impl Returns {
 impl SlowCounts {
     /// A slow client's connection has ended.
     pub(super) fn end(&mut self, failure: &Failure) {
-        *self.ended.entry(failure.kind().into_owned()).or_default() += 1;
+        *self.ended.entry(failure.key(&self.ended)).or_default() += 1;
     }
 }
 

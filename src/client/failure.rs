@@ -1,6 +1,7 @@
 //! Why a connection did not come about or ended before its time.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -99,6 +100,18 @@ impl Failure {
             self,
             Self::ConnectRefused(_) | Self::ConnectTimedOut(..) | Self::ConnectFailed(..)
         )
+    }
+
+    /// What it is counted under in `counts`: its kind, or a common one where there are many already,
+    /// for servers may choose codes and statuses as they like.
+    pub(super) fn key<V>(&self, counts: &BTreeMap<String, V>) -> String {
+        let kind = self.kind();
+        match self {
+            _ if counts.len() < KINDS_MAX || counts.contains_key(&*kind) => kind.into_owned(),
+            Self::Closed { .. } => "closed by server (other)".to_owned(),
+            Self::HandshakeRefused { .. } => "handshake refused (other)".to_owned(),
+            _ => kind.into_owned(),
+        }
     }
 
     /// The few words under which failures are counted.
@@ -215,6 +228,9 @@ fn without_number(error: &io::Error) -> String {
     words.to_ascii_lowercase()
 }
 
+/// From so many kinds on, what servers choose is counted together.
+const KINDS_MAX: usize = 100;
+
 /// As much of a server's words as a line has room for.
 const TEXT_LENGTH_MAX: usize = 123;
 
@@ -230,6 +246,20 @@ mod tests {
         assert_eq!(kind(rustix::io::Errno::ADDRNOTAVAIL), "out of local ports");
         assert_eq!(kind(rustix::io::Errno::MFILE), "out of descriptors");
         assert_eq!(kind(rustix::io::Errno::HOSTUNREACH), "connect failed");
+    }
+
+    #[test]
+    fn servers_may_choose_codes_but_not_how_many_kinds_there_are() {
+        let mut counts = BTreeMap::new();
+        for code in 3000..5000 {
+            let reason = String::new();
+            let failure = Failure::Closed { code, reason };
+            *counts.entry(failure.key(&counts)).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), KINDS_MAX + 1);
+        assert_eq!(counts["closed by server (3000)"], 1);
+        assert_eq!(counts["closed by server (other)"], 2000 - KINDS_MAX);
+        assert_eq!(Failure::NoTick.key(&counts), "no tick");
     }
 
     #[test]

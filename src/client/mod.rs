@@ -178,6 +178,8 @@ struct Client {
     ended: Option<Moment>,
     /// Whether the window ended before its time because it began too late.
     cut_short: bool,
+    /// Whether it ended before its time because nobody was there any more.
+    all_lost: bool,
     signals: Option<Signals>,
     /// To the process that started this one.
     line: Option<Line>,
@@ -206,6 +208,7 @@ impl Client {
             ramp_timeout: None,
             churn: None,
             cut_short: false,
+            all_lost: false,
             line: None,
             crew: Vec::new(),
             is_ending: false,

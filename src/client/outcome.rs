@@ -50,6 +50,7 @@ pub(super) struct Outcome {
     /// The length of its window.
     window: Duration,
     cut_short: bool,
+    all_lost: bool,
     cpu: Duration,
     waited: Duration,
     resident_bytes: u64,
@@ -139,6 +140,7 @@ impl Outcome {
             listened: tally.listened,
             window: ended.at - window_began.at,
             cut_short: client.cut_short,
+            all_lost: client.all_lost,
             cpu: used.cpu,
             waited: used.waited,
             clock_step_us: client.steps.step_us(),
@@ -160,6 +162,7 @@ impl Outcome {
         let mut lateness_us: Option<Histogram<u64>> = None;
         let mut window = Duration::ZERO;
         let mut recorded = Vec::new();
+        client.all_lost = !outcomes.is_empty() && outcomes.iter().all(|it| it.all_lost);
         for outcome in outcomes {
             own.cpu += outcome.cpu;
             own.waited += outcome.waited;

@@ -48,7 +48,10 @@ impl Client {
             Phase::Joining => self.gather(io_loop),
             Phase::Closing if self.tally.alive == 0 => io_loop.stop(),
             Phase::Closing => {}
-            _ if none_open => self.end(io_loop),
+            phase if none_open => {
+                self.all_lost |= phase == Phase::Measuring;
+                self.end(io_loop);
+            }
             _ => {}
         }
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::apart::{Returns, SlowCounts};
 use super::options::Config;
-use super::table::{fixed, row};
+use super::table::{fixed, kinds, row};
 
 /// Clients that hardly read (`--slow`). None of the other numbers has anything of them, except how
 /// many clients there are and what went wrong before they had joined.
@@ -89,9 +89,7 @@ impl SlowClients {
         row(f, "Slow clients", &self.connected.to_string(), &asked)?;
         let missed = format!("read, {} left out by the server", self.missed);
         row(f, "  ticks", &self.ticks.to_string(), &missed)?;
-        self.ended
-            .iter()
-            .try_for_each(|(kind, count)| row(f, &format!("  {kind}"), &count.to_string(), ""))
+        kinds(f, &self.ended)
     }
 }
 

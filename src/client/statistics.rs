@@ -257,7 +257,7 @@ impl Statistics {
 
     /// Counts a failure.
     pub(super) fn failure(&mut self, failure: &Failure) {
-        let kind = failure.kind().into_owned();
+        let kind = failure.key(&self.failures);
         let (count, _) = self
             .failures
             .entry(kind)

@@ -1,5 +1,6 @@
 //! A report as text for people: aligned, within 80 columns, a unit on every number.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::report::{Delivery, Report, Response, ServerUsage};
@@ -89,14 +90,30 @@ impl Report {
 
     fn errors(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         row(f, "Errors", &self.errors.total.to_string(), "")?;
-        for (kind, count) in &self.errors.kinds {
-            row(f, &format!("  {kind}"), &count.to_string(), "")?;
-        }
+        kinds(f, &self.errors.kinds)?;
         for example in &self.errors.examples {
             paragraph(f, "    e.g. ", example)?;
         }
         Ok(())
     }
+}
+
+/// How many there are of each kind, of no more kinds than a screen has room for.
+pub(super) fn kinds(f: &mut fmt::Formatter<'_>, counts: &BTreeMap<String, u64>) -> fmt::Result {
+    let mut frequent: Vec<_> = counts.iter().collect();
+    frequent.sort_by_key(|&(_, &count)| std::cmp::Reverse(count));
+    let others = frequent.split_off(frequent.len().min(KINDS_SHOWN_MAX));
+    frequent.sort_unstable();
+    for (kind, count) in frequent {
+        row(f, &format!("  {kind}"), &count.to_string(), "")?;
+    }
+    if others.is_empty() {
+        return Ok(());
+    }
+    let sum = others
+        .iter()
+        .fold(0_u64, |sum, &(_, &count)| sum.saturating_add(count));
+    row(f, "  other kinds", &sum.to_string(), "")
 }
 
 /// All rows in one unit, so that they compare at a glance.
@@ -231,6 +248,8 @@ fn megabytes(bytes: u64) -> String {
 
 const COLUMNS: usize = 80;
 
+const KINDS_SHOWN_MAX: usize = 20;
+
 /// The column in which numbers end.
 const NUMBER_END: usize = 38;
 
@@ -330,6 +349,22 @@ warning: what makes the numbers doubtful, and what can be done about that
         for row in ["Test duration", "Clients", "Errors", "warning: "] {
             assert!(text.contains(row), "{row}\n{text}");
         }
+    }
+
+    #[test]
+    fn of_many_kinds_the_most_frequent_are_shown() {
+        let mut report = sample();
+        let kind = |code: u64| (format!("closed by server ({code})"), code);
+        report.errors.kinds = (4001..=4030).map(kind).collect();
+        let text = report.to_string();
+        assert_eq!(text.matches("closed by server (").count(), KINDS_SHOWN_MAX);
+        assert!(
+            !text.contains("(4010)") && text.contains("(4011)"),
+            "{text}"
+        );
+        let others = (4001..=4010).sum::<u64>().to_string();
+        let row = text.lines().find(|line| line.contains("other kinds"));
+        assert!(row.is_some_and(|row| row.ends_with(&others)), "{text}");
     }
 
     #[test]

@@ -7,6 +7,13 @@ use super::report::Report;
 /// The warnings about a run, the gravest first.
 pub(super) fn of(report: &Report, client: &Client) -> Vec<String> {
     let mut warnings = about(report, &client.config);
+    if client.all_lost {
+        warnings.push(format!(
+            "all connections were lost after {:.1} of {:.1} s: try --reconnect",
+            report.duration_s,
+            client.config.duration.as_secs_f64()
+        ));
+    }
     if client.cut_short {
         warnings.push(format!(
             "joining took {:.1} s, so the window was cut to {:.1} s: try a longer --duration",

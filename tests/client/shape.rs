@@ -99,6 +99,19 @@ fn a_lost_connection_is_opened_anew_and_goes_on_behind_the_last_tick() {
 }
 
 #[test]
+fn a_window_that_nobody_was_left_for_is_told() {
+    let report = crate::server::run(ENDLESS, |peer| {
+        begin(peer);
+        peer.close(None).unwrap();
+        finish(peer);
+    });
+    let told = |it: &String| {
+        it.starts_with("all connections were lost after 0.") && it.ends_with("try --reconnect")
+    };
+    assert!(report.warnings.iter().any(told), "{:?}", report.warnings);
+}
+
+#[test]
 fn what_a_restarted_server_had_kept_is_no_delivery() {
     let (listener, address) = bind();
     let report = thread::scope(|scope| {
