@@ -244,6 +244,10 @@ impl Config {
         let limit =
             usage::raise_descriptor_limit().map_err(|error| BadOption::new("--clients", error))?;
         let room = limit.saturating_sub(DESCRIPTORS_RESERVED);
+        if self.processes as u64 > room / DESCRIPTORS_PER_PROCESS {
+            let error = format!("the limit of {limit} open files is too low, raise ulimit -n");
+            return Err(BadOption::new("--processes", error));
+        }
         let clients = self.clients.div_ceil(self.processes);
         if clients as u64 > room {
             return Err(BadOption::new(
@@ -269,6 +273,9 @@ const DEFAULT_URL: &str = "ws://127.0.0.1:8888/";
 
 /// Descriptors that are no connections: the poll, the streams of the process, files of libraries.
 const DESCRIPTORS_RESERVED: u64 = 32;
+
+/// A process has two pipes here, and one more while it is started.
+const DESCRIPTORS_PER_PROCESS: u64 = 3;
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,7 @@ use super::report::Report;
 use super::share::{END, GO, News, Standing};
 use super::{Client, Phase, resolving, summary};
 use crate::io_loop::{IoLoop, Ready};
+use crate::net::plain;
 
 /// One of the processes.
 #[derive(Debug)]
@@ -99,7 +100,11 @@ fn start(io_loop: &mut IoLoop<Client>, number: usize, mut command: Command) -> i
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| {
-            let error_text = format!("cannot start client process {}: {error}", number + 1);
+            let error_text = format!(
+                "cannot start client process {}: {}",
+                number + 1,
+                plain(&error)
+            );
             io::Error::new(error.kind(), error_text)
         })?;
     let stdout = process.stdout.take();

@@ -33,7 +33,12 @@ impl Url {
             .ok_or_else(|| format!("'{}' is no URL, try {EXAMPLE}", redacted(text)))?;
         let secure = scheme.eq_ignore_ascii_case("wss");
         if !secure && !scheme.eq_ignore_ascii_case("ws") {
-            return Err(format!("'{scheme}://' is not supported, try {EXAMPLE}"));
+            // What lacks its scheme may have a password before a later one.
+            let shown = match scheme.contains([':', '@']) {
+                true => "that",
+                false => scheme,
+            };
+            return Err(format!("'{shown}://' is not supported, try {EXAMPLE}"));
         }
         // What stands here goes into the request as it is: no blank or line break may.
         if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -59,6 +64,11 @@ impl Url {
                     "'{}' is no host and port (a / in a password is %2F)",
                     redacted(rest)
                 ),
+                // User and password that lack their host.
+                false if authority.bytes().any(|byte| byte.is_ascii_alphabetic()) => {
+                    let host = authority.split(':').next().unwrap_or_default();
+                    format!("what begins with '{host}' is no host and port, try {EXAMPLE}")
+                }
                 false => format!("'{authority}' is no host and port, try {EXAMPLE}"),
             }
         })?;
@@ -280,6 +290,8 @@ mod tests {
             "u:secret@h",
             "ws://u:secret@/",
             "ws://u:secret/@h/",
+            "ws://u:secret",
+            "u:secret@h://x",
         ] {
             let error = Url::parse(text).unwrap_err();
             assert!(!error.contains("secret"), "{error}");

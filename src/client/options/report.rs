@@ -64,7 +64,10 @@ fn check(config: &Config) -> Result<(), BadOption> {
 }
 
 fn path(text: &str) -> Result<PathBuf, String> {
-    Ok(PathBuf::from(text))
+    match text {
+        "" => Err("it names no file".to_owned()),
+        text => Ok(text.into()),
+    }
 }
 
 fn errors(text: &str) -> Result<u64, String> {

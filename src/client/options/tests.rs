@@ -191,6 +191,11 @@ fn what_is_wrong_is_named() {
             "--print --csv -",
             "--csv: '-' is stdout, which --print needs for the ticks, name a file",
         ),
+        ("--csv=", "--csv: a value is missing"),
+        (
+            "--header Authorization:a --header Authorization:b",
+            "--header: Authorization is given twice",
+        ),
         ("--hdr x --csv x", "x: two outputs in one file, name two"),
         ("--max-errors -1", "--max-errors: '-1' is no count, try 0"),
         ("--max-p99 0", "--max-p99: '0' is too short, try 1ms"),
