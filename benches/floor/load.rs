@@ -1,8 +1,11 @@
 //! Runs of the load client against either server, in pairs, and the medians over them.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::Bench;
+use crate::common::process::Guard;
 use crate::common::{Load, at, interrupted, median, ratio};
 use crate::process::{Server, Which};
 use crate::table::Figure;
@@ -32,6 +35,33 @@ impl Pairs {
             };
             if let (Some(floor), Some(ours)) = pair {
                 pairs.push((floor, ours));
+            }
+        }
+        Self(pairs)
+    }
+
+    /// Measures `count` pairs of clients, the least one and ours, each at a server of ours.
+    pub(crate) fn measure_clients(
+        bench: &mut Bench,
+        name: &str,
+        count: usize,
+        load: &Load,
+    ) -> Self {
+        let mut pairs = Vec::new();
+        for index in 0..count {
+            if !interrupted() {
+                eprintln!("{name} {}/{count}", index + 1);
+            }
+            let mut one = |is_floor| bench.run_client(name, is_floor, load);
+            let first = one(index % 2 == 0);
+            let second = one(index % 2 == 1);
+            if let (Some(first), Some(second)) = (first, second) {
+                let is_swapped = index % 2 == 1;
+                pairs.push(if is_swapped {
+                    (second, first)
+                } else {
+                    (first, second)
+                });
             }
         }
         Self(pairs)
@@ -99,6 +129,36 @@ impl Bench {
         }
     }
 
+    fn run_client(&mut self, name: &str, is_floor: bool, load: &Load) -> Option<Value> {
+        if !is_floor {
+            return self.run(name, Which::Ours, load);
+        }
+        let name = format!("{name}, the least client");
+        match self.try_run_least_client(load) {
+            Ok(report) => Some(report),
+            Err(error) => {
+                self.findings.problem(format!("{name}: {error}"));
+                None
+            }
+        }
+    }
+
+    fn try_run_least_client(&mut self, load: &Load) -> Result<Value, String> {
+        let server = Server::start(Which::Ours, load.interval, &self.cores)?;
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let mut client = Guard::start(self.cores.client(&program.to_string_lossy()).args([
+            crate::LISTEN_FLOOR,
+            &server.service.address,
+            &load.clients.to_string(),
+            &load.warmup.as_millis().to_string(),
+            &load.duration.as_millis().to_string(),
+        ]))?;
+        let limit = load.warmup + load.duration + LEAST_CLIENT_LIMIT;
+        let (out, errors) = client.finish(limit, || {})?;
+        server.stop()?;
+        serde_json::from_str(&out).map_err(|_| format!("no report: {}", errors.trim()))
+    }
+
     fn try_run(&mut self, name: &str, which: Which, load: &Load) -> Result<Value, String> {
         let server = Server::start(which, load.interval, &self.cores)?;
         let report = load.run(
@@ -114,3 +174,6 @@ impl Bench {
         Ok(report)
     }
 }
+
+/// For a thousand handshakes, one after the other.
+const LEAST_CLIENT_LIMIT: Duration = Duration::from_secs(10);

@@ -6,6 +6,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod listener;
 mod load;
 mod memory;
 mod process;
@@ -31,6 +32,8 @@ Scenarios [default: all]:
   overload   1,000 clients, a tick each 1 ms: what a server does that is behind
   crowd      as many clients as descriptors allow, up to 19,000: the last in line
   joining    4,000 clients, no tick: the cost of an upgrade
+  listening  1,000 clients, a tick each 10 ms: what the load client costs, beside one
+             that reads and does nothing
   memory     1,000 and 10,000 clients, idle and after four messages each
 
 Options:
@@ -45,14 +48,18 @@ that is missed is no failure: that depends on the machine.
 /// What the bench passes to itself, with the interval, to become the floor.
 const SERVE_FLOOR: &str = "--serve-floor";
 
+/// What it passes to itself, with what [`listener::listen`] needs, to become the least client.
+const LISTEN_FLOOR: &str = "--listen-floor";
+
 type Measure = fn(&mut Bench);
 
 /// The scenarios, in the order of the table.
-const SCENARIOS: [(&str, Measure); 5] = [
+const SCENARIOS: [(&str, Measure); 6] = [
     ("paced", Bench::paced),
     ("overload", Bench::overload),
     ("crowd", Bench::crowd),
     ("joining", Bench::joining),
+    ("listening", Bench::listening),
     ("memory", Bench::memory_per_connection),
 ];
 
@@ -62,6 +69,11 @@ fn main() -> ExitCode {
         && first == SERVE_FLOOR
     {
         return serve_floor(interval);
+    }
+    if let [first, rest @ ..] = words.as_slice()
+        && first == LISTEN_FLOOR
+    {
+        return status(listener::listen(rest));
     }
     if words.is_empty() {
         // `cargo test --benches` runs benchmarks without a word, and means no measurement.
@@ -90,7 +102,11 @@ fn main() -> ExitCode {
 fn serve_floor(interval: &str) -> ExitCode {
     let served = tickertape::options::period(interval)
         .and_then(|interval| server::serve(interval).map_err(|error| error.to_string()));
-    match served {
+    status(served)
+}
+
+fn status(done: Result<(), String>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -213,6 +229,19 @@ impl Bench {
         let rate = pairs
             .median(|report| ratio(at(report, "/clients/connected")?, at(report, "/joining_s")?));
         self.table.row("upgrades per second", 0, rate, None);
+    }
+
+    fn listening(&mut self) {
+        let load = self.load(1_000, Duration::from_millis(10), 500, 2_500);
+        let pairs = Pairs::measure_clients(self, "listening", 3, &load);
+        self.begin(
+            "listening",
+            "1,000 clients, a tick each 10 ms, 3 pairs of clients at our server",
+        );
+        let cpu = pairs.pooled("/client/cpu_s", "/ticks", 1e6);
+        let most = Target::OursAtMost(2.5);
+        self.table
+            .row("CPU per received tick (µs)", 2, cpu, Some(most));
     }
 
     fn memory_per_connection(&mut self) {
