@@ -15,6 +15,7 @@
 //!                    ├─ statistics  what is counted ─ fields, sequences, schedule, requests, sync
 //!                    │              apart: what is not counted as usual
 //!                    ├─ intervals   the same by the second
+//!                    ├─ heartbeat   how late the client itself is
 //!                    ├─ live        progress (where the run stands), print (the ticks)
 //!                    └─ summary     the numbers ─ report (as JSON), table (as text), warnings
 //!                                   ─ outputs (into files): csv, hdr_log, plot
@@ -33,6 +34,7 @@ pub mod fields;
 pub mod figures;
 mod handshake;
 pub mod hdr_log;
+mod heartbeat;
 mod inbox;
 pub mod intervals;
 mod limits;
@@ -79,6 +81,7 @@ use signal_hook_mio::v1_0::Signals;
 use self::clock::StepWatch;
 use self::connection::Connection;
 use self::connector::Connector;
+use self::heartbeat::Heartbeat;
 use self::intervals::Recorder;
 use self::moment::Moment;
 use self::options::Config;
@@ -117,14 +120,15 @@ fn listen(config: Config, mut signals: Option<Signals>) -> io::Result<Client> {
     };
     let secrets = secrets(&config)?;
     let mut io_loop = IoLoop::new()?;
-    let mut client = Client::new(config, addresses, &io_loop);
+    let mut client = Client::new(config, addresses);
     client.began.at = began;
     client.secrets = secrets;
     if let Some(mut signals) = signals {
         io_loop.add_handler(&mut signals, Interest::READABLE, Client::on_signal)?;
         client.signals = Some(signals);
     }
-    PeriodicCallback::start(&mut io_loop, HEARTBEAT, Client::on_heartbeat);
+    PeriodicCallback::start(&mut io_loop, heartbeat::INTERVAL, Client::on_heartbeat);
+    client.heartbeat = Heartbeat::new(Instant::now());
     client.begin_output(&mut io_loop)?;
     io_loop.add_callback(Client::open_more);
     let limit = client.began.at + client.config.joining_limit();
@@ -172,6 +176,7 @@ struct Client {
     /// When the first comparison of the clocks is given up.
     sync_until: Option<Instant>,
     steps: StepWatch,
+    heartbeat: Heartbeat,
     began: Moment,
     joined: Option<Moment>,
     window_began: Option<Moment>,
@@ -193,7 +198,7 @@ struct Client {
 }
 
 impl Client {
-    fn new(config: Config, addresses: Vec<SocketAddr>, io_loop: &IoLoop<Self>) -> Self {
+    fn new(config: Config, addresses: Vec<SocketAddr>) -> Self {
         let mut connector =
             Connector::new(addresses, config.clients, config.in_flight, config.ramp);
         if let Some((number, of)) = config.share {
@@ -202,7 +207,7 @@ impl Client {
         let statistics = Statistics::new(&config);
         Self {
             progress: Progress::of(&config),
-            began: Moment::now(config.pid, io_loop.lag()),
+            began: Moment::now(config.pid),
             seats: Seats::new(config.clients, config.shape.slow),
             returning: VecDeque::new(),
             ramp_timeout: None,
@@ -225,6 +230,7 @@ impl Client {
             first_id: fastrand::u64(1 << 40..1 << 50),
             sync_until: None,
             steps: StepWatch::new(),
+            heartbeat: Heartbeat::new(Instant::now()),
             joined: None,
             window_began: None,
             ended: None,
@@ -236,6 +242,7 @@ impl Client {
     /// Makes the loop measure how late it is, also while all it does is listen, and looks at what
     /// nothing else would tell.
     fn on_heartbeat(&mut self, io_loop: &mut IoLoop<Self>) {
+        self.heartbeat.beat(Instant::now());
         if self.phase == Phase::Measuring {
             self.steps.look();
         }
@@ -244,8 +251,8 @@ impl Client {
         }
     }
 
-    fn moment(&self, io_loop: &IoLoop<Self>) -> Moment {
-        Moment::now(self.config.pid, io_loop.lag())
+    fn moment(&self) -> Moment {
+        Moment::now(self.config.pid)
     }
 
     fn on_signal(&mut self, io_loop: &mut IoLoop<Self>, _: Token, _: Ready) {
@@ -261,9 +268,6 @@ const SCRATCH_SIZE: usize = 64 * 1024;
 
 /// Connects, or close frames, in one turn: a fraction of a millisecond's work.
 const CONNECTIONS_PER_TURN: usize = 32;
-
-/// How often the loop measures how late it is.
-const HEARTBEAT: Duration = Duration::from_millis(10);
 
 /// How long servers may take for the closing handshake, and those replies.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -186,8 +186,12 @@ pub struct ClientUsage {
     pub waited_percent: Option<f64>,
     /// Memory at the end.
     pub rss_bytes: u64,
-    /// How late its timeouts were.
+    /// How late its loop was, looked at every 10 ms: 99 of 100 times no later.
     pub lateness_p99_us: u64,
+    /// 999 of 1000 times no later.
+    pub lateness_p999_us: u64,
+    /// At its worst.
+    pub lateness_max_us: u64,
     /// Reads that returned something.
     pub reads: u64,
     /// Reads that filled their buffer, so that there was more behind them.
@@ -351,6 +355,8 @@ pub(super) mod tests {
                 waited_percent: Some(0.1),
                 rss_bytes: 12_345_678,
                 lateness_p99_us: 100,
+                lateness_p999_us: 200,
+                lateness_max_us: 900,
                 reads: 59_880,
                 full_reads: 0,
                 clock_step_us: 0,
@@ -436,7 +442,8 @@ pub(super) mod tests {
     fn the_json_has_the_names_that_scripts_know() {
         let json: Value = serde_json::from_str(&sample().to_json()).unwrap();
         let expected = "{binary_messages bytes client{clock_step_us cpu_percent cpu_s \
-            cpu_us_per_tick full_reads lateness_p99_us reads rss_bytes waited_percent} \
+            cpu_us_per_tick full_reads lateness_max_us \
+            lateness_p999_us lateness_p99_us reads rss_bytes waited_percent} \
             clients{asked connected failed} delivery_curve delivery_us{count max mean p50 p90 p99 p999} \
             duration_s errors{examples kinds{connect refused} total} gaps intervals joining_s \
             measured_from_unix_s message_size_bytes_mean messages messages_per_s missed negative_latencies \

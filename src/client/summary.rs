@@ -147,6 +147,7 @@ impl ClientUsage {
         let used = marks.ended.own.since(&marks.window_began.own);
         let ticks = client.statistics.ticks as f64;
         let processes = client.config.processes as f64;
+        let late = &client.heartbeat.lateness_us;
         Self {
             cpu_percent: percent(used.cpu, marks.window()),
             cpu_s: used.cpu.as_secs_f64(),
@@ -157,7 +158,9 @@ impl ClientUsage {
             full_reads: client.statistics.reads.full,
             clock_step_us: client.steps.step_us(),
             rss_bytes: used.resident_bytes,
-            lateness_p99_us: marks.ended.lateness_us_p99_since(marks.window_began),
+            lateness_p99_us: late.value_at_quantile(0.99),
+            lateness_p999_us: late.value_at_quantile(0.999),
+            lateness_max_us: late.max(),
         }
     }
 }
