@@ -9,6 +9,7 @@
 //! ```text
 //! options ─▶ Client ─┬─ traffic     opens, serves and ends the connections
 //!           (phases) │   ├─ connector   where to, from where, how many at a time
+//!                    │   ├─ places      what is due at a client while it is away
 //!                    │   ├─ returning   clients that come anew, or back ─ seat
 //!                    │   └─ connection  one socket's states ─ stream (tls), handshake, inbox ─ codec
 //!                    ├─ asking      sends requests and pings
@@ -44,6 +45,7 @@ pub mod options;
 mod outcome;
 pub mod outputs;
 mod phases;
+mod places;
 pub mod plot;
 pub mod print;
 pub mod processes;
@@ -86,6 +88,7 @@ use self::intervals::Recorder;
 use self::moment::Moment;
 use self::options::Config;
 use self::phases::Phase;
+use self::places::Place;
 use self::processes::Member;
 use self::progress::Progress;
 use self::report::Report;
@@ -160,6 +163,8 @@ struct Client {
     /// When the ramp lets the next one be opened.
     ramp_timeout: Option<Timeout>,
     seats: Seats,
+    /// By the number of the client.
+    places: Vec<Place>,
     /// Clients that come back as soon as there is room.
     returning: VecDeque<Seat>,
     churn: Option<Churn>,
@@ -171,8 +176,6 @@ struct Client {
     tally: Tally,
     /// When requests are due; none before the first is.
     timetable: Option<Timetable>,
-    /// What the ids of requests begin with: no number that a server would give to something else.
-    first_id: u64,
     /// When the first comparison of the clocks is given up.
     sync_until: Option<Instant>,
     steps: StepWatch,
@@ -209,6 +212,7 @@ impl Client {
             progress: Progress::of(&config),
             began: Moment::now(config.pid),
             seats: Seats::new(config.clients, config.shape.slow),
+            places: (0..config.clients).map(|_| Place::Nowhere).collect(),
             returning: VecDeque::new(),
             ramp_timeout: None,
             churn: None,
@@ -227,7 +231,6 @@ impl Client {
             statistics,
             tally: Tally::default(),
             timetable: None,
-            first_id: fastrand::u64(1 << 40..1 << 50),
             sync_until: None,
             steps: StepWatch::new(),
             heartbeat: Heartbeat::new(Instant::now()),

@@ -113,7 +113,7 @@ impl Client {
         let was_measuring = self.phase == Phase::Measuring;
         self.phase = Phase::Awaiting;
         if was_measuring {
-            self.end_window(io_loop);
+            self.end_window();
         }
         let ended = self.moment();
         if was_measuring {

@@ -112,6 +112,11 @@ impl Sequences {
         place.filter(|it| it.is_numbered()).map(|it| it.last)
     }
 
+    /// The numbers of its symbols, in the order of their places.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().map(|place| place.id)
+    }
+
     /// Forgets the symbol `id`. The places of others may change.
     pub(super) fn forget(&mut self, id: u32) {
         self.0.retain(|place| place.id != id);

@@ -13,8 +13,9 @@ use super::fields::{Kind, Message, Reader};
 use super::figures::{ClockSync, Losses, SymbolLosses};
 use super::inbox::Payload;
 use super::options::Config;
+use super::places::Away;
 use super::print::Printer;
-use super::requests::{Asking, Replies};
+use super::requests::{Asking, Ids, Replies};
 use super::schedule::{Grid, Schedule};
 use super::sequences::{Sequences, Step, Symbols};
 use super::sync::Sync;
@@ -70,6 +71,8 @@ pub(super) struct Statistics {
     pub(super) reader: Reader,
     /// Replies have no id.
     in_order: bool,
+    /// The ids of requests.
+    pub(super) ids: Ids,
 }
 
 /// How much was waiting when it was read.
@@ -103,6 +106,8 @@ pub(super) struct Listener {
     pub(super) sequences: Sequences,
     /// By the place of the symbol; empty without a grid, none once they have ended.
     schedules: Option<Vec<Schedule>>,
+    /// Schedules of the connection before, by the numbers of symbols that have not been seen again.
+    pub(super) carried: Vec<(u32, Schedule)>,
     /// The last tick's stamp in Unix µs, for a connection that is to go on from there.
     pub(super) sent_us: Option<u64>,
     /// Its requests, from the first one on.
@@ -116,6 +121,7 @@ impl Listener {
             began: Some(began),
             sequences: Sequences::default(),
             schedules: Some(Vec::new()),
+            carried: Vec::new(),
             sent_us: None,
             asking: None,
         }
@@ -124,6 +130,26 @@ impl Listener {
     /// Notes that a tick has come, where its response time does not count.
     pub(super) fn hear(&mut self) {
         self.began = None;
+    }
+
+    /// Takes what is due out of a connection that is lost.
+    pub(super) fn leave(&mut self) -> Away {
+        let mut schedules = std::mem::take(&mut self.carried);
+        let here = self.schedules.take().unwrap_or_default();
+        schedules.extend(self.sequences.ids().zip(here));
+        Away {
+            asking: self.asking.take(),
+            schedules,
+        }
+    }
+
+    /// Takes the schedule that the symbol `id` had on the connection before.
+    fn take_carried(&mut self, id: u32) -> Option<Schedule> {
+        let index = self
+            .carried
+            .iter()
+            .position(|(carried, _)| *carried == id)?;
+        Some(self.carried.swap_remove(index).1)
     }
 
     /// Whether a tick has come.
@@ -164,6 +190,7 @@ impl Statistics {
             slow: SlowCounts::default(),
             returns: Returns::new(),
             reader: config.fields.reader(),
+            ids: Ids::new(config),
             in_order: asks.is_some_and(|request| !request.has_id()),
             delivery_us: histogram,
         }
@@ -217,6 +244,13 @@ impl Statistics {
             Some(id) => listener.sequences.follow(id, tick.seq),
             None => (Step::Unknown, None),
         };
+        if let (Some(grid), Step::First, Some(id)) = (&mut self.grid, step, id)
+            && let Some(before) = listener.take_carried(id)
+            && self.measuring
+        {
+            // What was due while its client was away comes no more.
+            grid.end(before, now.at);
+        }
         if let (Some(grid), Some(schedules), Some(place)) =
             (&mut self.grid, &mut listener.schedules, place)
         {
@@ -245,14 +279,22 @@ impl Statistics {
         {
             return true;
         }
-        let (Some(replies), Some(asking)) = (&mut self.replies, &mut listener.asking) else {
+        let Some(replies) = &mut self.replies else {
             return false;
         };
         let id = message.id.filter(|_| !self.in_order);
         if id.is_none() && !self.in_order {
             return false;
         }
-        replies.reply(asking, id, now.at, (message.is_error, !self.measuring))
+        if let Some(asking) = &mut listener.asking
+            && replies.reply(asking, id, now.at, (message.is_error, !self.measuring))
+        {
+            return true;
+        }
+        // Too late, or meant for another client: no tick in any case.
+        let is_answer = id.is_some_and(|id| self.ids.contain(id));
+        replies.unexpected += u64::from(is_answer);
+        is_answer
     }
 
     /// Counts a failure.
@@ -267,8 +309,18 @@ impl Statistics {
 
     /// Ends the schedules of a connection at `now`: at the end of the window, or its own.
     pub(super) fn end_schedules(&mut self, listener: &mut Listener, now: Instant) {
+        self.end_carried(std::mem::take(&mut listener.carried), now);
         if let Some(grid) = &mut self.grid {
             for schedule in listener.schedules.take().into_iter().flatten() {
+                grid.end(schedule, now);
+            }
+        }
+    }
+
+    /// Ends the schedules of connections that were lost.
+    pub(super) fn end_carried(&mut self, schedules: Vec<(u32, Schedule)>, now: Instant) {
+        if let Some(grid) = &mut self.grid {
+            for (_, schedule) in schedules {
                 grid.end(schedule, now);
             }
         }
