@@ -34,6 +34,8 @@ pub(super) struct Outcome {
     reads: Reads,
     delivery_us: Encoded,
     negative_latencies: u64,
+    untracked: u64,
+    far_off_us: Option<i64>,
     losses: Losses,
     /// By name: each process has its own numbers for symbols.
     losses_by_symbol: Vec<SymbolLosses>,
@@ -126,6 +128,8 @@ impl Outcome {
             reads: statistics.reads,
             delivery_us: Encoded(statistics.delivery_us.clone()),
             negative_latencies: statistics.negative_latencies,
+            untracked: statistics.untracked,
+            far_off_us: statistics.far_off_us,
             losses: statistics.losses,
             losses_by_symbol: statistics.losses_by_name(),
             schedule: statistics.grid.as_ref().map(EncodedSchedule::of),
@@ -195,6 +199,8 @@ impl Outcome {
         statistics.reads.add(self.reads);
         add(&mut statistics.delivery_us, &self.delivery_us)?;
         statistics.negative_latencies += self.negative_latencies;
+        statistics.untracked += self.untracked;
+        statistics.far_off_us = statistics.far_off_us.or(self.far_off_us);
         statistics.losses.add(&self.losses);
         statistics.add_losses(&self.losses_by_symbol);
         if let (Some(sum), Some(one)) = (&mut statistics.grid, &self.schedule) {

@@ -190,7 +190,8 @@ const SYMBOLS_MAX: usize = 4096;
 
 const SYMBOL_LENGTH_MAX: usize = 64;
 
-const SYMBOLS_PER_CONNECTION_MAX: usize = 256;
+/// Nobody can have more of them than there are.
+const SYMBOLS_PER_CONNECTION_MAX: usize = SYMBOLS_MAX;
 
 #[cfg(test)]
 mod tests {
@@ -296,6 +297,8 @@ mod tests {
             sequences.follow(id, Some(1));
         }
         assert_eq!(sequences.0.len(), SYMBOLS_PER_CONNECTION_MAX);
-        assert_eq!(sequences.follow(ids[300], Some(2)), (Step::Unknown, None));
+        assert_eq!(sequences.follow(ids[300], Some(2)), (Step::Next, Some(300)));
+        let one_more = SYMBOLS_MAX as u32;
+        assert_eq!(sequences.follow(one_more, Some(1)), (Step::Unknown, None));
     }
 }

@@ -42,6 +42,10 @@ pub(super) struct Statistics {
     pub delivery_us: Histogram<u64>,
     /// Ticks from the future: the clocks of the two machines differ.
     pub negative_latencies: u64,
+    /// Ticks of symbols that have no place.
+    pub untracked: u64,
+    /// A stamp that is more than a day off, by so many µs.
+    pub far_off_us: Option<i64>,
     /// Ticks that say when they were sent, snapshots among them.
     pub stamped: u64,
     /// What the numbers of all symbols together say.
@@ -172,6 +176,8 @@ impl Statistics {
             reads: Reads::default(),
             bytes: 0,
             negative_latencies: 0,
+            untracked: 0,
+            far_off_us: None,
             stamped: 0,
             losses: Losses::default(),
             losses_by_symbol: Vec::new(),
@@ -267,8 +273,17 @@ impl Statistics {
                 self.losses_of(id).count(step);
             }
         }
-        if let Some(sent_us) = tick.sent_us.filter(|_| step != Step::First) {
-            self.delivery(sent_us, now);
+        self.untracked += u64::from(place.is_none());
+        // Without a place it may be the snapshot of a joining client.
+        let is_delivery = place.is_some() && step != Step::First;
+        if let Some(sent_us) = tick.sent_us {
+            let off_us = off(now.wall_us, sent_us);
+            if off_us.unsigned_abs() > DAY_US {
+                self.far_off_us.get_or_insert(off_us);
+            }
+            if is_delivery {
+                self.delivery(sent_us, now);
+            }
         }
     }
 
@@ -406,7 +421,16 @@ pub(super) fn latency_histogram() -> Histogram<u64> {
 }
 
 /// A minute; what takes longer counts as that.
-const LATENCY_US_MAX: u64 = 60_000_000;
+pub(super) const LATENCY_US_MAX: u64 = 60_000_000;
+
+/// By how many µs `sent_us` is before `now_us`.
+fn off(now_us: u64, sent_us: u64) -> i64 {
+    let off_us = i128::from(now_us) - i128::from(sent_us);
+    off_us.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+}
+
+/// No delivery takes so long, and no clock is set so wrong: it is another unit.
+const DAY_US: u64 = 86_400_000_000;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -502,6 +526,35 @@ pub(super) mod tests {
         assert_eq!(statistics.delivery_us.len(), 1);
         let max = statistics.delivery_us.max();
         assert!((60_000_000..60_100_000).contains(&max), "{max}");
+    }
+
+    #[test]
+    fn symbols_beyond_those_told_apart_are_counted_and_no_deliveries() {
+        let (mut statistics, mut listener) = measuring();
+        for _ in 0..2 {
+            for symbol in 0..5_000 {
+                let text = tick(&symbol.to_string(), 1, 1_000);
+                statistics.message(&mut listener, Payload::Text(&text), at(1_500));
+            }
+        }
+        let untracked = 2 * (5_000 - 4_096);
+        assert_eq!(
+            (statistics.ticks, statistics.untracked),
+            (10_000, untracked)
+        );
+        assert_eq!(statistics.delivery_us.len(), 4_096);
+    }
+
+    #[test]
+    fn a_stamp_in_another_unit_is_kept_as_an_example() {
+        let (mut statistics, mut listener) = measuring();
+        let text = tick("A", 1, 1_700_000_000_000);
+        statistics.message(
+            &mut listener,
+            Payload::Text(&text),
+            at(1_700_000_000_000_000),
+        );
+        assert_eq!(statistics.far_off_us, Some(1_698_300_000_000_000));
     }
 
     #[test]
