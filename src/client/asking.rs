@@ -12,7 +12,7 @@ use super::places::Place;
 use super::requests::{Asking, Timetable};
 use super::statistics::Listener;
 use super::sync::FIRST;
-use super::{Client, Phase};
+use super::{Client, Phase, heartbeat};
 use crate::io_loop::{IoLoop, slot};
 
 impl Client {
@@ -197,10 +197,12 @@ impl Client {
     /// Ends the schedules, and the sending of requests: the window is over.
     pub(super) fn end_window(&mut self) {
         let now = Instant::now();
-        // Those that the loop was too late for; how many they are, nobody knows.
+        // Those that the loop was too late for; how many they are, nobody knows. What has become due
+        // in this very moment is none of them.
+        let due = now.checked_sub(heartbeat::INTERVAL).unwrap_or(now);
         for number in 0..self.places.len() {
             let timetable = self.timetable.as_ref();
-            if let Some(round) = timetable.and_then(|it| it.last_round(number, now)) {
+            if let Some(round) = timetable.and_then(|it| it.last_round(number, due)) {
                 self.note_due(number, round);
             }
         }
