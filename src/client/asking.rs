@@ -1,5 +1,6 @@
 //! What clients send of their own accord: requests when they are due, and pings for the clocks.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 use mio::Token;
@@ -7,17 +8,18 @@ use mio::Token;
 use super::clock::Arrival;
 use super::connection::Connection;
 use super::failure::Failure;
+use super::places::Place;
 use super::requests::{Asking, Timetable};
 use super::statistics::Listener;
 use super::sync::FIRST;
-use super::{Client, Phase};
+use super::{Client, Phase, heartbeat};
 use crate::io_loop::{IoLoop, slot};
 
 impl Client {
     /// Begins the schedule of requests, if there are any to send.
     pub(super) fn begin_requests(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.config.request.is_some() {
-            let places = self.connections.len();
+            let places = self.places.len();
             self.timetable = Some(Timetable::new(Instant::now(), self.config.rate, places));
             self.ask(io_loop);
         }
@@ -30,40 +32,32 @@ impl Client {
             let Some(timetable) = self.timetable.as_mut().filter(|_| !self.phase.is_over()) else {
                 return;
             };
-            let Some((place, round)) = timetable.take(now) else {
+            let Some((number, round)) = timetable.take(now) else {
                 io_loop.call_at(timetable.next_due(), Self::ask);
                 return;
             };
-            self.ask_all_at(io_loop, place, round);
+            if let Some(token) = self.note_due(number, round) {
+                self.send_due(io_loop, token);
+            }
         }
         io_loop.add_callback(Self::ask);
     }
 
-    /// Sends what is due from the connection at `place`, up to `round`. It may be more than one while
-    /// some reconnect and others have not gone yet.
-    fn ask_all_at(&mut self, io_loop: &mut IoLoop<Self>, place: usize, round: u64) {
-        let places = self.timetable.map_or(1, |timetable| timetable.places());
-        for index in (place..self.connections.len()).step_by(places) {
-            self.ask_from(io_loop, index, round);
-        }
-    }
-
-    /// Sends what is due from the connection at `index`, up to `round`.
-    fn ask_from(&mut self, io_loop: &mut IoLoop<Self>, index: usize, round: u64) {
-        let connection = self.connections[index].as_mut();
-        // Who hardly reads would hardly read replies.
-        let Some(connection) = connection.filter(|it| it.is_open() && !it.is_slow()) else {
-            return;
+    /// Notes that the client `number` is to have sent what is due up to `round`, wherever it is.
+    /// Returns its connection.
+    fn note_due(&mut self, number: usize, round: u64) -> Option<Token> {
+        let first_id = self.statistics.ids.first_of(number);
+        let (asking, token) = match self.places.get_mut(number)? {
+            Place::Nowhere => return None,
+            Place::Away(away) => (&mut away.asking, None),
+            Place::At(token) => {
+                let connection = self.connections.get_mut(slot(*token))?.as_mut()?;
+                (&mut connection.listener.asking, Some(*token))
+            }
         };
-        let first_id = self.first_id;
         let new = || Box::new(Asking::new(round, first_id));
-        connection
-            .listener
-            .asking
-            .get_or_insert_with(new)
-            .is_due(round);
-        let token = connection.token;
-        self.send_due(io_loop, token);
+        asking.get_or_insert_with(new).is_due(round);
+        token
     }
 
     /// Sends what was held back, now that the connection `token` may have room for it.
@@ -80,19 +74,21 @@ impl Client {
     }
 
     fn try_send_due(&mut self, token: Token) -> Result<(), Failure> {
-        let index = slot(token);
         let limit = self.config.unanswered_max;
         let (Some(template), Some(timetable), Some(replies), Some(Some(connection))) = (
             &self.config.request,
             &self.timetable,
             &mut self.statistics.replies,
-            self.connections.get_mut(index),
+            self.connections.get_mut(slot(token)),
         ) else {
             return Ok(());
         };
+        let number = connection.number;
         while let Some((round, asking)) = next(connection, limit) {
-            let text = template.text(asking.next_id());
-            let due = timetable.due(index, round);
+            let id = asking.next_id();
+            self.statistics.ids.note(id);
+            let text = template.text(id);
+            let due = timetable.due(number, round);
             let window_began = self.window_began.as_ref();
             let counts = window_began.is_some_and(|began| due >= began.at);
             replies.sent(asking, due, Instant::now(), counts);
@@ -116,19 +112,24 @@ impl Client {
         }
     }
 
-    /// Ends what is measured on a connection that goes: its schedules, if that has not happened
-    /// before, and its requests.
-    pub(super) fn end_measuring(&mut self, listener: &mut Listener, index: usize) {
+    /// Ends what is measured on a connection of the client `number` that goes: its schedules, if
+    /// that has not happened before, and its requests.
+    pub(super) fn end_measuring(&mut self, listener: &mut Listener, number: usize) {
         let now = Instant::now();
         if self.statistics.measuring {
             self.statistics.end_schedules(listener, now);
         }
+        if let Some(asking) = listener.asking.take() {
+            self.end_asking(&asking, number, now);
+        }
+    }
+
+    fn end_asking(&mut self, asking: &Asking, number: usize, now: Instant) {
         let window_began = self.window_began.as_ref().map(|moment| moment.at);
-        let asking = listener.asking.take();
-        if let (Some(asking), Some(replies)) = (asking, &mut self.statistics.replies) {
-            let timetable = self.timetable;
-            replies.end(&asking, now, |round| {
-                let due = timetable.map_or(now, |timetable| timetable.due(index, round));
+        let timetable = self.timetable;
+        if let Some(replies) = &mut self.statistics.replies {
+            replies.end(asking, now, |round| {
+                let due = timetable.map_or(now, |timetable| timetable.due(number, round));
                 (due, window_began.is_some_and(|began| due >= began))
             });
         }
@@ -140,8 +141,13 @@ impl Client {
             let Some(mut connection) = self.connections[index].take() else {
                 continue;
             };
-            self.end_measuring(&mut connection.listener, index);
+            self.end_measuring(&mut connection.listener, connection.number);
             self.connections[index] = Some(connection);
+        }
+        let away = self.away();
+        let asked = away.filter_map(|(number, away)| Some((number, away.asking.take()?)));
+        for (number, asking) in asked.collect::<Vec<_>>() {
+            self.end_asking(&asking, number, Instant::now());
         }
     }
 
@@ -189,18 +195,23 @@ impl Client {
     }
 
     /// Ends the schedules, and the sending of requests: the window is over.
-    pub(super) fn end_window(&mut self, io_loop: &mut IoLoop<Self>) {
+    pub(super) fn end_window(&mut self) {
         let now = Instant::now();
-        // Those that the loop was too late for; how many they are, nobody knows.
-        for index in 0..self.connections.len() {
+        // Those that the loop was too late for; how many they are, nobody knows. What has become due
+        // in this very moment is none of them.
+        let due = now.checked_sub(heartbeat::INTERVAL).unwrap_or(now);
+        for number in 0..self.places.len() {
             let timetable = self.timetable.as_ref();
-            if let Some(round) = timetable.and_then(|it| it.last_round(index, now)) {
-                self.ask_from(io_loop, index, round);
+            if let Some(round) = timetable.and_then(|it| it.last_round(number, due)) {
+                self.note_due(number, round);
             }
         }
         for connection in self.connections.iter_mut().flatten() {
             self.statistics.end_schedules(&mut connection.listener, now);
         }
+        let schedules = self.away().map(|(_, away)| mem::take(&mut away.schedules));
+        let schedules: Vec<_> = schedules.flatten().collect();
+        self.statistics.end_carried(schedules, now);
     }
 }
 

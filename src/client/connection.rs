@@ -32,6 +32,8 @@ pub(super) struct Connection {
     pub(super) state: State,
     /// Whose it is.
     pub(super) seat: Seat,
+    /// Its client's number.
+    pub(super) number: usize,
     /// Whether its client had another one before.
     pub(super) has_been: bool,
     pub(super) listener: Listener,
@@ -84,6 +86,7 @@ impl Connection {
             unfinished: None,
             state: State::Connecting(Box::new(handshake)),
             has_been: seat.way_back.is_some(),
+            number: seat.number,
             seat,
             listener: Listener::new(began),
             began,

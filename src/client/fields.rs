@@ -137,15 +137,19 @@ impl Reader {
         let symbol = found.symbol.and_then(words);
         let is_pong = found.op == Some(r#""pong""#);
         let is_priced = found.has_price && symbol.is_some();
+        let seq = found.seq.and_then(|text| unquoted(text).parse().ok());
+        let is_numbered = seq.is_some() && !self.are_own && !found.is_other;
         Message {
-            kind: match is_priced || sent_us.is_some() {
+            kind: match is_priced || sent_us.is_some() || is_numbered {
+                // It says that something went wrong, whatever else it says.
+                _ if found.has_error => Kind::Json,
                 true => Kind::Tick,
                 // A server of which other fields are known says by them what is a tick.
                 false if is_object && !found.is_other && self.are_own => Kind::Object,
                 false if symbol.is_some() && !self.are_own && !found.is_other => Kind::Tick,
                 false => Kind::Json,
             },
-            seq: found.seq.and_then(|text| unquoted(text).parse().ok()),
+            seq,
             id: found.id,
             pong_us: found
                 .time

@@ -82,3 +82,21 @@ pub struct SymbolLosses {
     #[serde(flatten)]
     pub losses: Losses,
 }
+
+/// Latencies beyond a minute, which is the longest that can be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saturated {
+    /// Of ticks, since they were sent.
+    pub deliveries: u64,
+    /// Of ticks, against their schedule.
+    pub schedule: u64,
+    /// Of requests, since they were due.
+    pub replies: u64,
+}
+
+impl Saturated {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.deliveries + self.schedule + self.replies
+    }
+}

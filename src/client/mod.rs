@@ -9,12 +9,14 @@
 //! ```text
 //! options ─▶ Client ─┬─ traffic     opens, serves and ends the connections
 //!           (phases) │   ├─ connector   where to, from where, how many at a time
+//!                    │   ├─ places      what is due at a client while it is away
 //!                    │   ├─ returning   clients that come anew, or back ─ seat
 //!                    │   └─ connection  one socket's states ─ stream (tls), handshake, inbox ─ codec
 //!                    ├─ asking      sends requests and pings
 //!                    ├─ statistics  what is counted ─ fields, sequences, schedule, requests, sync
 //!                    │              apart: what is not counted as usual
 //!                    ├─ intervals   the same by the second
+//!                    ├─ heartbeat   how late the client itself is
 //!                    ├─ live        progress (where the run stands), print (the ticks)
 //!                    └─ summary     the numbers ─ report (as JSON), table (as text), warnings
 //!                                   ─ outputs (into files): csv, hdr_log, plot
@@ -33,6 +35,7 @@ pub mod fields;
 pub mod figures;
 mod handshake;
 pub mod hdr_log;
+mod heartbeat;
 mod inbox;
 pub mod intervals;
 mod limits;
@@ -42,6 +45,7 @@ pub mod options;
 mod outcome;
 pub mod outputs;
 mod phases;
+mod places;
 pub mod plot;
 pub mod print;
 pub mod processes;
@@ -79,10 +83,12 @@ use signal_hook_mio::v1_0::Signals;
 use self::clock::StepWatch;
 use self::connection::Connection;
 use self::connector::Connector;
+use self::heartbeat::Heartbeat;
 use self::intervals::Recorder;
 use self::moment::Moment;
 use self::options::Config;
 use self::phases::Phase;
+use self::places::Place;
 use self::processes::Member;
 use self::progress::Progress;
 use self::report::Report;
@@ -117,14 +123,15 @@ fn listen(config: Config, mut signals: Option<Signals>) -> io::Result<Client> {
     };
     let secrets = secrets(&config)?;
     let mut io_loop = IoLoop::new()?;
-    let mut client = Client::new(config, addresses, &io_loop);
+    let mut client = Client::new(config, addresses);
     client.began.at = began;
     client.secrets = secrets;
     if let Some(mut signals) = signals {
         io_loop.add_handler(&mut signals, Interest::READABLE, Client::on_signal)?;
         client.signals = Some(signals);
     }
-    PeriodicCallback::start(&mut io_loop, HEARTBEAT, Client::on_heartbeat);
+    PeriodicCallback::start(&mut io_loop, heartbeat::INTERVAL, Client::on_heartbeat);
+    client.heartbeat = Heartbeat::new(Instant::now());
     client.begin_output(&mut io_loop)?;
     io_loop.add_callback(Client::open_more);
     let limit = client.began.at + client.config.joining_limit();
@@ -156,6 +163,8 @@ struct Client {
     /// When the ramp lets the next one be opened.
     ramp_timeout: Option<Timeout>,
     seats: Seats,
+    /// By the number of the client.
+    places: Vec<Place>,
     /// Clients that come back as soon as there is room.
     returning: VecDeque<Seat>,
     churn: Option<Churn>,
@@ -167,11 +176,10 @@ struct Client {
     tally: Tally,
     /// When requests are due; none before the first is.
     timetable: Option<Timetable>,
-    /// What the ids of requests begin with: no number that a server would give to something else.
-    first_id: u64,
     /// When the first comparison of the clocks is given up.
     sync_until: Option<Instant>,
     steps: StepWatch,
+    heartbeat: Heartbeat,
     began: Moment,
     joined: Option<Moment>,
     window_began: Option<Moment>,
@@ -193,7 +201,7 @@ struct Client {
 }
 
 impl Client {
-    fn new(config: Config, addresses: Vec<SocketAddr>, io_loop: &IoLoop<Self>) -> Self {
+    fn new(config: Config, addresses: Vec<SocketAddr>) -> Self {
         let mut connector =
             Connector::new(addresses, config.clients, config.in_flight, config.ramp);
         if let Some((number, of)) = config.share {
@@ -202,8 +210,9 @@ impl Client {
         let statistics = Statistics::new(&config);
         Self {
             progress: Progress::of(&config),
-            began: Moment::now(config.pid, io_loop.lag()),
+            began: Moment::now(config.pid),
             seats: Seats::new(config.clients, config.shape.slow),
+            places: (0..config.clients).map(|_| Place::Nowhere).collect(),
             returning: VecDeque::new(),
             ramp_timeout: None,
             churn: None,
@@ -222,9 +231,9 @@ impl Client {
             statistics,
             tally: Tally::default(),
             timetable: None,
-            first_id: fastrand::u64(1 << 40..1 << 50),
             sync_until: None,
             steps: StepWatch::new(),
+            heartbeat: Heartbeat::new(Instant::now()),
             joined: None,
             window_began: None,
             ended: None,
@@ -236,6 +245,7 @@ impl Client {
     /// Makes the loop measure how late it is, also while all it does is listen, and looks at what
     /// nothing else would tell.
     fn on_heartbeat(&mut self, io_loop: &mut IoLoop<Self>) {
+        self.heartbeat.beat(Instant::now());
         if self.phase == Phase::Measuring {
             self.steps.look();
         }
@@ -244,8 +254,8 @@ impl Client {
         }
     }
 
-    fn moment(&self, io_loop: &IoLoop<Self>) -> Moment {
-        Moment::now(self.config.pid, io_loop.lag())
+    fn moment(&self) -> Moment {
+        Moment::now(self.config.pid)
     }
 
     fn on_signal(&mut self, io_loop: &mut IoLoop<Self>, _: Token, _: Ready) {
@@ -261,9 +271,6 @@ const SCRATCH_SIZE: usize = 64 * 1024;
 
 /// Connects, or close frames, in one turn: a fraction of a millisecond's work.
 const CONNECTIONS_PER_TURN: usize = 32;
-
-/// How often the loop measures how late it is.
-const HEARTBEAT: Duration = Duration::from_millis(10);
 
 /// How long servers may take for the closing handshake, and those replies.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -34,6 +34,8 @@ pub(super) struct Outcome {
     reads: Reads,
     delivery_us: Encoded,
     negative_latencies: u64,
+    untracked: u64,
+    far_off_us: Option<i64>,
     losses: Losses,
     /// By name: each process has its own numbers for symbols.
     losses_by_symbol: Vec<SymbolLosses>,
@@ -126,6 +128,8 @@ impl Outcome {
             reads: statistics.reads,
             delivery_us: Encoded(statistics.delivery_us.clone()),
             negative_latencies: statistics.negative_latencies,
+            untracked: statistics.untracked,
+            far_off_us: statistics.far_off_us,
             losses: statistics.losses,
             losses_by_symbol: statistics.losses_by_name(),
             schedule: statistics.grid.as_ref().map(EncodedSchedule::of),
@@ -145,7 +149,7 @@ impl Outcome {
             waited: used.waited,
             clock_step_us: client.steps.step_us(),
             resident_bytes: used.resident_bytes,
-            lateness_us: Encoded(ended.lateness_us_since(window_began)),
+            lateness_us: Encoded(client.heartbeat.lateness_us.clone()),
             intervals: client.recorder.as_ref().map(Recorder::recorded),
         }
     }
@@ -159,7 +163,6 @@ impl Outcome {
         client.statistics = Statistics::new(&client.config);
         client.tally = super::Tally::default();
         let mut own = Usage::default();
-        let mut lateness_us: Option<Histogram<u64>> = None;
         let mut window = Duration::ZERO;
         let mut recorded = Vec::new();
         client.all_lost = !outcomes.is_empty() && outcomes.iter().all(|it| it.all_lost);
@@ -168,11 +171,6 @@ impl Outcome {
             own.waited += outcome.waited;
             own.resident_bytes += outcome.resident_bytes;
             window = window.max(outcome.window);
-            let Encoded(late) = &outcome.lateness_us;
-            match &mut lateness_us {
-                Some(sum) => sum.add(late).map_err(io::Error::other)?,
-                none => *none = Some(late.clone()),
-            }
             recorded.extend(outcome.add_to(client)?);
         }
         client.recorder = Recorder::merged(recorded)?;
@@ -180,14 +178,9 @@ impl Outcome {
             // All of them ended before their windows.
             client.window_began = None;
         }
-        let Some(lateness_us) = lateness_us else {
-            return Ok(());
-        };
         if let (Some(began), Some(ended)) = (&mut client.window_began, &mut client.ended) {
-            let mut none_us = lateness_us.clone();
-            none_us.reset();
-            *began = Moment::with(began.at, Usage::default(), began.server, none_us);
-            *ended = Moment::with(began.at + window, own, ended.server, lateness_us);
+            *began = Moment::with(began.at, Usage::default(), began.server);
+            *ended = Moment::with(began.at + window, own, ended.server);
         }
         client.phase = Phase::Closing;
         Ok(())
@@ -206,6 +199,8 @@ impl Outcome {
         statistics.reads.add(self.reads);
         add(&mut statistics.delivery_us, &self.delivery_us)?;
         statistics.negative_latencies += self.negative_latencies;
+        statistics.untracked += self.untracked;
+        statistics.far_off_us = statistics.far_off_us.or(self.far_off_us);
         statistics.losses.add(&self.losses);
         statistics.add_losses(&self.losses_by_symbol);
         if let (Some(sum), Some(one)) = (&mut statistics.grid, &self.schedule) {
@@ -230,6 +225,7 @@ impl Outcome {
         tally.listened += self.listened;
         client.cut_short |= self.cut_short;
         client.steps.note_step(self.clock_step_us);
+        add(&mut client.heartbeat.lateness_us, &self.lateness_us)?;
         Ok(self.intervals)
     }
 }

@@ -68,7 +68,7 @@ impl Client {
 
     pub(super) fn warm_up(&mut self, io_loop: &mut IoLoop<Self>) {
         self.phase = Phase::WarmingUp;
-        self.joined = Some(self.moment(io_loop));
+        self.joined = Some(self.moment());
         self.begin_churn(io_loop);
         if self.config.warmup.is_zero() {
             self.measure(io_loop);
@@ -81,15 +81,17 @@ impl Client {
 
     fn measure(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.phase == Phase::WarmingUp {
-            let now = self.moment(io_loop);
+            let now = self.moment();
             let end = now.at + self.config.duration;
             let limit = self.began.at + self.config.window_limit();
             self.cut_short = limit < end;
             io_loop.call_at(end.min(limit), Self::end_measured);
             self.tally.listened_until = Some(now.at);
             self.record_intervals(io_loop, now.at);
+            let began = now.at;
             self.window_began = Some(now);
             self.statistics.begin_window();
+            self.heartbeat.begin_window(began);
             self.phase = Phase::Measuring;
             self.tell(&News::Measuring);
         }
@@ -111,10 +113,11 @@ impl Client {
         let was_measuring = self.phase == Phase::Measuring;
         self.phase = Phase::Awaiting;
         if was_measuring {
-            self.end_window(io_loop);
+            self.end_window();
         }
-        let ended = self.moment(io_loop);
+        let ended = self.moment();
         if was_measuring {
+            self.heartbeat.end_window(ended.at);
             self.record_interval(ended.at);
         }
         self.statistics.measuring = false;

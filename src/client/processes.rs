@@ -65,7 +65,7 @@ pub fn run(
     let known = format!("--share-addresses={}", known.collect::<Vec<_>>().join(","));
     let processes = config.processes;
     let mut io_loop = IoLoop::new()?;
-    let mut client = Client::new(config, addresses, &io_loop);
+    let mut client = Client::new(config, addresses);
     client.began.at = began;
     // If it fails, those that are there find their stdin ended.
     for number in 0..processes {
@@ -145,17 +145,17 @@ impl Client {
         let slowest = self.crew.iter().map(|member| member.stage).min();
         let slowest = slowest.unwrap_or(Stage::Gone);
         if self.phase == Phase::Joining && slowest >= Stage::Joined {
-            self.joined = Some(self.moment(io_loop));
+            self.joined = Some(self.moment());
             self.phase = Phase::WarmingUp;
             self.order(GO);
         }
         if self.phase == Phase::WarmingUp && slowest >= Stage::Measuring {
-            self.window_began = Some(self.moment(io_loop));
+            self.window_began = Some(self.moment());
             self.phase = Phase::Measuring;
         }
         // One that ended early has lost all its connections, or its life; the others go on.
         if self.phase != Phase::Closing && slowest >= Stage::Ended {
-            self.ended = Some(self.moment(io_loop));
+            self.ended = Some(self.moment());
             self.phase = Phase::Closing;
         }
         if slowest == Stage::Gone {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::figures::{ClockSync, Lateness, Losses, Requests, SymbolLosses};
+use super::figures::{ClockSync, Lateness, Losses, Requests, Saturated, SymbolLosses};
 use super::intervals::Interval;
 use super::print::Printed;
 use super::thresholds::Verdict;
@@ -52,6 +52,11 @@ pub struct Report {
     pub delivery_curve: Vec<CurvePoint>,
     /// Ticks that seem to come from the future.
     pub negative_latencies: u64,
+    /// Ticks of symbols beyond those that can be told apart: what their numbers say and how late
+    /// they were is not known.
+    pub untracked: u64,
+    /// Latencies too long to be told, which count as a minute.
+    pub saturated: Saturated,
     /// How the clocks compare; none unless asked for.
     pub sync: Option<ClockSync>,
     /// How late ticks were against their own schedule; none unless asked for.
@@ -186,8 +191,12 @@ pub struct ClientUsage {
     pub waited_percent: Option<f64>,
     /// Memory at the end.
     pub rss_bytes: u64,
-    /// How late its timeouts were.
+    /// How late its loop was, looked at every 10 ms: 99 of 100 times no later.
     pub lateness_p99_us: u64,
+    /// 999 of 1000 times no later.
+    pub lateness_p999_us: u64,
+    /// At its worst.
+    pub lateness_max_us: u64,
     /// Reads that returned something.
     pub reads: u64,
     /// Reads that filled their buffer, so that there was more behind them.
@@ -246,7 +255,8 @@ impl Report {
         let example = self.errors.examples.first();
         Some(match (self.messages, example) {
             (1.., _) if silent => format!(
-                "none of {} messages was a tick, {} of them were not even JSON (see --sent-field)",
+                "none of {} messages was a tick, {} of them were not even JSON (see --sent-field, \
+                 --seq-field and --symbol-field)",
                 self.messages, self.not_json_messages
             ),
             (_, Some(example)) => example.clone(),
@@ -316,6 +326,8 @@ pub(super) mod tests {
             ],
             stamped: 59_880,
             negative_latencies: 0,
+            untracked: 0,
+            saturated: Saturated::default(),
             sync: None,
             schedule: None,
             requests: None,
@@ -351,6 +363,8 @@ pub(super) mod tests {
                 waited_percent: Some(0.1),
                 rss_bytes: 12_345_678,
                 lateness_p99_us: 100,
+                lateness_p999_us: 200,
+                lateness_max_us: 900,
                 reads: 59_880,
                 full_reads: 0,
                 clock_step_us: 0,
@@ -436,15 +450,17 @@ pub(super) mod tests {
     fn the_json_has_the_names_that_scripts_know() {
         let json: Value = serde_json::from_str(&sample().to_json()).unwrap();
         let expected = "{binary_messages bytes client{clock_step_us cpu_percent cpu_s \
-            cpu_us_per_tick full_reads lateness_p99_us reads rss_bytes waited_percent} \
+            cpu_us_per_tick full_reads lateness_max_us \
+            lateness_p999_us lateness_p99_us reads rss_bytes waited_percent} \
             clients{asked connected failed} delivery_curve delivery_us{count max mean p50 p90 p99 p999} \
             duration_s errors{examples kinds{connect refused} total} gaps intervals joining_s \
             measured_from_unix_s message_size_bytes_mean messages messages_per_s missed negative_latencies \
             not_json_messages numbered other_messages printed reconnects reordered repeats requests \
-            response_s{count max mean median min stdev} restarts schedule \
+            response_s{count max mean median min stdev} restarts \
+            saturated{deliveries replies schedule} schedule \
             server{cpu_percent cpu_s cpu_us_per_tick joining_cpu_s joining_cpu_us_per_client \
             pid rss_bytes_after rss_bytes_before system_s user_s user_us_per_tick} slow stamped \
-            symbols sync thresholds ticks time_between_messages_s_mean url warmup_s warnings}";
+            symbols sync thresholds ticks time_between_messages_s_mean untracked url warmup_s warnings}";
         assert_eq!(names(&json), expected);
         let interval = "{bytes connected delivery_us{count max p50 p90 p99} errors gaps lateness_us \
             length_s messages missed repeats reply_us ticks time_s}";
@@ -497,7 +513,8 @@ pub(super) mod tests {
         let mut report = sample();
         (report.ticks, report.messages) = (0, 7);
         report.errors.kinds = [("no tick".to_owned(), 1000)].into();
-        let none = "none of 7 messages was a tick, 1 of them were not even JSON (see --sent-field)";
+        let none = "none of 7 messages was a tick, 1 of them were not even JSON (see --sent-field, \
+                    --seq-field and --symbol-field)";
         assert_eq!(report.error().as_deref(), Some(none));
     }
 }

@@ -3,6 +3,7 @@
 //! waits for a stalled server, and counts from when it gets to send, would leave the stall out of
 //! its figures (coordinated omission); what it would have measured is shown beside it.
 
+mod ids;
 mod template;
 mod timetable;
 
@@ -11,6 +12,7 @@ use std::time::Instant;
 
 use hdrhistogram::Histogram;
 
+pub(super) use self::ids::Ids;
 pub use self::template::Template;
 pub(super) use self::timetable::Timetable;
 
@@ -21,7 +23,9 @@ pub(super) struct Asking {
     first_id: u64,
     /// Those sent, in their order; none in place of those that have been answered.
     pending: VecDeque<Option<Asked>>,
-    /// How many of them are unanswered.
+    /// Those whose answers were lost with their connection. They wait until the client is back.
+    lost: Vec<Asked>,
+    /// How many of `pending` are unanswered.
     unanswered: usize,
     /// The round that is to be sent next.
     next_round: u64,
@@ -42,6 +46,7 @@ impl Asking {
         Self {
             first_id,
             pending: VecDeque::new(),
+            lost: Vec::new(),
             unanswered: 0,
             next_round: round,
             due_rounds: round,
@@ -179,6 +184,9 @@ impl Replies {
         for &asked in asking.pending.iter().flatten() {
             self.give_up(asked, now);
         }
+        for &asked in &asking.lost {
+            self.miss(asked, now);
+        }
         // Nobody knows how many those are, so they are counted in steps of a thousandth.
         let step = ((asking.due_rounds - asking.next_round) / 1_000).max(1);
         for round in (asking.next_round..asking.due_rounds).step_by(step as usize) {
@@ -193,8 +201,27 @@ impl Replies {
         }
     }
 
+    /// Notes that a connection was lost: what is unanswered stays so.
+    pub(super) fn lose(&mut self, asking: &mut Asking) {
+        self.unanswered -= asking.unanswered;
+        asking.unanswered = 0;
+        asking.first_id = asking.next_id();
+        asking.lost.extend(asking.pending.drain(..).flatten());
+    }
+
+    /// Gives up what was lost with the connection before: its client is back, and would ask again.
+    pub(super) fn give_up_lost(&mut self, asking: &mut Asking, now: Instant) {
+        for asked in asking.lost.drain(..) {
+            self.miss(asked, now);
+        }
+    }
+
     fn give_up(&mut self, asked: Asked, now: Instant) {
         self.unanswered -= 1;
+        self.miss(asked, now);
+    }
+
+    fn miss(&mut self, asked: Asked, now: Instant) {
         if asked.counts {
             self.missing += 1;
             self.latency_us.saturating_record(us(now, asked.due));

@@ -81,12 +81,13 @@ impl Client {
         let Some(connection) = &mut self.connections[index] else {
             return;
         };
-        let token = connection.token;
+        let (token, number) = (connection.token, connection.number);
         let closed = connection.close();
         let seat = connection.leave(None);
         self.tally.leave(seat.slow);
         self.statistics.returns.churned += 1;
         self.end_schedules(index);
+        self.forget_place(number);
         match closed {
             Ok(()) => self.limit_closing(io_loop, token),
             Err(_) => self.remove(io_loop, token),

@@ -114,8 +114,10 @@ impl Grid {
             self.give_up(&mut schedule, true);
         }
         let late = at - schedule.due;
-        if late >= 0 {
-            self.beats(late, late / self.interval + 1, true);
+        // What is due at this very moment may be on its way.
+        let overdue = late - self.interval / 16;
+        if overdue > 0 {
+            self.beats(late, overdue / self.interval + 1, true);
         }
     }
 
@@ -247,6 +249,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_due_at_the_end_may_be_on_its_way() {
+        for (end_ms, skipped) in [(200, 0), (206, 0), (207, 1), (306, 1), (307, 2)] {
+            assert_eq!(play([0, 100], end_ms).skipped, skipped, "{end_ms}");
+        }
+    }
+
+    #[test]
     fn a_stall_until_the_end_shows() {
         let grid = play([0, 100], 450);
         assert_eq!(lateness_ms(&grid), [0, 50, 150, 250]);
@@ -288,7 +297,7 @@ mod tests {
     #[test]
     fn a_day_of_silence_is_counted_in_steps() {
         let day_ms = 86_400_000;
-        let grid = play([0], day_ms);
+        let grid = play([0], day_ms + 50);
         assert_eq!(grid.skipped, day_ms / INTERVAL_MS);
         assert_eq!(grid.lateness_us.len(), grid.skipped);
     }

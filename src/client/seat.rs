@@ -8,6 +8,8 @@ use crate::feed::Backoff;
 /// One of the clients that were asked for.
 #[derive(Debug, Default)]
 pub(super) struct Seat {
+    /// Which of them, from 0 on.
+    pub(super) number: usize,
     /// Whether it hardly reads.
     pub(super) slow: bool,
     /// What it brings from its connection before, while it has none that is open.
@@ -34,6 +36,8 @@ pub(super) struct Seats {
     slow: usize,
     given: usize,
     slow_given: usize,
+    /// The numbers of those given back.
+    free: Vec<usize>,
 }
 
 impl Seats {
@@ -44,16 +48,19 @@ impl Seats {
             slow,
             given: 0,
             slow_given: 0,
+            free: Vec::new(),
         }
     }
 
     /// The next one.
     pub(super) fn give(&mut self) -> Seat {
+        let number = self.free.pop().unwrap_or(self.given);
         self.given += 1;
         let due = (self.given as u128 * self.slow as u128) / self.clients.max(1) as u128;
         let slow = (self.slow_given as u128) < due;
         self.slow_given += usize::from(slow);
         Seat {
+            number,
             slow,
             way_back: None,
         }
@@ -62,6 +69,7 @@ impl Seats {
     /// One that was given in vain: the next one takes its place.
     pub(super) fn take_back(&mut self, seat: &Seat) {
         self.given -= 1;
+        self.free.push(seat.number);
         self.slow_given -= usize::from(seat.slow);
     }
 }
@@ -80,6 +88,19 @@ mod tests {
         let mut seats = Seats::new(4, 2);
         let given: Vec<_> = (0..4).map(|_| seats.give().slow).collect();
         assert_eq!(given, [false, true, false, true]);
+    }
+
+    #[test]
+    fn each_client_has_a_number_of_its_own_whoever_was_given_back() {
+        let mut seats = Seats::new(6, 2);
+        let mut given: Vec<_> = (0..4).map(|_| seats.give()).collect();
+        for index in [1, 0] {
+            seats.take_back(&given.remove(index));
+        }
+        given.extend((0..4).map(|_| seats.give()));
+        let mut numbers: Vec<_> = given.iter().map(|seat| seat.number).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
     }
 
     #[test]

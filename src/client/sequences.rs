@@ -60,6 +60,8 @@ struct Place {
     /// Which of the 64 numbers up to `last` have been there, that one in the lowest bit; no bit at
     /// all as long as no tick had a number.
     seen: u64,
+    /// A number behind those, from which the server may have begun to count anew.
+    candidate: Option<u64>,
 }
 
 /// What a tick's number says beside those before it.
@@ -75,7 +77,7 @@ pub(super) enum Step {
     Repeat,
     /// One that was missing, behind a newer one.
     Reordered,
-    /// Far behind what has been there: the server counts anew.
+    /// Behind what has been there, and not alone: the server counts anew.
     Restart,
     /// It has no number, or there are too many symbols to tell.
     Unknown,
@@ -100,6 +102,7 @@ impl Sequences {
                     id,
                     last: seq.unwrap_or_default(),
                     seen: if seq.is_some() { u64::MAX } else { 0 },
+                    candidate: None,
                 });
                 (Step::First, Some(self.0.len() - 1))
             }
@@ -110,6 +113,11 @@ impl Sequences {
     pub(super) fn last(&self, id: u32) -> Option<u64> {
         let place = self.0.iter().find(|place| place.id == id);
         place.filter(|it| it.is_numbered()).map(|it| it.last)
+    }
+
+    /// The numbers of its symbols, in the order of their places.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().map(|place| place.id)
     }
 
     /// Forgets the symbol `id`. The places of others may change.
@@ -153,31 +161,41 @@ impl Place {
         let ahead = seq - self.last;
         let shift = u32::try_from(ahead).unwrap_or(u32::MAX);
         self.seen = self.seen.checked_shl(shift).unwrap_or_default() | 1;
-        self.last = seq;
+        (self.last, self.candidate) = (seq, None);
         match ahead {
             1 => Step::Next,
             _ => Step::Gap(ahead - 1),
         }
     }
 
+    /// A number at or below the last may be a straggler or a copy. Only when the one behind it
+    /// follows, or it is where counting begins, does the server count anew.
     fn look_back(&mut self, behind: u64, seq: u64) -> Step {
-        if behind >= u64::from(u64::BITS) {
+        let bit = u32::try_from(behind)
+            .ok()
+            .and_then(|it| 1u64.checked_shl(it));
+        let was_seen = bit.map(|bit| self.seen & bit != 0);
+        if was_seen == Some(false) {
+            self.seen |= bit.unwrap_or_default();
+            return Step::Reordered;
+        }
+        let follows = self
+            .candidate
+            .is_some_and(|it| it.checked_add(1) == Some(seq));
+        if behind > 0 && (follows || seq <= 1) {
             self.begin(seq);
             return Step::Restart;
         }
-        let bit = 1 << behind;
-        let was_seen = self.seen & bit != 0;
-        self.seen |= bit;
-        if was_seen {
-            Step::Repeat
-        } else {
-            Step::Reordered
+        self.candidate = Some(seq);
+        match was_seen {
+            Some(_) => Step::Repeat,
+            None => Step::Reordered,
         }
     }
 
     /// What came before `seq` was never expected, so it cannot be missing.
     fn begin(&mut self, seq: u64) {
-        (self.last, self.seen) = (seq, u64::MAX);
+        (self.last, self.seen, self.candidate) = (seq, u64::MAX, None);
     }
 }
 
@@ -185,7 +203,8 @@ const SYMBOLS_MAX: usize = 4096;
 
 const SYMBOL_LENGTH_MAX: usize = 64;
 
-const SYMBOLS_PER_CONNECTION_MAX: usize = 256;
+/// Nobody can have more of them than there are.
+const SYMBOLS_PER_CONNECTION_MAX: usize = SYMBOLS_MAX;
 
 #[cfg(test)]
 mod tests {
@@ -236,6 +255,26 @@ mod tests {
         assert_eq!(
             steps(&[0, u64::MAX, 0]),
             [First, Gap(u64::MAX - 1), Restart]
+        );
+    }
+
+    #[test]
+    fn a_straggler_is_no_new_beginning_and_a_near_one_is() {
+        use Step::{First, Gap, Next, Reordered, Repeat, Restart};
+        assert_eq!(steps(&[900, 5, 901]), [First, Reordered, Next]);
+        assert_eq!(steps(&[900, 5, 6, 7]), [First, Reordered, Restart, Next]);
+        assert_eq!(
+            steps(&[20, 21, 3, 4, 6]),
+            [First, Next, Repeat, Restart, Gap(1)]
+        );
+        assert_eq!(
+            steps(&[20, 21, 0, 1, 2]),
+            [First, Next, Restart, Next, Next]
+        );
+        assert_eq!(steps(&[1, 1, 2]), [First, Repeat, Next]);
+        assert_eq!(
+            steps(&[1, 2, 5, 3, 4, 6]),
+            [First, Next, Gap(2), Reordered, Reordered, Next]
         );
     }
 
@@ -291,6 +330,8 @@ mod tests {
             sequences.follow(id, Some(1));
         }
         assert_eq!(sequences.0.len(), SYMBOLS_PER_CONNECTION_MAX);
-        assert_eq!(sequences.follow(ids[300], Some(2)), (Step::Unknown, None));
+        assert_eq!(sequences.follow(ids[300], Some(2)), (Step::Next, Some(300)));
+        let one_more = SYMBOLS_MAX as u32;
+        assert_eq!(sequences.follow(one_more, Some(1)), (Step::Unknown, None));
     }
 }

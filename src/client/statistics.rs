@@ -13,8 +13,9 @@ use super::fields::{Kind, Message, Reader};
 use super::figures::{ClockSync, Losses, SymbolLosses};
 use super::inbox::Payload;
 use super::options::Config;
+use super::places::Away;
 use super::print::Printer;
-use super::requests::{Asking, Replies};
+use super::requests::{Asking, Ids, Replies};
 use super::schedule::{Grid, Schedule};
 use super::sequences::{Sequences, Step, Symbols};
 use super::sync::Sync;
@@ -41,6 +42,10 @@ pub(super) struct Statistics {
     pub delivery_us: Histogram<u64>,
     /// Ticks from the future: the clocks of the two machines differ.
     pub negative_latencies: u64,
+    /// Ticks of symbols that have no place.
+    pub untracked: u64,
+    /// A stamp that is more than a day off, by so many µs.
+    pub far_off_us: Option<i64>,
     /// Ticks that say when they were sent, snapshots among them.
     pub stamped: u64,
     /// What the numbers of all symbols together say.
@@ -70,6 +75,8 @@ pub(super) struct Statistics {
     pub(super) reader: Reader,
     /// Replies have no id.
     in_order: bool,
+    /// The ids of requests.
+    pub(super) ids: Ids,
 }
 
 /// How much was waiting when it was read.
@@ -103,6 +110,8 @@ pub(super) struct Listener {
     pub(super) sequences: Sequences,
     /// By the place of the symbol; empty without a grid, none once they have ended.
     schedules: Option<Vec<Schedule>>,
+    /// Schedules of the connection before, by the numbers of symbols that have not been seen again.
+    pub(super) carried: Vec<(u32, Schedule)>,
     /// The last tick's stamp in Unix µs, for a connection that is to go on from there.
     pub(super) sent_us: Option<u64>,
     /// Its requests, from the first one on.
@@ -116,6 +125,7 @@ impl Listener {
             began: Some(began),
             sequences: Sequences::default(),
             schedules: Some(Vec::new()),
+            carried: Vec::new(),
             sent_us: None,
             asking: None,
         }
@@ -124,6 +134,26 @@ impl Listener {
     /// Notes that a tick has come, where its response time does not count.
     pub(super) fn hear(&mut self) {
         self.began = None;
+    }
+
+    /// Takes what is due out of a connection that is lost.
+    pub(super) fn leave(&mut self) -> Away {
+        let mut schedules = std::mem::take(&mut self.carried);
+        let here = self.schedules.take().unwrap_or_default();
+        schedules.extend(self.sequences.ids().zip(here));
+        Away {
+            asking: self.asking.take(),
+            schedules,
+        }
+    }
+
+    /// Takes the schedule that the symbol `id` had on the connection before.
+    fn take_carried(&mut self, id: u32) -> Option<Schedule> {
+        let index = self
+            .carried
+            .iter()
+            .position(|(carried, _)| *carried == id)?;
+        Some(self.carried.swap_remove(index).1)
     }
 
     /// Whether a tick has come.
@@ -146,6 +176,8 @@ impl Statistics {
             reads: Reads::default(),
             bytes: 0,
             negative_latencies: 0,
+            untracked: 0,
+            far_off_us: None,
             stamped: 0,
             losses: Losses::default(),
             losses_by_symbol: Vec::new(),
@@ -164,6 +196,7 @@ impl Statistics {
             slow: SlowCounts::default(),
             returns: Returns::new(),
             reader: config.fields.reader(),
+            ids: Ids::new(config),
             in_order: asks.is_some_and(|request| !request.has_id()),
             delivery_us: histogram,
         }
@@ -217,6 +250,13 @@ impl Statistics {
             Some(id) => listener.sequences.follow(id, tick.seq),
             None => (Step::Unknown, None),
         };
+        if let (Some(grid), Step::First, Some(id)) = (&mut self.grid, step, id)
+            && let Some(before) = listener.take_carried(id)
+            && self.measuring
+        {
+            // What was due while its client was away comes no more.
+            grid.end(before, now.at);
+        }
         if let (Some(grid), Some(schedules), Some(place)) =
             (&mut self.grid, &mut listener.schedules, place)
         {
@@ -233,8 +273,17 @@ impl Statistics {
                 self.losses_of(id).count(step);
             }
         }
-        if let Some(sent_us) = tick.sent_us.filter(|_| step != Step::First) {
-            self.delivery(sent_us, now);
+        self.untracked += u64::from(place.is_none());
+        // Without a place it may be the snapshot of a joining client.
+        let is_delivery = place.is_some() && step != Step::First;
+        if let Some(sent_us) = tick.sent_us {
+            let off_us = off(now.wall_us, sent_us);
+            if off_us.unsigned_abs() > DAY_US {
+                self.far_off_us.get_or_insert(off_us);
+            }
+            if is_delivery {
+                self.delivery(sent_us, now);
+            }
         }
     }
 
@@ -245,14 +294,22 @@ impl Statistics {
         {
             return true;
         }
-        let (Some(replies), Some(asking)) = (&mut self.replies, &mut listener.asking) else {
+        let Some(replies) = &mut self.replies else {
             return false;
         };
         let id = message.id.filter(|_| !self.in_order);
         if id.is_none() && !self.in_order {
             return false;
         }
-        replies.reply(asking, id, now.at, (message.is_error, !self.measuring))
+        if let Some(asking) = &mut listener.asking
+            && replies.reply(asking, id, now.at, (message.is_error, !self.measuring))
+        {
+            return true;
+        }
+        // Too late, or meant for another client: no tick in any case.
+        let is_answer = id.is_some_and(|id| self.ids.contain(id));
+        replies.unexpected += u64::from(is_answer);
+        is_answer
     }
 
     /// Counts a failure.
@@ -267,8 +324,18 @@ impl Statistics {
 
     /// Ends the schedules of a connection at `now`: at the end of the window, or its own.
     pub(super) fn end_schedules(&mut self, listener: &mut Listener, now: Instant) {
+        self.end_carried(std::mem::take(&mut listener.carried), now);
         if let Some(grid) = &mut self.grid {
             for schedule in listener.schedules.take().into_iter().flatten() {
+                grid.end(schedule, now);
+            }
+        }
+    }
+
+    /// Ends the schedules of connections that were lost.
+    pub(super) fn end_carried(&mut self, schedules: Vec<(u32, Schedule)>, now: Instant) {
+        if let Some(grid) = &mut self.grid {
+            for (_, schedule) in schedules {
                 grid.end(schedule, now);
             }
         }
@@ -354,7 +421,16 @@ pub(super) fn latency_histogram() -> Histogram<u64> {
 }
 
 /// A minute; what takes longer counts as that.
-const LATENCY_US_MAX: u64 = 60_000_000;
+pub(super) const LATENCY_US_MAX: u64 = 60_000_000;
+
+/// By how many µs `sent_us` is before `now_us`.
+fn off(now_us: u64, sent_us: u64) -> i64 {
+    let off_us = i128::from(now_us) - i128::from(sent_us);
+    off_us.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+}
+
+/// No delivery takes so long, and no clock is set so wrong: it is another unit.
+const DAY_US: u64 = 86_400_000_000;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -450,6 +526,35 @@ pub(super) mod tests {
         assert_eq!(statistics.delivery_us.len(), 1);
         let max = statistics.delivery_us.max();
         assert!((60_000_000..60_100_000).contains(&max), "{max}");
+    }
+
+    #[test]
+    fn symbols_beyond_those_told_apart_are_counted_and_no_deliveries() {
+        let (mut statistics, mut listener) = measuring();
+        for _ in 0..2 {
+            for symbol in 0..5_000 {
+                let text = tick(&symbol.to_string(), 1, 1_000);
+                statistics.message(&mut listener, Payload::Text(&text), at(1_500));
+            }
+        }
+        let untracked = 2 * (5_000 - 4_096);
+        assert_eq!(
+            (statistics.ticks, statistics.untracked),
+            (10_000, untracked)
+        );
+        assert_eq!(statistics.delivery_us.len(), 4_096);
+    }
+
+    #[test]
+    fn a_stamp_in_another_unit_is_kept_as_an_example() {
+        let (mut statistics, mut listener) = measuring();
+        let text = tick("A", 1, 1_700_000_000_000);
+        statistics.message(
+            &mut listener,
+            Payload::Text(&text),
+            at(1_700_000_000_000_000),
+        );
+        assert_eq!(statistics.far_off_us, Some(1_698_300_000_000_000));
     }
 
     #[test]

@@ -5,14 +5,14 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::failure::Failure;
-use super::figures::{ClockSync, Lateness, Requests};
+use super::figures::{ClockSync, Lateness, Requests, Saturated};
 use super::intervals::Recorder;
 use super::moment::Moment;
 use super::report::{
     ClientUsage, Clients, CurvePoint, Delivery, Errors, Report, Response, ServerUsage,
 };
 use super::shape::{Reconnects, SlowClients};
-use super::statistics::Statistics;
+use super::statistics::{LATENCY_US_MAX, Statistics};
 use super::sync::Sync;
 use super::{Client, warnings};
 
@@ -53,6 +53,8 @@ pub(super) fn of(client: &Client) -> Report {
         delivery_us: Delivery::of(&statistics.delivery_us),
         delivery_curve: CurvePoint::curve(&statistics.delivery_us),
         negative_latencies: statistics.negative_latencies,
+        untracked: statistics.untracked,
+        saturated: Saturated::of(statistics),
         response_s: Response::of(&statistics.responses),
         sync: ClockSync::of_all(statistics),
         schedule: Lateness::of(client),
@@ -147,6 +149,7 @@ impl ClientUsage {
         let used = marks.ended.own.since(&marks.window_began.own);
         let ticks = client.statistics.ticks as f64;
         let processes = client.config.processes as f64;
+        let late = &client.heartbeat.lateness_us;
         Self {
             cpu_percent: percent(used.cpu, marks.window()),
             cpu_s: used.cpu.as_secs_f64(),
@@ -157,7 +160,9 @@ impl ClientUsage {
             full_reads: client.statistics.reads.full,
             clock_step_us: client.steps.step_us(),
             rss_bytes: used.resident_bytes,
-            lateness_p99_us: marks.ended.lateness_us_p99_since(marks.window_began),
+            lateness_p99_us: late.value_at_quantile(0.99),
+            lateness_p999_us: late.value_at_quantile(0.999),
+            lateness_max_us: late.max(),
         }
     }
 }
@@ -176,6 +181,18 @@ impl ClockSync {
             offset_us: best.map(|best| best.offset_us),
             error_us: best.map(|_| sync.error_us_max()),
             drift_us: sync.drift_us(),
+        }
+    }
+}
+
+impl Saturated {
+    fn of(statistics: &Statistics) -> Self {
+        let beyond = |histogram: &Histogram<u64>| histogram.count_between(LATENCY_US_MAX, u64::MAX);
+        let (grid, replies) = (&statistics.grid, &statistics.replies);
+        Self {
+            deliveries: beyond(&statistics.delivery_us),
+            schedule: grid.as_ref().map_or(0, |it| beyond(&it.lateness_us)),
+            replies: replies.as_ref().map_or(0, |it| beyond(&it.latency_us)),
         }
     }
 }

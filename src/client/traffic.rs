@@ -118,11 +118,13 @@ impl Client {
         let handshake = Handshake::new(&self.config.url, &self.config.access.headers, since);
         let client = (handshake, mem::take(seat));
         let connection = Connection::new(stream, (token, timeout), peer, began, client);
+        let number = connection.number;
         if self.connections.len() <= slot(token) {
             self.connections.resize_with(slot(token) + 1, || None);
         }
         self.connections[slot(token)] = Some(connection);
         self.tally.alive += 1;
+        self.bring_along(number, token);
         Ok(())
     }
 
@@ -194,6 +196,7 @@ impl Client {
         } else {
             self.tally.joined += 1;
         }
+        self.arrive(token);
         self.tally.enter(is_slow);
         if is_slow {
             Self::read_slowly_later(io_loop, token);
@@ -245,11 +248,14 @@ impl Client {
         let (peer, is_slow) = (connection.peer, connection.seat.slow);
         let state = mem::replace(&mut connection.state, State::Draining);
         let mut seat = Seat::default();
-        if let State::Open(_) = state {
-            self.end_schedules(slot(token));
-            self.on_loss(io_loop, token);
-        } else {
+        if !matches!(state, State::Open(_)) {
             seat = mem::take(&mut connection.seat);
+        }
+        if !matches!(state, State::Closing(_) | State::Draining) {
+            self.leave_behind(token);
+        }
+        if let State::Open(_) = state {
+            self.on_loss(io_loop, token);
         }
         if failure.is_answered() && !matches!(state, State::Draining) {
             // What remains is to see the server end the stream.
@@ -316,7 +322,7 @@ impl Client {
             io_loop.remove_timeout(connection.timeout);
             // It can only fail for a socket that is not watched, and then all is well.
             let _ = io_loop.remove_handler(connection.stream.socket(), token);
-            self.end_measuring(&mut connection.listener, slot(token));
+            self.end_measuring(&mut connection.listener, connection.number);
             self.tally.alive -= 1;
         }
     }

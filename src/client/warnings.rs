@@ -1,8 +1,10 @@
 //! What makes a run's numbers doubtful: each with its likely cause, and what can be done about it.
 
 use super::Client;
+use super::fields::Unit;
 use super::options::Config;
-use super::report::Report;
+use super::report::{Delivery, Report};
+use crate::tick::unix_us;
 
 /// The warnings about a run, the gravest first.
 pub(super) fn of(report: &Report, client: &Client) -> Vec<String> {
@@ -14,6 +16,9 @@ pub(super) fn of(report: &Report, client: &Client) -> Vec<String> {
             client.config.duration.as_secs_f64()
         ));
     }
+    let unit = client.config.fields.sent_unit;
+    let off = client.statistics.far_off_us;
+    warnings.extend(off.map(|off_us| far_off(off_us, unit, unix_us())));
     if client.cut_short {
         warnings.push(format!(
             "joining took {:.1} s, so the window was cut to {:.1} s: try a longer --duration",
@@ -33,6 +38,8 @@ fn about(report: &Report, config: &Config) -> Vec<String> {
         clock_step(report),
         sync(report),
         future(report),
+        untracked(report),
+        saturated(report),
         no_stamps(report, config),
         requests(report),
         not_printed(report),
@@ -79,15 +86,33 @@ fn waiting(report: &Report) -> Option<String> {
 
 /// Its own lateness is in all latencies, but beside long ones it does not matter.
 fn lateness(report: &Report) -> Option<String> {
-    let late_us = report.client.lateness_p99_us;
-    let latency_us = report.delivery_us.p99.unwrap_or_default();
-    (late_us > LATENESS_US_MAX && late_us.saturating_mul(4) > latency_us).then(|| {
-        format!(
-            "this client's own loop was {:.1} ms late (p99), which latencies include: try fewer \
-             clients, or a core of its own (taskset)",
-            late_us as f64 / 1e3
-        )
-    })
+    let own = &report.client;
+    let matters = |late_us: u64, beside: fn(&Delivery) -> Option<u64>| {
+        let reported = latencies(report).filter_map(beside).max();
+        let reported = reported.unwrap_or_default();
+        late_us > LATENESS_US_MAX && late_us.saturating_mul(4) > reported
+    };
+    let (late_us, which) = if matters(own.lateness_p99_us, |it| it.p99) {
+        (own.lateness_p99_us, "p99")
+    } else if matters(own.lateness_max_us, |it| it.max) {
+        (own.lateness_max_us, "at its worst")
+    } else {
+        return None;
+    };
+    Some(format!(
+        "this client's own loop was {:.1} ms late ({which}), which latencies include: try fewer \
+         clients, or a core of its own (taskset)",
+        late_us as f64 / 1e3
+    ))
+}
+
+/// All latencies that are reported.
+fn latencies(report: &Report) -> impl Iterator<Item = &Delivery> {
+    let schedule = report.schedule.as_ref().map(|it| &it.lateness_us);
+    let requests = report.requests.as_ref().map(|it| &it.latency_us);
+    [Some(&report.delivery_us), schedule, requests]
+        .into_iter()
+        .flatten()
 }
 
 fn backlog(report: &Report) -> Option<String> {
@@ -133,6 +158,48 @@ fn future(report: &Report) -> Option<String> {
         format!(
             "{ticks} ticks seem to come from the future: the clocks of the two machines differ, \
              so delivery latencies are off by as much (see --sync)"
+        )
+    })
+}
+
+/// A stamp that is off by `off_us` at `now_us`, and the unit that would be nearest.
+fn far_off(off_us: i64, unit: Unit, now_us: u64) -> String {
+    let days = off_us.unsigned_abs() / DAY_US;
+    let far = match days {
+        ..730 => format!("{days} days"),
+        _ => format!("{} years", (days as f64 / 365.25).round()),
+    };
+    let sent_us = i128::from(now_us) - i128::from(off_us);
+    let factor = |unit: Unit| unit.us(1_000_000_000).map(|us| us as f64 / 1e9);
+    let written = factor(unit).map(|factor| sent_us as f64 / factor);
+    let is_right = |other: &Unit| {
+        let other_us = written.zip(factor(*other)).map(|(number, us)| number * us);
+        other_us.is_some_and(|other_us| (other_us - now_us as f64).abs() <= DAY_US as f64)
+    };
+    let likely = Unit::NUMBERS.into_iter().find(is_right);
+    let likely = likely.map_or_else(
+        || format!("is --sent-unit really {unit}, and --sent-field right?"),
+        |likely| format!("--sent-unit is probably {likely}"),
+    );
+    format!("`sent` is {far} off, {likely}")
+}
+
+fn untracked(report: &Report) -> Option<String> {
+    let ticks = report.untracked;
+    (ticks > 0).then(|| {
+        format!(
+            "{ticks} ticks are of more symbols than can be told apart, so their delivery, gaps \
+             and lateness are not known: try fewer --symbols"
+        )
+    })
+}
+
+fn saturated(report: &Report) -> Option<String> {
+    let latencies = report.saturated.total();
+    (latencies > 0).then(|| {
+        format!(
+            "{latencies} latencies were longer than a minute and count as one: the percentiles \
+             are too low (see --sent-field, --sent-unit and --expect)"
         )
     })
 }
@@ -200,6 +267,8 @@ const LATENESS_US_MAX: u64 = 1_000;
 /// Less is what looking at two clocks one after the other may be wrong by.
 const CLOCK_STEP_US_MAX: u64 = 2_000;
 
+const DAY_US: u64 = 86_400_000_000;
+
 const SAMPLES_MIN: u64 = 10_000;
 
 #[cfg(test)]
@@ -250,6 +319,17 @@ mod tests {
             report.delivery_us.p99 = Some(400_000);
         };
         assert!(warnings(beside_long).is_empty());
+        let frozen = warning(|report| report.client.lateness_max_us = 1_500_000);
+        assert!(frozen.contains("1500.0 ms late (at its worst)"), "{frozen}");
+        let beside_a_stall = |report: &mut Report| {
+            *report = with_requests(report.clone());
+            let requests = report.requests.as_mut().unwrap();
+            (requests.missing, requests.unsent) = (0, 0);
+            requests.latency_us.count = 20_000;
+            requests.latency_us.max = Some(7_000_000);
+            report.client.lateness_max_us = 1_500_000;
+        };
+        assert!(warnings(beside_a_stall).is_empty());
     }
 
     #[test]
@@ -292,6 +372,32 @@ mod tests {
             few,
             "9999 samples are too few for p99.9, which takes 10000: measure for longer, or with \
              more clients"
+        );
+    }
+
+    #[test]
+    fn a_wrong_unit_is_named() {
+        let now_us = 1_732_000_000_000_000;
+        let far = far_off(
+            now_us as i64 - 1_732_000_000_000,
+            Unit::Microseconds,
+            now_us,
+        );
+        assert_eq!(far, "`sent` is 55 years off, --sent-unit is probably ms");
+        let far = far_off(40 * DAY_US as i64, Unit::Microseconds, now_us);
+        assert!(
+            far.starts_with("`sent` is 40 days off, is --sent-unit really us"),
+            "{far}"
+        );
+        let late = warning(|report| report.saturated.deliveries = 3);
+        assert!(
+            late.starts_with("3 latencies were longer than a minute"),
+            "{late}"
+        );
+        let untracked = warning(|report| report.untracked = 5);
+        assert!(
+            untracked.starts_with("5 ticks are of more symbols"),
+            "{untracked}"
         );
     }
 

@@ -1,12 +1,18 @@
 //! A server that stalls once cannot hide it: neither in when ticks came, nor in how soon it replied.
 
+use std::net::{TcpListener, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use tickertape::client;
 use tickertape::client::fields::Pointer;
-use tickertape::client::options::Config;
+use tickertape::client::options::{Config, Shape};
 use tickertape::client::requests::Template;
+use tungstenite::Message;
 
-use crate::server::{Peer, answer_requests, config, finish, run_bare, send, tick};
+use crate::server::{
+    ENDLESS, Peer, accept, answer_requests, bind, config, finish, run_bare, send, tick,
+};
 
 const INTERVAL: Duration = Duration::from_millis(10);
 
@@ -36,7 +42,7 @@ fn serve_with_a_stall(peer: &mut Peer, after: After) {
         }
         if began.elapsed() > Duration::from_millis(500) && !has_stalled {
             // The stall is what is tested.
-            std::thread::sleep(STALL);
+            thread::sleep(STALL);
             has_stalled = true;
             if after == After::Skip {
                 beat = (began.elapsed().as_nanos() / INTERVAL.as_nanos()) as u32;
@@ -163,4 +169,95 @@ fn replies_are_known_by_their_ids_or_by_their_order() {
         );
         assert_eq!(report.errors.total, 0);
     }
+}
+
+/// Ticks on a grid and an answer to each request, until `end` or until the client closes.
+fn serve_until(stream: TcpStream, end: Duration) {
+    let began = Instant::now();
+    let mut peer = tungstenite::accept(stream).unwrap();
+    let pause = Duration::from_millis(1);
+    peer.get_ref().set_read_timeout(Some(pause)).unwrap();
+    let mut beat = 0u32;
+    while began.elapsed() < end {
+        match peer.read() {
+            Ok(Message::Text(text)) if peer.can_write() => {
+                let request: serde_json::Value = serde_json::from_str(&text).unwrap();
+                send(&mut peer, format!(r#"{{"id":{}}}"#, request["id"]));
+            }
+            Err(tungstenite::Error::ConnectionClosed) => return,
+            _ => {}
+        }
+        while peer.can_write() && began.elapsed() >= INTERVAL * beat {
+            beat += 1;
+            send(&mut peer, tick(u64::from(beat), 0));
+        }
+    }
+}
+
+#[test]
+fn a_server_that_was_away_was_late_with_all_that_was_due_meanwhile() {
+    let (listener, address) = bind();
+    let report = thread::scope(|scope| {
+        scope.spawn(move || {
+            serve_until(accept(&listener), Duration::from_millis(500));
+            drop(listener);
+            // The outage is what is tested.
+            thread::sleep(Duration::from_millis(1_200));
+            serve_until(accept(&TcpListener::bind(address).unwrap()), ENDLESS);
+        });
+        let config = Config {
+            expect: Some(INTERVAL),
+            request: request(r#"{"op":"get"}"#, false),
+            rate: 100.0,
+            shape: Shape {
+                reconnect: true,
+                ..Shape::default()
+            },
+            ..config(address, RUN)
+        };
+        client::run(config, None).unwrap()
+    });
+    assert_eq!(report.reconnects.as_ref().unwrap().returned, 1);
+    let lateness = &report.schedule.as_ref().unwrap().lateness_us;
+    assert!(lateness.p999.unwrap() > 1_100_000, "{lateness:?}");
+    assert!(lateness.count >= 280, "{lateness:?}");
+    let requests = report.requests.as_ref().unwrap();
+    assert!(
+        requests.latency_us.p999.unwrap() > 1_100_000,
+        "{requests:?}"
+    );
+    let due = requests.replies + requests.missing + requests.unsent;
+    assert!(due.abs_diff(300) <= 20, "{requests:?}");
+    assert!(
+        requests.replies > 200,
+        "those of the outage, too: {requests:?}"
+    );
+}
+
+#[test]
+fn what_is_due_at_clients_that_were_lost_counts_until_the_end() {
+    let (listener, address) = bind();
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            let stays = accept(&listener);
+            scope.spawn(|| serve_until(stays, ENDLESS));
+            serve_until(accept(&listener), Duration::from_millis(250));
+        });
+        let config = Config {
+            clients: 2,
+            expect: Some(INTERVAL),
+            request: request(r#"{"op":"get"}"#, false),
+            rate: 100.0,
+            ..config(address, Duration::from_secs(1))
+        };
+        client::run(config, None).unwrap()
+    });
+    let requests = report.requests.as_ref().unwrap();
+    let due = requests.sent + requests.unsent;
+    assert!(due.abs_diff(200) <= 10, "{requests:?}");
+    assert!(requests.unsent >= 70, "{requests:?}");
+    assert!(requests.latency_us.max.unwrap() > 700_000, "{requests:?}");
+    let schedule = report.schedule.as_ref().unwrap();
+    assert!(schedule.skipped >= 70, "{schedule:?}");
+    assert!(schedule.lateness_us.max.unwrap() > 700_000, "{schedule:?}");
 }

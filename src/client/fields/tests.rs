@@ -103,7 +103,7 @@ fn times_are_read_in_all_units() {
         ("iso", "1732270000", None),
         ("ms", "-5", None),
         ("s", "\"soon\"", None),
-        ("s", "18446744073709551615", None),
+        ("s", "18446744073709551615", Some(u64::MAX)),
         ("s", "null", None),
     ] {
         assert_eq!(Unit::parse(unit).unwrap().read(text), us, "{unit} {text}");
@@ -132,5 +132,26 @@ proptest! {
         }
         let _ = (nested.read(&bytes), nested.read(text.as_bytes()));
         let _ = Fields::default().reader().read(&bytes);
+    }
+}
+
+#[test]
+fn an_error_is_no_tick_and_a_number_is_enough_where_its_field_is_named() {
+    let kind = |fields: &Fields, text: &str| fields.reader().read(text.as_bytes()).kind;
+    let own = Fields::default();
+    for error in [
+        r#"{"error":"no such symbol"}"#,
+        r#"{"symbol":"A","price":1,"sent":5,"error":{"code":3}}"#,
+    ] {
+        assert_eq!(kind(&own, error), Kind::Json, "{error}");
+    }
+    assert_eq!(kind(&own, r#"{"a":1,"error":null}"#), Kind::Object);
+    let numbered = Fields {
+        seq: Pointer::name("n"),
+        ..Fields::default()
+    };
+    assert_eq!(kind(&numbered, r#"{"n":7,"p":1}"#), Kind::Tick);
+    for other in [r#"{"p":1}"#, r#"{"n":7,"event":"stale"}"#] {
+        assert_eq!(kind(&numbered, other), Kind::Json, "{other}");
     }
 }

@@ -18,6 +18,14 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// Those that are written as numbers.
+    pub(in crate::client) const NUMBERS: [Self; 4] = [
+        Self::Microseconds,
+        Self::Milliseconds,
+        Self::Seconds,
+        Self::Nanoseconds,
+    ];
+
     /// Reads the word for it.
     ///
     /// # Errors
@@ -34,11 +42,12 @@ impl Unit {
     }
 
     /// `number` of it in µs.
-    pub(super) fn us(self, number: u64) -> Option<u64> {
+    pub(in crate::client) fn us(self, number: u64) -> Option<u64> {
         match self {
             Self::Microseconds => Some(number),
-            Self::Milliseconds => number.checked_mul(1_000),
-            Self::Seconds => number.checked_mul(1_000_000),
+            // What is beyond all times shows as one that is far off.
+            Self::Milliseconds => Some(number.saturating_mul(1_000)),
+            Self::Seconds => Some(number.saturating_mul(1_000_000)),
             Self::Nanoseconds => Some(number / 1_000),
             Self::Iso => None,
         }
@@ -60,14 +69,14 @@ impl Unit {
         if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
             let number: f64 = text.parse().ok()?;
             let us = number * self.us(1_000_000_000)? as f64 / 1e9;
-            return (0.0..1e18).contains(&us).then_some(us as u64);
+            return (us >= 0.0).then_some(us as u64);
         }
         // One unit is at most a million µs, so six digits behind the point are all that matter.
         let millionths: u64 = format!("{fraction:0<6.6}").parse().ok()?;
         let part =
             u128::from(millionths) * u128::from(self.us(1_000_000_000)?) / 1_000_000_000_000_000;
-        self.us(whole.parse().ok()?)?
-            .checked_add(u64::try_from(part).ok()?)
+        let whole_us = self.us(whole.parse().ok()?)?;
+        Some(whole_us.saturating_add(u64::try_from(part).ok()?))
     }
 }
 

@@ -48,7 +48,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("--request", "[7]"),
     ("--rate", "7 --request [7]"),
     ("--outstanding", "7 --request [7]"),
-    ("--id-field", "req_id"),
+    ("--id-field", "req_id --request [7]"),
     ("--in-order", "--request {}"),
 ];
 
@@ -88,12 +88,11 @@ fn help_names_the_defaults_that_hold() {
         "--sent-unit",
         "--seq-field",
         "--symbol-field",
-        "--id-field",
     ] {
         let line = format!("{name} {}", default_of(name));
         assert_eq!(config(&line), config(""), "{line}");
     }
-    for name in ["--rate", "--outstanding"] {
+    for name in ["--rate", "--outstanding", "--id-field"] {
         let line = format!("--request [7] {name} {}", default_of(name));
         assert_eq!(config(&line), config("--request [7]"), "{line}");
     }
@@ -222,5 +221,16 @@ fn more_clients_than_descriptors_are_refused_before_any_connects() {
         let error = error.to_string();
         assert!(error.starts_with("--clients: the limit of "), "{error}");
         assert!(error.ends_with("raise ulimit -n"), "{error}");
+    }
+}
+
+#[test]
+fn what_requests_cannot_use_is_refused() {
+    for (line, name) in [
+        ("--id-field req_id", "--id-field: "),
+        (r#"--in-order --request ["$id"]"#, "--in-order: "),
+    ] {
+        let error = parse(line).unwrap_err().to_string();
+        assert!(error.starts_with(name), "{error}");
     }
 }

@@ -53,11 +53,6 @@ impl Timetable {
         due.checked_sub(place).map(|due| due / self.places)
     }
 
-    /// How many clients there are places for.
-    pub(in crate::client) fn places(&self) -> usize {
-        self.places as usize
-    }
-
     fn instant(&self, number: u64) -> Instant {
         self.began + Duration::from_secs_f64(number as f64 / self.per_second)
     }
