@@ -11,7 +11,7 @@ use tungstenite::Message;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::server::{
-    ENDLESS, WINDOW, accept, begin, bind, config, finish, kinds, run, run_bare, send, tick,
+    ENDLESS, WINDOW, accept, begin, bind, config, finish, join, kinds, run, run_bare, send, tick,
 };
 
 #[test]
@@ -191,6 +191,7 @@ fn empty_fragments_without_end_are_refused_too() {
 #[test]
 fn what_is_no_json_is_no_tick() {
     let report = run(WINDOW, |peer| {
+        join(peer);
         for text in ["hello", "{\"symbol\":", "[[[[[[", "\u{1f600}"] {
             send(peer, text);
         }
@@ -198,9 +199,10 @@ fn what_is_no_json_is_no_tick() {
     });
     assert_eq!(report.ticks, 0);
     assert_eq!(kinds(&report), [("no tick", 1)]);
-    assert_eq!(
-        report.error().as_deref(),
-        Some("connected, but no tick came")
+    let error = report.error().unwrap();
+    assert!(
+        error.starts_with("none of 4 messages was a tick, 4 of them were not even JSON"),
+        "{error}"
     );
 }
 
