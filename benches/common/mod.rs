@@ -1,5 +1,6 @@
 //! What the benches share: processes and the load client, what is found wrong, and numbers.
 
+mod asked;
 mod client;
 mod findings;
 pub(crate) mod memory;
@@ -11,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+pub(crate) use asked::{Asked, exit_code};
 pub(crate) use client::Load;
 pub(crate) use findings::{Findings, machine};
 

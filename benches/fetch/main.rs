@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use common::process::Cores;
-use common::{Findings, interrupted, machine, stop_on_signals};
+use common::{Asked, Findings, exit_code, interrupted, machine, stop_on_signals};
 use table::Table;
 
 const HELP: &str = "\
@@ -64,7 +64,7 @@ const SCENARIOS: [(&str, Measure); 3] = [
 ];
 
 fn main() -> ExitCode {
-    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<String> = std::env::args().skip(1).collect();
     match words.first().map(String::as_str) {
         Some(server::SERVE) => return exit_code(server::serve(&words[1..])),
         Some(server::SERVE_BLOCKING) => return exit_code(server::serve_blocking(&words[1..])),
@@ -76,44 +76,19 @@ fn main() -> ExitCode {
         }
         Some(_) => {}
     }
-    let mut flag = |name: &str| {
-        let before = words.len();
-        words.retain(|word| word != name);
-        words.len() < before
-    };
-    flag("--bench");
-    if flag("-h") || flag("--help") {
-        print!("{HELP}");
-        return ExitCode::SUCCESS;
-    }
-    let (quick, json) = (flag("--quick"), flag("--json"));
-    let known = |word: &&String| SCENARIOS.iter().any(|(name, _)| name == word);
-    if let Some(unknown) = words.iter().find(|word| !known(word)) {
-        eprintln!(
-            "error: unexpected argument '{unknown}', see cargo bench --bench fetch -- --help"
-        );
-        return ExitCode::from(2);
-    }
-    measure(&words, quick, json)
-}
-
-/// That of a process that this one has started.
-fn exit_code(result: Result<(), String>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+    let scenarios = SCENARIOS.iter().map(|(name, _)| *name);
+    match Asked::parse(words, scenarios, "cargo bench --bench fetch", HELP) {
+        Ok(asked) => measure(&asked),
+        Err(exit_code) => exit_code,
     }
 }
 
-fn measure(names: &[String], quick: bool, json: bool) -> ExitCode {
+fn measure(asked: &Asked) -> ExitCode {
     stop_on_signals();
     let began = Instant::now();
     let mut bench = Bench {
         cores: Cores::choose(),
-        quick,
+        quick: asked.quick,
         table: Table::default(),
         findings: Findings::default(),
     };
@@ -122,7 +97,7 @@ fn measure(names: &[String], quick: bool, json: bool) -> ExitCode {
         bench.findings.problem(problem);
     }
     for (name, scenario) in SCENARIOS {
-        if (names.is_empty() || names.iter().any(|asked| asked == name)) && !interrupted() {
+        if asked.wants(name) && !interrupted() {
             scenario(&mut bench);
         }
     }
@@ -130,7 +105,7 @@ fn measure(names: &[String], quick: bool, json: bool) -> ExitCode {
         bench.findings.problem("interrupted".to_owned());
     }
     bench.print(began.elapsed());
-    if json {
+    if asked.json {
         println!("{}", bench.to_json());
     }
     ExitCode::from(u8::from(!bench.findings.is_good()))

@@ -17,7 +17,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use common::process::Cores;
-use common::{Findings, Load, at, interrupted, machine, number, ratio, stop_on_signals};
+use common::{
+    Asked, Findings, Load, at, exit_code, interrupted, machine, number, ratio, stop_on_signals,
+};
 use load::Pairs;
 use table::{Table, Target};
 
@@ -64,7 +66,7 @@ const SCENARIOS: [(&str, Measure); 6] = [
 ];
 
 fn main() -> ExitCode {
-    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<String> = std::env::args().skip(1).collect();
     if let [first, interval] = words.as_slice()
         && first == SERVE_FLOOR
     {
@@ -73,54 +75,32 @@ fn main() -> ExitCode {
     if let [first, rest @ ..] = words.as_slice()
         && first == LISTEN_FLOOR
     {
-        return status(listener::listen(rest));
+        return exit_code(listener::listen(rest));
     }
     if words.is_empty() {
         // `cargo test --benches` runs benchmarks without a word, and means no measurement.
         println!("the floor is measured by: cargo bench");
         return ExitCode::SUCCESS;
     }
-    let mut flag = |name: &str| {
-        let before = words.len();
-        words.retain(|word| word != name);
-        words.len() < before
-    };
-    flag("--bench");
-    if flag("-h") || flag("--help") {
-        print!("{HELP}");
-        return ExitCode::SUCCESS;
+    let scenarios = SCENARIOS.iter().map(|(name, _)| *name);
+    match Asked::parse(words, scenarios, "cargo bench", HELP) {
+        Ok(asked) => measure(&asked),
+        Err(exit_code) => exit_code,
     }
-    let (quick, json) = (flag("--quick"), flag("--json"));
-    let known = |word: &&String| SCENARIOS.iter().any(|(name, _)| name == word);
-    if let Some(unknown) = words.iter().find(|word| !known(word)) {
-        eprintln!("error: unexpected argument '{unknown}', see cargo bench -- --help");
-        return ExitCode::from(2);
-    }
-    measure(&words, quick, json)
 }
 
 fn serve_floor(interval: &str) -> ExitCode {
     let served = tickertape::options::period(interval)
         .and_then(|interval| server::serve(interval).map_err(|error| error.to_string()));
-    status(served)
+    exit_code(served)
 }
 
-fn status(done: Result<(), String>) -> ExitCode {
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn measure(names: &[String], quick: bool, json: bool) -> ExitCode {
+fn measure(asked: &Asked) -> ExitCode {
     stop_on_signals();
     let began = Instant::now();
     let mut bench = Bench {
         cores: Cores::choose(),
-        quick,
+        quick: asked.quick,
         descriptors: 1024,
         table: Table::default(),
         findings: Findings::default(),
@@ -132,7 +112,7 @@ fn measure(names: &[String], quick: bool, json: bool) -> ExitCode {
             .problem(format!("the limit on descriptors stays: {error}")),
     }
     for (name, scenario) in SCENARIOS {
-        if (names.is_empty() || names.iter().any(|asked| asked == name)) && !interrupted() {
+        if asked.wants(name) && !interrupted() {
             scenario(&mut bench);
         }
     }
@@ -140,7 +120,7 @@ fn measure(names: &[String], quick: bool, json: bool) -> ExitCode {
         bench.findings.problem("interrupted".to_owned());
     }
     bench.print(began.elapsed());
-    if json {
+    if asked.json {
         println!("{}", bench.to_json());
     }
     ExitCode::from(u8::from(!bench.findings.is_good()))
