@@ -55,7 +55,11 @@ impl Bench {
         upstream: &Upstream,
     ) -> Result<f64, String> {
         let catalogue = Catalogue::builtin();
-        let ids: Vec<_> = catalogue.iter().map(tickertape::exchange::Exchange::id).take(count).collect();
+        let ids: Vec<_> = catalogue
+            .iter()
+            .map(tickertape::exchange::Exchange::id)
+            .take(count)
+            .collect();
         let prices = Prices::Fetched(upstream, &ids.join(","), "BTC/USDT");
         let life = Life::begin(name, prices, &self.cores)?;
         life.wait_until(|life| {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use mio::Token;
-use mio::net::TcpStream;
 
 use super::Moment;
 use super::board::{Board, ChannelId};
@@ -12,14 +11,15 @@ use super::config::Config;
 use super::counters::Counters;
 use super::head::{self, Asked, Refusal};
 use super::reader::Reader;
+use super::socket::Socket;
 use super::wire::Wire;
 use crate::frame;
 use crate::io_loop::{Ready, Timeout};
 
 /// A client's connection, from accept to close.
-pub(crate) struct Connection {
+pub(crate) struct Connection<S> {
     pub(crate) token: Token,
-    wire: Wire,
+    wire: Wire<S>,
     state: State,
     /// The client's end is among what there is to read, and had its event.
     ended: bool,
@@ -65,9 +65,9 @@ pub(crate) enum Next {
     Gone,
 }
 
-impl Connection {
+impl<S: Socket> Connection<S> {
     /// A connection that was just accepted and has until `timeout` for its request.
-    pub(crate) fn new(socket: TcpStream, token: Token, timeout: Timeout) -> Self {
+    pub(crate) fn new(socket: S, token: Token, timeout: Timeout) -> Self {
         let state = State::Handshaking {
             head: Vec::new(),
             timeout,
@@ -82,7 +82,7 @@ impl Connection {
     }
 
     /// The socket, to be registered and removed.
-    pub(crate) fn socket(&mut self) -> &mut TcpStream {
+    pub(crate) fn socket(&mut self) -> &mut S {
         self.wire.socket()
     }
 

@@ -3,18 +3,27 @@
 use mio::Token;
 
 use super::connection::Connection;
+use super::socket::Socket;
 use crate::io_loop::slot;
 
 /// Connections by the slot of their token. A token whose connection has gone finds nothing, also
 /// after its slot was taken by another.
-#[derive(Default)]
-pub(crate) struct Connections {
-    slots: Vec<Option<Connection>>,
+pub(crate) struct Connections<S> {
+    slots: Vec<Option<Connection<S>>>,
     count: usize,
 }
 
-impl Connections {
-    pub(crate) fn insert(&mut self, connection: Connection) {
+impl<S> Default for Connections<S> {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            count: 0,
+        }
+    }
+}
+
+impl<S: Socket> Connections<S> {
+    pub(crate) fn insert(&mut self, connection: Connection<S>) {
         let slot = slot(connection.token);
         if slot >= self.slots.len() {
             self.slots.resize_with(slot + 1, || None);
@@ -23,12 +32,12 @@ impl Connections {
         self.count += 1;
     }
 
-    pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut Connection> {
+    pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut Connection<S>> {
         let connection = self.slots.get_mut(slot(token))?.as_mut();
         connection.filter(|connection| connection.token == token)
     }
 
-    pub(crate) fn remove(&mut self, token: Token) -> Option<Connection> {
+    pub(crate) fn remove(&mut self, token: Token) -> Option<Connection<S>> {
         self.get_mut(token)?;
         self.count -= 1;
         self.slots[slot(token)].take()
@@ -45,11 +54,11 @@ impl Connections {
     }
 
     /// The connection in a slot.
-    pub(crate) fn at(&mut self, slot: usize) -> Option<&mut Connection> {
+    pub(crate) fn at(&mut self, slot: usize) -> Option<&mut Connection<S>> {
         self.slots.get_mut(slot)?.as_mut()
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection<S>> {
         self.slots.iter_mut().flatten()
     }
 }

@@ -28,6 +28,7 @@ mod pages;
 mod reader;
 mod request;
 mod shutdown;
+mod socket;
 mod sweep;
 mod wire;
 
@@ -36,6 +37,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::Token;
+use mio::net::TcpStream;
 use tungstenite::http::StatusCode;
 
 use self::accept::Acceptor;
@@ -64,7 +66,7 @@ type Moment = u32;
 pub struct Server {
     config: Config,
     acceptor: Acceptor,
-    connections: Connections,
+    connections: Connections<TcpStream>,
     board: Board,
     sweep: Sweep,
     counters: Counters,
@@ -294,7 +296,7 @@ impl Server {
     }
 
     /// The connections, and what one of them needs while it works.
-    fn parts(&mut self) -> (&mut Connections, Desk<'_>) {
+    fn parts(&mut self) -> (&mut Connections<TcpStream>, Desk<'_>) {
         let now = self.now();
         let desk = Desk {
             board: &mut self.board,

@@ -15,6 +15,7 @@ use super::close::CloseReason;
 use super::config::Config;
 use super::connection::Desk;
 use super::request::{self, Reply};
+use super::socket::Socket;
 use super::wire::{CodecStream, Wire};
 use crate::frame::{self, Boundaries};
 use crate::tape::Position;
@@ -92,7 +93,11 @@ impl Reader {
     }
 
     /// Sends what is new on the tape, as far as a wire takes it that is clear.
-    pub(crate) fn pump(&mut self, wire: &mut Wire, desk: &mut Desk<'_>) -> Result<(), CloseReason> {
+    pub(crate) fn pump<S: Socket>(
+        &mut self,
+        wire: &mut Wire<S>,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), CloseReason> {
         if desk
             .board
             .is_behind(self.channel, self.position, self.resuming)
@@ -121,10 +126,10 @@ impl Reader {
     }
 
     /// Takes what arrived, and answers the messages in it.
-    pub(crate) fn on_bytes(
+    pub(crate) fn on_bytes<S: Socket>(
         &mut self,
         bytes: &[u8],
-        wire: &mut Wire,
+        wire: &mut Wire<S>,
         desk: &mut Desk<'_>,
     ) -> Result<(), CloseReason> {
         let mut codec = self
@@ -154,9 +159,9 @@ impl Reader {
     }
 
     /// There is room again: answers what had to wait.
-    pub(crate) fn on_backlog(
+    pub(crate) fn on_backlog<S: Socket>(
         &mut self,
-        wire: &mut Wire,
+        wire: &mut Wire<S>,
         desk: &mut Desk<'_>,
     ) -> Result<(), CloseReason> {
         let Some(mut codec) = self.codec.take() else {
@@ -167,11 +172,11 @@ impl Reader {
     }
 
     /// Answers one message after the other, as long as the client takes the answers.
-    fn read_messages(
+    fn read_messages<S: Socket>(
         &mut self,
         mut codec: Box<Codec>,
         bytes: &[u8],
-        wire: &mut Wire,
+        wire: &mut Wire<S>,
         desk: &mut Desk<'_>,
     ) -> Result<(), CloseReason> {
         let mut stream = CodecStream {
@@ -197,10 +202,10 @@ impl Reader {
     }
 
     /// A whole message arrived. Tungstenite answers pings and closes by itself.
-    fn on_message(
+    fn on_message<S: Socket>(
         &mut self,
         message: &Message,
-        wire: &mut Wire,
+        wire: &mut Wire<S>,
         desk: &mut Desk<'_>,
     ) -> Result<(), CloseReason> {
         desk.counters.messages += 1;
@@ -215,10 +220,10 @@ impl Reader {
         }
     }
 
-    fn on_request(
+    fn on_request<S: Socket>(
         &mut self,
         text: &str,
-        wire: &mut Wire,
+        wire: &mut Wire<S>,
         desk: &mut Desk<'_>,
     ) -> Result<(), CloseReason> {
         let mut out = Vec::new();

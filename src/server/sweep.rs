@@ -14,6 +14,9 @@ use mio::Token;
 
 use super::Server;
 use super::close::CloseReason;
+use super::connection::Desk;
+use super::connections::Connections;
+use super::socket::Socket;
 use crate::io_loop::IoLoop;
 
 /// How far the present sweep has come.
@@ -32,7 +35,7 @@ pub(crate) struct Sweep {
 }
 
 impl Sweep {
-    fn begin(&mut self, slots: usize, prints: u64) {
+    pub(crate) fn begin(&mut self, slots: usize, prints: u64) {
         // A stride of a bit over a third: neighbours get the good and the bad places in turn.
         self.first = (self.first + slots * 3 / 8 + 1) % slots.max(1);
         self.slots = slots;
@@ -45,6 +48,37 @@ impl Sweep {
     fn rest(&self) -> Duration {
         let took = self.began.map_or(Duration::ZERO, |began| began.elapsed());
         (took / 2).min(REST_MAX)
+    }
+
+    /// Writes to some clients, fewer if a timer comes due by `deadline`: it may be the next tick.
+    /// Returns whether all have had their turn; whoever is to be closed goes to `losers`, not away
+    /// under our feet.
+    pub(crate) fn write_some<S: Socket>(
+        &mut self,
+        connections: &mut Connections<S>,
+        desk: &mut Desk<'_>,
+        deadline: Option<Instant>,
+        losers: &mut Vec<(Token, CloseReason)>,
+    ) -> bool {
+        let mut written = 0;
+        while let Some(slot) = self.next_slot() {
+            let Some(connection) = connections.at(slot) else {
+                continue;
+            };
+            if !connection.wants_pump(desk.board) {
+                continue;
+            }
+            if let Err(reason) = connection.pump(desk) {
+                losers.push((connection.token, reason));
+            }
+            written += 1;
+            let look = written % WRITES_PER_LOOK == 0;
+            let due = look && deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if due || written == WRITES_PER_SLICE {
+                return self.visited == self.slots;
+            }
+        }
+        true
     }
 
     fn next_slot(&mut self) -> Option<usize> {
@@ -78,7 +112,11 @@ impl Server {
             self.board.age(stale);
         }
         let mut losers = Vec::new();
-        let finished = self.sweep_some(io_loop.next_deadline(), &mut losers);
+        let mut sweep = std::mem::take(&mut self.sweep);
+        let (connections, mut desk) = self.parts();
+        let finished =
+            sweep.write_some(connections, &mut desk, io_loop.next_deadline(), &mut losers);
+        self.sweep = sweep;
         self.close_all(io_loop, losers);
         if !finished {
             io_loop.add_callback(Self::sweep_slice);
@@ -87,40 +125,6 @@ impl Server {
         } else {
             io_loop.call_later(self.sweep.rest(), Self::begin_sweep);
         }
-    }
-
-    /// Writes to some clients, fewer if a timer comes due: it may be the next tick. Returns whether
-    /// all have had their turn; whoever is to be closed goes to `losers`, not away under our feet.
-    fn sweep_some(
-        &mut self,
-        deadline: Option<Instant>,
-        losers: &mut Vec<(Token, CloseReason)>,
-    ) -> bool {
-        let mut sweep = std::mem::take(&mut self.sweep);
-        let (connections, mut desk) = self.parts();
-        let mut written = 0;
-        let finished = loop {
-            let Some(slot) = sweep.next_slot() else {
-                break true;
-            };
-            let Some(connection) = connections.at(slot) else {
-                continue;
-            };
-            if !connection.wants_pump(desk.board) {
-                continue;
-            }
-            if let Err(reason) = connection.pump(&mut desk) {
-                losers.push((connection.token, reason));
-            }
-            written += 1;
-            let look = written % WRITES_PER_LOOK == 0;
-            let due = look && deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if due || written == WRITES_PER_SLICE {
-                break sweep.visited == sweep.slots;
-            }
-        };
-        self.sweep = sweep;
-        finished
     }
 }
 

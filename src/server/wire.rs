@@ -6,15 +6,13 @@
 //! Tungstenite writes through here too, and is never left with anything of its own to send.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::Shutdown;
-
-use mio::net::TcpStream;
 
 use super::Moment;
+use super::socket::Socket;
 
 /// A non-blocking socket with what it would not take yet.
-pub(crate) struct Wire {
-    socket: TcpStream,
+pub(crate) struct Wire<S> {
+    socket: S,
     /// Bytes that come before any other: the rest of a frame, of an answer, of a snapshot. Bounded
     /// by one of each, since no message is looked at while something is pending.
     pending: Vec<u8>,
@@ -26,8 +24,8 @@ pub(crate) struct Wire {
     stuck: Option<Moment>,
 }
 
-impl Wire {
-    pub(crate) fn new(socket: TcpStream) -> Self {
+impl<S: Socket> Wire<S> {
+    pub(crate) fn new(socket: S) -> Self {
         Self {
             socket,
             pending: Vec::new(),
@@ -38,7 +36,7 @@ impl Wire {
     }
 
     /// The socket, to be registered.
-    pub(crate) fn socket(&mut self) -> &mut TcpStream {
+    pub(crate) fn socket(&mut self) -> &mut S {
         &mut self.socket
     }
 
@@ -126,18 +124,14 @@ impl Wire {
 
     fn end_if_finished(&mut self) {
         if self.finished && self.pending.is_empty() {
-            // A peer that is gone already needs no end.
-            let _ = self.socket.shutdown(Shutdown::Write);
+            self.socket.finish();
         }
     }
 
     /// Lets the system throw away what it still has for this peer when the socket is dropped: it has
     /// taken nothing for long, and would keep those kilobytes for as long again.
-    pub(crate) fn reset_on_drop(&self) {
-        let socket = socket2::SockRef::from(&self.socket);
-        if let Err(error) = socket.set_linger(Some(std::time::Duration::ZERO)) {
-            log::debug!("cannot reset a slow client: {error}");
-        }
+    pub(crate) fn reset_on_drop(&mut self) {
+        self.socket.reset_on_drop();
     }
 
     /// Reads into `buffer`: none when there is nothing yet.
@@ -155,13 +149,13 @@ impl Wire {
 
 /// What tungstenite takes for its stream: it reads the bytes that have arrived, and writes to the
 /// wire, which takes everything.
-pub(crate) struct CodecStream<'a> {
+pub(crate) struct CodecStream<'a, S> {
     pub(crate) input: &'a [u8],
-    pub(crate) wire: &'a mut Wire,
+    pub(crate) wire: &'a mut Wire<S>,
     pub(crate) now: Moment,
 }
 
-impl Read for CodecStream<'_> {
+impl<S> Read for CodecStream<'_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.input.is_empty() {
             return Err(ErrorKind::WouldBlock.into());
@@ -170,7 +164,7 @@ impl Read for CodecStream<'_> {
     }
 }
 
-impl Write for CodecStream<'_> {
+impl<S: Socket> Write for CodecStream<'_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.wire.send(bytes, self.now)?;
         Ok(bytes.len())
