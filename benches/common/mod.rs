@@ -1,10 +1,12 @@
 //! What the benches share: processes and the load client, what is found wrong, and numbers.
 
 mod asked;
+mod bench;
 mod client;
 mod findings;
 pub(crate) mod memory;
 pub(crate) mod process;
+pub(crate) mod table;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -13,6 +15,7 @@ use serde_json::Value;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 pub(crate) use asked::{Asked, exit_code};
+pub(crate) use bench::{Bench, Scenario};
 pub(crate) use client::Load;
 pub(crate) use findings::{Findings, machine};
 

@@ -23,15 +23,12 @@ mod many;
 mod memory;
 mod one;
 mod server;
-mod table;
 mod upstream;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::process::Cores;
-use common::{Asked, Findings, exit_code, interrupted, machine, stop_on_signals};
-use table::Table;
+use common::{Asked, Bench, Scenario, exit_code};
 
 const HELP: &str = "\
 Measures what it costs clients that the server fetches prices of an exchange: a
@@ -54,10 +51,8 @@ Exit status: 0 if all was measured, 1 if not, 2 if an argument is wrong. A targe
 that is missed is no failure: that depends on the machine.
 ";
 
-type Measure = fn(&mut Bench);
-
 /// The scenarios, in the order of the table.
-const SCENARIOS: [(&str, Measure); 3] = [
+const SCENARIOS: [Scenario; 3] = [
     ("one", Bench::one),
     ("many", Bench::many),
     ("memory", Bench::memory_per_feed),
@@ -78,72 +73,15 @@ fn main() -> ExitCode {
     }
     let scenarios = SCENARIOS.iter().map(|(name, _)| *name);
     match Asked::parse(words, scenarios, "cargo bench --bench fetch", HELP) {
-        Ok(asked) => measure(&asked),
+        Ok(asked) => Bench::measure(&asked, &SCENARIOS, "the exchange where the client is"),
         Err(exit_code) => exit_code,
     }
-}
-
-fn measure(asked: &Asked) -> ExitCode {
-    stop_on_signals();
-    let began = Instant::now();
-    let mut bench = Bench {
-        cores: Cores::choose(),
-        quick: asked.quick,
-        table: Table::default(),
-        findings: Findings::default(),
-    };
-    if let Err(error) = tickertape::usage::raise_descriptor_limit() {
-        let problem = format!("the limit on descriptors stays: {error}");
-        bench.findings.problem(problem);
-    }
-    for (name, scenario) in SCENARIOS {
-        if asked.wants(name) && !interrupted() {
-            scenario(&mut bench);
-        }
-    }
-    if interrupted() {
-        bench.findings.problem("interrupted".to_owned());
-    }
-    bench.print(began.elapsed());
-    if asked.json {
-        println!("{}", bench.to_json());
-    }
-    ExitCode::from(u8::from(!bench.findings.is_good()))
-}
-
-/// What is measured with, and what came of it.
-struct Bench {
-    cores: Cores,
-    quick: bool,
-    table: Table,
-    findings: Findings,
 }
 
 impl Bench {
     /// A time to measure for; half of it if it is to be quick.
     fn time(&self, ms: u64) -> Duration {
         Duration::from_millis(if self.quick { ms / 2 } else { ms })
-    }
-
-    fn print(&self, took: Duration) {
-        println!(
-            "{}, {}; the exchange where the client is",
-            machine(),
-            self.cores
-        );
-        println!("{:.0} s in all", took.as_secs_f64());
-        self.table.print();
-        self.findings.print();
-    }
-
-    fn to_json(&self) -> serde_json::Value {
-        let mut report = serde_json::json!({
-            "machine": machine(),
-            "cores": self.cores.to_string(),
-            "figures": self.table.to_json(),
-        });
-        self.findings.add_to(&mut report);
-        report
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::common::table::{Figure, Target};
 use crate::common::{Load, at, interrupted};
 use crate::life::{Answers, Death, Life, Prices};
-use crate::table::{Figure, Target};
 use crate::upstream::Upstream;
 use crate::{ANSWER_TIME, Bench, INTERVAL};
 

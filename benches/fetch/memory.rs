@@ -7,8 +7,8 @@ use tickertape::exchange::Catalogue;
 
 use crate::Bench;
 use crate::common::interrupted;
+use crate::common::table::Figure;
 use crate::life::{Life, Prices};
-use crate::table::Figure;
 use crate::upstream::Upstream;
 
 /// Numbers of exchanges.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::common::table::{Figure, Target};
 use crate::common::{Load, at, interrupted, median, ratio};
 use crate::life::{Death, Life, Prices};
-use crate::table::{Figure, Target};
 use crate::upstream::Upstream;
 use crate::{ANSWER_TIME, Bench, INTERVAL};
 

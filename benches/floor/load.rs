@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::Bench;
 use crate::common::process::Guard;
+use crate::common::table::Figure;
 use crate::common::{Load, at, interrupted, median, ratio};
 use crate::process::{Server, Which};
-use crate::table::Figure;
 
 /// The client's reports of runs that belong together: floor and ours, right after each other.
 pub(crate) struct Pairs(Vec<(Value, Value)>);
@@ -75,11 +75,11 @@ impl Pairs {
                 .map(|(floor, ours)| (value(floor), value(ours)))
         };
         let ratios = values().filter_map(|(floor, ours)| ratio(ours?, floor?));
-        Figure {
-            floor: median(values().filter_map(|(floor, _)| floor).collect()),
-            ours: median(values().filter_map(|(_, ours)| ours).collect()),
-            ratio: median(ratios.collect()),
-        }
+        vec![
+            median(values().filter_map(|(floor, _)| floor).collect()),
+            median(values().filter_map(|(_, ours)| ours).collect()),
+            median(ratios.collect()),
+        ]
     }
 
     /// One quotient over all runs, for counts that are too coarse for each run by itself.
@@ -95,7 +95,7 @@ impl Pairs {
         };
         let (floor, ours) = (quotient(true), quotient(false));
         let ratio = floor.zip(ours).and_then(|(floor, ours)| ratio(ours, floor));
-        Figure { floor, ours, ratio }
+        vec![floor, ours, ratio]
     }
 
     /// The sums of a count over all runs.
@@ -105,11 +105,7 @@ impl Pairs {
             let counts = self.0.iter().filter_map(|pair| at(pick(pair), path));
             any.then(|| counts.sum())
         };
-        Figure {
-            floor: sum(|pair| &pair.0),
-            ours: sum(|pair| &pair.1),
-            ratio: None,
-        }
+        vec![sum(|pair| &pair.0), sum(|pair| &pair.1), None]
     }
 }
 

@@ -11,17 +11,13 @@ mod load;
 mod memory;
 mod process;
 mod server;
-mod table;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::process::Cores;
-use common::{
-    Asked, Findings, Load, at, exit_code, interrupted, machine, number, ratio, stop_on_signals,
-};
+use common::table::{self, Target};
+use common::{Asked, Bench, Load, Scenario, at, exit_code, number, ratio};
 use load::Pairs;
-use table::{Table, Target};
 
 const HELP: &str = "\
 Measures our server against the floor, a server that does one write per client
@@ -53,10 +49,8 @@ const SERVE_FLOOR: &str = "--serve-floor";
 /// What it passes to itself, with what [`listener::listen`] needs, to become the least client.
 const LISTEN_FLOOR: &str = "--listen-floor";
 
-type Measure = fn(&mut Bench);
-
 /// The scenarios, in the order of the table.
-const SCENARIOS: [(&str, Measure); 6] = [
+const SCENARIOS: [Scenario; 6] = [
     ("paced", Bench::paced),
     ("overload", Bench::overload),
     ("crowd", Bench::crowd),
@@ -84,7 +78,7 @@ fn main() -> ExitCode {
     }
     let scenarios = SCENARIOS.iter().map(|(name, _)| *name);
     match Asked::parse(words, scenarios, "cargo bench", HELP) {
-        Ok(asked) => measure(&asked),
+        Ok(asked) => Bench::measure(&asked, &SCENARIOS, "medians of pairs of runs"),
         Err(exit_code) => exit_code,
     }
 }
@@ -95,47 +89,6 @@ fn serve_floor(interval: &str) -> ExitCode {
     exit_code(served)
 }
 
-fn measure(asked: &Asked) -> ExitCode {
-    stop_on_signals();
-    let began = Instant::now();
-    let mut bench = Bench {
-        cores: Cores::choose(),
-        quick: asked.quick,
-        descriptors: 1024,
-        table: Table::default(),
-        findings: Findings::default(),
-    };
-    match tickertape::usage::raise_descriptor_limit() {
-        Ok(limit) => bench.descriptors = usize::try_from(limit).unwrap_or(usize::MAX),
-        Err(error) => bench
-            .findings
-            .problem(format!("the limit on descriptors stays: {error}")),
-    }
-    for (name, scenario) in SCENARIOS {
-        if asked.wants(name) && !interrupted() {
-            scenario(&mut bench);
-        }
-    }
-    if interrupted() {
-        bench.findings.problem("interrupted".to_owned());
-    }
-    bench.print(began.elapsed());
-    if asked.json {
-        println!("{}", bench.to_json());
-    }
-    ExitCode::from(u8::from(!bench.findings.is_good()))
-}
-
-/// What is measured with, and what came of it.
-struct Bench {
-    cores: Cores,
-    quick: bool,
-    /// How many a process may have.
-    descriptors: usize,
-    table: Table,
-    findings: Findings,
-}
-
 impl Bench {
     fn paced(&mut self) {
         let load = self.load(1_000, Duration::from_millis(10), 500, 2_500);
@@ -143,9 +96,9 @@ impl Bench {
         self.begin("paced", "1,000 clients, a tick each 10 ms, 5 pairs of runs");
         let cpu = pairs.median(|report| at(report, "/server/cpu_us_per_tick"));
         let user = pairs.pooled("/server/user_s", "/ticks", 1e6);
-        let most = Target::RatioAtMost(1.03);
+        let most = Target::AtMost(RATIO, 1.03);
         self.table.row("CPU per delivery (µs)", 3, cpu, Some(most));
-        let most = Target::OursAtMost(0.4);
+        let most = Target::AtMost(OURS, 0.4);
         self.table.row("  in user mode (µs)", 3, user, Some(most));
         self.delivery_row(&pairs, None);
         self.table.row("gaps", 0, pairs.sum("/gaps"), None);
@@ -163,10 +116,10 @@ impl Bench {
         let per_second =
             pairs.median(|report| ratio(at(report, "/ticks")?, at(report, "/duration_s")?));
         let busy = pairs.median(|report| at(report, "/server/cpu_percent"));
-        let least = Target::RatioAtLeast(6.0);
+        let least = Target::AtLeast(RATIO, 6.0);
         self.table
             .row("deliveries per CPU second", 0, per_cpu, Some(least));
-        let least = Target::OursAtLeast(1e6);
+        let least = Target::AtLeast(OURS, 1e6);
         self.table
             .row("deliveries per second", 0, per_second, Some(least));
         self.table.row("CPU in use (%)", 0, busy, None);
@@ -186,7 +139,7 @@ impl Bench {
             &format!("{clients} clients (of {limit} descriptors), a tick each 250 ms"),
         );
         let cpu = pairs.median(|report| at(report, "/server/cpu_us_per_tick"));
-        self.delivery_row(&pairs, Some(Target::RatioAtMost(1.2)));
+        self.delivery_row(&pairs, Some(Target::AtMost(RATIO, 1.2)));
         self.table.row("CPU per delivery (µs)", 3, cpu, None);
         self.table.row("gaps", 0, pairs.sum("/gaps"), None);
         self.table
@@ -204,7 +157,7 @@ impl Bench {
             &format!("{clients} clients, no tick to come, 3 pairs of runs"),
         );
         let cpu = pairs.median(|report| at(report, "/server/joining_cpu_us_per_client"));
-        let most = Target::RatioAtMost(1.15);
+        let most = Target::AtMost(RATIO, 1.15);
         self.table.row("CPU per upgrade (µs)", 2, cpu, Some(most));
         let rate = pairs
             .median(|report| ratio(at(report, "/clients/connected")?, at(report, "/joining_s")?));
@@ -219,7 +172,7 @@ impl Bench {
             "1,000 clients, a tick each 10 ms, 3 pairs of clients at our server",
         );
         let cpu = pairs.pooled("/client/cpu_s", "/ticks", 1e6);
-        let most = Target::OursAtMost(2.5);
+        let most = Target::AtMost(OURS, 2.5);
         self.table
             .row("CPU per received tick (µs)", 2, cpu, Some(most));
     }
@@ -235,7 +188,7 @@ impl Bench {
             number(many as f64, 0)
         );
         self.begin("memory", &span);
-        let most = Some(Target::OursAtMost(450.0));
+        let most = Some(Target::AtMost(OURS, 450.0));
         self.table.row("bytes per connection, idle", 0, idle, most);
         self.table.row("  after 4 messages each", 0, active, most);
     }
@@ -251,34 +204,19 @@ impl Bench {
     }
 
     fn begin(&mut self, name: &'static str, title: &str) {
-        self.table.begin(name, title.to_owned());
+        self.table
+            .begin(name, title.to_owned(), &["floor", "ours", table::RATIO]);
     }
 
     fn delivery_row(&mut self, pairs: &Pairs, target: Option<Target>) {
         let p99 = pairs.median(|report| Some(at(report, "/delivery_us/p99")? / 1e3));
         self.table.row("delivery p99 (ms)", 2, p99, target);
     }
-
-    fn print(&self, took: Duration) {
-        println!("{}, {}", machine(), self.cores);
-        println!(
-            "medians of pairs of runs, {:.0} s in all\n",
-            took.as_secs_f64()
-        );
-        self.table.print();
-        self.findings.print();
-    }
-
-    fn to_json(&self) -> serde_json::Value {
-        let mut report = serde_json::json!({
-            "machine": machine(),
-            "cores": self.cores.to_string(),
-            "figures": self.table.to_json(),
-        });
-        self.findings.add_to(&mut report);
-        report
-    }
 }
+
+/// The columns of the table that targets are about.
+const OURS: usize = 1;
+const RATIO: usize = 2;
 
 /// Descriptors that are no connections, in any of the processes.
 const DESCRIPTORS_RESERVED: usize = 200;

@@ -12,10 +12,11 @@ use tickertape::usage::Usage;
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
+use crate::Bench;
 use crate::common::interrupted;
 use crate::common::memory::resident_bytes;
+use crate::common::table::Figure;
 use crate::process::{Server, Which};
-use crate::{Bench, table::Figure};
 
 impl Bench {
     /// Bytes per connection between `few` and `many` of them, each of which has sent so many
@@ -36,11 +37,7 @@ impl Bench {
             }
         };
         // Their ratio says nothing: what the floor keeps is a descriptor.
-        Figure {
-            floor: slope(Which::Floor),
-            ours: slope(Which::Ours),
-            ratio: None,
-        }
+        vec![slope(Which::Floor), slope(Which::Ours), None]
     }
 
     fn slope(
