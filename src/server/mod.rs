@@ -28,6 +28,8 @@ mod pages;
 mod reader;
 mod request;
 mod shutdown;
+#[cfg(any(test, fuzzing))]
+mod simulation;
 mod socket;
 mod sweep;
 mod wire;
