@@ -256,15 +256,33 @@ fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 /// The clock behind `sent`: Unix µs, strictly increasing whatever the wall clock does.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stamps {
     last: u64,
+    /// The wall clock, Unix µs.
+    wall: fn() -> u64,
+}
+
+impl Default for Stamps {
+    fn default() -> Self {
+        Self::new(unix_us)
+    }
 }
 
 impl Stamps {
+    /// Stamps after a wall clock in Unix µs, which may jump.
+    pub fn new(wall: fn() -> u64) -> Self {
+        Self { last: 0, wall }
+    }
+
+    /// What the wall clock says, Unix µs.
+    pub fn wall_us(&self) -> u64 {
+        (self.wall)()
+    }
+
     /// The stamp for what is printed now.
     pub fn stamp(&mut self) -> u64 {
-        self.after(unix_us())
+        self.after(self.wall_us())
     }
 
     /// The newest stamp given out; zero before the first.

@@ -83,6 +83,20 @@ impl Board {
         board
     }
 
+    /// Takes the wall clock from elsewhere.
+    #[cfg(test)]
+    pub(crate) fn set_wall_clock(&mut self, wall_us: fn() -> u64) {
+        self.stamps = Stamps::new(wall_us);
+    }
+
+    /// How many readers each tape has, by the names of its symbols.
+    #[cfg(test)]
+    pub(crate) fn readers(&self) -> Vec<(Vec<&str>, usize)> {
+        let ids = self.channels.iter().map(|(id, _)| id as ChannelId);
+        ids.map(|id| (self.names(id).collect(), self.channel(id).readers))
+            .collect()
+    }
+
     /// Prints a tick on every tape that has its symbol. Returns its JSON, or none for a symbol that
     /// is not on the board, and after the closing frame.
     pub(crate) fn print(&mut self, tick: &Tick, now: Instant) -> Option<&[u8]> {
@@ -144,6 +158,11 @@ impl Board {
     /// The newest stamp given out, Unix µs; zero before the first.
     pub(crate) fn last_stamp(&self) -> u64 {
         self.stamps.last()
+    }
+
+    /// What the wall clock says, Unix µs.
+    pub(crate) fn wall_us(&self) -> u64 {
+        self.stamps.wall_us()
     }
 
     /// The closing frame; empty before it is printed.
@@ -216,8 +235,8 @@ impl Board {
 
     /// Appends to `out` the newest tick of each of the channel's symbols that is stamped after
     /// `since`: what a client that joins finds.
-    pub(crate) fn snapshot(&self, channel: ChannelId, since: u64, out: &mut Vec<u8>) {
-        self.newest_of(channel, out, |listing, _| listing.sent > since);
+    pub(crate) fn snapshot(&self, channel: ChannelId, since: u64, now: Instant, out: &mut Vec<u8>) {
+        self.newest_of(channel, now, out, |listing, _| listing.sent > since);
     }
 
     /// Appends to `out` the newest tick of each symbol that a reader of `channel` at `position` has
@@ -226,9 +245,10 @@ impl Board {
         &self,
         channel: ChannelId,
         position: Position,
+        now: Instant,
         out: &mut Vec<u8>,
     ) {
-        self.newest_of(channel, out, |_, symbol| {
+        self.newest_of(channel, now, out, |_, symbol| {
             self.is_unread(channel, symbol, position)
         });
     }
@@ -239,9 +259,10 @@ impl Board {
         &self,
         (from, position): (ChannelId, Position),
         to: ChannelId,
+        now: Instant,
         out: &mut Vec<u8>,
     ) {
-        self.newest_of(to, out, |_, symbol| {
+        self.newest_of(to, now, out, |_, symbol| {
             self.channel(from).index(symbol).is_none() || self.is_unread(from, symbol, position)
         });
     }
@@ -275,6 +296,7 @@ impl Board {
     fn newest_of(
         &self,
         channel: ChannelId,
+        now: Instant,
         out: &mut Vec<u8>,
         wanted: impl Fn(&Listing, SymbolId) -> bool,
     ) {
@@ -287,7 +309,6 @@ impl Board {
         }
         let symbols = self.channel(channel).symbols.iter();
         let stale = symbols.map(|&id| listing(id)).filter(|it| it.is_stale());
-        let now = Instant::now();
         stale.for_each(|listing| listing.write_stale(now, out));
     }
 

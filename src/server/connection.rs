@@ -1,15 +1,16 @@
 //! One client, from accept to close: its states, and which of them an event is for.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::Token;
+use tungstenite::http::StatusCode;
 
 use super::Moment;
-use super::board::{Board, ChannelId};
+use super::board::{Board, ChannelId, JoinError};
 use super::close::CloseReason;
 use super::config::Config;
 use super::counters::Counters;
-use super::head::{self, Asked, Refusal};
+use super::head::{self, Asked, Refusal, Upgrade};
 use super::reader::Reader;
 use super::socket::Socket;
 use super::wire::Wire;
@@ -45,6 +46,8 @@ pub(crate) struct Desk<'a> {
     /// Where bytes from a socket are read into; nobody owns them for longer than one event.
     pub(crate) scratch: &'a mut [u8],
     pub(crate) now: Moment,
+    /// The same moment as the board knows it.
+    pub(crate) instant: Instant,
     /// The number of the last heartbeat printed.
     pub(crate) heartbeat: u32,
 }
@@ -84,6 +87,21 @@ impl<S: Socket> Connection<S> {
     /// The socket, to be registered and removed.
     pub(crate) fn socket(&mut self) -> &mut S {
         self.wire.socket()
+    }
+
+    /// What is on its way to the client.
+    #[cfg(test)]
+    pub(crate) fn wire(&self) -> &Wire<S> {
+        &self.wire
+    }
+
+    /// Where it reads, once it is open.
+    #[cfg(test)]
+    pub(crate) fn reader(&self) -> Option<&Reader> {
+        match &self.state {
+            State::Open(reader) => Some(reader),
+            _ => None,
+        }
     }
 
     /// Which tape it reads, once it is open.
@@ -188,17 +206,20 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Upgrades: answers with `response` and, in the same write, the newest ticks; then reads the
-    /// channel's tape from `since` if that can be, else from now.
+    /// Upgrades: answers with 101 and, in the same write, the newest ticks; then reads the tape of
+    /// the symbols asked for, from `since` if that can be, else from now.
     pub(crate) fn open(
         &mut self,
-        response: Vec<u8>,
-        channel: ChannelId,
-        since: Option<u64>,
+        upgrade: Upgrade,
         desk: &mut Desk<'_>,
     ) -> Result<(), CloseReason> {
-        let mut out = response;
-        self.state = State::Open(Reader::new(channel, since, &mut out, desk));
+        let symbols = upgrade.symbols.as_deref();
+        let joined = desk.board.join(symbols);
+        let channel = joined.map_err(|error| refuse_to_join(&error))?;
+        desk.counters.opened += 1;
+        desk.counters.clients += 1;
+        let mut out = upgrade.response;
+        self.state = State::Open(Reader::new(channel, upgrade.since, &mut out, desk));
         self.wire
             .send(&out, desk.now)
             .map_err(CloseReason::Failed)?;
@@ -251,14 +272,24 @@ impl<S: Socket> Connection<S> {
 
     /// Says why, and nothing after that. Returns whether the client's own end is worth waiting for:
     /// closing a socket at once could reset it, which would destroy what was said.
-    pub(crate) fn close(&mut self, reason: &CloseReason, answer: &[u8], now: Moment) -> bool {
+    pub(crate) fn close(
+        &mut self,
+        reason: &CloseReason,
+        answer: &[u8],
+        desk: &mut Desk<'_>,
+    ) -> bool {
+        desk.counters.closed(reason);
+        if let Some(channel) = self.channel() {
+            desk.counters.clients -= 1;
+            desk.board.leave(channel);
+        }
         let mut out = answer.to_vec();
         // At shutdown the closing frame is on the tape, and this reader has had it from there.
         let told = matches!(reason, CloseReason::Shutdown);
         if let (State::Open(_), Some(code), false) = (&self.state, reason.code(), told) {
             frame::close(&mut out, code, &reason.to_string());
         }
-        let sent = self.wire.send(&out, now);
+        let sent = self.wire.send(&out, desk.now);
         self.wire.finish();
         let silent = matches!(&self.state, State::Handshaking { head, .. } if head.is_empty());
         self.state = State::Closing;
@@ -273,6 +304,14 @@ impl<S: Socket> Connection<S> {
             _ => sent.is_ok(),
         }
     }
+}
+
+fn refuse_to_join(error: &JoinError) -> CloseReason {
+    let status = match error {
+        JoinError::UnknownSymbol { .. } => StatusCode::BAD_REQUEST,
+        JoinError::TooManySets | JoinError::Closing => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    CloseReason::Refused(Refusal::new(status, error.to_string()))
 }
 
 /// The decision on the head, once it is there.

@@ -18,7 +18,7 @@ impl Server {
         // Fine enough that the limit is kept to an eighth.
         let look = (self.config.slow_timeout / 8).clamp(LOOK_MIN, LOOK_MAX);
         PeriodicCallback::start(io_loop, look, |server: &mut Self, io_loop| {
-            server.close_overdue(io_loop, 0);
+            server.close_overdue_soon(io_loop, 0);
         });
     }
 
@@ -32,8 +32,14 @@ impl Server {
         let heartbeat = self.heartbeat;
         let limit = self.config.ping_timeout.min(self.config.ping_interval);
         io_loop.call_later(limit, move |server, io_loop| {
-            server.close_overdue(io_loop, heartbeat);
+            server.close_overdue_soon(io_loop, heartbeat);
         });
+    }
+
+    /// Looks in the next turn. After a pause of the process this limit comes due before anything is
+    /// read that arrived meanwhile, a pong in time for one.
+    fn close_overdue_soon(&mut self, io_loop: &mut IoLoop<Self>, heartbeat: u32) {
+        io_loop.add_callback(move |server, io_loop| server.close_overdue(io_loop, heartbeat));
     }
 
     /// Closes who has taken nothing for too long, or has not answered `heartbeat` by now.
@@ -54,3 +60,62 @@ impl Server {
 /// Between two looks for clients that are stuck.
 const LOOK_MIN: Duration = Duration::from_millis(10);
 const LOOK_MAX: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Config;
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    const LIMIT: Duration = Duration::from_millis(100);
+
+    const HANDSHAKE: &[u8] = b"GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+    /// Answers the first heartbeat at once, then holds the loop for longer than the limit.
+    fn answer_and_pause(io_loop: &mut IoLoop<Server>, mut client: TcpStream) {
+        io_loop.call_later(Duration::from_millis(1), move |server, io_loop| {
+            if server.counters.clients == 1 && server.heartbeat == 0 {
+                server.beat(io_loop);
+            }
+            let mut bytes = [0; 1024];
+            let read = match client.read(&mut bytes) {
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                Err(error) => panic!("{error}"),
+            };
+            if !bytes[..read].ends_with(b"\x89\x011") {
+                return answer_and_pause(io_loop, client);
+            }
+            client.write_all(b"\x8a\x81\0\0\0\x001").unwrap();
+            // What a stopped process does, not a wait for anything.
+            std::thread::sleep(LIMIT * 2);
+            io_loop.call_later(LIMIT / 2, move |server, io_loop| {
+                assert_eq!(server.counters.closed[CloseReason::NoPong.index()], 0);
+                assert_eq!(server.counters.clients, 1);
+                drop(client);
+                io_loop.stop();
+            });
+        });
+    }
+
+    #[test]
+    fn a_pong_in_time_counts_although_the_process_was_stopped() {
+        let mut io_loop = IoLoop::new().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let config = Config {
+            ping_interval: LIMIT * 100,
+            ping_timeout: LIMIT,
+            ..Config::default()
+        };
+        let mut server = Server::new(&mut io_loop, listener, config, Vec::new()).unwrap();
+        client.write_all(HANDSHAKE).unwrap();
+        client.set_nonblocking(true).unwrap();
+        answer_and_pause(&mut io_loop, client);
+        io_loop.start(&mut server).unwrap();
+        assert_eq!(server.heartbeat, 1);
+    }
+}

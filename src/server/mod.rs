@@ -28,6 +28,8 @@ mod pages;
 mod reader;
 mod request;
 mod shutdown;
+#[cfg(any(test, fuzzing))]
+mod simulation;
 mod socket;
 mod sweep;
 mod wire;
@@ -41,7 +43,7 @@ use mio::net::TcpStream;
 use tungstenite::http::StatusCode;
 
 use self::accept::Acceptor;
-use self::board::{Board, JoinError};
+use self::board::Board;
 use self::close::CloseReason;
 use self::connection::{Desk, Next};
 use self::connections::Connections;
@@ -213,21 +215,14 @@ impl Server {
             let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
             return Err(CloseReason::Refused(refusal));
         }
-        let channel = self
-            .board
-            .join(upgrade.symbols.as_deref())
-            .map_err(|error| refuse_to_join(&error))?;
         let (connections, mut desk) = self.parts();
         let Some(connection) = connections.get_mut(token) else {
-            self.board.leave(channel);
             return Ok(());
         };
         if let Some(timeout) = connection.handshake_timeout() {
             io_loop.remove_timeout(timeout);
         }
-        desk.counters.opened += 1;
-        desk.counters.clients += 1;
-        connection.open(upgrade.response, channel, upgrade.since, &mut desk)
+        connection.open(upgrade, &mut desk)
     }
 
     fn refuse_or_close(&mut self, io_loop: &mut IoLoop<Self>, token: Token, reason: &CloseReason) {
@@ -247,23 +242,18 @@ impl Server {
         reason: &CloseReason,
         answer: &[u8],
     ) {
-        let now = self.now();
-        let Some(connection) = self.connections.get_mut(token) else {
+        let (connections, mut desk) = self.parts();
+        let Some(connection) = connections.get_mut(token) else {
             return;
         };
         if connection.is_closing() {
             return;
         }
         log::debug!("client {}: {reason}", token.0);
-        self.counters.closed(reason);
         if let Some(timeout) = connection.handshake_timeout() {
             io_loop.remove_timeout(timeout);
         }
-        if let Some(channel) = connection.channel() {
-            self.counters.clients -= 1;
-            self.board.leave(channel);
-        }
-        if connection.close(reason, answer, now) {
+        if connection.close(reason, answer, &mut desk) {
             let limit = self.config.close_timeout;
             io_loop.call_later(limit, move |server, io_loop| server.remove(io_loop, token));
             // What had arrived unread has had its event.
@@ -297,20 +287,27 @@ impl Server {
 
     /// The connections, and what one of them needs while it works.
     fn parts(&mut self) -> (&mut Connections<TcpStream>, Desk<'_>) {
-        let now = self.now();
+        let instant = Instant::now();
+        let now = self.moment(instant);
         let desk = Desk {
             board: &mut self.board,
             counters: &mut self.counters,
             config: &self.config,
             scratch: &mut self.scratch,
             now,
+            instant,
             heartbeat: self.heartbeat,
         };
         (&mut self.connections, desk)
     }
 
     fn now(&self) -> Moment {
-        self.started.elapsed().as_millis() as Moment
+        self.moment(Instant::now())
+    }
+
+    fn moment(&self, instant: Instant) -> Moment {
+        let since = instant.saturating_duration_since(self.started);
+        since.as_millis() as Moment
     }
 }
 
@@ -337,14 +334,6 @@ impl Publish for Server {
     fn sources(&mut self) -> &mut Sources {
         &mut self.sources
     }
-}
-
-fn refuse_to_join(error: &JoinError) -> CloseReason {
-    let status = match error {
-        JoinError::UnknownSymbol { .. } => StatusCode::BAD_REQUEST,
-        JoinError::TooManySets | JoinError::Closing => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    CloseReason::Refused(Refusal::new(status, error.to_string()))
 }
 
 /// A turn's share of reading from one client, and room for the longest request head.

@@ -65,7 +65,7 @@ impl Reader {
             let seen = since
                 .filter(|&sent| sent <= desk.board.last_stamp())
                 .unwrap_or(0);
-            desk.board.snapshot(channel, seen, out);
+            desk.board.snapshot(channel, seen, desk.instant, out);
             tape.head()
         });
         Self {
@@ -80,6 +80,18 @@ impl Reader {
 
     pub(crate) fn channel(&self) -> ChannelId {
         self.channel
+    }
+
+    /// How far it has read.
+    #[cfg(test)]
+    pub(crate) fn position(&self) -> Position {
+        self.position
+    }
+
+    /// How many bytes of messages wait for room for the answers before them.
+    #[cfg(test)]
+    pub(crate) fn backlog(&self) -> usize {
+        self.codec.as_ref().map_or(0, |codec| codec.backlog.len())
     }
 
     /// Whether there is something on the tape that it has not had.
@@ -259,7 +271,7 @@ impl Reader {
     fn skip(&mut self, desk: &mut Desk<'_>) -> Vec<u8> {
         let mut out = Vec::new();
         desk.board
-            .snapshot_unread(self.channel, self.position, &mut out);
+            .snapshot_unread(self.channel, self.position, desk.instant, &mut out);
         // The close frame is the one thing on a tape that nobody may miss.
         out.extend_from_slice(desk.board.goodbye());
         desk.counters
@@ -272,7 +284,7 @@ impl Reader {
     fn move_to(&mut self, to: ChannelId, out: &mut Vec<u8>, desk: &mut Desk<'_>) {
         if to != self.channel {
             desk.board
-                .snapshot_moved((self.channel, self.position), to, out);
+                .snapshot_moved((self.channel, self.position), to, desk.instant, out);
         }
         desk.board.leave(self.channel);
         if to != self.channel {

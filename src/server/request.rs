@@ -9,7 +9,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::board::{Board, ChannelId, JoinError};
-use crate::tick;
 
 /// What a request leads to.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,7 +53,7 @@ impl Raw<'_> {
         let op: Cow<'_, str> = read(self.op, "op", OPS)?;
         match &*op {
             "ping" => {
-                let time = tick::unix_us();
+                let time = board.wall_us();
                 let text = format!(r#"{{"op":"pong","id":{id},"time":{time}}}"#);
                 Ok(Reply::Text(text.into_bytes()))
             }
@@ -114,7 +113,7 @@ const OPS: &str = r#"one of "get", "ping", "subscribe" and "unsubscribe""#;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tick::{Price, Tick};
+    use crate::tick::{self, Price, Tick};
     use proptest::prelude::*;
     use serde_json::Value;
     use std::time::Instant;

@@ -35,13 +35,18 @@ pub(crate) struct Sweep {
 }
 
 impl Sweep {
-    pub(crate) fn begin(&mut self, slots: usize, prints: u64) {
+    pub(crate) fn begin(&mut self, slots: usize, prints: u64, now: Instant) {
         // A stride of a bit over a third: neighbours get the good and the bad places in turn.
         self.first = (self.first + slots * 3 / 8 + 1) % slots.max(1);
         self.slots = slots;
         self.visited = 0;
         self.prints = prints;
-        self.began = Some(Instant::now());
+        self.began = Some(now);
+    }
+
+    /// Whether more has been printed than this sweep is sure to have written.
+    pub(crate) fn is_behind(&self, prints: u64) -> bool {
+        self.prints != prints
     }
 
     /// How long to rest after a sweep that ends now: half the time that it took.
@@ -50,14 +55,14 @@ impl Sweep {
         (took / 2).min(REST_MAX)
     }
 
-    /// Writes to some clients, fewer if a timer comes due by `deadline`: it may be the next tick.
-    /// Returns whether all have had their turn; whoever is to be closed goes to `losers`, not away
+    /// Writes to some clients, fewer if `is_due` says that a timer has come due: it may be the next
+    /// tick. Returns whether all have had their turn; whoever is to be closed goes to `losers`, not away
     /// under our feet.
     pub(crate) fn write_some<S: Socket>(
         &mut self,
         connections: &mut Connections<S>,
         desk: &mut Desk<'_>,
-        deadline: Option<Instant>,
+        is_due: impl Fn() -> bool,
         losers: &mut Vec<(Token, CloseReason)>,
     ) -> bool {
         let mut written = 0;
@@ -73,8 +78,7 @@ impl Sweep {
             }
             written += 1;
             let look = written % WRITES_PER_LOOK == 0;
-            let due = look && deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if due || written == WRITES_PER_SLICE {
+            if (look && is_due()) || written == WRITES_PER_SLICE {
                 return self.visited == self.slots;
             }
         }
@@ -101,8 +105,11 @@ impl Server {
     }
 
     fn begin_sweep(&mut self, io_loop: &mut IoLoop<Self>) {
-        self.sweep
-            .begin(self.connections.slots(), self.board.prints());
+        self.sweep.begin(
+            self.connections.slots(),
+            self.board.prints(),
+            Instant::now(),
+        );
         self.sweep_slice(io_loop);
     }
 
@@ -114,16 +121,17 @@ impl Server {
         let mut losers = Vec::new();
         let mut sweep = std::mem::take(&mut self.sweep);
         let (connections, mut desk) = self.parts();
-        let finished =
-            sweep.write_some(connections, &mut desk, io_loop.next_deadline(), &mut losers);
+        let deadline = io_loop.next_deadline();
+        let is_due = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let finished = sweep.write_some(connections, &mut desk, is_due, &mut losers);
         self.sweep = sweep;
         self.close_all(io_loop, losers);
         if !finished {
             io_loop.add_callback(Self::sweep_slice);
-        } else if self.sweep.prints == self.board.prints() {
-            self.sweep.running = false;
-        } else {
+        } else if self.sweep.is_behind(self.board.prints()) {
             io_loop.call_later(self.sweep.rest(), Self::begin_sweep);
+        } else {
+            self.sweep.running = false;
         }
     }
 }

@@ -50,6 +50,12 @@ impl<S: Socket> Wire<S> {
         !self.pending.is_empty()
     }
 
+    /// The bytes that the socket did not take.
+    #[cfg(test)]
+    pub(crate) fn pending(&self) -> &[u8] {
+        &self.pending
+    }
+
     /// Since when the socket has taken nothing, although there is something to send.
     pub(crate) fn stuck_since(&self) -> Option<Moment> {
         self.stuck

@@ -41,10 +41,13 @@ fn a_snapshot_is_the_newest_of_each_symbol_in_the_order_printed() {
     for symbol in ["B", "A", "A", "B", "A"] {
         print(&mut board, symbol);
     }
-    assert_eq!(collected(|out| board.snapshot(all, 0, out)), "B2 A3");
+    assert_eq!(
+        collected(|out| board.snapshot(all, 0, Instant::now(), out)),
+        "B2 A3"
+    );
     let seen = board.last_stamp() - 1;
     assert_eq!(
-        collected(|out| board.snapshot(all, seen, out)),
+        collected(|out| board.snapshot(all, seen, Instant::now(), out)),
         "A3",
         "only what came since"
     );
@@ -60,7 +63,7 @@ fn who_skips_gets_only_what_it_has_not_had() {
     print(&mut board, "B");
     print(&mut board, "B");
     assert_eq!(
-        collected(|out| board.snapshot_unread(all, position, out)),
+        collected(|out| board.snapshot_unread(all, position, Instant::now(), out)),
         "B3"
     );
 }
@@ -75,7 +78,7 @@ fn who_moves_gets_what_is_new_to_it() {
     let position = board.tape(only_a).head();
     let to = board.rejoin(only_a, &["B".to_owned()], true).unwrap();
     let moved = |board: &Board, position| {
-        collected(|out| board.snapshot_moved((only_a, position), to, out))
+        collected(|out| board.snapshot_moved((only_a, position), to, Instant::now(), out))
     };
     assert_eq!(moved(&board, position), "B1", "A was seen, C is not read");
     print(&mut board, "A");
@@ -208,7 +211,7 @@ fn who_joins_is_told_what_is_stale() {
     board.print_stale(start + Duration::from_secs(6), false);
     print_at(&mut board, "y:A", start + Duration::from_secs(6));
     let mut out = Vec::new();
-    board.snapshot(all, 0, &mut out);
+    board.snapshot(all, 0, Instant::now(), &mut out);
     let told = texts(&out);
     assert!(told[0].starts_with(r#"{"symbol":"y:A""#), "{told:?}");
     assert!(told[1].starts_with(r#"{"event":"stale","symbol":"x:A","age":"#));

@@ -1,0 +1,105 @@
+//! Plays seeds, and says which one failed and how to play it again.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Instant;
+
+use super::play::{Played, play};
+
+/// Plays a seed; one that fails is named.
+fn replayable(seed: u64, trace: bool) -> Played {
+    catch_unwind(AssertUnwindSafe(|| play(seed, trace))).unwrap_or_else(|cause| {
+        eprintln!(
+            "seed {seed} fails; play it with\n  \
+             SIMULATION_SEED={seed} cargo test --lib simulation::tests::seeds -- --nocapture"
+        );
+        resume_unwind(cause)
+    })
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    Some(
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable} takes a number")),
+    )
+}
+
+#[test]
+fn seeds() {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        replayable(seed, true);
+        return;
+    }
+    let began = Instant::now();
+    let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
+    let (mut steps, mut bytes, mut events) = (0, 0, BTreeMap::new());
+    for seed in 0..seeds {
+        let played = replayable(seed, false);
+        steps += played.steps;
+        bytes += played.world.bytes;
+        for (event, count) in played.world.events {
+            *events.entry(event).or_insert(0) += count;
+        }
+        *events.entry("conflated").or_insert(0) += played.world.model.conflated;
+    }
+    let took = began.elapsed();
+    eprintln!("{seeds} seeds, {steps} steps, {bytes} bytes in {took:.1?}: {events:#?}");
+    for event in EVENTS {
+        assert!(
+            events.get(event).is_some_and(|&count| count > 0),
+            "no {event}"
+        );
+    }
+}
+
+#[test]
+fn a_seed_is_always_the_same_run() {
+    for seed in 0..20 {
+        assert_eq!(
+            replayable(seed, false).hash,
+            replayable(seed, false).hash,
+            "seed {seed}"
+        );
+    }
+}
+
+/// Played by a plain `cargo test`.
+const SEEDS: u64 = 200;
+
+/// All that must have happened in a run that is to mean anything.
+const EVENTS: [&str; 32] = [
+    "join",
+    "resume",
+    "tick",
+    "heartbeat",
+    "stale",
+    "live",
+    "slice",
+    "conflated",
+    "rest",
+    "pause",
+    "wall clock jump",
+    "unblocked",
+    "edge for both",
+    "edge for reading",
+    "edge for writing",
+    "reset",
+    "end of stream",
+    "goodbye",
+    "shut down",
+    "served",
+    "refused",
+    "handshake_timeout",
+    "closed_by_client",
+    "vanished",
+    "failed",
+    "protocol",
+    "binary",
+    "bad_text",
+    "too_big",
+    "flood",
+    "no_pong",
+    "slow",
+];
