@@ -276,7 +276,7 @@ impl<S: Socket> Connection<S> {
 }
 
 /// The decision on the head, once it is there.
-fn on_head_bytes(
+pub(super) fn on_head_bytes(
     head: &mut Vec<u8>,
     bytes: &[u8],
     config: &Config,

@@ -25,6 +25,8 @@ mod listener;
 mod metrics;
 pub mod options;
 mod pages;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod reader;
 mod request;
 mod shutdown;
