@@ -48,36 +48,49 @@ fn check(text: &str, board: &mut Board, channel: ChannelId) -> ChannelId {
         Reply::Text(reply) => (None, reply),
         Reply::Move { to, text } => (Some(to), text),
     };
-    assert!(
-        reply.len() <= 4 * text.len() + 1024,
-        "{} bytes",
-        reply.len()
-    );
     let reply = String::from_utf8(reply).expect("UTF-8");
-    let fields = object(&reply).unwrap_or_else(|| panic!("no JSON object: {reply}"));
-    let asked = object(text);
-    let asked_for = |name: &str| asked.as_ref().and_then(|asked| asked.get(name).copied());
-    let op = fields.get("op").map(|op| op.trim_matches('"'));
-    let is_unread =
-        op == Some("error") && string(&fields, "message").starts_with("not a JSON object");
-    let id = asked_for("id").filter(|_| !is_unread).unwrap_or("null");
-    assert_eq!(fields.get("id"), Some(&id), "the id of {text}");
-    assert!(is_unread || asked.is_some(), "taken for an object: {text}");
-    match op {
-        Some("error") => assert!(!string(&fields, "message").is_empty()),
-        Some("pong") => assert!(fields["time"].parse::<u64>().is_ok()),
-        Some("subscribe" | "unsubscribe") => assert!(to.is_some()),
-        None => check_tick(
+    let fields = check_reply(text, &reply);
+    if !fields.contains_key("op") {
+        check_tick(
             &fields,
-            &string(asked.as_ref().expect("an object"), "symbol"),
-        ),
-        Some(other) => panic!("answered with {other}"),
+            &string(&object(text).expect("an object"), "symbol"),
+        );
     }
+    let is_change = |op: &&str| matches!(*op, "\"subscribe\"" | "\"unsubscribe\"");
+    assert_eq!(fields.get("op").is_some_and(is_change), to.is_some());
     let Some(to) = to else { return channel };
     let symbols: Vec<String> = serde_json::from_str(fields["symbols"]).expect("a list");
     assert!(board.names(to).eq(symbols.iter().map(String::as_str)));
     board.leave(channel);
     to
+}
+
+/// Whether `reply` can be the answer to `text`; returns its fields as they are written.
+pub(super) fn check_reply<'r>(text: &str, reply: &'r str) -> HashMap<String, &'r str> {
+    let length = reply.len();
+    assert!(length <= 4 * text.len() + 1024, "{length} bytes of answer");
+    let fields = object(reply).unwrap_or_else(|| panic!("no JSON object: {reply}"));
+    let asked = object(text);
+    let op = fields.get("op").map(|op| op.trim_matches('"'));
+    let is_unread =
+        op == Some("error") && string(&fields, "message").starts_with("not a JSON object");
+    assert!(is_unread || asked.is_some(), "taken for an object: {text}");
+    let id = asked
+        .as_ref()
+        .filter(|_| !is_unread)
+        .and_then(|asked| asked.get("id"));
+    assert_eq!(
+        fields.get("id"),
+        Some(id.unwrap_or(&"null")),
+        "the id of {text}"
+    );
+    match op {
+        Some("error") => assert!(!string(&fields, "message").is_empty()),
+        Some("pong") => assert!(fields["time"].parse::<u64>().is_ok()),
+        Some("subscribe" | "unsubscribe") | None => {}
+        Some(other) => panic!("answered with {other}"),
+    }
+    fields
 }
 
 /// The newest tick is of the symbol asked for, to the digit.
@@ -89,13 +102,13 @@ fn check_tick(fields: &HashMap<String, &str>, asked: &str) {
 }
 
 /// The members of an object as they are written; no nesting is too deep, no number too big.
-fn object(text: &str) -> Option<HashMap<String, &str>> {
+pub(super) fn object(text: &str) -> Option<HashMap<String, &str>> {
     let members: HashMap<String, &RawValue> = serde_json::from_str(text).ok()?;
     let raw = members.into_iter().map(|(name, value)| (name, value.get()));
     Some(raw.collect())
 }
 
-fn string(fields: &HashMap<String, &str>, name: &str) -> String {
+pub(super) fn string(fields: &HashMap<String, &str>, name: &str) -> String {
     let raw = fields.get(name).unwrap_or_else(|| panic!("no {name}"));
     serde_json::from_str(raw).unwrap_or_else(|_| panic!("{name} is no string: {raw}"))
 }
