@@ -103,8 +103,8 @@ impl Question {
             return Reply::NoAddress;
         };
         let mut ttl = u32::MAX;
-        // No chain has more links than there are records, so one that bites its tail ends too.
-        for _ in &packet.answers {
+        // Each link looks through all records, so there is a limit; one that bites its tail ends too.
+        for _ in 0..ALIASES_MAX {
             let mut own = packet.answers.iter().filter(|record| record.name == name);
             let alias = own.find_map(|record| match &record.rdata {
                 RData::CNAME(alias) => Some((alias.0.clone(), record.ttl)),
@@ -171,6 +171,9 @@ fn invalid(error: SimpleDnsError) -> io::Error {
 
 /// Bytes of a message's header.
 const HEADER: usize = 12;
+
+/// Aliases followed from name to name; servers do not follow many more themselves.
+const ALIASES_MAX: usize = 16;
 
 /// Addresses kept of one answer: no more would ever be tried.
 const ADDRESSES_MAX: usize = 8;
@@ -248,6 +251,41 @@ mod tests {
         ];
         let message = answer(&question, records);
         assert_eq!(question.reply(&message), Some(Reply::NoAddress));
+    }
+
+    #[test]
+    fn a_chain_of_aliases_is_followed_so_far_however_long_it_is() {
+        const NAMES: [&str; 18] = [
+            "api.example",
+            "b.example",
+            "c.example",
+            "d.example",
+            "e.example",
+            "f.example",
+            "g.example",
+            "h.example",
+            "i.example",
+            "j.example",
+            "k.example",
+            "l.example",
+            "m.example",
+            "n.example",
+            "o.example",
+            "p.example",
+            "q.example",
+            "r.example",
+        ];
+        let question = question();
+        let chain = |links: usize| {
+            let links = (0..links)
+                .rev()
+                .map(|link| alias(NAMES[link], NAMES[link + 1], 60));
+            let mut records: Vec<_> = links.collect();
+            records.push(a(NAMES[records.len()], 60, 1));
+            question.reply(&answer(&question, records))
+        };
+        assert_eq!(chain(ALIASES_MAX), addresses(&[1], 60));
+        assert_eq!(chain(ALIASES_MAX + 1), Some(Reply::NoAddress));
     }
 
     #[test]
