@@ -18,6 +18,8 @@ type Decision = Option<Result<Asked, Refusal>>;
 pub fn request_head(bytes: &[u8]) {
     let end = head::end(bytes, 0).ok().flatten().unwrap_or(bytes.len());
     let head = &bytes[..end];
+    let is_found = head::end(bytes, 0).is_ok_and(|end| end.is_some());
+    assert!(!is_found || Some(end) == empty_line(bytes), "ends at {end}");
     // No read brings more at once.
     let whole = decide(head.chunks(HEAD_LENGTH_MAX));
     let told = tell(&whole);
@@ -47,6 +49,18 @@ pub fn request_head(bytes: &[u8]) {
         early == Some(refused) || head.len() >= HEAD_LENGTH_MAX,
         "{early:?}"
     );
+}
+
+/// Where the first empty line ends, the very first line excepted.
+fn empty_line(bytes: &[u8]) -> Option<usize> {
+    let ends = (0..bytes.len()).filter(|&at| bytes[at] == b'\n');
+    let behind = ends.map(|at| (at + 1, &bytes[at + 1..]));
+    let mut ends = behind.filter_map(|(at, behind)| match behind {
+        [b'\n', ..] => Some(at + 1),
+        [b'\r', b'\n', ..] => Some(at + 2),
+        _ => None,
+    });
+    ends.next()
 }
 
 fn decide<'b>(mut pieces: impl Iterator<Item = &'b [u8]>) -> Decision {
