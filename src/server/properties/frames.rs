@@ -86,7 +86,7 @@ impl Server {
             sent: Vec::new(),
         };
         server.print(0);
-        server.arrives(HEAD);
+        server.arrives(HEAD, true);
         server.settle();
         server.sent.clear();
         server
@@ -96,24 +96,26 @@ impl Server {
     fn step<'s>(&mut self, step: u8, rest: &'s [u8]) -> &'s [u8] {
         let (&[number], behind) = rest.split_first_chunk().unwrap_or((&[0], rest));
         match step {
-            // These bytes arrive as they are.
-            b'd' => {
+            // These bytes arrive as they are; with the other letter, their event comes later.
+            b'd' | b'q' => {
                 let (bytes, behind) = behind.split_at(behind.len().min(number.into()));
-                self.arrives(bytes);
+                self.arrives(bytes, step == b'd');
                 return behind;
             }
             // A masked frame that begins with the byte given.
             b'f' => {
                 let (&[length], behind) = behind.split_first_chunk().unwrap_or((&[0], behind));
                 let (payload, behind) = behind.split_at(behind.len().min(length.into()));
-                self.arrives(&masked(number, payload));
+                self.arrives(&masked(number, payload), true);
                 return behind;
             }
             b'j' => {
                 let request = REQUESTS[usize::from(number) % REQUESTS.len()];
-                self.arrives(&masked(0x81, request.as_bytes()));
+                self.arrives(&masked(0x81, request.as_bytes()), true);
             }
             b'w' => self.has_room(usize::from(number) * 4),
+            // The event that says so comes later.
+            b'g' => self.gains_room(usize::from(number) * 4),
             b't' => self.print(number),
             b'p' => self.now_ms += u32::from(number) * 100,
             _ => {
@@ -162,7 +164,7 @@ impl Server {
         }
     }
 
-    fn arrives(&mut self, bytes: &[u8]) {
+    fn arrives(&mut self, bytes: &[u8], is_told: bool) {
         let is_heard = self.with_socket(|socket| {
             let is_heard = !socket.ended && !socket.broken;
             if is_heard {
@@ -172,13 +174,19 @@ impl Server {
         });
         if is_heard == Some(true) {
             self.sent.extend_from_slice(bytes);
-            self.on_ready(true, false);
+            if is_told {
+                self.on_ready(true, false);
+            }
         }
     }
 
     fn has_room(&mut self, room: usize) {
-        self.with_socket(|socket| socket.room = socket.room.saturating_add(room));
+        self.gains_room(room);
         self.on_ready(false, true);
+    }
+
+    fn gains_room(&mut self, room: usize) {
+        self.with_socket(|socket| socket.room = socket.room.saturating_add(room));
     }
 
     fn print(&mut self, symbol: u8) {
@@ -405,7 +413,8 @@ mod tests {
             3 => whole.prop_map(|(text, cuts)| in_pieces(&masked(0x81, text.as_bytes()), &cuts)),
             1 => payload().prop_map(|bytes| [&[b'd', bytes.len() as u8], &bytes[..]].concat()),
             6 => (0u8..3).prop_map(|symbol| vec![b't', symbol]),
-            6 => any::<u8>().prop_map(|room| vec![b'w', room]),
+            6 => (prop::sample::select(&b"wg"[..]), any::<u8>()).prop_map(|(step, room)| vec![step, room]),
+            1 => Just([&[b'q', 26], &masked(0x81, REQUESTS[0].as_bytes())[..]].concat()),
             4 => Just(vec![b'b']),
             2 => Just(vec![b'W']),
             2 => Just(vec![b'h']),
