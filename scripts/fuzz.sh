@@ -44,6 +44,8 @@ if (($# > 0)); then
 fi
 mkdir -p fuzz/artifacts
 cargo +nightly fuzz build >&2
+# The programs themselves, so that what is edited meanwhile does not matter.
+programs=${CARGO_TARGET_DIR:-fuzz/target}/$(rustc -vV | sed -n 's/^host: //p')/release
 
 row='%-16s %12s %8s %9s %8s %9s\n'
 # shellcheck disable=SC2059
@@ -54,9 +56,10 @@ for target in "${targets[@]}"; do
     mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
     # A finding is also what takes longer than 5 s or one block of memory of 64 MiB.
     outcome=0
-    cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
+    "$programs/$target" "fuzz/corpus/$target" "fuzz/seeds/$target" \
+        -artifact_prefix="fuzz/artifacts/$target/" \
         -max_total_time="$seconds" -max_len="$(longest "$target")" -timeout=5 \
-        -malloc_limit_mb=64 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=1 \
+        -malloc_limit_mb=64 -rss_limit_mb=1024 -print_final_stats=1 \
         >"$log" 2>&1 || outcome=$?
     # Of a run that was cut short, what the last line says.
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p; s/^#\([0-9]*\).*/\1/p' "$log" | tail -n 1)

@@ -132,6 +132,7 @@ impl Seen {
     fn check_texts(&self, frames: &[Frame<'_>], gaps: bool) -> usize {
         let mut set: Vec<String> = SYMBOLS.map(str::to_owned).to_vec();
         let mut last: HashMap<String, u64> = HashMap::new();
+        let mut moved = Vec::new();
         let mut asked = self.texts.iter();
         for (_, payload) in frames.iter().filter(|(opcode, _)| *opcode == TEXT) {
             let text = std::str::from_utf8(payload).expect("UTF-8");
@@ -140,8 +141,10 @@ impl Seen {
                 check_reply(asked.next().expect("an answer, but no request"), text);
                 if let Some(symbols) = fields.get("symbols") {
                     let new: Vec<String> = serde_json::from_str(symbols).expect("a list");
-                    // What it had before its absence may come again.
+                    // What it had before its absence may come again, what it had not yet had
+                    // is skipped.
                     last.retain(|symbol, _| set.contains(symbol) && new.contains(symbol));
+                    moved.clone_from(&new);
                     set = new;
                 }
                 continue;
@@ -152,8 +155,10 @@ impl Seen {
                 "a tick of {symbol}, which it does not read"
             );
             let seq: u64 = fields["seq"].parse().expect("a number");
+            let has_moved = moved.iter().position(|name| *name == symbol);
+            has_moved.into_iter().for_each(|at| drop(moved.remove(at)));
             let before = last.insert(symbol, seq);
-            let is_next = before.is_none_or(|before| match gaps {
+            let is_next = before.is_none_or(|before| match gaps || has_moved.is_some() {
                 true => seq > before,
                 false => seq == before + 1,
             });
