@@ -59,7 +59,7 @@ for target in "${targets[@]}"; do
     "$programs/$target" "fuzz/corpus/$target" "fuzz/seeds/$target" \
         -artifact_prefix="fuzz/artifacts/$target/" \
         -max_total_time="$seconds" -max_len="$(longest "$target")" -timeout=5 \
-        -malloc_limit_mb=64 -rss_limit_mb=1024 -print_final_stats=1 \
+        -malloc_limit_mb=64 -rss_limit_mb=2048 -print_final_stats=1 \
         >"$log" 2>&1 || outcome=$?
     # Of a run that was cut short, what the last line says.
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p; s/^#\([0-9]*\).*/\1/p' "$log" | tail -n 1)
