@@ -44,6 +44,8 @@ mod condition;
 mod entry;
 mod json;
 mod message;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod quote;
 mod stream;
 mod template;

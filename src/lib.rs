@@ -35,6 +35,8 @@ pub mod exchange;
 pub mod feed;
 pub mod fiber;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod http;
 pub mod io_loop;
 pub mod lag;

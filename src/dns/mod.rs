@@ -8,6 +8,8 @@
 mod cache;
 mod files;
 mod message;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod system;
 
 use std::io::{self, ErrorKind, Read, Write};

@@ -27,6 +27,8 @@ mod health;
 mod live;
 mod near;
 mod pace;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod record;
 mod recording;
 mod replay;

@@ -116,7 +116,6 @@ const STAMP_MAX: u64 = 4_102_444_800_000_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     /// One letter a line.
     fn outline(text: &[u8]) -> String {
@@ -172,13 +171,6 @@ mod tests {
         for (symbol, timestamp) in [("", "1"), (&*long, "1"), ("A/B", "1732270000123000")] {
             let line = format!(r#"{{"symbol":"{symbol}","price":1,"timestamp":{timestamp}}}"#);
             assert_eq!(Recorded::parse(line.as_bytes()), None, "{line}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            outline(&bytes);
         }
     }
 }

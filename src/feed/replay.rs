@@ -36,7 +36,7 @@ pub struct ReplayError {
 }
 
 #[derive(Debug)]
-enum Problem {
+pub(super) enum Problem {
     Io(io::Error),
     NotRegular,
     NoTick,
@@ -149,12 +149,12 @@ impl<S: Publish> Feed<S> for Replay {
 
 /// What a recording has in it.
 #[derive(Default)]
-struct Summary {
+pub(super) struct Summary {
     /// As they read on the wire.
-    symbols: BTreeSet<String>,
-    ticks: u64,
+    pub(super) symbols: BTreeSet<String>,
+    pub(super) ticks: u64,
     bad_lines: u64,
-    bytes: u64,
+    pub(super) bytes: u64,
 }
 
 fn open_and_scan(path: &Path) -> Result<(File, Summary), Problem> {
@@ -171,7 +171,8 @@ fn open_and_scan(path: &Path) -> Result<(File, Summary), Problem> {
     Ok((file, summary))
 }
 
-fn scan(file: &File, path: &Path) -> Result<Summary, Problem> {
+/// Reads all of a recording; `path` is what the log calls it.
+pub(super) fn scan(file: impl Read, path: &Path) -> Result<Summary, Problem> {
     let mut recording = Recording::new(BufReader::with_capacity(READ_SIZE, file));
     let mut summary = Summary::default();
     while let Some(line) = recording.next_line().map_err(Problem::Io)? {

@@ -315,7 +315,7 @@ fn refuse_to_join(error: &JoinError) -> CloseReason {
 }
 
 /// The decision on the head, once it is there.
-fn on_head_bytes(
+pub(super) fn on_head_bytes(
     head: &mut Vec<u8>,
     bytes: &[u8],
     config: &Config,

@@ -25,10 +25,12 @@ mod listener;
 mod metrics;
 pub mod options;
 mod pages;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod reader;
 mod request;
 mod shutdown;
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 mod simulation;
 mod socket;
 mod sweep;

@@ -8,22 +8,13 @@
 //! play (dice) ──▶ world (the server, turned by hand) ──▶ socket ──▶ check ──▶ observer ◀── model
 //! ```
 
-#[cfg(test)]
 mod check;
-#[cfg(test)]
 mod client;
-#[cfg(test)]
 mod farewell;
-#[cfg(test)]
 mod model;
-#[cfg(test)]
 mod observer;
-#[cfg(test)]
 mod play;
-pub(crate) mod socket;
-#[cfg(test)]
+mod socket;
 mod sweeping;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
 mod world;

@@ -1,5 +1,4 @@
 use super::*;
-use proptest::prelude::*;
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -154,36 +153,4 @@ fn what_is_no_request_is_refused_before_its_end() {
     let endless = vec![b'x'; HEAD_LENGTH_MAX + 1];
     let refusal = end(&endless, HEAD_LENGTH_MAX).unwrap_err();
     assert_eq!(refusal.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-}
-
-proptest! {
-    #[test]
-    fn the_end_is_found_however_the_head_arrives(
-        name in "[a-z]{1,9}", bare in any::<bool>(), cuts in proptest::collection::vec(1usize..9, 1..9),
-    ) {
-        let line_end = if bare { "\n" } else { "\r\n" };
-        let head = ["GET / HTTP/1.1", "Host: a", &format!("{name}: b"), "", "behind"].join(line_end);
-        let whole = head.len() - "behind".len();
-        let (mut known, mut found) = (0, None);
-        for &cut in cuts.iter().cycle() {
-            let here = head.len().min(known + cut);
-            found = end(&head.as_bytes()[..here], known).unwrap();
-            known = here;
-            if found.is_some() || here == head.len() {
-                break;
-            }
-        }
-        prop_assert_eq!(found, Some(whole));
-    }
-
-    #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = end(&bytes, bytes.len() / 2);
-        let _ = read(&bytes, false, &Origins::Same);
-    }
-
-    #[test]
-    fn no_header_makes_it_panic(line in "(Origin|Host|Upgrade|Content-Length): ?\\PC{0,40}") {
-        let _ = read(handshake(&line).as_bytes(), false, &Origins::Same);
-    }
 }

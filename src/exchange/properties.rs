@@ -1,0 +1,237 @@
+//! What exchanges answer, see [`crate::fuzzing`]: whatever it is, no price is made up. One that is
+//! found has the digits that were sent, one for each symbol asked for, and a time that can be.
+
+use std::sync::LazyLock;
+
+use super::{Catalogue, Exchange, Quote, QuoteError, StreamMessage, Symbol};
+use crate::fuzzing;
+use crate::tick::Price;
+
+/// `bytes` are a line that says who was asked for what, `many kraken 200 BTC/USD ETH/USD`, and the
+/// answer. In place of `many` it may be `one`, `token`, or `stream`, whose messages are divided by
+/// blank lines.
+///
+/// # Panics
+/// When a promise is broken.
+pub fn exchange_answer(bytes: &[u8]) {
+    let end = bytes.iter().position(|&byte| byte == b'\n');
+    let (line, body) = bytes.split_at(end.unwrap_or(bytes.len()));
+    let body = body.strip_prefix(b"\n").unwrap_or(body);
+    let line = String::from_utf8_lossy(line);
+    let mut words = line.split(' ');
+    let kind = words.next().unwrap_or_default();
+    let exchange = exchange(words.next().unwrap_or_default());
+    let status = words.next().and_then(|word| word.parse().ok());
+    let mut symbols: Vec<Symbol> = words.filter_map(|word| word.parse().ok()).collect();
+    symbols.sort();
+    symbols.dedup();
+    symbols.truncate(SYMBOLS_MAX);
+    if symbols.is_empty() {
+        symbols.extend(exchange.example().parse::<Symbol>());
+    }
+    match kind {
+        "stream" => check_stream(exchange, &symbols, body),
+        "token" => check_token(exchange, &symbols, (status.unwrap_or(200), body)),
+        kind => check_answer(
+            exchange,
+            &symbols,
+            kind == "one",
+            (status.unwrap_or(200), body),
+        ),
+    }
+}
+
+/// The exchange of that name, or any other.
+fn exchange(id: &str) -> &'static Exchange {
+    static ALL: LazyLock<Vec<Exchange>> = LazyLock::new(|| {
+        let catalogue = Catalogue::builtin();
+        let url = "https://example.com/price";
+        let custom = Exchange::custom(url, "/data/0/price", Some("/data/0/time"));
+        catalogue.iter().cloned().chain(custom).collect()
+    });
+    let named = ALL.iter().find(|exchange| exchange.id() == id);
+    named.unwrap_or_else(|| &ALL[fuzzing::dice(id.as_bytes()).usize(0..ALL.len())])
+}
+
+fn check_answer(exchange: &Exchange, symbols: &[Symbol], one: bool, answer: (u16, &[u8])) {
+    let requests = match (one, symbols) {
+        (true, [symbol, ..]) => vec![exchange.request(symbol)],
+        _ => exchange.requests(symbols),
+    };
+    for request in &requests {
+        let quotes = exchange.read(request, answer.0, answer.1, NOW);
+        let mut pauses = 0;
+        let mut pause = || pauses += 1;
+        let again = exchange.read_pausing(request, answer, NOW, &mut pause);
+        assert_eq!(quotes, again, "not the same twice");
+        assert!(pauses <= 2 + answer.1.len() / 8, "{pauses} pauses");
+        match quotes {
+            Err(error) => check_error(&error),
+            Ok(quotes) => {
+                assert_eq!(quotes.len(), request.symbols.len(), "a quote for each");
+                quotes.iter().for_each(|quote| check_quote(quote, answer.1));
+            }
+        }
+    }
+}
+
+fn check_quote(quote: &Result<Quote, QuoteError>, message: &[u8]) {
+    let quote = match quote {
+        Ok(quote) => quote,
+        Err(error) => return check_error(error),
+    };
+    let price = quote.price.as_str();
+    assert_eq!(Price::parse(price).as_ref(), Ok(&quote.price), "{price}");
+    assert!(price.len() <= 64 && !price.starts_with('-'), "{price}");
+    assert!(
+        serde_json::from_str::<serde_json::Number>(price).is_ok(),
+        "{price}"
+    );
+    if let Some(time) = quote.timestamp_ms {
+        assert!(
+            (1_230_768_000_000..=NOW + 86_400_000).contains(&time),
+            "{time}"
+        );
+    }
+    // Whatever became of point and exponent, the digits were sent in this order. Where they may be
+    // escaped or packed, they cannot be looked for.
+    let digits = price.replace('.', "");
+    let digits = digits.trim_matches('0').as_bytes();
+    assert!(!digits.is_empty(), "a price of zero");
+    let is_plain = !message.contains(&b'\\') && !message.starts_with(&[0x1f, 0x8b]);
+    if is_plain {
+        let sent: Vec<u8> = message.iter().copied().filter(|&it| it != b'.').collect();
+        let is_sent = sent.windows(digits.len()).any(|window| window == digits);
+        assert!(is_sent, "{price} is not in what was sent");
+    }
+}
+
+/// Errors go to the log: one line of a bounded length.
+fn check_error(error: &QuoteError) {
+    let text = error.to_string();
+    assert!(!text.contains(char::is_control), "{text:?}");
+    assert!(text.chars().count() <= 250, "{text}");
+}
+
+fn check_stream(exchange: &Exchange, symbols: &[Symbol], messages: &[u8]) {
+    let Some(mut session) = exchange.session(symbols) else {
+        return;
+    };
+    let asked: usize = session.subscribe(NOW).iter().map(String::len).sum();
+    let mut rest = messages;
+    while !rest.is_empty() {
+        let blank = rest.windows(2).position(|pair| pair == b"\n\n");
+        let (message, behind) = rest.split_at(blank.unwrap_or(rest.len()));
+        rest = behind.strip_prefix(b"\n\n").unwrap_or(behind);
+        match session.read(message, NOW) {
+            StreamMessage::Ticks(ticks) => {
+                assert!(!ticks.is_empty(), "ticks, but none");
+                for (index, quote) in &ticks {
+                    assert!(*index < symbols.len(), "a symbol that nobody asked for");
+                    check_quote(quote, message);
+                }
+            }
+            StreamMessage::Error(text) => {
+                assert!(
+                    !text.contains(char::is_control) && text.chars().count() <= 250,
+                    "{text:?}"
+                );
+            }
+            StreamMessage::Heartbeat(reply) => {
+                let length = reply.map_or(0, |reply| reply.len());
+                let is_packed = message.starts_with(&[0x1f, 0x8b]);
+                assert!(
+                    is_packed || length <= 200 + 2 * message.len(),
+                    "{length} bytes"
+                );
+            }
+            StreamMessage::Ack | StreamMessage::Leave | StreamMessage::Other => {}
+        }
+    }
+    let asked_again: usize = session.subscribe(NOW).iter().map(String::len).sum();
+    assert!(
+        asked_again <= asked + 20 * symbols.len(),
+        "what is asked has grown"
+    );
+}
+
+/// Where a token leads, who answered decides: it must be a WebSocket.
+fn check_token(exchange: &Exchange, symbols: &[Symbol], answer: (u16, &[u8])) {
+    let Some(session) = exchange.session(symbols) else {
+        return;
+    };
+    match session.connection(Some(answer), NOW) {
+        Ok(connection) => {
+            let url = &connection.url;
+            assert!(
+                url.starts_with("ws://") || url.starts_with("wss://"),
+                "{url}"
+            );
+            assert!(
+                !url.contains(|c: char| c.is_whitespace() || c.is_control()),
+                "{url:?}"
+            );
+            assert!(url.len() <= 300 + 3 * answer.1.len(), "{} bytes", url.len());
+            let every = connection
+                .ping_every
+                .map_or(1_000, |every| every.as_millis());
+            assert!((1_000..=60_000).contains(&every), "a ping every {every} ms");
+        }
+        Err(error) => check_error(&error),
+    }
+}
+
+/// 2026-01-01.
+const NOW: u64 = 1_767_225_600_000;
+
+const SYMBOLS_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzzing::twin;
+    use proptest::prelude::*;
+
+    /// Numbers as exchanges write them, and as none should.
+    fn number() -> impl Strategy<Value = String> {
+        prop_oneof![
+            4 => "(0|[1-9][0-9]{0,12})(\\.[0-9]{1,9})?",
+            1 => "-?[0-9]{0,3}\\.?[0-9]{0,3}[eE][+-]?[0-9]{1,3}",
+            1 => "\"[+-]?[0-9]{0,9}\\.?[0-9]{0,9}(e-?[0-9]{1,2})?\"",
+            1 => "null|\"\"|true|\\[\\]|\\{\\}|17[0-9]{8,17}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_price_is_made_up(
+            bytes in prop::sample::select(twin::seeds("exchange_answer")),
+            numbers in prop::collection::vec(number(), 1..9),
+        ) {
+            // Every number of a sound answer becomes another.
+            let text = String::from_utf8_lossy(&bytes);
+            let (line, body) = text.split_once('\n').unwrap();
+            let mut numbers = numbers.iter().cycle();
+            let mut changed = format!("{line}\n");
+            let mut rest = body;
+            while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+                let length = rest[start..].find(|c: char| !c.is_ascii_digit() && c != '.');
+                let (before, behind) = rest.split_at(start);
+                changed += before;
+                changed += numbers.next().unwrap();
+                rest = &behind[length.unwrap_or(behind.len())..];
+            }
+            exchange_answer((changed + rest).as_bytes());
+        }
+
+        #[test]
+        fn a_damaged_answer_makes_none_either(bytes in twin::damaged("exchange_answer")) {
+            exchange_answer(&bytes);
+        }
+    }
+
+    #[test]
+    fn the_seeds_hold() {
+        twin::hold("exchange_answer", exchange_answer);
+    }
+}

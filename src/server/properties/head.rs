@@ -1,0 +1,229 @@
+//! Request heads: where they are cut makes no difference, only a sound handshake is followed, and
+//! every answer is sound HTTP.
+
+use tungstenite::handshake::derive_accept_key;
+
+use super::super::answer;
+use super::super::config::Config;
+use super::super::connection::on_head_bytes;
+use super::super::head::{self, Asked, HEAD_LENGTH_MAX, Refusal, Upgrade};
+use crate::fuzzing;
+
+type Decision = Option<Result<Asked, Refusal>>;
+
+/// `bytes` are what a client sends first.
+///
+/// # Panics
+/// When a promise is broken.
+pub fn request_head(bytes: &[u8]) {
+    let end = head::end(bytes, 0).ok().flatten().unwrap_or(bytes.len());
+    let head = &bytes[..end];
+    let is_found = head::end(bytes, 0).is_ok_and(|end| end.is_some());
+    assert!(!is_found || Some(end) == empty_line(bytes), "ends at {end}");
+    // No read brings more at once.
+    let whole = decide(head.chunks(HEAD_LENGTH_MAX));
+    let told = tell(&whole);
+    assert_eq!(told, tell(&decide(head.chunks(1))), "byte by byte");
+    let pieces = fuzzing::pieces(head);
+    assert_eq!(told, tell(&decide(pieces.into_iter())), "in pieces");
+    match &whole {
+        None => assert!(head.len() <= HEAD_LENGTH_MAX, "no limit"),
+        Some(Err(refusal)) => check_refusal(refusal),
+        Some(Ok(asked)) => {
+            check_addition(head, &told);
+            if let Asked::Upgrade(upgrade) = asked {
+                check_upgrade(head, upgrade);
+            }
+        }
+    }
+    if let Some(Ok(Asked::Page { .. })) | None = whole {
+        return;
+    }
+    // What comes behind a handshake before its answer ends it, and changes no refusal.
+    let early = decide(std::iter::once(&[head, b"\x81"].concat()[..]));
+    let early = early.and_then(Result::err).map(|it| it.status.as_u16());
+    let refused = whole
+        .and_then(Result::err)
+        .map_or(400, |it| it.status.as_u16());
+    assert!(
+        early == Some(refused) || head.len() >= HEAD_LENGTH_MAX,
+        "{early:?}"
+    );
+}
+
+/// Where the first empty line ends, the very first line excepted.
+fn empty_line(bytes: &[u8]) -> Option<usize> {
+    let ends = (0..bytes.len()).filter(|&at| bytes[at] == b'\n');
+    let behind = ends.map(|at| (at + 1, &bytes[at + 1..]));
+    let mut ends = behind.filter_map(|(at, behind)| match behind {
+        [b'\n', ..] => Some(at + 1),
+        [b'\r', b'\n', ..] => Some(at + 2),
+        _ => None,
+    });
+    ends.next()
+}
+
+fn decide<'b>(mut pieces: impl Iterator<Item = &'b [u8]>) -> Decision {
+    let (config, mut head) = (Config::default(), Vec::new());
+    let decision = pieces.find_map(|piece| on_head_bytes(&mut head, piece, &config));
+    assert!(
+        head.len() <= 2 * HEAD_LENGTH_MAX,
+        "{} bytes kept",
+        head.len()
+    );
+    decision
+}
+
+/// A refusal's words may depend on how much was there when it was clear.
+fn tell(decision: &Decision) -> String {
+    match decision {
+        Some(Err(refusal)) => format!("{} {}", refusal.status, refusal.head_only),
+        other => format!("{other:?}"),
+    }
+}
+
+fn check_refusal(refusal: &Refusal) {
+    assert!(refusal.status.is_client_error(), "{refusal}");
+    assert!(!refusal.message.contains(char::is_control), "{refusal:?}");
+    assert!(refusal.message.len() < 200, "{refusal:?}");
+    let bytes = answer::refuse(refusal);
+    let (status, headers, body) = parse_answer(&bytes);
+    assert_eq!(status, refusal.status.as_u16());
+    let length = header(&headers, "content-length").and_then(|text| text.parse().ok());
+    let whole = refusal.message.len() + 1;
+    assert_eq!(length, Some(whole));
+    assert_eq!(body, if refusal.head_only { 0 } else { whole });
+}
+
+/// A header that means nothing changes nothing.
+fn check_addition(head: &[u8], told: &str) {
+    let without_end = head.strip_suffix(b"\r\n").or(head.strip_suffix(b"\n"));
+    let longer = [without_end.unwrap_or(head), b"X-Y: \"z\"\r\n\r\n"].concat();
+    let longer = tell(&decide(longer.chunks(HEAD_LENGTH_MAX)));
+    let is_too_long =
+        longer.starts_with("431") && head.iter().filter(|&&it| it == b'\n').count() > 60;
+    assert!(
+        longer == told || is_too_long || head.len() > HEAD_LENGTH_MAX - 20,
+        "{longer}, {told}"
+    );
+}
+
+fn check_upgrade(head: &[u8], upgrade: &Upgrade) {
+    let text = String::from_utf8_lossy(head);
+    let mut lines = text.trim_start_matches(['\r', '\n']).lines();
+    let request = lines.next().unwrap_or_default();
+    assert!(
+        request.starts_with("GET ") && request.ends_with(" HTTP/1.1"),
+        "{request}"
+    );
+    let headers: Vec<_> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let one = |name: &str| {
+        let mut values = headers.iter().filter(|(known, _)| known == name);
+        let value = values.next().map(|(_, value)| value.as_str());
+        assert!(values.next().is_none(), "{name} twice");
+        value
+    };
+    assert_eq!(one("sec-websocket-version"), Some("13"));
+    assert!(one("host").is_some_and(|host| !host.is_empty()));
+    assert!(one("transfer-encoding").is_none(), "a body");
+    if let Some(origin) = one("origin") {
+        let (_, authority) = origin.split_once("://").expect("an origin");
+        assert!(authority.eq_ignore_ascii_case(one("host").unwrap_or_default()));
+    }
+    let accept = derive_accept_key(one("sec-websocket-key").expect("a key").as_bytes());
+    let (status, answered, body) = parse_answer(&upgrade.response);
+    assert_eq!((status, body, answered.len()), (101, 0, 3), "{answered:?}");
+    assert_eq!(header(&answered, "sec-websocket-accept"), Some(&*accept));
+    let symbols = upgrade.symbols.iter().flatten();
+    let length: usize = symbols
+        .inspect(|it| assert!(!it.is_empty()))
+        .map(String::len)
+        .sum();
+    // A byte that is no text becomes a sign of three.
+    assert!(length <= 3 * request.len(), "{length} bytes of symbols");
+}
+
+type Headers = Vec<(String, String)>;
+
+/// Status, headers and the length of the body.
+fn parse_answer(bytes: &[u8]) -> (u16, Headers, usize) {
+    let mut headers = [httparse::EMPTY_HEADER; 16];
+    let mut response = httparse::Response::new(&mut headers);
+    let Ok(httparse::Status::Complete(end)) = response.parse(bytes) else {
+        panic!("no HTTP: {}", String::from_utf8_lossy(bytes))
+    };
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let headers = response.headers.iter();
+    let headers = headers.map(|it| (it.name.to_ascii_lowercase(), text(it.value)));
+    (
+        response.code.unwrap_or(0),
+        headers.collect(),
+        bytes.len() - end,
+    )
+}
+
+fn header<'h>(headers: &'h Headers, name: &str) -> Option<&'h str> {
+    let found = headers.iter().find(|(known, _)| known == name);
+    found.map(|(_, value)| value.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzzing::twin;
+    use proptest::prelude::*;
+
+    /// Header lines that matter, most of them right.
+    fn line() -> impl Strategy<Value = String> {
+        const RIGHT: [&str; 9] = [
+            "Host: a.example",
+            "host:a.example",
+            "Upgrade: websocket",
+            "UPGRADE: h2c, WebSocket",
+            "Connection: keep-alive, Upgrade",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Version: 13",
+            "Origin: http://A.example",
+            "Content-Length: 0",
+        ];
+        let name = "(Host|Origin|Upgrade|Connection|Sec-WebSocket-(Key|Version|Protocol)|Content-Length|Transfer-Encoding|X)";
+        prop_oneof![
+            8 => prop::sample::select(&RIGHT[..]).prop_map(str::to_owned),
+            1 => (name, " ?\\PC{0,20}").prop_map(|(name, value)| format!("{name}:{value}")),
+            1 => "\\PC{0,20}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_head_is_decided_on_soundly(
+            method in "(GET){8}|HEAD|POST|get", target in "(/){3}|/metrics|/\\?(symbols|since)=[A-Z0-9%/,&]{0,12}|[ -~]{0,12}",
+            version in "(HTTP/1\\.1){4}|HTTP/1\\.0|HTTP/2\\.0", line_end in "\r\n|\n",
+            lines in prop::collection::vec(line(), 0..9), end in any::<bool>(),
+        ) {
+            // The generator repeats what is right to make it likely; once is meant.
+            let first = |text: &str, most: usize| text[..most.min(text.len())].to_owned();
+            let method = if method.starts_with("GET") { "GET".to_owned() } else { method };
+            let target = if target.starts_with("//") { "/".to_owned() } else { target };
+            let request = format!("{method} {target} {}", first(&version, 8));
+            let mut head = [vec![request], lines].concat().join(&line_end);
+            if end {
+                head += &line_end.repeat(2);
+            }
+            request_head(head.as_bytes());
+        }
+
+        #[test]
+        fn a_damaged_head_too(bytes in twin::damaged("request_head")) {
+            request_head(&bytes);
+        }
+    }
+
+    #[test]
+    fn the_seeds_hold() {
+        twin::hold("request_head", request_head);
+    }
+}
