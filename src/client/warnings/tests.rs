@@ -1,3 +1,4 @@
+use super::clocks::{DAY_US, far_off};
 use super::*;
 use crate::client::figures::ClockSync;
 use crate::client::report::tests::{sample, with_requests};
