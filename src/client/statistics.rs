@@ -28,8 +28,10 @@ use super::sync::Sync;
 pub(super) struct Statistics {
     /// Whether messages count: they do in the measured window only, failures always.
     pub measuring: bool,
-    /// Messages of any kind.
+    /// Messages that the server pushed, of any kind.
     pub messages: u64,
+    /// Those that it did not: replies to requests, and pongs.
+    pub answers: u64,
     /// Those of them that are ticks.
     pub ticks: u64,
     /// Those of them that are binary.
@@ -38,13 +40,16 @@ pub(super) struct Statistics {
     pub no_json: u64,
     /// The reads, since the window began if it has.
     pub reads: Reads,
-    /// The payloads of all messages.
+    /// The payloads of what was pushed.
     pub bytes: u64,
     /// From `sent` to the read, in µs. A snapshot for a joining client is no delivery: its tick
     /// was sent before the client was there.
     pub delivery_us: Histogram<u64>,
     /// Ticks from the future: the clocks of the two machines differ.
     pub negative_latencies: u64,
+    /// Ticks from the future by no more than the clocks' comparison may be wrong: they count as
+    /// just sent.
+    pub within_error: u64,
     /// Ticks of symbols that have no place.
     pub untracked: u64,
     /// A stamp that is more than a day off, by so many µs.
@@ -113,12 +118,14 @@ impl Statistics {
         Self {
             measuring: false,
             messages: 0,
+            answers: 0,
             ticks: 0,
             binary: 0,
             no_json: 0,
             reads: Reads::default(),
             bytes: 0,
             negative_latencies: 0,
+            within_error: 0,
             untracked: 0,
             far_off_us: None,
             stamped: 0,
@@ -157,10 +164,12 @@ impl Statistics {
     /// Counts a message that was read at `now`.
     pub(super) fn message(&mut self, listener: &mut Listener, payload: Payload<'_>, now: Arrival) {
         let message = self.reader.read(payload.bytes());
+        if !self.is_pushed_tick(&message) && self.answer(listener, &message, now) {
+            self.answers += u64::from(self.measuring);
+            return;
+        }
         self.note_message(payload, &message);
-        let may_be_tick = matches!(message.kind, Kind::Tick | Kind::Object);
-        let is_pushed = self.is_pushed_tick(&message);
-        if is_pushed || (!self.answer(listener, &message, now) && may_be_tick) {
+        if self.may_be_tick(&message) {
             if let Some(printer) = &mut self.printer {
                 printer.print(payload.bytes());
             }
@@ -168,7 +177,7 @@ impl Statistics {
         }
     }
 
-    /// Counts what there is to count of any message.
+    /// Counts what there is to count of any message that was pushed.
     pub(super) fn note_message(&mut self, payload: Payload<'_>, message: &Message<'_>) {
         if self.measuring {
             self.messages += 1;
@@ -181,6 +190,16 @@ impl Statistics {
     /// Whether it can be nothing but a tick: only a reply that is matched by its id may look like one.
     pub(super) fn is_pushed_tick(&self, message: &Message<'_>) -> bool {
         message.kind == Kind::Tick && (message.id.is_none() || self.in_order)
+    }
+
+    /// Whether it is taken for a tick, now that it is no answer. Among replies that have no id only
+    /// its own fields make a message one: without them it might as well be a reply too many.
+    pub(super) fn may_be_tick(&self, message: &Message<'_>) -> bool {
+        match message.kind {
+            Kind::Tick => true,
+            Kind::Object => !self.in_order,
+            Kind::Json | Kind::NoJson => false,
+        }
     }
 
     fn tick(&mut self, listener: &mut Listener, tick: &Message<'_>, now: Arrival) {
@@ -232,8 +251,8 @@ impl Statistics {
 
     /// Takes a message that may be the answer to a ping or a request. Says no if it is neither.
     fn answer(&mut self, listener: &mut Listener, message: &Message<'_>, now: Arrival) -> bool {
-        if let (Some(sync), Some(id), Some(time)) = (&mut self.sync, message.id, message.pong_us)
-            && sync.pong(id, time, now)
+        if let (Some(sync), Some(id)) = (&mut self.sync, message.id)
+            && sync.answer(id, message.pong_us, now)
         {
             return true;
         }
@@ -248,6 +267,12 @@ impl Statistics {
             && replies.reply(asking, id, now.at, (message.is_error, !self.measuring))
         {
             return true;
+        }
+        if self.in_order {
+            // One too many, unless it was sent before anything was asked for.
+            let may_answer = listener.asking.is_some() && message.kind == Kind::Object;
+            replies.unexpected += u64::from(may_answer);
+            return false;
         }
         // Too late, or meant for another client: no tick in any case.
         let is_answer = id.is_some_and(|id| self.ids.contain(id));
@@ -285,17 +310,18 @@ impl Statistics {
     }
 
     fn delivery(&mut self, sent_us: u64, now: Arrival) {
-        let (now_us, error_us) = match self.sync.as_ref().map(|sync| (sync, sync.best())) {
-            Some((sync, Some(best))) => (sync.to_server_us(now.wall_us), best.error_us),
-            _ => (now.wall_us, 0),
+        let (now_us, error_us) = match &mut self.sync {
+            Some(sync) => sync.arrival_us(now.wall_us),
+            None => (now.wall_us, 0),
         };
         // Within the error of the clocks' comparison, the past and the future are the same.
-        match now_us.saturating_add(error_us).checked_sub(sent_us) {
-            Some(late) => self
-                .delivery_us
-                .saturating_record(late.saturating_sub(error_us)),
-            None => self.negative_latencies += 1,
+        if now_us.saturating_add(error_us) < sent_us {
+            self.negative_latencies += 1;
+            return;
         }
+        self.within_error += u64::from(now_us < sent_us);
+        self.delivery_us
+            .saturating_record(now_us.saturating_sub(sent_us));
     }
 }
 

@@ -30,6 +30,7 @@ impl Report {
         self.messages(f)?;
         if self.stamped > 0 || self.ticks == 0 {
             percentiles(f, "Delivery latency, mean", "deliveries", &self.delivery_us)?;
+            table_figures::below_zero(f, self)?;
         }
         table_figures::rows(f, self)?;
         table_figures::losses(f, self)?;
@@ -74,6 +75,10 @@ impl Report {
     fn messages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds = format!("of which {} are ticks", self.ticks);
         row(f, "Total messages", &self.messages.to_string(), &kinds)?;
+        if self.answers > 0 {
+            let what = "replies and pongs, besides";
+            row(f, "  answers", &self.answers.to_string(), what)?;
+        }
         row(
             f,
             "Throughput",

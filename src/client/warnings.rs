@@ -43,6 +43,7 @@ fn about(report: &Report, config: &Config) -> Vec<String> {
         untracked(report),
         clocks::saturated(report),
         clocks::no_stamps(report, config),
+        interval(report),
         requests(report),
         not_printed(report),
         too_short(report),
@@ -71,14 +72,55 @@ fn untracked(report: &Report) -> Option<String> {
 
 fn requests(report: &Report) -> Option<String> {
     let requests = report.requests.as_ref()?;
-    let without = requests.missing + requests.unsent;
-    (without > 0).then(|| {
+    let (missing, unsent) = (requests.missing, requests.unsent);
+    let missing = (missing > 0).then(|| format!("{missing} requests got no reply"));
+    let unsent = (unsent > 0).then(|| {
         format!(
-            "{} requests got no reply and {} were held back because too many had none: the server \
-             does not keep up with --rate, or its replies have no id (see --id-field, --in-order)",
-            requests.missing, requests.unsent
+            "{unsent} were held back, because too many had none (--outstanding), the socket was \
+             full or its connection lost"
+        )
+    });
+    let found: Vec<_> = [missing, unsent].into_iter().flatten().collect();
+    (!found.is_empty()).then(|| {
+        format!(
+            "{}: the server does not keep up with --rate, or its replies have no id (see \
+             --id-field, --in-order)",
+            found.join(" and ")
         )
     })
+}
+
+/// An interval that the server does not have makes lateness say nothing.
+fn interval(report: &Report) -> Option<String> {
+    let schedule = report.schedule.as_ref().filter(|it| it.interval_differs)?;
+    let mean_s = schedule.interval_s_mean?;
+    let [mean, expected] = [mean_s, schedule.expect_s].map(time);
+    Some(match mean_s < schedule.expect_s {
+        true => format!(
+            "ticks of a symbol came every {mean} on average, more often than --expect {expected}, \
+             so hardly any can seem late: try --expect {mean}"
+        ),
+        false => format!(
+            "ticks of a symbol came every {mean} on average, and not every {expected}: the server \
+             does not keep its interval, or it has another one (--expect {mean})"
+        ),
+    })
+}
+
+/// As options have it, to four digits.
+fn time(seconds: f64) -> String {
+    let (number, unit) = match seconds {
+        ..0.001 => (seconds * 1e6, "us"),
+        0.001..1.0 => (seconds * 1e3, "ms"),
+        _ => (seconds, "s"),
+    };
+    let decimals = 3_usize.saturating_sub(number.max(1.0).log10() as usize);
+    let number = format!("{number:.decimals$}");
+    let number = match number.contains('.') {
+        true => number.trim_end_matches('0').trim_end_matches('.'),
+        false => &number,
+    };
+    format!("{number}{unit}")
 }
 
 fn not_printed(report: &Report) -> Option<String> {
@@ -94,13 +136,21 @@ fn not_printed(report: &Report) -> Option<String> {
 fn too_short(report: &Report) -> Option<String> {
     let schedule = report.schedule.as_ref().map(|it| it.lateness_us.count);
     let requests = report.requests.as_ref().map(|it| it.latency_us.count);
-    let delivery = Some(report.delivery_us.count);
-    let measured = [delivery, schedule, requests].into_iter().flatten();
-    let least = measured.filter(|&count| count > 0).min()?;
-    (least < SAMPLES_MIN).then(|| {
+    let few: Vec<_> = [
+        (Some(report.delivery_us.count), "delivery latency"),
+        (schedule, "schedule lateness"),
+        (requests, "reply latency"),
+    ]
+    .into_iter()
+    .filter_map(|(count, what)| Some((count?, what)))
+    .filter(|(count, _)| (1..SAMPLES_MIN).contains(count))
+    .map(|(count, what)| format!("{count} of {what}"))
+    .collect();
+    (!few.is_empty()).then(|| {
         format!(
-            "{least} samples are too few for p99.9, which takes {SAMPLES_MIN}: measure for longer, \
-             or with more clients"
+            "too few samples for p99.9, which takes {SAMPLES_MIN} ({}): measure for longer, or with \
+             more clients",
+            few.join(", ")
         )
     })
 }

@@ -1,4 +1,6 @@
 use super::*;
+use crate::client::fields::Pointer;
+use crate::client::requests::{Asking, Template};
 
 fn tick(symbol: &str, seq: u64, sent: u64) -> Vec<u8> {
     format!(r#"{{"symbol":"{symbol}","price":1.5,"timestamp":1,"seq":{seq},"sent":{sent}}}"#)
@@ -189,4 +191,104 @@ fn failures_are_counted_by_kind_with_one_example_each() {
             ("no tick", 1)
         ]
     );
+}
+
+#[test]
+fn what_is_below_zero_within_the_clocks_error_is_zero_and_counted() {
+    let (mut statistics, mut listener) = measuring();
+    let mut sync = Sync::default();
+    let sent = at(1_000_000);
+    sync.ping(sent);
+    let came = Arrival {
+        wall_us: 1_000_100,
+        at: sent.at + Duration::from_micros(100),
+    };
+    assert!(sync.answer(r#""clock 0""#, Some(1_000_050), came));
+    let error_us = sync.best().unwrap().error_us;
+    statistics.sync = Some(sync);
+    // Ours is the same clock but for that error.
+    for (seq, ahead_us) in [(1, 0), (2, 0), (3, 40), (4, error_us + 10), (5, 10_000)] {
+        let text = tick("A", seq, 2_000_000 + ahead_us);
+        statistics.message(&mut listener, Payload::Text(&text), at(2_000_002));
+    }
+    assert_eq!(
+        (statistics.within_error, statistics.negative_latencies),
+        (1, 2)
+    );
+    assert_eq!(statistics.delivery_us.len(), 2);
+    assert_eq!(statistics.delivery_us.min(), 0);
+}
+
+/// Asks with ids, or by order, once.
+fn asking(in_order: bool) -> (Statistics, Listener) {
+    let url = crate::client::url::Url::parse("ws://127.0.0.1:8888/").unwrap();
+    let id = Pointer::parse("id").unwrap();
+    let request = Template::parse(r#"{"op":"get"}"#, &id, in_order).unwrap();
+    let mut statistics = Statistics::new(&Config {
+        request: Some(request),
+        sync: true,
+        ..Config::new(url)
+    });
+    statistics.measuring = true;
+    let now = Instant::now();
+    let mut listener = Listener::new(now);
+    let mut asking = Box::new(Asking::new(0, statistics.ids.first_of(0)));
+    asking.is_due(0);
+    statistics.ids.note(asking.next_id());
+    let replies = statistics.replies.as_mut().unwrap();
+    replies.sent(&mut asking, now, now, true);
+    listener.asking = Some(asking);
+    (statistics, listener)
+}
+
+#[test]
+fn answers_are_no_messages_that_were_pushed() {
+    let (mut statistics, mut listener) = asking(false);
+    let id = statistics.ids.first_of(0);
+    let reply = format!(r#"{{"symbol":"A","price":1,"timestamp":1,"seq":1,"sent":1,"id":{id}}}"#);
+    let pong = r#"{"op":"pong","id":"clock 0","time":5}"#;
+    let no_pong = r#"{"op":"error","id":"clock 1","message":"what?"}"#;
+    let pushed = tick("A", 1, 1);
+    statistics.sync.as_mut().unwrap().ping(at(1));
+    // The reply a second time, too: nobody waits for it any more.
+    for answer in [&reply, pong, no_pong, &reply] {
+        statistics.message(&mut listener, Payload::Text(answer.as_bytes()), at(2));
+    }
+    statistics.message(&mut listener, Payload::Text(&pushed), at(3));
+    let replies = statistics.replies.as_ref().unwrap();
+    assert_eq!((replies.replies, replies.unexpected), (1, 1));
+    assert_eq!(
+        (statistics.answers, statistics.sync.unwrap().answered),
+        (4, 1)
+    );
+    assert_eq!((statistics.messages, statistics.ticks), (1, 1));
+    assert_eq!(statistics.bytes, pushed.len() as u64);
+}
+
+#[test]
+fn a_reply_too_many_is_no_tick_where_replies_have_no_id() {
+    let (mut statistics, mut listener) = asking(true);
+    for (text, counts) in [
+        // The reply, then one that nothing is pending for, then what can only be a tick.
+        (r#"{"result":1}"#, [1, 0, 0, 0]),
+        (r#"{"result":1}"#, [1, 1, 1, 0]),
+        (r#"{"symbol":"A","price":1}"#, [1, 1, 2, 1]),
+        ("[1]", [1, 1, 3, 1]),
+    ] {
+        statistics.message(&mut listener, Payload::Text(text.as_bytes()), at(2));
+        let replies = statistics.replies.as_ref().unwrap();
+        let counted = [
+            replies.replies,
+            replies.unexpected,
+            statistics.messages,
+            statistics.ticks,
+        ];
+        assert_eq!(counted, counts, "{text}");
+    }
+    // Before anything is asked for it answers nothing, and is none all the same.
+    let mut silent = Listener::new(Instant::now());
+    statistics.message(&mut silent, Payload::Text(br#"{"result":1}"#), at(2));
+    assert_eq!((statistics.messages, statistics.ticks), (4, 1));
+    assert_eq!(statistics.replies.unwrap().unexpected, 1);
+    assert!(!silent.has_heard());
 }

@@ -22,6 +22,13 @@ pub(super) fn sync(report: &Report) -> Option<String> {
                     latencies are uncorrected: leave out --sync, and keep both clocks right by NTP";
         return Some(what.to_owned());
     }
+    if sync.uncorrected > 0 {
+        return Some(format!(
+            "{} deliveries came before the server's first answer to a ping, and their latencies \
+             are uncorrected: try --warmup, so that it has the time for one",
+            sync.uncorrected
+        ));
+    }
     let (error_us, p50_us) = (sync.error_us?, report.delivery_us.p50?);
     (error_us > p50_us).then(|| {
         format!(
@@ -33,12 +40,21 @@ pub(super) fn sync(report: &Report) -> Option<String> {
 
 pub(super) fn future(report: &Report) -> Option<String> {
     let ticks = report.negative_latencies;
-    (ticks > 0).then(|| {
-        format!(
-            "{ticks} ticks seem to come from the future: the clocks of the two machines differ, \
-             so delivery latencies are off by as much (see --sync)"
-        )
-    })
+    let is_corrected = report
+        .sync
+        .as_ref()
+        .is_some_and(|it| it.offset_us.is_some());
+    let cause = match is_corrected {
+        true => {
+            "one of the clocks was set, or ticks are not stamped by the clock that answers --sync, \
+             so delivery latencies may be off by as much"
+        }
+        false => {
+            "the clocks of the two machines differ, so delivery latencies are off by as much (see \
+             --sync)"
+        }
+    };
+    (ticks > 0).then(|| format!("{ticks} ticks seem to come from the future: {cause}"))
 }
 
 /// A stamp that is off by `off_us` at `now_us`, and the unit that would be nearest.

@@ -1,7 +1,8 @@
 use super::clocks::{DAY_US, far_off};
 use super::*;
+use crate::client::fields::Unit;
 use crate::client::figures::ClockSync;
-use crate::client::report::tests::{sample, with_requests};
+use crate::client::report::tests::{sample, with_requests, with_schedule};
 
 fn warnings(change: impl FnOnce(&mut Report)) -> Vec<String> {
     let mut report = sample();
@@ -74,6 +75,8 @@ fn clocks_that_differ_or_were_set_are_told() {
                 offset_us,
                 error_us,
                 drift_us: 0,
+                drift_error_us: 0,
+                uncorrected: 0,
             });
         }
     };
@@ -96,8 +99,8 @@ fn a_run_without_stamps_or_with_few_samples_is_told() {
     let few = warning(|report| report.delivery_us.count = 9_999);
     assert_eq!(
         few,
-        "9999 samples are too few for p99.9, which takes 10000: measure for longer, or with \
-         more clients"
+        "too few samples for p99.9, which takes 10000 (9999 of delivery latency): measure for \
+         longer, or with more clients"
     );
 }
 
@@ -136,7 +139,62 @@ fn requests_without_replies_are_told() {
         (requests.missing, requests.unsent) = (7, 2);
     });
     assert!(
-        warning.starts_with("7 requests got no reply and 2 were held back"),
+        warning.starts_with("7 requests got no reply and 2 were held back, because too many"),
         "{warning}"
+    );
+}
+
+#[test]
+fn an_interval_that_is_not_the_expected_one_is_named_with_the_option() {
+    let warning = |mean_s| {
+        warning(|report| {
+            *report = with_schedule(report.clone());
+            let schedule = report.schedule.as_mut().unwrap();
+            schedule.lateness_us.count = 20_000;
+            schedule.interval_s_mean = Some(mean_s);
+            schedule.interval_differs = true;
+        })
+    };
+    assert_eq!(
+        warning(0.100_04),
+        "ticks of a symbol came every 100ms on average, more often than --expect 250ms, so hardly \
+         any can seem late: try --expect 100ms"
+    );
+    assert_eq!(
+        warning(1.5),
+        "ticks of a symbol came every 1.5s on average, and not every 250ms: the server does not \
+         keep its interval, or it has another one (--expect 1.5s)"
+    );
+    let written = [0.000_2, 0.012_345, 0.26, 60.0, 1_234.6].map(time);
+    assert_eq!(
+        written,
+        ["200us", "12.35ms", "260ms", "60s", "1235s"].map(str::to_owned)
+    );
+}
+
+#[test]
+fn of_a_comparison_that_came_late_or_does_not_fit_the_cause_is_told() {
+    let sync = |uncorrected| {
+        Some(ClockSync {
+            answered: 9,
+            offset_us: Some(1),
+            error_us: Some(9),
+            drift_us: 0,
+            drift_error_us: 0,
+            uncorrected,
+        })
+    };
+    let late = warning(|report| report.sync = sync(7));
+    assert!(
+        late.starts_with("7 deliveries came before the server's first answer"),
+        "{late}"
+    );
+    let future = warning(|report| {
+        report.sync = sync(0);
+        report.negative_latencies = 3;
+    });
+    assert!(
+        future.contains("not stamped by the clock that answers --sync"),
+        "{future}"
     );
 }
