@@ -200,12 +200,20 @@ impl Client {
         }
     }
 
+    /// The last moment of the window, if it ends when it should.
+    fn window_end(&self) -> Instant {
+        let limit = self.began.at + self.config.window_limit();
+        let began = self.window_began.as_ref().map_or(limit, |moment| moment.at);
+        limit.min(began + self.config.duration) - Duration::from_nanos(1)
+    }
+
     /// Ends the schedules, and the sending of requests: the window is over.
     pub(super) fn end_window(&mut self) {
         let now = Instant::now();
         // Those that the loop was too late for; how many they are, nobody knows. What has become due
-        // in this very moment is none of them.
+        // in this very moment is none of them, nor is what is due behind a window that ends late.
         let due = now.checked_sub(heartbeat::INTERVAL).unwrap_or(now);
+        let due = due.min(self.window_end());
         for number in 0..self.places.len() {
             let timetable = self.timetable.as_ref();
             if let Some(round) = timetable.and_then(|it| it.last_round(number, due)) {

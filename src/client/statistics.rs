@@ -272,7 +272,7 @@ impl Statistics {
             // One too many, unless it was sent before anything was asked for.
             let may_answer = listener.asking.is_some() && message.kind == Kind::Object;
             replies.unexpected += u64::from(may_answer);
-            return false;
+            return may_answer;
         }
         // Too late, or meant for another client: no tick in any case.
         let is_answer = id.is_some_and(|id| self.ids.contain(id));

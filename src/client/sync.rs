@@ -114,13 +114,11 @@ impl Sync {
         }
         let aged = self.samples.iter().map(|older| older.aged(now));
         self.best = aged.min_by_key(|aged| aged.error_us);
-        let error_us = self.best.map_or(0, |best| best.error_us);
-        self.error_us_max = self.error_us_max.max(error_us);
     }
 
     /// Forgets how wide the error was before the measured window.
     pub(super) fn begin_window(&mut self) {
-        self.error_us_max = self.best.map_or(0, |best| best.error_us);
+        self.error_us_max = 0;
     }
 
     /// The estimate; none before the first answer.
@@ -128,9 +126,11 @@ impl Sync {
         self.best
     }
 
-    /// The widest error bound of the measured window, in µs.
+    /// The widest error bound that was relied on in the measured window, in µs; the present one if
+    /// that is wider, since it is told beside the offset.
     pub(super) fn error_us_max(&self) -> u64 {
-        self.error_us_max
+        let error_us = self.best.map_or(0, |best| best.error_us);
+        self.error_us_max.max(error_us)
     }
 
     /// How far the clocks have drifted apart since the first estimate, in µs, and by how much that
@@ -150,6 +150,7 @@ impl Sync {
     pub(super) fn arrival_us(&mut self, wall_us: u64) -> (u64, u64) {
         self.uncorrected += u64::from(self.best.is_none());
         let error_us = self.best.map_or(0, |best| best.error_us);
+        self.error_us_max = self.error_us_max.max(error_us);
         (self.to_server_us(wall_us), error_us)
     }
 
@@ -267,6 +268,7 @@ mod tests {
             play.now_us += 1_000_000;
             play.ahead_us = second * 50;
             play.round_trip(100, 100);
+            play.sync.arrival_us(play.now().wall_us);
         }
         let (drift, error) = play.sync.drift_us();
         assert!((2_950..=3_050).contains(&drift), "{drift}");

@@ -5,7 +5,7 @@ mod rows;
 use std::fmt;
 
 use self::rows::{COLUMNS, paragraph};
-pub(super) use self::rows::{fixed, kinds, percentiles, row};
+pub(super) use self::rows::{fixed, kinds, percentiles, row, time};
 use super::report::{Report, Response, ServerUsage};
 use super::table_figures;
 

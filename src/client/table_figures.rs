@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::figures::{ClockSync, Requests, SymbolLosses};
 use super::report::Report;
-use super::table::{fixed, percentiles, row};
+use super::table::{fixed, percentiles, row, time};
 
 /// The clocks, the schedule and the requests, as far as they were looked at.
 pub(super) fn rows(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
@@ -13,7 +13,7 @@ pub(super) fn rows(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
         clocks(f, sync)?;
     }
     if let Some(schedule) = &report.schedule {
-        let ticks = format!("ticks, expected every {} s", schedule.expect_s);
+        let ticks = format!("ticks due every {}", time(schedule.expect_s));
         percentiles(f, "Schedule lateness, mean", &ticks, &schedule.lateness_us)?;
         row(f, "  never came", &schedule.skipped.to_string(), "of those")?;
         let interval = fixed(schedule.interval_s_mean.map(|mean| mean * 1e3), 3);
@@ -21,7 +21,7 @@ pub(super) fn rows(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
             f,
             "  interval, mean",
             &interval,
-            "ms from tick to tick, as it was",
+            "ms from tick to tick, measured",
         )?;
     }
     match &report.requests {
@@ -54,7 +54,7 @@ fn clocks(f: &mut fmt::Formatter<'_>, sync: &ClockSync) -> fmt::Result {
         .offset_us
         .map_or_else(|| "-".to_owned(), |offset| format!("{offset:+}"));
     let error = match sync.error_us {
-        Some(error) => format!("µs ± {error}, by {} pings; corrected for it", sync.answered),
+        Some(error) => format!("µs ± {error} by {} pings, corrected", sync.answered),
         None => "µs: no ping was answered".to_owned(),
     };
     row(f, "Server's clock ahead", &offset, &error)?;
@@ -207,11 +207,11 @@ mod tests {
         ];
         let text = report.to_string();
         for rows in [
-            "  Server's clock ahead         -123456 µs ± 57, by 76 pings; corrected for it\n    \
+            "  Server's clock ahead         -123456 µs ± 57 by 76 pings, corrected\n    \
              drift                          +12 µs ± 93 from first to last\n",
-            "  Schedule lateness, mean         1234 µs, of 600 ticks, expected every 0.25 s\n",
+            "  Schedule lateness, mean         1234 µs, of 600 ticks due every 250ms\n",
             "    never came                       8 of those\n    \
-             interval, mean             250.040 ms from tick to tick, as it was\n",
+             interval, mean             250.040 ms from tick to tick, measured\n",
             "  Requests                         600 sent, 10 per second and client\n    \
              replies                        599\n    \
              failed                           2 of them say that something went wrong\n    \

@@ -6,6 +6,7 @@ mod own;
 use super::Client;
 use super::options::Config;
 use super::report::Report;
+use super::table::time;
 use crate::tick::unix_us;
 
 /// The warnings about a run, the gravest first.
@@ -44,7 +45,8 @@ fn about(report: &Report, config: &Config) -> Vec<String> {
         clocks::saturated(report),
         clocks::no_stamps(report, config),
         interval(report),
-        requests(report),
+        unanswered(report),
+        held_back(report),
         not_printed(report),
         too_short(report),
         server_gone(report, config),
@@ -70,22 +72,22 @@ fn untracked(report: &Report) -> Option<String> {
     })
 }
 
-fn requests(report: &Report) -> Option<String> {
-    let requests = report.requests.as_ref()?;
-    let (missing, unsent) = (requests.missing, requests.unsent);
-    let missing = (missing > 0).then(|| format!("{missing} requests got no reply"));
-    let unsent = (unsent > 0).then(|| {
+fn unanswered(report: &Report) -> Option<String> {
+    let missing = report.requests.as_ref()?.missing;
+    (missing > 0).then(|| {
         format!(
-            "{unsent} were held back, because too many had none (--outstanding), the socket was \
-             full or its connection lost"
+            "{missing} requests got no reply: the server does not keep up with --rate, or its \
+             replies have no id (see --id-field, --in-order)"
         )
-    });
-    let found: Vec<_> = [missing, unsent].into_iter().flatten().collect();
-    (!found.is_empty()).then(|| {
+    })
+}
+
+fn held_back(report: &Report) -> Option<String> {
+    let unsent = report.requests.as_ref()?.unsent;
+    (unsent > 0).then(|| {
         format!(
-            "{}: the server does not keep up with --rate, or its replies have no id (see \
-             --id-field, --in-order)",
-            found.join(" and ")
+            "{unsent} requests were held back: too many had no reply (--outstanding), or the \
+             socket was full, or the connection was lost, or this client was late"
         )
     })
 }
@@ -105,22 +107,6 @@ fn interval(report: &Report) -> Option<String> {
              does not keep its interval, or it has another one (--expect {mean})"
         ),
     })
-}
-
-/// As options have it, to four digits.
-fn time(seconds: f64) -> String {
-    let (number, unit) = match seconds {
-        ..0.001 => (seconds * 1e6, "us"),
-        0.001..1.0 => (seconds * 1e3, "ms"),
-        _ => (seconds, "s"),
-    };
-    let decimals = 3_usize.saturating_sub(number.max(1.0).log10() as usize);
-    let number = format!("{number:.decimals$}");
-    let number = match number.contains('.') {
-        true => number.trim_end_matches('0').trim_end_matches('.'),
-        false => &number,
-    };
-    format!("{number}{unit}")
 }
 
 fn not_printed(report: &Report) -> Option<String> {

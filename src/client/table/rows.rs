@@ -104,6 +104,22 @@ pub(in crate::client) fn fixed(number: Option<f64>, decimals: usize) -> String {
     number.map_or_else(|| "-".to_owned(), |number| format!("{number:.decimals$}"))
 }
 
+/// As options have it, to four digits.
+pub(in crate::client) fn time(seconds: f64) -> String {
+    let (number, unit) = match seconds {
+        ..0.001 => (seconds * 1e6, "us"),
+        0.001..1.0 => (seconds * 1e3, "ms"),
+        _ => (seconds, "s"),
+    };
+    let decimals = 3_usize.saturating_sub(number.max(1.0).log10() as usize);
+    let number = format!("{number:.decimals$}");
+    let number = match number.contains('.') {
+        true => number.trim_end_matches('0').trim_end_matches('.'),
+        false => &number,
+    };
+    format!("{number}{unit}")
+}
+
 pub(super) const COLUMNS: usize = 80;
 
 pub(super) const KINDS_SHOWN_MAX: usize = 20;

@@ -132,16 +132,22 @@ fn a_wrong_unit_is_named() {
 
 #[test]
 fn requests_without_replies_are_told() {
-    let warning = warning(|report| {
-        *report = with_requests(report.clone());
-        let requests = report.requests.as_mut().unwrap();
-        requests.latency_us.count = 20_000;
-        (requests.missing, requests.unsent) = (7, 2);
-    });
+    let warning = |missing, unsent| {
+        warning(|report| {
+            *report = with_requests(report.clone());
+            let requests = report.requests.as_mut().unwrap();
+            requests.latency_us.count = 20_000;
+            (requests.missing, requests.unsent) = (missing, unsent);
+        })
+    };
+    let missing = warning(7, 0);
+    assert!(missing.starts_with("7 requests got no reply"), "{missing}");
+    let unsent = warning(0, 2);
     assert!(
-        warning.starts_with("7 requests got no reply and 2 were held back, because too many"),
-        "{warning}"
+        unsent.starts_with("2 requests were held back: too many had no reply"),
+        "{unsent}"
     );
+    assert!(unsent.contains("or the socket was full"), "{unsent}");
 }
 
 #[test]
