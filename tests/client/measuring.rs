@@ -259,11 +259,9 @@ fn replies_count_neither_as_throughput_nor_in_size_nor_in_time_between_messages(
     let messages = report.ticks as f64;
     let rate = report.messages_per_s.unwrap() * report.duration_s;
     assert!((rate - messages).abs() < 1e-6 * messages, "{rate}");
-    let between = report.time_between_messages_s_mean.unwrap();
-    assert!(
-        (between - report.duration_s / messages).abs() < 1e-3,
-        "{between}"
-    );
+    // With as many replies it would be about half of it; the end may come late on a busy machine.
+    let listened = report.time_between_messages_s_mean.unwrap() * messages;
+    assert!(listened > 0.8 * report.duration_s, "{listened}");
     let sum = |count: fn(&Counts) -> u64| -> u64 {
         report.intervals.iter().map(|it| count(&it.counts)).sum()
     };

@@ -233,7 +233,8 @@ fn a_server_that_was_away_was_late_with_all_that_was_due_meanwhile() {
                 reconnect: true,
                 ..Shape::default()
             },
-            ..config(address, RUN)
+            // By chance the pause before it comes back may end 3 s after it was lost.
+            ..config(address, RUN + Duration::from_secs(1))
         };
         let report = client::run(config, None).unwrap();
         // If it has not come back, nobody else ends the server's waiting.
@@ -250,7 +251,7 @@ fn a_server_that_was_away_was_late_with_all_that_was_due_meanwhile() {
         "{requests:?}"
     );
     let due = requests.replies + requests.missing + requests.unsent;
-    assert!(due.abs_diff(300) <= 20, "{requests:?}");
+    assert!(due.abs_diff(400) <= 20, "{requests:?}");
     assert!(
         requests.replies > 200,
         "those of the outage, too: {requests:?}"
