@@ -157,7 +157,7 @@ impl Statistics {
     /// Whether it is a tick, and not the reply to a request.
     fn is_tick(&self, message: &Message<'_>) -> bool {
         let is_object = message.kind == Kind::Object && message.id.is_none();
-        self.is_pushed_tick(message) || is_object
+        self.is_pushed_tick(message) || (is_object && self.may_be_tick(message))
     }
 
     fn slow_message(&mut self, sequences: &mut Sequences, message: &Message<'_>, length: usize) {

@@ -168,7 +168,7 @@ impl Client {
             self.gather(io_loop);
             return;
         }
-        if sync.is_some_and(|sync| !sync.is_asking()) {
+        if sync.is_some_and(|sync| !sync.is_asking(Instant::now(), PATIENCE)) {
             self.ping(io_loop);
         }
         io_loop.call_later(FIRST_PINGS, Self::first_pings);
@@ -182,11 +182,17 @@ impl Client {
         }
     }
 
-    /// Sends a ping on the first connection that has room for it.
+    /// Sends a ping on a connection that has room for it: always the same, unless nothing is
+    /// answered there.
     fn ping(&mut self, io_loop: &mut IoLoop<Self>) {
-        let mut connections = self.connections.iter_mut().flatten();
-        let with_room = connections.find(|connection| connection.has_room());
-        if let (Some(connection), Some(sync)) = (with_room, &mut self.statistics.sync) {
+        let Some(sync) = &mut self.statistics.sync else {
+            return;
+        };
+        let with_room = |connection: &&mut Connection| connection.has_room();
+        let connections = self.connections.iter_mut().flatten().filter(with_room);
+        let mut few: Vec<_> = connections.take(PINGED_MAX).collect();
+        if let Some(turn) = sync.unanswered().checked_rem(few.len()) {
+            let connection = few.swap_remove(turn);
             let token = connection.token;
             if let Err(failure) = connection.send(sync.ping(Arrival::now())) {
                 self.on_end(io_loop, token, &failure);
@@ -194,12 +200,20 @@ impl Client {
         }
     }
 
+    /// The last moment of the window, if it ends when it should.
+    fn window_end(&self) -> Instant {
+        let limit = self.began.at + self.config.window_limit();
+        let began = self.window_began.as_ref().map_or(limit, |moment| moment.at);
+        limit.min(began + self.config.duration) - Duration::from_nanos(1)
+    }
+
     /// Ends the schedules, and the sending of requests: the window is over.
     pub(super) fn end_window(&mut self) {
         let now = Instant::now();
         // Those that the loop was too late for; how many they are, nobody knows. What has become due
-        // in this very moment is none of them.
+        // in this very moment is none of them, nor is what is due behind a window that ends late.
         let due = now.checked_sub(heartbeat::INTERVAL).unwrap_or(now);
+        let due = due.min(self.window_end());
         for number in 0..self.places.len() {
             let timetable = self.timetable.as_ref();
             if let Some(round) = timetable.and_then(|it| it.last_round(number, due)) {
@@ -229,6 +243,12 @@ const REQUESTS_PER_TURN: usize = 32;
 
 /// How soon the next of the first pings follows an answer.
 const FIRST_PINGS: Duration = Duration::from_millis(2);
+
+/// How soon it follows if there is none.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// As many connections are tried, one after the other, if pings are not answered.
+const PINGED_MAX: usize = 16;
 
 /// From ping to ping while it is measured: few enough for any server's limit.
 const LATER_PINGS: Duration = Duration::from_millis(500);

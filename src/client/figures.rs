@@ -10,10 +10,15 @@ use super::report::Delivery;
 pub struct Lateness {
     /// From one tick of a symbol to the next, as it should be.
     pub expect_s: f64,
+    /// The same as it was on average, lost ticks counted; none of fewer than two ticks.
+    pub interval_s_mean: Option<f64>,
     /// How late they were, those that never came among them.
     pub lateness_us: Delivery,
     /// Those that never came.
     pub skipped: u64,
+    /// Whether ticks keep to another interval than the one that was expected.
+    #[serde(skip)]
+    pub interval_differs: bool,
 }
 
 /// What became of the requests (`--request`) that were due in the window.
@@ -54,6 +59,10 @@ pub struct ClockSync {
     pub error_us: Option<u64>,
     /// By how much the offset changed over the run.
     pub drift_us: i64,
+    /// By so much that may be wrong.
+    pub drift_error_us: u64,
+    /// Deliveries in the window before the first answer, whose latencies are not corrected.
+    pub uncorrected: u64,
 }
 
 /// What the numbers of ticks say, of all connections together.

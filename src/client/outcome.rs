@@ -17,7 +17,7 @@ use super::figures::{ClockSync, Losses, SymbolLosses};
 use super::intervals::{Recorded, Recorder};
 use super::moment::Moment;
 use super::requests::Replies;
-use super::schedule::Grid;
+use super::schedule::{Grid, Spacing};
 use super::statistics::{Reads, Statistics};
 use super::{Client, Phase};
 use crate::usage::Usage;
@@ -26,6 +26,7 @@ use crate::usage::Usage;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Outcome {
     messages: u64,
+    answers: u64,
     ticks: u64,
     binary: u64,
     no_json: u64,
@@ -34,6 +35,7 @@ pub(super) struct Outcome {
     reads: Reads,
     delivery_us: Encoded,
     negative_latencies: u64,
+    within_error: u64,
     untracked: u64,
     far_off_us: Option<i64>,
     losses: Losses,
@@ -75,6 +77,7 @@ struct EncodedReturns {
 struct EncodedSchedule {
     lateness_us: Encoded,
     skipped: u64,
+    spacing: Spacing,
 }
 
 /// The counts of [`Replies`].
@@ -120,6 +123,7 @@ impl Outcome {
         let used = ended.own.since(&window_began.own);
         Self {
             messages: statistics.messages,
+            answers: statistics.answers,
             ticks: statistics.ticks,
             binary: statistics.binary,
             no_json: statistics.no_json,
@@ -128,6 +132,7 @@ impl Outcome {
             reads: statistics.reads,
             delivery_us: Encoded(statistics.delivery_us.clone()),
             negative_latencies: statistics.negative_latencies,
+            within_error: statistics.within_error,
             untracked: statistics.untracked,
             far_off_us: statistics.far_off_us,
             losses: statistics.losses,
@@ -191,6 +196,7 @@ impl Outcome {
             statistics, tally, ..
         } = client;
         statistics.messages += self.messages;
+        statistics.answers += self.answers;
         statistics.ticks += self.ticks;
         statistics.binary += self.binary;
         statistics.no_json += self.no_json;
@@ -199,6 +205,7 @@ impl Outcome {
         statistics.reads.add(self.reads);
         add(&mut statistics.delivery_us, &self.delivery_us)?;
         statistics.negative_latencies += self.negative_latencies;
+        statistics.within_error += self.within_error;
         statistics.untracked += self.untracked;
         statistics.far_off_us = statistics.far_off_us.or(self.far_off_us);
         statistics.losses.add(&self.losses);
@@ -266,11 +273,13 @@ impl EncodedSchedule {
         Self {
             lateness_us: Encoded(grid.lateness_us.clone()),
             skipped: grid.skipped,
+            spacing: grid.spacing,
         }
     }
 
     fn add_to(&self, sum: &mut Grid) -> io::Result<()> {
         sum.skipped += self.skipped;
+        sum.spacing.add(self.spacing);
         add(&mut sum.lateness_us, &self.lateness_us)
     }
 }
@@ -312,18 +321,22 @@ impl ClockSync {
     /// and so nothing is said of all.
     fn add(self, other: &Self) -> Self {
         let answered = self.answered + other.answered;
+        let uncorrected = self.uncorrected + other.uncorrected;
         let (Some(error), Some(other_error)) = (self.error_us, other.error_us) else {
             return Self {
                 answered,
                 offset_us: None,
                 error_us: None,
                 drift_us: 0,
+                drift_error_us: 0,
+                uncorrected,
             };
         };
         let better = if error <= other_error { &self } else { other };
         Self {
             answered,
             error_us: Some(error.max(other_error)),
+            uncorrected,
             ..better.clone()
         }
     }
@@ -372,12 +385,14 @@ mod tests {
             offset_us,
             error_us,
             drift_us: 1,
+            drift_error_us: 40,
+            uncorrected: 2,
         };
         let (good, bad) = (clocks(Some(500), Some(20)), clocks(Some(480), Some(90)));
         for (one, other) in [(&good, &bad), (&bad, &good)] {
             let both = one.clone().add(other);
             assert_eq!((both.answered, both.offset_us), (32, Some(500)));
-            assert_eq!(both.error_us, Some(90));
+            assert_eq!((both.error_us, both.uncorrected), (Some(90), 4));
         }
         let none = clocks(None, None);
         for both in [good.clone().add(&none), none.add(&good)] {

@@ -26,7 +26,7 @@ pub struct Report {
     pub warmup_s: f64,
     /// From the first connect until all had joined or failed.
     pub joining_s: f64,
-    /// Messages of any kind in the window.
+    /// Messages of any kind that the server pushed in the window.
     pub messages: u64,
     /// Those that are ticks.
     pub ticks: u64,
@@ -36,6 +36,9 @@ pub struct Report {
     pub binary_messages: u64,
     /// Those of them that are not JSON.
     pub not_json_messages: u64,
+    /// Messages that answered requests of `--request` and pings of `--sync`; none of the others is
+    /// one of these.
+    pub answers: u64,
     /// Messages by the window's length.
     pub messages_per_s: Option<f64>,
     /// The messages' payloads.
@@ -50,8 +53,11 @@ pub struct Report {
     pub delivery_us: Delivery,
     /// Those latencies by percentile, as far as there are samples for.
     pub delivery_curve: Vec<CurvePoint>,
-    /// Ticks that seem to come from the future.
+    /// Ticks that seem to come from the future: they are no deliveries.
     pub negative_latencies: u64,
+    /// Those that seem to by no more than the clocks' comparison may be wrong: they are deliveries
+    /// that took no time.
+    pub within_error: u64,
     /// Ticks of symbols beyond those that can be told apart: what their numbers say and how late
     /// they were is not known.
     pub untracked: u64,
@@ -297,6 +303,7 @@ pub(super) mod tests {
             warmup_s: 2.0,
             joining_s: 0.5219,
             messages: 59_881,
+            answers: 0,
             ticks: 59_880,
             other_messages: 1,
             binary_messages: 1,
@@ -326,6 +333,7 @@ pub(super) mod tests {
             ],
             stamped: 59_880,
             negative_latencies: 0,
+            within_error: 0,
             untracked: 0,
             saturated: Saturated::default(),
             sync: None,
@@ -398,6 +406,8 @@ pub(super) mod tests {
         Report {
             schedule: Some(Lateness {
                 expect_s: 0.25,
+                interval_s_mean: Some(0.250_04),
+                interval_differs: false,
                 lateness_us: some_latencies(),
                 skipped: 8,
             }),
@@ -449,7 +459,7 @@ pub(super) mod tests {
     #[test]
     fn the_json_has_the_names_that_scripts_know() {
         let json: Value = serde_json::from_str(&sample().to_json()).unwrap();
-        let expected = "{binary_messages bytes client{clock_step_us cpu_percent cpu_s \
+        let expected = "{answers binary_messages bytes client{clock_step_us cpu_percent cpu_s \
             cpu_us_per_tick full_reads lateness_max_us \
             lateness_p999_us lateness_p99_us reads rss_bytes waited_percent} \
             clients{asked connected failed} delivery_curve delivery_us{count max mean p50 p90 p99 p999} \
@@ -460,7 +470,7 @@ pub(super) mod tests {
             saturated{deliveries replies schedule} schedule \
             server{cpu_percent cpu_s cpu_us_per_tick joining_cpu_s joining_cpu_us_per_client \
             pid rss_bytes_after rss_bytes_before system_s user_s user_us_per_tick} slow stamped \
-            symbols sync thresholds ticks time_between_messages_s_mean untracked url warmup_s warnings}";
+            symbols sync thresholds ticks time_between_messages_s_mean untracked url warmup_s warnings within_error}";
         assert_eq!(names(&json), expected);
         let interval = "{bytes connected delivery_us{count max p50 p90 p99} errors gaps lateness_us \
             length_s messages missed repeats reply_us ticks time_s}";

@@ -13,10 +13,13 @@
 //! in between, which is how HdrHistogram corrects for an expected interval. Numbers missing in
 //! `seq` are beats given up at once, and those that are due at the end were at least so late.
 
+mod spacing;
+
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
 
+pub(super) use self::spacing::Spacing;
 use super::sequences::Step;
 
 /// The settings of all schedules, and what was found.
@@ -30,6 +33,8 @@ pub(super) struct Grid {
     pub(super) lateness_us: Histogram<u64>,
     /// The beats without a tick among those.
     pub(super) skipped: u64,
+    /// How far apart ticks were.
+    pub(super) spacing: Spacing,
 }
 
 /// One schedule. Instants are in ns since the grid's epoch.
@@ -49,6 +54,7 @@ impl Grid {
             epoch,
             lateness_us,
             skipped: 0,
+            spacing: Spacing::default(),
         }
     }
 
@@ -96,6 +102,9 @@ impl Grid {
         };
         schedule.last = at;
         let lost = i64::try_from(lost).unwrap_or(i64::MAX).min(BEATS_MAX);
+        if counts {
+            self.spacing.note(spacing, lost + 1, self.interval);
+        }
         self.beats(at - schedule.due, lost, counts);
         schedule.due += lost * self.interval;
         let late = at - schedule.due;

@@ -38,6 +38,7 @@ pub(super) fn of(client: &Client) -> Report {
         warmup_s: (marks.window_began.at - marks.joined.at).as_secs_f64(),
         joining_s: (marks.joined.at - marks.began.at).as_secs_f64(),
         messages: statistics.messages,
+        answers: statistics.answers,
         ticks,
         other_messages: statistics.messages - ticks,
         messages_per_s: ratio(statistics.messages as f64, window.as_secs_f64()),
@@ -53,6 +54,7 @@ pub(super) fn of(client: &Client) -> Report {
         delivery_us: Delivery::of(&statistics.delivery_us),
         delivery_curve: CurvePoint::curve(&statistics.delivery_us),
         negative_latencies: statistics.negative_latencies,
+        within_error: statistics.within_error,
         untracked: statistics.untracked,
         saturated: Saturated::of(statistics),
         response_s: Response::of(&statistics.responses),
@@ -176,11 +178,14 @@ impl ClockSync {
 
     pub(super) fn of(sync: &Sync) -> Self {
         let best = sync.best();
+        let (drift_us, drift_error_us) = sync.drift_us();
         Self {
             answered: sync.answered,
             offset_us: best.map(|best| best.offset_us),
             error_us: best.map(|_| sync.error_us_max()),
-            drift_us: sync.drift_us(),
+            drift_us,
+            drift_error_us,
+            uncorrected: sync.uncorrected,
         }
     }
 }
@@ -200,8 +205,11 @@ impl Saturated {
 impl Lateness {
     fn of(client: &Client) -> Option<Self> {
         let grid = client.statistics.grid.as_ref()?;
+        let expect_s = client.config.expect?.as_secs_f64();
         Some(Self {
-            expect_s: client.config.expect?.as_secs_f64(),
+            expect_s,
+            interval_s_mean: grid.spacing.mean_s(),
+            interval_differs: grid.spacing.differs(expect_s),
             lateness_us: Delivery::of(&grid.lateness_us),
             skipped: grid.skipped,
         })

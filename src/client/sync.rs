@@ -3,7 +3,8 @@
 //! half of that round trip bounds the error, and of the newest round trips the shortest one counts.
 //!
 //! Clocks drift apart, so it goes on asking: an estimate's error grows with its age, until a newer
-//! one has less.
+//! one has less. A server that is mute for a while is asked all the same, and what it answers late
+//! still says something: that it took long is in the error.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,8 +14,8 @@ use super::clock::Arrival;
 /// The comparison of the clocks.
 #[derive(Debug, Default)]
 pub(super) struct Sync {
-    /// The ping on its way: its number, and when it was sent.
-    asked: Option<(u64, Arrival)>,
+    /// The pings on their way, oldest first: their numbers, and when they were sent.
+    asked: VecDeque<(u64, Arrival)>,
     next_number: u64,
     /// The newest round trips.
     samples: VecDeque<Sample>,
@@ -24,6 +25,8 @@ pub(super) struct Sync {
     pub(super) answered: u64,
     /// The first estimate, to see the drift by.
     first: Option<Sample>,
+    /// Times that were to be told by the server's clock before anything was known of it.
+    pub(super) uncorrected: u64,
     /// The largest error bound that was ever relied on in the measured window, in µs.
     error_us_max: u64,
 }
@@ -39,26 +42,44 @@ pub(super) struct Sample {
 }
 
 impl Sync {
-    /// The text of the next ping, which is sent at `now`. One that is still unanswered is given up.
+    /// The text of the next ping, which is sent at `now`. The oldest that is still unanswered is
+    /// given up if there are too many.
     pub(super) fn ping(&mut self, now: Arrival) -> String {
+        if !self.asked.is_empty() {
+            // Nothing newer has come of that; a mute server's estimate is not what it was.
+            self.grow_older(now.at);
+        }
         let number = self.next_number;
         self.next_number += 1;
-        self.asked = Some((number, now));
+        if self.asked.len() >= ASKED_MAX {
+            self.asked.pop_front();
+        }
+        self.asked.push_back((number, now));
         format!(r#"{{"op":"ping","id":"{ID}{number}"}}"#)
     }
 
-    /// Whether a ping is on its way.
-    pub(super) fn is_asking(&self) -> bool {
-        self.asked.is_some()
+    /// How many pings are on their way, or lost.
+    pub(super) fn unanswered(&self) -> usize {
+        self.asked.len()
     }
 
-    /// Takes the answer `id` with the server's time, which came at `now`. Says no if it is none.
-    pub(super) fn pong(&mut self, id: &str, server_us: u64, now: Arrival) -> bool {
+    /// Whether a ping has been on its way at `now` for no longer than `patience`.
+    pub(super) fn is_asking(&self, now: Instant, patience: Duration) -> bool {
+        let newest = self.asked.back();
+        newest.is_some_and(|(_, sent)| now.saturating_duration_since(sent.at) < patience)
+    }
+
+    /// Takes the answer `id`, which came at `now`, with the server's time if it knows such pings.
+    /// Says no if it is the answer to none.
+    pub(super) fn answer(&mut self, id: &str, server_us: Option<u64>, now: Arrival) -> bool {
         let Some(number) = number(id) else {
             return false;
         };
-        let asked = self.asked.take_if(|(asked, _)| *asked == number);
-        if let Some((_, sent)) = asked {
+        let place = self.asked.iter().position(|(asked, _)| *asked == number);
+        if let (Some(place), Some(server_us)) = (place, server_us) {
+            let sent = self.asked[place].1;
+            // Those before it are as good as lost, or their round trips longer.
+            self.asked.drain(..=place);
             let round_trip = (now.at - sent.at).as_nanos();
             // Rounded up, and one more because the server's clock was rounded down.
             let error_us = u64::try_from(round_trip / 2_000)
@@ -78,24 +99,26 @@ impl Sync {
 
     fn note(&mut self, sample: Sample) {
         self.samples.push_back(sample);
-        while let Some(oldest) = self.samples.front() {
-            let is_old = sample.at - oldest.at > AGE_MAX;
-            if !is_old && self.samples.len() <= SAMPLES_MAX {
-                break;
-            }
+        if self.samples.len() > SAMPLES_MAX {
             self.samples.pop_front();
         }
-        let aged = self.samples.iter().map(|older| older.aged(sample.at));
-        self.best = aged.min_by_key(|aged| aged.error_us);
+        self.grow_older(sample.at);
         self.first = self.first.filter(|_| self.answered > FIRST).or(self.best);
-        self.error_us_max = self
-            .error_us_max
-            .max(self.best.map_or(0, |best| best.error_us));
+    }
+
+    /// Chooses the sample that says most at `now`. The last one is kept, however old it is.
+    fn grow_older(&mut self, now: Instant) {
+        let is_old = |sample: &Sample| now.saturating_duration_since(sample.at) > AGE_MAX;
+        while self.samples.len() > 1 && self.samples.front().is_some_and(is_old) {
+            self.samples.pop_front();
+        }
+        let aged = self.samples.iter().map(|older| older.aged(now));
+        self.best = aged.min_by_key(|aged| aged.error_us);
     }
 
     /// Forgets how wide the error was before the measured window.
     pub(super) fn begin_window(&mut self) {
-        self.error_us_max = self.best.map_or(0, |best| best.error_us);
+        self.error_us_max = 0;
     }
 
     /// The estimate; none before the first answer.
@@ -103,17 +126,32 @@ impl Sync {
         self.best
     }
 
-    /// The widest error bound of the measured window, in µs.
+    /// The widest error bound that was relied on in the measured window, in µs; the present one if
+    /// that is wider, since it is told beside the offset.
     pub(super) fn error_us_max(&self) -> u64 {
-        self.error_us_max
+        let error_us = self.best.map_or(0, |best| best.error_us);
+        self.error_us_max.max(error_us)
     }
 
-    /// How far the clocks have drifted apart since the first estimate, in µs.
-    pub(super) fn drift_us(&self) -> i64 {
+    /// How far the clocks have drifted apart since the first estimate, in µs, and by how much that
+    /// may be wrong.
+    pub(super) fn drift_us(&self) -> (i64, u64) {
         match (self.first, self.best) {
-            (Some(first), Some(best)) => best.offset_us - first.offset_us,
-            _ => 0,
+            (Some(first), Some(best)) => (
+                best.offset_us - first.offset_us,
+                first.error_us.saturating_add(best.error_us),
+            ),
+            _ => (0, 0),
         }
+    }
+
+    /// When a tick came, our clock's `wall_us`, as the server's clock shows it, and by how much that
+    /// may be wrong.
+    pub(super) fn arrival_us(&mut self, wall_us: u64) -> (u64, u64) {
+        self.uncorrected += u64::from(self.best.is_none());
+        let error_us = self.best.map_or(0, |best| best.error_us);
+        self.error_us_max = self.error_us_max.max(error_us);
+        (self.to_server_us(wall_us), error_us)
     }
 
     /// Our clock's `wall_us` as the server's clock shows it.
@@ -126,7 +164,7 @@ impl Sync {
 impl Sample {
     /// What it says at a later time: the clocks may have drifted apart meanwhile.
     fn aged(self, now: Instant) -> Self {
-        let age_us = (now - self.at).as_micros();
+        let age_us = now.saturating_duration_since(self.at).as_micros();
         let drift_us = u64::try_from(age_us / DRIFT).unwrap_or(u64::MAX);
         Self {
             error_us: self.error_us.saturating_add(drift_us),
@@ -154,6 +192,9 @@ const DRIFT: u128 = 10_000;
 const AGE_MAX: Duration = Duration::from_secs(10);
 
 const SAMPLES_MAX: usize = 64;
+
+/// Pings of half a minute.
+const ASKED_MAX: usize = 64;
 
 /// How many answers the first estimate is made of.
 pub(super) const FIRST: u64 = 16;
@@ -195,7 +236,7 @@ mod tests {
             self.now_us += there_us;
             let server_us = self.now().wall_us.saturating_add_signed(self.ahead_us);
             self.now_us += back_us;
-            assert!(self.sync.pong(id, server_us, self.now()));
+            assert!(self.sync.answer(id, Some(server_us), self.now()));
         }
     }
 
@@ -227,9 +268,11 @@ mod tests {
             play.now_us += 1_000_000;
             play.ahead_us = second * 50;
             play.round_trip(100, 100);
+            play.sync.arrival_us(play.now().wall_us);
         }
-        let drift = play.sync.drift_us();
+        let (drift, error) = play.sync.drift_us();
         assert!((2_950..=3_050).contains(&drift), "{drift}");
+        assert!(drift.abs_diff(3_000) <= error && error < 300, "{error}");
         assert!(play.sync.samples.len() <= 12);
         let error = play.sync.error_us_max();
         assert!((102..=152).contains(&error), "{error}");
@@ -239,16 +282,67 @@ mod tests {
     fn what_is_no_answer_changes_nothing() {
         let mut play = Play::new(0);
         let now = play.now();
-        assert!(!play.sync.pong("7", 1, now));
-        assert!(!play.sync.pong(r#""clock ""#, 1, now));
+        assert!(!play.sync.answer("7", Some(1), now));
+        assert!(!play.sync.answer(r#""clock ""#, Some(1), now));
         assert!(
-            play.sync.pong(r#""clock 0""#, 1, now),
+            play.sync.answer(r#""clock 0""#, Some(1), now),
             "ours, but not asked for"
         );
         play.sync.ping(now);
-        play.sync.ping(now);
-        assert!(play.sync.pong(r#""clock 0""#, 1, now), "given up");
-        assert!(play.sync.is_asking() && play.sync.best().is_none());
+        assert!(
+            play.sync.answer(r#""clock 0""#, None, now),
+            "an error, which says no time"
+        );
+        for _ in 0..ASKED_MAX {
+            play.sync.ping(now);
+        }
+        assert!(
+            play.sync.answer(r#""clock 0""#, Some(1), now),
+            "given up by now"
+        );
+        assert_eq!(play.sync.unanswered(), ASKED_MAX);
+        assert!(play.sync.best().is_none());
         assert_eq!(play.sync.to_server_us(5), 5);
+    }
+
+    #[test]
+    fn what_a_mute_server_answers_late_counts_for_what_it_is_worth() {
+        let mut play = Play::new(5_000);
+        for _ in 0..4 {
+            play.sync.ping(play.now());
+            play.now_us += 500_000;
+        }
+        assert!(
+            !play
+                .sync
+                .is_asking(play.now().at, Duration::from_millis(500))
+        );
+        let server_us = play.now().wall_us + 5_000;
+        assert!(
+            play.sync
+                .answer(r#""clock 1""#, Some(server_us), play.now())
+        );
+        let best = play.sync.best().unwrap();
+        assert!((750_000..750_010).contains(&best.error_us), "{best:?}");
+        assert!(best.offset_us.abs_diff(5_000) <= best.error_us, "{best:?}");
+        assert_eq!(play.sync.unanswered(), 2, "the one before it is lost");
+        assert!(
+            play.sync
+                .answer(r#""clock 3""#, Some(server_us), play.now())
+        );
+        assert!(play.sync.best().unwrap().error_us < 250_010);
+        assert_eq!((play.sync.unanswered(), play.sync.answered), (0, 2));
+    }
+
+    #[test]
+    fn an_estimate_that_is_not_renewed_grows_worse() {
+        let mut play = Play::new(0);
+        play.round_trip(50, 50);
+        for _ in 0..2 {
+            play.now_us += 30_000_000;
+            play.sync.ping(play.now());
+        }
+        let error_us = play.sync.error_us_max();
+        assert!((6_050..6_060).contains(&error_us), "{error_us}");
     }
 }

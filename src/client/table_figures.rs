@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::figures::{ClockSync, Requests, SymbolLosses};
 use super::report::Report;
-use super::table::{percentiles, row};
+use super::table::{fixed, percentiles, row, time};
 
 /// The clocks, the schedule and the requests, as far as they were looked at.
 pub(super) fn rows(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
@@ -13,9 +13,16 @@ pub(super) fn rows(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
         clocks(f, sync)?;
     }
     if let Some(schedule) = &report.schedule {
-        let ticks = format!("ticks, expected every {} s", schedule.expect_s);
+        let ticks = format!("ticks due every {}", time(schedule.expect_s));
         percentiles(f, "Schedule lateness, mean", &ticks, &schedule.lateness_us)?;
         row(f, "  never came", &schedule.skipped.to_string(), "of those")?;
+        let interval = fixed(schedule.interval_s_mean.map(|mean| mean * 1e3), 3);
+        row(
+            f,
+            "  interval, mean",
+            &interval,
+            "ms from tick to tick, measured",
+        )?;
     }
     match &report.requests {
         Some(requests) => self::requests(f, requests),
@@ -23,15 +30,39 @@ pub(super) fn rows(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     }
 }
 
+/// Deliveries that seem to have taken less than no time.
+pub(super) fn below_zero(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let error_us = report.sync.as_ref().and_then(|sync| sync.error_us);
+    if report.within_error > 0 {
+        let what = format!("of them, by no more than {} µs", error_us.unwrap_or(0));
+        row(
+            f,
+            "  below 0, count as 0",
+            &report.within_error.to_string(),
+            &what,
+        )?;
+    }
+    if report.negative_latencies > 0 {
+        let what = "ticks from the future, not counted";
+        row(f, "  below 0", &report.negative_latencies.to_string(), what)?;
+    }
+    Ok(())
+}
+
 fn clocks(f: &mut fmt::Formatter<'_>, sync: &ClockSync) -> fmt::Result {
     let offset = sync
         .offset_us
         .map_or_else(|| "-".to_owned(), |offset| format!("{offset:+}"));
     let error = match sync.error_us {
-        Some(error) => format!("µs ± {error}, by {} pings; corrected for it", sync.answered),
+        Some(error) => format!("µs ± {error} by {} pings, corrected", sync.answered),
         None => "µs: no ping was answered".to_owned(),
     };
-    row(f, "Server's clock ahead", &offset, &error)
+    row(f, "Server's clock ahead", &offset, &error)?;
+    if sync.offset_us.is_none() {
+        return Ok(());
+    }
+    let drift_error = format!("µs ± {} from first to last", sync.drift_error_us);
+    row(f, "  drift", &format!("{:+}", sync.drift_us), &drift_error)
 }
 
 fn requests(f: &mut fmt::Formatter<'_>, requests: &Requests) -> fmt::Result {
@@ -49,7 +80,7 @@ fn requests(f: &mut fmt::Formatter<'_>, requests: &Requests) -> fmt::Result {
         (
             "  held back",
             requests.unsent,
-            "requests, too many were unanswered",
+            "requests that were due, never sent",
         ),
         (
             "  unexpected",
@@ -165,6 +196,8 @@ mod tests {
             offset_us: Some(-123_456),
             error_us: Some(57),
             drift_us: 12,
+            drift_error_us: 93,
+            uncorrected: 0,
         });
         report.symbols = vec![
             losses("A", 0),
@@ -174,9 +207,11 @@ mod tests {
         ];
         let text = report.to_string();
         for rows in [
-            "  Server's clock ahead         -123456 µs ± 57, by 76 pings; corrected for it\n",
-            "  Schedule lateness, mean         1234 µs, of 600 ticks, expected every 0.25 s\n",
-            "    never came                       8 of those\n",
+            "  Server's clock ahead         -123456 µs ± 57 by 76 pings, corrected\n    \
+             drift                          +12 µs ± 93 from first to last\n",
+            "  Schedule lateness, mean         1234 µs, of 600 ticks due every 250ms\n",
+            "    never came                       8 of those\n    \
+             interval, mean             250.040 ms from tick to tick, measured\n",
             "  Requests                         600 sent, 10 per second and client\n    \
              replies                        599\n    \
              failed                           2 of them say that something went wrong\n    \
@@ -217,5 +252,33 @@ mod tests {
                 .to_string()
                 .contains("  Restarts                           2 of the numbers\n")
         );
+    }
+
+    #[test]
+    fn what_was_clamped_or_left_out_is_shown() {
+        let mut report = sample();
+        assert!(!report.to_string().contains("below 0"));
+        report.sync = Some(ClockSync {
+            answered: 76,
+            offset_us: Some(0),
+            error_us: Some(57),
+            drift_us: 0,
+            drift_error_us: 0,
+            uncorrected: 0,
+        });
+        (
+            report.within_error,
+            report.negative_latencies,
+            report.answers,
+        ) = (12, 3, 9);
+        let text = report.to_string();
+        for rows in [
+            "    max                         12.345 ms\n    \
+             below 0, count as 0             12 of them, by no more than 57 µs\n    \
+             below 0                          3 ticks from the future, not counted\n",
+            "are ticks\n    answers                          9 replies and pongs, besides\n",
+        ] {
+            assert!(text.contains(rows), "{rows}\n{text}");
+        }
     }
 }

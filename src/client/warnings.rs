@@ -1,9 +1,12 @@
 //! What makes a run's numbers doubtful: each with its likely cause, and what can be done about it.
 
+mod clocks;
+mod own;
+
 use super::Client;
-use super::fields::Unit;
 use super::options::Config;
-use super::report::{Delivery, Report};
+use super::report::Report;
+use super::table::time;
 use crate::tick::unix_us;
 
 /// The warnings about a run, the gravest first.
@@ -18,7 +21,7 @@ pub(super) fn of(report: &Report, client: &Client) -> Vec<String> {
     }
     let unit = client.config.fields.sent_unit;
     let off = client.statistics.far_off_us;
-    warnings.extend(off.map(|off_us| far_off(off_us, unit, unix_us())));
+    warnings.extend(off.map(|off_us| clocks::far_off(off_us, unit, unix_us())));
     if client.cut_short {
         warnings.push(format!(
             "joining took {:.1} s, so the window was cut to {:.1} s: try a longer --duration",
@@ -31,17 +34,19 @@ pub(super) fn of(report: &Report, client: &Client) -> Vec<String> {
 fn about(report: &Report, config: &Config) -> Vec<String> {
     let found = [
         not_checked(config),
-        cpu(report, config),
-        waiting(report),
-        lateness(report),
-        backlog(report),
-        clock_step(report),
-        sync(report),
-        future(report),
+        own::cpu(report, config),
+        own::waiting(report),
+        own::lateness(report),
+        own::backlog(report),
+        clocks::clock_step(report),
+        clocks::sync(report),
+        clocks::future(report),
         untracked(report),
-        saturated(report),
-        no_stamps(report, config),
-        requests(report),
+        clocks::saturated(report),
+        clocks::no_stamps(report, config),
+        interval(report),
+        unanswered(report),
+        held_back(report),
         not_printed(report),
         too_short(report),
         server_gone(report, config),
@@ -57,133 +62,6 @@ fn not_checked(config: &Config) -> Option<String> {
     })
 }
 
-fn cpu(report: &Report, config: &Config) -> Option<String> {
-    let percent = report.client.cpu_percent? / config.processes as f64;
-    let (whose, more) = match config.processes {
-        1 => ("this client used", "several client processes (--processes)"),
-        _ => (
-            "each client process used",
-            "more processes, if there are cores for them",
-        ),
-    };
-    (percent > CPU_PERCENT_MAX).then(|| {
-        format!(
-            "{whose} {percent:.0} % of its core and may itself be the bottleneck: try fewer \
-             clients, or {more}"
-        )
-    })
-}
-
-fn waiting(report: &Report) -> Option<String> {
-    let percent = report.client.waited_percent?;
-    (percent > WAITED_PERCENT_MAX).then(|| {
-        format!(
-            "this client had to wait for a core for {percent:.0} % of the time, because others \
-             run on it, the server perhaps: give each a core of its own (taskset -c 1)"
-        )
-    })
-}
-
-/// Its own lateness is in all latencies, but beside long ones it does not matter.
-fn lateness(report: &Report) -> Option<String> {
-    let own = &report.client;
-    let matters = |late_us: u64, beside: fn(&Delivery) -> Option<u64>| {
-        let reported = latencies(report).filter_map(beside).max();
-        let reported = reported.unwrap_or_default();
-        late_us > LATENESS_US_MAX && late_us.saturating_mul(4) > reported
-    };
-    let (late_us, which) = if matters(own.lateness_p99_us, |it| it.p99) {
-        (own.lateness_p99_us, "p99")
-    } else if matters(own.lateness_max_us, |it| it.max) {
-        (own.lateness_max_us, "at its worst")
-    } else {
-        return None;
-    };
-    Some(format!(
-        "this client's own loop was {:.1} ms late ({which}), which latencies include: try fewer \
-         clients, or a core of its own (taskset)",
-        late_us as f64 / 1e3
-    ))
-}
-
-/// All latencies that are reported.
-fn latencies(report: &Report) -> impl Iterator<Item = &Delivery> {
-    let schedule = report.schedule.as_ref().map(|it| &it.lateness_us);
-    let requests = report.requests.as_ref().map(|it| &it.latency_us);
-    [Some(&report.delivery_us), schedule, requests]
-        .into_iter()
-        .flatten()
-}
-
-fn backlog(report: &Report) -> Option<String> {
-    let (full, reads) = (report.client.full_reads, report.client.reads);
-    (full > 0 && full.saturating_mul(100) >= reads).then(|| {
-        format!(
-            "{full} of {reads} reads filled their buffer, so this client was behind what came: \
-             try fewer clients, or several client processes (--processes)"
-        )
-    })
-}
-
-fn clock_step(report: &Report) -> Option<String> {
-    let step_us = report.client.clock_step_us;
-    (step_us > CLOCK_STEP_US_MAX).then(|| {
-        format!(
-            "this machine's clock was set by {:.1} ms during the run, and delivery latencies are \
-             off by as much from then on: run again once the clock is steady (chronyc tracking)",
-            step_us as f64 / 1e3
-        )
-    })
-}
-
-fn sync(report: &Report) -> Option<String> {
-    let sync = report.sync.as_ref()?;
-    if sync.offset_us.is_none() {
-        let what = "the server answered no ping, so the clocks could not be compared and delivery \
-                    latencies are uncorrected: leave out --sync, and keep both clocks right by NTP";
-        return Some(what.to_owned());
-    }
-    let (error_us, p50_us) = (sync.error_us?, report.delivery_us.p50?);
-    (error_us > p50_us).then(|| {
-        format!(
-            "the clocks' comparison may be wrong by {error_us} µs, more than the median delivery \
-             latency: try again when server and network are less busy"
-        )
-    })
-}
-
-fn future(report: &Report) -> Option<String> {
-    let ticks = report.negative_latencies;
-    (ticks > 0).then(|| {
-        format!(
-            "{ticks} ticks seem to come from the future: the clocks of the two machines differ, \
-             so delivery latencies are off by as much (see --sync)"
-        )
-    })
-}
-
-/// A stamp that is off by `off_us` at `now_us`, and the unit that would be nearest.
-fn far_off(off_us: i64, unit: Unit, now_us: u64) -> String {
-    let days = off_us.unsigned_abs() / DAY_US;
-    let far = match days {
-        ..730 => format!("{days} days"),
-        _ => format!("{} years", (days as f64 / 365.25).round()),
-    };
-    let sent_us = i128::from(now_us) - i128::from(off_us);
-    let factor = |unit: Unit| unit.us(1_000_000_000).map(|us| us as f64 / 1e9);
-    let written = factor(unit).map(|factor| sent_us as f64 / factor);
-    let is_right = |other: &Unit| {
-        let other_us = written.zip(factor(*other)).map(|(number, us)| number * us);
-        other_us.is_some_and(|other_us| (other_us - now_us as f64).abs() <= DAY_US as f64)
-    };
-    let likely = Unit::NUMBERS.into_iter().find(is_right);
-    let likely = likely.map_or_else(
-        || format!("is --sent-unit really {unit}, and --sent-field right?"),
-        |likely| format!("--sent-unit is probably {likely}"),
-    );
-    format!("`sent` is {far} off, {likely}")
-}
-
 fn untracked(report: &Report) -> Option<String> {
     let ticks = report.untracked;
     (ticks > 0).then(|| {
@@ -194,35 +72,40 @@ fn untracked(report: &Report) -> Option<String> {
     })
 }
 
-fn saturated(report: &Report) -> Option<String> {
-    let latencies = report.saturated.total();
-    (latencies > 0).then(|| {
+fn unanswered(report: &Report) -> Option<String> {
+    let missing = report.requests.as_ref()?.missing;
+    (missing > 0).then(|| {
         format!(
-            "{latencies} latencies were longer than a minute and count as one: the percentiles \
-             are too low (see --sent-field, --sent-unit and --expect)"
+            "{missing} requests got no reply: the server does not keep up with --rate, or its \
+             replies have no id (see --id-field, --in-order)"
         )
     })
 }
 
-fn no_stamps(report: &Report, config: &Config) -> Option<String> {
-    (report.ticks > 0 && report.stamped == 0).then(|| {
+fn held_back(report: &Report) -> Option<String> {
+    let unsent = report.requests.as_ref()?.unsent;
+    (unsent > 0).then(|| {
         format!(
-            "no tick says when it was sent (--sent-field {}, --sent-unit {}), so only the time \
-             between messages is known, not how long they took",
-            config.fields.sent, config.fields.sent_unit
+            "{unsent} requests were held back: too many had no reply (--outstanding), or the \
+             socket was full, or the connection was lost, or this client was late"
         )
     })
 }
 
-fn requests(report: &Report) -> Option<String> {
-    let requests = report.requests.as_ref()?;
-    let without = requests.missing + requests.unsent;
-    (without > 0).then(|| {
-        format!(
-            "{} requests got no reply and {} were held back because too many had none: the server \
-             does not keep up with --rate, or its replies have no id (see --id-field, --in-order)",
-            requests.missing, requests.unsent
-        )
+/// An interval that the server does not have makes lateness say nothing.
+fn interval(report: &Report) -> Option<String> {
+    let schedule = report.schedule.as_ref().filter(|it| it.interval_differs)?;
+    let mean_s = schedule.interval_s_mean?;
+    let [mean, expected] = [mean_s, schedule.expect_s].map(time);
+    Some(match mean_s < schedule.expect_s {
+        true => format!(
+            "ticks of a symbol came every {mean} on average, more often than --expect {expected}, \
+             so hardly any can seem late: try --expect {mean}"
+        ),
+        false => format!(
+            "ticks of a symbol came every {mean} on average, and not every {expected}: the server \
+             does not keep its interval, or it has another one (--expect {mean})"
+        ),
     })
 }
 
@@ -239,13 +122,21 @@ fn not_printed(report: &Report) -> Option<String> {
 fn too_short(report: &Report) -> Option<String> {
     let schedule = report.schedule.as_ref().map(|it| it.lateness_us.count);
     let requests = report.requests.as_ref().map(|it| it.latency_us.count);
-    let delivery = Some(report.delivery_us.count);
-    let measured = [delivery, schedule, requests].into_iter().flatten();
-    let least = measured.filter(|&count| count > 0).min()?;
-    (least < SAMPLES_MIN).then(|| {
+    let few: Vec<_> = [
+        (Some(report.delivery_us.count), "delivery latency"),
+        (schedule, "schedule lateness"),
+        (requests, "reply latency"),
+    ]
+    .into_iter()
+    .filter_map(|(count, what)| Some((count?, what)))
+    .filter(|(count, _)| (1..SAMPLES_MIN).contains(count))
+    .map(|(count, what)| format!("{count} of {what}"))
+    .collect();
+    (!few.is_empty()).then(|| {
         format!(
-            "{least} samples are too few for p99.9, which takes {SAMPLES_MIN}: measure for longer, \
-             or with more clients"
+            "too few samples for p99.9, which takes {SAMPLES_MIN} ({}): measure for longer, or with \
+             more clients",
+            few.join(", ")
         )
     })
 }
@@ -257,161 +148,7 @@ fn server_gone(report: &Report, config: &Config) -> Option<String> {
     ))
 }
 
-/// A client that computes for more of the time leaves ticks waiting.
-const CPU_PERCENT_MAX: f64 = 90.0;
-
-const WAITED_PERCENT_MAX: f64 = 5.0;
-
-const LATENESS_US_MAX: u64 = 1_000;
-
-/// Less is what looking at two clocks one after the other may be wrong by.
-const CLOCK_STEP_US_MAX: u64 = 2_000;
-
-const DAY_US: u64 = 86_400_000_000;
-
 const SAMPLES_MIN: u64 = 10_000;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::client::figures::ClockSync;
-    use crate::client::report::tests::{sample, with_requests};
-
-    fn warnings(change: impl FnOnce(&mut Report)) -> Vec<String> {
-        let mut report = sample();
-        change(&mut report);
-        let url = crate::client::url::Url::parse("ws://127.0.0.1:8888/").unwrap();
-        about(&report, &Config::new(url))
-    }
-
-    /// The one warning after `change`.
-    fn warning(change: impl FnOnce(&mut Report)) -> String {
-        let warnings = warnings(change);
-        assert_eq!(warnings.len(), 1, "{warnings:?}");
-        warnings.into_iter().next().unwrap()
-    }
-
-    #[test]
-    fn a_good_run_has_none() {
-        assert_eq!(warnings(|_| {}), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_client_that_is_the_bottleneck_says_so() {
-        let cpu = warning(|report| report.client.cpu_percent = Some(97.0));
-        assert!(
-            cpu.starts_with("this client used 97 % of its core"),
-            "{cpu}"
-        );
-        let waiting = warning(|report| report.client.waited_percent = Some(12.0));
-        assert!(waiting.contains("wait for a core for 12 %"), "{waiting}");
-        let behind = warning(|report| report.client.full_reads = 1_000);
-        assert!(behind.starts_with("1000 of 59880 reads filled"), "{behind}");
-        assert!(warnings(|report| report.client.full_reads = 100).is_empty());
-    }
-
-    #[test]
-    fn its_own_lateness_matters_beside_short_latencies_only() {
-        let late = warning(|report| report.client.lateness_p99_us = 1_500);
-        assert!(late.contains("own loop was 1.5 ms late (p99)"), "{late}");
-        let beside_long = |report: &mut Report| {
-            report.client.lateness_p99_us = 1_500;
-            report.delivery_us.p99 = Some(400_000);
-        };
-        assert!(warnings(beside_long).is_empty());
-        let frozen = warning(|report| report.client.lateness_max_us = 1_500_000);
-        assert!(frozen.contains("1500.0 ms late (at its worst)"), "{frozen}");
-        let beside_a_stall = |report: &mut Report| {
-            *report = with_requests(report.clone());
-            let requests = report.requests.as_mut().unwrap();
-            (requests.missing, requests.unsent) = (0, 0);
-            requests.latency_us.count = 20_000;
-            requests.latency_us.max = Some(7_000_000);
-            report.client.lateness_max_us = 1_500_000;
-        };
-        assert!(warnings(beside_a_stall).is_empty());
-    }
-
-    #[test]
-    fn clocks_that_differ_or_were_set_are_told() {
-        let step = warning(|report| report.client.clock_step_us = 5_000);
-        assert!(step.contains("was set by 5.0 ms during the run"), "{step}");
-        let future = warning(|report| report.negative_latencies = 3);
-        assert!(
-            future.starts_with("3 ticks seem to come from the future"),
-            "{future}"
-        );
-        let sync = |offset_us, error_us| {
-            move |report: &mut Report| {
-                report.sync = Some(ClockSync {
-                    answered: 0,
-                    offset_us,
-                    error_us,
-                    drift_us: 0,
-                });
-            }
-        };
-        assert!(warning(sync(None, None)).contains("answered no ping"));
-        assert!(warning(sync(Some(1), Some(9_000))).contains("wrong by 9000 µs"));
-        assert!(warnings(sync(Some(1), Some(90))).is_empty());
-    }
-
-    #[test]
-    fn a_run_without_stamps_or_with_few_samples_is_told() {
-        let no_stamps = warning(|report| report.stamped = 0);
-        assert!(
-            no_stamps.contains("only the time between messages is known"),
-            "{no_stamps}"
-        );
-        assert!(
-            no_stamps.contains("(--sent-field sent, --sent-unit us)"),
-            "{no_stamps}"
-        );
-        let few = warning(|report| report.delivery_us.count = 9_999);
-        assert_eq!(
-            few,
-            "9999 samples are too few for p99.9, which takes 10000: measure for longer, or with \
-             more clients"
-        );
-    }
-
-    #[test]
-    fn a_wrong_unit_is_named() {
-        let now_us = 1_732_000_000_000_000;
-        let far = far_off(
-            now_us as i64 - 1_732_000_000_000,
-            Unit::Microseconds,
-            now_us,
-        );
-        assert_eq!(far, "`sent` is 55 years off, --sent-unit is probably ms");
-        let far = far_off(40 * DAY_US as i64, Unit::Microseconds, now_us);
-        assert!(
-            far.starts_with("`sent` is 40 days off, is --sent-unit really us"),
-            "{far}"
-        );
-        let late = warning(|report| report.saturated.deliveries = 3);
-        assert!(
-            late.starts_with("3 latencies were longer than a minute"),
-            "{late}"
-        );
-        let untracked = warning(|report| report.untracked = 5);
-        assert!(
-            untracked.starts_with("5 ticks are of more symbols"),
-            "{untracked}"
-        );
-    }
-
-    #[test]
-    fn requests_without_replies_are_told() {
-        let warning = warning(|report| {
-            *report = with_requests(report.clone());
-            let requests = report.requests.as_mut().unwrap();
-            requests.latency_us.count = 20_000;
-            (requests.missing, requests.unsent) = (7, 2);
-        });
-        assert!(
-            warning.starts_with("7 requests got no reply and 2 were held back"),
-            "{warning}"
-        );
-    }
-}
+mod tests;

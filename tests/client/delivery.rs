@@ -192,6 +192,45 @@ fn clocks_that_differ_are_compared_and_latencies_corrected() {
 }
 
 #[test]
+fn a_server_that_is_mute_for_a_while_is_asked_again() {
+    const BEHIND_US: u64 = 1_000_000;
+    // Longer than the first comparison takes, so that ticks are measured without one.
+    let mute_for = Duration::from_millis(1_200);
+    let report = run_bare(
+        |address| Config {
+            sync: true,
+            ..config(address, 6 * WINDOW)
+        },
+        |stream| {
+            let mut peer = tungstenite::accept(stream).unwrap();
+            let (mut seq, mut first_asked) = (0, None);
+            answer_requests(&mut peer, Duration::from_millis(2), |peer, request| {
+                if let Some(request) = request {
+                    let first: &mut Instant = first_asked.get_or_insert_with(Instant::now);
+                    if first.elapsed() > mute_for {
+                        let (id, time) = (&request["id"], unix_us() - BEHIND_US);
+                        send(peer, format!(r#"{{"op":"pong","id":{id},"time":{time}}}"#));
+                    }
+                } else {
+                    seq += 1;
+                    send(peer, tick(seq, BEHIND_US));
+                }
+            });
+        },
+    );
+    let sync = report.sync.as_ref().unwrap();
+    let (offset_us, error_us) = (sync.offset_us.unwrap(), sync.error_us.unwrap());
+    let ahead_us = -(BEHIND_US as i64);
+    assert!(offset_us.abs_diff(ahead_us) <= error_us, "{sync:?}");
+    // Those before the first answer seem a second late; how many they are is told.
+    let deliveries = report.delivery_us.count;
+    assert!((1..deliveries).contains(&sync.uncorrected), "{sync:?}");
+    let told = format!("{} deliveries came before", sync.uncorrected);
+    let said = |warning: &String| warning.starts_with(&told);
+    assert!(report.warnings.iter().any(said), "{:?}", report.warnings);
+}
+
+#[test]
 fn a_server_that_knows_no_pings_is_measured_uncorrected() {
     let began = Instant::now();
     let report = run_bare(

@@ -5,12 +5,17 @@ use std::thread;
 use std::time::Duration;
 
 use tickertape::client;
+use tickertape::client::fields::Pointer;
+use tickertape::client::intervals::Counts;
 use tickertape::client::options::Config;
+use tickertape::client::requests::Template;
+use tickertape::tick::unix_us;
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::server::{
-    WINDOW, accept, begin, bind, config, finish, kinds, run, send, serve_steadily, tick,
+    WINDOW, accept, answer_requests, begin, bind, config, finish, kinds, run, run_bare, send,
+    serve_steadily, tick,
 };
 
 #[test]
@@ -207,4 +212,59 @@ fn a_client_without_a_tick_is_an_error_among_those_with() {
     assert_eq!(kinds(&report), [("no tick", 1)]);
     assert_eq!((report.clients.connected, report.response_s.count), (2, 1));
     assert_eq!(report.error(), None);
+}
+
+#[test]
+fn replies_count_neither_as_throughput_nor_in_size_nor_in_time_between_messages() {
+    let report = run_bare(
+        |address| Config {
+            request: Some(
+                Template::parse(r#"{"op":"get"}"#, &Pointer::parse("id").unwrap(), false).unwrap(),
+            ),
+            rate: 100.0,
+            sync: true,
+            ..config(address, WINDOW)
+        },
+        |stream| {
+            let mut peer = tungstenite::accept(stream).unwrap();
+            let mut seq = 0;
+            answer_requests(&mut peer, Duration::from_millis(20), |peer, request| {
+                if let Some(request) = request {
+                    let (id, time) = (&request["id"], unix_us());
+                    // Far longer than a tick, and with a symbol and a price like one.
+                    let padding = "x".repeat(1_000);
+                    send(
+                        peer,
+                        format!(
+                            r#"{{"op":"pong","symbol":"A/B","price":1,"id":{id},"time":{time},"x":"{padding}"}}"#
+                        ),
+                    );
+                }
+                seq += 1;
+                send(peer, tick(seq, 0));
+            });
+        },
+    );
+    let requests = report.requests.as_ref().unwrap();
+    assert!(requests.replies > 5, "{requests:?}");
+    assert_eq!((report.messages, report.other_messages), (report.ticks, 0));
+    let pongs = report.sync.as_ref().unwrap().answered;
+    let answers = requests.replies - requests.late..=requests.replies + pongs;
+    assert!(
+        answers.contains(&report.answers),
+        "{} of {answers:?}",
+        report.answers
+    );
+    assert!(report.message_size_bytes_mean.unwrap() < 120.0);
+    let messages = report.ticks as f64;
+    let rate = report.messages_per_s.unwrap() * report.duration_s;
+    assert!((rate - messages).abs() < 1e-6 * messages, "{rate}");
+    // With as many replies it would be about half of it; the end may come late on a busy machine.
+    let listened = report.time_between_messages_s_mean.unwrap() * messages;
+    assert!(listened > 0.8 * report.duration_s, "{listened}");
+    let sum = |count: fn(&Counts) -> u64| -> u64 {
+        report.intervals.iter().map(|it| count(&it.counts)).sum()
+    };
+    assert_eq!(sum(|it| it.messages), report.messages);
+    assert_eq!(sum(|it| it.bytes), report.bytes);
 }

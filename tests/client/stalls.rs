@@ -86,6 +86,12 @@ fn stall(after: After) {
     // All the beats of the stall were late, not only the one that ended it.
     assert!(lateness.p50.unwrap() > 100_000, "{lateness:?}");
     assert!(lateness.count >= 280, "{lateness:?}");
+    let is_blamed = |warning: &String| warning.contains("ticks of a symbol came every");
+    assert!(
+        !report.warnings.iter().any(is_blamed),
+        "{:?}",
+        report.warnings
+    );
     let requests = report.requests.as_ref().unwrap();
     assert!(
         (least..most).contains(&requests.latency_us.p999.unwrap()),
@@ -99,6 +105,23 @@ fn stall(after: After) {
     );
     assert!(requests.missing + requests.unsent <= 10, "{requests:?}");
     assert!(requests.replies.abs_diff(300) <= 20, "{requests:?}");
+}
+
+#[test]
+fn an_interval_that_is_not_the_servers_is_told_by_the_one_that_is() {
+    let report = run_bare(
+        |address| Config {
+            expect: Some(4 * INTERVAL),
+            ..config(address, Duration::from_millis(500))
+        },
+        |stream| serve_until(stream, ENDLESS),
+    );
+    let schedule = report.schedule.as_ref().unwrap();
+    let mean_s = schedule.interval_s_mean.unwrap();
+    // A busy machine has it that the first of them come late, and so closer together.
+    assert!((0.002..0.03).contains(&mean_s), "{schedule:?}");
+    let said = |warning: &String| warning.contains("more often than --expect 40ms");
+    assert!(report.warnings.iter().any(said), "{:?}", report.warnings);
 }
 
 #[test]
@@ -162,11 +185,8 @@ fn replies_are_known_by_their_ids_or_by_their_order() {
             (0, 0),
             "{text}: {requests:?}"
         );
-        assert_eq!(
-            report.messages,
-            report.ticks + requests.replies - requests.late,
-            "{text}"
-        );
+        assert_eq!(report.messages, report.ticks, "{text}");
+        assert_eq!(report.answers, requests.replies - requests.late, "{text}");
         assert_eq!(report.errors.total, 0);
     }
 }
@@ -213,9 +233,13 @@ fn a_server_that_was_away_was_late_with_all_that_was_due_meanwhile() {
                 reconnect: true,
                 ..Shape::default()
             },
-            ..config(address, RUN)
+            // By chance the pause before it comes back may end 3 s after it was lost.
+            ..config(address, RUN + Duration::from_secs(1))
         };
-        client::run(config, None).unwrap()
+        let report = client::run(config, None).unwrap();
+        // If it has not come back, nobody else ends the server's waiting.
+        let _ = TcpStream::connect(address);
+        report
     });
     assert_eq!(report.reconnects.as_ref().unwrap().returned, 1);
     let lateness = &report.schedule.as_ref().unwrap().lateness_us;
@@ -227,7 +251,7 @@ fn a_server_that_was_away_was_late_with_all_that_was_due_meanwhile() {
         "{requests:?}"
     );
     let due = requests.replies + requests.missing + requests.unsent;
-    assert!(due.abs_diff(300) <= 20, "{requests:?}");
+    assert!(due.abs_diff(400) <= 20, "{requests:?}");
     assert!(
         requests.replies > 200,
         "those of the outage, too: {requests:?}"

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
 /// How a time is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -53,30 +57,26 @@ impl Unit {
         }
     }
 
-    /// A JSON number or string in µs.
+    /// A JSON number or string in µs, rounded down.
     pub(super) fn read(self, text: &str) -> Option<u64> {
         let text = unquoted(text);
-        if self == Self::Iso {
-            let time: jiff::Timestamp = text.parse().ok()?;
-            return time.as_microsecond().try_into().ok();
+        match self {
+            Self::Iso => iso_us(text),
+            _ => match text.parse() {
+                Ok(number) => self.us(number),
+                Err(_) => decimal(text, self.exponent()),
+            },
         }
-        if let Ok(number) = text.parse() {
-            return self.us(number);
+    }
+
+    /// The power of ten by which it is more than a µs.
+    fn exponent(self) -> i64 {
+        match self {
+            Self::Nanoseconds => -3,
+            Self::Microseconds | Self::Iso => 0,
+            Self::Milliseconds => 3,
+            Self::Seconds => 6,
         }
-        // A float has some fifteen digits, and ten of them are seconds: that leaves 10 µs or so
-        // out of reach, which a text with a point has, and one with an exponent has not.
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-            let number: f64 = text.parse().ok()?;
-            let us = number * self.us(1_000_000_000)? as f64 / 1e9;
-            return (us >= 0.0).then_some(us as u64);
-        }
-        // One unit is at most a million µs, so six digits behind the point are all that matter.
-        let millionths: u64 = format!("{fraction:0<6.6}").parse().ok()?;
-        let part =
-            u128::from(millionths) * u128::from(self.us(1_000_000_000)?) / 1_000_000_000_000_000;
-        let whole_us = self.us(whole.parse().ok()?)?;
-        Some(whole_us.saturating_add(u64::try_from(part).ok()?))
     }
 }
 
@@ -90,6 +90,40 @@ impl fmt::Display for Unit {
             Self::Iso => "iso",
         })
     }
+}
+
+/// Unix µs of a time in ISO 8601. One that does not say how far it is from UTC is UTC, as servers
+/// that leave that out mean it.
+fn iso_us(text: &str) -> Option<u64> {
+    let time = text.parse::<Timestamp>().or_else(|_| {
+        let civil: DateTime = text.parse()?;
+        civil.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp())
+    });
+    time.ok()?.as_microsecond().try_into().ok()
+}
+
+/// What is before the point of a number in decimal, with an exponent perhaps, that has been
+/// multiplied by that power of ten. By its digits: a float has too few of them for the µs of today.
+fn decimal(text: &str, power: i64) -> Option<u64> {
+    let (number, exponent) = match text.split_once(['e', 'E']) {
+        None => (text, 0),
+        Some((number, exponent)) => (number, exponent.parse::<i64>().ok()?),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let are_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !are_digits(whole) || !are_digits(fraction) {
+        return None;
+    }
+    let mut digits = whole.bytes().chain(fraction.bytes());
+    let length = i64::try_from(whole.len()).ok()?;
+    let before_point = length.saturating_add(exponent).saturating_add(power);
+    let mut value: u64 = 0;
+    // Twenty digits are beyond all times, so zeros that the exponent adds need not all be counted out.
+    for _ in 0..before_point.min(length + fraction.len() as i64 + 20) {
+        let digit = digits.next().map_or(0, |digit| digit - b'0');
+        value = value.saturating_mul(10).saturating_add(digit.into());
+    }
+    Some(value)
 }
 
 /// A JSON text without the quotes that it has if it is a string.
