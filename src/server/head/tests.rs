@@ -25,8 +25,17 @@ fn handshake(changed: &str) -> String {
     format!("GET / HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n"))
 }
 
+fn rules(origins: &Origins) -> Rules<'_> {
+    Rules {
+        port: Port::Public,
+        origins,
+        tokens: None,
+        metrics_elsewhere: false,
+    }
+}
+
 fn read_str(head: &str) -> Result<Asked, Refusal> {
-    read(head.as_bytes(), false, &Origins::Same)
+    read(head.as_bytes(), false, rules(&Origins::Same))
 }
 
 fn status(head: &str) -> u16 {
@@ -79,7 +88,7 @@ fn each_part_of_the_handshake_is_checked() {
     assert_eq!(status(&handshake("").replace("GET / ", "GET /other ")), 404);
     assert_eq!(status(&handshake("").replace("HTTP/1.1", "HTTP/1.0")), 400);
     assert_eq!(status(&handshake("").replace("HTTP/1.1", "HTTP/2.0")), 400);
-    let early = read(handshake("").as_bytes(), true, &Origins::Same);
+    let early = read(handshake("").as_bytes(), true, rules(&Origins::Same));
     assert_eq!(early.unwrap_err().status, StatusCode::BAD_REQUEST);
 }
 
@@ -101,7 +110,7 @@ fn a_browser_may_connect_from_pages_of_the_same_host() {
     let head = handshake("Origin: http://b.example");
     let listed = Origins::Listed(vec!["http://b.example".into()]);
     for origins in [Origins::Any, listed] {
-        assert!(read(head.as_bytes(), false, &origins).is_ok());
+        assert!(read(head.as_bytes(), false, rules(&origins)).is_ok());
     }
 }
 
@@ -179,11 +188,11 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = end(&bytes, bytes.len() / 2);
-        let _ = read(&bytes, false, &Origins::Same);
+        let _ = read(&bytes, false, rules(&Origins::Same));
     }
 
     #[test]
     fn no_header_makes_it_panic(line in "(Origin|Host|Upgrade|Content-Length): ?\\PC{0,40}") {
-        let _ = read(handshake(&line).as_bytes(), false, &Origins::Same);
+        let _ = read(handshake(&line).as_bytes(), false, rules(&Origins::Same));
     }
 }
