@@ -9,14 +9,20 @@ mod common;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use common::process::Process;
 use common::{TestServer, closed_with, read_to_end, ticks};
+use rustix::process::Signal;
 use socket2::SockRef;
 use tickertape::server::Config;
+use tungstenite::Message;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 #[test]
 fn everybody_gets_the_last_tick_and_1001() {
-    let server = TestServer::start(Config::default());
+    let server = TestServer::start(Config {
+        drain: Duration::ZERO,
+        ..Config::default()
+    });
     let mut clients: Vec<_> = (0..20).map(|_| server.open("/")).collect();
     let mut waiting = server.connect();
     server.wait_for_metric("clients", |clients| clients == 20);
@@ -43,6 +49,7 @@ fn everybody_gets_the_last_tick_and_1001() {
 fn clients_that_do_not_say_goodbye_delay_it_to_the_limit_only() {
     let shutdown_timeout = Duration::from_millis(150);
     let server = TestServer::start(Config {
+        drain: Duration::ZERO,
         shutdown_timeout,
         ..Config::default()
     });
@@ -61,6 +68,7 @@ fn who_lags_is_told_too_when_it_reads_on() {
         tape_size: 64 << 10,
         send_buffer: 8 << 10,
         conflate_after: Duration::from_millis(1),
+        drain: Duration::ZERO,
         shutdown_timeout: Duration::from_secs(10),
         ..Config::default()
     });
@@ -77,4 +85,85 @@ fn who_lags_is_told_too_when_it_reads_on() {
     slow.flush().ok();
     drop(slow);
     server.join();
+}
+
+#[test]
+fn goodbyes_are_spread_and_ticks_go_on_until_then() {
+    const CLIENTS: usize = 60;
+    let server = TestServer::start(Config {
+        drain: Duration::from_millis(600),
+        ..Config::default()
+    });
+    let clients: Vec<_> = (0..CLIENTS).map(|_| server.open("/")).collect();
+    let threads: Vec<_> = clients
+        .into_iter()
+        .map(|client| std::thread::spawn(|| last_tick(client)))
+        .collect();
+    server.shut_down();
+    let mut price = 0;
+    while !threads.iter().all(std::thread::JoinHandle::is_finished) {
+        price += 1;
+        server.tick("A", price);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let mut last: Vec<_> = threads.into_iter().map(|it| it.join().unwrap()).collect();
+    server.join();
+    last.sort_unstable();
+    let most_at_once = last.chunk_by(|a, b| a == b).map(<[u64]>::len).max();
+    assert!(most_at_once < Some(CLIENTS / 3), "{last:?}");
+    assert!(last[CLIENTS - 1] - last[0] > 10, "{last:?}");
+}
+
+/// The number of the last tick before 1001. There is one after the other until then.
+fn last_tick(mut client: common::Client) -> u64 {
+    let mut last = 0;
+    loop {
+        match client.read().unwrap() {
+            Message::Text(text) => {
+                let tick: serde_json::Value = serde_json::from_str(&text).unwrap();
+                let seq = tick["seq"].as_u64().unwrap();
+                assert!(last == 0 || seq == last + 1, "{seq} behind {last}");
+                last = seq;
+            }
+            Message::Close(Some(close)) => {
+                assert_eq!(close.code, CloseCode::Away);
+                client.flush().ok();
+                return last;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn nobody_gets_in_while_it_drains_and_a_second_signal_ends_it() {
+    let mut server = Process::start(&["--drain", "1h", "--interval", "1h"]);
+    let open = || {
+        let stream = TcpStream::connect(&server.address).unwrap();
+        stream.set_read_timeout(Some(common::PATIENCE)).unwrap();
+        let url = format!("ws://{}/", server.address);
+        tungstenite::client(url, stream).unwrap().0
+    };
+    let mut clients = [open(), open()];
+    server.signal(Signal::TERM);
+    server.wait_for("shutting down, 2 clients");
+    // One of them is told at once, the other half an hour later.
+    let codes = clients.each_mut().map(|client| {
+        let stream = client.get_ref();
+        stream
+            .set_read_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
+        loop {
+            match client.read() {
+                Ok(Message::Close(close)) => return close.map(|close| close.code),
+                Ok(_) => {}
+                Err(_) => return None,
+            }
+        }
+    });
+    assert!(codes.contains(&Some(CloseCode::Away)), "{codes:?}");
+    assert!(TcpStream::connect(&server.address).is_err());
+    server.signal(Signal::TERM);
+    let (status, log) = server.wait();
+    assert_eq!(status, Some(0), "{log}");
 }

@@ -8,7 +8,7 @@ use tickertape::feed::{Feed, Recorder, catalogue};
 use tickertape::io_loop::IoLoop;
 use tickertape::options::{Options, fail, say};
 use tickertape::server::options::{Args, Command};
-use tickertape::server::{Config, Server, listen};
+use tickertape::server::{Config, Server, Tokens, listen};
 use tickertape::{log_stderr, usage};
 
 fn main() -> ExitCode {
@@ -42,19 +42,29 @@ fn serve(args: Args) -> Result<(), String> {
         ),
         None => None,
     };
-    let listener = listen(args.address, &args.config)
-        .map_err(|error| format!("cannot listen on {}: {error}", args.address))?;
-    run(listener, args.config, feed, recorder).map_err(|error| error.to_string())
+    let mut config = args.config;
+    if let Some(path) = args.token_file {
+        config.tokens = Some(Tokens::read(path)?);
+    }
+    let listen = |address| {
+        listen(address, &config).map_err(|error| format!("cannot listen on {address}: {error}"))
+    };
+    let listeners = (listen(args.address)?, config.admin.map(listen).transpose()?);
+    run(listeners, config, feed, recorder).map_err(|error| error.to_string())
 }
 
 fn run(
-    listener: TcpListener,
+    (listener, admin): (TcpListener, Option<TcpListener>),
     config: Config,
     feed: Box<dyn Feed<Server>>,
     recorder: Option<Recorder>,
 ) -> io::Result<()> {
     let mut io_loop = IoLoop::new()?;
     let mut server = Server::new(&mut io_loop, listener, config, feed.symbols())?;
+    if let Some(admin) = admin {
+        log::info!("serving /metrics on {}", admin.local_addr()?);
+        server.serve_admin(&mut io_loop, admin)?;
+    }
     server.stop_on_signals(&mut io_loop)?;
     server.watch(&mut io_loop, feed.watched());
     if let Some(recorder) = recorder {

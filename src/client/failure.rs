@@ -164,7 +164,14 @@ impl fmt::Display for Failure {
             ),
             Self::HandshakeRefused { status, reason } => {
                 write!(f, "the server refused the WebSocket handshake: {status}")?;
-                append(f, " ", reason)
+                append(f, " ", reason)?;
+                match status {
+                    401 => f.write_str(
+                        " (who may come in? try --header 'Authorization: Bearer TOKEN', or \
+                         ?token=TOKEN in the URL)",
+                    ),
+                    _ => Ok(()),
+                }
             }
             Self::NotOpened(limit) => write!(
                 f,

@@ -1,5 +1,5 @@
 //! The address of a WebSocket, `ws://user:password@host:port/path?query` or `wss://…`, checked before
-//! anything is sent. What it is shown as leaves user and password out, in errors too.
+//! anything is sent. What it is shown as leaves user, password and `token=` out, in errors too.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -160,7 +160,25 @@ impl Url {
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.secure { "wss" } else { "ws" };
-        write!(f, "{scheme}://{}{}", self.authority(), self.target)
+        write!(f, "{scheme}://{}", self.authority())?;
+        // A token in the query is as secret as a password.
+        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
+        f.write_str(path)?;
+        let mut separator = if path.len() < self.target.len() {
+            "?"
+        } else {
+            ""
+        };
+        for pair in query.split('&') {
+            let shown = if pair.starts_with("token=") {
+                "token=***"
+            } else {
+                pair
+            };
+            write!(f, "{separator}{shown}")?;
+            separator = "&";
+        }
+        Ok(())
     }
 }
 
@@ -271,6 +289,18 @@ mod tests {
 
     #[test]
     fn who_asks_is_sent_but_never_shown() {
+        for (text, shown) in [
+            (
+                "ws://h/?a=b&token=s?c&since=1",
+                "ws://h/?a=b&token=***&since=1",
+            ),
+            ("ws://h/?token=s", "ws://h/?token=***"),
+            ("ws://h/?", "ws://h/?"),
+        ] {
+            let url = Url::parse(text).unwrap();
+            assert_eq!(url.to_string(), shown);
+            assert!(text.ends_with(url.target()));
+        }
         for (text, decoded) in [
             ("ws://Aladdin:open%20sesame@h/", "Aladdin:open sesame"),
             ("ws://token@h/", "token:"),

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
@@ -12,28 +12,40 @@ use mio::{Interest, Token};
 use rustix::io::Errno;
 use tungstenite::http::StatusCode;
 
+use super::addresses::Addresses;
 use super::close::CloseReason;
 use super::config::Config;
 use super::connection::Connection;
-use super::head::Refusal;
+use super::head::{Port, Refusal};
 use super::{Server, TURN_SHARE, answer};
-use crate::io_loop::IoLoop;
+use crate::io_loop::{Handler, IoLoop, slot};
 
-/// The listening socket and the means to refuse.
+/// The listening sockets and the means to refuse.
 pub(crate) struct Acceptor {
-    /// None once the server is shutting down.
-    listener: Option<(TcpListener, Token)>,
+    /// Where clients connect; none once the server has stopped listening there.
+    public: Option<Door>,
+    /// Where its state can be asked for, if that is another place.
+    admin: Option<Door>,
     address: Option<SocketAddr>,
     /// A descriptor held back: when there are no others, it is given up for the moment that it takes
     /// to accept one client and tell it so.
     reserve: Option<File>,
-    /// Clients that were told 503, kept for a moment so that no reset destroys the answer.
+    /// Clients that were told 503 or 429, kept for a moment so that no reset destroys the answer.
     turned_away: VecDeque<(Instant, TcpStream)>,
     clients_max: usize,
-    /// Accepting goes on by itself, in the next turn or soon.
-    queued: bool,
+    addresses: Addresses,
+    /// Connections that came by the admin door. They are none of the clients.
+    admins: usize,
     /// No descriptors are left, and the log knows.
     exhausted: bool,
+}
+
+/// A listening socket.
+struct Door {
+    listener: TcpListener,
+    token: Token,
+    /// Accepting goes on by itself, in the next turn or soon.
+    queued: bool,
 }
 
 impl Acceptor {
@@ -42,30 +54,26 @@ impl Acceptor {
         listener: std::net::TcpListener,
         config: &Config,
     ) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let mut listener = TcpListener::from_std(listener);
         let address = listener.local_addr().ok();
-        let token = io_loop.add_handler(
-            &mut listener,
-            Interest::READABLE,
-            |server, io_loop, _, _| {
-                server.accept(io_loop);
-            },
-        )?;
+        let public = Door::new(io_loop, listener, |server, io_loop, _, _| {
+            server.accept(io_loop, Port::Public);
+        })?;
         let available = rustix::process::getrlimit(rustix::process::Resource::Nofile)
             .current
             .unwrap_or(u64::MAX)
             .saturating_sub(DESCRIPTORS_RESERVED);
         let available = usize::try_from(available).unwrap_or(usize::MAX).max(1);
         Ok(Self {
-            listener: Some((listener, token)),
+            public: Some(public),
+            admin: None,
             address,
             reserve: reserve(),
             turned_away: VecDeque::new(),
             clients_max: config
                 .clients_max
                 .map_or(available, |asked| asked.min(available)),
-            queued: false,
+            addresses: Addresses::new(config.clients_per_address_max),
+            admins: 0,
             exhausted: false,
         })
     }
@@ -74,26 +82,94 @@ impl Acceptor {
         self.address
     }
 
-    /// Stops listening: from now on connecting is refused by the system.
-    pub(crate) fn stop(&mut self, io_loop: &mut IoLoop<Server>) {
-        let Some((mut listener, token)) = self.listener.take() else {
-            return;
-        };
-        if let Err(error) = io_loop.remove_handler(&mut listener, token) {
+    /// Listens for those who ask for the server's state, too.
+    pub(crate) fn open_admin(
+        &mut self,
+        io_loop: &mut IoLoop<Server>,
+        listener: std::net::TcpListener,
+    ) -> io::Result<()> {
+        let door = Door::new(io_loop, listener, |server, io_loop, _, _| {
+            server.accept(io_loop, Port::Admin);
+        })?;
+        self.admin = Some(door);
+        Ok(())
+    }
+
+    /// Stops listening: from now on connecting is refused by the system, or answered by another
+    /// process that shares the port. That is so once the socket returned is dropped.
+    pub(crate) fn stop(&mut self, io_loop: &mut IoLoop<Server>, port: Port) -> Option<TcpListener> {
+        let mut door = self.door(port).take()?;
+        if let Err(error) = io_loop.remove_handler(&mut door.listener, door.token) {
             log::debug!("the listener cannot be unregistered: {error}");
+        }
+        Some(door.listener)
+    }
+
+    /// The socket that listens for clients, while there is one.
+    pub(crate) fn listener(&self) -> Option<&TcpListener> {
+        self.public.as_ref().map(|door| &door.listener)
+    }
+
+    /// Whether it has been left with some waiting, to come back to them soon.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.public.as_ref().is_some_and(|door| door.queued)
+    }
+
+    /// Connections that came by the admin door.
+    pub(crate) fn admins(&self) -> usize {
+        self.admins
+    }
+
+    /// A connection is gone.
+    pub(crate) fn leave(&mut self, token: Token, port: Port) {
+        self.addresses.leave(slot(token));
+        if port == Port::Admin {
+            self.admins -= 1;
         }
     }
 
-    fn accept(&self) -> io::Result<TcpStream> {
-        let (listener, _) = self.listener.as_ref().ok_or(io::ErrorKind::WouldBlock)?;
-        listener.accept().map(|(socket, _)| socket)
+    fn door(&mut self, port: Port) -> &mut Option<Door> {
+        match port {
+            Port::Public => &mut self.public,
+            Port::Admin => &mut self.admin,
+        }
+    }
+
+    fn accept(&mut self, port: Port) -> io::Result<(TcpStream, IpAddr)> {
+        let door = self.door(port).as_ref().ok_or(io::ErrorKind::WouldBlock)?;
+        let (socket, peer) = door.listener.accept()?;
+        Ok((socket, peer.ip()))
+    }
+
+    /// Notes that accepting goes on by itself; returns whether that is news.
+    fn queue(&mut self, port: Port) -> bool {
+        let door = self.door(port).as_mut();
+        door.is_some_and(|door| !std::mem::replace(&mut door.queued, true))
+    }
+
+    /// Why there is no room for one more among `connections`, if there is none.
+    fn no_room(&self, connections: usize, peer: IpAddr, port: Port) -> Option<Refusal> {
+        let (status, message) = match port {
+            Port::Admin if self.admins >= ADMINS_MAX => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too many ask at once")
+            }
+            Port::Public if connections - self.admins >= self.clients_max => {
+                (StatusCode::SERVICE_UNAVAILABLE, "the server is full")
+            }
+            // It is the client that asks for too much: to others, a server that says 503 is ill.
+            Port::Public if !self.addresses.has_room(peer) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many connections from your address",
+            ),
+            Port::Admin | Port::Public => return None,
+        };
+        Some(Refusal::new(status, message))
     }
 
     /// Tells a client that there is no room.
-    fn turn_away(&mut self, mut socket: TcpStream) {
-        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is full");
+    fn turn_away(&mut self, mut socket: TcpStream, refusal: &Refusal) {
         // As far as it goes: a new socket has room for so little, and one that has gone needs none.
-        let _ = socket.write(&answer::refuse(&refusal));
+        let _ = socket.write(&answer::refuse(refusal));
         let _ = socket.shutdown(Shutdown::Write);
         drain(&mut socket);
         self.turned_away.push_back((Instant::now(), socket));
@@ -114,14 +190,31 @@ impl Acceptor {
     }
 }
 
+impl Door {
+    fn new(
+        io_loop: &mut IoLoop<Server>,
+        listener: std::net::TcpListener,
+        handler: Handler<Server>,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let mut listener = TcpListener::from_std(listener);
+        let token = io_loop.add_handler(&mut listener, Interest::READABLE, handler)?;
+        Ok(Self {
+            listener,
+            token,
+            queued: false,
+        })
+    }
+}
+
 impl Server {
     /// Accepts all who wait, in shares: an edge-triggered listener does not remind us of the rest.
-    fn accept(&mut self, io_loop: &mut IoLoop<Self>) {
+    pub(super) fn accept(&mut self, io_loop: &mut IoLoop<Self>, port: Port) {
         let until = Instant::now() + TURN_SHARE;
         loop {
             for _ in 0..ACCEPTS_PER_LOOK {
-                match self.acceptor.accept() {
-                    Ok(socket) => self.welcome(io_loop, socket),
+                match self.acceptor.accept(port) {
+                    Ok((socket, peer)) => self.welcome(io_loop, socket, peer, port),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.acceptor.exhausted = false;
                         return;
@@ -132,32 +225,37 @@ impl Server {
                             error.kind(),
                             io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
                         ) => {}
-                    Err(error) => return self.on_accept_failed(io_loop, &error),
+                    Err(error) => return self.on_accept_failed(io_loop, &error, port),
                 }
             }
             if Instant::now() >= until {
-                if !std::mem::replace(&mut self.acceptor.queued, true) {
-                    io_loop.add_callback(Self::accept_queued);
+                if self.acceptor.queue(port) {
+                    io_loop.add_callback(move |server, io_loop| {
+                        server.accept_queued(io_loop, port);
+                    });
                 }
                 return;
             }
         }
     }
 
-    fn accept_queued(&mut self, io_loop: &mut IoLoop<Self>) {
-        self.acceptor.queued = false;
-        self.accept(io_loop);
+    fn accept_queued(&mut self, io_loop: &mut IoLoop<Self>, port: Port) {
+        if let Some(door) = self.acceptor.door(port) {
+            door.queued = false;
+            self.accept(io_loop, port);
+        }
     }
 
-    fn welcome(&mut self, io_loop: &mut IoLoop<Self>, mut socket: TcpStream) {
+    fn welcome(
+        &mut self,
+        io_loop: &mut IoLoop<Self>,
+        mut socket: TcpStream,
+        peer: IpAddr,
+        port: Port,
+    ) {
         self.counters.accepted += 1;
-        if self.connections.len() >= self.acceptor.clients_max {
-            self.counters.turned_away += 1;
-            self.acceptor.turn_away(socket);
-            io_loop.call_later(TURNED_AWAY_TIME, |server, _| {
-                server.acceptor.forget_turned_away();
-            });
-            return;
+        if let Some(refusal) = self.acceptor.no_room(self.connections.len(), peer, port) {
+            return self.turn_away(io_loop, socket, &refusal);
         }
         let interest = Interest::READABLE | Interest::WRITABLE;
         let handler = Self::on_ready;
@@ -167,11 +265,27 @@ impl Server {
                 let timeout = io_loop.call_later(limit, move |server, io_loop| {
                     server.on_handshake_timeout(io_loop, token);
                 });
+                match port {
+                    Port::Public => self.acceptor.addresses.enter(slot(token), peer),
+                    Port::Admin => self.acceptor.admins += 1,
+                }
                 self.connections
-                    .insert(Connection::new(socket, token, timeout));
+                    .insert(Connection::new(socket, token, timeout, port));
             }
             Err(error) => log::warn!("a client cannot be served: {error}"),
         }
+    }
+
+    fn turn_away(&mut self, io_loop: &mut IoLoop<Self>, socket: TcpStream, refusal: &Refusal) {
+        if refusal.status == StatusCode::TOO_MANY_REQUESTS {
+            self.counters.turned_away_by_address += 1;
+        } else {
+            self.counters.turned_away += 1;
+        }
+        self.acceptor.turn_away(socket, refusal);
+        io_loop.call_later(TURNED_AWAY_TIME, |server, _| {
+            server.acceptor.forget_turned_away();
+        });
     }
 
     fn on_handshake_timeout(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
@@ -182,7 +296,7 @@ impl Server {
 
     /// Out of descriptors, or worse: answers some with what is held back, and tries again soon. The
     /// edge is gone, so only a timer makes sure of that; one timer, however many edges come.
-    fn on_accept_failed(&mut self, io_loop: &mut IoLoop<Self>, error: &io::Error) {
+    fn on_accept_failed(&mut self, io_loop: &mut IoLoop<Self>, error: &io::Error, port: Port) {
         if !self.acceptor.exhausted {
             log::warn!("cannot accept: {error}");
             self.acceptor.exhausted = true;
@@ -197,18 +311,21 @@ impl Server {
         };
         for _ in 0..answers {
             self.acceptor.reserve = None;
-            let Ok(socket) = self.acceptor.accept() else {
+            let Ok((socket, _)) = self.acceptor.accept(port) else {
                 break;
             };
             self.counters.accepted += 1;
             self.counters.turned_away += 1;
-            self.acceptor.turn_away(socket);
+            let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is full");
+            self.acceptor.turn_away(socket, &refusal);
             // It was accepted with the last descriptor there is.
             self.acceptor.turned_away.clear();
         }
         self.acceptor.reserve = reserve();
-        if !std::mem::replace(&mut self.acceptor.queued, true) {
-            io_loop.call_later(ACCEPT_RETRY_DELAY, Self::accept_queued);
+        if self.acceptor.queue(port) {
+            io_loop.call_later(ACCEPT_RETRY_DELAY, move |server, io_loop| {
+                server.accept_queued(io_loop, port);
+            });
         }
     }
 }
@@ -227,14 +344,17 @@ fn reserve() -> Option<File> {
 /// Accepts between two looks at the clock.
 const ACCEPTS_PER_LOOK: usize = 16;
 
-/// Descriptors that clients do not get: the poll, the listener, feeds, the record, logs, and
-/// clients that are being turned away.
+/// How many may ask for the server's state at a time, where that is another port.
+const ADMINS_MAX: usize = 16;
+
+/// Descriptors that clients do not get: the poll, the listeners, feeds, the record, logs, who asks
+/// for the server's state, and clients that are being turned away.
 const DESCRIPTORS_RESERVED: u64 = 64;
 
 /// How many clients are turned away politely at a time.
 const TURNED_AWAY_MAX: usize = 16;
 
-/// How long a client has to take its 503.
+/// How long a client has to take its answer.
 const TURNED_AWAY_TIME: Duration = Duration::from_secs(1);
 
 /// How soon accepting is tried again.

@@ -68,6 +68,10 @@ fn status_headers(status: StatusCode) -> &'static str {
         StatusCode::UPGRADE_REQUIRED => {
             "Connection: close, upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         }
+        // RFC 6750 section 3.
+        StatusCode::UNAUTHORIZED => {
+            "Connection: close\r\nWWW-Authenticate: Bearer realm=\"tickertape\"\r\n"
+        }
         StatusCode::SERVICE_UNAVAILABLE => "Connection: close\r\nRetry-After: 5\r\n",
         _ => "Connection: close\r\n",
     }
@@ -77,7 +81,9 @@ fn status_headers(status: StatusCode) -> &'static str {
 pub(crate) const HTML: &str = "text/html; charset=utf-8";
 
 /// It needs its own style and script, and a connection to where it came from.
-const PAGE_POLICY: &str = "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; \
+/// Its address may have a token in it, which is nobody else's business.
+const PAGE_POLICY: &str = "Referrer-Policy: no-referrer\r\n\
+     Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; \
      script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'\r\n";
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! What can be set about a server, and every limit that it keeps.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::head::Origins;
+use super::origin::Origins;
+use super::tokens::Tokens;
 
 /// A server's settings. The defaults are the limits that the README promises.
 #[derive(Clone, Debug)]
@@ -13,6 +15,8 @@ pub struct Config {
     pub tape_memory: usize,
     /// Connections at a time; none for as many as the descriptors allow, less a reserve.
     pub clients_max: Option<usize>,
+    /// Connections at a time from one address, or network of IPv6 (/64); none for any number.
+    pub clients_per_address_max: Option<usize>,
     /// From accept to the end of the request head.
     pub handshake_timeout: Duration,
     /// From our last word to the client's end.
@@ -33,10 +37,19 @@ pub struct Config {
     pub slow_timeout: Duration,
     /// Unsent bytes that the system may hold for one client.
     pub send_buffer: usize,
-    /// From a signal to the exit, whatever clients do.
+    /// Over how long goodbyes are spread after a signal, so that not everybody comes back at once.
+    pub drain: Duration,
+    /// From the end of that to the exit, whatever clients do.
     pub shutdown_timeout: Duration,
     /// Which pages may connect.
     pub origins: Origins,
+    /// Who may connect at all; none for everybody.
+    pub tokens: Option<Tokens>,
+    /// Where `/metrics` is served instead of where clients connect
+    /// ([`Server::serve_admin`](super::Server::serve_admin)).
+    pub admin: Option<SocketAddr>,
+    /// Another process may listen there too, and take over what comes while this one drains.
+    pub reuse_port: bool,
 }
 
 impl Default for Config {
@@ -45,6 +58,7 @@ impl Default for Config {
             tape_size: 1 << 20,
             tape_memory: 256 << 20,
             clients_max: None,
+            clients_per_address_max: None,
             handshake_timeout: Duration::from_secs(5),
             close_timeout: Duration::from_secs(5),
             ping_interval: Duration::from_secs(20),
@@ -55,8 +69,12 @@ impl Default for Config {
             conflate_after: Duration::from_secs(1),
             slow_timeout: Duration::from_secs(30),
             send_buffer: 64 << 10,
+            drain: Duration::from_secs(2),
             shutdown_timeout: Duration::from_secs(2),
             origins: Origins::Same,
+            tokens: None,
+            admin: None,
+            reuse_port: false,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::board::{Board, ChannelId, JoinError};
 use super::close::CloseReason;
 use super::config::Config;
 use super::counters::Counters;
-use super::head::{self, Asked, Refusal, Upgrade};
+use super::head::{self, Asked, Port, Refusal, Rules, Upgrade};
 use super::reader::Reader;
 use super::socket::Socket;
 use super::wire::Wire;
@@ -22,6 +22,7 @@ pub(crate) struct Connection<S> {
     pub(crate) token: Token,
     wire: Wire<S>,
     state: State,
+    port: Port,
     /// The client's end is among what there is to read, and had its event.
     ended: bool,
     /// Reading goes on in the next turn.
@@ -70,7 +71,7 @@ pub(crate) enum Next {
 
 impl<S: Socket> Connection<S> {
     /// A connection that was just accepted and has until `timeout` for its request.
-    pub(crate) fn new(socket: S, token: Token, timeout: Timeout) -> Self {
+    pub(crate) fn new(socket: S, token: Token, timeout: Timeout, port: Port) -> Self {
         let state = State::Handshaking {
             head: Vec::new(),
             timeout,
@@ -79,6 +80,7 @@ impl<S: Socket> Connection<S> {
             token,
             wire: Wire::new(socket),
             state,
+            port,
             ended: false,
             queued: false,
         }
@@ -87,6 +89,11 @@ impl<S: Socket> Connection<S> {
     /// The socket, to be registered and removed.
     pub(crate) fn socket(&mut self) -> &mut S {
         self.wire.socket()
+    }
+
+    /// Where it came in.
+    pub(crate) fn port(&self) -> Port {
+        self.port
     }
 
     /// What is on its way to the client.
@@ -191,10 +198,12 @@ impl<S: Socket> Connection<S> {
     ) -> Result<Next, CloseReason> {
         let more = if unread { Next::More } else { Next::Wait };
         match &mut self.state {
-            State::Handshaking { head, .. } => Ok(match on_head_bytes(head, bytes, desk.config) {
-                Some(head) => Next::Head { head, unread },
-                None => more,
-            }),
+            State::Handshaking { head, .. } => Ok(
+                match on_head_bytes(head, bytes, Rules::of(desk.config, self.port)) {
+                    Some(head) => Next::Head { head, unread },
+                    None => more,
+                },
+            ),
             State::Open(reader) => {
                 reader.on_bytes(bytes, &mut self.wire, desk)?;
                 if !unread {
@@ -284,9 +293,8 @@ impl<S: Socket> Connection<S> {
             desk.board.leave(channel);
         }
         let mut out = answer.to_vec();
-        // At shutdown the closing frame is on the tape, and this reader has had it from there.
-        let told = matches!(reason, CloseReason::Shutdown);
-        if let (State::Open(_), Some(code), false) = (&self.state, reason.code(), told) {
+        // Who has had the closing frame from its tape does not get it twice: its wire is finished.
+        if let (State::Open(_), Some(code)) = (&self.state, reason.code()) {
             frame::close(&mut out, code, &reason.to_string());
         }
         let sent = self.wire.send(&out, desk.now);
@@ -318,7 +326,7 @@ fn refuse_to_join(error: &JoinError) -> CloseReason {
 pub(super) fn on_head_bytes(
     head: &mut Vec<u8>,
     bytes: &[u8],
-    config: &Config,
+    rules: Rules<'_>,
 ) -> Option<Result<Asked, Refusal>> {
     // Nearly every head comes in one piece, and then is never copied.
     let known = head.len();
@@ -329,11 +337,7 @@ pub(super) fn on_head_bytes(
         &head[..]
     };
     match head::end(bytes, known) {
-        Ok(Some(end)) => Some(head::read(
-            &bytes[..end],
-            bytes.len() > end,
-            &config.origins,
-        )),
+        Ok(Some(end)) => Some(head::read(&bytes[..end], bytes.len() > end, rules)),
         Ok(None) => {
             if known == 0 {
                 *head = bytes.to_vec();

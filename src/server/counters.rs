@@ -9,6 +9,8 @@ pub(crate) struct Counters {
     pub(crate) accepted: u64,
     /// Connections answered with 503 because the server was full.
     pub(crate) turned_away: u64,
+    /// Connections answered with 429 because their address had as many as it may.
+    pub(crate) turned_away_by_address: u64,
     /// Handshakes completed.
     pub(crate) opened: u64,
     /// Connections closed, by reason, in the order of the reasons' names.

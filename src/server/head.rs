@@ -10,6 +10,10 @@ use httparse::Header;
 use tungstenite::handshake::server::{Request, create_response, write_response};
 use tungstenite::http::{HeaderValue, StatusCode, header};
 
+use super::config::Config;
+use super::origin::{Origins, check_origin};
+use super::tokens::Tokens;
+
 /// The longest head that is read, in bytes.
 pub(crate) const HEAD_LENGTH_MAX: usize = 16 * 1024;
 
@@ -45,6 +49,39 @@ pub(crate) enum Page {
     Ready,
 }
 
+/// Which of the server's ports a connection came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Port {
+    /// That of the clients.
+    #[default]
+    Public,
+    /// That of `--admin`.
+    Admin,
+}
+
+/// What a head is held against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules<'a> {
+    pub(crate) port: Port,
+    pub(crate) origins: &'a Origins,
+    /// Who has none of these is told so, whatever it asks for.
+    pub(crate) tokens: Option<&'a Tokens>,
+    /// `/metrics` is served at another port.
+    pub(crate) metrics_elsewhere: bool,
+}
+
+impl<'a> Rules<'a> {
+    /// The rules at `port`.
+    pub(crate) fn of(config: &'a Config, port: Port) -> Self {
+        Self {
+            port,
+            origins: &config.origins,
+            tokens: config.tokens.as_ref(),
+            metrics_elsewhere: config.admin.is_some(),
+        }
+    }
+}
+
 /// A head that cannot be followed, and how that is answered.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -52,18 +89,6 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// It answers a HEAD request, so it has no body.
     pub(crate) head_only: bool,
-}
-
-/// Who may connect from a browser (Tornado's `check_origin`, which leaves the scheme alone too).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Origins {
-    /// Pages that this server served: the origin's authority equals the Host header.
-    #[default]
-    Same,
-    /// Those, and pages of the origins listed (`https://example.org`).
-    Listed(Vec<String>),
-    /// Every page.
-    Any,
 }
 
 impl Refusal {
@@ -125,15 +150,15 @@ fn within_limit(length: usize) -> Result<usize, Refusal> {
 ///
 /// # Errors
 /// The answer to give, if it cannot be followed.
-pub(crate) fn read(head: &[u8], more: bool, origins: &Origins) -> Result<Asked, Refusal> {
+pub(crate) fn read(head: &[u8], more: bool, rules: Rules<'_>) -> Result<Asked, Refusal> {
     let head_only = head.starts_with(b"HEAD ");
-    parse(head, more, origins).map_err(|refusal| Refusal {
+    parse(head, more, rules).map_err(|refusal| Refusal {
         head_only,
         ..refusal
     })
 }
 
-fn parse(head: &[u8], more: bool, origins: &Origins) -> Result<Asked, Refusal> {
+fn parse(head: &[u8], more: bool, rules: Rules<'_>) -> Result<Asked, Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(head) {
@@ -161,6 +186,15 @@ fn parse(head: &[u8], more: bool, origins: &Origins) -> Result<Asked, Refusal> {
         return Err(bad("the Host header is missing"));
     }
     let (path, query) = target(request.path.unwrap_or_default())?;
+    // The health pages are for everybody: whoever looks after the server need be no client of its.
+    if let Some(tokens) = rules.tokens
+        && !matches!(path, "/healthz" | "/readyz")
+    {
+        tokens.check(fields.authorization, query)?;
+    }
+    if rules.port == Port::Admin && (fields.upgrade || path == "/") {
+        return Err(not_found(rules));
+    }
     if fields.upgrade {
         let request = Handshake {
             path,
@@ -169,9 +203,9 @@ fn parse(head: &[u8], more: bool, origins: &Origins) -> Result<Asked, Refusal> {
             get: method == "GET",
             more,
         };
-        return request.check(&fields, origins).map(Asked::Upgrade);
+        return request.check(&fields, rules).map(Asked::Upgrade);
     }
-    let page = page(path)?;
+    let page = page(path, rules)?;
     Ok(Asked::Page {
         page,
         head_only: method == "HEAD",
@@ -188,7 +222,7 @@ struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
-    fn check(&self, fields: &Fields<'_>, origins: &Origins) -> Result<Upgrade, Refusal> {
+    fn check(&self, fields: &Fields<'_>, rules: Rules<'_>) -> Result<Upgrade, Refusal> {
         if !self.get {
             return Err(bad("a WebSocket handshake is a GET request"));
         }
@@ -196,7 +230,7 @@ impl Handshake<'_> {
             return Err(bad("a WebSocket handshake needs HTTP/1.1"));
         }
         if self.path != "/" {
-            return Err(not_found());
+            return Err(not_found(rules));
         }
         if !fields.connection_upgrade {
             return Err(bad("the Connection header does not say Upgrade"));
@@ -205,7 +239,7 @@ impl Handshake<'_> {
             let message = "this server speaks version 13 of WebSocket";
             return Err(Refusal::new(StatusCode::UPGRADE_REQUIRED, message));
         }
-        check_origin(fields, origins)?;
+        check_origin(fields.origin, fields.host, rules.origins)?;
         if self.more {
             // RFC 6455 section 4.1: the client waits for the answer.
             return Err(bad("data came before the handshake was answered"));
@@ -239,27 +273,6 @@ fn response(key: Option<&[u8]>) -> Result<Vec<u8>, Refusal> {
     Ok(out)
 }
 
-fn check_origin(fields: &Fields<'_>, origins: &Origins) -> Result<(), Refusal> {
-    let Some(origin) = fields.origin.filter(|_| *origins != Origins::Any) else {
-        return Ok(());
-    };
-    let origin = std::str::from_utf8(origin).unwrap_or_default();
-    let authority = origin.split_once("://").map(|(_, authority)| authority);
-    let host = fields.host.and_then(|host| std::str::from_utf8(host).ok());
-    let same = authority.zip(host).is_some_and(|(authority, host)| {
-        // "Two:" origins and paths are no origin (RFC 6454 section 6.1), and equal no host.
-        authority.eq_ignore_ascii_case(host)
-    });
-    let listed = matches!(origins, Origins::Listed(list) if list.iter().any(|one| one == origin));
-    if same || listed {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        StatusCode::FORBIDDEN,
-        "pages of this origin may not connect",
-    ))
-}
-
 /// What the query asks for: `symbols=A,B` and `since=STAMP`. Others are not ours to refuse.
 fn wishes(query: &str) -> Result<(Option<Vec<String>>, Option<u64>), Refusal> {
     let (mut symbols, mut since) = (None, None);
@@ -286,18 +299,22 @@ fn wishes(query: &str) -> Result<(Option<Vec<String>>, Option<u64>), Refusal> {
     Ok((symbols.filter(|list| !list.is_empty()), since))
 }
 
-fn page(path: &str) -> Result<Page, Refusal> {
+fn page(path: &str, rules: Rules<'_>) -> Result<Page, Refusal> {
     match path {
         "/" => Ok(Page::Live),
-        "/metrics" => Ok(Page::Metrics),
+        "/metrics" if rules.port == Port::Admin || !rules.metrics_elsewhere => Ok(Page::Metrics),
         "/healthz" => Ok(Page::Health),
         "/readyz" => Ok(Page::Ready),
-        _ => Err(not_found()),
+        _ => Err(not_found(rules)),
     }
 }
 
-fn not_found() -> Refusal {
-    let message = "there are only /, /metrics, /healthz and /readyz";
+fn not_found(rules: Rules<'_>) -> Refusal {
+    let message = match (rules.port, rules.metrics_elsewhere) {
+        (Port::Admin, _) => "there are only /metrics, /healthz and /readyz",
+        (Port::Public, true) => "there are only /, /healthz and /readyz",
+        (Port::Public, false) => "there are only /, /metrics, /healthz and /readyz",
+    };
     Refusal::new(StatusCode::NOT_FOUND, message)
 }
 
@@ -323,6 +340,7 @@ fn target(target: &str) -> Result<(&str, &str), Refusal> {
 struct Fields<'a> {
     host: Option<&'a [u8]>,
     origin: Option<&'a [u8]>,
+    authorization: Option<&'a [u8]>,
     key: Option<&'a [u8]>,
     version: Option<&'a [u8]>,
     /// Upgrade names websocket.
@@ -352,6 +370,9 @@ impl<'a> Fields<'a> {
                 }
                 21 if name.eq_ignore_ascii_case("sec-websocket-version") => {
                     once(&mut fields.version, name, value)?;
+                }
+                13 if name.eq_ignore_ascii_case("authorization") => {
+                    once(&mut fields.authorization, name, value)?;
                 }
                 14 if name.eq_ignore_ascii_case("content-length") && value != b"0" => {
                     return Err(bad("requests with a body are not read here"));

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Config;
+use super::handover::share_evenly;
 
 /// Binds and listens.
 ///
@@ -23,6 +24,8 @@ pub fn listen(address: SocketAddr, config: &Config) -> io::Result<std::net::TcpL
     )?;
     // A restart must not wait for old connections to be forgotten.
     socket.set_reuse_address(true)?;
+    // Before it is bound, or it shares with nobody.
+    socket.set_reuse_port(config.reuse_port)?;
     if address.is_ipv6() {
         // An IPv4 service of the same port is somebody else's.
         socket.set_only_v6(true)?;
@@ -31,6 +34,9 @@ pub fn listen(address: SocketAddr, config: &Config) -> io::Result<std::net::TcpL
     // Before it listens: connections made by the system from then on have inherited already.
     bequeath(&socket, config)?;
     socket.listen(i32::MAX)?;
+    if config.reuse_port {
+        share_evenly(&socket);
+    }
     Ok(socket.into())
 }
 

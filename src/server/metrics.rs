@@ -139,6 +139,11 @@ impl Collector for Sample {
             "Connections refused for want of room",
             counters.turned_away,
         )?;
+        out.counter(
+            "turned_away_by_address",
+            "Connections refused because their address had as many as it may",
+            counters.turned_away_by_address,
+        )?;
         out.counter("opened", "Handshakes completed", counters.opened)?;
         out.counter("ticks", "Ticks printed", counters.ticks)?;
         out.counter("writes", "Writes of tape to clients", counters.writes)?;

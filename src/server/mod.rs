@@ -11,6 +11,7 @@
 //! ```
 
 mod accept;
+mod addresses;
 mod answer;
 mod board;
 mod close;
@@ -19,11 +20,13 @@ mod connection;
 mod connections;
 mod counters;
 mod freshness;
+mod handover;
 mod head;
 mod heartbeat;
 mod listener;
 mod metrics;
 pub mod options;
+mod origin;
 mod pages;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
@@ -34,6 +37,7 @@ mod shutdown;
 mod simulation;
 mod socket;
 mod sweep;
+mod tokens;
 mod wire;
 
 use std::io;
@@ -59,8 +63,9 @@ use crate::periodic::PeriodicCallback;
 use crate::tick::Tick;
 
 pub use self::config::Config;
-pub use self::head::Origins;
 pub use self::listener::listen;
+pub use self::origin::Origins;
+pub use self::tokens::Tokens;
 
 /// Milliseconds since the server started: half the size of an `Instant`, for what every
 /// connection keeps. Enough for 49 days between two events of one connection.
@@ -117,6 +122,19 @@ impl Server {
         };
         server.start_heartbeat(io_loop);
         Ok(server)
+    }
+
+    /// Serves its state at `listener`, which [`listen`] made; nobody else can ask for `/metrics` if
+    /// [`Config::admin`] says so.
+    ///
+    /// # Errors
+    /// When the listener cannot be prepared or watched.
+    pub fn serve_admin(
+        &mut self,
+        io_loop: &mut IoLoop<Self>,
+        listener: std::net::TcpListener,
+    ) -> io::Result<()> {
+        self.acceptor.open_admin(io_loop, listener)
     }
 
     /// Where it listens.
@@ -213,7 +231,7 @@ impl Server {
         token: Token,
         upgrade: Upgrade,
     ) -> Result<(), CloseReason> {
-        if self.shutdown.has_begun() {
+        if self.shutdown.refuses() {
             let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
             return Err(CloseReason::Refused(refusal));
         }
@@ -284,6 +302,7 @@ impl Server {
         if let Err(error) = io_loop.remove_handler(connection.socket(), token) {
             log::debug!("client {}: cannot be unregistered: {error}", token.0);
         }
+        self.acceptor.leave(token, connection.port());
         self.on_removed(io_loop);
     }
 

@@ -21,8 +21,22 @@ Streams live prices over WebSocket to thousands of clients from one thread.
 Usage: server [options]
 
   --port PORT            listen on this port; 0 takes a free one [default: 8888]
-  --address ADDRESS      listen on this address; 0.0.0.0 opens it to the network
+  --address ADDRESS      listen on this address; 0.0.0.0 or :: opens it to the network
                          [default: 127.0.0.1]
+  --reuse-port           share the port with a server that has it and was started so too.
+                         End that one with SIGTERM, and this one takes over: no client is
+                         refused or reset (--admin ports are shared alike)
+  --admin ADDRESS:PORT   serve /metrics, /healthz and /readyz there, and /metrics no longer
+                         where clients connect
+
+Who may come in:
+  --token-file FILE      only who has a token of FILE, one to a line (# begins a comment):
+                         Authorization: Bearer TOKEN, or ?token=TOKEN in the URL; all but
+                         /healthz and /readyz. SIGHUP reads it again; who is in stays
+  --allow-origin ORIGIN  let pages of ORIGIN connect too, or of any: * (repeatable)
+  --max-clients N        connections at a time [default: as descriptors allow]
+  --max-clients-per-ip N as many from one address, or network of IPv6 (/64); others are
+                         answered 429 [default: no limit]
 
 Prices:
   --source SOURCE        sim: a simulated walk; replay:FILE: a recording; binance: that
@@ -47,7 +61,6 @@ Prices:
   --record FILE          write every tick to FILE, for replay:FILE
 
 Limits:
-  --max-clients N        connections at a time [default: as descriptors allow]
   --max-message-size N   longest message from a client [default: 4KiB]
   --message-rate N       messages a second from a client, twice that at once [default: 50]
   --tape SIZE            what each tape keeps for clients that are behind [default: 1MiB]
@@ -59,8 +72,9 @@ Limits:
   --ping-timeout TIME    for the answer; not over the interval [default: 20s]
   --conflate-after TIME  a client that is further behind skips to now [default: 1s]
   --slow-timeout TIME    a client that takes nothing for so long is dropped [default: 30s]
-  --shutdown-timeout TIME   for all goodbyes after SIGTERM or SIGINT [default: 2s]
-  --allow-origin ORIGIN  let pages of ORIGIN connect too, or of any: * (repeatable)
+  --drain TIME           spread goodbyes after SIGTERM or SIGINT over this, so that not all
+                         come back at once; a second signal ends at once [default: 2s]
+  --shutdown-timeout TIME  after --drain, for the last to be answered [default: 2s]
 
   --log LEVEL            error, warn, info, debug or trace [default: info]
   -h, --help             print this
@@ -82,6 +96,8 @@ pub struct Args {
     pub feed: Settings,
     /// Where ticks are recorded.
     pub record: Option<PathBuf>,
+    /// Where the tokens are that let clients in.
+    pub token_file: Option<PathBuf>,
     /// The limits.
     pub config: Config,
     /// What is logged.
@@ -132,12 +148,18 @@ impl Args {
             .unwrap_or(Ipv4Addr::LOCALHOST.into());
         let port = options.value("--port", port)?.unwrap_or(8888);
         let (source, feed) = prices(options)?;
+        let (address, config) = (SocketAddr::new(ip, port), limits(options)?);
+        if config.admin == Some(address) && port != 0 {
+            let error = "clients connect there, take another port";
+            return Err(BadOption::new("--admin", error));
+        }
         Ok(Self {
-            address: SocketAddr::new(ip, port),
+            address,
             source,
             feed,
             record: options.value("--record", |text| Ok(PathBuf::from(text)))?,
-            config: limits(options)?,
+            token_file: options.value("--token-file", |text| Ok(PathBuf::from(text)))?,
+            config,
             log: options.value("--log", level)?.unwrap_or(LevelFilter::Info),
         })
     }

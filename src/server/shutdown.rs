@@ -1,17 +1,23 @@
-//! The end: signals, the closing frame on the tapes, and a limit on how long goodbyes take.
+//! The end: signals, goodbyes spread over a while, and a limit on how long they take.
+//!
+//! Clients that are told goodbye come back, most of them at once. So they are not all told at once:
+//! one after the other gets its closing frame, and ticks until then. Who is left when that is over
+//! (nobody, but for clients that came while the port was handed over) has it from the tape.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use mio::Interest;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use mio::net::TcpStream;
+use mio::{Interest, Token};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tungstenite::http::StatusCode;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use super::Server;
 use super::close::CloseReason;
-use super::head::Refusal;
+use super::connection::Connection;
+use super::head::{Port, Refusal};
+use super::{CLOSES_PER_TURN, Server};
 use crate::frame;
 use crate::io_loop::IoLoop;
 
@@ -20,23 +26,60 @@ use crate::io_loop::IoLoop;
 pub(crate) struct Shutdown {
     signals: Option<Signals>,
     begun: bool,
+    /// Whoever was on its way here still gets in: the port is being handed over.
+    handing_over: bool,
+}
+
+/// Goodbyes on a schedule.
+struct Drain {
+    began: Instant,
+    time: Duration,
+    clients: Vec<Token>,
+    /// How many of them have been told.
+    told: usize,
 }
 
 impl Shutdown {
     pub(crate) fn has_begun(&self) -> bool {
         self.begun
     }
+
+    /// Whether nobody gets in any more.
+    pub(crate) fn refuses(&self) -> bool {
+        self.begun && !self.handing_over
+    }
+}
+
+impl Drain {
+    /// When the client comes that is told as number `index`.
+    fn due(&self, index: usize) -> Instant {
+        let share = index as f64 / self.clients.len().max(1) as f64;
+        self.began + self.time.mul_f64(share)
+    }
+
+    /// Those whose time has come and who have not been told.
+    fn next(&mut self, now: Instant) -> &[Token] {
+        let from = self.told;
+        while self.told < self.clients.len() && self.due(self.told) <= now {
+            self.told += 1;
+        }
+        &self.clients[from..self.told]
+    }
 }
 
 impl Server {
-    /// Shuts down on SIGTERM and SIGINT; a second one ends the loop at once.
+    /// Shuts down on SIGTERM and SIGINT; a second one ends the loop at once. On SIGHUP, reads again
+    /// what it has from files; with none, that signal is left alone.
     ///
     /// # Errors
     /// When the signals cannot be watched.
     pub fn stop_on_signals(&mut self, io_loop: &mut IoLoop<Self>) -> io::Result<()> {
         let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        if self.config.tokens.is_some() {
+            signals.add_signal(SIGHUP)?;
+        }
         io_loop.add_handler(&mut signals, Interest::READABLE, |server, io_loop, _, _| {
-            server.on_signal(io_loop);
+            server.on_signals(io_loop);
         })?;
         self.shutdown.signals = Some(signals);
         Ok(())
@@ -48,12 +91,84 @@ impl Server {
             return io_loop.stop();
         }
         self.shutdown.begun = true;
-        let limit = self.config.shutdown_timeout;
+        let drain = self.config.drain;
+        let limit = drain + self.config.shutdown_timeout;
         log::info!(
-            "shutting down, {} clients, at most {limit:?}",
+            "shutting down, {} clients, goodbyes over {drain:?}, at most {limit:?}",
             self.counters.clients
         );
-        self.acceptor.stop(io_loop);
+        io_loop.call_later(limit, |_, io_loop| io_loop.stop());
+        let mut last = drain;
+        if self.config.reuse_port {
+            // Who gets in to the last gets a tick at least.
+            let linger = LINGER_MAX.min(limit / 4);
+            last = drain.max(2 * linger);
+            self.shutdown.handing_over = true;
+            self.hand_over(io_loop, linger);
+        } else {
+            self.acceptor.stop(io_loop, Port::Public);
+            self.refuse_unfinished_handshakes(io_loop);
+        }
+        if last.is_zero() {
+            self.seal(io_loop);
+        } else {
+            self.drain(io_loop);
+            io_loop.call_later(last, Self::seal);
+        }
+        self.on_removed(io_loop);
+    }
+
+    /// A connection is gone: at the end, the last one takes the loop along.
+    pub(super) fn on_removed(&mut self, io_loop: &mut IoLoop<Self>) {
+        let clients = self.connections.len() - self.acceptor.admins();
+        if self.shutdown.begun && clients == 0 && self.acceptor.listener().is_none() {
+            io_loop.stop();
+        }
+    }
+
+    /// Begins to say goodbye to one after the other.
+    fn drain(&mut self, io_loop: &mut IoLoop<Self>) {
+        let open =
+            |connection: &mut Connection<TcpStream>| connection.channel().map(|_| connection.token);
+        let drain = Drain {
+            began: Instant::now(),
+            time: self.config.drain,
+            clients: self.connections.iter_mut().filter_map(open).collect(),
+            told: 0,
+        };
+        self.drain_some(io_loop, drain);
+    }
+
+    fn drain_some(&mut self, io_loop: &mut IoLoop<Self>, mut drain: Drain) {
+        let now = Instant::now();
+        let due = drain.next(now).to_vec();
+        self.say_goodbye(io_loop, due);
+        if drain.told < drain.clients.len() {
+            // Thousands go a few at a time, not each with a timer of its own.
+            let next = drain.due(drain.told).max(now + DRAIN_BEAT);
+            io_loop.call_at(next, |server, io_loop| server.drain_some(io_loop, drain));
+        }
+    }
+
+    /// Tells clients goodbye, behind what they have not had yet; a turn's share at a time.
+    fn say_goodbye(&mut self, io_loop: &mut IoLoop<Self>, mut clients: Vec<Token>) {
+        let later = clients.split_off(clients.len().min(CLOSES_PER_TURN));
+        for token in clients {
+            let (connections, mut desk) = self.parts();
+            let Some(connection) = connections.get_mut(token) else {
+                continue;
+            };
+            let failed = connection.pump(&mut desk).err();
+            let reason = failed.unwrap_or(CloseReason::Shutdown);
+            self.close(io_loop, token, &reason, &[]);
+        }
+        if !later.is_empty() {
+            io_loop.add_callback(|server, io_loop| server.say_goodbye(io_loop, later));
+        }
+    }
+
+    /// Prints the closing frame for all who are left. From now on nobody gets in.
+    fn seal(&mut self, io_loop: &mut IoLoop<Self>) {
         let mut goodbye = Vec::new();
         frame::close(
             &mut goodbye,
@@ -62,23 +177,28 @@ impl Server {
         );
         self.board.seal(&goodbye, Instant::now());
         self.sweep_soon(io_loop);
+        self.shutdown.handing_over = false;
         self.refuse_unfinished_handshakes(io_loop);
-        io_loop.call_later(limit, |_, io_loop| io_loop.stop());
-        self.on_removed(io_loop);
     }
 
-    /// A connection is gone: at the end, the last one takes the loop along.
-    pub(super) fn on_removed(&mut self, io_loop: &mut IoLoop<Self>) {
-        if self.shutdown.begun && self.connections.len() == 0 {
-            io_loop.stop();
+    fn on_signals(&mut self, io_loop: &mut IoLoop<Self>) {
+        let signals = self.shutdown.signals.as_mut();
+        let pending: Vec<_> = signals.map_or_else(Vec::new, |signals| signals.pending().collect());
+        for signal in pending {
+            match signal {
+                SIGHUP => self.reload(),
+                _ => self.shut_down(io_loop),
+            }
         }
     }
 
-    fn on_signal(&mut self, io_loop: &mut IoLoop<Self>) {
-        let signals = self.shutdown.signals.as_mut();
-        let count = signals.map_or(0, |signals| signals.pending().count());
-        for _ in 0..count {
-            self.shut_down(io_loop);
+    /// Reads again what it has from files. One that is broken changes nothing.
+    fn reload(&mut self) {
+        if let Some(tokens) = &mut self.config.tokens {
+            match tokens.reload() {
+                Ok(()) => log::info!("clients get in with {tokens}"),
+                Err(error) => log::warn!("{error}; those from before stay"),
+            }
         }
     }
 
@@ -90,9 +210,16 @@ impl Server {
         let waiting = self.connections.iter_mut().filter_map(|connection| {
             connection
                 .handshake_timeout()
+                .filter(|_| connection.port() == Port::Public)
                 .map(|_| (connection.token, refuse()))
         });
         let waiting = waiting.collect();
         self.close_all(io_loop, waiting);
     }
 }
+
+/// How long connections that another process is not to get are still accepted.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+
+/// The least time between two rounds of goodbyes.
+const DRAIN_BEAT: Duration = Duration::from_millis(1);

@@ -7,6 +7,8 @@
     reason = "a failed assumption in a test should say so with a panic"
 )]
 
+pub mod process;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};

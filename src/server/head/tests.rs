@@ -24,8 +24,17 @@ fn handshake(changed: &str) -> String {
     format!("GET / HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n"))
 }
 
+fn rules(origins: &Origins) -> Rules<'_> {
+    Rules {
+        port: Port::Public,
+        origins,
+        tokens: None,
+        metrics_elsewhere: false,
+    }
+}
+
 fn read_str(head: &str) -> Result<Asked, Refusal> {
-    read(head.as_bytes(), false, &Origins::Same)
+    read(head.as_bytes(), false, rules(&Origins::Same))
 }
 
 fn status(head: &str) -> u16 {
@@ -78,7 +87,7 @@ fn each_part_of_the_handshake_is_checked() {
     assert_eq!(status(&handshake("").replace("GET / ", "GET /other ")), 404);
     assert_eq!(status(&handshake("").replace("HTTP/1.1", "HTTP/1.0")), 400);
     assert_eq!(status(&handshake("").replace("HTTP/1.1", "HTTP/2.0")), 400);
-    let early = read(handshake("").as_bytes(), true, &Origins::Same);
+    let early = read(handshake("").as_bytes(), true, rules(&Origins::Same));
     assert_eq!(early.unwrap_err().status, StatusCode::BAD_REQUEST);
 }
 
@@ -100,7 +109,7 @@ fn a_browser_may_connect_from_pages_of_the_same_host() {
     let head = handshake("Origin: http://b.example");
     let listed = Origins::Listed(vec!["http://b.example".into()]);
     for origins in [Origins::Any, listed] {
-        assert!(read(head.as_bytes(), false, &origins).is_ok());
+        assert!(read(head.as_bytes(), false, rules(&origins)).is_ok());
     }
 }
 

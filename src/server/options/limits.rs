@@ -1,14 +1,19 @@
 //! The options about limits: what a server keeps to, whatever its clients do.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::options::{BadOption, Options, count, duration, period, size};
+use crate::server::origin::normalized;
 use crate::server::{Config, Origins};
 
 /// The limits; those not given are the defaults.
 pub(super) fn limits(options: &mut Options) -> Result<Config, BadOption> {
     let mut config = Config {
         clients_max: options.value("--max-clients", count)?,
+        clients_per_address_max: options.value("--max-clients-per-ip", count)?,
+        admin: options.value("--admin", address_and_port)?,
+        reuse_port: options.flag("--reuse-port"),
         ..Config::default()
     };
     let mut set = |name, field: &mut Duration, parse: fn(&str) -> Result<Duration, String>| {
@@ -21,6 +26,7 @@ pub(super) fn limits(options: &mut Options) -> Result<Config, BadOption> {
     set("--ping-interval", &mut config.ping_interval, duration)?;
     set("--conflate-after", &mut config.conflate_after, period)?;
     set("--slow-timeout", &mut config.slow_timeout, period)?;
+    set("--drain", &mut config.drain, duration)?;
     set("--shutdown-timeout", &mut config.shutdown_timeout, period)?;
     let mut set = |name, field: &mut usize, least: usize| match options.value(name, size)? {
         Some(value) if value < least => Err(BadOption::new(name, format!("at least {least}"))),
@@ -73,14 +79,15 @@ fn origins(options: &mut Options) -> Result<Origins, BadOption> {
 }
 
 fn origin(text: &str) -> Result<String, String> {
-    let authority = text.split_once("://").map(|(_, authority)| authority);
-    if text == "*" || authority.is_some_and(|it| !it.is_empty() && !it.contains('/')) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!(
-            "'{text}' is no origin, try https://example.org or *"
-        ))
+    if text == "*" {
+        return Ok(text.to_owned());
     }
+    normalized(text).ok_or_else(|| format!("'{text}' is no origin, try https://example.org or *"))
+}
+
+fn address_and_port(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| format!("'{text}' is no address with a port, try 127.0.0.1:9100"))
 }
 
 /// Room for the longest frames and some time to read them.

@@ -51,7 +51,7 @@ fn the_documented_defaults_are_those_that_hold() {
         "--port 8888 --address 127.0.0.1 --source sim --symbols BTC/USDT --interval 250ms \
          --speed 1 --max-message-size 4KiB --message-rate 50 --tape 1MiB --tape-memory 256MiB \
          --send-buffer 64KiB --request-timeout 10s --handshake-timeout 5s --close-timeout 5s --ping-interval 20s \
-         --ping-timeout 20s --conflate-after 1s --slow-timeout 30s --shutdown-timeout 2s \
+         --ping-timeout 20s --conflate-after 1s --slow-timeout 30s --drain 2s --shutdown-timeout 2s \
          --log info",
     );
     assert_eq!(format!("{defaults:?}"), format!("{stated:?}"));
@@ -77,6 +77,22 @@ fn bad_values_are_named_with_what_would_be_right() {
             "--allow-origin x",
             "--allow-origin: 'x' is no origin, try https://example.org or *",
         ),
+        (
+            "--allow-origin https://example.org/",
+            "--allow-origin: 'https://example.org/' is no origin, try https://example.org or *",
+        ),
+        (
+            "--admin 9100",
+            "--admin: '9100' is no address with a port, try 127.0.0.1:9100",
+        ),
+        (
+            "--admin 127.0.0.1:8888",
+            "--admin: clients connect there, take another port",
+        ),
+        (
+            "--max-clients-per-ip 0",
+            "--max-clients-per-ip: '0' is no count, try a whole number from 1",
+        ),
         ("--tape 1", "--tape: at least 65536"),
         (
             "--tape 8589934592GiB",
@@ -95,7 +111,7 @@ fn bad_values_are_named_with_what_would_be_right() {
 
 #[test]
 fn origins_add_up() {
-    let two = args("--allow-origin http://a --allow-origin http://b")
+    let two = args("--allow-origin http://A:80 --allow-origin http://b")
         .config
         .origins;
     assert_eq!(
@@ -116,7 +132,16 @@ fn what_is_no_value_is_a_flag_and_understood() {
         .filter(|(_, takes_value)| !takes_value)
         .map(|(name, _)| name)
         .collect();
-    assert_eq!(flags, ["--changes-only", "--list-sources", "--version"]);
+    assert_eq!(
+        flags,
+        [
+            "--reuse-port",
+            "--changes-only",
+            "--list-sources",
+            "--version"
+        ]
+    );
+    assert!(args("--reuse-port").config.reuse_port);
     assert!(args("--changes-only").feed.online.changes_only);
     assert!(matches!(
         parse("--list-sources"),

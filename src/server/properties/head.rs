@@ -6,7 +6,7 @@ use tungstenite::handshake::derive_accept_key;
 use super::super::answer;
 use super::super::config::Config;
 use super::super::connection::on_head_bytes;
-use super::super::head::{self, Asked, HEAD_LENGTH_MAX, Refusal, Upgrade};
+use super::super::head::{self, Asked, HEAD_LENGTH_MAX, Port, Refusal, Rules, Upgrade};
 use crate::fuzzing;
 
 type Decision = Option<Result<Asked, Refusal>>;
@@ -65,7 +65,8 @@ fn empty_line(bytes: &[u8]) -> Option<usize> {
 
 fn decide<'b>(mut pieces: impl Iterator<Item = &'b [u8]>) -> Decision {
     let (config, mut head) = (Config::default(), Vec::new());
-    let decision = pieces.find_map(|piece| on_head_bytes(&mut head, piece, &config));
+    let rules = Rules::of(&config, Port::Public);
+    let decision = pieces.find_map(|piece| on_head_bytes(&mut head, piece, rules));
     assert!(
         head.len() <= 2 * HEAD_LENGTH_MAX,
         "{} bytes kept",

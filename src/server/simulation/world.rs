@@ -23,7 +23,7 @@ use crate::server::close::{self, CloseReason};
 use crate::server::connection::{Connection, Desk, Next};
 use crate::server::connections::Connections;
 use crate::server::counters::Counters;
-use crate::server::head::{Asked, Refusal};
+use crate::server::head::{Asked, Port, Refusal};
 use crate::server::sweep::Sweep;
 use crate::server::{Config, Moment, answer};
 
@@ -149,7 +149,7 @@ impl World {
         let timeout = self.call_later(limit, Callback::HandshakeTimeout(token));
         self.counters.accepted += 1;
         self.connections
-            .insert(Connection::new(socket, token, timeout));
+            .insert(Connection::new(socket, token, timeout, Port::Public));
         self.clients.insert(token, client);
     }
 

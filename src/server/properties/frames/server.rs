@@ -10,7 +10,7 @@ use super::super::super::close::CloseReason;
 use super::super::super::config::Config;
 use super::super::super::connection::{Connection, Desk, Next};
 use super::super::super::counters::Counters;
-use super::super::super::head::Asked;
+use super::super::super::head::{Asked, Port};
 use super::SYMBOLS;
 use super::seen::Seen;
 use super::socket::Scripted;
@@ -44,7 +44,7 @@ impl Server {
             let mut io_loop = IoLoop::<()>::new().expect("a poll descriptor");
             io_loop.call_later(Duration::ZERO, |(), _| {})
         });
-        let connection = Connection::new(Scripted::default(), Token(0), *TIMEOUT);
+        let connection = Connection::new(Scripted::default(), Token(0), *TIMEOUT, Port::Public);
         let config = Config {
             max_message_size: 512,
             message_burst: 40.0,

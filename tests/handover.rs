@@ -1,0 +1,141 @@
+//! A server is replaced by another on the same port, and no client notices.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed assumption in a test should say so with a panic"
+)]
+
+mod common;
+
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use common::process::Process;
+use common::{PATIENCE, next};
+use rustix::process::Signal;
+use socket2::SockRef;
+use tungstenite::Message;
+
+/// How often the server is replaced.
+const HANDOVERS: usize = 20;
+
+/// One at `port`, that waits no longer for others than a busy machine needs.
+fn server(port: &str) -> Process {
+    let arguments = ["--interval", "5ms", "--drain", "0"];
+    let shared = [
+        "--reuse-port",
+        "--shutdown-timeout",
+        "600ms",
+        "--port",
+        port,
+    ];
+    Process::start(&[&arguments[..], &shared].concat())
+}
+
+/// Ends the visits, also when the test fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Connects, upgrades, reads a tick and says goodbye.
+fn visit(address: &str) -> Result<(), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let stream = TcpStream::connect(address).map_err(|error| text(&error))?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let url = format!("ws://{address}/");
+    let (mut client, _) = tungstenite::client(url, stream).map_err(|error| text(&error))?;
+    match client.read().map_err(|error| text(&error))? {
+        Message::Text(_) => {}
+        other => return Err(format!("{other:?}")),
+    }
+    client.close(None).map_err(|error| text(&error))?;
+    // Ports are not to be used up by so many connections.
+    let stream = SockRef::from(client.get_ref());
+    stream.set_linger(Some(Duration::ZERO)).unwrap();
+    Ok(())
+}
+
+#[test]
+fn no_client_is_refused_or_reset_while_the_server_is_replaced() {
+    let mut present = server("0");
+    let address = present.address.clone();
+    let port = address.rsplit(':').next().unwrap();
+    let done = AtomicBool::new(false);
+    let visits = thread::scope(|scope| {
+        let visitor = || {
+            let mut results = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                results.push(visit(&address));
+            }
+            results
+        };
+        let visitors = [scope.spawn(visitor), scope.spawn(visitor)];
+        let ending = Done(&done);
+        for number in 0..HANDOVERS {
+            let other = server(port);
+            // Now and then the new one is no good, and the old one has to go on.
+            let (stays, goes) = if number % 4 == 3 {
+                (present, other)
+            } else {
+                (other, present)
+            };
+            goes.signal(Signal::TERM);
+            let (status, log) = goes.wait();
+            assert_eq!(status, Some(0), "{log}");
+            assert!(log.contains("another server has the port now"), "{log}");
+            present = stays;
+        }
+        drop(ending);
+        visitors.map(|visitor| visitor.join().unwrap()).concat()
+    });
+    let failures: Vec<_> = visits.iter().filter_map(|it| it.as_ref().err()).collect();
+    assert!(
+        failures.is_empty(),
+        "{} of {}: {failures:?}",
+        failures.len(),
+        visits.len()
+    );
+    assert!(visits.len() > HANDOVERS, "{}", visits.len());
+}
+
+#[test]
+fn without_a_successor_it_ends_as_ever() {
+    let server = server("0");
+    let stream = TcpStream::connect(&server.address).unwrap();
+    let url = format!("ws://{}/", server.address);
+    let mut client = tungstenite::client(url, stream).unwrap().0;
+    next(&mut client);
+    server.signal(Signal::TERM);
+    assert_eq!(u16::from(common::closed_with(&mut client)), 1001);
+    client.flush().ok();
+    drop(client);
+    let address = server.address.clone();
+    let (status, log) = server.wait();
+    assert_eq!(status, Some(0), "{log}");
+    assert!(log.contains("no other server has the port"), "{log}");
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn the_port_is_shared_only_with_who_asks_for_it() {
+    let server = server("0");
+    let port = server.address.rsplit(':').next().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_server"))
+        .args(["--port", port, "--log", "error"])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let expected = format!("error: cannot listen on 127.0.0.1:{port}: ");
+    assert!(
+        stderr.starts_with(&expected) && stderr.lines().count() == 1,
+        "{stderr}"
+    );
+}
