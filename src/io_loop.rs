@@ -275,6 +275,11 @@ impl<S> IoLoop<S> {
             .map(|(timeout, _)| timeout.deadline)
     }
 
+    /// When the present turn began: equal in all that happens in the same turn.
+    pub fn turn_began(&self) -> Instant {
+        self.turn_began
+    }
+
     /// The loop's measurements of itself: how late timeouts ran and how long turns lasted.
     pub fn lag(&self) -> &Lag {
         &self.lag

@@ -143,7 +143,13 @@ impl Standing {
     pub(super) fn say(&mut self, level: Level, now: Instant, what: fmt::Arguments<'_>) {
         let name = &self.name;
         match self.chatter.ask(now) {
-            Say::Yes => log::log!(level, "{name}: {what}"),
+            Say::Yes { held: 0 } => log::log!(level, "{name}: {what}"),
+            Say::Yes { held } => {
+                log::log!(
+                    level,
+                    "{name}: {what} ({held} changes before it were not said)"
+                );
+            }
             Say::Enough => {
                 log::log!(level, "{name}: {what}");
                 log::warn!(

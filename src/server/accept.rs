@@ -16,6 +16,7 @@ use super::close::CloseReason;
 use super::config::Config;
 use super::connection::Connection;
 use super::head::Refusal;
+use super::refusals::Cause;
 use super::{Server, TURN_SHARE, answer};
 use crate::io_loop::IoLoop;
 
@@ -150,9 +151,12 @@ impl Server {
     }
 
     fn welcome(&mut self, io_loop: &mut IoLoop<Self>, mut socket: TcpStream) {
-        self.counters.accepted += 1;
         if self.connections.len() >= self.acceptor.clients_max {
-            self.counters.turned_away += 1;
+            self.counters.turned_away(Cause::Full);
+            log::warn!(
+                "the server is full, {} connections: others are answered 503 (--max-clients)",
+                self.acceptor.clients_max
+            );
             self.acceptor.turn_away(socket);
             io_loop.call_later(TURNED_AWAY_TIME, |server, _| {
                 server.acceptor.forget_turned_away();
@@ -163,6 +167,7 @@ impl Server {
         let handler = Self::on_ready;
         match io_loop.add_handler(&mut socket, interest, handler) {
             Ok(token) => {
+                self.counters.accepted();
                 let limit = self.config.handshake_timeout;
                 let timeout = io_loop.call_later(limit, move |server, io_loop| {
                     server.on_handshake_timeout(io_loop, token);
@@ -170,7 +175,10 @@ impl Server {
                 self.connections
                     .insert(Connection::new(socket, token, timeout));
             }
-            Err(error) => log::warn!("a client cannot be served: {error}"),
+            Err(error) => {
+                self.counters.turned_away(Cause::Other);
+                log::warn!("a client cannot be served: {error}");
+            }
         }
     }
 
@@ -200,8 +208,7 @@ impl Server {
             let Ok(socket) = self.acceptor.accept() else {
                 break;
             };
-            self.counters.accepted += 1;
-            self.counters.turned_away += 1;
+            self.counters.turned_away(Cause::Descriptors);
             self.acceptor.turn_away(socket);
             // It was accepted with the last descriptor there is.
             self.acceptor.turned_away.clear();

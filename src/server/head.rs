@@ -10,6 +10,8 @@ use httparse::Header;
 use tungstenite::handshake::server::{Request, create_response, write_response};
 use tungstenite::http::{HeaderValue, StatusCode, header};
 
+use super::metrics::Format;
+
 /// The longest head that is read, in bytes.
 pub(crate) const HEAD_LENGTH_MAX: usize = 16 * 1024;
 
@@ -40,7 +42,7 @@ pub(crate) struct Upgrade {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Page {
     Live,
-    Metrics,
+    Metrics(Format),
     Health,
     Ready,
 }
@@ -171,7 +173,7 @@ fn parse(head: &[u8], more: bool, origins: &Origins) -> Result<Asked, Refusal> {
         };
         return request.check(&fields, origins).map(Asked::Upgrade);
     }
-    let page = page(path)?;
+    let page = page(path, &fields)?;
     Ok(Asked::Page {
         page,
         head_only: method == "HEAD",
@@ -286,10 +288,12 @@ fn wishes(query: &str) -> Result<(Option<Vec<String>>, Option<u64>), Refusal> {
     Ok((symbols.filter(|list| !list.is_empty()), since))
 }
 
-fn page(path: &str) -> Result<Page, Refusal> {
+fn page(path: &str, fields: &Fields<'_>) -> Result<Page, Refusal> {
     match path {
         "/" => Ok(Page::Live),
-        "/metrics" => Ok(Page::Metrics),
+        "/metrics" => Ok(Page::Metrics(
+            fields.accept.map(Format::accepted).unwrap_or_default(),
+        )),
         "/healthz" => Ok(Page::Health),
         "/readyz" => Ok(Page::Ready),
         _ => Err(not_found()),
@@ -323,6 +327,8 @@ fn target(target: &str) -> Result<(&str, &str), Refusal> {
 struct Fields<'a> {
     host: Option<&'a [u8]>,
     origin: Option<&'a [u8]>,
+    /// The first one; others add nothing that is asked for here.
+    accept: Option<&'a [u8]>,
     key: Option<&'a [u8]>,
     version: Option<&'a [u8]>,
     /// Upgrade names websocket.
@@ -338,6 +344,9 @@ impl<'a> Fields<'a> {
             // Few names have the length of one that matters, so most headers cost one comparison.
             match name.len() {
                 4 if name.eq_ignore_ascii_case("host") => once(&mut fields.host, name, value)?,
+                6 if name.eq_ignore_ascii_case("accept") => {
+                    fields.accept.get_or_insert(value);
+                }
                 6 if name.eq_ignore_ascii_case("origin") => {
                     once(&mut fields.origin, name, value)?;
                 }

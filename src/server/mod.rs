@@ -26,6 +26,8 @@ mod metrics;
 pub mod options;
 mod pages;
 mod reader;
+mod readiness;
+mod refusals;
 mod request;
 mod shutdown;
 #[cfg(any(test, fuzzing))]
@@ -49,6 +51,7 @@ use self::connection::{Desk, Next};
 use self::connections::Connections;
 use self::counters::Counters;
 use self::head::{Asked, Refusal, Upgrade};
+use self::metrics::Metrics;
 use self::shutdown::Shutdown;
 use self::sweep::Sweep;
 use crate::feed::{Publish, Recorder, Sources};
@@ -72,6 +75,7 @@ pub struct Server {
     board: Board,
     sweep: Sweep,
     counters: Counters,
+    metrics: Metrics,
     recorder: Option<Recorder>,
     /// What the feed knows of the exchanges it has prices from.
     sources: Sources,
@@ -104,6 +108,7 @@ impl Server {
             board: Board::new(symbols, config.tape_size, config.tapes_max()),
             sweep: Sweep::default(),
             counters: Counters::default(),
+            metrics: Metrics::default(),
             recorder: None,
             sources: Sources::default(),
             is_stale: false,
@@ -197,10 +202,7 @@ impl Server {
                 Ok(()) => {}
                 Err(reason) => self.refuse_or_close(io_loop, token, &reason),
             },
-            Ok(Asked::Page { page, head_only }) => {
-                let page = pages::render(self, io_loop, page, head_only);
-                self.close(io_loop, token, &CloseReason::Served, &page);
-            }
+            Ok(Asked::Page { page, head_only }) => self.give(io_loop, token, (page, head_only)),
             Err(refusal) => self.refuse_or_close(io_loop, token, &CloseReason::Refused(refusal)),
         }
     }
