@@ -388,6 +388,11 @@ pub fn slot(token: Token) -> usize {
     token.0 & ((1 << SLOT_BITS) - 1)
 }
 
+/// The number of the registration that a token stands for: no other has it, until it wraps around.
+pub fn generation(token: Token) -> usize {
+    token.0 >> SLOT_BITS
+}
+
 /// The lower half of a token is its slot, the upper half the generation.
 const SLOT_BITS: u32 = usize::BITS / 2;
 

@@ -17,6 +17,7 @@ use super::config::Config;
 use super::connection::Connection;
 use super::head::Refusal;
 use super::refusals::Cause;
+use super::who::Who;
 use super::{Server, TURN_SHARE, answer};
 use crate::io_loop::IoLoop;
 
@@ -167,6 +168,7 @@ impl Server {
         let handler = Self::on_ready;
         match io_loop.add_handler(&mut socket, interest, handler) {
             Ok(token) => {
+                log::debug!("{}: accepted", Who(&socket, token));
                 self.counters.accepted();
                 let limit = self.config.handshake_timeout;
                 let timeout = io_loop.call_later(limit, move |server, io_loop| {

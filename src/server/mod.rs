@@ -34,6 +34,7 @@ mod shutdown;
 mod simulation;
 mod socket;
 mod sweep;
+mod who;
 mod wire;
 
 use std::io;
@@ -54,6 +55,7 @@ use self::head::{Asked, Refusal, Upgrade};
 use self::metrics::Metrics;
 use self::shutdown::Shutdown;
 use self::sweep::Sweep;
+use self::who::{Told, Who};
 use crate::feed::{Publish, Recorder, Sources};
 use crate::io_loop::{IoLoop, Ready};
 use crate::periodic::PeriodicCallback;
@@ -224,7 +226,16 @@ impl Server {
         if let Some(timeout) = connection.handshake_timeout() {
             io_loop.remove_timeout(timeout);
         }
-        connection.open(upgrade, &mut desk)
+        let resuming = upgrade.since.map_or("", |_| ", resuming");
+        connection.open(upgrade, &mut desk)?;
+        log::debug!(
+            "{}: a client of {} symbols{resuming}",
+            Who(connection.socket(), token),
+            connection
+                .channel()
+                .map_or(0, |channel| desk.board.names(channel).count()),
+        );
+        Ok(())
     }
 
     fn refuse_or_close(&mut self, io_loop: &mut IoLoop<Self>, token: Token, reason: &CloseReason) {
@@ -251,7 +262,11 @@ impl Server {
         if connection.is_closing() {
             return;
         }
-        log::debug!("client {}: {reason}", token.0);
+        log::debug!(
+            "{}: {reason}{}",
+            Who(connection.socket(), token),
+            Told(reason, answer)
+        );
         if let Some(timeout) = connection.handshake_timeout() {
             io_loop.remove_timeout(timeout);
         }
@@ -282,7 +297,8 @@ impl Server {
             return;
         };
         if let Err(error) = io_loop.remove_handler(connection.socket(), token) {
-            log::debug!("client {}: cannot be unregistered: {error}", token.0);
+            let who = Who(connection.socket(), token);
+            log::debug!("{who}: cannot be unregistered: {error}");
         }
         self.on_removed(io_loop);
     }
