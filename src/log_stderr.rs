@@ -3,12 +3,13 @@
 //! A terminal that is stopped or a pipe that nobody reads would block the write, and with it every
 //! client. So a line is written only when stderr has room at that moment; others are counted, and the
 //! count is told once there is room again. Making stderr non-blocking instead would do so for the
-//! shell that shares it. Lines of which there are too many are held back, counted and told of too
-//! ([`Budget`]).
+//! shell that shares it; but a terminal can be opened anew for that. Lines of which there are too
+//! many are held back, counted and told of too ([`Budget`]).
 //!
 //! A line is one line, whatever peers have sent: control characters are written as escapes. Libraries
 //! have only warnings to say, since what they tell beyond that has the headers of requests in it.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use env_logger::{Builder, Target};
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use rustix::fs::{Mode, OFlags, open};
 
 use crate::log_budget::{Budget, Verdict};
 use crate::room::{Room, room};
@@ -25,7 +27,7 @@ pub fn start(level: LevelFilter) {
     let mut builder = Builder::new();
     builder
         .filter_level(level.min(LevelFilter::Warn))
-        .target(Target::Pipe(Box::new(Stderr::default())))
+        .target(Target::Pipe(Box::new(Stderr::new())))
         .format(|line, record| {
             let level = record.level().as_str().to_lowercase();
             writeln!(line, "{level}: {}", on_one_line(record.args().to_string()))
@@ -157,31 +159,44 @@ impl Log for Logger {
 }
 
 /// Writes lines to stderr that it has room for.
-#[derive(Default)]
 struct Stderr {
+    /// The terminal that stderr is, opened anew, so that not to wait for it is our affair alone.
+    terminal: Option<File>,
     /// The last line broke off, and the next must not go on in it.
     torn: bool,
 }
 
 impl Stderr {
+    fn new() -> Self {
+        Self {
+            terminal: terminal(),
+            torn: false,
+        }
+    }
+
     /// Whether the whole line was taken.
     fn put(&mut self, line: &[u8]) -> bool {
-        let mut stderr = io::stderr();
-        // A pipe that has room takes this much at once (POSIX: PIPE_BUF is at least 512; Linux: 4096).
-        // A terminal that has room takes no more than a little for sure.
-        let piece = if stderr.is_terminal() {
-            TERMINAL_PIECE
-        } else {
-            LINE_LENGTH_MAX + 1
+        let written = match &mut self.terminal {
+            Some(terminal) => terminal.write(line),
+            // A pipe that has room takes this much at once (POSIX: PIPE_BUF is at least 512; Linux:
+            // 4096), and so does a socket.
+            None if has_room() == Room::Some => io::stderr().write(line),
+            None => return false,
         };
-        for (index, bytes) in line.chunks(piece).enumerate() {
-            if has_room() != Room::Some || stderr.write(bytes).is_err() {
-                self.torn |= index > 0;
-                return false;
-            }
-        }
-        true
+        let written = written.unwrap_or(0);
+        self.torn |= 0 < written && written < line.len();
+        written == line.len()
     }
+}
+
+/// Stderr, if it is a terminal. One that seems to have room may still make a write wait: its buffers
+/// are counted in bigger pieces than they are filled in, and others write to it as well.
+fn terminal() -> Option<File> {
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    io::stderr()
+        .is_terminal()
+        .then(|| open("/proc/self/fd/2", flags, Mode::empty()).ok())?
+        .map(File::from)
 }
 
 impl Write for Stderr {
@@ -236,10 +251,6 @@ const OWN: [&str; 4] = ["tickertape", "server", "client", "fetch"];
 
 /// Enough for every line there is; cut, a pipe takes it in one piece.
 const LINE_LENGTH_MAX: usize = 2048;
-
-/// A pseudo-terminal whose other end is slow says that it has room while it has 256 bytes, a line
-/// break takes two of them, and what does not fit waits.
-const TERMINAL_PIECE: usize = 128;
 
 #[cfg(test)]
 mod tests {

@@ -242,6 +242,22 @@ fn deliveries_are_counted_one_by_one() {
 }
 
 #[test]
+fn who_is_not_ready_says_what_is_missing_and_not_endlessly() {
+    let symbols: Vec<_> = (0..1000).map(|number| format!("S{number:0>3}")).collect();
+    let symbols: Vec<_> = symbols.iter().map(String::as_str).collect();
+    let server = TestServer::with_symbols(Config::default(), &symbols);
+    server.tick("S000", 1);
+    server.wait_for_metric("ticks_total", |ticks| ticks == 1);
+    assert_eq!(server.metric("ready"), 0);
+    let answer = server.ask(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(body.starts_with("S001: no price yet\n"), "{body}");
+    assert!(body.ends_with("\nand 979 more\n"), "{body}");
+    assert_eq!(body.lines().count(), 21);
+}
+
+#[test]
 fn the_loop_and_the_process_are_told_of() {
     let server = busy();
     let page = read(&server);
