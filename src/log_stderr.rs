@@ -4,7 +4,7 @@
 //! client. So a line is written only when stderr has room at that moment; others are counted, and the
 //! count is told once there is room again. Making stderr non-blocking instead would do so for the
 //! shell that shares it; but a terminal can be opened anew for that. Lines of which there are too
-//! many are held back, counted and told of too ([`Budget`]).
+//! many are held back, counted and told of too.
 //!
 //! A line is one line, whatever peers have sent: control characters are written as escapes. Libraries
 //! have only warnings to say, since what they tell beyond that has the headers of requests in it.

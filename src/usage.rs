@@ -9,6 +9,7 @@ use std::{fs, io};
 
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+#[cfg(target_os = "linux")]
 use rustix::time::{ClockId, clock_gettime};
 
 /// What a process has used since it started, and the memory that it has now.
@@ -86,6 +87,10 @@ struct Stat {
     system: Duration,
     threads: u64,
     /// After the system did.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        allow(dead_code, reason = "nobody asks there")
+    )]
     started: Duration,
 }
 
@@ -143,7 +148,17 @@ pub fn descriptor_limit() -> Option<u64> {
 /// When this process began, in Unix time, in seconds.
 ///
 /// # Errors
-/// When `/proc` is not there or not as expected.
+/// When `/proc` is not there or not as expected, and on systems other than Linux.
+#[cfg(not(target_os = "linux"))]
+pub fn started() -> io::Result<f64> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// When this process began, in Unix time, in seconds.
+///
+/// # Errors
+/// When `/proc` is not there or not as expected, and on systems other than Linux.
+#[cfg(target_os = "linux")]
 pub fn started() -> io::Result<f64> {
     let stat = fs::read_to_string("/proc/self/stat")?;
     let stat = Stat::parse(&stat).ok_or_else(|| unexpected("stat"))?;
@@ -232,6 +247,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn the_process_began_a_moment_ago() {
         let now = crate::tick::unix_us() as f64 / 1e6;
         let started = started().unwrap();

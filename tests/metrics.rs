@@ -297,7 +297,7 @@ fn who_does_not_take_the_page_costs_no_more_than_so_much() {
         stream
     };
     // Each holds what it does not read; whoever comes once that is enough is told so at once.
-    let mut asked: Vec<_> = (0..150).map(|_| ask()).collect();
+    let mut asked: Vec<_> = (0..70).map(|_| ask()).collect();
     let mut last = ask();
     let mut answer = [0; 12];
     last.read_exact(&mut answer).unwrap();
