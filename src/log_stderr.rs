@@ -189,8 +189,8 @@ impl Stderr {
     }
 }
 
-/// Stderr, if it is a terminal. One that seems to have room may still make a write wait: its buffers
-/// are counted in bigger pieces than they are filled in, and others write to it as well.
+/// Stderr, if it is a terminal. One that seems to have room may still make a write wait: with the last
+/// of its buffers given to a line, there is none for the line's end.
 fn terminal() -> Option<File> {
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     io::stderr()
