@@ -228,13 +228,13 @@ impl Server {
         }
         let resuming = upgrade.since.map_or("", |_| ", resuming");
         connection.open(upgrade, &mut desk)?;
-        log::debug!(
-            "{}: a client of {} symbols{resuming}",
-            Who(connection.socket(), token),
-            connection
-                .channel()
-                .map_or(0, |channel| desk.board.names(channel).count()),
-        );
+        if let Some(channel) = connection.channel() {
+            log::debug!(
+                "{}: a client of {} symbols{resuming}",
+                Who(connection.socket(), token),
+                desk.board.names(channel).count(),
+            );
+        }
         Ok(())
     }
 
