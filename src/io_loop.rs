@@ -275,6 +275,11 @@ impl<S> IoLoop<S> {
             .map(|(timeout, _)| timeout.deadline)
     }
 
+    /// When the present turn began: equal in all that happens in the same turn.
+    pub fn turn_began(&self) -> Instant {
+        self.turn_began
+    }
+
     /// The loop's measurements of itself: how late timeouts ran and how long turns lasted.
     pub fn lag(&self) -> &Lag {
         &self.lag
@@ -381,6 +386,11 @@ impl Registrar {
 /// The number of the slot that a token stands for: dense, reused once its source is removed.
 pub fn slot(token: Token) -> usize {
     token.0 & ((1 << SLOT_BITS) - 1)
+}
+
+/// The number of the registration that a token stands for: no other has it, until it wraps around.
+pub fn generation(token: Token) -> usize {
+    token.0 >> SLOT_BITS
 }
 
 /// The lower half of a token is its slot, the upper half the generation.

@@ -16,7 +16,8 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`tick`], [`frame`], [`tape`] | a price and its JSON; frames and their boundaries; the ring. Pure |
-//! | [`io_loop`], [`periodic`], [`lag`] | Tornado's IOLoop over mio; PeriodicCallback; how late it runs |
+//! | [`durations`], [`lag`] | histograms of durations; how late the loop runs |
+//! | [`io_loop`], [`periodic`] | Tornado's IOLoop over mio; PeriodicCallback |
 //! | [`options`], [`log_stderr`], [`usage`] | command lines; a log that never blocks; CPU and memory |
 //! | [`fiber`], [`net`] | blocking code as coroutines of the loop; sockets that suspend them |
 //! | [`dns`], [`tls`], [`http`] | names without a thread; whom to trust; `ureq` over all that |
@@ -31,6 +32,7 @@
 mod alarm;
 pub mod client;
 pub mod dns;
+pub mod durations;
 pub mod exchange;
 pub mod feed;
 pub mod fiber;
@@ -40,6 +42,7 @@ pub mod fuzzing;
 pub mod http;
 pub mod io_loop;
 pub mod lag;
+mod log_budget;
 pub mod log_stderr;
 pub mod net;
 pub mod options;

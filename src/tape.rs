@@ -124,6 +124,17 @@ impl Tape {
         (boundary, &rest[..(boundary - reached) as usize])
     }
 
+    /// How many messages lie between two frame boundaries that are still on the tape.
+    pub fn messages_between(&self, from: Position, to: Position) -> u64 {
+        // Nearly every reader has all but the newest.
+        let newest = self.frames.back().map(|frame| frame.start);
+        if to == self.head && newest == Some(from) {
+            return 1;
+        }
+        let index = |position| self.frames.partition_point(|frame| frame.start < position);
+        (index(to) - index(from)) as u64
+    }
+
     /// The first position whose frame was printed after `instant`; the head if none was.
     pub fn printed_after(&self, instant: Instant) -> Position {
         let index = self
@@ -195,6 +206,18 @@ mod tests {
         assert_eq!(tape.advance(0, 20), (20, &[][..]));
         assert_eq!(tape.advance(10, 20), (30, &[][..]));
         assert_eq!(tape.advance(0, 0), (0, &[][..]));
+    }
+
+    #[test]
+    fn messages_are_counted_between_positions() {
+        let mut tape = Tape::new(25, 0);
+        assert_eq!(tape.messages_between(0, 0), 0);
+        for number in 1..=3 {
+            tape.append(&numbered(number, 10), u64::from(number), Instant::now());
+        }
+        for (from, to, messages) in [(10, 30, 2), (20, 30, 1), (10, 20, 1), (30, 30, 0)] {
+            assert_eq!(tape.messages_between(from, to), messages, "{from} to {to}");
+        }
     }
 
     #[test]

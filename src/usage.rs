@@ -9,6 +9,8 @@ use std::{fs, io};
 
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+#[cfg(target_os = "linux")]
+use rustix::time::{ClockId, clock_gettime};
 
 /// What a process has used since it started, and the memory that it has now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Usage {
     pub system: Duration,
     /// Memory in RAM (RSS).
     pub resident_bytes: u64,
+    /// Address space.
+    pub virtual_bytes: u64,
 }
 
 impl Usage {
@@ -43,6 +47,7 @@ impl Usage {
         let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;
         let stat = Stat::parse(&stat).ok_or_else(|| unexpected("stat"))?;
         let resident_pages = number(&statm, 1).ok_or_else(|| unexpected("statm"))?;
+        let virtual_pages = number(&statm, 0).ok_or_else(|| unexpected("statm"))?;
         let coarse = stat.user + stat.system;
         // Kernels may be built without it, so its absence is no error.
         let schedstat = fs::read_to_string(format!("/proc/{pid}/schedstat"))
@@ -58,6 +63,7 @@ impl Usage {
             user: stat.user,
             system: stat.system,
             resident_bytes: resident_pages * page_size() as u64,
+            virtual_bytes: virtual_pages * page_size() as u64,
         })
     }
 
@@ -70,6 +76,7 @@ impl Usage {
             user: self.user.saturating_sub(earlier.user),
             system: self.system.saturating_sub(earlier.system),
             resident_bytes: self.resident_bytes,
+            virtual_bytes: self.virtual_bytes,
         }
     }
 }
@@ -79,6 +86,12 @@ struct Stat {
     user: Duration,
     system: Duration,
     threads: u64,
+    /// After the system did.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        allow(dead_code, reason = "nobody asks there")
+    )]
+    started: Duration,
 }
 
 impl Stat {
@@ -96,6 +109,7 @@ impl Stat {
             user: ticks(14)?,
             system: ticks(15)?,
             threads: field(20)?,
+            started: ticks(22)?,
         })
     }
 }
@@ -107,6 +121,53 @@ impl Stat {
 pub fn open_descriptors() -> io::Result<u64> {
     // Reading the directory takes a descriptor itself.
     Ok((fs::read_dir("/proc/self/fd")?.count() as u64).saturating_sub(1))
+}
+
+/// The same without listing them, which would take milliseconds for ten thousand.
+///
+/// # Errors
+/// When `/proc` is not there, or is that of a Linux before 6.2, which has no such number, and there are
+/// too many to list.
+pub fn open_descriptors_of_many() -> io::Result<u64> {
+    let known = fs::metadata("/proc/self/fd")?.len();
+    if known > 0 {
+        return Ok(known);
+    }
+    let listed = fs::read_dir("/proc/self/fd")?.take(LISTED_MAX).count();
+    if listed == LISTED_MAX {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    Ok((listed as u64).saturating_sub(1))
+}
+
+/// The limit on open descriptors that holds now; none if there is none.
+pub fn descriptor_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// When this process began, in Unix time, in seconds.
+///
+/// # Errors
+/// When `/proc` is not there or not as expected, and on systems other than Linux.
+#[cfg(not(target_os = "linux"))]
+pub fn started() -> io::Result<f64> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// When this process began, in Unix time, in seconds.
+///
+/// # Errors
+/// When `/proc` is not there or not as expected, and on systems other than Linux.
+#[cfg(target_os = "linux")]
+pub fn started() -> io::Result<f64> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let stat = Stat::parse(&stat).ok_or_else(|| unexpected("stat"))?;
+    let seconds = |clock| {
+        let time = clock_gettime(clock);
+        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    };
+    let up = seconds(ClockId::Boottime);
+    Ok(seconds(ClockId::Realtime) - up + stat.started.as_secs_f64())
 }
 
 /// Raises the soft limit on open descriptors to the hard one. Returns the limit that then holds.
@@ -124,6 +185,9 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     }
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
+
+/// Listing takes about a microsecond for each.
+const LISTED_MAX: usize = 1000;
 
 fn clock_hertz() -> f64 {
     clock_ticks_per_second() as f64
@@ -180,6 +244,19 @@ mod tests {
         let files: Vec<_> = (0..50).map(|_| fs::File::open("/dev/null")).collect();
         // Other tests open and close some meanwhile.
         assert!(open_descriptors().unwrap() + 20 > before + files.len() as u64);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_process_began_a_moment_ago() {
+        let now = crate::tick::unix_us() as f64 / 1e6;
+        let started = started().unwrap();
+        assert!(
+            started < now && now - started < 600.0,
+            "{started} and {now}"
+        );
+        assert!(open_descriptors_of_many().unwrap() > 2);
+        assert!(descriptor_limit().is_none_or(|limit| limit > 2));
     }
 
     #[test]

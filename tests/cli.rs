@@ -5,7 +5,7 @@
 )]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -221,6 +221,22 @@ fn an_exchange_that_is_out_of_reach_makes_a_stale_event_and_no_error() {
     assert!(event["age"].as_u64().unwrap() < 4_000, "{event}");
     // Whoever joins later is told so too.
     assert_eq!(tick(&mut server.open())["event"], "stale");
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream
+        .write_all(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    let (symbol, source) = body.split_once('\n').unwrap();
+    assert!(symbol.starts_with("BTC/USDT: no price for "), "{body}");
+    assert!(
+        source.starts_with("binance: failing (connect) for "),
+        "{body}"
+    );
+    let since = source.split(", since ").nth(1).unwrap();
+    assert!(since.starts_with("20") && since.ends_with("Z\n"), "{body}");
     server.signal("TERM");
     let (code, log) = server.wait();
     assert_eq!(code, Some(0), "{log}");

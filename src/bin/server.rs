@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use tickertape::feed::{Feed, Recorder, catalogue};
 use tickertape::io_loop::IoLoop;
 use tickertape::options::{Options, fail, say};
+use tickertape::periodic::PeriodicCallback;
 use tickertape::server::options::{Args, Command};
 use tickertape::server::{Config, Server, Tokens, listen};
 use tickertape::{log_stderr, usage};
@@ -74,8 +75,12 @@ fn run(
     if let Some(address) = server.address() {
         log::info!("listening on {address}");
     }
+    PeriodicCallback::start(&mut io_loop, log_stderr::CATCH_UP_INTERVAL, |_, _| {
+        log_stderr::catch_up();
+    });
     feed.start(&mut io_loop);
     io_loop.start(&mut server)?;
     server.flush_recorder();
+    log_stderr::catch_up();
     Ok(())
 }

@@ -38,6 +38,14 @@ impl Health {
         }
     }
 
+    /// How it fails, and since when it has been failing in whatever way.
+    pub(super) fn failing(&self) -> Option<(&'static str, Instant)> {
+        match self {
+            Self::Bad { kind, since } => Some((kind, *since)),
+            _ => None,
+        }
+    }
+
     /// It went well.
     pub(super) fn good(&mut self, now: Instant) -> Change {
         match std::mem::replace(self, Self::Good) {

@@ -15,7 +15,7 @@ pub use replay::{Replay, ReplayError};
 pub use sim::Sim;
 pub use source::{Online, OpenError, SYMBOLS_MAX, Settings, Source, Wanted, catalogue};
 pub use sources::Sources;
-pub use standing::Standing;
+pub use standing::{FetchDurations, Standing};
 pub use upstream::Mirror;
 
 mod backoff;

@@ -8,6 +8,7 @@ use log::Level;
 use super::chatter::{Chatter, Say};
 use super::failure::Failure;
 use super::health::{Change, Health};
+use crate::durations::Durations;
 use crate::exchange::QuoteError;
 
 /// How one exchange does, asked in one way.
@@ -21,13 +22,16 @@ pub struct Standing {
     symbols: Vec<Health>,
     answers: u64,
     failures: Vec<(&'static str, u64)>,
-    took: Option<Duration>,
+    took: FetchDurations,
     /// Prices dropped for being older than one before.
     old: u64,
     /// What it has complained of, and the log knows.
     complaints: Vec<String>,
     chatter: Chatter,
 }
+
+/// How long an exchange takes to answer, in buckets.
+pub type FetchDurations = Durations<{ BOUNDS.len() }>;
 
 /// What one report has changed about symbols, by their indexes.
 #[derive(Debug, Default)]
@@ -55,7 +59,7 @@ impl Standing {
             symbols: vec![Health::default(); symbols],
             answers: 0,
             failures: Vec::new(),
-            took: None,
+            took: Durations::new(&BOUNDS),
             old: 0,
             complaints: Vec::new(),
             chatter: Chatter::default(),
@@ -82,9 +86,14 @@ impl Standing {
         &self.failures
     }
 
-    /// How long the newest request took, whatever became of it.
-    pub fn took(&self) -> Option<Duration> {
-        self.took
+    /// How long requests took, whatever became of them. A stream asks for nothing.
+    pub fn took(&self) -> &FetchDurations {
+        &self.took
+    }
+
+    /// What is wrong with it, and since when, while its newest answer is none or a bad one.
+    pub fn failing(&self) -> Option<(&'static str, Instant)> {
+        self.health.failing()
     }
 
     /// Prices that were dropped for being older than one before.
@@ -94,7 +103,7 @@ impl Standing {
 
     pub(super) fn answered(&mut self, took: Option<Duration>, now: Instant) {
         self.answers += 1;
-        self.took = took.or(self.took);
+        self.note_duration(took);
         match self.health.good(now) {
             Change::First => self.say(Level::Info, now, format_args!("answers")),
             Change::Recovered(after) => {
@@ -115,7 +124,7 @@ impl Standing {
         took: Option<Duration>,
         now: Instant,
     ) {
-        self.took = took.or(self.took);
+        self.note_duration(took);
         self.count(failure.kind());
         if self.health.bad(failure.kind(), now) == Change::Worse {
             let notes = &self.notes;
@@ -134,7 +143,13 @@ impl Standing {
     pub(super) fn say(&mut self, level: Level, now: Instant, what: fmt::Arguments<'_>) {
         let name = &self.name;
         match self.chatter.ask(now) {
-            Say::Yes => log::log!(level, "{name}: {what}"),
+            Say::Yes { held: 0 } => log::log!(level, "{name}: {what}"),
+            Say::Yes { held } => {
+                log::log!(
+                    level,
+                    "{name}: {what} ({held} changes before it were not said)"
+                );
+            }
             Say::Enough => {
                 log::log!(level, "{name}: {what}");
                 log::warn!(
@@ -180,6 +195,10 @@ impl Standing {
         self.old += 1;
     }
 
+    fn note_duration(&mut self, took: Option<Duration>) {
+        took.iter().for_each(|took| self.took.record(*took));
+    }
+
     fn count(&mut self, kind: &'static str) {
         match self.failures.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, count)) => *count += 1,
@@ -190,3 +209,19 @@ impl Standing {
 
 /// Complaints of an exchange that the log shows.
 const COMPLAINTS_MAX: usize = 10;
+
+/// From an exchange next door to the limit on a request.
+const BOUNDS: [Duration; 12] = [
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_millis(2_500),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+];

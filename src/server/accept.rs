@@ -17,6 +17,8 @@ use super::close::CloseReason;
 use super::config::Config;
 use super::connection::Connection;
 use super::head::{Port, Refusal};
+use super::refusals::Cause;
+use super::who::Who;
 use super::{Server, TURN_SHARE, answer};
 use crate::io_loop::{Handler, IoLoop, slot};
 
@@ -147,23 +149,30 @@ impl Acceptor {
         door.is_some_and(|door| !std::mem::replace(&mut door.queued, true))
     }
 
-    /// Why there is no room for one more among `connections`, if there is none.
-    fn no_room(&self, connections: usize, peer: IpAddr, port: Port) -> Option<Refusal> {
-        let (status, message) = match port {
+    /// Why there is no room for one more among `connections`, if there is none; the log is told too.
+    fn no_room(&self, connections: usize, peer: IpAddr, port: Port) -> Option<(Cause, Refusal)> {
+        match port {
             Port::Admin if self.admins >= ADMINS_MAX => {
-                (StatusCode::SERVICE_UNAVAILABLE, "too many ask at once")
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                let refusal = Refusal::new(status, "too many ask at once");
+                Some((Cause::Unavailable, refusal))
             }
             Port::Public if connections - self.admins >= self.clients_max => {
-                (StatusCode::SERVICE_UNAVAILABLE, "the server is full")
+                log::warn!(
+                    "the server is full, {} connections: others are answered 503 (--max-clients)",
+                    self.clients_max
+                );
+                Some((Cause::Full, full()))
             }
             // It is the client that asks for too much: to others, a server that says 503 is ill.
-            Port::Public if !self.addresses.has_room(peer) => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "too many connections from your address",
-            ),
-            Port::Admin | Port::Public => return None,
-        };
-        Some(Refusal::new(status, message))
+            Port::Public if !self.addresses.has_room(peer) => {
+                log::warn!("{peer} has as many connections as it may (--max-clients-per-ip)");
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                let refusal = Refusal::new(status, "too many connections from your address");
+                Some((Cause::TooMany, refusal))
+            }
+            Port::Admin | Port::Public => None,
+        }
     }
 
     /// Tells a client that there is no room.
@@ -253,14 +262,15 @@ impl Server {
         peer: IpAddr,
         port: Port,
     ) {
-        self.counters.accepted += 1;
-        if let Some(refusal) = self.acceptor.no_room(self.connections.len(), peer, port) {
-            return self.turn_away(io_loop, socket, &refusal);
+        if let Some((cause, refusal)) = self.acceptor.no_room(self.connections.len(), peer, port) {
+            return self.turn_away(io_loop, socket, cause, &refusal);
         }
         let interest = Interest::READABLE | Interest::WRITABLE;
         let handler = Self::on_ready;
         match io_loop.add_handler(&mut socket, interest, handler) {
             Ok(token) => {
+                log::debug!("{}: accepted", Who(&socket, token));
+                self.counters.accepted();
                 let limit = self.config.handshake_timeout;
                 let timeout = io_loop.call_later(limit, move |server, io_loop| {
                     server.on_handshake_timeout(io_loop, token);
@@ -272,16 +282,21 @@ impl Server {
                 self.connections
                     .insert(Connection::new(socket, token, timeout, port));
             }
-            Err(error) => log::warn!("a client cannot be served: {error}"),
+            Err(error) => {
+                self.counters.turned_away(Cause::Other);
+                log::warn!("a client cannot be served: {error}");
+            }
         }
     }
 
-    fn turn_away(&mut self, io_loop: &mut IoLoop<Self>, socket: TcpStream, refusal: &Refusal) {
-        if refusal.status == StatusCode::TOO_MANY_REQUESTS {
-            self.counters.turned_away_by_address += 1;
-        } else {
-            self.counters.turned_away += 1;
-        }
+    fn turn_away(
+        &mut self,
+        io_loop: &mut IoLoop<Self>,
+        socket: TcpStream,
+        cause: Cause,
+        refusal: &Refusal,
+    ) {
+        self.counters.turned_away(cause);
         self.acceptor.turn_away(socket, refusal);
         io_loop.call_later(TURNED_AWAY_TIME, |server, _| {
             server.acceptor.forget_turned_away();
@@ -314,10 +329,8 @@ impl Server {
             let Ok((socket, _)) = self.acceptor.accept(port) else {
                 break;
             };
-            self.counters.accepted += 1;
-            self.counters.turned_away += 1;
-            let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is full");
-            self.acceptor.turn_away(socket, &refusal);
+            self.counters.turned_away(Cause::Descriptors);
+            self.acceptor.turn_away(socket, &full());
             // It was accepted with the last descriptor there is.
             self.acceptor.turned_away.clear();
         }
@@ -328,6 +341,10 @@ impl Server {
             });
         }
     }
+}
+
+fn full() -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is full")
 }
 
 /// Takes what has arrived, so that closing does not answer it with a reset.

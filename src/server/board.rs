@@ -46,6 +46,16 @@ struct Channel {
     stale_before: Position,
 }
 
+/// What is known of one symbol.
+pub(crate) struct Row<'a> {
+    pub(crate) name: &'a str,
+    /// How many it had.
+    pub(crate) ticks: u64,
+    /// When the newest was printed.
+    pub(crate) printed: Option<Instant>,
+    pub(crate) is_stale: bool,
+}
+
 /// Why a set of symbols cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum JoinError {
@@ -108,6 +118,7 @@ impl Board {
         let listing = &mut self.listings[usize::from(id)];
         let sent = self.stamps.stamp();
         listing.update(tick, sent);
+        listing.printed = Some(now);
         for (_, channel) in &mut self.channels {
             if let Some(index) = channel.index(id) {
                 channel.tape.append(&listing.frame, sent, now);
@@ -279,11 +290,14 @@ impl Board {
         ids.map(|&id| self.listings[usize::from(id)].name.as_str())
     }
 
-    /// For each symbol: its name, how many ticks it had, and the stamp of the newest in Unix µs.
-    pub(crate) fn listings(&self) -> impl Iterator<Item = (&str, u64, u64)> {
-        self.listings
-            .iter()
-            .map(|listing| (listing.name.as_str(), listing.seq, listing.sent))
+    /// What is known of each symbol.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        self.listings.iter().map(|listing| Row {
+            name: &listing.name,
+            ticks: listing.seq,
+            printed: listing.printed,
+            is_stale: listing.is_stale(),
+        })
     }
 
     /// How many tapes there are.

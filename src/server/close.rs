@@ -47,7 +47,7 @@ impl CloseReason {
     pub(crate) fn index(&self) -> usize {
         match self {
             Self::Served => 0,
-            Self::Refused(_) => 1,
+            Self::Refused(_) => REFUSED,
             Self::HandshakeTimeout => 2,
             Self::ClosedByClient => 3,
             Self::Vanished => 4,
@@ -116,6 +116,9 @@ impl fmt::Display for CloseReason {
         }
     }
 }
+
+/// The place of [`CloseReason::Refused`] among [`NAMES`].
+pub(crate) const REFUSED: usize = 1;
 
 /// The reasons' names in the metrics, in the order of [`CloseReason::index`].
 pub(crate) const NAMES: [&str; 14] = [

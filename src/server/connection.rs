@@ -132,6 +132,16 @@ impl<S: Socket> Connection<S> {
         matches!(self.state, State::Closing)
     }
 
+    /// Whether it has not taken all yet that it was sent.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.wire.has_pending()
+    }
+
+    /// Whether it is a client whose socket takes nothing, although there is something to send.
+    pub(crate) fn is_stuck(&self) -> bool {
+        matches!(self.state, State::Open(_)) && self.wire.stuck_since().is_some()
+    }
+
     /// Something became ready.
     pub(crate) fn on_ready(
         &mut self,
@@ -226,6 +236,7 @@ impl<S: Socket> Connection<S> {
         let joined = desk.board.join(symbols);
         let channel = joined.map_err(|error| refuse_to_join(&error))?;
         desk.counters.opened += 1;
+        desk.counters.handshaking -= 1;
         desk.counters.clients += 1;
         let mut out = upgrade.response;
         self.state = State::Open(Reader::new(channel, upgrade.since, &mut out, desk));
@@ -288,6 +299,9 @@ impl<S: Socket> Connection<S> {
         desk: &mut Desk<'_>,
     ) -> bool {
         desk.counters.closed(reason);
+        if self.handshake_timeout().is_some() {
+            desk.counters.handshaking -= 1;
+        }
         if let Some(channel) = self.channel() {
             desk.counters.clients -= 1;
             desk.board.leave(channel);

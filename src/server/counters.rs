@@ -1,16 +1,15 @@
 //! What the server counts. Plain numbers of one thread; [`metrics`](super::metrics) writes them out.
 
 use super::close::{self, CloseReason};
+use super::refusals::{self, Cause};
 
 /// Everything that has happened since the start.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counters {
     /// Connections accepted.
     pub(crate) accepted: u64,
-    /// Connections answered with 503 because the server was full.
-    pub(crate) turned_away: u64,
-    /// Connections answered with 429 because their address had as many as it may.
-    pub(crate) turned_away_by_address: u64,
+    /// Clients refused, by cause, in the order of the causes' labels. They are among those closed.
+    pub(crate) refused: [u64; refusals::LABELS.len()],
     /// Handshakes completed.
     pub(crate) opened: u64,
     /// Connections closed, by reason, in the order of the reasons' names.
@@ -19,6 +18,8 @@ pub(crate) struct Counters {
     pub(crate) ticks: u64,
     /// Writes of tape to a client.
     pub(crate) writes: u64,
+    /// Messages of the tape that clients were given, one for each client.
+    pub(crate) deliveries: u64,
     /// Bytes of tape that clients were given, in whole frames.
     pub(crate) bytes: u64,
     /// Messages read from clients.
@@ -29,11 +30,15 @@ pub(crate) struct Counters {
     pub(crate) skipped_bytes: u64,
     /// Clients open at the moment.
     pub(crate) clients: u64,
+    /// Connections at the moment whose request has not come yet. With the clients and all that were
+    /// closed they are those that were accepted, at any time.
+    pub(crate) handshaking: u64,
 }
 
 impl Counters {
-    pub(crate) fn wrote(&mut self, bytes: u64) {
+    pub(crate) fn wrote(&mut self, messages: u64, bytes: u64) {
         self.writes += 1;
+        self.deliveries += messages;
         self.bytes += bytes;
     }
 
@@ -42,7 +47,26 @@ impl Counters {
         self.skipped_bytes += bytes;
     }
 
+    /// A connection is accepted.
+    pub(crate) fn accepted(&mut self) {
+        self.accepted += 1;
+        self.handshaking += 1;
+    }
+
+    /// A connection is closed.
     pub(crate) fn closed(&mut self, reason: &CloseReason) {
         self.closed[reason.index()] += 1;
+        match reason {
+            CloseReason::Refused(refusal) => self.refused[Cause::of(refusal.status).index()] += 1,
+            CloseReason::HandshakeTimeout => self.refused[Cause::Timeout.index()] += 1,
+            _ => {}
+        }
+    }
+
+    /// A connection is refused as soon as it is accepted.
+    pub(crate) fn turned_away(&mut self, cause: Cause) {
+        self.accepted += 1;
+        self.closed[close::REFUSED] += 1;
+        self.refused[cause.index()] += 1;
     }
 }

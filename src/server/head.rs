@@ -11,6 +11,7 @@ use tungstenite::handshake::server::{Request, create_response, write_response};
 use tungstenite::http::{HeaderValue, StatusCode, header};
 
 use super::config::Config;
+use super::metrics::Format;
 use super::origin::{Origins, check_origin};
 use super::tokens::Tokens;
 
@@ -44,7 +45,7 @@ pub(crate) struct Upgrade {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Page {
     Live,
-    Metrics,
+    Metrics(Format),
     Health,
     Ready,
 }
@@ -205,7 +206,7 @@ fn parse(head: &[u8], more: bool, rules: Rules<'_>) -> Result<Asked, Refusal> {
         };
         return request.check(&fields, rules).map(Asked::Upgrade);
     }
-    let page = page(path, rules)?;
+    let page = page(path, &fields, rules)?;
     Ok(Asked::Page {
         page,
         head_only: method == "HEAD",
@@ -299,10 +300,13 @@ fn wishes(query: &str) -> Result<(Option<Vec<String>>, Option<u64>), Refusal> {
     Ok((symbols.filter(|list| !list.is_empty()), since))
 }
 
-fn page(path: &str, rules: Rules<'_>) -> Result<Page, Refusal> {
+fn page(path: &str, fields: &Fields<'_>, rules: Rules<'_>) -> Result<Page, Refusal> {
     match path {
         "/" => Ok(Page::Live),
-        "/metrics" if rules.port == Port::Admin || !rules.metrics_elsewhere => Ok(Page::Metrics),
+        "/metrics" if rules.port == Port::Admin || !rules.metrics_elsewhere => {
+            let format = fields.accept.map(Format::accepted);
+            Ok(Page::Metrics(format.unwrap_or_default()))
+        }
         "/healthz" => Ok(Page::Health),
         "/readyz" => Ok(Page::Ready),
         _ => Err(not_found(rules)),
@@ -341,6 +345,8 @@ struct Fields<'a> {
     host: Option<&'a [u8]>,
     origin: Option<&'a [u8]>,
     authorization: Option<&'a [u8]>,
+    /// The first one; others add nothing that is asked for here.
+    accept: Option<&'a [u8]>,
     key: Option<&'a [u8]>,
     version: Option<&'a [u8]>,
     /// Upgrade names websocket.
@@ -356,6 +362,9 @@ impl<'a> Fields<'a> {
             // Few names have the length of one that matters, so most headers cost one comparison.
             match name.len() {
                 4 if name.eq_ignore_ascii_case("host") => once(&mut fields.host, name, value)?,
+                6 if name.eq_ignore_ascii_case("accept") => {
+                    fields.accept.get_or_insert(value);
+                }
                 6 if name.eq_ignore_ascii_case("origin") => {
                     once(&mut fields.origin, name, value)?;
                 }

@@ -31,6 +31,8 @@ mod pages;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 mod reader;
+mod readiness;
+mod refusals;
 mod request;
 mod shutdown;
 #[cfg(test)]
@@ -38,6 +40,7 @@ mod simulation;
 mod socket;
 mod sweep;
 mod tokens;
+mod who;
 mod wire;
 
 use std::io;
@@ -55,8 +58,10 @@ use self::connection::{Desk, Next};
 use self::connections::Connections;
 use self::counters::Counters;
 use self::head::{Asked, Refusal, Upgrade};
+use self::metrics::Metrics;
 use self::shutdown::Shutdown;
 use self::sweep::Sweep;
+use self::who::{Told, Who};
 use crate::feed::{Publish, Recorder, Sources};
 use crate::io_loop::{IoLoop, Ready};
 use crate::periodic::PeriodicCallback;
@@ -79,6 +84,7 @@ pub struct Server {
     board: Board,
     sweep: Sweep,
     counters: Counters,
+    metrics: Metrics,
     recorder: Option<Recorder>,
     /// What the feed knows of the exchanges it has prices from.
     sources: Sources,
@@ -111,6 +117,7 @@ impl Server {
             board: Board::new(symbols, config.tape_size, config.tapes_max()),
             sweep: Sweep::default(),
             counters: Counters::default(),
+            metrics: Metrics::default(),
             recorder: None,
             sources: Sources::default(),
             is_stale: false,
@@ -217,10 +224,7 @@ impl Server {
                 Ok(()) => {}
                 Err(reason) => self.refuse_or_close(io_loop, token, &reason),
             },
-            Ok(Asked::Page { page, head_only }) => {
-                let page = pages::render(self, io_loop, page, head_only);
-                self.close(io_loop, token, &CloseReason::Served, &page);
-            }
+            Ok(Asked::Page { page, head_only }) => self.give(io_loop, token, (page, head_only)),
             Err(refusal) => self.refuse_or_close(io_loop, token, &CloseReason::Refused(refusal)),
         }
     }
@@ -242,7 +246,16 @@ impl Server {
         if let Some(timeout) = connection.handshake_timeout() {
             io_loop.remove_timeout(timeout);
         }
-        connection.open(upgrade, &mut desk)
+        let resuming = upgrade.since.map_or("", |_| ", resuming");
+        connection.open(upgrade, &mut desk)?;
+        if let Some(channel) = connection.channel() {
+            log::debug!(
+                "{}: a client of {} symbols{resuming}",
+                Who(connection.socket(), token),
+                desk.board.names(channel).count(),
+            );
+        }
+        Ok(())
     }
 
     fn refuse_or_close(&mut self, io_loop: &mut IoLoop<Self>, token: Token, reason: &CloseReason) {
@@ -269,7 +282,11 @@ impl Server {
         if connection.is_closing() {
             return;
         }
-        log::debug!("client {}: {reason}", token.0);
+        log::debug!(
+            "{}: {reason}{}",
+            Who(connection.socket(), token),
+            Told(reason, answer)
+        );
         if let Some(timeout) = connection.handshake_timeout() {
             io_loop.remove_timeout(timeout);
         }
@@ -300,7 +317,8 @@ impl Server {
             return;
         };
         if let Err(error) = io_loop.remove_handler(connection.socket(), token) {
-            log::debug!("client {}: cannot be unregistered: {error}", token.0);
+            let who = Who(connection.socket(), token);
+            log::debug!("{who}: cannot be unregistered: {error}");
         }
         self.acceptor.leave(token, connection.port());
         self.on_removed(io_loop);

@@ -125,7 +125,8 @@ impl Reader {
                 .map_err(CloseReason::Failed)?;
             let (position, rest) = tape.advance(self.position, written);
             wire.keep(rest);
-            desk.counters.wrote(position - self.position);
+            let messages = tape.messages_between(self.position, position);
+            desk.counters.wrote(messages, position - self.position);
             self.position = position;
         }
         self.resuming &= self.position < tape.head();

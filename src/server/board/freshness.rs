@@ -96,9 +96,16 @@ impl Board {
         unserved.map(|(market, _)| market)
     }
 
-    /// The symbols that are stale.
-    pub(crate) fn stale(&self) -> impl Iterator<Item = &str> {
-        let stale = self.listings.iter().filter(|listing| listing.is_stale());
-        stale.map(|listing| listing.name.as_str())
+    /// The markets that have no price of now, each with the time since the newest that was known of
+    /// it, under whatever name, or since it is watched; none for one that nobody watches.
+    pub(crate) fn silences(&self, now: Instant) -> Vec<(&str, Option<Duration>)> {
+        let mut silences: BTreeMap<_, _> = self.unserved().map(|market| (market, None)).collect();
+        for watch in self.listings.iter().filter_map(|it| it.watch.as_ref()) {
+            if let Some(silence) = silences.get_mut(watch.market.as_str()) {
+                let least = silence.unwrap_or(Duration::MAX);
+                *silence = Some(least.min(watch.silence(now)));
+            }
+        }
+        silences.into_iter().collect()
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Listing {
     pub(super) name_json: String,
     pub(super) seq: u64,
     pub(super) sent: u64,
+    /// When the newest tick was printed, by a clock that nobody sets.
+    pub(super) printed: Option<Instant>,
     /// The newest tick as a frame; empty before the first.
     pub(super) frame: Vec<u8>,
     pub(super) json: Vec<u8>,
@@ -38,6 +40,7 @@ impl Listing {
             name_json,
             seq: 0,
             sent: 0,
+            printed: None,
             frame: Vec::new(),
             json: Vec::new(),
             watch: None,

@@ -4,8 +4,8 @@ use std::fmt;
 
 use prometheus_client::registry::Unit;
 
-use super::Writer;
-use crate::feed;
+use super::writer::{Writer, family};
+use crate::feed::{self, FetchDurations};
 
 /// The numbers of one moment about all sources.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ struct Source {
     is_good: Option<bool>,
     answers: u64,
     failures: Vec<(&'static str, u64)>,
-    took: Option<f64>,
+    took: FetchDurations,
     old: u64,
 }
 
@@ -32,7 +32,7 @@ impl Sources {
             is_good: source.is_good(),
             answers: source.answers(),
             failures: source.failures().to_vec(),
-            took: source.took().map(|took| took.as_secs_f64()),
+            took: source.took().clone(),
             old: source.old(),
         };
         let owned = |(symbol, name): (&str, &str)| (symbol.to_owned(), name.to_owned());
@@ -46,48 +46,41 @@ impl Sources {
         if self.sources.is_empty() {
             return Ok(());
         }
-        let label = |source: &Source| [("source", source.name.clone())];
         let all = || self.sources.iter();
-        let up: Vec<_> = all()
-            .map(|source| (label(source), f64::from(source.is_good == Some(true))))
-            .collect();
-        out.gauges(
-            "source_up",
-            "1 while the source answers with prices",
-            None,
-            &up,
-        )?;
-        let took: Vec<_> = all()
-            .filter_map(|source| Some((label(source), source.took?)))
-            .collect();
-        let help = "How long the newest request took";
-        out.gauges("source_fetch", help, Some(&Unit::Seconds), &took)?;
-        let answers: Vec<_> = all().map(|it| (label(it), it.answers)).collect();
-        let help = "Answers and messages with prices";
-        out.counters("source_answers", help, &answers)?;
-        let old: Vec<_> = all().map(|source| (label(source), source.old)).collect();
-        let help = "Prices dropped for being older than one before";
-        out.counters("source_old", help, &old)?;
-        let failures: Vec<_> = all().flat_map(Source::failures).collect();
-        out.counters("source_failures", "What went wrong by kind", &failures)?;
-        let serving: Vec<_> = self
-            .serving
-            .iter()
-            .map(|(symbol, name)| ([("symbol", &**symbol), ("source", &**name)], 1.0))
-            .collect();
-        out.gauges(
-            "source_serving",
-            "Which source serves a symbol",
-            None,
-            &serving,
-        )
+        let up = all().map(|it| (it.label(), f64::from(it.is_good == Some(true))));
+        let help = "1 while the newest answer of a source had prices; 0 before the first";
+        out.gauges(&family("source_up", help), up)?;
+        let help = "How long a source took to answer a request, well or badly";
+        let fetch = family("source_fetch", help).in_unit(Unit::Seconds);
+        let took = all().filter(|it| it.took.count() > 0);
+        out.histograms(&fetch, took.map(|it| (it.label(), &it.took)))?;
+        let help = "Answers and messages of a source that had prices";
+        let answers = all().map(|it| (it.label(), it.answers));
+        out.counters(&family("source_answers", help), answers)?;
+        let help = "Prices of a source dropped for being older than one before";
+        let old = all().map(|it| (it.label(), it.old));
+        out.counters(&family("source_old_prices", help), old)?;
+        let help = "What went wrong with a source, by kind";
+        let failures = all().flat_map(Source::failures);
+        out.counters(&family("source_failures", help), failures)?;
+        let serving = self.serving.iter();
+        let serving = serving.map(|(symbol, source)| {
+            let labels = [("symbol", symbol.as_str()), ("source", source.as_str())];
+            (labels, 1.0)
+        });
+        let help = "1 for the source that a symbol is served from";
+        out.gauges(&family("source_serving", help), serving)
     }
 }
 
 impl Source {
-    fn failures(&self) -> impl Iterator<Item = ([(&'static str, String); 2], u64)> {
+    fn label(&self) -> [(&'static str, &str); 1] {
+        [("source", &self.name)]
+    }
+
+    fn failures(&self) -> impl Iterator<Item = ([(&'static str, &str); 2], u64)> {
         self.failures.iter().map(|(kind, count)| {
-            let labels = [("source", self.name.clone()), ("kind", (*kind).to_owned())];
+            let labels = [("source", self.name.as_str()), ("kind", *kind)];
             (labels, *count)
         })
     }

@@ -147,7 +147,7 @@ impl World {
         let token = Token(((self.next_id as u32 as usize) << 32) | slot);
         let limit = self.config.handshake_timeout;
         let timeout = self.call_later(limit, Callback::HandshakeTimeout(token));
-        self.counters.accepted += 1;
+        self.counters.accepted();
         self.connections
             .insert(Connection::new(socket, token, timeout, Port::Public));
         self.clients.insert(token, client);

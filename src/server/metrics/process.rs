@@ -1,0 +1,76 @@
+//! What `/metrics` says about the process, under the names that all exporters use.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::registry::Unit;
+
+use super::Format;
+use super::writer::{Writer, family};
+use crate::usage::{self, Usage};
+
+/// What of the process never changes.
+pub(super) struct Process {
+    /// Unix time in seconds; none where the system does not tell.
+    started: Option<f64>,
+}
+
+/// The numbers of one moment.
+#[derive(Debug)]
+pub(super) struct Sample {
+    format: Format,
+    started: Option<f64>,
+    usage: Option<Usage>,
+    open_descriptors: Option<u64>,
+    descriptors_max: Option<u64>,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self {
+            started: usage::started().ok(),
+        }
+    }
+}
+
+impl Process {
+    pub(super) fn sample(&self, format: Format) -> Sample {
+        Sample {
+            format,
+            started: self.started,
+            usage: Usage::of_self().ok(),
+            open_descriptors: usage::open_descriptors_of_many().ok(),
+            descriptors_max: usage::descriptor_limit(),
+        }
+    }
+}
+
+impl Collector for Sample {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut out = Writer {
+            format: self.format,
+            encoder: &mut encoder,
+        };
+        if let Some(usage) = &self.usage {
+            let cpu = family("process_cpu", "CPU time of the process, user and system");
+            out.seconds(&cpu.in_unit(Unit::Seconds), usage.cpu.as_secs_f64())?;
+            let memory = family("process_resident_memory", "Memory of the process in RAM");
+            out.gauge(&memory.in_unit(Unit::Bytes), usage.resident_bytes as f64)?;
+            let memory = family("process_virtual_memory", "Address space of the process");
+            out.gauge(&memory.in_unit(Unit::Bytes), usage.virtual_bytes as f64)?;
+        }
+        if let Some(count) = self.open_descriptors {
+            let open = family("process_open_fds", "Open file descriptors");
+            out.gauge(&open, count as f64)?;
+        }
+        if let Some(limit) = self.descriptors_max {
+            let most = family("process_max_fds", "As many file descriptors may be open");
+            out.gauge(&most, limit as f64)?;
+        }
+        self.started.map_or(Ok(()), |started| {
+            let start = family("process_start_time", "When the process began, in Unix time");
+            out.gauge(&start.in_unit(Unit::Seconds), started)
+        })
+    }
+}

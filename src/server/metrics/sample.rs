@@ -1,0 +1,206 @@
+//! What `/metrics` says about the server: the numbers of one moment.
+
+use std::env::consts;
+use std::fmt;
+use std::time::Instant;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::registry::Unit;
+
+use super::sources::Sources;
+use super::writer::{Writer, family};
+use super::{Format, Server};
+use crate::feed::Recorder;
+use crate::io_loop::IoLoop;
+use crate::lag::LoopDurations;
+use crate::log_stderr;
+use crate::server::counters::Counters;
+use crate::server::{close, refusals};
+
+#[derive(Debug)]
+pub(super) struct Sample {
+    format: Format,
+    counters: Counters,
+    connections: usize,
+    slow: usize,
+    tapes: usize,
+    ready: bool,
+    unrecorded: u64,
+    log_lines: log_stderr::Lost,
+    lateness: LoopDurations,
+    turns: LoopDurations,
+    symbols: Vec<Symbol>,
+    sources: Sources,
+}
+
+/// What is said of one symbol.
+#[derive(Debug)]
+struct Symbol {
+    name: String,
+    ticks: u64,
+    /// Of the newest tick, in seconds.
+    age: Option<f64>,
+    is_stale: bool,
+}
+
+impl Sample {
+    pub(super) fn of(server: &mut Server, io_loop: &IoLoop<Server>, format: Format) -> Self {
+        let now = Instant::now();
+        let connections = server.connections.iter_mut();
+        let slow = connections.filter(|it| it.is_stuck()).count();
+        let symbols = server.board.rows().map(|row| Symbol {
+            name: row.name.to_owned(),
+            ticks: row.ticks,
+            age: row
+                .printed
+                .map(|at| now.saturating_duration_since(at).as_secs_f64()),
+            is_stale: row.is_stale,
+        });
+        Self {
+            format,
+            counters: server.counters.clone(),
+            connections: server.connections.len(),
+            slow,
+            tapes: server.board.tapes(),
+            ready: server.is_ready(),
+            unrecorded: server.recorder.as_ref().map_or(0, Recorder::left_out),
+            log_lines: log_stderr::lost(),
+            lateness: io_loop.lag().lateness_buckets().clone(),
+            turns: io_loop.lag().turn_buckets().clone(),
+            symbols: symbols.collect(),
+            sources: Sources::of(&server.sources),
+        }
+    }
+
+    fn connections(&self, out: &mut Writer<'_, '_>) -> fmt::Result {
+        let counters = &self.counters;
+        let clients = family("clients", "WebSocket clients that are connected");
+        out.gauge(&clients, counters.clients as f64)?;
+        let slow = family(
+            "slow_clients",
+            "Clients whose sockets take nothing at the moment although there is something to send",
+        );
+        out.gauge(&slow, self.slow as f64)?;
+        let handshaking = family(
+            "handshaking_connections",
+            "Connections whose request has not come yet",
+        );
+        out.gauge(&handshaking, counters.handshaking as f64)?;
+        let all = family(
+            "connections",
+            "Connections in any state, also those that were told the last word",
+        );
+        out.gauge(&all, self.connections as f64)?;
+        let accepted = family(
+            "accepted",
+            "Connections accepted; all of them are clients, handshaking, or were closed",
+        );
+        out.counter(&accepted, counters.accepted)?;
+        let opened = family("opened", "Handshakes completed");
+        out.counter(&opened, counters.opened)?;
+        let refused = refusals::LABELS.iter().zip(counters.refused);
+        let refused = refused
+            .map(|(&(status, cause), count)| ([("status", status), ("cause", cause)], count));
+        let help = "Connections refused, by the status of the answer and its cause; they are \
+            among those closed";
+        out.counters(&family("refused", help), refused)?;
+        let closed = close::NAMES.iter().zip(counters.closed);
+        let closed = closed.map(|(&name, count)| ([("reason", name)], count));
+        out.counters(&family("closed", "Connections closed, by reason"), closed)
+    }
+
+    fn delivery(&self, out: &mut Writer<'_, '_>) -> fmt::Result {
+        let counters = &self.counters;
+        for (name, help, value) in [
+            ("ticks", "Prices published", counters.ticks),
+            (
+                "deliveries",
+                "Messages that clients were given, one for each client: prices, events, heartbeats",
+                counters.deliveries,
+            ),
+            ("writes", "Writes that gave them", counters.writes),
+            (
+                "messages",
+                "Messages read from clients, control frames among them",
+                counters.messages,
+            ),
+            (
+                "conflated",
+                "Times that a client too far behind skipped to the newest prices",
+                counters.conflated,
+            ),
+            (
+                "unrecorded_ticks",
+                "Prices that --record left out because the file would not take them",
+                self.unrecorded,
+            ),
+        ] {
+            out.counter(&family(name, help), value)?;
+        }
+        let help = "Bytes of the messages that clients were given";
+        let delivered = family("delivered", help).in_unit(Unit::Bytes);
+        out.counter(&delivered, counters.bytes)?;
+        let help = "Bytes of the messages that clients skipped for being too far behind";
+        let skipped = family("skipped", help).in_unit(Unit::Bytes);
+        out.counter(&skipped, counters.skipped_bytes)
+    }
+
+    fn symbols(&self, out: &mut Writer<'_, '_>) -> fmt::Result {
+        let symbols = || self.symbols.iter();
+        let ticks = symbols().map(|it| ([("symbol", it.name.as_str())], it.ticks));
+        out.counters(
+            &family("symbol_ticks", "Prices published, by symbol"),
+            ticks,
+        )?;
+        let ages = symbols().filter_map(|it| Some(([("symbol", it.name.as_str())], it.age?)));
+        let help = "Time since the newest price of a symbol was published";
+        out.gauges(
+            &family("newest_tick_age", help).in_unit(Unit::Seconds),
+            ages,
+        )?;
+        let stale = symbols().map(|it| ([("symbol", it.name.as_str())], f64::from(it.is_stale)));
+        let help = "1 while a symbol has been silent for longer than --stale-after";
+        out.gauges(&family("symbol_stale", help), stale)
+    }
+
+    fn itself(&self, out: &mut Writer<'_, '_>) -> fmt::Result {
+        let ready = family("ready", "1 while /readyz answers 200");
+        out.gauge(&ready, f64::from(self.ready))?;
+        let tapes = family("tapes", "Distinct sets of symbols that clients read");
+        out.gauge(&tapes, self.tapes as f64)?;
+        let lateness = family("loop_lateness", "How late timers ran");
+        out.histogram(&lateness.in_unit(Unit::Seconds), &self.lateness)?;
+        let help = "How long the loop worked between two polls, which is what any event may have \
+            to wait";
+        let turns = family("loop_turn", help).in_unit(Unit::Seconds);
+        out.histogram(&turns, &self.turns)?;
+        let help = "Log lines that are missing: those that stderr had no room for, and those held \
+            back because there were too many like them";
+        let missing = [
+            ([("why", "blocked")], self.log_lines.blocked),
+            ([("why", "held_back")], self.log_lines.held_back),
+        ];
+        out.counters(&family("log_lines_missing", help), missing)?;
+        let labels = [
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("os", consts::OS),
+            ("arch", consts::ARCH),
+        ];
+        out.info("build", "What is running", &labels)
+    }
+}
+
+impl Collector for Sample {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut out = Writer {
+            format: self.format,
+            encoder: &mut encoder,
+        };
+        self.connections(&mut out)?;
+        self.delivery(&mut out)?;
+        self.symbols(&mut out)?;
+        self.sources.encode(&mut out)?;
+        self.itself(&mut out)
+    }
+}

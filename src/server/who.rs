@@ -1,0 +1,39 @@
+//! How the log calls a connection, and what its client was told at the end. Made only when a line is
+//! written, so that nobody keeps addresses for it.
+
+use std::fmt;
+
+use mio::Token;
+use mio::net::TcpStream;
+
+use super::close::CloseReason;
+use crate::io_loop::generation;
+
+/// `client 17 (127.0.0.1:4242)`: the number is its own for as long as the server runs. The system may
+/// have forgotten the address of one that is gone.
+pub(crate) struct Who<'a>(pub(crate) &'a TcpStream, pub(crate) Token);
+
+/// What was said last: the close code of a client, or the length of an answer.
+pub(crate) struct Told<'a>(pub(crate) &'a CloseReason, pub(crate) &'a [u8]);
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(socket, token) = self;
+        write!(f, "client {}", generation(*token))?;
+        match socket.peer_addr() {
+            Ok(address) => write!(f, " ({address})"),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(reason, answer) = self;
+        match reason.code() {
+            _ if !answer.is_empty() => write!(f, "; answered with {} bytes", answer.len()),
+            Some(code) => write!(f, "; close code {}", u16::from(code)),
+            None => Ok(()),
+        }
+    }
+}
