@@ -16,6 +16,7 @@ use super::close::CloseReason;
 use super::config::Config;
 use super::connection::Connection;
 use super::head::Refusal;
+use super::tls::{self, ClientSocket};
 use super::{Server, TURN_SHARE, answer};
 use crate::io_loop::IoLoop;
 
@@ -29,6 +30,8 @@ pub(crate) struct Acceptor {
     reserve: Option<File>,
     /// Clients that were told 503, kept for a moment so that no reset destroys the answer.
     turned_away: VecDeque<(Instant, TcpStream)>,
+    /// What they were told.
+    no_room: Vec<u8>,
     clients_max: usize,
     /// Accepting goes on by itself, in the next turn or soon.
     queued: bool,
@@ -62,6 +65,13 @@ impl Acceptor {
             address,
             reserve: reserve(),
             turned_away: VecDeque::new(),
+            no_room: match &config.tls {
+                Some(_) => tls::NO_ROOM.to_vec(),
+                None => answer::refuse(&Refusal::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the server is full",
+                )),
+            },
             clients_max: config
                 .clients_max
                 .map_or(available, |asked| asked.min(available)),
@@ -91,9 +101,8 @@ impl Acceptor {
 
     /// Tells a client that there is no room.
     fn turn_away(&mut self, mut socket: TcpStream) {
-        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is full");
         // As far as it goes: a new socket has room for so little, and one that has gone needs none.
-        let _ = socket.write(&answer::refuse(&refusal));
+        let _ = socket.write(&self.no_room);
         let _ = socket.shutdown(Shutdown::Write);
         drain(&mut socket);
         self.turned_away.push_back((Instant::now(), socket));
@@ -167,6 +176,10 @@ impl Server {
                 let timeout = io_loop.call_later(limit, move |server, io_loop| {
                     server.on_handshake_timeout(io_loop, token);
                 });
+                let socket = match &self.tls {
+                    Some(tls) => tls.secure(socket),
+                    None => ClientSocket::Plain(socket),
+                };
                 self.connections
                     .insert(Connection::new(socket, token, timeout));
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::head::Origins;
+use super::tls::TlsFiles;
 
 /// A server's settings. The defaults are the limits that the README promises.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// Which pages may connect.
     pub origins: Origins,
+    /// The certificate that clients are shown; none for plain text.
+    pub tls: Option<TlsFiles>,
 }
 
 impl Default for Config {
@@ -57,6 +60,7 @@ impl Default for Config {
             send_buffer: 64 << 10,
             shutdown_timeout: Duration::from_secs(2),
             origins: Origins::Same,
+            tls: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use log::LevelFilter;
 
 use self::limits::limits;
 use self::prices::prices;
-use super::Config;
+use super::{Config, TlsFiles};
 use crate::feed::{Online, Settings, Source};
 use crate::options::{BadOption, Options};
 
@@ -23,6 +23,9 @@ Usage: server [options]
   --port PORT            listen on this port; 0 takes a free one [default: 8888]
   --address ADDRESS      listen on this address; 0.0.0.0 opens it to the network
                          [default: 127.0.0.1]
+  --tls-cert FILE        speak TLS, wss:// and https://; FILE has the certificate, then
+                         those it is signed by (PEM), and is read again on SIGHUP
+  --tls-key FILE         its private key (PEM), read again likewise
 
 Prices:
   --source SOURCE        sim: a simulated walk; replay:FILE: a recording; binance: that
@@ -137,9 +140,24 @@ impl Args {
             source,
             feed,
             record: options.value("--record", |text| Ok(PathBuf::from(text)))?,
-            config: limits(options)?,
+            config: Config {
+                tls: tls(options)?,
+                ..limits(options)?
+            },
             log: options.value("--log", level)?.unwrap_or(LevelFilter::Info),
         })
+    }
+}
+
+fn tls(options: &mut Options) -> Result<Option<TlsFiles>, BadOption> {
+    let path = |text: &str| Ok(PathBuf::from(text));
+    let cert = options.value("--tls-cert", path)?;
+    let key = options.value("--tls-key", path)?;
+    match (cert, key) {
+        (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(BadOption::new("--tls-cert", "needs --tls-key too")),
+        (None, Some(_)) => Err(BadOption::new("--tls-key", "needs --tls-cert too")),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use mio::Interest;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tungstenite::http::StatusCode;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -29,12 +29,16 @@ impl Shutdown {
 }
 
 impl Server {
-    /// Shuts down on SIGTERM and SIGINT; a second one ends the loop at once.
+    /// Shuts down on SIGTERM and SIGINT; a second one ends the loop at once. Reloads on SIGHUP, if
+    /// there is anything to reload.
     ///
     /// # Errors
     /// When the signals cannot be watched.
     pub fn stop_on_signals(&mut self, io_loop: &mut IoLoop<Self>) -> io::Result<()> {
         let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        if self.can_reload() {
+            signals.add_signal(SIGHUP)?;
+        }
         io_loop.add_handler(&mut signals, Interest::READABLE, |server, io_loop, _, _| {
             server.on_signal(io_loop);
         })?;
@@ -76,9 +80,12 @@ impl Server {
 
     fn on_signal(&mut self, io_loop: &mut IoLoop<Self>) {
         let signals = self.shutdown.signals.as_mut();
-        let count = signals.map_or(0, |signals| signals.pending().count());
-        for _ in 0..count {
-            self.shut_down(io_loop);
+        let pending: Vec<_> = signals.map_or_else(Vec::new, |signals| signals.pending().collect());
+        for signal in pending {
+            match signal {
+                SIGHUP => self.reload(),
+                _ => self.shut_down(io_loop),
+            }
         }
     }
 
