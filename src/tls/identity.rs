@@ -250,3 +250,6 @@ const ENCRYPTED: [&str; 2] = [
 
 /// Longer than any chain.
 const FILE_LENGTH_MAX: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests;
