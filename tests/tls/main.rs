@@ -15,9 +15,9 @@ mod reload;
 
 use std::io::{Read, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use common::read_to_end;
+use common::{PATIENCE, read_to_end};
 use peer::{Dribble, SecureServer, closed_with, next_seq, secure, trust};
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
@@ -104,6 +104,26 @@ fn a_client_that_does_not_read_skips_to_now_and_gets_whole_frames() {
     }
     assert!(seqs.is_sorted_by(|one, next| one < next));
     assert!((seqs.len() as u64) < last, "nothing was skipped");
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_dropped() {
+    let server = SecureServer::start(Config {
+        send_buffer: 8 << 10,
+        slow_timeout: Duration::from_millis(200),
+        ..Config::default()
+    });
+    let stuck = server.open_raw();
+    SockRef::from(&stuck.sock)
+        .set_recv_buffer_size(4096)
+        .unwrap();
+    let dropped = "tickertape_closed_total{reason=\"slow\"} 1";
+    let deadline = Instant::now() + PATIENCE;
+    while !server.get("/metrics").contains(dropped) {
+        (0..1_000).for_each(|price| server.inner.tick("A", price));
+        assert!(Instant::now() < deadline, "it is still there");
+    }
+    drop(stuck);
 }
 
 #[test]

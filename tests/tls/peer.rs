@@ -142,9 +142,8 @@ pub fn next_seq<S: Read + Write>(client: &mut WebSocket<S>) -> u64 {
 /// The code that a client sees, by reading on; then the connection must end, as TLS announces it.
 pub fn closed_with<S: Read + Write>(client: &mut WebSocket<S>) -> CloseCode {
     let code = loop {
-        match client.read().unwrap() {
-            Message::Close(Some(frame)) => break frame.code,
-            _ => {}
+        if let Message::Close(Some(frame)) = client.read().unwrap() {
+            break frame.code;
         }
     };
     match client.read() {

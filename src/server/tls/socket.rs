@@ -48,7 +48,9 @@ impl TlsSocket {
 
     /// Looks at the first byte: every method of HTTP begins with a letter, no record of TLS does.
     fn begin(&mut self) -> io::Result<()> {
-        if let Stage::Awaited(config) = &self.stage {
+        if let Stage::Awaited(config) = &self.stage
+            && !self.finished
+        {
             let mut first = [0];
             let plain = self.socket.peek(&mut first)? > 0 && first[0].is_ascii_alphabetic();
             self.stage = if plain {
