@@ -197,3 +197,6 @@ const RECORD: usize = 16 << 10;
 
 /// Reads that bring no plain text before others get a turn: a handshake needs one at a time.
 const READS_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests;
