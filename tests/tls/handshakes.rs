@@ -28,7 +28,8 @@ fn rest(stream: &mut impl Read) -> Vec<u8> {
 
 fn limited() -> SecureServer {
     SecureServer::start(Config {
-        handshake_timeout: Duration::from_millis(100),
+        // Enough for who does not dawdle, on any machine.
+        handshake_timeout: Duration::from_millis(500),
         ..Config::default()
     })
 }
@@ -37,14 +38,17 @@ fn limited() -> SecureServer {
 fn a_handshake_that_does_not_go_on_ends_at_the_limit() {
     let server = limited();
     let hello = hello(&server);
-    for said in [&[][..], &hello[..hello.len() / 2], &hello] {
-        let began = Instant::now();
+    let began = Instant::now();
+    let streams = [&[][..], &hello[..hello.len() / 2], &hello].map(|said| {
         let mut stream = server.inner.connect();
         stream.write_all(said).unwrap();
+        stream
+    });
+    for mut stream in streams {
         rest(&mut stream);
-        let took = began.elapsed();
-        assert!(took < PATIENCE, "{took:?} for {} bytes", said.len());
     }
+    let took = began.elapsed();
+    assert!(took < PATIENCE, "{took:?}");
     // Beside those three, nobody was late.
     server.wait_for_metric("clients", |clients| clients == 0);
     let late = "tickertape_closed_total{reason=\"handshake_timeout\"} 3";
