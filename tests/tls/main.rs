@@ -186,8 +186,9 @@ fn the_load_client_measures_it() {
     let server = SecureServer::start(Config::default());
     let url = format!("wss://{}/", server.inner.address);
     let config = LoadConfig {
-        duration: Duration::from_millis(300),
-        clients: 20,
+        // Time for two handshakes, on any machine.
+        duration: Duration::from_secs(1),
+        clients: 2,
         access: Access {
             ca: Some(server.folder.path("ca.pem")),
             ..Access::default()
@@ -204,7 +205,8 @@ fn the_load_client_measures_it() {
         }
         running.join().unwrap()
     });
-    assert_eq!((report.errors.total, report.losses.gaps), (0, 0));
+    assert_eq!(report.errors.total, 0, "{:?}", report.errors);
+    assert_eq!(report.losses.gaps, 0);
     assert!(report.ticks > 0);
     assert_eq!(report.error(), None);
 }
