@@ -20,7 +20,7 @@
 //! | [`io_loop`], [`periodic`] | Tornado's IOLoop over mio; PeriodicCallback |
 //! | [`options`], [`log_stderr`], [`usage`] | command lines; a log that never blocks; CPU and memory |
 //! | [`fiber`], [`net`] | blocking code as coroutines of the loop; sockets that suspend them |
-//! | [`dns`], [`tls`], [`http`] | names without a thread; whom to trust; `ureq` over all that |
+//! | [`dns`], [`tls`], [`http`] | names without a thread; whom to trust, who we are; `ureq` over all that |
 //! | [`exchange`] | how each exchange is asked and what it answers: data, not code. Pure |
 //! | [`feed`] | where prices come from: exchanges, a simulated walk, a recording |
 //! | [`server`] | accepts, upgrades, prints and sweeps |

@@ -1,12 +1,20 @@
-//! Whom to trust: Mozilla's root certificates and those of `--ca FILE`.
+//! Whom to trust: Mozilla's root certificates and those of `--ca FILE`; and, for a server, who it
+//! is: [`Identity`]. What both ends of TLS share is here, the streams themselves are with those who
+//! use them.
+
+mod identity;
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
-use ureq::tls::{Certificate, PemItem, RootCerts};
+use rustls::pki_types::pem::PemObject;
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use ureq::tls::{Certificate, RootCerts};
+
+pub use self::identity::Identity;
 
 /// The root certificates that servers are checked against.
 #[derive(Clone, Debug, Default)]
@@ -29,19 +37,20 @@ impl Roots {
     /// # Errors
     /// When the text is broken or has no certificate.
     pub fn with_pem(pem: &[u8]) -> io::Result<Self> {
-        let mut extra = Vec::new();
-        for item in ureq::tls::parse_pem(pem) {
-            if let PemItem::Certificate(certificate) = item.map_err(ureq::Error::into_io)? {
-                // `ureq` would skip a bad one without a word, and then trust nobody it signed.
-                let der = CertificateDer::from(certificate.der());
-                RootCertStore::empty().add(der).map_err(invalid)?;
-                extra.push(certificate);
-            }
-        }
+        let extra = certificates(pem)?;
         if extra.is_empty() {
             return Err(invalid("no certificate in PEM format"));
         }
-        Ok(Self { extra })
+        for der in &extra {
+            // `ureq` would skip a bad one without a word, and then trust nobody it signed.
+            RootCertStore::empty().add(der.clone()).map_err(invalid)?;
+        }
+        let extra = extra
+            .iter()
+            .map(|der| Certificate::from_der(der).to_owned());
+        Ok(Self {
+            extra: extra.collect(),
+        })
     }
 
     /// As `ureq` takes them.
@@ -65,13 +74,43 @@ impl Roots {
         for certificate in &self.extra {
             store.add(CertificateDer::from(certificate.der()))?;
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(store)
             .with_no_client_auth();
         Ok(Arc::new(config))
     }
+}
+
+/// The cryptography of all TLS here.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// The certificates in a PEM text, in their order.
+fn certificates(pem: &[u8]) -> io::Result<Vec<CertificateDer<'static>>> {
+    CertificateDer::pem_slice_iter(pem)
+        .map(|certificate| certificate.map_err(invalid))
+        .collect()
+}
+
+/// What is wrong with a certificate, in words that go behind its name.
+pub(crate) fn fault(error: &CertificateError) -> String {
+    use CertificateError as E;
+    let words = match error {
+        E::Expired | E::ExpiredContext { .. } => "has expired",
+        E::NotValidYet | E::NotValidYetContext { .. } => "is not valid yet (or our clock is wrong)",
+        E::UnknownIssuer => "is signed by nobody that we trust (see --ca)",
+        E::NotValidForName | E::NotValidForNameContext { .. } => "is for another name",
+        E::Revoked => "has been revoked",
+        E::BadSignature => "has a signature that does not fit",
+        E::BadEncoding => "cannot be read",
+        E::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
+            "is that of an authority, not of a server (see --insecure)"
+        }
+        error => return format!("is refused: {error}"),
+    };
+    words.to_owned()
 }
 
 fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {

@@ -60,6 +60,9 @@ fn run(
     feed: Box<dyn Feed<Server>>,
     recorder: Option<Recorder>,
 ) -> io::Result<()> {
+    if let Some(tls) = &config.tls {
+        log::info!("clients speak TLS, as {}", tls.cert.display());
+    }
     let mut io_loop = IoLoop::new()?;
     let mut server = Server::new(&mut io_loop, listener, config, feed.symbols())?;
     if let Some(admin) = admin {

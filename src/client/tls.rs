@@ -12,10 +12,10 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct};
 use rustls::{Error, SignatureScheme};
 
-use crate::tls::Roots;
+use crate::tls::{self, Roots};
 
 /// What all TLS connections of a run share.
 #[derive(Clone, Debug)]
@@ -190,7 +190,7 @@ impl Read for Noting<'_> {
 pub(super) fn sentence(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(certificate) => {
-            format!("the server's certificate {}", about(certificate))
+            format!("the server's certificate {}", tls::fault(certificate))
         }
         Error::InvalidMessage(_) => {
             "the server does not speak TLS on this port (ws:// is without)".to_owned()
@@ -198,24 +198,6 @@ pub(super) fn sentence(error: &Error) -> String {
         Error::AlertReceived(alert) => format!("the server refused TLS: {alert:?}"),
         error => format!("TLS failed: {error}"),
     }
-}
-
-fn about(error: &CertificateError) -> String {
-    use CertificateError as E;
-    let words = match error {
-        E::Expired | E::ExpiredContext { .. } => "has expired",
-        E::NotValidYet | E::NotValidYetContext { .. } => "is not valid yet (or our clock is wrong)",
-        E::UnknownIssuer => "is signed by nobody that we trust (see --ca)",
-        E::NotValidForName | E::NotValidForNameContext { .. } => "is for another name",
-        E::Revoked => "has been revoked",
-        E::BadSignature => "has a signature that does not fit",
-        E::BadEncoding => "cannot be read",
-        E::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
-            "is that of an authority, not of a server (see --insecure)"
-        }
-        error => return format!("is refused: {error}"),
-    };
-    words.to_owned()
 }
 
 /// Believes every certificate: `--insecure`.

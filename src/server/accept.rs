@@ -18,6 +18,7 @@ use super::config::Config;
 use super::connection::Connection;
 use super::head::{Port, Refusal};
 use super::refusals::Cause;
+use super::tls::{self, ClientSocket};
 use super::who::Who;
 use super::{Server, TURN_SHARE, answer};
 use crate::io_loop::{Handler, IoLoop, slot};
@@ -34,6 +35,8 @@ pub(crate) struct Acceptor {
     reserve: Option<File>,
     /// Clients that were told 503 or 429, kept for a moment so that no reset destroys the answer.
     turned_away: VecDeque<(Instant, TcpStream)>,
+    /// Clients do; who asks for the server's state does not.
+    speaks_tls: bool,
     clients_max: usize,
     addresses: Addresses,
     /// Connections that came by the admin door. They are none of the clients.
@@ -71,6 +74,7 @@ impl Acceptor {
             address,
             reserve: reserve(),
             turned_away: VecDeque::new(),
+            speaks_tls: config.tls.is_some(),
             clients_max: config
                 .clients_max
                 .map_or(available, |asked| asked.min(available)),
@@ -176,9 +180,14 @@ impl Acceptor {
     }
 
     /// Tells a client that there is no room.
-    fn turn_away(&mut self, mut socket: TcpStream, refusal: &Refusal) {
+    fn turn_away(&mut self, mut socket: TcpStream, port: Port, refusal: &Refusal) {
+        // Before there are keys, who speaks TLS understands nothing else.
+        let answer = match port {
+            Port::Public if self.speaks_tls => tls::NO_ROOM.to_vec(),
+            _ => answer::refuse(refusal),
+        };
         // As far as it goes: a new socket has room for so little, and one that has gone needs none.
-        let _ = socket.write(&answer::refuse(refusal));
+        let _ = socket.write(&answer);
         let _ = socket.shutdown(Shutdown::Write);
         drain(&mut socket);
         self.turned_away.push_back((Instant::now(), socket));
@@ -263,13 +272,13 @@ impl Server {
         port: Port,
     ) {
         if let Some((cause, refusal)) = self.acceptor.no_room(self.connections.len(), peer, port) {
-            return self.turn_away(io_loop, socket, cause, &refusal);
+            self.counters.turned_away(cause);
+            return self.turn_away(io_loop, socket, port, &refusal);
         }
         let interest = Interest::READABLE | Interest::WRITABLE;
         let handler = Self::on_ready;
         match io_loop.add_handler(&mut socket, interest, handler) {
             Ok(token) => {
-                log::debug!("{}: accepted", Who(&socket, token));
                 self.counters.accepted();
                 let limit = self.config.handshake_timeout;
                 let timeout = io_loop.call_later(limit, move |server, io_loop| {
@@ -279,6 +288,11 @@ impl Server {
                     Port::Public => self.acceptor.addresses.enter(slot(token), peer),
                     Port::Admin => self.acceptor.admins += 1,
                 }
+                let socket = match (&self.tls, port) {
+                    (Some(tls), Port::Public) => tls.secure(socket),
+                    _ => ClientSocket::Plain(socket),
+                };
+                log::debug!("{}: accepted", Who(&socket, token));
                 self.connections
                     .insert(Connection::new(socket, token, timeout, port));
             }
@@ -293,11 +307,10 @@ impl Server {
         &mut self,
         io_loop: &mut IoLoop<Self>,
         socket: TcpStream,
-        cause: Cause,
+        port: Port,
         refusal: &Refusal,
     ) {
-        self.counters.turned_away(cause);
-        self.acceptor.turn_away(socket, refusal);
+        self.acceptor.turn_away(socket, port, refusal);
         io_loop.call_later(TURNED_AWAY_TIME, |server, _| {
             server.acceptor.forget_turned_away();
         });
@@ -330,7 +343,7 @@ impl Server {
                 break;
             };
             self.counters.turned_away(Cause::Descriptors);
-            self.acceptor.turn_away(socket, &full());
+            self.acceptor.turn_away(socket, port, &full());
             // It was accepted with the last descriptor there is.
             self.acceptor.turned_away.clear();
         }

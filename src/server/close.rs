@@ -24,6 +24,8 @@ pub(crate) enum CloseReason {
     Vanished,
     /// The connection failed.
     Failed(io::Error),
+    /// TLS failed: no keys could be agreed on, or they do not fit.
+    Tls(io::Error),
     /// The frames made no sense.
     Protocol(ProtocolError),
     /// A binary message; all messages here are text.
@@ -60,6 +62,7 @@ impl CloseReason {
             Self::NoPong => 11,
             Self::Slow => 12,
             Self::Shutdown => 13,
+            Self::Tls(_) => 14,
         }
     }
 
@@ -77,7 +80,8 @@ impl CloseReason {
             | Self::HandshakeTimeout
             | Self::ClosedByClient
             | Self::Vanished
-            | Self::Failed(_) => None,
+            | Self::Failed(_)
+            | Self::Tls(_) => None,
         }
     }
 }
@@ -105,6 +109,7 @@ impl fmt::Display for CloseReason {
             Self::ClosedByClient => f.write_str("closed by the client"),
             Self::Vanished => f.write_str("ended by the client without a close frame"),
             Self::Failed(error) => write!(f, "connection failed: {error}"),
+            Self::Tls(error) => write!(f, "TLS failed: {error}"),
             Self::Protocol(error) => write!(f, "protocol error: {error}"),
             Self::Binary => f.write_str("binary messages are not understood here"),
             Self::BadText => f.write_str("text that is not UTF-8"),
@@ -121,7 +126,7 @@ impl fmt::Display for CloseReason {
 pub(crate) const REFUSED: usize = 1;
 
 /// The reasons' names in the metrics, in the order of [`CloseReason::index`].
-pub(crate) const NAMES: [&str; 14] = [
+pub(crate) const NAMES: [&str; 15] = [
     "served",
     "refused",
     "handshake_timeout",
@@ -136,4 +141,5 @@ pub(crate) const NAMES: [&str; 14] = [
     "no_pong",
     "slow",
     "shutdown",
+    "tls",
 ];

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::origin::Origins;
+use super::tls::TlsFiles;
 use super::tokens::Tokens;
 
 /// A server's settings. The defaults are the limits that the README promises.
@@ -50,6 +51,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// Another process may listen there too, and take over what comes while this one drains.
     pub reuse_port: bool,
+    /// The certificate that clients are shown; none for plain text.
+    pub tls: Option<TlsFiles>,
 }
 
 impl Default for Config {
@@ -75,6 +78,7 @@ impl Default for Config {
             tokens: None,
             admin: None,
             reuse_port: false,
+            tls: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One client, from accept to close: its states, and which of them an event is for.
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use mio::Token;
@@ -127,6 +128,11 @@ impl<S: Socket> Connection<S> {
         }
     }
 
+    /// Whether reading from it is costly now, so that it has to wait for its turn.
+    pub(crate) fn is_securing(&self) -> bool {
+        self.wire.is_securing()
+    }
+
     /// Whether all has been said and only the client's end is missing.
     pub(crate) fn is_closing(&self) -> bool {
         matches!(self.state, State::Closing)
@@ -158,7 +164,10 @@ impl<S: Socket> Connection<S> {
             // Nothing was read while an answer was waiting, and that edge is long gone.
             readable |= had_pending && !self.wire.has_pending();
         }
-        let next = if readable {
+        let next = if readable && self.wire.is_securing() {
+            // Its turn comes: handshakes are many at once and each is work.
+            Next::More
+        } else if readable {
             self.on_readable(desk)?
         } else {
             Next::Wait
@@ -184,16 +193,18 @@ impl<S: Socket> Connection<S> {
         let scratch = std::mem::take(&mut desk.scratch);
         let received = self.wire.receive(scratch);
         let next = match received {
+            Ok(None) if self.wire.has_unread() => Ok(Next::More),
             Ok(None) => Ok(Next::Wait),
             Ok(Some(0)) if self.is_closing() => Ok(self.on_end()),
             Ok(Some(0)) => Err(CloseReason::Vanished),
             Ok(Some(length)) => {
                 // A short read has emptied the socket; whatever comes later is a new edge. But the
                 // end is no byte: it may have come along.
-                let unread = length == scratch.len() || self.ended;
+                let unread = length == scratch.len() || self.ended || self.wire.has_unread();
                 self.on_bytes(&scratch[..length], unread, desk)
             }
             Err(_) if self.is_closing() => Ok(Next::Gone),
+            Err(error) if error.kind() == ErrorKind::InvalidData => Err(CloseReason::Tls(error)),
             Err(error) => Err(CloseReason::Failed(error)),
         };
         desk.scratch = scratch;
@@ -207,7 +218,12 @@ impl<S: Socket> Connection<S> {
         desk: &mut Desk<'_>,
     ) -> Result<Next, CloseReason> {
         let more = if unread { Next::More } else { Next::Wait };
+        let plain = self.wire.is_unexpectedly_plain();
         match &mut self.state {
+            State::Handshaking { .. } if plain => Ok(Next::Head {
+                head: Err(head::without_tls(bytes)),
+                unread,
+            }),
             State::Handshaking { head, .. } => Ok(
                 match on_head_bytes(head, bytes, Rules::of(desk.config, self.port)) {
                     Some(head) => Next::Head { head, unread },

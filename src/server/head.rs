@@ -108,6 +108,14 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// The answer to whoever speaks HTTP in plain text where TLS is spoken; as far as it has come.
+pub(crate) fn without_tls(head: &[u8]) -> Refusal {
+    Refusal {
+        head_only: head.starts_with(b"HEAD "),
+        ..bad("this port speaks TLS: use https:// or wss://")
+    }
+}
+
 fn bad(message: impl Into<String>) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, message)
 }

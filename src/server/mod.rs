@@ -39,6 +39,7 @@ mod shutdown;
 mod simulation;
 mod socket;
 mod sweep;
+mod tls;
 mod tokens;
 mod who;
 mod wire;
@@ -48,7 +49,6 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::Token;
-use mio::net::TcpStream;
 use tungstenite::http::StatusCode;
 
 use self::accept::Acceptor;
@@ -61,6 +61,7 @@ use self::head::{Asked, Refusal, Upgrade};
 use self::metrics::Metrics;
 use self::shutdown::Shutdown;
 use self::sweep::Sweep;
+use self::tls::{ClientSocket, Tls};
 use self::who::{Told, Who};
 use crate::feed::{Publish, Recorder, Sources};
 use crate::io_loop::{IoLoop, Ready};
@@ -70,6 +71,7 @@ use crate::tick::Tick;
 pub use self::config::Config;
 pub use self::listener::listen;
 pub use self::origin::Origins;
+pub use self::tls::TlsFiles;
 pub use self::tokens::Tokens;
 
 /// Milliseconds since the server started: half the size of an `Instant`, for what every
@@ -80,7 +82,9 @@ type Moment = u32;
 pub struct Server {
     config: Config,
     acceptor: Acceptor,
-    connections: Connections<TcpStream>,
+    connections: Connections<ClientSocket>,
+    /// How clients are met, if not in plain text.
+    tls: Option<Tls>,
     board: Board,
     sweep: Sweep,
     counters: Counters,
@@ -103,17 +107,19 @@ impl Server {
     /// and will publish prices of `symbols`. Clients are served once the loop starts.
     ///
     /// # Errors
-    /// When the listener cannot be prepared or watched.
+    /// When the listener cannot be prepared or watched, or a certificate is of no use.
     pub fn new(
         io_loop: &mut IoLoop<Self>,
         listener: std::net::TcpListener,
         config: Config,
         symbols: Vec<String>,
     ) -> io::Result<Self> {
+        let tls = config.tls.clone().map(Tls::open).transpose()?;
         let acceptor = Acceptor::new(io_loop, listener, &config)?;
         let server = Self {
             acceptor,
             connections: Connections::default(),
+            tls,
             board: Board::new(symbols, config.tape_size, config.tapes_max()),
             sweep: Sweep::default(),
             counters: Counters::default(),
@@ -190,7 +196,12 @@ impl Server {
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
-        if !std::mem::replace(&mut connection.queued, true) {
+        if std::mem::replace(&mut connection.queued, true) {
+            return;
+        }
+        if connection.is_securing() {
+            self.secure_soon(io_loop, token);
+        } else {
             io_loop.add_callback(move |server, io_loop| server.on_more(io_loop, token));
         }
     }
@@ -325,7 +336,7 @@ impl Server {
     }
 
     /// The connections, and what one of them needs while it works.
-    fn parts(&mut self) -> (&mut Connections<TcpStream>, Desk<'_>) {
+    fn parts(&mut self) -> (&mut Connections<ClientSocket>, Desk<'_>) {
         let instant = Instant::now();
         let now = self.moment(instant);
         let desk = Desk {

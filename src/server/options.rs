@@ -10,7 +10,7 @@ use log::LevelFilter;
 
 use self::limits::limits;
 use self::prices::prices;
-use super::Config;
+use super::{Config, TlsFiles};
 use crate::feed::{Online, Settings, Source};
 use crate::options::{BadOption, Options};
 
@@ -23,11 +23,14 @@ Usage: server [options]
   --port PORT            listen on this port; 0 takes a free one [default: 8888]
   --address ADDRESS      listen on this address; 0.0.0.0 or :: opens it to the network
                          [default: 127.0.0.1]
+  --tls-cert FILE        speak TLS, wss:// and https://; FILE has the certificate, then
+                         those it is signed by (PEM), and is read again on SIGHUP
+  --tls-key FILE         its private key (PEM), read again likewise
   --reuse-port           share the port with a server that has it and was started so too.
                          End that one with SIGTERM, and this one takes over: no client is
                          refused or reset (--admin ports are shared alike)
   --admin ADDRESS:PORT   serve /metrics, /healthz and /readyz there, and /metrics no longer
-                         where clients connect
+                         where clients connect; without TLS
 
 Who may come in:
   --token-file FILE      only who has a token of FILE, one to a line (# begins a comment):
@@ -148,7 +151,11 @@ impl Args {
             .unwrap_or(Ipv4Addr::LOCALHOST.into());
         let port = options.value("--port", port)?.unwrap_or(8888);
         let (source, feed) = prices(options)?;
-        let (address, config) = (SocketAddr::new(ip, port), limits(options)?);
+        let address = SocketAddr::new(ip, port);
+        let config = Config {
+            tls: tls(options)?,
+            ..limits(options)?
+        };
         if config.admin == Some(address) && port != 0 {
             let error = "clients connect there, take another port";
             return Err(BadOption::new("--admin", error));
@@ -162,6 +169,18 @@ impl Args {
             config,
             log: options.value("--log", level)?.unwrap_or(LevelFilter::Info),
         })
+    }
+}
+
+fn tls(options: &mut Options) -> Result<Option<TlsFiles>, BadOption> {
+    let path = |text: &str| Ok(PathBuf::from(text));
+    let cert = options.value("--tls-cert", path)?;
+    let key = options.value("--tls-key", path)?;
+    match (cert, key) {
+        (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(BadOption::new("--tls-cert", "needs --tls-key too")),
+        (None, Some(_)) => Err(BadOption::new("--tls-key", "needs --tls-cert too")),
     }
 }
 

@@ -7,7 +7,6 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
 use mio::{Interest, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
@@ -17,6 +16,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use super::close::CloseReason;
 use super::connection::Connection;
 use super::head::{Port, Refusal};
+use super::tls::ClientSocket;
 use super::{CLOSES_PER_TURN, Server};
 use crate::frame;
 use crate::io_loop::IoLoop;
@@ -75,7 +75,7 @@ impl Server {
     /// When the signals cannot be watched.
     pub fn stop_on_signals(&mut self, io_loop: &mut IoLoop<Self>) -> io::Result<()> {
         let mut signals = Signals::new([SIGTERM, SIGINT])?;
-        if self.config.tokens.is_some() {
+        if self.config.tokens.is_some() || self.tls.is_some() {
             signals.add_signal(SIGHUP)?;
         }
         io_loop.add_handler(&mut signals, Interest::READABLE, |server, io_loop, _, _| {
@@ -128,8 +128,9 @@ impl Server {
 
     /// Begins to say goodbye to one after the other.
     fn drain(&mut self, io_loop: &mut IoLoop<Self>) {
-        let open =
-            |connection: &mut Connection<TcpStream>| connection.channel().map(|_| connection.token);
+        let open = |connection: &mut Connection<ClientSocket>| {
+            connection.channel().map(|_| connection.token)
+        };
         let drain = Drain {
             began: Instant::now(),
             time: self.config.drain,
@@ -200,6 +201,7 @@ impl Server {
                 Err(error) => log::warn!("{error}; those from before stay"),
             }
         }
+        self.reload_certificate();
     }
 
     fn refuse_unfinished_handshakes(&mut self, io_loop: &mut IoLoop<Self>) {

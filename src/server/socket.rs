@@ -15,6 +15,27 @@ pub(crate) trait Socket: Read + Write {
 
     /// Has what the peer has not taken thrown away, and the peer told so, when this is dropped.
     fn reset_on_drop(&mut self);
+
+    /// Whether it has taken bytes that the system has not. An event tells when that changes, and
+    /// [`flush`](Write::flush) sends them on.
+    fn has_unsent(&self) -> bool {
+        false
+    }
+
+    /// Whether there may be more to read of which no event will tell, whatever was read last.
+    fn has_unread(&self) -> bool {
+        false
+    }
+
+    /// Whether it is still agreeing on keys, so that reading from it is costly.
+    fn is_securing(&self) -> bool {
+        false
+    }
+
+    /// Whether its client speaks plain text where TLS was expected.
+    fn is_unexpectedly_plain(&self) -> bool {
+        false
+    }
 }
 
 impl Socket for TcpStream {

@@ -4,14 +4,14 @@
 use std::fmt;
 
 use mio::Token;
-use mio::net::TcpStream;
 
 use super::close::CloseReason;
+use super::tls::ClientSocket;
 use crate::io_loop::generation;
 
 /// `client 17 (127.0.0.1:4242)`: the number is its own for as long as the server runs. The system may
 /// have forgotten the address of one that is gone.
-pub(crate) struct Who<'a>(pub(crate) &'a TcpStream, pub(crate) Token);
+pub(crate) struct Who<'a>(pub(crate) &'a ClientSocket, pub(crate) Token);
 
 /// What was said last: the close code of a client, or the length of an answer.
 pub(crate) struct Told<'a>(pub(crate) &'a CloseReason, pub(crate) &'a [u8]);

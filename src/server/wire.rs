@@ -45,9 +45,24 @@ impl<S: Socket> Wire<S> {
         !self.blocked && self.pending.is_empty() && !self.finished
     }
 
-    /// Whether there are bytes that the socket did not take.
+    /// Whether there are bytes that the system did not take.
     pub(crate) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending.is_empty() || self.socket.has_unsent()
+    }
+
+    /// Whether there may be more to read of which no event will tell, whatever was read last.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.socket.has_unread()
+    }
+
+    /// Whether reading from it is costly now.
+    pub(crate) fn is_securing(&self) -> bool {
+        self.socket.is_securing()
+    }
+
+    /// Whether the client speaks plain text where TLS was expected.
+    pub(crate) fn is_unexpectedly_plain(&self) -> bool {
+        self.socket.is_unexpectedly_plain()
     }
 
     /// The bytes that the socket did not take.
@@ -83,7 +98,7 @@ impl<S: Socket> Wire<S> {
         loop {
             match self.socket.write(bytes) {
                 Ok(written) => {
-                    self.blocked = written < bytes.len();
+                    self.blocked = written < bytes.len() || self.socket.has_unsent();
                     self.stuck = self.blocked.then_some(now);
                     return Ok(written);
                 }
@@ -110,14 +125,29 @@ impl<S: Socket> Wire<S> {
 
     /// The socket has room again: sends what is pending, and the end if that was asked for.
     pub(crate) fn on_writable(&mut self, now: Moment) -> io::Result<()> {
-        self.blocked = false;
-        if self.pending.is_empty() {
+        if self.socket.has_unsent() {
+            self.flush(now)?;
+        }
+        self.blocked = self.socket.has_unsent();
+        if self.blocked {
+            // It is the socket's turn again, before ours.
+        } else if self.pending.is_empty() {
             self.stuck = None;
         } else {
             let pending = std::mem::take(&mut self.pending);
             let written = self.send_some(&pending, now)?;
             self.pending.extend_from_slice(&pending[written..]);
             self.end_if_finished();
+        }
+        Ok(())
+    }
+
+    /// Has the socket send on what it has taken.
+    fn flush(&mut self, now: Moment) -> io::Result<()> {
+        match self.socket.flush() {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
+            // It has room again, or there would have been no event: so it has taken something.
+            _ => self.stuck = self.socket.has_unsent().then_some(now),
         }
         Ok(())
     }

@@ -102,6 +102,8 @@ fn bad_values_are_named_with_what_would_be_right() {
             "--upstream localhost:9000",
             "--upstream: 'localhost:9000' is no address, try http://127.0.0.1:9000",
         ),
+        ("--tls-cert a.pem", "--tls-cert: needs --tls-key too"),
+        ("--tls-key a.pem", "--tls-key: needs --tls-cert too"),
         ("--interval 0", "--interval: '0' is too short, try 1ms"),
         ("--verbose", "unexpected argument '--verbose', see --help"),
     ] {

@@ -1,0 +1,228 @@
+//! TLS for clients: the certificate that they are shown, and sockets with or without it.
+//!
+//! ```text
+//! accept ──▶ Tls::secure ──▶ ClientSocket ─ TlsSocket ─ Records (rustls)
+//! SIGHUP ──▶ reload_certificate  └─ TcpStream
+//! ```
+
+mod records;
+mod socket;
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mio::event::Source;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use rustls::ServerConfig;
+
+use self::socket::TlsSocket;
+use super::socket::Socket;
+use super::{Server, TURN_SHARE};
+use crate::io_loop::IoLoop;
+use crate::tls::Identity;
+
+/// Where a server's certificate and key are, both in PEM format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The server's certificate, and behind it those that it is signed by.
+    pub cert: PathBuf,
+    /// Its private key, without a password.
+    pub key: PathBuf,
+}
+
+/// What the clients of a server with TLS are met with.
+pub(crate) struct Tls {
+    files: TlsFiles,
+    config: Arc<ServerConfig>,
+    /// Handshakes that have something to read: each is a millisecond's work.
+    waiting: VecDeque<Token>,
+    /// Some of them get their turn in the next one of the loop.
+    queued: bool,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// When they are of no use; names the file and the way out.
+    pub(crate) fn open(files: TlsFiles) -> io::Result<Self> {
+        Ok(Self {
+            config: read(&files)?,
+            files,
+            waiting: VecDeque::new(),
+            queued: false,
+        })
+    }
+
+    /// A socket that TLS is expected on.
+    pub(crate) fn secure(&self, socket: TcpStream) -> ClientSocket {
+        let socket = TlsSocket::new(socket, Arc::clone(&self.config));
+        ClientSocket::Tls(Box::new(socket))
+    }
+}
+
+impl Server {
+    /// Reads the files again that may have changed: the certificate and its key. Clients stay as they
+    /// are, new ones get the new certificate. If that is of no use, the old one stays.
+    pub(super) fn reload_certificate(&mut self) {
+        let Some(tls) = &mut self.tls else {
+            return;
+        };
+        match read(&tls.files) {
+            Ok(config) => {
+                tls.config = config;
+                log::info!(
+                    "new clients are shown what {} has now",
+                    tls.files.cert.display()
+                );
+            }
+            Err(error) => log::warn!("{error}; new clients are shown the old certificate"),
+        }
+    }
+
+    /// Has a handshake go on. Many at once take their turns, so that they keep nobody else waiting.
+    pub(super) fn secure_soon(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        let Some(tls) = &mut self.tls else {
+            return;
+        };
+        tls.waiting.push_back(token);
+        if !std::mem::replace(&mut tls.queued, true) {
+            io_loop.add_callback(Self::secure_some);
+        }
+    }
+
+    fn secure_some(&mut self, io_loop: &mut IoLoop<Self>) {
+        let until = Instant::now() + TURN_SHARE;
+        while let Some(token) = self.tls.as_mut().and_then(|tls| tls.waiting.pop_front()) {
+            self.on_more(io_loop, token);
+            if Instant::now() >= until {
+                break;
+            }
+        }
+        if let Some(tls) = &mut self.tls {
+            tls.queued = !tls.waiting.is_empty();
+            if tls.queued {
+                io_loop.add_callback(Self::secure_some);
+            }
+        }
+    }
+}
+
+fn read(files: &TlsFiles) -> io::Result<Arc<ServerConfig>> {
+    let identity = Identity::read(&files.cert, &files.key)?;
+    for warning in &identity.warnings {
+        log::warn!("{warning}");
+    }
+    let config = identity.server_config("http/1.1");
+    config.map(Arc::new).map_err(io::Error::other)
+}
+
+/// What a client that finds no room is told before there are keys to tell it anything: an alert that
+/// is fatal, internal_error (RFC 8446 section 6), in a record of its own.
+pub(crate) const NO_ROOM: &[u8] = &[21, 3, 3, 0, 2, 2, 80];
+
+/// A client's socket.
+pub(crate) enum ClientSocket {
+    Plain(TcpStream),
+    Tls(Box<TlsSocket>),
+}
+
+impl ClientSocket {
+    /// Whose it is, as long as the system knows.
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Plain(socket) => socket.peer_addr(),
+            Self::Tls(socket) => socket.peer_addr(),
+        }
+    }
+
+    fn tcp(&mut self) -> &mut TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(socket) => socket.socket(),
+        }
+    }
+}
+
+impl Read for ClientSocket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(buffer),
+            Self::Tls(socket) => socket.read(buffer),
+        }
+    }
+}
+
+impl Write for ClientSocket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write(bytes),
+            Self::Tls(socket) => socket.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Tls(socket) => socket.flush(),
+        }
+    }
+}
+
+impl Socket for ClientSocket {
+    fn finish(&mut self) {
+        match self {
+            Self::Plain(socket) => socket.finish(),
+            Self::Tls(socket) => socket.finish(),
+        }
+    }
+
+    fn reset_on_drop(&mut self) {
+        self.tcp().reset_on_drop();
+    }
+
+    fn has_unsent(&self) -> bool {
+        matches!(self, Self::Tls(socket) if socket.has_unsent())
+    }
+
+    fn has_unread(&self) -> bool {
+        matches!(self, Self::Tls(socket) if socket.has_unread())
+    }
+
+    fn is_securing(&self) -> bool {
+        matches!(self, Self::Tls(socket) if socket.is_securing())
+    }
+
+    fn is_unexpectedly_plain(&self) -> bool {
+        matches!(self, Self::Tls(socket) if socket.is_unexpectedly_plain())
+    }
+}
+
+impl Source for ClientSocket {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        self.tcp().register(registry, token, interest)
+    }
+
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        self.tcp().reregister(registry, token, interest)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.tcp().deregister(registry)
+    }
+}

@@ -1,0 +1,208 @@
+//! A client's socket with TLS over it, as the server takes sockets: it never blocks, and of what it
+//! was given it keeps one record at most that the system has not taken.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mio::net::TcpStream;
+use rustls::ServerConfig;
+
+use super::records::{Records, SHARE};
+use crate::server::socket::Socket;
+
+/// A socket that TLS is expected on.
+pub(crate) struct TlsSocket {
+    socket: TcpStream,
+    stage: Stage,
+    /// Records that the system has not taken.
+    outgoing: Vec<u8>,
+    /// There may be more to read from the socket, of which no event will tell.
+    unread: bool,
+    /// The end goes out behind what is outgoing; nothing follows.
+    finished: bool,
+}
+
+enum Stage {
+    /// The client has said nothing: what it speaks shows by its first byte.
+    Awaited(Arc<ServerConfig>),
+    /// It speaks TLS.
+    Secure(Records),
+    /// It speaks plain text, and is to be told so.
+    Plain,
+}
+
+impl TlsSocket {
+    pub(super) fn new(socket: TcpStream, config: Arc<ServerConfig>) -> Self {
+        Self {
+            socket,
+            stage: Stage::Awaited(config),
+            outgoing: Vec::new(),
+            unread: false,
+            finished: false,
+        }
+    }
+
+    pub(super) fn socket(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
+    /// Whose it is, as long as the system knows.
+    pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.peer_addr()
+    }
+
+    /// Looks at the first byte: every method of HTTP begins with a letter, no record of TLS does.
+    fn begin(&mut self) -> io::Result<()> {
+        if let Stage::Awaited(config) = &self.stage
+            && !self.finished
+        {
+            let mut first = [0];
+            let plain = self.socket.peek(&mut first)? > 0 && first[0].is_ascii_alphabetic();
+            self.stage = if plain {
+                Stage::Plain
+            } else {
+                Stage::Secure(Records::new(Arc::clone(config))?)
+            };
+        }
+        Ok(())
+    }
+}
+
+impl Read for TlsSocket {
+    /// Reads plain text. A client that sends much without a word of it is to be read from again, as
+    /// [`has_unread`](Socket::has_unread) says.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.begin()?;
+        let records = match &mut self.stage {
+            Stage::Secure(records) if !self.finished => records,
+            // Behind our last word only the end of theirs is of interest.
+            _ => return self.socket.read(buffer),
+        };
+        if records.has_plaintext() {
+            return Ok(records.take(buffer));
+        }
+        for _ in 0..READS_MAX {
+            if records.has_ended() {
+                return Ok(0);
+            }
+            self.unread = false;
+            let received = records.receive(|room| self.socket.read(room))?;
+            if received == 0 {
+                return Ok(0);
+            }
+            self.unread = received == SHARE;
+            let opened = records.open(buffer, &mut self.outgoing);
+            let sent = send(&mut self.socket, &mut self.outgoing);
+            // What went wrong first is what matters; an alert that cannot be sent is not.
+            let filled = opened?;
+            sent?;
+            if filled > 0 {
+                return Ok(filled);
+            }
+        }
+        self.unread = true;
+        Err(ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Write for TlsSocket {
+    /// Takes what the system takes, and at most one record more.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let records = match &mut self.stage {
+            Stage::Plain => return self.socket.write(bytes),
+            Stage::Secure(records) if records.can_speak() && !self.finished => records,
+            // Without keys there are no words: who waits for them sees the end.
+            _ => return Ok(bytes.len()),
+        };
+        let mut taken = 0;
+        while taken < bytes.len() && send(&mut self.socket, &mut self.outgoing)? {
+            let share = &bytes[taken..bytes.len().min(taken + RECORD)];
+            records.seal(share, &mut self.outgoing)?;
+            taken += share.len();
+        }
+        if taken == 0 && !bytes.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        send(&mut self.socket, &mut self.outgoing)?;
+        Ok(taken)
+    }
+
+    /// Sends on what was taken, and the end behind it.
+    fn flush(&mut self) -> io::Result<()> {
+        if !send(&mut self.socket, &mut self.outgoing)? {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        if self.finished {
+            self.socket.finish();
+        }
+        Ok(())
+    }
+}
+
+impl Socket for TlsSocket {
+    fn finish(&mut self) {
+        if let Stage::Secure(records) = &mut self.stage
+            && records.can_speak()
+            && !self.finished
+        {
+            // Keys that are used up have no word left.
+            let _ = records.goodbye(&mut self.outgoing);
+        }
+        self.finished = true;
+        // What is left goes with an event, and a peer that is gone already needs no end.
+        let _ = self.flush();
+    }
+
+    fn reset_on_drop(&mut self) {
+        self.socket.reset_on_drop();
+    }
+
+    fn has_unsent(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    fn has_unread(&self) -> bool {
+        let secure = match &self.stage {
+            Stage::Secure(records) => records.has_plaintext() || records.has_ended(),
+            _ => false,
+        };
+        !self.finished && (self.unread || secure)
+    }
+
+    fn is_securing(&self) -> bool {
+        match &self.stage {
+            Stage::Awaited(_) => true,
+            Stage::Secure(records) => records.is_securing() && !self.finished,
+            Stage::Plain => false,
+        }
+    }
+
+    fn is_unexpectedly_plain(&self) -> bool {
+        matches!(self.stage, Stage::Plain)
+    }
+}
+
+/// Sends records, as far as the system takes them. Returns whether that was all.
+fn send(socket: &mut TcpStream, outgoing: &mut Vec<u8>) -> io::Result<bool> {
+    while !outgoing.is_empty() {
+        match socket.write(outgoing) {
+            Ok(written) => drop(outgoing.drain(..written)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // At rest it keeps nothing.
+    *outgoing = Vec::new();
+    Ok(true)
+}
+
+/// Plain text in one record (RFC 8446 section 5.1).
+const RECORD: usize = 16 << 10;
+
+/// Reads that bring no plain text before others get a turn: a handshake needs one at a time.
+const READS_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests;

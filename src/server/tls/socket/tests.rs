@@ -1,0 +1,173 @@
+use super::*;
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use socket2::SockRef;
+
+use crate::server::wire::Wire;
+
+type Peer = StreamOwned<ClientConnection, std::net::TcpStream>;
+
+/// A socket and its client, which blocks.
+fn pair() -> (TlsSocket, Peer) {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+    let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(cert.der().clone()).unwrap();
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let limit = Some(Duration::from_secs(10));
+    stream.set_read_timeout(limit).unwrap();
+    stream.set_write_timeout(limit).unwrap();
+    let (accepted, _) = listener.accept().unwrap();
+    accepted.set_nonblocking(true).unwrap();
+    SockRef::from(&accepted).set_send_buffer_size(8192).unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut session = ClientConnection::new(Arc::new(client), name).unwrap();
+    session.set_buffer_limit(None);
+    (
+        TlsSocket::new(TcpStream::from_std(accepted), Arc::new(server)),
+        StreamOwned::new(session, stream),
+    )
+}
+
+/// A pair that has agreed on keys.
+fn secured() -> (TlsSocket, Peer) {
+    let (mut socket, mut peer) = pair();
+    assert!(socket.is_securing());
+    let peer = std::thread::spawn(move || {
+        while peer.conn.is_handshaking() {
+            peer.conn.complete_io(&mut peer.sock).unwrap();
+        }
+        peer
+    });
+    let began = Instant::now();
+    while socket.is_securing() {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        let nothing = socket.read(&mut [0; 64]).unwrap_err();
+        assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+    }
+    (socket, peer.join().unwrap())
+}
+
+/// Waits until so many bytes of plain text, as records, are there to be read.
+fn wait_for(socket: &TlsSocket, length: usize) {
+    let mut buffer = vec![0; 2 * length];
+    let began = Instant::now();
+    while socket.socket.peek(&mut buffer).unwrap_or(0) < length {
+        assert!(began.elapsed() < Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn what_one_event_brought_is_all_read_while_it_says_that_there_is_more() {
+    let (mut socket, mut peer) = secured();
+    let text: Vec<u8> = (0..50_000_u32).map(|number| number as u8).collect();
+    peer.write_all(&text).unwrap();
+    wait_for(&socket, text.len());
+    let mut seen = socket.read(&mut [0; 100]).unwrap();
+    assert!(seen == 100 && socket.has_unread());
+    let mut buffer = [0; 16_384];
+    while socket.has_unread() {
+        // A read may have ended where the last record does.
+        let length = socket.read(&mut buffer).unwrap_or(0);
+        assert_eq!(buffer[..length], text[seen..seen + length]);
+        seen += length;
+    }
+    assert_eq!(seen, text.len());
+}
+
+#[test]
+fn an_end_behind_what_is_read_needs_no_event() {
+    let (mut socket, mut peer) = secured();
+    peer.conn.writer().write_all(b"last").unwrap();
+    peer.conn.send_close_notify();
+    peer.flush().unwrap();
+    wait_for(&socket, 4);
+    let mut buffer = [0; 64];
+    // Both records may have come together or not.
+    while socket.read(&mut buffer).is_err() {}
+    assert_eq!(&buffer[..4], b"last");
+    while !socket.has_unread() {
+        let nothing = socket.read(&mut buffer);
+        if matches!(nothing, Ok(0)) {
+            return;
+        }
+    }
+    assert_eq!(socket.read(&mut buffer).unwrap(), 0);
+}
+
+#[test]
+fn of_what_the_system_does_not_take_one_record_is_kept_at_most() {
+    let (mut socket, mut peer) = secured();
+    let text: Vec<u8> = (0..4_000_000_u32).map(|number| number as u8).collect();
+    let mut taken = 0;
+    loop {
+        match socket.write(&text[taken..]) {
+            Ok(more) => taken += more,
+            Err(error) => break assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+    }
+    assert!(taken < text.len());
+    assert!(socket.has_unsent());
+    assert!(
+        socket.outgoing.capacity() < 2 * RECORD,
+        "more than a record"
+    );
+    let began = Instant::now();
+    let mut seen = Vec::new();
+    let mut buffer = [0; 4096];
+    while seen.len() < taken {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        let length = peer.read(&mut buffer).unwrap();
+        seen.extend_from_slice(&buffer[..length]);
+        let _ = socket.flush();
+    }
+    assert!(seen == text[..taken], "torn or repeated");
+    assert!(!socket.has_unsent());
+    assert_eq!(socket.outgoing.capacity(), 0);
+}
+
+#[test]
+fn a_wire_counts_what_the_socket_keeps_as_unsent() {
+    let (socket, mut peer) = secured();
+    let mut wire = Wire::new(socket);
+    let mut now = 0;
+    while !wire.socket().has_unsent() {
+        now += 1;
+        wire.send(&[7; 100], now).unwrap();
+    }
+    assert_eq!(wire.stuck_since(), Some(now));
+    assert!(wire.has_pending() && !wire.is_clear());
+    wire.finish();
+    let reader = std::thread::spawn(move || {
+        let mut seen = Vec::new();
+        peer.read_to_end(&mut seen).unwrap();
+        seen.len()
+    });
+    let began = Instant::now();
+    while wire.has_pending() {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        wire.on_writable(now).unwrap();
+    }
+    assert_eq!(wire.stuck_since(), None);
+    // Behind all that, the end: of TLS, and of the stream.
+    assert_eq!(reader.join().unwrap(), 100 * now as usize);
+}

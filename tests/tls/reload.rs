@@ -1,0 +1,128 @@
+//! Certificates that change while clients are served, and files that are of no use.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
+
+use rustix::process::{Pid, Signal, kill_process};
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+
+use crate::identities::{Authority, Folder};
+use crate::peer::{connect, next_seq, trust};
+
+/// A server process, ended with the value.
+struct Process {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    address: SocketAddr,
+}
+
+impl Process {
+    fn start(folder: &Folder) -> Self {
+        let mut child = command(folder)
+            .args(["--interval", "20ms"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let line = line_with(&mut log, "listening on ");
+        let address = line.rsplit(' ').next().unwrap().parse().unwrap();
+        Self {
+            child,
+            log,
+            address,
+        }
+    }
+
+    fn reload(&self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::HUP).unwrap();
+    }
+
+    /// The certificate that a new client is shown.
+    fn certificate(&self, config: &Arc<ClientConfig>) -> CertificateDer<'static> {
+        let mut stream = connect(self.address, config);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock).unwrap();
+        }
+        stream.conn.peer_certificates().unwrap()[0].clone()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(folder: &Folder) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
+    command.args(["--port", "0", "--tls-cert"]);
+    command.arg(folder.path("cert.pem"));
+    command.arg("--tls-key").arg(folder.path("key.pem"));
+    command
+}
+
+fn line_with(log: &mut impl BufRead, words: &str) -> String {
+    loop {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).unwrap() > 0, "no '{words}'");
+        if line.contains(words) {
+            return line.trim_end().to_owned();
+        }
+    }
+}
+
+#[test]
+fn sighup_shows_new_clients_the_new_certificate_and_keeps_the_old_clients() {
+    let authority = Authority::new();
+    let folder = Folder::new(&authority);
+    let mut server = Process::start(&folder);
+    let config = Arc::new(trust(&authority, rustls::ALL_VERSIONS));
+    let first = server.certificate(&config);
+    let url = format!("wss://{}/", server.address);
+    let stream = connect(server.address, &config);
+    let (mut client, _) = tungstenite::client(&url, stream).unwrap();
+    next_seq(&mut client);
+
+    folder.renew(&authority);
+    server.reload();
+    line_with(&mut server.log, "new clients are shown");
+    let second = server.certificate(&config);
+    assert_ne!(first, second);
+
+    fs::write(folder.path("key.pem"), "").unwrap();
+    server.reload();
+    let line = line_with(&mut server.log, "no private key in ");
+    assert!(line.contains("key.pem"), "{line}");
+    assert!(
+        line.ends_with("new clients are shown the old certificate"),
+        "{line}"
+    );
+    assert_eq!(server.certificate(&config), second);
+
+    let seq = next_seq(&mut client);
+    assert!((1..50).all(|later| next_seq(&mut client) == seq + later));
+}
+
+#[test]
+fn files_of_no_use_are_named_at_the_start() {
+    let authority = Authority::new();
+    let folder = Folder::new(&authority);
+    let (other, _) = authority.issue();
+    fs::write(folder.path("cert.pem"), other).unwrap();
+    let output = command(&folder).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    let last = told.lines().last().unwrap();
+    let expected = format!(
+        "error: the key in {} does not belong to the certificate in {}",
+        folder.path("key.pem").display(),
+        folder.path("cert.pem").display()
+    );
+    assert_eq!(last, expected);
+}
