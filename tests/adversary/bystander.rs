@@ -98,7 +98,7 @@ impl Bystander {
 
     /// Waits until it has seen so many more ticks.
     pub(crate) fn hear(&self, ticks: u64) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + PATIENCE * 6;
         let wanted = self.seen().ticks + ticks;
         while self.seen().ticks < wanted {
             let seen = self.seen();

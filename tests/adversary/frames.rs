@@ -77,7 +77,7 @@ impl Case {
 
 /// The close frame is the last that comes, and then comes the end.
 fn closed(peer: &mut Peer, code: u16, reason: &str) -> Check {
-    let heard = peer.hear();
+    let heard = peer.hear_out();
     cases::equal("close code", heard.close_code()?, code)?;
     let frames = server_frames(&heard.bytes);
     let closes = frames.iter().filter(|(first, _)| *first == 0x88).count();

@@ -88,9 +88,9 @@ impl Case {
         }
         match self.answer {
             Upgraded => upgraded(peer),
-            Status(status) => answered(&peer.hear(), status, self.bytes.starts_with(b"HEAD ")),
+            Status(status) => answered(&peer.hear_out(), status, self.bytes.starts_with(b"HEAD ")),
             NamesVersion => {
-                let heard = peer.hear();
+                let heard = peer.hear_out();
                 let named = "\r\nSec-WebSocket-Version: 13\r\n";
                 let names = String::from_utf8_lossy(&heard.bytes).contains(named);
                 cases::must(names, || "it does not name version 13".to_owned())?;
@@ -144,7 +144,7 @@ fn upgraded(mut peer: Peer) -> Check {
     let negotiated = negotiated.into_iter().any(|name| value(name).is_some());
     cases::must(!negotiated, || format!("something was negotiated: {head}"))?;
     peer.send(&frame(0x88, &1000_u16.to_be_bytes()));
-    let heard = peer.hear();
+    let heard = peer.hear_out();
     cases::equal("close code", heard.close_code()?, 1000)?;
     cases::equal("the end", heard.end, End::Fin)
 }

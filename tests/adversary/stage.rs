@@ -26,6 +26,10 @@ pub(crate) struct Limits {
     pub(crate) close: Duration,
     pub(crate) ping: Duration,
     pub(crate) slow: Duration,
+    /// In bytes.
+    pub(crate) tape: u64,
+    /// In bytes.
+    pub(crate) send_buffer: u64,
     /// Many are so many.
     pub(crate) crowd: usize,
 }
@@ -46,6 +50,8 @@ impl Limits {
         close: Duration::from_millis(500),
         ping: Duration::from_secs(1),
         slow: Duration::from_millis(700),
+        tape: 64 << 10,
+        send_buffer: 8 << 10,
         crowd: 300,
     };
 
@@ -56,6 +62,8 @@ impl Limits {
         close: Duration::from_secs(5),
         ping: Duration::from_secs(20),
         slow: Duration::from_secs(30),
+        tape: 1 << 20,
+        send_buffer: 64 << 10,
         crowd: 5000,
     };
 
@@ -69,8 +77,8 @@ impl Limits {
             ms("--ping-interval", self.ping),
             ms("--slow-timeout", self.slow),
             format!("--symbols={}", SYMBOLS.join(",")),
-            format!("--tape={TAPE_LENGTH}"),
-            "--send-buffer=8KiB".to_owned(),
+            format!("--tape={}", self.tape),
+            format!("--send-buffer={}", self.send_buffer),
         ]
     }
 
@@ -105,7 +113,7 @@ impl Stage {
     /// The server's state, once its tape has been written all over: what is touched for the first
     /// time is no growth.
     pub(crate) fn warm_up(&self) -> State {
-        self.bystander.hear(TAPE_LENGTH / TICK_LENGTH);
+        self.bystander.hear(self.limits.tape / TICK_LENGTH);
         self.state()
     }
 
@@ -206,9 +214,6 @@ pub(crate) const SLACK: Duration = Duration::from_secs(5);
 
 /// By how much memory may differ afterwards.
 const RESIDENT_MAX: u64 = 4 << 20;
-
-/// The least that the server takes.
-const TAPE_LENGTH: u64 = 64 << 10;
 
 /// No tick is shorter.
 const TICK_LENGTH: u64 = 80;
