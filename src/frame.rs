@@ -72,15 +72,15 @@ pub struct Boundaries {
     payload_left: u64,
     /// A fragmented message is under way.
     in_message: bool,
-    /// A header made no sense; there are no boundaries any more.
-    broken: bool,
+    /// A header made no sense, or its frame was the closing one: there are no boundaries any more.
+    over: bool,
 }
 
 impl Boundaries {
     /// Takes the next piece of the stream. Returns how many frames began in it.
     pub fn advance(&mut self, mut bytes: &[u8]) -> u32 {
         let mut frames = 0;
-        while !bytes.is_empty() && !self.broken {
+        while !bytes.is_empty() && !self.over {
             if self.payload_left > 0 {
                 let here = usize::try_from(self.payload_left)
                     .unwrap_or(usize::MAX)
@@ -101,12 +101,14 @@ impl Boundaries {
                     bytes = &bytes[used..];
                     self.header.clear();
                     self.payload_left = length;
-                    if let OpCode::Data(_) = header.opcode {
-                        self.in_message = !header.is_final;
+                    match header.opcode {
+                        OpCode::Data(_) => self.in_message = !header.is_final,
+                        // What follows is not even looked at (RFC 6455 section 5.5.1).
+                        OpCode::Control(control) => self.over = control == Control::Close,
                     }
                 }
                 Ok(None) => bytes = &[],
-                Err(_) => self.broken = true,
+                Err(_) => self.over = true,
             }
         }
         frames
@@ -114,7 +116,7 @@ impl Boundaries {
 
     /// Whether the stream stands between two messages, with nothing begun.
     pub fn at_rest(&self) -> bool {
-        self.header.is_empty() && self.payload_left == 0 && !self.in_message && !self.broken
+        self.header.is_empty() && self.payload_left == 0 && !self.in_message && !self.over
     }
 }
 
@@ -172,6 +174,16 @@ mod tests {
         ] {
             assert_eq!(pushed_text(other), None);
         }
+    }
+
+    #[test]
+    fn behind_a_close_there_are_no_frames() {
+        let mut boundaries = Boundaries::default();
+        assert_eq!(
+            boundaries.advance(b"\x89\x00\x88\x02\x03\xe8\x89\x00\x89\x00"),
+            2
+        );
+        assert_eq!(boundaries.advance(b"\x89\x00"), 0);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::head::{Port, Refusal};
 use super::refusals::Cause;
 use super::tls::{self, ClientSocket};
 use super::who::Who;
-use super::{Server, TURN_SHARE, answer};
+use super::{Server, TURN_SHARE, answer, grace};
 use crate::io_loop::{Handler, IoLoop, slot};
 
 /// The listening sockets and the means to refuse.
@@ -281,7 +281,7 @@ impl Server {
             Ok(token) => {
                 self.counters.accepted();
                 let limit = self.config.handshake_timeout;
-                let timeout = io_loop.call_later(limit, move |server, io_loop| {
+                let timeout = grace::call_at_limit(io_loop, limit, move |server, io_loop| {
                     server.on_handshake_timeout(io_loop, token);
                 });
                 match port {
@@ -317,6 +317,10 @@ impl Server {
     }
 
     fn on_handshake_timeout(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        let connection = self.connections.get_mut(token);
+        if connection.is_none_or(|connection| connection.handshake_timeout().is_none()) {
+            return;
+        }
         let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "no request within the limit");
         let answer = answer::refuse(&refusal);
         self.close(io_loop, token, &CloseReason::HandshakeTimeout, &answer);

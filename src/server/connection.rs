@@ -196,7 +196,7 @@ impl<S: Socket> Connection<S> {
             Ok(None) if self.wire.has_unread() => Ok(Next::More),
             Ok(None) => Ok(Next::Wait),
             Ok(Some(0)) if self.is_closing() => Ok(self.on_end()),
-            Ok(Some(0)) => Err(CloseReason::Vanished),
+            Ok(Some(0)) => self.on_early_end(),
             Ok(Some(length)) => {
                 // A short read has emptied the socket; whatever comes later is a new edge. But the
                 // end is no byte: it may have come along.
@@ -295,6 +295,17 @@ impl<S: Socket> Connection<S> {
         }
         // A heartbeat that cannot have arrived is no reason: that is what the other limit is for.
         (stuck.is_none() && reader.owes_pong(heartbeat)).then_some(CloseReason::NoPong)
+    }
+
+    /// The client's end has come, and nothing was agreed on. Who had begun to ask may still listen.
+    fn on_early_end(&self) -> Result<Next, CloseReason> {
+        match &self.state {
+            State::Handshaking { head, .. } if !head.is_empty() => Ok(Next::Head {
+                head: Err(head::cut_off()),
+                unread: false,
+            }),
+            _ => Err(CloseReason::Vanished),
+        }
     }
 
     /// The client's end has come, after ours was decided on. It may still want what is on the way.

@@ -144,6 +144,11 @@ pub(crate) fn end(bytes: &[u8], known: usize) -> Result<Option<usize>, Refusal> 
     within_limit(bytes.len()).map(|_| None)
 }
 
+/// The answer to a head whose end will not come.
+pub(crate) fn cut_off() -> Refusal {
+    bad("the request ended before its head did")
+}
+
 fn within_limit(length: usize) -> Result<usize, Refusal> {
     if length <= HEAD_LENGTH_MAX {
         return Ok(length);

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Server;
 use super::close::CloseReason;
+use super::{Server, grace};
 use crate::frame;
 use crate::io_loop::IoLoop;
 use crate::periodic::PeriodicCallback;
@@ -15,10 +15,16 @@ impl Server {
         if !interval.is_zero() {
             PeriodicCallback::start(io_loop, interval, Self::beat);
         }
+        self.look_later(io_loop);
+    }
+
+    /// Looks for clients that are stuck, and again.
+    fn look_later(&self, io_loop: &mut IoLoop<Self>) {
         // Fine enough that the limit is kept to an eighth.
         let look = (self.config.slow_timeout / 8).clamp(LOOK_MIN, LOOK_MAX);
-        PeriodicCallback::start(io_loop, look, |server: &mut Self, io_loop| {
+        grace::call_at_limit(io_loop, look, |server, io_loop| {
             server.close_overdue_soon(io_loop, 0);
+            server.look_later(io_loop);
         });
     }
 
@@ -31,13 +37,13 @@ impl Server {
         self.sweep_soon(io_loop);
         let heartbeat = self.heartbeat;
         let limit = self.config.ping_timeout.min(self.config.ping_interval);
-        io_loop.call_later(limit, move |server, io_loop| {
+        grace::call_at_limit(io_loop, limit, move |server, io_loop| {
             server.close_overdue_soon(io_loop, heartbeat);
         });
     }
 
-    /// Looks in the next turn. After a pause of the process this limit comes due before anything is
-    /// read that arrived meanwhile, a pong in time for one.
+    /// Looks in the next turn: in this one, the limit comes due before anything is read that arrived
+    /// in time, a pong for one.
     fn close_overdue_soon(&mut self, io_loop: &mut IoLoop<Self>, heartbeat: u32) {
         io_loop.add_callback(move |server, io_loop| server.close_overdue(io_loop, heartbeat));
     }

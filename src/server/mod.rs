@@ -20,6 +20,7 @@ mod connection;
 mod connections;
 mod counters;
 mod freshness;
+mod grace;
 mod handover;
 mod head;
 mod heartbeat;

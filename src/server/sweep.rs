@@ -25,6 +25,9 @@ pub(crate) struct Sweep {
     /// A slice is queued, or the sweep after a rest.
     running: bool,
     began: Option<Instant>,
+    /// When the last one began that came to its end: all that was printed before has been offered to
+    /// everybody.
+    offered: Option<Instant>,
     /// The slot that it began with.
     first: usize,
     /// The slots there were when it began; who came later was given all there was.
@@ -85,6 +88,13 @@ impl Sweep {
         true
     }
 
+    /// What was printed before is old to who has not had it. As long as we have not offered it to
+    /// everybody, because the process stood still for one, nobody can be called slow.
+    fn stale_before(&self, conflate_after: Duration) -> Option<Instant> {
+        let old = Instant::now().checked_sub(conflate_after)?;
+        Some(old.min(self.offered?))
+    }
+
     fn next_slot(&mut self) -> Option<usize> {
         if self.visited == self.slots {
             return None;
@@ -114,9 +124,8 @@ impl Server {
     }
 
     fn sweep_slice(&mut self, io_loop: &mut IoLoop<Self>) {
-        let began = Instant::now();
-        if let Some(stale) = began.checked_sub(self.config.conflate_after) {
-            self.board.age(stale);
+        if let Some(instant) = self.sweep.stale_before(self.config.conflate_after) {
+            self.board.age(instant);
         }
         let mut losers = Vec::new();
         let mut sweep = std::mem::take(&mut self.sweep);
@@ -126,6 +135,9 @@ impl Server {
         let finished = sweep.write_some(connections, &mut desk, is_due, &mut losers);
         self.sweep = sweep;
         self.close_all(io_loop, losers);
+        if finished {
+            self.sweep.offered = self.sweep.began;
+        }
         if !finished {
             io_loop.add_callback(Self::sweep_slice);
         } else if self.sweep.is_behind(self.board.prints()) {

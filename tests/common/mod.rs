@@ -233,23 +233,34 @@ pub fn ask(client: &mut Client, request: &str) -> Value {
 pub fn close_code(stream: &mut TcpStream) -> u16 {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
-    let mut rest = &bytes[..];
-    while let [first, length, payload @ ..] = rest {
-        let (length, payload) = match length {
-            126 => (
-                usize::from(u16::from_be_bytes([payload[0], payload[1]])),
-                &payload[2..],
-            ),
-            length => (usize::from(*length), payload),
+    let frames = server_frames(&bytes);
+    let close = frames.iter().position(|(first, _)| *first == 0x88);
+    let close = close.unwrap_or_else(|| panic!("no close frame in {bytes:?}"));
+    assert_eq!(close + 1, frames.len(), "nothing follows the close frame");
+    let payload = frames[close].1;
+    u16::from_be_bytes([payload[0], payload[1]])
+}
+
+/// What a server has sent, frame by frame: the byte of flags and opcode, and the payload. One that
+/// is cut off is left out.
+pub fn server_frames(bytes: &[u8]) -> Vec<(u8, &[u8])> {
+    let mut frames = Vec::new();
+    let mut rest = bytes;
+    while let [first, length, behind @ ..] = rest {
+        let (length, behind) = match (length, behind) {
+            (126, [high, low, payload @ ..]) => {
+                (usize::from(*high) << 8 | usize::from(*low), payload)
+            }
+            (126.., _) => break,
+            (length, payload) => (usize::from(*length), payload),
         };
-        let (payload, behind) = payload.split_at(length);
-        if *first == 0x88 {
-            assert!(behind.is_empty(), "nothing follows the close frame");
-            return u16::from_be_bytes([payload[0], payload[1]]);
-        }
+        let Some((payload, behind)) = behind.split_at_checked(length) else {
+            break;
+        };
+        frames.push((*first, payload));
         rest = behind;
     }
-    panic!("no close frame in {bytes:?}");
+    frames
 }
 
 /// The code that a client sees, by reading on.

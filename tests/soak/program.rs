@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -27,28 +27,43 @@ pub(crate) struct Footprint {
 impl Program {
     /// Starts it on a free port and returns when it listens.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_server"))
-            .args(["--port", "0"])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
+        let (program, stderr) = Self::spawn(command.args(["--port", "0"]).args(arguments));
+        let kept = Arc::clone(&program.log);
+        thread::spawn(move || keep(stderr, &kept));
+        program
+    }
+
+    /// Starts it as `command` says and returns when it listens; the rest of its log is the
+    /// caller's to read.
+    pub(crate) fn spawn(command: &mut Command) -> (Self, BufReader<ChildStderr>) {
+        let command = command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         while !line.contains("listening on ") {
             line.clear();
-            assert!(stderr.read_line(&mut line).unwrap() > 0, "{arguments:?}");
+            assert!(stderr.read_line(&mut line).unwrap() > 0, "{command:?}");
         }
         let address = line.trim_end().rsplit(' ').next().unwrap().to_owned();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&log);
-        thread::spawn(move || keep(stderr, &kept));
-        Self {
+        let program = Self {
             address,
             child,
-            log,
-        }
+            log: Arc::default(),
+        };
+        (program, stderr)
+    }
+
+    /// The number of its process.
+    #[allow(dead_code, reason = "one of several test files uses it")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the end, and returns how it came.
+    #[allow(dead_code, reason = "one of several test files uses it")]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
     }
 
     /// What it has now.

@@ -105,6 +105,8 @@ impl World {
             CloseReason::Shutdown => shutting_down,
             CloseReason::NoPong => !in_time || waits || !client.pending.is_empty(),
             CloseReason::Slow => may_wait,
+            // It ended within its request, and is told so.
+            CloseReason::Refused(_) if ended == Some(End::Finished) => !client.let_in,
             CloseReason::Refused(_) if client.sin.is_none() || shutting_down => !client.let_in,
             CloseReason::HandshakeTimeout => client.place.is_none(),
             _ => client.sin == Some(name),

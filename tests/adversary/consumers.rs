@@ -1,0 +1,272 @@
+//! Consumers: who connects and does not read, or does not speak, or is gone.
+//!
+//! The contract: each of them costs nobody else anything, and is let go at its limit.
+
+use std::fs;
+use std::io::Read;
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::{SockFilter, SockRef};
+
+use crate::cases::{self, Check};
+use crate::common::{frame, handshake};
+use crate::peer::{End, Peer};
+use crate::stage::{SLACK, Stage};
+
+/// A kind of consumer, and what must come of it.
+type Case = (&'static str, fn(&Stage) -> Check);
+
+const CASES: [Case; 12] = [
+    ("never reads", never_reads),
+    ("reads a byte now and then", reads_a_byte_now_and_then),
+    ("vanishes without a FIN", vanishes),
+    (
+        "vanishes without a FIN before it has spoken",
+        vanishes_unheard,
+    ),
+    ("answers no ping", answers_no_ping),
+    ("keeps the connection after the goodbye", never_ends),
+    ("half-closes", half_closes),
+    (
+        "half-closes with an answer to come",
+        half_closes_and_listens,
+    ),
+    ("half-closes in its request", half_closes_in_its_request),
+    ("resets", resets),
+    ("connects and closes, a storm of it", storms),
+    ("says nothing, a crowd of it", never_speaks),
+];
+
+/// Runs all cases; returns what failed.
+pub(crate) fn run(stage: &Stage) -> Vec<String> {
+    cases::run(
+        "consumers",
+        &CASES,
+        |(name, _)| name,
+        |(_, check)| check(stage),
+    )
+}
+
+/// Opened with as little room as can be, so that not reading is felt at once.
+fn narrow(stage: &Stage) -> Result<Peer, String> {
+    Peer::connect_narrow(&stage.address).upgrade()
+}
+
+/// It is dropped, with a reset: it would not have taken the FIN either.
+fn never_reads(stage: &Stage) -> Check {
+    let began = Instant::now();
+    let peers: Result<Vec<_>, _> = (0..20).map(|_| narrow(stage)).collect();
+    for peer in peers? {
+        await_reset(&peer.stream, stage)?;
+    }
+    let limit = stage.limits.slow;
+    stage
+        .limits
+        .kept("the limit on slowness", limit, began.elapsed())
+}
+
+fn reads_a_byte_now_and_then(stage: &Stage) -> Check {
+    let mut peer = narrow(stage)?;
+    let until = Instant::now() + stage.limits.slow + SLACK;
+    // What it has got already can still be read after the reset.
+    while peer.stream.take_error().unwrap().is_none() {
+        cases::must(Instant::now() < until, || {
+            "it is still being served".to_owned()
+        })?;
+        cases::equal("a byte", peer.stream.read(&mut [0]).ok(), Some(1))?;
+        thread::sleep(stage.limits.slow / 30);
+    }
+    Ok(())
+}
+
+/// From now on nothing arrives, as if the cable were cut: the kernel drops what comes, so that it
+/// is not even acknowledged.
+fn cut(peer: &Peer) {
+    const RETURN: u16 = 0x06;
+    let drop_all = [SockFilter::new(RETURN, 0, 0, 0)];
+    SockRef::from(&peer.stream)
+        .attach_filter(&drop_all)
+        .unwrap();
+}
+
+fn vanishes(stage: &Stage) -> Check {
+    let began = Instant::now();
+    let peers: Vec<_> = (0..10)
+        .map(|_| Peer::open(&stage.address).unwrap())
+        .collect();
+    peers.iter().for_each(cut);
+    let limits = stage.limits;
+    let longest = (limits.ping * 2).max(limits.slow) + limits.close;
+    await_release(&peers, longest)?;
+    cases::must(began.elapsed() < Duration::from_secs(60), || {
+        "it took over a minute".to_owned()
+    })
+}
+
+fn vanishes_unheard(stage: &Stage) -> Check {
+    let peers: Vec<_> = (0..10).map(|_| Peer::connect(&stage.address)).collect();
+    peers.iter().for_each(cut);
+    await_release(&peers, stage.limits.handshake + stage.limits.close)
+}
+
+/// It reads all, and is told 1008 when its pong is overdue.
+fn answers_no_ping(stage: &Stage) -> Check {
+    let mut peer = Peer::open(&stage.address)?;
+    let heard = peer.hear();
+    cases::equal("close code", heard.close_code()?, 1008)?;
+    cases::equal("the end", heard.end, End::Fin)?;
+    let pings = heard.bytes.windows(2).filter(|at| at[0] == 0x89).count();
+    cases::must(pings > 0, || "it was never asked".to_owned())?;
+    // It may have joined just before a ping.
+    let limit = stage.limits.ping;
+    let late = limit * 2 + SLACK;
+    cases::must((limit..late).contains(&heard.took), || {
+        format!("after {:?}", heard.took)
+    })
+}
+
+/// All has been said; the server ends the connection at its limit whatever the client does.
+fn never_ends(stage: &Stage) -> Check {
+    let mut peer = Peer::open(&stage.address)?;
+    peer.send(&frame(0x88, &1000_u16.to_be_bytes()));
+    let heard = peer.hear();
+    cases::equal("close code", heard.close_code()?, 1000)?;
+    cases::equal("the end", heard.end, End::Fin)?;
+    await_release(&[peer], stage.limits.close)
+}
+
+fn half_closes(stage: &Stage) -> Check {
+    let mut peer = Peer::open(&stage.address)?;
+    peer.half_close();
+    cases::equal("the end", peer.hear().end, End::Fin)?;
+    let mut peer = Peer::open(&stage.address)?;
+    peer.send(&frame(0x81, b"hello")[..7]);
+    peer.half_close();
+    cases::equal("the end within a frame", peer.hear().end, End::Fin)?;
+    let mut peer = Peer::connect(&stage.address);
+    peer.half_close();
+    let heard = peer.hear();
+    cases::equal("the end of one that said nothing", heard.end, End::Fin)?;
+    cases::must(heard.bytes.is_empty(), || format!("{heard:?}"))
+}
+
+fn half_closes_and_listens(stage: &Stage) -> Check {
+    let mut peer = Peer::open(&stage.address)?;
+    peer.send(&frame(0x81, br#"{"op":"ping","id":"last"}"#));
+    peer.half_close();
+    peer.frame(|_, payload| payload.starts_with(br#"{"op":"pong","id":"last""#))?;
+    let mut peer = Peer::connect(&stage.address);
+    peer.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    peer.half_close();
+    let heard = peer.hear();
+    cases::equal("status", (heard.status(), heard.end), (200, End::Fin))
+}
+
+/// Who began to ask is not left without an answer.
+fn half_closes_in_its_request(stage: &Stage) -> Check {
+    let mut peer = Peer::connect(&stage.address);
+    peer.send(b"GET / HT");
+    peer.half_close();
+    let heard = peer.hear();
+    cases::equal("status", (heard.status(), heard.end), (400, End::Fin))
+}
+
+/// At every point where that can be.
+fn resets(stage: &Stage) -> Check {
+    for _ in 0..20 {
+        Peer::connect(&stage.address).reset();
+        let peer = Peer::connect(&stage.address);
+        peer.send(&handshake("/").as_bytes()[..40]);
+        peer.reset();
+        let peer = Peer::connect(&stage.address);
+        peer.send(handshake("/").as_bytes());
+        peer.reset();
+        Peer::open(&stage.address)?.reset();
+        let peer = Peer::open(&stage.address)?;
+        peer.send(&frame(0x81, b"hello")[..7]);
+        peer.reset();
+        let peer = Peer::open(&stage.address)?;
+        peer.send(&frame(0x88, b"\x03\xe8"));
+        peer.reset();
+    }
+    Ok(())
+}
+
+fn storms(stage: &Stage) -> Check {
+    for number in 0..stage.limits.crowd {
+        let peer = Peer::connect(&stage.address);
+        match number % 3 {
+            0 => peer.reset(),
+            1 => peer.half_close(),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Each of them is told so at the limit.
+fn never_speaks(stage: &Stage) -> Check {
+    let mut crowd: Vec<_> = (0..stage.limits.crowd)
+        .map(|_| Peer::connect(&stage.address))
+        .collect();
+    for peer in &mut crowd {
+        let heard = peer.hear();
+        cases::equal("status", (heard.status(), heard.end), (408, End::Fin))?;
+        stage
+            .limits
+            .kept("the handshake limit", stage.limits.handshake, heard.took)?;
+    }
+    await_release(&crowd, Duration::ZERO)
+}
+
+/// Waits for a reset without reading anything.
+fn await_reset(stream: &TcpStream, stage: &Stage) -> Check {
+    let until = Instant::now() + stage.limits.slow + SLACK;
+    while stream.take_error().unwrap().is_none() {
+        cases::must(Instant::now() < until, || "it was not dropped".to_owned())?;
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// Waits until the server's process has let go of its end of each connection.
+fn await_release(peers: &[Peer], limit: Duration) -> Check {
+    let until = Instant::now() + limit + SLACK;
+    let ends: Vec<_> = peers
+        .iter()
+        .map(|peer| {
+            (
+                peer.stream.peer_addr().unwrap(),
+                peer.stream.local_addr().unwrap(),
+            )
+        })
+        .collect();
+    while let Some(held) = held(&ends) {
+        cases::must(Instant::now() < until, || format!("{held} are still held"))?;
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// How many of the connections, each from its server's end, are a process's; none if none is.
+fn held(ends: &[(SocketAddr, SocketAddr)]) -> Option<usize> {
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let mut owned: Vec<_> = table.lines().skip(1).filter_map(owned_ports).collect();
+    owned.sort_unstable();
+    let is_held = |(server, client): &&(SocketAddr, SocketAddr)| {
+        owned.binary_search(&(server.port(), client.port())).is_ok()
+    };
+    let count = ends.iter().filter(is_held).count();
+    (count > 0).then_some(count)
+}
+
+/// Local and remote port of a line of `/proc/net/tcp`, if a descriptor of any process refers to it:
+/// without one, it has no inode.
+fn owned_ports(line: &str) -> Option<(u16, u16)> {
+    let fields: Vec<_> = line.split_whitespace().collect();
+    let port = |field: &str| u16::from_str_radix(field.rsplit(':').next()?, 16).ok();
+    let (local, remote) = (port(fields.get(1)?)?, port(fields.get(2)?)?);
+    (*fields.get(9)? != "0").then_some((local, remote))
+}

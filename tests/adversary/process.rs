@@ -1,0 +1,210 @@
+//! The process: what its surroundings do to it. Each case has a server of its own, with a bystander.
+//!
+//! The contract: nobody is kept waiting or dropped for it; what stops the server as a whole delays
+//! ticks and loses none; and it ends and starts within its limits.
+
+mod clock;
+mod ending;
+mod stopping;
+
+use std::io::{BufReader, Read};
+use std::process::{ChildStderr, Command};
+use std::time::Duration;
+
+use rustix::io::ioctl_fionread;
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+
+use crate::bystander::Bystander;
+use crate::cases::{self, Check};
+use crate::common::handshake;
+use crate::peer::{End, Peer};
+use crate::program::Program;
+use crate::stage::{await_metric, metric};
+
+/// What happens to the process, and the check of what comes of it.
+type Case = (&'static str, fn() -> Check);
+
+const CASES: [Case; 12] = [
+    ("256 descriptors and 400 clients", few_descriptors),
+    (
+        "descriptors taken away while it runs",
+        descriptors_taken_away,
+    ),
+    ("stderr blocked", stderr_blocked),
+    ("stderr closed", stderr_closed),
+    ("SIGSTOP, then SIGCONT", stopping::stopped),
+    ("many short stops", stopping::stopped_again_and_again),
+    (
+        "SIGSTOP for longer than a pong may take",
+        stopping::stopped_beyond_the_limits,
+    ),
+    ("wall clock moved", clock::moved),
+    ("SIGTERM under load", ending::terminated_under_load),
+    (
+        "kill -9, and started again on the same port",
+        ending::killed_and_started_again,
+    ),
+    ("port taken", ending::port_taken),
+    ("port of nobody", ending::port_of_nobody),
+];
+
+/// Runs all cases; returns what failed.
+pub(crate) fn run() -> Vec<String> {
+    cases::run("process", &CASES, |(name, _)| name, |(_, check)| check())
+}
+
+/// A server in trouble, and who listens to it.
+struct Post {
+    program: Program,
+    bystander: Bystander,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Post {
+    fn of(command: &mut Command) -> Self {
+        Self::on_port("0", command)
+    }
+
+    fn on_port(port: &str, command: &mut Command) -> Self {
+        let interval = format!("{}ms", INTERVAL.as_millis());
+        let command = command.args(["--port", port, "--interval", &interval]);
+        let (program, stderr) = Program::spawn(command);
+        let bystander = Bystander::join(&program.address, program.pid(), INTERVAL);
+        Self {
+            program,
+            bystander,
+            stderr,
+        }
+    }
+
+    fn start(arguments: &[&str]) -> Self {
+        Self::of(server().args(arguments))
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(pid(&self.program), signal).unwrap();
+    }
+
+    /// The bystander was still there, missed nothing and never waited.
+    fn unharmed(self) -> Check {
+        self.bystander.hear(20);
+        let wrongs = self.bystander.leave().verdict(None);
+        cases::must(wrongs.is_empty(), || wrongs.join(", "))
+    }
+}
+
+fn server() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_server"))
+}
+
+fn pid(program: &Program) -> Pid {
+    Pid::from_raw(program.pid().try_into().unwrap()).unwrap()
+}
+
+/// As many as there is room for are served, everybody else is told so, and afterwards all are.
+fn few_descriptors() -> Check {
+    let limited = r#"ulimit -n 256 && exec "$0" "$@""#;
+    let server = env!("CARGO_BIN_EXE_server");
+    let post = Post::of(Command::new("sh").args(["-c", limited, server]));
+    crowd(&post)?;
+    post.unharmed()
+}
+
+/// So many that accepting fails in the system.
+fn descriptors_taken_away() -> Check {
+    let post = Post::start(&[]);
+    let limit = |current: u64| {
+        let limit = Rlimit {
+            current: Some(current),
+            maximum: Some(4096),
+        };
+        prlimit(Some(pid(&post.program)), Resource::Nofile, limit).unwrap();
+    };
+    limit(64);
+    crowd(&post)?;
+    limit(1024);
+    post.unharmed()
+}
+
+/// Four hundred join at once; when they have left, others find room.
+fn crowd(post: &Post) -> Check {
+    let address = &post.program.address;
+    let before = metric(&post.program.metrics(), "connections").unwrap();
+    let peers: Vec<_> = (0..400).map(|_| Peer::connect(address)).collect();
+    let mut served = Vec::new();
+    let mut refused = 0;
+    for mut peer in peers {
+        peer.send(handshake("/").as_bytes());
+        let head = peer.head();
+        if head.starts_with("HTTP/1.1 101 ") {
+            served.push(peer);
+            continue;
+        }
+        refused += 1;
+        let is_told = head.starts_with("HTTP/1.1 503 ");
+        cases::must(is_told, || {
+            format!("number {refused} to be refused got {head:?}")
+        })?;
+        cases::equal("the end of a 503", peer.hear().end, End::Fin)?;
+    }
+    let some = served.len() > 30 && refused > 100;
+    cases::must(some, || {
+        format!("{} were served, {refused} refused", served.len())
+    })?;
+    drop(served);
+    await_metric(&post.program, "connections", |now| now == before)?;
+    Peer::open(address).map(drop)
+}
+
+/// A log that nobody reads is dropped and counted.
+fn stderr_blocked() -> Check {
+    let mut post = Post::start(&["--log", "debug"]);
+    // Each makes a log line. When the next one adds nothing, the pipe is full.
+    let refused = |post: &Post| {
+        let mut peer = Peer::connect(&post.program.address);
+        peer.send(handshake("/elsewhere").as_bytes());
+        cases::equal("status", peer.hear().status(), 404)
+    };
+    let (mut before, mut filled) = (0, 1);
+    while filled > before {
+        refused(&post)?;
+        before = filled;
+        filled = ioctl_fionread(post.stderr.get_ref()).map_err(|error| error.to_string())?;
+        cases::must(filled < 1 << 24, || "a pipe that is never full".to_owned())?;
+    }
+    post.bystander.hear(50);
+    let mut log = Vec::new();
+    while !String::from_utf8_lossy(&log).contains("log lines were dropped") {
+        // There is room by now, and something to be said.
+        let mut piece = vec![0; 32 << 10];
+        let length = post
+            .stderr
+            .read(&mut piece)
+            .map_err(|error| error.to_string())?;
+        log.extend_from_slice(&piece[..length]);
+        cases::must(log.len() < 1 << 20, || {
+            "it never says that lines were dropped".to_owned()
+        })?;
+        refused(&post)?;
+    }
+    post.unharmed()
+}
+
+fn stderr_closed() -> Check {
+    let post = Post::start(&["--log", "debug"]);
+    let Post {
+        program,
+        bystander,
+        stderr,
+    } = post;
+    drop(stderr);
+    for _ in 0..50 {
+        Peer::open(&program.address)?;
+    }
+    bystander.hear(20);
+    let wrongs = bystander.leave().verdict(None);
+    cases::must(wrongs.is_empty(), || wrongs.join(", "))
+}
+
+/// Between two ticks.
+const INTERVAL: Duration = Duration::from_millis(10);

@@ -1,0 +1,127 @@
+//! The wall clock is moved. The real one is everybody's and takes rights to move; so the server is
+//! started with a small library before the system's own (`clock.c`), which adds to the wall clock
+//! what the test says, for this process alone. It is compiled here by `cc`, which links every Rust
+//! program on Linux and so is there.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{INTERVAL, Post, server};
+use crate::cases::{self, Check};
+use crate::peer::Peer;
+
+/// The clock of one process.
+struct Clock {
+    library: PathBuf,
+    path: PathBuf,
+    file: File,
+}
+
+impl Clock {
+    fn new() -> Result<Self, String> {
+        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let name = |ending| scratch.join(format!("clock-{}.{ending}", std::process::id()));
+        let (library, path) = (name("so"), name("offset"));
+        let source = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/adversary/process/clock.c"
+        );
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(&library)
+            .arg(source)
+            .status();
+        let built = built.is_ok_and(|status| status.success());
+        cases::must(built, || format!("cc cannot compile {source}"))?;
+        fs::write(&path, 0_i64.to_ne_bytes()).map_err(|error| error.to_string())?;
+        let file = File::options()
+            .write(true)
+            .open(&path)
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            library,
+            path,
+            file,
+        })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = server();
+        command
+            .env("LD_PRELOAD", &self.library)
+            .env("ADVERSARY_CLOCK", &self.path);
+        command
+    }
+
+    /// Sets it to the real time and so many seconds.
+    fn set(&self, seconds: i64) {
+        let nanoseconds = seconds * 1_000_000_000;
+        self.file
+            .write_all_at(&nanoseconds.to_ne_bytes(), 0)
+            .unwrap();
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.library);
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// An hour forward, two back, and a day forward: stamps change and only grow, and nothing else
+/// happens. Who never speaks is told so when its time is over by the clock that is not moved.
+pub(super) fn moved() -> Check {
+    let clock = Clock::new()?;
+    let limit = Duration::from_millis(600);
+    let limits = [
+        "--handshake-timeout=600ms",
+        "--ping-interval=300ms",
+        "--slow-timeout=300ms",
+    ];
+    let post = Post::of(clock.command().args(limits));
+    post.bystander.hear(5);
+    let began = Instant::now();
+    let mut silent = Peer::connect(&post.program.address);
+    for hours in [1, -1, 24] {
+        clock.set(hours * HOUR);
+        let server = time_of(&post)? / 1_000_000;
+        let real = tickertape::tick::unix_us() / 1_000_000;
+        let apart = server as i64 - real as i64 - hours * HOUR;
+        cases::must(apart.abs() <= 5, || {
+            format!("its clock was not moved by {hours} hours")
+        })?;
+        post.bystander.hear(10);
+    }
+    let heard = silent.hear();
+    cases::equal("status of who never spoke", heard.status(), 408)?;
+    cases::must(heard.took >= limit, || format!("it had {:?}", heard.took))?;
+    // Two heartbeats more, answered in time by whichever clock.
+    while began.elapsed() < limit * 2 {
+        post.bystander.hear(10);
+    }
+    let intervals = began.elapsed().as_millis() / INTERVAL.as_millis();
+    let ticks = post.bystander.seen().ticks;
+    cases::must(u128::from(ticks) <= intervals + 20, || {
+        format!("{ticks} ticks")
+    })?;
+    post.unharmed()
+}
+
+/// The server's own time in Unix µs, which it tells to who asks.
+fn time_of(post: &Post) -> Result<u64, String> {
+    let mut peer = Peer::open(&post.program.address)?;
+    peer.send(&crate::common::frame(0x81, br#"{"op":"ping"}"#));
+    let pong = peer.frame(|_, payload| payload.starts_with(br#"{"op":"pong""#))?;
+    let pong: Value = serde_json::from_slice(&pong).map_err(|error| error.to_string())?;
+    pong["time"]
+        .as_u64()
+        .ok_or_else(|| format!("no time in {pong}"))
+}
+
+const HOUR: i64 = 3600;

@@ -1,0 +1,160 @@
+//! How it ends, and how it starts again.
+
+use std::net::TcpListener;
+use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::{Post, server};
+use crate::cases::{self, Check};
+use crate::common::{frame, server_frames};
+use crate::peer::{End, Peer};
+
+/// Everybody who reads is told 1001 behind the last tick, and the end comes in time although there
+/// are those who never read, never spoke, or go on and on asking.
+pub(super) fn terminated_under_load() -> Check {
+    let mut post = Post::start(&["--message-rate", "1000000"]);
+    let address = post.program.address.clone();
+    let readers: Vec<_> = (0..100).map(|_| Peer::open(&address).unwrap()).collect();
+    let _never_read: Vec<_> = (0..20)
+        .map(|_| Peer::connect_narrow(&address).upgrade().unwrap())
+        .collect();
+    let silent: Vec<_> = (0..20).map(|_| Peer::connect(&address)).collect();
+    let ended = AtomicBool::new(false);
+    let floods = || {
+        let requests = frame(0x81, br#"{"op":"get","symbol":"sim:BTC/USDT"}"#).repeat(100);
+        let mut peer = Peer::open(&address).unwrap();
+        thread::scope(|scope| {
+            let stream = peer.stream.try_clone().unwrap();
+            let (ended, requests) = (&ended, &requests);
+            scope.spawn(move || {
+                while !ended.load(Ordering::Relaxed) {
+                    if std::io::Write::write_all(&mut &stream, requests).is_err() {
+                        break;
+                    }
+                }
+            });
+            peer.hear();
+        });
+    };
+    let storms = || {
+        while let Ok(stream) = std::net::TcpStream::connect(&address) {
+            drop(stream);
+        }
+    };
+    thread::scope(|scope| {
+        let loads = [scope.spawn(floods), scope.spawn(storms)];
+        post.bystander.hear(30);
+        let began = Instant::now();
+        post.signal(Signal::TERM);
+        let told = readers
+            .into_iter()
+            .map(goodbye)
+            .collect::<Result<Vec<_>, _>>()
+            .map(drop);
+        let refused = silent
+            .into_iter()
+            .map(unserved)
+            .collect::<Result<Vec<_>, _>>()
+            .map(drop);
+        let status = post.program.wait();
+        let took = began.elapsed();
+        ended.store(true, Ordering::Relaxed);
+        for load in loads {
+            load.join().unwrap();
+        }
+        told?;
+        refused?;
+        cases::equal("exit status", status.code(), Some(0))?;
+        cases::must(took < LIMIT + SLACK, || format!("it took {took:?}"))
+    })?;
+    let seen = post.bystander.end();
+    cases::equal("missed", seen.wrong, 0)?;
+    cases::equal(
+        "the bystander's end",
+        seen.end.as_deref(),
+        Some("closed with 1001"),
+    )
+}
+
+fn goodbye(mut peer: Peer) -> Check {
+    let heard = peer.hear();
+    cases::equal("close code", heard.close_code()?, 1001)?;
+    cases::equal("the end", heard.end, End::Fin)?;
+    let closes = server_frames(&heard.bytes)
+        .iter()
+        .filter(|(first, _)| *first == 0x88)
+        .count();
+    cases::equal("close frames", closes, 1)
+}
+
+fn unserved(mut peer: Peer) -> Check {
+    let heard = peer.hear();
+    cases::equal(
+        "status of who never spoke",
+        (heard.status(), heard.end),
+        (503, End::Fin),
+    )
+}
+
+/// The system ends its connections; another one takes the same port at once, with old connections
+/// still in the system's books.
+pub(super) fn killed_and_started_again() -> Check {
+    let mut post = Post::start(&[]);
+    let address = post.program.address.clone();
+    let clients: Vec<_> = (0..50).map(|_| Peer::open(&address).unwrap()).collect();
+    post.bystander.hear(5);
+    post.signal(Signal::KILL);
+    post.program.wait();
+    let port = address.rsplit(':').next().unwrap();
+    let again = Post::on_port(port, &mut server());
+    cases::equal("address", &again.program.address, &address)?;
+    Peer::open(&address)?;
+    drop(clients);
+    cases::equal("missed", post.bystander.end().wrong, 0)?;
+    again.unharmed()
+}
+
+/// One line that says so, and exit status 1; the server that has the port does not notice.
+pub(super) fn port_taken() -> Check {
+    let post = Post::start(&[]);
+    let port = post.program.address.rsplit(':').next().unwrap().to_owned();
+    fails(&port, "Address already in use")?;
+    post.unharmed()
+}
+
+/// Somebody else's port, who does not even accept.
+pub(super) fn port_of_nobody() -> Check {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    fails(
+        &taken.local_addr().unwrap().port().to_string(),
+        "Address already in use",
+    )
+}
+
+fn fails(port: &str, cause: &str) -> Check {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = server()
+        .args(["--log", "error", "--port", port])
+        .output()
+        .unwrap();
+    cases::equal("exit status", status.code(), Some(1))?;
+    let stderr = String::from_utf8_lossy(&stderr);
+    let line = format!("error: cannot listen on 127.0.0.1:{port}: ");
+    let is_clear =
+        stderr.starts_with(&line) && stderr.to_lowercase().contains(&cause.to_lowercase());
+    let is_clear = is_clear && stderr.lines().count() == 1 && stdout.is_empty();
+    cases::must(is_clear, || format!("it said {stderr:?}"))
+}
+
+/// The server's own limit on all goodbyes.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// How much later that may be seen on a machine that has much else to do.
+const SLACK: Duration = Duration::from_secs(2);

@@ -1,0 +1,160 @@
+//! The process is stopped and goes on: ticks come late, none is lost, none is made up for, and what
+//! clients did meanwhile was in time.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tickertape::tick::unix_us;
+
+use super::{INTERVAL, Post};
+use crate::bystander::Stall;
+use crate::cases::{self, Check};
+use crate::common::{frame, handshake};
+use crate::peer::Peer;
+use crate::stage::{await_metric, metric};
+
+/// One long pause, then ticks at their pace: none was lost, none is made up for, and who came
+/// meanwhile is served.
+pub(super) fn stopped() -> Check {
+    let post = Post::start(&[]);
+    post.bystander.hear(20);
+    post.signal(Signal::STOP);
+    let waiting: Vec<_> = (0..20)
+        .map(|_| Peer::connect(&post.program.address))
+        .collect();
+    waiting
+        .iter()
+        .for_each(|peer| peer.send(handshake("/").as_bytes()));
+    let pause = Duration::from_secs(if crate::is_full() { 5 } else { 1 });
+    thread::sleep(pause);
+    let resumed = unix_us();
+    post.signal(Signal::CONT);
+    for mut peer in waiting {
+        let head = peer.head();
+        cases::must(head.starts_with("HTTP/1.1 101 "), || {
+            format!("who waited got {head:?}")
+        })?;
+    }
+    post.bystander.hear(50);
+    let mut seen = post.bystander.leave();
+    let stamps: Vec<_> = seen
+        .recent
+        .iter()
+        .map(|(_, sent)| *sent)
+        .filter(|sent| *sent >= resumed)
+        .collect();
+    let window = 10 * INTERVAL.as_micros() as u64;
+    let burst = stamps
+        .iter()
+        .filter(|sent| **sent < stamps[0] + window)
+        .count();
+    cases::must(burst <= 12, || {
+        format!("{burst} ticks came in ten intervals")
+    })?;
+    let long = |stall: &Stall| stall.to - stall.from >= pause;
+    let long = seen.stalls.iter().position(long);
+    let long = long.ok_or_else(|| "it was not even stopped".to_owned())?;
+    seen.stalls.remove(long);
+    let wrongs = seen.verdict(None);
+    cases::must(wrongs.is_empty(), || wrongs.join(", "))
+}
+
+/// Stops as long as a client may be behind, wherever they find the server: they are no client's
+/// fault, so nobody skips anything.
+pub(super) fn stopped_again_and_again() -> Check {
+    let post = Post::start(&["--conflate-after", "20ms"]);
+    // So many that a stop is likely to find it among them.
+    let _others: Vec<_> = (0..100)
+        .map(|_| Peer::open(&post.program.address).unwrap())
+        .collect();
+    for number in 0..25 {
+        post.bystander.hear(2);
+        thread::sleep(INTERVAL * (number % 10) / 10);
+        post.signal(Signal::STOP);
+        thread::sleep(Duration::from_millis(30));
+        post.signal(Signal::CONT);
+    }
+    post.bystander.hear(20);
+    let seen = post.bystander.leave();
+    cases::equal("missed", seen.wrong, 0)
+}
+
+/// What arrived while the server stood still was in time, although every limit is over.
+pub(super) fn stopped_beyond_the_limits() -> Check {
+    let limits = [
+        "--ping-interval=1s",
+        "--handshake-timeout=1s",
+        "--slow-timeout=1s",
+    ];
+    let post = Post::start(&limits);
+    // On a machine that takes too long to bring them all that far, the limits are over already.
+    let mut crowd = Crowd::gather(&post)?;
+    while crowd.began.elapsed() > LIMIT / 2 {
+        crowd = Crowd::gather(&post)?;
+    }
+    post.signal(Signal::STOP);
+    for (peer, ping) in &crowd.listening {
+        let request = frame(0x81, br#"{"op":"ping"}"#);
+        peer.send(&[frame(0x8a, ping), request].concat());
+    }
+    for peer in &crowd.asking {
+        peer.send(handshake("/").as_bytes());
+    }
+    thread::sleep(LIMIT * 5 / 4);
+    post.signal(Signal::CONT);
+    for peer in &mut crowd.asking {
+        let head = peer.head();
+        let is_in = head.starts_with("HTTP/1.1 101 ");
+        cases::must(is_in, || format!("who had asked got {head:?}"))?;
+    }
+    for (peer, _) in &mut crowd.listening {
+        peer.frame(|_, payload| payload.starts_with(br#"{"op":"pong""#))
+            .map_err(|error| format!("who had answered: {error}"))?;
+    }
+    post.bystander.hear(20);
+    let seen = post.bystander.leave();
+    cases::equal("missed", seen.wrong, 0)?;
+    cases::equal("the bystander's end", seen.end.as_deref(), None)
+}
+
+/// Clients about to be judged.
+struct Crowd {
+    /// Each with the ping that it has yet to answer.
+    listening: Vec<(Peer, Vec<u8>)>,
+    asking: Vec<Peer>,
+    /// When the first limit may have begun to count.
+    began: Instant,
+}
+
+impl Crowd {
+    fn gather(post: &Post) -> Result<Self, String> {
+        let address = &post.program.address;
+        let mut peers = Vec::new();
+        for _ in 0..EACH {
+            peers.push(Peer::open(address)?);
+        }
+        let mut began = None;
+        let mut listening = Vec::new();
+        for mut peer in peers {
+            let ping = peer.frame(|first, _| first == 0x89)?;
+            began.get_or_insert_with(Instant::now);
+            listening.push((peer, ping));
+        }
+        let before = metric(&post.program.metrics(), "connections").ok_or("no metrics")?;
+        let asking: Vec<_> = (0..EACH).map(|_| Peer::connect(address)).collect();
+        let all = before + EACH as u64;
+        await_metric(&post.program, "connections", |now| now == all)?;
+        Ok(Self {
+            listening,
+            asking,
+            began: began.ok_or("nobody was pinged")?,
+        })
+    }
+}
+
+/// More than the events of one turn of the loop.
+const EACH: usize = 80;
+
+/// Every limit of that server.
+const LIMIT: Duration = Duration::from_secs(1);
