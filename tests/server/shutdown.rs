@@ -1,15 +1,9 @@
 //! The end: everybody is told, and it comes in time.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a failed assumption in a test should say so with a panic"
-)]
-
-mod common;
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use common::{TestServer, closed_with, read_to_end, ticks};
+use crate::common::{TestServer, closed_with, read_to_end, ticks};
 use socket2::SockRef;
 use tickertape::server::Config;
 use tungstenite::protocol::frame::coding::CloseCode;
