@@ -51,6 +51,13 @@ pub(super) enum Failure {
     },
     /// The connection broke.
     Reset(io::Error),
+    /// It broke before it was upgraded.
+    ResetJoining {
+        /// What the system said.
+        error: io::Error,
+        /// Whether TLS was being agreed on.
+        is_securing: bool,
+    },
     /// The server sent what RFC 6455 forbids.
     Protocol(String),
     /// The connection was fine, but no tick ever came.
@@ -132,7 +139,7 @@ impl Failure {
             Self::HandshakeTimedOut(_) => "handshake timed out",
             Self::BadHandshake(_) => "bad handshake",
             Self::Closed { code, .. } => return Cow::Owned(format!("closed by server ({code})")),
-            Self::Reset(_) => "reset",
+            Self::Reset(_) | Self::ResetJoining { .. } => "reset",
             Self::Protocol(_) => "protocol error",
             Self::NoTick => "no tick",
         })
@@ -174,7 +181,10 @@ impl fmt::Display for Failure {
             Self::ProcessLost(sentence) => f.write_str(sentence),
             Self::Tls(sentence) => append(f, "", sentence),
             Self::TlsTimedOut(limit) => {
-                write!(f, "the server did not agree on TLS within {limit:?}")
+                write!(
+                    f,
+                    "the server did not agree on TLS within {limit:?} {NO_TLS}"
+                )
             }
             Self::HandshakeTimedOut(limit) => {
                 write!(
@@ -196,6 +206,17 @@ impl fmt::Display for Failure {
                 append(f, " ", reason)
             }
             Self::Reset(error) => write!(f, "the connection broke: {}", error.kind()),
+            Self::ResetJoining { error, is_securing } => {
+                let (what, hint) = match is_securing {
+                    true => ("TLS was agreed on", NO_TLS),
+                    false => ("the handshake was answered", ONLY_TLS),
+                };
+                write!(
+                    f,
+                    "the connection broke before {what}: {} {hint}",
+                    error.kind()
+                )
+            }
             Self::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
             Self::NoTick => f.write_str("connected, but no tick came"),
         }
@@ -227,6 +248,12 @@ fn without_number(error: &io::Error) -> String {
         .map_or(&*text, |(words, _)| words);
     words.to_ascii_lowercase()
 }
+
+/// What may be the matter where TLS does not come about.
+pub(super) const NO_TLS: &str = "(does it speak TLS on this port? ws:// is without)";
+
+/// And where nothing else does.
+pub(super) const ONLY_TLS: &str = "(does it speak TLS on this port? wss:// is with)";
 
 /// From so many kinds on, what servers choose is counted together.
 const KINDS_MAX: usize = 100;

@@ -266,6 +266,12 @@ impl Report {
 }
 
 impl Report {
+    /// Whether all went well, only that no message came.
+    pub fn nothing_came(&self) -> bool {
+        let silent = self.errors.kinds.keys().all(|kind| kind == "no tick");
+        silent && self.messages == 0 && self.clients.connected > 0
+    }
+
     /// Whether ticks were printed until their reader left.
     pub fn reader_left(&self) -> bool {
         let printed = self.printed.as_ref();

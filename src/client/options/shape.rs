@@ -37,7 +37,9 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
     }
     // Not for people: what a process is started with by the one that shares out the clients.
     config.share = options.value("--share", share)?;
-    if let Some(known) = options.value("--share-addresses", addresses)? {
+    if config.share.is_some()
+        && let Some(known) = options.value("--share-addresses", addresses)?
+    {
         config.addresses = known;
     }
     Ok(())
