@@ -179,7 +179,7 @@ impl fmt::Display for Failure {
                  longer --duration, or --ramp)"
             ),
             Self::ProcessLost(sentence) => f.write_str(sentence),
-            Self::Tls(sentence) => append(f, "", sentence),
+            Self::Tls(sentence) => append_up_to(SENTENCE_LENGTH_MAX, f, "", sentence),
             Self::TlsTimedOut(limit) => {
                 write!(
                     f,
@@ -227,11 +227,20 @@ impl std::error::Error for Failure {}
 
 /// A text from the other side, kept printable and short.
 fn append(f: &mut fmt::Formatter<'_>, separator: &str, text: &str) -> fmt::Result {
+    append_up_to(TEXT_LENGTH_MAX, f, separator, text)
+}
+
+fn append_up_to(
+    length_max: usize,
+    f: &mut fmt::Formatter<'_>,
+    separator: &str,
+    text: &str,
+) -> fmt::Result {
     if text.is_empty() {
         return Ok(());
     }
     let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let short: String = printable.take(TEXT_LENGTH_MAX).collect();
+    let short: String = printable.take(length_max).collect();
     write!(f, "{separator}{short}")
 }
 
@@ -260,6 +269,9 @@ const KINDS_MAX: usize = 100;
 
 /// As much of a server's words as a line has room for.
 const TEXT_LENGTH_MAX: usize = 123;
+
+/// The same for sentences of ours, which may quote a certificate.
+const SENTENCE_LENGTH_MAX: usize = 300;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,6 @@
 )]
 
 mod dns;
-mod fairness;
 mod fiber;
 mod http;
 mod http_limits;

@@ -1,11 +1,10 @@
-//! The formats of the exchanges: read from recordings, and spoken by the stand-in exchange.
+//! The stand-in exchange speaks as the exchanges do, by request and by stream.
 #![allow(
     clippy::unwrap_used,
     reason = "a failed assumption in a test should say so with a panic"
 )]
 
-mod formats;
+mod rest;
 #[path = "../stand_in/mod.rs"]
 mod stand_in;
-mod stand_in_rest;
-mod stand_in_streams;
+mod streams;

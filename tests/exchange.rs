@@ -4,6 +4,8 @@
 //! documentation. Where there was none, they are made from the documented fields and say so;
 //! answers of errors are made from the documented codes.
 
+#![allow(clippy::unwrap_used, reason = "the helpers belong to the tests")]
+
 use std::collections::BTreeSet;
 use std::io::Write;
 
@@ -51,11 +53,11 @@ struct Message<'a> {
 }
 
 fn answers() -> Vec<Answer<'static>> {
-    serde_json::from_str(include_str!("../data/exchange_answers.json")).unwrap()
+    serde_json::from_str(include_str!("data/exchange_answers.json")).unwrap()
 }
 
 fn conversations() -> Vec<Conversation<'static>> {
-    serde_json::from_str(include_str!("../data/exchange_streams.json")).unwrap()
+    serde_json::from_str(include_str!("data/exchange_streams.json")).unwrap()
 }
 
 fn symbols(texts: &[impl AsRef<str>]) -> Vec<Symbol> {

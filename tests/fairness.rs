@@ -1,10 +1,12 @@
 //! The promise of the loop: it goes on, on time, while fibers are busy.
 
+mod stand_in;
+
 use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::stand_in::{Authority, agent, get, hang, ok, read_head, serve, trusting};
+use stand_in::{Authority, agent, get, hang, ok, read_head, serve, trusting};
 use tickertape::fiber::{self, Exit, STACK_SIZE};
 use tickertape::io_loop::{IoLoop, Registrar};
 
