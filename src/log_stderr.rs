@@ -1,9 +1,9 @@
 //! The log: what every library here says through `log`, on stderr, and never waiting for it.
 //!
 //! A terminal that is stopped or a pipe that nobody reads would block the write, and with it every
-//! client. So a line is written only when stderr has room at that moment; others are counted, and the
-//! count is told once there is room again. Making stderr non-blocking instead would do so for the
-//! shell that shares it.
+//! client. So a line is written only when stderr has room at that moment; others are counted, and
+//! the count is told once there is room again. Making stderr non-blocking instead would do so for
+//! the shell that shares it.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -39,7 +39,8 @@ impl Write for Stderr {
             return Ok(line.len());
         }
         let dropped = std::mem::take(&mut self.dropped);
-        // A pipe that has room takes this much at once (POSIX: PIPE_BUF is at least 512; Linux: 4096).
+        // A pipe that has room takes this much at once (POSIX: PIPE_BUF is at least 512; Linux:
+        // 4096).
         let cut = line.len().min(LINE_LENGTH_MAX);
         let mut out = Vec::with_capacity(cut + 64);
         if dropped > 0 {

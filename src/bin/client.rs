@@ -78,8 +78,8 @@ fn run_processes(config: Config, signals: Signals) -> io::Result<Report> {
     })
 }
 
-/// One of several processes: what there is to say, it says to the one that started it. That one ends
-/// it, too; a signal for all of the terminal's programs is not for this one.
+/// One of several processes: what there is to say, it says to the one that started it. That one
+/// ends it, too; a signal for all of the terminal's programs is not for this one.
 fn run_share(config: &Config) -> ExitCode {
     let ignored = Signals::new([SIGINT, SIGTERM]);
     match ignored.and_then(|_ignored| share::run(config)) {

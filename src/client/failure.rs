@@ -109,8 +109,8 @@ impl Failure {
         )
     }
 
-    /// What it is counted under in `counts`: its kind, or a common one where there are many already,
-    /// for servers may choose codes and statuses as they like.
+    /// What it is counted under in `counts`: its kind, or a common one where there are many
+    /// already, for servers may choose codes and statuses as they like.
     pub(super) fn key<V>(&self, counts: &BTreeMap<String, V>) -> String {
         let kind = self.kind();
         match self {

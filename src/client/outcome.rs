@@ -311,9 +311,9 @@ impl EncodedReplies {
 }
 
 impl ClockSync {
-    /// Both of them: the offset of the one that knows it better, the error bound of the other, since
-    /// each corrected its latencies by its own. If one knows nothing, its latencies are uncorrected,
-    /// and so nothing is said of all.
+    /// Both of them: the offset of the one that knows it better, the error bound of the other,
+    /// since each corrected its latencies by its own. If one knows nothing, its latencies are
+    /// uncorrected, and so nothing is said of all.
     fn add(self, other: &Self) -> Self {
         let answered = self.answered + other.answered;
         let (Some(error), Some(other_error)) = (self.error_us, other.error_us) else {

@@ -1,5 +1,6 @@
 //! One of several processes that share the clients of a run (`--processes`): what it tells the one
-//! that started it, on its stdout and a line each, and what it is told, on its stdin and a byte each.
+//! that started it, on its stdout and a line each, and what it is told, on its stdin and a byte
+//! each.
 //!
 //! The end of stdin is the end of the other process, and so the end of this one.
 

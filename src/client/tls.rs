@@ -35,8 +35,8 @@ pub(super) struct Tls {
 }
 
 impl Secrets {
-    /// For connections to `host`, which is believed with a certificate that leads to one of `roots`;
-    /// with any at all if `insecure`.
+    /// For connections to `host`, which is believed with a certificate that leads to one of
+    /// `roots`; with any at all if `insecure`.
     ///
     /// # Errors
     /// When the host is no name that a certificate could be for, or there is something wrong with

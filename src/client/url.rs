@@ -1,5 +1,5 @@
-//! The address of a WebSocket, `ws://user:password@host:port/path?query` or `wss://…`, checked before
-//! anything is sent. What it is shown as leaves user and password out, in errors too.
+//! The address of a WebSocket, `ws://user:password@host:port/path?query` or `wss://…`, checked
+//! before anything is sent. What it is shown as leaves user and password out, in errors too.
 
 use std::fmt;
 use std::net::Ipv6Addr;

@@ -67,7 +67,8 @@ fn command(address: SocketAddr, arguments: &str) -> Command {
     command
 }
 
-/// Runs the program against a server; `meanwhile` gets its process id and the number of connections.
+/// Runs the program against a server; `meanwhile` gets its process id and the number of
+/// connections.
 fn run(arguments: &str, meanwhile: impl FnOnce(u32, &AtomicUsize)) -> (Output, Duration) {
     let (listener, address) = bind();
     let (accepted, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));

@@ -1,5 +1,5 @@
-//! Servers of a few lines, each in a thread. One that is done with its part listens for the client's
-//! close frame; none outlives its test.
+//! Servers of a few lines, each in a thread. One that is done with its part listens for the
+//! client's close frame; none outlives its test.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! The promise of the HTTP client: wherever an upstream leaves it hanging, a call ends at its limit,
-//! or at once when it is cancelled.
+//! The promise of the HTTP client: wherever an upstream leaves it hanging, a call ends at its
+//! limit, or at once when it is cancelled.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};

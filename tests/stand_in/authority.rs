@@ -44,7 +44,7 @@ impl Authority {
         let issuer = Issuer::new(params, key);
         Self {
             roots: Roots::with_pem(pem.as_bytes()).expect("our own text"),
-            config: issue(&issuer, params_of(names, Validity::Always)),
+            config: issue(&issuer, &params_of(names, Validity::Always)),
             pem,
             key_der,
             der,
@@ -55,14 +55,14 @@ impl Authority {
     /// What a server with another certificate of this authority needs. Sessions are not resumed
     /// from one server to another, so that each certificate is looked at.
     pub(crate) fn issue(&self, names: &[&str], validity: Validity) -> Arc<ServerConfig> {
-        issue(&self.issuer, params_of(names, validity))
+        issue(&self.issuer, &params_of(names, validity))
     }
 
     /// What a server needs whose certificate says that it is for clients.
     pub(crate) fn for_clients(&self, names: &[&str]) -> Arc<ServerConfig> {
         let mut params = params_of(names, Validity::Always);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        issue(&self.issuer, params)
+        issue(&self.issuer, &params)
     }
 
     /// What a server needs that has the authority's own certificate.
@@ -92,7 +92,7 @@ fn params_of(names: &[&str], validity: Validity) -> CertificateParams {
     params
 }
 
-fn issue(issuer: &Issuer<'static, KeyPair>, params: CertificateParams) -> Arc<ServerConfig> {
+fn issue(issuer: &Issuer<'static, KeyPair>, params: &CertificateParams) -> Arc<ServerConfig> {
     let key = KeyPair::generate().expect("randomness");
     let certificate = params.signed_by(&key, issuer).expect("a certificate");
     config(certificate.der().clone(), key.serialize_der())

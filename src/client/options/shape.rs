@@ -1,4 +1,5 @@
-//! The options about the shape of the load: who hardly reads, who comes and goes, how many processes.
+//! The options about the shape of the load: who hardly reads, who comes and goes, how many
+//! processes.
 
 use std::net::SocketAddr;
 
