@@ -94,7 +94,8 @@ pub struct Request {
 }
 
 impl Exchange {
-    /// Any JSON on the web that has a price: `price` and `time` are pointers such as `/data/0/last`.
+    /// Any JSON on the web that has a price: `price` and `time` are pointers such as
+    /// `/data/0/last`.
     ///
     /// The time's unit is told by its looks. Such a source has one symbol, whatever it is called.
     ///

@@ -1,8 +1,8 @@
 //! Whether a stream of the process would take bytes now, without waiting.
 //!
 //! Streams are shared with whoever started the process, so making them non-blocking would do so for
-//! others too. To look before each write is as good, as long as a write is no bigger than what a pipe
-//! that has room takes at once: [`WRITE_MAX`].
+//! others too. To look before each write is as good, as long as a write is no bigger than what a
+//! pipe that has room takes at once: [`WRITE_MAX`].
 
 use std::os::fd::AsFd;
 
@@ -37,7 +37,8 @@ pub(crate) fn room(stream: impl AsFd, limit: std::time::Duration) -> Room {
     }
 }
 
-/// A pipe is writable while a whole page of it is free (POSIX `PIPE_BUF`: at least 512; Linux: 4096).
+/// A pipe is writable while a whole page of it is free (POSIX `PIPE_BUF`: at least 512; Linux:
+/// 4096).
 pub(crate) const WRITE_MAX: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
 #[cfg(test)]

@@ -101,12 +101,18 @@ pub(crate) fn fault(error: &CertificateError) -> String {
         E::Expired | E::ExpiredContext { .. } => "has expired",
         E::NotValidYet | E::NotValidYetContext { .. } => "is not valid yet (or our clock is wrong)",
         E::UnknownIssuer => "is signed by nobody that we trust (see --ca)",
+        E::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            "names no host (it needs a subjectAltName)"
+        }
         E::NotValidForName | E::NotValidForNameContext { .. } => "is for another name",
         E::Revoked => "has been revoked",
         E::BadSignature => "has a signature that does not fit",
         E::BadEncoding => "cannot be read",
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
+            "is for another purpose than to be a server (it needs extendedKeyUsage serverAuth)"
+        }
         E::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
-            "is that of an authority, not of a server (see --insecure)"
+            "is that of an authority, which cannot be a server's too: sign one for the server with it"
         }
         error => return format!("is refused: {error}"),
     };

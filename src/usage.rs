@@ -17,7 +17,8 @@ use rustix::time::{ClockId, clock_gettime};
 pub struct Usage {
     /// Time on a CPU.
     pub cpu: Duration,
-    /// Time that it was ready to run and had to wait for a CPU; zero where the kernel does not tell.
+    /// Time that it was ready to run and had to wait for a CPU; zero where the kernel does not
+    /// tell.
     pub waited: Duration,
     /// The part of the time on a CPU in the program itself; coarse, it comes in steps of 10 ms.
     pub user: Duration,

@@ -179,7 +179,8 @@ impl Service {
     pub(crate) fn stop(mut self, signal: Option<Signal>) -> Result<(String, Vec<String>), String> {
         drop(self.guard.0.stdin.take());
         if let Some(signal) = signal {
-            // It fails only for a child that has gone; nothing else can have its id before the wait.
+            // It fails only for a child that has gone; nothing else can have its id before the
+            // wait.
             let _ = kill_process(Pid::from_child(&self.guard.0), signal);
         }
         if !self.guard.ends_within(STOP_LIMIT, || {}) {

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
@@ -25,6 +26,9 @@ fn configure() -> Result<Option<(Config, Option<Outputs>)>, BadOption> {
     let Some(config) = Config::parse(Options::from_env())? else {
         return Ok(None);
     };
+    if config.share.is_some() {
+        share::check_lines()?;
+    }
     config.reserve_descriptors()?;
     config.access.roots()?;
     if config.share.is_some() {
@@ -50,7 +54,7 @@ fn run(config: Config, outputs: Outputs) -> ExitCode {
             let written = outputs.write(&report);
             let said = say(&report, &wanted);
             let said = said.map_err(|error| format!("cannot write the report: {error}"));
-            finish(&report, written.and(said))
+            finish(&report, &wanted, written.and(said))
         }
         Err(error) => fail(&error, 1),
     }
@@ -74,8 +78,8 @@ fn run_processes(config: Config, signals: Signals) -> io::Result<Report> {
     })
 }
 
-/// One of several processes: what there is to say, it says to the one that started it. That one ends
-/// it, too; a signal for all of the terminal's programs is not for this one.
+/// One of several processes: what there is to say, it says to the one that started it. That one
+/// ends it, too; a signal for all of the terminal's programs is not for this one.
 fn run_share(config: &Config) -> ExitCode {
     let ignored = Signals::new([SIGINT, SIGTERM]);
     match ignored.and_then(|_ignored| share::run(config)) {
@@ -104,14 +108,21 @@ fn say(report: &Report, wanted: &Config) -> Result<(), String> {
     }
 }
 
-fn finish(report: &Report, written: Result<(), String>) -> ExitCode {
+fn finish(report: &Report, wanted: &Config, written: Result<(), String>) -> ExitCode {
     let missed: Vec<_> = report.missed_thresholds().collect();
     for verdict in &missed {
         let _ = writeln!(std::io::stderr(), "missed: {verdict}");
     }
     match (report.error(), written) {
+        (Some(error), _) if report.nothing_came() && wanted.duration < SHORT => {
+            let hint = format!("{error} in {:?} (try a longer --duration)", wanted.duration);
+            fail(&hint, 1)
+        }
         (Some(error), _) | (None, Err(error)) => fail(&error, 1),
         (None, Ok(())) if missed.is_empty() => ExitCode::SUCCESS,
         (None, Ok(())) => ExitCode::from(3),
     }
 }
+
+/// A server that is alive may well have nothing to say for so long.
+const SHORT: Duration = Duration::from_secs(5);

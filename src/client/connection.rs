@@ -8,7 +8,7 @@ use mio::Token;
 
 use super::apart::Apart;
 use super::clock::Arrival;
-use super::failure::Failure;
+use super::failure::{Failure, NO_TLS};
 use super::handshake::Handshake;
 use super::inbox::Inbox;
 use super::seat::{Seat, WayBack};
@@ -176,9 +176,25 @@ impl Connection {
         scratch: &mut [u8],
         statistics: &mut Statistics,
     ) -> Result<Progress, Failure> {
-        if !self.finish_connect()? {
-            return Ok(Progress::Idle);
-        }
+        let done = match self.finish_connect()? {
+            true => self.read_and_write(ready, scratch, statistics),
+            false => Ok(Progress::Idle),
+        };
+        done.map_err(|failure| match failure {
+            Failure::Reset(error) if self.is_joining() => Failure::ResetJoining {
+                error,
+                is_securing: self.stream.is_securing(),
+            },
+            failure => failure,
+        })
+    }
+
+    fn read_and_write(
+        &mut self,
+        ready: Ready,
+        scratch: &mut [u8],
+        statistics: &mut Statistics,
+    ) -> Result<Progress, Failure> {
         if ready.writable {
             self.flush()?;
         }
@@ -298,12 +314,14 @@ impl Connection {
     }
 
     fn end_of_stream(&self) -> Failure {
-        if self.stream.is_securing() {
-            Failure::Tls("the server ended the connection before TLS was agreed on".to_owned())
-        } else if self.is_joining() {
-            Failure::BadHandshake("the stream ended first".into())
-        } else {
-            Failure::end_of_stream()
+        match &self.state {
+            _ if self.stream.is_securing() => Failure::Tls(format!(
+                "the server ended the connection before TLS was agreed on {NO_TLS}"
+            )),
+            State::Connecting(handshake) | State::Handshaking(handshake) => {
+                handshake.end_of_stream(matches!(self.stream, Stream::Plain(_)))
+            }
+            _ => Failure::end_of_stream(),
         }
     }
 

@@ -51,6 +51,13 @@ pub(super) enum Failure {
     },
     /// The connection broke.
     Reset(io::Error),
+    /// It broke before it was upgraded.
+    ResetJoining {
+        /// What the system said.
+        error: io::Error,
+        /// Whether TLS was being agreed on.
+        is_securing: bool,
+    },
     /// The server sent what RFC 6455 forbids.
     Protocol(String),
     /// The connection was fine, but no tick ever came.
@@ -102,8 +109,8 @@ impl Failure {
         )
     }
 
-    /// What it is counted under in `counts`: its kind, or a common one where there are many already,
-    /// for servers may choose codes and statuses as they like.
+    /// What it is counted under in `counts`: its kind, or a common one where there are many
+    /// already, for servers may choose codes and statuses as they like.
     pub(super) fn key<V>(&self, counts: &BTreeMap<String, V>) -> String {
         let kind = self.kind();
         match self {
@@ -132,7 +139,7 @@ impl Failure {
             Self::HandshakeTimedOut(_) => "handshake timed out",
             Self::BadHandshake(_) => "bad handshake",
             Self::Closed { code, .. } => return Cow::Owned(format!("closed by server ({code})")),
-            Self::Reset(_) => "reset",
+            Self::Reset(_) | Self::ResetJoining { .. } => "reset",
             Self::Protocol(_) => "protocol error",
             Self::NoTick => "no tick",
         })
@@ -179,9 +186,12 @@ impl fmt::Display for Failure {
                  longer --duration, or --ramp)"
             ),
             Self::ProcessLost(sentence) => f.write_str(sentence),
-            Self::Tls(sentence) => append(f, "", sentence),
+            Self::Tls(sentence) => append_up_to(SENTENCE_LENGTH_MAX, f, "", sentence),
             Self::TlsTimedOut(limit) => {
-                write!(f, "the server did not agree on TLS within {limit:?}")
+                write!(
+                    f,
+                    "the server did not agree on TLS within {limit:?} {NO_TLS}"
+                )
             }
             Self::HandshakeTimedOut(limit) => {
                 write!(
@@ -203,6 +213,17 @@ impl fmt::Display for Failure {
                 append(f, " ", reason)
             }
             Self::Reset(error) => write!(f, "the connection broke: {}", error.kind()),
+            Self::ResetJoining { error, is_securing } => {
+                let (what, hint) = match is_securing {
+                    true => ("TLS was agreed on", NO_TLS),
+                    false => ("the handshake was answered", ONLY_TLS),
+                };
+                write!(
+                    f,
+                    "the connection broke before {what}: {} {hint}",
+                    error.kind()
+                )
+            }
             Self::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
             Self::NoTick => f.write_str("connected, but no tick came"),
         }
@@ -213,11 +234,20 @@ impl std::error::Error for Failure {}
 
 /// A text from the other side, kept printable and short.
 fn append(f: &mut fmt::Formatter<'_>, separator: &str, text: &str) -> fmt::Result {
+    append_up_to(TEXT_LENGTH_MAX, f, separator, text)
+}
+
+fn append_up_to(
+    length_max: usize,
+    f: &mut fmt::Formatter<'_>,
+    separator: &str,
+    text: &str,
+) -> fmt::Result {
     if text.is_empty() {
         return Ok(());
     }
     let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let short: String = printable.take(TEXT_LENGTH_MAX).collect();
+    let short: String = printable.take(length_max).collect();
     write!(f, "{separator}{short}")
 }
 
@@ -235,11 +265,20 @@ fn without_number(error: &io::Error) -> String {
     words.to_ascii_lowercase()
 }
 
+/// What may be the matter where TLS does not come about.
+pub(super) const NO_TLS: &str = "(does it speak TLS on this port? ws:// is without)";
+
+/// And where nothing else does.
+pub(super) const ONLY_TLS: &str = "(does it speak TLS on this port? wss:// is with)";
+
 /// From so many kinds on, what servers choose is counted together.
 const KINDS_MAX: usize = 100;
 
 /// As much of a server's words as a line has room for.
 const TEXT_LENGTH_MAX: usize = 123;
+
+/// The same for sentences of ours, which may quote a certificate.
+const SENTENCE_LENGTH_MAX: usize = 300;
 
 #[cfg(test)]
 mod tests {

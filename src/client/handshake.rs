@@ -10,7 +10,7 @@ use httparse::{Header, Response, Status};
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
-use super::failure::Failure;
+use super::failure::{Failure, ONLY_TLS};
 use super::url::Url;
 
 /// One handshake under way.
@@ -81,7 +81,7 @@ impl Handshake {
             .map_err(|error| Failure::BadHandshake(Cow::Owned(error.to_string())))?;
         match parsed {
             Status::Complete(length) if length <= HEAD_LENGTH_MAX => {
-                self.check(&response)?;
+                self.check(&response, &self.response[length..])?;
                 Ok(Some(mem::take(&mut self.response).split_off(length)))
             }
             Status::Partial if self.response.len() <= HEAD_LENGTH_MAX => Ok(None),
@@ -89,13 +89,27 @@ impl Handshake {
         }
     }
 
-    fn check(&self, response: &Response<'_, '_>) -> Result<(), Failure> {
+    /// What it means that the stream has ended here; `is_plain` if it is without TLS.
+    pub(super) fn end_of_stream(&self, is_plain: bool) -> Failure {
+        match (self.response.is_empty(), is_plain) {
+            (true, true) => {
+                Failure::BadHandshake(format!("the stream ended first {ONLY_TLS}").into())
+            }
+            (true, false) => bad("the stream ended first"),
+            (false, _) => bad("the stream ended in the middle of it"),
+        }
+    }
+
+    fn check(&self, response: &Response<'_, '_>, body: &[u8]) -> Result<(), Failure> {
         let status = response.code.unwrap_or_default();
         if status != 101 {
             let mut reason = response.reason.unwrap_or_default().to_owned();
             if let Some(location) = values(response.headers, "Location").next() {
                 reason.push_str(", try ");
                 reason.push_str(&String::from_utf8_lossy(location));
+            } else if status == 400 && body.windows(5).any(|word| word == b"HTTPS") {
+                // The words of nginx, Apache and Go, each in a sentence of its own.
+                reason.push_str(", try wss://");
             }
             return Err(Failure::HandshakeRefused { status, reason });
         }

@@ -1,4 +1,5 @@
-//! What a run puts out while it is under way: ticks, a progress line; and what it notes by the second.
+//! What a run puts out while it is under way: ticks, a progress line; and what it notes by the
+//! second.
 
 use std::io;
 use std::os::fd::AsRawFd;

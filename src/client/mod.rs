@@ -1,10 +1,11 @@
 //! The load client: many connections on one loop that measure what a server delivers.
 //!
-//! Where to is looked up first (`resolving.rs`). A run has phases (`phases.rs`): all connections **join**, the clocks are compared if that is asked for
-//! (**syncing**), then they listen unmeasured (**warm up**), then **measured**, then they **await**
-//! the replies to the last requests, then they **close**. Its limits (`limits.rs`) make it end in
-//! any case: `--connect-timeout` bounds the joining of each connection, the clock that of all and
-//! the phases in the middle, two seconds the awaiting and closing.
+//! Where to is looked up first (`resolving.rs`). A run has phases (`phases.rs`): all connections
+//! **join**, the clocks are compared if that is asked for (**syncing**), then they listen
+//! unmeasured (**warm up**), then **measured**, then they **await** the replies to the last
+//! requests, then they **close**. Its limits (`limits.rs`) make it end in any case:
+//! `--connect-timeout` bounds the joining of each connection, the clock that of all and the phases
+//! in the middle, two seconds the awaiting and closing.
 //!
 //! ```text
 //! options ─▶ Client ─┬─ traffic     opens, serves and ends the connections

@@ -236,7 +236,8 @@ impl Config {
         Ok(Some(config))
     }
 
-    /// Raises the limit on descriptors as far as it goes and holds the number of clients against it.
+    /// Raises the limit on descriptors as far as it goes and holds the number of clients against
+    /// it.
     ///
     /// # Errors
     /// A sentence that names the limit.

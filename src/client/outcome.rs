@@ -66,8 +66,13 @@ pub(super) struct Outcome {
 /// The counts of [`Returns`].
 #[derive(Debug, Serialize, Deserialize)]
 struct EncodedReturns {
-    /// Churned, lost, returned, failed, resumed, missed, restarts.
-    counts: [u64; 7],
+    churned: u64,
+    lost: u64,
+    returned: u64,
+    failed: u64,
+    resumed: u64,
+    missed: u64,
+    restarts: u64,
     response_us: Encoded,
     away_us: Encoded,
 }
@@ -83,8 +88,13 @@ struct EncodedSchedule {
 /// The counts of [`Replies`].
 #[derive(Debug, Serialize, Deserialize)]
 struct EncodedReplies {
-    /// Sent, replies, late, failed, missing, unsent, unexpected.
-    counts: [u64; 7],
+    sent: u64,
+    replies: u64,
+    late: u64,
+    failed: u64,
+    missing: u64,
+    unsent: u64,
+    unexpected: u64,
     latency_us: Encoded,
     uncorrected_us: Encoded,
 }
@@ -240,29 +250,26 @@ impl Outcome {
 impl EncodedReturns {
     fn of(returns: &Returns) -> Self {
         Self {
-            counts: [
-                returns.churned,
-                returns.lost,
-                returns.returned,
-                returns.failed,
-                returns.resumed,
-                returns.missed,
-                returns.restarts,
-            ],
+            churned: returns.churned,
+            lost: returns.lost,
+            returned: returns.returned,
+            failed: returns.failed,
+            resumed: returns.resumed,
+            missed: returns.missed,
+            restarts: returns.restarts,
             response_us: Encoded(returns.response_us.clone()),
             away_us: Encoded(returns.away_us.clone()),
         }
     }
 
     fn add_to(&self, sum: &mut Returns) -> io::Result<()> {
-        let [churned, lost, returned, failed, resumed, missed, restarts] = self.counts;
-        sum.churned += churned;
-        sum.lost += lost;
-        sum.returned += returned;
-        sum.failed += failed;
-        sum.resumed += resumed;
-        sum.missed = sum.missed.saturating_add(missed);
-        sum.restarts += restarts;
+        sum.churned += self.churned;
+        sum.lost += self.lost;
+        sum.returned += self.returned;
+        sum.failed += self.failed;
+        sum.resumed += self.resumed;
+        sum.missed = sum.missed.saturating_add(self.missed);
+        sum.restarts += self.restarts;
         add(&mut sum.response_us, &self.response_us)?;
         add(&mut sum.away_us, &self.away_us)
     }
@@ -287,38 +294,35 @@ impl EncodedSchedule {
 impl EncodedReplies {
     fn of(replies: &Replies) -> Self {
         Self {
-            counts: [
-                replies.sent,
-                replies.replies,
-                replies.late,
-                replies.failed,
-                replies.missing,
-                replies.unsent,
-                replies.unexpected,
-            ],
+            sent: replies.sent,
+            replies: replies.replies,
+            late: replies.late,
+            failed: replies.failed,
+            missing: replies.missing,
+            unsent: replies.unsent,
+            unexpected: replies.unexpected,
             latency_us: Encoded(replies.latency_us.clone()),
             uncorrected_us: Encoded(replies.uncorrected_us.clone()),
         }
     }
 
     fn add_to(&self, sum: &mut Replies) -> io::Result<()> {
-        let [sent, replies, late, failed, missing, unsent, unexpected] = self.counts;
-        sum.sent += sent;
-        sum.replies += replies;
-        sum.late += late;
-        sum.failed += failed;
-        sum.missing += missing;
-        sum.unsent += unsent;
-        sum.unexpected += unexpected;
+        sum.sent += self.sent;
+        sum.replies += self.replies;
+        sum.late += self.late;
+        sum.failed += self.failed;
+        sum.missing += self.missing;
+        sum.unsent += self.unsent;
+        sum.unexpected += self.unexpected;
         add(&mut sum.latency_us, &self.latency_us)?;
         add(&mut sum.uncorrected_us, &self.uncorrected_us)
     }
 }
 
 impl ClockSync {
-    /// Both of them: the offset of the one that knows it better, the error bound of the other, since
-    /// each corrected its latencies by its own. If one knows nothing, its latencies are uncorrected,
-    /// and so nothing is said of all.
+    /// Both of them: the offset of the one that knows it better, the error bound of the other,
+    /// since each corrected its latencies by its own. If one knows nothing, its latencies are
+    /// uncorrected, and so nothing is said of all.
     fn add(self, other: &Self) -> Self {
         let answered = self.answered + other.answered;
         let uncorrected = self.uncorrected + other.uncorrected;

@@ -1,4 +1,5 @@
-//! The files of a run: refused before it begins if they cannot be written, filled when it has ended.
+//! The files of a run: refused before it begins if they cannot be written, filled when it has
+//! ended.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};

@@ -1,8 +1,8 @@
 //! Ticks on stdout as they come, one per line (NDJSON): the very bytes of each message.
 //!
 //! The measuring comes first: a reader that cannot keep up never makes the client wait, which would
-//! show as latency. What stdout does not take is kept, up to a limit; beyond it ticks are dropped, a
-//! whole line at a time, and counted. A reader that has left ends the run, as the end of its pipe
+//! show as latency. What stdout does not take is kept, up to a limit; beyond it ticks are dropped,
+//! a whole line at a time, and counted. A reader that has left ends the run, as the end of its pipe
 //! ends `cat`.
 
 use std::collections::VecDeque;

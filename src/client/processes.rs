@@ -175,8 +175,7 @@ impl Client {
         (self.tally.joined, self.tally.open) = (sum.joined, sum.open);
         self.tally.alive = sum.open;
         self.statistics.ticks = sum.ticks;
-        let so_far = (sum.errors, String::new());
-        self.statistics.failures.insert("so far".to_owned(), so_far);
+        self.tally.errors_elsewhere = sum.errors;
     }
 
     /// The first one ends all with what they have measured, another one at once.

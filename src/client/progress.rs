@@ -120,7 +120,8 @@ impl Client {
             now.saturating_duration_since(began)
         };
         let (statistics, open) = (&self.statistics, self.tally.open);
-        let errors = statistics.failures.values().map(|(count, _)| count).sum();
+        let errors = statistics.failures.values().map(|(count, _)| count);
+        let errors = errors.sum::<u64>() + self.tally.errors_elsewhere;
         match self.phase {
             Phase::Joining => View::Joining {
                 joined: self.tally.joined,

@@ -1,19 +1,22 @@
 //! One of several processes that share the clients of a run (`--processes`): what it tells the one
-//! that started it, on its stdout and a line each, and what it is told, on its stdin and a byte each.
+//! that started it, on its stdout and a line each, and what it is told, on its stdin and a byte
+//! each.
 //!
 //! The end of stdin is the end of the other process, and so the end of this one.
 
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use mio::unix::pipe::Receiver;
 use mio::{Interest, Token};
+use rustix::fs::{FileType, fstat};
 use serde::{Deserialize, Serialize};
 
 use super::options::Config;
 use super::outcome::Outcome;
 use super::{Client, Phase};
 use crate::io_loop::{IoLoop, Ready};
+use crate::options::BadOption;
 use crate::periodic::PeriodicCallback;
 
 /// What a process tells.
@@ -104,6 +107,22 @@ impl Client {
             }
         }
     }
+}
+
+/// Makes sure that there is a process that has started this one as a share: both of its lines are
+/// pipes then, and never so where somebody types.
+///
+/// # Errors
+/// A sentence for whoever came upon `--share` by chance.
+pub fn check_lines() -> Result<(), BadOption> {
+    let is_pipe = |fd: BorrowedFd<'_>| {
+        fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_fifo())
+    };
+    if is_pipe(io::stdin().as_fd()) && is_pipe(io::stdout().as_fd()) {
+        return Ok(());
+    }
+    let error = "only for the processes that --processes starts, try --processes 2";
+    Err(BadOption::new("--share", error))
 }
 
 /// Runs the part of `config` that is this process's share, and tells the result.

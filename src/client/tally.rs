@@ -17,6 +17,8 @@ pub(super) struct Tally {
     pub(super) joined: usize,
     /// Those that never will.
     pub(super) failed: usize,
+    /// Errors that other processes have told of, while they run; what they are, the outcomes tell.
+    pub(super) errors_elsewhere: u64,
     /// How long connections have been open in the measured window, summed over all.
     pub(super) listened: Duration,
     /// Until when that has been summed up; none outside the window.

@@ -35,8 +35,8 @@ pub(super) struct Tls {
 }
 
 impl Secrets {
-    /// For connections to `host`, which is believed with a certificate that leads to one of `roots`;
-    /// with any at all if `insecure`.
+    /// For connections to `host`, which is believed with a certificate that leads to one of
+    /// `roots`; with any at all if `insecure`.
     ///
     /// # Errors
     /// When the host is no name that a certificate could be for, or there is something wrong with
@@ -190,7 +190,8 @@ impl Read for Noting<'_> {
 pub(super) fn sentence(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(certificate) => {
-            format!("the server's certificate {}", tls::fault(certificate))
+            let fault = tls::fault(certificate);
+            format!("the server's certificate {fault} (or try --insecure)")
         }
         Error::InvalidMessage(_) => {
             "the server does not speak TLS on this port (ws:// is without)".to_owned()

@@ -119,7 +119,8 @@ pub(super) struct Names {
 
 impl Names {
     /// Where two markets could have the same name, it is that of the market whose names have it
-    /// first: Kraken's XTZUSD is XTZ/USD as usually spelled, and only then T/USD with an old prefix.
+    /// first: Kraken's XTZUSD is XTZ/USD as usually spelled, and only then T/USD with an old
+    /// prefix.
     pub(super) fn new(shape: &Shape, markets: &[Market]) -> Self {
         let mut indexes = HashMap::new();
         if shape.names.is_empty() {

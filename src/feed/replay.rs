@@ -1,9 +1,9 @@
 //! Prices recorded before, at the pace of their recording, a multiple of it, or as fast as the
 //! loop turns.
 //!
-//! Every symbol reads `replay:…` unless it was simulated anyway, since an old price is never sent as
-//! new. The file is scanned once before the loop starts and streamed after that. Reading a regular
-//! file counts as not blocking: what was just scanned comes from the page cache.
+//! Every symbol reads `replay:…` unless it was simulated anyway, since an old price is never sent
+//! as new. The file is scanned once before the loop starts and streamed after that. Reading a
+//! regular file counts as not blocking: what was just scanned comes from the page cache.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,5 +1,6 @@
 //! What is known of the exchanges while they are being asked: how each one does, which of them
-//! serves each symbol, and which price is newest. Part of the loop's state; the fibers report to it.
+//! serves each symbol, and which price is newest. Part of the loop's state; the fibers report to
+//! it.
 //!
 //! Pure but for the log: the time is handed in.
 

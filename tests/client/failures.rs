@@ -119,6 +119,11 @@ fn a_refused_handshake_names_the_status_and_where_to_go() {
              https://example.org/",
         ),
         (
+            "400 Bad Request\r\n\r\nThe plain HTTP request was sent to HTTPS port",
+            "handshake refused (400)",
+            "the server refused the WebSocket handshake: 400 Bad Request, try wss://",
+        ),
+        (
             "200 OK\r\n\r\n<html>",
             "handshake refused (200)",
             "the server refused the WebSocket handshake: 200 OK",
@@ -208,7 +213,15 @@ fn what_is_no_json_is_no_tick() {
 
 #[test]
 fn garbage_and_an_early_end_are_bad_handshakes() {
-    for answer in [&b"SSH-2.0-OpenSSH_9.9\r\n"[..], b"", b"HTTP/1.1 101 Switch"] {
+    let tls = "the stream ended first (does it speak TLS on this port? wss:// is with)";
+    for (answer, what) in [
+        (&b"SSH-2.0-OpenSSH_9.9\r\n"[..], "invalid HTTP version"),
+        (b"", tls),
+        (
+            b"HTTP/1.1 101 Switch",
+            "the stream ended in the middle of it",
+        ),
+    ] {
         let report = run_bare(
             |address| config(address, ENDLESS),
             |mut stream| {
@@ -223,6 +236,8 @@ fn garbage_and_an_early_end_are_bad_handshakes() {
             },
         );
         assert_eq!(kinds(&report), [("bad handshake", 1)], "{answer:?}");
+        let sentence = format!("the server's answer to the handshake is none: {what}");
+        assert_eq!(report.error(), Some(sentence));
     }
 }
 

@@ -58,7 +58,10 @@ fn the_program_fails_when_no_tick_came() {
         finish(&mut tungstenite::accept(stream).unwrap());
     });
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(text(&output.stderr), "error: connected, but no tick came\n");
+    assert_eq!(
+        text(&output.stderr),
+        "error: connected, but no tick came in 50ms (try a longer --duration)\n"
+    );
     assert!(text(&output.stdout).contains("no tick"));
 }
 

@@ -186,6 +186,79 @@ fn insecure_believes_anybody_and_warns_of_it() {
 }
 
 #[test]
+fn an_authority_that_is_a_server_itself_is_refused_with_the_way_out() {
+    let authority = Authority::new(&["127.0.0.1"]);
+    let file = PemFile::new("itself", &authority);
+    let report = refused(authority.itself(), "127.0.0.1", believing(&file));
+    assert_eq!(kinds(&report), [("TLS failed", 1)]);
+    let words = "the server's certificate is that of an authority, which cannot be a server's too \
+                 (sign one for the server with it, or try --insecure)";
+    assert_eq!(report.error().as_deref(), Some(words));
+
+    let access = Access {
+        insecure: true,
+        ..Access::default()
+    };
+    let report = run_bare(
+        |address| config(&format!("wss://{address}/"), WINDOW, access),
+        |stream| {
+            let mut peer = upgrade(authority.itself(), stream);
+            begin(&mut peer);
+            finish(&mut peer);
+        },
+    );
+    assert_eq!(report.error(), None, "the way out is one");
+}
+
+#[test]
+fn a_certificate_for_no_host_or_no_server_says_what_it_lacks() {
+    let authority = Authority::new(&["127.0.0.1"]);
+    let file = PemFile::new("lacks", &authority);
+    for (server, words) in [
+        (
+            authority.issue(&[], Validity::Always),
+            "names no host (it needs a subjectAltName)",
+        ),
+        (
+            authority.for_clients(&["127.0.0.1"]),
+            "is for another purpose than to be a server (it needs extendedKeyUsage serverAuth)",
+        ),
+    ] {
+        let report = refused(server, "127.0.0.1", believing(&file));
+        let sentence = format!("the server's certificate {words}");
+        assert_eq!(report.error(), Some(sentence));
+    }
+}
+
+/// Ends the connection by a reset once something of the client has come.
+fn reset(mut stream: TcpStream) {
+    let _ = stream.read(&mut [0]).unwrap();
+    let socket = socket2::SockRef::from(&stream);
+    socket.set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+#[test]
+fn a_connection_that_breaks_before_it_is_upgraded_hints_at_the_other_scheme() {
+    for (scheme, words) in [
+        (
+            "wss",
+            "the connection broke before TLS was agreed on: connection reset (does it speak TLS \
+             on this port? ws:// is without)",
+        ),
+        (
+            "ws",
+            "the connection broke before the handshake was answered: connection reset (does it \
+             speak TLS on this port? wss:// is with)",
+        ),
+    ] {
+        let url = |address| format!("{scheme}://{address}/");
+        let report = run_bare(|it| config(&url(it), ENDLESS, Access::default()), reset);
+        assert_eq!(kinds(&report), [("reset", 1)]);
+        assert_eq!(report.error().as_deref(), Some(words));
+    }
+}
+
+#[test]
 fn the_wrong_scheme_is_named_either_way() {
     let report = run_bare(
         |address| config(&format!("wss://{address}/"), ENDLESS, Access::default()),
@@ -226,7 +299,8 @@ fn tls_that_never_comes_about_is_given_up() {
         let _ = stream.read_to_end(&mut Vec::new());
     });
     assert_eq!(kinds(&report), [("TLS timed out", 1)]);
-    let words = "the server did not agree on TLS within 100ms";
+    let words = "the server did not agree on TLS within 100ms (does it speak TLS on this port? \
+                 ws:// is without)";
     assert_eq!(report.error().as_deref(), Some(words));
 
     let report = run_bare(with_limit, |mut stream| {
@@ -234,6 +308,9 @@ fn tls_that_never_comes_about_is_given_up() {
         let _ = stream.read(&mut [0; 4096]).unwrap();
     });
     assert_eq!(kinds(&report), [("TLS failed", 1)]);
+    let words = "the server ended the connection before TLS was agreed on (does it speak TLS on \
+                 this port? ws:// is without)";
+    assert_eq!(report.error().as_deref(), Some(words));
 }
 
 #[test]

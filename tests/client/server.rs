@@ -1,11 +1,12 @@
-//! Servers of a few lines, each in a thread. One that is done with its part listens for the client's
-//! close frame; none outlives its test.
+//! Servers of a few lines, each in a thread. One that is done with its part listens for the
+//! client's close frame; none outlives its test.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use tickertape::client::options::Config;
 use tickertape::client::report::Report;
 use tickertape::client::{self, url::Url};
@@ -39,8 +40,15 @@ pub(crate) fn config(address: SocketAddr, duration: Duration) -> Config {
 }
 
 pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
+    // No test hangs because its client has failed, or never came.
+    let mut poll = [PollFd::new(listener, PollFlags::IN)];
+    let limit = Timespec::try_from(3 * SOON).unwrap();
+    assert_eq!(
+        rustix::event::poll(&mut poll, Some(&limit)),
+        Ok(1),
+        "a client comes"
+    );
     let (stream, _) = listener.accept().unwrap();
-    // No test hangs because its client has failed.
     stream.set_read_timeout(Some(SOON)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream

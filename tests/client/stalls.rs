@@ -221,8 +221,9 @@ fn a_server_that_was_away_was_late_with_all_that_was_due_meanwhile() {
         scope.spawn(move || {
             serve_until(accept(&listener), Duration::from_millis(500));
             drop(listener);
-            // The outage is what is tested.
-            thread::sleep(Duration::from_millis(1_200));
+            // The outage is what is tested: over before the third attempt, after 0.7 s at the
+            // earliest, so that the client is back in time whatever chance makes of its pauses.
+            thread::sleep(Duration::from_millis(500));
             serve_until(accept(&TcpListener::bind(address).unwrap()), ENDLESS);
         });
         let config = Config {
@@ -243,13 +244,10 @@ fn a_server_that_was_away_was_late_with_all_that_was_due_meanwhile() {
     });
     assert_eq!(report.reconnects.as_ref().unwrap().returned, 1);
     let lateness = &report.schedule.as_ref().unwrap().lateness_us;
-    assert!(lateness.p999.unwrap() > 1_100_000, "{lateness:?}");
+    assert!(lateness.p999.unwrap() > 480_000, "{lateness:?}");
     assert!(lateness.count >= 280, "{lateness:?}");
     let requests = report.requests.as_ref().unwrap();
-    assert!(
-        requests.latency_us.p999.unwrap() > 1_100_000,
-        "{requests:?}"
-    );
+    assert!(requests.latency_us.p999.unwrap() > 480_000, "{requests:?}");
     let due = requests.replies + requests.missing + requests.unsent;
     assert!(due.abs_diff(400) <= 20, "{requests:?}");
     assert!(

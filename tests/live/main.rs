@@ -5,7 +5,11 @@
 )]
 
 mod audience;
+mod faults;
 mod rest;
 mod sources;
+#[path = "../stand_in/mod.rs"]
+mod stand_in;
 mod stream;
 mod upstream;
+mod users_sources;

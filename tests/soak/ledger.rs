@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::SYMBOLS;
-use crate::listener::{Heard, Listener};
+use super::SYMBOLS;
+use super::listener::{Heard, Listener};
 use crate::stand_in::exchange::{Delivery, Fault, Outcome, StandIn};
 
 /// The balance of one server.

@@ -306,6 +306,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Longer than any pause between two attempts.
 const PATIENCE: Duration = Duration::from_secs(70);
 
-/// Only that it answers at all: machines are busy at times, and that no fault holds the loop is shown
-/// one by one, in `live_faults`.
+/// Only that it answers at all: machines are busy at times, and that no fault holds the loop is
+/// shown one by one, in `live_faults`.
 const STALLED: Duration = Duration::from_secs(3);

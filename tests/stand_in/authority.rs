@@ -3,8 +3,10 @@
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tickertape::tls::Roots;
 
@@ -13,6 +15,8 @@ pub(crate) struct Authority {
     pub(crate) roots: Roots,
     /// Its own certificate, for `--ca`.
     pub(crate) pem: String,
+    key_der: Vec<u8>,
+    der: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
     config: Arc<ServerConfig>,
 }
@@ -34,12 +38,16 @@ impl Authority {
             .distinguished_name
             .push(DnType::CommonName, "authority of the stand-ins");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = params.self_signed(&key).expect("a certificate").pem();
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let (pem, der) = (certificate.pem(), certificate.der().clone());
+        let key_der = key.serialize_der();
         let issuer = Issuer::new(params, key);
         Self {
             roots: Roots::with_pem(pem.as_bytes()).expect("our own text"),
-            config: issue(&issuer, names, Validity::Always),
+            config: issue(&issuer, &params_of(names, Validity::Always)),
             pem,
+            key_der,
+            der,
             issuer,
         }
     }
@@ -47,7 +55,19 @@ impl Authority {
     /// What a server with another certificate of this authority needs. Sessions are not resumed
     /// from one server to another, so that each certificate is looked at.
     pub(crate) fn issue(&self, names: &[&str], validity: Validity) -> Arc<ServerConfig> {
-        issue(&self.issuer, names, validity)
+        issue(&self.issuer, &params_of(names, validity))
+    }
+
+    /// What a server needs whose certificate says that it is for clients.
+    pub(crate) fn for_clients(&self, names: &[&str]) -> Arc<ServerConfig> {
+        let mut params = params_of(names, Validity::Always);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        issue(&self.issuer, &params)
+    }
+
+    /// What a server needs that has the authority's own certificate.
+    pub(crate) fn itself(&self) -> Arc<ServerConfig> {
+        config(self.der.clone(), self.key_der.clone())
     }
 
     /// What the authority's first server needs.
@@ -62,27 +82,30 @@ impl Authority {
     }
 }
 
-fn issue(
-    issuer: &Issuer<'static, KeyPair>,
-    names: &[&str],
-    validity: Validity,
-) -> Arc<ServerConfig> {
-    let key = KeyPair::generate().expect("randomness");
+fn params_of(names: &[&str], validity: Validity) -> CertificateParams {
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).expect("good names");
     if validity == Validity::Expired {
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(2021, 1, 1);
     }
-    let certificate = params.signed_by(&key, issuer).expect("a certificate");
+    params
+}
 
-    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+fn issue(issuer: &Issuer<'static, KeyPair>, params: &CertificateParams) -> Arc<ServerConfig> {
+    let key = KeyPair::generate().expect("randomness");
+    let certificate = params.signed_by(&key, issuer).expect("a certificate");
+    config(certificate.der().clone(), key.serialize_der())
+}
+
+fn config(certificate: CertificateDer<'static>, key_der: Vec<u8>) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::Pkcs8(key_der.into());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider's versions")
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
+        .with_single_cert(vec![certificate], key)
         .expect("the key fits");
     Arc::new(config)
 }

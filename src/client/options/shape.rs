@@ -1,4 +1,5 @@
-//! The options about the shape of the load: who hardly reads, who comes and goes, how many processes.
+//! The options about the shape of the load: who hardly reads, who comes and goes, how many
+//! processes.
 
 use std::net::SocketAddr;
 
@@ -37,7 +38,9 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
     }
     // Not for people: what a process is started with by the one that shares out the clients.
     config.share = options.value("--share", share)?;
-    if let Some(known) = options.value("--share-addresses", addresses)? {
+    if config.share.is_some()
+        && let Some(known) = options.value("--share-addresses", addresses)?
+    {
         config.addresses = known;
     }
     Ok(())

@@ -218,7 +218,8 @@ mod tests {
         #[test]
         fn an_axis_holds_what_it_is_made_for(least in 1f64..1e6, factor in 1f64..1e6) {
             let most = least * factor;
-            for axis in [Axis::linear(most), Axis::logarithmic(least, most), Axis::time(most, Unit::of_time(most))] {
+            let time = Axis::time(most, Unit::of_time(most));
+            for axis in [Axis::linear(most), Axis::logarithmic(least, most), time] {
                 prop_assert!(axis.low <= least && axis.high >= most * 0.999_999, "{:?}", axis);
                 prop_assert!((1..=14).contains(&axis.marks.len()), "{:?}", axis);
                 prop_assert!(axis.map(&least, (0, 1000)) <= axis.map(&most, (0, 1000)));

@@ -1,8 +1,6 @@
 //! The promise of the HTTP client: what a server answers arrives, and what it fails to answer is an
 //! error that says so.
 
-mod stand_in;
-
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpListener};
 use std::sync::Arc;
@@ -10,8 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use stand_in::{
-    agent, answer, fetch, fetch_url, get, hang, in_fiber, ok, read_head, serve, settings,
+use crate::stand_in::{
+    NameServer, agent, answer, fetch, fetch_url, get, hang, in_fiber, ok, read_head, resolver,
+    serve, settings,
 };
 use tickertape::fiber;
 use tickertape::http;
@@ -103,12 +102,12 @@ fn nobody_listening_and_unknown_names_are_errors() {
     };
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     let got = in_fiber(|registrar| {
-        let server = stand_in::NameServer::start(|query, _| {
+        let server = NameServer::start(|query, _| {
             let mut reply = query.clone().into_reply();
             *reply.rcode_mut() = simple_dns::RCODE::NameError;
             vec![reply.build_bytes_vec().expect("a good packet")]
         });
-        let resolver = stand_in::resolver(registrar, "", &[server.address]);
+        let resolver = resolver(registrar, "", &[server.address]);
         get(
             &http::agent(registrar, &resolver, &settings()),
             "http://api.test/",

@@ -1,15 +1,13 @@
 //! The promise of the stand-in exchange: it speaks as the exchanges do, writes down each price that
 //! it sends, and fails exactly as it is told to. Asked with blocking clients, none of them ours.
 
-#![allow(clippy::unwrap_used, reason = "the helpers belong to the tests")]
-
-mod stand_in;
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use stand_in::exchange::{Config, Delivery, Fault, Outcome, Stage, StandIn, random, sources};
+use crate::stand_in::exchange::{
+    Config, Delivery, Fault, Outcome, Stage, StandIn, random, sources,
+};
 use tickertape::exchange::{Catalogue, Exchange, Quote, QuoteError, Request, Symbol};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 

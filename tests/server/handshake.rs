@@ -1,15 +1,9 @@
 //! Every request gets a fitting answer: pages, upgrades and refusals, within the limits.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a failed assumption in a test should say so with a panic"
-)]
-
-mod common;
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use common::{TestServer, handshake, next, read_to_end};
+use crate::common::{PATIENCE, TestServer, handshake, next, read_to_end};
 use tickertape::server::{Config, Origins};
 
 fn status(answer: &str) -> &str {
@@ -138,7 +132,7 @@ fn who_is_one_too_many_is_told_so_and_room_is_found_again() {
     assert_eq!(status(&server.ask(handshake("/").as_bytes())), "503");
     drop(second);
     drop(first);
-    let deadline = Instant::now() + common::PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     while status(&server.ask(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")) == "503" {
         assert!(Instant::now() < deadline);
     }

@@ -1,15 +1,9 @@
 //! Connections end politely: the right code, nothing behind it, and then the end of the stream.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a failed assumption in a test should say so with a panic"
-)]
-
-mod common;
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use common::{TestServer, ask, close_code, frame, handshake, next, read_to_end};
+use crate::common::{TestServer, ask, close_code, frame, handshake, next, read_to_end};
 use socket2::SockRef;
 use std::time::Duration;
 use tickertape::server::Config;

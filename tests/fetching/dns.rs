@@ -1,14 +1,12 @@
 //! The promise of the resolver: it finds what the name servers know, however badly some behave.
 
-mod stand_in;
-
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use crate::stand_in::{NameFault, NameServer, in_fiber, resolver};
 use simple_dns::rdata::{A, AAAA, CNAME, RData};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
-use stand_in::{NameFault, NameServer, in_fiber, resolver};
 use tickertape::dns::{Hosts, ResolvConf, Resolver};
 
 /// Looks `host` up with these name servers, and nothing remembered.

@@ -1,17 +1,13 @@
 //! The promise of the stand-in exchange's streams: a client that speaks as the catalogue says gets
 //! the prices that are written down, and one that breaks an exchange's rules is dropped.
 
-#![allow(clippy::unwrap_used, reason = "the helpers belong to the tests")]
-
-mod stand_in;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::stand_in::exchange::{Config, Fault, StandIn};
 use rustls::{ClientConnection, StreamOwned};
-use stand_in::exchange::{Config, Fault, StandIn};
 use tickertape::exchange::{Catalogue, Exchange, Session, StreamMessage, Symbol};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};

@@ -1,8 +1,4 @@
 //! The server as a program: its options, its exit codes, its one thread, and recordings.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a failed assumption in a test should say so with a panic"
-)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,19 +1,12 @@
 //! `/metrics` and `/readyz`: what they say is well-formed, exact and about the right things.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a failed assumption in a test should say so with a panic"
-)]
-
-mod common;
-mod exposition;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, TestServer, ask, ticks};
-use exposition::Page;
+use crate::common::{PATIENCE, TestServer, ask, ticks};
+use crate::exposition::Page;
 use tickertape::server::Config;
 
 const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -176,7 +169,8 @@ fn every_connection_is_accounted_for_under_churn() {
             server.ask(request.as_bytes());
         }
         let mut rude = server.open_raw();
-        rude.write_all(&common::frame(0x82, b"binary")).unwrap();
+        rude.write_all(&crate::common::frame(0x82, b"binary"))
+            .unwrap();
         server.tick("A", round.into());
         // It may be the one that is turned away: then there is nothing to check.
         let (head, body) = page(&server, "GET", "*/*");

@@ -1,16 +1,10 @@
 //! The end: everybody is told, and it comes in time.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a failed assumption in a test should say so with a panic"
-)]
-
-mod common;
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use common::process::Process;
-use common::{TestServer, closed_with, read_to_end, ticks};
+use crate::common::process::Process;
+use crate::common::{TestServer, closed_with, read_to_end, ticks};
 use rustix::process::Signal;
 use socket2::SockRef;
 use tickertape::server::Config;
@@ -115,7 +109,7 @@ fn goodbyes_are_spread_and_ticks_go_on_until_then() {
 }
 
 /// The number of the last tick before 1001. There is one after the other until then.
-fn last_tick(mut client: common::Client) -> u64 {
+fn last_tick(mut client: crate::common::Client) -> u64 {
     let mut last = 0;
     loop {
         match client.read().unwrap() {
@@ -140,7 +134,9 @@ fn nobody_gets_in_while_it_drains_and_a_second_signal_ends_it() {
     let mut server = Process::start(&["--drain", "1h", "--interval", "1h"]);
     let open = || {
         let stream = TcpStream::connect(&server.address).unwrap();
-        stream.set_read_timeout(Some(common::PATIENCE)).unwrap();
+        stream
+            .set_read_timeout(Some(crate::common::PATIENCE))
+            .unwrap();
         let url = format!("ws://{}/", server.address);
         tungstenite::client(url, stream).unwrap().0
     };

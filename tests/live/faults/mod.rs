@@ -4,23 +4,17 @@
 //! once.
 //!
 //! Each fault has a stand-in and a server process of its own; some run at a time.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a failed assumption in a test should say so with a panic"
-)]
 
 mod case;
-#[path = "../soak/ledger.rs"]
+#[path = "../../soak/ledger.rs"]
 mod ledger;
-#[path = "../soak/listener.rs"]
+#[path = "../../soak/listener.rs"]
 mod listener;
 mod names;
-#[path = "../soak/program.rs"]
+#[path = "../../soak/program.rs"]
 #[allow(dead_code, reason = "a part of it is for the soak alone")]
 mod program;
 mod rest;
-#[path = "../stand_in/mod.rs"]
-mod stand_in;
 mod stream;
 
 /// What all exchanges trade here.

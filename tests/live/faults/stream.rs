@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::case::{Case, harmful, harmless, try_all};
+use super::case::{Case, harmful, harmless, try_all};
 use crate::stand_in::exchange::{Fault, Stage, StandIn};
 
 #[test]

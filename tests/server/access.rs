@@ -1,10 +1,4 @@
 //! Who may come in: tokens, so many from an address, and a door of its own for the server's state.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a failed assumption in a test should say so with a panic"
-)]
-
-mod common;
 
 use std::fs;
 use std::io::Write;
@@ -14,8 +8,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use common::process::Process;
-use common::{PATIENCE, TestServer, handshake, read_to_end};
+use crate::common::process::Process;
+use crate::common::{PATIENCE, TestServer, handshake, read_to_end};
 use rustix::process::Signal;
 use socket2::{Domain, SockRef, Socket, Type};
 use tickertape::server::Config;

@@ -1,9 +1,5 @@
 //! Sources that are a user's own: an exchange described in a file, and a URL with pointers. And
 //! what the server says at its start of those that are wrong.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a failed assumption in a test should say so with a panic"
-)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

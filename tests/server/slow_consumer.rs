@@ -1,14 +1,8 @@
 //! A client that does not read costs nobody anything: it is conflated, then dropped.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a failed assumption in a test should say so with a panic"
-)]
-
-mod common;
 
 use std::time::Duration;
 
-use common::{Client, TestServer, next, ticks};
+use crate::common::{Client, TestServer, next, ticks};
 use socket2::SockRef;
 use tickertape::server::Config;
 use tungstenite::Message;

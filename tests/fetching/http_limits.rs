@@ -1,7 +1,5 @@
-//! The promise of the HTTP client: wherever an upstream leaves it hanging, a call ends at its limit,
-//! or at once when it is cancelled.
-
-mod stand_in;
+//! The promise of the HTTP client: wherever an upstream leaves it hanging, a call ends at its
+//! limit, or at once when it is cancelled.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -10,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use stand_in::{
-    agent, fetch, fetch_url, get, hang, impatient, in_fiber, read_head, serve, settings,
+use crate::stand_in::{
+    NameServer, agent, fetch, fetch_url, get, hang, impatient, in_fiber, read_head, resolver,
+    serve, settings,
 };
 use tickertape::fiber::{self, Exit, STACK_SIZE};
 use tickertape::http::{self, Settings};
@@ -68,9 +67,9 @@ fn a_silent_proxy_is_given_up() {
 
 #[test]
 fn a_silent_name_server_is_given_up() {
-    let silent = stand_in::NameServer::start(|_, _| Vec::new());
+    let silent = NameServer::start(|_, _| Vec::new());
     let got = in_fiber(move |registrar| {
-        let resolver = stand_in::resolver(registrar, "", &[silent.address]);
+        let resolver = resolver(registrar, "", &[silent.address]);
         get(
             &http::agent(registrar, &resolver, &impatient()),
             "http://api.test/",

@@ -1,16 +1,10 @@
 //! Everybody gets every tick, in order, from the newest one at the time of joining.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a failed assumption in a test should say so with a panic"
-)]
-
-mod common;
 
 use std::io::Read;
 
 use std::time::Duration;
 
-use common::{TestServer, ask, handshake, next, ticks};
+use crate::common::{TestServer, ask, handshake, next, ticks};
 use serde_json::Value;
 use std::io::Write;
 use tickertape::server::Config;

@@ -4,10 +4,10 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use crate::SYMBOLS;
-use crate::ledger::Account;
-use crate::listener::Listener;
-use crate::program::Program;
+use super::SYMBOLS;
+use super::ledger::Account;
+use super::listener::Listener;
+use super::program::Program;
 use crate::stand_in::exchange::{Config, Fault, StandIn};
 
 /// A fault, and what is expected of a server that it strikes.

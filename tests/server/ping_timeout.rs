@@ -1,14 +1,8 @@
 //! The heartbeat: who answers stays, who does not is closed.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a failed assumption in a test should say so with a panic"
-)]
-
-mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{TestServer, close_code};
+use crate::common::{TestServer, close_code};
 use tickertape::server::Config;
 use tungstenite::Message;
 

@@ -1,10 +1,5 @@
 //! The log: what it tells, that floods are cut and counted, that nothing secret is in it, and that no
 //! stderr, whatever becomes of it, keeps a client waiting.
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a failed assumption in a test should say so with a panic"
-)]
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};

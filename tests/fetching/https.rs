@@ -1,7 +1,5 @@
 //! The promise of HTTPS: only the right server is believed, through a proxy too.
 
-mod stand_in;
-
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -9,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stand_in::{
+use crate::stand_in::{
     Authority, answer, fetch_url, hang, in_fiber, ok, read_head, serve, settings, trusting,
 };
 use tickertape::http::Settings;

@@ -1,11 +1,4 @@
 //! A server is replaced by another on the same port, and no client notices.
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a failed assumption in a test should say so with a panic"
-)]
-
-mod common;
 
 use std::net::TcpStream;
 use std::process::Command;
@@ -13,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::process::Process;
-use common::{PATIENCE, next};
+use crate::common::process::Process;
+use crate::common::{PATIENCE, next};
 use rustix::process::Signal;
 use socket2::SockRef;
 use tungstenite::Message;
@@ -113,7 +106,7 @@ fn without_a_successor_it_ends_as_ever() {
     let mut client = tungstenite::client(url, stream).unwrap().0;
     next(&mut client);
     server.signal(Signal::TERM);
-    assert_eq!(u16::from(common::closed_with(&mut client)), 1001);
+    assert_eq!(u16::from(crate::common::closed_with(&mut client)), 1001);
     client.flush().ok();
     drop(client);
     let address = server.address.clone();

@@ -1,0 +1,23 @@
+//! The server as its clients see it, and as a program.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed assumption in a test should say so with a panic"
+)]
+
+mod access;
+mod broadcast;
+mod cli;
+mod close;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../exposition/mod.rs"]
+mod exposition;
+#[cfg(target_os = "linux")]
+mod handover;
+mod handshake;
+#[cfg(target_os = "linux")]
+mod logging;
+mod metrics;
+mod ping_timeout;
+mod shutdown;
+mod slow_consumer;
