@@ -112,7 +112,7 @@ pub(crate) fn fault(error: &CertificateError) -> String {
             "is for another purpose than to be a server (it needs extendedKeyUsage serverAuth)"
         }
         E::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
-            "is that of an authority, which cannot be a server's too: sign one for the server with it"
+            "is that of an authority, which cannot be a server's too (sign one for the server with it)"
         }
         error => return format!("is refused: {error}"),
     };

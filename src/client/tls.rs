@@ -190,8 +190,7 @@ impl Read for Noting<'_> {
 pub(super) fn sentence(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(certificate) => {
-            let fault = tls::fault(certificate);
-            format!("the server's certificate {fault} (or try --insecure)")
+            format!("the server's certificate {}", tls::fault(certificate))
         }
         Error::InvalidMessage(_) => {
             "the server does not speak TLS on this port (ws:// is without)".to_owned()

@@ -174,7 +174,7 @@ fn stderr_blocked() -> Check {
     }
     post.bystander.hear(50);
     let mut log = Vec::new();
-    while !String::from_utf8_lossy(&log).contains("log lines were dropped") {
+    while !String::from_utf8_lossy(&log).contains("log lines were lost") {
         // There is room by now, and something to be said.
         let mut piece = vec![0; 32 << 10];
         let length = post
@@ -183,7 +183,7 @@ fn stderr_blocked() -> Check {
             .map_err(|error| error.to_string())?;
         log.extend_from_slice(&piece[..length]);
         cases::must(log.len() < 1 << 20, || {
-            "it never says that lines were dropped".to_owned()
+            "it never says that lines were lost".to_owned()
         })?;
         refused(&post)?;
     }

@@ -192,7 +192,7 @@ fn an_authority_that_is_a_server_itself_is_refused_with_the_way_out() {
     let report = refused(authority.itself(), "127.0.0.1", believing(&file));
     assert_eq!(kinds(&report), [("TLS failed", 1)]);
     let words = "the server's certificate is that of an authority, which cannot be a server's too \
-                 (sign one for the server with it, or try --insecure)";
+                 (sign one for the server with it)";
     assert_eq!(report.error().as_deref(), Some(words));
 
     let access = Access {

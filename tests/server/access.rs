@@ -295,7 +295,10 @@ fn an_address_has_its_share_however_its_connections_end() {
             "{answer}"
         );
         assert_eq!(status(&other()), "200", "others may");
-        assert_eq!(metric("tickertape_turned_away_by_address_total"), round + 1);
+        assert_eq!(
+            metric("tickertape_refused_total{status=\"429\",cause=\"too_many\"}"),
+            round + 1
+        );
         // By a reset, by a protocol error, and without a word.
         let reset = clients.pop().unwrap();
         SockRef::from(&reset)

@@ -44,6 +44,8 @@ impl Server {
             let mut io_loop = IoLoop::<()>::new().expect("a poll descriptor");
             io_loop.call_later(Duration::ZERO, |(), _| {})
         });
+        let mut counters = Counters::default();
+        counters.accepted();
         let connection = Connection::new(Scripted::default(), Token(0), *TIMEOUT, Port::Public);
         let config = Config {
             max_message_size: 512,
@@ -52,7 +54,7 @@ impl Server {
         };
         let mut server = Self {
             board: Board::new(SYMBOLS.map(str::to_owned).to_vec(), 2048, 4),
-            counters: Counters::default(),
+            counters,
             config,
             scratch: vec![0; scratch],
             started: Instant::now(),
