@@ -257,8 +257,10 @@ impl<S: Socket> Connection<S> {
         if stuck.is_some_and(|stuck| Duration::from_millis(stuck.into()) > slow) {
             return Some(CloseReason::Slow);
         }
-        // A heartbeat that cannot have arrived is no reason: that is what the other limit is for.
-        (stuck.is_none() && reader.owes_pong(heartbeat)).then_some(CloseReason::NoPong)
+        // A heartbeat that cannot have arrived is no reason: that is what the other limit is for. Nor
+        // is an answer that may be among what is not read yet.
+        (stuck.is_none() && !self.queued && reader.owes_pong(heartbeat))
+            .then_some(CloseReason::NoPong)
     }
 
     /// The client's end has come, after ours was decided on. It may still want what is on the way.
