@@ -20,6 +20,7 @@ pub(super) struct Model {
     tapes_max: usize,
     /// What the counters must say.
     pub(super) ticks: u64,
+    pub(super) writes: u64,
     pub(super) bytes: u64,
     pub(super) conflated: u64,
     pub(super) skipped: u64,
@@ -81,6 +82,7 @@ impl Model {
             tape_size: tape.0 as u64,
             tapes_max: tape.1,
             ticks: 0,
+            writes: 0,
             bytes: 0,
             conflated: 0,
             skipped: 0,

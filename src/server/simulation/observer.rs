@@ -83,6 +83,12 @@ impl Client {
         });
         compare(frame, next);
         model.got(place, frame.len());
+        // The tape is written from where a frame begins, and nothing else is.
+        let start = self.committed - frame.len() as u64;
+        while self.writes.front().is_some_and(|&write| write < start) {
+            self.writes.pop_front();
+        }
+        model.writes += u64::from(self.writes.front() == Some(&start));
     }
 
     /// Whether a frame is the next answer that is due.
