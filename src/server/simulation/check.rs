@@ -72,6 +72,7 @@ impl World {
                 let text = String::from_utf8_lossy(&stream[known..]);
                 eprintln!("    {} ({:?}) is sent {text:?}", slot(token), client.kind);
             }
+            self.model.counted = self.counters.conflated;
             client.read(&stream[known..], &mut self.model, now);
         }
         let (Some(place), Some(at)) = (&mut client.place, at) else {

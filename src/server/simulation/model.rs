@@ -23,6 +23,8 @@ pub(super) struct Model {
     pub(super) writes: u64,
     pub(super) bytes: u64,
     pub(super) conflated: u64,
+    /// What the server has counted of them: some cannot be seen.
+    pub(super) counted: u64,
     pub(super) skipped: u64,
 }
 
@@ -85,6 +87,7 @@ impl Model {
             writes: 0,
             bytes: 0,
             conflated: 0,
+            counted: 0,
             skipped: 0,
         };
         model.channels.insert(model.all(), Channel::new(0));
