@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::model::{Place, Set};
 
@@ -217,9 +217,8 @@ impl Client {
     pub(super) fn say_goodbye(&mut self, rng: &mut fastrand::Rng) {
         if self.place.is_some() && self.sin.is_none() {
             self.sin = Some("closed_by_client");
-            let code = u16::from(CloseCode::Normal).to_be_bytes();
             self.expects.push_back(Expect::Close);
-            self.frame(&code, OpCode::Control(Control::Close), true, rng);
+            self.frame(&GOODBYE, OpCode::Control(Control::Close), true, rng);
         }
     }
 
@@ -313,6 +312,9 @@ pub(super) fn listed(names: &[String], set: Set) -> Vec<String> {
     let of_set = of_set.filter(|(index, _)| set >> index & 1 == 1);
     of_set.map(|(_, name)| name.clone()).collect()
 }
+
+/// What a client says at the end: 1000, that all is well (RFC 6455 section 7.4.1).
+pub(super) const GOODBYE: [u8; 2] = 1000u16.to_be_bytes();
 
 /// Fewer than are allowed at once, with the parts of messages that are sent in two.
 const MESSAGES_MAX: u32 = 40;
