@@ -80,6 +80,9 @@ impl World {
         if self.connections.remove(token).is_some() {
             self.clients.remove(&token);
             self.free.push(slot(token));
+            if self.is_ready.remove(&token) {
+                self.ready.retain(|&ready| ready != token);
+            }
         }
     }
 
