@@ -91,18 +91,21 @@ mod tests {
     use crate::server::close::CloseReason;
     use crate::server::connection::Connection;
     use std::io::Write;
-    use std::net::{TcpListener, TcpStream};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
 
     const HANDSHAKE: &[u8] = b"GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\n\
         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+    /// What happens once all clients are in.
+    type Then = fn(&mut Server, &mut IoLoop<Server>, Vec<TcpStream>);
 
     /// The answer to the first heartbeat.
     const PONG: &[u8] = b"\x8a\x81\0\0\0\x001";
 
     /// Serves `count` clients whose pongs are due as soon as they are asked for; `then` runs when
     /// all are in.
-    fn serve(count: usize, then: fn(&mut Server, &mut IoLoop<Server>, Vec<TcpStream>)) -> Server {
+    fn serve(count: usize, then: Then) -> Server {
         let mut io_loop = IoLoop::new().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -121,9 +124,9 @@ mod tests {
     /// Lets in one client after the other, so that their order is known.
     fn join(
         io_loop: &mut IoLoop<Server>,
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         mut clients: Vec<TcpStream>,
-        (count, then): (usize, fn(&mut Server, &mut IoLoop<Server>, Vec<TcpStream>)),
+        (count, then): (usize, Then),
     ) {
         io_loop.add_callback(move |server, io_loop| {
             if server.counters.clients == clients.len() as u64 {
