@@ -44,6 +44,8 @@ pub struct IoLoop<S> {
     registrar: Registrar,
     /// What runs once when its token becomes ready; how coroutines wait for their sockets.
     waits: HashMap<Token, Wait<S>>,
+    /// The last poll fetched as many events as it may; there may be more.
+    has_more_events: bool,
     callbacks: VecDeque<Callback<S>>,
     timeouts: BTreeMap<Timeout, Callback<S>>,
     next_timeout_id: u64,
@@ -128,6 +130,7 @@ impl<S> IoLoop<S> {
             generation: 0,
             registrar,
             waits: HashMap::new(),
+            has_more_events: false,
             callbacks: VecDeque::new(),
             timeouts: BTreeMap::new(),
             next_timeout_id: 0,
@@ -197,6 +200,34 @@ impl<S> IoLoop<S> {
     /// Runs `callback` in the next turn.
     pub fn add_callback(&mut self, callback: impl FnOnce(&mut S, &mut Self) + 'static) {
         self.callbacks.push_back(Box::new(callback));
+    }
+
+    /// Runs `callback` once everything that is ready by now has had its handler: for whoever asks
+    /// from a callback or a timeout whether something has come, and after a pause of the process
+    /// finds that nobody has looked.
+    ///
+    /// One poll fetches a share of many events, in the order in which they came. So that is after
+    /// the first that leaves none, or after as many as serve every source there is.
+    pub fn call_after_events(&mut self, callback: impl FnOnce(&mut S, &mut Self) + 'static)
+    where
+        S: 'static,
+    {
+        // One more: sources without a handler have events too.
+        let polls = (self.handlers.len() + self.waits.len()) / EVENTS_PER_TURN + 2;
+        self.call_after_polls(polls, Box::new(callback));
+    }
+
+    fn call_after_polls(&mut self, polls: usize, callback: Callback<S>)
+    where
+        S: 'static,
+    {
+        self.add_callback(move |state, io_loop| {
+            if io_loop.has_more_events && polls > 1 {
+                io_loop.call_after_polls(polls - 1, callback);
+            } else {
+                callback(state, io_loop);
+            }
+        });
     }
 
     /// Runs `callback` once `delay` has passed.
@@ -320,6 +351,7 @@ impl<S> IoLoop<S> {
             polled => polled,
         };
         self.turn_began = Instant::now();
+        self.has_more_events = events.iter().count() >= EVENTS_PER_TURN;
         polled
     }
 
@@ -404,7 +436,7 @@ const WAITED: usize = (1 << SLOT_BITS) - 2;
 
 /// Events fetched with one poll: a handshake each is a millisecond's work. More wait for the next
 /// turn, after the timers.
-const EVENTS_PER_TURN: usize = 64;
+pub(crate) const EVENTS_PER_TURN: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -20,7 +20,7 @@ use super::head::{Port, Refusal};
 use super::refusals::Cause;
 use super::tls::{self, ClientSocket};
 use super::who::Who;
-use super::{Server, TURN_SHARE, answer, grace};
+use super::{Server, TURN_SHARE, answer};
 use crate::io_loop::{Handler, IoLoop, slot};
 
 /// The listening sockets and the means to refuse.
@@ -281,8 +281,11 @@ impl Server {
             Ok(token) => {
                 self.counters.accepted();
                 let limit = self.config.handshake_timeout;
-                let timeout = grace::call_at_limit(io_loop, limit, move |server, io_loop| {
-                    server.on_handshake_timeout(io_loop, token);
+                let timeout = io_loop.call_later(limit, move |_, io_loop| {
+                    // After a pause of the process a request that came in time is not read yet.
+                    io_loop.call_after_events(move |server: &mut Self, io_loop| {
+                        server.on_handshake_timeout(io_loop, token);
+                    });
                 });
                 match port {
                     Port::Public => self.acceptor.addresses.enter(slot(token), peer),

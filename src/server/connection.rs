@@ -293,8 +293,10 @@ impl<S: Socket> Connection<S> {
         if stuck.is_some_and(|stuck| Duration::from_millis(stuck.into()) > slow) {
             return Some(CloseReason::Slow);
         }
-        // A heartbeat that cannot have arrived is no reason: that is what the other limit is for.
-        (stuck.is_none() && reader.owes_pong(heartbeat)).then_some(CloseReason::NoPong)
+        // A heartbeat that cannot have arrived is no reason: that is what the other limit is for. Nor
+        // is an answer that may be among what is not read yet.
+        (stuck.is_none() && !self.queued && reader.owes_pong(heartbeat))
+            .then_some(CloseReason::NoPong)
     }
 
     /// The client's end has come, and nothing was agreed on. Who had begun to ask may still listen.

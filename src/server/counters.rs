@@ -36,8 +36,9 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// A write of tape; one of which the socket took nothing is none.
     pub(crate) fn wrote(&mut self, messages: u64, bytes: u64) {
-        self.writes += 1;
+        self.writes += u64::from(bytes > 0);
         self.deliveries += messages;
         self.bytes += bytes;
     }

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::close::CloseReason;
-use super::{Server, grace};
+use mio::Token;
+
+use super::{CLOSES_PER_TURN, Server};
 use crate::frame;
 use crate::io_loop::IoLoop;
 use crate::periodic::PeriodicCallback;
@@ -15,16 +16,10 @@ impl Server {
         if !interval.is_zero() {
             PeriodicCallback::start(io_loop, interval, Self::beat);
         }
-        self.look_later(io_loop);
-    }
-
-    /// Looks for clients that are stuck, and again.
-    fn look_later(&self, io_loop: &mut IoLoop<Self>) {
         // Fine enough that the limit is kept to an eighth.
         let look = (self.config.slow_timeout / 8).clamp(LOOK_MIN, LOOK_MAX);
-        grace::call_at_limit(io_loop, look, |server, io_loop| {
-            server.close_overdue_soon(io_loop, 0);
-            server.look_later(io_loop);
+        PeriodicCallback::start(io_loop, look, |_: &mut Self, io_loop| {
+            close_overdue_soon(io_loop, 0);
         });
     }
 
@@ -37,30 +32,52 @@ impl Server {
         self.sweep_soon(io_loop);
         let heartbeat = self.heartbeat;
         let limit = self.config.ping_timeout.min(self.config.ping_interval);
-        grace::call_at_limit(io_loop, limit, move |server, io_loop| {
-            server.close_overdue_soon(io_loop, heartbeat);
+        io_loop.call_later(limit, move |_, io_loop| {
+            close_overdue_soon(io_loop, heartbeat);
         });
-    }
-
-    /// Looks in the next turn: in this one, the limit comes due before anything is read that arrived
-    /// in time, a pong for one.
-    fn close_overdue_soon(&mut self, io_loop: &mut IoLoop<Self>, heartbeat: u32) {
-        io_loop.add_callback(move |server, io_loop| server.close_overdue(io_loop, heartbeat));
     }
 
     /// Closes who has taken nothing for too long, or has not answered `heartbeat` by now.
     fn close_overdue(&mut self, io_loop: &mut IoLoop<Self>, heartbeat: u32) {
         let (now, slow) = (self.now(), self.config.slow_timeout);
-        let overdue: Vec<_> = self
-            .connections
-            .iter_mut()
-            .filter_map(|connection| {
-                let reason: CloseReason = connection.overdue(now, heartbeat, slow)?;
-                Some((connection.token, reason))
-            })
-            .collect();
-        self.close_all(io_loop, overdue);
+        let overdue = self.connections.iter_mut().filter_map(|connection| {
+            let is_overdue = connection.overdue(now, heartbeat, slow).is_some();
+            is_overdue.then_some(connection.token)
+        });
+        let overdue = overdue.collect();
+        self.close_still_overdue(io_loop, heartbeat, overdue);
     }
+
+    /// Closes a turn's share of `tokens`, then the rest; but nobody who has made up for it by the
+    /// time that it is their turn.
+    fn close_still_overdue(
+        &mut self,
+        io_loop: &mut IoLoop<Self>,
+        heartbeat: u32,
+        mut tokens: Vec<Token>,
+    ) {
+        let later = tokens.split_off(tokens.len().min(CLOSES_PER_TURN));
+        let (now, slow) = (self.now(), self.config.slow_timeout);
+        for token in tokens {
+            let connection = self.connections.get_mut(token);
+            if let Some(reason) = connection.and_then(|it| it.overdue(now, heartbeat, slow)) {
+                self.close(io_loop, token, &reason, &[]);
+            }
+        }
+        if !later.is_empty() {
+            io_loop.add_callback(move |server, io_loop| {
+                server.close_still_overdue(io_loop, heartbeat, later);
+            });
+        }
+    }
+}
+
+/// Looks once all has been read that is there now. After a pause of the process a limit comes due
+/// before anything is read that arrived meanwhile, a pong in time for one.
+fn close_overdue_soon(io_loop: &mut IoLoop<Server>, heartbeat: u32) {
+    io_loop.call_after_events(move |server: &mut Server, io_loop| {
+        server.close_overdue(io_loop, heartbeat);
+    });
 }
 
 /// Between two looks for clients that are stuck.
@@ -71,57 +88,120 @@ const LOOK_MAX: Duration = Duration::from_secs(1);
 mod tests {
     use super::*;
     use crate::server::Config;
-    use std::io::{ErrorKind, Read, Write};
-    use std::net::{TcpListener, TcpStream};
-
-    const LIMIT: Duration = Duration::from_millis(100);
+    use crate::server::close::CloseReason;
+    use crate::server::connection::Connection;
+    use std::io::Write;
+    use std::net::{SocketAddr, TcpListener, TcpStream};
 
     const HANDSHAKE: &[u8] = b"GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\n\
         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-    /// Answers the first heartbeat at once, then holds the loop for longer than the limit.
-    fn answer_and_pause(io_loop: &mut IoLoop<Server>, mut client: TcpStream) {
-        io_loop.call_later(Duration::from_millis(1), move |server, io_loop| {
-            if server.counters.clients == 1 && server.heartbeat == 0 {
-                server.beat(io_loop);
+    /// What happens once all clients are in.
+    type Then = fn(&mut Server, &mut IoLoop<Server>, Vec<TcpStream>);
+
+    /// The answer to the first heartbeat.
+    const PONG: &[u8] = b"\x8a\x81\0\0\0\x001";
+
+    /// Serves `count` clients whose pongs are due as soon as they are asked for; `then` runs when
+    /// all are in.
+    fn serve(count: usize, then: Then) -> Server {
+        let mut io_loop = IoLoop::new().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = Config {
+            ping_interval: Duration::from_secs(3600),
+            ping_timeout: Duration::ZERO,
+            ..Config::default()
+        };
+        let mut server = Server::new(&mut io_loop, listener, config, Vec::new()).unwrap();
+        join(&mut io_loop, address, Vec::new(), (count, then));
+        io_loop.call_later(Duration::from_secs(30), |_, _| panic!("it hangs"));
+        io_loop.start(&mut server).unwrap();
+        server
+    }
+
+    /// Lets in one client after the other, so that their order is known.
+    fn join(
+        io_loop: &mut IoLoop<Server>,
+        address: SocketAddr,
+        mut clients: Vec<TcpStream>,
+        (count, then): (usize, Then),
+    ) {
+        io_loop.add_callback(move |server, io_loop| {
+            if server.counters.clients == clients.len() as u64 {
+                if clients.len() == count {
+                    return then(server, io_loop, clients);
+                }
+                let mut client = TcpStream::connect(address).unwrap();
+                client.write_all(HANDSHAKE).unwrap();
+                clients.push(client);
             }
-            let mut bytes = [0; 1024];
-            let read = match client.read(&mut bytes) {
-                Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-                Err(error) => panic!("{error}"),
-            };
-            if !bytes[..read].ends_with(b"\x89\x011") {
-                return answer_and_pause(io_loop, client);
+            join(io_loop, address, clients, (count, then));
+        });
+    }
+
+    /// A client's answer to the first heartbeat, which has arrived when this returns.
+    fn answer(server: &mut Server, client: &mut TcpStream) {
+        client.write_all(PONG).unwrap();
+        let address = client.local_addr().unwrap();
+        let connections = &mut server.connections;
+        let mut sockets = connections.iter_mut().map(Connection::socket);
+        let socket = sockets.find(|socket| socket.peer_addr().unwrap() == address);
+        let socket = socket.expect("it is connected");
+        while socket.tcp().peek(&mut [0]).is_err() {
+            std::thread::yield_now();
+        }
+    }
+
+    fn dropped(server: &Server) -> u64 {
+        server.counters.closed[CloseReason::NoPong.index()]
+    }
+
+    /// Stops once `count` were dropped, and a little later: nobody else may be.
+    fn stop_after(io_loop: &mut IoLoop<Server>, count: u64, clients: Vec<TcpStream>) {
+        io_loop.add_callback(move |server, io_loop| {
+            if dropped(server) < count {
+                return stop_after(io_loop, count, clients);
             }
-            client.write_all(b"\x8a\x81\0\0\0\x001").unwrap();
-            // What a stopped process does, not a wait for anything.
-            std::thread::sleep(LIMIT * 2);
-            io_loop.call_later(LIMIT / 2, move |server, io_loop| {
-                assert_eq!(server.counters.closed[CloseReason::NoPong.index()], 0);
-                assert_eq!(server.counters.clients, 1);
-                drop(client);
+            io_loop.call_after_events(move |_, io_loop| {
+                drop(clients);
                 io_loop.stop();
             });
         });
     }
 
     #[test]
-    fn a_pong_in_time_counts_although_the_process_was_stopped() {
-        let mut io_loop = IoLoop::new().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let config = Config {
-            ping_interval: LIMIT * 100,
-            ping_timeout: LIMIT,
-            ..Config::default()
-        };
-        let mut server = Server::new(&mut io_loop, listener, config, Vec::new()).unwrap();
-        client.write_all(HANDSHAKE).unwrap();
-        client.set_nonblocking(true).unwrap();
-        answer_and_pause(&mut io_loop, client);
-        io_loop.start(&mut server).unwrap();
-        assert_eq!(server.heartbeat, 1);
+    fn pongs_in_time_count_however_many_were_not_read_by_the_limit() {
+        // As after a pause of the process: all have answered, and the limit is over.
+        let server = serve(150, |server, io_loop, mut clients| {
+            server.beat(io_loop);
+            for client in &mut clients[1..] {
+                answer(server, client);
+            }
+            stop_after(io_loop, 1, clients);
+        });
+        assert_eq!(dropped(&server), 1, "only the first did not answer");
+    }
+
+    #[test]
+    fn who_answers_before_its_turn_to_be_dropped_stays() {
+        const FIRST: u64 = CLOSES_PER_TURN as u64;
+        let server = serve(2 * CLOSES_PER_TURN + 1, |server, io_loop, clients| {
+            server.beat(io_loop);
+            answer_last(io_loop, clients);
+        });
+        /// The last answers when the first share is gone; the second share is next.
+        fn answer_last(io_loop: &mut IoLoop<Server>, mut clients: Vec<TcpStream>) {
+            io_loop.add_callback(move |server, io_loop| {
+                if dropped(server) < FIRST {
+                    return answer_last(io_loop, clients);
+                }
+                assert_eq!(dropped(server), FIRST);
+                answer(server, clients.last_mut().unwrap());
+                stop_after(io_loop, 2 * FIRST, clients);
+            });
+        }
+        assert_eq!(dropped(&server), 2 * FIRST);
     }
 }

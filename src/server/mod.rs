@@ -20,7 +20,6 @@ mod connection;
 mod connections;
 mod counters;
 mod freshness;
-mod grace;
 mod handover;
 mod head;
 mod heartbeat;

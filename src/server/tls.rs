@@ -141,7 +141,7 @@ impl ClientSocket {
         }
     }
 
-    fn tcp(&mut self) -> &mut TcpStream {
+    pub(crate) fn tcp(&mut self) -> &mut TcpStream {
         match self {
             Self::Plain(socket) => socket,
             Self::Tls(socket) => socket.socket(),

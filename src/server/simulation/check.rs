@@ -46,9 +46,13 @@ impl World {
             "backlog"
         );
         let fresh = connection.socket().take_fresh();
+        client.writes.extend(connection.socket().take_writes());
         let pending = connection.wire().pending();
         if !fresh.is_empty() || pending.len() != client.pending.len() {
             let mut stream = fresh;
+            if !stream.is_empty() {
+                client.moved = now.0;
+            }
             self.bytes += stream.len() as u64;
             stream.extend_from_slice(pending);
             let known = client.pending.len();
@@ -68,6 +72,7 @@ impl World {
                 let text = String::from_utf8_lossy(&stream[known..]);
                 eprintln!("    {} ({:?}) is sent {text:?}", slot(token), client.kind);
             }
+            self.model.counted = self.counters.conflated;
             client.read(&stream[known..], &mut self.model, now);
         }
         let (Some(place), Some(at)) = (&mut client.place, at) else {
@@ -82,6 +87,17 @@ impl World {
         assert_eq!(at, place.position, "{}: the position", slot(token));
     }
 
+    /// Counts the messages that the server has read from a client since it knew of `known`.
+    pub(super) fn on_heard(&mut self, token: Token, known: u64) {
+        let count = self.counters.messages - known;
+        self.messages += count;
+        if let Some(client) = self.clients.get_mut(&token) {
+            client.heard += count;
+            let (heard, told) = (client.heard, client.told);
+            assert!(heard <= told, "{}: {heard} messages of {told}", slot(token));
+        }
+    }
+
     /// Whether a client deserves to be closed for `reason`.
     pub(super) fn judge(&mut self, token: Token, reason: &CloseReason) {
         let name = close::NAMES[reason.index()];
@@ -91,20 +107,22 @@ impl World {
         ) else {
             return;
         };
-        let (shutting_down, heartbeat) = (self.shutting_down, self.heartbeat);
+        let (shutting_down, limit) = (self.shutting_down, self.limit);
         let socket = connection.socket();
         let ended = socket.ended();
-        let may_wait = socket.is_blocked() || socket.has_event();
-        // Its pong was there when the limit came, and all that was there has been looked at.
-        let has_ponged = client.ponged >= heartbeat && client.outgoing.is_empty();
-        let in_time = has_ponged && client.arrived < self.overdue_at && self.polled_all;
-        let waits = socket.unread() > 0 && !socket.has_event();
+        // It took something only after the limit, of which the server has not been told.
+        let too_late = socket.has_event() && client.freed >= limit.due;
+        let is_stuck = socket.is_blocked() || too_late;
+        let slow = self.config.slow_timeout.as_millis() as u64;
+        // Its pong was there when the limit came.
+        let has_ponged = client.ponged >= limit.heartbeat && client.outgoing.is_empty();
+        let in_time = has_ponged && client.arrived < limit.due;
         let fair = match reason {
             CloseReason::Failed(_) => ended == Some(End::Reset),
             CloseReason::Vanished => ended == Some(End::Finished),
             CloseReason::Shutdown => shutting_down,
-            CloseReason::NoPong => !in_time || waits || !client.pending.is_empty(),
-            CloseReason::Slow => may_wait,
+            CloseReason::NoPong => !in_time || !client.pending.is_empty(),
+            CloseReason::Slow => is_stuck && self.now - client.moved > slow,
             // It ended within its request, and is told so.
             CloseReason::Refused(_) if ended == Some(End::Finished) => !client.let_in,
             CloseReason::Refused(_) if client.sin.is_none() || shutting_down => !client.let_in,
@@ -144,6 +162,9 @@ impl World {
                 let head = self.model.head(place);
                 assert_eq!(place.position, head, "{slot}: it is forgotten");
                 check_answered(client, slot);
+                if client.sin.is_none() {
+                    assert_eq!(client.heard, client.told, "{slot}: messages");
+                }
             }
         }
     }
@@ -161,6 +182,9 @@ impl World {
         assert_eq!(counters.conflated, model.conflated, "conflated");
         assert_eq!(counters.skipped_bytes, model.skipped, "skipped bytes");
         assert_eq!(counters.bytes, model.bytes, "bytes");
+        assert_eq!(counters.writes, model.writes, "writes");
+        assert_eq!(counters.ticks, model.ticks, "ticks");
+        assert_eq!(counters.messages, self.messages, "messages");
         assert_eq!(self.board.last_stamp(), model.last_stamp, "stamps");
     }
 

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::model::{Place, Set};
 
@@ -49,6 +49,18 @@ pub(super) struct Client {
     pub(super) ponged: u32,
     /// When anything that it said arrived last, ms.
     pub(super) arrived: u64,
+    /// When the server's socket took anything for it last, and when it had room again last, ms.
+    pub(super) moved: u64,
+    pub(super) freed: u64,
+    /// Where the writes to it began in what was sent, those that nobody has looked at.
+    pub(super) writes: VecDeque<u64>,
+    /// Bytes that it has said, those of them that have arrived, and where messages end that have not.
+    said: u64,
+    came: u64,
+    ends: VecDeque<u64>,
+    /// Messages that have arrived, and those that the server has read.
+    pub(super) told: u64,
+    pub(super) heard: u64,
     /// The close code that the server sent; nothing may follow.
     pub(super) farewell: Option<u16>,
     /// Why the server may close it, by the name of the reason.
@@ -84,6 +96,14 @@ impl Client {
             pings: VecDeque::new(),
             ponged: 0,
             arrived: 0,
+            moved: 0,
+            freed: 0,
+            writes: VecDeque::new(),
+            said: 0,
+            came: 0,
+            ends: VecDeque::new(),
+            told: 0,
+            heard: 0,
             farewell: None,
             sin: None,
             sent: 0,
@@ -129,7 +149,26 @@ impl Client {
             self.wish.0 = None;
             head = text.to_owned();
         }
-        self.outgoing.extend(head.bytes());
+        self.say(head.bytes());
+    }
+
+    fn say(&mut self, bytes: impl IntoIterator<Item = u8>) {
+        let waiting = self.outgoing.len();
+        self.outgoing.extend(bytes);
+        self.said += (self.outgoing.len() - waiting) as u64;
+    }
+
+    /// The next `length` bytes arrive at the server, at `now`.
+    pub(super) fn arrive(&mut self, length: usize, now: u64) -> Vec<u8> {
+        if length > 0 {
+            self.arrived = now;
+        }
+        self.came += length as u64;
+        while self.ends.front().is_some_and(|&end| end <= self.came) {
+            self.ends.pop_front();
+            self.told += 1;
+        }
+        self.outgoing.drain(..length).collect()
     }
 
     /// Says something, if it may.
@@ -178,9 +217,8 @@ impl Client {
     pub(super) fn say_goodbye(&mut self, rng: &mut fastrand::Rng) {
         if self.place.is_some() && self.sin.is_none() {
             self.sin = Some("closed_by_client");
-            let code = u16::from(CloseCode::Normal).to_be_bytes();
             self.expects.push_back(Expect::Close);
-            self.frame(&code, OpCode::Control(Control::Close), true, rng);
+            self.frame(&GOODBYE, OpCode::Control(Control::Close), true, rng);
         }
     }
 
@@ -239,7 +277,7 @@ impl Client {
                 self.sin = Some("flood");
             }
             _ => {
-                self.outgoing.extend(b"\xf1\x80abcd");
+                self.say(*b"\xf1\x80abcd");
                 self.sin = Some("protocol");
             }
         }
@@ -260,7 +298,10 @@ impl Client {
             .expect("a vector takes every write");
         let masked = payload.iter().zip(mask.iter().cycle());
         out.extend(masked.map(|(byte, mask)| byte ^ mask));
-        self.outgoing.extend(out);
+        self.say(out);
+        if is_final {
+            self.ends.push_back(self.said);
+        }
         self.sent += 1;
     }
 }
@@ -271,6 +312,9 @@ pub(super) fn listed(names: &[String], set: Set) -> Vec<String> {
     let of_set = of_set.filter(|(index, _)| set >> index & 1 == 1);
     of_set.map(|(_, name)| name.clone()).collect()
 }
+
+/// What a client says at the end: 1000, that all is well (RFC 6455 section 7.4.1).
+pub(super) const GOODBYE: [u8; 2] = 1000u16.to_be_bytes();
 
 /// Fewer than are allowed at once, with the parts of messages that are sent in two.
 const MESSAGES_MAX: u32 = 40;

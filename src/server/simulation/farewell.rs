@@ -6,7 +6,7 @@ use tungstenite::http::StatusCode;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::socket::End;
-use super::world::{Callback, World};
+use super::world::{Callback, Limit, World};
 use crate::frame;
 use crate::io_loop::slot;
 use crate::server::close::{self, CloseReason};
@@ -80,17 +80,44 @@ impl World {
         if self.connections.remove(token).is_some() {
             self.clients.remove(&token);
             self.free.push(slot(token));
+            if self.is_ready.remove(&token) {
+                self.ready.retain(|&ready| ready != token);
+            }
         }
     }
 
-    pub(super) fn close_overdue(&mut self, heartbeat: u32) {
+    pub(super) fn close_overdue_soon(&mut self, heartbeat: u32) {
+        let due = self.now;
+        let polls = self.connections.len() / self.events_per_turn + 2;
+        let limit = Limit { heartbeat, due };
+        self.callbacks
+            .push_back(Callback::CloseOverdue(limit, polls));
+    }
+
+    pub(super) fn close_overdue(&mut self, limit: Limit) {
         let (now, slow) = (self.now as Moment, self.config.slow_timeout);
         let overdue = self.connections.iter_mut().filter_map(|connection| {
-            let reason = connection.overdue(now, heartbeat, slow)?;
-            Some((connection.token, reason))
+            let is_overdue = connection.overdue(now, limit.heartbeat, slow).is_some();
+            is_overdue.then_some(connection.token)
         });
         let overdue = overdue.collect();
-        self.close_all(overdue);
+        self.close_still_overdue(limit, overdue);
+    }
+
+    pub(super) fn close_still_overdue(&mut self, limit: Limit, mut tokens: Vec<Token>) {
+        let later = tokens.split_off(tokens.len().min(CLOSES_PER_TURN));
+        let (now, slow) = (self.now as Moment, self.config.slow_timeout);
+        self.limit = limit;
+        for token in tokens {
+            let connection = self.connections.get_mut(token);
+            if let Some(reason) = connection.and_then(|it| it.overdue(now, limit.heartbeat, slow)) {
+                self.close(token, &reason, &[]);
+            }
+        }
+        if !later.is_empty() {
+            self.callbacks
+                .push_back(Callback::CloseStillOverdue(limit, later));
+        }
     }
 
     pub(super) fn shut_down(&mut self) {

@@ -20,8 +20,11 @@ pub(super) struct Model {
     tapes_max: usize,
     /// What the counters must say.
     pub(super) ticks: u64,
+    pub(super) writes: u64,
     pub(super) bytes: u64,
     pub(super) conflated: u64,
+    /// What the server has counted of them: some cannot be seen.
+    pub(super) counted: u64,
     pub(super) skipped: u64,
 }
 
@@ -81,8 +84,10 @@ impl Model {
             tape_size: tape.0 as u64,
             tapes_max: tape.1,
             ticks: 0,
+            writes: 0,
             bytes: 0,
             conflated: 0,
+            counted: 0,
             skipped: 0,
         };
         model.channels.insert(model.all(), Channel::new(0));

@@ -8,6 +8,7 @@ use super::client::{BURST, Client, Kind};
 use super::socket::{End, Nature, SimSocket};
 use super::world::{Callback, STALE_AFTER, World};
 use crate::feed::Watched;
+use crate::io_loop::EVENTS_PER_TURN;
 use crate::server::Config;
 use crate::tick::{Price, Tick};
 
@@ -98,6 +99,10 @@ impl Play {
             };
             world.board.watch(watched, world.instant());
         }
+        world.events_per_turn = match rng.bool() {
+            true => EVENTS_PER_TURN,
+            false => rng.usize(1..EVENTS_PER_TURN),
+        };
         world.call_later(world.config.ping_interval, Callback::Beat);
         world.call_later(world.config.slow_timeout / 8, Callback::Look);
         Self {
@@ -174,12 +179,9 @@ impl Play {
             Kind::Eager if at_rest || rng.bool() => client.outgoing.len(),
             _ => rng.usize(..=client.outgoing.len().min(200)),
         };
-        let piece: Vec<u8> = client.outgoing.drain(..length).collect();
-        if !piece.is_empty() {
-            client.arrived = world.now;
-        }
-        socket.arrive(&piece);
+        socket.arrive(&client.arrive(length, world.now));
         if unblocked {
+            client.freed = world.now;
             world.note("unblocked");
         }
     }
@@ -197,15 +199,8 @@ impl Play {
         for callback in due.into_values() {
             world.run(callback);
         }
-        let ready = world.connections.iter_mut();
-        let ready = ready.filter_map(|it| it.socket().has_event().then_some(it.token));
-        let mut ready: Vec<_> = ready.collect();
-        self.rng.shuffle(&mut ready);
-        world.polled_all = whole || self.rng.u8(..4) > 0;
-        if !world.polled_all {
-            ready.truncate(self.rng.usize(..=ready.len()));
-        }
-        for token in ready {
+        for token in self.poll(whole) {
+            let world = &mut self.world;
             let connection = world.connections.get_mut(token);
             if let Some(ready) = connection.and_then(|it| it.socket().event()) {
                 world.note(match (ready.readable, ready.writable) {
@@ -216,6 +211,30 @@ impl Play {
                 world.on_ready(token, ready);
             }
         }
+    }
+
+    /// Who has events: a turn's share in the order in which they came, or all.
+    fn poll(&mut self, whole: bool) -> Vec<Token> {
+        let world = &mut self.world;
+        let ready = world.connections.iter_mut();
+        let ready = ready.filter_map(|it| it.socket().has_event().then_some(it.token));
+        let known = &world.is_ready;
+        let mut new: Vec<_> = ready.filter(|token| !known.contains(token)).collect();
+        self.rng.shuffle(&mut new);
+        world.is_ready.extend(&new);
+        world.ready.extend(new);
+        let most = if whole {
+            usize::MAX
+        } else {
+            world.events_per_turn
+        };
+        world.has_more_events = world.ready.len() >= most;
+        let count = most.min(world.ready.len());
+        let fetched: Vec<_> = world.ready.drain(..count).collect();
+        for token in &fetched {
+            world.is_ready.remove(token);
+        }
+        fetched
     }
 
     fn print(&mut self) {
@@ -235,6 +254,7 @@ impl Play {
             let world = &mut self.world;
             let printed = world.board.print(&tick, world.instant()).is_some();
             assert_eq!(printed, !world.shutting_down, "printed");
+            world.counters.ticks += u64::from(printed);
             world.model.print(symbol, &price, (world.now, world.wall()));
             world.note("tick");
         }
@@ -317,6 +337,9 @@ impl Play {
         let event = match self.rng.u8(..3) {
             0 => {
                 connection.socket().end(End::Reset);
+                if let Some(client) = self.world.clients.get_mut(&token) {
+                    client.freed = self.world.now;
+                }
                 "reset"
             }
             1 => {

@@ -25,8 +25,10 @@ pub(crate) struct SimSocket {
     owes_edge: bool,
     readable: bool,
     writable: bool,
-    /// Bytes taken that nobody has looked at.
+    /// Bytes taken that nobody has looked at, and where in all of them the writes began that took some.
     fresh: Vec<u8>,
+    writes: Vec<u64>,
+    written: u64,
     finished: bool,
 }
 
@@ -66,6 +68,8 @@ impl SimSocket {
             readable: false,
             writable: true,
             fresh: Vec::new(),
+            writes: Vec::new(),
+            written: 0,
             finished: false,
         }
     }
@@ -146,6 +150,12 @@ impl SimSocket {
         std::mem::take(&mut self.fresh)
     }
 
+    /// Takes out where the writes began that took something since the last time, in bytes from the
+    /// first of all.
+    pub(crate) fn take_writes(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.writes)
+    }
+
     fn has_room(&self) -> bool {
         !self.starved && self.buffered < self.nature.capacity
     }
@@ -201,6 +211,8 @@ impl Write for SimSocket {
             return Err(ErrorKind::WouldBlock.into());
         }
         self.buffered += length;
+        self.writes.push(self.written);
+        self.written += length as u64;
         self.fresh.extend_from_slice(&bytes[..length]);
         Ok(length)
     }

@@ -3,11 +3,11 @@
 //!
 //! What is mirrored here and not shared with [`Server`](crate::server::Server) is only what talks to
 //! the loop: `on_ready`, `on_more`, `read_more`, `go_on`, `on_head` and `upgrade` (without pages),
-//! `close`, `close_all`, `remove`, `sweep_soon`, `sweep_slice`, `beat`, `close_overdue` and
-//! `shut_down`, each by a method of the same name. A change there belongs here too.
+//! `close`, `close_all`, `remove`, `sweep_soon`, `sweep_slice`, `beat`, `close_overdue`,
+//! `close_still_overdue`, `publish` and `shut_down`, and the loop's `call_after_events`, each by a method of the same name. A change there belongs here too.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hasher};
 use std::time::{Duration, Instant};
 
@@ -49,22 +49,34 @@ pub(super) struct World {
     pub(super) callbacks: VecDeque<Callback>,
     pub(super) timers: BTreeMap<(u64, u64), Callback>,
     next_id: u64,
-    /// When the last look for clients that owe a pong came due, ms.
-    pub(super) overdue_at: u64,
-    /// The last poll delivered all events that there were.
-    pub(super) polled_all: bool,
+    /// The limit for which clients are being closed.
+    pub(super) limit: Limit,
+    /// Who has events that were not fetched, in the order in which they came.
+    pub(super) ready: VecDeque<Token>,
+    pub(super) is_ready: BTreeSet<Token>,
+    pub(super) events_per_turn: usize,
+    pub(super) has_more_events: bool,
     pub(super) free: Vec<usize>,
     pub(super) clients: BTreeMap<Token, Client>,
     pub(super) model: Model,
     /// Clients let in, and connections closed by reason, as the model counts them.
     pub(super) opened: u64,
     pub(super) closed: [u64; close::NAMES.len()],
+    /// Messages that were read, as counted client by client.
+    pub(super) messages: u64,
     pub(super) events: BTreeMap<&'static str, u64>,
     pub(super) hash: DefaultHasher,
     pub(super) bytes: u64,
     pub(super) trace: bool,
     /// Breaks a sweep now and then, as a timer that comes due does.
     pub(super) impatience: fastrand::Rng,
+}
+
+/// A limit that came due: the heartbeat that was to be answered by then, and when that was, ms.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limit {
+    pub(super) heartbeat: u32,
+    pub(super) due: u64,
 }
 
 /// What the loop is asked to run later.
@@ -78,7 +90,9 @@ pub(super) enum Callback {
     Remove(Token),
     Beat,
     Overdue(u32),
-    CloseOverdue(u32),
+    /// To close who is overdue, after that many polls at most.
+    CloseOverdue(Limit, usize),
+    CloseStillOverdue(Limit, Vec<Token>),
     Look,
 }
 
@@ -104,12 +118,16 @@ impl World {
             callbacks: VecDeque::new(),
             timers: BTreeMap::new(),
             next_id: 1 << 32,
-            overdue_at: 0,
-            polled_all: true,
+            limit: Limit::default(),
+            ready: VecDeque::new(),
+            is_ready: BTreeSet::new(),
+            events_per_turn: usize::MAX,
+            has_more_events: false,
             free: Vec::new(),
             clients: BTreeMap::new(),
             opened: 0,
             closed: [0; close::NAMES.len()],
+            messages: 0,
             events: BTreeMap::new(),
             hash: DefaultHasher::new(),
             bytes: 0,
@@ -183,13 +201,15 @@ impl World {
             }
             Callback::Remove(token) => self.remove(token),
             Callback::Beat => self.beat(),
-            Callback::Overdue(heartbeat) => {
-                self.overdue_at = self.now;
-                self.callbacks.push_back(Callback::CloseOverdue(heartbeat));
+            Callback::Overdue(heartbeat) => self.close_overdue_soon(heartbeat),
+            Callback::CloseOverdue(limit, polls) if self.has_more_events && polls > 1 => {
+                let again = Callback::CloseOverdue(limit, polls - 1);
+                self.callbacks.push_back(again);
             }
-            Callback::CloseOverdue(heartbeat) => self.close_overdue(heartbeat),
+            Callback::CloseOverdue(limit, _) => self.close_overdue(limit),
+            Callback::CloseStillOverdue(limit, tokens) => self.close_still_overdue(limit, tokens),
             Callback::Look => {
-                self.callbacks.push_back(Callback::CloseOverdue(0));
+                self.close_overdue_soon(0);
                 let limit = self.config.slow_timeout / 8;
                 self.call_later(limit, Callback::Look);
             }
@@ -201,7 +221,9 @@ impl World {
         let Some(connection) = connections.get_mut(token) else {
             return;
         };
+        let known = desk.counters.messages;
         let next = connection.on_ready(ready, &mut desk);
+        self.on_heard(token, known);
         self.go_on(token, next);
     }
 
@@ -211,7 +233,9 @@ impl World {
             return;
         };
         connection.queued = false;
+        let known = desk.counters.messages;
         let next = connection.on_readable(&mut desk);
+        self.on_heard(token, known);
         self.go_on(token, next);
     }
 
