@@ -88,6 +88,7 @@ const LOOK_MAX: Duration = Duration::from_secs(1);
 mod tests {
     use super::*;
     use crate::server::Config;
+    use crate::server::SCRATCH_LENGTH;
     use crate::server::close::CloseReason;
     use crate::server::connection::Connection;
     use std::io::Write;
@@ -141,15 +142,16 @@ mod tests {
         });
     }
 
-    /// A client's answer to the first heartbeat, which has arrived when this returns.
-    fn answer(server: &mut Server, client: &mut TcpStream) {
-        client.write_all(PONG).unwrap();
+    /// A client says something, which has arrived when this returns.
+    fn say(server: &mut Server, client: &mut TcpStream, bytes: &[u8]) {
+        client.write_all(bytes).unwrap();
         let address = client.local_addr().unwrap();
         let connections = &mut server.connections;
         let mut sockets = connections.iter_mut().map(Connection::socket);
         let socket = sockets.find(|socket| socket.peer_addr().unwrap() == address);
         let socket = socket.expect("it is connected");
-        while socket.tcp().peek(&mut [0]).is_err() {
+        let mut arrived = vec![0; bytes.len()];
+        while socket.tcp().peek(&mut arrived).ok() != Some(bytes.len()) {
             std::thread::yield_now();
         }
     }
@@ -174,11 +176,25 @@ mod tests {
     #[test]
     fn pongs_in_time_count_however_many_were_not_read_by_the_limit() {
         // As after a pause of the process: all have answered, and the limit is over.
-        let server = serve(150, |server, io_loop, mut clients| {
+        let server = serve(100, |server, io_loop, mut clients| {
             server.beat(io_loop);
             for client in &mut clients[1..] {
-                answer(server, client);
+                say(server, client, PONG);
             }
+            stop_after(io_loop, 1, clients);
+        });
+        assert_eq!(dropped(&server), 1, "only the first did not answer");
+    }
+
+    #[test]
+    fn a_pong_in_time_counts_behind_more_than_one_turn_reads() {
+        let server = serve(2, |server, io_loop, mut clients| {
+            server.beat(io_loop);
+            let mut message = vec![0x81, 0xfe, 0x0f, 0xa0, 0, 0, 0, 0];
+            message.resize(message.len() + 4000, b' ');
+            let mut bytes = message.repeat(3 * SCRATCH_LENGTH / message.len());
+            bytes.extend_from_slice(PONG);
+            say(server, &mut clients[1], &bytes);
             stop_after(io_loop, 1, clients);
         });
         assert_eq!(dropped(&server), 1, "only the first did not answer");
@@ -198,7 +214,7 @@ mod tests {
                     return answer_last(io_loop, clients);
                 }
                 assert_eq!(dropped(server), FIRST);
-                answer(server, clients.last_mut().unwrap());
+                say(server, clients.last_mut().unwrap(), PONG);
                 stop_after(io_loop, 2 * FIRST, clients);
             });
         }

@@ -403,5 +403,6 @@ impl Play {
     }
 }
 
-/// Turns within which everything that can come to rest must have.
-const RESTLESS_TURNS: usize = 300;
+/// Turns within which everything that can come to rest must have: a message over the limit, read
+/// sixteen bytes at a time, takes over 300.
+const RESTLESS_TURNS: usize = 1000;
