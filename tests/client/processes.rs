@@ -401,19 +401,19 @@ fn signal_all(pid: u32, signal: Signal) {
 
 #[test]
 fn a_terminal_that_stops_all_and_lets_them_go_on_gets_an_honest_report() {
-    let arguments = "--clients 4 --processes 2 --duration 500ms --churn 100 --json";
+    let arguments = "--clients 4 --processes 2 --duration 1500ms --churn 100 --json";
     let (output, lasted) = run(arguments, |pid, accepted| {
         while accepted.load(Ordering::SeqCst) < 4 + 2 {
             thread::yield_now();
         }
-        // Ctrl-Z and fg, without a shell.
+        // Ctrl-Z and fg, without a shell. Time enough is left for ticks.
         signal_all(pid, Signal::STOP);
         // The stop is what is tested.
         thread::sleep(Duration::from_secs(1));
         signal_all(pid, Signal::CONT);
     });
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(lasted < Duration::from_millis(500 + 1_000) + Duration::from_secs(5));
+    assert!(lasted < Duration::from_millis(1_500 + 1_000) + Duration::from_secs(5));
     let report = report(&output);
     assert_eq!(report["errors"]["total"], 0, "{report}");
     let window = report["duration_s"].as_f64().unwrap();
