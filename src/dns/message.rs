@@ -93,7 +93,9 @@ impl Question {
             return false;
         };
         // Names compare without regard to case.
-        asked.qname == own.qname && asked.qtype == own.qtype && asked.qclass == own.qclass
+        // The parser takes the upper bit of the class for one of multicast DNS, and out of it.
+        let is_class = asked.qclass == own.qclass && !asked.unicast_response;
+        asked.qname == own.qname && asked.qtype == own.qtype && is_class
     }
 
     /// The addresses at the end of the chain of aliases that begins with the name asked for.
@@ -131,7 +133,7 @@ impl Question {
     }
 
     fn address(&self, record: &ResourceRecord<'_>) -> Option<IpAddr> {
-        if record.class != CLASS::IN {
+        if record.class != CLASS::IN || record.cache_flush {
             return None;
         }
         match (&record.rdata, self.kind) {
