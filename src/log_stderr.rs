@@ -9,25 +9,26 @@
 //! A line is one line, whatever peers have sent: control characters are written as escapes. Libraries
 //! have only warnings to say, since what they tell beyond that has the headers of requests in it.
 
-use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use env_logger::{Builder, Target};
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use rustix::fs::{Mode, OFlags, open};
 
 use crate::log_budget::{Budget, Verdict};
-use crate::room::{Room, room};
+use crate::room::{Room, Stderr, room};
 
 /// Starts logging, for the rest of the process.
 pub fn start(level: LevelFilter) {
     let mut builder = Builder::new();
     builder
         .filter_level(level.min(LevelFilter::Warn))
-        .target(Target::Pipe(Box::new(Stderr::new())))
+        .target(Target::Pipe(Box::new(Lines {
+            stderr: Stderr::new(),
+            torn: false,
+        })))
         .format(|line, record| {
             let level = record.level().as_str().to_lowercase();
             writeln!(line, "{level}: {}", on_one_line(record.args().to_string()))
@@ -159,47 +160,22 @@ impl Log for Logger {
 }
 
 /// Writes lines to stderr that it has room for.
-struct Stderr {
-    /// The terminal that stderr is, opened anew, so that not to wait for it is our affair alone.
-    terminal: Option<File>,
+struct Lines {
+    stderr: Stderr,
     /// The last line broke off, and the next must not go on in it.
     torn: bool,
 }
 
-impl Stderr {
-    fn new() -> Self {
-        Self {
-            terminal: terminal(),
-            torn: false,
-        }
-    }
-
+impl Lines {
     /// Whether the whole line was taken.
     fn put(&mut self, line: &[u8]) -> bool {
-        let written = match &mut self.terminal {
-            Some(terminal) => terminal.write(line),
-            // A pipe that has room takes this much at once (POSIX: PIPE_BUF is at least 512; Linux:
-            // 4096), and so does a socket.
-            None if has_room() == Room::Some => io::stderr().write(line),
-            None => return false,
-        };
-        let written = written.unwrap_or(0);
+        let written = self.stderr.put(line);
         self.torn |= 0 < written && written < line.len();
         written == line.len()
     }
 }
 
-/// Stderr, if it is a terminal. One that seems to have room may still make a write wait: with the last
-/// of its buffers given to a line, there is none for the line's end.
-fn terminal() -> Option<File> {
-    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    io::stderr()
-        .is_terminal()
-        .then(|| open("/proc/self/fd/2", flags, Mode::empty()).ok())?
-        .map(File::from)
-}
-
-impl Write for Stderr {
+impl Write for Lines {
     /// Takes one line, as the logger hands them over.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut out = Vec::with_capacity(LINE_LENGTH_MAX + 2);

@@ -12,6 +12,7 @@ use tungstenite::{Error, Message, Utf8Bytes};
 use super::failure::Failure;
 use super::inbox::Payload;
 use crate::frame::Boundaries;
+use crate::net::plain_text;
 
 /// One connection's protocol machine.
 #[derive(Debug)]
@@ -170,8 +171,16 @@ fn closed(close: Option<CloseFrame>) -> Failure {
 pub(super) fn failure(error: Error) -> Failure {
     match error {
         Error::Io(error) => Failure::Reset(error),
+        Error::Capacity(_) => too_long(),
+        // The sentence says already that it is about the protocol.
+        Error::Protocol(error) => Failure::Protocol(plain_text(&error.to_string())),
         error => Failure::Protocol(error.to_string()),
     }
+}
+
+/// What a message of more than [`MESSAGE_SIZE_MAX`] is, be it in one frame or in many.
+pub(super) fn too_long() -> Failure {
+    Failure::Protocol("a message of more than 1 MiB".to_owned())
 }
 
 /// The most frames that a message may come in: a mebibyte in pieces of 256 bytes.

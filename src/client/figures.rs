@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::report::Delivery;
+use super::report::{CurvePoint, Delivery};
 
 /// How late ticks were against their own schedule (`--expect`).
 #[derive(Clone, Debug, Serialize)]
@@ -14,6 +14,8 @@ pub struct Lateness {
     pub interval_s_mean: Option<f64>,
     /// How late they were, those that never came among them.
     pub lateness_us: Delivery,
+    /// The same by percentile, as far as there are samples for.
+    pub lateness_curve: Vec<CurvePoint>,
     /// Those that never came.
     pub skipped: u64,
     /// Whether ticks keep to another interval than the one that was expected.
@@ -43,6 +45,8 @@ pub struct Requests {
     /// From when a request was due to the read of its reply. One without a reply has waited until
     /// the end.
     pub latency_us: Delivery,
+    /// The same by percentile, as far as there are samples for.
+    pub latency_curve: Vec<CurvePoint>,
     /// From when it was really sent, of those with a reply: what leaves a stall out.
     pub uncorrected_us: Delivery,
 }

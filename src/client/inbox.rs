@@ -10,7 +10,7 @@ use std::io::{Cursor, Write};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use super::codec::{Codec, MESSAGE_SIZE_MAX, failure};
+use super::codec::{Codec, MESSAGE_SIZE_MAX, failure, too_long};
 use super::failure::Failure;
 use crate::frame;
 
@@ -177,7 +177,7 @@ fn frame_length(bytes: &[u8]) -> Result<Option<usize>, Failure> {
     // Before waiting for a payload, not after: the length is only claimed.
     let payload = usize::try_from(payload).unwrap_or(usize::MAX);
     if payload > MESSAGE_SIZE_MAX {
-        return Err(Failure::Protocol("a message of more than 1 MiB".to_owned()));
+        return Err(too_long());
     }
     // The header is a few bytes, and what is known of the frame fits in memory.
     Ok(Some(cursor.position() as usize + payload))

@@ -41,7 +41,7 @@ impl Client {
         }
         let late = self.connections.iter().flatten();
         let late: Vec<_> = late
-            .filter_map(|it| Some((it.token, it.timed_out(limit.min(it.age()))?)))
+            .filter_map(|it| Some((it.token, it.timed_out(limit.min(legible(it.age())))?)))
             .collect();
         for (token, failure) in late {
             if self.connections[slot(token)].is_some() {
@@ -52,6 +52,11 @@ impl Client {
     }
 }
 
+/// A time as a sentence may have it: to the millisecond.
+fn legible(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// What joining may take without making the window shorter. With the time for closing it makes four
 /// seconds; the fifth is for a machine that has other things to do.
 const JOINING_TIME: Duration = Duration::from_secs(2);
@@ -60,6 +65,12 @@ const JOINING_TIME: Duration = Duration::from_secs(2);
 mod tests {
     use super::*;
     use crate::client::url::Url;
+
+    #[test]
+    fn no_sentence_has_nanoseconds() {
+        let age = Duration::from_nanos(2_498_762_475);
+        assert_eq!(format!("{:?}", legible(age)), "2.498s");
+    }
 
     #[test]
     fn the_limits_grow_with_what_was_asked_for() {

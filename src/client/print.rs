@@ -14,7 +14,7 @@ use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use serde::Serialize;
 
-use crate::room::{Room, WRITE_MAX, room};
+use crate::room::{Room, WRITE_MAX, room, terminal};
 
 /// What became of the ticks to print.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -61,7 +61,9 @@ impl Printer {
     /// # Errors
     /// When the process has no more descriptors.
     pub(super) fn to_stdout() -> io::Result<Self> {
-        Ok(Self::new(io::stdout().as_fd().try_clone_to_owned()?))
+        let terminal = terminal(io::stdout()).map(OwnedFd::from);
+        let stream = terminal.map_or_else(|| io::stdout().as_fd().try_clone_to_owned(), Ok)?;
+        Ok(Self::new(stream))
     }
 
     fn new(stream: OwnedFd) -> Self {

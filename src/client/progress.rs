@@ -2,7 +2,9 @@
 //!
 //! It is there only on a terminal. The client's own loop drives it, a few times a second; indicatif
 //! draws and erases, and starts no thread as long as it is not asked to tick by itself. A terminal
-//! that is stopped (Ctrl-S) is left alone: no write ever waits.
+//! that is stopped (Ctrl-S) is left alone: no write ever waits (`terminal.rs`).
+
+mod terminal;
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -10,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use self::terminal::Terminal;
 use super::options::Config;
 use super::{Client, Phase};
-use crate::room::{Room, room};
 
 /// The line on the terminal.
 #[derive(Debug)]
@@ -62,9 +64,10 @@ impl Progress {
 
     /// A line on stderr; none if that is no terminal, or one that cannot move its cursor.
     fn on_stderr() -> Option<Self> {
-        let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_S_MAX);
-        let is_seen = !target.is_hidden();
+        let is_seen = !ProgressDrawTarget::stderr().is_hidden();
         is_seen.then(|| {
+            let terminal = Box::new(Terminal::new());
+            let target = ProgressDrawTarget::term_like_with_hz(terminal, DRAWS_PER_S_MAX);
             let bar = ProgressBar::with_draw_target(None, target);
             let style = ProgressStyle::with_template("{wide_msg}");
             bar.set_style(style.expect("the template is constant and valid"));
@@ -74,17 +77,11 @@ impl Progress {
 
     /// Takes the line away, so that what is printed next stands alone.
     pub(super) fn clear(&self) {
-        if has_room() {
-            self.bar.finish_and_clear();
-        } else {
-            self.bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
+        self.bar.finish_and_clear();
     }
 
     fn show(&mut self, view: &View) {
-        if has_room() {
-            self.bar.set_message(view.to_string());
-        }
+        self.bar.set_message(view.to_string());
     }
 
     /// Ticks per second since the last call.
@@ -93,10 +90,6 @@ impl Progress {
         last.filter(|(at, _)| now > *at)
             .map(|(at, before)| (ticks - before) as f64 / (now - at).as_secs_f64())
     }
-}
-
-fn has_room() -> bool {
-    room(io::stderr(), Duration::ZERO) == Room::Some
 }
 
 impl Client {

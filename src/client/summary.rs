@@ -211,6 +211,7 @@ impl Lateness {
             interval_s_mean: grid.spacing.mean_s(),
             interval_differs: grid.spacing.differs(expect_s),
             lateness_us: Delivery::of(&grid.lateness_us),
+            lateness_curve: CurvePoint::curve(&grid.lateness_us),
             skipped: grid.skipped,
         })
     }
@@ -229,6 +230,7 @@ impl Requests {
             unsent: replies.unsent,
             unexpected: replies.unexpected,
             latency_us: Delivery::of(&replies.latency_us),
+            latency_curve: CurvePoint::curve(&replies.latency_us),
             uncorrected_us: Delivery::of(&replies.uncorrected_us),
         })
     }

@@ -1,12 +1,14 @@
 //! `--print`: ticks on stdout, for whoever reads them, or does not.
 
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use tungstenite::Message;
 
-use crate::program::{command, interrupt, run_program, text};
+use crate::program::{command, interrupt, run_program, terminal, text};
 use crate::server::{SOON, accept, begin, bind, finish, send, serve_steadily, tick};
 
 #[test]
@@ -52,6 +54,45 @@ fn a_reader_that_leaves_ends_the_run_quietly() {
         assert_eq!(output.status.code(), Some(0));
         assert_eq!(text(&output.stderr), "");
     });
+}
+
+#[test]
+fn a_stopped_terminal_keeps_neither_ticks_nor_progress_waiting() {
+    let (listener, address) = bind();
+    let url = format!("ws://{address}/");
+    for progress in [false, true] {
+        let (mut master, mut slave) = terminal();
+        fill(&mut slave);
+        // Room for a part of a line: the terminal seems to take what it does not.
+        master.read_exact(&mut [0; 40]).unwrap();
+        let mut command = command(&["--url", &url, "--duration", "400ms"]);
+        command.env("TERM", "xterm");
+        match progress {
+            true => command.stderr(slave),
+            false => command.arg("--print").stdout(slave),
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| serve_steadily(accept(&listener)));
+            let mut child = command.spawn().unwrap();
+            let began = Instant::now();
+            let status = loop {
+                match child.try_wait().unwrap() {
+                    Some(status) => break status,
+                    None if began.elapsed() > SOON => child.kill().unwrap(),
+                    None => thread::sleep(Duration::from_millis(10)),
+                }
+            };
+            assert_eq!(status.code(), Some(0), "progress: {progress}");
+        });
+    }
+}
+
+/// Writes to `terminal` until it takes no more.
+fn fill(terminal: &mut File) {
+    let flags = fcntl_getfl(&*terminal).unwrap();
+    fcntl_setfl(&*terminal, flags | OFlags::NONBLOCK).unwrap();
+    while terminal.write(b"x").is_ok() {}
+    fcntl_setfl(&*terminal, flags).unwrap();
 }
 
 /// More than is kept, in ticks of 100 kB.

@@ -1,10 +1,14 @@
 //! The program around it: options, exit status, output, signals.
 
+use std::fs::File;
 use std::io::Write;
 use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tickertape::client;
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -35,6 +39,19 @@ pub(crate) fn run_program(arguments: &[&str], serve: impl FnOnce(TcpStream) + Se
 pub(crate) fn interrupt(id: u32) {
     let pid = rustix::process::Pid::from_raw(id.cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+}
+
+/// A terminal: what its user sees, and what programs write to.
+pub(crate) fn terminal() -> (File, File) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    // Other tests start programs, too, and must not hand it to them.
+    fcntl_setfd(&master, FdFlags::CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let slave = open(name, flags, Mode::empty()).unwrap();
+    (master.into(), slave.into())
 }
 
 pub(crate) fn text(bytes: &[u8]) -> &str {

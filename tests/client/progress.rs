@@ -1,31 +1,15 @@
 //! The progress line, on a terminal.
 
-use std::fs::File;
 use std::io::Read;
 use std::process::Stdio;
 use std::thread;
 
-use rustix::fs::{Mode, OFlags, open};
-use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-
-use crate::program::{command, text};
+use crate::program::{command, terminal, text};
 use crate::server::{accept, bind, serve_steadily};
 
 /// What a run shows on a terminal, and what it prints on stdout.
 fn run_on_terminal(arguments: &[&str]) -> (String, String) {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    // Other tests start programs, too, and must not hand it to them.
-    fcntl_setfd(&master, FdFlags::CLOEXEC).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let name = ptsname(&master, Vec::new()).unwrap();
-    let slave = open(
-        name,
-        OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .unwrap();
+    let (master, slave) = terminal();
     let (listener, address) = bind();
     let url = format!("ws://{address}/");
     thread::scope(|scope| {
@@ -33,7 +17,7 @@ fn run_on_terminal(arguments: &[&str]) -> (String, String) {
         let reading = scope.spawn(move || {
             let mut shown = Vec::new();
             // It ends with EIO once nobody has the terminal open.
-            let _ = File::from(master).read_to_end(&mut shown);
+            let _ = (&master).read_to_end(&mut shown);
             String::from_utf8(shown).unwrap()
         });
         let arguments = [&["--url", &url, "--duration", "1s"], arguments].concat();

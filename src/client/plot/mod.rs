@@ -1,34 +1,38 @@
-//! The charts of one or several runs, as SVG: delivery latency by percentile, and over time.
+//! The charts of one or several runs, as SVG: latency by percentile, and over time. What is drawn is
+//! the delivery of ticks and, where a run has measured them, how late they were against their
+//! schedule and how long replies took: a stall of the server shows in these.
 //!
-//! A colour is a run, the kind of line a percentile. Both panels share the axis of latencies. It is
-//! linear from zero, so that heights compare, unless the longest latency is so far above the usual
-//! that all else would be a line at the bottom.
+//! A colour is one of these of one run, the kind of line a percentile. Both panels share the axis of
+//! latencies. It is linear from zero, so that heights compare, unless the longest latency is so far
+//! above the usual that all else would be a line at the bottom.
 
 mod axis;
 mod run;
 
 use plotters::chart::ChartContext;
 use plotters::coord::Shift;
+use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 pub use self::run::Run;
 
 use self::axis::{Axis, Unit, percent, short};
-use self::run::Pick;
+use self::run::{Curve, Kind, Pick};
 
 /// Draws the runs, the first one on top.
 ///
 /// # Errors
 /// A sentence from the drawing library.
 pub fn draw(runs: &[Run]) -> Result<String, String> {
+    let curves: Vec<_> = runs.iter().flat_map(|run| &run.curves).collect();
     let mut svg = String::new();
-    let legend_height = LEGEND_ROW * runs.len().div_ceil(LEGEND_COLUMNS) as i32;
+    let legend_height = LEGEND_ROW * curves.len().div_ceil(LEGEND_COLUMNS) as i32;
     let height = TITLE_HEIGHT + legend_height + 2 * PANEL_HEIGHT;
     {
         let root = SVGBackend::with_string(&mut svg, (WIDTH as u32, height as u32));
         let root = root.into_drawing_area();
-        paint(&root, runs, legend_height).map_err(|error| error.to_string())?;
+        paint(&root, &curves, legend_height).map_err(|error| error.to_string())?;
         root.present().map_err(|error| error.to_string())?;
     }
     Ok(svg)
@@ -38,20 +42,38 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
 type Drawing = Result<(), Box<dyn std::error::Error>>;
 
-fn paint(root: &Area<'_>, runs: &[Run], legend_height: i32) -> Drawing {
+fn paint(root: &Area<'_>, curves: &[&Curve], legend_height: i32) -> Drawing {
     root.fill(&WHITE)?;
     let (head, panels) = root.split_vertically(TITLE_HEIGHT + legend_height);
-    let title = text(20.0, &BLACK).pos(Pos::new(HPos::Left, VPos::Top));
-    head.draw_text(
-        "Delivery latency, from the server's stamp to the read",
-        &title,
-        (LEFT, 14),
-    )?;
-    legend(&head, runs)?;
+    let style = text(20.0, &BLACK).pos(Pos::new(HPos::Left, VPos::Top));
+    head.draw_text(&title(curves), &style, (LEFT, 14))?;
+    legend(&head, curves)?;
     let (above, below) = panels.split_vertically(PANEL_HEIGHT);
-    let scale = Scale::of(runs);
-    by_percentile(&above, runs, &scale)?;
-    over_time(&below, runs, &scale)
+    let scale = Scale::of(curves);
+    by_percentile(&above, curves, &scale)?;
+    over_time(&below, curves, &scale)
+}
+
+/// What is drawn, and from when it counts.
+fn title(curves: &[&Curve]) -> String {
+    let mut kinds: Vec<_> = curves.iter().map(|curve| curve.kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    if !names_kinds(curves) {
+        return "Delivery latency, from the server's stamp to the read".to_owned();
+    }
+    let since = |kind: Kind| match kind {
+        Kind::Deliveries => "deliveries since the server's stamp",
+        Kind::Lateness => "lateness against schedule",
+        Kind::Replies => "replies since due",
+    };
+    let since: Vec<_> = kinds.into_iter().map(since).collect();
+    format!("Latency: {}", since.join(", "))
+}
+
+/// Whether there is more than deliveries.
+fn names_kinds(curves: &[&Curve]) -> bool {
+    curves.iter().any(|curve| curve.kind != Kind::Deliveries)
 }
 
 /// The axis of latencies, and its unit.
@@ -63,11 +85,13 @@ struct Scale {
 
 impl Scale {
     /// None if there is nothing to draw.
-    fn of(runs: &[Run]) -> Self {
-        let curves: Vec<_> = runs.iter().flat_map(Run::curve).map(|(_, us)| us).collect();
-        let most = curves.iter().copied().reduce(f64::max);
-        let least = curves.iter().copied().reduce(f64::min);
-        let usual = runs.iter().filter_map(Run::median_us).reduce(f64::min);
+    fn of(curves: &[&Curve]) -> Self {
+        let all = curves.iter().flat_map(|curve| curve.by_percentile());
+        let all: Vec<_> = all.map(|(_, us)| us).collect();
+        let most = all.iter().copied().reduce(f64::max);
+        let least = all.iter().copied().reduce(f64::min);
+        let medians = curves.iter().filter_map(|curve| curve.median_us());
+        let usual = medians.reduce(f64::min);
         let is_logarithmic = most > usual.map(|usual| usual * LINEAR_MAX);
         let axis = most.zip(least).map(|(most, least)| match is_logarithmic {
             true => Axis::logarithmic(least, most),
@@ -97,22 +121,24 @@ impl Scale {
     }
 }
 
-fn by_percentile(area: &Area<'_>, runs: &[Run], scale: &Scale) -> Drawing {
-    let most = runs.iter().map(Run::nines_max).fold(0.0, f64::max);
+fn by_percentile(area: &Area<'_>, curves: &[&Curve], scale: &Scale) -> Drawing {
+    let most = curves.iter().map(|curve| curve.nines_max());
+    let most = most.fold(0.0, f64::max);
     let x = Axis::percentiles(most);
     let marks = |nines: &f64| percent(*nines);
-    let title = "By percentile: the share of deliveries that took no longer";
+    let title = "By percentile: the share that took no longer";
     let Some(mut chart) = panel(area, title, "Percentile", (x, &marks), scale)? else {
         return Ok(());
     };
-    for (i, run) in runs.iter().enumerate().rev() {
-        line(&mut chart, &run.curve(), colour(i).stroke_width(2))?;
+    for (i, curve) in curves.iter().enumerate().rev() {
+        line(&mut chart, &curve.by_percentile(), i, style(i, 1.0, 2))?;
     }
     Ok(())
 }
 
-fn over_time(area: &Area<'_>, runs: &[Run], scale: &Scale) -> Drawing {
-    let most_s = runs.iter().map(Run::end_s).fold(0.0, f64::max).max(0.001);
+fn over_time(area: &Area<'_>, curves: &[&Curve], scale: &Scale) -> Drawing {
+    let most_s = curves.iter().map(|curve| curve.end_s());
+    let most_s = most_s.fold(0.0, f64::max).max(0.001);
     let unit = Unit::of_time(most_s);
     let marks = |s: &f64| short(s / unit.size);
     let x_title = format!("Time since the measuring began, in {}", unit.name);
@@ -121,15 +147,15 @@ fn over_time(area: &Area<'_>, runs: &[Run], scale: &Scale) -> Drawing {
     let Some(mut chart) = panel(area, title, &x_title, (x, &marks), scale)? else {
         return Ok(());
     };
-    for (i, run) in runs.iter().enumerate().rev() {
+    for (i, curve) in curves.iter().enumerate().rev() {
         let lines: [(Pick, ShapeStyle); 3] = [
-            (|it| it.max, colour(i).mix(0.4).stroke_width(1)),
-            (|it| it.p50, colour(i).stroke_width(1)),
-            (|it| it.p99, colour(i).stroke_width(2)),
+            (|it| it.max, style(i, 0.4, 1)),
+            (|it| it.p50, style(i, 1.0, 1)),
+            (|it| it.p99, style(i, 1.0, 2)),
         ];
         for (pick, style) in lines {
-            for piece in run.over_time(pick) {
-                line(&mut chart, &piece, style)?;
+            for piece in curve.over_time(pick) {
+                line(&mut chart, &piece, i, style)?;
             }
         }
     }
@@ -157,7 +183,7 @@ fn panel<'a>(
     if y.is_none() {
         let style = text(16.0, &GREY).pos(Pos::new(HPos::Center, VPos::Center));
         area.draw_text(
-            "no delivery was measured",
+            "nothing was measured",
             &style,
             (WIDTH / 2, PANEL_HEIGHT / 2),
         )?;
@@ -177,25 +203,42 @@ fn panel<'a>(
     Ok(Some(chart))
 }
 
-/// A line, or a dot where there is only one point.
-fn line(chart: &mut Chart<'_>, points: &[(f64, f64)], style: ShapeStyle) -> Drawing {
-    match points {
-        [point] => chart.draw_series([Circle::new(*point, 3, style.filled())])?,
-        points => chart.draw_series(LineSeries::new(points.iter().copied(), style))?,
-    };
+/// A line, or a dot where there is only one point. The lines of curves that share a colour with an
+/// earlier one have gaps.
+fn line(chart: &mut Chart<'_>, points: &[(f64, f64)], curve: usize, style: ShapeStyle) -> Drawing {
+    match (points, dash(curve)) {
+        ([point], _) => {
+            chart.draw_series([Circle::new(*point, 3, style.filled())])?;
+        }
+        (points, None) => {
+            chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
+        }
+        (points, Some(dash)) => {
+            let points = points.to_vec();
+            chart.draw_series(DashedLineSeries::new(points, dash, GAP, style))?;
+        }
+    }
     Ok(())
 }
 
-/// A swatch and a name for each run, in rows below the title.
-fn legend(area: &Area<'_>, runs: &[Run]) -> Drawing {
+/// A swatch and a name for each curve, in rows below the title.
+fn legend(area: &Area<'_>, curves: &[&Curve]) -> Drawing {
     let column_width = (WIDTH - LEFT) / LEGEND_COLUMNS as i32;
-    for (i, run) in runs.iter().enumerate() {
+    for (i, curve) in curves.iter().enumerate() {
         let x = LEFT + (i % LEGEND_COLUMNS) as i32 * column_width;
         let y = TITLE_HEIGHT + (i / LEGEND_COLUMNS) as i32 * LEGEND_ROW;
-        let swatch = vec![(x, y), (x + 24, y)];
-        area.draw(&PathElement::new(swatch, colour(i).stroke_width(3)))?;
+        let swatch = [(x, y), (x + 24, y)];
+        let swatch_style = style(i, 1.0, 3);
+        match dash(i) {
+            None => area.draw(&PathElement::new(swatch, swatch_style))?,
+            Some(dash) => area.draw(&DashedPathElement::new(swatch, dash, GAP, swatch_style))?,
+        }
+        let mut label = shortened(&curve.run);
+        if names_kinds(curves) {
+            label = format!("{label}: {}", curve.kind.name());
+        }
         let style = text(14.0, &BLACK).pos(Pos::new(HPos::Left, VPos::Center));
-        area.draw_text(&shortened(run.label()), &style, (x + 32, y))?;
+        area.draw_text(&label, &style, (x + 32, y))?;
     }
     Ok(())
 }
@@ -220,8 +263,18 @@ fn shortened(label: &str) -> String {
     format!("{head}…{tail}")
 }
 
-fn colour(run: usize) -> &'static RGBColor {
-    &COLOURS[run % COLOURS.len()]
+/// How long the dashes of a curve's line are, in pixels; none where its colour is its own.
+fn dash(curve: usize) -> Option<i32> {
+    match curve / COLOURS.len() {
+        0 => None,
+        1 => Some(8),
+        _ => Some(2),
+    }
+}
+
+fn style(curve: usize, opacity: f64, width: u32) -> ShapeStyle {
+    let colour = COLOURS[curve % COLOURS.len()];
+    colour.mix(opacity).stroke_width(width)
 }
 
 /// Those of Okabe and Ito that stand out on white: people who see fewer colours tell them apart.
@@ -235,10 +288,13 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 0, 0),
 ];
 
-/// How many runs one picture takes, so that each has a colour of its own.
+/// How many runs one picture takes, so that what each has measured has a line of its own.
 pub const RUNS_MAX: usize = COLOURS.len();
 
 const GREY: RGBColor = RGBColor(110, 110, 110);
+
+/// Between the dashes of a line, in pixels.
+const GAP: i32 = 4;
 
 /// How many times the median the longest latency may be for a linear axis.
 const LINEAR_MAX: f64 = 20.0;
@@ -258,81 +314,4 @@ const LEGEND_COLUMNS: usize = 3;
 const LABEL_LENGTH_MAX: usize = 32;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::client::intervals::tests::interval;
-    use crate::client::report::CurvePoint;
-    use crate::client::report::tests::sample;
-
-    #[test]
-    fn a_run_and_those_it_is_compared_with_are_in_one_picture() {
-        let mut report = sample();
-        report.intervals = vec![
-            interval(0, &[100]),
-            interval(1, &[]),
-            interval(2, &[300, 400]),
-        ];
-        let before = Run::parse("before <&> after", report.to_json().as_bytes()).unwrap();
-        let svg = draw(&[Run::of(&report), before]).unwrap();
-        assert!(
-            svg.starts_with("<svg ") && svg.ends_with("</svg>\n"),
-            "{svg}"
-        );
-        for text in [
-            "this run",
-            "before &lt;&amp;&gt; after",
-            "99.99 %",
-            "Latency in ms",
-        ] {
-            assert!(svg.contains(text), "{text}: {svg}");
-        }
-        assert_eq!(
-            svg.matches("<circle").count(),
-            12,
-            "two pieces of one second, three lines"
-        );
-        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
-    }
-
-    #[test]
-    fn few_or_no_samples_make_a_picture_too() {
-        let mut report = sample();
-        report.intervals = vec![interval(0, &[0])];
-        report.delivery_us.count = 1;
-        report.delivery_curve = vec![CurvePoint {
-            quantile: 1.0,
-            us: 0,
-        }];
-        let svg = draw(&[Run::of(&report)]).unwrap();
-        assert!(
-            svg.contains("Latency in µs") && !svg.contains("NaN"),
-            "{svg}"
-        );
-        report.delivery_curve.clear();
-        report.intervals.clear();
-        report.delivery_us.count = 0;
-        let svg = draw(&[Run::of(&report)]).unwrap();
-        assert!(svg.contains("no delivery was measured"), "{svg}");
-    }
-
-    #[test]
-    fn a_huge_range_is_logarithmic_and_says_so() {
-        let mut report = sample();
-        report.delivery_curve[0].quantile = 0.5;
-        report.delivery_curve[0].us = 100;
-        report.delivery_curve[1].us = 59_000_000;
-        let svg = draw(&[Run::of(&report)]).unwrap();
-        assert!(
-            svg.contains("Latency, logarithmic") && svg.contains("10 s"),
-            "{svg}"
-        );
-    }
-
-    #[test]
-    fn long_names_are_cut() {
-        assert_eq!(shortened("short"), "short");
-        let cut = shortened(&"µ".repeat(100));
-        assert_eq!(cut.chars().count(), LABEL_LENGTH_MAX);
-        assert!(shortened(&format!("{}-2", "x".repeat(99))).ends_with("x-2"));
-    }
-}
+mod tests;

@@ -3,14 +3,33 @@
 use serde::Deserialize;
 
 use super::axis::nines;
-use crate::client::intervals::Interval;
+use crate::client::intervals::{self, Interval};
 use crate::client::report::{CurvePoint, Report};
 
 /// What is drawn of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    label: String,
-    drawn: Drawn,
+    /// One for each thing that was measured.
+    pub(super) curves: Vec<Curve>,
+}
+
+/// One thing that a run has measured: its percentiles, of all the run and of each second.
+#[derive(Clone, Debug)]
+pub(super) struct Curve {
+    /// The run's name.
+    pub(super) run: String,
+    pub(super) kind: Kind,
+    count: u64,
+    points: Vec<CurvePoint>,
+    seconds: Vec<(Span, Option<Latencies>)>,
+}
+
+/// What may be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Deliveries,
+    Lateness,
+    Replies,
 }
 
 /// The part of a report that is drawn.
@@ -18,7 +37,25 @@ pub struct Run {
 struct Drawn {
     delivery_us: Samples,
     delivery_curve: Vec<CurvePoint>,
+    schedule: Option<DrawnSchedule>,
+    requests: Option<DrawnRequests>,
     intervals: Vec<Second>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct DrawnSchedule {
+    lateness_us: Samples,
+    /// Reports did not always have it.
+    #[serde(default)]
+    lateness_curve: Vec<CurvePoint>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct DrawnRequests {
+    latency_us: Samples,
+    /// Reports did not always have it.
+    #[serde(default)]
+    latency_curve: Vec<CurvePoint>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -28,9 +65,17 @@ struct Samples {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct Second {
+    #[serde(flatten)]
+    span: Span,
+    delivery_us: Latencies,
+    lateness_us: Option<Latencies>,
+    reply_us: Option<Latencies>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Span {
     time_s: f64,
     length_s: f64,
-    delivery_us: Latencies,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -46,25 +91,7 @@ pub(super) type Pick = fn(&Latencies) -> Option<u64>;
 impl Run {
     /// The run that has just ended.
     pub fn of(report: &Report) -> Self {
-        let second = |interval: &Interval| Second {
-            time_s: interval.time_s,
-            length_s: interval.length_s,
-            delivery_us: Latencies {
-                p50: interval.delivery_us.latencies.p50,
-                p99: interval.delivery_us.latencies.p99,
-                max: interval.delivery_us.latencies.max,
-            },
-        };
-        Self {
-            label: "this run".to_owned(),
-            drawn: Drawn {
-                delivery_us: Samples {
-                    count: report.delivery_us.count,
-                },
-                delivery_curve: report.delivery_curve.clone(),
-                intervals: report.intervals.iter().map(second).collect(),
-            },
-        }
+        Self::named("this run", Drawn::of(report))
     }
 
     /// An earlier one, from the JSON that it printed.
@@ -75,20 +102,105 @@ impl Run {
         let mut reader = serde_json::Deserializer::from_slice(json);
         let drawn = serde_path_to_error::deserialize(&mut reader).map_err(|e| e.to_string())?;
         reader.end().map_err(|e| e.to_string())?;
-        let label = label.to_owned();
-        Ok(Self { label, drawn })
+        Ok(Self::named(label, drawn))
     }
 
-    /// Its name.
-    pub(super) fn label(&self) -> &str {
-        &self.label
+    fn named(label: &str, drawn: Drawn) -> Self {
+        let curve = |kind, count, points, pick: fn(&Second) -> Option<Latencies>| Curve {
+            run: label.to_owned(),
+            kind,
+            count,
+            points,
+            seconds: (drawn.intervals.iter())
+                .map(|second| (second.span, pick(second)))
+                .collect(),
+        };
+        let deliveries = curve(
+            Kind::Deliveries,
+            drawn.delivery_us.count,
+            drawn.delivery_curve,
+            |second| Some(second.delivery_us),
+        );
+        let lateness = drawn.schedule.map(|it| {
+            let count = it.lateness_us.count;
+            curve(Kind::Lateness, count, it.lateness_curve, |it| {
+                it.lateness_us
+            })
+        });
+        let replies = drawn.requests.map(|it| {
+            let count = it.latency_us.count;
+            curve(Kind::Replies, count, it.latency_curve, |it| it.reply_us)
+        });
+        let further = [lateness, replies].into_iter().flatten();
+        let further: Vec<_> = further.filter(|curve| !curve.points.is_empty()).collect();
+        // Without anything else, the legend names the run even if there is nothing to draw.
+        let is_shown = further.is_empty() || !deliveries.points.is_empty();
+        let mut curves = Vec::from_iter(is_shown.then_some(deliveries));
+        curves.extend(further);
+        Self { curves }
     }
+}
 
+impl Drawn {
+    fn of(report: &Report) -> Self {
+        Self {
+            delivery_us: Samples {
+                count: report.delivery_us.count,
+            },
+            delivery_curve: report.delivery_curve.clone(),
+            schedule: report.schedule.as_ref().map(|it| DrawnSchedule {
+                lateness_us: Samples {
+                    count: it.lateness_us.count,
+                },
+                lateness_curve: it.lateness_curve.clone(),
+            }),
+            requests: report.requests.as_ref().map(|it| DrawnRequests {
+                latency_us: Samples {
+                    count: it.latency_us.count,
+                },
+                latency_curve: it.latency_curve.clone(),
+            }),
+            intervals: report.intervals.iter().map(Second::of).collect(),
+        }
+    }
+}
+
+impl Second {
+    fn of(interval: &Interval) -> Self {
+        let series = |it: &intervals::Series| Latencies {
+            p50: it.latencies.p50,
+            p99: it.latencies.p99,
+            max: it.latencies.max,
+        };
+        Self {
+            span: Span {
+                time_s: interval.time_s,
+                length_s: interval.length_s,
+            },
+            delivery_us: series(&interval.delivery_us),
+            lateness_us: interval.lateness_us.as_ref().map(series),
+            reply_us: interval.reply_us.as_ref().map(series),
+        }
+    }
+}
+
+impl Kind {
+    /// Its name in a legend.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Deliveries => "deliveries",
+            Self::Lateness => "lateness",
+            Self::Replies => "replies",
+        }
+    }
+}
+
+impl Curve {
     /// Its percentiles, as places and µs. The last one, 100 %, has no place on an axis of nines; it
     /// is where the share of one sample ends.
-    pub(super) fn curve(&self) -> Vec<(f64, f64)> {
+    pub(super) fn by_percentile(&self) -> Vec<(f64, f64)> {
         let most = self.nines_max();
-        let points = self.drawn.delivery_curve.iter();
+        let points = self.points.iter();
         points
             .map(|point| (nines(point.quantile).min(most), at_least_one(point.us)))
             .collect()
@@ -96,16 +208,16 @@ impl Run {
 
     /// How many nines it has samples for.
     pub(super) fn nines_max(&self) -> f64 {
-        (self.drawn.delivery_us.count.max(1) as f64).log10()
+        (self.count.max(1) as f64).log10()
     }
 
-    /// One of its percentiles over time, in pieces: where no tick came there is no line.
+    /// One of its percentiles over time, in pieces: where no sample is there is no line.
     pub(super) fn over_time(&self, pick: Pick) -> Vec<Vec<(f64, f64)>> {
         let mut pieces = vec![Vec::new()];
-        for second in &self.drawn.intervals {
-            match (pick(&second.delivery_us), pieces.last_mut()) {
+        for (span, latencies) in &self.seconds {
+            match (latencies.as_ref().and_then(pick), pieces.last_mut()) {
                 (Some(us), Some(piece)) => {
-                    let middle_s = second.time_s + second.length_s / 2.0;
+                    let middle_s = span.time_s + span.length_s / 2.0;
                     piece.push((middle_s, at_least_one(us)));
                 }
                 _ => pieces.push(Vec::new()),
@@ -117,13 +229,13 @@ impl Run {
 
     /// When it ended, in seconds from the beginning of the window.
     pub(super) fn end_s(&self) -> f64 {
-        let last = self.drawn.intervals.last();
-        last.map_or(0.0, |last| last.time_s + last.length_s)
+        let last = self.seconds.last();
+        last.map_or(0.0, |(span, _)| span.time_s + span.length_s)
     }
 
     /// The middle one of its latencies.
     pub(super) fn median_us(&self) -> Option<f64> {
-        let mut points = self.drawn.delivery_curve.iter();
+        let mut points = self.points.iter();
         let middle = points.find(|point| point.quantile >= 0.5);
         middle.map(|point| at_least_one(point.us))
     }

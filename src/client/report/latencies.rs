@@ -25,7 +25,7 @@ pub struct Delivery {
 /// A point of a percentile curve.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
-    /// The share of deliveries, 0 to 1, …
+    /// The share of samples, 0 to 1, …
     pub quantile: f64,
     /// … that took no longer than this, in µs.
     pub us: u64,

@@ -121,6 +121,7 @@ pub(in crate::client) fn with_schedule(report: Report) -> Report {
             interval_s_mean: Some(0.250_04),
             interval_differs: false,
             lateness_us: some_latencies(),
+            lateness_curve: some_curve(),
             skipped: 8,
         }),
         ..report
@@ -140,6 +141,7 @@ pub(in crate::client) fn with_requests(report: Report) -> Report {
             unsent: 0,
             unexpected: 0,
             latency_us: some_latencies(),
+            latency_curve: some_curve(),
             uncorrected_us: some_latencies(),
         }),
         ..report
@@ -156,6 +158,11 @@ fn some_latencies() -> Delivery {
         p999: Some(4_000),
         max: Some(5_000),
     }
+}
+
+fn some_curve() -> Vec<CurvePoint> {
+    let point = |(quantile, us)| CurvePoint { quantile, us };
+    [(0.5, 1_000), (1.0, 5_000)].map(point).into()
 }
 
 fn names(value: &Value) -> String {
