@@ -1,8 +1,8 @@
 //! Certificates that change while clients are served, and files that are of no use.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 
@@ -22,8 +22,12 @@ struct Process {
 
 impl Process {
     fn start(folder: &Folder) -> Self {
+        Self::start_with(folder, &["--interval", "20ms"])
+    }
+
+    fn start_with(folder: &Folder, arguments: &[&str]) -> Self {
         let mut child = command(folder)
-            .args(["--interval", "20ms"])
+            .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -107,6 +111,21 @@ fn sighup_shows_new_clients_the_new_certificate_and_keeps_the_old_clients() {
 
     let seq = next_seq(&mut client);
     assert!((1..50).all(|later| next_seq(&mut client) == seq + later));
+}
+
+#[test]
+fn the_log_claims_no_answer_to_who_has_no_keys() {
+    let folder = Folder::new(&Authority::new());
+    let mut server =
+        Process::start_with(&folder, &["--log", "debug", "--handshake-timeout", "50ms"]);
+    let silent = TcpStream::connect(server.address).unwrap();
+    let line = line_with(&mut server.log, "no request within the handshake limit");
+    assert!(!line.contains("answered"), "{line}");
+    drop(silent);
+    let mut plain = TcpStream::connect(server.address).unwrap();
+    plain.write_all(b"GET").unwrap();
+    let line = line_with(&mut server.log, "this port speaks TLS");
+    assert!(line.contains("; answered with "), "{line}");
 }
 
 #[test]
