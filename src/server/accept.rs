@@ -157,14 +157,20 @@ impl Acceptor {
     fn no_room(&self, connections: usize, peer: IpAddr, port: Port) -> Option<(Cause, Refusal)> {
         match port {
             Port::Admin if self.admins >= ADMINS_MAX => {
+                log::warn!("{ADMINS_MAX} connections ask for the server's state: others get 503");
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 let refusal = Refusal::new(status, "too many ask at once");
                 Some((Cause::Unavailable, refusal))
             }
             Port::Public if connections - self.admins >= self.clients_max => {
                 log::warn!(
-                    "the server is full, {} connections: others are answered 503 (--max-clients)",
-                    self.clients_max
+                    "the server is full, {} connections: others {} (--max-clients)",
+                    self.clients_max,
+                    if self.speaks_tls {
+                        "get an alert of TLS"
+                    } else {
+                        "are answered 503"
+                    }
                 );
                 Some((Cause::Full, full()))
             }
@@ -191,8 +197,10 @@ impl Acceptor {
         let _ = socket.shutdown(Shutdown::Write);
         drain(&mut socket);
         self.turned_away.push_back((Instant::now(), socket));
-        if self.turned_away.len() > TURNED_AWAY_MAX {
-            self.turned_away.pop_front();
+        if self.turned_away.len() > TURNED_AWAY_MAX
+            && let Some((_, mut socket)) = self.turned_away.pop_front()
+        {
+            drain(&mut socket);
         }
     }
 

@@ -39,7 +39,7 @@ Who may come in:
   --allow-origin ORIGIN  let pages of ORIGIN connect too, or of any: * (repeatable)
   --max-clients N        connections at a time [default: as descriptors allow]
   --max-clients-per-ip N as many from one address, or network of IPv6 (/64); others are
-                         answered 429 [default: no limit]
+                         answered 429, by TLS with an alert [default: no limit]
 
 Prices:
   --source SOURCE        sim: a simulated walk; replay:FILE: a recording; binance: that
