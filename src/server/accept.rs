@@ -292,7 +292,7 @@ impl Server {
                 let timeout = io_loop.call_later(limit, move |_, io_loop| {
                     // After a pause of the process a request that came in time is not read yet.
                     io_loop.call_after_events(move |server: &mut Self, io_loop| {
-                        server.on_handshake_timeout(io_loop, token);
+                        server.on_handshake_limit(io_loop, token);
                     });
                 });
                 match port {
@@ -327,7 +327,7 @@ impl Server {
         });
     }
 
-    fn on_handshake_timeout(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+    pub(super) fn on_handshake_timeout(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let connection = self.connections.get_mut(token);
         if connection.is_none_or(|connection| connection.handshake_timeout().is_none()) {
             return;
