@@ -12,7 +12,7 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct};
+use rustls::{AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct};
 use rustls::{Error, SignatureScheme};
 
 use crate::tls::{self, Roots};
@@ -195,6 +195,10 @@ pub(super) fn sentence(error: &Error) -> String {
         Error::InvalidMessage(_) => {
             "the server does not speak TLS on this port (ws:// is without)".to_owned()
         }
+        // What a server can say that has no room, before there are keys.
+        Error::AlertReceived(AlertDescription::InternalError) => {
+            "the server refused TLS: InternalError (it may be full)".to_owned()
+        }
         Error::AlertReceived(alert) => format!("the server refused TLS: {alert:?}"),
         error => format!("TLS failed: {error}"),
     }
@@ -236,5 +240,22 @@ impl ServerCertVerifier for Believing {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_turned_away_without_a_word_is_told_why_that_may_be() {
+        let sentence = |alert| super::sentence(&Error::AlertReceived(alert));
+        let full = sentence(AlertDescription::InternalError);
+        assert_eq!(
+            full,
+            "the server refused TLS: InternalError (it may be full)"
+        );
+        let other = sentence(AlertDescription::HandshakeFailure);
+        assert_eq!(other, "the server refused TLS: HandshakeFailure");
     }
 }

@@ -157,14 +157,20 @@ impl Acceptor {
     fn no_room(&self, connections: usize, peer: IpAddr, port: Port) -> Option<(Cause, Refusal)> {
         match port {
             Port::Admin if self.admins >= ADMINS_MAX => {
+                log::warn!("{ADMINS_MAX} connections ask for the server's state: others get 503");
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 let refusal = Refusal::new(status, "too many ask at once");
                 Some((Cause::Unavailable, refusal))
             }
             Port::Public if connections - self.admins >= self.clients_max => {
                 log::warn!(
-                    "the server is full, {} connections: others are answered 503 (--max-clients)",
-                    self.clients_max
+                    "the server is full, {} connections: others {} (--max-clients)",
+                    self.clients_max,
+                    if self.speaks_tls {
+                        "get an alert of TLS"
+                    } else {
+                        "are answered 503"
+                    }
                 );
                 Some((Cause::Full, full()))
             }
@@ -191,8 +197,10 @@ impl Acceptor {
         let _ = socket.shutdown(Shutdown::Write);
         drain(&mut socket);
         self.turned_away.push_back((Instant::now(), socket));
-        if self.turned_away.len() > TURNED_AWAY_MAX {
-            self.turned_away.pop_front();
+        if self.turned_away.len() > TURNED_AWAY_MAX
+            && let Some((_, mut socket)) = self.turned_away.pop_front()
+        {
+            drain(&mut socket);
         }
     }
 
@@ -284,7 +292,7 @@ impl Server {
                 let timeout = io_loop.call_later(limit, move |_, io_loop| {
                     // After a pause of the process a request that came in time is not read yet.
                     io_loop.call_after_events(move |server: &mut Self, io_loop| {
-                        server.on_handshake_timeout(io_loop, token);
+                        server.on_handshake_limit(io_loop, token);
                     });
                 });
                 match port {
@@ -319,7 +327,7 @@ impl Server {
         });
     }
 
-    fn on_handshake_timeout(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+    pub(super) fn on_handshake_timeout(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let connection = self.connections.get_mut(token);
         if connection.is_none_or(|connection| connection.handshake_timeout().is_none()) {
             return;

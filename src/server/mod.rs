@@ -293,6 +293,12 @@ impl Server {
         if connection.is_closing() {
             return;
         }
+        // Without keys there are no words, and the log does not claim any.
+        let answer: &[u8] = if connection.is_securing() {
+            &[]
+        } else {
+            answer
+        };
         log::debug!(
             "{}: {reason}{}",
             Who(connection.socket(), token),

@@ -39,7 +39,7 @@ Who may come in:
   --allow-origin ORIGIN  let pages of ORIGIN connect too, or of any: * (repeatable)
   --max-clients N        connections at a time [default: as descriptors allow]
   --max-clients-per-ip N as many from one address, or network of IPv6 (/64); others are
-                         answered 429 [default: no limit]
+                         answered 429, by TLS with an alert [default: no limit]
 
 Prices:
   --source SOURCE        sim: a simulated walk; replay:FILE: a recording; binance: that
@@ -156,7 +156,7 @@ impl Args {
             tls: tls(options)?,
             ..limits(options)?
         };
-        if config.admin == Some(address) && port != 0 {
+        if config.admin.is_some_and(|admin| overlap(admin, address)) {
             let error = "clients connect there, take another port";
             return Err(BadOption::new("--admin", error));
         }
@@ -182,6 +182,15 @@ fn tls(options: &mut Options) -> Result<Option<TlsFiles>, BadOption> {
         (Some(_), None) => Err(BadOption::new("--tls-cert", "needs --tls-key too")),
         (None, Some(_)) => Err(BadOption::new("--tls-key", "needs --tls-cert too")),
     }
+}
+
+/// Whether clients of the one would come to the other. Without `--reuse-port` the system refuses
+/// that; with it, one would take the other for the server that is to replace it.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (one_ip, other_ip) = (one.ip(), other.ip());
+    let same_family = one.is_ipv4() == other.is_ipv4();
+    let everywhere = same_family && (one_ip.is_unspecified() || other_ip.is_unspecified());
+    one.port() == other.port() && one.port() != 0 && (one_ip == other_ip || everywhere)
 }
 
 fn ip(text: &str) -> Result<IpAddr, String> {

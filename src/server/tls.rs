@@ -40,9 +40,17 @@ pub(crate) struct Tls {
     files: TlsFiles,
     config: Arc<ServerConfig>,
     /// Handshakes that have something to read: each is a millisecond's work.
-    waiting: VecDeque<Token>,
+    waiting: VecDeque<Turn>,
     /// Some of them get their turn in the next one of the loop.
     queued: bool,
+}
+
+/// What a handshake waits for.
+enum Turn {
+    /// To go on.
+    Read(Token),
+    /// To be over: its limit has passed, and it has had its turn.
+    End(Token),
 }
 
 impl Tls {
@@ -90,16 +98,30 @@ impl Server {
         let Some(tls) = &mut self.tls else {
             return;
         };
-        tls.waiting.push_back(token);
+        tls.waiting.push_back(Turn::Read(token));
         if !std::mem::replace(&mut tls.queued, true) {
             io_loop.add_callback(Self::secure_some);
         }
     }
 
+    /// The limit of a request has passed, and what is there has had its event. For a handshake that
+    /// was no more than the way into the queue: what came in time is read before it is over.
+    pub(super) fn on_handshake_limit(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        let connection = self.connections.get_mut(token);
+        let waits = connection.is_some_and(|it| it.queued && it.is_securing());
+        match &mut self.tls {
+            Some(tls) if waits => tls.waiting.push_back(Turn::End(token)),
+            _ => self.on_handshake_timeout(io_loop, token),
+        }
+    }
+
     fn secure_some(&mut self, io_loop: &mut IoLoop<Self>) {
         let until = Instant::now() + TURN_SHARE;
-        while let Some(token) = self.tls.as_mut().and_then(|tls| tls.waiting.pop_front()) {
-            self.on_more(io_loop, token);
+        while let Some(turn) = self.tls.as_mut().and_then(|tls| tls.waiting.pop_front()) {
+            match turn {
+                Turn::Read(token) => self.on_more(io_loop, token),
+                Turn::End(token) => self.on_handshake_timeout(io_loop, token),
+            }
             if Instant::now() >= until {
                 break;
             }

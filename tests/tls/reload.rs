@@ -1,17 +1,19 @@
 //! Certificates that change while clients are served, and files that are of no use.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 
 use crate::identities::{Authority, Folder};
-use crate::peer::{connect, next_seq, trust};
+use crate::peer::{Secure, connect, next_seq, trust};
 
 /// A server process, ended with the value.
 struct Process {
@@ -22,8 +24,12 @@ struct Process {
 
 impl Process {
     fn start(folder: &Folder) -> Self {
+        Self::start_with(folder, &["--interval", "20ms"])
+    }
+
+    fn start_with(folder: &Folder, arguments: &[&str]) -> Self {
         let mut child = command(folder)
-            .args(["--interval", "20ms"])
+            .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -38,8 +44,11 @@ impl Process {
     }
 
     fn reload(&self) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::HUP).unwrap();
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// The certificate that a new client is shown.
@@ -107,6 +116,65 @@ fn sighup_shows_new_clients_the_new_certificate_and_keeps_the_old_clients() {
 
     let seq = next_seq(&mut client);
     assert!((1..50).all(|later| next_seq(&mut client) == seq + later));
+}
+
+#[test]
+fn the_log_claims_no_answer_to_who_has_no_keys() {
+    let folder = Folder::new(&Authority::new());
+    let mut server =
+        Process::start_with(&folder, &["--log", "debug", "--handshake-timeout", "50ms"]);
+    let silent = TcpStream::connect(server.address).unwrap();
+    let line = line_with(&mut server.log, "no request within the handshake limit");
+    assert!(!line.contains("answered"), "{line}");
+    drop(silent);
+    let mut plain = TcpStream::connect(server.address).unwrap();
+    plain.write_all(b"GET").unwrap();
+    let line = line_with(&mut server.log, "this port speaks TLS");
+    assert!(line.contains("; answered with "), "{line}");
+}
+
+#[test]
+fn keys_that_came_in_time_count_although_the_process_was_stopped() {
+    let limit = Duration::from_secs(1);
+    let authority = Authority::new();
+    let folder = Folder::new(&authority);
+    let server = Process::start_with(&folder, &["--handshake-timeout", "1s"]);
+    let config = Arc::new(trust(&authority, &[&rustls::version::TLS13]));
+    // More than get their turn at once. A busy machine may need several attempts.
+    let clients = loop {
+        let began = Instant::now();
+        let mut clients: Vec<_> = (0..32).map(|_| connect(server.address, &config)).collect();
+        clients.iter_mut().for_each(agree);
+        server.signal(Signal::STOP);
+        if began.elapsed() < limit / 2 {
+            break clients;
+        }
+        server.signal(Signal::CONT);
+    };
+    // Their part of the keys, and the request, come while nobody looks.
+    let request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    let ask = |mut client: Secure| {
+        client.write_all(request).unwrap();
+        client
+    };
+    let clients: Vec<_> = clients.into_iter().map(ask).collect();
+    // The pause itself, not a wait for anything.
+    thread::sleep(2 * limit);
+    server.signal(Signal::CONT);
+    for mut client in clients {
+        let mut answer = [0; 15];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    }
+}
+
+/// Has the keys on this side, and keeps for itself what the server needs to have them too.
+fn agree(client: &mut Secure) {
+    client.conn.write_tls(&mut client.sock).unwrap();
+    while client.conn.is_handshaking() {
+        assert!(client.conn.read_tls(&mut client.sock).unwrap() > 0);
+        client.conn.process_new_packets().unwrap();
+    }
 }
 
 #[test]

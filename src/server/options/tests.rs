@@ -112,6 +112,23 @@ fn bad_values_are_named_with_what_would_be_right() {
 }
 
 #[test]
+fn the_admin_door_is_none_that_clients_come_to() {
+    for (address, admin, is_fine) in [
+        ("127.0.0.1", "127.0.0.1:8888", false),
+        ("0.0.0.0", "127.0.0.1:8888", false),
+        ("127.0.0.1", "0.0.0.0:8888", false),
+        ("::", "[::1]:8888", false),
+        ("::", "127.0.0.1:8888", true),
+        ("127.0.0.1", "127.0.0.2:8888", true),
+        ("0.0.0.0", "127.0.0.1:8889", true),
+    ] {
+        let line = format!("--reuse-port --address {address} --admin {admin}");
+        assert_eq!(parse(&line).is_ok(), is_fine, "{line}");
+    }
+    assert!(parse("--port 0 --admin 127.0.0.1:0").is_ok());
+}
+
+#[test]
 fn origins_add_up() {
     let two = args("--allow-origin http://A:80 --allow-origin http://b")
         .config
