@@ -150,7 +150,7 @@ impl Report {
         let example = self.errors.examples.first();
         Some(match (self.messages, example) {
             (1.., _) if silent => format!(
-                "none of {} messages was a tick, {} of them were not even JSON (see --sent-field, \
+                "no tick among {} messages, {} of which not even JSON (see --sent-field, \
                  --seq-field and --symbol-field)",
                 self.messages, self.not_json_messages
             ),

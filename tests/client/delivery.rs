@@ -141,7 +141,7 @@ fn a_server_that_sends_no_json_is_no_measurement() {
     });
     let kinds = kinds(&report);
     assert_eq!((report.ticks, kinds), (0, vec![("no tick", 1)]));
-    let sentence = "none of 1 messages was a tick, 1 of them were not even JSON (see --sent-field, \
+    let sentence = "no tick among 1 messages, 1 of which not even JSON (see --sent-field, \
              --seq-field and --symbol-field)";
     assert_eq!(report.error().as_deref(), Some(sentence));
 }

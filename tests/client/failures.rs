@@ -206,7 +206,7 @@ fn what_is_no_json_is_no_tick() {
     assert_eq!(kinds(&report), [("no tick", 1)]);
     let error = report.error().unwrap();
     assert!(
-        error.starts_with("none of 4 messages was a tick, 4 of them were not even JSON"),
+        error.starts_with("no tick among 4 messages, 4 of which not even JSON"),
         "{error}"
     );
 }

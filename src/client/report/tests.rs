@@ -242,7 +242,7 @@ fn messages_that_are_no_ticks_are_another_error_than_silence() {
     let mut report = sample();
     (report.ticks, report.messages) = (0, 7);
     report.errors.kinds = [("no tick".to_owned(), 1000)].into();
-    let none = "none of 7 messages was a tick, 1 of them were not even JSON (see --sent-field, \
+    let none = "no tick among 7 messages, 1 of which not even JSON (see --sent-field, \
                 --seq-field and --symbol-field)";
     assert_eq!(report.error().as_deref(), Some(none));
 }
