@@ -1,5 +1,6 @@
 //! What `/metrics` says about the process, under the names that all exporters use.
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use prometheus_client::collector::Collector;
@@ -11,9 +12,11 @@ use super::writer::{Writer, family};
 use crate::usage::{self, Usage};
 
 /// What of the process never changes.
+#[derive(Default)]
 pub(super) struct Process {
-    /// Unix time in seconds; none where the system does not tell.
-    started: Option<f64>,
+    /// Unix time in seconds; none where the system does not tell. Found out when first asked for, so
+    /// that the clock's being set later makes no new process of it.
+    started: OnceCell<Option<f64>>,
 }
 
 /// The numbers of one moment.
@@ -26,19 +29,11 @@ pub(super) struct Sample {
     descriptors_max: Option<u64>,
 }
 
-impl Default for Process {
-    fn default() -> Self {
-        Self {
-            started: usage::started().ok(),
-        }
-    }
-}
-
 impl Process {
     pub(super) fn sample(&self, format: Format) -> Sample {
         Sample {
             format,
-            started: self.started,
+            started: *self.started.get_or_init(|| usage::started().ok()),
             usage: Usage::of_self().ok(),
             open_descriptors: usage::open_descriptors_of_many().ok(),
             descriptors_max: usage::descriptor_limit(),
