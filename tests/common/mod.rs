@@ -63,13 +63,18 @@ impl TestServer {
 
     /// Publishes a price.
     pub fn tick(&self, symbol: &str, price: u64) {
+        assert!(self.offer(symbol, price), "the server has ended");
+    }
+
+    /// Publishes a price, unless the server has ended; returns whether it had not.
+    pub fn offer(&self, symbol: &str, price: u64) -> bool {
         let price = Price::parse(&price.to_string()).unwrap();
         let tick = Tick {
             symbol: symbol.to_owned(),
             price,
             timestamp: 1,
         };
-        self.orders.send(Order::Tick(tick)).unwrap();
+        self.orders.send(Order::Tick(tick)).is_ok()
     }
 
     pub fn shut_down(&self) {

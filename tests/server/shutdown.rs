@@ -94,10 +94,11 @@ fn goodbyes_are_spread_and_ticks_go_on_until_then() {
         .map(|client| std::thread::spawn(|| last_tick(client)))
         .collect();
     server.shut_down();
-    let mut price = 0;
-    while !threads.iter().all(std::thread::JoinHandle::is_finished) {
-        price += 1;
-        server.tick("A", price);
+    // It ends when the last has gone.
+    for price in 1.. {
+        if !server.offer("A", price) {
+            break;
+        }
         std::thread::sleep(Duration::from_millis(5));
     }
     let mut last: Vec<_> = threads.into_iter().map(|it| it.join().unwrap()).collect();
