@@ -162,21 +162,26 @@ fn a_certificate_that_proves_nothing_is_refused_in_words() {
     }
 }
 
-#[test]
-fn insecure_believes_anybody_and_warns_of_it() {
-    let authority = Authority::new(&["elsewhere.test"]);
+/// A run with a server that is believed whatever it shows.
+fn believed(server: Arc<ServerConfig>) -> Report {
     let access = Access {
         insecure: true,
         ..Access::default()
     };
-    let report = run_bare(
+    run_bare(
         |address| config(&format!("wss://{address}/"), WINDOW, access),
         |stream| {
-            let mut peer = upgrade(authority.config(), stream);
+            let mut peer = upgrade(server, stream);
             begin(&mut peer);
             finish(&mut peer);
         },
-    );
+    )
+}
+
+#[test]
+fn insecure_believes_anybody_and_warns_of_it() {
+    let authority = Authority::new(&["elsewhere.test"]);
+    let report = believed(authority.config());
     assert_eq!(report.error(), None);
     let warned = report
         .warnings
@@ -195,18 +200,7 @@ fn an_authority_that_is_a_server_itself_is_refused_with_the_way_out() {
                  (sign one for the server with it)";
     assert_eq!(report.error().as_deref(), Some(words));
 
-    let access = Access {
-        insecure: true,
-        ..Access::default()
-    };
-    let report = run_bare(
-        |address| config(&format!("wss://{address}/"), WINDOW, access),
-        |stream| {
-            let mut peer = upgrade(authority.itself(), stream);
-            begin(&mut peer);
-            finish(&mut peer);
-        },
-    );
+    let report = believed(authority.itself());
     assert_eq!(report.error(), None, "the way out is one");
 }
 

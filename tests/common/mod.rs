@@ -102,16 +102,7 @@ impl TestServer {
 
     /// Opens a WebSocket and hands out its stream, for frames of one's own.
     pub fn open_raw(&self) -> TcpStream {
-        let mut stream = self.connect();
-        stream.write_all(handshake("/").as_bytes()).unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
-        assert!(head.starts_with(b"HTTP/1.1 101 "));
-        stream
+        upgraded(self.connect())
     }
 
     /// Sends `request` and reads the answer to its end.
@@ -145,6 +136,19 @@ impl TestServer {
             );
         }
     }
+}
+
+/// Has a stream to a server become a WebSocket, and hands it out behind the answer's head.
+pub fn upgraded<S: Read + Write>(mut stream: S) -> S {
+    stream.write_all(handshake("/").as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "));
+    stream
 }
 
 fn run(listener: TcpListener, config: Config, symbols: Vec<String>, inbox: Receiver<Order>) {

@@ -15,7 +15,7 @@ use tickertape::server::Config;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
 
-use crate::common::{PATIENCE, TestServer, handshake};
+use crate::common::{PATIENCE, TestServer, upgraded};
 use crate::identities::{Authority, Folder};
 
 /// A stream of TLS.
@@ -58,15 +58,7 @@ impl SecureServer {
 
     /// Opens a WebSocket and hands out its stream.
     pub fn open_raw(&self) -> Secure {
-        let mut stream = self.connect();
-        stream.write_all(handshake("/").as_bytes()).unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
-        stream
+        upgraded(self.connect())
     }
 
     pub fn get(&self, path: &str) -> String {
