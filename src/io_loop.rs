@@ -10,6 +10,9 @@
 //! 4. **handlers** of what became ready, and waits that it ends.
 //!
 //! State is passed in, never captured: everything that runs here gets `(&mut S, &mut IoLoop<S>)`.
+//! Time is the loop's own ([`IoLoop::time`]), as Tornado's is. A test can so turn the same loop by
+//! hand, with a clock that it sets ([`ManualClock`]) and events that it makes up ([`Driver`]).
+//!
 //! The loop knows nothing of what it serves; server and client run on it unchanged. It measures
 //! itself ([`IoLoop::lag`]), because a loop that blocks is the one failure it cannot report later.
 
@@ -24,7 +27,10 @@ use mio::{Events, Interest, Poll, Registry, Token};
 use slab::Slab;
 
 use crate::alarm::Alarm;
+use crate::clock::Clock;
 use crate::lag::Lag;
+
+pub use crate::clock::ManualClock;
 
 /// What runs when a source becomes ready. A plain function pointer: it is `Copy`, so the loop
 /// copies it out and calls it, and it may add or remove handlers, its own too.
@@ -35,6 +41,7 @@ type WakeCallback<S> = Box<dyn FnOnce(&mut S, &mut IoLoop<S>, Wake)>;
 
 /// A single-threaded event loop over the state `S`; the shape of Tornado's `IOLoop`.
 pub struct IoLoop<S> {
+    clock: Clock,
     poll: Poll,
     /// Wakes the poll at a deadline with better than its own millisecond.
     alarm: Option<Alarm>,
@@ -44,6 +51,10 @@ pub struct IoLoop<S> {
     registrar: Registrar,
     /// What runs once when its token becomes ready; how coroutines wait for their sockets.
     waits: HashMap<Token, Wait<S>>,
+    /// What the last poll fetched and no handler has seen yet.
+    ready: VecDeque<(Token, Ready)>,
+    /// Events fetched with one poll; more wait for the next turn, after the timers.
+    events_per_turn: usize,
     /// The last poll fetched as many events as it may; there may be more.
     has_more_events: bool,
     callbacks: VecDeque<Callback<S>>,
@@ -111,31 +122,85 @@ pub struct Registrar {
     next: Arc<AtomicUsize>,
 }
 
+/// What a turn takes from outside. [`IoLoop::start`] has the system's poll; a simulation makes up
+/// events for sources that live in memory, and looks at the state between any two steps.
+pub(crate) trait Driver<S> {
+    /// Waits for events, for `timeout` at most (none for as long as it takes), and adds a turn's
+    /// share of them to `ready`.
+    fn poll(
+        &mut self,
+        poll: &mut Poll,
+        timeout: Option<Duration>,
+        ready: &mut VecDeque<(Token, Ready)>,
+    ) -> io::Result<()>;
+
+    /// Runs after each callback, timeout and handler.
+    fn after_each(&mut self, _state: &mut S, _io_loop: &mut IoLoop<S>) {}
+}
+
+/// The system's poll.
+struct SystemEvents(Events);
+
+impl<S> Driver<S> for SystemEvents {
+    fn poll(
+        &mut self,
+        poll: &mut Poll,
+        timeout: Option<Duration>,
+        ready: &mut VecDeque<(Token, Ready)>,
+    ) -> io::Result<()> {
+        match poll.poll(&mut self.0, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => {
+                ready.extend(self.0.iter().map(|event| (event.token(), Ready::of(event))));
+                Ok(())
+            }
+        }
+    }
+}
+
 impl<S> IoLoop<S> {
     /// Makes a loop with nothing to do.
     ///
     /// # Errors
     /// When the system gives no poll descriptor.
     pub fn new() -> io::Result<Self> {
+        let mut io_loop = Self::with_clock(Clock::System, EVENTS_PER_TURN)?;
+        io_loop.alarm = Alarm::new(io_loop.poll.registry(), ALARM).ok();
+        Ok(io_loop)
+    }
+
+    /// Makes a loop that goes by `clock` and fetches at most `events_per_turn` events in one turn.
+    ///
+    /// # Errors
+    /// When the system gives no poll descriptor.
+    pub fn by_hand(clock: ManualClock, events_per_turn: usize) -> io::Result<Self> {
+        Self::with_clock(Clock::Manual(clock), events_per_turn)
+    }
+
+    fn with_clock(clock: Clock, events_per_turn: usize) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let alarm = Alarm::new(poll.registry(), ALARM).ok();
         let registrar = Registrar {
             registry: Arc::new(poll.registry().try_clone()?),
             next: Arc::default(),
         };
+        let now = clock.time();
         Ok(Self {
+            clock,
             poll,
-            alarm,
+            alarm: None,
             handlers: Slab::new(),
             generation: 0,
             registrar,
             waits: HashMap::new(),
+            ready: VecDeque::with_capacity(events_per_turn),
+            events_per_turn,
             has_more_events: false,
             callbacks: VecDeque::new(),
             timeouts: BTreeMap::new(),
             next_timeout_id: 0,
-            turn_began: Instant::now(),
-            running: false,
+            turn_began: now,
+            running: true,
             lag: Lag::new(),
         })
     }
@@ -145,21 +210,45 @@ impl<S> IoLoop<S> {
     /// # Errors
     /// Only what polling itself reports; an interrupted poll is tried again.
     pub fn start(&mut self, state: &mut S) -> io::Result<()> {
-        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        let mut events = SystemEvents(Events::with_capacity(self.events_per_turn));
         self.running = true;
-        self.turn_began = Instant::now();
+        self.turn_began = self.time();
         while self.running {
-            self.run_callbacks(state);
-            self.run_timeouts(state);
-            self.poll(&mut events)?;
-            self.dispatch(state, &events);
+            self.turn(state, &mut events)?;
         }
+        Ok(())
+    }
+
+    /// Runs one turn, with `driver` for what comes from outside.
+    ///
+    /// # Errors
+    /// Those of the driver's poll.
+    pub(crate) fn turn(&mut self, state: &mut S, driver: &mut impl Driver<S>) -> io::Result<()> {
+        self.run_callbacks(state, driver);
+        self.run_timeouts(state, driver);
+        self.poll(driver)?;
+        self.dispatch(state, driver);
         Ok(())
     }
 
     /// Ends [`start`](Self::start) after the present turn.
     pub fn stop(&mut self) {
         self.running = false;
+    }
+
+    /// Whether nobody has stopped it since it was made or started.
+    pub fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// Whether callbacks are queued for the next turn, which then does not wait for events.
+    pub fn has_callbacks(&self) -> bool {
+        !self.callbacks.is_empty()
+    }
+
+    /// What the loop's clock says (Tornado's `IOLoop.time`): everything that runs here goes by it.
+    pub fn time(&self) -> Instant {
+        self.clock.time()
     }
 
     /// Watches `source`; `handler` runs whenever it becomes ready for `interest`.
@@ -213,7 +302,7 @@ impl<S> IoLoop<S> {
         S: 'static,
     {
         // One more: sources without a handler have events too.
-        let polls = (self.handlers.len() + self.waits.len()) / EVENTS_PER_TURN + 2;
+        let polls = (self.handlers.len() + self.waits.len()) / self.events_per_turn + 2;
         self.call_after_polls(polls, Box::new(callback));
     }
 
@@ -236,7 +325,7 @@ impl<S> IoLoop<S> {
         delay: Duration,
         callback: impl FnOnce(&mut S, &mut Self) + 'static,
     ) -> Timeout {
-        self.call_at(Instant::now() + delay, callback)
+        self.call_at(self.time() + delay, callback)
     }
 
     /// Runs `callback` at `deadline`, or in the next turn if that has passed.
@@ -316,20 +405,21 @@ impl<S> IoLoop<S> {
         &self.lag
     }
 
-    fn run_callbacks(&mut self, state: &mut S) {
+    fn run_callbacks(&mut self, state: &mut S, driver: &mut impl Driver<S>) {
         for _ in 0..self.callbacks.len() {
             if let Some(callback) = self.callbacks.pop_front() {
                 callback(state, self);
+                driver.after_each(state, self);
             }
         }
     }
 
-    fn run_timeouts(&mut self, state: &mut S) {
+    fn run_timeouts(&mut self, state: &mut S, driver: &mut impl Driver<S>) {
         if self.timeouts.is_empty() {
             return;
         }
         let first_new_id = self.next_timeout_id;
-        let now = Instant::now();
+        let now = self.time();
         // One at a time, not a batch: a timeout can remove another that is due in the same turn.
         while let Some(entry) = self.timeouts.first_entry() {
             let timeout = *entry.key();
@@ -337,21 +427,20 @@ impl<S> IoLoop<S> {
                 break;
             }
             let callback = entry.remove();
-            self.lag.late(timeout.deadline.elapsed());
+            let late = self.time().saturating_duration_since(timeout.deadline);
+            self.lag.late(late);
             callback(state, self);
+            driver.after_each(state, self);
         }
     }
 
-    fn poll(&mut self, events: &mut Events) -> io::Result<()> {
-        let before = Instant::now();
+    fn poll(&mut self, driver: &mut impl Driver<S>) -> io::Result<()> {
+        let before = self.time();
         self.lag.turn(before - self.turn_began);
         let timeout = self.poll_timeout(before);
-        let polled = match self.poll.poll(events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            polled => polled,
-        };
-        self.turn_began = Instant::now();
-        self.has_more_events = events.iter().count() >= EVENTS_PER_TURN;
+        let polled = driver.poll(&mut self.poll, timeout, &mut self.ready);
+        self.turn_began = self.time();
+        self.has_more_events = self.ready.len() >= self.events_per_turn;
         polled
     }
 
@@ -368,15 +457,16 @@ impl<S> IoLoop<S> {
         if alarmed { None } else { Some(wait) }
     }
 
-    fn dispatch(&mut self, state: &mut S, events: &Events) {
-        for event in events {
-            if let Some(handler) = self.handler(event.token()) {
-                handler(state, self, event.token(), Ready::of(event));
-            } else if event.token() == ALARM {
+    fn dispatch(&mut self, state: &mut S, driver: &mut impl Driver<S>) {
+        while let Some((token, ready)) = self.ready.pop_front() {
+            if let Some(handler) = self.handler(token) {
+                handler(state, self, token, ready);
+            } else if token == ALARM {
                 self.alarm.iter_mut().for_each(Alarm::on_expired);
             } else {
-                self.wake(state, event.token(), Wake::Ready);
+                self.wake(state, token, Wake::Ready);
             }
+            driver.after_each(state, self);
         }
     }
 
@@ -615,6 +705,80 @@ mod tests {
             });
         });
         assert_eq!(words, ["second"]);
+    }
+
+    /// A source that lives in memory: it becomes ready when a test says so.
+    struct InMemory;
+
+    impl Source for InMemory {
+        fn register(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn reregister(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn deregister(&mut self, _: &Registry) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Gives these events to the next poll, and counts the steps of turns.
+    #[derive(Default)]
+    struct ByHand {
+        events: Vec<(Token, Ready)>,
+        steps: usize,
+    }
+
+    impl<S> Driver<S> for ByHand {
+        fn poll(
+            &mut self,
+            _: &mut Poll,
+            _: Option<Duration>,
+            ready: &mut VecDeque<(Token, Ready)>,
+        ) -> io::Result<()> {
+            ready.extend(self.events.drain(..));
+            Ok(())
+        }
+
+        fn after_each(&mut self, _: &mut S, _: &mut IoLoop<S>) {
+            self.steps += 1;
+        }
+    }
+
+    #[test]
+    fn a_loop_turned_by_hand_runs_what_is_due_by_its_own_clock() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let clock = ManualClock::new(Instant::now());
+        let mut io_loop = IoLoop::<Words>::by_hand(clock.clone(), 1).expect("a poll descriptor");
+        let (mut words, mut hand) = (Words::new(), ByHand::default());
+        let token = io_loop
+            .add_handler(&mut InMemory, Interest::READABLE, |words, _, _, ready| {
+                assert!(ready.readable && !ready.writable);
+                words.push("handler");
+            })
+            .expect("registered");
+        io_loop.call_later(HOUR, |words: &mut Words, io_loop| {
+            words.push("timeout");
+            io_loop.stop();
+        });
+        io_loop.add_callback(|words, _| words.push("callback"));
+        let readable = Ready {
+            readable: true,
+            writable: false,
+            closed: false,
+        };
+        hand.events.push((token, readable));
+        io_loop.turn(&mut words, &mut hand).expect("no real poll");
+        assert_eq!(words, ["callback", "handler"]);
+        clock.advance(HOUR);
+        assert!(io_loop.is_running() && !io_loop.has_callbacks());
+        io_loop.turn(&mut words, &mut hand).expect("no real poll");
+        assert_eq!(words, ["callback", "handler", "timeout"]);
+        assert!(!io_loop.is_running());
+        assert_eq!(hand.steps, 3);
+        assert_eq!(io_loop.lag().lateness().max(), 0);
     }
 
     #[test]

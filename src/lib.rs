@@ -31,6 +31,7 @@
 
 mod alarm;
 pub mod client;
+mod clock;
 pub mod dns;
 pub mod durations;
 pub mod exchange;

@@ -28,13 +28,8 @@ impl PeriodicCallback {
     ) -> Self {
         assert!(!period.is_zero(), "a period of zero");
         let next = Rc::new(Cell::new(None));
-        schedule(
-            io_loop,
-            Instant::now() + period,
-            period,
-            Rc::clone(&next),
-            callback,
-        );
+        let first = io_loop.time() + period;
+        schedule(io_loop, first, period, Rc::clone(&next), callback);
         Self { next }
     }
 
@@ -62,7 +57,7 @@ fn schedule<S>(
     let timeout = io_loop.call_at(beat, move |state, io_loop| {
         callback(state, io_loop);
         if next.get().is_some() {
-            let beat = next_deadline(beat, period, Instant::now());
+            let beat = next_deadline(beat, period, io_loop.time());
             schedule(io_loop, beat, period, next, callback);
         }
     });
