@@ -113,7 +113,7 @@ impl Live {
         (stale_after * 3 / 4).max(2 * cycle).min(stale_after)
     }
 
-    fn sources(&self) -> Sources {
+    fn sources(&self, now: Instant) -> Sources {
         let introduce = |line: &Line| Introduction {
             name: line.name(),
             notes: line.exchange.notes().to_owned(),
@@ -126,7 +126,7 @@ impl Live {
         };
         let symbols: Vec<_> = self.symbols.iter().map(ToString::to_string).collect();
         let lines = self.lines.iter().map(introduce).collect();
-        Sources::new(&symbols, lines, self.settings.changes_only, Instant::now())
+        Sources::new(&symbols, lines, self.settings.changes_only, now)
     }
 }
 
@@ -174,7 +174,9 @@ impl<S: Publish> Feed<S> for Live {
             io_loop.call_later(delay, move |_, io_loop| spawn(task, index, 0, io_loop));
         }
         // Callbacks come before timeouts: it is there when the first fiber reports.
-        io_loop.add_callback(move |state: &mut S, _| *state.sources() = self.sources());
+        io_loop.add_callback(move |state: &mut S, io_loop| {
+            *state.sources() = self.sources(io_loop.time());
+        });
     }
 }
 
@@ -189,7 +191,7 @@ impl Task {
 
 /// Runs the fiber of source number `index`, and another one should it come to an end.
 fn spawn<S: Publish>(task: Rc<Task>, index: usize, restarts: u32, io_loop: &mut IoLoop<S>) {
-    let began = Instant::now();
+    let began = io_loop.time();
     let (body, again) = (Rc::clone(&task), Rc::clone(&task));
     let spawned = io_loop.spawn(
         STACK_SIZE,
@@ -198,7 +200,7 @@ fn spawn<S: Publish>(task: Rc<Task>, index: usize, restarts: u32, io_loop: &mut 
         move |_, io_loop, exit| match exit {
             Exit::Cancelled => {}
             Exit::Returned(_) | Exit::Panicked(_) => {
-                let lasted = began.elapsed() >= RESTART_AFTER_MAX;
+                let lasted = io_loop.time() - began >= RESTART_AFTER_MAX;
                 spawn_later(again, index, if lasted { 0 } else { restarts }, io_loop);
             }
         },
@@ -218,7 +220,8 @@ fn spawn_later<S: Publish>(task: Rc<Task>, index: usize, restarts: u32, io_loop:
 }
 
 fn deliver<S: Publish>(state: &mut S, io_loop: &mut IoLoop<S>, source: usize, event: Event) {
-    for news in state.sources().take(source, event, Instant::now()) {
+    let now = io_loop.time();
+    for news in state.sources().take(source, event, now) {
         match news {
             News::Tick(tick) => state.publish(io_loop, tick),
             News::Unchanged(symbol) => state.confirm(io_loop, &symbol),

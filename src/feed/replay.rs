@@ -76,7 +76,7 @@ impl Replay {
             };
             match line {
                 Ok(Some(Line::Tick(recorded))) => {
-                    let now = Instant::now();
+                    let now = io_loop.time();
                     let due = self.pace.due(&recorded, now);
                     if due > now {
                         self.next = Some(recorded);

@@ -186,7 +186,12 @@ impl Acceptor {
     }
 
     /// Tells a client that there is no room.
-    fn turn_away(&mut self, mut socket: TcpStream, port: Port, refusal: &Refusal) {
+    fn turn_away(
+        &mut self,
+        mut socket: TcpStream,
+        (port, now): (Port, Instant),
+        refusal: &Refusal,
+    ) {
         // Before there are keys, who speaks TLS understands nothing else.
         let answer = match port {
             Port::Public if self.speaks_tls => tls::NO_ROOM.to_vec(),
@@ -196,7 +201,7 @@ impl Acceptor {
         let _ = socket.write(&answer);
         let _ = socket.shutdown(Shutdown::Write);
         drain(&mut socket);
-        self.turned_away.push_back((Instant::now(), socket));
+        self.turned_away.push_back((now, socket));
         if self.turned_away.len() > TURNED_AWAY_MAX
             && let Some((_, mut socket)) = self.turned_away.pop_front()
         {
@@ -205,9 +210,9 @@ impl Acceptor {
     }
 
     /// Lets go of those who have had their time to take the answer.
-    fn forget_turned_away(&mut self) {
+    fn forget_turned_away(&mut self, now: Instant) {
         while let Some((since, socket)) = self.turned_away.front_mut() {
-            if since.elapsed() < TURNED_AWAY_TIME {
+            if now.saturating_duration_since(*since) < TURNED_AWAY_TIME {
                 break;
             }
             drain(socket);
@@ -236,7 +241,7 @@ impl Door {
 impl Server {
     /// Accepts all who wait, in shares: an edge-triggered listener does not remind us of the rest.
     pub(super) fn accept(&mut self, io_loop: &mut IoLoop<Self>, port: Port) {
-        let until = Instant::now() + TURN_SHARE;
+        let until = io_loop.time() + TURN_SHARE;
         loop {
             for _ in 0..ACCEPTS_PER_LOOK {
                 match self.acceptor.accept(port) {
@@ -254,7 +259,7 @@ impl Server {
                     Err(error) => return self.on_accept_failed(io_loop, &error, port),
                 }
             }
-            if Instant::now() >= until {
+            if io_loop.time() >= until {
                 if self.acceptor.queue(port) {
                     io_loop.add_callback(move |server, io_loop| {
                         server.accept_queued(io_loop, port);
@@ -321,9 +326,10 @@ impl Server {
         port: Port,
         refusal: &Refusal,
     ) {
-        self.acceptor.turn_away(socket, port, refusal);
-        io_loop.call_later(TURNED_AWAY_TIME, |server, _| {
-            server.acceptor.forget_turned_away();
+        self.acceptor
+            .turn_away(socket, (port, io_loop.time()), refusal);
+        io_loop.call_later(TURNED_AWAY_TIME, |server, io_loop| {
+            server.acceptor.forget_turned_away(io_loop.time());
         });
     }
 
@@ -358,7 +364,8 @@ impl Server {
                 break;
             };
             self.counters.turned_away(Cause::Descriptors);
-            self.acceptor.turn_away(socket, port, &full());
+            self.acceptor
+                .turn_away(socket, (port, io_loop.time()), &full());
             // It was accepted with the last descriptor there is.
             self.acceptor.turned_away.clear();
         }

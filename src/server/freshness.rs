@@ -1,6 +1,6 @@
 //! The look at the clock that finds out which symbols have fallen silent.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Server;
 use crate::feed::Watched;
@@ -13,7 +13,7 @@ impl Server {
         let Some(least) = watched.iter().map(|watched| watched.stale_after).min() else {
             return;
         };
-        let now = Instant::now();
+        let now = io_loop.time();
         for watched in watched {
             self.board.watch(watched, now);
         }
@@ -25,7 +25,7 @@ impl Server {
     fn look_for_silence(&mut self, io_loop: &mut IoLoop<Self>) {
         // Who joins a server that cannot reach its exchanges shall hear so, and not wait first.
         let no_hope = self.sources.are_all_failing();
-        let mut silent = self.board.print_stale(Instant::now(), no_hope);
+        let mut silent = self.board.print_stale(io_loop.time(), no_hope);
         if !silent.is_empty() {
             self.sweep_soon(io_loop);
         }

@@ -91,7 +91,7 @@ mod linux {
             let probe = self.acceptor.listener().map(|it| send_to(it, index));
             match probe {
                 Some(Ok(probe)) => {
-                    let until = Instant::now() + PROBE_TIME;
+                    let until = io_loop.time() + PROBE_TIME;
                     self.look_for_successor(io_loop, probe, (index, until), linger);
                 }
                 Some(Err(error)) => {
@@ -115,7 +115,7 @@ mod linux {
                 // It has this port too, if it is the same.
                 self.acceptor.stop(io_loop, Port::Admin);
                 io_loop.call_later(linger, Self::leave_port);
-            } else if Instant::now() < until {
+            } else if io_loop.time() < until {
                 io_loop.call_later(PROBE_BEAT, move |server, io_loop| {
                     server.look_for_successor(io_loop, probe, (index, until), linger);
                 });

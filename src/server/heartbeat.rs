@@ -1,6 +1,6 @@
 //! The heartbeat: a ping printed on the tapes for everybody, and the limits that only time shows.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::Token;
 
@@ -28,7 +28,7 @@ impl Server {
         let mut ping = Vec::new();
         // The number is what its pong will repeat (RFC 6455 section 5.5.3).
         frame::ping(&mut ping, self.heartbeat.to_string().as_bytes());
-        self.board.print_for_all(&ping, Instant::now());
+        self.board.print_for_all(&ping, io_loop.time());
         self.sweep_soon(io_loop);
         let heartbeat = self.heartbeat;
         let limit = self.config.ping_timeout.min(self.config.ping_interval);
@@ -39,7 +39,7 @@ impl Server {
 
     /// Closes who has taken nothing for too long, or has not answered `heartbeat` by now.
     fn close_overdue(&mut self, io_loop: &mut IoLoop<Self>, heartbeat: u32) {
-        let (now, slow) = (self.now(), self.config.slow_timeout);
+        let (now, slow) = (self.moment(io_loop.time()), self.config.slow_timeout);
         let overdue = self.connections.iter_mut().filter_map(|connection| {
             let is_overdue = connection.overdue(now, heartbeat, slow).is_some();
             is_overdue.then_some(connection.token)
@@ -57,7 +57,7 @@ impl Server {
         mut tokens: Vec<Token>,
     ) {
         let later = tokens.split_off(tokens.len().min(CLOSES_PER_TURN));
-        let (now, slow) = (self.now(), self.config.slow_timeout);
+        let (now, slow) = (self.moment(io_loop.time()), self.config.slow_timeout);
         for token in tokens {
             let connection = self.connections.get_mut(token);
             if let Some(reason) = connection.and_then(|it| it.overdue(now, heartbeat, slow)) {

@@ -130,7 +130,7 @@ impl Server {
             shutdown: Shutdown::default(),
             heartbeat: 0,
             scratch: vec![0; SCRATCH_LENGTH].into_boxed_slice(),
-            started: Instant::now(),
+            started: io_loop.time(),
             config,
         };
         server.start_heartbeat(io_loop);
@@ -172,7 +172,7 @@ impl Server {
 
     /// An event of a client's socket.
     fn on_ready(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ready: Ready) {
-        let (connections, mut desk) = self.parts();
+        let (connections, mut desk) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
             return;
         };
@@ -182,7 +182,7 @@ impl Server {
 
     /// More may have come than one turn's share.
     fn on_more(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let (connections, mut desk) = self.parts();
+        let (connections, mut desk) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
             return;
         };
@@ -250,7 +250,7 @@ impl Server {
             let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
             return Err(CloseReason::Refused(refusal));
         }
-        let (connections, mut desk) = self.parts();
+        let (connections, mut desk) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
             return Ok(());
         };
@@ -286,7 +286,7 @@ impl Server {
         reason: &CloseReason,
         answer: &[u8],
     ) {
-        let (connections, mut desk) = self.parts();
+        let (connections, mut desk) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
             return;
         };
@@ -341,9 +341,8 @@ impl Server {
         self.on_removed(io_loop);
     }
 
-    /// The connections, and what one of them needs while it works.
-    fn parts(&mut self) -> (&mut Connections<ClientSocket>, Desk<'_>) {
-        let instant = Instant::now();
+    /// The connections, and what one of them needs while it works at `instant`.
+    fn parts(&mut self, instant: Instant) -> (&mut Connections<ClientSocket>, Desk<'_>) {
         let now = self.moment(instant);
         let desk = Desk {
             board: &mut self.board,
@@ -357,10 +356,6 @@ impl Server {
         (&mut self.connections, desk)
     }
 
-    fn now(&self) -> Moment {
-        self.moment(Instant::now())
-    }
-
     fn moment(&self, instant: Instant) -> Moment {
         let since = instant.saturating_duration_since(self.started);
         since.as_millis() as Moment
@@ -370,7 +365,7 @@ impl Server {
 impl Publish for Server {
     /// Prints a price on the tapes and has it swept out to the clients.
     fn publish(&mut self, io_loop: &mut IoLoop<Self>, tick: Tick) {
-        let Some(json) = self.board.print(&tick, Instant::now()) else {
+        let Some(json) = self.board.print(&tick, io_loop.time()) else {
             log::debug!("nobody is to be told of {}", tick.symbol);
             return;
         };
@@ -382,7 +377,7 @@ impl Publish for Server {
     }
 
     fn confirm(&mut self, io_loop: &mut IoLoop<Self>, symbol: &str) {
-        if self.board.confirm(symbol, Instant::now()) {
+        if self.board.confirm(symbol, io_loop.time()) {
             self.sweep_soon(io_loop);
         }
     }

@@ -29,7 +29,7 @@ impl Server {
             .to_bytes(head_only),
             Page::Health => Answer::text(StatusCode::OK, "ok\n").to_bytes(head_only),
             Page::Ready => {
-                let (status, body) = self.readiness();
+                let (status, body) = self.readiness(io_loop.time());
                 Answer::text(status, &body).to_bytes(head_only)
             }
         };

@@ -16,7 +16,7 @@ impl Server {
 
     /// The page: a line for each of the first symbols without a price of now, longest silence first,
     /// and for each of the first sources that fail.
-    pub(super) fn readiness(&self) -> (StatusCode, String) {
+    pub(super) fn readiness(&self, now: Instant) -> (StatusCode, String) {
         if self.is_ready() {
             return (StatusCode::OK, "ready\n".to_owned());
         }
@@ -24,7 +24,6 @@ impl Server {
         if self.shutdown.has_begun() {
             body.push_str("shutting down\n");
         }
-        let now = Instant::now();
         let mut unserved = self.board.silences(now);
         unserved.sort_by_key(|(_, silence)| std::cmp::Reverse(*silence));
         let (symbols, count) = (unserved.iter(), unserved.len());

@@ -132,7 +132,7 @@ impl Server {
             connection.channel().map(|_| connection.token)
         };
         let drain = Drain {
-            began: Instant::now(),
+            began: io_loop.time(),
             time: self.config.drain,
             clients: self.connections.iter_mut().filter_map(open).collect(),
             told: 0,
@@ -141,7 +141,7 @@ impl Server {
     }
 
     fn drain_some(&mut self, io_loop: &mut IoLoop<Self>, mut drain: Drain) {
-        let now = Instant::now();
+        let now = io_loop.time();
         let due = drain.next(now).to_vec();
         self.say_goodbye(io_loop, due);
         if drain.told < drain.clients.len() {
@@ -155,7 +155,7 @@ impl Server {
     fn say_goodbye(&mut self, io_loop: &mut IoLoop<Self>, mut clients: Vec<Token>) {
         let later = clients.split_off(clients.len().min(CLOSES_PER_TURN));
         for token in clients {
-            let (connections, mut desk) = self.parts();
+            let (connections, mut desk) = self.parts(io_loop.time());
             let Some(connection) = connections.get_mut(token) else {
                 continue;
             };
@@ -176,7 +176,7 @@ impl Server {
             CloseCode::Away,
             &CloseReason::Shutdown.to_string(),
         );
-        self.board.seal(&goodbye, Instant::now());
+        self.board.seal(&goodbye, io_loop.time());
         self.sweep_soon(io_loop);
         self.shutdown.handing_over = false;
         self.refuse_unfinished_handshakes(io_loop);

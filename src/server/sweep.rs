@@ -53,8 +53,10 @@ impl Sweep {
     }
 
     /// How long to rest after a sweep that ends now: half the time that it took.
-    fn rest(&self) -> Duration {
-        let took = self.began.map_or(Duration::ZERO, |began| began.elapsed());
+    fn rest(&self, now: Instant) -> Duration {
+        let took = self
+            .began
+            .map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
         (took / 2).min(REST_MAX)
     }
 
@@ -90,8 +92,8 @@ impl Sweep {
 
     /// What was printed before is old to who has not had it. As long as we have not offered it to
     /// everybody, because the process stood still for one, nobody can be called slow.
-    fn stale_before(&self, conflate_after: Duration) -> Option<Instant> {
-        let old = Instant::now().checked_sub(conflate_after)?;
+    fn stale_before(&self, now: Instant, conflate_after: Duration) -> Option<Instant> {
+        let old = now.checked_sub(conflate_after)?;
         Some(old.min(self.offered?))
     }
 
@@ -115,23 +117,21 @@ impl Server {
     }
 
     fn begin_sweep(&mut self, io_loop: &mut IoLoop<Self>) {
-        self.sweep.begin(
-            self.connections.slots(),
-            self.board.prints(),
-            Instant::now(),
-        );
+        let (slots, prints) = (self.connections.slots(), self.board.prints());
+        self.sweep.begin(slots, prints, io_loop.time());
         self.sweep_slice(io_loop);
     }
 
     fn sweep_slice(&mut self, io_loop: &mut IoLoop<Self>) {
-        if let Some(instant) = self.sweep.stale_before(self.config.conflate_after) {
+        let (now, conflate_after) = (io_loop.time(), self.config.conflate_after);
+        if let Some(instant) = self.sweep.stale_before(now, conflate_after) {
             self.board.age(instant);
         }
         let mut losers = Vec::new();
         let mut sweep = std::mem::take(&mut self.sweep);
-        let (connections, mut desk) = self.parts();
+        let (connections, mut desk) = self.parts(now);
         let deadline = io_loop.next_deadline();
-        let is_due = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let is_due = || deadline.is_some_and(|deadline| io_loop.time() >= deadline);
         let finished = sweep.write_some(connections, &mut desk, is_due, &mut losers);
         self.sweep = sweep;
         self.close_all(io_loop, losers);
@@ -141,7 +141,8 @@ impl Server {
         if !finished {
             io_loop.add_callback(Self::sweep_slice);
         } else if self.sweep.is_behind(self.board.prints()) {
-            io_loop.call_later(self.sweep.rest(), Self::begin_sweep);
+            let rest = self.sweep.rest(io_loop.time());
+            io_loop.call_later(rest, Self::begin_sweep);
         } else {
             self.sweep.running = false;
         }

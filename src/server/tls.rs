@@ -13,7 +13,6 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use mio::event::Source;
 use mio::net::TcpStream;
@@ -116,13 +115,13 @@ impl Server {
     }
 
     fn secure_some(&mut self, io_loop: &mut IoLoop<Self>) {
-        let until = Instant::now() + TURN_SHARE;
+        let until = io_loop.time() + TURN_SHARE;
         while let Some(turn) = self.tls.as_mut().and_then(|tls| tls.waiting.pop_front()) {
             match turn {
                 Turn::Read(token) => self.on_more(io_loop, token),
                 Turn::End(token) => self.on_handshake_timeout(io_loop, token),
             }
-            if Instant::now() >= until {
+            if io_loop.time() >= until {
                 break;
             }
         }

@@ -2,7 +2,6 @@
 
 use std::env::consts;
 use std::fmt;
-use std::time::Instant;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -46,7 +45,7 @@ struct Symbol {
 
 impl Sample {
     pub(super) fn of(server: &mut Server, io_loop: &IoLoop<Server>, format: Format) -> Self {
-        let now = Instant::now();
+        let now = io_loop.time();
         let connections = server.connections.iter_mut();
         let slow = connections.filter(|it| it.is_stuck()).count();
         let symbols = server.board.rows().map(|row| Symbol {
