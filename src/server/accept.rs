@@ -3,11 +3,10 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
 use rustix::io::Errno;
 use tungstenite::http::StatusCode;
@@ -18,23 +17,24 @@ use super::config::Config;
 use super::connection::Connection;
 use super::head::{Port, Refusal};
 use super::refusals::Cause;
+use super::socket::{Listener, Transport};
 use super::tls::{self, ClientSocket};
 use super::who::Who;
 use super::{Server, TURN_SHARE, answer};
 use crate::io_loop::{Handler, IoLoop, slot};
 
 /// The listening sockets and the means to refuse.
-pub(crate) struct Acceptor {
+pub(crate) struct Acceptor<S: Transport> {
     /// Where clients connect; none once the server has stopped listening there.
-    public: Option<Door>,
+    public: Option<Door<S::Listener>>,
     /// Where its state can be asked for, if that is another place.
-    admin: Option<Door>,
+    admin: Option<Door<S::Listener>>,
     address: Option<SocketAddr>,
     /// A descriptor held back: when there are no others, it is given up for the moment that it takes
     /// to accept one client and tell it so.
     reserve: Option<File>,
     /// Clients that were told 503 or 429, kept for a moment so that no reset destroys the answer.
-    turned_away: VecDeque<(Instant, TcpStream)>,
+    turned_away: VecDeque<(Instant, S)>,
     /// Clients do; who asks for the server's state does not.
     speaks_tls: bool,
     clients_max: usize,
@@ -46,17 +46,17 @@ pub(crate) struct Acceptor {
 }
 
 /// A listening socket.
-struct Door {
-    listener: TcpListener,
+struct Door<L> {
+    listener: L,
     token: Token,
     /// Accepting goes on by itself, in the next turn or soon.
     queued: bool,
 }
 
-impl Acceptor {
+impl<S: Transport> Acceptor<S> {
     pub(crate) fn new(
-        io_loop: &mut IoLoop<Server>,
-        listener: std::net::TcpListener,
+        io_loop: &mut IoLoop<Server<S>>,
+        listener: S::Listener,
         config: &Config,
     ) -> io::Result<Self> {
         let address = listener.local_addr().ok();
@@ -91,8 +91,8 @@ impl Acceptor {
     /// Listens for those who ask for the server's state, too.
     pub(crate) fn open_admin(
         &mut self,
-        io_loop: &mut IoLoop<Server>,
-        listener: std::net::TcpListener,
+        io_loop: &mut IoLoop<Server<S>>,
+        listener: S::Listener,
     ) -> io::Result<()> {
         let door = Door::new(io_loop, listener, |server, io_loop, _, _| {
             server.accept(io_loop, Port::Admin);
@@ -103,7 +103,11 @@ impl Acceptor {
 
     /// Stops listening: from now on connecting is refused by the system, or answered by another
     /// process that shares the port. That is so once the socket returned is dropped.
-    pub(crate) fn stop(&mut self, io_loop: &mut IoLoop<Server>, port: Port) -> Option<TcpListener> {
+    pub(crate) fn stop(
+        &mut self,
+        io_loop: &mut IoLoop<Server<S>>,
+        port: Port,
+    ) -> Option<S::Listener> {
         let mut door = self.door(port).take()?;
         if let Err(error) = io_loop.remove_handler(&mut door.listener, door.token) {
             log::debug!("the listener cannot be unregistered: {error}");
@@ -112,7 +116,7 @@ impl Acceptor {
     }
 
     /// The socket that listens for clients, while there is one.
-    pub(crate) fn listener(&self) -> Option<&TcpListener> {
+    pub(crate) fn listener(&self) -> Option<&S::Listener> {
         self.public.as_ref().map(|door| &door.listener)
     }
 
@@ -134,14 +138,14 @@ impl Acceptor {
         }
     }
 
-    fn door(&mut self, port: Port) -> &mut Option<Door> {
+    fn door(&mut self, port: Port) -> &mut Option<Door<S::Listener>> {
         match port {
             Port::Public => &mut self.public,
             Port::Admin => &mut self.admin,
         }
     }
 
-    fn accept(&mut self, port: Port) -> io::Result<(TcpStream, IpAddr)> {
+    fn accept(&mut self, port: Port) -> io::Result<(S, IpAddr)> {
         let door = self.door(port).as_ref().ok_or(io::ErrorKind::WouldBlock)?;
         let (socket, peer) = door.listener.accept()?;
         Ok((socket, peer.ip()))
@@ -186,12 +190,7 @@ impl Acceptor {
     }
 
     /// Tells a client that there is no room.
-    fn turn_away(
-        &mut self,
-        mut socket: TcpStream,
-        (port, now): (Port, Instant),
-        refusal: &Refusal,
-    ) {
+    fn turn_away(&mut self, mut socket: S, (port, now): (Port, Instant), refusal: &Refusal) {
         // Before there are keys, who speaks TLS understands nothing else.
         let answer = match port {
             Port::Public if self.speaks_tls => tls::NO_ROOM.to_vec(),
@@ -199,7 +198,7 @@ impl Acceptor {
         };
         // As far as it goes: a new socket has room for so little, and one that has gone needs none.
         let _ = socket.write(&answer);
-        let _ = socket.shutdown(Shutdown::Write);
+        socket.finish();
         drain(&mut socket);
         self.turned_away.push_back((now, socket));
         if self.turned_away.len() > TURNED_AWAY_MAX
@@ -221,14 +220,8 @@ impl Acceptor {
     }
 }
 
-impl Door {
-    fn new(
-        io_loop: &mut IoLoop<Server>,
-        listener: std::net::TcpListener,
-        handler: Handler<Server>,
-    ) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let mut listener = TcpListener::from_std(listener);
+impl<L: Listener> Door<L> {
+    fn new<T>(io_loop: &mut IoLoop<T>, mut listener: L, handler: Handler<T>) -> io::Result<Self> {
         let token = io_loop.add_handler(&mut listener, Interest::READABLE, handler)?;
         Ok(Self {
             listener,
@@ -238,7 +231,7 @@ impl Door {
     }
 }
 
-impl Server {
+impl<S: Transport> Server<S> {
     /// Accepts all who wait, in shares: an edge-triggered listener does not remind us of the rest.
     pub(super) fn accept(&mut self, io_loop: &mut IoLoop<Self>, port: Port) {
         let until = io_loop.time() + TURN_SHARE;
@@ -277,13 +270,7 @@ impl Server {
         }
     }
 
-    fn welcome(
-        &mut self,
-        io_loop: &mut IoLoop<Self>,
-        mut socket: TcpStream,
-        peer: IpAddr,
-        port: Port,
-    ) {
+    fn welcome(&mut self, io_loop: &mut IoLoop<Self>, mut socket: S, peer: IpAddr, port: Port) {
         if let Some((cause, refusal)) = self.acceptor.no_room(self.connections.len(), peer, port) {
             self.counters.turned_away(cause);
             return self.turn_away(io_loop, socket, port, &refusal);
@@ -319,13 +306,7 @@ impl Server {
         }
     }
 
-    fn turn_away(
-        &mut self,
-        io_loop: &mut IoLoop<Self>,
-        socket: TcpStream,
-        port: Port,
-        refusal: &Refusal,
-    ) {
+    fn turn_away(&mut self, io_loop: &mut IoLoop<Self>, socket: S, port: Port, refusal: &Refusal) {
         self.acceptor
             .turn_away(socket, (port, io_loop.time()), refusal);
         io_loop.call_later(TURNED_AWAY_TIME, |server, io_loop| {
@@ -383,7 +364,7 @@ fn full() -> Refusal {
 }
 
 /// Takes what has arrived, so that closing does not answer it with a reset.
-fn drain(socket: &mut TcpStream) {
+fn drain(socket: &mut impl Transport) {
     let mut buffer = [0; 4096];
     // Once: who sends more than a request's worth may as well be reset.
     let _ = socket.read(&mut buffer);

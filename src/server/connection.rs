@@ -328,6 +328,7 @@ impl<S: Socket> Connection<S> {
         desk: &mut Desk<'_>,
     ) -> bool {
         desk.counters.closed(reason);
+        self.wire.socket().note_close(reason);
         if self.handshake_timeout().is_some() {
             desk.counters.handshaking -= 1;
         }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::Server;
+use super::socket::Transport;
 use crate::feed::Watched;
 use crate::io_loop::IoLoop;
 use crate::periodic::PeriodicCallback;
 
-impl Server {
+impl<S: Transport> Server<S> {
     /// Tells clients when one of `watched` falls silent, and when it is back.
     pub fn watch(&mut self, io_loop: &mut IoLoop<Self>, watched: Vec<Watched>) {
         let Some(least) = watched.iter().map(|watched| watched.stale_after).min() else {

@@ -10,28 +10,80 @@
 //! steer to another ──▶ drop SYNs ──▶ look whether one answers ──▶ accept for a while ──▶ close
 //! ```
 
-use std::time::Duration;
+use std::io;
+use std::time::{Duration, Instant};
 
 use super::Server;
 use super::head::Port;
+use super::socket::{Listener, Transport};
 use crate::io_loop::IoLoop;
 
 #[cfg(target_os = "linux")]
-pub(super) use self::linux::share_evenly;
+pub(super) use self::linux::{send_to, share_evenly};
+#[cfg(not(target_os = "linux"))]
+use mio::net::{TcpListener, TcpStream};
 
 /// Elsewhere the system has no say in it.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn share_evenly(_listener: &socket2::Socket) {}
 
-impl Server {
+/// Elsewhere the system has no say in it.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn send_to(_listener: &TcpListener, _index: u32) -> io::Result<TcpStream> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+impl<S: Transport> Server<S> {
     /// Stops listening once nobody is on the way here any more; `linger` is how long an opening
     /// handshake of TCP may take.
     pub(super) fn hand_over(&mut self, io_loop: &mut IoLoop<Self>, linger: Duration) {
-        #[cfg(target_os = "linux")]
         self.seek_successor(io_loop, 1, linger);
-        #[cfg(not(target_os = "linux"))]
-        {
-            let _ = linger;
+    }
+
+    /// Steers new connections to the listener of number `index` among those of the port, and
+    /// looks whether that is another one than ours. With two, ours is 0 or 1; the older one is 0,
+    /// until a third has come.
+    fn seek_successor(&mut self, io_loop: &mut IoLoop<Self>, index: u32, linger: Duration) {
+        let probe = self
+            .acceptor
+            .listener()
+            .map(|listener| listener.send_to(index));
+        match probe {
+            Some(Ok(probe)) => {
+                let until = io_loop.time() + PROBE_TIME;
+                self.look_for_successor(io_loop, probe, (index, until), linger);
+            }
+            Some(Err(error)) => {
+                if error.kind() != io::ErrorKind::Unsupported {
+                    log::warn!("the port cannot be handed over, clients may be reset: {error}");
+                }
+                self.leave_port(io_loop);
+            }
+            None => {}
+        }
+    }
+
+    /// A probe that connects has reached another listener: ours takes none.
+    fn look_for_successor(
+        &mut self,
+        io_loop: &mut IoLoop<Self>,
+        probe: S,
+        (index, until): (u32, Instant),
+        linger: Duration,
+    ) {
+        if probe.peer_addr().is_ok() {
+            log::info!("another server has the port now");
+            // It has this port too, if it is the same.
+            self.acceptor.stop(io_loop, Port::Admin);
+            io_loop.call_later(linger, Self::leave_port);
+        } else if io_loop.time() < until {
+            io_loop.call_later(PROBE_BEAT, move |server, io_loop| {
+                server.look_for_successor(io_loop, probe, (index, until), linger);
+            });
+        } else if index > 0 {
+            self.seek_successor(io_loop, index - 1, linger);
+        } else {
+            log::info!("no other server has the port");
             self.leave_port(io_loop);
         }
     }
@@ -45,7 +97,7 @@ impl Server {
         }
         if let Some(listener) = self.acceptor.stop(io_loop, Port::Public) {
             // For those who stay. Nobody comes here even now: first packets are dropped.
-            share_evenly(&socket2::SockRef::from(&listener));
+            listener.share_evenly();
         }
         self.on_removed(io_loop);
     }
@@ -54,21 +106,20 @@ impl Server {
 /// How soon it is tried again, if not all who wait can be accepted at once.
 const LEAVE_BEAT: Duration = Duration::from_millis(1);
 
+/// On one machine connecting takes microseconds; it may be a busy one.
+const PROBE_TIME: Duration = Duration::from_millis(50);
+const PROBE_BEAT: Duration = Duration::from_millis(1);
+
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io;
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
     use std::os::fd::AsFd;
-    use std::time::{Duration, Instant};
 
     use mio::net::{TcpListener, TcpStream};
     use nix::libc::{sock_filter, sock_fprog};
     use nix::sys::socket::{setsockopt, sockopt};
     use socket2::{SockFilter, SockRef, Socket};
-
-    use crate::io_loop::IoLoop;
-    use crate::server::Server;
-    use crate::server::head::Port;
 
     /// Has the system choose among the listeners of a port as it does by itself: also when one that
     /// has gone left other orders.
@@ -78,58 +129,8 @@ mod linux {
         }
     }
 
-    impl Server {
-        /// Steers new connections to the listener of number `index` among those of the port, and
-        /// looks whether that is another one than ours. With two, ours is 0 or 1; the older one is 0,
-        /// until a third has come.
-        pub(super) fn seek_successor(
-            &mut self,
-            io_loop: &mut IoLoop<Self>,
-            index: u32,
-            linger: Duration,
-        ) {
-            let probe = self.acceptor.listener().map(|it| send_to(it, index));
-            match probe {
-                Some(Ok(probe)) => {
-                    let until = io_loop.time() + PROBE_TIME;
-                    self.look_for_successor(io_loop, probe, (index, until), linger);
-                }
-                Some(Err(error)) => {
-                    log::warn!("the port cannot be handed over, clients may be reset: {error}");
-                    self.leave_port(io_loop);
-                }
-                None => {}
-            }
-        }
-
-        /// A probe that connects has reached another listener: ours takes none.
-        fn look_for_successor(
-            &mut self,
-            io_loop: &mut IoLoop<Self>,
-            probe: TcpStream,
-            (index, until): (u32, Instant),
-            linger: Duration,
-        ) {
-            if probe.peer_addr().is_ok() {
-                log::info!("another server has the port now");
-                // It has this port too, if it is the same.
-                self.acceptor.stop(io_loop, Port::Admin);
-                io_loop.call_later(linger, Self::leave_port);
-            } else if io_loop.time() < until {
-                io_loop.call_later(PROBE_BEAT, move |server, io_loop| {
-                    server.look_for_successor(io_loop, probe, (index, until), linger);
-                });
-            } else if index > 0 {
-                self.seek_successor(io_loop, index - 1, linger);
-            } else {
-                log::info!("no other server has the port");
-                self.leave_port(io_loop);
-            }
-        }
-    }
-
     /// Has new connections go to the listener of number `index`, and none to this one; then tries.
-    fn send_to(listener: &TcpListener, index: u32) -> io::Result<TcpStream> {
+    pub(crate) fn send_to(listener: &TcpListener, index: u32) -> io::Result<TcpStream> {
         steer(listener, index)?;
         SockRef::from(listener).attach_filter(&FIRST_PACKETS_DROPPED)?;
         let mut address = listener.local_addr()?;
@@ -177,8 +178,4 @@ mod linux {
         SockFilter::new(RETURN, 0, 0, 0),
         SockFilter::new(RETURN, 0, 0, u32::MAX),
     ];
-
-    /// On one machine connecting takes microseconds; it may be a busy one.
-    const PROBE_TIME: Duration = Duration::from_millis(50);
-    const PROBE_BEAT: Duration = Duration::from_millis(1);
 }

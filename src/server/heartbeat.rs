@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use mio::Token;
 
+use super::socket::Transport;
 use super::{CLOSES_PER_TURN, Server};
 use crate::frame;
 use crate::io_loop::IoLoop;
 use crate::periodic::PeriodicCallback;
 
-impl Server {
+impl<S: Transport> Server<S> {
     /// Begins to ping and to look for clients that are stuck.
     pub(super) fn start_heartbeat(&self, io_loop: &mut IoLoop<Self>) {
         let interval = self.config.ping_interval;
@@ -74,8 +75,8 @@ impl Server {
 
 /// Looks once all has been read that is there now. After a pause of the process a limit comes due
 /// before anything is read that arrived meanwhile, a pong in time for one.
-fn close_overdue_soon(io_loop: &mut IoLoop<Server>, heartbeat: u32) {
-    io_loop.call_after_events(move |server: &mut Server, io_loop| {
+fn close_overdue_soon<S: Transport>(io_loop: &mut IoLoop<Server<S>>, heartbeat: u32) {
+    io_loop.call_after_events(move |server: &mut Server<S>, io_loop| {
         server.close_overdue(io_loop, heartbeat);
     });
 }
@@ -91,6 +92,7 @@ mod tests {
     use crate::server::SCRATCH_LENGTH;
     use crate::server::close::CloseReason;
     use crate::server::connection::Connection;
+    use crate::server::socket::Socket;
     use std::io::Write;
     use std::net::{SocketAddr, TcpListener, TcpStream};
 
@@ -151,7 +153,7 @@ mod tests {
         let socket = sockets.find(|socket| socket.peer_addr().unwrap() == address);
         let socket = socket.expect("it is connected");
         let mut arrived = vec![0; bytes.len()];
-        while socket.tcp().peek(&mut arrived).ok() != Some(bytes.len()) {
+        while socket.transport().peek(&mut arrived).ok() != Some(bytes.len()) {
             std::thread::yield_now();
         }
     }

@@ -24,6 +24,7 @@ use super::Server;
 use super::answer::Answer;
 use super::close::CloseReason;
 use super::head::Refusal;
+use super::socket::Transport;
 use crate::io_loop::IoLoop;
 
 /// The pages on their way, and what of the process never changes.
@@ -42,7 +43,7 @@ struct Page {
     text: Rc<str>,
 }
 
-impl Server {
+impl<S: Transport> Server<S> {
     /// Gives `token` the page and ends its connection.
     pub(super) fn give_metrics(
         &mut self,
@@ -99,7 +100,11 @@ impl Server {
 }
 
 /// Writes out everything that is counted.
-fn render(server: &mut Server, io_loop: &IoLoop<Server>, format: Format) -> String {
+fn render<S: Transport>(
+    server: &mut Server<S>,
+    io_loop: &IoLoop<Server<S>>,
+    format: Format,
+) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(server.metrics.process.sample(format)));
     let own = registry.sub_registry_with_prefix("tickertape");

@@ -10,6 +10,11 @@
 //!                └─ frames ─ request ──┘    └── publish ◀── feed
 //! ```
 
+#![allow(
+    private_bounds,
+    reason = "what a server's sockets are is its own business: outside there is but one kind"
+)]
+
 mod accept;
 mod addresses;
 mod answer;
@@ -49,6 +54,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::Token;
+use mio::net::{TcpListener, TcpStream};
 use tungstenite::http::StatusCode;
 
 use self::accept::Acceptor;
@@ -60,6 +66,7 @@ use self::counters::Counters;
 use self::head::{Asked, Refusal, Upgrade};
 use self::metrics::Metrics;
 use self::shutdown::Shutdown;
+use self::socket::Transport;
 use self::sweep::Sweep;
 use self::tls::{ClientSocket, Tls};
 use self::who::{Told, Who};
@@ -78,11 +85,11 @@ pub use self::tokens::Tokens;
 /// connection keeps. Enough for 49 days between two events of one connection.
 type Moment = u32;
 
-/// The state of the server's loop.
-pub struct Server {
+/// The state of the server's loop. Its sockets are the system's, or others that it is tried with.
+pub struct Server<S: Transport = TcpStream> {
     config: Config,
-    acceptor: Acceptor,
-    connections: Connections<ClientSocket>,
+    acceptor: Acceptor<S>,
+    connections: Connections<ClientSocket<S>>,
     /// How clients are met, if not in plain text.
     tls: Option<Tls>,
     board: Board,
@@ -114,6 +121,31 @@ impl Server {
         config: Config,
         symbols: Vec<String>,
     ) -> io::Result<Self> {
+        Self::accepting(io_loop, watchable(listener)?, config, symbols)
+    }
+
+    /// Serves its state at `listener`, which [`listen`] made; nobody else can ask for `/metrics` if
+    /// [`Config::admin`] says so.
+    ///
+    /// # Errors
+    /// When the listener cannot be prepared or watched.
+    pub fn serve_admin(
+        &mut self,
+        io_loop: &mut IoLoop<Self>,
+        listener: std::net::TcpListener,
+    ) -> io::Result<()> {
+        self.acceptor.open_admin(io_loop, watchable(listener)?)
+    }
+}
+
+impl<S: Transport> Server<S> {
+    /// A server that accepts from any kind of listener.
+    fn accepting(
+        io_loop: &mut IoLoop<Self>,
+        listener: S::Listener,
+        config: Config,
+        symbols: Vec<String>,
+    ) -> io::Result<Self> {
         let tls = config.tls.clone().map(Tls::open).transpose()?;
         let acceptor = Acceptor::new(io_loop, listener, &config)?;
         let server = Self {
@@ -135,19 +167,6 @@ impl Server {
         };
         server.start_heartbeat(io_loop);
         Ok(server)
-    }
-
-    /// Serves its state at `listener`, which [`listen`] made; nobody else can ask for `/metrics` if
-    /// [`Config::admin`] says so.
-    ///
-    /// # Errors
-    /// When the listener cannot be prepared or watched.
-    pub fn serve_admin(
-        &mut self,
-        io_loop: &mut IoLoop<Self>,
-        listener: std::net::TcpListener,
-    ) -> io::Result<()> {
-        self.acceptor.open_admin(io_loop, listener)
     }
 
     /// Where it listens.
@@ -342,7 +361,7 @@ impl Server {
     }
 
     /// The connections, and what one of them needs while it works at `instant`.
-    fn parts(&mut self, instant: Instant) -> (&mut Connections<ClientSocket>, Desk<'_>) {
+    fn parts(&mut self, instant: Instant) -> (&mut Connections<ClientSocket<S>>, Desk<'_>) {
         let now = self.moment(instant);
         let desk = Desk {
             board: &mut self.board,
@@ -362,7 +381,7 @@ impl Server {
     }
 }
 
-impl Publish for Server {
+impl<S: Transport> Publish for Server<S> {
     /// Prints a price on the tapes and has it swept out to the clients.
     fn publish(&mut self, io_loop: &mut IoLoop<Self>, tick: Tick) {
         let Some(json) = self.board.print(&tick, io_loop.time()) else {
@@ -385,6 +404,12 @@ impl Publish for Server {
     fn sources(&mut self) -> &mut Sources {
         &mut self.sources
     }
+}
+
+/// A listener as the loop takes it.
+fn watchable(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(listener))
 }
 
 /// A turn's share of reading from one client, and room for the longest request head.

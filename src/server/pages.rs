@@ -7,9 +7,10 @@ use super::Server;
 use super::answer::{Answer, HTML};
 use super::close::CloseReason;
 use super::head::Page;
+use super::socket::Transport;
 use crate::io_loop::IoLoop;
 
-impl Server {
+impl<S: Transport> Server<S> {
     /// Gives `token` a page, only its head if `head_only`, and ends its connection.
     pub(super) fn give(
         &mut self,

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use tungstenite::http::StatusCode;
 
 use super::Server;
+use super::socket::Transport;
 
-impl Server {
+impl<S: Transport> Server<S> {
     /// Ready is who has a price of now to give, and is not about to go.
     pub(super) fn is_ready(&self) -> bool {
         !self.shutdown.has_begun() && self.board.is_ready()

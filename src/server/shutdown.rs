@@ -16,6 +16,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use super::close::CloseReason;
 use super::connection::Connection;
 use super::head::{Port, Refusal};
+use super::socket::Transport;
 use super::tls::ClientSocket;
 use super::{CLOSES_PER_TURN, Server};
 use crate::frame;
@@ -67,7 +68,7 @@ impl Drain {
     }
 }
 
-impl Server {
+impl<S: Transport> Server<S> {
     /// Shuts down on SIGTERM and SIGINT; a second one ends the loop at once. On SIGHUP, reads again
     /// what it has from files; with none, that signal is left alone.
     ///
@@ -128,7 +129,7 @@ impl Server {
 
     /// Begins to say goodbye to one after the other.
     fn drain(&mut self, io_loop: &mut IoLoop<Self>) {
-        let open = |connection: &mut Connection<ClientSocket>| {
+        let open = |connection: &mut Connection<ClientSocket<S>>| {
             connection.channel().map(|_| connection.token)
         };
         let drain = Drain {

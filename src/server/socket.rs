@@ -1,15 +1,59 @@
-//! What the rest of the server asks of a client's socket, and nothing else: so that what it does
-//! with one can be tried on others than the system's.
+//! What the rest of the server asks of sockets, and nothing else: so that it can be tried on others
+//! than the system's.
+//!
+//! ```text
+//! Listener ──accept──▶ Transport ──(TLS or not)──▶ Socket ──▶ wire
+//! ```
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
-use mio::net::TcpStream;
+use mio::event::Source;
+use mio::net::{TcpListener, TcpStream};
+
+use super::close::CloseReason;
+use super::handover;
+
+/// A socket that listens, and never blocks.
+pub(crate) trait Listener: Source + 'static {
+    /// What it accepts.
+    type Socket;
+
+    /// The next client in line, and its address.
+    fn accept(&self) -> io::Result<(Self::Socket, SocketAddr)>;
+
+    /// Where it listens.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+
+    /// Has new connections go to the listener of number `index` among those of its port, and none
+    /// to this one; then connects, to find out whether there is another. Where nobody has a say in
+    /// that, it is [`Unsupported`](io::ErrorKind::Unsupported).
+    fn send_to(&self, index: u32) -> io::Result<Self::Socket>;
+
+    /// Has the system choose among the listeners of its port as it does by itself.
+    fn share_evenly(&self);
+}
+
+/// A socket with nothing over it, as a listener accepts it.
+pub(crate) trait Transport: Socket + Source + 'static {
+    /// Where such sockets come from.
+    type Listener: Listener<Socket = Self>;
+
+    /// Reads, and leaves what it has read to be read again.
+    fn peek(&self, buffer: &mut [u8]) -> io::Result<usize>;
+}
 
 /// A non-blocking stream of bytes. Where it would block it says so by
 /// [`WouldBlock`](std::io::ErrorKind::WouldBlock), and an event tells when that has changed.
 pub(crate) trait Socket: Read + Write {
+    /// Whose it is, as long as the system knows.
+    fn peer_addr(&self) -> io::Result<SocketAddr>;
+
+    /// Its connection is closed for `reason`, and may have a last word. The system does not want to
+    /// know; a simulation does.
+    fn note_close(&mut self, _reason: &CloseReason) {}
+
     /// Ends the outgoing stream; nothing is written any more.
     fn finish(&mut self);
 
@@ -39,6 +83,10 @@ pub(crate) trait Socket: Read + Write {
 }
 
 impl Socket for TcpStream {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        TcpStream::peer_addr(self)
+    }
+
     fn finish(&mut self) {
         // A peer that is gone already needs no end.
         let _ = self.shutdown(Shutdown::Write);
@@ -49,5 +97,33 @@ impl Socket for TcpStream {
         if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {
             log::debug!("cannot reset a slow client: {error}");
         }
+    }
+}
+
+impl Transport for TcpStream {
+    type Listener = TcpListener;
+
+    fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        TcpStream::peek(self, buffer)
+    }
+}
+
+impl Listener for TcpListener {
+    type Socket = TcpStream;
+
+    fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        TcpListener::accept(self)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        TcpListener::local_addr(self)
+    }
+
+    fn send_to(&self, index: u32) -> io::Result<TcpStream> {
+        handover::send_to(self, index)
+    }
+
+    fn share_evenly(&self) {
+        handover::share_evenly(&socket2::SockRef::from(self));
     }
 }

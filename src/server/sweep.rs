@@ -16,7 +16,7 @@ use super::Server;
 use super::close::CloseReason;
 use super::connection::Desk;
 use super::connections::Connections;
-use super::socket::Socket;
+use super::socket::{Socket, Transport};
 use crate::io_loop::IoLoop;
 
 /// How far the present sweep has come.
@@ -107,7 +107,7 @@ impl Sweep {
     }
 }
 
-impl Server {
+impl<S: Transport> Server<S> {
     /// Has what was printed swept out; at once with what else is printed in this turn.
     pub(super) fn sweep_soon(&mut self, io_loop: &mut IoLoop<Self>) {
         if !self.sweep.running {

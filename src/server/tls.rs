@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! accept ──▶ Tls::secure ──▶ ClientSocket ─ TlsSocket ─ Records (rustls)
-//! SIGHUP ──▶ reload_certificate  └─ TcpStream
+//! SIGHUP ──▶ reload_certificate  └─ Transport
 //! ```
 
 mod records;
@@ -15,12 +15,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mio::event::Source;
-use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustls::ServerConfig;
 
 use self::socket::TlsSocket;
-use super::socket::Socket;
+use super::close::CloseReason;
+use super::socket::{Socket, Transport};
 use super::{Server, TURN_SHARE};
 use crate::io_loop::IoLoop;
 use crate::tls::Identity;
@@ -67,13 +67,13 @@ impl Tls {
     }
 
     /// A socket that TLS is expected on.
-    pub(crate) fn secure(&self, socket: TcpStream) -> ClientSocket {
+    pub(crate) fn secure<S: Transport>(&self, socket: S) -> ClientSocket<S> {
         let socket = TlsSocket::new(socket, Arc::clone(&self.config));
         ClientSocket::Tls(Box::new(socket))
     }
 }
 
-impl Server {
+impl<S: Transport> Server<S> {
     /// Reads the files again that may have changed: the certificate and its key. Clients stay as they
     /// are, new ones get the new certificate. If that is of no use, the old one stays.
     pub(super) fn reload_certificate(&mut self) {
@@ -148,21 +148,14 @@ fn read(files: &TlsFiles) -> io::Result<Arc<ServerConfig>> {
 pub(crate) const NO_ROOM: &[u8] = &[21, 3, 3, 0, 2, 2, 80];
 
 /// A client's socket.
-pub(crate) enum ClientSocket {
-    Plain(TcpStream),
-    Tls(Box<TlsSocket>),
+pub(crate) enum ClientSocket<S> {
+    Plain(S),
+    Tls(Box<TlsSocket<S>>),
 }
 
-impl ClientSocket {
-    /// Whose it is, as long as the system knows.
-    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        match self {
-            Self::Plain(socket) => socket.peer_addr(),
-            Self::Tls(socket) => socket.peer_addr(),
-        }
-    }
-
-    pub(crate) fn tcp(&mut self) -> &mut TcpStream {
+impl<S: Transport> ClientSocket<S> {
+    /// The socket below TLS.
+    pub(crate) fn transport(&mut self) -> &mut S {
         match self {
             Self::Plain(socket) => socket,
             Self::Tls(socket) => socket.socket(),
@@ -170,7 +163,7 @@ impl ClientSocket {
     }
 }
 
-impl Read for ClientSocket {
+impl<S: Transport> Read for ClientSocket<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.read(buffer),
@@ -179,7 +172,7 @@ impl Read for ClientSocket {
     }
 }
 
-impl Write for ClientSocket {
+impl<S: Transport> Write for ClientSocket<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.write(bytes),
@@ -195,7 +188,18 @@ impl Write for ClientSocket {
     }
 }
 
-impl Socket for ClientSocket {
+impl<S: Transport> Socket for ClientSocket<S> {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Plain(socket) => socket.peer_addr(),
+            Self::Tls(socket) => socket.peer_addr(),
+        }
+    }
+
+    fn note_close(&mut self, reason: &CloseReason) {
+        self.transport().note_close(reason);
+    }
+
     fn finish(&mut self) {
         match self {
             Self::Plain(socket) => socket.finish(),
@@ -204,7 +208,7 @@ impl Socket for ClientSocket {
     }
 
     fn reset_on_drop(&mut self) {
-        self.tcp().reset_on_drop();
+        self.transport().reset_on_drop();
     }
 
     fn has_unsent(&self) -> bool {
@@ -224,14 +228,14 @@ impl Socket for ClientSocket {
     }
 }
 
-impl Source for ClientSocket {
+impl<S: Transport> Source for ClientSocket<S> {
     fn register(
         &mut self,
         registry: &Registry,
         token: Token,
         interest: Interest,
     ) -> io::Result<()> {
-        self.tcp().register(registry, token, interest)
+        self.transport().register(registry, token, interest)
     }
 
     fn reregister(
@@ -240,10 +244,10 @@ impl Source for ClientSocket {
         token: Token,
         interest: Interest,
     ) -> io::Result<()> {
-        self.tcp().reregister(registry, token, interest)
+        self.transport().reregister(registry, token, interest)
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.tcp().deregister(registry)
+        self.transport().deregister(registry)
     }
 }

@@ -6,17 +6,17 @@ use std::fmt;
 use mio::Token;
 
 use super::close::CloseReason;
-use super::tls::ClientSocket;
+use super::socket::Socket;
 use crate::io_loop::generation;
 
 /// `client 17 (127.0.0.1:4242)`: the number is its own for as long as the server runs. The system may
 /// have forgotten the address of one that is gone.
-pub(crate) struct Who<'a>(pub(crate) &'a ClientSocket, pub(crate) Token);
+pub(crate) struct Who<'a, S>(pub(crate) &'a S, pub(crate) Token);
 
 /// What was said last: the close code of a client, or the length of an answer.
 pub(crate) struct Told<'a>(pub(crate) &'a CloseReason, pub(crate) &'a [u8]);
 
-impl fmt::Display for Who<'_> {
+impl<S: Socket> fmt::Display for Who<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(socket, token) = self;
         write!(f, "client {}", generation(*token))?;

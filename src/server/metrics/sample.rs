@@ -15,6 +15,7 @@ use crate::io_loop::IoLoop;
 use crate::lag::LoopDurations;
 use crate::log_stderr;
 use crate::server::counters::Counters;
+use crate::server::socket::Transport;
 use crate::server::{close, refusals};
 
 #[derive(Debug)]
@@ -44,7 +45,11 @@ struct Symbol {
 }
 
 impl Sample {
-    pub(super) fn of(server: &mut Server, io_loop: &IoLoop<Server>, format: Format) -> Self {
+    pub(super) fn of<S: Transport>(
+        server: &mut Server<S>,
+        io_loop: &IoLoop<Server<S>>,
+        format: Format,
+    ) -> Self {
         let now = io_loop.time();
         let connections = server.connections.iter_mut();
         let slow = connections.filter(|it| it.is_stuck()).count();

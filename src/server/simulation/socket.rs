@@ -223,6 +223,10 @@ impl Write for SimSocket {
 }
 
 impl Socket for SimSocket {
+    fn peer_addr(&self) -> io::Result<std::net::SocketAddr> {
+        Err(ErrorKind::NotConnected.into())
+    }
+
     fn finish(&mut self) {
         self.finished = true;
     }

@@ -5,15 +5,15 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use mio::net::TcpStream;
 use rustls::ServerConfig;
 
 use super::records::{Records, SHARE};
-use crate::server::socket::Socket;
+use crate::server::close::CloseReason;
+use crate::server::socket::{Socket, Transport};
 
 /// A socket that TLS is expected on.
-pub(crate) struct TlsSocket {
-    socket: TcpStream,
+pub(crate) struct TlsSocket<S> {
+    socket: S,
     stage: Stage,
     /// Records that the system has not taken.
     outgoing: Vec<u8>,
@@ -32,8 +32,8 @@ enum Stage {
     Plain,
 }
 
-impl TlsSocket {
-    pub(super) fn new(socket: TcpStream, config: Arc<ServerConfig>) -> Self {
+impl<S: Transport> TlsSocket<S> {
+    pub(super) fn new(socket: S, config: Arc<ServerConfig>) -> Self {
         Self {
             socket,
             stage: Stage::Awaited(config),
@@ -43,13 +43,8 @@ impl TlsSocket {
         }
     }
 
-    pub(super) fn socket(&mut self) -> &mut TcpStream {
+    pub(super) fn socket(&mut self) -> &mut S {
         &mut self.socket
-    }
-
-    /// Whose it is, as long as the system knows.
-    pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.peer_addr()
     }
 
     /// Looks at the first byte: every method of HTTP begins with a letter, no record of TLS does.
@@ -69,7 +64,7 @@ impl TlsSocket {
     }
 }
 
-impl Read for TlsSocket {
+impl<S: Transport> Read for TlsSocket<S> {
     /// Reads plain text. A client that sends much without a word of it is to be read from again, as
     /// [`has_unread`](Socket::has_unread) says.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -106,7 +101,7 @@ impl Read for TlsSocket {
     }
 }
 
-impl Write for TlsSocket {
+impl<S: Transport> Write for TlsSocket<S> {
     /// Takes what the system takes, and at most one record more.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let records = match &mut self.stage {
@@ -140,7 +135,15 @@ impl Write for TlsSocket {
     }
 }
 
-impl Socket for TlsSocket {
+impl<S: Transport> Socket for TlsSocket<S> {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.peer_addr()
+    }
+
+    fn note_close(&mut self, reason: &CloseReason) {
+        self.socket.note_close(reason);
+    }
+
     fn finish(&mut self) {
         if let Stage::Secure(records) = &mut self.stage
             && records.can_speak()
@@ -184,7 +187,7 @@ impl Socket for TlsSocket {
 }
 
 /// Sends records, as far as the system takes them. Returns whether that was all.
-fn send(socket: &mut TcpStream, outgoing: &mut Vec<u8>) -> io::Result<bool> {
+fn send(socket: &mut impl Write, outgoing: &mut Vec<u8>) -> io::Result<bool> {
     while !outgoing.is_empty() {
         match socket.write(outgoing) {
             Ok(written) => drop(outgoing.drain(..written)),

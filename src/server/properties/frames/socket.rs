@@ -85,6 +85,10 @@ impl Write for Scripted {
 }
 
 impl Socket for Scripted {
+    fn peer_addr(&self) -> io::Result<std::net::SocketAddr> {
+        Err(ErrorKind::NotConnected.into())
+    }
+
     fn finish(&mut self) {
         self.is_finished = true;
     }

@@ -3,6 +3,7 @@ use super::*;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use mio::net::TcpStream;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -13,7 +14,7 @@ use crate::server::wire::Wire;
 type Peer = StreamOwned<ClientConnection, std::net::TcpStream>;
 
 /// A socket and its client, which blocks.
-fn pair() -> (TlsSocket, Peer) {
+fn pair() -> (TlsSocket<TcpStream>, Peer) {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -49,7 +50,7 @@ fn pair() -> (TlsSocket, Peer) {
 }
 
 /// A pair that has agreed on keys.
-fn secured() -> (TlsSocket, Peer) {
+fn secured() -> (TlsSocket<TcpStream>, Peer) {
     let (mut socket, mut peer) = pair();
     assert!(socket.is_securing());
     let peer = std::thread::spawn(move || {
@@ -68,7 +69,7 @@ fn secured() -> (TlsSocket, Peer) {
 }
 
 /// Waits until so many bytes of plain text, as records, are there to be read.
-fn wait_for(socket: &TlsSocket, length: usize) {
+fn wait_for(socket: &TlsSocket<TcpStream>, length: usize) {
     let mut buffer = vec![0; 2 * length];
     let began = Instant::now();
     while socket.socket.peek(&mut buffer).unwrap_or(0) < length {
