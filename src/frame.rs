@@ -9,6 +9,9 @@ use std::io::Cursor;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
+/// The first byte of a text in one frame.
+const FINAL_TEXT: u8 = 0x81;
+
 /// The longest reason that fits a close frame beside its code (RFC 6455 section 5.5).
 pub const CLOSE_REASON_MAX: usize = 123;
 
@@ -46,7 +49,6 @@ fn frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
 /// The payload of the text frame that `bytes` begin with, and the length of the whole frame, if it
 /// is the plain kind that a server pushes: unfragmented, unmasked, and all there.
 pub fn pushed_text(bytes: &[u8]) -> Option<(&[u8], usize)> {
-    const FINAL_TEXT: u8 = 0x81;
     let (&[FINAL_TEXT, length], rest) = bytes.split_first_chunk::<2>()? else {
         return None;
     };
@@ -61,6 +63,22 @@ pub fn pushed_text(bytes: &[u8]) -> Option<(&[u8], usize)> {
     };
     let payload = rest.get(..length)?;
     Some((payload, bytes.len() - rest.len() + length))
+}
+
+/// The payload of one whole frame that was made here: unmasked, with the shortest header. Empty for
+/// an empty frame.
+pub fn payload(frame: &[u8]) -> &[u8] {
+    let header = match frame.get(1) {
+        Some(..126) => 2,
+        Some(126) => 4,
+        _ => 10,
+    };
+    frame.get(header..).unwrap_or_default()
+}
+
+/// Whether one whole frame is a text.
+pub fn is_text(frame: &[u8]) -> bool {
+    frame.first() == Some(&FINAL_TEXT)
 }
 
 /// Follows the frames of a byte stream that arrives in pieces of any size.

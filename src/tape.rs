@@ -1,377 +1,362 @@
-//! The tape: every message printed once, already framed, for all who read it.
+//! The tape: every message printed once, already framed, for everybody who reads it.
 //!
-//! A ring of fixed size with positions that only grow. A reader is a position; to send is to write
-//! [`Tape::read`] to a socket and to move on by what it took ([`Tape::advance`]). The ring is kept
-//! twice, one copy behind the other, so that what a reader has not seen is always one slice.
+//! A ring of bytes and, beside it, a ring of marks: one for each frame, with the symbol that it is
+//! about. Frames are numbered from 1, and a position is a number: that of the first frame a reader
+//! has not had. So a position is a frame boundary by construction, and the frames between two
+//! positions are a subtraction. Each mark knows how far back the previous frame of its symbol lies,
+//! so the frames of one symbol are a chain that starts at [`Tape::newest`].
 //!
-//! Pure: it knows neither sockets nor clocks; stamps and instants are handed in.
+//! A frame never crosses the end of the ring. What a reader of everything has not had is therefore
+//! one slice up to the end of the ring ([`Tape::run`]) and continues at its beginning.
+//!
+//! Pure: the tape knows neither sockets nor clocks; stamps and instants are handed in.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// A place on a tape: the number of bytes printed before it. What is handed out is a frame boundary.
-pub type Position = u64;
+/// The number of a frame: 1 for the first that is ever printed.
+pub type FrameNumber = u64;
+
+/// A symbol, by its number on the hub.
+pub type SymbolId = u16;
+
+/// So many symbols can a tape have: their numbers take two bytes, and one is for everyone.
+pub const SYMBOLS_MAX: usize = 65_000;
+
+/// The symbol of frames that concern every reader: pings and the closing frame.
+pub const EVERYONE: SymbolId = SymbolId::MAX;
 
 /// An append-only ring of framed messages.
 pub struct Tape {
-    /// The ring and its mirror.
-    ring: Vec<u8>,
-    capacity: usize,
-    head: Position,
+    ring: Box<[u8]>,
+    /// Behind the newest frame.
+    end: usize,
+    /// The first frame of the present lap, and where the lap before it ended.
+    lap: FrameNumber,
+    lap_end: usize,
     /// The frames that are still on the tape, oldest first.
-    frames: VecDeque<FrameMark>,
-    /// The highest stamp that this tape no longer has, or never had.
+    marks: VecDeque<Mark>,
+    marks_max: usize,
+    /// The number of the oldest.
+    tail: FrameNumber,
+    /// The newest frame of each symbol; zero where there is none.
+    newest: Vec<FrameNumber>,
+    newest_for_everyone: FrameNumber,
+    /// The highest stamp of a frame that the tape no longer has.
     forgotten: u64,
     /// The stamp of the newest frame.
-    newest: u64,
+    stamp: u64,
+    /// When the frames were printed that are not yet known to be old: an entry for each instant,
+    /// with the first frame of it.
+    printed: VecDeque<(Instant, FrameNumber)>,
+    /// Every frame before this one was printed too long ago.
+    fresh_from: FrameNumber,
 }
 
-struct FrameMark {
-    start: Position,
-    sent: u64,
-    printed: Instant,
+/// What is known of a frame. Kept to 20 bytes, because there is one for every hundred bytes of tape.
+struct Mark {
+    /// Where it begins in the ring.
+    start: u32,
+    /// How many frames back the previous one of the same symbol is; zero if there was none.
+    back: u32,
+    /// The stamp, in two halves: a whole one would make the mark as long as 24 bytes.
+    stamp: [u32; 2],
+    symbol: SymbolId,
 }
 
 impl Tape {
-    /// An empty tape that keeps the last `capacity` bytes; as it fills it takes twice that memory, and
-    /// 32 bytes for each frame on it.
-    ///
-    /// `sent` is the stamp from which on it has everything: the newest one given out before.
-    pub fn new(capacity: usize, sent: u64) -> Self {
-        Self {
-            ring: vec![0; capacity * 2],
-            capacity,
-            head: 0,
-            frames: VecDeque::new(),
-            forgotten: sent,
-            newest: sent,
-        }
-    }
-
-    /// Has the system hand out all the memory that the tape will take, frames of 64 bytes assumed, so
-    /// that a busy hour finds it there.
-    pub fn take_memory(&mut self) {
-        self.ring.fill(u8::MAX);
-        let mark = |_| FrameMark {
-            start: 0,
-            sent: 0,
-            printed: Instant::now(),
-        };
-        self.frames.extend((0..self.capacity / 64).map(mark));
-        self.frames.clear();
-    }
-
-    /// Prints one whole frame, stamped `sent`; what no longer fits falls off the tail.
+    /// An empty tape that takes `size` bytes of memory for frames and marks together, from the
+    /// system as it fills.
     ///
     /// # Panics
-    /// When the frame is longer than the tape.
-    pub fn append(&mut self, frame: &[u8], sent: u64, printed: Instant) {
+    /// When it is smaller than [`SIZE_MIN`] or larger than [`SIZE_MAX`].
+    pub fn new(size: usize) -> Self {
         assert!(
-            frame.len() <= self.capacity,
-            "a frame of {} bytes",
-            frame.len()
+            (SIZE_MIN..=SIZE_MAX).contains(&size),
+            "a tape of {size} bytes"
         );
-        let at = self.offset(self.head);
-        self.ring[at..at + frame.len()].copy_from_slice(frame);
-        // The same bytes in the other copy: behind, and for what crossed the middle, before.
-        let crossing = frame.len().min(self.capacity - at);
-        let (behind, before) = frame.split_at(crossing);
-        self.ring[at + self.capacity..at + self.capacity + crossing].copy_from_slice(behind);
-        self.ring[..before.len()].copy_from_slice(before);
-
-        self.frames.push_back(FrameMark {
-            start: self.head,
-            sent,
-            printed,
-        });
-        self.head += frame.len() as u64;
-        self.newest = sent;
-        while let Some(oldest) = self.frames.front() {
-            if oldest.start + self.capacity as u64 >= self.head {
-                break;
-            }
-            self.forgotten = oldest.sent;
-            self.frames.pop_front();
+        let marks_max = size / BYTES_PER_FRAME;
+        Self {
+            ring: vec![0; size - marks_max * size_of::<Mark>()].into_boxed_slice(),
+            end: 0,
+            lap: 1,
+            lap_end: 0,
+            marks: VecDeque::with_capacity(marks_max),
+            marks_max,
+            tail: 1,
+            newest: Vec::new(),
+            newest_for_everyone: 0,
+            forgotten: 0,
+            stamp: 0,
+            printed: VecDeque::new(),
+            fresh_from: 1,
         }
     }
 
-    /// The position behind everything printed so far.
-    pub fn head(&self) -> Position {
-        self.head
+    /// The longest frame that it takes, in bytes: a quarter of the ring, so that readers who are
+    /// not far behind find what they have not had.
+    pub fn frame_length_max(&self) -> usize {
+        self.ring.len() / 4
     }
 
-    /// The oldest position that can still be read.
-    pub fn tail(&self) -> Position {
-        self.frames.front().map_or(self.head, |oldest| oldest.start)
-    }
-
-    /// All that has been printed since `position`, in one piece.
+    /// Prints one whole frame about `symbol`, stamped `stamp` (not less than the one before), at
+    /// `printed`. What it overwrites falls off the tail. Returns its number.
     ///
     /// # Panics
-    /// When the position has fallen off the tail: ask [`tail`](Self::tail) first.
-    pub fn read(&self, position: Position) -> &[u8] {
-        assert!(position >= self.tail(), "a lapped reader must skip");
-        let at = self.offset(position);
-        &self.ring[at..at + self.length_from(position)]
-    }
-
-    /// Where a reader stands after `written` bytes from `position`: at a frame boundary in any case,
-    /// with the rest of the frame that the write ended in, which must be sent before all else.
-    pub fn advance(&self, position: Position, written: usize) -> (Position, &[u8]) {
-        let reached = position + written as u64;
-        let boundary = self.boundary(reached);
-        let rest = &self.read(position)[written..];
-        (boundary, &rest[..(boundary - reached) as usize])
-    }
-
-    /// How many messages lie between two frame boundaries that are still on the tape.
-    pub fn messages_between(&self, from: Position, to: Position) -> u64 {
-        // Nearly every reader has all but the newest.
-        let newest = self.frames.back().map(|frame| frame.start);
-        if to == self.head && newest == Some(from) {
-            return 1;
+    /// When the frame is empty or longer than [`frame_length_max`](Self::frame_length_max).
+    pub fn append(
+        &mut self,
+        symbol: SymbolId,
+        frame: &[u8],
+        stamp: u64,
+        printed: Instant,
+    ) -> FrameNumber {
+        let length = frame.len();
+        assert!(
+            (1..=self.frame_length_max()).contains(&length),
+            "a frame of {length} bytes"
+        );
+        let number = self.head();
+        let start = self.make_room(length);
+        self.ring[start..start + length].copy_from_slice(frame);
+        self.end = start + length;
+        let newest = self.newest_mut(symbol);
+        let before = std::mem::replace(newest, number);
+        self.marks.push_back(Mark {
+            start: start as u32,
+            // So far back that it does not fit is not on the tape.
+            back: match before {
+                0 => 0,
+                before => u32::try_from(number - before).unwrap_or(0),
+            },
+            stamp: [(stamp >> 32) as u32, stamp as u32],
+            symbol,
+        });
+        self.stamp = stamp;
+        if self.printed.back().is_none_or(|&(last, _)| last < printed) {
+            self.printed.push_back((printed, number));
         }
-        let index = |position| self.frames.partition_point(|frame| frame.start < position);
-        (index(to) - index(from)) as u64
+        number
     }
 
-    /// The first position whose frame was printed after `instant`; the head if none was.
-    pub fn printed_after(&self, instant: Instant) -> Position {
-        let index = self
-            .frames
-            .partition_point(|frame| frame.printed <= instant);
-        self.start_of(index)
+    /// The number that the next frame will have: the position of a reader that has had everything.
+    pub fn head(&self) -> FrameNumber {
+        self.tail + self.marks.len() as u64
     }
 
-    /// The position behind all that is stamped up to `sent`, for a reader that has seen that much;
-    /// none if the tape no longer has all that came since, or never gave out such a stamp.
-    pub fn resume(&self, sent: u64) -> Option<Position> {
-        if sent < self.forgotten || sent > self.newest {
+    /// The number of the oldest frame that can still be read; the head if there is none.
+    pub fn tail(&self) -> FrameNumber {
+        self.tail
+    }
+
+    /// The newest frame of a symbol, whether or not it is still on the tape; zero if there was none.
+    pub fn newest(&self, symbol: SymbolId) -> FrameNumber {
+        if symbol == EVERYONE {
+            return self.newest_for_everyone;
+        }
+        self.newest.get(usize::from(symbol)).copied().unwrap_or(0)
+    }
+
+    /// The frame of the same symbol before `number`, whether or not it is still on the tape; zero if
+    /// there was none.
+    ///
+    /// # Panics
+    /// When `number` itself is not on the tape.
+    pub fn before(&self, number: FrameNumber) -> FrameNumber {
+        match self.mark(number).back {
+            0 => 0,
+            back => number - u64::from(back),
+        }
+    }
+
+    /// What a frame is about.
+    ///
+    /// # Panics
+    /// When it is not on the tape.
+    pub fn symbol(&self, number: FrameNumber) -> SymbolId {
+        self.mark(number).symbol
+    }
+
+    /// What the frames from `from` up to `to` are about, in their order.
+    ///
+    /// # Panics
+    /// When one of them is not on the tape.
+    pub fn symbols(
+        &self,
+        from: FrameNumber,
+        to: FrameNumber,
+    ) -> impl Iterator<Item = (FrameNumber, SymbolId)> {
+        let marks = self.marks.range(self.index(from)..self.index(to));
+        (from..).zip(marks.map(|mark| mark.symbol))
+    }
+
+    /// The bytes of a frame.
+    ///
+    /// # Panics
+    /// When it is not on the tape.
+    pub fn frame(&self, number: FrameNumber) -> &[u8] {
+        let start = self.mark(number).start as usize;
+        &self.ring[start..self.end_of(number)]
+    }
+
+    /// The frames from `from` on that lie in one piece, and the number behind them: the head, or
+    /// less where the ring comes round. Empty only at the head.
+    ///
+    /// # Panics
+    /// When `from` has fallen off the tail.
+    pub fn run(&self, from: FrameNumber) -> (&[u8], FrameNumber) {
+        if from == self.head() {
+            return (&[], from);
+        }
+        let start = self.mark(from).start as usize;
+        if from < self.lap {
+            (&self.ring[start..self.lap_end], self.lap)
+        } else {
+            (&self.ring[start..self.end], self.head())
+        }
+    }
+
+    /// Where a reader stands after `written` bytes of the [`run`](Self::run) that begins at `from`,
+    /// with the rest of the frame that the write ended in, which must be sent before all else.
+    pub fn advance(&self, from: FrameNumber, written: usize) -> (FrameNumber, &[u8]) {
+        let (run, behind) = self.run(from);
+        if written == 0 || written == run.len() {
+            return (if written == 0 { from } else { behind }, &[]);
+        }
+        let reached = self.mark(from).start as usize + written;
+        let (mut low, mut high) = (from, behind);
+        // The first frame that begins where the write ended, or later.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if (self.mark(middle).start as usize) < reached {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        (low, &self.ring[reached..self.end_of(low - 1)])
+    }
+
+    /// The position behind everything that is stamped up to `stamp`, for a reader that has seen that
+    /// much; none if the tape no longer has all that came since, or has never had such a stamp.
+    pub fn resume(&self, stamp: u64) -> Option<FrameNumber> {
+        if stamp < self.forgotten || stamp > self.stamp {
             return None;
         }
-        Some(self.start_of(self.frames.partition_point(|frame| frame.sent <= sent)))
+        let seen = self.marks.partition_point(|mark| mark.stamp() <= stamp);
+        Some(self.tail + seen as u64)
     }
 
-    /// The first frame boundary at or after `position`.
-    fn boundary(&self, position: Position) -> Position {
-        if position == self.head {
-            return position;
+    /// The stamp of the newest frame; zero before the first.
+    pub fn stamp(&self) -> u64 {
+        self.stamp
+    }
+
+    /// Counts everything printed up to `instant` as old, from now on.
+    pub fn expire_before(&mut self, instant: Instant) {
+        while self.printed.front().is_some_and(|&(at, _)| at <= instant) {
+            self.printed.pop_front();
         }
-        self.start_of(self.frames.partition_point(|frame| frame.start < position))
+        let fresh = self.printed.front().map(|&(_, number)| number);
+        self.fresh_from = fresh.unwrap_or(self.head());
     }
 
-    fn start_of(&self, index: usize) -> Position {
-        self.frames
-            .get(index)
-            .map_or(self.head, |frame| frame.start)
+    /// The first frame that [`expire_before`](Self::expire_before) has left.
+    pub fn fresh_from(&self) -> FrameNumber {
+        self.fresh_from
     }
 
-    fn offset(&self, position: Position) -> usize {
-        (position % self.capacity as u64) as usize
+    /// Forgets the frames of a symbol that are no longer on the tape, so that its number can be given
+    /// to another. Returns whether none are left.
+    pub fn forget(&mut self, symbol: SymbolId) -> bool {
+        let is_gone = self.newest(symbol) < self.tail;
+        if is_gone {
+            *self.newest_mut(symbol) = 0;
+        }
+        is_gone
     }
 
-    fn length_from(&self, position: Position) -> usize {
-        (self.head - position) as usize
+    /// Where a frame of `length` bytes goes. The frames that lie there fall off the tail.
+    fn make_room(&mut self, length: usize) -> usize {
+        if self.marks.len() == self.marks_max {
+            self.drop_oldest();
+        }
+        let mut start = self.end;
+        if start + length > self.ring.len() {
+            // Only frames of the lap before lie behind the newest.
+            while self.oldest_start().is_some_and(|oldest| oldest >= start) {
+                self.drop_oldest();
+            }
+            (self.lap, self.lap_end) = (self.head(), start);
+            start = 0;
+        }
+        let taken = start..start + length;
+        while self
+            .oldest_start()
+            .is_some_and(|oldest| taken.contains(&oldest))
+        {
+            self.drop_oldest();
+        }
+        start
+    }
+
+    fn oldest_start(&self) -> Option<usize> {
+        self.marks.front().map(|mark| mark.start as usize)
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(mark) = self.marks.pop_front() {
+            self.forgotten = mark.stamp();
+            self.tail += 1;
+        }
+    }
+
+    fn end_of(&self, number: FrameNumber) -> usize {
+        let next = number + 1;
+        if next == self.head() {
+            self.end
+        } else if next == self.lap {
+            self.lap_end
+        } else {
+            self.mark(next).start as usize
+        }
+    }
+
+    fn newest_mut(&mut self, symbol: SymbolId) -> &mut FrameNumber {
+        if symbol == EVERYONE {
+            return &mut self.newest_for_everyone;
+        }
+        let index = usize::from(symbol);
+        if index >= self.newest.len() {
+            self.newest.resize(index + 1, 0);
+        }
+        &mut self.newest[index]
+    }
+
+    fn index(&self, number: FrameNumber) -> usize {
+        (number - self.tail) as usize
+    }
+
+    fn mark(&self, number: FrameNumber) -> &Mark {
+        &self.marks[self.index(number)]
     }
 }
+
+impl Mark {
+    fn stamp(&self) -> u64 {
+        let [high, low] = self.stamp;
+        u64::from(high) << 32 | u64::from(low)
+    }
+}
+
+/// What a frame of an ordinary tick takes, with its mark: it decides how much of a tape is for marks.
+const BYTES_PER_FRAME: usize = 112;
+
+/// The smallest tape, in bytes. It has room for a few of the longest frames.
+pub const SIZE_MIN: usize = 1 << 10;
+
+/// The largest tape, in bytes: marks point into it with 32 bits.
+pub const SIZE_MAX: usize = 4 << 30;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::time::Duration;
-
-    /// A frame of `length` bytes that all say its number.
-    fn numbered(number: u8, length: usize) -> Vec<u8> {
-        vec![number; length]
-    }
-
-    #[test]
-    fn a_reader_gets_what_was_printed_since_its_position() {
-        let mut tape = Tape::new(100, 0);
-        tape.append(&numbered(1, 10), 1, Instant::now());
-        let position = tape.head();
-        tape.append(&numbered(2, 10), 2, Instant::now());
-        assert_eq!(tape.read(position), numbered(2, 10));
-        assert!(tape.read(tape.head()).is_empty());
-    }
-
-    #[test]
-    fn a_write_that_ends_inside_a_frame_leaves_the_rest_of_that_frame() {
-        let mut tape = Tape::new(100, 0);
-        for number in 1..=3 {
-            tape.append(&numbered(number, 10), u64::from(number), Instant::now());
-        }
-        assert_eq!(tape.advance(0, 13), (20, &numbered(2, 7)[..]));
-        assert_eq!(tape.advance(0, 20), (20, &[][..]));
-        assert_eq!(tape.advance(10, 20), (30, &[][..]));
-        assert_eq!(tape.advance(0, 0), (0, &[][..]));
-    }
-
-    #[test]
-    fn messages_are_counted_between_positions() {
-        let mut tape = Tape::new(25, 0);
-        assert_eq!(tape.messages_between(0, 0), 0);
-        for number in 1..=3 {
-            tape.append(&numbered(number, 10), u64::from(number), Instant::now());
-        }
-        for (from, to, messages) in [(10, 30, 2), (20, 30, 1), (10, 20, 1), (30, 30, 0)] {
-            assert_eq!(tape.messages_between(from, to), messages, "{from} to {to}");
-        }
-    }
-
-    #[test]
-    fn whole_frames_fall_off_the_tail() {
-        let mut tape = Tape::new(25, 0);
-        for number in 1..=3 {
-            tape.append(&numbered(number, 10), u64::from(number), Instant::now());
-        }
-        assert_eq!(tape.tail(), 10);
-        assert_eq!(tape.read(10), [numbered(2, 10), numbered(3, 10)].concat());
-    }
-
-    #[test]
-    fn resuming_continues_behind_the_stamp_or_not_at_all() {
-        let mut tape = Tape::new(25, 100);
-        assert_eq!(tape.resume(100), Some(0));
-        for sent in [105, 110, 115] {
-            tape.append(&numbered(1, 10), sent, Instant::now());
-        }
-        assert_eq!(tape.resume(115), Some(30), "nothing new");
-        assert_eq!(tape.resume(110), Some(20));
-        assert_eq!(tape.resume(107), Some(10), "a stamp of another tape");
-        assert_eq!(
-            tape.resume(105),
-            Some(10),
-            "the first was seen, the rest is all there"
-        );
-        assert_eq!(tape.resume(104), None, "something is lost");
-        assert_eq!(tape.resume(116), None, "a stamp that nobody gave out");
-    }
-
-    #[test]
-    fn printed_after_finds_what_is_still_fresh() {
-        let mut tape = Tape::new(100, 0);
-        let start = Instant::now();
-        for second in 0..4 {
-            tape.append(
-                &numbered(1, 10),
-                second + 1,
-                start + Duration::from_secs(second),
-            );
-        }
-        assert_eq!(tape.printed_after(start), 10);
-        assert_eq!(tape.printed_after(start + Duration::from_secs(9)), 40);
-    }
-
-    /// A connection without a socket: the rule that it follows, and what its peer received.
-    struct Reader {
-        position: Position,
-        rest: Vec<u8>,
-        received: Vec<u8>,
-        snapshots: Vec<usize>,
-    }
-
-    impl Reader {
-        /// Writes to a socket that takes `room` bytes.
-        fn pump(&mut self, tape: &Tape, snapshot: &[u8], mut room: usize) {
-            if self.position < tape.tail() {
-                self.snapshots.push(self.received.len() + self.rest.len());
-                self.rest.extend_from_slice(snapshot);
-                self.position = tape.head();
-            }
-            let taken = room.min(self.rest.len());
-            self.received.extend(self.rest.drain(..taken));
-            room -= taken;
-            if self.rest.is_empty() {
-                let unread = tape.read(self.position);
-                let written = room.min(unread.len());
-                self.received.extend_from_slice(&unread[..written]);
-                let (position, rest) = tape.advance(self.position, written);
-                self.rest.extend_from_slice(rest);
-                self.position = position;
-            }
-        }
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Append(usize),
-        Pump { reader: usize, room: usize },
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            3 => (1usize..60).prop_map(Step::Append),
-            2 => (0usize..4, 0usize..300).prop_map(|(reader, room)| Step::Pump { reader, room }),
-        ]
-    }
-
-    /// A frame: its length, then its number, then as many bytes of filling as it takes.
-    fn frame(number: u32, filling: usize) -> Vec<u8> {
-        let mut frame = vec![(filling + 5) as u8];
-        frame.extend_from_slice(&number.to_be_bytes());
-        frame.resize(filling + 5, number as u8);
-        frame
-    }
-
-    /// The frames of a stream: where each begins and its number. Panics on a torn one.
-    fn frames(mut stream: &[u8]) -> Vec<(usize, u32)> {
-        let total = stream.len();
-        let mut frames = Vec::new();
-        while let Some(&length) = stream.first() {
-            // The last one may still be under way.
-            let Some((whole, rest)) = stream.split_at_checked(usize::from(length)) else {
-                break;
-            };
-            let number = u32::from_be_bytes(whole[1..5].try_into().unwrap());
-            assert!(
-                whole[5..].iter().all(|&byte| byte == number as u8),
-                "a torn frame"
-            );
-            frames.push((total - stream.len(), number));
-            stream = rest;
-        }
-        frames
-    }
-
-    proptest! {
-        /// Whatever is appended and however little each write takes, a reader's stream is whole
-        /// frames in order, none twice, and each gap is a jump to a snapshot.
-        #[test]
-        fn a_stream_is_whole_frames_in_order_and_every_skip_a_snapshot(
-            capacity in 64usize..400,
-            steps in proptest::collection::vec(step(), 1..300),
-        ) {
-            let mut tape = Tape::new(capacity, 0);
-            let mut newest = Vec::new();
-            let mut number = 0;
-            let mut readers: Vec<_> = (0..4).map(|_| Reader {
-                position: 0, rest: Vec::new(), received: Vec::new(), snapshots: Vec::new(),
-            }).collect();
-            for step in steps {
-                match step {
-                    Step::Append(filling) => {
-                        number += 1;
-                        newest = frame(number, filling);
-                        tape.append(&newest, u64::from(number), Instant::now());
-                    }
-                    Step::Pump { reader, room } => readers[reader].pump(&tape, &newest, room),
-                }
-                prop_assert!(tape.head() - tape.tail() <= capacity as u64);
-                prop_assert_eq!(tape.read(tape.tail()).len() as u64, tape.head() - tape.tail());
-            }
-            for reader in &mut readers {
-                reader.pump(&tape, &newest, usize::MAX);
-                let mut last = 0;
-                for (at, number) in frames(&reader.received) {
-                    prop_assert!(number > last, "{} after {}", number, last);
-                    let skipped = number - last > 1;
-                    prop_assert!(!skipped || reader.snapshots.contains(&at), "a gap at {}", at);
-                    last = number;
-                }
-                prop_assert_eq!(last, number, "the stream ends with the newest");
-            }
-        }
-    }
-}
+mod tests;

@@ -13,7 +13,7 @@ pub use pace::Speed;
 pub use record::Recorder;
 pub use replay::{Replay, ReplayError};
 pub use sim::Sim;
-pub use source::{Online, OpenError, SYMBOLS_MAX, Settings, Source, Wanted, catalogue};
+pub use source::{Online, OpenError, Settings, Source, Wanted, catalogue};
 pub use sources::Sources;
 pub use standing::{FetchDurations, Standing};
 pub use upstream::Mirror;
@@ -52,6 +52,17 @@ pub trait Publish: Sized + 'static {
     /// is no tick.
     fn confirm(&mut self, io_loop: &mut IoLoop<Self>, symbol: &str);
 
+    /// Takes symbols that can be asked for from now on, as they read on the wire.
+    fn list(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]);
+
+    /// Takes symbols away that can no longer be asked for.
+    fn delist(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]);
+
+    /// The symbols that the user wants now, once after that has changed.
+    fn take_wanted(&mut self) -> Option<Vec<String>> {
+        None
+    }
+
     /// What the feed knows of its sources. It is kept here, since what runs on the loop shares
     /// nothing but the loop's state.
     fn sources(&mut self) -> &mut Sources;
@@ -77,6 +88,11 @@ pub trait Feed<S: Publish> {
     /// Those that must not fall silent. What is made up or replayed may.
     fn watched(&self) -> Vec<Watched> {
         Vec::new()
+    }
+
+    /// Whether it goes by what [`Publish::take_wanted`] says while it runs.
+    fn follows_symbols(&self) -> bool {
+        false
     }
 
     /// One line for the log at start-up: what it is and what its user should know.
@@ -109,6 +125,10 @@ mod testing {
         }
 
         fn confirm(&mut self, _: &mut IoLoop<Self>, _: &str) {}
+
+        fn list(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
+
+        fn delist(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
 
         fn sources(&mut self) -> &mut Sources {
             &mut self.sources

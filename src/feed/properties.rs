@@ -5,11 +5,11 @@ use std::io::{self, BufRead, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::SYMBOLS_MAX;
 use super::pace::{Pace, Speed};
 use super::recording::{Line, Recorded, Recording};
 use super::replay::{Problem, scan};
 use crate::fuzzing;
+use crate::tape::SYMBOLS_MAX;
 use crate::tick::{WireTick, write_json};
 
 /// `bytes` are the file.

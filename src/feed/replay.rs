@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use super::pace::{Pace, Speed};
 use super::recording::{Line, Recorded, Recording};
-use super::{Feed, Publish, SYMBOLS_MAX};
+use super::{Feed, Publish};
 use crate::io_loop::IoLoop;
+use crate::tape::SYMBOLS_MAX;
 
 /// A feed that replays a recording and then ends.
 pub struct Replay {

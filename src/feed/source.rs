@@ -12,6 +12,7 @@ use super::live::{Line, Live, LiveSettings};
 use super::upstream::{Mirror, Way};
 use super::{Feed, Publish, Replay, ReplayError, Sim, Speed, check};
 use crate::exchange::{Catalogue, Exchange, Symbol};
+use crate::tape::SYMBOLS_MAX;
 use crate::tls::Roots;
 
 /// Which feed is asked for.
@@ -41,6 +42,8 @@ pub struct Wanted {
 pub struct Settings {
     /// The symbols wanted; a recording brings its own.
     pub symbols: Vec<String>,
+    /// The file that they are from, if any.
+    pub symbols_file: Option<PathBuf>,
     /// The time between two prices of a symbol.
     pub interval: Duration,
     /// Makes a simulation repeatable.
@@ -305,12 +308,8 @@ fn proxy(proxy: Option<Proxy>) -> Result<Option<Proxy>, String> {
 
 const THERE_ARE: &str = "there are: exchanges (see --list-sources), sim, replay:FILE, https://…";
 
-/// The snapshot of them all must fit what one client may have unsent.
-pub const SYMBOLS_MAX: usize = 256;
-
-/// The same for a list of sources. Only one of them has a price at a time, of the others a client
-/// is told in half as many bytes that they are stale.
-const WIRES_MAX: usize = 2 * SYMBOLS_MAX;
+/// With several sources each symbol is there once for each of them.
+const WIRES_MAX: usize = SYMBOLS_MAX;
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -331,6 +330,7 @@ mod tests {
     fn settings() -> Settings {
         Settings {
             symbols: vec!["BTC/USDT".to_owned()],
+            symbols_file: None,
             interval: Duration::from_millis(1),
             seed: Some(1),
             speed: Speed::Max,

@@ -10,10 +10,14 @@ use super::tokens::Tokens;
 /// A server's settings. The defaults are the limits that the README promises.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Bytes that each tape keeps. It takes two and a half times that memory.
+    /// The memory of the tape, in bytes. An ordinary tick takes 112 of them.
     pub tape_size: usize,
-    /// Bytes that all tapes may take together.
-    pub tape_memory: usize,
+    /// The memory that the lists of symbols that clients watch may take together, in bytes.
+    pub list_memory: usize,
+    /// How long a client that comes with a stamp of the future waits for the tape to get there.
+    pub resume_wait: Duration,
+    /// Messages in one JSON list, for clients that want lists.
+    pub max_batch: usize,
     /// Connections at a time; none for as many as the descriptors allow, less a reserve.
     pub clients_max: Option<usize>,
     /// Connections at a time from one address, or network of IPv6 (/64); none for any number.
@@ -58,8 +62,10 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            tape_size: 1 << 20,
-            tape_memory: 256 << 20,
+            tape_size: 8 << 20,
+            list_memory: 64 << 20,
+            resume_wait: Duration::from_secs(2),
+            max_batch: 500,
             clients_max: None,
             clients_per_address_max: None,
             handshake_timeout: Duration::from_secs(5),
@@ -84,8 +90,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How many tapes fit their memory; the tape of all symbols is always there.
-    pub(crate) fn tapes_max(&self) -> usize {
-        (self.tape_memory / (self.tape_size / 2 * 5)).max(1)
+    /// How many messages go into one write at most.
+    pub(crate) fn messages_per_write(&self, batches: bool) -> usize {
+        if batches { self.max_batch } else { usize::MAX }
     }
 }

@@ -7,16 +7,17 @@ use mio::Token;
 use tungstenite::http::StatusCode;
 
 use super::Moment;
-use super::board::{Board, ChannelId, JoinError};
 use super::close::CloseReason;
 use super::config::Config;
 use super::counters::Counters;
 use super::head::{self, Asked, Port, Refusal, Rules, Upgrade};
-use super::reader::Reader;
+use super::hub::{Gather, Hub, SelectError};
+use super::packing::Packing;
 use super::socket::Socket;
+use super::subscriber::Subscriber;
 use super::wire::Wire;
 use crate::frame;
-use crate::io_loop::{Ready, Timeout};
+use crate::io_loop::{Ready, Timeout, slot};
 
 /// A client's connection, from accept to close.
 pub(crate) struct Connection<S> {
@@ -33,8 +34,8 @@ pub(crate) struct Connection<S> {
 enum State {
     /// The request head is arriving. `timeout` ends the wait for it.
     Handshaking { head: Vec<u8>, timeout: Timeout },
-    /// It reads a tape.
-    Open(Reader),
+    /// It reads the tape.
+    Open(Subscriber),
     /// All has been said. What still comes is thrown away, so that it does not become a reset that
     /// would destroy what was said last.
     Closing,
@@ -42,13 +43,16 @@ enum State {
 
 /// What all connections share while one of them works.
 pub(crate) struct Desk<'a> {
-    pub(crate) board: &'a mut Board,
+    pub(crate) hub: &'a mut Hub,
+    /// Where what a client is sent is gathered and packed; nobody owns it for longer than that.
+    pub(crate) gather: &'a mut Gather,
+    pub(crate) packing: &'a mut Packing,
     pub(crate) counters: &'a mut Counters,
     pub(crate) config: &'a Config,
     /// Where bytes from a socket are read into; nobody owns them for longer than one event.
     pub(crate) scratch: &'a mut [u8],
     pub(crate) now: Moment,
-    /// The same moment as the board knows it.
+    /// The same moment as the hub knows it.
     pub(crate) instant: Instant,
     /// The number of the last heartbeat printed.
     pub(crate) heartbeat: u32,
@@ -103,20 +107,25 @@ impl<S: Socket> Connection<S> {
         &self.wire
     }
 
-    /// Where it reads, once it is open.
+    /// What it watches, once it is open.
     #[cfg(test)]
-    pub(crate) fn reader(&self) -> Option<&Reader> {
+    pub(crate) fn subscriber(&self) -> Option<&Subscriber> {
         match &self.state {
-            State::Open(reader) => Some(reader),
+            State::Open(subscriber) => Some(subscriber),
             _ => None,
         }
     }
 
-    /// Which tape it reads, once it is open.
-    pub(crate) fn channel(&self) -> Option<ChannelId> {
+    /// Whether it is a client.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+
+    /// Whether it waits for the tape to get to a stamp that it has from another server.
+    pub(crate) fn is_awaiting(&self) -> bool {
         match &self.state {
-            State::Open(reader) => Some(reader.channel()),
-            _ => None,
+            State::Open(subscriber) => subscriber.awaited().is_some(),
+            _ => false,
         }
     }
 
@@ -180,14 +189,17 @@ impl<S: Socket> Connection<S> {
 
     /// There may be something to read. One buffer is a turn's share.
     pub(crate) fn on_readable(&mut self, desk: &mut Desk<'_>) -> Result<Next, CloseReason> {
-        if let State::Open(reader) = &mut self.state {
-            if reader.has_backlog() && !self.wire.has_pending() {
-                reader.on_backlog(&mut self.wire, desk)?;
+        if let State::Open(subscriber) = &mut self.state {
+            if subscriber.has_backlog() && !self.wire.has_pending() {
+                subscriber.on_backlog(slot(self.token), &mut self.wire, desk)?;
             }
             if self.wire.has_pending() {
-                // Who does not take our answers does not get to ask for more.
-                reader.hold(desk);
+                // A client that does not take our answers does not get to ask for more.
+                subscriber.hold(desk);
                 return Ok(Next::Wait);
+            }
+            if subscriber.has_backlog() {
+                return Ok(Next::More);
             }
         }
         let scratch = std::mem::take(&mut desk.scratch);
@@ -230,10 +242,13 @@ impl<S: Socket> Connection<S> {
                     None => more,
                 },
             ),
-            State::Open(reader) => {
-                reader.on_bytes(bytes, &mut self.wire, desk)?;
+            State::Open(subscriber) => {
+                subscriber.on_bytes(slot(self.token), bytes, &mut self.wire, desk)?;
+                if subscriber.has_backlog() && !self.wire.has_pending() {
+                    return Ok(Next::More);
+                }
                 if !unread {
-                    reader.release();
+                    subscriber.release();
                 }
                 Ok(more)
             }
@@ -241,40 +256,54 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Upgrades: answers with 101 and, in the same write, the newest ticks; then reads the tape of
-    /// the symbols asked for, from `since` if that can be, else from now.
+    /// Upgrades: answers with 101 and, in the same write, the newest ticks of the symbols asked for;
+    /// then reads on, from `since` if that can be, else from now.
     pub(crate) fn open(
         &mut self,
         upgrade: Upgrade,
         desk: &mut Desk<'_>,
     ) -> Result<(), CloseReason> {
-        let symbols = upgrade.symbols.as_deref();
-        let joined = desk.board.join(symbols);
-        let channel = joined.map_err(|error| refuse_to_join(&error))?;
+        let selected = match &upgrade.symbols {
+            None => desk.hub.select_everything(),
+            Some(entries) => desk.hub.select(entries),
+        };
+        let list = selected.map_err(|error| refuse_to_join(&error))?;
         desk.counters.opened += 1;
         desk.counters.handshaking -= 1;
         desk.counters.clients += 1;
         let mut out = upgrade.response;
-        self.state = State::Open(Reader::new(channel, upgrade.since, &mut out, desk));
-        self.wire
-            .send(&out, desk.now)
-            .map_err(CloseReason::Failed)?;
+        let way = (upgrade.since, upgrade.delivery);
+        let subscriber = Subscriber::new(slot(self.token), list, way, &mut out, desk);
+        self.state = State::Open(subscriber);
+        self.wire.send(&out, desk.now).map_err(CloseReason::Failed)
+    }
+
+    /// Has it wait no longer for the tape to get to its stamp.
+    pub(crate) fn stop_waiting(&mut self, desk: &mut Desk<'_>) -> Result<(), CloseReason> {
+        if let State::Open(subscriber) = &mut self.state {
+            subscriber.stop_waiting(desk);
+        }
         self.pump(desk)
     }
 
-    /// Sends what is new on the tape, as far as the socket takes it.
-    pub(crate) fn pump(&mut self, desk: &mut Desk<'_>) -> Result<(), CloseReason> {
-        match &mut self.state {
-            State::Open(reader) if self.wire.is_clear() => reader.pump(&mut self.wire, desk),
-            _ => Ok(()),
+    /// Has its list take the symbols that were added.
+    pub(crate) fn refresh(&mut self, desk: &mut Desk<'_>) {
+        if let State::Open(subscriber) = &mut self.state {
+            subscriber.refresh(slot(self.token), desk);
         }
     }
 
-    /// Whether there is something on the tape that could be sent.
-    pub(crate) fn wants_pump(&self, board: &Board) -> bool {
-        match &self.state {
-            State::Open(reader) => self.wire.is_clear() && reader.has_unread(board),
-            _ => false,
+    /// Sends what is new for it, as far as the socket takes it.
+    pub(crate) fn pump(&mut self, desk: &mut Desk<'_>) -> Result<(), CloseReason> {
+        match &mut self.state {
+            State::Open(subscriber) if self.wire.is_clear() => {
+                subscriber.pump(slot(self.token), &mut self.wire, desk)
+            }
+            State::Open(subscriber) => {
+                subscriber.pin(desk.hub);
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -286,7 +315,7 @@ impl<S: Socket> Connection<S> {
         heartbeat: u32,
         slow: Duration,
     ) -> Option<CloseReason> {
-        let State::Open(reader) = &self.state else {
+        let State::Open(subscriber) = &self.state else {
             return None;
         };
         let stuck = self.wire.stuck_since().map(|since| now.wrapping_sub(since));
@@ -295,7 +324,7 @@ impl<S: Socket> Connection<S> {
         }
         // A heartbeat that cannot have arrived is no reason: that is what the other limit is for. Nor
         // is an answer that may be among what is not read yet.
-        (stuck.is_none() && !self.queued && reader.owes_pong(heartbeat))
+        (stuck.is_none() && !self.queued && subscriber.owes_pong(heartbeat))
             .then_some(CloseReason::NoPong)
     }
 
@@ -332,9 +361,9 @@ impl<S: Socket> Connection<S> {
         if self.handshake_timeout().is_some() {
             desk.counters.handshaking -= 1;
         }
-        if let Some(channel) = self.channel() {
+        if let State::Open(subscriber) = &self.state {
             desk.counters.clients -= 1;
-            desk.board.leave(channel);
+            desk.hub.leave(slot(self.token), subscriber.reading());
         }
         let mut out = answer.to_vec();
         // Who has had the closing frame from its tape does not get it twice: its wire is finished.
@@ -358,10 +387,10 @@ impl<S: Socket> Connection<S> {
     }
 }
 
-fn refuse_to_join(error: &JoinError) -> CloseReason {
+fn refuse_to_join(error: &SelectError) -> CloseReason {
     let status = match error {
-        JoinError::UnknownSymbol { .. } => StatusCode::BAD_REQUEST,
-        JoinError::TooManySets | JoinError::Closing => StatusCode::SERVICE_UNAVAILABLE,
+        SelectError::TooMuchMemory | SelectError::Closing => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_REQUEST,
     };
     CloseReason::Refused(Refusal::new(status, error.to_string()))
 }

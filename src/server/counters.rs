@@ -16,18 +16,16 @@ pub(crate) struct Counters {
     pub(crate) closed: [u64; close::NAMES.len()],
     /// Ticks printed.
     pub(crate) ticks: u64,
-    /// Writes of tape to a client.
+    /// Writes of prices and events to a client.
     pub(crate) writes: u64,
-    /// Messages of the tape that clients were given, one for each client.
+    /// Prices, events and pings that clients were given, one for each client.
     pub(crate) deliveries: u64,
-    /// Bytes of tape that clients were given, in whole frames.
+    /// The bytes of them, in whole frames.
     pub(crate) bytes: u64,
     /// Messages read from clients.
     pub(crate) messages: u64,
     /// Times that a client skipped to now.
     pub(crate) conflated: u64,
-    /// Bytes of tape that clients skipped.
-    pub(crate) skipped_bytes: u64,
     /// Clients open at the moment.
     pub(crate) clients: u64,
     /// Connections at the moment whose request has not come yet. With the clients and all that were
@@ -36,16 +34,11 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// A write of tape; one of which the socket took nothing is none.
+    /// A write to a client; one of which the socket took nothing is none.
     pub(crate) fn wrote(&mut self, messages: u64, bytes: u64) {
         self.writes += u64::from(bytes > 0);
         self.deliveries += messages;
         self.bytes += bytes;
-    }
-
-    pub(crate) fn skipped(&mut self, bytes: u64) {
-        self.conflated += 1;
-        self.skipped_bytes += bytes;
     }
 
     /// A connection is accepted.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Server;
+use super::hub::Silent;
 use super::socket::Transport;
 use crate::feed::Watched;
 use crate::io_loop::IoLoop;
@@ -16,7 +17,7 @@ impl<S: Transport> Server<S> {
         };
         let now = io_loop.time();
         for watched in watched {
-            self.board.watch(watched, now);
+            self.hub.watch(&watched, now);
         }
         // Fine enough that the limit is kept to an eighth.
         let look = (least / 8).clamp(LOOK_MIN, LOOK_MAX);
@@ -24,16 +25,43 @@ impl<S: Transport> Server<S> {
     }
 
     fn look_for_silence(&mut self, io_loop: &mut IoLoop<Self>) {
-        // Who joins a server that cannot reach its exchanges shall hear so, and not wait first.
+        // A client that joins a server that cannot reach its exchanges shall hear so at once.
         let no_hope = self.sources.are_all_failing();
-        let mut silent = self.board.print_stale(io_loop.time(), no_hope);
-        if !silent.is_empty() {
-            self.sweep_soon(io_loop);
+        if !self.looks_for_silence {
+            self.looks_for_silence = true;
+            self.call_stale(io_loop, (0, no_hope), Vec::new());
         }
-        let unserved: Vec<_> = self.board.unserved().collect();
+    }
+
+    /// Tells the readers of symbols from number `from` on that have fallen silent, a turn's share at a
+    /// time: a whole market may fall silent at once.
+    fn call_stale(
+        &mut self,
+        io_loop: &mut IoLoop<Self>,
+        (from, no_hope): (usize, bool),
+        mut silent: Vec<Silent>,
+    ) {
+        let now = io_loop.time();
+        let range = (from, STALE_PER_TURN);
+        let next = self.hub.print_stale(range, (now, no_hope), &mut silent);
+        if self.hub.has_news() {
+            self.broadcast_soon(io_loop);
+        }
+        match next {
+            Some(next) => io_loop.add_callback(move |server, io_loop| {
+                server.call_stale(io_loop, (next, no_hope), silent);
+            }),
+            None => {
+                self.looks_for_silence = false;
+                self.log_silence(silent);
+            }
+        }
+    }
+
+    fn log_silence(&mut self, mut silent: Vec<Silent>) {
         // That one source of several is silent is news to its readers, but nothing to warn of.
-        silent.retain(|silent| unserved.contains(&silent.market.as_str()));
-        let is_stale = self.is_stale && !unserved.is_empty() || !silent.is_empty();
+        silent.retain(|silent| self.hub.is_unserved(silent.market));
+        let is_stale = self.is_stale && !self.hub.is_ready() || !silent.is_empty();
         if self.is_stale && !is_stale {
             log::info!("all prices are live again");
         }
@@ -49,6 +77,9 @@ impl<S: Transport> Server<S> {
         }
     }
 }
+
+/// Symbols that are called stale in one turn.
+const STALE_PER_TURN: usize = 500;
 
 /// Between two looks.
 const LOOK_MIN: Duration = Duration::from_millis(10);

@@ -13,6 +13,8 @@ use tungstenite::http::{HeaderValue, StatusCode, header};
 use super::config::Config;
 use super::metrics::Format;
 use super::origin::{Origins, check_origin};
+use super::protocol::parse_every;
+use super::subscriber::Delivery;
 use super::tokens::Tokens;
 
 /// The longest head that is read, in bytes.
@@ -35,10 +37,12 @@ pub(crate) enum Asked {
 pub(crate) struct Upgrade {
     /// The 101 answer.
     pub(crate) response: Vec<u8>,
-    /// The symbols asked for; none for all.
+    /// The names and patterns of symbols asked for; none for all.
     pub(crate) symbols: Option<Vec<String>>,
     /// The last stamp that the client saw, Unix µs.
     pub(crate) since: Option<u64>,
+    /// How it wants its messages.
+    pub(crate) delivery: Delivery,
 }
 
 /// What there is beside the WebSocket.
@@ -258,11 +262,12 @@ impl Handshake<'_> {
             // RFC 6455 section 4.1: the client waits for the answer.
             return Err(bad("data came before the handshake was answered"));
         }
-        let (symbols, since) = wishes(self.query)?;
+        let wishes = Wishes::read(self.query)?;
         Ok(Upgrade {
             response: response(fields.key)?,
-            symbols,
-            since,
+            symbols: wishes.symbols,
+            since: wishes.since,
+            delivery: wishes.delivery,
         })
     }
 }
@@ -287,30 +292,47 @@ fn response(key: Option<&[u8]>) -> Result<Vec<u8>, Refusal> {
     Ok(out)
 }
 
-/// What the query asks for: `symbols=A,B` and `since=STAMP`. Others are not ours to refuse.
-fn wishes(query: &str) -> Result<(Option<Vec<String>>, Option<u64>), Refusal> {
-    let (mut symbols, mut since) = (None, None);
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        match &*name {
-            "symbols" => {
-                let list: &mut Vec<String> = symbols.get_or_insert_default();
-                list.extend(
-                    value
-                        .split(',')
-                        .filter(|name| !name.is_empty())
-                        .map(String::from),
-                );
+/// What the query asks for: `symbols=A,B`, `since=STAMP`, `every=TIME`, `batch`. Others are not ours
+/// to refuse.
+#[derive(Default)]
+struct Wishes {
+    symbols: Option<Vec<String>>,
+    since: Option<u64>,
+    delivery: Delivery,
+}
+
+impl Wishes {
+    fn read(query: &str) -> Result<Self, Refusal> {
+        let mut wishes = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "symbols" => {
+                    let entries = value.split(',').filter(|entry| !entry.is_empty());
+                    let list = wishes.symbols.get_or_insert_default();
+                    list.extend(entries.map(String::from));
+                }
+                "since" => {
+                    let stamp = value.parse().map_err(|_| {
+                        bad("invalid since: expected the stamp of a tick, its 'sent' in Unix µs")
+                    })?;
+                    wishes.since = Some(stamp);
+                }
+                "every" => {
+                    wishes.delivery.every = Some(parse_every(&value).map_err(bad)?);
+                }
+                "batch" => {
+                    wishes.delivery.batches = match &*value {
+                        "" | "1" | "true" => true,
+                        "0" | "false" => false,
+                        _ => return Err(bad("invalid batch: expected true or false, or no value")),
+                    };
+                }
+                _ => {}
             }
-            "since" => {
-                let stamp = value
-                    .parse()
-                    .map_err(|_| bad("since= takes a stamp in Unix µs"))?;
-                since = Some(stamp);
-            }
-            _ => {}
         }
+        wishes.symbols = wishes.symbols.filter(|list| !list.is_empty());
+        Ok(wishes)
     }
-    Ok((symbols.filter(|list| !list.is_empty()), since))
 }
 
 fn page(path: &str, fields: &Fields<'_>, rules: Rules<'_>) -> Result<Page, Refusal> {

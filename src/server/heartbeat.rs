@@ -1,4 +1,4 @@
-//! The heartbeat: a ping printed on the tapes for everybody, and the limits that only time shows.
+//! The heartbeat: a ping printed on the tape for everyone, and the limits that only time shows.
 
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ impl<S: Transport> Server<S> {
         let mut ping = Vec::new();
         // The number is what its pong will repeat (RFC 6455 section 5.5.3).
         frame::ping(&mut ping, self.heartbeat.to_string().as_bytes());
-        self.board.print_for_all(&ping, io_loop.time());
-        self.sweep_soon(io_loop);
+        self.hub.print_for_everyone(&ping, io_loop.time());
+        self.broadcast_soon(io_loop);
         let heartbeat = self.heartbeat;
         let limit = self.config.ping_timeout.min(self.config.ping_interval);
         io_loop.call_later(limit, move |_, io_loop| {

@@ -1,13 +1,12 @@
-//! The server: accepts, upgrades, and prints what its feed brings on the tapes that clients read.
+//! The server: accepts, upgrades, and prints what its feed brings on the tape that clients read.
 //!
 //! Beside Tornado's chat demo: [`Server`] is the application, `on_head` its `open`, `on_message` and
-//! `close` are the handler's, and `publish` is the broadcast, which here prints once and lets the
-//! sweep write it out.
+//! `close` are the handler's, and `publish` prints once, for the broadcast to write it out.
 //!
 //! ```text
-//! accept ──▶ connection ──▶ head ──▶ board: join ──▶ sweep ──▶ wire
-//!                │                     ▲    ▲
-//!                └─ frames ─ request ──┘    └── publish ◀── feed
+//! accept ──▶ connection ──▶ head ──▶ hub: join ──▶ broadcast ──▶ wire
+//!                │                     ▲   ▲
+//!                └─ frames ─ protocol ─┘   └── publish ◀── feed
 //! ```
 
 #![allow(
@@ -18,7 +17,7 @@
 mod accept;
 mod addresses;
 mod answer;
-mod board;
+mod broadcast;
 mod close;
 mod config;
 mod connection;
@@ -28,22 +27,22 @@ mod freshness;
 mod handover;
 mod head;
 mod heartbeat;
+mod hub;
 mod listener;
 mod metrics;
 pub mod options;
 mod origin;
+mod packing;
 mod pages;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
-mod reader;
+mod protocol;
 mod readiness;
 mod refusals;
-mod request;
 mod shutdown;
-#[cfg(test)]
-mod simulation;
+//SIM mod simulation;
 mod socket;
-mod sweep;
+mod subscriber;
 mod tls;
 mod tokens;
 mod who;
@@ -58,21 +57,22 @@ use mio::net::{TcpListener, TcpStream};
 use tungstenite::http::StatusCode;
 
 use self::accept::Acceptor;
-use self::board::Board;
+use self::broadcast::Broadcast;
 use self::close::CloseReason;
 use self::connection::{Desk, Next};
 use self::connections::Connections;
 use self::counters::Counters;
 use self::head::{Asked, Refusal, Upgrade};
+use self::hub::{Gather, Hub, PeriodId};
 use self::metrics::Metrics;
+use self::packing::Packing;
 use self::shutdown::Shutdown;
 use self::socket::Transport;
-use self::sweep::Sweep;
 use self::tls::{ClientSocket, Tls};
 use self::who::{Told, Who};
 use crate::feed::{Publish, Recorder, Sources};
 use crate::io_loop::{IoLoop, Ready};
-use crate::periodic::PeriodicCallback;
+use crate::periodic::{PeriodicCallback, next_deadline};
 use crate::tick::Tick;
 
 pub use self::config::Config;
@@ -92,8 +92,8 @@ pub struct Server<S: Transport = TcpStream> {
     connections: Connections<ClientSocket<S>>,
     /// How clients are met, if not in plain text.
     tls: Option<Tls>,
-    board: Board,
-    sweep: Sweep,
+    hub: Hub,
+    broadcast: Broadcast,
     counters: Counters,
     metrics: Metrics,
     recorder: Option<Recorder>,
@@ -101,11 +101,18 @@ pub struct Server<S: Transport = TcpStream> {
     sources: Sources,
     /// Something has no price of now although it had one, and the log knows.
     is_stale: bool,
+    /// Symbols are being called stale, a share at a time.
+    looks_for_silence: bool,
     shutdown: Shutdown,
     /// The number of the last heartbeat.
     heartbeat: u32,
     /// Where sockets are read into, one at a time.
     scratch: Box<[u8]>,
+    /// Where what one client is sent is gathered and packed.
+    gather: Gather,
+    packing: Packing,
+    /// The turn of the loop in which clients have had work done.
+    work_turn: Instant,
     started: Instant,
 }
 
@@ -152,16 +159,21 @@ impl<S: Transport> Server<S> {
             acceptor,
             connections: Connections::default(),
             tls,
-            board: Board::new(symbols, config.tape_size, config.tapes_max()),
-            sweep: Sweep::default(),
+            hub: Hub::new(symbols, config.tape_size, config.list_memory)
+                .map_err(io::Error::other)?,
+            broadcast: Broadcast::default(),
             counters: Counters::default(),
             metrics: Metrics::default(),
             recorder: None,
             sources: Sources::default(),
             is_stale: false,
+            looks_for_silence: false,
             shutdown: Shutdown::default(),
             heartbeat: 0,
             scratch: vec![0; SCRATCH_LENGTH].into_boxed_slice(),
+            gather: Gather::default(),
+            packing: Packing::default(),
+            work_turn: io_loop.turn_began(),
             started: io_loop.time(),
             config,
         };
@@ -190,7 +202,12 @@ impl<S: Transport> Server<S> {
     }
 
     /// An event of a client's socket.
-    fn on_ready(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ready: Ready) {
+    fn on_ready(&mut self, io_loop: &mut IoLoop<Self>, token: Token, mut ready: Ready) {
+        if ready.readable && self.has_worked_enough(io_loop) {
+            // What it wants may be as much work as what others wanted in this turn.
+            ready.readable = false;
+            self.read_more(io_loop, token);
+        }
         let (connections, mut desk) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
             return;
@@ -201,11 +218,15 @@ impl<S: Transport> Server<S> {
 
     /// More may have come than one turn's share.
     fn on_more(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        let has_worked_enough = self.has_worked_enough(io_loop);
         let (connections, mut desk) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
             return;
         };
         connection.queued = false;
+        if has_worked_enough {
+            return self.read_more(io_loop, token);
+        }
         let next = connection.on_readable(&mut desk);
         self.go_on(io_loop, token, next);
     }
@@ -225,7 +246,21 @@ impl<S: Transport> Server<S> {
         }
     }
 
+    /// Whether clients have had as much work done on their lists as a turn of the loop has room for.
+    fn has_worked_enough(&mut self, io_loop: &IoLoop<Self>) -> bool {
+        let turn = io_loop.turn_began();
+        if self.work_turn != turn {
+            self.work_turn = turn;
+            self.hub.rest();
+        }
+        self.hub.is_overworked()
+    }
+
     fn go_on(&mut self, io_loop: &mut IoLoop<Self>, token: Token, next: Result<Next, CloseReason>) {
+        if self.hub.take_call() {
+            self.broadcast_soon(io_loop);
+        }
+        self.start_new_periods(io_loop);
         match next {
             Ok(Next::Wait) => {}
             Ok(Next::More) => self.read_more(io_loop, token),
@@ -277,15 +312,72 @@ impl<S: Transport> Server<S> {
             io_loop.remove_timeout(timeout);
         }
         let resuming = upgrade.since.map_or("", |_| ", resuming");
-        connection.open(upgrade, &mut desk)?;
-        if let Some(channel) = connection.channel() {
-            log::debug!(
-                "{}: a client of {} symbols{resuming}",
-                Who(connection.socket(), token),
-                desk.board.names(channel).count(),
-            );
+        let opened = connection.open(upgrade, &mut desk);
+        log::debug!("{}: a client{resuming}", Who(connection.socket(), token));
+        if opened.is_ok() && connection.is_awaiting() {
+            let limit = self.config.resume_wait;
+            io_loop.call_later(limit, move |server, io_loop| {
+                server.stop_waiting(io_loop, token);
+            });
         }
-        Ok(())
+        if self.hub.take_call() {
+            self.broadcast_soon(io_loop);
+        }
+        self.start_new_periods(io_loop);
+        opened
+    }
+
+    /// A client has waited long enough for the tape to get to a stamp that it has from another server.
+    fn stop_waiting(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        let (connections, mut desk) = self.parts(io_loop.time());
+        let Some(connection) = connections.get_mut(token) else {
+            return;
+        };
+        if let Err(reason) = connection.stop_waiting(&mut desk) {
+            self.close(io_loop, token, &reason, &[]);
+        } else if self.hub.take_call() {
+            self.broadcast_soon(io_loop);
+        }
+    }
+
+    /// Starts the timers of periods that somebody has begun to read at.
+    fn start_new_periods(&mut self, io_loop: &mut IoLoop<Self>) {
+        while let Some((period, length)) = self.hub.periods().next_new() {
+            self.beat_at(io_loop, io_loop.time() + length, period);
+        }
+    }
+
+    fn beat_at(&mut self, io_loop: &mut IoLoop<Self>, beat: Instant, period: PeriodId) {
+        io_loop.call_at(beat, move |server: &mut Self, io_loop| {
+            let length = server.hub.period_length(period);
+            if server.hub.beat(period) {
+                server.broadcast_soon(io_loop);
+                let next = next_deadline(beat, length, io_loop.time());
+                server.beat_at(io_loop, next, period);
+            }
+        });
+    }
+
+    /// Has each client's list take the symbols that were added, some clients at a time.
+    fn refresh_lists(&mut self, io_loop: &mut IoLoop<Self>, from: usize) {
+        let (connections, mut desk) = self.parts(io_loop.time());
+        let slots = connections.slots();
+        let mut slot = from;
+        while slot < slots && slot < from + LISTS_PER_TURN && !desk.hub.is_overworked() {
+            if let Some(connection) = connections.at(slot) {
+                connection.refresh(&mut desk);
+            }
+            slot += 1;
+        }
+        if slot < slots {
+            io_loop.add_callback(move |server, io_loop| {
+                server.has_worked_enough(io_loop);
+                server.refresh_lists(io_loop, slot);
+            });
+        }
+        if self.hub.take_call() {
+            self.broadcast_soon(io_loop);
+        }
     }
 
     fn refuse_or_close(&mut self, io_loop: &mut IoLoop<Self>, token: Token, reason: &CloseReason) {
@@ -364,7 +456,9 @@ impl<S: Transport> Server<S> {
     fn parts(&mut self, instant: Instant) -> (&mut Connections<ClientSocket<S>>, Desk<'_>) {
         let now = self.moment(instant);
         let desk = Desk {
-            board: &mut self.board,
+            hub: &mut self.hub,
+            gather: &mut self.gather,
+            packing: &mut self.packing,
             counters: &mut self.counters,
             config: &self.config,
             scratch: &mut self.scratch,
@@ -382,22 +476,49 @@ impl<S: Transport> Server<S> {
 }
 
 impl<S: Transport> Publish for Server<S> {
-    /// Prints a price on the tapes and has it swept out to the clients.
+    /// Prints a price on the tape and has it broadcast to the clients.
     fn publish(&mut self, io_loop: &mut IoLoop<Self>, tick: Tick) {
-        let Some(json) = self.board.print(&tick, io_loop.time()) else {
-            log::debug!("nobody is to be told of {}", tick.symbol);
+        let Some(json) = self.hub.publish(&tick, io_loop.time()) else {
+            log::debug!("{} is not published", tick.symbol);
             return;
         };
         self.counters.ticks += 1;
         if let Some(recorder) = &mut self.recorder {
             recorder.record(json);
         }
-        self.sweep_soon(io_loop);
+        self.broadcast_soon(io_loop);
     }
 
     fn confirm(&mut self, io_loop: &mut IoLoop<Self>, symbol: &str) {
-        if self.board.confirm(symbol, io_loop.time()) {
-            self.sweep_soon(io_loop);
+        if self.hub.confirm(symbol, io_loop.time()) {
+            self.broadcast_soon(io_loop);
+        }
+    }
+
+    fn list(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]) {
+        let mut added = 0;
+        for symbol in symbols {
+            match self.hub.list(symbol) {
+                Ok(was_missing) => added += usize::from(was_missing),
+                Err(error) => {
+                    log::warn!("cannot add {symbol}: {error}");
+                    break;
+                }
+            }
+        }
+        if added > 0 {
+            log::info!("added {added} symbols");
+            self.refresh_lists(io_loop, 0);
+        }
+    }
+
+    fn delist(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]) {
+        let now = io_loop.time();
+        let removed = symbols.iter().filter(|symbol| self.hub.delist(symbol, now));
+        let removed = removed.count();
+        if removed > 0 {
+            log::info!("removed {removed} symbols");
+            self.broadcast_soon(io_loop);
         }
     }
 
@@ -417,6 +538,9 @@ const SCRATCH_LENGTH: usize = head::HEAD_LENGTH_MAX;
 
 /// How long work that can be cut may hold the loop before it lets others through.
 const TURN_SHARE: Duration = Duration::from_millis(1);
+
+/// Lists that are looked at in one turn when symbols were added.
+const LISTS_PER_TURN: usize = 512;
 
 /// Goodbyes in one turn: about a millisecond's work.
 const CLOSES_PER_TURN: usize = 64;

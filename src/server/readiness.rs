@@ -12,7 +12,7 @@ use super::socket::Transport;
 impl<S: Transport> Server<S> {
     /// Ready is who has a price of now to give, and is not about to go.
     pub(super) fn is_ready(&self) -> bool {
-        !self.shutdown.has_begun() && self.board.is_ready()
+        !self.shutdown.has_begun() && self.hub.is_ready()
     }
 
     /// The page: a line for each of the first symbols without a price of now, longest silence first,
@@ -25,7 +25,7 @@ impl<S: Transport> Server<S> {
         if self.shutdown.has_begun() {
             body.push_str("shutting down\n");
         }
-        let mut unserved = self.board.silences(now);
+        let mut unserved = self.hub.silences(now);
         unserved.sort_by_key(|(_, silence)| std::cmp::Reverse(*silence));
         let (symbols, count) = (unserved.iter(), unserved.len());
         write_some(

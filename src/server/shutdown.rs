@@ -130,7 +130,7 @@ impl<S: Transport> Server<S> {
     /// Begins to say goodbye to one after the other.
     fn drain(&mut self, io_loop: &mut IoLoop<Self>) {
         let open = |connection: &mut Connection<ClientSocket<S>>| {
-            connection.channel().map(|_| connection.token)
+            connection.is_open().then_some(connection.token)
         };
         let drain = Drain {
             began: io_loop.time(),
@@ -177,8 +177,8 @@ impl<S: Transport> Server<S> {
             CloseCode::Away,
             &CloseReason::Shutdown.to_string(),
         );
-        self.board.seal(&goodbye, io_loop.time());
-        self.sweep_soon(io_loop);
+        self.hub.close(&goodbye, io_loop.time());
+        self.broadcast_soon(io_loop);
         self.shutdown.handing_over = false;
         self.refuse_unfinished_handshakes(io_loop);
     }

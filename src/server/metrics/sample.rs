@@ -15,6 +15,7 @@ use crate::io_loop::IoLoop;
 use crate::lag::LoopDurations;
 use crate::log_stderr;
 use crate::server::counters::Counters;
+use crate::server::hub::IndexMemory;
 use crate::server::socket::Transport;
 use crate::server::{close, refusals};
 
@@ -24,7 +25,10 @@ pub(super) struct Sample {
     counters: Counters,
     connections: usize,
     slow: usize,
-    tapes: usize,
+    symbol_count: usize,
+    stale_count: usize,
+    lists: usize,
+    index: IndexMemory,
     ready: bool,
     unrecorded: u64,
     log_lines: log_stderr::Lost,
@@ -53,20 +57,27 @@ impl Sample {
         let now = io_loop.time();
         let connections = server.connections.iter_mut();
         let slow = connections.filter(|it| it.is_stuck()).count();
-        let symbols = server.board.rows().map(|row| Symbol {
-            name: row.name.to_owned(),
-            ticks: row.ticks,
-            age: row
-                .printed
+        let symbols = server.hub.stats().map(|stats| Symbol {
+            name: stats.name.to_owned(),
+            ticks: stats.ticks,
+            age: stats
+                .published
                 .map(|at| now.saturating_duration_since(at).as_secs_f64()),
-            is_stale: row.is_stale,
+            is_stale: stats.is_stale,
         });
+        // A page of tens of thousands of series would hold the loop for long, and no Prometheus
+        // wants it.
+        let has_few = server.hub.counts().0 <= SYMBOL_SERIES_MAX;
+        let symbols = symbols.take(if has_few { SYMBOL_SERIES_MAX } else { 0 });
         Self {
             format,
             counters: server.counters.clone(),
             connections: server.connections.len(),
             slow,
-            tapes: server.board.tapes(),
+            symbol_count: server.hub.counts().0,
+            lists: server.hub.counts().1,
+            index: server.hub.index_memory(),
+            stale_count: server.hub.stats().filter(|it| it.is_stale).count(),
             ready: server.is_ready(),
             unrecorded: server.recorder.as_ref().map_or(0, Recorder::left_out),
             log_lines: log_stderr::lost(),
@@ -144,10 +155,7 @@ impl Sample {
         }
         let help = "Bytes of the messages that clients were given";
         let delivered = family("delivered", help).in_unit(Unit::Bytes);
-        out.counter(&delivered, counters.bytes)?;
-        let help = "Bytes of the messages that clients skipped for being too far behind";
-        let skipped = family("skipped", help).in_unit(Unit::Bytes);
-        out.counter(&skipped, counters.skipped_bytes)
+        out.counter(&delivered, counters.bytes)
     }
 
     fn symbols(&self, out: &mut Writer<'_, '_>) -> fmt::Result {
@@ -171,8 +179,18 @@ impl Sample {
     fn itself(&self, out: &mut Writer<'_, '_>) -> fmt::Result {
         let ready = family("ready", "1 while /readyz answers 200");
         out.gauge(&ready, f64::from(self.ready))?;
-        let tapes = family("tapes", "Distinct sets of symbols that clients read");
-        out.gauge(&tapes, self.tapes as f64)?;
+        let symbols = family("symbols", "Symbols that can be asked for");
+        out.gauge(&symbols, self.symbol_count as f64)?;
+        let help = "Symbols that have been silent for longer than --stale-after";
+        out.gauge(&family("stale_symbols", help), self.stale_count as f64)?;
+        let lists = family("lists", "Distinct lists of symbols that clients watch");
+        out.gauge(&lists, self.lists as f64)?;
+        let help = "Memory of the lists of symbols that clients watch";
+        let memory = family("list_memory", help).in_unit(Unit::Bytes);
+        out.gauge(&memory, self.index.lists as f64)?;
+        let help = "Memory of the index from symbols to the clients that watch them";
+        let memory = family("index_memory", help).in_unit(Unit::Bytes);
+        out.gauge(&memory, self.index.watchers as f64)?;
         let lateness = family("loop_lateness", "How late timers ran");
         out.histogram(&lateness.in_unit(Unit::Seconds), &self.lateness)?;
         let help = "How long the loop worked between two polls, which is what any event may have \
@@ -194,6 +212,9 @@ impl Sample {
         out.info("build", "What is running", &labels)
     }
 }
+
+/// With more symbols, series by symbol are left out.
+const SYMBOL_SERIES_MAX: usize = 1000;
 
 impl Collector for Sample {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {

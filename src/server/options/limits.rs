@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::options::{BadOption, Options, count, duration, period, size};
 use crate::server::origin::normalized;
 use crate::server::{Config, Origins};
+use crate::tape;
 
 /// The limits; those not given are the defaults.
 pub(super) fn limits(options: &mut Options) -> Result<Config, BadOption> {
@@ -25,6 +26,7 @@ pub(super) fn limits(options: &mut Options) -> Result<Config, BadOption> {
     set("--close-timeout", &mut config.close_timeout, period)?;
     set("--ping-interval", &mut config.ping_interval, duration)?;
     set("--conflate-after", &mut config.conflate_after, period)?;
+    set("--resume-wait", &mut config.resume_wait, duration)?;
     set("--slow-timeout", &mut config.slow_timeout, period)?;
     set("--drain", &mut config.drain, duration)?;
     set("--shutdown-timeout", &mut config.shutdown_timeout, period)?;
@@ -37,13 +39,11 @@ pub(super) fn limits(options: &mut Options) -> Result<Config, BadOption> {
     };
     set("--max-message-size", &mut config.max_message_size, 1)?;
     set("--tape", &mut config.tape_size, TAPE_SIZE_MIN)?;
-    set("--tape-memory", &mut config.tape_memory, TAPE_SIZE_MIN)?;
+    set("--list-memory", &mut config.list_memory, 1)?;
+    set("--max-batch", &mut config.max_batch, 1)?;
     set("--send-buffer", &mut config.send_buffer, SEND_BUFFER_MIN)?;
-    if config.tape_memory / 3 < config.tape_size {
-        let error = format!(
-            "--tape-memory must be three times that, it is {}",
-            config.tape_memory
-        );
+    if config.tape_size > tape::SIZE_MAX {
+        let error = format!("at most {} GiB", tape::SIZE_MAX >> 30);
         return Err(BadOption::new("--tape", error));
     }
     if let Some(rate) = options.value("--message-rate", count)? {

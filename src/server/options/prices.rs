@@ -1,23 +1,32 @@
 //! The options about prices: which, from where and how.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::number;
-use crate::feed::{Mirror, Online, SYMBOLS_MAX, Settings, Source, Speed};
+use crate::feed::{Mirror, Online, Settings, Source, Speed};
 use crate::options::{BadOption, Options, period};
-use crate::server::board::SYMBOL_LENGTH_MAX;
+use crate::server::hub::SYMBOL_LENGTH_MAX;
+use crate::tape::SYMBOLS_MAX;
 
 /// Where prices come from, and what that is opened with.
 pub(super) fn prices(options: &mut Options) -> Result<(Source, Settings), BadOption> {
     let source = options
         .value("--source", Source::parse)?
         .unwrap_or(Source::Sim);
-    let symbols = options.value("--symbols", symbols)?;
+    let symbols = options.value("--symbols", Symbols::parse)?;
     let online = online(options)?;
-    check_url(&source, symbols.as_deref(), &online)?;
+    let names = symbols.as_ref().map(|symbols| symbols.names.as_slice());
+    check_url(&source, names, &online)?;
+    let symbols = symbols.unwrap_or_else(|| Symbols {
+        names: vec!["BTC/USDT".to_owned()],
+        file: None,
+    });
     let settings = Settings {
-        symbols: symbols.unwrap_or(vec!["BTC/USDT".to_owned()]),
+        symbols: symbols.names,
+        symbols_file: symbols.file,
         interval: options
             .value("--interval", period)?
             .unwrap_or(Duration::from_millis(250)),
@@ -69,22 +78,64 @@ fn check_url(
     }
 }
 
+/// The value of `--symbols`: a list, or a file that has one.
+struct Symbols {
+    names: Vec<String>,
+    file: Option<PathBuf>,
+}
+
+impl Symbols {
+    fn parse(text: &str) -> Result<Self, String> {
+        let file = text.strip_prefix('@').map(PathBuf::from);
+        let names = match &file {
+            Some(file) => symbols_of_file(file)?,
+            None => symbols(text.split(','))?,
+        };
+        Ok(Self { names, file })
+    }
+}
+
+/// The symbols that a file lists, separated by lines, blanks or commas; `#` begins a comment.
+///
+/// # Errors
+/// A sentence that names the file, and the symbol that is wrong.
+pub(crate) fn symbols_of_file(file: &Path) -> Result<Vec<String>, String> {
+    let name = file.display();
+    let text = fs::read_to_string(file).map_err(|error| format!("cannot read {name}: {error}"))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let lines = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default());
+    let words = lines.flat_map(|line| line.split([',', ' ', '\t']));
+    let words = words.filter(|word| !word.is_empty());
+    match symbols(words) {
+        Ok(symbols) if symbols.is_empty() => Err(format!("there is no symbol in {name}")),
+        symbols => symbols.map_err(|error| format!("{name}: {error}")),
+    }
+}
+
 /// A list of symbols, each once.
-fn symbols(text: &str) -> Result<Vec<String>, String> {
-    let mut symbols: Vec<String> = Vec::new();
-    for symbol in text.split(',') {
+fn symbols<'a>(words: impl Iterator<Item = &'a str>) -> Result<Vec<String>, String> {
+    let mut symbols = Vec::new();
+    let mut known = HashSet::new();
+    for symbol in words {
         let is_whole = symbol.split_once('/').is_some_and(|(base, quote)| {
             !base.is_empty() && !quote.is_empty() && !quote.contains('/')
         });
         if !is_whole || symbol.contains(|c: char| !c.is_ascii_graphic()) {
             return Err(format!(
-                "'{symbol}' is no symbol, they read BASE/QUOTE, as BTC/USDT"
+                "invalid symbol '{symbol}': expected BASE/QUOTE, such as BTC/USDT"
+            ));
+        }
+        if symbol.contains('*') {
+            return Err(format!(
+                "invalid symbol '{symbol}': clients may ask for patterns, the server needs names"
             ));
         }
         if symbol.len() > SYMBOL_LENGTH_MAX - "replay:sim:".len() {
-            return Err(format!("'{symbol}' is too long for a symbol"));
+            return Err(format!("invalid symbol '{symbol}': too long"));
         }
-        if symbols.iter().any(|known| known == symbol) {
+        if !known.insert(symbol) {
             return Err(format!("'{symbol}' is listed twice"));
         }
         symbols.push(symbol.to_owned());

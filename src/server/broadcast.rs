@@ -1,0 +1,170 @@
+//! The broadcast: writes what was printed to everybody who has news and is not waiting for room.
+//!
+//! It visits the slots that have news, in their order, and is cut into slices, so that a tick for
+//! twenty thousand clients keeps neither accepts nor reads nor timers waiting; what is printed
+//! between two slices rides along with the later ones.
+//!
+//! A round during which more was printed is followed by another, after a rest: what is printed
+//! meanwhile goes out in the same writes. Ticks that come faster than rounds so cost less each, and
+//! leave the loop time for clients that join.
+
+use std::time::{Duration, Instant};
+
+use mio::Token;
+
+use super::Server;
+use super::close::CloseReason;
+use super::connection::Desk;
+use super::connections::Connections;
+use super::hub::Hub;
+use super::socket::{Socket, Transport};
+use crate::io_loop::IoLoop;
+use crate::tape::FrameNumber;
+
+/// How far the present round has come.
+#[derive(Default)]
+pub(crate) struct Broadcast {
+    /// A slice is queued, or the round after a rest.
+    is_running: bool,
+    /// The present round follows another at once, because there was more to send.
+    is_behind: bool,
+    began: Option<Instant>,
+    /// The head of the tape when it began.
+    head: FrameNumber,
+    /// When the last one began that came to its end: all that was printed before has been offered to
+    /// everybody.
+    offered: Option<Instant>,
+    /// The slot that it began with, and the next to be looked at.
+    first: usize,
+    next: usize,
+    /// The slots there were when it began.
+    slots: usize,
+    /// It has come to the last slot and goes on from the first of all.
+    has_wrapped: bool,
+}
+
+impl Broadcast {
+    /// Begins a round over `slots` slots.
+    ///
+    /// After a pause it begins a bit over a third further on than the one before: neighbours get the
+    /// good and the bad places in turn, and nobody is always last. While the server is behind each
+    /// round begins at the same slot, so that everybody waits for one round and nobody for two.
+    pub(crate) fn begin(&mut self, slots: usize, head: FrameNumber, now: Instant) {
+        if !self.is_behind {
+            self.first += slots * 3 / 8 + 1;
+        }
+        self.first %= slots.max(1);
+        self.next = self.first;
+        self.slots = slots;
+        self.has_wrapped = false;
+        self.head = head;
+        self.began = Some(now);
+    }
+
+    /// How long to rest after a round that ends now: half the time that it took.
+    fn rest(&self, now: Instant) -> Duration {
+        let took = self
+            .began
+            .map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
+        (took / 2).min(REST_MAX)
+    }
+
+    /// Writes to some clients, fewer if `is_due` says that a timer has come due: it may be the next
+    /// tick. Returns whether all have had their turn; those that are to be closed go to `losers`, not
+    /// away under our feet.
+    pub(crate) fn write_some<S: Socket>(
+        &mut self,
+        connections: &mut Connections<S>,
+        desk: &mut Desk<'_>,
+        is_due: impl Fn() -> bool,
+        losers: &mut Vec<(Token, CloseReason)>,
+    ) -> bool {
+        for visit in 1..=WRITES_PER_SLICE {
+            let Some(slot) = self.next_slot(desk.hub) else {
+                return true;
+            };
+            if let Some(connection) = connections.at(slot)
+                && let Err(reason) = connection.pump(desk)
+            {
+                losers.push((connection.token, reason));
+            }
+            if visit % WRITES_PER_LOOK == 0 && is_due() {
+                break;
+            }
+        }
+        false
+    }
+
+    /// What was printed before is old to a client that has not had it. As long as it has not been
+    /// offered to everybody, because the process stood still for one, nobody can be called slow.
+    fn old_before(&self, now: Instant, conflate_after: Duration) -> Option<Instant> {
+        let old = now.checked_sub(conflate_after)?;
+        Some(old.min(self.offered?))
+    }
+
+    /// The next slot that has news.
+    fn next_slot(&mut self, hub: &mut Hub) -> Option<usize> {
+        if !self.has_wrapped {
+            if let Some(slot) = hub.next_news(self.next, self.slots) {
+                self.next = slot + 1;
+                return Some(slot);
+            }
+            (self.has_wrapped, self.next) = (true, 0);
+        }
+        let slot = hub.next_news(self.next, self.first)?;
+        self.next = slot + 1;
+        Some(slot)
+    }
+}
+
+impl<S: Transport> Server<S> {
+    /// Has what was printed sent; together with what else is printed in this turn.
+    pub(super) fn broadcast_soon(&mut self, io_loop: &mut IoLoop<Self>) {
+        if !self.broadcast.is_running {
+            self.broadcast.is_running = true;
+            io_loop.add_callback(Self::begin_broadcast);
+        }
+    }
+
+    fn begin_broadcast(&mut self, io_loop: &mut IoLoop<Self>) {
+        let (slots, head) = (self.connections.slots(), self.hub.tape().head());
+        self.broadcast.begin(slots, head, io_loop.time());
+        self.broadcast_slice(io_loop);
+    }
+
+    fn broadcast_slice(&mut self, io_loop: &mut IoLoop<Self>) {
+        let (now, conflate_after) = (io_loop.time(), self.config.conflate_after);
+        if let Some(instant) = self.broadcast.old_before(now, conflate_after) {
+            self.hub.expire_before(instant);
+        }
+        let mut losers = Vec::new();
+        let mut broadcast = std::mem::take(&mut self.broadcast);
+        let (connections, mut desk) = self.parts(now);
+        let deadline = io_loop.next_deadline();
+        let is_due = || deadline.is_some_and(|deadline| io_loop.time() >= deadline);
+        let is_finished = broadcast.write_some(connections, &mut desk, is_due, &mut losers);
+        self.broadcast = broadcast;
+        self.close_all(io_loop, losers);
+        if !is_finished {
+            return io_loop.add_callback(Self::broadcast_slice);
+        }
+        self.broadcast.offered = self.broadcast.began;
+        self.hub.set_offered(self.broadcast.head);
+        self.broadcast.is_behind = self.hub.has_news();
+        if self.broadcast.is_behind {
+            let rest = self.broadcast.rest(io_loop.time());
+            io_loop.call_later(rest, Self::begin_broadcast);
+        } else {
+            self.broadcast.is_running = false;
+        }
+    }
+}
+
+/// The longest rest: it adds to the delivery latency of a server that is behind.
+const REST_MAX: Duration = Duration::from_millis(10);
+
+/// Writes in one turn of the loop: about a millisecond's work.
+const WRITES_PER_SLICE: usize = 192;
+
+/// Writes between two looks at the clock.
+const WRITES_PER_LOOK: usize = 16;

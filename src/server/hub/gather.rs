@@ -1,0 +1,126 @@
+//! What a reader of some symbols has not had: their frames since its position, in the order in
+//! which they were printed.
+//!
+//! Pure, and one scratch for all readers: nearly every reader has a frame or a few to come.
+
+use crate::tape::{EVERYONE, FrameNumber, SymbolId, Tape};
+
+/// The numbers of the frames of one reader at a time.
+#[derive(Default)]
+pub(crate) struct Gather {
+    found: Vec<FrameNumber>,
+    /// One for each symbol, all down between two readers.
+    flags: Vec<bool>,
+}
+
+impl Gather {
+    /// Finds the frames of `symbols` (in ascending order), and those for everyone, from `from` on;
+    /// the oldest of them if there are more than a write takes. Returns false if one of them may
+    /// have fallen off the tape.
+    ///
+    /// Usually it walks back from the newest frame of each symbol. When a long list is hardly
+    /// behind, it looks at the new frames instead; when a reader is far behind it goes forward, since
+    /// that can stop early.
+    pub(crate) fn find(&mut self, tape: &Tape, symbols: &[SymbolId], from: FrameNumber) -> bool {
+        self.found.clear();
+        let is_all_there = from >= tape.tail();
+        let distance = tape.head().saturating_sub(from) as usize;
+        if is_all_there && distance * SYMBOLS_PER_FRAME < symbols.len() {
+            let wanted = |symbol| symbol == EVERYONE || symbols.binary_search(&symbol).is_ok();
+            let frames = tape.symbols(from, tape.head());
+            self.found.extend(
+                frames
+                    .filter(|&(_, symbol)| wanted(symbol))
+                    .map(|(number, _)| number),
+            );
+            return true;
+        }
+        for &symbol in symbols.iter().chain(&[EVERYONE]) {
+            let mut number = tape.newest(symbol);
+            while number >= from {
+                if number < tape.tail() {
+                    return false;
+                }
+                if self.found.len() == FRAMES_MAX {
+                    self.go_forward(tape, symbols, from.max(tape.tail()));
+                    return is_all_there;
+                }
+                self.found.push(number);
+                number = tape.before(number);
+            }
+        }
+        self.found.sort_unstable();
+        true
+    }
+
+    /// Takes the frames from `from` up to `to`, whatever they are about; the oldest of them if there
+    /// are more than a write takes.
+    pub(crate) fn take_all(&mut self, from: FrameNumber, to: FrameNumber) {
+        self.found.clear();
+        self.found.extend((from..to).take(FRAMES_MAX));
+    }
+
+    /// The numbers that were found, in ascending order.
+    pub(crate) fn found(&self) -> &[FrameNumber] {
+        &self.found
+    }
+
+    /// Whether there may be more frames behind those that were found.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.found.len() == FRAMES_MAX
+    }
+
+    fn go_forward(&mut self, tape: &Tape, symbols: &[SymbolId], from: FrameNumber) {
+        let Some(&highest) = symbols.last() else {
+            return;
+        };
+        if self.flags.len() <= usize::from(highest) {
+            self.flags.resize(usize::from(highest) + 1, false);
+        }
+        for &symbol in symbols {
+            self.flags[usize::from(symbol)] = true;
+        }
+        let flags = &self.flags;
+        let wanted = |symbol: SymbolId| {
+            symbol == EVERYONE || flags.get(usize::from(symbol)).is_some_and(|&flag| flag)
+        };
+        let frames = tape.symbols(from, tape.head());
+        let wanted = frames.filter(|&(_, symbol)| wanted(symbol));
+        self.found.clear();
+        self.found
+            .extend(wanted.map(|(number, _)| number).take(FRAMES_MAX));
+        for &symbol in symbols {
+            self.flags[usize::from(symbol)] = false;
+        }
+    }
+}
+
+/// Where a reader stands after `written` bytes of the frames `numbers`, which lie one behind the
+/// other in its write: the number of the first frame of which nothing was written, if there is one,
+/// and the rest of the frame that the write ended in.
+pub(crate) fn torn<'a>(
+    tape: &'a Tape,
+    numbers: &[FrameNumber],
+    mut written: usize,
+) -> (usize, &'a [u8]) {
+    for (index, &number) in numbers.iter().enumerate() {
+        let frame = tape.frame(number);
+        if written < frame.len() {
+            return match written {
+                0 => (index, &[]),
+                _ => (index + 1, &frame[written..]),
+            };
+        }
+        written -= frame.len();
+    }
+    (numbers.len(), &[])
+}
+
+/// So many frames are found at a time: more than a socket takes in one write.
+pub(crate) const FRAMES_MAX: usize = 1024;
+
+/// To look at a frame's symbol costs about as much as to look at the newest frames of so many.
+const SYMBOLS_PER_FRAME: usize = 8;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+use std::time::Instant;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A tape on which these symbols were printed, one after the other, each frame with its number.
+fn tape(symbols: &[SymbolId], size: usize) -> Tape {
+    let mut tape = Tape::new(size);
+    for (index, &symbol) in symbols.iter().enumerate() {
+        let frame = [index as u8; 20];
+        tape.append(
+            symbol,
+            &frame[..1 + index % 20],
+            index as u64,
+            Instant::now(),
+        );
+    }
+    tape
+}
+
+/// The numbers of the frames of `list` and for everyone from `from` on, looked up one by one.
+fn plainly(symbols: &[SymbolId], list: &[SymbolId], from: FrameNumber) -> Vec<FrameNumber> {
+    let numbered = (1..).zip(symbols);
+    let wanted = |symbol| symbol == EVERYONE || list.contains(&symbol);
+    numbered
+        .filter(|&(number, &symbol)| number >= from && wanted(symbol))
+        .map(|(number, _)| number)
+        .collect()
+}
+
+fn symbol() -> impl Strategy<Value = SymbolId> {
+    prop_oneof![9 => 0u16..40, 1 => Just(EVERYONE)]
+}
+
+proptest! {
+    #[test]
+    fn the_frames_of_a_list_are_found_whichever_way_is_taken(
+        symbols in proptest::collection::vec(symbol(), 1..300),
+        list in proptest::collection::btree_set(0u16..40, 0..40),
+        from in 1u64..320,
+        size in crate::tape::SIZE_MIN..20_000,
+    ) {
+        let tape = tape(&symbols, size);
+        let list: Vec<_> = list.into_iter().collect();
+        let from = from.min(tape.head());
+        let right = plainly(&symbols, &list, from);
+        let mut gather = Gather::default();
+        let is_all_there = gather.find(&tape, &list, from);
+        prop_assert_eq!(is_all_there, right.iter().all(|&number| number >= tape.tail()));
+        if is_all_there {
+            prop_assert_eq!(gather.found(), &*right);
+            prop_assert!(!gather.is_cut());
+        }
+    }
+
+    /// A reader far behind gets the oldest frames first.
+    #[test]
+    fn of_too_many_frames_the_oldest_are_found(
+        list in proptest::collection::btree_set(0u16..8, 1..8),
+        count in FRAMES_MAX..4 * FRAMES_MAX,
+        from in 1u64..200,
+        seed in any::<u64>(),
+    ) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let symbols: Vec<_> = (0..count).map(|_| rng.u16(..9)).collect();
+        let symbols: Vec<_> = symbols.into_iter().map(|it| if it == 8 { EVERYONE } else { it }).collect();
+        let tape = tape(&symbols, 1 << 20);
+        let list: Vec<_> = list.into_iter().collect();
+        let mut right = plainly(&symbols, &list, from);
+        let is_cut = right.len() >= FRAMES_MAX;
+        right.truncate(FRAMES_MAX);
+        let mut gather = Gather::default();
+        prop_assert!(gather.find(&tape, &list, from));
+        prop_assert_eq!(gather.found(), &*right);
+        prop_assert_eq!(gather.is_cut(), is_cut);
+        prop_assert!(gather.flags.iter().all(|&flag| !flag), "a flag was left up");
+        // The next reader finds what is its own.
+        prop_assert!(gather.find(&tape, &[], 1));
+        let for_everyone = plainly(&symbols, &[], 1);
+        let most = for_everyone.len().min(FRAMES_MAX);
+        prop_assert_eq!(gather.found(), &for_everyone[..most]);
+    }
+
+    #[test]
+    fn a_torn_write_is_continued_at_the_frame_that_it_ended_in(
+        symbols in proptest::collection::vec(0u16..4, 1..60),
+        list in proptest::collection::btree_set(0u16..4, 0..4),
+        share in 0usize..=100,
+    ) {
+        let tape = tape(&symbols, 1 << 16);
+        let list: Vec<_> = list.into_iter().collect();
+        let mut gather = Gather::default();
+        prop_assert!(gather.find(&tape, &list, 1));
+        let frames: Vec<_> = gather.found().iter().map(|&number| tape.frame(number)).collect();
+        let bytes = frames.concat();
+        let written = bytes.len() * share / 100;
+        let (next, rest) = torn(&tape, gather.found(), written);
+        let given = [&bytes[..written], rest].concat();
+        prop_assert_eq!(&given, &frames[..next].concat());
+        prop_assert!(next == 0 || rest.len() < frames[next - 1].len(), "a frame of which nothing was written");
+    }
+}
+
+#[test]
+fn a_frame_that_fell_off_the_tape_is_missed_only_by_its_readers() {
+    let symbols: Vec<_> = [1, 2].into_iter().chain([3; 500]).collect();
+    let tape = tape(&symbols, crate::tape::SIZE_MIN);
+    assert!(tape.tail() > 2);
+    let mut gather = Gather::default();
+    assert!(!gather.find(&tape, &[1], 1));
+    assert!(gather.find(&tape, &[1], 2), "it has had that frame");
+    assert!(gather.find(&tape, &[4], 1));
+    assert!(!gather.find(&tape, &[2, 4], 2));
+}

@@ -1,0 +1,126 @@
+//! One symbol on the hub: its newest tick, and whether that is still to be trusted.
+
+use std::time::{Duration, Instant};
+
+use super::pattern::Parts;
+use crate::frame;
+use crate::tape::FrameNumber;
+use crate::tick::{self, Price};
+
+/// One symbol and its newest tick.
+pub(super) struct Instrument {
+    pub(super) name: Box<str>,
+    /// The name with quotes, escaped, as every tick of it begins.
+    pub(super) name_json: Box<str>,
+    pub(super) parts: Parts,
+    /// It can be asked for. One that is not may come back, and then goes on counting.
+    pub(super) is_listed: bool,
+    pub(super) seq: u64,
+    pub(super) sent: u64,
+    /// When the newest tick was published, by a clock that nobody sets.
+    pub(super) published: Option<Instant>,
+    /// The newest tick, framed; empty before the first.
+    pub(super) frame: Vec<u8>,
+    /// The numbers of the frames on the tape: the newest tick, and the newest event.
+    pub(super) tick: FrameNumber,
+    pub(super) event: FrameNumber,
+    /// What it is a price of, among the hub's markets.
+    pub(super) market: usize,
+    /// None for one that may be silent as long as it likes.
+    pub(super) watch: Option<Watch>,
+}
+
+/// How a symbol is kept from falling silent unnoticed.
+pub(super) struct Watch {
+    pub(super) stale_after: Duration,
+    /// When its price was known last; when watching began, before the first.
+    pub(super) touched: Instant,
+    /// Its clients have been told.
+    pub(super) is_stale: bool,
+}
+
+impl Instrument {
+    pub(super) fn new(name: &str, parts: Parts, market: usize) -> Self {
+        Self {
+            name: name.into(),
+            name_json: serde_json::Value::from(name).to_string().into(),
+            parts,
+            is_listed: true,
+            seq: 0,
+            sent: 0,
+            published: None,
+            frame: Vec::new(),
+            tick: 0,
+            event: 0,
+            market,
+            watch: None,
+        }
+    }
+
+    /// Takes a price that was given its number and stamp.
+    pub(super) fn update(
+        &mut self,
+        quote: (&Price, u64),
+        (seq, sent): (u64, u64),
+        json: &mut Vec<u8>,
+    ) {
+        (self.seq, self.sent) = (seq, sent);
+        json.clear();
+        tick::write_json(json, &self.name_json, quote, seq, sent);
+        self.frame.clear();
+        frame::text(&mut self.frame, json);
+    }
+
+    /// The newest tick's JSON; empty before the first.
+    pub(super) fn json(&self) -> &[u8] {
+        frame::payload(&self.frame)
+    }
+
+    /// Takes note that the price is current. Returns whether it was stale before.
+    pub(super) fn touch(&mut self, now: Instant) -> bool {
+        let Some(watch) = &mut self.watch else {
+            return false;
+        };
+        watch.touched = now;
+        std::mem::replace(&mut watch.is_stale, false)
+    }
+
+    /// Whether it has fallen silent and nobody has been told. With `no_hope`, a symbol that never had
+    /// a price counts as silent at once.
+    pub(super) fn is_overdue(&self, now: Instant, no_hope: bool) -> bool {
+        let watch = self.watch.as_ref().filter(|watch| !watch.is_stale);
+        let is_forlorn = no_hope && self.seq == 0;
+        watch.is_some_and(|watch| is_forlorn || watch.silence(now) > watch.stale_after)
+    }
+
+    pub(super) fn is_stale(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.is_stale)
+    }
+
+    /// Whether it has a price that is current, as far as anybody knows.
+    pub(super) fn is_live(&self) -> bool {
+        self.is_listed && self.seq > 0 && !self.is_stale()
+    }
+
+    /// Appends the event that tells its present state: stale, with the silence so far; delisted; or
+    /// live.
+    pub(super) fn write_event(&self, now: Instant, out: &mut Vec<u8>) {
+        let name = &self.name_json;
+        let event = if !self.is_listed {
+            format!(r#"{{"event":"delisted","symbol":{name}}}"#)
+        } else if self.is_stale() {
+            let silence = self.watch.as_ref().map(|watch| watch.silence(now));
+            let age = silence.unwrap_or_default().as_millis();
+            format!(r#"{{"event":"stale","symbol":{name},"age":{age}}}"#)
+        } else {
+            format!(r#"{{"event":"live","symbol":{name}}}"#)
+        };
+        frame::text(out, event.as_bytes());
+    }
+}
+
+impl Watch {
+    pub(super) fn silence(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.touched)
+    }
+}

@@ -1,0 +1,191 @@
+//! Honesty about silence: the readers of a symbol are told once when its price is no longer known
+//! to be current, and once when it is again.
+
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+
+use super::Hub;
+use super::instrument::{Instrument, Watch};
+use crate::feed::Watched;
+use crate::tape::SymbolId;
+
+/// A symbol that has fallen silent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Silent {
+    pub(crate) symbol: String,
+    /// The number of its market.
+    pub(crate) market: usize,
+    pub(crate) silence: Duration,
+}
+
+/// What symbols are prices of. Several may be prices of the same market, from different sources, and
+/// one live price of it is enough.
+#[derive(Default)]
+pub(super) struct Markets {
+    markets: Vec<Market>,
+    by_name: HashMap<Box<str>, usize>,
+    /// Markets that have symbols but no live price.
+    unserved: usize,
+}
+
+struct Market {
+    name: Box<str>,
+    listed: usize,
+    live: usize,
+}
+
+impl Markets {
+    /// The number of a market; it is added if it was missing.
+    pub(super) fn number(&mut self, name: &str) -> usize {
+        let markets = &mut self.markets;
+        *self.by_name.entry(name.into()).or_insert_with(|| {
+            markets.push(Market {
+                name: name.into(),
+                listed: 0,
+                live: 0,
+            });
+            markets.len() - 1
+        })
+    }
+
+    pub(super) fn list(&mut self, instrument: &Instrument) {
+        let market = &mut self.markets[instrument.market];
+        market.listed += 1;
+        market.live += usize::from(instrument.is_live());
+        self.unserved += usize::from(market.listed == 1 && market.live == 0);
+        if market.listed > 1 && market.live == 1 && instrument.is_live() {
+            self.unserved -= 1;
+        }
+    }
+
+    pub(super) fn delist(&mut self, instrument: &Instrument, was_live: bool) {
+        if was_live {
+            self.went_silent(instrument.market);
+        }
+        let market = &mut self.markets[instrument.market];
+        market.listed -= 1;
+        self.unserved -= usize::from(market.listed == 0);
+    }
+
+    pub(super) fn came_alive(&mut self, market: usize) {
+        self.markets[market].live += 1;
+        self.unserved -= usize::from(self.markets[market].live == 1);
+    }
+
+    fn went_silent(&mut self, market: usize) {
+        self.markets[market].live -= 1;
+        self.unserved += usize::from(self.markets[market].live == 0);
+    }
+
+    fn is_unserved(&self, market: usize) -> bool {
+        let market = &self.markets[market];
+        market.listed > 0 && market.live == 0
+    }
+}
+
+impl Hub {
+    /// Keeps `watched` from falling silent unnoticed, from now on.
+    pub(crate) fn watch(&mut self, watched: &Watched, now: Instant) {
+        let Some(id) = self.id_of(&watched.symbol) else {
+            return;
+        };
+        let market = self.markets.number(&watched.market);
+        let instrument = &mut self.instruments[usize::from(id)];
+        self.markets.delist(instrument, instrument.is_live());
+        instrument.market = market;
+        instrument.watch = Some(Watch {
+            stale_after: watched.stale_after,
+            touched: now,
+            is_stale: false,
+        });
+        self.markets.list(instrument);
+    }
+
+    /// Takes note that the price of a symbol is still current. Returns whether it was stale before.
+    pub(crate) fn confirm(&mut self, symbol: &str, now: Instant) -> bool {
+        self.id_of(symbol).is_some_and(|id| self.touch(id, now))
+    }
+
+    /// Prints that a symbol is live if it was stale before, and returns that.
+    pub(super) fn touch(&mut self, id: SymbolId, now: Instant) -> bool {
+        let instrument = &mut self.instruments[usize::from(id)];
+        if !instrument.touch(now) {
+            return false;
+        }
+        if instrument.is_live() {
+            self.markets.came_alive(instrument.market);
+        }
+        self.print_event(id, now);
+        true
+    }
+
+    /// Prints which symbols from number `from` on have fallen silent, and adds them to `silent`, up to
+    /// `most` of them. Returns where to go on, if there may be more. With `no_hope` nothing is to be
+    /// expected at the moment, so that symbols that never had a price are called stale before their
+    /// time is up.
+    pub(crate) fn print_stale(
+        &mut self,
+        (from, most): (usize, usize),
+        (now, no_hope): (Instant, bool),
+        silent: &mut Vec<Silent>,
+    ) -> Option<usize> {
+        if self.is_closed() {
+            return None;
+        }
+        let known = silent.len();
+        for index in from..self.instruments.len() {
+            let instrument = &mut self.instruments[index];
+            if !instrument.is_listed || !instrument.is_overdue(now, no_hope) {
+                continue;
+            }
+            if silent.len() - known == most {
+                return Some(index);
+            }
+            let was_live = instrument.is_live();
+            let market = instrument.market;
+            if let Some(watch) = &mut instrument.watch {
+                watch.is_stale = true;
+                silent.push(Silent {
+                    symbol: instrument.name.to_string(),
+                    market,
+                    silence: watch.silence(now),
+                });
+            }
+            if was_live {
+                self.markets.went_silent(market);
+            }
+            self.print_event(index as SymbolId, now);
+        }
+        None
+    }
+
+    /// Whether every market has a live price.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.markets.unserved == 0
+    }
+
+    /// Whether a market has no live price.
+    pub(crate) fn is_unserved(&self, market: usize) -> bool {
+        self.markets.is_unserved(market)
+    }
+
+    /// The markets that have no live price, each with the time since the newest that was known of it,
+    /// under whatever name, or since it is watched; none for one that nobody watches.
+    pub(crate) fn silences(&self, now: Instant) -> Vec<(&str, Option<Duration>)> {
+        if self.is_ready() {
+            return Vec::new();
+        }
+        let mut least: Vec<Option<Duration>> = vec![None; self.markets.markets.len()];
+        for instrument in self.instruments.iter().filter(|it| it.is_listed) {
+            if let Some(watch) = &instrument.watch {
+                let silence = &mut least[instrument.market];
+                *silence = Some(silence.unwrap_or(Duration::MAX).min(watch.silence(now)));
+            }
+        }
+        let unserved = (0..least.len()).filter(|&market| self.markets.is_unserved(market));
+        unserved
+            .map(|market| (&*self.markets.markets[market].name, least[market]))
+            .collect()
+    }
+}

@@ -1,0 +1,542 @@
+//! The hub: the newest price of every symbol, the one tape that all of them are printed on, and the
+//! index that finds what of it is for whom.
+//!
+//! For each symbol the hub knows the slots of the connections that watch it, and it keeps one set of
+//! slots that have news. To print unites the one into the other, at nearly the same cost whoever
+//! reads. The broadcast visits the slots that have news; what is unread is found when a reader is
+//! visited ([`Gather`]).
+//!
+//! A reader that joins, that changes its list, that is too far behind or that chose a rate of its own
+//! is *owed* the newest ticks of some symbols before it reads on ([`Owed`]).
+//!
+//! The hub knows neither sockets nor clocks: instants are handed in, and it is given the wall clock.
+
+mod bits;
+mod gather;
+mod instrument;
+mod liveness;
+mod owed;
+mod pattern;
+mod periods;
+mod selection;
+mod watchlists;
+
+use std::cell::Cell;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+
+use self::bits::{Bits, Watchers};
+pub(crate) use self::gather::{Gather, torn};
+use self::instrument::Instrument;
+use self::liveness::Markets;
+pub(crate) use self::liveness::Silent;
+pub(crate) use self::owed::Owed;
+use self::pattern::PartTable;
+pub(crate) use self::periods::{PERIOD_MAX, PERIOD_MIN, PeriodId, Periods, rounded};
+pub(crate) use self::selection::SelectError;
+use self::watchlists::Watchlists;
+pub(crate) use self::watchlists::{ListId, Symbols};
+use crate::tape::{EVERYONE, FrameNumber, SYMBOLS_MAX, SymbolId, Tape};
+use crate::tick::{Price, Stamps, Tick};
+
+/// All that is shared between the readers.
+pub(crate) struct Hub {
+    instruments: Vec<Instrument>,
+    by_name: HashMap<Box<str>, SymbolId>,
+    /// The symbols with a source in their name, by the rest of it.
+    by_bare_name: HashMap<Box<str>, Vec<SymbolId>>,
+    parts: PartTable,
+    /// Every symbol that was added, in that order; a number that was given to another name once more.
+    added: Vec<SymbolId>,
+    listed: usize,
+    markets: Markets,
+    tape: Tape,
+    lists: Watchlists,
+    /// For each symbol, the slots that watch it by name or pattern.
+    watchers: Vec<Watchers>,
+    /// The slots that watch everything.
+    watch_everything: Bits,
+    /// All slots that read.
+    readers: Bits,
+    /// The slots that have news.
+    news: Bits,
+    periods: Periods,
+    stamps: Stamps,
+    /// Every reader that is not [behind](Reading) has had all frames before this one.
+    offered: FrameNumber,
+    /// The closing frame, once it was printed: nothing more is.
+    close_frame: Vec<u8>,
+    /// Where a tick's JSON is written before it is framed.
+    json: Vec<u8>,
+    /// How many symbols clients had looked at in this turn of the loop.
+    work: Cell<usize>,
+    /// A slot was given news of which no broadcast has been told.
+    calls: bool,
+}
+
+/// What a slot reads, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) list: ListId,
+    /// At a rate of its own; else everything as it is printed.
+    pub(crate) period: Option<PeriodId>,
+}
+
+/// The number of a tick within its symbol, and when it was published: Unix µs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) seq: u64,
+    pub(crate) sent: u64,
+}
+
+/// What is known of one symbol.
+pub(crate) struct InstrumentStats<'a> {
+    pub(crate) name: &'a str,
+    /// How many ticks it had.
+    pub(crate) ticks: u64,
+    /// When the newest was published.
+    pub(crate) published: Option<Instant>,
+    pub(crate) is_stale: bool,
+}
+
+/// What lists and index take, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct IndexMemory {
+    pub(crate) lists: usize,
+    pub(crate) watchers: usize,
+}
+
+/// More symbols than the server can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooManySymbols;
+
+impl fmt::Display for TooManySymbols {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a server can have {SYMBOLS_MAX} symbols")
+    }
+}
+
+impl std::error::Error for TooManySymbols {}
+
+impl Hub {
+    /// A hub of `symbols`, whose tape takes `tape_size` bytes and the lists of its readers up to
+    /// `lists_size`.
+    ///
+    /// # Errors
+    /// When there are more than [`SYMBOLS_MAX`] symbols.
+    pub(crate) fn new(
+        symbols: Vec<String>,
+        tape_size: usize,
+        lists_size: usize,
+    ) -> Result<Self, TooManySymbols> {
+        let mut hub = Self {
+            instruments: Vec::with_capacity(symbols.len()),
+            by_name: HashMap::new(),
+            by_bare_name: HashMap::new(),
+            parts: PartTable::default(),
+            added: Vec::new(),
+            listed: 0,
+            markets: Markets::default(),
+            tape: Tape::new(tape_size),
+            lists: Watchlists::new(lists_size),
+            watchers: Vec::new(),
+            watch_everything: Bits::default(),
+            readers: Bits::default(),
+            news: Bits::default(),
+            periods: Periods::default(),
+            stamps: Stamps::default(),
+            offered: 0,
+            close_frame: Vec::new(),
+            json: Vec::new(),
+            work: Cell::new(0),
+            calls: false,
+        };
+        for symbol in symbols {
+            hub.list(&symbol)?;
+        }
+        Ok(hub)
+    }
+
+    /// Takes the wall clock from elsewhere.
+    #[cfg(test)]
+    pub(crate) fn set_wall_clock(&mut self, wall_us: fn() -> u64) {
+        self.stamps = Stamps::new(wall_us);
+    }
+
+    /// Adds a symbol; it may have been there before. Returns whether it was missing. Lists whose
+    /// patterns match it get it by [`refresh`](Self::refresh).
+    ///
+    /// # Errors
+    /// When there are [`SYMBOLS_MAX`] already.
+    pub(crate) fn list(&mut self, name: &str) -> Result<bool, TooManySymbols> {
+        if let Some(&id) = self.by_name.get(name) {
+            let instrument = &mut self.instruments[usize::from(id)];
+            let was_missing = !std::mem::replace(&mut instrument.is_listed, true);
+            if was_missing {
+                self.listed += 1;
+                self.markets.list(&self.instruments[usize::from(id)]);
+            }
+            return Ok(was_missing);
+        }
+        let id = self.free_id().ok_or(TooManySymbols)?;
+        let market = self.markets.number(name);
+        let instrument = Instrument::new(name, self.parts.parts(name), market);
+        self.markets.list(&instrument);
+        self.by_name.insert(name.into(), id);
+        if let Some(bare) = pattern::bare(name) {
+            self.by_bare_name.entry(bare.into()).or_default().push(id);
+        }
+        self.added.push(id);
+        self.listed += 1;
+        match self.instruments.get_mut(usize::from(id)) {
+            Some(place) => *place = instrument,
+            None => {
+                self.instruments.push(instrument);
+                self.watchers.push(Watchers::default());
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes a symbol away: it can no longer be asked for, and its readers are told. Returns whether
+    /// it was there. Lists keep it, for when it comes back.
+    pub(crate) fn delist(&mut self, name: &str, now: Instant) -> bool {
+        let Some(id) = self.id_of(name) else {
+            return false;
+        };
+        let was_live = self.instrument(id).is_live();
+        self.markets
+            .delist(&self.instruments[usize::from(id)], was_live);
+        self.instruments[usize::from(id)].is_listed = false;
+        self.listed -= 1;
+        self.print_event(id, now);
+        true
+    }
+
+    /// Publishes a price: gives it its number and stamp, and prints it. Returns its JSON, or none
+    /// for a symbol that is not on the hub, and after the closing frame.
+    pub(crate) fn publish(&mut self, tick: &Tick, now: Instant) -> Option<&[u8]> {
+        let id = self.id_of(&tick.symbol).filter(|_| !self.is_closed())?;
+        let stamp = self.stamp(id);
+        self.print(id, (&tick.price, tick.timestamp), stamp, now);
+        Some(self.instrument(id).json())
+    }
+
+    /// The number and the stamp of the next tick of a symbol.
+    pub(crate) fn stamp(&mut self, id: SymbolId) -> Stamp {
+        Stamp {
+            seq: self.instrument(id).seq + 1,
+            sent: self.stamps.stamp(),
+        }
+    }
+
+    /// Prints a price that has its number and stamp, which must be higher than all before.
+    pub(crate) fn print(
+        &mut self,
+        id: SymbolId,
+        quote: (&Price, u64),
+        Stamp { seq, sent }: Stamp,
+        now: Instant,
+    ) {
+        self.touch(id, now);
+        let instrument = &mut self.instruments[usize::from(id)];
+        let was_live = instrument.is_live();
+        instrument.update(quote, (seq, sent), &mut self.json);
+        instrument.published = Some(now);
+        instrument.tick = self.tape.append(id, &instrument.frame, sent, now);
+        if !was_live {
+            self.markets.came_alive(instrument.market);
+        }
+        self.tell_watchers(id);
+    }
+
+    /// Prints a frame that is for everyone: the ping.
+    pub(crate) fn print_for_everyone(&mut self, frame: &[u8], now: Instant) {
+        if self.is_closed() {
+            return;
+        }
+        self.tape.append(EVERYONE, frame, self.stamps.last(), now);
+        self.news.unite(&self.readers);
+    }
+
+    /// Prints the event that tells the present state of a symbol, for those who watch it.
+    fn print_event(&mut self, id: SymbolId, now: Instant) {
+        if self.is_closed() {
+            return;
+        }
+        let mut event = Vec::new();
+        self.instrument(id).write_event(now, &mut event);
+        let number = self.tape.append(id, &event, self.stamps.last(), now);
+        self.instruments[usize::from(id)].event = number;
+        self.tell_watchers(id);
+    }
+
+    /// Prints the closing frame; nothing can follow it.
+    pub(crate) fn close(&mut self, frame: &[u8], now: Instant) {
+        self.print_for_everyone(frame, now);
+        self.close_frame = frame.to_vec();
+    }
+
+    /// Whether the closing frame has been printed: a reader that reaches the head has had it.
+    pub(crate) fn is_closed(&self) -> bool {
+        !self.close_frame.is_empty()
+    }
+
+    /// The newest stamp given out, Unix µs; zero before the first.
+    pub(crate) fn last_stamp(&self) -> u64 {
+        self.stamps.last()
+    }
+
+    /// What the wall clock says, Unix µs.
+    pub(crate) fn wall_us(&self) -> u64 {
+        self.stamps.wall_us()
+    }
+
+    pub(crate) fn tape(&self) -> &Tape {
+        &self.tape
+    }
+
+    /// Counts everything printed up to `instant` as too old for a reader that was here all the time.
+    pub(crate) fn expire_before(&mut self, instant: Instant) {
+        self.tape.expire_before(instant);
+    }
+
+    /// Has a slot read `reading` from now on. Its news begin with what is printed next.
+    pub(crate) fn join(&mut self, slot: usize, reading: Reading) {
+        self.readers.insert(slot);
+        self.watch_list(slot, reading);
+    }
+
+    /// Takes the period of this length for a slot that is going to read at it.
+    pub(crate) fn take_period(&mut self, slot: usize, length: Duration) -> PeriodId {
+        self.periods.take(length, slot)
+    }
+
+    /// The periods, whose beats are somebody's to count.
+    pub(crate) fn periods(&mut self) -> &mut Periods {
+        &mut self.periods
+    }
+
+    /// A beat of a period. Returns false when nobody reads at it any more.
+    pub(crate) fn beat(&mut self, period: PeriodId) -> bool {
+        self.periods.beat(period, &mut self.news)
+    }
+
+    /// The number of the newest beat of a period.
+    pub(crate) fn beats(&self, period: PeriodId) -> u32 {
+        self.periods.beats(period)
+    }
+
+    /// Has a slot that reads `from` read `to` instead. The list and the period of `from` are given
+    /// back, unless they stay the same.
+    pub(crate) fn change(&mut self, slot: usize, from: Reading, to: Reading) {
+        self.unwatch_list(slot, from);
+        self.watch_list(slot, to);
+        self.lists.give_back(from.list);
+        if from.period != to.period
+            && let Some(period) = from.period
+        {
+            self.periods.give_back(period, slot);
+        }
+    }
+
+    /// Lets a slot go.
+    pub(crate) fn leave(&mut self, slot: usize, reading: Reading) {
+        self.unwatch_list(slot, reading);
+        self.lists.give_back(reading.list);
+        if let Some(period) = reading.period {
+            self.periods.give_back(period, slot);
+        }
+        self.readers.remove(slot);
+        self.news.remove(slot);
+    }
+
+    /// A reader at its own rate is visited at the beats of its period, so what is printed is no news
+    /// to it.
+    fn watch_list(&mut self, slot: usize, reading: Reading) {
+        if reading.period.is_some() {
+            return;
+        }
+        match self.lists.symbols(reading.list) {
+            Symbols::Everything => {
+                self.watch_everything.insert(slot);
+            }
+            Symbols::Some(symbols) => {
+                for &symbol in symbols {
+                    self.watchers[usize::from(symbol)].insert(slot);
+                }
+            }
+        }
+    }
+
+    fn unwatch_list(&mut self, slot: usize, reading: Reading) {
+        if reading.period.is_some() {
+            return;
+        }
+        match self.lists.symbols(reading.list) {
+            Symbols::Everything => {
+                self.watch_everything.remove(slot);
+            }
+            Symbols::Some(symbols) => {
+                for &symbol in symbols {
+                    self.watchers[usize::from(symbol)].remove(slot);
+                }
+            }
+        }
+    }
+
+    fn tell_watchers(&mut self, id: SymbolId) {
+        self.news.unite(&self.watch_everything);
+        self.watchers[usize::from(id)].add_to(&mut self.news);
+    }
+
+    /// Whether anybody has news.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
+    /// The first slot with news that is not below `from` and below `to`; it has none from then on.
+    pub(crate) fn next_news(&mut self, from: usize, to: usize) -> Option<usize> {
+        let slot = self.news.first(from, to)?;
+        self.news.remove(slot);
+        Some(slot)
+    }
+
+    /// Notes whether a slot is to be visited again.
+    pub(crate) fn set_news(&mut self, slot: usize, has_news: bool) {
+        if has_news {
+            self.calls |= self.news.insert(slot);
+        } else {
+            self.news.remove(slot);
+        }
+    }
+
+    /// Whether a slot was given news by itself since the last time: a broadcast is needed.
+    pub(crate) fn take_call(&mut self) -> bool {
+        std::mem::take(&mut self.calls)
+    }
+
+    /// Notes that a broadcast has visited every slot that had news of the frames before `number`.
+    pub(crate) fn set_offered(&mut self, number: FrameNumber) {
+        self.offered = number;
+    }
+
+    /// Every reader that had read all there was when it was visited last has had all frames before
+    /// this one, whether or not they were for it.
+    pub(crate) fn offered(&self) -> FrameNumber {
+        self.offered
+    }
+
+    /// Gives back a list that was taken and is not going to be read.
+    pub(crate) fn give_back(&mut self, list: ListId) {
+        self.lists.give_back(list);
+    }
+
+    /// The length of a period.
+    pub(crate) fn period_length(&self, period: PeriodId) -> Duration {
+        self.periods.length(period)
+    }
+
+    /// Whether clients have asked for about as much work on lists as a turn of the loop has room for.
+    pub(crate) fn is_overworked(&self) -> bool {
+        self.work.get() > WORK_PER_TURN
+    }
+
+    /// A turn of the loop begins.
+    pub(crate) fn rest(&mut self) {
+        self.work.set(0);
+    }
+
+    /// Notes that a client had so many symbols looked at.
+    fn worked(&self, symbols: usize) {
+        self.work.set(self.work.get() + symbols);
+    }
+
+    /// What a list stands for.
+    pub(crate) fn symbols(&self, list: ListId) -> Symbols<'_> {
+        self.lists.symbols(list)
+    }
+
+    /// How many symbols there are, and how many lists of them are being read.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let unread = usize::from(self.watch_everything.is_empty());
+        (self.listed, self.lists.iter().count().max(1 - unread))
+    }
+
+    /// What lists and index take.
+    pub(crate) fn index_memory(&self) -> IndexMemory {
+        let watchers = self.watchers.iter();
+        let watchers = watchers.map(|it| size_of::<Watchers>() + it.memory());
+        IndexMemory {
+            lists: self.lists.memory(),
+            watchers: watchers.sum(),
+        }
+    }
+
+    /// What is known of each symbol.
+    pub(crate) fn stats(&self) -> impl Iterator<Item = InstrumentStats<'_>> {
+        let listed = self.instruments.iter().filter(|it| it.is_listed);
+        listed.map(|instrument| InstrumentStats {
+            name: &instrument.name,
+            ticks: instrument.seq,
+            published: instrument.published,
+            is_stale: instrument.is_stale(),
+        })
+    }
+
+    /// The number of a symbol that can be asked for.
+    fn id_of(&self, name: &str) -> Option<SymbolId> {
+        let id = self.by_name.get(name).copied()?;
+        self.instrument(id).is_listed.then_some(id)
+    }
+
+    fn instrument(&self, id: SymbolId) -> &Instrument {
+        &self.instruments[usize::from(id)]
+    }
+
+    /// The numbers of all symbols that can be asked for, in ascending order.
+    fn listed_ids(&self) -> impl Iterator<Item = SymbolId> {
+        let ids = (0..).zip(&self.instruments);
+        ids.filter(|(_, instrument)| instrument.is_listed)
+            .map(|(id, _)| id)
+    }
+
+    /// A number for one more symbol: a new one while there are any, then one whose symbol has been
+    /// delisted and whose name is in no list and on no frame any more.
+    fn free_id(&mut self) -> Option<SymbolId> {
+        if self.instruments.len() < SYMBOLS_MAX {
+            return Some(self.instruments.len() as SymbolId);
+        }
+        let mut is_in_a_list = vec![false; self.instruments.len()];
+        for (symbols, _) in self.lists.iter() {
+            if let Symbols::Some(symbols) = symbols {
+                for &symbol in symbols {
+                    is_in_a_list[usize::from(symbol)] = true;
+                }
+            }
+        }
+        let unlisted = (0..).zip(&self.instruments);
+        let unlisted = unlisted.filter(|(_, instrument)| !instrument.is_listed);
+        let ids: Vec<SymbolId> = unlisted.map(|(id, _)| id).collect();
+        let id = ids
+            .into_iter()
+            .find(|&id| !is_in_a_list[usize::from(id)] && self.tape.forget(id))?;
+        let name = self.instrument(id).name.clone();
+        self.by_name.remove(&name);
+        if let Some(ids) = pattern::bare(&name).and_then(|bare| self.by_bare_name.get_mut(bare)) {
+            ids.retain(|&other| other != id);
+        }
+        Some(id)
+    }
+}
+
+/// Symbols that clients may have looked at in one turn of the loop: about a millisecond's work.
+const WORK_PER_TURN: usize = 100_000;
+
+/// The longest name of a symbol, in characters.
+pub(crate) const SYMBOL_LENGTH_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,445 @@
+//! The protocol: the small JSON texts that a client may send, and their answers.
+//!
+//! A request that makes no sense gets an error answer and the connection stays. The `id` of a
+//! request is never understood, only returned: it keeps its very bytes, whatever type it has.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::hub::{Hub, ListId, PERIOD_MAX, PERIOD_MIN, rounded};
+use super::subscriber::Delivery;
+use crate::options;
+
+/// What a request leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    /// The answer.
+    pub(crate) text: Vec<u8>,
+    /// What the client reads from then on, if that is to change.
+    pub(crate) change: Option<Change>,
+}
+
+/// What a client is going to read. The list has been taken for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) list: ListId,
+    pub(crate) delivery: Delivery,
+}
+
+/// Any JSON object; what its members hold is found out one by one, so that an error in one of them
+/// still has the id.
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow)]
+    op: Option<&'a RawValue>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    symbol: Option<&'a RawValue>,
+    #[serde(borrow)]
+    symbols: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "even_null")]
+    every: Option<&'a RawValue>,
+    #[serde(borrow)]
+    batch: Option<&'a RawValue>,
+}
+
+/// A member that is there, also as a null, which by itself would count as missing.
+fn even_null<'de: 'a, 'a, D>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// A text of JSON; borrowed where it has no escapes, which `Cow` by itself would not be.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl AsRef<str> for Text<'_> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Answers `text`, a request of a client that reads `list` in the way of `delivery`.
+pub(crate) fn answer(text: &str, hub: &mut Hub, list: ListId, delivery: Delivery) -> Reply {
+    match serde_json::from_str::<Raw<'_>>(text) {
+        // serde would take a list for the members in their order.
+        Ok(_) if !text.trim_start().starts_with('{') => error("null", "not a JSON object"),
+        Ok(request) => {
+            let id = request.id.map_or("null", RawValue::get);
+            request
+                .follow(id, hub, (list, delivery))
+                .unwrap_or_else(|message| error(id, &message))
+        }
+        Err(cause) => error("null", &format!("not a JSON object as expected: {cause}")),
+    }
+}
+
+impl Raw<'_> {
+    fn follow(
+        &self,
+        id: &str,
+        hub: &mut Hub,
+        reading: (ListId, Delivery),
+    ) -> Result<Reply, String> {
+        let Text(op) = read(self.op, "op", OPS)?;
+        match &*op {
+            "ping" => {
+                let time = hub.wall_us();
+                Ok(text(format!(r#"{{"op":"pong","id":{id},"time":{time}}}"#)))
+            }
+            "get" => self.get(id, hub),
+            "list" => self.list(id, hub),
+            "subscribe" | "unsubscribe" => self.change(id, &op, hub, reading),
+            _ => Err(format!("unknown op, expected {OPS}")),
+        }
+    }
+
+    fn get(&self, id: &str, hub: &Hub) -> Result<Reply, String> {
+        let Text(symbol) = read(self.symbol, "symbol", "the name of a symbol")?;
+        let newest = hub.newest(&symbol).map_err(|error| error.to_string())?;
+        let (_, members) = newest.split_last().ok_or("there has been no tick yet")?;
+        Ok(Reply {
+            text: [members, br#","id":"#, id.as_bytes(), b"}"].concat(),
+            change: None,
+        })
+    }
+
+    fn list(&self, id: &str, hub: &mut Hub) -> Result<Reply, String> {
+        let entries: Option<Vec<Text<'_>>> = match self.symbols {
+            None => None,
+            symbols => Some(read(symbols, "symbols", SYMBOLS)?),
+        };
+        let mut out = format!(r#"{{"op":"list","id":{id},"symbols":"#);
+        hub.write_names(entries.as_deref(), &mut out)
+            .map_err(|error| error.to_string())?;
+        out.push('}');
+        Ok(text(out))
+    }
+
+    fn change(
+        &self,
+        id: &str,
+        op: &str,
+        hub: &mut Hub,
+        (list, delivery): (ListId, Delivery),
+    ) -> Result<Reply, String> {
+        let subscribe = op == "subscribe";
+        let has_way = self.every.is_some() || self.batch.is_some();
+        let entries: Vec<Text<'_>> = match self.symbols {
+            // To change only the way of delivery is fine.
+            None if subscribe && has_way => Vec::new(),
+            symbols => read(symbols, "symbols", SYMBOLS)?,
+        };
+        let delivery = match subscribe {
+            true => self.delivery(delivery)?,
+            false => delivery,
+        };
+        let list = hub
+            .reselect(list, &entries, subscribe)
+            .map_err(|error| error.to_string())?;
+        let mut out = format!(r#"{{"op":"{op}","id":{id}"#);
+        hub.describe(list, &mut out);
+        if let Some(every) = delivery.every {
+            out.push_str(&format!(r#","every":"{}ms""#, every.as_millis()));
+        }
+        if delivery.batches {
+            out.push_str(r#","batch":true"#);
+        }
+        out.push('}');
+        let change = Some(Change { list, delivery });
+        Ok(Reply {
+            change,
+            ..text(out)
+        })
+    }
+
+    fn delivery(&self, known: Delivery) -> Result<Delivery, String> {
+        let every = match self.every {
+            None => known.every,
+            every => {
+                let every: Option<Text<'_>> = read(
+                    every,
+                    "every",
+                    r#"a time such as "1s", or null for every tick"#,
+                )?;
+                every.map(|Text(every)| parse_every(&every)).transpose()?
+            }
+        };
+        let batches = match self.batch {
+            None => known.batches,
+            batch => read(batch, "batch", "true or false")?,
+        };
+        Ok(Delivery { every, batches })
+    }
+}
+
+/// Reads how often a client wants the newest ticks.
+///
+/// # Errors
+/// A sentence that says what is expected.
+pub(crate) fn parse_every(text: &str) -> Result<Duration, String> {
+    let every = options::period(text)
+        .map_err(|_| format!("invalid every '{text}': expected a time such as 1s or 250ms"))?;
+    if !(PERIOD_MIN..=PERIOD_MAX).contains(&every) {
+        return Err(format!(
+            "invalid every '{text}': expected {PERIOD_MIN:?} to {PERIOD_MAX:?}"
+        ));
+    }
+    Ok(rounded(every))
+}
+
+/// Reads one member; `wanted` says what it must be. A JSON null is a value like others.
+fn read<'a, T: Deserialize<'a>>(
+    member: Option<&'a RawValue>,
+    name: &str,
+    wanted: &str,
+) -> Result<T, String> {
+    let member = member.ok_or_else(|| format!("{name} is missing, expected {wanted}"))?;
+    serde_json::from_str(member.get()).map_err(|_| format!("invalid {name}, expected {wanted}"))
+}
+
+fn text(text: String) -> Reply {
+    Reply {
+        text: text.into_bytes(),
+        change: None,
+    }
+}
+
+fn error(id: &str, message: &str) -> Reply {
+    let message = serde_json::Value::from(message);
+    text(format!(r#"{{"op":"error","id":{id},"message":{message}}}"#))
+}
+
+const OPS: &str = r#"one of "get", "list", "ping", "subscribe" and "unsubscribe""#;
+
+const SYMBOLS: &str = "a list of names and patterns of symbols";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tick::{self, Price, Tick};
+    use serde_json::Value;
+    use std::time::Instant;
+
+    fn hub() -> Hub {
+        let symbols = ["A/USD", "B/USD", "B/EUR"].map(String::from).to_vec();
+        let mut hub = Hub::new(symbols, 4096, 1 << 20).unwrap();
+        let price = Price::parse("1.50").unwrap();
+        hub.publish(
+            &Tick {
+                symbol: "A/USD".into(),
+                price,
+                timestamp: 5,
+            },
+            Instant::now(),
+        );
+        hub
+    }
+
+    fn reply(text: &str) -> String {
+        let mut hub = hub();
+        let list = hub.select_everything().unwrap();
+        let reply = answer(text, &mut hub, list, Delivery::default());
+        String::from_utf8(reply.text).unwrap()
+    }
+
+    #[test]
+    fn a_get_has_the_newest_tick_and_the_id() {
+        let reply = reply(r#"{"op":"get","symbol":"A/USD","id":7}"#);
+        assert!(
+            reply.starts_with(r#"{"symbol":"A/USD","price":1.50,"timestamp":5,"seq":1,"sent":"#)
+        );
+        assert!(reply.ends_with(r#","id":7}"#));
+    }
+
+    #[test]
+    fn a_ping_has_the_time() {
+        let before = tick::unix_us();
+        let pong: Value = serde_json::from_str(&reply(r#"{"op":"ping"}"#)).unwrap();
+        assert_eq!(
+            (pong["op"].as_str(), &pong["id"]),
+            (Some("pong"), &Value::Null)
+        );
+        assert!((before..=tick::unix_us()).contains(&pong["time"].as_u64().unwrap()));
+    }
+
+    #[test]
+    fn list_has_the_names_of_all_symbols_or_of_those_asked_for() {
+        for (text, names) in [
+            (r#"{"op":"list","id":1}"#, r#"["A/USD","B/USD","B/EUR"]"#),
+            (
+                r#"{"op":"list","id":1,"symbols":["B/*"]}"#,
+                r#"["B/USD","B/EUR"]"#,
+            ),
+            (
+                r#"{"op":"list","id":1,"symbols":["B/EUR","*/USD"]}"#,
+                r#"["A/USD","B/USD","B/EUR"]"#,
+            ),
+            (r#"{"op":"list","id":1,"symbols":[]}"#, "[]"),
+        ] {
+            assert_eq!(
+                reply(text),
+                format!(r#"{{"op":"list","id":1,"symbols":{names}}}"#)
+            );
+        }
+    }
+
+    #[test]
+    fn subscriptions_answer_with_the_list_that_is_read_from_now_on() {
+        for (text, now) in [
+            (
+                r#"{"op":"subscribe","symbols":["B/USD"],"id":"x"}"#,
+                r#"{"op":"subscribe","id":"x","count":3,"symbols":["*"]}"#,
+            ),
+            (
+                r#"{"op":"unsubscribe","symbols":["A/USD","A/USD"]}"#,
+                r#"{"op":"unsubscribe","id":null,"count":2,"symbols":["*"],"except":["A/USD"]}"#,
+            ),
+            (
+                r#"{"op":"unsubscribe","symbols":["*/USD"]}"#,
+                r#"{"op":"unsubscribe","id":null,"count":1,"symbols":["*"],"except":["*/USD"]}"#,
+            ),
+            (
+                r#"{"op":"unsubscribe","symbols":["*"]}"#,
+                r#"{"op":"unsubscribe","id":null,"count":0,"symbols":[]}"#,
+            ),
+            (
+                r#"{"op":"subscribe","every":"1234ms","batch":true}"#,
+                r#"{"op":"subscribe","id":null,"count":3,"symbols":["*"],"every":"1200ms","batch":true}"#,
+            ),
+        ] {
+            assert_eq!(reply(text), now, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_made_step_by_step_of_names_and_patterns() {
+        let mut hub = hub();
+        let mut list = hub.select(&["A/USD"]).unwrap();
+        let mut delivery = Delivery::default();
+        for (text, now) in [
+            (
+                r#"{"op":"subscribe","symbols":["B/*"]}"#,
+                r#""count":3,"symbols":["B/*","A/USD"]"#,
+            ),
+            (
+                r#"{"op":"unsubscribe","symbols":["B/EUR"]}"#,
+                r#""count":2,"symbols":["B/*","A/USD"],"except":["B/EUR"]"#,
+            ),
+            (
+                r#"{"op":"subscribe","symbols":["B/*"],"every":"1s"}"#,
+                r#""count":3,"symbols":["B/*","A/USD"],"every":"1000ms""#,
+            ),
+            (
+                r#"{"op":"unsubscribe","symbols":["B/*"]}"#,
+                r#""count":1,"symbols":["A/USD"],"every":"1000ms""#,
+            ),
+            (
+                r#"{"op":"subscribe","every":null}"#,
+                r#""count":1,"symbols":["A/USD"]"#,
+            ),
+            (
+                r#"{"op":"unsubscribe","symbols":["A/USD"]}"#,
+                r#""count":0,"symbols":[]"#,
+            ),
+            (
+                r#"{"op":"subscribe","symbols":["*"]}"#,
+                r#""count":3,"symbols":["*"]"#,
+            ),
+        ] {
+            let reply = answer(text, &mut hub, list, delivery);
+            let change = reply.change.unwrap();
+            hub.give_back(list);
+            (list, delivery) = (change.list, change.delivery);
+            let reply = String::from_utf8(reply.text).unwrap();
+            assert!(reply.ends_with(&format!("{now}}}")), "{text}: {reply}");
+        }
+        hub.give_back(list);
+        assert_eq!(hub.counts().1, 0);
+    }
+
+    #[test]
+    fn an_id_returns_as_it_came_whatever_it_is() {
+        for id in [
+            "1e999",
+            r#""\ud800""#,
+            "[[1,{\"a\":2}]]",
+            "12345678901234567890123",
+            r#""a\"b""#,
+        ] {
+            let reply = reply(&format!(r#"{{"op":"ping","id":{id}}}"#));
+            assert!(reply.contains(&format!(r#","id":{id},"#)), "{reply}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_what_is_wrong_and_what_would_be_right() {
+        for (text, message) in [
+            ("", "not a JSON object"),
+            ("[]", "not a JSON object"),
+            (r#"["ping",1,"A",[]]"#, "not a JSON object"),
+            ("{}", "op is missing"),
+            (r#"{"op":1}"#, "invalid op, expected one of"),
+            (r#"{"op":"buy"}"#, "unknown op"),
+            (r#"{"op":"get"}"#, "symbol is missing"),
+            (
+                r#"{"op":"get","symbol":"C/GBP"}"#,
+                "unknown symbol 'C/GBP', there are: A/USD, B/USD, B/EUR",
+            ),
+            (
+                r#"{"op":"get","symbol":"B/GBP"}"#,
+                "unknown symbol 'B/GBP', similar are: B/USD, B/EUR",
+            ),
+            (
+                r#"{"op":"get","symbol":"B/EUR"}"#,
+                "there has been no tick yet",
+            ),
+            (
+                r#"{"op":"get","symbol":"a/usd"}"#,
+                "unknown symbol 'a/usd', similar are: A/USD",
+            ),
+            (
+                r#"{"op":"subscribe","symbols":"A/USD"}"#,
+                "invalid symbols, expected a list",
+            ),
+            (
+                r#"{"op":"subscribe","symbols":["A/U*"]}"#,
+                "invalid pattern 'A/U*': a * stands",
+            ),
+            (r#"{"op":"subscribe"}"#, "symbols is missing"),
+            (
+                r#"{"op":"subscribe","symbols":[],"every":"1ms"}"#,
+                "invalid every '1ms': expected 10ms to 3600s",
+            ),
+            (
+                r#"{"op":"subscribe","symbols":[],"every":5}"#,
+                "invalid every, expected a time",
+            ),
+            (
+                r#"{"op":"subscribe","batch":"yes"}"#,
+                "invalid batch, expected true or false",
+            ),
+            (r#"{"op":"ping","op":"ping"}"#, "duplicate field"),
+        ] {
+            let answer: Value = serde_json::from_str(&reply(text)).unwrap();
+            let found = answer["message"].as_str().unwrap();
+            assert!(
+                answer["op"] == "error" && found.contains(message),
+                "{text}: {found}"
+            );
+        }
+        assert!(reply(r#"{"op":"buy","id":[3]}"#).contains(r#""id":[3]"#));
+        let deep = format!(
+            r#"{{"op":"ping","id":{}{}}}"#,
+            "[".repeat(2000),
+            "]".repeat(2000)
+        );
+        assert!(reply(&deep).contains("pong"));
+    }
+}

@@ -1,0 +1,747 @@
+//! A client that is open: what it watches, how far it has read, and what its messages mean.
+//!
+//! At rest it owns a position and a few counters. Tungstenite's state machine is made when a message
+//! begins and dropped when it has ended ([`Boundaries`]), so ten thousand idle clients cost little
+//! more than their sockets.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Error, Message};
+
+use super::Moment;
+use super::close::CloseReason;
+use super::config::Config;
+use super::connection::Desk;
+use super::hub::{self, Hub, ListId, Owed, PeriodId, Reading, Symbols};
+use super::protocol::{self, Change, Reply};
+use super::socket::Socket;
+use super::wire::{CodecStream, Wire};
+use crate::frame::{self, Boundaries};
+use crate::tape::FrameNumber;
+
+/// What a client watches, how far it has read, and what it may send.
+pub(crate) struct Subscriber {
+    /// The first frame that it has not had, or one before that: see `is_behind`.
+    position: FrameNumber,
+    list: ListId,
+    /// Its position is exact. Else it has had everything that the hub has [offered](Hub::offered).
+    is_behind: bool,
+    /// It resumed behind the head and has not reached it yet: it is not slow, it was away.
+    is_resuming: bool,
+    /// The number of the last ping that it answered, or was not sent.
+    ponged: u32,
+    allowance: Allowance,
+    /// Present while a message is arriving, or waiting for room to answer it.
+    codec: Option<Box<Codec>>,
+    /// What few clients need, at least for long.
+    special: Option<Box<Special>>,
+}
+
+/// What distinguishes a client from one that gets each tick of its list at once.
+#[derive(Default)]
+struct Special {
+    /// What it gets before it reads on, the last first.
+    owed: Vec<Owed>,
+    pace: Option<Pace>,
+    /// All that one write holds comes as one JSON list.
+    batches: bool,
+    /// It waits for the tape to get to this stamp, which it has from a server that is ahead.
+    awaited: Option<u64>,
+}
+
+/// Of a client that gets the newest ticks once a period.
+#[derive(Clone, Copy)]
+struct Pace {
+    period: PeriodId,
+    /// The last beat at which it was served.
+    beat: u32,
+    /// The first frame for everyone that it has not had: those wait for no beat.
+    heard: FrameNumber,
+}
+
+struct Codec {
+    context: WebSocketContext,
+    boundaries: Boundaries,
+    /// What arrived behind a message whose answer the client has not taken yet.
+    backlog: Vec<u8>,
+    /// Messages of what arrived have not been looked at.
+    halted: bool,
+}
+
+/// How many messages a client may still send: a bucket that fills with time.
+struct Allowance {
+    messages: f32,
+    since: Moment,
+    /// Its messages are waiting until it takes the answers; that time counts in full.
+    held: bool,
+}
+
+/// How a client wants its messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    /// The newest tick of each symbol once in so long; else every tick.
+    pub(crate) every: Option<Duration>,
+    /// As JSON lists.
+    pub(crate) batches: bool,
+}
+
+impl Subscriber {
+    /// A reader of `list` in `slot`, from the stamp `since` on if the tape still has all that came
+    /// after it; else from the head on, and it is owed the newest ticks. What it is owed is appended
+    /// to `out`, or the first of it.
+    pub(crate) fn new(
+        slot: usize,
+        list: ListId,
+        (since, delivery): (Option<u64>, Delivery),
+        out: &mut Vec<u8>,
+        desk: &mut Desk<'_>,
+    ) -> Self {
+        let mut subscriber = Self {
+            position: desk.hub.tape().head(),
+            list,
+            is_behind: false,
+            is_resuming: false,
+            ponged: desk.heartbeat,
+            allowance: Allowance::new(desk),
+            codec: None,
+            special: None,
+        };
+        let period = delivery
+            .every
+            .map(|every| desk.hub.take_period(slot, every));
+        if period.is_some() || delivery.batches {
+            subscriber.set_delivery(period, delivery.batches, desk.hub);
+        }
+        desk.hub.join(slot, subscriber.reading());
+        match since {
+            Some(stamp) if stamp > desk.hub.last_stamp() => {
+                subscriber.special().awaited = Some(stamp);
+            }
+            since => subscriber.begin(since.unwrap_or(0), desk),
+        }
+        let is_paid = subscriber.pay(desk);
+        out.extend_from_slice(desk.packing.end());
+        desk.hub.set_news(slot, !is_paid || subscriber.is_behind);
+        subscriber
+    }
+
+    /// What it reads.
+    pub(crate) fn reading(&self) -> Reading {
+        let pace = self.special.as_ref().and_then(|special| special.pace);
+        Reading {
+            list: self.list,
+            period: pace.map(|pace| pace.period),
+        }
+    }
+
+    /// The stamp that it waits for, from a server that is ahead.
+    pub(crate) fn awaited(&self) -> Option<u64> {
+        self.special.as_ref().and_then(|special| special.awaited)
+    }
+
+    /// How many bytes of messages wait for room for the answers before them.
+    #[cfg(test)]
+    pub(crate) fn backlog(&self) -> usize {
+        self.codec.as_ref().map_or(0, |codec| codec.backlog.len())
+    }
+
+    /// Whether it owes the answer to a ping, by its number.
+    pub(crate) fn owes_pong(&self, ping: u32) -> bool {
+        self.ponged < ping
+    }
+
+    /// Notes that its wire takes nothing now, although it has news.
+    pub(crate) fn pin(&mut self, hub: &Hub) {
+        self.position = self.unread_from(hub);
+        self.is_behind = true;
+    }
+
+    /// Sends what it has not had, as far as a wire takes it that is clear.
+    pub(crate) fn pump<S: Socket>(
+        &mut self,
+        slot: usize,
+        wire: &mut Wire<S>,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), CloseReason> {
+        desk.hub.set_news(slot, false);
+        if let Some(stamp) = self.awaited() {
+            if desk.hub.last_stamp() < stamp && !desk.hub.is_closed() {
+                return Ok(());
+            }
+            self.stop_waiting(desk);
+        }
+        if let Some(pace) = self.due_pace(desk.hub) {
+            self.special().pace = Some(pace);
+            self.skip(desk);
+        }
+        let is_paid = self.pay(desk);
+        if desk.packing.messages() > 0 {
+            let sent = wire.send(desk.packing.end(), desk.now);
+            sent.map_err(CloseReason::Failed)?;
+        }
+        if !is_paid {
+            // The rest of the debt goes out when it is this reader's turn again.
+            self.is_behind = true;
+            desk.hub.set_news(slot, wire.is_clear());
+            return Ok(());
+        }
+        if wire.is_clear() {
+            self.read_on(wire, desk).map_err(CloseReason::Failed)?;
+        }
+        self.is_behind |= !wire.is_clear() && !self.is_at_head(desk.hub);
+        self.drop_special();
+        if self.is_behind {
+            desk.hub.set_news(slot, wire.is_clear());
+        } else if desk.hub.is_closed() {
+            // The closing frame has gone out, so nothing may follow, whenever the connection is closed.
+            wire.finish();
+            return Err(CloseReason::Shutdown);
+        }
+        Ok(())
+    }
+
+    /// No longer waits for the stamp of a server that is ahead: goes on behind it if the tape has got
+    /// there, else as a client that has seen nothing of this server.
+    pub(crate) fn stop_waiting(&mut self, desk: &mut Desk<'_>) {
+        if let Some(stamp) = self.special().awaited.take() {
+            let is_there = stamp <= desk.hub.last_stamp();
+            // Pings that went by meanwhile were not sent to it.
+            self.ponged = desk.heartbeat;
+            self.begin(if is_there { stamp } else { 0 }, desk);
+        }
+    }
+
+    /// Stands behind the stamp `seen` if the tape still has all that came after it; else at the head,
+    /// and is owed what is newer.
+    fn begin(&mut self, seen: u64, desk: &mut Desk<'_>) {
+        let tape = desk.hub.tape();
+        let resumed = Some(seen).filter(|&seen| seen > 0);
+        if let Some(position) = resumed.and_then(|seen| tape.resume(seen)) {
+            self.position = position;
+            self.is_resuming = position < tape.head();
+            self.is_behind = self.is_resuming;
+        } else {
+            self.position = tape.head();
+            let mut owed = Vec::new();
+            desk.hub.owed_on_joining(self.list, seen, &mut owed);
+            self.owe(owed, desk.hub);
+        }
+        let position = self.position;
+        if let Some(pace) = self.special.as_mut().and_then(|it| it.pace.as_mut()) {
+            pace.heard = position;
+        }
+    }
+
+    /// Skips to the head, and is owed the newest of all that it skips.
+    fn skip(&mut self, desk: &mut Desk<'_>) {
+        let from = self.unread_from(desk.hub);
+        let mut owed = self.take_owed();
+        desk.hub.owed_for_skipping(self.list, from, &mut owed);
+        let is_paced = self.reading().period.is_some();
+        if !is_paced {
+            desk.hub.owe_close(from, &mut owed);
+            // Pings may be among what is passed over.
+            self.ponged = desk.heartbeat;
+        }
+        self.position = desk.hub.tape().head();
+        self.is_behind = false;
+        self.is_resuming = false;
+        self.owe(owed, desk.hub);
+    }
+
+    /// Packs what it is owed, as much of it as one write takes. Returns whether that was all.
+    fn pay(&mut self, desk: &mut Desk<'_>) -> bool {
+        let (position, batches) = (self.position, self.batches());
+        desk.packing.begin(batches);
+        let Some(special) = self.special.as_mut().filter(|it| !it.owed.is_empty()) else {
+            return true;
+        };
+        let most = desk.config.messages_per_write(batches);
+        let packing = &mut *desk.packing;
+        desk.hub
+            .pay(&mut special.owed, position, desk.instant, |frame| {
+                packing.push(frame);
+                packing.len() >= WRITE_LENGTH || packing.messages() >= most
+            });
+        let is_paid = special.owed.is_empty();
+        let length = desk.packing.end().len();
+        desk.counters
+            .wrote(desk.packing.messages() as u64, length as u64);
+        is_paid
+    }
+
+    /// Sends what lies on the tape for it.
+    fn read_on<S: Socket>(
+        &mut self,
+        wire: &mut Wire<S>,
+        desk: &mut Desk<'_>,
+    ) -> std::io::Result<()> {
+        if let Some(pace) = self.special.as_ref().and_then(|special| special.pace) {
+            return self.hear(pace, wire, desk);
+        }
+        let from = self.unread_from(desk.hub);
+        let first = self.first_unread(from, desk);
+        if self.must_skip(first, desk.hub) {
+            desk.counters.conflated += 1;
+            self.skip(desk);
+            let is_paid = self.pay(desk);
+            wire.send(desk.packing.end(), desk.now)?;
+            self.is_behind = !is_paid;
+            return Ok(());
+        }
+        let head = desk.hub.tape().head();
+        if first == Some(head) {
+            (self.position, self.is_behind) = (head, false);
+        } else if matches!(desk.hub.symbols(self.list), Symbols::Everything) && !self.batches() {
+            self.send_run(from, wire, desk)?;
+        } else {
+            self.send_found(wire, desk)?;
+        }
+        self.is_behind = self.position < head;
+        self.is_resuming &= self.is_behind;
+        Ok(())
+    }
+
+    /// The first frame for it that lies at `from` or behind; the head if there is none. None if it may
+    /// have fallen off the tape. Of a list, or where messages go into lists, leaves what else there
+    /// is in the gatherer.
+    fn first_unread(&self, from: FrameNumber, desk: &mut Desk<'_>) -> Option<FrameNumber> {
+        let (tape, head) = (desk.hub.tape(), desk.hub.tape().head());
+        match desk.hub.symbols(self.list) {
+            Symbols::Everything if from < tape.tail() => None,
+            Symbols::Everything => {
+                if self.batches() {
+                    desk.gather.take_all(from, head);
+                }
+                Some(from)
+            }
+            Symbols::Some(symbols) => {
+                let is_all_there = desk.gather.find(tape, symbols, from);
+                let first = desk.gather.found().first().copied();
+                is_all_there.then(|| first.unwrap_or(head))
+            }
+        }
+    }
+
+    /// Whether it is so far behind that it must skip to the head: what it has not had is gone, or too
+    /// old for a reader that was here all the time.
+    fn must_skip(&self, first: Option<FrameNumber>, hub: &Hub) -> bool {
+        first.is_none_or(|first| first < hub.tape().fresh_from() && !self.is_resuming)
+    }
+
+    /// Sends the tape as it is.
+    fn send_run<S: Socket>(
+        &mut self,
+        from: FrameNumber,
+        wire: &mut Wire<S>,
+        desk: &mut Desk<'_>,
+    ) -> std::io::Result<()> {
+        let tape = desk.hub.tape();
+        let (run, _) = tape.run(from);
+        let written = wire.send_some(run, desk.now)?;
+        let (position, rest) = tape.advance(from, written);
+        wire.keep(rest);
+        let bytes = written + rest.len();
+        desk.counters.wrote(position - from, bytes as u64);
+        self.position = position;
+        Ok(())
+    }
+
+    /// Sends the frames that were gathered, as many as one write takes.
+    fn send_found<S: Socket>(
+        &mut self,
+        wire: &mut Wire<S>,
+        desk: &mut Desk<'_>,
+    ) -> std::io::Result<()> {
+        let (tape, found, batches) = (desk.hub.tape(), desk.gather.found(), self.batches());
+        let most = desk.config.messages_per_write(batches);
+        desk.packing.begin(batches);
+        let mut taken = 0;
+        while taken < found.len() && taken < most && desk.packing.len() < WRITE_LENGTH {
+            desk.packing.push(tape.frame(found[taken]));
+            taken += 1;
+        }
+        let bytes = desk.packing.end();
+        let (given, length) = if batches {
+            // A list is one frame, so what was begun is all given.
+            wire.send(bytes, desk.now)?;
+            (taken, bytes.len())
+        } else {
+            let written = wire.send_some(bytes, desk.now)?;
+            let (given, rest) = hub::torn(tape, &found[..taken], written);
+            wire.keep(rest);
+            (given, written + rest.len())
+        };
+        desk.counters.wrote(given as u64, length as u64);
+        self.position = match found.get(given) {
+            Some(&next) => next,
+            // With as many as are gathered at a time there may be more.
+            None if desk.gather.is_cut() => found[given - 1] + 1,
+            None => tape.head(),
+        };
+        Ok(())
+    }
+
+    /// Sends the frames for everyone to a reader that gets its ticks at its own rate.
+    fn hear<S: Socket>(
+        &mut self,
+        pace: Pace,
+        wire: &mut Wire<S>,
+        desk: &mut Desk<'_>,
+    ) -> std::io::Result<()> {
+        let tape = desk.hub.tape();
+        let is_all_there = desk.gather.find(tape, &[], pace.heard);
+        if !is_all_there {
+            // Only pings can have been lost: the closing frame is the last of all.
+            self.ponged = desk.heartbeat;
+            desk.gather.find(tape, &[], tape.tail());
+        }
+        desk.packing.begin(false);
+        for &number in desk.gather.found() {
+            desk.packing.push(tape.frame(number));
+        }
+        let messages = desk.packing.messages() as u64;
+        let bytes = desk.packing.end();
+        if messages > 0 {
+            wire.send(bytes, desk.now)?;
+            desk.counters.wrote(messages, bytes.len() as u64);
+        }
+        let heard = tape.head();
+        self.special().pace = Some(Pace { heard, ..pace });
+        self.is_behind = false;
+        Ok(())
+    }
+
+    /// The pace of a reader whose period has had a beat since it was served, with that beat; also at
+    /// the end, when there is no other to come.
+    fn due_pace(&self, hub: &Hub) -> Option<Pace> {
+        let pace = self.special.as_ref()?.pace?;
+        let beat = hub.beats(pace.period);
+        (beat != pace.beat || hub.is_closed()).then_some(Pace { beat, ..pace })
+    }
+
+    fn unread_from(&self, hub: &Hub) -> FrameNumber {
+        if self.is_behind || self.reading().period.is_some() {
+            self.position
+        } else {
+            self.position.max(hub.offered())
+        }
+    }
+
+    /// Whether nothing can lie on the tape for it.
+    fn is_at_head(&self, hub: &Hub) -> bool {
+        let heard = self.special.as_ref().and_then(|special| special.pace);
+        let position = heard.map_or(self.position, |pace| pace.heard);
+        position == hub.tape().head()
+    }
+
+    fn batches(&self) -> bool {
+        self.special.as_ref().is_some_and(|special| special.batches)
+    }
+
+    fn special(&mut self) -> &mut Special {
+        self.special.get_or_insert_default()
+    }
+
+    fn take_owed(&mut self) -> Vec<Owed> {
+        self.special
+            .as_mut()
+            .map_or_else(Vec::new, |special| std::mem::take(&mut special.owed))
+    }
+
+    fn owe(&mut self, mut owed: Vec<Owed>, hub: &Hub) {
+        hub.forgive(self.list, &mut owed);
+        if !owed.is_empty() {
+            self.special().owed = owed;
+        }
+    }
+
+    /// Gives back the memory of what it no longer needs.
+    fn drop_special(&mut self) {
+        let is_plain = |special: &Special| {
+            special.owed.is_empty()
+                && special.pace.is_none()
+                && special.awaited.is_none()
+                && !special.batches
+        };
+        if self.special.as_deref().is_some_and(is_plain) {
+            self.special = None;
+        }
+    }
+}
+
+/// Messages, and what they change.
+impl Subscriber {
+    /// Takes what arrived, and answers the messages in it.
+    pub(crate) fn on_bytes<S: Socket>(
+        &mut self,
+        slot: usize,
+        bytes: &[u8],
+        wire: &mut Wire<S>,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), CloseReason> {
+        let mut codec = self
+            .codec
+            .take()
+            .unwrap_or_else(|| Box::new(Codec::new(desk.config)));
+        let frames = codec.boundaries.advance(bytes);
+        if !self.allowance.take(frames, desk) {
+            return Err(CloseReason::Flood);
+        }
+        self.read_messages(slot, codec, bytes, wire, desk)
+    }
+
+    /// Nothing more is read from it until it takes what was answered.
+    pub(crate) fn hold(&mut self, desk: &Desk<'_>) {
+        self.allowance.hold(desk);
+    }
+
+    /// All that it sent has been read.
+    pub(crate) fn release(&mut self) {
+        self.allowance.release();
+    }
+
+    /// Whether there are messages that waited for room for the answers before them, or for a turn
+    /// with less work.
+    pub(crate) fn has_backlog(&self) -> bool {
+        self.codec.as_ref().is_some_and(|codec| codec.halted)
+    }
+
+    /// Answers what had to wait.
+    pub(crate) fn on_backlog<S: Socket>(
+        &mut self,
+        slot: usize,
+        wire: &mut Wire<S>,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), CloseReason> {
+        let Some(mut codec) = self.codec.take() else {
+            return Ok(());
+        };
+        let backlog = std::mem::take(&mut codec.backlog);
+        self.read_messages(slot, codec, &backlog, wire, desk)
+    }
+
+    /// Answers one message after the other, as long as the client takes the answers and they are not
+    /// more work than one turn of the loop has room for.
+    fn read_messages<S: Socket>(
+        &mut self,
+        slot: usize,
+        mut codec: Box<Codec>,
+        bytes: &[u8],
+        wire: &mut Wire<S>,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), CloseReason> {
+        let mut stream = CodecStream {
+            input: bytes,
+            wire,
+            now: desk.now,
+        };
+        codec.halted = loop {
+            match codec.context.read(&mut stream) {
+                Ok(message) => self.on_message(slot, &message, stream.wire, desk)?,
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => break false,
+                Err(error) => return Err(error.into()),
+            }
+            if stream.wire.has_pending() || desk.hub.is_overworked() {
+                break true;
+            }
+        };
+        if codec.halted {
+            // What waits for us is no flood when its turn comes.
+            self.allowance.hold(desk);
+        }
+        if codec.halted || !codec.boundaries.at_rest() {
+            codec.backlog = stream.input.to_vec();
+            self.codec = Some(codec);
+        }
+        Ok(())
+    }
+
+    /// A whole message arrived. Tungstenite answers pings and closes by itself.
+    fn on_message<S: Socket>(
+        &mut self,
+        slot: usize,
+        message: &Message,
+        wire: &mut Wire<S>,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), CloseReason> {
+        desk.counters.messages += 1;
+        match message {
+            Message::Text(text) => self.on_request(slot, text, wire, desk),
+            Message::Binary(_) => Err(CloseReason::Binary),
+            Message::Pong(payload) => {
+                self.on_pong(payload, desk.heartbeat);
+                Ok(())
+            }
+            Message::Ping(_) | Message::Close(_) | Message::Frame(_) => Ok(()),
+        }
+    }
+
+    fn on_request<S: Socket>(
+        &mut self,
+        slot: usize,
+        text: &str,
+        wire: &mut Wire<S>,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), CloseReason> {
+        let mut out = Vec::new();
+        let Reply { text, change } =
+            protocol::answer(text, desk.hub, self.list, self.delivery(desk.hub));
+        if let Some(change) = change {
+            // What it can still have of the old list, it gets. If that fails, it reads neither.
+            if wire.is_clear()
+                && let Err(reason) = self.pump(slot, wire, desk)
+            {
+                desk.hub.give_back(change.list);
+                return Err(reason);
+            }
+            frame::text(&mut out, &text);
+            self.change(slot, change, desk);
+            let is_paid = self.pay(desk);
+            out.extend_from_slice(desk.packing.end());
+            self.is_behind = !is_paid || !self.is_at_head(desk.hub);
+            desk.hub.set_news(slot, self.is_behind);
+        } else {
+            frame::text(&mut out, &text);
+        }
+        wire.send(&out, desk.now).map_err(CloseReason::Failed)
+    }
+
+    fn on_pong(&mut self, payload: &[u8], heartbeat: u32) {
+        // A pong that nobody asked for is allowed and means nothing (RFC 6455 section 5.5.3).
+        let number = std::str::from_utf8(payload)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        self.ponged = number
+            .filter(|&number| number <= heartbeat)
+            .unwrap_or(0)
+            .max(self.ponged);
+    }
+
+    /// Takes the symbols that were added since it made its list and that its patterns match.
+    pub(crate) fn refresh(&mut self, slot: usize, desk: &mut Desk<'_>) {
+        if let Some(list) = desk.hub.refresh(self.list) {
+            let delivery = self.delivery(desk.hub);
+            self.change(slot, Change { list, delivery }, desk);
+            desk.hub.set_news(slot, true);
+        }
+    }
+
+    /// How it gets its messages.
+    fn delivery(&self, hub: &Hub) -> Delivery {
+        Delivery {
+            every: self
+                .reading()
+                .period
+                .map(|period| hub.period_length(period)),
+            batches: self.batches(),
+        }
+    }
+
+    /// Reads another list from now on, or in another way. Its position stays: it is owed only what is
+    /// new to it.
+    fn change(&mut self, slot: usize, change: Change, desk: &mut Desk<'_>) {
+        self.pin(desk.hub);
+        let from = self.reading();
+        let mut owed = self.take_owed();
+        if self.awaited().is_none() {
+            desk.hub
+                .owed_for_changing(self.list, change.list, &mut owed);
+        }
+        let now_paced = change.delivery.every.is_some();
+        if from.period.is_some() && !now_paced {
+            // What it has not had is no more than what it would get at the next beat.
+            desk.hub
+                .owed_for_skipping(change.list, self.position, &mut owed);
+            self.position = desk.hub.tape().head();
+            self.ponged = desk.heartbeat;
+        }
+        let same = self.delivery(desk.hub).every == change.delivery.every;
+        let period = match change.delivery.every {
+            Some(_) if same => from.period,
+            every => every.map(|every| desk.hub.take_period(slot, every)),
+        };
+        let list = change.list;
+        desk.hub.change(slot, from, Reading { list, period });
+        self.list = list;
+        if period != from.period || change.delivery.batches != self.batches() {
+            self.set_delivery(period, change.delivery.batches, desk.hub);
+        }
+        self.owe(owed, desk.hub);
+    }
+
+    fn set_delivery(&mut self, period: Option<PeriodId>, batches: bool, hub: &Hub) {
+        let heard = self.position;
+        let special = self.special();
+        special.batches = batches;
+        let known = special.pace;
+        special.pace = period.map(|period| Pace {
+            period,
+            beat: hub.beats(period),
+            heard: known.map_or(heard, |pace| pace.heard),
+        });
+    }
+}
+
+impl Codec {
+    fn new(config: &Config) -> Self {
+        let limit = Some(config.max_message_size);
+        // Its own buffers hold one unfinished frame at most: input comes from the server's one
+        // scratch buffer and output goes to the wire at once.
+        let config = WebSocketConfig::default()
+            .read_buffer_size(0)
+            .write_buffer_size(0)
+            .max_write_buffer_size(usize::MAX)
+            .max_message_size(limit)
+            .max_frame_size(limit);
+        let context = WebSocketContext::new(Role::Server, Some(config));
+        Self {
+            context,
+            boundaries: Boundaries::default(),
+            backlog: Vec::new(),
+            halted: false,
+        }
+    }
+}
+
+impl Allowance {
+    fn new(desk: &Desk<'_>) -> Self {
+        Self {
+            messages: desk.config.message_burst,
+            since: desk.now,
+            held: false,
+        }
+    }
+
+    /// Whether `frames` more are allowed now. Fragments and control frames count like messages.
+    fn take(&mut self, frames: u32, desk: &Desk<'_>) -> bool {
+        self.refill(desk);
+        self.messages -= frames as f32;
+        self.messages >= 0.0
+    }
+
+    /// What it sends from now on waits: what it may send meanwhile is not cut to a burst.
+    fn hold(&mut self, desk: &Desk<'_>) {
+        self.refill(desk);
+        self.held = true;
+    }
+
+    /// All that it sent has been read.
+    fn release(&mut self) {
+        self.held = false;
+    }
+
+    fn refill(&mut self, desk: &Desk<'_>) {
+        let seconds = desk.now.wrapping_sub(self.since) as f32 / 1000.0;
+        self.messages += seconds * desk.config.message_rate;
+        if !self.held {
+            self.messages = self.messages.min(desk.config.message_burst);
+        }
+        self.since = desk.now;
+    }
+}
+
+/// A write takes about so many bytes: as much as the system holds for a client.
+const WRITE_LENGTH: usize = 64 << 10;
