@@ -4,7 +4,9 @@
 //!
 //! A price is a whole number of ticks, the smallest step that it can make; no float comes near it.
 
-use std::time::Duration;
+use std::collections::HashSet;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
@@ -17,41 +19,45 @@ use crate::tick::{Price, Tick, unix_us};
 pub struct Sim {
     walks: Vec<Walk>,
     interval: Duration,
+    is_spread: bool,
     rng: Rng,
 }
 
 impl Sim {
-    /// Simulates `symbols`, `BTC/USDT` or `sim:BTC/USDT`, each with a new price every `interval`.
+    /// Simulates `symbols`, `BTC/USDT` or `sim:BTC/USDT`, each with a new price every `interval`,
+    /// all at the same moment.
     pub fn new(symbols: &[String], interval: Duration, rng: Rng) -> Self {
-        let mut walks: Vec<Walk> = Vec::with_capacity(symbols.len());
-        for symbol in symbols {
-            let walk = Walk::new(symbol);
-            if walks.iter().all(|other| other.symbol != walk.symbol) {
-                walks.push(walk);
-            }
-        }
+        let mut known = HashSet::new();
+        let walks = symbols.iter().map(|symbol| Walk::new(symbol));
         Self {
-            walks,
+            walks: walks
+                .filter(|walk| known.insert(walk.symbol.clone()))
+                .collect(),
             interval,
+            is_spread: false,
             rng,
         }
     }
 
-    fn step(&mut self) {
-        for walk in &mut self.walks {
-            walk.step(&mut self.rng);
-        }
+    /// Spreads the symbols evenly over the interval, one after the other, if `is_spread`.
+    #[must_use]
+    pub fn spread(self, is_spread: bool) -> Self {
+        Self { is_spread, ..self }
     }
 
-    fn publish<S: Publish>(&self, state: &mut S, io_loop: &mut IoLoop<S>) {
+    /// Moves the walks at these places, counted on beyond the last one, and publishes them.
+    fn publish<S: Publish>(
+        &mut self,
+        places: Range<usize>,
+        state: &mut S,
+        io_loop: &mut IoLoop<S>,
+    ) {
         let timestamp = unix_us() / 1_000;
-        for walk in &self.walks {
-            let tick = Tick {
-                symbol: walk.symbol.clone(),
-                price: walk.price(),
-                timestamp,
-            };
-            state.publish(io_loop, tick);
+        let count = self.walks.len();
+        for place in places {
+            let walk = &mut self.walks[place % count];
+            walk.step(&mut self.rng);
+            state.publish(io_loop, walk.tick(timestamp));
         }
     }
 }
@@ -68,12 +74,58 @@ impl<S: Publish> Feed<S> for Sim {
     fn start(mut self: Box<Self>, io_loop: &mut IoLoop<S>) {
         io_loop.add_callback(move |state, io_loop| {
             // The start prices go out before anybody can have joined, so everybody finds one.
-            self.publish(state, io_loop);
-            PeriodicCallback::start(io_loop, self.interval, move |state, io_loop| {
-                self.step();
-                self.publish(state, io_loop);
+            let timestamp = unix_us() / 1_000;
+            for walk in &self.walks {
+                state.publish(io_loop, walk.tick(timestamp));
+            }
+            let all = self.walks.len();
+            let spread = || Spread::new(all, self.interval, Instant::now());
+            let mut spread = self.is_spread.then(spread);
+            let period = spread.as_ref().map_or(self.interval, Spread::period);
+            PeriodicCallback::start(io_loop, period, move |state, io_loop| {
+                let due = |spread: &mut Spread| spread.due(Instant::now());
+                let places = spread.as_mut().map_or(0..all, due);
+                self.publish(places, state, io_loop);
             });
         });
+    }
+}
+
+/// When which symbol is due, if they are spread over the interval.
+struct Spread {
+    symbols: usize,
+    interval: Duration,
+    began: Instant,
+    /// How many prices there have been since, of all symbols.
+    done: usize,
+}
+
+impl Spread {
+    fn new(symbols: usize, interval: Duration, began: Instant) -> Self {
+        Self {
+            symbols,
+            interval,
+            began,
+            done: 0,
+        }
+    }
+
+    /// How often to look for what is due. Where one symbol at a time would be too often for a
+    /// timer, a few share a beat.
+    fn period(&self) -> Duration {
+        let symbols = u32::try_from(self.symbols).unwrap_or(u32::MAX).max(1);
+        (self.interval / symbols).max(PERIOD_MIN.min(self.interval))
+    }
+
+    /// The prices that are due, by number. None is lost to a late timer; after a longer pause each
+    /// symbol comes once, and what else was missed is skipped, never caught up.
+    fn due(&mut self, now: Instant) -> Range<usize> {
+        let elapsed = now.saturating_duration_since(self.began).as_nanos();
+        let due = elapsed * self.symbols as u128 / self.interval.as_nanos();
+        let due = usize::try_from(due).unwrap_or(usize::MAX);
+        let first = self.done.max(due.saturating_sub(self.symbols));
+        self.done = due.max(self.done);
+        first..due
     }
 }
 
@@ -109,6 +161,14 @@ impl Walk {
         self.ticks = (self.ticks + up)
             .saturating_sub(down)
             .clamp(self.lowest, self.highest);
+    }
+
+    fn tick(&self, timestamp: u64) -> Tick {
+        Tick {
+            symbol: self.symbol.clone(),
+            price: self.price(),
+            timestamp,
+        }
     }
 
     fn price(&self) -> Price {
@@ -157,6 +217,9 @@ const PREFIX: &str = "sim:";
 
 /// The rest of the line that says what is simulated.
 const WAY_TO_REAL_PRICES: &str = "for real ones use --source binance or another exchange";
+
+/// More timers than that would cost more than the prices.
+const PERIOD_MIN: Duration = Duration::from_micros(100);
 
 /// SHIB in BTC has no more.
 const DECIMALS_MAX: u32 = 12;
@@ -227,6 +290,51 @@ mod tests {
     fn the_same_seed_gives_the_same_prices() {
         assert_eq!(prices(7), prices(7));
         assert_ne!(prices(7), prices(8));
+    }
+
+    #[test]
+    fn spread_symbols_tick_one_after_the_other_and_equally_often() {
+        let sim = sim(&["BTC/USDT", "ETH/USDT", "SOL/USDT"], 1).spread(true);
+        let ticks = listen(sim, 30);
+        let symbols = |ticks: &[Tick]| -> Vec<String> {
+            ticks.iter().map(|tick| tick.symbol.clone()).collect()
+        };
+        let round = ["sim:BTC/USDT", "sim:ETH/USDT", "sim:SOL/USDT"];
+        assert_eq!(symbols(&ticks[..3]), round);
+        // A pause may leave some out, but changes neither their order nor that each has its turn.
+        let next =
+            |symbol: &str| round[(round.iter().position(|it| *it == symbol).unwrap() + 1) % 3];
+        let turns = symbols(&ticks[3..]);
+        assert!(
+            turns
+                .windows(2)
+                .filter(|two| next(&two[0]) != two[1])
+                .count()
+                <= 2
+        );
+    }
+
+    #[test]
+    fn a_spread_is_even_whatever_the_timer_does() {
+        let start = Instant::now();
+        let ms = |ms| start + Duration::from_millis(ms);
+        let mut spread = Spread::new(500, Duration::from_millis(250), start);
+        assert_eq!(spread.period(), Duration::from_micros(500));
+        assert_eq!(spread.due(start), 0..0);
+        assert_eq!(spread.due(ms(1)), 0..2);
+        assert_eq!(spread.due(ms(1)), 2..2);
+        assert_eq!(spread.due(ms(250)), 2..500);
+        // A pause of ten seconds: each symbol once.
+        assert_eq!(spread.due(ms(10_250)), 20_000..20_500);
+        assert_eq!(spread.due(ms(10_251)), 20_500..20_502);
+    }
+
+    #[test]
+    fn a_spread_over_no_time_shares_beats() {
+        let spread = |symbols, us| Spread::new(symbols, Duration::from_micros(us), Instant::now());
+        assert_eq!(spread(5_000, 250_000).period(), Duration::from_micros(100));
+        assert_eq!(spread(3, 50).period(), Duration::from_micros(50));
+        assert_eq!(spread(0, 1_000).period(), Duration::from_millis(1));
     }
 
     #[test]

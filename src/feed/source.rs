@@ -46,6 +46,8 @@ pub struct Settings {
     pub symbols_file: Option<PathBuf>,
     /// The time between two prices of a symbol.
     pub interval: Duration,
+    /// Whether a simulation spreads its symbols over the interval.
+    pub spread: bool,
     /// Makes a simulation repeatable.
     pub seed: Option<u64>,
     /// How fast a recording is replayed.
@@ -144,7 +146,8 @@ impl Source {
         Ok(match self {
             Self::Sim => {
                 let rng = settings.seed.map_or_else(Rng::new, Rng::with_seed);
-                Box::new(Sim::new(&settings.symbols, settings.interval, rng))
+                let sim = Sim::new(&settings.symbols, settings.interval, rng);
+                Box::new(sim.spread(settings.spread))
             }
             Self::Replay(path) => {
                 Box::new(Replay::open(&path, settings.speed).map_err(OpenError::Replay)?)
@@ -332,6 +335,7 @@ mod tests {
             symbols: vec!["BTC/USDT".to_owned()],
             symbols_file: None,
             interval: Duration::from_millis(1),
+            spread: false,
             seed: Some(1),
             speed: Speed::Max,
             online: Online::default(),

@@ -60,6 +60,8 @@ Prices:
   --ca FILE              trust the certificates in FILE (PEM) too
   --request-timeout TIME for an exchange to answer [default: 10s]
   --seed N               make the simulation repeatable
+  --spread               spread the simulated symbols evenly over the interval instead of
+                         moving all of them at once
   --speed N              replay N times as fast, or as fast as it goes: max [default: 1]
   --record FILE          write every tick to FILE, for replay:FILE
 

@@ -24,12 +24,17 @@ pub(super) fn prices(options: &mut Options) -> Result<(Source, Settings), BadOpt
         names: vec!["BTC/USDT".to_owned()],
         file: None,
     });
+    let spread = options.flag("--spread");
+    if spread && source != Source::Sim {
+        return Err(BadOption::new("--spread", "works with --source sim only"));
+    }
     let settings = Settings {
         symbols: symbols.names,
         symbols_file: symbols.file,
         interval: options
             .value("--interval", period)?
             .unwrap_or(Duration::from_millis(250)),
+        spread,
         seed: options.value("--seed", number)?,
         speed: options
             .value("--speed", Speed::parse)?

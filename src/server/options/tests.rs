@@ -102,6 +102,10 @@ fn bad_values_are_named_with_what_would_be_right() {
             "--upstream localhost:9000",
             "--upstream: 'localhost:9000' is no address, try http://127.0.0.1:9000",
         ),
+        (
+            "--source binance --spread",
+            "--spread: works with --source sim only",
+        ),
         ("--tls-cert a.pem", "--tls-cert: needs --tls-key too"),
         ("--tls-key a.pem", "--tls-key: needs --tls-cert too"),
         ("--interval 0", "--interval: '0' is too short, try 1ms"),
@@ -157,11 +161,13 @@ fn what_is_no_value_is_a_flag_and_understood() {
             "--reuse-port",
             "--changes-only",
             "--list-sources",
+            "--spread",
             "--version"
         ]
     );
     assert!(args("--reuse-port").config.reuse_port);
     assert!(args("--changes-only").feed.online.changes_only);
+    assert!(args("--spread").feed.spread);
     assert!(matches!(
         parse("--list-sources"),
         Ok(Command::ListSources(_))
