@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tickertape::feed::{Feed, Recorder, catalogue};
@@ -32,10 +33,11 @@ fn serve(args: Args) -> Result<(), String> {
     if let Err(error) = usage::raise_descriptor_limit() {
         log::warn!("the limit on descriptors cannot be raised: {error}");
     }
-    let feed = args
+    let feed: Box<dyn Feed<Server>> = args
         .source
         .open(&args.feed)
         .map_err(|error| error.to_string())?;
+    let symbols_file = args.feed.symbols_file.filter(|_| feed.follows_symbols());
     let recorder = match &args.record {
         Some(path) => Some(
             Recorder::create(path)
@@ -51,13 +53,13 @@ fn serve(args: Args) -> Result<(), String> {
         listen(address, &config).map_err(|error| format!("cannot listen on {address}: {error}"))
     };
     let listeners = (listen(args.address)?, config.admin.map(listen).transpose()?);
-    run(listeners, config, feed, recorder).map_err(|error| error.to_string())
+    run(listeners, config, (feed, symbols_file), recorder).map_err(|error| error.to_string())
 }
 
 fn run(
     (listener, admin): (TcpListener, Option<TcpListener>),
     config: Config,
-    feed: Box<dyn Feed<Server>>,
+    (feed, symbols_file): (Box<dyn Feed<Server>>, Option<PathBuf>),
     recorder: Option<Recorder>,
 ) -> io::Result<()> {
     if let Some(tls) = &config.tls {
@@ -68,6 +70,9 @@ fn run(
     if let Some(admin) = admin {
         log::info!("serving /metrics on {}", admin.local_addr()?);
         server.serve_admin(&mut io_loop, admin)?;
+    }
+    if let Some(file) = symbols_file {
+        server.follow_symbols(file);
     }
     server.stop_on_signals(&mut io_loop)?;
     server.watch(&mut io_loop, feed.watched());

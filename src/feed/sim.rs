@@ -45,6 +45,26 @@ impl Sim {
         Self { is_spread, ..self }
     }
 
+    /// Simulates other symbols from now on; those that stay go on from their prices.
+    fn follow<S: Publish>(&mut self, wanted: &[String], state: &mut S, io_loop: &mut IoLoop<S>) {
+        let names: HashSet<String> = wanted.iter().map(|symbol| full_name(symbol)).collect();
+        let name = |walk: &Walk| walk.symbol.clone();
+        let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.walks)
+            .into_iter()
+            .partition(|walk| names.contains(&walk.symbol));
+        let known: HashSet<String> = stay.iter().map(name).collect();
+        let mut new = HashSet::new();
+        self.walks = stay;
+        for symbol in wanted {
+            let symbol = full_name(symbol);
+            if !known.contains(&symbol) && new.insert(symbol.clone()) {
+                self.walks.push(Walk::new(&symbol));
+            }
+        }
+        state.delist(io_loop, &go.iter().map(name).collect::<Vec<_>>());
+        state.list(io_loop, &new.into_iter().collect::<Vec<_>>());
+    }
+
     /// Moves the walks at these places, counted on beyond the last one, and publishes them.
     fn publish<S: Publish>(
         &mut self,
@@ -71,6 +91,10 @@ impl<S: Publish> Feed<S> for Sim {
         format!("prices are simulated (symbols read {PREFIX}…); {WAY_TO_REAL_PRICES}")
     }
 
+    fn follows_symbols(&self) -> bool {
+        true
+    }
+
     fn start(mut self: Box<Self>, io_loop: &mut IoLoop<S>) {
         io_loop.add_callback(move |state, io_loop| {
             // The start prices go out before anybody can have joined, so everybody finds one.
@@ -78,14 +102,17 @@ impl<S: Publish> Feed<S> for Sim {
             for walk in &self.walks {
                 state.publish(io_loop, walk.tick(timestamp));
             }
-            let all = self.walks.len();
-            let spread = || Spread::new(all, self.interval, Instant::now());
-            let mut spread = self.is_spread.then(spread);
-            let period = spread.as_ref().map_or(self.interval, Spread::period);
+            let spread = |sim: &Self, now| Spread::new(sim.walks.len(), sim.interval, now);
+            let mut spreading = self.is_spread.then(|| spread(&self, io_loop.time()));
+            let period = spreading.as_ref().map_or(self.interval, Spread::period);
             PeriodicCallback::start(io_loop, period, move |state, io_loop| {
-                let due = |spread: &mut Spread| spread.due(Instant::now());
-                let places = spread.as_mut().map_or(0..all, due);
-                self.publish(places, state, io_loop);
+                if let Some(wanted) = state.take_wanted() {
+                    self.follow(&wanted, state, io_loop);
+                    spreading = self.is_spread.then(|| spread(&self, io_loop.time()));
+                }
+                let now = io_loop.time();
+                let places = spreading.as_mut().map(|spread| spread.due(now));
+                self.publish(places.unwrap_or(0..self.walks.len()), state, io_loop);
             });
         });
     }
@@ -142,10 +169,10 @@ struct Walk {
 
 impl Walk {
     fn new(symbol: &str) -> Self {
-        let pair = symbol.strip_prefix(PREFIX).unwrap_or(symbol);
-        let (ticks, decimals) = start_price(pair);
+        let symbol = full_name(symbol);
+        let (ticks, decimals) = start_price(&symbol[PREFIX.len()..]);
         Self {
-            symbol: format!("{PREFIX}{pair}"),
+            symbol,
             ticks,
             decimals,
             lowest: (ticks / 2).max(1),
@@ -177,6 +204,11 @@ impl Walk {
         let width = self.decimals as usize;
         Price::parse(&format!("{whole}.{fraction:0width$}")).expect("digits around a point")
     }
+}
+
+/// A symbol as it reads on the wire, with the prefix once.
+fn full_name(symbol: &str) -> String {
+    format!("{PREFIX}{}", symbol.strip_prefix(PREFIX).unwrap_or(symbol))
 }
 
 /// A plausible price of `BASE/QUOTE`: the ticks, and the decimals that make a tick fit the level.

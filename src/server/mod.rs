@@ -50,6 +50,7 @@ mod wire;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use mio::Token;
@@ -99,6 +100,10 @@ pub struct Server<S: Transport = TcpStream> {
     recorder: Option<Recorder>,
     /// What the feed knows of the exchanges it has prices from.
     sources: Sources,
+    /// The file that the symbols are from, if they are and the feed goes by it while it runs; and what
+    /// it has said of late.
+    symbols_file: Option<PathBuf>,
+    wanted: Option<Vec<String>>,
     /// Something has no price of now although it had one, and the log knows.
     is_stale: bool,
     /// Symbols are being called stale, a share at a time.
@@ -166,6 +171,8 @@ impl<S: Transport> Server<S> {
             metrics: Metrics::default(),
             recorder: None,
             sources: Sources::default(),
+            symbols_file: None,
+            wanted: None,
             is_stale: false,
             looks_for_silence: false,
             shutdown: Shutdown::default(),
@@ -184,6 +191,11 @@ impl<S: Transport> Server<S> {
     /// Where it listens.
     pub fn address(&self) -> Option<SocketAddr> {
         self.acceptor.address()
+    }
+
+    /// Reads the symbols anew from `file` on SIGHUP, and has the feed go by them.
+    pub fn follow_symbols(&mut self, file: PathBuf) {
+        self.symbols_file = Some(file);
     }
 
     /// Writes every tick that is published to `recorder` as well.
@@ -520,6 +532,10 @@ impl<S: Transport> Publish for Server<S> {
             log::info!("removed {removed} symbols");
             self.broadcast_soon(io_loop);
         }
+    }
+
+    fn take_wanted(&mut self) -> Option<Vec<String>> {
+        self.wanted.take()
     }
 
     fn sources(&mut self) -> &mut Sources {

@@ -10,6 +10,7 @@ use log::LevelFilter;
 
 use self::limits::limits;
 use self::prices::prices;
+pub(crate) use self::prices::symbols_of_file;
 use super::{Config, TlsFiles};
 use crate::feed::{Online, Settings, Source};
 use crate::options::{BadOption, Options};
@@ -45,7 +46,9 @@ Prices:
   --source SOURCE        sim: a simulated walk; replay:FILE: a recording; binance: that
                          exchange; binance+stream: by its WebSocket; binance,kraken: the
                          first that is healthy; https://…: JSON, see --price [default: sim]
-  --symbols A,B          whose prices [default: BTC/USDT]
+  --symbols LIST         the symbols, A,B,C, or @FILE for a file that lists them (# begins a
+                         comment); the simulation reads it again on SIGHUP, and adds and
+                         removes symbols as it says [default: BTC/USDT]
   --interval TIME        time between two prices of a symbol; an exchange may ask for
                          more, and answers that take longer skip beats [default: 250ms]
   --changes-only         a price that has not changed is no tick
@@ -68,13 +71,17 @@ Prices:
 Limits:
   --max-message-size N   longest message from a client [default: 4KiB]
   --message-rate N       messages a second from a client, twice that at once [default: 50]
-  --tape SIZE            what each tape keeps for clients that are behind [default: 1MiB]
-  --tape-memory SIZE     memory for the tapes of all sets of symbols [default: 256MiB]
+  --tape SIZE            memory of the tape that keeps what was sent, for clients that are
+                         behind or come back; an ordinary tick takes 112 B [default: 8MiB]
+  --list-memory SIZE     memory for the lists of symbols that clients watch [default: 64MiB]
+  --max-batch N          longest JSON list for a client that asked for ?batch [default: 500]
   --send-buffer SIZE     unsent bytes kept by the system for a client [default: 64KiB]
   --handshake-timeout TIME  for the request to arrive [default: 5s]
   --close-timeout TIME   for a client to end after our last word [default: 5s]
   --ping-interval TIME   between heartbeats; 0 for none [default: 20s]
   --ping-timeout TIME    for the answer; not over the interval [default: 20s]
+  --resume-wait TIME     how long a client whose ?since= is ahead of this server waits for
+                         the tape to get there [default: 2s]
   --conflate-after TIME  a client that is further behind skips to now [default: 1s]
   --slow-timeout TIME    a client that takes nothing for so long is dropped [default: 30s]
   --drain TIME           spread goodbyes after SIGTERM or SIGINT over this, so that not all

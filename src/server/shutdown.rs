@@ -16,6 +16,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use super::close::CloseReason;
 use super::connection::Connection;
 use super::head::{Port, Refusal};
+use super::options::symbols_of_file;
 use super::socket::Transport;
 use super::tls::ClientSocket;
 use super::{CLOSES_PER_TURN, Server};
@@ -76,7 +77,7 @@ impl<S: Transport> Server<S> {
     /// When the signals cannot be watched.
     pub fn stop_on_signals(&mut self, io_loop: &mut IoLoop<Self>) -> io::Result<()> {
         let mut signals = Signals::new([SIGTERM, SIGINT])?;
-        if self.config.tokens.is_some() || self.tls.is_some() {
+        if self.config.tokens.is_some() || self.tls.is_some() || self.symbols_file.is_some() {
             signals.add_signal(SIGHUP)?;
         }
         io_loop.add_handler(&mut signals, Interest::READABLE, |server, io_loop, _, _| {
@@ -203,6 +204,17 @@ impl<S: Transport> Server<S> {
             }
         }
         self.reload_certificate();
+        self.reload_symbols();
+    }
+
+    fn reload_symbols(&mut self) {
+        let Some(file) = &self.symbols_file else {
+            return;
+        };
+        match symbols_of_file(file) {
+            Ok(symbols) => self.wanted = Some(symbols),
+            Err(error) => log::warn!("{error}; the symbols stay as they are"),
+        }
     }
 
     fn refuse_unfinished_handshakes(&mut self, io_loop: &mut IoLoop<Self>) {

@@ -207,7 +207,6 @@ fn fields() -> Vec<Case> {
         r#""op":"get","symbol":1"#,
         r#""op":"get","symbol":"\ud800""#,
         r#""op":"get","symbol":"\u0000""#,
-        r#""op":"get","symbol":"BTC/USDT""#,
         r#""op":"get","symbol":[]"#,
         r#""op":"subscribe""#,
         r#""op":"subscribe","symbols":"sim:BTC/USDT""#,

@@ -129,7 +129,7 @@ fn clients_that_reset_while_they_change_their_symbols_leave_nothing_behind() {
             .unwrap();
     }
     server.wait_for_metric("clients", |clients| clients == 0);
-    server.wait_for_metric("tapes", |tapes| tapes == 1);
+    server.wait_for_metric("lists", |lists| lists == 0);
 }
 
 #[test]

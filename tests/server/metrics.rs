@@ -216,15 +216,12 @@ fn deliveries_are_counted_one_by_one() {
         server.tick("A", price);
     }
     server.tick("B", 1);
-    let mut bytes = 0;
     for client in &mut clients {
         ticks(client, 101);
     }
     ticks(&mut other, 1);
     // What a client asks for is no delivery.
-    let answer = ask(&mut other, r#"{"op":"ping","id":1}"#);
-    bytes += answer.to_string().len();
-    assert!(bytes > 0);
+    ask(&mut other, r#"{"op":"ping","id":1}"#);
     let page = read(&server);
     assert_eq!(
         page.sum("tickertape_deliveries_total", &[]),

@@ -49,7 +49,7 @@ fn the_documented_defaults_are_those_that_hold() {
     let defaults = args("");
     let stated = args(
         "--port 8888 --address 127.0.0.1 --source sim --symbols BTC/USDT --interval 250ms \
-         --speed 1 --max-message-size 4KiB --message-rate 50 --tape 1MiB --tape-memory 256MiB \
+         --speed 1 --max-message-size 4KiB --message-rate 50 --tape 8MiB --list-memory 64MiB --max-batch 500 --resume-wait 2s \
          --send-buffer 64KiB --request-timeout 10s --handshake-timeout 5s --close-timeout 5s --ping-interval 20s \
          --ping-timeout 20s --conflate-after 1s --slow-timeout 30s --drain 2s --shutdown-timeout 2s \
          --log info",
@@ -66,7 +66,7 @@ fn bad_values_are_named_with_what_would_be_right() {
         ),
         (
             "--symbols BTC",
-            "--symbols: 'BTC' is no symbol, they read BASE/QUOTE, as BTC/USDT",
+            "--symbols: invalid symbol 'BTC': expected BASE/QUOTE, such as BTC/USDT",
         ),
         ("--symbols A/B,A/B", "--symbols: 'A/B' is listed twice"),
         (
@@ -94,9 +94,19 @@ fn bad_values_are_named_with_what_would_be_right() {
             "--max-clients-per-ip: '0' is no count, try a whole number from 1",
         ),
         ("--tape 1", "--tape: at least 65536"),
+        ("--tape 5GiB", "--tape: at most 4 GiB"),
+        ("--max-batch 0", "--max-batch: at least 1"),
+        (
+            "--symbols */USDT",
+            "--symbols: invalid symbol '*/USDT': clients may ask for patterns, the server needs names",
+        ),
+        (
+            "--symbols @/no/such/file",
+            "--symbols: cannot read /no/such/file: No such file or directory (os error 2)",
+        ),
         (
             "--tape 8589934592GiB",
-            "--tape: --tape-memory must be three times that, it is 268435456",
+            "--tape: at most 4 GiB",
         ),
         (
             "--upstream localhost:9000",

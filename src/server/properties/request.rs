@@ -1,13 +1,14 @@
 //! Requests: whatever a client asks, it gets one JSON object with its id in it, of a length that its
-//! own text bounds, and leaves no tape behind.
+//! own text bounds, and leaves no list behind.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
 use serde_json::value::RawValue;
 
-use super::super::board::{Board, ChannelId};
-use super::super::request::{Reply, answer};
+use super::super::hub::{Hub, ListId};
+use super::super::protocol::{Change, answer};
+use super::super::subscriber::Delivery;
 use crate::tick::{Price, Tick};
 
 /// `bytes` are the texts of one client, one a line.
@@ -18,36 +19,38 @@ pub fn request(bytes: &[u8]) {
     let Ok(texts) = std::str::from_utf8(bytes) else {
         return;
     };
-    let mut board = board();
-    let mut channel = board.join(None).expect("there is room");
+    let mut hub = hub();
+    let mut reading = Change {
+        list: hub.select_everything().expect("it is open"),
+        delivery: Delivery::default(),
+    };
     for text in texts.split('\n').take(TEXTS_MAX) {
-        channel = check(text, &mut board, channel);
-        assert!(board.tapes() <= 2, "{} tapes for one reader", board.tapes());
+        reading = check(text, &mut hub, reading);
+        let lists = hub.counts().1;
+        assert_eq!(lists, 1, "lists of one reader");
     }
-    board.leave(channel);
-    assert_eq!(board.tapes(), 1, "a tape that nobody reads");
+    hub.give_back(reading.list);
+    assert_eq!(hub.counts().1, 0, "a list that nobody reads");
 }
 
-fn board() -> Board {
+fn hub() -> Hub {
     let symbols = SYMBOLS.map(|(symbol, _)| symbol.to_owned());
-    let mut board = Board::new(symbols.to_vec(), 4096, 3);
+    let mut hub = Hub::new(symbols.to_vec(), 4096, 1 << 20).expect("a few symbols");
     for (symbol, price) in SYMBOLS.iter().filter(|(_, price)| !price.is_empty()) {
         let tick = Tick {
             symbol: (*symbol).to_owned(),
             price: Price::parse(price).expect("a price"),
             timestamp: 1_732_270_000_123,
         };
-        board.print(&tick, Instant::now());
+        hub.publish(&tick, Instant::now());
     }
-    board
+    hub
 }
 
-/// Answers `text`; returns where the client reads after that.
-fn check(text: &str, board: &mut Board, channel: ChannelId) -> ChannelId {
-    let (to, reply) = match answer(text, board, channel) {
-        Reply::Text(reply) => (None, reply),
-        Reply::Move { to, text } => (Some(to), text),
-    };
+/// Answers `text`; returns what the client reads after that.
+fn check(text: &str, hub: &mut Hub, reading: Change) -> Change {
+    let reply = answer(text, hub, reading.list, reading.delivery);
+    let (change, reply) = (reply.change, reply.text);
     let reply = String::from_utf8(reply).expect("UTF-8");
     let fields = check_reply(text, &reply);
     if !fields.contains_key("op") {
@@ -57,12 +60,31 @@ fn check(text: &str, board: &mut Board, channel: ChannelId) -> ChannelId {
         );
     }
     let is_change = |op: &&str| matches!(*op, "\"subscribe\"" | "\"unsubscribe\"");
-    assert_eq!(fields.get("op").is_some_and(is_change), to.is_some());
-    let Some(to) = to else { return channel };
-    let symbols: Vec<String> = serde_json::from_str(fields["symbols"]).expect("a list");
-    assert!(board.names(to).eq(symbols.iter().map(String::as_str)));
-    board.leave(channel);
-    to
+    assert_eq!(fields.get("op").is_some_and(is_change), change.is_some());
+    let Some(change) = change else { return reading };
+    check_list(hub, change.list, &fields);
+    hub.give_back(reading.list);
+    change
+}
+
+/// A list is what its description says: to ask for the entries without the exceptions gives the same.
+fn check_list(hub: &mut Hub, list: ListId, fields: &HashMap<String, &str>) {
+    let entries = |name| fields.get(name).map_or("[]", |entries| entries);
+    let entries = |name| serde_json::from_str::<Vec<String>>(entries(name)).expect("a list");
+    let (with, without) = (entries("symbols"), entries("except"));
+    let whole = hub.select(&with).expect("entries of the reply");
+    let again = hub
+        .reselect(whole, &without, false)
+        .expect("exceptions of the reply");
+    let names = |list| {
+        let of_hub = SYMBOLS.iter().enumerate();
+        let watched = of_hub.filter(|(id, _)| hub.symbols(list).contains(*id as u16));
+        watched.map(|(_, (name, _))| *name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(again), names(list));
+    assert_eq!(fields["count"], names(list).len().to_string());
+    hub.give_back(whole);
+    hub.give_back(again);
 }
 
 /// Whether `reply` can be the answer to `text`; returns its fields as they are written.
@@ -87,7 +109,7 @@ pub(super) fn check_reply<'r>(text: &str, reply: &'r str) -> HashMap<String, &'r
     match op {
         Some("error") => assert!(!string(&fields, "message").is_empty()),
         Some("pong") => assert!(fields["time"].parse::<u64>().is_ok()),
-        Some("subscribe" | "unsubscribe") | None => {}
+        Some("subscribe" | "unsubscribe" | "list") | None => {}
         Some(other) => panic!("answered with {other}"),
     }
     fields
@@ -95,10 +117,21 @@ pub(super) fn check_reply<'r>(text: &str, reply: &'r str) -> HashMap<String, &'r
 
 /// The newest tick is of the symbol asked for, to the digit.
 fn check_tick(fields: &HashMap<String, &str>, asked: &str) {
-    assert_eq!(string(fields, "symbol"), asked);
-    let known = SYMBOLS.iter().find(|(symbol, _)| *symbol == asked);
+    assert_eq!(string(fields, "symbol"), symbol_of(asked));
+    let known = SYMBOLS
+        .iter()
+        .find(|(symbol, _)| *symbol == symbol_of(asked));
     assert_eq!(Some(fields["price"]), known.map(|(_, price)| *price));
     assert_eq!(fields["seq"], "1");
+}
+
+/// The symbol that a name stands for.
+fn symbol_of(asked: &str) -> &str {
+    if asked == "ETH/EUR" {
+        "sim:ETH/EUR"
+    } else {
+        asked
+    }
 }
 
 /// The members of an object as they are written; no nesting is too deep, no number too big.
@@ -114,9 +147,10 @@ pub(super) fn string(fields: &HashMap<String, &str>, name: &str) -> String {
 }
 
 /// Names that JSON has to escape among them, and one without a tick.
-const SYMBOLS: [(&str, &str); 5] = [
+const SYMBOLS: [(&str, &str); 6] = [
     ("A", "1.50"),
     ("BTC/USDT", "97123.450"),
+    ("sim:ETH/EUR", "3.0"),
     ("a\"b\\c/\u{7}", "0.00000001"),
     ("€/\u{2028}", "12345678901234567890.5"),
     ("B", ""),
@@ -152,14 +186,21 @@ mod tests {
             prop::sample::select(&SYMBOLS[..])
                 .prop_map(|it| serde_json::Value::from(it.0).to_string())
         };
-        let symbols = prop::collection::vec(symbol(), 0..4)
-            .prop_map(|names| format!("[{}]", names.join(",")));
+        let entry = prop_oneof![
+            3 => symbol(),
+            1 => Just("\"ETH/EUR\"".to_owned()),
+            2 => "\"(\\*|\\*/USDT|BTC/\\*|sim:\\*/EUR|sim:\\*|\\*/X|\\*\\*|B\\*/X)\"",
+        ];
+        let symbols =
+            prop::collection::vec(entry, 0..4).prop_map(|names| format!("[{}]", names.join(",")));
         let member = prop_oneof![
-            4 => "\"(get|ping|subscribe|unsubscribe|buy)\"".prop_map(|op| format!("\"op\":{op}")),
+            4 => "\"(get|list|ping|subscribe|unsubscribe|buy)\"".prop_map(|op| format!("\"op\":{op}")),
             2 => value().prop_map(|id| format!("\"id\":{id}")),
             3 => symbol().prop_map(|name| format!("\"symbol\":{name}")),
             3 => symbols.prop_map(|names| format!("\"symbols\":{names}")),
-            1 => ("op|id|symbol|symbols|x", value()).prop_map(|(key, value)| format!("\"{key}\":{value}")),
+            1 => "\"(10ms|1s|1h|0|x|)\"|null".prop_map(|every| format!("\"every\":{every}")),
+            1 => "true|false|null|1".prop_map(|batch| format!("\"batch\":{batch}")),
+            1 => ("op|id|symbol|symbols|every|batch|x", value()).prop_map(|(key, value)| format!("\"{key}\":{value}")),
         ];
         prop_oneof![
             8 => prop::collection::vec(member, 0..5).prop_map(|members| format!("{{{}}}", members.join(","))),
