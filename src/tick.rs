@@ -285,7 +285,12 @@ impl Stamps {
         self.after(self.wall_us())
     }
 
-    /// The newest stamp given out; zero before the first.
+    /// Takes note of a stamp that was given out elsewhere: those to come are higher.
+    pub fn note(&mut self, stamp: u64) {
+        self.last = self.last.max(stamp);
+    }
+
+    /// The newest stamp given out or noted; zero before the first.
     pub fn last(&self) -> u64 {
         self.last
     }

@@ -121,6 +121,14 @@ impl<S: Socket> Connection<S> {
         matches!(self.state, State::Open(_))
     }
 
+    /// How many symbols it watches, once it is open.
+    pub(crate) fn symbol_count(&self, hub: &Hub) -> Option<usize> {
+        match &self.state {
+            State::Open(subscriber) => Some(hub.symbol_count(subscriber.reading().list)),
+            _ => None,
+        }
+    }
+
     /// Whether it waits for the tape to get to a stamp that it has from another server.
     pub(crate) fn is_awaiting(&self) -> bool {
         match &self.state {

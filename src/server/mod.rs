@@ -325,7 +325,10 @@ impl<S: Transport> Server<S> {
         }
         let resuming = upgrade.since.map_or("", |_| ", resuming");
         let opened = connection.open(upgrade, &mut desk);
-        log::debug!("{}: a client{resuming}", Who(connection.socket(), token));
+        if let Some(count) = connection.symbol_count(desk.hub).filter(|_| opened.is_ok()) {
+            let who = Who(connection.socket(), token);
+            log::debug!("{who}: a client of {count} symbols{resuming}");
+        }
         if opened.is_ok() && connection.is_awaiting() {
             let limit = self.config.resume_wait;
             io_loop.call_later(limit, move |server, io_loop| {

@@ -226,6 +226,7 @@ impl Subscriber {
             self.position = tape.head();
             let mut owed = Vec::new();
             desk.hub.owed_on_joining(self.list, seen, &mut owed);
+            desk.hub.owe_close(0, &mut owed);
             self.owe(owed, desk.hub);
         }
         let position = self.position;

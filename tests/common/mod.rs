@@ -36,6 +36,8 @@ pub struct TestServer {
 
 enum Order {
     Tick(Tick),
+    List(String),
+    Delist(String),
     ShutDown,
 }
 
@@ -75,6 +77,16 @@ impl TestServer {
             timestamp: 1,
         };
         self.orders.send(Order::Tick(tick)).is_ok()
+    }
+
+    /// Adds a symbol.
+    pub fn list(&self, symbol: &str) {
+        self.orders.send(Order::List(symbol.to_owned())).unwrap();
+    }
+
+    /// Takes a symbol away.
+    pub fn delist(&self, symbol: &str) {
+        self.orders.send(Order::Delist(symbol.to_owned())).unwrap();
     }
 
     pub fn shut_down(&self) {
@@ -159,6 +171,8 @@ fn run(listener: TcpListener, config: Config, symbols: Vec<String>, inbox: Recei
         for order in inbox.try_iter() {
             match order {
                 Order::Tick(tick) => server.publish(io_loop, tick),
+                Order::List(symbol) => server.list(io_loop, &[symbol]),
+                Order::Delist(symbol) => server.delist(io_loop, &[symbol]),
                 Order::ShutDown => server.shut_down(io_loop),
             }
         }

@@ -21,3 +21,4 @@ mod metrics;
 mod ping_timeout;
 mod shutdown;
 mod slow_consumer;
+mod watchlists;

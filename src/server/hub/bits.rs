@@ -142,6 +142,7 @@ impl Watchers {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Few(few) => few.len(),

@@ -246,6 +246,7 @@ impl Hub {
         instrument.update(quote, (seq, sent), &mut self.json);
         instrument.published = Some(now);
         instrument.tick = self.tape.append(id, &instrument.frame, sent, now);
+        self.stamps.note(sent);
         if !was_live {
             self.markets.came_alive(instrument.market);
         }
@@ -459,10 +460,17 @@ impl Hub {
         self.lists.symbols(list)
     }
 
+    /// How many symbols a list has, the delisted ones among them.
+    pub(crate) fn symbol_count(&self, list: ListId) -> usize {
+        match self.lists.symbols(list) {
+            Symbols::Everything => self.listed,
+            Symbols::Some(symbols) => symbols.len(),
+        }
+    }
+
     /// How many symbols there are, and how many lists of them are being read.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        let unread = usize::from(self.watch_everything.is_empty());
-        (self.listed, self.lists.iter().count().max(1 - unread))
+        (self.listed, self.lists.iter().count())
     }
 
     /// What lists and index take.

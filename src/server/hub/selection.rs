@@ -118,11 +118,6 @@ impl Hub {
         self.lists.take(Some(new), &rules, now_tried)
     }
 
-    /// How many symbols were ever added: [`refresh`](Self::refresh) finds those that are new.
-    pub(crate) fn added(&self) -> usize {
-        self.added.len()
-    }
-
     /// The newest tick of a symbol as JSON; empty before the first.
     ///
     /// # Errors

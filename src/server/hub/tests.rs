@@ -1,1 +1,384 @@
+use std::time::{Duration, Instant};
 
+use super::*;
+use crate::feed::Watched;
+use crate::frame;
+
+/// A hub of these symbols, and the moment that it began.
+fn hub(symbols: &[&str]) -> (Hub, Instant) {
+    let symbols = symbols.iter().map(ToString::to_string).collect();
+    (Hub::new(symbols, 1 << 16, 1 << 20).unwrap(), Instant::now())
+}
+
+fn tick(symbol: &str, price: &str) -> Tick {
+    Tick {
+        symbol: symbol.to_owned(),
+        price: Price::parse(price).unwrap(),
+        timestamp: 7,
+    }
+}
+
+/// Reads the list of `entries` in `slot`.
+fn join(hub: &mut Hub, slot: usize, entries: &[&str]) -> Reading {
+    let list = match entries {
+        [] => hub.select_everything(),
+        entries => hub.select(entries),
+    };
+    let reading = Reading {
+        list: list.unwrap(),
+        period: None,
+    };
+    hub.join(slot, reading);
+    reading
+}
+
+/// The slots that have news; they have none after that.
+fn news(hub: &mut Hub) -> Vec<usize> {
+    std::iter::from_fn(|| hub.next_news(0, usize::MAX)).collect()
+}
+
+/// The messages that a reader is owed, in the order in which it gets them.
+fn paid(hub: &Hub, mut owed: Vec<Owed>, position: FrameNumber, now: Instant) -> Vec<String> {
+    let mut messages = Vec::new();
+    hub.pay(&mut owed, position, now, |frame| {
+        messages.push(String::from_utf8(frame::payload(frame).to_vec()).unwrap());
+        false
+    });
+    assert!(owed.is_empty());
+    messages
+}
+
+/// The symbols of messages.
+fn symbols_of(messages: &[String]) -> Vec<String> {
+    let value = |text: &String| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let symbol = |text| value(text)["symbol"].as_str().unwrap().to_owned();
+    messages.iter().map(symbol).collect()
+}
+
+#[test]
+fn news_are_for_those_who_watch_the_symbol() {
+    let (mut hub, now) = hub(&["A/USD", "B/USD", "A/EUR"]);
+    join(&mut hub, 3, &["A/USD"]);
+    join(&mut hub, 70, &["B/USD", "A/USD"]);
+    join(&mut hub, 200, &["*/EUR"]);
+    let everything = join(&mut hub, 9, &[]);
+    hub.publish(&tick("A/USD", "1"), now);
+    assert_eq!(news(&mut hub), [3, 9, 70]);
+    assert_eq!(news(&mut hub), [0; 0]);
+    hub.publish(&tick("A/EUR", "1"), now);
+    assert_eq!(news(&mut hub), [9, 200]);
+    hub.print_for_everyone(b"ping", now);
+    assert_eq!(news(&mut hub), [3, 9, 70, 200]);
+    hub.publish(&tick("B/USD", "1"), now);
+    hub.leave(9, everything);
+    assert_eq!(news(&mut hub), [70]);
+    hub.publish(&tick("A/USD", "2"), now);
+    assert_eq!(news(&mut hub), [3, 70]);
+}
+
+#[test]
+fn a_reader_that_changes_its_list_has_news_of_the_new_one_only() {
+    let (mut hub, now) = hub(&["A/USD", "B/USD"]);
+    let from = join(&mut hub, 1, &["A/USD"]);
+    let list = hub.reselect(from.list, &["B/USD"], true).unwrap();
+    let both = Reading { list, period: None };
+    hub.change(1, from, both);
+    let list = hub.reselect(list, &["A/USD"], false).unwrap();
+    hub.change(1, both, Reading { list, period: None });
+    hub.publish(&tick("A/USD", "1"), now);
+    assert_eq!(news(&mut hub), [0; 0]);
+    hub.publish(&tick("B/USD", "1"), now);
+    assert_eq!(news(&mut hub), [1]);
+    assert_eq!(hub.counts(), (2, 1));
+}
+
+#[test]
+fn a_name_without_its_source_stands_for_the_only_symbol_that_has_it() {
+    let (mut hub, _) = hub(&[
+        "sim:BTC/USDT",
+        "x:ETH/EUR",
+        "y:ETH/EUR",
+        "ETH/EUR",
+        "x:Z/EUR",
+        "y:Z/EUR",
+    ]);
+    let names = |hub: &Hub, entries: &[&str]| {
+        let mut out = String::new();
+        hub.write_names(Some(entries), &mut out).map(|()| out)
+    };
+    assert_eq!(names(&hub, &["BTC/USDT"]).unwrap(), r#"["sim:BTC/USDT"]"#);
+    assert_eq!(
+        names(&hub, &["ETH/EUR"]).unwrap(),
+        r#"["ETH/EUR"]"#,
+        "its own name"
+    );
+    let error = names(&hub, &["BTC/USDT", "Z/EUR"]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "ambiguous symbol 'Z/EUR', name its source: x:Z/EUR, y:Z/EUR"
+    );
+    hub.delist("x:Z/EUR", Instant::now());
+    assert_eq!(names(&hub, &["Z/EUR"]).unwrap(), r#"["y:Z/EUR"]"#);
+    let error = names(&hub, &["usdt/btc"]).unwrap_err().to_string();
+    assert!(
+        error.starts_with("unknown symbol 'usdt/btc', there are: sim:BTC/USDT, "),
+        "{error}"
+    );
+    let error = names(&hub, &["BTC/GBP"]).unwrap_err().to_string();
+    assert_eq!(error, "unknown symbol 'BTC/GBP', similar are: sim:BTC/USDT");
+}
+
+#[test]
+fn a_list_of_patterns_grows_with_the_symbols_and_one_of_names_does_not() {
+    let (mut hub, now) = hub(&["A/USD", "B/USD"]);
+    let patterned = join(&mut hub, 1, &["*/USD"]);
+    let named = join(&mut hub, 2, &["A/USD", "B/USD"]);
+    let everything = join(&mut hub, 3, &["*"]);
+    assert_eq!((hub.list("C/USD"), hub.list("C/EUR")), (Ok(true), Ok(true)));
+    assert_eq!(hub.list("A/USD"), Ok(false));
+    let list = hub.refresh(patterned.list).unwrap();
+    hub.change(1, patterned, Reading { list, period: None });
+    assert_eq!(hub.refresh(list), None, "it has been tried");
+    assert_eq!(hub.refresh(named.list), None);
+    assert_eq!(hub.refresh(everything.list), None);
+    hub.publish(&tick("C/USD", "1"), now);
+    assert_eq!(news(&mut hub), [1, 3]);
+    hub.publish(&tick("C/EUR", "1"), now);
+    assert_eq!(news(&mut hub), [3]);
+}
+
+#[test]
+fn patterns_that_were_taken_back_match_nothing_that_is_added() {
+    let (mut hub, _) = hub(&["A/USD", "A/EUR", "B/EUR"]);
+    let reading = join(&mut hub, 1, &["*"]);
+    let list = hub.reselect(reading.list, &["*/EUR"], false).unwrap();
+    hub.list("C/EUR").unwrap();
+    assert_eq!(hub.refresh(list), None);
+    hub.list("C/USD").unwrap();
+    let grown = hub.refresh(list).unwrap();
+    let mut out = String::new();
+    hub.describe(grown, &mut out);
+    assert_eq!(out, r#","count":2,"symbols":["*"],"except":["*/EUR"]"#);
+}
+
+#[test]
+fn a_symbol_that_was_delisted_and_comes_back_is_watched_as_before() {
+    let (mut hub, now) = hub(&["A/USD", "B/USD"]);
+    join(&mut hub, 4, &["A/USD"]);
+    hub.publish(&tick("A/USD", "1"), now);
+    news(&mut hub);
+    assert!(hub.delist("A/USD", now));
+    assert!(!hub.delist("A/USD", now));
+    assert_eq!(news(&mut hub), [4]);
+    assert!(hub.publish(&tick("A/USD", "2"), now).is_none());
+    assert!(hub.select(&["A/USD"]).is_err());
+    assert_eq!(hub.counts().0, 1);
+    assert_eq!(hub.list("A/USD"), Ok(true));
+    let json = hub.publish(&tick("A/USD", "3"), now).unwrap().to_vec();
+    assert!(
+        String::from_utf8(json).unwrap().contains(r#""seq":2,"#),
+        "it goes on counting"
+    );
+    assert_eq!(news(&mut hub), [4]);
+}
+
+#[test]
+fn a_client_that_joins_is_owed_the_newest_ticks_in_the_order_of_printing() {
+    let (mut hub, now) = hub(&["A/USD", "B/USD", "C/USD"]);
+    for symbol in ["A/USD", "C/USD", "B/USD", "A/USD"] {
+        hub.publish(&tick(symbol, "1"), now);
+    }
+    let list = hub.select_everything().unwrap();
+    let mut owed = Vec::new();
+    hub.owed_on_joining(list, 0, &mut owed);
+    let messages = paid(&hub, owed.clone(), hub.tape().head(), now);
+    assert_eq!(symbols_of(&messages), ["C/USD", "B/USD", "A/USD"]);
+    assert!(messages[2].contains(r#""seq":2,"#));
+    // Of a symbol that ticks again meanwhile the tape has the tick.
+    let position = hub.tape().head();
+    hub.publish(&tick("B/USD", "2"), now);
+    assert_eq!(
+        symbols_of(&paid(&hub, owed, position, now)),
+        ["C/USD", "A/USD"]
+    );
+}
+
+#[test]
+fn a_client_that_skips_is_owed_only_what_it_has_not_had() {
+    let (mut hub, now) = hub(&["A/USD", "B/USD", "C/USD"]);
+    let list = hub.select(&["A/USD", "B/USD"]).unwrap();
+    hub.publish(&tick("A/USD", "1"), now);
+    let from = hub.tape().head();
+    for symbol in ["B/USD", "C/USD", "B/USD"] {
+        hub.publish(&tick(symbol, "2"), now);
+    }
+    let mut owed = Vec::new();
+    hub.owed_for_skipping(list, from, &mut owed);
+    let messages = paid(&hub, owed, hub.tape().head(), now);
+    assert_eq!(symbols_of(&messages), ["B/USD"]);
+    assert!(messages[0].contains(r#""seq":2,"#));
+}
+
+#[test]
+fn an_event_behind_a_tick_that_was_read_does_not_bring_the_tick_again() {
+    let (mut hub, now) = hub(&["A/USD"]);
+    hub.watch(
+        &Watched {
+            symbol: "A/USD".to_owned(),
+            market: "A/USD".to_owned(),
+            stale_after: Duration::from_secs(1),
+        },
+        now,
+    );
+    hub.publish(&tick("A/USD", "1"), now);
+    let from = hub.tape().head();
+    let later = now + Duration::from_secs(5);
+    let mut silent = Vec::new();
+    assert_eq!(hub.print_stale((0, 9), (later, false), &mut silent), None);
+    assert_eq!(silent.len(), 1);
+    let list = hub.select_everything().unwrap();
+    let mut owed = Vec::new();
+    hub.owed_for_skipping(list, from, &mut owed);
+    let messages = paid(&hub, owed, hub.tape().head(), later);
+    assert_eq!(
+        messages,
+        [r#"{"event":"stale","symbol":"A/USD","age":5000}"#]
+    );
+}
+
+#[test]
+fn a_debt_is_paid_in_pieces_without_a_repetition() {
+    let names: Vec<String> = (0..100).map(|number| format!("S{number}/USD")).collect();
+    let mut hub = Hub::new(names.clone(), 1 << 16, 1 << 20).unwrap();
+    let now = Instant::now();
+    for name in &names {
+        hub.publish(&tick(name, "1"), now);
+    }
+    let list = hub.select_everything().unwrap();
+    let (mut owed, position) = (Vec::new(), hub.tape().head());
+    hub.owed_on_joining(list, 0, &mut owed);
+    let mut got = Vec::new();
+    while !owed.is_empty() {
+        let mut left = 7;
+        hub.pay(&mut owed, position, now, |frame| {
+            got.push(String::from_utf8(frame::payload(frame).to_vec()).unwrap());
+            left -= 1;
+            left == 0
+        });
+    }
+    assert_eq!(symbols_of(&got), names);
+}
+
+#[test]
+fn markets_are_served_while_one_of_their_symbols_is_live() {
+    let (mut hub, now) = hub(&["x:A/USD", "y:A/USD", "B/USD"]);
+    let watched = |symbol: &str| Watched {
+        symbol: symbol.to_owned(),
+        market: symbol.split(':').next_back().unwrap().to_owned(),
+        stale_after: Duration::from_secs(1),
+    };
+    for symbol in ["x:A/USD", "y:A/USD", "B/USD"] {
+        hub.watch(&watched(symbol), now);
+    }
+    let unserved = |hub: &Hub| {
+        let silences = hub.silences(now).into_iter();
+        let mut markets: Vec<_> = silences.map(|(market, _)| market.to_owned()).collect();
+        markets.sort_unstable();
+        markets
+    };
+    assert_eq!(unserved(&hub), ["A/USD", "B/USD"]);
+    hub.publish(&tick("x:A/USD", "1"), now);
+    hub.publish(&tick("B/USD", "1"), now);
+    assert!(hub.is_ready());
+    let later = now + Duration::from_secs(2);
+    hub.publish(&tick("y:A/USD", "1"), later);
+    let mut silent = Vec::new();
+    assert_eq!(
+        hub.print_stale((0, 1), (later, false), &mut silent),
+        Some(2)
+    );
+    assert_eq!(hub.print_stale((2, 1), (later, false), &mut silent), None);
+    assert_eq!(unserved(&hub), ["B/USD"]);
+    assert!(hub.confirm("B/USD", later) && hub.is_ready());
+    hub.delist("y:A/USD", later);
+    assert_eq!(unserved(&hub), ["A/USD"], "x is stale");
+    hub.delist("x:A/USD", later);
+    assert!(hub.is_ready(), "a market without symbols is not missing");
+    hub.list("x:A/USD").unwrap();
+    assert_eq!(unserved(&hub), ["A/USD"]);
+}
+
+#[test]
+fn numbers_of_delisted_symbols_are_used_again_once_nothing_has_them() {
+    let names: Vec<String> = (0..SYMBOLS_MAX)
+        .map(|number| format!("S{number}/USD"))
+        .collect();
+    let mut hub = Hub::new(names, 1 << 16, 1 << 20).unwrap();
+    let now = Instant::now();
+    let kept = hub.select(&["S1/USD"]).unwrap();
+    assert_eq!(hub.list("NEW/USD"), Err(TooManySymbols));
+    hub.publish(&tick("S2/USD", "1"), now);
+    for symbol in ["S1/USD", "S2/USD", "S3/USD"] {
+        hub.delist(symbol, now);
+    }
+    // They are still on the tape, by their events at least.
+    assert_eq!(hub.list("NEW/USD"), Err(TooManySymbols));
+    for _ in 0..2000 {
+        hub.publish(&tick("S9/USD", "1"), now);
+    }
+    assert_eq!(hub.list("NEW/USD"), Ok(true));
+    assert_eq!(hub.list("NEWER/USD"), Ok(true));
+    assert_eq!(
+        hub.list("NEWEST/USD"),
+        Err(TooManySymbols),
+        "one is in a list"
+    );
+    let json = hub.publish(&tick("NEW/USD", "5"), now).unwrap();
+    assert!(
+        String::from_utf8_lossy(json)
+            .starts_with(r#"{"symbol":"NEW/USD","price":5,"timestamp":7,"seq":1,"#)
+    );
+    assert!(matches!(hub.symbols(kept), Symbols::Some([1])));
+    assert!(hub.select(&["S2/USD"]).is_err());
+}
+
+#[test]
+fn lists_have_a_limit_on_patterns_and_on_memory() {
+    let names: Vec<String> = (0..500).map(|number| format!("S{number}/USD")).collect();
+    let mut hub = Hub::new(names.clone(), 1 << 16, 4000).unwrap();
+    let patterns: Vec<_> = (0..40).map(|number| format!("S{number}/*")).collect();
+    let error = hub.select(&patterns).unwrap_err().to_string();
+    assert_eq!(error, "too many patterns at 'S32/*': a list can have 32");
+    let mut taken = Vec::new();
+    let error = loop {
+        match hub.select(&names[..=taken.len()]) {
+            Ok(list) => taken.push(list),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("--list-memory"), "{error}");
+    assert!(taken.len() > 5);
+    for list in taken {
+        hub.give_back(list);
+    }
+    assert!(hub.select(&names[..10]).is_ok());
+}
+
+#[test]
+fn stamping_and_printing_are_separate_steps() {
+    let (mut hub, now) = hub(&["A/USD"]);
+    let price = Price::parse("1.5").unwrap();
+    let stamp = Stamp {
+        seq: 41,
+        sent: 9_000,
+    };
+    hub.print(0, (&price, 7), stamp, now);
+    let json = String::from_utf8(hub.newest("A/USD").unwrap().to_vec()).unwrap();
+    assert_eq!(
+        json,
+        r#"{"symbol":"A/USD","price":1.5,"timestamp":7,"seq":41,"sent":9000}"#
+    );
+    assert_eq!(hub.tape().resume(9_000), Some(hub.tape().head()));
+    let next = hub.stamp(0);
+    assert!(next.seq == 42 && next.sent > 9_000);
+}

@@ -148,6 +148,7 @@ impl Watchlists {
     }
 
     /// How many there are, that of everything among them.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.lists.len()
     }

@@ -104,10 +104,7 @@ fn bad_values_are_named_with_what_would_be_right() {
             "--symbols @/no/such/file",
             "--symbols: cannot read /no/such/file: No such file or directory (os error 2)",
         ),
-        (
-            "--tape 8589934592GiB",
-            "--tape: at most 4 GiB",
-        ),
+        ("--tape 8589934592GiB", "--tape: at most 4 GiB"),
         (
             "--upstream localhost:9000",
             "--upstream: 'localhost:9000' is no address, try http://127.0.0.1:9000",

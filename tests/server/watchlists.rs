@@ -1,0 +1,504 @@
+//! Each client has its own selection: names, patterns, a rate, lists of messages; and comes back to
+//! it without missing a tick.
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tickertape::server::Config;
+
+use crate::common::{Client, TestServer, ask, closed_with, handshake, next, ticks};
+
+/// Patient, so that a machine that stalls for a second makes no gap.
+fn patient() -> Config {
+    Config {
+        conflate_after: Duration::from_secs(60),
+        ..Config::default()
+    }
+}
+
+fn market() -> TestServer {
+    let symbols = ["sim:BTC/USDT", "sim:ETH/USDT", "sim:BTC/EUR", "sim:ETH/EUR"];
+    TestServer::with_symbols(patient(), &symbols)
+}
+
+/// The symbol and the number of the next tick.
+fn tick(client: &mut Client) -> (String, u64) {
+    let tick = next(client);
+    let symbol = tick["symbol"].as_str().unwrap_or_else(|| panic!("{tick}"));
+    (symbol.to_owned(), tick["seq"].as_u64().unwrap())
+}
+
+/// The symbols of the next ticks.
+fn symbols(client: &mut Client, count: usize) -> Vec<String> {
+    (0..count).map(|_| tick(client).0).collect()
+}
+
+/// Waits until the server has published so many ticks.
+fn published(server: &TestServer, count: u64) {
+    server.wait_for_metric("ticks_total", |ticks| ticks == count);
+}
+
+fn stamp(tick: &Value) -> u64 {
+    tick["sent"].as_u64().unwrap()
+}
+
+#[test]
+fn a_pattern_or_a_bare_name_is_as_good_as_the_names() {
+    let server = market();
+    let mut of_quote = server.open("/?symbols=*/EUR");
+    let mut of_base = server.open("/?symbols=BTC/*");
+    let mut named = server.open("/?symbols=ETH/USDT,sim:ETH/EUR");
+    let mut all = server.open("/?symbols=*");
+    for symbol in ["sim:BTC/USDT", "sim:ETH/USDT", "sim:BTC/EUR", "sim:ETH/EUR"] {
+        server.tick(symbol, 1);
+    }
+    assert_eq!(symbols(&mut of_quote, 2), ["sim:BTC/EUR", "sim:ETH/EUR"]);
+    assert_eq!(symbols(&mut of_base, 2), ["sim:BTC/USDT", "sim:BTC/EUR"]);
+    assert_eq!(symbols(&mut named, 2), ["sim:ETH/USDT", "sim:ETH/EUR"]);
+    assert_eq!(symbols(&mut all, 4).len(), 4);
+}
+
+#[test]
+fn every_client_can_have_a_list_of_its_own() {
+    let names: Vec<String> = (0..200).map(|number| format!("S{number}/USD")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let server = TestServer::with_symbols(patient(), &names);
+    let mut dice = fastrand::Rng::with_seed(7);
+    let mut clients = Vec::new();
+    for _ in 0..300 {
+        let mut list = dice.choose_multiple(names.iter().copied(), 5);
+        list.sort_unstable();
+        let client = server.open(&format!("/?symbols={}", list.join(",")));
+        clients.push((client, list));
+    }
+    for name in &names {
+        server.tick(name, 1);
+    }
+    for (client, list) in &mut clients {
+        let mut got = symbols(client, 5);
+        got.sort_unstable();
+        assert_eq!(got, *list);
+    }
+    assert!(server.metric("lists") > 290);
+    drop(clients);
+    server.wait_for_metric("lists", |lists| lists == 0);
+}
+
+#[test]
+fn patterns_match_what_is_added_later_and_a_delisted_symbol_says_so() {
+    let server = market();
+    let mut of_quote = server.open("/?symbols=*/EUR");
+    let mut named = server.open("/?symbols=BTC/EUR");
+    let mut everything = server.open("/");
+    server.list("sim:XRP/EUR");
+    server.tick("sim:XRP/EUR", 1);
+    server.tick("sim:BTC/EUR", 1);
+    assert_eq!(symbols(&mut of_quote, 2), ["sim:XRP/EUR", "sim:BTC/EUR"]);
+    assert_eq!(symbols(&mut everything, 2), ["sim:XRP/EUR", "sim:BTC/EUR"]);
+    assert_eq!(symbols(&mut named, 1), ["sim:BTC/EUR"]);
+    server.delist("sim:BTC/EUR");
+    let delisted = json!({"event": "delisted", "symbol": "sim:BTC/EUR"});
+    for client in [&mut of_quote, &mut named, &mut everything] {
+        assert_eq!(next(client), delisted);
+    }
+    let answer = server.ask(handshake("/?symbols=BTC/EUR").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    server.list("sim:BTC/EUR");
+    server.tick("sim:BTC/EUR", 2);
+    for client in [&mut of_quote, &mut named, &mut everything] {
+        assert_eq!(tick(client), ("sim:BTC/EUR".to_owned(), 2));
+    }
+}
+
+#[test]
+fn what_a_client_takes_up_comes_as_its_newest_tick_and_what_it_keeps_goes_on() {
+    let server = market();
+    let mut client = server.open("/?symbols=BTC/USDT");
+    server.tick("sim:BTC/USDT", 1);
+    assert_eq!(tick(&mut client), ("sim:BTC/USDT".to_owned(), 1));
+    for price in 1..=3 {
+        server.tick("sim:ETH/EUR", price);
+    }
+    published(&server, 4);
+    let answer = ask(
+        &mut client,
+        r#"{"op":"subscribe","symbols":["*/EUR"],"id":1}"#,
+    );
+    assert_eq!(
+        (&answer["count"], &answer["symbols"]),
+        (&json!(3), &json!(["*/EUR", "sim:BTC/USDT"]))
+    );
+    assert_eq!(tick(&mut client), ("sim:ETH/EUR".to_owned(), 3));
+    let answer = ask(
+        &mut client,
+        r#"{"op":"unsubscribe","symbols":["ETH/EUR"],"id":2}"#,
+    );
+    assert_eq!(answer["except"], json!(["sim:ETH/EUR"]));
+    for symbol in ["sim:ETH/EUR", "sim:BTC/EUR", "sim:BTC/USDT"] {
+        server.tick(symbol, 9);
+    }
+    assert_eq!(tick(&mut client), ("sim:BTC/EUR".to_owned(), 1));
+    assert_eq!(tick(&mut client), ("sim:BTC/USDT".to_owned(), 2));
+}
+
+#[test]
+fn a_list_can_be_made_in_several_messages() {
+    let names: Vec<String> = (0..2000).map(|number| format!("S{number}/USD")).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let server = TestServer::with_symbols(patient(), &all);
+    let mut client = server.open("/?symbols=S0/USD");
+    let mut count = 1;
+    for part in names.chunks(300) {
+        let text = json!({"op": "subscribe", "symbols": part, "id": 1}).to_string();
+        assert!(text.len() <= 4096, "{}", text.len());
+        let answer = ask(&mut client, &text);
+        count += part.len() - usize::from(count == 1);
+        assert_eq!(answer["count"], json!(count));
+    }
+    server.tick("S1999/USD", 5);
+    assert_eq!(tick(&mut client), ("S1999/USD".to_owned(), 1));
+}
+
+#[test]
+fn a_client_misses_nothing_of_a_list_that_nobody_read_meanwhile() {
+    let server = market();
+    let mut client = server.open("/?symbols=BTC/USDT");
+    server.tick("sim:BTC/USDT", 1);
+    let since = stamp(&next(&mut client));
+    drop(client);
+    server.wait_for_metric("clients", |clients| clients == 0);
+    for price in 2..=9 {
+        server.tick("sim:BTC/USDT", price);
+        server.tick("sim:ETH/EUR", price);
+    }
+    published(&server, 17);
+    let mut client = server.open(&format!("/?symbols=BTC/USDT&since={since}"));
+    let expected: Vec<_> = (2..=9).map(|number| (number, number)).collect();
+    assert_eq!(ticks(&mut client, 8), expected);
+    // Another list, by a pattern: what was printed since, whatever was read before.
+    let mut other = server.open(&format!("/?symbols=*/EUR&since={since}"));
+    let expected: Vec<_> = (2..=9).map(|number| (number - 1, number)).collect();
+    assert_eq!(ticks(&mut other, 8), expected);
+}
+
+#[test]
+fn a_client_misses_nothing_across_a_change_of_its_list() {
+    let server = market();
+    let mut client = server.open("/?symbols=BTC/USDT,ETH/EUR");
+    server.tick("sim:BTC/USDT", 1);
+    let since = stamp(&next(&mut client));
+    drop(client);
+    for price in 2..=4 {
+        server.tick("sim:ETH/EUR", price);
+        server.tick("sim:ETH/USDT", price);
+    }
+    published(&server, 7);
+    let mut client = server.open(&format!("/?symbols=ETH/*&since={since}"));
+    let got: Vec<_> = (0..6).map(|_| tick(&mut client)).collect();
+    let of = |symbol: &str| {
+        let of = got.iter().filter(|(name, _)| name == symbol);
+        of.map(|(_, number)| *number).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (of("sim:ETH/EUR"), of("sim:ETH/USDT")),
+        (vec![1, 2, 3], vec![1, 2, 3])
+    );
+}
+
+#[test]
+fn a_stamp_ahead_of_the_server_waits_until_the_tape_gets_there() {
+    let server = market();
+    server.tick("sim:BTC/USDT", 1);
+    published(&server, 1);
+    let now = stamp(&next(&mut server.open("/")));
+    // As after a change from a server that is half a second ahead.
+    let ahead = now + 500_000;
+    let mut client = server.open(&format!("/?since={ahead}"));
+    let began = Instant::now();
+    let mut price = 1;
+    while began.elapsed() < Duration::from_millis(700) {
+        price += 1;
+        server.tick("sim:BTC/USDT", price);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let first = next(&mut client);
+    assert!(stamp(&first) > ahead, "{first}");
+    let before = ask(&mut client, r#"{"op":"get","symbol":"BTC/USDT","id":1}"#);
+    assert!(stamp(&before) >= stamp(&first));
+}
+
+#[test]
+fn a_stamp_that_the_tape_does_not_get_to_is_none_of_this_server() {
+    let config = Config {
+        resume_wait: Duration::from_millis(200),
+        ..Config::default()
+    };
+    let server = TestServer::start(config);
+    server.tick("A", 4);
+    published(&server, 1);
+    let began = Instant::now();
+    let mut client = server.open(&format!("/?since={}", u64::MAX));
+    assert_eq!(ticks(&mut client, 1), [(1, 4)]);
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_millis(200), "{waited:?}");
+    server.tick("A", 5);
+    assert_eq!(ticks(&mut client, 1), [(2, 5)]);
+}
+
+#[test]
+fn a_client_with_a_rate_of_its_own_gets_the_newest_of_each_symbol_once_a_period() {
+    let server = market();
+    let mut client = server.open("/?symbols=BTC/*&every=200ms");
+    let began = Instant::now();
+    let mut price = 0;
+    while began.elapsed() < Duration::from_millis(900) {
+        price += 1;
+        server.tick("sim:BTC/USDT", price);
+        server.tick("sim:ETH/USDT", price);
+        if price == 3 {
+            server.tick("sim:BTC/EUR", price);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let last = price;
+    let mut got = Vec::new();
+    while got.last() != Some(&("sim:BTC/USDT".to_owned(), last)) {
+        got.push(tick(&mut client));
+    }
+    let of = |symbol: &str| got.iter().filter(|(name, _)| name == symbol).count();
+    assert_eq!(of("sim:BTC/EUR"), 1, "it changed once");
+    assert!((2..=6).contains(&of("sim:BTC/USDT")), "{got:?}");
+    assert_eq!(of("sim:ETH/USDT"), 0);
+    // At a rate of its own nobody is called slow.
+    assert_eq!(server.metric("conflated_total"), 0);
+}
+
+#[test]
+fn a_rate_can_be_changed_while_connected() {
+    let server = market();
+    let mut client = server.open("/?symbols=BTC/USDT");
+    let answer = ask(&mut client, r#"{"op":"subscribe","every":"1h","id":1}"#);
+    assert_eq!(
+        (&answer["every"], &answer["count"]),
+        (&json!("3600000ms"), &json!(1))
+    );
+    for price in 1..=5 {
+        server.tick("sim:BTC/USDT", price);
+    }
+    published(&server, 5);
+    client
+        .send(tungstenite::Message::text(
+            r#"{"op":"subscribe","every":null,"id":2}"#,
+        ))
+        .unwrap();
+    assert_eq!(next(&mut client)["id"], json!(2), "nothing came before");
+    assert_eq!(
+        ticks(&mut client, 1),
+        [(5, 5)],
+        "the newest of what it did not get"
+    );
+    server.tick("sim:BTC/USDT", 6);
+    assert_eq!(ticks(&mut client, 1), [(6, 6)]);
+}
+
+#[test]
+fn pings_and_the_closing_frame_wait_for_no_period() {
+    let config = Config {
+        ping_interval: Duration::from_millis(100),
+        ping_timeout: Duration::from_millis(100),
+        drain: Duration::ZERO,
+        ..patient()
+    };
+    let server = TestServer::with_symbols(config, &["A"]);
+    let mut client = server.open("/?every=1h");
+    client.get_ref().set_nonblocking(false).unwrap();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(500) {
+        let ping = client.read().unwrap();
+        assert!(ping.is_ping(), "{ping:?}");
+        client.flush().unwrap();
+    }
+    server.tick("A", 1);
+    published(&server, 1);
+    server.shut_down();
+    let mut got = Vec::new();
+    let code = loop {
+        match client.read().unwrap() {
+            tungstenite::Message::Text(text) => got.push(text.to_string()),
+            tungstenite::Message::Close(Some(close)) => break u16::from(close.code),
+            _ => client.flush().unwrap(),
+        }
+    };
+    assert_eq!(code, 1001);
+    assert!(
+        got.len() == 1 && got[0].contains(r#""seq":1,"#),
+        "the last tick: {got:?}"
+    );
+}
+
+#[test]
+fn a_batch_is_one_list_a_write_and_no_longer_than_allowed() {
+    let names: Vec<String> = (0..50).map(|number| format!("S{number}/USD")).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let config = Config {
+        max_batch: 20,
+        ..patient()
+    };
+    let server = TestServer::with_symbols(config, &all);
+    for name in &all {
+        server.tick(name, 1);
+    }
+    published(&server, 50);
+    let mut client = server.open("/?batch");
+    let mut of_list = server.open("/?batch=true&symbols=S1/USD,S7/USD");
+    let lists: Vec<_> = (0..3).map(|_| next(&mut client)).collect();
+    let lengths: Vec<_> = lists
+        .iter()
+        .map(|list| list.as_array().unwrap().len())
+        .collect();
+    assert_eq!(lengths, [20, 20, 10]);
+    assert_eq!(lists[2][9]["symbol"], json!("S49/USD"));
+    let symbols = |list: Value| {
+        let list = list.as_array().unwrap().clone();
+        list.iter()
+            .map(|tick| tick["symbol"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(symbols(next(&mut of_list)), ["S1/USD", "S7/USD"]);
+    let answer = ask(&mut of_list, r#"{"op":"ping","id":1}"#);
+    assert_eq!(answer["op"], "pong", "an answer is in no list");
+    server.tick("S7/USD", 2);
+    assert_eq!(symbols(next(&mut of_list)), ["S7/USD"]);
+    let answer = ask(&mut of_list, r#"{"op":"subscribe","batch":false,"id":2}"#);
+    assert_eq!(answer.get("batch"), None);
+    server.tick("S7/USD", 3);
+    assert_eq!(next(&mut of_list)["seq"], json!(3));
+}
+
+#[test]
+fn the_names_of_all_symbols_can_be_asked_for() {
+    let names: Vec<String> = (0..20_000).map(|number| format!("S{number}/USD")).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let server = TestServer::with_symbols(patient(), &all);
+    let mut client = server.open("/?symbols=S7/USD");
+    let answer = ask(&mut client, r#"{"op":"list","id":1}"#);
+    assert_eq!(answer["symbols"], json!(names));
+    let answer = ask(&mut client, r#"{"op":"list","symbols":["S7/*"],"id":2}"#);
+    assert_eq!(answer["symbols"], json!(["S7/USD"]));
+}
+
+#[test]
+fn a_client_that_joins_a_large_market_gets_all_of_it_in_order() {
+    let names: Vec<String> = (0..5_000).map(|number| format!("S{number}/USD")).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let server = TestServer::with_symbols(patient(), &all);
+    for name in &all {
+        server.tick(name, 1);
+    }
+    published(&server, 5_000);
+    let mut client = server.open("/");
+    // Half a megabyte is owed to it, which no socket takes at once; this ticks meanwhile.
+    server.tick("S4999/USD", 2);
+    let mut got: Vec<_> = (0..5_000).map(|_| tick(&mut client)).collect();
+    let last = got.pop().unwrap();
+    let is_second = last == ("S4999/USD".to_owned(), 2);
+    assert!(is_second || last == ("S4999/USD".to_owned(), 1) && tick(&mut client).1 == 2);
+    let expected = names[..4_999].iter().map(|name| (name.clone(), 1));
+    assert!(got.into_iter().eq(expected));
+}
+
+#[test]
+fn a_wrong_entry_is_named_with_what_would_be_right() {
+    let server = market();
+    for (query, words) in [
+        (
+            "symbols=BTC/XYZ",
+            "unknown symbol 'BTC/XYZ', similar are: sim:BTC/USDT, sim:BTC/EUR",
+        ),
+        (
+            "symbols=BTC/USDT,B*/USDT",
+            "invalid pattern 'B*/USDT': a * stands for a whole part",
+        ),
+        ("symbols=btc/usdt", "similar are: sim:BTC/USDT"),
+        ("every=1ms", "invalid every '1ms': expected 10ms to 3600s"),
+        ("every=", "invalid every ''"),
+        ("batch=no", "invalid batch"),
+        ("since=yesterday", "invalid since"),
+    ] {
+        let answer = server.ask(handshake(&format!("/?{query}")).as_bytes());
+        assert!(
+            answer.starts_with("HTTP/1.1 400 ") && answer.contains(words),
+            "{answer}"
+        );
+    }
+}
+
+#[test]
+fn lists_that_would_take_too_much_memory_are_refused_and_nobody_else_is() {
+    let names: Vec<String> = (0..3_000).map(|number| format!("S{number}/USD")).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let config = Config {
+        list_memory: 64 << 10,
+        ..patient()
+    };
+    let server = TestServer::with_symbols(config, &all);
+    let mut clients = Vec::new();
+    // Each list takes six kilobytes.
+    let refused = loop {
+        let mut client = server.open("/");
+        let text = format!(
+            r#"{{"op":"unsubscribe","symbols":["S{}/USD"],"id":1}}"#,
+            clients.len()
+        );
+        let answer = ask(&mut client, &text);
+        if answer["op"] == "error" {
+            break answer["message"].as_str().unwrap().to_owned();
+        }
+        clients.push(client);
+        assert!(clients.len() < 30);
+    };
+    assert!(refused.contains("--list-memory"), "{refused}");
+    let answer = server.ask(handshake("/?symbols=*/USD").as_bytes().to_vec().as_slice());
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    server.tick("S2999/USD", 1);
+    for client in &mut clients {
+        assert_eq!(ticks(client, 1), [(1, 1)]);
+    }
+    drop(clients.pop());
+    server.wait_for_metric("lists", |lists| lists < 11);
+    server.open("/?symbols=*/USD");
+}
+
+#[test]
+fn the_snapshot_of_a_list_comes_in_one_piece_with_the_answer() {
+    let server = market();
+    server.tick("sim:BTC/USDT", 5);
+    server.tick("sim:ETH/EUR", 6);
+    published(&server, 2);
+    let mut stream = server.connect();
+    stream
+        .write_all(handshake("/?symbols=ETH/*&batch").as_bytes())
+        .unwrap();
+    let mut buffer = [0; 4096];
+    let length = stream.read(&mut buffer).unwrap();
+    let text = String::from_utf8_lossy(&buffer[..length]);
+    assert!(
+        text.starts_with("HTTP/1.1 101")
+            && text.ends_with("}]")
+            && text.contains(r#"[{"symbol":"sim:ETH/EUR","price":6,"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_client_that_waits_for_its_stamp_is_told_goodbye_like_others() {
+    let config = Config {
+        drain: Duration::ZERO,
+        ..Config::default()
+    };
+    let server = TestServer::start(config);
+    let mut client = server.open(&format!("/?since={}", u64::MAX));
+    server.shut_down();
+    assert_eq!(u16::from(closed_with(&mut client)), 1001);
+}
