@@ -40,7 +40,7 @@ mod readiness;
 mod refusals;
 mod request;
 mod shutdown;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod simulation;
 mod socket;
 mod sweep;

@@ -1,20 +1,34 @@
-//! The simulation: the server's own connections, tapes and sweep, with sockets that live in memory,
-//! a clock that jumps, and clients that do whatever dice say; judged byte by byte.
+//! The simulation: the server that ships, on a loop that is turned by hand, with a network that
+//! lives in memory, a clock that jumps, and clients that do whatever dice say; judged byte by byte.
 //!
 //! A seed is a whole run and always the same one. `cargo test --lib simulation` plays some hundred;
 //! `SIMULATION_SEEDS=10000` plays that many, and `SIMULATION_SEED=7` one, telling each step.
 //!
 //! ```text
-//! play (dice) ──▶ world (the server, turned by hand) ──▶ socket ──▶ check ──▶ observer ◀── model
+//! play (dice) ──▶ world (server, loop) ──▶ socket ──▶ net ──▶ judge ──▶ observer ◀── model
 //! ```
 
-mod check;
+#[cfg(test)]
 mod client;
-mod farewell;
+#[cfg(test)]
+mod judge;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod model;
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "the fuzz targets need a part of it")
+)]
+pub(super) mod net;
+#[cfg(test)]
 mod observer;
+#[cfg(test)]
 mod play;
-mod socket;
-mod sweeping;
+#[cfg(test)]
+mod rest;
+pub(super) mod socket;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
 mod world;

@@ -25,6 +25,8 @@ pub(crate) struct Sweep {
     /// A slice is queued, or the sweep after a rest.
     running: bool,
     began: Option<Instant>,
+    /// What was printed up to then is old, as the board was told last.
+    aged: Option<Instant>,
     /// When the last one began that came to its end: all that was printed before has been offered to
     /// everybody.
     offered: Option<Instant>,
@@ -45,6 +47,18 @@ impl Sweep {
         self.visited = 0;
         self.prints = prints;
         self.began = Some(now);
+    }
+
+    /// Whether a slice is queued, or the sweep after a rest.
+    #[cfg(test)]
+    pub(crate) fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// What was printed up to then is old, as the board was told last.
+    #[cfg(test)]
+    pub(crate) fn aged(&self) -> Option<Instant> {
+        self.aged
     }
 
     /// Whether more has been printed than this sweep is sure to have written.
@@ -124,8 +138,10 @@ impl<S: Transport> Server<S> {
 
     fn sweep_slice(&mut self, io_loop: &mut IoLoop<Self>) {
         let (now, conflate_after) = (io_loop.time(), self.config.conflate_after);
-        if let Some(instant) = self.sweep.stale_before(now, conflate_after) {
-            self.board.age(instant);
+        let aged = self.sweep.stale_before(now, conflate_after);
+        if aged != self.sweep.aged {
+            self.sweep.aged = aged;
+            aged.into_iter().for_each(|instant| self.board.age(instant));
         }
         let mut losers = Vec::new();
         let mut sweep = std::mem::take(&mut self.sweep);

@@ -11,7 +11,8 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
 
-use super::super::super::close::CloseReason;
+use super::super::super::close::{self, CloseReason};
+use super::super::super::simulation::net::Closed;
 use super::super::request::{check_reply, object, string};
 use super::SYMBOLS;
 
@@ -62,13 +63,7 @@ impl Seen {
 
     /// Judges `out`, all that the client got. `reason` is why it was closed; only if `is_whole` did
     /// it take everything. With `gaps`, it has skipped ticks.
-    pub(super) fn check(
-        &self,
-        out: &[u8],
-        reason: Option<&CloseReason>,
-        is_whole: bool,
-        gaps: bool,
-    ) {
+    pub(super) fn check(&self, out: &[u8], reason: Option<Closed>, is_whole: bool, gaps: bool) {
         let head = out.windows(4).position(|part| part == b"\r\n\r\n");
         let out = &out[head.expect("the handshake is answered") + 4..];
         let (frames, rest) = frames(out);
@@ -93,37 +88,26 @@ impl Seen {
     }
 
     /// Why it ended and what the client was told of that.
-    fn check_end(&self, reason: Option<&CloseReason>, told: Option<&[u8]>, is_whole: bool) {
+    fn check_end(&self, reason: Option<Closed>, told: Option<&[u8]>, is_whole: bool) {
         let Some(reason) = reason else {
             assert!(told.is_none(), "told to go, but kept");
             let missed = self.end.as_ref().filter(|_| is_whole);
             assert!(missed.is_none(), "goes on after: {missed:?}");
             return;
         };
-        let is_own = matches!(
-            reason,
-            CloseReason::ClosedByClient
-                | CloseReason::Protocol(_)
-                | CloseReason::Binary
-                | CloseReason::BadText
-                | CloseReason::TooBig
-        );
-        if is_own {
+        let name = close::NAMES[reason.reason];
+        if OWN.contains(&name) {
             let end = self.end.as_ref().map(CloseReason::index);
-            assert_eq!(end, Some(reason.index()), "{reason}, not {:?}", self.end);
+            assert_eq!(end, Some(reason.reason), "{name}, not {:?}", self.end);
         }
-        if !is_whole || matches!(reason, CloseReason::Vanished | CloseReason::Failed(_)) {
+        if !is_whole || matches!(name, "vanished" | "failed") {
             return;
         }
-        match (reason.code(), told) {
-            (Some(code), told) => {
-                let told = told.and_then(|told| told.first_chunk());
-                assert_eq!(
-                    told.map(|told| u16::from_be_bytes(*told)),
-                    Some(code.into())
-                );
-            }
-            (None, told) => assert_eq!(told, self.goodbye.as_deref(), "{reason}"),
+        if reason.code.is_some() {
+            let told = told.and_then(|told| told.first_chunk());
+            assert_eq!(told.map(|told| u16::from_be_bytes(*told)), reason.code);
+        } else {
+            assert_eq!(told, self.goodbye.as_deref(), "{name}");
         }
     }
 
@@ -234,6 +218,15 @@ impl std::io::Write for OneWay<'_> {
         Ok(())
     }
 }
+
+/// Reasons that the client gives by what it says.
+const OWN: [&str; 5] = [
+    "closed_by_client",
+    "protocol",
+    "binary",
+    "bad_text",
+    "too_big",
+];
 
 const TEXT: OpCode = OpCode::Data(Data::Text);
 const CLOSE: OpCode = OpCode::Control(Control::Close);
