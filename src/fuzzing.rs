@@ -8,7 +8,7 @@
 pub use crate::dns::properties::dns_answer;
 pub use crate::exchange::properties::exchange_answer;
 pub use crate::feed::properties::replay_file;
-pub use crate::server::properties::{request, request_head}; //SIM client_frames
+pub use crate::server::properties::{client_frames, request, request_head};
 
 /// `bytes` in pieces of any size, but always the same for the same bytes: a finding can be repeated.
 pub(crate) fn pieces(bytes: &[u8]) -> Vec<&[u8]> {

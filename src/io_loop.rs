@@ -83,14 +83,6 @@ pub struct Timeout {
     id: u64,
 }
 
-#[cfg(test)]
-impl Timeout {
-    /// One that no loop has.
-    pub(crate) fn of(deadline: Instant, id: u64) -> Self {
-        Self { deadline, id }
-    }
-}
-
 /// What a source is ready for. Events are edges: use up what is ready, nobody reminds you.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready {

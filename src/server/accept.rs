@@ -60,14 +60,11 @@ impl<S: Transport> Acceptor<S> {
         config: &Config,
     ) -> io::Result<Self> {
         let address = listener.local_addr().ok();
+        let descriptors = listener.descriptors_max();
+        let available = descriptors.saturating_sub(DESCRIPTORS_RESERVED).max(1);
         let public = Door::new(io_loop, listener, |server, io_loop, _, _| {
             server.accept(io_loop, Port::Public);
         })?;
-        let available = rustix::process::getrlimit(rustix::process::Resource::Nofile)
-            .current
-            .unwrap_or(u64::MAX)
-            .saturating_sub(DESCRIPTORS_RESERVED);
-        let available = usize::try_from(available).unwrap_or(usize::MAX).max(1);
         Ok(Self {
             public: Some(public),
             admin: None,
@@ -382,7 +379,7 @@ const ADMINS_MAX: usize = 16;
 
 /// Descriptors that clients do not get: the poll, the listeners, feeds, the record, logs, who asks
 /// for the server's state, and clients that are being turned away.
-const DESCRIPTORS_RESERVED: u64 = 64;
+const DESCRIPTORS_RESERVED: usize = 64;
 
 /// How many clients are turned away politely at a time.
 const TURNED_AWAY_MAX: usize = 16;

@@ -31,6 +31,8 @@ pub(crate) struct Broadcast {
     began: Option<Instant>,
     /// The head of the tape when it began.
     head: FrameNumber,
+    /// What was printed up to then is old, as the hub was told last.
+    aged: Option<Instant>,
     /// When the last one began that came to its end: all that was printed before has been offered to
     /// everybody.
     offered: Option<Instant>,
@@ -59,6 +61,18 @@ impl Broadcast {
         self.has_wrapped = false;
         self.head = head;
         self.began = Some(now);
+    }
+
+    /// Whether a slice is queued, or the round after a rest.
+    #[cfg(test)]
+    pub(crate) fn is_running(&self) -> bool {
+        self.is_running
+    }
+
+    /// What was printed up to then is old, as the hub was told last.
+    #[cfg(test)]
+    pub(crate) fn aged(&self) -> Option<Instant> {
+        self.aged
     }
 
     /// How long to rest after a round that ends now: half the time that it took.
@@ -134,8 +148,11 @@ impl<S: Transport> Server<S> {
 
     fn broadcast_slice(&mut self, io_loop: &mut IoLoop<Self>) {
         let (now, conflate_after) = (io_loop.time(), self.config.conflate_after);
-        if let Some(instant) = self.broadcast.old_before(now, conflate_after) {
-            self.hub.expire_before(instant);
+        let aged = self.broadcast.old_before(now, conflate_after);
+        if aged != self.broadcast.aged {
+            self.broadcast.aged = aged;
+            aged.into_iter()
+                .for_each(|instant| self.hub.expire_before(instant));
         }
         let mut losers = Vec::new();
         let mut broadcast = std::mem::take(&mut self.broadcast);

@@ -24,7 +24,7 @@ impl<S: Transport> Server<S> {
         });
     }
 
-    fn beat(&mut self, io_loop: &mut IoLoop<Self>) {
+    pub(super) fn beat(&mut self, io_loop: &mut IoLoop<Self>) {
         self.heartbeat += 1;
         let mut ping = Vec::new();
         // The number is what its pong will repeat (RFC 6455 section 5.5.3).
@@ -39,7 +39,7 @@ impl<S: Transport> Server<S> {
     }
 
     /// Closes who has taken nothing for too long, or has not answered `heartbeat` by now.
-    fn close_overdue(&mut self, io_loop: &mut IoLoop<Self>, heartbeat: u32) {
+    pub(super) fn close_overdue(&mut self, io_loop: &mut IoLoop<Self>, heartbeat: u32) {
         let (now, slow) = (self.moment(io_loop.time()), self.config.slow_timeout);
         let overdue = self.connections.iter_mut().filter_map(|connection| {
             let is_overdue = connection.overdue(now, heartbeat, slow).is_some();

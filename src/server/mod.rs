@@ -40,7 +40,8 @@ mod protocol;
 mod readiness;
 mod refusals;
 mod shutdown;
-//SIM mod simulation;
+#[cfg(any(test, fuzzing))]
+mod simulation;
 mod socket;
 mod subscriber;
 mod tls;

@@ -26,6 +26,9 @@ pub(crate) trait Listener: Source + 'static {
     /// Where it listens.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 
+    /// How many descriptors the system lets the process have.
+    fn descriptors_max(&self) -> usize;
+
     /// Has new connections go to the listener of number `index` among those of its port, and none
     /// to this one; then connects, to find out whether there is another. Where nobody has a say in
     /// that, it is [`Unsupported`](io::ErrorKind::Unsupported).
@@ -117,6 +120,12 @@ impl Listener for TcpListener {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         TcpListener::local_addr(self)
+    }
+
+    fn descriptors_max(&self) -> usize {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let limit = limit.current.unwrap_or(u64::MAX);
+        usize::try_from(limit).unwrap_or(usize::MAX)
     }
 
     fn send_to(&self, index: u32) -> io::Result<TcpStream> {

@@ -1,31 +1,31 @@
-//! Frames of a client that is open, through the whole state machine of a connection: over a socket
-//! that reads and writes as little as it is told to, while ticks are printed and time passes.
+//! Frames of a client that is open, through the whole server: over a socket that reads and writes as
+//! little as it is told to, while ticks are printed and time passes.
 //!
 //! Whatever happens, the client gets whole frames, answers in order, each tick once, and nothing
 //! behind a close frame, which has the right code.
 
 mod seen;
-mod server;
-mod socket;
+mod session;
 
-use self::server::Server;
+use self::session::Session;
+use super::super::simulation::net::End;
 
 /// `bytes` are a script: one byte chooses the size of reads, then steps follow, see
-/// [`step`](Server::step).
+/// [`step`](Session::step).
 ///
 /// # Panics
 /// When a promise is broken.
 pub fn client_frames(bytes: &[u8]) {
     let (&[size], mut script) = bytes.split_first_chunk().unwrap_or((&[3], &[]));
-    let mut server = Server::new(SCRATCH_LENGTHS[usize::from(size) % SCRATCH_LENGTHS.len()]);
+    let mut session = Session::new(SCRATCH_LENGTHS[usize::from(size) % SCRATCH_LENGTHS.len()]);
     while let Some((&step, rest)) = script.split_first() {
-        script = server.step(step, rest);
-        server.read_more();
+        script = session.step(step, rest);
+        session.turn();
     }
-    server.finish();
+    session.finish();
 }
 
-impl Server {
+impl Session {
     /// Does what a step of the script says; `rest` is what follows it, of which it may take a part.
     fn step<'s>(&mut self, step: u8, rest: &'s [u8]) -> &'s [u8] {
         let (&[number], behind) = rest.split_first_chunk().unwrap_or((&[0], rest));
@@ -51,7 +51,7 @@ impl Server {
             // The event that says so comes later.
             b'g' => self.gains_room(usize::from(number) * 4),
             b't' => self.print(number),
-            b'p' => self.pass(u32::from(number) * 100),
+            b'p' => self.pass(u64::from(number) * 100),
             _ => {
                 self.simple_step(step);
                 return rest;
@@ -64,21 +64,15 @@ impl Server {
     fn simple_step(&mut self, step: u8) {
         match step {
             b'W' => self.has_room(usize::MAX),
-            b'b' => drop(self.with_socket(|socket| socket.room = 0)),
-            b'i' => drop(self.with_socket(|socket| socket.interrupted = true)),
+            b'b' => self.has_no_room(),
+            b'i' => self.is_interrupted(),
             b'h' => self.beat(),
             b'a' => self.age(),
             b'o' => self.close_overdue(),
             b'n' => self.on_ready(true, true),
-            b'e' => {
-                self.with_socket(|socket| socket.ended = true);
-                self.on_ready(true, false);
-            }
-            b'r' => {
-                self.with_socket(|socket| socket.broken = true);
-                self.on_ready(true, true);
-            }
-            b's' => self.seal(),
+            b'e' => self.ends(End::Finished),
+            b'r' => self.ends(End::Reset),
+            b's' => self.shut_down(),
             _ => {}
         }
     }

@@ -67,24 +67,33 @@ fn check(text: &str, hub: &mut Hub, reading: Change) -> Change {
     change
 }
 
-/// A list is what its description says: to ask for the entries without the exceptions gives the same.
-fn check_list(hub: &mut Hub, list: ListId, fields: &HashMap<String, &str>) {
+/// A list is what its description says.
+fn check_list(hub: &Hub, list: ListId, fields: &HashMap<String, &str>) {
+    let names = SYMBOLS.map(|(name, _)| name);
+    let of_list = (0..)
+        .zip(names)
+        .filter(|(id, _)| hub.symbols(list).contains(*id));
+    let of_list: Vec<_> = of_list.map(|(_, name)| name.to_owned()).collect();
+    assert_eq!(watched(&names, fields), of_list);
+    assert_eq!(fields["count"], of_list.len().to_string());
+}
+
+/// Which of `names` a client watches that was told these fields: to ask for the entries, without the
+/// exceptions, gives the same.
+pub(super) fn watched(names: &[&str], fields: &HashMap<String, &str>) -> Vec<String> {
+    let symbols = names.iter().map(ToString::to_string).collect();
+    let mut hub = Hub::new(symbols, 4096, 1 << 20).expect("a few symbols");
     let entries = |name| fields.get(name).map_or("[]", |entries| entries);
     let entries = |name| serde_json::from_str::<Vec<String>>(entries(name)).expect("a list");
-    let (with, without) = (entries("symbols"), entries("except"));
-    let whole = hub.select(&with).expect("entries of the reply");
-    let again = hub
-        .reselect(whole, &without, false)
-        .expect("exceptions of the reply");
-    let names = |list| {
-        let of_hub = SYMBOLS.iter().enumerate();
-        let watched = of_hub.filter(|(id, _)| hub.symbols(list).contains(*id as u16));
-        watched.map(|(_, (name, _))| *name).collect::<Vec<_>>()
-    };
-    assert_eq!(names(again), names(list));
-    assert_eq!(fields["count"], names(list).len().to_string());
-    hub.give_back(whole);
-    hub.give_back(again);
+    let whole = hub
+        .select(&entries("symbols"))
+        .expect("entries of the reply");
+    let list = hub.reselect(whole, &entries("except"), false);
+    let list = list.expect("exceptions of the reply");
+    let watched = (0..)
+        .zip(names)
+        .filter(|(id, _)| hub.symbols(list).contains(*id));
+    watched.map(|(_, name)| (*name).to_owned()).collect()
 }
 
 /// Whether `reply` can be the answer to `text`; returns its fields as they are written.

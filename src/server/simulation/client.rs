@@ -7,6 +7,7 @@ use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::model::{Place, Set};
+use super::net::Closed;
 
 /// How a client takes what it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +48,28 @@ pub(super) struct Client {
     pub(super) pings: VecDeque<(u64, Vec<u8>)>,
     /// The last heartbeat that it answered.
     pub(super) ponged: u32,
-    /// When anything that it said arrived last, ms.
+    /// When anything that it said arrived last, and when all of its request had, µs.
     pub(super) arrived: u64,
-    /// When the server's socket took anything for it last, and when it had room again last, ms.
+    pub(super) asked: Option<u64>,
+    /// When the server's socket took anything for it last, µs.
     pub(super) moved: u64,
-    pub(super) freed: u64,
+    /// When it may last have missed what was printed, for want of room, µs.
+    pub(super) hindered: Option<u64>,
+    /// Bytes that the socket has taken for it in all.
+    pub(super) written: u64,
+    /// The server has accepted it, has not turned it away at once, and when that was, µs.
+    pub(super) accepted: bool,
+    pub(super) served: bool,
+    pub(super) began: u64,
+    /// How the server closes it, as it shows in the step that is looked at; and what was seen of it.
+    pub(super) closing: Option<Closed>,
+    pub(super) closed: Option<Closed>,
     /// Where the writes to it began in what was sent, those that nobody has looked at.
     pub(super) writes: VecDeque<u64>,
     /// Bytes that it has said, those of them that have arrived, and where messages end that have not.
     said: u64,
     came: u64,
+    request: u64,
     ends: VecDeque<u64>,
     /// Messages that have arrived, and those that the server has read.
     pub(super) told: u64,
@@ -96,11 +109,19 @@ impl Client {
             pings: VecDeque::new(),
             ponged: 0,
             arrived: 0,
+            asked: None,
             moved: 0,
-            freed: 0,
+            hindered: None,
+            written: 0,
+            accepted: false,
+            served: false,
+            began: 0,
+            closing: None,
+            closed: None,
             writes: VecDeque::new(),
             said: 0,
             came: 0,
+            request: 0,
             ends: VecDeque::new(),
             told: 0,
             heard: 0,
@@ -136,6 +157,7 @@ impl Client {
             query.join("&")
         );
         let odd = match rng.u8(..40) {
+            0 if rng.bool() => Some(("served", "GET / HTTP/1.1\r\nHost: here\r\n\r\n")),
             0 => Some(("served", "GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")),
             1 => Some(("refused", "POST / HTTP/1.1\r\nHost: here\r\n\r\n")),
             2 => Some(("refused", "\x16\x03\x01\x02")),
@@ -150,6 +172,7 @@ impl Client {
             head = text.to_owned();
         }
         self.say(head.bytes());
+        self.request = self.said;
     }
 
     fn say(&mut self, bytes: impl IntoIterator<Item = u8>) {
@@ -164,6 +187,9 @@ impl Client {
             self.arrived = now;
         }
         self.came += length as u64;
+        if self.came >= self.request && self.sin != Some("handshake_timeout") {
+            self.asked.get_or_insert(now);
+        }
         while self.ends.front().is_some_and(|&end| end <= self.came) {
             self.ends.pop_front();
             self.told += 1;
@@ -210,6 +236,16 @@ impl Client {
             ),
             94 => self.say_goodbye(rng),
             _ => self.sin(rng),
+        }
+    }
+
+    /// Bytes that may be kept for it: the rest of a frame, an answer, a snapshot, a pong and a close
+    /// frame, with room; or a page.
+    pub(super) fn pending_max(&self) -> usize {
+        if self.sin == Some("served") {
+            64 * 1024
+        } else {
+            8192
         }
     }
 

@@ -16,6 +16,7 @@ pub(super) struct Model {
     pub(super) channels: BTreeMap<Set, Channel>,
     pub(super) goodbye: Option<Vec<u8>>,
     pub(super) last_stamp: u64,
+    pub(super) stale_after: u64,
     tape_size: u64,
     tapes_max: usize,
     /// What the counters must say.
@@ -35,7 +36,6 @@ pub(super) struct Symbol {
     sent: u64,
     json: String,
     heard: u64,
-    stale_after: u64,
     stale: bool,
 }
 
@@ -73,7 +73,6 @@ impl Model {
             sent: 0,
             json: String::new(),
             heard: 0,
-            stale_after,
             stale: false,
         };
         let mut model = Self {
@@ -81,6 +80,7 @@ impl Model {
             channels: BTreeMap::new(),
             goodbye: None,
             last_stamp: 0,
+            stale_after,
             tape_size: tape.0 as u64,
             tapes_max: tape.1,
             ticks: 0,
@@ -98,11 +98,12 @@ impl Model {
         (1 << self.symbols.len()) - 1
     }
 
-    pub(super) fn print(&mut self, symbol: usize, price: &str, (now, wall): (u64, u64)) {
+    /// Returns how often anything was printed for that; the others do too.
+    pub(super) fn print(&mut self, symbol: usize, price: &str, (now, wall): (u64, u64)) -> u64 {
         if self.goodbye.is_some() {
-            return;
+            return 0;
         }
-        self.hear(symbol, now);
+        let live = self.hear(symbol, now);
         self.last_stamp = wall.max(self.last_stamp + 1);
         let it = &mut self.symbols[symbol];
         it.seq += 1;
@@ -112,42 +113,48 @@ impl Model {
             it.name, it.seq, it.sent
         );
         let frame = text(&it.json);
-        self.append(&frame, Some(symbol), now);
+        let printed = self.append(&frame, Some(symbol), now);
         for (_, channel) in self.reading(Some(symbol)) {
             channel.newest.insert(symbol, channel.head);
         }
         self.ticks += 1;
+        live + printed
     }
 
-    /// Returns whether it was stale.
-    pub(super) fn hear(&mut self, symbol: usize, now: u64) {
+    pub(super) fn hear(&mut self, symbol: usize, now: u64) -> u64 {
         let it = &mut self.symbols[symbol];
         it.heard = now;
         if std::mem::take(&mut it.stale) {
             let event = format!(r#"{{"event":"live","symbol":"{}"}}"#, it.name);
-            self.append(&text(&event), Some(symbol), now);
+            return self.append(&text(&event), Some(symbol), now);
         }
+        0
     }
 
-    pub(super) fn print_stale(&mut self, now: u64) -> usize {
+    pub(super) fn print_stale(&mut self, now: u64) -> u64 {
         let mut count = 0;
         for symbol in 0..self.symbols.len() {
             let it = &mut self.symbols[symbol];
-            if !it.stale && now - it.heard > it.stale_after && self.goodbye.is_none() {
+            if !it.stale && now - it.heard > self.stale_after {
                 it.stale = true;
-                count += 1;
                 let event = it.stale_event(now);
-                self.append(&event, Some(symbol), now);
+                count += self.append(&event, Some(symbol), now);
             }
         }
         count
     }
 
+    /// How long no symbol has been silent that is not called stale.
+    pub(super) fn longest_silence(&self, now: u64) -> u64 {
+        let trusted = self.symbols.iter().filter(|symbol| !symbol.stale);
+        trusted.map(|symbol| now - symbol.heard).max().unwrap_or(0)
+    }
+
     /// Prints for the readers of a symbol, or for all.
-    pub(super) fn append(&mut self, frame: &[u8], symbol: Option<usize>, now: u64) {
+    pub(super) fn append(&mut self, frame: &[u8], symbol: Option<usize>, now: u64) -> u64 {
         let stamp = self.last_stamp;
         if self.goodbye.is_some() {
-            return;
+            return 0;
         }
         for (_, channel) in self.reading(symbol) {
             channel.printed.push(Printed {
@@ -158,6 +165,7 @@ impl Model {
             });
             channel.head += frame.len() as u64;
         }
+        1
     }
 
     fn reading(&mut self, symbol: Option<usize>) -> impl Iterator<Item = (&Set, &mut Channel)> {
@@ -247,6 +255,21 @@ impl Model {
         frames
     }
 
+    /// A client skips what it was offered and had no room for, which it had last at `hindered`, or
+    /// what the tape has lost.
+    pub(super) fn skip_fairly(&mut self, place: &mut Place, hindered: Option<u64>) {
+        let channel = &self.channels[&place.set];
+        let oldest = channel.printed.iter().rev();
+        let oldest = oldest.take_while(|printed| printed.start >= place.position);
+        let oldest = oldest.last().map_or(0, |printed| printed.at);
+        let is_lost = place.position < channel.tail(self.tape_size);
+        assert!(
+            is_lost || hindered >= Some(oldest),
+            "skips what it was never offered"
+        );
+        self.skip(place);
+    }
+
     pub(super) fn skip(&mut self, place: &mut Place) {
         let head = self.head(place);
         self.conflated += 1;
@@ -296,7 +319,7 @@ impl Model {
 
 impl Symbol {
     fn stale_event(&self, now: u64) -> Vec<u8> {
-        let (name, age) = (&self.name, now - self.heard);
+        let (name, age) = (&self.name, (now - self.heard) / 1000);
         text(&format!(
             r#"{{"event":"stale","symbol":"{name}","age":{age}}}"#
         ))

@@ -38,11 +38,11 @@ fn seeds() {
     for seed in 0..seeds {
         let played = replayable(seed, false);
         steps += played.steps;
-        bytes += played.world.bytes;
-        for (event, count) in played.world.events {
+        bytes += played.world.judge.bytes;
+        for (event, count) in played.world.judge.events {
             *events.entry(event).or_insert(0) += count;
         }
-        *events.entry("conflated").or_insert(0) += played.world.model.conflated;
+        *events.entry("conflated").or_insert(0) += played.world.judge.model.conflated;
     }
     let took = began.elapsed();
     eprintln!("{seeds} seeds, {steps} steps, {bytes} bytes in {took:.1?}: {events:#?}");
@@ -69,7 +69,7 @@ fn a_seed_is_always_the_same_run() {
 const SEEDS: u64 = 200;
 
 /// All that must have happened in a run that is to mean anything.
-const EVENTS: [&str; 32] = [
+const EVENTS: [&str; 34] = [
     "join",
     "resume",
     "tick",
@@ -89,6 +89,8 @@ const EVENTS: [&str; 32] = [
     "end of stream",
     "goodbye",
     "shut down",
+    "turned away",
+    "shutdown",
     "served",
     "refused",
     "handshake_timeout",

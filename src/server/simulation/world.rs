@@ -1,314 +1,160 @@
-//! The server around the simulated sockets: the real connections, board and sweep, with a clock and
-//! a loop that the simulation turns by hand.
-//!
-//! What is mirrored here and not shared with [`Server`](crate::server::Server) is only what talks to
-//! the loop: `on_ready`, `on_more`, `read_more`, `go_on`, `on_head` and `upgrade` (without pages),
-//! `close`, `close_all`, `remove`, `sweep_soon`, `sweep_slice`, `beat`, `close_overdue`,
-//! `close_still_overdue`, `publish` and `shut_down`, and the loop's `call_after_events`, each by a method of the same name. A change there belongs here too.
+//! The server with all that is around it: a loop, a clock and a network, and who judges it.
 
-use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hash::{DefaultHasher, Hasher};
+use std::collections::VecDeque;
+use std::io;
 use std::time::{Duration, Instant};
 
-use mio::Token;
-use tungstenite::http::StatusCode;
+use mio::{Poll, Token};
 
 use super::client::Client;
-use super::model::Model;
-use super::socket::SimSocket;
-use crate::io_loop::{Ready, Timeout};
-use crate::server::board::Board;
-use crate::server::close::{self, CloseReason};
-use crate::server::connection::{Connection, Desk, Next};
-use crate::server::connections::Connections;
-use crate::server::counters::Counters;
-use crate::server::head::{Asked, Port, Refusal};
-use crate::server::sweep::Sweep;
-use crate::server::{Config, Moment, answer};
+use super::judge::Judge;
+use super::net::{Nature, Net};
+use super::socket::{SimListener, SimSocket};
+use crate::feed::{Publish, Watched};
+use crate::io_loop::{Driver, IoLoop, ManualClock, Ready};
+use crate::server::{Config, Server};
+use crate::tick::{Price, Tick};
 
-thread_local! {
-    /// The wall clock of the simulation that runs on this thread, Unix µs.
-    static WALL: Cell<u64> = const { Cell::new(0) };
-}
+/// The server as it is simulated.
+pub(super) type SimServer = Server<SimSocket>;
 
 /// All of a simulation but the dice.
 pub(super) struct World {
-    pub(super) connections: Connections<SimSocket>,
-    pub(super) board: Board,
-    pub(super) sweep: Sweep,
-    pub(super) sweeping: bool,
-    pub(super) counters: Counters,
+    pub(super) server: SimServer,
+    pub(super) io_loop: IoLoop<SimServer>,
+    pub(super) net: Net,
+    pub(super) judge: Judge,
+    clock: ManualClock,
+    events_per_turn: usize,
+}
+
+/// What a world is like.
+pub(super) struct Setting {
     pub(super) config: Config,
-    scratch: Box<[u8]>,
-    pub(super) heartbeat: u32,
-    pub(super) shutting_down: bool,
-    start: Instant,
-    /// Monotonic ms since the start.
-    pub(super) now: u64,
-    pub(super) callbacks: VecDeque<Callback>,
-    pub(super) timers: BTreeMap<(u64, u64), Callback>,
-    next_id: u64,
-    /// The limit for which clients are being closed.
-    pub(super) limit: Limit,
-    /// Who has events that were not fetched, in the order in which they came.
-    pub(super) ready: VecDeque<Token>,
-    pub(super) is_ready: BTreeSet<Token>,
+    pub(super) names: Vec<String>,
+    /// Bytes that the server reads at once.
+    pub(super) scratch: usize,
     pub(super) events_per_turn: usize,
-    pub(super) has_more_events: bool,
-    pub(super) free: Vec<usize>,
-    pub(super) clients: BTreeMap<Token, Client>,
-    pub(super) model: Model,
-    /// Clients let in, and connections closed by reason, as the model counts them.
-    pub(super) opened: u64,
-    pub(super) closed: [u64; close::NAMES.len()],
-    /// Messages that were read, as counted client by client.
-    pub(super) messages: u64,
-    pub(super) events: BTreeMap<&'static str, u64>,
-    pub(super) hash: DefaultHasher,
-    pub(super) bytes: u64,
-    pub(super) trace: bool,
-    /// Breaks a sweep now and then, as a timer that comes due does.
-    pub(super) impatience: fastrand::Rng,
+    /// How many of 100 accepts fail, and the longest that one takes.
+    pub(super) accept: (u8, Duration),
 }
 
-/// A limit that came due: the heartbeat that was to be answered by then, and when that was, ms.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Limit {
-    pub(super) heartbeat: u32,
-    pub(super) due: u64,
-}
-
-/// What the loop is asked to run later.
-#[derive(Debug)]
-pub(super) enum Callback {
-    More(Token),
-    BeginSweep,
-    SweepSlice,
-    CloseAll(Vec<(Token, CloseReason)>),
-    HandshakeTimeout(Token),
-    Remove(Token),
-    Beat,
-    Overdue(u32),
-    /// To close who is overdue, after that many polls at most.
-    CloseOverdue(Limit, usize),
-    CloseStillOverdue(Limit, Vec<Token>),
-    Look,
+/// Turns the loop: fetches what the network has, and has the judge look at each step.
+struct Hand<'w> {
+    net: &'w Net,
+    judge: &'w mut Judge,
+    most: usize,
 }
 
 impl World {
-    pub(super) fn new(seed: u64, config: Config, names: &[String], scratch: usize) -> Self {
-        let tapes_max = config.tapes_max();
-        let mut board = Board::new(names.to_vec(), config.tape_size, tapes_max);
-        board.set_wall_clock(|| WALL.get());
-        WALL.set(1_700_000_000_000_000);
+    pub(super) fn new(seed: u64, setting: Setting) -> Self {
+        let clock = ManualClock::new(Instant::now());
+        let net = Net::new(clock.clone(), !seed);
+        net.set_accept(setting.accept.0, setting.accept.1);
+        let io_loop = IoLoop::by_hand(clock.clone(), setting.events_per_turn);
+        let mut io_loop = io_loop.expect("a poll descriptor");
+        let judge = Judge::new(net.clone(), clock.clone(), &setting);
+        let (config, names) = (setting.config, setting.names);
+        let listener = SimListener::new(net.clone());
+        let server = Server::accepting(&mut io_loop, listener, config, names.clone());
+        let mut server = server.expect("nothing is asked of the system");
+        server.scratch = vec![0; setting.scratch].into_boxed_slice();
+        server.board.set_wall_clock(Judge::wall);
+        let watched = names.iter().map(|name| Watched {
+            symbol: name.clone(),
+            market: name.clone(),
+            stale_after: STALE_AFTER,
+        });
+        server.watch(&mut io_loop, watched.collect());
         Self {
-            connections: Connections::default(),
-            board,
-            sweep: Sweep::default(),
-            sweeping: false,
-            counters: Counters::default(),
-            model: Model::new(names, STALE_AFTER, (config.tape_size, tapes_max)),
-            config,
-            scratch: vec![0; scratch].into_boxed_slice(),
-            heartbeat: 0,
-            shutting_down: false,
-            start: Instant::now(),
-            now: 0,
-            callbacks: VecDeque::new(),
-            timers: BTreeMap::new(),
-            next_id: 1 << 32,
-            limit: Limit::default(),
-            ready: VecDeque::new(),
-            is_ready: BTreeSet::new(),
-            events_per_turn: usize::MAX,
-            has_more_events: false,
-            free: Vec::new(),
-            clients: BTreeMap::new(),
-            opened: 0,
-            closed: [0; close::NAMES.len()],
-            messages: 0,
-            events: BTreeMap::new(),
-            hash: DefaultHasher::new(),
-            bytes: 0,
-            trace: false,
-            impatience: fastrand::Rng::with_seed(!seed),
+            server,
+            io_loop,
+            net,
+            judge,
+            clock,
+            events_per_turn: setting.events_per_turn,
         }
     }
 
-    pub(super) fn note(&mut self, event: &'static str) {
-        *self.events.entry(event).or_default() += 1;
-    }
-
-    pub(super) fn instant(&self) -> Instant {
-        self.start + Duration::from_millis(self.now)
-    }
-
-    pub(super) fn wall(&self) -> u64 {
-        WALL.get()
-    }
-
-    pub(super) fn set_wall(&mut self, wall: u64) {
-        WALL.set(wall);
-    }
-
-    pub(super) fn call_later(&mut self, limit: Duration, callback: Callback) -> Timeout {
-        self.next_id += 1;
-        let deadline = self.now + limit.as_millis() as u64;
-        self.timers.insert((deadline, self.next_id), callback);
-        Timeout::of(self.instant() + limit, self.next_id)
-    }
-
-    pub(super) fn connect(&mut self, socket: SimSocket, client: Client) {
-        let slot = self.free.pop().unwrap_or(self.connections.slots());
-        self.next_id += 1;
-        let token = Token(((self.next_id as u32 as usize) << 32) | slot);
-        let limit = self.config.handshake_timeout;
-        let timeout = self.call_later(limit, Callback::HandshakeTimeout(token));
-        self.counters.accepted();
-        self.connections
-            .insert(Connection::new(socket, token, timeout, Port::Public));
-        self.clients.insert(token, client);
-    }
-
-    pub(super) fn parts(&mut self) -> (&mut Connections<SimSocket>, Desk<'_>) {
-        let instant = self.instant();
-        let desk = Desk {
-            board: &mut self.board,
-            counters: &mut self.counters,
-            config: &self.config,
-            scratch: &mut self.scratch,
-            now: self.now as Moment,
-            instant,
-            heartbeat: self.heartbeat,
+    /// One turn of the loop, with a turn's share of events, or with all.
+    pub(super) fn turn(&mut self, whole: bool) {
+        let mut hand = Hand {
+            net: &self.net,
+            judge: &mut self.judge,
+            most: if whole {
+                usize::MAX
+            } else {
+                self.events_per_turn
+            },
         };
-        (&mut self.connections, desk)
+        let turned = self.io_loop.turn(&mut self.server, &mut hand);
+        turned.expect("the network always answers");
     }
 
-    pub(super) fn run(&mut self, callback: Callback) {
-        match callback {
-            Callback::More(token) => self.on_more(token),
-            Callback::BeginSweep => self.begin_sweep(),
-            Callback::SweepSlice => self.sweep_slice(),
-            Callback::CloseAll(losers) => self.close_all(losers),
-            Callback::HandshakeTimeout(token) => {
-                let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "too late");
-                let waits = self.connections.get_mut(token);
-                if waits.is_some_and(|it| it.handshake_timeout().is_some()) {
-                    let answer = answer::refuse(&refusal);
-                    self.close(token, &CloseReason::HandshakeTimeout, &answer);
-                }
-            }
-            Callback::Remove(token) => self.remove(token),
-            Callback::Beat => self.beat(),
-            Callback::Overdue(heartbeat) => self.close_overdue_soon(heartbeat),
-            Callback::CloseOverdue(limit, polls) if self.has_more_events && polls > 1 => {
-                let again = Callback::CloseOverdue(limit, polls - 1);
-                self.callbacks.push_back(again);
-            }
-            Callback::CloseOverdue(limit, _) => self.close_overdue(limit),
-            Callback::CloseStillOverdue(limit, tokens) => self.close_still_overdue(limit, tokens),
-            Callback::Look => {
-                self.close_overdue_soon(0);
-                let limit = self.config.slow_timeout / 8;
-                self.call_later(limit, Callback::Look);
-            }
+    /// Time passes, by both clocks.
+    pub(super) fn pass(&mut self, by: Duration) {
+        self.clock.advance(by);
+        self.judge.begin_step();
+        Judge::set_wall(Judge::wall() + by.as_micros() as u64);
+    }
+
+    /// A client connects, if the server still listens.
+    pub(super) fn connect(&mut self, host: u8, nature: Nature, client: Client) {
+        if let Some(id) = self.net.connect(host, nature) {
+            self.judge.note("join");
+            self.judge.clients.insert(id, client);
         }
     }
 
-    pub(super) fn on_ready(&mut self, token: Token, ready: Ready) {
-        let (connections, mut desk) = self.parts();
-        let Some(connection) = connections.get_mut(token) else {
-            return;
+    /// A feed has a price.
+    pub(super) fn publish(&mut self, symbol: usize, price: &str) {
+        let tick = Tick {
+            symbol: self.judge.model.symbols[symbol].name.clone(),
+            price: Price::parse(price).expect("a number"),
+            timestamp: 7,
         };
-        let known = desk.counters.messages;
-        let next = connection.on_ready(ready, &mut desk);
-        self.on_heard(token, known);
-        self.go_on(token, next);
+        self.server.publish(&mut self.io_loop, tick);
+        self.judge.on_published(symbol, price);
+        self.judge.look(&mut self.server);
     }
 
-    pub(super) fn on_more(&mut self, token: Token) {
-        let (connections, mut desk) = self.parts();
-        let Some(connection) = connections.get_mut(token) else {
-            return;
-        };
-        connection.queued = false;
-        let known = desk.counters.messages;
-        let next = connection.on_readable(&mut desk);
-        self.on_heard(token, known);
-        self.go_on(token, next);
+    /// A feed knows that a price has not changed.
+    pub(super) fn confirm(&mut self, symbol: usize) {
+        let name = self.judge.model.symbols[symbol].name.clone();
+        self.server.confirm(&mut self.io_loop, &name);
+        self.judge.on_confirmed(symbol);
+        self.judge.look(&mut self.server);
     }
 
-    pub(super) fn read_more(&mut self, token: Token) {
-        let Some(connection) = self.connections.get_mut(token) else {
-            return;
-        };
-        if !std::mem::replace(&mut connection.queued, true) {
-            self.callbacks.push_back(Callback::More(token));
-        }
-    }
-
-    fn go_on(&mut self, token: Token, next: Result<Next, CloseReason>) {
-        self.observe(token);
-        match next {
-            Ok(Next::Wait) => {}
-            Ok(Next::More) => self.read_more(token),
-            Ok(Next::Head { head, unread }) => {
-                self.on_head(token, head);
-                if unread {
-                    self.read_more(token);
-                }
-            }
-            Ok(Next::Gone) => self.remove(token),
-            Err(_) if self.is_closing(token) => self.remove(token),
-            Err(reason) => self.close(token, &reason, &[]),
-        }
-    }
-
-    fn is_closing(&mut self, token: Token) -> bool {
-        let connection = self.connections.get_mut(token);
-        connection.is_some_and(|connection| connection.is_closing())
-    }
-
-    fn on_head(&mut self, token: Token, head: Result<Asked, Refusal>) {
-        let result = match head {
-            Ok(Asked::Upgrade(_)) if self.shutting_down => {
-                let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
-                Err(CloseReason::Refused(refusal))
-            }
-            Ok(Asked::Upgrade(upgrade)) => {
-                let (connections, mut desk) = self.parts();
-                let Some(connection) = connections.get_mut(token) else {
-                    return;
-                };
-                let opened = connection.open(upgrade, &mut desk);
-                self.opened += u64::from(!matches!(opened, Err(CloseReason::Refused(_))));
-                self.observe(token);
-                opened
-            }
-            Ok(Asked::Page { .. }) => {
-                let page = answer::Answer::text(StatusCode::OK, "page").to_bytes(false);
-                return self.close(token, &CloseReason::Served, &page);
-            }
-            Err(refusal) => Err(CloseReason::Refused(refusal)),
-        };
-        if let Err(reason) = result {
-            self.refuse_or_close(token, &reason);
-        }
-    }
-
-    pub(super) fn refuse_or_close(&mut self, token: Token, reason: &CloseReason) {
-        let answer = match reason {
-            CloseReason::Refused(refusal) => answer::refuse(refusal),
-            _ => Vec::new(),
-        };
-        self.close(token, reason, &answer);
-    }
-
-    pub(super) fn finish(&self) -> u64 {
-        self.hash.finish()
+    /// The process is asked to stop.
+    pub(super) fn shut_down(&mut self) {
+        self.judge.note("shut down");
+        self.judge.shutting_down = true;
+        self.server.shut_down(&mut self.io_loop);
+        self.judge.look(&mut self.server);
     }
 }
 
-/// When a symbol that is not heard of is stale, ms.
-pub(super) const STALE_AFTER: u64 = 700;
+impl Driver<SimServer> for Hand<'_> {
+    fn poll(
+        &mut self,
+        _: &mut Poll,
+        _: Option<Duration>,
+        ready: &mut VecDeque<(Token, Ready)>,
+    ) -> io::Result<()> {
+        self.judge.on_poll();
+        let events = self.net.poll(self.most);
+        events
+            .iter()
+            .for_each(|(_, event)| self.judge.note_event(*event));
+        ready.extend(events);
+        Ok(())
+    }
+
+    fn after_each(&mut self, server: &mut SimServer, _: &mut IoLoop<SimServer>) {
+        self.judge.look(server);
+    }
+}
+
+/// When a symbol that is not heard of is stale.
+pub(super) const STALE_AFTER: Duration = Duration::from_millis(700);

@@ -6,13 +6,15 @@
 use std::collections::HashMap;
 use std::io::{Cursor, ErrorKind};
 
+use serde_json::value::RawValue;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
 
-use super::super::super::close::CloseReason;
-use super::super::request::{check_reply, object, string};
+use super::super::super::close::{self, CloseReason};
+use super::super::super::simulation::net::Closed;
+use super::super::request::{check_reply, object, string, watched};
 use super::SYMBOLS;
 
 /// What a client said.
@@ -62,13 +64,7 @@ impl Seen {
 
     /// Judges `out`, all that the client got. `reason` is why it was closed; only if `is_whole` did
     /// it take everything. With `gaps`, it has skipped ticks.
-    pub(super) fn check(
-        &self,
-        out: &[u8],
-        reason: Option<&CloseReason>,
-        is_whole: bool,
-        gaps: bool,
-    ) {
+    pub(super) fn check(&self, out: &[u8], reason: Option<Closed>, is_whole: bool, gaps: bool) {
         let head = out.windows(4).position(|part| part == b"\r\n\r\n");
         let out = &out[head.expect("the handshake is answered") + 4..];
         let (frames, rest) = frames(out);
@@ -93,37 +89,26 @@ impl Seen {
     }
 
     /// Why it ended and what the client was told of that.
-    fn check_end(&self, reason: Option<&CloseReason>, told: Option<&[u8]>, is_whole: bool) {
+    fn check_end(&self, reason: Option<Closed>, told: Option<&[u8]>, is_whole: bool) {
         let Some(reason) = reason else {
             assert!(told.is_none(), "told to go, but kept");
             let missed = self.end.as_ref().filter(|_| is_whole);
             assert!(missed.is_none(), "goes on after: {missed:?}");
             return;
         };
-        let is_own = matches!(
-            reason,
-            CloseReason::ClosedByClient
-                | CloseReason::Protocol(_)
-                | CloseReason::Binary
-                | CloseReason::BadText
-                | CloseReason::TooBig
-        );
-        if is_own {
+        let name = close::NAMES[reason.reason];
+        if OWN.contains(&name) {
             let end = self.end.as_ref().map(CloseReason::index);
-            assert_eq!(end, Some(reason.index()), "{reason}, not {:?}", self.end);
+            assert_eq!(end, Some(reason.reason), "{name}, not {:?}", self.end);
         }
-        if !is_whole || matches!(reason, CloseReason::Vanished | CloseReason::Failed(_)) {
+        if !is_whole || matches!(name, "vanished" | "failed") {
             return;
         }
-        match (reason.code(), told) {
-            (Some(code), told) => {
-                let told = told.and_then(|told| told.first_chunk());
-                assert_eq!(
-                    told.map(|told| u16::from_be_bytes(*told)),
-                    Some(code.into())
-                );
-            }
-            (None, told) => assert_eq!(told, self.goodbye.as_deref(), "{reason}"),
+        if reason.code.is_some() {
+            let told = told.and_then(|told| told.first_chunk());
+            assert_eq!(told.map(|told| u16::from_be_bytes(*told)), reason.code);
+        } else {
+            assert_eq!(told, self.goodbye.as_deref(), "{name}");
         }
     }
 
@@ -132,37 +117,38 @@ impl Seen {
     fn check_texts(&self, frames: &[Frame<'_>], gaps: bool) -> usize {
         let mut set: Vec<String> = SYMBOLS.map(str::to_owned).to_vec();
         let mut last: HashMap<String, u64> = HashMap::new();
-        let mut moved = Vec::new();
+        let mut gaps = gaps;
         let mut asked = self.texts.iter();
         for (_, payload) in frames.iter().filter(|(opcode, _)| *opcode == TEXT) {
             let text = std::str::from_utf8(payload).expect("UTF-8");
-            let fields = object(text).unwrap_or_else(|| panic!("no JSON object: {text}"));
-            if fields.contains_key("id") {
-                check_reply(asked.next().expect("an answer, but no request"), text);
-                if let Some(symbols) = fields.get("symbols") {
-                    let new: Vec<String> = serde_json::from_str(symbols).expect("a list");
-                    // What it had before its absence may come again, what it had not yet had
-                    // is skipped.
-                    last.retain(|symbol, _| set.contains(symbol) && new.contains(symbol));
-                    moved.clone_from(&new);
-                    set = new;
+            let batch: Option<Vec<&RawValue>> = serde_json::from_str(text).ok();
+            let ticks = batch.map_or(vec![text], |list| list.iter().map(|it| it.get()).collect());
+            for tick in ticks {
+                let fields = object(tick).unwrap_or_else(|| panic!("no JSON object: {text}"));
+                if fields.contains_key("id") {
+                    check_reply(asked.next().expect("an answer, but no request"), tick);
+                    let op = fields.get("op").copied();
+                    if matches!(op, Some("\"subscribe\"" | "\"unsubscribe\"")) {
+                        set = watched(&SYMBOLS, &fields);
+                        // What it keeps goes on; what it takes up comes as it is.
+                        last.retain(|symbol, _| set.contains(symbol));
+                        gaps |= fields.contains_key("every");
+                    }
+                    continue;
                 }
-                continue;
+                let symbol = string(&fields, "symbol");
+                assert!(
+                    set.contains(&symbol),
+                    "a tick of {symbol}, which it does not read"
+                );
+                let seq: u64 = fields["seq"].parse().expect("a number");
+                let before = last.insert(symbol, seq);
+                let is_next = before.is_none_or(|before| match gaps {
+                    true => seq > before,
+                    false => seq == before + 1,
+                });
+                assert!(is_next, "{text} after {before:?}");
             }
-            let symbol = string(&fields, "symbol");
-            assert!(
-                set.contains(&symbol),
-                "a tick of {symbol}, which it does not read"
-            );
-            let seq: u64 = fields["seq"].parse().expect("a number");
-            let has_moved = moved.iter().position(|name| *name == symbol);
-            has_moved.into_iter().for_each(|at| drop(moved.remove(at)));
-            let before = last.insert(symbol, seq);
-            let is_next = before.is_none_or(|before| match gaps || has_moved.is_some() {
-                true => seq > before,
-                false => seq == before + 1,
-            });
-            assert!(is_next, "{text} after {before:?}");
         }
         self.texts.len() - asked.len()
     }
@@ -234,6 +220,15 @@ impl std::io::Write for OneWay<'_> {
         Ok(())
     }
 }
+
+/// Reasons that the client gives by what it says.
+const OWN: [&str; 5] = [
+    "closed_by_client",
+    "protocol",
+    "binary",
+    "bad_text",
+    "too_big",
+];
 
 const TEXT: OpCode = OpCode::Data(Data::Text);
 const CLOSE: OpCode = OpCode::Control(Control::Close);

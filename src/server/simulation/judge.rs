@@ -1,0 +1,461 @@
+//! The judge: after each step of the server it looks at what was printed, what the server decided to
+//! send, and whom it closed; tells the model, and has the observer read every byte.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
+use std::time::{Duration, Instant};
+
+use tungstenite::protocol::frame::coding::CloseCode;
+
+use super::client::Client;
+use super::limits::Limits;
+use super::model::Model;
+use super::net::{Accepted, Closed, End, Id, Net, Pipe};
+use super::world::{STALE_AFTER, Setting, SimServer};
+use crate::frame;
+use crate::io_loop::{ManualClock, Ready};
+use crate::server::Config;
+use crate::server::close::{self, CloseReason};
+use crate::server::reader::Reader;
+
+thread_local! {
+    /// The wall clock of the simulation that runs on this thread, Unix µs.
+    static WALL: Cell<u64> = const { Cell::new(0) };
+}
+
+/// All that is known of a run from outside of the server.
+pub(super) struct Judge {
+    pub(super) net: Net,
+    clock: ManualClock,
+    start: Instant,
+    /// When the present step began, µs since the start: whatever it did, it did by that time.
+    pub(super) now: u64,
+    pub(super) config: Config,
+    pub(super) clients: BTreeMap<Id, Client>,
+    pub(super) model: Model,
+    pub(super) limits: Limits,
+    pub(super) shutting_down: bool,
+    heartbeat: u32,
+    /// What had been printed at the last look, and what was so old that nobody is sent it.
+    prints: u64,
+    aged: Option<Instant>,
+    /// Clients let in, and connections closed by reason, as counted here.
+    pub(super) opened: u64,
+    pub(super) closed: [u64; close::NAMES.len()],
+    pub(super) accepted: u64,
+    /// Messages that were read, as counted client by client.
+    pub(super) messages: u64,
+    pub(super) events: BTreeMap<&'static str, u64>,
+    pub(super) hash: DefaultHasher,
+    pub(super) bytes: u64,
+    pub(super) trace: bool,
+    /// The server reads any request at once.
+    reads_whole: bool,
+}
+
+/// What one look finds out about a connection.
+struct Found {
+    closed: Option<Closed>,
+    ended: Option<End>,
+    dropped: bool,
+    /// Bytes that the server has written in all.
+    total: u64,
+    accepted: Option<Accepted>,
+    is_served: bool,
+    /// Since when it may have missed what was printed: it was refused room then, or is now.
+    hindered: Option<u64>,
+}
+
+impl Judge {
+    pub(super) fn new(net: Net, clock: ManualClock, setting: &Setting) -> Self {
+        WALL.set(1_700_000_000_000_000);
+        let (config, names) = (&setting.config, &setting.names);
+        let (start, tape) = (clock.time(), (config.tape_size, config.tapes_max()));
+        Self {
+            net,
+            clock,
+            start,
+            now: 0,
+            config: config.clone(),
+            clients: BTreeMap::new(),
+            model: Model::new(names, STALE_AFTER.as_micros() as u64, tape),
+            limits: Limits::new(config, setting.events_per_turn),
+            shutting_down: false,
+            heartbeat: 0,
+            prints: 0,
+            aged: None,
+            opened: 0,
+            closed: [0; close::NAMES.len()],
+            accepted: 0,
+            messages: 0,
+            events: BTreeMap::new(),
+            hash: DefaultHasher::new(),
+            bytes: 0,
+            trace: false,
+            reads_whole: setting.scratch >= SCRATCH_MAX,
+        }
+    }
+
+    pub(super) fn note(&mut self, event: &'static str) {
+        *self.events.entry(event).or_default() += 1;
+    }
+
+    pub(super) fn note_event(&mut self, ready: Ready) {
+        self.note(match (ready.readable, ready.writable) {
+            (true, true) => "edge for both",
+            (true, false) => "edge for reading",
+            _ => "edge for writing",
+        });
+    }
+
+    pub(super) fn wall() -> u64 {
+        WALL.get()
+    }
+
+    pub(super) fn set_wall(wall: u64) {
+        WALL.set(wall);
+    }
+
+    /// µs since the start, for what has an instant.
+    pub(super) fn micros(&self, instant: Instant) -> u64 {
+        instant.saturating_duration_since(self.start).as_micros() as u64
+    }
+
+    /// A step begins now.
+    pub(super) fn begin_step(&mut self) {
+        self.now = self.micros(self.clock.time());
+    }
+
+    /// The timeouts of a turn have run.
+    pub(super) fn on_poll(&mut self) {
+        self.begin_step();
+        let connections = self.clients.len();
+        self.limits.on_poll(self.now, connections);
+    }
+
+    /// A feed has had a price published.
+    pub(super) fn on_published(&mut self, symbol: usize, price: &str) {
+        let now = (self.now, Self::wall());
+        self.prints += self.model.print(symbol, price, now);
+        self.note("tick");
+    }
+
+    /// A feed knows of a price that has not changed.
+    pub(super) fn on_confirmed(&mut self, symbol: usize) {
+        let printed = self.model.hear(symbol, self.now);
+        self.prints += printed;
+        if printed > 0 {
+            self.note("live");
+        }
+    }
+
+    /// Looks at all that the step did which ends now. The next takes place a little later.
+    pub(super) fn look(&mut self, server: &mut SimServer) {
+        self.look_at_prints(server);
+        if self.aged != server.sweep.aged() {
+            self.note("slice");
+            self.aged = server.sweep.aged();
+            let old = self
+                .aged
+                .and_then(|aged| aged.checked_duration_since(self.start));
+            if let Some(old) = old {
+                self.model.age(old.as_micros() as u64);
+            }
+        }
+        let messages = server.counters.messages - self.messages;
+        let mut touched = self.net.next_step();
+        assert!(messages == 0 || touched.len() == 1, "who said that?");
+        let is_reset = |id: &Id| self.net.pipe(*id, |pipe| pipe.ended) == Some(Some(End::Reset));
+        let has_reset = touched.iter().any(is_reset);
+        // What those have skipped who are gone can only be told from what is left.
+        touched.sort_by_key(is_reset);
+        for &id in &touched {
+            self.observe(id, server);
+            self.on_heard(id, messages);
+        }
+        if server.counters.conflated != self.model.conflated {
+            let all: Vec<_> = self.clients.keys().copied().collect();
+            all.into_iter().for_each(|id| self.observe(id, server));
+        }
+        // One that is gone already is let in, too, and sees nothing of it.
+        let unseen = server.counters.opened - self.opened;
+        assert!(unseen <= u64::from(has_reset), "{unseen} let in unseen");
+        self.opened += unseen;
+        self.clock.advance(STEP);
+        self.begin_step();
+    }
+
+    /// Tells the model what the server printed of its own accord.
+    fn look_at_prints(&mut self, server: &SimServer) {
+        if server.heartbeat != self.heartbeat {
+            self.heartbeat += 1;
+            assert_eq!(server.heartbeat, self.heartbeat, "a heartbeat is skipped");
+            self.note("heartbeat");
+            let mut ping = Vec::new();
+            frame::ping(&mut ping, self.heartbeat.to_string().as_bytes());
+            self.prints += self.model.append(&ping, None, self.now);
+            self.limits.on_heartbeat(self.heartbeat, self.now);
+        }
+        if server.board.is_sealed() && self.model.goodbye.is_none() {
+            let mut goodbye = Vec::new();
+            let reason = CloseReason::Shutdown.to_string();
+            frame::close(&mut goodbye, CloseCode::Away, &reason);
+            self.prints += self.model.append(&goodbye, None, self.now);
+            self.model.goodbye = Some(goodbye);
+        }
+        if server.board.prints() > self.prints {
+            self.note("stale");
+            self.prints += self.model.print_stale(self.now);
+        }
+        assert_eq!(server.board.prints(), self.prints, "printed");
+    }
+
+    /// Takes what the server has decided to send to a client since the last look, and has it judged.
+    fn observe(&mut self, id: Id, server: &mut SimServer) {
+        let Some(found) = self.find(id) else {
+            return;
+        };
+        let is_new = self.clients.get(&id).is_some_and(|client| !client.accepted);
+        if is_new && found.accepted.is_some() {
+            self.on_accepted(id, &found);
+        }
+        let newly_closed = {
+            let client = self.clients.get_mut(&id).expect("it is kept");
+            found.closed.filter(|_| client.closed.is_none())
+        };
+        if let Some(closed) = newly_closed {
+            self.judge(id, closed);
+        }
+        if found.ended == Some(End::Reset) {
+            self.observe_reset(id, server);
+        } else if found.is_served {
+            self.observe_stream(id, server, &found);
+        }
+        if let Some(closed) = newly_closed {
+            self.on_closed(id, closed, &found);
+        }
+        if found.dropped {
+            self.clients.remove(&id);
+            self.net.forget(id);
+        }
+    }
+
+    fn find(&self, id: Id) -> Option<Found> {
+        let client = self.clients.get(&id)?;
+        self.net.pipe(id, |pipe| {
+            let told = pipe.told.map(|told| self.micros(told));
+            Found {
+                closed: pipe.closed,
+                ended: pipe.ended,
+                dropped: pipe.dropped,
+                total: pipe.total,
+                accepted: pipe.accepted,
+                is_served: pipe.token.is_some() || client.served,
+                hindered: if pipe.hindered { Some(self.now) } else { told },
+            }
+        })
+    }
+
+    /// A client was accepted: there was room for it, or it is turned away.
+    fn on_accepted(&mut self, id: Id, found: &Found) {
+        let Some(accepted) = found.accepted else {
+            return;
+        };
+        let is_served = self.net.pipe(id, |pipe| pipe.token.is_some()) == Some(true);
+        let is_full = |limit: Option<usize>, there: usize| limit.is_some_and(|max| there >= max);
+        let has_room = !accepted.exhausted
+            && !is_full(self.config.clients_max, accepted.others)
+            && !is_full(self.config.clients_per_address_max, accepted.neighbours);
+        let began = self.micros(accepted.at);
+        let client = self.clients.get_mut(&id).expect("it is kept");
+        client.accepted = true;
+        client.served = is_served;
+        client.began = began;
+        self.accepted += 1;
+        assert_eq!(is_served, has_room, "{id}: room for {accepted:?}");
+        if !is_served {
+            self.note("turned away");
+            self.closed[close::REFUSED] += 1;
+            let answer = self.net.pipe(id, |pipe| pipe.take_deeds().written);
+            let answer = answer.unwrap_or_default();
+            let right = if accepted.exhausted || is_full(self.config.clients_max, accepted.others) {
+                "HTTP/1.1 503 "
+            } else {
+                "HTTP/1.1 429 "
+            };
+            let length = answer.len().min(right.len());
+            assert_eq!(answer[..length], right.as_bytes()[..length], "{id}");
+        }
+    }
+
+    /// Nobody sees what is written to a client that is gone, and what failed is not kept; but it
+    /// counts.
+    fn observe_reset(&mut self, id: Id, server: &mut SimServer) {
+        let at = self.position(id, server);
+        let client = self.clients.get_mut(&id).expect("it is kept");
+        let Some(place) = &mut client.place else {
+            return;
+        };
+        let has_skipped = match at {
+            Some(at) => place.position != at,
+            None => server.counters.conflated > self.model.conflated,
+        };
+        if has_skipped && self.model.is_behind(place) {
+            self.model.skip(place);
+        }
+    }
+
+    fn observe_stream(&mut self, id: Id, server: &mut SimServer, found: &Found) {
+        let now = (self.now, Self::wall());
+        let deeds = self.net.pipe(id, Pipe::take_deeds);
+        let deeds = deeds.unwrap_or_default();
+        let at = self.position(id, server);
+        let token = self.net.pipe(id, |pipe| pipe.token).flatten();
+        let connection = token.and_then(|token| server.connections.get_mut(token));
+        let client = self.clients.get_mut(&id).expect("it is kept");
+        client.writes.extend(deeds.writes);
+        client.written = found.total;
+        client.hindered = found.hindered;
+        client.closing = found.closed;
+        let mut stream = deeds.written;
+        if !stream.is_empty() {
+            client.moved = now.0;
+        }
+        self.bytes += stream.len() as u64;
+        if let Some(connection) = connection {
+            let backlog = connection.reader().map_or(0, Reader::backlog);
+            let backlog_max = self.config.max_message_size.max(SCRATCH_MAX);
+            assert!(backlog <= backlog_max, "backlog");
+            let pending = connection.wire().pending();
+            assert!(
+                pending.len() <= client.pending_max(),
+                "{} bytes pending",
+                pending.len()
+            );
+            stream.extend_from_slice(pending);
+            let known = client.pending.len();
+            assert!(
+                stream.starts_with(&client.pending),
+                "{id}: what was begun was not finished"
+            );
+            client.pending = pending.to_vec();
+            self.hash.write(&stream[known..]);
+            if self.trace && stream.len() > known {
+                let text = String::from_utf8_lossy(&stream[known..]);
+                eprintln!("    {id} ({:?}) is sent {text:?}", client.kind);
+            }
+            self.model.counted = server.counters.conflated;
+            let was_inside = client.let_in;
+            client.read(&stream[known..], &mut self.model, now);
+            self.opened += u64::from(client.let_in && !was_inside);
+        } else if client.answer.is_empty() {
+            // It never spoke, and has been told so before it was let go.
+            let length = stream.len().min(LATE.len());
+            assert_eq!(stream[..length], LATE.as_bytes()[..length], "{id}");
+        } else {
+            let is_rest = client.pending.starts_with(&stream);
+            assert!(is_rest, "{id}: more than was begun");
+        }
+        let (Some(place), Some(at)) = (&mut client.place, at) else {
+            return;
+        };
+        let is_silent_skip = place.position != at
+            && self.model.is_behind(place)
+            && self.model.instead(place, now.0).is_empty();
+        if is_silent_skip {
+            self.model.skip_fairly(place, found.hindered);
+        }
+        assert_eq!(at, place.position, "{id}: the position");
+    }
+
+    /// Where a client reads by its connection's own account, while it does.
+    fn position(&self, id: Id, server: &mut SimServer) -> Option<u64> {
+        let token = self.net.pipe(id, |pipe| pipe.token).flatten()?;
+        let connection = server.connections.get_mut(token)?;
+        connection.reader().map(Reader::position)
+    }
+
+    /// The model's side of a close, once everything before it was seen.
+    fn on_closed(&mut self, id: Id, closed: Closed, found: &Found) {
+        self.closed[closed.reason] += 1;
+        self.note(close::NAMES[closed.reason]);
+        if self.trace {
+            eprintln!("    {id} is closed: {}", close::NAMES[closed.reason]);
+        }
+        let client = self.clients.get_mut(&id).expect("it is kept");
+        client.closed = Some(closed);
+        if let Some(place) = client.place.take() {
+            self.model.leave(place.set);
+        }
+        let is_reset = found.ended == Some(End::Reset);
+        // A client that says goodbye first is told its own code again, and one that has taken
+        // nothing for long is told nothing.
+        let is_told = client.let_in && !is_reset && !found.dropped;
+        if is_told && client.sin != Some("closed_by_client") {
+            // At shutdown it may do something wrong after it was told goodbye and before it is let go.
+            let code = match client.farewell {
+                Some(away) if self.shutting_down && away == u16::from(CloseCode::Away) => {
+                    Some(away)
+                }
+                _ => closed.code,
+            };
+            assert_eq!(client.farewell, code, "the close code of {id}");
+        }
+    }
+
+    /// Counts the messages that the server has read from a client.
+    fn on_heard(&mut self, id: Id, count: u64) {
+        self.messages += count;
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.heard += count;
+            let (heard, told) = (client.heard, client.told);
+            assert!(heard <= told, "{id}: {heard} messages of {told}");
+        }
+    }
+
+    /// A run in a number: equal for equal runs.
+    pub(super) fn finish(&self) -> u64 {
+        self.hash.finish()
+    }
+
+    /// Whether a client deserves to be closed.
+    fn judge(&mut self, id: Id, closed: Closed) {
+        let name = close::NAMES[closed.reason];
+        let client = &self.clients[&id];
+        let state = self.net.pipe(id, |pipe| {
+            let freed = pipe.freed.map(|freed| self.micros(freed));
+            (pipe.ended, pipe.blocked, freed.filter(|_| pipe.has_event()))
+        });
+        let (ended, blocked, freed) = state.expect("it is kept");
+        let slow = self.config.slow_timeout.as_millis() as u64;
+        let fair = match name {
+            "failed" => ended == Some(End::Reset),
+            "vanished" => ended == Some(End::Finished),
+            "shutdown" => self.shutting_down,
+            "no_pong" => self.limits.is_pong_late(client),
+            "slow" if !self.limits.is_looking() => false,
+            "slow" => {
+                let stuck = self.now / 1000 - client.moved / 1000;
+                (blocked || self.limits.is_freed_late(freed)) && stuck > slow
+            }
+            // It ended within its request, and is told so.
+            "refused" if ended == Some(End::Finished) => !client.let_in,
+            "refused" if client.sin.is_none() || self.shutting_down => !client.let_in,
+            "handshake_timeout" => {
+                client.place.is_none() && (self.limits.is_request_late(client) || !self.reads_whole)
+            }
+            _ => client.sin == Some(name),
+        };
+        assert!(fair, "{id} is closed without having done anything: {name}");
+    }
+}
+
+/// How long a step takes: long enough that everything happens at a time of its own.
+const STEP: Duration = Duration::from_micros(1);
+
+/// How an answer begins to a client that has not asked in time.
+const LATE: &str = "HTTP/1.1 408 ";
+
+/// More than a turn's share of what came is never kept.
+const SCRATCH_MAX: usize = 16 * 1024;
