@@ -341,8 +341,10 @@ mod tests {
             (String::new(), "no tick in it"),
             ("nonsense\n".repeat(5), "no tick in it"),
             (
-                (0..=256).map(|n| line(&format!("S{n}"), 1, 0)).collect(),
-                "more than 256 symbols",
+                (0..=SYMBOLS_MAX)
+                    .map(|n| line(&format!("S{n}"), 1, 0))
+                    .collect(),
+                "more than 65000 symbols",
             ),
         ] {
             let error = open(&text, Speed::Max).err().unwrap().to_string();

@@ -25,6 +25,10 @@ impl Publish for Audience {
         self.confirmed.push(symbol.to_owned());
     }
 
+    fn list(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
+
+    fn delist(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
+
     fn sources(&mut self) -> &mut Sources {
         &mut self.sources
     }
@@ -52,7 +56,9 @@ pub(crate) fn settings(upstream: &Upstream, symbols: &[&str]) -> Settings {
     let mirror = tickertape::feed::Mirror::parse(&upstream.url()).unwrap();
     Settings {
         symbols: symbols.iter().map(ToString::to_string).collect(),
+        symbols_file: None,
         interval: Duration::from_millis(50),
+        spread: false,
         seed: None,
         speed: Speed::Max,
         online: Online {
