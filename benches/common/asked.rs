@@ -30,7 +30,8 @@ impl Asked {
         }
         let (quick, json) = (flag("--quick"), flag("--json"));
         let known: Vec<_> = scenarios.collect();
-        if let Some(unknown) = words.iter().find(|word| !known.contains(&word.as_str())) {
+        let is_known = |word: &String| known.iter().any(|name| is_asked_for(name, word));
+        if let Some(unknown) = words.iter().find(|word| !is_known(word)) {
             eprintln!("error: unexpected argument '{unknown}', see {command} -- --help");
             return Err(ExitCode::from(2));
         }
@@ -43,8 +44,14 @@ impl Asked {
 
     /// Whether the scenario `name` is to be measured: all are, unless some are named.
     pub(crate) fn wants(&self, name: &str) -> bool {
-        self.names.is_empty() || self.names.iter().any(|asked| asked == name)
+        self.names.is_empty() || self.names.iter().any(|asked| is_asked_for(name, asked))
     }
+}
+
+/// Whether `asked` is the scenario `name`, or its group: `lists` is `lists-500` and all like it.
+fn is_asked_for(name: &str, asked: &str) -> bool {
+    let rest = name.strip_prefix(asked);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// That of a process that this one has started.
