@@ -16,7 +16,7 @@ pub(crate) struct Pairs(Vec<(Value, Value)>);
 impl Pairs {
     /// Measures `count` pairs of servers under `load`.
     pub(crate) fn measure(bench: &mut Bench, name: &str, count: usize, load: &Load) -> Self {
-        Self::interleave(name, count, |which| bench.run(name, which, load))
+        Self::interleave(name, count, SERVERS, |which| bench.run(name, which, load))
     }
 
     /// Measures `count` pairs of clients, the least one and ours, each at a server of ours.
@@ -26,22 +26,26 @@ impl Pairs {
         count: usize,
         load: &Load,
     ) -> Self {
-        Self::interleave(name, count, |which| bench.run_client(name, which, load))
+        let clients = ["the least client", "our client"];
+        let run = |which| bench.run_client(name, which, load);
+        Self::interleave(name, count, clients, run)
     }
 
-    /// Runs `count` pairs. Each goes first as often as the other, so that a machine that gets
-    /// slower or faster meanwhile favours nobody. A run that fails is a problem, and its pair is
-    /// left out.
+    /// Runs `count` pairs of what `labels` says: of what is held against, and of ours. Each goes
+    /// first as often as the other, so that a machine that gets slower or faster meanwhile favours
+    /// nobody. A run that fails is a problem, and its pair is left out.
     pub(crate) fn interleave(
         name: &str,
         count: usize,
+        labels: [&str; 2],
         mut run: impl FnMut(Which) -> Option<Value>,
     ) -> Self {
         let mut pairs = Vec::new();
         for index in 0..count {
             let mut one = |which| {
                 if !interrupted() {
-                    eprintln!("{name} {}/{count}: {which}", index + 1);
+                    let label = labels[usize::from(which == Which::Ours)];
+                    eprintln!("{name} {}/{count}: {label}", index + 1);
                 }
                 run(which)
             };
@@ -162,6 +166,9 @@ impl Bench {
         Ok(report)
     }
 }
+
+/// What is run in pairs mostly.
+pub(crate) const SERVERS: [&str; 2] = ["the floor", "our server"];
 
 /// For a thousand handshakes, one after the other.
 const LEAST_CLIENT_LIMIT: Duration = Duration::from_secs(10);

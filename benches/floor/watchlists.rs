@@ -9,7 +9,7 @@ use crate::common::process::Guard;
 use crate::common::table::{RATIO, Target};
 use crate::common::{Bench, at, interrupted, number, ratio};
 use crate::lists::Lists;
-use crate::load::Pairs;
+use crate::load::{Pairs, SERVERS};
 use crate::process::{Prices, Server, Which};
 
 /// A load with watchlists.
@@ -142,7 +142,8 @@ impl Bench {
             return self.findings.note(format!("{}: {limit}", regime.name));
         }
         let count = if self.quick { PAIRS_OF_QUICK } else { PAIRS };
-        let pairs = Pairs::interleave(regime.name, count, |which| self.run_lists(regime, which));
+        let run = |which| self.run_lists(regime, which);
+        let pairs = Pairs::interleave(regime.name, count, SERVERS, run);
         self.begin(regime.name, &regime.title(count));
         self.lists_rows(&pairs, regime);
         self.note_different_loads(&pairs, regime.name);
@@ -195,13 +196,14 @@ impl Bench {
             },
             ..without
         };
-        let pairs = Pairs::interleave(without.name, 3, |which| match which {
+        let labels = ["no list", "a list each"];
+        let pairs = Pairs::interleave(without.name, 3, labels, |which| match which {
             Which::Floor => self.run_lists(&without, Which::Ours),
             Which::Ours => self.run_lists(&with, Which::Ours),
         });
         let clients = number(without.clients as f64, 0);
         let title = format!("{clients} clients, each 20 of 5,000 symbols, 3 pairs of runs");
-        let columns = ["no list", "a list each", RATIO];
+        let columns = [labels[0], labels[1], RATIO];
         self.table.begin(without.name, title, &columns);
         for (label, path) in [
             ("CPU per upgrade (µs)", "/server/joining_cpu_us_per_client"),
