@@ -8,18 +8,21 @@ usage() {
 Usage: scripts/compare.sh [options]
 
 Measures our server, the floor (one bare write per client and tick) and servers made with other
-libraries side by side: same tick, same load client, in turns, servers on one core and the client on
-another. Prints a table and writes it as Markdown, JSON and an SVG chart.
+libraries side by side: same ticks, same load, in turns, servers on one core and the load on another.
+In some scenarios all clients read the same, in others each has a watchlist of its own. Prints a
+table and writes it as Markdown, JSON and an SVG chart.
 
 The others are set up from PyPI, npm and crates.io in target/compare, in exactly the versions that
 scripts/peers and benches/peers name; nothing is installed elsewhere. What cannot be set up is
 skipped with a reason.
 
-  --quick        one run of each instead of three, and shorter: about three minutes for all, where
-                 the full comparison takes half an hour; the first set-up comes on top of both
+  --quick        one run of each instead of three, and shorter: about five minutes for all, where
+                 the full comparison takes 45; the first set-up comes on top of both
   --only A,B     these servers only: ours, floor, tornado, tornado-blocking, starlette, websockets,
-                 picows, ws, tokio-tungstenite, fastwebsockets
+                 picows, uwebsockets, ws, tokio-tungstenite, fastwebsockets
   --clients N,M  these numbers of clients only [default: 10,100,1000,10000]
+  --lists A,B    these scenarios with watchlists, as cargo bench -- --help explains them, or none
+                 [default: lists-500,lists-single]
   --out DIR      write compare.md, compare.json and compare.svg there [default: target/compare]
   --set-up       set up, and measure nothing
   -h, --help     print this

@@ -30,21 +30,34 @@ impl Asked {
         }
         let (quick, json) = (flag("--quick"), flag("--json"));
         let known: Vec<_> = scenarios.collect();
-        if let Some(unknown) = words.iter().find(|word| !known.contains(&word.as_str())) {
-            eprintln!("error: unexpected argument '{unknown}', see {command} -- --help");
-            return Err(ExitCode::from(2));
+        let mut names = Vec::new();
+        for word in words {
+            let found = asked_for(&known, &word);
+            if found.is_empty() {
+                eprintln!("error: unexpected argument '{word}', see {command} -- --help");
+                return Err(ExitCode::from(2));
+            }
+            names.extend(found);
         }
-        Ok(Self {
-            names: words,
-            quick,
-            json,
-        })
+        Ok(Self { names, quick, json })
     }
 
     /// Whether the scenario `name` is to be measured: all are, unless some are named.
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.names.is_empty() || self.names.iter().any(|asked| asked == name)
     }
+}
+
+/// The scenario called `word`, or those of that group: `lists` are `lists-500` and all like it.
+fn asked_for(known: &[&str], word: &str) -> Vec<String> {
+    let is_meant = |name: &str| match known.contains(&word) {
+        true => name == word,
+        false => name
+            .strip_prefix(word)
+            .is_some_and(|rest| rest.starts_with('-')),
+    };
+    let meant = known.iter().filter(|name| is_meant(name));
+    meant.map(ToString::to_string).collect()
 }
 
 /// That of a process that this one has started.

@@ -31,6 +31,12 @@ impl Cores {
         Self { pinned: ends }
     }
 
+    /// Whether each has a core for itself.
+    #[allow(dead_code, reason = "not every bench asks")]
+    pub(crate) fn are_pinned(&self) -> bool {
+        self.pinned.is_some()
+    }
+
     pub(crate) fn server(&self, program: &str) -> Command {
         pinned(program, self.pinned.map(|(server, _)| server))
     }

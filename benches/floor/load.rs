@@ -14,17 +14,40 @@ use crate::process::{Server, Which};
 pub(crate) struct Pairs(Vec<(Value, Value)>);
 
 impl Pairs {
-    /// Measures `count` pairs. Each goes first as often as the other, so that a machine that gets
-    /// slower or faster meanwhile favours nobody. A run that fails is a problem, and its pair is
-    /// left out.
+    /// Measures `count` pairs of servers under `load`.
     pub(crate) fn measure(bench: &mut Bench, name: &str, count: usize, load: &Load) -> Self {
+        Self::interleave(name, count, SERVERS, |which| bench.run(name, which, load))
+    }
+
+    /// Measures `count` pairs of clients, the least one and ours, each at a server of ours.
+    pub(crate) fn measure_clients(
+        bench: &mut Bench,
+        name: &str,
+        count: usize,
+        load: &Load,
+    ) -> Self {
+        let clients = ["the least client", "our client"];
+        let run = |which| bench.run_client(name, which, load);
+        Self::interleave(name, count, clients, run)
+    }
+
+    /// Runs `count` pairs of what `labels` says: of what is held against, and of ours. Each goes
+    /// first as often as the other, so that a machine that gets slower or faster meanwhile favours
+    /// nobody. A run that fails is a problem, and its pair is left out.
+    pub(crate) fn interleave(
+        name: &str,
+        count: usize,
+        labels: [&str; 2],
+        mut run: impl FnMut(Which) -> Option<Value>,
+    ) -> Self {
         let mut pairs = Vec::new();
         for index in 0..count {
             let mut one = |which| {
                 if !interrupted() {
-                    eprintln!("{name} {}/{count}: {which}", index + 1);
+                    let label = labels[usize::from(which == Which::Ours)];
+                    eprintln!("{name} {}/{count}: {label}", index + 1);
                 }
-                bench.run(name, which, load)
+                run(which)
             };
             let pair = if index % 2 == 0 {
                 let floor = one(Which::Floor);
@@ -35,33 +58,6 @@ impl Pairs {
             };
             if let (Some(floor), Some(ours)) = pair {
                 pairs.push((floor, ours));
-            }
-        }
-        Self(pairs)
-    }
-
-    /// Measures `count` pairs of clients, the least one and ours, each at a server of ours.
-    pub(crate) fn measure_clients(
-        bench: &mut Bench,
-        name: &str,
-        count: usize,
-        load: &Load,
-    ) -> Self {
-        let mut pairs = Vec::new();
-        for index in 0..count {
-            if !interrupted() {
-                eprintln!("{name} {}/{count}", index + 1);
-            }
-            let mut one = |is_floor| bench.run_client(name, is_floor, load);
-            let first = one(index % 2 == 0);
-            let second = one(index % 2 == 1);
-            if let (Some(first), Some(second)) = (first, second) {
-                let is_swapped = index % 2 == 1;
-                pairs.push(if is_swapped {
-                    (second, first)
-                } else {
-                    (first, second)
-                });
             }
         }
         Self(pairs)
@@ -125,9 +121,9 @@ impl Bench {
         }
     }
 
-    fn run_client(&mut self, name: &str, is_floor: bool, load: &Load) -> Option<Value> {
-        if !is_floor {
-            return self.run(name, Which::Ours, load);
+    fn run_client(&mut self, name: &str, which: Which, load: &Load) -> Option<Value> {
+        if which == Which::Ours {
+            return self.run(name, which, load);
         }
         let name = format!("{name}, the least client");
         match self.try_run_least_client(load) {
@@ -170,6 +166,9 @@ impl Bench {
         Ok(report)
     }
 }
+
+/// What is run in pairs mostly.
+pub(crate) const SERVERS: [&str; 2] = ["the floor", "our server"];
 
 /// For a thousand handshakes, one after the other.
 const LEAST_CLIENT_LIMIT: Duration = Duration::from_secs(10);

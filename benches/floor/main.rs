@@ -1,16 +1,22 @@
 //! What our server costs, held against the floor: one bare `write` per client and tick. Both are
 //! driven by the project's own load client, in pairs of runs right after each other, and both are
-//! processes of their own, on a core of their own where there are two.
+//! processes of their own, on a core of their own where there are two. With watchlists the floor
+//! writes what is ready-made, and the load is the least that checks every tick.
 //!
 //! `cargo bench` runs all, `cargo bench -- paced` one scenario; see [`HELP`].
 
 #[path = "../common/mod.rs"]
 mod common;
 mod listener;
+mod lists;
 mod load;
+mod loader;
 mod memory;
 mod process;
+mod ready;
 mod server;
+mod ticks;
+mod watchlists;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,6 +24,8 @@ use std::time::Duration;
 use common::table::{self, Target};
 use common::{Asked, Bench, Load, Scenario, at, exit_code, number, ratio};
 use load::Pairs;
+use memory::Crowd;
+use server::Paper;
 
 const HELP: &str = "\
 Measures our server against the floor, a server that does one write per client
@@ -32,7 +40,23 @@ Scenarios [default: all]:
   joining    4,000 clients, no tick: the cost of an upgrade
   listening  1,000 clients, a tick each 10 ms: what the load client costs, beside one
              that reads and does nothing
-  memory     1,000 and 10,000 clients, idle and after four messages each
+  memory     1,000 and 10,000 clients, idle, with lists of their own, and after four
+             messages each
+  lists      all of those with watchlists, each client with its own at random:
+  lists-250, lists-500, lists-2000
+             1,000 clients, 5 of so many symbols, a burst of all symbols each 100 ms
+  lists-crowd, lists-crowd-1s
+             9,900 clients, 5 of 500, a burst each 250 ms or 1 s
+  lists-long 1,000 clients, 50 of 2,000, a burst each second
+  lists-single, lists-single-crowd
+             1,000 or 9,900 clients, 5 of 500, one symbol at a time, 2,000 ticks/s
+  lists-20ms, lists-5ms
+             1,000 clients, 20 of 500, a burst each 20 or 5 ms
+  lists-joining
+             10,000 clients that come and go, beside those without a list
+  lists-memory
+             19,000 clients, 5 of 20,000 symbols: what lists and their index take
+  unwatched  5,000 symbols, a burst each 250 ms, one client that watches one of them
 
 Options:
   --quick    half the time
@@ -41,35 +65,54 @@ Options:
 
 Exit status: 0 if all was measured, 1 if not, 2 if an argument is wrong. A target
 that is missed is no failure: that depends on the machine.
+
+With a server's path in TICKERTAPE_SERVER, that server is measured as ours.
 ";
 
-/// What the bench passes to itself, with the interval, to become the floor.
+/// What the bench passes to itself, with the interval, to become the floor. For watchlists there
+/// follow the number of symbols and, for one at a time, [`SPREAD`].
 const SERVE_FLOOR: &str = "--serve-floor";
+
+const SPREAD: &str = "spread";
+
+/// What it passes to itself, with what [`loader::load`] needs, to become the load of watchlists.
+const LOAD_LISTS: &str = "--load-lists";
 
 /// What it passes to itself, with what [`listener::listen`] needs, to become the least client.
 const LISTEN_FLOOR: &str = "--listen-floor";
 
 /// The scenarios, in the order of the table.
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 19] = [
     ("paced", Bench::paced),
     ("overload", Bench::overload),
     ("crowd", Bench::crowd),
     ("joining", Bench::joining),
     ("listening", Bench::listening),
     ("memory", Bench::memory_per_connection),
+    ("lists-250", |bench| bench.watch(&watchlists::OF_250)),
+    ("lists-500", |bench| bench.watch(&watchlists::OF_500)),
+    ("lists-2000", |bench| bench.watch(&watchlists::OF_2000)),
+    ("lists-crowd", |bench| bench.watch(&watchlists::CROWD)),
+    ("lists-crowd-1s", |bench| bench.watch(&watchlists::CROWD_1S)),
+    ("lists-long", |bench| bench.watch(&watchlists::LONG)),
+    ("lists-single", |bench| bench.watch(&watchlists::SINGLE)),
+    ("lists-single-crowd", |bench| {
+        bench.watch(&watchlists::SINGLE_CROWD);
+    }),
+    ("lists-20ms", |bench| bench.watch(&watchlists::EACH_20_MS)),
+    ("lists-5ms", |bench| bench.watch(&watchlists::EACH_5_MS)),
+    ("lists-joining", Bench::join_with_lists),
+    ("lists-memory", Bench::memory_of_many_lists),
+    ("unwatched", Bench::unwatched),
 ];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [first, interval] = words.as_slice()
-        && first == SERVE_FLOOR
-    {
-        return serve_floor(interval);
-    }
-    if let [first, rest @ ..] = words.as_slice()
-        && first == LISTEN_FLOOR
-    {
-        return exit_code(listener::listen(rest));
+    match words.split_first() {
+        Some((first, rest)) if first == SERVE_FLOOR => return exit_code(serve_floor(rest)),
+        Some((first, rest)) if first == LISTEN_FLOOR => return exit_code(listener::listen(rest)),
+        Some((first, rest)) if first == LOAD_LISTS => return exit_code(loader::load(rest)),
+        _ => {}
     }
     if words.is_empty() {
         // `cargo test --benches` runs benchmarks without a word, and means no measurement.
@@ -83,10 +126,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve_floor(interval: &str) -> ExitCode {
-    let served = tickertape::options::period(interval)
-        .and_then(|interval| server::serve(interval).map_err(|error| error.to_string()));
-    exit_code(served)
+fn serve_floor(words: &[String]) -> Result<(), String> {
+    let [interval, rest @ ..] = words else {
+        return Err("the interval is missing".to_owned());
+    };
+    let interval = tickertape::options::period(interval)?;
+    let paper = match rest {
+        [] => Paper::OneSymbol,
+        [symbols, rest @ ..] => Paper::Lists {
+            symbols: symbols
+                .parse()
+                .map_err(|error| format!("{symbols}: {error}"))?,
+            is_spread: rest.iter().any(|word| word == SPREAD),
+        },
+    };
+    server::serve(interval, paper).map_err(|error| error.to_string())
 }
 
 impl Bench {
@@ -180,27 +234,65 @@ impl Bench {
     fn memory_per_connection(&mut self) {
         let many = 10_000.min(self.descriptors.saturating_sub(DESCRIPTORS_RESERVED));
         let few = many / 10;
-        let idle = self.memory((few, many), 0);
-        let active = self.memory((few, many), 4);
+        let most = |bytes| Some(Target::AtMost(OURS, bytes));
+        let own_lists = Crowd {
+            lists: Some(watchlists::OF_500.lists),
+            ..Crowd::IDLE
+        };
+        let active = Crowd {
+            messages: 4,
+            ..Crowd::IDLE
+        };
+        let rows = [
+            ("bytes per connection, idle", Crowd::IDLE, most(150.0)),
+            ("  with a list of 5 of 500", own_lists, most(300.0)),
+            ("  after 4 messages each", active, most(450.0)),
+        ];
+        let figures = rows.map(|(_, crowd, _)| self.memory((few, many), crowd));
         let span = format!(
             "RSS between {} and {} clients",
             number(few as f64, 0),
             number(many as f64, 0)
         );
         self.begin("memory", &span);
-        let most = Some(Target::AtMost(OURS, 450.0));
-        self.table.row("bytes per connection, idle", 0, idle, most);
-        self.table.row("  after 4 messages each", 0, active, most);
+        for ((label, _, target), figure) in rows.into_iter().zip(figures) {
+            self.table.row(label, 0, figure, target);
+        }
+    }
+
+    fn memory_of_many_lists(&mut self) {
+        let clients = 19_000.min(self.descriptors.saturating_sub(DESCRIPTORS_RESERVED));
+        let lists = watchlists::of(5, 20_000);
+        let bytes = self.memory_of_lists(lists, clients);
+        let clients = number(clients as f64, 0);
+        let title = format!("{clients} clients, each with 5 of 20,000 symbols of its own");
+        self.table.begin("lists-memory", title, &["ours"]);
+        let megabytes = bytes.map(|bytes| bytes / 1e6);
+        let most = Some(Target::AllAtMost(20.0));
+        self.table
+            .row("lists and index (MB)", 1, vec![megabytes], most);
     }
 
     fn load(&self, clients: usize, interval: Duration, warmup_ms: u64, duration_ms: u64) -> Load {
-        let scale = |ms| Duration::from_millis(if self.quick { ms / 2 } else { ms });
         Load {
             clients,
             interval,
-            warmup: scale(warmup_ms),
-            duration: scale(duration_ms),
+            warmup: self.scaled(warmup_ms),
+            duration: self.scaled(duration_ms),
         }
+    }
+
+    /// How long something takes in this run.
+    fn scaled(&self, ms: u64) -> Duration {
+        Duration::from_millis(if self.quick { ms / 2 } else { ms })
+    }
+
+    /// Says so if there cannot be so many clients.
+    fn too_few_descriptors(&self, clients: usize) -> Option<String> {
+        let limit = self.descriptors;
+        let is_enough = clients + DESCRIPTORS_RESERVED <= limit;
+        let said = || format!("{clients} clients take more than the {limit} descriptors allowed");
+        (!is_enough).then(said)
     }
 
     fn begin(&mut self, name: &'static str, title: &str) {

@@ -1,6 +1,6 @@
-//! What a connection costs in memory: the slope of the server's RSS between two crowds of clients,
-//! so that neither the program nor what grows only once is counted. The clients are bare sockets of
-//! this process, as the load client has no requests to send.
+//! What a connection and a watchlist cost in memory: the slope of the server's RSS between two
+//! crowds of clients, so that neither the program nor what grows only once is counted. The clients
+//! are bare sockets of this process, as the load client has no requests to send.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -16,22 +16,79 @@ use crate::Bench;
 use crate::common::interrupted;
 use crate::common::memory::resident_bytes;
 use crate::common::table::Figure;
-use crate::process::{Server, Which};
+use crate::lists::{self, Lists};
+use crate::process::{Prices, Server, Which};
+
+/// What the clients are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crowd {
+    /// What they watch; none is everything, which is one symbol.
+    pub(crate) lists: Option<Lists>,
+    /// Whether all have the same list.
+    pub(crate) are_alike: bool,
+    /// How many messages each sends.
+    pub(crate) messages: u32,
+}
+
+impl Crowd {
+    /// Clients that read everything and say nothing.
+    pub(crate) const IDLE: Self = Self {
+        lists: None,
+        are_alike: false,
+        messages: 0,
+    };
+
+    /// No tick is to come: with one in the run some clients would have more behind them than
+    /// others.
+    fn prices(&self) -> Prices {
+        Prices {
+            symbols: self.lists.map(|lists| lists.symbols),
+            ..Duration::from_secs(3600).into()
+        }
+    }
+
+    fn target(&self, client: usize) -> String {
+        let client = if self.are_alike { 0 } else { client };
+        let list = self.lists.map(|lists| lists.of(client));
+        lists::target(&list.unwrap_or_default())
+    }
+}
 
 impl Bench {
-    /// Bytes per connection between `few` and `many` of them, each of which has sent so many
-    /// messages.
-    pub(crate) fn memory(&mut self, (few, many): (usize, usize), messages: u32) -> Figure {
+    /// What lists and their index take in all: the RSS with `clients` that have their own lists
+    /// above that with as many that have the same.
+    pub(crate) fn memory_of_lists(&mut self, lists: Lists, clients: usize) -> Option<f64> {
+        let mut resident = |are_alike| {
+            let crowd = Crowd {
+                lists: Some(lists),
+                are_alike,
+                messages: 0,
+            };
+            eprintln!("memory, {} symbols, {clients} clients", lists.symbols);
+            let found = self.resident(Which::Ours, crowd, &[clients]);
+            let found = found.map(|resident| resident[0]);
+            found.map_err(|error| self.findings.problem(format!("memory of lists: {error}")))
+        };
+        let (alike, own) = (resident(true).ok()?, resident(false).ok()?);
+        Some(own - alike)
+    }
+
+    /// Bytes per connection between `few` and `many` of them.
+    pub(crate) fn memory(&mut self, (few, many): (usize, usize), crowd: Crowd) -> Figure {
         let mut slope = |which| {
             if interrupted() {
                 return None;
             }
-            eprintln!("memory, {messages} messages each: {which}");
-            match self.slope(which, (few, many), messages) {
-                Ok(slope) => Some(slope),
+            let of = crowd.lists.map_or(1, |lists| lists.symbols);
+            eprintln!(
+                "memory, {} messages each, {of} symbols: {which}",
+                crowd.messages
+            );
+            match self.resident(which, crowd, &[few, many]) {
+                Ok(resident) => Some((resident[1] - resident[0]) / (many - few) as f64),
                 Err(error) => {
                     self.findings
-                        .problem(format!("memory, {messages} messages, {which}: {error}"));
+                        .problem(format!("memory, {crowd:?}, {which}: {error}"));
                     None
                 }
             }
@@ -40,42 +97,40 @@ impl Bench {
         vec![slope(Which::Floor), slope(Which::Ours), None]
     }
 
-    fn slope(
-        &self,
-        which: Which,
-        (few, many): (usize, usize),
-        messages: u32,
-    ) -> Result<f64, String> {
-        // With a tick within the run some clients would have more behind them than others.
-        let server = Server::start(which, Duration::from_secs(3600), &self.cores)?;
-        let mut crowd = Vec::with_capacity(many);
-        let mut resident_at = |count| {
-            while crowd.len() < count {
-                let client = join(server.address(), messages, which == Which::Ours)
-                    .map_err(|error| format!("client {}: {error}", crowd.len() + 1))?;
-                crowd.push(client);
+    /// The server's RSS with each of these numbers of clients, which ascend.
+    fn resident(&self, which: Which, crowd: Crowd, counts: &[usize]) -> Result<Vec<f64>, String> {
+        let server = Server::start(which, crowd.prices(), &self.cores)?;
+        let mut clients = Vec::new();
+        let resident_at = |&count| {
+            while clients.len() < count {
+                let target = crowd.target(clients.len());
+                let answers = which == Which::Ours;
+                let client = join(server.address(), &target, crowd.messages, answers)
+                    .map_err(|error| format!("client {}: {error}", clients.len() + 1))?;
+                clients.push(client);
             }
             settle(server.pid())
                 .and_then(|()| resident_bytes(server.pid()))
+                .map(|bytes| bytes as f64)
                 .map_err(|error| format!("its memory cannot be read: {error}"))
         };
-        let (before, after) = (resident_at(few)?, resident_at(many)?);
-        drop(crowd);
+        let resident = counts.iter().map(resident_at).collect::<Result<_, _>>()?;
+        drop(clients);
         server.stop()?;
-        Ok((after as f64 - before as f64) / (many - few) as f64)
+        Ok(resident)
     }
 }
 
 /// Connects, upgrades and sends the messages, each after the answer to the one before if there are
 /// answers.
-fn join(address: &str, messages: u32, answers: bool) -> io::Result<TcpStream> {
+fn join(address: &str, target: &str, messages: u32, answers: bool) -> io::Result<TcpStream> {
     let mut client = TcpStream::connect(address)?;
     client.set_nodelay(true)?;
     client.set_read_timeout(Some(ANSWER_LIMIT))?;
     // Ends in a reset, so that no port is kept for a minute.
     SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
     let request = format!(
-        "GET / HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {target} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     );
     client.write_all(request.as_bytes())?;

@@ -1,11 +1,14 @@
 //! The two servers under test, as processes.
 
 use std::fmt;
+use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::common::process::{Cores, Service};
+use crate::lists;
 
 /// Which of the two servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,28 @@ impl fmt::Display for Which {
     }
 }
 
+/// What a server prints.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prices {
+    /// The time between two ticks of a symbol.
+    pub(crate) interval: Duration,
+    /// How many symbols; none is the one that there is by default.
+    pub(crate) symbols: Option<u32>,
+    /// Whether they are spread over the interval instead of printed all at once.
+    pub(crate) is_spread: bool,
+}
+
+impl From<Duration> for Prices {
+    /// One symbol, a tick every `interval`.
+    fn from(interval: Duration) -> Self {
+        Self {
+            interval,
+            symbols: None,
+            is_spread: false,
+        }
+    }
+}
+
 /// A server that listens.
 pub(crate) struct Server {
     pub(crate) service: Service,
@@ -32,22 +57,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it with a tick every `interval`, and waits until it says that it listens.
-    pub(crate) fn start(which: Which, interval: Duration, cores: &Cores) -> Result<Self, String> {
-        let interval = format!("{}us", interval.as_micros());
-        let mut command = match which {
-            Which::Floor => {
-                let program = std::env::current_exe().map_err(|error| error.to_string())?;
-                let mut command = cores.server(&program.to_string_lossy());
-                command.args([crate::SERVE_FLOOR, &interval]);
-                command
-            }
-            Which::Ours => {
-                let mut command = cores.server(env!("CARGO_BIN_EXE_server"));
-                command.args(["--port", "0", "--source", "sim", "--interval", &interval]);
-                command
-            }
-        };
+    /// Starts it, and waits until it says that it listens.
+    pub(crate) fn start(
+        which: Which,
+        prices: impl Into<Prices>,
+        cores: &Cores,
+    ) -> Result<Self, String> {
+        let mut command = command(which, prices.into(), cores)?;
         let service = Service::start(&mut command).map_err(|error| format!("{which} {error}"))?;
         Ok(Self { service, which })
     }
@@ -78,3 +94,46 @@ impl Server {
         Ok(lost)
     }
 }
+
+fn command(which: Which, prices: Prices, cores: &Cores) -> Result<Command, String> {
+    let interval = format!("{}us", prices.interval.as_micros());
+    match which {
+        Which::Floor => {
+            let program = std::env::current_exe().map_err(|error| error.to_string())?;
+            let mut command = cores.server(&program.to_string_lossy());
+            command.args([crate::SERVE_FLOOR, &interval]);
+            command.args(prices.symbols.map(|symbols| symbols.to_string()));
+            command.args(prices.is_spread.then_some(crate::SPREAD));
+            Ok(command)
+        }
+        Which::Ours => {
+            let program = std::env::var(SERVER_VARIABLE);
+            let built = || env!("CARGO_BIN_EXE_server").to_owned();
+            let mut command = cores.server(&program.unwrap_or_else(|_| built()));
+            command.args(["--port", "0", "--source", "sim", "--interval", &interval]);
+            if let Some(symbols) = prices.symbols {
+                command.args(["--symbols", &names(symbols)?]);
+            }
+            command.args(prices.is_spread.then_some("--spread"));
+            Ok(command)
+        }
+    }
+}
+
+/// So many symbols as `--symbols` takes them: in a file, if they are too many for an argument.
+fn names(symbols: u32) -> Result<String, String> {
+    let names: Vec<_> = (0..symbols).map(lists::name).collect();
+    let list = names.join(",");
+    if list.len() < ARGUMENT_LENGTH_MAX {
+        return Ok(list);
+    }
+    let path = format!("{}/symbols-{symbols}.txt", env!("CARGO_TARGET_TMPDIR"));
+    fs::write(&path, names.join("\n")).map_err(|error| format!("cannot write {path}: {error}"))?;
+    Ok(format!("@{path}"))
+}
+
+/// Names the server to measure, where it is another one than that of this build.
+const SERVER_VARIABLE: &str = "TICKERTAPE_SERVER";
+
+/// Linux takes 128 KiB.
+const ARGUMENT_LENGTH_MAX: usize = 100_000;

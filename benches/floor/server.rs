@@ -1,7 +1,7 @@
 //! The floor: the least that a server can do for its clients, in one thread, on mio. It accepts,
 //! upgrades whoever asks, and for each tick calls `write` once per client, in slot order. It has no
 //! limits, no pings, no answers, no memory of what a client missed; what it costs is what the
-//! kernel costs.
+//! kernel costs. For clients with watchlists it writes bytes that are ready-made, see [`Ready`].
 //!
 //! Every beat that is due is printed, none is skipped and none rides along with another, so a floor
 //! that cannot keep up falls behind. A tick that it is late for by its own backlog is stamped with
@@ -21,8 +21,20 @@ use tickertape::frame;
 use tickertape::tick::{Price, unix_us, write_json};
 use tungstenite::handshake::derive_accept_key;
 
+use crate::lists;
+use crate::ready::Ready;
+
+/// What the floor sends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Paper {
+    /// One symbol, to all.
+    OneSymbol,
+    /// So many symbols, to whom has them on the list: all at once, or spread over the interval.
+    Lists { symbols: u32, is_spread: bool },
+}
+
 /// Serves until stdin is closed; then says on stderr what it could not send.
-pub(crate) fn serve(interval: Duration) -> io::Result<()> {
+pub(crate) fn serve(interval: Duration, paper: Paper) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let registry = poll.registry();
     let mut listener = listen()?;
@@ -32,11 +44,17 @@ pub(crate) fn serve(interval: Duration) -> io::Result<()> {
     eprintln!("info: listening on {}", listener.local_addr()?);
 
     let mut floor = Floor::default();
-    let mut tape = Tape::start(interval);
+    let mut tape = Tape::default();
+    let mut ready = match paper {
+        Paper::OneSymbol => None,
+        Paper::Lists { symbols, is_spread } => Some(Ready::new(symbols, is_spread)),
+    };
+    let interval = ready.as_ref().map_or(interval, |it| it.step(interval));
+    let mut beats = Beats::start(interval);
     let _metronome = metronome(&poll, interval);
     let mut events = Events::with_capacity(1024);
     loop {
-        let wait = tape.beat().saturating_duration_since(Instant::now());
+        let wait = beats.next.saturating_duration_since(Instant::now());
         match poll.poll(&mut events, Some(wait)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
@@ -49,25 +67,33 @@ pub(crate) fn serve(interval: Duration) -> io::Result<()> {
                 token => floor.on_readable(token, event),
             }
         }
-        if tape.beat() <= Instant::now() {
-            floor.send(tape.print(wait.is_zero()));
+        if beats.next <= Instant::now() {
+            let stamp = beats.stamp(wait.is_zero());
+            match &mut ready {
+                Some(ready) => ready.send(&mut floor, stamp),
+                None => floor.send(tape.print(stamp)),
+            }
         }
     }
 }
 
 /// The clients by slot, and what they did not get.
-struct Floor {
+pub(crate) struct Floor {
     clients: Vec<Option<Client>>,
     free: Vec<usize>,
     scratch: Box<[u8]>,
     dropped: u64,
     torn: u64,
+    /// Slots whose client has come or gone since they were last asked for.
+    changed: Vec<usize>,
 }
 
 struct Client {
     socket: TcpStream,
     /// What has arrived of the request; none once it is upgraded.
     head: Option<Vec<u8>>,
+    /// The symbols that it asked for.
+    list: Vec<u32>,
 }
 
 impl Default for Floor {
@@ -78,6 +104,7 @@ impl Default for Floor {
             scratch: vec![0; 4096].into_boxed_slice(),
             dropped: 0,
             torn: 0,
+            changed: Vec::new(),
         }
     }
 }
@@ -98,8 +125,11 @@ impl Floor {
             let token = Token(slot + CLIENTS);
             poll.registry()
                 .register(&mut socket, token, Interest::READABLE)?;
-            let head = Some(Vec::new());
-            self.clients[slot] = Some(Client { socket, head });
+            self.clients[slot] = Some(Client {
+                socket,
+                head: Some(Vec::new()),
+                list: Vec::new(),
+            });
         }
     }
 
@@ -108,35 +138,56 @@ impl Floor {
         let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) else {
             return;
         };
+        let was_joining = client.head.is_some();
         if !client.read(&mut self.scratch, event.is_read_closed()) {
             self.drop(slot);
+        } else if was_joining && client.head.is_none() {
+            self.changed.push(slot);
         }
     }
 
     /// The fan-out that all others are held against.
     fn send(&mut self, frame: &[u8]) {
         for slot in 0..self.clients.len() {
-            let Some(client) = &mut self.clients[slot] else {
-                continue;
-            };
-            if client.head.is_some() {
-                continue;
-            }
-            match client.socket.write(frame) {
-                Ok(length) if length == frame.len() => {}
-                Ok(_) => {
-                    self.torn += 1;
-                    self.drop(slot);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.dropped += 1,
-                Err(_) => self.drop(slot),
-            }
+            self.write(slot, frame);
         }
+    }
+
+    /// One bare write to the client in `slot`, if there is one.
+    pub(crate) fn write(&mut self, slot: usize, bytes: &[u8]) {
+        let Some(client) = &mut self.clients[slot] else {
+            return;
+        };
+        if client.head.is_some() {
+            return;
+        }
+        match client.socket.write(bytes) {
+            Ok(length) if length == bytes.len() => {}
+            Ok(_) => {
+                self.torn += 1;
+                self.drop(slot);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.dropped += 1,
+            Err(_) => self.drop(slot),
+        }
+    }
+
+    /// The slots whose client has come or gone since this was last called, and the list of who is
+    /// there now.
+    pub(crate) fn changes(&mut self) -> Vec<(usize, &[u32])> {
+        let changed = std::mem::take(&mut self.changed);
+        let list = |slot: usize| {
+            let client = self.clients[slot].as_ref();
+            let list = client.map_or(&[][..], |client| &client.list);
+            (slot, list)
+        };
+        changed.into_iter().map(list).collect()
     }
 
     fn drop(&mut self, slot: usize) {
         if self.clients[slot].take().is_some() {
             self.free.push(slot);
+            self.changed.push(slot);
         }
     }
 
@@ -181,6 +232,7 @@ impl Client {
              Sec-WebSocket-Accept: {}\r\n\r\n",
             derive_accept_key(key)
         );
+        self.list = lists::requested(target(head));
         self.head = None;
         matches!(self.socket.write(answer.as_bytes()), Ok(length) if length == answer.len())
     }
@@ -194,52 +246,82 @@ fn key(head: &[u8]) -> Option<&[u8]> {
     })
 }
 
-/// The tick in its frame, printed anew for every beat.
-struct Tape {
-    interval: Duration,
-    /// When the coming tick is due.
-    beat: Instant,
-    price: Price,
-    seq: u64,
-    sent: u64,
-    json: Vec<u8>,
-    frame: Vec<u8>,
+/// The path and the query that a request begins with.
+fn target(head: &[u8]) -> &str {
+    let target = head.split(|&byte| byte == b' ').nth(1);
+    str::from_utf8(target.unwrap_or_default()).unwrap_or_default()
 }
 
-impl Tape {
+/// When ticks are due, and how they are stamped.
+struct Beats {
+    interval: Duration,
+    /// When the coming tick is due.
+    next: Instant,
+    sent: u64,
+}
+
+/// What a tick says about time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    timestamp: u64,
+    /// Unix µs.
+    pub(crate) sent: u64,
+}
+
+impl Beats {
     fn start(interval: Duration) -> Self {
         Self {
             interval,
-            beat: Instant::now() + interval,
-            price: Price::parse("97123.45").expect("a number"),
-            seq: 0,
+            next: Instant::now() + interval,
             sent: 0,
-            json: Vec::new(),
-            frame: Vec::new(),
         }
     }
 
-    fn beat(&self) -> Instant {
-        self.beat
-    }
-
-    /// Prints the tick that is due. `overdue` says that the one before has taken until after the
-    /// beat.
-    fn print(&mut self, overdue: bool) -> &[u8] {
+    /// The stamp of the tick that is due. `overdue` says that the one before has taken until after
+    /// the beat.
+    fn stamp(&mut self, overdue: bool) -> Stamp {
         let late = if overdue {
-            self.beat.elapsed()
+            self.next.elapsed()
         } else {
             Duration::ZERO
         };
         let now = unix_us();
         let due = now.saturating_sub(u64::try_from(late.as_micros()).unwrap_or(0));
         self.sent = due.max(self.sent + 1);
+        self.next += self.interval;
+        Stamp {
+            timestamp: now / 1000,
+            sent: self.sent,
+        }
+    }
+}
+
+/// The tick in its frame, printed anew for every beat.
+struct Tape {
+    price: Price,
+    seq: u64,
+    json: Vec<u8>,
+    frame: Vec<u8>,
+}
+
+impl Default for Tape {
+    fn default() -> Self {
+        Self {
+            price: Price::parse("97123.45").expect("a number"),
+            seq: 0,
+            json: Vec::new(),
+            frame: Vec::new(),
+        }
+    }
+}
+
+impl Tape {
+    fn print(&mut self, stamp: Stamp) -> &[u8] {
         self.seq += 1;
-        self.beat += self.interval;
         self.json.clear();
         self.frame.clear();
-        let value = (&self.price, now / 1000);
-        write_json(&mut self.json, SYMBOL_JSON, value, self.seq, self.sent);
+        let value = (&self.price, stamp.timestamp);
+        write_json(&mut self.json, SYMBOL_JSON, value, self.seq, stamp.sent);
         frame::text(&mut self.frame, &self.json);
         &self.frame
     }

@@ -11,22 +11,20 @@ use tickertape::io_loop::IoLoop;
 use tickertape::server::{Config, Server, listen};
 use tickertape::tick::{Price, Tick};
 
-const SYMBOL: &str = "sim:BTC/USDT";
+use crate::time;
 
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8888\r\nConnection: Upgrade\r\n\
-    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+const SYMBOL: &str = "sim:BTC/USDT";
 
 /// Timeouts that wait all the while, as those of a server with so many handshakes do.
 const WAITING: usize = 1000;
 
-const AUDIENCE: usize = 64;
+pub(crate) const AUDIENCE: usize = 64;
 
 /// Room for all that a client has to read at a time; kept, since filling it with zeros costs more
 /// than a delivery.
-const BUFFER_SIZE: usize = 4096;
+pub(crate) const BUFFER_SIZE: usize = 4096;
 
-pub(super) fn timer(times: u32) {
+pub(super) fn timer(times: u32) -> Duration {
     let mut io_loop = IoLoop::<u32>::new().expect("a poll descriptor");
     let later = Instant::now() + Duration::from_secs(3600);
     for index in 0..WAITING as u32 {
@@ -34,7 +32,7 @@ pub(super) fn timer(times: u32) {
     }
     io_loop.add_callback(again);
     let mut left = times;
-    io_loop.start(&mut left).expect("polling works");
+    time(|| io_loop.start(&mut left).expect("polling works"))
 }
 
 fn again(left: &mut u32, io_loop: &mut IoLoop<u32>) {
@@ -48,26 +46,35 @@ fn again(left: &mut u32, io_loop: &mut IoLoop<u32>) {
     }
 }
 
-pub(super) fn upgrade(times: u32) {
-    let mut visits = Visits {
-        left: times,
-        client: None,
-        buffer: [0; BUFFER_SIZE],
-    };
-    run(move |address, server, io_loop| visits.proceed(address, server, io_loop));
+pub(super) fn upgrade(times: u32) -> Duration {
+    let mut visits = Visits::new(times, vec!["/".to_owned()]);
+    let symbols = vec![SYMBOL.to_owned()];
+    time(|| run(symbols, move |turn| visits.proceed(turn)))
 }
 
 /// Clients that come, one at a time, and leave once they are in.
-struct Visits {
+pub(crate) struct Visits {
     left: u32,
+    /// What they ask for in turn.
+    targets: Vec<String>,
     client: Option<TcpStream>,
     buffer: [u8; BUFFER_SIZE],
 }
 
 impl Visits {
-    fn proceed(&mut self, address: SocketAddr, _: &mut Server, io_loop: &mut IoLoop<Server>) {
+    pub(crate) fn new(times: u32, targets: Vec<String>) -> Self {
+        Self {
+            left: times,
+            targets,
+            client: None,
+            buffer: [0; BUFFER_SIZE],
+        }
+    }
+
+    pub(crate) fn proceed(&mut self, turn: &mut Turn<'_>) {
         let Some(client) = &mut self.client else {
-            self.client = Some(connect(address));
+            let target = &self.targets[self.left as usize % self.targets.len()];
+            self.client = Some(connect(turn.address, target));
             return;
         };
         if read(client, &mut self.buffer) == 0 {
@@ -76,36 +83,59 @@ impl Visits {
         self.client = None;
         self.left -= 1;
         if self.left == 0 {
-            io_loop.stop();
+            turn.io_loop.stop();
         }
     }
 }
 
-pub(super) fn delivery(times: u32) {
-    let mut audience = Audience {
-        left: times,
-        clients: Vec::new(),
-        joined: 0,
-        missing: 0,
-        buffer: [0; BUFFER_SIZE],
-    };
-    run(move |address, server, io_loop| audience.proceed(address, server, io_loop));
+pub(super) fn delivery(times: u32) -> Duration {
+    let symbols = vec![SYMBOL.to_owned()];
+    let mut audience = Audience::new(times, vec!["/".to_owned(); AUDIENCE], symbols.clone());
+    time(|| run(symbols, move |turn| audience.proceed(turn)))
 }
 
-/// Clients that stay and get a tick each, again and again.
-struct Audience {
+/// Clients that stay and get what they watch of a burst of all symbols, again and again.
+pub(crate) struct Audience {
     left: u32,
+    /// What they ask for.
+    targets: Vec<String>,
+    symbols: Vec<String>,
     clients: Vec<TcpStream>,
     joined: usize,
     missing: usize,
+    /// Ticks that one burst brings to all of them.
+    per_burst: u32,
     buffer: [u8; BUFFER_SIZE],
 }
 
 impl Audience {
-    fn proceed(&mut self, address: SocketAddr, server: &mut Server, io_loop: &mut IoLoop<Server>) {
-        if self.clients.len() < AUDIENCE {
-            self.clients.push(connect(address));
-        } else if self.joined < AUDIENCE {
+    /// An audience for `times` ticks, one client for each of `targets`. Each gets all that it
+    /// watches in one piece.
+    pub(crate) fn new(times: u32, targets: Vec<String>, symbols: Vec<String>) -> Self {
+        let watched = targets
+            .iter()
+            .map(|target| target.split(',').count() as u32);
+        Self {
+            left: times,
+            per_burst: watched.sum(),
+            targets,
+            symbols,
+            clients: Vec::new(),
+            joined: 0,
+            missing: 0,
+            buffer: [0; BUFFER_SIZE],
+        }
+    }
+
+    pub(crate) fn has_joined(&self) -> bool {
+        self.joined == self.targets.len()
+    }
+
+    pub(crate) fn proceed(&mut self, turn: &mut Turn<'_>) {
+        if self.clients.len() < self.targets.len() {
+            let target = &self.targets[self.clients.len()];
+            self.clients.push(connect(turn.address, target));
+        } else if self.joined < self.clients.len() {
             // In the order of accepting, so that each is asked until it has its answer.
             let client = &mut self.clients[self.joined];
             self.joined += usize::from(read(client, &mut self.buffer) > 0);
@@ -114,34 +144,42 @@ impl Audience {
                 self.missing -= usize::from(read(client, &mut self.buffer) > 0);
             }
         } else if self.left == 0 {
-            io_loop.stop();
+            turn.io_loop.stop();
         } else {
-            self.left = self.left.saturating_sub(AUDIENCE as u32);
-            self.missing = AUDIENCE;
-            server.publish(io_loop, tick());
+            self.left = self.left.saturating_sub(self.per_burst);
+            self.missing = self.clients.len();
+            for symbol in &self.symbols {
+                turn.server.publish(turn.io_loop, tick(symbol));
+            }
         }
     }
 }
 
-fn tick() -> Tick {
+pub(crate) fn tick(symbol: &str) -> Tick {
     Tick {
-        symbol: SYMBOL.to_owned(),
+        symbol: symbol.to_owned(),
         price: Price::parse("97123.45").expect("a price"),
         timestamp: 1_732_270_000_123,
     }
 }
 
-fn connect(address: SocketAddr) -> TcpStream {
+/// A client that asks for `target`.
+pub(crate) fn connect(address: SocketAddr, target: &str) -> TcpStream {
     let mut client = TcpStream::connect(address).expect("the server listens");
     client.set_nonblocking(true).expect("sockets can be told");
+    let request = format!(
+        "GET {target} HTTP/1.1\r\nHost: 127.0.0.1:8888\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
     client
-        .write_all(REQUEST)
+        .write_all(request.as_bytes())
         .expect("a request fits the buffer");
     client
 }
 
 /// How much there was to read.
-fn read(client: &mut TcpStream, buffer: &mut [u8]) -> usize {
+pub(crate) fn read(client: &mut TcpStream, buffer: &mut [u8]) -> usize {
     match client.read(buffer) {
         Ok(0) => panic!("the server has closed the connection"),
         Ok(length) => black_box(length),
@@ -150,8 +188,16 @@ fn read(client: &mut TcpStream, buffer: &mut [u8]) -> usize {
     }
 }
 
-/// Serves, and has the driver proceed in each turn of the loop until it stops it.
-fn run(driver: impl FnMut(SocketAddr, &mut Server, &mut IoLoop<Server>) + 'static) {
+/// What a driver has in a turn of the loop.
+pub(crate) struct Turn<'a> {
+    pub(crate) address: SocketAddr,
+    pub(crate) server: &'a mut Server,
+    pub(crate) io_loop: &'a mut IoLoop<Server>,
+}
+
+/// Serves prices of `symbols`, and has the driver proceed in each turn of the loop until it stops
+/// it.
+pub(crate) fn run(symbols: Vec<String>, driver: impl FnMut(&mut Turn<'_>) + 'static) {
     let config = Config {
         ping_interval: Duration::ZERO,
         ..Config::default()
@@ -160,7 +206,6 @@ fn run(driver: impl FnMut(SocketAddr, &mut Server, &mut IoLoop<Server>) + 'stati
     let listener = listen(any_port, &config).expect("there is a free port");
     let address = listener.local_addr().expect("a listener has an address");
     let mut io_loop = IoLoop::new().expect("a poll descriptor");
-    let symbols = vec![SYMBOL.to_owned()];
     let mut server =
         Server::new(&mut io_loop, listener, config, symbols).expect("a listener can be watched");
     io_loop.add_callback(move |server, io_loop| drive(driver, address, server, io_loop));
@@ -168,11 +213,15 @@ fn run(driver: impl FnMut(SocketAddr, &mut Server, &mut IoLoop<Server>) + 'stati
 }
 
 fn drive(
-    mut driver: impl FnMut(SocketAddr, &mut Server, &mut IoLoop<Server>) + 'static,
+    mut driver: impl FnMut(&mut Turn<'_>) + 'static,
     address: SocketAddr,
     server: &mut Server,
     io_loop: &mut IoLoop<Server>,
 ) {
-    driver(address, server, io_loop);
+    driver(&mut Turn {
+        address,
+        server,
+        io_loop,
+    });
     io_loop.add_callback(move |server, io_loop| drive(driver, address, server, io_loop));
 }

@@ -11,7 +11,7 @@ import time
 import chart
 import report
 from catalogue import ENTRIES, NAMES, ROOT
-from measure import Comparison, Others, as_data, bytes_per_client, doubts, medians, plan
+from measure import LISTS, Comparison, Others, as_data, bytes_per_client, doubts, medians, plan
 from processes import Cores, Failure, Interrupted, raise_on_signals, stop_all
 from set_up import SetUp
 
@@ -38,6 +38,7 @@ def parse(words):
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", type=names, default=NAMES)
     parser.add_argument("--clients", type=counts, default=(10, 100, 1000, 10_000))
+    parser.add_argument("--lists", type=lists, default=("lists-500", "lists-single"))
     parser.add_argument("--out", default=SCRATCH)
     parser.add_argument("--set-up", action="store_true")
     return parser.parse_args(words)
@@ -52,10 +53,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def names(text):
+    return some_of(NAMES, text)
+
+
+def lists(text):
+    return () if text == "none" else some_of(tuple(LISTS), text)
+
+
+def some_of(known, text):
     asked = text.split(",")
     for name in asked:
-        if name not in NAMES:
-            raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(NAMES)}")
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(known)}")
     return asked
 
 
@@ -82,9 +91,10 @@ def compare(options):
     servers, skipped = prepare(set_up, options.only)
     if options.set_up:
         return 0
-    scenarios = plan(options.clients, options.quick)
+    scenarios = plan(options.clients, options.lists, options.quick)
     began, cores, others = time.monotonic(), Cores(), Others()
-    comparison = Comparison(servers, set_up.client, cores, SCRATCH, say)
+    clients = (set_up.client, set_up.loader)
+    comparison = Comparison(servers, clients, cores, SCRATCH, say)
     comparison.measure(scenarios)
     others_percent = others.percent()
     figures_of = medians(comparison, scenarios)

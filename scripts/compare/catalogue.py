@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PEERS = os.path.join(ROOT, "scripts", "peers")
+UWEBSOCKETS_CRATE = os.path.join(PEERS, "uwebsockets", "Cargo.toml")
 PEERS_CRATE = os.path.join(ROOT, "benches", "peers", "Cargo.toml")
 
 
@@ -14,7 +15,7 @@ class Entry:
 
     name: str
     title: str
-    # What sets it up: "own", "pip", "npm" or "cargo".
+    # What sets it up: "own", "pip", "npm", "cargo" or "cpp".
     kind: str
     # What is started: a source in `PEERS`, or a binary.
     program: str
@@ -47,6 +48,7 @@ ENTRIES = (
     ),
     Entry("websockets", "websockets", "pip", "websockets_server.py", ("websockets", "uvloop")),
     Entry("picows", "picows", "pip", "picows_server.py", ("picows", "uvloop")),
+    Entry("uwebsockets", "uWebSockets (C++)", "cpp", "uwebsockets_server.cpp"),
     Entry("ws", "ws (Node.js)", "npm", "ws_server.mjs", ("ws",)),
     Entry(
         "tokio-tungstenite",

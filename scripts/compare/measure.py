@@ -21,7 +21,7 @@ CLIENT_CPU_PERCENT, CLIENT_LATE_US = 90, 5_000
 
 @dataclass(frozen=True)
 class Scenario:
-    """A load: so many clients that join at once, and a tick for all every so often."""
+    """A load: so many clients, and a tick of each symbol every so often."""
 
     name: str
     clients: int
@@ -29,19 +29,49 @@ class Scenario:
     warmup_s: float
     duration_s: float
     repeats: int
+    # With watchlists: how many symbols there are, how many of them each client watches, and
+    # whether they tick one at a time instead of all at once.
+    symbols: int = 0
+    watched: int = 0
+    spread: bool = False
+
+    @property
+    def has_lists(self):
+        return self.symbols > 0
 
     @property
     def follows_the_seed(self):
         return self.name.startswith("clients-")
 
 
-def plan(counts, quick):
-    """All scenarios. The seed's beat is a tick each 250 ms."""
+# The clients, the time between two ticks of a symbol in ms, and the symbols with what each client
+# watches of them, as `cargo bench -- lists` has them.
+LISTS = {
+    "lists-250": (1000, 100, (250, 5)),
+    "lists-500": (1000, 100, (500, 5)),
+    "lists-2000": (1000, 100, (2000, 5)),
+    "lists-crowd": (9900, 250, (500, 5)),
+    "lists-crowd-1s": (9900, 1000, (500, 5)),
+    "lists-long": (1000, 1000, (2000, 50)),
+    "lists-single": (1000, 250, (500, 5, True)),
+    "lists-single-crowd": (9900, 250, (500, 5, True)),
+    "lists-20ms": (1000, 20, (500, 20)),
+    "lists-5ms": (1000, 5, (500, 20)),
+}
+
+
+def plan(counts, lists, quick):
+    """All scenarios. A tick each 250 ms is what the Python original has."""
     warmup_s, duration_s, repeats = (0.25, 1.5, 1) if quick else (1.0, 5.0, 3)
     seconds = (warmup_s, duration_s, repeats)
     sweep = [Scenario(f"clients-{count}", count, 250_000, *seconds) for count in counts]
     paced = [Scenario("paced", 1000, 10_000, *seconds), Scenario("overload", 1000, 1_000, *seconds)]
-    return sweep + paced
+    watching = [
+        Scenario(name, clients, interval_ms * 1000, *seconds, *watched)
+        for name, (clients, interval_ms, watched) in LISTS.items()
+        if name in lists
+    ]
+    return sweep + paced + watching
 
 
 def lacking_descriptors(scenario):
@@ -57,8 +87,10 @@ class Comparison:
     """The runs, in turns: each scenario begins with another server each time, so that a machine
     that gets slower or faster meanwhile favours nobody."""
 
-    def __init__(self, servers, client, cores, scratch, say):
-        self._servers, self._client, self._cores = list(servers), client, cores
+    def __init__(self, servers, clients, cores, scratch, say):
+        self._servers, self._cores = list(servers), cores
+        # The one that measures all, and the one for watchlists.
+        self._client, self._loader = clients
         self._scratch, self._say = scratch, say
         # By scenario and server, the figures of each run.
         self.runs = {}
@@ -97,12 +129,12 @@ class Comparison:
             self._servers.remove(server)
 
     def _run(self, scenario, ready):
-        command = self._cores.server(ready.start_command(scenario.interval_us))
+        command = self._cores.server(ready.start_command(scenario))
         server = Server(command, os.path.join(self._scratch, "server.log"), ready.cwd)
         try:
             threads = server.threads()
             out, errors = run_client(
-                self._cores.client(self._client_command(scenario, server)),
+                self._cores.client(self._load_command(scenario, ready, server)),
                 scenario.warmup_s + scenario.duration_s,
             )
             if server.is_gone():
@@ -115,7 +147,9 @@ class Comparison:
             raise Failure(f"the client has no report: {errors.strip()[:160]}") from None
         return figures(scenario, report, threads)
 
-    def _client_command(self, scenario, server):
+    def _load_command(self, scenario, ready, server):
+        if scenario.has_lists:
+            return self._loader_command(scenario, ready, server)
         options = {
             "--url": f"ws://{server.address}/",
             "--clients": scenario.clients,
@@ -127,6 +161,24 @@ class Comparison:
         words = [str(word) for option in options.items() for word in option]
         return [self._client, "--json", *words]
 
+    def _loader_command(self, scenario, ready, server):
+        options = {
+            "--address": server.address,
+            "--pid": server.pid,
+            "--clients": scenario.clients,
+            "--symbols": scenario.symbols,
+            "--watched": scenario.watched,
+            "--interval-us": scenario.interval_us,
+            "--warmup-ms": round(scenario.warmup_s * 1000),
+            "--duration-ms": round(scenario.duration_s * 1000),
+        }
+        words = [str(word) for option in options.items() for word in option]
+        if ready.entry.name == "floor":
+            words.append("--unchecked")
+        if self._cores.are_pinned:
+            words.append("--spin")
+        return [self._loader, "--load-lists", *words]
+
 
 def figures(scenario, report, threads):
     """What is compared of one run. What was not measured is none."""
@@ -136,13 +188,14 @@ def figures(scenario, report, threads):
     if not ticks:
         example = (errors["examples"] or ["no tick came"])[0]
         raise Failure(f"{errors['total']} errors, {example[:120]}")
-    due = scenario.clients * duration_s * 1e6 / scenario.interval_us
+    due = scenario.clients * max(scenario.watched, 1) * duration_s * 1e6 / scenario.interval_us
     p50, p99 = report["delivery_us"]["p50"], report["delivery_us"]["p99"]
     return {
         "response_mean_ms": scaled(report["response_s"]["mean"], 1e3),
         "delivery_p50_ms": scaled(p50, 1e-3),
         "delivery_p99_ms": scaled(p99, 1e-3),
         "errors": errors["total"],
+        "gaps": report["gaps"],
         "error_kinds": errors["kinds"],
         "connected": report["clients"]["connected"],
         "cpu_us_per_delivery": server.get("cpu_us_per_tick"),
@@ -152,6 +205,7 @@ def figures(scenario, report, threads):
         "deliveries_per_cpu_s": ticks / cpu_s if cpu_s else None,
         "of_due_percent": 100 * ticks / due,
         "rss_bytes": server.get("rss_bytes_after"),
+        "rss_mb": scaled(server.get("rss_bytes_after"), 1e-6),
         "client_cpu_percent": report["client"]["cpu_percent"],
         "client_lateness_p99_us": report["client"]["lateness_p99_us"],
     }
@@ -168,7 +222,7 @@ def median(runs, figure):
 
 
 def medians(comparison, scenarios):
-    """By scenario and server, the median of each figure; the errors are those of the worst run."""
+    """By scenario and server, the median of each figure; counts are those of the worst run."""
     return {
         scenario.name: {
             server: summary(runs)
@@ -181,13 +235,15 @@ def medians(comparison, scenarios):
 def summary(runs):
     numbers = [name for name, value in runs[0].items() if name not in NO_MEDIAN]
     result = {name: median(runs, name) for name in numbers}
-    result["errors"] = max(run["errors"] for run in runs)
+    for count in COUNTS:
+        result[count] = max(run[count] for run in runs)
     result["cpu_is_coarse"] = any(run["cpu_is_coarse"] for run in runs)
     result["runs"] = len(runs)
     return result
 
 
-NO_MEDIAN = ("errors", "error_kinds", "cpu_is_coarse")
+COUNTS = ("errors", "gaps")
+NO_MEDIAN = (*COUNTS, "error_kinds", "cpu_is_coarse")
 
 
 def bytes_per_client(figures_of, counts):

@@ -54,6 +54,11 @@ class Cores:
         pinned = self._taskset and len(cores) > 1
         self._server, self._client = (cores[0], cores[-1]) if pinned else (None, None)
 
+    @property
+    def are_pinned(self):
+        """Whether each has a core for itself."""
+        return self._server is not None
+
     def server(self, command):
         return self._pinned(command, self._server)
 

@@ -30,6 +30,15 @@ OVERLOAD = (
     (("deliveries", "per CPU s"), "deliveries_per_cpu_s", 0),
     (("ticks", "% of due"), "of_due_percent", 0),
 )
+LISTS = (
+    (("delivery", "p50 ms"), "delivery_p50_ms", 2),
+    (("delivery", "p99 ms"), "delivery_p99_ms", 2),
+    (("", "errors"), "errors", 0),
+    (("", "gaps"), "gaps", 0),
+    (("CPU µs per", "delivery"), "cpu_us_per_delivery", 2),
+    (("ticks", "% of due"), "of_due_percent", 0),
+    (("memory", "MB"), "rss_mb", 1),
+)
 COLUMNS = {"paced": PACED, "overload": OVERLOAD}
 
 NAME_WIDTH, COLUMN_WIDTH = 22, 12
@@ -46,6 +55,11 @@ EXPLANATIONS = (
     "the fastest way to broadcast that its documents offer. CPU is that of the server; with ~ it "
     "was counted in too coarse steps to mean much. Errors: who is not upgraded within 10 s, or "
     "loses its connection.",
+    "Watchlists: each client asks for its own symbols, at random, in its URL. uWebSockets has a "
+    "topic for each symbol, tokio-tungstenite and fastwebsockets the channels of those who watch "
+    "it, the others a set of clients; the floor writes bytes that are ready-made, as many as the "
+    "ticks of a client. The load is a reader that only checks every tick. Gaps: ticks that were "
+    "left out between two of a symbol.",
 )
 
 
@@ -69,6 +83,10 @@ def number(value, decimals):
 
 
 def pace(scenario):
+    if scenario.has_lists:
+        each = f"{scenario.clients:,} clients, each {scenario.watched} of {scenario.symbols:,} symbols"
+        one = "one at a time, a round" if scenario.spread else "a burst of all"
+        return f"{each}, {one} each {scenario.interval_us / 1000:g} ms"
     return f"{scenario.clients:,} clients, a tick each {scenario.interval_us / 1000:g} ms"
 
 
@@ -92,7 +110,7 @@ def blocks(scenarios, figures_of, counts):
 
 
 def scenario_block(scenario, servers):
-    columns = COLUMNS.get(scenario.name, SWEEP)
+    columns = LISTS if scenario.has_lists else COLUMNS.get(scenario.name, SWEEP)
     kind = "" if scenario.follows_the_seed else f"{scenario.name}: "
     block = Block(f"{kind}{pace(scenario)}", [titles for titles, _, _ in columns])
     for entry in ENTRIES:

@@ -4,6 +4,7 @@ What has been set up before and has not changed since is taken as it is.
 """
 
 import contextlib
+import glob
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 
-from catalogue import PEERS, PEERS_CRATE, ROOT
+from catalogue import PEERS, PEERS_CRATE, ROOT, UWEBSOCKETS_CRATE
 from processes import Failure, run
 
 # Builds take their time on small machines; all else is a download.
@@ -21,19 +22,36 @@ INSTALL_LIMIT_S = 300
 
 @dataclass(frozen=True)
 class Ready:
-    """A server that can be started, with the time between two ticks in µs as its next argument."""
+    """A server that can be started."""
 
     entry: object
     command: tuple
     versions: str
     cwd: str = None
-    # Behind the interval.
+    # Behind what it is to send.
     arguments: tuple = ()
 
-    def start_command(self, interval_us):
-        if self.entry.kind == "own":
-            return [*self.command, f"{interval_us}us"]
-        return [*self.command, str(interval_us), *self.arguments]
+    def start_command(self, scenario):
+        """What starts it to send the ticks of a scenario."""
+        if self.entry.name == "ours":
+            options = ["--interval", f"{scenario.interval_us}us"]
+            if scenario.symbols:
+                options += ["--symbols", ",".join(map(symbol, range(scenario.symbols)))]
+            if scenario.spread:
+                options.append("--spread")
+            return [*self.command, *options]
+        unit = "us" if self.entry.name == "floor" else ""
+        orders = [f"{scenario.interval_us}{unit}"]
+        if scenario.symbols:
+            orders.append(str(scenario.symbols))
+        if scenario.spread:
+            orders.append("spread")
+        return [*self.command, *orders, *self.arguments]
+
+
+def symbol(number):
+    """How symbols are called where there are many."""
+    return f"sim:S{number:04}/USDT"
 
 
 class SetUp:
@@ -44,6 +62,8 @@ class SetUp:
         os.makedirs(scratch, exist_ok=True)
         self._own = self._build_own()
         self.client = self._own["client"]
+        # What reads watchlists is in the same program as the floor.
+        self.loader = self._own["floor"]
 
     def prepare(self, entry):
         """Makes one ready. A failure says why it cannot be."""
@@ -73,7 +93,7 @@ class SetUp:
         if entry.name == "floor":
             return Ready(entry, (program, "--serve-floor"), "mio, one write per client and tick")
         version = run([program, "--version"], 10).split()[-1]
-        options = ("--port", "0", "--source", "sim", "--log", "info", "--interval")
+        options = ("--port", "0", "--source", "sim", "--log", "info")
         return Ready(entry, (program, *options), f"{version}{self._commit()}")
 
     def _commit(self):
@@ -133,6 +153,40 @@ class SetUp:
         node = run(["node", "--version"], 10).strip()
         command = ("node", os.path.join(PEERS, entry.program))
         return Ready(entry, command, f"ws {version}, Node.js {node}", cwd=folder)
+
+    def _prepare_cpp(self, entry):
+        for tool in ("gcc", "g++"):
+            if not shutil.which(tool):
+                raise Failure(f"{tool} is not here")
+        about = ["--locked", "--format-version", "1", "--manifest-path", UWEBSOCKETS_CRATE]
+        packages = json.loads(run(["cargo", "metadata", *about], INSTALL_LIMIT_S))["packages"]
+        (crate,) = (package for package in packages if package["name"] == "libuwebsockets-sys")
+        source = os.path.join(os.path.dirname(crate["manifest_path"]), "uWebSockets")
+        folder = os.path.join(self._scratch, "uwebsockets")
+        program = os.path.join(folder, "server")
+        peer = os.path.join(PEERS, entry.program)
+        stamp, wanted = os.path.join(folder, "built.cpp"), read(peer)
+        if read(stamp) != wanted:
+            self._say("building uWebSockets")
+            os.makedirs(folder, exist_ok=True)
+            self._build_cpp(source, peer, folder, program)
+            write(stamp, wanted)
+        compiler = run(["g++", "-dumpfullversion"], 10).strip()
+        versions = f"as in {crate['name']} {crate['version']}, g++ {compiler}"
+        return Ready(entry, (program,), versions)
+
+    @staticmethod
+    def _build_cpp(source, peer, folder, program):
+        """With the options that its own makefiles have, but TLS and compression."""
+        sockets = os.path.join(source, "uSockets", "src")
+        options = ["-O3", "-flto", "-march=native", "-DLIBUS_NO_SSL", "-DUWS_NO_ZLIB"]
+        options += ["-I", sockets, "-I", os.path.join(source, "src")]
+        parts = [os.path.join(sockets, name) for name in (".", "eventing", "crypto")]
+        c = [path for part in parts for path in glob.glob(os.path.join(part, "*.c"))]
+        run(["gcc", "-std=c11", *options, "-c", *c], BUILD_LIMIT_S, cwd=folder)
+        objects = glob.glob(os.path.join(folder, "*.o"))
+        command = ["g++", "-std=c++20", *options, peer, *objects, "-o", program]
+        run(command, BUILD_LIMIT_S, cwd=folder)
 
     def _prepare_cargo(self, entry):
         target = os.path.join(self._scratch, "cargo")

@@ -8,20 +8,21 @@ import asyncio
 
 import uvloop
 from picows import WSListener, WSMsgType, ws_create_server
-from ticks import BACKLOG, Ticker, beats, exit_with_stdin
-from ticks import interval_from_arguments, listen, say_where
+from ticks import BACKLOG, Market, exit_with_stdin, listen, say_where
 
 # What picows wants before a message.
 HEADER_ROOM = 14
 
-ticker = Ticker()
-clients = set()
+market = Market()
 
 
 class Prices(WSListener):
+    def __init__(self, request):
+        self._url = request.path.decode()
+
     def on_ws_connected(self, transport):
-        transport.send(WSMsgType.TEXT, ticker.newest.encode())
-        clients.add(transport)
+        for tick in market.join(transport, self._url):
+            transport.send(WSMsgType.TEXT, tick.encode())
 
     def on_ws_frame(self, transport, frame):
         if frame.msg_type == WSMsgType.CLOSE:
@@ -29,25 +30,26 @@ class Prices(WSListener):
             transport.disconnect()
 
     def on_ws_disconnected(self, transport):
-        clients.discard(transport)
+        market.leave(transport, self._url)
 
 
-def broadcast():
+def broadcast(ticker):
     message = bytearray(HEADER_ROOM) + ticker.next().encode()
-    for client in tuple(clients):
+    for client in tuple(market.watchers(ticker)):
         client.send_reuse_external_bytearray(WSMsgType.TEXT, message, HEADER_ROOM)
 
 
 async def main():
     listener = listen()
     server = await ws_create_server(
-        lambda request: Prices(), sock=listener, backlog=BACKLOG, read_buffer_init_size=4096
+        Prices, sock=listener, backlog=BACKLOG, read_buffer_init_size=4096
     )
     say_where(listener)
     exit_with_stdin(asyncio.get_running_loop())
     async with server:
-        async for _ in beats(interval_from_arguments()):
-            broadcast()
+        async for tickers in market.due():
+            for ticker in tickers:
+                broadcast(ticker)
 
 
 uvloop.run(main())

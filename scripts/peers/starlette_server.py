@@ -1,4 +1,4 @@
-"""Starlette with uvicorn on uvloop: `send_text` to each of a set of WebSockets.
+"""Starlette with uvicorn on uvloop: `send_text` to each of a set of WebSockets, one per symbol.
 
 uvicorn's WebSocket implementation is `websockets-sansio`, the faster of those that it has.
 """
@@ -9,34 +9,38 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocketDisconnect
-from ticks import BACKLOG, Ticker, beats, exit_with_stdin
-from ticks import interval_from_arguments, listen, say_where
+from ticks import BACKLOG, Market, exit_with_stdin, listen, say_where
 
-ticker = Ticker()
-clients = set()
+market = Market()
 
 
 async def prices(websocket):
     await websocket.accept()
-    await websocket.send_text(ticker.newest)
-    clients.add(websocket)
+    url = str(websocket.url)
     try:
+        for tick in market.join(websocket, url):
+            await websocket.send_text(tick)
         while True:
             await websocket.receive_text()
     except WebSocketDisconnect:
         pass
     finally:
-        clients.discard(websocket)
+        market.leave(websocket, url)
+
+
+async def broadcast(ticker):
+    tick, watchers = ticker.next(), market.watchers(ticker)
+    for client in tuple(watchers):
+        try:
+            await client.send_text(tick)
+        except (WebSocketDisconnect, RuntimeError):
+            watchers.discard(client)  # it has gone meanwhile
 
 
 async def broadcast_forever():
-    async for _ in beats(interval_from_arguments()):
-        tick = ticker.next()
-        for client in tuple(clients):
-            try:
-                await client.send_text(tick)
-            except (WebSocketDisconnect, RuntimeError):
-                clients.discard(client)  # it has gone meanwhile
+    async for tickers in market.due():
+        for ticker in tickers:
+            await broadcast(ticker)
 
 
 async def main():

@@ -1,8 +1,11 @@
-"""What all Python peers have in common: the tick, the beats, the way to start and to stop.
+"""What all Python peers have in common: the ticks, the beats, the way to start and to stop.
 
-A peer is started as `python NAME_server.py MICROSECONDS`, the time between two ticks. It takes a
-free port of the loopback, says "listening on 127.0.0.1:PORT" on stderr, and ends when its stdin is
-closed, so that it cannot outlive who started it.
+A peer is started as `python NAME_server.py MICROSECONDS [SYMBOLS [spread]]`: the time between two
+ticks of a symbol, and how many symbols there are. With `spread` they tick one after the other, else
+all at once. Without SYMBOLS there is one, which all clients get; else each gets those that its URL
+asks for (`?symbols=A,B`). A peer takes a free port of the loopback, says "listening on
+127.0.0.1:PORT" on stderr, and ends when its stdin is closed, so that it cannot outlive who started
+it.
 """
 
 import asyncio
@@ -11,6 +14,7 @@ import random
 import socket
 import sys
 import time
+from urllib.parse import parse_qs, urlsplit
 
 # As many handshakes as may wait: all of them, the system's own limit permitting. The libraries'
 # defaults are from 100 to 2048, and who comes beyond that waits for a second.
@@ -20,8 +24,11 @@ BACKLOG = 4096
 class Ticker:
     """A simulated price: `newest` is the last tick as JSON, what a joining client gets at once."""
 
-    def __init__(self):
-        self._cents, self._seq, self._sent = 9_712_345, 0, 0
+    _sent = 0
+
+    def __init__(self, symbol):
+        self.symbol = symbol
+        self._cents, self._seq = 9_712_345, 0
         self.newest = ""
         self.next()
 
@@ -30,13 +37,59 @@ class Ticker:
         now = time.time_ns() // 1_000
         self._cents = max(self._cents + random.randint(-400, 400), 100)
         self._seq += 1
-        self._sent = max(now, self._sent + 1)
+        sent = Ticker._sent = max(now, Ticker._sent + 1)  # unique among all symbols
         whole, cents = divmod(self._cents, 100)
         self.newest = (
-            f'{{"symbol":"sim:BTC/USDT","price":{whole}.{cents:02},'
-            f'"timestamp":{now // 1_000},"seq":{self._seq},"sent":{self._sent}}}'
+            f'{{"symbol":"{self.symbol}","price":{whole}.{cents:02},'
+            f'"timestamp":{now // 1_000},"seq":{self._seq},"sent":{sent}}}'
         )
         return self.newest
+
+
+class Market:
+    """All symbols, and who watches each: a set of clients per symbol."""
+
+    def __init__(self):
+        counts = [int(word) for word in sys.argv[2:3] if word.isdigit()]
+        numbered = [f"sim:S{number:04}/USDT" for count in counts for number in range(count)]
+        self.tickers = [Ticker(symbol) for symbol in numbered or ["sim:BTC/USDT"]]
+        self._watchers = {ticker.symbol: set() for ticker in self.tickers}
+        self._is_spread = "spread" in sys.argv[3:]
+
+    def join(self, client, url):
+        """Has a client watch what its URL asks for, or else all. Returns the newest ticks of it."""
+        watched = self._watched(url)
+        for symbol in watched:
+            self._watchers[symbol].add(client)
+        return [ticker.newest for ticker in self.tickers if ticker.symbol in watched]
+
+    def leave(self, client, url):
+        """Takes a client out that has joined with this URL."""
+        for symbol in self._watched(url):
+            self._watchers[symbol].discard(client)
+
+    def watchers(self, ticker):
+        """Who gets the ticks of this symbol."""
+        return self._watchers[ticker.symbol]
+
+    async def due(self):
+        """Yields the symbols that are to tick, beat for beat."""
+        interval = int(sys.argv[1]) / 1e6
+        if not self._is_spread:
+            async for _ in beats(interval):
+                yield self.tickers
+        step, done, began = interval / len(self.tickers), 0, time.monotonic()
+        async for _ in beats(step):
+            # Timers may be coarser than the step: as many as are due, but each at most once.
+            now = int((time.monotonic() - began) / step)
+            first = max(done, now - len(self.tickers))
+            yield [self.tickers[turn % len(self.tickers)] for turn in range(first, now)]
+            done = now
+
+    def _watched(self, url):
+        asked = parse_qs(urlsplit(url).query).get("symbols", [])
+        symbols = {symbol for text in asked for symbol in text.split(",")}
+        return symbols & self._watchers.keys() if asked else self._watchers.keys()
 
 
 async def beats(interval):
@@ -48,11 +101,6 @@ async def beats(interval):
         yield
         late = time.monotonic() - due
         due += interval * max(1, int(late // interval) + 1)
-
-
-def interval_from_arguments():
-    """The time between two ticks, in seconds."""
-    return int(sys.argv[1]) / 1e6
 
 
 def listen():

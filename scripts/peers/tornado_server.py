@@ -1,4 +1,4 @@
-"""Tornado, as its chat demo does it: `write_message` to each of a set of handlers.
+"""Tornado, as its chat demo does it: `write_message` to each of a set of handlers, one per symbol.
 
 With the word `blocking` behind the interval it is what this project began as: the price comes from
 a blocking HTTP request of 260 ms on the loop, which everybody waits for. A client that joins gets
@@ -9,8 +9,7 @@ import asyncio
 import sys
 import time
 
-from ticks import Ticker, beats, exit_with_stdin
-from ticks import interval_from_arguments, listen, say_where
+from ticks import Market, exit_with_stdin, listen, say_where
 from tornado.httpserver import HTTPServer
 from tornado.iostream import StreamClosedError
 from tornado.web import Application
@@ -19,36 +18,36 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 # The time of the request, and the pause after it: 0.317 s per message were measured in all.
 FETCH_SECONDS, PAUSE_SECONDS = 0.26, 0.05
 
-ticker = Ticker()
-clients = set()
+market = Market()
 blocking = "blocking" in sys.argv[2:]
 
 
 class Prices(WebSocketHandler):
     def open(self):
         self.set_nodelay(True)
-        if not blocking:
-            self.write_message(ticker.newest)
-        clients.add(self)
+        newest = market.join(self, self.request.uri)
+        for tick in () if blocking else newest:
+            self.write_message(tick)
 
     def on_close(self):
-        clients.discard(self)
+        market.leave(self, self.request.uri)
 
 
-def broadcast():
+def broadcast(ticker):
     tick = ticker.next()
-    for client in clients:
+    for client in market.watchers(ticker):
         try:
             client.write_message(tick)
         except (WebSocketClosedError, StreamClosedError):
-            pass  # on_close takes it out of the set
+            pass  # on_close takes it out of its sets
 
 
 async def fetch_and_broadcast():
+    (ticker,) = market.tickers
     while True:
-        if clients:
+        if market.watchers(ticker):
             time.sleep(FETCH_SECONDS)
-            broadcast()
+            broadcast(ticker)
         await asyncio.sleep(PAUSE_SECONDS)
 
 
@@ -60,8 +59,9 @@ async def main():
     exit_with_stdin(asyncio.get_running_loop())
     if blocking:
         await fetch_and_broadcast()
-    async for _ in beats(interval_from_arguments()):
-        broadcast()
+    async for tickers in market.due():
+        for ticker in tickers:
+            broadcast(ticker)
 
 
 asyncio.run(main())

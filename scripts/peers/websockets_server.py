@@ -1,23 +1,25 @@
-"""websockets on uvloop: its own `broadcast`, which encodes a message once for everybody."""
+"""websockets on uvloop: its own `broadcast`, which encodes a message once for everybody.
+
+Each symbol has its set of connections to broadcast to.
+"""
 
 import asyncio
 
 import uvloop
-from ticks import BACKLOG, Ticker, beats, exit_with_stdin
-from ticks import interval_from_arguments, listen, say_where
+from ticks import BACKLOG, Market, exit_with_stdin, listen, say_where
 from websockets.asyncio.server import broadcast, serve
 
-ticker = Ticker()
-clients = set()
+market = Market()
 
 
 async def prices(connection):
-    await connection.send(ticker.newest)
-    clients.add(connection)
+    url = connection.request.path
     try:
+        for tick in market.join(connection, url):
+            await connection.send(tick)
         await connection.wait_closed()
     finally:
-        clients.discard(connection)
+        market.leave(connection, url)
 
 
 async def main():
@@ -25,9 +27,10 @@ async def main():
     async with serve(prices, sock=listener, backlog=BACKLOG, compression=None):
         say_where(listener)
         exit_with_stdin(asyncio.get_running_loop())
-        async for _ in beats(interval_from_arguments()):
-            # Bytes are documented to be the faster way to a text frame.
-            broadcast(clients, ticker.next().encode(), text=True)
+        async for tickers in market.due():
+            for ticker in tickers:
+                # Bytes are documented to be the faster way to a text frame.
+                broadcast(market.watchers(ticker), ticker.next().encode(), text=True)
 
 
 uvloop.run(main())

@@ -1,7 +1,7 @@
-// ws, as its README broadcasts: `send` to each of the server's clients.
+// ws, as its README broadcasts: `send` to each of a set of clients, one per symbol.
 //
-// Started and stopped like the Python peers, see ticks.py. The tick is encoded once: ws makes a
-// buffer of a string for each client anew.
+// Started and stopped like the Python peers, see ticks.py. A tick is encoded once: of a string, ws
+// makes a buffer for each client.
 
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
@@ -10,44 +10,87 @@ import { createRequire } from 'node:module';
 const { WebSocketServer, WebSocket } = createRequire(`${process.cwd()}/`)('ws');
 
 const BACKLOG = 4096;
-const interval = Number(process.argv[2]) / 1000;
+const [microseconds, count, order] = process.argv.slice(2);
+const interval = Number(microseconds) / 1000;
+const isSpread = order === 'spread';
 
-let cents = 9_712_345, seq = 0, sent = 0;
-let newest = nextTick();
+let sent = 0;
 
-function nextTick() {
-  const now = Math.floor((performance.timeOrigin + performance.now()) * 1000);
-  cents = Math.max(cents + Math.floor(Math.random() * 801) - 400, 100);
-  seq += 1;
-  sent = Math.max(now, sent + 1);
-  const price = `${Math.floor(cents / 100)}.${String(cents % 100).padStart(2, '0')}`;
-  return Buffer.from(
-    `{"symbol":"sim:BTC/USDT","price":${price},"timestamp":${Math.floor(now / 1000)},` +
-      `"seq":${seq},"sent":${sent}}`,
-  );
+class Ticker {
+  constructor(symbol) {
+    this.symbol = symbol;
+    this.cents = 9_712_345;
+    this.seq = 0;
+    this.watchers = new Set();
+    this.next();
+  }
+
+  next() {
+    const now = Math.floor((performance.timeOrigin + performance.now()) * 1000);
+    this.cents = Math.max(this.cents + Math.floor(Math.random() * 801) - 400, 100);
+    this.seq += 1;
+    sent = Math.max(now, sent + 1);
+    const price = `${Math.floor(this.cents / 100)}.${String(this.cents % 100).padStart(2, '0')}`;
+    this.newest = Buffer.from(
+      `{"symbol":"${this.symbol}","price":${price},"timestamp":${Math.floor(now / 1000)},` +
+        `"seq":${this.seq},"sent":${sent}}`,
+    );
+  }
+
+  broadcast() {
+    this.next();
+    for (const client of this.watchers) {
+      if (client.readyState === WebSocket.OPEN) client.send(this.newest, { binary: false });
+    }
+  }
+}
+
+const symbols = count
+  ? Array.from({ length: Number(count) }, (_, n) => `sim:S${String(n).padStart(4, '0')}/USDT`)
+  : ['sim:BTC/USDT'];
+const market = new Map(symbols.map((symbol) => [symbol, new Ticker(symbol)]));
+const tickers = [...market.values()];
+
+function watched(url) {
+  const asked = new URL(url, 'ws://localhost').searchParams.get('symbols');
+  return asked ? asked.split(',').flatMap((symbol) => market.get(symbol) ?? []) : tickers;
 }
 
 const server = createServer();
 const prices = new WebSocketServer({ server, perMessageDeflate: false });
-prices.on('connection', (client) => {
+prices.on('connection', (client, request) => {
+  const mine = watched(request.url);
   client.on('error', () => {}); // a close follows
-  client.send(newest, { binary: false });
+  client.on('close', () => mine.forEach((ticker) => ticker.watchers.delete(client)));
+  for (const ticker of mine) {
+    client.send(ticker.newest, { binary: false });
+    ticker.watchers.add(client);
+  }
 });
 
+// On a fixed grid; beats that were missed are left out. Of spread symbols as many tick at a beat as
+// are due, but each at most once.
+const step = isSpread ? interval / tickers.length : interval;
+let done = 0, due = performance.now() + step;
+const began = performance.now();
+
 function broadcast() {
-  newest = nextTick();
-  for (const client of prices.clients) {
-    if (client.readyState === WebSocket.OPEN) client.send(newest, { binary: false });
+  if (!isSpread) {
+    tickers.forEach((ticker) => ticker.broadcast());
+    return;
   }
+  const now = Math.floor((performance.now() - began) / step);
+  for (let turn = Math.max(done, now - tickers.length); turn < now; turn += 1) {
+    tickers[turn % tickers.length].broadcast();
+  }
+  done = now;
 }
 
-// On a fixed grid; beats that were missed are left out.
-let due = performance.now() + interval;
 function beat() {
   const late = performance.now() - due;
   if (late >= 0) {
     broadcast();
-    due += interval * (Math.floor((performance.now() - due) / interval) + 1);
+    due += step * (Math.floor((performance.now() - due) / step) + 1);
   }
   schedule();
 }

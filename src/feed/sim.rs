@@ -199,10 +199,14 @@ impl Walk {
     }
 
     fn price(&self) -> Price {
-        let unit = 10_u64.pow(self.decimals);
-        let (whole, fraction) = (self.ticks / unit, self.ticks % unit);
         let width = self.decimals as usize;
-        Price::parse(&format!("{whole}.{fraction:0width$}")).expect("digits around a point")
+        // By hand: formatting would take a fifth of what a tick costs in all.
+        let mut text = self.ticks.to_string();
+        if text.len() <= width {
+            text.insert_str(0, &"0".repeat(width + 1 - text.len()));
+        }
+        text.insert(text.len() - width, '.');
+        Price::parse(&text).expect("digits around a point")
     }
 }
 

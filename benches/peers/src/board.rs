@@ -1,69 +1,115 @@
-//! The newest tick for who joins, and the channel to who has joined.
+//! The newest ticks for who joins, and the channels to who has joined: one that all share who watch
+//! everything, and one for each client with a list, which every symbol on it sends to.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::broadcast::{Receiver, Sender, channel};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{broadcast, mpsc};
 
 /// Where ticks are published, encoded as `T`.
 #[derive(Debug)]
 pub struct Board<T> {
-    newest: Mutex<T>,
-    ticks: Sender<T>,
+    symbols: Mutex<Vec<Symbol<T>>>,
+    ticks: broadcast::Sender<T>,
 }
 
-impl<T: Clone + Default> Default for Board<T> {
-    fn default() -> Self {
-        let (ticks, _) = channel(BEHIND_MAX);
+#[derive(Debug)]
+struct Symbol<T> {
+    newest: T,
+    watchers: Vec<mpsc::Sender<T>>,
+}
+
+impl<T: Clone + Default> Board<T> {
+    /// A board of so many symbols.
+    pub fn new(symbols: usize) -> Self {
+        let (ticks, _) = broadcast::channel(BEHIND_MAX);
+        let symbol = || Symbol {
+            newest: T::default(),
+            watchers: Vec::new(),
+        };
         Self {
-            newest: Mutex::default(),
+            symbols: Mutex::new((0..symbols).map(|_| symbol()).collect()),
             ticks,
         }
     }
 }
 
 impl<T: Clone> Board<T> {
-    /// Sends a tick to all who have joined.
-    pub fn publish(&self, tick: T) {
-        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = tick.clone();
-        // It fails while nobody has.
+    /// Sends a tick to all who watch its symbol.
+    pub fn publish(&self, symbol: usize, tick: T) {
+        let mut symbols = self.lock();
+        let symbol = &mut symbols[symbol];
+        symbol.newest = tick.clone();
+        // A watcher that is too far behind loses the tick; one that has left is forgotten.
+        symbol.watchers.retain(|watcher| {
+            !matches!(watcher.try_send(tick.clone()), Err(TrySendError::Closed(_)))
+        });
+        // It fails while nobody watches everything.
         let _ = self.ticks.send(tick);
     }
 
-    /// The newest tick, and all from there on.
-    pub fn join(&self) -> (T, Ticks<T>) {
-        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        (newest.clone(), Ticks(self.ticks.subscribe()))
+    /// The newest ticks of the symbols on `list`, or of all without one, and those from there on.
+    pub fn join(&self, list: Option<&[usize]>) -> (Vec<T>, Ticks<T>) {
+        let mut symbols = self.lock();
+        let Some(list) = list else {
+            let newest = symbols.iter().map(|symbol| symbol.newest.clone());
+            return (newest.collect(), Ticks::All(self.ticks.subscribe()));
+        };
+        let (sender, receiver) = mpsc::channel(BEHIND_MAX);
+        let mut newest = Vec::new();
+        for &symbol in list {
+            if let Some(symbol) = symbols.get_mut(symbol) {
+                newest.push(symbol.newest.clone());
+                symbol.watchers.push(sender.clone());
+            }
+        }
+        (newest, Ticks::Listed(receiver))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Symbol<T>>> {
+        self.symbols.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The ticks for one client.
 #[derive(Debug)]
-pub struct Ticks<T>(Receiver<T>);
+pub enum Ticks<T> {
+    /// Of all symbols.
+    All(broadcast::Receiver<T>),
+    /// Of those on its list.
+    Listed(mpsc::Receiver<T>),
+}
 
 impl<T: Clone> Ticks<T> {
     /// Waits for the next tick; none when there will be no more.
     pub async fn next(&mut self) -> Option<T> {
-        loop {
-            match self.0.recv().await {
-                Ok(tick) => return Some(tick),
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return None,
-            }
+        match self {
+            Self::All(receiver) => loop {
+                match receiver.recv().await {
+                    Ok(tick) => return Some(tick),
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                }
+            },
+            Self::Listed(receiver) => receiver.recv().await,
         }
     }
 
     /// The next tick, if there is one already.
     pub fn waiting(&mut self) -> Option<T> {
-        loop {
-            match self.0.try_recv() {
-                Ok(tick) => return Some(tick),
-                Err(TryRecvError::Lagged(_)) => {}
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
-            }
+        match self {
+            Self::All(receiver) => loop {
+                match receiver.try_recv() {
+                    Ok(tick) => return Some(tick),
+                    Err(TryRecvError::Lagged(_)) => {}
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
+                }
+            },
+            Self::Listed(receiver) => receiver.try_recv().ok(),
         }
     }
 }
 
-/// How many ticks a client may be behind before it loses the oldest.
+/// How many ticks a client may be behind before it loses some.
 const BEHIND_MAX: usize = 1024;

@@ -1,8 +1,11 @@
-//! What the peers have in common: the tick, the beats, the way to start and to stop.
+//! What the peers have in common: the ticks, the beats, the way to start and to stop.
 //!
-//! A peer is started with the time between two ticks in µs. It takes a free port of the loopback,
-//! says "listening on 127.0.0.1:PORT" on stderr, and ends when its stdin is closed, so that it
-//! cannot outlive who started it.
+//! A peer is started as `NAME MICROSECONDS [SYMBOLS [spread]]`: the time between two ticks of a
+//! symbol, and how many symbols there are. With `spread` they tick one after the other, else all at
+//! once. Without SYMBOLS there is one, which all clients get; else each gets those that its URL
+//! asks for (`?symbols=A,B`). A peer takes a free port of the loopback, says "listening on
+//! 127.0.0.1:PORT" on stderr, and ends when its stdin is closed, so that it cannot outlive who
+//! started it.
 
 mod board;
 
@@ -18,65 +21,134 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 pub use self::board::{Board, Ticks};
 
-/// A simulated price.
-#[derive(Debug)]
-pub struct Ticker {
-    cents: u64,
-    seq: u64,
-    sent: u64,
+/// What a peer is to print, as the command line has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Orders {
+    interval: Duration,
+    /// None for the one symbol that there is by default.
+    symbols: Option<u32>,
+    is_spread: bool,
 }
 
-impl Default for Ticker {
-    fn default() -> Self {
-        Self {
-            cents: 9_712_345,
-            seq: 0,
-            sent: 0,
+impl Orders {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// When the time between two ticks is missing.
+    pub fn from_arguments() -> io::Result<Self> {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        let number = |index: usize| words.get(index)?.parse::<u32>().ok().filter(|&it| it > 0);
+        let missing = || io::Error::other("the time between two ticks is missing, in µs");
+        Ok(Self {
+            interval: Duration::from_micros(number(0).ok_or_else(missing)?.into()),
+            symbols: number(1),
+            is_spread: words.get(2).is_some_and(|word| word == "spread"),
+        })
+    }
+
+    /// How many symbols there are.
+    pub fn symbols(&self) -> usize {
+        self.symbols.unwrap_or(1) as usize
+    }
+
+    fn names(&self) -> Vec<String> {
+        match self.symbols {
+            None => vec!["sim:BTC/USDT".to_owned()],
+            Some(count) => (0..count)
+                .map(|number| format!("sim:S{number:04}/USDT"))
+                .collect(),
         }
+    }
+
+    /// How many ticks are due since `began`: whole rounds, unless they are spread.
+    fn due(&self, began: Instant) -> usize {
+        let symbols = self.symbols() as u128;
+        let (elapsed, interval) = (began.elapsed().as_nanos(), self.interval.as_nanos());
+        let due = match self.is_spread {
+            true => elapsed * symbols / interval,
+            false => elapsed / interval * symbols,
+        };
+        usize::try_from(due).unwrap_or(usize::MAX)
     }
 }
 
-impl Ticker {
-    /// Makes the next tick. To be called right before it is sent, as `sent` is the time now.
-    pub fn tick(&mut self) -> String {
+/// The symbols that a request target asks for, by number; none if it asks for none in particular.
+pub fn requested(target: &str) -> Option<Vec<usize>> {
+    let (_, names) = target.split_once("symbols=")?;
+    let number = |name: &str| name.strip_prefix("sim:S")?.split('/').next()?.parse().ok();
+    Some(names.split(',').filter_map(number).collect())
+}
+
+/// Simulated prices.
+#[derive(Debug)]
+struct Market {
+    tickers: Vec<Ticker>,
+    sent: u64,
+}
+
+#[derive(Debug)]
+struct Ticker {
+    symbol: String,
+    cents: u64,
+    seq: u64,
+}
+
+impl Market {
+    fn new(orders: &Orders) -> Self {
+        let ticker = |symbol| Ticker {
+            symbol,
+            cents: 9_712_345,
+            seq: 0,
+        };
+        Self {
+            tickers: orders.names().into_iter().map(ticker).collect(),
+            sent: 0,
+        }
+    }
+
+    /// Makes the next tick of a symbol. To be called right before it is sent, as `sent` is the time
+    /// now.
+    fn tick(&mut self, symbol: usize) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or(u64::MAX));
-        self.cents = (self.cents + fastrand::u64(0..=400)).saturating_sub(fastrand::u64(0..=400));
-        self.seq += 1;
         self.sent = now.max(self.sent + 1);
+        let it = &mut self.tickers[symbol];
+        it.cents = (it.cents + fastrand::u64(0..=400)).saturating_sub(fastrand::u64(0..=400));
+        it.seq += 1;
         format!(
-            r#"{{"symbol":"sim:BTC/USDT","price":{}.{:02},"timestamp":{},"seq":{},"sent":{}}}"#,
-            self.cents / 100,
-            self.cents % 100,
+            r#"{{"symbol":"{}","price":{}.{:02},"timestamp":{},"seq":{},"sent":{}}}"#,
+            it.symbol,
+            it.cents / 100,
+            it.cents % 100,
             now / 1000,
-            self.seq,
+            it.seq,
             self.sent,
         )
     }
 }
 
-/// Calls `broadcast` with a tick at once and then at each beat, on a fixed grid. Beats that were
-/// missed are left out.
-pub async fn tick_forever(interval: Duration, mut broadcast: impl FnMut(String)) {
-    let mut ticker = Ticker::default();
-    let mut beats = interval_at(Instant::now(), interval);
+/// Calls `broadcast` with a symbol and its tick: with each at once, and then with those that are
+/// due. What was missed for more than an interval is left out.
+pub async fn tick_forever(orders: Orders, mut broadcast: impl FnMut(usize, String)) {
+    let mut market = Market::new(&orders);
+    let symbols = orders.symbols();
+    (0..symbols).for_each(|symbol| broadcast(symbol, market.tick(symbol)));
+    let (began, mut done) = (Instant::now(), 0);
+    let period = match orders.is_spread {
+        true => orders.interval.div_f64(symbols as f64),
+        false => orders.interval,
+    };
+    let mut beats = interval_at(began + period, period);
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         beats.tick().await;
-        broadcast(ticker.tick());
+        let due = orders.due(began);
+        for turn in done.max(due.saturating_sub(symbols))..due {
+            let symbol = turn % symbols;
+            broadcast(symbol, market.tick(symbol));
+        }
+        done = due;
     }
-}
-
-/// The time between two ticks, as the command line has it.
-///
-/// # Errors
-/// When there is none.
-pub fn interval_from_arguments() -> io::Result<Duration> {
-    let micros = std::env::args().nth(1).and_then(|text| text.parse().ok());
-    micros
-        .filter(|&micros| micros > 0)
-        .map(Duration::from_micros)
-        .ok_or_else(|| io::Error::other("the time between two ticks is missing, in µs"))
 }
 
 /// Listens on a free port of the loopback and says where. Nothing is delayed (`TCP_NODELAY`).

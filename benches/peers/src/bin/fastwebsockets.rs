@@ -1,5 +1,5 @@
 //! fastwebsockets with hyper, as its own examples upgrade and split: a task per client that
-//! forwards a broadcast channel to its socket.
+//! forwards a channel to its socket.
 //!
 //! Ticks that came meanwhile go out with one flush, which its `flush` is there for on streams that
 //! buffer, so that several may share a system call.
@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tickertape_peers::{interval_from_arguments, listen, run, tick_forever};
+use tickertape_peers::{Orders, listen, requested, run, tick_forever};
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -27,11 +27,11 @@ fn main() -> io::Result<()> {
 }
 
 async fn serve() -> io::Result<()> {
-    let interval = interval_from_arguments()?;
+    let orders = Orders::from_arguments()?;
     let listener = listen()?;
-    let board = Arc::new(Board::default());
+    let board = Arc::new(Board::new(orders.symbols()));
     tokio::spawn(accept(listener, Arc::clone(&board)));
-    tick_forever(interval, |tick| board.publish(tick.into())).await;
+    tick_forever(orders, |symbol, tick| board.publish(symbol, tick.into())).await;
     Ok(())
 }
 
@@ -56,18 +56,25 @@ async fn answer(
     board: Arc<Board>,
 ) -> Result<Response<Empty<Bytes>>, WebSocketError> {
     let (response, upgraded) = upgrade(&mut request)?;
-    tokio::spawn(async move { converse(upgraded, &board).await });
+    let list = requested(&request.uri().to_string());
+    tokio::spawn(async move { converse(upgraded, &board, list).await });
     Ok(response)
 }
 
-async fn converse(upgraded: UpgradeFut, board: &Board) -> Result<(), WebSocketError> {
+async fn converse(
+    upgraded: UpgradeFut,
+    board: &Board,
+    list: Option<Vec<usize>>,
+) -> Result<(), WebSocketError> {
     let (incoming, mut client) = upgraded.await?.split(|stream| {
         let (read, write) = tokio::io::split(stream);
         (read, BufWriter::with_capacity(WRITE_BUFFER, write))
     });
     let mut closed = pin!(until_closed(incoming));
-    let (newest, mut ticks) = board.join();
-    write(&mut client, &newest).await?;
+    let (newest, mut ticks) = board.join(list.as_deref());
+    for tick in newest {
+        write(&mut client, &tick).await?;
+    }
     client.flush().await?;
     loop {
         tokio::select! {

@@ -1,4 +1,4 @@
-//! tokio-tungstenite: a task per client that forwards a broadcast channel to its socket.
+//! tokio-tungstenite: a task per client that forwards a channel to its socket.
 //!
 //! Ticks that came meanwhile go out with one flush, as `SinkExt::feed` is there for, so that
 //! several may share a system call. The message is encoded into each client's buffer; its text is
@@ -8,11 +8,12 @@ use std::io;
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
-use tickertape_peers::{interval_from_arguments, listen, run, tick_forever};
+use tickertape_peers::{Orders, listen, requested, run, tick_forever};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::server::Request;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 type Board = tickertape_peers::Board<Utf8Bytes>;
 
@@ -21,11 +22,11 @@ fn main() -> io::Result<()> {
 }
 
 async fn serve() -> io::Result<()> {
-    let interval = interval_from_arguments()?;
+    let orders = Orders::from_arguments()?;
     let listener = listen()?;
-    let board = Arc::new(Board::default());
+    let board = Arc::new(Board::new(orders.symbols()));
     tokio::spawn(accept(listener, Arc::clone(&board)));
-    tick_forever(interval, |tick| board.publish(tick.into())).await;
+    tick_forever(orders, |symbol, tick| board.publish(symbol, tick.into())).await;
     Ok(())
 }
 
@@ -41,15 +42,28 @@ async fn accept(listener: TcpListener, board: Arc<Board>) -> io::Result<()> {
 async fn serve_client(socket: TcpStream, board: Arc<Board>) {
     // The default is 128 KiB for each client.
     let config = WebSocketConfig::default().read_buffer_size(4096);
-    if let Ok(client) = tokio_tungstenite::accept_async_with_config(socket, Some(config)).await {
-        let _ = converse(client, &board).await;
+    let mut list = None;
+    #[allow(clippy::result_large_err, reason = "the library wants such a callback")]
+    let read_list = |request: &Request, response| {
+        list = requested(&request.uri().to_string());
+        Ok(response)
+    };
+    if let Ok(client) = accept_hdr_async_with_config(socket, read_list, Some(config)).await {
+        let _ = converse(client, &board, list.as_deref()).await;
     }
 }
 
-async fn converse(client: WebSocketStream<TcpStream>, board: &Board) -> Result<(), Error> {
+async fn converse(
+    client: WebSocketStream<TcpStream>,
+    board: &Board,
+    list: Option<&[usize]>,
+) -> Result<(), Error> {
     let (mut sink, mut messages) = client.split();
-    let (newest, mut ticks) = board.join();
-    sink.send(Message::Text(newest)).await?;
+    let (newest, mut ticks) = board.join(list);
+    for tick in newest {
+        sink.feed(Message::Text(tick)).await?;
+    }
+    sink.flush().await?;
     loop {
         tokio::select! {
             tick = ticks.next() => {

@@ -1,0 +1,110 @@
+//! The floor of watchlists: bytes that are ready-made, as many as the client's ticks would be.
+//!
+//! A server has to find out who watches what was printed and to put each one's ticks together; here
+//! all of that is done ahead. Each client gets the first bytes of one buffer that is the same for
+//! all, hot in the cache, so what remains is the `write`. Only the stamps in it are renewed, for
+//! the loader to tell how old they are.
+
+use std::time::Duration;
+
+use tickertape::frame;
+use tickertape::tick::{Price, write_json};
+
+use crate::lists;
+use crate::server::{Floor, Stamp};
+
+/// What is ready to be written, and to whom.
+pub(crate) struct Ready {
+    /// As many ticks as the longest list has symbols, all equally long.
+    ticks: Vec<u8>,
+    tick: Vec<u8>,
+    /// By slot, what its client watches.
+    lists: Vec<Vec<u32>>,
+    /// By symbol, the slots that watch it, in order.
+    watchers: Vec<Vec<usize>>,
+    is_spread: bool,
+    /// Whose turn is next, if they are spread.
+    symbol: usize,
+}
+
+impl Ready {
+    pub(crate) fn new(symbols: u32, is_spread: bool) -> Self {
+        Self {
+            ticks: Vec::new(),
+            tick: typical_tick(),
+            lists: Vec::new(),
+            watchers: vec![Vec::new(); symbols as usize],
+            is_spread,
+            symbol: 0,
+        }
+    }
+
+    /// The time from one beat to the next.
+    pub(crate) fn step(&self, interval: Duration) -> Duration {
+        match u32::try_from(self.watchers.len()) {
+            Ok(symbols) if self.is_spread => interval / symbols.max(1),
+            _ => interval,
+        }
+    }
+
+    /// Sends the ticks of a beat: of all symbols, or of the next one.
+    pub(crate) fn send(&mut self, floor: &mut Floor, stamp: Stamp) {
+        for (slot, list) in floor.changes() {
+            self.note(slot, list);
+        }
+        self.stamp(stamp);
+        if self.is_spread {
+            for &slot in &self.watchers[self.symbol] {
+                floor.write(slot, &self.ticks[..self.tick.len()]);
+            }
+            self.symbol = (self.symbol + 1) % self.watchers.len();
+        } else {
+            for (slot, list) in self.lists.iter().enumerate() {
+                if !list.is_empty() {
+                    floor.write(slot, &self.ticks[..list.len() * self.tick.len()]);
+                }
+            }
+        }
+    }
+
+    /// Takes note of what the client in `slot` watches; nothing if there is none any more.
+    fn note(&mut self, slot: usize, list: &[u32]) {
+        if self.lists.len() <= slot {
+            self.lists.resize(slot + 1, Vec::new());
+        }
+        for &symbol in &self.lists[slot] {
+            let watchers = &mut self.watchers[symbol as usize];
+            watchers.retain(|&watcher| watcher != slot);
+        }
+        let count = self.watchers.len();
+        let known = list.iter().filter(|&&symbol| (symbol as usize) < count);
+        self.lists[slot] = known.copied().collect();
+        for &symbol in &self.lists[slot] {
+            let watchers = &mut self.watchers[symbol as usize];
+            let place = watchers.partition_point(|&watcher| watcher < slot);
+            watchers.insert(place, slot);
+        }
+        while self.ticks.len() < list.len() * self.tick.len() {
+            self.ticks.extend_from_slice(&self.tick);
+        }
+    }
+
+    fn stamp(&mut self, stamp: Stamp) {
+        let digits = format!("{}}}", stamp.sent);
+        for tick in self.ticks.chunks_exact_mut(self.tick.len()) {
+            let at = tick.len() - digits.len();
+            tick[at..].copy_from_slice(digits.as_bytes());
+        }
+    }
+}
+
+/// A frame as long as those of our server are in a run of some seconds.
+fn typical_tick() -> Vec<u8> {
+    let (mut json, mut framed) = (Vec::new(), Vec::new());
+    let price = Price::parse("123.45").expect("a number");
+    let symbol = format!("\"{}\"", lists::name(0));
+    let value = (&price, 1_732_270_000_123);
+    write_json(&mut json, &symbol, value, 42, 1_732_270_000_123_456);
+    frame::text(&mut framed, &json);
+    framed
+}
