@@ -121,9 +121,9 @@ impl Subscriber {
             }
             since => subscriber.begin(since.unwrap_or(0), desk),
         }
-        let is_paid = subscriber.pay(desk);
+        subscriber.is_behind |= !subscriber.pay(desk);
         out.extend_from_slice(desk.packing.end());
-        desk.hub.set_news(slot, !is_paid || subscriber.is_behind);
+        desk.hub.set_news(slot, subscriber.is_behind);
         subscriber
     }
 
@@ -214,10 +214,12 @@ impl Subscriber {
     }
 
     /// Stands behind the stamp `seen` if the tape still has all that came after it; else at the head,
-    /// and is owed what is newer.
+    /// and is owed the newest of that.
     fn begin(&mut self, seen: u64, desk: &mut Desk<'_>) {
         let tape = desk.hub.tape();
-        let resumed = Some(seen).filter(|&seen| seen > 0);
+        // At a rate of its own it gets the newest of what it missed, and that at once.
+        let is_paced = self.reading().period.is_some();
+        let resumed = Some(seen).filter(|&seen| seen > 0 && !is_paced);
         if let Some(position) = resumed.and_then(|seen| tape.resume(seen)) {
             self.position = position;
             self.is_resuming = position < tape.head();
@@ -651,13 +653,15 @@ impl Subscriber {
             desk.hub
                 .owed_for_changing(self.list, change.list, &mut owed);
         }
-        let now_paced = change.delivery.every.is_some();
-        if from.period.is_some() && !now_paced {
-            // What it has not had is no more than what it would get at the next beat.
+        if from.period.is_some() {
+            // What is new to it must not wait for a beat, so it gets now what the beat would bring.
             desk.hub
                 .owed_for_skipping(change.list, self.position, &mut owed);
             self.position = desk.hub.tape().head();
-            self.ponged = desk.heartbeat;
+            if change.delivery.every.is_none() {
+                // Pings may be among what is passed over.
+                self.ponged = desk.heartbeat;
+            }
         }
         let same = self.delivery(desk.hub).every == change.delivery.every;
         let period = match change.delivery.every {

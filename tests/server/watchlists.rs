@@ -275,6 +275,36 @@ fn a_client_with_a_rate_of_its_own_gets_the_newest_of_each_symbol_once_a_period(
 }
 
 #[test]
+fn a_client_with_a_rate_of_its_own_resumes_with_the_newest_ticks_at_once() {
+    let server = market();
+    let mut client = server.open("/");
+    server.tick("sim:BTC/USDT", 1);
+    let since = stamp(&next(&mut client));
+    for price in 2..=4 {
+        server.tick("sim:BTC/USDT", price);
+    }
+    published(&server, 4);
+    let mut client = server.open(&format!("/?since={since}&every=1h"));
+    assert_eq!(ticks(&mut client, 1), [(4, 4)]);
+    // What is new to it waits for no beat either, and comes with what has changed since.
+    for symbol in ["sim:ETH/EUR", "sim:BTC/USDT"] {
+        server.tick(symbol, 9);
+    }
+    published(&server, 6);
+    let answer = ask(
+        &mut client,
+        r#"{"op":"unsubscribe","symbols":["*/EUR"],"id":1}"#,
+    );
+    assert_eq!(answer["count"], json!(2));
+    assert_eq!(ticks(&mut client, 1), [(5, 9)]);
+    ask(
+        &mut client,
+        r#"{"op":"subscribe","symbols":["*/EUR"],"id":2}"#,
+    );
+    assert_eq!(ticks(&mut client, 1), [(1, 9)]);
+}
+
+#[test]
 fn a_rate_can_be_changed_while_connected() {
     let server = market();
     let mut client = server.open("/?symbols=BTC/USDT");

@@ -71,11 +71,11 @@ impl Gather {
     }
 
     fn go_forward(&mut self, tape: &Tape, symbols: &[SymbolId], from: FrameNumber) {
-        let Some(&highest) = symbols.last() else {
-            return;
-        };
-        if self.flags.len() <= usize::from(highest) {
-            self.flags.resize(usize::from(highest) + 1, false);
+        let needed = symbols
+            .last()
+            .map_or(0, |&highest| usize::from(highest) + 1);
+        if self.flags.len() < needed {
+            self.flags.resize(needed, false);
         }
         for &symbol in symbols {
             self.flags[usize::from(symbol)] = true;

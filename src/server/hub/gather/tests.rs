@@ -113,3 +113,12 @@ fn a_frame_that_fell_off_the_tape_is_missed_only_by_its_readers() {
     assert!(gather.find(&tape, &[4], 1));
     assert!(!gather.find(&tape, &[2, 4], 2));
 }
+
+#[test]
+fn a_reader_of_nothing_that_is_far_behind_gets_the_oldest_frames_for_everyone() {
+    let tape = tape(&vec![EVERYONE; 2 * FRAMES_MAX], 1 << 20);
+    let mut gather = Gather::default();
+    assert!(gather.find(&tape, &[], 5));
+    let right: Vec<_> = (5..5 + FRAMES_MAX as u64).collect();
+    assert_eq!(gather.found(), &*right);
+}
