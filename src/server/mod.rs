@@ -523,7 +523,7 @@ impl<S: Transport> Publish for Server<S> {
             }
         }
         if added > 0 {
-            log::info!("added {added} symbols");
+            log::info!("symbols added: {added}");
             self.refresh_lists(io_loop, 0);
         }
     }
@@ -533,7 +533,7 @@ impl<S: Transport> Publish for Server<S> {
         let removed = symbols.iter().filter(|symbol| self.hub.delist(symbol, now));
         let removed = removed.count();
         if removed > 0 {
-            log::info!("removed {removed} symbols");
+            log::info!("symbols removed: {removed}");
             self.broadcast_soon(io_loop);
         }
     }

@@ -1,12 +1,15 @@
 //! Each client has its own selection: names, patterns, a rate, lists of messages; and comes back to
 //! it without missing a tick.
 
+use std::fs;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tickertape::server::Config;
 
+use crate::common::process::Process;
 use crate::common::{Client, TestServer, ask, closed_with, handshake, next, ticks};
 
 /// Patient, so that a machine that stalls for a second makes no gap.
@@ -531,4 +534,54 @@ fn a_client_that_waits_for_its_stamp_is_told_goodbye_like_others() {
     let mut client = server.open(&format!("/?since={}", u64::MAX));
     server.shut_down();
     assert_eq!(u16::from(closed_with(&mut client)), 1001);
+}
+
+/// A file of symbols, gone with the test.
+struct SymbolsFile(std::path::PathBuf);
+
+impl SymbolsFile {
+    fn write(&self, text: &str) {
+        fs::write(&self.0, text).unwrap();
+    }
+}
+
+impl Drop for SymbolsFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn symbols_come_from_a_file_that_is_read_again_on_sighup() {
+    let name = format!("tickertape-symbols-{}", std::process::id());
+    let file = SymbolsFile(std::env::temp_dir().join(name));
+    file.write("# the market\nBTC/USDT, ETH/USDT\n\nSOL/EUR # thin\n");
+    let argument = format!("--symbols=@{}", file.0.display());
+    let mut server = Process::start(&[&argument, "--interval", "20ms", "--drain", "0s"]);
+    let stream = TcpStream::connect(&server.address).unwrap();
+    stream
+        .set_read_timeout(Some(crate::common::PATIENCE))
+        .unwrap();
+    let url = format!("ws://{}/?symbols=*/EUR,BTC/USDT", server.address);
+    let mut client = tungstenite::client(url, stream).unwrap().0;
+    let names = |client: &mut Client| ask(client, r#"{"op":"list","id":1}"#)["symbols"].clone();
+    assert_eq!(
+        names(&mut client),
+        json!(["sim:BTC/USDT", "sim:ETH/USDT", "sim:SOL/EUR"])
+    );
+    file.write("BTC/USDT SOL/EUR XRP/EUR");
+    server.signal(rustix::process::Signal::HUP);
+    server.wait_for("symbols added: 1");
+    while tick(&mut client).0 != "sim:XRP/EUR" {}
+    assert_eq!(
+        names(&mut client),
+        json!(["sim:BTC/USDT", "sim:SOL/EUR", "sim:XRP/EUR"])
+    );
+    // A file that is wrong changes nothing.
+    file.write("BTC/USDT nonsense");
+    server.signal(rustix::process::Signal::HUP);
+    server.wait_for(
+        "invalid symbol 'nonsense': expected BASE/QUOTE, such as BTC/USDT; the symbols stay",
+    );
+    assert_eq!(names(&mut client).as_array().unwrap().len(), 3);
 }
