@@ -122,6 +122,7 @@ impl Subscriber {
             since => subscriber.begin(since.unwrap_or(0), desk),
         }
         subscriber.is_behind |= !subscriber.pay(desk);
+        subscriber.drop_special();
         out.extend_from_slice(desk.packing.end());
         desk.hub.set_news(slot, subscriber.is_behind);
         subscriber
@@ -605,6 +606,7 @@ impl Subscriber {
             let is_paid = self.pay(desk);
             out.extend_from_slice(desk.packing.end());
             self.is_behind = !is_paid || !self.is_at_head(desk.hub);
+            self.drop_special();
             desk.hub.set_news(slot, self.is_behind);
         } else {
             frame::text(&mut out, &text);
@@ -750,3 +752,14 @@ impl Allowance {
 
 /// A write takes about so many bytes: as much as the system holds for a client.
 const WRITE_LENGTH: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand idle clients are ten thousand of these.
+    #[test]
+    fn a_client_at_rest_owns_little_memory() {
+        assert!(size_of::<Subscriber>() <= 56, "{}", size_of::<Subscriber>());
+    }
+}
