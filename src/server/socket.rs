@@ -1,7 +1,7 @@
 //! What the rest of the server asks of a client's socket, and nothing else: so that what it does
 //! with one can be tried on others than the system's.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
@@ -12,6 +12,16 @@ use mio::net::TcpStream;
 pub(crate) trait Socket: Read + Write {
     /// Ends the outgoing stream; nothing is written any more.
     fn finish(&mut self);
+
+    /// Writes what comes right before the end of the stream: the system may keep it until then, to
+    /// send both in one packet.
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(bytes)
+    }
+
+    /// Writes what the protocol below has to say at the end, if anything, to a peer whose socket is
+    /// dropped next. The drop itself ends the stream.
+    fn say_goodbye(&mut self) {}
 
     /// Has what the peer has not taken thrown away, and the peer told so, when this is dropped.
     fn reset_on_drop(&mut self);
@@ -39,6 +49,12 @@ pub(crate) trait Socket: Read + Write {
 }
 
 impl Socket for TcpStream {
+    #[cfg(target_os = "linux")]
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Without the end it would wait for more, 200 ms at most.
+        socket2::SockRef::from(&*self).send_with_flags(bytes, nix::libc::MSG_MORE)
+    }
+
     fn finish(&mut self) {
         // A peer that is gone already needs no end.
         let _ = self.shutdown(Shutdown::Write);

@@ -204,6 +204,20 @@ impl Socket for ClientSocket {
         }
     }
 
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write_last(bytes),
+            Self::Tls(socket) => socket.write_last(bytes),
+        }
+    }
+
+    fn say_goodbye(&mut self) {
+        match self {
+            Self::Plain(_) => {}
+            Self::Tls(socket) => socket.say_goodbye(),
+        }
+    }
+
     fn reset_on_drop(&mut self) {
         self.tcp().reset_on_drop();
     }

@@ -24,11 +24,14 @@ impl World {
             return;
         }
         let waits = connection.close(reason, answer, &mut desk);
+        let may_have_unread = connection.may_have_unread();
         self.on_closed(token, reason);
         if waits {
             let limit = self.config.close_timeout;
             self.call_later(limit, Callback::Remove(token));
-            self.read_more(token);
+            if may_have_unread {
+                self.read_more(token);
+            }
         } else {
             self.remove(token);
         }

@@ -52,6 +52,17 @@ impl TlsSocket {
         self.socket.peer_addr()
     }
 
+    /// Puts `close_notify` behind what is outgoing, once.
+    fn seal_goodbye(&mut self) {
+        if let Stage::Secure(records) = &mut self.stage
+            && records.can_speak()
+            && !self.finished
+        {
+            // Keys that are used up have no word left.
+            let _ = records.goodbye(&mut self.outgoing);
+        }
+    }
+
     /// Looks at the first byte: every method of HTTP begins with a letter, no record of TLS does.
     fn begin(&mut self) -> io::Result<()> {
         if let Stage::Awaited(config) = &self.stage
@@ -142,16 +153,16 @@ impl Write for TlsSocket {
 
 impl Socket for TlsSocket {
     fn finish(&mut self) {
-        if let Stage::Secure(records) = &mut self.stage
-            && records.can_speak()
-            && !self.finished
-        {
-            // Keys that are used up have no word left.
-            let _ = records.goodbye(&mut self.outgoing);
-        }
+        self.seal_goodbye();
         self.finished = true;
         // What is left goes with an event, and a peer that is gone already needs no end.
         let _ = self.flush();
+    }
+
+    fn say_goodbye(&mut self) {
+        self.seal_goodbye();
+        // A client that takes no more, or is gone, does without.
+        let _ = send(&mut self.socket, &mut self.outgoing);
     }
 
     fn reset_on_drop(&mut self) {
