@@ -136,6 +136,13 @@ impl<S: Socket> Connection<S> {
         }
     }
 
+    /// Puts off the end of that wait.
+    pub(crate) fn set_handshake_timeout(&mut self, later: Timeout) {
+        if let State::Handshaking { timeout, .. } = &mut self.state {
+            *timeout = later;
+        }
+    }
+
     /// Whether reading from it is costly now, so that it has to wait for its turn.
     pub(crate) fn is_securing(&self) -> bool {
         self.wire.is_securing()

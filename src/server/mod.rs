@@ -19,6 +19,7 @@ mod config;
 mod connection;
 mod connections;
 mod counters;
+mod deferral;
 mod freshness;
 mod handover;
 mod head;
