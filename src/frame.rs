@@ -35,6 +35,12 @@ pub fn close(out: &mut Vec<u8>, code: CloseCode, reason: &str) {
     frame(out, OpCode::Control(Control::Close), &payload);
 }
 
+/// Whether `bytes` begin with a close frame, as [`close`] writes it.
+pub fn is_close(bytes: &[u8]) -> bool {
+    const FINAL_CLOSE: u8 = 0x88;
+    bytes.first() == Some(&FINAL_CLOSE)
+}
+
 fn frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
     let header = FrameHeader {
         opcode,

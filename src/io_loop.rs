@@ -272,10 +272,24 @@ impl<S> IoLoop<S> {
     /// # Errors
     /// What the system answers; the handler is gone in any case.
     pub fn remove_handler(&mut self, source: &mut impl Source, token: Token) -> io::Result<()> {
+        self.forget_handler(token);
+        self.poll.registry().deregister(source)
+    }
+
+    /// Stops watching `source` and closes it. Closing takes it out of the poll, so this costs one
+    /// system call less than [`remove_handler`](Self::remove_handler). Events of this turn that are
+    /// still to come find nothing.
+    ///
+    /// The source must be the only owner of its descriptor: the poll keeps watching a duplicate.
+    pub fn close_source(&mut self, source: impl Source, token: Token) {
+        self.forget_handler(token);
+        drop(source);
+    }
+
+    fn forget_handler(&mut self, token: Token) {
         if self.handler(token).is_some() {
             self.handlers.remove(slot(token));
         }
-        self.poll.registry().deregister(source)
     }
 
     /// Runs `callback` in the next turn.
@@ -658,6 +672,38 @@ mod tests {
         sender.write_all(b"x").expect("room in the pipe");
         io_loop.start(&mut state).expect("polling works");
         assert_eq!(state.runs, 1);
+    }
+
+    #[test]
+    fn a_source_that_is_closed_leaves_no_event_behind() {
+        type Pipe = (mio::unix::pipe::Receiver, Token);
+        let mut io_loop = IoLoop::<Vec<Pipe>>::new().expect("a poll descriptor");
+        let pipes: Vec<_> = (0..2)
+            .map(|_| mio::unix::pipe::new().expect("a pipe"))
+            .collect();
+        let (senders, receivers): (Vec<_>, Vec<_>) = pipes.into_iter().unzip();
+        let mut state = Vec::new();
+        for mut receiver in receivers {
+            // Both are ready in the same turn; whichever comes first closes both.
+            let handler = |pipes: &mut Vec<Pipe>, io_loop: &mut IoLoop<Vec<Pipe>>, _, _| {
+                assert_eq!(pipes.len(), 2, "an event of a source that is closed");
+                for (receiver, token) in pipes.drain(..) {
+                    io_loop.close_source(receiver, token);
+                }
+                io_loop.call_later(Duration::from_millis(2), |_, io_loop| io_loop.stop());
+            };
+            let token = io_loop
+                .add_handler(&mut receiver, Interest::READABLE, handler)
+                .expect("registered");
+            state.push((receiver, token));
+        }
+        for mut sender in &senders {
+            sender.write_all(b"x").expect("room in the pipe");
+        }
+        io_loop.start(&mut state).expect("polling works");
+        assert!(io_loop.handlers.is_empty() && state.is_empty());
+        let closed = (&senders[0]).write_all(b"x").expect_err("nobody reads");
+        assert_eq!(closed.kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]

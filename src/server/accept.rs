@@ -15,13 +15,14 @@ use super::addresses::Addresses;
 use super::close::CloseReason;
 use super::config::Config;
 use super::connection::Connection;
+use super::deferral::silence;
 use super::head::{Port, Refusal};
 use super::refusals::Cause;
-use super::socket::{Listener, Transport};
+use super::socket::{Listener, Socket, Transport};
 use super::tls::{self, ClientSocket};
 use super::who::Who;
 use super::{Server, TURN_SHARE, answer};
-use crate::io_loop::{Handler, IoLoop, slot};
+use crate::io_loop::{Handler, IoLoop, Timeout, slot};
 
 /// The listening sockets and the means to refuse.
 pub(crate) struct Acceptor<S: Transport> {
@@ -41,6 +42,8 @@ pub(crate) struct Acceptor<S: Transport> {
     addresses: Addresses,
     /// Connections that came by the admin door. They are none of the clients.
     admins: usize,
+    /// For how long the system may keep clients that say nothing.
+    silence: Duration,
     /// No descriptors are left, and the log knows.
     exhausted: bool,
 }
@@ -62,6 +65,8 @@ impl<S: Transport> Acceptor<S> {
         let address = listener.local_addr().ok();
         let descriptors = listener.descriptors_max();
         let available = descriptors.saturating_sub(DESCRIPTORS_RESERVED).max(1);
+        let silence = silence(config);
+        listener.defer(silence);
         let public = Door::new(io_loop, listener, |server, io_loop, _, _| {
             server.accept(io_loop, Port::Public);
         })?;
@@ -77,6 +82,7 @@ impl<S: Transport> Acceptor<S> {
                 .map_or(available, |asked| asked.min(available)),
             addresses: Addresses::new(config.clients_per_address_max),
             admins: 0,
+            silence,
             exhausted: false,
         })
     }
@@ -277,13 +283,7 @@ impl<S: Transport> Server<S> {
         match io_loop.add_handler(&mut socket, interest, handler) {
             Ok(token) => {
                 self.counters.accepted();
-                let limit = self.config.handshake_timeout;
-                let timeout = io_loop.call_later(limit, move |_, io_loop| {
-                    // After a pause of the process a request that came in time is not read yet.
-                    io_loop.call_after_events(move |server: &mut Self, io_loop| {
-                        server.on_handshake_limit(io_loop, token);
-                    });
-                });
+                let timeout = self.limit_handshake(io_loop, token, port);
                 match port {
                     Port::Public => self.acceptor.addresses.enter(slot(token), peer),
                     Port::Admin => self.acceptor.admins += 1,
@@ -301,6 +301,28 @@ impl<S: Transport> Server<S> {
                 log::warn!("a client cannot be served: {error}");
             }
         }
+    }
+
+    /// Has the wait for a request end at its limit. The system may have kept the connection for a
+    /// part of that; whether it has is asked only when it matters.
+    fn limit_handshake(&self, io_loop: &mut IoLoop<Self>, token: Token, port: Port) -> Timeout {
+        let limit = self.config.handshake_timeout;
+        let silence = self.acceptor.silence;
+        if silence.is_zero() || port == Port::Admin {
+            return end_handshake_in(io_loop, limit, token);
+        }
+        io_loop.call_later(limit - silence, move |server, io_loop| {
+            let connection = server.connections.get_mut(token);
+            let Some(connection) = connection.filter(|it| it.handshake_timeout().is_some()) else {
+                return;
+            };
+            let left = if connection.socket().was_deferred() {
+                Duration::ZERO
+            } else {
+                silence
+            };
+            connection.set_handshake_timeout(end_handshake_in(io_loop, left, token));
+        })
     }
 
     fn turn_away(&mut self, io_loop: &mut IoLoop<Self>, socket: S, port: Port, refusal: &Refusal) {
@@ -354,6 +376,19 @@ impl<S: Transport> Server<S> {
             });
         }
     }
+}
+
+fn end_handshake_in<S: Transport>(
+    io_loop: &mut IoLoop<Server<S>>,
+    time: Duration,
+    token: Token,
+) -> Timeout {
+    io_loop.call_later(time, move |_, io_loop| {
+        // After a pause of the process a request that came in time is not read yet.
+        io_loop.call_after_events(move |server: &mut Server<S>, io_loop| {
+            server.on_handshake_limit(io_loop, token);
+        });
+    })
 }
 
 fn full() -> Refusal {

@@ -22,7 +22,8 @@ pub struct Config {
     pub clients_max: Option<usize>,
     /// Connections at a time from one address, or network of IPv6 (/64); none for any number.
     pub clients_per_address_max: Option<usize>,
-    /// From accept to the end of the request head.
+    /// From the connection to the end of the request head. One that speaks late counts from its first
+    /// byte, where the system keeps silent ones for a second.
     pub handshake_timeout: Duration,
     /// From our last word to the client's end.
     pub close_timeout: Duration,

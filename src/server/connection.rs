@@ -27,6 +27,8 @@ pub(crate) struct Connection<S> {
     port: Port,
     /// The client's end is among what there is to read, and had its event.
     ended: bool,
+    /// The last read emptied the socket, so whatever arrives later has an event of its own.
+    drained: bool,
     /// Reading goes on in the next turn.
     pub(crate) queued: bool,
 }
@@ -87,13 +89,19 @@ impl<S: Socket> Connection<S> {
             state,
             port,
             ended: false,
+            drained: false,
             queued: false,
         }
     }
 
-    /// The socket, to be registered and removed.
+    /// The socket, to be registered.
     pub(crate) fn socket(&mut self) -> &mut S {
         self.wire.socket()
+    }
+
+    /// Gives the socket back, to be closed.
+    pub(crate) fn into_socket(self) -> S {
+        self.wire.into_socket()
     }
 
     /// Where it came in.
@@ -145,9 +153,22 @@ impl<S: Socket> Connection<S> {
         }
     }
 
+    /// Puts off the end of that wait.
+    pub(crate) fn set_handshake_timeout(&mut self, later: Timeout) {
+        if let State::Handshaking { timeout, .. } = &mut self.state {
+            *timeout = later;
+        }
+    }
+
     /// Whether reading from it is costly now, so that it has to wait for its turn.
     pub(crate) fn is_securing(&self) -> bool {
         self.wire.is_securing()
+    }
+
+    /// Whether there may be something to read of which no event will tell. The end is no byte, so a
+    /// read that empties the socket does not bring it.
+    pub(crate) fn may_have_unread(&self) -> bool {
+        !self.drained || self.ended
     }
 
     /// Whether all has been said and only the client's end is missing.
@@ -172,6 +193,7 @@ impl<S: Socket> Connection<S> {
         desk: &mut Desk<'_>,
     ) -> Result<Next, CloseReason> {
         self.ended |= ready.closed;
+        self.drained &= !ready.readable;
         let mut readable = ready.readable;
         if ready.writable {
             let had_pending = self.wire.has_pending();
@@ -212,15 +234,16 @@ impl<S: Socket> Connection<S> {
         }
         let scratch = std::mem::take(&mut desk.scratch);
         let received = self.wire.receive(scratch);
+        // A short read has emptied the socket; whatever comes later is a new edge.
+        self.drained = !matches!(received, Ok(Some(length)) if length == scratch.len())
+            && !self.wire.has_unread();
         let next = match received {
-            Ok(None) if self.wire.has_unread() => Ok(Next::More),
+            Ok(None) if self.may_have_unread() => Ok(Next::More),
             Ok(None) => Ok(Next::Wait),
             Ok(Some(0)) if self.is_closing() => Ok(self.on_end()),
             Ok(Some(0)) => self.on_early_end(),
             Ok(Some(length)) => {
-                // A short read has emptied the socket; whatever comes later is a new edge. But the
-                // end is no byte: it may have come along.
-                let unread = length == scratch.len() || self.ended || self.wire.has_unread();
+                let unread = self.may_have_unread();
                 self.on_bytes(&scratch[..length], unread, desk)
             }
             Err(_) if self.is_closing() => Ok(Next::Gone),
@@ -378,19 +401,28 @@ impl<S: Socket> Connection<S> {
         if let (State::Open(_), Some(code)) = (&self.state, reason.code()) {
             frame::close(&mut out, code, &reason.to_string());
         }
-        let sent = self.wire.send(&out, desk.now);
-        self.wire.finish();
-        let silent = matches!(&self.state, State::Handshaking { head, .. } if head.is_empty());
+        let sent = self.wire.send_last(&out, desk.now);
+        let waits = sent.is_ok() && self.has_end_to_wait_for(reason);
+        if waits {
+            self.wire.finish();
+        } else if matches!(reason, CloseReason::Slow) {
+            self.wire.reset_on_drop();
+        } else {
+            self.wire.say_goodbye();
+        }
         self.state = State::Closing;
+        waits
+    }
+
+    /// Whether the client's end, once `reason` has been said, is still to come and matters.
+    fn has_end_to_wait_for(&self, reason: &CloseReason) -> bool {
+        let silent = matches!(&self.state, State::Handshaking { head, .. } if head.is_empty());
         match reason {
-            CloseReason::Vanished | CloseReason::Failed(_) => false,
-            // Who never spoke has nothing on the way that a reset could answer.
+            CloseReason::Vanished | CloseReason::Failed(_) | CloseReason::Slow => false,
+            // A client that never spoke has nothing on the way that a reset could answer.
             CloseReason::HandshakeTimeout if silent => false,
-            CloseReason::Slow => {
-                self.wire.reset_on_drop();
-                false
-            }
-            _ => sent.is_ok(),
+            // Its end is the only thing left to read.
+            _ => self.wire.has_pending() || !self.ended || !self.drained,
         }
     }
 }

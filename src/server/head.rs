@@ -6,9 +6,11 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use httparse::Header;
-use tungstenite::handshake::server::{Request, create_response, write_response};
-use tungstenite::http::{HeaderValue, StatusCode, header};
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::http::StatusCode;
 
 use super::config::Config;
 use super::metrics::Format;
@@ -272,24 +274,29 @@ impl Handshake<'_> {
     }
 }
 
-/// The 101 answer to a key, made by tungstenite from a request in its canonical form.
+/// The 101 answer to a key (RFC 6455 section 4.2.2).
+///
+/// Tungstenite's `create_response` gives the same answer to the same requests, but takes them as a
+/// header map, which would have to be filled for it from what has been checked already.
 fn response(key: Option<&[u8]>) -> Result<Vec<u8>, Refusal> {
-    let invalid = || bad("the Sec-WebSocket-Key header is not a key of 16 bytes");
-    let key = HeaderValue::from_bytes(key.ok_or_else(invalid)?).map_err(|_| invalid())?;
-    let mut request = Request::new(());
-    let headers = request.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(
-        header::SEC_WEBSOCKET_VERSION,
-        HeaderValue::from_static("13"),
-    );
-    headers.insert(header::SEC_WEBSOCKET_KEY, key);
+    let key = key
+        .filter(|key| is_key(key))
+        .ok_or_else(|| bad("the Sec-WebSocket-Key header is not a key of 16 bytes"))?;
     let mut out = Vec::with_capacity(256);
-    create_response(&request)
-        .and_then(|response| write_response(&mut out, &response))
-        .map_err(|_| invalid())?;
+    out.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+          Sec-WebSocket-Accept: ",
+    );
+    out.extend_from_slice(derive_accept_key(key).as_bytes());
+    out.extend_from_slice(b"\r\n\r\n");
     Ok(out)
+}
+
+/// Whether it is 16 bytes in base64.
+fn is_key(key: &[u8]) -> bool {
+    // The decoder asks for room for whole groups of three bytes.
+    let mut nonce = [0; 18];
+    key.len() == 24 && STANDARD.decode_slice(key, &mut nonce) == Ok(16)
 }
 
 /// What the query asks for: `symbols=A,B`, `since=STAMP`, `every=TIME`, `batch`. Others are not ours

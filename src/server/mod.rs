@@ -23,6 +23,7 @@ mod config;
 mod connection;
 mod connections;
 mod counters;
+mod deferral;
 mod freshness;
 mod handover;
 mod head;
@@ -435,10 +436,13 @@ impl<S: Transport> Server<S> {
             io_loop.remove_timeout(timeout);
         }
         if connection.close(reason, answer, &mut desk) {
+            let may_have_unread = connection.may_have_unread();
             let limit = self.config.close_timeout;
             io_loop.call_later(limit, move |server, io_loop| server.remove(io_loop, token));
-            // What had arrived unread has had its event.
-            self.read_more(io_loop, token);
+            if may_have_unread {
+                // What had arrived unread has had its event.
+                self.read_more(io_loop, token);
+            }
         } else {
             self.remove(io_loop, token);
         }
@@ -457,14 +461,11 @@ impl<S: Transport> Server<S> {
 
     /// Lets go of a connection that was closed; nothing happens if it is gone.
     fn remove(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let Some(mut connection) = self.connections.remove(token) else {
+        let Some(connection) = self.connections.remove(token) else {
             return;
         };
-        if let Err(error) = io_loop.remove_handler(connection.socket(), token) {
-            let who = Who(connection.socket(), token);
-            log::debug!("{who}: cannot be unregistered: {error}");
-        }
         self.acceptor.leave(token, connection.port());
+        io_loop.close_source(connection.into_socket(), token);
         self.on_removed(io_loop);
     }
 

@@ -13,7 +13,7 @@ use mio::event::Source;
 use mio::net::{TcpListener, TcpStream};
 
 use super::close::CloseReason;
-use super::handover;
+use super::{deferral, handover};
 
 /// A socket that listens, and never blocks.
 pub(crate) trait Listener: Source + 'static {
@@ -34,6 +34,9 @@ pub(crate) trait Listener: Source + 'static {
     /// that, it is [`Unsupported`](io::ErrorKind::Unsupported).
     fn send_to(&self, index: u32) -> io::Result<Self::Socket>;
 
+    /// Has the system keep new connections until they say something, or for `silence`.
+    fn defer(&self, _silence: Duration) {}
+
     /// Has the system choose among the listeners of its port as it does by itself.
     fn share_evenly(&self);
 }
@@ -42,9 +45,6 @@ pub(crate) trait Listener: Source + 'static {
 pub(crate) trait Transport: Socket + Source + 'static {
     /// Where such sockets come from.
     type Listener: Listener<Socket = Self>;
-
-    /// Reads, and leaves what it has read to be read again.
-    fn peek(&self, buffer: &mut [u8]) -> io::Result<usize>;
 }
 
 /// A non-blocking stream of bytes. Where it would block it says so by
@@ -53,12 +53,27 @@ pub(crate) trait Socket: Read + Write {
     /// Whose it is, as long as the system knows.
     fn peer_addr(&self) -> io::Result<SocketAddr>;
 
+    /// Whether the system had kept it for a second or longer before it was accepted.
+    fn was_deferred(&self) -> bool {
+        false
+    }
+
     /// Its connection is closed for `reason`, and may have a last word. The system does not want to
     /// know; a simulation does.
     fn note_close(&mut self, _reason: &CloseReason) {}
 
     /// Ends the outgoing stream; nothing is written any more.
     fn finish(&mut self);
+
+    /// Writes what comes right before the end of the stream: the system may keep it until then, to
+    /// send both in one packet.
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(bytes)
+    }
+
+    /// Writes what the protocol below has to say at the end, if anything, to a peer whose socket is
+    /// dropped next. The drop itself ends the stream.
+    fn say_goodbye(&mut self) {}
 
     /// Has what the peer has not taken thrown away, and the peer told so, when this is dropped.
     fn reset_on_drop(&mut self);
@@ -90,6 +105,16 @@ impl Socket for TcpStream {
         TcpStream::peer_addr(self)
     }
 
+    fn was_deferred(&self) -> bool {
+        deferral::was_deferred(self)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Without the end it would wait for more, 200 ms at most.
+        socket2::SockRef::from(&*self).send_with_flags(bytes, nix::libc::MSG_MORE)
+    }
+
     fn finish(&mut self) {
         // A peer that is gone already needs no end.
         let _ = self.shutdown(Shutdown::Write);
@@ -105,10 +130,6 @@ impl Socket for TcpStream {
 
 impl Transport for TcpStream {
     type Listener = TcpListener;
-
-    fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        TcpStream::peek(self, buffer)
-    }
 }
 
 impl Listener for TcpListener {
@@ -130,6 +151,10 @@ impl Listener for TcpListener {
 
     fn send_to(&self, index: u32) -> io::Result<TcpStream> {
         handover::send_to(self, index)
+    }
+
+    fn defer(&self, silence: Duration) {
+        deferral::defer(self, silence);
     }
 
     fn share_evenly(&self) {

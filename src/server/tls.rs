@@ -196,6 +196,13 @@ impl<S: Transport> Socket for ClientSocket<S> {
         }
     }
 
+    fn was_deferred(&self) -> bool {
+        match self {
+            Self::Plain(socket) => socket.was_deferred(),
+            Self::Tls(socket) => socket.was_deferred(),
+        }
+    }
+
     fn note_close(&mut self, reason: &CloseReason) {
         self.transport().note_close(reason);
     }
@@ -204,6 +211,20 @@ impl<S: Transport> Socket for ClientSocket<S> {
         match self {
             Self::Plain(socket) => socket.finish(),
             Self::Tls(socket) => socket.finish(),
+        }
+    }
+
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write_last(bytes),
+            Self::Tls(socket) => socket.write_last(bytes),
+        }
+    }
+
+    fn say_goodbye(&mut self) {
+        match self {
+            Self::Plain(_) => {}
+            Self::Tls(socket) => socket.say_goodbye(),
         }
     }
 

@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use super::Moment;
 use super::socket::Socket;
+use crate::frame;
 
 /// A non-blocking socket with what it would not take yet.
 pub(crate) struct Wire<S> {
@@ -38,6 +39,11 @@ impl<S: Socket> Wire<S> {
     /// The socket, to be registered.
     pub(crate) fn socket(&mut self) -> &mut S {
         &mut self.socket
+    }
+
+    /// Gives the socket back, to be closed.
+    pub(crate) fn into_socket(self) -> S {
+        self.socket
     }
 
     /// Whether a frame of the tape may go out now.
@@ -79,11 +85,26 @@ impl<S: Socket> Wire<S> {
     /// Sends `bytes` behind all that was sent before; what the socket does not take is kept. After
     /// [`finish`](Self::finish) they go nowhere.
     pub(crate) fn send(&mut self, bytes: &[u8], now: Moment) -> io::Result<()> {
+        self.send_by(S::write, bytes, now)
+    }
+
+    /// Sends `bytes` as [`send`](Self::send) does. Only the end follows, in the same packet if it
+    /// can.
+    pub(crate) fn send_last(&mut self, bytes: &[u8], now: Moment) -> io::Result<()> {
+        self.send_by(S::write_last, bytes, now)
+    }
+
+    fn send_by(
+        &mut self,
+        write: impl Fn(&mut S, &[u8]) -> io::Result<usize>,
+        bytes: &[u8],
+        now: Moment,
+    ) -> io::Result<()> {
         if self.finished || bytes.is_empty() {
             return Ok(());
         }
         let written = if self.is_clear() {
-            self.send_some(bytes, now)?
+            self.write_some(write, bytes, now)?
         } else {
             0
         };
@@ -95,8 +116,17 @@ impl<S: Socket> Wire<S> {
     /// that [is clear](Self::is_clear); whoever calls it must keep the rest of a frame here
     /// ([`keep`](Self::keep)).
     pub(crate) fn send_some(&mut self, bytes: &[u8], now: Moment) -> io::Result<usize> {
+        self.write_some(S::write, bytes, now)
+    }
+
+    fn write_some(
+        &mut self,
+        write: impl Fn(&mut S, &[u8]) -> io::Result<usize>,
+        bytes: &[u8],
+        now: Moment,
+    ) -> io::Result<usize> {
         loop {
-            match self.socket.write(bytes) {
+            match write(&mut self.socket, bytes) {
                 Ok(written) => {
                     self.blocked = written < bytes.len() || self.socket.has_unsent();
                     self.stuck = self.blocked.then_some(now);
@@ -152,6 +182,11 @@ impl<S: Socket> Wire<S> {
         Ok(())
     }
 
+    /// Says goodbye to a client that is gone or given up; dropping the socket ends the stream.
+    pub(crate) fn say_goodbye(&mut self) {
+        self.socket.say_goodbye();
+    }
+
     /// Ends the outgoing stream behind what is pending. Nothing follows.
     pub(crate) fn finish(&mut self) {
         self.finished = true;
@@ -202,7 +237,12 @@ impl<S> Read for CodecStream<'_, S> {
 
 impl<S: Socket> Write for CodecStream<'_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.wire.send(bytes, self.now)?;
+        // Behind the answer to a client's goodbye nothing follows but the end.
+        if frame::is_close(bytes) {
+            self.wire.send_last(bytes, self.now)?;
+        } else {
+            self.wire.send(bytes, self.now)?;
+        }
         Ok(bytes.len())
     }
 

@@ -318,10 +318,11 @@ fn without_descriptors_every_client_is_told_and_accepting_goes_on() {
     tick(&mut client);
     limit(16);
     let answers = (0..40).map(|_| {
-        let stream = TcpStream::connect(&server.address).unwrap();
+        let mut stream = TcpStream::connect(&server.address).unwrap();
         stream
             .set_read_timeout(Some(std::time::Duration::from_secs(10)))
             .unwrap();
+        stream.write_all(b"G").unwrap();
         stream
     });
     let mut streams: Vec<_> = answers.collect();

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use crate::common::{TestServer, ask, close_code, frame, handshake, next, read_to_end};
+use crate::common::{PATIENCE, TestServer, ask, close_code, frame, handshake, next, read_to_end};
 use socket2::SockRef;
 use std::time::Duration;
 use tickertape::server::Config;
@@ -112,6 +112,34 @@ fn the_last_words_of_a_client_that_leaves_at_once_are_read() {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     assert!(answer.starts_with(b"\x81"), "{answer:?}");
+}
+
+#[test]
+fn a_client_that_leaves_along_with_its_goodbye_is_answered_and_let_go() {
+    let server = TestServer::start(Config {
+        close_timeout: PATIENCE * 6,
+        ..Config::default()
+    });
+    let mut stream = server.open_raw();
+    stream.write_all(&frame(0x88, b"\x03\xe8")).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(close_code(&mut stream), 1000);
+    server.wait_for_metric("connections", |connections| connections == 1);
+}
+
+#[test]
+fn what_comes_behind_a_goodbye_does_not_destroy_the_answer() {
+    let server = TestServer::start(Config::default());
+    // Again and again more than one read takes, for the end is often not there by the first.
+    let lengths = [1, 1000, 20_000, 100_000].into_iter().cycle();
+    for length in lengths.take(80) {
+        let mut stream = server.open_raw();
+        let rest = vec![0; length];
+        let bytes = [frame(0x88, b"\x03\xe8"), rest].concat();
+        stream.write_all(&bytes).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(close_code(&mut stream), 1000, "{length} bytes");
+    }
 }
 
 #[test]

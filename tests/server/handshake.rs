@@ -118,6 +118,56 @@ fn who_says_nothing_is_told_so_at_the_limit() {
     server.wait_for_metric("connections", |connections| connections == 1);
 }
 
+/// Long enough for accepting to be deferred, where the system does that.
+const LONG_LIMIT: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_silent_client_has_the_limit_from_its_connection_on() {
+    let server = TestServer::start(Config {
+        handshake_timeout: LONG_LIMIT,
+        ..Config::default()
+    });
+    let began = Instant::now();
+    // In the rarest case the system keeps one for longer than a second.
+    let mut silent: Vec<_> = (0..5).map(|_| server.connect()).collect();
+    let mut slow = server.connect();
+    slow.write_all(b"GET / HT").unwrap();
+    let told: Vec<_> = silent
+        .iter_mut()
+        .map(|stream| {
+            assert_eq!(status(&read_to_end(stream)), "408");
+            began.elapsed()
+        })
+        .collect();
+    assert_eq!(status(&read_to_end(&mut slow)), "408");
+    assert!(told[0] >= LONG_LIMIT, "{told:?}");
+    assert!(
+        told[0] < LONG_LIMIT + Duration::from_millis(900),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_request_that_comes_late_is_followed() {
+    let server = TestServer::start(Config {
+        handshake_timeout: LONG_LIMIT,
+        ..Config::default()
+    });
+    let began = Instant::now();
+    // About when the system hands over a silent connection, and long before and after.
+    let mut late: Vec<_> = [1, 300, 990, 1000, 1010, 1500]
+        .map(|delay| (Duration::from_millis(delay), server.connect()))
+        .into();
+    for (delay, stream) in &mut late {
+        std::thread::sleep(delay.saturating_sub(began.elapsed()));
+        stream.write_all(handshake("/").as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 101", "after {delay:?}");
+    }
+    server.wait_for_metric("clients", |clients| clients == late.len() as u64);
+}
+
 #[test]
 fn who_is_one_too_many_is_told_so_and_room_is_found_again() {
     let server = TestServer::start(Config {
@@ -127,7 +177,8 @@ fn who_is_one_too_many_is_told_so_and_room_is_found_again() {
     server.tick("A", 1);
     let mut first = server.open("/");
     next(&mut first);
-    let second = server.connect();
+    let mut second = server.connect();
+    second.write_all(b"G").unwrap();
     // The second may not have been accepted yet when the third asks, but they are in order.
     assert_eq!(status(&server.ask(handshake("/").as_bytes())), "503");
     drop(second);

@@ -1,5 +1,6 @@
 //! The end: everybody is told, and it comes in time.
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ fn everybody_gets_the_last_tick_and_1001() {
     });
     let mut clients: Vec<_> = (0..20).map(|_| server.open("/")).collect();
     let mut waiting = server.connect();
+    waiting.write_all(b"G").unwrap();
     server.wait_for_metric("clients", |clients| clients == 20);
     server.tick("A", 1);
     server.shut_down();

@@ -1,3 +1,6 @@
+use proptest::prelude::*;
+use tungstenite::handshake::server::{Request, create_response, write_response};
+
 use super::*;
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
@@ -43,6 +46,39 @@ fn status(head: &str) -> u16 {
         Ok(Asked::Page { .. }) => 200,
         Err(refusal) => refusal.status.as_u16(),
     }
+}
+
+proptest! {
+    #[test]
+    fn a_key_is_answered_as_tungstenite_would(
+        key in "[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{21}[AQgw]==|[A-Za-z0-9+/=]{20,26}|\\PC{24}",
+    ) {
+        let ours = response(Some(key.as_bytes())).ok();
+        prop_assert_eq!(ours.as_deref().map(lines), tungstenites(&key).as_deref().map(lines));
+    }
+}
+
+/// Tungstenite's answer to a handshake with `key`, if it accepts that.
+fn tungstenites(key: &str) -> Option<Vec<u8>> {
+    let request = Request::builder()
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", key);
+    let response = create_response(&request.body(()).ok()?).ok()?;
+    let mut out = Vec::new();
+    write_response(&mut out, &response).unwrap();
+    Some(out)
+}
+
+/// The lines of a head. The names of headers may be in either case, which their values may not.
+fn lines(head: &[u8]) -> Vec<String> {
+    let head = std::str::from_utf8(head).unwrap();
+    let line = |line: &str| match line.split_once(": ") {
+        Some((name, value)) => format!("{}: {value}", name.to_ascii_lowercase()),
+        None => line.to_owned(),
+    };
+    head.split("\r\n").map(line).collect()
 }
 
 #[test]

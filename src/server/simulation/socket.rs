@@ -94,11 +94,6 @@ impl Socket for SimSocket {
 
 impl Transport for SimSocket {
     type Listener = SimListener;
-
-    fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.net
-            .transfer(self.id, |pipe, _| pipe.read(buffer, false))
-    }
 }
 
 impl Drop for SimSocket {

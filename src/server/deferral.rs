@@ -1,0 +1,142 @@
+//! Deferred accepting: the system keeps a new connection to itself until its first bytes arrive
+//! (`TCP_DEFER_ACCEPT` of Linux), so that accepting, watching and reading are one turn of the loop
+//! instead of two.
+//!
+//! A silent client sees nothing of that. It is connected; after a second the system hands it over as
+//! it is, and that second counts towards the limit for its request. Until then it is in no metric and
+//! takes no place among the clients. If the server stops meanwhile, the client hears of it only when
+//! it speaks, by a reset. With more silent connections than the backlog holds, the system answers the
+//! rest with SYN cookies and hands those over at once.
+//!
+//! So the port must not be handed over to another server (`--reuse-port`): the clients that the
+//! system still keeps would be lost to both. Nor does it pay for the few who ask for the state of the
+//! server at a port of its own.
+
+use std::time::Duration;
+
+use super::Config;
+
+#[cfg(target_os = "linux")]
+pub(super) use self::linux::{defer, was_deferred};
+
+/// For how long the system may keep a connection that says nothing; zero for not at all.
+pub(super) fn silence(config: &Config) -> Duration {
+    let is_worth_it = cfg!(target_os = "linux") && config.handshake_timeout >= 2 * SILENCE;
+    if is_worth_it && !config.reuse_port {
+        SILENCE
+    } else {
+        Duration::ZERO
+    }
+}
+
+/// The time after which Linux repeats its half of TCP's handshake, which is when it hands over a
+/// connection that is still silent. It cannot do so earlier.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Elsewhere there is nothing of the kind.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn defer(_listener: &mio::net::TcpListener, _silence: Duration) {}
+
+/// Elsewhere nothing is deferred.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn was_deferred(_socket: &mio::net::TcpStream) -> bool {
+    false
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    use mio::net::TcpStream;
+    use nix::libc;
+    use nix::sys::socket::sockopt::{GetStruct, SetUsize};
+    use nix::sys::socket::{getsockopt, setsockopt};
+
+    /// Has the system keep new connections until they say something, or for `silence`. One that
+    /// cannot hands them over at once, which is slower and nothing else.
+    pub(crate) fn defer(listener: &impl AsFd, silence: Duration) {
+        let seconds = silence.as_secs() as usize;
+        if seconds > 0
+            && let Err(error) = setsockopt(listener, DeferAccept, &seconds)
+        {
+            log::debug!("cannot defer accepting: {error}");
+        }
+    }
+
+    /// Whether the system had kept a connection for a second or longer: it has repeated its half of
+    /// the handshake then.
+    pub(crate) fn was_deferred(socket: &TcpStream) -> bool {
+        getsockopt(socket, Info).is_ok_and(|info| info[TOTAL_RETRANSMITS] > 0)
+    }
+
+    /// The time in seconds.
+    #[derive(Clone, Copy)]
+    struct DeferAccept;
+
+    nix::setsockopt_impl!(
+        DeferAccept,
+        libc::IPPROTO_TCP,
+        libc::TCP_DEFER_ACCEPT,
+        usize,
+        SetUsize
+    );
+
+    /// `struct tcp_info` as far as [`TOTAL_RETRANSMITS`], in words.
+    #[derive(Clone, Copy)]
+    struct Info;
+
+    type Words = [u32; TOTAL_RETRANSMITS + 1];
+
+    nix::getsockopt_impl!(
+        Info,
+        libc::IPPROTO_TCP,
+        libc::TCP_INFO,
+        Words,
+        GetStruct<Words>
+    );
+
+    /// The place of `tcpi_total_retrans`, which counts those of the handshake too.
+    const TOTAL_RETRANSMITS: usize = 25;
+
+    #[cfg(test)]
+    mod tests {
+        use nix::sys::socket::sockopt::GetUsize;
+
+        use super::*;
+        use crate::io_loop::IoLoop;
+        use crate::server::{Config, Server, listen};
+
+        nix::getsockopt_impl!(
+            DeferAccept,
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            usize,
+            GetUsize
+        );
+
+        /// The seconds for which the system keeps silent connections.
+        fn deferred(config: Config) -> usize {
+            let mut io_loop = IoLoop::new().unwrap();
+            let listener = listen("127.0.0.1:0".parse().unwrap(), &config).unwrap();
+            let server = Server::new(&mut io_loop, listener, config, Vec::new()).unwrap();
+            getsockopt(server.acceptor.listener().unwrap(), DeferAccept).unwrap()
+        }
+
+        #[test]
+        fn accepting_is_deferred_unless_the_limit_is_short_or_the_port_handed_over() {
+            let default = Config::default();
+            assert_eq!(deferred(default.clone()), 1);
+            let short = Config {
+                handshake_timeout: Duration::from_millis(1999),
+                ..default.clone()
+            };
+            assert_eq!(deferred(short), 0);
+            let shared = Config {
+                reuse_port: true,
+                ..default
+            };
+            assert_eq!(deferred(shared), 0);
+        }
+    }
+}
