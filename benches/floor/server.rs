@@ -51,7 +51,7 @@ pub(crate) fn serve(interval: Duration, paper: Paper) -> io::Result<()> {
     };
     let interval = ready.as_ref().map_or(interval, |it| it.step(interval));
     let mut beats = Beats::start(interval);
-    let _metronome = metronome(&poll, interval);
+    let metronome = Metronome::start(&poll, interval);
     let mut events = Events::with_capacity(1024);
     loop {
         let wait = beats.next.saturating_duration_since(Instant::now());
@@ -63,7 +63,7 @@ pub(crate) fn serve(interval: Duration, paper: Paper) -> io::Result<()> {
             match event.token() {
                 LISTENER => floor.accept(&poll, &listener)?,
                 STDIN => return floor.say_what_was_lost(),
-                METRONOME => {}
+                METRONOME => metronome.iter().for_each(Metronome::on_beat),
                 token => floor.on_readable(token, event),
             }
         }
@@ -337,31 +337,52 @@ fn listen() -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// Ends the poll on time: its own timeout is whole milliseconds, rounded up. It repeats by itself
-/// and is never read, so it costs nothing per tick. Without one, the timeout has to do.
+/// Ends the poll on time: its own timeout is whole milliseconds, rounded up. Without one, the
+/// timeout has to do.
 #[cfg(target_os = "linux")]
-fn metronome(poll: &Poll, interval: Duration) -> Option<std::os::fd::OwnedFd> {
-    use rustix::time::{
-        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-        timerfd_settime,
-    };
+struct Metronome(std::os::fd::OwnedFd);
 
-    let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-    let timer = timerfd_create(TimerfdClockId::Monotonic, flags).ok()?;
-    let interval = Timespec::try_from(interval).ok()?;
-    let times = Itimerspec {
-        it_interval: interval,
-        it_value: interval,
-    };
-    timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times).ok()?;
-    let mut source = SourceFd(&timer.as_raw_fd());
-    mio::event::Source::register(&mut source, poll.registry(), METRONOME, Interest::READABLE)
-        .ok()?;
-    Some(timer)
+#[cfg(target_os = "linux")]
+impl Metronome {
+    fn start(poll: &Poll, interval: Duration) -> Option<Self> {
+        use rustix::time::{
+            Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+            timerfd_settime,
+        };
+
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags).ok()?;
+        let interval = Timespec::try_from(interval).ok()?;
+        let times = Itimerspec {
+            it_interval: interval,
+            it_value: interval,
+        };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times).ok()?;
+        let descriptor = timer.as_raw_fd();
+        poll.registry()
+            .register(&mut SourceFd(&descriptor), METRONOME, Interest::READABLE)
+            .ok()?;
+        Some(Self(timer))
+    }
+
+    /// Unless it is read, it does not go on.
+    fn on_beat(&self) {
+        // The number of beats is known; there is nothing else in it.
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn metronome(_: &Poll, _: Duration) {}
+struct Metronome;
+
+#[cfg(not(target_os = "linux"))]
+impl Metronome {
+    fn start(_: &Poll, _: Duration) -> Option<Self> {
+        None
+    }
+
+    fn on_beat(&self) {}
+}
 
 const SYMBOL_JSON: &str = r#""sim:BTC/USDT""#;
 
