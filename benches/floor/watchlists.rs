@@ -155,7 +155,7 @@ impl Bench {
         self.table
             .row("CPU per delivered tick (µs)", 3, cpu, Some(most));
         self.delivery_row(pairs, None);
-        let rate = pairs.median(|report| ratio(at(report, "/ticks")?, at(report, "/duration_s")?));
+        let rate = pairs.median(ticks_per_second);
         self.table.row("ticks delivered per second", 0, rate, None);
         let most = Target::AtMost(crate::OURS, 0.0);
         self.table.row("gaps", 0, pairs.sum("/gaps"), Some(most));
@@ -166,9 +166,11 @@ impl Bench {
 
     /// The floor has to write as much and as often as ours, else their ratio says nothing.
     fn note_different_loads(&mut self, pairs: &Pairs, name: &str) {
-        for (path, what) in [("/ticks", "ticks"), ("/bytes_per_tick", "bytes per tick")] {
-            let of_floor = pairs.median(|report| at(report, path))[crate::RATIO];
-            if let Some(of_floor) = of_floor.filter(|ratio| (ratio - 1.0).abs() > ALIKE) {
+        let bytes = pairs.median(|report| at(report, "/bytes_per_tick"));
+        let rates = pairs.median(ticks_per_second);
+        for (figure, what) in [(rates, "ticks"), (bytes, "bytes per tick")] {
+            let of_floor = figure[crate::RATIO].filter(|ratio| (ratio - 1.0).abs() > ALIKE);
+            if let Some(of_floor) = of_floor {
                 let note =
                     format!("{name}: our server sent {of_floor:.2} times the floor's {what}");
                 self.findings.note(note);
@@ -300,6 +302,10 @@ impl Bench {
             self.findings.note(note);
         }
     }
+}
+
+fn ticks_per_second(report: &Value) -> Option<f64> {
+    ratio(at(report, "/ticks")?, at(report, "/duration_s")?)
 }
 
 fn current_program() -> Result<String, String> {
