@@ -58,7 +58,7 @@ instructions() {
 
 over=0
 new=()
-printf '%-14s %14s %10s\n' "step" "instructions" "budget"
+printf '%-18s %14s %10s\n' "step" "instructions" "budget"
 for name in "${cases[@]}"; do
     times=$(sed -n "s/^$name [0-9]* \([0-9]*\)\$/\1/p" "$BUDGET" 2>/dev/null || true)
     budget=$(sed -n "s/^$name \([0-9]*\) [0-9]*\$/\1/p" "$BUDGET" 2>/dev/null || true)
@@ -77,7 +77,7 @@ for name in "${cases[@]}"; do
     elif ((count * 100 < budget * (100 - TOLERANCE_PERCENT))); then
         verdict="  less: --write makes it the budget"
     fi
-    printf '%-14s %14d %10s%s\n' "$name" "$count" "${budget:--}" "$verdict"
+    printf '%-18s %14d %10s%s\n' "$name" "$count" "${budget:--}" "$verdict"
 done
 
 if $write; then
