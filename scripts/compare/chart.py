@@ -81,12 +81,9 @@ def panels(outcome, scenarios):
     done = figure("overload", "deliveries_per_cpu_s")
     question = "Deliveries per CPU second, 1,000 clients, 1,000 ticks/s"
     asked.append((question, "more is better", done))
-    for name, clients, pace in (
-        ("lists-500", "1,000", "all each 100 ms"),
-        ("lists-single", "1,000", "one at a time"),
-    ):
+    for name, pace in (("lists-500", "in bursts"), ("lists-single", "one by one")):
         watching = figure(name, "cpu_us_per_delivery")
-        question = f"CPU per tick, {clients} clients, each 5 of 500 symbols, {pace}"
+        question = f"CPU per tick, 1,000 clients × 5 of 500 symbols, {pace}"
         asked.append((question, "µs, less is better", watching))
     asked.append(("Memory per client", "bytes, less is better", outcome["bytes_per_client"], True))
     found = [Panel(*words) for words in asked]
