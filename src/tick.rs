@@ -174,30 +174,16 @@ impl<'a> WireTick<'a> {
 
     /// Reads the layout that our server prints, and nothing else.
     pub fn parse_printed(text: &'a [u8]) -> Option<Self> {
-        match Self::parse_first(text)? {
-            (tick, []) => Some(tick),
-            _ => None,
-        }
-    }
-
-    /// Reads the tick that `text` begins with, in the layout that our server prints. Returns what
-    /// follows it, too.
-    pub fn parse_first(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let rest = text.strip_prefix(br#"{"symbol":""#)?;
-        let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-        let (symbol, rest) = rest.split_at(end);
-        let (price, rest) = plain_number(rest.strip_prefix(br#"","price":"#)?)?;
-        let (timestamp, rest) = digits(rest.strip_prefix(br#","timestamp":"#)?)?;
-        let (seq, rest) = digits(rest.strip_prefix(br#","seq":"#)?)?;
-        let (sent, rest) = digits(rest.strip_prefix(br#","sent":"#)?)?;
-        let tick = Self {
-            symbol: Some(Cow::Borrowed(std::str::from_utf8(symbol).ok()?)),
-            price: Some(std::str::from_utf8(price).ok()?),
-            timestamp: Some(timestamp),
-            seq: Some(seq),
-            sent: Some(sent),
+        let (tick, []) = PrintedTick::parse_first(text)? else {
+            return None;
         };
-        Some((tick, rest.strip_prefix(b"}")?))
+        Some(Self {
+            symbol: Some(Cow::Borrowed(tick.symbol)),
+            price: Some(std::str::from_utf8(tick.price).ok()?),
+            timestamp: Some(tick.timestamp),
+            seq: Some(tick.seq),
+            sent: Some(tick.sent),
+        })
     }
 
     fn parse_any(text: &'a [u8]) -> serde_json::Result<Self> {
@@ -245,6 +231,42 @@ impl<'a> WireTick<'a> {
     }
 }
 
+/// A tick in the layout that our server prints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrintedTick<'a> {
+    /// The symbol.
+    pub symbol: &'a str,
+    /// The price, a decimal number.
+    pub price: &'a [u8],
+    /// The source's time, Unix ms.
+    pub timestamp: u64,
+    /// The tick's number within its symbol.
+    pub seq: u64,
+    /// When it was printed on the server's tape, Unix µs.
+    pub sent: u64,
+}
+
+impl<'a> PrintedTick<'a> {
+    /// Reads the tick that `text` begins with. Returns what follows it, too.
+    pub fn parse_first(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let rest = text.strip_prefix(br#"{"symbol":""#)?;
+        let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        let (symbol, rest) = rest.split_at(end);
+        let (price, rest) = plain_number(rest.strip_prefix(br#"","price":"#)?)?;
+        let (timestamp, rest) = digits(rest.strip_prefix(br#","timestamp":"#)?)?;
+        let (seq, rest) = digits(rest.strip_prefix(br#","seq":"#)?)?;
+        let (sent, rest) = digits(rest.strip_prefix(br#","sent":"#)?)?;
+        let tick = Self {
+            symbol: std::str::from_utf8(symbol).ok()?,
+            price,
+            timestamp,
+            seq,
+            sent,
+        };
+        Some((tick, rest.strip_prefix(b"}")?))
+    }
+}
+
 /// The decimal number without an exponent that `text` begins with, and what follows it.
 fn plain_number(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let sign = usize::from(text.first() == Some(&b'-'));
@@ -258,6 +280,7 @@ fn plain_number(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (starts_right && ends_right && length <= PRICE_LENGTH_MAX).then(|| text.split_at(length))
 }
 
+/// How many digits `text` begins with.
 fn digits_length(text: &[u8]) -> usize {
     let other = text.iter().position(|byte| !byte.is_ascii_digit());
     other.unwrap_or(text.len())
@@ -452,11 +475,9 @@ mod tests {
     #[test]
     fn the_first_of_several_ticks_is_read_with_what_follows_it() {
         let text = br#"{"symbol":"A","price":-0.5,"timestamp":1,"seq":2,"sent":3},{"x":1}"#;
-        let (tick, rest) = WireTick::parse_first(text).unwrap();
-        assert_eq!(
-            (tick.symbol.as_deref(), tick.price),
-            (Some("A"), Some("-0.5"))
-        );
+        let (tick, rest) = PrintedTick::parse_first(text).unwrap();
+        assert_eq!((tick.symbol, tick.price), ("A", &b"-0.5"[..]));
+        assert_eq!((tick.timestamp, tick.seq, tick.sent), (1, 2, 3));
         assert_eq!(rest, br#",{"x":1}"#);
         assert_eq!(WireTick::parse_printed(text), None);
     }

@@ -17,7 +17,7 @@ pub use self::pointer::Pointer;
 use self::pointer::walk;
 pub use self::unit::Unit;
 use self::unit::unquoted;
-use crate::tick::WireTick;
+use crate::tick::PrintedTick;
 
 /// Where to find what, in the messages of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,13 +129,13 @@ impl Reader {
     /// Reads the tick that `text` begins with, if our own server has printed it, and returns what
     /// follows it.
     fn read_printed<'a>(&self, text: &'a [u8]) -> Option<(Message<'a>, &'a [u8])> {
-        let printed = self.are_own.then(|| WireTick::parse_first(text));
+        let printed = self.are_own.then(|| PrintedTick::parse_first(text));
         let (tick, rest) = printed.flatten()?;
         let message = Message {
             kind: Kind::Tick,
-            sent_us: tick.sent.and_then(|sent| self.fields.sent_unit.us(sent)),
-            symbol: tick.symbol,
-            seq: tick.seq,
+            sent_us: self.fields.sent_unit.us(tick.sent),
+            symbol: Some(Cow::Borrowed(tick.symbol)),
+            seq: Some(tick.seq),
             ..Message::default()
         };
         Some((message, rest))

@@ -3,10 +3,11 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use rustls::StreamOwned;
+use rustls::{ClientConnection, StreamOwned};
 use serde::Deserialize;
 use signal_hook_mio::v1_0::Signals;
 
@@ -96,19 +97,71 @@ impl Lister {
         let connected = FiberStream::connect_any(registrar, &self.addresses, Some(deadline));
         let mut socket = connected.map_err(|error| self.unreachable(error))?;
         socket.set_deadline(Some(deadline));
-        let Self {
-            handshake,
-            request,
-            limit,
-            ..
-        } = self;
-        match &self.secrets {
-            None => converse(&mut socket, handshake, request, limit),
+        match self.secrets.clone() {
+            None => self.converse(&mut socket),
             Some(secrets) => {
-                let session = secrets.session().map_err(|error| failed(error, limit))?;
-                let mut stream = StreamOwned::new(session, socket);
-                converse(&mut stream, handshake, request, limit)
+                let session = secrets.session().map_err(|error| self.failed(error))?;
+                self.converse(&mut StreamOwned::new(session, socket))
             }
+        }
+    }
+
+    /// Upgrades `stream`, asks and waits for the answer, letting ticks pass.
+    fn converse(mut self, stream: &mut impl Patient) -> Result<Vec<String>, NoList> {
+        let mut buffer = vec![0; BUFFER_SIZE];
+        let mut bytes = self.upgrade(stream, &mut buffer)?;
+        let mut inbox = Inbox::default();
+        let request = mem::take(&mut self.request);
+        inbox.send(stream, request).map_err(NoList::Lost)?;
+        loop {
+            let mut answer = None;
+            let taken = inbox.take(&bytes, stream, |payload| {
+                answer = answer.take().or_else(|| read(payload.bytes()));
+            });
+            if let Some(answer) = answer {
+                leave(stream, &mut inbox, &mut buffer);
+                return answer.map_err(NoList::Refused);
+            }
+            taken.map_err(NoList::Lost)?;
+            let length = stream
+                .read(&mut buffer)
+                .map_err(|error| self.failed(error))?;
+            if length == 0 {
+                return Err(NoList::Lost(Failure::end_of_stream()));
+            }
+            bytes.clear();
+            bytes.extend_from_slice(&buffer[..length]);
+        }
+    }
+
+    /// Returns what has come behind the answer to the handshake.
+    fn upgrade(&mut self, stream: &mut impl Patient, buffer: &mut [u8]) -> Result<Vec<u8>, NoList> {
+        let limit = self.limit;
+        let failed = |error: io::Error| {
+            NoList::Unreachable(match error.kind() {
+                ErrorKind::TimedOut => Failure::HandshakeTimedOut(limit),
+                _ => Failure::broken(error),
+            })
+        };
+        let asked = stream.write_all(self.handshake.unsent());
+        asked.and_then(|()| stream.flush()).map_err(failed)?;
+        loop {
+            let length = stream.read(buffer).map_err(failed)?;
+            if length == 0 {
+                let is_plain = self.secrets.is_none();
+                return Err(NoList::Unreachable(self.handshake.end_of_stream(is_plain)));
+            }
+            let answer = self.handshake.take(&buffer[..length]);
+            if let Some(behind) = answer.map_err(NoList::Unreachable)? {
+                return Ok(behind);
+            }
+        }
+    }
+
+    fn failed(&self, error: io::Error) -> NoList {
+        match error.kind() {
+            ErrorKind::TimedOut => NoList::TimedOut(self.limit),
+            _ => NoList::Lost(Failure::broken(error)),
         }
     }
 
@@ -122,56 +175,29 @@ impl Lister {
     }
 }
 
-/// Upgrades `stream`, asks and waits for the answer, letting ticks pass.
-fn converse(
-    stream: &mut (impl Read + Write),
-    mut handshake: Handshake,
-    request: String,
-    limit: Duration,
-) -> Result<Vec<String>, NoList> {
-    let io_failed = |error| failed(error, limit);
-    stream.write_all(handshake.unsent()).map_err(io_failed)?;
-    stream.flush().map_err(io_failed)?;
-    let mut buffer = vec![0; BUFFER_SIZE];
-    let mut bytes = loop {
-        let length = stream.read(&mut buffer).map_err(io_failed)?;
-        if length == 0 {
-            return Err(NoList::Unreachable(handshake.end_of_stream(true)));
-        }
-        let answer = handshake.take(&buffer[..length]);
-        if let Some(behind) = answer.map_err(NoList::Unreachable)? {
-            break behind;
-        }
-    };
-    let mut inbox = Inbox::default();
-    inbox.send(stream, request).map_err(NoList::Lost)?;
-    loop {
-        let mut answer = None;
-        let taken = inbox.take(&bytes, stream, |payload| {
-            answer = answer.take().or_else(|| read(payload.bytes()));
-        });
-        match (answer, taken) {
-            (Some(answer), _) => {
-                // Politely, but whether it arrives does not matter any more.
-                let _ = inbox.close(stream);
-                return answer.map_err(NoList::Refused);
-            }
-            (None, Err(failure)) => return Err(NoList::Lost(failure)),
-            (None, Ok(())) => {}
-        }
-        let length = stream.read(&mut buffer).map_err(io_failed)?;
-        if length == 0 {
-            return Err(NoList::Lost(Failure::end_of_stream()));
-        }
-        bytes.clear();
-        bytes.extend_from_slice(&buffer[..length]);
+/// Closes politely, and reads on until the server ends the stream, but not for long.
+fn leave(stream: &mut impl Patient, inbox: &mut Inbox, buffer: &mut [u8]) {
+    stream.set_deadline(Instant::now() + LEAVING);
+    // The list is there; whether the server likes how this connection ends matters no more.
+    if inbox.close(stream).is_ok() {
+        while stream.read(buffer).is_ok_and(|length| length > 0) {}
     }
 }
 
-fn failed(error: io::Error, limit: Duration) -> NoList {
-    match error.kind() {
-        ErrorKind::TimedOut => NoList::TimedOut(limit),
-        _ => NoList::Lost(Failure::broken(error)),
+/// A stream that waits where it must, but no longer than it may.
+trait Patient: Read + Write {
+    fn set_deadline(&mut self, deadline: Instant);
+}
+
+impl Patient for FiberStream {
+    fn set_deadline(&mut self, deadline: Instant) {
+        self.set_deadline(Some(deadline));
+    }
+}
+
+impl Patient for StreamOwned<ClientConnection, FiberStream> {
+    fn set_deadline(&mut self, deadline: Instant) {
+        self.sock.set_deadline(Some(deadline));
     }
 }
 
@@ -220,3 +246,6 @@ impl fmt::Display for NoList {
 }
 
 const BUFFER_SIZE: usize = 64 * 1024;
+
+/// How long a server may take for its end of the closing.
+const LEAVING: Duration = Duration::from_millis(500);
