@@ -19,6 +19,10 @@ use crate::io_loop::{IoLoop, Ready, slot};
 impl Client {
     /// Opens what may be opened now, a slice per turn.
     pub(super) fn open_more(&mut self, io_loop: &mut IoLoop<Self>) {
+        if self.phase.is_over() {
+            // Clients that were to come back just as the run ended, and would be waited for.
+            self.tally.away -= self.returning.drain(..).count();
+        }
         for _ in 0..CONNECTIONS_PER_TURN {
             if let Some(seat) = self.next_to_return() {
                 self.open(io_loop, seat);

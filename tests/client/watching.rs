@@ -8,7 +8,7 @@ use std::process::Output;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -281,11 +281,14 @@ fn a_client_that_comes_back_asks_for_its_own_list_again() {
             is_restless: shape.reconnect,
             ..Market::new(50)
         };
+        let began = Instant::now();
         let report = run_watching(&market, |address| Config {
             shape,
             duration: Duration::from_secs(1),
             ..watching(address, 4, 3)
         });
+        // Also where a client is to leave and to come back in the moment in which the run ends.
+        assert!(began.elapsed() < Duration::from_millis(2_500));
         assert!(report.reconnects.unwrap().returned > 0);
         let mut lists = BTreeMap::new();
         for list in market.into_lists() {
