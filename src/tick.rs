@@ -174,27 +174,15 @@ impl<'a> WireTick<'a> {
 
     /// Reads the layout that our server prints, and nothing else.
     pub fn parse_printed(text: &'a [u8]) -> Option<Self> {
-        let rest = text.strip_prefix(br#"{"symbol":""#)?;
-        let end = rest.iter().position(|&byte| byte == b'"')?;
-        let (symbol, rest) = rest.split_at(end);
-        if symbol.contains(&b'\\') {
+        let (tick, []) = PrintedTick::parse_first(text)? else {
             return None;
-        }
-        let rest = rest.strip_prefix(br#"","price":"#)?;
-        let end = rest.iter().position(|&byte| byte == b',')?;
-        let (price, rest) = rest.split_at(end);
-        let price = std::str::from_utf8(price)
-            .ok()
-            .filter(|price| is_plain(price))?;
-        let (timestamp, rest) = digits(rest.strip_prefix(br#","timestamp":"#)?)?;
-        let (seq, rest) = digits(rest.strip_prefix(br#","seq":"#)?)?;
-        let (sent, rest) = digits(rest.strip_prefix(br#","sent":"#)?)?;
-        (rest == b"}").then_some(Self {
-            symbol: Some(Cow::Borrowed(std::str::from_utf8(symbol).ok()?)),
-            price: Some(price),
-            timestamp: Some(timestamp),
-            seq: Some(seq),
-            sent: Some(sent),
+        };
+        Some(Self {
+            symbol: Some(Cow::Borrowed(tick.symbol)),
+            price: Some(std::str::from_utf8(tick.price).ok()?),
+            timestamp: Some(tick.timestamp),
+            seq: Some(tick.seq),
+            sent: Some(tick.sent),
         })
     }
 
@@ -243,16 +231,99 @@ impl<'a> WireTick<'a> {
     }
 }
 
+/// A tick in the layout that our server prints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrintedTick<'a> {
+    /// The symbol.
+    pub symbol: &'a str,
+    /// The price, a decimal number.
+    pub price: &'a [u8],
+    /// The source's time, Unix ms.
+    pub timestamp: u64,
+    /// The tick's number within its symbol.
+    pub seq: u64,
+    /// When it was printed on the server's tape, Unix µs.
+    pub sent: u64,
+}
+
+impl<'a> PrintedTick<'a> {
+    /// Reads the tick that `text` begins with. Returns what follows it, too.
+    pub fn parse_first(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let rest = text.strip_prefix(br#"{"symbol":""#)?;
+        let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        let (symbol, rest) = rest.split_at(end);
+        let (price, rest) = plain_number(rest.strip_prefix(br#"","price":"#)?)?;
+        let (timestamp, rest) = digits(rest.strip_prefix(br#","timestamp":"#)?)?;
+        let (seq, rest) = digits(rest.strip_prefix(br#","seq":"#)?)?;
+        let (sent, rest) = digits(rest.strip_prefix(br#","sent":"#)?)?;
+        let tick = Self {
+            symbol: std::str::from_utf8(symbol).ok()?,
+            price,
+            timestamp,
+            seq,
+            sent,
+        };
+        Some((tick, rest.strip_prefix(b"}")?))
+    }
+}
+
+/// The decimal number without an exponent that `text` begins with, and what follows it.
+fn plain_number(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let sign = usize::from(text.first() == Some(&b'-'));
+    let whole = digits_length(&text[sign..]);
+    let mut length = sign + whole;
+    if text.get(length) == Some(&b'.') {
+        length += 1 + digits_length(&text[length + 1..]);
+    }
+    let starts_right = whole == 1 || (whole > 1 && text[sign] != b'0');
+    let ends_right = length > 0 && text[length - 1] != b'.';
+    (starts_right && ends_right && length <= PRICE_LENGTH_MAX).then(|| text.split_at(length))
+}
+
+/// How many digits `text` begins with.
+fn digits_length(text: &[u8]) -> usize {
+    let other = text.iter().position(|byte| !byte.is_ascii_digit());
+    other.unwrap_or(text.len())
+}
+
 /// The number that `text` begins with. Leading zeros are left to the JSON reader to refuse.
 fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
-    let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (mut number, mut rest) = (0u64, text);
+    // Too long a number wraps around here and is refused for its length.
+    while let Some((eight, behind)) = rest.split_first_chunk()
+        && let Some(value) = eight_digits(*eight)
+    {
+        number = number.wrapping_mul(100_000_000).wrapping_add(value);
+        rest = behind;
+    }
+    while let [digit @ b'0'..=b'9', behind @ ..] = rest {
+        number = number
+            .wrapping_mul(10)
+            .wrapping_add(u64::from(digit - b'0'));
+        rest = behind;
+    }
+    let length = text.len() - rest.len();
     if length == 0 || length > 19 || (length > 1 && text[0] == b'0') {
         return None;
     }
-    let number = text[..length]
-        .iter()
-        .fold(0, |number, &digit| number * 10 + u64::from(digit - b'0'));
-    Some((number, &text[length..]))
+    Some((number, rest))
+}
+
+/// The value of eight digits, all at once: stamps have 16, and a load client reads millions a
+/// second. Each step adds up neighbours: to four numbers of two digits, then two of four, then one.
+fn eight_digits(digits: [u8; 8]) -> Option<u64> {
+    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    let text = u64::from_le_bytes(digits);
+    // A byte from '0' to '9' has a high half of three, also with six added to it.
+    let with_six = text.wrapping_add(0x0606_0606_0606_0606);
+    if (text & HIGH) != ZEROS || (with_six & HIGH) != ZEROS {
+        return None;
+    }
+    let ones = text & 0x0f0f_0f0f_0f0f_0f0f;
+    let twos = (ones.wrapping_mul(10 * 0x100 + 1) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (twos.wrapping_mul(100 * 0x1_0000 + 1) >> 16) & 0x0000_ffff_0000_ffff;
+    Some(fours.wrapping_mul(10_000 * 0x1_0000_0000 + 1) >> 32)
 }
 
 /// The clock behind `sent`: Unix µs, strictly increasing whatever the wall clock does.
@@ -407,6 +478,30 @@ mod tests {
     }
 
     #[test]
+    fn the_first_of_several_ticks_is_read_with_what_follows_it() {
+        let text = br#"{"symbol":"A","price":-0.5,"timestamp":1,"seq":2,"sent":3},{"x":1}"#;
+        let (tick, rest) = PrintedTick::parse_first(text).unwrap();
+        assert_eq!((tick.symbol, tick.price), ("A", &b"-0.5"[..]));
+        assert_eq!((tick.timestamp, tick.seq, tick.sent), (1, 2, 3));
+        assert_eq!(rest, br#",{"x":1}"#);
+        assert_eq!(WireTick::parse_printed(text), None);
+    }
+
+    #[test]
+    fn only_digits_are_read_eight_at_a_time() {
+        assert_eq!(eight_digits(*b"12345678"), Some(12_345_678));
+        assert_eq!(eight_digits(*b"00000000"), Some(0));
+        assert_eq!(eight_digits(*b"99999999"), Some(99_999_999));
+        for at in 0..8 {
+            for byte in (0..=u8::MAX).filter(|byte| !byte.is_ascii_digit()) {
+                let mut text = *b"12345678";
+                text[at] = byte;
+                assert_eq!(eight_digits(text), None, "{byte} at {at}");
+            }
+        }
+    }
+
+    #[test]
     fn stamps_grow_whatever_the_clock_does() {
         let mut stamps = Stamps::default();
         assert_eq!(stamps.after(100), 100);
@@ -434,6 +529,21 @@ mod tests {
                 prop_assert_eq!(read_again.as_ref(), Ok(&price));
                 prop_assert!(serde_json::from_str::<serde_json::Number>(price.as_str()).is_ok());
             }
+        }
+
+        #[test]
+        fn numbers_end_where_their_digits_do(text in "[0-9]{0,25}[^0-9]{0,9}") {
+            let length = text.bytes().take_while(u8::is_ascii_digit).count();
+            let fits = length <= 19 && (length == 1 || !text.starts_with('0'));
+            let number = text[..length].parse().ok().filter(|_| fits);
+            let read = digits(text.as_bytes());
+            prop_assert_eq!(read, number.map(|number| (number, &text.as_bytes()[length..])));
+        }
+
+        #[test]
+        fn a_price_on_the_wire_is_what_needs_no_change(text in "-?[0-9]{0,70}\\.?[0-9]{0,9}") {
+            let whole = plain_number(text.as_bytes()).filter(|(_, rest)| rest.is_empty());
+            prop_assert_eq!(whole.is_some(), is_plain(&text));
         }
 
         #[test]

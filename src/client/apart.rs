@@ -119,59 +119,59 @@ impl Statistics {
         }
     }
 
-    /// Whether a message of a connection that may stand apart is to be counted as any other. If
-    /// not, it has been counted here.
-    pub(super) fn is_ordinary(
-        &mut self,
-        apart: &mut Option<Box<Apart>>,
-        listener: &mut Listener,
-        payload: Payload<'_>,
-    ) -> bool {
-        let message = self.reader.read(payload.bytes());
-        match apart.as_deref_mut() {
-            None => true,
-            Some(Apart::Slow(sequences)) => {
-                listener.hear();
-                listener.sent_us = message.sent_us.or(listener.sent_us);
-                self.slow_message(sequences, &message, payload.bytes().len());
-                false
+    /// Counts a message of a connection that hardly reads.
+    pub(super) fn slow_message(&mut self, listener: &mut Listener, payload: Payload<'_>) {
+        listener.hear();
+        if let Some(mut list) = self.reader.list(payload.bytes()) {
+            while let Some((_, message)) = list.next(&self.reader) {
+                self.slow_tick(listener, &message);
             }
-            Some(Apart::Back(back)) => {
-                if !self.is_tick(&message) {
-                    return true;
-                }
-                let is_ordinary = self.is_ordinary_after_return(back, &message);
-                if !is_ordinary {
-                    self.resumed(&message, payload);
-                }
-                listener.sent_us = message.sent_us.or(listener.sent_us);
-                // All of it is up to date.
-                if is_ordinary && back.before.is_empty() {
-                    *apart = None;
-                }
-                is_ordinary
-            }
+        } else {
+            let message = self.reader.read(payload.bytes());
+            self.slow_tick(listener, &message);
+        }
+        if self.measuring {
+            self.slow.bytes += payload.bytes().len() as u64;
         }
     }
 
-    /// Whether it is a tick, and not the reply to a request.
-    fn is_tick(&self, message: &Message<'_>) -> bool {
+    /// Counts what a connection that hardly reads has got, if it is a tick.
+    fn slow_tick(&mut self, listener: &mut Listener, message: &Message<'_>) {
+        listener.sent_us = message.sent_us.or(listener.sent_us);
         let is_object = message.kind == Kind::Object && message.id.is_none();
-        self.is_pushed_tick(message) || (is_object && self.may_be_tick(message))
-    }
-
-    fn slow_message(&mut self, sequences: &mut Sequences, message: &Message<'_>, length: usize) {
-        let is_tick = self.is_tick(message);
+        let is_tick = self.is_pushed_tick(message) || (is_object && self.may_be_tick(message));
         let symbol = message.symbol.as_deref().unwrap_or_default();
-        let id = self.symbols.id(symbol).filter(|_| is_tick);
+        let (true, Some(Apart::Slow(sequences))) = (is_tick, listener.apart.as_deref_mut()) else {
+            return;
+        };
+        let id = self.symbols.id(symbol, sequences.likely());
         let step = id.map(|id| sequences.follow(id, message.seq).0);
         if self.measuring {
-            self.slow.ticks += u64::from(is_tick);
-            self.slow.bytes += length as u64;
+            self.slow.ticks += 1;
             if let Some(Step::Gap(missed)) = step {
                 self.slow.missed = self.slow.missed.saturating_add(missed);
             }
         }
+    }
+
+    /// Whether a tick of a connection that stands apart is to be counted as any other. If not, it
+    /// has been counted here.
+    pub(super) fn is_ordinary(&mut self, listener: &mut Listener, tick: &Message<'_>) -> bool {
+        let Some(Apart::Back(back)) = listener.apart.as_deref_mut() else {
+            return true;
+        };
+        let is_ordinary = self.is_ordinary_after_return(back, tick);
+        let is_up_to_date = is_ordinary && back.before.is_empty();
+        if !is_ordinary && self.measuring {
+            // The server had kept it.
+            self.ticks += 1;
+            self.stamped += u64::from(tick.sent_us.is_some());
+        }
+        listener.sent_us = tick.sent_us.or(listener.sent_us);
+        if is_up_to_date {
+            listener.apart = None;
+        }
+        is_ordinary
     }
 
     fn is_ordinary_after_return(&mut self, back: &mut Back, tick: &Message<'_>) -> bool {
@@ -180,7 +180,8 @@ impl Statistics {
             self.returns.response_us.saturating_record(response);
         }
         let is_old = tick.sent_us.is_some_and(|sent| sent < back.joined_us);
-        let id = self.symbols.id(tick.symbol.as_deref().unwrap_or_default());
+        let symbol = tick.symbol.as_deref().unwrap_or_default();
+        let id = self.symbols.id(symbol, None);
         let last = id.and_then(|id| back.before.last(id));
         if let (Some(id), Some(last), Some(seq)) = (id, last, tick.seq)
             && seq < last
@@ -196,7 +197,7 @@ impl Statistics {
         }
         let ahead = tick.seq.and_then(|seq| seq.checked_sub(last?));
         let missed = ahead.and_then(|ahead| ahead.checked_sub(1));
-        if back.was_lost {
+        if back.was_lost && !self.conflates {
             let missed = missed.unwrap_or_default();
             self.returns.missed = self.returns.missed.saturating_add(missed);
         }
@@ -214,18 +215,6 @@ impl Statistics {
         }
         true
     }
-
-    /// Counts a tick that the server had kept.
-    fn resumed(&mut self, tick: &Message<'_>, payload: Payload<'_>) {
-        self.note_message(payload, tick);
-        if self.measuring {
-            self.ticks += 1;
-            self.stamped += u64::from(tick.sent_us.is_some());
-        }
-        if let Some(printer) = &mut self.printer {
-            printer.print(payload.bytes());
-        }
-    }
 }
 
 fn microseconds(duration: Duration) -> u64 {
@@ -235,13 +224,14 @@ fn microseconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::fields::Fields;
     use crate::client::statistics::tests::statistics;
     use crate::feed::Backoff;
 
     /// A connection that comes back after it had seen number 10 of `A`.
-    fn back(statistics: &mut Statistics) -> (Option<Box<Apart>>, Listener) {
+    fn back(statistics: &mut Statistics) -> Listener {
         let mut sequences = Sequences::default();
-        sequences.follow(statistics.symbols.id("A").unwrap(), Some(10));
+        sequences.follow(statistics.symbols.id("A", None).unwrap(), Some(10));
         let now = Instant::now();
         let way_back = WayBack {
             left: now,
@@ -250,7 +240,9 @@ mod tests {
             sequences,
         };
         let back = statistics.came_back(way_back, now);
-        (Some(Box::new(Apart::Back(back))), Listener::new(now))
+        let mut listener = Listener::new(now);
+        listener.apart = Some(Box::new(Apart::Back(back)));
+        listener
     }
 
     /// A tick's number and stamp, and whether it is to be counted as any other.
@@ -284,20 +276,17 @@ mod tests {
         ];
         for (ticks, expected) in cases {
             let mut statistics = statistics();
-            let (mut apart, mut listener) = back(&mut statistics);
+            let mut listener = back(&mut statistics);
             for &(seq, sent, is_ordinary) in ticks {
                 let text = tick(seq, sent);
-                let told = statistics.is_ordinary(
-                    &mut apart,
-                    &mut listener,
-                    Payload::Text(text.as_bytes()),
-                );
+                let reader = Fields::default().reader();
+                let told = statistics.is_ordinary(&mut listener, &reader.read(text.as_bytes()));
                 assert_eq!(told, is_ordinary, "{seq} of {ticks:?}");
             }
             let returns = &statistics.returns;
             let counted = [returns.resumed, returns.missed, returns.restarts];
             assert_eq!(counted, expected, "{ticks:?}");
-            assert!(apart.is_none(), "all is up to date: {ticks:?}");
+            assert!(listener.apart.is_none(), "all is up to date: {ticks:?}");
         }
     }
 }

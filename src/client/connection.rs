@@ -40,8 +40,6 @@ pub(super) struct Connection {
     began: Instant,
     /// What the connection before had seen last.
     since: Option<u64>,
-    /// Why what arrives is not counted as usual, if it is not.
-    apart: Option<Box<Apart>>,
 }
 
 /// Where a connection stands.
@@ -91,7 +89,6 @@ impl Connection {
             listener: Listener::new(began),
             began,
             since: None,
-            apart: None,
         }
     }
 
@@ -147,7 +144,7 @@ impl Connection {
 
     /// What its client takes along to its next connection.
     pub(super) fn leave(&mut self, backoff: Option<Backoff>) -> Seat {
-        let mut sequences = match self.apart.take().map(|apart| *apart) {
+        let mut sequences = match self.listener.apart.take().map(|apart| *apart) {
             Some(Apart::Slow(sequences)) => sequences,
             Some(Apart::Back(back)) => back.before,
             None => Sequences::default(),
@@ -296,7 +293,7 @@ impl Connection {
     fn join(&mut self, statistics: &mut Statistics) {
         let way_back = self.seat.way_back.take();
         self.since = way_back.as_ref().and_then(|way_back| way_back.since);
-        self.apart = match way_back {
+        self.listener.apart = match way_back {
             None if self.seat.slow => {
                 statistics.slow.joined += 1;
                 Some(Box::new(Apart::Slow(Sequences::default())))
@@ -335,11 +332,8 @@ impl Connection {
         let listener = &mut self.listener;
         match &mut self.state {
             State::Open(inbox) | State::Closing(inbox) => {
-                let apart = &mut self.apart;
                 inbox.take(bytes, &mut self.stream, |payload| {
-                    if apart.is_none() || statistics.is_ordinary(apart, listener, payload) {
-                        statistics.message(listener, payload, now);
-                    }
+                    statistics.message(listener, payload, now);
                 })
             }
             State::Handshaking(handshake) => match handshake.take(bytes)? {

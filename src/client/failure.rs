@@ -60,6 +60,10 @@ pub(super) enum Failure {
     },
     /// The server sent what RFC 6455 forbids.
     Protocol(String),
+    /// The server refused a request for symbols of a list (`--watch`), with these words.
+    SubscribeRefused(String),
+    /// It never answered one, so part of the list was never asked for.
+    SubscribeUnanswered,
     /// The connection was fine, but no tick ever came.
     NoTick,
 }
@@ -141,6 +145,8 @@ impl Failure {
             Self::Closed { code, .. } => return Cow::Owned(format!("closed by server ({code})")),
             Self::Reset(_) | Self::ResetJoining { .. } => "reset",
             Self::Protocol(_) => "protocol error",
+            Self::SubscribeRefused(_) => "subscribe refused",
+            Self::SubscribeUnanswered => "subscribe unanswered",
             Self::NoTick => "no tick",
         })
     }
@@ -225,6 +231,14 @@ impl fmt::Display for Failure {
                 )
             }
             Self::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
+            Self::SubscribeRefused(words) => {
+                f.write_str("the server refused to add symbols to a list of --watch:")?;
+                append(f, " ", words)
+            }
+            Self::SubscribeUnanswered => f.write_str(
+                "the server did not answer a \"subscribe\", so clients watched only a part of \
+                 their lists",
+            ),
             Self::NoTick => f.write_str("connected, but no tick came"),
         }
     }
@@ -246,9 +260,17 @@ fn append_up_to(
     if text.is_empty() {
         return Ok(());
     }
+    write!(f, "{separator}{}", printable(text, length_max))
+}
+
+/// The same as a text.
+pub(super) fn short(text: &str) -> String {
+    printable(text, TEXT_LENGTH_MAX)
+}
+
+fn printable(text: &str, length_max: usize) -> String {
     let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let short: String = printable.take(length_max).collect();
-    write!(f, "{separator}{short}")
+    printable.take(length_max).collect()
 }
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {

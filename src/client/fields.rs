@@ -4,6 +4,7 @@
 //! The layout that our own server prints is read in one pass without JSON machinery. Anything else
 //! costs one walk over the message's members, and another one for each level below them.
 
+mod list;
 mod pointer;
 mod unit;
 
@@ -11,11 +12,12 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+pub(super) use self::list::List;
 pub use self::pointer::Pointer;
 use self::pointer::walk;
 pub use self::unit::Unit;
 use self::unit::unquoted;
-use crate::tick::WireTick;
+use crate::tick::PrintedTick;
 
 /// Where to find what, in the messages of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,9 +82,11 @@ impl Default for Fields {
 impl Fields {
     /// A reader of messages with these fields.
     pub(super) fn reader(&self) -> Reader {
+        let all = [&self.symbol, &self.seq, &self.sent, &self.id];
         Reader {
             fields: self.clone(),
             are_own: self.are_named_as_own(),
+            has_positions: all.iter().any(|it| it.begins_with_position()),
         }
     }
 
@@ -104,22 +108,37 @@ pub(super) struct Reader {
     fields: Fields,
     /// Whether the fields of a tick are those that our own server prints.
     are_own: bool,
+    /// Whether a field is found by its position in a list, so that a list is one tick.
+    has_positions: bool,
 }
 
 impl Reader {
+    /// The elements of `text`, if it is a list of ticks and not one tick or something else.
+    pub(super) fn list<'a>(&self, text: &'a [u8]) -> Option<List<'a>> {
+        List::begin(text).filter(|_| !self.has_positions)
+    }
+
     /// Reads `text`, whatever it is; fields of unexpected types count as missing.
     pub(super) fn read<'a>(&self, text: &'a [u8]) -> Message<'a> {
-        let printed = self.are_own.then(|| WireTick::parse_printed(text));
-        match printed.flatten() {
-            Some(tick) => Message {
-                kind: Kind::Tick,
-                sent_us: tick.sent.and_then(|sent| self.fields.sent_unit.us(sent)),
-                symbol: tick.symbol,
-                seq: tick.seq,
-                ..Message::default()
-            },
-            None => self.read_any(text),
+        match self.read_printed(text) {
+            Some((message, [])) => message,
+            _ => self.read_any(text),
         }
+    }
+
+    /// Reads the tick that `text` begins with, if our own server has printed it, and returns what
+    /// follows it.
+    fn read_printed<'a>(&self, text: &'a [u8]) -> Option<(Message<'a>, &'a [u8])> {
+        let printed = self.are_own.then(|| PrintedTick::parse_first(text));
+        let (tick, rest) = printed.flatten()?;
+        let message = Message {
+            kind: Kind::Tick,
+            sent_us: self.fields.sent_unit.us(tick.sent),
+            symbol: Some(Cow::Borrowed(tick.symbol)),
+            seq: Some(tick.seq),
+            ..Message::default()
+        };
+        Some((message, rest))
     }
 
     fn read_any<'a>(&self, text: &'a [u8]) -> Message<'a> {

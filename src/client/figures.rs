@@ -69,6 +69,19 @@ pub struct ClockSync {
     pub uncorrected: u64,
 }
 
+/// The lists that clients have drawn (`--watch`).
+#[derive(Clone, Debug, Serialize)]
+pub struct Watching {
+    /// The symbols of each list.
+    pub count: usize,
+    /// Those that they were drawn from.
+    pub of: usize,
+    /// What draws the same lists again (`--watch-seed`).
+    pub seed: u64,
+    /// The exponent of the symbols' popularity (`--watch-zipf`); none if all are equally popular.
+    pub zipf: Option<f64>,
+}
+
 /// What the numbers of ticks say, of all connections together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Losses {
@@ -84,6 +97,16 @@ pub struct Losses {
     pub reordered: u64,
     /// How often the server began to count anew.
     pub restarts: u64,
+    /// Ticks that the server left out because it was asked to (`--every`); they are not missed.
+    pub conflated: u64,
+}
+
+impl Losses {
+    /// How much of it is wrong, by which symbols are compared.
+    pub(super) fn lost(&self) -> u64 {
+        let counts = [self.missed, self.gaps, self.repeats, self.reordered];
+        counts.into_iter().fold(0, u64::saturating_add)
+    }
 }
 
 /// What the numbers of one symbol's ticks say.

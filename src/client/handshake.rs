@@ -26,12 +26,16 @@ pub(super) struct Handshake {
 
 impl Handshake {
     /// The handshake for `url`, with a key of its own. With `since` it asks for the ticks behind
-    /// that stamp.
-    pub(super) fn new(url: &Url, headers: &[(String, String)], since: Option<u64>) -> Self {
+    /// that stamp, with `symbols` for those, which are as a query has them.
+    pub(super) fn new(
+        url: &Url,
+        headers: &[(String, String)],
+        (since, symbols): (Option<u64>, &str),
+    ) -> Self {
         let key = generate_key();
-        let target = match since {
-            None => url.target().into(),
-            Some(since) => Cow::Owned(url.target_since(since)),
+        let target = match (since, symbols) {
+            (None, "") => url.target().into(),
+            _ => Cow::Owned(url.target_for(since, symbols)),
         };
         let mut request = format!(
             "GET {target} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -169,7 +173,7 @@ mod tests {
     }
 
     fn handshake() -> Handshake {
-        Handshake::new(&url("ws://example.org:8888/?since=5"), &[], None)
+        Handshake::new(&url("ws://example.org:8888/?since=5"), &[], (None, ""))
     }
 
     fn answer(handshake: &Handshake) -> String {
@@ -198,10 +202,10 @@ mod tests {
     #[test]
     fn the_request_has_what_the_user_asks_for() {
         let headers = [("X-Key".to_owned(), "a b".to_owned())];
-        let handshake = Handshake::new(&url("ws://u:p@h/?a=b"), &headers, Some(7));
+        let handshake = Handshake::new(&url("ws://u:p@h/?a=b"), &headers, (Some(7), "A,B"));
         let request = String::from_utf8(handshake.unsent().to_vec()).unwrap();
         assert!(
-            request.starts_with("GET /?a=b&since=7 HTTP/1.1\r\nHost: h\r\n"),
+            request.starts_with("GET /?a=b&since=7&symbols=A,B HTTP/1.1\r\nHost: h\r\n"),
             "{request}"
         );
         let end = "Version: 13\r\nAuthorization: Basic dTpw\r\nX-Key: a b\r\n\r\n";

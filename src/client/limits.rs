@@ -1,5 +1,6 @@
 //! The limits that make every run end in time, whatever the servers do: at the latest five seconds
-//! after what was asked for, which is ramp, warm-up and duration.
+//! after what was asked for, which is ramp, warm-up and duration. Where the server must first be asked
+//! for its symbols (`--watch`), `--connect-timeout` is the limit of that, and comes on top.
 
 use std::time::Duration;
 
@@ -14,6 +15,14 @@ impl Config {
         let seconds = self.ramp.map_or(0.0, |rate| self.clients as f64 / rate);
         // A century, as the longest duration.
         Duration::from_secs_f64(seconds.min(3_153_600_000.0))
+    }
+
+    /// How long asking the server for its symbols may take; no time if it need not be asked.
+    pub(super) fn asking_limit(&self) -> Duration {
+        match &self.watch {
+            Some(watch) if watch.must_ask() => self.connect_timeout,
+            _ => Duration::ZERO,
+        }
     }
 
     /// After what time those who have not joined are given up: joining takes its time from the

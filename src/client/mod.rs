@@ -1,6 +1,7 @@
 //! The load client: many connections on one loop that measure what a server delivers.
 //!
-//! Where to is looked up first (`resolving.rs`). A run has phases (`phases.rs`): all connections
+//! Where to is looked up first (`resolving.rs`), and which symbols there are to watch, if each client
+//! is to have its own (`listing.rs`). A run has phases (`phases.rs`): all connections
 //! **join**, the clocks are compared if that is asked for (**syncing**), then they listen
 //! unmeasured (**warm up**), then **measured**, then they **await** the replies to the last
 //! requests, then they **close**. Its limits (`limits.rs`) make it end in any case:
@@ -10,6 +11,7 @@
 //! ```text
 //! options ─▶ Client ─┬─ traffic     opens, serves and ends the connections
 //!           (phases) │   ├─ connector   where to, from where, how many at a time
+//!                    │   ├─ watchlists  which symbols each client asks for
 //!                    │   ├─ places      what is due at a client while it is away
 //!                    │   ├─ returning   clients that come anew, or back ─ seat
 //!                    │   └─ connection  one socket's states ─ stream (tls), handshake, inbox ─ codec
@@ -40,6 +42,7 @@ mod heartbeat;
 mod inbox;
 pub mod intervals;
 mod limits;
+mod listing;
 mod live;
 mod moment;
 pub mod options;
@@ -48,6 +51,7 @@ pub mod outputs;
 mod phases;
 mod places;
 pub mod plot;
+mod preparing;
 pub mod print;
 pub mod processes;
 mod progress;
@@ -72,6 +76,7 @@ mod tls;
 mod traffic;
 pub mod url;
 mod warnings;
+mod watchlists;
 
 use std::collections::VecDeque;
 use std::io;
@@ -100,6 +105,7 @@ use self::share::Line;
 use self::statistics::Statistics;
 use self::tally::Tally;
 use self::tls::Secrets;
+use self::watchlists::Watchlists;
 use crate::io_loop::{IoLoop, Ready, Timeout};
 use crate::periodic::PeriodicCallback;
 
@@ -116,17 +122,27 @@ pub fn run(config: Config, signals: Option<Signals>) -> io::Result<Report> {
 }
 
 /// The loop of [`run`] and of a [`share`].
-fn listen(config: Config, mut signals: Option<Signals>) -> io::Result<Client> {
-    let began = Instant::now();
+fn listen(mut config: Config, mut signals: Option<Signals>) -> io::Result<Client> {
+    let mut began = Instant::now();
     let addresses = match config.addresses.as_slice() {
         [] => resolving::resolve(&config.url, signals.as_mut())?,
         known => known.to_vec(),
     };
     let secrets = secrets(&config)?;
+    if let Some(watch) = &mut config.watch {
+        watch.settle_seed();
+    }
+    let server = (&*addresses, secrets.as_ref());
+    let lists = listing::watchlists(&config, server, signals.as_mut())?;
+    if lists.is_some() {
+        // The question has its own limit.
+        began = Instant::now();
+    }
     let mut io_loop = IoLoop::new()?;
     let mut client = Client::new(config, addresses);
     client.began.at = began;
     client.secrets = secrets;
+    client.lists = lists;
     if let Some(mut signals) = signals {
         io_loop.add_handler(&mut signals, Interest::READABLE, Client::on_signal)?;
         client.signals = Some(signals);
@@ -158,6 +174,8 @@ struct Client {
     config: Config,
     phase: Phase,
     secrets: Option<Secrets>,
+    /// What each client draws its symbols from, if it has its own.
+    lists: Option<Watchlists>,
     connector: Connector,
     /// Whether [`open_more`](Self::open_more) is queued, so that there is only one of it.
     opening: bool,
@@ -225,6 +243,7 @@ impl Client {
             config,
             phase: Phase::Joining,
             secrets: None,
+            lists: None,
             connector,
             opening: true,
             connections: Vec::new(),

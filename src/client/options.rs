@@ -6,6 +6,7 @@ mod measuring;
 mod report;
 mod requests;
 mod shape;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use self::access::Access;
 pub use self::shape::Shape;
+pub use self::watch::Watch;
 use super::fields::Fields;
 use super::requests::Template;
 use super::thresholds::Thresholds;
@@ -31,6 +33,16 @@ The load:
                          [default: ws://127.0.0.1:8888/]
                          wss:// with TLS; ws://user:password@host/ is not shown
   --symbols A,B          ask for these symbols only [default: all there are]
+  --watch K              give each client K symbols of its own, drawn at random
+                         from --symbols, or from all that the server lists
+  --watch-zipf           draw the first symbols more often, as in real markets:
+                         symbol number r with weight 1/r, or 1/r^S with
+                         --watch-zipf=S
+  --watch-seed N         draw the same lists again
+                         [default: another one each time, which is reported]
+  --every TIME           ask for the newest tick of each changed symbol once in
+                         TIME; the ticks between are conflated, not missed
+  --batch                ask for all ticks of a write as one JSON list
   --clients N            how many connections to open [default: 1]
   --duration TIME        how long to measure once all have joined [default: 60s]
   --warmup TIME          how long to listen before it is measured [default: 0s]
@@ -101,6 +113,7 @@ written), 2 if an option is wrong, 3 if a threshold was missed.
 Examples:
   client --duration 60
   client --clients 1000 --duration 10s --warmup 2s --pid $(pgrep -x server)
+  client --clients 1000 --watch 20 --watch-zipf --duration 10s
   client --expect 250ms --request '{\"op\":\"ping\"}' --rate 10
   client --url ws://host/feed --sent-field /data/ts --sent-unit ms
   client --clients 100 --duration 10s --max-p99 5ms --max-errors 0
@@ -112,8 +125,13 @@ Examples:
 /// What a run of the client shall do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where to connect; the symbols asked for are part of its query.
+    /// Where to connect; what all clients ask for is part of its query.
     pub url: Url,
+    /// What each client draws its own symbols from, if it has its own.
+    pub watch: Option<Watch>,
+    /// How often the server is asked for the newest tick of each symbol, which is part of the query
+    /// too; none: it is asked for every tick.
+    pub every: Option<Duration>,
     /// How many connections to open.
     pub clients: usize,
     /// How long to measure.
@@ -133,6 +151,8 @@ pub struct Config {
     /// How many processes share the clients; more than one only by
     /// [`processes::run`](super::processes::run).
     pub processes: usize,
+    /// The number of the first client among those of all processes.
+    pub first_client: usize,
     /// Which of how many processes this is, if it is one of several.
     pub share: Option<(usize, usize)>,
     /// The addresses of the URL's host, if they have been looked up already.
@@ -174,6 +194,9 @@ impl Config {
     pub fn new(url: Url) -> Self {
         Self {
             url,
+            watch: None,
+            every: None,
+            first_client: 0,
             clients: 1,
             duration: Duration::from_secs(60),
             warmup: Duration::ZERO,
@@ -220,11 +243,8 @@ impl Config {
             Some(url) => url,
             None => Url::parse(DEFAULT_URL).expect("the default is a URL"),
         };
-        let url = match options.value("--symbols", symbols)? {
-            Some(symbols) => url.with_symbols(&symbols),
-            None => url,
-        };
         let mut config = Self::new(url);
+        watch::read(&mut options, &mut config)?;
         load::read(&mut options, &mut config)?;
         shape::read(&mut options, &mut config)?;
         access::read(&mut options, &mut config)?;
@@ -258,16 +278,6 @@ impl Config {
         }
         Ok(())
     }
-}
-
-/// Symbols are the server's; all that is certain is that one cannot be empty.
-fn symbols(text: &str) -> Result<String, String> {
-    if text.split(',').any(|symbol| symbol.trim().is_empty()) {
-        return Err(format!(
-            "'{text}' has an empty symbol, try BTC/USDT,ETH/USDT"
-        ));
-    }
-    Ok(text.to_owned())
 }
 
 const DEFAULT_URL: &str = "ws://127.0.0.1:8888/";

@@ -24,6 +24,8 @@ pub(super) struct Outcome {
     messages: u64,
     answers: u64,
     ticks: u64,
+    with_ticks: u64,
+    lists: u64,
     binary: u64,
     no_json: u64,
     stamped: u64,
@@ -72,6 +74,8 @@ impl Outcome {
             messages: statistics.messages,
             answers: statistics.answers,
             ticks: statistics.ticks,
+            with_ticks: statistics.with_ticks,
+            lists: statistics.lists,
             binary: statistics.binary,
             no_json: statistics.no_json,
             stamped: statistics.stamped,
@@ -145,6 +149,8 @@ impl Outcome {
         statistics.messages += self.messages;
         statistics.answers += self.answers;
         statistics.ticks += self.ticks;
+        statistics.with_ticks += self.with_ticks;
+        statistics.lists += self.lists;
         statistics.binary += self.binary;
         statistics.no_json += self.no_json;
         statistics.stamped += self.stamped;

@@ -162,11 +162,15 @@ impl Client {
         let token = connection.token;
         let is_slow = connection.seat.slow;
         let is_deaf = !connection.has_heard();
+        let is_incomplete = connection.listener.asked.is_unanswered();
         match connection.state {
             State::Open(_) => {
                 let closed = connection.close();
                 if is_deaf && !is_slow {
                     self.statistics.failure(&Failure::NoTick);
+                }
+                if is_incomplete {
+                    self.statistics.failure(&Failure::SubscribeUnanswered);
                 }
                 if closed.is_err() {
                     self.remove(io_loop, token);

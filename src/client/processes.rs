@@ -14,11 +14,11 @@ use mio::{Interest, Token};
 use signal_hook_mio::v1_0::Signals;
 
 use super::failure::Failure;
-use super::options::Config;
+use super::options::{Config, Watch};
 use super::outcome::Outcome;
 use super::report::Report;
 use super::share::{END, GO, News, Standing};
-use super::{Client, Phase, resolving, summary};
+use super::{Client, Phase, listing, resolving, summary};
 use crate::io_loop::{IoLoop, Ready};
 use crate::net::plain;
 
@@ -55,22 +55,32 @@ enum Stage {
 /// When the host is not known, or a process cannot be started. What happens to connections and
 /// processes is in the report.
 pub fn run(
-    config: Config,
+    mut config: Config,
     mut signals: Option<Signals>,
     command: impl Fn(usize) -> Command,
 ) -> io::Result<Report> {
-    let began = Instant::now();
+    let mut began = Instant::now();
     let addresses = resolving::resolve(&config.url, signals.as_mut())?;
     let known = addresses.iter().map(ToString::to_string);
     let known = format!("--share-addresses={}", known.collect::<Vec<_>>().join(","));
+    let seed = config.watch.as_mut().map(Watch::settle_seed);
+    let seed = seed.map(|seed| format!("--share-seed={seed}"));
+    // Each process asks for itself, but what is wrong with the answer is told once and here.
+    let secrets = super::secrets(&config)?;
+    let server = (&*addresses, secrets.as_ref());
+    let lists = listing::watchlists(&config, server, signals.as_mut())?;
+    if lists.is_some() {
+        began = Instant::now();
+    }
     let processes = config.processes;
     let mut io_loop = IoLoop::new()?;
     let mut client = Client::new(config, addresses);
     client.began.at = began;
+    client.lists = lists;
     // If it fails, those that are there find their stdin ended.
     for number in 0..processes {
         let mut command = command(number);
-        command.arg(&known);
+        command.arg(&known).args(&seed);
         let member = start(&mut io_loop, number, command)?;
         client.crew.push(member);
     }
@@ -81,7 +91,7 @@ pub fn run(
         client.signals = Some(signals);
     }
     client.begin_output(&mut io_loop)?;
-    let limit = client.began.at + client.config.window_limit();
+    let limit = client.began.at + client.config.asking_limit() + client.config.window_limit();
     // They have begun later than this one.
     io_loop.call_at(limit, |client: &mut Client, _| client.order(END));
     let limit = limit + LIMIT_AFTER_WINDOW;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::figures::{ClockSync, Lateness, Losses, Requests, Saturated, SymbolLosses};
+use super::figures::{ClockSync, Lateness, Losses, Requests, Saturated, SymbolLosses, Watching};
 use super::intervals::Interval;
 use super::print::Printed;
 use super::thresholds::Verdict;
@@ -24,6 +24,11 @@ pub struct Report {
     pub url: String,
     /// How many there were.
     pub clients: Clients,
+    /// The lists of symbols that they had; none if all asked for the same.
+    pub watch: Option<Watching>,
+    /// How often the server was asked for the newest tick of each symbol; none if it was asked for
+    /// every tick.
+    pub every_s: Option<f64>,
     /// The measured window, as long as it really was.
     pub duration_s: f64,
     /// The time between joining and window.
@@ -32,9 +37,11 @@ pub struct Report {
     pub joining_s: f64,
     /// Messages of any kind that the server pushed in the window.
     pub messages: u64,
-    /// Those that are ticks.
+    /// The ticks in them: one in each, or as many as there are in a list.
     pub ticks: u64,
-    /// Those that are not.
+    /// Messages that are lists.
+    pub list_messages: u64,
+    /// Messages without a tick.
     pub other_messages: u64,
     /// Those of them that are binary.
     pub binary_messages: u64,
@@ -45,6 +52,8 @@ pub struct Report {
     pub answers: u64,
     /// Messages by the window's length.
     pub messages_per_s: Option<f64>,
+    /// Ticks by the same.
+    pub ticks_per_s: Option<f64>,
     /// The messages' payloads.
     pub bytes: u64,
     /// A message's payload.
@@ -78,7 +87,11 @@ pub struct Report {
     /// What the numbers of ticks say.
     #[serde(flatten)]
     pub losses: Losses,
-    /// The same of each symbol.
+    /// How many symbols have gaps.
+    pub symbols_with_gaps: usize,
+    /// Those symbols that have lost most, the worst first, as far as [`WORST_MAX`] goes.
+    pub worst_symbols: Vec<SymbolLosses>,
+    /// What the numbers of each symbol's ticks say.
     pub symbols: Vec<SymbolLosses>,
     /// What went wrong.
     pub errors: Errors,
@@ -104,6 +117,9 @@ pub struct Report {
     /// What makes the numbers doubtful.
     pub warnings: Vec<String>,
 }
+
+/// How many of the worst symbols are told.
+pub const WORST_MAX: usize = 20;
 
 /// How many clients there were.
 #[derive(Clone, Debug, Serialize)]

@@ -5,21 +5,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use mio::Interest;
 use signal_hook_mio::v1_0::Signals;
 
+use super::preparing::prepare;
 use super::url::Url;
 use crate::dns::Resolver;
-use crate::fiber::STACK_SIZE;
-use crate::io_loop::{IoLoop, Registrar};
+use crate::io_loop::Registrar;
 use crate::net::plain;
-
-/// What the loop of a lookup knows.
-struct Lookup<'a> {
-    signals: Option<&'a mut Signals>,
-    /// None when it was a signal that ended it.
-    found: Option<io::Result<Vec<IpAddr>>>,
-}
 
 /// The addresses behind the host of `url`, those of IPv4 first.
 ///
@@ -39,7 +31,11 @@ fn resolve_with(
         return Ok(vec![(address, url.port()).into()]);
     }
     let began = Instant::now();
-    let mut addresses = match look_up(url.host(), signals, resolver)? {
+    let host = url.host().to_owned();
+    let found = prepare(signals, move |registrar| {
+        resolver(registrar).lookup(&host, Instant::now() + LIMIT)
+    })?;
+    let mut addresses = match found {
         Some(Ok(addresses)) => addresses,
         failed => return Err(cannot(url.host(), failed.and_then(Result::err), began)),
     };
@@ -49,48 +45,6 @@ fn resolve_with(
     Ok(addresses
         .map(|address| (address, url.port()).into())
         .collect())
-}
-
-fn look_up(
-    host: &str,
-    signals: Option<&mut Signals>,
-    resolver: fn(&Registrar) -> Resolver,
-) -> io::Result<Option<io::Result<Vec<IpAddr>>>> {
-    let mut io_loop = IoLoop::new()?;
-    let mut lookup = Lookup {
-        signals: None,
-        found: None,
-    };
-    let mut token = None;
-    if let Some(signals) = signals {
-        let on_signal = |lookup: &mut Lookup<'_>, io_loop: &mut IoLoop<_>, _, _| {
-            let signals = lookup.signals.as_mut();
-            if signals.is_some_and(|signals| signals.pending().next().is_some()) {
-                io_loop.stop();
-            }
-        };
-        token = Some(io_loop.add_handler(signals, Interest::READABLE, on_signal)?);
-        lookup.signals = Some(signals);
-    }
-    let (resolver, host) = (resolver(io_loop.registrar()), host.to_owned());
-    io_loop.spawn(
-        STACK_SIZE,
-        move |emitter| {
-            let found = resolver.lookup(&host, Instant::now() + LIMIT);
-            emitter.emit(found).map_err(io::Error::other)
-        },
-        |lookup: &mut Lookup<'_>, io_loop, found| {
-            lookup.found = Some(found);
-            io_loop.stop();
-        },
-        |_, io_loop, _| io_loop.stop(),
-    )?;
-    io_loop.start(&mut lookup)?;
-    // The loop of the run is to have them.
-    if let (Some(signals), Some(token)) = (lookup.signals, token) {
-        io_loop.remove_handler(signals, token)?;
-    }
-    Ok(lookup.found)
 }
 
 /// Says why there is no address.

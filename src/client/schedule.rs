@@ -69,7 +69,7 @@ impl Grid {
     ) {
         let lost = match step {
             Step::Gap(lost) => lost,
-            Step::First | Step::Next | Step::Restart | Step::Unknown => 0,
+            Step::First | Step::Next | Step::Conflated(_) | Step::Restart | Step::Unknown => 0,
             // It has had its beat, or was given up.
             Step::Repeat | Step::Reordered => return,
         };

@@ -1,34 +1,42 @@
 //! What `seq` tells about lost ticks: the last numbers of each symbol on each connection.
 //!
-//! A thousand connections see the same symbols, so names are kept once for all and a connection
-//! keeps pairs of numbers. Both are bounded: no server can make a client remember without end.
+//! Thousands of connections see the same symbols, so names are kept once for all and a connection
+//! keeps numbers only: 32 bytes for each of its symbols. All of it is bounded: no server can make a
+//! client remember without end.
+
+mod index;
 
 use std::collections::HashMap;
+
+use self::index::Index;
 
 /// The symbols of all connections, as small numbers.
 #[derive(Debug, Default)]
 pub(super) struct Symbols {
     ids: HashMap<Box<str>, u32>,
     names: Vec<Box<str>>,
-    /// The one asked for last: ticks of a symbol reach all connections in a row.
+    /// The one asked for last.
     last: u32,
 }
 
 impl Symbols {
-    /// The number of `symbol`; none if there are too many symbols already.
-    pub(super) fn id(&mut self, symbol: &str) -> Option<u32> {
-        if self
-            .names
-            .get(self.last as usize)
-            .is_some_and(|last| **last == *symbol)
+    /// The number of `symbol`; none if there are too many symbols already. If it is the `likely`
+    /// one, or that of the last call, it costs no hashing: a connection gets its symbols in much
+    /// the same order again and again, and a single tick goes to many connections in a row.
+    pub(super) fn id(&mut self, symbol: &str, likely: Option<u32>) -> Option<u32> {
+        let guesses = [likely.unwrap_or(self.last), self.last];
+        let id = match guesses
+            .into_iter()
+            .find(|&id| self.name(id) == Some(symbol))
         {
-            return Some(self.last);
-        }
-        self.last = match self.ids.get(symbol) {
-            Some(&id) => id,
-            None => self.add(symbol)?,
+            Some(id) => id,
+            None => match self.ids.get(symbol) {
+                Some(&id) => id,
+                None => self.add(symbol)?,
+            },
         };
-        Some(self.last)
+        self.last = id;
+        Some(id)
     }
 
     /// The name behind the number `id`.
@@ -49,7 +57,18 @@ impl Symbols {
 
 /// The newest `seq` of each symbol on one connection.
 #[derive(Debug, Default)]
-pub(super) struct Sequences(Vec<Place>);
+pub(super) struct Sequences {
+    places: Vec<Place>,
+    /// Finds the place of a symbol; none while that is easy without it.
+    index: Option<Index>,
+    /// Whether some symbol's place is not its number. Where all connections get all symbols in one
+    /// order, there is none.
+    is_mixed: bool,
+    /// The place of the symbol that is likely to come next: the one behind the last.
+    next: usize,
+    /// How many places have a number.
+    numbered: usize,
+}
 
 /// One symbol's place.
 #[derive(Clone, Debug)]
@@ -60,8 +79,9 @@ struct Place {
     /// Which of the 64 numbers up to `last` have been there, that one in the lowest bit; no bit at
     /// all as long as no tick had a number.
     seen: u64,
-    /// A number behind those, from which the server may have begun to count anew.
-    candidate: Option<u64>,
+    /// A number behind those, from which the server may have begun to count anew. The highest
+    /// number of all stands for none: nothing can follow it.
+    candidate: u64,
 }
 
 /// What a tick's number says beside those before it.
@@ -73,6 +93,8 @@ pub(super) enum Step {
     Next,
     /// So many are missing in between.
     Gap(u64),
+    /// So many were left out in between, as was asked for.
+    Conflated(u64),
     /// One that has been there.
     Repeat,
     /// One that was missing, behind a newer one.
@@ -83,66 +105,129 @@ pub(super) enum Step {
     Unknown,
 }
 
+impl Step {
+    /// The same where the server was asked to leave ticks out: none is missing.
+    pub(super) fn conflated(self) -> Self {
+        match self {
+            Self::Gap(left_out) => Self::Conflated(left_out),
+            other => other,
+        }
+    }
+}
+
 impl Sequences {
     /// Notes the number `seq` of the symbol `id`. Returns the symbol's place, too: a small number
     /// that stays the same; none if there are too many symbols.
     pub(super) fn follow(&mut self, id: u32, seq: Option<u64>) -> (Step, Option<usize>) {
-        // Where all connections get all symbols in one order, the number is the place, too.
-        let here = match self.0.get(id as usize) {
-            Some(place) if place.id == id => Some(id as usize),
-            _ => self.0.iter().position(|place| place.id == id),
-        };
-        match here {
-            Some(here) => (self.0[here].follow(seq), Some(here)),
-            None if self.0.len() >= SYMBOLS_PER_CONNECTION_MAX => (Step::Unknown, None),
-            None => {
-                // One symbol is the common case, and a thousand spare places are not.
-                self.0.reserve_exact(usize::from(self.0.is_empty()));
-                self.0.push(Place {
-                    id,
-                    last: seq.unwrap_or_default(),
-                    seen: if seq.is_some() { u64::MAX } else { 0 },
-                    candidate: None,
-                });
-                (Step::First, Some(self.0.len() - 1))
+        let (step, place) = match self.find(id) {
+            Some(place) => {
+                let was_numbered = self.places[place].is_numbered();
+                let step = self.places[place].follow(seq);
+                self.numbered += usize::from(seq.is_some() && !was_numbered);
+                (step, place)
             }
+            None if self.places.len() >= SYMBOLS_PER_CONNECTION_MAX => {
+                return (Step::Unknown, None);
+            }
+            None => (Step::First, self.add(Place::new(id, seq))),
+        };
+        self.next = place + 1;
+        (step, Some(place))
+    }
+
+    /// The symbol whose tick is likely to come next: symbols tend to come in the order in which
+    /// they came before.
+    pub(super) fn likely(&self) -> Option<u32> {
+        let place = self.places.get(self.likely_place())?;
+        Some(place.id)
+    }
+
+    fn likely_place(&self) -> usize {
+        if self.next < self.places.len() {
+            self.next
+        } else {
+            0
         }
     }
 
     /// The newest number of the symbol `id`; none if it has none.
     pub(super) fn last(&self, id: u32) -> Option<u64> {
-        let place = self.0.iter().find(|place| place.id == id);
-        place.filter(|it| it.is_numbered()).map(|it| it.last)
+        let place = &self.places[self.find(id)?];
+        place.is_numbered().then_some(place.last)
     }
 
     /// The numbers of its symbols, in the order of their places.
-    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
-        self.0.iter().map(|place| place.id)
+    pub(super) fn ids(&self) -> impl ExactSizeIterator<Item = u32> {
+        self.places.iter().map(|place| place.id)
     }
 
-    /// Forgets the symbol `id`. The places of others may change.
+    /// Forgets what the numbers of the symbol `id` were.
     pub(super) fn forget(&mut self, id: u32) {
-        self.0.retain(|place| place.id != id);
+        if let Some(place) = self.find(id) {
+            self.numbered -= usize::from(self.places[place].is_numbered());
+            self.places[place] = Place::new(id, None);
+        }
     }
 
-    /// Whether it knows of no symbol.
+    /// Whether it knows no symbol's number.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.numbered == 0
     }
 
     /// Takes over what another one has seen after this one.
     pub(super) fn catch_up(&mut self, newer: &Self) {
-        for newer in newer.0.iter().filter(|it| it.is_numbered()) {
-            match self.0.iter().position(|place| place.id == newer.id) {
-                Some(here) => self.0[here] = newer.clone(),
-                None if self.0.len() >= SYMBOLS_PER_CONNECTION_MAX => {}
-                None => self.0.push(newer.clone()),
+        for newer in newer.places.iter().filter(|it| it.is_numbered()) {
+            match self.find(newer.id) {
+                Some(here) => {
+                    self.numbered += usize::from(!self.places[here].is_numbered());
+                    self.places[here] = newer.clone();
+                }
+                None if self.places.len() >= SYMBOLS_PER_CONNECTION_MAX => {}
+                None => drop(self.add(newer.clone())),
             }
         }
+    }
+
+    fn find(&self, id: u32) -> Option<usize> {
+        let is_here = |place: &usize| self.places.get(*place).is_some_and(|it| it.id == id);
+        if let Some(place) = [self.likely_place(), id as usize].into_iter().find(is_here) {
+            return Some(place);
+        }
+        match &self.index {
+            Some(index) => index.find(id, |place| self.places[place].id),
+            None if self.is_mixed => self.places.iter().position(|place| place.id == id),
+            None => None,
+        }
+    }
+
+    /// Gives a symbol that has none the next place.
+    fn add(&mut self, place: Place) -> usize {
+        let (id, here) = (place.id, self.places.len());
+        // One symbol is the common case, and a thousand spare places are not.
+        self.places.reserve_exact(usize::from(here == 0));
+        self.places.push(place);
+        self.numbered += usize::from(self.places[here].is_numbered());
+        self.is_mixed |= id as usize != here;
+        match &mut self.index {
+            Some(index) if index.has_room() => index.insert(id, here),
+            // A short list is as quickly looked through, and takes less memory.
+            _ if self.is_mixed && here >= UNINDEXED_MAX => self.index = Some(Index::of(self.ids())),
+            _ => {}
+        }
+        here
     }
 }
 
 impl Place {
+    fn new(id: u32, seq: Option<u64>) -> Self {
+        Self {
+            id,
+            last: seq.unwrap_or_default(),
+            seen: if seq.is_some() { u64::MAX } else { 0 },
+            candidate: NO_CANDIDATE,
+        }
+    }
+
     fn is_numbered(&self) -> bool {
         self.seen != 0
     }
@@ -161,7 +246,7 @@ impl Place {
         let ahead = seq - self.last;
         let shift = u32::try_from(ahead).unwrap_or(u32::MAX);
         self.seen = self.seen.checked_shl(shift).unwrap_or_default() | 1;
-        (self.last, self.candidate) = (seq, None);
+        (self.last, self.candidate) = (seq, NO_CANDIDATE);
         match ahead {
             1 => Step::Next,
             _ => Step::Gap(ahead - 1),
@@ -179,14 +264,12 @@ impl Place {
             self.seen |= bit.unwrap_or_default();
             return Step::Reordered;
         }
-        let follows = self
-            .candidate
-            .is_some_and(|it| it.checked_add(1) == Some(seq));
+        let follows = self.candidate.checked_add(1) == Some(seq);
         if behind > 0 && (follows || seq <= 1) {
             self.begin(seq);
             return Step::Restart;
         }
-        self.candidate = Some(seq);
+        self.candidate = seq;
         match was_seen {
             Some(_) => Step::Repeat,
             None => Step::Reordered,
@@ -195,16 +278,22 @@ impl Place {
 
     /// What came before `seq` was never expected, so it cannot be missing.
     fn begin(&mut self, seq: u64) {
-        (self.last, self.seen, self.candidate) = (seq, u64::MAX, None);
+        (self.last, self.seen, self.candidate) = (seq, u64::MAX, NO_CANDIDATE);
     }
 }
 
-const SYMBOLS_MAX: usize = 4096;
+const NO_CANDIDATE: u64 = u64::MAX;
+
+/// A whole exchange has some thousand.
+const SYMBOLS_MAX: usize = 1 << 16;
 
 const SYMBOL_LENGTH_MAX: usize = 64;
 
 /// Nobody can have more of them than there are.
 const SYMBOLS_PER_CONNECTION_MAX: usize = SYMBOLS_MAX;
+
+/// So many places are looked through one after the other.
+const UNINDEXED_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -221,7 +310,7 @@ mod tests {
     fn gaps_and_repeats_are_seen_per_symbol() {
         let (mut symbols, mut sequences) = (Symbols::default(), Sequences::default());
         let mut follow = |symbol, seq| {
-            let id = symbols.id(symbol).unwrap();
+            let id = symbols.id(symbol, None).unwrap();
             sequences.follow(id, Some(seq)).0
         };
         assert_eq!(follow("A", 7), Step::First);
@@ -320,16 +409,67 @@ mod tests {
     }
 
     #[test]
+    fn a_guess_never_changes_what_a_name_stands_for() {
+        let mut symbols = Symbols::default();
+        let ids = ["A", "B", "C"].map(|name| symbols.id(name, None));
+        assert_eq!(ids, [Some(0), Some(1), Some(2)]);
+        for likely in [None, Some(0), Some(2), Some(9)] {
+            assert_eq!(symbols.id("B", likely), Some(1));
+            assert_eq!(symbols.id("B", likely), Some(1));
+            assert_eq!(symbols.id("D", likely), Some(3));
+        }
+    }
+
+    #[test]
+    fn symbols_that_come_in_the_same_order_are_expected_in_it() {
+        let mut sequences = Sequences::default();
+        assert_eq!(sequences.likely(), None);
+        for (round, id) in (0..3).flat_map(|round| [(round, 30), (round, 7), (round, 19)]) {
+            assert!(round == 0 || sequences.likely() == Some(id));
+            sequences.follow(id, Some(round));
+        }
+    }
+
+    #[test]
+    fn the_numbers_of_many_symbols_are_kept_apart_in_any_order() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        for count in [1, 8, 9, 20, 500] {
+            let mut ids: Vec<u32> = (0..1_000).collect();
+            rng.shuffle(&mut ids);
+            ids.truncate(count);
+            let mut sequences = Sequences::default();
+            let first = ids
+                .iter()
+                .map(|&id| sequences.follow(id, Some(u64::from(id))));
+            assert!(
+                first
+                    .zip(0..)
+                    .all(|(told, at)| told == (Step::First, Some(at)))
+            );
+            let places = ids.clone();
+            rng.shuffle(&mut ids);
+            for (round, &id) in (1..4).flat_map(|round| ids.iter().map(move |id| (round, id))) {
+                let place = places.iter().position(|it| *it == id);
+                let told = sequences.follow(id, Some(u64::from(id) + round));
+                assert_eq!(told, (Step::Next, place));
+            }
+            assert!((1_000..1_100).all(|id| sequences.last(id).is_none()));
+            ids.iter().for_each(|&id| sequences.forget(id));
+            assert!(sequences.is_empty());
+        }
+    }
+
+    #[test]
     fn memory_is_bounded_whatever_the_names() {
         let (mut symbols, mut sequences) = (Symbols::default(), Sequences::default());
-        let ids = (0..SYMBOLS_MAX + 9).filter_map(|n| symbols.id(&n.to_string()));
+        let ids = (0..SYMBOLS_MAX + 9).filter_map(|n| symbols.id(&n.to_string(), None));
         let ids: Vec<_> = ids.collect();
         assert_eq!(ids.len(), SYMBOLS_MAX);
-        assert_eq!(Symbols::default().id(&"x".repeat(65)), None);
+        assert_eq!(Symbols::default().id(&"x".repeat(65), None), None);
         for &id in &ids {
             sequences.follow(id, Some(1));
         }
-        assert_eq!(sequences.0.len(), SYMBOLS_PER_CONNECTION_MAX);
+        assert_eq!(sequences.places.len(), SYMBOLS_PER_CONNECTION_MAX);
         assert_eq!(sequences.follow(ids[300], Some(2)), (Step::Next, Some(300)));
         let one_more = SYMBOLS_MAX as u32;
         assert_eq!(sequences.follow(one_more, Some(1)), (Step::Unknown, None));

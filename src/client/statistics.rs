@@ -13,7 +13,7 @@ pub(super) use self::listener::Listener;
 use super::apart::{Returns, SlowCounts};
 use super::clock::Arrival;
 use super::failure::Failure;
-use super::fields::{Kind, Message, Reader};
+use super::fields::{Kind, List, Message, Reader};
 use super::figures::{ClockSync, Losses};
 use super::inbox::Payload;
 use super::options::Config;
@@ -22,6 +22,7 @@ use super::requests::{Ids, Replies};
 use super::schedule::{Grid, Schedule};
 use super::sequences::{Step, Symbols};
 use super::sync::Sync;
+use super::watchlists::{Asked, REQUEST_ID};
 
 /// The counts of all connections together.
 #[derive(Debug)]
@@ -32,12 +33,16 @@ pub(super) struct Statistics {
     pub messages: u64,
     /// Those that it did not: replies to requests, and pongs.
     pub answers: u64,
-    /// Those of them that are ticks.
-    pub ticks: u64,
+    /// Those of them that have a tick, or several.
+    pub with_ticks: u64,
+    /// Those of them that are lists, of as many ticks as they like.
+    pub lists: u64,
     /// Those of them that are binary.
     pub binary: u64,
     /// Those of them that are not JSON.
     pub no_json: u64,
+    /// Ticks, of all these messages together.
+    pub ticks: u64,
     /// The reads, since the window began if it has.
     pub reads: Reads,
     /// The payloads of what was pushed.
@@ -81,6 +86,8 @@ pub(super) struct Statistics {
     /// What became of connections that were opened anew.
     pub returns: Returns,
     pub(super) reader: Reader,
+    /// Whether the server leaves ticks out because it was asked to.
+    pub(super) conflates: bool,
     /// Replies have no id.
     in_order: bool,
     /// The ids of requests.
@@ -120,6 +127,8 @@ impl Statistics {
             messages: 0,
             answers: 0,
             ticks: 0,
+            with_ticks: 0,
+            lists: 0,
             binary: 0,
             no_json: 0,
             reads: Reads::default(),
@@ -146,6 +155,7 @@ impl Statistics {
             slow: SlowCounts::default(),
             returns: Returns::new(),
             reader: config.fields.reader(),
+            conflates: config.every.is_some(),
             ids: Ids::new(config),
             in_order: asks.is_some_and(|request| !request.has_id()),
             delivery_us: histogram,
@@ -163,27 +173,67 @@ impl Statistics {
 
     /// Counts a message that was read at `now`.
     pub(super) fn message(&mut self, listener: &mut Listener, payload: Payload<'_>, now: Arrival) {
+        if listener.is_slow() {
+            self.slow_message(listener, payload);
+            return;
+        }
+        if let Some(list) = self.reader.list(payload.bytes()) {
+            self.list(listener, payload, list, now);
+            return;
+        }
         let message = self.reader.read(payload.bytes());
-        if !self.is_pushed_tick(&message) && self.answer(listener, &message, now) {
+        if !self.is_pushed_tick(&message) && self.answer(listener, payload.bytes(), &message, now) {
             self.answers += u64::from(self.measuring);
             return;
         }
-        self.note_message(payload, &message);
-        if self.may_be_tick(&message) {
-            if let Some(printer) = &mut self.printer {
-                printer.print(payload.bytes());
-            }
-            self.tick(listener, &message, now);
+        let is_tick = self.pushed(listener, payload.bytes(), &message, now);
+        self.note_message(payload, message.kind != Kind::NoJson, is_tick);
+    }
+
+    /// Counts a message that is a list of ticks, each as if it had come by itself.
+    fn list(
+        &mut self,
+        listener: &mut Listener,
+        payload: Payload<'_>,
+        mut list: List<'_>,
+        now: Arrival,
+    ) {
+        let mut has_tick = false;
+        while let Some((text, message)) = list.next(&self.reader) {
+            has_tick |= self.pushed(listener, text, &message, now);
         }
+        self.lists += u64::from(self.measuring);
+        self.note_message(payload, !list.is_broken(), has_tick);
+    }
+
+    /// Counts what was pushed, if it is taken for a tick; says whether it is.
+    fn pushed(
+        &mut self,
+        listener: &mut Listener,
+        text: &[u8],
+        message: &Message<'_>,
+        now: Arrival,
+    ) -> bool {
+        if !self.may_be_tick(message) {
+            return false;
+        }
+        if let Some(printer) = &mut self.printer {
+            printer.print(text);
+        }
+        if listener.apart.is_none() || self.is_ordinary(listener, message) {
+            self.tick(listener, message, now);
+        }
+        true
     }
 
     /// Counts what there is to count of any message that was pushed.
-    pub(super) fn note_message(&mut self, payload: Payload<'_>, message: &Message<'_>) {
+    fn note_message(&mut self, payload: Payload<'_>, is_json: bool, has_tick: bool) {
         if self.measuring {
             self.messages += 1;
+            self.with_ticks += u64::from(has_tick);
             self.bytes += payload.bytes().len() as u64;
             self.binary += u64::from(matches!(payload, Payload::Binary(_)));
-            self.no_json += u64::from(message.kind == Kind::NoJson);
+            self.no_json += u64::from(!is_json);
         }
     }
 
@@ -207,10 +257,16 @@ impl Statistics {
             self.responses.push(now.at.saturating_duration_since(began));
         }
         listener.sent_us = tick.sent_us.or(listener.sent_us);
-        let id = self.symbols.id(tick.symbol.as_deref().unwrap_or_default());
+        let symbol = tick.symbol.as_deref().unwrap_or_default();
+        let id = self.symbols.id(symbol, listener.sequences.likely());
         let (step, place) = match id {
             Some(id) => listener.sequences.follow(id, tick.seq),
             None => (Step::Unknown, None),
+        };
+        let step = if self.conflates {
+            step.conflated()
+        } else {
+            step
         };
         if let (Some(grid), Step::First, Some(id)) = (&mut self.grid, step, id)
             && let Some(before) = listener.take_carried(id)
@@ -250,7 +306,17 @@ impl Statistics {
     }
 
     /// Takes a message that may be the answer to a ping or a request. Says no if it is neither.
-    fn answer(&mut self, listener: &mut Listener, message: &Message<'_>, now: Arrival) -> bool {
+    fn answer(
+        &mut self,
+        listener: &mut Listener,
+        text: &[u8],
+        message: &Message<'_>,
+        now: Arrival,
+    ) -> bool {
+        if listener.asked.is_unanswered() && message.id == Some(REQUEST_ID) {
+            self.list_answer(&mut listener.asked, text, message.is_error);
+            return true;
+        }
         if let (Some(sync), Some(id)) = (&mut self.sync, message.id)
             && sync.answer(id, message.pong_us, now)
         {
@@ -278,6 +344,20 @@ impl Statistics {
         let is_answer = id.is_some_and(|id| self.ids.contain(id));
         replies.unexpected += u64::from(is_answer);
         is_answer
+    }
+
+    /// Takes the answer to a request for a part of a client's list.
+    fn list_answer(&mut self, asked: &mut Asked, text: &[u8], is_error: bool) {
+        #[derive(Deserialize)]
+        struct Refusal {
+            message: String,
+        }
+        asked.on_answer(is_error);
+        if is_error {
+            let refusal = serde_json::from_slice(text);
+            let words = refusal.map_or_else(|_| String::new(), |it: Refusal| it.message);
+            self.failure(&Failure::SubscribeRefused(words));
+        }
     }
 
     /// Counts a failure.

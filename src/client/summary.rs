@@ -1,19 +1,21 @@
 //! From what was counted and marked to the numbers of the report. All arithmetic is here.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
 use super::failure::Failure;
-use super::figures::{ClockSync, Lateness, Requests, Saturated};
+use super::figures::{ClockSync, Lateness, Requests, Saturated, SymbolLosses, Watching};
 use super::intervals::Recorder;
 use super::moment::Moment;
 use super::report::{
-    ClientUsage, Clients, CurvePoint, Delivery, Errors, Report, Response, ServerUsage,
+    ClientUsage, Clients, CurvePoint, Delivery, Errors, Report, Response, ServerUsage, WORST_MAX,
 };
 use super::shape::{Reconnects, SlowClients};
 use super::statistics::{LATENCY_US_MAX, Statistics};
 use super::sync::Sync;
+use super::watchlists::Watchlists;
 use super::{Client, warnings};
 
 /// The report of a run that has ended.
@@ -27,6 +29,7 @@ pub(super) fn of(client: &Client) -> Report {
     let marks = Marks::of(client);
     let window = marks.window();
     let ticks = statistics.ticks;
+    let symbols = statistics.losses_by_name();
     let mut report = Report {
         url: config.url.to_string(),
         clients: Clients {
@@ -34,14 +37,18 @@ pub(super) fn of(client: &Client) -> Report {
             connected: tally.joined,
             failed: tally.failed,
         },
+        watch: client.lists.as_ref().map(Watching::of),
+        every_s: config.every.map(|every| every.as_secs_f64()),
         duration_s: window.as_secs_f64(),
         warmup_s: (marks.window_began.at - marks.joined.at).as_secs_f64(),
         joining_s: (marks.joined.at - marks.began.at).as_secs_f64(),
         messages: statistics.messages,
         answers: statistics.answers,
         ticks,
-        other_messages: statistics.messages - ticks,
+        list_messages: statistics.lists,
+        other_messages: statistics.messages - statistics.with_ticks,
         messages_per_s: ratio(statistics.messages as f64, window.as_secs_f64()),
+        ticks_per_s: ratio(ticks as f64, window.as_secs_f64()),
         bytes: statistics.bytes,
         message_size_bytes_mean: ratio(statistics.bytes as f64, statistics.messages as f64),
         time_between_messages_s_mean: ratio(
@@ -62,7 +69,9 @@ pub(super) fn of(client: &Client) -> Report {
         schedule: Lateness::of(client),
         requests: Requests::of(client),
         losses: statistics.losses,
-        symbols: statistics.losses_by_name(),
+        symbols_with_gaps: symbols.iter().filter(|it| it.losses.gaps > 0).count(),
+        worst_symbols: worst(&symbols),
+        symbols,
         errors: Errors::of(statistics),
         slow: SlowClients::of(config, &statistics.slow),
         reconnects: Reconnects::of(config, &statistics.returns, marks.listened()),
@@ -87,6 +96,24 @@ pub(super) fn of(client: &Client) -> Report {
     report.thresholds = config.thresholds.judge(&report);
     report.warnings = warnings::of(&report, client);
     report
+}
+
+/// The symbols that have lost most, if they have lost anything, the worst first.
+fn worst(symbols: &[SymbolLosses]) -> Vec<SymbolLosses> {
+    let mut worst: Vec<_> = symbols.iter().filter(|it| it.losses.lost() > 0).collect();
+    worst.sort_by_key(|it| Reverse(it.losses.lost()));
+    worst.into_iter().take(WORST_MAX).cloned().collect()
+}
+
+impl Watching {
+    fn of(lists: &Watchlists) -> Self {
+        Self {
+            count: lists.count(),
+            of: lists.symbols(),
+            seed: lists.seed(),
+            zipf: lists.zipf(),
+        }
+    }
 }
 
 impl Delivery {
@@ -133,7 +160,7 @@ impl Response {
 impl Errors {
     fn of(statistics: &Statistics) -> Self {
         let mut failures: Vec<_> = statistics.failures.iter().collect();
-        failures.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
+        failures.sort_by_key(|(_, (count, _))| Reverse(*count));
         let example = |(_, (_, sentence)): &(&String, &(u64, String))| sentence.clone();
         Self {
             total: failures.iter().map(|(_, (count, _))| count).sum(),

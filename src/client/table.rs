@@ -69,12 +69,27 @@ impl Report {
             &phases,
         )?;
         let asked = format!("connected of {} asked for", self.clients.asked);
-        row(f, "Clients", &self.clients.connected.to_string(), &asked)
+        row(f, "Clients", &self.clients.connected.to_string(), &asked)?;
+        match &self.watch {
+            Some(watching) => table_figures::watching(f, watching),
+            None => Ok(()),
+        }
     }
 
     fn messages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kinds = format!("of which {} are ticks", self.ticks);
+        let with_ticks = self.messages - self.other_messages;
+        let verb = if self.list_messages > 0 {
+            "have"
+        } else {
+            "are"
+        };
+        let kinds = format!("of which {with_ticks} {verb} ticks");
         row(f, "Total messages", &self.messages.to_string(), &kinds)?;
+        if self.list_messages > 0 {
+            let (per_s, lists) = (fixed(self.ticks_per_s, 2), self.list_messages);
+            let what = format!("{per_s} ticks/s, {lists} messages are lists");
+            row(f, "  ticks", &self.ticks.to_string(), &what)?;
+        }
         if self.answers > 0 {
             let what = "replies and pongs, besides";
             row(f, "  answers", &self.answers.to_string(), what)?;

@@ -1,9 +1,8 @@
 //! The rows of a report's text that only some runs have, and those about lost ticks.
 
-use std::cmp::Reverse;
 use std::fmt;
 
-use super::figures::{ClockSync, Requests, SymbolLosses};
+use super::figures::{ClockSync, Requests, Watching};
 use super::report::Report;
 use super::table::{fixed, percentiles, row, time};
 
@@ -111,8 +110,7 @@ pub(super) fn losses(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result
     if report.losses.numbered == 0 && report.ticks > 0 {
         return row(f, "Gaps", "-", "no tick has a number (see --seq-field)");
     }
-    let missed = format!("with {} ticks missed", report.losses.missed);
-    row(f, "Gaps", &report.losses.gaps.to_string(), &missed)?;
+    gaps(f, report)?;
     row(
         f,
         "Repeats",
@@ -133,7 +131,10 @@ pub(super) fn losses(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result
             "of the numbers",
         )?;
     }
-    worst(&report.symbols).into_iter().try_for_each(|symbol| {
+    // Of a single symbol there is no more to say than that.
+    let told = if report.symbols.len() > 1 { WORST } else { 0 };
+    let worst = report.worst_symbols.iter().take(told);
+    for symbol in worst {
         let label: String = symbol.symbol.chars().take(NAME_MAX).collect();
         let (missed, repeats, reordered) = (
             symbol.losses.missed,
@@ -146,24 +147,38 @@ pub(super) fn losses(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result
             &format!("  {label}"),
             &symbol.losses.gaps.to_string(),
             &what,
-        )
-    })
-}
-
-/// Of several symbols, the few that lost most, if they lost anything.
-fn worst(symbols: &[SymbolLosses]) -> Vec<&SymbolLosses> {
-    let total = |it: &SymbolLosses| {
-        it.losses.missed + it.losses.gaps + it.losses.repeats + it.losses.reordered
-    };
-    let mut lossy: Vec<_> = symbols.iter().filter(|it| total(it) > 0).collect();
-    if symbols.len() < 2 {
-        lossy.clear();
+        )?;
     }
-    lossy.sort_by_key(|it| Reverse(total(it)));
-    lossy.truncate(WORST);
-    lossy
+    Ok(())
 }
 
+fn gaps(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let losses = &report.losses;
+    if let Some(every_s) = report.every_s {
+        let conflated = format!("conflated by --every {}", time(every_s));
+        row(f, "Gaps", "-", &conflated)?;
+        let left_out = "ticks, newer ones of their symbols came";
+        return row(f, "  left out", &losses.conflated.to_string(), left_out);
+    }
+    let symbols = match report.symbols_with_gaps {
+        0 => String::new(),
+        1 => ", of one symbol".to_owned(),
+        more => format!(", of {more} symbols"),
+    };
+    let missed = format!("with {} ticks missed{symbols}", losses.missed);
+    row(f, "Gaps", &losses.gaps.to_string(), &missed)
+}
+
+/// The lists of symbols that clients have drawn.
+pub(super) fn watching(f: &mut fmt::Formatter<'_>, watching: &Watching) -> fmt::Result {
+    let zipf = watching
+        .zipf
+        .map_or_else(String::new, |s| format!(", Zipf {s}"));
+    let drawn = format!("of {}, seed {}{zipf}", watching.of, watching.seed);
+    row(f, "  symbols of each", &watching.count.to_string(), &drawn)
+}
+
+/// How many of the worst symbols there is room for.
 const WORST: usize = 3;
 
 /// As much of a symbol's name as its column has room for.
@@ -172,7 +187,7 @@ const NAME_MAX: usize = 21;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::figures::Losses;
+    use crate::client::figures::{Losses, SymbolLosses};
     use crate::client::report::tests::{sample, with_requests, with_schedule};
 
     fn losses(symbol: &str, missed: u64) -> SymbolLosses {
@@ -199,12 +214,11 @@ mod tests {
             drift_error_us: 93,
             uncorrected: 0,
         });
-        report.symbols = vec![
-            losses("A", 0),
-            losses("B/USDT", 17),
-            losses("C", 5),
-            losses("D", 6),
-        ];
+        report.symbols = vec![losses("A", 0), losses("B/USDT", 17)];
+        report.worst_symbols = [("B/USDT", 17), ("D", 6), ("C", 5), ("E", 4)]
+            .map(|(symbol, missed)| losses(symbol, missed))
+            .into();
+        report.symbols_with_gaps = 4;
         let text = report.to_string();
         for rows in [
             "  Server's clock ahead         -123456 µs ± 57 by 76 pings, corrected\n    \
@@ -216,6 +230,7 @@ mod tests {
              replies                        599\n    \
              failed                           2 of them say that something went wrong\n    \
              missing                          1 came not at all\n",
+            "  Gaps                               3 with 17 ticks missed, of 4 symbols\n",
             "  Reply latency, mean             1234 µs, of 600 since they were due\n",
             "    uncorrected, mean             1234 µs, of 600 since they were sent\n",
             "  Reordered                          0 ticks behind a newer one\n    \
@@ -251,6 +266,35 @@ mod tests {
             report
                 .to_string()
                 .contains("  Restarts                           2 of the numbers\n")
+        );
+    }
+
+    #[test]
+    fn what_was_asked_of_the_server_is_shown() {
+        let mut report = sample();
+        report.watch = Some(Watching {
+            count: 20,
+            of: 20_000,
+            seed: 999_999_999,
+            zipf: Some(1.25),
+        });
+        report.every_s = Some(0.25);
+        report.losses.conflated = 1234;
+        (report.list_messages, report.ticks) = (59_000, 590_000);
+        (report.ticks_per_s, report.other_messages) = (Some(9_833.3), 2);
+        let text = report.to_string();
+        for rows in [
+            "asked for\n    symbols of each                 20 of 20000, seed 999999999, Zipf 1.25\n",
+            "  Total messages                 59881 of which 59879 have ticks\n    \
+             ticks                       590000 9833.30 ticks/s, 59000 messages are lists\n",
+            "  Gaps                               - conflated by --every 250ms\n    \
+             left out                      1234 ticks, newer ones of their symbols came\n",
+        ] {
+            assert!(text.contains(rows), "{rows}\n{text}");
+        }
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
         );
     }
 

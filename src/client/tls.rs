@@ -66,12 +66,20 @@ impl Secrets {
     /// # Errors
     /// What rustls finds wrong with the whole.
     pub(super) fn secure(&self, socket: TcpStream) -> io::Result<Tls> {
-        let session = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
         Ok(Tls {
             socket,
-            session: session.map_err(io::Error::other)?,
+            session: self.session()?,
             ended: false,
         })
+    }
+
+    /// TLS for a stream that waits where it must, as one of a fiber does.
+    ///
+    /// # Errors
+    /// What rustls finds wrong with the whole.
+    pub(super) fn session(&self) -> io::Result<ClientConnection> {
+        let session = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
+        session.map_err(io::Error::other)
     }
 }
 

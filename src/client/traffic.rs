@@ -12,12 +12,17 @@ use super::failure::Failure;
 use super::handshake::Handshake;
 use super::seat::Seat;
 use super::stream::Stream;
+use super::watchlists::Asked;
 use super::{CONNECTIONS_PER_TURN, Client, Phase};
 use crate::io_loop::{IoLoop, Ready, slot};
 
 impl Client {
     /// Opens what may be opened now, a slice per turn.
     pub(super) fn open_more(&mut self, io_loop: &mut IoLoop<Self>) {
+        if self.phase.is_over() {
+            // Clients that were to come back just as the run ended, and would be waited for.
+            self.tally.away -= self.returning.drain(..).count();
+        }
         for _ in 0..CONNECTIONS_PER_TURN {
             if let Some(seat) = self.next_to_return() {
                 self.open(io_loop, seat);
@@ -115,9 +120,14 @@ impl Client {
             .as_ref()
             .filter(|_| self.config.fields.are_own());
         let since = way_back.and_then(|way_back| way_back.since);
-        let handshake = Handshake::new(&self.config.url, &self.config.access.headers, since);
+        let url = &self.config.url;
+        let lists = self.lists.as_mut();
+        let (symbols, asked) = lists.map_or_else(Default::default, |it| it.query(url, seat.number));
+        let headers = &self.config.access.headers;
+        let handshake = Handshake::new(url, headers, (since, &symbols));
         let client = (handshake, mem::take(seat));
-        let connection = Connection::new(stream, (token, timeout), peer, began, client);
+        let mut connection = Connection::new(stream, (token, timeout), peer, began, client);
+        connection.listener.asked.symbols = asked;
         let number = connection.number;
         if self.connections.len() <= slot(token) {
             self.connections.resize_with(slot(token) + 1, || None);
@@ -162,6 +172,7 @@ impl Client {
         let progress = connection.on_ready(ready, &mut self.scratch, &mut self.statistics);
         let has_joined = was_joining && !connection.is_joining();
         let asks = connection.listener.asking.is_some();
+        let goes_on = connection.listener.asked.take_answered();
         if let Ok(Progress::Unfinished) = progress {
             connection.unfinished = Some(ready);
             io_loop.add_callback(move |client, io_loop| client.go_on(io_loop, token));
@@ -179,9 +190,32 @@ impl Client {
         }
         if let Err(failure) = progress {
             self.on_end(io_loop, token, &failure);
-        } else if asks {
+            return;
+        }
+        if goes_on {
+            self.complete_list(io_loop, token);
+        }
+        if asks {
             // What came may have been the reply that the next request waited for.
             self.ask_held_back(io_loop, token);
+        }
+    }
+
+    /// Asks for those symbols of a client's list that its URL had no room for: a message at a time,
+    /// each once the one before has been answered.
+    fn complete_list(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        let slot = self.connections.get_mut(slot(token));
+        let (Some(Some(connection)), Some(lists)) = (slot, &mut self.lists) else {
+            return;
+        };
+        let asked = connection.listener.asked;
+        if asked.is_over(lists.count()) || self.phase.is_over() {
+            return;
+        }
+        let (text, symbols) = lists.request(connection.number, asked.symbols);
+        connection.listener.asked = Asked::waiting(symbols);
+        if let Err(failure) = connection.send(text) {
+            self.on_end(io_loop, token, &failure);
         }
     }
 
@@ -200,6 +234,8 @@ impl Client {
         self.tally.enter(is_slow);
         if is_slow {
             Self::read_slowly_later(io_loop, token);
+        } else {
+            self.complete_list(io_loop, token);
         }
         self.on_landing(io_loop, has_been);
     }

@@ -6,7 +6,9 @@ use std::net::Ipv6Addr;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{
+    AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode_str, utf8_percent_encode,
+};
 
 /// A WebSocket URL (RFC 6455 section 3), with the user information that RFC 3986 allows for.
 #[derive(Clone, PartialEq, Eq)]
@@ -105,31 +107,44 @@ impl Url {
     }
 
     /// What the request line asks for to go on behind the tick stamped `since`, instead of what
-    /// the URL itself says of that.
-    pub fn target_since(&self, since: u64) -> String {
+    /// the URL itself says of that, and to get `symbols`, which are [encoded] and may be none.
+    pub fn target_for(&self, since: Option<u64>, symbols: &str) -> String {
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
-        let others = query
+        let is_replaced = |pair: &str| since.is_some() && name(pair) == "since";
+        let mut pairs: Vec<_> = query
             .split('&')
-            .filter(|pair| !pair.is_empty() && !pair.starts_with("since="));
-        let pairs: Vec<_> = others
+            .filter(|pair| !pair.is_empty() && !is_replaced(pair))
             .map(str::to_owned)
-            .chain([format!("since={since}")])
             .collect();
+        pairs.extend(since.map(|since| format!("since={since}")));
+        if !symbols.is_empty() {
+            pairs.push(format!("symbols={symbols}"));
+        }
         format!("{path}?{}", pairs.join("&"))
     }
 
-    /// The same with `symbols` added to the query.
+    /// Whether the query says anything of `parameter`.
+    pub fn asks_for(&self, parameter: &str) -> bool {
+        let query = self.target.split_once('?').map_or("", |(_, query)| query);
+        query.split('&').any(|pair| name(pair) == parameter)
+    }
+
+    /// The same with the comma-separated `symbols` added to the query.
     #[must_use]
-    pub fn with_symbols(mut self, symbols: &str) -> Self {
-        let pair = form_urlencoded::Serializer::new(String::new())
-            .append_pair("symbols", symbols)
-            .finish();
+    pub fn with_symbols(self, symbols: &str) -> Self {
+        let symbols: Vec<String> = symbols.split(',').map(|it| encoded(it).collect()).collect();
+        self.with_query(&format!("symbols={}", symbols.join(",")))
+    }
+
+    /// The same with `pair`, which must be encoded as far as that is needed, added to the query.
+    #[must_use]
+    pub fn with_query(mut self, pair: &str) -> Self {
         let separator = match self.target.split_once('?') {
             None => "?",
             Some((_, query)) if query.is_empty() || query.ends_with('&') => "",
             Some(_) => "&",
         };
-        self.target = [&self.target, separator, &pair].concat();
+        self.target = [&self.target, separator, pair].concat();
         self
     }
 
@@ -188,6 +203,17 @@ impl fmt::Debug for Url {
     }
 }
 
+/// A value of a query: only what would end it, or be read as something else, is encoded (RFC 3986,
+/// section 3.4), so that symbols stay legible, and a list of them short.
+pub(super) fn encoded(value: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(value, ENCODED)
+}
+
+/// The name of a `name=value` pair.
+fn name(pair: &str) -> &str {
+    pair.split_once('=').map_or(pair, |(name, _)| name)
+}
+
 /// User and password as basic authentication encodes them.
 fn credentials(user_information: &str) -> String {
     let (user, password) = user_information
@@ -238,6 +264,16 @@ fn authority_parts(authority: &str, default_port: u16) -> Option<(&str, u16)> {
 }
 
 const EXAMPLE: &str = "ws://127.0.0.1:8888/";
+
+/// All but letters, digits and what symbols are written with. A comma would end a symbol.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b':')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'*');
 
 #[cfg(test)]
 mod tests {
@@ -334,24 +370,43 @@ mod tests {
             ("ws://h/", "/?since=7"),
             ("ws://h/a?since=5&symbols=B", "/a?symbols=B&since=7"),
             ("ws://h/?a=b&", "/?a=b&since=7"),
+            ("ws://h/?since&sinces=1", "/?sinces=1&since=7"),
         ] {
-            assert_eq!(Url::parse(text).unwrap().target_since(7), target);
+            assert_eq!(Url::parse(text).unwrap().target_for(Some(7), ""), target);
         }
+        let url = Url::parse("ws://h/?since=5").unwrap();
+        assert_eq!(url.target_for(None, "A,B"), "/?since=5&symbols=A,B");
+        assert_eq!(url.target_for(Some(7), "A"), "/?since=7&symbols=A");
     }
 
     #[test]
     fn symbols_join_the_query_encoded() {
-        for (text, target) in [
-            ("ws://h/", "/?symbols=BTC%2FUSDT%2CETH%2FUSDT"),
+        for (text, symbols, target) in [
+            (
+                "ws://h/",
+                "BTC/USDT,ETH/USDT",
+                "/?symbols=BTC/USDT,ETH/USDT",
+            ),
             (
                 "ws://h/?since=5",
-                "/?since=5&symbols=BTC%2FUSDT%2CETH%2FUSDT",
+                "sim:A,*/B",
+                "/?since=5&symbols=sim:A,*/B",
             ),
-            ("ws://h?", "/?symbols=BTC%2FUSDT%2CETH%2FUSDT"),
+            (
+                "ws://h?",
+                "A B,\u{e9}&C=+#",
+                "/?symbols=A%20B,%C3%A9%26C%3D%2B%23",
+            ),
         ] {
-            let url = Url::parse(text).unwrap().with_symbols("BTC/USDT,ETH/USDT");
+            let url = Url::parse(text).unwrap().with_symbols(symbols);
             assert_eq!(url.target(), target);
+            assert!(url.asks_for("symbols") && !url.asks_for("symbol"));
         }
+        let url = Url::parse("ws://h/").unwrap();
+        assert!(!url.asks_for("every"));
+        let url = url.with_query("every=1s").with_query("batch");
+        assert_eq!(url.target(), "/?every=1s&batch");
+        assert!(url.asks_for("batch"));
     }
 
     proptest! {

@@ -16,3 +16,4 @@ mod secure;
 mod server;
 mod shape;
 mod stalls;
+mod watching;

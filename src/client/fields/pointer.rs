@@ -21,6 +21,11 @@ impl Pointer {
         &self.0[0]
     }
 
+    /// Whether its outermost part is a position in a list.
+    pub(super) fn begins_with_position(&self) -> bool {
+        self.first().bytes().all(|byte| byte.is_ascii_digit())
+    }
+
     /// Reads a name, or a pointer, which begins with a slash.
     ///
     /// # Errors

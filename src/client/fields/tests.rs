@@ -43,6 +43,58 @@ fn the_fields_of_other_servers_are_found_by_their_names_and_below_them() {
     assert_eq!(list.read(b"[0,5]").sent_us, Some(5));
 }
 
+/// An element's text, kind and number.
+type Element = (String, Kind, Option<u64>);
+
+/// The elements of a list, and whether it is whole.
+fn elements(reader: &Reader, text: &str) -> Option<(Vec<Element>, bool)> {
+    let mut list = reader.list(text.as_bytes())?;
+    let mut found = Vec::new();
+    while let Some((text, message)) = list.next(reader) {
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        found.push((text, message.kind, message.seq));
+    }
+    Some((found, !list.is_broken()))
+}
+
+#[test]
+fn a_list_of_objects_is_read_element_by_element() {
+    let own = Fields::default().reader();
+    let printed = r#"{"symbol":"A/B","price":1.5,"timestamp":1,"seq":42,"sent":9}"#;
+    let spaced = r#"{ "symbol":"B", "price":"1", "seq":7 }"#;
+    let stale = r#"{"event":"stale","symbol":"A","age":9}"#;
+    let text = format!(" [{printed},{spaced} , {stale},{printed}] ");
+    let element = |text: &str, kind, seq| (text.to_owned(), kind, seq);
+    let expected = [
+        element(printed, Kind::Tick, Some(42)),
+        element(spaced, Kind::Tick, Some(7)),
+        element(stale, Kind::Json, None),
+        element(printed, Kind::Tick, Some(42)),
+    ];
+    assert_eq!(elements(&own, &text), Some((expected.into(), true)));
+    // What lacks its end has had ticks all the same.
+    for end in ["", ",", "]]", " x]", ",{\"symbol\""] {
+        let (found, is_whole) = elements(&own, &format!("[{printed}{end}")).unwrap();
+        assert_eq!((found.len(), is_whole), (1, false), "{end}");
+    }
+    for other in ["[]", "[1,{}]", "{}", "", "[[{}]]"] {
+        assert_eq!(elements(&own, other), None, "{other}");
+    }
+    let (found, _) = elements(&own, r#"[{"a":1},5,"x"]"#).unwrap();
+    let kinds: Vec<_> = found.iter().map(|(_, kind, _)| *kind).collect();
+    assert_eq!(kinds, [Kind::Object, Kind::Json, Kind::Json]);
+}
+
+#[test]
+fn a_list_whose_positions_are_fields_is_one_message() {
+    let text = r#"[{"sent":5,"s":"A"}]"#;
+    let by_name = reader(|fields| fields.symbol = Pointer::parse("s").unwrap());
+    assert_eq!(elements(&by_name, text).unwrap().0.len(), 1);
+    let by_position = reader(|fields| fields.sent = Pointer::parse("/0/sent").unwrap());
+    assert_eq!(elements(&by_position, text), None);
+    assert_eq!(by_position.read(text.as_bytes()).sent_us, Some(5));
+}
+
 #[test]
 fn what_is_no_tick_is_told_apart() {
     let own = Fields::default().reader();

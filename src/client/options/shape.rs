@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 
-use super::Config;
 use super::load::rate;
+use super::{Config, watch};
 use crate::options::{BadOption, Options, count};
 
 /// What clients do besides listening.
@@ -43,6 +43,11 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
     {
         config.addresses = known;
     }
+    if let (Some(_), Some(watch)) = (config.share, &mut config.watch)
+        && let Some(settled) = options.value("--share-seed", watch::seed)?
+    {
+        watch.seed = Some(settled);
+    }
     Ok(())
 }
 
@@ -74,6 +79,7 @@ impl Config {
         let part_of = |rate: Option<f64>| rate.map(|rate| rate / of as f64);
         Self {
             clients: to - from,
+            first_client: from,
             ramp: part_of(self.ramp),
             in_flight: self.in_flight.div_ceil(of),
             shape: Shape {
@@ -132,6 +138,11 @@ mod tests {
             };
             let shares: Vec<_> = (0..of).map(|number| config.share(number, of)).collect();
             let sum = |of: fn(&Config) -> usize| shares.iter().map(of).sum::<usize>();
+            let mut first = 0;
+            for share in &shares {
+                assert_eq!(share.first_client, first);
+                first += share.clients;
+            }
             assert_eq!(sum(|share| share.clients), clients);
             assert_eq!(sum(|share| share.shape.slow), slow);
             let rates = |of: fn(&Config) -> Option<f64>| shares.iter().filter_map(of).sum::<f64>();

@@ -14,6 +14,11 @@ fn config(line: &str) -> Config {
 const OTHER_VALUES: &[(&str, &str)] = &[
     ("--url", "ws://example.org/"),
     ("--symbols", "BTC/USDT"),
+    ("--watch", "7"),
+    ("--watch-zipf", "--watch 7"),
+    ("--watch-seed", "7 --watch 7"),
+    ("--every", "7s"),
+    ("--batch", ""),
     ("--clients", "7"),
     ("--duration", "7s"),
     ("--warmup", "7s"),
@@ -106,6 +111,26 @@ fn runs_to_compare_with_come_in_any_number() {
 }
 
 #[test]
+fn what_all_clients_ask_for_is_in_the_url_and_what_each_draws_is_not() {
+    let asked = |line: &str| config(&format!("--url ws://h/?a=b {line}")).url.to_string();
+    assert_eq!(
+        asked("--symbols A/B,*/C --every 1500ms --batch"),
+        "ws://h/?a=b&symbols=A/B,*/C&every=1500ms&batch"
+    );
+    assert_eq!(
+        asked("--symbols A,B --watch 1 --batch"),
+        "ws://h/?a=b&batch"
+    );
+    let zipf = |line: &str| config(line).watch.and_then(|watch| watch.zipf);
+    assert_eq!(zipf("--watch 1 --json"), None);
+    assert_eq!(zipf("--watch 1 --watch-zipf --json"), Some(1.0));
+    assert_eq!(zipf("--watch-zipf=0.8 --watch 1"), Some(0.8));
+    let must_ask = |line: &str| config(line).watch.unwrap().must_ask();
+    assert!(must_ask("--watch 9") && must_ask("--watch 9 --symbols A,*/B"));
+    assert!(!must_ask("--watch 1 --symbols A,B"));
+}
+
+#[test]
 fn help_fits_a_terminal() {
     assert!(
         HELP.lines().all(|line| line.chars().count() <= 80),
@@ -151,6 +176,38 @@ fn what_is_wrong_is_named() {
         (
             "--symbols A,",
             "--symbols: 'A,' has an empty symbol, try BTC/USDT,ETH/USDT",
+        ),
+        (
+            "--watch 3 --symbols A,B,A",
+            "--watch: 3 of 2 symbols cannot be drawn",
+        ),
+        (
+            "--watch 10001",
+            "--watch: '10001' is too many, at most 10000",
+        ),
+        (
+            "--url ws://h/?symbols=A --watch 1",
+            "--watch: the URL names the symbols already, name those to draw from with --symbols",
+        ),
+        (
+            "--watch-seed 1",
+            "--watch-seed: there is nothing to draw, add --watch K",
+        ),
+        (
+            "--watch-zipf",
+            "--watch-zipf: there is nothing to draw, add --watch K",
+        ),
+        (
+            "--watch 1 --watch-zipf=0",
+            "--watch-zipf: invalid exponent '0': expected a number like 1 or 0.8",
+        ),
+        (
+            "--watch 1 --watch-seed x",
+            "--watch-seed: invalid seed 'x': expected a whole number",
+        ),
+        (
+            "--url ws://h/?every=1s --every 2s",
+            "--every: the URL says so itself already",
         ),
         (
             "--sent-unit h",

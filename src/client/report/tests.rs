@@ -11,16 +11,20 @@ pub(in crate::client) fn sample() -> Report {
             connected: 998,
             failed: 2,
         },
+        watch: None,
+        every_s: None,
         duration_s: 60.0004,
         warmup_s: 2.0,
         joining_s: 0.5219,
         messages: 59_881,
         answers: 0,
         ticks: 59_880,
+        list_messages: 0,
         other_messages: 1,
         binary_messages: 1,
         not_json_messages: 1,
         messages_per_s: Some(998.0),
+        ticks_per_s: Some(998.0),
         bytes: 5_808_457,
         message_size_bytes_mean: Some(97.0),
         time_between_messages_s_mean: Some(1.0),
@@ -65,6 +69,8 @@ pub(in crate::client) fn sample() -> Report {
             missed: 17,
             ..Losses::default()
         },
+        symbols_with_gaps: 0,
+        worst_symbols: Vec::new(),
         symbols: Vec::new(),
         errors: Errors {
             total: 2,
@@ -181,15 +187,16 @@ fn the_json_has_the_names_that_scripts_know() {
     let expected = "{answers binary_messages bytes client{clock_step_us cpu_percent cpu_s \
         cpu_us_per_tick full_reads lateness_max_us \
         lateness_p999_us lateness_p99_us reads rss_bytes waited_percent} \
-        clients{asked connected failed} delivery_curve delivery_us{count max mean p50 p90 p99 p999} \
-        duration_s errors{examples kinds{connect refused} total} gaps intervals joining_s \
-        measured_from_unix_s message_size_bytes_mean messages messages_per_s missed negative_latencies \
+        clients{asked connected failed} conflated delivery_curve delivery_us{count max mean p50 p90 p99 p999} \
+        duration_s errors{examples kinds{connect refused} total} every_s gaps intervals joining_s \
+        list_messages measured_from_unix_s message_size_bytes_mean messages messages_per_s missed negative_latencies \
         not_json_messages numbered other_messages printed reconnects reordered repeats requests \
         response_s{count max mean median min stdev} restarts \
         saturated{deliveries replies schedule} schedule \
         server{cpu_percent cpu_s cpu_us_per_tick joining_cpu_s joining_cpu_us_per_client \
         pid rss_bytes_after rss_bytes_before system_s user_s user_us_per_tick} slow stamped \
-        symbols sync thresholds ticks time_between_messages_s_mean untracked url warmup_s warnings within_error}";
+        symbols symbols_with_gaps sync thresholds ticks ticks_per_s time_between_messages_s_mean \
+        untracked url warmup_s warnings watch within_error worst_symbols}";
     assert_eq!(names(&json), expected);
     let interval = "{bytes connected delivery_us{count max p50 p90 p99} errors gaps lateness_us \
         length_s messages missed repeats reply_us ticks time_s}";

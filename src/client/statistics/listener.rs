@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use crate::client::apart::Apart;
 use crate::client::places::Away;
 use crate::client::requests::Asking;
 use crate::client::schedule::Schedule;
 use crate::client::sequences::Sequences;
+use crate::client::watchlists::Asked;
 
 /// What is remembered of one connection from message to message.
 #[derive(Debug)]
@@ -21,6 +23,10 @@ pub(in crate::client) struct Listener {
     pub(in crate::client) sent_us: Option<u64>,
     /// Its requests, from the first one on.
     pub(in crate::client) asking: Option<Box<Asking>>,
+    /// How much of its client's own list has been asked for (`--watch`).
+    pub(in crate::client) asked: Asked,
+    /// Why what arrives is not counted as usual, if it is not.
+    pub(in crate::client) apart: Option<Box<Apart>>,
 }
 
 impl Listener {
@@ -33,7 +39,14 @@ impl Listener {
             carried: Vec::new(),
             sent_us: None,
             asking: None,
+            asked: Asked::default(),
+            apart: None,
         }
+    }
+
+    /// Whether it hardly reads.
+    pub(super) fn is_slow(&self) -> bool {
+        matches!(self.apart.as_deref(), Some(Apart::Slow(_)))
     }
 
     /// Notes that a tick has come, where its response time does not count.

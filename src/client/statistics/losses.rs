@@ -28,7 +28,7 @@ impl Statistics {
     /// Adds what another process has counted, as far as there is room for symbols.
     pub(in crate::client) fn add_losses(&mut self, by_name: &[SymbolLosses]) {
         for SymbolLosses { symbol, losses } in by_name {
-            if let Some(id) = self.symbols.id(symbol) {
+            if let Some(id) = self.symbols.id(symbol, None) {
                 self.losses_of(id).add(losses);
             }
         }
@@ -44,6 +44,7 @@ impl Losses {
         self.repeats += other.repeats;
         self.reordered += other.reordered;
         self.restarts += other.restarts;
+        self.conflated = self.conflated.saturating_add(other.conflated);
     }
 
     pub(super) fn count(&mut self, step: Step) {
@@ -52,6 +53,9 @@ impl Losses {
             Step::Gap(missed) => {
                 self.gaps += 1;
                 self.missed = self.missed.saturating_add(missed);
+            }
+            Step::Conflated(left_out) => {
+                self.conflated = self.conflated.saturating_add(left_out);
             }
             Step::Repeat => self.repeats += 1,
             Step::Reordered => {

@@ -98,17 +98,17 @@ fn a_tick_from_the_future_is_no_latency_and_a_very_old_one_saturates() {
 fn symbols_beyond_those_told_apart_are_counted_and_no_deliveries() {
     let (mut statistics, mut listener) = measuring();
     for _ in 0..2 {
-        for symbol in 0..5_000 {
+        for symbol in 0..66_000 {
             let text = tick(&symbol.to_string(), 1, 1_000);
             statistics.message(&mut listener, Payload::Text(&text), at(1_500));
         }
     }
-    let untracked = 2 * (5_000 - 4_096);
+    let untracked = 2 * (66_000 - 65_536);
     assert_eq!(
         (statistics.ticks, statistics.untracked),
-        (10_000, untracked)
+        (132_000, untracked)
     );
-    assert_eq!(statistics.delivery_us.len(), 4_096);
+    assert_eq!(statistics.delivery_us.len(), 65_536);
 }
 
 #[test]
@@ -133,6 +133,65 @@ fn gaps_count_their_ticks_and_repeats_are_told_apart() {
     assert_eq!(losses, statistics.losses_by_symbol[0]);
     let counted = (losses.gaps, losses.missed, losses.repeats);
     assert_eq!(counted, (1, 2, 1));
+}
+
+#[test]
+fn a_list_is_one_message_and_as_many_ticks_as_are_in_it() {
+    let (mut statistics, mut listener) = measuring();
+    let stale = br#"{"event":"stale","symbol":"A","age":9}"#.to_vec();
+    let lists = [
+        vec![tick("A", 1, 1_000), tick("B", 7, 1_000), stale.clone()],
+        vec![tick("A", 3, 1_000), tick("B", 8, 1_000)],
+        vec![stale],
+    ];
+    let mut bytes = 0;
+    for list in lists {
+        let text = [b"[", &*list.join(&b","[..]), b"]"].concat();
+        bytes += text.len() as u64;
+        statistics.message(&mut listener, Payload::Text(&text), at(1_500));
+    }
+    let messages = (statistics.messages, statistics.lists, statistics.with_ticks);
+    assert_eq!(messages, (3, 3, 2));
+    assert_eq!((statistics.ticks, statistics.bytes), (4, bytes));
+    assert_eq!(statistics.delivery_us.len(), 2, "all but the snapshots");
+    assert_eq!((statistics.losses.gaps, statistics.losses.missed), (1, 1));
+    let broken = [&b"["[..], &tick("A", 4, 1_000), b",{"].concat();
+    statistics.message(&mut listener, Payload::Text(&broken), at(1_500));
+    assert_eq!((statistics.ticks, statistics.no_json), (5, 1));
+}
+
+#[test]
+fn what_the_server_was_asked_to_leave_out_is_not_missed() {
+    let (mut statistics, mut listener) = measuring();
+    statistics.conflates = true;
+    for seq in [1, 5, 6, 20, 20] {
+        let text = tick("A", seq, 1_000);
+        statistics.message(&mut listener, Payload::Text(&text), at(1_500));
+    }
+    let losses = statistics.losses;
+    assert_eq!((losses.gaps, losses.missed, losses.conflated), (0, 0, 16));
+    assert_eq!((losses.repeats, losses.numbered), (1, 5));
+}
+
+#[test]
+fn an_answer_about_a_list_is_no_message_and_its_error_is_told() {
+    let (mut statistics, mut listener) = measuring();
+    let accepted = br#"{"op":"subscribe","id":"watch","count":2,"symbols":["A","B"]}"#;
+    let refused = br#"{"op":"error","id":"watch","message":"unknown symbol 'C'"}"#;
+    listener.asked = Asked::waiting(2);
+    assert!(listener.asked.is_over(3) && !listener.asked.take_answered());
+    statistics.message(&mut listener, Payload::Text(accepted), at(1));
+    assert!(listener.asked.take_answered() && !listener.asked.is_over(3));
+    listener.asked = Asked::waiting(3);
+    statistics.message(&mut listener, Payload::Text(refused), at(1));
+    assert!(!listener.asked.take_answered() && listener.asked.is_over(9));
+    assert_eq!((statistics.answers, statistics.messages), (2, 0));
+    // Another one, which nothing waits for, is a message.
+    statistics.message(&mut listener, Payload::Text(refused), at(1));
+    assert_eq!((statistics.answers, statistics.messages), (2, 1));
+    let (count, sentence) = &statistics.failures["subscribe refused"];
+    let expected = "the server refused to add symbols to a list of --watch: unknown symbol 'C'";
+    assert_eq!((*count, sentence.as_str()), (1, expected));
 }
 
 #[test]

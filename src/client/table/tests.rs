@@ -132,6 +132,7 @@ fn no_number_is_too_big_and_no_text_too_long_for_80_columns() {
         repeats: u64::MAX,
         reordered: u64::MAX,
         restarts: u64::MAX,
+        conflated: u64::MAX,
     };
     for kind in ["handshake refused (403)", "closed by server (65535)"] {
         report.errors.kinds.insert(kind.to_owned(), u64::MAX);
