@@ -147,9 +147,10 @@ impl Subscriber {
         self.codec.as_ref().map_or(0, |codec| codec.backlog.len())
     }
 
-    /// Whether it owes the answer to a ping, by its number.
+    /// Whether it owes the answer to a ping, by its number. While it waits for a stamp it is sent
+    /// none.
     pub(crate) fn owes_pong(&self, ping: u32) -> bool {
-        self.ponged < ping
+        self.ponged < ping && self.awaited().is_none()
     }
 
     /// Notes that its wire takes nothing now, although it has news.
