@@ -83,8 +83,8 @@ impl Broadcast {
         (took / 2).min(REST_MAX)
     }
 
-    /// Writes to some clients, fewer if `is_due` says that a timer has come due: it may be the next
-    /// tick. Returns whether all have had their turn; those that are to be closed go to `losers`, not
+    /// Writes to some clients, fewer if `is_due` says that a timer has come due, which may be the next
+    /// tick, or if what they read is much work. Returns whether all have had their turn; those that are to be closed go to `losers`, not
     /// away under our feet.
     pub(crate) fn write_some<S: Socket>(
         &mut self,
@@ -102,7 +102,7 @@ impl Broadcast {
             {
                 losers.push((connection.token, reason));
             }
-            if visit % WRITES_PER_LOOK == 0 && is_due() {
+            if desk.hub.is_overworked() || visit % WRITES_PER_LOOK == 0 && is_due() {
                 break;
             }
         }
@@ -157,9 +157,16 @@ impl<S: Transport> Server<S> {
         let mut losers = Vec::new();
         let mut broadcast = std::mem::take(&mut self.broadcast);
         let (connections, mut desk) = self.parts(now);
+        let enough = now + SLICE_MAX;
         let deadline = io_loop.next_deadline();
-        let is_due = || deadline.is_some_and(|deadline| io_loop.time() >= deadline);
+        let deadline = deadline.map_or(enough, |deadline| deadline.min(enough));
+        let is_due = || io_loop.time() >= deadline;
+        // Requests and the broadcast have a share of a turn each, so that neither can keep the other
+        // from its own.
+        let requested = desk.hub.work();
+        desk.hub.rest();
         let is_finished = broadcast.write_some(connections, &mut desk, is_due, &mut losers);
+        desk.hub.set_work(requested);
         self.broadcast = broadcast;
         self.close_all(io_loop, losers);
         if !is_finished {
@@ -182,6 +189,9 @@ const REST_MAX: Duration = Duration::from_millis(10);
 
 /// Writes in one turn of the loop: about a millisecond's work.
 const WRITES_PER_SLICE: usize = 192;
+
+/// How long a slice may hold the loop when its writes are long ones.
+const SLICE_MAX: Duration = Duration::from_millis(2);
 
 /// Writes between two looks at the clock.
 const WRITES_PER_LOOK: usize = 16;

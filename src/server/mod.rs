@@ -50,6 +50,7 @@ mod tokens;
 mod who;
 mod wire;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -113,6 +114,8 @@ pub struct Server<S: Transport = TcpStream> {
     shutdown: Shutdown,
     /// The number of the last heartbeat.
     heartbeat: u32,
+    /// Those that read on in the next turn.
+    unread: VecDeque<Turn>,
     /// Where sockets are read into, one at a time.
     scratch: Box<[u8]>,
     /// Where what one client is sent is gathered and packed.
@@ -121,6 +124,14 @@ pub struct Server<S: Transport = TcpStream> {
     /// The turn of the loop in which clients have had work done.
     work_turn: Instant,
     started: Instant,
+}
+
+/// What a connection waits for in a queue.
+enum Turn {
+    /// To be read.
+    Read(Token),
+    /// To be over: the limit of its request has passed, and it has had its turn.
+    End(Token),
 }
 
 impl Server {
@@ -179,6 +190,7 @@ impl<S: Transport> Server<S> {
             looks_for_silence: false,
             shutdown: Shutdown::default(),
             heartbeat: 0,
+            unread: VecDeque::new(),
             scratch: vec![0; SCRATCH_LENGTH].into_boxed_slice(),
             gather: Gather::default(),
             packing: Packing::default(),
@@ -256,8 +268,47 @@ impl<S: Transport> Server<S> {
         if connection.is_securing() {
             self.secure_soon(io_loop, token);
         } else {
-            io_loop.add_callback(move |server, io_loop| server.on_more(io_loop, token));
+            self.take_turn(io_loop, Turn::Read(token));
         }
+    }
+
+    fn take_turn(&mut self, io_loop: &mut IoLoop<Self>, turn: Turn) {
+        self.unread.push_back(turn);
+        if self.unread.len() == 1 {
+            io_loop.add_callback(Self::read_some);
+        }
+    }
+
+    /// The limit of a request has passed, and what is there has had its event. Where that was no more
+    /// than the way into a queue, what came in time is read before it is over.
+    fn on_handshake_limit(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        let connection = self.connections.get_mut(token).filter(|it| it.queued);
+        match (connection.map(|it| it.is_securing()), &mut self.tls) {
+            (Some(true), Some(tls)) => tls.wait_for_the_end(token),
+            (Some(_), _) => self.take_turn(io_loop, Turn::End(token)),
+            (None, _) => self.on_handshake_timeout(io_loop, token),
+        }
+    }
+
+    /// Has each of those read on that waited for this turn, as far as there is room for what they
+    /// want. Who was served stands behind all who wait, so that a few who want much cannot keep
+    /// others from being heard.
+    fn read_some(&mut self, io_loop: &mut IoLoop<Self>) {
+        let mut waiting = std::mem::take(&mut self.unread);
+        while !self.has_worked_enough(io_loop)
+            && let Some(turn) = waiting.pop_front()
+        {
+            match turn {
+                Turn::Read(token) => self.on_more(io_loop, token),
+                Turn::End(token) => self.on_handshake_timeout(io_loop, token),
+            }
+        }
+        let is_queued = !self.unread.is_empty();
+        waiting.append(&mut self.unread);
+        if !is_queued && !waiting.is_empty() {
+            io_loop.add_callback(Self::read_some);
+        }
+        self.unread = waiting;
     }
 
     /// Whether clients have had as much work done on their lists as a turn of the loop has room for.

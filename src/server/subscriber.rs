@@ -148,9 +148,10 @@ impl Subscriber {
         self.codec.as_ref().map_or(0, |codec| codec.backlog.len())
     }
 
-    /// Whether it owes the answer to a ping, by its number.
+    /// Whether it owes the answer to a ping, by its number. While it waits for a stamp it is sent
+    /// none.
     pub(crate) fn owes_pong(&self, ping: u32) -> bool {
-        self.ponged < ping
+        self.ponged < ping && self.awaited().is_none()
     }
 
     /// Notes that its wire takes nothing now, although it has news.
@@ -230,7 +231,7 @@ impl Subscriber {
             let mut owed = Vec::new();
             desk.hub.owed_on_joining(self.list, seen, &mut owed);
             desk.hub.owe_close(0, &mut owed);
-            self.owe(owed, desk.hub);
+            self.owe(owed);
         }
         let position = self.position;
         if let Some(pace) = self.special.as_mut().and_then(|it| it.pace.as_mut()) {
@@ -252,7 +253,7 @@ impl Subscriber {
         self.position = desk.hub.tape().head();
         self.is_behind = false;
         self.is_resuming = false;
-        self.owe(owed, desk.hub);
+        self.owe(owed);
     }
 
     /// Packs what it is owed, as much of it as one write takes. Returns whether that was all.
@@ -455,8 +456,7 @@ impl Subscriber {
             .map_or_else(Vec::new, |special| std::mem::take(&mut special.owed))
     }
 
-    fn owe(&mut self, mut owed: Vec<Owed>, hub: &Hub) {
-        hub.forgive(self.list, &mut owed);
+    fn owe(&mut self, owed: Vec<Owed>) {
         if !owed.is_empty() {
             self.special().owed = owed;
         }
@@ -651,6 +651,7 @@ impl Subscriber {
         self.pin(desk.hub);
         let from = self.reading();
         let mut owed = self.take_owed();
+        desk.hub.forgive(change.list, &mut owed);
         if self.awaited().is_none() {
             desk.hub
                 .owed_for_changing(self.list, change.list, &mut owed);
@@ -676,7 +677,7 @@ impl Subscriber {
         if period != from.period || change.delivery.batches != self.batches() {
             self.set_delivery(period, change.delivery.batches, desk.hub);
         }
-        self.owe(owed, desk.hub);
+        self.owe(owed);
     }
 
     fn set_delivery(&mut self, period: Option<PeriodId>, batches: bool, hub: &Hub) {

@@ -21,7 +21,7 @@ use rustls::ServerConfig;
 use self::socket::TlsSocket;
 use super::close::CloseReason;
 use super::socket::{Socket, Transport};
-use super::{Server, TURN_SHARE};
+use super::{Server, TURN_SHARE, Turn};
 use crate::io_loop::IoLoop;
 use crate::tls::Identity;
 
@@ -44,14 +44,6 @@ pub(crate) struct Tls {
     queued: bool,
 }
 
-/// What a handshake waits for.
-enum Turn {
-    /// To go on.
-    Read(Token),
-    /// To be over: its limit has passed, and it has had its turn.
-    End(Token),
-}
-
 impl Tls {
     /// Reads the files.
     ///
@@ -64,6 +56,11 @@ impl Tls {
             waiting: VecDeque::new(),
             queued: false,
         })
+    }
+
+    /// Has a handshake end whose limit has passed, once it has had the turn that it waits for.
+    pub(super) fn wait_for_the_end(&mut self, token: Token) {
+        self.waiting.push_back(Turn::End(token));
     }
 
     /// A socket that TLS is expected on.
@@ -100,17 +97,6 @@ impl<S: Transport> Server<S> {
         tls.waiting.push_back(Turn::Read(token));
         if !std::mem::replace(&mut tls.queued, true) {
             io_loop.add_callback(Self::secure_some);
-        }
-    }
-
-    /// The limit of a request has passed, and what is there has had its event. For a handshake that
-    /// was no more than the way into the queue: what came in time is read before it is over.
-    pub(super) fn on_handshake_limit(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let connection = self.connections.get_mut(token);
-        let waits = connection.is_some_and(|it| it.queued && it.is_securing());
-        match &mut self.tls {
-            Some(tls) if waits => tls.waiting.push_back(Turn::End(token)),
-            _ => self.on_handshake_timeout(io_loop, token),
         }
     }
 

@@ -60,7 +60,7 @@ impl Size {
 }
 
 /// What the client measured, in µs.
-struct Measured {
+pub(crate) struct Measured {
     p50: f64,
     p99: f64,
     max: f64,
@@ -186,7 +186,11 @@ fn memory(program: &Program, began: Instant, lasts: Duration) -> (u64, u64) {
 }
 
 /// Has the client measure; gaps and errors are not allowed at all.
-fn measure(program: &Program, clients: usize, lasts: Duration) -> Result<Measured, String> {
+pub(crate) fn measure(
+    program: &Program,
+    clients: usize,
+    lasts: Duration,
+) -> Result<Measured, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_client"))
         .args([
             "--quiet",
@@ -215,12 +219,12 @@ fn measure(program: &Program, clients: usize, lasts: Duration) -> Result<Measure
 }
 
 impl Measured {
-    fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         format!("p50 {} p99 {} max {} µs", self.p50, self.p99, self.max)
     }
 }
 
-fn median(all: &[Measured]) -> f64 {
+pub(crate) fn median(all: &[Measured]) -> f64 {
     let mut p99s: Vec<_> = all.iter().map(|measured| measured.p99).collect();
     p99s.sort_by(f64::total_cmp);
     p99s[p99s.len() / 2]

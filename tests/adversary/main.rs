@@ -26,6 +26,7 @@ mod figures;
 mod frames;
 mod handshake;
 mod json;
+mod lists;
 mod peer;
 mod process;
 #[path = "../soak/program.rs"]
@@ -42,7 +43,13 @@ fn whatever_clients_do_gets_its_answer_and_hurts_nobody_else() {
     tickertape::usage::raise_descriptor_limit().unwrap();
     let stage = Stage::set(limits());
     let before = stage.warm_up();
-    let families = [handshake::run, frames::run, json::run, consumers::run];
+    let families = [
+        handshake::run,
+        frames::run,
+        json::run,
+        lists::run,
+        consumers::run,
+    ];
     let mut wrongs: Vec<_> = thread::scope(|scope| {
         let stage = &stage;
         let families = families.map(|run| scope.spawn(move || run(stage)));
@@ -61,6 +68,29 @@ fn whatever_happens_to_the_process_hurts_nobody_either() {
     tickertape::usage::raise_descriptor_limit().unwrap();
     let wrongs = process::run();
     assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
+}
+
+#[test]
+fn the_heaviest_requests_of_a_large_market_keep_nobody_waiting() {
+    tickertape::usage::raise_descriptor_limit().unwrap();
+    let size = match asked().as_deref() {
+        Some(_) => lists::floods::Size::WHOLE,
+        None => lists::floods::Size::SMALL,
+    };
+    let wrongs = lists::floods::run(size);
+    assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
+}
+
+#[test]
+fn a_client_that_changes_its_list_misses_no_tick_of_what_it_keeps() {
+    tickertape::usage::raise_descriptor_limit().unwrap();
+    let size = match asked().as_deref() {
+        Some("figures") => lists::changes::Size::WHOLE,
+        _ => lists::changes::Size::SMALL,
+    };
+    if let Err(wrong) = lists::changes::run(size) {
+        panic!("{wrong}");
+    }
 }
 
 #[test]

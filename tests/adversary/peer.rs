@@ -61,8 +61,13 @@ impl Peer {
     }
 
     /// Makes it a WebSocket; the answer's head is read, nothing behind it.
-    pub(crate) fn upgrade(mut self) -> Result<Self, String> {
-        self.send(handshake("/").as_bytes());
+    pub(crate) fn upgrade(self) -> Result<Self, String> {
+        self.upgrade_at("/")
+    }
+
+    /// The same at a path, which may have a query.
+    pub(crate) fn upgrade_at(mut self, path: &str) -> Result<Self, String> {
+        self.send(handshake(path).as_bytes());
         let head = self.head();
         match head.starts_with("HTTP/1.1 101 ") {
             true => Ok(self),
@@ -178,6 +183,10 @@ impl Peer {
                 let mut long = [0; 2];
                 read(&mut long)?;
                 length = usize::from(u16::from_be_bytes(long));
+            } else if length == 127 {
+                let mut long = [0; 8];
+                read(&mut long)?;
+                length = u64::from_be_bytes(long) as usize;
             }
             let mut payload = vec![0; length];
             read(&mut payload)?;

@@ -120,7 +120,7 @@ pub(crate) fn torn<'a>(
 pub(crate) const FRAMES_MAX: usize = 1024;
 
 /// To look at a frame's symbol costs about as much as to look at the newest frames of so many.
-const SYMBOLS_PER_FRAME: usize = 8;
+pub(super) const SYMBOLS_PER_FRAME: usize = 8;
 
 #[cfg(test)]
 mod tests;

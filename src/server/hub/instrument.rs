@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::pattern::Parts;
+use super::pattern::{Parts, bare};
 use crate::frame;
 use crate::tape::FrameNumber;
 use crate::tick::{self, Price};
@@ -55,6 +55,15 @@ impl Instrument {
             market,
             watch: None,
         }
+    }
+
+    /// Whether its name without the source is `name`, but for the case of letters.
+    pub(super) fn is_spelled(&self, name: &str) -> bool {
+        // Most differ in their last letters, and need not be taken apart.
+        let from = self.name.len().checked_sub(name.len());
+        let end = from.and_then(|from| self.name.as_bytes().get(from..));
+        end.is_some_and(|end| end.eq_ignore_ascii_case(name.as_bytes()))
+            && (bare(&self.name).unwrap_or(&self.name)).eq_ignore_ascii_case(name)
     }
 
     /// Takes a price that was given its number and stamp.

@@ -37,6 +37,7 @@ use self::pattern::PartTable;
 pub(crate) use self::periods::{PERIOD_MAX, PERIOD_MIN, PeriodId, Periods, rounded};
 pub(crate) use self::selection::SelectError;
 use self::watchlists::Watchlists;
+use self::watchlists::difference;
 pub(crate) use self::watchlists::{ListId, Symbols};
 use crate::tape::{EVERYONE, FrameNumber, SYMBOLS_MAX, SymbolId, Tape};
 use crate::tick::{Price, Stamps, Tick};
@@ -333,13 +334,34 @@ impl Hub {
     /// Has a slot that reads `from` read `to` instead. The list and the period of `from` are given
     /// back, unless they stay the same.
     pub(crate) fn change(&mut self, slot: usize, from: Reading, to: Reading) {
-        self.unwatch_list(slot, from);
-        self.watch_list(slot, to);
+        self.watch_instead(slot, from, to);
         self.lists.give_back(from.list);
         if from.period != to.period
             && let Some(period) = from.period
         {
             self.periods.give_back(period, slot);
+        }
+    }
+
+    /// Most changes are a few symbols more or less, whatever the length of the list: the others are
+    /// not touched.
+    fn watch_instead(&mut self, slot: usize, from: Reading, to: Reading) {
+        let lists = (self.lists.symbols(from.list), self.lists.symbols(to.list));
+        match lists {
+            (Symbols::Some(old), Symbols::Some(new))
+                if (from.period, to.period) == (None, None) =>
+            {
+                for symbol in difference(old, new) {
+                    self.watchers[usize::from(symbol)].remove(slot);
+                }
+                for symbol in difference(new, old) {
+                    self.watchers[usize::from(symbol)].insert(slot);
+                }
+            }
+            _ => {
+                self.unwatch_list(slot, from);
+                self.watch_list(slot, to);
+            }
         }
     }
 
@@ -448,6 +470,16 @@ impl Hub {
     /// A turn of the loop begins.
     pub(crate) fn rest(&mut self) {
         self.work.set(0);
+    }
+
+    /// How much clients have asked for in this turn.
+    pub(crate) fn work(&self) -> usize {
+        self.work.get()
+    }
+
+    /// Goes back to what there was before other work, which had a share of its own.
+    pub(crate) fn set_work(&self, work: usize) {
+        self.work.set(work);
     }
 
     /// Notes that a client had so many symbols looked at.

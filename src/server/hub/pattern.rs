@@ -34,9 +34,12 @@ pub(crate) struct PartTable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Parts([u32; 3]);
 
-/// A pattern whose parts are numbers.
+/// A pattern whose parts are numbers: what those of a symbol must be, where the mask has bits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Matcher([Option<u32>; 3]);
+pub(crate) struct Matcher {
+    wanted: [u32; 3],
+    mask: [u32; 3],
+}
 
 impl Pattern {
     /// The pattern of every symbol.
@@ -68,27 +71,40 @@ impl Pattern {
         }))
     }
 
+    /// The patterns of every symbol with the base, and with the quote, of `name`.
+    pub(crate) fn near(name: &str) -> [Self; 2] {
+        let (_, base, quote) = split(name);
+        let part = |part: &str| Some(Box::from(part));
+        let of_base = Self {
+            base: part(base),
+            ..Self::EVERYTHING
+        };
+        let of_quote = Self {
+            quote: part(quote),
+            ..Self::EVERYTHING
+        };
+        [of_base, of_quote]
+    }
+
     /// The pattern in numbers; none if it can match no symbol that there is.
     pub(crate) fn matcher(&self, parts: &PartTable) -> Option<Matcher> {
-        let number = |part: &Option<Box<str>>| match part {
-            None => Some(None),
-            Some(part) => parts.numbers.get(part).copied().map(Some),
-        };
-        let parts = [
-            number(&self.source)?,
-            number(&self.base)?,
-            number(&self.quote)?,
-        ];
-        Some(Matcher(parts))
+        let (mut wanted, mut mask) = ([0; 3], [0; 3]);
+        let own = [&self.source, &self.base, &self.quote];
+        for (index, part) in own.into_iter().enumerate() {
+            if let Some(part) = part {
+                wanted[index] = *parts.numbers.get(part)?;
+                mask[index] = u32::MAX;
+            }
+        }
+        Some(Matcher { wanted, mask })
     }
 }
 
 impl Matcher {
     pub(crate) fn matches(&self, Parts(parts): Parts) -> bool {
-        let pairs = self.0.iter().zip(parts);
-        pairs
-            .into_iter()
-            .all(|(wanted, part)| wanted.is_none_or(|wanted| wanted == part))
+        // Without branches: it is tried on all symbols for each pattern of a list.
+        let differs = |part: usize| (self.wanted[part] ^ parts[part]) & self.mask[part];
+        differs(0) | differs(1) | differs(2) == 0
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::pattern::{BadPattern, Matcher, Pattern, Rule, bare};
+use super::instrument::Instrument;
+use super::pattern::{BadPattern, Matcher, Parts, Pattern, Rule, bare};
 use super::watchlists::ListId;
 use super::{Hub, SYMBOL_LENGTH_MAX, Symbols};
 use crate::tape::SymbolId;
@@ -16,7 +17,7 @@ pub(crate) enum SelectError {
     Ambiguous { name: String, full: String },
     /// A `*` that stands for less than a whole part.
     BadPattern(String),
-    /// A list has so many patterns already.
+    /// A list or a request has so many patterns already.
     TooManyPatterns(String),
     /// The lists of all clients would take too much memory.
     TooMuchMemory,
@@ -101,6 +102,8 @@ impl Hub {
             return None;
         }
         let matchers = self.matchers(rules);
+        let untried = self.added.len() - tried;
+        self.worked(untried * (1 + rules.len() / PATTERNS_PER_LOOK));
         let added = self.added[tried..].iter().copied();
         let mut new: Vec<_> = added
             .filter(|&id| verdict(&matchers, self.instrument(id).parts))
@@ -138,15 +141,7 @@ impl Hub {
         self.worked(self.instruments.len());
         let ids: Vec<_> = match entries {
             None => self.listed_ids().collect(),
-            Some(entries) => {
-                let mut ids = Vec::new();
-                for entry in entries {
-                    self.add(entry.as_ref(), &mut ids, &mut Vec::new())?;
-                }
-                ids.sort_unstable();
-                ids.dedup();
-                ids
-            }
+            Some(entries) => self.ids_of(entries, &mut Vec::new(), true)?,
         };
         let names = ids.into_iter().map(|id| &*self.instrument(id).name_json);
         write_list(names, out);
@@ -157,37 +152,46 @@ impl Hub {
     /// names that it is made of, and what is left out of the patterns.
     pub(crate) fn describe(&self, list: ListId, out: &mut String) {
         let (symbols, rules) = (self.lists.symbols(list), self.lists.rules(list));
-        if let (Symbols::Some(symbols), []) = (symbols, rules) {
-            let listed = symbols.iter().map(|&id| self.instrument(id));
-            let listed = listed.filter(|instrument| instrument.is_listed);
-            let names: Vec<_> = listed.map(|it| it.name_json.to_string()).collect();
-            self.worked(symbols.len());
-            out.push_str(&format!(r#","count":{},"symbols":"#, names.len()));
-            return write_some(&names, "more", out);
+        let (mut count, mut entries, mut except) = (0, Extract::default(), Extract::default());
+        for rule in rules {
+            let list = if rule.includes {
+                &mut entries
+            } else {
+                &mut except
+            };
+            list.push(|| serde_json::Value::from(rule.pattern.to_string()).to_string());
         }
-        self.worked(self.instruments.len() * (1 + rules.len()));
-        let quoted = |rule: &Rule| serde_json::Value::from(rule.pattern.to_string()).to_string();
-        let of_rules = |includes| rules.iter().filter(move |rule| rule.includes == includes);
-        let mut entries: Vec<_> = of_rules(true).map(quoted).collect();
-        let mut except: Vec<_> = of_rules(false).map(quoted).collect();
-        let matchers = self.matchers(rules);
-        let mut count = 0;
-        for id in self.listed_ids() {
-            let is_watched = symbols.contains(id);
-            count += usize::from(is_watched);
-            let by_rules = !rules.is_empty() && verdict(&matchers, self.instrument(id).parts);
-            let name = || self.instrument(id).name_json.to_string();
-            match (is_watched, by_rules) {
-                (true, false) => entries.push(name()),
-                (false, true) => except.push(name()),
-                _ => {}
+        match symbols {
+            Symbols::Some(symbols) if rules.is_empty() => {
+                self.worked(symbols.len());
+                let listed = symbols.iter().map(|&id| self.instrument(id));
+                for instrument in listed.filter(|it| it.is_listed) {
+                    count += 1;
+                    entries.push(|| instrument.name_json.to_string());
+                }
+            }
+            _ => {
+                self.tried(rules.len());
+                let matchers = self.matchers(rules);
+                let mut walk = symbols.walk();
+                for id in self.listed_ids() {
+                    let instrument = self.instrument(id);
+                    let is_watched = walk.contains(id);
+                    count += usize::from(is_watched);
+                    let name = || instrument.name_json.to_string();
+                    match (is_watched, verdict(&matchers, instrument.parts)) {
+                        (true, false) => entries.push(name),
+                        (false, true) => except.push(name),
+                        _ => {}
+                    }
+                }
             }
         }
         out.push_str(&format!(r#","count":{count},"symbols":"#));
-        write_some(&entries, "more", out);
-        if !except.is_empty() {
+        entries.write("more", out);
+        if !except.items.is_empty() {
             out.push_str(r#","except":"#);
-            write_some(&except, "more_except", out);
+            except.write("more_except", out);
         }
     }
 
@@ -200,24 +204,8 @@ impl Hub {
         if self.is_closed() {
             return Err(SelectError::Closing);
         }
-        let mut ids = Vec::new();
-        for entry in entries {
-            let entry = entry.as_ref();
-            if entry.is_empty() {
-                continue;
-            }
-            if subscribe {
-                self.add(entry, &mut ids, &mut draft.rules)?;
-            } else {
-                self.remove(entry, &mut ids, &mut draft.rules)?;
-            }
-            if draft.rules.len() > PATTERNS_MAX {
-                return Err(SelectError::TooManyPatterns(shortened(entry)));
-            }
-        }
+        let ids = self.ids_of(entries, &mut draft.rules, subscribe)?;
         self.worked(ids.len() + draft.symbols.len());
-        ids.sort_unstable();
-        ids.dedup();
         if subscribe {
             draft.symbols.extend(ids);
             draft.symbols.sort_unstable();
@@ -239,62 +227,80 @@ impl Hub {
         list.ok_or(SelectError::TooMuchMemory)
     }
 
-    /// Adds the symbols of an entry to `ids`, and its rule to `rules` if it is a pattern.
-    fn add(
+    /// The symbols that `entries` stand for, in ascending order. Patterns are added to `rules`, as
+    /// rules that include what they match or leave it out.
+    ///
+    /// All patterns are tried in one pass over the symbols, so that a request that repeats a pattern
+    /// a thousand times costs no more than one that names it once.
+    fn ids_of<E: AsRef<str>>(
         &self,
-        entry: &str,
-        ids: &mut Vec<SymbolId>,
+        entries: &[E],
         rules: &mut Vec<Rule>,
-    ) -> Result<(), SelectError> {
-        match read(entry)? {
-            Some(pattern) => {
-                self.match_all(&pattern, ids);
-                push(rules, pattern, true);
+        includes: bool,
+    ) -> Result<Vec<SymbolId>, SelectError> {
+        let mut ids = Vec::new();
+        let mut patterns = Vec::new();
+        let entries = entries.iter().map(AsRef::as_ref);
+        for entry in entries.filter(|entry| !entry.is_empty()) {
+            let Some(pattern) = read(entry)? else {
+                ids.push(self.find_for(entry, includes)?);
+                continue;
+            };
+            add_distinct(&mut patterns, &pattern);
+            push(rules, pattern, includes);
+            if patterns.len().max(rules.len()) > PATTERNS_MAX {
+                return Err(SelectError::TooManyPatterns(shortened(entry)));
             }
-            None => ids.push(self.find(entry)?),
         }
-        Ok(())
+        self.match_any(&patterns, &mut ids);
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
     }
 
-    /// The same for an entry that is to go. A symbol that has been delisted can go too.
-    fn remove(
-        &self,
-        entry: &str,
-        ids: &mut Vec<SymbolId>,
-        rules: &mut Vec<Rule>,
-    ) -> Result<(), SelectError> {
-        match read(entry)? {
-            Some(pattern) => {
-                self.match_all(&pattern, ids);
-                push(rules, pattern, false);
-            }
-            None => match self.find(entry) {
-                Ok(id) => ids.push(id),
-                Err(error) => ids.push(self.by_name.get(entry).copied().ok_or(error)?),
-            },
-        }
-        Ok(())
-    }
-
-    fn match_all(&self, pattern: &Pattern, ids: &mut Vec<SymbolId>) {
-        if let Some(matcher) = pattern.matcher(&self.parts) {
-            self.worked(self.instruments.len());
-            let matched = self.listed_ids();
-            ids.extend(matched.filter(|&id| matcher.matches(self.instrument(id).parts)));
+    /// The symbol that a name stands for. A symbol that has been delisted can be left out, but not
+    /// added.
+    fn find_for(&self, name: &str, includes: bool) -> Result<SymbolId, SelectError> {
+        let delisted = || self.by_name.get(name).copied().filter(|_| !includes);
+        match self.look_up(name) {
+            Ok(Some(id)) => Ok(id),
+            Ok(None) => delisted().ok_or_else(|| self.unknown(name)),
+            Err(ambiguous) => delisted().ok_or(ambiguous),
         }
     }
 
-    /// The symbol that a name stands for: the one of that name, or the only one of that name with a
-    /// source before it.
+    fn match_any(&self, patterns: &[Pattern], ids: &mut Vec<SymbolId>) {
+        let matchers = patterns.iter().filter_map(|it| it.matcher(&self.parts));
+        let matchers: Vec<_> = matchers.collect();
+        if matchers.is_empty() {
+            return;
+        }
+        self.tried(matchers.len());
+        let matches = |&id: &SymbolId| {
+            let parts = self.instrument(id).parts;
+            matchers.iter().any(|matcher| matcher.matches(parts))
+        };
+        ids.extend(self.listed_ids().filter(matches));
+    }
+
+    /// Notes that a client had so many patterns tried on all symbols.
+    fn tried(&self, patterns: usize) {
+        self.worked(self.instruments.len() * (1 + patterns / PATTERNS_PER_LOOK));
+    }
+
+    /// The symbol that a name stands for.
     fn find(&self, name: &str) -> Result<SymbolId, SelectError> {
+        self.look_up(name)?.ok_or_else(|| self.unknown(name))
+    }
+
+    /// The symbol of that name, or the only one of that name with a source before it.
+    fn look_up(&self, name: &str) -> Result<Option<SymbolId>, SelectError> {
         if let Some(id) = self.id_of(name) {
-            return Ok(id);
+            return Ok(Some(id));
         }
         let with_source = self.by_bare_name.get(name).into_iter().flatten().copied();
         let mut with_source = with_source.filter(|&id| self.instrument(id).is_listed);
         match (with_source.next(), with_source.next()) {
-            (Some(id), None) => Ok(id),
-            (None, _) => Err(self.unknown(name)),
             (Some(one), Some(other)) => {
                 let ids = [one, other].into_iter().chain(with_source);
                 Err(SelectError::Ambiguous {
@@ -302,17 +308,21 @@ impl Hub {
                     full: self.some_names(ids),
                 })
             }
+            (only, _) => Ok(only),
         }
     }
 
+    /// The error for a name that stands for nothing, with symbols of the same base, of the same
+    /// letters, or of the same quote.
     fn unknown(&self, name: &str) -> SelectError {
         self.worked(3 * self.instruments.len());
         let market = bare(name).unwrap_or(name);
-        let (base, quote) = market.split_once('/').unwrap_or((market, ""));
-        let of_base = self.named(|other| other.split('/').next() == Some(base));
-        let of_letters = || self.named(|other| other.eq_ignore_ascii_case(market));
-        let of_quote = || self.named(|other| other.split_once('/').is_some_and(|it| it.1 == quote));
-        let near = of_base.or_else(of_letters).or_else(of_quote);
+        let [of_base, of_quote] = Pattern::near(market).map(|it| it.matcher(&self.parts));
+        let matched = |matcher: Matcher| self.named(|it| matcher.matches(it.parts));
+        let near = of_base
+            .and_then(matched)
+            .or_else(|| self.named(|it| it.is_spelled(market)))
+            .or_else(|| of_quote.filter(|_| market.contains('/')).and_then(matched));
         let near =
             near.map(Near::Similar)
                 .unwrap_or_else(|| match self.some_names(self.listed_ids()) {
@@ -325,12 +335,10 @@ impl Hub {
         }
     }
 
-    /// Some of the symbols whose bare name is as wanted.
-    fn named(&self, is_wanted: impl Fn(&str) -> bool) -> Option<String> {
-        let wanted = self.listed_ids().filter(|&id| {
-            let name = &*self.instrument(id).name;
-            is_wanted(bare(name).unwrap_or(name))
-        });
+    /// Some of the symbols that are as wanted; none if there are none.
+    fn named(&self, is_wanted: impl Fn(&Instrument) -> bool) -> Option<String> {
+        let ids = self.listed_ids();
+        let wanted = ids.filter(|&id| is_wanted(self.instrument(id)));
         Some(self.some_names(wanted)).filter(|names| !names.is_empty())
     }
 
@@ -348,9 +356,10 @@ impl Hub {
             }
     }
 
-    fn matchers(&self, rules: &[Rule]) -> Vec<(Option<Matcher>, bool)> {
-        let matcher = |rule: &Rule| (rule.pattern.matcher(&self.parts), rule.includes);
-        rules.iter().map(matcher).collect()
+    /// What rules match, without those that match no symbol that there is.
+    fn matchers(&self, rules: &[Rule]) -> Vec<(Matcher, bool)> {
+        let matcher = |rule: &Rule| Some((rule.pattern.matcher(&self.parts)?, rule.includes));
+        rules.iter().filter_map(matcher).collect()
     }
 }
 
@@ -361,10 +370,21 @@ impl Rule {
 }
 
 /// Whether the last rule that matches a symbol includes it.
-fn verdict(matchers: &[(Option<Matcher>, bool)], parts: super::pattern::Parts) -> bool {
+fn verdict(matchers: &[(Matcher, bool)], parts: Parts) -> bool {
     let mut last_first = matchers.iter().rev();
-    let last = last_first.find(|(matcher, _)| matcher.is_some_and(|it| it.matches(parts)));
+    let last = last_first.find(|(matcher, _)| matcher.matches(parts));
     last.is_some_and(|&(_, includes)| includes)
+}
+
+/// Adds a pattern, unless those that are there match all that it does in any case.
+fn add_distinct(patterns: &mut Vec<Pattern>, pattern: &Pattern) {
+    if *pattern == Pattern::EVERYTHING {
+        patterns.clear();
+    }
+    let is_covered = |known: &Pattern| known == pattern || *known == Pattern::EVERYTHING;
+    if !patterns.iter().any(is_covered) {
+        patterns.push(pattern.clone());
+    }
 }
 
 /// Adds a rule, without those that it makes meaningless.
@@ -397,12 +417,28 @@ fn write_list<T: AsRef<str>>(items: impl Iterator<Item = T>, out: &mut String) {
     out.push(']');
 }
 
-/// A list of not more than [`ENTRIES_IN_REPLY`], and as another member how many more there are.
-fn write_some(entries: &[String], more_name: &str, out: &mut String) {
-    let more = entries.len().saturating_sub(ENTRIES_IN_REPLY);
-    write_list(entries[..entries.len() - more].iter(), out);
-    if more > 0 {
-        out.push_str(&format!(r#","{more_name}":{more}"#));
+/// The first [`ENTRIES_IN_REPLY`] of a list, as JSON, and how many more there are.
+#[derive(Default)]
+struct Extract {
+    items: Vec<String>,
+    more: usize,
+}
+
+impl Extract {
+    fn push(&mut self, item: impl FnOnce() -> String) {
+        if self.items.len() < ENTRIES_IN_REPLY {
+            self.items.push(item());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Appends the list, and as another member how many more there are, if there are.
+    fn write(&self, more_name: &str, out: &mut String) {
+        write_list(self.items.iter(), out);
+        if self.more > 0 {
+            out.push_str(&format!(r#","{more_name}":{}"#, self.more));
+        }
     }
 }
 
@@ -420,7 +456,7 @@ impl fmt::Display for SelectError {
             Self::BadPattern(pattern) => write!(f, "invalid pattern '{pattern}': {BadPattern}"),
             Self::TooManyPatterns(pattern) => write!(
                 f,
-                "too many patterns at '{pattern}': a list can have {PATTERNS_MAX}"
+                "too many patterns at '{pattern}': a list or a request can have {PATTERNS_MAX}"
             ),
             Self::TooMuchMemory => f.write_str(
                 "the lists of all clients take as much memory as they may (--list-memory); \
@@ -431,8 +467,12 @@ impl fmt::Display for SelectError {
     }
 }
 
-/// Patterns in one list: trying a few dozen on twenty thousand symbols takes under a millisecond.
+/// Patterns in one list, and different ones in one request: trying a few dozen on twenty thousand
+/// symbols takes about a millisecond.
 pub(crate) const PATTERNS_MAX: usize = 32;
+
+/// To try so many patterns on a symbol costs about as much as to look at it.
+const PATTERNS_PER_LOOK: usize = 8;
 
 /// Symbols named in an error, so that a hub of thousands still gives a readable one.
 const NAMES_IN_ERROR: usize = 10;

@@ -348,7 +348,10 @@ fn lists_have_a_limit_on_patterns_and_on_memory() {
     let mut hub = Hub::new(names.clone(), 1 << 16, 4000).unwrap();
     let patterns: Vec<_> = (0..40).map(|number| format!("S{number}/*")).collect();
     let error = hub.select(&patterns).unwrap_err().to_string();
-    assert_eq!(error, "too many patterns at 'S32/*': a list can have 32");
+    assert_eq!(
+        error,
+        "too many patterns at 'S32/*': a list or a request can have 32"
+    );
     let mut taken = Vec::new();
     let error = loop {
         match hub.select(&names[..=taken.len()]) {
@@ -362,6 +365,72 @@ fn lists_have_a_limit_on_patterns_and_on_memory() {
         hub.give_back(list);
     }
     assert!(hub.select(&names[..10]).is_ok());
+}
+
+#[test]
+fn a_request_costs_no_more_for_repeating_itself() {
+    let names: Vec<String> = (0..1000).map(|number| format!("S{number}/USD")).collect();
+    let mut hub = Hub::new(names, 1 << 16, 1 << 20).unwrap();
+    let all = hub.select_everything().unwrap();
+    let work = |hub: &mut Hub, entries: &[&str]| {
+        hub.rest();
+        let list = hub.reselect(all, entries, false).unwrap();
+        hub.give_back(list);
+        hub.work()
+    };
+    for entry in ["*", "*/USD", "S7/*", "S7/USD"] {
+        let once = work(&mut hub, &[entry]);
+        assert_eq!(work(&mut hub, &[entry; 5000]), once, "{entry}");
+    }
+    let strangers: Vec<_> = (0..5000).map(|number| format!("S{number}/*")).collect();
+    let error = hub.reselect(all, &strangers, false).unwrap_err();
+    assert!(matches!(error, SelectError::TooManyPatterns(pattern) if pattern == "S31/*"));
+}
+
+#[test]
+fn delisted_symbols_are_left_out_without_a_search_for_similar_ones() {
+    let (mut hub, now) = hub(&["A/USD", "B/USD", "x:C/USD", "y:C/USD", "C/USD"]);
+    let list = join(&mut hub, 1, &["A/USD", "B/USD", "C/USD"]).list;
+    hub.delist("A/USD", now);
+    hub.delist("C/USD", now);
+    hub.rest();
+    let rest = hub.reselect(list, &["A/USD", "C/USD"], false).unwrap();
+    assert!(matches!(hub.symbols(rest), Symbols::Some([1])));
+    assert!(hub.work() <= 5, "{}", hub.work());
+    assert!(hub.reselect(list, &["A/USD"], true).is_err());
+}
+
+#[test]
+fn a_reader_of_a_long_list_is_owed_the_same_whichever_way_it_is_looked_for() {
+    let names: Vec<String> = (0..500).map(|number| format!("S{number}/USD")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (mut hub, now) = hub(&names);
+    let everything = join(&mut hub, 1, &[]).list;
+    let some = join(&mut hub, 2, &names[100..499]).list;
+    for symbol in &names {
+        hub.publish(&tick(symbol, "1"), now).unwrap();
+    }
+    for printed in [3, 200] {
+        let from = hub.tape().head();
+        for symbol in names.iter().cycle().skip(90).step_by(7).take(printed) {
+            hub.publish(&tick(symbol, "2"), now).unwrap();
+        }
+        hub.delist("S104/USD", now);
+        hub.list("S104/USD").unwrap();
+        for list in [everything, some] {
+            let mut owed = Vec::new();
+            hub.owed_for_skipping(list, from, &mut owed);
+            let watched = |id: &SymbolId| hub.symbols(list).contains(*id);
+            let mut numbers: Vec<_> = (0..500)
+                .filter(watched)
+                .flat_map(|id| [hub.instrument(id).tick, hub.instrument(id).event])
+                .filter(|&number| number >= from)
+                .collect();
+            numbers.sort_unstable();
+            let messages = paid(&hub, owed, hub.tape().head(), now);
+            assert_eq!(messages.len(), numbers.len(), "{printed} printed");
+        }
+    }
 }
 
 #[test]

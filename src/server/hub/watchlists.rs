@@ -2,6 +2,8 @@
 //! them, so that a distinct list costs two bytes a symbol and a client one number.
 
 use std::hash::BuildHasher;
+use std::iter::Peekable;
+use std::slice;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
@@ -176,13 +178,46 @@ impl Watchlists {
     }
 }
 
-impl Symbols<'_> {
+impl<'a> Symbols<'a> {
+    /// Looks symbols up that come in ascending order.
+    pub(crate) fn walk(self) -> Walk<'a> {
+        match self {
+            Self::Everything => Walk(None),
+            Self::Some(symbols) => Walk(Some(symbols.iter().peekable())),
+        }
+    }
+
     /// Whether a symbol is among them.
     pub(crate) fn contains(&self, symbol: SymbolId) -> bool {
         match self {
             Self::Everything => true,
             Self::Some(symbols) => symbols.binary_search(&symbol).is_ok(),
         }
+    }
+}
+
+/// The symbols of `list` that are not in `other`; both are in ascending order.
+pub(crate) fn difference<'a>(
+    list: &'a [SymbolId],
+    other: &'a [SymbolId],
+) -> impl Iterator<Item = SymbolId> + 'a {
+    let mut walk = Symbols::Some(other).walk();
+    let list = list.iter().copied();
+    list.filter(move |&symbol| !walk.contains(symbol))
+}
+
+/// A walk along a list beside another one: to look up all symbols of a large market costs one pass
+/// and no searches.
+pub(crate) struct Walk<'a>(Option<Peekable<slice::Iter<'a, SymbolId>>>);
+
+impl Walk<'_> {
+    /// Whether a symbol is in the list; it must not be lower than the one before.
+    pub(crate) fn contains(&mut self, symbol: SymbolId) -> bool {
+        let Some(list) = &mut self.0 else {
+            return true;
+        };
+        while list.next_if(|&&other| other < symbol).is_some() {}
+        list.peek() == Some(&&symbol)
     }
 }
 
@@ -244,6 +279,20 @@ mod tests {
             ids.into_iter().for_each(|id| lists.give_back(id));
             assert_eq!(lists.len(), 1);
         }
+    }
+
+    #[test]
+    fn a_walk_finds_what_a_search_finds() {
+        let list = [1, 4, 5, 9];
+        let mut walk = Symbols::Some(&list).walk();
+        for symbol in [0, 1, 1, 2, 5, 8, 9, 9, 10] {
+            assert_eq!(walk.contains(symbol), list.contains(&symbol), "{symbol}");
+        }
+        assert!(Symbols::Everything.walk().contains(7));
+        let gone: Vec<_> = difference(&list, &[0, 4, 9, 11]).collect();
+        assert_eq!(gone, [1, 5]);
+        assert_eq!(difference(&[], &list).count(), 0);
+        assert_eq!(difference(&list, &[]).count(), 4);
     }
 
     #[test]
