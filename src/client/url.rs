@@ -107,7 +107,7 @@ impl Url {
     }
 
     /// What the request line asks for to go on behind the tick stamped `since`, instead of what
-    /// the URL itself says of that, and to get `symbols`, which are [encoded] and may be none.
+    /// the URL itself says of that, and to get `symbols`, which are as a query has them and may be none.
     pub fn target_for(&self, since: Option<u64>, symbols: &str) -> String {
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
         let is_replaced = |pair: &str| since.is_some() && name(pair) == "since";

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use tickertape::client::options::{Access, Config};
+use tickertape::client::options::{Access, Config, Watch};
 use tickertape::client::report::Report;
 use tickertape::client::{self, url::Url};
 use tungstenite::handshake::server::{Request, Response};
@@ -16,7 +16,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
 
 use crate::authority::{Authority, Validity};
-use crate::server::{ENDLESS, WINDOW, accept, begin, bind, finish, kinds, run_bare, tick};
+use crate::server::{ENDLESS, WINDOW, accept, begin, bind, finish, kinds, run_bare, send, tick};
 
 type SecurePeer = WebSocket<StreamOwned<ServerConnection, TcpStream>>;
 
@@ -107,6 +107,38 @@ fn ticks_come_through_tls_and_the_end_is_polite() {
     );
     assert_eq!(report.losses.gaps, 0);
     assert_eq!(report.error(), None);
+}
+
+#[test]
+fn symbols_to_draw_from_are_asked_for_through_tls_too() {
+    let authority = Authority::new(&["127.0.0.1"]);
+    let file = PemFile::new("symbols", &authority);
+    let (listener, address) = bind();
+    let watch = Watch {
+        count: 1,
+        ..Watch::default()
+    };
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut peer = upgrade(authority.config(), accept(&listener));
+            assert!(peer.read().unwrap().is_text());
+            send(
+                &mut peer,
+                r#"{"op":"list","id":"list","symbols":["A","B"]}"#,
+            );
+            assert_eq!(finish(&mut peer), CloseCode::Normal);
+            let mut peer = upgrade(authority.config(), accept(&listener));
+            begin(&mut peer);
+            finish(&mut peer);
+        });
+        let config = Config {
+            watch: Some(watch),
+            ..config(&format!("wss://{address}/"), WINDOW, believing(&file))
+        };
+        client::run(config, None).unwrap()
+    });
+    assert_eq!((report.ticks, report.errors.total), (1, 0));
+    assert_eq!(report.watch.map(|watch| watch.of), Some(2));
 }
 
 #[test]

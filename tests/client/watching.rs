@@ -377,6 +377,14 @@ fn a_server_that_tells_no_list_is_an_error_that_names_the_way_out() {
         );
         assert_eq!(text(&output.stderr), error);
     }
+    let (listener, address) = bind();
+    drop(listener);
+    let url = format!("ws://{address}/");
+    let nobody = command(&["--url", &url, "--watch", "2"]).output().unwrap();
+    let error = format!(
+        "error: cannot connect to {address}: connection refused (is the server running?)\n"
+    );
+    assert_eq!(text(&nobody.stderr), error);
     let few = run_asking(&[], |peer| {
         send(peer, r#"{"op":"list","id":"list","symbols":["A"]}"#);
         finish(peer);
