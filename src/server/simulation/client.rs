@@ -61,6 +61,8 @@ pub(super) struct Client {
     pub(super) accepted: bool,
     pub(super) served: bool,
     pub(super) began: u64,
+    /// When it is to be told that the server stops, µs.
+    pub(super) goodbye_due: Option<u64>,
     /// How the server closes it, as it shows in the step that is looked at; and what was seen of it.
     pub(super) closing: Option<Closed>,
     pub(super) closed: Option<Closed>,
@@ -116,6 +118,7 @@ impl Client {
             accepted: false,
             served: false,
             began: 0,
+            goodbye_due: None,
             closing: None,
             closed: None,
             writes: VecDeque::new(),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::time::{Duration, Instant};
 
+use mio::Token;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::client::Client;
@@ -14,7 +15,7 @@ use super::model::Model;
 use super::net::{Accepted, Closed, End, Id, Net, Pipe};
 use super::world::{STALE_AFTER, Setting, SimServer};
 use crate::frame;
-use crate::io_loop::{ManualClock, Ready};
+use crate::io_loop::{ManualClock, Ready, slot};
 use crate::server::Config;
 use crate::server::close::{self, CloseReason};
 use crate::server::reader::Reader;
@@ -101,14 +102,6 @@ impl Judge {
         *self.events.entry(event).or_default() += 1;
     }
 
-    pub(super) fn note_event(&mut self, ready: Ready) {
-        self.note(match (ready.readable, ready.writable) {
-            (true, true) => "edge for both",
-            (true, false) => "edge for reading",
-            _ => "edge for writing",
-        });
-    }
-
     pub(super) fn wall() -> u64 {
         WALL.get()
     }
@@ -128,10 +121,37 @@ impl Judge {
     }
 
     /// The timeouts of a turn have run.
-    pub(super) fn on_poll(&mut self) {
+    pub(super) fn on_timeouts(&mut self) {
         self.begin_step();
         let connections = self.clients.len();
-        self.limits.on_poll(self.now, connections);
+        self.limits.on_timeouts(self.now, connections);
+    }
+
+    /// The poll of a turn has fetched `events`.
+    pub(super) fn on_events(&mut self, events: &[(Token, Ready)]) {
+        self.limits.on_events(events.len());
+        for (_, ready) in events {
+            self.note(match (ready.readable, ready.writable) {
+                (true, true) => "edge for both",
+                (true, false) => "edge for reading",
+                _ => "edge for writing",
+            });
+        }
+    }
+
+    /// The process is asked to stop: each client that is there is told goodbye at a time of its own.
+    pub(super) fn on_shut_down(&mut self) {
+        self.shutting_down = true;
+        let (net, clients) = (&self.net, &self.clients);
+        let inside = clients.iter().filter(|(_, client)| client.place.is_some());
+        let slot_of = |id: Id| net.pipe(id, |pipe| pipe.token).flatten().map(slot);
+        let mut inside: Vec<_> = inside.map(|(&id, _)| (slot_of(id), id)).collect();
+        inside.sort_unstable();
+        let (drain, count) = (self.config.drain.as_micros() as u64, inside.len() as u64);
+        for (index, (_, id)) in (0..).zip(inside) {
+            let client = self.clients.get_mut(&id).expect("it is kept");
+            client.goodbye_due = Some(self.now + drain * index / count);
+        }
     }
 
     /// A feed has had a price published.
@@ -432,7 +452,10 @@ impl Judge {
         let fair = match name {
             "failed" => ended == Some(End::Reset),
             "vanished" => ended == Some(End::Finished),
-            "shutdown" => self.shutting_down,
+            "shutdown" => {
+                let is_due = client.goodbye_due.is_some_and(|due| self.now >= due);
+                is_due || self.model.goodbye.is_some()
+            }
             "no_pong" => self.limits.is_pong_late(client),
             "slow" if !self.limits.is_looking() => false,
             "slow" => {

@@ -1,6 +1,8 @@
 //! The judge: reads what the server decided to send to a client, frame by frame, and compares every
 //! byte with what the model says must come.
 
+use tungstenite::protocol::frame::coding::CloseCode;
+
 use super::client::{Client, Expect, GOODBYE, listed};
 use super::model::{Model, Place};
 
@@ -76,6 +78,9 @@ impl Client {
         // the server's own last word, though it may read like that of the tape.
         let is_tape = start < self.written && model.next(place) == Some(frame);
         if is_close && self.closing.is_some() && !is_tape {
+            let is_away = self.farewell == Some(CloseCode::Away.into());
+            let is_early = is_away && start < self.written && model.next(place).is_some();
+            assert!(!is_early, "goodbye, before all that was printed");
             return;
         }
         if model.is_behind(place) {

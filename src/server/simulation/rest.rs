@@ -36,6 +36,11 @@ impl World {
         let limit = config.handshake_timeout.as_micros() as u64 + SLACK;
         for (id, client) in &judge.clients {
             let waits = client.served && !client.let_in && client.closed.is_none();
+            let is_told = client
+                .goodbye_due
+                .is_none_or(|due| judge.now <= due + SLACK);
+            let is_told = is_told || client.place.is_none() || judge.model.goodbye.is_some();
+            assert!(is_told, "{id}: not told goodbye");
             assert!(
                 !waits || judge.now <= client.began + limit,
                 "{id}: no request, no limit"

@@ -129,7 +129,7 @@ impl World {
     /// The process is asked to stop.
     pub(super) fn shut_down(&mut self) {
         self.judge.note("shut down");
-        self.judge.shutting_down = true;
+        self.judge.on_shut_down();
         self.server.shut_down(&mut self.io_loop);
         self.judge.look(&mut self.server);
     }
@@ -142,11 +142,9 @@ impl Driver<SimServer> for Hand<'_> {
         _: Option<Duration>,
         ready: &mut VecDeque<(Token, Ready)>,
     ) -> io::Result<()> {
-        self.judge.on_poll();
+        self.judge.on_timeouts();
         let events = self.net.poll(self.most);
-        events
-            .iter()
-            .for_each(|(_, event)| self.judge.note_event(*event));
+        self.judge.on_events(&events);
         ready.extend(events);
         Ok(())
     }
