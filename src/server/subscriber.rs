@@ -61,6 +61,19 @@ struct Pace {
     heard: FrameNumber,
 }
 
+/// Where a client stands by its own account.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    /// It has had all frames before this one that are for it.
+    pub(crate) position: FrameNumber,
+    pub(crate) list: ListId,
+    pub(crate) is_resuming: bool,
+    pub(crate) awaited: Option<u64>,
+    /// The last beat at which it was served, if it reads at its own rate.
+    pub(crate) beat: Option<u32>,
+}
+
 struct Codec {
     context: WebSocketContext,
     boundaries: Boundaries,
@@ -139,6 +152,19 @@ impl Subscriber {
     /// The stamp that it waits for, from a server that is ahead.
     pub(crate) fn awaited(&self) -> Option<u64> {
         self.special.as_ref().and_then(|special| special.awaited)
+    }
+
+    /// Where it stands, for who judges it.
+    #[cfg(test)]
+    pub(crate) fn standing(&self, hub: &Hub) -> Standing {
+        let pace = self.special.as_ref().and_then(|special| special.pace);
+        Standing {
+            position: self.unread_from(hub),
+            list: self.list,
+            is_resuming: self.is_resuming,
+            awaited: self.awaited(),
+            beat: pace.map(|pace| pace.beat),
+        }
     }
 
     /// How many bytes of messages wait for room for the answers before them.

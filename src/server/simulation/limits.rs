@@ -102,8 +102,13 @@ impl Limits {
 
     /// Whether a heartbeat is due that a client had not answered by then.
     pub(super) fn is_pong_late(&self, client: &Client) -> bool {
+        let pinged = client.pinged;
         let mut looks = self.looks.iter().filter(|look| look.heartbeat > 0);
         looks.any(|look| {
+            // One that it was never sent nobody can ask of it.
+            if look.heartbeat > pinged {
+                return false;
+            }
             let has_ponged = client.ponged >= look.heartbeat && client.outgoing.is_empty();
             let in_time = has_ponged && client.arrived < look.due;
             !in_time || !client.pending.is_empty()

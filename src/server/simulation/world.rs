@@ -59,7 +59,7 @@ impl World {
         let server = Server::accepting(&mut io_loop, listener, config, names.clone());
         let mut server = server.expect("nothing is asked of the system");
         server.scratch = vec![0; setting.scratch].into_boxed_slice();
-        server.board.set_wall_clock(Judge::wall);
+        server.hub.set_wall_clock(Judge::wall);
         let watched = names.iter().map(|name| Watched {
             symbol: name.clone(),
             market: name.clone(),
@@ -123,6 +123,24 @@ impl World {
         let name = self.judge.model.symbols[symbol].name.clone();
         self.server.confirm(&mut self.io_loop, &name);
         self.judge.on_confirmed(symbol);
+        self.judge.look(&mut self.server);
+    }
+
+    /// A feed adds symbols, or some come back.
+    pub(super) fn list(&mut self, names: &[String]) {
+        for name in names {
+            self.judge.on_listed(name);
+        }
+        self.server.list(&mut self.io_loop, names);
+        self.judge.look(&mut self.server);
+    }
+
+    /// A feed takes symbols away.
+    pub(super) fn delist(&mut self, names: &[String]) {
+        for name in names {
+            self.judge.on_delisted(name);
+        }
+        self.server.delist(&mut self.io_loop, names);
         self.judge.look(&mut self.server);
     }
 
