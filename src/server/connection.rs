@@ -315,6 +315,20 @@ impl<S: Socket> Connection<S> {
         }
     }
 
+    /// Sends all that is new for it, as far as the socket takes it: it is about to be told goodbye.
+    pub(crate) fn pump_last(&mut self, desk: &mut Desk<'_>) -> Result<(), CloseReason> {
+        if let State::Open(subscriber) = &mut self.state {
+            subscriber.hasten(desk.hub);
+        }
+        loop {
+            self.pump(desk)?;
+            match &self.state {
+                State::Open(subscriber) if subscriber.is_behind() && self.wire.is_clear() => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+
     /// Whether it has broken a limit that only time shows; `heartbeat` is the one to be answered
     /// by now.
     pub(crate) fn overdue(

@@ -178,6 +178,18 @@ impl Subscriber {
         self.ponged < ping
     }
 
+    /// Whether a visit has left something to send.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    /// Has it served at the next visit, without a beat of its period: there will be no other.
+    pub(crate) fn hasten(&mut self, hub: &Hub) {
+        if let Some(pace) = self.special.as_mut().and_then(|it| it.pace.as_mut()) {
+            pace.beat = hub.beats(pace.period).wrapping_sub(1);
+        }
+    }
+
     /// Notes that its wire takes nothing now, although it has news.
     pub(crate) fn pin(&mut self, hub: &Hub) {
         self.position = self.unread_from(hub);

@@ -81,7 +81,7 @@ impl Hub {
         }
         let draft = Draft {
             symbols: match self.lists.symbols(list) {
-                Symbols::Everything => self.listed_ids().collect(),
+                Symbols::Everything => (0..self.instruments.len() as SymbolId).collect(),
                 Symbols::Some(symbols) => symbols.to_vec(),
             },
             rules: self.lists.rules(list).to_vec(),
@@ -143,6 +143,7 @@ impl Hub {
                 for entry in entries {
                     self.add(entry.as_ref(), &mut ids, &mut Vec::new())?;
                 }
+                ids.retain(|&id| self.instrument(id).is_listed);
                 ids.sort_unstable();
                 ids.dedup();
                 ids
@@ -226,11 +227,7 @@ impl Hub {
             draft.symbols.retain(|id| ids.binary_search(id).is_err());
         }
         let is_all = matches!(&*draft.rules, [rule] if rule.is_everything());
-        let listed = draft
-            .symbols
-            .iter()
-            .filter(|&&id| self.instrument(id).is_listed);
-        let symbols = match is_all && listed.count() == self.listed {
+        let symbols = match is_all && draft.symbols.len() == self.instruments.len() {
             true => None,
             false => Some(draft.symbols),
         };
@@ -276,11 +273,12 @@ impl Hub {
         Ok(())
     }
 
+    /// Adds the symbols that a pattern matches; delisted ones too, since they may come back.
     fn match_all(&self, pattern: &Pattern, ids: &mut Vec<SymbolId>) {
         if let Some(matcher) = pattern.matcher(&self.parts) {
             self.worked(self.instruments.len());
-            let matched = self.listed_ids();
-            ids.extend(matched.filter(|&id| matcher.matches(self.instrument(id).parts)));
+            let all = 0..self.instruments.len() as SymbolId;
+            ids.extend(all.filter(|&id| matcher.matches(self.instrument(id).parts)));
         }
     }
 

@@ -129,7 +129,7 @@ impl Place {
             model.skip_fairly(first, step.hindered);
             (unread, is_same) = next(self, model);
         }
-        assert!(is_same, "{id}: at {}, not {}", stands.position, self.position);
+        assert!(is_same, "{id}: at {stands:?}, not {self:?}");
         self.note_position(stands.position, model);
         if unread.is_none() {
             self.resuming &= stands.is_resuming;
@@ -242,7 +242,7 @@ impl Judge {
     /// A symbol is added: patterns take it, at some time.
     pub(super) fn on_listed(&mut self, name: &str) {
         let known = self.model.symbols.len();
-        let Some(index) = self.model.list(name) else {
+        let Some(index) = self.model.list(name, self.now) else {
             return;
         };
         self.note(if index < known { "relist" } else { "list" });
@@ -474,6 +474,10 @@ impl Judge {
         let client = self.clients.get_mut(&id).expect("it is kept");
         client.written = found.total;
         client.closing = found.closed;
+        let is_told = |closed: Closed| close::NAMES[closed.reason] == "shutdown";
+        if let Some(place) = client.place.as_mut().filter(|_| found.closed.is_some_and(is_told)) {
+            place.leaving = true;
+        }
         let mut stream = deeds.written;
         if !stream.is_empty() {
             client.moved = self.now;

@@ -46,6 +46,8 @@ pub(super) struct Symbol {
     pub(super) json: String,
     /// When it was heard of last, µs; none for one that may be silent.
     heard: Option<u64>,
+    /// When it came back, µs: what is overdue by then is told at the next look.
+    relisted: u64,
     pub(super) stale: bool,
     /// The numbers of its newest tick and event; zero for none.
     pub(super) tick: u64,
@@ -142,14 +144,19 @@ impl Model {
     /// How long no symbol has been silent that is not called stale.
     pub(super) fn longest_silence(&self, now: u64) -> u64 {
         let trusted = self.symbols.iter().filter(|it| it.listed && !it.stale);
-        trusted.map(|symbol| symbol.silence(now)).max().unwrap_or(0)
+        let silence = |it: &Symbol| it.silence(now).min(now - it.relisted);
+        trusted.map(silence).max().unwrap_or(0)
     }
 
     /// A symbol is added, or comes back.
-    pub(super) fn list(&mut self, name: &str) -> Option<usize> {
+    pub(super) fn list(&mut self, name: &str, now: u64) -> Option<usize> {
         match self.symbols.iter().position(|it| it.name == name) {
             Some(index) => {
-                let was_missing = !std::mem::replace(&mut self.symbols[index].listed, true);
+                let it = &mut self.symbols[index];
+                let was_missing = !std::mem::replace(&mut it.listed, true);
+                if was_missing {
+                    it.relisted = now;
+                }
                 was_missing.then_some(index)
             }
             None => {
@@ -217,6 +224,7 @@ impl Symbol {
             sent: 0,
             json: String::new(),
             heard,
+            relisted: 0,
             stale: false,
             tick: 0,
             event: 0,

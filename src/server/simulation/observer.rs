@@ -147,6 +147,9 @@ impl Client {
             return false;
         };
         if place.awaited.is_some() {
+            if model.closed.is_none() {
+                return false;
+            }
             place.end_wait(step.now.0, model);
         }
         let due = place.due(true, step.now.0, model);

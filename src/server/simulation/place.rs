@@ -21,6 +21,8 @@ pub(super) struct Place {
     /// It waits for the tape to get to this stamp, until then at the most, µs.
     pub(super) awaited: Option<u64>,
     pub(super) waits_until: Option<u64>,
+    /// It is being told goodbye, and its period will have no other beat.
+    pub(super) leaving: bool,
     /// Symbols that were listed since and that its patterns take.
     pub(super) fresh: BTreeSet<usize>,
 }
@@ -69,6 +71,7 @@ impl Place {
             batches,
             awaited: None,
             waits_until: None,
+            leaving: false,
             fresh: BTreeSet::new(),
         }
     }
@@ -195,13 +198,9 @@ impl Place {
     /// # Panics
     /// When there was no beat.
     pub(super) fn serve(&mut self, model: &Model) {
+        assert!(self.is_due(model), "served between two beats");
         let pace = self.pace.as_mut().expect("it has a period");
-        let beat = model.beats.get(&pace.every).copied().unwrap_or(0);
-        assert!(
-            beat != pace.beat || model.closed.is_some(),
-            "served between two beats"
-        );
-        pace.beat = beat;
+        pace.beat = model.beats.get(&pace.every).copied().unwrap_or(0);
         self.skip(model);
     }
 
@@ -209,7 +208,7 @@ impl Place {
     pub(super) fn is_due(&self, model: &Model) -> bool {
         self.pace.is_some_and(|pace| {
             let beat = model.beats.get(&pace.every).copied().unwrap_or(0);
-            beat != pace.beat || model.closed.is_some()
+            beat != pace.beat || model.closed.is_some() || self.leaving
         })
     }
 
@@ -252,7 +251,7 @@ impl Place {
         let first = self.must_skip(model).filter(|_| self.debt.is_empty())?;
         let mut place = self.clone();
         place.skip(model);
-        if place.next_debt(0, model).is_some() {
+        if place.next_debt(u64::MAX, model).is_some() {
             return None;
         }
         *self = place;
@@ -282,7 +281,7 @@ impl Place {
     }
 
     fn due_at_pace(&mut self, is_control: bool, now: u64, model: &Model) -> Option<Due> {
-        if !is_control || model.closed.is_some() {
+        if !is_control || model.closed.is_some() || self.leaving {
             if self.is_due(model) {
                 self.serve(model);
             }
@@ -330,7 +329,7 @@ impl Place {
         if at_the_end && self.pace.is_some() {
             rest.skip(model);
         }
-        rest.due(false, 0, model).is_none() && rest.due(true, 0, model).is_none()
+        rest.due(false, u64::MAX, model).is_none() && rest.due(true, u64::MAX, model).is_none()
     }
 }
 
