@@ -126,6 +126,7 @@ impl Wish {
     fn any(rng: &mut fastrand::Rng, symbols: &[Symbol], stamp: u64) -> Self {
         let back = rng.u64(..60_000);
         let since = match rng.u8(..24) {
+            0 if rng.bool() => Some(stamp + back * 100),
             0 => Some(stamp + back),
             1 => Some(stamp + 1),
             2 => Some(stamp),
@@ -206,8 +207,8 @@ fn entry(rng: &mut fastrand::Rng, symbols: &[Symbol]) -> String {
     let source = name.strip_suffix(market).unwrap_or("");
     let (base, quote) = market.split_once('/').unwrap_or((market, ""));
     match rng.u8(..100) {
-        0..45 => name.to_owned(),
-        45..60 => market.to_owned(),
+        0..52 => name.to_owned(),
+        52..60 => market.to_owned(),
         60..72 => format!("*/{quote}"),
         72..84 => format!("{base}/*"),
         84..90 => format!("{source}*"),

@@ -70,6 +70,8 @@ struct Found {
     total: u64,
     accepted: Option<Accepted>,
     is_served: bool,
+    /// The socket takes nothing.
+    blocked: bool,
     /// Since when it may have missed what was printed: it was refused room then, or is now.
     hindered: Option<u64>,
 }
@@ -126,7 +128,7 @@ impl Place {
         };
         let (mut unread, mut is_same) = next(self, model);
         if !is_same && let Some(first) = self.skip_silently(model) {
-            model.skip_fairly(first, step.hindered);
+            model.skip_fairly(first, step.hindered.max(self.cut));
             (unread, is_same) = next(self, model);
         }
         assert!(is_same, "{id}: at {stands:?}, not {self:?}");
@@ -421,6 +423,7 @@ impl Judge {
                 dropped: pipe.dropped,
                 total: pipe.total,
                 accepted: pipe.accepted,
+                blocked: pipe.blocked,
                 is_served: pipe.token.is_some() || client.served,
                 hindered: if pipe.hindered { Some(self.now) } else { told },
             }
@@ -526,6 +529,10 @@ impl Judge {
         }
         if let (Some(place), Some(stands)) = (&mut client.place, &stands) {
             place.check(id, stands, &step, &mut self.model);
+            let takes_all = client.pending.is_empty() && !found.blocked;
+            if takes_all && !stream.is_empty() && !place.is_satisfied(false, &self.model) {
+                place.cut = Some(self.now);
+            }
         }
     }
 

@@ -133,7 +133,7 @@ impl Client {
             panic!("all there was has been sent, and then: {}", show(frame));
         };
         if let Some(first) = due.skipped {
-            model.skip_fairly(first, step.hindered);
+            model.skip_fairly(first, step.hindered.max(place.cut));
         }
         compare(frame, &due.frame);
         model.sent.deliveries += 1;
@@ -222,7 +222,7 @@ impl super::client::Change {
         if step.skips > 0
             && let Some(first) = place.skip_silently(model)
         {
-            model.skip_fairly(first, step.hindered);
+            model.skip_fairly(first, step.hindered.max(place.cut));
         }
         if !self.entries.is_empty() {
             place.fresh.clear();

@@ -21,6 +21,8 @@ pub(super) struct Place {
     /// It waits for the tape to get to this stamp, until then at the most, µs.
     pub(super) awaited: Option<u64>,
     pub(super) waits_until: Option<u64>,
+    /// When it was last sent only a part of what there was for it, for the server's own limits, µs.
+    pub(super) cut: Option<u64>,
     /// It is being told goodbye, and its period will have no other beat.
     pub(super) leaving: bool,
     /// Symbols that were listed since and that its patterns take.
@@ -71,6 +73,7 @@ impl Place {
             batches,
             awaited: None,
             waits_until: None,
+            cut: None,
             leaving: false,
             fresh: BTreeSet::new(),
         }
