@@ -345,9 +345,9 @@ impl<S: Socket> Connection<S> {
             return Some(CloseReason::Slow);
         }
         // A heartbeat that cannot have arrived is no reason: that is what the other limit is for. Nor
-        // is an answer that may be among what is not read yet.
-        (stuck.is_none() && !self.queued && subscriber.owes_pong(heartbeat))
-            .then_some(CloseReason::NoPong)
+        // is one that may be among what it is still to be sent, or an answer among what is not read.
+        let is_sent = stuck.is_none() && !subscriber.is_behind();
+        (is_sent && !self.queued && subscriber.owes_pong(heartbeat)).then_some(CloseReason::NoPong)
     }
 
     /// The client's end has come, and nothing was agreed on. Who had begun to ask may still listen.

@@ -173,9 +173,9 @@ impl Subscriber {
         self.codec.as_ref().map_or(0, |codec| codec.backlog.len())
     }
 
-    /// Whether it owes the answer to a ping, by its number.
+    /// Whether it owes the answer to a ping, by its number. While it waits for a stamp it is sent none.
     pub(crate) fn owes_pong(&self, ping: u32) -> bool {
-        self.ponged < ping
+        self.awaited().is_none() && self.ponged < ping
     }
 
     /// Whether a visit has left something to send.
@@ -260,6 +260,12 @@ impl Subscriber {
             self.position = position;
             self.is_resuming = position < tape.head();
             self.is_behind = self.is_resuming;
+            if !self.is_resuming {
+                // What has the stamp of the last that it has seen counts as seen; not so the goodbye.
+                let mut owed = Vec::new();
+                desk.hub.owe_close(0, &mut owed);
+                self.owe(owed, desk.hub);
+            }
         } else {
             self.position = tape.head();
             let mut owed = Vec::new();
@@ -692,8 +698,10 @@ impl Subscriber {
         let now_paced = change.delivery.every.is_some();
         if from.period.is_some() && !now_paced {
             // What it has not had is no more than what it would get at the next beat.
-            desk.hub
-                .owed_for_skipping(change.list, self.position, &mut owed);
+            if self.awaited().is_none() {
+                desk.hub
+                    .owed_for_skipping(change.list, self.position, &mut owed);
+            }
             self.position = desk.hub.tape().head();
             self.ponged = desk.heartbeat;
         }
@@ -718,7 +726,9 @@ impl Subscriber {
         let known = special.pace;
         special.pace = period.map(|period| Pace {
             period,
-            beat: hub.beats(period),
+            beat: known
+                .filter(|pace| pace.period == period)
+                .map_or_else(|| hub.beats(period), |pace| pace.beat),
             heard: known.map_or(heard, |pace| pace.heard),
         });
     }
