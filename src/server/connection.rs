@@ -338,6 +338,20 @@ impl<S: Socket> Connection<S> {
         }
     }
 
+    /// Sends all that is new for it, as far as the socket takes it: it is about to be told goodbye.
+    pub(crate) fn pump_last(&mut self, desk: &mut Desk<'_>) -> Result<(), CloseReason> {
+        if let State::Open(subscriber) = &mut self.state {
+            subscriber.hasten(desk.hub);
+        }
+        loop {
+            self.pump(desk)?;
+            match &self.state {
+                State::Open(subscriber) if subscriber.is_behind() && self.wire.is_clear() => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+
     /// Whether it has broken a limit that only time shows; `heartbeat` is the one to be answered
     /// by now.
     pub(crate) fn overdue(
@@ -354,9 +368,9 @@ impl<S: Socket> Connection<S> {
             return Some(CloseReason::Slow);
         }
         // A heartbeat that cannot have arrived is no reason: that is what the other limit is for. Nor
-        // is an answer that may be among what is not read yet.
-        (stuck.is_none() && !self.queued && subscriber.owes_pong(heartbeat))
-            .then_some(CloseReason::NoPong)
+        // is one that may be among what it is still to be sent, or an answer among what is not read.
+        let is_sent = stuck.is_none() && !subscriber.is_behind();
+        (is_sent && !self.queued && subscriber.owes_pong(heartbeat)).then_some(CloseReason::NoPong)
     }
 
     /// The client's end has come, and nothing was agreed on. Who had begun to ask may still listen.

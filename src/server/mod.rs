@@ -611,8 +611,9 @@ const SCRATCH_LENGTH: usize = head::HEAD_LENGTH_MAX;
 /// How long work that can be cut may hold the loop before it lets others through.
 const TURN_SHARE: Duration = Duration::from_millis(1);
 
-/// Lists that are looked at in one turn when symbols were added.
-const LISTS_PER_TURN: usize = 512;
+/// Lists that are looked at in one turn when symbols were added; few in tests, so that some turns are
+/// between the first and the last.
+const LISTS_PER_TURN: usize = if cfg!(test) { 8 } else { 512 };
 
 /// Goodbyes in one turn: about a millisecond's work.
 const CLOSES_PER_TURN: usize = 64;

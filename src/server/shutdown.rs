@@ -161,7 +161,7 @@ impl<S: Transport> Server<S> {
             let Some(connection) = connections.get_mut(token) else {
                 continue;
             };
-            let failed = connection.pump(&mut desk).err();
+            let failed = connection.pump_last(&mut desk).err();
             let reason = failed.unwrap_or(CloseReason::Shutdown);
             self.close(io_loop, token, &reason, &[]);
         }

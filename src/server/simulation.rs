@@ -8,27 +8,31 @@
 //! play (dice) ──▶ world (server, loop) ──▶ socket ──▶ net ──▶ judge ──▶ observer ◀── model
 //! ```
 
-#[cfg(any())] // until the model knows watchlists
+#[cfg(test)]
 mod client;
-#[cfg(any())] // until the model knows watchlists
+#[cfg(test)]
 mod judge;
-#[cfg(any())] // until the model knows watchlists
+#[cfg(test)]
 mod limits;
-#[cfg(any())] // until the model knows watchlists
+#[cfg(test)]
+mod list;
+#[cfg(test)]
 mod model;
 #[cfg_attr(
     not(test),
     allow(dead_code, reason = "the fuzz targets need a part of it")
 )]
 pub(super) mod net;
-#[cfg(any())] // until the model knows watchlists
+#[cfg(test)]
 mod observer;
-#[cfg(any())] // until the model knows watchlists
+#[cfg(test)]
+mod place;
+#[cfg(test)]
 mod play;
-#[cfg(any())] // until the model knows watchlists
+#[cfg(test)]
 mod rest;
 pub(super) mod socket;
-#[cfg(any())] // until the model knows watchlists
+#[cfg(test)]
 mod tests;
-#[cfg(any())] // until the model knows watchlists
+#[cfg(test)]
 mod world;

@@ -61,6 +61,19 @@ struct Pace {
     heard: FrameNumber,
 }
 
+/// Where a client stands by its own account.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    /// It has had all frames before this one that are for it.
+    pub(crate) position: FrameNumber,
+    pub(crate) list: ListId,
+    pub(crate) is_resuming: bool,
+    pub(crate) awaited: Option<u64>,
+    /// The last beat at which it was served, if it reads at its own rate.
+    pub(crate) beat: Option<u32>,
+}
+
 struct Codec {
     context: WebSocketContext,
     boundaries: Boundaries,
@@ -142,6 +155,19 @@ impl Subscriber {
         self.special.as_ref().and_then(|special| special.awaited)
     }
 
+    /// Where it stands, for who judges it.
+    #[cfg(test)]
+    pub(crate) fn standing(&self, hub: &Hub) -> Standing {
+        let pace = self.special.as_ref().and_then(|special| special.pace);
+        Standing {
+            position: self.unread_from(hub),
+            list: self.list,
+            is_resuming: self.is_resuming,
+            awaited: self.awaited(),
+            beat: pace.map(|pace| pace.beat),
+        }
+    }
+
     /// How many bytes of messages wait for room for the answers before them.
     #[cfg(test)]
     pub(crate) fn backlog(&self) -> usize {
@@ -152,6 +178,18 @@ impl Subscriber {
     /// none.
     pub(crate) fn owes_pong(&self, ping: u32) -> bool {
         self.ponged < ping && self.awaited().is_none()
+    }
+
+    /// Whether a visit has left something to send.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    /// Has it served at the next visit, without a beat of its period: there will be no other.
+    pub(crate) fn hasten(&mut self, hub: &Hub) {
+        if let Some(pace) = self.special.as_mut().and_then(|it| it.pace.as_mut()) {
+            pace.beat = hub.beats(pace.period).wrapping_sub(1);
+        }
     }
 
     /// Notes that its wire takes nothing now, although it has news.
@@ -226,6 +264,12 @@ impl Subscriber {
             self.position = position;
             self.is_resuming = position < tape.head();
             self.is_behind = self.is_resuming;
+            if !self.is_resuming {
+                // What has the stamp of the last that it has seen counts as seen; not so the goodbye.
+                let mut owed = Vec::new();
+                desk.hub.owe_close(0, &mut owed);
+                self.owe(owed);
+            }
         } else {
             self.position = tape.head();
             let mut owed = Vec::new();
@@ -658,8 +702,10 @@ impl Subscriber {
         }
         if from.period.is_some() {
             // What is new to it must not wait for a beat, so it gets now what the beat would bring.
-            desk.hub
-                .owed_for_skipping(change.list, self.position, &mut owed);
+            if self.awaited().is_none() {
+                desk.hub
+                    .owed_for_skipping(change.list, self.position, &mut owed);
+            }
             self.position = desk.hub.tape().head();
             if change.delivery.every.is_none() {
                 // Pings may be among what is passed over.
@@ -687,7 +733,9 @@ impl Subscriber {
         let known = special.pace;
         special.pace = period.map(|period| Pace {
             period,
-            beat: hub.beats(period),
+            beat: known
+                .filter(|pace| pace.period == period)
+                .map_or_else(|| hub.beats(period), |pace| pace.beat),
             heard: known.map_or(heard, |pace| pace.heard),
         });
     }

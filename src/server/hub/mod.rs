@@ -505,6 +505,40 @@ impl Hub {
         (self.listed, self.lists.iter().count())
     }
 
+    /// Whether a list has a symbol, by its name.
+    #[cfg(test)]
+    pub(crate) fn is_listed_in(&self, name: &str, list: ListId) -> bool {
+        let id = self.by_name.get(name);
+        id.is_some_and(|&id| self.symbols(list).contains(id))
+    }
+
+    /// How many slots are told of a symbol by name.
+    #[cfg(test)]
+    pub(crate) fn watcher_count(&self, name: &str) -> usize {
+        let of_symbol = self
+            .by_name
+            .get(name)
+            .map(|&id| &self.watchers[usize::from(id)]);
+        self.watch_everything.iter().count() + of_symbol.map_or(0, Watchers::len)
+    }
+
+    /// How many lists are kept, periods have timers, and slots read or have news.
+    #[cfg(test)]
+    pub(crate) fn leftovers(&self) -> [usize; 4] {
+        [
+            self.lists.len(),
+            self.periods.iter().count(),
+            self.readers.iter().count(),
+            self.news.iter().count(),
+        ]
+    }
+
+    /// Every period, with the number of its newest beat.
+    #[cfg(test)]
+    pub(crate) fn beats_by_period(&self) -> impl Iterator<Item = (Duration, u32)> {
+        self.periods.iter()
+    }
+
     /// What lists and index take.
     pub(crate) fn index_memory(&self) -> IndexMemory {
         let watchers = self.watchers.iter();

@@ -76,6 +76,14 @@ impl Periods {
         self.0[id as usize].beats
     }
 
+    /// Every period, with the number of its newest beat.
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Duration, u32)> {
+        self.0
+            .iter()
+            .map(|(_, period)| (period.length, period.beats))
+    }
+
     /// The length of a period.
     pub(crate) fn length(&self, PeriodId(id): PeriodId) -> Duration {
         self.0[id as usize].length

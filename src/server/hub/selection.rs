@@ -82,8 +82,8 @@ impl Hub {
         }
         let draft = Draft {
             symbols: match self.lists.symbols(list) {
-                Symbols::Everything => self.listed_ids().collect(),
-                Symbols::Some(symbols) => symbols.to_vec(),
+                Symbols::Everything => (0..self.instruments.len() as SymbolId).collect(),
+                Symbols::Some(symbols) => [symbols, &self.added_since(list)].concat(),
             },
             rules: self.lists.rules(list).to_vec(),
         };
@@ -93,32 +93,49 @@ impl Hub {
     /// Takes the list that `list` becomes by the symbols that were added since it was made; none if
     /// its patterns match none of them.
     pub(crate) fn refresh(&mut self, list: ListId) -> Option<ListId> {
+        let mut symbols = self.added_since(list);
+        if symbols.is_empty() {
+            self.lists.set_tried(list, self.added.len() as u32);
+            return None;
+        }
+        if let Symbols::Some(known) = self.lists.symbols(list) {
+            symbols.extend_from_slice(known);
+        }
+        symbols.sort_unstable();
+        let rules = self.lists.rules(list).to_vec();
+        // A list that has no room to grow stays as it is.
+        self.take(Some(symbols), &rules)
+    }
+
+    /// The symbols that a list's patterns match and that were added since they were tried last.
+    fn added_since(&self, list: ListId) -> Vec<SymbolId> {
         let tried = self.lists.tried(list) as usize;
-        let Symbols::Some(symbols) = self.lists.symbols(list) else {
-            return None;
-        };
         let rules = self.lists.rules(list);
+        let Symbols::Some(symbols) = self.lists.symbols(list) else {
+            return Vec::new();
+        };
         if rules.is_empty() || tried == self.added.len() {
-            return None;
+            return Vec::new();
         }
         let matchers = self.matchers(rules);
         let untried = self.added.len() - tried;
         self.worked(untried * (1 + rules.len() / PATTERNS_PER_LOOK));
         let added = self.added[tried..].iter().copied();
-        let mut new: Vec<_> = added
-            .filter(|&id| verdict(&matchers, self.instrument(id).parts))
+        let added = added.filter(|&id| verdict(&matchers, self.instrument(id).parts));
+        added
             .filter(|id| symbols.binary_search(id).is_err())
-            .collect();
-        let now_tried = self.added.len() as u32;
-        if new.is_empty() {
-            self.lists.set_tried(list, now_tried);
-            return None;
+            .collect()
+    }
+
+    /// Takes a list whose patterns have been tried on all symbols.
+    fn take(&mut self, symbols: Option<Vec<SymbolId>>, rules: &[Rule]) -> Option<ListId> {
+        // An equal one that is yet to get a symbol will not stay equal.
+        if let Some(known) = self.lists.find(symbols.as_deref(), rules)
+            && self.added_since(known).is_empty()
+        {
+            self.lists.set_tried(known, self.added.len() as u32);
         }
-        new.extend_from_slice(symbols);
-        new.sort_unstable();
-        let rules = rules.to_vec();
-        // A list that has no room to grow stays as it is.
-        self.lists.take(Some(new), &rules, now_tried)
+        self.lists.take(symbols, rules, self.added.len() as u32)
     }
 
     /// The newest tick of a symbol as JSON; empty before the first.
@@ -141,7 +158,11 @@ impl Hub {
         self.worked(self.instruments.len());
         let ids: Vec<_> = match entries {
             None => self.listed_ids().collect(),
-            Some(entries) => self.ids_of(entries, &mut Vec::new(), true)?,
+            Some(entries) => {
+                let mut ids = self.ids_of(entries, &mut Vec::new(), true)?;
+                ids.retain(|&id| self.instrument(id).is_listed);
+                ids
+            }
         };
         let names = ids.into_iter().map(|id| &*self.instrument(id).name_json);
         write_list(names, out);
@@ -208,22 +229,17 @@ impl Hub {
         self.worked(ids.len() + draft.symbols.len());
         if subscribe {
             draft.symbols.extend(ids);
-            draft.symbols.sort_unstable();
-            draft.symbols.dedup();
         } else {
             draft.symbols.retain(|id| ids.binary_search(id).is_err());
         }
+        draft.symbols.sort_unstable();
+        draft.symbols.dedup();
         let is_all = matches!(&*draft.rules, [rule] if rule.is_everything());
-        let listed = draft
-            .symbols
-            .iter()
-            .filter(|&&id| self.instrument(id).is_listed);
-        let symbols = match is_all && listed.count() == self.listed {
+        let symbols = match is_all && draft.symbols.len() == self.instruments.len() {
             true => None,
             false => Some(draft.symbols),
         };
-        let tried = self.added.len() as u32;
-        let list = self.lists.take(symbols, &draft.rules, tried);
+        let list = self.take(symbols, &draft.rules);
         list.ok_or(SelectError::TooMuchMemory)
     }
 
@@ -280,7 +296,8 @@ impl Hub {
             let parts = self.instrument(id).parts;
             matchers.iter().any(|matcher| matcher.matches(parts))
         };
-        ids.extend(self.listed_ids().filter(matches));
+        // Delisted ones too, since they may come back.
+        ids.extend((0..self.instruments.len() as SymbolId).filter(matches));
     }
 
     /// Notes that a client had so many patterns tried on all symbols.

@@ -77,17 +77,12 @@ impl Watchlists {
         rules: &[Rule],
         tried: u32,
     ) -> Option<ListId> {
-        let hash = self.hasher.hash_one((symbols.as_deref(), rules));
-        let lists = &self.lists;
-        let known = self.by_content.find(hash, |&id| {
-            let list = &lists[id as usize];
-            list.symbols.as_deref() == symbols.as_deref() && *list.rules == *rules
-        });
-        if let Some(&id) = known {
-            let list = &mut self.lists[id as usize];
-            list.readers += 1;
-            list.tried = list.tried.max(tried);
-            return Some(ListId(id));
+        let is_tried = |list: &Watchlist| {
+            list.tried == tried || list.rules.is_empty() || list.symbols.is_none()
+        };
+        if let Some(id) = self.find_if(symbols.as_deref(), rules, is_tried) {
+            self.take_again(id);
+            return Some(id);
         }
         let needed = memory(symbols.as_deref(), rules);
         if self.memory + needed > self.memory_max {
@@ -96,6 +91,25 @@ impl Watchlists {
         let id = self.insert(symbols.map(Vec::into_boxed_slice), rules.into(), tried);
         self.lists[id as usize].readers = 1;
         Some(ListId(id))
+    }
+
+    /// A list of this content, however far its rules have been tried.
+    pub(crate) fn find(&self, symbols: Option<&[SymbolId]>, rules: &[Rule]) -> Option<ListId> {
+        self.find_if(symbols, rules, |_| true)
+    }
+
+    fn find_if(
+        &self,
+        symbols: Option<&[SymbolId]>,
+        rules: &[Rule],
+        is_wanted: impl Fn(&Watchlist) -> bool,
+    ) -> Option<ListId> {
+        let hash = self.hasher.hash_one((symbols, rules));
+        let known = self.by_content.find(hash, |&id| {
+            let list = &self.lists[id as usize];
+            list.symbols.as_deref() == symbols && *list.rules == *rules && is_wanted(list)
+        });
+        known.map(|&id| ListId(id))
     }
 
     /// Takes a list once more.

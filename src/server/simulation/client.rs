@@ -2,12 +2,15 @@
 //! travel in pieces of any size.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::model::{Place, Set};
+use super::list::{List, bare};
+use super::model::{Model, Symbol};
 use super::net::Closed;
+use super::place::Place;
 
 /// How a client takes what it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +30,8 @@ pub(super) struct Client {
     pub(super) kind: Kind,
     /// Where it reads, once it was let in.
     pub(super) place: Option<Place>,
-    /// What it asked for: a set, if it is one that can be had, and from when on.
-    pub(super) wish: (Option<Set>, Option<u64>),
+    /// What it asked for, if that is to read.
+    pub(super) wish: Option<Wish>,
     /// It was let in, at some time.
     pub(super) let_in: bool,
     /// The answer to its request, as far as it has come.
@@ -42,30 +45,27 @@ pub(super) struct Client {
     pub(super) outgoing: VecDeque<u8>,
     /// The answers that must come, in this order.
     pub(super) expects: VecDeque<Expect>,
-    /// Frames that must come before all else.
-    pub(super) owed: VecDeque<Vec<u8>>,
     /// Heartbeats: where they end in what was sent, and what their pongs must say.
     pub(super) pings: VecDeque<(u64, Vec<u8>)>,
-    /// The last heartbeat that it answered.
+    /// The last heartbeat that it was sent, and the last that it answered.
+    pub(super) pinged: u32,
     pub(super) ponged: u32,
     /// When anything that it said arrived last, and when all of its request had, µs.
     pub(super) arrived: u64,
     pub(super) asked: Option<u64>,
     /// When the server's socket took anything for it last, µs.
     pub(super) moved: u64,
-    /// When it may last have missed what was printed, for want of room, µs.
-    pub(super) hindered: Option<u64>,
     /// Bytes that the socket has taken for it in all.
     pub(super) written: u64,
     /// The server has accepted it, has not turned it away at once, and when that was, µs.
     pub(super) accepted: bool,
     pub(super) served: bool,
     pub(super) began: u64,
+    /// When it is to be told that the server stops, µs.
+    pub(super) goodbye_due: Option<u64>,
     /// How the server closes it, as it shows in the step that is looked at; and what was seen of it.
     pub(super) closing: Option<Closed>,
     pub(super) closed: Option<Closed>,
-    /// Where the writes to it began in what was sent, those that nobody has looked at.
-    pub(super) writes: VecDeque<u64>,
     /// Bytes that it has said, those of them that have arrived, and where messages end that have not.
     said: u64,
     came: u64,
@@ -87,9 +87,149 @@ pub(super) enum Expect {
     Pong(Vec<u8>),
     Close,
     Time(u32),
-    Get { symbol: usize, id: u32 },
-    Change { subscribe: bool, set: Set, id: u32 },
+    Get { name: String, id: u32 },
+    List(u32),
+    Change(Change),
     Error(u32),
+}
+
+/// What a client asks for when it comes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wish {
+    /// None for everything.
+    entries: Option<Vec<String>>,
+    pub(super) since: Option<u64>,
+    pub(super) every: Option<Duration>,
+    pub(super) batches: bool,
+}
+
+/// A change of what it reads, or how: of the period and the lists only if that is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) subscribe: bool,
+    pub(super) entries: Vec<String>,
+    pub(super) every: Option<Option<Duration>>,
+    pub(super) batches: Option<bool>,
+    pub(super) id: u32,
+}
+
+impl Wish {
+    /// The list that it makes now; else the beginning of an error.
+    pub(super) fn list(&self, model: &Model) -> Result<List, String> {
+        match &self.entries {
+            None => Ok(List::everything(&model.symbols)),
+            Some(entries) => List::default().changed(entries, true, &model.symbols),
+        }
+    }
+
+    /// Anything, of these symbols; the newest tick has this stamp.
+    fn any(rng: &mut fastrand::Rng, symbols: &[Symbol], stamp: u64) -> Self {
+        let back = rng.u64(..60_000);
+        let since = match rng.u8(..24) {
+            0 if rng.bool() => Some(stamp + back * 100),
+            0 => Some(stamp + back),
+            1 => Some(stamp + 1),
+            2 => Some(stamp),
+            3..8 => Some(stamp.saturating_sub(back)),
+            _ => None,
+        };
+        Self {
+            entries: (rng.u8(..4) > 0).then(|| entries(rng, symbols)),
+            since,
+            every: (rng.u8(..6) == 0).then(|| period(rng)),
+            batches: rng.u8(..5) == 0,
+        }
+    }
+
+    fn query(&self) -> String {
+        let mut query = Vec::new();
+        if let Some(entries) = &self.entries {
+            query.push(format!("symbols={}", entries.join(",")));
+        }
+        if let Some(since) = self.since {
+            query.push(format!("since={since}"));
+        }
+        if let Some(every) = self.every {
+            query.push(format!("every={}ms", every.as_millis()));
+        }
+        if self.batches {
+            query.push("batch".to_owned());
+        }
+        query.join("&")
+    }
+}
+
+impl Change {
+    fn any(rng: &mut fastrand::Rng, symbols: &[Symbol], id: u32) -> Self {
+        let subscribe = rng.u8(..5) > 1;
+        let has_way = subscribe && rng.u8(..3) == 0;
+        let every = (has_way && rng.bool()).then(|| rng.bool().then(|| period(rng)));
+        Self {
+            subscribe,
+            entries: if has_way && rng.bool() {
+                Vec::new()
+            } else {
+                entries(rng, symbols)
+            },
+            every,
+            batches: (has_way && rng.bool()).then(|| rng.bool()),
+            id,
+        }
+    }
+
+    fn text(&self) -> String {
+        let (op, id) = (
+            if self.subscribe {
+                "subscribe"
+            } else {
+                "unsubscribe"
+            },
+            self.id,
+        );
+        let entries = serde_json::Value::from(&*self.entries);
+        let mut text = format!(r#"{{"op":"{op}","symbols":{entries},"id":{id}"#);
+        match self.every {
+            Some(Some(every)) => text += &format!(r#","every":"{}ms""#, every.as_millis()),
+            Some(None) => text += r#","every":null"#,
+            None => {}
+        }
+        if let Some(batches) = self.batches {
+            text += &format!(r#","batch":{batches}"#);
+        }
+        text + "}"
+    }
+}
+
+/// A few names, bare names and patterns; now and then one that makes no sense.
+fn entries(rng: &mut fastrand::Rng, symbols: &[Symbol]) -> Vec<String> {
+    (0..rng.usize(1..5)).map(|_| entry(rng, symbols)).collect()
+}
+
+fn entry(rng: &mut fastrand::Rng, symbols: &[Symbol]) -> String {
+    let Some(symbol) = rng.choice(symbols) else {
+        return "*".to_owned();
+    };
+    let name = &*symbol.name;
+    let market = bare(name).unwrap_or(name);
+    let source = name.strip_suffix(market).unwrap_or("");
+    let (base, quote) = market.split_once('/').unwrap_or((market, ""));
+    match rng.u8(..100) {
+        0..52 => name.to_owned(),
+        52..60 => market.to_owned(),
+        60..72 => format!("*/{quote}"),
+        72..84 => format!("{base}/*"),
+        84..90 => format!("{source}*"),
+        90..93 => format!("{source}{base}/*"),
+        93..98 => "*".to_owned(),
+        98 => format!("{base}/GONE"),
+        _ => format!("{base}/U*"),
+    }
+}
+
+/// One of few periods, so that clients share them.
+fn period(rng: &mut fastrand::Rng) -> Duration {
+    let ms = [10, 20, 50, 250, 1000, 3000];
+    Duration::from_millis(*rng.choice(&ms).unwrap_or(&10))
 }
 
 impl Client {
@@ -97,7 +237,7 @@ impl Client {
         Self {
             kind,
             place: None,
-            wish: (None, None),
+            wish: None,
             let_in: false,
             answer: Vec::new(),
             pending: Vec::new(),
@@ -105,20 +245,19 @@ impl Client {
             taken: 0,
             outgoing: VecDeque::new(),
             expects: VecDeque::new(),
-            owed: VecDeque::new(),
             pings: VecDeque::new(),
+            pinged: 0,
             ponged: 0,
             arrived: 0,
             asked: None,
             moved: 0,
-            hindered: None,
             written: 0,
             accepted: false,
             served: false,
             began: 0,
+            goodbye_due: None,
             closing: None,
             closed: None,
-            writes: VecDeque::new(),
             said: 0,
             came: 0,
             request: 0,
@@ -132,30 +271,14 @@ impl Client {
     }
 
     /// Asks to be let in, or for something else.
-    pub(super) fn ask(&mut self, rng: &mut fastrand::Rng, names: &[String], stamp: u64) {
-        let all = (1 << names.len()) - 1;
-        let mut query = Vec::new();
-        self.wish = (Some(all), None);
-        if rng.u8(..3) == 0 {
-            let set = rng.u32(1..=all);
-            query.push(format!("symbols={}", listed(names, set).join(",")));
-            self.wish.0 = Some(set);
-        }
-        if rng.u8(..3) == 0 {
-            let back = rng.u64(..60_000);
-            let since = match rng.u8(..8) {
-                0 => stamp + back,
-                1 => stamp,
-                _ => stamp.saturating_sub(back),
-            };
-            query.push(format!("since={since}"));
-            self.wish.1 = Some(since);
-        }
+    pub(super) fn ask(&mut self, rng: &mut fastrand::Rng, model: &Model) {
+        let wish = Wish::any(rng, &model.symbols, model.last_stamp);
         let mut head = format!(
             "GET /?{} HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-            query.join("&")
+            wish.query()
         );
+        self.wish = Some(wish);
         let odd = match rng.u8(..40) {
             0 if rng.bool() => Some(("served", "GET / HTTP/1.1\r\nHost: here\r\n\r\n")),
             0 => Some(("served", "GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")),
@@ -168,7 +291,7 @@ impl Client {
         };
         if let Some((reason, text)) = odd {
             self.sin = Some(reason);
-            self.wish.0 = None;
+            self.wish = None;
             head = text.to_owned();
         }
         self.say(head.bytes());
@@ -198,38 +321,36 @@ impl Client {
     }
 
     /// Says something, if it may.
-    pub(super) fn speak(&mut self, rng: &mut fastrand::Rng, names: &[String]) {
+    pub(super) fn speak(&mut self, rng: &mut fastrand::Rng, symbols: &[Symbol]) {
         if self.place.is_none() || self.sin.is_some() || self.sent >= MESSAGES_MAX {
             return;
         }
-        let (symbol, set) = (rng.usize(..names.len()), rng.u32(..1 << names.len()));
         let id = rng.u32(..1000);
         match rng.u8(..100) {
-            0..20 => {
+            0..15 => {
                 let length = if rng.bool() { 125 } else { rng.usize(..10) };
                 self.ping(vec![b'p'; length], rng);
             }
-            20..40 => self.request(
+            15..25 => self.request(
                 &format!(r#"{{"op":"ping","id":{id}}}"#),
                 Expect::Time(id),
                 rng,
             ),
-            40..60 => {
-                let text = format!(r#"{{"op":"get","symbol":"{}","id":{id}}}"#, names[symbol]);
-                self.request(&text, Expect::Get { symbol, id }, rng);
+            25..40 => {
+                let name = entry(rng, symbols).replace('*', "GONE");
+                let text = format!(r#"{{"op":"get","symbol":"{name}","id":{id}}}"#);
+                self.request(&text, Expect::Get { name, id }, rng);
             }
-            60..85 => {
-                let subscribe = rng.bool();
-                let op = if subscribe {
-                    "subscribe"
-                } else {
-                    "unsubscribe"
-                };
-                let listed = serde_json::Value::from(listed(names, set));
-                let text = format!(r#"{{"op":"{op}","symbols":{listed},"id":{id}}}"#);
-                self.request(&text, Expect::Change { subscribe, set, id }, rng);
+            40..45 => self.request(
+                &format!(r#"{{"op":"list","id":{id}}}"#),
+                Expect::List(id),
+                rng,
+            ),
+            45..88 => {
+                let change = Change::any(rng, symbols, id);
+                self.request(&change.text(), Expect::Change(change), rng);
             }
-            85..94 => self.request(
+            88..94 => self.request(
                 &format!(r#"{{"op":"buy","id":{id}}}"#),
                 Expect::Error(id),
                 rng,
@@ -244,8 +365,10 @@ impl Client {
     pub(super) fn pending_max(&self) -> usize {
         if self.sin == Some("served") {
             64 * 1024
+        } else if self.place.as_ref().is_some_and(|place| place.batches) {
+            96 * 1024
         } else {
-            8192
+            24 * 1024
         }
     }
 
@@ -267,7 +390,8 @@ impl Client {
         {
             let (_, payload) = self.pings.pop_front().unwrap_or_default();
             let number = std::str::from_utf8(&payload).ok();
-            self.ponged = number.and_then(|text| text.parse().ok()).unwrap_or(0);
+            let number = number.and_then(|text| text.parse().ok()).unwrap_or(0);
+            self.ponged = self.ponged.max(number);
             self.frame(&payload, OpCode::Control(Control::Pong), true, rng);
         }
     }
@@ -340,13 +464,6 @@ impl Client {
         }
         self.sent += 1;
     }
-}
-
-/// The names of a set's symbols.
-pub(super) fn listed(names: &[String], set: Set) -> Vec<String> {
-    let of_set = names.iter().enumerate();
-    let of_set = of_set.filter(|(index, _)| set >> index & 1 == 1);
-    of_set.map(|(_, name)| name.clone()).collect()
 }
 
 /// What a client says at the end: 1000, that all is well (RFC 6455 section 7.4.1).

@@ -2,22 +2,26 @@
 //! send, and whom it closed; tells the model, and has the observer read every byte.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
 use std::time::{Duration, Instant};
 
+use mio::Token;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::client::Client;
 use super::limits::Limits;
-use super::model::Model;
+use super::model::{Model, Sent};
 use super::net::{Accepted, Closed, End, Id, Net, Pipe};
+use super::observer::Step;
+use super::place::Place;
 use super::world::{STALE_AFTER, Setting, SimServer};
 use crate::frame;
-use crate::io_loop::{ManualClock, Ready};
+use crate::io_loop::{ManualClock, Ready, slot};
 use crate::server::Config;
 use crate::server::close::{self, CloseReason};
-use crate::server::reader::Reader;
+use crate::server::hub::Hub;
+use crate::server::subscriber::{Standing, Subscriber};
 
 thread_local! {
     /// The wall clock of the simulation that runs on this thread, Unix µs.
@@ -37,9 +41,14 @@ pub(super) struct Judge {
     pub(super) limits: Limits,
     pub(super) shutting_down: bool,
     heartbeat: u32,
-    /// What had been printed at the last look, and what was so old that nobody is sent it.
-    prints: u64,
+    /// What was so old at the last look that nobody is sent it.
     aged: Option<Instant>,
+    /// Who is to be looked at after each step, whether or not anything was sent to them.
+    special: BTreeSet<Id>,
+    /// Somebody was sent something in this step that nobody sees.
+    has_unseen: bool,
+    /// When each period began that has a timer, and when it had its newest beat, µs.
+    pub(super) periods: BTreeMap<Duration, (u64, u64)>,
     /// Clients let in, and connections closed by reason, as counted here.
     pub(super) opened: u64,
     pub(super) closed: [u64; close::NAMES.len()],
@@ -63,15 +72,86 @@ struct Found {
     total: u64,
     accepted: Option<Accepted>,
     is_served: bool,
+    /// The socket takes nothing.
+    blocked: bool,
     /// Since when it may have missed what was printed: it was refused room then, or is now.
     hindered: Option<u64>,
+}
+
+impl Place {
+    /// Whether more than bytes tells where it stands.
+    fn is_special(&self) -> bool {
+        self.resuming || self.pace.is_some() || self.awaited.is_some() || !self.fresh.is_empty()
+    }
+
+    /// Takes note of what the server did to it at a time of its own choice, before it was sent
+    /// anything in this step.
+    fn catch_up(
+        &mut self,
+        has_spoken: bool,
+        now: u64,
+        stands: &Standing,
+        model: &Model,
+        hub: &Hub,
+    ) {
+        if self.awaited.is_some() && stands.awaited.is_none() {
+            self.end_wait(now, model);
+        }
+        let fresh = self.fresh.iter().copied();
+        let taken =
+            fresh.filter(|&symbol| hub.is_listed_in(&model.symbols[symbol].name, stands.list));
+        let taken: Vec<_> = taken.collect();
+        // Of one that has spoken the list may have changed for that.
+        if !taken.is_empty() && !has_spoken {
+            let mut list = self.list.clone();
+            list.symbols.extend(taken);
+            let way = (self.pace.map(|pace| pace.every), self.batches);
+            self.change(list, way, stands.position, model);
+        }
+    }
+
+    /// Whether the server knows where it stands, after what it was sent in this step.
+    fn check(&mut self, id: Id, stands: &Standing, step: &Step, model: &mut Model) {
+        assert_eq!(stands.awaited, self.awaited, "{id}: waits");
+        assert_eq!(
+            stands.beat.is_some(),
+            self.pace.is_some(),
+            "{id}: at its own rate"
+        );
+        if self.awaited.is_some() {
+            return;
+        }
+        if let Some(pace) = self.pace {
+            if stands.beat != Some(pace.beat) || stands.position != self.position {
+                self.serve(model);
+            }
+            assert_eq!(stands.beat, self.pace.map(|pace| pace.beat), "{id}: beats");
+            assert_eq!(stands.position, self.position, "{id}: the position");
+            return;
+        }
+        let next = |place: &Self, model: &Model| {
+            let next = place.first_unread(place.position, model);
+            (next, place.first_unread(stands.position, model) == next)
+        };
+        let (mut unread, mut is_same) = next(self, model);
+        if !is_same && let Some(first) = self.skip_silently(model) {
+            model.skip_fairly(first, step.hindered.max(self.cut));
+            (unread, is_same) = next(self, model);
+        }
+        assert!(is_same, "{id}: at {stands:?}, not {self:?}");
+        self.note_position(stands.position, model);
+        if unread.is_none() {
+            self.resuming &= stands.is_resuming;
+        }
+        assert_eq!(stands.is_resuming, self.resuming, "{id}: resuming");
+    }
 }
 
 impl Judge {
     pub(super) fn new(net: Net, clock: ManualClock, setting: &Setting) -> Self {
         WALL.set(1_700_000_000_000_000);
         let (config, names) = (&setting.config, &setting.names);
-        let (start, tape) = (clock.time(), (config.tape_size, config.tapes_max()));
+        let start = clock.time();
         Self {
             net,
             clock,
@@ -79,12 +159,14 @@ impl Judge {
             now: 0,
             config: config.clone(),
             clients: BTreeMap::new(),
-            model: Model::new(names, STALE_AFTER.as_micros() as u64, tape),
+            model: Model::new(names, STALE_AFTER.as_micros() as u64, config.max_batch),
             limits: Limits::new(config, setting.events_per_turn),
             shutting_down: false,
             heartbeat: 0,
-            prints: 0,
             aged: None,
+            special: BTreeSet::new(),
+            has_unseen: false,
+            periods: BTreeMap::new(),
             opened: 0,
             closed: [0; close::NAMES.len()],
             accepted: 0,
@@ -99,14 +181,6 @@ impl Judge {
 
     pub(super) fn note(&mut self, event: &'static str) {
         *self.events.entry(event).or_default() += 1;
-    }
-
-    pub(super) fn note_event(&mut self, ready: Ready) {
-        self.note(match (ready.readable, ready.writable) {
-            (true, true) => "edge for both",
-            (true, false) => "edge for reading",
-            _ => "edge for writing",
-        });
     }
 
     pub(super) fn wall() -> u64 {
@@ -128,40 +202,90 @@ impl Judge {
     }
 
     /// The timeouts of a turn have run.
-    pub(super) fn on_poll(&mut self) {
+    pub(super) fn on_timeouts(&mut self) {
         self.begin_step();
         let connections = self.clients.len();
-        self.limits.on_poll(self.now, connections);
+        self.limits.on_timeouts(self.now, connections);
+    }
+
+    /// The poll of a turn has fetched `events`.
+    pub(super) fn on_events(&mut self, events: &[(Token, Ready)]) {
+        self.limits.on_events(events.len());
+        for (_, ready) in events {
+            self.note(match (ready.readable, ready.writable) {
+                (true, true) => "edge for both",
+                (true, false) => "edge for reading",
+                _ => "edge for writing",
+            });
+        }
+    }
+
+    /// The process is asked to stop: each client that is there is told goodbye at a time of its own.
+    pub(super) fn on_shut_down(&mut self) {
+        self.shutting_down = true;
+        let (net, clients) = (&self.net, &self.clients);
+        let inside = clients.iter().filter(|(_, client)| client.place.is_some());
+        let slot_of = |id: Id| net.pipe(id, |pipe| pipe.token).flatten().map(slot);
+        let mut inside: Vec<_> = inside.map(|(&id, _)| (slot_of(id), id)).collect();
+        inside.sort_unstable();
+        let (drain, count) = (self.config.drain.as_micros() as u64, inside.len() as u64);
+        for (index, (_, id)) in (0..).zip(inside) {
+            let client = self.clients.get_mut(&id).expect("it is kept");
+            client.goodbye_due = Some(self.now + drain * index / count);
+        }
     }
 
     /// A feed has had a price published.
     pub(super) fn on_published(&mut self, symbol: usize, price: &str) {
-        let now = (self.now, Self::wall());
-        self.prints += self.model.print(symbol, price, now);
-        self.note("tick");
+        if self.model.print(symbol, price, (self.now, Self::wall())) {
+            self.note("tick");
+        }
     }
 
     /// A feed knows of a price that has not changed.
     pub(super) fn on_confirmed(&mut self, symbol: usize) {
-        let printed = self.model.hear(symbol, self.now);
-        self.prints += printed;
-        if printed > 0 {
+        if self.model.hear(symbol, self.now) {
             self.note("live");
         }
+    }
+
+    /// A symbol is added: patterns take it, at some time.
+    pub(super) fn on_listed(&mut self, name: &str) {
+        let known = self.model.symbols.len();
+        let Some(index) = self.model.list(name, self.now) else {
+            return;
+        };
+        self.note(if index < known { "relist" } else { "list" });
+        if index < known {
+            return;
+        }
+        for (&id, client) in &mut self.clients {
+            if let Some(place) = &mut client.place
+                && place.list.takes(name)
+            {
+                place.fresh.insert(index);
+                self.special.insert(id);
+            }
+        }
+    }
+
+    /// A symbol is taken away.
+    pub(super) fn on_delisted(&mut self, name: &str) {
+        self.model.delist(name, self.now);
+        self.note("delist");
     }
 
     /// Looks at all that the step did which ends now. The next takes place a little later.
     pub(super) fn look(&mut self, server: &mut SimServer) {
         self.look_at_prints(server);
-        if self.aged != server.sweep.aged() {
+        self.look_at_beats(server);
+        if self.aged != server.broadcast.aged() {
             self.note("slice");
-            self.aged = server.sweep.aged();
+            self.aged = server.broadcast.aged();
             let old = self
                 .aged
                 .and_then(|aged| aged.checked_duration_since(self.start));
-            if let Some(old) = old {
-                self.model.age(old.as_micros() as u64);
-            }
+            self.model.aged = old.map(|old| old.as_micros() as u64);
         }
         let messages = server.counters.messages - self.messages;
         let mut touched = self.net.next_step();
@@ -170,20 +294,44 @@ impl Judge {
         let has_reset = touched.iter().any(is_reset);
         // What those have skipped who are gone can only be told from what is left.
         touched.sort_by_key(is_reset);
+        let special: Vec<_> = self
+            .special
+            .difference(&touched.iter().copied().collect())
+            .copied()
+            .collect();
         for &id in &touched {
-            self.observe(id, server);
+            self.observe(id, messages > 0, server);
             self.on_heard(id, messages);
         }
-        if server.counters.conflated != self.model.conflated {
-            let all: Vec<_> = self.clients.keys().copied().collect();
-            all.into_iter().for_each(|id| self.observe(id, server));
+        for id in special {
+            self.observe(id, false, server);
         }
+        if server.counters.conflated != self.model.sent.conflated {
+            let all: Vec<_> = self.clients.keys().copied().collect();
+            all.into_iter()
+                .for_each(|id| self.observe(id, false, server));
+        }
+        if has_reset || std::mem::take(&mut self.has_unseen) {
+            // It may have been counted what nobody sees.
+            self.model.sent = Self::counted(server);
+        }
+        assert_eq!(Self::counted(server), self.model.sent, "what was sent");
         // One that is gone already is let in, too, and sees nothing of it.
         let unseen = server.counters.opened - self.opened;
         assert!(unseen <= u64::from(has_reset), "{unseen} let in unseen");
         self.opened += unseen;
         self.clock.advance(STEP);
         self.begin_step();
+    }
+
+    fn counted(server: &SimServer) -> Sent {
+        let counters = &server.counters;
+        Sent {
+            writes: counters.writes,
+            deliveries: counters.deliveries,
+            bytes: counters.bytes,
+            conflated: counters.conflated,
+        }
     }
 
     /// Tells the model what the server printed of its own accord.
@@ -194,25 +342,64 @@ impl Judge {
             self.note("heartbeat");
             let mut ping = Vec::new();
             frame::ping(&mut ping, self.heartbeat.to_string().as_bytes());
-            self.prints += self.model.append(&ping, None, self.now);
+            self.model.append(None, ping, self.now);
             self.limits.on_heartbeat(self.heartbeat, self.now);
         }
-        if server.board.is_sealed() && self.model.goodbye.is_none() {
+        if server.hub.is_closed() && self.model.closed.is_none() {
             let mut goodbye = Vec::new();
             let reason = CloseReason::Shutdown.to_string();
             frame::close(&mut goodbye, CloseCode::Away, &reason);
-            self.prints += self.model.append(&goodbye, None, self.now);
-            self.model.goodbye = Some(goodbye);
+            self.model.close(goodbye, self.now);
         }
-        if server.board.prints() > self.prints {
+        let tape = server.hub.tape();
+        if tape.head() > self.model.head() {
             self.note("stale");
-            self.prints += self.model.print_stale(self.now);
+            self.model.print_stale(self.now);
         }
-        assert_eq!(server.board.prints(), self.prints, "printed");
+        assert_eq!(tape.head(), self.model.head(), "printed");
+        if tape.tail() != self.model.tail {
+            assert!(
+                tape.tail() > self.model.tail,
+                "the tape grows at its old end"
+            );
+            self.model.tail = tape.tail();
+            self.check_memory();
+        }
+    }
+
+    /// The tape is as long as its memory allows, but for the end of the ring.
+    fn check_memory(&self) {
+        let kept = self.model.from(self.model.tail);
+        let kept: Vec<_> = kept.map(|(_, printed)| printed.frame.len()).collect();
+        let marks_max = self.config.tape_size / 112;
+        let ring = self.config.tape_size - marks_max * 20;
+        let bytes: usize = kept.iter().sum();
+        let is_full = kept.len() >= marks_max || bytes + 3 * FRAME_MAX >= ring;
+        assert!(is_full, "{} frames of {bytes} bytes are all", kept.len());
+    }
+
+    /// Takes note of the beats that periods have had.
+    fn look_at_beats(&mut self, server: &SimServer) {
+        let beats: BTreeMap<_, _> = server.hub.beats_by_period().collect();
+        self.periods.retain(|every, _| beats.contains_key(every));
+        for (&every, &beat) in &beats {
+            let (began, newest) = self.periods.entry(every).or_insert((self.now, self.now));
+            if self
+                .model
+                .beats
+                .get(&every)
+                .is_some_and(|&known| known != beat)
+            {
+                *newest = self.now;
+                let most = (self.now - *began) / every.as_micros() as u64;
+                assert!(u64::from(beat) <= most, "{every:?}: too many beats");
+            }
+        }
+        self.model.beats = beats;
     }
 
     /// Takes what the server has decided to send to a client since the last look, and has it judged.
-    fn observe(&mut self, id: Id, server: &mut SimServer) {
+    fn observe(&mut self, id: Id, has_spoken: bool, server: &mut SimServer) {
         let Some(found) = self.find(id) else {
             return;
         };
@@ -228,12 +415,18 @@ impl Judge {
             self.judge(id, closed);
         }
         if found.ended == Some(End::Reset) {
-            self.observe_reset(id, server);
+            // Nobody sees what is written to a client that is gone.
         } else if found.is_served {
-            self.observe_stream(id, server, &found);
+            self.observe_stream(id, has_spoken, server, &found);
         }
         if let Some(closed) = newly_closed {
             self.on_closed(id, closed, &found);
+        }
+        let client = &self.clients[&id];
+        if client.place.as_ref().is_some_and(Place::is_special) {
+            self.special.insert(id);
+        } else {
+            self.special.remove(&id);
         }
         if found.dropped {
             self.clients.remove(&id);
@@ -251,6 +444,7 @@ impl Judge {
                 dropped: pipe.dropped,
                 total: pipe.total,
                 accepted: pipe.accepted,
+                blocked: pipe.blocked,
                 is_served: pipe.token.is_some() || client.served,
                 hindered: if pipe.hindered { Some(self.now) } else { told },
             }
@@ -289,42 +483,36 @@ impl Judge {
         }
     }
 
-    /// Nobody sees what is written to a client that is gone, and what failed is not kept; but it
-    /// counts.
-    fn observe_reset(&mut self, id: Id, server: &mut SimServer) {
-        let at = self.position(id, server);
-        let client = self.clients.get_mut(&id).expect("it is kept");
-        let Some(place) = &mut client.place else {
-            return;
+    fn observe_stream(&mut self, id: Id, has_spoken: bool, server: &mut SimServer, found: &Found) {
+        let deeds = self.net.pipe(id, Pipe::take_deeds).unwrap_or_default();
+        let stands = self.standing(id, server);
+        let step = Step {
+            now: (self.now, Self::wall()),
+            attempts: deeds.attempts.into_iter().collect(),
+            stands: stands.map(|stands| stands.position),
+            skips: server.counters.conflated - self.model.sent.conflated,
+            hindered: found.hindered,
         };
-        let has_skipped = match at {
-            Some(at) => place.position != at,
-            None => server.counters.conflated > self.model.conflated,
-        };
-        if has_skipped && self.model.is_behind(place) {
-            self.model.skip(place);
-        }
-    }
-
-    fn observe_stream(&mut self, id: Id, server: &mut SimServer, found: &Found) {
-        let now = (self.now, Self::wall());
-        let deeds = self.net.pipe(id, Pipe::take_deeds);
-        let deeds = deeds.unwrap_or_default();
-        let at = self.position(id, server);
         let token = self.net.pipe(id, |pipe| pipe.token).flatten();
         let connection = token.and_then(|token| server.connections.get_mut(token));
         let client = self.clients.get_mut(&id).expect("it is kept");
-        client.writes.extend(deeds.writes);
         client.written = found.total;
-        client.hindered = found.hindered;
         client.closing = found.closed;
+        let is_told = |closed: Closed| close::NAMES[closed.reason] == "shutdown";
+        if let Some(place) = client
+            .place
+            .as_mut()
+            .filter(|_| found.closed.is_some_and(is_told))
+        {
+            place.leaving = true;
+        }
         let mut stream = deeds.written;
         if !stream.is_empty() {
-            client.moved = now.0;
+            client.moved = self.now;
         }
         self.bytes += stream.len() as u64;
         if let Some(connection) = connection {
-            let backlog = connection.reader().map_or(0, Reader::backlog);
+            let backlog = connection.subscriber().map_or(0, Subscriber::backlog);
             let backlog_max = self.config.max_message_size.max(SCRATCH_MAX);
             assert!(backlog <= backlog_max, "backlog");
             let pending = connection.wire().pending();
@@ -345,35 +533,44 @@ impl Judge {
                 let text = String::from_utf8_lossy(&stream[known..]);
                 eprintln!("    {id} ({:?}) is sent {text:?}", client.kind);
             }
-            self.model.counted = server.counters.conflated;
+            if let (Some(place), Some(stands)) = (&mut client.place, &stands) {
+                place.catch_up(has_spoken, self.now, stands, &self.model, &server.hub);
+            }
             let was_inside = client.let_in;
-            client.read(&stream[known..], &mut self.model, now);
-            self.opened += u64::from(client.let_in && !was_inside);
+            client.read(&stream[known..], &mut self.model, &step);
+            if client.let_in && !was_inside {
+                self.opened += 1;
+                let wait = self.config.resume_wait.as_micros() as u64;
+                let place = client.place.as_mut().expect("it is let in");
+                place.waits_until = Some(self.now + wait);
+            }
         } else if client.answer.is_empty() {
             // It never spoke, and has been told so before it was let go.
             let length = stream.len().min(LATE.len());
             assert_eq!(stream[..length], LATE.as_bytes()[..length], "{id}");
         } else {
+            // What it was answered to the last that it said, before its end was seen, nobody sees whole.
+            let has_more = stream.len() > client.pending.len();
+            let is_ended = found.ended.is_some() && stream.starts_with(&client.pending);
             let is_rest = client.pending.starts_with(&stream);
-            assert!(is_rest, "{id}: more than was begun");
+            assert!(is_rest || is_ended, "{id}: more than was begun");
+            self.has_unseen |= has_more;
         }
-        let (Some(place), Some(at)) = (&mut client.place, at) else {
-            return;
-        };
-        let is_silent_skip = place.position != at
-            && self.model.is_behind(place)
-            && self.model.instead(place, now.0).is_empty();
-        if is_silent_skip {
-            self.model.skip_fairly(place, found.hindered);
+        if let (Some(place), Some(stands)) = (&mut client.place, &stands) {
+            place.check(id, stands, &step, &mut self.model);
+            let takes_all = client.pending.is_empty() && !found.blocked;
+            if takes_all && !stream.is_empty() && !place.is_satisfied(false, &self.model) {
+                place.cut = Some(self.now);
+            }
         }
-        assert_eq!(at, place.position, "{id}: the position");
     }
 
-    /// Where a client reads by its connection's own account, while it does.
-    fn position(&self, id: Id, server: &mut SimServer) -> Option<u64> {
+    /// Where a client stands by its connection's own account, while it is open.
+    fn standing(&self, id: Id, server: &mut SimServer) -> Option<Standing> {
         let token = self.net.pipe(id, |pipe| pipe.token).flatten()?;
         let connection = server.connections.get_mut(token)?;
-        connection.reader().map(Reader::position)
+        let subscriber = connection.subscriber()?;
+        Some(subscriber.standing(&server.hub))
     }
 
     /// The model's side of a close, once everything before it was seen.
@@ -385,9 +582,7 @@ impl Judge {
         }
         let client = self.clients.get_mut(&id).expect("it is kept");
         client.closed = Some(closed);
-        if let Some(place) = client.place.take() {
-            self.model.leave(place.set);
-        }
+        client.place = None;
         let is_reset = found.ended == Some(End::Reset);
         // A client that says goodbye first is told its own code again, and one that has taken
         // nothing for long is told nothing.
@@ -432,7 +627,10 @@ impl Judge {
         let fair = match name {
             "failed" => ended == Some(End::Reset),
             "vanished" => ended == Some(End::Finished),
-            "shutdown" => self.shutting_down,
+            "shutdown" => {
+                let is_due = client.goodbye_due.is_some_and(|due| self.now >= due);
+                is_due || self.model.closed.is_some()
+            }
             "no_pong" => self.limits.is_pong_late(client),
             "slow" if !self.limits.is_looking() => false,
             "slow" => {
@@ -441,7 +639,11 @@ impl Judge {
             }
             // It ended within its request, and is told so.
             "refused" if ended == Some(End::Finished) => !client.let_in,
-            "refused" if client.sin.is_none() || self.shutting_down => !client.let_in,
+            "refused" if self.shutting_down => !client.let_in,
+            "refused" if client.sin.is_none() => client
+                .wish
+                .as_ref()
+                .is_some_and(|wish| wish.list(&self.model).is_err() && !client.let_in),
             "handshake_timeout" => {
                 client.place.is_none() && (self.limits.is_request_late(client) || !self.reads_whole)
             }
@@ -456,6 +658,9 @@ const STEP: Duration = Duration::from_micros(1);
 
 /// How an answer begins to a client that has not asked in time.
 const LATE: &str = "HTTP/1.1 408 ";
+
+/// More than the longest frame has.
+const FRAME_MAX: usize = 200;
 
 /// More than a turn's share of what came is never kept.
 const SCRATCH_MAX: usize = 16 * 1024;

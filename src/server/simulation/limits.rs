@@ -4,9 +4,8 @@
 //! The server looks after all events that were ready then. So what was there in time counts, however
 //! long it takes until it is read.
 
-use crate::server::Config;
-
 use super::client::Client;
+use crate::server::{CLOSES_PER_TURN, Config};
 
 /// Times are µs since the start.
 pub(super) struct Limits {
@@ -28,8 +27,20 @@ struct Look {
     /// The heartbeat that was to be answered; zero if it was about something else.
     heartbeat: u32,
     due: u64,
-    /// The turn by which it is over.
-    end: usize,
+    /// How many polls it may still wait for one that leaves no events.
+    polls: usize,
+    /// Turns that closing may still take, once it has begun.
+    turns: usize,
+}
+
+impl Look {
+    /// Whether it goes on after the callbacks of a turn.
+    fn goes_on(&mut self) -> bool {
+        if self.polls == 0 {
+            self.turns -= 1;
+        }
+        self.turns > 0
+    }
 }
 
 impl Limits {
@@ -59,19 +70,17 @@ impl Limits {
     }
 
     /// The timeouts of a turn have run, with so many connections.
-    pub(super) fn on_poll(&mut self, now: u64, connections: usize) {
+    pub(super) fn on_timeouts(&mut self, now: u64, connections: usize) {
         let last = self.polls.last().copied().unwrap_or(0);
         self.polls.push(now);
-        let turn = self.polls.len();
-        self.looks.retain(|look| look.end >= turn);
-        // A callback, polls until there are no events left, and a share of clients a turn.
-        let turns = connections / self.events_per_turn + connections / 64 + 6;
+        self.looks.retain_mut(|look| look.goes_on());
         let mut begin = |heartbeat| {
-            let (due, end) = (now, turn + turns);
             self.looks.push(Look {
                 heartbeat,
-                due,
-                end,
+                due: now,
+                // The listener counts too.
+                polls: (connections + 1) / self.events_per_turn + 2,
+                turns: connections / CLOSES_PER_TURN + 1,
             });
         };
         if now / self.look_interval > last / self.look_interval {
@@ -81,10 +90,25 @@ impl Limits {
         due.for_each(|(heartbeat, _)| begin(heartbeat));
     }
 
+    /// The poll of a turn has brought so many events.
+    pub(super) fn on_events(&mut self, events: usize) {
+        for look in &mut self.looks {
+            look.polls = match look.polls.checked_sub(1) {
+                Some(polls) if events >= self.events_per_turn => polls,
+                _ => 0,
+            };
+        }
+    }
+
     /// Whether a heartbeat is due that a client had not answered by then.
     pub(super) fn is_pong_late(&self, client: &Client) -> bool {
+        let pinged = client.pinged;
         let mut looks = self.looks.iter().filter(|look| look.heartbeat > 0);
         looks.any(|look| {
+            // One that it was never sent nobody can ask of it.
+            if look.heartbeat > pinged {
+                return false;
+            }
             let has_ponged = client.ponged >= look.heartbeat && client.outgoing.is_empty();
             let in_time = has_ponged && client.arrived < look.due;
             !in_time || !client.pending.is_empty()

@@ -1,367 +1,249 @@
-//! What the server should do, said a second time and as plainly as can be: all that was printed, in
-//! a list, and who may read what of it.
+//! What the server should do, said a second time and as plainly as can be: all that was ever
+//! printed, in a list, with what it is about and when.
 //!
-//! Nothing here is bounded or quick. It knows the promises of the tape, not how they are kept.
+//! Nothing here is bounded or quick. It knows the promises of the tape, not how they are kept; only
+//! what has fallen off the tape it is told.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::frame;
 
-/// A set of symbols, a bit for each.
-pub(super) type Set = u32;
-
-/// Everything printed, and who reads it.
+/// Everything printed, and the newest of each symbol.
 pub(super) struct Model {
     pub(super) symbols: Vec<Symbol>,
-    pub(super) channels: BTreeMap<Set, Channel>,
-    pub(super) goodbye: Option<Vec<u8>>,
+    printed: Vec<Printed>,
+    /// The oldest frame that the tape still has.
+    pub(super) tail: u64,
+    /// What was printed up to then is old, µs.
+    pub(super) aged: Option<u64>,
+    /// The closing frame.
+    pub(super) closed: Option<u64>,
     pub(super) last_stamp: u64,
     pub(super) stale_after: u64,
-    tape_size: u64,
-    tapes_max: usize,
-    /// What the counters must say.
+    pub(super) max_batch: usize,
+    /// How often each period has had its beat.
+    pub(super) beats: BTreeMap<Duration, u32>,
     pub(super) ticks: u64,
+    pub(super) sent: Sent,
+}
+
+/// What the counters must say of what clients were sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sent {
     pub(super) writes: u64,
+    pub(super) deliveries: u64,
     pub(super) bytes: u64,
     pub(super) conflated: u64,
-    /// What the server has counted of them: some cannot be seen.
-    pub(super) counted: u64,
-    pub(super) skipped: u64,
 }
 
 /// A symbol and its newest tick.
 pub(super) struct Symbol {
     pub(super) name: String,
+    pub(super) listed: bool,
     pub(super) seq: u64,
-    sent: u64,
-    json: String,
-    heard: u64,
-    stale: bool,
+    pub(super) sent: u64,
+    pub(super) json: String,
+    /// When it was heard of last, µs; none for one that may be silent.
+    heard: Option<u64>,
+    /// When it came back, µs: what is overdue by then is told at the next look.
+    relisted: u64,
+    pub(super) stale: bool,
+    /// The numbers of its newest tick and event; zero for none.
+    pub(super) tick: u64,
+    pub(super) event: u64,
 }
 
-/// What one set of symbols was given to read.
-pub(super) struct Channel {
-    pub(super) readers: usize,
-    printed: Vec<Printed>,
-    head: u64,
-    /// The newest stamp when it was made.
-    made: u64,
-    stale_before: u64,
-    newest: BTreeMap<usize, u64>,
-}
-
-struct Printed {
-    start: u64,
-    frame: Vec<u8>,
-    stamp: u64,
-    at: u64,
-}
-
-/// Where a client should be.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) set: Set,
-    pub(super) position: u64,
-    resuming: bool,
+/// One frame on the tape.
+pub(super) struct Printed {
+    /// None for everyone.
+    pub(super) symbol: Option<usize>,
+    pub(super) frame: Vec<u8>,
+    pub(super) stamp: u64,
+    /// µs since the start.
+    pub(super) at: u64,
 }
 
 impl Model {
-    pub(super) fn new(names: &[String], stale_after: u64, tape: (usize, usize)) -> Self {
-        let symbol = |name: &String| Symbol {
-            name: name.clone(),
-            seq: 0,
-            sent: 0,
-            json: String::new(),
-            heard: 0,
-            stale: false,
-        };
-        let mut model = Self {
-            symbols: names.iter().map(symbol).collect(),
-            channels: BTreeMap::new(),
-            goodbye: None,
+    pub(super) fn new(names: &[String], stale_after: u64, max_batch: usize) -> Self {
+        let symbols = names.iter().map(|name| Symbol::new(name, Some(0)));
+        Self {
+            symbols: symbols.collect(),
+            printed: Vec::new(),
+            tail: 1,
+            aged: None,
+            closed: None,
             last_stamp: 0,
             stale_after,
-            tape_size: tape.0 as u64,
-            tapes_max: tape.1,
+            max_batch,
+            beats: BTreeMap::new(),
             ticks: 0,
-            writes: 0,
-            bytes: 0,
-            conflated: 0,
-            counted: 0,
-            skipped: 0,
-        };
-        model.channels.insert(model.all(), Channel::new(0));
-        model
-    }
-
-    pub(super) fn all(&self) -> Set {
-        (1 << self.symbols.len()) - 1
-    }
-
-    /// Returns how often anything was printed for that; the others do too.
-    pub(super) fn print(&mut self, symbol: usize, price: &str, (now, wall): (u64, u64)) -> u64 {
-        if self.goodbye.is_some() {
-            return 0;
+            sent: Sent::default(),
         }
-        let live = self.hear(symbol, now);
+    }
+
+    /// The number of the next frame.
+    pub(super) fn head(&self) -> u64 {
+        self.printed.len() as u64 + 1
+    }
+
+    /// The frame of a number.
+    pub(super) fn frame(&self, number: u64) -> &Printed {
+        &self.printed[number as usize - 1]
+    }
+
+    /// The frames from `position` on, with their numbers.
+    pub(super) fn from(&self, position: u64) -> impl Iterator<Item = (u64, &Printed)> {
+        let printed = self.printed.iter().skip(position as usize - 1);
+        (position..).zip(printed)
+    }
+
+    /// A feed has a price. Returns whether anybody can have it.
+    pub(super) fn print(&mut self, symbol: usize, price: &str, (now, wall): (u64, u64)) -> bool {
+        if self.closed.is_some() || !self.symbols[symbol].listed {
+            return false;
+        }
         self.last_stamp = wall.max(self.last_stamp + 1);
+        self.hear(symbol, now);
         let it = &mut self.symbols[symbol];
-        it.seq += 1;
-        it.sent = self.last_stamp;
+        (it.seq, it.sent, it.tick) = (it.seq + 1, self.last_stamp, self.printed.len() as u64 + 1);
         it.json = format!(
             r#"{{"symbol":"{}","price":{price},"timestamp":7,"seq":{},"sent":{}}}"#,
             it.name, it.seq, it.sent
         );
         let frame = text(&it.json);
-        let printed = self.append(&frame, Some(symbol), now);
-        for (_, channel) in self.reading(Some(symbol)) {
-            channel.newest.insert(symbol, channel.head);
-        }
+        self.append(Some(symbol), frame, now);
         self.ticks += 1;
-        live + printed
+        true
     }
 
-    pub(super) fn hear(&mut self, symbol: usize, now: u64) -> u64 {
+    /// A feed knows of a price. Returns whether it was stale.
+    pub(super) fn hear(&mut self, symbol: usize, now: u64) -> bool {
         let it = &mut self.symbols[symbol];
-        it.heard = now;
-        if std::mem::take(&mut it.stale) {
-            let event = format!(r#"{{"event":"live","symbol":"{}"}}"#, it.name);
-            return self.append(&text(&event), Some(symbol), now);
+        if !it.listed || it.heard.is_none() {
+            return false;
         }
-        0
+        it.heard = Some(now);
+        let was_stale = std::mem::take(&mut it.stale);
+        if was_stale {
+            self.print_event(symbol, now);
+        }
+        was_stale
     }
 
-    pub(super) fn print_stale(&mut self, now: u64) -> u64 {
-        let mut count = 0;
+    pub(super) fn print_stale(&mut self, now: u64) {
         for symbol in 0..self.symbols.len() {
             let it = &mut self.symbols[symbol];
-            if !it.stale && now - it.heard > self.stale_after {
+            if it.listed && !it.stale && it.silence(now) > self.stale_after {
                 it.stale = true;
-                let event = it.stale_event(now);
-                count += self.append(&event, Some(symbol), now);
+                self.print_event(symbol, now);
             }
         }
-        count
     }
 
     /// How long no symbol has been silent that is not called stale.
     pub(super) fn longest_silence(&self, now: u64) -> u64 {
-        let trusted = self.symbols.iter().filter(|symbol| !symbol.stale);
-        trusted.map(|symbol| now - symbol.heard).max().unwrap_or(0)
+        let trusted = self.symbols.iter().filter(|it| it.listed && !it.stale);
+        let silence = |it: &Symbol| it.silence(now).min(now - it.relisted);
+        trusted.map(silence).max().unwrap_or(0)
+    }
+
+    /// A symbol is added, or comes back.
+    pub(super) fn list(&mut self, name: &str, now: u64) -> Option<usize> {
+        match self.symbols.iter().position(|it| it.name == name) {
+            Some(index) => {
+                let it = &mut self.symbols[index];
+                let was_missing = !std::mem::replace(&mut it.listed, true);
+                if was_missing {
+                    it.relisted = now;
+                }
+                was_missing.then_some(index)
+            }
+            None => {
+                self.symbols.push(Symbol::new(name, None));
+                Some(self.symbols.len() - 1)
+            }
+        }
+    }
+
+    /// A symbol is taken away.
+    pub(super) fn delist(&mut self, name: &str, now: u64) {
+        let index = self.symbols.iter().position(|it| it.name == name);
+        if let Some(index) = index.filter(|&index| self.symbols[index].listed) {
+            self.symbols[index].listed = false;
+            self.print_event(index, now);
+        }
+    }
+
+    fn print_event(&mut self, symbol: usize, now: u64) {
+        if self.closed.is_none() {
+            self.symbols[symbol].event = self.head();
+            self.append(Some(symbol), self.symbols[symbol].event_frame(now), now);
+        }
     }
 
     /// Prints for the readers of a symbol, or for all.
-    pub(super) fn append(&mut self, frame: &[u8], symbol: Option<usize>, now: u64) -> u64 {
-        let stamp = self.last_stamp;
-        if self.goodbye.is_some() {
-            return 0;
-        }
-        for (_, channel) in self.reading(symbol) {
-            channel.printed.push(Printed {
-                start: channel.head,
-                frame: frame.to_vec(),
-                stamp,
-                at: now,
+    pub(super) fn append(&mut self, symbol: Option<usize>, frame: Vec<u8>, at: u64) {
+        if self.closed.is_none() {
+            self.printed.push(Printed {
+                symbol,
+                frame,
+                stamp: self.last_stamp,
+                at,
             });
-            channel.head += frame.len() as u64;
-        }
-        1
-    }
-
-    fn reading(&mut self, symbol: Option<usize>) -> impl Iterator<Item = (&Set, &mut Channel)> {
-        let reads = move |set: Set| symbol.is_none_or(|symbol| set >> symbol & 1 == 1);
-        self.channels
-            .iter_mut()
-            .filter(move |(set, _)| reads(**set))
-    }
-
-    /// What was printed up to `instant` is too old from now on.
-    pub(super) fn age(&mut self, instant: u64) {
-        for channel in self.channels.values_mut() {
-            let fresh = channel.printed.iter().rev();
-            let fresh = fresh.take_while(|printed| printed.at > instant);
-            channel.stale_before = fresh.last().map_or(channel.head, |first| first.start);
         }
     }
 
-    /// Whether one more reader of `set` can be taken.
-    pub(super) fn has_room(&self, set: Set) -> bool {
-        self.channels.contains_key(&set) || self.channels.len() < self.tapes_max
+    /// Prints the closing frame.
+    pub(super) fn close(&mut self, frame: Vec<u8>, at: u64) {
+        let number = self.head();
+        self.append(None, frame, at);
+        self.closed = Some(number);
     }
 
-    fn join(&mut self, set: Set) {
-        let made = self.last_stamp;
-        let channel = self.channels.entry(set);
-        channel.or_insert_with(|| Channel::new(made)).readers += 1;
+    /// Whether a frame is too old for a reader that was here all the time.
+    pub(super) fn is_old(&self, number: u64) -> bool {
+        self.aged.is_some_and(|aged| self.frame(number).at <= aged)
     }
 
-    pub(super) fn leave(&mut self, set: Set) {
-        let channel = self.channels.get_mut(&set).expect("it is read");
-        channel.readers -= 1;
-        if channel.readers == 0 && set != self.all() {
-            self.channels.remove(&set);
-        }
-    }
-
-    /// A client comes, and finds these frames before the tape.
-    pub(super) fn open(&mut self, set: Set, since: Option<u64>, now: u64) -> (Place, Vec<Vec<u8>>) {
-        self.join(set);
-        let channel = &self.channels[&set];
-        let position = since.and_then(|stamp| channel.resume(stamp, self.tape_size));
-        let seen = since.filter(|&stamp| stamp <= self.last_stamp).unwrap_or(0);
-        let place = Place {
-            set,
-            position: position.unwrap_or(channel.head),
-            resuming: position.is_some_and(|position| position < channel.head),
-        };
-        let frames = match position {
-            Some(_) => Vec::new(),
-            None => self.newest(set, now, |_, symbol| symbol.sent > seen),
-        };
-        (place, frames)
-    }
-
-    /// A client reads another set, and finds these frames before its tape.
-    pub(super) fn change(&mut self, place: &mut Place, to: Set, now: u64) -> Vec<Vec<u8>> {
-        self.join(to);
-        let Place { set, position, .. } = *place;
-        let mut frames = Vec::new();
-        if to != set {
-            let is_new = |index: usize| set >> index & 1 == 0;
-            frames = self.newest(to, now, |index, _| {
-                is_new(index) || self.channels[&set].is_unread(index, position)
-            });
-            place.position = self.channels[&to].head;
-            place.set = to;
-            place.resuming = false;
-        }
-        self.leave(set);
-        frames
-    }
-
-    pub(super) fn is_behind(&self, place: &Place) -> bool {
-        let channel = &self.channels[&place.set];
-        place.position < channel.tail(self.tape_size)
-            || (place.position < channel.stale_before && !place.resuming)
-    }
-
-    /// What a client gets instead of all that it skips.
-    pub(super) fn instead(&self, place: &Place, now: u64) -> Vec<Vec<u8>> {
-        let channel = &self.channels[&place.set];
-        let mut frames = self.newest(place.set, now, |index, _| {
-            channel.is_unread(index, place.position)
-        });
-        frames.extend(self.goodbye.clone());
-        frames
-    }
-
-    /// A client skips what it was offered and had no room for, which it had last at `hindered`, or
-    /// what the tape has lost.
-    pub(super) fn skip_fairly(&mut self, place: &mut Place, hindered: Option<u64>) {
-        let channel = &self.channels[&place.set];
-        let oldest = channel.printed.iter().rev();
-        let oldest = oldest.take_while(|printed| printed.start >= place.position);
-        let oldest = oldest.last().map_or(0, |printed| printed.at);
-        let is_lost = place.position < channel.tail(self.tape_size);
-        assert!(
-            is_lost || hindered >= Some(oldest),
-            "skips what it was never offered"
-        );
-        self.skip(place);
-    }
-
-    pub(super) fn skip(&mut self, place: &mut Place) {
-        let head = self.head(place);
-        self.conflated += 1;
-        self.skipped += head - place.position;
-        place.position = head;
-        place.resuming = false;
-    }
-
-    pub(super) fn head(&self, place: &Place) -> u64 {
-        self.channels[&place.set].head
-    }
-
-    /// The frame that a client must get next; none if it has had all.
-    pub(super) fn next(&self, place: &Place) -> Option<&[u8]> {
-        let printed = &self.channels[&place.set].printed;
-        let index = printed.partition_point(|printed| printed.start < place.position);
-        printed.get(index).map(|printed| &*printed.frame)
-    }
-
-    /// A client got the next frame.
-    pub(super) fn got(&mut self, place: &mut Place, length: usize) {
-        place.position += length as u64;
-        place.resuming &= place.position < self.head(place);
-        self.bytes += length as u64;
-    }
-
-    /// The newest tick's JSON; empty before the first.
-    pub(super) fn json(&self, symbol: usize) -> &str {
-        &self.symbols[symbol].json
-    }
-
-    fn newest(&self, set: Set, now: u64, wanted: impl Fn(usize, &Symbol) -> bool) -> Vec<Vec<u8>> {
-        let of_set = self.symbols.iter().enumerate();
-        let of_set: Vec<_> = of_set.filter(|(index, _)| set >> index & 1 == 1).collect();
-        let ticks = of_set
-            .iter()
-            .filter(|(index, symbol)| wanted(*index, symbol));
-        let mut ticks: Vec<_> = ticks.filter(|(_, symbol)| symbol.seq > 0).collect();
-        ticks.sort_by_key(|(_, symbol)| symbol.sent);
-        let stale = of_set.iter().filter(|(_, symbol)| symbol.stale);
-        let ticks = ticks.iter().map(|(_, symbol)| text(&symbol.json));
-        ticks
-            .chain(stale.map(|(_, symbol)| symbol.stale_event(now)))
-            .collect()
+    /// Behind everything stamped up to `stamp`, if all that came since is on the tape.
+    pub(super) fn resume(&self, stamp: u64) -> Option<u64> {
+        let next = self.from(1).find(|(_, printed)| printed.stamp > stamp);
+        let next = next.map_or(self.head(), |(number, _)| number);
+        (next >= self.tail && stamp <= self.last_stamp).then_some(next)
     }
 }
 
 impl Symbol {
-    fn stale_event(&self, now: u64) -> Vec<u8> {
-        let (name, age) = (&self.name, (now - self.heard) / 1000);
-        text(&format!(
-            r#"{{"event":"stale","symbol":"{name}","age":{age}}}"#
-        ))
-    }
-}
-
-impl Channel {
-    fn new(made: u64) -> Self {
+    fn new(name: &str, heard: Option<u64>) -> Self {
         Self {
-            readers: 0,
-            printed: Vec::new(),
-            head: 0,
-            made,
-            stale_before: 0,
-            newest: BTreeMap::new(),
+            name: name.to_owned(),
+            listed: true,
+            seq: 0,
+            sent: 0,
+            json: String::new(),
+            heard,
+            relisted: 0,
+            stale: false,
+            tick: 0,
+            event: 0,
         }
     }
 
-    /// How many frames no longer fit.
-    fn lost(&self, size: u64) -> usize {
-        self.printed
-            .partition_point(|printed| printed.start + size < self.head)
+    fn silence(&self, now: u64) -> u64 {
+        self.heard.map_or(0, |heard| now - heard)
     }
 
-    fn tail(&self, size: u64) -> u64 {
-        let kept = self.printed.get(self.lost(size));
-        kept.map_or(self.head, |oldest| oldest.start)
-    }
-
-    fn resume(&self, stamp: u64, size: u64) -> Option<u64> {
-        let lost = self.printed[..self.lost(size)].last();
-        let forgotten = lost.map_or(self.made, |lost| lost.stamp);
-        let newest = self.printed.last().map_or(self.made, |last| last.stamp);
-        let next = || self.printed[self.lost(size)..].iter();
-        (forgotten..=newest).contains(&stamp).then(|| {
-            let next = next().find(|printed| printed.stamp > stamp);
-            next.map_or(self.head, |next| next.start)
+    /// How it stands.
+    pub(super) fn event_frame(&self, now: u64) -> Vec<u8> {
+        let (name, age) = (&self.name, self.silence(now) / 1000);
+        text(&if !self.listed {
+            format!(r#"{{"event":"delisted","symbol":"{name}"}}"#)
+        } else if self.stale {
+            format!(r#"{{"event":"stale","symbol":"{name}","age":{age}}}"#)
+        } else {
+            format!(r#"{{"event":"live","symbol":"{name}"}}"#)
         })
-    }
-
-    fn is_unread(&self, symbol: usize, position: u64) -> bool {
-        self.newest.get(&symbol).is_some_and(|&end| end > position)
     }
 }
 

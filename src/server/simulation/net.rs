@@ -65,9 +65,10 @@ pub(crate) struct Closed {
 /// What the server did to a connection since the last look.
 #[derive(Debug, Default)]
 pub(crate) struct Deeds {
-    /// The bytes that it wrote, and where in all of them the writes began that took some.
+    /// The bytes that it wrote, and where in all of them it began to write, also where nothing was
+    /// taken.
     pub(crate) written: Vec<u8>,
-    pub(crate) writes: Vec<u64>,
+    pub(crate) attempts: Vec<u64>,
 }
 
 /// The system's side of one connection.
@@ -536,6 +537,7 @@ impl Pipe {
         if self.ended == Some(End::Reset) {
             return Err(ErrorKind::BrokenPipe.into());
         }
+        self.deeds.attempts.push(self.total);
         let room = if self.has_room() {
             self.nature.capacity - self.buffered
         } else {
@@ -553,7 +555,6 @@ impl Pipe {
             return Err(ErrorKind::WouldBlock.into());
         }
         self.buffered += length;
-        self.deeds.writes.push(self.total);
         self.deeds.written.extend_from_slice(&bytes[..length]);
         self.total += length as u64;
         Ok(length)

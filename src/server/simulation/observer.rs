@@ -1,37 +1,60 @@
-//! The judge: reads what the server decided to send to a client, frame by frame, and compares every
-//! byte with what the model says must come.
+//! The observer: reads what the server decided to send to a client, frame by frame, and compares
+//! every byte with what the model says must come.
 
-use super::client::{Client, Expect, GOODBYE, listed};
-use super::model::{Model, Place};
+use std::collections::BTreeSet;
+
+use tungstenite::protocol::frame::coding::CloseCode;
+
+use super::client::{Client, Expect, GOODBYE};
+use super::list::find;
+use super::model::{Model, text};
+use super::place::{Due, Place};
 
 /// When something happened: µs since the start, and the wall clock in Unix µs.
 pub(super) type Now = (u64, u64);
 
+/// What is known of the step in which the server sent something.
+pub(super) struct Step {
+    pub(super) now: Now,
+    /// Where in all that a client was sent the server began to write in this step.
+    pub(super) attempts: BTreeSet<u64>,
+    /// Where the client stands now by the server's account, while it is open.
+    pub(super) stands: Option<u64>,
+    /// Skips that the server has counted and the model has not.
+    pub(super) skips: u64,
+    /// What was printed by now is never too late to be skipped: room was refused until then.
+    pub(super) hindered: Option<u64>,
+}
+
 impl Client {
-    /// Reads what the server newly decided to send, at `now`: whole frames.
-    pub(super) fn read(&mut self, bytes: &[u8], model: &mut Model, now: Now) {
+    /// Reads what the server newly decided to send: whole frames.
+    pub(super) fn read(&mut self, bytes: &[u8], model: &mut Model, step: &Step) {
         let mut rest = bytes;
         if bytes.is_empty() {
             return;
         }
         if !self.let_in {
-            rest = self.read_answer(bytes, model, now);
+            rest = self.read_answer(bytes, model);
         }
         self.committed += (bytes.len() - rest.len()) as u64;
+        let mut was_data = false;
         while !rest.is_empty() {
             let (payload, length) = payload(rest);
+            let start = self.committed;
             self.committed += length as u64;
-            self.read_frame(&rest[..length], payload, model, now);
+            let is_data = self.read_frame(&rest[..length], payload, model, step);
+            if is_data {
+                // Each write begins with one, and what is sent in a write with an answer behind that.
+                let begins = !was_data || step.attempts.contains(&start);
+                model.sent.writes += u64::from(begins);
+                model.sent.bytes += length as u64;
+            }
+            was_data = is_data;
             rest = &rest[length..];
         }
-        assert!(
-            self.owed.is_empty(),
-            "a snapshot breaks off, {:?} is missing",
-            texts(&self.owed)
-        );
     }
 
-    fn read_answer<'a>(&mut self, bytes: &'a [u8], model: &mut Model, (now, _): Now) -> &'a [u8] {
+    fn read_answer<'a>(&mut self, bytes: &'a [u8], model: &mut Model) -> &'a [u8] {
         let known = self.answer.len();
         self.answer.extend_from_slice(bytes);
         let end = self.answer.windows(4).position(|four| four == b"\r\n\r\n");
@@ -42,125 +65,221 @@ impl Client {
         if !self.answer.starts_with(b"HTTP/1.1 101 ") {
             return &[];
         }
-        let (set, since) = self.wish;
-        let set = set.expect("let in without having asked");
-        let (place, frames) = model.open(set, since, now);
+        let wish = self.wish.as_ref().expect("let in without having asked");
+        let list = wish
+            .list(model)
+            .expect("let in with a list that makes no sense");
+        let mut place = Place::new(list, wish.batches, wish.every, model);
+        match wish.since {
+            Some(stamp) if stamp > model.last_stamp => place.awaited = Some(stamp),
+            since => place.begin(since.unwrap_or(0), model),
+        }
         self.place = Some(place);
         self.let_in = true;
-        self.owed.extend(frames);
         &bytes[end..]
     }
 
-    fn read_frame(&mut self, frame: &[u8], payload: &[u8], model: &mut Model, now: Now) {
+    /// Returns whether it is something that was printed; else it is for this client alone.
+    fn read_frame(&mut self, frame: &[u8], payload: &[u8], model: &mut Model, step: &Step) -> bool {
         assert!(self.farewell.is_none(), "a frame follows the close frame");
         let is_close = frame[0] == 0x88;
         if is_close {
             let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
             self.farewell = Some(code.unwrap_or(0));
         }
-        if let Some(owed) = self.owed.pop_front() {
-            return compare(frame, &owed);
+        if self.is_answer(frame, payload, model, step) {
+            return false;
         }
-        if self.is_answer(frame, payload, model, now) {
-            return;
+        if is_close && self.closing.is_some() && !self.is_printed_goodbye(frame, model, step) {
+            self.check_goodbye(frame, model, step);
+            return false;
         }
-        let Some(place) = &mut self.place else {
-            assert!(is_close, "a frame after the last: {}", show(frame));
-            return;
-        };
         if frame[0] == 0x89 {
             self.pings.push_back((self.committed, payload.to_vec()));
+            let number = std::str::from_utf8(payload).ok();
+            self.pinged = number.and_then(|text| text.parse().ok()).unwrap_or(0);
         }
-        let start = self.committed - frame.len() as u64;
-        // Of the tape nothing is kept but the rest of a frame: one that nothing was written of is
-        // the server's own last word, though it may read like that of the tape.
-        let is_tape = start < self.written && model.next(place) == Some(frame);
-        if is_close && self.closing.is_some() && !is_tape {
-            return;
+        let batches = self.place.as_ref().is_some_and(|place| place.batches);
+        if batches && frame[0] == 0x81 {
+            let messages = members(payload);
+            assert!(messages.len() <= model.max_batch, "too long a list");
+            for message in messages {
+                self.read_message(&text(message), model, step);
+            }
+        } else {
+            let due = self.read_message(frame, model, step);
+            let start = self.committed - frame.len() as u64;
+            // Of the tape nothing is kept but the rest of a frame.
+            let is_begun = batches || !due.on_tape || start < self.written;
+            assert!(is_begun, "kept, but not begun: {}", show(frame));
         }
-        if model.is_behind(place) {
-            let instead = model.instead(place, now.0);
-            model.skip_fairly(place, self.hindered);
-            self.owed.extend(instead);
-            let first = self.owed.pop_front();
-            return compare(frame, &first.expect("nothing to say instead"));
+        true
+    }
+
+    fn read_message(&mut self, frame: &[u8], model: &mut Model, step: &Step) -> Due {
+        let Some(place) = &mut self.place else {
+            panic!("a frame after the last: {}", show(frame));
+        };
+        if place.awaited.is_some() && step.stands.is_none() {
+            // It is closed with all that it has waited for.
+            place.end_wait(step.now.0, model);
         }
-        let next = model.next(place).unwrap_or_else(|| {
+        let is_control = frame[0] != 0x81;
+        let Some(due) = place.due(is_control, step.now.0, model) else {
             panic!("all there was has been sent, and then: {}", show(frame));
-        });
-        compare(frame, next);
-        model.got(place, frame.len());
-        assert!(start < self.written, "kept, but not begun: {}", show(frame));
-        // The tape is written from where a frame begins, and nothing else is.
-        while self.writes.front().is_some_and(|&write| write < start) {
-            self.writes.pop_front();
+        };
+        if let Some(first) = due.skipped {
+            model.skip_fairly(first, step.hindered.max(place.cut));
         }
-        model.writes += u64::from(self.writes.front() == Some(&start));
+        compare(frame, &due.frame);
+        model.sent.deliveries += 1;
+        due
+    }
+
+    /// Whether a close frame is the one that was printed, not a last word to this client alone, which
+    /// may read like it. Of the latter none goes out to a client that is at its turn.
+    fn is_printed_goodbye(&self, frame: &[u8], model: &Model, step: &Step) -> bool {
+        let Some(mut place) = self.place.clone().filter(|_| !step.attempts.is_empty()) else {
+            return false;
+        };
+        if place.awaited.is_some() {
+            if model.closed.is_none() {
+                return false;
+            }
+            place.end_wait(step.now.0, model);
+        }
+        let due = place.due(true, step.now.0, model);
+        due.is_some_and(|due| due.frame == frame)
+    }
+
+    /// Whoever is told goodbye, and takes it at once, has had everything before.
+    fn check_goodbye(&self, frame: &[u8], model: &Model, step: &Step) {
+        let start = self.committed - frame.len() as u64;
+        let is_away = self.farewell == Some(CloseCode::Away.into());
+        if let Some(place) = self.place.as_ref()
+            && is_away
+            && start < self.written
+        {
+            let mut place = place.clone();
+            let has_all = place.is_satisfied(true, model);
+            let next = (place.due(false, step.now.0, model), &place);
+            assert!(has_all, "goodbye, before all that was printed: {next:?}");
+        }
     }
 
     /// Whether a frame is the next answer that is due.
-    fn is_answer(&mut self, frame: &[u8], payload: &[u8], model: &mut Model, now: Now) -> bool {
-        let (Some(expect), Some(place)) = (self.expects.front(), &mut self.place) else {
+    fn is_answer(&mut self, frame: &[u8], payload: &[u8], model: &mut Model, step: &Step) -> bool {
+        let is_goodbye = || frame[0] == 0x88 && payload == GOODBYE;
+        let is_text_answer = || {
+            let text = String::from_utf8_lossy(payload);
+            text.starts_with(r#"{"op":"#) || text.contains(r#","id":"#)
+        };
+        if !(frame[0] == 0x8a || is_goodbye() || frame[0] == 0x81 && is_text_answer()) {
             return false;
-        };
-        let is_it = match expect {
-            Expect::Pong(echo) => frame[0] == 0x8a && payload == echo,
-            // Its own code again; the server's goodbye may come just before.
-            Expect::Close => frame[0] == 0x88 && payload == GOODBYE,
-            request => {
-                let right = expected_text(request, model, place, now);
-                frame[0] == 0x81 && payload.starts_with(right.as_bytes())
-            }
-        };
-        let is_answer = frame[0] == 0x8a || payload.starts_with(br#"{"op":"#);
-        assert!(is_it || !is_answer, "{expect:?}, but {}", show(frame));
-        if is_it {
-            if let &Expect::Change { subscribe, set, .. } = expect
-                && !payload.starts_with(br#"{"op":"error""#)
-            {
-                let to = change(place, subscribe, set);
-                // Before it moves it may skip, and of heartbeats alone nobody gets anything instead.
-                if model.counted > model.conflated
-                    && model.is_behind(place)
-                    && model.instead(place, now.0).is_empty()
-                {
-                    model.skip_fairly(place, self.hindered);
-                }
-                self.owed = model.change(place, to, now.0).into();
-            }
-            self.expects.pop_front();
         }
-        is_it
+        let (Some(expect), Some(place)) = (self.expects.pop_front(), &mut self.place) else {
+            panic!("an answer that nobody asked for: {}", show(frame));
+        };
+        match expect {
+            Expect::Pong(echo) => {
+                compare(&[&[0x8a], payload].concat(), &[vec![0x8a], echo].concat())
+            }
+            Expect::Close => assert!(is_goodbye(), "a close frame, but {}", show(frame)),
+            Expect::Change(change) => {
+                let right = change.answer(place, model, step);
+                compare_start(payload, &right);
+            }
+            request => compare_start(payload, &expected_text(&request, model, step.now)),
+        }
+        true
+    }
+}
+
+impl super::client::Change {
+    /// What is answered to it. The client reads that list from then on.
+    fn answer(&self, place: &mut Place, model: &mut Model, step: &Step) -> String {
+        let id = self.id;
+        if model.closed.is_some() {
+            return error(id, "the server is shutting down");
+        }
+        let mut known = place.list.clone();
+        if !self.entries.is_empty() {
+            known.symbols.extend(&place.fresh);
+        }
+        let list = match known.changed(&self.entries, self.subscribe, &model.symbols) {
+            Ok(list) => list,
+            Err(message) => return format!(r#"{{"op":"error","id":{id},"message":"{message}"#),
+        };
+        // Before it changes it may skip, and of pings alone nobody gets anything instead.
+        if step.skips > 0
+            && let Some(first) = place.skip_silently(model)
+        {
+            model.skip_fairly(first, step.hindered.max(place.cut));
+        }
+        if !self.entries.is_empty() {
+            place.fresh.clear();
+        }
+        let every = self.every.unwrap_or(place.pace.map(|pace| pace.every));
+        let batches = self.batches.unwrap_or(place.batches);
+        let stands = step.stands.unwrap_or(model.head());
+        place.change(list, (every, batches), stands, model);
+        let op = if self.subscribe {
+            "subscribe"
+        } else {
+            "unsubscribe"
+        };
+        let mut text = format!(r#"{{"op":"{op}","id":{id}"#);
+        text += &place.list.describe(&model.symbols);
+        if let Some(every) = every {
+            text += &format!(r#","every":"{}ms""#, every.as_millis());
+        }
+        text + if batches { r#","batch":true}"# } else { "}" }
+    }
+}
+
+impl Place {
+    /// It waits no longer for the tape to get to its stamp.
+    pub(super) fn end_wait(&mut self, now: u64, model: &Model) {
+        let Some(stamp) = self.awaited else { return };
+        let is_there = stamp <= model.last_stamp;
+        let is_over = self.waits_until.is_some_and(|until| now >= until);
+        assert!(
+            is_there || is_over || model.closed.is_some(),
+            "it waits no longer, too early"
+        );
+        self.begin(if is_there { stamp } else { 0 }, model);
+    }
+}
+
+impl Model {
+    /// A client skips what it was offered and had no room for, which it had last at `hindered`, or
+    /// what the tape has lost.
+    pub(super) fn skip_fairly(&mut self, first: u64, hindered: Option<u64>) {
+        let is_fair = first < self.tail || hindered >= Some(self.frame(first).at);
+        assert!(is_fair, "skips what it was never offered");
+        self.sent.conflated += 1;
     }
 }
 
 /// How the answer to a request must begin, or read if all of it can be known.
-fn expected_text(expect: &Expect, model: &Model, place: &Place, (_, wall): Now) -> String {
-    match *expect {
+fn expected_text(expect: &Expect, model: &Model, (_, wall): Now) -> String {
+    match expect {
         Expect::Time(id) => format!(r#"{{"op":"pong","id":{id},"time":{wall}}}"#),
-        Expect::Get { symbol, id } => match model.json(symbol).strip_suffix('}') {
-            Some(json) => format!(r#"{json},"id":{id}}}"#),
-            None => error(id, "there has been no tick yet"),
+        Expect::Get { name, id } => match find(name, &model.symbols) {
+            Ok(index) => match model.symbols[index].json.strip_suffix('}') {
+                Some(json) => format!(r#"{json},"id":{id}}}"#),
+                None => error(*id, "there has been no tick yet"),
+            },
+            Err(message) => format!(r#"{{"op":"error","id":{id},"message":"{message}"#),
         },
-        Expect::Change { subscribe, set, id } => {
-            let to = change(place, subscribe, set);
-            if model.goodbye.is_some() {
-                return error(id, "the server is shutting down");
-            }
-            if !model.has_room(to) {
-                return error(id, "too many different sets of symbols are being read");
-            }
-            let op = if subscribe {
-                "subscribe"
-            } else {
-                "unsubscribe"
-            };
-            let names: Vec<_> = model.symbols.iter().map(|it| it.name.clone()).collect();
-            let symbols = serde_json::Value::from(listed(&names, to));
-            format!(r#"{{"op":"{op}","id":{id},"symbols":{symbols}}}"#)
+        Expect::List(id) => {
+            let listed = model.symbols.iter().filter(|symbol| symbol.listed);
+            let names: Vec<_> = listed.map(|symbol| symbol.name.clone()).collect();
+            let names = serde_json::Value::from(names);
+            format!(r#"{{"op":"list","id":{id},"symbols":{names}}}"#)
         }
         Expect::Error(id) => format!(r#"{{"op":"error","id":{id},"message":"unknown op, "#),
-        Expect::Pong(_) | Expect::Close => unreachable!("no text"),
+        Expect::Change(_) | Expect::Pong(_) | Expect::Close => unreachable!("no such text"),
     }
 }
 
@@ -168,12 +287,21 @@ fn error(id: u32, message: &str) -> String {
     format!(r#"{{"op":"error","id":{id},"message":"{message}"}}"#)
 }
 
-fn change(place: &Place, subscribe: bool, set: u32) -> u32 {
-    if subscribe {
-        place.set | set
-    } else {
-        place.set & !set
-    }
+/// The members of a JSON list of objects without others in them.
+fn members(payload: &[u8]) -> Vec<&str> {
+    let list = std::str::from_utf8(payload).expect("a text");
+    let inner = list.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let inner = inner.unwrap_or_else(|| panic!("no list: {list}"));
+    let ends = inner.match_indices('}').map(|(end, _)| end + 1);
+    let mut start = 0;
+    let members = ends.map(|end| {
+        let member = &inner[start..end];
+        start = end + 1;
+        member
+    });
+    let members: Vec<_> = members.collect();
+    assert_eq!(format!("[{}]", members.join(",")), list, "a list");
+    members
 }
 
 /// The payload of the frame that `bytes` begin with, and the length of the whole frame.
@@ -186,6 +314,7 @@ fn payload(bytes: &[u8]) -> (&[u8], usize) {
     );
     let (start, length) = match bytes[1] {
         126 => (4, usize::from(bytes[2]) << 8 | usize::from(bytes[3])),
+        127 => panic!("a frame of more than 64 KiB"),
         length => (2, usize::from(length)),
     };
     assert!(bytes.len() >= start + length, "torn: {}", show(bytes));
@@ -201,10 +330,13 @@ fn compare(found: &[u8], right: &[u8]) {
     );
 }
 
-fn texts(frames: &std::collections::VecDeque<Vec<u8>>) -> Vec<String> {
-    frames.iter().map(|frame| show(frame)).collect()
+/// Compares all of an answer, or its beginning if no more can be known.
+fn compare_start(found: &[u8], right: &str) {
+    let is_whole = right.ends_with('}');
+    let length = if is_whole { found.len() } else { right.len() };
+    compare(&found[..length.min(found.len())], right.as_bytes());
 }
 
 fn show(frame: &[u8]) -> String {
-    String::from_utf8_lossy(&frame[..frame.len().min(160)]).into_owned()
+    String::from_utf8_lossy(&frame[..frame.len().min(500)]).into_owned()
 }

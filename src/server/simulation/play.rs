@@ -19,9 +19,12 @@ pub(super) struct Played {
 struct Play {
     rng: fastrand::Rng,
     world: World,
+    /// Symbols that there are at some time.
     names: Vec<String>,
     nature: Nature,
     clients_max: usize,
+    /// The tape holds more than is gathered at a time.
+    is_deep: bool,
 }
 
 /// Plays a seed to its end.
@@ -51,17 +54,22 @@ pub(super) fn play(seed: u64, trace: bool) -> Played {
 impl Play {
     fn new(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let names: Vec<_> = (0..rng.usize(1..=5))
-            .map(|index| format!("S{index}/USD"))
-            .collect();
+        let names = some_names(&mut rng);
+        let at_first = rng.usize(1..=names.len());
+        let is_deep = rng.u8(..50) == 0;
         let ms = |range: std::ops::Range<u64>, rng: &mut fastrand::Rng| {
             Duration::from_millis(rng.u64(range))
         };
-        let tape_size = rng.usize(1024..8192);
+        let tape_size = if is_deep {
+            400_000
+        } else {
+            rng.usize(1024..8192)
+        };
         let ping_interval = ms(200..3000, &mut rng);
         let config = Config {
             tape_size,
-            tape_memory: tape_size / 2 * 5 * rng.usize(2..20),
+            resume_wait: ms(20..1500, &mut rng),
+            max_batch: if is_deep { 300 } else { rng.usize(1..20) },
             handshake_timeout: ms(300..5000, &mut rng),
             close_timeout: ms(100..2000, &mut rng),
             ping_interval,
@@ -79,6 +87,7 @@ impl Play {
         let clients_max = match rng.u8(..100) {
             0 => rng.usize(1000..3000),
             1..8 => rng.usize(200..500),
+            _ if is_deep => rng.usize(2..8),
             _ => rng.usize(2..60),
         };
         let config = Config {
@@ -99,7 +108,7 @@ impl Play {
         };
         let setting = Setting {
             config,
-            names: names.clone(),
+            names: names[..at_first].to_vec(),
             scratch,
             events_per_turn: match rng.bool() {
                 true => EVENTS_PER_TURN,
@@ -114,6 +123,7 @@ impl Play {
             names,
             nature,
             clients_max,
+            is_deep,
         }
     }
 
@@ -130,7 +140,8 @@ impl Play {
             81 => self.jump(),
             82..88 => self.join(),
             88..92 => self.leave(),
-            92..96 => self.confirm(),
+            92..94 => self.confirm(),
+            94..96 => self.list_or_delist(),
             96..99 => self.settle(),
             _ => {
                 if self.rng.u8(..4) == 0 && !self.world.judge.shutting_down {
@@ -171,7 +182,7 @@ impl Play {
         if client.place.is_some() {
             client.pong(rng);
             if !at_rest && rng.u8(..12) == 0 {
-                client.speak(rng, &self.names);
+                client.speak(rng, &judge.model.symbols);
             }
         }
         let length = match client.kind {
@@ -194,16 +205,29 @@ impl Play {
         } else {
             self.rng.usize(1..4)
         };
-        for _ in 0..burst {
-            let symbol = self.rng.usize(..self.names.len());
+        let deep = (self.is_deep && self.rng.u8(..8) == 0).then_some(1500);
+        let symbols = self.world.judge.model.symbols.len();
+        for _ in 0..deep.unwrap_or(burst) {
+            let symbol = self.rng.usize(..symbols);
             let price = format!("{}.{:02}", self.rng.u32(..100_000), self.rng.u8(..100));
             self.world.publish(symbol, &price);
         }
     }
 
     fn confirm(&mut self) {
-        let symbol = self.rng.usize(..self.names.len());
+        let symbols = self.world.judge.model.symbols.len();
+        let symbol = self.rng.usize(..symbols);
         self.world.confirm(symbol);
+    }
+
+    fn list_or_delist(&mut self) {
+        let some = (0..self.rng.usize(1..4)).filter_map(|_| self.rng.choice(&self.names).cloned());
+        let some: Vec<_> = some.collect();
+        if self.rng.u8(..3) == 0 {
+            self.world.delist(&some);
+        } else {
+            self.world.list(&some);
+        }
     }
 
     fn pass(&mut self, ms: std::ops::Range<u64>) {
@@ -234,9 +258,12 @@ impl Play {
             _ => Kind::Never,
         };
         let mut client = Client::new(kind);
-        let stamp = self.world.judge.model.last_stamp;
-        client.ask(&mut self.rng, &self.names, stamp);
-        if client.wish.1.is_some() {
+        client.ask(&mut self.rng, &self.world.judge.model);
+        if client
+            .wish
+            .as_ref()
+            .is_some_and(|wish| wish.since.is_some())
+        {
             self.world.judge.note("resume");
         }
         let host = self.rng.u8(1..5);
@@ -280,7 +307,7 @@ impl Play {
             self.world.turn(true);
             if self.world.is_at_rest() {
                 self.world.check_quiet();
-                return self.world.check_readers();
+                return self.world.check_index();
             }
             self.pass(1..3);
         }
@@ -299,12 +326,32 @@ impl Play {
             self.world.turn(true);
         }
         self.world.check_counters();
-        self.world.check_readers();
+        self.world.check_index();
         let server = &self.world.server;
         assert!(!self.world.io_loop.is_running(), "it goes on");
         assert_eq!(server.counters.clients, 0, "clients at the end");
         assert_eq!(server.connections.len(), 0, "connections at the end");
+        self.world.check_empty();
     }
+}
+
+/// A few symbols, or many, of several sources; some share their names but for that.
+fn some_names(rng: &mut fastrand::Rng) -> Vec<String> {
+    let mut names = Vec::new();
+    for source in ["", "sim:", "rep:"] {
+        for base in 0..5 {
+            for quote in ["USD", "EUR", "USDT"] {
+                names.push(format!("{source}B{base}/{quote}"));
+            }
+        }
+    }
+    rng.shuffle(&mut names);
+    names.truncate(if rng.bool() {
+        rng.usize(1..=6)
+    } else {
+        rng.usize(6..=40)
+    });
+    names
 }
 
 /// Turns within which everything that can come to rest must have: a message over the limit, read

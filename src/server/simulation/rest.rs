@@ -1,6 +1,8 @@
 //! The looks at a world that has come to rest: whether anybody was forgotten, and whether the
 //! counters say what the model says.
 
+use std::collections::BTreeSet;
+
 use super::client::{Client, Kind};
 use super::net::Id;
 use super::world::World;
@@ -9,7 +11,9 @@ use crate::server::close;
 impl World {
     /// Whether nothing is left to be done now.
     pub(super) fn is_at_rest(&self) -> bool {
-        !self.net.is_restless() && !self.io_loop.has_callbacks() && !self.server.sweep.is_running()
+        !self.net.is_restless()
+            && !self.io_loop.has_callbacks()
+            && !self.server.broadcast.is_running()
     }
 
     /// Whether, when nothing is left to be done, nobody was forgotten.
@@ -22,7 +26,7 @@ impl World {
     /// What happens by itself has happened up to now.
     fn check_timers(&self) {
         let (judge, config) = (&self.judge, &self.judge.config);
-        if judge.model.goodbye.is_none() {
+        if judge.model.closed.is_none() {
             let silence = judge.model.longest_silence(judge.now);
             let look = (judge.model.stale_after / 8).clamp(10_000, 250_000);
             assert!(
@@ -30,12 +34,22 @@ impl World {
                 "silence goes unnoticed"
             );
         }
+        for (every, (_, newest)) in &judge.periods {
+            let since = judge.now - newest;
+            let limit = every.as_micros() as u64 + SLACK;
+            assert!(since <= limit, "{every:?}: no beat for {since} µs");
+        }
         let since = judge.now - judge.limits.last_heartbeat();
         let interval = config.ping_interval.as_micros() as u64;
         assert!(since <= interval + SLACK, "no heartbeat for {since} µs");
         let limit = config.handshake_timeout.as_micros() as u64 + SLACK;
         for (id, client) in &judge.clients {
             let waits = client.served && !client.let_in && client.closed.is_none();
+            let is_told = client
+                .goodbye_due
+                .is_none_or(|due| judge.now <= due + SLACK);
+            let is_told = is_told || client.place.is_none() || judge.model.closed.is_some();
+            assert!(is_told, "{id}: not told goodbye");
             assert!(
                 !waits || judge.now <= client.began + limit,
                 "{id}: no request, no limit"
@@ -76,8 +90,18 @@ impl World {
         assert_eq!(ended, None, "{id}: its end goes unnoticed");
         assert_eq!(stuck, None, "{id}: is called stuck");
         if let Some(place) = &client.place {
-            let head = self.judge.model.head(place);
-            assert_eq!(place.position, head, "{id}: it is forgotten");
+            let model = &self.judge.model;
+            assert!(place.is_satisfied(false, model), "{id}: it is forgotten");
+            assert!(place.fresh.is_empty(), "{id}: its patterns are forgotten");
+            let is_early = place
+                .waits_until
+                .is_some_and(|until| self.judge.now <= until + SLACK);
+            // Until the limit, or until there is something for it.
+            let may_wait = is_early && model.closed.is_none();
+            assert!(
+                place.awaited.is_none() || may_wait,
+                "{id}: it waits for ever"
+            );
             check_answered(client, id);
             if client.sin.is_none() {
                 assert_eq!(client.heard, client.told, "{id}: messages");
@@ -103,29 +127,40 @@ impl World {
         let gone: u64 = judge.closed.iter().sum();
         let there = counters.clients + counters.handshaking;
         assert_eq!(counters.accepted, there + gone, "all that were accepted");
-        assert_eq!(counters.conflated, model.conflated, "conflated");
-        assert_eq!(counters.skipped_bytes, model.skipped, "skipped bytes");
-        assert_eq!(counters.bytes, model.bytes, "bytes");
-        assert_eq!(counters.writes, model.writes, "writes");
         assert_eq!(counters.ticks, model.ticks, "ticks");
         assert_eq!(counters.messages, judge.messages, "messages");
-        assert_eq!(self.server.board.last_stamp(), model.last_stamp, "stamps");
+        assert_eq!(self.server.hub.last_stamp(), model.last_stamp, "stamps");
     }
 
-    /// Whether each tape has as many readers as the model knows.
-    pub(super) fn check_readers(&self) {
-        let (readers, model) = (self.server.board.readers(), &self.judge.model);
-        assert_eq!(readers.len(), model.channels.len(), "tapes");
-        assert!(
-            readers.len() <= self.judge.config.tapes_max(),
-            "too many tapes"
+    /// Whether the index knows who watches what, as the model does.
+    pub(super) fn check_index(&self) {
+        let (hub, model) = (&self.server.hub, &self.judge.model);
+        let places = self.judge.clients.values();
+        let places: Vec<_> = places.filter_map(|client| client.place.as_ref()).collect();
+        let lists: BTreeSet<_> = places.iter().map(|place| &place.list).collect();
+        let listed = model.symbols.iter().filter(|symbol| symbol.listed);
+        assert_eq!(
+            hub.counts(),
+            (listed.count(), lists.len()),
+            "symbols, lists"
         );
-        for (names, count) in readers {
-            let symbols = model.symbols.iter().enumerate();
-            let of_set = symbols.filter(|(_, symbol)| names.contains(&&*symbol.name));
-            let set = of_set.fold(0, |set, (index, _)| set | 1 << index);
-            assert_eq!(count, model.channels[&set].readers, "readers of {names:?}");
+        for (index, symbol) in model.symbols.iter().enumerate() {
+            let at_once = places.iter().filter(|place| place.pace.is_none());
+            let watching = at_once.filter(|place| place.list.symbols.contains(&index));
+            let count = hub.watcher_count(&symbol.name);
+            assert_eq!(count, watching.count(), "watchers of {}", symbol.name);
         }
+    }
+
+    /// Whether nothing is left of anybody.
+    pub(super) fn check_empty(&self) {
+        let hub = &self.server.hub;
+        // The list of everything is always there.
+        assert_eq!(
+            hub.leftovers(),
+            [1, 0, 0, 0],
+            "lists, periods, readers, news"
+        );
     }
 }
 

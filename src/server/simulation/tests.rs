@@ -42,7 +42,7 @@ fn seeds() {
         for (event, count) in played.world.judge.events {
             *events.entry(event).or_insert(0) += count;
         }
-        *events.entry("conflated").or_insert(0) += played.world.judge.model.conflated;
+        *events.entry("conflated").or_insert(0) += played.world.judge.model.sent.conflated;
     }
     let took = began.elapsed();
     eprintln!("{seeds} seeds, {steps} steps, {bytes} bytes in {took:.1?}: {events:#?}");
@@ -69,8 +69,11 @@ fn a_seed_is_always_the_same_run() {
 const SEEDS: u64 = 200;
 
 /// All that must have happened in a run that is to mean anything.
-const EVENTS: [&str; 34] = [
+const EVENTS: [&str; 37] = [
     "join",
+    "list",
+    "relist",
+    "delist",
     "resume",
     "tick",
     "heartbeat",

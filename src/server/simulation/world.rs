@@ -59,7 +59,7 @@ impl World {
         let server = Server::accepting(&mut io_loop, listener, config, names.clone());
         let mut server = server.expect("nothing is asked of the system");
         server.scratch = vec![0; setting.scratch].into_boxed_slice();
-        server.board.set_wall_clock(Judge::wall);
+        server.hub.set_wall_clock(Judge::wall);
         let watched = names.iter().map(|name| Watched {
             symbol: name.clone(),
             market: name.clone(),
@@ -126,10 +126,28 @@ impl World {
         self.judge.look(&mut self.server);
     }
 
+    /// A feed adds symbols, or some come back.
+    pub(super) fn list(&mut self, names: &[String]) {
+        for name in names {
+            self.judge.on_listed(name);
+        }
+        self.server.list(&mut self.io_loop, names);
+        self.judge.look(&mut self.server);
+    }
+
+    /// A feed takes symbols away.
+    pub(super) fn delist(&mut self, names: &[String]) {
+        for name in names {
+            self.judge.on_delisted(name);
+        }
+        self.server.delist(&mut self.io_loop, names);
+        self.judge.look(&mut self.server);
+    }
+
     /// The process is asked to stop.
     pub(super) fn shut_down(&mut self) {
         self.judge.note("shut down");
-        self.judge.shutting_down = true;
+        self.judge.on_shut_down();
         self.server.shut_down(&mut self.io_loop);
         self.judge.look(&mut self.server);
     }
@@ -142,11 +160,9 @@ impl Driver<SimServer> for Hand<'_> {
         _: Option<Duration>,
         ready: &mut VecDeque<(Token, Ready)>,
     ) -> io::Result<()> {
-        self.judge.on_poll();
+        self.judge.on_timeouts();
         let events = self.net.poll(self.most);
-        events
-            .iter()
-            .for_each(|(_, event)| self.judge.note_event(*event));
+        self.judge.on_events(&events);
         ready.extend(events);
         Ok(())
     }

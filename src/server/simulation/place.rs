@@ -1,0 +1,358 @@
+//! Where a client reads by the model's account, and what it must be sent next.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::list::List;
+use super::model::Model;
+
+/// How far a client has read, and how.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) list: List,
+    /// The first frame that it may not have had.
+    pub(super) position: u64,
+    /// It was away, and has not caught up: nothing is too old for it.
+    pub(super) resuming: bool,
+    /// What it gets before it reads on.
+    debt: BTreeSet<Debt>,
+    pub(super) pace: Option<Pace>,
+    pub(super) batches: bool,
+    /// It waits for the tape to get to this stamp, until then at the most, µs.
+    pub(super) awaited: Option<u64>,
+    pub(super) waits_until: Option<u64>,
+    /// When it was last sent only a part of what there was for it, for the server's own limits, µs.
+    pub(super) cut: Option<u64>,
+    /// It is being told goodbye, and its period will have no other beat.
+    pub(super) leaving: bool,
+    /// Symbols that were listed since and that its patterns take.
+    pub(super) fresh: BTreeSet<usize>,
+}
+
+/// The newest of each symbol, once in a period.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    pub(super) every: Duration,
+    /// The last beat at which it was served.
+    pub(super) beat: u32,
+    /// The first frame for everyone that it may not have had.
+    heard: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Debt {
+    Tick(usize),
+    Event(usize),
+    Close,
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub(super) struct Due {
+    pub(super) frame: Vec<u8>,
+    /// It lies on the tape, and is to be sent from there.
+    pub(super) on_tape: bool,
+    /// The oldest frame that it skips for that.
+    pub(super) skipped: Option<u64>,
+}
+
+impl Place {
+    /// A client joins at the head.
+    pub(super) fn new(list: List, batches: bool, pace: Option<Duration>, model: &Model) -> Self {
+        let pace = pace.map(|every| Pace {
+            every,
+            beat: model.beats.get(&every).copied().unwrap_or(0),
+            heard: model.head(),
+        });
+        Self {
+            list,
+            position: model.head(),
+            resuming: false,
+            debt: BTreeSet::new(),
+            pace,
+            batches,
+            awaited: None,
+            waits_until: None,
+            cut: None,
+            leaving: false,
+            fresh: BTreeSet::new(),
+        }
+    }
+
+    /// Begins to read behind the stamp `seen`, or with what is newer.
+    pub(super) fn begin(&mut self, seen: u64, model: &Model) {
+        self.awaited = None;
+        let resumed = model.resume(seen).filter(|_| seen > 0);
+        self.position = resumed.unwrap_or(model.head());
+        if resumed.is_some() {
+            self.resuming = self.position < model.head();
+            // What is stamped like the last that it has seen counts as seen; but not the goodbye.
+            if model.closed.is_some_and(|close| close < self.position) {
+                self.debt.insert(Debt::Close);
+            }
+        } else {
+            for &symbol in &self.list.symbols.clone() {
+                self.owe_newest(symbol, seen, model);
+            }
+            if model.closed.is_some() {
+                self.debt.insert(Debt::Close);
+            }
+        }
+        if let Some(pace) = &mut self.pace {
+            pace.heard = self.position;
+        }
+    }
+
+    /// Owes a symbol's newest tick, if it is newer than `seen`, and that it is stale.
+    fn owe_newest(&mut self, symbol: usize, seen: u64, model: &Model) {
+        let it = &model.symbols[symbol];
+        if it.listed && it.seq > 0 && it.sent > seen {
+            self.debt.insert(Debt::Tick(symbol));
+        }
+        if it.listed && it.stale {
+            self.debt.insert(Debt::Event(symbol));
+        }
+    }
+
+    /// Reads another list, or in another way, from now on. `stands` is where the server says that it
+    /// is: what lies between that and the next frame for it makes no difference until now.
+    pub(super) fn change(
+        &mut self,
+        list: List,
+        (every, batches): (Option<Duration>, bool),
+        stands: u64,
+        model: &Model,
+    ) {
+        self.note_position(stands, model);
+        let known = std::mem::replace(&mut self.list, list);
+        if self.awaited.is_none() {
+            for &symbol in self.list.symbols.clone().difference(&known.symbols) {
+                self.owe_newest(symbol, 0, model);
+            }
+        }
+        let beat = |every| model.beats.get(every).copied().unwrap_or(0);
+        match (self.pace, every) {
+            (Some(_), None) => {
+                self.pace = None;
+                if self.awaited.is_none() {
+                    self.owe_since(self.position, model);
+                }
+                self.position = model.head();
+            }
+            (Some(pace), Some(every)) if pace.every != every => {
+                let beat = beat(&every);
+                self.pace = Some(Pace {
+                    every,
+                    beat,
+                    ..pace
+                });
+            }
+            (None, Some(every)) => {
+                self.pace = Some(Pace {
+                    every,
+                    beat: beat(&every),
+                    heard: self.position,
+                });
+            }
+            _ => {}
+        }
+        self.batches = batches;
+        let symbols = &self.list.symbols;
+        self.debt.retain(|debt| match debt {
+            Debt::Tick(symbol) | Debt::Event(symbol) => symbols.contains(symbol),
+            Debt::Close => true,
+        });
+        self.fresh.retain(|symbol| !symbols.contains(symbol));
+    }
+
+    /// Takes the position that the server says, if it makes no difference.
+    pub(super) fn note_position(&mut self, stands: u64, model: &Model) {
+        let next = self.next_position(model);
+        self.position = stands.clamp(self.position, next.max(self.position));
+    }
+
+    /// Owes the newest of everything of its list that was printed since `from`.
+    fn owe_since(&mut self, from: u64, model: &Model) {
+        for &symbol in &self.list.symbols {
+            let it = &model.symbols[symbol];
+            if it.tick >= from {
+                self.debt.insert(Debt::Tick(symbol));
+            }
+            if it.event >= from {
+                self.debt.insert(Debt::Event(symbol));
+            }
+        }
+    }
+
+    /// Passes over all that it has not had, and is owed the newest of it.
+    fn skip(&mut self, model: &Model) {
+        self.owe_since(self.position, model);
+        if let (None, Some(close)) = (self.pace, model.closed)
+            && close >= self.position
+        {
+            self.debt.insert(Debt::Close);
+        }
+        self.position = model.head();
+        self.resuming = false;
+    }
+
+    /// Has what its period's beat brings.
+    ///
+    /// # Panics
+    /// When there was no beat.
+    pub(super) fn serve(&mut self, model: &Model) {
+        assert!(self.is_due(model), "served between two beats");
+        let pace = self.pace.as_mut().expect("it has a period");
+        pace.beat = model.beats.get(&pace.every).copied().unwrap_or(0);
+        self.skip(model);
+    }
+
+    /// Whether its period has had a beat since it was served.
+    pub(super) fn is_due(&self, model: &Model) -> bool {
+        self.pace.is_some_and(|pace| {
+            let beat = model.beats.get(&pace.every).copied().unwrap_or(0);
+            beat != pace.beat || model.closed.is_some() || self.leaving
+        })
+    }
+
+    /// The first frame of the tape that it has not had and that is for it.
+    pub(super) fn first_unread(&self, from: u64, model: &Model) -> Option<u64> {
+        let is_for_it =
+            |symbol: Option<usize>| symbol.is_none_or(|symbol| self.list.symbols.contains(&symbol));
+        let mut unread = model.from(from).filter(|(_, it)| is_for_it(it.symbol));
+        unread.next().map(|(number, _)| number)
+    }
+
+    /// The first change of its list that it has not been served.
+    fn first_unserved(&self, model: &Model) -> Option<u64> {
+        let since = |number: u64| (number >= self.position).then_some(number);
+        let symbols = self
+            .list
+            .symbols
+            .iter()
+            .map(|&symbol| &model.symbols[symbol]);
+        let newest = symbols.flat_map(|it| [since(it.tick), since(it.event)]);
+        newest.flatten().min()
+    }
+
+    /// How far it may stand by the server's account.
+    fn next_position(&self, model: &Model) -> u64 {
+        let next = match self.pace {
+            None => self.first_unread(self.position, model),
+            Some(_) if self.is_due(model) => self.first_unserved(model),
+            Some(_) => Some(self.position),
+        };
+        next.unwrap_or(model.head())
+    }
+
+    /// Whether it must skip: what it has not had is gone, or too old. Returns the oldest of it.
+    pub(super) fn must_skip(&self, model: &Model) -> Option<u64> {
+        let first = self.first_unread(self.position, model)?;
+        let is_old = !self.resuming && model.is_old(first);
+        (first < model.tail || is_old).then_some(first)
+    }
+
+    /// Skips where nothing is sent for it. Returns the oldest frame that it skips.
+    pub(super) fn skip_silently(&mut self, model: &Model) -> Option<u64> {
+        let first = self.must_skip(model).filter(|_| self.debt.is_empty())?;
+        let mut place = self.clone();
+        place.skip(model);
+        if place.next_debt(u64::MAX, model).is_some() {
+            return None;
+        }
+        *self = place;
+        Some(first)
+    }
+
+    /// What must be sent next; none if that is nothing.
+    pub(super) fn due(&mut self, is_control: bool, now: u64, model: &Model) -> Option<Due> {
+        if self.awaited.is_some() {
+            return None;
+        }
+        if let Some(frame) = self.next_debt(now, model) {
+            return Some(Due::newest(frame, None));
+        }
+        if self.pace.is_some() {
+            return self.due_at_pace(is_control, now, model);
+        }
+        let skipped = self.must_skip(model);
+        if skipped.is_some() {
+            self.skip(model);
+            let frame = self.next_debt(now, model)?;
+            return Some(Due::newest(frame, skipped));
+        }
+        let number = self.first_unread(self.position, model)?;
+        self.position = number + 1;
+        Some(Due::on_tape(number, model))
+    }
+
+    fn due_at_pace(&mut self, is_control: bool, now: u64, model: &Model) -> Option<Due> {
+        if !is_control || model.closed.is_some() || self.leaving {
+            if self.is_due(model) {
+                self.serve(model);
+            }
+            if let Some(frame) = self.next_debt(now, model) {
+                return Some(Due::newest(frame, None));
+            }
+        }
+        let pace = self.pace.as_mut().filter(|_| is_control)?;
+        // Pings that have fallen off the tape are no loss.
+        let from = pace.heard.max(model.tail);
+        let mut for_everyone = model.from(from).filter(|(_, it)| it.symbol.is_none());
+        let (number, _) = for_everyone.next()?;
+        pace.heard = number + 1;
+        Some(Due {
+            on_tape: false,
+            ..Due::on_tape(number, model)
+        })
+    }
+
+    /// The oldest frame that it is owed. What was printed again since its position comes by the tape.
+    fn next_debt(&mut self, now: u64, model: &Model) -> Option<Vec<u8>> {
+        let number = |debt: &Debt| match *debt {
+            Debt::Tick(symbol) => model.symbols[symbol].tick,
+            Debt::Event(symbol) => model.symbols[symbol].event,
+            Debt::Close => model.closed.unwrap_or(u64::MAX),
+        };
+        let position = self.position;
+        self.debt.retain(|debt| number(debt) < position);
+        let first = self.debt.iter().copied().min_by_key(number)?;
+        self.debt.remove(&first);
+        Some(match first {
+            Debt::Tick(symbol) => super::model::text(&model.symbols[symbol].json),
+            Debt::Event(symbol) => model.symbols[symbol].event_frame(now),
+            Debt::Close => model.frame(number(&Debt::Close)).frame.clone(),
+        })
+    }
+
+    /// Whether nothing is left that it should have by now. At the end that includes the ticks since
+    /// the last beat.
+    pub(super) fn is_satisfied(&self, at_the_end: bool, model: &Model) -> bool {
+        let mut rest = self.clone();
+        if self.awaited.is_some() {
+            return true;
+        }
+        if at_the_end && self.pace.is_some() {
+            rest.skip(model);
+        }
+        rest.due(false, u64::MAX, model).is_none() && rest.due(true, u64::MAX, model).is_none()
+    }
+}
+
+impl Due {
+    fn newest(frame: Vec<u8>, skipped: Option<u64>) -> Self {
+        Self {
+            frame,
+            on_tape: false,
+            skipped,
+        }
+    }
+
+    fn on_tape(number: u64, model: &Model) -> Self {
+        Self {
+            frame: model.frame(number).frame.clone(),
+            on_tape: true,
+            skipped: None,
+        }
+    }
+}
