@@ -239,8 +239,8 @@ impl fmt::Display for NoList {
         };
         write!(
             f,
-            "the server does not tell which symbols it has ({words}): name those to draw from with \
-             --symbols A,B,..."
+            "cannot get the server's list of symbols ({words}): name those to draw from with --symbols \
+             A,B,..."
         )
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 pub use self::access::Access;
 pub use self::shape::Shape;
 pub use self::watch::Watch;
+pub(super) use self::watch::too_few;
 use super::fields::Fields;
 use super::requests::Template;
 use super::thresholds::Thresholds;
@@ -39,7 +40,7 @@ The load:
                          symbol number r with weight 1/r, or 1/r^S with
                          --watch-zipf=S
   --watch-seed N         draw the same lists again
-                         [default: another one each time, which is reported]
+                         [default: random, and shown in the report]
   --every TIME           ask for the newest tick of each changed symbol once in
                          TIME; the ticks between are conflated, not missed
   --batch                ask for all ticks of a write as one JSON list

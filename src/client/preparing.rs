@@ -1,5 +1,5 @@
-//! What must be known before a run: found out in a fiber on a loop of its own, so that signals are
-//! heard meanwhile.
+//! Questions that must be answered before a run: where the host is, which symbols there are. Each runs
+//! in a fiber on a loop of its own, so that signals are heard meanwhile.
 
 use std::io;
 

@@ -65,7 +65,7 @@ pub fn run(
     let known = format!("--share-addresses={}", known.collect::<Vec<_>>().join(","));
     let seed = config.watch.as_mut().map(Watch::settle_seed);
     let seed = seed.map(|seed| format!("--share-seed={seed}"));
-    // Each process asks for itself, but what is wrong with the answer is told once and here.
+    // Each process asks the server again. Asking here first reports an error once, not once each.
     let secrets = super::secrets(&config)?;
     let server = (&*addresses, secrets.as_ref());
     let lists = listing::watchlists(&config, server, signals.as_mut())?;

@@ -33,15 +33,15 @@ pub(super) struct Statistics {
     pub messages: u64,
     /// Those that it did not: replies to requests, and pongs.
     pub answers: u64,
-    /// Those of them that have a tick, or several.
+    /// Messages with at least one tick.
     pub with_ticks: u64,
-    /// Those of them that are lists, of as many ticks as they like.
+    /// Messages that are lists of ticks.
     pub lists: u64,
-    /// Those of them that are binary.
+    /// Messages that are binary.
     pub binary: u64,
-    /// Those of them that are not JSON.
+    /// Messages that are not JSON.
     pub no_json: u64,
-    /// Ticks, of all these messages together.
+    /// Ticks in all these messages.
     pub ticks: u64,
     /// The reads, since the window began if it has.
     pub reads: Reads,
@@ -86,7 +86,7 @@ pub(super) struct Statistics {
     /// What became of connections that were opened anew.
     pub returns: Returns,
     pub(super) reader: Reader,
-    /// Whether the server leaves ticks out because it was asked to.
+    /// Whether the server was asked to leave ticks out (`--every`).
     pub(super) conflates: bool,
     /// Replies have no id.
     in_order: bool,

@@ -20,7 +20,8 @@ impl Client {
     /// Opens what may be opened now, a slice per turn.
     pub(super) fn open_more(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.phase.is_over() {
-            // Clients that were to come back just as the run ended, and would be waited for.
+            // Clients that left on purpose just as the run ended: to connect them again would only
+            // delay its end.
             self.tally.away -= self.returning.drain(..).count();
         }
         for _ in 0..CONNECTIONS_PER_TURN {

@@ -12,7 +12,7 @@ use fastrand::Rng;
 
 pub(super) use self::asked::{Asked, REQUEST_ID};
 use self::chances::Chances;
-use super::options::Watch;
+use super::options::{Watch, too_few};
 use super::url::Url;
 
 /// What all clients of a process draw their lists from.
@@ -39,10 +39,8 @@ impl Watchlists {
         first_client: usize,
     ) -> Result<Self, String> {
         if names.len() < watch.count {
-            let (there, count) = (names.len(), watch.count);
-            return Err(format!(
-                "--watch: {count} symbols for each client are too many, there are {there}"
-            ));
+            let few = too_few(watch.count, names.len());
+            return Err(format!("--watch: {few}"));
         }
         Ok(Self {
             chances: Chances::new(names.len(), watch.zipf.unwrap_or_default()),
@@ -149,7 +147,7 @@ mod tests {
         let error = Watchlists::new(vec!["A".to_owned(), "B".to_owned()], &watch, 0).unwrap_err();
         assert_eq!(
             error,
-            "--watch: 3 symbols for each client are too many, there are 2"
+            "--watch: cannot draw 3 different symbols: there are 2"
         );
         assert_eq!(drawn(&mut lists(3, 3, 0), 5).len(), 3);
     }

@@ -372,8 +372,8 @@ fn a_server_that_tells_no_list_is_an_error_that_names_the_way_out() {
     ] {
         assert_eq!(output.status.code(), Some(1));
         let error = format!(
-            "error: the server does not tell which symbols it has ({words}): name those to draw \
-             from with --symbols A,B,...\n"
+            "error: cannot get the server's list of symbols ({words}): name those to draw from \
+             with --symbols A,B,...\n"
         );
         assert_eq!(text(&output.stderr), error);
     }
@@ -389,7 +389,7 @@ fn a_server_that_tells_no_list_is_an_error_that_names_the_way_out() {
         send(peer, r#"{"op":"list","id":"list","symbols":["A"]}"#);
         finish(peer);
     });
-    let error = "error: --watch: 2 symbols for each client are too many, there are 1\n";
+    let error = "error: --watch: cannot draw 2 different symbols: there are 1\n";
     assert_eq!(text(&few.stderr), error);
 }
 

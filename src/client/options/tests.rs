@@ -179,7 +179,7 @@ fn what_is_wrong_is_named() {
         ),
         (
             "--watch 3 --symbols A,B,A",
-            "--watch: 3 of 2 symbols cannot be drawn",
+            "--watch: cannot draw 3 different symbols: there are 2",
         ),
         (
             "--watch 10001",
@@ -191,11 +191,11 @@ fn what_is_wrong_is_named() {
         ),
         (
             "--watch-seed 1",
-            "--watch-seed: there is nothing to draw, add --watch K",
+            "--watch-seed: there is nothing to draw without --watch K",
         ),
         (
             "--watch-zipf",
-            "--watch-zipf: there is nothing to draw, add --watch K",
+            "--watch-zipf: there is nothing to draw without --watch K",
         ),
         (
             "--watch 1 --watch-zipf=0",
@@ -207,7 +207,7 @@ fn what_is_wrong_is_named() {
         ),
         (
             "--url ws://h/?every=1s --every 2s",
-            "--every: the URL says so itself already",
+            "--every: the URL sets this already",
         ),
         (
             "--sent-unit h",

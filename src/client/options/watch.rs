@@ -12,7 +12,7 @@ use crate::options::{BadOption, Options, count, period};
 pub struct Watch {
     /// How many symbols each client gets.
     pub count: usize,
-    /// What decides who draws what; none leaves it to chance.
+    /// Decides which client draws which symbols; none: a random one.
     pub seed: Option<u64>,
     /// The exponent of Zipf's law, by which symbols are popular; none: all are equally popular.
     pub zipf: Option<f64>,
@@ -64,7 +64,7 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
         of: distinct(symbols.as_deref().unwrap_or_default()),
     };
     if !watch.must_ask() && watch.of.len() < count {
-        let error = format!("{count} of {} symbols cannot be drawn", watch.of.len());
+        let error = too_few(count, watch.of.len());
         return Err(BadOption::new("--watch", error));
     }
     config.watch = Some(watch);
@@ -92,14 +92,19 @@ fn ask_for(
     add: impl FnOnce(Url) -> Url,
 ) -> Result<(), BadOption> {
     if config.url.asks_for(parameter) {
-        return Err(BadOption::new(name, "the URL says so itself already"));
+        return Err(BadOption::new(name, "the URL sets this already"));
     }
     config.url = add(config.url.clone());
     Ok(())
 }
 
 fn lonely(name: &str) -> BadOption {
-    BadOption::new(name, "there is nothing to draw, add --watch K")
+    BadOption::new(name, "there is nothing to draw without --watch K")
+}
+
+/// The sentence about symbols that are too few to draw from.
+pub(in crate::client) fn too_few(count: usize, there: usize) -> String {
+    format!("cannot draw {count} different symbols: there are {there}")
 }
 
 /// Symbols are the server's; all that is certain is that one cannot be empty.

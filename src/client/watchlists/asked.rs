@@ -22,7 +22,7 @@ enum Answer {
     Awaited,
     /// It came just now.
     Came,
-    /// The server will not have it, so there will be no further one.
+    /// The server refused it, so nothing more is asked for.
     Refused,
 }
 
