@@ -306,22 +306,22 @@ impl<S: Transport> Server<S> {
     /// Has the wait for a request end at its limit. The system may have kept the connection for a
     /// part of that; whether it has is asked only when it matters.
     fn limit_handshake(&self, io_loop: &mut IoLoop<Self>, token: Token, port: Port) -> Timeout {
-        let limit = self.config.handshake_timeout;
+        let end = io_loop.time() + self.config.handshake_timeout;
         let silence = self.acceptor.silence;
         if silence.is_zero() || port == Port::Admin {
-            return end_handshake_in(io_loop, limit, token);
+            return end_handshake_at(io_loop, end, token);
         }
-        io_loop.call_later(limit - silence, move |server, io_loop| {
+        io_loop.call_at(end - silence, move |server, io_loop| {
             let connection = server.connections.get_mut(token);
             let Some(connection) = connection.filter(|it| it.handshake_timeout().is_some()) else {
                 return;
             };
-            let left = if connection.socket().was_deferred() {
-                Duration::ZERO
+            let end = if connection.socket().was_deferred() {
+                io_loop.time()
             } else {
-                silence
+                end
             };
-            connection.set_handshake_timeout(end_handshake_in(io_loop, left, token));
+            connection.set_handshake_timeout(end_handshake_at(io_loop, end, token));
         })
     }
 
@@ -378,12 +378,12 @@ impl<S: Transport> Server<S> {
     }
 }
 
-fn end_handshake_in<S: Transport>(
+fn end_handshake_at<S: Transport>(
     io_loop: &mut IoLoop<Server<S>>,
-    time: Duration,
+    end: Instant,
     token: Token,
 ) -> Timeout {
-    io_loop.call_later(time, move |_, io_loop| {
+    io_loop.call_at(end, move |_, io_loop| {
         // After a pause of the process a request that came in time is not read yet.
         io_loop.call_after_events(move |server: &mut Server<S>, io_loop| {
             server.on_handshake_limit(io_loop, token);

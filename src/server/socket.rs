@@ -62,6 +62,9 @@ pub(crate) trait Socket: Read + Write {
     /// know; a simulation does.
     fn note_close(&mut self, _reason: &CloseReason) {}
 
+    /// A message of its client was read. A simulation wants to know this too.
+    fn note_message(&mut self) {}
+
     /// Ends the outgoing stream; nothing is written any more.
     fn finish(&mut self);
 

@@ -616,6 +616,7 @@ impl Subscriber {
         desk: &mut Desk<'_>,
     ) -> Result<(), CloseReason> {
         desk.counters.messages += 1;
+        wire.socket().note_message();
         match message {
             Message::Text(text) => self.on_request(slot, text, wire, desk),
             Message::Binary(_) => Err(CloseReason::Binary),

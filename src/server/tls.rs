@@ -193,6 +193,10 @@ impl<S: Transport> Socket for ClientSocket<S> {
         self.transport().note_close(reason);
     }
 
+    fn note_message(&mut self) {
+        self.transport().note_message();
+    }
+
     fn finish(&mut self) {
         match self {
             Self::Plain(socket) => socket.finish(),

@@ -104,6 +104,8 @@ pub(crate) struct Pipe {
     pub(crate) total: u64,
     finished: bool,
     pub(crate) reset_on_drop: bool,
+    /// Messages that the server has read since the last look.
+    pub(crate) messages: u64,
     pub(crate) closed: Option<Closed>,
     /// The server has let go of it.
     pub(crate) dropped: bool,
@@ -433,6 +435,7 @@ impl Pipe {
             total: 0,
             finished: false,
             reset_on_drop: false,
+            messages: 0,
             closed: None,
             dropped: false,
             touched: false,

@@ -82,7 +82,9 @@ impl Place {
     /// Begins to read behind the stamp `seen`, or with what is newer.
     pub(super) fn begin(&mut self, seen: u64, model: &Model) {
         self.awaited = None;
-        let resumed = model.resume(seen).filter(|_| seen > 0);
+        // At a rate of its own it gets the newest of what it missed.
+        let resumed = model.resume(seen);
+        let resumed = resumed.filter(|_| seen > 0 && self.pace.is_none());
         self.position = resumed.unwrap_or(model.head());
         if resumed.is_some() {
             self.resuming = self.position < model.head();
@@ -130,15 +132,16 @@ impl Place {
                 self.owe_newest(symbol, 0, model);
             }
         }
+        if self.pace.is_some() {
+            // Nothing that is new to it waits for a beat, nor what the beat would bring.
+            if self.awaited.is_none() {
+                self.owe_since(self.position, model);
+            }
+            self.position = model.head();
+        }
         let beat = |every| model.beats.get(every).copied().unwrap_or(0);
         match (self.pace, every) {
-            (Some(_), None) => {
-                self.pace = None;
-                if self.awaited.is_none() {
-                    self.owe_since(self.position, model);
-                }
-                self.position = model.head();
-            }
+            (Some(_), None) => self.pace = None,
             (Some(pace), Some(every)) if pace.every != every => {
                 let beat = beat(&every);
                 self.pace = Some(Pace {

@@ -83,6 +83,10 @@ impl Socket for SimSocket {
         self.net.touch(self.id, |pipe| pipe.close(reason));
     }
 
+    fn note_message(&mut self) {
+        self.net.touch(self.id, |pipe| pipe.messages += 1);
+    }
+
     fn finish(&mut self) {
         self.net.touch(self.id, Pipe::finish);
     }

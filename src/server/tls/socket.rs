@@ -202,6 +202,10 @@ impl<S: Transport> Socket for TlsSocket<S> {
         self.socket.note_close(reason);
     }
 
+    fn note_message(&mut self) {
+        self.socket.note_message();
+    }
+
     fn finish(&mut self) {
         self.seal_goodbye();
         self.finished = true;
