@@ -11,6 +11,7 @@ use super::close::CloseReason;
 use super::config::Config;
 use super::counters::Counters;
 use super::head::{self, Asked, Port, Refusal, Rules, Upgrade};
+use super::heartbeat::Ping;
 use super::hub::{Gather, Hub, SelectError};
 use super::packing::Packing;
 use super::socket::Socket;
@@ -352,12 +353,11 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Whether it has broken a limit that only time shows; `heartbeat` is the one to be answered
-    /// by now.
+    /// Whether it has broken a limit that only time shows; `ping` is the one to be answered by now.
     pub(crate) fn overdue(
         &self,
         now: Moment,
-        heartbeat: u32,
+        (ping, hub): (Ping, &Hub),
         slow: Duration,
     ) -> Option<CloseReason> {
         let State::Open(subscriber) = &self.state else {
@@ -367,10 +367,11 @@ impl<S: Socket> Connection<S> {
         if stuck.is_some_and(|stuck| Duration::from_millis(stuck.into()) > slow) {
             return Some(CloseReason::Slow);
         }
-        // A heartbeat that cannot have arrived is no reason: that is what the other limit is for. Nor
-        // is one that may be among what it is still to be sent, or an answer among what is not read.
-        let is_sent = stuck.is_none() && !subscriber.is_behind();
-        (is_sent && !self.queued && subscriber.owes_pong(heartbeat)).then_some(CloseReason::NoPong)
+        // A ping that it was not sent yet is no reason, nor one that cannot have arrived: that is what
+        // the other limit is for. Nor is an answer that may be among what is not read yet.
+        let is_sent = stuck.is_none() && subscriber.has_heard(ping.frame, hub);
+        (is_sent && !self.queued && subscriber.owes_pong(ping.number))
+            .then_some(CloseReason::NoPong)
     }
 
     /// The client's end has come, and nothing was agreed on. Who had begun to ask may still listen.

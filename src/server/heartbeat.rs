@@ -9,6 +9,22 @@ use super::{CLOSES_PER_TURN, Server};
 use crate::frame;
 use crate::io_loop::IoLoop;
 use crate::periodic::PeriodicCallback;
+use crate::tape::FrameNumber;
+
+/// A ping, by its number among the pings and the number of its frame on the tape.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ping {
+    pub(crate) number: u32,
+    pub(crate) frame: FrameNumber,
+}
+
+impl Ping {
+    /// For limits that have nothing to do with a ping: everybody has answered this one.
+    pub(crate) const NONE: Self = Self {
+        number: 0,
+        frame: 0,
+    };
+}
 
 impl<S: Transport> Server<S> {
     /// Begins to ping and to look for clients that are stuck.
@@ -20,7 +36,7 @@ impl<S: Transport> Server<S> {
         // Fine enough that the limit is kept to an eighth.
         let look = (self.config.slow_timeout / 8).clamp(LOOK_MIN, LOOK_MAX);
         PeriodicCallback::start(io_loop, look, |_: &mut Self, io_loop| {
-            close_overdue_soon(io_loop, 0);
+            close_overdue_soon(io_loop, Ping::NONE);
         });
     }
 
@@ -29,24 +45,34 @@ impl<S: Transport> Server<S> {
         let mut ping = Vec::new();
         // The number is what its pong will repeat (RFC 6455 section 5.5.3).
         frame::ping(&mut ping, self.heartbeat.to_string().as_bytes());
+        self.ping_frame = self.hub.tape().head();
         self.hub.print_for_everyone(&ping, io_loop.time());
         self.broadcast_soon(io_loop);
-        let heartbeat = self.heartbeat;
+        let ping = self.last_ping();
         let limit = self.config.ping_timeout.min(self.config.ping_interval);
         io_loop.call_later(limit, move |_, io_loop| {
-            close_overdue_soon(io_loop, heartbeat);
+            close_overdue_soon(io_loop, ping);
         });
     }
 
-    /// Closes who has taken nothing for too long, or has not answered `heartbeat` by now.
-    pub(super) fn close_overdue(&mut self, io_loop: &mut IoLoop<Self>, heartbeat: u32) {
+    /// The newest ping.
+    pub(super) fn last_ping(&self) -> Ping {
+        Ping {
+            number: self.heartbeat,
+            frame: self.ping_frame,
+        }
+    }
+
+    /// Closes clients that have taken nothing for too long, or have not answered `ping` by now.
+    pub(super) fn close_overdue(&mut self, io_loop: &mut IoLoop<Self>, ping: Ping) {
         let (now, slow) = (self.moment(io_loop.time()), self.config.slow_timeout);
+        let hub = &self.hub;
         let overdue = self.connections.iter_mut().filter_map(|connection| {
-            let is_overdue = connection.overdue(now, heartbeat, slow).is_some();
+            let is_overdue = connection.overdue(now, (ping, hub), slow).is_some();
             is_overdue.then_some(connection.token)
         });
         let overdue = overdue.collect();
-        self.close_still_overdue(io_loop, heartbeat, overdue);
+        self.close_still_overdue(io_loop, ping, overdue);
     }
 
     /// Closes a turn's share of `tokens`, then the rest; but nobody who has made up for it by the
@@ -54,20 +80,21 @@ impl<S: Transport> Server<S> {
     fn close_still_overdue(
         &mut self,
         io_loop: &mut IoLoop<Self>,
-        heartbeat: u32,
+        ping: Ping,
         mut tokens: Vec<Token>,
     ) {
         let later = tokens.split_off(tokens.len().min(CLOSES_PER_TURN));
         let (now, slow) = (self.moment(io_loop.time()), self.config.slow_timeout);
         for token in tokens {
             let connection = self.connections.get_mut(token);
-            if let Some(reason) = connection.and_then(|it| it.overdue(now, heartbeat, slow)) {
+            let hub = &self.hub;
+            if let Some(reason) = connection.and_then(|it| it.overdue(now, (ping, hub), slow)) {
                 self.close(io_loop, token, &reason, &[]);
             }
         }
         if !later.is_empty() {
             io_loop.add_callback(move |server, io_loop| {
-                server.close_still_overdue(io_loop, heartbeat, later);
+                server.close_still_overdue(io_loop, ping, later);
             });
         }
     }
@@ -75,9 +102,9 @@ impl<S: Transport> Server<S> {
 
 /// Looks once all has been read that is there now. After a pause of the process a limit comes due
 /// before anything is read that arrived meanwhile, a pong in time for one.
-fn close_overdue_soon<S: Transport>(io_loop: &mut IoLoop<Server<S>>, heartbeat: u32) {
+fn close_overdue_soon<S: Transport>(io_loop: &mut IoLoop<Server<S>>, ping: Ping) {
     io_loop.call_after_events(move |server: &mut Server<S>, io_loop| {
-        server.close_overdue(io_loop, heartbeat);
+        server.close_overdue(io_loop, ping);
     });
 }
 

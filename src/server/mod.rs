@@ -77,6 +77,7 @@ use self::who::{Told, Who};
 use crate::feed::{Publish, Recorder, Sources};
 use crate::io_loop::{IoLoop, Ready};
 use crate::periodic::{PeriodicCallback, next_deadline};
+use crate::tape::FrameNumber;
 use crate::tick::Tick;
 
 pub use self::config::Config;
@@ -114,6 +115,8 @@ pub struct Server<S: Transport = TcpStream> {
     shutdown: Shutdown,
     /// The number of the last heartbeat.
     heartbeat: u32,
+    /// The number of its frame on the tape.
+    ping_frame: FrameNumber,
     /// Those that read on in the next turn.
     unread: VecDeque<Turn>,
     /// Where sockets are read into, one at a time.
@@ -190,6 +193,7 @@ impl<S: Transport> Server<S> {
             looks_for_silence: false,
             shutdown: Shutdown::default(),
             heartbeat: 0,
+            ping_frame: 0,
             unread: VecDeque::new(),
             scratch: vec![0; SCRATCH_LENGTH].into_boxed_slice(),
             gather: Gather::default(),

@@ -180,6 +180,12 @@ impl Subscriber {
         self.ponged < ping && self.awaited().is_none()
     }
 
+    /// Whether it was sent a frame for everyone, by its number.
+    pub(crate) fn has_heard(&self, frame: FrameNumber, hub: &Hub) -> bool {
+        let pace = self.special.as_ref().and_then(|special| special.pace);
+        frame < pace.map_or_else(|| self.unread_from(hub), |pace| pace.heard)
+    }
+
     /// Whether a visit has left something to send.
     pub(crate) fn is_behind(&self) -> bool {
         self.is_behind

@@ -13,6 +13,8 @@ pub(super) struct Limits {
     pong_limit: u64,
     handshake_limit: u64,
     events_per_turn: usize,
+    /// When the present turn began.
+    pub(super) began: u64,
     /// When the timeouts of each turn had run.
     polls: Vec<u64>,
     /// When the newest heartbeat was printed.
@@ -27,6 +29,8 @@ struct Look {
     /// The heartbeat that was to be answered; zero if it was about something else.
     heartbeat: u32,
     due: u64,
+    /// It came due while its turn was under way, and may have to wait for the next.
+    is_early: bool,
     /// How many polls it may still wait for one that leaves no events.
     polls: usize,
     /// Turns that closing may still take, once it has begun.
@@ -52,6 +56,7 @@ impl Limits {
             pong_limit: pong_limit.as_micros() as u64,
             handshake_limit: config.handshake_timeout.as_micros() as u64,
             events_per_turn,
+            began: 0,
             polls: Vec::new(),
             last_heartbeat: 0,
             heartbeats: Vec::new(),
@@ -74,25 +79,30 @@ impl Limits {
         let last = self.polls.last().copied().unwrap_or(0);
         self.polls.push(now);
         self.looks.retain_mut(|look| look.goes_on());
-        let mut begin = |heartbeat| {
+        let mut begin = |heartbeat, limit| {
             self.looks.push(Look {
                 heartbeat,
                 due: now,
+                is_early: limit > self.began,
                 // The listener counts too.
                 polls: (connections + 1) / self.events_per_turn + 2,
                 turns: connections / CLOSES_PER_TURN + 1,
             });
         };
-        if now / self.look_interval > last / self.look_interval {
-            begin(0);
+        let looked = now / self.look_interval;
+        if looked > last / self.look_interval {
+            begin(0, looked * self.look_interval);
         }
         let due = self.heartbeats.extract_if(.., |(_, limit)| *limit <= now);
-        due.for_each(|(heartbeat, _)| begin(heartbeat));
+        due.for_each(|(heartbeat, limit)| begin(heartbeat, limit));
     }
 
     /// The poll of a turn has brought so many events.
     pub(super) fn on_events(&mut self, events: usize) {
         for look in &mut self.looks {
+            if std::mem::take(&mut look.is_early) {
+                continue;
+            }
             look.polls = match look.polls.checked_sub(1) {
                 Some(polls) if events >= self.events_per_turn => polls,
                 _ => 0,

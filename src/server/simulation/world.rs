@@ -78,6 +78,8 @@ impl World {
 
     /// One turn of the loop, with a turn's share of events, or with all.
     pub(super) fn turn(&mut self, whole: bool) {
+        self.judge.limits.began = self.judge.now;
+        self.judge.limits.began = self.judge.now;
         let mut hand = Hand {
             net: &self.net,
             judge: &mut self.judge,

@@ -151,8 +151,8 @@ impl Session {
     }
 
     pub(super) fn close_overdue(&mut self) {
-        let heartbeat = self.server.heartbeat;
-        self.server.close_overdue(&mut self.io_loop, heartbeat);
+        let ping = self.server.last_ping();
+        self.server.close_overdue(&mut self.io_loop, ping);
     }
 
     /// The next turn has an event of the client.
