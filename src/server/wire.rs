@@ -17,6 +17,8 @@ pub(crate) struct Wire<S> {
     /// Bytes that come before any other: the rest of a frame, of an answer, of a snapshot. Bounded
     /// by one of each, since no message is looked at while something is pending.
     pending: Vec<u8>,
+    /// So many of them have gone out already.
+    sent: usize,
     /// The socket takes nothing until an event says so.
     blocked: bool,
     /// Nothing goes out any more behind what is pending.
@@ -30,6 +32,7 @@ impl<S: Socket> Wire<S> {
         Self {
             socket,
             pending: Vec::new(),
+            sent: 0,
             blocked: false,
             finished: false,
             stuck: None,
@@ -74,7 +77,7 @@ impl<S: Socket> Wire<S> {
     /// The bytes that the socket did not take.
     #[cfg(test)]
     pub(crate) fn pending(&self) -> &[u8] {
-        &self.pending
+        &self.pending[self.sent..]
     }
 
     /// Since when the socket has taken nothing, although there is something to send.
@@ -165,11 +168,20 @@ impl<S: Socket> Wire<S> {
             self.stuck = None;
         } else {
             let pending = std::mem::take(&mut self.pending);
-            let written = self.send_some(&pending, now)?;
-            self.pending.extend_from_slice(&pending[written..]);
+            let written = self.send_some(&pending[self.sent..], now)?;
+            self.keep_behind(pending, self.sent + written);
             self.end_if_finished();
         }
         Ok(())
+    }
+
+    /// Keeps what is pending behind the first `sent` bytes. They are cut off when they are half of it
+    /// and not before, or a long answer that goes out in many pieces would be copied for each.
+    fn keep_behind(&mut self, pending: Vec<u8>, sent: usize) {
+        (self.pending, self.sent) = match sent * 2 >= pending.len() {
+            true => (pending[sent..].to_vec(), 0),
+            false => (pending, sent),
+        };
     }
 
     /// Has the socket send on what it has taken.
