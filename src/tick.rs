@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
@@ -135,12 +134,37 @@ pub fn write_json(
     seq: u64,
     sent: u64,
 ) {
-    write!(
-        out,
-        r#"{{"symbol":{symbol_json},"price":{price},"timestamp":{timestamp},"seq":{seq},"sent":{sent}}}"#
-    )
-    .expect("a vector takes every write");
+    // By hand: `write!` took a third of what publishing a tick does.
+    out.extend_from_slice(br#"{"symbol":"#);
+    out.extend_from_slice(symbol_json.as_bytes());
+    out.extend_from_slice(br#","price":"#);
+    out.extend_from_slice(price.as_str().as_bytes());
+    out.extend_from_slice(br#","timestamp":"#);
+    write_number(out, timestamp);
+    out.extend_from_slice(br#","seq":"#);
+    write_number(out, seq);
+    out.extend_from_slice(br#","sent":"#);
+    write_number(out, sent);
+    out.push(b'}');
 }
+
+/// Appends a number in decimal digits.
+fn write_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; DIGITS_MAX];
+    let mut first = DIGITS_MAX;
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[first..]);
+}
+
+/// Those of the largest `u64`.
+const DIGITS_MAX: usize = 20;
 
 /// A message that may be a tick, as a reader finds it: every field may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -460,6 +484,19 @@ mod tests {
             String::from_utf8(out).unwrap(),
             r#"{"symbol":"BTC/USDT","price":97123.45,"timestamp":1732270000123,"seq":42,"sent":1732270000123456}"#
         );
+    }
+
+    #[test]
+    fn numbers_of_any_length_are_written_as_they_are_read() {
+        let price = Price::parse("1").unwrap();
+        for number in [0, 9, 10, 99, 100, 1_234_567_890, u64::MAX - 1, u64::MAX] {
+            let mut out = Vec::new();
+            write_json(&mut out, "\"A/B\"", (&price, number), number, number);
+            let expected = format!(
+                r#"{{"symbol":"A/B","price":1,"timestamp":{number},"seq":{number},"sent":{number}}}"#
+            );
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
     }
 
     #[test]
