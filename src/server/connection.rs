@@ -218,7 +218,7 @@ impl<S: Socket> Connection<S> {
         self.drained = !matches!(received, Ok(Some(length)) if length == scratch.len())
             && !self.wire.has_unread();
         let next = match received {
-            Ok(None) if !self.drained => Ok(Next::More),
+            Ok(None) if self.may_have_unread() => Ok(Next::More),
             Ok(None) => Ok(Next::Wait),
             Ok(Some(0)) if self.is_closing() => Ok(self.on_end()),
             Ok(Some(0)) => self.on_early_end(),

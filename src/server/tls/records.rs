@@ -6,9 +6,9 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, WriteTraffic};
+use rustls::{ProtocolVersion, ServerConfig};
 
 /// One client's end of TLS.
 pub(super) struct Records {
@@ -77,6 +77,17 @@ impl Records {
             self.plaintext = Vec::new();
         }
         length
+    }
+
+    /// Takes what arrived first.
+    pub(super) fn arrive(&mut self, bytes: &[u8]) {
+        self.incoming = bytes.to_vec();
+    }
+
+    /// Whether all that is said at the end of the handshake is a ticket for the next one. With TLS
+    /// 1.2 it is what the client waits for.
+    pub(super) fn has_ticket_to_send(&self) -> bool {
+        self.can_speak() && self.session.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
     /// Has `read` append to what has arrived, at most [`SHARE`] bytes, and returns what it does.

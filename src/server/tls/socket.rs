@@ -17,6 +17,8 @@ pub(crate) struct TlsSocket {
     stage: Stage,
     /// Records that the system has not taken.
     outgoing: Vec<u8>,
+    /// What is outgoing is a ticket for the next handshake, which has time until the first answer.
+    held: bool,
     /// There may be more to read from the socket, of which no event will tell.
     unread: bool,
     /// The end goes out behind what is outgoing; nothing follows.
@@ -38,6 +40,7 @@ impl TlsSocket {
             socket,
             stage: Stage::Awaited(config),
             outgoing: Vec::new(),
+            held: false,
             unread: false,
             finished: false,
         }
@@ -63,20 +66,44 @@ impl TlsSocket {
         }
     }
 
-    /// Looks at the first byte: every method of HTTP begins with a letter, no record of TLS does.
-    fn begin(&mut self) -> io::Result<()> {
-        if let Stage::Awaited(config) = &self.stage
-            && !self.finished
-        {
-            let mut first = [0];
-            let plain = self.socket.peek(&mut first)? > 0 && first[0].is_ascii_alphabetic();
-            self.stage = if plain {
-                Stage::Plain
-            } else {
-                Stage::Secure(Records::new(Arc::clone(config))?)
-            };
+    /// Takes the first bytes, which show what is spoken: every method of HTTP begins with a letter,
+    /// no record of TLS does. Returns how many there are.
+    fn begin(&mut self, config: Arc<ServerConfig>, buffer: &mut [u8]) -> io::Result<usize> {
+        let received = self.socket.read(buffer)?;
+        match buffer.first() {
+            Some(first) if received > 0 && first.is_ascii_alphabetic() => self.stage = Stage::Plain,
+            _ => {
+                let mut records = Records::new(config)?;
+                records.arrive(&buffer[..received]);
+                self.unread = received == buffer.len();
+                self.stage = Stage::Secure(records);
+            }
         }
-        Ok(())
+        Ok(received)
+    }
+
+    /// Makes plain text of what has arrived, and sends what TLS has to say to that. Returns how much
+    /// of it is in `buffer`.
+    fn open(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Stage::Secure(records) = &mut self.stage else {
+            return Ok(0);
+        };
+        let (was_securing, waiting) = (records.is_securing(), self.outgoing.len());
+        let opened = records.open(buffer, &mut self.outgoing);
+        if was_securing && records.has_ticket_to_send() {
+            self.held = !self.outgoing.is_empty();
+        } else if self.outgoing.len() > waiting {
+            self.held = false;
+        }
+        let sent = if self.held {
+            Ok(false)
+        } else {
+            send(&mut self.socket, &mut self.outgoing)
+        };
+        // What went wrong first is what matters; an alert that cannot be sent is not.
+        let filled = opened?;
+        sent?;
+        Ok(filled)
     }
 }
 
@@ -84,35 +111,46 @@ impl Read for TlsSocket {
     /// Reads plain text. A client that sends much without a word of it is to be read from again, as
     /// [`has_unread`](Socket::has_unread) says.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.begin()?;
-        let records = match &mut self.stage {
-            Stage::Secure(records) if !self.finished => records,
-            // Behind our last word only the end of theirs is of interest.
-            _ => return self.socket.read(buffer),
-        };
-        if records.has_plaintext() {
-            return Ok(records.take(buffer));
+        let mut received = 0;
+        if let Stage::Awaited(config) = &self.stage
+            && !self.finished
+        {
+            let config = Arc::clone(config);
+            received = self.begin(config, buffer)?;
+            if received == 0 || matches!(self.stage, Stage::Plain) {
+                return Ok(received);
+            }
         }
         for _ in 0..READS_MAX {
+            let records = match &mut self.stage {
+                Stage::Secure(records) if !self.finished => records,
+                // Behind our last word only the end of theirs is of interest.
+                _ => return self.socket.read(buffer),
+            };
+            if records.has_plaintext() {
+                return Ok(records.take(buffer));
+            }
             if records.has_ended() {
                 return Ok(0);
             }
-            self.unread = false;
-            let received = records.receive(|room| self.socket.read(room))?;
+            if received == 0 {
+                self.unread = false;
+                received = records.receive(|room| self.socket.read(room))?;
+                self.unread = received == SHARE;
+            }
             if received == 0 {
                 return Ok(0);
             }
-            self.unread = received == SHARE;
-            let opened = records.open(buffer, &mut self.outgoing);
-            let sent = send(&mut self.socket, &mut self.outgoing);
-            // What went wrong first is what matters; an alert that cannot be sent is not.
-            let filled = opened?;
-            sent?;
+            let filled = self.open(buffer)?;
             if filled > 0 {
                 return Ok(filled);
             }
+            if !self.unread {
+                // A short read has emptied the socket.
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            received = 0;
         }
-        self.unread = true;
         Err(ErrorKind::WouldBlock.into())
     }
 }
@@ -127,7 +165,11 @@ impl Write for TlsSocket {
             _ => return Ok(bytes.len()),
         };
         let mut taken = 0;
-        while taken < bytes.len() && send(&mut self.socket, &mut self.outgoing)? {
+        while taken < bytes.len() {
+            let is_held = std::mem::take(&mut self.held);
+            if !is_held && !send(&mut self.socket, &mut self.outgoing)? {
+                break;
+            }
             let share = &bytes[taken..bytes.len().min(taken + RECORD)];
             records.seal(share, &mut self.outgoing)?;
             taken += share.len();
@@ -141,6 +183,7 @@ impl Write for TlsSocket {
 
     /// Sends on what was taken, and the end behind it.
     fn flush(&mut self) -> io::Result<()> {
+        self.held = false;
         if !send(&mut self.socket, &mut self.outgoing)? {
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -161,6 +204,7 @@ impl Socket for TlsSocket {
 
     fn say_goodbye(&mut self) {
         self.seal_goodbye();
+        self.held = false;
         // A client that takes no more, or is gone, does without.
         let _ = send(&mut self.socket, &mut self.outgoing);
     }
@@ -170,7 +214,7 @@ impl Socket for TlsSocket {
     }
 
     fn has_unsent(&self) -> bool {
-        !self.outgoing.is_empty()
+        !self.outgoing.is_empty() && !self.held
     }
 
     fn has_unread(&self) -> bool {
