@@ -208,6 +208,10 @@ impl<S: Socket> Wire<S> {
     fn end_if_finished(&mut self) {
         if self.finished && self.pending.is_empty() {
             self.socket.finish();
+            if !self.socket.has_unsent() {
+                // It may have taken the rest along with the end.
+                self.stuck = None;
+            }
         }
     }
 

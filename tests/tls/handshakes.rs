@@ -5,11 +5,14 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::HandshakeKind;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::ALL_CIPHER_SUITES;
+use rustls::version::{TLS12, TLS13};
+use rustls::{HandshakeKind, SupportedCipherSuite};
 use tickertape::server::Config;
 
 use crate::common::{PATIENCE, read_to_end};
-use crate::peer::{Secure, SecureServer, get, next_seq};
+use crate::peer::{Secure, SecureServer, get, next_seq, secure, trust_with};
 
 /// The records that a client says first.
 fn hello(server: &SecureServer) -> Vec<u8> {
@@ -139,6 +142,58 @@ fn sessions_are_resumed() {
     };
     assert_eq!(kind(), HandshakeKind::Full);
     assert_eq!(kind(), HandshakeKind::Resumed);
+}
+
+#[test]
+fn aes_128_is_agreed_on_wherever_the_client_ranks_it() {
+    let server = SecureServer::start(Config::default());
+    for version in [&TLS13, &TLS12] {
+        for (offered, expected) in [
+            (&["AES_256", "AES_128"][..], "AES_128"),
+            (&["CHACHA20", "AES_256", "AES_128"], "AES_128"),
+            (&["AES_256"], "AES_256"),
+        ] {
+            let trust = trust_with(ranked(offered), &server.authority, &[version]);
+            let mut stream = secure(server.inner.connect(), Arc::new(trust));
+            stream.conn.complete_io(&mut stream.sock).unwrap();
+            let agreed = stream.conn.negotiated_cipher_suite().unwrap().suite();
+            let agreed = format!("{agreed:?}");
+            assert!(agreed.contains(expected), "{agreed} of {offered:?}");
+        }
+    }
+}
+
+/// What speaks the ciphers of these names, in this order.
+fn ranked(names: &[&str]) -> CryptoProvider {
+    let named = |name: &&str| {
+        let has_name =
+            |suite: &&SupportedCipherSuite| format!("{:?}", suite.suite()).contains(*name);
+        let suites = ALL_CIPHER_SUITES.iter().filter(has_name);
+        suites.copied().collect::<Vec<_>>()
+    };
+    CryptoProvider {
+        cipher_suites: names.iter().flat_map(named).collect(),
+        ..rustls::crypto::ring::default_provider()
+    }
+}
+
+#[test]
+fn an_end_that_comes_along_with_the_hello_is_noticed() {
+    let server = SecureServer::start(Config {
+        handshake_timeout: PATIENCE * 6,
+        ..Config::default()
+    });
+    let hello = hello(&server);
+    // Again and again, for the end is often not there when the hello is read.
+    for _ in 0..50 {
+        let began = Instant::now();
+        let mut stream = server.inner.connect();
+        stream.write_all(&hello).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        rest(&mut stream);
+        assert!(began.elapsed() < PATIENCE);
+    }
+    server.wait_for_metric("connections", |connections| connections == 1);
 }
 
 #[test]

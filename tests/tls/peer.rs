@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
@@ -86,11 +87,22 @@ pub fn trust(
     authority: &Authority,
     versions: &[&'static SupportedProtocolVersion],
 ) -> ClientConfig {
+    trust_with(
+        rustls::crypto::ring::default_provider(),
+        authority,
+        versions,
+    )
+}
+
+pub fn trust_with(
+    provider: CryptoProvider,
+    authority: &Authority,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     let root = CertificateDer::from_pem_slice(authority.pem.as_bytes());
     roots.add(root.unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    ClientConfig::builder_with_provider(provider)
+    ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)

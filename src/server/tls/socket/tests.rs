@@ -116,6 +116,33 @@ fn an_end_behind_what_is_read_needs_no_event() {
 }
 
 #[test]
+fn a_ticket_goes_out_with_the_first_answer() {
+    let (mut socket, mut peer) = secured();
+    assert!(!socket.has_unsent());
+    let nothing_comes = |peer: &Peer| {
+        peer.sock.set_nonblocking(true).unwrap();
+        let nothing = peer.sock.peek(&mut [0]).unwrap_err();
+        assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+        peer.sock.set_nonblocking(false).unwrap();
+    };
+    nothing_comes(&peer);
+    assert_eq!(socket.write(b"answer").unwrap(), 6);
+    let mut answer = [0; 6];
+    peer.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"answer");
+    assert_eq!(peer.conn.tls13_tickets_received(), 2);
+    nothing_comes(&peer);
+}
+
+#[test]
+fn a_ticket_goes_out_before_an_end_without_an_answer() {
+    let (mut socket, mut peer) = secured();
+    socket.finish();
+    assert_eq!(peer.read_to_end(&mut Vec::new()).unwrap(), 0);
+    assert_eq!(peer.conn.tls13_tickets_received(), 2);
+}
+
+#[test]
 fn of_what_the_system_does_not_take_one_record_is_kept_at_most() {
     let (mut socket, mut peer) = secured();
     let text: Vec<u8> = (0..4_000_000_u32).map(|number| number as u8).collect();
