@@ -1,14 +1,14 @@
 //! Live prices over WebSocket to thousands of clients from one thread, and the client that proves it.
 //!
-//! A stock ticker prints each price once, on a paper tape that everybody reads. So does this: a
+//! A stock ticker prints each price once, on a paper tape that everybody reads. So does this: the
 //! [`Tape`](tape::Tape) is a ring of framed messages, a connection is a position on it, and sending is
-//! writing what lies between the position and the head. One thread and one
+//! writing what lies between the position and the head, as far as it is on the client's list. One thread and one
 //! [`IoLoop`](io_loop::IoLoop) do all of it, and neither ever waits for anybody.
 //!
 //! ```text
-//!   feed ──publish──▶ board ──print──▶ tape ◀──position── connection ──▶ wire ──▶ socket
-//!    │                                                        ▲
-//!    └── timers ────────────── io_loop ─────── events ────────┘
+//!   feed ──publish──▶ hub ──print──▶ tape ◀──position── connection ──▶ wire ──▶ socket
+//!    │                                                      ▲
+//!    └── timers ───────────── io_loop ────── events ────────┘
 //! ```
 //!
 //! Read from the bottom up, each module knows only those before it:
@@ -23,7 +23,7 @@
 //! | [`dns`], [`tls`], [`http`] | names without a thread; whom to trust, who we are; `ureq` over all that |
 //! | [`exchange`] | how each exchange is asked and what it answers: data, not code. Pure |
 //! | [`feed`] | where prices come from: exchanges, a simulated walk, a recording |
-//! | [`server`] | accepts, upgrades, prints and sweeps |
+//! | [`server`] | accepts, upgrades, prints and broadcasts |
 //! | [`client`] | connects, measures, reports |
 //!
 //! Who knows Tornado finds its words: `add_handler`, `add_callback`, `call_later`, `call_at`,

@@ -1,4 +1,4 @@
-//! The connections, in dense memory: the sweep walks over all of them at every tick.
+//! The connections, in dense memory: at a tick the broadcast visits all that have news.
 
 use mio::Token;
 

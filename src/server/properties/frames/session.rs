@@ -243,7 +243,7 @@ const NATURE: Nature = Nature {
     separate: true,
 };
 
-/// Turns without anything to read: sweeps, looks for those who are overdue, goodbyes.
+/// Turns without anything to read: broadcasts, looks for those who are overdue, goodbyes.
 const LAST_TURNS: usize = 12;
 
 const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
