@@ -12,7 +12,7 @@
 //! Pure: the tape knows neither sockets nor clocks; stamps and instants are handed in.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The number of a frame: 1 for the first that is ever printed.
 pub type FrameNumber = u64;
@@ -46,9 +46,11 @@ pub struct Tape {
     forgotten: u64,
     /// The stamp of the newest frame.
     stamp: u64,
-    /// When the frames were printed that are not yet known to be old: an entry for each instant,
-    /// with the first frame of it.
+    /// When the frames were printed that are not yet known to be old: an entry for each group of
+    /// them that were printed within `grain`, with the first frame of it.
     printed: VecDeque<(Instant, FrameNumber)>,
+    grain: Duration,
+    is_group_open: bool,
     /// Every frame before this one was printed too long ago.
     fresh_from: FrameNumber,
 }
@@ -89,8 +91,21 @@ impl Tape {
             forgotten: 0,
             stamp: 0,
             printed: VecDeque::new(),
+            grain: Duration::ZERO,
+            is_group_open: false,
             fresh_from: 1,
         }
+    }
+
+    /// Has frames grow old in groups, of those that were printed within `grain`: so many instants
+    /// fewer are kept when a hundred thousand frames come in a second.
+    pub fn set_grain(&mut self, grain: Duration) {
+        self.grain = grain;
+    }
+
+    /// Ends the present group: what is printed from now on grows old by itself.
+    pub fn end_group(&mut self) {
+        self.is_group_open = false;
     }
 
     /// The longest frame that it takes, in bytes: a quarter of the ring, so that readers who are
@@ -133,8 +148,10 @@ impl Tape {
             symbol,
         });
         self.stamp = stamp;
-        if self.printed.back().is_none_or(|&(last, _)| last < printed) {
+        let group = self.printed.back().filter(|_| self.is_group_open);
+        if group.is_none_or(|&(first, _)| printed.saturating_duration_since(first) > self.grain) {
             self.printed.push_back((printed, number));
+            self.is_group_open = true;
         }
         number
     }

@@ -141,7 +141,7 @@ impl<S: Transport> Server<S> {
     }
 
     fn begin_broadcast(&mut self, io_loop: &mut IoLoop<Self>) {
-        let (slots, head) = (self.connections.slots(), self.hub.tape().head());
+        let (slots, head) = (self.connections.slots(), self.hub.begin_round());
         self.broadcast.begin(slots, head, io_loop.time());
         self.broadcast_slice(io_loop);
     }

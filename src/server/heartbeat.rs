@@ -133,15 +133,16 @@ mod tests {
     /// The answer to the first heartbeat.
     const PONG: &[u8] = b"\x8a\x81\0\0\0\x001";
 
-    /// Serves `count` clients whose pongs are due as soon as they are asked for; `then` runs when
-    /// all are in.
+    /// Serves `count` clients whose pongs are due soon after they are asked for; `then` runs when all
+    /// are in.
     fn serve(count: usize, then: Then) -> Server {
         let mut io_loop = IoLoop::new().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let config = Config {
             ping_interval: Duration::from_secs(3600),
-            ping_timeout: Duration::ZERO,
+            // Time enough for everybody to be sent the ping.
+            ping_timeout: Duration::from_millis(200),
             ..Config::default()
         };
         let mut server = Server::new(&mut io_loop, listener, config, Vec::new()).unwrap();

@@ -176,12 +176,14 @@ impl<S: Transport> Server<S> {
     ) -> io::Result<Self> {
         let tls = config.tls.clone().map(Tls::open).transpose()?;
         let acceptor = Acceptor::new(io_loop, listener, &config)?;
+        let hub = Hub::new(symbols, config.tape_size, config.list_memory);
+        let mut hub = hub.map_err(io::Error::other)?;
+        hub.set_grain(AGE_GRAIN);
         let server = Self {
             acceptor,
             connections: Connections::default(),
             tls,
-            hub: Hub::new(symbols, config.tape_size, config.list_memory)
-                .map_err(io::Error::other)?,
+            hub,
             broadcast: Broadcast::default(),
             counters: Counters::default(),
             metrics: Metrics::default(),
@@ -611,6 +613,10 @@ fn watchable(listener: std::net::TcpListener) -> io::Result<TcpListener> {
 
 /// A turn's share of reading from one client, and room for the longest request head.
 const SCRATCH_LENGTH: usize = head::HEAD_LENGTH_MAX;
+
+/// What was printed within this time grows old together, or a hundred thousand ticks a second would
+/// have to be remembered one by one. The simulation knows when each of them does.
+const AGE_GRAIN: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 1 });
 
 /// How long work that can be cut may hold the loop before it lets others through.
 const TURN_SHARE: Duration = Duration::from_millis(1);

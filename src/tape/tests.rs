@@ -96,6 +96,35 @@ fn what_was_printed_long_ago_is_old() {
 }
 
 #[test]
+fn frames_grow_old_in_groups() {
+    let start = Instant::now();
+    let ms = Duration::from_millis(1);
+    let mut tape = Tape::new(SIZE_MIN);
+    tape.set_grain(ms);
+    for (stamp, at) in [0, 1, 2, 3, 9].into_iter().enumerate() {
+        tape.append(0, &filled(1, 10), stamp as u64, start + at * ms);
+    }
+    assert_eq!(tape.printed.len(), 3);
+    tape.expire_before(start);
+    assert_eq!(
+        tape.fresh_from(),
+        3,
+        "the second was printed within a grain of the first"
+    );
+    tape.expire_before(start + 2 * ms);
+    assert_eq!(tape.fresh_from(), 5);
+    tape.end_group();
+    tape.append(0, &filled(1, 10), 9, start + 9 * ms);
+    tape.expire_before(start + 9 * ms);
+    assert_eq!(tape.fresh_from(), tape.head());
+    tape.append(0, &filled(1, 10), 9, start + 20 * ms);
+    tape.end_group();
+    tape.append(0, &filled(1, 10), 9, start + 20 * ms + ms / 2);
+    tape.expire_before(start + 20 * ms);
+    assert_eq!(tape.fresh_from(), tape.head() - 1);
+}
+
+#[test]
 fn a_symbol_can_be_forgotten_once_its_frames_are_gone() {
     let mut tape = Tape::new(SIZE_MIN);
     tape.append(3, &filled(1, 100), 1, Instant::now());

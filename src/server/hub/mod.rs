@@ -160,6 +160,17 @@ impl Hub {
         Ok(hub)
     }
 
+    /// Has what was printed grow old in groups, of what was printed within `grain`.
+    pub(crate) fn set_grain(&mut self, grain: Duration) {
+        self.tape.set_grain(grain);
+    }
+
+    /// A round of the broadcast begins: what is printed from now on may not be among what it offers.
+    pub(crate) fn begin_round(&mut self) -> FrameNumber {
+        self.tape.end_group();
+        self.tape.head()
+    }
+
     /// Takes the wall clock from elsewhere.
     #[cfg(test)]
     pub(crate) fn set_wall_clock(&mut self, wall_us: fn() -> u64) {
