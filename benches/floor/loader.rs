@@ -79,10 +79,12 @@ fn run(orders: &Orders) -> io::Result<Value> {
     loader.read_for(orders.warmup)?;
     loader.read_until_quiet(orders.interval)?;
     loader.counts = Counts::default();
-    let (began, before) = (Instant::now(), Usage::of(orders.pid)?);
+    let (before, own_before) = (Usage::of(orders.pid)?, Usage::of_self()?);
+    let began = Instant::now();
     loader.read_for(orders.duration)?;
     loader.read_until_quiet(orders.interval)?;
     let (duration, used) = (began.elapsed(), Usage::of(orders.pid)?.since(&before));
+    let own_used = Usage::of_self()?.since(&own_before);
     let resident = crate::common::memory::resident_bytes(orders.pid)?;
 
     let before = Usage::of(orders.pid)?;
@@ -94,7 +96,8 @@ fn run(orders: &Orders) -> io::Result<Value> {
     report["clients"] = json!({"connected": orders.clients});
     report["server"] = json!({
         "cpu_s": used.cpu.as_secs_f64(),
-        "cpu_percent": 100.0 * used.cpu.as_secs_f64() / duration.as_secs_f64(),
+        "cpu_percent": percent(used.cpu, duration),
+        "waited_percent": percent(used.waited, duration),
         "cpu_us_per_tick": crate::common::ratio(
             used.cpu.as_secs_f64() * 1e6,
             loader.counts.ticks as f64,
@@ -103,7 +106,12 @@ fn run(orders: &Orders) -> io::Result<Value> {
         "joining_cpu_us_per_client": each(joining),
         "leaving_cpu_us_per_client": each(leaving),
     });
+    report["client"]["waited_percent"] = percent(own_used.waited, duration).into();
     Ok(report)
+}
+
+fn percent(part: Duration, of: Duration) -> f64 {
+    100.0 * part.as_secs_f64() / of.as_secs_f64()
 }
 
 /// The clients, and what they have received.
@@ -335,7 +343,7 @@ impl Counts {
                 "examples": self.errors.keys().collect::<Vec<_>>(),
             },
             "client": {
-                "cpu_percent": 100.0 * self.busy.as_secs_f64() / duration.as_secs_f64(),
+                "cpu_percent": percent(self.busy, duration),
                 "lateness_p99_us": null,
             },
         })

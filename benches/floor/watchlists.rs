@@ -301,6 +301,18 @@ impl Bench {
             let note = format!("{name}: the load was busy all the time, latencies include its own");
             self.findings.note(note);
         }
+        for (path, who) in [
+            ("/server/waited_percent", "the server"),
+            ("/client/waited_percent", "the load"),
+        ] {
+            if let Some(waited) = at(report, path).filter(|&waited| waited > WAITED_PERCENT) {
+                let note = format!(
+                    "{name}: {who} had to wait for a core for {waited:.0} % of the time, because \
+                     others use the machine: measure again when it is idle"
+                );
+                self.findings.note(note);
+            }
+        }
     }
 }
 
@@ -328,6 +340,9 @@ const WARMUP_MS: u64 = 500;
 const ALIKE: f64 = 0.02;
 
 const BUSY_PERCENT: f64 = 95.0;
+
+/// From here on a figure says as much of the other processes of the machine.
+const WAITED_PERCENT: f64 = 5.0;
 
 /// For joining and leaving.
 const LOADER_LIMIT: Duration = Duration::from_secs(60);
