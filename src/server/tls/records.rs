@@ -79,35 +79,22 @@ impl Records {
         length
     }
 
-    /// Takes what arrived first.
-    pub(super) fn arrive(&mut self, bytes: &[u8]) {
-        self.incoming = bytes.to_vec();
+    /// Takes what has arrived.
+    ///
+    /// # Errors
+    /// When too much has come without making a whole.
+    pub(super) fn arrive(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.incoming.len() > INCOMING_MAX {
+            return Err(invalid("a TLS message over the limit"));
+        }
+        self.incoming.extend_from_slice(bytes);
+        Ok(())
     }
 
     /// Whether all that is said at the end of the handshake is a ticket for the next one. With TLS
     /// 1.2 it is what the client waits for.
     pub(super) fn has_ticket_to_send(&self) -> bool {
         self.can_speak() && self.session.protocol_version() == Some(ProtocolVersion::TLSv1_3)
-    }
-
-    /// Has `read` append to what has arrived, at most [`SHARE`] bytes, and returns what it does.
-    ///
-    /// # Errors
-    /// Those of `read`, and when too much has come without making a whole.
-    pub(super) fn receive(
-        &mut self,
-        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        let known = self.incoming.len();
-        if known > INCOMING_MAX {
-            return Err(invalid("a TLS message over the limit"));
-        }
-        self.incoming.resize(known + SHARE, 0);
-        let received = read(&mut self.incoming[known..]);
-        self.incoming
-            .truncate(known + *received.as_ref().unwrap_or(&0));
-        self.tidy();
-        received
     }
 
     /// Makes plain text of what has arrived. Returns how much of it is in `buffer`; what TLS has to
@@ -294,9 +281,6 @@ fn put_within(
 fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
-
-/// How much is read from a socket at a time: about a record.
-pub(super) const SHARE: usize = 16 << 10;
 
 /// What may wait for the rest of a message: a record is 18 KiB at most, a handshake message is less
 /// from anybody who means well.

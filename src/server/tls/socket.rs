@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-use super::records::{Records, SHARE};
+use super::records::Records;
 use crate::server::close::CloseReason;
 use crate::server::socket::{Socket, Transport};
 
@@ -61,20 +61,17 @@ impl<S: Transport> TlsSocket<S> {
         }
     }
 
-    /// Takes the first bytes, which show what is spoken: every method of HTTP begins with a letter,
-    /// no record of TLS does. Returns how many there are.
-    fn begin(&mut self, config: Arc<ServerConfig>, buffer: &mut [u8]) -> io::Result<usize> {
-        let received = self.socket.read(buffer)?;
-        match buffer.first() {
-            Some(first) if received > 0 && first.is_ascii_alphabetic() => self.stage = Stage::Plain,
-            _ => {
-                let mut records = Records::new(config)?;
-                records.arrive(&buffer[..received]);
-                self.unread = received == buffer.len();
-                self.stage = Stage::Secure(records);
-            }
+    /// Decides by the first bytes what is spoken: every method of HTTP begins with a letter, no record
+    /// of TLS does.
+    fn begin(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Stage::Awaited(config) = &self.stage {
+            self.stage = if bytes.first().is_some_and(u8::is_ascii_alphabetic) {
+                Stage::Plain
+            } else {
+                Stage::Secure(Records::new(Arc::clone(config))?)
+            };
         }
-        Ok(received)
+        Ok(())
     }
 
     /// Makes plain text of what has arrived, and sends what TLS has to say to that. Returns how much
@@ -106,45 +103,39 @@ impl<S: Transport> Read for TlsSocket<S> {
     /// Reads plain text. A client that sends much without a word of it is to be read from again, as
     /// [`has_unread`](Socket::has_unread) says.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut received = 0;
-        if let Stage::Awaited(config) = &self.stage
-            && !self.finished
-        {
-            let config = Arc::clone(config);
-            received = self.begin(config, buffer)?;
-            if received == 0 || matches!(self.stage, Stage::Plain) {
-                return Ok(received);
-            }
-        }
         for _ in 0..READS_MAX {
-            let records = match &mut self.stage {
-                Stage::Secure(records) if !self.finished => records,
+            match &mut self.stage {
+                Stage::Secure(records) if !self.finished => {
+                    if records.has_plaintext() {
+                        return Ok(records.take(buffer));
+                    }
+                    if records.has_ended() {
+                        return Ok(0);
+                    }
+                }
+                Stage::Awaited(_) if !self.finished => {}
                 // Behind our last word only the end of theirs is of interest.
                 _ => return self.socket.read(buffer),
+            }
+            self.unread = false;
+            let received = self.socket.read(buffer)?;
+            if received == 0 {
+                return Ok(0);
+            }
+            self.begin(&buffer[..received])?;
+            let Stage::Secure(records) = &mut self.stage else {
+                return Ok(received);
             };
-            if records.has_plaintext() {
-                return Ok(records.take(buffer));
-            }
-            if records.has_ended() {
-                return Ok(0);
-            }
-            if received == 0 {
-                self.unread = false;
-                received = records.receive(|room| self.socket.read(room))?;
-                self.unread = received == SHARE;
-            }
-            if received == 0 {
-                return Ok(0);
-            }
+            self.unread = received == buffer.len();
+            records.arrive(&buffer[..received])?;
             let filled = self.open(buffer)?;
             if filled > 0 {
                 return Ok(filled);
             }
             if !self.unread {
                 // A short read has emptied the socket.
-                return Err(ErrorKind::WouldBlock.into());
+                break;
             }
-            received = 0;
         }
         Err(ErrorKind::WouldBlock.into())
     }
