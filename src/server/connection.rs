@@ -11,6 +11,7 @@ use super::close::CloseReason;
 use super::config::Config;
 use super::counters::Counters;
 use super::head::{self, Asked, Port, Refusal, Rules, Upgrade};
+use super::heartbeat::Heartbeat;
 use super::hub::{Gather, Hub, SelectError};
 use super::packing::Packing;
 use super::socket::Socket;
@@ -334,8 +335,9 @@ impl<S: Socket> Connection<S> {
     pub(crate) fn overdue(
         &self,
         now: Moment,
-        heartbeat: u32,
+        heartbeat: Heartbeat,
         slow: Duration,
+        hub: &Hub,
     ) -> Option<CloseReason> {
         let State::Open(subscriber) = &self.state else {
             return None;
@@ -345,9 +347,9 @@ impl<S: Socket> Connection<S> {
             return Some(CloseReason::Slow);
         }
         // A heartbeat that cannot have arrived is no reason: that is what the other limit is for. Nor
-        // is one that may be among what it is still to be sent, or an answer among what is not read.
-        let is_sent = stuck.is_none() && !subscriber.is_behind();
-        (is_sent && !self.queued && subscriber.owes_pong(heartbeat)).then_some(CloseReason::NoPong)
+        // is an answer that may be among what is not read yet.
+        (stuck.is_none() && !self.queued && subscriber.owes_pong(heartbeat, hub))
+            .then_some(CloseReason::NoPong)
     }
 
     /// The client's end has come, and nothing was agreed on. Who had begun to ask may still listen.

@@ -9,6 +9,15 @@ use super::{CLOSES_PER_TURN, Server};
 use crate::frame;
 use crate::io_loop::IoLoop;
 use crate::periodic::PeriodicCallback;
+use crate::tape::{EVERYONE, FrameNumber};
+
+/// A ping: its number, which its pong repeats, and where it lies on the tape. There is none before
+/// the first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Heartbeat {
+    pub(crate) number: u32,
+    pub(crate) frame: FrameNumber,
+}
 
 impl<S: Transport> Server<S> {
     /// Begins to ping and to look for clients that are stuck.
@@ -20,7 +29,7 @@ impl<S: Transport> Server<S> {
         // Fine enough that the limit is kept to an eighth.
         let look = (self.config.slow_timeout / 8).clamp(LOOK_MIN, LOOK_MAX);
         PeriodicCallback::start(io_loop, look, |_: &mut Self, io_loop| {
-            close_overdue_soon(io_loop, 0);
+            close_overdue_soon(io_loop, Heartbeat::default());
         });
     }
 
@@ -31,7 +40,10 @@ impl<S: Transport> Server<S> {
         frame::ping(&mut ping, self.heartbeat.to_string().as_bytes());
         self.hub.print_for_everyone(&ping, io_loop.time());
         self.broadcast_soon(io_loop);
-        let heartbeat = self.heartbeat;
+        let heartbeat = Heartbeat {
+            number: self.heartbeat,
+            frame: self.hub.tape().newest(EVERYONE),
+        };
         let limit = self.config.ping_timeout.min(self.config.ping_interval);
         io_loop.call_later(limit, move |_, io_loop| {
             close_overdue_soon(io_loop, heartbeat);
@@ -39,10 +51,11 @@ impl<S: Transport> Server<S> {
     }
 
     /// Closes who has taken nothing for too long, or has not answered `heartbeat` by now.
-    pub(super) fn close_overdue(&mut self, io_loop: &mut IoLoop<Self>, heartbeat: u32) {
+    pub(super) fn close_overdue(&mut self, io_loop: &mut IoLoop<Self>, heartbeat: Heartbeat) {
         let (now, slow) = (self.moment(io_loop.time()), self.config.slow_timeout);
+        let hub = &self.hub;
         let overdue = self.connections.iter_mut().filter_map(|connection| {
-            let is_overdue = connection.overdue(now, heartbeat, slow).is_some();
+            let is_overdue = connection.overdue(now, heartbeat, slow, hub).is_some();
             is_overdue.then_some(connection.token)
         });
         let overdue = overdue.collect();
@@ -54,14 +67,16 @@ impl<S: Transport> Server<S> {
     fn close_still_overdue(
         &mut self,
         io_loop: &mut IoLoop<Self>,
-        heartbeat: u32,
+        heartbeat: Heartbeat,
         mut tokens: Vec<Token>,
     ) {
         let later = tokens.split_off(tokens.len().min(CLOSES_PER_TURN));
         let (now, slow) = (self.moment(io_loop.time()), self.config.slow_timeout);
         for token in tokens {
             let connection = self.connections.get_mut(token);
-            if let Some(reason) = connection.and_then(|it| it.overdue(now, heartbeat, slow)) {
+            if let Some(reason) =
+                connection.and_then(|it| it.overdue(now, heartbeat, slow, &self.hub))
+            {
                 self.close(io_loop, token, &reason, &[]);
             }
         }
@@ -75,7 +90,7 @@ impl<S: Transport> Server<S> {
 
 /// Looks once all has been read that is there now. After a pause of the process a limit comes due
 /// before anything is read that arrived meanwhile, a pong in time for one.
-fn close_overdue_soon<S: Transport>(io_loop: &mut IoLoop<Server<S>>, heartbeat: u32) {
+fn close_overdue_soon<S: Transport>(io_loop: &mut IoLoop<Server<S>>, heartbeat: Heartbeat) {
     io_loop.call_after_events(move |server: &mut Server<S>, io_loop| {
         server.close_overdue(io_loop, heartbeat);
     });

@@ -14,6 +14,7 @@ use super::Moment;
 use super::close::CloseReason;
 use super::config::Config;
 use super::connection::Desk;
+use super::heartbeat::Heartbeat;
 use super::hub::{self, Hub, ListId, Owed, PeriodId, Reading, Symbols};
 use super::protocol::{self, Change, Reply};
 use super::socket::Socket;
@@ -173,9 +174,12 @@ impl Subscriber {
         self.codec.as_ref().map_or(0, |codec| codec.backlog.len())
     }
 
-    /// Whether it owes the answer to a ping, by its number. While it waits for a stamp it is sent none.
-    pub(crate) fn owes_pong(&self, ping: u32) -> bool {
-        self.awaited().is_none() && self.ponged < ping
+    /// Whether it owes the answer to a ping: it was sent it, which it is not while it waits for a stamp
+    /// or there is more for it than it was sent, and has not answered.
+    pub(crate) fn owes_pong(&self, ping: Heartbeat, hub: &Hub) -> bool {
+        let pace = self.special.as_ref().and_then(|special| special.pace);
+        let heard = pace.map_or_else(|| self.unread_from(hub), |pace| pace.heard);
+        self.ponged < ping.number && ping.frame < heard && self.awaited().is_none()
     }
 
     /// Whether a visit has left something to send.

@@ -483,7 +483,10 @@ impl Hub {
     /// How many slots are told of a symbol by name.
     #[cfg(test)]
     pub(crate) fn watcher_count(&self, name: &str) -> usize {
-        let of_symbol = self.by_name.get(name).map(|&id| &self.watchers[usize::from(id)]);
+        let of_symbol = self
+            .by_name
+            .get(name)
+            .map(|&id| &self.watchers[usize::from(id)]);
         self.watch_everything.iter().count() + of_symbol.map_or(0, Watchers::len)
     }
 

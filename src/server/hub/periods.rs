@@ -79,7 +79,9 @@ impl Periods {
     /// Every period, with the number of its newest beat.
     #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Duration, u32)> {
-        self.0.iter().map(|(_, period)| (period.length, period.beats))
+        self.0
+            .iter()
+            .map(|(_, period)| (period.length, period.beats))
     }
 
     /// The length of a period.

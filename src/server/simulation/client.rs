@@ -178,7 +178,14 @@ impl Change {
     }
 
     fn text(&self) -> String {
-        let (op, id) = (if self.subscribe { "subscribe" } else { "unsubscribe" }, self.id);
+        let (op, id) = (
+            if self.subscribe {
+                "subscribe"
+            } else {
+                "unsubscribe"
+            },
+            self.id,
+        );
         let entries = serde_json::Value::from(&*self.entries);
         let mut text = format!(r#"{{"op":"{op}","symbols":{entries},"id":{id}"#);
         match self.every {
@@ -358,10 +365,8 @@ impl Client {
     pub(super) fn pending_max(&self) -> usize {
         if self.sin == Some("served") {
             64 * 1024
-        } else if self.place.as_ref().is_some_and(|place| place.batches) {
-            96 * 1024
         } else {
-            24 * 1024
+            96 * 1024
         }
     }
 

@@ -98,7 +98,8 @@ impl Place {
             self.end_wait(now, model);
         }
         let fresh = self.fresh.iter().copied();
-        let taken = fresh.filter(|&symbol| hub.is_listed_in(&model.symbols[symbol].name, stands.list));
+        let taken =
+            fresh.filter(|&symbol| hub.is_listed_in(&model.symbols[symbol].name, stands.list));
         let taken: Vec<_> = taken.collect();
         // Of one that has spoken the list may have changed for that.
         if !taken.is_empty() && !has_spoken {
@@ -112,7 +113,11 @@ impl Place {
     /// Whether the server knows where it stands, after what it was sent in this step.
     fn check(&mut self, id: Id, stands: &Standing, step: &Step, model: &mut Model) {
         assert_eq!(stands.awaited, self.awaited, "{id}: waits");
-        assert_eq!(stands.beat.is_some(), self.pace.is_some(), "{id}: at its own rate");
+        assert_eq!(
+            stands.beat.is_some(),
+            self.pace.is_some(),
+            "{id}: at its own rate"
+        );
         if self.awaited.is_some() {
             return;
         }
@@ -289,7 +294,11 @@ impl Judge {
         let has_reset = touched.iter().any(is_reset);
         // What those have skipped who are gone can only be told from what is left.
         touched.sort_by_key(is_reset);
-        let special: Vec<_> = self.special.difference(&touched.iter().copied().collect()).copied().collect();
+        let special: Vec<_> = self
+            .special
+            .difference(&touched.iter().copied().collect())
+            .copied()
+            .collect();
         for &id in &touched {
             self.observe(id, messages > 0, server);
             self.on_heard(id, messages);
@@ -299,7 +308,8 @@ impl Judge {
         }
         if server.counters.conflated != self.model.sent.conflated {
             let all: Vec<_> = self.clients.keys().copied().collect();
-            all.into_iter().for_each(|id| self.observe(id, false, server));
+            all.into_iter()
+                .for_each(|id| self.observe(id, false, server));
         }
         if has_reset || std::mem::take(&mut self.has_unseen) {
             // It may have been counted what nobody sees.
@@ -348,7 +358,10 @@ impl Judge {
         }
         assert_eq!(tape.head(), self.model.head(), "printed");
         if tape.tail() != self.model.tail {
-            assert!(tape.tail() > self.model.tail, "the tape grows at its old end");
+            assert!(
+                tape.tail() > self.model.tail,
+                "the tape grows at its old end"
+            );
             self.model.tail = tape.tail();
             self.check_memory();
         }
@@ -371,7 +384,12 @@ impl Judge {
         self.periods.retain(|every, _| beats.contains_key(every));
         for (&every, &beat) in &beats {
             let (began, newest) = self.periods.entry(every).or_insert((self.now, self.now));
-            if self.model.beats.get(&every).is_some_and(|&known| known != beat) {
+            if self
+                .model
+                .beats
+                .get(&every)
+                .is_some_and(|&known| known != beat)
+            {
                 *newest = self.now;
                 let most = (self.now - *began) / every.as_micros() as u64;
                 assert!(u64::from(beat) <= most, "{every:?}: too many beats");
@@ -481,7 +499,11 @@ impl Judge {
         client.written = found.total;
         client.closing = found.closed;
         let is_told = |closed: Closed| close::NAMES[closed.reason] == "shutdown";
-        if let Some(place) = client.place.as_mut().filter(|_| found.closed.is_some_and(is_told)) {
+        if let Some(place) = client
+            .place
+            .as_mut()
+            .filter(|_| found.closed.is_some_and(is_told))
+        {
             place.leaving = true;
         }
         let mut stream = deeds.written;
@@ -618,15 +640,20 @@ impl Judge {
             // It ended within its request, and is told so.
             "refused" if ended == Some(End::Finished) => !client.let_in,
             "refused" if self.shutting_down => !client.let_in,
-            "refused" if client.sin.is_none() => client.wish.as_ref().is_some_and(|wish| {
-                wish.list(&self.model).is_err() && !client.let_in
-            }),
+            "refused" if client.sin.is_none() => client
+                .wish
+                .as_ref()
+                .is_some_and(|wish| wish.list(&self.model).is_err() && !client.let_in),
             "handshake_timeout" => {
                 client.place.is_none() && (self.limits.is_request_late(client) || !self.reads_whole)
             }
             _ => client.sin == Some(name),
         };
-        assert!(fair, "{id} is closed without having done anything: {name}");
+        assert!(
+            fair,
+            "{id} is closed without having done anything: {name} {:?} {} {}",
+            client.asked, client.began, self.now
+        );
     }
 }
 

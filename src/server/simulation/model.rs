@@ -203,8 +203,7 @@ impl Model {
 
     /// Whether a frame is too old for a reader that was here all the time.
     pub(super) fn is_old(&self, number: u64) -> bool {
-        self.aged
-            .is_some_and(|aged| self.frame(number).at <= aged)
+        self.aged.is_some_and(|aged| self.frame(number).at <= aged)
     }
 
     /// Behind everything stamped up to `stamp`, if all that came since is on the tape.

@@ -66,7 +66,9 @@ impl Client {
             return &[];
         }
         let wish = self.wish.as_ref().expect("let in without having asked");
-        let list = wish.list(model).expect("let in with a list that makes no sense");
+        let list = wish
+            .list(model)
+            .expect("let in with a list that makes no sense");
         let mut place = Place::new(list, wish.batches, wish.every, model);
         match wish.since {
             Some(stamp) if stamp > model.last_stamp => place.awaited = Some(stamp),
@@ -78,13 +80,7 @@ impl Client {
     }
 
     /// Returns whether it is something that was printed; else it is for this client alone.
-    fn read_frame(
-        &mut self,
-        frame: &[u8],
-        payload: &[u8],
-        model: &mut Model,
-        step: &Step,
-    ) -> bool {
+    fn read_frame(&mut self, frame: &[u8], payload: &[u8], model: &mut Model, step: &Step) -> bool {
         assert!(self.farewell.is_none(), "a frame follows the close frame");
         let is_close = frame[0] == 0x88;
         if is_close {
@@ -152,8 +148,14 @@ impl Client {
             }
             place.end_wait(step.now.0, model);
         }
+        let batches = place.batches;
         let due = place.due(true, step.now.0, model);
-        due.is_some_and(|due| due.frame == frame)
+        let start = self.committed - frame.len() as u64;
+        due.is_some_and(|due| {
+            // Of the tape nothing is kept but the rest of a frame.
+            let is_begun = batches || !due.on_tape || start < self.written;
+            is_begun && due.frame == frame
+        })
     }
 
     /// Whoever is told goodbye, and takes it at once, has had everything before.
@@ -172,13 +174,7 @@ impl Client {
     }
 
     /// Whether a frame is the next answer that is due.
-    fn is_answer(
-        &mut self,
-        frame: &[u8],
-        payload: &[u8],
-        model: &mut Model,
-        step: &Step,
-    ) -> bool {
+    fn is_answer(&mut self, frame: &[u8], payload: &[u8], model: &mut Model, step: &Step) -> bool {
         let is_goodbye = || frame[0] == 0x88 && payload == GOODBYE;
         let is_text_answer = || {
             let text = String::from_utf8_lossy(payload);
@@ -191,7 +187,9 @@ impl Client {
             panic!("an answer that nobody asked for: {}", show(frame));
         };
         match expect {
-            Expect::Pong(echo) => compare(&[&[0x8a], payload].concat(), &[vec![0x8a], echo].concat()),
+            Expect::Pong(echo) => {
+                compare(&[&[0x8a], payload].concat(), &[vec![0x8a], echo].concat())
+            }
             Expect::Close => assert!(is_goodbye(), "a close frame, but {}", show(frame)),
             Expect::Change(change) => {
                 let right = change.answer(place, model, step);

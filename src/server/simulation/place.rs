@@ -217,9 +217,8 @@ impl Place {
 
     /// The first frame of the tape that it has not had and that is for it.
     pub(super) fn first_unread(&self, from: u64, model: &Model) -> Option<u64> {
-        let is_for_it = |symbol: Option<usize>| {
-            symbol.is_none_or(|symbol| self.list.symbols.contains(&symbol))
-        };
+        let is_for_it =
+            |symbol: Option<usize>| symbol.is_none_or(|symbol| self.list.symbols.contains(&symbol));
         let mut unread = model.from(from).filter(|(_, it)| is_for_it(it.symbol));
         unread.next().map(|(number, _)| number)
     }
@@ -227,7 +226,11 @@ impl Place {
     /// The first change of its list that it has not been served.
     fn first_unserved(&self, model: &Model) -> Option<u64> {
         let since = |number: u64| (number >= self.position).then_some(number);
-        let symbols = self.list.symbols.iter().map(|&symbol| &model.symbols[symbol]);
+        let symbols = self
+            .list
+            .symbols
+            .iter()
+            .map(|&symbol| &model.symbols[symbol]);
         let newest = symbols.flat_map(|it| [since(it.tick), since(it.event)]);
         newest.flatten().min()
     }

@@ -259,7 +259,11 @@ impl Play {
         };
         let mut client = Client::new(kind);
         client.ask(&mut self.rng, &self.world.judge.model);
-        if client.wish.as_ref().is_some_and(|wish| wish.since.is_some()) {
+        if client
+            .wish
+            .as_ref()
+            .is_some_and(|wish| wish.since.is_some())
+        {
             self.world.judge.note("resume");
         }
         let host = self.rng.u8(1..5);

@@ -11,7 +11,9 @@ use crate::server::close;
 impl World {
     /// Whether nothing is left to be done now.
     pub(super) fn is_at_rest(&self) -> bool {
-        !self.net.is_restless() && !self.io_loop.has_callbacks() && !self.server.broadcast.is_running()
+        !self.net.is_restless()
+            && !self.io_loop.has_callbacks()
+            && !self.server.broadcast.is_running()
     }
 
     /// Whether, when nothing is left to be done, nobody was forgotten.
@@ -137,7 +139,11 @@ impl World {
         let places: Vec<_> = places.filter_map(|client| client.place.as_ref()).collect();
         let lists: BTreeSet<_> = places.iter().map(|place| &place.list).collect();
         let listed = model.symbols.iter().filter(|symbol| symbol.listed);
-        assert_eq!(hub.counts(), (listed.count(), lists.len()), "symbols, lists");
+        assert_eq!(
+            hub.counts(),
+            (listed.count(), lists.len()),
+            "symbols, lists"
+        );
         for (index, symbol) in model.symbols.iter().enumerate() {
             let at_once = places.iter().filter(|place| place.pace.is_none());
             let watching = at_once.filter(|place| place.list.symbols.contains(&index));
@@ -150,7 +156,11 @@ impl World {
     pub(super) fn check_empty(&self) {
         let hub = &self.server.hub;
         // The list of everything is always there.
-        assert_eq!(hub.leftovers(), [1, 0, 0, 0], "lists, periods, readers, news");
+        assert_eq!(
+            hub.leftovers(),
+            [1, 0, 0, 0],
+            "lists, periods, readers, news"
+        );
     }
 }
 

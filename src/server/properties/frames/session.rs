@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Poll, Token};
 
+use super::super::super::heartbeat::Heartbeat;
 use super::super::super::simulation::net::{Closed, End, Id, Nature, Net, Pipe};
 use super::super::super::simulation::socket::{SimListener, SimSocket};
 use super::super::super::{Config, Server, close};
@@ -152,6 +153,10 @@ impl Session {
 
     pub(super) fn close_overdue(&mut self) {
         let heartbeat = self.server.heartbeat;
+        let heartbeat = Heartbeat {
+            number: heartbeat,
+            frame: 0,
+        };
         self.server.close_overdue(&mut self.io_loop, heartbeat);
     }
 
