@@ -183,6 +183,51 @@ fn a_symbol_that_was_delisted_and_comes_back_is_watched_as_before() {
 }
 
 #[test]
+fn a_pattern_takes_a_symbol_that_comes_back_and_leaves_out_what_was_left_out() {
+    let (mut hub, now) = hub(&["A/USD", "B/USD"]);
+    let without = join(&mut hub, 1, &["*/USD"]);
+    let list = hub.reselect(without.list, &["A/USD"], false).unwrap();
+    hub.change(1, without, Reading { list, period: None });
+    hub.delist("A/USD", now);
+    join(&mut hub, 2, &["*/USD"]);
+    let everything = join(&mut hub, 3, &[]);
+    let less = hub.reselect(everything.list, &["A/USD"], false).unwrap();
+    assert_ne!(less, everything.list, "it does not come back to this one");
+    hub.give_back(less);
+    news(&mut hub);
+    hub.list("A/USD").unwrap();
+    assert_eq!(hub.refresh(list), None);
+    hub.publish(&tick("A/USD", "1"), now);
+    assert_eq!(news(&mut hub), [2, 3]);
+}
+
+#[test]
+fn a_list_that_changes_before_it_was_refreshed_has_what_was_added() {
+    let (mut hub, now) = hub(&["A/USD", "B/EUR"]);
+    let reading = join(&mut hub, 1, &["*/USD"]);
+    hub.list("C/USD").unwrap();
+    let list = hub.reselect(reading.list, &["B/EUR"], true).unwrap();
+    hub.change(1, reading, Reading { list, period: None });
+    hub.publish(&tick("C/USD", "1"), now);
+    assert_eq!(news(&mut hub), [1]);
+}
+
+#[test]
+fn a_list_that_is_yet_to_get_a_symbol_is_not_shared_with_one_that_is_not() {
+    let (mut hub, _) = hub(&["A/USD"]);
+    let early = hub.select(&["*/USD"]).unwrap();
+    hub.list("B/USD").unwrap();
+    let with = hub.select(&["*/USD"]).unwrap();
+    let without = hub.reselect(with, &["B/USD"], false).unwrap();
+    assert_ne!(without, early);
+    assert_eq!(hub.refresh(without), None);
+    assert_eq!(hub.refresh(early), Some(with));
+    hub.list("C/EUR").unwrap();
+    let later = hub.select(&["*/USD"]).unwrap();
+    assert_eq!(later, with, "it takes nothing of what was added");
+}
+
+#[test]
 fn a_client_that_joins_is_owed_the_newest_ticks_in_the_order_of_printing() {
     let (mut hub, now) = hub(&["A/USD", "B/USD", "C/USD"]);
     for symbol in ["A/USD", "C/USD", "B/USD", "A/USD"] {

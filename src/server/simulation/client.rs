@@ -365,10 +365,8 @@ impl Client {
     pub(super) fn pending_max(&self) -> usize {
         if self.sin == Some("served") {
             64 * 1024
-        } else if self.place.as_ref().is_some_and(|place| place.batches) {
-            96 * 1024
         } else {
-            24 * 1024
+            96 * 1024
         }
     }
 

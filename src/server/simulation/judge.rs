@@ -666,7 +666,11 @@ impl Judge {
             }
             _ => client.sin == Some(name),
         };
-        assert!(fair, "{id} is closed without having done anything: {name}");
+        assert!(
+            fair,
+            "{id} is closed without having done anything: {name} {:?} {} {}",
+            client.asked, client.began, self.now
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use super::client::{Client, Expect, GOODBYE};
 use super::list::find;
 use super::model::{Model, text};
-use super::place::{Due, Place};
+use super::place::{Due, Place, Source};
 
 /// When something happened: µs since the start, and the wall clock in Unix µs.
 pub(super) type Now = (u64, u64);
@@ -26,6 +26,14 @@ pub(super) struct Step {
     pub(super) hindered: Option<u64>,
 }
 
+/// A write of what was printed.
+#[derive(Clone, Copy)]
+struct Writing {
+    source: Source,
+    /// Messages that it has so far.
+    messages: usize,
+}
+
 impl Client {
     /// Reads what the server newly decided to send: whole frames.
     pub(super) fn read(&mut self, bytes: &[u8], model: &mut Model, step: &Step) {
@@ -37,19 +45,18 @@ impl Client {
             rest = self.read_answer(bytes, model);
         }
         self.committed += (bytes.len() - rest.len()) as u64;
-        let mut was_data = false;
+        let mut write = None;
         while !rest.is_empty() {
             let (payload, length) = payload(rest);
             let start = self.committed;
             self.committed += length as u64;
-            let is_data = self.read_frame(&rest[..length], payload, model, step);
-            if is_data {
-                // Each write begins with one, and what is sent in a write with an answer behind that.
-                let begins = !was_data || step.attempts.contains(&start);
-                model.sent.writes += u64::from(begins);
+            // Each write begins with one, and what is sent in a write with an answer behind that.
+            let known = write.filter(|_| !step.attempts.contains(&start));
+            write = self.read_frame(&rest[..length], payload, known, model, step);
+            if write.is_some() {
+                model.sent.writes += u64::from(known.is_none());
                 model.sent.bytes += length as u64;
             }
-            was_data = is_data;
             rest = &rest[length..];
         }
     }
@@ -79,8 +86,16 @@ impl Client {
         &bytes[end..]
     }
 
-    /// Returns whether it is something that was printed; else it is for this client alone.
-    fn read_frame(&mut self, frame: &[u8], payload: &[u8], model: &mut Model, step: &Step) -> bool {
+    /// Reads a frame, which belongs to the same write as the one before if that is `known`. Returns its
+    /// write, if it is something that was printed; none if it is for this client alone.
+    fn read_frame(
+        &mut self,
+        frame: &[u8],
+        payload: &[u8],
+        known: Option<Writing>,
+        model: &mut Model,
+        step: &Step,
+    ) -> Option<Writing> {
         assert!(self.farewell.is_none(), "a frame follows the close frame");
         let is_close = frame[0] == 0x88;
         if is_close {
@@ -88,11 +103,12 @@ impl Client {
             self.farewell = Some(code.unwrap_or(0));
         }
         if self.is_answer(frame, payload, model, step) {
-            return false;
+            return None;
         }
-        if is_close && self.closing.is_some() && !self.is_printed_goodbye(frame, model, step) {
+        let is_last_word = is_close && self.closing.is_some();
+        if is_last_word && !self.is_printed_goodbye(frame, known, model, step) {
             self.check_goodbye(frame, model, step);
-            return false;
+            return None;
         }
         if frame[0] == 0x89 {
             self.pings.push_back((self.committed, payload.to_vec()));
@@ -100,20 +116,26 @@ impl Client {
             self.pinged = number.and_then(|text| text.parse().ok()).unwrap_or(0);
         }
         let batches = self.place.as_ref().is_some_and(|place| place.batches);
-        if batches && frame[0] == 0x81 {
-            let messages = members(payload);
-            assert!(messages.len() <= model.max_batch, "too long a list");
-            for message in messages {
-                self.read_message(&text(message), model, step);
-            }
-        } else {
-            let due = self.read_message(frame, model, step);
-            let start = self.committed - frame.len() as u64;
+        let list = [frame.to_vec()];
+        let list = match batches && frame[0] == 0x81 {
+            true => members(payload).into_iter().map(text).collect(),
+            false => list.to_vec(),
+        };
+        assert!(list.len() <= model.max_batch || !batches, "too long a list");
+        let mut write = known;
+        for message in &list {
+            let due = self.read_message(message, model, step);
+            let messages = write.map_or(0, |write| write.messages) + 1;
+            let source = due.source;
+            let is_same = write.is_none_or(|write| write.source == source);
+            assert!(is_same, "frames of two kinds in one write: {}", show(frame));
+            write = Some(Writing { source, messages });
             // Of the tape nothing is kept but the rest of a frame.
-            let is_begun = batches || !due.on_tape || start < self.written;
+            let start = self.committed - frame.len() as u64;
+            let is_begun = batches || source != Source::Tape || start < self.written;
             assert!(is_begun, "kept, but not begun: {}", show(frame));
         }
-        true
+        write
     }
 
     fn read_message(&mut self, frame: &[u8], model: &mut Model, step: &Step) -> Due {
@@ -138,7 +160,13 @@ impl Client {
 
     /// Whether a close frame is the one that was printed, not a last word to this client alone, which
     /// may read like it. Of the latter none goes out to a client that is at its turn.
-    fn is_printed_goodbye(&self, frame: &[u8], model: &Model, step: &Step) -> bool {
+    fn is_printed_goodbye(
+        &self,
+        frame: &[u8],
+        known: Option<Writing>,
+        model: &Model,
+        step: &Step,
+    ) -> bool {
         let Some(mut place) = self.place.clone().filter(|_| !step.attempts.is_empty()) else {
             return false;
         };
@@ -148,8 +176,17 @@ impl Client {
             }
             place.end_wait(step.now.0, model);
         }
+        let batches = place.batches;
         let due = place.due(true, step.now.0, model);
-        due.is_some_and(|due| due.frame == frame)
+        let start = self.committed - frame.len() as u64;
+        due.is_some_and(|due| {
+            let goes_on = known.is_some_and(|write| {
+                write.source == due.source && (!batches || write.messages < model.max_batch)
+            });
+            let is_begun = batches || due.source != Source::Tape || start < self.written;
+            let is_written = goes_on || step.attempts.contains(&start);
+            is_begun && is_written && due.frame == frame
+        })
     }
 
     /// Whoever is told goodbye, and takes it at once, has had everything before.

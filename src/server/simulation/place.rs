@@ -46,12 +46,21 @@ enum Debt {
     Close,
 }
 
+/// Where a frame is sent from: a write has frames from one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The newest ticks.
+    Debt,
+    Tape,
+    /// The tape, without the ticks, to a reader at its own rate.
+    Heard,
+}
+
 /// What comes next.
 #[derive(Debug)]
 pub(super) struct Due {
     pub(super) frame: Vec<u8>,
-    /// It lies on the tape, and is to be sent from there.
-    pub(super) on_tape: bool,
+    pub(super) source: Source,
     /// The oldest frame that it skips for that.
     pub(super) skipped: Option<u64>,
 }
@@ -305,7 +314,7 @@ impl Place {
         let (number, _) = for_everyone.next()?;
         pace.heard = number + 1;
         Some(Due {
-            on_tape: false,
+            source: Source::Heard,
             ..Due::on_tape(number, model)
         })
     }
@@ -346,7 +355,7 @@ impl Due {
     fn newest(frame: Vec<u8>, skipped: Option<u64>) -> Self {
         Self {
             frame,
-            on_tape: false,
+            source: Source::Debt,
             skipped,
         }
     }
@@ -354,7 +363,7 @@ impl Due {
     fn on_tape(number: u64, model: &Model) -> Self {
         Self {
             frame: model.frame(number).frame.clone(),
-            on_tape: true,
+            source: Source::Tape,
             skipped: None,
         }
     }
