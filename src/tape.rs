@@ -44,6 +44,8 @@ pub struct Tape {
     newest_for_everyone: FrameNumber,
     /// The highest stamp of a frame that the tape no longer has.
     forgotten: u64,
+    /// It no longer has several frames of that stamp: a tick and what was printed behind it.
+    has_forgotten_more: bool,
     /// The stamp of the newest frame.
     stamp: u64,
     /// When the frames were printed that are not yet known to be old: an entry for each group of
@@ -89,6 +91,7 @@ impl Tape {
             newest: Vec::new(),
             newest_for_everyone: 0,
             forgotten: 0,
+            has_forgotten_more: false,
             stamp: 0,
             printed: VecDeque::new(),
             grain: Duration::ZERO,
@@ -254,14 +257,20 @@ impl Tape {
         (low, &self.ring[reached..self.end_of(low - 1)])
     }
 
-    /// The position behind everything that is stamped up to `stamp`, for a reader that has seen that
-    /// much; none if the tape no longer has all that came since, or has never had such a stamp.
+    /// The position behind the tick with this stamp, for a reader that has seen that much; none if the
+    /// tape no longer has all that came since, or has never had such a stamp.
+    ///
+    /// Only the first frame of a stamp is the tick: what was printed behind it without a stamp of its
+    /// own, that the price is stale for one, may be news to the reader.
     pub fn resume(&self, stamp: u64) -> Option<FrameNumber> {
-        if stamp < self.forgotten || stamp > self.stamp {
+        let is_lost = stamp == self.forgotten && self.has_forgotten_more;
+        if stamp < self.forgotten || stamp > self.stamp || is_lost {
             return None;
         }
-        let seen = self.marks.partition_point(|mark| mark.stamp() <= stamp);
-        Some(self.tail + seen as u64)
+        let before = self.marks.partition_point(|mark| mark.stamp() < stamp);
+        let first = self.marks.get(before);
+        let is_tick = stamp != self.forgotten && first.is_some_and(|mark| mark.stamp() == stamp);
+        Some(self.tail + (before + usize::from(is_tick)) as u64)
     }
 
     /// The stamp of the newest frame; zero before the first.
@@ -322,9 +331,19 @@ impl Tape {
     }
 
     fn drop_oldest(&mut self) {
-        if let Some(mark) = self.marks.pop_front() {
-            self.forgotten = mark.stamp();
-            self.tail += 1;
+        let Some(mark) = self.marks.pop_front() else {
+            return;
+        };
+        self.has_forgotten_more = mark.stamp() == self.forgotten;
+        self.forgotten = mark.stamp();
+        self.tail += 1;
+        // A group of which nothing is left need not grow old.
+        while self
+            .printed
+            .get(1)
+            .is_some_and(|&(_, first)| first <= self.tail)
+        {
+            self.printed.pop_front();
         }
     }
 

@@ -12,7 +12,7 @@ use fastrand::Rng;
 
 use super::{Feed, Publish};
 use crate::io_loop::IoLoop;
-use crate::periodic::PeriodicCallback;
+use crate::periodic::next_deadline;
 use crate::tick::{Price, Tick, unix_us};
 
 /// A feed of simulated prices.
@@ -45,6 +45,35 @@ impl Sim {
         Self { is_spread, ..self }
     }
 
+    fn begin_to_spread(&self, now: Instant) -> Option<Spread> {
+        let spread = || Spread::new(self.walks.len(), self.interval, now);
+        self.is_spread.then(spread)
+    }
+
+    fn period(&self, spread: Option<&Spread>) -> Duration {
+        spread.map_or(self.interval, Spread::period)
+    }
+
+    /// Has new prices at `beat`, and then again and again; how often may change with the symbols.
+    fn beat_at<S: Publish>(
+        mut self: Box<Self>,
+        beat: Instant,
+        mut spread: Option<Spread>,
+        io_loop: &mut IoLoop<S>,
+    ) {
+        io_loop.call_at(beat, move |state: &mut S, io_loop| {
+            if let Some(wanted) = state.take_wanted() {
+                self.follow(&wanted, state, io_loop);
+                spread = self.begin_to_spread(io_loop.time());
+            }
+            let now = io_loop.time();
+            let places = spread.as_mut().map(|spread| spread.due(now));
+            self.publish(places.unwrap_or(0..self.walks.len()), state, io_loop);
+            let next = next_deadline(beat, self.period(spread.as_ref()), io_loop.time());
+            self.beat_at(next, spread, io_loop);
+        });
+    }
+
     /// Simulates other symbols from now on; those that stay go on from their prices.
     fn follow<S: Publish>(&mut self, wanted: &[String], state: &mut S, io_loop: &mut IoLoop<S>) {
         let names: HashSet<String> = wanted.iter().map(|symbol| full_name(symbol)).collect();
@@ -52,17 +81,18 @@ impl Sim {
         let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.walks)
             .into_iter()
             .partition(|walk| names.contains(&walk.symbol));
-        let known: HashSet<String> = stay.iter().map(name).collect();
-        let mut new = HashSet::new();
+        let mut known: HashSet<String> = stay.iter().map(name).collect();
+        let mut new = Vec::new();
         self.walks = stay;
         for symbol in wanted {
             let symbol = full_name(symbol);
-            if !known.contains(&symbol) && new.insert(symbol.clone()) {
+            if known.insert(symbol.clone()) {
                 self.walks.push(Walk::new(&symbol));
+                new.push(symbol);
             }
         }
         state.delist(io_loop, &go.iter().map(name).collect::<Vec<_>>());
-        state.list(io_loop, &new.into_iter().collect::<Vec<_>>());
+        state.list(io_loop, &new);
     }
 
     /// Moves the walks at these places, counted on beyond the last one, and publishes them.
@@ -95,25 +125,16 @@ impl<S: Publish> Feed<S> for Sim {
         true
     }
 
-    fn start(mut self: Box<Self>, io_loop: &mut IoLoop<S>) {
+    fn start(self: Box<Self>, io_loop: &mut IoLoop<S>) {
         io_loop.add_callback(move |state, io_loop| {
             // The start prices go out before anybody can have joined, so everybody finds one.
             let timestamp = unix_us() / 1_000;
             for walk in &self.walks {
                 state.publish(io_loop, walk.tick(timestamp));
             }
-            let spread = |sim: &Self, now| Spread::new(sim.walks.len(), sim.interval, now);
-            let mut spreading = self.is_spread.then(|| spread(&self, io_loop.time()));
-            let period = spreading.as_ref().map_or(self.interval, Spread::period);
-            PeriodicCallback::start(io_loop, period, move |state, io_loop| {
-                if let Some(wanted) = state.take_wanted() {
-                    self.follow(&wanted, state, io_loop);
-                    spreading = self.is_spread.then(|| spread(&self, io_loop.time()));
-                }
-                let now = io_loop.time();
-                let places = spreading.as_mut().map(|spread| spread.due(now));
-                self.publish(places.unwrap_or(0..self.walks.len()), state, io_loop);
-            });
+            let spread = self.begin_to_spread(io_loop.time());
+            let beat = io_loop.time() + self.period(spread.as_ref());
+            self.beat_at(beat, spread, io_loop);
         });
     }
 }

@@ -341,6 +341,10 @@ impl<S: Socket> Connection<S> {
 
     /// Sends all that is new for it, as far as the socket takes it: it is about to be told goodbye.
     pub(crate) fn pump_last(&mut self, desk: &mut Desk<'_>) -> Result<(), CloseReason> {
+        if self.is_awaiting() {
+            // It has not begun to read.
+            return Ok(());
+        }
         if let State::Open(subscriber) = &mut self.state {
             subscriber.hasten(desk.hub);
         }

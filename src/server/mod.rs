@@ -435,6 +435,9 @@ impl<S: Transport> Server<S> {
     /// Has each client's list take the symbols that were added, some clients at a time.
     fn refresh_lists(&mut self, io_loop: &mut IoLoop<Self>, from: usize) {
         let (connections, mut desk) = self.parts(io_loop.time());
+        // A share of the turn of its own, so that no flood of requests keeps lists from growing.
+        let requested = desk.hub.work();
+        desk.hub.rest();
         let slots = connections.slots();
         let mut slot = from;
         while slot < slots && slot < from + LISTS_PER_TURN && !desk.hub.is_overworked() {
@@ -443,11 +446,9 @@ impl<S: Transport> Server<S> {
             }
             slot += 1;
         }
+        desk.hub.set_work(requested);
         if slot < slots {
-            io_loop.add_callback(move |server, io_loop| {
-                server.has_worked_enough(io_loop);
-                server.refresh_lists(io_loop, slot);
-            });
+            io_loop.add_callback(move |server, io_loop| server.refresh_lists(io_loop, slot));
         }
         if self.hub.take_call() {
             self.broadcast_soon(io_loop);

@@ -251,12 +251,14 @@ impl Subscriber {
     /// No longer waits for the stamp of a server that is ahead: goes on behind it if the tape has got
     /// there, else as a client that has seen nothing of this server.
     pub(crate) fn stop_waiting(&mut self, desk: &mut Desk<'_>) {
-        if let Some(stamp) = self.special().awaited.take() {
-            let is_there = stamp <= desk.hub.last_stamp();
-            // Pings that went by meanwhile were not sent to it.
-            self.ponged = desk.heartbeat;
-            self.begin(if is_there { stamp } else { 0 }, desk);
-        }
+        let Some(stamp) = self.awaited() else {
+            return;
+        };
+        self.special().awaited = None;
+        let is_there = stamp <= desk.hub.last_stamp();
+        // Pings that went by meanwhile were not sent to it.
+        self.ponged = desk.heartbeat;
+        self.begin(if is_there { stamp } else { 0 }, desk);
     }
 
     /// Stands behind the stamp `seen` if the tape still has all that came after it; else at the head,
@@ -278,6 +280,7 @@ impl Subscriber {
             }
         } else {
             self.position = tape.head();
+            self.is_behind = false;
             let mut owed = Vec::new();
             desk.hub.owed_on_joining(self.list, seen, &mut owed);
             desk.hub.owe_close(0, &mut owed);
@@ -463,9 +466,10 @@ impl Subscriber {
             wire.send(bytes, desk.now)?;
             desk.counters.wrote(messages, bytes.len() as u64);
         }
-        let heard = tape.head();
+        let last = desk.gather.found().last().filter(|_| desk.gather.is_cut());
+        let heard = last.map_or(tape.head(), |last| last + 1);
         self.special().pace = Some(Pace { heard, ..pace });
-        self.is_behind = false;
+        self.is_behind = heard < tape.head();
         Ok(())
     }
 

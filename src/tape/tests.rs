@@ -262,10 +262,14 @@ fn check(tape: &Tape, printed: &[Printed]) -> Result<(), TestCaseError> {
     prop_assert_eq!(all, kept);
     let newest = printed[printed.len() - 1].stamp;
     for stamp in newest.saturating_sub(20)..newest + 2 {
-        let lost = printed[..tail as usize - 1]
-            .iter()
-            .any(|it| it.stamp > stamp);
-        let next = printed.iter().position(|it| it.stamp > stamp);
+        // Of several frames with one stamp the first is the tick.
+        let is_tick = |index: usize| index == 0 || printed[index - 1].stamp < printed[index].stamp;
+        let is_news = |index: usize| {
+            let it = &printed[index];
+            it.stamp > stamp || it.stamp == stamp && !is_tick(index)
+        };
+        let lost = (0..tail as usize - 1).any(is_news);
+        let next = (0..printed.len()).find(|&index| is_news(index));
         let position = next.map_or(head, |index| index as u64 + 1);
         let right = (!lost && stamp <= newest).then_some(position);
         prop_assert_eq!(tape.resume(stamp), right, "{}", stamp);

@@ -536,6 +536,23 @@ fn a_client_that_waits_for_its_stamp_is_told_goodbye_like_others() {
     assert_eq!(u16::from(closed_with(&mut client)), 1001);
 }
 
+#[test]
+fn a_server_ends_in_time_while_a_client_waits_whose_list_has_grown() {
+    let config = Config {
+        drain: Duration::from_millis(50),
+        ..Config::default()
+    };
+    let server = TestServer::with_symbols(config, &["A/USD"]);
+    let mut client = server.open(&format!("/?symbols=*/USD&since={}", u64::MAX));
+    server.list("B/USD");
+    server.tick("B/USD", 1);
+    published(&server, 1);
+    server.shut_down();
+    assert_eq!(u16::from(closed_with(&mut client)), 1001);
+    drop(client);
+    server.join();
+}
+
 /// A file of symbols, gone with the test.
 struct SymbolsFile(std::path::PathBuf);
 

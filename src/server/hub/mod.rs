@@ -270,7 +270,8 @@ impl Hub {
         if self.is_closed() {
             return;
         }
-        self.tape.append(EVERYONE, frame, self.stamps.last(), now);
+        let stamp = self.tape.stamp();
+        self.tape.append(EVERYONE, frame, stamp, now);
         self.news.unite(&self.readers);
     }
 
@@ -281,7 +282,9 @@ impl Hub {
         }
         let mut event = Vec::new();
         self.instrument(id).write_event(now, &mut event);
-        let number = self.tape.append(id, &event, self.stamps.last(), now);
+        // A tick that follows at once may have its stamp already.
+        let stamp = self.tape.stamp();
+        let number = self.tape.append(id, &event, stamp, now);
         self.instruments[usize::from(id)].event = number;
         self.tell_watchers(id);
     }

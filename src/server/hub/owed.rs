@@ -154,7 +154,9 @@ impl Hub {
     ) {
         let mut event = Vec::new();
         while let Some(next) = owed.pop() {
-            if self.number_of(next) >= position {
+            // A number of zero is that of a symbol that has taken the place of a delisted one.
+            let number = self.number_of(next);
+            if number == 0 || number >= position {
                 continue;
             }
             let is_enough = match next {

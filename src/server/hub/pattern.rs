@@ -57,6 +57,9 @@ impl Pattern {
         if !text.contains('*') {
             return Ok(None);
         }
+        if text.len() > TEXT_LENGTH_MAX {
+            return Err(BadPattern);
+        }
         let (source, base, quote) = split(text);
         let is_whole = |part: &str| part == "*" || !part.contains('*');
         let any_market = base == "*" && quote.is_empty();
@@ -120,6 +123,9 @@ impl PartTable {
         *self.numbers.entry(part.into()).or_insert(next)
     }
 }
+
+/// Longer than the names of symbols a pattern cannot match anything.
+const TEXT_LENGTH_MAX: usize = 4 * super::SYMBOL_LENGTH_MAX;
 
 /// The name of a symbol without its source: `BTC/USDT` of `sim:BTC/USDT`. None if it has no source.
 pub(crate) fn bare(name: &str) -> Option<&str> {

@@ -277,11 +277,17 @@ impl Hub {
     /// The symbol that a name stands for. A symbol that has been delisted can be left out, but not
     /// added.
     fn find_for(&self, name: &str, includes: bool) -> Result<SymbolId, SelectError> {
-        let delisted = || self.by_name.get(name).copied().filter(|_| !includes);
+        let exactly = || self.by_name.get(name).copied().filter(|_| !includes);
+        let delisted = || match self.by_bare_name.get(name).map(Vec::as_slice) {
+            Some(&[only]) if !includes => Some(only),
+            _ => None,
+        };
         match self.look_up(name) {
             Ok(Some(id)) => Ok(id),
-            Ok(None) => delisted().ok_or_else(|| self.unknown(name)),
-            Err(ambiguous) => delisted().ok_or(ambiguous),
+            Ok(None) => exactly()
+                .or_else(delisted)
+                .ok_or_else(|| self.unknown(name)),
+            Err(ambiguous) => exactly().ok_or(ambiguous),
         }
     }
 

@@ -292,6 +292,27 @@ fn an_event_behind_a_tick_that_was_read_does_not_bring_the_tick_again() {
 }
 
 #[test]
+fn a_client_that_comes_back_is_told_what_became_of_the_price_that_it_knows() {
+    let (mut hub, now) = hub(&["A/USD"]);
+    let watched = Watched {
+        symbol: "A/USD".to_owned(),
+        market: "A/USD".to_owned(),
+        stale_after: Duration::from_secs(1),
+    };
+    hub.watch(&watched, now);
+    hub.publish(&tick("A/USD", "1"), now);
+    let (seen, behind_the_tick) = (hub.last_stamp(), hub.tape().head());
+    let later = now + Duration::from_secs(5);
+    hub.print_stale((0, 9), (later, false), &mut Vec::new());
+    assert_eq!(hub.tape().resume(seen), Some(behind_the_tick));
+    // That it is live again is told before the next tick, which has a stamp of its own.
+    hub.publish(&tick("A/USD", "2"), later);
+    let next = hub.last_stamp();
+    assert_eq!(hub.tape().resume(seen), Some(behind_the_tick));
+    assert_eq!(hub.tape().resume(next), Some(hub.tape().head()));
+}
+
+#[test]
 fn a_debt_is_paid_in_pieces_without_a_repetition() {
     let names: Vec<String> = (0..100).map(|number| format!("S{number}/USD")).collect();
     let mut hub = Hub::new(names.clone(), 1 << 16, 1 << 20).unwrap();

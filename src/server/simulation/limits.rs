@@ -78,7 +78,7 @@ impl Limits {
     pub(super) fn on_timeouts(&mut self, now: u64, connections: usize) {
         let last = self.polls.last().copied().unwrap_or(0);
         self.polls.push(now);
-        self.looks.retain_mut(|look| look.goes_on());
+        self.looks.retain_mut(Look::goes_on);
         let mut begin = |heartbeat, limit| {
             self.looks.push(Look {
                 heartbeat,

@@ -38,9 +38,11 @@ impl List {
                     .collect()
             } else {
                 let name = find(entry, symbols);
-                let gone = || symbols.iter().position(|symbol| symbol.name == *entry);
                 // A symbol that was delisted can still be given up.
-                vec![name.or_else(|error| gone().filter(|_| !subscribe).ok_or(error))?]
+                vec![name.or_else(|error| match subscribe {
+                    true => Err(error),
+                    false => find_delisted(entry, symbols, error),
+                })?]
             };
             for index in named {
                 if subscribe {
@@ -119,6 +121,19 @@ pub(super) fn find(name: &str, symbols: &[Symbol]) -> Result<usize, String> {
         [index] => Ok(index),
         [] => Err(format!("unknown symbol '{name}', ")),
         _ => Err(format!("ambiguous symbol '{name}', ")),
+    }
+}
+
+/// The same where only a delisted symbol has the name; `error` is what is wrong with it otherwise.
+fn find_delisted(name: &str, symbols: &[Symbol], error: String) -> Result<usize, String> {
+    if let Some(index) = symbols.iter().position(|symbol| symbol.name == name) {
+        return Ok(index);
+    }
+    let has_bare_name = |index: &usize| bare(&symbols[*index].name) == Some(name);
+    let of_name: Vec<_> = (0..symbols.len()).filter(has_bare_name).collect();
+    match of_name[..] {
+        [only] if error.starts_with("unknown") => Ok(only),
+        _ => Err(error),
     }
 }
 

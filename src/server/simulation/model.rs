@@ -103,8 +103,9 @@ impl Model {
         if self.closed.is_some() || !self.symbols[symbol].listed {
             return false;
         }
-        self.last_stamp = wall.max(self.last_stamp + 1);
+        // What it makes live is told so before it has the tick.
         self.hear(symbol, now);
+        self.last_stamp = wall.max(self.last_stamp + 1);
         let it = &mut self.symbols[symbol];
         (it.seq, it.sent, it.tick) = (it.seq + 1, self.last_stamp, self.printed.len() as u64 + 1);
         it.json = format!(
@@ -206,11 +207,20 @@ impl Model {
         self.aged.is_some_and(|aged| self.frame(number).at <= aged)
     }
 
-    /// Behind everything stamped up to `stamp`, if all that came since is on the tape.
+    /// Behind the tick with this stamp, if all that came since is on the tape. What was printed behind
+    /// it without a stamp of its own may be news.
     pub(super) fn resume(&self, stamp: u64) -> Option<u64> {
-        let next = self.from(1).find(|(_, printed)| printed.stamp > stamp);
+        let is_news = |it: &Printed| it.stamp > stamp || it.stamp == stamp && !it.is_tick();
+        let next = self.from(1).find(|(_, printed)| is_news(printed));
         let next = next.map_or(self.head(), |(number, _)| number);
         (next >= self.tail && stamp <= self.last_stamp).then_some(next)
+    }
+}
+
+impl Printed {
+    fn is_tick(&self) -> bool {
+        let has = |words: &[u8]| self.frame.windows(words.len()).any(|at| at == words);
+        has(br#","price":"#)
     }
 }
 

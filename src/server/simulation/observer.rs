@@ -219,7 +219,7 @@ impl Client {
         };
         match expect {
             Expect::Pong(echo) => {
-                compare(&[&[0x8a], payload].concat(), &[vec![0x8a], echo].concat())
+                compare(&[&[0x8a], payload].concat(), &[vec![0x8a], echo].concat());
             }
             Expect::Close => assert!(is_goodbye(), "a close frame, but {}", show(frame)),
             Expect::Change(change) => {
