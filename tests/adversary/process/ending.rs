@@ -22,7 +22,14 @@ pub(super) fn terminated_under_load() -> Check {
     let _never_read: Vec<_> = (0..20)
         .map(|_| Peer::connect_narrow(&address).upgrade().unwrap())
         .collect();
-    let silent: Vec<_> = (0..20).map(|_| Peer::connect(&address)).collect();
+    // The system keeps a client that says nothing at all for its first second, and the server then
+    // knows nothing of it.
+    let halting = || {
+        let mut peer = Peer::connect(&address);
+        peer.send(b"GET / HTTP/1.1\r\n");
+        peer
+    };
+    let halting: Vec<_> = (0..20).map(|_| halting()).collect();
     let ended = AtomicBool::new(false);
     let floods = || {
         let requests = frame(0x81, br#"{"op":"get","symbol":"sim:BTC/USDT"}"#).repeat(100);
@@ -55,7 +62,7 @@ pub(super) fn terminated_under_load() -> Check {
             .map(goodbye)
             .collect::<Result<Vec<_>, _>>()
             .map(drop);
-        let refused = silent
+        let refused = halting
             .into_iter()
             .map(unserved)
             .collect::<Result<Vec<_>, _>>()
@@ -94,7 +101,7 @@ fn goodbye(mut peer: Peer) -> Check {
 fn unserved(mut peer: Peer) -> Check {
     let heard = peer.hear();
     cases::equal(
-        "status of who never spoke",
+        "status of a client that had not asked in full",
         (heard.status(), heard.end),
         (503, End::Fin),
     )
