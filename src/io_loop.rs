@@ -11,7 +11,7 @@
 //!
 //! State is passed in, never captured: everything that runs here gets `(&mut S, &mut IoLoop<S>)`.
 //! Time is the loop's own ([`IoLoop::time`]), as Tornado's is. A test can so turn the same loop by
-//! hand, with a clock that it sets ([`ManualClock`]) and events that it makes up ([`Driver`]).
+//! hand, with a clock that it sets ([`ManualClock`]) and events that it makes up.
 //!
 //! The loop knows nothing of what it serves; server and client run on it unchanged. It measures
 //! itself ([`IoLoop::lag`]), because a loop that blocks is the one failure it cannot report later.

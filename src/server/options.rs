@@ -46,9 +46,10 @@ Prices:
   --source SOURCE        sim: a simulated walk; replay:FILE: a recording; binance: that
                          exchange; binance+stream: by its WebSocket; binance,kraken: the
                          first that is healthy; https://…: JSON, see --price [default: sim]
-  --symbols LIST         the symbols, A,B,C, or @FILE for a file that lists them (# begins a
-                         comment); the simulation reads it again on SIGHUP, and adds and
-                         removes symbols as it says [default: BTC/USDT]
+  --symbols LIST         the symbols, A,B,C, or @FILE to read them from a file, separated by
+                         lines, commas or blanks (# starts a comment); up to 65,000. With
+                         --source sim, SIGHUP reads the file again and adds and removes
+                         symbols to match [default: BTC/USDT]
   --interval TIME        time between two prices of a symbol; an exchange may ask for
                          more, and answers that take longer skip beats [default: 250ms]
   --changes-only         a price that has not changed is no tick
@@ -71,18 +72,20 @@ Prices:
 Limits:
   --max-message-size N   longest message from a client [default: 4KiB]
   --message-rate N       messages a second from a client, twice that at once [default: 50]
-  --tape SIZE            memory of the tape that keeps what was sent, for clients that are
-                         behind or come back; an ordinary tick takes 112 B [default: 8MiB]
-  --list-memory SIZE     memory for the lists of symbols that clients watch [default: 64MiB]
-  --max-batch N          longest JSON list for a client that asked for ?batch [default: 500]
+  --tape SIZE            memory for recent ticks, kept for clients that are behind or resume
+                         with ?since=; a tick takes about 112 bytes [default: 8MiB]
+  --list-memory SIZE     memory for all watchlists together; beyond it new lists are refused
+                         [default: 64MiB]
+  --max-batch N          most ticks in one JSON list, for clients with ?batch [default: 500]
   --send-buffer SIZE     unsent bytes kept by the system for a client [default: 64KiB]
   --handshake-timeout TIME  for the request to arrive [default: 5s]
   --close-timeout TIME   for a client to end after our last word [default: 5s]
   --ping-interval TIME   between heartbeats; 0 for none [default: 20s]
   --ping-timeout TIME    for the answer; not over the interval [default: 20s]
-  --resume-wait TIME     how long a client whose ?since= is ahead of this server waits for
-                         the tape to get there [default: 2s]
-  --conflate-after TIME  a client that is further behind skips to now [default: 1s]
+  --resume-wait TIME     how long a client whose ?since= is in this server's future waits
+                         for it [default: 2s]
+  --conflate-after TIME  a client further behind than this skips to the newest ticks
+                         [default: 1s]
   --slow-timeout TIME    a client that takes nothing for so long is dropped [default: 30s]
   --drain TIME           spread goodbyes after SIGTERM or SIGINT over this, so that not all
                          come back at once; a second signal ends at once [default: 2s]
