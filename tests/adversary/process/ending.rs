@@ -25,7 +25,7 @@ pub(super) fn terminated_under_load() -> Check {
     // The system keeps a client that says nothing at all for its first second, and the server then
     // knows nothing of it.
     let halting = || {
-        let mut peer = Peer::connect(&address);
+        let peer = Peer::connect(&address);
         peer.send(b"GET / HTTP/1.1\r\n");
         peer
     };
