@@ -15,8 +15,8 @@ pub(crate) struct Gather {
 
 impl Gather {
     /// Finds the frames of `symbols` (in ascending order), and those for everyone, from `from` on;
-    /// the oldest of them if there are more than a write takes. Returns false if one of them may
-    /// have fallen off the tape.
+    /// the oldest of them if there are more than a write takes. Returns false if one of them has
+    /// fallen off the tape.
     ///
     /// Usually it walks back from the newest frame of each symbol. When a long list is hardly
     /// behind, it looks at the new frames instead; when a reader is far behind it goes forward, since
@@ -43,7 +43,8 @@ impl Gather {
                 }
                 if self.found.len() == FRAMES_MAX {
                     self.go_forward(tape, symbols, from.max(tape.tail()));
-                    return is_all_there;
+                    let mut all = symbols.iter().chain(&[EVERYONE]);
+                    return is_all_there || !all.any(|&symbol| is_lost(tape, symbol, from));
                 }
                 self.found.push(number);
                 number = tape.before(number);
@@ -93,6 +94,15 @@ impl Gather {
             self.flags[usize::from(symbol)] = false;
         }
     }
+}
+
+/// Whether a frame of a symbol has fallen off the tape that lay at `from` or behind it.
+fn is_lost(tape: &Tape, symbol: SymbolId, from: FrameNumber) -> bool {
+    let mut number = tape.newest(symbol);
+    while number >= tape.tail() {
+        number = tape.before(number);
+    }
+    number >= from.max(1)
 }
 
 /// Where a reader stands after `written` bytes of the frames `numbers`, which lie one behind the

@@ -185,7 +185,9 @@ impl Play {
                 client.speak(rng, &judge.model.symbols);
             }
         }
+        let has_ended = net.pipe(id, |pipe| pipe.ended.is_some()) == Some(true);
         let length = match client.kind {
+            _ if has_ended => 0,
             Kind::Eager if at_rest || rng.bool() => client.outgoing.len(),
             _ => rng.usize(..=client.outgoing.len().min(200)),
         };

@@ -82,6 +82,33 @@ proptest! {
         prop_assert_eq!(gather.found(), &for_everyone[..most]);
     }
 
+    /// However far a reader's position has fallen behind the tape: only its own frames count.
+    #[test]
+    fn a_lost_frame_is_told_from_many_that_are_there(
+        list in proptest::collection::btree_set(0u16..8, 1..8),
+        before in proptest::collection::vec(0u16..9, 0..200),
+        count in FRAMES_MAX..3 * FRAMES_MAX,
+        from in 1u64..200,
+        seed in any::<u64>(),
+    ) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let list: Vec<_> = list.into_iter().collect();
+        // Many frames of others push those before off the tape, then come many of its own.
+        let others = std::iter::repeat_n(100, 2 * FRAMES_MAX);
+        let own = (0..count).map(|_| list[rng.usize(..list.len())]);
+        let symbols: Vec<_> = before.into_iter().chain(others).chain(own).collect();
+        let tape = tape(&symbols, 400 << 10);
+        prop_assume!(tape.tail() > from);
+        let mut right = plainly(&symbols, &list, from);
+        let is_lost = right.first().is_some_and(|&first| first < tape.tail());
+        right.truncate(FRAMES_MAX);
+        let mut gather = Gather::default();
+        prop_assert_eq!(gather.find(&tape, &list, from), !is_lost);
+        if !is_lost {
+            prop_assert_eq!(gather.found(), &*right);
+        }
+    }
+
     #[test]
     fn a_torn_write_is_continued_at_the_frame_that_it_ended_in(
         symbols in proptest::collection::vec(0u16..4, 1..60),
