@@ -67,7 +67,7 @@ use self::connection::{Desk, Next};
 use self::connections::Connections;
 use self::counters::Counters;
 use self::head::{Asked, Refusal, Upgrade};
-use self::hub::{Gather, Hub, PeriodId};
+use self::hub::{Gather, Hub, PeriodId, TooManySymbols};
 use self::metrics::Metrics;
 use self::packing::Packing;
 use self::shutdown::Shutdown;
@@ -506,12 +506,19 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Closes many, a turn's share at a time.
-    fn close_all(&mut self, io_loop: &mut IoLoop<Self>, mut losers: Vec<(Token, CloseReason)>) {
-        let later = losers.split_off(losers.len().min(CLOSES_PER_TURN));
-        for (token, reason) in losers {
+    /// Closes many, a turn's share at a time: fewer where long lists have to be taken out of the index.
+    fn close_all(&mut self, io_loop: &mut IoLoop<Self>, losers: Vec<(Token, CloseReason)>) {
+        let mut losers = losers.into_iter();
+        for _ in 0..CLOSES_PER_TURN {
+            let Some((token, reason)) = losers.next() else {
+                return;
+            };
             self.refuse_or_close(io_loop, token, &reason);
+            if self.has_worked_enough(io_loop) {
+                break;
+            }
         }
+        let later: Vec<_> = losers.collect();
         if !later.is_empty() {
             io_loop.add_callback(move |server, io_loop| server.close_all(io_loop, later));
         }
@@ -571,15 +578,13 @@ impl<S: Transport> Publish for Server<S> {
     }
 
     fn list(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]) {
-        let mut added = 0;
-        for symbol in symbols {
-            match self.hub.list(symbol) {
-                Ok(was_missing) => added += usize::from(was_missing),
-                Err(error) => {
-                    log::warn!("cannot add {symbol}: {error}");
-                    break;
-                }
-            }
+        let (added, left_out) = self.hub.list_all(symbols);
+        if left_out > 0 {
+            let error = TooManySymbols;
+            log::warn!(
+                "cannot add {left_out} of {} symbols: {error}",
+                symbols.len()
+            );
         }
         if added > 0 {
             log::info!("symbols added: {added}");

@@ -183,6 +183,25 @@ impl Hub {
     /// # Errors
     /// When there are [`SYMBOLS_MAX`] already.
     pub(crate) fn list(&mut self, name: &str) -> Result<bool, TooManySymbols> {
+        self.list_by(name, &mut Vec::new())
+    }
+
+    /// Adds symbols, as [`list`](Self::list) does, as far as there is room. Returns how many were
+    /// missing, and how many of the last ones found no room.
+    pub(crate) fn list_all(&mut self, names: &[String]) -> (usize, usize) {
+        // Numbers that can be used again are looked for once.
+        let mut spare = Vec::new();
+        let mut added = 0;
+        for (index, name) in names.iter().enumerate() {
+            match self.list_by(name, &mut spare) {
+                Ok(was_missing) => added += usize::from(was_missing),
+                Err(TooManySymbols) => return (added, names.len() - index),
+            }
+        }
+        (added, 0)
+    }
+
+    fn list_by(&mut self, name: &str, spare: &mut Vec<SymbolId>) -> Result<bool, TooManySymbols> {
         if let Some(&id) = self.by_name.get(name) {
             let instrument = &mut self.instruments[usize::from(id)];
             let was_missing = !std::mem::replace(&mut instrument.is_listed, true);
@@ -192,7 +211,7 @@ impl Hub {
             }
             return Ok(was_missing);
         }
-        let id = self.free_id().ok_or(TooManySymbols)?;
+        let id = self.free_id(spare).ok_or(TooManySymbols)?;
         let market = self.markets.number(name);
         let instrument = Instrument::new(name, self.parts.parts(name), market);
         self.markets.list(&instrument);
@@ -396,6 +415,7 @@ impl Hub {
         if reading.period.is_some() {
             return;
         }
+        self.worked(self.index_work(reading.list));
         match self.lists.symbols(reading.list) {
             Symbols::Everything => {
                 self.watch_everything.insert(slot);
@@ -412,6 +432,7 @@ impl Hub {
         if reading.period.is_some() {
             return;
         }
+        self.worked(self.index_work(reading.list));
         match self.lists.symbols(reading.list) {
             Symbols::Everything => {
                 self.watch_everything.remove(slot);
@@ -421,6 +442,14 @@ impl Hub {
                     self.watchers[usize::from(symbol)].remove(slot);
                 }
             }
+        }
+    }
+
+    /// What it costs to note in the index who watches a list, in symbols looked at.
+    fn index_work(&self, list: ListId) -> usize {
+        match self.lists.symbols(list) {
+            Symbols::Everything => 1,
+            Symbols::Some(symbols) => symbols.len() / 2,
         }
     }
 
@@ -591,12 +620,27 @@ impl Hub {
             .map(|(id, _)| id)
     }
 
-    /// A number for one more symbol: a new one while there are any, then one whose symbol has been
-    /// delisted and whose name is in no list and on no frame any more.
-    fn free_id(&mut self) -> Option<SymbolId> {
+    /// A number for one more symbol: a new one while there are any, then one that is spare.
+    fn free_id(&mut self, spare: &mut Vec<SymbolId>) -> Option<SymbolId> {
         if self.instruments.len() < SYMBOLS_MAX {
             return Some(self.instruments.len() as SymbolId);
         }
+        if spare.is_empty() {
+            *spare = self.spare_ids();
+        }
+        let id = spare.pop()?;
+        self.tape.forget(id);
+        let name = self.instrument(id).name.clone();
+        self.by_name.remove(&name);
+        if let Some(ids) = pattern::bare(&name).and_then(|bare| self.by_bare_name.get_mut(bare)) {
+            ids.retain(|&other| other != id);
+        }
+        Some(id)
+    }
+
+    /// The numbers of symbols that have been delisted and are in no list and on no frame any more, the
+    /// lowest last.
+    fn spare_ids(&self) -> Vec<SymbolId> {
         let mut is_in_a_list = vec![false; self.instruments.len()];
         for (symbols, _) in self.lists.iter() {
             if let Symbols::Some(symbols) = symbols {
@@ -605,18 +649,12 @@ impl Hub {
                 }
             }
         }
-        let unlisted = (0..).zip(&self.instruments);
-        let unlisted = unlisted.filter(|(_, instrument)| !instrument.is_listed);
-        let ids: Vec<SymbolId> = unlisted.map(|(id, _)| id).collect();
-        let id = ids
-            .into_iter()
-            .find(|&id| !is_in_a_list[usize::from(id)] && self.tape.forget(id))?;
-        let name = self.instrument(id).name.clone();
-        self.by_name.remove(&name);
-        if let Some(ids) = pattern::bare(&name).and_then(|bare| self.by_bare_name.get_mut(bare)) {
-            ids.retain(|&other| other != id);
-        }
-        Some(id)
+        let ids = (0..self.instruments.len() as SymbolId).rev();
+        let is_spare = |&id: &SymbolId| {
+            let is_on_tape = self.tape.newest(id) >= self.tape.tail();
+            !self.instrument(id).is_listed && !is_in_a_list[usize::from(id)] && !is_on_tape
+        };
+        ids.filter(is_spare).collect()
     }
 }
 

@@ -409,6 +409,28 @@ fn numbers_of_delisted_symbols_are_used_again_once_nothing_has_them() {
 }
 
 #[test]
+fn a_whole_market_can_be_replaced_by_another() {
+    let names = |letter: &str| -> Vec<String> {
+        (0..SYMBOLS_MAX)
+            .map(|number| format!("{letter}{number}/USD"))
+            .collect()
+    };
+    let (old, new) = (names("A"), names("B"));
+    let mut hub = Hub::new(old.clone(), 1 << 16, 1 << 20).unwrap();
+    let now = Instant::now();
+    for name in &old[1..] {
+        hub.delist(name, now);
+    }
+    // The tape is full of the news of that, and of nothing else.
+    for _ in 0..2000 {
+        hub.publish(&tick("A0/USD", "1"), now);
+    }
+    assert_eq!(hub.list_all(&new), (SYMBOLS_MAX - 1, 1));
+    assert_eq!(hub.list_all(&new[..9]), (0, 0));
+    assert!(hub.publish(&tick("B7/USD", "1"), now).is_some());
+}
+
+#[test]
 fn lists_have_a_limit_on_patterns_and_on_memory() {
     let names: Vec<String> = (0..500).map(|number| format!("S{number}/USD")).collect();
     let mut hub = Hub::new(names.clone(), 1 << 16, 4000).unwrap();
