@@ -42,6 +42,7 @@ pub mod frame;
 pub mod fuzzing;
 pub mod http;
 pub mod io_loop;
+mod json_text;
 pub mod lag;
 mod log_budget;
 pub mod log_stderr;

@@ -11,6 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::json_text::JsonText;
+
 /// What a feed hands over: the price of one symbol. Printing adds `seq` and `sent`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tick {
@@ -227,9 +229,6 @@ impl<'a> WireTick<'a> {
         fn read<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
             serde_json::from_str(raw?.get()).ok()
         }
-        /// As `Cow<str>` by itself would always copy.
-        #[derive(Deserialize)]
-        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
         let raw: Raw<'a> = serde_json::from_slice(text)?;
         if !text.trim_ascii_start().starts_with(b"{") {
@@ -237,7 +236,7 @@ impl<'a> WireTick<'a> {
             return Err(serde::de::Error::custom("a list"));
         }
         Ok(Self {
-            symbol: read::<Text<'a>>(raw.symbol).map(|text| text.0),
+            symbol: read::<JsonText<'a>>(raw.symbol).map(|text| text.0),
             price: raw.price.map(|price| price.get().trim_matches('"')),
             timestamp: read(raw.timestamp),
             seq: read(raw.seq),

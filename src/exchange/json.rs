@@ -12,6 +12,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::json_text::JsonText;
+
 /// An RFC 6901 pointer: `/data/0/last`; the empty one is the whole document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -218,12 +220,8 @@ impl<'a> Child<'a> {
 
 /// A scalar's text; see [`Node::scalar`].
 pub(super) fn scalar(json: &str) -> Option<Cow<'_, str>> {
-    /// As `Cow<str>` by itself would always copy.
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
     match json.as_bytes().first()? {
-        b'"' => serde_json::from_str::<Text<'_>>(json)
+        b'"' => serde_json::from_str::<JsonText<'_>>(json)
             .ok()
             .map(|text| text.0),
         b'{' | b'[' | b'n' => None,
@@ -279,12 +277,9 @@ impl<'de> Visitor<'de> for Along<'_> {
 
     /// In the order sent, duplicates included.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        #[derive(Deserialize)]
-        struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
         let mut members = Vec::new();
         let mut piece = 0;
-        while let Some(Key(key)) = map.next_key()? {
+        while let Some(JsonText(key)) = map.next_key()? {
             let child = match self.path.split_first() {
                 Some((first, path)) if *first == key => {
                     Child::Open(map.next_value_seed(Along {

@@ -3,7 +3,6 @@
 //! A request that makes no sense gets an error answer and the connection stays. The `id` of a
 //! request is never understood, only returned: it keeps its very bytes, whatever type it has.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
@@ -11,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::hub::{Hub, ListId, PERIOD_MAX, PERIOD_MIN, rounded};
 use super::subscriber::Delivery;
+use crate::json_text::JsonText;
 use crate::options;
 
 /// What a request leads to.
@@ -55,16 +55,6 @@ where
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// A text of JSON; borrowed where it has no escapes, which `Cow` by itself would not be.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl AsRef<str> for Text<'_> {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
 /// Answers `text`, a request of a client that reads `list` in the way of `delivery`.
 pub(crate) fn answer(text: &str, hub: &mut Hub, list: ListId, delivery: Delivery) -> Reply {
     match serde_json::from_str::<Raw<'_>>(text) {
@@ -87,7 +77,7 @@ impl Raw<'_> {
         hub: &mut Hub,
         reading: (ListId, Delivery),
     ) -> Result<Reply, String> {
-        let Text(op) = read(self.op, "op", OPS)?;
+        let JsonText(op) = read(self.op, "op", OPS)?;
         match &*op {
             "ping" => {
                 let time = hub.wall_us();
@@ -101,7 +91,7 @@ impl Raw<'_> {
     }
 
     fn get(&self, id: &str, hub: &Hub) -> Result<Reply, String> {
-        let Text(symbol) = read(self.symbol, "symbol", "the name of a symbol")?;
+        let JsonText(symbol) = read(self.symbol, "symbol", "the name of a symbol")?;
         let newest = hub.newest(&symbol).map_err(|error| error.to_string())?;
         let (_, members) = newest.split_last().ok_or("there has been no tick yet")?;
         Ok(Reply {
@@ -111,7 +101,7 @@ impl Raw<'_> {
     }
 
     fn list(&self, id: &str, hub: &mut Hub) -> Result<Reply, String> {
-        let entries: Option<Vec<Text<'_>>> = match self.symbols {
+        let entries: Option<Vec<JsonText<'_>>> = match self.symbols {
             None => None,
             symbols => Some(read(symbols, "symbols", SYMBOLS)?),
         };
@@ -131,7 +121,7 @@ impl Raw<'_> {
     ) -> Result<Reply, String> {
         let subscribe = op == "subscribe";
         let has_way = self.every.is_some() || self.batch.is_some();
-        let entries: Vec<Text<'_>> = match self.symbols {
+        let entries: Vec<JsonText<'_>> = match self.symbols {
             // To change only the way of delivery is fine.
             None if subscribe && has_way => Vec::new(),
             symbols => read(symbols, "symbols", SYMBOLS)?,
@@ -163,12 +153,14 @@ impl Raw<'_> {
         let every = match self.every {
             None => known.every,
             every => {
-                let every: Option<Text<'_>> = read(
+                let every: Option<JsonText<'_>> = read(
                     every,
                     "every",
                     r#"a time such as "1s", or null for every tick"#,
                 )?;
-                every.map(|Text(every)| parse_every(&every)).transpose()?
+                every
+                    .map(|JsonText(every)| parse_every(&every))
+                    .transpose()?
             }
         };
         let batches = match self.batch {
