@@ -25,6 +25,11 @@ fn market() -> TestServer {
     TestServer::with_symbols(patient(), &symbols)
 }
 
+/// The symbols `S0/USD`, `S1/USD` and so on.
+fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("S{number}/USD")).collect()
+}
+
 /// The symbol and the number of the next tick.
 fn tick(client: &mut Client) -> (String, u64) {
     let tick = next(client);
@@ -64,7 +69,7 @@ fn a_pattern_or_a_bare_name_is_as_good_as_the_names() {
 
 #[test]
 fn every_client_can_have_a_list_of_its_own() {
-    let names: Vec<String> = (0..200).map(|number| format!("S{number}/USD")).collect();
+    let names = numbered(200);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let server = TestServer::with_symbols(patient(), &names);
     let mut dice = fastrand::Rng::with_seed(7);
@@ -147,7 +152,7 @@ fn what_a_client_takes_up_comes_as_its_newest_tick_and_what_it_keeps_goes_on() {
 
 #[test]
 fn a_list_can_be_made_in_several_messages() {
-    let names: Vec<String> = (0..2000).map(|number| format!("S{number}/USD")).collect();
+    let names = numbered(2000);
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let server = TestServer::with_symbols(patient(), &all);
     let mut client = server.open("/?symbols=S0/USD");
@@ -372,7 +377,7 @@ fn pings_and_the_closing_frame_wait_for_no_period() {
 
 #[test]
 fn a_batch_is_one_list_a_write_and_no_longer_than_allowed() {
-    let names: Vec<String> = (0..50).map(|number| format!("S{number}/USD")).collect();
+    let names = numbered(50);
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let config = Config {
         max_batch: 20,
@@ -411,7 +416,7 @@ fn a_batch_is_one_list_a_write_and_no_longer_than_allowed() {
 
 #[test]
 fn the_names_of_all_symbols_can_be_asked_for() {
-    let names: Vec<String> = (0..20_000).map(|number| format!("S{number}/USD")).collect();
+    let names = numbered(20_000);
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let server = TestServer::with_symbols(patient(), &all);
     let mut client = server.open("/?symbols=S7/USD");
@@ -423,7 +428,7 @@ fn the_names_of_all_symbols_can_be_asked_for() {
 
 #[test]
 fn a_client_that_joins_a_large_market_gets_all_of_it_in_order() {
-    let names: Vec<String> = (0..5_000).map(|number| format!("S{number}/USD")).collect();
+    let names = numbered(5_000);
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let server = TestServer::with_symbols(patient(), &all);
     for name in &all {
@@ -469,7 +474,7 @@ fn a_wrong_entry_is_named_with_what_would_be_right() {
 
 #[test]
 fn lists_that_would_take_too_much_memory_are_refused_and_nobody_else_is() {
-    let names: Vec<String> = (0..3_000).map(|number| format!("S{number}/USD")).collect();
+    let names = numbered(3_000);
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let config = Config {
         list_memory: 64 << 10,

@@ -10,6 +10,11 @@ fn hub(symbols: &[&str]) -> (Hub, Instant) {
     (Hub::new(symbols, 1 << 16, 1 << 20).unwrap(), Instant::now())
 }
 
+/// The symbols `S0/USD`, `S1/USD` and so on.
+fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("S{number}/USD")).collect()
+}
+
 fn tick(symbol: &str, price: &str) -> Tick {
     Tick {
         symbol: symbol.to_owned(),
@@ -314,7 +319,7 @@ fn a_client_that_comes_back_is_told_what_became_of_the_price_that_it_knows() {
 
 #[test]
 fn a_debt_is_paid_in_pieces_without_a_repetition() {
-    let names: Vec<String> = (0..100).map(|number| format!("S{number}/USD")).collect();
+    let names = numbered(100);
     let mut hub = Hub::new(names.clone(), 1 << 16, 1 << 20).unwrap();
     let now = Instant::now();
     for name in &names {
@@ -432,7 +437,7 @@ fn a_whole_market_can_be_replaced_by_another() {
 
 #[test]
 fn lists_have_a_limit_on_patterns_and_on_memory() {
-    let names: Vec<String> = (0..500).map(|number| format!("S{number}/USD")).collect();
+    let names = numbered(500);
     let mut hub = Hub::new(names.clone(), 1 << 16, 4000).unwrap();
     let patterns: Vec<_> = (0..40).map(|number| format!("S{number}/*")).collect();
     let error = hub.select(&patterns).unwrap_err().to_string();
@@ -457,7 +462,7 @@ fn lists_have_a_limit_on_patterns_and_on_memory() {
 
 #[test]
 fn a_request_costs_no_more_for_repeating_itself() {
-    let names: Vec<String> = (0..1000).map(|number| format!("S{number}/USD")).collect();
+    let names = numbered(1000);
     let mut hub = Hub::new(names, 1 << 16, 1 << 20).unwrap();
     let all = hub.select_everything().unwrap();
     let work = |hub: &mut Hub, entries: &[&str]| {
@@ -490,7 +495,7 @@ fn delisted_symbols_are_left_out_without_a_search_for_similar_ones() {
 
 #[test]
 fn a_reader_of_a_long_list_is_owed_the_same_whichever_way_it_is_looked_for() {
-    let names: Vec<String> = (0..500).map(|number| format!("S{number}/USD")).collect();
+    let names = numbered(500);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let (mut hub, now) = hub(&names);
     let everything = join(&mut hub, 1, &[]).list;
