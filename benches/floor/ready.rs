@@ -11,7 +11,6 @@ use tickertape::frame;
 use tickertape::tick::{Price, write_json};
 
 use crate::lists;
-use crate::server::{Floor, Stamp};
 
 /// What is ready to be written, and to whom.
 pub(crate) struct Ready {
@@ -47,28 +46,26 @@ impl Ready {
         }
     }
 
-    /// Sends the ticks of a beat: of all symbols, or of the next one.
-    pub(crate) fn send(&mut self, floor: &mut Floor, stamp: Stamp) {
-        for (slot, list) in floor.changes() {
-            self.note(slot, list);
-        }
-        self.stamp(stamp);
+    /// Calls `write` with a slot and its bytes for each client that gets ticks on this beat: those of
+    /// all symbols, or of the next one. `sent` is in Unix µs.
+    pub(crate) fn send(&mut self, sent: u64, mut write: impl FnMut(usize, &[u8])) {
+        self.stamp(sent);
         if self.is_spread {
             for &slot in &self.watchers[self.symbol] {
-                floor.write(slot, &self.ticks[..self.tick.len()]);
+                write(slot, &self.ticks[..self.tick.len()]);
             }
             self.symbol = (self.symbol + 1) % self.watchers.len();
         } else {
             for (slot, list) in self.lists.iter().enumerate() {
                 if !list.is_empty() {
-                    floor.write(slot, &self.ticks[..list.len() * self.tick.len()]);
+                    write(slot, &self.ticks[..list.len() * self.tick.len()]);
                 }
             }
         }
     }
 
     /// Takes note of what the client in `slot` watches; nothing if there is none any more.
-    fn note(&mut self, slot: usize, list: &[u32]) {
+    pub(crate) fn note(&mut self, slot: usize, list: &[u32]) {
         if self.lists.len() <= slot {
             self.lists.resize(slot + 1, Vec::new());
         }
@@ -89,8 +86,8 @@ impl Ready {
         }
     }
 
-    fn stamp(&mut self, stamp: Stamp) {
-        let digits = format!("{}}}", stamp.sent);
+    fn stamp(&mut self, sent: u64) {
+        let digits = format!("{sent}}}");
         for tick in self.ticks.chunks_exact_mut(self.tick.len()) {
             let at = tick.len() - digits.len();
             tick[at..].copy_from_slice(digits.as_bytes());
@@ -98,7 +95,7 @@ impl Ready {
     }
 }
 
-/// A frame as long as those of our server are in a run of some seconds.
+/// A frame of the length that our server's frames have in a run of a few seconds.
 fn typical_tick() -> Vec<u8> {
     let (mut json, mut framed) = (Vec::new(), Vec::new());
     let price = Price::parse("123.45").expect("a number");

@@ -70,7 +70,12 @@ pub(crate) fn serve(interval: Duration, paper: Paper) -> io::Result<()> {
         if beats.next <= Instant::now() {
             let stamp = beats.stamp(wait.is_zero());
             match &mut ready {
-                Some(ready) => ready.send(&mut floor, stamp),
+                Some(ready) => {
+                    for (slot, list) in floor.changes() {
+                        ready.note(slot, list);
+                    }
+                    ready.send(stamp.sent, |slot, bytes| floor.write(slot, bytes));
+                }
                 None => floor.send(tape.print(stamp)),
             }
         }
@@ -78,7 +83,7 @@ pub(crate) fn serve(interval: Duration, paper: Paper) -> io::Result<()> {
 }
 
 /// The clients by slot, and what they did not get.
-pub(crate) struct Floor {
+struct Floor {
     clients: Vec<Option<Client>>,
     free: Vec<usize>,
     scratch: Box<[u8]>,
@@ -154,7 +159,7 @@ impl Floor {
     }
 
     /// One bare write to the client in `slot`, if there is one.
-    pub(crate) fn write(&mut self, slot: usize, bytes: &[u8]) {
+    fn write(&mut self, slot: usize, bytes: &[u8]) {
         let Some(client) = &mut self.clients[slot] else {
             return;
         };
@@ -174,7 +179,7 @@ impl Floor {
 
     /// The slots whose client has come or gone since this was last called, and the list of who is
     /// there now.
-    pub(crate) fn changes(&mut self) -> Vec<(usize, &[u32])> {
+    fn changes(&mut self) -> Vec<(usize, &[u32])> {
         let changed = std::mem::take(&mut self.changed);
         let list = |slot: usize| {
             let client = self.clients[slot].as_ref();
@@ -262,10 +267,10 @@ struct Beats {
 
 /// What a tick says about time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stamp {
+struct Stamp {
     timestamp: u64,
     /// Unix µs.
-    pub(crate) sent: u64,
+    sent: u64,
 }
 
 impl Beats {
@@ -296,7 +301,7 @@ impl Beats {
     }
 }
 
-/// The tick in its frame, printed anew for every beat.
+/// The framed tick, printed again on every beat.
 struct Tape {
     price: Price,
     seq: u64,

@@ -10,8 +10,8 @@ pub(crate) struct Tick {
     pub(crate) sent: u64,
 }
 
-/// The payload of the frame that `bytes` begin with, and the length of the frame; none if its end
-/// is still to come.
+/// The payload and the whole length of the frame at the start of `bytes`; `None` while the frame is
+/// incomplete.
 pub(crate) fn frame(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let (head, length) = match *bytes {
         [_, length @ 0..=125, ..] => (2, usize::from(length)),
@@ -22,8 +22,8 @@ pub(crate) fn frame(bytes: &[u8]) -> Option<(&[u8], usize)> {
     Some((bytes.get(head..end)?, end))
 }
 
-/// Reads `{"symbol":"sim:S0042/USDT",…,"seq":7,"sent":1732270000123456}`; none if it is anything
-/// else.
+/// Reads `{"symbol":"sim:S0042/USDT",…,"seq":7,"sent":1732270000123456}`; `None` for any other
+/// payload.
 pub(crate) fn tick(payload: &[u8]) -> Option<Tick> {
     let name = payload.strip_prefix(br#"{"symbol":"sim:S"#)?;
     let rest = payload.strip_suffix(b"}")?;
