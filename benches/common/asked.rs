@@ -48,7 +48,7 @@ impl Asked {
     }
 }
 
-/// The scenario called `word`, or those of that group: `lists` are `lists-500` and all like it.
+/// The scenario named `word`, or all of that group: `lists` stands for `lists-500` and its siblings.
 fn asked_for(known: &[&str], word: &str) -> Vec<String> {
     let is_meant = |name: &str| match known.contains(&word) {
         true => name == word,

@@ -2,8 +2,8 @@
 
 A peer is started as `python NAME_server.py MICROSECONDS [SYMBOLS [spread]]`: the time between two
 ticks of a symbol, and how many symbols there are. With `spread` they tick one after the other, else
-all at once. Without SYMBOLS there is one, which all clients get; else each gets those that its URL
-asks for (`?symbols=A,B`). A peer takes a free port of the loopback, says "listening on
+all at once. Without SYMBOLS there is a single one, sent to every client; otherwise each client
+gets those listed in its URL (`?symbols=A,B`). A peer takes a free port of the loopback, says "listening on
 127.0.0.1:PORT" on stderr, and ends when its stdin is closed, so that it cannot outlive who started
 it.
 """

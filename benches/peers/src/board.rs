@@ -1,5 +1,5 @@
-//! The newest ticks for who joins, and the channels to who has joined: one that all share who watch
-//! everything, and one for each client with a list, which every symbol on it sends to.
+//! The newest ticks, for clients that join, and the channels to joined clients: one shared by all that
+//! watch everything, and one for each client with a list, fed by every symbol on it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

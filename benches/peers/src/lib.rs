@@ -2,8 +2,8 @@
 //!
 //! A peer is started as `NAME MICROSECONDS [SYMBOLS [spread]]`: the time between two ticks of a
 //! symbol, and how many symbols there are. With `spread` they tick one after the other, else all at
-//! once. Without SYMBOLS there is one, which all clients get; else each gets those that its URL
-//! asks for (`?symbols=A,B`). A peer takes a free port of the loopback, says "listening on
+//! once. Without SYMBOLS there is a single one, sent to every client; otherwise each client
+//! gets those listed in its URL (`?symbols=A,B`). A peer takes a free port of the loopback, says "listening on
 //! 127.0.0.1:PORT" on stderr, and ends when its stdin is closed, so that it cannot outlive who
 //! started it.
 
@@ -72,7 +72,7 @@ impl Orders {
     }
 }
 
-/// The symbols that a request target asks for, by number; none if it asks for none in particular.
+/// The numbers of the symbols listed in a request target; `None` if it has no list.
 pub fn requested(target: &str) -> Option<Vec<usize>> {
     let (_, names) = target.split_once("symbols=")?;
     let number = |name: &str| name.strip_prefix("sim:S")?.split('/').next()?.parse().ok();
@@ -127,8 +127,8 @@ impl Market {
     }
 }
 
-/// Calls `broadcast` with a symbol and its tick: with each at once, and then with those that are
-/// due. What was missed for more than an interval is left out.
+/// Calls `broadcast` with each symbol and its first tick at once, then with every tick as it falls
+/// due. Ticks more than an interval late are left out.
 pub async fn tick_forever(orders: Orders, mut broadcast: impl FnMut(usize, String)) {
     let mut market = Market::new(&orders);
     let symbols = orders.symbols();
