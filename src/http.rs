@@ -9,6 +9,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use ioloop::Registrar;
+use ioloop::net::FiberStream;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::tls::TlsConfig;
@@ -21,8 +23,7 @@ use ureq::unversioned::transport::{
 use ureq::{Agent, Proxy, ProxyProtocol};
 
 use crate::dns::Resolver;
-use crate::io_loop::Registrar;
-use crate::net::{FiberStream, plain};
+use crate::error_text::plain;
 use crate::tls::Roots;
 
 /// What a caller may set of an [`agent`].

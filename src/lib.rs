@@ -3,7 +3,7 @@
 //! A stock ticker prints each price once, on a paper tape that everybody reads. So does this: the
 //! [`Tape`](tape::Tape) is a ring of framed messages, a connection is a position on it, and sending is
 //! writing what lies between the position and the head, as far as it is on the client's list. One thread and one
-//! [`IoLoop`](io_loop::IoLoop) do all of it, and neither ever waits for anybody.
+//! [`IoLoop`](ioloop::IoLoop) do all of it, and neither ever waits for anybody.
 //!
 //! ```text
 //!   feed ──publish──▶ hub ──print──▶ tape ◀──position── connection ──▶ wire ──▶ socket
@@ -16,10 +16,8 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`tick`], [`frame`], [`tape`] | a price and its JSON; frames and their boundaries; the ring. Pure |
-//! | [`durations`], [`lag`] | histograms of durations; how late the loop runs |
-//! | [`io_loop`], [`periodic`] | Tornado's IOLoop over mio; PeriodicCallback |
+//! | [`ioloop`] | a crate of its own: Tornado's IOLoop over mio, blocking code as its coroutines |
 //! | [`options`], [`log_stderr`], [`usage`] | command lines; a log that never blocks; CPU and memory |
-//! | [`fiber`], [`net`] | blocking code as coroutines of the loop; sockets that suspend them |
 //! | [`dns`], [`tls`], [`http`] | names without a thread; whom to trust, who we are; `ureq` over all that |
 //! | [`exchange`] | how each exchange is asked and what it answers: data, not code. Pure |
 //! | [`feed`] | where prices come from: exchanges, a simulated walk, a recording |
@@ -29,26 +27,19 @@
 //! Who knows Tornado finds its words: `add_handler`, `add_callback`, `call_later`, `call_at`,
 //! `remove_timeout`, `PeriodicCallback`, `on_message`, `check_origin`, `ping_interval`.
 
-mod alarm;
 pub mod client;
-mod clock;
 pub mod dns;
-pub mod durations;
+mod error_text;
 pub mod exchange;
 pub mod feed;
-pub mod fiber;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod http;
-pub mod io_loop;
 mod json_text;
-pub mod lag;
 mod log_budget;
 pub mod log_stderr;
-pub mod net;
 pub mod options;
-pub mod periodic;
 mod room;
 pub mod server;
 pub mod tape;

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::net::plain;
+use crate::error_text::plain;
 
 /// The arguments of a program, taken out one option at a time.
 pub struct Options(pico_args::Arguments);

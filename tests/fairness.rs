@@ -6,9 +6,9 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ioloop::fiber::{self, Exit, STACK_SIZE};
+use ioloop::{IoLoop, Registrar};
 use stand_in::{Authority, agent, get, hang, ok, read_head, serve, trusting};
-use tickertape::fiber::{self, Exit, STACK_SIZE};
-use tickertape::io_loop::{IoLoop, Registrar};
 
 #[test]
 fn a_stream_that_never_has_to_wait_leaves_turns_for_others() {
@@ -25,7 +25,7 @@ fn a_stream_that_never_has_to_wait_leaves_turns_for_others() {
     }
     let registrar: Registrar = io_loop.registrar().clone();
     let body = move |emitter: &fiber::Emitter<()>| {
-        let mut stream = tickertape::net::FiberStream::connect(&registrar, server, None)?;
+        let mut stream = ioloop::net::FiberStream::connect(&registrar, server, None)?;
         while stream.is_quiet() {
             fiber::yield_now()?;
         }

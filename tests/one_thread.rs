@@ -6,12 +6,12 @@ use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use ioloop::IoLoop;
+use ioloop::fiber::{Emitter, Exit, STACK_SIZE};
 use simple_dns::rdata::{A, RData};
 use simple_dns::{CLASS, Packet, ResourceRecord};
 use tickertape::dns::{Hosts, ResolvConf, Resolver};
-use tickertape::fiber::{Emitter, Exit, STACK_SIZE};
 use tickertape::http::{self, Settings};
-use tickertape::io_loop::IoLoop;
 
 /// The servers, which the loop serves between the turns of the fiber.
 struct State {

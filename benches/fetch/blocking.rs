@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
+use ioloop::{IoLoop, PeriodicCallback};
 use tickertape::exchange::{Exchange, Request};
 use tickertape::feed::{Feed, Publish, Settings, Source, catalogue};
-use tickertape::io_loop::IoLoop;
-use tickertape::periodic::PeriodicCallback;
 use tickertape::tick::{Tick, unix_us};
 use tickertape::tls::Roots;
 use ureq::Agent;

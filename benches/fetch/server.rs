@@ -5,12 +5,11 @@
 use std::fs;
 use std::time::Duration;
 
+use ioloop::lag::Lag;
+use ioloop::{IoLoop, PeriodicCallback};
 use serde_json::{Value, json};
 use tickertape::feed::Feed;
-use tickertape::io_loop::IoLoop;
-use tickertape::lag::Lag;
 use tickertape::options::Options;
-use tickertape::periodic::PeriodicCallback;
 use tickertape::server::options::{Args, Command};
 use tickertape::server::{Server, listen};
 use tickertape::{log_stderr, usage};

@@ -6,8 +6,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use ioloop::IoLoop;
 use tickertape::feed::Publish;
-use tickertape::io_loop::IoLoop;
 use tickertape::server::{Config, Server, listen};
 use tickertape::tick::{Price, Tick};
 

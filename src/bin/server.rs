@@ -5,10 +5,9 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ioloop::{IoLoop, PeriodicCallback};
 use tickertape::feed::{Feed, Recorder, catalogue};
-use tickertape::io_loop::IoLoop;
 use tickertape::options::{Options, fail, say};
-use tickertape::periodic::PeriodicCallback;
 use tickertape::server::options::{Args, Command};
 use tickertape::server::{Config, Server, Tokens, listen};
 use tickertape::{log_stderr, usage};

@@ -3,6 +3,7 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
+use ioloop::{IoLoop, slot};
 use mio::Token;
 
 use super::clock::Arrival;
@@ -13,7 +14,6 @@ use super::requests::{Asking, Timetable};
 use super::statistics::Listener;
 use super::sync::FIRST;
 use super::{Client, Phase, heartbeat};
-use crate::io_loop::{IoLoop, slot};
 
 impl Client {
     /// Begins the schedule of requests, if there are any to send.

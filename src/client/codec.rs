@@ -11,8 +11,8 @@ use tungstenite::{Error, Message, Utf8Bytes};
 
 use super::failure::Failure;
 use super::inbox::Payload;
+use crate::error_text::plain_text;
 use crate::frame::Boundaries;
-use crate::net::plain_text;
 
 /// One connection's protocol machine.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use ioloop::{Ready, Timeout};
 use mio::Token;
 
 use super::apart::Apart;
@@ -16,7 +17,6 @@ use super::sequences::Sequences;
 use super::statistics::{Listener, Statistics};
 use super::stream::Stream;
 use crate::feed::Backoff;
-use crate::io_loop::{Ready, Timeout};
 
 /// A connection to the server. It owns its socket, but no buffer while it is at rest.
 #[derive(Debug)]

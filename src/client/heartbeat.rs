@@ -7,9 +7,9 @@
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use ioloop::periodic::next_deadline;
 
 use super::statistics::latency_histogram;
-use crate::periodic::next_deadline;
 
 /// The beats of the client's loop, every [`INTERVAL`].
 #[derive(Debug)]

@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
+use ioloop::{IoLoop, slot};
+
 use super::failure::Failure;
 use super::options::Config;
 use super::{Client, Phase};
-use crate::io_loop::{IoLoop, slot};
 
 impl Config {
     /// How long all connects take on the ramp.

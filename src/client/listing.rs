@@ -7,6 +7,8 @@ use std::mem;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use ioloop::Registrar;
+use ioloop::net::FiberStream;
 use rustls::{ClientConnection, StreamOwned};
 use serde::Deserialize;
 use signal_hook_mio::v1_0::Signals;
@@ -18,8 +20,6 @@ use super::options::Config;
 use super::preparing::prepare;
 use super::tls::Secrets;
 use super::watchlists::Watchlists;
-use crate::io_loop::Registrar;
-use crate::net::FiberStream;
 
 /// What clients draw their lists from, if each is to have one of its own.
 ///

@@ -5,14 +5,13 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
+use ioloop::{IoLoop, PeriodicCallback};
 use mio::Interest;
 use mio::unix::SourceFd;
 
 use super::intervals::Recorder;
 use super::print::{Printer, Written};
 use super::{Client, Phase, progress};
-use crate::io_loop::IoLoop;
-use crate::periodic::PeriodicCallback;
 
 impl Client {
     /// Has ticks printed and progress shown from now on, as far as that is asked for.

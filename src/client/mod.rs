@@ -83,6 +83,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use ioloop::{IoLoop, PeriodicCallback, Ready, Timeout};
 use mio::{Interest, Token};
 use signal_hook_mio::v1_0::Signals;
 
@@ -106,8 +107,6 @@ use self::statistics::Statistics;
 use self::tally::Tally;
 use self::tls::Secrets;
 use self::watchlists::Watchlists;
-use crate::io_loop::{IoLoop, Ready, Timeout};
-use crate::periodic::PeriodicCallback;
 
 /// Connects, listens and counts as `config` says. A signal ends it early, with a report all the
 /// same.

@@ -14,7 +14,7 @@ use super::options::Config;
 use super::plot::{self, Run};
 use super::report::Report;
 use super::{csv, hdr_log};
-use crate::net::plain;
+use crate::error_text::plain;
 use crate::options::{BadOption, print};
 
 /// What a run is to leave behind beside its report.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use ioloop::IoLoop;
+
 use super::connection::State;
 use super::failure::Failure;
 use super::share::News;
 use super::{CLOSE_TIMEOUT, CONNECTIONS_PER_TURN, Client};
-use crate::io_loop::IoLoop;
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

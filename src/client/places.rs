@@ -5,12 +5,12 @@
 use std::mem;
 use std::time::Instant;
 
+use ioloop::slot;
 use mio::Token;
 
 use super::Client;
 use super::requests::Asking;
 use super::schedule::Schedule;
-use crate::io_loop::slot;
 
 /// Where a client is, by its number.
 #[derive(Debug, Default)]

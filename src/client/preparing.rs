@@ -3,11 +3,10 @@
 
 use std::io;
 
+use ioloop::fiber::STACK_SIZE;
+use ioloop::{IoLoop, Ready, Registrar};
 use mio::{Interest, Token};
 use signal_hook_mio::v1_0::Signals;
-
-use crate::fiber::STACK_SIZE;
-use crate::io_loop::{IoLoop, Ready, Registrar};
 
 /// What the loop knows.
 struct Preparation<'a, T> {

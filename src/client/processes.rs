@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use ioloop::{IoLoop, Ready};
 use mio::unix::pipe::Receiver;
 use mio::{Interest, Token};
 use signal_hook_mio::v1_0::Signals;
@@ -19,8 +20,7 @@ use super::outcome::Outcome;
 use super::report::Report;
 use super::share::{END, GO, News, Standing};
 use super::{Client, Phase, listing, resolving, summary};
-use crate::io_loop::{IoLoop, Ready};
-use crate::net::plain;
+use crate::error_text::plain;
 
 /// One of the processes.
 #[derive(Debug)]

@@ -5,13 +5,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use ioloop::Registrar;
 use signal_hook_mio::v1_0::Signals;
 
 use super::preparing::prepare;
 use super::url::Url;
 use crate::dns::Resolver;
-use crate::io_loop::Registrar;
-use crate::net::plain;
+use crate::error_text::plain;
 
 /// The addresses behind the host of `url`, those of IPv4 first.
 ///

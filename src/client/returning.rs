@@ -4,13 +4,13 @@
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use ioloop::IoLoop;
 use mio::Token;
 
 use super::connection::Connection;
 use super::seat::Seat;
 use super::{CLOSE_TIMEOUT, CONNECTIONS_PER_TURN, Client};
 use crate::feed::Backoff;
-use crate::io_loop::IoLoop;
 
 /// So many connections a second, on a fixed grid, are closed and opened anew.
 #[derive(Debug)]

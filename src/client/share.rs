@@ -7,6 +7,7 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use ioloop::{IoLoop, PeriodicCallback, Ready};
 use mio::unix::pipe::Receiver;
 use mio::{Interest, Token};
 use rustix::fs::{FileType, fstat};
@@ -15,9 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::options::Config;
 use super::outcome::Outcome;
 use super::{Client, Phase};
-use crate::io_loop::{IoLoop, Ready};
 use crate::options::BadOption;
-use crate::periodic::PeriodicCallback;
 
 /// What a process tells.
 #[derive(Debug, Serialize, Deserialize)]

@@ -4,6 +4,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use ioloop::{IoLoop, Ready, slot};
 use mio::{Interest, Token};
 
 use super::connection::{Connection, Progress, State};
@@ -14,7 +15,6 @@ use super::seat::Seat;
 use super::stream::Stream;
 use super::watchlists::Asked;
 use super::{CONNECTIONS_PER_TURN, Client, Phase};
-use crate::io_loop::{IoLoop, Ready, slot};
 
 impl Client {
     /// Opens what may be opened now, a slice per turn.

@@ -17,15 +17,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ioloop::net::{FiberDatagram, FiberStream};
+use ioloop::{Registrar, fiber};
 use simple_dns::{RCODE, TYPE};
 
 use self::cache::{Cache, Found};
 use self::files::Files;
 use self::message::{Question, Reply};
 pub use self::system::{Hosts, ResolvConf};
-use crate::fiber;
-use crate::io_loop::Registrar;
-use crate::net::{FiberDatagram, FiberStream, plain};
+use crate::error_text::plain;
 
 /// A resolver. Clones share what it remembers.
 #[derive(Clone, Debug)]
@@ -369,9 +369,10 @@ const TCP_MESSAGE_MAX: u16 = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use ioloop::IoLoop;
+    use ioloop::fiber::STACK_SIZE;
+
     use super::*;
-    use crate::fiber::STACK_SIZE;
-    use crate::io_loop::IoLoop;
 
     #[test]
     fn an_old_address_is_used_while_no_server_answers() {

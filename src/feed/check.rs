@@ -10,14 +10,15 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use ioloop::IoLoop;
+use ioloop::fiber::{self, Cancelled, Emitter, STACK_SIZE};
+
 use super::failure::Failure;
 use super::live::{Line, Live};
 use super::near;
 use super::rest::fetch;
 use super::upstream::{Upstream, Way};
 use crate::exchange::{Quote, QuoteError, Request, Symbol};
-use crate::fiber::{self, Cancelled, Emitter, STACK_SIZE};
-use crate::io_loop::IoLoop;
 
 /// Asks all exchanges for all symbols. Who has been asked is not asked again before that is
 /// allowed, and `live` is told so.

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use ureq::{Proxy, Timeout};
 
+use crate::error_text::plain;
 use crate::exchange::QuoteError;
 use crate::http::LookupError;
-use crate::net::plain;
 
 /// Why there is no price.
 #[derive(Clone, Debug, PartialEq, Eq)]

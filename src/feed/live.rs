@@ -4,14 +4,15 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use ioloop::IoLoop;
+use ioloop::fiber::{Emitter, Exit, STACK_SIZE};
+
 use super::rest::Rest;
 use super::sources::{Event, Introduction, News, Sources};
 use super::stream::Stream;
 use super::upstream::{Upstream, Way};
 use super::{Feed, Publish, Watched};
 use crate::exchange::{Exchange, Symbol};
-use crate::fiber::{Emitter, Exit, STACK_SIZE};
-use crate::io_loop::IoLoop;
 
 /// Prices of exchanges, each symbol's from the first of them that has it.
 pub struct Live {

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::io_loop::IoLoop;
+use ioloop::IoLoop;
+
 use crate::tick::Tick;
 
 pub(crate) use self::backoff::Backoff;

@@ -12,10 +12,11 @@ use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use ioloop::IoLoop;
+
 use super::pace::{Pace, Speed};
 use super::recording::{Line, Recorded, Recording};
 use super::{Feed, Publish};
-use crate::io_loop::IoLoop;
 use crate::tape::SYMBOLS_MAX;
 
 /// A feed that replays a recording and then ends.

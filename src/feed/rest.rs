@@ -8,14 +8,14 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use ioloop::fiber::{self, Cancelled, Emitter};
+use ioloop::periodic::next_deadline;
 
 use super::backoff::Backoff;
 use super::failure::Failure;
 use super::sources::Event;
 use super::upstream::Upstream;
 use crate::exchange::{Exchange, Quote, QuoteError, Request, Symbol};
-use crate::fiber::{self, Cancelled, Emitter};
-use crate::periodic::next_deadline;
 use crate::tick::unix_us;
 
 /// How one exchange is asked.

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use ioloop::net::FiberStream;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 use tungstenite::http::Uri;
@@ -16,7 +17,6 @@ use ureq::{Proxy, ProxyProtocol};
 use super::failure::Failure;
 use super::upstream::Upstream;
 use crate::http::LookupError;
-use crate::net::FiberStream;
 
 /// With or without TLS, over either: a proxy may speak TLS itself.
 pub(super) enum Route {
@@ -184,6 +184,8 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
+    use ioloop::IoLoop;
+    use ioloop::fiber::STACK_SIZE;
     use rustls::pki_types::PrivateKeyDer;
     use rustls::{ServerConfig, ServerConnection};
     use tungstenite::Message;
@@ -191,8 +193,6 @@ mod tests {
     use super::super::socket::{Received, Socket};
     use super::super::upstream::Way;
     use super::*;
-    use crate::fiber::STACK_SIZE;
-    use crate::io_loop::IoLoop;
     use crate::tls::Roots;
 
     /// A certificate for both ends of a way, and who trusts it.
@@ -249,7 +249,7 @@ mod tests {
             roots,
         };
         let upstream = Upstream::new(io_loop.registrar(), Rc::new(way)).unwrap();
-        let body = move |emitter: &crate::fiber::Emitter<Result<String, Failure>>| {
+        let body = move |emitter: &ioloop::fiber::Emitter<Result<String, Failure>>| {
             let deadline = Instant::now() + Duration::from_secs(5);
             let opened = Socket::open(&upstream, url, deadline);
             let opened = opened.map_err(|refusal| refusal.failure);

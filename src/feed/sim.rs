@@ -9,10 +9,10 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use ioloop::IoLoop;
+use ioloop::periodic::next_deadline;
 
 use super::{Feed, Publish};
-use crate::io_loop::IoLoop;
-use crate::periodic::next_deadline;
 use crate::tick::{Price, Tick, unix_us};
 
 /// A feed of simulated prices.

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use ioloop::histogram::Durations;
 use log::Level;
 
 use super::chatter::{Chatter, Say};
 use super::failure::Failure;
 use super::health::{Change, Health};
-use crate::durations::Durations;
 use crate::exchange::QuoteError;
 
 /// How one exchange does, asked in one way.

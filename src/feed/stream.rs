@@ -9,6 +9,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use ioloop::fiber::{self, Cancelled, Emitter};
 
 use super::backoff::Backoff;
 use super::failure::Failure;
@@ -16,7 +17,6 @@ use super::socket::{Received, Refusal, Socket};
 use super::sources::Event;
 use super::upstream::Upstream;
 use crate::exchange::{Connection, Exchange, QuoteError, Session, StreamMessage, Symbol};
-use crate::fiber::{self, Cancelled, Emitter};
 use crate::tick::unix_us;
 
 /// How one exchange is listened to.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ioloop::{Registrar, fiber};
 use rustls::ClientConfig;
 use ureq::http::{Response, StatusCode, Uri, header};
 use ureq::{Agent, Body, Proxy};
@@ -14,9 +15,7 @@ use super::backoff::retry_after;
 use super::failure::Failure;
 use crate::dns::Resolver;
 use crate::exchange::QuoteError;
-use crate::fiber;
 use crate::http;
-use crate::io_loop::Registrar;
 use crate::tick::unix_us;
 use crate::tls::Roots;
 

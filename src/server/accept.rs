@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use ioloop::{Handler, IoLoop, Timeout, slot};
 use mio::{Interest, Token};
 use rustix::io::Errno;
 use tungstenite::http::StatusCode;
@@ -22,7 +23,6 @@ use super::socket::{Listener, Socket, Transport};
 use super::tls::{self, ClientSocket};
 use super::who::Who;
 use super::{Server, TURN_SHARE, answer};
-use crate::io_loop::{Handler, IoLoop, Timeout, slot};
 
 /// The listening sockets and the means to refuse.
 pub(crate) struct Acceptor<S: Transport> {

@@ -10,6 +10,7 @@
 
 use std::time::{Duration, Instant};
 
+use ioloop::IoLoop;
 use mio::Token;
 
 use super::Server;
@@ -18,7 +19,6 @@ use super::connection::Desk;
 use super::connections::Connections;
 use super::hub::Hub;
 use super::socket::{Socket, Transport};
-use crate::io_loop::IoLoop;
 use crate::tape::FrameNumber;
 
 /// How far the present round has come.

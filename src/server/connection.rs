@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
+use ioloop::{Ready, Timeout, slot};
 use mio::Token;
 use tungstenite::http::StatusCode;
 
@@ -18,7 +19,6 @@ use super::socket::Socket;
 use super::subscriber::Subscriber;
 use super::wire::Wire;
 use crate::frame;
-use crate::io_loop::{Ready, Timeout, slot};
 
 /// A client's connection, from accept to close.
 pub(crate) struct Connection<S> {

@@ -1,10 +1,10 @@
 //! The connections, in dense memory: at a tick the broadcast visits all that have news.
 
+use ioloop::slot;
 use mio::Token;
 
 use super::connection::Connection;
 use super::socket::Socket;
-use crate::io_loop::slot;
 
 /// Connections by the slot of their token. A token whose connection has gone finds nothing, also
 /// after its slot was taken by another.

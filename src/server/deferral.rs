@@ -101,10 +101,10 @@ mod linux {
 
     #[cfg(test)]
     mod tests {
+        use ioloop::IoLoop;
         use nix::sys::socket::sockopt::GetUsize;
 
         use super::*;
-        use crate::io_loop::IoLoop;
         use crate::server::{Config, Server, listen};
 
         nix::getsockopt_impl!(

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use ioloop::{IoLoop, PeriodicCallback};
+
 use super::Server;
 use super::hub::Silent;
 use super::socket::Transport;
 use crate::feed::Watched;
-use crate::io_loop::IoLoop;
-use crate::periodic::PeriodicCallback;
 
 impl<S: Transport> Server<S> {
     /// Tells clients when one of `watched` falls silent, and when it is back.

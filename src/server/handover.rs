@@ -13,10 +13,11 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use ioloop::IoLoop;
+
 use super::Server;
 use super::head::Port;
 use super::socket::{Listener, Transport};
-use crate::io_loop::IoLoop;
 
 #[cfg(target_os = "linux")]
 pub(super) use self::linux::{send_to, share_evenly};

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
+use ioloop::{IoLoop, PeriodicCallback};
 use mio::Token;
 
 use super::socket::Transport;
 use super::{CLOSES_PER_TURN, Server};
 use crate::frame;
-use crate::io_loop::IoLoop;
-use crate::periodic::PeriodicCallback;
 use crate::tape::FrameNumber;
 
 /// A ping, by its number among the pings and the number of its frame on the tape.

@@ -13,6 +13,7 @@ mod writer;
 use std::rc::Rc;
 use std::time::Instant;
 
+use ioloop::IoLoop;
 use mio::Token;
 use prometheus_client::registry::Registry;
 use tungstenite::http::StatusCode;
@@ -25,7 +26,6 @@ use super::answer::Answer;
 use super::close::CloseReason;
 use super::head::Refusal;
 use super::socket::Transport;
-use crate::io_loop::IoLoop;
 
 /// The pages on their way, and what of the process never changes.
 #[derive(Default)]

@@ -56,6 +56,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use ioloop::periodic::next_deadline;
+use ioloop::{IoLoop, PeriodicCallback, Ready};
 use mio::Token;
 use mio::net::{TcpListener, TcpStream};
 use tungstenite::http::StatusCode;
@@ -75,8 +77,6 @@ use self::socket::Transport;
 use self::tls::{ClientSocket, Tls};
 use self::who::{Told, Who};
 use crate::feed::{Publish, Recorder, Sources};
-use crate::io_loop::{IoLoop, Ready};
-use crate::periodic::{PeriodicCallback, next_deadline};
 use crate::tape::FrameNumber;
 use crate::tick::Tick;
 

@@ -1,5 +1,6 @@
 //! What the port answers to who asks for no upgrade: a live page, health and metrics.
 
+use ioloop::IoLoop;
 use mio::Token;
 use tungstenite::http::StatusCode;
 
@@ -8,7 +9,6 @@ use super::answer::{Answer, HTML};
 use super::close::CloseReason;
 use super::head::Page;
 use super::socket::Transport;
-use crate::io_loop::IoLoop;
 
 impl<S: Transport> Server<S> {
     /// Gives `token` a page, only its head if `head_only`, and ends its connection.

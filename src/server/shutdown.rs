@@ -7,6 +7,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use ioloop::IoLoop;
 use mio::{Interest, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
@@ -21,7 +22,6 @@ use super::socket::Transport;
 use super::tls::ClientSocket;
 use super::{CLOSES_PER_TURN, Server};
 use crate::frame;
-use crate::io_loop::IoLoop;
 
 /// How far the end has come.
 #[derive(Default)]

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ioloop::IoLoop;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use rustls::ServerConfig;
@@ -22,7 +23,6 @@ use self::socket::TlsSocket;
 use super::close::CloseReason;
 use super::socket::{Socket, Transport};
 use super::{Server, TURN_SHARE, Turn};
-use crate::io_loop::IoLoop;
 use crate::tls::Identity;
 
 /// Where a server's certificate and key are, both in PEM format.

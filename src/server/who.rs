@@ -3,11 +3,11 @@
 
 use std::fmt;
 
+use ioloop::generation;
 use mio::Token;
 
 use super::close::CloseReason;
 use super::socket::Socket;
-use crate::io_loop::generation;
 
 /// `client 17 (127.0.0.1:4242)`: the number is its own for as long as the server runs. The system may
 /// have forgotten the address of one that is gone.

@@ -18,7 +18,7 @@ use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{CertificateError, CipherSuite, RootCertStore, ServerConfig};
 
 use super::{certificates, fault, invalid, provider};
-use crate::net::plain;
+use crate::error_text::plain;
 
 /// A server's certificate and its key.
 #[derive(Debug)]

@@ -15,10 +15,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ioloop::{IoLoop, PeriodicCallback};
 use serde_json::Value;
 use tickertape::feed::Publish;
-use tickertape::io_loop::IoLoop;
-use tickertape::periodic::PeriodicCallback;
 use tickertape::server::{Config, Server, listen};
 use tickertape::tick::{Price, Tick};
 use tungstenite::protocol::frame::coding::CloseCode;

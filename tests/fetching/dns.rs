@@ -326,7 +326,7 @@ fn a_domain_of_the_search_list_that_the_server_refuses_is_passed_over() {
 #[test]
 fn what_needs_no_server_asks_none() {
     // Outside a fiber nothing can wait, so all of this answers at once or not at all.
-    let io_loop = tickertape::io_loop::IoLoop::<()>::new().expect("a poll descriptor");
+    let io_loop = ioloop::IoLoop::<()>::new().expect("a poll descriptor");
     let resolver = resolver(io_loop.registrar(), "192.0.2.5 db.example db", &[]);
     let lookup = |host| resolver.lookup(host, Instant::now());
     assert_eq!(lookup("192.0.2.1").expect("a literal"), found(&[1]));

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use ioloop::fiber;
+
 use crate::stand_in::{
     NameServer, agent, answer, fetch, fetch_url, get, hang, in_fiber, ok, read_head, resolver,
     serve, settings,
 };
-use tickertape::fiber;
 use tickertape::http;
 
 #[test]

@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use ioloop::IoLoop;
+use ioloop::fiber::{self, Exit, STACK_SIZE};
+
 use crate::stand_in::{
     NameServer, agent, fetch, fetch_url, get, hang, impatient, in_fiber, read_head, resolver,
     serve, settings,
 };
-use tickertape::fiber::{self, Exit, STACK_SIZE};
 use tickertape::http::{self, Settings};
-use tickertape::io_loop::IoLoop;
 use ureq::{Proxy, Timeout};
 
 #[test]

@@ -46,7 +46,7 @@ fn tls_is_there_for_other_streams_too() {
     });
     let got = in_fiber(move |registrar| {
         let deadline = Some(Instant::now() + Duration::from_secs(5));
-        let stream = tickertape::net::FiberStream::connect(registrar, server, deadline);
+        let stream = ioloop::net::FiberStream::connect(registrar, server, deadline);
         let config = roots.client_config().expect("good roots");
         let name = "api.test".try_into().expect("a name");
         let connection = rustls::ClientConnection::new(config, name).expect("a good config");

@@ -1,11 +1,10 @@
-//! What prices are fetched with: fibers on the loop, and names, HTTP and TLS in them.
+//! What prices are fetched with: names, HTTP and TLS in fibers of the loop.
 #![allow(
     clippy::unwrap_used,
     reason = "a failed assumption in a test should say so with a panic"
 )]
 
 mod dns;
-mod fiber;
 mod http;
 mod http_limits;
 mod https;

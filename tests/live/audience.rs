@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use ioloop::IoLoop;
 use tickertape::feed::{Online, Publish, Settings, Source, Sources, Speed};
-use tickertape::io_loop::IoLoop;
 use tickertape::tick::Tick;
 
 use crate::upstream::Upstream;

@@ -15,12 +15,12 @@ use std::time::Duration;
 
 #[allow(unused_imports, reason = "each test file uses its own part")]
 pub(crate) use authority::Authority;
+use ioloop::fiber::STACK_SIZE;
+use ioloop::{IoLoop, Registrar};
 #[allow(unused_imports, reason = "each test file uses its own part")]
 pub(crate) use name_server::{NameFault, NameServer};
 use tickertape::dns::{Hosts, ResolvConf, Resolver};
-use tickertape::fiber::STACK_SIZE;
 use tickertape::http::{self, Settings};
-use tickertape::io_loop::{IoLoop, Registrar};
 use tickertape::tls::Roots;
 
 /// Runs `body` as a fiber on a loop of its own and returns what it returns.

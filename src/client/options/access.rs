@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Config;
-use crate::net::plain;
+use crate::error_text::plain;
 use crate::options::{BadOption, Options};
 use crate::tls::Roots;
 

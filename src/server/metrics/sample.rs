@@ -3,6 +3,8 @@
 use std::env::consts;
 use std::fmt;
 
+use ioloop::IoLoop;
+use ioloop::lag::LoopDurations;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Unit;
@@ -11,8 +13,6 @@ use super::sources::Sources;
 use super::writer::{Writer, family};
 use super::{Format, Server};
 use crate::feed::Recorder;
-use crate::io_loop::IoLoop;
-use crate::lag::LoopDurations;
 use crate::log_stderr;
 use crate::server::counters::Counters;
 use crate::server::hub::IndexMemory;

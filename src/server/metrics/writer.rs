@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use ioloop::histogram::Durations;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
 use super::Format;
-use crate::durations::Durations;
 
 /// Writes metrics in one of the formats.
 pub(super) struct Writer<'a, 'e> {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
 use std::time::{Duration, Instant};
 
+use ioloop::{ManualClock, Ready, slot};
 use mio::Token;
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -17,7 +18,6 @@ use super::observer::Step;
 use super::place::Place;
 use super::world::{STALE_AFTER, Setting, SimServer};
 use crate::frame;
-use crate::io_loop::{ManualClock, Ready, slot};
 use crate::server::Config;
 use crate::server::close::{self, CloseReason};
 use crate::server::hub::{Hub, Symbols};

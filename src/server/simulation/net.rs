@@ -10,9 +10,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use ioloop::{ManualClock, Ready};
 use mio::Token;
 
-use crate::io_loop::{ManualClock, Ready};
 use crate::server::close::CloseReason;
 
 /// The number of a connection, in the order of connecting.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use ioloop::EVENTS_PER_TURN;
+
 use super::client::{BURST, Client, Kind};
 use super::judge::Judge;
 use super::net::{End, Id, Nature};
 use super::world::{Setting, World};
-use crate::io_loop::EVENTS_PER_TURN;
 use crate::server::Config;
 
 /// What one seed came to.

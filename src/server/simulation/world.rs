@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
+use ioloop::{Driver, IoLoop, ManualClock, Ready};
 use mio::{Poll, Token};
 
 use super::client::Client;
@@ -11,7 +12,6 @@ use super::judge::Judge;
 use super::net::{Nature, Net};
 use super::socket::{SimListener, SimSocket};
 use crate::feed::{Publish, Watched};
-use crate::io_loop::{Driver, IoLoop, ManualClock, Ready};
 use crate::server::{Config, Server};
 use crate::tick::{Price, Tick};
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
+use ioloop::{Driver, IoLoop, ManualClock, Ready};
 use mio::{Poll, Token};
 
 use super::super::super::simulation::net::{Closed, End, Id, Nature, Net, Pipe};
@@ -12,7 +13,6 @@ use super::super::super::{Config, Server, close};
 use super::SYMBOLS;
 use super::seen::Seen;
 use crate::feed::Publish;
-use crate::io_loop::{Driver, IoLoop, ManualClock, Ready};
 use crate::tick::{Price, Tick};
 
 type SimServer = Server<SimSocket>;

@@ -201,16 +201,3 @@ impl Patience {
 
 /// Reads or writes before everybody else gets a turn: 128 KiB of HTTPS, under a millisecond.
 const IN_A_ROW_MAX: u32 = 8;
-
-/// The error's text as a part of a sentence, without the number that std adds.
-pub(crate) fn plain(error: &io::Error) -> String {
-    plain_text(&error.to_string())
-}
-
-/// The same of any library's words.
-pub(crate) fn plain_text(text: &str) -> String {
-    let end = text.find(" (os error").unwrap_or(text.len());
-    let mut letters = text[..end].chars();
-    let first = letters.next().map(|letter| letter.to_ascii_lowercase());
-    first.into_iter().chain(letters).collect()
-}

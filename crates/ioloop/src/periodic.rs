@@ -65,7 +65,7 @@ fn schedule<S>(
 }
 
 /// The first beat after `now` on the grid of `last` and `period` (Tornado's `_update_next`).
-pub(crate) fn next_deadline(last: Instant, period: Duration, now: Instant) -> Instant {
+pub fn next_deadline(last: Instant, period: Duration, now: Instant) -> Instant {
     let beats = now.saturating_duration_since(last).as_nanos() / period.as_nanos() + 1;
     // Whole seconds and the rest apart: a product of u128 may not fit what `Duration` takes.
     let ahead = period.as_nanos() * beats;

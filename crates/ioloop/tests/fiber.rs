@@ -5,9 +5,9 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use ioloop::IoLoop;
+use ioloop::fiber::{self, Cancelled, Emitter, Exit, Fiber, STACK_SIZE};
 use mio::Token;
-use tickertape::fiber::{self, Cancelled, Emitter, Exit, Fiber, STACK_SIZE};
-use tickertape::io_loop::IoLoop;
 
 type Words = Vec<String>;
 type Body = fn(&Emitter<&'static str>) -> io::Result<()>;

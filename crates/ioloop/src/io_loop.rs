@@ -26,11 +26,9 @@ use mio::event::{Event, Source};
 use mio::{Events, Interest, Poll, Registry, Token};
 use slab::Slab;
 
-use crate::alarm::Alarm;
-use crate::clock::Clock;
+use crate::clock::{Clock, ManualClock};
 use crate::lag::Lag;
-
-pub use crate::clock::ManualClock;
+use crate::timer_fd::Alarm;
 
 /// What runs when a source becomes ready. A plain function pointer: it is `Copy`, so the loop
 /// copies it out and calls it, and it may add or remove handlers, its own too.
@@ -116,7 +114,7 @@ pub struct Registrar {
 
 /// What a turn takes from outside. [`IoLoop::start`] has the system's poll; a simulation makes up
 /// events for sources that live in memory, and looks at the state between any two steps.
-pub(crate) trait Driver<S> {
+pub trait Driver<S> {
     /// Waits for events, for `timeout` at most (none for as long as it takes), and adds a turn's
     /// share of them to `ready`.
     fn poll(
@@ -215,7 +213,7 @@ impl<S> IoLoop<S> {
     ///
     /// # Errors
     /// Those of the driver's poll.
-    pub(crate) fn turn(&mut self, state: &mut S, driver: &mut impl Driver<S>) -> io::Result<()> {
+    pub fn turn(&mut self, state: &mut S, driver: &mut impl Driver<S>) -> io::Result<()> {
         self.run_callbacks(state, driver);
         self.run_timeouts(state, driver);
         self.poll(driver)?;
@@ -532,7 +530,7 @@ const WAITED: usize = (1 << SLOT_BITS) - 2;
 
 /// Events fetched with one poll: a handshake each is a millisecond's work. More wait for the next
 /// turn, after the timers.
-pub(crate) const EVENTS_PER_TURN: usize = 64;
+pub const EVENTS_PER_TURN: usize = 64;
 
 #[cfg(test)]
 mod tests {

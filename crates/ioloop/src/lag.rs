@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::durations::Durations;
+use crate::histogram::Durations;
 
 /// Lateness of timeouts and length of turns, in µs, each with two significant digits.
 pub struct Lag {
