@@ -11,7 +11,7 @@ pub mod process;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -167,12 +167,15 @@ fn run(listener: TcpListener, config: Config, symbols: Vec<String>, inbox: Recei
     let mut server = Server::new(&mut io_loop, listener, config, symbols).unwrap();
     let beat = Duration::from_micros(500);
     PeriodicCallback::start(&mut io_loop, beat, move |server: &mut Server, io_loop| {
-        for order in inbox.try_iter() {
-            match order {
-                Order::Tick(tick) => server.publish(io_loop, tick),
-                Order::List(symbol) => server.list(io_loop, &[symbol]),
-                Order::Delist(symbol) => server.delist(io_loop, &[symbol]),
-                Order::ShutDown => server.shut_down(io_loop),
+        loop {
+            match inbox.try_recv() {
+                Ok(Order::Tick(tick)) => server.publish(io_loop, tick),
+                Ok(Order::List(symbol)) => server.list(io_loop, &[symbol]),
+                Ok(Order::Delist(symbol)) => server.delist(io_loop, &[symbol]),
+                Ok(Order::ShutDown) => server.shut_down(io_loop),
+                Err(TryRecvError::Empty) => return,
+                // The test is over. A server that stayed would slow down all the others.
+                Err(TryRecvError::Disconnected) => return io_loop.stop(),
             }
         }
     });
