@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -153,6 +154,8 @@ struct Printed {
     symbol: SymbolId,
     frame: Vec<u8>,
     stamp: u64,
+    /// The number of the symbol's frame before it; 0 if it is the first.
+    before: FrameNumber,
 }
 
 proptest! {
@@ -164,13 +167,15 @@ proptest! {
     ) {
         let mut tape = Tape::new(size);
         let (mut printed, mut stamp): (Vec<Printed>, _) = (Vec::new(), 10);
+        let mut newest = HashMap::new();
         for (index, (symbol, length, later)) in frames.into_iter().enumerate() {
             let symbol = if symbol == 5 { EVERYONE } else { symbol };
             stamp += later;
             let frame = filled(index as u8, length.min(tape.frame_length_max()));
             tape.append(symbol, &frame, stamp, Instant::now());
-            printed.push(Printed { symbol, frame, stamp });
-            check(&tape, &printed)?;
+            let before = newest.insert(symbol, index as u64 + 1).unwrap_or(0);
+            printed.push(Printed { symbol, frame, stamp, before });
+            check(&tape, &printed, &newest)?;
         }
     }
 
@@ -227,29 +232,25 @@ fn pump(
     }
 }
 
-fn check(tape: &Tape, printed: &[Printed]) -> Result<(), TestCaseError> {
+fn check(
+    tape: &Tape,
+    printed: &[Printed],
+    newest: &HashMap<SymbolId, FrameNumber>,
+) -> Result<(), TestCaseError> {
     let (tail, head) = (tape.tail(), tape.head());
     prop_assert_eq!(head, printed.len() as u64 + 1);
     prop_assert!(tail < head, "the newest frame is always there");
-    for number in tail..head {
-        let it = &printed[number as usize - 1];
+    let kept = &printed[tail as usize - 1..];
+    for (number, it) in (tail..).zip(kept) {
         prop_assert_eq!(tape.frame(number), &*it.frame);
         prop_assert_eq!(tape.symbol(number), it.symbol);
-        let mut earlier = printed[..number as usize - 1].iter();
-        let before = earlier.rposition(|other| other.symbol == it.symbol);
-        prop_assert_eq!(
-            tape.before(number),
-            before.map_or(0, |index| index as u64 + 1)
-        );
+        prop_assert_eq!(tape.before(number), it.before);
     }
     for symbol in [0, 1, 2, 3, 4, EVERYONE] {
-        let newest = printed.iter().rposition(|it| it.symbol == symbol);
-        prop_assert_eq!(
-            tape.newest(symbol),
-            newest.map_or(0, |index| index as u64 + 1)
-        );
+        let number = newest.get(&symbol).copied();
+        prop_assert_eq!(tape.newest(symbol), number.unwrap_or(0));
     }
-    let mut all = Vec::new();
+    let (mut all, mut wanted) = (Vec::new(), Vec::new());
     let mut from = tail;
     while from < head {
         let (run, behind) = tape.run(from);
@@ -257,21 +258,24 @@ fn check(tape: &Tape, printed: &[Printed]) -> Result<(), TestCaseError> {
         all.extend_from_slice(run);
         from = behind;
     }
-    let kept = printed[tail as usize - 1..].iter();
-    let kept: Vec<_> = kept.flat_map(|it| it.frame.iter().copied()).collect();
-    prop_assert_eq!(all, kept);
+    for it in kept {
+        wanted.extend_from_slice(&it.frame);
+    }
+    prop_assert_eq!(all, wanted);
+    check_resuming(tape, printed)
+}
+
+/// From every stamp of the recent past, and from one of the future.
+fn check_resuming(tape: &Tape, printed: &[Printed]) -> Result<(), TestCaseError> {
     let newest = printed[printed.len() - 1].stamp;
     for stamp in newest.saturating_sub(20)..newest + 2 {
-        // Of several frames with one stamp the first is the tick.
-        let is_tick = |index: usize| index == 0 || printed[index - 1].stamp < printed[index].stamp;
-        let is_news = |index: usize| {
-            let it = &printed[index];
-            it.stamp > stamp || it.stamp == stamp && !is_tick(index)
-        };
-        let lost = (0..tail as usize - 1).any(is_news);
-        let next = (0..printed.len()).find(|&index| is_news(index));
-        let position = next.map_or(head, |index| index as u64 + 1);
-        let right = (!lost && stamp <= newest).then_some(position);
+        // Of several frames with one stamp the first is the tick, which has been seen. Stamps never
+        // fall, so all that has been seen comes before all that is new.
+        let older = printed.partition_point(|it| it.stamp < stamp);
+        let has_tick = printed.get(older).is_some_and(|it| it.stamp == stamp);
+        let seen = older + usize::from(has_tick);
+        let is_whole = seen + 1 >= tape.tail() as usize;
+        let right = (is_whole && stamp <= newest).then_some(seen as u64 + 1);
         prop_assert_eq!(tape.resume(stamp), right, "{}", stamp);
     }
     Ok(())
