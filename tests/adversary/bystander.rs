@@ -214,8 +214,15 @@ impl Seen {
         }
     }
 
-    /// What is wrong with it, if anything is; `control` was on a server left in peace.
+    /// Everything that is wrong; `control` was on a server left in peace.
     pub(crate) fn verdict(&self, control: Option<&Self>) -> Vec<String> {
+        let mut wrongs = self.faults();
+        wrongs.extend(self.too_late(control));
+        wrongs
+    }
+
+    /// What is wrong on any machine, however busy.
+    pub(crate) fn faults(&self) -> Vec<String> {
         let mut wrongs = Vec::new();
         if self.wrong + self.stamps_back > 0 {
             let Self {
@@ -228,15 +235,16 @@ impl Seen {
         if let Some(end) = &self.end {
             wrongs.push(format!("the bystander's connection ended: {end}"));
         }
-        wrongs.extend(
-            self.worst(control)
-                .filter(|stall| stall.excess > STALL_MAX)
-                .map(|stall| format!("the bystander waited {:?} too long", stall.excess)),
-        );
         if self.ticks == 0 {
             wrongs.push("the bystander heard nothing".to_owned());
         }
         wrongs
+    }
+
+    /// The wait for a tick that took longer than it may, if one did.
+    pub(crate) fn too_late(&self, control: Option<&Self>) -> Option<String> {
+        let worst = self.worst(control)?.excess;
+        (worst > STALL_MAX).then(|| format!("the bystander waited {worst:?} too long"))
     }
 
     /// The longest stall that the control did not share.

@@ -3,9 +3,10 @@
 //!
 //! Turns of the loop cannot be timed on a machine that does other things as well, so every day it is
 //! the work that is judged: the server's own CPU time from a request to its answer, as the kernel
-//! counts it, and the bystander's waits, less those for a CPU. With `ADVERSARY=figures` the loop's
-//! longest turn has its limit too, which wants an optimised build and a machine with nothing else to
-//! do.
+//! counts it, and the bystander's waits, less those for a CPU. The machine may cause a long wait
+//! once, and hardly in three floods in a row; the server's fault is there in each of them. With
+//! `ADVERSARY=figures` the loop's longest turn has its limit too, which wants an optimised build and
+//! a machine with nothing else to do.
 
 use std::fs;
 use std::io::{ErrorKind, Read};
@@ -76,7 +77,14 @@ pub(crate) fn run(size: Size) -> Vec<String> {
     let options = ["--symbols", &symbols, "--interval", "20s", "--spread"];
     // What keeps a server waiting that is left in peace is no fault of the requests.
     let [program, peaceful] = [(); 2].map(|()| Program::start(&options));
-    wrongs.extend(keeps_nobody_waiting(&program, &peaceful, &kinds, size));
+    let mut floods = (0..FLOODS_MAX).map(|_| Flood::play(&program, &peaceful, &kinds, size));
+    let mut last = floods.next().unwrap();
+    while last.faults.is_empty() && !last.waits.is_empty() {
+        let Some(next) = floods.next() else { break };
+        last = next;
+    }
+    wrongs.extend(last.faults);
+    wrongs.extend(last.waits);
     wrongs
 }
 
@@ -161,61 +169,81 @@ fn costs_little(program: &Program, kind: &Heavy) -> Check {
     })
 }
 
-/// Many ask for all that at once, dozens of requests in a row; a bystander gets its ticks on time,
-/// and a newcomer its answer. Nobody asks the `peaceful` server for anything.
-fn keeps_nobody_waiting(
-    program: &Program,
-    peaceful: &Program,
-    kinds: &[Heavy],
-    size: Size,
-) -> Vec<String> {
-    let [bystander, control] = [program, peaceful].map(|program| {
-        let bystander = Bystander::join(&program.address, program.pid(), INTERVAL);
-        bystander.hear(SYMBOLS as u64);
-        bystander
-    });
-    let before = Turns::of(program);
+/// What was wrong while many asked for all that at once.
+struct Flood {
+    /// Whatever the machine did.
+    faults: Vec<String>,
+    /// Waits that were too long.
+    waits: Vec<String>,
+}
+
+impl Flood {
+    /// Dozens of requests in a row; a bystander gets its ticks on time, and a newcomer its answer.
+    /// Nobody asks the `peaceful` server for anything.
+    fn play(program: &Program, peaceful: &Program, kinds: &[Heavy], size: Size) -> Self {
+        let [bystander, control] = [program, peaceful].map(|program| {
+            let bystander = Bystander::join(&program.address, program.pid(), INTERVAL);
+            bystander.hear(SYMBOLS as u64);
+            bystander
+        });
+        let before = Turns::of(program);
+        let (mut faults, longest) = flood_all(program, kinds, size);
+        let turns = Turns::of(program).since(&before);
+        println!(
+            "the longest turn: {}; over 5 ms: {}; a newcomer waited for {longest:?} at most",
+            turns.longest(),
+            turns.over(TURN_MAX)
+        );
+        let is_kept = !size.is_whole || cfg!(debug_assertions) || turns.over(TURN_MAX) == 0;
+        if !is_kept {
+            faults.push(format!("the longest turn took {}", turns.longest()));
+        }
+        let control = control.leave();
+        let seen = bystander.leave();
+        let excess = |stall: Option<Stall>| stall.map(|stall| stall.excess);
+        println!(
+            "bystander: {} ticks, {} missed, longest wait beyond the interval {:?}, in peace {:?}",
+            seen.ticks,
+            seen.wrong,
+            excess(seen.worst(Some(&control))),
+            excess(control.worst(None)),
+        );
+        faults.extend(seen.faults());
+        let newcomer = (longest > ANSWER_MAX).then(|| format!("a newcomer waited for {longest:?}"));
+        let waits = seen.too_late(Some(&control)).into_iter().chain(newcomer);
+        Self {
+            faults,
+            waits: waits.collect(),
+        }
+    }
+}
+
+/// All clients at once, and newcomers beside them. Returns what was wrong, and how long the slowest
+/// newcomer waited.
+fn flood_all(program: &Program, kinds: &[Heavy], size: Size) -> (Vec<String>, Duration) {
     let until = Instant::now() + size.lasts;
-    let mut wrongs: Vec<String> = thread::scope(|scope| {
+    thread::scope(|scope| {
         let flood = |number: usize| {
             let kind = &kinds[number % kinds.len()];
             let answered = move || flood(program, kind, until, size.at_once);
             scope.spawn(move || answered().map_err(|error| format!("{}: {error}", kind.name)))
         };
         let floods: Vec<_> = (0..size.clients).map(flood).collect();
-        let newcomer = newcomers(program, until);
+        let newcomers = newcomers(program, until);
         let floods = floods.into_iter().map(|flood| flood.join().unwrap());
         let answered: Vec<_> = floods.collect();
         let count: usize = answered.iter().flatten().sum();
         println!(
-            "{count} heavy requests of {} clients were answered",
+            "answered heavy requests: {count}, of {} clients",
             size.clients
         );
-        let wrongs = answered.into_iter().filter_map(Result::err);
-        wrongs.chain(newcomer.err()).collect()
-    });
-    let turns = Turns::of(program).since(&before);
-    println!(
-        "the longest turn: {}; over 5 ms: {}",
-        turns.longest(),
-        turns.over(TURN_MAX)
-    );
-    let is_kept = !size.is_whole || cfg!(debug_assertions) || turns.over(TURN_MAX) == 0;
-    if !is_kept {
-        wrongs.push(format!("the longest turn took {}", turns.longest()));
-    }
-    let control = control.leave();
-    let seen = bystander.leave();
-    let excess = |stall: Option<Stall>| stall.map(|stall| stall.excess);
-    println!(
-        "bystander: {} ticks, {} missed, longest wait beyond the interval {:?}, in peace {:?}",
-        seen.ticks,
-        seen.wrong,
-        excess(seen.worst(Some(&control))),
-        excess(control.worst(None)),
-    );
-    wrongs.extend(seen.verdict(Some(&control)));
-    wrongs
+        let mut faults: Vec<_> = answered.into_iter().filter_map(Result::err).collect();
+        let longest = newcomers.unwrap_or_else(|error| {
+            faults.push(error);
+            Duration::ZERO
+        });
+        (faults, longest)
+    })
 }
 
 /// Asks as often as it may, many at a time, until it is time; returns how often.
@@ -232,8 +260,8 @@ fn flood(program: &Program, kind: &Heavy, until: Instant, at_once: usize) -> Res
     Ok(asked)
 }
 
-/// One after the other joins and asks something small.
-fn newcomers(program: &Program, until: Instant) -> Check {
+/// One after the other joins and asks something small. Returns the longest wait for the answer.
+fn newcomers(program: &Program, until: Instant) -> Result<Duration, String> {
     let mut longest = Duration::ZERO;
     while Instant::now() < until {
         let began = Instant::now();
@@ -242,10 +270,7 @@ fn newcomers(program: &Program, until: Instant) -> Check {
         listener.await_answers(1)?;
         longest = longest.max(began.elapsed());
     }
-    println!("a newcomer waited for {longest:?} at most");
-    cases::must(longest <= ANSWER_MAX, || {
-        format!("a newcomer waited for {longest:?}")
-    })
+    Ok(longest)
 }
 
 impl Listener {
@@ -394,6 +419,9 @@ const TURN_MAX: f64 = 0.005;
 
 /// Beside saturated floods, on a machine with much else to do.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Floods that are tried, as long as somebody waits in each.
+const FLOODS_MAX: usize = 3;
 
 /// Requests of which the cheapest counts: the others may have had a ping beside them.
 const ROUNDS: usize = 4;
