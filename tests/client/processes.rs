@@ -16,6 +16,9 @@ use tungstenite::Message;
 
 use crate::server::{SOON, accept, bind, tick};
 
+/// By how much a machine with much else to do may delay what uses up its whole limit.
+const BUSY: Duration = Duration::from_secs(2);
+
 /// Serves every connection until `is_over`, and counts them: ticks every few milliseconds.
 fn serve_all(listener: &TcpListener, (accepted, is_over): (&AtomicUsize, &AtomicBool)) {
     thread::scope(|scope| {
@@ -336,7 +339,7 @@ fn a_process_that_hangs_is_killed_in_time() {
         "{error}"
     );
     assert!(
-        lasted < Duration::from_millis(500) + Duration::from_secs(5),
+        lasted < Duration::from_millis(500) + Duration::from_secs(5) + BUSY,
         "{lasted:?}"
     );
 }
