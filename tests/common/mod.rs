@@ -11,7 +11,7 @@ pub mod process;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -30,7 +30,9 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub struct TestServer {
     pub address: SocketAddr,
     orders: Sender<Order>,
-    thread: Option<JoinHandle<()>>,
+    /// Hangs up when the thread ends, however it does.
+    ended: Receiver<()>,
+    thread: JoinHandle<()>,
 }
 
 enum Order {
@@ -54,11 +56,16 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let symbols = symbols.iter().map(ToString::to_string).collect();
         let (orders, inbox) = channel();
-        let thread = std::thread::spawn(move || run(listener, config, symbols, inbox));
+        let (ends, ended) = channel();
+        let thread = std::thread::spawn(move || {
+            let _ends: Sender<()> = ends;
+            run(listener, config, symbols, inbox);
+        });
         Self {
             address,
             orders,
-            thread: Some(thread),
+            ended,
+            thread,
         }
     }
 
@@ -92,9 +99,11 @@ impl TestServer {
         self.orders.send(Order::ShutDown).unwrap();
     }
 
-    /// Waits for the loop to end.
-    pub fn join(mut self) {
-        self.thread.take().unwrap().join().unwrap();
+    /// Waits for the loop to end, which must be soon.
+    pub fn join(self) {
+        let ended = self.ended.recv_timeout(PATIENCE);
+        assert_ne!(ended, Err(RecvTimeoutError::Timeout), "the server ends");
+        self.thread.join().unwrap();
     }
 
     /// Connects without saying anything.

@@ -3,8 +3,8 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -164,22 +164,44 @@ fn cancelled_in(part: &'static str) -> Exit {
 
 #[test]
 fn dropping_the_loop_in_the_middle_of_a_call_is_safe() {
-    let server = serve(|mut stream| {
+    let halves = Arc::new(AtomicUsize::new(0));
+    let (hung_up, ends) = mpsc::channel();
+    let served = Arc::clone(&halves);
+    let server = serve(move |mut stream| {
+        read_head(&mut stream).expect("a request");
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhal");
+        served.fetch_add(1, Ordering::SeqCst);
         hang(stream);
+        let _ = hung_up.send(());
     });
     let mut io_loop = IoLoop::<()>::new().expect("a poll descriptor");
+    io_loop.call_later(Duration::from_secs(8), |(), _| panic!("the loop hangs"));
     let agent = agent(io_loop.registrar(), "", &settings());
-    for _ in 0..3 {
+    let calls = [(); 3].map(|()| {
         let agent = agent.clone();
         let body = move |_: &fiber::Emitter<()>| {
             let got = get(&agent, &format!("http://{server}/"));
             got.map(drop).map_err(ureq::Error::into_io)
         };
         let spawned = io_loop.spawn(STACK_SIZE, body, |(), _, ()| {}, |(), _, _| {});
-        spawned.expect("memory for a stack");
-    }
-    io_loop.call_later(Duration::from_millis(20), |(), io_loop| io_loop.stop());
+        spawned.expect("memory for a stack")
+    });
+    stop_when(&mut io_loop, halves, calls.len());
     io_loop.start(&mut ()).expect("polling works");
+    assert!(calls.iter().all(fiber::Fiber::is_running), "none is over");
     drop(io_loop);
+    assert!(!calls.iter().any(fiber::Fiber::is_running));
+    for _ in calls {
+        let end = ends.recv_timeout(Duration::from_secs(8));
+        assert_eq!(end, Ok(()), "its connection is closed");
+    }
+}
+
+fn stop_when(io_loop: &mut IoLoop<()>, reached: Arc<AtomicUsize>, count: usize) {
+    io_loop.call_later(Duration::from_millis(1), move |(), io_loop| {
+        match reached.load(Ordering::SeqCst) == count {
+            true => io_loop.stop(),
+            false => stop_when(io_loop, reached, count),
+        }
+    });
 }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::common::process::Process;
-use crate::common::{TestServer, closed_with, read_to_end, ticks};
+use crate::common::{PATIENCE, TestServer, closed_with, read_to_end, ticks};
 use rustix::process::Signal;
 use socket2::SockRef;
 use tickertape::server::Config;
@@ -14,8 +14,11 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 #[test]
 fn everybody_gets_the_last_tick_and_1001() {
+    // None of the limits could end it as soon as the last client does.
     let server = TestServer::start(Config {
         drain: Duration::ZERO,
+        close_timeout: 6 * PATIENCE,
+        shutdown_timeout: 6 * PATIENCE,
         ..Config::default()
     });
     let mut clients: Vec<_> = (0..20).map(|_| server.open("/")).collect();
@@ -32,12 +35,7 @@ fn everybody_gets_the_last_tick_and_1001() {
     assert!(read_to_end(&mut waiting).starts_with("HTTP/1.1 503 "));
     let address = server.address;
     drop((clients, waiting));
-    let began = Instant::now();
     server.join();
-    assert!(
-        began.elapsed() < Duration::from_secs(2),
-        "it waited for nobody"
-    );
     assert!(TcpStream::connect(address).is_err());
 }
 
@@ -46,6 +44,7 @@ fn clients_that_do_not_say_goodbye_delay_it_to_the_limit_only() {
     let shutdown_timeout = Duration::from_millis(150);
     let server = TestServer::start(Config {
         drain: Duration::ZERO,
+        close_timeout: 6 * PATIENCE,
         shutdown_timeout,
         ..Config::default()
     });
@@ -54,7 +53,9 @@ fn clients_that_do_not_say_goodbye_delay_it_to_the_limit_only() {
     let began = Instant::now();
     server.shut_down();
     server.join();
-    assert!(began.elapsed() >= shutdown_timeout);
+    let took = began.elapsed();
+    let soon = shutdown_timeout + Duration::from_secs(2);
+    assert!((shutdown_timeout..soon).contains(&took), "{took:?}");
     drop(silent);
 }
 
@@ -137,9 +138,7 @@ fn nobody_gets_in_while_it_drains_and_a_second_signal_ends_it() {
     let mut server = Process::start(&["--drain", "1h", "--interval", "1h"]);
     let open = || {
         let stream = TcpStream::connect(&server.address).unwrap();
-        stream
-            .set_read_timeout(Some(crate::common::PATIENCE))
-            .unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let url = format!("ws://{}/", server.address);
         tungstenite::client(url, stream).unwrap().0
     };
