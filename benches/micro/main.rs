@@ -1,8 +1,9 @@
 //! What single steps cost: printing a tick on the tape, reading it there, encoding, parsing, an
-//! upgrade, a tick published, a delivery, a timer. `cargo bench --bench micro` prints nanoseconds, which flicker;
-//! `scripts/budget.sh` has valgrind count the instructions of the same cases, which do not, and
-//! holds them against `budget.txt`.
+//! upgrade, a tick published, a delivery, a tick measured by the client, a timer.
+//! `cargo bench --bench micro` prints nanoseconds, which flicker; `scripts/budget.sh` has valgrind
+//! count the instructions of the same cases, which do not, and holds them against `budget.txt`.
 
+mod client;
 mod market;
 mod pure;
 mod served;
@@ -26,7 +27,7 @@ Options:
 type Case = fn(u32) -> Duration;
 
 /// The cases, what one step of each is, and how often it is done in one go at least.
-const CASES: [(&str, Case, &str); 12] = [
+const CASES: [(&str, Case, &str); 13] = [
     (
         "tape_append",
         pure::tape_append,
@@ -82,6 +83,11 @@ const CASES: [(&str, Case, &str); 12] = [
         "publish_crowd",
         market::publish_crowd,
         "a tick published to 9,000 clients with lists of their own, up to the writes",
+    ),
+    (
+        "client_message",
+        client::message,
+        "a tick read by the client, from the frame to the histogram",
     ),
 ];
 

@@ -14,7 +14,7 @@ const TAPE_SIZE: usize = 1 << 20;
 const SYMBOL: &str = r#""sim:BTC/USDT""#;
 
 /// A tick as it lies on the tape.
-fn framed_tick(seq: u64) -> Vec<u8> {
+pub(super) fn framed_tick(seq: u64) -> Vec<u8> {
     let price = Price::parse("97123.45").expect("a price");
     let (mut json, mut framed) = (Vec::new(), Vec::new());
     write_json(
