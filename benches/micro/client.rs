@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use tickertape::client;
-use tickertape::client::options::Config;
-use tickertape::client::url::Url;
+use tickertape::client::config::Config;
+use tickertape::client::config::url::Url;
 
 use crate::pure::framed_tick;
 use crate::time;

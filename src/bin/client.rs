@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
-use tickertape::client::options::{Config, HELP};
-use tickertape::client::outputs::Outputs;
+use tickertape::client::config::{Config, HELP};
 use tickertape::client::report::Report;
-use tickertape::client::{processes, share};
+use tickertape::client::report::export::Outputs;
+use tickertape::client::workers::{coordinator, worker};
 use tickertape::options::{self, BadOption, Options, fail, print};
 
 fn main() -> ExitCode {
@@ -27,7 +27,7 @@ fn configure() -> Result<Option<(Config, Option<Outputs>)>, BadOption> {
         return Ok(None);
     };
     if config.share.is_some() {
-        share::check_lines()?;
+        worker::check_lines()?;
     }
     config.reserve_descriptors()?;
     config.access.roots()?;
@@ -70,7 +70,7 @@ fn let_signals_end_it() -> io::Result<()> {
 
 fn run_processes(config: Config, signals: Signals) -> io::Result<Report> {
     let (program, of) = (std::env::current_exe()?, config.processes);
-    processes::run(config, Some(signals), |number| {
+    coordinator::run(config, Some(signals), |number| {
         let mut command = Command::new(&program);
         command.arg(format!("--share={number}/{of}"));
         command.args(std::env::args_os().skip(1));
@@ -82,7 +82,7 @@ fn run_processes(config: Config, signals: Signals) -> io::Result<Report> {
 /// ends it, too; a signal for all of the terminal's programs is not for this one.
 fn run_share(config: &Config) -> ExitCode {
     let ignored = Signals::new([SIGINT, SIGTERM]);
-    match ignored.and_then(|_ignored| share::run(config)) {
+    match ignored.and_then(|_ignored| worker::run(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use tickertape::client::fields::{Fields, Pointer, Unit};
-use tickertape::client::options::Config;
+use tickertape::client::config::Config;
+use tickertape::client::{config::pointer::Pointer, config::unit::Unit, measure::message::Fields};
 use tickertape::tick::unix_us;
 use tungstenite::Message;
 

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tickertape::client;
-use tickertape::client::options::Config;
+use tickertape::client::config::Config;
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::CloseCode;
 

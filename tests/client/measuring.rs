@@ -5,10 +5,10 @@ use std::thread;
 use std::time::Duration;
 
 use tickertape::client;
-use tickertape::client::fields::Pointer;
-use tickertape::client::intervals::Counts;
-use tickertape::client::options::Config;
-use tickertape::client::requests::Template;
+use tickertape::client::config::Config;
+use tickertape::client::config::pointer::Pointer;
+use tickertape::client::config::template::Template;
+use tickertape::client::measure::intervals::Counts;
 use tickertape::tick::unix_us;
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::CloseCode;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::thread;
 
-use tickertape::client::csv::HEADER;
+use tickertape::client::report::csv::HEADER;
 use tungstenite::Message;
 
 use crate::program::{command, interrupt, run_program, text};

@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use tickertape::client::options::{Access, Config, Watch};
+use tickertape::client::config::{Config, access::Access, watch::Watch};
 use tickertape::client::report::Report;
-use tickertape::client::{self, url::Url};
+use tickertape::client::{self, config::url::Url};
 use tungstenite::handshake::server::{Request, Response};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};

@@ -7,9 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use tickertape::client::options::Config;
+use tickertape::client::config::Config;
 use tickertape::client::report::Report;
-use tickertape::client::{self, url::Url};
+use tickertape::client::{self, config::url::Url};
 use tickertape::tick::unix_us;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};

@@ -5,9 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tickertape::client;
-use tickertape::client::fields::Pointer;
-use tickertape::client::options::{Config, Shape};
-use tickertape::client::requests::Template;
+use tickertape::client::config::pointer::Pointer;
+use tickertape::client::config::template::Template;
+use tickertape::client::config::{Config, shape::Shape};
 use tungstenite::Message;
 
 use crate::server::{

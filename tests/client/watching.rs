@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tickertape::client;
-use tickertape::client::options::{Config, Shape, Watch};
+use tickertape::client::config::{Config, shape::Shape, watch::Watch};
 use tickertape::client::report::Report;
 use tickertape::tick::unix_us;
 use tungstenite::handshake::server::{Request, Response};

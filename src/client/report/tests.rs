@@ -1,5 +1,5 @@
 use super::*;
-use crate::client::intervals::tests::interval;
+use crate::client::measure::intervals::tests::interval;
 use serde_json::Value;
 
 /// A report with made-up numbers.

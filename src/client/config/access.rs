@@ -1,0 +1,141 @@
+//! The options about getting in: whom to believe, and what else to say in the handshake.
+
+use std::path::PathBuf;
+
+use crate::client::config::Config;
+use crate::error_text::plain;
+use crate::options::{BadOption, Options};
+use crate::tls::Roots;
+
+/// What a server asks for, or has to show, before it lets a client in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Access {
+    /// A file with root certificates beside Mozilla's.
+    pub ca: Option<PathBuf>,
+    /// Whether certificates are not checked.
+    pub insecure: bool,
+    /// More headers of the handshake: names and values.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Reads them into `config`; those not given stay as they are.
+pub(in crate::client) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
+    let access = Access {
+        ca: options.value("--ca", path)?,
+        insecure: options.flag("--insecure"),
+        headers: options.values("--header", header)?,
+    };
+    let headers = access.headers.iter();
+    let authorizations = headers.filter(|(name, _)| is(name, "Authorization"));
+    let error = match authorizations.count() {
+        0 => None,
+        1 if config.url.authorization().is_none() => None,
+        1 => Some("the URL has a user already, so Authorization is given twice"),
+        _ => Some("Authorization is given twice"),
+    };
+    if let Some(error) = error {
+        return Err(BadOption::new("--header", error));
+    }
+    config.access = access;
+    Ok(())
+}
+
+impl Access {
+    /// The root certificates that a server's may lead to.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has no certificate.
+    pub fn roots(&self) -> Result<Roots, BadOption> {
+        match &self.ca {
+            None => Ok(Roots::default()),
+            Some(path) => Roots::with_file(path).map_err(|error| {
+                let (name, error) = (path.display(), plain(&error));
+                BadOption::new("--ca", format!("cannot use {name}: {error}"))
+            }),
+        }
+    }
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("it names no file".to_owned()),
+        text => Ok(text.into()),
+    }
+}
+
+/// Reads `Name: value` (RFC 9110, section 5). Errors do not show the value, which may be secret.
+fn header(text: &str) -> Result<(String, String), String> {
+    let Some((name, value)) = text.split_once(':') else {
+        return Err("there is no colon in it, try 'Name: value'".to_owned());
+    };
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(in_name) {
+        // Where the colon was forgotten, it may be the value that has one.
+        return Err(
+            "what is before the colon is no name of a header, try 'Name: value'".to_owned(),
+        );
+    }
+    if OWNED.iter().any(|owned| is(name, owned)) {
+        return Err(format!("{name} belongs to the handshake itself"));
+    }
+    let value = value.trim_matches([' ', '\t']);
+    let in_value = |byte: u8| byte == b'\t' || !byte.is_ascii_control();
+    if !value.bytes().all(in_value) {
+        return Err(format!("the value of {name} has control characters"));
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn is(name: &str, other: &str) -> bool {
+    name.eq_ignore_ascii_case(other)
+}
+
+/// What RFC 6455 section 4.1 says of the request, and what would announce a body.
+const OWNED: [&str; 10] = [
+    "Host",
+    "Upgrade",
+    "Connection",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Version",
+    "Sec-WebSocket-Accept",
+    "Sec-WebSocket-Extensions",
+    "Sec-WebSocket-Protocol",
+    "Content-Length",
+    "Transfer-Encoding",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_a_name_and_a_value_that_the_handshake_does_not_need_itself() {
+        let two = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
+        assert_eq!(header("X-Key:  a: b "), two("X-Key", "a: b"));
+        assert_eq!(header("X-Empty:"), two("X-Empty", ""));
+        for (text, part) in [
+            ("secret", "no colon"),
+            (": secret", "no name"),
+            ("X Y: secret", "no name"),
+            ("Authorization Bearer secret:more", "no name"),
+            ("X-A: secret\r\nHost: b", "control characters"),
+            ("host: secret", "belongs to the handshake"),
+            ("SEC-WEBSOCKET-KEY: secret", "belongs to the handshake"),
+        ] {
+            let error = header(text).unwrap_err();
+            assert!(error.contains(part) && !error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_named() {
+        let access = Access {
+            ca: Some("/nowhere/ca.pem".into()),
+            ..Access::default()
+        };
+        let error = access.roots().unwrap_err().to_string();
+        let expected = "--ca: cannot use /nowhere/ca.pem: no such file or directory";
+        assert_eq!(error, expected);
+        assert!(Access::default().roots().is_ok());
+    }
+}

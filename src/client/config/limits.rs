@@ -1,0 +1,99 @@
+//! The limits that make every run end in time, whatever the servers do: at the latest five seconds
+//! after what was asked for, which is ramp, warm-up and duration. Where the server must first be asked
+//! for its symbols (`--watch`), `--connect-timeout` is the limit of that, and comes on top.
+
+use std::time::Duration;
+
+use ioloop::{IoLoop, slot};
+
+use crate::client::config::Config;
+use crate::client::run::Client;
+use crate::client::run::phases::Phase;
+use crate::client::ws::error::Failure;
+
+impl Config {
+    /// How long all connects take on the ramp.
+    fn ramp_time(&self) -> Duration {
+        let seconds = self.ramp.map_or(0.0, |rate| self.clients as f64 / rate);
+        // A century, as the longest duration.
+        Duration::from_secs_f64(seconds.min(3_153_600_000.0))
+    }
+
+    /// How long asking the server for its symbols may take; no time if it need not be asked.
+    pub(in crate::client) fn asking_limit(&self) -> Duration {
+        match &self.watch {
+            Some(watch) if watch.must_ask() => self.connect_timeout,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// After what time those who have not joined are given up: joining takes its time from the
+    /// window, but at most half of it.
+    pub(in crate::client) fn joining_limit(&self) -> Duration {
+        self.ramp_time() + JOINING_TIME + self.duration / 2
+    }
+
+    /// After what time the window ends, however late it began.
+    pub(in crate::client) fn window_limit(&self) -> Duration {
+        self.ramp_time() + JOINING_TIME + self.warmup + self.duration
+    }
+}
+
+impl Client {
+    /// Goes on without those who have not joined by now.
+    pub(in crate::client) fn end_joining(&mut self, io_loop: &mut IoLoop<Self>) {
+        if self.phase != Phase::Joining {
+            return;
+        }
+        let limit = self.config.joining_limit();
+        for _ in 0..self.connector.stop() {
+            self.tally.failed += 1;
+            self.statistics.failure(&Failure::NotOpened(limit));
+        }
+        let late = self.connections.iter().flatten();
+        let late: Vec<_> = late
+            .filter_map(|it| Some((it.token, it.timed_out(limit.min(legible(it.age())))?)))
+            .collect();
+        for (token, failure) in late {
+            if self.connections[slot(token)].is_some() {
+                self.on_end(io_loop, token, &failure);
+            }
+        }
+        self.proceed(io_loop);
+    }
+}
+
+/// A time as a sentence may have it: to the millisecond.
+fn legible(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What joining may take without making the window shorter. With the time for closing it makes four
+/// seconds; the fifth is for a machine that has other things to do.
+const JOINING_TIME: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::config::url::Url;
+
+    #[test]
+    fn no_sentence_has_nanoseconds() {
+        let age = Duration::from_nanos(2_498_762_475);
+        assert_eq!(format!("{:?}", legible(age)), "2.498s");
+    }
+
+    #[test]
+    fn the_limits_grow_with_what_was_asked_for() {
+        let seconds = Duration::from_secs;
+        let config = Config {
+            clients: 1000,
+            ramp: Some(100.0),
+            duration: seconds(60),
+            warmup: seconds(5),
+            ..Config::new(Url::parse("ws://h/").unwrap())
+        };
+        assert_eq!(config.joining_limit(), seconds(10 + 2 + 30));
+        assert_eq!(config.window_limit(), seconds(10 + 2 + 5 + 60));
+    }
+}

@@ -1,0 +1,82 @@
+//! The options about the report: what is printed, where it goes, and what it is held against.
+
+use std::path::PathBuf;
+
+use crate::client::config::Config;
+use crate::client::report::plot::RUNS_MAX;
+use crate::options::{BadOption, Options, period};
+
+/// Reads them into `config`; those not given stay as they are.
+pub(in crate::client) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
+    config.json = options.flag("--json");
+    config.print = options.flag("--print");
+    config.quiet = options.flag("--quiet");
+    config.csv = options.value("--csv", path)?;
+    config.hdr = options.value("--hdr", path)?;
+    config.plot = options.value("--plot", path)?;
+    config.compare = options.values("--compare", path)?;
+    let thresholds = &mut config.thresholds;
+    thresholds.max_p99 = options.value("--max-p99", period)?;
+    thresholds.max_p999 = options.value("--max-p999", period)?;
+    thresholds.max_errors = options.value("--max-errors", errors)?;
+    thresholds.min_throughput = options.value("--min-throughput", throughput)?;
+    check(config)
+}
+
+/// Refuses what does not go together.
+fn check(config: &Config) -> Result<(), BadOption> {
+    if !config.compare.is_empty() && config.plot.is_none() {
+        return Err(BadOption::new(
+            "--compare",
+            "there is nothing to compare in, add --plot FILE",
+        ));
+    }
+    if config.compare.len() >= RUNS_MAX {
+        return Err(BadOption::new(
+            "--compare",
+            format!(
+                "{} runs at most can be told apart in one picture",
+                RUNS_MAX - 1
+            ),
+        ));
+    }
+    if config.print && config.csv_to_stdout() {
+        return Err(BadOption::new(
+            "--csv",
+            "'-' is stdout, which --print needs for the ticks, name a file",
+        ));
+    }
+    let files: Vec<_> = [&config.csv, &config.hdr, &config.plot]
+        .into_iter()
+        .flatten()
+        .collect();
+    match files
+        .iter()
+        .enumerate()
+        .find(|(i, file)| files[..*i].contains(file))
+    {
+        None => Ok(()),
+        Some((_, file)) => Err(BadOption::new(
+            &file.display().to_string(),
+            "two outputs in one file, name two",
+        )),
+    }
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("it names no file".to_owned()),
+        text => Ok(text.into()),
+    }
+}
+
+fn errors(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| format!("'{text}' is no count, try 0"))
+}
+
+fn throughput(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok();
+    rate.filter(|rate: &f64| rate.is_finite() && *rate > 0.0)
+        .ok_or_else(|| format!("'{text}' is no rate, try 100 (messages per second)"))
+}

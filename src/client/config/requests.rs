@@ -1,0 +1,52 @@
+//! The options about requests: what clients send, how often, and how replies are known.
+
+use crate::client::config::Config;
+use crate::client::config::load::rate;
+use crate::client::config::pointer::Pointer;
+use crate::client::config::template::Template;
+use crate::client::measure::requests::UNANSWERED_MAX;
+use crate::options::{BadOption, Options, count};
+
+/// Reads them into `config`; those not given stay as they are.
+pub(in crate::client) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
+    let id = options.value("--id-field", Pointer::parse)?;
+    let names_id = id.is_some();
+    config.fields.id = id.unwrap_or_else(|| config.fields.id.clone());
+    let in_order = options.flag("--in-order");
+    if let Some(text) = options.value("--request", |text| Ok(text.to_owned()))? {
+        let template = Template::parse(&text, &config.fields.id, in_order);
+        let named = |error| BadOption::new("--request", error);
+        let template = template.map_err(named)?;
+        if in_order && template.has_id() {
+            let error = "the --request has a \"$id\", by which replies are known in any order";
+            return Err(BadOption::new("--in-order", error));
+        }
+        config.request = Some(template);
+    }
+    let asks = config.request.is_some();
+    let without = |name| BadOption::new(name, "there is no --request that it is about");
+    if let Some(rate) = options.value("--rate", |text| rate(text, "requests"))? {
+        config.rate = rate;
+        asks.then_some(()).ok_or_else(|| without("--rate"))?;
+    }
+    if let Some(outstanding) = options.value("--outstanding", outstanding)? {
+        config.unanswered_max = outstanding;
+        asks.then_some(()).ok_or_else(|| without("--outstanding"))?;
+    }
+    if names_id && !asks {
+        return Err(without("--id-field"));
+    }
+    if in_order && !asks {
+        return Err(without("--in-order"));
+    }
+    Ok(())
+}
+
+fn outstanding(text: &str) -> Result<usize, String> {
+    match count(text)? {
+        more if more > UNANSWERED_MAX => {
+            Err(format!("'{text}' is too many, at most {UNANSWERED_MAX}"))
+        }
+        count => Ok(count),
+    }
+}

@@ -1,0 +1,165 @@
+//! The options about the shape of the load: who hardly reads, who comes and goes, how many
+//! processes.
+
+use std::net::SocketAddr;
+
+use crate::client::config::load::rate;
+use crate::client::config::{Config, watch};
+use crate::options::{BadOption, Options, count};
+
+/// What clients do besides listening.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shape {
+    /// So many of the clients hardly read.
+    pub slow: usize,
+    /// So many connections per second are closed and opened anew.
+    pub churn: Option<f64>,
+    /// Whether a lost connection is opened anew.
+    pub reconnect: bool,
+}
+
+/// Reads them into `config`; those not given stay as they are.
+pub(in crate::client) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
+    let shape = Shape {
+        slow: options.value("--slow", count)?.unwrap_or_default(),
+        churn: options.value("--churn", |text| rate(text, "reconnects"))?,
+        reconnect: options.flag("--reconnect"),
+    };
+    if shape.slow >= config.clients && shape.slow > 0 {
+        let error = format!(
+            "{} of {} clients leave none to measure, raise --clients",
+            shape.slow, config.clients
+        );
+        return Err(BadOption::new("--slow", error));
+    }
+    config.shape = shape;
+    if let Some(processes) = options.value("--processes", count)? {
+        config.processes = processes;
+    }
+    // Not for people: what a process is started with by the one that shares out the clients.
+    config.share = options.value("--share", share)?;
+    if config.share.is_some()
+        && let Some(known) = options.value("--share-addresses", addresses)?
+    {
+        config.addresses = known;
+    }
+    if let (Some(_), Some(watch)) = (config.share, &mut config.watch)
+        && let Some(settled) = options.value("--share-seed", watch::seed)?
+    {
+        watch.seed = Some(settled);
+    }
+    Ok(())
+}
+
+impl Config {
+    /// Refuses what several processes cannot do.
+    pub(in crate::client) fn check_processes(&self) -> Result<(), BadOption> {
+        let error = if self.processes > self.clients {
+            format!("{} clients are too few to be shared", self.clients)
+        } else if self.processes > PROCESSES_MAX {
+            format!("there may be {PROCESSES_MAX} at most")
+        } else if self.processes > 1 && self.print {
+            "--print needs all ticks in one process".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(BadOption::new("--processes", error))
+    }
+
+    /// What process `number` of `of` has to do of it. It reports to another process, so it neither
+    /// prints nor writes files.
+    #[must_use]
+    pub(in crate::client) fn share(&self, number: usize, of: usize) -> Self {
+        let part = |all: usize, number: usize| (all as u128 * number as u128 / of as u128) as usize;
+        let (from, to) = (part(self.clients, number), part(self.clients, number + 1));
+        // As `Seats` spreads them, so that no process gets more slow clients than clients.
+        let slow = |clients: usize| {
+            (clients as u128 * self.shape.slow as u128 / self.clients.max(1) as u128) as usize
+        };
+        let part_of = |rate: Option<f64>| rate.map(|rate| rate / of as f64);
+        Self {
+            clients: to - from,
+            first_client: from,
+            ramp: part_of(self.ramp),
+            in_flight: self.in_flight.div_ceil(of),
+            shape: Shape {
+                slow: slow(to) - slow(from),
+                churn: part_of(self.shape.churn),
+                ..self.shape.clone()
+            },
+            processes: 1,
+            share: Some((number, of)),
+            // The server is looked at once.
+            pid: None,
+            quiet: true,
+            ..self.clone()
+        }
+    }
+}
+
+/// Reads `1/4`: the second of four.
+fn share(text: &str) -> Result<(usize, usize), String> {
+    let parts = text.split_once('/');
+    let parts = parts.and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+    parts
+        .filter(|(number, of)| number < of)
+        .ok_or_else(|| format!("'{text}' is no share"))
+}
+
+/// Reads `127.0.0.1:80,[::1]:80`.
+fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
+    let read = |part: &str| {
+        let address = part.parse();
+        address.map_err(|_| format!("'{part}' is no address and port"))
+    };
+    text.split(',').map(read).collect()
+}
+
+/// Each has 127.0.0.1 or another loopback address to itself.
+const PROCESSES_MAX: usize = 254;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::config::url::Url;
+
+    #[test]
+    fn the_shares_of_all_processes_make_the_whole() {
+        for (clients, slow, of) in [(10, 3, 4), (5, 4, 3), (7, 0, 7), (1000, 999, 3), (4, 1, 2)] {
+            let config = Config {
+                clients,
+                ramp: Some(100.0),
+                shape: Shape {
+                    slow,
+                    churn: Some(10.0),
+                    reconnect: true,
+                },
+                ..Config::new(Url::parse("ws://h/").unwrap())
+            };
+            let shares: Vec<_> = (0..of).map(|number| config.share(number, of)).collect();
+            let sum = |of: fn(&Config) -> usize| shares.iter().map(of).sum::<usize>();
+            let mut first = 0;
+            for share in &shares {
+                assert_eq!(share.first_client, first);
+                first += share.clients;
+            }
+            assert_eq!(sum(|share| share.clients), clients);
+            assert_eq!(sum(|share| share.shape.slow), slow);
+            let rates = |of: fn(&Config) -> Option<f64>| shares.iter().filter_map(of).sum::<f64>();
+            assert!((rates(|share| share.ramp) - 100.0).abs() < 1e-9);
+            assert!((rates(|share| share.shape.churn) - 10.0).abs() < 1e-9);
+            for share in shares {
+                assert!(share.clients > 0 && share.shape.slow <= share.clients);
+                assert!(share.shape.reconnect && share.quiet);
+            }
+        }
+    }
+
+    #[test]
+    fn a_share_is_one_of_several() {
+        assert_eq!(share("1/4"), Ok((1, 4)));
+        for text in ["4/4", "1", "a/b", "-1/2", "1/0"] {
+            assert!(share(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The text of requests.
+
+use crate::client::config::pointer::Pointer;
+
+/// What is sent, and what is sent in place of its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    before: String,
+    /// What comes behind the id; none if it has none.
+    after: Option<String>,
+}
+
+impl Template {
+    /// Reads a request: any JSON text. `"$id"` in it stands for the id. An object without it gets
+    /// a member for it, named by `id`, unless replies come `in_order` and need none.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    pub fn parse(text: &str, id: &Pointer, in_order: bool) -> Result<Self, String> {
+        let text = text.trim();
+        let value: serde_json::Value =
+            serde_json::from_str(text).map_err(|error| format!("no JSON: {error}"))?;
+        if text.len() > LENGTH_MAX {
+            return Err(format!("longer than {LENGTH_MAX} bytes"));
+        }
+        if let Some((before, after)) = text.split_once(PLACEHOLDER) {
+            return match after.contains(PLACEHOLDER) {
+                true => Err(format!("has more than one {PLACEHOLDER}")),
+                false => Ok(Self::new(before, after)),
+            };
+        }
+        let Some(object) = value.as_object().filter(|_| !in_order) else {
+            return Ok(Self {
+                before: text.to_owned(),
+                after: None,
+            });
+        };
+        let Some(name) = id.as_name().filter(|name| !object.contains_key(*name)) else {
+            return Err(format!(
+                "says nowhere where its id goes, write {PLACEHOLDER} there"
+            ));
+        };
+        let members = text.strip_suffix('}').unwrap_or(text).trim_end();
+        let comma = if object.is_empty() { "" } else { "," };
+        let name = serde_json::Value::from(name);
+        Ok(Self::new(&format!("{members}{comma}{name}:"), "}"))
+    }
+
+    fn new(before: &str, after: &str) -> Self {
+        Self {
+            before: before.to_owned(),
+            after: Some(after.to_owned()),
+        }
+    }
+
+    /// Whether replies are known by their id.
+    pub(in crate::client) fn has_id(&self) -> bool {
+        self.after.is_some()
+    }
+
+    /// The text of the request with this id.
+    pub(in crate::client) fn text(&self, id: u64) -> String {
+        match &self.after {
+            None => self.before.clone(),
+            Some(after) => format!("{}{id}{after}", self.before),
+        }
+    }
+}
+
+const PLACEHOLDER: &str = r#""$id""#;
+
+/// The longest request; a server has to take it, too.
+pub(in crate::client) const LENGTH_MAX: usize = 16 * 1024;

@@ -1,0 +1,189 @@
+//! The options about what is asked of the server: which symbols, and how their ticks are to come.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::client::config::Config;
+use crate::client::config::url::Url;
+use crate::options::{BadOption, Options, count, period};
+
+/// Symbols for each client, drawn at random (`--watch`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Watch {
+    /// How many symbols each client gets.
+    pub count: usize,
+    /// Decides which client draws which symbols; none: a random one.
+    pub seed: Option<u64>,
+    /// The exponent of Zipf's law, by which symbols are popular; none: all are equally popular.
+    pub zipf: Option<f64>,
+    /// The symbols to draw from; none: all that the server has.
+    pub of: Vec<String>,
+}
+
+impl Watch {
+    /// Whether only the server knows what there is to draw from.
+    pub(in crate::client) fn must_ask(&self) -> bool {
+        self.of.is_empty() || self.of.iter().any(|symbol| symbol.contains('*'))
+    }
+
+    /// The seed; one is made up if there is none.
+    pub(in crate::client) fn settle_seed(&mut self) -> u64 {
+        *self.seed.get_or_insert_with(|| fastrand::u64(..SEEDS))
+    }
+}
+
+/// Reads them into `config`; those not given stay as they are.
+pub(in crate::client) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
+    let symbols = options.value("--symbols", symbols)?;
+    let watch = options.value("--watch", watched)?;
+    let seed = options.value("--watch-seed", seed)?;
+    let zipf = match options.flag("--watch-zipf") {
+        true => Some(1.0),
+        false => options.value("--watch-zipf", exponent)?,
+    };
+    let Some(count) = watch else {
+        if let Some(symbols) = symbols {
+            ask_for(config, "--symbols", "symbols", |url| {
+                url.with_symbols(&symbols)
+            })?;
+        }
+        return match (seed, zipf) {
+            (None, None) => read_delivery(options, config),
+            (Some(_), _) => Err(lonely("--watch-seed")),
+            (None, Some(_)) => Err(lonely("--watch-zipf")),
+        };
+    };
+    if config.url.asks_for("symbols") {
+        let error = "the URL names the symbols already, name those to draw from with --symbols";
+        return Err(BadOption::new("--watch", error));
+    }
+    let watch = Watch {
+        count,
+        seed,
+        zipf,
+        of: distinct(symbols.as_deref().unwrap_or_default()),
+    };
+    if !watch.must_ask() && watch.of.len() < count {
+        let error = too_few(count, watch.of.len());
+        return Err(BadOption::new("--watch", error));
+    }
+    config.watch = Some(watch);
+    read_delivery(options, config)
+}
+
+/// Reads how ticks are to come.
+fn read_delivery(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
+    config.every = options.value("--every", period)?;
+    if let Some(every) = config.every {
+        let pair = format!("every={}", written(every));
+        ask_for(config, "--every", "every", |url| url.with_query(&pair))?;
+    }
+    if options.flag("--batch") {
+        ask_for(config, "--batch", "batch", |url| url.with_query("batch"))?;
+    }
+    Ok(())
+}
+
+/// Adds what the option `name` says of `parameter` to the URL.
+fn ask_for(
+    config: &mut Config,
+    name: &str,
+    parameter: &str,
+    add: impl FnOnce(Url) -> Url,
+) -> Result<(), BadOption> {
+    if config.url.asks_for(parameter) {
+        return Err(BadOption::new(name, "the URL sets this already"));
+    }
+    config.url = add(config.url.clone());
+    Ok(())
+}
+
+fn lonely(name: &str) -> BadOption {
+    BadOption::new(name, "there is nothing to draw without --watch K")
+}
+
+/// The sentence about symbols that are too few to draw from.
+pub(in crate::client) fn too_few(count: usize, there: usize) -> String {
+    format!("cannot draw {count} different symbols: there are {there}")
+}
+
+/// Symbols are the server's; all that is certain is that one cannot be empty.
+fn symbols(text: &str) -> Result<String, String> {
+    if text.split(',').any(|symbol| symbol.trim().is_empty()) {
+        return Err(format!(
+            "'{text}' has an empty symbol, try BTC/USDT,ETH/USDT"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// The symbols of a list, each once, so that none is drawn twice.
+fn distinct(symbols: &str) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let names = symbols
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
+    names
+        .filter(|name| seen.insert(*name))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn watched(text: &str) -> Result<usize, String> {
+    match count(text)? {
+        more if more > WATCHED_MAX => Err(format!("'{text}' is too many, at most {WATCHED_MAX}")),
+        count => Ok(count),
+    }
+}
+
+pub(in crate::client) fn seed(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| format!("invalid seed '{text}': expected a whole number"))
+}
+
+fn exponent(text: &str) -> Result<f64, String> {
+    let exponent = text.parse().ok();
+    exponent
+        .filter(|exponent| (0.01..=10.0).contains(exponent))
+        .ok_or_else(|| format!("invalid exponent '{text}': expected a number like 1 or 0.8"))
+}
+
+/// A time as the query has it.
+fn written(time: Duration) -> String {
+    match time.as_micros() {
+        us if us % 1_000_000 == 0 => format!("{}s", us / 1_000_000),
+        us if us % 1_000 == 0 => format!("{}ms", us / 1_000),
+        us => format!("{us}us"),
+    }
+}
+
+/// The longest list that is drawn: as many requests as a server should take at once.
+const WATCHED_MAX: usize = 10_000;
+
+/// Seeds that are made up are short enough to be typed.
+const SEEDS: u64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_options_have_them() {
+        for (text, expected) in [
+            ("1", "1s"),
+            ("90s", "90s"),
+            ("1.5", "1500ms"),
+            ("250ms", "250ms"),
+            ("0.0005", "500us"),
+        ] {
+            assert_eq!(written(period(text).unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn a_symbol_that_is_named_twice_is_drawn_once() {
+        assert_eq!(distinct("A, B,A,C"), ["A", "B", "C"]);
+        assert!(distinct("").is_empty());
+    }
+}

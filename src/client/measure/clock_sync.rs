@@ -1,0 +1,353 @@
+//! How far the server's clock is ahead of this one (Cristian's algorithm): a ping is answered with
+//! the server's time, which was taken somewhere between its sending and the answer's arrival. So
+//! half of that round trip bounds the error, and of the newest round trips the shortest one counts.
+//!
+//! Clocks drift apart, so it goes on asking: an estimate's error grows with its age, until a newer
+//! one has less. A server that is mute for a while is asked all the same, and what it answers late
+//! still says something: that it took long is in the error.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::client::measure::clock::Arrival;
+
+/// The comparison of the clocks.
+#[derive(Debug, Default)]
+pub(in crate::client) struct Sync {
+    /// The pings on their way, oldest first: their numbers, and when they were sent.
+    asked: VecDeque<(u64, Arrival)>,
+    next_number: u64,
+    /// The newest round trips.
+    samples: VecDeque<Sample>,
+    /// The one that counts.
+    best: Option<Sample>,
+    /// How many pings were answered.
+    pub(in crate::client) answered: u64,
+    /// The first estimate, to see the drift by.
+    first: Option<Sample>,
+    /// Times that were to be told by the server's clock before anything was known of it.
+    pub(in crate::client) uncorrected: u64,
+    /// The largest error bound that was ever relied on in the measured window, in µs.
+    error_us_max: u64,
+}
+
+/// What one round trip says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::client) struct Sample {
+    at: Instant,
+    /// The server's clock less ours, in µs.
+    pub(in crate::client) offset_us: i64,
+    /// Half the round trip: by so much it may be wrong, in µs.
+    pub(in crate::client) error_us: u64,
+}
+
+impl Sync {
+    /// The text of the next ping, which is sent at `now`. The oldest that is still unanswered is
+    /// given up if there are too many.
+    pub(in crate::client) fn ping(&mut self, now: Arrival) -> String {
+        if !self.asked.is_empty() {
+            // Nothing newer has come of that; a mute server's estimate is not what it was.
+            self.grow_older(now.at);
+        }
+        let number = self.next_number;
+        self.next_number += 1;
+        if self.asked.len() >= ASKED_MAX {
+            self.asked.pop_front();
+        }
+        self.asked.push_back((number, now));
+        format!(r#"{{"op":"ping","id":"{ID}{number}"}}"#)
+    }
+
+    /// How many pings are on their way, or lost.
+    pub(in crate::client) fn unanswered(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// Whether a ping has been on its way at `now` for no longer than `patience`.
+    pub(in crate::client) fn is_asking(&self, now: Instant, patience: Duration) -> bool {
+        let newest = self.asked.back();
+        newest.is_some_and(|(_, sent)| now.saturating_duration_since(sent.at) < patience)
+    }
+
+    /// Takes the answer `id`, which came at `now`, with the server's time if it knows such pings.
+    /// Says no if it is the answer to none.
+    pub(in crate::client) fn answer(
+        &mut self,
+        id: &str,
+        server_us: Option<u64>,
+        now: Arrival,
+    ) -> bool {
+        let Some(number) = number(id) else {
+            return false;
+        };
+        let place = self.asked.iter().position(|(asked, _)| *asked == number);
+        if let (Some(place), Some(server_us)) = (place, server_us) {
+            let sent = self.asked[place].1;
+            // Those before it are as good as lost, or their round trips longer.
+            self.asked.drain(..=place);
+            let round_trip = (now.at - sent.at).as_nanos();
+            // Rounded up, and one more because the server's clock was rounded down.
+            let error_us = u64::try_from(round_trip / 2_000)
+                .unwrap_or(u64::MAX)
+                .saturating_add(2);
+            let middle = sent.wall_us.saturating_add(error_us);
+            self.answered += 1;
+            self.note(Sample {
+                at: now.at,
+                offset_us: i64::try_from(server_us).unwrap_or(i64::MAX)
+                    - i64::try_from(middle).unwrap_or(i64::MAX),
+                error_us,
+            });
+        }
+        true
+    }
+
+    fn note(&mut self, sample: Sample) {
+        self.samples.push_back(sample);
+        if self.samples.len() > SAMPLES_MAX {
+            self.samples.pop_front();
+        }
+        self.grow_older(sample.at);
+        self.first = self.first.filter(|_| self.answered > FIRST).or(self.best);
+    }
+
+    /// Chooses the sample that says most at `now`. The last one is kept, however old it is.
+    fn grow_older(&mut self, now: Instant) {
+        let is_old = |sample: &Sample| now.saturating_duration_since(sample.at) > AGE_MAX;
+        while self.samples.len() > 1 && self.samples.front().is_some_and(is_old) {
+            self.samples.pop_front();
+        }
+        let aged = self.samples.iter().map(|older| older.aged(now));
+        self.best = aged.min_by_key(|aged| aged.error_us);
+    }
+
+    /// Forgets how wide the error was before the measured window.
+    pub(in crate::client) fn begin_window(&mut self) {
+        self.error_us_max = 0;
+    }
+
+    /// The estimate; none before the first answer.
+    pub(in crate::client) fn best(&self) -> Option<Sample> {
+        self.best
+    }
+
+    /// The widest error bound that was relied on in the measured window, in µs; the present one if
+    /// that is wider, since it is told beside the offset.
+    pub(in crate::client) fn error_us_max(&self) -> u64 {
+        let error_us = self.best.map_or(0, |best| best.error_us);
+        self.error_us_max.max(error_us)
+    }
+
+    /// How far the clocks have drifted apart since the first estimate, in µs, and by how much that
+    /// may be wrong.
+    pub(in crate::client) fn drift_us(&self) -> (i64, u64) {
+        match (self.first, self.best) {
+            (Some(first), Some(best)) => (
+                best.offset_us - first.offset_us,
+                first.error_us.saturating_add(best.error_us),
+            ),
+            _ => (0, 0),
+        }
+    }
+
+    /// When a tick came, our clock's `wall_us`, as the server's clock shows it, and by how much that
+    /// may be wrong.
+    pub(in crate::client) fn arrival_us(&mut self, wall_us: u64) -> (u64, u64) {
+        self.uncorrected += u64::from(self.best.is_none());
+        let error_us = self.best.map_or(0, |best| best.error_us);
+        self.error_us_max = self.error_us_max.max(error_us);
+        (self.to_server_us(wall_us), error_us)
+    }
+
+    /// Our clock's `wall_us` as the server's clock shows it.
+    pub(in crate::client) fn to_server_us(&self, wall_us: u64) -> u64 {
+        let offset_us = self.best.map_or(0, |best| best.offset_us);
+        wall_us.saturating_add_signed(offset_us)
+    }
+}
+
+impl Sample {
+    /// What it says at a later time: the clocks may have drifted apart meanwhile.
+    fn aged(self, now: Instant) -> Self {
+        let age_us = now.saturating_duration_since(self.at).as_micros();
+        let drift_us = u64::try_from(age_us / DRIFT).unwrap_or(u64::MAX);
+        Self {
+            error_us: self.error_us.saturating_add(drift_us),
+            ..self
+        }
+    }
+}
+
+/// The number in the JSON text of an id, if it is one of ours.
+fn number(id: &str) -> Option<u64> {
+    id.strip_prefix('"')?
+        .strip_prefix(ID)?
+        .strip_suffix('"')?
+        .parse()
+        .ok()
+}
+
+/// What the ids of pings begin with.
+const ID: &str = "clock ";
+
+/// Two clocks differ by no more than one part in so many of the time that passes: 0.01 %.
+const DRIFT: u128 = 10_000;
+
+/// By then two clocks may have drifted by a millisecond.
+const AGE_MAX: Duration = Duration::from_secs(10);
+
+const SAMPLES_MAX: usize = 64;
+
+/// Pings of half a minute.
+const ASKED_MAX: usize = 64;
+
+/// How many answers the first estimate is made of.
+pub(in crate::client) const FIRST: u64 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pair of clocks that can be played with: the server's is ahead by so many µs.
+    struct Play {
+        sync: Sync,
+        epoch: Instant,
+        now_us: u64,
+        ahead_us: i64,
+    }
+
+    impl Play {
+        fn new(ahead_us: i64) -> Self {
+            Self {
+                sync: Sync::default(),
+                epoch: Instant::now(),
+                now_us: 0,
+                ahead_us,
+            }
+        }
+
+        fn now(&self) -> Arrival {
+            Arrival {
+                wall_us: 1_000_000_000_000 + self.now_us,
+                at: self.epoch + Duration::from_micros(self.now_us),
+            }
+        }
+
+        /// One round trip: so many µs there, and so many back.
+        fn round_trip(&mut self, there_us: u64, back_us: u64) {
+            let text = self.sync.ping(self.now());
+            let (_, id) = text.split_once(r#""id":"#).unwrap();
+            let id = id.strip_suffix('}').unwrap();
+            self.now_us += there_us;
+            let server_us = self.now().wall_us.saturating_add_signed(self.ahead_us);
+            self.now_us += back_us;
+            assert!(self.sync.answer(id, Some(server_us), self.now()));
+        }
+    }
+
+    #[test]
+    fn the_shortest_round_trip_counts_and_the_truth_is_within_its_error() {
+        let mut play = Play::new(-123_456);
+        for (there, back) in [(900, 100), (50, 60), (10, 5_000)] {
+            play.round_trip(there, back);
+            let best = play.sync.best().unwrap();
+            assert!(
+                best.offset_us.abs_diff(-123_456) <= best.error_us,
+                "{best:?}"
+            );
+        }
+        let best = play.sync.best().unwrap();
+        assert!((55..=57).contains(&best.error_us), "{best:?}");
+        let server_us = play.sync.to_server_us(play.now().wall_us);
+        let truth = play.now().wall_us - 123_456;
+        assert!(server_us.abs_diff(truth) <= best.error_us);
+    }
+
+    #[test]
+    fn a_drift_is_followed() {
+        let mut play = Play::new(0);
+        for _ in 0..FIRST {
+            play.round_trip(50, 50);
+        }
+        for second in 1..=60 {
+            play.now_us += 1_000_000;
+            play.ahead_us = second * 50;
+            play.round_trip(100, 100);
+            play.sync.arrival_us(play.now().wall_us);
+        }
+        let (drift, error) = play.sync.drift_us();
+        assert!((2_950..=3_050).contains(&drift), "{drift}");
+        assert!(drift.abs_diff(3_000) <= error && error < 300, "{error}");
+        assert!(play.sync.samples.len() <= 12);
+        let error = play.sync.error_us_max();
+        assert!((102..=152).contains(&error), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_answer_changes_nothing() {
+        let mut play = Play::new(0);
+        let now = play.now();
+        assert!(!play.sync.answer("7", Some(1), now));
+        assert!(!play.sync.answer(r#""clock ""#, Some(1), now));
+        assert!(
+            play.sync.answer(r#""clock 0""#, Some(1), now),
+            "ours, but not asked for"
+        );
+        play.sync.ping(now);
+        assert!(
+            play.sync.answer(r#""clock 0""#, None, now),
+            "an error, which says no time"
+        );
+        for _ in 0..ASKED_MAX {
+            play.sync.ping(now);
+        }
+        assert!(
+            play.sync.answer(r#""clock 0""#, Some(1), now),
+            "given up by now"
+        );
+        assert_eq!(play.sync.unanswered(), ASKED_MAX);
+        assert!(play.sync.best().is_none());
+        assert_eq!(play.sync.to_server_us(5), 5);
+    }
+
+    #[test]
+    fn what_a_mute_server_answers_late_counts_for_what_it_is_worth() {
+        let mut play = Play::new(5_000);
+        for _ in 0..4 {
+            play.sync.ping(play.now());
+            play.now_us += 500_000;
+        }
+        assert!(
+            !play
+                .sync
+                .is_asking(play.now().at, Duration::from_millis(500))
+        );
+        let server_us = play.now().wall_us + 5_000;
+        assert!(
+            play.sync
+                .answer(r#""clock 1""#, Some(server_us), play.now())
+        );
+        let best = play.sync.best().unwrap();
+        assert!((750_000..750_010).contains(&best.error_us), "{best:?}");
+        assert!(best.offset_us.abs_diff(5_000) <= best.error_us, "{best:?}");
+        assert_eq!(play.sync.unanswered(), 2, "the one before it is lost");
+        assert!(
+            play.sync
+                .answer(r#""clock 3""#, Some(server_us), play.now())
+        );
+        assert!(play.sync.best().unwrap().error_us < 250_010);
+        assert_eq!((play.sync.unanswered(), play.sync.answered), (0, 2));
+    }
+
+    #[test]
+    fn an_estimate_that_is_not_renewed_grows_worse() {
+        let mut play = Play::new(0);
+        play.round_trip(50, 50);
+        for _ in 0..2 {
+            play.now_us += 30_000_000;
+            play.sync.ping(play.now());
+        }
+        let error_us = play.sync.error_us_max();
+        assert!((6_050..6_060).contains(&error_us), "{error_us}");
+    }
+}

@@ -1,0 +1,90 @@
+//! Where symbols have their places on one connection: a hash table of small numbers that keeps no
+//! key of its own, so that it costs eight to sixteen bytes a symbol.
+
+/// Places by the numbers of their symbols, with linear probing.
+#[derive(Debug)]
+pub(in crate::client) struct Index {
+    /// One more than a place; zero where there is none. A power of two of them, half of them empty.
+    slots: Box<[u32]>,
+    used: usize,
+}
+
+impl Index {
+    /// The index of `ids`, which have the places 0, 1, 2, … in this order.
+    pub(in crate::client) fn of(ids: impl ExactSizeIterator<Item = u32>) -> Self {
+        let size = (ids.len() * 2 + 2).next_power_of_two();
+        let mut index = Self {
+            slots: vec![0; size].into(),
+            used: 0,
+        };
+        for (place, id) in ids.enumerate() {
+            index.insert(id, place);
+        }
+        index
+    }
+
+    /// Whether one more would leave half of it empty.
+    pub(in crate::client) fn has_room(&self) -> bool {
+        (self.used + 1) * 2 <= self.slots.len()
+    }
+
+    /// Adds the symbol `id`, which is at `place`. There must be [room](Self::has_room) for it.
+    pub(in crate::client) fn insert(&mut self, id: u32, place: usize) {
+        let mut slot = self.first_slot(id);
+        while self.slots[slot] != 0 {
+            slot = self.behind(slot);
+        }
+        self.slots[slot] = u32::try_from(place + 1).unwrap_or_default();
+        self.used += 1;
+    }
+
+    /// The place of the symbol `id`; `id_at` tells whose a place is.
+    pub(in crate::client) fn find(&self, id: u32, id_at: impl Fn(usize) -> u32) -> Option<usize> {
+        let mut slot = self.first_slot(id);
+        loop {
+            let place = self.slots[slot].checked_sub(1)? as usize;
+            if id_at(place) == id {
+                return Some(place);
+            }
+            slot = self.behind(slot);
+        }
+    }
+
+    fn behind(&self, slot: usize) -> usize {
+        (slot + 1) & (self.slots.len() - 1)
+    }
+
+    /// Fibonacci hashing: numbers in a row are spread over all of it.
+    fn first_slot(&self, id: u32) -> usize {
+        let bits = self.slots.len().trailing_zeros();
+        (id.wrapping_mul(0x9e37_79b9) >> (32 - bits)) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_in_is_found_and_nothing_else() {
+        for count in [1, 2, 7, 64, 1_000] {
+            let ids: Vec<u32> = (0..count).map(|number| number * 3 + 1).collect();
+            let mut index = Index::of(ids[1..].iter().copied());
+            let at = |place: usize| {
+                if place == ids.len() - 1 {
+                    ids[0]
+                } else {
+                    ids[place + 1]
+                }
+            };
+            if index.has_room() {
+                index.insert(ids[0], ids.len() - 1);
+                assert_eq!(index.find(ids[0], at), Some(ids.len() - 1));
+            }
+            for (place, &id) in ids[1..].iter().enumerate() {
+                assert_eq!(index.find(id, at), Some(place));
+                assert_eq!(index.find(id + 1, at), None);
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+use super::*;
+use crate::client::config::url::Url;
+use crate::client::report::tests::sample;
+
+/// A folder of its own for each test, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = format!("tickertape-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(folder);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// How many files are in it.
+    fn entries(&self) -> usize {
+        fs::read_dir(&self.0).unwrap().count()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+fn config() -> Config {
+    Config::new(Url::parse("ws://127.0.0.1:1/").unwrap())
+}
+
+#[test]
+fn files_are_filled_at_the_end_and_what_was_there_is_replaced() {
+    let folder = Folder::new("filled");
+    let old = "longer than what will replace it".repeat(1000);
+    let mut config = config();
+    config.csv = Some(folder.0.join("run.csv"));
+    config.hdr = Some(folder.0.join("run.hlog"));
+    config.plot = Some(folder.0.join("run.svg"));
+    config.compare = vec![folder.0.join("before.json")];
+    let csv = config.csv.clone().unwrap();
+    fs::write(&csv, &old).unwrap();
+    fs::write(&config.compare[0], sample().to_json() + "\n").unwrap();
+    let outputs = Outputs::open(&config).unwrap();
+    assert_eq!(fs::read_to_string(&csv).unwrap(), old);
+    outputs.write(&sample()).unwrap();
+    assert_eq!(fs::read_to_string(&csv).unwrap(), csv::of(&sample()));
+    let hdr = fs::read_to_string(config.hdr.unwrap()).unwrap();
+    assert!(hdr.starts_with("#[Logged with tickertape "), "{hdr}");
+    let svg = fs::read_to_string(config.plot.unwrap()).unwrap();
+    assert!(svg.starts_with("<svg ") && svg.contains("before"), "{svg}");
+}
+
+#[test]
+fn a_run_that_came_to_nothing_leaves_all_as_it_was() {
+    let folder = Folder::new("nothing");
+    let mut config = config();
+    config.csv = Some(folder.0.join("new.csv"));
+    config.hdr = Some(folder.0.join("old.hlog"));
+    fs::write(folder.0.join("old.hlog"), "old").unwrap();
+    drop(Outputs::open(&config).unwrap());
+    assert!(!folder.0.join("new.csv").exists());
+    assert_eq!(
+        fs::read_to_string(folder.0.join("old.hlog")).unwrap(),
+        "old"
+    );
+}
+
+#[test]
+fn a_run_without_a_connection_leaves_all_as_it_was() {
+    let folder = Folder::new("unconnected");
+    let mut config = config();
+    config.csv = Some(folder.0.join("old.csv"));
+    config.plot = Some(folder.0.join("new.svg"));
+    fs::write(folder.0.join("old.csv"), "old").unwrap();
+    let mut report = sample();
+    report.clients.connected = 0;
+    Outputs::open(&config).unwrap().write(&report).unwrap();
+    let old = fs::read_to_string(folder.0.join("old.csv")).unwrap();
+    assert_eq!((old.as_str(), folder.entries()), ("old", 1));
+}
+
+#[test]
+fn a_link_stays_one_and_nothing_is_left_beside() {
+    let folder = Folder::new("link");
+    let (file, link) = (folder.0.join("run.csv"), folder.0.join("latest.csv"));
+    fs::write(&file, "old").unwrap();
+    std::os::unix::fs::symlink("run.csv", &link).unwrap();
+    let mut config = config();
+    config.csv = Some(link.clone());
+    Outputs::open(&config).unwrap().write(&sample()).unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), csv::of(&sample()));
+    assert!(link.is_symlink() && folder.entries() == 2);
+}
+
+#[test]
+fn what_cannot_be_opened_is_refused_with_its_name() {
+    let folder = Folder::new("refused");
+    let missing = folder.0.join("missing").join("run.csv");
+    let refused = |config: &Config| Outputs::open(config).unwrap_err().to_string();
+    let mut config = config();
+    config.csv = Some(missing.clone());
+    let name = missing.display();
+    let sentence = format!("--csv: cannot write {name}: no such file or directory");
+    assert_eq!(refused(&config), sentence);
+    config.csv = None;
+    config.compare = vec![missing.clone()];
+    let sentence = format!("--compare: cannot read {name}: no such file or directory");
+    assert_eq!(refused(&config), sentence);
+    config.compare = vec![folder.0.join("other.json")];
+    fs::write(&config.compare[0], "{\"delivery_curve\":[{\"us\":1}]}").unwrap();
+    let name = config.compare[0].display();
+    let sentence = format!(
+        "--compare: {name} is no report that --json has printed: delivery_curve[0]: missing \
+         field `quantile`"
+    );
+    assert!(
+        refused(&config).starts_with(&sentence),
+        "{}",
+        refused(&config)
+    );
+}
+
+#[test]
+fn one_file_is_not_for_two_whatever_its_names() {
+    let folder = Folder::new("two");
+    let (file, link) = (folder.0.join("run.svg"), folder.0.join("other.svg"));
+    std::os::unix::fs::symlink("run.svg", &link).unwrap();
+    let mut config = config();
+    config.plot = Some(file.clone());
+    config.csv = Some(link.clone());
+    fs::write(&file, "").unwrap();
+    let error = Outputs::open(&config).unwrap_err().to_string();
+    let part = "run.svg is what something else is written to or read from";
+    assert!(
+        error.starts_with("--plot: ") && error.contains(part),
+        "{error}"
+    );
+    config.csv = None;
+    fs::write(&file, sample().to_json()).unwrap();
+    config.compare = vec![link];
+    let error = Outputs::open(&config).unwrap_err().to_string();
+    assert!(
+        error.starts_with("--plot: ") && error.contains(part),
+        "{error}"
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), sample().to_json());
+    config.compare = vec!["/dev/null".into()];
+    let error = Outputs::open(&config).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "--compare: cannot read /dev/null: it is no regular file"
+    );
+}
+
+#[test]
+fn a_pipe_without_a_reader_is_refused_at_once() {
+    let folder = Folder::new("pipe");
+    let pipe = folder.0.join("pipe");
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+    let mut config = config();
+    config.csv = Some(pipe.clone());
+    let error = Outputs::open(&config).unwrap_err().to_string();
+    let name = pipe.display();
+    assert_eq!(
+        error,
+        format!("--csv: cannot write {name}: nobody reads it")
+    );
+    config.csv = None;
+    config.compare = vec![pipe.clone()];
+    let error = Outputs::open(&config).unwrap_err().to_string();
+    assert!(error.ends_with("it is no regular file"), "{error}");
+}
+
+#[test]
+fn runs_of_one_name_are_told_apart() {
+    let all = ["a/run.json", "b/run.json", "c/other.json"].map(PathBuf::from);
+    let labels = all.each_ref().map(|path| label(path, &all));
+    assert_eq!(labels, ["a/run.json", "b/run.json", "other"]);
+}
+
+#[test]
+fn a_disk_that_is_full_is_told() {
+    let mut config = config();
+    config.csv = Some("/dev/full".into());
+    // Only some systems have such a device.
+    if Path::new("/dev/full").exists() {
+        let error = Outputs::open(&config)
+            .unwrap()
+            .write(&sample())
+            .unwrap_err();
+        assert_eq!(error, "cannot write /dev/full: no space left on device");
+    }
+}

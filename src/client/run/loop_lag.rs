@@ -1,0 +1,115 @@
+//! How late the client itself is: what it measures of a server includes that.
+//!
+//! A loop that freezes for 1.5 s misses 150 beats of 10 ms and is late with one. All that came
+//! meanwhile has waited, so the missed beats are counted, too, each an interval less late than the
+//! one before: the client's own lateness must not leave out what a server's may not.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use ioloop::periodic::next_deadline;
+
+use crate::client::measure::observer::latency_histogram;
+
+/// The beats of the client's loop, every [`INTERVAL`].
+#[derive(Debug)]
+pub(in crate::client) struct Heartbeat {
+    /// The coming beat.
+    due: Instant,
+    /// Whether lateness counts, and from when on.
+    counts_from: Option<Instant>,
+    /// How late beats of the measured window were, in µs.
+    pub(in crate::client) lateness_us: Histogram<u64>,
+}
+
+impl Heartbeat {
+    /// The first beat is an interval after `now`.
+    pub(in crate::client) fn new(now: Instant) -> Self {
+        Self {
+            due: now + INTERVAL,
+            counts_from: None,
+            lateness_us: latency_histogram(),
+        }
+    }
+
+    /// The measured window begins.
+    pub(in crate::client) fn begin_window(&mut self, now: Instant) {
+        self.counts_from = Some(now);
+    }
+
+    /// The measured window ends: a beat that is due by then is so late at least.
+    pub(in crate::client) fn end_window(&mut self, now: Instant) {
+        if now > self.due {
+            self.note(now);
+        }
+        self.counts_from = None;
+    }
+
+    /// A beat comes.
+    pub(in crate::client) fn beat(&mut self, now: Instant) {
+        self.note(now);
+        self.due = next_deadline(self.due, INTERVAL, now);
+    }
+
+    fn note(&mut self, now: Instant) {
+        let Some(from) = self.counts_from else {
+            return;
+        };
+        let late = now.saturating_duration_since(self.due.max(from));
+        let us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+        // It only fails for values out of bounds.
+        let _ = self
+            .lateness_us
+            .record_correct(us.min(self.lateness_us.high()), INTERVAL_US);
+    }
+}
+
+/// How often the loop measures how late it is.
+pub(in crate::client) const INTERVAL: Duration = Duration::from_micros(INTERVAL_US);
+
+const INTERVAL_US: u64 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lateness of beats that come at these ms, in a window from `from` ms to `to` ms.
+    fn late(beats: &[u64], from: u64, to: u64) -> Histogram<u64> {
+        let began = Instant::now();
+        let at = |ms| began + Duration::from_millis(ms);
+        let mut heart = Heartbeat::new(began);
+        for &ms in beats.iter().filter(|ms| **ms < from) {
+            heart.beat(at(ms));
+        }
+        heart.begin_window(at(from));
+        for &ms in beats.iter().filter(|ms| (from..to).contains(*ms)) {
+            heart.beat(at(ms));
+        }
+        heart.end_window(at(to));
+        heart.lateness_us
+    }
+
+    #[test]
+    fn a_freeze_counts_for_all_the_time_that_it_took() {
+        let beats: Vec<_> = (1..=100).chain(251..=500).map(|beat| beat * 10).collect();
+        let late = late(&beats, 5, 5_005);
+        assert_eq!(late.len(), 499, "150 of the freeze, 349 others");
+        assert!(late.value_at_quantile(0.9) > 900_000, "{late:?}");
+        assert!(late.value_at_quantile(0.99) > 1_400_000, "{late:?}");
+        assert!(late.max() > 1_490_000, "{late:?}");
+    }
+
+    #[test]
+    fn beats_keep_their_grid_however_late_each_is() {
+        let late = late(&[13, 24, 32, 49], 5, 50);
+        let at = |ms: u64| late.count_between(ms * 1_000 - 10, ms * 1_000 + 10);
+        assert_eq!([3, 4, 2, 9].map(at), [1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn what_is_outside_of_the_window_does_not_count() {
+        let late = late(&[10, 300, 310, 800], 290, 500);
+        assert_eq!(late.count_between(9_000, 11_000), 2, "{late:?}");
+        assert_eq!(late.max() / 1_000, 180, "due at 320, and not there at 500");
+    }
+}

@@ -1,0 +1,130 @@
+//! Where the server is: looked up before a run by a resolver that does not block, so that neither
+//! its limit nor a signal has to wait for a name server that says nothing.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use ioloop::Registrar;
+use signal_hook_mio::v1_0::Signals;
+
+use crate::client::config::url::Url;
+use crate::client::run::prepare::prepare;
+use crate::dns::Resolver;
+use crate::error_text::plain;
+
+/// The addresses behind the host of `url`, those of IPv4 first.
+///
+/// # Errors
+/// A sentence with the name: when it is not known, when no name server has answered within two
+/// seconds, or at a signal.
+pub(in crate::client) fn resolve(
+    url: &Url,
+    signals: Option<&mut Signals>,
+) -> io::Result<Vec<SocketAddr>> {
+    resolve_with(url, signals, Resolver::system)
+}
+
+fn resolve_with(
+    url: &Url,
+    signals: Option<&mut Signals>,
+    resolver: fn(&Registrar) -> Resolver,
+) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = url.host().parse::<IpAddr>() {
+        return Ok(vec![(address, url.port()).into()]);
+    }
+    let began = Instant::now();
+    let host = url.host().to_owned();
+    let found = prepare(signals, move |registrar| {
+        resolver(registrar).lookup(&host, Instant::now() + LIMIT)
+    })?;
+    let mut addresses = match found {
+        Some(Ok(addresses)) => addresses,
+        failed => return Err(cannot(url.host(), failed.and_then(Result::err), began)),
+    };
+    addresses.sort_by_key(IpAddr::is_ipv6);
+    addresses.dedup();
+    let addresses = addresses.into_iter();
+    Ok(addresses
+        .map(|address| (address, url.port()).into())
+        .collect())
+}
+
+/// Says why there is no address.
+fn cannot(host: &str, error: Option<io::Error>, began: Instant) -> io::Error {
+    let why = match &error {
+        None => "ended by a signal".to_owned(),
+        Some(error) if error.kind() == io::ErrorKind::TimedOut => {
+            format!("no answer in {:.1} s", began.elapsed().as_secs_f64())
+        }
+        Some(error) if error.kind() == io::ErrorKind::NotFound => "it has no address".to_owned(),
+        Some(error) => plain(error),
+    };
+    let kind = error.map_or(io::ErrorKind::Interrupted, |error| error.kind());
+    io::Error::new(kind, format!("cannot resolve {host}: {why}"))
+}
+
+/// How long name servers may take: as long as joining may without making the window shorter.
+const LIMIT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::{Hosts, ResolvConf};
+    use std::net::UdpSocket;
+    use std::sync::Mutex;
+
+    /// A name server that takes questions and says nothing; kept for as long as the tests run.
+    static SILENT: Mutex<Option<UdpSocket>> = Mutex::new(None);
+
+    fn asking_a_silent_server(registrar: &Registrar) -> Resolver {
+        let mut silent = SILENT.lock().unwrap();
+        let server = silent.get_or_insert_with(|| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let mut conf = ResolvConf::parse("");
+        conf.servers = vec![server.local_addr().unwrap()];
+        Resolver::new(registrar, conf, Hosts::default())
+    }
+
+    fn error_of(signals: Option<&mut Signals>) -> String {
+        let url = Url::parse("ws://slow.test/").unwrap();
+        let error = resolve_with(&url, signals, asking_a_silent_server).unwrap_err();
+        error.to_string()
+    }
+
+    #[test]
+    fn an_address_resolves_to_itself_and_a_local_name_without_asking() {
+        for (text, address) in [
+            ("ws://[::1]:8888/", "[::1]:8888"),
+            ("ws://127.0.0.1/", "127.0.0.1:80"),
+            ("ws://localhost:8888/", "127.0.0.1:8888"),
+        ] {
+            let url = Url::parse(text).unwrap();
+            let addresses = resolve_with(&url, None, asking_a_silent_server).unwrap();
+            assert_eq!(addresses[0], address.parse().unwrap(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_server_that_says_nothing_has_two_seconds() {
+        let began = Instant::now();
+        let error = error_of(None);
+        assert!(
+            error.starts_with("cannot resolve slow.test: no answer in 2."),
+            "{error}"
+        );
+        assert!(began.elapsed() < LIMIT * 2, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn a_signal_ends_the_asking_and_is_heard_by_the_next_loop_too() {
+        // One that no other test raises, and that does nothing else here.
+        let mut signals = Signals::new([signal_hook::consts::SIGWINCH]).unwrap();
+        for _ in 0..2 {
+            let began = Instant::now();
+            signal_hook::low_level::raise(signal_hook::consts::SIGWINCH).unwrap();
+            let error = error_of(Some(&mut signals));
+            assert_eq!(error, "cannot resolve slow.test: ended by a signal");
+            assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
+        }
+    }
+}

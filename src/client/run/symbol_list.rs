@@ -1,0 +1,251 @@
+//! Which symbols there are: asked of the server before a run, on a connection of its own
+//! (`{"op":"list"}`).
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use ioloop::Registrar;
+use ioloop::net::FiberStream;
+use rustls::{ClientConnection, StreamOwned};
+use serde::Deserialize;
+use signal_hook_mio::v1_0::Signals;
+
+use crate::client::config::Config;
+use crate::client::run::prepare::prepare;
+use crate::client::run::watchlists::Watchlists;
+use crate::client::ws::error::{Failure, short};
+use crate::client::ws::frames::Inbox;
+use crate::client::ws::handshake::Handshake;
+use crate::client::ws::tls::Secrets;
+
+/// What clients draw their lists from, if each is to have one of its own.
+///
+/// # Errors
+/// A sentence: that of [`ask`], or that there are too few symbols.
+pub(in crate::client) fn watchlists(
+    config: &Config,
+    server: (&[SocketAddr], Option<&Secrets>),
+    signals: Option<&mut Signals>,
+) -> io::Result<Option<Watchlists>> {
+    let Some(watch) = &config.watch else {
+        return Ok(None);
+    };
+    let names = match watch.must_ask() {
+        true => ask(config, &watch.of, server, signals)?,
+        false => watch.of.clone(),
+    };
+    let lists = Watchlists::new(names, watch, config.first_client);
+    lists.map(Some).map_err(io::Error::other)
+}
+
+/// The names of all symbols that the server has, or of those that match `patterns` if there are
+/// any, in its own order.
+///
+/// # Errors
+/// A sentence: when the server cannot be reached or does not know the request, when it has not
+/// answered within `--connect-timeout`, or at a signal.
+fn ask(
+    config: &Config,
+    patterns: &[String],
+    (addresses, secrets): (&[SocketAddr], Option<&Secrets>),
+    signals: Option<&mut Signals>,
+) -> io::Result<Vec<String>> {
+    let lister = Lister {
+        handshake: Handshake::new(&config.url, &config.access.headers, (None, "")),
+        request: request(patterns),
+        addresses: addresses.to_vec(),
+        secrets: secrets.cloned(),
+        limit: config.connect_timeout,
+    };
+    match prepare(signals, move |registrar| lister.run(registrar))? {
+        Some(Ok(names)) => Ok(names),
+        Some(Err(no_list)) => Err(io::Error::other(no_list.to_string())),
+        None => Err(io::Error::new(
+            ErrorKind::Interrupted,
+            "asking for the server's symbols was ended by a signal",
+        )),
+    }
+}
+
+/// One question, asked in a fiber.
+struct Lister {
+    handshake: Handshake,
+    request: String,
+    addresses: Vec<SocketAddr>,
+    secrets: Option<Secrets>,
+    limit: Duration,
+}
+
+/// Why there is no list.
+enum NoList {
+    /// There is no connection to ask on.
+    Unreachable(Failure),
+    /// It ended before there was an answer.
+    Lost(Failure),
+    /// The server answered with this error.
+    Refused(String),
+    /// It did not answer.
+    TimedOut(Duration),
+}
+
+impl Lister {
+    fn run(self, registrar: &Registrar) -> Result<Vec<String>, NoList> {
+        let deadline = Instant::now() + self.limit;
+        let connected = FiberStream::connect_any(registrar, &self.addresses, Some(deadline));
+        let mut socket = connected.map_err(|error| self.unreachable(error))?;
+        socket.set_deadline(Some(deadline));
+        match self.secrets.clone() {
+            None => self.converse(&mut socket),
+            Some(secrets) => {
+                let session = secrets.session().map_err(|error| self.failed(error))?;
+                self.converse(&mut StreamOwned::new(session, socket))
+            }
+        }
+    }
+
+    /// Upgrades `stream`, asks and waits for the answer, letting ticks pass.
+    fn converse(mut self, stream: &mut impl Patient) -> Result<Vec<String>, NoList> {
+        let mut buffer = vec![0; BUFFER_SIZE];
+        let mut bytes = self.upgrade(stream, &mut buffer)?;
+        let mut inbox = Inbox::default();
+        let request = mem::take(&mut self.request);
+        inbox.send(stream, request).map_err(NoList::Lost)?;
+        loop {
+            let mut answer = None;
+            let taken = inbox.take(&bytes, stream, |payload| {
+                answer = answer.take().or_else(|| read(payload.bytes()));
+            });
+            if let Some(answer) = answer {
+                leave(stream, &mut inbox, &mut buffer);
+                return answer.map_err(NoList::Refused);
+            }
+            taken.map_err(NoList::Lost)?;
+            let length = stream
+                .read(&mut buffer)
+                .map_err(|error| self.failed(error))?;
+            if length == 0 {
+                return Err(NoList::Lost(Failure::end_of_stream()));
+            }
+            bytes.clear();
+            bytes.extend_from_slice(&buffer[..length]);
+        }
+    }
+
+    /// Returns what has come behind the answer to the handshake.
+    fn upgrade(&mut self, stream: &mut impl Patient, buffer: &mut [u8]) -> Result<Vec<u8>, NoList> {
+        let limit = self.limit;
+        let failed = |error: io::Error| {
+            NoList::Unreachable(match error.kind() {
+                ErrorKind::TimedOut => Failure::HandshakeTimedOut(limit),
+                _ => Failure::broken(error),
+            })
+        };
+        let asked = stream.write_all(self.handshake.unsent());
+        asked.and_then(|()| stream.flush()).map_err(failed)?;
+        loop {
+            let length = stream.read(buffer).map_err(failed)?;
+            if length == 0 {
+                let is_plain = self.secrets.is_none();
+                return Err(NoList::Unreachable(self.handshake.end_of_stream(is_plain)));
+            }
+            let answer = self.handshake.take(&buffer[..length]);
+            if let Some(behind) = answer.map_err(NoList::Unreachable)? {
+                return Ok(behind);
+            }
+        }
+    }
+
+    fn failed(&self, error: io::Error) -> NoList {
+        match error.kind() {
+            ErrorKind::TimedOut => NoList::TimedOut(self.limit),
+            _ => NoList::Lost(Failure::broken(error)),
+        }
+    }
+
+    fn unreachable(&self, error: io::Error) -> NoList {
+        let tried = self.addresses.last().copied();
+        let peer = tried.unwrap_or_else(|| SocketAddr::from(([0; 4], 0)));
+        NoList::Unreachable(match error.kind() {
+            ErrorKind::TimedOut => Failure::ConnectTimedOut(peer, self.limit),
+            _ => Failure::connect(peer, error),
+        })
+    }
+}
+
+/// Closes politely, and reads on until the server ends the stream, but not for long.
+fn leave(stream: &mut impl Patient, inbox: &mut Inbox, buffer: &mut [u8]) {
+    stream.set_deadline(Instant::now() + LEAVING);
+    // The list is there; whether the server likes how this connection ends matters no more.
+    if inbox.close(stream).is_ok() {
+        while stream.read(buffer).is_ok_and(|length| length > 0) {}
+    }
+}
+
+/// A stream that waits where it must, but no longer than it may.
+trait Patient: Read + Write {
+    fn set_deadline(&mut self, deadline: Instant);
+}
+
+impl Patient for FiberStream {
+    fn set_deadline(&mut self, deadline: Instant) {
+        self.set_deadline(Some(deadline));
+    }
+}
+
+impl Patient for StreamOwned<ClientConnection, FiberStream> {
+    fn set_deadline(&mut self, deadline: Instant) {
+        self.sock.set_deadline(Some(deadline));
+    }
+}
+
+/// Asks for all symbols, or those that match.
+fn request(patterns: &[String]) -> String {
+    match patterns {
+        [] => r#"{"op":"list","id":"list"}"#.to_owned(),
+        patterns => {
+            let patterns = serde_json::Value::from(patterns);
+            format!(r#"{{"op":"list","id":"list","symbols":{patterns}}}"#)
+        }
+    }
+}
+
+/// The answer that `text` is: names, or the server's error; none if it is something else.
+fn read(text: &[u8]) -> Option<Result<Vec<String>, String>> {
+    #[derive(Deserialize)]
+    struct Answer {
+        op: String,
+        symbols: Option<Vec<String>>,
+        message: Option<String>,
+    }
+    let answer: Answer = serde_json::from_slice(text).ok()?;
+    match (&*answer.op, answer.symbols) {
+        ("list", Some(symbols)) => Some(Ok(symbols)),
+        ("list" | "error", _) => Some(Err(answer.message.unwrap_or_default())),
+        _ => None,
+    }
+}
+
+impl fmt::Display for NoList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = match self {
+            // As every other client would have found.
+            Self::Unreachable(failure) => return failure.fmt(f),
+            Self::Lost(failure) => failure.to_string(),
+            Self::Refused(words) => format!("it answers '{}'", short(words)),
+            Self::TimedOut(limit) => format!("no answer within {limit:?}"),
+        };
+        write!(
+            f,
+            "cannot get the server's list of symbols ({words}): name those to draw from with --symbols \
+             A,B,..."
+        )
+    }
+}
+
+const BUFFER_SIZE: usize = 64 * 1024;
+
+/// How long a server may take for its end of the closing.
+const LEAVING: Duration = Duration::from_millis(500);

@@ -1,0 +1,305 @@
+//! Ticks on stdout as they come, one per line (NDJSON): the very bytes of each message.
+//!
+//! The measuring comes first: a reader that cannot keep up never makes the client wait, which would
+//! show as latency. What stdout does not take is kept, up to a limit; beyond it ticks are dropped,
+//! a whole line at a time, and counted. A reader that has left ends the run, as the end of its pipe
+//! ends `cat`.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FileType, fstat};
+use rustix::io::Errno;
+use serde::Serialize;
+
+use crate::room::{Room, WRITE_MAX, room, terminal};
+
+/// What became of the ticks to print.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Printed {
+    /// Those printed.
+    pub ticks: u64,
+    /// Those that were not, because the reader did not keep up.
+    pub dropped: u64,
+    /// Whether the reader has left before the end.
+    pub reader_left: bool,
+    /// What else made printing impossible.
+    pub error: Option<String>,
+}
+
+/// Writes lines to a stream without waiting for it.
+#[derive(Debug)]
+pub(in crate::client) struct Printer {
+    stream: OwnedFd,
+    /// A file takes any amount at once; a pipe or a terminal only so much.
+    write_max: usize,
+    unwritten: VecDeque<u8>,
+    /// Those not written yet count as printed until it shows that they never will be.
+    printed: Printed,
+    /// Whether a callback is queued, or an event awaited, that will write what is here.
+    is_scheduled: bool,
+}
+
+/// What became of an attempt to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::client) enum Written {
+    /// There is nothing left.
+    All,
+    /// There is more to write, but others are waiting.
+    Some,
+    /// The reader has to make room first.
+    Blocked,
+    /// The reader has left.
+    Closed,
+}
+
+impl Printer {
+    /// Prints to stdout.
+    ///
+    /// # Errors
+    /// When the process has no more descriptors.
+    pub(in crate::client) fn to_stdout() -> io::Result<Self> {
+        let terminal = terminal(io::stdout()).map(OwnedFd::from);
+        let stream = terminal.map_or_else(|| io::stdout().as_fd().try_clone_to_owned(), Ok)?;
+        Ok(Self::new(stream))
+    }
+
+    fn new(stream: OwnedFd) -> Self {
+        let is_file = fstat(&stream)
+            .is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::RegularFile);
+        Self {
+            stream,
+            write_max: if is_file { FILE_WRITE_MAX } else { WRITE_MAX },
+            unwritten: VecDeque::new(),
+            printed: Printed::default(),
+            is_scheduled: false,
+        }
+    }
+
+    /// The stream, to be watched.
+    pub(in crate::client) fn stream(&self) -> &OwnedFd {
+        &self.stream
+    }
+
+    /// What has been printed so far.
+    pub(in crate::client) fn printed(&self) -> &Printed {
+        &self.printed
+    }
+
+    /// Takes one message. A line break can only be the white space between two tokens of its JSON,
+    /// where a blank says the same and keeps it on one line.
+    #[cold] // Runs that only measure pay for a look whether there is a printer, and no more.
+    pub(in crate::client) fn print(&mut self, message: &[u8]) {
+        if self.is_closed() {
+            return;
+        }
+        if self.unwritten.len() + message.len() >= UNWRITTEN_MAX {
+            self.printed.dropped += 1;
+            return;
+        }
+        let from = self.unwritten.len();
+        self.unwritten.extend(message);
+        if message.iter().any(|&byte| is_line_break(byte)) {
+            let line = self.unwritten.range_mut(from..);
+            line.filter(|byte| is_line_break(**byte))
+                .for_each(|byte| *byte = b' ');
+        }
+        self.unwritten.push_back(b'\n');
+        self.printed.ticks += 1;
+    }
+
+    /// Whether a callback has to be queued that will [`write`](Self::write): there is something to
+    /// write, and nothing under way that will do it.
+    pub(in crate::client) fn must_schedule(&mut self) -> bool {
+        let must = !self.is_scheduled && !self.unwritten.is_empty();
+        self.is_scheduled |= must;
+        must
+    }
+
+    /// Writes what the stream takes at once, as far as one turn has time for it.
+    pub(in crate::client) fn write(&mut self) -> Written {
+        self.is_scheduled = true;
+        let written = self.write_some(WRITES_PER_TURN, Duration::ZERO);
+        if written == Written::All {
+            self.is_scheduled = false;
+        }
+        written
+    }
+
+    /// Writes all that is left, but for no longer than `limit`. What is not written by then is
+    /// dropped.
+    pub(in crate::client) fn finish(&mut self, limit: Duration) {
+        let until = Instant::now() + limit;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.write_some(WRITES_PER_TURN, left) {
+                Written::All | Written::Closed => break,
+                _ if left.is_zero() => break,
+                Written::Some | Written::Blocked => {}
+            }
+        }
+        self.printed.dropped += self.discard();
+    }
+
+    fn write_some(&mut self, writes: usize, limit: Duration) -> Written {
+        for _ in 0..writes {
+            match room(&self.stream, limit) {
+                Room::None => return self.blocked(),
+                Room::Closed => return self.closed(Errno::PIPE),
+                Room::Some => {}
+            }
+            let (bytes, _) = self.unwritten.as_slices();
+            if bytes.is_empty() {
+                return Written::All;
+            }
+            match rustix::io::write(&self.stream, &bytes[..bytes.len().min(self.write_max)]) {
+                Ok(length) => drop(self.unwritten.drain(..length)),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return self.blocked(),
+                Err(error) => return self.closed(error),
+            }
+        }
+        Written::Some
+    }
+
+    fn blocked(&self) -> Written {
+        if self.unwritten.is_empty() {
+            Written::All
+        } else {
+            Written::Blocked
+        }
+    }
+
+    fn closed(&mut self, error: Errno) -> Written {
+        self.discard();
+        match error {
+            Errno::PIPE => self.printed.reader_left = true,
+            error => self.printed.error = Some(io::Error::from(error).kind().to_string()),
+        }
+        Written::Closed
+    }
+
+    fn is_closed(&self) -> bool {
+        self.printed.reader_left || self.printed.error.is_some()
+    }
+
+    /// Forgets what is not written. Returns how many ticks that are.
+    fn discard(&mut self) -> u64 {
+        let unwritten = std::mem::take(&mut self.unwritten);
+        let lines = unwritten.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        self.printed.ticks -= lines;
+        lines
+    }
+}
+
+fn is_line_break(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
+}
+
+/// What is kept for a reader that is behind: some 80,000 ticks.
+const UNWRITTEN_MAX: usize = 8 * 1024 * 1024;
+
+/// With pages of a pipe, a quarter of a MiB per turn.
+const WRITES_PER_TURN: usize = 64;
+
+const FILE_WRITE_MAX: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{PipeReader, Read, pipe};
+
+    fn printer() -> (Printer, PipeReader) {
+        let (reader, writer) = pipe().unwrap();
+        (Printer::new(writer.into()), reader)
+    }
+
+    #[test]
+    fn each_message_is_a_line_whatever_is_in_it() {
+        let (mut printer, mut reader) = printer();
+        for message in [&b"{\"a\":1}"[..], b"{\n\t\"b\":\r\n2}", b"\xff"] {
+            printer.print(message);
+        }
+        assert!(printer.must_schedule() && !printer.must_schedule());
+        assert_eq!(printer.write(), Written::All);
+        assert!(!printer.must_schedule());
+        drop(printer);
+        let mut printed = Vec::new();
+        reader.read_to_end(&mut printed).unwrap();
+        assert_eq!(printed, b"{\"a\":1}\n{ \t\"b\":  2}\n\xff\n");
+    }
+
+    #[test]
+    fn a_reader_that_is_behind_misses_whole_lines_and_memory_stays_bounded() {
+        let (mut printer, mut reader) = printer();
+        let message = [b'x'; 99_999];
+        let count = 300;
+        for _ in 0..count {
+            printer.print(&message);
+            printer.write();
+        }
+        assert_eq!(printer.write(), Written::Blocked);
+        assert!(printer.unwritten.capacity() <= 2 * UNWRITTEN_MAX);
+        let reading = std::thread::spawn(move || {
+            let mut printed = Vec::new();
+            reader.read_to_end(&mut printed).unwrap();
+            printed
+        });
+        printer.finish(Duration::from_secs(10));
+        let Printed { ticks, dropped, .. } = *printer.printed();
+        drop(printer);
+        let printed = reading.join().unwrap();
+        assert_eq!(printed.len() as u64, ticks * 100_000);
+        assert!(printed.chunks(100_000).all(|line| line.ends_with(b"x\n")));
+        assert_eq!(ticks + dropped, count);
+        assert!(ticks >= 80 && dropped > 0, "{ticks} {dropped}");
+    }
+
+    #[test]
+    fn what_is_never_read_counts_as_dropped() {
+        let (mut printer, _reader) = printer();
+        for _ in 0..10 {
+            printer.print(&[b'x'; 99_999]);
+        }
+        printer.finish(Duration::ZERO);
+        let Printed { ticks, dropped, .. } = *printer.printed();
+        assert_eq!(ticks + dropped, 10);
+        assert!(dropped > 0 && printer.unwritten.is_empty());
+    }
+
+    #[test]
+    fn a_reader_that_has_left_is_noticed_without_a_tick_too() {
+        let (mut printer, reader) = printer();
+        printer.print(b"{}");
+        assert_eq!(printer.write(), Written::All);
+        drop(reader);
+        assert_eq!(printer.write(), Written::Closed);
+        printer.print(b"{}");
+        let printed = Printed {
+            ticks: 1,
+            reader_left: true,
+            ..Printed::default()
+        };
+        assert_eq!(*printer.printed(), printed);
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_and_no_reader_that_left() {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        // Only some systems have such a device.
+        let Ok(full) = full else { return };
+        let mut printer = Printer::new(full.into());
+        printer.print(b"{}");
+        assert_eq!(printer.write(), Written::Closed);
+        let Printed {
+            ticks,
+            reader_left,
+            error,
+            ..
+        } = printer.printed();
+        assert_eq!((*ticks, *reader_left), (0, false));
+        assert_eq!(error.as_deref(), Some("no storage space"));
+    }
+}

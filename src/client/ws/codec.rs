@@ -1,0 +1,197 @@
+//! tungstenite's protocol machine, for the frames that need one: pings, closes, fragments.
+//!
+//! It is fed whole frames, so that nothing of it is needed between two messages.
+
+use std::io::{self, Read, Write};
+
+use tungstenite::protocol::frame::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Error, Message, Utf8Bytes};
+
+use crate::client::ws::error::Failure;
+use crate::client::ws::frames::Payload;
+use crate::error_text::plain_text;
+use crate::frame::Boundaries;
+
+/// One connection's protocol machine.
+#[derive(Debug)]
+pub(in crate::client) struct Codec {
+    context: WebSocketContext,
+    boundaries: Boundaries,
+    /// Frames since it was last between two messages.
+    frames: u32,
+    /// Whether all that it had to say has gone out.
+    flushed: bool,
+}
+
+impl Codec {
+    pub(in crate::client) fn new() -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(1024)
+            .write_buffer_size(0)
+            .max_write_buffer_size(WRITE_BUFFER_MAX)
+            .max_frame_size(Some(MESSAGE_SIZE_MAX))
+            .max_message_size(Some(MESSAGE_SIZE_MAX));
+        Self {
+            context: WebSocketContext::new(Role::Client, Some(config)),
+            boundaries: Boundaries::default(),
+            frames: 0,
+            flushed: true,
+        }
+    }
+
+    /// Whether text frames may be read past it: no fragmented message is under way.
+    pub(in crate::client) fn is_between_messages(&self) -> bool {
+        self.boundaries.at_rest()
+    }
+
+    /// A fragmented message is under way, something is unsent, or it must not forget that a close
+    /// frame has gone out: nothing may follow that.
+    pub(in crate::client) fn is_needed(&self) -> bool {
+        !self.boundaries.at_rest() || !self.flushed || !self.context.can_write()
+    }
+
+    pub(in crate::client) fn take(
+        &mut self,
+        frame: &[u8],
+        socket: &mut impl Write,
+        on_message: &mut impl FnMut(Payload<'_>),
+    ) -> Result<(), Failure> {
+        self.boundaries.advance(frame);
+        self.frames = if self.boundaries.at_rest() {
+            0
+        } else {
+            self.frames + 1
+        };
+        if self.frames > FRAGMENTS_MAX {
+            // Empty ones would never reach the limit on a message's size.
+            let _ = self.close(socket, CloseCode::Protocol);
+            let what = format!("a message in more than {FRAGMENTS_MAX} fragments");
+            return Err(Failure::Protocol(what));
+        }
+        let mut line = Line { frame, socket };
+        let read = loop {
+            match self.context.read(&mut line) {
+                Ok(Message::Text(text)) => on_message(Payload::Text(text.as_bytes())),
+                Ok(Message::Binary(bytes)) => on_message(Payload::Binary(&bytes)),
+                Ok(Message::Close(close)) => break Err(closed(close)),
+                Ok(_) => {}
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
+                Err(error) => break Err(failure(error)),
+            }
+        };
+        if let Err(Failure::Protocol(_)) = read {
+            // The server should learn why; whether it still can is its affair.
+            let _ = self.close(socket, CloseCode::Protocol);
+            return read;
+        }
+        self.flush(socket)?;
+        read
+    }
+
+    /// Whether all that it had to say has gone out.
+    pub(in crate::client) fn is_flushed(&self) -> bool {
+        self.flushed
+    }
+
+    pub(in crate::client) fn send(
+        &mut self,
+        socket: &mut impl Write,
+        text: String,
+    ) -> Result<(), Failure> {
+        let mut line = Line { frame: &[], socket };
+        let sent = self.context.write(&mut line, Message::text(text));
+        let sent = sent.and_then(|()| self.context.flush(&mut line));
+        self.note_flushed(sent)
+    }
+
+    pub(in crate::client) fn close(
+        &mut self,
+        socket: &mut impl Write,
+        code: CloseCode,
+    ) -> Result<(), Failure> {
+        let frame = CloseFrame {
+            code,
+            reason: Utf8Bytes::default(),
+        };
+        let mut line = Line { frame: &[], socket };
+        let closed = self.context.close(&mut line, Some(frame));
+        self.note_flushed(closed)
+    }
+
+    pub(in crate::client) fn flush(&mut self, socket: &mut impl Write) -> Result<(), Failure> {
+        let flushed = self.context.flush(&mut Line { frame: &[], socket });
+        self.note_flushed(flushed)
+    }
+
+    fn note_flushed(&mut self, flushed: tungstenite::Result<()>) -> Result<(), Failure> {
+        self.flushed = flushed.is_ok();
+        match flushed {
+            Err(Error::Io(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                Err(Failure::Reset(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One frame to read, then nothing; what is written goes to the socket.
+struct Line<'a, W> {
+    frame: &'a [u8],
+    socket: &'a mut W,
+}
+
+impl<W> Read for Line<'_, W> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.frame.read(buffer) {
+            Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+            read => read,
+        }
+    }
+}
+
+impl<W: Write> Write for Line<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+fn closed(close: Option<CloseFrame>) -> Failure {
+    Failure::Closed {
+        code: close
+            .as_ref()
+            .map_or(CloseCode::Status, |close| close.code)
+            .into(),
+        reason: close.map_or_else(String::new, |close| close.reason.to_string()),
+    }
+}
+
+/// What an error of tungstenite's means for the connection.
+pub(in crate::client) fn failure(error: Error) -> Failure {
+    match error {
+        Error::Io(error) => Failure::Reset(error),
+        Error::Capacity(_) => too_long(),
+        // The sentence says already that it is about the protocol.
+        Error::Protocol(error) => Failure::Protocol(plain_text(&error.to_string())),
+        error => Failure::Protocol(error.to_string()),
+    }
+}
+
+/// What a message of more than [`MESSAGE_SIZE_MAX`] is, be it in one frame or in many.
+pub(in crate::client) fn too_long() -> Failure {
+    Failure::Protocol("a message of more than 1 MiB".to_owned())
+}
+
+/// The most frames that a message may come in: a mebibyte in pieces of 256 bytes.
+const FRAGMENTS_MAX: u32 = 4096;
+
+/// The longest message that is put together; a tick has a hundred bytes.
+pub(in crate::client) const MESSAGE_SIZE_MAX: usize = 1 << 20;
+
+/// A request, and a pong and a close frame behind it.
+const WRITE_BUFFER_MAX: usize = 20 * 1024;

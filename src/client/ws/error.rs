@@ -1,0 +1,365 @@
+//! Why a connection did not come about or ended before its time.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::client::ws::tls;
+
+/// One connection's end. [`Display`](fmt::Display) is the sentence that a report shows of it.
+#[derive(Debug)]
+pub(in crate::client) enum Failure {
+    /// Nobody listens there.
+    ConnectRefused(SocketAddr),
+    /// No answer to the connect within the limit.
+    ConnectTimedOut(SocketAddr, Duration),
+    /// The connect failed in another way.
+    ConnectFailed(SocketAddr, io::Error),
+    /// All ports of all addresses that it can connect from are taken.
+    NoLocalPort(SocketAddr),
+    /// The system gives no more descriptors.
+    NoDescriptor(io::Error),
+    /// The server answered the handshake with another status than 101.
+    HandshakeRefused {
+        /// The status.
+        status: u16,
+        /// The words behind it.
+        reason: String,
+    },
+    /// One of several client processes has not ended well. In a sentence.
+    ProcessLost(String),
+    /// TLS did not come about: a bad certificate, or no TLS at all. In a sentence.
+    Tls(String),
+    /// It was never opened: joining took longer than it may.
+    NotOpened(Duration),
+    /// Connected, but TLS had not come about within the limit.
+    TlsTimedOut(Duration),
+    /// Connected, but not upgraded within the limit.
+    HandshakeTimedOut(Duration),
+    /// The answer to the handshake is none.
+    BadHandshake(Cow<'static, str>),
+    /// The server closed the connection, with a close frame or without one.
+    Closed {
+        /// The code of the close frame; 1005 if it has none, 1006 if there was no frame (RFC 6455
+        /// section 7.4.1).
+        code: u16,
+        /// The words behind it.
+        reason: String,
+    },
+    /// The connection broke.
+    Reset(io::Error),
+    /// It broke before it was upgraded.
+    ResetJoining {
+        /// What the system said.
+        error: io::Error,
+        /// Whether TLS was being agreed on.
+        is_securing: bool,
+    },
+    /// The server sent what RFC 6455 forbids.
+    Protocol(String),
+    /// The server refused a request for symbols of a list (`--watch`), with these words.
+    SubscribeRefused(String),
+    /// It never answered one, so part of the list was never asked for.
+    SubscribeUnanswered,
+    /// The connection was fine, but no tick ever came.
+    NoTick,
+}
+
+impl Failure {
+    /// The words for a client process that has not ended well.
+    pub(in crate::client) const PROCESS_LOST: &str = "process lost";
+
+    /// The end of a stream without a close frame.
+    pub(in crate::client) fn end_of_stream() -> Self {
+        Self::Closed {
+            code: 1006,
+            reason: String::new(),
+        }
+    }
+
+    /// A connection that broke, by what reading or writing answered.
+    pub(in crate::client) fn broken(error: io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        match inner.map(tls::sentence) {
+            Some(sentence) => Self::Tls(sentence),
+            None => Self::Reset(error),
+        }
+    }
+
+    /// A failed connect, by what the system answered.
+    pub(in crate::client) fn connect(peer: SocketAddr, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::ConnectRefused(peer),
+            // The two words for it: of connect(2) and of bind(2).
+            io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => Self::NoLocalPort(peer),
+            _ if is_out_of_descriptors(&error) => Self::NoDescriptor(error),
+            _ => Self::ConnectFailed(peer, error),
+        }
+    }
+
+    /// Whether a closing handshake has taken place.
+    pub(in crate::client) fn is_answered(&self) -> bool {
+        matches!(self, Self::Closed { code, .. } if *code != 1006)
+    }
+
+    /// Whether the server could not be reached at all, so that another address of its may help.
+    pub(in crate::client) fn is_unreachable(&self) -> bool {
+        matches!(
+            self,
+            Self::ConnectRefused(_) | Self::ConnectTimedOut(..) | Self::ConnectFailed(..)
+        )
+    }
+
+    /// What it is counted under in `counts`: its kind, or a common one where there are many
+    /// already, for servers may choose codes and statuses as they like.
+    pub(in crate::client) fn key<V>(&self, counts: &BTreeMap<String, V>) -> String {
+        let kind = self.kind();
+        match self {
+            _ if counts.len() < KINDS_MAX || counts.contains_key(&*kind) => kind.into_owned(),
+            Self::Closed { .. } => "closed by server (other)".to_owned(),
+            Self::HandshakeRefused { .. } => "handshake refused (other)".to_owned(),
+            _ => kind.into_owned(),
+        }
+    }
+
+    /// The few words under which failures are counted.
+    pub(in crate::client) fn kind(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::ConnectRefused(_) => "connect refused",
+            Self::ConnectTimedOut(..) => "connect timed out",
+            Self::ConnectFailed(..) => "connect failed",
+            Self::NoLocalPort(_) => "out of local ports",
+            Self::NoDescriptor(_) => "out of descriptors",
+            Self::HandshakeRefused { status, .. } => {
+                return Cow::Owned(format!("handshake refused ({status})"));
+            }
+            Self::NotOpened(_) => "not opened in time",
+            Self::ProcessLost(_) => Self::PROCESS_LOST,
+            Self::Tls(_) => "TLS failed",
+            Self::TlsTimedOut(_) => "TLS timed out",
+            Self::HandshakeTimedOut(_) => "handshake timed out",
+            Self::BadHandshake(_) => "bad handshake",
+            Self::Closed { code, .. } => return Cow::Owned(format!("closed by server ({code})")),
+            Self::Reset(_) | Self::ResetJoining { .. } => "reset",
+            Self::Protocol(_) => "protocol error",
+            Self::SubscribeRefused(_) => "subscribe refused",
+            Self::SubscribeUnanswered => "subscribe unanswered",
+            Self::NoTick => "no tick",
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConnectRefused(peer) => write!(
+                f,
+                "cannot connect to {peer}: connection refused (is the server running?)"
+            ),
+            Self::ConnectTimedOut(peer, limit) => {
+                write!(f, "cannot connect to {peer}: no answer within {limit:?}")
+            }
+            Self::ConnectFailed(peer, error) => {
+                write!(f, "cannot connect to {peer}: {}", error.kind())
+            }
+            Self::NoLocalPort(peer) => write!(
+                f,
+                "cannot connect to {peer}: all local ports are taken (wait a minute, or see \
+                 net.ipv4.ip_local_port_range)"
+            ),
+            Self::NoDescriptor(error) => write!(
+                f,
+                "cannot open a socket: {} (see ulimit -n)",
+                without_number(error)
+            ),
+            Self::HandshakeRefused { status, reason } => {
+                write!(f, "the server refused the WebSocket handshake: {status}")?;
+                append(f, " ", reason)?;
+                match status {
+                    401 => f.write_str(
+                        " (who may come in? try --header 'Authorization: Bearer TOKEN', or \
+                         ?token=TOKEN in the URL)",
+                    ),
+                    _ => Ok(()),
+                }
+            }
+            Self::NotOpened(limit) => write!(
+                f,
+                "joining took longer than {limit:?}, so not all connections were opened (try a \
+                 longer --duration, or --ramp)"
+            ),
+            Self::ProcessLost(sentence) => f.write_str(sentence),
+            Self::Tls(sentence) => append_up_to(SENTENCE_LENGTH_MAX, f, "", sentence),
+            Self::TlsTimedOut(limit) => {
+                write!(
+                    f,
+                    "the server did not agree on TLS within {limit:?} {NO_TLS}"
+                )
+            }
+            Self::HandshakeTimedOut(limit) => {
+                write!(
+                    f,
+                    "the server did not answer the handshake within {limit:?}"
+                )
+            }
+            Self::BadHandshake(what) => {
+                write!(f, "the server's answer to the handshake is none: {what}")
+            }
+            Self::Closed { code: 1005, .. } => {
+                f.write_str("the server closed the connection without a status")
+            }
+            Self::Closed { code: 1006, .. } => {
+                f.write_str("the server ended the connection without a close frame")
+            }
+            Self::Closed { code, reason } => {
+                write!(f, "the server closed the connection: {code}")?;
+                append(f, " ", reason)
+            }
+            Self::Reset(error) => write!(f, "the connection broke: {}", error.kind()),
+            Self::ResetJoining { error, is_securing } => {
+                let (what, hint) = match is_securing {
+                    true => ("TLS was agreed on", NO_TLS),
+                    false => ("the handshake was answered", ONLY_TLS),
+                };
+                write!(
+                    f,
+                    "the connection broke before {what}: {} {hint}",
+                    error.kind()
+                )
+            }
+            Self::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
+            Self::SubscribeRefused(words) => {
+                f.write_str("the server refused to add symbols to a list of --watch:")?;
+                append(f, " ", words)
+            }
+            Self::SubscribeUnanswered => f.write_str(
+                "the server did not answer a \"subscribe\", so clients watched only a part of \
+                 their lists",
+            ),
+            Self::NoTick => f.write_str("connected, but no tick came"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A text from the other side, kept printable and short.
+fn append(f: &mut fmt::Formatter<'_>, separator: &str, text: &str) -> fmt::Result {
+    append_up_to(TEXT_LENGTH_MAX, f, separator, text)
+}
+
+fn append_up_to(
+    length_max: usize,
+    f: &mut fmt::Formatter<'_>,
+    separator: &str,
+    text: &str,
+) -> fmt::Result {
+    if text.is_empty() {
+        return Ok(());
+    }
+    write!(f, "{separator}{}", printable(text, length_max))
+}
+
+/// The same as a text.
+pub(in crate::client) fn short(text: &str) -> String {
+    printable(text, TEXT_LENGTH_MAX)
+}
+
+fn printable(text: &str, length_max: usize) -> String {
+    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    printable.take(length_max).collect()
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    Errno::from_io_error(error).is_some_and(|errno| [Errno::MFILE, Errno::NFILE].contains(&errno))
+}
+
+/// The system's words without the "(os error 24)" that std puts behind them.
+fn without_number(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text
+        .split_once(" (os error")
+        .map_or(&*text, |(words, _)| words);
+    words.to_ascii_lowercase()
+}
+
+/// What may be the matter where TLS does not come about.
+pub(in crate::client) const NO_TLS: &str = "(does it speak TLS on this port? ws:// is without)";
+
+/// And where nothing else does.
+pub(in crate::client) const ONLY_TLS: &str = "(does it speak TLS on this port? wss:// is with)";
+
+/// From so many kinds on, what servers choose is counted together.
+const KINDS_MAX: usize = 100;
+
+/// As much of a server's words as a line has room for.
+const TEXT_LENGTH_MAX: usize = 123;
+
+/// The same for sentences of ours, which may quote a certificate.
+const SENTENCE_LENGTH_MAX: usize = 300;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_answers_finds_its_kind() {
+        let peer = "127.0.0.1:8888".parse().unwrap();
+        let kind = |errno: rustix::io::Errno| Failure::connect(peer, errno.into()).kind();
+        assert_eq!(kind(rustix::io::Errno::CONNREFUSED), "connect refused");
+        assert_eq!(kind(rustix::io::Errno::ADDRNOTAVAIL), "out of local ports");
+        assert_eq!(kind(rustix::io::Errno::MFILE), "out of descriptors");
+        assert_eq!(kind(rustix::io::Errno::HOSTUNREACH), "connect failed");
+    }
+
+    #[test]
+    fn servers_may_choose_codes_but_not_how_many_kinds_there_are() {
+        let mut counts = BTreeMap::new();
+        for code in 3000..5000 {
+            let reason = String::new();
+            let failure = Failure::Closed { code, reason };
+            *counts.entry(failure.key(&counts)).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), KINDS_MAX + 1);
+        assert_eq!(counts["closed by server (3000)"], 1);
+        assert_eq!(counts["closed by server (other)"], 2000 - KINDS_MAX);
+        assert_eq!(Failure::NoTick.key(&counts), "no tick");
+    }
+
+    #[test]
+    fn sentences_name_what_happened_and_what_to_try() {
+        let peer = "127.0.0.1:8888".parse().unwrap();
+        let closed = |code, reason: &str| Failure::Closed {
+            code,
+            reason: reason.to_owned(),
+        };
+        for (failure, sentence) in [
+            (
+                Failure::ConnectRefused(peer),
+                "cannot connect to 127.0.0.1:8888: connection refused (is the server running?)",
+            ),
+            (
+                Failure::ConnectTimedOut(peer, Duration::from_millis(1500)),
+                "cannot connect to 127.0.0.1:8888: no answer within 1.5s",
+            ),
+            (
+                Failure::NoDescriptor(rustix::io::Errno::MFILE.into()),
+                "cannot open a socket: too many open files (see ulimit -n)",
+            ),
+            (
+                closed(1001, "bye\x1b[2J"),
+                "the server closed the connection: 1001 bye [2J",
+            ),
+            (
+                closed(1005, ""),
+                "the server closed the connection without a status",
+            ),
+        ] {
+            assert_eq!(failure.to_string(), sentence);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! From the bytes of a connection to its messages.
+//!
+//! Nearly all that arrives is whole text frames, pushed by the server: those are handed on from
+//! where they lie in the read buffer. A frame that a read has cut off is kept until the rest is
+//! there. Everything else (pings, closes, fragments) is tungstenite's, one whole frame at a time;
+//! its machine exists only while it has something to do. So an inbox at rest owns no memory.
+
+use std::io::{Cursor, Write};
+
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::client::ws::codec::{Codec, MESSAGE_SIZE_MAX, failure, too_long};
+use crate::client::ws::error::Failure;
+use crate::frame;
+
+/// What has arrived on one connection and is no whole message yet.
+#[derive(Debug, Default)]
+pub(in crate::client) struct Inbox {
+    /// The beginning of a frame whose end has not arrived.
+    partial: Vec<u8>,
+    codec: Option<Box<Codec>>,
+}
+
+/// A whole message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::client) enum Payload<'a> {
+    /// Of a text message; whether it is UTF-8 has not been looked at.
+    Text(&'a [u8]),
+    /// Of a binary message.
+    Binary(&'a [u8]),
+}
+
+impl<'a> Payload<'a> {
+    /// The payload itself.
+    pub(in crate::client) fn bytes(self) -> &'a [u8] {
+        let (Self::Text(bytes) | Self::Binary(bytes)) = self;
+        bytes
+    }
+}
+
+impl Inbox {
+    /// Takes the next piece of the stream and hands each whole message to `on_message`. What it
+    /// has to answer to the server is written to `socket`.
+    ///
+    /// # Errors
+    /// Why the connection ends: the server's close frame (by then answered) among others.
+    pub(in crate::client) fn take(
+        &mut self,
+        mut bytes: &[u8],
+        socket: &mut impl Write,
+        mut on_message: impl FnMut(Payload<'_>),
+    ) -> Result<(), Failure> {
+        while !self.partial.is_empty() && !bytes.is_empty() {
+            let missing = missing(&self.partial)?.min(bytes.len());
+            self.partial.extend_from_slice(&bytes[..missing]);
+            bytes = &bytes[missing..];
+            self.take_completed(socket, &mut on_message)?;
+        }
+        while !bytes.is_empty() {
+            if let Some((payload, length)) = self.pushed_text(bytes) {
+                on_message(Payload::Text(payload));
+                bytes = &bytes[length..];
+                continue;
+            }
+            // Usually the last frame of a read, cut off by the end of the buffer.
+            match frame_length(bytes)?.and_then(|length| bytes.split_at_checked(length)) {
+                Some((frame, rest)) => {
+                    self.take_other(frame, socket, &mut on_message)?;
+                    bytes = rest;
+                }
+                None => {
+                    self.partial = bytes.to_vec();
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins the closing handshake with the code 1000.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(in crate::client) fn close(&mut self, socket: &mut impl Write) -> Result<(), Failure> {
+        self.codec().close(socket, CloseCode::Normal)
+    }
+
+    /// Whether a text may be sent: all earlier ones have gone out.
+    pub(in crate::client) fn has_room(&self) -> bool {
+        self.codec.as_ref().is_none_or(|codec| codec.is_flushed())
+    }
+
+    /// Sends a text message. What the socket does not take is kept for [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(in crate::client) fn send(
+        &mut self,
+        socket: &mut impl Write,
+        text: String,
+    ) -> Result<(), Failure> {
+        self.codec().send(socket, text)?;
+        self.drop_idle_codec();
+        Ok(())
+    }
+
+    /// Sends what the socket did not take earlier.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(in crate::client) fn flush(&mut self, socket: &mut impl Write) -> Result<(), Failure> {
+        match &mut self.codec {
+            None => Ok(()),
+            Some(codec) => {
+                codec.flush(socket)?;
+                self.drop_idle_codec();
+                Ok(())
+            }
+        }
+    }
+
+    /// The fast path: none while a fragmented message is under way, since no text may begin then.
+    /// Whether it is UTF-8 is not looked at here: what is read as a tick is, what is none may be.
+    fn pushed_text<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], usize)> {
+        match &self.codec {
+            Some(codec) if !codec.is_between_messages() => None,
+            _ => frame::pushed_text(bytes),
+        }
+    }
+
+    /// Hands on the frame that was cut off, if it is whole by now.
+    fn take_completed(
+        &mut self,
+        socket: &mut impl Write,
+        on_message: &mut impl FnMut(Payload<'_>),
+    ) -> Result<(), Failure> {
+        if missing(&self.partial)? > 0 {
+            return Ok(());
+        }
+        let frame = std::mem::take(&mut self.partial);
+        match self.pushed_text(&frame) {
+            Some((payload, _)) => on_message(Payload::Text(payload)),
+            None => self.take_other(&frame, socket, on_message)?,
+        }
+        Ok(())
+    }
+
+    fn take_other(
+        &mut self,
+        frame: &[u8],
+        socket: &mut impl Write,
+        on_message: &mut impl FnMut(Payload<'_>),
+    ) -> Result<(), Failure> {
+        self.codec().take(frame, socket, on_message)?;
+        self.drop_idle_codec();
+        Ok(())
+    }
+
+    fn codec(&mut self) -> &mut Codec {
+        self.codec.get_or_insert_with(|| Box::new(Codec::new()))
+    }
+
+    fn drop_idle_codec(&mut self) {
+        self.codec = self.codec.take().filter(|codec| codec.is_needed());
+    }
+}
+
+/// How many bytes the frame that `partial` begins still needs, as far as that can be told: while
+/// the header is incomplete, one more at a time.
+fn missing(partial: &[u8]) -> Result<usize, Failure> {
+    Ok(frame_length(partial)?.map_or(1, |length| length - partial.len().min(length)))
+}
+
+/// The length of the whole frame that `bytes` begin with; none if its header is incomplete.
+fn frame_length(bytes: &[u8]) -> Result<Option<usize>, Failure> {
+    let mut cursor = Cursor::new(bytes);
+    let Some((_, payload)) = FrameHeader::parse(&mut cursor).map_err(failure)? else {
+        return Ok(None);
+    };
+    // Before waiting for a payload, not after: the length is only claimed.
+    let payload = usize::try_from(payload).unwrap_or(usize::MAX);
+    if payload > MESSAGE_SIZE_MAX {
+        return Err(too_long());
+    }
+    // The header is a few bytes, and what is known of the frame fits in memory.
+    Ok(Some(cursor.position() as usize + payload))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,269 @@
+//! TLS on the loop: rustls over a socket that does not block.
+//!
+//! The keys are agreed on as a side effect of reading and writing: what is written before goes out
+//! behind the handshake. Sessions are not resumed, because each client stands for another user,
+//! who would come with a handshake of his own.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::sync::Arc;
+
+use mio::net::TcpStream;
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct};
+use rustls::{Error, SignatureScheme};
+
+use crate::tls::{self, Roots};
+
+/// What all TLS connections of a run share.
+#[derive(Clone, Debug)]
+pub(in crate::client) struct Secrets {
+    config: Arc<ClientConfig>,
+    /// Whom the certificate must be for.
+    name: ServerName<'static>,
+}
+
+/// One TLS connection.
+#[derive(Debug)]
+pub(in crate::client) struct Tls {
+    socket: TcpStream,
+    session: ClientConnection,
+    /// The other end has said that nothing more comes.
+    ended: bool,
+}
+
+impl Secrets {
+    /// For connections to `host`, which is believed with a certificate that leads to one of
+    /// `roots`; with any at all if `insecure`.
+    ///
+    /// # Errors
+    /// When the host is no name that a certificate could be for, or there is something wrong with
+    /// the roots.
+    pub(in crate::client) fn new(host: &str, roots: &Roots, insecure: bool) -> io::Result<Self> {
+        let name = ServerName::try_from(host.to_owned());
+        let name = name.map_err(|_| {
+            let error = format!("'{host}' is no name that a certificate can be for");
+            io::Error::new(ErrorKind::InvalidInput, error)
+        })?;
+        let config = roots.client_config().map_err(io::Error::other)?;
+        let mut config = Arc::unwrap_or_clone(config);
+        config.resumption = Resumption::disabled();
+        if insecure {
+            let provider = Arc::clone(config.crypto_provider());
+            let believing = Arc::new(Believing(provider));
+            config.dangerous().set_certificate_verifier(believing);
+        }
+        Ok(Self {
+            config: Arc::new(config),
+            name,
+        })
+    }
+
+    /// TLS over a socket that need not be connected yet.
+    ///
+    /// # Errors
+    /// What rustls finds wrong with the whole.
+    pub(in crate::client) fn secure(&self, socket: TcpStream) -> io::Result<Tls> {
+        Ok(Tls {
+            socket,
+            session: self.session()?,
+            ended: false,
+        })
+    }
+
+    /// TLS for a stream that waits where it must, as one of a fiber does.
+    ///
+    /// # Errors
+    /// What rustls finds wrong with the whole.
+    pub(in crate::client) fn session(&self) -> io::Result<ClientConnection> {
+        let session = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
+        session.map_err(io::Error::other)
+    }
+}
+
+impl Tls {
+    pub(in crate::client) fn socket(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
+    pub(in crate::client) fn is_securing(&self) -> bool {
+        self.session.is_handshaking()
+    }
+
+    pub(in crate::client) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Reads from the socket until it is drained or `buffer` is full.
+    pub(in crate::client) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = self.take(buffer)?;
+        while filled < buffer.len() && !self.ended {
+            let mut socket = Noting {
+                socket: &mut self.socket,
+                left_room: false,
+            };
+            match self.session.read_tls(&mut socket) {
+                Ok(0) => self.ended = true,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock && filled > 0 => break,
+                Err(error) => return Err(error),
+            }
+            let is_drained = socket.left_room;
+            self.process()?;
+            filled += self.take(&mut buffer[filled..])?;
+            if is_drained {
+                break;
+            }
+        }
+        match filled {
+            0 if !self.ended => Err(ErrorKind::WouldBlock.into()),
+            filled => Ok(filled),
+        }
+    }
+
+    pub(in crate::client) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.session.writer().write(bytes)?;
+        self.flush()?;
+        match taken {
+            // Its buffer is full.
+            0 if !bytes.is_empty() => Err(ErrorKind::WouldBlock.into()),
+            taken => Ok(taken),
+        }
+    }
+
+    pub(in crate::client) fn flush(&mut self) -> io::Result<()> {
+        while self.session.wants_write() {
+            match self.session.write_tls(&mut self.socket) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes plain text of what has arrived, and sends what TLS itself has to say to it.
+    fn process(&mut self) -> io::Result<()> {
+        let processed = self.session.process_new_packets();
+        // An alert, if it went wrong: whether it arrives is the server's affair.
+        let flushed = self.flush();
+        let state = processed.map_err(io::Error::other)?;
+        self.ended |= state.peer_has_closed();
+        flushed
+    }
+
+    /// Takes plain text that is there.
+    fn take(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.session.reader().read(&mut buffer[filled..]) {
+                // The end of the stream shows by `ended`, with or without a word from the peer.
+                Ok(0) => break,
+                Ok(length) => filled += length,
+                Err(error) if is_nothing(&error) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+}
+
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::UnexpectedEof
+    )
+}
+
+/// Notes whether a read left room in its buffer: then the socket is drained.
+struct Noting<'a> {
+    socket: &'a mut TcpStream,
+    left_room: bool,
+}
+
+impl Read for Noting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.socket.read(buffer)?;
+        self.left_room = length < buffer.len();
+        Ok(length)
+    }
+}
+
+/// What is wrong with the TLS of a server, in words: rustls names what to call it, this says what
+/// that means.
+pub(in crate::client) fn sentence(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(certificate) => {
+            format!("the server's certificate {}", tls::fault(certificate))
+        }
+        Error::InvalidMessage(_) => {
+            "the server does not speak TLS on this port (ws:// is without)".to_owned()
+        }
+        // What a server can say that has no room, before there are keys.
+        Error::AlertReceived(AlertDescription::InternalError) => {
+            "the server refused TLS: InternalError (it may be full)".to_owned()
+        }
+        Error::AlertReceived(alert) => format!("the server refused TLS: {alert:?}"),
+        error => format!("TLS failed: {error}"),
+    }
+}
+
+/// Believes every certificate: `--insecure`.
+#[derive(Debug)]
+struct Believing(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Believing {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_turned_away_without_a_word_is_told_why_that_may_be() {
+        let sentence = |alert| super::sentence(&Error::AlertReceived(alert));
+        let full = sentence(AlertDescription::InternalError);
+        assert_eq!(
+            full,
+            "the server refused TLS: InternalError (it may be full)"
+        );
+        let other = sentence(AlertDescription::HandshakeFailure);
+        assert_eq!(other, "the server refused TLS: HandshakeFailure");
+    }
+}
