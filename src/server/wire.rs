@@ -14,11 +14,10 @@ use crate::frame;
 /// A non-blocking socket with what it would not take yet.
 pub(crate) struct Wire<S> {
     socket: S,
-    /// Bytes that come before any other: the rest of a frame, of an answer, of a snapshot. Bounded
-    /// by one of each, since no message is looked at while something is pending.
-    pending: Vec<u8>,
-    /// So many of them have gone out already.
-    sent: usize,
+    /// Bytes that come before any others: the rest of a frame, of an answer, of a snapshot. Bounded
+    /// by one of each, since no message is looked at while something is pending. Boxed, because
+    /// hardly any of the thousands of connections has some at a time.
+    pending: Option<Box<Pending>>,
     /// The socket takes nothing until an event says so.
     blocked: bool,
     /// Nothing goes out any more behind what is pending.
@@ -27,12 +26,24 @@ pub(crate) struct Wire<S> {
     stuck: Option<Moment>,
 }
 
+/// Bytes that the socket would not take; never none.
+struct Pending {
+    bytes: Vec<u8>,
+    /// So many of them have gone out already.
+    sent: usize,
+}
+
+impl Pending {
+    fn unsent(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+}
+
 impl<S: Socket> Wire<S> {
     pub(crate) fn new(socket: S) -> Self {
         Self {
             socket,
-            pending: Vec::new(),
-            sent: 0,
+            pending: None,
             blocked: false,
             finished: false,
             stuck: None,
@@ -51,12 +62,12 @@ impl<S: Socket> Wire<S> {
 
     /// Whether a frame of the tape may go out now.
     pub(crate) fn is_clear(&self) -> bool {
-        !self.blocked && self.pending.is_empty() && !self.finished
+        !self.blocked && self.pending.is_none() && !self.finished
     }
 
     /// Whether there are bytes that the system did not take.
     pub(crate) fn has_pending(&self) -> bool {
-        !self.pending.is_empty() || self.socket.has_unsent()
+        self.pending.is_some() || self.socket.has_unsent()
     }
 
     /// Whether there may be more to read of which no event will tell, whatever was read last.
@@ -77,7 +88,7 @@ impl<S: Socket> Wire<S> {
     /// The bytes that the socket did not take.
     #[cfg(test)]
     pub(crate) fn pending(&self) -> &[u8] {
-        &self.pending[self.sent..]
+        self.pending.as_ref().map_or(&[], |pending| pending.unsent())
     }
 
     /// Since when the socket has taken nothing, although there is something to send.
@@ -111,7 +122,7 @@ impl<S: Socket> Wire<S> {
         } else {
             0
         };
-        self.pending.extend_from_slice(&bytes[written..]);
+        self.append(&bytes[written..]);
         Ok(())
     }
 
@@ -153,7 +164,20 @@ impl<S: Socket> Wire<S> {
             self.blocked || rest.is_empty(),
             "a rest without an event to come"
         );
-        self.pending.extend_from_slice(rest);
+        self.append(rest);
+    }
+
+    fn append(&mut self, rest: &[u8]) {
+        if rest.is_empty() {
+            return;
+        }
+        match &mut self.pending {
+            Some(pending) => pending.bytes.extend_from_slice(rest),
+            none => {
+                let bytes = rest.to_vec();
+                *none = Some(Box::new(Pending { bytes, sent: 0 }));
+            }
+        }
     }
 
     /// The socket has room again: sends what is pending, and the end if that was asked for.
@@ -164,24 +188,27 @@ impl<S: Socket> Wire<S> {
         self.blocked = self.socket.has_unsent();
         if self.blocked {
             // It is the socket's turn again, before ours.
-        } else if self.pending.is_empty() {
-            self.stuck = None;
-        } else {
-            let pending = std::mem::take(&mut self.pending);
-            let written = self.send_some(&pending[self.sent..], now)?;
-            self.keep_behind(pending, self.sent + written);
+        } else if let Some(mut pending) = self.pending.take() {
+            pending.sent += self.send_some(pending.unsent(), now)?;
+            self.keep_unsent(pending);
             self.end_if_finished();
+        } else {
+            self.stuck = None;
         }
         Ok(())
     }
 
-    /// Keeps what is pending behind the first `sent` bytes. They are cut off when they are half of it
-    /// and not before, or a long answer that goes out in many pieces would be copied for each.
-    fn keep_behind(&mut self, pending: Vec<u8>, sent: usize) {
-        (self.pending, self.sent) = match sent * 2 >= pending.len() {
-            true => (pending[sent..].to_vec(), 0),
-            false => (pending, sent),
-        };
+    /// Keeps what has not gone out. The bytes that have are cut off when they are half of it and not
+    /// before, or a long answer that goes out in many pieces would be copied for each.
+    fn keep_unsent(&mut self, mut pending: Box<Pending>) {
+        if pending.unsent().is_empty() {
+            return;
+        }
+        if pending.sent * 2 >= pending.bytes.len() {
+            pending.bytes = pending.unsent().to_vec();
+            pending.sent = 0;
+        }
+        self.pending = Some(pending);
     }
 
     /// Has the socket send on what it has taken.
@@ -206,7 +233,7 @@ impl<S: Socket> Wire<S> {
     }
 
     fn end_if_finished(&mut self) {
-        if self.finished && self.pending.is_empty() {
+        if self.finished && self.pending.is_none() {
             self.socket.finish();
             if !self.socket.has_unsent() {
                 // It may have taken the rest along with the end.
