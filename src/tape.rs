@@ -66,6 +66,8 @@ struct Mark {
     /// The stamp, in two halves: a whole one would make the mark as long as 24 bytes.
     stamp: [u32; 2],
     symbol: SymbolId,
+    /// How long it is, so that the next mark need not be looked at; zero if that takes more bits.
+    length: u16,
 }
 
 impl Tape {
@@ -149,6 +151,7 @@ impl Tape {
             },
             stamp: [(stamp >> 32) as u32, stamp as u32],
             symbol,
+            length: u16::try_from(length).unwrap_or(0),
         });
         self.stamp = stamp;
         let group = self.printed.back().filter(|_| self.is_group_open);
@@ -214,9 +217,15 @@ impl Tape {
     ///
     /// # Panics
     /// When it is not on the tape.
+    #[inline]
     pub fn frame(&self, number: FrameNumber) -> &[u8] {
-        let start = self.mark(number).start as usize;
-        &self.ring[start..self.end_of(number)]
+        let mark = self.mark(number);
+        let start = mark.start as usize;
+        let end = match mark.length {
+            0 => self.end_of(number),
+            length => start + usize::from(length),
+        };
+        &self.ring[start..end]
     }
 
     /// The frames from `from` on that lie in one piece, and the number behind them: the head, or
@@ -373,6 +382,7 @@ impl Tape {
         (number - self.tail) as usize
     }
 
+    #[inline]
     fn mark(&self, number: FrameNumber) -> &Mark {
         &self.marks[self.index(number)]
     }

@@ -88,7 +88,9 @@ impl<S: Socket> Wire<S> {
     /// The bytes that the socket did not take.
     #[cfg(test)]
     pub(crate) fn pending(&self) -> &[u8] {
-        self.pending.as_ref().map_or(&[], |pending| pending.unsent())
+        self.pending
+            .as_ref()
+            .map_or(&[], |pending| pending.unsent())
     }
 
     /// Since when the socket has taken nothing, although there is something to send.

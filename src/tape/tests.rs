@@ -80,6 +80,27 @@ fn resuming_continues_behind_the_stamp_or_not_at_all() {
 }
 
 #[test]
+fn a_frame_has_its_length_however_long_it_is() {
+    let mut tape = Tape::new(1 << 20);
+    let lengths = [1, 65_535, 65_536, 70_000, 200_000, 100];
+    // More than two laps, so that long frames lie before the end of the ring too.
+    for (stamp, &length) in lengths.iter().cycle().take(36).enumerate() {
+        let number = tape.append(
+            0,
+            &filled(stamp as u8, length),
+            stamp as u64,
+            Instant::now(),
+        );
+        assert_eq!(tape.frame(number), filled(stamp as u8, length));
+    }
+    for number in tape.tail()..tape.head() {
+        let stamp = (number - 1) as usize;
+        let length = lengths[stamp % lengths.len()];
+        assert_eq!(tape.frame(number), filled(stamp as u8, length), "{number}");
+    }
+}
+
+#[test]
 fn what_was_printed_long_ago_is_old() {
     let mut tape = Tape::new(SIZE_MIN);
     let start = Instant::now();
