@@ -60,7 +60,7 @@ pub struct Emitter<T> {
 pub struct Cancelled;
 
 impl<S> IoLoop<S> {
-    /// Runs `body` as a coroutine on a stack of `stack_size` bytes (Tornado's `spawn_callback`),
+    /// Runs `body` as a coroutine on a stack of `stack_size` bytes,
     /// from the next turn on.
     ///
     /// Each value that it emits is handed to `on_emit` on the loop. `on_exit` runs at its end,
@@ -88,6 +88,25 @@ impl<S> IoLoop<S> {
         };
         self.add_callback(move |state, io_loop| task.step(state, io_loop, Wake::Ready));
         Ok(Fiber { shared })
+    }
+}
+
+impl<S: 'static> IoLoop<S> {
+    /// Runs `body` as a coroutine on a stack of [`STACK_SIZE`] bytes, from the next turn on, and
+    /// logs the error that it returns, if any (Tornado's `spawn_callback`).
+    ///
+    /// # Errors
+    /// When there is no memory for the stack.
+    pub fn spawn_callback(
+        &mut self,
+        body: impl FnOnce() -> io::Result<()> + 'static,
+    ) -> io::Result<Fiber> {
+        let on_exit = |_: &mut S, _: &mut Self, exit| {
+            if let Exit::Returned(Err(error)) = exit {
+                log::warn!("a coroutine failed: {error}");
+            }
+        };
+        self.spawn(STACK_SIZE, |_: &Emitter<()>| body(), |_, _, ()| {}, on_exit)
     }
 }
 
@@ -161,6 +180,11 @@ pub fn yield_now() -> Result<(), Cancelled> {
 /// Whether the running fiber was cancelled: whether an error that it met is worth a retry.
 pub fn is_cancelled() -> bool {
     current().is_some_and(|fiber| fiber.cancelled.get())
+}
+
+/// Whether the running code is that of a fiber.
+pub(crate) fn is_in_fiber() -> bool {
+    current().is_some()
 }
 
 /// What a fiber, its handle and its owner know of each other.

@@ -27,6 +27,15 @@ pub struct FiberDatagram {
 }
 
 impl FiberStream {
+    /// Makes a connected socket, such as one that a listener accepted, a stream for fibers.
+    ///
+    /// # Errors
+    /// When the system refuses to watch the socket.
+    pub fn new(registrar: &Registrar, mut socket: TcpStream) -> io::Result<Self> {
+        let patience = Patience::new(registrar.register(&mut socket)?);
+        Ok(Self { socket, patience })
+    }
+
     /// Connects to `address`.
     ///
     /// # Errors
@@ -191,7 +200,9 @@ impl Patience {
     /// A peer that always has more to say must not keep the loop, nor outlast the deadline.
     fn make_room(&mut self) -> io::Result<()> {
         self.in_a_row = 0;
-        fiber::yield_now()?;
+        if fiber::is_in_fiber() {
+            fiber::yield_now()?;
+        }
         match self.deadline {
             Some(deadline) if deadline <= Instant::now() => Err(ErrorKind::TimedOut.into()),
             _ => Ok(()),
