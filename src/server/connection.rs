@@ -448,7 +448,7 @@ impl<S: Socket> Connection<S> {
 
 fn refuse_to_join(error: &SelectError) -> CloseReason {
     let status = match error {
-        SelectError::TooMuchMemory | SelectError::Closing => StatusCode::SERVICE_UNAVAILABLE,
+        SelectError::TooMuchMemory { .. } | SelectError::Closing => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
     };
     CloseReason::Refused(Refusal::new(status, error.to_string()))

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::hub::{Hub, ListId, PERIOD_MAX, PERIOD_MIN, rounded};
 use super::subscriber::Delivery;
+use crate::frame;
 use crate::json_text::JsonText;
 use crate::options;
 
@@ -201,6 +202,13 @@ fn text(text: String) -> Reply {
         text: text.into_bytes(),
         change: None,
     }
+}
+
+/// An error that no request has asked for, as a frame.
+pub(crate) fn notice(message: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::text(&mut out, &error("null", message).text);
+    out
 }
 
 fn error(id: &str, message: &str) -> Reply {

@@ -49,6 +49,8 @@ struct Special {
     batches: bool,
     /// It waits for the tape to get to this stamp, which it has from a server that is ahead.
     awaited: Option<u64>,
+    /// It is to be told what has become of its list: a frame.
+    notice: Option<Box<[u8]>>,
 }
 
 /// Of a client that gets the newest ticks once a period.
@@ -212,6 +214,14 @@ impl Subscriber {
         desk: &mut Desk<'_>,
     ) -> Result<(), CloseReason> {
         desk.hub.set_news(slot, false);
+        if let Some(notice) = self.special.as_mut().and_then(|it| it.notice.take()) {
+            let sent = wire.send(&notice, desk.now);
+            sent.map_err(CloseReason::Failed)?;
+            if !wire.is_clear() {
+                self.pin(desk.hub);
+                return Ok(());
+            }
+        }
         if let Some(stamp) = self.awaited() {
             if desk.hub.last_stamp() < stamp && !desk.hub.is_closed() {
                 return Ok(());
@@ -522,6 +532,7 @@ impl Subscriber {
             special.owed.is_empty()
                 && special.pace.is_none()
                 && special.awaited.is_none()
+                && special.notice.is_none()
                 && !special.batches
         };
         if self.special.as_deref().is_some_and(is_plain) {
@@ -680,12 +691,21 @@ impl Subscriber {
             .max(self.ponged);
     }
 
-    /// Takes the symbols that were added since it made its list and that its patterns match.
+    /// Takes the symbols that were added since it made its list and that its patterns match, or is
+    /// told that there is no room for them.
     pub(crate) fn refresh(&mut self, slot: usize, desk: &mut Desk<'_>) {
-        if let Some(list) = desk.hub.refresh(self.list) {
-            let delivery = self.delivery(desk.hub);
-            self.change(slot, Change { list, delivery }, desk);
-            desk.hub.set_news(slot, true);
+        match desk.hub.refresh(self.list) {
+            Ok(None) => {}
+            Ok(Some(list)) => {
+                let delivery = self.delivery(desk.hub);
+                self.change(slot, Change { list, delivery }, desk);
+                desk.hub.set_news(slot, true);
+            }
+            Err(error) => {
+                let notice = protocol::notice(&error.to_string());
+                self.special().notice = Some(notice.into());
+                desk.hub.set_news(slot, true);
+            }
         }
     }
 

@@ -27,6 +27,12 @@ impl Bits {
         was_there
     }
 
+    /// Whether a number is in it.
+    pub(crate) fn contains(&self, number: usize) -> bool {
+        let word = self.0.get(number / 64).copied().unwrap_or(0);
+        word & 1 << (number % 64) != 0
+    }
+
     /// Adds everything that is in `other`.
     pub(crate) fn unite(&mut self, other: &Self) {
         if self.0.len() < other.0.len() {

@@ -15,6 +15,10 @@ pub(super) struct Instrument {
     pub(super) parts: Parts,
     /// It can be asked for. One that is not may come back, and then goes on counting.
     pub(super) is_listed: bool,
+    /// It has been forgotten, and its number is for another.
+    pub(super) is_gone: bool,
+    /// It is among those that may be forgotten.
+    pub(super) may_go: bool,
     pub(super) seq: u64,
     pub(super) sent: u64,
     /// When the newest tick was published, by a clock that nobody sets.
@@ -46,6 +50,8 @@ impl Instrument {
             name_json: serde_json::Value::from(name).to_string().into(),
             parts,
             is_listed: true,
+            is_gone: false,
+            may_go: false,
             seq: 0,
             sent: 0,
             published: None,
@@ -54,6 +60,15 @@ impl Instrument {
             event: 0,
             market,
             watch: None,
+        }
+    }
+
+    /// What is left of one that was forgotten.
+    pub(super) fn gone() -> Self {
+        Self {
+            is_listed: false,
+            is_gone: true,
+            ..Self::new("", Parts::default(), 0)
         }
     }
 

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
+use slab::Slab;
 
 use super::Hub;
 use super::instrument::{Instrument, Watch};
@@ -23,7 +24,7 @@ pub(crate) struct Silent {
 /// one live price of it is enough.
 #[derive(Default)]
 pub(super) struct Markets {
-    markets: Vec<Market>,
+    markets: Slab<Market>,
     by_name: HashMap<Box<str>, usize>,
     /// Markets that have symbols but no live price.
     unserved: usize,
@@ -31,22 +32,42 @@ pub(super) struct Markets {
 
 struct Market {
     name: Box<str>,
+    /// Symbols that are prices of it, delisted ones among them.
+    symbols: usize,
     listed: usize,
     live: usize,
 }
 
 impl Markets {
-    /// The number of a market; it is added if it was missing.
-    pub(super) fn number(&mut self, name: &str) -> usize {
+    /// The market of one more symbol, by its number; it is added if it was missing.
+    pub(super) fn take(&mut self, name: &str) -> usize {
         let markets = &mut self.markets;
-        *self.by_name.entry(name.into()).or_insert_with(|| {
-            markets.push(Market {
+        let number = *self.by_name.entry(name.into()).or_insert_with(|| {
+            markets.insert(Market {
                 name: name.into(),
+                symbols: 0,
                 listed: 0,
                 live: 0,
-            });
-            markets.len() - 1
-        })
+            })
+        });
+        markets[number].symbols += 1;
+        number
+    }
+
+    /// A symbol that was delisted is no longer a price of a market, which goes with its last symbol.
+    pub(super) fn give_back(&mut self, number: usize) {
+        let market = &mut self.markets[number];
+        market.symbols -= 1;
+        if market.symbols == 0 {
+            let market = self.markets.remove(number);
+            self.by_name.remove(&market.name);
+        }
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.markets.len()
     }
 
     pub(super) fn list(&mut self, instrument: &Instrument) {
@@ -79,8 +100,8 @@ impl Markets {
     }
 
     fn is_unserved(&self, market: usize) -> bool {
-        let market = &self.markets[market];
-        market.listed > 0 && market.live == 0
+        let market = self.markets.get(market);
+        market.is_some_and(|market| market.listed > 0 && market.live == 0)
     }
 }
 
@@ -90,14 +111,18 @@ impl Hub {
         let Some(id) = self.id_of(&watched.symbol) else {
             return;
         };
-        let market = self.markets.number(&watched.market);
+        let market = self.markets.take(&watched.market);
         let instrument = &mut self.instruments[usize::from(id)];
         self.markets.delist(instrument, instrument.is_live());
+        self.markets.give_back(instrument.market);
         instrument.market = market;
+        // One that comes back stale stays so until it has a price.
+        let is_stale = instrument.is_stale();
+        let touched = instrument.watch.as_ref().map(|watch| watch.touched);
         instrument.watch = Some(Watch {
             stale_after: watched.stale_after,
-            touched: now,
-            is_stale: false,
+            touched: touched.filter(|_| is_stale).unwrap_or(now),
+            is_stale,
         });
         self.markets.list(instrument);
     }
@@ -176,16 +201,17 @@ impl Hub {
         if self.is_ready() {
             return Vec::new();
         }
-        let mut least: Vec<Option<Duration>> = vec![None; self.markets.markets.len()];
+        let mut least: HashMap<usize, Duration> = HashMap::new();
         for instrument in self.instruments.iter().filter(|it| it.is_listed) {
             if let Some(watch) = &instrument.watch {
-                let silence = &mut least[instrument.market];
-                *silence = Some(silence.unwrap_or(Duration::MAX).min(watch.silence(now)));
+                let silence = least.entry(instrument.market).or_insert(Duration::MAX);
+                *silence = watch.silence(now).min(*silence);
             }
         }
-        let unserved = (0..least.len()).filter(|&market| self.markets.is_unserved(market));
+        let markets = self.markets.markets.iter();
+        let unserved = markets.filter(|&(number, _)| self.markets.is_unserved(number));
         unserved
-            .map(|market| (&*self.markets.markets[market].name, least[market]))
+            .map(|(number, market)| (&*market.name, least.get(&number).copied()))
             .collect()
     }
 }

@@ -13,15 +13,18 @@
 
 mod bits;
 mod gather;
+mod groups;
 mod instrument;
 mod liveness;
 mod owed;
 mod pattern;
 mod periods;
+mod retirement;
 mod selection;
 mod watchlists;
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -29,6 +32,7 @@ use hashbrown::HashMap;
 
 use self::bits::{Bits, Watchers};
 pub(crate) use self::gather::{Gather, torn};
+use self::groups::Groups;
 use self::instrument::Instrument;
 use self::liveness::Markets;
 pub(crate) use self::liveness::Silent;
@@ -49,14 +53,24 @@ pub(crate) struct Hub {
     /// The symbols with a source in their name, by the rest of it.
     by_bare_name: HashMap<Box<str>, Vec<SymbolId>>,
     parts: PartTable,
-    /// Every symbol that was added, in that order; a number that was given to another name once more.
+    /// The symbols that were added last, in that order: those that not all lists have tried their
+    /// patterns on, at least.
     added: Vec<SymbolId>,
+    /// When there are so many, those that need not be remembered are forgotten.
+    added_max: usize,
+    /// Symbols that were delisted, in that order; some may have come back.
+    delisted: VecDeque<SymbolId>,
+    /// The numbers of symbols that were forgotten.
+    spare: Vec<SymbolId>,
     listed: usize,
     markets: Markets,
     tape: Tape,
     lists: Watchlists,
-    /// For each symbol, the slots that watch it by name or pattern.
+    /// How often symbols have come or gone: what entries stand for may be another list since.
+    changes: u64,
+    /// For each symbol, the slots that watch it by name or pattern, but for those in groups.
     watchers: Vec<Watchers>,
+    groups: Groups,
     /// The slots that watch everything.
     watch_everything: Bits,
     /// All slots that read.
@@ -138,11 +152,16 @@ impl Hub {
             by_bare_name: HashMap::new(),
             parts: PartTable::default(),
             added: Vec::new(),
+            added_max: retirement::ADDED_KEPT,
+            delisted: VecDeque::new(),
+            spare: Vec::new(),
             listed: 0,
             markets: Markets::default(),
             tape: Tape::new(tape_size),
             lists: Watchlists::new(lists_size),
+            changes: 0,
             watchers: Vec::new(),
+            groups: Groups::default(),
             watch_everything: Bits::default(),
             readers: Bits::default(),
             news: Bits::default(),
@@ -183,44 +202,27 @@ impl Hub {
     /// # Errors
     /// When there are [`SYMBOLS_MAX`] already.
     pub(crate) fn list(&mut self, name: &str) -> Result<bool, TooManySymbols> {
-        self.list_by(name, &mut Vec::new())
-    }
-
-    /// Adds symbols, as [`list`](Self::list) does, as far as there is room. Returns how many were
-    /// missing, and how many of the last ones found no room.
-    pub(crate) fn list_all(&mut self, names: &[String]) -> (usize, usize) {
-        // Numbers that can be used again are looked for once.
-        let mut spare = Vec::new();
-        let mut added = 0;
-        for (index, name) in names.iter().enumerate() {
-            match self.list_by(name, &mut spare) {
-                Ok(was_missing) => added += usize::from(was_missing),
-                Err(TooManySymbols) => return (added, names.len() - index),
-            }
-        }
-        (added, 0)
-    }
-
-    fn list_by(&mut self, name: &str, spare: &mut Vec<SymbolId>) -> Result<bool, TooManySymbols> {
         if let Some(&id) = self.by_name.get(name) {
             let instrument = &mut self.instruments[usize::from(id)];
             let was_missing = !std::mem::replace(&mut instrument.is_listed, true);
             if was_missing {
                 self.listed += 1;
+                self.changes += 1;
                 self.markets.list(&self.instruments[usize::from(id)]);
             }
             return Ok(was_missing);
         }
-        let id = self.free_id(spare).ok_or(TooManySymbols)?;
-        let market = self.markets.number(name);
-        let instrument = Instrument::new(name, self.parts.parts(name), market);
+        let id = self.free_id().ok_or(TooManySymbols)?;
+        let market = self.markets.take(name);
+        let instrument = Instrument::new(name, self.parts.take(name), market);
         self.markets.list(&instrument);
         self.by_name.insert(name.into(), id);
         if let Some(bare) = pattern::bare(name) {
             self.by_bare_name.entry(bare.into()).or_default().push(id);
         }
-        self.added.push(id);
+        self.note_added(id);
         self.listed += 1;
+        self.changes += 1;
         match self.instruments.get_mut(usize::from(id)) {
             Some(place) => *place = instrument,
             None => {
@@ -231,8 +233,21 @@ impl Hub {
         Ok(true)
     }
 
+    /// Adds symbols, as [`list`](Self::list) does, as far as there is room. Returns how many were
+    /// missing, and how many of the last ones found no room.
+    pub(crate) fn list_all(&mut self, names: &[String]) -> (usize, usize) {
+        let mut added = 0;
+        for (index, name) in names.iter().enumerate() {
+            match self.list(name) {
+                Ok(was_missing) => added += usize::from(was_missing),
+                Err(TooManySymbols) => return (added, names.len() - index),
+            }
+        }
+        (added, 0)
+    }
+
     /// Takes a symbol away: it can no longer be asked for, and its readers are told. Returns whether
-    /// it was there. Lists keep it, for when it comes back.
+    /// it was there. Lists keep it for a time, for when it comes back.
     pub(crate) fn delist(&mut self, name: &str, now: Instant) -> bool {
         let Some(id) = self.id_of(name) else {
             return false;
@@ -242,6 +257,8 @@ impl Hub {
             .delist(&self.instruments[usize::from(id)], was_live);
         self.instruments[usize::from(id)].is_listed = false;
         self.listed -= 1;
+        self.changes += 1;
+        self.may_go(id);
         self.print_event(id, now);
         true
     }
@@ -376,25 +393,28 @@ impl Hub {
         }
     }
 
-    /// Most changes are a few symbols more or less, whatever the length of the list: the others are
-    /// not touched.
     fn watch_instead(&mut self, slot: usize, from: Reading, to: Reading) {
+        if from == to {
+            return;
+        }
+        let is_alone = from.period.is_none() && !self.groups.has(from.list, slot);
         let lists = (self.lists.symbols(from.list), self.lists.symbols(to.list));
-        match lists {
-            (Symbols::Some(old), Symbols::Some(new))
-                if (from.period, to.period) == (None, None) =>
-            {
-                for symbol in difference(old, new) {
-                    self.watchers[usize::from(symbol)].remove(slot);
-                }
-                for symbol in difference(new, old) {
-                    self.watchers[usize::from(symbol)].insert(slot);
-                }
+        if let (Symbols::Some(old), Symbols::Some(new)) = lists
+            && is_alone
+            && to.period.is_none()
+            && !self.groups.join(to.list, new, slot)
+        {
+            // Most changes are a few symbols more or less, whatever the length of the list: the others
+            // are not touched.
+            for symbol in difference(old, new) {
+                self.watchers[usize::from(symbol)].remove(slot);
             }
-            _ => {
-                self.unwatch_list(slot, from);
-                self.watch_list(slot, to);
+            for symbol in difference(new, old) {
+                self.watchers[usize::from(symbol)].insert(slot);
             }
+        } else {
+            self.unwatch_list(slot, from);
+            self.watch_list(slot, to);
         }
     }
 
@@ -415,28 +435,29 @@ impl Hub {
         if reading.period.is_some() {
             return;
         }
-        self.worked(self.index_work(reading.list));
+        if self.lists.readers(reading.list) > 1 && !self.groups.has(reading.list, slot) {
+            self.make_way();
+        }
         match self.lists.symbols(reading.list) {
             Symbols::Everything => {
                 self.watch_everything.insert(slot);
             }
-            Symbols::Some(symbols) => {
-                for &symbol in symbols {
-                    self.watchers[usize::from(symbol)].insert(slot);
-                }
-            }
+            Symbols::Some(symbols) if self.groups.join(reading.list, symbols, slot) => {}
+            Symbols::Some(symbols) => watch_each(&mut self.watchers, symbols, slot),
         }
+        self.worked(self.index_work(slot, reading.list));
     }
 
     fn unwatch_list(&mut self, slot: usize, reading: Reading) {
         if reading.period.is_some() {
             return;
         }
-        self.worked(self.index_work(reading.list));
+        self.worked(self.index_work(slot, reading.list));
         match self.lists.symbols(reading.list) {
             Symbols::Everything => {
                 self.watch_everything.remove(slot);
             }
+            Symbols::Some(symbols) if self.groups.leave(reading.list, symbols, slot) => {}
             Symbols::Some(symbols) => {
                 for &symbol in symbols {
                     self.watchers[usize::from(symbol)].remove(slot);
@@ -445,17 +466,31 @@ impl Hub {
         }
     }
 
-    /// What it costs to note in the index who watches a list, in symbols looked at.
-    fn index_work(&self, list: ListId) -> usize {
+    /// Takes the only reader of a group out of it if there is no room for another group: the list of
+    /// many deserves the place.
+    fn make_way(&mut self) {
+        let Some((list, slot)) = self.groups.loneliest() else {
+            return;
+        };
+        if let Symbols::Some(symbols) = self.lists.symbols(list) {
+            self.groups.leave(list, symbols, slot);
+            watch_each(&mut self.watchers, symbols, slot);
+            self.worked(symbols.len() / 2);
+        }
+    }
+
+    /// What it costs to note in the index that a slot watches a list, in symbols looked at.
+    fn index_work(&self, slot: usize, list: ListId) -> usize {
         match self.lists.symbols(list) {
-            Symbols::Everything => 1,
-            Symbols::Some(symbols) => symbols.len() / 2,
+            Symbols::Some(symbols) if !self.groups.has(list, slot) => symbols.len() / 2,
+            _ => 1,
         }
     }
 
     fn tell_watchers(&mut self, id: SymbolId) {
         self.news.unite(&self.watch_everything);
         self.watchers[usize::from(id)].add_to(&mut self.news);
+        self.groups.add_to(id, &mut self.news);
     }
 
     /// Whether anybody has news.
@@ -558,11 +593,12 @@ impl Hub {
     /// How many slots are told of a symbol by name.
     #[cfg(test)]
     pub(crate) fn watcher_count(&self, name: &str) -> usize {
-        let of_symbol = self
-            .by_name
-            .get(name)
-            .map(|&id| &self.watchers[usize::from(id)]);
-        self.watch_everything.iter().count() + of_symbol.map_or(0, Watchers::len)
+        let mut told = self.watch_everything.clone();
+        if let Some(&id) = self.by_name.get(name) {
+            self.watchers[usize::from(id)].add_to(&mut told);
+            self.groups.add_to(id, &mut told);
+        }
+        told.iter().count()
     }
 
     /// How many lists are kept, periods have timers, and slots read or have news.
@@ -588,7 +624,7 @@ impl Hub {
         let watchers = watchers.map(|it| size_of::<Watchers>() + it.memory());
         IndexMemory {
             lists: self.lists.memory(),
-            watchers: watchers.sum(),
+            watchers: watchers.sum::<usize>() + self.groups.memory(),
         }
     }
 
@@ -613,48 +649,25 @@ impl Hub {
         &self.instruments[usize::from(id)]
     }
 
+    /// The numbers of all symbols that there are, delisted ones too, in ascending order.
+    fn known_ids(&self) -> impl Iterator<Item = SymbolId> {
+        let ids = (0..).zip(&self.instruments);
+        ids.filter(|(_, instrument)| !instrument.is_gone)
+            .map(|(id, _)| id)
+    }
+
     /// The numbers of all symbols that can be asked for, in ascending order.
     fn listed_ids(&self) -> impl Iterator<Item = SymbolId> {
         let ids = (0..).zip(&self.instruments);
         ids.filter(|(_, instrument)| instrument.is_listed)
             .map(|(id, _)| id)
     }
+}
 
-    /// A number for one more symbol: a new one while there are any, then one that is spare.
-    fn free_id(&mut self, spare: &mut Vec<SymbolId>) -> Option<SymbolId> {
-        if self.instruments.len() < SYMBOLS_MAX {
-            return Some(self.instruments.len() as SymbolId);
-        }
-        if spare.is_empty() {
-            *spare = self.spare_ids();
-        }
-        let id = spare.pop()?;
-        self.tape.forget(id);
-        let name = self.instrument(id).name.clone();
-        self.by_name.remove(&name);
-        if let Some(ids) = pattern::bare(&name).and_then(|bare| self.by_bare_name.get_mut(bare)) {
-            ids.retain(|&other| other != id);
-        }
-        Some(id)
-    }
-
-    /// The numbers of symbols that have been delisted and are in no list and on no frame any more, the
-    /// lowest last.
-    fn spare_ids(&self) -> Vec<SymbolId> {
-        let mut is_in_a_list = vec![false; self.instruments.len()];
-        for (symbols, _) in self.lists.iter() {
-            if let Symbols::Some(symbols) = symbols {
-                for &symbol in symbols {
-                    is_in_a_list[usize::from(symbol)] = true;
-                }
-            }
-        }
-        let ids = (0..self.instruments.len() as SymbolId).rev();
-        let is_spare = |&id: &SymbolId| {
-            let is_on_tape = self.tape.newest(id) >= self.tape.tail();
-            !self.instrument(id).is_listed && !is_in_a_list[usize::from(id)] && !is_on_tape
-        };
-        ids.filter(is_spare).collect()
+/// Adds a slot to the watchers of each symbol.
+fn watch_each(watchers: &mut [Watchers], symbols: &[SymbolId], slot: usize) {
+    for &symbol in symbols {
+        watchers[usize::from(symbol)].insert(slot);
     }
 }
 

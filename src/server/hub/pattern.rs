@@ -27,11 +27,20 @@ pub(crate) struct Rule {
 /// The numbers of the parts of symbols; equal parts have the same.
 #[derive(Debug, Default)]
 pub(crate) struct PartTable {
-    numbers: HashMap<Box<str>, u32>,
+    numbers: HashMap<Box<str>, Part>,
+    /// Numbers that no part has any more.
+    spare: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Part {
+    number: u32,
+    /// Symbols that have it.
+    symbols: usize,
 }
 
 /// The parts of a symbol: its source, base and quote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Parts([u32; 3]);
 
 /// A pattern whose parts are numbers: what those of a symbol must be, where the mask has bits.
@@ -95,7 +104,7 @@ impl Pattern {
         let own = [&self.source, &self.base, &self.quote];
         for (index, part) in own.into_iter().enumerate() {
             if let Some(part) = part {
-                wanted[index] = *parts.numbers.get(part)?;
+                wanted[index] = parts.numbers.get(part)?.number;
                 mask[index] = u32::MAX;
             }
         }
@@ -112,15 +121,43 @@ impl Matcher {
 }
 
 impl PartTable {
-    /// The parts of a symbol by its name. Parts that are new get numbers.
-    pub(crate) fn parts(&mut self, name: &str) -> Parts {
+    /// The parts of one more symbol by its name. Parts that are new get numbers.
+    pub(crate) fn take(&mut self, name: &str) -> Parts {
         let (source, base, quote) = split(name);
         Parts([source, base, quote].map(|part| self.number(part)))
     }
 
-    fn number(&mut self, part: &str) -> u32 {
-        let next = self.numbers.len() as u32;
-        *self.numbers.entry(part.into()).or_insert(next)
+    /// A symbol is gone; its parts with it, unless others have them.
+    pub(crate) fn give_back(&mut self, name: &str) {
+        let (source, base, quote) = split(name);
+        for text in [source, base, quote] {
+            let Some(part) = self.numbers.get_mut(text) else {
+                continue;
+            };
+            part.symbols -= 1;
+            if part.symbols == 0 {
+                self.spare.push(part.number);
+                self.numbers.remove(text);
+            }
+        }
+    }
+
+    fn number(&mut self, text: &str) -> u32 {
+        if let Some(part) = self.numbers.get_mut(text) {
+            part.symbols += 1;
+            return part.number;
+        }
+        // As long as none is spare, they are the first so many.
+        let number = self.spare.pop().unwrap_or(self.numbers.len() as u32);
+        self.numbers
+            .insert(text.into(), Part { number, symbols: 1 });
+        number
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.numbers.len()
     }
 }
 
@@ -180,7 +217,7 @@ mod tests {
 
     fn matched(text: &str) -> Vec<&'static str> {
         let mut table = PartTable::default();
-        let parts = NAMES.map(|name| table.parts(name));
+        let parts = NAMES.map(|name| table.take(name));
         let pattern = Pattern::parse(text).unwrap().unwrap();
         let Some(matcher) = pattern.matcher(&table) else {
             return Vec::new();
@@ -249,6 +286,20 @@ mod tests {
         ] {
             let pattern = Pattern::parse(text).unwrap().unwrap();
             assert_eq!(pattern.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn numbers_of_parts_are_used_again_and_no_two_parts_have_the_same() {
+        let mut table = PartTable::default();
+        let kept = table.take("A/USD");
+        for round in 0..100 {
+            let name = format!("x{round}:B{round}/USD");
+            let Parts(numbers) = table.take(&name);
+            assert!(numbers.iter().all(|&number| number < 5), "{numbers:?}");
+            assert!(numbers[0] != numbers[1] && numbers[2] == kept.0[2]);
+            table.give_back(&name);
+            assert_eq!(table.len(), 3, "no source, A and USD");
         }
     }
 

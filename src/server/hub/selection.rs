@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::instrument::Instrument;
 use super::pattern::{BadPattern, Matcher, Parts, Pattern, Rule, bare};
-use super::watchlists::ListId;
+use super::watchlists::{ListId, merged};
 use super::{Hub, SYMBOL_LENGTH_MAX, Symbols};
 use crate::tape::SymbolId;
 
@@ -19,8 +19,8 @@ pub(crate) enum SelectError {
     BadPattern(String),
     /// A list or a request has so many patterns already.
     TooManyPatterns(String),
-    /// The lists of all clients would take too much memory.
-    TooMuchMemory,
+    /// The lists of all clients would take more than `limit` bytes of memory.
+    TooMuchMemory { entry: String, limit: usize },
     /// The closing frame has been printed.
     Closing,
 }
@@ -59,11 +59,19 @@ impl Hub {
     /// # Errors
     /// When an entry stands for nothing, and when there is no room for one more list.
     pub(crate) fn select<E: AsRef<str>>(&mut self, entries: &[E]) -> Result<ListId, SelectError> {
+        if self.is_closed() {
+            return Err(SelectError::Closing);
+        }
+        if let Some(known) = self.lists.take_by_entries(entries, self.changes) {
+            return Ok(known);
+        }
         let draft = Draft {
             symbols: Vec::new(),
             rules: Vec::new(),
         };
-        self.complete(draft, entries, true)
+        let list = self.complete(draft, entries, true)?;
+        self.lists.note_entries(list, entries, self.changes);
+        Ok(list)
     }
 
     /// Takes the list that `list` becomes with `entries` added, or without them.
@@ -82,7 +90,7 @@ impl Hub {
         }
         let draft = Draft {
             symbols: match self.lists.symbols(list) {
-                Symbols::Everything => (0..self.instruments.len() as SymbolId).collect(),
+                Symbols::Everything => self.known_ids().collect(),
                 Symbols::Some(symbols) => [symbols, &self.added_since(list)].concat(),
             },
             rules: self.lists.rules(list).to_vec(),
@@ -92,22 +100,55 @@ impl Hub {
 
     /// Takes the list that `list` becomes by the symbols that were added since it was made; none if
     /// its patterns match none of them.
-    pub(crate) fn refresh(&mut self, list: ListId) -> Option<ListId> {
-        let mut symbols = self.added_since(list);
-        if symbols.is_empty() {
-            self.lists.set_tried(list, self.added.len() as u32);
+    ///
+    /// # Errors
+    /// When there is no room for it: the list stays as it is, without these symbols.
+    pub(crate) fn refresh(&mut self, list: ListId) -> Result<Option<ListId>, SelectError> {
+        let tried = self.added.len() as u32;
+        let outcome = match self.lists.growth(list, tried) {
+            Some(known) => {
+                known.iter().for_each(|&grown| self.lists.take_again(grown));
+                known
+            }
+            None => {
+                let added = self.added_since(list);
+                let Some(&first) = added.first() else {
+                    self.lists.set_tried(list, tried);
+                    return Ok(None);
+                };
+                let outcome = self.grow(list, &added).ok_or(first);
+                if outcome.is_err() {
+                    // Its readers are told once.
+                    self.lists.set_tried(list, tried);
+                }
+                self.lists.note_growth(list, tried, outcome);
+                outcome
+            }
+        };
+        let no_room = |first| self.no_room_for(&self.instrument(first).name);
+        outcome.map(Some).map_err(no_room)
+    }
+
+    /// Takes the list that has these symbols besides.
+    fn grow(&mut self, list: ListId, added: &[SymbolId]) -> Option<ListId> {
+        let Symbols::Some(known) = self.lists.symbols(list) else {
             return None;
-        }
-        if let Symbols::Some(known) = self.lists.symbols(list) {
-            symbols.extend_from_slice(known);
-        }
-        symbols.sort_unstable();
+        };
+        let symbols = merged(known, added);
+        self.worked(symbols.len() / 4);
         let rules = self.lists.rules(list).to_vec();
-        // A list that has no room to grow stays as it is.
         self.take(Some(symbols), &rules)
     }
 
-    /// The symbols that a list's patterns match and that were added since they were tried last.
+    fn no_room_for(&self, entry: &str) -> SelectError {
+        SelectError::TooMuchMemory {
+            entry: shortened(entry),
+            limit: self.lists.memory_max(),
+        }
+    }
+
+    /// The symbols that a list's patterns match and that were added since they were tried last, in
+    /// ascending order.
     fn added_since(&self, list: ListId) -> Vec<SymbolId> {
         let tried = self.lists.tried(list) as usize;
         let rules = self.lists.rules(list);
@@ -121,10 +162,13 @@ impl Hub {
         let untried = self.added.len() - tried;
         self.worked(untried * (1 + rules.len() / PATTERNS_PER_LOOK));
         let added = self.added[tried..].iter().copied();
+        let added = added.filter(|&id| !self.instrument(id).is_gone);
         let added = added.filter(|&id| verdict(&matchers, self.instrument(id).parts));
+        let added = added.filter(|id| symbols.binary_search(id).is_err());
+        let mut added: Vec<_> = added.collect();
+        added.sort_unstable();
+        added.dedup();
         added
-            .filter(|id| symbols.binary_search(id).is_err())
-            .collect()
     }
 
     /// Takes a list whose patterns have been tried on all symbols.
@@ -235,12 +279,16 @@ impl Hub {
         draft.symbols.sort_unstable();
         draft.symbols.dedup();
         let is_all = matches!(&*draft.rules, [rule] if rule.is_everything());
-        let symbols = match is_all && draft.symbols.len() == self.instruments.len() {
+        let count = self.instruments.len() - self.spare.len();
+        let symbols = match is_all && draft.symbols.len() == count {
             true => None,
             false => Some(draft.symbols),
         };
         let list = self.take(symbols, &draft.rules);
-        list.ok_or(SelectError::TooMuchMemory)
+        list.ok_or_else(|| {
+            let first = entries.iter().map(AsRef::as_ref).find(|it| !it.is_empty());
+            self.no_room_for(first.unwrap_or_default())
+        })
     }
 
     /// The symbols that `entries` stand for, in ascending order. Patterns are added to `rules`, as
@@ -303,7 +351,7 @@ impl Hub {
             matchers.iter().any(|matcher| matcher.matches(parts))
         };
         // Delisted ones too, since they may come back.
-        ids.extend((0..self.instruments.len() as SymbolId).filter(matches));
+        ids.extend(self.known_ids().filter(matches));
     }
 
     /// Notes that a client had so many patterns tried on all symbols.
@@ -380,7 +428,7 @@ impl Hub {
     }
 
     /// What rules match, without those that match no symbol that there is.
-    fn matchers(&self, rules: &[Rule]) -> Vec<(Matcher, bool)> {
+    pub(super) fn matchers(&self, rules: &[Rule]) -> Vec<(Matcher, bool)> {
         let matcher = |rule: &Rule| Some((rule.pattern.matcher(&self.parts)?, rule.includes));
         rules.iter().filter_map(matcher).collect()
     }
@@ -393,7 +441,7 @@ impl Rule {
 }
 
 /// Whether the last rule that matches a symbol includes it.
-fn verdict(matchers: &[(Matcher, bool)], parts: Parts) -> bool {
+pub(super) fn verdict(matchers: &[(Matcher, bool)], parts: Parts) -> bool {
     let mut last_first = matchers.iter().rev();
     let last = last_first.find(|(matcher, _)| matcher.matches(parts));
     last.is_some_and(|&(_, includes)| includes)
@@ -481,9 +529,10 @@ impl fmt::Display for SelectError {
                 f,
                 "too many patterns at '{pattern}': a list or a request can have {PATTERNS_MAX}"
             ),
-            Self::TooMuchMemory => f.write_str(
-                "the lists of all clients take as much memory as they may (--list-memory); \
-                 a pattern takes less than the names that it stands for",
+            Self::TooMuchMemory { entry, limit } => write!(
+                f,
+                "no room for '{entry}': the lists of all clients can take {limit} bytes \
+                 (--list-memory); a pattern takes less than the names that it stands for"
             ),
             Self::Closing => f.write_str("the server is shutting down"),
         }

@@ -141,11 +141,11 @@ fn a_list_of_patterns_grows_with_the_symbols_and_one_of_names_does_not() {
     let everything = join(&mut hub, 3, &["*"]);
     assert_eq!((hub.list("C/USD"), hub.list("C/EUR")), (Ok(true), Ok(true)));
     assert_eq!(hub.list("A/USD"), Ok(false));
-    let list = hub.refresh(patterned.list).unwrap();
+    let list = hub.refresh(patterned.list).unwrap().unwrap();
     hub.change(1, patterned, Reading { list, period: None });
-    assert_eq!(hub.refresh(list), None, "it has been tried");
-    assert_eq!(hub.refresh(named.list), None);
-    assert_eq!(hub.refresh(everything.list), None);
+    assert_eq!(hub.refresh(list), Ok(None), "it has been tried");
+    assert_eq!(hub.refresh(named.list), Ok(None));
+    assert_eq!(hub.refresh(everything.list), Ok(None));
     hub.publish(&tick("C/USD", "1"), now);
     assert_eq!(news(&mut hub), [1, 3]);
     hub.publish(&tick("C/EUR", "1"), now);
@@ -158,9 +158,9 @@ fn patterns_that_were_taken_back_match_nothing_that_is_added() {
     let reading = join(&mut hub, 1, &["*"]);
     let list = hub.reselect(reading.list, &["*/EUR"], false).unwrap();
     hub.list("C/EUR").unwrap();
-    assert_eq!(hub.refresh(list), None);
+    assert_eq!(hub.refresh(list), Ok(None));
     hub.list("C/USD").unwrap();
-    let grown = hub.refresh(list).unwrap();
+    let grown = hub.refresh(list).unwrap().unwrap();
     let mut out = String::new();
     hub.describe(grown, &mut out);
     assert_eq!(out, r#","count":2,"symbols":["*"],"except":["*/EUR"]"#);
@@ -201,7 +201,7 @@ fn a_pattern_takes_a_symbol_that_comes_back_and_leaves_out_what_was_left_out() {
     hub.give_back(less);
     news(&mut hub);
     hub.list("A/USD").unwrap();
-    assert_eq!(hub.refresh(list), None);
+    assert_eq!(hub.refresh(list), Ok(None));
     hub.publish(&tick("A/USD", "1"), now);
     assert_eq!(news(&mut hub), [2, 3]);
 }
@@ -225,8 +225,8 @@ fn a_list_that_is_yet_to_get_a_symbol_is_not_shared_with_one_that_is_not() {
     let with = hub.select(&["*/USD"]).unwrap();
     let without = hub.reselect(with, &["B/USD"], false).unwrap();
     assert_ne!(without, early);
-    assert_eq!(hub.refresh(without), None);
-    assert_eq!(hub.refresh(early), Some(with));
+    assert_eq!(hub.refresh(without), Ok(None));
+    assert_eq!(hub.refresh(early), Ok(Some(with)));
     hub.list("C/EUR").unwrap();
     let later = hub.select(&["*/USD"]).unwrap();
     assert_eq!(later, with, "it takes nothing of what was added");
@@ -436,6 +436,55 @@ fn a_whole_market_can_be_replaced_by_another() {
 }
 
 #[test]
+fn symbols_that_come_and_go_for_ever_leave_nothing_behind() {
+    let (mut hub, now) = hub(&["KEPT/USD"]);
+    let mut patterned = join(&mut hub, 1, &["*/USD"]);
+    join(&mut hub, 2, &["KEPT/USD"]);
+    join(&mut hub, 3, &[]);
+    let mut sizes = Vec::new();
+    for round in 0..ROUNDS {
+        let name = format!("x{round}:B{round}/USD");
+        assert_eq!(hub.list(&name), Ok(true));
+        if let Some(list) = hub.refresh(patterned.list).unwrap() {
+            let to = Reading { list, period: None };
+            hub.change(1, patterned, to);
+            patterned = to;
+        }
+        hub.publish(&tick(&name, "1"), now).unwrap();
+        assert_eq!(news(&mut hub), [1, 3]);
+        hub.delist(&name, now);
+        assert_eq!(news(&mut hub), [1, 3]);
+        if round % (ROUNDS / 10) == 0 {
+            let counts = [
+                hub.instruments.len(),
+                hub.by_name.len(),
+                hub.by_bare_name.len(),
+            ];
+            let others = [hub.parts.len(), hub.markets.len(), hub.added.len() / 4096];
+            sizes.push((counts, others, hub.symbol_count(patterned.list)));
+        }
+    }
+    let (first, last) = (&sizes[3], &sizes[9]);
+    assert!(first.0[0] < 2500, "{first:?}");
+    for (first, last) in first
+        .0
+        .iter()
+        .chain(&first.1)
+        .zip(last.0.iter().chain(&last.1))
+    {
+        assert!(last.abs_diff(*first) <= 300, "{sizes:?}");
+    }
+    assert!(last.2.abs_diff(first.2) <= 300, "{sizes:?}");
+}
+
+/// A build that is not optimised takes ten times as long for each.
+const ROUNDS: usize = if cfg!(debug_assertions) {
+    50_000
+} else {
+    1_000_000
+};
+
+#[test]
 fn lists_have_a_limit_on_patterns_and_on_memory() {
     let names = numbered(500);
     let mut hub = Hub::new(names.clone(), 1 << 16, 4000).unwrap();
@@ -543,4 +592,120 @@ fn stamping_and_printing_are_separate_steps() {
     assert_eq!(hub.tape().resume(9_000), Some(hub.tape().head()));
     let next = hub.stamp(0);
     assert!(next.seq == 42 && next.sent > 9_000);
+}
+
+#[test]
+fn a_list_by_the_same_entries_is_had_again_without_work() {
+    let names = numbered(2000);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (mut hub, now) = hub(&names);
+    let memory = hub.index_memory().lists;
+    let entries = ["*/USD", "S5/USD"];
+    let first = join(&mut hub, 1, &entries);
+    hub.rest();
+    let others: Vec<_> = (2..300)
+        .map(|slot| join(&mut hub, slot, &entries))
+        .collect();
+    assert!(hub.work() <= 2 * others.len(), "{}", hub.work());
+    assert!(others.iter().all(|other| other.list == first.list));
+    hub.publish(&tick("S7/USD", "1"), now);
+    assert_eq!(news(&mut hub), (1..300).collect::<Vec<_>>());
+    for (slot, reading) in (1..).zip([&[first][..], &others].concat()) {
+        hub.leave(slot, reading);
+    }
+    hub.publish(&tick("S7/USD", "1"), now);
+    assert_eq!(news(&mut hub), [0; 0]);
+    assert_eq!(hub.index_memory().lists, memory);
+}
+
+#[test]
+fn what_entries_stand_for_changes_with_the_symbols() {
+    let (mut hub, now) = hub(&["x:A/USD", "B/USD"]);
+    let entries = ["A/USD", "*/EUR"];
+    let before = hub.select(&entries).unwrap();
+    assert_eq!(hub.select(&entries).unwrap(), before);
+    hub.list("C/EUR").unwrap();
+    let after = hub.select(&entries).unwrap();
+    assert!(hub.is_listed_in("C/EUR", after) && !hub.is_listed_in("C/EUR", before));
+    hub.list("y:A/USD").unwrap();
+    let error = hub.select(&entries).unwrap_err().to_string();
+    assert!(error.starts_with("ambiguous symbol 'A/USD'"), "{error}");
+    hub.delist("y:A/USD", now);
+    assert_eq!(hub.select(&entries).unwrap(), after);
+    hub.delist("x:A/USD", now);
+    assert!(hub.select(&entries).is_err());
+}
+
+#[test]
+fn readers_of_many_long_lists_are_told_of_each_symbol() {
+    let names = numbered(40);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (mut hub, now) = hub(&names);
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut readers: Vec<Option<(Vec<usize>, Reading)>> = vec![None; 30];
+    for _ in 0..2000 {
+        let slot = rng.usize(..readers.len());
+        // Few different lists, so that some have several readers and not all have room.
+        let (first, length) = (rng.usize(..3) * 10, rng.usize(1..4) * 3);
+        let symbols: Vec<_> = (first..first + length).collect();
+        let entries: Vec<&str> = symbols.iter().map(|&symbol| names[symbol]).collect();
+        readers[slot] = match readers[slot].take() {
+            None => Some((symbols, join(&mut hub, slot, &entries))),
+            Some((_, reading)) if rng.bool() => {
+                hub.leave(slot, reading);
+                None
+            }
+            Some((_, from)) => {
+                let list = hub.select(&entries).unwrap();
+                let to = Reading { list, period: None };
+                hub.change(slot, from, to);
+                Some((symbols, to))
+            }
+        };
+        let symbol = rng.usize(..names.len());
+        hub.publish(&tick(names[symbol], "1"), now);
+        let watches = |slot: &usize| {
+            let reader = readers[*slot].as_ref();
+            reader.is_some_and(|(symbols, _)| symbols.contains(&symbol))
+        };
+        let told: Vec<_> = (0..readers.len()).filter(watches).collect();
+        assert_eq!(news(&mut hub), told);
+    }
+}
+
+#[test]
+fn a_list_that_finds_no_room_to_grow_says_so_to_each_of_its_readers() {
+    let names = numbered(200);
+    let mut hub = Hub::new(names, 1 << 16, 1200).unwrap();
+    let list = hub.select(&["*/USD"]).unwrap();
+    assert_eq!(hub.select(&["*/USD"]).unwrap(), list);
+    hub.list("NEW/EUR").unwrap();
+    assert_eq!(hub.refresh(list), Ok(None));
+    hub.list("NEW/USD").unwrap();
+    for _ in 0..2 {
+        let error = hub.refresh(list).unwrap_err().to_string();
+        let expected =
+            "no room for 'NEW/USD': the lists of all clients can take 1200 bytes (--list-memory)";
+        assert!(error.starts_with(expected), "{error}");
+    }
+    assert!(!hub.is_listed_in("NEW/USD", list) && hub.is_listed_in("S0/USD", list));
+    hub.list("OTHER/EUR").unwrap();
+    assert_eq!(hub.refresh(list), Ok(None), "it has been told");
+}
+
+#[test]
+fn readers_of_one_list_grow_into_one_list_at_the_cost_of_one() {
+    let names = numbered(1000);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (mut hub, _) = hub(&names);
+    let list = hub.select(&["*/USD"]).unwrap();
+    let readers: Vec<_> = (0..50).map(|_| hub.select(&["*/USD"]).unwrap()).collect();
+    hub.list("NEW/USD").unwrap();
+    let grown = hub.refresh(list).unwrap().unwrap();
+    hub.rest();
+    for reader in readers {
+        assert_eq!(hub.refresh(reader), Ok(Some(grown)));
+    }
+    assert!(hub.work() <= 50, "{}", hub.work());
+    assert_eq!(hub.select(&["*/USD"]), Ok(grown));
 }

@@ -1,7 +1,8 @@
 //! The lists of symbols that clients watch. Equal lists are kept once, however many clients have
 //! them, so that a distinct list costs two bytes a symbol and a client one number.
 
-use std::hash::BuildHasher;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::iter::Peekable;
 use std::slice;
 
@@ -28,6 +29,11 @@ pub(crate) enum Symbols<'a> {
 pub(crate) struct Watchlists {
     lists: Slab<Watchlist>,
     by_content: HashTable<u32>,
+    /// The lists that are known by what clients wrote.
+    by_entries: HashTable<u32>,
+    /// What became of the last lists that were to take symbols that were added: their other readers
+    /// find it here.
+    growths: VecDeque<Growth>,
     hasher: DefaultHashBuilder,
     memory: usize,
     memory_max: usize,
@@ -41,6 +47,24 @@ struct Watchlist {
     readers: u32,
     /// How many of the symbols that were ever added its rules have been tried on.
     tried: u32,
+    /// What a client wrote to get it, if to find that out again would be work.
+    entries: Option<Box<Entries>>,
+}
+
+/// What became of a list that was to take symbols that were added.
+struct Growth {
+    of: ListId,
+    /// How many symbols had ever been added by then.
+    tried: u32,
+    /// The list with these symbols; else the first of them that there was no room for.
+    outcome: Result<ListId, SymbolId>,
+}
+
+/// What a client wrote, which stood for a list at that time.
+struct Entries {
+    texts: Box<[Box<str>]>,
+    /// How often symbols had come or gone by then.
+    changes: u64,
 }
 
 impl Watchlists {
@@ -49,6 +73,8 @@ impl Watchlists {
         let mut lists = Self {
             lists: Slab::new(),
             by_content: HashTable::new(),
+            by_entries: HashTable::new(),
+            growths: VecDeque::new(),
             hasher: DefaultHashBuilder::default(),
             memory: 0,
             memory_max,
@@ -112,6 +138,101 @@ impl Watchlists {
         known.map(|&id| ListId(id))
     }
 
+    /// Takes the list that `entries` stood for the last time, unless symbols have come or gone since:
+    /// `changes` says how often they have.
+    pub(crate) fn take_by_entries<E: AsRef<str>>(
+        &mut self,
+        entries: &[E],
+        changes: u64,
+    ) -> Option<ListId> {
+        let lists = &self.lists;
+        let is_it = |&id: &u32| {
+            let known = lists[id as usize].entries.as_deref();
+            known.is_some_and(|known| known.changes == changes && known.are(entries))
+        };
+        let &id = self.by_entries.find(self.hash_of(entries), is_it)?;
+        self.take_again(ListId(id));
+        Some(ListId(id))
+    }
+
+    /// Notes that `entries` stand for a list, if they are worth it: a list of a few names is found as
+    /// soon by them.
+    pub(crate) fn note_entries<E: AsRef<str>>(&mut self, id: ListId, entries: &[E], changes: u64) {
+        let list = &self.lists[id.0 as usize];
+        let is_work = !list.rules.is_empty()
+            || list
+                .symbols
+                .as_deref()
+                .is_some_and(|it| it.len() >= NAMES_NOTED);
+        if !is_work {
+            return;
+        }
+        self.forget_entries(id);
+        let texts = entries.iter().map(|entry| Box::from(entry.as_ref()));
+        let entries = Entries {
+            texts: texts.collect(),
+            changes,
+        };
+        if self.memory + entries.memory() > self.memory_max {
+            return;
+        }
+        self.memory += entries.memory();
+        let hash = self.hash_of(&entries.texts);
+        self.lists[id.0 as usize].entries = Some(Box::new(entries));
+        let (lists, hasher) = (&self.lists, &self.hasher);
+        self.by_entries.insert_unique(hash, id.0, |&id| {
+            let entries = lists[id as usize].entries.as_deref();
+            entries.map_or(0, |entries| hash_of(hasher, &entries.texts))
+        });
+    }
+
+    fn forget_entries(&mut self, id: ListId) {
+        let Some(entries) = self.lists[id.0 as usize].entries.take() else {
+            return;
+        };
+        self.memory -= entries.memory();
+        let hash = self.hash_of(&entries.texts);
+        if let Ok(entry) = self.by_entries.find_entry(hash, |&other| other == id.0) {
+            entry.remove();
+        }
+    }
+
+    fn hash_of<E: AsRef<str>>(&self, entries: &[E]) -> u64 {
+        hash_of(&self.hasher, entries)
+    }
+
+    /// What became of a list when another reader of it was to take the same symbols; `tried` says how
+    /// many have ever been added.
+    pub(crate) fn growth(&self, of: ListId, tried: u32) -> Option<Result<ListId, SymbolId>> {
+        let mut growths = self.growths.iter();
+        let known = growths.find(|it| it.of == of && it.tried == tried)?;
+        Some(known.outcome)
+    }
+
+    /// Notes what became of a list.
+    pub(crate) fn note_growth(
+        &mut self,
+        of: ListId,
+        tried: u32,
+        outcome: Result<ListId, SymbolId>,
+    ) {
+        self.growths.retain(|it| it.of != of);
+        if self.growths.len() == GROWTHS_MAX {
+            self.growths.pop_front();
+        }
+        self.growths.push_back(Growth { of, tried, outcome });
+    }
+
+    /// The most bytes that all lists together can take.
+    pub(crate) fn memory_max(&self) -> usize {
+        self.memory_max
+    }
+
+    /// How many readers have taken a list.
+    pub(crate) fn readers(&self, id: ListId) -> u32 {
+        self.lists[id.0 as usize].readers
+    }
+
     /// Takes a list once more.
     pub(crate) fn take_again(&mut self, id: ListId) {
         self.lists[id.0 as usize].readers += 1;
@@ -124,14 +245,34 @@ impl Watchlists {
         if list.readers > 0 || id == EVERYTHING {
             return;
         }
+        self.forget_entries(id);
+        self.forget_content(id);
+        self.growths
+            .retain(|it| it.of != id && it.outcome != Ok(id));
         let list = self.lists.remove(id.0 as usize);
-        let hash = self
-            .hasher
-            .hash_one((list.symbols.as_deref(), &*list.rules));
+        self.memory -= memory(list.symbols.as_deref(), &list.rules);
+    }
+
+    fn forget_content(&mut self, id: ListId) {
+        let hash = self.content_hash(id.0);
         if let Ok(entry) = self.by_content.find_entry(hash, |&other| other == id.0) {
             entry.remove();
         }
-        self.memory -= memory(list.symbols.as_deref(), &list.rules);
+    }
+
+    fn note_content(&mut self, id: u32) {
+        let hash = self.content_hash(id);
+        let (lists, hasher) = (&self.lists, &self.hasher);
+        self.by_content.insert_unique(hash, id, |&id| {
+            let list = &lists[id as usize];
+            hasher.hash_one((list.symbols.as_deref(), &*list.rules))
+        });
+    }
+
+    fn content_hash(&self, id: u32) -> u64 {
+        let list = &self.lists[id as usize];
+        self.hasher
+            .hash_one((list.symbols.as_deref(), &*list.rules))
     }
 
     /// What a list stands for.
@@ -163,6 +304,40 @@ impl Watchlists {
         read.map(|(id, list)| (self.symbols(ListId(id as u32)), list.readers))
     }
 
+    /// Every list of symbols, with its rules.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = (ListId, &[SymbolId], &[Rule])> {
+        self.lists.iter().filter_map(|(id, list)| {
+            let symbols = list.symbols.as_deref()?;
+            Some((ListId(id as u32), symbols, &*list.rules))
+        })
+    }
+
+    /// Takes symbols out of a list for good: they no longer exist.
+    pub(crate) fn purge(&mut self, id: ListId, is_gone: impl Fn(SymbolId) -> bool) {
+        self.forget_content(id);
+        let list = &mut self.lists[id.0 as usize];
+        self.memory -= memory(list.symbols.as_deref(), &list.rules);
+        if let Some(symbols) = list.symbols.take() {
+            let left = symbols.iter().copied().filter(|&symbol| !is_gone(symbol));
+            list.symbols = Some(left.collect());
+        }
+        self.memory += memory(list.symbols.as_deref(), &list.rules);
+        self.note_content(id.0);
+    }
+
+    /// The symbols that were ever added are counted from later on, since all rules have been tried on
+    /// those before. Returns by how many.
+    pub(crate) fn forget_tried(&mut self, added: usize) -> usize {
+        let ruled = |list: &&mut Watchlist| !list.rules.is_empty() && list.symbols.is_some();
+        let lists = self.lists.iter_mut().map(|(_, list)| list);
+        let mut ruled: Vec<_> = lists.filter(ruled).collect();
+        let least = ruled.iter().map(|list| list.tried).min();
+        let least = least.unwrap_or(added as u32);
+        ruled.iter_mut().for_each(|list| list.tried -= least);
+        self.growths.clear();
+        least as usize
+    }
+
     /// How many there are, that of everything among them.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
@@ -176,20 +351,37 @@ impl Watchlists {
 
     fn insert(&mut self, symbols: Option<Box<[SymbolId]>>, rules: Box<[Rule]>, tried: u32) -> u32 {
         self.memory += memory(symbols.as_deref(), &rules);
-        let hash = self.hasher.hash_one((symbols.as_deref(), &*rules));
         let id = self.lists.insert(Watchlist {
             symbols,
             rules,
             readers: 0,
             tried,
+            entries: None,
         }) as u32;
-        let (lists, hasher) = (&self.lists, &self.hasher);
-        self.by_content.insert_unique(hash, id, |&id| {
-            let list = &lists[id as usize];
-            hasher.hash_one((list.symbols.as_deref(), &*list.rules))
-        });
+        self.note_content(id);
         id
     }
+}
+
+impl Entries {
+    fn are<E: AsRef<str>>(&self, others: &[E]) -> bool {
+        let same = |(text, other): (&Box<str>, &E)| **text == *other.as_ref();
+        self.texts.len() == others.len() && self.texts.iter().zip(others).all(same)
+    }
+
+    fn memory(&self) -> usize {
+        let lengths = self.texts.iter().map(|text| text.len());
+        let texts = lengths.map(|length| length.next_multiple_of(16) + size_of::<Box<str>>());
+        size_of::<Self>() + texts.sum::<usize>() + size_of::<u32>() * 2
+    }
+}
+
+fn hash_of<E: AsRef<str>>(hasher: &DefaultHashBuilder, entries: &[E]) -> u64 {
+    let mut state = hasher.build_hasher();
+    for entry in entries {
+        entry.as_ref().hash(&mut state);
+    }
+    state.finish()
 }
 
 impl<'a> Symbols<'a> {
@@ -220,6 +412,20 @@ pub(crate) fn difference<'a>(
     list.filter(move |&symbol| !walk.contains(symbol))
 }
 
+/// The symbols of both lists, which are in ascending order and have none in common.
+pub(crate) fn merged(list: &[SymbolId], other: &[SymbolId]) -> Vec<SymbolId> {
+    let mut all = Vec::with_capacity(list.len() + other.len());
+    let mut rest = list;
+    for &symbol in other {
+        let (below, above) = rest.split_at(rest.partition_point(|&it| it < symbol));
+        all.extend_from_slice(below);
+        all.push(symbol);
+        rest = above;
+    }
+    all.extend_from_slice(rest);
+    all
+}
+
 /// A walk along a list beside another one: to look up all symbols of a large market costs one pass
 /// and no searches.
 pub(crate) struct Walk<'a>(Option<Peekable<slice::Iter<'a, SymbolId>>>);
@@ -242,6 +448,12 @@ fn memory(symbols: Option<&[SymbolId]>, rules: &[Rule]) -> usize {
         + rules.len() * (size_of::<Rule>() + RULE_TEXT)
         + size_of::<u32>() * 2
 }
+
+/// Growths that are remembered.
+const GROWTHS_MAX: usize = 32;
+
+/// A list of so many names is noted by what a client wrote.
+const NAMES_NOTED: usize = 256;
 
 /// The texts of a rule, about.
 const RULE_TEXT: usize = 32;
@@ -307,6 +519,8 @@ mod tests {
         assert_eq!(gone, [1, 5]);
         assert_eq!(difference(&[], &list).count(), 0);
         assert_eq!(difference(&list, &[]).count(), 4);
+        assert_eq!(merged(&list, &[0, 2, 3, 12]), [0, 1, 2, 3, 4, 5, 9, 12]);
+        assert_eq!(merged(&list, &[]), list);
     }
 
     #[test]
