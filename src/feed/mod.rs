@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use ioloop::IoLoop;
+use mio::Token;
 
 use crate::tick::Tick;
 
@@ -56,6 +57,9 @@ pub trait Publish: Sized + 'static {
     /// Takes symbols that can be asked for from now on, as they read on the wire.
     fn list(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]);
 
+    /// Takes those of the symbols that must not fall silent from now on.
+    fn watch(&mut self, io_loop: &mut IoLoop<Self>, watched: Vec<Watched>);
+
     /// Takes symbols away that can no longer be asked for.
     fn delist(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]);
 
@@ -63,6 +67,9 @@ pub trait Publish: Sized + 'static {
     fn take_wanted(&mut self) -> Option<Vec<String>> {
         None
     }
+
+    /// Ends the feed's wait for `token` whenever there is something to take.
+    fn wake_for_wanted(&mut self, _token: Token) {}
 
     /// What the feed knows of its sources. It is kept here, since what runs on the loop shares
     /// nothing but the loop's state.
@@ -128,6 +135,8 @@ mod testing {
         fn confirm(&mut self, _: &mut IoLoop<Self>, _: &str) {}
 
         fn list(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
+
+        fn watch(&mut self, _: &mut IoLoop<Self>, _: Vec<Watched>) {}
 
         fn delist(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
 

@@ -4,13 +4,14 @@
 //!
 //! A price is a whole number of ticks, the smallest step that it can make; no float comes near it.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use ioloop::IoLoop;
+use hashbrown::HashSet;
 use ioloop::periodic::next_deadline;
+use ioloop::{IoLoop, Wake};
+use mio::Token;
 
 use super::{Feed, Publish};
 use crate::tick::{Price, Tick, unix_us};
@@ -54,45 +55,82 @@ impl Sim {
         spread.map_or(self.interval, Spread::period)
     }
 
-    /// Has new prices at `beat`, and then again and again; how often may change with the symbols.
-    fn beat_at<S: Publish>(
-        mut self: Box<Self>,
-        beat: Instant,
-        mut spread: Option<Spread>,
-        io_loop: &mut IoLoop<S>,
-    ) {
-        io_loop.call_at(beat, move |state: &mut S, io_loop| {
+    /// Has new prices at `beat`, and then again and again; how often may change with the symbols, which
+    /// may happen before.
+    fn beat_at<S: Publish>(mut self: Box<Self>, mut next: Next, io_loop: &mut IoLoop<S>) {
+        let (token, beat) = (next.token, next.beat);
+        io_loop.call_when_ready(token, Some(beat), move |state: &mut S, io_loop, wake| {
             if let Some(wanted) = state.take_wanted() {
-                self.follow(&wanted, state, io_loop);
-                spread = self.begin_to_spread(io_loop.time());
+                let changes = self.changes(&wanted);
+                return self.follow(changes, next, state, io_loop);
             }
-            let now = io_loop.time();
-            let places = spread.as_mut().map(|spread| spread.due(now));
-            self.publish(places.unwrap_or(0..self.walks.len()), state, io_loop);
-            let next = next_deadline(beat, self.period(spread.as_ref()), io_loop.time());
-            self.beat_at(next, spread, io_loop);
+            if wake == Wake::TimedOut {
+                let now = io_loop.time();
+                let places = next.spread.as_mut().map(|spread| spread.due(now));
+                self.publish(places.unwrap_or(0..self.walks.len()), state, io_loop);
+                let period = self.period(next.spread.as_ref());
+                next.beat = next_deadline(beat, period, io_loop.time());
+            }
+            self.beat_at(next, io_loop);
         });
     }
 
-    /// Simulates other symbols from now on; those that stay go on from their prices.
-    fn follow<S: Publish>(&mut self, wanted: &[String], state: &mut S, io_loop: &mut IoLoop<S>) {
-        let names: HashSet<String> = wanted.iter().map(|symbol| full_name(symbol)).collect();
-        let name = |walk: &Walk| walk.symbol.clone();
+    /// Ends the walks of all symbols but these, and finds what else has to be done to have these.
+    fn changes(&mut self, wanted: &[String]) -> Changes {
+        let names: Vec<String> = wanted.iter().map(|symbol| full_name(symbol)).collect();
+        let wanted: HashSet<&str> = names.iter().map(String::as_str).collect();
         let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.walks)
             .into_iter()
-            .partition(|walk| names.contains(&walk.symbol));
-        let mut known: HashSet<String> = stay.iter().map(name).collect();
-        let mut new = Vec::new();
+            .partition(|walk| wanted.contains(&*walk.symbol));
+        let come = {
+            let mut known: HashSet<&str> = stay.iter().map(|walk| &*walk.symbol).collect();
+            let come = names.iter().filter(|name| known.insert(name));
+            come.cloned().collect()
+        };
+        let go = go.into_iter().map(|walk| walk.symbol).collect();
         self.walks = stay;
-        for symbol in wanted {
-            let symbol = full_name(symbol);
-            if known.insert(symbol.clone()) {
-                self.walks.push(Walk::new(&symbol));
-                new.push(symbol);
-            }
+        Changes { go, come }
+    }
+
+    /// Simulates other symbols from now on, a turn's share of them at a time, and then goes on with
+    /// its beats; those that stay go on from their prices.
+    fn follow<S: Publish>(
+        mut self: Box<Self>,
+        mut changes: Changes,
+        mut next: Next,
+        state: &mut S,
+        io_loop: &mut IoLoop<S>,
+    ) {
+        let go = some(&mut changes.go);
+        if go.is_empty() {
+            self.add(&some(&mut changes.come), state, io_loop);
+        } else {
+            state.delist(io_loop, &go);
         }
-        state.delist(io_loop, &go.iter().map(name).collect::<Vec<_>>());
-        state.list(io_loop, &new);
+        if !changes.is_empty() {
+            return io_loop.add_callback(|state, io_loop| {
+                self.follow(changes, next, state, io_loop);
+            });
+        }
+        if let Some(wanted) = state.take_wanted() {
+            let changes = self.changes(&wanted);
+            return self.follow(changes, next, state, io_loop);
+        }
+        next.spread = self.begin_to_spread(io_loop.time());
+        let period = self.period(next.spread.as_ref());
+        next.beat = next.beat.min(io_loop.time() + period);
+        self.beat_at(next, io_loop);
+    }
+
+    /// Adds symbols, with their start prices.
+    fn add<S: Publish>(&mut self, symbols: &[String], state: &mut S, io_loop: &mut IoLoop<S>) {
+        state.list(io_loop, symbols);
+        let timestamp = unix_us() / 1_000;
+        for symbol in symbols {
+            let walk = Walk::new(symbol);
+            state.publish(io_loop, walk.tick(timestamp));
+            self.walks.push(walk);
+        }
     }
 
     /// Moves the walks at these places, counted on beyond the last one, and publishes them.
@@ -132,11 +170,46 @@ impl<S: Publish> Feed<S> for Sim {
             for walk in &self.walks {
                 state.publish(io_loop, walk.tick(timestamp));
             }
+            let token = io_loop.registrar().token();
+            state.wake_for_wanted(token);
             let spread = self.begin_to_spread(io_loop.time());
             let beat = io_loop.time() + self.period(spread.as_ref());
-            self.beat_at(beat, spread, io_loop);
+            self.beat_at(
+                Next {
+                    beat,
+                    spread,
+                    token,
+                },
+                io_loop,
+            );
         });
     }
+}
+
+/// What a simulation waits for.
+struct Next {
+    beat: Instant,
+    spread: Option<Spread>,
+    /// The wait ends early when other symbols are wanted.
+    token: Token,
+}
+
+/// Symbols that are no longer simulated, and those that are from now on.
+struct Changes {
+    go: Vec<String>,
+    come: Vec<String>,
+}
+
+impl Changes {
+    fn is_empty(&self) -> bool {
+        self.go.is_empty() && self.come.is_empty()
+    }
+}
+
+/// Takes a turn's share of symbols, in their order.
+fn some(symbols: &mut Vec<String>) -> Vec<String> {
+    let later = symbols.split_off(symbols.len().min(CHANGES_PER_TURN));
+    std::mem::replace(symbols, later)
 }
 
 /// When which symbol is due, if they are spread over the interval.
@@ -274,6 +347,9 @@ const PREFIX: &str = "sim:";
 
 /// The rest of the line that says what is simulated.
 const WAY_TO_REAL_PRICES: &str = "for real ones use --source binance or another exchange";
+
+/// Symbols that come or go in one turn of the loop: about a millisecond's work.
+const CHANGES_PER_TURN: usize = 500;
 
 /// More timers than that would cost more than the prices.
 const PERIOD_MIN: Duration = Duration::from_micros(100);

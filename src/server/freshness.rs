@@ -19,9 +19,13 @@ impl<S: Transport> Server<S> {
         for watched in watched {
             self.hub.watch(&watched, now);
         }
-        // Fine enough that the limit is kept to an eighth.
+        // Fine enough that the limit is kept to an eighth. Symbols that are watched later have looks of
+        // their own only if those that there are would be too rare for them.
         let look = (least / 8).clamp(LOOK_MIN, LOOK_MAX);
-        PeriodicCallback::start(io_loop, look, Self::look_for_silence);
+        if self.silence_look.is_none_or(|known| look < known) {
+            self.silence_look = Some(look);
+            PeriodicCallback::start(io_loop, look, Self::look_for_silence);
+        }
     }
 
     fn look_for_silence(&mut self, io_loop: &mut IoLoop<Self>) {

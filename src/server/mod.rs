@@ -76,7 +76,7 @@ use self::shutdown::Shutdown;
 use self::socket::Transport;
 use self::tls::{ClientSocket, Tls};
 use self::who::{Told, Who};
-use crate::feed::{Publish, Recorder, Sources};
+use crate::feed::{Publish, Recorder, Sources, Watched};
 use crate::tape::FrameNumber;
 use crate::tick::Tick;
 
@@ -108,10 +108,17 @@ pub struct Server<S: Transport = TcpStream> {
     /// it has said of late.
     symbols_file: Option<PathBuf>,
     wanted: Option<Vec<String>>,
+    /// What the feed waits for when it goes by that.
+    waiting_feed: Option<Token>,
+    /// The lists of clients take what was added; more was added since that began.
+    refreshes_lists: bool,
+    must_refresh_again: bool,
     /// Something has no price of now although it had one, and the log knows.
     is_stale: bool,
     /// Symbols are being called stale, a share at a time.
     looks_for_silence: bool,
+    /// How often that is begun, if at all.
+    silence_look: Option<Duration>,
     shutdown: Shutdown,
     /// The number of the last heartbeat.
     heartbeat: u32,
@@ -191,6 +198,10 @@ impl<S: Transport> Server<S> {
             sources: Sources::default(),
             symbols_file: None,
             wanted: None,
+            waiting_feed: None,
+            refreshes_lists: false,
+            must_refresh_again: false,
+            silence_look: None,
             is_stale: false,
             looks_for_silence: false,
             shutdown: Shutdown::default(),
@@ -432,7 +443,18 @@ impl<S: Transport> Server<S> {
         });
     }
 
-    /// Has each client's list take the symbols that were added, some clients at a time.
+    /// Has each client's list take the symbols that were added.
+    fn begin_to_refresh_lists(&mut self, io_loop: &mut IoLoop<Self>) {
+        if self.refreshes_lists {
+            self.must_refresh_again = true;
+        } else {
+            self.refreshes_lists = true;
+            self.refresh_lists(io_loop, 0);
+        }
+    }
+
+    /// Has the lists of clients from a slot on take the symbols that were added, some clients at a
+    /// time.
     fn refresh_lists(&mut self, io_loop: &mut IoLoop<Self>, from: usize) {
         let (connections, mut desk) = self.parts(io_loop.time());
         // A share of the turn of its own, so that no flood of requests keeps lists from growing.
@@ -449,6 +471,10 @@ impl<S: Transport> Server<S> {
         desk.hub.set_work(requested);
         if slot < slots {
             io_loop.add_callback(move |server, io_loop| server.refresh_lists(io_loop, slot));
+        } else if std::mem::take(&mut self.must_refresh_again) {
+            io_loop.add_callback(move |server, io_loop| server.refresh_lists(io_loop, 0));
+        } else {
+            self.refreshes_lists = false;
         }
         if self.hub.take_call() {
             self.broadcast_soon(io_loop);
@@ -588,8 +614,12 @@ impl<S: Transport> Publish for Server<S> {
         }
         if added > 0 {
             log::info!("symbols added: {added}");
-            self.refresh_lists(io_loop, 0);
+            self.begin_to_refresh_lists(io_loop);
         }
+    }
+
+    fn watch(&mut self, io_loop: &mut IoLoop<Self>, watched: Vec<Watched>) {
+        Self::watch(self, io_loop, watched);
     }
 
     fn delist(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]) {
@@ -604,6 +634,10 @@ impl<S: Transport> Publish for Server<S> {
 
     fn take_wanted(&mut self) -> Option<Vec<String>> {
         self.wanted.take()
+    }
+
+    fn wake_for_wanted(&mut self, token: Token) {
+        self.waiting_feed = Some(token);
     }
 
     fn sources(&mut self) -> &mut Sources {

@@ -7,7 +7,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use ioloop::IoLoop;
+use ioloop::{IoLoop, Wake};
 use mio::{Interest, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
@@ -189,14 +189,14 @@ impl<S: Transport> Server<S> {
         let pending: Vec<_> = signals.map_or_else(Vec::new, |signals| signals.pending().collect());
         for signal in pending {
             match signal {
-                SIGHUP => self.reload(),
+                SIGHUP => self.reload(io_loop),
                 _ => self.shut_down(io_loop),
             }
         }
     }
 
     /// Reads again what it has from files. One that is broken changes nothing.
-    fn reload(&mut self) {
+    fn reload(&mut self, io_loop: &mut IoLoop<Self>) {
         if let Some(tokens) = &mut self.config.tokens {
             match tokens.reload() {
                 Ok(()) => log::info!("clients get in with {tokens}"),
@@ -204,15 +204,24 @@ impl<S: Transport> Server<S> {
             }
         }
         self.reload_certificate();
-        self.reload_symbols();
+        self.reload_symbols(io_loop);
     }
 
-    fn reload_symbols(&mut self) {
+    /// Has the feed go by the file of symbols. It wants the next turn for that: to read the file has
+    /// taken some of this one.
+    fn reload_symbols(&mut self, io_loop: &mut IoLoop<Self>) {
         let Some(file) = &self.symbols_file else {
             return;
         };
         match symbols_of_file(file) {
-            Ok(symbols) => self.wanted = Some(symbols),
+            Ok(symbols) => {
+                self.wanted = Some(symbols);
+                if let Some(feed) = self.waiting_feed {
+                    io_loop.add_callback(move |server, io_loop| {
+                        io_loop.wake(server, feed, Wake::Ready);
+                    });
+                }
+            }
             Err(error) => log::warn!("{error}; the symbols stay as they are"),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ioloop::IoLoop;
-use tickertape::feed::{Online, Publish, Settings, Source, Sources, Speed};
+use tickertape::feed::{Online, Publish, Settings, Source, Sources, Speed, Watched};
 use tickertape::tick::Tick;
 
 use crate::upstream::Upstream;
@@ -26,6 +26,8 @@ impl Publish for Audience {
     }
 
     fn list(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
+
+    fn watch(&mut self, _: &mut IoLoop<Self>, _: Vec<Watched>) {}
 
     fn delist(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
 

@@ -607,3 +607,64 @@ fn symbols_come_from_a_file_that_is_read_again_on_sighup() {
     );
     assert_eq!(names(&mut client).as_array().unwrap().len(), 3);
 }
+
+#[test]
+fn sighup_takes_effect_at_once_however_rare_the_beats_are() {
+    let name = format!("tickertape-symbols-at-once-{}", std::process::id());
+    let file = SymbolsFile(std::env::temp_dir().join(name));
+    file.write("BTC/USDT ETH/USDT");
+    let argument = format!("--symbols=@{}", file.0.display());
+    for spread in [&[][..], &["--spread"]] {
+        let options = [
+            &[&*argument, "--interval", "3600s", "--drain", "0s"],
+            spread,
+        ]
+        .concat();
+        let server = Process::start(&options);
+        let stream = TcpStream::connect(&server.address).unwrap();
+        stream
+            .set_read_timeout(Some(crate::common::PATIENCE))
+            .unwrap();
+        let url = format!("ws://{}/?symbols=*/EUR,ETH/USDT", server.address);
+        let mut client = tungstenite::client(url, stream).unwrap().0;
+        assert_eq!(tick(&mut client).0, "sim:ETH/USDT");
+        file.write("BTC/USDT XRP/EUR");
+        server.signal(rustix::process::Signal::HUP);
+        let delisted = json!({"event": "delisted", "symbol": "sim:ETH/USDT"});
+        assert_eq!(next(&mut client), delisted);
+        assert_eq!(tick(&mut client), ("sim:XRP/EUR".to_owned(), 1));
+        file.write("BTC/USDT ETH/USDT");
+        server.signal(rustix::process::Signal::HUP);
+        let delisted = json!({"event": "delisted", "symbol": "sim:XRP/EUR"});
+        assert_eq!(next(&mut client), delisted);
+        assert_eq!(tick(&mut client).0, "sim:ETH/USDT");
+    }
+}
+
+#[test]
+fn a_client_whose_list_finds_no_room_to_grow_is_told_and_keeps_the_list() {
+    let names = numbered(1_000);
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let config = Config {
+        list_memory: 3_000,
+        ..patient()
+    };
+    let server = TestServer::with_symbols(config, &all);
+    let mut clients = [(); 2].map(|()| server.open("/?symbols=*/USD"));
+    server.list("NEW/USD");
+    for client in &mut clients {
+        let error = next(client);
+        assert_eq!(
+            (&error["op"], &error["id"]),
+            (&json!("error"), &Value::Null)
+        );
+        let expected = "no room for 'NEW/USD': the lists of all clients can take 3000 bytes";
+        let message = error["message"].as_str().unwrap();
+        assert!(message.starts_with(expected), "{message}");
+    }
+    server.tick("NEW/USD", 1);
+    server.tick("S5/USD", 1);
+    for client in &mut clients {
+        assert_eq!(tick(client).0, "S5/USD");
+    }
+}

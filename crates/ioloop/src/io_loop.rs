@@ -378,7 +378,7 @@ impl<S> IoLoop<S> {
     }
 
     /// Ends the wait for `token`, if there is one, and runs its callback now.
-    pub(crate) fn wake(&mut self, state: &mut S, token: Token, wake: Wake) {
+    pub fn wake(&mut self, state: &mut S, token: Token, wake: Wake) {
         if let Some(wait) = self.waits.remove(&token) {
             if let Some(timeout) = wait.timeout {
                 self.remove_timeout(timeout);

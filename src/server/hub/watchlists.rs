@@ -365,8 +365,8 @@ impl Watchlists {
 
 impl Entries {
     fn are<E: AsRef<str>>(&self, others: &[E]) -> bool {
-        let same = |(text, other): (&Box<str>, &E)| **text == *other.as_ref();
-        self.texts.len() == others.len() && self.texts.iter().zip(others).all(same)
+        let texts = self.texts.iter().map(AsRef::as_ref);
+        texts.eq(others.iter().map(AsRef::as_ref))
     }
 
     fn memory(&self) -> usize {

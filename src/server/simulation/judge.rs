@@ -253,15 +253,15 @@ impl Judge {
         }
     }
 
-    /// A symbol is added: patterns take it, at some time.
-    pub(super) fn on_listed(&mut self, name: &str) {
+    /// A symbol is added: patterns take it, at some time. Returns whether it was missing.
+    pub(super) fn on_listed(&mut self, name: &str, is_watched: bool) -> bool {
         let known = self.model.symbols.len();
-        let Some(index) = self.model.list(name, self.now) else {
-            return;
+        let Some(index) = self.model.list(name, is_watched, self.now) else {
+            return false;
         };
         self.note(if index < known { "relist" } else { "list" });
         if index < known {
-            return;
+            return true;
         }
         for (&id, client) in &mut self.clients {
             if let Some(place) = &mut client.place
@@ -271,6 +271,7 @@ impl Judge {
                 self.special.insert(id);
             }
         }
+        true
     }
 
     /// A symbol is taken away.

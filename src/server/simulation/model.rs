@@ -149,8 +149,9 @@ impl Model {
         trusted.map(silence).max().unwrap_or(0)
     }
 
-    /// A symbol is added, or comes back.
-    pub(super) fn list(&mut self, name: &str, now: u64) -> Option<usize> {
+    /// A symbol is added, or comes back; it must not fall silent from now on if it is watched.
+    pub(super) fn list(&mut self, name: &str, is_watched: bool, now: u64) -> Option<usize> {
+        let heard = is_watched.then_some(now);
         match self.symbols.iter().position(|it| it.name == name) {
             Some(index) => {
                 let it = &mut self.symbols[index];
@@ -158,10 +159,13 @@ impl Model {
                 if was_missing {
                     it.relisted = now;
                 }
+                if was_missing && is_watched && !it.stale {
+                    it.heard = heard;
+                }
                 was_missing.then_some(index)
             }
             None => {
-                self.symbols.push(Symbol::new(name, None));
+                self.symbols.push(Symbol::new(name, heard));
                 Some(self.symbols.len() - 1)
             }
         }

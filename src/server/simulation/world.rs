@@ -60,12 +60,10 @@ impl World {
         let mut server = server.expect("nothing is asked of the system");
         server.scratch = vec![0; setting.scratch].into_boxed_slice();
         server.hub.set_wall_clock(Judge::wall);
-        let watched = names.iter().map(|name| Watched {
-            symbol: name.clone(),
-            market: name.clone(),
-            stale_after: STALE_AFTER,
-        });
-        server.watch(&mut io_loop, watched.collect());
+        server.watch(
+            &mut io_loop,
+            names.iter().map(|name| watched(name)).collect(),
+        );
         Self {
             server,
             io_loop,
@@ -128,12 +126,17 @@ impl World {
         self.judge.look(&mut self.server);
     }
 
-    /// A feed adds symbols, or some come back.
+    /// A feed adds symbols, or some come back. It watches those that no source is named for.
     pub(super) fn list(&mut self, names: &[String]) {
+        let mut to_watch = Vec::new();
         for name in names {
-            self.judge.on_listed(name);
+            let is_watched = !name.contains(':');
+            if self.judge.on_listed(name, is_watched) && is_watched {
+                to_watch.push(watched(name));
+            }
         }
         self.server.list(&mut self.io_loop, names);
+        self.server.watch(&mut self.io_loop, to_watch);
         self.judge.look(&mut self.server);
     }
 
@@ -171,6 +174,14 @@ impl Driver<SimServer> for Hand<'_> {
 
     fn after_each(&mut self, server: &mut SimServer, _: &mut IoLoop<SimServer>) {
         self.judge.look(server);
+    }
+}
+
+fn watched(name: &str) -> Watched {
+    Watched {
+        symbol: name.to_owned(),
+        market: name.to_owned(),
+        stale_after: STALE_AFTER,
     }
 }
 
