@@ -58,8 +58,10 @@ pub struct IoLoop<S> {
     callbacks: VecDeque<Callback<S>>,
     timeouts: BTreeMap<Timeout, Callback<S>>,
     next_timeout_id: u64,
-    /// When the present turn began; a deadline in the past counts as this instant.
+    /// When the present turn began.
     turn_began: Instant,
+    /// What is due by this instant is not overtaken: an earlier deadline counts as this one.
+    earliest: Instant,
     running: bool,
     lag: Lag,
 }
@@ -190,6 +192,7 @@ impl<S> IoLoop<S> {
             timeouts: BTreeMap::new(),
             next_timeout_id: 0,
             turn_began: now,
+            earliest: now,
             running: true,
             lag: Lag::new(),
         })
@@ -203,6 +206,7 @@ impl<S> IoLoop<S> {
         let mut events = SystemEvents(Events::with_capacity(self.events_per_turn));
         self.running = true;
         self.turn_began = self.time();
+        self.earliest = self.turn_began;
         while self.running {
             self.turn(state, &mut events)?;
         }
@@ -340,7 +344,7 @@ impl<S> IoLoop<S> {
     ) -> Timeout {
         // A past deadline must not overtake what is due already, or a callback that asks for the
         // past again and again would keep everybody else waiting.
-        let deadline = deadline.max(self.turn_began);
+        let deadline = deadline.max(self.earliest);
         let timeout = Timeout {
             deadline,
             id: self.next_timeout_id,
@@ -424,6 +428,7 @@ impl<S> IoLoop<S> {
         }
         let first_new_id = self.next_timeout_id;
         let now = self.time();
+        self.earliest = now;
         // One at a time, not a batch: a timeout can remove another that is due in the same turn.
         while let Some(entry) = self.timeouts.first_entry() {
             let timeout = *entry.key();
@@ -444,6 +449,7 @@ impl<S> IoLoop<S> {
         let timeout = self.poll_timeout(before);
         let polled = driver.poll(&mut self.poll, timeout, &mut self.ready);
         self.turn_began = self.time();
+        self.earliest = self.turn_began;
         self.has_more_events = self.ready.len() >= self.events_per_turn;
         polled
     }
@@ -815,6 +821,25 @@ mod tests {
         assert!(!io_loop.is_running());
         assert_eq!(hand.steps, 3);
         assert_eq!(io_loop.lag().lateness().max(), 0);
+    }
+
+    #[test]
+    fn a_timeout_that_asks_for_the_past_delays_none_that_is_due() {
+        let start = Instant::now();
+        let clock = ManualClock::new(start);
+        let mut io_loop = IoLoop::<Words>::by_hand(clock.clone(), 1).expect("a poll descriptor");
+        let (mut words, mut hand) = (Words::new(), ByHand::default());
+        let after = move |ms| start + Duration::from_millis(ms);
+        io_loop.call_at(after(1), move |words: &mut Words, io_loop| {
+            words.push("first");
+            io_loop.call_at(after(2), |words, _| words.push("late"));
+        });
+        io_loop.call_at(after(3), |words, _| words.push("second"));
+        clock.advance(Duration::from_millis(10));
+        io_loop.turn(&mut words, &mut hand).expect("no real poll");
+        assert_eq!(words, ["first", "second"]);
+        io_loop.turn(&mut words, &mut hand).expect("no real poll");
+        assert_eq!(words, ["first", "second", "late"]);
     }
 
     #[test]
