@@ -9,6 +9,8 @@
 //! ```
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod judge;

@@ -97,7 +97,7 @@ pub(super) enum Expect {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wish {
     /// None for everything.
-    entries: Option<Vec<String>>,
+    pub(super) entries: Option<Vec<String>>,
     pub(super) since: Option<u64>,
     pub(super) every: Option<Duration>,
     pub(super) batches: bool,
@@ -270,15 +270,21 @@ impl Client {
         }
     }
 
-    /// Asks to be let in, or for something else.
-    pub(super) fn ask(&mut self, rng: &mut fastrand::Rng, model: &Model) {
-        let wish = Wish::any(rng, &model.symbols, model.last_stamp);
-        let mut head = format!(
+    /// Asks to be let in.
+    pub(super) fn ask_for(&mut self, wish: Wish) {
+        let head = format!(
             "GET /?{} HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
             wish.query()
         );
         self.wish = Some(wish);
+        self.say(head.bytes());
+        self.request = self.said;
+    }
+
+    /// Asks to be let in, or for something else.
+    pub(super) fn ask(&mut self, rng: &mut fastrand::Rng, model: &Model) {
+        let wish = Wish::any(rng, &model.symbols, model.last_stamp);
         let odd = match rng.u8(..40) {
             0 if rng.bool() => Some(("served", "GET / HTTP/1.1\r\nHost: here\r\n\r\n")),
             0 => Some(("served", "GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")),
@@ -289,12 +295,11 @@ impl Client {
             5 => Some(("handshake_timeout", "")),
             _ => None,
         };
-        if let Some((reason, text)) = odd {
-            self.sin = Some(reason);
-            self.wish = None;
-            head = text.to_owned();
-        }
-        self.say(head.bytes());
+        let Some((reason, text)) = odd else {
+            return self.ask_for(wish);
+        };
+        self.sin = Some(reason);
+        self.say(text.bytes());
         self.request = self.said;
     }
 
@@ -348,7 +353,7 @@ impl Client {
             ),
             45..88 => {
                 let change = Change::any(rng, symbols, id);
-                self.request(&change.text(), Expect::Change(change), rng);
+                self.ask_to_change(change, rng);
             }
             88..94 => self.request(
                 &format!(r#"{{"op":"buy","id":{id}}}"#),
@@ -358,6 +363,11 @@ impl Client {
             94 => self.say_goodbye(rng),
             _ => self.sin(rng),
         }
+    }
+
+    /// Asks to read another list, or in another way.
+    pub(super) fn ask_to_change(&mut self, change: Change, rng: &mut fastrand::Rng) {
+        self.request(&change.text(), Expect::Change(change), rng);
     }
 
     /// Bytes that may be kept for it: the rest of a frame, an answer, a snapshot, a pong and a close

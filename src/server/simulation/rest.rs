@@ -89,6 +89,10 @@ impl World {
         assert_eq!(unread, 0, "{id}: what it said is not read");
         assert_eq!(ended, None, "{id}: its end goes unnoticed");
         assert_eq!(stuck, None, "{id}: is called stuck");
+        let subscriber = connection.subscriber();
+        let stands = subscriber.map(|it| it.standing(&self.server.hub));
+        let has_caught_up = stands.is_none_or(|it| !it.is_resuming || it.beat.is_some());
+        assert!(has_caught_up, "{id}: counts as away for ever");
         if let Some(place) = &client.place {
             let model = &self.judge.model;
             assert!(place.is_satisfied(false, model), "{id}: it is forgotten");

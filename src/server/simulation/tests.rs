@@ -1,20 +1,21 @@
 //! Plays seeds, and says which one failed and how to play it again.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::play::{Played, play};
 
-/// Plays a seed; one that fails is named.
-fn replayable(seed: u64, trace: bool) -> Played {
-    catch_unwind(AssertUnwindSafe(|| play(seed, trace))).unwrap_or_else(|cause| {
+/// Plays a seed. If it fails, says how to play it again.
+fn replayable(seed: u64, trace: bool) -> Option<Played> {
+    let played = catch_unwind(AssertUnwindSafe(|| play(seed, trace)));
+    if played.is_err() {
         eprintln!(
             "seed {seed} fails; play it with\n  \
              SIMULATION_SEED={seed} cargo test --lib simulation::tests::seeds -- --nocapture"
         );
-        resume_unwind(cause)
-    })
+    }
+    played.ok()
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -29,14 +30,18 @@ fn number(variable: &str) -> Option<u64> {
 #[test]
 fn seeds() {
     if let Some(seed) = number("SIMULATION_SEED") {
-        replayable(seed, true);
+        assert!(replayable(seed, true).is_some(), "seed {seed} fails");
         return;
     }
     let began = Instant::now();
     let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
     let (mut steps, mut bytes, mut events) = (0, 0, BTreeMap::new());
+    let mut failed = Vec::new();
     for seed in 0..seeds {
-        let played = replayable(seed, false);
+        let Some(played) = replayable(seed, false) else {
+            failed.push(seed);
+            continue;
+        };
         steps += played.steps;
         bytes += played.world.judge.bytes;
         for (event, count) in played.world.judge.events {
@@ -46,6 +51,7 @@ fn seeds() {
     }
     let took = began.elapsed();
     eprintln!("{seeds} seeds, {steps} steps, {bytes} bytes in {took:.1?}: {events:#?}");
+    assert!(failed.is_empty(), "seeds that fail: {failed:?}");
     for event in EVENTS {
         assert!(
             events.get(event).is_some_and(|&count| count > 0),
@@ -58,8 +64,8 @@ fn seeds() {
 fn a_seed_is_always_the_same_run() {
     for seed in 0..20 {
         assert_eq!(
-            replayable(seed, false).hash,
-            replayable(seed, false).hash,
+            replayable(seed, false).map(|played| played.hash),
+            replayable(seed, false).map(|played| played.hash),
             "seed {seed}"
         );
     }

@@ -9,7 +9,7 @@ use mio::{Poll, Token};
 
 use super::client::Client;
 use super::judge::Judge;
-use super::net::{Nature, Net};
+use super::net::{Id, Nature, Net};
 use super::socket::{SimListener, SimSocket};
 use crate::feed::{Publish, Watched};
 use crate::server::{Config, Server};
@@ -77,7 +77,6 @@ impl World {
     /// One turn of the loop, with a turn's share of events, or with all.
     pub(super) fn turn(&mut self, whole: bool) {
         self.judge.limits.began = self.judge.now;
-        self.judge.limits.began = self.judge.now;
         let mut hand = Hand {
             net: &self.net,
             judge: &mut self.judge,
@@ -99,11 +98,11 @@ impl World {
     }
 
     /// A client connects, if the server still listens.
-    pub(super) fn connect(&mut self, host: u8, nature: Nature, client: Client) {
-        if let Some(id) = self.net.connect(host, nature) {
-            self.judge.note("join");
-            self.judge.clients.insert(id, client);
-        }
+    pub(super) fn connect(&mut self, host: u8, nature: Nature, client: Client) -> Option<Id> {
+        let id = self.net.connect(host, nature)?;
+        self.judge.note("join");
+        self.judge.clients.insert(id, client);
+        Some(id)
     }
 
     /// A feed has a price.

@@ -1,0 +1,215 @@
+//! Scripts instead of dice, for what dice hardly ever hit. The judge looks at each step as it does in
+//! any other run.
+
+use std::time::Duration;
+
+use super::client::{Change, Client, Kind, Wish};
+use super::net::{Id, Nature};
+use super::world::{Setting, World};
+use crate::server::Config;
+
+/// A server and clients that do what they are told.
+struct Case {
+    world: World,
+    rng: fastrand::Rng,
+}
+
+impl Case {
+    /// A server with so many symbols: `S0/USD`, `S1/USD` and so on.
+    fn new(config: Config, symbols: usize) -> Self {
+        let setting = Setting {
+            config,
+            names: (0..symbols).map(name).collect(),
+            scratch: 16 * 1024,
+            events_per_turn: 64,
+            accept: (0, Duration::ZERO),
+        };
+        Self {
+            world: World::new(0, setting),
+            rng: fastrand::Rng::with_seed(0),
+        }
+    }
+
+    /// A client asks to be let in, and has an answer.
+    fn join(&mut self, wish: Wish) -> Id {
+        let mut client = Client::new(Kind::Eager);
+        client.ask_for(wish);
+        let id = self.world.connect(1, NATURE, client).expect("it listens");
+        self.deliver(id);
+        self.turn();
+        self.turn();
+        assert!(self.world.judge.clients[&id].let_in, "{id} is let in");
+        id
+    }
+
+    /// A client asks to read other symbols, or at another rate.
+    fn ask_to_change(&mut self, id: Id, change: Change) {
+        self.client(id, |client, rng| client.ask_to_change(change, rng));
+        self.deliver(id);
+    }
+
+    /// All that a client has to say arrives.
+    fn deliver(&mut self, id: Id) {
+        let now = self.world.judge.now;
+        let bytes = self.client(id, |client, _| client.arrive(client.outgoing.len(), now));
+        self.world.net.arrive(id, &bytes);
+    }
+
+    /// A client's socket takes nothing until further notice, or everything again.
+    fn block(&mut self, id: Id, is_blocked: bool) {
+        let room = if is_blocked { 0 } else { NATURE.capacity };
+        self.world.net.set_room(id, |_| room);
+    }
+
+    fn client<T>(&mut self, id: Id, act: impl FnOnce(&mut Client, &mut fastrand::Rng) -> T) -> T {
+        let client = self.world.judge.clients.get_mut(&id);
+        act(client.expect("it is connected"), &mut self.rng)
+    }
+
+    /// A new price for each symbol.
+    fn print(&mut self) {
+        for symbol in 0..self.world.judge.model.symbols.len() {
+            self.world.publish(symbol, "1.50");
+        }
+    }
+
+    fn turn(&mut self) {
+        self.world.turn(true);
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.world.pass(Duration::from_millis(ms));
+    }
+
+    /// Clients take and say all they can until nothing is left to do.
+    fn settle(&mut self) {
+        for _ in 0..100 {
+            let ids: Vec<_> = self.world.judge.clients.keys().copied().collect();
+            let mut has_taken = false;
+            for id in ids {
+                let taken = self.world.net.take(id, usize::MAX) as u64;
+                has_taken |= taken > 0;
+                self.client(id, |client, rng| {
+                    client.taken += taken;
+                    client.pong(rng);
+                });
+                self.deliver(id);
+            }
+            self.turn();
+            if !has_taken && self.world.is_at_rest() {
+                return self.world.check_quiet();
+            }
+        }
+        panic!("it does not come to rest");
+    }
+
+    fn conflated(&self) -> u64 {
+        self.world.server.counters.conflated
+    }
+}
+
+fn name(symbol: usize) -> String {
+    format!("S{symbol}/USD")
+}
+
+/// Room for everything.
+const NATURE: Nature = Nature {
+    capacity: 1 << 20,
+    cut: 0,
+    interrupt: 0,
+    separate: true,
+};
+
+#[test]
+fn a_client_that_was_away_and_has_caught_up_is_conflated_like_any_other() {
+    let config = Config {
+        conflate_after: Duration::from_millis(100),
+        ..Config::default()
+    };
+    let mut case = Case::new(config, 2);
+    case.print();
+    let seen = case.world.judge.model.last_stamp;
+    case.print();
+    case.pass(500);
+    let id = case.join(Wish {
+        since: Some(seen),
+        ..Wish::default()
+    });
+    case.settle();
+    assert_eq!(case.conflated(), 0, "what it missed was not too old for it");
+    case.block(id, true);
+    for _ in 0..3 {
+        case.print();
+        case.turn();
+        case.pass(200);
+    }
+    case.block(id, false);
+    case.settle();
+    assert_eq!(case.conflated(), 1);
+}
+
+#[test]
+fn what_a_client_is_owed_of_symbols_that_it_gives_up_is_not_sent() {
+    let config = Config {
+        max_batch: 2,
+        ..Config::default()
+    };
+    let mut case = Case::new(config, 40);
+    case.print();
+    let id = case.join(Wish {
+        batches: true,
+        entries: Some((0..40).map(name).collect()),
+        ..Wish::default()
+    });
+    case.ask_to_change(
+        id,
+        Change {
+            subscribe: false,
+            entries: (20..40).map(name).collect(),
+            every: None,
+            batches: None,
+            id: 1,
+        },
+    );
+    case.settle();
+    let sent = case.world.server.counters.deliveries;
+    assert_eq!(sent, 20, "the newest of each symbol that it kept");
+}
+
+#[test]
+fn a_ping_that_waits_behind_a_debt_is_sent_after_a_change_of_the_rate() {
+    let config = Config {
+        max_batch: 1,
+        ping_interval: Duration::from_secs(60),
+        ping_timeout: Duration::from_millis(300),
+        ..Config::default()
+    };
+    let mut case = Case::new(config, 20);
+    let every = |ms| Some(Duration::from_millis(ms));
+    let id = case.join(Wish {
+        batches: true,
+        every: every(10),
+        ..Wish::default()
+    });
+    case.settle();
+    case.print();
+    case.pass(10);
+    case.turn();
+    case.world.server.beat(&mut case.world.io_loop);
+    case.world.judge.look(&mut case.world.server);
+    case.ask_to_change(
+        id,
+        Change {
+            subscribe: true,
+            entries: Vec::new(),
+            every: Some(every(50)),
+            batches: None,
+            id: 1,
+        },
+    );
+    case.settle();
+    assert_eq!(case.client(id, |client, _| client.ponged), 1);
+    case.pass(400);
+    case.settle();
+    assert_eq!(case.world.server.counters.clients, 1, "it has answered");
+}
