@@ -341,7 +341,7 @@ impl<S: Socket> Connection<S> {
 
     /// Sends all that is new for it, as far as the socket takes it: it is about to be told goodbye.
     pub(crate) fn pump_last(&mut self, desk: &mut Desk<'_>) -> Result<(), CloseReason> {
-        if self.is_awaiting() {
+        if self.is_awaiting() && !desk.hub.is_closed() {
             // It has not begun to read.
             return Ok(());
         }

@@ -245,8 +245,10 @@ impl Subscriber {
         }
         if wire.is_clear() {
             self.read_on(wire, desk).map_err(CloseReason::Failed)?;
+        } else {
+            // With the closing frame among what it was owed there is no more to come.
+            self.is_behind = !self.is_at_head(desk.hub);
         }
-        self.is_behind |= !wire.is_clear() && !self.is_at_head(desk.hub);
         self.drop_special();
         if self.is_behind {
             desk.hub.set_news(slot, wire.is_clear());

@@ -213,3 +213,40 @@ fn a_ping_that_waits_behind_a_debt_is_sent_after_a_change_of_the_rate() {
     case.settle();
     assert_eq!(case.world.server.counters.clients, 1, "it has answered");
 }
+
+#[test]
+fn behind_a_closing_frame_that_was_owed_comes_no_other() {
+    let config = Config {
+        max_batch: 1,
+        conflate_after: Duration::from_millis(100),
+        slow_timeout: Duration::from_secs(1),
+        drain: Duration::ZERO,
+        shutdown_timeout: Duration::from_secs(10),
+        ..Config::default()
+    };
+    let mut case = Case::new(config, 1);
+    let id = case.join(Wish {
+        batches: true,
+        ..Wish::default()
+    });
+    case.settle();
+    case.block(id, true);
+    for _ in 0..2 {
+        case.print();
+        case.turn();
+        case.pass(200);
+    }
+    case.world.shut_down();
+    case.turn();
+    case.block(id, false);
+    case.world.net.take(id, 1);
+    case.turn();
+    // It was owed the newest tick, and has it; of the closing frame its socket takes a part.
+    case.world.net.set_room(id, |_| 3);
+    case.turn();
+    assert_eq!(case.conflated(), 1);
+    case.pass(2000);
+    case.turn();
+    case.turn();
+    assert_eq!(case.world.server.counters.clients, 0, "it was told goodbye");
+}
