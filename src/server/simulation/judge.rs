@@ -84,6 +84,18 @@ impl Place {
         self.resuming || self.pace.is_some() || self.awaited.is_some() || !self.fresh.is_empty()
     }
 
+    /// Until when what was printed is never too late to be skipped.
+    pub(super) fn excuse(&self, step: &Step) -> Option<u64> {
+        step.hindered.max(self.cut).max(self.changed)
+    }
+
+    /// Whether it watches all there was when it was last looked at, and what is added.
+    fn has_everything(&self, model: &Model) -> bool {
+        let mut all = 0..model.symbols.len();
+        let is_known = |index| self.list.symbols.contains(&index) || self.fresh.contains(&index);
+        self.list.rules == [("*".to_owned(), true)] && all.all(is_known)
+    }
+
     /// Takes note of what the server did to it at a time of its own choice, before it was sent
     /// anything in this step.
     fn catch_up(
@@ -102,7 +114,8 @@ impl Place {
             fresh.filter(|&symbol| hub.is_listed_in(&model.symbols[symbol].name, stands.list));
         let taken: Vec<_> = taken.collect();
         // Of one that has spoken the list may have changed for that.
-        if matches!(hub.symbols(stands.list), Symbols::Everything) {
+        let is_everything = matches!(hub.symbols(stands.list), Symbols::Everything);
+        if is_everything && (!has_spoken || self.has_everything(model)) {
             // It has them without a change.
             self.list.symbols.extend(taken.iter().copied());
             self.fresh.clear();
@@ -111,6 +124,7 @@ impl Place {
             list.symbols.extend(taken);
             let way = (self.pace.map(|pace| pace.every), self.batches);
             self.change(list, way, stands.position, model);
+            self.changed = Some(now);
         }
     }
 
@@ -139,7 +153,7 @@ impl Place {
         };
         let (mut unread, mut is_same) = next(self, model);
         if !is_same && let Some(first) = self.skip_silently(model) {
-            model.skip_fairly(first, step.hindered.max(self.cut));
+            model.skip_fairly(first, self.excuse(step));
             (unread, is_same) = next(self, model);
         }
         assert!(is_same, "{id}: at {stands:?}, not {self:?}");
@@ -208,8 +222,7 @@ impl Judge {
     /// The timeouts of a turn have run.
     pub(super) fn on_timeouts(&mut self) {
         self.begin_step();
-        let connections = self.clients.len();
-        self.limits.on_timeouts(self.now, connections);
+        self.limits.on_timeouts(self.now, self.clients.len());
     }
 
     /// The poll of a turn has fetched `events`.
@@ -669,8 +682,9 @@ impl Judge {
         };
         assert!(
             fair,
-            "{id} is closed without having done anything: {name} {:?} {} {}",
-            client.asked, client.began, self.now
+            "{id} is closed without having done anything: {name} at {}, moved {}, pinged {}, \
+             ponged {}, arrived {}, {ended:?}, {blocked}, {freed:?}, {:?}",
+            self.now, client.moved, client.pinged, client.ponged, client.arrived, self.limits
         );
     }
 }

@@ -8,13 +8,15 @@ use super::client::Client;
 use crate::server::{CLOSES_PER_TURN, Config};
 
 /// Times are µs since the start.
+#[derive(Debug)]
 pub(super) struct Limits {
     look_interval: u64,
     pong_limit: u64,
     handshake_limit: u64,
     events_per_turn: usize,
-    /// When the present turn began.
-    pub(super) began: u64,
+    /// When the present turn began, and how many connections there were.
+    began: u64,
+    connections: usize,
     /// When the timeouts of each turn had run.
     polls: Vec<u64>,
     /// When the newest heartbeat was printed.
@@ -25,6 +27,7 @@ pub(super) struct Limits {
     looks: Vec<Look>,
 }
 
+#[derive(Debug)]
 struct Look {
     /// The heartbeat that was to be answered; zero if it was about something else.
     heartbeat: u32,
@@ -57,6 +60,7 @@ impl Limits {
             handshake_limit: config.handshake_timeout.as_micros() as u64,
             events_per_turn,
             began: 0,
+            connections: 0,
             polls: Vec::new(),
             last_heartbeat: 0,
             heartbeats: Vec::new(),
@@ -74,8 +78,15 @@ impl Limits {
         self.last_heartbeat
     }
 
-    /// The timeouts of a turn have run, with so many connections.
+    /// A turn begins, with so many connections.
+    pub(super) fn on_turn(&mut self, now: u64, connections: usize) {
+        (self.began, self.connections) = (now, connections);
+    }
+
+    /// The timeouts of a turn have run, and so many connections are left.
     pub(super) fn on_timeouts(&mut self, now: u64, connections: usize) {
+        // Some may have been closed since a timeout counted them.
+        let connections = connections.max(self.connections);
         let last = self.polls.last().copied().unwrap_or(0);
         self.polls.push(now);
         self.looks.retain_mut(Look::goes_on);

@@ -151,7 +151,7 @@ impl Client {
             panic!("all there was has been sent, and then: {}", show(frame));
         };
         if let Some(first) = due.skipped {
-            model.skip_fairly(first, step.hindered.max(place.cut));
+            model.skip_fairly(first, place.excuse(step));
         }
         compare(frame, &due.frame);
         model.sent.deliveries += 1;
@@ -181,7 +181,8 @@ impl Client {
         let start = self.committed - frame.len() as u64;
         due.is_some_and(|due| {
             let goes_on = known.is_some_and(|write| {
-                write.source == due.source && (!batches || write.messages < model.max_batch)
+                let has_room = !batches || write.messages < model.max_batch;
+                write.source == due.source && (has_room || due.source == Source::Heard)
             });
             let is_begun = batches || due.source != Source::Tape || start < self.written;
             let is_written = goes_on || step.attempts.contains(&start);
@@ -199,8 +200,11 @@ impl Client {
         {
             let mut place = place.clone();
             let has_all = place.is_satisfied(true, model);
-            let next = (place.due(false, step.now.0, model), &place);
-            assert!(has_all, "goodbye, before all that was printed: {next:?}");
+            let next = [false, true].map(|is_control| place.due(is_control, step.now.0, model));
+            assert!(
+                has_all,
+                "goodbye, before all that was printed: {next:?}, {place:?}"
+            );
         }
     }
 
@@ -251,7 +255,7 @@ impl super::client::Change {
         if step.skips > 0
             && let Some(first) = place.skip_silently(model)
         {
-            model.skip_fairly(first, step.hindered.max(place.cut));
+            model.skip_fairly(first, place.excuse(step));
         }
         if !self.entries.is_empty() {
             place.fresh.clear();
@@ -260,6 +264,7 @@ impl super::client::Change {
         let batches = self.batches.unwrap_or(place.batches);
         let stands = step.stands.unwrap_or(model.head());
         place.change(list, (every, batches), stands, model);
+        place.changed = Some(step.now.0);
         let op = if self.subscribe {
             "subscribe"
         } else {
@@ -293,7 +298,11 @@ impl Model {
     /// what the tape has lost.
     pub(super) fn skip_fairly(&mut self, first: u64, hindered: Option<u64>) {
         let is_fair = first < self.tail || hindered >= Some(self.frame(first).at);
-        assert!(is_fair, "skips what it was never offered");
+        let (at, tail) = (self.frame(first).at, self.tail);
+        assert!(
+            is_fair,
+            "skips {first} of {at} that it was never offered, {hindered:?}, {tail}"
+        );
         self.sent.conflated += 1;
     }
 }

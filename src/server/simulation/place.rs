@@ -23,6 +23,8 @@ pub(super) struct Place {
     pub(super) waits_until: Option<u64>,
     /// When it was last sent only a part of what there was for it, for the server's own limits, µs.
     pub(super) cut: Option<u64>,
+    /// When its list changed last, µs: what was printed by then may not have been for it.
+    pub(super) changed: Option<u64>,
     /// It is being told goodbye, and its period will have no other beat.
     pub(super) leaving: bool,
     /// Symbols that were listed since and that its patterns take.
@@ -83,6 +85,7 @@ impl Place {
             awaited: None,
             waits_until: None,
             cut: None,
+            changed: None,
             leaving: false,
             fresh: BTreeSet::new(),
         }
@@ -134,7 +137,9 @@ impl Place {
         stands: u64,
         model: &Model,
     ) {
-        self.note_position(stands, model);
+        if self.pace.is_none() {
+            self.note_position(stands, model);
+        }
         let known = std::mem::replace(&mut self.list, list);
         if self.awaited.is_none() {
             for &symbol in self.list.symbols.clone().difference(&known.symbols) {

@@ -76,7 +76,8 @@ impl World {
 
     /// One turn of the loop, with a turn's share of events, or with all.
     pub(super) fn turn(&mut self, whole: bool) {
-        self.judge.limits.began = self.judge.now;
+        let judge = &mut self.judge;
+        judge.limits.on_turn(judge.now, judge.clients.len());
         let mut hand = Hand {
             net: &self.net,
             judge: &mut self.judge,
