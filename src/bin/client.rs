@@ -7,42 +7,44 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
-use tickertape::client::config::{Config, HELP};
+use tickertape::client;
+use tickertape::client::config::Config;
+use tickertape::client::config::options::{self as command_line, HELP};
 use tickertape::client::report::Report;
-use tickertape::client::report::export::Outputs;
-use tickertape::client::workers::{coordinator, worker};
+use tickertape::client::report::export::Export;
+use tickertape::client::workers::worker;
 use tickertape::options::{self, BadOption, Options, fail, print};
 
 fn main() -> ExitCode {
     match configure() {
         Ok(None) => options::say(HELP),
-        Ok(Some((config, Some(outputs)))) => run(config, outputs),
-        Ok(Some((config, None))) => run_share(&config),
+        Ok(Some((config, Some(export)))) => run(config, export),
+        Ok(Some((config, None))) => run_worker(&config),
         Err(error) => fail(&error, 2),
     }
 }
 
-fn configure() -> Result<Option<(Config, Option<Outputs>)>, BadOption> {
-    let Some(config) = Config::parse(Options::from_env())? else {
+fn configure() -> Result<Option<(Config, Option<Export>)>, BadOption> {
+    let Some(config) = command_line::parse(Options::from_env())? else {
         return Ok(None);
     };
     if config.share.is_some() {
-        worker::check_lines()?;
+        worker::check_pipes()?;
     }
-    config.reserve_descriptors()?;
+    command_line::reserve_descriptors(&config)?;
     config.access.roots()?;
     if config.share.is_some() {
         return Ok(Some((config, None)));
     }
-    let outputs = Outputs::open(&config)?;
-    Ok(Some((config, Some(outputs))))
+    let export = Export::open(&config)?;
+    Ok(Some((config, Some(export))))
 }
 
-fn run(config: Config, outputs: Outputs) -> ExitCode {
+fn run(config: Config, export: Export) -> ExitCode {
     let wanted = config.clone();
     let measured = Signals::new([SIGINT, SIGTERM]).and_then(|signals| match config.processes {
-        1 => tickertape::client::run(config, Some(signals)),
-        _ => run_processes(config, signals),
+        1 => client::run(config, Some(signals)),
+        _ => run_in_workers(&config, signals),
     });
     // Nothing is measured any more, and whoever reads the report may take forever.
     if let Err(error) = let_signals_end_it() {
@@ -51,7 +53,7 @@ fn run(config: Config, outputs: Outputs) -> ExitCode {
     match measured {
         Ok(report) => {
             // The files first: stdout may be a pipe that nobody empties.
-            let written = outputs.write(&report);
+            let written = export.write(&report);
             let said = say(&report, &wanted);
             let said = said.map_err(|error| format!("cannot write the report: {error}"));
             finish(&report, &wanted, written.and(said))
@@ -68,9 +70,9 @@ fn let_signals_end_it() -> io::Result<()> {
     Ok(())
 }
 
-fn run_processes(config: Config, signals: Signals) -> io::Result<Report> {
+fn run_in_workers(config: &Config, signals: Signals) -> io::Result<Report> {
     let (program, of) = (std::env::current_exe()?, config.processes);
-    coordinator::run(config, Some(signals), |number| {
+    client::run_in_workers(config, Some(signals), |number| {
         let mut command = Command::new(&program);
         command.arg(format!("--share={number}/{of}"));
         command.args(std::env::args_os().skip(1));
@@ -80,7 +82,7 @@ fn run_processes(config: Config, signals: Signals) -> io::Result<Report> {
 
 /// One of several processes: what there is to say, it says to the one that started it. That one
 /// ends it, too; a signal for all of the terminal's programs is not for this one.
-fn run_share(config: &Config) -> ExitCode {
+fn run_worker(config: &Config) -> ExitCode {
     let ignored = Signals::new([SIGINT, SIGTERM]);
     match ignored.and_then(|_ignored| worker::run(config)) {
         Ok(()) => ExitCode::SUCCESS,

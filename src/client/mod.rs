@@ -3,17 +3,112 @@
 //! | room | what it does |
 //! |---|---|
 //! | [`config`] | what was asked for |
-//! | [`ws`] | one connection: bytes in, messages out |
-//! | [`measure`] | what is counted |
-//! | [`run`](mod@run) | the loop: connections are opened, served and ended, phase by phase |
-//! | [`report`] | from what was counted to numbers, text and files |
+//! | `ws` | one connection: bytes in, messages out; it counts nothing |
+//! | [`measure`] | what is counted; it adds up and travels between processes |
+//! | `run` | the loop: connections are opened, served and ended, phase by phase |
+//! | [`report`] | from a measurement to numbers, text and files |
 //! | [`workers`] | several processes that share a run |
+//!
+//! Imports point one way: workers → run → {ws, measure} → config, and report → measure → config.
+//! Below all of them are two leaves: `received` (what a connection hands out and the measuring
+//! takes) and [`error_kind`].
+//!
+//! A run always ends: with the window, at the latest five seconds after what was asked for; before
+//! that at a signal, or when all connections are lost; and it has a report in any case. It is an
+//! error only where nothing could be measured ([`report::Report::error`]).
 
 pub mod config;
+pub mod error_kind;
 pub mod measure;
+mod received;
 pub mod report;
-pub mod run;
+mod run;
 pub mod workers;
 mod ws;
 
-pub use self::run::run;
+use std::io;
+use std::process::Command;
+
+use signal_hook_mio::v1_0::Signals;
+
+use self::config::Config;
+use self::report::Report;
+
+/// Connects, listens and counts as `config` says. A signal ends it early, with a report all the
+/// same.
+///
+/// # Errors
+/// When the host is unknown or the system gives no poll descriptor. What happens to connections is
+/// in the report.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the configuration ends with its run"
+)]
+pub fn run(config: Config, signals: Option<Signals>) -> io::Result<Report> {
+    let measurement = run::measure(&config, signals, None)?;
+    Ok(Report::new(&config, &measurement))
+}
+
+/// The same in several processes, each made by `command` of its number.
+///
+/// # Errors
+/// When the host is unknown, or a process cannot be started. What happens to connections and
+/// processes is in the report.
+pub fn run_in_workers(
+    config: &Config,
+    signals: Option<Signals>,
+    command: impl Fn(usize) -> Command,
+) -> io::Result<Report> {
+    let measurement = workers::coordinator::measure(config, signals, command)?;
+    Ok(Report::new(config, &measurement))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    /// What each room may import of the others. The leaves may be imported by all.
+    const ROOMS: [(&str, &[&str]); 6] = [
+        ("config", &[]),
+        ("ws", &["config"]),
+        ("measure", &["config"]),
+        ("run", &["config", "ws", "measure"]),
+        ("report", &["config", "measure"]),
+        ("workers", &["config", "measure", "run"]),
+    ];
+
+    const LEAVES: [&str; 2] = ["received", "error_kind"];
+
+    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn imports_point_one_way() {
+        let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/client");
+        for (room, may_import) in ROOMS {
+            let mut files = Vec::new();
+            sources(&client.join(room), &mut files);
+            assert!(!files.is_empty(), "{room} is empty");
+            for file in files {
+                let text = fs::read_to_string(&file).unwrap();
+                for path in text.split("crate::client::").skip(1) {
+                    let end = path.find(|c: char| !c.is_alphanumeric() && c != '_');
+                    let imported = &path[..end.unwrap_or(path.len())];
+                    let is_allowed = imported == room
+                        || LEAVES.contains(&imported)
+                        || may_import.contains(&imported);
+                    assert!(is_allowed, "{} imports {imported}", file.display());
+                }
+            }
+        }
+    }
+}

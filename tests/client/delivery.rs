@@ -4,7 +4,8 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use tickertape::client::config::Config;
-use tickertape::client::{config::pointer::Pointer, config::unit::Unit, measure::message::Fields};
+use tickertape::client::error_kind::ErrorKind;
+use tickertape::client::{config::Fields, config::pointer::Pointer, config::unit::Unit};
 use tickertape::tick::unix_us;
 use tungstenite::Message;
 
@@ -140,7 +141,7 @@ fn a_server_that_sends_no_json_is_no_measurement() {
         finish(peer);
     });
     let kinds = kinds(&report);
-    assert_eq!((report.ticks, kinds), (0, vec![("no tick", 1)]));
+    assert_eq!((report.ticks, kinds), (0, vec![(ErrorKind::NoTick, 1)]));
     let sentence = "no tick among 1 messages, 1 of which not even JSON (see --sent-field, \
              --seq-field and --symbol-field)";
     assert_eq!(report.error().as_deref(), Some(sentence));

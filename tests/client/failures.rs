@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tickertape::client;
 use tickertape::client::config::Config;
+use tickertape::client::error_kind::ErrorKind;
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -25,7 +26,7 @@ fn the_end_of_a_stream_that_comes_with_the_last_tick_is_noticed() {
             peer.get_mut().shutdown(Shutdown::Write).unwrap();
         });
         assert_eq!(report.ticks, 2);
-        assert_eq!(kinds(&report), [("closed by server (1006)", 1)]);
+        assert_eq!(kinds(&report), [(ErrorKind::Closed(Some(1006)), 1)]);
     }
 }
 
@@ -38,7 +39,7 @@ fn a_server_that_closes_is_answered_and_ends_the_run() {
         finish(peer);
     });
     assert_eq!(report.ticks, 2);
-    assert_eq!(kinds(&report), [("closed by server (1005)", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::Closed(Some(1005)), 1)]);
     assert_eq!(
         report.errors.examples,
         ["the server closed the connection without a status"]
@@ -52,7 +53,7 @@ fn a_reset_is_told_apart() {
         let stream = socket2::SockRef::from(peer.get_ref());
         stream.set_linger(Some(Duration::ZERO)).unwrap();
     });
-    assert_eq!(kinds(&report), [("reset", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::Reset, 1)]);
 }
 
 #[test]
@@ -65,7 +66,7 @@ fn a_masked_frame_is_a_protocol_error_and_the_server_is_told() {
         };
         assert_eq!(close.code, CloseCode::Protocol);
     });
-    assert_eq!(kinds(&report), [("protocol error", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::Protocol, 1)]);
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn nobody_there_is_said_at_once() {
     let (listener, address) = bind();
     drop(listener);
     let report = client::run(config(address, ENDLESS), None).unwrap();
-    assert_eq!(kinds(&report), [("connect refused", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::ConnectRefused, 1)]);
     assert_eq!((report.clients.connected, report.clients.failed), (0, 1));
     let error = report.error().unwrap();
     assert_eq!(
@@ -104,28 +105,28 @@ fn a_refused_handshake_names_the_status_and_where_to_go() {
     for (answer, kind, sentence) in [
         (
             "403 Forbidden\r\nContent-Length: 2\r\n\r\nno",
-            "handshake refused (403)",
+            ErrorKind::HandshakeRefused(Some(403)),
             "the server refused the WebSocket handshake: 403 Forbidden",
         ),
         (
             "301 Moved Permanently\r\nLocation: wss://example.org/\x01\r\n\r\n",
-            "bad handshake",
+            ErrorKind::BadHandshake,
             "the server's answer to the handshake is none: invalid header value",
         ),
         (
             "301 Moved Permanently\r\nLocation: https://example.org/\r\n\r\n",
-            "handshake refused (301)",
+            ErrorKind::HandshakeRefused(Some(301)),
             "the server refused the WebSocket handshake: 301 Moved Permanently, try \
              https://example.org/",
         ),
         (
             "400 Bad Request\r\n\r\nThe plain HTTP request was sent to HTTPS port",
-            "handshake refused (400)",
+            ErrorKind::HandshakeRefused(Some(400)),
             "the server refused the WebSocket handshake: 400 Bad Request, try wss://",
         ),
         (
             "200 OK\r\n\r\n<html>",
-            "handshake refused (200)",
+            ErrorKind::HandshakeRefused(Some(200)),
             "the server refused the WebSocket handshake: 200 OK",
         ),
     ] {
@@ -150,7 +151,7 @@ fn a_frame_that_claims_too_much_is_refused_before_it_comes() {
         peer.get_mut().write_all(claim).unwrap();
         let _ = peer.get_mut().read_to_end(&mut Vec::new());
     });
-    assert_eq!(kinds(&report), [("protocol error", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::Protocol, 1)]);
     let sentence = "the server broke the protocol: a message of more than 1 MiB";
     assert_eq!(report.errors.examples, [sentence]);
 }
@@ -170,7 +171,7 @@ fn fragments_without_end_are_refused() {
             fragment[0] = 0;
         }
     });
-    assert_eq!(kinds(&report), [("protocol error", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::Protocol, 1)]);
     let sentence = &report.errors.examples[0];
     assert_eq!(
         sentence,
@@ -203,7 +204,7 @@ fn what_is_no_json_is_no_tick() {
         finish(peer);
     });
     assert_eq!(report.ticks, 0);
-    assert_eq!(kinds(&report), [("no tick", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::NoTick, 1)]);
     let error = report.error().unwrap();
     assert!(
         error.starts_with("no tick among 4 messages, 4 of which not even JSON"),
@@ -235,7 +236,7 @@ fn garbage_and_an_early_end_are_bad_handshakes() {
                 stream.write_all(answer).unwrap();
             },
         );
-        assert_eq!(kinds(&report), [("bad handshake", 1)], "{answer:?}");
+        assert_eq!(kinds(&report), [(ErrorKind::BadHandshake, 1)], "{answer:?}");
         let sentence = format!("the server's answer to the handshake is none: {what}");
         assert_eq!(report.error(), Some(sentence));
     }
@@ -253,7 +254,7 @@ fn a_server_that_never_answers_is_given_up() {
             let _ = stream.read_to_end(&mut Vec::new());
         },
     );
-    assert_eq!(kinds(&report), [("handshake timed out", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::HandshakeTimedOut, 1)]);
     let sentence = "the server did not answer the handshake within 100ms";
     assert_eq!(report.error().as_deref(), Some(sentence));
 }

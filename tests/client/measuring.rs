@@ -8,6 +8,7 @@ use tickertape::client;
 use tickertape::client::config::Config;
 use tickertape::client::config::pointer::Pointer;
 use tickertape::client::config::template::Template;
+use tickertape::client::error_kind::ErrorKind;
 use tickertape::client::measure::intervals::Counts;
 use tickertape::tick::unix_us;
 use tungstenite::Message;
@@ -209,7 +210,7 @@ fn a_client_without_a_tick_is_an_error_among_those_with() {
         };
         client::run(config, None).unwrap()
     });
-    assert_eq!(kinds(&report), [("no tick", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::NoTick, 1)]);
     assert_eq!((report.clients.connected, report.response_s.count), (2, 1));
     assert_eq!(report.error(), None);
 }

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 use std::thread;
 
-use tickertape::client::report::csv::HEADER;
 use tungstenite::Message;
 
 use crate::program::{command, interrupt, run_program, text};
 use crate::server::{accept, begin, bind, finish, send, serve_steadily, tick};
+
+/// The columns that every run has. Scripts depend on them.
+const HEADER: &str = "unix_s,time_s,length_s,connected,messages,ticks,bytes,deliveries,p50_us,\
+                      p90_us,p99_us,max_us,errors,gaps,missed,repeats";
 
 /// A name for a file of this process; the file goes with it.
 struct Temporary(PathBuf);

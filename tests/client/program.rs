@@ -110,7 +110,7 @@ fn the_program_ends_early_on_a_signal_with_a_report() {
 fn the_program_explains_itself_and_refuses_what_it_does_not_know() {
     let output = command(&["--help"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(text(&output.stdout), client::config::HELP);
+    assert_eq!(text(&output.stdout), client::config::options::HELP);
     let output = command(&["--clients", "many"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let error = "error: --clients: 'many' is no count, try a whole number from 1\n";

@@ -1,6 +1,6 @@
 //! TLS, and what else it takes to be let in.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use tickertape::client::config::{Config, access::Access, watch::Watch};
+use tickertape::client::config::{Access, Config, Watch};
+use tickertape::client::error_kind::ErrorKind;
 use tickertape::client::report::Report;
 use tickertape::client::{self, config::url::Url};
 use tungstenite::handshake::server::{Request, Response};
@@ -164,7 +165,7 @@ fn the_end_of_tls_that_comes_with_the_last_tick_is_noticed() {
         },
     );
     assert_eq!(report.ticks, 1);
-    assert_eq!(kinds(&report), [("closed by server (1006)", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::Closed(Some(1006)), 1)]);
 }
 
 #[test]
@@ -189,7 +190,7 @@ fn a_certificate_that_proves_nothing_is_refused_in_words() {
         ),
     ] {
         let report = refused(server, "127.0.0.1", access);
-        assert_eq!(kinds(&report), [("TLS failed", 1)]);
+        assert_eq!(kinds(&report), [(ErrorKind::Tls, 1)]);
         assert_eq!(report.error().as_deref(), Some(words));
     }
 }
@@ -227,7 +228,7 @@ fn an_authority_that_is_a_server_itself_is_refused_with_the_way_out() {
     let authority = Authority::new(&["127.0.0.1"]);
     let file = PemFile::new("itself", &authority);
     let report = refused(authority.itself(), "127.0.0.1", believing(&file));
-    assert_eq!(kinds(&report), [("TLS failed", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::Tls, 1)]);
     let words = "the server's certificate is that of an authority, which cannot be a server's too \
                  (sign one for the server with it)";
     assert_eq!(report.error().as_deref(), Some(words));
@@ -279,7 +280,7 @@ fn a_connection_that_breaks_before_it_is_upgraded_hints_at_the_other_scheme() {
     ] {
         let url = |address| format!("{scheme}://{address}/");
         let report = run_bare(|it| config(&url(it), ENDLESS, Access::default()), reset);
-        assert_eq!(kinds(&report), [("reset", 1)]);
+        assert_eq!(kinds(&report), [(ErrorKind::Reset, 1)]);
         assert_eq!(report.error().as_deref(), Some(words));
     }
 }
@@ -303,10 +304,10 @@ fn the_wrong_scheme_is_named_either_way() {
         |address| config(&format!("ws://{address}/"), ENDLESS, Access::default()),
         |stream| {
             let read = authority.accept(stream).read(&mut [0]);
-            assert_eq!(read.unwrap_err().kind(), ErrorKind::InvalidData);
+            assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::InvalidData);
         },
     );
-    assert_eq!(kinds(&report), [("bad handshake", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::BadHandshake, 1)]);
     assert!(
         report.error().unwrap().contains("wss://"),
         "{:?}",
@@ -324,7 +325,7 @@ fn tls_that_never_comes_about_is_given_up() {
     let report = run_bare(with_limit, |mut stream| {
         let _ = stream.read_to_end(&mut Vec::new());
     });
-    assert_eq!(kinds(&report), [("TLS timed out", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::TlsTimedOut, 1)]);
     let words = "the server did not agree on TLS within 100ms (does it speak TLS on this port? \
                  ws:// is without)";
     assert_eq!(report.error().as_deref(), Some(words));
@@ -333,7 +334,7 @@ fn tls_that_never_comes_about_is_given_up() {
         // All that it says first, or the end of the stream would be a reset.
         let _ = stream.read(&mut [0; 4096]).unwrap();
     });
-    assert_eq!(kinds(&report), [("TLS failed", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::Tls, 1)]);
     let words = "the server ended the connection before TLS was agreed on (does it speak TLS on \
                  this port? ws:// is without)";
     assert_eq!(report.error().as_deref(), Some(words));

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tickertape::client::config::Config;
+use tickertape::client::error_kind::ErrorKind;
 use tickertape::client::report::Report;
 use tickertape::client::{self, config::url::Url};
 use tickertape::tick::unix_us;
@@ -114,9 +115,9 @@ pub(crate) fn finish<S: Read + Write>(peer: &mut WebSocket<S>) -> CloseCode {
     }
 }
 
-pub(crate) fn kinds(report: &Report) -> Vec<(&str, u64)> {
+pub(crate) fn kinds(report: &Report) -> Vec<(ErrorKind, u64)> {
     let kinds = report.errors.kinds.iter();
-    kinds.map(|(kind, &count)| (kind.as_str(), count)).collect()
+    kinds.map(|(&kind, &count)| (kind, count)).collect()
 }
 
 /// Ticks every few milliseconds until the client closes.

@@ -1,6 +1,6 @@
 //! Clients that come and go, and clients that hardly read.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tickertape::client;
-use tickertape::client::config::{Config, shape::Shape};
+use tickertape::client::config::{Config, Shape};
+use tickertape::client::error_kind::ErrorKind;
 use tungstenite::handshake::server::{Request, Response};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
@@ -91,8 +92,8 @@ fn a_lost_connection_is_opened_anew_and_goes_on_behind_the_last_tick() {
     );
     assert_eq!((report.ticks, report.clients.connected), (6, 1));
     let expected = [
-        ("closed by server (1005)", 1),
-        ("closed by server (1006)", 1),
+        (ErrorKind::Closed(Some(1005)), 1),
+        (ErrorKind::Closed(Some(1006)), 1),
     ];
     assert_eq!(kinds(&report), expected);
     assert!(report.to_string().contains("lost connections"));
@@ -205,7 +206,7 @@ fn without_being_asked_to_no_client_comes_back() {
         client::run(config(address, ENDLESS), None).unwrap()
     });
     assert!(report.reconnects.is_none());
-    assert_eq!(kinds(&report), [("closed by server (1005)", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::Closed(Some(1005)), 1)]);
 }
 
 #[test]
@@ -315,7 +316,7 @@ fn flood(stream: TcpStream, duration: Duration) -> usize {
                 written += length;
                 unsent.drain(..length);
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(error) => panic!("{error}"),
         }
     }
@@ -356,7 +357,7 @@ fn a_slow_client_that_the_server_gives_up_is_no_error() {
     });
     let slow = report.slow.as_ref().unwrap();
     let ended: Vec<_> = slow.ended.iter().collect();
-    assert_eq!(ended, [(&"closed by server (1008)".to_owned(), &1)]);
+    assert_eq!(ended, [(&ErrorKind::Closed(Some(1008)), &1)]);
     assert_eq!(report.errors.total, 0, "{:?}", report.errors);
 }
 
@@ -384,7 +385,7 @@ fn those_who_have_not_joined_in_time_are_given_up() {
     });
     assert!(began.elapsed() < WINDOW + Duration::from_secs(5));
     assert!(began.elapsed() < SOON);
-    let expected = [("handshake timed out", 1), ("not opened in time", 1)];
+    let expected = [(ErrorKind::HandshakeTimedOut, 1), (ErrorKind::NotOpened, 1)];
     assert_eq!(kinds(&report), expected);
     assert_eq!((report.clients.connected, report.clients.failed), (1, 2));
     assert!(report.ticks > 0, "the one that has joined is measured");

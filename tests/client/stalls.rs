@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tickertape::client;
 use tickertape::client::config::pointer::Pointer;
 use tickertape::client::config::template::Template;
-use tickertape::client::config::{Config, shape::Shape};
+use tickertape::client::config::{Config, Shape};
 use tungstenite::Message;
 
 use crate::server::{

@@ -2,7 +2,6 @@
 //! what comes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Output;
 use std::sync::Mutex;
@@ -13,7 +12,8 @@ use std::time::{Duration, Instant};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tickertape::client;
-use tickertape::client::config::{Config, shape::Shape, watch::Watch};
+use tickertape::client::config::{Config, Shape, Watch};
+use tickertape::client::error_kind::ErrorKind;
 use tickertape::client::report::Report;
 use tickertape::tick::unix_us;
 use tungstenite::handshake::server::{Request, Response};
@@ -84,7 +84,7 @@ impl Market {
                     let request = serde_json::from_str(&text).unwrap();
                     peer.send(Message::text(self.answer(&mut list, &request)))
                 }
-                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     seq += 1;
                     self.tick(&mut peer, &list, seq)
                 }
@@ -319,7 +319,7 @@ fn a_subscribe_that_is_refused_or_not_answered_is_an_error() {
     let mut market = Market::new(800);
     market.unknown = Some("sim:S799/USDT".to_owned());
     let report = run_watching(&market, |address| watching(address, 800, 1));
-    assert_eq!(kinds(&report), [("subscribe refused", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::SubscribeRefused, 1)]);
     let sentence = "the server refused to add symbols to a list of --watch: no such symbol";
     assert_eq!(report.errors.examples, [sentence]);
     let market = Market::new(800);
@@ -336,7 +336,7 @@ fn a_subscribe_that_is_refused_or_not_answered_is_an_error() {
             finish(&mut peer);
         },
     );
-    assert_eq!(kinds(&report), [("subscribe unanswered", 1)]);
+    assert_eq!(kinds(&report), [(ErrorKind::SubscribeUnanswered, 1)]);
 }
 
 /// What the program says of a server that answers its question for symbols by `serve`.

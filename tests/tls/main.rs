@@ -23,7 +23,7 @@ use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use socket2::SockRef;
 use tickertape::client::config::url::Url;
-use tickertape::client::config::{Config as LoadConfig, access::Access};
+use tickertape::client::config::{Access, Config as LoadConfig};
 use tickertape::server::Config;
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::CloseCode;

@@ -4,12 +4,7 @@
 
 use std::time::Duration;
 
-use ioloop::{IoLoop, slot};
-
 use crate::client::config::Config;
-use crate::client::run::Client;
-use crate::client::run::phases::Phase;
-use crate::client::ws::error::Failure;
 
 impl Config {
     /// How long all connects take on the ramp.
@@ -39,49 +34,25 @@ impl Config {
     }
 }
 
-impl Client {
-    /// Goes on without those who have not joined by now.
-    pub(in crate::client) fn end_joining(&mut self, io_loop: &mut IoLoop<Self>) {
-        if self.phase != Phase::Joining {
-            return;
-        }
-        let limit = self.config.joining_limit();
-        for _ in 0..self.connector.stop() {
-            self.tally.failed += 1;
-            self.statistics.failure(&Failure::NotOpened(limit));
-        }
-        let late = self.connections.iter().flatten();
-        let late: Vec<_> = late
-            .filter_map(|it| Some((it.token, it.timed_out(limit.min(legible(it.age())))?)))
-            .collect();
-        for (token, failure) in late {
-            if self.connections[slot(token)].is_some() {
-                self.on_end(io_loop, token, &failure);
-            }
-        }
-        self.proceed(io_loop);
-    }
-}
-
-/// A time as a sentence may have it: to the millisecond.
-fn legible(time: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+/// The sentence about symbols that are too few to draw from.
+pub(in crate::client) fn too_few(count: usize, there: usize) -> String {
+    format!("cannot draw {count} different symbols: there are {there}")
 }
 
 /// What joining may take without making the window shorter. With the time for closing it makes four
 /// seconds; the fifth is for a machine that has other things to do.
 const JOINING_TIME: Duration = Duration::from_secs(2);
 
+/// How many requests of one connection may be without a reply: as many as are remembered.
+pub(in crate::client) const UNANSWERED_MAX: usize = 4096;
+
+/// How many runs one picture takes, so that what each has measured has a line of its own.
+pub(in crate::client) const RUNS_MAX: usize = 7;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::client::config::url::Url;
-
-    #[test]
-    fn no_sentence_has_nanoseconds() {
-        let age = Duration::from_nanos(2_498_762_475);
-        assert_eq!(format!("{:?}", legible(age)), "2.498s");
-    }
 
     #[test]
     fn the_limits_grow_with_what_was_asked_for() {

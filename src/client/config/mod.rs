@@ -1,131 +1,23 @@
-//! The client's command line. Each part of it is read in a file of its own.
+//! What was asked for.
 
-pub mod access;
-mod limits;
-mod load;
-mod measuring;
-mod output;
+pub mod limits;
+pub mod options;
 pub mod pointer;
-mod requests;
-pub mod shape;
 pub mod template;
 pub mod unit;
 pub mod url;
-pub mod watch;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::client::config::access::Access;
-use crate::client::config::shape::Shape;
+use crate::client::config::pointer::Pointer;
 use crate::client::config::template::Template;
+use crate::client::config::unit::Unit;
 use crate::client::config::url::Url;
-use crate::client::config::watch::Watch;
-use crate::client::measure::message::Fields;
-use crate::client::report::verdicts::Thresholds;
-use crate::options::{BadOption, Options};
-use crate::usage;
-
-/// What `--help` prints.
-pub const HELP: &str = "\
-Listens to a price server with one or many clients and measures what arrives.
-
-Usage: client [OPTIONS]
-
-The load:
-  --url URL              where to connect, with path and query
-                         [default: ws://127.0.0.1:8888/]
-                         wss:// with TLS; ws://user:password@host/ is not shown
-  --symbols A,B          ask for these symbols only [default: all there are]
-  --watch K              give each client K symbols of its own, drawn at random
-                         from --symbols, or from all that the server lists
-  --watch-zipf           draw the first symbols more often, as in real markets:
-                         symbol number r with weight 1/r, or 1/r^S with
-                         --watch-zipf=S
-  --watch-seed N         draw the same lists again
-                         [default: random, and shown in the report]
-  --every TIME           ask for the newest tick of each changed symbol once in
-                         TIME; the ticks between are conflated, not missed
-  --batch                ask for all ticks of a write as one JSON list
-  --clients N            how many connections to open [default: 1]
-  --duration TIME        how long to measure once all have joined [default: 60s]
-  --warmup TIME          how long to listen before it is measured [default: 0s]
-  --ramp RATE            new connections per second
-                         [default: as fast as handshakes finish]
-  --in-flight N          handshakes under way at a time [default: 1024]
-  --connect-timeout TIME limit from connect to upgrade [default: 10s]
-  --slow N               so many of the clients hardly read; they are counted
-                         apart
-  --churn RATE           so many connections per second leave and come anew
-  --reconnect            open a lost connection anew, and go on where it ended
-  --processes K          so many processes share the clients [default: 1]
-
-Getting in:
-  --ca FILE              believe certificates of this authority too (PEM)
-  --insecure             believe any certificate: whoever is in between can read
-                         and change all of it
-  --header 'NAME: VALUE' send this in the handshake too; may be given often
-
-The measuring:
-  --sent-field NAME      where a tick says when it was sent: a member, or a JSON
-                         pointer like /data/ts [default: sent]
-  --sent-unit UNIT       us, ms, s or ns since 1970, or iso [default: us]
-  --seq-field NAME       where it has its number [default: seq]
-  --symbol-field NAME    where it has its symbol [default: symbol]
-  --expect TIME          how often a tick of each symbol should come: report how
-                         late each was, and those that never came
-  --sync                 compare the server's clock with this one by pings,
-                         {\"op\":\"ping\",\"id\":...}, and correct latencies
-  --pid PID              the server's process: report its CPU and memory too
-
-Requests:
-  --request JSON         send this from each client, and report how soon replies
-                         come; an object gets an id, or \"$id\" stands for it
-  --rate RATE            requests per second from each client, sent when due,
-                         whether or not replies have come [default: 1]
-  --outstanding N        hold back while so many have no reply [default: 100]
-  --id-field NAME        where requests and replies have their id [default: id]
-  --in-order             replies have no id, they come in the requests' order
-
-The report:
-  --json                 print the report as one JSON object
-  --csv FILE             write a row per second of measuring; - is stdout
-  --hdr FILE             write an HdrHistogram interval log, a line per second
-  --plot FILE            draw latencies by percentile and over time, as SVG
-  --compare RUN.json     draw a run that --json has printed, too; repeatable
-  --print                print each tick as it comes, one per line
-  --quiet                show no progress line
-
-Thresholds (a miss makes the exit status 3):
-  --max-p99 TIME         the most that delivery latency may be at p99
-  --max-p999 TIME        the same at p99.9
-  --max-errors N         how many errors there may be
-  --min-throughput RATE  the fewest messages per second there must be
-
-  -h, --help             print this help
-
-TIME is a number with a unit: 500ms, 10s, 1m; without a unit it is seconds.
-Results go to stdout, all else to stderr. With --print, or --csv -, stdout has
-only that, and the report goes to stderr. A reader of ticks that cannot keep up
-misses some (8 MiB are kept for it) and is told how many; one that leaves ends
-the run.
-Latencies in files are in µs; the first line of a CSV file names its columns.
-What --expect and --request measure is in them too, as columns and as tags.
-Exit status: 0 if ticks were measured, 1 if not (or a file could not be
-written), 2 if an option is wrong, 3 if a threshold was missed.
-
-Examples:
-  client --duration 60
-  client --clients 1000 --duration 10s --warmup 2s --pid $(pgrep -x server)
-  client --clients 1000 --watch 20 --watch-zipf --duration 10s
-  client --expect 250ms --request '{\"op\":\"ping\"}' --rate 10
-  client --url ws://host/feed --sent-field /data/ts --sent-unit ms
-  client --clients 100 --duration 10s --max-p99 5ms --max-errors 0
-  client --json --duration 10s >before.json
-  client --plot after.svg --compare before.json --duration 10s
-  client --print --duration 1h --symbols BTC/USDT >ticks.ndjson
-";
+use crate::error_text::plain;
+use crate::options::BadOption;
+use crate::tls::Roots;
 
 /// What a run of the client shall do.
 #[derive(Clone, Debug, PartialEq)]
@@ -236,62 +128,154 @@ impl Config {
         self.csv.as_deref() == Some(Path::new("-"))
     }
 
-    /// Reads a command line; none if it asks for help.
-    ///
-    /// # Errors
-    /// A sentence about the first option that is wrong.
-    pub fn parse(mut options: Options) -> Result<Option<Self>, BadOption> {
-        if options.help() {
-            return Ok(None);
-        }
-        let url = match options.value("--url", Url::parse)? {
-            Some(url) => url,
-            None => Url::parse(DEFAULT_URL).expect("the default is a URL"),
+    /// What process `number` of `of` has to do of it. It reports to another process, so it neither
+    /// prints nor writes files.
+    #[must_use]
+    pub(in crate::client) fn share(&self, number: usize, of: usize) -> Self {
+        let part = |all: usize, number: usize| (all as u128 * number as u128 / of as u128) as usize;
+        let (from, to) = (part(self.clients, number), part(self.clients, number + 1));
+        // As `Seats` spreads them, so that no process gets more slow clients than clients.
+        let slow = |clients: usize| {
+            (clients as u128 * self.shape.slow as u128 / self.clients.max(1) as u128) as usize
         };
-        let mut config = Self::new(url);
-        watch::read(&mut options, &mut config)?;
-        load::read(&mut options, &mut config)?;
-        shape::read(&mut options, &mut config)?;
-        access::read(&mut options, &mut config)?;
-        measuring::read(&mut options, &mut config)?;
-        requests::read(&mut options, &mut config)?;
-        output::read(&mut options, &mut config)?;
-        config.check_processes()?;
-        options.finish()?;
-        Ok(Some(config))
-    }
-
-    /// Raises the limit on descriptors as far as it goes and holds the number of clients against
-    /// it.
-    ///
-    /// # Errors
-    /// A sentence that names the limit.
-    pub fn reserve_descriptors(&self) -> Result<(), BadOption> {
-        let limit =
-            usage::raise_descriptor_limit().map_err(|error| BadOption::new("--clients", error))?;
-        let room = limit.saturating_sub(DESCRIPTORS_RESERVED);
-        if self.processes as u64 > room / DESCRIPTORS_PER_PROCESS {
-            let error = format!("the limit of {limit} open files is too low, raise ulimit -n");
-            return Err(BadOption::new("--processes", error));
+        let part_of = |rate: Option<f64>| rate.map(|rate| rate / of as f64);
+        Self {
+            clients: to - from,
+            first_client: from,
+            ramp: part_of(self.ramp),
+            in_flight: self.in_flight.div_ceil(of),
+            shape: Shape {
+                slow: slow(to) - slow(from),
+                churn: part_of(self.shape.churn),
+                ..self.shape.clone()
+            },
+            processes: 1,
+            share: Some((number, of)),
+            // The server is looked at once.
+            pid: None,
+            quiet: true,
+            ..self.clone()
         }
-        let clients = self.clients.div_ceil(self.processes);
-        if clients as u64 > room {
-            return Err(BadOption::new(
-                "--clients",
-                format!("the limit of {limit} open files leaves room for {room}, raise ulimit -n"),
-            ));
-        }
-        Ok(())
     }
 }
 
-const DEFAULT_URL: &str = "ws://127.0.0.1:8888/";
+/// What clients do besides listening.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shape {
+    /// So many of the clients hardly read.
+    pub slow: usize,
+    /// So many connections per second are closed and opened anew.
+    pub churn: Option<f64>,
+    /// Whether a lost connection is opened anew.
+    pub reconnect: bool,
+}
 
-/// Descriptors that are no connections: the poll, the streams of the process, files of libraries.
-const DESCRIPTORS_RESERVED: u64 = 32;
+/// What a server asks for, or has to show, before it lets a client in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Access {
+    /// A file with root certificates beside Mozilla's.
+    pub ca: Option<PathBuf>,
+    /// Whether certificates are not checked.
+    pub insecure: bool,
+    /// More headers of the handshake: names and values.
+    pub headers: Vec<(String, String)>,
+}
 
-/// A process has two pipes here, and one more while it is started.
-const DESCRIPTORS_PER_PROCESS: u64 = 3;
+impl Access {
+    /// The root certificates that a server's may lead to.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has no certificate.
+    pub fn roots(&self) -> Result<Roots, BadOption> {
+        match &self.ca {
+            None => Ok(Roots::default()),
+            Some(path) => Roots::with_file(path).map_err(|error| {
+                let (name, error) = (path.display(), plain(&error));
+                BadOption::new("--ca", format!("cannot use {name}: {error}"))
+            }),
+        }
+    }
+}
 
-#[cfg(test)]
-mod tests;
+/// Symbols for each client, drawn at random (`--watch`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Watch {
+    /// How many symbols each client gets.
+    pub count: usize,
+    /// Decides which client draws which symbols; none: a random one.
+    pub seed: Option<u64>,
+    /// The exponent of Zipf's law, by which symbols are popular; none: all are equally popular.
+    pub zipf: Option<f64>,
+    /// The symbols to draw from; none: all that the server has.
+    pub of: Vec<String>,
+}
+
+impl Watch {
+    /// Whether only the server knows what there is to draw from.
+    pub(in crate::client) fn must_ask(&self) -> bool {
+        self.of.is_empty() || self.of.iter().any(|symbol| symbol.contains('*'))
+    }
+
+    /// The seed; one is made up if there is none.
+    pub(in crate::client) fn settle_seed(&mut self) -> u64 {
+        *self.seed.get_or_insert_with(|| fastrand::u64(..SEEDS))
+    }
+}
+
+/// The limits asked for. None of them is set by default.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Thresholds {
+    /// The most that the 99th percentile of delivery latency may be.
+    pub max_p99: Option<Duration>,
+    /// The same for the 99.9th.
+    pub max_p999: Option<Duration>,
+    /// How many errors there may be.
+    pub max_errors: Option<u64>,
+    /// How many messages per second there must be.
+    pub min_throughput: Option<f64>,
+}
+
+/// Where to find what, in the messages of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fields {
+    /// Which symbol a tick is about.
+    pub symbol: Pointer,
+    /// The number that grows by one from each tick of a symbol to the next.
+    pub seq: Pointer,
+    /// When the server sent the tick.
+    pub sent: Pointer,
+    /// The unit of that.
+    pub sent_unit: Unit,
+    /// What a reply has in common with its request.
+    pub id: Pointer,
+}
+
+impl Default for Fields {
+    /// Those of our own server.
+    fn default() -> Self {
+        Self {
+            symbol: Pointer::name("symbol"),
+            seq: Pointer::name("seq"),
+            sent: Pointer::name("sent"),
+            sent_unit: Unit::Microseconds,
+            id: Pointer::name("id"),
+        }
+    }
+}
+
+impl Fields {
+    /// Whether ticks are stamped as those of our own server are.
+    pub(in crate::client) fn are_own(&self) -> bool {
+        self.are_named_as_own() && self.sent_unit == Unit::Microseconds
+    }
+
+    /// Whether they have the names that our own server gives them.
+    pub(in crate::client) fn are_named_as_own(&self) -> bool {
+        let own = Self::default();
+        let is_own = |field: fn(&Self) -> &Pointer| field(self) == field(&own);
+        is_own(|it| &it.symbol) && is_own(|it| &it.seq) && is_own(|it| &it.sent)
+    }
+}
+
+/// Seeds that are made up are short enough to be typed.
+const SEEDS: u64 = 1_000_000_000;

@@ -70,4 +70,50 @@ impl Template {
 const PLACEHOLDER: &str = r#""$id""#;
 
 /// The longest request; a server has to take it, too.
-pub(in crate::client) const LENGTH_MAX: usize = 16 * 1024;
+const LENGTH_MAX: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(text: &str) -> Result<String, String> {
+        Template::parse(text, &Pointer::parse("id").unwrap(), false).map(|it| it.text(7))
+    }
+
+    #[test]
+    fn objects_get_an_id_and_others_stay_as_they_are() {
+        for (text, sent) in [
+            (r#"{"op":"ping"}"#, r#"{"op":"ping","id":7}"#),
+            (" { } ", r#"{"id":7}"#),
+            (r#"{"p":{"id":1} }"#, r#"{"p":{"id":1},"id":7}"#),
+            (r#"{"p":{"i":"$id"}}"#, r#"{"p":{"i":7}}"#),
+            (r#"["get","$id"]"#, r#"["get",7]"#),
+            ("[1]", "[1]"),
+            (r#""hi""#, r#""hi""#),
+        ] {
+            assert_eq!(template(text).as_deref(), Ok(sent));
+        }
+        let in_order = Template::parse("{}", &Pointer::parse("id").unwrap(), true).unwrap();
+        assert!(!in_order.has_id());
+        let elsewhere = Template::parse("{}", &Pointer::parse("req_id").unwrap(), false).unwrap();
+        assert_eq!(elsewhere.text(7), r#"{"req_id":7}"#);
+    }
+
+    #[test]
+    fn what_is_no_request_is_named() {
+        for (text, error) in [
+            ("hi", "no JSON: expected value at line 1 column 1"),
+            (
+                r#"{"id":3}"#,
+                r#"says nowhere where its id goes, write "$id" there"#,
+            ),
+            (r#"["$id","$id"]"#, r#"has more than one "$id""#),
+            (
+                &format!("\"{}\"", "x".repeat(LENGTH_MAX)),
+                "longer than 16384 bytes",
+            ),
+        ] {
+            assert_eq!(template(text).unwrap_err(), error);
+        }
+    }
+}

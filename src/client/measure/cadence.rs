@@ -1,7 +1,7 @@
 //! How late ticks were against their own schedule, so that a server that stalls cannot hide: the
 //! ticks that it did not send meanwhile are late, too, although nobody has ever seen them.
 //!
-//! A schedule is a grid of beats, one every [`Grid::interval`], for each symbol on each connection.
+//! A schedule is a grid of beats, one every interval, for each symbol on each connection.
 //! Its phase is not known, so it is taken from the ticks: none may come before its beat, so the one
 //! that seems to moves the grid to an earlier phase. As clocks run at slightly different speeds,
 //! the grid also follows at up to 0.02 %, too slowly to follow a stall.
@@ -13,26 +13,29 @@
 //! in between, which is how HdrHistogram corrects for an expected interval. Numbers missing in
 //! `seq` are beats given up at once, and those that are due at the end were at least so late.
 
-use std::time::Instant;
+use std::ops::AddAssign;
+use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
-use crate::client::measure::inter_arrival::Spacing;
-use crate::client::measure::sequence::Step;
+use crate::client::measure::latency::Latency;
+use crate::client::measure::sequence::SeqEvent;
 
 /// The settings of all schedules, and what was found.
-#[derive(Debug)]
-pub(in crate::client) struct Grid {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cadence {
     /// From beat to beat, in ns.
+    #[serde(skip)]
     interval: i64,
     /// What all instants are counted from.
+    #[serde(skip, default = "Instant::now")]
     epoch: Instant,
-    /// How late ticks were, in µs.
-    pub(in crate::client) lateness_us: Histogram<u64>,
+    /// How late ticks were.
+    pub lateness: Latency,
     /// The beats without a tick among those.
-    pub(in crate::client) skipped: u64,
+    pub skipped: u64,
     /// How far apart ticks were.
-    pub(in crate::client) spacing: Spacing,
+    pub inter_arrival: InterArrival,
 }
 
 /// One schedule. Instants are in ns since the grid's epoch.
@@ -44,19 +47,16 @@ pub(in crate::client) struct Schedule {
     last: i64,
 }
 
-impl Grid {
-    /// A grid with a beat every `interval_ns`.
-    pub(in crate::client) fn new(
-        interval_ns: i64,
-        epoch: Instant,
-        lateness_us: Histogram<u64>,
-    ) -> Self {
+impl Cadence {
+    /// Schedules with a beat every `interval`.
+    pub(super) fn new(interval: Duration) -> Self {
         Self {
-            interval: interval_ns,
-            epoch,
-            lateness_us,
+            // An option has no longer ones than a century.
+            interval: i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX),
+            epoch: Instant::now(),
+            lateness: Latency::default(),
             skipped: 0,
-            spacing: Spacing::default(),
+            inter_arrival: InterArrival::default(),
         }
     }
 
@@ -65,18 +65,22 @@ impl Grid {
         &mut self,
         schedules: &mut Vec<Schedule>,
         place: usize,
-        step: Step,
+        step: SeqEvent,
         at: Instant,
         counts: bool,
     ) {
         let lost = match step {
-            Step::Gap(lost) => lost,
-            Step::First | Step::Next | Step::Conflated(_) | Step::Restart | Step::Unknown => 0,
+            SeqEvent::Gap(lost) => lost,
+            SeqEvent::First
+            | SeqEvent::Next
+            | SeqEvent::Conflated(_)
+            | SeqEvent::Restart
+            | SeqEvent::Unknown => 0,
             // It has had its beat, or was given up.
-            Step::Repeat | Step::Reordered => return,
+            SeqEvent::Repeat | SeqEvent::Reordered => return,
         };
         match schedules.get_mut(place) {
-            Some(schedule) if step == Step::First => *schedule = self.begin(at),
+            Some(schedule) if step == SeqEvent::First => *schedule = self.begin(at),
             Some(schedule) => self.tick(schedule, at, lost, counts),
             // Places are given out in this order.
             None => schedules.push(self.begin(at)),
@@ -102,22 +106,22 @@ impl Grid {
         counts: bool,
     ) {
         let at = self.ns(at);
-        let spacing = at - schedule.last;
-        schedule.due += spacing / DRIFT;
-        let given_up = match spacing >= self.interval / 4 * 3 {
+        let distance = at - schedule.last;
+        schedule.due += distance / DRIFT;
+        let given_up = match distance >= self.interval / 4 * 3 {
             true => self.give_up(schedule, counts),
             false => 0,
         };
         schedule.last = at;
         let lost = i64::try_from(lost).unwrap_or(i64::MAX).min(BEATS_MAX);
         if counts {
-            self.spacing.note(spacing, lost + 1, self.interval);
+            self.inter_arrival.note(distance, lost + 1, self.interval);
         }
         self.beats(at - schedule.due, lost, counts);
         schedule.due += lost * self.interval;
         let late = at - schedule.due;
         if counts {
-            self.lateness_us.saturating_record(us(late));
+            self.lateness.record(us(late));
         }
         // Where whole beats have just been given up, too early is no news about the phase.
         let early = if given_up > 0 { 0 } else { late.min(0) };
@@ -165,10 +169,7 @@ impl Grid {
             let beats = step.min(count - from);
             let lateness = us(late.saturating_sub(from.saturating_mul(self.interval)));
             let beats = beats.unsigned_abs();
-            // It only fails for values out of bounds, and those are brought into them.
-            let _ = self
-                .lateness_us
-                .record_n(lateness.min(self.lateness_us.high()), beats);
+            self.lateness.record_n(lateness, beats);
             from += step;
         }
     }
@@ -176,6 +177,14 @@ impl Grid {
     fn ns(&self, at: Instant) -> i64 {
         let since = at.saturating_duration_since(self.epoch).as_nanos();
         i64::try_from(since).unwrap_or(i64::MAX)
+    }
+}
+
+impl AddAssign for Cadence {
+    fn add_assign(&mut self, other: Self) {
+        self.lateness += other.lateness;
+        self.skipped += other.skipped;
+        self.inter_arrival += other.inter_arrival;
     }
 }
 
@@ -192,23 +201,83 @@ const BEATS_MAX: i64 = 1_000_000;
 
 const STEPS_MAX: i64 = 1_000;
 
+/// The distances from tick to tick, of all schedules together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterArrival {
+    /// All of them, one after the other.
+    total: Duration,
+    count: u64,
+    /// Those that were shorter than expected, and longer, by more than [`TOLERATED`].
+    short: u64,
+    long: u64,
+}
+
+impl InterArrival {
+    /// Notes that `count` ticks, those that were lost among them, came `ns` behind the one before,
+    /// where each was expected `expected` ns behind the one before it.
+    pub(in crate::client) fn note(&mut self, ns: i64, count: i64, expected: i64) {
+        let (ns, count) = (ns.unsigned_abs(), count.unsigned_abs());
+        self.total = self.total.saturating_add(Duration::from_nanos(ns));
+        self.count = self.count.saturating_add(count);
+        let of_expected = ns as f64 / (expected as f64 * count as f64);
+        if of_expected < 1.0 - TOLERATED {
+            self.short = self.short.saturating_add(count);
+        } else if of_expected > 1.0 + TOLERATED {
+            self.long = self.long.saturating_add(count);
+        }
+    }
+
+    /// The mean, in seconds; none of no ticks.
+    pub(in crate::client) fn mean_s(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.total.as_secs_f64() / self.count as f64)
+    }
+
+    /// Whether it is not the interval of `expected_s` that ticks keep to. One stall makes the mean
+    /// longer and bursts make most distances shorter, so both must be off in the same direction.
+    pub(in crate::client) fn differs(&self, expected_s: f64) -> bool {
+        let of_expected = self.mean_s().unwrap_or(expected_s) / expected_s;
+        let most = |count: u64| count > self.count / 2;
+        let is_short = of_expected < 1.0 - TOLERATED && most(self.short);
+        let is_long = of_expected > 1.0 + TOLERATED && most(self.long);
+        self.count >= COUNT_MIN && (is_short || is_long)
+    }
+}
+
+impl AddAssign for InterArrival {
+    fn add_assign(&mut self, other: Self) {
+        self.total = self.total.saturating_add(other.total);
+        self.count = self.count.saturating_add(other.count);
+        self.short = self.short.saturating_add(other.short);
+        self.long = self.long.saturating_add(other.long);
+    }
+}
+
+/// The share by which distances may differ: a schedule that is off by more is off by a whole tick
+/// after a hundred.
+const TOLERATED: f64 = 0.01;
+
+/// Fewer say nothing.
+const COUNT_MIN: u64 = 5;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::time::Duration;
 
     const INTERVAL_MS: u64 = 100;
 
-    fn histogram() -> Histogram<u64> {
-        Histogram::new_with_bounds(1, 60_000_000, 3).unwrap()
+    fn cadence(epoch: Instant) -> Cadence {
+        Cadence {
+            epoch,
+            ..Cadence::new(Duration::from_millis(INTERVAL_MS))
+        }
     }
 
     /// Plays ticks at these ms, the first of which begins the schedule, and ends it.
-    fn play(ticks_ms: impl IntoIterator<Item = u64>, end_ms: u64) -> Grid {
+    fn play(ticks_ms: impl IntoIterator<Item = u64>, end_ms: u64) -> Cadence {
         let epoch = Instant::now();
         let at = |ms| epoch + Duration::from_millis(ms);
-        let mut grid = Grid::new(INTERVAL_MS as i64 * 1_000_000, epoch, histogram());
+        let mut grid = cadence(epoch);
         let mut ticks = ticks_ms.into_iter();
         let mut schedule = grid.begin(at(ticks.next().unwrap()));
         for ms in ticks {
@@ -219,8 +288,8 @@ mod tests {
     }
 
     /// The lateness of all beats, to the ms, in ascending order.
-    fn lateness_ms(grid: &Grid) -> Vec<u64> {
-        let values = grid.lateness_us.iter_recorded();
+    fn lateness_ms(grid: &Cadence) -> Vec<u64> {
+        let values = grid.lateness.iter_recorded();
         values
             .flat_map(|value| {
                 let ms = (value.value_iterated_to() as f64 / 1e3).round() as u64;
@@ -261,7 +330,7 @@ mod tests {
             let late = lateness_ms(&grid);
             assert_eq!(late.iter().filter(|&&ms| ms > 60).count(), 4, "{late:?}");
             assert_eq!(late[late.len() - 4..], stall[1..], "{late:?}");
-            assert_eq!(grid.lateness_us.len(), 9, "{late:?}");
+            assert_eq!(grid.lateness.len(), 9, "{late:?}");
         }
     }
 
@@ -283,7 +352,7 @@ mod tests {
     fn lost_numbers_are_beats_that_never_came() {
         let epoch = Instant::now();
         let at = |ms| epoch + Duration::from_millis(ms);
-        let mut grid = Grid::new(INTERVAL_MS as i64 * 1_000_000, epoch, histogram());
+        let mut grid = cadence(epoch);
         let mut schedule = grid.begin(at(0));
         grid.tick(&mut schedule, at(410), 3, true);
         grid.tick(&mut schedule, at(500), 0, true);
@@ -299,13 +368,13 @@ mod tests {
         let drifting = |per_million: u64| {
             let epoch = Instant::now();
             let interval = Duration::from_millis(INTERVAL_MS);
-            let mut grid = Grid::new(INTERVAL_MS as i64 * 1_000_000, epoch, histogram());
+            let mut grid = cadence(epoch);
             let mut schedule = grid.begin(epoch);
             let step = interval + Duration::from_nanos(100 * per_million);
             for beat in 1..=600 {
                 grid.tick(&mut schedule, epoch + step * beat, 0, true);
             }
-            grid.lateness_us.max()
+            grid.lateness.max()
         };
         assert!(drifting(150) <= 20, "{}", drifting(150));
         assert!(drifting(1_150) > 50_000, "{}", drifting(1_150));
@@ -316,7 +385,7 @@ mod tests {
         let day_ms = 86_400_000;
         let grid = play([0], day_ms + 50);
         assert_eq!(grid.skipped, day_ms / INTERVAL_MS);
-        assert_eq!(grid.lateness_us.len(), grid.skipped);
+        assert_eq!(grid.lateness.len(), grid.skipped);
     }
 
     proptest! {
@@ -326,8 +395,8 @@ mod tests {
         ) {
             let ticks: Vec<_> = (0..).zip(&jitter).map(|(beat, off)| beat * 100 + off).collect();
             let grid = play(ticks.clone(), ticks[ticks.len() - 1]);
-            prop_assert_eq!(grid.lateness_us.len(), ticks.len() as u64 - 1);
-            prop_assert!(grid.lateness_us.max() <= 40_100, "{}", grid.lateness_us.max());
+            prop_assert_eq!(grid.lateness.len(), ticks.len() as u64 - 1);
+            prop_assert!(grid.lateness.max() <= 40_100, "{}", grid.lateness.max());
         }
 
         #[test]
@@ -336,5 +405,39 @@ mod tests {
             let ticks: Vec<_> = spacings.iter().map(|spacing| { now += spacing; now }).collect();
             play(ticks, now + 1_000);
         }
+    }
+
+    /// Ticks that were so many ms apart, 100 being expected: the mean in ms, and whether it differs.
+    fn told(apart_ms: &[i64]) -> (f64, bool) {
+        let mut spacing = InterArrival::default();
+        for ms in apart_ms {
+            spacing.note(ms * 1_000_000, 1, 100_000_000);
+        }
+        let mean_ms = spacing.mean_s().unwrap() * 1e3;
+        ((mean_ms * 1e6).round() / 1e6, spacing.differs(0.1))
+    }
+
+    #[test]
+    fn another_interval_is_told_from_a_stall_and_from_bursts() {
+        assert_eq!(told(&[100; 10]), (100.0, false));
+        assert_eq!(told(&[102; 10]), (102.0, true));
+        assert_eq!(told(&[25; 10]), (25.0, true));
+        assert_eq!(told(&[25; 4]), (25.0, false), "too few");
+        let stall = [100, 100, 2_100, 100, 100];
+        assert_eq!(told(&stall), (500.0, false));
+        let bursts = [1, 1, 1, 397, 1, 1, 1, 397];
+        assert_eq!(told(&bursts), (100.0, false));
+        assert_eq!(InterArrival::default().mean_s(), None);
+        assert!(!InterArrival::default().differs(0.1));
+    }
+
+    #[test]
+    fn ticks_that_were_lost_count_and_processes_add_up() {
+        let (mut one, mut other) = (InterArrival::default(), InterArrival::default());
+        one.note(500_000_000, 5, 100_000_000);
+        other.note(2_500_000_000, 5, 100_000_000);
+        assert!(!one.differs(0.1) && other.differs(0.1));
+        one += other;
+        assert_eq!(one.mean_s(), Some(0.3));
     }
 }

@@ -7,13 +7,16 @@
 //! still says something: that it took long is in the error.
 
 use std::collections::VecDeque;
+use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
-use crate::client::measure::clock::Arrival;
+use serde::{Deserialize, Serialize};
+
+use crate::client::received::Arrival;
 
 /// The comparison of the clocks.
 #[derive(Debug, Default)]
-pub(in crate::client) struct Sync {
+pub(in crate::client) struct ClockSync {
     /// The pings on their way, oldest first: their numbers, and when they were sent.
     asked: VecDeque<(u64, Arrival)>,
     next_number: u64,
@@ -41,7 +44,7 @@ pub(in crate::client) struct Sample {
     pub(in crate::client) error_us: u64,
 }
 
-impl Sync {
+impl ClockSync {
     /// The text of the next ping, which is sent at `now`. The oldest that is still unanswered is
     /// given up if there are too many.
     pub(in crate::client) fn ping(&mut self, now: Arrival) -> String {
@@ -166,6 +169,71 @@ impl Sync {
     }
 }
 
+/// How the server's clock compares with this one (`--sync`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockOffset {
+    /// Pings that were answered.
+    pub answered: u64,
+    /// The server's clock less this one, at the end; none if no ping was answered.
+    pub offset_us: Option<i64>,
+    /// By how much the offset, and each latency with it, may be wrong: half the shortest round
+    /// trip, at its worst in the window.
+    pub error_us: Option<u64>,
+    /// By how much the offset changed over the run.
+    pub drift_us: i64,
+    /// By how much the drift may be wrong.
+    pub drift_error_us: u64,
+    /// Deliveries in the window before the first answer, whose latencies are not corrected.
+    pub uncorrected: u64,
+}
+
+impl ClockOffset {
+    /// What `sync` has found.
+    pub(super) fn of(sync: &ClockSync) -> Self {
+        let best = sync.best();
+        let (drift_us, drift_error_us) = sync.drift_us();
+        Self {
+            answered: sync.answered,
+            offset_us: best.map(|best| best.offset_us),
+            error_us: best.map(|_| sync.error_us_max()),
+            drift_us,
+            drift_error_us,
+            uncorrected: sync.uncorrected,
+        }
+    }
+}
+
+impl AddAssign for ClockOffset {
+    /// The offset of the process that knows it better, and the error bound of the other, since each
+    /// corrected its latencies by its own. If one knows nothing, its latencies are uncorrected, and
+    /// so nothing is said of all.
+    fn add_assign(&mut self, other: Self) {
+        let answered = self.answered + other.answered;
+        let uncorrected = self.uncorrected + other.uncorrected;
+        let sum = match (self.error_us, other.error_us) {
+            (Some(error), Some(other_error)) => {
+                let better = if error <= other_error { &*self } else { &other };
+                Self {
+                    error_us: Some(error.max(other_error)),
+                    ..better.clone()
+                }
+            }
+            _ => Self {
+                offset_us: None,
+                error_us: None,
+                drift_us: 0,
+                drift_error_us: 0,
+                ..other
+            },
+        };
+        *self = Self {
+            answered,
+            uncorrected,
+            ..sum
+        };
+    }
+}
+
 impl Sample {
     /// What it says at a later time: the clocks may have drifted apart meanwhile.
     fn aged(self, now: Instant) -> Self {
@@ -210,7 +278,7 @@ mod tests {
 
     /// A pair of clocks that can be played with: the server's is ahead by so many µs.
     struct Play {
-        sync: Sync,
+        sync: ClockSync,
         epoch: Instant,
         now_us: u64,
         ahead_us: i64,
@@ -219,7 +287,7 @@ mod tests {
     impl Play {
         fn new(ahead_us: i64) -> Self {
             Self {
-                sync: Sync::default(),
+                sync: ClockSync::default(),
                 epoch: Instant::now(),
                 now_us: 0,
                 ahead_us,
@@ -349,5 +417,35 @@ mod tests {
         }
         let error_us = play.sync.error_us_max();
         assert!((6_050..6_060).contains(&error_us), "{error_us}");
+    }
+
+    #[test]
+    fn of_clocks_compared_by_each_the_best_offset_and_the_worst_error_count() {
+        let clocks = |offset_us, error_us| ClockOffset {
+            answered: 16,
+            offset_us,
+            error_us,
+            drift_us: 1,
+            drift_error_us: 40,
+            uncorrected: 2,
+        };
+        let sum = |one: &ClockOffset, other: &ClockOffset| {
+            let mut sum = one.clone();
+            sum += other.clone();
+            sum
+        };
+        let (good, bad) = (clocks(Some(500), Some(20)), clocks(Some(480), Some(90)));
+        for (one, other) in [(&good, &bad), (&bad, &good)] {
+            let both = sum(one, other);
+            assert_eq!((both.answered, both.offset_us), (32, Some(500)));
+            assert_eq!((both.error_us, both.uncorrected), (Some(90), 4));
+        }
+        let none = clocks(None, None);
+        for both in [sum(&good, &none), sum(&none, &good)] {
+            assert_eq!(
+                (both.answered, both.offset_us, both.error_us),
+                (32, None, None)
+            );
+        }
     }
 }

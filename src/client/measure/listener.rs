@@ -1,32 +1,75 @@
-//! One connection as far as the counting goes: what is remembered of it from message to message.
+//! What is remembered of one connection from message to message.
 
 use std::time::Instant;
 
 use crate::client::measure::cadence::Schedule;
-use crate::client::measure::catching_up::Apart;
-use crate::client::measure::requests::Asking;
+use crate::client::measure::requests::Outstanding;
 use crate::client::measure::sequence::Sequences;
-use crate::client::measure::subscription::Asked;
-use crate::client::run::places::Away;
 
 /// What is remembered of one connection from message to message.
 #[derive(Debug)]
 pub(in crate::client) struct Listener {
     /// When connect was called; taken by the first tick.
-    pub(in crate::client) began: Option<Instant>,
-    pub(in crate::client) sequences: Sequences,
-    /// By the place of the symbol; empty without a grid, none once they have ended.
-    pub(in crate::client) schedules: Option<Vec<Schedule>>,
+    pub(super) began: Option<Instant>,
+    pub(super) sequences: Sequences,
+    /// By the place of the symbol; empty without a cadence, none once they have ended.
+    pub(super) schedules: Option<Vec<Schedule>>,
     /// Schedules of the connection before, by the numbers of symbols that have not been seen again.
-    pub(in crate::client) carried: Vec<(u32, Schedule)>,
-    /// The last tick's stamp in Unix µs, for a connection that is to go on from there.
-    pub(in crate::client) sent_us: Option<u64>,
+    pub(super) carried: Vec<(u32, Schedule)>,
+    /// The stamp of the last tick in Unix µs, for a connection that is to go on from there.
+    pub(super) sent_us: Option<u64>,
     /// Its requests, from the first one on.
-    pub(in crate::client) asking: Option<Box<Asking>>,
+    pub(in crate::client) outstanding: Option<Box<Outstanding>>,
     /// How much of its client's own list has been asked for (`--watch`).
-    pub(in crate::client) asked: Asked,
-    /// Why what arrives is not counted as usual, if it is not.
-    pub(in crate::client) apart: Option<Box<Apart>>,
+    pub(in crate::client) subscription: Subscription,
+    pub(super) mode: Mode,
+}
+
+/// How the messages of a connection are counted.
+#[derive(Debug)]
+pub(super) enum Mode {
+    /// As usual.
+    Normal,
+    /// It hardly reads, so what it gets says nothing about the server's speed. Its numbers are
+    /// followed separately.
+    Slow(Box<Sequences>),
+    /// It has come back, and not every symbol has been seen again.
+    CatchingUp(Box<CatchingUp>),
+}
+
+/// A connection that has come back, until each symbol has been seen again.
+#[derive(Debug)]
+pub(super) struct CatchingUp {
+    /// When connect was called; taken by the first tick.
+    pub(super) began: Option<Instant>,
+    /// Unix µs by the server's clock, as far as that is known. Ticks that were sent before are what
+    /// it had missed.
+    pub(super) joined_us: u64,
+    /// Whether it had been lost, and not left.
+    pub(super) was_lost: bool,
+    pub(super) before: Sequences,
+}
+
+/// What was due on a connection that was lost, for the next connection of its client.
+#[derive(Debug, Default)]
+pub(in crate::client) struct Unfinished {
+    /// Its requests, from the first one on.
+    pub(in crate::client) outstanding: Option<Box<Outstanding>>,
+    /// The schedules of its symbols, by their numbers.
+    pub(in crate::client) schedules: Vec<(u32, Schedule)>,
+}
+
+/// What a client has seen on its connections so far.
+#[derive(Debug)]
+pub(in crate::client) struct Past {
+    /// When its last connection ended.
+    pub(in crate::client) left: Instant,
+    /// Whether that was lost, and not left on purpose.
+    pub(in crate::client) is_lost: bool,
+    /// The stamp of the last tick, to go on from.
+    pub(in crate::client) since: Option<u64>,
+    /// The number of the last tick of each symbol.
+    pub(super) sequences: Sequences,
 }
 
 impl Listener {
@@ -38,35 +81,53 @@ impl Listener {
             schedules: Some(Vec::new()),
             carried: Vec::new(),
             sent_us: None,
-            asking: None,
-            asked: Asked::default(),
-            apart: None,
+            outstanding: None,
+            subscription: Subscription::default(),
+            mode: Mode::Normal,
         }
     }
 
-    /// Whether it hardly reads.
-    pub(in crate::client) fn is_slow(&self) -> bool {
-        matches!(self.apart.as_deref(), Some(Apart::Slow(_)))
-    }
-
     /// Notes that a tick has come, where its response time does not count.
-    pub(in crate::client) fn hear(&mut self) {
+    pub(super) fn note_tick(&mut self) {
         self.began = None;
     }
 
+    /// Goes on with what was due on the connection before.
+    pub(in crate::client) fn resume(&mut self, unfinished: Unfinished) {
+        self.outstanding = unfinished.outstanding;
+        self.carried = unfinished.schedules;
+    }
+
     /// Takes what is due out of a connection that is lost.
-    pub(in crate::client) fn leave(&mut self) -> Away {
+    pub(in crate::client) fn take_unfinished(&mut self) -> Unfinished {
         let mut schedules = std::mem::take(&mut self.carried);
         let here = self.schedules.take().unwrap_or_default();
         schedules.extend(self.sequences.ids().zip(here));
-        Away {
-            asking: self.asking.take(),
+        Unfinished {
+            outstanding: self.outstanding.take(),
             schedules,
         }
     }
 
+    /// What its client has seen by now, for its next connection. This one is lost, or was left on
+    /// purpose.
+    pub(in crate::client) fn past(&mut self, is_lost: bool) -> Past {
+        let mut sequences = match std::mem::replace(&mut self.mode, Mode::Normal) {
+            Mode::Normal => Sequences::default(),
+            Mode::Slow(sequences) => *sequences,
+            Mode::CatchingUp(catching_up) => catching_up.before,
+        };
+        sequences.catch_up(&self.sequences);
+        Past {
+            left: Instant::now(),
+            is_lost,
+            since: self.sent_us,
+            sequences,
+        }
+    }
+
     /// Takes the schedule that the symbol `id` had on the connection before.
-    pub(in crate::client) fn take_carried(&mut self, id: u32) -> Option<Schedule> {
+    pub(super) fn take_carried(&mut self, id: u32) -> Option<Schedule> {
         let index = self
             .carried
             .iter()
@@ -75,7 +136,83 @@ impl Listener {
     }
 
     /// Whether a tick has come.
-    pub(in crate::client) fn has_heard(&self) -> bool {
+    pub(in crate::client) fn has_tick(&self) -> bool {
         self.began.is_none()
     }
 }
+
+/// How much of its list a connection has asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::client) struct Subscription {
+    /// Symbols that it has asked for.
+    pub(in crate::client) symbols: usize,
+    request: RequestState,
+}
+
+/// What has become of the last request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum RequestState {
+    /// There was none, or its answer has been dealt with.
+    #[default]
+    Idle,
+    /// The server has yet to answer.
+    Pending,
+    /// The answer came just now; with the server's words if it refused.
+    Answered(Option<Box<str>>),
+    /// The server refused, so nothing more is asked for.
+    Refused,
+}
+
+/// An answer that came just now.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::client) enum Answer {
+    /// The server has added the symbols.
+    Accepted,
+    /// It has not, and says why.
+    Refused(Box<str>),
+}
+
+impl Subscription {
+    /// With `symbols` asked for by the URL.
+    pub(in crate::client) fn by_url(symbols: usize) -> Self {
+        let request = RequestState::Idle;
+        Self { symbols, request }
+    }
+
+    /// With a request under way, after which `symbols` will have been asked for.
+    pub(in crate::client) fn pending(symbols: usize) -> Self {
+        let request = RequestState::Pending;
+        Self { symbols, request }
+    }
+
+    /// Notes the server's answer, with its words if it refuses.
+    pub(super) fn on_answer(&mut self, refusal: Option<String>) {
+        self.request = RequestState::Answered(refusal.map(String::into_boxed_str));
+    }
+
+    /// Takes an answer that has just come.
+    pub(in crate::client) fn take_answer(&mut self) -> Option<Answer> {
+        let RequestState::Answered(refusal) = &mut self.request else {
+            return None;
+        };
+        let refusal = refusal.take();
+        self.request = match refusal {
+            None => RequestState::Idle,
+            Some(_) => RequestState::Refused,
+        };
+        Some(refusal.map_or(Answer::Accepted, Answer::Refused))
+    }
+
+    /// Whether the server has yet to answer.
+    pub(in crate::client) fn is_pending(&self) -> bool {
+        self.request == RequestState::Pending
+    }
+
+    /// Whether nothing more of a list of `count` symbols is to be asked for now.
+    pub(in crate::client) fn is_over(&self, count: usize) -> bool {
+        self.request != RequestState::Idle || self.symbols >= count
+    }
+}
+
+/// The id of all requests for lists, as JSON: a connection has at most one of them under way.
+pub(in crate::client) const REQUEST_ID: &str = r#""watch""#;

@@ -1,70 +1,125 @@
 //! What the numbers of ticks say, counted: of all symbols together, and of each.
 
-use crate::client::measure::observer::Statistics;
-use crate::client::measure::sequence::Step;
-use crate::client::report::figures::{Losses, SymbolLosses};
+use serde::{Deserialize, Serialize};
 
-impl Statistics {
-    /// What is counted of the symbol `id`.
-    pub(in crate::client) fn losses_of(&mut self, id: u32) -> &mut Losses {
-        let index = id as usize;
-        if self.losses_by_symbol.len() <= index {
-            self.losses_by_symbol.resize(index + 1, Losses::default());
-        }
-        &mut self.losses_by_symbol[index]
-    }
+use crate::client::measure::counters::counters;
+use crate::client::measure::sequence::{SeqEvent, Symbols};
 
-    /// What is counted of each symbol that has numbers, in the order in which they were first seen.
-    pub(in crate::client) fn losses_by_name(&self) -> Vec<SymbolLosses> {
-        let numbered = (0..).zip(&self.losses_by_symbol);
-        let numbered = numbered.filter(|(_, losses)| losses.numbered > 0);
-        let of = |(id, &losses): (u32, &Losses)| SymbolLosses {
-            symbol: self.symbols.name(id).unwrap_or_default().to_owned(),
-            losses,
-        };
-        numbered.map(of).collect()
-    }
-
-    /// Adds what another process has counted, as far as there is room for symbols.
-    pub(in crate::client) fn add_losses(&mut self, by_name: &[SymbolLosses]) {
-        for SymbolLosses { symbol, losses } in by_name {
-            if let Some(id) = self.symbols.id(symbol, None) {
-                self.losses_of(id).add(losses);
-            }
-        }
+counters! {
+    /// What the numbers of ticks say, of all connections together.
+    pub struct Losses {
+        /// Ticks that have a number.
+        numbered,
+        /// Places where ticks are missing.
+        gaps,
+        /// The ticks missing there, less those that came later.
+        missed,
+        /// Ticks that came again.
+        repeats,
+        /// Ticks that came behind a newer one.
+        reordered,
+        /// How often the server began to count from the start again.
+        restarts,
+        /// Ticks that the server left out because it was asked to (`--every`); they are not missed.
+        conflated,
     }
 }
 
-impl Losses {
-    /// Adds what another process has counted.
-    pub(in crate::client) fn add(&mut self, other: &Self) {
-        self.numbered += other.numbered;
-        self.gaps += other.gaps;
-        self.missed = self.missed.saturating_add(other.missed);
-        self.repeats += other.repeats;
-        self.reordered += other.reordered;
-        self.restarts += other.restarts;
-        self.conflated = self.conflated.saturating_add(other.conflated);
-    }
+/// What the numbers of one symbol's ticks say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SymbolLosses {
+    /// The symbol; empty for ticks without one.
+    pub symbol: String,
+    /// Its counts.
+    #[serde(flatten)]
+    pub losses: Losses,
+}
 
-    pub(in crate::client) fn count(&mut self, step: Step) {
+/// The counts of each symbol, by its number.
+#[derive(Debug, Default)]
+pub(super) struct LossesBySymbol(Vec<Losses>);
+
+impl Losses {
+    pub(super) fn count(&mut self, event: SeqEvent) {
         self.numbered += 1;
-        match step {
-            Step::Gap(missed) => {
+        match event {
+            SeqEvent::Gap(missed) => {
                 self.gaps += 1;
                 self.missed = self.missed.saturating_add(missed);
             }
-            Step::Conflated(left_out) => {
+            SeqEvent::Conflated(left_out) => {
                 self.conflated = self.conflated.saturating_add(left_out);
             }
-            Step::Repeat => self.repeats += 1,
-            Step::Reordered => {
+            SeqEvent::Repeat => self.repeats += 1,
+            SeqEvent::Reordered => {
                 self.reordered += 1;
                 // The gap may have been before the window.
                 self.missed = self.missed.saturating_sub(1);
             }
-            Step::Restart => self.restarts += 1,
-            Step::First | Step::Next | Step::Unknown => {}
+            SeqEvent::Restart => self.restarts += 1,
+            SeqEvent::First | SeqEvent::Next | SeqEvent::Unknown => {}
         }
+    }
+
+    /// How much of it is wrong, by which symbols are compared.
+    pub(in crate::client) fn lost(&self) -> u64 {
+        let counts = [self.missed, self.gaps, self.repeats, self.reordered];
+        counts.into_iter().fold(0, u64::saturating_add)
+    }
+}
+
+impl LossesBySymbol {
+    /// The counts of the symbol `id`.
+    pub(super) fn of(&mut self, id: u32) -> &mut Losses {
+        let index = id as usize;
+        if self.0.len() <= index {
+            self.0.resize(index + 1, Losses::default());
+        }
+        &mut self.0[index]
+    }
+
+    /// The counts of each symbol that has numbers, in the order in which they were first seen.
+    pub(super) fn named(&self, symbols: &Symbols) -> Vec<SymbolLosses> {
+        let numbered = (0..).zip(&self.0);
+        let numbered = numbered.filter(|(_, losses)| losses.numbered > 0);
+        let named = numbered.map(|(id, &losses)| SymbolLosses {
+            symbol: symbols.name(id).unwrap_or_default().to_owned(),
+            losses,
+        });
+        named.collect()
+    }
+}
+
+/// Adds the counts of another process, as far as there is room for symbols.
+pub(super) fn add_symbols(sum: &mut Vec<SymbolLosses>, other: Vec<SymbolLosses>) {
+    let mut symbols = Symbols::default();
+    for known in &*sum {
+        symbols.id(&known.symbol, None);
+    }
+    for one in other {
+        match symbols.id(&one.symbol, None).map(|id| id as usize) {
+            Some(index) if index < sum.len() => sum[index].losses += one.losses,
+            Some(_) => sum.push(one),
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_of_several_processes_add_up_by_name() {
+        let losses = |symbol: &str, gaps| SymbolLosses {
+            symbol: symbol.to_owned(),
+            losses: Losses {
+                gaps,
+                ..Losses::default()
+            },
+        };
+        let mut sum = vec![losses("A", 1), losses("B", 2)];
+        add_symbols(&mut sum, vec![losses("B", 3), losses("C", 4)]);
+        assert_eq!(sum, [losses("A", 1), losses("B", 5), losses("C", 4)]);
     }
 }

@@ -6,50 +6,34 @@
 
 use std::borrow::Cow;
 
+use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
-use crate::client::config::pointer::Pointer;
+use crate::client::config::Fields;
 use crate::client::config::pointer::walk;
-use crate::client::config::unit::Unit;
 use crate::client::config::unit::unquoted;
-use crate::client::measure::message_list::List;
 use crate::tick::PrintedTick;
-
-/// Where to find what, in the messages of a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fields {
-    /// Which symbol a tick is about.
-    pub symbol: Pointer,
-    /// The number that grows by one from each tick of a symbol to the next.
-    pub seq: Pointer,
-    /// When the server sent the tick.
-    pub sent: Pointer,
-    /// The unit of that.
-    pub sent_unit: Unit,
-    /// What a reply has in common with its request.
-    pub id: Pointer,
-}
 
 /// What has been read of a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::client) struct Message<'a> {
-    pub(in crate::client) kind: Kind,
+pub(super) struct Message<'a> {
+    pub(super) kind: Kind,
     /// Which symbol it is about, if it says so.
-    pub(in crate::client) symbol: Option<Cow<'a, str>>,
-    pub(in crate::client) seq: Option<u64>,
+    pub(super) symbol: Option<Cow<'a, str>>,
+    pub(super) seq: Option<u64>,
     /// When it was sent, in Unix µs.
-    pub(in crate::client) sent_us: Option<u64>,
+    pub(super) sent_us: Option<u64>,
     /// The JSON text of its id.
-    pub(in crate::client) id: Option<&'a str>,
+    pub(super) id: Option<&'a str>,
     /// The server's clock in Unix µs, if this is the answer to a ping.
-    pub(in crate::client) pong_us: Option<u64>,
+    pub(super) pong_us: Option<u64>,
     /// Whether it says that a request has failed.
-    pub(in crate::client) is_error: bool,
+    pub(super) is_error: bool,
 }
 
 /// What sort of message it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::client) enum Kind {
+pub(super) enum Kind {
     /// It has a symbol and a price, or a time at which it was sent.
     Tick,
     /// A JSON object without those, and without a sign that it is something else. From a server
@@ -59,48 +43,12 @@ pub(in crate::client) enum Kind {
     Json,
     /// Not JSON.
     #[default]
-    NoJson,
-}
-
-impl Default for Fields {
-    /// Those of our own server.
-    fn default() -> Self {
-        Self {
-            symbol: Pointer::name("symbol"),
-            seq: Pointer::name("seq"),
-            sent: Pointer::name("sent"),
-            sent_unit: Unit::Microseconds,
-            id: Pointer::name("id"),
-        }
-    }
-}
-
-impl Fields {
-    /// A reader of messages with these fields.
-    pub(in crate::client) fn reader(&self) -> Reader {
-        let all = [&self.symbol, &self.seq, &self.sent, &self.id];
-        Reader {
-            fields: self.clone(),
-            are_own: self.are_named_as_own(),
-            has_positions: all.iter().any(|it| it.begins_with_position()),
-        }
-    }
-
-    /// Whether ticks are stamped as those of our own server are.
-    pub(in crate::client) fn are_own(&self) -> bool {
-        self.are_named_as_own() && self.sent_unit == Unit::Microseconds
-    }
-
-    fn are_named_as_own(&self) -> bool {
-        let own = Self::default();
-        let is_own = |field: fn(&Self) -> &Pointer| field(self) == field(&own);
-        is_own(|it| &it.symbol) && is_own(|it| &it.seq) && is_own(|it| &it.sent)
-    }
+    NotJson,
 }
 
 /// Reads messages.
 #[derive(Debug)]
-pub(in crate::client) struct Reader {
+pub(super) struct Reader {
     fields: Fields,
     /// Whether the fields of a tick are those that our own server prints.
     are_own: bool,
@@ -109,13 +57,23 @@ pub(in crate::client) struct Reader {
 }
 
 impl Reader {
+    /// A reader of messages with these fields.
+    pub(super) fn new(fields: &Fields) -> Self {
+        let all = [&fields.symbol, &fields.seq, &fields.sent, &fields.id];
+        Self {
+            fields: fields.clone(),
+            are_own: fields.are_named_as_own(),
+            has_positions: all.iter().any(|it| it.begins_with_position()),
+        }
+    }
+
     /// The elements of `text`, if it is a list of ticks and not one tick or something else.
-    pub(in crate::client) fn list<'a>(&self, text: &'a [u8]) -> Option<List<'a>> {
+    pub(super) fn list<'a>(&self, text: &'a [u8]) -> Option<List<'a>> {
         List::begin(text).filter(|_| !self.has_positions)
     }
 
     /// Reads `text`, whatever it is; fields of unexpected types count as missing.
-    pub(in crate::client) fn read<'a>(&self, text: &'a [u8]) -> Message<'a> {
+    pub(super) fn read<'a>(&self, text: &'a [u8]) -> Message<'a> {
         match self.read_printed(text) {
             Some((message, [])) => message,
             _ => self.read_any(text),
@@ -124,10 +82,7 @@ impl Reader {
 
     /// Reads the tick that `text` begins with, if our own server has printed it, and returns what
     /// follows it.
-    pub(in crate::client) fn read_printed<'a>(
-        &self,
-        text: &'a [u8],
-    ) -> Option<(Message<'a>, &'a [u8])> {
+    fn read_printed<'a>(&self, text: &'a [u8]) -> Option<(Message<'a>, &'a [u8])> {
         let printed = self.are_own.then(|| PrintedTick::parse_first(text));
         let (tick, rest) = printed.flatten()?;
         let message = Message {
@@ -140,14 +95,14 @@ impl Reader {
         Some((message, rest))
     }
 
-    pub(in crate::client) fn read_any<'a>(&self, text: &'a [u8]) -> Message<'a> {
+    fn read_any<'a>(&self, text: &'a [u8]) -> Message<'a> {
         let fields = &self.fields;
         let mut found = Found::default();
         let walked = walk(text, |name, value| found.note(fields, name, value));
         let Ok(is_object) = walked else {
             let is_json = serde_json::from_slice::<&RawValue>(text).is_ok();
             return Message {
-                kind: if is_json { Kind::Json } else { Kind::NoJson },
+                kind: if is_json { Kind::Json } else { Kind::NotJson },
                 ..Message::default()
             };
         };
@@ -178,6 +133,57 @@ impl Reader {
             sent_us,
         }
     }
+}
+
+/// The elements of a list that have not been read yet.
+#[derive(Debug)]
+pub(super) struct List<'a> {
+    /// What follows the bracket or the comma; none behind the last element.
+    rest: Option<&'a [u8]>,
+    broken: bool,
+}
+
+impl<'a> List<'a> {
+    /// The elements of `text`; none if it does not begin as a list of objects does.
+    fn begin(text: &'a [u8]) -> Option<Self> {
+        let rest = text.trim_ascii_start().strip_prefix(b"[")?;
+        rest.trim_ascii_start().starts_with(b"{").then_some(Self {
+            rest: Some(rest),
+            broken: false,
+        })
+    }
+
+    /// The next element's text and what it says; none behind the last one, and where the list is
+    /// no JSON any more.
+    pub(super) fn next(&mut self, reader: &Reader) -> Option<(&'a [u8], Message<'a>)> {
+        let text = self.rest.take()?.trim_ascii_start();
+        let Some((message, behind)) = first(text, reader) else {
+            self.broken = true;
+            return None;
+        };
+        match behind.trim_ascii_start() {
+            [b',', rest @ ..] => self.rest = Some(rest),
+            [b']', rest @ ..] if rest.trim_ascii_start().is_empty() => {}
+            _ => self.broken = true,
+        }
+        Some((&text[..text.len() - behind.len()], message))
+    }
+
+    /// Whether what has been read so far is followed by something that is no JSON.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+}
+
+/// What `text` begins with, and what is behind that.
+fn first<'a>(text: &'a [u8], reader: &Reader) -> Option<(Message<'a>, &'a [u8])> {
+    if let Some(tick) = reader.read_printed(text) {
+        return Some(tick);
+    }
+    let mut values = Deserializer::from_slice(text).into_iter::<&'a RawValue>();
+    let value = values.next()?.ok()?;
+    let behind = &text[values.byte_offset()..];
+    Some((reader.read_any(value.get().as_bytes()), behind))
 }
 
 /// The JSON texts of the members that matter.

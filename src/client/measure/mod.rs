@@ -1,19 +1,18 @@
-//! What is counted, from the text of a message to the histogram.
+//! What is counted, from the text of a message to the histogram, and what of it adds up and
+//! travels between processes.
 
-pub(super) mod cadence;
-pub(super) mod catching_up;
-pub(super) mod clock;
-pub(super) mod clock_sync;
-pub(super) mod inter_arrival;
+pub mod cadence;
+mod catching_up;
+pub(super) mod clock_step;
+pub mod clock_sync;
+mod counters;
 pub mod intervals;
+pub mod latency;
 pub(super) mod listener;
-pub(super) mod losses;
-pub mod message;
-pub(super) mod message_list;
+pub mod losses;
+pub mod measurement;
+mod message;
 pub(super) mod observer;
 pub(super) mod recorder;
-pub(super) mod request_ids;
-pub(super) mod requests;
-pub(super) mod sequence;
-pub(super) mod subscription;
-pub(super) mod tally;
+pub mod requests;
+mod sequence;

@@ -1,197 +1,112 @@
-//! What is counted while the client listens. Nothing here allocates per tick.
+//! Counts what arrives while the client listens. Nothing here allocates per tick.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::fmt;
+use std::time::Instant;
 
-use hdrhistogram::Histogram;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::client::config::Config;
-use crate::client::measure::cadence::{Grid, Schedule};
-use crate::client::measure::catching_up::{Returns, SlowCounts};
-use crate::client::measure::clock::Arrival;
-use crate::client::measure::clock_sync::Sync;
-use crate::client::measure::listener::Listener;
-use crate::client::measure::message::{Kind, Message, Reader};
-use crate::client::measure::message_list::List;
-use crate::client::measure::request_ids::Ids;
-use crate::client::measure::requests::Replies;
-use crate::client::measure::sequence::{Step, Symbols};
-use crate::client::measure::subscription::{Asked, REQUEST_ID};
-use crate::client::report::figures::{ClockSync, Losses};
-use crate::client::run::tick_printer::Printer;
-use crate::client::ws::error::Failure;
-use crate::client::ws::frames::Payload;
+use crate::client::error_kind::ErrorKind;
+use crate::client::measure::cadence::Schedule;
+use crate::client::measure::clock_sync::{ClockOffset, ClockSync};
+use crate::client::measure::listener::{Listener, Mode, REQUEST_ID, Subscription};
+use crate::client::measure::losses::LossesBySymbol;
+use crate::client::measure::measurement::Measurement;
+use crate::client::measure::message::{Kind, List, Message, Reader};
+use crate::client::measure::requests::RequestIds;
+use crate::client::measure::sequence::{SeqEvent, Symbols};
+use crate::client::received::{Arrival, Payload};
 
-/// The counts of all connections together.
+/// Counts what arrives on all connections together.
 #[derive(Debug)]
-pub(in crate::client) struct Statistics {
-    /// Whether messages count: they do in the measured window only, failures always.
-    pub measuring: bool,
-    /// Messages that the server pushed, of any kind.
-    pub messages: u64,
-    /// Those that it did not: replies to requests, and pongs.
-    pub answers: u64,
-    /// Messages with at least one tick.
-    pub with_ticks: u64,
-    /// Messages that are lists of ticks.
-    pub lists: u64,
-    /// Messages that are binary.
-    pub binary: u64,
-    /// Messages that are not JSON.
-    pub no_json: u64,
-    /// Ticks in all these messages.
-    pub ticks: u64,
-    /// The reads, since the window began if it has.
-    pub reads: Reads,
-    /// The payloads of what was pushed.
-    pub bytes: u64,
-    /// From `sent` to the read, in µs. A snapshot for a joining client is no delivery: its tick
-    /// was sent before the client was there.
-    pub delivery_us: Histogram<u64>,
-    /// Ticks from the future: the clocks of the two machines differ.
-    pub negative_latencies: u64,
-    /// Ticks from the future by no more than the clocks' comparison may be wrong: they count as
-    /// just sent.
-    pub within_error: u64,
-    /// Ticks of symbols that have no place.
-    pub untracked: u64,
-    /// A stamp that is more than a day off, by so many µs.
-    pub far_off_us: Option<i64>,
-    /// Ticks that say when they were sent, snapshots among them.
-    pub stamped: u64,
-    /// What the numbers of all symbols together say.
-    pub losses: Losses,
-    /// The same of each symbol, by its number.
-    pub losses_by_symbol: Vec<Losses>,
-    /// The symbols' names, by their numbers.
-    pub symbols: Symbols,
-    /// From the call of connect to the first tick, one for each connection.
-    pub responses: Vec<Duration>,
-    /// Failures by kind: how many, and the first one's sentence.
-    pub failures: BTreeMap<String, (u64, String)>,
-    /// How late ticks were against their schedule, if there is one.
-    pub grid: Option<Grid>,
-    /// What became of requests, if there are any.
-    pub replies: Option<Replies>,
+pub(in crate::client) struct Observer {
+    /// Whether messages count: they do in the measured window only, errors always.
+    pub(in crate::client) measuring: bool,
+    /// What has been counted.
+    pub(in crate::client) measurement: Measurement,
     /// The comparison of the clocks, if it was asked for.
-    pub sync: Option<Sync>,
-    /// What became of that in other processes.
-    pub sync_elsewhere: Option<ClockSync>,
-    /// Prints ticks as they come, measured or not. Boxed: few runs have one, and all look for it.
-    pub printer: Option<Box<Printer>>,
-    /// What slow clients got.
-    pub slow: SlowCounts,
-    /// What became of connections that were opened anew.
-    pub returns: Returns,
-    pub(in crate::client) reader: Reader,
-    /// Whether the server was asked to leave ticks out (`--every`).
-    pub(in crate::client) conflates: bool,
-    /// Replies have no id.
-    in_order: bool,
+    pub(in crate::client) clock_sync: Option<ClockSync>,
     /// The ids of requests.
-    pub(in crate::client) ids: Ids,
+    pub(in crate::client) ids: RequestIds,
+    /// The symbols' names, by their numbers.
+    pub(super) symbols: Symbols,
+    losses_by_symbol: LossesBySymbol,
+    pub(super) reader: Reader,
+    /// Whether the server was asked to leave ticks out (`--every`).
+    pub(super) conflates: bool,
+    /// Whether replies have no id.
+    in_order: bool,
 }
 
-/// How much was waiting when it was read.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(in crate::client) struct Reads {
-    /// Reads that returned something.
-    pub count: u64,
-    /// Those that filled the buffer: there was more behind them.
-    pub full: u64,
+/// Takes the text of each tick, whether it is measured or not.
+pub(in crate::client) trait TickSink {
+    /// Takes the text of one tick.
+    fn tick(&mut self, text: &[u8]);
 }
 
-impl Reads {
-    /// Notes a read of `length` bytes into a buffer with room for `room`.
-    pub(in crate::client) fn note(&mut self, length: usize, room: usize) {
-        self.count += 1;
-        self.full += u64::from(length == room);
-    }
-
-    /// Adds those of another process.
-    pub(in crate::client) fn add(&mut self, other: Self) {
-        self.count += other.count;
-        self.full += other.full;
-    }
-}
-
-impl Statistics {
+impl Observer {
     /// With nothing counted yet, of a run that begins now.
     pub(in crate::client) fn new(config: &Config) -> Self {
-        let histogram = latency_histogram();
-        let asks = config.request.as_ref();
+        let request = config.request.as_ref();
         Self {
             measuring: false,
-            messages: 0,
-            answers: 0,
-            ticks: 0,
-            with_ticks: 0,
-            lists: 0,
-            binary: 0,
-            no_json: 0,
-            reads: Reads::default(),
-            bytes: 0,
-            negative_latencies: 0,
-            within_error: 0,
-            untracked: 0,
-            far_off_us: None,
-            stamped: 0,
-            losses: Losses::default(),
-            losses_by_symbol: Vec::new(),
+            measurement: Measurement::new(config),
+            clock_sync: config.sync.then(ClockSync::default),
+            ids: RequestIds::new(config),
             symbols: Symbols::default(),
-            responses: Vec::new(),
-            failures: BTreeMap::new(),
-            grid: config.expect.map(|interval| {
-                // An option has no longer ones than a century.
-                let ns = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX);
-                Grid::new(ns, Instant::now(), histogram.clone())
-            }),
-            replies: asks.map(|_| Replies::new(&histogram)),
-            sync: config.sync.then(Sync::default),
-            sync_elsewhere: None,
-            printer: None,
-            slow: SlowCounts::default(),
-            returns: Returns::new(),
-            reader: config.fields.reader(),
+            losses_by_symbol: LossesBySymbol::default(),
+            reader: Reader::new(&config.fields),
             conflates: config.every.is_some(),
-            ids: Ids::new(config),
-            in_order: asks.is_some_and(|request| !request.has_id()),
-            delivery_us: histogram,
+            in_order: request.is_some_and(|request| !request.has_id()),
         }
+    }
+
+    /// What has been counted, now that nothing more comes.
+    pub(in crate::client) fn finish(mut self) -> Measurement {
+        self.measurement.symbols = self.losses_by_symbol.named(&self.symbols);
+        self.measurement.clock = self.clock_sync.as_ref().map(ClockOffset::of);
+        self.measurement
     }
 
     /// From now on messages count.
     pub(in crate::client) fn begin_window(&mut self) {
         self.measuring = true;
-        self.reads = Reads::default();
-        if let Some(sync) = &mut self.sync {
+        let counters = &mut self.measurement.counters;
+        (counters.reads, counters.full_reads) = (0, 0);
+        if let Some(sync) = &mut self.clock_sync {
             sync.begin_window();
         }
     }
 
-    /// Counts a message that was read at `now`.
+    /// Notes a read; `is_full` if it filled its buffer.
+    pub(in crate::client) fn note_read(&mut self, is_full: bool) {
+        self.measurement.counters.reads += 1;
+        self.measurement.counters.full_reads += u64::from(is_full);
+    }
+
+    /// Counts a message that was read at `now`. Its ticks go to `sink`, too.
     pub(in crate::client) fn message(
         &mut self,
         listener: &mut Listener,
         payload: Payload<'_>,
         now: Arrival,
+        sink: Option<&mut dyn TickSink>,
     ) {
-        if listener.is_slow() {
+        if let Mode::Slow(_) = listener.mode {
             self.slow_message(listener, payload);
             return;
         }
         if let Some(list) = self.reader.list(payload.bytes()) {
-            self.list(listener, payload, list, now);
+            self.list(listener, payload, list, now, sink);
             return;
         }
         let message = self.reader.read(payload.bytes());
         if !self.is_pushed_tick(&message) && self.answer(listener, payload.bytes(), &message, now) {
-            self.answers += u64::from(self.measuring);
+            self.measurement.counters.answers += u64::from(self.measuring);
             return;
         }
-        let is_tick = self.pushed(listener, payload.bytes(), &message, now);
-        self.note_message(payload, message.kind != Kind::NoJson, is_tick);
+        let is_tick = self.pushed(listener, payload.bytes(), &message, now, sink);
+        self.note_message(payload, message.kind != Kind::NotJson, is_tick);
     }
 
     /// Counts a message that is a list of ticks, each as if it had come by itself.
@@ -201,12 +116,14 @@ impl Statistics {
         payload: Payload<'_>,
         mut list: List<'_>,
         now: Arrival,
+        mut sink: Option<&mut dyn TickSink>,
     ) {
         let mut has_tick = false;
         while let Some((text, message)) = list.next(&self.reader) {
-            has_tick |= self.pushed(listener, text, &message, now);
+            let sink = sink.as_mut().map(|sink| &mut **sink as &mut dyn TickSink);
+            has_tick |= self.pushed(listener, text, &message, now, sink);
         }
-        self.lists += u64::from(self.measuring);
+        self.measurement.counters.lists += u64::from(self.measuring);
         self.note_message(payload, !list.is_broken(), has_tick);
     }
 
@@ -217,14 +134,15 @@ impl Statistics {
         text: &[u8],
         message: &Message<'_>,
         now: Arrival,
+        sink: Option<&mut dyn TickSink>,
     ) -> bool {
         if !self.may_be_tick(message) {
             return false;
         }
-        if let Some(printer) = &mut self.printer {
-            printer.print(text);
+        if let Some(sink) = sink {
+            sink.tick(text);
         }
-        if listener.apart.is_none() || self.is_ordinary(listener, message) {
+        if matches!(listener.mode, Mode::Normal) || self.is_ordinary(listener, message) {
             self.tick(listener, message, now);
         }
         true
@@ -233,79 +151,93 @@ impl Statistics {
     /// Counts what there is to count of any message that was pushed.
     fn note_message(&mut self, payload: Payload<'_>, is_json: bool, has_tick: bool) {
         if self.measuring {
-            self.messages += 1;
-            self.with_ticks += u64::from(has_tick);
-            self.bytes += payload.bytes().len() as u64;
-            self.binary += u64::from(matches!(payload, Payload::Binary(_)));
-            self.no_json += u64::from(!is_json);
+            let counters = &mut self.measurement.counters;
+            counters.messages += 1;
+            counters.with_ticks += u64::from(has_tick);
+            counters.bytes += payload.bytes().len() as u64;
+            counters.binary += u64::from(matches!(payload, Payload::Binary(_)));
+            counters.not_json += u64::from(!is_json);
         }
     }
 
     /// Whether it can be nothing but a tick: only a reply that is matched by its id may look like one.
-    pub(in crate::client) fn is_pushed_tick(&self, message: &Message<'_>) -> bool {
+    pub(super) fn is_pushed_tick(&self, message: &Message<'_>) -> bool {
         message.kind == Kind::Tick && (message.id.is_none() || self.in_order)
     }
 
     /// Whether it is taken for a tick, now that it is no answer. Among replies that have no id only
     /// its own fields make a message one: without them it might as well be a reply too many.
-    pub(in crate::client) fn may_be_tick(&self, message: &Message<'_>) -> bool {
+    pub(super) fn may_be_tick(&self, message: &Message<'_>) -> bool {
         match message.kind {
             Kind::Tick => true,
             Kind::Object => !self.in_order,
-            Kind::Json | Kind::NoJson => false,
+            Kind::Json | Kind::NotJson => false,
         }
     }
 
     fn tick(&mut self, listener: &mut Listener, tick: &Message<'_>, now: Arrival) {
         if let Some(began) = listener.began.take() {
-            self.responses.push(now.at.saturating_duration_since(began));
+            let response = now.at.saturating_duration_since(began);
+            self.measurement.responses.push(response);
         }
         listener.sent_us = tick.sent_us.or(listener.sent_us);
         let symbol = tick.symbol.as_deref().unwrap_or_default();
         let id = self.symbols.id(symbol, listener.sequences.likely());
-        let (step, place) = match id {
+        let (event, place) = match id {
             Some(id) => listener.sequences.follow(id, tick.seq),
-            None => (Step::Unknown, None),
+            None => (SeqEvent::Unknown, None),
         };
-        let step = if self.conflates {
-            step.conflated()
-        } else {
-            step
+        let event = match self.conflates {
+            true => event.conflated(),
+            false => event,
         };
-        if let (Some(grid), Step::First, Some(id)) = (&mut self.grid, step, id)
-            && let Some(before) = listener.take_carried(id)
-            && self.measuring
-        {
-            // What was due while its client was away comes no more.
-            grid.end(before, now.at);
-        }
-        if let (Some(grid), Some(schedules), Some(place)) =
-            (&mut self.grid, &mut listener.schedules, place)
-        {
-            grid.follow(schedules, place, step, now.at, self.measuring);
-        }
+        self.follow_schedule(listener, (id, place), event, now.at);
         if !self.measuring {
             return;
         }
-        self.ticks += 1;
-        self.stamped += u64::from(tick.sent_us.is_some());
+        let counters = &mut self.measurement.counters;
+        counters.ticks += 1;
+        counters.stamped += u64::from(tick.sent_us.is_some());
+        counters.untracked += u64::from(place.is_none());
         if tick.seq.is_some() {
-            self.losses.count(step);
+            self.measurement.losses.count(event);
             if let Some(id) = id {
-                self.losses_of(id).count(step);
+                self.losses_by_symbol.of(id).count(event);
             }
         }
-        self.untracked += u64::from(place.is_none());
         // Without a place it may be the snapshot of a joining client.
-        let is_delivery = place.is_some() && step != Step::First;
+        let is_delivery = place.is_some() && event != SeqEvent::First;
         if let Some(sent_us) = tick.sent_us {
             let off_us = off(now.wall_us, sent_us);
             if off_us.unsigned_abs() > DAY_US {
-                self.far_off_us.get_or_insert(off_us);
+                self.measurement.implausible_stamp_us.get_or_insert(off_us);
             }
             if is_delivery {
                 self.delivery(sent_us, now);
             }
+        }
+    }
+
+    /// Holds a tick of the symbol `id` at `place` against its schedule, if there is one.
+    fn follow_schedule(
+        &mut self,
+        listener: &mut Listener,
+        (id, place): (Option<u32>, Option<usize>),
+        event: SeqEvent,
+        at: Instant,
+    ) {
+        let Some(cadence) = &mut self.measurement.cadence else {
+            return;
+        };
+        if let (SeqEvent::First, Some(id)) = (event, id)
+            && let Some(before) = listener.take_carried(id)
+            && self.measuring
+        {
+            // What was due while its client was away comes no more.
+            cadence.end(before, at);
+        }
+        if let (Some(schedules), Some(place)) = (&mut listener.schedules, place) {
+            cadence.follow(schedules, place, event, at, self.measuring);
         }
     }
 
@@ -317,105 +249,92 @@ impl Statistics {
         message: &Message<'_>,
         now: Arrival,
     ) -> bool {
-        if listener.asked.is_unanswered() && message.id == Some(REQUEST_ID) {
-            self.list_answer(&mut listener.asked, text, message.is_error);
+        if listener.subscription.is_pending() && message.id == Some(REQUEST_ID) {
+            on_list_answer(&mut listener.subscription, text, message.is_error);
             return true;
         }
-        if let (Some(sync), Some(id)) = (&mut self.sync, message.id)
+        if let (Some(sync), Some(id)) = (&mut self.clock_sync, message.id)
             && sync.answer(id, message.pong_us, now)
         {
             return true;
         }
-        let Some(replies) = &mut self.replies else {
+        let Some(requests) = &mut self.measurement.requests else {
             return false;
         };
         let id = message.id.filter(|_| !self.in_order);
         if id.is_none() && !self.in_order {
             return false;
         }
-        if let Some(asking) = &mut listener.asking
-            && replies.reply(asking, id, now.at, (message.is_error, !self.measuring))
+        if let Some(outstanding) = &mut listener.outstanding
+            && requests.reply(outstanding, id, now.at, (message.is_error, !self.measuring))
         {
             return true;
         }
         if self.in_order {
             // One too many, unless it was sent before anything was asked for.
-            let may_answer = listener.asking.is_some() && message.kind == Kind::Object;
-            replies.unexpected += u64::from(may_answer);
+            let may_answer = listener.outstanding.is_some() && message.kind == Kind::Object;
+            requests.counters.unexpected += u64::from(may_answer);
             return may_answer;
         }
         // Too late, or meant for another client: no tick in any case.
         let is_answer = id.is_some_and(|id| self.ids.contain(id));
-        replies.unexpected += u64::from(is_answer);
+        requests.counters.unexpected += u64::from(is_answer);
         is_answer
     }
 
-    /// Takes the answer to a request for a part of a client's list.
-    fn list_answer(&mut self, asked: &mut Asked, text: &[u8], is_error: bool) {
-        #[derive(Deserialize)]
-        struct Refusal {
-            message: String,
-        }
-        asked.on_answer(is_error);
-        if is_error {
-            let refusal = serde_json::from_slice(text);
-            let words = refusal.map_or_else(|_| String::new(), |it: Refusal| it.message);
-            self.failure(&Failure::SubscribeRefused(words));
-        }
-    }
-
-    /// Counts a failure.
-    pub(in crate::client) fn failure(&mut self, failure: &Failure) {
-        let kind = failure.key(&self.failures);
-        let (count, _) = self
-            .failures
-            .entry(kind)
-            .or_insert_with(|| (0, failure.to_string()));
-        *count += 1;
+    /// Counts an error of this kind; `sentence` says more about it.
+    pub(in crate::client) fn error(&mut self, kind: ErrorKind, sentence: impl fmt::Display) {
+        self.measurement.errors.note(kind, sentence);
     }
 
     /// Ends the schedules of a connection at `now`: at the end of the window, or its own.
     pub(in crate::client) fn end_schedules(&mut self, listener: &mut Listener, now: Instant) {
         self.end_carried(std::mem::take(&mut listener.carried), now);
-        if let Some(grid) = &mut self.grid {
+        if let Some(cadence) = &mut self.measurement.cadence {
             for schedule in listener.schedules.take().into_iter().flatten() {
-                grid.end(schedule, now);
+                cadence.end(schedule, now);
             }
         }
     }
 
     /// Ends the schedules of connections that were lost.
     pub(in crate::client) fn end_carried(&mut self, schedules: Vec<(u32, Schedule)>, now: Instant) {
-        if let Some(grid) = &mut self.grid {
+        if let Some(cadence) = &mut self.measurement.cadence {
             for (_, schedule) in schedules {
-                grid.end(schedule, now);
+                cadence.end(schedule, now);
             }
         }
     }
 
     fn delivery(&mut self, sent_us: u64, now: Arrival) {
-        let (now_us, error_us) = match &mut self.sync {
+        let (now_us, error_us) = match &mut self.clock_sync {
             Some(sync) => sync.arrival_us(now.wall_us),
             None => (now.wall_us, 0),
         };
+        let counters = &mut self.measurement.counters;
         // Within the error of the clocks' comparison, the past and the future are the same.
         if now_us.saturating_add(error_us) < sent_us {
-            self.negative_latencies += 1;
+            counters.negative += 1;
             return;
         }
-        self.within_error += u64::from(now_us < sent_us);
-        self.delivery_us
-            .saturating_record(now_us.saturating_sub(sent_us));
+        counters.clamped_to_zero += u64::from(now_us < sent_us);
+        let delivery = &mut self.measurement.delivery;
+        delivery.record(now_us.saturating_sub(sent_us));
     }
 }
 
-/// An empty histogram of µs: all have the same bounds, so that they can be added.
-pub(in crate::client) fn latency_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are constant and valid")
+/// Takes the answer to a request for a part of a client's list.
+fn on_list_answer(subscription: &mut Subscription, text: &[u8], is_error: bool) {
+    #[derive(Deserialize)]
+    struct Refusal {
+        message: String,
+    }
+    let refusal = is_error.then(|| {
+        let refusal = serde_json::from_slice(text);
+        refusal.map_or_else(|_| String::new(), |refusal: Refusal| refusal.message)
+    });
+    subscription.on_answer(refusal);
 }
-
-/// A minute; what takes longer counts as that.
-pub(in crate::client) const LATENCY_US_MAX: u64 = 60_000_000;
 
 /// By how many µs `sent_us` is before `now_us`.
 fn off(now_us: u64, sent_us: u64) -> i64 {

@@ -4,19 +4,25 @@
 //! its figures (coordinated omission); what it would have measured is shown beside it.
 
 use std::collections::VecDeque;
+use std::ops::AddAssign;
 use std::time::Instant;
 
-use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::client::config::Config;
+use crate::client::config::limits::UNANSWERED_MAX;
+use crate::client::measure::counters::counters;
+use crate::client::measure::latency::Latency;
 
 /// One connection's requests.
 #[derive(Debug)]
-pub(in crate::client) struct Asking {
+pub(in crate::client) struct Outstanding {
     /// The id of the first of `pending`.
     first_id: u64,
     /// Those sent, in their order; none in place of those that have been answered.
-    pending: VecDeque<Option<Asked>>,
+    pending: VecDeque<Option<SentRequest>>,
     /// Those whose answers were lost with their connection. They wait until the client is back.
-    lost: Vec<Asked>,
+    lost: Vec<SentRequest>,
     /// How many of `pending` are unanswered.
     unanswered: usize,
     /// The round that is to be sent next.
@@ -26,13 +32,13 @@ pub(in crate::client) struct Asking {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+struct SentRequest {
     due: Instant,
     sent: Instant,
     counts: bool,
 }
 
-impl Asking {
+impl Outstanding {
     /// A connection that joins in with `round`. Its ids begin with `first_id`.
     pub(in crate::client) fn new(round: u64, first_id: u64) -> Self {
         Self {
@@ -63,71 +69,72 @@ impl Asking {
 }
 
 /// What became of all requests.
-#[derive(Debug)]
-pub(in crate::client) struct Replies {
-    /// Requests that were due in the measured window and have been sent.
-    pub(in crate::client) sent: u64,
-    /// Replies to those.
-    pub(in crate::client) replies: u64,
-    /// Those of them that came after the window.
-    pub(in crate::client) late: u64,
-    /// Those of them that say that something went wrong.
-    pub(in crate::client) failed: u64,
-    /// Requests without a reply.
-    pub(in crate::client) missing: u64,
-    /// Requests that were due in the window and have not been sent.
-    pub(in crate::client) unsent: u64,
-    /// Replies with an id that is none, or has had its reply.
-    pub(in crate::client) unexpected: u64,
-    /// From when a request was due to the read of its reply, in µs. What got no reply has waited
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Requests {
+    /// What was simply counted.
+    pub counters: RequestCounters,
+    /// From when a request was due to the read of its reply. A request without a reply has waited
     /// until the end.
-    pub(in crate::client) latency_us: Histogram<u64>,
+    pub latency: Latency,
     /// From when it was really sent, of those with a reply.
-    pub(in crate::client) uncorrected_us: Histogram<u64>,
-    /// Of all connections together.
+    pub uncorrected: Latency,
+    /// Requests of all connections together that have no reply yet.
+    #[serde(skip)]
     pub(in crate::client) unanswered: usize,
 }
 
-impl Replies {
-    /// Nothing asked yet.
-    pub(in crate::client) fn new(histogram: &Histogram<u64>) -> Self {
-        Self {
-            sent: 0,
-            replies: 0,
-            late: 0,
-            failed: 0,
-            missing: 0,
-            unsent: 0,
-            unexpected: 0,
-            latency_us: histogram.clone(),
-            uncorrected_us: histogram.clone(),
-            unanswered: 0,
-        }
+counters! {
+    /// What is counted of requests.
+    pub struct RequestCounters {
+        /// Requests that were due in the measured window and have been sent.
+        sent,
+        /// Replies to those.
+        replies,
+        /// Replies that came after the window.
+        late,
+        /// Replies that say that something went wrong.
+        failed,
+        /// Requests without a reply.
+        missing,
+        /// Requests that were due in the window and have not been sent.
+        unsent,
+        /// Replies with an unknown id, or to a request that has had its reply.
+        unexpected,
     }
+}
 
-    /// Notes that the next request of `asking`, which was `due` then, is sent `now`.
+impl AddAssign for Requests {
+    fn add_assign(&mut self, other: Self) {
+        self.counters += other.counters;
+        self.latency += other.latency;
+        self.uncorrected += other.uncorrected;
+    }
+}
+
+impl Requests {
+    /// Notes that the next request of `outstanding`, which was `due` then, is sent `now`.
     pub(in crate::client) fn sent(
         &mut self,
-        asking: &mut Asking,
+        outstanding: &mut Outstanding,
         due: Instant,
         now: Instant,
         counts: bool,
     ) {
-        asking.next_round += 1;
-        asking.unanswered += 1;
-        asking.pending.push_back(Some(Asked {
+        outstanding.next_round += 1;
+        outstanding.unanswered += 1;
+        outstanding.pending.push_back(Some(SentRequest {
             due,
             sent: now,
             counts,
         }));
         self.unanswered += 1;
-        self.sent += u64::from(counts);
-        if asking.pending.len() > PENDING_MAX {
+        self.counters.sent += u64::from(counts);
+        if outstanding.pending.len() > UNANSWERED_MAX {
             // The oldest is one whose reply was lost, or those behind it were not answered either.
-            let oldest = asking.pending.pop_front().flatten();
-            asking.first_id += 1;
+            let oldest = outstanding.pending.pop_front().flatten();
+            outstanding.first_id += 1;
             if let Some(asked) = oldest {
-                asking.unanswered -= 1;
+                outstanding.unanswered -= 1;
                 self.give_up(asked, now);
             }
         }
@@ -137,36 +144,38 @@ impl Replies {
     /// no if it is not the reply to a request.
     pub(in crate::client) fn reply(
         &mut self,
-        asking: &mut Asking,
+        outstanding: &mut Outstanding,
         id: Option<&str>,
         now: Instant,
         (is_error, is_late): (bool, bool),
     ) -> bool {
         let index = match id {
             None => Some(0),
-            Some(id) => index(id, asking.first_id),
+            Some(id) => index(id, outstanding.first_id),
         };
-        let Some(index) = index.filter(|&index| index < asking.next_id() - asking.first_id) else {
+        let Some(index) =
+            index.filter(|&index| index < outstanding.next_id() - outstanding.first_id)
+        else {
             return false;
         };
         // It is below the length of a list.
-        let place = asking.pending.get_mut(index as usize);
+        let place = outstanding.pending.get_mut(index as usize);
         let Some(asked) = place.and_then(Option::take) else {
-            self.unexpected += 1;
+            self.counters.unexpected += 1;
             return true;
         };
-        while asking.pending.front().is_some_and(Option::is_none) {
-            asking.pending.pop_front();
-            asking.first_id += 1;
+        while outstanding.pending.front().is_some_and(Option::is_none) {
+            outstanding.pending.pop_front();
+            outstanding.first_id += 1;
         }
-        asking.unanswered -= 1;
+        outstanding.unanswered -= 1;
         self.unanswered -= 1;
         if asked.counts {
-            self.replies += 1;
-            self.late += u64::from(is_late);
-            self.failed += u64::from(is_error);
-            self.latency_us.saturating_record(us(now, asked.due));
-            self.uncorrected_us.saturating_record(us(now, asked.sent));
+            self.counters.replies += 1;
+            self.counters.late += u64::from(is_late);
+            self.counters.failed += u64::from(is_error);
+            self.latency.record(us(now, asked.due));
+            self.uncorrected.record(us(now, asked.sent));
         }
         true
     }
@@ -175,54 +184,54 @@ impl Replies {
     /// then and not sent stays unsent. `due` says when a round was, and whether it counts.
     pub(in crate::client) fn end(
         &mut self,
-        asking: &Asking,
+        outstanding: &Outstanding,
         now: Instant,
         due: impl Fn(u64) -> (Instant, bool),
     ) {
-        for &asked in asking.pending.iter().flatten() {
+        for &asked in outstanding.pending.iter().flatten() {
             self.give_up(asked, now);
         }
-        for &asked in &asking.lost {
+        for &asked in &outstanding.lost {
             self.miss(asked, now);
         }
         // Nobody knows how many those are, so they are counted in steps of a thousandth.
-        let step = ((asking.due_rounds - asking.next_round) / 1_000).max(1);
-        for round in (asking.next_round..asking.due_rounds).step_by(step as usize) {
+        let step = ((outstanding.due_rounds - outstanding.next_round) / 1_000).max(1);
+        for round in (outstanding.next_round..outstanding.due_rounds).step_by(step as usize) {
             let (due, counts) = due(round);
             if counts {
-                let rounds = step.min(asking.due_rounds - round);
-                self.unsent += rounds;
-                let us = us(now, due).min(self.latency_us.high());
-                // It only fails for values out of bounds.
-                let _ = self.latency_us.record_n(us, rounds);
+                let rounds = step.min(outstanding.due_rounds - round);
+                self.counters.unsent += rounds;
+                self.latency.record_n(us(now, due), rounds);
             }
         }
     }
 
     /// Notes that a connection was lost: what is unanswered stays so.
-    pub(in crate::client) fn lose(&mut self, asking: &mut Asking) {
-        self.unanswered -= asking.unanswered;
-        asking.unanswered = 0;
-        asking.first_id = asking.next_id();
-        asking.lost.extend(asking.pending.drain(..).flatten());
+    pub(in crate::client) fn lose(&mut self, outstanding: &mut Outstanding) {
+        self.unanswered -= outstanding.unanswered;
+        outstanding.unanswered = 0;
+        outstanding.first_id = outstanding.next_id();
+        outstanding
+            .lost
+            .extend(outstanding.pending.drain(..).flatten());
     }
 
     /// Gives up what was lost with the connection before: its client is back, and would ask again.
-    pub(in crate::client) fn give_up_lost(&mut self, asking: &mut Asking, now: Instant) {
-        for asked in asking.lost.drain(..) {
+    pub(in crate::client) fn give_up_lost(&mut self, outstanding: &mut Outstanding, now: Instant) {
+        for asked in outstanding.lost.drain(..) {
             self.miss(asked, now);
         }
     }
 
-    fn give_up(&mut self, asked: Asked, now: Instant) {
+    fn give_up(&mut self, asked: SentRequest, now: Instant) {
         self.unanswered -= 1;
         self.miss(asked, now);
     }
 
-    fn miss(&mut self, asked: Asked, now: Instant) {
+    fn miss(&mut self, asked: SentRequest, now: Instant) {
         if asked.counts {
-            self.missing += 1;
-            self.latency_us.saturating_record(us(now, asked.due));
+            self.counters.missing += 1;
+            self.latency.record(us(now, asked.due));
         }
     }
 }
@@ -238,11 +247,103 @@ fn us(now: Instant, earlier: Instant) -> u64 {
     u64::try_from(us).unwrap_or(u64::MAX)
 }
 
-/// What is remembered of one connection's requests: beyond that the oldest has no reply.
-const PENDING_MAX: usize = 4096;
+/// The ids of a run.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::client) struct RequestIds {
+    first: u64,
+    /// From the first id of a client to that of the next.
+    stride: u64,
+    clients: u64,
+    /// The most that a client has used.
+    used: u64,
+}
 
-/// The most that may be unanswered per connection.
-pub(in crate::client) const UNANSWERED_MAX: usize = PENDING_MAX;
+impl RequestIds {
+    /// Those of this process's share. They stay below 2³¹, which every server can count to, unless
+    /// there are more requests than that.
+    pub(in crate::client) fn new(config: &Config) -> Self {
+        let (number, of) = config.share.unwrap_or((0, 1));
+        // All processes of a run begin alike, and different runs differently.
+        let run = match config.share {
+            Some(_) => std::os::unix::process::parent_id(),
+            None => std::process::id(),
+        };
+        let first = fastrand::Rng::with_seed(run.into()).u64(FIRST_MIN..FIRST_MAX);
+        let clients = (config.clients as u64).max(1);
+        let requests = config.rate * config.window_limit().as_secs_f64();
+        let all = match requests * (clients * of as u64) as f64 > (SMALL - FIRST_MAX) as f64 {
+            true => LARGE,
+            false => SMALL - FIRST_MAX,
+        };
+        let share = all / of as u64;
+        Self {
+            first: first + share * number as u64,
+            stride: (share / clients).max(1),
+            clients,
+            used: 0,
+        }
+    }
+
+    /// The first id of the client `number`.
+    pub(in crate::client) fn first_of(&self, number: usize) -> u64 {
+        self.first + self.stride * number as u64
+    }
+
+    /// Notes that a client has used the id `id`.
+    pub(in crate::client) fn note(&mut self, id: u64) {
+        let used = id.saturating_sub(self.first) % self.stride + 1;
+        self.used = self.used.max(used);
+    }
+
+    /// Whether the JSON text of an id is one that may have been used.
+    pub(in crate::client) fn contain(&self, id: &str) -> bool {
+        let id = id.trim_matches('"').parse::<u64>().ok();
+        id.and_then(|id| id.checked_sub(self.first))
+            .is_some_and(|at| at / self.stride < self.clients && at % self.stride < self.used)
+    }
+}
+
+const FIRST_MIN: u64 = 1 << 24;
+const FIRST_MAX: u64 = 1 << 25;
+
+/// What 32 bits with a sign hold.
+const SMALL: u64 = 1 << 31;
+
+/// A float, which JSON's numbers often are, holds this exactly.
+const LARGE: u64 = 1 << 52;
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::client::config::url::Url;
+
+    #[test]
+    fn no_two_clients_share_an_id_and_all_are_small_as_long_as_possible() {
+        let ids = |share, rate| {
+            RequestIds::new(&Config {
+                clients: 5_000,
+                share,
+                rate,
+                ..Config::new(Url::parse("ws://h/").unwrap())
+            })
+        };
+        let (one, other) = (ids(Some((0, 2)), 10.0), ids(Some((1, 2)), 10.0));
+        assert!(one.first_of(4_999) + one.stride <= other.first_of(0));
+        assert!(one.stride > 620, "{one:?}");
+        assert!(other.first_of(4_999) + other.stride <= SMALL);
+        assert!(ids(None, 1e6).stride > 62_000_000);
+    }
+
+    #[test]
+    fn only_ids_that_may_have_been_used_are_known() {
+        let mut ids = RequestIds::new(&Config::new(Url::parse("ws://h/").unwrap()));
+        let first = ids.first_of(0);
+        assert!(!ids.contain(&first.to_string()));
+        ids.note(first + 1);
+        assert!(ids.contain(&format!("\"{}\"", first + 1)));
+        for other in [first - 1, first + 2, u64::MAX] {
+            assert!(!ids.contain(&other.to_string()), "{other}");
+        }
+        assert!(!ids.contain("null"));
+    }
+}

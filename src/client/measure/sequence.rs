@@ -86,7 +86,7 @@ struct Place {
 
 /// What a tick's number says beside those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::client) enum Step {
+pub(in crate::client) enum SeqEvent {
     /// The first of its symbol on this connection: the snapshot that a joining client gets.
     First,
     /// The next one.
@@ -105,7 +105,7 @@ pub(in crate::client) enum Step {
     Unknown,
 }
 
-impl Step {
+impl SeqEvent {
     /// The same where the server was asked to leave ticks out: none is missing.
     pub(in crate::client) fn conflated(self) -> Self {
         match self {
@@ -118,7 +118,11 @@ impl Step {
 impl Sequences {
     /// Notes the number `seq` of the symbol `id`. Returns the symbol's place, too: a small number
     /// that stays the same; none if there are too many symbols.
-    pub(in crate::client) fn follow(&mut self, id: u32, seq: Option<u64>) -> (Step, Option<usize>) {
+    pub(in crate::client) fn follow(
+        &mut self,
+        id: u32,
+        seq: Option<u64>,
+    ) -> (SeqEvent, Option<usize>) {
         let (step, place) = match self.find(id) {
             Some(place) => {
                 let was_numbered = self.places[place].is_numbered();
@@ -127,9 +131,9 @@ impl Sequences {
                 (step, place)
             }
             None if self.places.len() >= SYMBOLS_PER_CONNECTION_MAX => {
-                return (Step::Unknown, None);
+                return (SeqEvent::Unknown, None);
             }
-            None => (Step::First, self.add(Place::new(id, seq))),
+            None => (SeqEvent::First, self.add(Place::new(id, seq))),
         };
         self.next = place + 1;
         (step, Some(place))
@@ -232,13 +236,13 @@ impl Place {
         self.seen != 0
     }
 
-    fn follow(&mut self, seq: Option<u64>) -> Step {
+    fn follow(&mut self, seq: Option<u64>) -> SeqEvent {
         let Some(seq) = seq else {
-            return Step::Unknown;
+            return SeqEvent::Unknown;
         };
         if !self.is_numbered() {
             self.begin(seq);
-            return Step::Unknown;
+            return SeqEvent::Unknown;
         }
         if let Some(behind) = self.last.checked_sub(seq) {
             return self.look_back(behind, seq);
@@ -248,31 +252,31 @@ impl Place {
         self.seen = self.seen.checked_shl(shift).unwrap_or_default() | 1;
         (self.last, self.candidate) = (seq, NO_CANDIDATE);
         match ahead {
-            1 => Step::Next,
-            _ => Step::Gap(ahead - 1),
+            1 => SeqEvent::Next,
+            _ => SeqEvent::Gap(ahead - 1),
         }
     }
 
     /// A number at or below the last may be a straggler or a copy. Only when the one behind it
     /// follows, or it is where counting begins, does the server count anew.
-    fn look_back(&mut self, behind: u64, seq: u64) -> Step {
+    fn look_back(&mut self, behind: u64, seq: u64) -> SeqEvent {
         let bit = u32::try_from(behind)
             .ok()
             .and_then(|it| 1u64.checked_shl(it));
         let was_seen = bit.map(|bit| self.seen & bit != 0);
         if was_seen == Some(false) {
             self.seen |= bit.unwrap_or_default();
-            return Step::Reordered;
+            return SeqEvent::Reordered;
         }
         let follows = self.candidate.checked_add(1) == Some(seq);
         if behind > 0 && (follows || seq <= 1) {
             self.begin(seq);
-            return Step::Restart;
+            return SeqEvent::Restart;
         }
         self.candidate = seq;
         match was_seen {
-            Some(_) => Step::Repeat,
-            None => Step::Reordered,
+            Some(_) => SeqEvent::Repeat,
+            None => SeqEvent::Reordered,
         }
     }
 
@@ -300,7 +304,7 @@ mod tests {
     use super::*;
 
     /// What becomes of `seqs`, all of one symbol.
-    fn steps(seqs: &[u64]) -> Vec<Step> {
+    fn steps(seqs: &[u64]) -> Vec<SeqEvent> {
         let mut sequences = Sequences::default();
         let follow = |&seq| sequences.follow(0, Some(seq)).0;
         seqs.iter().map(follow).collect()
@@ -313,18 +317,18 @@ mod tests {
             let id = symbols.id(symbol, None).unwrap();
             sequences.follow(id, Some(seq)).0
         };
-        assert_eq!(follow("A", 7), Step::First);
-        assert_eq!(follow("B", 1), Step::First);
-        assert_eq!(follow("A", 8), Step::Next);
-        assert_eq!(follow("A", 12), Step::Gap(3));
-        assert_eq!(follow("A", 12), Step::Repeat);
-        assert_eq!(follow("B", 2), Step::Next);
+        assert_eq!(follow("A", 7), SeqEvent::First);
+        assert_eq!(follow("B", 1), SeqEvent::First);
+        assert_eq!(follow("A", 8), SeqEvent::Next);
+        assert_eq!(follow("A", 12), SeqEvent::Gap(3));
+        assert_eq!(follow("A", 12), SeqEvent::Repeat);
+        assert_eq!(follow("B", 2), SeqEvent::Next);
         assert_eq!(symbols.name(1), Some("B"));
     }
 
     #[test]
     fn a_tick_behind_a_newer_one_is_no_gap_and_no_repeat() {
-        use Step::{First, Gap, Next, Reordered, Repeat};
+        use SeqEvent::{First, Gap, Next, Reordered, Repeat};
         assert_eq!(
             steps(&[1, 2, 4, 3, 5, 3, 2, 6]),
             [First, Next, Gap(1), Reordered, Next, Repeat, Repeat, Next]
@@ -333,13 +337,13 @@ mod tests {
         assert_eq!(steps(&[7, 6, 8]), [First, Repeat, Next]);
         assert_eq!(
             steps(&[1, 65, 2, 1]),
-            [First, Gap(63), Reordered, Step::Restart]
+            [First, Gap(63), Reordered, SeqEvent::Restart]
         );
     }
 
     #[test]
     fn a_server_may_count_anew() {
-        use Step::{First, Gap, Next, Restart};
+        use SeqEvent::{First, Gap, Next, Restart};
         assert_eq!(steps(&[900, 1, 2, 4]), [First, Restart, Next, Gap(1)]);
         assert_eq!(
             steps(&[0, u64::MAX, 0]),
@@ -349,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_straggler_is_no_new_beginning_and_a_near_one_is() {
-        use Step::{First, Gap, Next, Reordered, Repeat, Restart};
+        use SeqEvent::{First, Gap, Next, Reordered, Repeat, Restart};
         assert_eq!(steps(&[900, 5, 901]), [First, Reordered, Next]);
         assert_eq!(steps(&[900, 5, 6, 7]), [First, Reordered, Restart, Next]);
         assert_eq!(
@@ -371,10 +375,10 @@ mod tests {
     fn ticks_without_a_number_have_an_order_nobody_knows() {
         let mut sequences = Sequences::default();
         let mut follow = |seq| sequences.follow(0, seq);
-        assert_eq!(follow(None), (Step::First, Some(0)));
-        assert_eq!(follow(None), (Step::Unknown, Some(0)));
-        assert_eq!(follow(Some(5)), (Step::Unknown, Some(0)));
-        assert_eq!(follow(Some(7)), (Step::Gap(1), Some(0)));
+        assert_eq!(follow(None), (SeqEvent::First, Some(0)));
+        assert_eq!(follow(None), (SeqEvent::Unknown, Some(0)));
+        assert_eq!(follow(Some(5)), (SeqEvent::Unknown, Some(0)));
+        assert_eq!(follow(Some(7)), (SeqEvent::Gap(1), Some(0)));
     }
 
     #[test]
@@ -390,7 +394,7 @@ mod tests {
         before.catch_up(&after);
         let last = [0, 1, 2, 3].map(|id| before.last(id));
         assert_eq!(last, [Some(3), Some(7), Some(9), None]);
-        assert_eq!(before.follow(0, Some(4)).0, Step::Next);
+        assert_eq!(before.follow(0, Some(4)).0, SeqEvent::Next);
         (0..3).for_each(|id| before.forget(id));
         assert!(before.is_empty());
     }
@@ -399,12 +403,12 @@ mod tests {
     fn connections_may_see_symbols_in_different_orders() {
         let (mut one, mut other) = (Sequences::default(), Sequences::default());
         for id in [0, 1, 2] {
-            assert_eq!(one.follow(id, Some(5)).0, Step::First);
-            assert_eq!(other.follow(2 - id, Some(5)).0, Step::First);
+            assert_eq!(one.follow(id, Some(5)).0, SeqEvent::First);
+            assert_eq!(other.follow(2 - id, Some(5)).0, SeqEvent::First);
         }
         for id in [2, 0, 1] {
-            assert_eq!(one.follow(id, Some(6)).0, Step::Next);
-            assert_eq!(other.follow(id, Some(6)).0, Step::Next);
+            assert_eq!(one.follow(id, Some(6)).0, SeqEvent::Next);
+            assert_eq!(other.follow(id, Some(6)).0, SeqEvent::Next);
         }
     }
 
@@ -444,14 +448,14 @@ mod tests {
             assert!(
                 first
                     .zip(0..)
-                    .all(|(told, at)| told == (Step::First, Some(at)))
+                    .all(|(told, at)| told == (SeqEvent::First, Some(at)))
             );
             let places = ids.clone();
             rng.shuffle(&mut ids);
             for (round, &id) in (1..4).flat_map(|round| ids.iter().map(move |id| (round, id))) {
                 let place = places.iter().position(|it| *it == id);
                 let told = sequences.follow(id, Some(u64::from(id) + round));
-                assert_eq!(told, (Step::Next, place));
+                assert_eq!(told, (SeqEvent::Next, place));
             }
             assert!((1_000..1_100).all(|id| sequences.last(id).is_none()));
             ids.iter().for_each(|&id| sequences.forget(id));
@@ -470,8 +474,14 @@ mod tests {
             sequences.follow(id, Some(1));
         }
         assert_eq!(sequences.places.len(), SYMBOLS_PER_CONNECTION_MAX);
-        assert_eq!(sequences.follow(ids[300], Some(2)), (Step::Next, Some(300)));
+        assert_eq!(
+            sequences.follow(ids[300], Some(2)),
+            (SeqEvent::Next, Some(300))
+        );
         let one_more = SYMBOLS_MAX as u32;
-        assert_eq!(sequences.follow(one_more, Some(1)), (Step::Unknown, None));
+        assert_eq!(
+            sequences.follow(one_more, Some(1)),
+            (SeqEvent::Unknown, None)
+        );
     }
 }

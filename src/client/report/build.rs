@@ -1,104 +1,92 @@
-//! From what was counted and marked to the numbers of the report. All arithmetic is here.
+//! From what was measured to the numbers of the report. All arithmetic is here.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
-use crate::client::measure::clock_sync::Sync;
-use crate::client::measure::observer::{LATENCY_US_MAX, Statistics};
-use crate::client::measure::recorder::Recorder;
-use crate::client::report::figures::{
-    ClockSync, Lateness, Requests, Saturated, SymbolLosses, Watching,
+use crate::client::config::Config;
+use crate::client::error_kind::ErrorKind;
+use crate::client::measure::intervals;
+use crate::client::measure::losses::SymbolLosses;
+use crate::client::measure::measurement::{self, Measurement, Returns, RunFacts, SlowCounts};
+use crate::client::report::percentiles::{CurvePoint, Percentiles, Response, Series};
+use crate::client::report::{
+    ClientUsage, Clients, Errors, Interval, Lateness, Reconnects, Report, Requests, Saturated,
+    ServerUsage, SlowClients, WORST_MAX, verdicts, warnings,
 };
-use crate::client::report::latencies::{CurvePoint, Delivery, Response};
-use crate::client::report::shape::{Reconnects, SlowClients};
-use crate::client::report::usage::{ClientUsage, ServerUsage};
-use crate::client::report::warnings;
-use crate::client::report::{Clients, Errors, Report, WORST_MAX};
-use crate::client::run::Client;
-use crate::client::run::snapshot::Moment;
-use crate::client::run::watchlists::Watchlists;
-use crate::client::ws::error::Failure;
 
-/// The report of a run that has ended.
-pub(in crate::client) fn of(client: &Client) -> Report {
-    let Client {
-        config,
-        statistics,
-        tally,
-        ..
-    } = client;
-    let marks = Marks::of(client);
-    let window = marks.window();
-    let ticks = statistics.ticks;
-    let symbols = statistics.losses_by_name();
-    let mut report = Report {
-        url: config.url.to_string(),
-        clients: Clients {
-            asked: config.clients,
-            connected: tally.joined,
-            failed: tally.failed,
-        },
-        watch: client.lists.as_ref().map(Watching::of),
-        every_s: config.every.map(|every| every.as_secs_f64()),
-        duration_s: window.as_secs_f64(),
-        warmup_s: (marks.window_began.at - marks.joined.at).as_secs_f64(),
-        joining_s: (marks.joined.at - marks.began.at).as_secs_f64(),
-        messages: statistics.messages,
-        answers: statistics.answers,
-        ticks,
-        list_messages: statistics.lists,
-        other_messages: statistics.messages - statistics.with_ticks,
-        messages_per_s: ratio(statistics.messages as f64, window.as_secs_f64()),
-        ticks_per_s: ratio(ticks as f64, window.as_secs_f64()),
-        bytes: statistics.bytes,
-        message_size_bytes_mean: ratio(statistics.bytes as f64, statistics.messages as f64),
-        time_between_messages_s_mean: ratio(
-            tally.listened.as_secs_f64(),
-            statistics.messages as f64,
-        ),
-        binary_messages: statistics.binary,
-        not_json_messages: statistics.no_json,
-        stamped: statistics.stamped,
-        delivery_us: Delivery::of(&statistics.delivery_us),
-        delivery_curve: CurvePoint::curve(&statistics.delivery_us),
-        negative_latencies: statistics.negative_latencies,
-        within_error: statistics.within_error,
-        untracked: statistics.untracked,
-        saturated: Saturated::of(statistics),
-        response_s: Response::of(&statistics.responses),
-        sync: ClockSync::of_all(statistics),
-        schedule: Lateness::of(client),
-        requests: Requests::of(client),
-        losses: statistics.losses,
-        symbols_with_gaps: symbols.iter().filter(|it| it.losses.gaps > 0).count(),
-        worst_symbols: worst(&symbols),
-        symbols,
-        errors: Errors::of(statistics),
-        slow: SlowClients::of(config, &statistics.slow),
-        reconnects: Reconnects::of(config, &statistics.returns, marks.listened()),
-        client: ClientUsage::of(client, &marks),
-        server: None,
-        measured_from_unix_s: client.recorder.as_ref().map_or(0.0, Recorder::began_unix_s),
-        intervals: client
-            .recorder
-            .as_ref()
-            .map_or_else(Vec::new, |recorder| recorder.intervals().to_vec()),
-        thresholds: Vec::new(),
-        printed: statistics.printer.as_ref().map(|it| it.printed().clone()),
-        lost_process: statistics
-            .failures
-            .get(Failure::PROCESS_LOST)
-            .map(|(_, sentence)| sentence.clone()),
-        warnings: Vec::new(),
-    };
-    report.server = config
-        .pid
-        .and_then(|pid| ServerUsage::of(pid, &marks, &report));
-    report.thresholds = config.thresholds.judge(&report);
-    report.warnings = warnings::of(&report, client);
-    report
+impl Report {
+    /// The report about a run that `config` asked for.
+    pub(in crate::client) fn new(config: &Config, measurement: &Measurement) -> Self {
+        let Measurement { counters, run, .. } = measurement;
+        let window_s = run.window.as_secs_f64();
+        let messages = counters.messages as f64;
+        let symbols = &measurement.symbols;
+        let lost_process = measurement.errors.0.get(&ErrorKind::WorkerLost);
+        let mut report = Self {
+            url: config.url.to_string(),
+            clients: Clients {
+                asked: config.clients,
+                connected: run.joined,
+                failed: run.failed,
+            },
+            watch: measurement.watching.clone(),
+            every_s: config.every.map(|every| every.as_secs_f64()),
+            duration_s: window_s,
+            warmup_s: run.warmup.as_secs_f64(),
+            joining_s: run.joining.as_secs_f64(),
+            messages: counters.messages,
+            answers: counters.answers,
+            ticks: counters.ticks,
+            list_messages: counters.lists,
+            other_messages: counters.messages - counters.with_ticks,
+            messages_per_s: ratio(messages, window_s),
+            ticks_per_s: ratio(counters.ticks as f64, window_s),
+            bytes: counters.bytes,
+            message_size_bytes_mean: ratio(counters.bytes as f64, messages),
+            time_between_messages_s_mean: ratio(run.listened.as_secs_f64(), messages),
+            binary_messages: counters.binary,
+            not_json_messages: counters.not_json,
+            stamped: counters.stamped,
+            delivery_us: Percentiles::of(&measurement.delivery),
+            delivery_curve: CurvePoint::curve(&measurement.delivery),
+            negative_latencies: counters.negative,
+            within_error: counters.clamped_to_zero,
+            untracked: counters.untracked,
+            saturated: Saturated::of(measurement),
+            response_s: Response::of(&measurement.responses),
+            sync: measurement.clock.clone(),
+            schedule: Lateness::of(config, measurement),
+            requests: Requests::of(config, measurement),
+            losses: measurement.losses,
+            symbols_with_gaps: symbols.iter().filter(|it| it.losses.gaps > 0).count(),
+            worst_symbols: worst(symbols),
+            symbols: symbols.clone(),
+            errors: Errors::of(&measurement.errors),
+            slow: SlowClients::of(config, &measurement.slow),
+            reconnects: Reconnects::of(config, &measurement.returns, run),
+            client: ClientUsage::of(config, measurement),
+            server: ServerUsage::of(config, measurement),
+            measured_from_unix_s: measurement.intervals.began_unix_s,
+            intervals: measurement
+                .intervals
+                .list
+                .iter()
+                .map(Interval::of)
+                .collect(),
+            thresholds: Vec::new(),
+            printed: measurement.printed.clone(),
+            lost_process: lost_process.map(|lost| lost.example.clone()),
+            warnings: Vec::new(),
+        };
+        report.thresholds = verdicts::judge(
+            &config.thresholds,
+            &report.delivery_us,
+            report.errors.total,
+            report.messages_per_s,
+        );
+        report.warnings = warnings::of(&report, config, measurement);
+        report
+    }
 }
 
 /// The symbols that have lost most, if they have lost anything, the worst first.
@@ -108,214 +96,162 @@ fn worst(symbols: &[SymbolLosses]) -> Vec<SymbolLosses> {
     worst.into_iter().take(WORST_MAX).cloned().collect()
 }
 
-impl Watching {
-    fn of(lists: &Watchlists) -> Self {
+impl Interval {
+    pub(super) fn of(interval: &intervals::Interval) -> Self {
         Self {
-            count: lists.count(),
-            of: lists.symbols(),
-            seed: lists.seed(),
-            zipf: lists.zipf(),
-        }
-    }
-}
-
-impl Delivery {
-    pub(in crate::client) fn of(histogram: &Histogram<u64>) -> Self {
-        let any = !histogram.is_empty();
-        let quantile = |quantile| any.then(|| histogram.value_at_quantile(quantile));
-        Self {
-            count: histogram.len(),
-            mean: any.then(|| histogram.mean()),
-            p50: quantile(0.5),
-            p90: quantile(0.9),
-            p99: quantile(0.99),
-            p999: quantile(0.999),
-            max: any.then(|| histogram.max()),
-        }
-    }
-}
-
-impl Response {
-    fn of(samples: &[Duration]) -> Self {
-        let mut sorted: Vec<_> = samples.iter().map(Duration::as_secs_f64).collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let count = sorted.len();
-        let mean = ratio(sorted.iter().sum(), count as f64);
-        let median = match (sorted.get(count / 2), count.checked_sub(1)) {
-            (Some(&upper), Some(last)) => Some((sorted[last / 2] + upper) / 2.0),
-            _ => None,
-        };
-        let stdev = mean.filter(|_| count > 1).map(|mean| {
-            let squares: f64 = sorted.iter().map(|sample| (sample - mean).powi(2)).sum();
-            (squares / (count - 1) as f64).sqrt()
-        });
-        Self {
-            count,
-            mean,
-            median,
-            stdev,
-            min: sorted.first().copied(),
-            max: sorted.last().copied(),
+            time_s: interval.time_s,
+            length_s: interval.length_s,
+            connected: interval.connected,
+            counts: interval.counts,
+            delivery_us: Series::of(&interval.delivery),
+            lateness_us: interval.lateness.as_ref().map(Series::of),
+            reply_us: interval.reply.as_ref().map(Series::of),
         }
     }
 }
 
 impl Errors {
-    fn of(statistics: &Statistics) -> Self {
-        let mut failures: Vec<_> = statistics.failures.iter().collect();
-        failures.sort_by_key(|(_, (count, _))| Reverse(*count));
-        let example = |(_, (_, sentence)): &(&String, &(u64, String))| sentence.clone();
+    fn of(errors: &measurement::Errors) -> Self {
+        let mut frequent: Vec<_> = errors.0.iter().collect();
+        frequent.sort_by_key(|(_, error)| Reverse(error.count));
+        let examples = frequent.iter().take(EXAMPLES_MAX);
         Self {
-            total: failures.iter().map(|(_, (count, _))| count).sum(),
-            examples: failures.iter().take(EXAMPLES_MAX).map(example).collect(),
-            kinds: failures
+            total: errors.total(),
+            examples: examples.map(|(_, error)| error.example.clone()).collect(),
+            kinds: frequent
                 .into_iter()
-                .map(|(kind, (count, _))| (kind.clone(), *count))
+                .map(|(kind, error)| (*kind, error.count))
                 .collect(),
         }
     }
 }
 
 impl ClientUsage {
-    fn of(client: &Client, marks: &Marks<'_>) -> Self {
-        let used = marks.ended.own.since(&marks.window_began.own);
-        let ticks = client.statistics.ticks as f64;
-        let processes = client.config.processes as f64;
-        let late = &client.heartbeat.lateness_us;
+    fn of(config: &Config, measurement: &Measurement) -> Self {
+        let Measurement { counters, run, .. } = measurement;
+        let cpu_s = run.cost.cpu.as_secs_f64();
+        let processes = config.processes as f64;
         Self {
-            cpu_percent: percent(used.cpu, marks.window()),
-            cpu_s: used.cpu.as_secs_f64(),
-            cpu_us_per_tick: ratio(used.cpu.as_secs_f64() * 1e6, ticks),
+            cpu_percent: percent(run.cost.cpu, run.window),
+            cpu_s,
+            cpu_us_per_tick: ratio(cpu_s * 1e6, counters.ticks as f64),
             // Of several processes each may wait all the time.
-            waited_percent: percent(used.waited, marks.window()).map(|it| it / processes),
-            reads: client.statistics.reads.count,
-            full_reads: client.statistics.reads.full,
-            clock_step_us: client.steps.step_us(),
-            rss_bytes: used.resident_bytes,
-            lateness_p99_us: late.value_at_quantile(0.99),
-            lateness_p999_us: late.value_at_quantile(0.999),
-            lateness_max_us: late.max(),
+            waited_percent: percent(run.cost.waited, run.window).map(|it| it / processes),
+            reads: counters.reads,
+            full_reads: counters.full_reads,
+            clock_step_us: run.clock_step_us,
+            rss_bytes: run.cost.resident_bytes,
+            lateness_p99_us: run.loop_lag.value_at_quantile(0.99),
+            lateness_p999_us: run.loop_lag.value_at_quantile(0.999),
+            lateness_max_us: run.loop_lag.max(),
         }
-    }
-}
-
-impl ClockSync {
-    /// That of this process, or of those that it has started; none if it was not asked for.
-    fn of_all(statistics: &Statistics) -> Option<Self> {
-        let elsewhere = statistics.sync_elsewhere.clone();
-        elsewhere.or_else(|| statistics.sync.as_ref().map(Self::of))
-    }
-
-    pub(in crate::client) fn of(sync: &Sync) -> Self {
-        let best = sync.best();
-        let (drift_us, drift_error_us) = sync.drift_us();
-        Self {
-            answered: sync.answered,
-            offset_us: best.map(|best| best.offset_us),
-            error_us: best.map(|_| sync.error_us_max()),
-            drift_us,
-            drift_error_us,
-            uncorrected: sync.uncorrected,
-        }
-    }
-}
-
-impl Saturated {
-    fn of(statistics: &Statistics) -> Self {
-        let beyond = |histogram: &Histogram<u64>| histogram.count_between(LATENCY_US_MAX, u64::MAX);
-        let (grid, replies) = (&statistics.grid, &statistics.replies);
-        Self {
-            deliveries: beyond(&statistics.delivery_us),
-            schedule: grid.as_ref().map_or(0, |it| beyond(&it.lateness_us)),
-            replies: replies.as_ref().map_or(0, |it| beyond(&it.latency_us)),
-        }
-    }
-}
-
-impl Lateness {
-    fn of(client: &Client) -> Option<Self> {
-        let grid = client.statistics.grid.as_ref()?;
-        let expect_s = client.config.expect?.as_secs_f64();
-        Some(Self {
-            expect_s,
-            interval_s_mean: grid.spacing.mean_s(),
-            interval_differs: grid.spacing.differs(expect_s),
-            lateness_us: Delivery::of(&grid.lateness_us),
-            lateness_curve: CurvePoint::curve(&grid.lateness_us),
-            skipped: grid.skipped,
-        })
-    }
-}
-
-impl Requests {
-    fn of(client: &Client) -> Option<Self> {
-        let replies = client.statistics.replies.as_ref()?;
-        Some(Self {
-            rate_per_s: client.config.rate,
-            sent: replies.sent,
-            replies: replies.replies,
-            late: replies.late,
-            failed: replies.failed,
-            missing: replies.missing,
-            unsent: replies.unsent,
-            unexpected: replies.unexpected,
-            latency_us: Delivery::of(&replies.latency_us),
-            latency_curve: CurvePoint::curve(&replies.latency_us),
-            uncorrected_us: Delivery::of(&replies.uncorrected_us),
-        })
     }
 }
 
 impl ServerUsage {
-    /// None if the process was gone at one of the marks.
-    fn of(pid: u32, marks: &Marks<'_>, report: &Report) -> Option<Self> {
-        let joining = marks.joined.server?.since(&marks.began.server?);
-        let before = marks.window_began.server?;
-        let used = marks.ended.server?.since(&before);
+    fn of(config: &Config, measurement: &Measurement) -> Option<Self> {
+        let Measurement { counters, run, .. } = measurement;
+        let (pid, server) = (config.pid?, run.server?);
+        let used = server.window;
         let us_per = |cpu: Duration, count: f64| ratio(cpu.as_secs_f64() * 1e6, count);
-        let ticks = report.ticks as f64;
+        let ticks = counters.ticks as f64;
         Some(Self {
             pid,
-            cpu_percent: percent(used.cpu, marks.window()),
+            cpu_percent: percent(used.cpu, run.window),
             cpu_s: used.cpu.as_secs_f64(),
             user_s: used.user.as_secs_f64(),
             system_s: used.system.as_secs_f64(),
             cpu_us_per_tick: us_per(used.cpu, ticks),
             user_us_per_tick: us_per(used.user, ticks),
-            joining_cpu_s: joining.cpu.as_secs_f64(),
-            joining_cpu_us_per_client: us_per(joining.cpu, report.clients.connected as f64),
-            rss_bytes_before: before.resident_bytes,
+            joining_cpu_s: server.joining.cpu.as_secs_f64(),
+            joining_cpu_us_per_client: us_per(server.joining.cpu, run.joined as f64),
+            rss_bytes_before: server.resident_bytes_before,
             rss_bytes_after: used.resident_bytes,
         })
     }
 }
 
-/// The moments between the phases. One that was not reached is the next one that was.
-struct Marks<'a> {
-    began: &'a Moment,
-    joined: &'a Moment,
-    window_began: &'a Moment,
-    ended: &'a Moment,
-}
-
-impl<'a> Marks<'a> {
-    fn of(client: &'a Client) -> Self {
-        let ended = client.ended.as_ref().unwrap_or(&client.began);
+impl Saturated {
+    fn of(measurement: &Measurement) -> Self {
+        let (cadence, requests) = (&measurement.cadence, &measurement.requests);
+        let lateness = cadence.as_ref().map(|it| it.lateness.saturated());
+        let replies = requests.as_ref().map(|it| it.latency.saturated());
         Self {
-            began: &client.began,
-            joined: client.joined.as_ref().unwrap_or(ended),
-            window_began: client.window_began.as_ref().unwrap_or(ended),
-            ended,
+            deliveries: measurement.delivery.saturated(),
+            schedule: lateness.unwrap_or_default(),
+            replies: replies.unwrap_or_default(),
         }
     }
+}
 
-    /// Warm-up and window.
-    fn listened(&self) -> Duration {
-        self.ended.at - self.joined.at
+impl Lateness {
+    fn of(config: &Config, measurement: &Measurement) -> Option<Self> {
+        let cadence = measurement.cadence.as_ref()?;
+        let expect_s = config.expect?.as_secs_f64();
+        Some(Self {
+            expect_s,
+            interval_s_mean: cadence.inter_arrival.mean_s(),
+            interval_differs: cadence.inter_arrival.differs(expect_s),
+            lateness_us: Percentiles::of(&cadence.lateness),
+            lateness_curve: CurvePoint::curve(&cadence.lateness),
+            skipped: cadence.skipped,
+        })
     }
+}
 
-    fn window(&self) -> Duration {
-        self.ended.at - self.window_began.at
+impl Requests {
+    fn of(config: &Config, measurement: &Measurement) -> Option<Self> {
+        let requests = measurement.requests.as_ref()?;
+        let counters = requests.counters;
+        Some(Self {
+            rate_per_s: config.rate,
+            sent: counters.sent,
+            replies: counters.replies,
+            late: counters.late,
+            failed: counters.failed,
+            missing: counters.missing,
+            unsent: counters.unsent,
+            unexpected: counters.unexpected,
+            latency_us: Percentiles::of(&requests.latency),
+            latency_curve: CurvePoint::curve(&requests.latency),
+            uncorrected_us: Percentiles::of(&requests.uncorrected),
+        })
+    }
+}
+
+impl SlowClients {
+    /// None if there were to be none.
+    fn of(config: &Config, slow: &SlowCounts) -> Option<Self> {
+        let counters = slow.counters;
+        (config.shape.slow > 0).then(|| Self {
+            asked: config.shape.slow,
+            connected: counters.joined as usize,
+            ticks: counters.ticks,
+            bytes: counters.bytes,
+            missed: counters.missed,
+            ended: slow.ended.clone(),
+        })
+    }
+}
+
+impl Reconnects {
+    /// None if there were to be none.
+    fn of(config: &Config, returns: &Returns, run: &RunFacts) -> Option<Self> {
+        let counters = returns.counters;
+        let listened_s = (run.warmup + run.window).as_secs_f64();
+        let shape = &config.shape;
+        (shape.reconnect || shape.churn.is_some()).then(|| Self {
+            churned: counters.churned,
+            churned_per_s: ratio(counters.churned as f64, listened_s),
+            lost: counters.lost,
+            returned: counters.returned,
+            failed_attempts: counters.failed,
+            away_us: Percentiles::of(&returns.away),
+            response_us: Percentiles::of(&returns.response),
+            resumed: counters.resumed,
+            missed: counters.missed,
+            restarts: counters.restarts,
+        })
     }
 }
 
@@ -333,61 +269,3 @@ const SHARED_MIN: Duration = Duration::from_millis(10);
 
 /// There are only so many kinds, unless a server makes up close codes.
 const EXAMPLES_MAX: usize = 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn milliseconds(samples: &[u64]) -> Response {
-        let samples: Vec<_> = samples.iter().copied().map(Duration::from_millis).collect();
-        Response::of(&samples)
-    }
-
-    #[test]
-    fn response_times_are_summed_up_as_python_does() {
-        let response = milliseconds(&[4, 1, 3, 2]);
-        assert_eq!(response.mean, Some(0.0025));
-        assert_eq!(response.median, Some(0.0025));
-        // statistics.stdev([4, 1, 3, 2]) / 1000
-        let stdev = response.stdev.unwrap();
-        assert!(
-            (stdev - 0.001_290_994_448_735_805_6).abs() < 1e-12,
-            "{stdev}"
-        );
-        assert_eq!((response.min, response.max), (Some(0.001), Some(0.004)));
-        assert_eq!(milliseconds(&[9, 1, 2]).median, Some(0.002));
-    }
-
-    #[test]
-    fn few_samples_have_no_deviation_and_none_have_nothing() {
-        let one = milliseconds(&[5]);
-        assert_eq!((one.median, one.stdev), (Some(0.005), None));
-        let none = milliseconds(&[]);
-        assert_eq!((none.count, none.mean, none.median), (0, None, None));
-    }
-
-    #[test]
-    fn percentiles_of_nothing_are_none() {
-        let mut histogram = Histogram::new_with_bounds(1, 60_000_000, 3).unwrap();
-        assert_eq!(Delivery::of(&histogram).p50, None);
-        for latency in 1..=1000 {
-            histogram.saturating_record(latency);
-        }
-        let delivery = Delivery::of(&histogram);
-        assert_eq!(delivery.mean, Some(500.5));
-        assert_eq!(
-            (delivery.p50, delivery.p999, delivery.max),
-            (Some(500), Some(999), Some(1000))
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn the_median_lies_between_the_extremes(samples in proptest::collection::vec(0u64..10_000, 1..50)) {
-            let response = milliseconds(&samples);
-            prop_assert!(response.min <= response.median && response.median <= response.max);
-            prop_assert!(response.mean.unwrap() >= response.min.unwrap() - 1e-9);
-        }
-    }
-}

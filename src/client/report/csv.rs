@@ -1,92 +1,106 @@
 //! The measuring, a row per second, as comma-separated values (RFC 4180): for spreadsheets and
 //! data frames. What could not be measured is empty, and nothing needs quotes.
+//!
+//! | column | what it is |
+//! |---|---|
+//! | `unix_s` | when the row begins, in Unix time |
+//! | `time_s` | the same from the beginning of the window |
+//! | `length_s` | how long the row is: a second, but for the last one |
+//! | `connected` | connections open at its end |
+//! | `messages`, `ticks`, `bytes` | what arrived in it; bytes are payloads |
+//! | `deliveries` | ticks whose latency is known |
+//! | `p50_us` … `max_us` | delivery latencies of that row alone |
+//! | `errors`, `gaps`, `missed`, `repeats` | what went wrong in it, as in the report |
+//! | `expected`, `late_p50_us` … | with `--expect`: ticks that should have come, and how late they were |
+//! | `replies`, `reply_p50_us` … | with `--request`: replies that came, and how long they took since they were due; those after the window are in the last row |
 
-use crate::client::measure::intervals::{Interval, Latencies};
-use crate::client::report::Report;
+use crate::client::report::metric::Metric;
+use crate::client::report::percentiles::Percentiles;
+use crate::client::report::{Interval, Report};
 
-/// The names of the columns that every run has. Each ends in its unit, unless it is a number of
-/// things.
-///
-/// | column | what it is |
-/// |---|---|
-/// | `unix_s` | when the row begins, in Unix time |
-/// | `time_s` | the same from the beginning of the window |
-/// | `length_s` | how long the row is: a second, but for the last one |
-/// | `connected` | connections open at its end |
-/// | `messages`, `ticks`, `bytes` | what arrived in it; bytes are payloads |
-/// | `deliveries` | ticks whose latency is known |
-/// | `p50_us` … `max_us` | delivery latencies of that row alone |
-/// | `errors`, `gaps`, `missed`, `repeats` | what went wrong in it, as in the report |
-pub const HEADER: &str = "unix_s,time_s,length_s,connected,messages,ticks,bytes,deliveries,\
-    p50_us,p90_us,p99_us,max_us,errors,gaps,missed,repeats";
+/// A column: its name, which ends in its unit unless it is a number of things, and its value in a
+/// row.
+struct Column {
+    name: String,
+    value: Box<Value>,
+}
 
-/// What a run with a schedule (`--expect`) has beside those: ticks that should have come, and how
-/// late they were.
-pub const LATENESS_HEADER: &str = ",expected,late_p50_us,late_p90_us,late_p99_us,late_max_us";
-
-/// What a run with requests (`--request`) has beside those: replies that came, and how long they
-/// took since they were due. Those after the window are in the last row.
-pub const REPLY_HEADER: &str = ",replies,reply_p50_us,reply_p90_us,reply_p99_us,reply_max_us";
+type Value = dyn Fn(&Report, &Interval) -> String;
 
 /// The intervals of a run as CSV, the names first.
 pub fn of(report: &Report) -> String {
-    let (schedule, requests) = (report.schedule.is_some(), report.requests.is_some());
-    let mut csv = HEADER.to_owned();
-    csv += if schedule { LATENESS_HEADER } else { "" };
-    csv += if requests { REPLY_HEADER } else { "" };
+    let columns = columns(report);
+    let names: Vec<_> = columns.iter().map(|column| &*column.name).collect();
+    let mut csv = names.join(",") + "\n";
     for interval in &report.intervals {
-        let mut row = columns(interval, report.measured_from_unix_s);
-        for (is_on, series) in [
-            (schedule, &interval.lateness_us),
-            (requests, &interval.reply_us),
-        ] {
-            if is_on {
-                let latencies = series.as_ref().map(|series| series.latencies);
-                row.extend(latency_columns(&latencies.unwrap_or_default()));
-            }
-        }
+        let values = columns.iter().map(|it| (it.value)(report, interval));
+        csv += &values.collect::<Vec<_>>().join(",");
         csv += "\n";
-        csv += &row.join(",");
     }
-    csv + "\n"
+    csv
 }
 
-fn columns(interval: &Interval, measured_from_unix_s: f64) -> Vec<String> {
-    let counts = &interval.counts;
+fn columns(report: &Report) -> Vec<Column> {
+    let seconds = |s: f64| format!("{s:.3}");
     let mut columns = vec![
-        format!("{:.3}", measured_from_unix_s + interval.time_s),
-        format!("{:.3}", interval.time_s),
-        format!("{:.3}", interval.length_s),
-        interval.connected.to_string(),
-        counts.messages.to_string(),
-        counts.ticks.to_string(),
-        counts.bytes.to_string(),
+        column("unix_s", move |report, it| {
+            seconds(report.measured_from_unix_s + it.time_s)
+        }),
+        column("time_s", move |_, it| seconds(it.time_s)),
+        column("length_s", move |_, it| seconds(it.length_s)),
+        column("connected", |_, it| it.connected.to_string()),
+        column("messages", |_, it| it.counts.messages.to_string()),
+        column("ticks", |_, it| it.counts.ticks.to_string()),
+        column("bytes", |_, it| it.counts.bytes.to_string()),
     ];
-    columns.extend(latency_columns(&interval.delivery_us.latencies));
+    columns.extend(metric_columns(Metric::Delivery));
     columns.extend([
-        counts.errors.to_string(),
-        counts.gaps.to_string(),
-        counts.missed.to_string(),
-        counts.repeats.to_string(),
+        column("errors", |_, it| it.counts.errors.to_string()),
+        column("gaps", |_, it| it.counts.gaps.to_string()),
+        column("missed", |_, it| it.counts.missed.to_string()),
+        column("repeats", |_, it| it.counts.repeats.to_string()),
     ]);
+    let further = [Metric::Lateness, Metric::Reply].into_iter();
+    let further = further.filter(|metric| report.measured(*metric).is_some());
+    columns.extend(further.flat_map(metric_columns));
     columns
 }
 
-fn latency_columns(latencies: &Latencies) -> [String; 5] {
-    let empty_or = |us: Option<u64>| us.map_or_else(String::new, |us| us.to_string());
+/// How many samples an interval has, and their percentiles.
+fn metric_columns(metric: Metric) -> [Column; 5] {
+    let of = move |interval: &Interval| {
+        let series = interval.series(metric);
+        series.map_or_else(Percentiles::default, |series| series.percentiles)
+    };
+    let us = move |name: &str, pick: fn(&Percentiles) -> Option<u64>| {
+        let name = format!("{}{name}", metric.csv_prefix());
+        column(name, move |_, interval| {
+            pick(&of(interval)).map_or_else(String::new, |us| us.to_string())
+        })
+    };
     [
-        latencies.count.to_string(),
-        empty_or(latencies.p50),
-        empty_or(latencies.p90),
-        empty_or(latencies.p99),
-        empty_or(latencies.max),
+        column(metric.count_column(), move |_, it| of(it).count.to_string()),
+        us("p50_us", |it| it.p50),
+        us("p90_us", |it| it.p90),
+        us("p99_us", |it| it.p99),
+        us("max_us", |it| it.max),
     ]
+}
+
+fn column(
+    name: impl Into<String>,
+    value: impl Fn(&Report, &Interval) -> String + 'static,
+) -> Column {
+    Column {
+        name: name.into(),
+        value: Box::new(value),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::measure::intervals::tests::interval;
+    use crate::client::report::tests::interval;
     use crate::client::report::tests::{sample, with_requests, with_schedule};
 
     #[test]
@@ -96,13 +110,15 @@ mod tests {
         report.intervals = vec![interval(0, &[100, 200, 900]), interval(1, &[])];
         let csv = of(&report);
         let rows: Vec<_> = csv.lines().collect();
-        assert_eq!(rows[0], HEADER);
+        let header = "unix_s,time_s,length_s,connected,messages,ticks,bytes,deliveries,p50_us,\
+                      p90_us,p99_us,max_us,errors,gaps,missed,repeats";
+        assert_eq!(rows[0], header);
         assert_eq!(
             rows[1],
             "1732270000.250,0.000,1.000,2,3,3,291,3,200,900,900,900,0,0,0,0"
         );
         assert_eq!(rows[2], "1732270001.250,1.000,1.000,2,0,0,0,0,,,,,0,0,0,0");
-        let columns = HEADER.split(',').count();
+        let columns = header.split(',').count();
         assert!(rows.iter().all(|row| row.split(',').count() == columns));
     }
 
@@ -115,7 +131,9 @@ mod tests {
         report.intervals = vec![first, interval(1, &[])];
         let csv = of(&report);
         let rows: Vec<_> = csv.lines().collect();
-        assert_eq!(rows[0], format!("{HEADER}{LATENESS_HEADER}{REPLY_HEADER}"));
+        let header = ",repeats,expected,late_p50_us,late_p90_us,late_p99_us,late_max_us,replies,\
+                      reply_p50_us,reply_p90_us,reply_p99_us,reply_max_us";
+        assert!(rows[0].ends_with(header), "{csv}");
         assert!(
             rows[1].ends_with(",0,0,0,0,2,7,8,8,8,1,90,90,90,90"),
             "{csv}"

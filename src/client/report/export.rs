@@ -11,24 +11,21 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::client::config::Config;
-use crate::client::report::Report;
-use crate::client::report::plot;
-use crate::client::report::plot::curves::Run;
-use crate::client::report::{csv, hdr_log};
+use crate::client::report::{Report, csv, hdr_log, plot};
 use crate::error_text::plain;
 use crate::options::{BadOption, print};
 
 /// What a run is to leave behind beside its report.
 #[derive(Debug)]
-pub struct Outputs {
+pub struct Export {
     csv: Option<Output>,
     hdr: Option<Output>,
     plot: Option<Output>,
-    compare: Vec<Run>,
+    compare: Vec<(String, Report)>,
     csv_to_stdout: bool,
 }
 
-impl Outputs {
+impl Export {
     /// Opens the files that `config` names, and reads those that it compares with. What is in a
     /// file stays there until the run has ended.
     ///
@@ -40,7 +37,8 @@ impl Outputs {
         let mut taken = Vec::from_iter(number(io::stdout().as_fd()));
         let mut compare = Vec::new();
         for path in &config.compare {
-            compare.push(read(path, &label(path, &config.compare), &mut taken)?);
+            let label = label(path, &config.compare);
+            compare.push((label, read(path, &mut taken)?));
         }
         Ok(Self {
             csv: Output::open("--csv", csv, &mut taken)?,
@@ -63,8 +61,11 @@ impl Outputs {
         let csv = self.csv.map(|file| file.fill(Ok(csv::of(report))));
         let hdr = self.hdr.map(|file| file.fill(hdr_log::of(report)));
         let plot = self.plot.map(|file| {
-            let mut runs = vec![Run::of(report)];
-            runs.extend(self.compare);
+            let earlier = self
+                .compare
+                .iter()
+                .map(|(label, report)| (&**label, report));
+            let runs: Vec<_> = [("this run", report)].into_iter().chain(earlier).collect();
             file.fill(plot::draw(&runs))
         });
         // Last, because its reader may take its time.
@@ -89,7 +90,7 @@ fn label(path: &Path, all: &[PathBuf]) -> String {
     label.to_string_lossy().into_owned()
 }
 
-fn read(path: &Path, label: &str, taken: &mut Vec<FileNumber>) -> Result<Run, BadOption> {
+fn read(path: &Path, taken: &mut Vec<FileNumber>) -> Result<Report, BadOption> {
     let refused = |error: String| BadOption::new("--compare", error);
     let name = path.display();
     let cannot = |error: io::Error| refused(format!("cannot read {name}: {}", plain(&error)));
@@ -102,7 +103,7 @@ fn read(path: &Path, label: &str, taken: &mut Vec<FileNumber>) -> Result<Run, Ba
     taken.push(number);
     let mut text = Vec::new();
     file.read_to_end(&mut text).map_err(cannot)?;
-    Run::parse(label, &text).map_err(|error| {
+    Report::from_json(&text).map_err(|error| {
         refused(format!(
             "{name} is no report that --json has printed: {error}"
         ))

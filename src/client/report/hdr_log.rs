@@ -11,6 +11,7 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use crate::client::report::Report;
+use crate::client::report::metric::Metric;
 
 /// The intervals of a run as a log.
 ///
@@ -35,17 +36,15 @@ fn write(log: &mut Vec<u8>, report: &Report) -> Result<(), Box<dyn std::error::E
     log.extend_from_slice(LEGEND);
     let mut lines = IntervalLogWriterBuilder::new().begin_log_with(log, &mut serializer)?;
     for interval in &report.intervals {
-        for (tag, series) in [
-            ("delivery", Some(&interval.delivery_us)),
-            ("lateness", interval.lateness_us.as_ref()),
-            ("reply", interval.reply_us.as_ref()),
-        ] {
-            let Some(series) = series else { continue };
+        for metric in Metric::ALL {
+            let Some(series) = interval.series(metric) else {
+                continue;
+            };
             lines.write_histogram(
-                &series.histogram.histogram(),
+                &series.latencies.latency(),
                 seconds(interval.time_s),
                 seconds(interval.length_s),
-                Tag::new(tag),
+                Tag::new(metric.tag()),
             )?;
         }
     }
@@ -65,7 +64,7 @@ const LEGEND: &[u8] =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::measure::intervals::tests::interval;
+    use crate::client::report::tests::interval;
     use crate::client::report::tests::sample;
     use hdrhistogram::Histogram;
     use hdrhistogram::serialization::Deserializer;

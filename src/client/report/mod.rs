@@ -1,38 +1,36 @@
 //! The numbers of a run, as they are printed: [`Report`] as JSON is the stable form, with the unit
 //! last in each name; as text (its `Display`) it is for people.
+//!
+//! A field that is added must be optional or have a default, so that older reports can still be
+//! read (`--compare`).
 
-pub(super) mod build;
+mod build;
 pub mod csv;
 pub mod export;
-pub mod figures;
 pub mod hdr_log;
-pub mod latencies;
+pub mod metric;
+pub mod percentiles;
 pub mod plot;
 mod sections;
-pub mod shape;
 mod table;
 mod text;
-pub mod usage;
 pub mod verdicts;
 mod warnings;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::client::measure::intervals::Interval;
-use crate::client::report::figures::{
-    ClockSync, Lateness, Losses, Requests, Saturated, SymbolLosses, Watching,
-};
+use crate::client::error_kind::ErrorKind;
+use crate::client::measure::clock_sync::ClockOffset;
+use crate::client::measure::intervals::Counts;
+use crate::client::measure::losses::{Losses, SymbolLosses};
+use crate::client::measure::measurement::{Printed, Watching};
+use crate::client::report::percentiles::{CurvePoint, Percentiles, Response, Series};
 use crate::client::report::verdicts::Verdict;
-use crate::client::run::tick_printer::Printed;
-
-use crate::client::report::latencies::{CurvePoint, Delivery, Response};
-use crate::client::report::shape::{Reconnects, SlowClients};
-use crate::client::report::usage::{ClientUsage, ServerUsage};
 
 /// What a run has measured. What could not be is none.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// Where the clients connected to.
     pub url: String,
@@ -72,12 +70,12 @@ pub struct Report {
     pub bytes: u64,
     /// A message's payload.
     pub message_size_bytes_mean: Option<f64>,
-    /// What a client waits for its next message; the seed called it latency.
+    /// What a client waits for its next message; the Python original called it latency.
     pub time_between_messages_s_mean: Option<f64>,
     /// Ticks that say when they were sent.
     pub stamped: u64,
     /// From the server's stamp to the client's read.
-    pub delivery_us: Delivery,
+    pub delivery_us: Percentiles,
     /// Those latencies by percentile, as far as there are samples for.
     pub delivery_curve: Vec<CurvePoint>,
     /// Ticks that seem to come from the future: they are no deliveries.
@@ -91,7 +89,7 @@ pub struct Report {
     /// Latencies too long to be told, which count as a minute.
     pub saturated: Saturated,
     /// How the clocks compare; none unless asked for.
-    pub sync: Option<ClockSync>,
+    pub sync: Option<ClockOffset>,
     /// How late ticks were against their own schedule; none unless asked for.
     pub schedule: Option<Lateness>,
     /// What became of requests; none if there were none.
@@ -125,7 +123,7 @@ pub struct Report {
     pub thresholds: Vec<Verdict>,
     /// What became of the ticks to print; none if they were not asked for.
     pub printed: Option<Printed>,
-    /// What became of a client process that did not end well.
+    /// What became of a client process that did not end well; also among the errors.
     #[serde(skip)]
     pub lost_process: Option<String>,
     /// What makes the numbers doubtful.
@@ -135,8 +133,192 @@ pub struct Report {
 /// How many of the worst symbols are told.
 pub const WORST_MAX: usize = 20;
 
+/// What arrived in one interval of the measured window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// When it began, from the beginning of the window.
+    pub time_s: f64,
+    /// How long it was: a second, less at the end of the window, more if the client was late.
+    pub length_s: f64,
+    /// Connections open at its end.
+    pub connected: usize,
+    /// What was counted in it.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Delivery latencies of the ticks that arrived in it, in µs.
+    pub delivery_us: Series,
+    /// How late ticks were that should have come in it, in µs; none without a schedule.
+    pub lateness_us: Option<Series>,
+    /// Latencies of the replies that came in it, in µs, since they were due; none without requests.
+    pub reply_us: Option<Series>,
+}
+
+/// How late ticks were against their own schedule (`--expect`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Lateness {
+    /// From one tick of a symbol to the next, as it should be.
+    pub expect_s: f64,
+    /// The same as it was on average, lost ticks counted; none of fewer than two ticks.
+    pub interval_s_mean: Option<f64>,
+    /// How late they were, those that never came among them.
+    pub lateness_us: Percentiles,
+    /// The same by percentile, as far as there are samples for. Reports did not always have it.
+    #[serde(default)]
+    pub lateness_curve: Vec<CurvePoint>,
+    /// Those that never came.
+    pub skipped: u64,
+    /// Whether ticks keep to another interval than the one that was expected.
+    #[serde(skip)]
+    pub interval_differs: bool,
+}
+
+/// What became of the requests (`--request`) that were due in the window.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Requests {
+    /// Those that were due, per second and client.
+    pub rate_per_s: f64,
+    /// Those that were sent.
+    pub sent: u64,
+    /// Those that got a reply.
+    pub replies: u64,
+    /// Replies that came after the window, which ends everything else.
+    pub late: u64,
+    /// Replies that say that something went wrong.
+    pub failed: u64,
+    /// Those that got none, not even in the second after the window.
+    pub missing: u64,
+    /// Those that were due and never sent: too many were unanswered, or the socket was full.
+    pub unsent: u64,
+    /// Replies that nobody had asked for, or not any more.
+    pub unexpected: u64,
+    /// From when a request was due to the read of its reply. One without a reply has waited until
+    /// the end.
+    pub latency_us: Percentiles,
+    /// The same by percentile, as far as there are samples for. Reports did not always have it.
+    #[serde(default)]
+    pub latency_curve: Vec<CurvePoint>,
+    /// From when it was really sent, of those with a reply: what leaves a stall out.
+    pub uncorrected_us: Percentiles,
+}
+
+/// Latencies beyond a minute, which is the longest that can be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saturated {
+    /// Of ticks, since they were sent.
+    pub deliveries: u64,
+    /// Of ticks, against their schedule.
+    pub schedule: u64,
+    /// Of requests, since they were due.
+    pub replies: u64,
+}
+
+impl Saturated {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.deliveries + self.schedule + self.replies
+    }
+}
+
+/// Clients that hardly read (`--slow`). None of the other numbers has anything of them, except how
+/// many clients there are and what went wrong before they had joined.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SlowClients {
+    /// Asked for.
+    pub asked: usize,
+    /// Upgraded.
+    pub connected: usize,
+    /// Ticks that they read in the window.
+    pub ticks: u64,
+    /// The payloads of all messages that they read in the window.
+    pub bytes: u64,
+    /// The ticks that the server left out for them, by the gaps in their numbers.
+    pub missed: u64,
+    /// How connections of theirs ended before the run did: how many of each kind.
+    pub ended: BTreeMap<ErrorKind, u64>,
+}
+
+/// Connections that were opened anew (`--churn`, `--reconnect`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reconnects {
+    /// Connections that were closed to be opened anew.
+    pub churned: u64,
+    /// Those by the length of warm-up and window.
+    pub churned_per_s: Option<f64>,
+    /// Connections that were lost and were to be opened anew.
+    pub lost: u64,
+    /// Clients that have come back, of both kinds.
+    pub returned: u64,
+    /// Attempts that failed.
+    pub failed_attempts: u64,
+    /// How long clients that had lost their connection were without one, in µs.
+    pub away_us: Percentiles,
+    /// From the call of connect to the first tick of a connection that was opened anew, in µs.
+    pub response_us: Percentiles,
+    /// Ticks that the server had kept for those who had lost their connection.
+    pub resumed: u64,
+    /// Ticks that those have missed, by the gaps in their numbers.
+    pub missed: u64,
+    /// How often a symbol's numbers were lower than before, because the server had started anew:
+    /// what was missed is then not known.
+    pub restarts: u64,
+}
+
+/// This process in the measured window.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClientUsage {
+    /// CPU time by the window's length; one core is 100.
+    pub cpu_percent: Option<f64>,
+    /// CPU time.
+    pub cpu_s: f64,
+    /// That by the ticks.
+    pub cpu_us_per_tick: Option<f64>,
+    /// Time that it was ready to run and waited for a core, by the window's length.
+    pub waited_percent: Option<f64>,
+    /// Memory at the end.
+    pub rss_bytes: u64,
+    /// How late its loop was, looked at every 10 ms: 99 of 100 times no later.
+    pub lateness_p99_us: u64,
+    /// 999 of 1000 times no later.
+    pub lateness_p999_us: u64,
+    /// At its worst.
+    pub lateness_max_us: u64,
+    /// Reads that returned something.
+    pub reads: u64,
+    /// Reads that filled their buffer, so that there was more behind them.
+    pub full_reads: u64,
+    /// By how much its wall clock was set meanwhile.
+    pub clock_step_us: u64,
+}
+
+/// The process under test.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServerUsage {
+    /// Its id.
+    pub pid: u32,
+    /// CPU time in the window by the window's length; one core is 100.
+    pub cpu_percent: Option<f64>,
+    /// CPU time in the window.
+    pub cpu_s: f64,
+    /// The part of it in the program itself.
+    pub user_s: f64,
+    /// The part of it in the kernel.
+    pub system_s: f64,
+    /// CPU time in the window by the ticks that arrived in it.
+    pub cpu_us_per_tick: Option<f64>,
+    /// The part of that in the program itself.
+    pub user_us_per_tick: Option<f64>,
+    /// CPU time while the clients joined.
+    pub joining_cpu_s: f64,
+    /// That by the clients that did.
+    pub joining_cpu_us_per_client: Option<f64>,
+    /// Memory when the window began.
+    pub rss_bytes_before: u64,
+    /// Memory when it ended.
+    pub rss_bytes_after: u64,
+}
+
 /// How many clients there were.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Clients {
     /// Asked for.
     pub asked: usize,
@@ -147,17 +329,29 @@ pub struct Clients {
 }
 
 /// Failures.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Errors {
     /// All of them.
     pub total: u64,
     /// How many of each kind.
-    pub kinds: BTreeMap<String, u64>,
+    pub kinds: BTreeMap<ErrorKind, u64>,
     /// A sentence about one of each kind, the most frequent first.
     pub examples: Vec<String>,
 }
 
 impl Report {
+    /// Reads what [`to_json`](Self::to_json) has written.
+    ///
+    /// # Errors
+    /// Says which part is missing or wrong.
+    pub fn from_json(json: &[u8]) -> Result<Self, String> {
+        let mut reader = serde_json::Deserializer::from_slice(json);
+        let report = serde_path_to_error::deserialize(&mut reader);
+        let report = report.map_err(|error| error.to_string())?;
+        reader.end().map_err(|error| error.to_string())?;
+        Ok(report)
+    }
+
     /// One JSON object on one line.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("numbers and texts are JSON")
@@ -176,7 +370,7 @@ impl Report {
         if self.ticks > 0 || self.reader_left() {
             return None;
         }
-        let silent = self.errors.kinds.keys().all(|kind| kind == "no tick");
+        let silent = self.is_silent();
         let example = self.errors.examples.first();
         Some(match (self.messages, example) {
             (1.., _) if silent => format!(
@@ -188,19 +382,22 @@ impl Report {
             (_, None) => format!("no tick came in {:.3} s", self.duration_s),
         })
     }
-}
 
-impl Report {
     /// Whether all went well, only that no message came.
     pub fn nothing_came(&self) -> bool {
-        let silent = self.errors.kinds.keys().all(|kind| kind == "no tick");
-        silent && self.messages == 0 && self.clients.connected > 0
+        self.is_silent() && self.messages == 0 && self.clients.connected > 0
     }
 
     /// Whether ticks were printed until their reader left.
     pub fn reader_left(&self) -> bool {
         let printed = self.printed.as_ref();
         printed.is_some_and(|printed| printed.reader_left && printed.ticks > 0)
+    }
+
+    /// Whether nothing went wrong but that no tick came.
+    fn is_silent(&self) -> bool {
+        let mut kinds = self.errors.kinds.keys();
+        kinds.all(|&kind| kind == ErrorKind::NoTick)
     }
 
     /// The limits that were not kept.

@@ -1,81 +1,61 @@
 //! The rows of a report's text that only some runs have, and those about lost ticks.
 
-use std::fmt;
-
 use crate::client::report::Report;
-use crate::client::report::figures::{ClockSync, Requests, Watching};
-use crate::client::report::table::{fixed, percentiles, row, time};
-
-/// The clocks, the schedule and the requests, as far as they were looked at.
-pub(in crate::client) fn rows(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
-    if let Some(sync) = &report.sync {
-        clocks(f, sync)?;
-    }
-    if let Some(schedule) = &report.schedule {
-        let ticks = format!("ticks due every {}", time(schedule.expect_s));
-        percentiles(f, "Schedule lateness, mean", &ticks, &schedule.lateness_us)?;
-        row(f, "  never came", &schedule.skipped.to_string(), "of those")?;
-        let interval = fixed(schedule.interval_s_mean.map(|mean| mean * 1e3), 3);
-        row(
-            f,
-            "  interval, mean",
-            &interval,
-            "ms from tick to tick, measured",
-        )?;
-    }
-    match &report.requests {
-        Some(requests) => self::requests(f, requests),
-        None => Ok(()),
-    }
-}
+use crate::client::report::metric::Metric;
+use crate::client::report::table::{Table, fixed, time};
 
 /// Deliveries that seem to have taken less than no time.
-pub(in crate::client) fn below_zero(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+pub(super) fn below_zero(table: &mut Table, report: &Report) {
     let error_us = report.sync.as_ref().and_then(|sync| sync.error_us);
     if report.within_error > 0 {
         let what = format!("of them, by no more than {} µs", error_us.unwrap_or(0));
-        row(
-            f,
-            "  below 0, count as 0",
-            &report.within_error.to_string(),
-            &what,
-        )?;
+        table.row("  below 0, count as 0", report.within_error, &what);
     }
     if report.negative_latencies > 0 {
         let what = "ticks from the future, not counted";
-        row(f, "  below 0", &report.negative_latencies.to_string(), what)?;
+        table.row("  below 0", report.negative_latencies, what);
     }
-    Ok(())
 }
 
-fn clocks(f: &mut fmt::Formatter<'_>, sync: &ClockSync) -> fmt::Result {
-    let offset = sync
-        .offset_us
-        .map_or_else(|| "-".to_owned(), |offset| format!("{offset:+}"));
-    let error = match sync.error_us {
-        Some(error) => format!("µs ± {error} by {} pings, corrected", sync.answered),
-        None => "µs: no ping was answered".to_owned(),
+/// How the clocks compare.
+pub(super) fn clocks(table: &mut Table, report: &Report) {
+    let Some(sync) = &report.sync else { return };
+    let label = "Server's clock ahead";
+    let (Some(offset), Some(error)) = (sync.offset_us, sync.error_us) else {
+        return table.row(label, "-", "µs: no ping was answered");
     };
-    row(f, "Server's clock ahead", &offset, &error)?;
-    if sync.offset_us.is_none() {
-        return Ok(());
-    }
+    let error = format!("µs ± {error} by {} pings, corrected", sync.answered);
+    table.row(label, format!("{offset:+}"), &error);
     let drift_error = format!("µs ± {} from first to last", sync.drift_error_us);
-    row(f, "  drift", &format!("{:+}", sync.drift_us), &drift_error)
+    table.row("  drift", format!("{:+}", sync.drift_us), &drift_error);
 }
 
-fn requests(f: &mut fmt::Formatter<'_>, requests: &Requests) -> fmt::Result {
+/// How late ticks were against their schedule.
+pub(super) fn schedule(table: &mut Table, report: &Report) {
+    let Some(schedule) = &report.schedule else {
+        return;
+    };
+    let ticks = format!("ticks due every {}", time(schedule.expect_s));
+    let label = format!("{}, mean", Metric::Lateness.title());
+    table.percentiles(&label, &ticks, &schedule.lateness_us);
+    table.row("  never came", schedule.skipped, "of those");
+    let interval = fixed(schedule.interval_s_mean.map(|mean| mean * 1e3), 3);
+    let what = "ms from tick to tick, measured";
+    table.row("  interval, mean", interval, what);
+}
+
+/// What became of requests.
+pub(super) fn requests(table: &mut Table, report: &Report) {
+    let Some(requests) = &report.requests else {
+        return;
+    };
     let rate = format!("sent, {} per second and client", requests.rate_per_s);
-    row(f, "Requests", &requests.sent.to_string(), &rate)?;
+    table.row("Requests", requests.sent, &rate);
+    table.row("  replies", requests.replies, "");
     for (label, count, what) in [
-        ("  replies", requests.replies, ""),
-        (
-            "  failed",
-            requests.failed,
-            "of them say that something went wrong",
-        ),
+        ("  failed", requests.failed, "of them report an error"),
         ("  late", requests.late, "of them came after the window"),
-        ("  missing", requests.missing, "came not at all"),
+        ("  missing", requests.missing, "never came"),
         (
             "  held back",
             requests.unsent,
@@ -84,81 +64,49 @@ fn requests(f: &mut fmt::Formatter<'_>, requests: &Requests) -> fmt::Result {
         (
             "  unexpected",
             requests.unexpected,
-            "replies nobody waited for",
+            "replies to no open request",
         ),
     ] {
-        if count > 0 || label == "  replies" {
-            row(f, label, &count.to_string(), what)?;
+        if count > 0 {
+            table.row(label, count, what);
         }
     }
-    percentiles(
-        f,
-        "Reply latency, mean",
-        "since they were due",
-        &requests.latency_us,
-    )?;
-    percentiles(
-        f,
-        "  uncorrected, mean",
-        "since they were sent",
-        &requests.uncorrected_us,
-    )
+    let label = format!("{}, mean", Metric::Reply.title());
+    table.percentiles(&label, "since they were due", &requests.latency_us);
+    let uncorrected = &requests.uncorrected_us;
+    table.percentiles("  uncorrected, mean", "since they were sent", uncorrected);
 }
 
 /// What the numbers of ticks say: in total, and the symbols where most is missing.
-pub(in crate::client) fn losses(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
-    if report.losses.numbered == 0 && report.ticks > 0 {
-        return row(f, "Gaps", "-", "no tick has a number (see --seq-field)");
+pub(super) fn losses(table: &mut Table, report: &Report) {
+    let losses = &report.losses;
+    if losses.numbered == 0 && report.ticks > 0 {
+        return table.row("Gaps", "-", "no tick has a number (see --seq-field)");
     }
-    gaps(f, report)?;
-    row(
-        f,
-        "Repeats",
-        &report.losses.repeats.to_string(),
-        "ticks that came again",
-    )?;
-    row(
-        f,
-        "Reordered",
-        &report.losses.reordered.to_string(),
-        "ticks behind a newer one",
-    )?;
-    if report.losses.restarts > 0 {
-        row(
-            f,
-            "Restarts",
-            &report.losses.restarts.to_string(),
-            "of the numbers",
-        )?;
+    gaps(table, report);
+    table.row("Repeats", losses.repeats, "ticks that came again");
+    table.row("Reordered", losses.reordered, "ticks behind a newer one");
+    if losses.restarts > 0 {
+        table.row("Restarts", losses.restarts, "of the numbers");
     }
     // Of a single symbol there is no more to say than that.
     let told = if report.symbols.len() > 1 { WORST } else { 0 };
-    let worst = report.worst_symbols.iter().take(told);
-    for symbol in worst {
+    for symbol in report.worst_symbols.iter().take(told) {
         let label: String = symbol.symbol.chars().take(NAME_MAX).collect();
-        let (missed, repeats, reordered) = (
-            symbol.losses.missed,
-            symbol.losses.repeats,
-            symbol.losses.reordered,
-        );
+        let losses = &symbol.losses;
+        let (missed, repeats, reordered) = (losses.missed, losses.repeats, losses.reordered);
         let what = format!("gaps, {missed} missed, {repeats} repeated, {reordered} reordered");
-        row(
-            f,
-            &format!("  {label}"),
-            &symbol.losses.gaps.to_string(),
-            &what,
-        )?;
+        table.row(&format!("  {label}"), losses.gaps, &what);
     }
-    Ok(())
 }
 
-fn gaps(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+fn gaps(table: &mut Table, report: &Report) {
     let losses = &report.losses;
     if let Some(every_s) = report.every_s {
         let conflated = format!("conflated by --every {}", time(every_s));
-        row(f, "Gaps", "-", &conflated)?;
+        table.row("Gaps", "-", &conflated);
         let left_out = "ticks, newer ones of their symbols came";
-        return row(f, "  left out", &losses.conflated.to_string(), left_out);
+        return table.row("  left out", losses.conflated, left_out);
     }
     let symbols = match report.symbols_with_gaps {
         0 => String::new(),
@@ -166,16 +114,59 @@ fn gaps(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
         more => format!(", of {more} symbols"),
     };
     let missed = format!("with {} ticks missed{symbols}", losses.missed);
-    row(f, "Gaps", &losses.gaps.to_string(), &missed)
+    table.row("Gaps", losses.gaps, &missed);
 }
 
 /// The lists of symbols that clients have drawn.
-pub(in crate::client) fn watching(f: &mut fmt::Formatter<'_>, watching: &Watching) -> fmt::Result {
-    let zipf = watching
-        .zipf
-        .map_or_else(String::new, |s| format!(", Zipf {s}"));
+pub(super) fn watching(table: &mut Table, report: &Report) {
+    let Some(watching) = &report.watch else {
+        return;
+    };
+    let zipf = watching.zipf.map(|exponent| format!(", Zipf {exponent}"));
+    let zipf = zipf.unwrap_or_default();
     let drawn = format!("of {}, seed {}{zipf}", watching.of, watching.seed);
-    row(f, "  symbols of each", &watching.count.to_string(), &drawn)
+    table.row("  symbols of each", watching.count, &drawn);
+}
+
+/// Clients that hardly read.
+pub(super) fn slow_clients(table: &mut Table, report: &Report) {
+    let Some(slow) = &report.slow else { return };
+    let asked = format!("connected of {}, reported separately", slow.asked);
+    table.row("Slow clients", slow.connected, &asked);
+    let missed = format!("read, {} left out by the server", slow.missed);
+    table.row("  ticks", slow.ticks, &missed);
+    table.kinds(&slow.ended);
+}
+
+/// Connections that were opened again.
+pub(super) fn reconnects(table: &mut Table, report: &Report) {
+    let Some(reconnects) = &report.reconnects else {
+        return;
+    };
+    let per_s = format!("left on purpose, {}/s", fixed(reconnects.churned_per_s, 2));
+    table.row("Reconnects", reconnects.churned, &per_s);
+    table.row("  lost connections", reconnects.lost, "");
+    let failed = format!("of them, {} attempts failed", reconnects.failed_attempts);
+    table.row("  came back", reconnects.returned, &failed);
+    let response = &reconnects.response_us;
+    if response.count > 0 {
+        let unit = format!("ms, p99 {}, max {}", ms(response.p99), ms(response.max));
+        table.row("  first tick, median", ms(response.p50), &unit);
+    }
+    if reconnects.lost > 0 {
+        let unit = format!("ms, max {}", ms(reconnects.away_us.max));
+        table.row("  away, median", ms(reconnects.away_us.p50), &unit);
+        let resumed = format!("ticks while away, {} more came later", reconnects.resumed);
+        table.row("  missed", reconnects.missed, &resumed);
+    }
+    if reconnects.restarts > 0 {
+        let unit = "times: the server's numbers began again";
+        table.row("  unknown", reconnects.restarts, unit);
+    }
+}
+
+fn ms(us: Option<u64>) -> String {
+    fixed(us.map(|us| us as f64 / 1e3), 1)
 }
 
 /// How many of the worst symbols there is room for.
@@ -186,9 +177,13 @@ const NAME_MAX: usize = 21;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::client::report::figures::{Losses, SymbolLosses};
+    use crate::client::error_kind::ErrorKind;
+    use crate::client::measure::clock_sync::ClockOffset;
+    use crate::client::measure::losses::{Losses, SymbolLosses};
+    use crate::client::measure::measurement::Watching;
+    use crate::client::report::percentiles::Percentiles;
     use crate::client::report::tests::{sample, with_requests, with_schedule};
+    use crate::client::report::{Reconnects, SlowClients};
 
     fn losses(symbol: &str, missed: u64) -> SymbolLosses {
         SymbolLosses {
@@ -206,7 +201,7 @@ mod tests {
     #[test]
     fn what_was_asked_for_is_shown_within_80_columns() {
         let mut report = with_requests(with_schedule(sample()));
-        report.sync = Some(ClockSync {
+        report.sync = Some(ClockOffset {
             answered: 76,
             offset_us: Some(-123_456),
             error_us: Some(57),
@@ -228,8 +223,8 @@ mod tests {
              interval, mean             250.040 ms from tick to tick, measured\n",
             "  Requests                         600 sent, 10 per second and client\n    \
              replies                        599\n    \
-             failed                           2 of them say that something went wrong\n    \
-             missing                          1 came not at all\n",
+             failed                           2 of them report an error\n    \
+             missing                          1 never came\n",
             "  Gaps                               3 with 17 ticks missed, of 4 symbols\n",
             "  Reply latency, mean             1234 µs, of 600 since they were due\n",
             "    uncorrected, mean             1234 µs, of 600 since they were sent\n",
@@ -302,7 +297,7 @@ mod tests {
     fn what_was_clamped_or_left_out_is_shown() {
         let mut report = sample();
         assert!(!report.to_string().contains("below 0"));
-        report.sync = Some(ClockSync {
+        report.sync = Some(ClockOffset {
             answered: 76,
             offset_us: Some(0),
             error_us: Some(57),
@@ -324,5 +319,51 @@ mod tests {
         ] {
             assert!(text.contains(rows), "{rows}\n{text}");
         }
+    }
+
+    #[test]
+    fn slow_clients_and_reconnects_have_rows() {
+        let spread = Percentiles {
+            count: 9,
+            mean: Some(48_123.4),
+            p50: Some(47_400),
+            p99: Some(115_600),
+            max: Some(120_100),
+            ..Percentiles::default()
+        };
+        let mut report = sample();
+        report.slow = Some(SlowClients {
+            asked: 20,
+            connected: 19,
+            ticks: 480,
+            bytes: 48_000,
+            missed: 12_345,
+            ended: [(ErrorKind::Closed(Some(1008)), 3)].into(),
+        });
+        report.reconnects = Some(Reconnects {
+            churned: 252,
+            churned_per_s: Some(50.391),
+            lost: 4,
+            returned: 255,
+            failed_attempts: 12,
+            away_us: spread,
+            response_us: spread,
+            resumed: 7,
+            missed: 2,
+            restarts: 0,
+        });
+        let expected = "\
+  Slow clients                      19 connected of 20, reported separately
+    ticks                          480 read, 12345 left out by the server
+    closed by server (1008)          3
+  Reconnects                       252 left on purpose, 50.39/s
+    lost connections                 4
+    came back                      255 of them, 12 attempts failed
+    first tick, median            47.4 ms, p99 115.6, max 120.1
+    away, median                  47.4 ms, max 120.1
+    missed                           2 ticks while away, 7 more came later
+";
+        let text = report.to_string();
+        assert!(text.contains(expected), "{text}");
     }
 }

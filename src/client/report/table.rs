@@ -1,96 +1,89 @@
-//! The rows of a table: a label, a number that ends in its column, and what it is a number of.
+//! A table for people: rows of a label, a number that ends in its column, and what it is a number
+//! of, within 80 columns.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::client::report::latencies::Delivery;
+use crate::client::error_kind::ErrorKind;
+use crate::client::report::percentiles::Percentiles;
 
-/// How many there are of each kind, of no more kinds than a screen has room for.
-pub(in crate::client) fn kinds(
-    f: &mut fmt::Formatter<'_>,
-    counts: &BTreeMap<String, u64>,
-) -> fmt::Result {
-    let mut frequent: Vec<_> = counts.iter().collect();
-    frequent.sort_by_key(|&(_, &count)| std::cmp::Reverse(count));
-    let others = frequent.split_off(frequent.len().min(KINDS_SHOWN_MAX));
-    frequent.sort_unstable();
-    for (kind, count) in frequent {
-        row(f, &format!("  {kind}"), &count.to_string(), "")?;
-    }
-    if others.is_empty() {
-        return Ok(());
-    }
-    let sum = others
-        .iter()
-        .fold(0_u64, |sum, &(_, &count)| sum.saturating_add(count));
-    row(f, "  other kinds", &sum.to_string(), "")
+/// A text that grows row by row.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) text: String,
 }
 
-/// All rows in one unit, so that they compare at a glance.
-pub(in crate::client) fn percentiles(
-    f: &mut fmt::Formatter<'_>,
-    label: &str,
-    things: &str,
-    delivery: &Delivery,
-) -> fmt::Result {
-    let in_ms = delivery.max.is_some_and(|max| max >= 10_000);
-    let (unit, per_unit) = if in_ms { ("ms", 1000.0) } else { ("µs", 1.0) };
-    let decimals = if in_ms { 3 } else { 0 };
-    let count = format!("{unit}, of {} {things}", delivery.count);
-    let scaled = |us: Option<f64>| fixed(us.map(|us| us / per_unit), decimals);
-    row(f, label, &scaled(delivery.mean), &count)?;
-    for (name, us) in [
-        ("p50", delivery.p50),
-        ("p90", delivery.p90),
-        ("p99", delivery.p99),
-        ("p99.9", delivery.p999),
-        ("max", delivery.max),
-    ] {
-        row(
-            f,
-            &format!("  {name}"),
-            &scaled(us.map(|us| us as f64)),
-            unit,
-        )?;
-    }
-    Ok(())
-}
-
-/// A label that is too long takes room from the number's column, so that numbers stay aligned. What
-/// still does not fit goes on in a line of its own.
-pub(in crate::client) fn row(
-    f: &mut fmt::Formatter<'_>,
-    label: &str,
-    number: &str,
-    unit: &str,
-) -> fmt::Result {
-    let room = (NUMBER_END - 2).saturating_sub(label.chars().count());
-    let line = format!("  {label}{:>room$} {unit}", format!(" {number}"));
-    let line = line.trim_end();
-    if line.chars().count() <= COLUMNS {
-        return writeln!(f, "{line}");
-    }
-    writeln!(f, "  {label}{:>room$}", format!(" {number}"))?;
-    paragraph(f, &" ".repeat(NUMBER_END + 1), unit)
-}
-
-/// A sentence behind its mark, broken between words.
-pub(in crate::client) fn paragraph(
-    f: &mut fmt::Formatter<'_>,
-    mark: &str,
-    sentence: &str,
-) -> fmt::Result {
-    let mut line = mark.to_owned();
-    let longest = COLUMNS - mark.chars().count() - 1;
-    for word in sentence.split(' ').flat_map(|word| pieces(word, longest)) {
-        if line.chars().count() + word.chars().count() >= COLUMNS {
-            writeln!(f, "{}", line.trim_end())?;
-            line = " ".repeat(mark.chars().count());
+impl Table {
+    /// A label that is too long takes room from the number's column, so that numbers stay aligned.
+    /// A unit that still does not fit goes on in a line of its own.
+    pub(super) fn row(&mut self, label: &str, number: impl fmt::Display, unit: &str) {
+        let number = format!(" {number}");
+        let room = (NUMBER_END - 2).saturating_sub(label.chars().count());
+        let line = format!("  {label}{number:>room$} {unit}");
+        let line = line.trim_end();
+        if line.chars().count() <= COLUMNS {
+            self.line(line);
+        } else {
+            self.line(&format!("  {label}{number:>room$}"));
+            self.paragraph(&" ".repeat(NUMBER_END + 1), unit);
         }
-        line.push_str(&word);
-        line.push(' ');
     }
-    writeln!(f, "{}", line.trim_end())
+
+    /// How many there are of each kind, of no more kinds than a screen has room for.
+    pub(super) fn kinds(&mut self, counts: &BTreeMap<ErrorKind, u64>) {
+        let mut frequent: Vec<_> = counts.iter().collect();
+        frequent.sort_by_key(|&(_, &count)| std::cmp::Reverse(count));
+        let others = frequent.split_off(frequent.len().min(KINDS_SHOWN_MAX));
+        frequent.sort_unstable();
+        for (kind, count) in frequent {
+            self.row(&format!("  {kind}"), count, "");
+        }
+        if !others.is_empty() {
+            let counts = others.iter().map(|(_, count)| **count);
+            self.row("  other kinds", counts.fold(0, u64::saturating_add), "");
+        }
+    }
+
+    /// All rows in one unit, so that they compare at a glance.
+    pub(super) fn percentiles(&mut self, label: &str, things: &str, percentiles: &Percentiles) {
+        let in_ms = percentiles.max.is_some_and(|max| max >= 10_000);
+        let (unit, per_unit) = if in_ms { ("ms", 1000.0) } else { ("µs", 1.0) };
+        let decimals = if in_ms { 3 } else { 0 };
+        let count = format!("{unit}, of {} {things}", percentiles.count);
+        let scaled = |us: Option<f64>| fixed(us.map(|us| us / per_unit), decimals);
+        self.row(label, scaled(percentiles.mean), &count);
+        for (name, us) in [
+            ("  p50", percentiles.p50),
+            ("  p90", percentiles.p90),
+            ("  p99", percentiles.p99),
+            ("  p99.9", percentiles.p999),
+            ("  max", percentiles.max),
+        ] {
+            self.row(name, scaled(us.map(|us| us as f64)), unit);
+        }
+    }
+
+    /// A sentence behind its mark, broken between words.
+    pub(super) fn paragraph(&mut self, mark: &str, sentence: &str) {
+        let indent = mark.chars().count();
+        let mut line = mark.to_owned();
+        let longest = COLUMNS - indent - 1;
+        for word in sentence.split(' ').flat_map(|word| pieces(word, longest)) {
+            if line.chars().count() + word.chars().count() >= COLUMNS {
+                self.line(line.trim_end());
+                line = " ".repeat(indent);
+            }
+            line.push_str(&word);
+            line.push(' ');
+        }
+        self.line(line.trim_end());
+    }
+
+    /// A line as it is.
+    pub(super) fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
 }
 
 /// A word in pieces of at most `length` characters: servers choose the words of their closes.
@@ -104,12 +97,13 @@ fn pieces(word: &str, length: usize) -> impl Iterator<Item = String> {
     })
 }
 
-pub(in crate::client) fn fixed(number: Option<f64>, decimals: usize) -> String {
+/// A number with so many decimals; a dash if it is unknown.
+pub(super) fn fixed(number: Option<f64>, decimals: usize) -> String {
     number.map_or_else(|| "-".to_owned(), |number| format!("{number:.decimals$}"))
 }
 
-/// As options have it, to four digits.
-pub(in crate::client) fn time(seconds: f64) -> String {
+/// A time as options have it, to four digits.
+pub(super) fn time(seconds: f64) -> String {
     let (number, unit) = match seconds {
         ..0.001 => (seconds * 1e6, "us"),
         0.001..1.0 => (seconds * 1e3, "ms"),
@@ -124,9 +118,9 @@ pub(in crate::client) fn time(seconds: f64) -> String {
     format!("{number}{unit}")
 }
 
-pub(in crate::client) const COLUMNS: usize = 80;
+pub(super) const COLUMNS: usize = 80;
 
-pub(in crate::client) const KINDS_SHOWN_MAX: usize = 20;
+pub(super) const KINDS_SHOWN_MAX: usize = 20;
 
 /// The column in which numbers end.
 const NUMBER_END: usize = 38;

@@ -1,6 +1,12 @@
-use super::*;
-use crate::client::measure::intervals::tests::interval;
 use serde_json::Value;
+
+use super::*;
+use crate::client::measure::intervals::tests::interval as counted;
+
+/// An interval of a second, the one behind `place` others, with these latencies in µs.
+pub(in crate::client) fn interval(place: u64, latencies: &[u64]) -> Interval {
+    Interval::of(&counted(place, latencies))
+}
 
 /// A report with made-up numbers.
 pub(in crate::client) fn sample() -> Report {
@@ -28,7 +34,7 @@ pub(in crate::client) fn sample() -> Report {
         bytes: 5_808_457,
         message_size_bytes_mean: Some(97.0),
         time_between_messages_s_mean: Some(1.0),
-        delivery_us: Delivery {
+        delivery_us: Percentiles {
             count: 59_880,
             mean: Some(2_345.6),
             p50: Some(2_300),
@@ -74,7 +80,7 @@ pub(in crate::client) fn sample() -> Report {
         symbols: Vec::new(),
         errors: Errors {
             total: 2,
-            kinds: [("connect refused".to_owned(), 2)].into(),
+            kinds: [(ErrorKind::ConnectRefused, 2)].into(),
             examples: vec![
                 "cannot connect to 127.0.0.1:8888: connection refused (is the server running?)"
                     .to_owned(),
@@ -154,8 +160,8 @@ pub(in crate::client) fn with_requests(report: Report) -> Report {
     }
 }
 
-fn some_latencies() -> Delivery {
-    Delivery {
+fn some_latencies() -> Percentiles {
+    Percentiles {
         count: 600,
         mean: Some(1_234.5),
         p50: Some(1_000),
@@ -198,10 +204,19 @@ fn the_json_has_the_names_that_scripts_know() {
         symbols symbols_with_gaps sync thresholds ticks ticks_per_s time_between_messages_s_mean \
         untracked url warmup_s warnings watch within_error worst_symbols}";
     assert_eq!(names(&json), expected);
-    let interval = "{bytes connected delivery_us{count max p50 p90 p99} errors gaps lateness_us \
+    let interval = "{bytes connected delivery_us{count max mean p50 p90 p99 p999} errors gaps lateness_us \
         length_s messages missed repeats reply_us ticks time_s}";
     assert_eq!(names(&json["intervals"][0]), interval);
     assert_eq!(names(&json["delivery_curve"][0]), "{quantile us}");
+}
+
+#[test]
+fn a_report_reads_back_as_it_was_written() {
+    let report = with_requests(with_schedule(sample()));
+    let json = report.to_json();
+    assert_eq!(Report::from_json(json.as_bytes()).unwrap().to_json(), json);
+    let error = Report::from_json(b"{}").unwrap_err();
+    assert!(error.contains("missing field"), "{error}");
 }
 
 #[test]
@@ -248,7 +263,7 @@ fn a_reader_that_has_seen_ticks_and_left_is_no_error_but_a_full_disk_is() {
 fn messages_that_are_no_ticks_are_another_error_than_silence() {
     let mut report = sample();
     (report.ticks, report.messages) = (0, 7);
-    report.errors.kinds = [("no tick".to_owned(), 1000)].into();
+    report.errors.kinds = [(ErrorKind::NoTick, 1000)].into();
     let none = "no tick among 7 messages, 1 of which not even JSON (see --sent-field, \
                 --seq-field and --symbol-field)";
     assert_eq!(report.error().as_deref(), Some(none));

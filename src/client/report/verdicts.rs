@@ -1,95 +1,118 @@
-//! Limits that a run must keep, for machines that judge it: continuous integration.
+//! Judges a run by the limits that it was asked to keep.
 
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::client::report::Report;
-
-/// The limits asked for. None of them is set by default.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Thresholds {
-    /// The most that the 99th percentile of delivery latency may be.
-    pub max_p99: Option<Duration>,
-    /// The same for the 99.9th.
-    pub max_p999: Option<Duration>,
-    /// How many errors there may be.
-    pub max_errors: Option<u64>,
-    /// How many messages per second there must be.
-    pub min_throughput: Option<f64>,
-}
+use crate::client::config::Thresholds;
+use crate::client::report::percentiles::Percentiles;
 
 /// What became of one limit. [`Display`](fmt::Display) is the sentence about it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// The option as a name with its unit: `max_p99_us`, `max_errors`, `min_throughput_per_s`.
-    pub name: &'static str,
-    /// What it asks for.
+    /// Which limit.
+    pub name: Limit,
+    /// What it asks for, in the unit of its name.
     pub limit: f64,
     /// What there was; none if it could not be measured, and then the limit is not kept.
     pub measured: Option<f64>,
     /// Whether it is kept.
     pub met: bool,
-    #[serde(skip)]
-    kind: Kind,
+}
+
+/// A limit. In JSON it is its option as a name with a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Limit {
+    /// The most that the 99th percentile of delivery latency may be.
+    #[serde(rename = "max_p99_us")]
+    P99,
+    /// The same for the 99.9th.
+    #[serde(rename = "max_p999_us")]
+    P999,
+    /// How many errors there may be.
+    #[serde(rename = "max_errors")]
+    Errors,
+    /// How many messages per second there must be.
+    #[serde(rename = "min_throughput_per_s")]
+    Throughput,
+}
+
+/// Holds a run against the limits: one verdict for each that is set.
+pub(super) fn judge(
+    thresholds: &Thresholds,
+    delivery: &Percentiles,
+    errors: u64,
+    messages_per_s: Option<f64>,
+) -> Vec<Verdict> {
+    let us = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64() * 1e6);
+    let number = |number: Option<u64>| number.map(|number| number as f64);
+    let max_errors = number(thresholds.max_errors);
+    [
+        Limit::P99.judge(us(thresholds.max_p99), number(delivery.p99)),
+        Limit::P999.judge(us(thresholds.max_p999), number(delivery.p999)),
+        Limit::Errors.judge(max_errors, Some(errors as f64)),
+        Limit::Throughput.judge(thresholds.min_throughput, messages_per_s),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// How a limit reads.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Kind {
-    name: &'static str,
+struct Wording {
     option: &'static str,
     what: &'static str,
-    /// What one of `unit` is in the report's.
-    scale: f64,
     unit: &'static str,
-    /// Whether the limit is the least that must be, and not the most that may be.
-    is_floor: bool,
+    /// What one of `unit` is in the verdict's.
+    scale: f64,
 }
 
-impl Thresholds {
-    /// Holds a run against the limits: one verdict for each that is set.
-    pub fn judge(&self, report: &Report) -> Vec<Verdict> {
-        let delivery = &report.delivery_us;
-        let us = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64() * 1e6);
-        let number = |number: Option<u64>| number.map(|number| number as f64);
-        let errors = Some(report.errors.total as f64);
-        [
-            P99.judge(us(self.max_p99), number(delivery.p99)),
-            P999.judge(us(self.max_p999), number(delivery.p999)),
-            ERRORS.judge(number(self.max_errors), errors),
-            THROUGHPUT.judge(self.min_throughput, report.messages_per_s),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-}
-
-impl Kind {
+impl Limit {
     fn judge(self, limit: Option<f64>, measured: Option<f64>) -> Option<Verdict> {
-        let keeps = |limit: f64, measured: f64| match self.is_floor {
+        let keeps = |limit: f64, measured: f64| match self.is_floor() {
             true => measured >= limit,
             false => measured <= limit,
         };
         limit.map(|limit| Verdict {
-            name: self.name,
+            name: self,
             limit,
             measured,
             met: measured.is_some_and(|measured| keeps(limit, measured)),
-            kind: self,
         })
+    }
+
+    /// Whether it is the least that must be, and not the most that may be.
+    fn is_floor(self) -> bool {
+        self == Self::Throughput
+    }
+
+    fn wording(self) -> Wording {
+        let (option, what, unit, scale) = match self {
+            Self::P99 => ("--max-p99", "delivery latency p99", "ms", 1000.0),
+            Self::P999 => ("--max-p999", "delivery latency p99.9", "ms", 1000.0),
+            Self::Errors => ("--max-errors", "number of errors", "", 1.0),
+            Self::Throughput => ("--min-throughput", "throughput in messages/s", "", 1.0),
+        };
+        Wording {
+            option,
+            what,
+            unit,
+            scale,
+        }
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Kind {
-            option, what, unit, ..
-        } = self.kind;
-        let scaled = |number: f64| (number / self.kind.scale * 1e3).round() / 1e3;
-        let relation = match (self.met, self.kind.is_floor) {
+        let Wording {
+            option,
+            what,
+            unit,
+            scale,
+        } = self.name.wording();
+        let scaled = |number: f64| (number / scale * 1e3).round() / 1e3;
+        let relation = match (self.met, self.name.is_floor()) {
             (true, _) => "keeps to",
             (false, true) => "is under",
             (false, false) => "is over",
@@ -108,43 +131,21 @@ impl fmt::Display for Verdict {
     }
 }
 
-const P99: Kind = Kind {
-    name: "max_p99_us",
-    option: "--max-p99",
-    what: "delivery latency p99",
-    scale: 1000.0,
-    unit: "ms",
-    is_floor: false,
-};
-
-const P999: Kind = Kind {
-    name: "max_p999_us",
-    option: "--max-p999",
-    what: "delivery latency p99.9",
-    ..P99
-};
-
-const ERRORS: Kind = Kind {
-    name: "max_errors",
-    option: "--max-errors",
-    what: "number of errors",
-    scale: 1.0,
-    unit: "",
-    is_floor: false,
-};
-
-const THROUGHPUT: Kind = Kind {
-    name: "min_throughput_per_s",
-    option: "--min-throughput",
-    what: "throughput in messages/s",
-    is_floor: true,
-    ..ERRORS
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::report::Report;
     use crate::client::report::tests::sample;
+
+    fn judge_report(thresholds: &Thresholds, report: &Report) -> Vec<Verdict> {
+        let errors = report.errors.total;
+        judge(
+            thresholds,
+            &report.delivery_us,
+            errors,
+            report.messages_per_s,
+        )
+    }
 
     #[test]
     fn limits_are_kept_or_missed_one_by_one() {
@@ -154,7 +155,7 @@ mod tests {
             max_errors: Some(0),
             min_throughput: Some(998.5),
         };
-        let verdicts = thresholds.judge(&sample());
+        let verdicts = judge_report(&thresholds, &sample());
         let sentences: Vec<_> = verdicts.iter().map(ToString::to_string).collect();
         assert_eq!(
             sentences,
@@ -170,11 +171,12 @@ mod tests {
         let json = serde_json::to_string(&verdicts[1]).unwrap();
         let expected = r#"{"name":"max_p999_us","limit":5000.0,"measured":9000.0,"met":false}"#;
         assert_eq!(json, expected);
+        assert_eq!(serde_json::from_str::<Verdict>(&json).unwrap(), verdicts[1]);
     }
 
     #[test]
     fn what_is_not_asked_for_is_not_judged() {
-        assert!(Thresholds::default().judge(&sample()).is_empty());
+        assert!(judge_report(&Thresholds::default(), &sample()).is_empty());
     }
 
     #[test]
@@ -185,7 +187,7 @@ mod tests {
             max_p99: Some(Duration::from_millis(5)),
             ..Thresholds::default()
         };
-        let verdict = &thresholds.judge(&report)[0];
+        let verdict = &judge_report(&thresholds, &report)[0];
         assert!(!verdict.met);
         let sentence = "delivery latency p99 could not be measured, --max-p99 5ms is not kept";
         assert_eq!(verdict.to_string(), sentence);

@@ -1,28 +1,28 @@
 //! What makes a run's numbers doubtful: each with its likely cause, and what can be done about it.
 
-mod clocks;
-mod own;
-
 use crate::client::config::Config;
+use crate::client::config::unit::Unit;
+use crate::client::measure::measurement::Measurement;
 use crate::client::report::Report;
+use crate::client::report::metric::Metric;
+use crate::client::report::percentiles::Percentiles;
 use crate::client::report::table::time;
-use crate::client::run::Client;
 use crate::tick::unix_us;
 
 /// The warnings about a run, the gravest first.
-pub(in crate::client) fn of(report: &Report, client: &Client) -> Vec<String> {
-    let mut warnings = about(report, &client.config);
-    if client.all_lost {
+pub(super) fn of(report: &Report, config: &Config, measurement: &Measurement) -> Vec<String> {
+    let mut warnings = about(report, config);
+    if measurement.run.all_lost {
         warnings.push(format!(
             "all connections were lost after {:.1} of {:.1} s: try --reconnect",
             report.duration_s,
-            client.config.duration.as_secs_f64()
+            config.duration.as_secs_f64()
         ));
     }
-    let unit = client.config.fields.sent_unit;
-    let off = client.statistics.far_off_us;
-    warnings.extend(off.map(|off_us| clocks::far_off(off_us, unit, unix_us())));
-    if client.cut_short {
+    let unit = config.fields.sent_unit;
+    let off = measurement.implausible_stamp_us;
+    warnings.extend(off.map(|off_us| implausible_stamp(off_us, unit, unix_us())));
+    if measurement.run.cut_short {
         warnings.push(format!(
             "joining took {:.1} s, so the window was cut to {:.1} s: try a longer --duration",
             report.joining_s, report.duration_s
@@ -34,16 +34,16 @@ pub(in crate::client) fn of(report: &Report, client: &Client) -> Vec<String> {
 fn about(report: &Report, config: &Config) -> Vec<String> {
     let found = [
         not_checked(config),
-        own::cpu(report, config),
-        own::waiting(report),
-        own::lateness(report),
-        own::backlog(report),
-        clocks::clock_step(report),
-        clocks::sync(report),
-        clocks::future(report),
+        cpu(report, config),
+        waiting(report),
+        lateness(report),
+        backlog(report),
+        clock_step(report),
+        sync(report),
+        future(report),
         untracked(report),
-        clocks::saturated(report),
-        clocks::no_stamps(report, config),
+        saturated(report),
+        no_stamps(report, config),
         interval(report),
         unanswered(report),
         held_back(report),
@@ -120,18 +120,12 @@ fn not_printed(report: &Report) -> Option<String> {
 
 /// Ten samples beyond a percentile are the least that it should rest on.
 fn too_short(report: &Report) -> Option<String> {
-    let schedule = report.schedule.as_ref().map(|it| it.lateness_us.count);
-    let requests = report.requests.as_ref().map(|it| it.latency_us.count);
-    let few: Vec<_> = [
-        (Some(report.delivery_us.count), "delivery latency"),
-        (schedule, "schedule lateness"),
-        (requests, "reply latency"),
-    ]
-    .into_iter()
-    .filter_map(|(count, what)| Some((count?, what)))
-    .filter(|(count, _)| (1..SAMPLES_MIN).contains(count))
-    .map(|(count, what)| format!("{count} of {what}"))
-    .collect();
+    let measured = Metric::ALL.into_iter();
+    let few: Vec<_> = measured
+        .filter_map(|metric| Some((metric, report.measured(metric)?.0.count)))
+        .filter(|(_, count)| (1..SAMPLES_MIN).contains(count))
+        .map(|(metric, count)| format!("{count} of {}", metric.title().to_lowercase()))
+        .collect();
     (!few.is_empty()).then(|| {
         format!(
             "too few samples for p99.9, which takes {SAMPLES_MIN} ({}): measure for longer, or with \
@@ -149,6 +143,178 @@ fn server_gone(report: &Report, config: &Config) -> Option<String> {
 }
 
 const SAMPLES_MIN: u64 = 10_000;
+
+fn cpu(report: &Report, config: &Config) -> Option<String> {
+    let percent = report.client.cpu_percent? / config.processes as f64;
+    let (whose, more) = match config.processes {
+        1 => ("this client used", "several client processes (--processes)"),
+        _ => (
+            "each client process used",
+            "more processes, if there are cores for them",
+        ),
+    };
+    (percent > CPU_PERCENT_MAX).then(|| {
+        format!(
+            "{whose} {percent:.0} % of its core and may itself be the bottleneck: try fewer \
+             clients, or {more}"
+        )
+    })
+}
+
+fn waiting(report: &Report) -> Option<String> {
+    let percent = report.client.waited_percent?;
+    (percent > WAITED_PERCENT_MAX).then(|| {
+        format!(
+            "this client had to wait for a core for {percent:.0} % of the time, because others \
+             run on it, the server perhaps: give each a core of its own (taskset -c 1)"
+        )
+    })
+}
+
+/// Its own lateness is in all latencies, but beside long ones it does not matter.
+fn lateness(report: &Report) -> Option<String> {
+    let own = &report.client;
+    let matters = |late_us: u64, beside: fn(&Percentiles) -> Option<u64>| {
+        let reported = latencies(report).filter_map(beside).max();
+        let reported = reported.unwrap_or_default();
+        late_us > LATENESS_US_MAX && late_us.saturating_mul(4) > reported
+    };
+    let (late_us, which) = if matters(own.lateness_p99_us, |it| it.p99) {
+        (own.lateness_p99_us, "p99")
+    } else if matters(own.lateness_max_us, |it| it.max) {
+        (own.lateness_max_us, "at its worst")
+    } else {
+        return None;
+    };
+    Some(format!(
+        "this client's own loop was {:.1} ms late ({which}), which latencies include: try fewer \
+         clients, or a core of its own (taskset)",
+        late_us as f64 / 1e3
+    ))
+}
+
+/// All latencies that are reported.
+fn latencies(report: &Report) -> impl Iterator<Item = &Percentiles> {
+    let measured = Metric::ALL.into_iter();
+    measured.filter_map(|metric| Some(report.measured(metric)?.0))
+}
+
+fn backlog(report: &Report) -> Option<String> {
+    let (full, reads) = (report.client.full_reads, report.client.reads);
+    (full > 0 && full.saturating_mul(100) >= reads).then(|| {
+        format!(
+            "{full} of {reads} reads filled their buffer, so this client was behind what came: \
+             try fewer clients, or several client processes (--processes)"
+        )
+    })
+}
+
+/// A client that computes for more of the time leaves ticks waiting.
+const CPU_PERCENT_MAX: f64 = 90.0;
+
+const WAITED_PERCENT_MAX: f64 = 5.0;
+
+const LATENESS_US_MAX: u64 = 1_000;
+
+fn clock_step(report: &Report) -> Option<String> {
+    let step_us = report.client.clock_step_us;
+    (step_us > CLOCK_STEP_US_MAX).then(|| {
+        format!(
+            "this machine's clock was set by {:.1} ms during the run, and delivery latencies are \
+             off by as much from then on: run again once the clock is steady (chronyc tracking)",
+            step_us as f64 / 1e3
+        )
+    })
+}
+
+fn sync(report: &Report) -> Option<String> {
+    let sync = report.sync.as_ref()?;
+    if sync.offset_us.is_none() {
+        let what = "the server answered no ping, so the clocks could not be compared and delivery \
+                    latencies are uncorrected: leave out --sync, and keep both clocks right by NTP";
+        return Some(what.to_owned());
+    }
+    if sync.uncorrected > 0 {
+        return Some(format!(
+            "{} deliveries came before the server's first answer to a ping, and their latencies \
+             are uncorrected: try --warmup, so that it has the time for one",
+            sync.uncorrected
+        ));
+    }
+    let (error_us, p50_us) = (sync.error_us?, report.delivery_us.p50?);
+    (error_us > p50_us).then(|| {
+        format!(
+            "the clocks' comparison may be wrong by {error_us} µs, more than the median delivery \
+             latency: try again when server and network are less busy"
+        )
+    })
+}
+
+fn future(report: &Report) -> Option<String> {
+    let ticks = report.negative_latencies;
+    let is_corrected = report
+        .sync
+        .as_ref()
+        .is_some_and(|it| it.offset_us.is_some());
+    let cause = match is_corrected {
+        true => {
+            "one of the clocks was set, or ticks are not stamped by the clock that answers --sync, \
+             so delivery latencies may be off by as much"
+        }
+        false => {
+            "the clocks of the two machines differ, so delivery latencies are off by as much (see \
+             --sync)"
+        }
+    };
+    (ticks > 0).then(|| format!("{ticks} ticks seem to come from the future: {cause}"))
+}
+
+/// A stamp that is off by `off_us` at `now_us`, and the unit that would be nearest.
+fn implausible_stamp(off_us: i64, unit: Unit, now_us: u64) -> String {
+    let days = off_us.unsigned_abs() / DAY_US;
+    let far = match days {
+        ..730 => format!("{days} days"),
+        _ => format!("{} years", (days as f64 / 365.25).round()),
+    };
+    let sent_us = i128::from(now_us) - i128::from(off_us);
+    let factor = |unit: Unit| unit.us(1_000_000_000).map(|us| us as f64 / 1e9);
+    let written = factor(unit).map(|factor| sent_us as f64 / factor);
+    let is_right = |other: &Unit| {
+        let other_us = written.zip(factor(*other)).map(|(number, us)| number * us);
+        other_us.is_some_and(|other_us| (other_us - now_us as f64).abs() <= DAY_US as f64)
+    };
+    let likely = Unit::NUMBERS.into_iter().find(is_right);
+    let likely = likely.map_or_else(
+        || format!("is --sent-unit really {unit}, and --sent-field right?"),
+        |likely| format!("--sent-unit is probably {likely}"),
+    );
+    format!("`sent` is {far} off, {likely}")
+}
+
+fn saturated(report: &Report) -> Option<String> {
+    let latencies = report.saturated.total();
+    (latencies > 0).then(|| {
+        format!(
+            "{latencies} latencies were longer than a minute and count as one: the percentiles \
+             are too low (see --sent-field, --sent-unit and --expect)"
+        )
+    })
+}
+
+fn no_stamps(report: &Report, config: &Config) -> Option<String> {
+    (report.ticks > 0 && report.stamped == 0).then(|| {
+        format!(
+            "no tick says when it was sent (--sent-field {}, --sent-unit {}), so only the time \
+             between messages is known, not how long they took",
+            config.fields.sent, config.fields.sent_unit
+        )
+    })
+}
+
+/// Less is what looking at two clocks one after the other may be wrong by.
+const CLOCK_STEP_US_MAX: u64 = 2_000;
+
+const DAY_US: u64 = 86_400_000_000;
 
 #[cfg(test)]
 mod tests;

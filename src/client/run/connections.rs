@@ -1,38 +1,40 @@
-//! What happens to the client's connections: they are opened, served, and end.
+//! What happens to the connections of a run: they are opened, served, and end.
 
 use std::mem;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ioloop::{IoLoop, Ready, slot};
 use mio::{Interest, Token};
 
-use crate::client::measure::subscription::Asked;
+use crate::client::error_kind::ErrorKind;
+use crate::client::measure::listener::{Answer, Subscription};
 use crate::client::run::connector::Next;
-use crate::client::run::users::Seat;
-use crate::client::run::{CONNECTIONS_PER_TURN, Client, Phase};
+use crate::client::run::phase::Phase;
+use crate::client::run::session::{Delivery, Session};
+use crate::client::run::state::{CONNECTIONS_PER_TURN, Run};
+use crate::client::run::users::Place;
 use crate::client::ws::connection::{Connection, Progress, State};
-use crate::client::ws::error::Failure;
+use crate::client::ws::error::{ConnectionError, short};
 use crate::client::ws::handshake::Handshake;
 use crate::client::ws::stream::Stream;
 
-impl Client {
+impl Run {
     /// Opens what may be opened now, a slice per turn.
-    pub(in crate::client) fn open_more(&mut self, io_loop: &mut IoLoop<Self>) {
+    pub(super) fn open_more(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.phase.is_over() {
             // Clients that left on purpose just as the run ended: to connect them again would only
             // delay its end.
             self.tally.away -= self.returning.drain(..).count();
         }
         for _ in 0..CONNECTIONS_PER_TURN {
-            if let Some(seat) = self.next_to_return() {
-                self.open(io_loop, seat);
+            if let Some(number) = self.next_to_return() {
+                self.open(io_loop, number);
                 continue;
             }
             match self.connector.next(Instant::now()) {
                 Next::Open => {
-                    let seat = self.seats.give();
-                    self.open(io_loop, seat);
+                    let number = self.users.give();
+                    self.open(io_loop, number);
                 }
                 Next::At(due) => {
                     self.opening = false;
@@ -50,7 +52,7 @@ impl Client {
     }
 
     /// Opens what may be opened, if nobody does so already.
-    pub(in crate::client) fn see_to_opening(&mut self, io_loop: &mut IoLoop<Self>) {
+    pub(super) fn see_to_opening(&mut self, io_loop: &mut IoLoop<Self>) {
         if !self.opening {
             self.opening = true;
             io_loop.add_callback(Self::open_more);
@@ -64,7 +66,7 @@ impl Client {
         }
     }
 
-    fn next_to_return(&mut self) -> Option<Seat> {
+    fn next_to_return(&mut self) -> Option<usize> {
         if self.connector.has_room() {
             self.returning.pop_front()
         } else {
@@ -72,37 +74,31 @@ impl Client {
         }
     }
 
-    fn open(&mut self, io_loop: &mut IoLoop<Self>, mut seat: Seat) {
+    /// Opens a connection for the user `number`.
+    fn open(&mut self, io_loop: &mut IoLoop<Self>, number: usize) {
         let began = Instant::now();
-        let has_been = seat.way_back.is_some();
-        if let Err(failure) = self.try_open(io_loop, began, &mut seat) {
-            self.connector.landed(has_been);
-            self.statistics.failure(&failure);
-            if has_been {
-                self.on_failed_return(io_loop, seat);
+        let is_return = self.users.get(number).returning.is_some();
+        if let Err(error) = self.try_open(io_loop, began, number) {
+            self.connector.settled(is_return);
+            self.note_error(&error);
+            if is_return {
+                self.on_failed_return(io_loop, number);
             } else {
                 self.tally.failed += 1;
             }
         }
     }
 
-    /// Takes the seat if it succeeds.
     fn try_open(
         &mut self,
         io_loop: &mut IoLoop<Self>,
         began: Instant,
-        seat: &mut Seat,
-    ) -> Result<(), Failure> {
-        let socket = match seat.way_back {
-            None => self.connector.open(seat.slow)?,
-            Some(_) => self.connector.open_again(seat.slow)?,
-        };
-        let mut stream = match &self.secrets {
-            None => Stream::Plain(socket),
-            Some(secrets) => {
-                Stream::Tls(Box::new(secrets.secure(socket).map_err(Failure::broken)?))
-            }
-        };
+        number: usize,
+    ) -> Result<(), ConnectionError> {
+        let user = self.users.get(number);
+        let (is_slow, is_return) = (user.is_slow, user.returning.is_some());
+        let since = user.returning.as_ref().and_then(|it| it.past.since);
+        let mut stream = self.connect(is_slow, is_return)?;
         let peer = self.connector.peer();
         let token = io_loop
             .add_handler(
@@ -110,42 +106,48 @@ impl Client {
                 Interest::READABLE | Interest::WRITABLE,
                 Self::on_event,
             )
-            .map_err(|error| Failure::connect(peer, error))?;
+            .map_err(|error| ConnectionError::connect(peer, error))?;
         let limit = began + self.config.connect_timeout;
-        let timeout = io_loop.call_at(limit, move |client, io_loop| {
-            client.on_timeout(io_loop, token);
+        let timeout = io_loop.call_at(limit, move |run, io_loop| {
+            run.on_timeout(io_loop, token);
         });
         // Only a server that stamps its ticks as ours does knows what to do with it.
-        let way_back = seat
-            .way_back
-            .as_ref()
-            .filter(|_| self.config.fields.are_own());
-        let since = way_back.and_then(|way_back| way_back.since);
+        let since = since.filter(|_| self.config.fields.are_own());
         let url = &self.config.url;
         let lists = self.lists.as_mut();
-        let (symbols, asked) = lists.map_or_else(Default::default, |it| it.query(url, seat.number));
-        let headers = &self.config.access.headers;
-        let handshake = Handshake::new(url, headers, (since, &symbols));
-        let client = (handshake, mem::take(seat));
-        let mut connection = Connection::new(stream, (token, timeout), peer, began, client);
-        connection.listener.asked.symbols = asked;
-        let number = connection.number;
-        if self.connections.len() <= slot(token) {
-            self.connections.resize_with(slot(token) + 1, || None);
+        let (symbols, asked) = lists.map_or_else(Default::default, |it| it.query(url, number));
+        let handshake = Handshake::new(url, &self.config.access.headers, (since, &symbols));
+        let connection = Connection::new(stream, peer, handshake, is_slow, began);
+        let user = (number, is_return);
+        let mut session = Session::new(connection, (token, timeout), user, began);
+        session.listener.subscription = Subscription::by_url(asked);
+        if let Some(unfinished) = self.users.get(number).take_unfinished(token) {
+            session.listener.resume(unfinished);
         }
-        self.connections[slot(token)] = Some(connection);
+        if self.sessions.len() <= slot(token) {
+            self.sessions.resize_with(slot(token) + 1, || None);
+        }
+        self.sessions[slot(token)] = Some(session);
         self.tally.alive += 1;
-        self.bring_along(number, token);
         Ok(())
     }
 
-    pub(in crate::client) fn connection(&mut self, token: Token) -> Option<&mut Connection> {
-        let connection = self.connections.get_mut(slot(token))?.as_mut();
-        connection.filter(|connection| connection.token == token)
+    fn connect(&mut self, is_slow: bool, is_return: bool) -> Result<Stream, ConnectionError> {
+        let socket = match is_return {
+            false => self.connector.open(is_slow)?,
+            true => self.connector.open_again(is_slow)?,
+        };
+        Ok(match &self.tls {
+            None => Stream::Plain(socket),
+            Some(tls) => {
+                let secured = tls.connect(socket).map_err(ConnectionError::broken)?;
+                Stream::Tls(Box::new(secured))
+            }
+        })
     }
 
     fn on_event(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ready: Ready) {
-        match self.connection(token).and_then(|it| it.unfinished.as_mut()) {
+        match self.session(token).and_then(|it| it.unfinished.as_mut()) {
             // A callback is queued that will see to this as well.
             Some(unfinished) => {
                 unfinished.writable |= ready.writable;
@@ -155,78 +157,89 @@ impl Client {
         }
     }
 
-    fn go_on(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let unfinished = self.connection(token).and_then(|it| it.unfinished.take());
+    fn resume_read(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        let unfinished = self.session(token).and_then(|it| it.unfinished.take());
         if let Some(ready) = unfinished {
             self.serve(io_loop, token, ready);
         }
     }
 
     fn serve(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ready: Ready) {
-        // Not through `connection`, which would borrow the buffer and the counts, too.
-        let slot = self.connections.get_mut(slot(token));
-        let connection = slot.and_then(Option::as_mut);
-        let Some(connection) = connection.filter(|connection| connection.token == token) else {
+        // Not through `session`, which would borrow the buffer and the counts, too.
+        let session = self.sessions.get_mut(slot(token)).and_then(Option::as_mut);
+        let Some(session) = session.filter(|session| session.token == token) else {
             return;
         };
-        let was_joining = connection.is_joining();
-        let progress = connection.on_ready(ready, &mut self.scratch, &mut self.statistics);
+        let was_joining = session.connection.is_joining();
+        let mut delivery = Delivery {
+            observer: &mut self.observer,
+            listener: &mut session.listener,
+            user: self.users.get(session.user),
+            printer: self.printer.as_deref_mut(),
+        };
+        let connection = &mut session.connection;
+        let progress = connection.on_ready(ready, &mut self.scratch, &mut delivery);
         let has_joined = was_joining && !connection.is_joining();
-        let asks = connection.listener.asking.is_some();
-        let goes_on = connection.listener.asked.take_answered();
+        let has_requests = session.listener.outstanding.is_some();
+        let answer = session.listener.subscription.take_answer();
         if let Ok(Progress::Unfinished) = progress {
-            connection.unfinished = Some(ready);
-            io_loop.add_callback(move |client, io_loop| client.go_on(io_loop, token));
+            session.unfinished = Some(ready);
+            io_loop.add_callback(move |run, io_loop| run.resume_read(io_loop, token));
         }
         if has_joined {
             self.on_join(io_loop, token);
         }
-        if self
-            .statistics
-            .printer
-            .as_mut()
-            .is_some_and(|it| it.must_schedule())
-        {
-            io_loop.add_callback(Self::write_ticks);
+        self.schedule_printing(io_loop);
+        if let Some(Answer::Refused(words)) = &answer {
+            self.note_refusal(words);
         }
-        if let Err(failure) = progress {
-            self.on_end(io_loop, token, &failure);
+        if let Err(error) = progress {
+            self.on_end(io_loop, token, &error);
             return;
         }
-        if goes_on {
+        if answer == Some(Answer::Accepted) {
             self.complete_list(io_loop, token);
         }
-        if asks {
+        if has_requests {
             // What came may have been the reply that the next request waited for.
-            self.ask_held_back(io_loop, token);
+            self.send_held_back(io_loop, token);
         }
+    }
+
+    /// Counts that the server refused to add symbols to a list.
+    fn note_refusal(&mut self, words: &str) {
+        let words = short(words);
+        let sentence = "the server refused to add symbols to a list of --watch:";
+        let sentence = format!("{sentence} {words}");
+        let kind = ErrorKind::SubscribeRefused;
+        self.observer.error(kind, sentence.trim_end());
     }
 
     /// Asks for those symbols of a client's list that its URL had no room for: a message at a time,
     /// each once the one before has been answered.
     fn complete_list(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let slot = self.connections.get_mut(slot(token));
-        let (Some(Some(connection)), Some(lists)) = (slot, &mut self.lists) else {
+        let session = self.sessions.get_mut(slot(token));
+        let (Some(Some(session)), Some(lists)) = (session, &mut self.lists) else {
             return;
         };
-        let asked = connection.listener.asked;
-        if asked.is_over(lists.count()) || self.phase.is_over() {
+        let subscription = &mut session.listener.subscription;
+        if subscription.is_over(lists.count()) || self.phase.is_over() {
             return;
         }
-        let (text, symbols) = lists.request(connection.number, asked.symbols);
-        connection.listener.asked = Asked::waiting(symbols);
-        if let Err(failure) = connection.send(text) {
-            self.on_end(io_loop, token, &failure);
+        let (text, symbols) = lists.request(session.user, subscription.symbols);
+        *subscription = Subscription::pending(symbols);
+        if let Err(error) = session.connection.send(text) {
+            self.on_end(io_loop, token, &error);
         }
     }
 
     fn on_join(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let Some(connection) = self.connection(token) else {
+        let Some(session) = self.session(token) else {
             return;
         };
-        let (has_been, is_slow) = (connection.has_been, connection.seat.slow);
-        io_loop.remove_timeout(connection.timeout);
-        if has_been {
+        let (is_return, is_slow) = (session.is_return, session.connection.is_slow);
+        io_loop.remove_timeout(session.timeout);
+        if is_return {
             self.tally.away -= 1;
         } else {
             self.tally.joined += 1;
@@ -238,68 +251,100 @@ impl Client {
         } else {
             self.complete_list(io_loop, token);
         }
-        self.on_landing(io_loop, has_been);
+        self.on_settled(io_loop, is_return);
+    }
+
+    /// Notes that a user is on its connection.
+    fn arrive(&mut self, token: Token) {
+        let Some(Some(session)) = self.sessions.get_mut(slot(token)) else {
+            return;
+        };
+        let requests = &mut self.observer.measurement.requests;
+        if let (Some(outstanding), Some(requests)) = (&mut session.listener.outstanding, requests) {
+            requests.give_up_lost(outstanding, Instant::now());
+        }
+        let user = self.users.get(session.user);
+        if !user.is_slow {
+            user.place = Place::At(token);
+        }
+    }
+
+    /// Keeps what is due on a connection that is lost.
+    fn leave_behind(&mut self, token: Token) {
+        let Some(Some(session)) = self.sessions.get_mut(slot(token)) else {
+            return;
+        };
+        let user = self.users.get(session.user);
+        if let Place::At(_) = user.place {
+            let mut unfinished = session.listener.take_unfinished();
+            let requests = &mut self.observer.measurement.requests;
+            if let (Some(outstanding), Some(requests)) = (&mut unfinished.outstanding, requests) {
+                requests.lose(outstanding);
+            }
+            user.place = Place::Away(Box::new(unfinished));
+        }
     }
 
     /// What a client that hardly reads does every second.
     fn read_slowly(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        // Not through `connection`, which would borrow the counts, too.
-        let connection = self
-            .connections
-            .get_mut(slot(token))
-            .and_then(Option::as_mut);
-        let Some(connection) = connection.filter(|it| it.token == token && it.is_slow()) else {
+        // Not through `session`, which would borrow the counts, too.
+        let session = self.sessions.get_mut(slot(token)).and_then(Option::as_mut);
+        let session = session.filter(|it| it.token == token && it.connection.reads_little());
+        let Some(session) = session else {
             return;
         };
-        match connection.read_little(&mut self.statistics) {
+        let mut delivery = Delivery {
+            observer: &mut self.observer,
+            listener: &mut session.listener,
+            user: self.users.get(session.user),
+            printer: self.printer.as_deref_mut(),
+        };
+        match session.connection.read_little(&mut delivery) {
             Ok(()) => Self::read_slowly_later(io_loop, token),
-            Err(failure) => self.on_end(io_loop, token, &failure),
+            Err(error) => self.on_end(io_loop, token, &error),
         }
     }
 
     fn read_slowly_later(io_loop: &mut IoLoop<Self>, token: Token) {
-        io_loop.call_later(SLOW_PAUSE, move |client: &mut Self, io_loop| {
-            client.read_slowly(io_loop, token);
+        io_loop.call_later(SLOW_PAUSE, move |run: &mut Self, io_loop| {
+            run.read_slowly(io_loop, token);
         });
     }
 
     /// One less in flight: room for the next, or the end of the joining.
-    fn on_landing(&mut self, io_loop: &mut IoLoop<Self>, had_joined_before: bool) {
-        self.connector.landed(had_joined_before);
+    fn on_settled(&mut self, io_loop: &mut IoLoop<Self>, is_return: bool) {
+        self.connector.settled(is_return);
         self.see_to_opening(io_loop);
     }
 
     fn on_timeout(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let limit = self.config.connect_timeout;
-        let Some(failure) = self.connection(token).and_then(|it| it.timed_out(limit)) else {
-            return;
-        };
-        self.on_end(io_loop, token, &failure);
+        let session = self.session(token);
+        if let Some(error) = session.and_then(|it| it.connection.timed_out(limit)) {
+            self.on_end(io_loop, token, &error);
+        }
     }
 
     /// The one place where a connection's end is counted.
-    pub(in crate::client) fn on_end(
+    pub(super) fn on_end(
         &mut self,
         io_loop: &mut IoLoop<Self>,
         token: Token,
-        failure: &Failure,
+        error: &ConnectionError,
     ) {
-        let Some(connection) = self.connection(token) else {
+        let Some(session) = self.session(token) else {
             return;
         };
-        let (peer, is_slow) = (connection.peer, connection.seat.slow);
-        let state = mem::replace(&mut connection.state, State::Draining);
-        let mut seat = Seat::default();
-        if !matches!(state, State::Open(_)) {
-            seat = mem::take(&mut connection.seat);
-        }
+        let (is_slow, is_return) = (session.connection.is_slow, session.is_return);
+        let (user, peer) = (session.user, session.connection.peer);
+        let state = mem::replace(&mut session.connection.state, State::Draining);
         if !matches!(state, State::Closing(_) | State::Draining) {
             self.leave_behind(token);
         }
         if let State::Open(_) = state {
             self.on_loss(io_loop, token);
         }
-        if failure.is_answered() && !matches!(state, State::Draining) {
+        if error.is_answered() && !matches!(state, State::Draining) {
             // What remains is to see the server end the stream.
             self.drain(io_loop, token);
             self.limit_closing(io_loop, token);
@@ -308,13 +353,19 @@ impl Client {
         }
         match state {
             State::Connecting(_) | State::Handshaking(_) => {
-                self.on_failed_join(io_loop, (seat, peer), failure);
+                let falls_back = self.may_fall_back(error) && self.connector.fall_back(peer);
+                if falls_back {
+                    self.users.take_back(user);
+                } else {
+                    self.on_failed_join(io_loop, (user, is_return), error);
+                }
+                self.on_settled(io_loop, is_return);
             }
             State::Open(_) => {
                 self.tally.leave(is_slow);
                 match is_slow {
-                    true => self.statistics.slow.end(failure),
-                    false => self.statistics.failure(failure),
+                    true => self.observer.measurement.slow.end(error.kind()),
+                    false => self.note_error(error),
                 }
             }
             State::Closing(_) | State::Draining => {}
@@ -322,49 +373,47 @@ impl Client {
         self.proceed(io_loop);
     }
 
+    /// Whether another address of the server may help, since nobody has reached this one.
+    fn may_fall_back(&self, error: &ConnectionError) -> bool {
+        let nobody_joined = self.phase == Phase::Joining && self.tally.joined == 0;
+        nobody_joined && error.is_unreachable()
+    }
+
     fn on_failed_join(
         &mut self,
         io_loop: &mut IoLoop<Self>,
-        (seat, peer): (Seat, SocketAddr),
-        failure: &Failure,
+        (user, is_return): (usize, bool),
+        error: &ConnectionError,
     ) {
-        let had_joined_before = seat.way_back.is_some();
-        let nobody_joined = self.phase == Phase::Joining && self.tally.joined == 0;
-        let elsewhere = nobody_joined && failure.is_unreachable();
-        if elsewhere && self.connector.fall_back(peer) {
-            self.seats.take_back(&seat);
+        self.note_error(error);
+        if is_return {
+            self.on_failed_return(io_loop, user);
         } else {
-            self.statistics.failure(failure);
-            if had_joined_before {
-                self.on_failed_return(io_loop, seat);
-            } else {
-                self.tally.failed += 1;
-            }
+            self.tally.failed += 1;
         }
-        self.on_landing(io_loop, had_joined_before);
     }
 
     /// Reads on for the end of the stream, which the last event may have told already.
-    pub(in crate::client) fn drain(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let Some(connection) = self.connection(token) else {
+    pub(super) fn drain(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        let Some(session) = self.session(token) else {
             return;
         };
-        connection.unfinished = Some(Ready {
+        session.unfinished = Some(Ready {
             readable: true,
             writable: false,
             closed: true,
         });
-        io_loop.add_callback(move |client, io_loop| client.go_on(io_loop, token));
+        io_loop.add_callback(move |run, io_loop| run.resume_read(io_loop, token));
     }
 
     /// The one place where a connection goes.
-    pub(in crate::client) fn remove(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let connection = self.connections.get_mut(slot(token)).and_then(Option::take);
-        if let Some(mut connection) = connection {
-            io_loop.remove_timeout(connection.timeout);
+    pub(super) fn remove(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        let session = self.sessions.get_mut(slot(token)).and_then(Option::take);
+        if let Some(mut session) = session {
+            io_loop.remove_timeout(session.timeout);
             // It can only fail for a socket that is not watched, and then all is well.
-            let _ = io_loop.remove_handler(connection.stream.socket(), token);
-            self.end_measuring(&mut connection.listener, connection.number);
+            let _ = io_loop.remove_handler(session.connection.stream.socket(), token);
+            self.end_measuring(&mut session.listener, session.user);
             self.tally.alive -= 1;
         }
     }

@@ -8,11 +8,11 @@ use mio::net::TcpStream;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::client::ws::error::Failure;
+use crate::client::ws::error::ConnectionError;
 
 /// Opens connections until there are as many as asked for.
 #[derive(Debug)]
-pub(in crate::client) struct Connector {
+pub(super) struct Connector {
     /// The server's addresses that have not been tried, the next one last.
     untried: Vec<SocketAddr>,
     peer: SocketAddr,
@@ -32,7 +32,7 @@ pub(in crate::client) struct Connector {
 
 /// What the connector says about the next connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::client) enum Next {
+pub(super) enum Next {
     /// Open it now.
     Open,
     /// Not before this instant.
@@ -56,7 +56,7 @@ impl Connector {
     ///
     /// # Panics
     /// When there is no address: a name that resolves has one.
-    pub(in crate::client) fn new(
+    pub(super) fn new(
         mut addresses: Vec<SocketAddr>,
         clients: usize,
         in_flight_max: usize,
@@ -83,7 +83,7 @@ impl Connector {
     }
 
     /// Leaves most of the loopback addresses to other processes: this one is `number` of `of`.
-    pub(in crate::client) fn share_sources(&mut self, number: usize, of: usize) {
+    pub(super) fn share_sources(&mut self, number: usize, of: usize) {
         let bound = |number: usize| {
             let bound = number.saturating_mul(usize::from(SOURCES_MAX)) / of.max(1);
             u8::try_from(bound).unwrap_or(SOURCES_MAX)
@@ -93,7 +93,7 @@ impl Connector {
     }
 
     /// Whether another connection may be opened at `now`.
-    pub(in crate::client) fn next(&self, now: Instant) -> Next {
+    pub(super) fn next(&self, now: Instant) -> Next {
         if self.left == 0 {
             return Next::Done;
         }
@@ -110,7 +110,7 @@ impl Connector {
     ///
     /// # Errors
     /// When it cannot even be begun.
-    pub(in crate::client) fn open(&mut self, is_slow: bool) -> Result<TcpStream, Failure> {
+    pub(super) fn open(&mut self, is_slow: bool) -> Result<TcpStream, ConnectionError> {
         self.left -= 1;
         self.in_flight += 1;
         if let Some(ramp) = &mut self.ramp {
@@ -123,37 +123,39 @@ impl Connector {
     ///
     /// # Errors
     /// When it cannot even be begun.
-    pub(in crate::client) fn open_again(&mut self, is_slow: bool) -> Result<TcpStream, Failure> {
+    pub(super) fn open_again(&mut self, is_slow: bool) -> Result<TcpStream, ConnectionError> {
         self.returning += 1;
         self.connect(is_slow)
     }
 
     /// Whether one more may be in flight.
-    pub(in crate::client) fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.in_flight + self.returning < self.in_flight_max
     }
 
-    fn connect(&mut self, is_slow: bool) -> Result<TcpStream, Failure> {
+    fn connect(&mut self, is_slow: bool) -> Result<TcpStream, ConnectionError> {
         loop {
             if self.from_source >= CONNECTIONS_PER_SOURCE && self.has_more_sources() {
                 self.next_source();
             }
             self.from_source += 1;
             match connect(self.peer, self.source(), is_slow) {
-                Err(Failure::NoLocalPort(_)) if self.has_more_sources() => self.next_source(),
+                Err(ConnectionError::NoLocalPort(_)) if self.has_more_sources() => {
+                    self.next_source();
+                }
                 connected => return connected,
             }
         }
     }
 
     /// Where connections go to.
-    pub(in crate::client) fn peer(&self) -> SocketAddr {
+    pub(super) fn peer(&self) -> SocketAddr {
         self.peer
     }
 
     /// A connection has joined or failed.
-    pub(in crate::client) fn landed(&mut self, had_joined_before: bool) {
-        if had_joined_before {
+    pub(super) fn settled(&mut self, is_return: bool) {
+        if is_return {
             self.returning -= 1;
         } else {
             self.in_flight -= 1;
@@ -162,7 +164,7 @@ impl Connector {
 
     /// Nobody could be reached at `peer`: goes on with the name's next address, with one more
     /// connection in place of the one that failed. Says no if there is none.
-    pub(in crate::client) fn fall_back(&mut self, peer: SocketAddr) -> bool {
+    pub(super) fn fall_back(&mut self, peer: SocketAddr) -> bool {
         if peer == self.peer {
             match self.untried.pop() {
                 Some(next) => self.peer = next,
@@ -174,12 +176,12 @@ impl Connector {
     }
 
     /// No connection is to be opened any more. Returns how many now never will be.
-    pub(in crate::client) fn stop(&mut self) -> usize {
+    pub(super) fn stop(&mut self) -> usize {
         std::mem::take(&mut self.left)
     }
 
     /// Whether all have been opened and have joined or failed.
-    pub(in crate::client) fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.left == 0 && self.in_flight == 0
     }
 
@@ -214,8 +216,8 @@ fn connect(
     peer: SocketAddr,
     source: Option<SocketAddr>,
     is_slow: bool,
-) -> Result<TcpStream, Failure> {
-    begin_connect(peer, source, is_slow).map_err(|error| Failure::connect(peer, error))
+) -> Result<TcpStream, ConnectionError> {
+    begin_connect(peer, source, is_slow).map_err(|error| ConnectionError::connect(peer, error))
 }
 
 fn begin_connect(
@@ -274,13 +276,13 @@ mod tests {
         assert_eq!(connector.next(now), Next::Open);
         pretend(&mut connector);
         assert_eq!(connector.next(now), Next::Wait);
-        connector.landed(false);
+        connector.settled(false);
         assert_eq!(connector.next(now), Next::Open);
         pretend(&mut connector);
         assert_eq!(connector.next(now), Next::Done);
         assert!(!connector.is_done());
-        connector.landed(false);
-        connector.landed(false);
+        connector.settled(false);
+        connector.settled(false);
         assert!(connector.is_done());
     }
 

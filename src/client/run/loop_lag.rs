@@ -6,39 +6,38 @@
 
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use ioloop::periodic::next_deadline;
 
-use crate::client::measure::observer::latency_histogram;
+use crate::client::measure::latency::Latency;
 
 /// The beats of the client's loop, every [`INTERVAL`].
 #[derive(Debug)]
-pub(in crate::client) struct Heartbeat {
+pub(super) struct LoopLag {
     /// The coming beat.
     due: Instant,
     /// Whether lateness counts, and from when on.
     counts_from: Option<Instant>,
     /// How late beats of the measured window were, in µs.
-    pub(in crate::client) lateness_us: Histogram<u64>,
+    pub(super) lag: Latency,
 }
 
-impl Heartbeat {
+impl LoopLag {
     /// The first beat is an interval after `now`.
-    pub(in crate::client) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             due: now + INTERVAL,
             counts_from: None,
-            lateness_us: latency_histogram(),
+            lag: Latency::default(),
         }
     }
 
     /// The measured window begins.
-    pub(in crate::client) fn begin_window(&mut self, now: Instant) {
+    pub(super) fn begin_window(&mut self, now: Instant) {
         self.counts_from = Some(now);
     }
 
     /// The measured window ends: a beat that is due by then is so late at least.
-    pub(in crate::client) fn end_window(&mut self, now: Instant) {
+    pub(super) fn end_window(&mut self, now: Instant) {
         if now > self.due {
             self.note(now);
         }
@@ -46,7 +45,7 @@ impl Heartbeat {
     }
 
     /// A beat comes.
-    pub(in crate::client) fn beat(&mut self, now: Instant) {
+    pub(super) fn beat(&mut self, now: Instant) {
         self.note(now);
         self.due = next_deadline(self.due, INTERVAL, now);
     }
@@ -57,15 +56,12 @@ impl Heartbeat {
         };
         let late = now.saturating_duration_since(self.due.max(from));
         let us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
-        // It only fails for values out of bounds.
-        let _ = self
-            .lateness_us
-            .record_correct(us.min(self.lateness_us.high()), INTERVAL_US);
+        self.lag.record_correct(us, INTERVAL_US);
     }
 }
 
 /// How often the loop measures how late it is.
-pub(in crate::client) const INTERVAL: Duration = Duration::from_micros(INTERVAL_US);
+pub(super) const INTERVAL: Duration = Duration::from_micros(INTERVAL_US);
 
 const INTERVAL_US: u64 = 10_000;
 
@@ -74,19 +70,19 @@ mod tests {
     use super::*;
 
     /// The lateness of beats that come at these ms, in a window from `from` ms to `to` ms.
-    fn late(beats: &[u64], from: u64, to: u64) -> Histogram<u64> {
+    fn late(beats: &[u64], from: u64, to: u64) -> Latency {
         let began = Instant::now();
         let at = |ms| began + Duration::from_millis(ms);
-        let mut heart = Heartbeat::new(began);
+        let mut loop_lag = LoopLag::new(began);
         for &ms in beats.iter().filter(|ms| **ms < from) {
-            heart.beat(at(ms));
+            loop_lag.beat(at(ms));
         }
-        heart.begin_window(at(from));
+        loop_lag.begin_window(at(from));
         for &ms in beats.iter().filter(|ms| (from..to).contains(*ms)) {
-            heart.beat(at(ms));
+            loop_lag.beat(at(ms));
         }
-        heart.end_window(at(to));
-        heart.lateness_us
+        loop_lag.end_window(at(to));
+        loop_lag.lag
     }
 
     #[test]

@@ -1,59 +1,130 @@
-//! When requests are due.
+//! When requests are due, and connections to be replaced: on fixed grids, whatever became of those
+//! before.
 
 use std::time::{Duration, Instant};
 
-/// When requests are due: one after the other at a constant rate, the clients in turn.
+/// When requests are due: one after the other at a constant rate, the users in turn.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::client) struct Timetable {
+pub(super) struct OpenLoop {
     began: Instant,
     per_second: f64,
-    /// How many clients there are places for.
-    places: u64,
-    /// The number of the next request, counted over all clients.
+    /// How many users there are.
+    users: u64,
+    /// The number of the next request, counted over all users.
     next: u64,
 }
 
-impl Timetable {
-    /// Requests at `rate` per second and client, for so many clients.
-    pub(in crate::client) fn new(began: Instant, rate: f64, places: usize) -> Self {
+impl OpenLoop {
+    /// Requests at `rate` per second and user, for this many users.
+    pub(super) fn new(began: Instant, rate: f64, users: usize) -> Self {
         Self {
             began,
-            per_second: rate * places as f64,
-            places: places as u64,
+            per_second: rate * users as f64,
+            users: users as u64,
             next: 0,
         }
     }
 
-    /// When the request `round` of the client at `place` is due.
-    pub(in crate::client) fn due(&self, place: usize, round: u64) -> Instant {
-        self.instant(round * self.places + place as u64 % self.places)
+    /// When the request `round` of the user `user` is due.
+    pub(super) fn due(&self, user: usize, round: u64) -> Instant {
+        self.instant(round * self.users + user as u64 % self.users)
     }
 
     /// When the next request is due.
-    pub(in crate::client) fn next_due(&self) -> Instant {
+    pub(super) fn next_due(&self) -> Instant {
         self.instant(self.next)
     }
 
-    /// Takes the next request, if it is due by `now`: its place and round.
-    pub(in crate::client) fn take(&mut self, now: Instant) -> Option<(usize, u64)> {
+    /// Takes the next request, if it is due by `now`: its user and round.
+    pub(super) fn take(&mut self, now: Instant) -> Option<(usize, u64)> {
         if self.next_due() > now {
             return None;
         }
-        let (round, place) = (self.next / self.places, self.next % self.places);
+        let (round, user) = (self.next / self.users, self.next % self.users);
         self.next += 1;
-        // A place is an index of a list.
-        Some((place as usize, round))
+        // A user is an index of a list.
+        Some((user as usize, round))
     }
 
-    /// The last round of the client at `place` that is due by `now`, if there is one.
-    pub(in crate::client) fn last_round(&self, place: usize, now: Instant) -> Option<u64> {
+    /// The last round of the user `user` that is due by `now`, if there is one.
+    pub(super) fn last_round(&self, user: usize, now: Instant) -> Option<u64> {
         let since = now.saturating_duration_since(self.began).as_secs_f64();
         let due = (since * self.per_second) as u64;
-        let place = place as u64 % self.places;
-        due.checked_sub(place).map(|due| due / self.places)
+        let user = user as u64 % self.users;
+        due.checked_sub(user).map(|due| due / self.users)
     }
 
     fn instant(&self, number: u64) -> Instant {
         self.began + Duration::from_secs_f64(number as f64 / self.per_second)
+    }
+}
+
+/// So many connections a second, on a fixed grid, are closed and opened again.
+#[derive(Debug)]
+pub(super) struct Churn {
+    began: Instant,
+    per_second: f64,
+    pub(super) done: u64,
+    /// The slot whose connection is looked at next.
+    pub(super) slot: usize,
+}
+
+impl Churn {
+    /// A churn that begins now.
+    pub(super) fn new(per_second: f64) -> Self {
+        Self {
+            began: Instant::now(),
+            per_second,
+            done: 0,
+            slot: 0,
+        }
+    }
+
+    /// When the next connection is to be replaced.
+    pub(super) fn due(&self) -> Instant {
+        self.began + Duration::from_secs_f64(self.done as f64 / self.per_second)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_take_turns_at_a_constant_rate() {
+        let began = Instant::now();
+        let mut open_loop = OpenLoop::new(began, 5.0, 2);
+        let now = began + Duration::from_millis(250);
+        let taken: Vec<_> = std::iter::from_fn(|| open_loop.take(now)).collect();
+        assert_eq!(taken, [(0, 0), (1, 0), (0, 1)]);
+        assert_eq!(open_loop.next_due() - began, Duration::from_millis(300));
+        for (user, round, ms) in [
+            (0, 0, 0),
+            (1, 0, 100),
+            (0, 1, 200),
+            (1, 9, 1_900),
+            (3, 0, 100),
+        ] {
+            assert_eq!(
+                open_loop.due(user, round) - began,
+                Duration::from_millis(ms)
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_due_is_known_without_counting_it() {
+        let began = Instant::now();
+        let open_loop = OpenLoop::new(began, 5.0, 2);
+        let last = |user, ms| open_loop.last_round(user, began + Duration::from_millis(ms));
+        assert_eq!(
+            (last(0, 0), last(1, 0), last(1, 101)),
+            (Some(0), None, Some(0))
+        );
+        assert_eq!(
+            (last(0, 250), last(1, 250), last(1, 301)),
+            (Some(1), Some(0), Some(1))
+        );
+        assert_eq!(last(3, 86_400_050), Some(431_999));
     }
 }

@@ -10,18 +10,25 @@ use mio::Interest;
 use mio::unix::SourceFd;
 
 use crate::client::measure::recorder::Recorder;
-use crate::client::run::tick_printer::{Printer, Written};
-use crate::client::run::{Client, Phase, progress};
+use crate::client::run::barrier::Standing;
+use crate::client::run::phase::Phase;
+use crate::client::run::progress::{self, View};
+use crate::client::run::state::Run;
+use crate::client::run::tick_printer::{TickPrinter, Written};
 
-impl Client {
+impl Run {
     /// Has ticks printed and progress shown from now on, as far as that is asked for.
     ///
     /// # Errors
     /// When the system has no more descriptors.
-    pub(in crate::client) fn begin_output(&mut self, io_loop: &mut IoLoop<Self>) -> io::Result<()> {
+    pub(super) fn begin_output(&mut self, io_loop: &mut IoLoop<Self>) -> io::Result<()> {
         if self.progress.is_some() {
-            let show = |client: &mut Self, _: &mut _| client.show_progress();
+            let show = |run: &mut Self, _: &mut _| run.show_progress();
             PeriodicCallback::start(io_loop, progress::PERIOD, show);
+        }
+        if self.barrier.is_some() {
+            let stands = |run: &mut Self, _: &mut _| run.tell_standing();
+            PeriodicCallback::start(io_loop, progress::PERIOD, stands);
         }
         if self.config.print {
             self.print_ticks(io_loop)?;
@@ -29,13 +36,41 @@ impl Client {
         Ok(())
     }
 
+    fn standing(&self) -> Standing {
+        let measurement = &self.observer.measurement;
+        Standing {
+            joined: self.tally.joined,
+            open: self.tally.open,
+            ticks: measurement.counters.ticks,
+            errors: measurement.errors.total(),
+        }
+    }
+
+    fn tell_standing(&mut self) {
+        let standing = self.standing();
+        if let Some(barrier) = &mut self.barrier {
+            barrier.stands(standing);
+        }
+    }
+
+    /// Draws the progress line again.
+    fn show_progress(&mut self) {
+        let standing = self.standing();
+        if let Some(progress) = &mut self.progress {
+            progress.show(&View {
+                phase: self.phase,
+                times: &self.times,
+                config: &self.config,
+                standing,
+                alive: self.tally.alive,
+                delivery: Some(&self.observer.measurement.delivery),
+            });
+        }
+    }
+
     /// Notes the window from `began` on, interval by interval.
-    pub(in crate::client) fn record_intervals(
-        &mut self,
-        io_loop: &mut IoLoop<Self>,
-        began: Instant,
-    ) {
-        let recorder = Recorder::new(began, self.config.duration, &self.statistics);
+    pub(super) fn record_intervals(&mut self, io_loop: &mut IoLoop<Self>, began: Instant) {
+        let recorder = Recorder::new(began, self.config.duration, &self.observer.measurement);
         io_loop.call_at(recorder.next(), Self::on_interval);
         self.recorder = Some(recorder);
     }
@@ -50,39 +85,47 @@ impl Client {
         }
     }
 
-    /// Ends the present interval.
-    pub(in crate::client) fn record_interval(&mut self, now: Instant) {
+    /// Ends the current interval.
+    pub(super) fn record_interval(&mut self, now: Instant) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.record(now, self.tally.open, &self.statistics);
+            recorder.record(now, self.tally.open, &self.observer.measurement);
         }
     }
 
     /// Notes the replies that came after the window to requests that were due in it.
-    pub(in crate::client) fn record_late_replies(&mut self) {
+    pub(super) fn record_late_replies(&mut self) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.note_late_replies(&self.statistics);
+            recorder.note_late_replies(&self.observer.measurement);
         }
     }
 
     fn print_ticks(&mut self, io_loop: &mut IoLoop<Self>) -> io::Result<()> {
-        let printer = Printer::to_stdout()?;
+        let printer = TickPrinter::to_stdout()?;
         // A file cannot be watched, and is never blocked either.
         let stdout = printer.stream().as_raw_fd();
         let watched = io_loop.add_handler(
             &mut SourceFd(&stdout),
             Interest::WRITABLE,
-            |client, io_loop, _, _| client.write_ticks(io_loop),
+            |run, io_loop, _, _| run.write_ticks(io_loop),
         );
         match watched {
             Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
-            _ => self.statistics.printer = Some(Box::new(printer)),
+            _ => self.printer = Some(Box::new(printer)),
         }
         Ok(())
     }
 
+    /// Sees to it that printed ticks are written.
+    pub(super) fn schedule_printing(&mut self, io_loop: &mut IoLoop<Self>) {
+        let printer = self.printer.as_mut();
+        if printer.is_some_and(|printer| printer.must_schedule()) {
+            io_loop.add_callback(Self::write_ticks);
+        }
+    }
+
     /// Writes ticks to stdout as far as it has room; its next event goes on.
-    pub(in crate::client) fn write_ticks(&mut self, io_loop: &mut IoLoop<Self>) {
-        match self.statistics.printer.as_mut().map(|it| it.write()) {
+    fn write_ticks(&mut self, io_loop: &mut IoLoop<Self>) {
+        match self.printer.as_mut().map(|it| it.write()) {
             Some(Written::Some) => io_loop.add_callback(Self::write_ticks),
             // Nobody is there to see the rest.
             Some(Written::Closed) => self.end(io_loop),
@@ -91,8 +134,8 @@ impl Client {
     }
 
     /// Leaves stdout and stderr to the report.
-    pub(in crate::client) fn finish_output(&mut self) {
-        if let Some(printer) = &mut self.statistics.printer {
+    pub(super) fn finish_output(&mut self) {
+        if let Some(printer) = &mut self.printer {
             printer.finish(PRINT_TIMEOUT);
         }
         if let Some(progress) = &self.progress {

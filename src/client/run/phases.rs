@@ -1,43 +1,19 @@
-//! The phases of a run: what each waits for, what begins and ends with it.
+//! What each phase of a run waits for, and what begins and ends with it.
 
 use std::time::Duration;
 
-use ioloop::IoLoop;
+use ioloop::{IoLoop, Ready, slot};
+use mio::Token;
 
-use crate::client::run::{CLOSE_TIMEOUT, CONNECTIONS_PER_TURN, Client};
-use crate::client::workers::worker::News;
+use crate::client::error_kind::ErrorKind;
+use crate::client::run::barrier::{Milestone, Word};
+use crate::client::run::phase::Phase;
+use crate::client::run::state::{CLOSE_TIMEOUT, CONNECTIONS_PER_TURN, Run};
 use crate::client::ws::connection::State;
-use crate::client::ws::error::Failure;
 
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::client) enum Phase {
-    /// Connections are being opened and upgraded.
-    Joining,
-    /// All have joined or failed. The clocks are compared.
-    Syncing,
-    /// So far this process has got; others may not have.
-    Gathering,
-    /// Nothing counts yet.
-    WarmingUp,
-    /// What arrives counts.
-    Measuring,
-    /// Replies to requests of the window may still come.
-    Awaiting,
-    /// Close frames are out; the servers have their time to answer.
-    Closing,
-}
-
-impl Phase {
-    /// Whether the measured window has ended, or will never begin.
-    pub(in crate::client) fn is_over(self) -> bool {
-        matches!(self, Self::Awaiting | Self::Closing)
-    }
-}
-
-impl Client {
-    /// Enters the next phase if what the present one waits for has happened.
-    pub(in crate::client) fn proceed(&mut self, io_loop: &mut IoLoop<Self>) {
+impl Run {
+    /// Enters the next phase if what the current one waits for has happened.
+    pub(super) fn proceed(&mut self, io_loop: &mut IoLoop<Self>) {
         let none_open = self.tally.is_nobody_there();
         match self.phase {
             Phase::Joining if !self.connector.is_done() => {}
@@ -57,19 +33,73 @@ impl Client {
         }
     }
 
-    /// Waits for the other processes, if there are any, or goes on.
-    pub(in crate::client) fn gather(&mut self, io_loop: &mut IoLoop<Self>) {
-        if self.line.is_some() {
-            self.phase = Phase::Gathering;
-            self.tell(&News::Joined);
-        } else {
-            self.warm_up(io_loop);
+    /// Goes on without those who have not joined by now.
+    pub(super) fn end_joining(&mut self, io_loop: &mut IoLoop<Self>) {
+        if self.phase != Phase::Joining {
+            return;
+        }
+        let limit = self.config.joining_limit();
+        for _ in 0..self.connector.stop() {
+            self.tally.failed += 1;
+            let sentence = format!(
+                "joining took longer than {limit:?}, so not all connections were opened (try a \
+                 longer --duration, or --ramp)"
+            );
+            self.observer.error(ErrorKind::NotOpened, sentence);
+        }
+        let late = self.sessions.iter().flatten().filter_map(|session| {
+            let age = legible(session.connection.age());
+            Some((session.token, session.connection.timed_out(limit.min(age))?))
+        });
+        for (token, error) in late.collect::<Vec<_>>() {
+            if self.sessions[slot(token)].is_some() {
+                self.on_end(io_loop, token, &error);
+            }
+        }
+        self.proceed(io_loop);
+    }
+
+    /// Waits for others, if there are any, or goes on.
+    pub(super) fn gather(&mut self, io_loop: &mut IoLoop<Self>) {
+        match &mut self.barrier {
+            Some(barrier) => {
+                self.phase = Phase::Gathering;
+                barrier.reached(Milestone::Joined);
+            }
+            None => self.warm_up(io_loop),
         }
     }
 
-    pub(in crate::client) fn warm_up(&mut self, io_loop: &mut IoLoop<Self>) {
+    /// Does what the others say.
+    pub(super) fn on_word(&mut self, io_loop: &mut IoLoop<Self>, _: Token, _: Ready) {
+        loop {
+            let Some(barrier) = &mut self.barrier else {
+                return;
+            };
+            match barrier.word() {
+                Ok(Some(Word::End)) => return self.end(io_loop),
+                Ok(Some(Word::Go)) if self.phase == Phase::Gathering => {
+                    return self.warm_up(io_loop);
+                }
+                Ok(Some(Word::Go)) => {}
+                Ok(None) => return,
+                Err(error) => {
+                    self.barrier_lost = Some(error);
+                    return io_loop.stop();
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, milestone: Milestone) {
+        if let Some(barrier) = &mut self.barrier {
+            barrier.reached(milestone);
+        }
+    }
+
+    fn warm_up(&mut self, io_loop: &mut IoLoop<Self>) {
         self.phase = Phase::WarmingUp;
-        self.joined = Some(self.moment());
+        self.times.joined = Some(self.snapshot());
         self.begin_churn(io_loop);
         if self.config.warmup.is_zero() {
             self.measure(io_loop);
@@ -82,19 +112,19 @@ impl Client {
 
     fn measure(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.phase == Phase::WarmingUp {
-            let now = self.moment();
-            let end = now.at + self.config.duration;
-            let limit = self.began.at + self.config.window_limit();
+            let now = self.snapshot();
+            let began = now.at;
+            let end = began + self.config.duration;
+            let limit = self.times.began.at + self.config.window_limit();
             self.cut_short = limit < end;
             io_loop.call_at(end.min(limit), Self::end_measured);
-            self.tally.listened_until = Some(now.at);
-            self.record_intervals(io_loop, now.at);
-            let began = now.at;
-            self.window_began = Some(now);
-            self.statistics.begin_window();
-            self.heartbeat.begin_window(began);
+            self.tally.listened_until = Some(began);
+            self.record_intervals(io_loop, began);
+            self.times.window_began = Some(now);
+            self.observer.begin_window();
+            self.loop_lag.begin_window(began);
             self.phase = Phase::Measuring;
-            self.tell(&News::Measuring);
+            self.tell(Milestone::Measuring);
         }
     }
 
@@ -106,7 +136,7 @@ impl Client {
     }
 
     /// Ends the measuring, or whatever phase there is, then the waiting for replies.
-    pub(in crate::client) fn end(&mut self, io_loop: &mut IoLoop<Self>) {
+    pub(super) fn end(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.phase.is_over() {
             self.begin_closing(io_loop);
             return;
@@ -116,16 +146,16 @@ impl Client {
         if was_measuring {
             self.end_window();
         }
-        let ended = self.moment();
+        let ended = self.snapshot();
         if was_measuring {
-            self.heartbeat.end_window(ended.at);
+            self.loop_lag.end_window(ended.at);
             self.record_interval(ended.at);
         }
-        self.statistics.measuring = false;
+        self.observer.measuring = false;
         self.tally.change_open(|open| open);
         self.tally.listened_until = None;
-        self.ended = Some(ended);
-        self.tell(&News::Ended);
+        self.times.ended = Some(ended);
+        self.tell(Milestone::Ended);
         self.connector.stop();
         io_loop.call_later(CLOSE_TIMEOUT, |_, io_loop| io_loop.stop());
         if self.awaits_replies() {
@@ -135,7 +165,7 @@ impl Client {
         }
     }
 
-    pub(in crate::client) fn begin_closing(&mut self, io_loop: &mut IoLoop<Self>) {
+    pub(super) fn begin_closing(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.phase != Phase::Closing {
             self.phase = Phase::Closing;
             self.end_requests();
@@ -146,32 +176,36 @@ impl Client {
 
     /// Closes the connections from the slot `first` on, a slice per turn.
     fn close_from(&mut self, io_loop: &mut IoLoop<Self>, first: usize) {
-        let end = self.connections.len().min(first + CONNECTIONS_PER_TURN);
+        let end = self.sessions.len().min(first + CONNECTIONS_PER_TURN);
         for index in first..end {
             self.close(io_loop, index);
         }
-        if end < self.connections.len() {
-            io_loop.add_callback(move |client, io_loop| client.close_from(io_loop, end));
+        if end < self.sessions.len() {
+            io_loop.add_callback(move |run, io_loop| run.close_from(io_loop, end));
         }
         self.proceed(io_loop);
     }
 
     fn close(&mut self, io_loop: &mut IoLoop<Self>, index: usize) {
-        let Some(connection) = &mut self.connections[index] else {
+        let Some(session) = &mut self.sessions[index] else {
             return;
         };
-        let token = connection.token;
-        let is_slow = connection.seat.slow;
-        let is_deaf = !connection.has_heard();
-        let is_incomplete = connection.listener.asked.is_unanswered();
-        match connection.state {
+        let token = session.token;
+        let is_slow = session.connection.is_slow;
+        let has_tick = session.listener.has_tick();
+        let is_incomplete = session.listener.subscription.is_pending();
+        match session.connection.state {
             State::Open(_) => {
-                let closed = connection.close();
-                if is_deaf && !is_slow {
-                    self.statistics.failure(&Failure::NoTick);
+                let closed = session.connection.close();
+                if !has_tick && !is_slow {
+                    let sentence = "connected, but no tick came";
+                    self.observer.error(ErrorKind::NoTick, sentence);
                 }
                 if is_incomplete {
-                    self.statistics.failure(&Failure::SubscribeUnanswered);
+                    let sentence = "the server did not answer a \"subscribe\", so clients watched \
+                                    only a part of their lists";
+                    self.observer
+                        .error(ErrorKind::SubscribeUnanswered, sentence);
                 }
                 if closed.is_err() {
                     self.remove(io_loop, token);
@@ -186,5 +220,21 @@ impl Client {
     }
 }
 
+/// A time as a sentence may have it: to the millisecond.
+fn legible(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// How long replies may take after the window.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_sentence_has_nanoseconds() {
+        let age = Duration::from_nanos(2_498_762_475);
+        assert_eq!(format!("{:?}", legible(age)), "2.498s");
+    }
+}

@@ -1,61 +1,187 @@
-//! Questions that must be answered before a run: where the host is, which symbols there are. Each runs
-//! in a fiber on a loop of its own, so that signals are heard meanwhile.
+//! What has to be known before connections are opened: where the server is, whom to trust, and which
+//! symbols there are to watch.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
-use ioloop::fiber::STACK_SIZE;
-use ioloop::{IoLoop, Ready, Registrar};
-use mio::{Interest, Token};
+use ioloop::Registrar;
 use signal_hook_mio::v1_0::Signals;
 
-/// What the loop knows.
-struct Preparation<'a, T> {
-    signals: Option<&'a mut Signals>,
-    /// None when it was a signal that ended it.
-    found: Option<T>,
+use crate::client::config::Config;
+use crate::client::config::url::Url;
+use crate::client::run::question::ask;
+use crate::client::run::symbol_list;
+use crate::client::run::watchlists::Watchlists;
+use crate::client::ws::tls::TlsConnector;
+use crate::dns::Resolver;
+use crate::error_text::plain;
+
+/// What has to be known before connections are opened.
+pub(in crate::client) struct Prepared {
+    /// What was asked for, with a seed if one is needed.
+    pub(in crate::client) config: Config,
+    /// The server's addresses.
+    pub(in crate::client) addresses: Vec<SocketAddr>,
+    /// What TLS needs, if there is to be any.
+    pub(in crate::client) tls: Option<TlsConnector>,
+    /// What each client draws its symbols from, if it has its own.
+    pub(in crate::client) lists: Option<Watchlists>,
+    /// From when the limits of the run count.
+    pub(in crate::client) began: Instant,
 }
 
-impl<T> Preparation<'_, T> {
-    fn on_signal(&mut self, io_loop: &mut IoLoop<Self>, _: Token, _: Ready) {
-        let signals = self.signals.as_mut();
-        if signals.is_some_and(|signals| signals.pending().next().is_some()) {
-            io_loop.stop();
-        }
-    }
-}
-
-/// Runs `find` in a fiber; none if a signal has ended it.
+/// Finds out what has to be known for a run that `config` asks for.
 ///
 /// # Errors
-/// When the system gives no poll descriptor or no stack.
-pub(in crate::client) fn prepare<T: 'static>(
-    signals: Option<&mut Signals>,
-    find: impl FnOnce(&Registrar) -> T + 'static,
-) -> io::Result<Option<T>> {
-    let mut io_loop = IoLoop::new()?;
-    let mut preparation = Preparation {
-        signals: None,
-        found: None,
+/// A sentence: when the host is unknown, the certificates are unusable, the server does not list
+/// its symbols, or a signal arrives.
+pub(in crate::client) fn prepare(
+    config: &Config,
+    mut signals: Option<&mut Signals>,
+) -> io::Result<Prepared> {
+    let mut config = config.clone();
+    let mut began = Instant::now();
+    let addresses = match config.addresses.as_slice() {
+        [] => resolve(&config.url, signals.as_deref_mut())?,
+        known => known.to_vec(),
     };
-    let mut token = None;
-    if let Some(signals) = signals {
-        token = Some(io_loop.add_handler(signals, Interest::READABLE, Preparation::on_signal)?);
-        preparation.signals = Some(signals);
+    let tls = tls_connector(&config)?;
+    if let Some(watch) = &mut config.watch {
+        watch.settle_seed();
     }
-    let registrar = io_loop.registrar().clone();
-    io_loop.spawn(
-        STACK_SIZE,
-        move |emitter| emitter.emit(find(&registrar)).map_err(io::Error::other),
-        |preparation: &mut Preparation<'_, T>, io_loop, found| {
-            preparation.found = Some(found);
-            io_loop.stop();
-        },
-        |_, io_loop, _| io_loop.stop(),
-    )?;
-    io_loop.start(&mut preparation)?;
-    // The loop of the run is to have them.
-    if let (Some(signals), Some(token)) = (preparation.signals, token) {
-        io_loop.remove_handler(signals, token)?;
+    let server = (&*addresses, tls.as_ref());
+    let lists = symbol_list::watchlists(&config, server, signals)?;
+    if lists.is_some() {
+        // The question has its own limit.
+        began = Instant::now();
     }
-    Ok(preparation.found)
+    Ok(Prepared {
+        config,
+        addresses,
+        tls,
+        lists,
+        began,
+    })
+}
+
+fn tls_connector(config: &Config) -> io::Result<Option<TlsConnector>> {
+    if !config.url.is_secure() {
+        return Ok(None);
+    }
+    let roots = config.access.roots().map_err(io::Error::other)?;
+    TlsConnector::new(config.url.host(), &roots, config.access.insecure).map(Some)
+}
+
+/// The addresses behind the host of `url`, those of IPv4 first.
+///
+/// # Errors
+/// A sentence with the name: when it is not known, when no name server has answered within two
+/// seconds, or at a signal.
+pub(super) fn resolve(url: &Url, signals: Option<&mut Signals>) -> io::Result<Vec<SocketAddr>> {
+    resolve_with(url, signals, Resolver::system)
+}
+
+fn resolve_with(
+    url: &Url,
+    signals: Option<&mut Signals>,
+    resolver: fn(&Registrar) -> Resolver,
+) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = url.host().parse::<IpAddr>() {
+        return Ok(vec![(address, url.port()).into()]);
+    }
+    let began = Instant::now();
+    let host = url.host().to_owned();
+    let found = ask(signals, move |registrar| {
+        resolver(registrar).lookup(&host, Instant::now() + LIMIT)
+    })?;
+    let mut addresses = match found {
+        Some(Ok(addresses)) => addresses,
+        failed => return Err(cannot(url.host(), failed.and_then(Result::err), began)),
+    };
+    addresses.sort_by_key(IpAddr::is_ipv6);
+    addresses.dedup();
+    let addresses = addresses.into_iter();
+    Ok(addresses
+        .map(|address| (address, url.port()).into())
+        .collect())
+}
+
+/// Says why there is no address.
+fn cannot(host: &str, error: Option<io::Error>, began: Instant) -> io::Error {
+    let why = match &error {
+        None => "ended by a signal".to_owned(),
+        Some(error) if error.kind() == io::ErrorKind::TimedOut => {
+            format!("no answer in {:.1} s", began.elapsed().as_secs_f64())
+        }
+        Some(error) if error.kind() == io::ErrorKind::NotFound => "it has no address".to_owned(),
+        Some(error) => plain(error),
+    };
+    let kind = error.map_or(io::ErrorKind::Interrupted, |error| error.kind());
+    io::Error::new(kind, format!("cannot resolve {host}: {why}"))
+}
+
+/// How long name servers may take: as long as joining may without making the window shorter.
+const LIMIT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::{Hosts, ResolvConf};
+    use std::net::UdpSocket;
+    use std::sync::Mutex;
+
+    /// A name server that takes questions and says nothing; kept for as long as the tests run.
+    static SILENT: Mutex<Option<UdpSocket>> = Mutex::new(None);
+
+    fn asking_a_silent_server(registrar: &Registrar) -> Resolver {
+        let mut silent = SILENT.lock().unwrap();
+        let server = silent.get_or_insert_with(|| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let mut conf = ResolvConf::parse("");
+        conf.servers = vec![server.local_addr().unwrap()];
+        Resolver::new(registrar, conf, Hosts::default())
+    }
+
+    fn error_of(signals: Option<&mut Signals>) -> String {
+        let url = Url::parse("ws://slow.test/").unwrap();
+        let error = resolve_with(&url, signals, asking_a_silent_server).unwrap_err();
+        error.to_string()
+    }
+
+    #[test]
+    fn an_address_resolves_to_itself_and_a_local_name_without_asking() {
+        for (text, address) in [
+            ("ws://[::1]:8888/", "[::1]:8888"),
+            ("ws://127.0.0.1/", "127.0.0.1:80"),
+            ("ws://localhost:8888/", "127.0.0.1:8888"),
+        ] {
+            let url = Url::parse(text).unwrap();
+            let addresses = resolve_with(&url, None, asking_a_silent_server).unwrap();
+            assert_eq!(addresses[0], address.parse().unwrap(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_server_that_says_nothing_has_two_seconds() {
+        let began = Instant::now();
+        let error = error_of(None);
+        assert!(
+            error.starts_with("cannot resolve slow.test: no answer in 2."),
+            "{error}"
+        );
+        assert!(began.elapsed() < LIMIT * 2, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn a_signal_ends_the_asking_and_is_heard_by_the_next_loop_too() {
+        // One that no other test raises, and that does nothing else here.
+        let mut signals = Signals::new([signal_hook::consts::SIGWINCH]).unwrap();
+        for _ in 0..2 {
+            let began = Instant::now();
+            signal_hook::low_level::raise(signal_hook::consts::SIGWINCH).unwrap();
+            let error = error_of(Some(&mut signals));
+            assert_eq!(error, "cannot resolve slow.test: ended by a signal");
+            assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
+        }
+    }
 }

@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::client::config::Config;
+use crate::client::measure::latency::Latency;
+use crate::client::run::barrier::Standing;
+use crate::client::run::phase::{Phase, PhaseTimes, Snapshot};
 use crate::client::run::progress::terminal::Terminal;
-use crate::client::run::{Client, Phase};
 
 /// The line on the terminal.
 #[derive(Debug)]
@@ -24,9 +26,21 @@ pub(in crate::client) struct Progress {
     last: Option<(Instant, u64)>,
 }
 
+/// What the line is about.
+pub(in crate::client) struct View<'a> {
+    pub(in crate::client) phase: Phase,
+    pub(in crate::client) times: &'a PhaseTimes,
+    pub(in crate::client) config: &'a Config,
+    pub(in crate::client) standing: Standing,
+    /// Connections that exist, in whatever state.
+    pub(in crate::client) alive: usize,
+    /// None where only other processes know it.
+    pub(in crate::client) delivery: Option<&'a Latency>,
+}
+
 /// What the line says.
 #[derive(Clone, Debug, PartialEq)]
-enum View {
+enum Line {
     Joining {
         joined: usize,
         asked: usize,
@@ -80,8 +94,14 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 
-    fn show(&mut self, view: &View) {
-        self.bar.set_message(view.to_string());
+    /// Draws the line again.
+    pub(in crate::client) fn show(&mut self, view: &View<'_>) {
+        let now = Instant::now();
+        let rate = match view.phase {
+            Phase::Measuring => self.rate(now, view.standing.ticks),
+            _ => None,
+        };
+        self.bar.set_message(view.line(now, rate).to_string());
     }
 
     /// Ticks per second since the last call.
@@ -92,59 +112,46 @@ impl Progress {
     }
 }
 
-impl Client {
-    /// Draws the line anew.
-    pub(in crate::client) fn show_progress(&mut self) {
-        let Some(mut progress) = self.progress.take() else {
-            return;
-        };
-        let now = Instant::now();
-        let rate = match self.phase {
-            Phase::Measuring => progress.rate(now, self.statistics.ticks),
-            _ => None,
-        };
-        progress.show(&self.view(now, rate));
-        self.progress = Some(progress);
-    }
-
-    fn view(&self, now: Instant, ticks_per_s: Option<f64>) -> View {
-        let since = |moment: &Option<super::Moment>| {
-            let began = moment.as_ref().map_or(now, |moment| moment.at);
+impl View<'_> {
+    fn line(&self, now: Instant, ticks_per_s: Option<f64>) -> Line {
+        let since = |snapshot: &Option<Snapshot>| {
+            let began = snapshot.as_ref().map_or(now, |snapshot| snapshot.at);
             now.saturating_duration_since(began)
         };
-        let (statistics, open) = (&self.statistics, self.tally.open);
-        let errors = statistics.failures.values().map(|(count, _)| count);
-        let errors = errors.sum::<u64>() + self.tally.errors_elsewhere;
+        let Standing {
+            joined,
+            open,
+            errors,
+            ..
+        } = self.standing;
         match self.phase {
-            Phase::Joining => View::Joining {
-                joined: self.tally.joined,
+            Phase::Joining => Line::Joining {
+                joined,
                 asked: self.config.clients,
-                elapsed: now.saturating_duration_since(self.began.at),
+                elapsed: now.saturating_duration_since(self.times.began.at),
                 errors,
             },
-            Phase::Syncing | Phase::Gathering | Phase::WarmingUp => View::WarmingUp {
-                elapsed: since(&self.joined),
+            Phase::Syncing | Phase::Gathering | Phase::WarmingUp => Line::WarmingUp {
+                elapsed: since(&self.times.joined),
                 of: self.config.warmup,
                 open,
                 errors,
             },
-            Phase::Measuring => View::Measuring {
-                elapsed: since(&self.window_began),
+            Phase::Measuring => Line::Measuring {
+                elapsed: since(&self.times.window_began),
                 of: self.config.duration,
                 open,
                 ticks_per_s,
-                p99_us: (!statistics.delivery_us.is_empty())
-                    .then(|| statistics.delivery_us.value_at_quantile(0.99)),
+                p99_us: (self.delivery.filter(|delivery| !delivery.is_empty()))
+                    .map(|delivery| delivery.value_at_quantile(0.99)),
                 errors,
             },
-            Phase::Awaiting | Phase::Closing => View::Closing {
-                alive: self.tally.alive,
-            },
+            Phase::Awaiting | Phase::Closing => Line::Closing { alive: self.alive },
         }
     }
 }
 
-impl fmt::Display for View {
+impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Joining {
@@ -224,7 +231,7 @@ mod tests {
 
     #[test]
     fn each_phase_says_what_there_is_to_know() {
-        let mut measuring = View::Measuring {
+        let mut measuring = Line::Measuring {
             elapsed: Duration::from_millis(12_345),
             of: Duration::from_secs(60),
             open: 998,
@@ -234,7 +241,7 @@ mod tests {
         };
         let said = "measuring  12/60 s, 998 clients, 3992 ticks/s, p99 4903 µs, 1 error";
         assert_eq!(measuring.to_string(), said);
-        if let View::Measuring {
+        if let Line::Measuring {
             ticks_per_s,
             p99_us,
             ..
@@ -244,7 +251,7 @@ mod tests {
         }
         let said = "measuring  12/60 s, 998 clients, - ticks/s, p99 -, 1 error";
         assert_eq!(measuring.to_string(), said);
-        let joining = View::Joining {
+        let joining = Line::Joining {
             joined: 512,
             asked: 1000,
             elapsed: Duration::from_millis(340),
@@ -254,7 +261,7 @@ mod tests {
             joining.to_string(),
             "joining    512/1000 clients, 0.3 s, 2 errors"
         );
-        let warming_up = View::WarmingUp {
+        let warming_up = Line::WarmingUp {
             elapsed: Duration::ZERO,
             of: Duration::from_millis(500),
             open: 1000,
@@ -264,13 +271,13 @@ mod tests {
             warming_up.to_string(),
             "warm-up    0.0/0.5 s, 1000 clients, 0 errors"
         );
-        let closing = View::Closing { alive: 7 };
+        let closing = Line::Closing { alive: 7 };
         assert_eq!(closing.to_string(), "closing    7 clients left");
     }
 
     #[test]
     fn a_long_line_fits_a_terminal() {
-        let view = View::Measuring {
+        let view = Line::Measuring {
             elapsed: Duration::from_secs(3_599),
             of: Duration::from_secs(3_600),
             open: 20_000,

@@ -1,11 +1,10 @@
 //! Which symbols there are: asked of the server before a run, on a connection of its own
 //! (`{"op":"list"}`).
 
-use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
-use std::mem;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use std::{fmt, mem};
 
 use ioloop::Registrar;
 use ioloop::net::FiberStream;
@@ -14,20 +13,20 @@ use serde::Deserialize;
 use signal_hook_mio::v1_0::Signals;
 
 use crate::client::config::Config;
-use crate::client::run::prepare::prepare;
+use crate::client::run::question;
 use crate::client::run::watchlists::Watchlists;
-use crate::client::ws::error::{Failure, short};
-use crate::client::ws::frames::Inbox;
+use crate::client::ws::error::{ConnectionError, short};
+use crate::client::ws::frames::Frames;
 use crate::client::ws::handshake::Handshake;
-use crate::client::ws::tls::Secrets;
+use crate::client::ws::tls::TlsConnector;
 
 /// What clients draw their lists from, if each is to have one of its own.
 ///
 /// # Errors
 /// A sentence: that of [`ask`], or that there are too few symbols.
-pub(in crate::client) fn watchlists(
+pub(super) fn watchlists(
     config: &Config,
-    server: (&[SocketAddr], Option<&Secrets>),
+    server: (&[SocketAddr], Option<&TlsConnector>),
     signals: Option<&mut Signals>,
 ) -> io::Result<Option<Watchlists>> {
     let Some(watch) = &config.watch else {
@@ -50,17 +49,17 @@ pub(in crate::client) fn watchlists(
 fn ask(
     config: &Config,
     patterns: &[String],
-    (addresses, secrets): (&[SocketAddr], Option<&Secrets>),
+    (addresses, tls): (&[SocketAddr], Option<&TlsConnector>),
     signals: Option<&mut Signals>,
 ) -> io::Result<Vec<String>> {
     let lister = Lister {
         handshake: Handshake::new(&config.url, &config.access.headers, (None, "")),
         request: request(patterns),
         addresses: addresses.to_vec(),
-        secrets: secrets.cloned(),
+        tls: tls.cloned(),
         limit: config.connect_timeout,
     };
-    match prepare(signals, move |registrar| lister.run(registrar))? {
+    match question::ask(signals, move |registrar| lister.run(registrar))? {
         Some(Ok(names)) => Ok(names),
         Some(Err(no_list)) => Err(io::Error::other(no_list.to_string())),
         None => Err(io::Error::new(
@@ -75,16 +74,16 @@ struct Lister {
     handshake: Handshake,
     request: String,
     addresses: Vec<SocketAddr>,
-    secrets: Option<Secrets>,
+    tls: Option<TlsConnector>,
     limit: Duration,
 }
 
 /// Why there is no list.
 enum NoList {
     /// There is no connection to ask on.
-    Unreachable(Failure),
+    Unreachable(ConnectionError),
     /// It ended before there was an answer.
-    Lost(Failure),
+    Lost(ConnectionError),
     /// The server answered with this error.
     Refused(String),
     /// It did not answer.
@@ -97,10 +96,10 @@ impl Lister {
         let connected = FiberStream::connect_any(registrar, &self.addresses, Some(deadline));
         let mut socket = connected.map_err(|error| self.unreachable(error))?;
         socket.set_deadline(Some(deadline));
-        match self.secrets.clone() {
+        match self.tls.clone() {
             None => self.converse(&mut socket),
-            Some(secrets) => {
-                let session = secrets.session().map_err(|error| self.failed(error))?;
+            Some(tls) => {
+                let session = tls.session().map_err(|error| self.failed(error))?;
                 self.converse(&mut StreamOwned::new(session, socket))
             }
         }
@@ -110,16 +109,16 @@ impl Lister {
     fn converse(mut self, stream: &mut impl Patient) -> Result<Vec<String>, NoList> {
         let mut buffer = vec![0; BUFFER_SIZE];
         let mut bytes = self.upgrade(stream, &mut buffer)?;
-        let mut inbox = Inbox::default();
+        let mut frames = Frames::default();
         let request = mem::take(&mut self.request);
-        inbox.send(stream, request).map_err(NoList::Lost)?;
+        frames.send(stream, request).map_err(NoList::Lost)?;
         loop {
             let mut answer = None;
-            let taken = inbox.take(&bytes, stream, |payload| {
+            let taken = frames.take(&bytes, stream, |payload| {
                 answer = answer.take().or_else(|| read(payload.bytes()));
             });
             if let Some(answer) = answer {
-                leave(stream, &mut inbox, &mut buffer);
+                leave(stream, &mut frames, &mut buffer);
                 return answer.map_err(NoList::Refused);
             }
             taken.map_err(NoList::Lost)?;
@@ -127,7 +126,7 @@ impl Lister {
                 .read(&mut buffer)
                 .map_err(|error| self.failed(error))?;
             if length == 0 {
-                return Err(NoList::Lost(Failure::end_of_stream()));
+                return Err(NoList::Lost(ConnectionError::end_of_stream()));
             }
             bytes.clear();
             bytes.extend_from_slice(&buffer[..length]);
@@ -139,8 +138,8 @@ impl Lister {
         let limit = self.limit;
         let failed = |error: io::Error| {
             NoList::Unreachable(match error.kind() {
-                ErrorKind::TimedOut => Failure::HandshakeTimedOut(limit),
-                _ => Failure::broken(error),
+                ErrorKind::TimedOut => ConnectionError::HandshakeTimedOut(limit),
+                _ => ConnectionError::broken(error),
             })
         };
         let asked = stream.write_all(self.handshake.unsent());
@@ -148,7 +147,7 @@ impl Lister {
         loop {
             let length = stream.read(buffer).map_err(failed)?;
             if length == 0 {
-                let is_plain = self.secrets.is_none();
+                let is_plain = self.tls.is_none();
                 return Err(NoList::Unreachable(self.handshake.end_of_stream(is_plain)));
             }
             let answer = self.handshake.take(&buffer[..length]);
@@ -161,7 +160,7 @@ impl Lister {
     fn failed(&self, error: io::Error) -> NoList {
         match error.kind() {
             ErrorKind::TimedOut => NoList::TimedOut(self.limit),
-            _ => NoList::Lost(Failure::broken(error)),
+            _ => NoList::Lost(ConnectionError::broken(error)),
         }
     }
 
@@ -169,17 +168,17 @@ impl Lister {
         let tried = self.addresses.last().copied();
         let peer = tried.unwrap_or_else(|| SocketAddr::from(([0; 4], 0)));
         NoList::Unreachable(match error.kind() {
-            ErrorKind::TimedOut => Failure::ConnectTimedOut(peer, self.limit),
-            _ => Failure::connect(peer, error),
+            ErrorKind::TimedOut => ConnectionError::ConnectTimedOut(peer, self.limit),
+            _ => ConnectionError::connect(peer, error),
         })
     }
 }
 
 /// Closes politely, and reads on until the server ends the stream, but not for long.
-fn leave(stream: &mut impl Patient, inbox: &mut Inbox, buffer: &mut [u8]) {
+fn leave(stream: &mut impl Patient, frames: &mut Frames, buffer: &mut [u8]) {
     stream.set_deadline(Instant::now() + LEAVING);
     // The list is there; whether the server likes how this connection ends matters no more.
-    if inbox.close(stream).is_ok() {
+    if frames.close(stream).is_ok() {
         while stream.read(buffer).is_ok_and(|length| length > 0) {}
     }
 }
@@ -232,8 +231,8 @@ impl fmt::Display for NoList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = match self {
             // As every other client would have found.
-            Self::Unreachable(failure) => return failure.fmt(f),
-            Self::Lost(failure) => failure.to_string(),
+            Self::Unreachable(error) => return error.fmt(f),
+            Self::Lost(error) => error.to_string(),
             Self::Refused(words) => format!("it answers '{}'", short(words)),
             Self::TimedOut(limit) => format!("no answer within {limit:?}"),
         };

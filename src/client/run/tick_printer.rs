@@ -12,26 +12,14 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
-use serde::Serialize;
 
+use crate::client::measure::measurement::Printed;
+use crate::client::measure::observer::TickSink;
 use crate::room::{Room, WRITE_MAX, room, terminal};
-
-/// What became of the ticks to print.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Printed {
-    /// Those printed.
-    pub ticks: u64,
-    /// Those that were not, because the reader did not keep up.
-    pub dropped: u64,
-    /// Whether the reader has left before the end.
-    pub reader_left: bool,
-    /// What else made printing impossible.
-    pub error: Option<String>,
-}
 
 /// Writes lines to a stream without waiting for it.
 #[derive(Debug)]
-pub(in crate::client) struct Printer {
+pub(super) struct TickPrinter {
     stream: OwnedFd,
     /// A file takes any amount at once; a pipe or a terminal only so much.
     write_max: usize,
@@ -44,7 +32,7 @@ pub(in crate::client) struct Printer {
 
 /// What became of an attempt to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::client) enum Written {
+pub(super) enum Written {
     /// There is nothing left.
     All,
     /// There is more to write, but others are waiting.
@@ -55,12 +43,12 @@ pub(in crate::client) enum Written {
     Closed,
 }
 
-impl Printer {
+impl TickPrinter {
     /// Prints to stdout.
     ///
     /// # Errors
     /// When the process has no more descriptors.
-    pub(in crate::client) fn to_stdout() -> io::Result<Self> {
+    pub(super) fn to_stdout() -> io::Result<Self> {
         let terminal = terminal(io::stdout()).map(OwnedFd::from);
         let stream = terminal.map_or_else(|| io::stdout().as_fd().try_clone_to_owned(), Ok)?;
         Ok(Self::new(stream))
@@ -79,47 +67,25 @@ impl Printer {
     }
 
     /// The stream, to be watched.
-    pub(in crate::client) fn stream(&self) -> &OwnedFd {
+    pub(super) fn stream(&self) -> &OwnedFd {
         &self.stream
     }
 
     /// What has been printed so far.
-    pub(in crate::client) fn printed(&self) -> &Printed {
+    pub(super) fn printed(&self) -> &Printed {
         &self.printed
-    }
-
-    /// Takes one message. A line break can only be the white space between two tokens of its JSON,
-    /// where a blank says the same and keeps it on one line.
-    #[cold] // Runs that only measure pay for a look whether there is a printer, and no more.
-    pub(in crate::client) fn print(&mut self, message: &[u8]) {
-        if self.is_closed() {
-            return;
-        }
-        if self.unwritten.len() + message.len() >= UNWRITTEN_MAX {
-            self.printed.dropped += 1;
-            return;
-        }
-        let from = self.unwritten.len();
-        self.unwritten.extend(message);
-        if message.iter().any(|&byte| is_line_break(byte)) {
-            let line = self.unwritten.range_mut(from..);
-            line.filter(|byte| is_line_break(**byte))
-                .for_each(|byte| *byte = b' ');
-        }
-        self.unwritten.push_back(b'\n');
-        self.printed.ticks += 1;
     }
 
     /// Whether a callback has to be queued that will [`write`](Self::write): there is something to
     /// write, and nothing under way that will do it.
-    pub(in crate::client) fn must_schedule(&mut self) -> bool {
+    pub(super) fn must_schedule(&mut self) -> bool {
         let must = !self.is_scheduled && !self.unwritten.is_empty();
         self.is_scheduled |= must;
         must
     }
 
     /// Writes what the stream takes at once, as far as one turn has time for it.
-    pub(in crate::client) fn write(&mut self) -> Written {
+    pub(super) fn write(&mut self) -> Written {
         self.is_scheduled = true;
         let written = self.write_some(WRITES_PER_TURN, Duration::ZERO);
         if written == Written::All {
@@ -130,7 +96,7 @@ impl Printer {
 
     /// Writes all that is left, but for no longer than `limit`. What is not written by then is
     /// dropped.
-    pub(in crate::client) fn finish(&mut self, limit: Duration) {
+    pub(super) fn finish(&mut self, limit: Duration) {
         let until = Instant::now() + limit;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -194,6 +160,30 @@ impl Printer {
     }
 }
 
+impl TickSink for TickPrinter {
+    /// Takes one message. A line break can only be the white space between two tokens of its JSON,
+    /// where a blank says the same and keeps it on one line.
+    #[cold] // Runs that only measure pay for a look whether there is a printer, and no more.
+    fn tick(&mut self, message: &[u8]) {
+        if self.is_closed() {
+            return;
+        }
+        if self.unwritten.len() + message.len() >= UNWRITTEN_MAX {
+            self.printed.dropped += 1;
+            return;
+        }
+        let from = self.unwritten.len();
+        self.unwritten.extend(message);
+        if message.iter().any(|&byte| is_line_break(byte)) {
+            let line = self.unwritten.range_mut(from..);
+            line.filter(|byte| is_line_break(**byte))
+                .for_each(|byte| *byte = b' ');
+        }
+        self.unwritten.push_back(b'\n');
+        self.printed.ticks += 1;
+    }
+}
+
 fn is_line_break(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }
@@ -211,16 +201,16 @@ mod tests {
     use super::*;
     use std::io::{PipeReader, Read, pipe};
 
-    fn printer() -> (Printer, PipeReader) {
+    fn printer() -> (TickPrinter, PipeReader) {
         let (reader, writer) = pipe().unwrap();
-        (Printer::new(writer.into()), reader)
+        (TickPrinter::new(writer.into()), reader)
     }
 
     #[test]
     fn each_message_is_a_line_whatever_is_in_it() {
         let (mut printer, mut reader) = printer();
         for message in [&b"{\"a\":1}"[..], b"{\n\t\"b\":\r\n2}", b"\xff"] {
-            printer.print(message);
+            printer.tick(message);
         }
         assert!(printer.must_schedule() && !printer.must_schedule());
         assert_eq!(printer.write(), Written::All);
@@ -237,7 +227,7 @@ mod tests {
         let message = [b'x'; 99_999];
         let count = 300;
         for _ in 0..count {
-            printer.print(&message);
+            printer.tick(&message);
             printer.write();
         }
         assert_eq!(printer.write(), Written::Blocked);
@@ -261,7 +251,7 @@ mod tests {
     fn what_is_never_read_counts_as_dropped() {
         let (mut printer, _reader) = printer();
         for _ in 0..10 {
-            printer.print(&[b'x'; 99_999]);
+            printer.tick(&[b'x'; 99_999]);
         }
         printer.finish(Duration::ZERO);
         let Printed { ticks, dropped, .. } = *printer.printed();
@@ -272,11 +262,11 @@ mod tests {
     #[test]
     fn a_reader_that_has_left_is_noticed_without_a_tick_too() {
         let (mut printer, reader) = printer();
-        printer.print(b"{}");
+        printer.tick(b"{}");
         assert_eq!(printer.write(), Written::All);
         drop(reader);
         assert_eq!(printer.write(), Written::Closed);
-        printer.print(b"{}");
+        printer.tick(b"{}");
         let printed = Printed {
             ticks: 1,
             reader_left: true,
@@ -290,8 +280,8 @@ mod tests {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
         // Only some systems have such a device.
         let Ok(full) = full else { return };
-        let mut printer = Printer::new(full.into());
-        printer.print(b"{}");
+        let mut printer = TickPrinter::new(full.into());
+        printer.tick(b"{}");
         assert_eq!(printer.write(), Written::Closed);
         let Printed {
             ticks,

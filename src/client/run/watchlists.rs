@@ -9,9 +9,11 @@ mod chances;
 
 use fastrand::Rng;
 
-use crate::client::config::url::Url;
-use crate::client::config::watch::{Watch, too_few};
-use crate::client::measure::subscription;
+use crate::client::config::Watch;
+use crate::client::config::limits::too_few;
+use crate::client::config::url::{self, Url};
+use crate::client::measure::listener::REQUEST_ID;
+use crate::client::measure::measurement::Watching;
 use crate::client::run::watchlists::chances::Chances;
 
 /// What all clients of a process draw their lists from.
@@ -56,32 +58,27 @@ impl Watchlists {
         self.count
     }
 
-    /// How many there are to draw from.
-    pub(in crate::client) fn symbols(&self) -> usize {
-        self.names.len()
-    }
-
-    /// What draws the same lists again.
-    pub(in crate::client) fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    /// The exponent of the symbols' popularity; none if all are equally popular.
-    pub(in crate::client) fn zipf(&self) -> Option<f64> {
-        self.zipf
+    /// What a report says of the lists.
+    pub(in crate::client) fn watching(&self) -> Watching {
+        Watching {
+            count: self.count,
+            of: self.names.len(),
+            seed: self.seed,
+            zipf: self.zipf,
+        }
     }
 
     /// The query that asks `url` for the list of this process's client `number`, as far as a URL has
     /// room for it, and how many symbols that are.
     pub(in crate::client) fn query(&mut self, url: &Url, number: usize) -> (String, usize) {
-        let room = subscription::query_room(url);
-        subscription::query(&self.draw(number), room)
+        let room = query_room(url);
+        query(&self.draw(number), room)
     }
 
     /// The request that asks for the symbols of the list from the place `from` on, as far as one
     /// message has room for them, and the place behind those.
     pub(in crate::client) fn request(&mut self, number: usize, from: usize) -> (String, usize) {
-        subscription::request(&self.draw(number), from)
+        request(&self.draw(number), from)
     }
 
     /// The list of this process's client `number`, in the order of the symbols.
@@ -97,9 +94,63 @@ impl Watchlists {
 /// Spreads the numbers of clients over all seeds.
 const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// How long the `symbols=` of `url` may be.
+pub(super) fn query_room(url: &Url) -> usize {
+    TARGET_LENGTH_MAX.saturating_sub(url.target().len() + SINCE_LENGTH_MAX)
+}
+
+/// As many of `names` as a query of the length `room` has room for, one at least, encoded; and how
+/// many those are.
+pub(super) fn query(names: &[&str], room: usize) -> (String, usize) {
+    let mut query = String::new();
+    for (count, name) in names.iter().enumerate() {
+        let length = query.len();
+        if count > 0 {
+            query.push(',');
+        }
+        query.extend(url::encoded(name));
+        if count > 0 && query.len() > room {
+            query.truncate(length);
+            return (query, count);
+        }
+    }
+    (query, names.len())
+}
+
+/// A request for the symbols in `names` from the place `from` on, one at least; and the place
+/// behind those that it has room for.
+pub(super) fn request(names: &[&str], from: usize) -> (String, usize) {
+    let mut text = format!(r#"{{"op":"subscribe","id":{REQUEST_ID},"symbols":["#);
+    for (place, name) in names.iter().enumerate().skip(from) {
+        let length = text.len();
+        if place > from {
+            text.push(',');
+        }
+        text.push_str(&serde_json::Value::from(*name).to_string());
+        if place > from && text.len() + END.len() > REQUEST_LENGTH_MAX {
+            text.truncate(length);
+            return (text + END, place);
+        }
+    }
+    (text + END, names.len())
+}
+
+const END: &str = "]}";
+
+/// What every server and proxy should take (RFC 9110, section 4.1).
+const TARGET_LENGTH_MAX: usize = 8_000;
+
+/// `&since=` and `&symbols=` with a stamp in µs.
+const SINCE_LENGTH_MAX: usize = 7 + 20 + 9;
+
+/// What our own server takes from a client in one message.
+const REQUEST_LENGTH_MAX: usize = 4096;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
 
     fn lists(names: usize, count: usize, first_client: usize) -> Watchlists {
         let names = (0..names).map(|number| format!("sim:S{number}/USDT"));
@@ -149,5 +200,63 @@ mod tests {
             "--watch: cannot draw 3 different symbols: there are 2"
         );
         assert_eq!(drawn(&mut lists(3, 3, 0), 5).len(), 3);
+    }
+
+    fn names(count: usize) -> Vec<String> {
+        (0..count).map(|n| format!("sim:S{n}/USDT")).collect()
+    }
+
+    #[test]
+    fn a_short_list_is_in_the_url() {
+        let names = ["sim:A/B", "a b&c=d+é%"];
+        let asked = query(&names, 100);
+        assert_eq!(asked, ("sim:A/B,a%20b%26c%3Dd%2B%C3%A9%25".to_owned(), 2));
+    }
+
+    #[test]
+    fn what_has_no_room_in_the_url_is_asked_for_in_several_requests() {
+        let names = names(2_000);
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let url = Url::parse("ws://h/path?every=1s").unwrap();
+        let (query, mut asked) = query(&names, query_room(&url));
+        let target = url.target_for(Some(u64::MAX), &query);
+        assert!((7_980..=8_000).contains(&target.len()), "{}", target.len());
+        assert_eq!(query, names[..asked].join(","));
+        let mut requests = 0;
+        while asked < names.len() {
+            let (text, next) = request(&names, asked);
+            assert!(text.len() <= 4096);
+            let request: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(request["op"], "subscribe");
+            assert_eq!(request["id"].to_string(), REQUEST_ID);
+            assert_eq!(request["symbols"], Value::from(names[asked..next].to_vec()));
+            assert!(next == names.len() || text.len() > 4_070, "{}", text.len());
+            (asked, requests) = (next, requests + 1);
+        }
+        assert_eq!(requests, 6);
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_asked_for_once(
+            names in proptest::collection::vec("\\PC{1,300}", 1..60), room in 0_usize..2_000,
+        ) {
+            let names: Vec<_> = names.iter().map(|name| name.replace(',', ".")).collect();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            let (query, mut asked) = query(&names, room);
+            let decoded = percent_encoding::percent_decode_str(&query).decode_utf8().unwrap();
+            let mut found: Vec<_> = decoded.split(',').map(str::to_owned).collect();
+            prop_assert_eq!(found.len(), asked);
+            prop_assert!(query.len() <= room || asked == 1);
+            while asked < names.len() {
+                let (text, next) = request(&names, asked);
+                let request: Value = serde_json::from_str(&text).unwrap();
+                let more = request["symbols"].as_array().unwrap();
+                found.extend(more.iter().map(|name| name.as_str().unwrap().to_owned()));
+                prop_assert!(text.len() <= 4096 || next == asked + 1);
+                asked = next;
+            }
+            prop_assert_eq!(found, names);
+        }
     }
 }

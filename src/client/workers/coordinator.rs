@@ -5,29 +5,266 @@
 //! They join at the same time and begin the window together. Whatever happens to one of them is an
 //! error that names it; what the others have measured is reported all the same.
 
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::mem;
+use std::process::{Child, ChildStdin, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use ioloop::{IoLoop, Ready};
+use ioloop::{IoLoop, PeriodicCallback, Ready};
 use mio::unix::pipe::Receiver;
 use mio::{Interest, Token};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::client::config::Config;
-use crate::client::config::watch::Watch;
-use crate::client::report::Report;
-use crate::client::report::build;
-use crate::client::run::phases::Phase;
-use crate::client::run::{self, Client, resolve, symbol_list};
-use crate::client::workers::outcome::Outcome;
-use crate::client::workers::worker::{END, GO, News, Standing};
-use crate::client::ws::error::Failure;
+use crate::client::error_kind::ErrorKind;
+use crate::client::measure::measurement::{Measurement, Watching};
+use crate::client::run::barrier::{Milestone, Standing};
+use crate::client::run::phase::{Phase, PhaseTimes, Snapshot};
+use crate::client::run::prepare::{Prepared, prepare};
+use crate::client::run::progress::{self, Progress, View};
+use crate::client::run::watchlists::Watchlists;
+use crate::client::workers::{Command, Event};
 use crate::error_text::plain;
+
+/// Measures `config` in several processes, each made by `command` of its number.
+///
+/// # Errors
+/// When what has to be known cannot be found out, or a process cannot be started. What happens to
+/// connections and processes is in the measurement.
+pub(in crate::client) fn measure(
+    config: &Config,
+    mut signals: Option<Signals>,
+    command: impl Fn(usize) -> std::process::Command,
+) -> io::Result<Measurement> {
+    // Each process asks the server again. Asking here first reports an error once, not once each.
+    let prepared = prepare(config, signals.as_mut())?;
+    let mut io_loop = IoLoop::new()?;
+    let mut coordinator = Coordinator::new(&prepared);
+    // If it fails, the workers that are there find their stdin ended.
+    for number in 0..config.processes {
+        let mut command = command(number);
+        command.args(arguments(&prepared));
+        let worker = Worker::start(&mut io_loop, number, command)?;
+        coordinator.workers.push(worker);
+    }
+    if let Some(mut signals) = signals {
+        io_loop.add_handler(&mut signals, Interest::READABLE, Coordinator::on_signal)?;
+        coordinator.signals = Some(signals);
+    }
+    if coordinator.progress.is_some() {
+        let show = |coordinator: &mut Coordinator, _: &mut _| coordinator.show_progress();
+        PeriodicCallback::start(&mut io_loop, progress::PERIOD, show);
+    }
+    let limit = prepared.began + config.asking_limit() + config.window_limit();
+    // They have begun later than this one.
+    io_loop.call_at(limit, |coordinator: &mut Coordinator, _| {
+        coordinator.tell_all(Command::End);
+    });
+    let limit = limit + LIMIT_AFTER_WINDOW;
+    io_loop.call_at(limit, move |coordinator: &mut Coordinator, io_loop| {
+        coordinator.end_workers_at(io_loop, limit);
+    });
+    io_loop.start(&mut coordinator)?;
+    if let Some(progress) = &coordinator.progress {
+        progress.clear();
+    }
+    coordinator.finish()
+}
+
+/// What the workers need not find out again.
+fn arguments(prepared: &Prepared) -> Vec<String> {
+    let addresses = prepared.addresses.iter().map(ToString::to_string);
+    let addresses = addresses.collect::<Vec<_>>().join(",");
+    let mut arguments = vec![format!("--share-addresses={addresses}")];
+    let seed = prepared.config.watch.as_ref().and_then(|watch| watch.seed);
+    arguments.extend(seed.map(|seed| format!("--share-seed={seed}")));
+    arguments
+}
+
+/// The state of the loop.
+struct Coordinator {
+    config: Config,
+    workers: Vec<Worker>,
+    phase: Phase,
+    times: PhaseTimes,
+    watching: Option<Watching>,
+    progress: Option<Progress>,
+    signals: Option<Signals>,
+    /// Whether a signal has told the workers to end.
+    is_ending: bool,
+    /// All workers' events are read into this one.
+    buffer: Vec<u8>,
+}
+
+impl Coordinator {
+    fn new(prepared: &Prepared) -> Self {
+        let config = prepared.config.clone();
+        let mut times = PhaseTimes::new(config.pid);
+        times.began.at = prepared.began;
+        Self {
+            workers: Vec::new(),
+            phase: Phase::Joining,
+            times,
+            watching: prepared.lists.as_ref().map(Watchlists::watching),
+            progress: Progress::of(&config),
+            signals: None,
+            is_ending: false,
+            buffer: vec![0; BUFFER_SIZE],
+            config,
+        }
+    }
+
+    fn on_event(&mut self, io_loop: &mut IoLoop<Self>, token: Token, _: Ready) {
+        let worker = self.workers.iter_mut().find(|worker| worker.token == token);
+        let Some(worker) = worker else {
+            return;
+        };
+        if !worker.read(&mut self.buffer) {
+            worker.stage = Stage::Gone;
+            // It can only fail for a pipe that is not watched, and then all is well.
+            let _ = io_loop.remove_handler(&mut worker.stdout, token);
+        }
+        self.keep_step(io_loop);
+    }
+
+    /// Enters the next phase once all have got there.
+    fn keep_step(&mut self, io_loop: &mut IoLoop<Self>) {
+        let slowest = self.workers.iter().map(|worker| worker.stage).min();
+        let slowest = slowest.unwrap_or(Stage::Gone);
+        let pid = self.config.pid;
+        if self.phase == Phase::Joining && slowest >= Stage::Joined {
+            self.times.joined = Some(Snapshot::now(pid));
+            self.phase = Phase::WarmingUp;
+            self.tell_all(Command::Go);
+        }
+        if self.phase == Phase::WarmingUp && slowest >= Stage::Measuring {
+            self.times.window_began = Some(Snapshot::now(pid));
+            self.phase = Phase::Measuring;
+        }
+        // One that ended early has lost all its connections, or its life; the others go on.
+        if self.phase != Phase::Closing && slowest >= Stage::Ended {
+            self.times.ended = Some(Snapshot::now(pid));
+            self.phase = Phase::Closing;
+        }
+        if slowest == Stage::Gone {
+            io_loop.stop();
+        }
+    }
+
+    fn show_progress(&mut self) {
+        let standings = self.workers.iter().map(|worker| worker.standing);
+        let standing = standings.fold(Standing::default(), |sum, one| Standing {
+            joined: sum.joined + one.joined,
+            open: sum.open + one.open,
+            ticks: sum.ticks + one.ticks,
+            errors: sum.errors + one.errors,
+        });
+        if let Some(progress) = &mut self.progress {
+            progress.show(&View {
+                phase: self.phase,
+                times: &self.times,
+                config: &self.config,
+                standing,
+                alive: standing.open,
+                delivery: None,
+            });
+        }
+    }
+
+    /// The first signal ends all workers with what they have measured, another one at once.
+    fn on_signal(&mut self, io_loop: &mut IoLoop<Self>, _: Token, _: Ready) {
+        let signals = self.signals.as_mut();
+        let came = signals.map_or(0, |signals| signals.pending().count());
+        if came > 0 && !self.is_ending {
+            self.is_ending = true;
+            self.tell_all(Command::End);
+            io_loop.call_later(LIMIT_AFTER_WINDOW, Self::kill_workers);
+        } else if came > 0 {
+            self.kill_workers(io_loop);
+        }
+    }
+
+    fn tell_all(&mut self, command: Command) {
+        // To one whose window has ended, another end would mean to await no reply.
+        let busy = self.workers.iter_mut().filter(|it| it.stage < Stage::Ended);
+        for stdin in busy.filter_map(|worker| worker.stdin.as_mut()) {
+            // A byte always fits; who is not there any more need not be told.
+            let _ = stdin.write_all(&[command.byte()]);
+        }
+    }
+
+    /// Ends the workers that are still there at `limit`, which this process may have slept through
+    /// (Ctrl-Z): then they have had no chance to be heard either.
+    fn end_workers_at(&mut self, io_loop: &mut IoLoop<Self>, limit: Instant) {
+        if limit.elapsed() > SLEPT {
+            io_loop.call_later(LIMIT_AFTER_WINDOW, Self::kill_workers);
+        } else {
+            self.kill_workers(io_loop);
+        }
+    }
+
+    /// Ends the workers that are still there: they have had their time.
+    fn kill_workers(&mut self, _: &mut IoLoop<Self>) {
+        for worker in self.workers.iter_mut().filter(|it| it.stage != Stage::Gone) {
+            // It may have said all there is, only nobody has read it yet.
+            worker.read(&mut self.buffer);
+            if worker.measurement.is_none() {
+                worker.error = Some("did not end in time and was killed".to_owned());
+            }
+            // It has ended by itself meanwhile.
+            let _ = worker.process.kill();
+        }
+    }
+
+    /// Adds up what the workers have measured.
+    fn finish(mut self) -> io::Result<Measurement> {
+        let workers = mem::take(&mut self.workers);
+        let of = workers.len();
+        let mut sum = Measurement::new(&self.config);
+        let (mut lost, mut clients_lost) = (Vec::new(), 0);
+        sum.run.all_lost = true;
+        for mut worker in workers {
+            drop(worker.stdin.take());
+            let status = worker.process.wait()?;
+            match (worker.measurement.take(), worker.error.take()) {
+                (Some(measurement), None) => sum += *measurement,
+                (_, error) => {
+                    let what = error.unwrap_or_else(|| ending(status));
+                    let (number, id) = (worker.number + 1, worker.process.id());
+                    lost.push(format!("client process {number} of {of} ({id}) {what}"));
+                    clients_lost += self.config.share(worker.number, of).clients;
+                }
+            }
+        }
+        sum.run.all_lost &= lost.len() < of;
+        sum.run.failed += clients_lost;
+        sum.watching = self.watching;
+        for _ in &lost {
+            sum.errors.note(ErrorKind::WorkerLost, all_of(&lost));
+        }
+        if sum.run.window.is_zero() {
+            // All of them ended before their windows.
+            self.times.window_began = None;
+        }
+        self.times.note_phases(&mut sum.run);
+        Ok(sum)
+    }
+}
+
+/// One sentence about all lost workers: a report has one example of each kind.
+fn all_of(lost: &[String]) -> String {
+    let mut sentence = lost[..lost.len().min(NAMED_MAX)].join("; ");
+    if lost.len() > NAMED_MAX {
+        let more = lost.len() - NAMED_MAX;
+        write!(sentence, "; and {more} more").expect("a string takes every write");
+    }
+    sentence
+}
 
 /// One of the processes.
 #[derive(Debug)]
-pub(in crate::client) struct Member {
+struct Worker {
     number: usize,
     process: Child,
     /// Its end is what tells it that this process has ended.
@@ -38,11 +275,11 @@ pub(in crate::client) struct Member {
     partial: Vec<u8>,
     stage: Stage,
     standing: Standing,
-    outcome: Option<Outcome>,
+    measurement: Option<Box<Measurement>>,
     error: Option<String>,
 }
 
-/// How far one has got.
+/// How far a worker has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Joining,
@@ -52,224 +289,35 @@ enum Stage {
     Gone,
 }
 
-/// Runs `config` in several processes, each made by `command` of its number.
-///
-/// # Errors
-/// When the host is not known, or a process cannot be started. What happens to connections and
-/// processes is in the report.
-pub fn run(
-    mut config: Config,
-    mut signals: Option<Signals>,
-    command: impl Fn(usize) -> Command,
-) -> io::Result<Report> {
-    let mut began = Instant::now();
-    let addresses = resolve::resolve(&config.url, signals.as_mut())?;
-    let known = addresses.iter().map(ToString::to_string);
-    let known = format!("--share-addresses={}", known.collect::<Vec<_>>().join(","));
-    let seed = config.watch.as_mut().map(Watch::settle_seed);
-    let seed = seed.map(|seed| format!("--share-seed={seed}"));
-    // Each process asks the server again. Asking here first reports an error once, not once each.
-    let secrets = run::secrets(&config)?;
-    let server = (&*addresses, secrets.as_ref());
-    let lists = symbol_list::watchlists(&config, server, signals.as_mut())?;
-    if lists.is_some() {
-        began = Instant::now();
-    }
-    let processes = config.processes;
-    let mut io_loop = IoLoop::new()?;
-    let mut client = Client::new(config, addresses);
-    client.began.at = began;
-    client.lists = lists;
-    // If it fails, those that are there find their stdin ended.
-    for number in 0..processes {
-        let mut command = command(number);
-        command.arg(&known).args(&seed);
-        let member = start(&mut io_loop, number, command)?;
-        client.crew.push(member);
-    }
-    if let Some(mut signals) = signals {
-        io_loop.add_handler(&mut signals, Interest::READABLE, |client, io_loop, _, _| {
-            client.on_signal_for_all(io_loop);
+impl Worker {
+    fn start(
+        io_loop: &mut IoLoop<Coordinator>,
+        number: usize,
+        mut command: std::process::Command,
+    ) -> io::Result<Self> {
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut process = spawned.map_err(|error| {
+            let what = format!("cannot start client process {}", number + 1);
+            io::Error::new(error.kind(), format!("{what}: {}", plain(&error)))
         })?;
-        client.signals = Some(signals);
-    }
-    client.begin_output(&mut io_loop)?;
-    let limit = client.began.at + client.config.asking_limit() + client.config.window_limit();
-    // They have begun later than this one.
-    io_loop.call_at(limit, |client: &mut Client, _| client.order(END));
-    let limit = limit + LIMIT_AFTER_WINDOW;
-    io_loop.call_at(limit, move |client: &mut Client, io_loop| {
-        client.end_crew_at(io_loop, limit);
-    });
-    io_loop.start(&mut client)?;
-    client.dismiss_crew()?;
-    client.finish_output();
-    Ok(build::of(&client))
-}
-
-fn start(io_loop: &mut IoLoop<Client>, number: usize, mut command: Command) -> io::Result<Member> {
-    let mut process = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| {
-            let error_text = format!(
-                "cannot start client process {}: {}",
-                number + 1,
-                plain(&error)
-            );
-            io::Error::new(error.kind(), error_text)
-        })?;
-    let stdout = process.stdout.take();
-    let mut stdout = Receiver::from(stdout.expect("it is a pipe"));
-    stdout.set_nonblocking(true)?;
-    let token = io_loop.add_handler(&mut stdout, Interest::READABLE, Client::on_news)?;
-    Ok(Member {
-        number,
-        stdin: process.stdin.take(),
-        process,
-        stdout,
-        token,
-        partial: Vec::new(),
-        stage: Stage::Joining,
-        standing: Standing::default(),
-        outcome: None,
-        error: None,
-    })
-}
-
-impl Client {
-    fn on_news(&mut self, io_loop: &mut IoLoop<Self>, token: Token, _: Ready) {
-        let member = self.crew.iter_mut().find(|member| member.token == token);
-        let Some(member) = member else {
-            return;
-        };
-        if !member.read(&mut self.scratch) {
-            member.stage = Stage::Gone;
-            // It can only fail for a pipe that is not watched, and then all is well.
-            let _ = io_loop.remove_handler(&mut member.stdout, token);
-        }
-        self.show_crew();
-        self.keep_step(io_loop);
+        let stdout = process.stdout.take();
+        let mut stdout = Receiver::from(stdout.expect("it is a pipe"));
+        stdout.set_nonblocking(true)?;
+        let token = io_loop.add_handler(&mut stdout, Interest::READABLE, Coordinator::on_event)?;
+        Ok(Self {
+            number,
+            stdin: process.stdin.take(),
+            process,
+            stdout,
+            token,
+            partial: Vec::new(),
+            stage: Stage::Joining,
+            standing: Standing::default(),
+            measurement: None,
+            error: None,
+        })
     }
 
-    /// Enters the next phase once all have got there.
-    fn keep_step(&mut self, io_loop: &mut IoLoop<Self>) {
-        let slowest = self.crew.iter().map(|member| member.stage).min();
-        let slowest = slowest.unwrap_or(Stage::Gone);
-        if self.phase == Phase::Joining && slowest >= Stage::Joined {
-            self.joined = Some(self.moment());
-            self.phase = Phase::WarmingUp;
-            self.order(GO);
-        }
-        if self.phase == Phase::WarmingUp && slowest >= Stage::Measuring {
-            self.window_began = Some(self.moment());
-            self.phase = Phase::Measuring;
-        }
-        // One that ended early has lost all its connections, or its life; the others go on.
-        if self.phase != Phase::Closing && slowest >= Stage::Ended {
-            self.ended = Some(self.moment());
-            self.phase = Phase::Closing;
-        }
-        if slowest == Stage::Gone {
-            io_loop.stop();
-        }
-    }
-
-    /// What the progress line says.
-    fn show_crew(&mut self) {
-        let standings = self.crew.iter().map(|member| member.standing);
-        let sum = standings.fold(Standing::default(), |sum, it| Standing {
-            joined: sum.joined + it.joined,
-            open: sum.open + it.open,
-            ticks: sum.ticks + it.ticks,
-            errors: sum.errors + it.errors,
-        });
-        (self.tally.joined, self.tally.open) = (sum.joined, sum.open);
-        self.tally.alive = sum.open;
-        self.statistics.ticks = sum.ticks;
-        self.tally.errors_elsewhere = sum.errors;
-    }
-
-    /// The first one ends all with what they have measured, another one at once.
-    fn on_signal_for_all(&mut self, io_loop: &mut IoLoop<Self>) {
-        let signals = self.signals.as_mut();
-        let came = signals.map_or(0, |signals| signals.pending().count());
-        if came > 0 && !self.is_ending {
-            self.is_ending = true;
-            self.order(END);
-            io_loop.call_later(LIMIT_AFTER_WINDOW, Self::kill_crew);
-        } else if came > 0 {
-            self.kill_crew(io_loop);
-        }
-    }
-
-    /// Tells all of them.
-    fn order(&mut self, order: u8) {
-        // To one whose window has ended, another end would mean to await no reply.
-        let busy = self.crew.iter_mut().filter(|it| it.stage < Stage::Ended);
-        for stdin in busy.filter_map(|it| it.stdin.as_mut()) {
-            // A byte always fits; who is not there any more need not be told.
-            let _ = stdin.write_all(&[order]);
-        }
-    }
-
-    /// Ends those that are still there at `limit`, which this process may have slept through
-    /// (Ctrl-Z): then they have had no chance to be heard either.
-    fn end_crew_at(&mut self, io_loop: &mut IoLoop<Self>, limit: Instant) {
-        if limit.elapsed() > SLEPT {
-            io_loop.call_later(LIMIT_AFTER_WINDOW, Self::kill_crew);
-        } else {
-            self.kill_crew(io_loop);
-        }
-    }
-
-    /// Ends those that are still there: they have had their time.
-    fn kill_crew(&mut self, _: &mut IoLoop<Self>) {
-        for member in self.crew.iter_mut().filter(|it| it.stage != Stage::Gone) {
-            // It may have said all there is, only nobody has read it yet.
-            member.read(&mut self.scratch);
-            if member.outcome.is_none() {
-                member.error = Some("did not end in time and was killed".to_owned());
-            }
-            // It has ended by itself meanwhile.
-            let _ = member.process.kill();
-        }
-    }
-
-    /// Sums up what all have measured.
-    fn dismiss_crew(&mut self) -> io::Result<()> {
-        let (mut outcomes, mut lost, mut clients_lost) = (Vec::new(), Vec::new(), 0);
-        let of = self.crew.len();
-        for mut member in self.crew.drain(..) {
-            drop(member.stdin.take());
-            let status = member.process.wait()?;
-            match (member.outcome.take(), member.error.take()) {
-                (Some(outcome), None) => outcomes.push(outcome),
-                (_, error) => {
-                    let what = error.unwrap_or_else(|| ending(status));
-                    let (number, id) = (member.number + 1, member.process.id());
-                    lost.push(format!("client process {number} of {of} ({id}) {what}"));
-                    clients_lost += self.config.share(member.number, of).clients;
-                }
-            }
-        }
-        Outcome::merge(outcomes, self)?;
-        self.tally.failed += clients_lost;
-        // One sentence about all: a report has one example of each kind.
-        let named = lost[..lost.len().min(NAMED_MAX)].join("; ");
-        let all = match lost.len().checked_sub(NAMED_MAX) {
-            None | Some(0) => named,
-            Some(more) => format!("{named}; and {more} more"),
-        };
-        for _ in &lost {
-            self.statistics.failure(&Failure::ProcessLost(all.clone()));
-        }
-        Ok(())
-    }
-}
-
-impl Member {
     /// Reads what has come. Says no at the end.
     fn read(&mut self, buffer: &mut [u8]) -> bool {
         loop {
@@ -285,34 +333,34 @@ impl Member {
 
     fn take(&mut self, bytes: &[u8]) {
         if self.partial.len() > LINE_LENGTH_MAX {
-            self.error = Some("said what has no end".to_owned());
+            self.error = Some("sent an oversized message".to_owned());
             return;
         }
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
             self.partial.extend_from_slice(part);
             if part.ends_with(b"\n") {
-                let line = std::mem::take(&mut self.partial);
+                let line = mem::take(&mut self.partial);
                 match serde_json::from_slice(&line) {
-                    Ok(news) => self.hear(news),
-                    Err(error) => self.error = Some(format!("said what makes no sense: {error}")),
+                    Ok(event) => self.note(event),
+                    Err(error) => self.error = Some(format!("sent an invalid message: {error}")),
                 }
             }
         }
     }
 
-    fn hear(&mut self, news: News) {
-        match news {
-            News::Joined => self.stage = Stage::Joined,
-            News::Measuring => self.stage = Stage::Measuring,
-            News::Ended => self.stage = Stage::Ended,
-            News::Progress(standing) => self.standing = standing,
-            News::Outcome(outcome) => self.outcome = Some(*outcome),
-            News::Failed(error) => self.error = Some(format!("could not begin: {error}")),
+    fn note(&mut self, event: Event) {
+        match event {
+            Event::Reached(Milestone::Joined) => self.stage = Stage::Joined,
+            Event::Reached(Milestone::Measuring) => self.stage = Stage::Measuring,
+            Event::Reached(Milestone::Ended) => self.stage = Stage::Ended,
+            Event::Stands(standing) => self.standing = standing,
+            Event::Measured(measurement) => self.measurement = Some(measurement),
+            Event::Failed(error) => self.error = Some(format!("could not begin: {error}")),
         }
     }
 }
 
-impl Drop for Member {
+impl Drop for Worker {
     /// No process is left behind, whatever ends this one's part.
     fn drop(&mut self) {
         if let Ok(None) = self.process.try_wait() {
@@ -342,3 +390,5 @@ const NAMED_MAX: usize = 8;
 
 /// Two hours by the second and 100,000 clients are a tenth of it.
 const LINE_LENGTH_MAX: usize = 64 << 20;
+
+const BUFFER_SIZE: usize = 64 * 1024;

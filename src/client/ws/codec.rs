@@ -9,8 +9,8 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message, Utf8Bytes};
 
-use crate::client::ws::error::Failure;
-use crate::client::ws::frames::Payload;
+use crate::client::received::Payload;
+use crate::client::ws::error::ConnectionError;
 use crate::error_text::plain_text;
 use crate::frame::Boundaries;
 
@@ -57,7 +57,7 @@ impl Codec {
         frame: &[u8],
         socket: &mut impl Write,
         on_message: &mut impl FnMut(Payload<'_>),
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ConnectionError> {
         self.boundaries.advance(frame);
         self.frames = if self.boundaries.at_rest() {
             0
@@ -68,7 +68,7 @@ impl Codec {
             // Empty ones would never reach the limit on a message's size.
             let _ = self.close(socket, CloseCode::Protocol);
             let what = format!("a message in more than {FRAGMENTS_MAX} fragments");
-            return Err(Failure::Protocol(what));
+            return Err(ConnectionError::Protocol(what));
         }
         let mut line = Line { frame, socket };
         let read = loop {
@@ -78,10 +78,10 @@ impl Codec {
                 Ok(Message::Close(close)) => break Err(closed(close)),
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
-                Err(error) => break Err(failure(error)),
+                Err(error) => break Err(connection_error(error)),
             }
         };
-        if let Err(Failure::Protocol(_)) = read {
+        if let Err(ConnectionError::Protocol(_)) = read {
             // The server should learn why; whether it still can is its affair.
             let _ = self.close(socket, CloseCode::Protocol);
             return read;
@@ -99,7 +99,7 @@ impl Codec {
         &mut self,
         socket: &mut impl Write,
         text: String,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ConnectionError> {
         let mut line = Line { frame: &[], socket };
         let sent = self.context.write(&mut line, Message::text(text));
         let sent = sent.and_then(|()| self.context.flush(&mut line));
@@ -110,7 +110,7 @@ impl Codec {
         &mut self,
         socket: &mut impl Write,
         code: CloseCode,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ConnectionError> {
         let frame = CloseFrame {
             code,
             reason: Utf8Bytes::default(),
@@ -120,16 +120,19 @@ impl Codec {
         self.note_flushed(closed)
     }
 
-    pub(in crate::client) fn flush(&mut self, socket: &mut impl Write) -> Result<(), Failure> {
+    pub(in crate::client) fn flush(
+        &mut self,
+        socket: &mut impl Write,
+    ) -> Result<(), ConnectionError> {
         let flushed = self.context.flush(&mut Line { frame: &[], socket });
         self.note_flushed(flushed)
     }
 
-    fn note_flushed(&mut self, flushed: tungstenite::Result<()>) -> Result<(), Failure> {
+    fn note_flushed(&mut self, flushed: tungstenite::Result<()>) -> Result<(), ConnectionError> {
         self.flushed = flushed.is_ok();
         match flushed {
             Err(Error::Io(error)) if error.kind() != io::ErrorKind::WouldBlock => {
-                Err(Failure::Reset(error))
+                Err(ConnectionError::Reset(error))
             }
             _ => Ok(()),
         }
@@ -161,8 +164,8 @@ impl<W: Write> Write for Line<'_, W> {
     }
 }
 
-fn closed(close: Option<CloseFrame>) -> Failure {
-    Failure::Closed {
+fn closed(close: Option<CloseFrame>) -> ConnectionError {
+    ConnectionError::Closed {
         code: close
             .as_ref()
             .map_or(CloseCode::Status, |close| close.code)
@@ -172,19 +175,19 @@ fn closed(close: Option<CloseFrame>) -> Failure {
 }
 
 /// What an error of tungstenite's means for the connection.
-pub(in crate::client) fn failure(error: Error) -> Failure {
+pub(in crate::client) fn connection_error(error: Error) -> ConnectionError {
     match error {
-        Error::Io(error) => Failure::Reset(error),
+        Error::Io(error) => ConnectionError::Reset(error),
         Error::Capacity(_) => too_long(),
         // The sentence says already that it is about the protocol.
-        Error::Protocol(error) => Failure::Protocol(plain_text(&error.to_string())),
-        error => Failure::Protocol(error.to_string()),
+        Error::Protocol(error) => ConnectionError::Protocol(plain_text(&error.to_string())),
+        error => ConnectionError::Protocol(error.to_string()),
     }
 }
 
 /// What a message of more than [`MESSAGE_SIZE_MAX`] is, be it in one frame or in many.
-pub(in crate::client) fn too_long() -> Failure {
-    Failure::Protocol("a message of more than 1 MiB".to_owned())
+pub(in crate::client) fn too_long() -> ConnectionError {
+    ConnectionError::Protocol("a message of more than 1 MiB".to_owned())
 }
 
 /// The most frames that a message may come in: a mebibyte in pieces of 256 bytes.

@@ -1,17 +1,16 @@
 //! Why a connection did not come about or ended before its time.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
+use std::{fmt, io};
 
+use crate::client::error_kind::ErrorKind;
 use crate::client::ws::tls;
 
 /// One connection's end. [`Display`](fmt::Display) is the sentence that a report shows of it.
 #[derive(Debug)]
-pub(in crate::client) enum Failure {
+pub(in crate::client) enum ConnectionError {
     /// Nobody listens there.
     ConnectRefused(SocketAddr),
     /// No answer to the connect within the limit.
@@ -29,12 +28,8 @@ pub(in crate::client) enum Failure {
         /// The words behind it.
         reason: String,
     },
-    /// One of several client processes has not ended well. In a sentence.
-    ProcessLost(String),
     /// TLS did not come about: a bad certificate, or no TLS at all. In a sentence.
     Tls(String),
-    /// It was never opened: joining took longer than it may.
-    NotOpened(Duration),
     /// Connected, but TLS had not come about within the limit.
     TlsTimedOut(Duration),
     /// Connected, but not upgraded within the limit.
@@ -60,18 +55,9 @@ pub(in crate::client) enum Failure {
     },
     /// The server sent what RFC 6455 forbids.
     Protocol(String),
-    /// The server refused a request for symbols of a list (`--watch`), with these words.
-    SubscribeRefused(String),
-    /// It never answered one, so part of the list was never asked for.
-    SubscribeUnanswered,
-    /// The connection was fine, but no tick ever came.
-    NoTick,
 }
 
-impl Failure {
-    /// The words for a client process that has not ended well.
-    pub(in crate::client) const PROCESS_LOST: &str = "process lost";
-
+impl ConnectionError {
     /// The end of a stream without a close frame.
     pub(in crate::client) fn end_of_stream() -> Self {
         Self::Closed {
@@ -113,46 +99,27 @@ impl Failure {
         )
     }
 
-    /// What it is counted under in `counts`: its kind, or a common one where there are many
-    /// already, for servers may choose codes and statuses as they like.
-    pub(in crate::client) fn key<V>(&self, counts: &BTreeMap<String, V>) -> String {
-        let kind = self.kind();
+    /// What it is counted under.
+    pub(in crate::client) fn kind(&self) -> ErrorKind {
         match self {
-            _ if counts.len() < KINDS_MAX || counts.contains_key(&*kind) => kind.into_owned(),
-            Self::Closed { .. } => "closed by server (other)".to_owned(),
-            Self::HandshakeRefused { .. } => "handshake refused (other)".to_owned(),
-            _ => kind.into_owned(),
+            Self::ConnectRefused(_) => ErrorKind::ConnectRefused,
+            Self::ConnectTimedOut(..) => ErrorKind::ConnectTimedOut,
+            Self::ConnectFailed(..) => ErrorKind::ConnectFailed,
+            Self::NoLocalPort(_) => ErrorKind::NoLocalPort,
+            Self::NoDescriptor(_) => ErrorKind::NoDescriptor,
+            Self::HandshakeRefused { status, .. } => ErrorKind::HandshakeRefused(Some(*status)),
+            Self::Tls(_) => ErrorKind::Tls,
+            Self::TlsTimedOut(_) => ErrorKind::TlsTimedOut,
+            Self::HandshakeTimedOut(_) => ErrorKind::HandshakeTimedOut,
+            Self::BadHandshake(_) => ErrorKind::BadHandshake,
+            Self::Closed { code, .. } => ErrorKind::Closed(Some(*code)),
+            Self::Reset(_) | Self::ResetJoining { .. } => ErrorKind::Reset,
+            Self::Protocol(_) => ErrorKind::Protocol,
         }
-    }
-
-    /// The few words under which failures are counted.
-    pub(in crate::client) fn kind(&self) -> Cow<'static, str> {
-        Cow::Borrowed(match self {
-            Self::ConnectRefused(_) => "connect refused",
-            Self::ConnectTimedOut(..) => "connect timed out",
-            Self::ConnectFailed(..) => "connect failed",
-            Self::NoLocalPort(_) => "out of local ports",
-            Self::NoDescriptor(_) => "out of descriptors",
-            Self::HandshakeRefused { status, .. } => {
-                return Cow::Owned(format!("handshake refused ({status})"));
-            }
-            Self::NotOpened(_) => "not opened in time",
-            Self::ProcessLost(_) => Self::PROCESS_LOST,
-            Self::Tls(_) => "TLS failed",
-            Self::TlsTimedOut(_) => "TLS timed out",
-            Self::HandshakeTimedOut(_) => "handshake timed out",
-            Self::BadHandshake(_) => "bad handshake",
-            Self::Closed { code, .. } => return Cow::Owned(format!("closed by server ({code})")),
-            Self::Reset(_) | Self::ResetJoining { .. } => "reset",
-            Self::Protocol(_) => "protocol error",
-            Self::SubscribeRefused(_) => "subscribe refused",
-            Self::SubscribeUnanswered => "subscribe unanswered",
-            Self::NoTick => "no tick",
-        })
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ConnectRefused(peer) => write!(
@@ -186,12 +153,6 @@ impl fmt::Display for Failure {
                     _ => Ok(()),
                 }
             }
-            Self::NotOpened(limit) => write!(
-                f,
-                "joining took longer than {limit:?}, so not all connections were opened (try a \
-                 longer --duration, or --ramp)"
-            ),
-            Self::ProcessLost(sentence) => f.write_str(sentence),
             Self::Tls(sentence) => append_up_to(SENTENCE_LENGTH_MAX, f, "", sentence),
             Self::TlsTimedOut(limit) => {
                 write!(
@@ -231,20 +192,11 @@ impl fmt::Display for Failure {
                 )
             }
             Self::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
-            Self::SubscribeRefused(words) => {
-                f.write_str("the server refused to add symbols to a list of --watch:")?;
-                append(f, " ", words)
-            }
-            Self::SubscribeUnanswered => f.write_str(
-                "the server did not answer a \"subscribe\", so clients watched only a part of \
-                 their lists",
-            ),
-            Self::NoTick => f.write_str("connected, but no tick came"),
         }
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for ConnectionError {}
 
 /// A text from the other side, kept printable and short.
 fn append(f: &mut fmt::Formatter<'_>, separator: &str, text: &str) -> fmt::Result {
@@ -293,9 +245,6 @@ pub(in crate::client) const NO_TLS: &str = "(does it speak TLS on this port? ws:
 /// And where nothing else does.
 pub(in crate::client) const ONLY_TLS: &str = "(does it speak TLS on this port? wss:// is with)";
 
-/// From so many kinds on, what servers choose is counted together.
-const KINDS_MAX: usize = 100;
-
 /// As much of a server's words as a line has room for.
 const TEXT_LENGTH_MAX: usize = 123;
 
@@ -309,45 +258,40 @@ mod tests {
     #[test]
     fn what_the_system_answers_finds_its_kind() {
         let peer = "127.0.0.1:8888".parse().unwrap();
-        let kind = |errno: rustix::io::Errno| Failure::connect(peer, errno.into()).kind();
-        assert_eq!(kind(rustix::io::Errno::CONNREFUSED), "connect refused");
-        assert_eq!(kind(rustix::io::Errno::ADDRNOTAVAIL), "out of local ports");
-        assert_eq!(kind(rustix::io::Errno::MFILE), "out of descriptors");
-        assert_eq!(kind(rustix::io::Errno::HOSTUNREACH), "connect failed");
-    }
-
-    #[test]
-    fn servers_may_choose_codes_but_not_how_many_kinds_there_are() {
-        let mut counts = BTreeMap::new();
-        for code in 3000..5000 {
-            let reason = String::new();
-            let failure = Failure::Closed { code, reason };
-            *counts.entry(failure.key(&counts)).or_insert(0) += 1;
-        }
-        assert_eq!(counts.len(), KINDS_MAX + 1);
-        assert_eq!(counts["closed by server (3000)"], 1);
-        assert_eq!(counts["closed by server (other)"], 2000 - KINDS_MAX);
-        assert_eq!(Failure::NoTick.key(&counts), "no tick");
+        let kind = |errno: rustix::io::Errno| ConnectionError::connect(peer, errno.into()).kind();
+        assert_eq!(
+            kind(rustix::io::Errno::CONNREFUSED),
+            ErrorKind::ConnectRefused
+        );
+        assert_eq!(
+            kind(rustix::io::Errno::ADDRNOTAVAIL),
+            ErrorKind::NoLocalPort
+        );
+        assert_eq!(kind(rustix::io::Errno::MFILE), ErrorKind::NoDescriptor);
+        assert_eq!(
+            kind(rustix::io::Errno::HOSTUNREACH),
+            ErrorKind::ConnectFailed
+        );
     }
 
     #[test]
     fn sentences_name_what_happened_and_what_to_try() {
         let peer = "127.0.0.1:8888".parse().unwrap();
-        let closed = |code, reason: &str| Failure::Closed {
+        let closed = |code, reason: &str| ConnectionError::Closed {
             code,
             reason: reason.to_owned(),
         };
         for (failure, sentence) in [
             (
-                Failure::ConnectRefused(peer),
+                ConnectionError::ConnectRefused(peer),
                 "cannot connect to 127.0.0.1:8888: connection refused (is the server running?)",
             ),
             (
-                Failure::ConnectTimedOut(peer, Duration::from_millis(1500)),
+                ConnectionError::ConnectTimedOut(peer, Duration::from_millis(1500)),
                 "cannot connect to 127.0.0.1:8888: no answer within 1.5s",
             ),
             (
-                Failure::NoDescriptor(rustix::io::Errno::MFILE.into()),
+                ConnectionError::NoDescriptor(rustix::io::Errno::MFILE.into()),
                 "cannot open a socket: too many open files (see ulimit -n)",
             ),
             (

@@ -3,43 +3,27 @@
 //! Nearly all that arrives is whole text frames, pushed by the server: those are handed on from
 //! where they lie in the read buffer. A frame that a read has cut off is kept until the rest is
 //! there. Everything else (pings, closes, fragments) is tungstenite's, one whole frame at a time;
-//! its machine exists only while it has something to do. So an inbox at rest owns no memory.
+//! its machine exists only while it has something to do. So an frames at rest owns no memory.
 
 use std::io::{Cursor, Write};
 
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::client::ws::codec::{Codec, MESSAGE_SIZE_MAX, failure, too_long};
-use crate::client::ws::error::Failure;
+use crate::client::received::Payload;
+use crate::client::ws::codec::{Codec, MESSAGE_SIZE_MAX, connection_error, too_long};
+use crate::client::ws::error::ConnectionError;
 use crate::frame;
 
 /// What has arrived on one connection and is no whole message yet.
 #[derive(Debug, Default)]
-pub(in crate::client) struct Inbox {
+pub(in crate::client) struct Frames {
     /// The beginning of a frame whose end has not arrived.
     partial: Vec<u8>,
     codec: Option<Box<Codec>>,
 }
 
-/// A whole message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::client) enum Payload<'a> {
-    /// Of a text message; whether it is UTF-8 has not been looked at.
-    Text(&'a [u8]),
-    /// Of a binary message.
-    Binary(&'a [u8]),
-}
-
-impl<'a> Payload<'a> {
-    /// The payload itself.
-    pub(in crate::client) fn bytes(self) -> &'a [u8] {
-        let (Self::Text(bytes) | Self::Binary(bytes)) = self;
-        bytes
-    }
-}
-
-impl Inbox {
+impl Frames {
     /// Takes the next piece of the stream and hands each whole message to `on_message`. What it
     /// has to answer to the server is written to `socket`.
     ///
@@ -50,7 +34,7 @@ impl Inbox {
         mut bytes: &[u8],
         socket: &mut impl Write,
         mut on_message: impl FnMut(Payload<'_>),
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ConnectionError> {
         while !self.partial.is_empty() && !bytes.is_empty() {
             let missing = missing(&self.partial)?.min(bytes.len());
             self.partial.extend_from_slice(&bytes[..missing]);
@@ -82,7 +66,10 @@ impl Inbox {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub(in crate::client) fn close(&mut self, socket: &mut impl Write) -> Result<(), Failure> {
+    pub(in crate::client) fn close(
+        &mut self,
+        socket: &mut impl Write,
+    ) -> Result<(), ConnectionError> {
         self.codec().close(socket, CloseCode::Normal)
     }
 
@@ -99,7 +86,7 @@ impl Inbox {
         &mut self,
         socket: &mut impl Write,
         text: String,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ConnectionError> {
         self.codec().send(socket, text)?;
         self.drop_idle_codec();
         Ok(())
@@ -109,7 +96,10 @@ impl Inbox {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub(in crate::client) fn flush(&mut self, socket: &mut impl Write) -> Result<(), Failure> {
+    pub(in crate::client) fn flush(
+        &mut self,
+        socket: &mut impl Write,
+    ) -> Result<(), ConnectionError> {
         match &mut self.codec {
             None => Ok(()),
             Some(codec) => {
@@ -134,7 +124,7 @@ impl Inbox {
         &mut self,
         socket: &mut impl Write,
         on_message: &mut impl FnMut(Payload<'_>),
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ConnectionError> {
         if missing(&self.partial)? > 0 {
             return Ok(());
         }
@@ -151,7 +141,7 @@ impl Inbox {
         frame: &[u8],
         socket: &mut impl Write,
         on_message: &mut impl FnMut(Payload<'_>),
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ConnectionError> {
         self.codec().take(frame, socket, on_message)?;
         self.drop_idle_codec();
         Ok(())
@@ -168,14 +158,14 @@ impl Inbox {
 
 /// How many bytes the frame that `partial` begins still needs, as far as that can be told: while
 /// the header is incomplete, one more at a time.
-fn missing(partial: &[u8]) -> Result<usize, Failure> {
+fn missing(partial: &[u8]) -> Result<usize, ConnectionError> {
     Ok(frame_length(partial)?.map_or(1, |length| length - partial.len().min(length)))
 }
 
 /// The length of the whole frame that `bytes` begin with; none if its header is incomplete.
-fn frame_length(bytes: &[u8]) -> Result<Option<usize>, Failure> {
+fn frame_length(bytes: &[u8]) -> Result<Option<usize>, ConnectionError> {
     let mut cursor = Cursor::new(bytes);
-    let Some((_, payload)) = FrameHeader::parse(&mut cursor).map_err(failure)? else {
+    let Some((_, payload)) = FrameHeader::parse(&mut cursor).map_err(connection_error)? else {
         return Ok(None);
     };
     // Before waiting for a payload, not after: the length is only claimed.

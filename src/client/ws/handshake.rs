@@ -11,7 +11,7 @@ use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
 use crate::client::config::url::Url;
-use crate::client::ws::error::{Failure, ONLY_TLS};
+use crate::client::ws::error::{ConnectionError, ONLY_TLS};
 
 /// One handshake under way.
 #[derive(Debug)]
@@ -71,8 +71,11 @@ impl Handshake {
     /// arrived behind it: the first frames.
     ///
     /// # Errors
-    /// [`Failure::HandshakeRefused`] or [`Failure::BadHandshake`].
-    pub(in crate::client) fn take(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+    /// [`ConnectionError::HandshakeRefused`] or [`ConnectionError::BadHandshake`].
+    pub(in crate::client) fn take(
+        &mut self,
+        bytes: &[u8],
+    ) -> Result<Option<Vec<u8>>, ConnectionError> {
         self.response.extend_from_slice(bytes);
         // An alert, because it cannot make sense of our request (RFC 8446, section 5.1).
         if self.response.starts_with(&[0x15, 0x03]) {
@@ -82,7 +85,7 @@ impl Handshake {
         let mut response = Response::new(&mut headers);
         let parsed = response
             .parse(&self.response)
-            .map_err(|error| Failure::BadHandshake(Cow::Owned(error.to_string())))?;
+            .map_err(|error| ConnectionError::BadHandshake(Cow::Owned(error.to_string())))?;
         match parsed {
             Status::Complete(length) if length <= HEAD_LENGTH_MAX => {
                 self.check(&response, &self.response[length..])?;
@@ -94,17 +97,17 @@ impl Handshake {
     }
 
     /// What it means that the stream has ended here; `is_plain` if it is without TLS.
-    pub(in crate::client) fn end_of_stream(&self, is_plain: bool) -> Failure {
+    pub(in crate::client) fn end_of_stream(&self, is_plain: bool) -> ConnectionError {
         match (self.response.is_empty(), is_plain) {
             (true, true) => {
-                Failure::BadHandshake(format!("the stream ended first {ONLY_TLS}").into())
+                ConnectionError::BadHandshake(format!("the stream ended first {ONLY_TLS}").into())
             }
             (true, false) => bad("the stream ended first"),
             (false, _) => bad("the stream ended in the middle of it"),
         }
     }
 
-    fn check(&self, response: &Response<'_, '_>, body: &[u8]) -> Result<(), Failure> {
+    fn check(&self, response: &Response<'_, '_>, body: &[u8]) -> Result<(), ConnectionError> {
         let status = response.code.unwrap_or_default();
         if status != 101 {
             let mut reason = response.reason.unwrap_or_default().to_owned();
@@ -115,7 +118,7 @@ impl Handshake {
                 // The words of nginx, Apache and Go, each in a sentence of its own.
                 reason.push_str(", try wss://");
             }
-            return Err(Failure::HandshakeRefused { status, reason });
+            return Err(ConnectionError::HandshakeRefused { status, reason });
         }
         let headers = &*response.headers;
         let accept = derive_accept_key(self.key.as_bytes());
@@ -131,7 +134,7 @@ impl Handshake {
         // Both were not offered, so neither may be chosen.
         for name in ["Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"] {
             if values(headers, name).next().is_some() {
-                return Err(Failure::BadHandshake(Cow::Owned(format!(
+                return Err(ConnectionError::BadHandshake(Cow::Owned(format!(
                     "it has a {name} that nobody offered"
                 ))));
             }
@@ -154,8 +157,8 @@ fn has_token(headers: &[Header<'_>], name: &str, token: &str) -> bool {
         .any(|word| word.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
-fn bad(what: &'static str) -> Failure {
-    Failure::BadHandshake(Cow::Borrowed(what))
+fn bad(what: &'static str) -> ConnectionError {
+    ConnectionError::BadHandshake(Cow::Borrowed(what))
 }
 
 /// No server needs as much; more is no WebSocket server.

@@ -12,14 +12,15 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct};
-use rustls::{Error, SignatureScheme};
+use rustls::{
+    AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme,
+};
 
 use crate::tls::{self, Roots};
 
 /// What all TLS connections of a run share.
 #[derive(Clone, Debug)]
-pub(in crate::client) struct Secrets {
+pub(in crate::client) struct TlsConnector {
     config: Arc<ClientConfig>,
     /// Whom the certificate must be for.
     name: ServerName<'static>,
@@ -34,7 +35,7 @@ pub(in crate::client) struct Tls {
     ended: bool,
 }
 
-impl Secrets {
+impl TlsConnector {
     /// For connections to `host`, which is believed with a certificate that leads to one of
     /// `roots`; with any at all if `insecure`.
     ///
@@ -52,8 +53,8 @@ impl Secrets {
         config.resumption = Resumption::disabled();
         if insecure {
             let provider = Arc::clone(config.crypto_provider());
-            let believing = Arc::new(Believing(provider));
-            config.dangerous().set_certificate_verifier(believing);
+            let verifier = Arc::new(AcceptAnyCertificate(provider));
+            config.dangerous().set_certificate_verifier(verifier);
         }
         Ok(Self {
             config: Arc::new(config),
@@ -65,7 +66,7 @@ impl Secrets {
     ///
     /// # Errors
     /// What rustls finds wrong with the whole.
-    pub(in crate::client) fn secure(&self, socket: TcpStream) -> io::Result<Tls> {
+    pub(in crate::client) fn connect(&self, socket: TcpStream) -> io::Result<Tls> {
         Ok(Tls {
             socket,
             session: self.session()?,
@@ -214,9 +215,9 @@ pub(in crate::client) fn sentence(error: &Error) -> String {
 
 /// Believes every certificate: `--insecure`.
 #[derive(Debug)]
-struct Believing(Arc<CryptoProvider>);
+struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Believing {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

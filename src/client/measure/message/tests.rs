@@ -1,17 +1,20 @@
-use super::*;
 use proptest::prelude::*;
+
+use super::*;
+use crate::client::config::pointer::Pointer;
+use crate::client::config::unit::Unit;
 
 fn reader(change: impl FnOnce(&mut Fields)) -> Reader {
     let mut fields = Fields::default();
     change(&mut fields);
-    fields.reader()
+    Reader::new(&fields)
 }
 
 #[test]
 fn our_own_ticks_are_read_whatever_their_layout() {
     let printed = br#"{"symbol":"A/B","price":1.5,"timestamp":1,"seq":42,"sent":1732270000123456}"#;
     let spaced = br#" {"sent": "1732270000123456", "seq": 42, "price": "1", "symbol": "A\/B"} "#;
-    let own = Fields::default().reader();
+    let own = Reader::new(&Fields::default());
     for text in [&printed[..], spaced] {
         let tick = own.read(text);
         assert_eq!(tick.kind, Kind::Tick);
@@ -59,7 +62,7 @@ fn elements(reader: &Reader, text: &str) -> Option<(Vec<Element>, bool)> {
 
 #[test]
 fn a_list_of_objects_is_read_element_by_element() {
-    let own = Fields::default().reader();
+    let own = Reader::new(&Fields::default());
     let printed = r#"{"symbol":"A/B","price":1.5,"timestamp":1,"seq":42,"sent":9}"#;
     let spaced = r#"{ "symbol":"B", "price":"1", "seq":7 }"#;
     let stale = r#"{"event":"stale","symbol":"A","age":9}"#;
@@ -97,17 +100,17 @@ fn a_list_whose_positions_are_fields_is_one_message() {
 
 #[test]
 fn what_is_no_tick_is_told_apart() {
-    let own = Fields::default().reader();
+    let own = Reader::new(&Fields::default());
     for (text, kind) in [
         (&br#"{"temperature":5}"#[..], Kind::Object),
         (br#"{"event":"stale","symbol":"A","age":9}"#, Kind::Json),
         (br#"{"op":"error","id":7,"message":"no"}"#, Kind::Json),
         (b"[1]", Kind::Json),
         (b"17", Kind::Json),
-        (b"hello", Kind::NoJson),
-        (b"{\"symbol\":\"A\"", Kind::NoJson),
-        (b"", Kind::NoJson),
-        (&[0, 159, 146, 150], Kind::NoJson),
+        (b"hello", Kind::NotJson),
+        (b"{\"symbol\":\"A\"", Kind::NotJson),
+        (b"", Kind::NotJson),
+        (&[0, 159, 146, 150], Kind::NotJson),
     ] {
         assert_eq!(own.read(text).kind, kind, "{}", text.escape_ascii());
     }
@@ -115,7 +118,7 @@ fn what_is_no_tick_is_told_apart() {
 
 #[test]
 fn replies_say_whose_they_are_and_whether_it_went_wrong() {
-    let own = Fields::default().reader();
+    let own = Reader::new(&Fields::default());
     let pong = own.read(br#"{"op":"pong","id":"x","time":5}"#);
     assert_eq!(
         (pong.id, pong.pong_us, pong.is_error),
@@ -209,13 +212,13 @@ proptest! {
             let _ = Unit::parse(unit).unwrap().read(&text);
         }
         let _ = (nested.read(&bytes), nested.read(text.as_bytes()));
-        let _ = Fields::default().reader().read(&bytes);
+        let _ = Reader::new(&Fields::default()).read(&bytes);
     }
 }
 
 #[test]
 fn an_error_is_no_tick_and_a_number_is_enough_where_its_field_is_named() {
-    let kind = |fields: &Fields, text: &str| fields.reader().read(text.as_bytes()).kind;
+    let kind = |fields: &Fields, text: &str| Reader::new(fields).read(text.as_bytes()).kind;
     let own = Fields::default();
     for error in [
         r#"{"error":"no such symbol"}"#,

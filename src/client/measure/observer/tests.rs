@@ -1,7 +1,10 @@
+use std::time::Duration;
+
 use super::*;
 use crate::client::config::pointer::Pointer;
 use crate::client::config::template::Template;
-use crate::client::measure::requests::Asking;
+use crate::client::measure::listener::Answer;
+use crate::client::measure::requests::Outstanding;
 
 fn tick(symbol: &str, seq: u64, sent: u64) -> Vec<u8> {
     format!(r#"{{"symbol":"{symbol}","price":1.5,"timestamp":1,"seq":{seq},"sent":{sent}}}"#)
@@ -9,9 +12,9 @@ fn tick(symbol: &str, seq: u64, sent: u64) -> Vec<u8> {
 }
 
 /// With nothing counted, of one client that asks for nothing.
-pub(in crate::client) fn statistics() -> Statistics {
+pub(in crate::client) fn observer() -> Observer {
     let url = crate::client::config::url::Url::parse("ws://127.0.0.1:8888/").unwrap();
-    Statistics::new(&Config::new(url))
+    Observer::new(&Config::new(url))
 }
 
 /// The wall clock at `wall_us`.
@@ -20,45 +23,53 @@ fn at(wall_us: u64) -> Arrival {
     Arrival { wall_us, at }
 }
 
-fn measuring() -> (Statistics, Listener) {
-    let mut statistics = statistics();
-    statistics.measuring = true;
-    (statistics, Listener::new(Instant::now()))
+fn measuring() -> (Observer, Listener) {
+    let mut observer = observer();
+    observer.measuring = true;
+    (observer, Listener::new(Instant::now()))
 }
 
 #[test]
 fn latency_is_counted_from_the_second_tick_of_each_symbol_on() {
-    let (mut statistics, mut listener) = measuring();
+    let (mut observer, mut listener) = measuring();
     for (symbol, seq, now) in [
         ("A", 1, 9_000),
         ("A", 2, 1_400),
         ("B", 1, 9_000),
         ("B", 2, 1_600),
     ] {
-        statistics.message(
+        observer.message(
             &mut listener,
             Payload::Text(&tick(symbol, seq, 1_000)),
             at(now),
+            None,
         );
     }
-    assert_eq!((statistics.ticks, statistics.delivery_us.len()), (4, 2));
-    assert_eq!(statistics.delivery_us.mean(), 500.0);
-    assert_eq!(statistics.responses.len(), 1);
+    assert_eq!(
+        (
+            observer.measurement.counters.ticks,
+            observer.measurement.delivery.len()
+        ),
+        (4, 2)
+    );
+    assert_eq!(observer.measurement.delivery.mean(), 500.0);
+    assert_eq!(observer.measurement.responses.len(), 1);
 }
 
 #[test]
 fn known_delays_are_measured_within_the_precision_of_the_histogram() {
-    let (mut statistics, mut listener) = measuring();
+    let (mut observer, mut listener) = measuring();
     for seq in 0..=10_000 {
         let delay_us = if seq % 100 == 50 { 5_317 } else { 317 };
         let text = tick("A", seq, 1_000_000);
-        statistics.message(
+        observer.message(
             &mut listener,
             Payload::Text(&text),
             at(1_000_000 + delay_us),
+            None,
         );
     }
-    let delivery = &statistics.delivery_us;
+    let delivery = &observer.measurement.delivery;
     assert_eq!(delivery.len(), 10_000);
     for (quantile, delay_us) in [
         (0.5, 317.0),
@@ -81,64 +92,82 @@ fn known_delays_are_measured_within_the_precision_of_the_histogram() {
 
 #[test]
 fn a_tick_from_the_future_is_no_latency_and_a_very_old_one_saturates() {
-    let (mut statistics, mut listener) = measuring();
-    statistics.message(&mut listener, Payload::Text(&tick("A", 1, 1)), at(1));
-    statistics.message(
+    let (mut observer, mut listener) = measuring();
+    observer.message(&mut listener, Payload::Text(&tick("A", 1, 1)), at(1), None);
+    observer.message(
         &mut listener,
         Payload::Text(&tick("A", 2, 2_000)),
         at(1_000),
+        None,
     );
-    statistics.message(&mut listener, Payload::Text(&tick("A", 3, 0)), at(u64::MAX));
-    assert_eq!(statistics.negative_latencies, 1);
-    assert_eq!(statistics.delivery_us.len(), 1);
-    let max = statistics.delivery_us.max();
+    observer.message(
+        &mut listener,
+        Payload::Text(&tick("A", 3, 0)),
+        at(u64::MAX),
+        None,
+    );
+    assert_eq!(observer.measurement.counters.negative, 1);
+    assert_eq!(observer.measurement.delivery.len(), 1);
+    let max = observer.measurement.delivery.max();
     assert!((60_000_000..60_100_000).contains(&max), "{max}");
 }
 
 #[test]
 fn symbols_beyond_those_told_apart_are_counted_and_no_deliveries() {
-    let (mut statistics, mut listener) = measuring();
+    let (mut observer, mut listener) = measuring();
     for _ in 0..2 {
         for symbol in 0..66_000 {
             let text = tick(&symbol.to_string(), 1, 1_000);
-            statistics.message(&mut listener, Payload::Text(&text), at(1_500));
+            observer.message(&mut listener, Payload::Text(&text), at(1_500), None);
         }
     }
     let untracked = 2 * (66_000 - 65_536);
     assert_eq!(
-        (statistics.ticks, statistics.untracked),
+        (
+            observer.measurement.counters.ticks,
+            observer.measurement.counters.untracked
+        ),
         (132_000, untracked)
     );
-    assert_eq!(statistics.delivery_us.len(), 65_536);
+    assert_eq!(observer.measurement.delivery.len(), 65_536);
 }
 
 #[test]
 fn a_stamp_in_another_unit_is_kept_as_an_example() {
-    let (mut statistics, mut listener) = measuring();
+    let (mut observer, mut listener) = measuring();
     let text = tick("A", 1, 1_700_000_000_000);
-    statistics.message(
+    observer.message(
         &mut listener,
         Payload::Text(&text),
         at(1_700_000_000_000_000),
+        None,
     );
-    assert_eq!(statistics.far_off_us, Some(1_698_300_000_000_000));
+    assert_eq!(
+        observer.measurement.implausible_stamp_us,
+        Some(1_698_300_000_000_000)
+    );
 }
 
 #[test]
 fn gaps_count_their_ticks_and_repeats_are_told_apart() {
-    let (mut statistics, mut listener) = measuring();
+    let (mut observer, mut listener) = measuring();
     for seq in [5, 6, 9, 9, 10] {
-        statistics.message(&mut listener, Payload::Text(&tick("A", seq, 1)), at(1));
+        observer.message(
+            &mut listener,
+            Payload::Text(&tick("A", seq, 1)),
+            at(1),
+            None,
+        );
     }
-    let losses = statistics.losses;
-    assert_eq!(losses, statistics.losses_by_symbol[0]);
+    let losses = observer.measurement.losses;
+    assert_eq!(losses, *observer.losses_by_symbol.of(0));
     let counted = (losses.gaps, losses.missed, losses.repeats);
     assert_eq!(counted, (1, 2, 1));
 }
 
 #[test]
 fn a_list_is_one_message_and_as_many_ticks_as_are_in_it() {
-    let (mut statistics, mut listener) = measuring();
+    let (mut observer, mut listener) = measuring();
     let stale = br#"{"event":"stale","symbol":"A","age":9}"#.to_vec();
     let lists = [
         vec![tick("A", 1, 1_000), tick("B", 7, 1_000), stale.clone()],
@@ -149,114 +178,169 @@ fn a_list_is_one_message_and_as_many_ticks_as_are_in_it() {
     for list in lists {
         let text = [b"[", &*list.join(&b","[..]), b"]"].concat();
         bytes += text.len() as u64;
-        statistics.message(&mut listener, Payload::Text(&text), at(1_500));
+        observer.message(&mut listener, Payload::Text(&text), at(1_500), None);
     }
-    let messages = (statistics.messages, statistics.lists, statistics.with_ticks);
+    let messages = (
+        observer.measurement.counters.messages,
+        observer.measurement.counters.lists,
+        observer.measurement.counters.with_ticks,
+    );
     assert_eq!(messages, (3, 3, 2));
-    assert_eq!((statistics.ticks, statistics.bytes), (4, bytes));
-    assert_eq!(statistics.delivery_us.len(), 2, "all but the snapshots");
-    assert_eq!((statistics.losses.gaps, statistics.losses.missed), (1, 1));
+    assert_eq!(
+        (
+            observer.measurement.counters.ticks,
+            observer.measurement.counters.bytes
+        ),
+        (4, bytes)
+    );
+    assert_eq!(
+        observer.measurement.delivery.len(),
+        2,
+        "all but the snapshots"
+    );
+    assert_eq!(
+        (
+            observer.measurement.losses.gaps,
+            observer.measurement.losses.missed
+        ),
+        (1, 1)
+    );
     let broken = [&b"["[..], &tick("A", 4, 1_000), b",{"].concat();
-    statistics.message(&mut listener, Payload::Text(&broken), at(1_500));
-    assert_eq!((statistics.ticks, statistics.no_json), (5, 1));
+    observer.message(&mut listener, Payload::Text(&broken), at(1_500), None);
+    assert_eq!(
+        (
+            observer.measurement.counters.ticks,
+            observer.measurement.counters.not_json
+        ),
+        (5, 1)
+    );
 }
 
 #[test]
 fn what_the_server_was_asked_to_leave_out_is_not_missed() {
-    let (mut statistics, mut listener) = measuring();
-    statistics.conflates = true;
+    let (mut observer, mut listener) = measuring();
+    observer.conflates = true;
     for seq in [1, 5, 6, 20, 20] {
         let text = tick("A", seq, 1_000);
-        statistics.message(&mut listener, Payload::Text(&text), at(1_500));
+        observer.message(&mut listener, Payload::Text(&text), at(1_500), None);
     }
-    let losses = statistics.losses;
+    let losses = observer.measurement.losses;
     assert_eq!((losses.gaps, losses.missed, losses.conflated), (0, 0, 16));
     assert_eq!((losses.repeats, losses.numbered), (1, 5));
 }
 
 #[test]
 fn an_answer_about_a_list_is_no_message_and_its_error_is_told() {
-    let (mut statistics, mut listener) = measuring();
+    let (mut observer, mut listener) = measuring();
     let accepted = br#"{"op":"subscribe","id":"watch","count":2,"symbols":["A","B"]}"#;
     let refused = br#"{"op":"error","id":"watch","message":"unknown symbol 'C'"}"#;
-    listener.asked = Asked::waiting(2);
-    assert!(listener.asked.is_over(3) && !listener.asked.take_answered());
-    statistics.message(&mut listener, Payload::Text(accepted), at(1));
-    assert!(listener.asked.take_answered() && !listener.asked.is_over(3));
-    listener.asked = Asked::waiting(3);
-    statistics.message(&mut listener, Payload::Text(refused), at(1));
-    assert!(!listener.asked.take_answered() && listener.asked.is_over(9));
-    assert_eq!((statistics.answers, statistics.messages), (2, 0));
+    listener.subscription = Subscription::pending(2);
+    assert!(listener.subscription.is_over(3) && listener.subscription.take_answer().is_none());
+    observer.message(&mut listener, Payload::Text(accepted), at(1), None);
+    assert_eq!(listener.subscription.take_answer(), Some(Answer::Accepted));
+    assert!(!listener.subscription.is_over(3));
+    listener.subscription = Subscription::pending(3);
+    observer.message(&mut listener, Payload::Text(refused), at(1), None);
+    let refusal = Answer::Refused("unknown symbol 'C'".into());
+    assert_eq!(listener.subscription.take_answer(), Some(refusal));
+    assert!(listener.subscription.take_answer().is_none() && listener.subscription.is_over(9));
+    let counters = observer.measurement.counters;
+    assert_eq!((counters.answers, counters.messages), (2, 0));
     // Another one, which nothing waits for, is a message.
-    statistics.message(&mut listener, Payload::Text(refused), at(1));
-    assert_eq!((statistics.answers, statistics.messages), (2, 1));
-    let (count, sentence) = &statistics.failures["subscribe refused"];
-    let expected = "the server refused to add symbols to a list of --watch: unknown symbol 'C'";
-    assert_eq!((*count, sentence.as_str()), (1, expected));
+    observer.message(&mut listener, Payload::Text(refused), at(1), None);
+    let counters = observer.measurement.counters;
+    assert_eq!((counters.answers, counters.messages), (2, 1));
 }
 
 #[test]
 fn what_is_no_tick_is_a_message_all_the_same() {
-    let (mut statistics, mut listener) = measuring();
+    let (mut observer, mut listener) = measuring();
     for other in [
         &br#"{"event":"stale","symbol":"A","age":9}"#[..],
         b"[1]",
         b"hello",
         b"",
     ] {
-        statistics.message(&mut listener, Payload::Text(other), at(1));
+        observer.message(&mut listener, Payload::Text(other), at(1), None);
     }
-    assert_eq!((statistics.messages, statistics.ticks), (4, 0));
-    assert!(!listener.has_heard());
+    assert_eq!(
+        (
+            observer.measurement.counters.messages,
+            observer.measurement.counters.ticks
+        ),
+        (4, 0)
+    );
+    assert!(!listener.has_tick());
     // Another server's: no seq, no sent, other fields.
     let other = br#"{"symbol":"A","price":"1","x":[]}"#;
-    statistics.message(&mut listener, Payload::Binary(other), at(1));
-    assert_eq!((statistics.no_json, statistics.binary), (2, 1));
-    assert_eq!((statistics.ticks, statistics.delivery_us.len()), (1, 0));
-    assert!(listener.has_heard());
+    observer.message(&mut listener, Payload::Binary(other), at(1), None);
+    assert_eq!(
+        (
+            observer.measurement.counters.not_json,
+            observer.measurement.counters.binary
+        ),
+        (2, 1)
+    );
+    assert_eq!(
+        (
+            observer.measurement.counters.ticks,
+            observer.measurement.delivery.len()
+        ),
+        (1, 0)
+    );
+    assert!(listener.has_tick());
 }
 
 #[test]
 fn before_the_window_only_sequences_and_responses_are_followed() {
-    let (mut statistics, mut listener) = measuring();
-    statistics.measuring = false;
-    statistics.message(&mut listener, Payload::Text(&tick("A", 1, 1)), at(1));
-    assert_eq!((statistics.messages, statistics.responses.len()), (0, 1));
-    statistics.measuring = true;
-    statistics.message(&mut listener, Payload::Text(&tick("A", 3, 1)), at(2));
-    assert_eq!((statistics.ticks, statistics.losses.gaps), (1, 1));
-    assert_eq!(statistics.delivery_us.len(), 1);
+    let (mut observer, mut listener) = measuring();
+    observer.measuring = false;
+    observer.message(&mut listener, Payload::Text(&tick("A", 1, 1)), at(1), None);
+    assert_eq!(
+        (
+            observer.measurement.counters.messages,
+            observer.measurement.responses.len()
+        ),
+        (0, 1)
+    );
+    observer.measuring = true;
+    observer.message(&mut listener, Payload::Text(&tick("A", 3, 1)), at(2), None);
+    assert_eq!(
+        (
+            observer.measurement.counters.ticks,
+            observer.measurement.losses.gaps
+        ),
+        (1, 1)
+    );
+    assert_eq!(observer.measurement.delivery.len(), 1);
 }
 
 #[test]
-fn failures_are_counted_by_kind_with_one_example_each() {
-    let mut statistics = statistics();
-    let closed = |code| Failure::Closed {
-        code,
-        reason: String::new(),
-    };
-    for failure in [closed(1001), Failure::NoTick, closed(1013), closed(1001)] {
-        statistics.failure(&failure);
+fn errors_are_counted_by_kind_with_the_first_as_the_example() {
+    let mut observer = observer();
+    let closed = |code| ErrorKind::Closed(Some(code));
+    let kinds = [closed(1001), ErrorKind::NoTick, closed(1013), closed(1001)];
+    for (number, kind) in (1..).zip(kinds) {
+        observer.error(kind, number);
     }
-    let counts: Vec<_> = statistics
-        .failures
-        .iter()
-        .map(|(kind, (count, _))| (kind.as_str(), *count))
+    let errors = observer.measurement.errors;
+    assert_eq!(errors.total(), 4);
+    let counted = errors.0.iter();
+    let counted: Vec<_> = counted
+        .map(|(kind, error)| (kind.to_string(), error.count, &*error.example))
         .collect();
-    assert_eq!(
-        counts,
-        [
-            ("closed by server (1001)", 2),
-            ("closed by server (1013)", 1),
-            ("no tick", 1)
-        ]
-    );
+    let expected = [
+        ("closed by server (1001)".to_owned(), 2, "1"),
+        ("closed by server (1013)".to_owned(), 1, "3"),
+        ("no tick".to_owned(), 1, "2"),
+    ];
+    assert_eq!(counted, expected);
 }
 
 #[test]
 fn what_is_below_zero_within_the_clocks_error_is_zero_and_counted() {
-    let (mut statistics, mut listener) = measuring();
-    let mut sync = Sync::default();
+    let (mut observer, mut listener) = measuring();
+    let mut sync = ClockSync::default();
     let sent = at(1_000_000);
     sync.ping(sent);
     let came = Arrival {
@@ -265,69 +349,84 @@ fn what_is_below_zero_within_the_clocks_error_is_zero_and_counted() {
     };
     assert!(sync.answer(r#""clock 0""#, Some(1_000_050), came));
     let error_us = sync.best().unwrap().error_us;
-    statistics.sync = Some(sync);
+    observer.clock_sync = Some(sync);
     // Ours is the same clock but for that error.
     for (seq, ahead_us) in [(1, 0), (2, 0), (3, 40), (4, error_us + 10), (5, 10_000)] {
         let text = tick("A", seq, 2_000_000 + ahead_us);
-        statistics.message(&mut listener, Payload::Text(&text), at(2_000_002));
+        observer.message(&mut listener, Payload::Text(&text), at(2_000_002), None);
     }
     assert_eq!(
-        (statistics.within_error, statistics.negative_latencies),
+        (
+            observer.measurement.counters.clamped_to_zero,
+            observer.measurement.counters.negative
+        ),
         (1, 2)
     );
-    assert_eq!(statistics.delivery_us.len(), 2);
-    assert_eq!(statistics.delivery_us.min(), 0);
+    assert_eq!(observer.measurement.delivery.len(), 2);
+    assert_eq!(observer.measurement.delivery.min(), 0);
 }
 
 /// Asks with ids, or by order, once.
-fn asking(in_order: bool) -> (Statistics, Listener) {
+fn asking(in_order: bool) -> (Observer, Listener) {
     let url = crate::client::config::url::Url::parse("ws://127.0.0.1:8888/").unwrap();
     let id = Pointer::parse("id").unwrap();
     let request = Template::parse(r#"{"op":"get"}"#, &id, in_order).unwrap();
-    let mut statistics = Statistics::new(&Config {
+    let mut observer = Observer::new(&Config {
         request: Some(request),
         sync: true,
         ..Config::new(url)
     });
-    statistics.measuring = true;
+    observer.measuring = true;
     let now = Instant::now();
     let mut listener = Listener::new(now);
-    let mut asking = Box::new(Asking::new(0, statistics.ids.first_of(0)));
-    asking.is_due(0);
-    statistics.ids.note(asking.next_id());
-    let replies = statistics.replies.as_mut().unwrap();
-    replies.sent(&mut asking, now, now, true);
-    listener.asking = Some(asking);
-    (statistics, listener)
+    let mut outstanding = Box::new(Outstanding::new(0, observer.ids.first_of(0)));
+    outstanding.is_due(0);
+    observer.ids.note(outstanding.next_id());
+    let replies = observer.measurement.requests.as_mut().unwrap();
+    replies.sent(&mut outstanding, now, now, true);
+    listener.outstanding = Some(outstanding);
+    (observer, listener)
 }
 
 #[test]
 fn answers_are_no_messages_that_were_pushed() {
-    let (mut statistics, mut listener) = asking(false);
-    let id = statistics.ids.first_of(0);
+    let (mut observer, mut listener) = asking(false);
+    let id = observer.ids.first_of(0);
     let reply = format!(r#"{{"symbol":"A","price":1,"timestamp":1,"seq":1,"sent":1,"id":{id}}}"#);
     let pong = r#"{"op":"pong","id":"clock 0","time":5}"#;
     let no_pong = r#"{"op":"error","id":"clock 1","message":"what?"}"#;
     let pushed = tick("A", 1, 1);
-    statistics.sync.as_mut().unwrap().ping(at(1));
+    observer.clock_sync.as_mut().unwrap().ping(at(1));
     // The reply a second time, too: nobody waits for it any more.
     for answer in [&reply, pong, no_pong, &reply] {
-        statistics.message(&mut listener, Payload::Text(answer.as_bytes()), at(2));
+        observer.message(&mut listener, Payload::Text(answer.as_bytes()), at(2), None);
     }
-    statistics.message(&mut listener, Payload::Text(&pushed), at(3));
-    let replies = statistics.replies.as_ref().unwrap();
-    assert_eq!((replies.replies, replies.unexpected), (1, 1));
+    observer.message(&mut listener, Payload::Text(&pushed), at(3), None);
+    let replies = observer.measurement.requests.as_ref().unwrap();
     assert_eq!(
-        (statistics.answers, statistics.sync.unwrap().answered),
+        (replies.counters.replies, replies.counters.unexpected),
+        (1, 1)
+    );
+    assert_eq!(
+        (
+            observer.measurement.counters.answers,
+            observer.clock_sync.unwrap().answered
+        ),
         (4, 1)
     );
-    assert_eq!((statistics.messages, statistics.ticks), (1, 1));
-    assert_eq!(statistics.bytes, pushed.len() as u64);
+    assert_eq!(
+        (
+            observer.measurement.counters.messages,
+            observer.measurement.counters.ticks
+        ),
+        (1, 1)
+    );
+    assert_eq!(observer.measurement.counters.bytes, pushed.len() as u64);
 }
 
 #[test]
 fn a_reply_too_many_is_no_tick_where_replies_have_no_id() {
-    let (mut statistics, mut listener) = asking(true);
+    let (mut observer, mut listener) = asking(true);
     for (text, counts) in [
         // The reply, then one that nothing is pending for, then what can only be a tick.
         (r#"{"result":1}"#, [1, 0, 0, 0]),
@@ -335,20 +434,29 @@ fn a_reply_too_many_is_no_tick_where_replies_have_no_id() {
         (r#"{"symbol":"A","price":1}"#, [1, 1, 1, 1]),
         ("[1]", [1, 1, 2, 1]),
     ] {
-        statistics.message(&mut listener, Payload::Text(text.as_bytes()), at(2));
-        let replies = statistics.replies.as_ref().unwrap();
+        observer.message(&mut listener, Payload::Text(text.as_bytes()), at(2), None);
+        let replies = observer.measurement.requests.as_ref().unwrap();
         let counted = [
-            replies.replies,
-            replies.unexpected,
-            statistics.messages,
-            statistics.ticks,
+            replies.counters.replies,
+            replies.counters.unexpected,
+            observer.measurement.counters.messages,
+            observer.measurement.counters.ticks,
         ];
         assert_eq!(counted, counts, "{text}");
     }
     // Before anything is asked for it answers nothing, and is none all the same.
     let mut silent = Listener::new(Instant::now());
-    statistics.message(&mut silent, Payload::Text(br#"{"result":1}"#), at(2));
-    assert_eq!((statistics.messages, statistics.ticks), (3, 1));
-    assert_eq!(statistics.replies.unwrap().unexpected, 1);
-    assert!(!silent.has_heard());
+    observer.message(&mut silent, Payload::Text(br#"{"result":1}"#), at(2), None);
+    assert_eq!(
+        (
+            observer.measurement.counters.messages,
+            observer.measurement.counters.ticks
+        ),
+        (3, 1)
+    );
+    assert_eq!(
+        observer.measurement.requests.unwrap().counters.unexpected,
+        1
+    );
+    assert!(!silent.has_tick());
 }

@@ -41,9 +41,9 @@ fn files_are_filled_at_the_end_and_what_was_there_is_replaced() {
     let csv = config.csv.clone().unwrap();
     fs::write(&csv, &old).unwrap();
     fs::write(&config.compare[0], sample().to_json() + "\n").unwrap();
-    let outputs = Outputs::open(&config).unwrap();
+    let export = Export::open(&config).unwrap();
     assert_eq!(fs::read_to_string(&csv).unwrap(), old);
-    outputs.write(&sample()).unwrap();
+    export.write(&sample()).unwrap();
     assert_eq!(fs::read_to_string(&csv).unwrap(), csv::of(&sample()));
     let hdr = fs::read_to_string(config.hdr.unwrap()).unwrap();
     assert!(hdr.starts_with("#[Logged with tickertape "), "{hdr}");
@@ -58,7 +58,7 @@ fn a_run_that_came_to_nothing_leaves_all_as_it_was() {
     config.csv = Some(folder.0.join("new.csv"));
     config.hdr = Some(folder.0.join("old.hlog"));
     fs::write(folder.0.join("old.hlog"), "old").unwrap();
-    drop(Outputs::open(&config).unwrap());
+    drop(Export::open(&config).unwrap());
     assert!(!folder.0.join("new.csv").exists());
     assert_eq!(
         fs::read_to_string(folder.0.join("old.hlog")).unwrap(),
@@ -75,7 +75,7 @@ fn a_run_without_a_connection_leaves_all_as_it_was() {
     fs::write(folder.0.join("old.csv"), "old").unwrap();
     let mut report = sample();
     report.clients.connected = 0;
-    Outputs::open(&config).unwrap().write(&report).unwrap();
+    Export::open(&config).unwrap().write(&report).unwrap();
     let old = fs::read_to_string(folder.0.join("old.csv")).unwrap();
     assert_eq!((old.as_str(), folder.entries()), ("old", 1));
 }
@@ -88,7 +88,7 @@ fn a_link_stays_one_and_nothing_is_left_beside() {
     std::os::unix::fs::symlink("run.csv", &link).unwrap();
     let mut config = config();
     config.csv = Some(link.clone());
-    Outputs::open(&config).unwrap().write(&sample()).unwrap();
+    Export::open(&config).unwrap().write(&sample()).unwrap();
     assert_eq!(fs::read_to_string(&file).unwrap(), csv::of(&sample()));
     assert!(link.is_symlink() && folder.entries() == 2);
 }
@@ -97,7 +97,7 @@ fn a_link_stays_one_and_nothing_is_left_beside() {
 fn what_cannot_be_opened_is_refused_with_its_name() {
     let folder = Folder::new("refused");
     let missing = folder.0.join("missing").join("run.csv");
-    let refused = |config: &Config| Outputs::open(config).unwrap_err().to_string();
+    let refused = |config: &Config| Export::open(config).unwrap_err().to_string();
     let mut config = config();
     config.csv = Some(missing.clone());
     let name = missing.display();
@@ -130,7 +130,7 @@ fn one_file_is_not_for_two_whatever_its_names() {
     config.plot = Some(file.clone());
     config.csv = Some(link.clone());
     fs::write(&file, "").unwrap();
-    let error = Outputs::open(&config).unwrap_err().to_string();
+    let error = Export::open(&config).unwrap_err().to_string();
     let part = "run.svg is what something else is written to or read from";
     assert!(
         error.starts_with("--plot: ") && error.contains(part),
@@ -139,14 +139,14 @@ fn one_file_is_not_for_two_whatever_its_names() {
     config.csv = None;
     fs::write(&file, sample().to_json()).unwrap();
     config.compare = vec![link];
-    let error = Outputs::open(&config).unwrap_err().to_string();
+    let error = Export::open(&config).unwrap_err().to_string();
     assert!(
         error.starts_with("--plot: ") && error.contains(part),
         "{error}"
     );
     assert_eq!(fs::read_to_string(&file).unwrap(), sample().to_json());
     config.compare = vec!["/dev/null".into()];
-    let error = Outputs::open(&config).unwrap_err().to_string();
+    let error = Export::open(&config).unwrap_err().to_string();
     assert_eq!(
         error,
         "--compare: cannot read /dev/null: it is no regular file"
@@ -161,7 +161,7 @@ fn a_pipe_without_a_reader_is_refused_at_once() {
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
     let mut config = config();
     config.csv = Some(pipe.clone());
-    let error = Outputs::open(&config).unwrap_err().to_string();
+    let error = Export::open(&config).unwrap_err().to_string();
     let name = pipe.display();
     assert_eq!(
         error,
@@ -169,7 +169,7 @@ fn a_pipe_without_a_reader_is_refused_at_once() {
     );
     config.csv = None;
     config.compare = vec![pipe.clone()];
-    let error = Outputs::open(&config).unwrap_err().to_string();
+    let error = Export::open(&config).unwrap_err().to_string();
     assert!(error.ends_with("it is no regular file"), "{error}");
 }
 
@@ -186,10 +186,7 @@ fn a_disk_that_is_full_is_told() {
     config.csv = Some("/dev/full".into());
     // Only some systems have such a device.
     if Path::new("/dev/full").exists() {
-        let error = Outputs::open(&config)
-            .unwrap()
-            .write(&sample())
-            .unwrap_err();
+        let error = Export::open(&config).unwrap().write(&sample()).unwrap_err();
         assert_eq!(error, "cannot write /dev/full: no space left on device");
     }
 }

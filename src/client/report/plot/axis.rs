@@ -6,7 +6,7 @@ use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 
 /// A range with marks at round places; maps to pixels linearly or by the logarithm.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::client) struct Axis {
+pub(super) struct Axis {
     low: f64,
     high: f64,
     is_logarithmic: bool,
@@ -16,7 +16,7 @@ pub(in crate::client) struct Axis {
 impl Axis {
     /// Percentiles, as HdrHistogram draws them: each nine takes the same room. Values are
     /// [`nines`]; the axis reaches `most`, which is 1 at least.
-    pub(in crate::client) fn percentiles(most: f64) -> Self {
+    pub(super) fn percentiles(most: f64) -> Self {
         let high = most.max(1.0);
         let whole = (0..=MARKS_MAX).map(|nines| f64::from(nines as u32));
         let mut marks: Vec<_> = whole.take_while(|mark| *mark <= high).collect();
@@ -33,7 +33,7 @@ impl Axis {
     }
 
     /// From zero to at least `most`, which is more than nothing.
-    pub(in crate::client) fn linear(most: f64) -> Self {
+    pub(super) fn linear(most: f64) -> Self {
         let step = round_up(most / 6.0);
         let count = (most / step).ceil().max(1.0);
         Self {
@@ -45,7 +45,7 @@ impl Axis {
     }
 
     /// From zero to exactly `most` seconds, with marks at round numbers of `unit`.
-    pub(in crate::client) fn time(most: f64, unit: Unit) -> Self {
+    pub(super) fn time(most: f64, unit: Unit) -> Self {
         let mut axis = Self::linear(most / unit.size);
         axis.high = most;
         axis.marks.iter_mut().for_each(|mark| *mark *= unit.size);
@@ -54,7 +54,7 @@ impl Axis {
     }
 
     /// From at most `least` to at least `most`, both more than nothing, at 1, 2, 5, 10, 20, 50, …
-    pub(in crate::client) fn logarithmic(least: f64, most: f64) -> Self {
+    pub(super) fn logarithmic(least: f64, most: f64) -> Self {
         let first = least.log10().floor() as i32;
         let last = most.log10().ceil() as i32;
         let all: Vec<_> = (first..=last)
@@ -103,14 +103,14 @@ impl Ranged for Axis {
 
 /// A unit for an axis: its name, and how many of the axis's own it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::client) struct Unit {
-    pub(in crate::client) name: &'static str,
-    pub(in crate::client) size: f64,
+pub(super) struct Unit {
+    pub(super) name: &'static str,
+    pub(super) size: f64,
 }
 
 impl Unit {
     /// The unit in which latencies of up to `most` µs read best.
-    pub(in crate::client) fn of_latency(most: f64) -> Self {
+    pub(super) fn of_latency(most: f64) -> Self {
         let (name, size) = match most {
             ..5e3 => ("µs", 1.0),
             ..5e6 => ("ms", 1e3),
@@ -120,13 +120,13 @@ impl Unit {
     }
 
     /// The unit in which one round number of µs reads best.
-    pub(in crate::client) fn of_mark(us: f64) -> Self {
+    pub(super) fn of_mark(us: f64) -> Self {
         // Sums of powers may miss a round number by a hair.
         Self::of_latency(us * 5.000_001)
     }
 
     /// The unit in which times of up to `most` seconds read best.
-    pub(in crate::client) fn of_time(most: f64) -> Self {
+    pub(super) fn of_time(most: f64) -> Self {
         let (name, size) = match most {
             ..600.0 => ("s", 1.0),
             ..36_000.0 => ("min", 60.0),
@@ -137,19 +137,19 @@ impl Unit {
 }
 
 /// How many nines a share has: 0.9 has one, 0.99 two, 0.5 a third of one.
-pub(in crate::client) fn nines(share: f64) -> f64 {
+pub(super) fn nines(share: f64) -> f64 {
     -(1.0 - share).log10()
 }
 
 /// What is written at a mark of [`Axis::percentiles`].
-pub(in crate::client) fn percent(nines: f64) -> String {
+pub(super) fn percent(nines: f64) -> String {
     let percent = 100.0 - 10f64.powf(2.0 - nines);
     let decimals = (nines.round() as usize).saturating_sub(2);
     format!("{percent:.decimals$} %")
 }
 
 /// A number without needless zeros.
-pub(in crate::client) fn short(number: f64) -> String {
+pub(super) fn short(number: f64) -> String {
     let text = format!("{number:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

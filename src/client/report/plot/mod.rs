@@ -7,7 +7,7 @@
 //! above the usual that all else would be a line at the bottom.
 
 mod axis;
-pub mod curves;
+mod curves;
 
 use plotters::chart::ChartContext;
 use plotters::coord::Shift;
@@ -15,17 +15,21 @@ use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::client::report::plot::curves::Run;
-
+use crate::client::config::limits::RUNS_MAX;
+use crate::client::report::Report;
+use crate::client::report::metric::Metric;
 use crate::client::report::plot::axis::{Axis, Unit, percent, short};
-use crate::client::report::plot::curves::{Curve, Kind, Pick};
+use crate::client::report::plot::curves::{Curve, Pick, curves_of};
 
-/// Draws the runs, the first one on top.
+/// Draws the runs, each with its name, the first one on top.
 ///
 /// # Errors
 /// A sentence from the drawing library.
-pub fn draw(runs: &[Run]) -> Result<String, String> {
-    let curves: Vec<_> = runs.iter().flat_map(|run| &run.curves).collect();
+pub fn draw(runs: &[(&str, &Report)]) -> Result<String, String> {
+    let curves = runs
+        .iter()
+        .flat_map(|(label, report)| curves_of(label, report));
+    let curves: Vec<_> = curves.collect();
     let mut svg = String::new();
     let legend_height = LEGEND_ROW * curves.len().div_ceil(LEGEND_COLUMNS) as i32;
     let height = TITLE_HEIGHT + legend_height + 2 * PANEL_HEIGHT;
@@ -42,7 +46,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
 type Drawing = Result<(), Box<dyn std::error::Error>>;
 
-fn paint(root: &Area<'_>, curves: &[&Curve], legend_height: i32) -> Drawing {
+fn paint(root: &Area<'_>, curves: &[Curve<'_>], legend_height: i32) -> Drawing {
     root.fill(&WHITE)?;
     let (head, panels) = root.split_vertically(TITLE_HEIGHT + legend_height);
     let style = text(20.0, &BLACK).pos(Pos::new(HPos::Left, VPos::Top));
@@ -55,25 +59,20 @@ fn paint(root: &Area<'_>, curves: &[&Curve], legend_height: i32) -> Drawing {
 }
 
 /// What is drawn, and from when it counts.
-fn title(curves: &[&Curve]) -> String {
-    let mut kinds: Vec<_> = curves.iter().map(|curve| curve.kind).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    if !names_kinds(curves) {
+fn title(curves: &[Curve<'_>]) -> String {
+    let mut metrics: Vec<_> = curves.iter().map(|curve| curve.metric).collect();
+    metrics.sort_unstable();
+    metrics.dedup();
+    if !names_metrics(curves) {
         return "Delivery latency, from the server's stamp to the read".to_owned();
     }
-    let since = |kind: Kind| match kind {
-        Kind::Deliveries => "deliveries since the server's stamp",
-        Kind::Lateness => "lateness against schedule",
-        Kind::Replies => "replies since due",
-    };
-    let since: Vec<_> = kinds.into_iter().map(since).collect();
+    let since: Vec<_> = metrics.into_iter().map(Metric::samples_since).collect();
     format!("Latency: {}", since.join(", "))
 }
 
 /// Whether there is more than deliveries.
-fn names_kinds(curves: &[&Curve]) -> bool {
-    curves.iter().any(|curve| curve.kind != Kind::Deliveries)
+fn names_metrics(curves: &[Curve<'_>]) -> bool {
+    curves.iter().any(|curve| curve.metric != Metric::Delivery)
 }
 
 /// The axis of latencies, and its unit.
@@ -85,12 +84,12 @@ struct Scale {
 
 impl Scale {
     /// None if there is nothing to draw.
-    fn of(curves: &[&Curve]) -> Self {
-        let all = curves.iter().flat_map(|curve| curve.by_percentile());
+    fn of(curves: &[Curve<'_>]) -> Self {
+        let all = curves.iter().flat_map(Curve::by_percentile);
         let all: Vec<_> = all.map(|(_, us)| us).collect();
         let most = all.iter().copied().reduce(f64::max);
         let least = all.iter().copied().reduce(f64::min);
-        let medians = curves.iter().filter_map(|curve| curve.median_us());
+        let medians = curves.iter().filter_map(Curve::median_us);
         let usual = medians.reduce(f64::min);
         let is_logarithmic = most > usual.map(|usual| usual * LINEAR_MAX);
         let axis = most.zip(least).map(|(most, least)| match is_logarithmic {
@@ -121,8 +120,8 @@ impl Scale {
     }
 }
 
-fn by_percentile(area: &Area<'_>, curves: &[&Curve], scale: &Scale) -> Drawing {
-    let most = curves.iter().map(|curve| curve.nines_max());
+fn by_percentile(area: &Area<'_>, curves: &[Curve<'_>], scale: &Scale) -> Drawing {
+    let most = curves.iter().map(Curve::nines_max);
     let most = most.fold(0.0, f64::max);
     let x = Axis::percentiles(most);
     let marks = |nines: &f64| percent(*nines);
@@ -136,8 +135,8 @@ fn by_percentile(area: &Area<'_>, curves: &[&Curve], scale: &Scale) -> Drawing {
     Ok(())
 }
 
-fn over_time(area: &Area<'_>, curves: &[&Curve], scale: &Scale) -> Drawing {
-    let most_s = curves.iter().map(|curve| curve.end_s());
+fn over_time(area: &Area<'_>, curves: &[Curve<'_>], scale: &Scale) -> Drawing {
+    let most_s = curves.iter().map(Curve::end_s);
     let most_s = most_s.fold(0.0, f64::max).max(0.001);
     let unit = Unit::of_time(most_s);
     let marks = |s: &f64| short(s / unit.size);
@@ -222,7 +221,7 @@ fn line(chart: &mut Chart<'_>, points: &[(f64, f64)], curve: usize, style: Shape
 }
 
 /// A swatch and a name for each curve, in rows below the title.
-fn legend(area: &Area<'_>, curves: &[&Curve]) -> Drawing {
+fn legend(area: &Area<'_>, curves: &[Curve<'_>]) -> Drawing {
     let column_width = (WIDTH - LEFT) / LEGEND_COLUMNS as i32;
     for (i, curve) in curves.iter().enumerate() {
         let x = LEFT + (i % LEGEND_COLUMNS) as i32 * column_width;
@@ -233,9 +232,9 @@ fn legend(area: &Area<'_>, curves: &[&Curve]) -> Drawing {
             None => area.draw(&PathElement::new(swatch, swatch_style))?,
             Some(dash) => area.draw(&DashedPathElement::new(swatch, dash, GAP, swatch_style))?,
         }
-        let mut label = shortened(&curve.run);
-        if names_kinds(curves) {
-            label = format!("{label}: {}", curve.kind.name());
+        let mut label = shortened(curve.run);
+        if names_metrics(curves) {
+            label = format!("{label}: {}", curve.metric.samples());
         }
         let style = text(14.0, &BLACK).pos(Pos::new(HPos::Left, VPos::Center));
         area.draw_text(&label, &style, (x + 32, y))?;
@@ -278,7 +277,7 @@ fn style(curve: usize, opacity: f64, width: u32) -> ShapeStyle {
 }
 
 /// Those of Okabe and Ito that stand out on white: people who see fewer colours tell them apart.
-const COLOURS: [RGBColor; 7] = [
+const COLOURS: [RGBColor; RUNS_MAX] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -287,9 +286,6 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(230, 159, 0),
     RGBColor(0, 0, 0),
 ];
-
-/// How many runs one picture takes, so that what each has measured has a line of its own.
-pub const RUNS_MAX: usize = COLOURS.len();
 
 const GREY: RGBColor = RGBColor(110, 110, 110);
 

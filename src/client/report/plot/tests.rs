@@ -1,7 +1,6 @@
 use super::*;
-use crate::client::measure::intervals::tests::interval;
-use crate::client::report::latencies::CurvePoint;
-use crate::client::report::tests::{sample, with_requests, with_schedule};
+use crate::client::report::percentiles::CurvePoint;
+use crate::client::report::tests::{interval, sample, with_requests, with_schedule};
 
 #[test]
 fn a_run_and_those_it_is_compared_with_are_in_one_picture() {
@@ -11,8 +10,8 @@ fn a_run_and_those_it_is_compared_with_are_in_one_picture() {
         interval(1, &[]),
         interval(2, &[300, 400]),
     ];
-    let before = Run::parse("before <&> after", report.to_json().as_bytes()).unwrap();
-    let svg = draw(&[Run::of(&report), before]).unwrap();
+    let before = Report::from_json(report.to_json().as_bytes()).unwrap();
+    let svg = draw(&[("this run", &report), ("before <&> after", &before)]).unwrap();
     assert!(
         svg.starts_with("<svg ") && svg.ends_with("</svg>\n"),
         "{svg}"
@@ -40,8 +39,8 @@ fn lateness_and_replies_have_curves_of_their_own() {
     second.lateness_us = Some(interval(0, &[2_000_000]).delivery_us);
     second.reply_us = Some(interval(0, &[300]).delivery_us);
     report.intervals = vec![second];
-    let before = Run::parse("before", report.to_json().as_bytes()).unwrap();
-    let svg = draw(&[Run::of(&report), before]).unwrap();
+    let before = Report::from_json(report.to_json().as_bytes()).unwrap();
+    let svg = draw(&[("this run", &report), ("before", &before)]).unwrap();
     for text in [
         "stamp, lateness against schedule, replies since due",
         "this run: deliveries",
@@ -54,7 +53,7 @@ fn lateness_and_replies_have_curves_of_their_own() {
     assert_eq!(svg.matches("<circle").count(), 18, "a second, six curves");
     // Ticks without a stamp have no deliveries to draw.
     report.delivery_curve.clear();
-    let svg = draw(&[Run::of(&report)]).unwrap();
+    let svg = draw(&[("this run", &report)]).unwrap();
     assert!(!svg.contains("eliveries"), "{svg}");
     assert!(svg.contains("this run: lateness"), "{svg}");
 }
@@ -68,7 +67,7 @@ fn as_many_runs_as_fit_differ_in_colour_or_dashes() {
     looks.dedup();
     assert_eq!(looks.len(), 3 * RUNS_MAX);
     let report = with_requests(with_schedule(sample()));
-    let runs = vec![Run::of(&report); RUNS_MAX];
+    let runs = vec![("this run", &report); RUNS_MAX];
     assert_eq!(draw(&runs).unwrap().matches(": replies").count(), RUNS_MAX);
 }
 
@@ -81,7 +80,7 @@ fn few_or_no_samples_make_a_picture_too() {
         quantile: 1.0,
         us: 0,
     }];
-    let svg = draw(&[Run::of(&report)]).unwrap();
+    let svg = draw(&[("this run", &report)]).unwrap();
     assert!(
         svg.contains("Latency in µs") && !svg.contains("NaN"),
         "{svg}"
@@ -89,7 +88,7 @@ fn few_or_no_samples_make_a_picture_too() {
     report.delivery_curve.clear();
     report.intervals.clear();
     report.delivery_us.count = 0;
-    let svg = draw(&[Run::of(&report)]).unwrap();
+    let svg = draw(&[("this run", &report)]).unwrap();
     assert!(svg.contains("nothing was measured"), "{svg}");
 }
 
@@ -99,7 +98,7 @@ fn a_huge_range_is_logarithmic_and_says_so() {
     report.delivery_curve[0].quantile = 0.5;
     report.delivery_curve[0].us = 100;
     report.delivery_curve[1].us = 59_000_000;
-    let svg = draw(&[Run::of(&report)]).unwrap();
+    let svg = draw(&[("this run", &report)]).unwrap();
     assert!(
         svg.contains("Latency, logarithmic") && svg.contains("10 s"),
         "{svg}"

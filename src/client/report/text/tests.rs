@@ -1,5 +1,6 @@
 use super::*;
-use crate::client::report::figures::Losses;
+use crate::client::error_kind::ErrorKind;
+use crate::client::measure::losses::Losses;
 use crate::client::report::table::KINDS_SHOWN_MAX;
 use crate::client::report::tests::{sample, with_requests, with_schedule};
 
@@ -12,7 +13,7 @@ fn a_report_of_many_clients_reads_well() {
   Clients                          998 connected of 1000 asked for
   Total messages                 59881 of which 59880 are ticks
   Throughput                    998.00 messages/s
-  Time between messages         1.0000 s/message per client, the seed's latency
+  Time between messages         1.0000 s, per client
   Message size, mean              97.0 bytes
   Delivery latency, mean         2.346 ms, of 59880 deliveries
     p50                          2.300 ms
@@ -98,7 +99,7 @@ fn a_run_without_a_window_has_no_figures() {
 #[test]
 fn of_many_kinds_the_most_frequent_are_shown() {
     let mut report = sample();
-    let kind = |code: u64| (format!("closed by server ({code})"), code);
+    let kind = |code: u16| (ErrorKind::Closed(Some(code)), u64::from(code));
     report.errors.kinds = (4001..=4030).map(kind).collect();
     let text = report.to_string();
     assert_eq!(text.matches("closed by server (").count(), KINDS_SHOWN_MAX);
@@ -106,7 +107,7 @@ fn of_many_kinds_the_most_frequent_are_shown() {
         !text.contains("(4010)") && text.contains("(4011)"),
         "{text}"
     );
-    let others = (4001..=4010).sum::<u64>().to_string();
+    let others = (4001..=4010_u64).sum::<u64>().to_string();
     let row = text.lines().find(|line| line.contains("other kinds"));
     assert!(row.is_some_and(|row| row.ends_with(&others)), "{text}");
 }
@@ -134,8 +135,11 @@ fn no_number_is_too_big_and_no_text_too_long_for_80_columns() {
         restarts: u64::MAX,
         conflated: u64::MAX,
     };
-    for kind in ["handshake refused (403)", "closed by server (65535)"] {
-        report.errors.kinds.insert(kind.to_owned(), u64::MAX);
+    for kind in [
+        ErrorKind::HandshakeRefused(Some(403)),
+        ErrorKind::Closed(Some(65_535)),
+    ] {
+        report.errors.kinds.insert(kind, u64::MAX);
     }
     report.errors.examples = vec![format!("the server closed: 4000 {}", "x".repeat(123))];
     if let Some(server) = &mut report.server {

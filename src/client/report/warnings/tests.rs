@@ -1,8 +1,7 @@
 use super::*;
 use crate::client::config::unit::Unit;
-use crate::client::report::figures::ClockSync;
+use crate::client::measure::clock_sync::ClockOffset;
 use crate::client::report::tests::{sample, with_requests, with_schedule};
-use crate::client::report::warnings::clocks::{DAY_US, far_off};
 
 fn warnings(change: impl FnOnce(&mut Report)) -> Vec<String> {
     let mut report = sample();
@@ -70,7 +69,7 @@ fn clocks_that_differ_or_were_set_are_told() {
     );
     let sync = |offset_us, error_us| {
         move |report: &mut Report| {
-            report.sync = Some(ClockSync {
+            report.sync = Some(ClockOffset {
                 answered: 0,
                 offset_us,
                 error_us,
@@ -107,13 +106,13 @@ fn a_run_without_stamps_or_with_few_samples_is_told() {
 #[test]
 fn a_wrong_unit_is_named() {
     let now_us = 1_732_000_000_000_000;
-    let far = far_off(
+    let far = implausible_stamp(
         now_us as i64 - 1_732_000_000_000,
         Unit::Microseconds,
         now_us,
     );
     assert_eq!(far, "`sent` is 55 years off, --sent-unit is probably ms");
-    let far = far_off(40 * DAY_US as i64, Unit::Microseconds, now_us);
+    let far = implausible_stamp(40 * DAY_US as i64, Unit::Microseconds, now_us);
     assert!(
         far.starts_with("`sent` is 40 days off, is --sent-unit really us"),
         "{far}"
@@ -181,7 +180,7 @@ fn an_interval_that_is_not_the_expected_one_is_named_with_the_option() {
 #[test]
 fn of_a_comparison_that_came_late_or_does_not_fit_the_cause_is_told() {
     let sync = |uncorrected| {
-        Some(ClockSync {
+        Some(ClockOffset {
             answered: 9,
             offset_us: Some(1),
             error_us: Some(9),

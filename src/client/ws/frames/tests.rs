@@ -1,16 +1,23 @@
-use super::*;
-use proptest::prelude::*;
 use std::io;
+
+use proptest::prelude::*;
 use tungstenite::Message;
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::protocol::{Role, WebSocketContext};
 
+use super::*;
+use crate::client::error_kind::ErrorKind;
+
 /// Feeds `stream` in pieces of `size`. Returns messages, bytes written and how it ended.
-fn feed(inbox: &mut Inbox, stream: &[u8], size: usize) -> (Vec<String>, Vec<u8>, Option<Failure>) {
+fn feed(
+    frames: &mut Frames,
+    stream: &[u8],
+    size: usize,
+) -> (Vec<String>, Vec<u8>, Option<ConnectionError>) {
     let (mut messages, mut written) = (Vec::new(), Vec::new());
     for piece in stream.chunks(size) {
-        let taken = inbox.take(piece, &mut written, |message| {
+        let taken = frames.take(piece, &mut written, |message| {
             messages.push(String::from_utf8(message.bytes().to_vec()).unwrap());
         });
         if let Err(failure) = taken {
@@ -31,12 +38,12 @@ const PINGED: &[u8] = b"\x81\x01a\x89\x02hi\x81\x01b";
 #[test]
 fn a_ping_between_messages_is_answered_and_leaves_nothing_behind() {
     for size in 1..PINGED.len() {
-        let mut inbox = Inbox::default();
-        let (messages, written, end) = feed(&mut inbox, PINGED, size);
+        let mut frames = Frames::default();
+        let (messages, written, end) = feed(&mut frames, PINGED, size);
         assert_eq!(messages, ["a", "b"]);
         assert!(matches!(sent(written), Message::Pong(payload) if payload == "hi"));
-        assert!(end.is_none() && inbox.codec.is_none());
-        assert_eq!(inbox.partial.capacity(), 0);
+        assert!(end.is_none() && frames.codec.is_none());
+        assert_eq!(frames.partial.capacity(), 0);
     }
 }
 
@@ -51,13 +58,13 @@ fn a_pong_that_does_not_fit_is_sent_later() {
             Ok(())
         }
     }
-    let mut inbox = Inbox::default();
-    inbox.take(PINGED, &mut Full, |_| {}).unwrap();
-    inbox.flush(&mut Full).unwrap();
+    let mut frames = Frames::default();
+    frames.take(PINGED, &mut Full, |_| {}).unwrap();
+    frames.flush(&mut Full).unwrap();
     let mut written = Vec::new();
-    inbox.flush(&mut written).unwrap();
+    frames.flush(&mut written).unwrap();
     assert!(matches!(sent(written), Message::Pong(_)));
-    assert!(inbox.codec.is_none());
+    assert!(frames.codec.is_none());
 }
 
 #[test]
@@ -77,14 +84,14 @@ fn a_request_is_masked_and_waits_while_the_socket_is_full() {
             Ok(())
         }
     }
-    let (mut inbox, mut written) = (Inbox::default(), Vec::new());
+    let (mut frames, mut written) = (Frames::default(), Vec::new());
     let text = "x".repeat(10_000);
-    inbox
+    frames
         .send(&mut Half(&mut written, 5_000), text.clone())
         .unwrap();
-    assert!(!inbox.has_room() && written.len() == 5_000);
-    inbox.flush(&mut Half(&mut written, 20_000)).unwrap();
-    assert!(inbox.has_room() && inbox.codec.is_none());
+    assert!(!frames.has_room() && written.len() == 5_000);
+    frames.flush(&mut Half(&mut written, 20_000)).unwrap();
+    assert!(frames.has_room() && frames.codec.is_none());
     assert!(matches!(sent(written), Message::Text(sent) if sent == text));
 }
 
@@ -92,34 +99,34 @@ fn a_request_is_masked_and_waits_while_the_socket_is_full() {
 fn fragments_make_one_message_with_a_ping_in_between() {
     let stream = b"\x01\x01a\x89\x00\x00\x01b\x80\x01c\x81\x01d";
     for size in 1..stream.len() {
-        let mut inbox = Inbox::default();
-        let (messages, _, end) = feed(&mut inbox, stream, size);
+        let mut frames = Frames::default();
+        let (messages, _, end) = feed(&mut frames, stream, size);
         assert_eq!(messages, ["abc", "d"]);
-        assert!(end.is_none() && inbox.codec.is_none());
+        assert!(end.is_none() && frames.codec.is_none());
     }
 }
 
 #[test]
 fn a_close_is_answered_with_its_code() {
-    let (_, written, end) = feed(&mut Inbox::default(), b"\x88\x05\x03\xe9bye", 3);
+    let (_, written, end) = feed(&mut Frames::default(), b"\x88\x05\x03\xe9bye", 3);
     assert!(matches!(sent(written), Message::Close(Some(close)) if close.code == CloseCode::Away));
     assert_eq!(
         end.unwrap().to_string(),
         "the server closed the connection: 1001 bye"
     );
-    let (_, _, end) = feed(&mut Inbox::default(), b"\x88\x00", 9);
-    assert_eq!(end.unwrap().kind(), "closed by server (1005)");
+    let (_, _, end) = feed(&mut Frames::default(), b"\x88\x00", 9);
+    assert_eq!(end.unwrap().kind(), ErrorKind::Closed(Some(1005)));
 }
 
 #[test]
 fn nothing_follows_our_own_close_frame() {
-    let (mut inbox, mut written) = (Inbox::default(), Vec::new());
-    inbox.close(&mut written).unwrap();
+    let (mut frames, mut written) = (Frames::default(), Vec::new());
+    frames.close(&mut written).unwrap();
     let length = written.len();
-    let (messages, answers, end) = feed(&mut inbox, b"\x81\x01a\x89\x00\x88\x02\x03\xe8", 100);
+    let (messages, answers, end) = feed(&mut frames, b"\x81\x01a\x89\x00\x88\x02\x03\xe8", 100);
     assert_eq!(messages, ["a"], "what was under way still counts");
     assert!(answers.is_empty(), "no pong, no second close");
-    assert_eq!(end.unwrap().kind(), "closed by server (1000)");
+    assert_eq!(end.unwrap().kind(), ErrorKind::Closed(Some(1000)));
     assert_eq!(length, 8, "a header, a mask and a code");
 }
 
@@ -132,13 +139,13 @@ fn what_the_protocol_forbids_is_answered_with_1002() {
         b"\x01\x01a\x81\x01b",
         b"\x09\x00",
     ] {
-        let (_, written, end) = feed(&mut Inbox::default(), stream, 100);
-        assert_eq!(end.unwrap().kind(), "protocol error", "{stream:?}");
+        let (_, written, end) = feed(&mut Frames::default(), stream, 100);
+        assert_eq!(end.unwrap().kind(), ErrorKind::Protocol, "{stream:?}");
         let answer = sent(written);
         assert!(matches!(answer, Message::Close(Some(close)) if close.code == CloseCode::Protocol));
     }
     let claimed = b"\x81\x7f\x00\x00\x00\x00\x7f\xff\xff\xff";
-    let (_, _, end) = feed(&mut Inbox::default(), claimed, 3);
+    let (_, _, end) = feed(&mut Frames::default(), claimed, 3);
     assert!(
         end.unwrap()
             .to_string()
@@ -187,18 +194,18 @@ proptest! {
                 }
             }
         }
-        let (mut inbox, mut written, mut messages) = (Inbox::default(), Vec::new(), Vec::new());
+        let (mut frames, mut written, mut messages) = (Frames::default(), Vec::new(), Vec::new());
         let mut rest = &stream[..];
         for &size in sizes.iter().cycle() {
             let (piece, behind) = rest.split_at(size.min(rest.len()));
-            inbox.take(piece, &mut written, |message| messages.push(message.bytes().to_vec())).unwrap();
+            frames.take(piece, &mut written, |message| messages.push(message.bytes().to_vec())).unwrap();
             rest = behind;
             if rest.is_empty() {
                 break;
             }
         }
         prop_assert!(messages.iter().map(|message| str::from_utf8(message).unwrap()).eq(&expected));
-        prop_assert!(inbox.codec.is_none() && inbox.partial.capacity() == 0);
+        prop_assert!(frames.codec.is_none() && frames.partial.capacity() == 0);
         let pings = sent.iter().filter(|sent| matches!(sent, Sent::Ping)).count();
         prop_assert_eq!(written.len(), pings * 7, "a header, a mask and a byte for each");
     }
@@ -206,7 +213,7 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(stream in proptest::collection::vec(any::<u8>(), 0..100), size in 1usize..9) {
         let mut written = Vec::new();
-        let mut inbox = Inbox::default();
-        let _ = stream.chunks(size).try_for_each(|piece| inbox.take(piece, &mut written, |_| {}));
+        let mut frames = Frames::default();
+        let _ = stream.chunks(size).try_for_each(|piece| frames.take(piece, &mut written, |_| {}));
     }
 }

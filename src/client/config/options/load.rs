@@ -1,25 +1,41 @@
-//! The options about the shape of the load: who hardly reads, who comes and goes, how many
-//! processes.
+//! The options about the load: how many connections, how fast, for how long.
 
 use std::net::SocketAddr;
 
-use crate::client::config::load::rate;
-use crate::client::config::{Config, watch};
-use crate::options::{BadOption, Options, count};
+use crate::client::config::options::watch;
+use crate::client::config::{Config, Shape};
+use crate::options::{BadOption, Options, count, duration, period};
 
-/// What clients do besides listening.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Shape {
-    /// So many of the clients hardly read.
-    pub slow: usize,
-    /// So many connections per second are closed and opened anew.
-    pub churn: Option<f64>,
-    /// Whether a lost connection is opened anew.
-    pub reconnect: bool,
+/// Reads them into `config`; those not given stay as they are.
+pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
+    if let Some(clients) = options.value("--clients", count)? {
+        config.clients = clients;
+    }
+    if let Some(duration) = options.value("--duration", period)? {
+        config.duration = duration;
+    }
+    if let Some(warmup) = options.value("--warmup", duration)? {
+        config.warmup = warmup;
+    }
+    config.ramp = options.value("--ramp", |text| rate(text, "connections"))?;
+    if let Some(in_flight) = options.value("--in-flight", count)? {
+        config.in_flight = in_flight;
+    }
+    if let Some(timeout) = options.value("--connect-timeout", period)? {
+        config.connect_timeout = timeout;
+    }
+    read_shape(options, config)
+}
+
+/// Reads how many `things` there shall be per second.
+pub(super) fn rate(text: &str, things: &str) -> Result<f64, String> {
+    let rate = text.parse().ok();
+    rate.filter(|rate| (0.001..=1e6).contains(rate))
+        .ok_or_else(|| format!("'{text}' is no rate, try 100 ({things} per second)"))
 }
 
 /// Reads them into `config`; those not given stay as they are.
-pub(in crate::client) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
+fn read_shape(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
     let shape = Shape {
         slow: options.value("--slow", count)?.unwrap_or_default(),
         churn: options.value("--churn", |text| rate(text, "reconnects"))?,
@@ -51,50 +67,18 @@ pub(in crate::client) fn read(options: &mut Options, config: &mut Config) -> Res
     Ok(())
 }
 
-impl Config {
-    /// Refuses what several processes cannot do.
-    pub(in crate::client) fn check_processes(&self) -> Result<(), BadOption> {
-        let error = if self.processes > self.clients {
-            format!("{} clients are too few to be shared", self.clients)
-        } else if self.processes > PROCESSES_MAX {
-            format!("there may be {PROCESSES_MAX} at most")
-        } else if self.processes > 1 && self.print {
-            "--print needs all ticks in one process".to_owned()
-        } else {
-            return Ok(());
-        };
-        Err(BadOption::new("--processes", error))
-    }
-
-    /// What process `number` of `of` has to do of it. It reports to another process, so it neither
-    /// prints nor writes files.
-    #[must_use]
-    pub(in crate::client) fn share(&self, number: usize, of: usize) -> Self {
-        let part = |all: usize, number: usize| (all as u128 * number as u128 / of as u128) as usize;
-        let (from, to) = (part(self.clients, number), part(self.clients, number + 1));
-        // As `Seats` spreads them, so that no process gets more slow clients than clients.
-        let slow = |clients: usize| {
-            (clients as u128 * self.shape.slow as u128 / self.clients.max(1) as u128) as usize
-        };
-        let part_of = |rate: Option<f64>| rate.map(|rate| rate / of as f64);
-        Self {
-            clients: to - from,
-            first_client: from,
-            ramp: part_of(self.ramp),
-            in_flight: self.in_flight.div_ceil(of),
-            shape: Shape {
-                slow: slow(to) - slow(from),
-                churn: part_of(self.shape.churn),
-                ..self.shape.clone()
-            },
-            processes: 1,
-            share: Some((number, of)),
-            // The server is looked at once.
-            pid: None,
-            quiet: true,
-            ..self.clone()
-        }
-    }
+/// Refuses what several processes cannot do.
+pub(super) fn check_processes(config: &Config) -> Result<(), BadOption> {
+    let error = if config.processes > config.clients {
+        format!("{} clients are too few to be shared", config.clients)
+    } else if config.processes > PROCESSES_MAX {
+        format!("there may be {PROCESSES_MAX} at most")
+    } else if config.processes > 1 && config.print {
+        "--print needs all ticks in one process".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(BadOption::new("--processes", error))
 }
 
 /// Reads `1/4`: the second of four.

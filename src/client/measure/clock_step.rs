@@ -1,39 +1,19 @@
-//! The two clocks: the wall's, which servers stamp their ticks with, and the monotonic one, which
-//! all other times are taken from; and whether the first was set while the run went on.
+//! Whether the wall clock, which servers stamp their ticks with, was set while the run went on.
 
 use std::time::Instant;
 
 use crate::tick::unix_us;
 
-/// When a read returned, by both clocks.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::client) struct Arrival {
-    /// Unix µs, to compare with the server's stamps.
-    pub(in crate::client) wall_us: u64,
-    /// For everything else.
-    pub(in crate::client) at: Instant,
-}
-
-impl Arrival {
-    /// This moment.
-    pub(in crate::client) fn now() -> Self {
-        Self {
-            wall_us: unix_us(),
-            at: Instant::now(),
-        }
-    }
-}
-
 /// Compares the clocks from time to time. They run at the same speed, also while the system nudges
 /// them, so what changes between them is a step of the wall clock.
 #[derive(Debug)]
-pub(in crate::client) struct StepWatch {
+pub(in crate::client) struct ClockStepDetector {
     epoch: Instant,
     /// The least and the most by which the wall clock was ahead, in µs.
     range: Option<(i64, i64)>,
 }
 
-impl StepWatch {
+impl ClockStepDetector {
     /// A watch that has not looked yet.
     pub(in crate::client) fn new() -> Self {
         Self {
@@ -61,13 +41,6 @@ impl StepWatch {
         self.range = Some((least.min(ahead), most.max(ahead)));
     }
 
-    /// Notes that another watch has seen the wall clock set by `us`.
-    pub(in crate::client) fn note_step(&mut self, us: u64) {
-        let (least, most) = self.range.unwrap_or_default();
-        let step = i64::try_from(us).unwrap_or(i64::MAX);
-        self.range = Some((least, most.max(least.saturating_add(step))));
-    }
-
     /// By how much the wall clock was set, in µs; zero if it was not.
     pub(in crate::client) fn step_us(&self) -> u64 {
         self.range.map_or(0, |(least, most)| most.abs_diff(least))
@@ -83,7 +56,7 @@ mod tests {
     #[test]
     fn a_step_in_either_direction_shows_also_when_it_is_taken_back() {
         for steps in [[0, 5_000, 0], [0, -5_000, 0], [0, 0, 5_000]] {
-            let mut watch = StepWatch::new();
+            let mut watch = ClockStepDetector::new();
             assert_eq!(watch.step_us(), 0);
             for (second, step) in (1u64..).zip(steps) {
                 let wall_us = (1_000_000_000 + second * 1_000_000).saturating_add_signed(step);
@@ -95,7 +68,7 @@ mod tests {
 
     #[test]
     fn clocks_left_alone_agree() {
-        let mut watch = StepWatch::new();
+        let mut watch = ClockStepDetector::new();
         (0..1000).for_each(|_| watch.look());
         assert!(watch.range.is_some());
         assert!(watch.step_us() < 1_000, "{}", watch.step_us());

@@ -1,14 +1,46 @@
-//! The options about requests: what clients send, how often, and how replies are known.
+//! The options about the measuring: what of a message is read, and what else is looked at.
 
 use crate::client::config::Config;
-use crate::client::config::load::rate;
+use crate::client::config::limits::UNANSWERED_MAX;
+use crate::client::config::options::load::rate;
 use crate::client::config::pointer::Pointer;
 use crate::client::config::template::Template;
-use crate::client::measure::requests::UNANSWERED_MAX;
-use crate::options::{BadOption, Options, count};
+use crate::client::config::unit::Unit;
+use crate::options::{BadOption, Options, count, period};
+use crate::usage::Usage;
 
 /// Reads them into `config`; those not given stay as they are.
-pub(in crate::client) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
+pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
+    let fields = &mut config.fields;
+    for (name, field) in [
+        ("--sent-field", &mut fields.sent),
+        ("--seq-field", &mut fields.seq),
+        ("--symbol-field", &mut fields.symbol),
+    ] {
+        if let Some(pointer) = options.value(name, Pointer::parse)? {
+            *field = pointer;
+        }
+    }
+    if let Some(unit) = options.value("--sent-unit", Unit::parse)? {
+        fields.sent_unit = unit;
+    }
+    config.expect = options.value("--expect", period)?;
+    config.sync = options.flag("--sync");
+    config.pid = options.value("--pid", pid)?;
+    read_requests(options, config)
+}
+
+fn pid(text: &str) -> Result<u32, String> {
+    let pid = text.parse().ok().filter(|&pid| pid > 0);
+    let pid = pid.ok_or_else(|| format!("'{text}' is no process id"))?;
+    match Usage::of(pid) {
+        Ok(_) => Ok(pid),
+        Err(error) => Err(format!("cannot read process {pid}: {}", error.kind())),
+    }
+}
+
+/// Reads them into `config`; those not given stay as they are.
+fn read_requests(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
     let id = options.value("--id-field", Pointer::parse)?;
     let names_id = id.is_some();
     config.fields.id = id.unwrap_or_else(|| config.fields.id.clone());

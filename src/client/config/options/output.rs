@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use crate::client::config::Config;
-use crate::client::report::plot::RUNS_MAX;
+use crate::client::config::limits::RUNS_MAX;
 use crate::options::{BadOption, Options, period};
 
 /// Reads them into `config`; those not given stay as they are.
-pub(in crate::client) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
+pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
     config.json = options.flag("--json");
     config.print = options.flag("--print");
     config.quiet = options.flag("--quiet");

@@ -3,37 +3,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::client::config::Config;
+use crate::client::config::limits::too_few;
 use crate::client::config::url::Url;
+use crate::client::config::{Config, Watch};
 use crate::options::{BadOption, Options, count, period};
 
-/// Symbols for each client, drawn at random (`--watch`).
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Watch {
-    /// How many symbols each client gets.
-    pub count: usize,
-    /// Decides which client draws which symbols; none: a random one.
-    pub seed: Option<u64>,
-    /// The exponent of Zipf's law, by which symbols are popular; none: all are equally popular.
-    pub zipf: Option<f64>,
-    /// The symbols to draw from; none: all that the server has.
-    pub of: Vec<String>,
-}
-
-impl Watch {
-    /// Whether only the server knows what there is to draw from.
-    pub(in crate::client) fn must_ask(&self) -> bool {
-        self.of.is_empty() || self.of.iter().any(|symbol| symbol.contains('*'))
-    }
-
-    /// The seed; one is made up if there is none.
-    pub(in crate::client) fn settle_seed(&mut self) -> u64 {
-        *self.seed.get_or_insert_with(|| fastrand::u64(..SEEDS))
-    }
-}
-
 /// Reads them into `config`; those not given stay as they are.
-pub(in crate::client) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
+pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
     let symbols = options.value("--symbols", symbols)?;
     let watch = options.value("--watch", watched)?;
     let seed = options.value("--watch-seed", seed)?;
@@ -102,11 +78,6 @@ fn lonely(name: &str) -> BadOption {
     BadOption::new(name, "there is nothing to draw without --watch K")
 }
 
-/// The sentence about symbols that are too few to draw from.
-pub(in crate::client) fn too_few(count: usize, there: usize) -> String {
-    format!("cannot draw {count} different symbols: there are {there}")
-}
-
 /// Symbols are the server's; all that is certain is that one cannot be empty.
 fn symbols(text: &str) -> Result<String, String> {
     if text.split(',').any(|symbol| symbol.trim().is_empty()) {
@@ -137,7 +108,7 @@ fn watched(text: &str) -> Result<usize, String> {
     }
 }
 
-pub(in crate::client) fn seed(text: &str) -> Result<u64, String> {
+pub(super) fn seed(text: &str) -> Result<u64, String> {
     text.parse()
         .map_err(|_| format!("invalid seed '{text}': expected a whole number"))
 }
@@ -160,9 +131,6 @@ fn written(time: Duration) -> String {
 
 /// The longest list that is drawn: as many requests as a server should take at once.
 const WATCHED_MAX: usize = 10_000;
-
-/// Seeds that are made up are short enough to be typed.
-const SEEDS: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,10 @@
-use super::*;
 use std::ffi::OsString;
+
+use super::*;
 
 fn parse(line: &str) -> Result<Option<Config>, String> {
     let words = line.split_whitespace().map(OsString::from).collect();
-    Config::parse(Options::new(words)).map_err(|error| error.to_string())
+    super::parse(Options::new(words)).map_err(|error| error.to_string())
 }
 
 fn config(line: &str) -> Config {
@@ -271,10 +272,10 @@ fn what_is_wrong_is_named() {
 #[test]
 fn more_clients_than_descriptors_are_refused_before_any_connects() {
     let mut config = config("--clients 9");
-    config.reserve_descriptors().unwrap();
+    reserve_descriptors(&config).unwrap();
     config.clients = usize::MAX;
     // A system without a limit has room for them.
-    if let Err(error) = config.reserve_descriptors() {
+    if let Err(error) = reserve_descriptors(&config) {
         let error = error.to_string();
         assert!(error.starts_with("--clients: the limit of "), "{error}");
         assert!(error.ends_with("raise ulimit -n"), "{error}");

@@ -2,24 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::client::config::Config;
-use crate::error_text::plain;
+use crate::client::config::{Access, Config};
 use crate::options::{BadOption, Options};
-use crate::tls::Roots;
-
-/// What a server asks for, or has to show, before it lets a client in.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Access {
-    /// A file with root certificates beside Mozilla's.
-    pub ca: Option<PathBuf>,
-    /// Whether certificates are not checked.
-    pub insecure: bool,
-    /// More headers of the handshake: names and values.
-    pub headers: Vec<(String, String)>,
-}
 
 /// Reads them into `config`; those not given stay as they are.
-pub(in crate::client) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
+pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
     let access = Access {
         ca: options.value("--ca", path)?,
         insecure: options.flag("--insecure"),
@@ -38,22 +25,6 @@ pub(in crate::client) fn read(options: &mut Options, config: &mut Config) -> Res
     }
     config.access = access;
     Ok(())
-}
-
-impl Access {
-    /// The root certificates that a server's may lead to.
-    ///
-    /// # Errors
-    /// When the file cannot be read or has no certificate.
-    pub fn roots(&self) -> Result<Roots, BadOption> {
-        match &self.ca {
-            None => Ok(Roots::default()),
-            Some(path) => Roots::with_file(path).map_err(|error| {
-                let (name, error) = (path.display(), plain(&error));
-                BadOption::new("--ca", format!("cannot use {name}: {error}"))
-            }),
-        }
-    }
 }
 
 fn path(text: &str) -> Result<PathBuf, String> {

@@ -1,0 +1,169 @@
+//! The client's command line. Each part of it is read in a file of its own.
+
+mod access;
+mod load;
+mod measuring;
+mod output;
+mod watch;
+
+use crate::client::config::Config;
+use crate::client::config::url::Url;
+use crate::options::{BadOption, Options};
+use crate::usage;
+
+/// What `--help` prints.
+pub const HELP: &str = "\
+Listens to a price server with one or many clients and measures what arrives.
+
+Usage: client [OPTIONS]
+
+The load:
+  --url URL              where to connect, with path and query
+                         [default: ws://127.0.0.1:8888/]
+                         wss:// with TLS; ws://user:password@host/ is not shown
+  --symbols A,B          ask for these symbols only [default: all there are]
+  --watch K              give each client K symbols of its own, drawn at random
+                         from --symbols, or from all that the server lists
+  --watch-zipf           draw the first symbols more often, as in real markets:
+                         symbol number r with weight 1/r, or 1/r^S with
+                         --watch-zipf=S
+  --watch-seed N         draw the same lists again
+                         [default: random, and shown in the report]
+  --every TIME           ask for the newest tick of each changed symbol once in
+                         TIME; the ticks between are conflated, not missed
+  --batch                ask for all ticks of a write as one JSON list
+  --clients N            how many connections to open [default: 1]
+  --duration TIME        how long to measure once all have joined [default: 60s]
+  --warmup TIME          how long to listen before it is measured [default: 0s]
+  --ramp RATE            new connections per second
+                         [default: as fast as handshakes finish]
+  --in-flight N          handshakes under way at a time [default: 1024]
+  --connect-timeout TIME limit from connect to upgrade [default: 10s]
+  --slow N               so many of the clients hardly read; they are counted
+                         apart
+  --churn RATE           so many connections per second leave and come anew
+  --reconnect            open a lost connection anew, and go on where it ended
+  --processes K          so many processes share the clients [default: 1]
+
+Getting in:
+  --ca FILE              believe certificates of this authority too (PEM)
+  --insecure             believe any certificate: whoever is in between can read
+                         and change all of it
+  --header 'NAME: VALUE' send this in the handshake too; may be given often
+
+The measuring:
+  --sent-field NAME      where a tick says when it was sent: a member, or a JSON
+                         pointer like /data/ts [default: sent]
+  --sent-unit UNIT       us, ms, s or ns since 1970, or iso [default: us]
+  --seq-field NAME       where it has its number [default: seq]
+  --symbol-field NAME    where it has its symbol [default: symbol]
+  --expect TIME          how often a tick of each symbol should come: report how
+                         late each was, and those that never came
+  --sync                 compare the server's clock with this one by pings,
+                         {\"op\":\"ping\",\"id\":...}, and correct latencies
+  --pid PID              the server's process: report its CPU and memory too
+
+Requests:
+  --request JSON         send this from each client, and report how soon replies
+                         come; an object gets an id, or \"$id\" stands for it
+  --rate RATE            requests per second from each client, sent when due,
+                         whether or not replies have come [default: 1]
+  --outstanding N        hold back while so many have no reply [default: 100]
+  --id-field NAME        where requests and replies have their id [default: id]
+  --in-order             replies have no id, they come in the requests' order
+
+The report:
+  --json                 print the report as one JSON object
+  --csv FILE             write a row per second of measuring; - is stdout
+  --hdr FILE             write an HdrHistogram interval log, a line per second
+  --plot FILE            draw latencies by percentile and over time, as SVG
+  --compare RUN.json     draw a run that --json has printed, too; repeatable
+  --print                print each tick as it comes, one per line
+  --quiet                show no progress line
+
+Thresholds (a miss makes the exit status 3):
+  --max-p99 TIME         the most that delivery latency may be at p99
+  --max-p999 TIME        the same at p99.9
+  --max-errors N         how many errors there may be
+  --min-throughput RATE  the fewest messages per second there must be
+
+  -h, --help             print this help
+
+TIME is a number with a unit: 500ms, 10s, 1m; without a unit it is seconds.
+Results go to stdout, all else to stderr. With --print, or --csv -, stdout has
+only that, and the report goes to stderr. A reader of ticks that cannot keep up
+misses some (8 MiB are kept for it) and is told how many; one that leaves ends
+the run.
+Latencies in files are in µs; the first line of a CSV file names its columns.
+What --expect and --request measure is in them too, as columns and as tags.
+Exit status: 0 if ticks were measured, 1 if not (or a file could not be
+written), 2 if an option is wrong, 3 if a threshold was missed.
+
+Examples:
+  client --duration 60
+  client --clients 1000 --duration 10s --warmup 2s --pid $(pgrep -x server)
+  client --clients 1000 --watch 20 --watch-zipf --duration 10s
+  client --expect 250ms --request '{\"op\":\"ping\"}' --rate 10
+  client --url ws://host/feed --sent-field /data/ts --sent-unit ms
+  client --clients 100 --duration 10s --max-p99 5ms --max-errors 0
+  client --json --duration 10s >before.json
+  client --plot after.svg --compare before.json --duration 10s
+  client --print --duration 1h --symbols BTC/USDT >ticks.ndjson
+";
+
+/// Reads a command line; none if it asks for help.
+///
+/// # Errors
+/// A sentence about the first option that is wrong.
+pub fn parse(mut options: Options) -> Result<Option<Config>, BadOption> {
+    if options.help() {
+        return Ok(None);
+    }
+    let url = match options.value("--url", Url::parse)? {
+        Some(url) => url,
+        None => Url::parse(DEFAULT_URL).expect("the default is a URL"),
+    };
+    let mut config = Config::new(url);
+    watch::read(&mut options, &mut config)?;
+    load::read(&mut options, &mut config)?;
+    access::read(&mut options, &mut config)?;
+    measuring::read(&mut options, &mut config)?;
+    output::read(&mut options, &mut config)?;
+    load::check_processes(&config)?;
+    options.finish()?;
+    Ok(Some(config))
+}
+
+/// Raises the limit on descriptors as far as it goes and holds the number of clients against
+/// it.
+///
+/// # Errors
+/// A sentence that names the limit.
+pub fn reserve_descriptors(config: &Config) -> Result<(), BadOption> {
+    let limit =
+        usage::raise_descriptor_limit().map_err(|error| BadOption::new("--clients", error))?;
+    let room = limit.saturating_sub(DESCRIPTORS_RESERVED);
+    if config.processes as u64 > room / DESCRIPTORS_PER_PROCESS {
+        let error = format!("the limit of {limit} open files is too low, raise ulimit -n");
+        return Err(BadOption::new("--processes", error));
+    }
+    let clients = config.clients.div_ceil(config.processes);
+    if clients as u64 > room {
+        return Err(BadOption::new(
+            "--clients",
+            format!("the limit of {limit} open files leaves room for {room}, raise ulimit -n"),
+        ));
+    }
+    Ok(())
+}
+
+const DEFAULT_URL: &str = "ws://127.0.0.1:8888/";
+
+/// Descriptors that are no connections: the poll, the streams of the process, files of libraries.
+const DESCRIPTORS_RESERVED: u64 = 32;
+
+/// A process has two pipes here, and one more while it is started.
+const DESCRIPTORS_PER_PROCESS: u64 = 3;
+
+#[cfg(test)]
+mod tests;

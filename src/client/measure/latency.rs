@@ -1,0 +1,192 @@
+//! Latencies as histograms of microseconds that add up and travel between processes.
+
+use std::ops::{AddAssign, Deref};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
+use serde::{Deserialize, Serialize};
+
+/// Latencies in µs. All have the same bounds, so they can be added. What takes longer than
+/// [`LATENCY_US_MAX`] counts as that.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Compact", from = "Compact")]
+pub struct Latency(Histogram<u64>);
+
+impl Latency {
+    /// Counts `us`.
+    pub(in crate::client) fn record(&mut self, us: u64) {
+        self.0.saturating_record(us);
+    }
+
+    /// Counts `us` as often as `count` says.
+    pub(in crate::client) fn record_n(&mut self, us: u64, count: u64) {
+        // It only fails for values out of bounds, and those are brought into them.
+        let _ = self.0.record_n(us.min(self.0.high()), count);
+    }
+
+    /// Counts `us`, and what waited meanwhile: once more for each whole `interval_us` before it.
+    pub(in crate::client) fn record_correct(&mut self, us: u64, interval_us: u64) {
+        // It only fails for values out of bounds, and those are brought into them.
+        let _ = self.0.record_correct(us.min(self.0.high()), interval_us);
+    }
+
+    /// How many were longer than can be told.
+    pub(in crate::client) fn saturated(&self) -> u64 {
+        self.0.count_between(LATENCY_US_MAX, u64::MAX)
+    }
+
+    /// What has been counted since `earlier`, which this was once.
+    pub(in crate::client) fn since(&self, earlier: &Self) -> Self {
+        let mut between = self.0.clone();
+        // It cannot fail: counts only grow, in buckets that stay the same.
+        if between.subtract(&earlier.0).is_err() {
+            between.reset();
+        }
+        Self(between)
+    }
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        let histogram = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3);
+        Self(histogram.expect("the bounds are constant and valid"))
+    }
+}
+
+impl Deref for Latency {
+    type Target = Histogram<u64>;
+
+    fn deref(&self) -> &Histogram<u64> {
+        &self.0
+    }
+}
+
+impl AddAssign<&Self> for Latency {
+    fn add_assign(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("all have the same bounds");
+    }
+}
+
+impl AddAssign for Latency {
+    fn add_assign(&mut self, other: Self) {
+        *self += &other;
+    }
+}
+
+impl From<Latency> for Compact {
+    fn from(latency: Latency) -> Self {
+        Self::of(&latency)
+    }
+}
+
+impl From<Compact> for Latency {
+    fn from(compact: Compact) -> Self {
+        compact.latency()
+    }
+}
+
+/// Latencies in HdrHistogram's V2 encoding: a few hundred bytes instead of 140 KiB, so that every
+/// interval can keep its own. In JSON it is base64.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Compact(Vec<u8>);
+
+impl Compact {
+    /// Encodes `latency`.
+    pub fn of(latency: &Latency) -> Self {
+        let mut bytes = Vec::new();
+        if !latency.is_empty() {
+            V2Serializer::new()
+                .serialize(&latency.0, &mut bytes)
+                .expect("a vector takes every write");
+            bytes.shrink_to_fit();
+        }
+        Self(bytes)
+    }
+
+    /// Decodes it.
+    pub fn latency(&self) -> Latency {
+        decode(&self.0).expect("it was encoded here, or decoded before")
+    }
+}
+
+impl AddAssign<&Self> for Compact {
+    fn add_assign(&mut self, other: &Self) {
+        let mut sum = self.latency();
+        sum += &other.latency();
+        *self = Self::of(&sum);
+    }
+}
+
+impl From<Compact> for String {
+    fn from(compact: Compact) -> Self {
+        BASE64_STANDARD.encode(compact.0)
+    }
+}
+
+impl TryFrom<String> for Compact {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let bytes = BASE64_STANDARD.decode(text);
+        let bytes = bytes.map_err(|error| error.to_string())?;
+        decode(&bytes)?;
+        Ok(Self(bytes))
+    }
+}
+
+/// Reads a histogram, however wide its bounds are, into the common ones.
+fn decode(bytes: &[u8]) -> Result<Latency, String> {
+    let mut latency = Latency::default();
+    if !bytes.is_empty() {
+        let histogram = Deserializer::new().deserialize(&mut &*bytes);
+        let histogram: Histogram<u64> = histogram.map_err(|error| error.to_string())?;
+        let added = latency.0.add(&histogram);
+        added.map_err(|error| error.to_string())?;
+    }
+    Ok(latency)
+}
+
+/// A minute.
+const LATENCY_US_MAX: u64 = 60_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_travel_as_text() {
+        let mut sent = Latency::default();
+        for us in [100, 5_000, u64::MAX] {
+            sent.record(us);
+        }
+        let text = serde_json::to_string(&sent).unwrap();
+        assert!(text.len() < 150, "{text}");
+        assert_eq!(serde_json::from_str::<Latency>(&text).unwrap(), sent);
+        assert_eq!(sent.saturated(), 1);
+        let none = serde_json::to_string(&Latency::default()).unwrap();
+        assert_eq!(none, "\"\"");
+        assert_eq!(
+            serde_json::from_str::<Latency>(&none).unwrap(),
+            Latency::default()
+        );
+    }
+
+    #[test]
+    fn a_text_that_is_no_histogram_of_ours_is_refused() {
+        let wide = Histogram::<u64>::new_with_bounds(1, u64::MAX / 2, 3);
+        let mut wide = wide.unwrap();
+        wide.record(u64::MAX / 4).unwrap();
+        let mut bytes = Vec::new();
+        V2Serializer::new().serialize(&wide, &mut bytes).unwrap();
+        for text in [
+            "no base64".to_owned(),
+            BASE64_STANDARD.encode("no histogram"),
+            BASE64_STANDARD.encode(bytes),
+        ] {
+            assert!(Compact::try_from(text).is_err());
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What a connection hands out and the measuring takes: the payload of a message, and when it was
+//! read.
+
+use std::time::Instant;
+
+use crate::tick::unix_us;
+
+/// The payload of a whole message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Payload<'a> {
+    /// From a text message; not yet checked to be UTF-8.
+    Text(&'a [u8]),
+    /// From a binary message.
+    Binary(&'a [u8]),
+}
+
+impl<'a> Payload<'a> {
+    /// The payload itself.
+    pub(super) fn bytes(self) -> &'a [u8] {
+        let (Self::Text(bytes) | Self::Binary(bytes)) = self;
+        bytes
+    }
+}
+
+/// When a read returned, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// Unix µs, to compare with the server's stamps.
+    pub(super) wall_us: u64,
+    /// For everything else.
+    pub(super) at: Instant,
+}
+
+impl Arrival {
+    /// The current time.
+    pub(super) fn now() -> Self {
+        Self {
+            wall_us: unix_us(),
+            at: Instant::now(),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Where a run waits until others have got as far. It knows nothing of what those are.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use serde::{Deserialize, Serialize};
+
+/// Keeps a run in step with others. Its descriptor becomes readable when there is a word.
+pub(in crate::client) trait Barrier: AsFd {
+    /// The next word, if one has come.
+    ///
+    /// # Errors
+    /// When the others are gone.
+    fn word(&mut self) -> io::Result<Option<Word>>;
+
+    /// Tells the others that this run has got to `milestone`.
+    fn reached(&mut self, milestone: Milestone);
+
+    /// Tells the others how the run stands.
+    fn stands(&mut self, standing: Standing);
+}
+
+/// What a run is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::client) enum Word {
+    /// All have joined: go on.
+    Go,
+    /// End now.
+    End,
+}
+
+/// What the others wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::client) enum Milestone {
+    /// All clients have joined or failed.
+    Joined,
+    /// The window has begun.
+    Measuring,
+    /// It has ended.
+    Ended,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(in crate::client) struct Standing {
+    /// Clients that have joined.
+    pub(in crate::client) joined: usize,
+    /// Connections that are open.
+    pub(in crate::client) open: usize,
+    /// Ticks that have been counted.
+    pub(in crate::client) ticks: u64,
+    /// Errors that have been counted.
+    pub(in crate::client) errors: u64,
+}
