@@ -6,7 +6,7 @@
 //! Compiled for tests and fuzzers only; the functions live with the code that they are about.
 
 pub use crate::dns::properties::dns_answer;
-pub use crate::exchange::properties::exchange_answer;
+pub use crate::feed::properties::exchange_answer::exchange_answer;
 pub use crate::feed::properties::replay_file;
 pub use crate::server::properties::{client_frames, request, request_head};
 

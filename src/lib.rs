@@ -19,7 +19,7 @@
 //! | [`ioloop`] | a crate of its own: Tornado's IOLoop over mio, blocking code as its coroutines |
 //! | [`options`], [`log_stderr`], [`usage`] | command lines; a log that never blocks; CPU and memory |
 //! | [`dns`], [`tls`], [`http`] | names without a thread; whom to trust, who we are; `ureq` over all that |
-//! | [`exchange`] | how each exchange is asked and what it answers: data, not code. Pure |
+//! | [`exchanges`] | a crate of its own: how each exchange is asked and what it answers, as data. Pure |
 //! | [`feed`] | where prices come from: exchanges, a simulated walk, a recording |
 //! | [`server`] | accepts, upgrades, prints and broadcasts |
 //! | [`client`] | connects, measures, reports |
@@ -30,13 +30,11 @@
 pub mod client;
 pub mod dns;
 mod error_text;
-pub mod exchange;
 pub mod feed;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod http;
-mod json_text;
 mod log_budget;
 pub mod log_stderr;
 pub mod options;

@@ -5,13 +5,13 @@
 //! No float comes near a price: its digits pass through as text.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use exchanges::json::JsonText;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::json_text::JsonText;
+pub use exchanges::Price;
 
 /// What a feed hands over: the price of one symbol. Printing adds `seq` and `sent`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,110 +23,6 @@ pub struct Tick {
     /// When it was the price, in Unix ms; the time of receipt where the source sends none.
     pub timestamp: u64,
 }
-
-/// A decimal number as its source wrote it, digit for digit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Price(Box<str>);
-
-/// A text that is no decimal number, or one that would be longer than 64 characters in full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadPrice;
-
-impl Price {
-    /// Takes a decimal number as JSON or an exchange writes it, without the quotes.
-    ///
-    /// An exponent is expanded, exactly; the digits stay as sent, trailing zeros included. What
-    /// JSON would not accept is put right: a leading `+`, superfluous leading zeros, a bare point.
-    ///
-    /// # Errors
-    /// [`BadPrice`] when it is no number or too long.
-    pub fn parse(text: &str) -> Result<Self, BadPrice> {
-        if is_plain(text) {
-            return Ok(Self(text.into()));
-        }
-        let (sign, unsigned) = match text.strip_prefix('-') {
-            Some(rest) => ("-", rest),
-            None => ("", text.strip_prefix('+').unwrap_or(text)),
-        };
-        let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let digits = [whole, fraction].concat();
-        let exponent: i32 = exponent.parse().map_err(|_| BadPrice)?;
-        let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
-        if digits.is_empty() || !all_digits || text.len() > PRICE_LENGTH_MAX {
-            return Err(BadPrice);
-        }
-        let point = i32::try_from(whole.len())
-            .map_err(|_| BadPrice)?
-            .saturating_add(exponent);
-        if point.unsigned_abs() as usize > PRICE_LENGTH_MAX {
-            return Err(BadPrice);
-        }
-        let (whole, fraction) = with_point(&digits, point);
-        let whole = match whole.trim_start_matches('0') {
-            "" => "0",
-            significant => significant,
-        };
-        let separator = if fraction.is_empty() { "" } else { "." };
-        let price = [sign, whole, separator, &fraction].concat();
-        if price.len() > PRICE_LENGTH_MAX {
-            Err(BadPrice)
-        } else {
-            Ok(Self(price.into()))
-        }
-    }
-
-    /// The number as JSON takes it, without an exponent.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Price {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for BadPrice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a decimal number of a sensible length")
-    }
-}
-
-impl std::error::Error for BadPrice {}
-
-/// Whether it is a JSON number without an exponent already, as nearly all are.
-fn is_plain(text: &str) -> bool {
-    let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    text.len() <= PRICE_LENGTH_MAX
-        && digits(whole)
-        && digits(fraction)
-        && (whole.len() == 1 || !whole.starts_with('0'))
-}
-
-/// `digits` with the decimal point after the first `point` of them, zeros filled in.
-fn with_point(digits: &str, point: i32) -> (String, String) {
-    let Ok(point) = usize::try_from(point) else {
-        return (
-            String::new(),
-            "0".repeat(point.unsigned_abs() as usize) + digits,
-        );
-    };
-    if point >= digits.len() {
-        return (
-            digits.to_owned() + &"0".repeat(point - digits.len()),
-            String::new(),
-        );
-    }
-    let (whole, fraction) = digits.split_at(point);
-    (whole.to_owned(), fraction.to_owned())
-}
-
-/// No exchange quotes more digits; an exponent must not become a megabyte of zeros.
-const PRICE_LENGTH_MAX: usize = 64;
 
 /// Appends a tick's JSON to `out`. `symbol_json` is the symbol with its quotes, escaped.
 pub fn write_json(
@@ -300,7 +196,7 @@ fn plain_number(text: &[u8]) -> Option<(&[u8], &[u8])> {
     }
     let starts_right = whole == 1 || (whole > 1 && text[sign] != b'0');
     let ends_right = length > 0 && text[length - 1] != b'.';
-    (starts_right && ends_right && length <= PRICE_LENGTH_MAX).then(|| text.split_at(length))
+    (starts_right && ends_right && length <= Price::LENGTH_MAX).then(|| text.split_at(length))
 }
 
 /// How many digits `text` begins with.
@@ -408,65 +304,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn price(text: &str) -> String {
-        Price::parse(text).map_or_else(|error| error.to_string(), |price| price.to_string())
-    }
-
-    #[test]
-    fn a_price_keeps_its_digits() {
-        for text in [
-            "97123.45",
-            "0",
-            "0.00001000",
-            "-3.50",
-            "123456789012345678901234567890.5",
-        ] {
-            assert_eq!(price(text), text);
-        }
-    }
-
-    #[test]
-    fn an_exponent_is_expanded_exactly() {
-        assert_eq!(price("1e3"), "1000");
-        assert_eq!(price("1.2340E-5"), "0.000012340");
-        assert_eq!(price("9.7e+1"), "97");
-        assert_eq!(price("12.5e0"), "12.5");
-        assert_eq!(price("0e5"), "0");
-        assert_eq!(price("-1.5e1"), "-15");
-    }
-
-    #[test]
-    fn what_json_would_refuse_is_put_right() {
-        assert_eq!(price("+5"), "5");
-        assert_eq!(price("007.50"), "7.50");
-        assert_eq!(price(".5"), "0.5");
-        assert_eq!(price("5."), "5");
-    }
-
-    #[test]
-    fn what_is_no_number_is_refused() {
-        let long = "9".repeat(65);
-        for text in [
-            "",
-            "-",
-            ".",
-            "1.2.3",
-            "0x10",
-            "NaN",
-            "1e",
-            "1e99",
-            "1e-99",
-            "1e2147483648",
-            "1 ",
-            "--1",
-            "1e1e1",
-            "١",
-            &long,
-        ] {
-            assert_eq!(Price::parse(text), Err(BadPrice), "{text}");
-        }
-    }
-
     #[test]
     fn a_tick_reads_on_the_wire_as_the_contract_says() {
         let mut out = Vec::new();
@@ -548,26 +385,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_decimal_survives_byte_for_byte(text in "(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?") {
-            prop_assert_eq!(price(&text), text);
-        }
-
-        #[test]
-        fn an_exponent_only_moves_the_point(digits in "[1-9][0-9]{0,9}", exponent in 0i32..20) {
-            let shifted = price(&format!("{digits}e-{exponent}"));
-            prop_assert_eq!(price(&format!("{shifted}e{exponent}")), digits);
-        }
-
-        #[test]
-        fn no_text_makes_the_price_panic(text in "\\PC{0,80}") {
-            if let Ok(price) = Price::parse(&text) {
-                let read_again = Price::parse(price.as_str());
-                prop_assert_eq!(read_again.as_ref(), Ok(&price));
-                prop_assert!(serde_json::from_str::<serde_json::Number>(price.as_str()).is_ok());
-            }
-        }
-
-        #[test]
         fn numbers_end_where_their_digits_do(text in "[0-9]{0,25}[^0-9]{0,9}") {
             let length = text.bytes().take_while(u8::is_ascii_digit).count();
             let fits = length <= 19 && (length == 1 || !text.starts_with('0'));
@@ -579,7 +396,9 @@ mod tests {
         #[test]
         fn a_price_on_the_wire_is_what_needs_no_change(text in "-?[0-9]{0,70}\\.?[0-9]{0,9}") {
             let whole = plain_number(text.as_bytes()).filter(|(_, rest)| rest.is_empty());
-            prop_assert_eq!(whole.is_some(), is_plain(&text));
+            let price = Price::parse(&text);
+            let is_kept = price.is_ok_and(|price| price.as_str() == text);
+            prop_assert_eq!(whole.is_some(), is_kept);
         }
 
         #[test]

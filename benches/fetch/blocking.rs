@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use exchanges::{Exchange, Request};
 use ioloop::{IoLoop, PeriodicCallback};
-use tickertape::exchange::{Exchange, Request};
 use tickertape::feed::{Feed, Publish, Settings, Source, catalogue};
 use tickertape::tick::{Tick, unix_us};
 use tickertape::tls::Roots;

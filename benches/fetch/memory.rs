@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tickertape::exchange::Catalogue;
+use exchanges::Catalogue;
 
 use crate::Bench;
 use crate::common::interrupted;
@@ -57,7 +57,7 @@ impl Bench {
         let catalogue = Catalogue::builtin();
         let ids: Vec<_> = catalogue
             .iter()
-            .map(tickertape::exchange::Exchange::id)
+            .map(exchanges::Exchange::id)
             .take(count)
             .collect();
         let prices = Prices::Fetched(upstream, &ids.join(","), "BTC/USDT");

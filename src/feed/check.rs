@@ -10,6 +10,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use exchanges::{Quote, QuoteError, Request, Symbol};
 use ioloop::IoLoop;
 use ioloop::fiber::{self, Cancelled, Emitter, STACK_SIZE};
 
@@ -18,7 +19,6 @@ use super::live::{Line, Live};
 use super::near;
 use super::rest::fetch;
 use super::upstream::{Upstream, Way};
-use crate::exchange::{Quote, QuoteError, Request, Symbol};
 
 /// Asks all exchanges for all symbols. Who has been asked is not asked again before that is
 /// allowed, and `live` is told so.

@@ -6,10 +6,10 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+use exchanges::QuoteError;
 use ureq::{Proxy, Timeout};
 
 use crate::error_text::plain;
-use crate::exchange::QuoteError;
 use crate::http::LookupError;
 
 /// Why there is no price.

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use exchanges::{Exchange, Symbol};
 use ioloop::IoLoop;
 use ioloop::fiber::{Emitter, Exit, STACK_SIZE};
 
@@ -12,7 +13,6 @@ use super::sources::{Event, Introduction, News, Sources};
 use super::stream::Stream;
 use super::upstream::{Upstream, Way};
 use super::{Feed, Publish, Watched};
-use crate::exchange::{Exchange, Symbol};
 
 /// Prices of exchanges, each symbol's from the first of them that has it.
 pub struct Live {

@@ -1,7 +1,7 @@
 //! What may have been meant by a symbol that an exchange does not know. Pure: which of these there
 //! are is for the exchange to say.
 
-use crate::exchange::Symbol;
+use exchanges::Symbol;
 
 /// Symbols to try in place of `symbol`, the likeliest first.
 pub(super) fn candidates(symbol: &Symbol) -> Vec<Symbol> {

@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
 
+use exchanges::{Exchange, Quote, QuoteError, Request, Symbol};
 use fastrand::Rng;
 use ioloop::fiber::{self, Cancelled, Emitter};
 use ioloop::periodic::next_deadline;
@@ -15,7 +16,6 @@ use super::backoff::Backoff;
 use super::failure::Failure;
 use super::sources::Event;
 use super::upstream::Upstream;
-use crate::exchange::{Exchange, Quote, QuoteError, Request, Symbol};
 use crate::tick::unix_us;
 
 /// How one exchange is asked.

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use exchanges::{Catalogue, Exchange, Symbol};
 use fastrand::Rng;
 use ureq::{Proxy, ProxyProtocol};
 
 use super::live::{Line, Live, LiveSettings};
 use super::upstream::{Mirror, Way};
 use super::{Feed, Publish, Replay, ReplayError, Sim, Speed, check};
-use crate::exchange::{Catalogue, Exchange, Symbol};
 use crate::tape::SYMBOLS_MAX;
 use crate::tls::Roots;
 

@@ -6,13 +6,13 @@
 
 use std::time::{Duration, Instant};
 
+use exchanges::{Quote, QuoteError};
 use log::Level;
 
 use super::failover::Failover;
 use super::failure::Failure;
 use super::standing::{Changes, Standing};
 use super::timeline::{Step, Timeline};
-use crate::exchange::{Quote, QuoteError};
 use crate::tick::{Price, Tick};
 
 /// Everything about all sources; empty for feeds that have none.

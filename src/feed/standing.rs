@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use exchanges::QuoteError;
 use ioloop::histogram::Durations;
 use log::Level;
 
 use super::chatter::{Chatter, Say};
 use super::failure::Failure;
 use super::health::{Change, Health};
-use crate::exchange::QuoteError;
 
 /// How one exchange does, asked in one way.
 #[derive(Debug)]

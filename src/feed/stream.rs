@@ -8,6 +8,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use exchanges::{Connection, Exchange, QuoteError, Session, StreamMessage, Symbol};
 use fastrand::Rng;
 use ioloop::fiber::{self, Cancelled, Emitter};
 
@@ -16,7 +17,6 @@ use super::failure::Failure;
 use super::socket::{Received, Refusal, Socket};
 use super::sources::Event;
 use super::upstream::Upstream;
-use crate::exchange::{Connection, Exchange, QuoteError, Session, StreamMessage, Symbol};
 use crate::tick::unix_us;
 
 /// How one exchange is listened to.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use exchanges::QuoteError;
 use ioloop::{Registrar, fiber};
 use rustls::ClientConfig;
 use ureq::http::{Response, StatusCode, Uri, header};
@@ -14,7 +15,6 @@ use ureq::{Agent, Body, Proxy};
 use super::backoff::retry_after;
 use super::failure::Failure;
 use crate::dns::Resolver;
-use crate::exchange::QuoteError;
 use crate::http;
 use crate::tick::unix_us;
 use crate::tls::Roots;

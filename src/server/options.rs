@@ -56,7 +56,7 @@ Prices:
   --stale-after TIME     after what silence a price is stale [default: three intervals,
                          at least 5s]
   --list-sources         print the exchanges there are
-  --exchanges FILE       know those in FILE too; same format as src/exchanges.json
+  --exchanges FILE       know those in FILE too; same format as crates/exchanges/exchanges.json
   --price POINTER        where https://… has the price: /data/price
   --time POINTER         where it has the time of that price
   --upstream URL         send everything there instead, http://127.0.0.1:9000 for one, with

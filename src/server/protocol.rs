@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
+use exchanges::json::JsonText;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::hub::{Hub, ListId, PERIOD_MAX, PERIOD_MIN, rounded};
 use super::subscriber::Delivery;
 use crate::frame;
-use crate::json_text::JsonText;
 use crate::options;
 
 /// What a request leads to.

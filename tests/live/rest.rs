@@ -158,7 +158,7 @@ fn one_symbol_that_goes_away_does_not_spoil_the_others() {
         ok(format!(r#"{{"error":[],"result":{{{answers}}}}}"#))
     });
     let catalogue = std::env::temp_dir().join(format!("tickertape-fast-{}", std::process::id()));
-    let builtin = include_str!("../../src/exchanges.json");
+    let builtin = include_str!("../../crates/exchanges/exchanges.json");
     std::fs::write(
         &catalogue,
         builtin.replace("\"interval_ms\": 1000", "\"interval_ms\": 5"),

@@ -5,10 +5,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use exchanges::{Catalogue, Exchange, Quote, QuoteError, Request, Symbol};
+
 use crate::stand_in::exchange::{
     Config, Delivery, Fault, Outcome, Stage, StandIn, random, sources,
 };
-use tickertape::exchange::{Catalogue, Exchange, Quote, QuoteError, Request, Symbol};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 /// One that is quick, for tests that wait for it.

@@ -6,9 +6,10 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use exchanges::{Catalogue, Exchange, Session, StreamMessage, Symbol};
+
 use crate::stand_in::exchange::{Config, Fault, StandIn};
 use rustls::{ClientConnection, StreamOwned};
-use tickertape::exchange::{Catalogue, Exchange, Session, StreamMessage, Symbol};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};
 

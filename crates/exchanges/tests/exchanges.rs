@@ -9,14 +9,12 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
+use exchanges::{Catalogue, Exchange, Quote, QuoteError, Request, StreamMessage, Symbol};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tickertape::exchange::{
-    Catalogue, Exchange, Quote, QuoteError, Request, StreamMessage, Symbol,
-};
 
 /// 2026-01-01, after all that was recorded.
 const NOW: u64 = 1_767_225_600_000;

@@ -12,8 +12,6 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::json_text::JsonText;
-
 /// An RFC 6901 pointer: `/data/0/last`; the empty one is the whole document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -38,6 +36,17 @@ impl TryFrom<String> for Pointer {
 
     fn try_from(text: String) -> Result<Self, String> {
         Self::parse(&text)
+    }
+}
+
+/// The text of a JSON string: borrowed where it has no escapes, which `Cow<str>` by itself would
+/// never be.
+#[derive(Deserialize)]
+pub struct JsonText<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
+impl AsRef<str> for JsonText<'_> {
+    fn as_ref(&self) -> &str {
+        &self.0
     }
 }
 

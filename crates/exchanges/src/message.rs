@@ -148,7 +148,7 @@ fn each_string(value: &Value, visit: &mut dyn FnMut(&str)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::template::Spelling;
+    use crate::template::Spelling;
 
     fn message(text: &str) -> Message {
         serde_json::from_str(text).unwrap()

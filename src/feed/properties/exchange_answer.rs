@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
-use super::{Catalogue, Exchange, Quote, QuoteError, StreamMessage, Symbol};
+use exchanges::{Catalogue, Exchange, Price, Quote, QuoteError, StreamMessage, Symbol};
+
 use crate::fuzzing;
-use crate::tick::Price;
 
 /// `bytes` are a line that says who was asked for what, `many kraken 200 BTC/USD ETH/USD`, and the
 /// answer. In place of `many` it may be `one`, `token`, or `stream`, whose messages are divided by

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use super::json::{Node, Pointer, excerpt, scalar};
-use crate::tick::Price;
+use crate::price::Price;
 
 /// The price of one symbol as an exchange states it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! keep the digits that were sent, see [`Quote`].
 //!
 //! ```
-//! use tickertape::exchange::{Catalogue, Symbol};
+//! use exchanges::{Catalogue, Symbol};
 //!
 //! let catalogue = Catalogue::builtin();
 //! let binance = catalogue.get("binance").unwrap();
@@ -33,7 +33,7 @@
 //!         "answer": {"last": "/data/last", "time": {"at": "/data/time", "unit": "s"}}
 //!     }
 //! }]}"#;
-//! let catalogue = tickertape::exchange::Catalogue::builtin().with_file(file).unwrap();
+//! let catalogue = exchanges::Catalogue::builtin().with_file(file).unwrap();
 //! assert_eq!(catalogue.get("mine").unwrap().name(), "My Exchange");
 //! ```
 
@@ -42,10 +42,9 @@ mod catalogue;
 mod check;
 mod condition;
 mod entry;
-mod json;
+pub mod json;
 mod message;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod properties;
+mod price;
 mod quote;
 mod stream;
 mod template;
@@ -58,6 +57,7 @@ use std::time::Duration;
 pub use catalogue::{BadCatalogue, Catalogue, UnknownExchange};
 use entry::{Ask, Entry, Many, Shape};
 use json::Pointer;
+pub use price::{BadPrice, Price};
 use quote::{Origin, TimeField, TimeUnit};
 pub use quote::{Quote, QuoteError};
 pub use stream::{Connection, Session, StreamMessage};
