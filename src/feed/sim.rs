@@ -427,8 +427,10 @@ mod tests {
 
     #[test]
     fn spread_symbols_tick_one_after_the_other_and_equally_often() {
-        let sim = sim(&["BTC/USDT", "ETH/USDT", "SOL/USDT"], 1).spread(true);
-        let ticks = listen(sim, 30);
+        let mut sim = sim(&["BTC/USDT", "ETH/USDT", "SOL/USDT"], 1);
+        // So long that hardly any pause of a busy machine takes all of it.
+        sim.interval = Duration::from_millis(60);
+        let ticks = listen(sim.spread(true), 30);
         let symbols = |ticks: &[Tick]| -> Vec<String> {
             ticks.iter().map(|tick| tick.symbol.clone()).collect()
         };

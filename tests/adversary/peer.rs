@@ -169,7 +169,10 @@ impl Peer {
     }
 
     /// Reads frames until one that is wanted; ticks and pings pass.
-    pub(crate) fn frame(&mut self, wanted: impl Fn(u8, &[u8]) -> bool) -> Result<Vec<u8>, String> {
+    pub(crate) fn frame(
+        &mut self,
+        mut wanted: impl FnMut(u8, &[u8]) -> bool,
+    ) -> Result<Vec<u8>, String> {
         loop {
             let mut start = [0; 2];
             let mut read = |buffer: &mut [u8]| {
