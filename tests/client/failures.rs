@@ -111,7 +111,7 @@ fn a_refused_handshake_names_the_status_and_where_to_go() {
         (
             "301 Moved Permanently\r\nLocation: wss://example.org/\x01\r\n\r\n",
             ErrorKind::BadHandshake,
-            "the server's answer to the handshake is none: invalid header value",
+            "invalid handshake response: invalid header value",
         ),
         (
             "301 Moved Permanently\r\nLocation: https://example.org/\r\n\r\n",
@@ -152,7 +152,7 @@ fn a_frame_that_claims_too_much_is_refused_before_it_comes() {
         let _ = peer.get_mut().read_to_end(&mut Vec::new());
     });
     assert_eq!(kinds(&report), [(ErrorKind::Protocol, 1)]);
-    let sentence = "the server broke the protocol: a message of more than 1 MiB";
+    let sentence = "the server violated the WebSocket protocol: a message of more than 1 MiB";
     assert_eq!(report.errors.examples, [sentence]);
 }
 
@@ -175,7 +175,7 @@ fn fragments_without_end_are_refused() {
     let sentence = &report.errors.examples[0];
     assert_eq!(
         sentence,
-        "the server broke the protocol: a message of more than 1 MiB"
+        "the server violated the WebSocket protocol: a message of more than 1 MiB"
     );
 }
 
@@ -190,7 +190,7 @@ fn empty_fragments_without_end_are_refused_too() {
         }
     });
     assert_eq!((report.ticks, report.messages), (1, 1));
-    let sentence = "the server broke the protocol: a message in more than 4096 fragments";
+    let sentence = "the server violated the WebSocket protocol: a message in more than 4096 fragments";
     assert_eq!(report.errors.examples, [sentence]);
 }
 
@@ -207,20 +207,20 @@ fn what_is_no_json_is_no_tick() {
     assert_eq!(kinds(&report), [(ErrorKind::NoTick, 1)]);
     let error = report.error().unwrap();
     assert!(
-        error.starts_with("no tick among 4 messages, 4 of which not even JSON"),
+        error.starts_with("none of 4 messages is a tick, and 4 are not even JSON"),
         "{error}"
     );
 }
 
 #[test]
 fn garbage_and_an_early_end_are_bad_handshakes() {
-    let tls = "the stream ended first (does it speak TLS on this port? wss:// is with)";
+    let tls = "the connection ended first (does it speak TLS on this port? then use wss://)";
     for (answer, what) in [
         (&b"SSH-2.0-OpenSSH_9.9\r\n"[..], "invalid HTTP version"),
         (b"", tls),
         (
             b"HTTP/1.1 101 Switch",
-            "the stream ended in the middle of it",
+            "the connection ended in the middle of it",
         ),
     ] {
         let report = run_bare(
@@ -237,7 +237,7 @@ fn garbage_and_an_early_end_are_bad_handshakes() {
             },
         );
         assert_eq!(kinds(&report), [(ErrorKind::BadHandshake, 1)], "{answer:?}");
-        let sentence = format!("the server's answer to the handshake is none: {what}");
+        let sentence = format!("invalid handshake response: {what}");
         assert_eq!(report.error(), Some(sentence));
     }
 }

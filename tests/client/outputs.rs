@@ -231,7 +231,7 @@ fn no_tick_at_all_is_worse_than_a_missed_threshold() {
     });
     assert_eq!(output.status.code(), Some(1));
     let said = "missed: delivery latency p99 could not be measured, --max-p99 3600000ms is not \
-                kept\nerror: connected, but no tick came in 50ms (try a \
+                kept\nerror: connected, but no tick arrived in 50ms (try a \
                 longer --duration)\n";
     assert_eq!(text(&output.stderr), said);
 }

@@ -388,7 +388,7 @@ fn a_share_is_not_for_people() {
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
     let error =
-        "error: --share: only for the processes that --processes starts, try --processes 2\n";
+        "error: --share: reserved for the processes that --processes starts, try --processes 2\n";
     assert_eq!(stderr(&output), error);
     let output = command(address, "--share-addresses 127.0.0.1:1")
         .output()

@@ -77,7 +77,7 @@ fn the_program_fails_when_no_tick_came() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         text(&output.stderr),
-        "error: connected, but no tick came in 50ms (try a longer --duration)\n"
+        "error: connected, but no tick arrived in 50ms (try a longer --duration)\n"
     );
     assert!(text(&output.stdout).contains("no tick"));
 }

@@ -270,12 +270,12 @@ fn a_connection_that_breaks_before_it_is_upgraded_hints_at_the_other_scheme() {
         (
             "wss",
             "the connection broke before TLS was agreed on: connection reset (does it speak TLS \
-             on this port? ws:// is without)",
+             on this port? if not, use ws://)",
         ),
         (
             "ws",
             "the connection broke before the handshake was answered: connection reset (does it \
-             speak TLS on this port? wss:// is with)",
+             speak TLS on this port? then use wss://)",
         ),
     ] {
         let url = |address| format!("{scheme}://{address}/");
@@ -296,7 +296,7 @@ fn the_wrong_scheme_is_named_either_way() {
             let _ = stream.read_to_end(&mut Vec::new());
         },
     );
-    let words = "the server does not speak TLS on this port (ws:// is without)";
+    let words = "the server does not speak TLS on this port (use ws://)";
     assert_eq!(report.error().as_deref(), Some(words));
 
     let authority = Authority::new(&["127.0.0.1"]);
@@ -326,8 +326,8 @@ fn tls_that_never_comes_about_is_given_up() {
         let _ = stream.read_to_end(&mut Vec::new());
     });
     assert_eq!(kinds(&report), [(ErrorKind::TlsTimedOut, 1)]);
-    let words = "the server did not agree on TLS within 100ms (does it speak TLS on this port? \
-                 ws:// is without)";
+    let words = "the TLS handshake took longer than 100ms (does it speak TLS on this port? \
+                 if not, use ws://)";
     assert_eq!(report.error().as_deref(), Some(words));
 
     let report = run_bare(with_limit, |mut stream| {
@@ -335,8 +335,8 @@ fn tls_that_never_comes_about_is_given_up() {
         let _ = stream.read(&mut [0; 4096]).unwrap();
     });
     assert_eq!(kinds(&report), [(ErrorKind::Tls, 1)]);
-    let words = "the server ended the connection before TLS was agreed on (does it speak TLS on \
-                 this port? ws:// is without)";
+    let words = "the server ended the connection during the TLS handshake (does it speak TLS on \
+                 this port? if not, use ws://)";
     assert_eq!(report.error().as_deref(), Some(words));
 }
 

@@ -320,7 +320,7 @@ fn a_subscribe_that_is_refused_or_not_answered_is_an_error() {
     market.unknown = Some("sim:S799/USDT".to_owned());
     let report = run_watching(&market, |address| watching(address, 800, 1));
     assert_eq!(kinds(&report), [(ErrorKind::SubscribeRefused, 1)]);
-    let sentence = "the server refused to add symbols to a list of --watch: no such symbol";
+    let sentence = "the server refused to add symbols to a --watch list: no such symbol";
     assert_eq!(report.errors.examples, [sentence]);
     let market = Market::new(800);
     let report = run_bare(
@@ -372,7 +372,7 @@ fn a_server_that_tells_no_list_is_an_error_that_names_the_way_out() {
     ] {
         assert_eq!(output.status.code(), Some(1));
         let error = format!(
-            "error: cannot get the server's list of symbols ({words}): name those to draw from \
+            "error: cannot get the server's list of symbols ({words}): name some to draw from \
              with --symbols A,B,...\n"
         );
         assert_eq!(text(&output.stderr), error);
@@ -490,7 +490,7 @@ fn a_signal_ends_the_question_for_symbols_too() {
         });
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(1));
-        let error = "error: asking for the server's symbols was ended by a signal\n";
+        let error = "error: asking the server for its symbols was interrupted by a signal\n";
         assert_eq!(text(&output.stderr), error);
     });
 }

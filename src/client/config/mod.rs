@@ -22,7 +22,7 @@ use crate::tls::Roots;
 /// What a run of the client shall do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where to connect; what all clients ask for is part of its query.
+    /// Where to connect; its query holds what all clients ask for.
     pub url: Url,
     /// What each client draws its own symbols from, if it has its own.
     pub watch: Option<Watch>,
@@ -41,7 +41,7 @@ pub struct Config {
     pub in_flight: usize,
     /// From the call of connect to the upgrade.
     pub connect_timeout: Duration,
-    /// What clients do besides listening.
+    /// What clients do besides listening: some are slow, some come and go.
     pub shape: Shape,
     /// What it takes to get in.
     pub access: Access,
@@ -50,7 +50,7 @@ pub struct Config {
     pub processes: usize,
     /// The number of the first client among those of all processes.
     pub first_client: usize,
-    /// Which of how many processes this is, if it is one of several.
+    /// The number of this process among several, and how many there are.
     pub share: Option<(usize, usize)>,
     /// The addresses of the URL's host, if they have been looked up already.
     pub addresses: Vec<SocketAddr>,
@@ -66,7 +66,7 @@ pub struct Config {
     pub request: Option<Template>,
     /// How often, per second.
     pub rate: f64,
-    /// How many requests of a client may be without a reply.
+    /// How many requests of a client may be unanswered.
     pub unanswered_max: usize,
     /// Whether the report is to be JSON.
     pub json: bool,
@@ -159,18 +159,18 @@ impl Config {
     }
 }
 
-/// What clients do besides listening.
+/// What clients do besides listening: some are slow, some come and go.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shape {
-    /// So many of the clients hardly read.
+    /// How many of the clients are slow readers.
     pub slow: usize,
-    /// So many connections per second are closed and opened anew.
+    /// How many connections per second are closed and opened again.
     pub churn: Option<f64>,
-    /// Whether a lost connection is opened anew.
+    /// Whether a lost connection is opened again.
     pub reconnect: bool,
 }
 
-/// What a server asks for, or has to show, before it lets a client in.
+/// What it takes to get in, and whom to trust.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Access {
     /// A file with root certificates beside Mozilla's.
@@ -182,7 +182,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// The root certificates that a server's may lead to.
+    /// The root certificates that are trusted.
     ///
     /// # Errors
     /// When the file cannot be read or has no certificate.
@@ -216,7 +216,7 @@ impl Watch {
         self.of.is_empty() || self.of.iter().any(|symbol| symbol.contains('*'))
     }
 
-    /// The seed; one is made up if there is none.
+    /// The seed; without one it is made up.
     pub(in crate::client) fn settle_seed(&mut self) -> u64 {
         *self.seed.get_or_insert_with(|| fastrand::u64(..SEEDS))
     }
@@ -251,7 +251,7 @@ pub struct Fields {
 }
 
 impl Default for Fields {
-    /// Those of our own server.
+    /// The fields of our own server.
     fn default() -> Self {
         Self {
             symbol: Pointer::name("symbol"),

@@ -39,7 +39,9 @@ impl Pointer {
                 .collect(),
         };
         if parts.iter().any(String::is_empty) {
-            return Err(format!("'{text}' is no field, try sent or /data/sent"));
+            return Err(format!(
+                "invalid field '{text}': expected something like sent or /data/sent"
+            ));
         }
         Ok(Self(parts))
     }

@@ -19,13 +19,13 @@ impl Template {
     pub fn parse(text: &str, id: &Pointer, in_order: bool) -> Result<Self, String> {
         let text = text.trim();
         let value: serde_json::Value =
-            serde_json::from_str(text).map_err(|error| format!("no JSON: {error}"))?;
+            serde_json::from_str(text).map_err(|error| format!("invalid JSON: {error}"))?;
         if text.len() > LENGTH_MAX {
             return Err(format!("longer than {LENGTH_MAX} bytes"));
         }
         if let Some((before, after)) = text.split_once(PLACEHOLDER) {
             return match after.contains(PLACEHOLDER) {
-                true => Err(format!("has more than one {PLACEHOLDER}")),
+                true => Err(format!("contains more than one {PLACEHOLDER}")),
                 false => Ok(Self::new(before, after)),
             };
         }
@@ -37,7 +37,7 @@ impl Template {
         };
         let Some(name) = id.as_name().filter(|name| !object.contains_key(*name)) else {
             return Err(format!(
-                "says nowhere where its id goes, write {PLACEHOLDER} there"
+                "does not say where its id goes, write {PLACEHOLDER} there"
             ));
         };
         let members = text.strip_suffix('}').unwrap_or(text).trim_end();
@@ -102,12 +102,12 @@ mod tests {
     #[test]
     fn what_is_no_request_is_named() {
         for (text, error) in [
-            ("hi", "no JSON: expected value at line 1 column 1"),
+            ("hi", "invalid JSON: expected value at line 1 column 1"),
             (
                 r#"{"id":3}"#,
-                r#"says nowhere where its id goes, write "$id" there"#,
+                r#"does not say where its id goes, write "$id" there"#,
             ),
-            (r#"["$id","$id"]"#, r#"has more than one "$id""#),
+            (r#"["$id","$id"]"#, r#"contains more than one "$id""#),
             (
                 &format!("\"{}\"", "x".repeat(LENGTH_MAX)),
                 "longer than 16384 bytes",

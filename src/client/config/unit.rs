@@ -41,7 +41,11 @@ impl Unit {
             "s" => Self::Seconds,
             "ns" => Self::Nanoseconds,
             "iso" => Self::Iso,
-            _ => return Err(format!("'{text}' is no unit, try us, ms, s, ns or iso")),
+            _ => {
+                return Err(format!(
+                    "invalid unit '{text}': expected us, ms, s, ns or iso"
+                ));
+            }
         })
     }
 

@@ -30,9 +30,12 @@ impl Url {
     /// # Errors
     /// A sentence that says what is wrong with it, or what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (scheme, rest) = text
-            .split_once("://")
-            .ok_or_else(|| format!("'{}' is no URL, try {EXAMPLE}", redacted(text)))?;
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| {
+            format!(
+                "invalid URL '{}': expected something like {EXAMPLE}",
+                redacted(text)
+            )
+        })?;
         let secure = scheme.eq_ignore_ascii_case("wss");
         if !secure && !scheme.eq_ignore_ascii_case("ws") {
             // What lacks its scheme may have a password before a later one.
@@ -45,11 +48,13 @@ impl Url {
         // What stands here goes into the request as it is: no blank or line break may.
         if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
             let text = redacted(text);
-            return Err(format!("'{text}' has characters that must be %-encoded"));
+            return Err(format!(
+                "invalid URL '{text}': some characters must be %-encoded"
+            ));
         }
         if rest.contains('#') {
             return Err(format!(
-                "'{}' has a fragment, which no WebSocket URL may have (a # in a password is %23)",
+                "invalid URL '{}': WebSocket URLs have no fragment (write a # in a password as %23)",
                 redacted(text)
             ));
         }
@@ -63,15 +68,20 @@ impl Url {
             match target.contains('@') {
                 // A password with a slash in it.
                 true => format!(
-                    "'{}' is no host and port (a / in a password is %2F)",
+                    "invalid host and port in '{}' (write a / in a password as %2F)",
                     redacted(rest)
                 ),
                 // User and password that lack their host.
                 false if authority.bytes().any(|byte| byte.is_ascii_alphabetic()) => {
                     let host = authority.split(':').next().unwrap_or_default();
-                    format!("what begins with '{host}' is no host and port, try {EXAMPLE}")
+                    format!(
+                        "invalid host and port, beginning with '{host}': expected something \
+                         like {EXAMPLE}"
+                    )
                 }
-                false => format!("'{authority}' is no host and port, try {EXAMPLE}"),
+                false => format!(
+                    "invalid host and port '{authority}': expected something like {EXAMPLE}"
+                ),
             }
         })?;
         let slash = if target.starts_with('/') { "" } else { "/" };

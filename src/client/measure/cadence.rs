@@ -60,7 +60,7 @@ impl Cadence {
         }
     }
 
-    /// Takes a tick of the symbol at `place`, which its number says that of.
+    /// Takes a tick of the symbol at `place`; `event` is what its number says.
     pub(in crate::client) fn follow(
         &mut self,
         schedules: &mut Vec<Schedule>,
@@ -193,7 +193,7 @@ fn us(late: i64) -> u64 {
     u64::try_from(late / 1000).unwrap_or_default()
 }
 
-/// The grid follows one part in so many of the time that passes: 0.02 %.
+/// The grid follows by at most one part in this many: 0.02 %.
 const DRIFT: i64 = 5_000;
 
 /// Numbers missing at once beyond this are no schedule any more; and sums of them still fit.

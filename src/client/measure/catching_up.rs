@@ -199,9 +199,9 @@ mod tests {
             ),
             // Nothing was kept.
             (&[(15, NEW, true)], [0, 4, 0]),
-            // A server that counts anew, first with its snapshot.
+            // A server that counts from the start again, first with its snapshot.
             (&[(1, 5, false), (2, NEW, true)], [0, 0, 1]),
-            // The same with nothing before, and with what it had kept.
+            // The same without a snapshot, and with what it had kept.
             (&[(1, NEW, true)], [0, 0, 1]),
             (
                 &[(1, 5, false), (2, 6, false), (4, 7, false), (5, NEW, true)],

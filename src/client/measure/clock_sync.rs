@@ -73,7 +73,7 @@ impl ClockSync {
     }
 
     /// Takes the answer `id`, which came at `now`, with the server's time if it knows such pings.
-    /// Says no if it is the answer to none.
+    /// Returns false if it answers no ping.
     pub(in crate::client) fn answer(
         &mut self,
         id: &str,
@@ -258,7 +258,7 @@ fn number(id: &str) -> Option<u64> {
 /// What the ids of pings begin with.
 const ID: &str = "clock ";
 
-/// Two clocks differ by no more than one part in so many of the time that passes: 0.01 %.
+/// Two clocks drift apart by no more than one part in this many: 0.01 %.
 const DRIFT: u128 = 10_000;
 
 /// By then two clocks may have drifted by a millisecond.

@@ -22,13 +22,13 @@ impl Latency {
 
     /// Counts `us` as often as `count` says.
     pub(in crate::client) fn record_n(&mut self, us: u64, count: u64) {
-        // It only fails for values out of bounds, and those are brought into them.
+        // It only fails for values out of bounds, and these are brought into them.
         let _ = self.0.record_n(us.min(self.0.high()), count);
     }
 
     /// Counts `us`, and what waited meanwhile: once more for each whole `interval_us` before it.
     pub(in crate::client) fn record_correct(&mut self, us: u64, interval_us: u64) {
-        // It only fails for values out of bounds, and those are brought into them.
+        // It only fails for values out of bounds, and these are brought into them.
         let _ = self.0.record_correct(us.min(self.0.high()), interval_us);
     }
 

@@ -39,17 +39,17 @@ pub struct Measurement {
     pub errors: Errors,
     /// How late ticks were against their schedule, if there is one.
     pub cadence: Option<Cadence>,
-    /// What became of requests, if there are any.
+    /// How requests were answered, if there are any.
     pub requests: Option<Requests>,
     /// How the clocks compare, if that was asked for.
     pub clock: Option<ClockOffset>,
     /// What slow clients got.
     pub slow: SlowCounts,
-    /// What became of connections that were opened again.
+    /// How connections that were opened again fared.
     pub returns: Returns,
     /// The window, second by second.
     pub intervals: Intervals,
-    /// What became of the ticks to print; none if they were not asked for.
+    /// How printing ticks went; none without `--print`.
     pub printed: Option<Printed>,
     /// The lists of symbols that clients had; none if all asked for the same.
     pub watching: Option<Watching>,
@@ -128,7 +128,7 @@ counters! {
     }
 }
 
-/// What became of connections that were opened again.
+/// How connections that were opened again fared.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Returns {
     /// What was simply counted.
@@ -159,7 +159,7 @@ counters! {
     }
 }
 
-/// What became of the ticks to print.
+/// How printing ticks went.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Printed {
     /// Ticks that were printed.

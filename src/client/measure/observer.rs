@@ -241,7 +241,7 @@ impl Observer {
         }
     }
 
-    /// Takes a message that may be the answer to a ping or a request. Says no if it is neither.
+    /// Takes a message that may answer a ping or a request. Returns false if it does neither.
     fn answer(
         &mut self,
         listener: &mut Listener,

@@ -68,7 +68,7 @@ impl Outstanding {
     }
 }
 
-/// What became of all requests.
+/// How all requests were answered.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Requests {
     /// What was simply counted.
@@ -251,7 +251,7 @@ fn us(now: Instant, earlier: Instant) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::client) struct RequestIds {
     first: u64,
-    /// From the first id of a client to that of the next.
+    /// From the first id of a client to the first id of the next.
     stride: u64,
     clients: u64,
     /// The most that a client has used.
@@ -259,7 +259,7 @@ pub(in crate::client) struct RequestIds {
 }
 
 impl RequestIds {
-    /// Those of this process's share. They stay below 2³¹, which every server can count to, unless
+    /// The ids of this process's share. They stay below 2³¹, which every server can count to, unless
     /// there are more requests than that.
     pub(in crate::client) fn new(config: &Config) -> Self {
         let (number, of) = config.share.unwrap_or((0, 1));

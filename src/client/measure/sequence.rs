@@ -79,7 +79,7 @@ struct Place {
     /// Which of the 64 numbers up to `last` have been there, that one in the lowest bit; no bit at
     /// all as long as no tick had a number.
     seen: u64,
-    /// A number behind those, from which the server may have begun to count anew. The highest
+    /// A number below those, from which the server may have begun to count again. The highest
     /// number of all stands for none: nothing can follow it.
     candidate: u64,
 }
@@ -91,15 +91,15 @@ pub(in crate::client) enum SeqEvent {
     First,
     /// The next one.
     Next,
-    /// So many are missing in between.
+    /// This many are missing in between.
     Gap(u64),
-    /// So many were left out in between, as was asked for.
+    /// This many were left out in between, as was asked for.
     Conflated(u64),
     /// One that has been there.
     Repeat,
     /// One that was missing, behind a newer one.
     Reordered,
-    /// Behind what has been there, and not alone: the server counts anew.
+    /// Lower than before, and not the only one: the server counts from the start again.
     Restart,
     /// It has no number, or there are too many symbols to tell.
     Unknown,
@@ -258,7 +258,7 @@ impl Place {
     }
 
     /// A number at or below the last may be a straggler or a copy. Only when the one behind it
-    /// follows, or it is where counting begins, does the server count anew.
+    /// follows, or it is where counting begins, has the server begun again.
     fn look_back(&mut self, behind: u64, seq: u64) -> SeqEvent {
         let bit = u32::try_from(behind)
             .ok()
@@ -296,7 +296,7 @@ const SYMBOL_LENGTH_MAX: usize = 64;
 /// Nobody can have more of them than there are.
 const SYMBOLS_PER_CONNECTION_MAX: usize = SYMBOLS_MAX;
 
-/// So many places are looked through one after the other.
+/// Up to this many places are looked through one after the other.
 const UNINDEXED_MAX: usize = 8;
 
 #[cfg(test)]
@@ -387,7 +387,7 @@ mod tests {
         for (id, seq) in [(0, 40), (1, 7)] {
             before.follow(id, Some(seq));
         }
-        // Lower, too: the server has counted anew.
+        // Lower, too: the server has begun again.
         for (id, seq) in [(0, Some(3)), (2, Some(9)), (3, None)] {
             after.follow(id, seq);
         }

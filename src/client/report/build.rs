@@ -267,5 +267,5 @@ fn percent(cpu: Duration, of: Duration) -> Option<f64> {
 /// A share of less time than a turn or two of the loop is chance.
 const SHARED_MIN: Duration = Duration::from_millis(10);
 
-/// There are only so many kinds, unless a server makes up close codes.
+/// There are few kinds, unless a server makes up close codes.
 const EXAMPLES_MAX: usize = 20;

@@ -96,16 +96,14 @@ fn read(path: &Path, taken: &mut Vec<FileNumber>) -> Result<Report, BadOption> {
     let cannot = |error: io::Error| refused(format!("cannot read {name}: {}", plain(&error)));
     let mut file = without_waiting().read(true).open(path).map_err(cannot)?;
     let Some(number) = number(file.as_fd()) else {
-        return Err(refused(format!(
-            "cannot read {name}: it is no regular file"
-        )));
+        return Err(refused(format!("cannot read {name}: not a regular file")));
     };
     taken.push(number);
     let mut text = Vec::new();
     file.read_to_end(&mut text).map_err(cannot)?;
     Report::from_json(&text).map_err(|error| {
         refused(format!(
-            "{name} is no report that --json has printed: {error}"
+            "{name} is not a report printed with --json: {error}"
         ))
     })
 }
@@ -146,7 +144,7 @@ impl Output {
         let refused = |error: io::Error| {
             let name = path.display();
             let why = match Errno::from_io_error(&error) {
-                Some(Errno::NXIO) => "nobody reads it".to_owned(),
+                Some(Errno::NXIO) => "nobody is reading it".to_owned(),
                 _ => plain(&error),
             };
             BadOption::new(option, format!("cannot write {name}: {why}"))
@@ -168,7 +166,7 @@ impl Output {
             Some(number) if taken.contains(&number) => Err(BadOption::new(
                 option,
                 format!(
-                    "{} is what something else is written to or read from, name another file",
+                    "{} is already in use by another option or stdout, name another file",
                     output.path.display()
                 ),
             )),

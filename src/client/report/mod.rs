@@ -29,7 +29,7 @@ use crate::client::measure::measurement::{Printed, Watching};
 use crate::client::report::percentiles::{CurvePoint, Percentiles, Response, Series};
 use crate::client::report::verdicts::Verdict;
 
-/// What a run has measured. What could not be is none.
+/// What a run has measured. What could not be measured is none.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// Where the clients connected to.
@@ -55,9 +55,9 @@ pub struct Report {
     pub list_messages: u64,
     /// Messages without a tick.
     pub other_messages: u64,
-    /// Those of them that are binary.
+    /// Messages that are binary.
     pub binary_messages: u64,
-    /// Those of them that are not JSON.
+    /// Messages that are not JSON.
     pub not_json_messages: u64,
     /// Messages that answered requests of `--request` and pings of `--sync`; none of the others is
     /// one of these.
@@ -92,7 +92,7 @@ pub struct Report {
     pub sync: Option<ClockOffset>,
     /// How late ticks were against their own schedule; none unless asked for.
     pub schedule: Option<Lateness>,
-    /// What became of requests; none if there were none.
+    /// How requests were answered; none without `--request`.
     pub requests: Option<Requests>,
     /// From the call of connect to the first tick.
     pub response_s: Response,
@@ -109,7 +109,7 @@ pub struct Report {
     pub errors: Errors,
     /// Those who hardly read; none without any.
     pub slow: Option<SlowClients>,
-    /// Connections that were opened anew; none unless that was asked for.
+    /// Connections that were opened again; none unless that was asked for.
     pub reconnects: Option<Reconnects>,
     /// What this client cost.
     pub client: ClientUsage,
@@ -119,11 +119,11 @@ pub struct Report {
     pub measured_from_unix_s: f64,
     /// The window by the second.
     pub intervals: Vec<Interval>,
-    /// What became of the limits that were asked for.
+    /// How the run did by the limits that were asked for.
     pub thresholds: Vec<Verdict>,
-    /// What became of the ticks to print; none if they were not asked for.
+    /// How printing ticks went; none without `--print`.
     pub printed: Option<Printed>,
-    /// What became of a client process that did not end well; also among the errors.
+    /// How a client process failed; also among the errors.
     #[serde(skip)]
     pub lost_process: Option<String>,
     /// What makes the numbers doubtful.
@@ -172,7 +172,7 @@ pub struct Lateness {
     pub interval_differs: bool,
 }
 
-/// What became of the requests (`--request`) that were due in the window.
+/// How the requests (`--request`) that were due in the window were answered.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Requests {
     /// Those that were due, per second and client.
@@ -237,14 +237,14 @@ pub struct SlowClients {
     pub ended: BTreeMap<ErrorKind, u64>,
 }
 
-/// Connections that were opened anew (`--churn`, `--reconnect`).
+/// Connections that were opened again (`--churn`, `--reconnect`).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Reconnects {
-    /// Connections that were closed to be opened anew.
+    /// Connections that were closed to be opened again.
     pub churned: u64,
     /// Those by the length of warm-up and window.
     pub churned_per_s: Option<f64>,
-    /// Connections that were lost and were to be opened anew.
+    /// Connections that were lost and were to be opened again.
     pub lost: u64,
     /// Clients that have come back, of both kinds.
     pub returned: u64,
@@ -252,13 +252,13 @@ pub struct Reconnects {
     pub failed_attempts: u64,
     /// How long clients that had lost their connection were without one, in µs.
     pub away_us: Percentiles,
-    /// From the call of connect to the first tick of a connection that was opened anew, in µs.
+    /// From the call of connect to the first tick of a connection that was opened again, in µs.
     pub response_us: Percentiles,
     /// Ticks that the server had kept for those who had lost their connection.
     pub resumed: u64,
     /// Ticks that those have missed, by the gaps in their numbers.
     pub missed: u64,
-    /// How often a symbol's numbers were lower than before, because the server had started anew:
+    /// How often a symbol's numbers were lower than before, because the server had restarted:
     /// what was missed is then not known.
     pub restarts: u64,
 }
@@ -374,12 +374,12 @@ impl Report {
         let example = self.errors.examples.first();
         Some(match (self.messages, example) {
             (1.., _) if silent => format!(
-                "no tick among {} messages, {} of which not even JSON (see --sent-field, \
+                "none of {} messages is a tick, and {} are not even JSON (see --sent-field, \
                  --seq-field and --symbol-field)",
                 self.messages, self.not_json_messages
             ),
             (_, Some(example)) => example.clone(),
-            (_, None) => format!("no tick came in {:.3} s", self.duration_s),
+            (_, None) => format!("no tick arrived within {:.3} s", self.duration_s),
         })
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::measure::latency::{Compact, Latency};
 
-/// A distribution of times in µs. What cannot be said without samples is none.
+/// A distribution of times in µs. Without samples all but the count is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// How many were measured.

@@ -44,7 +44,7 @@ pub(super) fn schedule(table: &mut Table, report: &Report) {
     table.row("  interval, mean", interval, what);
 }
 
-/// What became of requests.
+/// How requests were answered.
 pub(super) fn requests(table: &mut Table, report: &Report) {
     let Some(requests) = &report.requests else {
         return;
@@ -54,7 +54,7 @@ pub(super) fn requests(table: &mut Table, report: &Report) {
     table.row("  replies", requests.replies, "");
     for (label, count, what) in [
         ("  failed", requests.failed, "of them report an error"),
-        ("  late", requests.late, "of them came after the window"),
+        ("  late", requests.late, "of them arrived after the window"),
         ("  missing", requests.missing, "never came"),
         (
             "  held back",
@@ -84,7 +84,7 @@ pub(super) fn losses(table: &mut Table, report: &Report) {
         return table.row("Gaps", "-", "no tick has a number (see --seq-field)");
     }
     gaps(table, report);
-    table.row("Repeats", losses.repeats, "ticks that came again");
+    table.row("Repeats", losses.repeats, "ticks that arrived again");
     table.row("Reordered", losses.reordered, "ticks behind a newer one");
     if losses.restarts > 0 {
         table.row("Restarts", losses.restarts, "of the numbers");
@@ -315,7 +315,7 @@ mod tests {
             "    max                         12.345 ms\n    \
              below 0, count as 0             12 of them, by no more than 57 µs\n    \
              below 0                          3 ticks from the future, not counted\n",
-            "are ticks\n    answers                          9 replies and pongs, besides\n",
+            "are ticks\n    answers                          9 replies and pongs, counted separately\n",
         ] {
             assert!(text.contains(rows), "{rows}\n{text}");
         }

@@ -97,7 +97,7 @@ fn pieces(word: &str, length: usize) -> impl Iterator<Item = String> {
     })
 }
 
-/// A number with so many decimals; a dash if it is unknown.
+/// A number with this many decimals; a dash if it is unknown.
 pub(super) fn fixed(number: Option<f64>, decimals: usize) -> String {
     number.map_or_else(|| "-".to_owned(), |number| format!("{number:.decimals$}"))
 }

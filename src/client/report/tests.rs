@@ -236,7 +236,10 @@ fn nothing_measured_is_an_error_with_the_main_cause() {
     assert_eq!(report.error().as_ref(), report.errors.examples.first());
     report.errors.examples.clear();
     report.messages = 0;
-    assert_eq!(report.error().as_deref(), Some("no tick came in 60.000 s"));
+    assert_eq!(
+        report.error().as_deref(),
+        Some("no tick arrived within 60.000 s")
+    );
 }
 
 #[test]
@@ -264,7 +267,7 @@ fn messages_that_are_no_ticks_are_another_error_than_silence() {
     let mut report = sample();
     (report.ticks, report.messages) = (0, 7);
     report.errors.kinds = [(ErrorKind::NoTick, 1000)].into();
-    let none = "no tick among 7 messages, 1 of which not even JSON (see --sent-field, \
+    let none = "none of 7 messages is a tick, and 1 are not even JSON (see --sent-field, \
                 --seq-field and --symbol-field)";
     assert_eq!(report.error().as_deref(), Some(none));
 }

@@ -76,7 +76,11 @@ fn messages(table: &mut Table, report: &Report) {
         table.row("  ticks", report.ticks, &what);
     }
     if report.answers > 0 {
-        table.row("  answers", report.answers, "replies and pongs, besides");
+        table.row(
+            "  answers",
+            report.answers,
+            "replies and pongs, counted separately",
+        );
     }
     table.row("Throughput", fixed(report.messages_per_s, 2), "messages/s");
     let between = fixed(report.time_between_messages_s_mean, 4);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::config::Thresholds;
 use crate::client::report::percentiles::Percentiles;
 
-/// What became of one limit. [`Display`](fmt::Display) is the sentence about it.
+/// How a run did by one limit. [`Display`](fmt::Display) is the sentence about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Which limit.

@@ -56,8 +56,8 @@ fn about(report: &Report, config: &Config) -> Vec<String> {
 
 fn not_checked(config: &Config) -> Option<String> {
     (config.url.is_secure() && config.access.insecure).then(|| {
-        "the server's certificate was not checked (--insecure), so it may be somebody else who was \
-         measured: try --ca"
+        "the server's certificate was not checked (--insecure), so another server may have \
+         answered: try --ca"
             .to_owned()
     })
 }
@@ -66,8 +66,8 @@ fn untracked(report: &Report) -> Option<String> {
     let ticks = report.untracked;
     (ticks > 0).then(|| {
         format!(
-            "{ticks} ticks are of more symbols than can be told apart, so their delivery, gaps \
-             and lateness are not known: try fewer --symbols"
+            "{ticks} ticks belong to symbols beyond the 65,536 that are tracked, so their \
+             latency, gaps and lateness are unknown: try fewer --symbols"
         )
     })
 }
@@ -76,7 +76,7 @@ fn unanswered(report: &Report) -> Option<String> {
     let missing = report.requests.as_ref()?.missing;
     (missing > 0).then(|| {
         format!(
-            "{missing} requests got no reply: the server does not keep up with --rate, or its \
+            "{missing} requests got no reply: the server cannot keep up with --rate, or its \
              replies have no id (see --id-field, --in-order)"
         )
     })
@@ -86,8 +86,8 @@ fn held_back(report: &Report) -> Option<String> {
     let unsent = report.requests.as_ref()?.unsent;
     (unsent > 0).then(|| {
         format!(
-            "{unsent} requests were held back: too many had no reply (--outstanding), or the \
-             socket was full, or the connection was lost, or this client was late"
+            "{unsent} requests were held back: too many were unanswered (--outstanding), the \
+             socket was full, the connection was lost, or this client was late"
         )
     })
 }
@@ -99,12 +99,12 @@ fn interval(report: &Report) -> Option<String> {
     let [mean, expected] = [mean_s, schedule.expect_s].map(time);
     Some(match mean_s < schedule.expect_s {
         true => format!(
-            "ticks of a symbol came every {mean} on average, more often than --expect {expected}, \
-             so hardly any can seem late: try --expect {mean}"
+            "a symbol ticked every {mean} on average, more often than --expect {expected}, so \
+             hardly any tick can seem late: try --expect {mean}"
         ),
         false => format!(
-            "ticks of a symbol came every {mean} on average, and not every {expected}: the server \
-             does not keep its interval, or it has another one (--expect {mean})"
+            "a symbol ticked every {mean} on average, not every {expected}: the server does not \
+             keep its interval, or uses another one (--expect {mean})"
         ),
     })
 }
@@ -112,7 +112,7 @@ fn interval(report: &Report) -> Option<String> {
 fn not_printed(report: &Report) -> Option<String> {
     let printed = report.printed.as_ref().filter(|it| it.dropped > 0)?;
     Some(format!(
-        "{} ticks were not printed, because the reader of stdout could not keep up: try fewer \
+        "{} ticks were not printed because the reader of stdout could not keep up: try fewer \
          symbols, or a file",
         printed.dropped
     ))
@@ -128,7 +128,7 @@ fn too_short(report: &Report) -> Option<String> {
         .collect();
     (!few.is_empty()).then(|| {
         format!(
-            "too few samples for p99.9, which takes {SAMPLES_MIN} ({}): measure for longer, or with \
+            "too few samples for p99.9, which needs {SAMPLES_MIN} ({}): measure longer, or with \
              more clients",
             few.join(", ")
         )
@@ -138,7 +138,7 @@ fn too_short(report: &Report) -> Option<String> {
 fn server_gone(report: &Report, config: &Config) -> Option<String> {
     let pid = config.pid.filter(|_| report.server.is_none())?;
     Some(format!(
-        "process {pid} ended before the measurement did, so what it used is unknown"
+        "process {pid} ended before the measurement did, so its CPU time and memory are unknown"
     ))
 }
 
@@ -165,8 +165,8 @@ fn waiting(report: &Report) -> Option<String> {
     let percent = report.client.waited_percent?;
     (percent > WAITED_PERCENT_MAX).then(|| {
         format!(
-            "this client had to wait for a core for {percent:.0} % of the time, because others \
-             run on it, the server perhaps: give each a core of its own (taskset -c 1)"
+            "this client waited for a core for {percent:.0} % of the time because other \
+             processes use it, perhaps the server: give each its own core (taskset -c 1)"
         )
     })
 }
@@ -188,7 +188,7 @@ fn lateness(report: &Report) -> Option<String> {
     };
     Some(format!(
         "this client's own loop was {:.1} ms late ({which}), which latencies include: try fewer \
-         clients, or a core of its own (taskset)",
+         clients, or give it its own core (taskset)",
         late_us as f64 / 1e3
     ))
 }
@@ -203,8 +203,8 @@ fn backlog(report: &Report) -> Option<String> {
     let (full, reads) = (report.client.full_reads, report.client.reads);
     (full > 0 && full.saturating_mul(100) >= reads).then(|| {
         format!(
-            "{full} of {reads} reads filled their buffer, so this client was behind what came: \
-             try fewer clients, or several client processes (--processes)"
+            "{full} of {reads} reads filled their buffer, so this client was behind: try fewer \
+             clients, or several client processes (--processes)"
         )
     })
 }
@@ -236,8 +236,8 @@ fn sync(report: &Report) -> Option<String> {
     }
     if sync.uncorrected > 0 {
         return Some(format!(
-            "{} deliveries came before the server's first answer to a ping, and their latencies \
-             are uncorrected: try --warmup, so that it has the time for one",
+            "{} deliveries arrived before the server's first answer to a ping, so their \
+             latencies are uncorrected: try --warmup to leave time for one",
             sync.uncorrected
         ));
     }
@@ -288,7 +288,7 @@ fn implausible_stamp(off_us: i64, unit: Unit, now_us: u64) -> String {
         || format!("is --sent-unit really {unit}, and --sent-field right?"),
         |likely| format!("--sent-unit is probably {likely}"),
     );
-    format!("`sent` is {far} off, {likely}")
+    format!("`sent` is {far} off: {likely}")
 }
 
 fn saturated(report: &Report) -> Option<String> {
@@ -304,8 +304,8 @@ fn saturated(report: &Report) -> Option<String> {
 fn no_stamps(report: &Report, config: &Config) -> Option<String> {
     (report.ticks > 0 && report.stamped == 0).then(|| {
         format!(
-            "no tick says when it was sent (--sent-field {}, --sent-unit {}), so only the time \
-             between messages is known, not how long they took",
+            "no tick says when it was sent (--sent-field {}, --sent-unit {}), so the report has \
+             the time between messages but no latency",
             config.fields.sent, config.fields.sent_unit
         )
     })

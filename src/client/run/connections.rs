@@ -209,7 +209,7 @@ impl Run {
     /// Counts that the server refused to add symbols to a list.
     fn note_refusal(&mut self, words: &str) {
         let words = short(words);
-        let sentence = "the server refused to add symbols to a list of --watch:";
+        let sentence = "the server refused to add symbols to a --watch list:";
         let sentence = format!("{sentence} {words}");
         let kind = ErrorKind::SubscribeRefused;
         self.observer.error(kind, sentence.trim_end());

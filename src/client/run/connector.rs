@@ -39,11 +39,11 @@ pub(super) enum Next {
     At(Instant),
     /// Not before one of those in flight has joined or failed.
     Wait,
-    /// There is none: all have been opened.
+    /// All have been opened.
     Done,
 }
 
-/// So many connections a second, on a fixed grid.
+/// A constant rate of connections, on a fixed grid.
 #[derive(Debug)]
 struct Ramp {
     began: Instant,
@@ -163,7 +163,7 @@ impl Connector {
     }
 
     /// Nobody could be reached at `peer`: goes on with the name's next address, with one more
-    /// connection in place of the one that failed. Says no if there is none.
+    /// connection in place of the one that failed. Returns false if there is none.
     pub(super) fn fall_back(&mut self, peer: SocketAddr) -> bool {
         if peer == self.peer {
             match self.untried.pop() {

@@ -59,7 +59,7 @@ impl OpenLoop {
     }
 }
 
-/// So many connections a second, on a fixed grid, are closed and opened again.
+/// When connections are closed and opened again: at a constant rate, on a fixed grid.
 #[derive(Debug)]
 pub(super) struct Churn {
     began: Instant,

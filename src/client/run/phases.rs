@@ -43,7 +43,7 @@ impl Run {
             self.tally.failed += 1;
             let sentence = format!(
                 "joining took longer than {limit:?}, so not all connections were opened (try a \
-                 longer --duration, or --ramp)"
+                 longer --duration, or a --ramp)"
             );
             self.observer.error(ErrorKind::NotOpened, sentence);
         }
@@ -198,12 +198,12 @@ impl Run {
             State::Open(_) => {
                 let closed = session.connection.close();
                 if !has_tick && !is_slow {
-                    let sentence = "connected, but no tick came";
+                    let sentence = "connected, but no tick arrived";
                     self.observer.error(ErrorKind::NoTick, sentence);
                 }
                 if is_incomplete {
-                    let sentence = "the server did not answer a \"subscribe\", so clients watched \
-                                    only a part of their lists";
+                    let sentence = "the server did not answer a \"subscribe\", so clients \
+                                    watched only part of their lists";
                     self.observer
                         .error(ErrorKind::SubscribeUnanswered, sentence);
                 }

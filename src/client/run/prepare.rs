@@ -110,11 +110,13 @@ fn resolve_with(
 /// Says why there is no address.
 fn cannot(host: &str, error: Option<io::Error>, began: Instant) -> io::Error {
     let why = match &error {
-        None => "ended by a signal".to_owned(),
+        None => "interrupted by a signal".to_owned(),
         Some(error) if error.kind() == io::ErrorKind::TimedOut => {
             format!("no answer in {:.1} s", began.elapsed().as_secs_f64())
         }
-        Some(error) if error.kind() == io::ErrorKind::NotFound => "it has no address".to_owned(),
+        Some(error) if error.kind() == io::ErrorKind::NotFound => {
+            "the name has no address".to_owned()
+        }
         Some(error) => plain(error),
     };
     let kind = error.map_or(io::ErrorKind::Interrupted, |error| error.kind());
@@ -131,7 +133,7 @@ mod tests {
     use std::net::UdpSocket;
     use std::sync::Mutex;
 
-    /// A name server that takes questions and says nothing; kept for as long as the tests run.
+    /// A name server that takes questions and never answers; kept for as long as the tests run.
     static SILENT: Mutex<Option<UdpSocket>> = Mutex::new(None);
 
     fn asking_a_silent_server(registrar: &Registrar) -> Resolver {
@@ -180,7 +182,7 @@ mod tests {
             let began = Instant::now();
             signal_hook::low_level::raise(signal_hook::consts::SIGWINCH).unwrap();
             let error = error_of(Some(&mut signals));
-            assert_eq!(error, "cannot resolve slow.test: ended by a signal");
+            assert_eq!(error, "cannot resolve slow.test: interrupted by a signal");
             assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
         }
     }

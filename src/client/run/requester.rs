@@ -248,7 +248,7 @@ const REQUESTS_PER_TURN: usize = 32;
 /// How soon the next of the first pings follows an answer.
 const FIRST_PINGS: Duration = Duration::from_millis(2);
 
-/// How soon it follows if there is none.
+/// How soon it follows without an answer.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// As many connections are tried, one after the other, if pings are not answered.

@@ -42,7 +42,7 @@ impl Run {
     }
 
     /// The slot of the next connection in turn that has got a tick: one that has not would leave
-    /// without having been of any use. None if there is none among the next few.
+    /// without having been of any use. None if none of the next few has.
     fn next_to_leave(&mut self) -> Option<usize> {
         let slots = self.sessions.len();
         let churn = self.churn.as_mut()?;

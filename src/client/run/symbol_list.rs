@@ -23,7 +23,7 @@ use crate::client::ws::tls::TlsConnector;
 /// What clients draw their lists from, if each is to have one of its own.
 ///
 /// # Errors
-/// A sentence: that of [`ask`], or that there are too few symbols.
+/// A sentence from [`ask`], or that there are too few symbols.
 pub(super) fn watchlists(
     config: &Config,
     server: (&[SocketAddr], Option<&TlsConnector>),
@@ -64,7 +64,7 @@ fn ask(
         Some(Err(no_list)) => Err(io::Error::other(no_list.to_string())),
         None => Err(io::Error::new(
             ErrorKind::Interrupted,
-            "asking for the server's symbols was ended by a signal",
+            "asking the server for its symbols was interrupted by a signal",
         )),
     }
 }
@@ -233,13 +233,13 @@ impl fmt::Display for NoList {
             // As every other client would have found.
             Self::Unreachable(error) => return error.fmt(f),
             Self::Lost(error) => error.to_string(),
-            Self::Refused(words) => format!("it answers '{}'", short(words)),
+            Self::Refused(words) => format!("the server answered '{}'", short(words)),
             Self::TimedOut(limit) => format!("no answer within {limit:?}"),
         };
         write!(
             f,
-            "cannot get the server's list of symbols ({words}): name those to draw from with --symbols \
-             A,B,..."
+            "cannot get the server's list of symbols ({words}): name some to draw from with \
+             --symbols A,B,..."
         )
     }
 }

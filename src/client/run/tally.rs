@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Tally {
     /// All that exist, in whatever state.
     pub(super) alive: usize,
-    /// Those that are open now, without the slow ones: the average client is none of these.
+    /// Connections that are open now, without slow ones, which are no average clients.
     pub(super) open: usize,
     /// Slow ones that are open now.
     pub(super) slow_open: usize,

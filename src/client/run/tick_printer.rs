@@ -30,7 +30,7 @@ pub(super) struct TickPrinter {
     is_scheduled: bool,
 }
 
-/// What became of an attempt to write.
+/// How an attempt to write went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Written {
     /// There is nothing left.

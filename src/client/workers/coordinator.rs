@@ -318,7 +318,7 @@ impl Worker {
         })
     }
 
-    /// Reads what has come. Says no at the end.
+    /// Reads what has arrived. Returns false at the end of the stream.
     fn read(&mut self, buffer: &mut [u8]) -> bool {
         loop {
             match self.stdout.read(buffer) {

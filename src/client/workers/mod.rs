@@ -43,7 +43,7 @@ impl Command {
         }
     }
 
-    /// The command that counts among those that came at once; none if there is none.
+    /// The most important of the commands that arrived at once, if there is one.
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
         let has = |command: Self| bytes.contains(&command.byte()).then_some(command);
         has(Self::End).or_else(|| has(Self::Go))

@@ -25,7 +25,7 @@ pub fn check_pipes() -> Result<(), BadOption> {
     if is_pipe(io::stdin().as_fd()) && is_pipe(io::stdout().as_fd()) {
         return Ok(());
     }
-    let error = "only for the processes that --processes starts, try --processes 2";
+    let error = "reserved for the processes that --processes starts, try --processes 2";
     Err(BadOption::new("--share", error))
 }
 

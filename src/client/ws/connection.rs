@@ -50,7 +50,7 @@ pub(in crate::client) enum State {
     Draining,
 }
 
-/// What became of the work at hand.
+/// How far the work at hand got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::client) enum Progress {
     /// All is done until the next event.
@@ -77,7 +77,7 @@ impl Connection {
         }
     }
 
-    /// What it means that the limit on joining has passed; nothing for one that has joined.
+    /// The error of a connection that has not joined within the limit; none if it has joined.
     pub(in crate::client) fn timed_out(&self, limit: Duration) -> Option<ConnectionError> {
         match self.state {
             State::Connecting(_) => Some(ConnectionError::ConnectTimedOut(self.peer, limit)),
@@ -257,7 +257,7 @@ impl Connection {
     fn end_of_stream(&self) -> ConnectionError {
         match &self.state {
             _ if self.stream.is_securing() => ConnectionError::Tls(format!(
-                "the server ended the connection before TLS was agreed on {NO_TLS}"
+                "the server ended the connection during the TLS handshake {NO_TLS}"
             )),
             State::Connecting(handshake) | State::Handshaking(handshake) => {
                 handshake.end_of_stream(matches!(self.stream, Stream::Plain(_)))
@@ -309,5 +309,5 @@ fn send(handshake: &mut Handshake, stream: &mut Stream) -> Result<(), Connection
 /// What a client that hardly reads takes at a time: a few ticks.
 const SLOW_READ_SIZE: usize = 512;
 
-/// After so many buffers full the others get their turn.
+/// After this many full buffers the others get their turn.
 const READS_PER_TURN: usize = 4;

@@ -34,7 +34,7 @@ pub(in crate::client) enum ConnectionError {
     TlsTimedOut(Duration),
     /// Connected, but not upgraded within the limit.
     HandshakeTimedOut(Duration),
-    /// The answer to the handshake is none.
+    /// The response to the handshake is invalid.
     BadHandshake(Cow<'static, str>),
     /// The server closed the connection, with a close frame or without one.
     Closed {
@@ -147,7 +147,7 @@ impl fmt::Display for ConnectionError {
                 append(f, " ", reason)?;
                 match status {
                     401 => f.write_str(
-                        " (who may come in? try --header 'Authorization: Bearer TOKEN', or \
+                        " (it asks for a token: try --header 'Authorization: Bearer TOKEN', or \
                          ?token=TOKEN in the URL)",
                     ),
                     _ => Ok(()),
@@ -155,10 +155,7 @@ impl fmt::Display for ConnectionError {
             }
             Self::Tls(sentence) => append_up_to(SENTENCE_LENGTH_MAX, f, "", sentence),
             Self::TlsTimedOut(limit) => {
-                write!(
-                    f,
-                    "the server did not agree on TLS within {limit:?} {NO_TLS}"
-                )
+                write!(f, "the TLS handshake took longer than {limit:?} {NO_TLS}")
             }
             Self::HandshakeTimedOut(limit) => {
                 write!(
@@ -167,7 +164,7 @@ impl fmt::Display for ConnectionError {
                 )
             }
             Self::BadHandshake(what) => {
-                write!(f, "the server's answer to the handshake is none: {what}")
+                write!(f, "invalid handshake response: {what}")
             }
             Self::Closed { code: 1005, .. } => {
                 f.write_str("the server closed the connection without a status")
@@ -191,7 +188,7 @@ impl fmt::Display for ConnectionError {
                     error.kind()
                 )
             }
-            Self::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
+            Self::Protocol(what) => write!(f, "the server violated the WebSocket protocol: {what}"),
         }
     }
 }
@@ -240,10 +237,10 @@ fn without_number(error: &io::Error) -> String {
 }
 
 /// What may be the matter where TLS does not come about.
-pub(in crate::client) const NO_TLS: &str = "(does it speak TLS on this port? ws:// is without)";
+pub(in crate::client) const NO_TLS: &str = "(does it speak TLS on this port? if not, use ws://)";
 
 /// And where nothing else does.
-pub(in crate::client) const ONLY_TLS: &str = "(does it speak TLS on this port? wss:// is with)";
+pub(in crate::client) const ONLY_TLS: &str = "(does it speak TLS on this port? then use wss://)";
 
 /// As much of a server's words as a line has room for.
 const TEXT_LENGTH_MAX: usize = 123;

@@ -111,7 +111,7 @@ impl Frames {
     }
 
     /// The fast path: none while a fragmented message is under way, since no text may begin then.
-    /// Whether it is UTF-8 is not looked at here: what is read as a tick is, what is none may be.
+    /// It is not checked for UTF-8 here: a tick is when it is read, and other texts may be anything.
     fn pushed_text<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], usize)> {
         match &self.codec {
             Some(codec) if !codec.is_between_messages() => None,

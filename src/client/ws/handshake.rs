@@ -79,7 +79,7 @@ impl Handshake {
         self.response.extend_from_slice(bytes);
         // An alert, because it cannot make sense of our request (RFC 8446, section 5.1).
         if self.response.starts_with(&[0x15, 0x03]) {
-            return Err(bad("the server speaks TLS on this port (wss:// is with)"));
+            return Err(bad("the server speaks TLS on this port (use wss://)"));
         }
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut response = Response::new(&mut headers);
@@ -92,18 +92,18 @@ impl Handshake {
                 Ok(Some(mem::take(&mut self.response).split_off(length)))
             }
             Status::Partial if self.response.len() <= HEAD_LENGTH_MAX => Ok(None),
-            _ => Err(bad("its head is longer than 16 KiB")),
+            _ => Err(bad("the header is longer than 16 KiB")),
         }
     }
 
-    /// What it means that the stream has ended here; `is_plain` if it is without TLS.
+    /// The error of a stream that ends here; `is_plain` if it is without TLS.
     pub(in crate::client) fn end_of_stream(&self, is_plain: bool) -> ConnectionError {
         match (self.response.is_empty(), is_plain) {
-            (true, true) => {
-                ConnectionError::BadHandshake(format!("the stream ended first {ONLY_TLS}").into())
-            }
-            (true, false) => bad("the stream ended first"),
-            (false, _) => bad("the stream ended in the middle of it"),
+            (true, true) => ConnectionError::BadHandshake(
+                format!("the connection ended first {ONLY_TLS}").into(),
+            ),
+            (true, false) => bad("the connection ended first"),
+            (false, _) => bad("the connection ended in the middle of it"),
         }
     }
 
@@ -123,19 +123,19 @@ impl Handshake {
         let headers = &*response.headers;
         let accept = derive_accept_key(self.key.as_bytes());
         if !has_token(headers, "Upgrade", "websocket") {
-            return Err(bad("it upgrades to no WebSocket"));
+            return Err(bad("missing 'Upgrade: websocket'"));
         }
         if !has_token(headers, "Connection", "upgrade") {
-            return Err(bad("its Connection header has no upgrade"));
+            return Err(bad("missing 'Connection: upgrade'"));
         }
         if !values(headers, "Sec-WebSocket-Accept").eq([accept.as_bytes()]) {
-            return Err(bad("its Sec-WebSocket-Accept does not answer the key"));
+            return Err(bad("wrong Sec-WebSocket-Accept"));
         }
         // Both were not offered, so neither may be chosen.
         for name in ["Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"] {
             if values(headers, name).next().is_some() {
                 return Err(ConnectionError::BadHandshake(Cow::Owned(format!(
-                    "it has a {name} that nobody offered"
+                    "unexpected {name}, which was not offered"
                 ))));
             }
         }
@@ -240,7 +240,7 @@ mod tests {
             (
                 "HTTP/1.1",
                 "SSH-2.0",
-                "the server's answer to the handshake is none",
+                "invalid handshake response",
             ),
         ] {
             let mut handshake = handshake();

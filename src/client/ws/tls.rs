@@ -45,7 +45,7 @@ impl TlsConnector {
     pub(in crate::client) fn new(host: &str, roots: &Roots, insecure: bool) -> io::Result<Self> {
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|_| {
-            let error = format!("'{host}' is no name that a certificate can be for");
+            let error = format!("'{host}' cannot be the name in a certificate");
             io::Error::new(ErrorKind::InvalidInput, error)
         })?;
         let config = roots.client_config().map_err(io::Error::other)?;
@@ -202,7 +202,7 @@ pub(in crate::client) fn sentence(error: &Error) -> String {
             format!("the server's certificate {}", tls::fault(certificate))
         }
         Error::InvalidMessage(_) => {
-            "the server does not speak TLS on this port (ws:// is without)".to_owned()
+            "the server does not speak TLS on this port (use ws://)".to_owned()
         }
         // What a server can say that has no room, before there are keys.
         Error::AlertReceived(AlertDescription::InternalError) => {

@@ -17,7 +17,7 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
     let error = match authorizations.count() {
         0 => None,
         1 if config.url.authorization().is_none() => None,
-        1 => Some("the URL has a user already, so Authorization is given twice"),
+        1 => Some("the URL already has a user, so Authorization would be sent twice"),
         _ => Some("Authorization is given twice"),
     };
     if let Some(error) = error {
@@ -29,7 +29,7 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
 
 fn path(text: &str) -> Result<PathBuf, String> {
     match text {
-        "" => Err("it names no file".to_owned()),
+        "" => Err("expected a file name".to_owned()),
         text => Ok(text.into()),
     }
 }
@@ -37,22 +37,20 @@ fn path(text: &str) -> Result<PathBuf, String> {
 /// Reads `Name: value` (RFC 9110, section 5). Errors do not show the value, which may be secret.
 fn header(text: &str) -> Result<(String, String), String> {
     let Some((name, value)) = text.split_once(':') else {
-        return Err("there is no colon in it, try 'Name: value'".to_owned());
+        return Err("invalid header: expected 'Name: value'".to_owned());
     };
     let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(in_name) {
         // Where the colon was forgotten, it may be the value that has one.
-        return Err(
-            "what is before the colon is no name of a header, try 'Name: value'".to_owned(),
-        );
+        return Err("invalid header name before the colon: expected 'Name: value'".to_owned());
     }
     if OWNED.iter().any(|owned| is(name, owned)) {
-        return Err(format!("{name} belongs to the handshake itself"));
+        return Err(format!("{name} is set by the handshake itself"));
     }
     let value = value.trim_matches([' ', '\t']);
     let in_value = |byte: u8| byte == b'\t' || !byte.is_ascii_control();
     if !value.bytes().all(in_value) {
-        return Err(format!("the value of {name} has control characters"));
+        return Err(format!("the value of {name} contains control characters"));
     }
     Ok((name.to_owned(), value.to_owned()))
 }

@@ -31,7 +31,9 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
 pub(super) fn rate(text: &str, things: &str) -> Result<f64, String> {
     let rate = text.parse().ok();
     rate.filter(|rate| (0.001..=1e6).contains(rate))
-        .ok_or_else(|| format!("'{text}' is no rate, try 100 ({things} per second)"))
+        .ok_or_else(|| {
+            format!("invalid rate '{text}': expected a number like 100 ({things} per second)")
+        })
 }
 
 /// Reads them into `config`; those not given stay as they are.
@@ -43,7 +45,7 @@ fn read_shape(options: &mut Options, config: &mut Config) -> Result<(), BadOptio
     };
     if shape.slow >= config.clients && shape.slow > 0 {
         let error = format!(
-            "{} of {} clients leave none to measure, raise --clients",
+            "{} of {} clients would leave none to measure, raise --clients",
             shape.slow, config.clients
         );
         return Err(BadOption::new("--slow", error));
@@ -52,7 +54,7 @@ fn read_shape(options: &mut Options, config: &mut Config) -> Result<(), BadOptio
     if let Some(processes) = options.value("--processes", count)? {
         config.processes = processes;
     }
-    // Not for people: what a process is started with by the one that shares out the clients.
+    // Not for people: what the coordinator starts its workers with.
     config.share = options.value("--share", share)?;
     if config.share.is_some()
         && let Some(known) = options.value("--share-addresses", addresses)?
@@ -70,11 +72,14 @@ fn read_shape(options: &mut Options, config: &mut Config) -> Result<(), BadOptio
 /// Refuses what several processes cannot do.
 pub(super) fn check_processes(config: &Config) -> Result<(), BadOption> {
     let error = if config.processes > config.clients {
-        format!("{} clients are too few to be shared", config.clients)
+        format!(
+            "expected at most one process per client ({})",
+            config.clients
+        )
     } else if config.processes > PROCESSES_MAX {
-        format!("there may be {PROCESSES_MAX} at most")
+        format!("expected at most {PROCESSES_MAX}")
     } else if config.processes > 1 && config.print {
-        "--print needs all ticks in one process".to_owned()
+        "--print works with a single process only".to_owned()
     } else {
         return Ok(());
     };
@@ -87,14 +92,16 @@ fn share(text: &str) -> Result<(usize, usize), String> {
     let parts = parts.and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
     parts
         .filter(|(number, of)| number < of)
-        .ok_or_else(|| format!("'{text}' is no share"))
+        .ok_or_else(|| format!("invalid share '{text}': expected something like 1/4"))
 }
 
 /// Reads `127.0.0.1:80,[::1]:80`.
 fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     let read = |part: &str| {
         let address = part.parse();
-        address.map_err(|_| format!("'{part}' is no address and port"))
+        address.map_err(|_| {
+            format!("invalid address '{part}': expected something like 127.0.0.1:8888")
+        })
     };
     text.split(',').map(read).collect()
 }

@@ -32,7 +32,8 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
 
 fn pid(text: &str) -> Result<u32, String> {
     let pid = text.parse().ok().filter(|&pid| pid > 0);
-    let pid = pid.ok_or_else(|| format!("'{text}' is no process id"))?;
+    let pid =
+        pid.ok_or_else(|| format!("invalid process id '{text}': expected a positive number"))?;
     match Usage::of(pid) {
         Ok(_) => Ok(pid),
         Err(error) => Err(format!("cannot read process {pid}: {}", error.kind())),
@@ -50,13 +51,13 @@ fn read_requests(options: &mut Options, config: &mut Config) -> Result<(), BadOp
         let named = |error| BadOption::new("--request", error);
         let template = template.map_err(named)?;
         if in_order && template.has_id() {
-            let error = "the --request has a \"$id\", by which replies are known in any order";
+            let error = "the --request has a \"$id\", so replies are matched by it in any order";
             return Err(BadOption::new("--in-order", error));
         }
         config.request = Some(template);
     }
     let asks = config.request.is_some();
-    let without = |name| BadOption::new(name, "there is no --request that it is about");
+    let without = |name| BadOption::new(name, "only makes sense with --request");
     if let Some(rate) = options.value("--rate", |text| rate(text, "requests"))? {
         config.rate = rate;
         asks.then_some(()).ok_or_else(|| without("--rate"))?;
@@ -76,9 +77,9 @@ fn read_requests(options: &mut Options, config: &mut Config) -> Result<(), BadOp
 
 fn outstanding(text: &str) -> Result<usize, String> {
     match count(text)? {
-        more if more > UNANSWERED_MAX => {
-            Err(format!("'{text}' is too many, at most {UNANSWERED_MAX}"))
-        }
+        more if more > UNANSWERED_MAX => Err(format!(
+            "'{text}' is too many, expected at most {UNANSWERED_MAX}"
+        )),
         count => Ok(count),
     }
 }

@@ -13,91 +13,92 @@ use crate::usage;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
-Listens to a price server with one or many clients and measures what arrives.
+Measures what a price server delivers, with one or many WebSocket clients.
 
 Usage: client [OPTIONS]
 
-The load:
+Load:
   --url URL              where to connect, with path and query
                          [default: ws://127.0.0.1:8888/]
-                         wss:// with TLS; ws://user:password@host/ is not shown
-  --symbols A,B          ask for these symbols only [default: all there are]
-  --watch K              give each client K symbols of its own, drawn at random
+                         wss:// uses TLS; ws://user:password@host/ logs in, and
+                         the report leaves out the password
+  --symbols A,B          subscribe to these symbols [default: all]
+  --watch K              give each client its own K symbols, drawn at random
                          from --symbols, or from all that the server lists
   --watch-zipf           draw the first symbols more often, as in real markets:
-                         symbol number r with weight 1/r, or 1/r^S with
+                         symbol number r has weight 1/r, or 1/r^S with
                          --watch-zipf=S
   --watch-seed N         draw the same lists again
-                         [default: random, and shown in the report]
-  --every TIME           ask for the newest tick of each changed symbol once in
-                         TIME; the ticks between are conflated, not missed
-  --batch                ask for all ticks of a write as one JSON list
-  --clients N            how many connections to open [default: 1]
+                         [default: random, shown in the report]
+  --every TIME           ask for the newest tick of each changed symbol once per
+                         TIME; ticks in between are conflated, not missed
+  --batch                ask for all ticks of one write as a JSON list
+  --clients N            connections to open [default: 1]
   --duration TIME        how long to measure once all have joined [default: 60s]
-  --warmup TIME          how long to listen before it is measured [default: 0s]
+  --warmup TIME          how long to listen before measuring [default: 0s]
   --ramp RATE            new connections per second
                          [default: as fast as handshakes finish]
-  --in-flight N          handshakes under way at a time [default: 1024]
+  --in-flight N          handshakes in progress at a time [default: 1024]
   --connect-timeout TIME limit from connect to upgrade [default: 10s]
-  --slow N               so many of the clients hardly read; they are counted
-                         apart
-  --churn RATE           so many connections per second leave and come anew
-  --reconnect            open a lost connection anew, and go on where it ended
-  --processes K          so many processes share the clients [default: 1]
+  --slow N               make N of the clients slow readers; reported separately
+  --churn RATE           close and reopen RATE connections per second
+  --reconnect            reopen lost connections, and resume where they ended
+  --processes K          spread the clients over K processes [default: 1]
 
-Getting in:
-  --ca FILE              believe certificates of this authority too (PEM)
-  --insecure             believe any certificate: whoever is in between can read
-                         and change all of it
-  --header 'NAME: VALUE' send this in the handshake too; may be given often
+Access:
+  --ca FILE              also trust the certificate authorities in FILE (PEM)
+  --insecure             accept any certificate: anyone in between can read and
+                         change all traffic
+  --header 'NAME: VALUE' add a header to the handshake; repeatable
 
-The measuring:
-  --sent-field NAME      where a tick says when it was sent: a member, or a JSON
-                         pointer like /data/ts [default: sent]
+Measurement:
+  --sent-field NAME      the field with the time a tick was sent: a member, or a
+                         JSON pointer like /data/ts [default: sent]
   --sent-unit UNIT       us, ms, s or ns since 1970, or iso [default: us]
-  --seq-field NAME       where it has its number [default: seq]
-  --symbol-field NAME    where it has its symbol [default: symbol]
-  --expect TIME          how often a tick of each symbol should come: report how
-                         late each was, and those that never came
+  --seq-field NAME       the field with its number [default: seq]
+  --symbol-field NAME    the field with its symbol [default: symbol]
+  --expect TIME          the interval at which each symbol should tick: report
+                         how late ticks were, and how many never came
   --sync                 compare the server's clock with this one by pings,
                          {\"op\":\"ping\",\"id\":...}, and correct latencies
   --pid PID              the server's process: report its CPU and memory too
 
 Requests:
   --request JSON         send this from each client, and report how soon replies
-                         come; an object gets an id, or \"$id\" stands for it
-  --rate RATE            requests per second from each client, sent when due,
-                         whether or not replies have come [default: 1]
-  --outstanding N        hold back while so many have no reply [default: 100]
-  --id-field NAME        where requests and replies have their id [default: id]
-  --in-order             replies have no id, they come in the requests' order
+                         come; an object gets an id, or \"$id\" marks its place
+  --rate RATE            requests per second from each client, sent when due
+                         whether or not earlier ones were answered [default: 1]
+  --outstanding N        hold requests back while N have no reply [default: 100]
+  --id-field NAME        the field with the id, in requests and replies
+                         [default: id]
+  --in-order             replies have no id and come in the order of requests
 
-The report:
+Report:
   --json                 print the report as one JSON object
-  --csv FILE             write a row per second of measuring; - is stdout
-  --hdr FILE             write an HdrHistogram interval log, a line per second
+  --csv FILE             write one row per second; - is stdout
+  --hdr FILE             write an HdrHistogram interval log, one line per second
   --plot FILE            draw latencies by percentile and over time, as SVG
-  --compare RUN.json     draw a run that --json has printed, too; repeatable
-  --print                print each tick as it comes, one per line
+  --compare RUN.json     draw an earlier run, saved with --json, too; repeatable
+  --print                print each tick as it arrives, one per line
   --quiet                show no progress line
 
-Thresholds (a miss makes the exit status 3):
-  --max-p99 TIME         the most that delivery latency may be at p99
+Thresholds (missing one makes the exit status 3):
+  --max-p99 TIME         the longest delivery latency allowed at p99
   --max-p999 TIME        the same at p99.9
-  --max-errors N         how many errors there may be
-  --min-throughput RATE  the fewest messages per second there must be
+  --max-errors N         the most errors allowed
+  --min-throughput RATE  the fewest messages per second allowed
 
   -h, --help             print this help
 
 TIME is a number with a unit: 500ms, 10s, 1m; without a unit it is seconds.
-Results go to stdout, all else to stderr. With --print, or --csv -, stdout has
-only that, and the report goes to stderr. A reader of ticks that cannot keep up
-misses some (8 MiB are kept for it) and is told how many; one that leaves ends
-the run.
+Results go to stdout, everything else to stderr. With --print, or --csv -,
+stdout carries only that, and the report goes to stderr. A reader of printed
+ticks that cannot keep up loses some (8 MiB are kept for it), and the report
+says how many; a reader that exits ends the run.
 Latencies in files are in µs; the first line of a CSV file names its columns.
-What --expect and --request measure is in them too, as columns and as tags.
+What --expect and --request measure has its own columns and tags there.
 Exit status: 0 if ticks were measured, 1 if not (or a file could not be
-written), 2 if an option is wrong, 3 if a threshold was missed.
+written), 2 if an option is invalid, 3 if a threshold was missed.
 
 Examples:
   client --duration 60

@@ -28,22 +28,19 @@ fn check(config: &Config) -> Result<(), BadOption> {
     if !config.compare.is_empty() && config.plot.is_none() {
         return Err(BadOption::new(
             "--compare",
-            "there is nothing to compare in, add --plot FILE",
+            "only makes sense with --plot FILE",
         ));
     }
     if config.compare.len() >= RUNS_MAX {
         return Err(BadOption::new(
             "--compare",
-            format!(
-                "{} runs at most can be told apart in one picture",
-                RUNS_MAX - 1
-            ),
+            format!("one chart shows at most {} earlier runs", RUNS_MAX - 1),
         ));
     }
     if config.print && config.csv_to_stdout() {
         return Err(BadOption::new(
             "--csv",
-            "'-' is stdout, which --print needs for the ticks, name a file",
+            "'-' is stdout, which --print uses for the ticks, name a file",
         ));
     }
     let files: Vec<_> = [&config.csv, &config.hdr, &config.plot]
@@ -58,25 +55,27 @@ fn check(config: &Config) -> Result<(), BadOption> {
         None => Ok(()),
         Some((_, file)) => Err(BadOption::new(
             &file.display().to_string(),
-            "two outputs in one file, name two",
+            "two outputs go to this file, name two files",
         )),
     }
 }
 
 fn path(text: &str) -> Result<PathBuf, String> {
     match text {
-        "" => Err("it names no file".to_owned()),
+        "" => Err("expected a file name".to_owned()),
         text => Ok(text.into()),
     }
 }
 
 fn errors(text: &str) -> Result<u64, String> {
     text.parse()
-        .map_err(|_| format!("'{text}' is no count, try 0"))
+        .map_err(|_| format!("invalid count '{text}': expected a whole number"))
 }
 
 fn throughput(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok();
     rate.filter(|rate: &f64| rate.is_finite() && *rate > 0.0)
-        .ok_or_else(|| format!("'{text}' is no rate, try 100 (messages per second)"))
+        .ok_or_else(|| {
+            format!("invalid rate '{text}': expected a number like 100 (messages per second)")
+        })
 }

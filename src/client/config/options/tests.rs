@@ -152,31 +152,32 @@ fn what_is_wrong_is_named() {
         ),
         (
             "--url ws://u:p@h/ --header Authorization:Bearer",
-            "--header: the URL has a user already, so Authorization is given twice",
+            "--header: the URL already has a user, so Authorization would be sent twice",
         ),
         (
             "--clients 2 --processes 3",
-            "--processes: 2 clients are too few to be shared",
+            "--processes: expected at most one process per client (2)",
         ),
         (
             "--clients 2 --processes 2 --print",
-            "--processes: --print needs all ticks in one process",
+            "--processes: --print works with a single process only",
         ),
         (
             "--clients 2 --slow 2",
-            "--slow: 2 of 2 clients leave none to measure, raise --clients",
+            "--slow: 2 of 2 clients would leave none to measure, raise --clients",
         ),
         (
             "--ramp 0",
-            "--ramp: '0' is no rate, try 100 (connections per second)",
+            "--ramp: invalid rate '0': expected a number like 100 (connections per second)",
         ),
         (
             "--ramp NaN",
-            "--ramp: 'NaN' is no rate, try 100 (connections per second)",
+            "--ramp: invalid rate 'NaN': expected a number like 100 (connections per second)",
         ),
         (
             "--symbols A,",
-            "--symbols: 'A,' has an empty symbol, try BTC/USDT,ETH/USDT",
+            "--symbols: invalid symbols 'A,': one is empty, expected something like \
+             BTC/USDT,ETH/USDT",
         ),
         (
             "--watch 3 --symbols A,B,A",
@@ -184,19 +185,19 @@ fn what_is_wrong_is_named() {
         ),
         (
             "--watch 10001",
-            "--watch: '10001' is too many, at most 10000",
+            "--watch: '10001' is too many, expected at most 10000",
         ),
         (
             "--url ws://h/?symbols=A --watch 1",
-            "--watch: the URL names the symbols already, name those to draw from with --symbols",
+            "--watch: the URL already names symbols; name those to draw from with --symbols instead",
         ),
         (
             "--watch-seed 1",
-            "--watch-seed: there is nothing to draw without --watch K",
+            "--watch-seed: only makes sense with --watch K",
         ),
         (
             "--watch-zipf",
-            "--watch-zipf: there is nothing to draw without --watch K",
+            "--watch-zipf: only makes sense with --watch K",
         ),
         (
             "--watch 1 --watch-zipf=0",
@@ -208,57 +209,66 @@ fn what_is_wrong_is_named() {
         ),
         (
             "--url ws://h/?every=1s --every 2s",
-            "--every: the URL sets this already",
+            "--every: the URL already sets this",
         ),
         (
             "--sent-unit h",
-            "--sent-unit: 'h' is no unit, try us, ms, s, ns or iso",
+            "--sent-unit: invalid unit 'h': expected us, ms, s, ns or iso",
         ),
         (
             "--sent-field /",
-            "--sent-field: '/' is no field, try sent or /data/sent",
+            "--sent-field: invalid field '/': expected something like sent or /data/sent",
         ),
         (
             "--request hi",
-            "--request: no JSON: expected value at line 1 column 1",
+            "--request: invalid JSON: expected value at line 1 column 1",
         ),
         (
             "--request {\"id\":7}",
-            "--request: says nowhere where its id goes, write \"$id\" there",
+            "--request: does not say where its id goes, write \"$id\" there",
         ),
-        ("--rate 5", "--rate: there is no --request that it is about"),
+        ("--rate 5", "--rate: only makes sense with --request"),
         (
             "--request [] --outstanding 5000",
-            "--outstanding: '5000' is too many, at most 4096",
+            "--outstanding: '5000' is too many, expected at most 4096",
         ),
-        ("--pid 0", "--pid: '0' is no process id"),
+        (
+            "--pid 0",
+            "--pid: invalid process id '0': expected a positive number",
+        ),
         (
             "--pid 4294967295",
             "--pid: cannot read process 4294967295: entity not found",
         ),
         (
             "--compare run.json",
-            "--compare: there is nothing to compare in, add --plot FILE",
+            "--compare: only makes sense with --plot FILE",
         ),
         (
             &format!("--plot p.svg{}", " --compare x".repeat(7)),
-            "--compare: 6 runs at most can be told apart in one picture",
+            "--compare: one chart shows at most 6 earlier runs",
         ),
         (
             "--print --csv -",
-            "--csv: '-' is stdout, which --print needs for the ticks, name a file",
+            "--csv: '-' is stdout, which --print uses for the ticks, name a file",
         ),
         ("--csv=", "--csv: a value is missing"),
         (
             "--header Authorization:a --header Authorization:b",
             "--header: Authorization is given twice",
         ),
-        ("--hdr x --csv x", "x: two outputs in one file, name two"),
-        ("--max-errors -1", "--max-errors: '-1' is no count, try 0"),
+        (
+            "--hdr x --csv x",
+            "x: two outputs go to this file, name two files",
+        ),
+        (
+            "--max-errors -1",
+            "--max-errors: invalid count '-1': expected a whole number",
+        ),
         ("--max-p99 0", "--max-p99: '0' is too short, try 1ms"),
         (
             "--min-throughput much",
-            "--min-throughput: 'much' is no rate, try 100 (messages per second)",
+            "--min-throughput: invalid rate 'much': expected a number like 100 (messages per second)",
         ),
         (
             "--clients 5 --fast",

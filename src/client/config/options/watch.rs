@@ -30,7 +30,7 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
         };
     };
     if config.url.asks_for("symbols") {
-        let error = "the URL names the symbols already, name those to draw from with --symbols";
+        let error = "the URL already names symbols; name those to draw from with --symbols instead";
         return Err(BadOption::new("--watch", error));
     }
     let watch = Watch {
@@ -68,21 +68,21 @@ fn ask_for(
     add: impl FnOnce(Url) -> Url,
 ) -> Result<(), BadOption> {
     if config.url.asks_for(parameter) {
-        return Err(BadOption::new(name, "the URL sets this already"));
+        return Err(BadOption::new(name, "the URL already sets this"));
     }
     config.url = add(config.url.clone());
     Ok(())
 }
 
 fn lonely(name: &str) -> BadOption {
-    BadOption::new(name, "there is nothing to draw without --watch K")
+    BadOption::new(name, "only makes sense with --watch K")
 }
 
-/// Symbols are the server's; all that is certain is that one cannot be empty.
+/// Only the server knows its symbols; all that is certain is that none is empty.
 fn symbols(text: &str) -> Result<String, String> {
     if text.split(',').any(|symbol| symbol.trim().is_empty()) {
         return Err(format!(
-            "'{text}' has an empty symbol, try BTC/USDT,ETH/USDT"
+            "invalid symbols '{text}': one is empty, expected something like BTC/USDT,ETH/USDT"
         ));
     }
     Ok(text.to_owned())
@@ -103,7 +103,9 @@ fn distinct(symbols: &str) -> Vec<String> {
 
 fn watched(text: &str) -> Result<usize, String> {
     match count(text)? {
-        more if more > WATCHED_MAX => Err(format!("'{text}' is too many, at most {WATCHED_MAX}")),
+        more if more > WATCHED_MAX => Err(format!(
+            "'{text}' is too many, expected at most {WATCHED_MAX}"
+        )),
         count => Ok(count),
     }
 }

@@ -276,7 +276,8 @@ fn style(curve: usize, opacity: f64, width: u32) -> ShapeStyle {
     colour.mix(opacity).stroke_width(width)
 }
 
-/// Those of Okabe and Ito that stand out on white: people who see fewer colours tell them apart.
+/// The colours of Okabe and Ito that stand out on white: people with colour blindness can tell
+/// them apart.
 const COLOURS: [RGBColor; RUNS_MAX] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),

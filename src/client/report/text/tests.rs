@@ -22,7 +22,7 @@ fn a_report_of_many_clients_reads_well() {
     p99.9                        9.000 ms
     max                         12.345 ms
   Gaps                               3 with 17 ticks missed
-  Repeats                            0 ticks that came again
+  Repeats                            0 ticks that arrived again
   Reordered                          0 ticks behind a newer one
   Errors                             2
     connect refused                  2

@@ -23,7 +23,7 @@ struct Drawing {
 }
 
 impl Terminal {
-    /// That of the process.
+    /// The stderr of the process.
     pub(in crate::client) fn new() -> Self {
         let drawing = Drawing {
             stderr: Stderr::new(),
