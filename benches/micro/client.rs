@@ -33,7 +33,7 @@ pub(super) fn message(times: u32) -> Duration {
     let mut report = None;
     let took = time(|| report = Some(client::run(config, None).expect("a loop can be had")));
     server.join().expect("the server reaches its end");
-    let messages = report.expect("the run has ended").messages;
+    let messages = report.expect("the run has ended").counters.messages;
     // Those that come in one piece with the handshake's answer come before the window.
     let early = 64 * 1024 / length;
     assert!(messages as usize + early >= times, "{messages} of {times}");

@@ -7,7 +7,7 @@ use crate::tick::unix_us;
 
 /// The payload of a whole message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Payload<'a> {
+pub(crate) enum Payload<'a> {
     /// From a text message; not yet checked to be UTF-8.
     Text(&'a [u8]),
     /// From a binary message.
@@ -16,7 +16,7 @@ pub(super) enum Payload<'a> {
 
 impl<'a> Payload<'a> {
     /// The payload itself.
-    pub(super) fn bytes(self) -> &'a [u8] {
+    pub(crate) fn bytes(self) -> &'a [u8] {
         let (Self::Text(bytes) | Self::Binary(bytes)) = self;
         bytes
     }
@@ -24,16 +24,16 @@ impl<'a> Payload<'a> {
 
 /// When a read returned, by both clocks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Arrival {
+pub(crate) struct Arrival {
     /// Unix µs, to compare with the server's stamps.
-    pub(super) wall_us: u64,
+    pub(crate) wall_us: u64,
     /// For everything else.
-    pub(super) at: Instant,
+    pub(crate) at: Instant,
 }
 
 impl Arrival {
     /// The current time.
-    pub(super) fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self {
             wall_us: unix_us(),
             at: Instant::now(),

@@ -80,7 +80,14 @@ fn fields_of_other_servers_are_read_where_they_are() {
         },
     );
     // `begin` sends a tick of ours, which these fields do not find.
-    assert_eq!((report.messages, report.ticks, report.stamped), (6, 5, 5));
+    assert_eq!(
+        (
+            report.counters.messages,
+            report.counters.ticks,
+            report.counters.stamped
+        ),
+        (6, 5, 5)
+    );
     assert_eq!(report.delivery_us.count, 4);
     let p50 = report.delivery_us.p50.unwrap();
     assert!((3_000_000..4_000_000).contains(&p50), "{p50}");
@@ -97,7 +104,7 @@ fn fields_of_other_servers_are_read_where_they_are() {
 }
 
 #[test]
-fn a_server_of_which_nothing_is_known_is_measured_by_the_time_between_messages() {
+fn an_unknown_server_is_measured_by_the_time_between_messages() {
     let report = run(WINDOW, |peer| {
         join(peer);
         for temperature in 0..5 {
@@ -106,12 +113,16 @@ fn a_server_of_which_nothing_is_known_is_measured_by_the_time_between_messages()
         finish(peer);
     });
     assert_eq!(
-        (report.ticks, report.stamped, report.losses.numbered),
+        (
+            report.counters.ticks,
+            report.counters.stamped,
+            report.losses.numbered
+        ),
         (5, 0, 0)
     );
     assert_eq!((report.delivery_us.count, report.error()), (0, None));
     assert!(report.time_between_messages_s_mean.unwrap() > 0.0);
-    let said = |warning: &&String| warning.contains("only the time between messages is known");
+    let said = |warning: &&String| warning.contains("the time between messages but no latency");
     assert_eq!(
         report.warnings.iter().filter(said).count(),
         1,
@@ -121,7 +132,7 @@ fn a_server_of_which_nothing_is_known_is_measured_by_the_time_between_messages()
 }
 
 #[test]
-fn binary_messages_and_what_is_no_json_are_counted() {
+fn binary_and_non_json_messages_are_counted() {
     let report = run(WINDOW, |peer| {
         begin(peer);
         send(peer, "hello");
@@ -129,21 +140,30 @@ fn binary_messages_and_what_is_no_json_are_counted() {
         peer.send(Message::binary(tick(2, 0))).unwrap();
         finish(peer);
     });
-    assert_eq!((report.messages, report.ticks), (4, 2));
-    assert_eq!((report.binary_messages, report.not_json_messages), (2, 2));
+    assert_eq!((report.counters.messages, report.counters.ticks), (4, 2));
+    assert_eq!(
+        (
+            report.counters.binary_messages,
+            report.counters.not_json_messages
+        ),
+        (2, 2)
+    );
 }
 
 #[test]
-fn a_server_that_sends_no_json_is_no_measurement() {
+fn messages_that_are_not_json_are_no_measurement() {
     let report = run(WINDOW, |peer| {
         join(peer);
         send(peer, "hello");
         finish(peer);
     });
     let kinds = kinds(&report);
-    assert_eq!((report.ticks, kinds), (0, vec![(ErrorKind::NoTick, 1)]));
-    let sentence = "no tick among 1 messages, 1 of which not even JSON (see --sent-field, \
-             --seq-field and --symbol-field)";
+    assert_eq!(
+        (report.counters.ticks, kinds),
+        (0, vec![(ErrorKind::NoTick, 1)])
+    );
+    let sentence = "no tick among 1 messages (1 not JSON): see --sent-field, --seq-field and \
+                    --symbol-field";
     assert_eq!(report.error().as_deref(), Some(sentence));
 }
 
@@ -188,7 +208,7 @@ fn clocks_that_differ_are_compared_and_latencies_corrected() {
         offset_us.unsigned_abs().abs_diff(AHEAD_US) <= error_us,
         "{sync:?}"
     );
-    assert_eq!(report.negative_latencies, 0);
+    assert_eq!(report.counters.negative_latencies, 0);
     assert!(report.delivery_us.count > 0 && report.delivery_us.max < Some(5_000_000));
 }
 
@@ -226,7 +246,7 @@ fn a_server_that_is_mute_for_a_while_is_asked_again() {
     // Those before the first answer seem a second late; how many they are is told.
     let deliveries = report.delivery_us.count;
     assert!((1..deliveries).contains(&sync.uncorrected), "{sync:?}");
-    let told = format!("{} deliveries came before", sync.uncorrected);
+    let told = format!("{} deliveries arrived before", sync.uncorrected);
     let said = |warning: &String| warning.starts_with(&told);
     assert!(report.warnings.iter().any(said), "{:?}", report.warnings);
 }
@@ -269,8 +289,16 @@ fn ticks_that_come_many_to_a_read_all_count() {
         finish(peer);
     });
     assert_eq!(
-        (report.ticks, report.losses.gaps, report.losses.repeats),
+        (
+            report.counters.ticks,
+            report.losses.gaps,
+            report.losses.repeats
+        ),
         (TICKS, 0, 0)
     );
-    assert!(report.client.reads < TICKS / 8, "{}", report.client.reads);
+    assert!(
+        report.client.reads.reads < TICKS / 8,
+        "{}",
+        report.client.reads.reads
+    );
 }

@@ -25,7 +25,7 @@ fn the_end_of_a_stream_that_comes_with_the_last_tick_is_noticed() {
             peer.get_mut().write_all(&frame).unwrap();
             peer.get_mut().shutdown(Shutdown::Write).unwrap();
         });
-        assert_eq!(report.ticks, 2);
+        assert_eq!(report.counters.ticks, 2);
         assert_eq!(kinds(&report), [(ErrorKind::Closed(Some(1006)), 1)]);
     }
 }
@@ -38,7 +38,7 @@ fn a_server_that_closes_is_answered_and_ends_the_run() {
         peer.close(None).unwrap();
         finish(peer);
     });
-    assert_eq!(report.ticks, 2);
+    assert_eq!(report.counters.ticks, 2);
     assert_eq!(kinds(&report), [(ErrorKind::Closed(Some(1005)), 1)]);
     assert_eq!(
         report.errors.examples,
@@ -47,7 +47,7 @@ fn a_server_that_closes_is_answered_and_ends_the_run() {
 }
 
 #[test]
-fn a_reset_is_told_apart() {
+fn a_reset_is_an_error_of_its_own() {
     let report = run(ENDLESS, |peer| {
         begin(peer);
         let stream = socket2::SockRef::from(peer.get_ref());
@@ -70,7 +70,7 @@ fn a_masked_frame_is_a_protocol_error_and_the_server_is_told() {
 }
 
 #[test]
-fn a_server_that_never_ends_the_closing_handshake_is_left() {
+fn a_server_that_never_finishes_closing_is_abandoned() {
     let (listener, address) = bind();
     thread::scope(|scope| {
         // The thread ends, its connection stays with the handle.
@@ -87,7 +87,7 @@ fn a_server_that_never_ends_the_closing_handshake_is_left() {
 }
 
 #[test]
-fn nobody_there_is_said_at_once() {
+fn a_refused_connection_is_reported_at_once() {
     let (listener, address) = bind();
     drop(listener);
     let report = client::run(config(address, ENDLESS), None).unwrap();
@@ -189,13 +189,14 @@ fn empty_fragments_without_end_are_refused_too() {
             written = stream.write_all(&[0; 2 * 1024]);
         }
     });
-    assert_eq!((report.ticks, report.messages), (1, 1));
-    let sentence = "the server violated the WebSocket protocol: a message in more than 4096 fragments";
+    assert_eq!((report.counters.ticks, report.counters.messages), (1, 1));
+    let sentence =
+        "the server violated the WebSocket protocol: a message in more than 4096 fragments";
     assert_eq!(report.errors.examples, [sentence]);
 }
 
 #[test]
-fn what_is_no_json_is_no_tick() {
+fn a_message_that_is_not_json_is_no_tick() {
     let report = run(WINDOW, |peer| {
         join(peer);
         for text in ["hello", "{\"symbol\":", "[[[[[[", "\u{1f600}"] {
@@ -203,11 +204,11 @@ fn what_is_no_json_is_no_tick() {
         }
         finish(peer);
     });
-    assert_eq!(report.ticks, 0);
+    assert_eq!(report.counters.ticks, 0);
     assert_eq!(kinds(&report), [(ErrorKind::NoTick, 1)]);
     let error = report.error().unwrap();
     assert!(
-        error.starts_with("none of 4 messages is a tick, and 4 are not even JSON"),
+        error.starts_with("no tick among 4 messages (4 not JSON)"),
         "{error}"
     );
 }

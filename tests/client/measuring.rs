@@ -29,7 +29,11 @@ fn ticks_are_counted_and_the_end_is_polite() {
         assert_eq!(finish(peer), CloseCode::Normal);
     });
     assert_eq!(
-        (report.messages, report.ticks, report.other_messages),
+        (
+            report.counters.messages,
+            report.counters.ticks,
+            report.counters.other_messages
+        ),
         (3, 3, 0)
     );
     assert_eq!(
@@ -102,7 +106,7 @@ fn gaps_repeats_and_ticks_from_the_future_are_seen() {
         (1, 2, 1)
     );
     assert_eq!(
-        (report.negative_latencies, report.delivery_us.count),
+        (report.counters.negative_latencies, report.delivery_us.count),
         (1, 4)
     );
     assert!(
@@ -124,7 +128,11 @@ fn messages_that_are_no_ticks_are_tolerated() {
         finish(peer);
     });
     assert_eq!(
-        (report.messages, report.ticks, report.other_messages),
+        (
+            report.counters.messages,
+            report.counters.ticks,
+            report.counters.other_messages
+        ),
         (5, 2, 3)
     );
     assert_eq!(report.errors.total, 0);
@@ -152,7 +160,11 @@ fn a_tick_in_single_bytes_and_one_in_fragments_count_as_one_each() {
         finish(peer);
     });
     assert_eq!(
-        (report.messages, report.ticks, report.losses.gaps),
+        (
+            report.counters.messages,
+            report.counters.ticks,
+            report.losses.gaps
+        ),
         (3, 3, 0)
     );
     assert_eq!(report.errors.total, 0);
@@ -181,7 +193,7 @@ fn many_clients_join_few_at_a_time_and_on_a_ramp() {
     assert_eq!((report.clients.connected, report.clients.failed), (40, 0));
     assert_eq!(report.response_s.count, 40);
     assert_eq!((report.losses.gaps, report.errors.total), (0, 0));
-    assert!(report.ticks >= 40, "{}", report.ticks);
+    assert!(report.counters.ticks >= 40, "{}", report.counters.ticks);
     assert!(report.joining_s >= 39.0 / 400.0, "{}", report.joining_s);
     assert!(report.warmup_s >= 0.02, "{}", report.warmup_s);
     let server = report.server.as_ref().unwrap();
@@ -247,17 +259,21 @@ fn replies_count_neither_as_throughput_nor_in_size_nor_in_time_between_messages(
         },
     );
     let requests = report.requests.as_ref().unwrap();
-    assert!(requests.replies > 5, "{requests:?}");
-    assert_eq!((report.messages, report.other_messages), (report.ticks, 0));
+    assert!(requests.counters.replies > 5, "{requests:?}");
+    assert_eq!(
+        (report.counters.messages, report.counters.other_messages),
+        (report.counters.ticks, 0)
+    );
     let pongs = report.sync.as_ref().unwrap().answered;
-    let answers = requests.replies - requests.late..=requests.replies + pongs;
+    let answers =
+        requests.counters.replies - requests.counters.late..=requests.counters.replies + pongs;
     assert!(
-        answers.contains(&report.answers),
+        answers.contains(&report.counters.answers),
         "{} of {answers:?}",
-        report.answers
+        report.counters.answers
     );
     assert!(report.message_size_bytes_mean.unwrap() < 120.0);
-    let messages = report.ticks as f64;
+    let messages = report.counters.ticks as f64;
     let rate = report.messages_per_s.unwrap() * report.duration_s;
     assert!((rate - messages).abs() < 1e-6 * messages, "{rate}");
     // With as many replies it would be about half of it; the end may come late on a busy machine.
@@ -266,6 +282,6 @@ fn replies_count_neither_as_throughput_nor_in_size_nor_in_time_between_messages(
     let sum = |count: fn(&Counts) -> u64| -> u64 {
         report.intervals.iter().map(|it| count(&it.counts)).sum()
     };
-    assert_eq!(sum(|it| it.messages), report.messages);
-    assert_eq!(sum(|it| it.bytes), report.bytes);
+    assert_eq!(sum(|it| it.messages), report.counters.messages);
+    assert_eq!(sum(|it| it.bytes), report.counters.bytes);
 }

@@ -183,7 +183,7 @@ fn a_signal_ends_a_report_that_nobody_reads() {
 }
 
 #[test]
-fn a_missed_threshold_is_said_and_has_its_own_status() {
+fn a_missed_threshold_is_named_and_has_its_own_exit_status() {
     let arguments = [
         ["--duration", "200ms"],
         ["--max-p99", "1h"],

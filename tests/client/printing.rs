@@ -99,7 +99,7 @@ fn fill(terminal: &mut File) {
 const COUNT: u64 = 150;
 
 #[test]
-fn a_reader_that_does_not_read_costs_ticks_and_neither_memory_nor_time() {
+fn a_stalled_reader_costs_printed_ticks_but_no_memory_or_time() {
     let (listener, address) = bind();
     let url = format!("ws://{address}/");
     thread::scope(|scope| {

@@ -232,7 +232,7 @@ fn a_process_that_dies_is_named_and_the_others_are_reported() {
 }
 
 #[test]
-fn all_that_die_are_named() {
+fn every_dead_worker_is_named() {
     let arguments = "--clients 3 --processes 3 --duration 500ms --quiet";
     let (output, _) = run(arguments, |pid, _| {
         let all = children(pid, 3);
@@ -251,7 +251,7 @@ fn all_that_die_are_named() {
 }
 
 #[test]
-fn a_signal_to_one_of_them_changes_nothing() {
+fn a_signal_to_one_worker_changes_nothing() {
     let arguments = "--clients 2 --processes 2 --duration 500ms --json";
     let (output, _) = run(arguments, |pid, accepted| {
         while accepted.load(Ordering::SeqCst) < 2 {
@@ -268,7 +268,7 @@ fn a_signal_to_one_of_them_changes_nothing() {
 }
 
 #[test]
-fn a_signal_does_not_wait_for_one_that_hangs() {
+fn a_signal_does_not_wait_for_a_hanging_worker() {
     for signals in 1..=2 {
         let arguments = "--clients 2 --processes 2 --duration 1h --churn 100";
         let (output, lasted) = run(arguments, |pid, accepted| {
@@ -309,7 +309,7 @@ fn a_signal_ends_all_with_a_report() {
 }
 
 #[test]
-fn the_processes_end_with_the_one_that_started_them() {
+fn workers_end_with_their_coordinator() {
     let mut both = Vec::new();
     let (output, _) = run("--clients 2 --processes 2 --duration 1h", |pid, _| {
         both = children(pid, 2);
@@ -345,7 +345,7 @@ fn a_process_that_hangs_is_killed_in_time() {
 }
 
 #[test]
-fn where_nobody_is_there_all_say_so_together() {
+fn one_refused_server_is_reported_once_for_all_workers() {
     let (listener, address) = bind();
     drop(listener);
     let output = command(address, "--clients 4 --processes 2")
@@ -366,7 +366,7 @@ fn thresholds_are_held_against_the_sum() {
 }
 
 #[test]
-fn a_share_without_anybody_to_tell_ends_at_once() {
+fn a_worker_without_a_coordinator_ends_at_once() {
     let (listener, address) = bind();
     let mut child = command(address, "--share 0/2 --clients 2 --duration 1h")
         .stdin(Stdio::piped())
@@ -381,7 +381,7 @@ fn a_share_without_anybody_to_tell_ends_at_once() {
 }
 
 #[test]
-fn a_share_is_not_for_people() {
+fn the_share_option_is_refused_outside_of_a_worker() {
     let (_, address) = bind();
     let output = command(address, "--share 0/2 --clients 2")
         .output()
@@ -403,7 +403,7 @@ fn signal_all(pid: u32, signal: Signal) {
 }
 
 #[test]
-fn a_terminal_that_stops_all_and_lets_them_go_on_gets_an_honest_report() {
+fn stopping_and_continuing_all_processes_keeps_the_report_honest() {
     let arguments = "--clients 4 --processes 2 --duration 1500ms --churn 100 --json";
     let (output, lasted) = run(arguments, |pid, accepted| {
         while accepted.load(Ordering::SeqCst) < 4 + 2 {
@@ -431,7 +431,7 @@ fn a_terminal_that_stops_all_and_lets_them_go_on_gets_an_honest_report() {
 }
 
 #[test]
-fn a_signal_to_all_of_them_at_once_ends_all_with_a_report() {
+fn a_signal_to_all_processes_ends_them_with_a_report() {
     let arguments = "--clients 4 --processes 2 --duration 1h --churn 100 --json";
     let (output, _) = run(arguments, |pid, accepted| {
         while accepted.load(Ordering::SeqCst) < 4 + 20 {

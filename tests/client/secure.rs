@@ -101,7 +101,7 @@ fn ticks_come_through_tls_and_the_end_is_polite() {
         },
     );
     assert_eq!(
-        (report.ticks, report.errors.total),
+        (report.counters.ticks, report.errors.total),
         (2_000, 0),
         "{:?}",
         report.errors
@@ -138,7 +138,7 @@ fn symbols_to_draw_from_are_asked_for_through_tls_too() {
         };
         client::run(config, None).unwrap()
     });
-    assert_eq!((report.ticks, report.errors.total), (1, 0));
+    assert_eq!((report.counters.ticks, report.errors.total), (1, 0));
     assert_eq!(report.watch.map(|watch| watch.of), Some(2));
 }
 
@@ -164,7 +164,7 @@ fn the_end_of_tls_that_comes_with_the_last_tick_is_noticed() {
             assert!(matches!(stream.sock.read(&mut [0; 1024]), Ok(0)));
         },
     );
-    assert_eq!(report.ticks, 1);
+    assert_eq!(report.counters.ticks, 1);
     assert_eq!(kinds(&report), [(ErrorKind::Closed(Some(1006)), 1)]);
 }
 
@@ -212,7 +212,7 @@ fn believed(server: Arc<ServerConfig>) -> Report {
 }
 
 #[test]
-fn insecure_believes_anybody_and_warns_of_it() {
+fn insecure_accepts_any_certificate_and_warns() {
     let authority = Authority::new(&["elsewhere.test"]);
     let report = believed(authority.config());
     assert_eq!(report.error(), None);
@@ -224,7 +224,7 @@ fn insecure_believes_anybody_and_warns_of_it() {
 }
 
 #[test]
-fn an_authority_that_is_a_server_itself_is_refused_with_the_way_out() {
+fn an_authority_that_is_a_server_certificate_is_refused_with_a_remedy() {
     let authority = Authority::new(&["127.0.0.1"]);
     let file = PemFile::new("itself", &authority);
     let report = refused(authority.itself(), "127.0.0.1", believing(&file));
@@ -265,7 +265,7 @@ fn reset(mut stream: TcpStream) {
 }
 
 #[test]
-fn a_connection_that_breaks_before_it_is_upgraded_hints_at_the_other_scheme() {
+fn a_connection_that_breaks_while_joining_hints_at_the_other_scheme() {
     for (scheme, words) in [
         (
             "wss",
@@ -316,7 +316,7 @@ fn the_wrong_scheme_is_named_either_way() {
 }
 
 #[test]
-fn tls_that_never_comes_about_is_given_up() {
+fn a_tls_handshake_that_never_finishes_is_given_up() {
     let limit = Duration::from_millis(100);
     let with_limit = |address: SocketAddr| Config {
         connect_timeout: limit,

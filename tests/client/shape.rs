@@ -42,7 +42,7 @@ fn stamped(seq: u64, sent: u64) -> String {
 }
 
 #[test]
-fn a_lost_connection_is_opened_anew_and_goes_on_behind_the_last_tick() {
+fn a_lost_connection_is_reopened_and_resumes_after_the_last_tick() {
     let (listener, address) = bind();
     let report = thread::scope(|scope| {
         scope.spawn(|| {
@@ -76,9 +76,15 @@ fn a_lost_connection_is_opened_anew_and_goes_on_behind_the_last_tick() {
         client::run(config, None).unwrap()
     });
     let reconnects = report.reconnects.as_ref().unwrap();
-    assert_eq!((reconnects.lost, reconnects.returned), (2, 2));
-    assert_eq!(reconnects.failed_attempts, 0);
-    assert_eq!((reconnects.resumed, reconnects.missed), (2, 1 + 2));
+    assert_eq!(
+        (reconnects.counters.lost, reconnects.counters.returned),
+        (2, 2)
+    );
+    assert_eq!(reconnects.counters.failed, 0);
+    assert_eq!(
+        (reconnects.counters.resumed, reconnects.counters.missed),
+        (2, 1 + 2)
+    );
     assert_eq!(
         (reconnects.away_us.count, reconnects.response_us.count),
         (2, 2)
@@ -90,7 +96,7 @@ fn a_lost_connection_is_opened_anew_and_goes_on_behind_the_last_tick() {
         (0, 0),
         "they belong to the reconnects"
     );
-    assert_eq!((report.ticks, report.clients.connected), (6, 1));
+    assert_eq!((report.counters.ticks, report.clients.connected), (6, 1));
     let expected = [
         (ErrorKind::Closed(Some(1005)), 1),
         (ErrorKind::Closed(Some(1006)), 1),
@@ -100,7 +106,7 @@ fn a_lost_connection_is_opened_anew_and_goes_on_behind_the_last_tick() {
 }
 
 #[test]
-fn a_window_that_nobody_was_left_for_is_told() {
+fn a_window_without_connections_is_warned_of() {
     let report = crate::server::run(ENDLESS, |peer| {
         begin(peer);
         peer.close(None).unwrap();
@@ -113,7 +119,7 @@ fn a_window_that_nobody_was_left_for_is_told() {
 }
 
 #[test]
-fn what_a_restarted_server_had_kept_is_no_delivery() {
+fn ticks_kept_by_a_restarted_server_are_no_deliveries() {
     let (listener, address) = bind();
     let report = thread::scope(|scope| {
         scope.spawn(|| {
@@ -136,8 +142,11 @@ fn what_a_restarted_server_had_kept_is_no_delivery() {
         client::run(config, None).unwrap()
     });
     let reconnects = report.reconnects.as_ref().unwrap();
-    assert_eq!((reconnects.restarts, reconnects.resumed), (1, 19));
-    assert_eq!(report.ticks, 200 + 40);
+    assert_eq!(
+        (reconnects.counters.restarts, reconnects.counters.resumed),
+        (1, 19)
+    );
+    assert_eq!(report.counters.ticks, 200 + 40);
     assert!(report.delivery_us.max < Some(100_000), "{report:?}");
 }
 
@@ -159,7 +168,7 @@ fn numbers_that_make_no_sense_overflow_nothing() {
 }
 
 #[test]
-fn a_server_that_stays_away_is_asked_less_and_less_and_the_run_ends_in_time() {
+fn reconnects_back_off_and_the_run_ends_in_time() {
     let (listener, address) = bind();
     let began = Instant::now();
     let duration = Duration::from_millis(700);
@@ -179,10 +188,13 @@ fn a_server_that_stays_away_is_asked_less_and_less_and_the_run_ends_in_time() {
     });
     assert!(began.elapsed() < duration + Duration::from_secs(5));
     let reconnects = report.reconnects.as_ref().unwrap();
-    assert_eq!((reconnects.lost, reconnects.returned), (1, 0));
+    assert_eq!(
+        (reconnects.counters.lost, reconnects.counters.returned),
+        (1, 0)
+    );
     // After 100 to 200, 200 to 400 and 400 to 800 ms.
     assert!(
-        (1..=3).contains(&reconnects.failed_attempts),
+        (1..=3).contains(&reconnects.counters.failed),
         "{reconnects:?}"
     );
     assert_eq!(report.error(), None, "a tick was measured before");
@@ -194,7 +206,7 @@ fn a_server_that_stays_away_is_asked_less_and_less_and_the_run_ends_in_time() {
 }
 
 #[test]
-fn without_being_asked_to_no_client_comes_back() {
+fn clients_do_not_reconnect_by_default() {
     let (listener, address) = bind();
     let report = thread::scope(|scope| {
         scope.spawn(|| {
@@ -210,7 +222,7 @@ fn without_being_asked_to_no_client_comes_back() {
 }
 
 #[test]
-fn churn_leaves_politely_and_measures_who_comes_anew() {
+fn churn_closes_politely_and_measures_reopened_connections() {
     let (listener, address) = bind();
     let (polite, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let report = thread::scope(|scope| {
@@ -234,14 +246,17 @@ fn churn_leaves_politely_and_measures_who_comes_anew() {
         report
     });
     let reconnects = report.reconnects.as_ref().unwrap();
-    assert!((5..=27).contains(&reconnects.churned), "{reconnects:?}");
-    assert!(reconnects.returned <= reconnects.churned);
+    assert!(
+        (5..=27).contains(&reconnects.counters.churned),
+        "{reconnects:?}"
+    );
+    assert!(reconnects.counters.returned <= reconnects.counters.churned);
     assert!(reconnects.response_us.count > 0 && reconnects.away_us.count == 0);
     assert_eq!(report.errors.total, 0, "{:?}", report.errors);
     assert_eq!((report.clients.connected, report.response_s.count), (5, 5));
     // One that is not upgraded when the run ends is just closed.
     let polite = polite.load(Ordering::SeqCst) as u64;
-    assert_eq!(polite, 5 + reconnects.returned, "{reconnects:?}");
+    assert_eq!(polite, 5 + reconnects.counters.returned, "{reconnects:?}");
     assert_eq!(report.losses.gaps, 0);
 }
 
@@ -258,7 +273,7 @@ fn serve_once(stream: TcpStream) -> usize {
 }
 
 #[test]
-fn slow_clients_stop_the_server_and_are_counted_apart() {
+fn slow_clients_are_reported_separately() {
     let (listener, address) = bind();
     // What each connection took in the first second.
     let written = Mutex::new(Vec::new());
@@ -286,8 +301,11 @@ fn slow_clients_stop_the_server_and_are_counted_apart() {
         client::run(config, None).unwrap()
     });
     let slow = report.slow.as_ref().unwrap();
-    assert_eq!((slow.asked, slow.connected), (2, 2));
-    assert!(slow.ticks > 0 && slow.ticks < report.ticks / 10, "{slow:?}");
+    assert_eq!((slow.asked, slow.counters.joined), (2, 2));
+    assert!(
+        slow.counters.ticks > 0 && slow.counters.ticks < report.counters.ticks / 10,
+        "{slow:?}"
+    );
     assert_eq!((report.clients.connected, report.response_s.count), (4, 2));
     assert_eq!(report.errors.total, 0, "{:?}", report.errors);
     let mut written = written.into_inner().unwrap();
@@ -362,7 +380,7 @@ fn a_slow_client_that_the_server_gives_up_is_no_error() {
 }
 
 #[test]
-fn those_who_have_not_joined_in_time_are_given_up() {
+fn clients_that_do_not_join_in_time_are_given_up() {
     let (listener, address) = bind();
     let began = Instant::now();
     let report = thread::scope(|scope| {
@@ -388,5 +406,8 @@ fn those_who_have_not_joined_in_time_are_given_up() {
     let expected = [(ErrorKind::HandshakeTimedOut, 1), (ErrorKind::NotOpened, 1)];
     assert_eq!(kinds(&report), expected);
     assert_eq!((report.clients.connected, report.clients.failed), (1, 2));
-    assert!(report.ticks > 0, "the one that has joined is measured");
+    assert!(
+        report.counters.ticks > 0,
+        "the one that has joined is measured"
+    );
 }

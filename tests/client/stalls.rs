@@ -103,8 +103,14 @@ fn stall(after: After) {
         requests.uncorrected_us.p50.unwrap() < 100_000,
         "{requests:?}"
     );
-    assert!(requests.missing + requests.unsent <= 10, "{requests:?}");
-    assert!(requests.replies.abs_diff(300) <= 20, "{requests:?}");
+    assert!(
+        requests.counters.missing + requests.counters.unsent <= 10,
+        "{requests:?}"
+    );
+    assert!(
+        requests.counters.replies.abs_diff(300) <= 20,
+        "{requests:?}"
+    );
 }
 
 #[test]
@@ -145,10 +151,17 @@ fn ticks_and_replies_that_never_come_count_as_well() {
     assert!(schedule.lateness_us.max.unwrap() > 400_000, "{schedule:?}");
     let requests = report.requests.as_ref().unwrap();
     assert_eq!(
-        (requests.sent, requests.missing, requests.replies),
+        (
+            requests.counters.sent,
+            requests.counters.missing,
+            requests.counters.replies
+        ),
         (5, 5, 0)
     );
-    assert!((18..=30).contains(&requests.unsent), "{requests:?}");
+    assert!(
+        (18..=30).contains(&requests.counters.unsent),
+        "{requests:?}"
+    );
     // Those that were sent first have waited for the window and a second more.
     assert!(requests.latency_us.max.unwrap() > 1_400_000, "{requests:?}");
     let said = |warning: &String| warning.starts_with("5 requests got no reply");
@@ -176,17 +189,24 @@ fn replies_are_known_by_their_ids_or_by_their_order() {
         );
         let requests = report.requests.as_ref().unwrap();
         assert!(
-            (50..=90).contains(&requests.replies),
+            (50..=90).contains(&requests.counters.replies),
             "{text}: {requests:?}"
         );
-        assert_eq!(requests.replies, requests.sent, "{text}: {requests:?}");
         assert_eq!(
-            (requests.missing, requests.unexpected),
+            requests.counters.replies, requests.counters.sent,
+            "{text}: {requests:?}"
+        );
+        assert_eq!(
+            (requests.counters.missing, requests.counters.unexpected),
             (0, 0),
             "{text}: {requests:?}"
         );
-        assert_eq!(report.messages, report.ticks, "{text}");
-        assert_eq!(report.answers, requests.replies - requests.late, "{text}");
+        assert_eq!(report.counters.messages, report.counters.ticks, "{text}");
+        assert_eq!(
+            report.counters.answers,
+            requests.counters.replies - requests.counters.late,
+            "{text}"
+        );
         assert_eq!(report.errors.total, 0);
     }
 }
@@ -242,22 +262,22 @@ fn a_server_that_was_away_was_late_with_all_that_was_due_meanwhile() {
         let _ = TcpStream::connect(address);
         report
     });
-    assert_eq!(report.reconnects.as_ref().unwrap().returned, 1);
+    assert_eq!(report.reconnects.as_ref().unwrap().counters.returned, 1);
     let lateness = &report.schedule.as_ref().unwrap().lateness_us;
     assert!(lateness.p999.unwrap() > 480_000, "{lateness:?}");
     assert!(lateness.count >= 280, "{lateness:?}");
     let requests = report.requests.as_ref().unwrap();
     assert!(requests.latency_us.p999.unwrap() > 480_000, "{requests:?}");
-    let due = requests.replies + requests.missing + requests.unsent;
+    let due = requests.counters.replies + requests.counters.missing + requests.counters.unsent;
     assert!(due.abs_diff(400) <= 20, "{requests:?}");
     assert!(
-        requests.replies > 200,
+        requests.counters.replies > 200,
         "those of the outage, too: {requests:?}"
     );
 }
 
 #[test]
-fn what_is_due_at_clients_that_were_lost_counts_until_the_end() {
+fn what_is_due_at_lost_clients_counts_until_the_end() {
     let (listener, address) = bind();
     let report = thread::scope(|scope| {
         scope.spawn(|| {
@@ -275,9 +295,9 @@ fn what_is_due_at_clients_that_were_lost_counts_until_the_end() {
         client::run(config, None).unwrap()
     });
     let requests = report.requests.as_ref().unwrap();
-    let due = requests.sent + requests.unsent;
+    let due = requests.counters.sent + requests.counters.unsent;
     assert!(due.abs_diff(200) <= 10, "{requests:?}");
-    assert!(requests.unsent >= 70, "{requests:?}");
+    assert!(requests.counters.unsent >= 70, "{requests:?}");
     assert!(requests.latency_us.max.unwrap() > 700_000, "{requests:?}");
     let schedule = report.schedule.as_ref().unwrap();
     assert!(schedule.skipped >= 70, "{schedule:?}");

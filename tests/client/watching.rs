@@ -199,7 +199,10 @@ fn each_client_draws_its_own_symbols_of_those_that_the_server_lists() {
         let report = run_watching(&market, |address| watching(address, 5, 6));
         assert_eq!(report.errors.total, 0, "{:?}", report.errors);
         assert_eq!((report.clients.connected, report.losses.gaps), (6, 0));
-        assert_eq!((report.other_messages, report.answers), (0, 0));
+        assert_eq!(
+            (report.counters.other_messages, report.counters.answers),
+            (0, 0)
+        );
         let watch = report.watch.unwrap();
         assert_eq!((watch.count, watch.of, watch.seed), (5, 40, 11));
         let questions = market.questions.lock().unwrap().clone();
@@ -289,7 +292,7 @@ fn a_client_that_comes_back_asks_for_its_own_list_again() {
         });
         // Also where a client is to leave and to come back in the moment in which the run ends.
         assert!(began.elapsed() < Duration::from_millis(2_500));
-        assert!(report.reconnects.unwrap().returned > 0);
+        assert!(report.reconnects.unwrap().counters.returned > 0);
         let mut lists = BTreeMap::new();
         for list in market.into_lists() {
             *lists.entry(list).or_insert(0) += 1;
@@ -300,14 +303,14 @@ fn a_client_that_comes_back_asks_for_its_own_list_again() {
 }
 
 #[test]
-fn what_has_no_room_in_the_url_is_subscribed_to() {
+fn symbols_that_do_not_fit_the_url_are_subscribed_to() {
     let market = Market::new(1_500);
     let report = run_watching(&market, |address| Config {
         warmup: Duration::from_millis(300),
         ..watching(address, 1_200, 2)
     });
     assert_eq!(report.errors.total, 0, "{:?}", report.errors);
-    assert_eq!(report.other_messages, 0);
+    assert_eq!(report.counters.other_messages, 0);
     for list in market.into_lists() {
         let distinct: BTreeSet<_> = list.iter().collect();
         assert_eq!((list.len(), distinct.len()), (1_200, 1_200));
@@ -351,7 +354,7 @@ fn run_asking(arguments: &[&str], serve: impl FnOnce(&mut Peer) + Send) -> Outpu
 }
 
 #[test]
-fn a_server_that_tells_no_list_is_an_error_that_names_the_way_out() {
+fn a_server_without_a_symbol_list_is_an_error_that_names_the_remedy() {
     let unknown = run_asking(&[], |peer| {
         send(peer, tick("A", 1));
         send(peer, r#"{"op":"error","id":"list","message":"unknown op"}"#);
@@ -366,7 +369,7 @@ fn a_server_that_tells_no_list_is_an_error_that_names_the_way_out() {
         finish(peer);
     });
     for (output, words) in [
-        (unknown, "it answers 'unknown op'"),
+        (unknown, "the server answered 'unknown op'"),
         (silent, "no answer within 300ms"),
         (closing, "the server closed the connection without a status"),
     ] {
@@ -454,7 +457,7 @@ fn the_symbols_that_lost_most_are_named_and_counted() {
 }
 
 #[test]
-fn what_every_leaves_out_is_conflated_and_not_missed() {
+fn ticks_left_out_by_every_are_conflated_and_not_missed() {
     let report = run_bare(
         |address| Config {
             every: Some(Duration::from_millis(20)),

@@ -209,6 +209,6 @@ fn the_load_client_measures_it() {
     });
     assert_eq!(report.errors.total, 0, "{:?}", report.errors);
     assert_eq!(report.losses.gaps, 0);
-    assert!(report.ticks > 0);
+    assert!(report.counters.ticks > 0);
     assert_eq!(report.error(), None);
 }

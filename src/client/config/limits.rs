@@ -15,7 +15,7 @@ impl Config {
     }
 
     /// How long asking the server for its symbols may take; no time if it need not be asked.
-    pub(in crate::client) fn asking_limit(&self) -> Duration {
+    pub(crate) fn asking_limit(&self) -> Duration {
         match &self.watch {
             Some(watch) if watch.must_ask() => self.connect_timeout,
             _ => Duration::ZERO,
@@ -24,18 +24,18 @@ impl Config {
 
     /// After what time those who have not joined are given up: joining takes its time from the
     /// window, but at most half of it.
-    pub(in crate::client) fn joining_limit(&self) -> Duration {
+    pub(crate) fn joining_limit(&self) -> Duration {
         self.ramp_time() + JOINING_TIME + self.duration / 2
     }
 
     /// After what time the window ends, however late it began.
-    pub(in crate::client) fn window_limit(&self) -> Duration {
+    pub(crate) fn window_limit(&self) -> Duration {
         self.ramp_time() + JOINING_TIME + self.warmup + self.duration
     }
 }
 
 /// The sentence about symbols that are too few to draw from.
-pub(in crate::client) fn too_few(count: usize, there: usize) -> String {
+pub(crate) fn too_few(count: usize, there: usize) -> String {
     format!("cannot draw {count} different symbols: there are {there}")
 }
 
@@ -44,10 +44,10 @@ pub(in crate::client) fn too_few(count: usize, there: usize) -> String {
 const JOINING_TIME: Duration = Duration::from_secs(2);
 
 /// How many requests of one connection may be without a reply: as many as are remembered.
-pub(in crate::client) const UNANSWERED_MAX: usize = 4096;
+pub(crate) const UNANSWERED_MAX: usize = 4096;
 
 /// How many runs one picture takes, so that what each has measured has a line of its own.
-pub(in crate::client) const RUNS_MAX: usize = 7;
+pub(crate) const RUNS_MAX: usize = 7;
 
 #[cfg(test)]
 mod tests {

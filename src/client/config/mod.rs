@@ -131,7 +131,7 @@ impl Config {
     /// What process `number` of `of` has to do of it. It reports to another process, so it neither
     /// prints nor writes files.
     #[must_use]
-    pub(in crate::client) fn share(&self, number: usize, of: usize) -> Self {
+    pub(crate) fn share(&self, number: usize, of: usize) -> Self {
         let part = |all: usize, number: usize| (all as u128 * number as u128 / of as u128) as usize;
         let (from, to) = (part(self.clients, number), part(self.clients, number + 1));
         // As `Seats` spreads them, so that no process gets more slow clients than clients.
@@ -212,12 +212,12 @@ pub struct Watch {
 
 impl Watch {
     /// Whether only the server knows what there is to draw from.
-    pub(in crate::client) fn must_ask(&self) -> bool {
+    pub(crate) fn must_ask(&self) -> bool {
         self.of.is_empty() || self.of.iter().any(|symbol| symbol.contains('*'))
     }
 
     /// The seed; without one it is made up.
-    pub(in crate::client) fn settle_seed(&mut self) -> u64 {
+    pub(crate) fn settle_seed(&mut self) -> u64 {
         *self.seed.get_or_insert_with(|| fastrand::u64(..SEEDS))
     }
 }
@@ -265,12 +265,12 @@ impl Default for Fields {
 
 impl Fields {
     /// Whether ticks are stamped as those of our own server are.
-    pub(in crate::client) fn are_own(&self) -> bool {
+    pub(crate) fn are_own(&self) -> bool {
         self.are_named_as_own() && self.sent_unit == Unit::Microseconds
     }
 
     /// Whether they have the names that our own server gives them.
-    pub(in crate::client) fn are_named_as_own(&self) -> bool {
+    pub(crate) fn are_named_as_own(&self) -> bool {
         let own = Self::default();
         let is_own = |field: fn(&Self) -> &Pointer| field(self) == field(&own);
         is_own(|it| &it.symbol) && is_own(|it| &it.seq) && is_own(|it| &it.sent)

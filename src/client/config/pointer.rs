@@ -12,17 +12,17 @@ pub struct Pointer(Vec<String>);
 
 impl Pointer {
     /// The member of this name.
-    pub(in crate::client) fn name(name: &str) -> Self {
+    pub(crate) fn name(name: &str) -> Self {
         Self(vec![name.to_owned()])
     }
 
     /// The name of its outermost member.
-    pub(in crate::client) fn first(&self) -> &str {
+    pub(crate) fn first(&self) -> &str {
         &self.0[0]
     }
 
     /// Whether its outermost part is a position in a list.
-    pub(in crate::client) fn begins_with_position(&self) -> bool {
+    pub(crate) fn begins_with_position(&self) -> bool {
         self.first().bytes().all(|byte| byte.is_ascii_digit())
     }
 
@@ -47,7 +47,7 @@ impl Pointer {
     }
 
     /// Its name, if it is no deeper than that.
-    pub(in crate::client) fn as_name(&self) -> Option<&str> {
+    pub(crate) fn as_name(&self) -> Option<&str> {
         match self.0.as_slice() {
             [name] => Some(name),
             _ => None,
@@ -55,7 +55,7 @@ impl Pointer {
     }
 
     /// From the JSON text of the outermost member to that of the field itself.
-    pub(in crate::client) fn descend<'a>(&self, mut text: &'a str) -> Option<&'a str> {
+    pub(crate) fn descend<'a>(&self, mut text: &'a str) -> Option<&'a str> {
         for part in &self.0[1..] {
             let mut found = None;
             let note = |name: &str, value: &'a RawValue| {
@@ -81,7 +81,7 @@ impl fmt::Display for Pointer {
 
 /// Calls `visit` for each member of an object or list, the latter by their positions. Returns
 /// whether it is an object.
-pub(in crate::client) fn walk<'a>(
+pub(crate) fn walk<'a>(
     text: &'a [u8],
     visit: impl FnMut(&str, &'a RawValue),
 ) -> serde_json::Result<bool> {

@@ -54,12 +54,12 @@ impl Template {
     }
 
     /// Whether replies are known by their id.
-    pub(in crate::client) fn has_id(&self) -> bool {
+    pub(crate) fn has_id(&self) -> bool {
         self.after.is_some()
     }
 
     /// The text of the request with this id.
-    pub(in crate::client) fn text(&self, id: u64) -> String {
+    pub(crate) fn text(&self, id: u64) -> String {
         match &self.after {
             None => self.before.clone(),
             Some(after) => format!("{}{id}{after}", self.before),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_named() {
+    fn invalid_requests_are_named() {
         for (text, error) in [
             ("hi", "invalid JSON: expected value at line 1 column 1"),
             (

@@ -23,7 +23,7 @@ pub enum Unit {
 
 impl Unit {
     /// Those that are written as numbers.
-    pub(in crate::client) const NUMBERS: [Self; 4] = [
+    pub(crate) const NUMBERS: [Self; 4] = [
         Self::Microseconds,
         Self::Milliseconds,
         Self::Seconds,
@@ -50,7 +50,7 @@ impl Unit {
     }
 
     /// `number` of it in µs.
-    pub(in crate::client) fn us(self, number: u64) -> Option<u64> {
+    pub(crate) fn us(self, number: u64) -> Option<u64> {
         match self {
             Self::Microseconds => Some(number),
             // What is beyond all times shows as one that is far off.
@@ -62,7 +62,7 @@ impl Unit {
     }
 
     /// A JSON number or string in µs, rounded down.
-    pub(in crate::client) fn read(self, text: &str) -> Option<u64> {
+    pub(crate) fn read(self, text: &str) -> Option<u64> {
         let text = unquoted(text);
         match self {
             Self::Iso => iso_us(text),
@@ -131,6 +131,6 @@ fn decimal(text: &str, power: i64) -> Option<u64> {
 }
 
 /// A JSON text without the quotes that it has if it is a string.
-pub(in crate::client) fn unquoted(text: &str) -> &str {
+pub(crate) fn unquoted(text: &str) -> &str {
     text.trim_matches('"')
 }

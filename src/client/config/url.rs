@@ -215,7 +215,7 @@ impl fmt::Debug for Url {
 
 /// A value of a query: only what would end it, or be read as something else, is encoded (RFC 3986,
 /// section 3.4), so that symbols stay legible, and a list of them short.
-pub(in crate::client) fn encoded(value: &str) -> PercentEncode<'_> {
+pub(crate) fn encoded(value: &str) -> PercentEncode<'_> {
     utf8_percent_encode(value, ENCODED)
 }
 
@@ -313,17 +313,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_refused_with_a_sentence() {
+    fn invalid_urls_are_refused_with_a_sentence() {
         for (text, part) in [
-            ("127.0.0.1:8888", "is no URL"),
+            ("127.0.0.1:8888", "invalid URL"),
             ("http://example.org/", "'http://' is not supported"),
-            ("ws:///path", "is no host and port"),
-            ("ws://user@/", "is no host and port"),
-            ("ws://example.org:0/", "is no host and port"),
-            ("ws://example.org:65536/", "is no host and port"),
-            ("ws://example.org:+80/", "is no host and port"),
-            ("ws://[::1/", "is no host and port"),
-            ("ws://::1/", "is no host and port"),
+            ("ws:///path", "invalid host and port"),
+            ("ws://user@/", "invalid host and port"),
+            ("ws://example.org:0/", "invalid host and port"),
+            ("ws://example.org:65536/", "invalid host and port"),
+            ("ws://example.org:+80/", "invalid host and port"),
+            ("ws://[::1/", "invalid host and port"),
+            ("ws://::1/", "invalid host and port"),
             ("ws://example.org/#top", "fragment"),
             ("ws://example.org/a b", "%-encoded"),
             ("ws://example.org/\r\nHost: other", "%-encoded"),
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_is_sent_but_never_shown() {
+    fn credentials_are_sent_but_never_shown() {
         for (text, shown) in [
             (
                 "ws://h/?a=b&token=s?c&since=1",

@@ -40,7 +40,7 @@ pub struct Cadence {
 
 /// One schedule. Instants are in ns since the grid's epoch.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::client) struct Schedule {
+pub(crate) struct Schedule {
     /// The coming beat, or the oldest that still has no tick.
     due: i64,
     /// When the newest tick came.
@@ -61,7 +61,7 @@ impl Cadence {
     }
 
     /// Takes a tick of the symbol at `place`; `event` is what its number says.
-    pub(in crate::client) fn follow(
+    pub(crate) fn follow(
         &mut self,
         schedules: &mut Vec<Schedule>,
         place: usize,
@@ -88,7 +88,7 @@ impl Cadence {
     }
 
     /// The schedule of a symbol whose first tick came at `at`.
-    pub(in crate::client) fn begin(&self, at: Instant) -> Schedule {
+    pub(crate) fn begin(&self, at: Instant) -> Schedule {
         let last = self.ns(at);
         Schedule {
             due: last + self.interval,
@@ -98,13 +98,7 @@ impl Cadence {
 
     /// Takes a tick that came at `at`, before which the numbers of `lost` are missing. Counts how
     /// late it and they were if it `counts`.
-    pub(in crate::client) fn tick(
-        &mut self,
-        schedule: &mut Schedule,
-        at: Instant,
-        lost: u64,
-        counts: bool,
-    ) {
+    pub(crate) fn tick(&mut self, schedule: &mut Schedule, at: Instant, lost: u64, counts: bool) {
         let at = self.ns(at);
         let distance = at - schedule.last;
         schedule.due += distance / DRIFT;
@@ -129,7 +123,7 @@ impl Cadence {
     }
 
     /// Ends a schedule at `at`: what is due has not come.
-    pub(in crate::client) fn end(&mut self, mut schedule: Schedule, at: Instant) {
+    pub(crate) fn end(&mut self, mut schedule: Schedule, at: Instant) {
         let at = self.ns(at);
         if at - schedule.last >= self.interval / 4 * 3 {
             self.give_up(&mut schedule, true);
@@ -215,7 +209,7 @@ pub struct InterArrival {
 impl InterArrival {
     /// Notes that `count` ticks, those that were lost among them, came `ns` behind the one before,
     /// where each was expected `expected` ns behind the one before it.
-    pub(in crate::client) fn note(&mut self, ns: i64, count: i64, expected: i64) {
+    pub(crate) fn note(&mut self, ns: i64, count: i64, expected: i64) {
         let (ns, count) = (ns.unsigned_abs(), count.unsigned_abs());
         self.total = self.total.saturating_add(Duration::from_nanos(ns));
         self.count = self.count.saturating_add(count);
@@ -228,13 +222,13 @@ impl InterArrival {
     }
 
     /// The mean, in seconds; none of no ticks.
-    pub(in crate::client) fn mean_s(&self) -> Option<f64> {
+    pub(crate) fn mean_s(&self) -> Option<f64> {
         (self.count > 0).then(|| self.total.as_secs_f64() / self.count as f64)
     }
 
     /// Whether it is not the interval of `expected_s` that ticks keep to. One stall makes the mean
     /// longer and bursts make most distances shorter, so both must be off in the same direction.
-    pub(in crate::client) fn differs(&self, expected_s: f64) -> bool {
+    pub(crate) fn differs(&self, expected_s: f64) -> bool {
         let of_expected = self.mean_s().unwrap_or(expected_s) / expected_s;
         let most = |count: u64| count > self.count / 2;
         let is_short = of_expected < 1.0 - TOLERATED && most(self.short);

@@ -12,12 +12,7 @@ use crate::tick::unix_us;
 
 impl Observer {
     /// Notes that a connection has joined, and what its client has seen on those before.
-    pub(in crate::client) fn joined(
-        &mut self,
-        listener: &mut Listener,
-        is_slow: bool,
-        past: Option<Past>,
-    ) {
+    pub(crate) fn joined(&mut self, listener: &mut Listener, is_slow: bool, past: Option<Past>) {
         match past {
             None if is_slow => {
                 self.measurement.slow.counters.joined += 1;

@@ -7,7 +7,7 @@ use crate::tick::unix_us;
 /// Compares the clocks from time to time. They run at the same speed, also while the system nudges
 /// them, so what changes between them is a step of the wall clock.
 #[derive(Debug)]
-pub(in crate::client) struct ClockStepDetector {
+pub(crate) struct ClockStepDetector {
     epoch: Instant,
     /// The least and the most by which the wall clock was ahead, in µs.
     range: Option<(i64, i64)>,
@@ -15,7 +15,7 @@ pub(in crate::client) struct ClockStepDetector {
 
 impl ClockStepDetector {
     /// A watch that has not looked yet.
-    pub(in crate::client) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             epoch: Instant::now(),
             range: None,
@@ -23,7 +23,7 @@ impl ClockStepDetector {
     }
 
     /// Looks at both clocks.
-    pub(in crate::client) fn look(&mut self) {
+    pub(crate) fn look(&mut self) {
         let before = Instant::now();
         let wall_us = unix_us();
         let took = before.elapsed();
@@ -42,7 +42,7 @@ impl ClockStepDetector {
     }
 
     /// By how much the wall clock was set, in µs; zero if it was not.
-    pub(in crate::client) fn step_us(&self) -> u64 {
+    pub(crate) fn step_us(&self) -> u64 {
         self.range.map_or(0, |(least, most)| most.abs_diff(least))
     }
 }

@@ -16,7 +16,7 @@ use crate::client::received::Arrival;
 
 /// The comparison of the clocks.
 #[derive(Debug, Default)]
-pub(in crate::client) struct ClockSync {
+pub(crate) struct ClockSync {
     /// The pings on their way, oldest first: their numbers, and when they were sent.
     asked: VecDeque<(u64, Arrival)>,
     next_number: u64,
@@ -25,29 +25,29 @@ pub(in crate::client) struct ClockSync {
     /// The one that counts.
     best: Option<Sample>,
     /// How many pings were answered.
-    pub(in crate::client) answered: u64,
+    pub(crate) answered: u64,
     /// The first estimate, to see the drift by.
     first: Option<Sample>,
     /// Times that were to be told by the server's clock before anything was known of it.
-    pub(in crate::client) uncorrected: u64,
+    pub(crate) uncorrected: u64,
     /// The largest error bound that was ever relied on in the measured window, in µs.
     error_us_max: u64,
 }
 
 /// What one round trip says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::client) struct Sample {
+pub(crate) struct Sample {
     at: Instant,
     /// The server's clock less ours, in µs.
-    pub(in crate::client) offset_us: i64,
+    pub(crate) offset_us: i64,
     /// Half the round trip: by so much it may be wrong, in µs.
-    pub(in crate::client) error_us: u64,
+    pub(crate) error_us: u64,
 }
 
 impl ClockSync {
     /// The text of the next ping, which is sent at `now`. The oldest that is still unanswered is
     /// given up if there are too many.
-    pub(in crate::client) fn ping(&mut self, now: Arrival) -> String {
+    pub(crate) fn ping(&mut self, now: Arrival) -> String {
         if !self.asked.is_empty() {
             // Nothing newer has come of that; a mute server's estimate is not what it was.
             self.grow_older(now.at);
@@ -62,24 +62,19 @@ impl ClockSync {
     }
 
     /// How many pings are on their way, or lost.
-    pub(in crate::client) fn unanswered(&self) -> usize {
+    pub(crate) fn unanswered(&self) -> usize {
         self.asked.len()
     }
 
     /// Whether a ping has been on its way at `now` for no longer than `patience`.
-    pub(in crate::client) fn is_asking(&self, now: Instant, patience: Duration) -> bool {
+    pub(crate) fn is_asking(&self, now: Instant, patience: Duration) -> bool {
         let newest = self.asked.back();
         newest.is_some_and(|(_, sent)| now.saturating_duration_since(sent.at) < patience)
     }
 
     /// Takes the answer `id`, which came at `now`, with the server's time if it knows such pings.
     /// Returns false if it answers no ping.
-    pub(in crate::client) fn answer(
-        &mut self,
-        id: &str,
-        server_us: Option<u64>,
-        now: Arrival,
-    ) -> bool {
+    pub(crate) fn answer(&mut self, id: &str, server_us: Option<u64>, now: Arrival) -> bool {
         let Some(number) = number(id) else {
             return false;
         };
@@ -125,25 +120,25 @@ impl ClockSync {
     }
 
     /// Forgets how wide the error was before the measured window.
-    pub(in crate::client) fn begin_window(&mut self) {
+    pub(crate) fn begin_window(&mut self) {
         self.error_us_max = 0;
     }
 
     /// The estimate; none before the first answer.
-    pub(in crate::client) fn best(&self) -> Option<Sample> {
+    pub(crate) fn best(&self) -> Option<Sample> {
         self.best
     }
 
     /// The widest error bound that was relied on in the measured window, in µs; the present one if
     /// that is wider, since it is told beside the offset.
-    pub(in crate::client) fn error_us_max(&self) -> u64 {
+    pub(crate) fn error_us_max(&self) -> u64 {
         let error_us = self.best.map_or(0, |best| best.error_us);
         self.error_us_max.max(error_us)
     }
 
     /// How far the clocks have drifted apart since the first estimate, in µs, and by how much that
     /// may be wrong.
-    pub(in crate::client) fn drift_us(&self) -> (i64, u64) {
+    pub(crate) fn drift_us(&self) -> (i64, u64) {
         match (self.first, self.best) {
             (Some(first), Some(best)) => (
                 best.offset_us - first.offset_us,
@@ -155,7 +150,7 @@ impl ClockSync {
 
     /// When a tick came, our clock's `wall_us`, as the server's clock shows it, and by how much that
     /// may be wrong.
-    pub(in crate::client) fn arrival_us(&mut self, wall_us: u64) -> (u64, u64) {
+    pub(crate) fn arrival_us(&mut self, wall_us: u64) -> (u64, u64) {
         self.uncorrected += u64::from(self.best.is_none());
         let error_us = self.best.map_or(0, |best| best.error_us);
         self.error_us_max = self.error_us_max.max(error_us);
@@ -163,7 +158,7 @@ impl ClockSync {
     }
 
     /// Our clock's `wall_us` as the server's clock shows it.
-    pub(in crate::client) fn to_server_us(&self, wall_us: u64) -> u64 {
+    pub(crate) fn to_server_us(&self, wall_us: u64) -> u64 {
         let offset_us = self.best.map_or(0, |best| best.offset_us);
         wall_us.saturating_add_signed(offset_us)
     }
@@ -270,7 +265,7 @@ const SAMPLES_MAX: usize = 64;
 const ASKED_MAX: usize = 64;
 
 /// How many answers the first estimate is made of.
-pub(in crate::client) const FIRST: u64 = 16;
+pub(crate) const FIRST: u64 = 16;
 
 #[cfg(test)]
 mod tests {

@@ -101,12 +101,12 @@ pub(super) fn add(sum: &mut Option<Compact>, other: Option<&Compact>) {
 }
 
 #[cfg(test)]
-pub(in crate::client) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::client::measure::latency::Latency;
 
     /// An interval of a second at `place`, with these latencies in µs.
-    pub(in crate::client) fn interval(place: u64, latencies: &[u64]) -> Interval {
+    pub(crate) fn interval(place: u64, latencies: &[u64]) -> Interval {
         let mut latency = Latency::default();
         latencies.iter().for_each(|&us| latency.record(us));
         let count = latencies.len() as u64;

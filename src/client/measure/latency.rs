@@ -16,29 +16,29 @@ pub struct Latency(Histogram<u64>);
 
 impl Latency {
     /// Counts `us`.
-    pub(in crate::client) fn record(&mut self, us: u64) {
+    pub(crate) fn record(&mut self, us: u64) {
         self.0.saturating_record(us);
     }
 
     /// Counts `us` as often as `count` says.
-    pub(in crate::client) fn record_n(&mut self, us: u64, count: u64) {
+    pub(crate) fn record_n(&mut self, us: u64, count: u64) {
         // It only fails for values out of bounds, and these are brought into them.
         let _ = self.0.record_n(us.min(self.0.high()), count);
     }
 
     /// Counts `us`, and what waited meanwhile: once more for each whole `interval_us` before it.
-    pub(in crate::client) fn record_correct(&mut self, us: u64, interval_us: u64) {
+    pub(crate) fn record_correct(&mut self, us: u64, interval_us: u64) {
         // It only fails for values out of bounds, and these are brought into them.
         let _ = self.0.record_correct(us.min(self.0.high()), interval_us);
     }
 
     /// How many were longer than can be told.
-    pub(in crate::client) fn saturated(&self) -> u64 {
+    pub(crate) fn saturated(&self) -> u64 {
         self.0.count_between(LATENCY_US_MAX, u64::MAX)
     }
 
     /// What has been counted since `earlier`, which this was once.
-    pub(in crate::client) fn since(&self, earlier: &Self) -> Self {
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
         let mut between = self.0.clone();
         // It cannot fail: counts only grow, in buckets that stay the same.
         if between.subtract(&earlier.0).is_err() {

@@ -8,7 +8,7 @@ use crate::client::measure::sequence::Sequences;
 
 /// What is remembered of one connection from message to message.
 #[derive(Debug)]
-pub(in crate::client) struct Listener {
+pub(crate) struct Listener {
     /// When connect was called; taken by the first tick.
     pub(super) began: Option<Instant>,
     pub(super) sequences: Sequences,
@@ -19,9 +19,9 @@ pub(in crate::client) struct Listener {
     /// The stamp of the last tick in Unix µs, for a connection that is to go on from there.
     pub(super) sent_us: Option<u64>,
     /// Its requests, from the first one on.
-    pub(in crate::client) outstanding: Option<Box<Outstanding>>,
+    pub(crate) outstanding: Option<Box<Outstanding>>,
     /// How much of its client's own list has been asked for (`--watch`).
-    pub(in crate::client) subscription: Subscription,
+    pub(crate) subscription: Subscription,
     pub(super) mode: Mode,
 }
 
@@ -52,29 +52,29 @@ pub(super) struct CatchingUp {
 
 /// What was due on a connection that was lost, for the next connection of its client.
 #[derive(Debug, Default)]
-pub(in crate::client) struct Unfinished {
+pub(crate) struct Unfinished {
     /// Its requests, from the first one on.
-    pub(in crate::client) outstanding: Option<Box<Outstanding>>,
+    pub(crate) outstanding: Option<Box<Outstanding>>,
     /// The schedules of its symbols, by their numbers.
-    pub(in crate::client) schedules: Vec<(u32, Schedule)>,
+    pub(crate) schedules: Vec<(u32, Schedule)>,
 }
 
 /// What a client has seen on its connections so far.
 #[derive(Debug)]
-pub(in crate::client) struct Past {
+pub(crate) struct Past {
     /// When its last connection ended.
-    pub(in crate::client) left: Instant,
+    pub(crate) left: Instant,
     /// Whether that was lost, and not left on purpose.
-    pub(in crate::client) is_lost: bool,
+    pub(crate) is_lost: bool,
     /// The stamp of the last tick, to go on from.
-    pub(in crate::client) since: Option<u64>,
+    pub(crate) since: Option<u64>,
     /// The number of the last tick of each symbol.
     pub(super) sequences: Sequences,
 }
 
 impl Listener {
     /// The listener of a connection whose connect was called at `began`.
-    pub(in crate::client) fn new(began: Instant) -> Self {
+    pub(crate) fn new(began: Instant) -> Self {
         Self {
             began: Some(began),
             sequences: Sequences::default(),
@@ -93,13 +93,13 @@ impl Listener {
     }
 
     /// Goes on with what was due on the connection before.
-    pub(in crate::client) fn resume(&mut self, unfinished: Unfinished) {
+    pub(crate) fn resume(&mut self, unfinished: Unfinished) {
         self.outstanding = unfinished.outstanding;
         self.carried = unfinished.schedules;
     }
 
     /// Takes what is due out of a connection that is lost.
-    pub(in crate::client) fn take_unfinished(&mut self) -> Unfinished {
+    pub(crate) fn take_unfinished(&mut self) -> Unfinished {
         let mut schedules = std::mem::take(&mut self.carried);
         let here = self.schedules.take().unwrap_or_default();
         schedules.extend(self.sequences.ids().zip(here));
@@ -111,7 +111,7 @@ impl Listener {
 
     /// What its client has seen by now, for its next connection. This one is lost, or was left on
     /// purpose.
-    pub(in crate::client) fn past(&mut self, is_lost: bool) -> Past {
+    pub(crate) fn past(&mut self, is_lost: bool) -> Past {
         let mut sequences = match std::mem::replace(&mut self.mode, Mode::Normal) {
             Mode::Normal => Sequences::default(),
             Mode::Slow(sequences) => *sequences,
@@ -136,16 +136,16 @@ impl Listener {
     }
 
     /// Whether a tick has come.
-    pub(in crate::client) fn has_tick(&self) -> bool {
+    pub(crate) fn has_tick(&self) -> bool {
         self.began.is_none()
     }
 }
 
 /// How much of its list a connection has asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::client) struct Subscription {
+pub(crate) struct Subscription {
     /// Symbols that it has asked for.
-    pub(in crate::client) symbols: usize,
+    pub(crate) symbols: usize,
     request: RequestState,
 }
 
@@ -165,7 +165,7 @@ enum RequestState {
 
 /// An answer that came just now.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::client) enum Answer {
+pub(crate) enum Answer {
     /// The server has added the symbols.
     Accepted,
     /// It has not, and says why.
@@ -174,13 +174,13 @@ pub(in crate::client) enum Answer {
 
 impl Subscription {
     /// With `symbols` asked for by the URL.
-    pub(in crate::client) fn by_url(symbols: usize) -> Self {
+    pub(crate) fn by_url(symbols: usize) -> Self {
         let request = RequestState::Idle;
         Self { symbols, request }
     }
 
     /// With a request under way, after which `symbols` will have been asked for.
-    pub(in crate::client) fn pending(symbols: usize) -> Self {
+    pub(crate) fn pending(symbols: usize) -> Self {
         let request = RequestState::Pending;
         Self { symbols, request }
     }
@@ -191,7 +191,7 @@ impl Subscription {
     }
 
     /// Takes an answer that has just come.
-    pub(in crate::client) fn take_answer(&mut self) -> Option<Answer> {
+    pub(crate) fn take_answer(&mut self) -> Option<Answer> {
         let RequestState::Answered(refusal) = &mut self.request else {
             return None;
         };
@@ -204,15 +204,15 @@ impl Subscription {
     }
 
     /// Whether the server has yet to answer.
-    pub(in crate::client) fn is_pending(&self) -> bool {
+    pub(crate) fn is_pending(&self) -> bool {
         self.request == RequestState::Pending
     }
 
     /// Whether nothing more of a list of `count` symbols is to be asked for now.
-    pub(in crate::client) fn is_over(&self, count: usize) -> bool {
+    pub(crate) fn is_over(&self, count: usize) -> bool {
         self.request != RequestState::Idle || self.symbols >= count
     }
 }
 
 /// The id of all requests for lists, as JSON: a connection has at most one of them under way.
-pub(in crate::client) const REQUEST_ID: &str = r#""watch""#;
+pub(crate) const REQUEST_ID: &str = r#""watch""#;

@@ -62,7 +62,7 @@ impl Losses {
     }
 
     /// How much of it is wrong, by which symbols are compared.
-    pub(in crate::client) fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         let counts = [self.missed, self.gaps, self.repeats, self.reordered];
         counts.into_iter().fold(0, u64::saturating_add)
     }

@@ -24,6 +24,8 @@ use crate::usage::Usage;
 pub struct Measurement {
     /// What was simply counted.
     pub counters: Counters,
+    /// The reads in the window.
+    pub reads: Reads,
     /// From `sent` to the read. A snapshot for a joining client is no delivery: its tick was sent
     /// before the client was there.
     pub delivery: Latency,
@@ -58,36 +60,45 @@ pub struct Measurement {
 }
 
 counters! {
-    /// What is counted with `+= 1`, or by length.
+    /// What is counted with `+= 1`, or by length. In a report each is a number of that name.
     pub struct Counters {
-        /// Messages that the server pushed, of any kind.
+        /// Messages of any kind that the server pushed.
         messages,
-        /// Messages that it did not push: replies to requests, and pongs.
+        /// Messages that answered requests of `--request` and pings of `--sync`; the others do not
+        /// include them.
         answers,
-        /// Messages with at least one tick.
-        with_ticks,
+        /// Messages without a tick.
+        other_messages,
         /// Messages that are lists of ticks.
-        lists,
+        list_messages,
         /// Messages that are binary.
-        binary,
+        binary_messages,
         /// Messages that are not JSON.
-        not_json,
-        /// Ticks in all these messages.
+        not_json_messages,
+        /// Ticks in all these messages: one in each, or as many as there are in a list.
         ticks,
         /// The payloads of what was pushed.
         bytes,
         /// Ticks that say when they were sent, snapshots among them.
         stamped,
-        /// Ticks from the future: the clocks of the two machines differ.
-        negative,
-        /// Ticks from the future by no more than the clocks' comparison may be wrong: they count
-        /// as just sent.
+        /// Ticks that seem to come from the future: they are no deliveries.
+        negative_latencies,
+        /// Ticks that seem to by no more than the clocks' comparison may be wrong: they are
+        /// deliveries that took no time.
+        #[serde(rename = "within_error")]
         clamped_to_zero,
-        /// Ticks of symbols beyond those that can be told apart.
+        /// Ticks of symbols beyond those that can be told apart: what their numbers say and how
+        /// late they were is not known.
         untracked,
+    }
+}
+
+counters! {
+    /// How often the client was behind what came.
+    pub struct Reads {
         /// Reads that returned something.
         reads,
-        /// Reads that filled the buffer: there was more behind them.
+        /// Reads that filled the buffer, so that there was more behind them.
         full_reads,
     }
 }
@@ -117,13 +128,14 @@ pub struct SlowCounts {
 counters! {
     /// What is counted of slow clients.
     pub struct SlowCounters {
-        /// Clients that have joined.
+        /// Slow clients that were upgraded.
+        #[serde(rename = "connected")]
         joined,
-        /// Ticks in the window.
+        /// Ticks that they read in the window.
         ticks,
-        /// The payloads of all messages in the window.
+        /// The payloads of all messages that they read in the window.
         bytes,
-        /// Ticks that the server left out in between.
+        /// Ticks that the server left out for them, by the gaps in their numbers.
         missed,
     }
 }
@@ -149,6 +161,7 @@ counters! {
         /// Connections of both kinds that have been upgraded again.
         returned,
         /// Attempts that failed.
+        #[serde(rename = "failed_attempts")]
         failed,
         /// Ticks that came later because the server had kept them.
         resumed,
@@ -239,7 +252,7 @@ pub struct ServerCost {
 
 impl Measurement {
     /// Nothing counted yet, of a run that `config` asks for.
-    pub(in crate::client) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
             cadence: config.expect.map(Cadence::new),
             requests: config.request.as_ref().map(|_| Requests::default()),
@@ -251,6 +264,7 @@ impl Measurement {
 impl AddAssign for Measurement {
     fn add_assign(&mut self, other: Self) {
         self.counters += other.counters;
+        self.reads += other.reads;
         self.delivery += other.delivery;
         self.implausible_stamp_us = self.implausible_stamp_us.or(other.implausible_stamp_us);
         self.losses += other.losses;
@@ -279,7 +293,7 @@ fn add<T: AddAssign>(sum: &mut Option<T>, other: Option<T>) {
 
 impl Errors {
     /// Counts an error of this kind; `sentence` says more about it.
-    pub(in crate::client) fn note(&mut self, kind: ErrorKind, sentence: impl fmt::Display) {
+    pub(crate) fn note(&mut self, kind: ErrorKind, sentence: impl fmt::Display) {
         let kind = kind.bounded(&self.0);
         let new = || ErrorCount {
             count: 0,
@@ -289,7 +303,7 @@ impl Errors {
     }
 
     /// How many there are of all kinds.
-    pub(in crate::client) fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.0.values().map(|error| error.count).sum()
     }
 }
@@ -307,7 +321,7 @@ impl AddAssign for Errors {
 
 impl SlowCounts {
     /// A slow client's connection has ended.
-    pub(in crate::client) fn end(&mut self, kind: ErrorKind) {
+    pub(crate) fn end(&mut self, kind: ErrorKind) {
         *self.ended.entry(kind.bounded(&self.ended)).or_default() += 1;
     }
 }

@@ -11,7 +11,7 @@ use crate::client::measure::cadence::Schedule;
 use crate::client::measure::clock_sync::{ClockOffset, ClockSync};
 use crate::client::measure::listener::{Listener, Mode, REQUEST_ID, Subscription};
 use crate::client::measure::losses::LossesBySymbol;
-use crate::client::measure::measurement::Measurement;
+use crate::client::measure::measurement::{Measurement, Reads};
 use crate::client::measure::message::{Kind, List, Message, Reader};
 use crate::client::measure::requests::RequestIds;
 use crate::client::measure::sequence::{SeqEvent, Symbols};
@@ -19,15 +19,15 @@ use crate::client::received::{Arrival, Payload};
 
 /// Counts what arrives on all connections together.
 #[derive(Debug)]
-pub(in crate::client) struct Observer {
+pub(crate) struct Observer {
     /// Whether messages count: they do in the measured window only, errors always.
-    pub(in crate::client) measuring: bool,
+    pub(crate) measuring: bool,
     /// What has been counted.
-    pub(in crate::client) measurement: Measurement,
+    pub(crate) measurement: Measurement,
     /// The comparison of the clocks, if it was asked for.
-    pub(in crate::client) clock_sync: Option<ClockSync>,
+    pub(crate) clock_sync: Option<ClockSync>,
     /// The ids of requests.
-    pub(in crate::client) ids: RequestIds,
+    pub(crate) ids: RequestIds,
     /// The symbols' names, by their numbers.
     pub(super) symbols: Symbols,
     losses_by_symbol: LossesBySymbol,
@@ -39,14 +39,14 @@ pub(in crate::client) struct Observer {
 }
 
 /// Takes the text of each tick, whether it is measured or not.
-pub(in crate::client) trait TickSink {
+pub(crate) trait TickSink {
     /// Takes the text of one tick.
     fn tick(&mut self, text: &[u8]);
 }
 
 impl Observer {
     /// With nothing counted yet, of a run that begins now.
-    pub(in crate::client) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let request = config.request.as_ref();
         Self {
             measuring: false,
@@ -62,30 +62,29 @@ impl Observer {
     }
 
     /// What has been counted, now that nothing more comes.
-    pub(in crate::client) fn finish(mut self) -> Measurement {
+    pub(crate) fn finish(mut self) -> Measurement {
         self.measurement.symbols = self.losses_by_symbol.named(&self.symbols);
         self.measurement.clock = self.clock_sync.as_ref().map(ClockOffset::of);
         self.measurement
     }
 
     /// From now on messages count.
-    pub(in crate::client) fn begin_window(&mut self) {
+    pub(crate) fn begin_window(&mut self) {
         self.measuring = true;
-        let counters = &mut self.measurement.counters;
-        (counters.reads, counters.full_reads) = (0, 0);
+        self.measurement.reads = Reads::default();
         if let Some(sync) = &mut self.clock_sync {
             sync.begin_window();
         }
     }
 
     /// Notes a read; `is_full` if it filled its buffer.
-    pub(in crate::client) fn note_read(&mut self, is_full: bool) {
-        self.measurement.counters.reads += 1;
-        self.measurement.counters.full_reads += u64::from(is_full);
+    pub(crate) fn note_read(&mut self, is_full: bool) {
+        self.measurement.reads.reads += 1;
+        self.measurement.reads.full_reads += u64::from(is_full);
     }
 
     /// Counts a message that was read at `now`. Its ticks go to `sink`, too.
-    pub(in crate::client) fn message(
+    pub(crate) fn message(
         &mut self,
         listener: &mut Listener,
         payload: Payload<'_>,
@@ -123,7 +122,7 @@ impl Observer {
             let sink = sink.as_mut().map(|sink| &mut **sink as &mut dyn TickSink);
             has_tick |= self.pushed(listener, text, &message, now, sink);
         }
-        self.measurement.counters.lists += u64::from(self.measuring);
+        self.measurement.counters.list_messages += u64::from(self.measuring);
         self.note_message(payload, !list.is_broken(), has_tick);
     }
 
@@ -153,10 +152,10 @@ impl Observer {
         if self.measuring {
             let counters = &mut self.measurement.counters;
             counters.messages += 1;
-            counters.with_ticks += u64::from(has_tick);
+            counters.other_messages += u64::from(!has_tick);
             counters.bytes += payload.bytes().len() as u64;
-            counters.binary += u64::from(matches!(payload, Payload::Binary(_)));
-            counters.not_json += u64::from(!is_json);
+            counters.binary_messages += u64::from(matches!(payload, Payload::Binary(_)));
+            counters.not_json_messages += u64::from(!is_json);
         }
     }
 
@@ -283,12 +282,12 @@ impl Observer {
     }
 
     /// Counts an error of this kind; `sentence` says more about it.
-    pub(in crate::client) fn error(&mut self, kind: ErrorKind, sentence: impl fmt::Display) {
+    pub(crate) fn error(&mut self, kind: ErrorKind, sentence: impl fmt::Display) {
         self.measurement.errors.note(kind, sentence);
     }
 
     /// Ends the schedules of a connection at `now`: at the end of the window, or its own.
-    pub(in crate::client) fn end_schedules(&mut self, listener: &mut Listener, now: Instant) {
+    pub(crate) fn end_schedules(&mut self, listener: &mut Listener, now: Instant) {
         self.end_carried(std::mem::take(&mut listener.carried), now);
         if let Some(cadence) = &mut self.measurement.cadence {
             for schedule in listener.schedules.take().into_iter().flatten() {
@@ -298,7 +297,7 @@ impl Observer {
     }
 
     /// Ends the schedules of connections that were lost.
-    pub(in crate::client) fn end_carried(&mut self, schedules: Vec<(u32, Schedule)>, now: Instant) {
+    pub(crate) fn end_carried(&mut self, schedules: Vec<(u32, Schedule)>, now: Instant) {
         if let Some(cadence) = &mut self.measurement.cadence {
             for (_, schedule) in schedules {
                 cadence.end(schedule, now);
@@ -314,7 +313,7 @@ impl Observer {
         let counters = &mut self.measurement.counters;
         // Within the error of the clocks' comparison, the past and the future are the same.
         if now_us.saturating_add(error_us) < sent_us {
-            counters.negative += 1;
+            counters.negative_latencies += 1;
             return;
         }
         counters.clamped_to_zero += u64::from(now_us < sent_us);
@@ -346,4 +345,4 @@ fn off(now_us: u64, sent_us: u64) -> i64 {
 const DAY_US: u64 = 86_400_000_000;
 
 #[cfg(test)]
-pub(in crate::client) mod tests;
+pub(crate) mod tests;

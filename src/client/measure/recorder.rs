@@ -9,7 +9,7 @@ use crate::tick::unix_us;
 
 /// The intervals of a run under way.
 #[derive(Debug)]
-pub(in crate::client) struct Recorder {
+pub(crate) struct Recorder {
     period: Duration,
     window_began: Instant,
     /// Up to when it is recorded.
@@ -57,11 +57,7 @@ impl Counts {
 impl Recorder {
     /// Records a window that begins at `now`, with what had been counted before, and is to last for
     /// `duration`: by the second, or so far apart that there are [`INTERVALS_MAX`] of them.
-    pub(in crate::client) fn new(
-        now: Instant,
-        duration: Duration,
-        measurement: &Measurement,
-    ) -> Self {
+    pub(crate) fn new(now: Instant, duration: Duration, measurement: &Measurement) -> Self {
         let seconds = duration.as_secs().div_ceil(INTERVALS_MAX).max(1);
         Self {
             period: Duration::from_secs(seconds),
@@ -78,12 +74,7 @@ impl Recorder {
     }
 
     /// Ends the current interval at `now`.
-    pub(in crate::client) fn record(
-        &mut self,
-        now: Instant,
-        connected: usize,
-        measurement: &Measurement,
-    ) {
+    pub(crate) fn record(&mut self, now: Instant, connected: usize, measurement: &Measurement) {
         let counts = Counts::of(measurement);
         let latencies = Latencies::of(measurement);
         let before = &self.before;
@@ -106,7 +97,7 @@ impl Recorder {
     }
 
     /// Adds the replies that came after the last interval to it: they were due by then.
-    pub(in crate::client) fn note_late_replies(&mut self, measurement: &Measurement) {
+    pub(crate) fn note_late_replies(&mut self, measurement: &Measurement) {
         let latencies = Latencies::of(measurement);
         let late = since(latencies.reply.as_ref(), self.before.reply.as_ref());
         if let Some(last) = self.intervals.list.last_mut() {
@@ -116,13 +107,13 @@ impl Recorder {
     }
 
     /// When the current interval is to end: on the grid, however late the last one was.
-    pub(in crate::client) fn next(&self) -> Instant {
+    pub(crate) fn next(&self) -> Instant {
         let place = u32::try_from(self.place + 1).unwrap_or(u32::MAX);
         self.window_began + self.period * place
     }
 
     /// What has been recorded.
-    pub(in crate::client) fn into_intervals(self) -> Intervals {
+    pub(crate) fn into_intervals(self) -> Intervals {
         self.intervals
     }
 }

@@ -16,7 +16,7 @@ use crate::client::measure::latency::Latency;
 
 /// One connection's requests.
 #[derive(Debug)]
-pub(in crate::client) struct Outstanding {
+pub(crate) struct Outstanding {
     /// The id of the first of `pending`.
     first_id: u64,
     /// Those sent, in their order; none in place of those that have been answered.
@@ -40,7 +40,7 @@ struct SentRequest {
 
 impl Outstanding {
     /// A connection that joins in with `round`. Its ids begin with `first_id`.
-    pub(in crate::client) fn new(round: u64, first_id: u64) -> Self {
+    pub(crate) fn new(round: u64, first_id: u64) -> Self {
         Self {
             first_id,
             pending: VecDeque::new(),
@@ -52,18 +52,18 @@ impl Outstanding {
     }
 
     /// Notes that everything up to `round` is due.
-    pub(in crate::client) fn is_due(&mut self, round: u64) {
+    pub(crate) fn is_due(&mut self, round: u64) {
         self.due_rounds = self.due_rounds.max(round + 1);
     }
 
     /// The round to be sent now, if one is due and no more than `limit` are unanswered.
-    pub(in crate::client) fn next(&self, limit: usize) -> Option<u64> {
+    pub(crate) fn next(&self, limit: usize) -> Option<u64> {
         let is_due = self.next_round < self.due_rounds;
         (is_due && self.unanswered < limit).then_some(self.next_round)
     }
 
     /// The id of the next request.
-    pub(in crate::client) fn next_id(&self) -> u64 {
+    pub(crate) fn next_id(&self) -> u64 {
         self.first_id + self.pending.len() as u64
     }
 }
@@ -80,7 +80,7 @@ pub struct Requests {
     pub uncorrected: Latency,
     /// Requests of all connections together that have no reply yet.
     #[serde(skip)]
-    pub(in crate::client) unanswered: usize,
+    pub(crate) unanswered: usize,
 }
 
 counters! {
@@ -113,7 +113,7 @@ impl AddAssign for Requests {
 
 impl Requests {
     /// Notes that the next request of `outstanding`, which was `due` then, is sent `now`.
-    pub(in crate::client) fn sent(
+    pub(crate) fn sent(
         &mut self,
         outstanding: &mut Outstanding,
         due: Instant,
@@ -142,7 +142,7 @@ impl Requests {
 
     /// Takes a reply that came `now` with the JSON text of its id, or as the next in order. Says
     /// no if it is not the reply to a request.
-    pub(in crate::client) fn reply(
+    pub(crate) fn reply(
         &mut self,
         outstanding: &mut Outstanding,
         id: Option<&str>,
@@ -182,7 +182,7 @@ impl Requests {
 
     /// Ends a connection's requests at `now`: what is unanswered stays so, and what was due by
     /// then and not sent stays unsent. `due` says when a round was, and whether it counts.
-    pub(in crate::client) fn end(
+    pub(crate) fn end(
         &mut self,
         outstanding: &Outstanding,
         now: Instant,
@@ -207,7 +207,7 @@ impl Requests {
     }
 
     /// Notes that a connection was lost: what is unanswered stays so.
-    pub(in crate::client) fn lose(&mut self, outstanding: &mut Outstanding) {
+    pub(crate) fn lose(&mut self, outstanding: &mut Outstanding) {
         self.unanswered -= outstanding.unanswered;
         outstanding.unanswered = 0;
         outstanding.first_id = outstanding.next_id();
@@ -217,7 +217,7 @@ impl Requests {
     }
 
     /// Gives up what was lost with the connection before: its client is back, and would ask again.
-    pub(in crate::client) fn give_up_lost(&mut self, outstanding: &mut Outstanding, now: Instant) {
+    pub(crate) fn give_up_lost(&mut self, outstanding: &mut Outstanding, now: Instant) {
         for asked in outstanding.lost.drain(..) {
             self.miss(asked, now);
         }
@@ -249,7 +249,7 @@ fn us(now: Instant, earlier: Instant) -> u64 {
 
 /// The ids of a run.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::client) struct RequestIds {
+pub(crate) struct RequestIds {
     first: u64,
     /// From the first id of a client to the first id of the next.
     stride: u64,
@@ -261,7 +261,7 @@ pub(in crate::client) struct RequestIds {
 impl RequestIds {
     /// The ids of this process's share. They stay below 2³¹, which every server can count to, unless
     /// there are more requests than that.
-    pub(in crate::client) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let (number, of) = config.share.unwrap_or((0, 1));
         // All processes of a run begin alike, and different runs differently.
         let run = match config.share {
@@ -285,18 +285,18 @@ impl RequestIds {
     }
 
     /// The first id of the client `number`.
-    pub(in crate::client) fn first_of(&self, number: usize) -> u64 {
+    pub(crate) fn first_of(&self, number: usize) -> u64 {
         self.first + self.stride * number as u64
     }
 
     /// Notes that a client has used the id `id`.
-    pub(in crate::client) fn note(&mut self, id: u64) {
+    pub(crate) fn note(&mut self, id: u64) {
         let used = id.saturating_sub(self.first) % self.stride + 1;
         self.used = self.used.max(used);
     }
 
     /// Whether the JSON text of an id is one that may have been used.
-    pub(in crate::client) fn contain(&self, id: &str) -> bool {
+    pub(crate) fn contain(&self, id: &str) -> bool {
         let id = id.trim_matches('"').parse::<u64>().ok();
         id.and_then(|id| id.checked_sub(self.first))
             .is_some_and(|at| at / self.stride < self.clients && at % self.stride < self.used)

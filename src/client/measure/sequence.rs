@@ -12,7 +12,7 @@ use crate::client::measure::sequence::index::Index;
 
 /// The symbols of all connections, as small numbers.
 #[derive(Debug, Default)]
-pub(in crate::client) struct Symbols {
+pub(crate) struct Symbols {
     ids: HashMap<Box<str>, u32>,
     names: Vec<Box<str>>,
     /// The one asked for last.
@@ -23,7 +23,7 @@ impl Symbols {
     /// The number of `symbol`; none if there are too many symbols already. If it is the `likely`
     /// one, or that of the last call, it costs no hashing: a connection gets its symbols in much
     /// the same order again and again, and a single tick goes to many connections in a row.
-    pub(in crate::client) fn id(&mut self, symbol: &str, likely: Option<u32>) -> Option<u32> {
+    pub(crate) fn id(&mut self, symbol: &str, likely: Option<u32>) -> Option<u32> {
         let guesses = [likely.unwrap_or(self.last), self.last];
         let id = match guesses
             .into_iter()
@@ -40,7 +40,7 @@ impl Symbols {
     }
 
     /// The name behind the number `id`.
-    pub(in crate::client) fn name(&self, id: u32) -> Option<&str> {
+    pub(crate) fn name(&self, id: u32) -> Option<&str> {
         self.names.get(id as usize).map(|name| &**name)
     }
 
@@ -57,7 +57,7 @@ impl Symbols {
 
 /// The newest `seq` of each symbol on one connection.
 #[derive(Debug, Default)]
-pub(in crate::client) struct Sequences {
+pub(crate) struct Sequences {
     places: Vec<Place>,
     /// Finds the place of a symbol; none while that is easy without it.
     index: Option<Index>,
@@ -86,7 +86,7 @@ struct Place {
 
 /// What a tick's number says beside those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::client) enum SeqEvent {
+pub(crate) enum SeqEvent {
     /// The first of its symbol on this connection: the snapshot that a joining client gets.
     First,
     /// The next one.
@@ -107,7 +107,7 @@ pub(in crate::client) enum SeqEvent {
 
 impl SeqEvent {
     /// The same where the server was asked to leave ticks out: none is missing.
-    pub(in crate::client) fn conflated(self) -> Self {
+    pub(crate) fn conflated(self) -> Self {
         match self {
             Self::Gap(left_out) => Self::Conflated(left_out),
             other => other,
@@ -118,11 +118,7 @@ impl SeqEvent {
 impl Sequences {
     /// Notes the number `seq` of the symbol `id`. Returns the symbol's place, too: a small number
     /// that stays the same; none if there are too many symbols.
-    pub(in crate::client) fn follow(
-        &mut self,
-        id: u32,
-        seq: Option<u64>,
-    ) -> (SeqEvent, Option<usize>) {
+    pub(crate) fn follow(&mut self, id: u32, seq: Option<u64>) -> (SeqEvent, Option<usize>) {
         let (step, place) = match self.find(id) {
             Some(place) => {
                 let was_numbered = self.places[place].is_numbered();
@@ -141,7 +137,7 @@ impl Sequences {
 
     /// The symbol whose tick is likely to come next: symbols tend to come in the order in which
     /// they came before.
-    pub(in crate::client) fn likely(&self) -> Option<u32> {
+    pub(crate) fn likely(&self) -> Option<u32> {
         let place = self.places.get(self.likely_place())?;
         Some(place.id)
     }
@@ -155,18 +151,18 @@ impl Sequences {
     }
 
     /// The newest number of the symbol `id`; none if it has none.
-    pub(in crate::client) fn last(&self, id: u32) -> Option<u64> {
+    pub(crate) fn last(&self, id: u32) -> Option<u64> {
         let place = &self.places[self.find(id)?];
         place.is_numbered().then_some(place.last)
     }
 
     /// The numbers of its symbols, in the order of their places.
-    pub(in crate::client) fn ids(&self) -> impl ExactSizeIterator<Item = u32> {
+    pub(crate) fn ids(&self) -> impl ExactSizeIterator<Item = u32> {
         self.places.iter().map(|place| place.id)
     }
 
     /// Forgets what the numbers of the symbol `id` were.
-    pub(in crate::client) fn forget(&mut self, id: u32) {
+    pub(crate) fn forget(&mut self, id: u32) {
         if let Some(place) = self.find(id) {
             self.numbered -= usize::from(self.places[place].is_numbered());
             self.places[place] = Place::new(id, None);
@@ -174,12 +170,12 @@ impl Sequences {
     }
 
     /// Whether it knows no symbol's number.
-    pub(in crate::client) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.numbered == 0
     }
 
     /// Takes over what another one has seen after this one.
-    pub(in crate::client) fn catch_up(&mut self, newer: &Self) {
+    pub(crate) fn catch_up(&mut self, newer: &Self) {
         for newer in newer.places.iter().filter(|it| it.is_numbered()) {
             match self.find(newer.id) {
                 Some(here) => {
@@ -327,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_behind_a_newer_one_is_no_gap_and_no_repeat() {
+    fn a_late_tick_is_neither_a_gap_nor_a_repeat() {
         use SeqEvent::{First, Gap, Next, Reordered, Repeat};
         assert_eq!(
             steps(&[1, 2, 4, 3, 5, 3, 2, 6]),
@@ -342,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_may_count_anew() {
+    fn a_server_may_count_from_the_start_again() {
         use SeqEvent::{First, Gap, Next, Restart};
         assert_eq!(steps(&[900, 1, 2, 4]), [First, Restart, Next, Gap(1)]);
         assert_eq!(

@@ -16,7 +16,7 @@ use crate::client::report::{
 
 impl Report {
     /// The report about a run that `config` asked for.
-    pub(in crate::client) fn new(config: &Config, measurement: &Measurement) -> Self {
+    pub(crate) fn new(config: &Config, measurement: &Measurement) -> Self {
         let Measurement { counters, run, .. } = measurement;
         let window_s = run.window.as_secs_f64();
         let messages = counters.messages as f64;
@@ -34,24 +34,13 @@ impl Report {
             duration_s: window_s,
             warmup_s: run.warmup.as_secs_f64(),
             joining_s: run.joining.as_secs_f64(),
-            messages: counters.messages,
-            answers: counters.answers,
-            ticks: counters.ticks,
-            list_messages: counters.lists,
-            other_messages: counters.messages - counters.with_ticks,
+            counters: *counters,
             messages_per_s: ratio(messages, window_s),
             ticks_per_s: ratio(counters.ticks as f64, window_s),
-            bytes: counters.bytes,
             message_size_bytes_mean: ratio(counters.bytes as f64, messages),
             time_between_messages_s_mean: ratio(run.listened.as_secs_f64(), messages),
-            binary_messages: counters.binary,
-            not_json_messages: counters.not_json,
-            stamped: counters.stamped,
             delivery_us: Percentiles::of(&measurement.delivery),
             delivery_curve: CurvePoint::curve(&measurement.delivery),
-            negative_latencies: counters.negative,
-            within_error: counters.clamped_to_zero,
-            untracked: counters.untracked,
             saturated: Saturated::of(measurement),
             response_s: Response::of(&measurement.responses),
             sync: measurement.clock.clone(),
@@ -137,8 +126,7 @@ impl ClientUsage {
             cpu_us_per_tick: ratio(cpu_s * 1e6, counters.ticks as f64),
             // Of several processes each may wait all the time.
             waited_percent: percent(run.cost.waited, run.window).map(|it| it / processes),
-            reads: counters.reads,
-            full_reads: counters.full_reads,
+            reads: measurement.reads,
             clock_step_us: run.clock_step_us,
             rss_bytes: run.cost.resident_bytes,
             lateness_p99_us: run.loop_lag.value_at_quantile(0.99),
@@ -202,16 +190,9 @@ impl Lateness {
 impl Requests {
     fn of(config: &Config, measurement: &Measurement) -> Option<Self> {
         let requests = measurement.requests.as_ref()?;
-        let counters = requests.counters;
         Some(Self {
             rate_per_s: config.rate,
-            sent: counters.sent,
-            replies: counters.replies,
-            late: counters.late,
-            failed: counters.failed,
-            missing: counters.missing,
-            unsent: counters.unsent,
-            unexpected: counters.unexpected,
+            counters: requests.counters,
             latency_us: Percentiles::of(&requests.latency),
             latency_curve: CurvePoint::curve(&requests.latency),
             uncorrected_us: Percentiles::of(&requests.uncorrected),
@@ -222,13 +203,9 @@ impl Requests {
 impl SlowClients {
     /// None if there were to be none.
     fn of(config: &Config, slow: &SlowCounts) -> Option<Self> {
-        let counters = slow.counters;
         (config.shape.slow > 0).then(|| Self {
             asked: config.shape.slow,
-            connected: counters.joined as usize,
-            ticks: counters.ticks,
-            bytes: counters.bytes,
-            missed: counters.missed,
+            counters: slow.counters,
             ended: slow.ended.clone(),
         })
     }
@@ -241,16 +218,10 @@ impl Reconnects {
         let listened_s = (run.warmup + run.window).as_secs_f64();
         let shape = &config.shape;
         (shape.reconnect || shape.churn.is_some()).then(|| Self {
-            churned: counters.churned,
+            counters,
             churned_per_s: ratio(counters.churned as f64, listened_s),
-            lost: counters.lost,
-            returned: counters.returned,
-            failed_attempts: counters.failed,
             away_us: Percentiles::of(&returns.away),
             response_us: Percentiles::of(&returns.response),
-            resumed: counters.resumed,
-            missed: counters.missed,
-            restarts: counters.restarts,
         })
     }
 }

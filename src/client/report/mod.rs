@@ -25,7 +25,10 @@ use crate::client::error_kind::ErrorKind;
 use crate::client::measure::clock_sync::ClockOffset;
 use crate::client::measure::intervals::Counts;
 use crate::client::measure::losses::{Losses, SymbolLosses};
-use crate::client::measure::measurement::{Printed, Watching};
+use crate::client::measure::measurement::{
+    Counters, Printed, Reads, ReturnCounters, SlowCounters, Watching,
+};
+use crate::client::measure::requests::RequestCounters;
 use crate::client::report::percentiles::{CurvePoint, Percentiles, Response, Series};
 use crate::client::report::verdicts::Verdict;
 
@@ -47,45 +50,21 @@ pub struct Report {
     pub warmup_s: f64,
     /// From the first connect until all had joined or failed.
     pub joining_s: f64,
-    /// Messages of any kind that the server pushed in the window.
-    pub messages: u64,
-    /// The ticks in them: one in each, or as many as there are in a list.
-    pub ticks: u64,
-    /// Messages that are lists.
-    pub list_messages: u64,
-    /// Messages without a tick.
-    pub other_messages: u64,
-    /// Messages that are binary.
-    pub binary_messages: u64,
-    /// Messages that are not JSON.
-    pub not_json_messages: u64,
-    /// Messages that answered requests of `--request` and pings of `--sync`; none of the others is
-    /// one of these.
-    pub answers: u64,
+    /// What was counted.
+    #[serde(flatten)]
+    pub counters: Counters,
     /// Messages by the window's length.
     pub messages_per_s: Option<f64>,
     /// Ticks by the same.
     pub ticks_per_s: Option<f64>,
-    /// The messages' payloads.
-    pub bytes: u64,
     /// A message's payload.
     pub message_size_bytes_mean: Option<f64>,
     /// What a client waits for its next message; the Python original called it latency.
     pub time_between_messages_s_mean: Option<f64>,
-    /// Ticks that say when they were sent.
-    pub stamped: u64,
     /// From the server's stamp to the client's read.
     pub delivery_us: Percentiles,
     /// Those latencies by percentile, as far as there are samples for.
     pub delivery_curve: Vec<CurvePoint>,
-    /// Ticks that seem to come from the future: they are no deliveries.
-    pub negative_latencies: u64,
-    /// Those that seem to by no more than the clocks' comparison may be wrong: they are deliveries
-    /// that took no time.
-    pub within_error: u64,
-    /// Ticks of symbols beyond those that can be told apart: what their numbers say and how late
-    /// they were is not known.
-    pub untracked: u64,
     /// Latencies too long to be told, which count as a minute.
     pub saturated: Saturated,
     /// How the clocks compare; none unless asked for.
@@ -177,20 +156,9 @@ pub struct Lateness {
 pub struct Requests {
     /// Those that were due, per second and client.
     pub rate_per_s: f64,
-    /// Those that were sent.
-    pub sent: u64,
-    /// Those that got a reply.
-    pub replies: u64,
-    /// Replies that came after the window, which ends everything else.
-    pub late: u64,
-    /// Replies that say that something went wrong.
-    pub failed: u64,
-    /// Those that got none, not even in the second after the window.
-    pub missing: u64,
-    /// Those that were due and never sent: too many were unanswered, or the socket was full.
-    pub unsent: u64,
-    /// Replies that nobody had asked for, or not any more.
-    pub unexpected: u64,
+    /// What was counted.
+    #[serde(flatten)]
+    pub counters: RequestCounters,
     /// From when a request was due to the read of its reply. One without a reply has waited until
     /// the end.
     pub latency_us: Percentiles,
@@ -225,14 +193,9 @@ impl Saturated {
 pub struct SlowClients {
     /// Asked for.
     pub asked: usize,
-    /// Upgraded.
-    pub connected: usize,
-    /// Ticks that they read in the window.
-    pub ticks: u64,
-    /// The payloads of all messages that they read in the window.
-    pub bytes: u64,
-    /// The ticks that the server left out for them, by the gaps in their numbers.
-    pub missed: u64,
+    /// What was counted.
+    #[serde(flatten)]
+    pub counters: SlowCounters,
     /// How connections of theirs ended before the run did: how many of each kind.
     pub ended: BTreeMap<ErrorKind, u64>,
 }
@@ -240,27 +203,15 @@ pub struct SlowClients {
 /// Connections that were opened again (`--churn`, `--reconnect`).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Reconnects {
-    /// Connections that were closed to be opened again.
-    pub churned: u64,
-    /// Those by the length of warm-up and window.
+    /// What was counted.
+    #[serde(flatten)]
+    pub counters: ReturnCounters,
+    /// Connections that were closed to be opened again, by the length of warm-up and window.
     pub churned_per_s: Option<f64>,
-    /// Connections that were lost and were to be opened again.
-    pub lost: u64,
-    /// Clients that have come back, of both kinds.
-    pub returned: u64,
-    /// Attempts that failed.
-    pub failed_attempts: u64,
     /// How long clients that had lost their connection were without one, in µs.
     pub away_us: Percentiles,
     /// From the call of connect to the first tick of a connection that was opened again, in µs.
     pub response_us: Percentiles,
-    /// Ticks that the server had kept for those who had lost their connection.
-    pub resumed: u64,
-    /// Ticks that those have missed, by the gaps in their numbers.
-    pub missed: u64,
-    /// How often a symbol's numbers were lower than before, because the server had restarted:
-    /// what was missed is then not known.
-    pub restarts: u64,
 }
 
 /// This process in the measured window.
@@ -282,12 +233,11 @@ pub struct ClientUsage {
     pub lateness_p999_us: u64,
     /// At its worst.
     pub lateness_max_us: u64,
-    /// Reads that returned something.
-    pub reads: u64,
-    /// Reads that filled their buffer, so that there was more behind them.
-    pub full_reads: u64,
     /// By how much its wall clock was set meanwhile.
     pub clock_step_us: u64,
+    /// How often it was behind what came.
+    #[serde(flatten)]
+    pub reads: Reads,
 }
 
 /// The process under test.
@@ -367,16 +317,16 @@ impl Report {
             return Some(lost.clone());
         }
         // Who has seen enough of the ticks did not wait for the window.
-        if self.ticks > 0 || self.reader_left() {
+        if self.counters.ticks > 0 || self.reader_left() {
             return None;
         }
         let silent = self.is_silent();
         let example = self.errors.examples.first();
-        Some(match (self.messages, example) {
+        Some(match (self.counters.messages, example) {
             (1.., _) if silent => format!(
-                "none of {} messages is a tick, and {} are not even JSON (see --sent-field, \
-                 --seq-field and --symbol-field)",
-                self.messages, self.not_json_messages
+                "no tick among {} messages ({} not JSON): see --sent-field, --seq-field and \
+                 --symbol-field",
+                self.counters.messages, self.counters.not_json_messages
             ),
             (_, Some(example)) => example.clone(),
             (_, None) => format!("no tick arrived within {:.3} s", self.duration_s),
@@ -385,7 +335,7 @@ impl Report {
 
     /// Whether all went well, only that no message came.
     pub fn nothing_came(&self) -> bool {
-        self.is_silent() && self.messages == 0 && self.clients.connected > 0
+        self.is_silent() && self.counters.messages == 0 && self.clients.connected > 0
     }
 
     /// Whether ticks were printed until their reader left.
@@ -407,4 +357,4 @@ impl Report {
 }
 
 #[cfg(test)]
-pub(in crate::client) mod tests;
+pub(crate) mod tests;

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn few_samples_have_no_deviation_and_none_have_nothing() {
+    fn few_samples_have_no_deviation_and_without_samples_all_is_none() {
         let one = milliseconds(&[5]);
         assert_eq!((one.median, one.stdev), (Some(0.005), None));
         let none = milliseconds(&[]);

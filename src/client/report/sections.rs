@@ -7,13 +7,17 @@ use crate::client::report::table::{Table, fixed, time};
 /// Deliveries that seem to have taken less than no time.
 pub(super) fn below_zero(table: &mut Table, report: &Report) {
     let error_us = report.sync.as_ref().and_then(|sync| sync.error_us);
-    if report.within_error > 0 {
+    if report.counters.clamped_to_zero > 0 {
         let what = format!("of them, by no more than {} µs", error_us.unwrap_or(0));
-        table.row("  below 0, count as 0", report.within_error, &what);
+        table.row(
+            "  below 0, count as 0",
+            report.counters.clamped_to_zero,
+            &what,
+        );
     }
-    if report.negative_latencies > 0 {
+    if report.counters.negative_latencies > 0 {
         let what = "ticks from the future, not counted";
-        table.row("  below 0", report.negative_latencies, what);
+        table.row("  below 0", report.counters.negative_latencies, what);
     }
 }
 
@@ -50,20 +54,28 @@ pub(super) fn requests(table: &mut Table, report: &Report) {
         return;
     };
     let rate = format!("sent, {} per second and client", requests.rate_per_s);
-    table.row("Requests", requests.sent, &rate);
-    table.row("  replies", requests.replies, "");
+    table.row("Requests", requests.counters.sent, &rate);
+    table.row("  replies", requests.counters.replies, "");
     for (label, count, what) in [
-        ("  failed", requests.failed, "of them report an error"),
-        ("  late", requests.late, "of them arrived after the window"),
-        ("  missing", requests.missing, "never came"),
+        (
+            "  failed",
+            requests.counters.failed,
+            "of them report an error",
+        ),
+        (
+            "  late",
+            requests.counters.late,
+            "of them arrived after the window",
+        ),
+        ("  missing", requests.counters.missing, "never came"),
         (
             "  held back",
-            requests.unsent,
+            requests.counters.unsent,
             "requests that were due, never sent",
         ),
         (
             "  unexpected",
-            requests.unexpected,
+            requests.counters.unexpected,
             "replies to no open request",
         ),
     ] {
@@ -80,7 +92,7 @@ pub(super) fn requests(table: &mut Table, report: &Report) {
 /// What the numbers of ticks say: in total, and the symbols where most is missing.
 pub(super) fn losses(table: &mut Table, report: &Report) {
     let losses = &report.losses;
-    if losses.numbered == 0 && report.ticks > 0 {
+    if losses.numbered == 0 && report.counters.ticks > 0 {
         return table.row("Gaps", "-", "no tick has a number (see --seq-field)");
     }
     gaps(table, report);
@@ -132,9 +144,9 @@ pub(super) fn watching(table: &mut Table, report: &Report) {
 pub(super) fn slow_clients(table: &mut Table, report: &Report) {
     let Some(slow) = &report.slow else { return };
     let asked = format!("connected of {}, reported separately", slow.asked);
-    table.row("Slow clients", slow.connected, &asked);
-    let missed = format!("read, {} left out by the server", slow.missed);
-    table.row("  ticks", slow.ticks, &missed);
+    table.row("Slow clients", slow.counters.joined, &asked);
+    let missed = format!("read, {} left out by the server", slow.counters.missed);
+    table.row("  ticks", slow.counters.ticks, &missed);
     table.kinds(&slow.ended);
 }
 
@@ -144,24 +156,27 @@ pub(super) fn reconnects(table: &mut Table, report: &Report) {
         return;
     };
     let per_s = format!("left on purpose, {}/s", fixed(reconnects.churned_per_s, 2));
-    table.row("Reconnects", reconnects.churned, &per_s);
-    table.row("  lost connections", reconnects.lost, "");
-    let failed = format!("of them, {} attempts failed", reconnects.failed_attempts);
-    table.row("  came back", reconnects.returned, &failed);
+    table.row("Reconnects", reconnects.counters.churned, &per_s);
+    table.row("  lost connections", reconnects.counters.lost, "");
+    let failed = format!("of them, {} attempts failed", reconnects.counters.failed);
+    table.row("  came back", reconnects.counters.returned, &failed);
     let response = &reconnects.response_us;
     if response.count > 0 {
         let unit = format!("ms, p99 {}, max {}", ms(response.p99), ms(response.max));
         table.row("  first tick, median", ms(response.p50), &unit);
     }
-    if reconnects.lost > 0 {
+    if reconnects.counters.lost > 0 {
         let unit = format!("ms, max {}", ms(reconnects.away_us.max));
         table.row("  away, median", ms(reconnects.away_us.p50), &unit);
-        let resumed = format!("ticks while away, {} more came later", reconnects.resumed);
-        table.row("  missed", reconnects.missed, &resumed);
+        let resumed = format!(
+            "ticks while away, {} more came later",
+            reconnects.counters.resumed
+        );
+        table.row("  missed", reconnects.counters.missed, &resumed);
     }
-    if reconnects.restarts > 0 {
+    if reconnects.counters.restarts > 0 {
         let unit = "times: the server's numbers began again";
-        table.row("  unknown", reconnects.restarts, unit);
+        table.row("  unknown", reconnects.counters.restarts, unit);
     }
 }
 
@@ -180,7 +195,7 @@ mod tests {
     use crate::client::error_kind::ErrorKind;
     use crate::client::measure::clock_sync::ClockOffset;
     use crate::client::measure::losses::{Losses, SymbolLosses};
-    use crate::client::measure::measurement::Watching;
+    use crate::client::measure::measurement::{ReturnCounters, SlowCounters, Watching};
     use crate::client::report::percentiles::Percentiles;
     use crate::client::report::tests::{sample, with_requests, with_schedule};
     use crate::client::report::{Reconnects, SlowClients};
@@ -199,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_is_shown_within_80_columns() {
+    fn optional_sections_fit_80_columns() {
         let mut report = with_requests(with_schedule(sample()));
         report.sync = Some(ClockOffset {
             answered: 76,
@@ -243,10 +258,10 @@ mod tests {
     }
 
     #[test]
-    fn what_servers_do_not_say_is_not_made_up() {
+    fn missing_numbers_and_stamps_are_not_made_up() {
         let mut report = sample();
         report.losses.numbered = 0;
-        report.stamped = 0;
+        report.counters.stamped = 0;
         let text = report.to_string();
         let gaps =
             "  Gaps                               - no tick has a number (see --seq-field)\n";
@@ -265,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_of_the_server_is_shown() {
+    fn what_the_server_was_asked_for_is_shown() {
         let mut report = sample();
         report.watch = Some(Watching {
             count: 20,
@@ -275,8 +290,8 @@ mod tests {
         });
         report.every_s = Some(0.25);
         report.losses.conflated = 1234;
-        (report.list_messages, report.ticks) = (59_000, 590_000);
-        (report.ticks_per_s, report.other_messages) = (Some(9_833.3), 2);
+        (report.counters.list_messages, report.counters.ticks) = (59_000, 590_000);
+        (report.ticks_per_s, report.counters.other_messages) = (Some(9_833.3), 2);
         let text = report.to_string();
         for rows in [
             "asked for\n    symbols of each                 20 of 20000, seed 999999999, Zipf 1.25\n",
@@ -306,9 +321,9 @@ mod tests {
             uncorrected: 0,
         });
         (
-            report.within_error,
-            report.negative_latencies,
-            report.answers,
+            report.counters.clamped_to_zero,
+            report.counters.negative_latencies,
+            report.counters.answers,
         ) = (12, 3, 9);
         let text = report.to_string();
         for rows in [
@@ -334,23 +349,27 @@ mod tests {
         let mut report = sample();
         report.slow = Some(SlowClients {
             asked: 20,
-            connected: 19,
-            ticks: 480,
-            bytes: 48_000,
-            missed: 12_345,
+            counters: SlowCounters {
+                joined: 19,
+                ticks: 480,
+                bytes: 48_000,
+                missed: 12_345,
+            },
             ended: [(ErrorKind::Closed(Some(1008)), 3)].into(),
         });
         report.reconnects = Some(Reconnects {
-            churned: 252,
+            counters: ReturnCounters {
+                churned: 252,
+                lost: 4,
+                returned: 255,
+                failed: 12,
+                resumed: 7,
+                missed: 2,
+                restarts: 0,
+            },
             churned_per_s: Some(50.391),
-            lost: 4,
-            returned: 255,
-            failed_attempts: 12,
             away_us: spread,
             response_us: spread,
-            resumed: 7,
-            missed: 2,
-            restarts: 0,
         });
         let expected = "\
   Slow clients                      19 connected of 20, reported separately

@@ -4,12 +4,12 @@ use super::*;
 use crate::client::measure::intervals::tests::interval as counted;
 
 /// An interval of a second, the one behind `place` others, with these latencies in µs.
-pub(in crate::client) fn interval(place: u64, latencies: &[u64]) -> Interval {
+pub(crate) fn interval(place: u64, latencies: &[u64]) -> Interval {
     Interval::of(&counted(place, latencies))
 }
 
 /// A report with made-up numbers.
-pub(in crate::client) fn sample() -> Report {
+pub(crate) fn sample() -> Report {
     Report {
         url: "ws://127.0.0.1:8888/".to_owned(),
         clients: Clients {
@@ -22,16 +22,18 @@ pub(in crate::client) fn sample() -> Report {
         duration_s: 60.0004,
         warmup_s: 2.0,
         joining_s: 0.5219,
-        messages: 59_881,
-        answers: 0,
-        ticks: 59_880,
-        list_messages: 0,
-        other_messages: 1,
-        binary_messages: 1,
-        not_json_messages: 1,
+        counters: Counters {
+            messages: 59_881,
+            ticks: 59_880,
+            other_messages: 1,
+            binary_messages: 1,
+            not_json_messages: 1,
+            bytes: 5_808_457,
+            stamped: 59_880,
+            ..Counters::default()
+        },
         messages_per_s: Some(998.0),
         ticks_per_s: Some(998.0),
-        bytes: 5_808_457,
         message_size_bytes_mean: Some(97.0),
         time_between_messages_s_mean: Some(1.0),
         delivery_us: Percentiles {
@@ -53,10 +55,6 @@ pub(in crate::client) fn sample() -> Report {
                 us: 12_345,
             },
         ],
-        stamped: 59_880,
-        negative_latencies: 0,
-        within_error: 0,
-        untracked: 0,
         saturated: Saturated::default(),
         sync: None,
         schedule: None,
@@ -97,8 +95,10 @@ pub(in crate::client) fn sample() -> Report {
             lateness_p99_us: 100,
             lateness_p999_us: 200,
             lateness_max_us: 900,
-            reads: 59_880,
-            full_reads: 0,
+            reads: Reads {
+                reads: 59_880,
+                full_reads: 0,
+            },
             clock_step_us: 0,
         },
         server: Some(ServerUsage {
@@ -126,7 +126,7 @@ pub(in crate::client) fn sample() -> Report {
 }
 
 /// The same with ticks that were expected.
-pub(in crate::client) fn with_schedule(report: Report) -> Report {
+pub(crate) fn with_schedule(report: Report) -> Report {
     Report {
         schedule: Some(Lateness {
             expect_s: 0.25,
@@ -141,17 +141,17 @@ pub(in crate::client) fn with_schedule(report: Report) -> Report {
 }
 
 /// The same with requests.
-pub(in crate::client) fn with_requests(report: Report) -> Report {
+pub(crate) fn with_requests(report: Report) -> Report {
     Report {
         requests: Some(Requests {
             rate_per_s: 10.0,
-            sent: 600,
-            replies: 599,
-            late: 0,
-            failed: 2,
-            missing: 1,
-            unsent: 0,
-            unexpected: 0,
+            counters: RequestCounters {
+                sent: 600,
+                replies: 599,
+                failed: 2,
+                missing: 1,
+                ..RequestCounters::default()
+            },
             latency_us: some_latencies(),
             latency_curve: some_curve(),
             uncorrected_us: some_latencies(),
@@ -220,7 +220,7 @@ fn a_report_reads_back_as_it_was_written() {
 }
 
 #[test]
-fn what_is_unknown_is_null() {
+fn unknown_numbers_are_null() {
     let mut report = sample();
     report.server = None;
     report.delivery_us.p50 = None;
@@ -229,13 +229,13 @@ fn what_is_unknown_is_null() {
 }
 
 #[test]
-fn nothing_measured_is_an_error_with_the_main_cause() {
+fn a_run_without_a_tick_is_an_error_with_the_main_cause() {
     let mut report = sample();
     assert_eq!(report.error(), None);
-    report.ticks = 0;
+    report.counters.ticks = 0;
     assert_eq!(report.error().as_ref(), report.errors.examples.first());
     report.errors.examples.clear();
-    report.messages = 0;
+    report.counters.messages = 0;
     assert_eq!(
         report.error().as_deref(),
         Some("no tick arrived within 60.000 s")
@@ -243,9 +243,9 @@ fn nothing_measured_is_an_error_with_the_main_cause() {
 }
 
 #[test]
-fn a_reader_that_has_seen_ticks_and_left_is_no_error_but_a_full_disk_is() {
+fn a_reader_that_leaves_after_ticks_is_no_error_but_a_full_disk_is() {
     let mut report = sample();
-    report.ticks = 0;
+    report.counters.ticks = 0;
     let mut printed = Printed {
         reader_left: true,
         ..Printed::default()
@@ -255,7 +255,7 @@ fn a_reader_that_has_seen_ticks_and_left_is_no_error_but_a_full_disk_is() {
     printed.ticks = 1;
     report.printed = Some(printed.clone());
     assert_eq!(report.error(), None);
-    report.ticks = 1;
+    report.counters.ticks = 1;
     printed.error = Some("no storage space".to_owned());
     report.printed = Some(printed);
     let error = "cannot print ticks: no storage space";
@@ -263,11 +263,11 @@ fn a_reader_that_has_seen_ticks_and_left_is_no_error_but_a_full_disk_is() {
 }
 
 #[test]
-fn messages_that_are_no_ticks_are_another_error_than_silence() {
+fn messages_without_ticks_are_a_different_error_from_silence() {
     let mut report = sample();
-    (report.ticks, report.messages) = (0, 7);
+    (report.counters.ticks, report.counters.messages) = (0, 7);
     report.errors.kinds = [(ErrorKind::NoTick, 1000)].into();
-    let none = "none of 7 messages is a tick, and 1 are not even JSON (see --sent-field, \
-                --seq-field and --symbol-field)";
+    let none = "no tick among 7 messages (1 not JSON): see --sent-field, --seq-field and \
+                --symbol-field";
     assert_eq!(report.error().as_deref(), Some(none));
 }

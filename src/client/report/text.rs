@@ -28,7 +28,7 @@ impl fmt::Display for Report {
 /// What there is to say of a run that got as far as its window.
 fn measured(table: &mut Table, report: &Report) {
     messages(table, report);
-    if report.stamped > 0 || report.ticks == 0 {
+    if report.counters.stamped > 0 || report.counters.ticks == 0 {
         let label = format!("{}, mean", Metric::Delivery.title());
         table.percentiles(&label, "deliveries", &report.delivery_us);
         sections::below_zero(table, report);
@@ -63,22 +63,22 @@ fn phases(table: &mut Table, report: &Report) {
 }
 
 fn messages(table: &mut Table, report: &Report) {
-    let with_ticks = report.messages - report.other_messages;
-    let verb = match report.list_messages {
+    let with_ticks = report.counters.messages - report.counters.other_messages;
+    let verb = match report.counters.list_messages {
         0 => "are",
         _ => "have",
     };
     let kinds = format!("of which {with_ticks} {verb} ticks");
-    table.row("Total messages", report.messages, &kinds);
-    if report.list_messages > 0 {
-        let (per_s, lists) = (fixed(report.ticks_per_s, 2), report.list_messages);
+    table.row("Total messages", report.counters.messages, &kinds);
+    if report.counters.list_messages > 0 {
+        let (per_s, lists) = (fixed(report.ticks_per_s, 2), report.counters.list_messages);
         let what = format!("{per_s} ticks/s, {lists} messages are lists");
-        table.row("  ticks", report.ticks, &what);
+        table.row("  ticks", report.counters.ticks, &what);
     }
-    if report.answers > 0 {
+    if report.counters.answers > 0 {
         table.row(
             "  answers",
-            report.answers,
+            report.counters.answers,
             "replies and pongs, counted separately",
         );
     }

@@ -175,12 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_asked_for_is_not_judged() {
+    fn unset_limits_are_not_judged() {
         assert!(judge_report(&Thresholds::default(), &sample()).is_empty());
     }
 
     #[test]
-    fn what_could_not_be_measured_keeps_no_limit() {
+    fn an_unmeasured_limit_is_not_kept() {
         let mut report = sample();
         report.delivery_us.p99 = None;
         let thresholds = Thresholds {

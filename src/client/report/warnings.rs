@@ -63,7 +63,7 @@ fn not_checked(config: &Config) -> Option<String> {
 }
 
 fn untracked(report: &Report) -> Option<String> {
-    let ticks = report.untracked;
+    let ticks = report.counters.untracked;
     (ticks > 0).then(|| {
         format!(
             "{ticks} ticks belong to symbols beyond the 65,536 that are tracked, so their \
@@ -73,7 +73,7 @@ fn untracked(report: &Report) -> Option<String> {
 }
 
 fn unanswered(report: &Report) -> Option<String> {
-    let missing = report.requests.as_ref()?.missing;
+    let missing = report.requests.as_ref()?.counters.missing;
     (missing > 0).then(|| {
         format!(
             "{missing} requests got no reply: the server cannot keep up with --rate, or its \
@@ -83,7 +83,7 @@ fn unanswered(report: &Report) -> Option<String> {
 }
 
 fn held_back(report: &Report) -> Option<String> {
-    let unsent = report.requests.as_ref()?.unsent;
+    let unsent = report.requests.as_ref()?.counters.unsent;
     (unsent > 0).then(|| {
         format!(
             "{unsent} requests were held back: too many were unanswered (--outstanding), the \
@@ -200,7 +200,7 @@ fn latencies(report: &Report) -> impl Iterator<Item = &Percentiles> {
 }
 
 fn backlog(report: &Report) -> Option<String> {
-    let (full, reads) = (report.client.full_reads, report.client.reads);
+    let (full, reads) = (report.client.reads.full_reads, report.client.reads.reads);
     (full > 0 && full.saturating_mul(100) >= reads).then(|| {
         format!(
             "{full} of {reads} reads filled their buffer, so this client was behind: try fewer \
@@ -251,7 +251,7 @@ fn sync(report: &Report) -> Option<String> {
 }
 
 fn future(report: &Report) -> Option<String> {
-    let ticks = report.negative_latencies;
+    let ticks = report.counters.negative_latencies;
     let is_corrected = report
         .sync
         .as_ref()
@@ -302,7 +302,7 @@ fn saturated(report: &Report) -> Option<String> {
 }
 
 fn no_stamps(report: &Report, config: &Config) -> Option<String> {
-    (report.ticks > 0 && report.stamped == 0).then(|| {
+    (report.counters.ticks > 0 && report.counters.stamped == 0).then(|| {
         format!(
             "no tick says when it was sent (--sent-field {}, --sent-unit {}), so the report has \
              the time between messages but no latency",

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use serde::{Deserialize, Serialize};
 
 /// Keeps a run in step with others. Its descriptor becomes readable when there is a word.
-pub(in crate::client) trait Barrier: AsFd {
+pub(crate) trait Barrier: AsFd {
     /// The next word, if one has come.
     ///
     /// # Errors
@@ -22,7 +22,7 @@ pub(in crate::client) trait Barrier: AsFd {
 
 /// What a run is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::client) enum Word {
+pub(crate) enum Word {
     /// All have joined: go on.
     Go,
     /// End now.
@@ -31,7 +31,7 @@ pub(in crate::client) enum Word {
 
 /// What the others wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::client) enum Milestone {
+pub(crate) enum Milestone {
     /// All clients have joined or failed.
     Joined,
     /// The window has begun.
@@ -42,13 +42,13 @@ pub(in crate::client) enum Milestone {
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(in crate::client) struct Standing {
+pub(crate) struct Standing {
     /// Clients that have joined.
-    pub(in crate::client) joined: usize,
+    pub(crate) joined: usize,
     /// Connections that are open.
-    pub(in crate::client) open: usize,
+    pub(crate) open: usize,
     /// Ticks that have been counted.
-    pub(in crate::client) ticks: u64,
+    pub(crate) ticks: u64,
     /// Errors that have been counted.
-    pub(in crate::client) errors: u64,
+    pub(crate) errors: u64,
 }

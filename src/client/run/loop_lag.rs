@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_outside_of_the_window_does_not_count() {
+    fn lag_outside_of_the_window_does_not_count() {
         let late = late(&[10, 300, 310, 800], 290, 500);
         assert_eq!(late.count_between(9_000, 11_000), 2, "{late:?}");
         assert_eq!(late.max() / 1_000, 180, "due at 320, and not there at 500");

@@ -7,7 +7,7 @@ use crate::usage::Usage;
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::client) enum Phase {
+pub(crate) enum Phase {
     /// Connections are being opened and upgraded.
     Joining,
     /// All have joined or failed. The clocks are compared.
@@ -26,16 +26,16 @@ pub(in crate::client) enum Phase {
 
 impl Phase {
     /// Whether the measured window has ended, or will never begin.
-    pub(in crate::client) fn is_over(self) -> bool {
+    pub(crate) fn is_over(self) -> bool {
         matches!(self, Self::Awaiting | Self::Closing)
     }
 }
 
 /// An instant, with the accounts of both processes at it.
 #[derive(Clone, Debug)]
-pub(in crate::client) struct Snapshot {
+pub(crate) struct Snapshot {
     /// When it was.
-    pub(in crate::client) at: Instant,
+    pub(crate) at: Instant,
     /// What this client had used.
     own: Usage,
     /// What the server under test had used; none without its process id, or when it has gone.
@@ -44,7 +44,7 @@ pub(in crate::client) struct Snapshot {
 
 impl Snapshot {
     /// The current one; `pid` is the server's process.
-    pub(in crate::client) fn now(pid: Option<u32>) -> Self {
+    pub(crate) fn now(pid: Option<u32>) -> Self {
         Self {
             at: Instant::now(),
             // A system without /proc has no account of it; the report then shows zero.
@@ -57,20 +57,20 @@ impl Snapshot {
 /// The borders between the phases of a run. One that was not reached counts as the next one that
 /// was.
 #[derive(Debug)]
-pub(in crate::client) struct PhaseTimes {
+pub(crate) struct PhaseTimes {
     /// When the first connect was called.
-    pub(in crate::client) began: Snapshot,
+    pub(crate) began: Snapshot,
     /// When all had joined or failed.
-    pub(in crate::client) joined: Option<Snapshot>,
+    pub(crate) joined: Option<Snapshot>,
     /// When the measured window began.
-    pub(in crate::client) window_began: Option<Snapshot>,
+    pub(crate) window_began: Option<Snapshot>,
     /// When it ended.
-    pub(in crate::client) ended: Option<Snapshot>,
+    pub(crate) ended: Option<Snapshot>,
 }
 
 impl PhaseTimes {
     /// A run that begins now.
-    pub(in crate::client) fn new(pid: Option<u32>) -> Self {
+    pub(crate) fn new(pid: Option<u32>) -> Self {
         Self {
             began: Snapshot::now(pid),
             joined: None,
@@ -80,24 +80,24 @@ impl PhaseTimes {
     }
 
     /// When the window began, if it did.
-    pub(in crate::client) fn window_began_at(&self) -> Option<Instant> {
+    pub(crate) fn window_began_at(&self) -> Option<Instant> {
         self.window_began.as_ref().map(|snapshot| snapshot.at)
     }
 
     /// The length of the window.
-    pub(in crate::client) fn window(&self) -> Duration {
+    pub(crate) fn window(&self) -> Duration {
         self.ended().at - self.window_began().at
     }
 
     /// Notes how long joining and warm-up took, and what the server cost.
-    pub(in crate::client) fn note_phases(&self, facts: &mut RunFacts) {
+    pub(crate) fn note_phases(&self, facts: &mut RunFacts) {
         facts.joining = self.joined().at - self.began.at;
         facts.warmup = self.window_began().at - self.joined().at;
         facts.server = self.server_cost();
     }
 
     /// Notes how long the window was, and what this process cost in it.
-    pub(in crate::client) fn note_window(&self, facts: &mut RunFacts) {
+    pub(crate) fn note_window(&self, facts: &mut RunFacts) {
         let used = self.ended().own.since(&self.window_began().own);
         facts.window = self.window();
         facts.cost = Cost {

@@ -18,17 +18,17 @@ use crate::dns::Resolver;
 use crate::error_text::plain;
 
 /// What has to be known before connections are opened.
-pub(in crate::client) struct Prepared {
+pub(crate) struct Prepared {
     /// What was asked for, with a seed if one is needed.
-    pub(in crate::client) config: Config,
+    pub(crate) config: Config,
     /// The server's addresses.
-    pub(in crate::client) addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Vec<SocketAddr>,
     /// What TLS needs, if there is to be any.
-    pub(in crate::client) tls: Option<TlsConnector>,
+    pub(crate) tls: Option<TlsConnector>,
     /// What each client draws its symbols from, if it has its own.
-    pub(in crate::client) lists: Option<Watchlists>,
+    pub(crate) lists: Option<Watchlists>,
     /// From when the limits of the run count.
-    pub(in crate::client) began: Instant,
+    pub(crate) began: Instant,
 }
 
 /// Finds out what has to be known for a run that `config` asks for.
@@ -36,10 +36,7 @@ pub(in crate::client) struct Prepared {
 /// # Errors
 /// A sentence: when the host is unknown, the certificates are unusable, the server does not list
 /// its symbols, or a signal arrives.
-pub(in crate::client) fn prepare(
-    config: &Config,
-    mut signals: Option<&mut Signals>,
-) -> io::Result<Prepared> {
+pub(crate) fn prepare(config: &Config, mut signals: Option<&mut Signals>) -> io::Result<Prepared> {
     let mut config = config.clone();
     let mut began = Instant::now();
     let addresses = match config.addresses.as_slice() {
@@ -164,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_server_that_says_nothing_has_two_seconds() {
+    fn a_silent_name_server_has_two_seconds() {
         let began = Instant::now();
         let error = error_of(None);
         assert!(

@@ -20,22 +20,22 @@ use crate::client::run::progress::terminal::Terminal;
 
 /// The line on the terminal.
 #[derive(Debug)]
-pub(in crate::client) struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     /// When it was last drawn, and how many ticks there had been.
     last: Option<(Instant, u64)>,
 }
 
 /// What the line is about.
-pub(in crate::client) struct View<'a> {
-    pub(in crate::client) phase: Phase,
-    pub(in crate::client) times: &'a PhaseTimes,
-    pub(in crate::client) config: &'a Config,
-    pub(in crate::client) standing: Standing,
+pub(crate) struct View<'a> {
+    pub(crate) phase: Phase,
+    pub(crate) times: &'a PhaseTimes,
+    pub(crate) config: &'a Config,
+    pub(crate) standing: Standing,
     /// Connections that exist, in whatever state.
-    pub(in crate::client) alive: usize,
+    pub(crate) alive: usize,
     /// None where only other processes know it.
-    pub(in crate::client) delivery: Option<&'a Latency>,
+    pub(crate) delivery: Option<&'a Latency>,
 }
 
 /// What the line says.
@@ -68,7 +68,7 @@ enum Line {
 
 impl Progress {
     /// The line for a run; none if it is not wanted, or would be drawn over ticks on the terminal.
-    pub(in crate::client) fn of(config: &Config) -> Option<Self> {
+    pub(crate) fn of(config: &Config) -> Option<Self> {
         let is_taken = config.print && io::stdout().is_terminal();
         if config.quiet || is_taken {
             return None;
@@ -90,12 +90,12 @@ impl Progress {
     }
 
     /// Takes the line away, so that what is printed next stands alone.
-    pub(in crate::client) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();
     }
 
     /// Draws the line again.
-    pub(in crate::client) fn show(&mut self, view: &View<'_>) {
+    pub(crate) fn show(&mut self, view: &View<'_>) {
         let now = Instant::now();
         let rate = match view.phase {
             Phase::Measuring => self.rate(now, view.standing.ticks),
@@ -220,7 +220,7 @@ fn plural(errors: u64) -> String {
 }
 
 /// How often the line is drawn.
-pub(in crate::client) const PERIOD: Duration = Duration::from_millis(250);
+pub(crate) const PERIOD: Duration = Duration::from_millis(250);
 
 /// indicatif's own limit on top of that, whoever calls.
 const DRAWS_PER_S_MAX: u8 = 10;

@@ -29,7 +29,7 @@ use crate::client::ws::error::ConnectionError;
 use crate::client::ws::tls::TlsConnector;
 
 /// The state of a run.
-pub(in crate::client) struct Run {
+pub(crate) struct Run {
     pub(super) config: Config,
     pub(super) phase: Phase,
     pub(super) tls: Option<TlsConnector>,

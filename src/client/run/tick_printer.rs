@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_behind_misses_whole_lines_and_memory_stays_bounded() {
+    fn a_slow_reader_misses_whole_lines_and_memory_stays_bounded() {
         let (mut printer, mut reader) = printer();
         let message = [b'x'; 99_999];
         let count = 300;
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_never_read_counts_as_dropped() {
+    fn ticks_that_are_never_read_count_as_dropped() {
         let (mut printer, _reader) = printer();
         for _ in 0..10 {
             printer.tick(&[b'x'; 99_999]);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_left_is_noticed_without_a_tick_too() {
+    fn a_reader_that_left_is_noticed_without_a_tick() {
         let (mut printer, reader) = printer();
         printer.tick(b"{}");
         assert_eq!(printer.write(), Written::All);
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_an_error_and_no_reader_that_left() {
+    fn a_full_disk_is_an_error_and_not_a_reader_that_left() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
         // Only some systems have such a device.
         let Ok(full) = full else { return };

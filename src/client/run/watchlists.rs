@@ -18,7 +18,7 @@ use crate::client::run::watchlists::chances::Chances;
 
 /// What all clients of a process draw their lists from.
 #[derive(Debug)]
-pub(in crate::client) struct Watchlists {
+pub(crate) struct Watchlists {
     names: Vec<String>,
     chances: Chances,
     /// How many symbols a list has.
@@ -34,7 +34,7 @@ impl Watchlists {
     ///
     /// # Errors
     /// When there are fewer symbols than a list is to have.
-    pub(in crate::client) fn new(
+    pub(crate) fn new(
         names: Vec<String>,
         watch: &Watch,
         first_client: usize,
@@ -54,12 +54,12 @@ impl Watchlists {
     }
 
     /// How many symbols a list has.
-    pub(in crate::client) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count
     }
 
     /// What a report says of the lists.
-    pub(in crate::client) fn watching(&self) -> Watching {
+    pub(crate) fn watching(&self) -> Watching {
         Watching {
             count: self.count,
             of: self.names.len(),
@@ -70,14 +70,14 @@ impl Watchlists {
 
     /// The query that asks `url` for the list of this process's client `number`, as far as a URL has
     /// room for it, and how many symbols that are.
-    pub(in crate::client) fn query(&mut self, url: &Url, number: usize) -> (String, usize) {
+    pub(crate) fn query(&mut self, url: &Url, number: usize) -> (String, usize) {
         let room = query_room(url);
         query(&self.draw(number), room)
     }
 
     /// The request that asks for the symbols of the list from the place `from` on, as far as one
     /// message has room for them, and the place behind those.
-    pub(in crate::client) fn request(&mut self, number: usize, from: usize) -> (String, usize) {
+    pub(crate) fn request(&mut self, number: usize, from: usize) -> (String, usize) {
         request(&self.draw(number), from)
     }
 

@@ -32,7 +32,7 @@ use crate::error_text::plain;
 /// # Errors
 /// When what has to be known cannot be found out, or a process cannot be started. What happens to
 /// connections and processes is in the measurement.
-pub(in crate::client) fn measure(
+pub(crate) fn measure(
     config: &Config,
     mut signals: Option<Signals>,
     command: impl Fn(usize) -> std::process::Command,

@@ -16,7 +16,7 @@ use crate::frame::Boundaries;
 
 /// One connection's protocol machine.
 #[derive(Debug)]
-pub(in crate::client) struct Codec {
+pub(crate) struct Codec {
     context: WebSocketContext,
     boundaries: Boundaries,
     /// Frames since it was last between two messages.
@@ -26,7 +26,7 @@ pub(in crate::client) struct Codec {
 }
 
 impl Codec {
-    pub(in crate::client) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(1024)
             .write_buffer_size(0)
@@ -42,17 +42,17 @@ impl Codec {
     }
 
     /// Whether text frames may be read past it: no fragmented message is under way.
-    pub(in crate::client) fn is_between_messages(&self) -> bool {
+    pub(crate) fn is_between_messages(&self) -> bool {
         self.boundaries.at_rest()
     }
 
     /// A fragmented message is under way, something is unsent, or it must not forget that a close
     /// frame has gone out: nothing may follow that.
-    pub(in crate::client) fn is_needed(&self) -> bool {
+    pub(crate) fn is_needed(&self) -> bool {
         !self.boundaries.at_rest() || !self.flushed || !self.context.can_write()
     }
 
-    pub(in crate::client) fn take(
+    pub(crate) fn take(
         &mut self,
         frame: &[u8],
         socket: &mut impl Write,
@@ -91,11 +91,11 @@ impl Codec {
     }
 
     /// Whether all that it had to say has gone out.
-    pub(in crate::client) fn is_flushed(&self) -> bool {
+    pub(crate) fn is_flushed(&self) -> bool {
         self.flushed
     }
 
-    pub(in crate::client) fn send(
+    pub(crate) fn send(
         &mut self,
         socket: &mut impl Write,
         text: String,
@@ -106,7 +106,7 @@ impl Codec {
         self.note_flushed(sent)
     }
 
-    pub(in crate::client) fn close(
+    pub(crate) fn close(
         &mut self,
         socket: &mut impl Write,
         code: CloseCode,
@@ -120,10 +120,7 @@ impl Codec {
         self.note_flushed(closed)
     }
 
-    pub(in crate::client) fn flush(
-        &mut self,
-        socket: &mut impl Write,
-    ) -> Result<(), ConnectionError> {
+    pub(crate) fn flush(&mut self, socket: &mut impl Write) -> Result<(), ConnectionError> {
         let flushed = self.context.flush(&mut Line { frame: &[], socket });
         self.note_flushed(flushed)
     }
@@ -175,7 +172,7 @@ fn closed(close: Option<CloseFrame>) -> ConnectionError {
 }
 
 /// What an error of tungstenite's means for the connection.
-pub(in crate::client) fn connection_error(error: Error) -> ConnectionError {
+pub(crate) fn connection_error(error: Error) -> ConnectionError {
     match error {
         Error::Io(error) => ConnectionError::Reset(error),
         Error::Capacity(_) => too_long(),
@@ -186,7 +183,7 @@ pub(in crate::client) fn connection_error(error: Error) -> ConnectionError {
 }
 
 /// What a message of more than [`MESSAGE_SIZE_MAX`] is, be it in one frame or in many.
-pub(in crate::client) fn too_long() -> ConnectionError {
+pub(crate) fn too_long() -> ConnectionError {
     ConnectionError::Protocol("a message of more than 1 MiB".to_owned())
 }
 
@@ -194,7 +191,7 @@ pub(in crate::client) fn too_long() -> ConnectionError {
 const FRAGMENTS_MAX: u32 = 4096;
 
 /// The longest message that is put together; a tick has a hundred bytes.
-pub(in crate::client) const MESSAGE_SIZE_MAX: usize = 1 << 20;
+pub(crate) const MESSAGE_SIZE_MAX: usize = 1 << 20;
 
 /// A request, and a pong and a close frame behind it.
 const WRITE_BUFFER_MAX: usize = 20 * 1024;

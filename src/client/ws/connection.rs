@@ -14,18 +14,18 @@ use crate::client::ws::stream::Stream;
 
 /// A connection to the server. It owns its socket, but no buffer while it is at rest.
 #[derive(Debug)]
-pub(in crate::client) struct Connection {
-    pub(in crate::client) stream: Stream,
+pub(crate) struct Connection {
+    pub(crate) stream: Stream,
     /// Where it was opened to.
-    pub(in crate::client) peer: SocketAddr,
-    pub(in crate::client) state: State,
+    pub(crate) peer: SocketAddr,
+    pub(crate) state: State,
     /// Whether it hardly reads: what arrives is left to [`read_little`](Self::read_little).
-    pub(in crate::client) is_slow: bool,
+    pub(crate) is_slow: bool,
     began: Instant,
 }
 
 /// Who is told what arrives.
-pub(in crate::client) trait Sink {
+pub(crate) trait Sink {
     /// The connection has been upgraded.
     fn joined(&mut self);
     /// A read has returned something; `is_full` if it filled its buffer.
@@ -36,7 +36,7 @@ pub(in crate::client) trait Sink {
 
 /// Where a connection stands.
 #[derive(Debug)]
-pub(in crate::client) enum State {
+pub(crate) enum State {
     /// The connect is under way.
     Connecting(Box<Handshake>),
     /// Connected; the request or the response is under way.
@@ -52,7 +52,7 @@ pub(in crate::client) enum State {
 
 /// How far the work at hand got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::client) enum Progress {
+pub(crate) enum Progress {
     /// All is done until the next event.
     Idle,
     /// There is more to read, but others are waiting.
@@ -61,7 +61,7 @@ pub(in crate::client) enum Progress {
 
 impl Connection {
     /// A connection whose connect was called at `began`.
-    pub(in crate::client) fn new(
+    pub(crate) fn new(
         stream: Stream,
         peer: SocketAddr,
         handshake: Handshake,
@@ -78,7 +78,7 @@ impl Connection {
     }
 
     /// The error of a connection that has not joined within the limit; none if it has joined.
-    pub(in crate::client) fn timed_out(&self, limit: Duration) -> Option<ConnectionError> {
+    pub(crate) fn timed_out(&self, limit: Duration) -> Option<ConnectionError> {
         match self.state {
             State::Connecting(_) => Some(ConnectionError::ConnectTimedOut(self.peer, limit)),
             State::Handshaking(_) if self.stream.is_securing() => {
@@ -90,22 +90,22 @@ impl Connection {
     }
 
     /// How long ago connect was called.
-    pub(in crate::client) fn age(&self) -> Duration {
+    pub(crate) fn age(&self) -> Duration {
         self.began.elapsed()
     }
 
     /// Whether it has not been upgraded yet.
-    pub(in crate::client) fn is_joining(&self) -> bool {
+    pub(crate) fn is_joining(&self) -> bool {
         matches!(self.state, State::Connecting(_) | State::Handshaking(_))
     }
 
     /// Whether it has been upgraded and nobody has begun to close it.
-    pub(in crate::client) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_))
     }
 
     /// Whether it leaves what arrives to [`read_little`](Self::read_little).
-    pub(in crate::client) fn reads_little(&self) -> bool {
+    pub(crate) fn reads_little(&self) -> bool {
         self.is_slow && self.is_open()
     }
 
@@ -113,10 +113,7 @@ impl Connection {
     ///
     /// # Errors
     /// Why the connection ends.
-    pub(in crate::client) fn read_little(
-        &mut self,
-        sink: &mut impl Sink,
-    ) -> Result<(), ConnectionError> {
+    pub(crate) fn read_little(&mut self, sink: &mut impl Sink) -> Result<(), ConnectionError> {
         let mut little = [0; SLOW_READ_SIZE];
         match self.stream.read(&mut little) {
             Ok(0) => Err(self.end_of_stream()),
@@ -132,7 +129,7 @@ impl Connection {
     ///
     /// # Errors
     /// Why the connection ends.
-    pub(in crate::client) fn on_ready(
+    pub(crate) fn on_ready(
         &mut self,
         ready: Ready,
         scratch: &mut [u8],
@@ -171,7 +168,7 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub(in crate::client) fn close(&mut self) -> Result<(), ConnectionError> {
+    pub(crate) fn close(&mut self) -> Result<(), ConnectionError> {
         self.state = match std::mem::replace(&mut self.state, State::Draining) {
             State::Open(mut frames) => {
                 frames.close(&mut self.stream)?;
@@ -184,7 +181,7 @@ impl Connection {
 
     /// Whether a text may be sent: it is open, reads what is answered, and all earlier ones have
     /// gone out.
-    pub(in crate::client) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         !self.is_slow && matches!(&self.state, State::Open(frames) if frames.has_room())
     }
 
@@ -192,7 +189,7 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub(in crate::client) fn send(&mut self, text: String) -> Result<(), ConnectionError> {
+    pub(crate) fn send(&mut self, text: String) -> Result<(), ConnectionError> {
         match &mut self.state {
             State::Open(frames) => frames.send(&mut self.stream, text),
             _ => Ok(()),

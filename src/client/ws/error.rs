@@ -10,7 +10,7 @@ use crate::client::ws::tls;
 
 /// One connection's end. [`Display`](fmt::Display) is the sentence that a report shows of it.
 #[derive(Debug)]
-pub(in crate::client) enum ConnectionError {
+pub(crate) enum ConnectionError {
     /// Nobody listens there.
     ConnectRefused(SocketAddr),
     /// No answer to the connect within the limit.
@@ -59,7 +59,7 @@ pub(in crate::client) enum ConnectionError {
 
 impl ConnectionError {
     /// The end of a stream without a close frame.
-    pub(in crate::client) fn end_of_stream() -> Self {
+    pub(crate) fn end_of_stream() -> Self {
         Self::Closed {
             code: 1006,
             reason: String::new(),
@@ -67,7 +67,7 @@ impl ConnectionError {
     }
 
     /// A connection that broke, by what reading or writing answered.
-    pub(in crate::client) fn broken(error: io::Error) -> Self {
+    pub(crate) fn broken(error: io::Error) -> Self {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
         match inner.map(tls::sentence) {
             Some(sentence) => Self::Tls(sentence),
@@ -76,7 +76,7 @@ impl ConnectionError {
     }
 
     /// A failed connect, by what the system answered.
-    pub(in crate::client) fn connect(peer: SocketAddr, error: io::Error) -> Self {
+    pub(crate) fn connect(peer: SocketAddr, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::ConnectRefused(peer),
             // The two words for it: of connect(2) and of bind(2).
@@ -87,12 +87,12 @@ impl ConnectionError {
     }
 
     /// Whether a closing handshake has taken place.
-    pub(in crate::client) fn is_answered(&self) -> bool {
+    pub(crate) fn is_answered(&self) -> bool {
         matches!(self, Self::Closed { code, .. } if *code != 1006)
     }
 
     /// Whether the server could not be reached at all, so that another address of its may help.
-    pub(in crate::client) fn is_unreachable(&self) -> bool {
+    pub(crate) fn is_unreachable(&self) -> bool {
         matches!(
             self,
             Self::ConnectRefused(_) | Self::ConnectTimedOut(..) | Self::ConnectFailed(..)
@@ -100,7 +100,7 @@ impl ConnectionError {
     }
 
     /// What it is counted under.
-    pub(in crate::client) fn kind(&self) -> ErrorKind {
+    pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::ConnectRefused(_) => ErrorKind::ConnectRefused,
             Self::ConnectTimedOut(..) => ErrorKind::ConnectTimedOut,
@@ -213,7 +213,7 @@ fn append_up_to(
 }
 
 /// The same as a text.
-pub(in crate::client) fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     printable(text, TEXT_LENGTH_MAX)
 }
 
@@ -237,10 +237,10 @@ fn without_number(error: &io::Error) -> String {
 }
 
 /// What may be the matter where TLS does not come about.
-pub(in crate::client) const NO_TLS: &str = "(does it speak TLS on this port? if not, use ws://)";
+pub(crate) const NO_TLS: &str = "(does it speak TLS on this port? if not, use ws://)";
 
 /// And where nothing else does.
-pub(in crate::client) const ONLY_TLS: &str = "(does it speak TLS on this port? then use wss://)";
+pub(crate) const ONLY_TLS: &str = "(does it speak TLS on this port? then use wss://)";
 
 /// As much of a server's words as a line has room for.
 const TEXT_LENGTH_MAX: usize = 123;

@@ -17,7 +17,7 @@ use crate::frame;
 
 /// What has arrived on one connection and is no whole message yet.
 #[derive(Debug, Default)]
-pub(in crate::client) struct Frames {
+pub(crate) struct Frames {
     /// The beginning of a frame whose end has not arrived.
     partial: Vec<u8>,
     codec: Option<Box<Codec>>,
@@ -29,7 +29,7 @@ impl Frames {
     ///
     /// # Errors
     /// Why the connection ends: the server's close frame (by then answered) among others.
-    pub(in crate::client) fn take(
+    pub(crate) fn take(
         &mut self,
         mut bytes: &[u8],
         socket: &mut impl Write,
@@ -66,15 +66,12 @@ impl Frames {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub(in crate::client) fn close(
-        &mut self,
-        socket: &mut impl Write,
-    ) -> Result<(), ConnectionError> {
+    pub(crate) fn close(&mut self, socket: &mut impl Write) -> Result<(), ConnectionError> {
         self.codec().close(socket, CloseCode::Normal)
     }
 
     /// Whether a text may be sent: all earlier ones have gone out.
-    pub(in crate::client) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.codec.as_ref().is_none_or(|codec| codec.is_flushed())
     }
 
@@ -82,7 +79,7 @@ impl Frames {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub(in crate::client) fn send(
+    pub(crate) fn send(
         &mut self,
         socket: &mut impl Write,
         text: String,
@@ -96,10 +93,7 @@ impl Frames {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub(in crate::client) fn flush(
-        &mut self,
-        socket: &mut impl Write,
-    ) -> Result<(), ConnectionError> {
+    pub(crate) fn flush(&mut self, socket: &mut impl Write) -> Result<(), ConnectionError> {
         match &mut self.codec {
             None => Ok(()),
             Some(codec) => {

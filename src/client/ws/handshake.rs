@@ -15,7 +15,7 @@ use crate::client::ws::error::{ConnectionError, ONLY_TLS};
 
 /// One handshake under way.
 #[derive(Debug)]
-pub(in crate::client) struct Handshake {
+pub(crate) struct Handshake {
     key: String,
     request: Vec<u8>,
     /// How much of the request has been sent.
@@ -27,7 +27,7 @@ pub(in crate::client) struct Handshake {
 impl Handshake {
     /// The handshake for `url`, with a key of its own. With `since` it asks for the ticks behind
     /// that stamp, with `symbols` for those, which are as a query has them.
-    pub(in crate::client) fn new(
+    pub(crate) fn new(
         url: &Url,
         headers: &[(String, String)],
         (since, symbols): (Option<u64>, &str),
@@ -58,12 +58,12 @@ impl Handshake {
     }
 
     /// What is still to be sent.
-    pub(in crate::client) fn unsent(&self) -> &[u8] {
+    pub(crate) fn unsent(&self) -> &[u8] {
         &self.request[self.sent..]
     }
 
     /// Notes that the socket took `length` bytes.
-    pub(in crate::client) fn advance(&mut self, length: usize) {
+    pub(crate) fn advance(&mut self, length: usize) {
         self.sent += length;
     }
 
@@ -72,10 +72,7 @@ impl Handshake {
     ///
     /// # Errors
     /// [`ConnectionError::HandshakeRefused`] or [`ConnectionError::BadHandshake`].
-    pub(in crate::client) fn take(
-        &mut self,
-        bytes: &[u8],
-    ) -> Result<Option<Vec<u8>>, ConnectionError> {
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, ConnectionError> {
         self.response.extend_from_slice(bytes);
         // An alert, because it cannot make sense of our request (RFC 8446, section 5.1).
         if self.response.starts_with(&[0x15, 0x03]) {
@@ -97,7 +94,7 @@ impl Handshake {
     }
 
     /// The error of a stream that ends here; `is_plain` if it is without TLS.
-    pub(in crate::client) fn end_of_stream(&self, is_plain: bool) -> ConnectionError {
+    pub(crate) fn end_of_stream(&self, is_plain: bool) -> ConnectionError {
         match (self.response.is_empty(), is_plain) {
             (true, true) => ConnectionError::BadHandshake(
                 format!("the connection ended first {ONLY_TLS}").into(),
@@ -228,20 +225,20 @@ mod tests {
             (
                 "upgrade: WebSocket",
                 "upgrade: h2c",
-                "upgrades to no WebSocket",
+                "missing 'Upgrade: websocket'",
             ),
-            ("keep-alive, Upgrade", "keep-alive", "no upgrade"),
-            ("Accept: ", "Accept: x", "does not answer the key"),
+            (
+                "keep-alive, Upgrade",
+                "keep-alive",
+                "missing 'Connection: upgrade'",
+            ),
+            ("Accept: ", "Accept: x", "wrong Sec-WebSocket-Accept"),
             (
                 "\r\n\r\n",
                 "\r\nSec-WebSocket-Protocol: a\r\n\r\n",
-                "nobody offered",
+                "not offered",
             ),
-            (
-                "HTTP/1.1",
-                "SSH-2.0",
-                "invalid handshake response",
-            ),
+            ("HTTP/1.1", "SSH-2.0", "invalid handshake response"),
         ] {
             let mut handshake = handshake();
             let answer = answer(&handshake).replace(from, to);

@@ -8,7 +8,7 @@ use crate::client::ws::tls::Tls;
 
 /// A socket with or without TLS. Without, it adds a branch to each call and nothing else.
 #[derive(Debug)]
-pub(in crate::client) enum Stream {
+pub(crate) enum Stream {
     /// Of a `ws://` URL.
     Plain(TcpStream),
     /// Of a `wss://` URL.
@@ -17,7 +17,7 @@ pub(in crate::client) enum Stream {
 
 impl Stream {
     /// What the poll watches.
-    pub(in crate::client) fn socket(&mut self) -> &mut TcpStream {
+    pub(crate) fn socket(&mut self) -> &mut TcpStream {
         match self {
             Self::Plain(socket) => socket,
             Self::Tls(tls) => tls.socket(),
@@ -25,13 +25,13 @@ impl Stream {
     }
 
     /// Whether TLS is still agreeing on keys.
-    pub(in crate::client) fn is_securing(&self) -> bool {
+    pub(crate) fn is_securing(&self) -> bool {
         matches!(self, Self::Tls(tls) if tls.is_securing())
     }
 
     /// Whether there may be more to read behind a read that left room in its buffer, although the
     /// socket itself is empty.
-    pub(in crate::client) fn holds_more(&self) -> bool {
+    pub(crate) fn holds_more(&self) -> bool {
         matches!(self, Self::Tls(tls) if tls.has_ended())
     }
 }

@@ -20,7 +20,7 @@ use crate::tls::{self, Roots};
 
 /// What all TLS connections of a run share.
 #[derive(Clone, Debug)]
-pub(in crate::client) struct TlsConnector {
+pub(crate) struct TlsConnector {
     config: Arc<ClientConfig>,
     /// Whom the certificate must be for.
     name: ServerName<'static>,
@@ -28,7 +28,7 @@ pub(in crate::client) struct TlsConnector {
 
 /// One TLS connection.
 #[derive(Debug)]
-pub(in crate::client) struct Tls {
+pub(crate) struct Tls {
     socket: TcpStream,
     session: ClientConnection,
     /// The other end has said that nothing more comes.
@@ -42,7 +42,7 @@ impl TlsConnector {
     /// # Errors
     /// When the host is no name that a certificate could be for, or there is something wrong with
     /// the roots.
-    pub(in crate::client) fn new(host: &str, roots: &Roots, insecure: bool) -> io::Result<Self> {
+    pub(crate) fn new(host: &str, roots: &Roots, insecure: bool) -> io::Result<Self> {
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|_| {
             let error = format!("'{host}' cannot be the name in a certificate");
@@ -66,7 +66,7 @@ impl TlsConnector {
     ///
     /// # Errors
     /// What rustls finds wrong with the whole.
-    pub(in crate::client) fn connect(&self, socket: TcpStream) -> io::Result<Tls> {
+    pub(crate) fn connect(&self, socket: TcpStream) -> io::Result<Tls> {
         Ok(Tls {
             socket,
             session: self.session()?,
@@ -78,27 +78,27 @@ impl TlsConnector {
     ///
     /// # Errors
     /// What rustls finds wrong with the whole.
-    pub(in crate::client) fn session(&self) -> io::Result<ClientConnection> {
+    pub(crate) fn session(&self) -> io::Result<ClientConnection> {
         let session = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
         session.map_err(io::Error::other)
     }
 }
 
 impl Tls {
-    pub(in crate::client) fn socket(&mut self) -> &mut TcpStream {
+    pub(crate) fn socket(&mut self) -> &mut TcpStream {
         &mut self.socket
     }
 
-    pub(in crate::client) fn is_securing(&self) -> bool {
+    pub(crate) fn is_securing(&self) -> bool {
         self.session.is_handshaking()
     }
 
-    pub(in crate::client) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.ended
     }
 
     /// Reads from the socket until it is drained or `buffer` is full.
-    pub(in crate::client) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut filled = self.take(buffer)?;
         while filled < buffer.len() && !self.ended {
             let mut socket = Noting {
@@ -125,7 +125,7 @@ impl Tls {
         }
     }
 
-    pub(in crate::client) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = self.session.writer().write(bytes)?;
         self.flush()?;
         match taken {
@@ -135,7 +135,7 @@ impl Tls {
         }
     }
 
-    pub(in crate::client) fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         while self.session.wants_write() {
             match self.session.write_tls(&mut self.socket) {
                 Ok(_) => {}
@@ -196,7 +196,7 @@ impl Read for Noting<'_> {
 
 /// What is wrong with the TLS of a server, in words: rustls names what to call it, this says what
 /// that means.
-pub(in crate::client) fn sentence(error: &Error) -> String {
+pub(crate) fn sentence(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(certificate) => {
             format!("the server's certificate {}", tls::fault(certificate))
@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_turned_away_without_a_word_is_told_why_that_may_be() {
+    fn a_silent_refusal_is_explained() {
         let sentence = |alert| super::sentence(&Error::AlertReceived(alert));
         let full = sentence(AlertDescription::InternalError);
         assert_eq!(

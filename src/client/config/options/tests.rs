@@ -140,7 +140,7 @@ fn help_fits_a_terminal() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn invalid_options_are_named() {
     for (line, error) in [
         (
             "--clients 0",
@@ -293,7 +293,7 @@ fn more_clients_than_descriptors_are_refused_before_any_connects() {
 }
 
 #[test]
-fn what_requests_cannot_use_is_refused() {
+fn options_that_requests_cannot_use_are_refused() {
     for (line, name) in [
         ("--id-field req_id", "--id-field: "),
         (r#"--in-order --request ["$id"]"#, "--in-order: "),

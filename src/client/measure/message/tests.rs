@@ -197,7 +197,7 @@ fn a_field_has_a_name() {
         assert!(
             Pointer::parse(text)
                 .unwrap_err()
-                .ends_with("try sent or /data/sent")
+                .ends_with("expected something like sent or /data/sent")
         );
     }
     assert_eq!(Pointer::parse("sent").unwrap().as_name(), Some("sent"));

@@ -12,7 +12,7 @@ fn tick(symbol: &str, seq: u64, sent: u64) -> Vec<u8> {
 }
 
 /// With nothing counted, of one client that asks for nothing.
-pub(in crate::client) fn observer() -> Observer {
+pub(crate) fn observer() -> Observer {
     let url = crate::client::config::url::Url::parse("ws://127.0.0.1:8888/").unwrap();
     Observer::new(&Config::new(url))
 }
@@ -106,7 +106,7 @@ fn a_tick_from_the_future_is_no_latency_and_a_very_old_one_saturates() {
         at(u64::MAX),
         None,
     );
-    assert_eq!(observer.measurement.counters.negative, 1);
+    assert_eq!(observer.measurement.counters.negative_latencies, 1);
     assert_eq!(observer.measurement.delivery.len(), 1);
     let max = observer.measurement.delivery.max();
     assert!((60_000_000..60_100_000).contains(&max), "{max}");
@@ -182,10 +182,10 @@ fn a_list_is_one_message_and_as_many_ticks_as_are_in_it() {
     }
     let messages = (
         observer.measurement.counters.messages,
-        observer.measurement.counters.lists,
-        observer.measurement.counters.with_ticks,
+        observer.measurement.counters.list_messages,
+        observer.measurement.counters.other_messages,
     );
-    assert_eq!(messages, (3, 3, 2));
+    assert_eq!(messages, (3, 3, 1));
     assert_eq!(
         (
             observer.measurement.counters.ticks,
@@ -210,14 +210,14 @@ fn a_list_is_one_message_and_as_many_ticks_as_are_in_it() {
     assert_eq!(
         (
             observer.measurement.counters.ticks,
-            observer.measurement.counters.not_json
+            observer.measurement.counters.not_json_messages
         ),
         (5, 1)
     );
 }
 
 #[test]
-fn what_the_server_was_asked_to_leave_out_is_not_missed() {
+fn ticks_left_out_on_request_are_not_missed() {
     let (mut observer, mut listener) = measuring();
     observer.conflates = true;
     for seq in [1, 5, 6, 20, 20] {
@@ -253,7 +253,7 @@ fn an_answer_about_a_list_is_no_message_and_its_error_is_told() {
 }
 
 #[test]
-fn what_is_no_tick_is_a_message_all_the_same() {
+fn messages_without_a_tick_count_as_messages() {
     let (mut observer, mut listener) = measuring();
     for other in [
         &br#"{"event":"stale","symbol":"A","age":9}"#[..],
@@ -276,8 +276,8 @@ fn what_is_no_tick_is_a_message_all_the_same() {
     observer.message(&mut listener, Payload::Binary(other), at(1), None);
     assert_eq!(
         (
-            observer.measurement.counters.not_json,
-            observer.measurement.counters.binary
+            observer.measurement.counters.not_json_messages,
+            observer.measurement.counters.binary_messages
         ),
         (2, 1)
     );
@@ -338,7 +338,7 @@ fn errors_are_counted_by_kind_with_the_first_as_the_example() {
 }
 
 #[test]
-fn what_is_below_zero_within_the_clocks_error_is_zero_and_counted() {
+fn latencies_below_zero_within_the_clock_error_count_as_zero() {
     let (mut observer, mut listener) = measuring();
     let mut sync = ClockSync::default();
     let sent = at(1_000_000);
@@ -358,7 +358,7 @@ fn what_is_below_zero_within_the_clocks_error_is_zero_and_counted() {
     assert_eq!(
         (
             observer.measurement.counters.clamped_to_zero,
-            observer.measurement.counters.negative
+            observer.measurement.counters.negative_latencies
         ),
         (1, 2)
     );
@@ -425,7 +425,7 @@ fn answers_are_no_messages_that_were_pushed() {
 }
 
 #[test]
-fn a_reply_too_many_is_no_tick_where_replies_have_no_id() {
+fn a_surplus_reply_without_id_is_not_counted_as_a_tick() {
     let (mut observer, mut listener) = asking(true);
     for (text, counts) in [
         // The reply, then one that nothing is pending for, then what can only be a tick.

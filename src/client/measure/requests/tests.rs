@@ -104,7 +104,7 @@ fn what_is_held_back_keeps_the_time_at_which_it_was_due() {
 }
 
 #[test]
-fn a_lost_reply_is_not_waited_for_for_ever() {
+fn a_lost_reply_is_given_up() {
     let mut play = Play::new();
     for round in 0..=UNANSWERED_MAX as u64 {
         play.send(round * 10, 10);

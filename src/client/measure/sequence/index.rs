@@ -3,7 +3,7 @@
 
 /// Places by the numbers of their symbols, with linear probing.
 #[derive(Debug)]
-pub(in crate::client) struct Index {
+pub(crate) struct Index {
     /// One more than a place; zero where there is none. A power of two of them, half of them empty.
     slots: Box<[u32]>,
     used: usize,
@@ -11,7 +11,7 @@ pub(in crate::client) struct Index {
 
 impl Index {
     /// The index of `ids`, which have the places 0, 1, 2, … in this order.
-    pub(in crate::client) fn of(ids: impl ExactSizeIterator<Item = u32>) -> Self {
+    pub(crate) fn of(ids: impl ExactSizeIterator<Item = u32>) -> Self {
         let size = (ids.len() * 2 + 2).next_power_of_two();
         let mut index = Self {
             slots: vec![0; size].into(),
@@ -24,12 +24,12 @@ impl Index {
     }
 
     /// Whether one more would leave half of it empty.
-    pub(in crate::client) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         (self.used + 1) * 2 <= self.slots.len()
     }
 
     /// Adds the symbol `id`, which is at `place`. There must be [room](Self::has_room) for it.
-    pub(in crate::client) fn insert(&mut self, id: u32, place: usize) {
+    pub(crate) fn insert(&mut self, id: u32, place: usize) {
         let mut slot = self.first_slot(id);
         while self.slots[slot] != 0 {
             slot = self.behind(slot);
@@ -39,7 +39,7 @@ impl Index {
     }
 
     /// The place of the symbol `id`; `id_at` tells whose a place is.
-    pub(in crate::client) fn find(&self, id: u32, id_at: impl Fn(usize) -> u32) -> Option<usize> {
+    pub(crate) fn find(&self, id: u32, id_at: impl Fn(usize) -> u32) -> Option<usize> {
         let mut slot = self.first_slot(id);
         loop {
             let place = self.slots[slot].checked_sub(1)? as usize;

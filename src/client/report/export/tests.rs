@@ -52,7 +52,7 @@ fn files_are_filled_at_the_end_and_what_was_there_is_replaced() {
 }
 
 #[test]
-fn a_run_that_came_to_nothing_leaves_all_as_it_was() {
+fn a_run_without_a_result_leaves_files_as_they_were() {
     let folder = Folder::new("nothing");
     let mut config = config();
     config.csv = Some(folder.0.join("new.csv"));
@@ -67,7 +67,7 @@ fn a_run_that_came_to_nothing_leaves_all_as_it_was() {
 }
 
 #[test]
-fn a_run_without_a_connection_leaves_all_as_it_was() {
+fn a_run_without_a_connection_leaves_files_as_they_were() {
     let folder = Folder::new("unconnected");
     let mut config = config();
     config.csv = Some(folder.0.join("old.csv"));
@@ -111,7 +111,7 @@ fn what_cannot_be_opened_is_refused_with_its_name() {
     fs::write(&config.compare[0], "{\"delivery_curve\":[{\"us\":1}]}").unwrap();
     let name = config.compare[0].display();
     let sentence = format!(
-        "--compare: {name} is no report that --json has printed: delivery_curve[0]: missing \
+        "--compare: {name} is not a report printed with --json: delivery_curve[0]: missing \
          field `quantile`"
     );
     assert!(
@@ -122,7 +122,7 @@ fn what_cannot_be_opened_is_refused_with_its_name() {
 }
 
 #[test]
-fn one_file_is_not_for_two_whatever_its_names() {
+fn two_outputs_never_share_a_file_whatever_its_names() {
     let folder = Folder::new("two");
     let (file, link) = (folder.0.join("run.svg"), folder.0.join("other.svg"));
     std::os::unix::fs::symlink("run.svg", &link).unwrap();
@@ -131,7 +131,7 @@ fn one_file_is_not_for_two_whatever_its_names() {
     config.csv = Some(link.clone());
     fs::write(&file, "").unwrap();
     let error = Export::open(&config).unwrap_err().to_string();
-    let part = "run.svg is what something else is written to or read from";
+    let part = "run.svg is already in use by another option";
     assert!(
         error.starts_with("--plot: ") && error.contains(part),
         "{error}"
@@ -149,7 +149,7 @@ fn one_file_is_not_for_two_whatever_its_names() {
     let error = Export::open(&config).unwrap_err().to_string();
     assert_eq!(
         error,
-        "--compare: cannot read /dev/null: it is no regular file"
+        "--compare: cannot read /dev/null: not a regular file"
     );
 }
 
@@ -170,7 +170,7 @@ fn a_pipe_without_a_reader_is_refused_at_once() {
     config.csv = None;
     config.compare = vec![pipe.clone()];
     let error = Export::open(&config).unwrap_err().to_string();
-    assert!(error.ends_with("it is no regular file"), "{error}");
+    assert!(error.ends_with("not a regular file"), "{error}");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn runs_of_one_name_are_told_apart() {
 }
 
 #[test]
-fn a_disk_that_is_full_is_told() {
+fn a_full_disk_is_reported() {
     let mut config = config();
     config.csv = Some("/dev/full".into());
     // Only some systems have such a device.

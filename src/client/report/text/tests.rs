@@ -97,7 +97,7 @@ fn a_run_without_a_window_has_no_figures() {
 }
 
 #[test]
-fn of_many_kinds_the_most_frequent_are_shown() {
+fn the_most_frequent_of_many_kinds_are_shown() {
     let mut report = sample();
     let kind = |code: u16| (ErrorKind::Closed(Some(code)), u64::from(code));
     report.errors.kinds = (4001..=4030).map(kind).collect();
@@ -120,8 +120,8 @@ fn no_number_is_too_big_and_no_text_too_long_for_80_columns() {
     report.clients.connected = 20_000;
     report.duration_s = 604_800.123;
     (report.joining_s, report.warmup_s) = (123_456.7, 86_400.5);
-    report.messages = u64::MAX;
-    report.ticks = u64::MAX;
+    report.counters.messages = u64::MAX;
+    report.counters.ticks = u64::MAX;
     report.messages_per_s = Some(1.0e15);
     report.message_size_bytes_mean = Some(1_048_576.0);
     report.delivery_us.count = u64::MAX;

@@ -31,9 +31,9 @@ fn a_client_that_is_the_bottleneck_says_so() {
     );
     let waiting = warning(|report| report.client.waited_percent = Some(12.0));
     assert!(waiting.contains("waited for a core for 12 %"), "{waiting}");
-    let behind = warning(|report| report.client.full_reads = 1_000);
+    let behind = warning(|report| report.client.reads.full_reads = 1_000);
     assert!(behind.starts_with("1000 of 59880 reads filled"), "{behind}");
-    assert!(warnings(|report| report.client.full_reads = 100).is_empty());
+    assert!(warnings(|report| report.client.reads.full_reads = 100).is_empty());
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn its_own_lateness_matters_beside_short_latencies_only() {
     let beside_a_stall = |report: &mut Report| {
         *report = with_requests(report.clone());
         let requests = report.requests.as_mut().unwrap();
-        (requests.missing, requests.unsent) = (0, 0);
+        (requests.counters.missing, requests.counters.unsent) = (0, 0);
         requests.latency_us.count = 20_000;
         requests.latency_us.max = Some(7_000_000);
         report.client.lateness_max_us = 1_500_000;
@@ -59,10 +59,10 @@ fn its_own_lateness_matters_beside_short_latencies_only() {
 }
 
 #[test]
-fn clocks_that_differ_or_were_set_are_told() {
+fn differing_or_stepped_clocks_are_warned_of() {
     let step = warning(|report| report.client.clock_step_us = 5_000);
     assert!(step.contains("was set by 5.0 ms during the run"), "{step}");
-    let future = warning(|report| report.negative_latencies = 3);
+    let future = warning(|report| report.counters.negative_latencies = 3);
     assert!(
         future.starts_with("3 ticks seem to come from the future"),
         "{future}"
@@ -85,8 +85,8 @@ fn clocks_that_differ_or_were_set_are_told() {
 }
 
 #[test]
-fn a_run_without_stamps_or_with_few_samples_is_told() {
-    let no_stamps = warning(|report| report.stamped = 0);
+fn missing_stamps_and_few_samples_are_warned_of() {
+    let no_stamps = warning(|report| report.counters.stamped = 0);
     assert!(
         no_stamps.contains("the time between messages but no latency"),
         "{no_stamps}"
@@ -98,7 +98,7 @@ fn a_run_without_stamps_or_with_few_samples_is_told() {
     let few = warning(|report| report.delivery_us.count = 9_999);
     assert_eq!(
         few,
-        "too few samples for p99.9, which takes 10000 (9999 of delivery latency): measure for \
+        "too few samples for p99.9, which needs 10000 (9999 of delivery latency): measure \
          longer, or with more clients"
     );
 }
@@ -122,7 +122,7 @@ fn a_wrong_unit_is_named() {
         late.starts_with("3 latencies were longer than a minute"),
         "{late}"
     );
-    let untracked = warning(|report| report.untracked = 5);
+    let untracked = warning(|report| report.counters.untracked = 5);
     assert!(
         untracked.starts_with("5 ticks belong to symbols beyond"),
         "{untracked}"
@@ -136,7 +136,7 @@ fn requests_without_replies_are_told() {
             *report = with_requests(report.clone());
             let requests = report.requests.as_mut().unwrap();
             requests.latency_us.count = 20_000;
-            (requests.missing, requests.unsent) = (missing, unsent);
+            (requests.counters.missing, requests.counters.unsent) = (missing, unsent);
         })
     };
     let missing = warning(7, 0);
@@ -162,13 +162,13 @@ fn an_interval_that_is_not_the_expected_one_is_named_with_the_option() {
     };
     assert_eq!(
         warning(0.100_04),
-        "ticks of a symbol came every 100ms on average, more often than --expect 250ms, so hardly \
-         any can seem late: try --expect 100ms"
+        "a symbol ticked every 100ms on average, more often than --expect 250ms, so hardly any \
+         tick can seem late: try --expect 100ms"
     );
     assert_eq!(
         warning(1.5),
-        "ticks of a symbol came every 1.5s on average, and not every 250ms: the server does not \
-         keep its interval, or it has another one (--expect 1.5s)"
+        "a symbol ticked every 1.5s on average, not every 250ms: the server does not keep its \
+         interval, or uses another one (--expect 1.5s)"
     );
     let written = [0.000_2, 0.012_345, 0.26, 60.0, 1_234.6].map(time);
     assert_eq!(
@@ -178,7 +178,7 @@ fn an_interval_that_is_not_the_expected_one_is_named_with_the_option() {
 }
 
 #[test]
-fn of_a_comparison_that_came_late_or_does_not_fit_the_cause_is_told() {
+fn a_late_or_doubtful_clock_comparison_is_explained() {
     let sync = |uncorrected| {
         Some(ClockOffset {
             answered: 9,
@@ -196,7 +196,7 @@ fn of_a_comparison_that_came_late_or_does_not_fit_the_cause_is_told() {
     );
     let future = warning(|report| {
         report.sync = sync(0);
-        report.negative_latencies = 3;
+        report.counters.negative_latencies = 3;
     });
     assert!(
         future.contains("not stamped by the clock that answers --sync"),

@@ -11,7 +11,7 @@ use crate::room::{Stderr, WRITE_MAX};
 
 /// Stderr, as a terminal with a cursor.
 #[derive(Debug)]
-pub(in crate::client) struct Terminal {
+pub(crate) struct Terminal {
     /// indicatif may draw from any thread; here there is only one.
     drawing: Mutex<Drawing>,
 }
@@ -24,7 +24,7 @@ struct Drawing {
 
 impl Terminal {
     /// The stderr of the process.
-    pub(in crate::client) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let drawing = Drawing {
             stderr: Stderr::new(),
             unwritten: Vec::new(),

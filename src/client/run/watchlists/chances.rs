@@ -9,7 +9,7 @@ use fastrand::Rng;
 
 /// The chances of places 0, 1, 2, …
 #[derive(Debug)]
-pub(in crate::client) struct Chances {
+pub(crate) struct Chances {
     weights: Vec<u64>,
     /// At index `i`, from 1 on, the sum of the `i & -i` weights before place `i`.
     tree: Vec<u64>,
@@ -19,7 +19,7 @@ pub(in crate::client) struct Chances {
 impl Chances {
     /// Chances of `places`: the first has the largest, that at rank `r` is `1 / r^exponent` of it. With
     /// zero all are equal.
-    pub(in crate::client) fn new(places: usize, exponent: f64) -> Self {
+    pub(crate) fn new(places: usize, exponent: f64) -> Self {
         let weight = |rank: usize| (FIRST / (rank as f64).powf(exponent)) as u64;
         // Even the least popular has some chance, or a list of all would never be complete.
         let weights: Vec<_> = (1..=places).map(|rank| weight(rank).max(1)).collect();
@@ -34,7 +34,7 @@ impl Chances {
 
     /// Draws `count` different places, of which there must be as many, in the order in which they
     /// were drawn.
-    pub(in crate::client) fn draw(&mut self, count: usize, rng: &mut Rng) -> Vec<usize> {
+    pub(crate) fn draw(&mut self, count: usize, rng: &mut Rng) -> Vec<usize> {
         let drawn: Vec<_> = (0..count).map(|_| self.take_one(rng)).collect();
         drawn.iter().for_each(|&place| self.put_back(place));
         drawn

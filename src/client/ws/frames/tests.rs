@@ -131,7 +131,7 @@ fn nothing_follows_our_own_close_frame() {
 }
 
 #[test]
-fn what_the_protocol_forbids_is_answered_with_1002() {
+fn protocol_violations_are_answered_with_1002() {
     for stream in [
         &b"\x81\x81mask!"[..],
         b"\xc1\x01a",
