@@ -1,5 +1,4 @@
-//! What a connection hands out and the measuring takes: the payload of a message, and when it was
-//! read.
+//! What passes from connections to the measuring: the payload of a message, and when it was read.
 
 use std::time::Instant;
 

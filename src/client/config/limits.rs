@@ -1,6 +1,6 @@
 //! The limits that make every run end in time, whatever the servers do: at the latest five seconds
-//! after what was asked for, which is ramp, warm-up and duration. Where the server must first be asked
-//! for its symbols (`--watch`), `--connect-timeout` is the limit of that, and comes on top.
+//! after ramp, warm-up and duration are over. Asking the server for its symbols first (`--watch`) is
+//! limited by `--connect-timeout`, which comes on top.
 
 use std::time::Duration;
 

@@ -19,15 +19,15 @@ use crate::error_text::plain;
 use crate::options::BadOption;
 use crate::tls::Roots;
 
-/// What a run of the client shall do.
+/// What a run of the client does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where to connect; its query holds what all clients ask for.
     pub url: Url,
     /// What each client draws its own symbols from, if it has its own.
     pub watch: Option<Watch>,
-    /// How often the server is asked for the newest tick of each symbol, which is part of the query
-    /// too; none: it is asked for every tick.
+    /// How often the server sends the newest tick of each symbol, which is part of the query, too;
+    /// none: it sends every tick.
     pub every: Option<Duration>,
     /// How many connections to open.
     pub clients: usize,
@@ -45,8 +45,7 @@ pub struct Config {
     pub shape: Shape,
     /// What it takes to get in.
     pub access: Access,
-    /// How many processes share the clients; more than one only by
-    /// a coordinator.
+    /// How many processes share the clients.
     pub processes: usize,
     /// The number of the first client among those of all processes.
     pub first_client: usize,
@@ -54,17 +53,17 @@ pub struct Config {
     pub share: Option<(usize, usize)>,
     /// The addresses of the URL's host, if they have been looked up already.
     pub addresses: Vec<SocketAddr>,
-    /// The server's process, to account for.
+    /// The server's process, to report its CPU and memory.
     pub pid: Option<u32>,
-    /// What is read of a message.
+    /// Which fields of a message are read.
     pub fields: Fields,
     /// Whether the server's clock is compared with this one.
     pub sync: bool,
     /// How often a tick of each symbol should come.
     pub expect: Option<Duration>,
-    /// What each client asks for; none: they only listen.
+    /// The request that each client sends; none: clients only listen.
     pub request: Option<Template>,
-    /// How often, per second.
+    /// Requests per second and client.
     pub rate: f64,
     /// How many requests of a client may be unanswered.
     pub unanswered_max: usize,
@@ -76,11 +75,11 @@ pub struct Config {
     pub quiet: bool,
     /// Where the intervals go as CSV; `-` is stdout.
     pub csv: Option<PathBuf>,
-    /// Where they go as an HdrHistogram interval log.
+    /// Where the HdrHistogram interval log goes.
     pub hdr: Option<PathBuf>,
     /// Where the charts go.
     pub plot: Option<PathBuf>,
-    /// Reports of other runs to be drawn there too.
+    /// Reports of earlier runs to draw as well.
     pub compare: Vec<PathBuf>,
     /// The limits that the run has to keep.
     pub thresholds: Thresholds,
@@ -128,7 +127,7 @@ impl Config {
         self.csv.as_deref() == Some(Path::new("-"))
     }
 
-    /// What process `number` of `of` has to do of it. It reports to another process, so it neither
+    /// The share of process `number` of `of`. A share reports to another process, so it neither
     /// prints nor writes files.
     #[must_use]
     pub(crate) fn share(&self, number: usize, of: usize) -> Self {
@@ -173,11 +172,11 @@ pub struct Shape {
 /// What it takes to get in, and whom to trust.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Access {
-    /// A file with root certificates beside Mozilla's.
+    /// A file with root certificates to trust besides Mozilla's.
     pub ca: Option<PathBuf>,
     /// Whether certificates are not checked.
     pub insecure: bool,
-    /// More headers of the handshake: names and values.
+    /// Further headers of the handshake: names and values.
     pub headers: Vec<(String, String)>,
 }
 
@@ -202,7 +201,7 @@ impl Access {
 pub struct Watch {
     /// How many symbols each client gets.
     pub count: usize,
-    /// Decides which client draws which symbols; none: a random one.
+    /// Decides which client draws which symbols; none: random.
     pub seed: Option<u64>,
     /// The exponent of Zipf's law, by which symbols are popular; none: all are equally popular.
     pub zipf: Option<f64>,
@@ -211,7 +210,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Whether only the server knows what there is to draw from.
+    /// Whether only the server knows the symbols to draw from.
     pub(crate) fn must_ask(&self) -> bool {
         self.of.is_empty() || self.of.iter().any(|symbol| symbol.contains('*'))
     }
@@ -235,7 +234,7 @@ pub struct Thresholds {
     pub min_throughput: Option<f64>,
 }
 
-/// Where to find what, in the messages of a server.
+/// Where the fields are in the messages of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fields {
     /// Which symbol a tick is about.
@@ -244,9 +243,9 @@ pub struct Fields {
     pub seq: Pointer,
     /// When the server sent the tick.
     pub sent: Pointer,
-    /// The unit of that.
+    /// The unit of the send time.
     pub sent_unit: Unit,
-    /// What a reply has in common with its request.
+    /// The id that a reply shares with its request.
     pub id: Pointer,
 }
 
@@ -264,12 +263,12 @@ impl Default for Fields {
 }
 
 impl Fields {
-    /// Whether ticks are stamped as those of our own server are.
+    /// Whether ticks are stamped the way our own server stamps them.
     pub(crate) fn are_own(&self) -> bool {
         self.are_named_as_own() && self.sent_unit == Unit::Microseconds
     }
 
-    /// Whether they have the names that our own server gives them.
+    /// Whether the fields have the names that our own server uses.
     pub(crate) fn are_named_as_own(&self) -> bool {
         let own = Self::default();
         let is_own = |field: fn(&Self) -> &Pointer| field(self) == field(&own);

@@ -1,5 +1,5 @@
 //! The address of a WebSocket, `ws://user:password@host:port/path?query` or `wss://…`, checked before
-//! anything is sent. What it is shown as leaves user, password and `token=` out, in errors too.
+//! anything is sent. User, password and `token=` are never shown, not even in errors.
 
 use std::fmt;
 use std::net::Ipv6Addr;

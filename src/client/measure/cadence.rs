@@ -1,5 +1,5 @@
 //! How late ticks were against their own schedule, so that a server that stalls cannot hide: the
-//! ticks that it did not send meanwhile are late, too, although nobody has ever seen them.
+//! ticks that it did not send meanwhile are late, too, although nobody ever saw them.
 //!
 //! A schedule is a grid of beats, one every interval, for each symbol on each connection.
 //! Its phase is not known, so it is taken from the ticks: none may come before its beat, so the one

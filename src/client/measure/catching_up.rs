@@ -1,5 +1,5 @@
-//! Connections whose messages are counted in another way: those that hardly read, and those that
-//! have come back and must first be compared with what their clients had seen before.
+//! Connections whose messages are counted in another way: connections of slow readers, and
+//! connections that have come back and are first compared with what their clients had seen before.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Whether the wall clock, which servers stamp their ticks with, was set while the run went on.
+//! Detects whether the wall clock, which servers stamp their ticks with, was set during the run.
 
 use std::time::Instant;
 

@@ -3,8 +3,8 @@
 //! half of that round trip bounds the error, and of the newest round trips the shortest one counts.
 //!
 //! Clocks drift apart, so it goes on asking: an estimate's error grows with its age, until a newer
-//! one has less. A server that is mute for a while is asked all the same, and what it answers late
-//! still says something: that it took long is in the error.
+//! one has less. A server that is silent for a while is asked all the same, and its late answers
+//! still count: their delay is part of the error.
 
 use std::collections::VecDeque;
 use std::ops::AddAssign;

@@ -1,8 +1,8 @@
 //! The measuring, second by second: what was counted in each interval, and its latencies.
 //!
 //! The counts of a run only grow, so an interval is what they are at its end less what they were at
-//! its beginning (`recorder.rs`). That is worked out once a second, and a tick that arrives pays
-//! nothing for it. Intervals of several processes add up: their places are on one grid, and each
+//! its beginning (`recorder.rs`). That is worked out once a second, and arriving ticks pay nothing
+//! for it. Intervals of several processes add up: their places are on one grid, and each
 //! carries its whole histograms, not only percentiles.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What the numbers of ticks say, counted: of all symbols together, and of each.
+//! Counts gaps, repeats and the like in the numbers of ticks: of all symbols together, and of each.
 
 use serde::{Deserialize, Serialize};
 

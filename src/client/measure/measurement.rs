@@ -1,5 +1,5 @@
-//! What a run has measured. It is what is counted, what a client process sends to the one that
-//! started it, what is added up there, and what a report is made of.
+//! What a run has measured. This one struct is counted in, sent from a worker to its coordinator,
+//! added up there, and turned into a report.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,5 +1,4 @@
-//! What the client reads of a message: which of its fields is the symbol, the number, the time at
-//! which it was sent, and in what unit.
+//! Reads the fields of a message that the client needs: symbol, number, and when it was sent.
 //!
 //! The layout that our own server prints is read in one pass without JSON machinery. Anything else
 //! costs one walk over the message's members, and another one for each level below them.

@@ -1,5 +1,5 @@
-//! What is counted, from the text of a message to the histogram, and what of it adds up and
-//! travels between processes.
+//! What is counted, from the text of a message to the histogram. All of it adds up, and travels
+//! between processes.
 
 pub mod cadence;
 mod catching_up;

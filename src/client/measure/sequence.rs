@@ -1,8 +1,8 @@
-//! What `seq` tells about lost ticks: the last numbers of each symbol on each connection.
+//! Follows the numbers (`seq`) of each symbol on each connection, which tell of lost ticks.
 //!
 //! Thousands of connections see the same symbols, so names are kept once for all and a connection
-//! keeps numbers only: 32 bytes for each of its symbols. All of it is bounded: no server can make a
-//! client remember without end.
+//! keeps numbers only: 32 bytes for each of its symbols. All of it is bounded, so no server can fill
+//! a client's memory.
 
 mod index;
 

@@ -37,12 +37,12 @@ use crate::client::report::verdicts::Verdict;
 pub struct Report {
     /// Where the clients connected to.
     pub url: String,
-    /// How many there were.
+    /// How many clients there were.
     pub clients: Clients,
-    /// The lists of symbols that they had; none if all asked for the same.
+    /// The lists of symbols that clients had; none if all asked for the same.
     pub watch: Option<Watching>,
-    /// How often the server was asked for the newest tick of each symbol; none if it was asked for
-    /// every tick.
+    /// How often the server was asked to send the newest tick of each symbol; none if it was asked
+    /// for every tick.
     pub every_s: Option<f64>,
     /// The measured window, as long as it really was.
     pub duration_s: f64,
@@ -55,17 +55,17 @@ pub struct Report {
     pub counters: Counters,
     /// Messages by the window's length.
     pub messages_per_s: Option<f64>,
-    /// Ticks by the same.
+    /// Ticks by the window's length.
     pub ticks_per_s: Option<f64>,
     /// A message's payload.
     pub message_size_bytes_mean: Option<f64>,
-    /// What a client waits for its next message; the Python original called it latency.
+    /// How long a client waits for its next message; the Python original called it latency.
     pub time_between_messages_s_mean: Option<f64>,
     /// From the server's stamp to the client's read.
     pub delivery_us: Percentiles,
-    /// Those latencies by percentile, as far as there are samples for.
+    /// Delivery latencies by percentile, as far as there are samples.
     pub delivery_curve: Vec<CurvePoint>,
-    /// Latencies too long to be told, which count as a minute.
+    /// Latencies too long to tell, which count as a minute.
     pub saturated: Saturated,
     /// How the clocks compare; none unless asked for.
     pub sync: Option<ClockOffset>,
@@ -80,13 +80,13 @@ pub struct Report {
     pub losses: Losses,
     /// How many symbols have gaps.
     pub symbols_with_gaps: usize,
-    /// Those symbols that have lost most, the worst first, as far as [`WORST_MAX`] goes.
+    /// The symbols that have lost most, the worst first; at most [`WORST_MAX`].
     pub worst_symbols: Vec<SymbolLosses>,
     /// What the numbers of each symbol's ticks say.
     pub symbols: Vec<SymbolLosses>,
     /// What went wrong.
     pub errors: Errors,
-    /// Those who hardly read; none without any.
+    /// Slow clients; none without `--slow`.
     pub slow: Option<SlowClients>,
     /// Connections that were opened again; none unless that was asked for.
     pub reconnects: Option<Reconnects>,
@@ -109,7 +109,7 @@ pub struct Report {
     pub warnings: Vec<String>,
 }
 
-/// How many of the worst symbols are told.
+/// How many of the worst symbols are listed.
 pub const WORST_MAX: usize = 20;
 
 /// What arrived in one interval of the measured window.
@@ -135,18 +135,18 @@ pub struct Interval {
 /// How late ticks were against their own schedule (`--expect`).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Lateness {
-    /// From one tick of a symbol to the next, as it should be.
+    /// The expected time from one tick of a symbol to the next.
     pub expect_s: f64,
-    /// The same as it was on average, lost ticks counted; none of fewer than two ticks.
+    /// The mean time, lost ticks included; none with fewer than two ticks.
     pub interval_s_mean: Option<f64>,
-    /// How late they were, those that never came among them.
+    /// How late ticks were, including those that never came.
     pub lateness_us: Percentiles,
-    /// The same by percentile, as far as there are samples for. Reports did not always have it.
+    /// The same by percentile, as far as there are samples. Reports did not always have it.
     #[serde(default)]
     pub lateness_curve: Vec<CurvePoint>,
-    /// Those that never came.
+    /// Ticks that never came.
     pub skipped: u64,
-    /// Whether ticks keep to another interval than the one that was expected.
+    /// Whether ticks keep an interval other than the expected one.
     #[serde(skip)]
     pub interval_differs: bool,
 }
@@ -154,22 +154,22 @@ pub struct Lateness {
 /// How the requests (`--request`) that were due in the window were answered.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Requests {
-    /// Those that were due, per second and client.
+    /// Requests that were due, per second and client.
     pub rate_per_s: f64,
     /// What was counted.
     #[serde(flatten)]
     pub counters: RequestCounters,
-    /// From when a request was due to the read of its reply. One without a reply has waited until
-    /// the end.
+    /// From when a request was due to the read of its reply. A request without a reply has
+    /// waited until the end.
     pub latency_us: Percentiles,
-    /// The same by percentile, as far as there are samples for. Reports did not always have it.
+    /// The same by percentile, as far as there are samples. Reports did not always have it.
     #[serde(default)]
     pub latency_curve: Vec<CurvePoint>,
     /// From when it was really sent, of those with a reply: what leaves a stall out.
     pub uncorrected_us: Percentiles,
 }
 
-/// Latencies beyond a minute, which is the longest that can be told.
+/// Latencies beyond a minute, the longest that is measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saturated {
     /// Of ticks, since they were sent.
@@ -187,8 +187,8 @@ impl Saturated {
     }
 }
 
-/// Clients that hardly read (`--slow`). None of the other numbers has anything of them, except how
-/// many clients there are and what went wrong before they had joined.
+/// Slow clients (`--slow`). The other numbers leave them out, except the number of clients and
+/// errors from before they had joined.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SlowClients {
     /// Asked for.
@@ -196,7 +196,7 @@ pub struct SlowClients {
     /// What was counted.
     #[serde(flatten)]
     pub counters: SlowCounters,
-    /// How connections of theirs ended before the run did: how many of each kind.
+    /// How their connections ended before the run did: how many of each kind.
     pub ended: BTreeMap<ErrorKind, u64>,
 }
 
@@ -208,7 +208,7 @@ pub struct Reconnects {
     pub counters: ReturnCounters,
     /// Connections that were closed to be opened again, by the length of warm-up and window.
     pub churned_per_s: Option<f64>,
-    /// How long clients that had lost their connection were without one, in µs.
+    /// How long clients were without a connection after losing one, in µs.
     pub away_us: Percentiles,
     /// From the call of connect to the first tick of a connection that was opened again, in µs.
     pub response_us: Percentiles,
@@ -221,21 +221,21 @@ pub struct ClientUsage {
     pub cpu_percent: Option<f64>,
     /// CPU time.
     pub cpu_s: f64,
-    /// That by the ticks.
+    /// CPU time by the ticks.
     pub cpu_us_per_tick: Option<f64>,
-    /// Time that it was ready to run and waited for a core, by the window's length.
+    /// Time in which it was ready to run and waited for a core, by the window's length.
     pub waited_percent: Option<f64>,
     /// Memory at the end.
     pub rss_bytes: u64,
-    /// How late its loop was, looked at every 10 ms: 99 of 100 times no later.
+    /// How late its loop was, checked every 10 ms: no later 99 of 100 times.
     pub lateness_p99_us: u64,
-    /// 999 of 1000 times no later.
+    /// No later 999 of 1000 times.
     pub lateness_p999_us: u64,
     /// At its worst.
     pub lateness_max_us: u64,
     /// By how much its wall clock was set meanwhile.
     pub clock_step_us: u64,
-    /// How often it was behind what came.
+    /// How often it was behind.
     #[serde(flatten)]
     pub reads: Reads,
 }
@@ -249,17 +249,17 @@ pub struct ServerUsage {
     pub cpu_percent: Option<f64>,
     /// CPU time in the window.
     pub cpu_s: f64,
-    /// The part of it in the program itself.
+    /// The part spent in the program itself.
     pub user_s: f64,
-    /// The part of it in the kernel.
+    /// The part spent in the kernel.
     pub system_s: f64,
     /// CPU time in the window by the ticks that arrived in it.
     pub cpu_us_per_tick: Option<f64>,
-    /// The part of that in the program itself.
+    /// The part of it spent in the program itself.
     pub user_us_per_tick: Option<f64>,
     /// CPU time while the clients joined.
     pub joining_cpu_s: f64,
-    /// That by the clients that did.
+    /// CPU time while joining, by the clients that joined.
     pub joining_cpu_us_per_client: Option<f64>,
     /// Memory when the window began.
     pub rss_bytes_before: u64,
@@ -278,7 +278,7 @@ pub struct Clients {
     pub failed: usize,
 }
 
-/// Failures.
+/// Errors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Errors {
     /// All of them.
@@ -333,7 +333,7 @@ impl Report {
         })
     }
 
-    /// Whether all went well, only that no message came.
+    /// Whether everything went well, except that no message came.
     pub fn nothing_came(&self) -> bool {
         self.is_silent() && self.counters.messages == 0 && self.clients.connected > 0
     }
@@ -344,7 +344,7 @@ impl Report {
         printed.is_some_and(|printed| printed.reader_left && printed.ticks > 0)
     }
 
-    /// Whether nothing went wrong but that no tick came.
+    /// Whether the only errors are that no tick came.
     fn is_silent(&self) -> bool {
         let mut kinds = self.errors.kinds.keys();
         kinds.all(|&kind| kind == ErrorKind::NoTick)

@@ -1,4 +1,4 @@
-//! Where a run waits until others have got as far. It knows nothing of what those are.
+//! Keeps a run in step with others, whatever those are.
 
 use std::io;
 use std::os::fd::AsFd;

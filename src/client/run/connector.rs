@@ -19,12 +19,12 @@ pub(super) struct Connector {
     /// How many of the loopback addresses 127.0.0.1, .2, … are used up.
     sources_used: u8,
     sources_max: u8,
-    /// Sockets opened from the present one.
+    /// Sockets opened from the current one.
     from_source: u32,
     /// Connections still to be opened.
     left: usize,
     in_flight: usize,
-    /// Those in flight that had joined before.
+    /// Connections in flight of users that had joined before.
     returning: usize,
     in_flight_max: usize,
     ramp: Option<Ramp>,
@@ -106,7 +106,7 @@ impl Connector {
         }
     }
 
-    /// Opens the next connection; it is in flight from here on, whatever comes of it.
+    /// Opens the next connection; it is in flight from here on.
     ///
     /// # Errors
     /// When it cannot even be begun.
@@ -148,7 +148,7 @@ impl Connector {
         }
     }
 
-    /// Where connections go to.
+    /// The address that connections are opened to.
     pub(super) fn peer(&self) -> SocketAddr {
         self.peer
     }
@@ -175,7 +175,7 @@ impl Connector {
         true
     }
 
-    /// No connection is to be opened any more. Returns how many now never will be.
+    /// Opens no more connections. Returns how many are left unopened.
     pub(super) fn stop(&mut self) -> usize {
         std::mem::take(&mut self.left)
     }
@@ -247,7 +247,7 @@ fn begin_connect(
 /// (20,000 from one address took 16 s, from three they take one). So it moves on well before.
 const CONNECTIONS_PER_SOURCE: u32 = 9_000;
 
-/// What the system keeps for a client that hardly reads; Linux makes a few KiB of it.
+/// The receive buffer of a slow reader; Linux makes a few KiB of it.
 const SLOW_BUFFER_SIZE: usize = 2 * 1024;
 
 /// 127.0.0.1 to 127.0.0.254.

@@ -1,5 +1,5 @@
-//! When requests are due, and connections to be replaced: on fixed grids, whatever became of those
-//! before.
+//! When requests are due, and when connections are replaced: on fixed grids, however long earlier
+//! ones took.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,4 @@
-//! What a run puts out while it is under way: ticks, a progress line; and what it notes by the
-//! second.
+//! What a run shows while it lasts, ticks and a progress line, and what it records every second.
 
 use std::io;
 use std::os::fd::AsRawFd;

@@ -1,4 +1,4 @@
-//! The phases of a run, and what had been used by the borders between them.
+//! The phases of a run, and snapshots of CPU time and memory between them.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! What has to be known before connections are opened: where the server is, whom to trust, and which
-//! symbols there are to watch.
+//! Finds out what a run needs before it opens connections: where the server is, whom to trust, and
+//! which symbols there are to watch.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -1,6 +1,6 @@
-//! The progress line: where a run stands, on stderr, while somebody looks at it.
+//! The progress line on stderr.
 //!
-//! It is there only on a terminal. The client's own loop drives it, a few times a second; indicatif
+//! It appears only on a terminal. The client's own loop drives it, a few times a second; indicatif
 //! draws and erases, and starts no thread as long as it is not asked to tick by itself. A terminal
 //! that is stopped (Ctrl-S) is left alone: no write ever waits (`terminal.rs`).
 

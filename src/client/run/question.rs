@@ -1,5 +1,5 @@
-//! Questions that must be answered before a run: where the host is, which symbols there are. Each runs
-//! in a fiber on a loop of its own, so that signals are heard meanwhile.
+//! Answers a question before a run (where the host is, which symbols there are) in a fiber on a loop
+//! of its own, so that signals are handled meanwhile.
 
 use std::io;
 

@@ -1,5 +1,4 @@
-//! One connection of a user, with what is remembered of it, and the way of its messages to the
-//! observer.
+//! One connection of a user, and how its messages reach the observer.
 
 use std::time::Instant;
 

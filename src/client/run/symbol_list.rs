@@ -1,5 +1,5 @@
-//! Which symbols there are: asked of the server before a run, on a connection of its own
-//! (`{"op":"list"}`).
+//! Asks the server which symbols there are (`{"op":"list"}`), on a connection of its own before a
+//! run.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use crate::client::ws::frames::Frames;
 use crate::client::ws::handshake::Handshake;
 use crate::client::ws::tls::TlsConnector;
 
-/// What clients draw their lists from, if each is to have one of its own.
+/// The symbols to draw from, if each client has its own list.
 ///
 /// # Errors
 /// A sentence from [`ask`], or that there are too few symbols.
@@ -133,7 +133,7 @@ impl Lister {
         }
     }
 
-    /// Returns what has come behind the answer to the handshake.
+    /// Returns what arrived behind the response to the handshake.
     fn upgrade(&mut self, stream: &mut impl Patient, buffer: &mut [u8]) -> Result<Vec<u8>, NoList> {
         let limit = self.limit;
         let failed = |error: io::Error| {
@@ -183,7 +183,7 @@ fn leave(stream: &mut impl Patient, frames: &mut Frames, buffer: &mut [u8]) {
     }
 }
 
-/// A stream that waits where it must, but no longer than it may.
+/// A stream that blocks, but only until its deadline.
 trait Patient: Read + Write {
     fn set_deadline(&mut self, deadline: Instant);
 }
@@ -211,7 +211,7 @@ fn request(patterns: &[String]) -> String {
     }
 }
 
-/// The answer that `text` is: names, or the server's error; none if it is something else.
+/// Reads an answer: names, or the server's error; none if `text` is something else.
 fn read(text: &[u8]) -> Option<Result<Vec<String>, String>> {
     #[derive(Deserialize)]
     struct Answer {

@@ -1,4 +1,4 @@
-//! The connections, counted.
+//! Counts connections.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Who a run's connections are for: each user stays while its connections come and go.
+//! The users of a run's connections: a user stays while its connections come and go.
 //!
 //! What is due at a user stays due while it has no connection, or an outage would leave itself out
 //! of the figures: requests and schedules are carried from one connection to the next, and end with

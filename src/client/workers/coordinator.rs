@@ -1,9 +1,9 @@
 //! Several processes that share the clients (`--processes`), so that more than one core and one
-//! table of descriptors can generate load: started, kept in step and summed up by this one, which
-//! opens no connection itself.
+//! table of descriptors can generate load. The coordinator starts them, keeps them in step and adds
+//! up what they measure; it opens no connection itself.
 //!
-//! They join at the same time and begin the window together. Whatever happens to one of them is an
-//! error that names it; what the others have measured is reported all the same.
+//! They join at the same time and begin the window together. If one of them fails, the report names
+//! it among the errors and still has what the others have measured.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};

@@ -1,6 +1,6 @@
 //! tungstenite's protocol machine, for the frames that need one: pings, closes, fragments.
 //!
-//! It is fed whole frames, so that nothing of it is needed between two messages.
+//! It is fed whole frames, so it need not exist between two messages.
 
 use std::io::{self, Read, Write};
 
@@ -21,7 +21,7 @@ pub(crate) struct Codec {
     boundaries: Boundaries,
     /// Frames since it was last between two messages.
     frames: u32,
-    /// Whether all that it had to say has gone out.
+    /// Whether everything it had to send has gone out.
     flushed: bool,
 }
 
@@ -90,7 +90,7 @@ impl Codec {
         read
     }
 
-    /// Whether all that it had to say has gone out.
+    /// Whether everything it had to send has gone out.
     pub(crate) fn is_flushed(&self) -> bool {
         self.flushed
     }
@@ -136,7 +136,7 @@ impl Codec {
     }
 }
 
-/// One frame to read, then nothing; what is written goes to the socket.
+/// Reads one frame and then blocks; writes go to the socket.
 struct Line<'a, W> {
     frame: &'a [u8],
     socket: &'a mut W,
@@ -171,7 +171,7 @@ fn closed(close: Option<CloseFrame>) -> ConnectionError {
     }
 }
 
-/// What an error of tungstenite's means for the connection.
+/// The connection's error for an error of tungstenite.
 pub(crate) fn connection_error(error: Error) -> ConnectionError {
     match error {
         Error::Io(error) => ConnectionError::Reset(error),
@@ -182,7 +182,7 @@ pub(crate) fn connection_error(error: Error) -> ConnectionError {
     }
 }
 
-/// What a message of more than [`MESSAGE_SIZE_MAX`] is, be it in one frame or in many.
+/// The error of a message of more than [`MESSAGE_SIZE_MAX`], in one frame or in many.
 pub(crate) fn too_long() -> ConnectionError {
     ConnectionError::Protocol("a message of more than 1 MiB".to_owned())
 }

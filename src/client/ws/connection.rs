@@ -19,12 +19,12 @@ pub(crate) struct Connection {
     /// Where it was opened to.
     pub(crate) peer: SocketAddr,
     pub(crate) state: State,
-    /// Whether it hardly reads: what arrives is left to [`read_little`](Self::read_little).
+    /// Whether it is a slow reader: what arrives is left to [`read_little`](Self::read_little).
     pub(crate) is_slow: bool,
     began: Instant,
 }
 
-/// Who is told what arrives.
+/// Receives what arrives on a connection.
 pub(crate) trait Sink {
     /// The connection has been upgraded.
     fn joined(&mut self);
@@ -99,7 +99,7 @@ impl Connection {
         matches!(self.state, State::Connecting(_) | State::Handshaking(_))
     }
 
-    /// Whether it has been upgraded and nobody has begun to close it.
+    /// Whether it has been upgraded and neither side has begun to close it.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_))
     }
@@ -109,7 +109,7 @@ impl Connection {
         self.is_slow && self.is_open()
     }
 
-    /// One read of what a slow client takes at a time.
+    /// Reads what a slow client takes at a time.
     ///
     /// # Errors
     /// Why the connection ends.
@@ -303,7 +303,7 @@ fn send(handshake: &mut Handshake, stream: &mut Stream) -> Result<(), Connection
     Ok(())
 }
 
-/// What a client that hardly reads takes at a time: a few ticks.
+/// What a slow reader takes at a time: a few ticks.
 const SLOW_READ_SIZE: usize = 512;
 
 /// After this many full buffers the others get their turn.

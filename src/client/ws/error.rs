@@ -1,4 +1,4 @@
-//! Why a connection did not come about or ended before its time.
+//! Why a connection could not be opened, or ended early.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -28,9 +28,9 @@ pub(crate) enum ConnectionError {
         /// The words behind it.
         reason: String,
     },
-    /// TLS did not come about: a bad certificate, or no TLS at all. In a sentence.
+    /// TLS failed, for a bad certificate or because the server speaks none. In a sentence.
     Tls(String),
-    /// Connected, but TLS had not come about within the limit.
+    /// Connected, but the TLS handshake was not finished within the limit.
     TlsTimedOut(Duration),
     /// Connected, but not upgraded within the limit.
     HandshakeTimedOut(Duration),
@@ -50,7 +50,7 @@ pub(crate) enum ConnectionError {
     ResetJoining {
         /// What the system said.
         error: io::Error,
-        /// Whether TLS was being agreed on.
+        /// Whether it broke during the TLS handshake.
         is_securing: bool,
     },
     /// The server sent what RFC 6455 forbids.
@@ -91,7 +91,7 @@ impl ConnectionError {
         matches!(self, Self::Closed { code, .. } if *code != 1006)
     }
 
-    /// Whether the server could not be reached at all, so that another address of its may help.
+    /// Whether the server could not be reached at all, so that another of its addresses may help.
     pub(crate) fn is_unreachable(&self) -> bool {
         matches!(
             self,
@@ -227,7 +227,7 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| [Errno::MFILE, Errno::NFILE].contains(&errno))
 }
 
-/// The system's words without the "(os error 24)" that std puts behind them.
+/// The system's words without std's "(os error 24)".
 fn without_number(error: &io::Error) -> String {
     let text = error.to_string();
     let words = text
@@ -236,10 +236,10 @@ fn without_number(error: &io::Error) -> String {
     words.to_ascii_lowercase()
 }
 
-/// What may be the matter where TLS does not come about.
+/// A hint where TLS fails.
 pub(crate) const NO_TLS: &str = "(does it speak TLS on this port? if not, use ws://)";
 
-/// And where nothing else does.
+/// A hint where a plain connection fails.
 pub(crate) const ONLY_TLS: &str = "(does it speak TLS on this port? then use wss://)";
 
 /// As much of a server's words as a line has room for.

@@ -1,9 +1,9 @@
-//! From the bytes of a connection to its messages.
+//! Turns the bytes of a connection into messages.
 //!
 //! Nearly all that arrives is whole text frames, pushed by the server: those are handed on from
 //! where they lie in the read buffer. A frame that a read has cut off is kept until the rest is
 //! there. Everything else (pings, closes, fragments) is tungstenite's, one whole frame at a time;
-//! its machine exists only while it has something to do. So an frames at rest owns no memory.
+//! its machine exists only while it has something to do. So an idle connection owns no memory.
 
 use std::io::{Cursor, Write};
 
@@ -15,7 +15,7 @@ use crate::client::ws::codec::{Codec, MESSAGE_SIZE_MAX, connection_error, too_lo
 use crate::client::ws::error::ConnectionError;
 use crate::frame;
 
-/// What has arrived on one connection and is no whole message yet.
+/// What has arrived on one connection and is not a whole message yet.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     /// The beginning of a frame whose end has not arrived.

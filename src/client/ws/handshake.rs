@@ -26,7 +26,7 @@ pub(crate) struct Handshake {
 
 impl Handshake {
     /// The handshake for `url`, with a key of its own. With `since` it asks for the ticks behind
-    /// that stamp, with `symbols` for those, which are as a query has them.
+    /// that stamp, with `symbols` for these, encoded as in a query.
     pub(crate) fn new(
         url: &Url,
         headers: &[(String, String)],
@@ -158,7 +158,7 @@ fn bad(what: &'static str) -> ConnectionError {
     ConnectionError::BadHandshake(Cow::Borrowed(what))
 }
 
-/// No server needs as much; more is no WebSocket server.
+/// No WebSocket server needs as much.
 const HEAD_LENGTH_MAX: usize = 16 * 1024;
 
 const HEADERS_MAX: usize = 64;

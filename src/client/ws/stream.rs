@@ -1,4 +1,4 @@
-//! The bytes of a connection: those of the socket, or what TLS makes of them.
+//! The bytes of a connection, with or without TLS.
 
 use std::io::{self, Read, Write};
 

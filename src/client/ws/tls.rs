@@ -1,8 +1,8 @@
 //! TLS on the loop: rustls over a socket that does not block.
 //!
-//! The keys are agreed on as a side effect of reading and writing: what is written before goes out
-//! behind the handshake. Sessions are not resumed, because each client stands for another user,
-//! who would come with a handshake of his own.
+//! The handshake takes place as a side effect of reading and writing: what is written before goes
+//! out behind it. Sessions are not resumed, because each client stands for another user, who would
+//! come with a handshake of their own.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::tls::{self, Roots};
 #[derive(Clone, Debug)]
 pub(crate) struct TlsConnector {
     config: Arc<ClientConfig>,
-    /// Whom the certificate must be for.
+    /// The name that the certificate must be for.
     name: ServerName<'static>,
 }
 
@@ -31,17 +31,16 @@ pub(crate) struct TlsConnector {
 pub(crate) struct Tls {
     socket: TcpStream,
     session: ClientConnection,
-    /// The other end has said that nothing more comes.
+    /// The peer has ended the stream.
     ended: bool,
 }
 
 impl TlsConnector {
-    /// For connections to `host`, which is believed with a certificate that leads to one of
-    /// `roots`; with any at all if `insecure`.
+    /// For connections to `host`, whose certificate must lead to one of `roots`, unless
+    /// `insecure`.
     ///
     /// # Errors
-    /// When the host is no name that a certificate could be for, or there is something wrong with
-    /// the roots.
+    /// When the host cannot be the name in a certificate, or the roots are unusable.
     pub(crate) fn new(host: &str, roots: &Roots, insecure: bool) -> io::Result<Self> {
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|_| {
@@ -65,7 +64,7 @@ impl TlsConnector {
     /// TLS over a socket that need not be connected yet.
     ///
     /// # Errors
-    /// What rustls finds wrong with the whole.
+    /// When rustls rejects the configuration.
     pub(crate) fn connect(&self, socket: TcpStream) -> io::Result<Tls> {
         Ok(Tls {
             socket,
@@ -74,10 +73,10 @@ impl TlsConnector {
         })
     }
 
-    /// TLS for a stream that waits where it must, as one of a fiber does.
+    /// TLS for a stream that blocks, as a fiber's does.
     ///
     /// # Errors
-    /// What rustls finds wrong with the whole.
+    /// When rustls rejects the configuration.
     pub(crate) fn session(&self) -> io::Result<ClientConnection> {
         let session = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
         session.map_err(io::Error::other)
@@ -147,7 +146,7 @@ impl Tls {
         Ok(())
     }
 
-    /// Makes plain text of what has arrived, and sends what TLS itself has to say to it.
+    /// Decrypts what has arrived, and sends what TLS itself answers.
     fn process(&mut self) -> io::Result<()> {
         let processed = self.session.process_new_packets();
         // An alert, if it went wrong: whether it arrives is the server's affair.
@@ -157,7 +156,7 @@ impl Tls {
         flushed
     }
 
-    /// Takes plain text that is there.
+    /// Takes decrypted text.
     fn take(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -194,8 +193,7 @@ impl Read for Noting<'_> {
     }
 }
 
-/// What is wrong with the TLS of a server, in words: rustls names what to call it, this says what
-/// that means.
+/// An error of TLS in a sentence that says what it means.
 pub(crate) fn sentence(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(certificate) => {
@@ -213,7 +211,7 @@ pub(crate) fn sentence(error: &Error) -> String {
     }
 }
 
-/// Believes every certificate: `--insecure`.
+/// Accepts every certificate (`--insecure`).
 #[derive(Debug)]
 struct AcceptAnyCertificate(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! The options about getting in: whom to believe, and what else to say in the handshake.
+//! The options about access: whom to trust, and which headers to send.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! The options about the load: how many connections, how fast, for how long.
+//! The options about the load: how many connections, how fast, for how long, and in how many
+//! processes.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! The options about the measuring: what of a message is read, and what else is looked at.
+//! The options about measuring and requests: which fields are read, and what else is observed.
 
 use crate::client::config::Config;
 use crate::client::config::limits::UNANSWERED_MAX;

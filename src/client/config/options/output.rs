@@ -1,4 +1,4 @@
-//! The options about the report: what is printed, where it goes, and what it is held against.
+//! The options about the report: what is printed, where it goes, and which thresholds apply.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The options about what is asked of the server: which symbols, and how their ticks are to come.
+//! The options about subscriptions: which symbols, and how their ticks are sent.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Where symbols have their places on one connection: a hash table of small numbers that keeps no
-//! key of its own, so that it costs eight to sixteen bytes a symbol.
+//! Finds the place of a symbol on one connection: a hash table of small numbers that keeps no key
+//! of its own, so that it costs eight to sixteen bytes a symbol.
 
 /// Places by the numbers of their symbols, with linear probing.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
-//! The charts of one or several runs, as SVG: latency by percentile, and over time. What is drawn is
-//! the delivery of ticks and, where a run has measured them, how late they were against their
-//! schedule and how long replies took: a stall of the server shows in these.
+//! The charts of one or several runs, as SVG: latency by percentile, and over time. They show
+//! the delivery of ticks and, where a run has measured it, how late ticks were against their schedule
+//! and how long replies took, which reveal a stall of the server.
 //!
-//! A colour is one of these of one run, the kind of line a percentile. Both panels share the axis of
+//! Each metric of each run has a colour, each percentile a kind of line. Both panels share the axis of
 //! latencies. It is linear from zero, so that heights compare, unless the longest latency is so far
 //! above the usual that all else would be a line at the bottom.
 

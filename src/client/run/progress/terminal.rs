@@ -1,5 +1,5 @@
-//! The terminal that indicatif draws on. What it draws at a time is written at once, and never makes
-//! the client wait: where there is no room for it, it is left out.
+//! The terminal that indicatif draws on. Each drawing is written at once and never makes the
+//! client wait: a drawing that does not fit is left out.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
