@@ -5,13 +5,13 @@ use std::os::fd::AsFd;
 
 use serde::{Deserialize, Serialize};
 
-/// Keeps a run in step with others. Its descriptor becomes readable when there is a word.
+/// Keeps a run in step with others. Its descriptor becomes readable when there is a command.
 pub(crate) trait Barrier: AsFd {
-    /// The next word, if one has come.
+    /// The next command, if one has come.
     ///
     /// # Errors
     /// When the others are gone.
-    fn word(&mut self) -> io::Result<Option<Word>>;
+    fn command(&mut self) -> io::Result<Option<Command>>;
 
     /// Tells the others that this run has got to `milestone`.
     fn reached(&mut self, milestone: Milestone);
@@ -22,7 +22,7 @@ pub(crate) trait Barrier: AsFd {
 
 /// What a run is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Word {
+pub(crate) enum Command {
     /// All have joined: go on.
     Go,
     /// End now.

@@ -84,7 +84,7 @@ pub(super) fn measure(
     if let Some(barrier) = &run.barrier {
         let descriptor = barrier.as_fd().as_raw_fd();
         let mut source = SourceFd(&descriptor);
-        io_loop.add_handler(&mut source, Interest::READABLE, Run::on_word)?;
+        io_loop.add_handler(&mut source, Interest::READABLE, Run::on_command)?;
     }
     PeriodicCallback::start(&mut io_loop, loop_lag::INTERVAL, Run::on_beat);
     run.begin_output(&mut io_loop)?;

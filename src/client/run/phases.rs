@@ -6,7 +6,7 @@ use ioloop::{IoLoop, Ready, slot};
 use mio::Token;
 
 use crate::client::error_kind::ErrorKind;
-use crate::client::run::barrier::{Milestone, Word};
+use crate::client::run::barrier::{Command, Milestone};
 use crate::client::run::phase::Phase;
 use crate::client::run::state::{CLOSE_TIMEOUT, CONNECTIONS_PER_TURN, Run};
 use crate::client::ws::connection::State;
@@ -71,17 +71,17 @@ impl Run {
     }
 
     /// Does what the others say.
-    pub(super) fn on_word(&mut self, io_loop: &mut IoLoop<Self>, _: Token, _: Ready) {
+    pub(super) fn on_command(&mut self, io_loop: &mut IoLoop<Self>, _: Token, _: Ready) {
         loop {
             let Some(barrier) = &mut self.barrier else {
                 return;
             };
-            match barrier.word() {
-                Ok(Some(Word::End)) => return self.end(io_loop),
-                Ok(Some(Word::Go)) if self.phase == Phase::Gathering => {
+            match barrier.command() {
+                Ok(Some(Command::End)) => return self.end(io_loop),
+                Ok(Some(Command::Go)) if self.phase == Phase::Gathering => {
                     return self.warm_up(io_loop);
                 }
-                Ok(Some(Word::Go)) => {}
+                Ok(Some(Command::Go)) => {}
                 Ok(None) => return,
                 Err(error) => {
                     self.barrier_lost = Some(error);

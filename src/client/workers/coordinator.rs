@@ -19,12 +19,12 @@ use signal_hook_mio::v1_0::Signals;
 use crate::client::config::Config;
 use crate::client::error_kind::ErrorKind;
 use crate::client::measure::measurement::{Measurement, Watching};
-use crate::client::run::barrier::{Milestone, Standing};
+use crate::client::run::barrier::{Command, Milestone, Standing};
 use crate::client::run::phase::{Phase, PhaseTimes, Snapshot};
 use crate::client::run::prepare::{Prepared, prepare};
 use crate::client::run::progress::{self, Progress, View};
 use crate::client::run::watchlists::Watchlists;
-use crate::client::workers::{Command, Event};
+use crate::client::workers::Event;
 use crate::error_text::plain;
 
 /// Measures `config` in several processes, each made by `command` of its number.

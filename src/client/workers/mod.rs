@@ -10,7 +10,7 @@ pub mod worker;
 use serde::{Deserialize, Serialize};
 
 use crate::client::measure::measurement::Measurement;
-use crate::client::run::barrier::{Milestone, Standing};
+use crate::client::run::barrier::{Command, Milestone, Standing};
 
 /// What a worker tells.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,18 +25,9 @@ pub(super) enum Event {
     Failed(String),
 }
 
-/// What a worker is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Command {
-    /// All workers have joined: begin.
-    Go,
-    /// End now.
-    End,
-}
-
 impl Command {
     /// As it is sent.
-    pub(super) fn byte(self) -> u8 {
+    fn byte(self) -> u8 {
         match self {
             Self::Go => b'g',
             Self::End => b'e',
@@ -44,7 +35,7 @@ impl Command {
     }
 
     /// The most important of the commands that arrived at once, if there is one.
-    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
+    fn of(bytes: &[u8]) -> Option<Self> {
         let has = |command: Self| bytes.contains(&command.byte()).then_some(command);
         has(Self::End).or_else(|| has(Self::Go))
     }

@@ -8,9 +8,9 @@ use mio::unix::pipe::Receiver;
 use rustix::fs::{FileType, fstat};
 
 use crate::client::config::Config;
-use crate::client::run::barrier::{Barrier, Milestone, Standing, Word};
+use crate::client::run::barrier::{Barrier, Command, Milestone, Standing};
 use crate::client::run::measure;
-use crate::client::workers::{Command, Event};
+use crate::client::workers::Event;
 use crate::options::BadOption;
 
 /// Makes sure that a coordinator has started this process: stdin and stdout are pipes then, and
@@ -66,15 +66,14 @@ impl AsFd for ControlPipe {
 }
 
 impl Barrier for ControlPipe {
-    fn word(&mut self) -> io::Result<Option<Word>> {
-        let mut commands = [0; 16];
+    fn command(&mut self) -> io::Result<Option<Command>> {
+        let mut bytes = [0; 16];
         loop {
-            match self.stdin.read(&mut commands) {
+            match self.stdin.read(&mut bytes) {
                 Ok(0) => return Err(io::ErrorKind::BrokenPipe.into()),
-                Ok(length) => match Command::of(&commands[..length]) {
-                    Some(Command::End) => return Ok(Some(Word::End)),
-                    Some(Command::Go) => return Ok(Some(Word::Go)),
+                Ok(length) => match Command::of(&bytes[..length]) {
                     None => {}
+                    command => return Ok(command),
                 },
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
