@@ -37,4 +37,6 @@ pub(super) mod socket;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod world;

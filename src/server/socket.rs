@@ -65,6 +65,9 @@ pub(crate) trait Socket: Read + Write {
     /// A message of its client was read. A simulation wants to know this too.
     fn note_message(&mut self) {}
 
+    /// TLS has taken plain text to send. This too only a simulation wants to know.
+    fn note_plaintext(&mut self, _text: &[u8]) {}
+
     /// Ends the outgoing stream; nothing is written any more.
     fn finish(&mut self);
 

@@ -162,7 +162,12 @@ impl<S: Transport> Write for ClientSocket<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.write(bytes),
-            Self::Tls(socket) => socket.write(bytes),
+            Self::Tls(socket) => {
+                let taken = socket.write(bytes);
+                let length = *taken.as_ref().unwrap_or(&0);
+                socket.socket().note_plaintext(&bytes[..length]);
+                taken
+            }
         }
     }
 
@@ -207,7 +212,7 @@ impl<S: Transport> Socket for ClientSocket<S> {
     fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.write_last(bytes),
-            Self::Tls(socket) => socket.write_last(bytes),
+            Self::Tls(_) => self.write(bytes),
         }
     }
 

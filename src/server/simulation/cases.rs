@@ -23,6 +23,7 @@ impl Case {
             scratch: 16 * 1024,
             events_per_turn: 64,
             accept: (0, Duration::ZERO),
+            is_secure: false,
         };
         Self {
             world: World::new(0, setting),
@@ -51,7 +52,10 @@ impl Case {
     /// All that a client has to say arrives.
     fn deliver(&mut self, id: Id) {
         let now = self.world.judge.now;
-        let bytes = self.client(id, |client, _| client.arrive(client.outgoing.len(), now));
+        let bytes = self.client(id, |client, _| {
+            let length = client.sendable();
+            client.arrive(length, now)
+        });
         self.world.net.arrive(id, &bytes);
     }
 
@@ -87,10 +91,10 @@ impl Case {
             let ids: Vec<_> = self.world.judge.clients.keys().copied().collect();
             let mut has_taken = false;
             for id in ids {
-                let taken = self.world.net.take(id, usize::MAX) as u64;
-                has_taken |= taken > 0;
+                let taken = self.world.net.take(id, usize::MAX);
+                has_taken |= taken.0 > 0;
                 self.client(id, |client, rng| {
-                    client.taken += taken;
+                    client.take(&taken);
                     client.pong(rng);
                 });
                 self.deliver(id);
@@ -118,6 +122,7 @@ const NATURE: Nature = Nature {
     cut: 0,
     interrupt: 0,
     separate: true,
+    secure: false,
 };
 
 #[test]

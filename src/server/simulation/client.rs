@@ -11,6 +11,7 @@ use super::list::{List, bare};
 use super::model::{Model, Symbol};
 use super::net::Closed;
 use super::place::Place;
+use super::tls::Peer;
 
 /// How a client takes what it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(super) enum Kind {
 /// A client: what it is waiting for, and what the server has said to it.
 pub(super) struct Client {
     pub(super) kind: Kind,
+    /// Its end of TLS, if it speaks that.
+    pub(super) tls: Option<Box<Peer>>,
     /// Where it reads, once it was let in.
     pub(super) place: Option<Place>,
     /// What it asked for, if that is to read.
@@ -236,6 +239,7 @@ impl Client {
     pub(super) fn new(kind: Kind) -> Self {
         Self {
             kind,
+            tls: None,
             place: None,
             wish: None,
             let_in: false,
@@ -309,12 +313,55 @@ impl Client {
         self.said += (self.outgoing.len() - waiting) as u64;
     }
 
+    /// Speaks plain text to a server that expects TLS.
+    pub(super) fn ask_in_plain_text(&mut self) {
+        self.sin = Some("refused");
+        self.say(*b"GET / HTTP/1.1\r\nHost: here\r\n\r\n");
+        self.request = self.said;
+    }
+
+    /// Says something that is no TLS.
+    pub(super) fn babble(&mut self) {
+        self.sin = Some("tls");
+        self.say(*b"\x99 is no record");
+        self.request = self.said;
+    }
+
+    /// How many bytes it can send now.
+    pub(super) fn sendable(&mut self) -> usize {
+        match &mut self.tls {
+            Some(tls) => tls.seal(&mut self.outgoing),
+            None => self.outgoing.len(),
+        }
+    }
+
+    /// Whether it has anything to say that has not arrived.
+    pub(super) fn has_unsaid(&self) -> bool {
+        let is_on_its_way = self.tls.as_ref().is_some_and(|tls| tls.has_unsaid());
+        is_on_its_way || !self.outgoing.is_empty()
+    }
+
+    /// Takes bytes that the network has had for it, and what they are if those are records of TLS.
+    pub(super) fn take(&mut self, (count, records): &(usize, Vec<u8>)) {
+        self.taken += match &mut self.tls {
+            Some(tls) => tls.receive(records) as u64,
+            None => *count as u64,
+        };
+    }
+
     /// The next `length` bytes arrive at the server, at `now`.
     pub(super) fn arrive(&mut self, length: usize, now: u64) -> Vec<u8> {
         if length > 0 {
             self.arrived = now;
         }
-        self.came += length as u64;
+        let bytes = if let Some(tls) = &mut self.tls {
+            let (bytes, came) = tls.arrive(length);
+            self.came = came;
+            bytes
+        } else {
+            self.came += length as u64;
+            self.outgoing.drain(..length).collect()
+        };
         if self.came >= self.request && self.sin != Some("handshake_timeout") {
             self.asked.get_or_insert(now);
         }
@@ -322,7 +369,7 @@ impl Client {
             self.ends.pop_front();
             self.told += 1;
         }
-        self.outgoing.drain(..length).collect()
+        bytes
     }
 
     /// Says something, if it may.

@@ -22,6 +22,7 @@ use crate::server::Config;
 use crate::server::close::{self, CloseReason};
 use crate::server::hub::{Hub, Symbols};
 use crate::server::subscriber::{Standing, Subscriber};
+use crate::server::tls::NO_ROOM;
 
 thread_local! {
     /// The wall clock of the simulation that runs on this thread, Unix µs.
@@ -72,6 +73,8 @@ struct Found {
     total: u64,
     accepted: Option<Accepted>,
     is_served: bool,
+    /// Until when the server was busy with it, if that was in this step.
+    now: u64,
     /// The socket takes nothing.
     blocked: bool,
     /// Since when it may have missed what was printed: it was refused room then, or is now.
@@ -451,8 +454,29 @@ impl Judge {
             self.special.remove(&id);
         }
         if found.dropped {
+            self.check_end_of_tls(id, &found);
             self.clients.remove(&id);
             self.net.forget(id);
+        }
+    }
+
+    /// Whether a client whose connection is over has had all that was sealed for it, and the end of
+    /// it. Of one that was let go for taking nothing, or is gone, nobody can say.
+    fn check_end_of_tls(&mut self, id: Id, found: &Found) {
+        let client = self.clients.get_mut(&id).expect("it is kept");
+        let has_no_room = self.net.pipe(id, |pipe| pipe.hindered) == Some(true);
+        let is_lost = found.ended == Some(End::Reset) || found.blocked || has_no_room;
+        if client.tls.is_none() || is_lost {
+            return;
+        }
+        client.take(&self.net.take(id, usize::MAX));
+        let is_let_go = |closed: Closed| ["slow", "failed"].contains(&close::NAMES[closed.reason]);
+        if let Some(tls) = &client.tls
+            && found.total > 0
+            && !client.closed.is_some_and(is_let_go)
+        {
+            assert!(tls.has_all(), "{id}: TLS has kept something");
+            assert!(tls.has_ended(), "{id}: no end of TLS");
         }
     }
 
@@ -467,6 +491,7 @@ impl Judge {
                 total: pipe.total,
                 accepted: pipe.accepted,
                 blocked: pipe.blocked,
+                now: pipe.busy.map_or(0, |busy| self.micros(busy)).max(self.now),
                 is_served: pipe.token.is_some() || client.served,
                 hindered: if pipe.hindered { Some(self.now) } else { told },
             }
@@ -493,15 +518,22 @@ impl Judge {
         if !is_served {
             self.note("turned away");
             self.closed[close::REFUSED] += 1;
-            let answer = self.net.pipe(id, |pipe| pipe.take_deeds().written);
-            let answer = answer.unwrap_or_default();
-            let right = if accepted.exhausted || is_full(self.config.clients_max, accepted.others) {
-                "HTTP/1.1 503 "
+            let answer = self.net.pipe(id, |pipe| {
+                let records = pipe
+                    .records()
+                    .map(|records| records.iter().copied().collect());
+                records.unwrap_or_else(|| pipe.take_deeds().written)
+            });
+            let answer: Vec<u8> = answer.unwrap_or_default();
+            let right = if self.config.tls.is_some() {
+                NO_ROOM
+            } else if accepted.exhausted || is_full(self.config.clients_max, accepted.others) {
+                b"HTTP/1.1 503 "
             } else {
-                "HTTP/1.1 429 "
+                b"HTTP/1.1 429 "
             };
             let length = answer.len().min(right.len());
-            assert_eq!(answer[..length], right.as_bytes()[..length], "{id}");
+            assert_eq!(answer[..length], right[..length], "{id}");
         }
     }
 
@@ -509,7 +541,7 @@ impl Judge {
         let deeds = self.net.pipe(id, Pipe::take_deeds).unwrap_or_default();
         let stands = self.standing(id, server);
         let step = Step {
-            now: (self.now, Self::wall()),
+            now: (found.now, Self::wall()),
             attempts: deeds.attempts.into_iter().collect(),
             stands: stands.map(|stands| stands.position),
             skips: server.counters.conflated - self.model.sent.conflated,
@@ -529,8 +561,11 @@ impl Judge {
             place.leaving = true;
         }
         let mut stream = deeds.written;
-        if !stream.is_empty() {
+        if deeds.has_moved {
             client.moved = self.now;
+        }
+        if let Some(tls) = &mut client.tls {
+            tls.expect(&stream);
         }
         self.bytes += stream.len() as u64;
         if let Some(connection) = connection {
@@ -556,7 +591,7 @@ impl Judge {
                 eprintln!("    {id} ({:?}) is sent {text:?}", client.kind);
             }
             if let (Some(place), Some(stands)) = (&mut client.place, &stands) {
-                place.catch_up(has_spoken, self.now, stands, &self.model, &server.hub);
+                place.catch_up(has_spoken, found.now, stands, &self.model, &server.hub);
             }
             let was_inside = client.let_in;
             client.read(&stream[known..], &mut self.model, &step);
@@ -565,6 +600,9 @@ impl Judge {
                 let wait = self.config.resume_wait.as_micros() as u64;
                 let place = client.place.as_mut().expect("it is let in");
                 place.waits_until = Some(self.now + wait);
+                if client.tls.is_some() {
+                    *self.events.entry("secured").or_default() += 1;
+                }
             }
         } else if client.answer.is_empty() {
             // It was let go together with the answer: it never spoke, or had ended already.

@@ -130,7 +130,7 @@ impl Limits {
             if look.heartbeat > pinged {
                 return false;
             }
-            let has_ponged = client.ponged >= look.heartbeat && client.outgoing.is_empty();
+            let has_ponged = client.ponged >= look.heartbeat && !client.has_unsaid();
             let in_time = has_ponged && client.arrived < look.due;
             !in_time || !client.pending.is_empty()
         })

@@ -33,6 +33,8 @@ pub(crate) struct Nature {
     pub(crate) interrupt: u8,
     /// Each event reports only what changed, as kqueue does; else all that is ready, as epoll does.
     pub(crate) separate: bool,
+    /// It is expected to speak TLS. What the server writes is then what it gives to TLS.
+    pub(crate) secure: bool,
 }
 
 /// How a client ended its side.
@@ -65,6 +67,8 @@ pub(crate) struct Closed {
 /// What the server did to a connection since the last look.
 #[derive(Debug, Default)]
 pub(crate) struct Deeds {
+    /// The system took something.
+    pub(crate) has_moved: bool,
     /// The bytes that it wrote, and where in all of them it began to write, also where nothing was
     /// taken.
     pub(crate) written: Vec<u8>,
@@ -81,8 +85,9 @@ pub(crate) struct Pipe {
     /// What has arrived and was not read.
     pub(crate) inbound: VecDeque<u8>,
     pub(crate) ended: Option<End>,
-    /// Bytes that the system holds for the client.
+    /// Bytes that the system holds for the client, and what they are if those are records of TLS.
     buffered: usize,
+    records: VecDeque<u8>,
     /// It takes nothing although there would be room, until the client takes something.
     starved: bool,
     /// It refused bytes and owes an edge once there is room.
@@ -97,6 +102,8 @@ pub(crate) struct Pipe {
     writable: bool,
     /// Its event is among those to be fetched.
     queued: bool,
+    /// Until when the server was busy with its handshake last.
+    pub(crate) busy: Option<Instant>,
     /// The next call is interrupted by a signal.
     pub(crate) interrupted: bool,
     deeds: Deeds,
@@ -199,9 +206,10 @@ impl Net {
         self.change(id, |pipe, now| pipe.end(how, now));
     }
 
-    /// The client takes up to `most` bytes; returns how many there were.
-    pub(crate) fn take(&self, id: Id, most: usize) -> usize {
-        let mut taken = 0;
+    /// The client takes up to `most` bytes; returns how many there were, and what they are if those
+    /// are records of TLS.
+    pub(crate) fn take(&self, id: Id, most: usize) -> (usize, Vec<u8>) {
+        let mut taken = (0, Vec::new());
         self.change(id, |pipe, now| taken = pipe.take(most, now));
         taken
     }
@@ -283,6 +291,20 @@ impl Net {
             })
         })
         .expect("a connection is kept while the server has it")
+    }
+
+    /// Agreeing on keys takes a while.
+    pub(super) fn spend(&self, id: Id) {
+        self.act(|state| {
+            let Some(pipe) = state.pipes.get_mut(&id) else {
+                return;
+            };
+            if pipe.nature.secure && pipe.total == 0 {
+                let cost = Duration::from_micros(state.rng.u64(..400));
+                state.clock.advance(cost);
+                pipe.busy = Some(state.clock.time());
+            }
+        });
     }
 
     /// The server begins to watch a connection, or ends that.
@@ -422,6 +444,7 @@ impl Pipe {
             inbound: VecDeque::new(),
             ended: None,
             buffered: 0,
+            records: VecDeque::new(),
             starved: false,
             blocked: false,
             freed: None,
@@ -430,6 +453,7 @@ impl Pipe {
             readable: false,
             writable: true,
             queued: false,
+            busy: None,
             interrupted: false,
             deeds: Deeds::default(),
             total: 0,
@@ -472,8 +496,10 @@ impl Pipe {
         }
     }
 
-    fn take(&mut self, most: usize, now: Instant) -> usize {
+    fn take(&mut self, most: usize, now: Instant) -> (usize, Vec<u8>) {
         let taken = most.min(self.buffered);
+        let records = self.records.drain(..taken.min(self.records.len()));
+        let records = records.collect();
         self.buffered -= taken;
         self.starved = false;
         // The system waits until a good part is free, so that one byte's room makes no event.
@@ -483,7 +509,7 @@ impl Pipe {
             self.writable = true;
             self.freed = Some(now);
         }
-        taken
+        (taken, records)
     }
 
     /// The next event, if anything has changed since the last.
@@ -540,7 +566,9 @@ impl Pipe {
         if self.ended == Some(End::Reset) {
             return Err(ErrorKind::BrokenPipe.into());
         }
-        self.deeds.attempts.push(self.total);
+        if !self.nature.secure {
+            self.deeds.attempts.push(self.total);
+        }
         let room = if self.has_room() {
             self.nature.capacity - self.buffered
         } else {
@@ -558,9 +586,28 @@ impl Pipe {
             return Err(ErrorKind::WouldBlock.into());
         }
         self.buffered += length;
-        self.deeds.written.extend_from_slice(&bytes[..length]);
-        self.total += length as u64;
+        self.deeds.has_moved = true;
+        if self.nature.secure {
+            self.records.extend(&bytes[..length]);
+        } else {
+            self.deeds.written.extend_from_slice(&bytes[..length]);
+            self.total += length as u64;
+        }
         Ok(length)
+    }
+
+    /// The server gives plain text to TLS, which takes so much of it.
+    pub(super) fn seal(&mut self, text: &[u8]) {
+        if self.nature.secure {
+            self.deeds.attempts.push(self.total);
+            self.deeds.written.extend_from_slice(text);
+            self.total += text.len() as u64;
+        }
+    }
+
+    /// Records of TLS that the client has not taken.
+    pub(crate) fn records(&self) -> Option<&VecDeque<u8>> {
+        self.nature.secure.then_some(&self.records)
     }
 
     /// The server ends its side.

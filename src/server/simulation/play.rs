@@ -85,7 +85,10 @@ impl Play {
             },
             ..Config::default()
         };
+        // Handshakes are dear, the more so without optimisation.
+        let is_secure = seed % SEEDS_PER_TLS == SEEDS_PER_TLS - 1;
         let clients_max = match rng.u8(..100) {
+            _ if is_secure => rng.usize(2..30),
             0 => rng.usize(1000..3000),
             1..8 => rng.usize(200..500),
             _ if is_deep => rng.usize(2..8),
@@ -101,6 +104,7 @@ impl Play {
             cut: if rng.bool() { rng.u8(..60) } else { 0 },
             interrupt: if rng.u8(..4) == 0 { 5 } else { 0 },
             separate: rng.bool(),
+            secure: false,
         };
         let scratch = if rng.bool() {
             16 * 1024
@@ -116,6 +120,7 @@ impl Play {
                 false => rng.usize(1..EVENTS_PER_TURN),
             },
             accept: (rng.u8(..3), Duration::from_micros(rng.u64(..200))),
+            is_secure,
         };
         let world = World::new(seed, setting);
         Self {
@@ -177,7 +182,7 @@ impl Play {
         let is_blocked = || net.pipe(id, |pipe| pipe.blocked) == Some(true);
         let was_blocked = is_blocked();
         if most > 0 {
-            client.taken += net.take(id, most) as u64;
+            client.take(&net.take(id, most));
         }
         let unblocked = was_blocked && !is_blocked();
         if client.place.is_some() {
@@ -186,11 +191,12 @@ impl Play {
                 client.speak(rng, &judge.model.symbols);
             }
         }
+        let sendable = client.sendable();
         let has_ended = net.pipe(id, |pipe| pipe.ended.is_some()) == Some(true);
         let length = match client.kind {
             _ if has_ended => 0,
-            Kind::Eager if at_rest || rng.bool() => client.outgoing.len(),
-            _ => rng.usize(..=client.outgoing.len().min(200)),
+            Kind::Eager if at_rest || rng.bool() => sendable,
+            _ => rng.usize(..=sendable.min(200)),
         };
         net.arrive(id, &client.arrive(length, judge.now));
         if unblocked {
@@ -221,6 +227,9 @@ impl Play {
         let symbols = self.world.judge.model.symbols.len();
         let symbol = self.rng.usize(..symbols);
         self.world.confirm(symbol);
+        if self.world.tls.is_some() {
+            self.world.reload();
+        }
     }
 
     fn list_or_delist(&mut self) {
@@ -261,7 +270,20 @@ impl Play {
             _ => Kind::Never,
         };
         let mut client = Client::new(kind);
-        client.ask(&mut self.rng, &self.world.judge.model);
+        let mut nature = self.nature;
+        if let Some(tls) = &self.world.tls {
+            nature.secure = true;
+            match self.rng.u8(..20) {
+                0 => nature.secure = false,
+                1 => client.babble(),
+                _ => client.tls = Some(Box::new(tls.peer(&mut self.rng))),
+            }
+        }
+        if client.tls.is_some() == self.world.tls.is_some() {
+            client.ask(&mut self.rng, &self.world.judge.model);
+        } else if !nature.secure {
+            client.ask_in_plain_text();
+        }
         if client
             .wish
             .as_ref()
@@ -270,7 +292,7 @@ impl Play {
             self.world.judge.note("resume");
         }
         let host = self.rng.u8(1..5);
-        self.world.connect(host, self.nature, client);
+        self.world.connect(host, nature, client);
     }
 
     fn leave(&mut self) {
@@ -356,6 +378,9 @@ fn some_names(rng: &mut fastrand::Rng) -> Vec<String> {
     });
     names
 }
+
+/// Of so many seeds one has clients that speak TLS.
+const SEEDS_PER_TLS: u64 = 8;
 
 /// Turns within which everything that can come to rest must have: a message over the limit, read
 /// sixteen bytes at a time, takes over 300.

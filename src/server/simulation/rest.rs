@@ -20,6 +20,7 @@ impl World {
     pub(super) fn check_quiet(&mut self) {
         self.check_timers();
         let ids: Vec<_> = self.judge.clients.keys().copied().collect();
+        ids.iter().for_each(|&id| self.check_tls(id));
         ids.into_iter().for_each(|id| self.check_client(id));
     }
 
@@ -54,6 +55,19 @@ impl World {
                 !waits || judge.now <= client.began + limit,
                 "{id}: no request, no limit"
             );
+        }
+    }
+
+    /// Whether TLS has given a client all that the server gave to TLS.
+    fn check_tls(&mut self, id: Id) {
+        let client = self.judge.clients.get_mut(&id).expect("it is kept");
+        let blocked = self
+            .net
+            .pipe(id, |pipe| pipe.blocked || pipe.ended.is_some());
+        if client.kind == Kind::Eager && client.tls.is_some() && blocked == Some(false) {
+            client.take(&self.net.take(id, usize::MAX));
+            let has_all = client.tls.as_ref().is_some_and(|tls| tls.has_all());
+            assert!(has_all, "{id}: TLS has kept something");
         }
     }
 
@@ -170,7 +184,7 @@ impl World {
 
 /// Who has said all it wanted has had all answers.
 fn check_answered(client: &Client, id: Id) {
-    if client.kind == Kind::Eager && client.outgoing.is_empty() && client.sin.is_none() {
+    if client.kind == Kind::Eager && !client.has_unsaid() && client.sin.is_none() {
         let left = &client.expects;
         assert!(left.is_empty(), "{id}: {left:?} are not answered");
     }

@@ -57,8 +57,11 @@ impl Drop for SimListener {
 
 impl Read for SimSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.net
-            .transfer(self.id, |pipe, _| pipe.read(buffer, true))
+        let read = self
+            .net
+            .transfer(self.id, |pipe, _| pipe.read(buffer, true));
+        self.net.spend(self.id);
+        read
     }
 }
 
@@ -85,6 +88,10 @@ impl Socket for SimSocket {
 
     fn note_message(&mut self) {
         self.net.touch(self.id, |pipe| pipe.messages += 1);
+    }
+
+    fn note_plaintext(&mut self, text: &[u8]) {
+        self.net.touch(self.id, |pipe| pipe.seal(text));
     }
 
     fn finish(&mut self) {

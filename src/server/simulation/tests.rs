@@ -75,7 +75,7 @@ fn a_seed_is_always_the_same_run() {
 const SEEDS: u64 = 200;
 
 /// All that must have happened in a run that is to mean anything.
-const EVENTS: [&str; 37] = [
+const EVENTS: [&str; 40] = [
     "join",
     "list",
     "relist",
@@ -113,4 +113,7 @@ const EVENTS: [&str; 37] = [
     "flood",
     "no_pong",
     "slow",
+    "secured",
+    "reload",
+    "tls",
 ];

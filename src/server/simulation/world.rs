@@ -11,6 +11,7 @@ use super::client::Client;
 use super::judge::Judge;
 use super::net::{Id, Nature, Net};
 use super::socket::{SimListener, SimSocket};
+use super::tls::Authority;
 use crate::feed::{Publish, Watched};
 use crate::server::{Config, Server};
 use crate::tick::{Price, Tick};
@@ -24,6 +25,7 @@ pub(super) struct World {
     pub(super) io_loop: IoLoop<SimServer>,
     pub(super) net: Net,
     pub(super) judge: Judge,
+    pub(super) tls: Option<Authority>,
     clock: ManualClock,
     events_per_turn: usize,
 }
@@ -37,6 +39,8 @@ pub(super) struct Setting {
     pub(super) events_per_turn: usize,
     /// How many of 100 accepts fail, and the longest that one takes.
     pub(super) accept: (u8, Duration),
+    /// It speaks TLS.
+    pub(super) is_secure: bool,
 }
 
 /// Turns the loop: fetches what the network has, and has the judge look at each step.
@@ -47,7 +51,9 @@ struct Hand<'w> {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, setting: Setting) -> Self {
+    pub(super) fn new(seed: u64, mut setting: Setting) -> Self {
+        let tls = setting.is_secure.then(Authority::new);
+        setting.config.tls = tls.as_ref().map(|tls| tls.files.clone());
         let clock = ManualClock::new(Instant::now());
         let net = Net::new(clock.clone(), !seed);
         net.set_accept(setting.accept.0, setting.accept.1);
@@ -69,6 +75,7 @@ impl World {
             io_loop,
             net,
             judge,
+            tls,
             clock,
             events_per_turn: setting.events_per_turn,
         }
@@ -147,6 +154,12 @@ impl World {
         }
         self.server.delist(&mut self.io_loop, names);
         self.judge.look(&mut self.server);
+    }
+
+    /// The certificate is read again, and new clients are shown it.
+    pub(super) fn reload(&mut self) {
+        self.judge.note("reload");
+        self.server.reload_certificate();
     }
 
     /// The process is asked to stop.

@@ -241,6 +241,7 @@ const NATURE: Nature = Nature {
     cut: 0,
     interrupt: 0,
     separate: true,
+    secure: false,
 };
 
 /// Turns without anything to read: broadcasts, looks for those who are overdue, goodbyes.

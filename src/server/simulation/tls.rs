@@ -1,0 +1,208 @@
+//! TLS in the simulation: a certificate, made once, and clients that speak real TLS over the simulated
+//! network. Of what they say and are sent the plain text is judged; here it is only checked that TLS
+//! brings just that.
+//!
+//! Keys and random numbers differ from run to run. But a certificate of Ed25519 has signatures of one
+//! length, so what travels has the same lengths in each, and a seed remains the same run.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SerialNumber};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+use crate::server::TlsFiles;
+
+/// A certificate in files, for as long as the value is there, and how clients are made that trust it.
+pub(super) struct Authority {
+    pub(super) files: TlsFiles,
+    clients: [Arc<ClientConfig>; 2],
+}
+
+/// A client's end of TLS.
+pub(super) struct Peer {
+    session: ClientConnection,
+    /// Records on their way to the server.
+    outgoing: VecDeque<u8>,
+    /// Where those end that have not arrived, and up to where what the client says is in them.
+    ends: VecDeque<(u64, u64)>,
+    /// Bytes of records, and of what is in them, that were made and that have arrived.
+    made: (u64, u64),
+    arrived: (u64, u64),
+    /// Plain text that the server has sealed and the client has not read.
+    expected: VecDeque<u8>,
+    /// The server has said that nothing follows, or that it has no room.
+    has_ended: bool,
+}
+
+impl Authority {
+    pub(super) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let file = |kind: &str, text: &str| {
+            let name = format!(
+                "tickertape-simulation-{}-{number}-{kind}",
+                std::process::id()
+            );
+            let path = std::env::temp_dir().join(name);
+            fs::write(&path, text).expect("a file can be written");
+            path
+        };
+        let made = &*CERTIFICATE;
+        Self {
+            files: TlsFiles {
+                cert: file("cert.pem", &made.cert),
+                key: file("key.pem", &made.key),
+            },
+            // Its own for each run: sessions are resumed within a run only.
+            clients: [&TLS13, &TLS12].map(|version| Arc::new(made.client_config(version))),
+        }
+    }
+
+    /// A client that speaks one of the versions.
+    pub(super) fn peer(&self, rng: &mut fastrand::Rng) -> Peer {
+        let config = Arc::clone(&self.clients[usize::from(rng.u8(..4) == 0)]);
+        let name = ServerName::try_from("localhost").expect("a name");
+        let mut session = ClientConnection::new(config, name).expect("a client");
+        session.set_buffer_limit(None);
+        Peer {
+            session,
+            outgoing: VecDeque::new(),
+            ends: VecDeque::new(),
+            made: (0, 0),
+            arrived: (0, 0),
+            expected: VecDeque::new(),
+            has_ended: false,
+        }
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        for path in [&self.files.cert, &self.files.key] {
+            // What cannot be removed is left to the system.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+impl Peer {
+    /// Seals what there is to say as soon as there are keys; until then agrees on them. Returns how
+    /// many bytes are on their way.
+    pub(super) fn seal(&mut self, text: &mut VecDeque<u8>) -> usize {
+        if !self.session.is_handshaking() && !text.is_empty() && !self.has_ended {
+            let text: Vec<u8> = text.drain(..).collect();
+            let sealed = self.session.writer().write_all(&text);
+            sealed.expect("its memory is unlimited");
+            self.made.1 += text.len() as u64;
+        }
+        let mut records = Vec::new();
+        while self.session.wants_write() {
+            let written = self.session.write_tls(&mut records);
+            written.expect("a vector takes every write");
+        }
+        if !records.is_empty() {
+            self.made.0 += records.len() as u64;
+            self.outgoing.extend(records);
+            self.ends.push_back(self.made);
+        }
+        self.outgoing.len()
+    }
+
+    /// Whether anything is on its way.
+    pub(super) fn has_unsaid(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// The next `length` bytes arrive. Returns them, and how much of what the client says has arrived
+    /// in whole records so far.
+    pub(super) fn arrive(&mut self, length: usize) -> (Vec<u8>, u64) {
+        self.arrived.0 += length as u64;
+        while let Some(&end) = self.ends.front().filter(|end| end.0 <= self.arrived.0) {
+            self.arrived.1 = end.1;
+            self.ends.pop_front();
+        }
+        (self.outgoing.drain(..length).collect(), self.arrived.1)
+    }
+
+    /// The server has sealed this.
+    pub(super) fn expect(&mut self, text: &[u8]) {
+        self.expected.extend(text);
+    }
+
+    /// Takes bytes of records. Returns how much plain text was in them.
+    pub(super) fn receive(&mut self, mut records: &[u8]) -> usize {
+        let mut received = 0;
+        while !records.is_empty() && !self.has_ended {
+            self.session.read_tls(&mut records).expect("it has room");
+            let state = match self.session.process_new_packets() {
+                Ok(state) => state,
+                Err(error) => {
+                    // Who finds no room is told so before there are keys.
+                    assert!(self.session.is_handshaking(), "{error}");
+                    self.has_ended = true;
+                    return received;
+                }
+            };
+            let mut text = vec![0; state.plaintext_bytes_to_read()];
+            let read = self.session.reader().read_exact(&mut text);
+            read.expect("it is there");
+            let right: Vec<u8> = self.expected.drain(..text.len()).collect();
+            assert!(text == right, "TLS brings something else");
+            received += text.len();
+            self.has_ended = state.peer_has_closed();
+        }
+        assert!(
+            records.is_empty() || self.session.is_handshaking(),
+            "after the end"
+        );
+        received
+    }
+
+    /// Whether it has had all that was sealed for it.
+    pub(super) fn has_all(&self) -> bool {
+        self.expected.is_empty()
+    }
+
+    /// Whether it was told that nothing follows.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+}
+
+struct Certificate {
+    cert: String,
+    key: String,
+    der: CertificateDer<'static>,
+}
+
+impl Certificate {
+    fn client_config(&self, version: &'static rustls::SupportedProtocolVersion) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.der.clone()).expect("it is well formed");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .expect("the provider has suites for it")
+            .with_root_certificates(roots)
+            .with_no_client_auth()
+    }
+}
+
+static CERTIFICATE: LazyLock<Certificate> = LazyLock::new(|| {
+    let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+    let params = CertificateParams::new(vec!["localhost".to_owned()]);
+    let mut params = params.expect("a name");
+    params.serial_number = Some(SerialNumber::from(7));
+    let cert = params.self_signed(&key).expect("a certificate");
+    Certificate {
+        cert: cert.pem(),
+        key: key.serialize_pem(),
+        der: cert.der().clone(),
+    }
+});
