@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::client::{Change, Client, Kind, Wish};
 use super::net::{Id, Nature};
 use super::world::{Setting, World};
-use crate::server::Config;
+use crate::server::{CLOSES_PER_TURN, Config};
 
 /// A server and clients that do what they are told.
 struct Case {
@@ -254,4 +254,23 @@ fn behind_a_closing_frame_that_was_owed_comes_no_other() {
     case.turn();
     case.turn();
     assert_eq!(case.world.server.counters.clients, 0, "it was told goodbye");
+}
+
+#[test]
+fn of_many_whose_goodbye_is_due_at_once_each_is_told() {
+    let config = Config {
+        drain: Duration::from_secs(1),
+        ..Config::default()
+    };
+    let mut case = Case::new(config, 1);
+    for _ in 0..2 * CLOSES_PER_TURN {
+        case.join(Wish::default());
+    }
+    case.world.shut_down();
+    case.pass(999);
+    case.turn();
+    case.turn();
+    let server = &case.world.server;
+    assert!(!server.hub.is_closed(), "the tape has no goodbye yet");
+    assert_eq!(server.counters.clients, 0);
 }

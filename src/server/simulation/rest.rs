@@ -40,6 +40,11 @@ impl World {
             let limit = every.as_micros() as u64 + SLACK;
             assert!(since <= limit, "{every:?}: no beat for {since} µs");
         }
+        let is_over = judge.shutting_down && self.server.connections.len() == 0;
+        assert!(
+            !is_over || !self.io_loop.is_running(),
+            "nobody is left, and it goes on"
+        );
         let since = judge.now - judge.limits.last_heartbeat();
         let interval = config.ping_interval.as_micros() as u64;
         assert!(since <= interval + SLACK, "no heartbeat for {since} µs");
@@ -103,6 +108,9 @@ impl World {
         assert_eq!(unread, 0, "{id}: what it said is not read");
         assert_eq!(ended, None, "{id}: its end goes unnoticed");
         assert_eq!(stuck, None, "{id}: is called stuck");
+        let is_finished = self.net.pipe(id, |pipe| pipe.is_finished());
+        let has_end = client.closed.is_none() || is_finished == Some(true);
+        assert!(has_end, "{id}: closed without an end of the stream");
         let subscriber = connection.subscriber();
         let stands = subscriber.map(|it| it.standing(&self.server.hub));
         let has_caught_up = stands.is_none_or(|it| !it.is_resuming || it.beat.is_some());
