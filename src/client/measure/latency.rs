@@ -8,8 +8,8 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 use serde::{Deserialize, Serialize};
 
-/// Latencies in µs. All have the same bounds, so they can be added. What takes longer than
-/// [`LATENCY_US_MAX`] counts as that.
+/// Latencies in µs. All have the same bounds, so they can be added; one longer than a minute counts
+/// as a minute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Compact", from = "Compact")]
 pub struct Latency(Histogram<u64>);
