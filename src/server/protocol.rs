@@ -42,6 +42,8 @@ struct Raw<'a> {
     symbol: Option<&'a RawValue>,
     #[serde(borrow)]
     symbols: Option<&'a RawValue>,
+    #[serde(borrow)]
+    after: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "even_null")]
     every: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -106,8 +108,13 @@ impl Raw<'_> {
             None => None,
             symbols => Some(read(symbols, "symbols", SYMBOLS)?),
         };
+        let after: Option<JsonText<'_>> = match self.after {
+            None => None,
+            after => Some(read(after, "after", "the last name of the answer before")?),
+        };
+        let after = after.as_ref().map(AsRef::as_ref);
         let mut out = format!(r#"{{"op":"list","id":{id},"symbols":"#);
-        hub.write_names(entries.as_deref(), &mut out)
+        hub.write_names(entries.as_deref(), after, &mut out)
             .map_err(|error| error.to_string())?;
         out.push('}');
         Ok(text(out))
@@ -288,6 +295,32 @@ mod tests {
                 format!(r#"{{"op":"list","id":1,"symbols":{names}}}"#)
             );
         }
+    }
+
+    #[test]
+    fn a_list_of_many_names_is_had_in_several_answers() {
+        let names: Vec<_> = (0..12_000).map(|it| format!("S{it}/USD")).collect();
+        let mut hub = Hub::new(names.clone(), 4096, 1 << 20).unwrap();
+        hub.delist("S5/USD", Instant::now());
+        let all = hub.select_everything().unwrap();
+        let (mut got, mut after) = (Vec::new(), String::new());
+        loop {
+            let text = format!(r#"{{"op":"list","symbols":["*/USD"]{after}}}"#);
+            let reply = answer(&text, &mut hub, all, Delivery::default()).text;
+            assert!(reply.len() < (64 << 10) + 200, "{}", reply.len());
+            let reply: Value = serde_json::from_slice(&reply).unwrap();
+            let some = reply["symbols"].as_array().unwrap();
+            got.extend(some.iter().map(|name| name.as_str().unwrap().to_owned()));
+            let Some(more) = reply["more"].as_u64() else {
+                break;
+            };
+            assert_eq!(more as usize + got.len(), names.len() - 1);
+            after = format!(r#","after":"{}""#, got[got.len() - 1]);
+        }
+        assert!(got.iter().eq(names.iter().filter(|name| *name != "S5/USD")));
+        let text = r#"{"op":"list","after":"X/USD"}"#;
+        let reply = answer(text, &mut hub, all, Delivery::default()).text;
+        assert!(String::from_utf8_lossy(&reply).contains("unknown symbol 'X/USD'"));
     }
 
     #[test]

@@ -415,15 +415,34 @@ fn a_batch_is_one_list_a_write_and_no_longer_than_allowed() {
 }
 
 #[test]
-fn the_names_of_all_symbols_can_be_asked_for() {
-    let names = numbered(20_000);
+fn a_client_that_pages_through_the_names_of_all_symbols_sees_each_once() {
+    let names = numbered(60_000);
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let server = TestServer::with_symbols(patient(), &all);
     let mut client = server.open("/?symbols=S7/USD");
-    let answer = ask(&mut client, r#"{"op":"list","id":1}"#);
-    assert_eq!(answer["symbols"], json!(names));
+    let mut pages = 0;
+    let mut got: Vec<String> = Vec::new();
+    let mut request = json!({"op": "list", "id": 1});
+    loop {
+        let answer = ask(&mut client, &request.to_string());
+        let page: Vec<String> = serde_json::from_value(answer["symbols"].clone()).unwrap();
+        assert!(!page.is_empty() && answer.to_string().len() < 66_000);
+        got.extend(page);
+        pages += 1;
+        let more = answer.get("more").map_or(0, |more| more.as_u64().unwrap());
+        assert_eq!(got.len() as u64 + more, 60_000);
+        if more == 0 {
+            break;
+        }
+        request["after"] = json!(got.last());
+    }
+    assert!(got == names && pages > 5, "{} on {pages} pages", got.len());
     let answer = ask(&mut client, r#"{"op":"list","symbols":["S7/*"],"id":2}"#);
     assert_eq!(answer["symbols"], json!(["S7/USD"]));
+    assert_eq!(answer.get("more"), None);
+    let answer = ask(&mut client, r#"{"op":"list","after":"S7/EUR","id":3}"#);
+    let message = answer["message"].as_str().unwrap();
+    assert!(message.starts_with("unknown symbol 'S7/EUR'"), "{message}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Asks the server which symbols there are (`{"op":"list"}`), on a connection of its own before a
 //! run.
 
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use std::{fmt, mem};
 
 use ioloop::Registrar;
 use ioloop::net::FiberStream;
@@ -54,7 +54,7 @@ fn ask(
 ) -> io::Result<Vec<String>> {
     let lister = Lister {
         handshake: Handshake::new(&config.url, &config.access.headers, (None, "")),
-        request: request(patterns),
+        patterns: patterns.to_vec(),
         addresses: addresses.to_vec(),
         tls: tls.cloned(),
         limit: config.connect_timeout,
@@ -72,7 +72,8 @@ fn ask(
 /// One question, asked in a fiber.
 struct Lister {
     handshake: Handshake,
-    request: String,
+    /// What the symbols must match, if anything.
+    patterns: Vec<String>,
     addresses: Vec<SocketAddr>,
     tls: Option<TlsConnector>,
     limit: Duration,
@@ -105,21 +106,36 @@ impl Lister {
         }
     }
 
-    /// Upgrades `stream`, asks and waits for the answer, letting ticks pass.
+    /// Upgrades `stream`, asks and waits for the answer, letting ticks pass; again if there are more
+    /// symbols than one answer has.
     fn converse(mut self, stream: &mut impl Patient) -> Result<Vec<String>, NoList> {
         let mut buffer = vec![0; BUFFER_SIZE];
         let mut bytes = self.upgrade(stream, &mut buffer)?;
         let mut frames = Frames::default();
-        let request = mem::take(&mut self.request);
-        frames.send(stream, request).map_err(NoList::Lost)?;
+        let mut names = Vec::new();
+        frames
+            .send(stream, request(&self.patterns, None))
+            .map_err(NoList::Lost)?;
         loop {
             let mut answer = None;
             let taken = frames.take(&bytes, stream, |payload| {
                 answer = answer.take().or_else(|| read(payload.bytes()));
             });
-            if let Some(answer) = answer {
-                leave(stream, &mut frames, &mut buffer);
-                return answer.map_err(NoList::Refused);
+            match answer {
+                Some(Ok(Names {
+                    some,
+                    has_more: true,
+                })) if !some.is_empty() => {
+                    names.extend(some);
+                    let request = request(&self.patterns, names.last());
+                    frames.send(stream, request).map_err(NoList::Lost)?;
+                }
+                Some(answer) => {
+                    leave(stream, &mut frames, &mut buffer);
+                    names.extend(answer.map_err(NoList::Refused)?.some);
+                    return Ok(names);
+                }
+                None => {}
             }
             taken.map_err(NoList::Lost)?;
             let length = stream
@@ -200,28 +216,38 @@ impl Patient for StreamOwned<ClientConnection, FiberStream> {
     }
 }
 
-/// Asks for all symbols, or those that match.
-fn request(patterns: &[String]) -> String {
-    match patterns {
-        [] => r#"{"op":"list","id":"list"}"#.to_owned(),
-        patterns => {
-            let patterns = serde_json::Value::from(patterns);
-            format!(r#"{{"op":"list","id":"list","symbols":{patterns}}}"#)
-        }
+/// Asks for all symbols, or those that match; behind the symbol `after`, if some are known.
+fn request(patterns: &[String], after: Option<&String>) -> String {
+    let mut request = r#"{"op":"list","id":"list""#.to_owned();
+    if !patterns.is_empty() {
+        request += &format!(r#","symbols":{}"#, serde_json::Value::from(patterns));
     }
+    if let Some(after) = after {
+        let after = serde_json::Value::from(after.as_str());
+        request += &format!(r#","after":{after}"#);
+    }
+    request + "}"
+}
+
+/// Some of the names.
+struct Names {
+    some: Vec<String>,
+    has_more: bool,
 }
 
 /// Reads an answer: names, or the server's error; none if `text` is something else.
-fn read(text: &[u8]) -> Option<Result<Vec<String>, String>> {
+fn read(text: &[u8]) -> Option<Result<Names, String>> {
     #[derive(Deserialize)]
     struct Answer {
         op: String,
         symbols: Option<Vec<String>>,
+        more: Option<u64>,
         message: Option<String>,
     }
     let answer: Answer = serde_json::from_slice(text).ok()?;
+    let has_more = answer.more.is_some_and(|more| more > 0);
     match (&*answer.op, answer.symbols) {
-        ("list", Some(symbols)) => Some(Ok(symbols)),
+        ("list", Some(some)) => Some(Ok(Names { some, has_more })),
         ("list" | "error", _) => Some(Err(answer.message.unwrap_or_default())),
         _ => None,
     }

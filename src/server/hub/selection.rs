@@ -190,26 +190,45 @@ impl Hub {
         Ok(self.instrument(self.find(name)?).json())
     }
 
-    /// Appends the names of the symbols that `entries` stand for, or of all, as a JSON list.
+    /// Appends the names of the symbols that `entries` stand for, or of all, as a JSON list: those
+    /// behind the symbol `after`, as many as an answer takes. If there are more, a member says how many.
     ///
     /// # Errors
-    /// When an entry stands for nothing.
+    /// When an entry stands for nothing, and when there is no symbol `after`.
     pub(crate) fn write_names<E: AsRef<str>>(
         &self,
         entries: Option<&[E]>,
+        after: Option<&str>,
         out: &mut String,
     ) -> Result<(), SelectError> {
-        self.worked(self.instruments.len());
+        self.worked(self.instruments.len() / 2);
+        let known = |name: &str| self.by_name.get(name).copied();
+        let after = after.map(|name| known(name).ok_or_else(|| self.unknown(name)));
+        let after = after.transpose()?;
         let ids: Vec<_> = match entries {
             None => self.listed_ids().collect(),
-            Some(entries) => {
-                let mut ids = self.ids_of(entries, &mut Vec::new(), true)?;
-                ids.retain(|&id| self.instrument(id).is_listed);
-                ids
-            }
+            Some(entries) => self.ids_of(entries, &mut Vec::new(), true)?,
         };
-        let names = ids.into_iter().map(|id| &*self.instrument(id).name_json);
-        write_list(names, out);
+        let listed = ids.iter().map(|&id| (id, self.instrument(id)));
+        let listed =
+            listed.filter(|&(id, it)| it.is_listed && after.is_none_or(|after| id > after));
+        let (begin, mut count, mut more) = (out.len(), 0, 0);
+        out.push('[');
+        for (_, instrument) in listed {
+            if out.len() - begin > NAMES_LENGTH_MAX {
+                more += 1;
+                continue;
+            }
+            if count > 0 {
+                out.push(',');
+            }
+            out.push_str(&instrument.name_json);
+            count += 1;
+        }
+        out.push(']');
+        if more > 0 {
+            out.push_str(&format!(r#","more":{more}"#));
+        }
         Ok(())
     }
 
@@ -548,6 +567,10 @@ const PATTERNS_PER_LOOK: usize = 8;
 
 /// Symbols named in an error, so that a hub of thousands still gives a readable one.
 const NAMES_IN_ERROR: usize = 10;
+
+/// Names in the answer to a request for names, in bytes: a client that does not read keeps no more
+/// waiting.
+const NAMES_LENGTH_MAX: usize = 64 << 10;
 
 /// Entries of a list that the answer to a request repeats.
 const ENTRIES_IN_REPLY: usize = 1000;

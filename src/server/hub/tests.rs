@@ -109,7 +109,7 @@ fn a_name_without_its_source_stands_for_the_only_symbol_that_has_it() {
     ]);
     let names = |hub: &Hub, entries: &[&str]| {
         let mut out = String::new();
-        hub.write_names(Some(entries), &mut out).map(|()| out)
+        hub.write_names(Some(entries), None, &mut out).map(|()| out)
     };
     assert_eq!(names(&hub, &["BTC/USDT"]).unwrap(), r#"["sim:BTC/USDT"]"#);
     assert_eq!(
