@@ -55,6 +55,8 @@ pub struct Tape {
     is_group_open: bool,
     /// Every frame before this one was printed too long ago.
     fresh_from: FrameNumber,
+    /// What the newest frame has pushed off the tail.
+    fallen: Vec<(FrameNumber, SymbolId)>,
 }
 
 /// What is known of a frame. Kept to 20 bytes, because there is one for every hundred bytes of tape.
@@ -99,6 +101,7 @@ impl Tape {
             grain: Duration::ZERO,
             is_group_open: false,
             fresh_from: 1,
+            fallen: Vec::new(),
         }
     }
 
@@ -136,6 +139,7 @@ impl Tape {
             (1..=self.frame_length_max()).contains(&length),
             "a frame of {length} bytes"
         );
+        self.fallen.clear();
         let number = self.head();
         let start = self.make_room(length);
         self.ring[start..start + length].copy_from_slice(frame);
@@ -165,6 +169,11 @@ impl Tape {
     /// The number that the next frame will have: the position of a reader that has had everything.
     pub fn head(&self) -> FrameNumber {
         self.tail + self.marks.len() as u64
+    }
+
+    /// The frames that the newest one has overwritten, oldest first, with what they were about.
+    pub fn fallen(&self) -> &[(FrameNumber, SymbolId)] {
+        &self.fallen
     }
 
     /// The number of the oldest frame that can still be read; the head if there is none.
@@ -345,6 +354,7 @@ impl Tape {
         };
         self.has_forgotten_more = mark.stamp() == self.forgotten;
         self.forgotten = mark.stamp();
+        self.fallen.push((self.tail, mark.symbol));
         self.tail += 1;
         // A group of which nothing is left need not grow old.
         while self

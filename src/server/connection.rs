@@ -187,6 +187,10 @@ impl<S: Socket> Connection<S> {
         matches!(self.state, State::Open(_)) && self.wire.stuck_since().is_some()
     }
 
+    fn has_backlog(&self) -> bool {
+        matches!(&self.state, State::Open(subscriber) if subscriber.has_backlog())
+    }
+
     /// Something became ready.
     pub(crate) fn on_ready(
         &mut self,
@@ -202,7 +206,7 @@ impl<S: Socket> Connection<S> {
                 .on_writable(desk.now)
                 .map_err(CloseReason::Failed)?;
             // Nothing was read while an answer was waiting, and that edge is long gone.
-            readable |= had_pending && !self.wire.has_pending();
+            readable |= had_pending && !self.wire.has_pending() || self.has_backlog();
         }
         let next = if readable && self.wire.is_securing() {
             // Its turn comes: handshakes are many at once and each is work.
@@ -221,10 +225,12 @@ impl<S: Socket> Connection<S> {
     /// There may be something to read. One buffer is a turn's share.
     pub(crate) fn on_readable(&mut self, desk: &mut Desk<'_>) -> Result<Next, CloseReason> {
         if let State::Open(subscriber) = &mut self.state {
-            if subscriber.has_backlog() && !self.wire.has_pending() {
+            let is_owed_much = subscriber.is_owed_much();
+            if subscriber.has_backlog() && !self.wire.has_pending() && !is_owed_much {
                 subscriber.on_backlog(slot(self.token), &mut self.wire, desk)?;
             }
-            if self.wire.has_pending() {
+            let is_blocked = subscriber.is_owed_much() && !self.wire.is_clear();
+            if self.wire.has_pending() || subscriber.has_backlog() && is_blocked {
                 // A client that does not take our answers does not get to ask for more.
                 subscriber.hold(desk);
                 return Ok(Next::Wait);
@@ -277,7 +283,8 @@ impl<S: Socket> Connection<S> {
             State::Open(subscriber) => {
                 subscriber.on_bytes(slot(self.token), bytes, &mut self.wire, desk)?;
                 if subscriber.has_backlog() && !self.wire.has_pending() {
-                    return Ok(Next::More);
+                    let is_blocked = subscriber.is_owed_much() && !self.wire.is_clear();
+                    return Ok(if is_blocked { Next::Wait } else { Next::More });
                 }
                 if !unread {
                     subscriber.release();
@@ -411,9 +418,9 @@ impl<S: Socket> Connection<S> {
         if self.handshake_timeout().is_some() {
             desk.counters.handshaking -= 1;
         }
-        if let State::Open(subscriber) = &self.state {
+        if let State::Open(subscriber) = &mut self.state {
             desk.counters.clients -= 1;
-            desk.hub.leave(slot(self.token), subscriber.reading());
+            subscriber.leave(slot(self.token), desk.hub);
         }
         let mut out = answer.to_vec();
         // Who has had the closing frame from its tape does not get it twice: its wire is finished.

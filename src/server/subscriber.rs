@@ -14,7 +14,7 @@ use super::Moment;
 use super::close::CloseReason;
 use super::config::Config;
 use super::connection::Desk;
-use super::hub::{self, Hub, ListId, Owed, PeriodId, Reading, Symbols};
+use super::hub::{self, Debt, Hub, ListId, PeriodId, Reading, Symbols};
 use super::protocol::{self, Change, Reply};
 use super::socket::Socket;
 use super::wire::{CodecStream, Wire};
@@ -42,8 +42,10 @@ pub(crate) struct Subscriber {
 /// What distinguishes a client from one that gets each tick of its list at once.
 #[derive(Default)]
 struct Special {
-    /// What it gets before it reads on, the last first.
-    owed: Vec<Owed>,
+    /// What it gets before it reads on.
+    debt: Debt,
+    /// Its list is to take symbols that were added, once it has had that.
+    must_refresh: bool,
     pace: Option<Pace>,
     /// All that one write holds comes as one JSON list.
     batches: bool,
@@ -74,6 +76,10 @@ pub(crate) struct Standing {
     pub(crate) awaited: Option<u64>,
     /// The last beat at which it was served, if it reads at its own rate.
     pub(crate) beat: Option<u32>,
+    /// It is owed something, or it has yet to be found out.
+    pub(crate) is_owed: bool,
+    /// It takes symbols that were added once it has had that.
+    pub(crate) must_refresh: bool,
 }
 
 struct Codec {
@@ -152,6 +158,13 @@ impl Subscriber {
         }
     }
 
+    /// It reads no more.
+    pub(crate) fn leave(&mut self, slot: usize, hub: &mut Hub) {
+        let mut debt = self.take_debt();
+        hub.drop_claims(&mut debt);
+        hub.leave(slot, self.reading());
+    }
+
     /// The stamp that it waits for, from a server that is ahead.
     pub(crate) fn awaited(&self) -> Option<u64> {
         self.special.as_ref().and_then(|special| special.awaited)
@@ -160,14 +173,24 @@ impl Subscriber {
     /// Where it stands, for who judges it.
     #[cfg(test)]
     pub(crate) fn standing(&self, hub: &Hub) -> Standing {
-        let pace = self.special.as_ref().and_then(|special| special.pace);
+        let special = self.special.as_ref();
+        let pace = special.and_then(|special| special.pace);
         Standing {
             position: self.unread_from(hub),
             list: self.list,
             is_resuming: self.is_resuming,
             awaited: self.awaited(),
             beat: pace.map(|pace| pace.beat),
+            is_owed: special.is_some_and(|it| !it.debt.is_empty()),
+            must_refresh: special.is_some_and(|it| it.must_refresh),
         }
+    }
+
+    /// The lists that are kept for what it is owed.
+    #[cfg(test)]
+    pub(crate) fn lists_of_debt(&self) -> impl Iterator<Item = ListId> {
+        let debt = self.special.iter().map(|special| &special.debt);
+        debt.flat_map(Debt::lists)
     }
 
     /// How many bytes of messages wait for room for the answers before them.
@@ -228,7 +251,10 @@ impl Subscriber {
             }
             self.stop_waiting(desk);
         }
-        if let Some(pace) = self.due_pace(desk.hub) {
+        // After the closing frame no request matters, and no list grows.
+        let is_closed = desk.hub.is_closed();
+        let must_pay_first = self.is_owed_much() && self.has_backlog() && !is_closed;
+        if !must_pay_first && let Some(pace) = self.due_pace(desk.hub) {
             self.special().pace = Some(pace);
             self.skip(desk);
         }
@@ -239,6 +265,16 @@ impl Subscriber {
         }
         if !is_paid {
             // The rest of the debt goes out when it is this reader's turn again.
+            self.is_behind = true;
+            desk.hub.set_news(slot, wire.is_clear());
+            return Ok(());
+        }
+        let must_refresh = self.must_refresh() && !is_closed;
+        if must_refresh {
+            self.refresh(slot, desk);
+        }
+        if must_refresh || must_pay_first {
+            // Requests that have waited for this come first: what is next could be as much again.
             self.is_behind = true;
             desk.hub.set_news(slot, wire.is_clear());
             return Ok(());
@@ -286,17 +322,15 @@ impl Subscriber {
             self.is_behind = self.is_resuming;
             if !self.is_resuming {
                 // What has the stamp of the last that it has seen counts as seen; not so the goodbye.
-                let mut owed = Vec::new();
-                desk.hub.owe_close(0, &mut owed);
-                self.owe(owed);
+                desk.hub.owe_close(&mut self.special().debt, 0);
             }
         } else {
             self.position = tape.head();
             self.is_behind = false;
-            let mut owed = Vec::new();
-            desk.hub.owed_on_joining(self.list, seen, &mut owed);
-            desk.hub.owe_close(0, &mut owed);
-            self.owe(owed);
+            let mut debt = Debt::default();
+            desk.hub.owe_on_joining(&mut debt, self.list, seen);
+            desk.hub.owe_close(&mut debt, 0);
+            self.owe(debt);
         }
         let position = self.position;
         if let Some(pace) = self.special.as_mut().and_then(|it| it.pace.as_mut()) {
@@ -307,35 +341,35 @@ impl Subscriber {
     /// Skips to the head, and is owed the newest of all that it skips.
     fn skip(&mut self, desk: &mut Desk<'_>) {
         let from = self.unread_from(desk.hub);
-        let mut owed = self.take_owed();
-        desk.hub.owed_for_skipping(self.list, from, &mut owed);
+        let mut debt = self.take_debt();
+        desk.hub.owe_for_skipping(&mut debt, self.list, from);
         let is_paced = self.reading().period.is_some();
         if !is_paced {
-            desk.hub.owe_close(from, &mut owed);
+            desk.hub.owe_close(&mut debt, from);
             // Pings may be among what is passed over.
             self.ponged = desk.heartbeat;
         }
         self.position = desk.hub.tape().head();
         self.is_behind = false;
         self.is_resuming = false;
-        self.owe(owed);
+        self.owe(debt);
     }
 
     /// Packs what it is owed, as much of it as one write takes. Returns whether that was all.
     fn pay(&mut self, desk: &mut Desk<'_>) -> bool {
-        let (position, batches) = (self.position, self.batches());
+        let (reading, batches) = ((self.list, self.position), self.batches());
         desk.packing.begin(batches);
-        let Some(special) = self.special.as_mut().filter(|it| !it.owed.is_empty()) else {
+        let Some(special) = self.special.as_mut().filter(|it| !it.debt.is_empty()) else {
             return true;
         };
         let most = desk.config.messages_per_write(batches);
         let packing = &mut *desk.packing;
         desk.hub
-            .pay(&mut special.owed, position, desk.instant, |frame| {
+            .pay(&mut special.debt, reading, desk.instant, |frame| {
                 packing.push(frame);
                 packing.len() >= WRITE_LENGTH || packing.messages() >= most
             });
-        let is_paid = special.owed.is_empty();
+        let is_paid = special.debt.is_empty();
         let length = desk.packing.end().len();
         desk.counters
             .wrote(desk.packing.messages() as u64, length as u64);
@@ -516,22 +550,29 @@ impl Subscriber {
         self.special.get_or_insert_default()
     }
 
-    fn take_owed(&mut self) -> Vec<Owed> {
-        self.special
-            .as_mut()
-            .map_or_else(Vec::new, |special| std::mem::take(&mut special.owed))
+    fn take_debt(&mut self) -> Debt {
+        let special = self.special.as_mut();
+        special.map_or_else(Debt::default, |special| std::mem::take(&mut special.debt))
     }
 
-    fn owe(&mut self, owed: Vec<Owed>) {
-        if !owed.is_empty() {
-            self.special().owed = owed;
+    fn owe(&mut self, debt: Debt) {
+        if !debt.is_empty() {
+            self.special().debt = debt;
         }
+    }
+
+    /// Whether it is owed so much that requests, which could add to it, have to wait; or its list is
+    /// about to change for that, which is what they would be about.
+    pub(crate) fn is_owed_much(&self) -> bool {
+        let special = self.special.as_ref();
+        special.is_some_and(|it| it.debt.is_large() || it.must_refresh)
     }
 
     /// Gives back the memory of what it no longer needs.
     fn drop_special(&mut self) {
         let is_plain = |special: &Special| {
-            special.owed.is_empty()
+            special.debt.is_empty()
+                && !special.must_refresh
                 && special.pace.is_none()
                 && special.awaited.is_none()
                 && special.notice.is_none()
@@ -594,8 +635,8 @@ impl Subscriber {
         self.read_messages(slot, codec, &backlog, wire, desk)
     }
 
-    /// Answers one message after the other, as long as the client takes the answers and they are not
-    /// more work than one turn of the loop has room for.
+    /// Answers one message after the other, as long as the client takes the answers, is not owed much,
+    /// and they are not more work than one turn of the loop has room for.
     fn read_messages<S: Socket>(
         &mut self,
         slot: usize,
@@ -610,6 +651,9 @@ impl Subscriber {
             now: desk.now,
         };
         codec.halted = loop {
+            if self.is_owed_much() {
+                break true;
+            }
             match codec.context.read(&mut stream) {
                 Ok(message) => self.on_message(slot, &message, stream.wire, desk)?,
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => break false,
@@ -696,6 +740,10 @@ impl Subscriber {
     /// Takes the symbols that were added since it made its list and that its patterns match, or is
     /// told that there is no room for them.
     pub(crate) fn refresh(&mut self, slot: usize, desk: &mut Desk<'_>) {
+        if self.is_owed_much() {
+            self.special().must_refresh = true;
+            return;
+        }
         match desk.hub.refresh(self.list) {
             Ok(None) => {}
             Ok(Some(list)) => {
@@ -709,6 +757,12 @@ impl Subscriber {
                 desk.hub.set_news(slot, true);
             }
         }
+    }
+
+    /// Whether it has yet to take symbols that were added; it is taken to do so now.
+    fn must_refresh(&mut self) -> bool {
+        let special = self.special.as_mut();
+        special.is_some_and(|special| std::mem::take(&mut special.must_refresh))
     }
 
     /// How it gets its messages.
@@ -727,17 +781,17 @@ impl Subscriber {
     fn change(&mut self, slot: usize, change: Change, desk: &mut Desk<'_>) {
         self.pin(desk.hub);
         let from = self.reading();
-        let mut owed = self.take_owed();
-        desk.hub.forgive(change.list, &mut owed);
+        let mut debt = self.take_debt();
+        desk.hub.forgive(&mut debt, change.list);
         if self.awaited().is_none() {
-            desk.hub
-                .owed_for_changing(self.list, change.list, &mut owed);
+            let lists = (self.list, change.list);
+            desk.hub.owe_for_changing(&mut debt, lists, self.position);
         }
         if from.period.is_some() {
             // What is new to it must not wait for a beat, so it gets now what the beat would bring.
             if self.awaited().is_none() {
                 desk.hub
-                    .owed_for_skipping(change.list, self.position, &mut owed);
+                    .owe_for_skipping(&mut debt, change.list, self.position);
             }
             self.position = desk.hub.tape().head();
             if change.delivery.every.is_none() {
@@ -756,7 +810,7 @@ impl Subscriber {
         if period != from.period || change.delivery.batches != self.batches() {
             self.set_delivery(period, change.delivery.batches, desk.hub);
         }
-        self.owe(owed);
+        self.owe(debt);
     }
 
     fn set_delivery(&mut self, period: Option<PeriodId>, batches: bool, hub: &Hub) {

@@ -134,27 +134,37 @@ impl TestServer {
 
     /// The value of a metric, as the page has it.
     pub fn metric(&self, name: &str) -> u64 {
-        let page = self.ask(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
-        let line = page
-            .lines()
-            .find(|line| line.starts_with(&format!("tickertape_{name} ")));
-        let value = line
-            .unwrap_or_else(|| panic!("no {name} in {page}"))
-            .rsplit(' ')
-            .next();
-        value.unwrap().parse::<f64>().unwrap() as u64
+        metric_of(self.connect(), &format!("tickertape_{name}"))
     }
 
     /// Waits until a metric has a value.
     pub fn wait_for_metric(&self, name: &str, wanted: impl Fn(u64) -> bool) {
-        let deadline = std::time::Instant::now() + PATIENCE;
-        while !wanted(self.metric(name)) {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "{name} is {}",
-                self.metric(name)
-            );
+        wait_until(name, || self.metric(name), wanted);
+    }
+}
+
+/// Asks a server for the value of a metric, by its whole name.
+pub fn metric_of(mut stream: TcpStream, name: &str) -> u64 {
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let page = read_to_end(&mut stream);
+    let line = page.lines().find(|it| it.starts_with(&format!("{name} ")));
+    let line = line.unwrap_or_else(|| panic!("no {name} in {page}"));
+    let value = line.rsplit(' ').next().unwrap();
+    value.parse::<f64>().unwrap() as u64
+}
+
+/// Waits until a metric has a value.
+pub fn wait_until(name: &str, metric: impl Fn() -> u64, wanted: impl Fn(u64) -> bool) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        let value = metric();
+        if wanted(value) {
+            return;
         }
+        let is_late = std::time::Instant::now() >= deadline;
+        assert!(!is_late, "{name} is {value}");
     }
 }
 

@@ -1,9 +1,12 @@
 //! The server as a process of its own.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use super::{PATIENCE, metric_of, wait_until};
 
 /// A running server; killed when it is dropped.
 pub struct Process {
@@ -47,6 +50,23 @@ impl Process {
     /// The last word that it has said.
     pub fn last_word(&self) -> String {
         self.log.split_whitespace().last().unwrap().to_owned()
+    }
+
+    /// Connects without saying anything.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// The value of a metric, by its whole name.
+    pub fn metric(&self, name: &str) -> u64 {
+        metric_of(self.connect(), name)
+    }
+
+    /// Waits until a metric has a value.
+    pub fn wait_for_metric(&self, name: &str, wanted: impl Fn(u64) -> bool) {
+        wait_until(name, || self.metric(name), wanted);
     }
 
     pub fn signal(&self, signal: Signal) {

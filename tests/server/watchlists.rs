@@ -3,14 +3,15 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use socket2::SockRef;
 use tickertape::server::Config;
+use tungstenite::Message;
 
 use crate::common::process::Process;
-use crate::common::{Client, TestServer, ask, closed_with, handshake, next, ticks};
+use crate::common::{Client, TestServer, ask, closed_with, frame, handshake, next, ticks};
 
 /// Patient, so that a machine that stalls for a second makes no gap.
 fn patient() -> Config {
@@ -466,6 +467,38 @@ fn a_client_that_joins_a_large_market_gets_all_of_it_in_order() {
 }
 
 #[test]
+fn a_request_is_answered_however_far_behind_the_client_is() {
+    const SYMBOLS: usize = 2_000;
+    let names = numbered(SYMBOLS);
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let config = Config {
+        conflate_after: Duration::from_millis(1),
+        ..Config::default()
+    };
+    let server = TestServer::with_symbols(config, &all);
+    for path in ["/", "/?every=10ms"] {
+        let mut stream = server.connect();
+        stream.write_all(handshake(path).as_bytes()).unwrap();
+        let mut buffer = vec![0; 64 << 10];
+        let (mut read, mut has_asked, mut is_answered) = (0, false, false);
+        while !is_answered {
+            // Three times as much is printed as it reads.
+            names.iter().for_each(|name| server.tick(name, 1));
+            let length = stream.read(&mut buffer).unwrap();
+            let text = String::from_utf8_lossy(&buffer[..length]);
+            is_answered = text.contains(r#""id":"me""#);
+            read += length;
+            assert!(length > 0 && read < 50_000_000, "{path}: no answer");
+            if !has_asked && read > 4_000_000 {
+                let ping = frame(0x81, br#"{"op":"ping","id":"me"}"#);
+                stream.write_all(&ping).unwrap();
+                has_asked = true;
+            }
+        }
+    }
+}
+
+#[test]
 fn a_wrong_entry_is_named_with_what_would_be_right() {
     let server = market();
     for (query, words) in [
@@ -599,12 +632,8 @@ fn symbols_come_from_a_file_that_is_read_again_on_sighup() {
     file.write("# the market\nBTC/USDT, ETH/USDT\n\nSOL/EUR # thin\n");
     let argument = format!("--symbols=@{}", file.0.display());
     let mut server = Process::start(&[&argument, "--interval", "20ms", "--drain", "0s"]);
-    let stream = TcpStream::connect(&server.address).unwrap();
-    stream
-        .set_read_timeout(Some(crate::common::PATIENCE))
-        .unwrap();
     let url = format!("ws://{}/?symbols=*/EUR,BTC/USDT", server.address);
-    let mut client = tungstenite::client(url, stream).unwrap().0;
+    let mut client = tungstenite::client(url, server.connect()).unwrap().0;
     let names = |client: &mut Client| ask(client, r#"{"op":"list","id":1}"#)["symbols"].clone();
     assert_eq!(
         names(&mut client),
@@ -628,6 +657,47 @@ fn symbols_come_from_a_file_that_is_read_again_on_sighup() {
 }
 
 #[test]
+fn a_client_that_does_not_read_costs_little_however_large_the_market_is() {
+    const CLIENTS: u64 = 32;
+    let name = format!("tickertape-large-market-{}", std::process::id());
+    let file = SymbolsFile(std::env::temp_dir().join(name));
+    let names = numbered(60_000);
+    file.write(&names.join("\n"));
+    let argument = format!("--symbols=@{}", file.0.display());
+    // Most of the newest ticks have fallen off the tape.
+    let server = Process::start(&[&argument, "--interval", "3600s", "--tape", "1MiB"]);
+    server.wait_for_metric("tickertape_ticks_total", |ticks| ticks >= 60_000);
+    let url = format!("ws://{}/?symbols=S7/USD", server.address);
+    let open = || tungstenite::client(&url, server.connect()).unwrap().0;
+    let mut reader = open();
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| open()).collect();
+    for client in &clients {
+        // The system takes as little as can be for it.
+        let socket = SockRef::from(client.get_ref());
+        socket.set_recv_buffer_size(4096).unwrap();
+    }
+    let resident = || server.metric("process_resident_memory_bytes");
+    let before = resident();
+    for client in clients.iter_mut().chain([&mut reader]) {
+        let everything = Message::text(r#"{"op":"subscribe","symbols":["*"],"id":1}"#);
+        client.send(everything).unwrap();
+        client
+            .send(Message::text(r#"{"op":"ping","id":2}"#))
+            .unwrap();
+    }
+    server.wait_for_metric("tickertape_slow_clients", |slow| slow >= CLIENTS);
+    let each = resident().saturating_sub(before) / CLIENTS;
+    assert!(each < 64 << 10, "{each} bytes each");
+    // Who reads gets all of it, and behind that the answer to the second request.
+    assert_eq!(tick(&mut reader).0, "sim:S7/USD");
+    assert_eq!(next(&mut reader)["op"], "subscribe");
+    let got = symbols(&mut reader, 59_999);
+    let others = names.iter().filter(|name| *name != "S7/USD");
+    assert!(got.into_iter().eq(others.map(|name| format!("sim:{name}"))));
+    assert_eq!(next(&mut reader)["op"], "pong");
+}
+
+#[test]
 fn sighup_takes_effect_at_once_however_rare_the_beats_are() {
     let name = format!("tickertape-symbols-at-once-{}", std::process::id());
     let file = SymbolsFile(std::env::temp_dir().join(name));
@@ -640,12 +710,8 @@ fn sighup_takes_effect_at_once_however_rare_the_beats_are() {
         ]
         .concat();
         let server = Process::start(&options);
-        let stream = TcpStream::connect(&server.address).unwrap();
-        stream
-            .set_read_timeout(Some(crate::common::PATIENCE))
-            .unwrap();
         let url = format!("ws://{}/?symbols=*/EUR,ETH/USDT", server.address);
-        let mut client = tungstenite::client(url, stream).unwrap().0;
+        let mut client = tungstenite::client(url, server.connect()).unwrap().0;
         assert_eq!(tick(&mut client).0, "sim:ETH/USDT");
         file.write("BTC/USDT XRP/EUR");
         server.signal(rustix::process::Signal::HUP);

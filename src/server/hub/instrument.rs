@@ -17,6 +17,8 @@ pub(super) struct Instrument {
     pub(super) is_listed: bool,
     /// It has been forgotten, and its number is for another.
     pub(super) is_gone: bool,
+    /// When it came or went for the last two times, by the hub's count of such changes.
+    pub(super) moved: [u64; 2],
     /// It is among those that may be forgotten.
     pub(super) may_go: bool,
     pub(super) seq: u64,
@@ -51,6 +53,7 @@ impl Instrument {
             parts,
             is_listed: true,
             is_gone: false,
+            moved: [0; 2],
             may_go: false,
             seq: 0,
             sent: 0,
@@ -70,6 +73,19 @@ impl Instrument {
             is_gone: true,
             ..Self::new("", Parts::default(), 0)
         }
+    }
+
+    /// Notes that it can be asked for from now on, or no longer: the hub's change number `change`.
+    pub(super) fn set_listed(&mut self, is_listed: bool, change: u64) {
+        self.is_listed = is_listed;
+        self.moved = [self.moved[1], change];
+    }
+
+    /// Whether it could be asked for after the hub's change number `change`; known for the last two
+    /// times that it came or went.
+    pub(super) fn was_listed(&self, change: u64) -> bool {
+        let since = self.moved.iter().filter(|&&moved| moved > change).count();
+        self.is_listed != (since == 1)
     }
 
     /// Whether its name without the source is `name`, but for the case of letters.

@@ -21,6 +21,7 @@ mod pattern;
 mod periods;
 mod retirement;
 mod selection;
+mod settled;
 mod watchlists;
 
 use std::cell::Cell;
@@ -36,10 +37,11 @@ use self::groups::Groups;
 use self::instrument::Instrument;
 use self::liveness::Markets;
 pub(crate) use self::liveness::Silent;
-pub(crate) use self::owed::Owed;
+pub(crate) use self::owed::Debt;
 use self::pattern::PartTable;
 pub(crate) use self::periods::{PERIOD_MAX, PERIOD_MIN, PeriodId, Periods, rounded};
 pub(crate) use self::selection::SelectError;
+use self::settled::Settled;
 use self::watchlists::Watchlists;
 use self::watchlists::difference;
 pub(crate) use self::watchlists::{ListId, Symbols};
@@ -65,6 +67,9 @@ pub(crate) struct Hub {
     listed: usize,
     markets: Markets,
     tape: Tape,
+    settled: Settled,
+    /// The symbols that have ever had an event.
+    with_events: Bits,
     lists: Watchlists,
     /// How often symbols have come or gone: what entries stand for may be another list since.
     changes: u64,
@@ -158,6 +163,8 @@ impl Hub {
             listed: 0,
             markets: Markets::default(),
             tape: Tape::new(tape_size),
+            settled: Settled::default(),
+            with_events: Bits::default(),
             lists: Watchlists::new(lists_size),
             changes: 0,
             watchers: Vec::new(),
@@ -204,17 +211,20 @@ impl Hub {
     pub(crate) fn list(&mut self, name: &str) -> Result<bool, TooManySymbols> {
         if let Some(&id) = self.by_name.get(name) {
             let instrument = &mut self.instruments[usize::from(id)];
-            let was_missing = !std::mem::replace(&mut instrument.is_listed, true);
+            let was_missing = !instrument.is_listed;
             if was_missing {
                 self.listed += 1;
                 self.changes += 1;
+                instrument.set_listed(true, self.changes);
                 self.markets.list(&self.instruments[usize::from(id)]);
             }
             return Ok(was_missing);
         }
         let id = self.free_id().ok_or(TooManySymbols)?;
         let market = self.markets.take(name);
-        let instrument = Instrument::new(name, self.parts.take(name), market);
+        let mut instrument = Instrument::new(name, self.parts.take(name), market);
+        self.changes += 1;
+        instrument.set_listed(true, self.changes);
         self.markets.list(&instrument);
         self.by_name.insert(name.into(), id);
         if let Some(bare) = pattern::bare(name) {
@@ -222,7 +232,6 @@ impl Hub {
         }
         self.note_added(id);
         self.listed += 1;
-        self.changes += 1;
         match self.instruments.get_mut(usize::from(id)) {
             Some(place) => *place = instrument,
             None => {
@@ -255,9 +264,9 @@ impl Hub {
         let was_live = self.instrument(id).is_live();
         self.markets
             .delist(&self.instruments[usize::from(id)], was_live);
-        self.instruments[usize::from(id)].is_listed = false;
         self.listed -= 1;
         self.changes += 1;
+        self.instruments[usize::from(id)].set_listed(false, self.changes);
         self.may_go(id);
         self.print_event(id, now);
         true
@@ -298,6 +307,7 @@ impl Hub {
         if !was_live {
             self.markets.came_alive(instrument.market);
         }
+        self.settle();
         self.tell_watchers(id);
     }
 
@@ -308,6 +318,7 @@ impl Hub {
         }
         let stamp = self.tape.stamp();
         self.tape.append(EVERYONE, frame, stamp, now);
+        self.settle();
         self.news.unite(&self.readers);
     }
 
@@ -322,7 +333,36 @@ impl Hub {
         let stamp = self.tape.stamp();
         let number = self.tape.append(id, &event, stamp, now);
         self.instruments[usize::from(id)].event = number;
+        self.with_events.insert(usize::from(id));
+        self.settle();
         self.tell_watchers(id);
+    }
+
+    /// Keeps the order of what has just fallen off the tape and is still the newest of its symbol.
+    fn settle(&mut self) {
+        let Self {
+            tape,
+            settled,
+            instruments,
+            with_events,
+            ..
+        } = self;
+        let is_newest = |number: FrameNumber, symbol: SymbolId| {
+            let index = usize::from(symbol);
+            tape.newest(symbol) == number
+                || with_events.contains(index) && {
+                    let it = &instruments[index];
+                    it.tick == number || it.event == number
+                }
+        };
+        for &(number, symbol) in tape.fallen() {
+            if symbol != EVERYONE && is_newest(number, symbol) {
+                settled.push(number, symbol);
+            }
+        }
+        if settled.is_full() {
+            settled.retain(is_newest);
+        }
     }
 
     /// Prints the closing frame; nothing can follow it.

@@ -4,6 +4,10 @@
 //! A debt is paid in the order in which its frames were printed, in pieces as the socket takes them.
 //! Meanwhile the reader's position stands still. A symbol that ticks again is no longer owed: its tick
 //! lies behind the position, so the tape brings it.
+//!
+//! A few frames are owed by name. More are not copied for each reader but found when it is their turn:
+//! by a place in the order of printing ([`Settled`](super::settled::Settled), then the tape), and by
+//! what it has not had from there on ([`Claim`]). So a debt is small, however large the market is.
 
 use std::cmp::Reverse;
 use std::time::Instant;
@@ -14,9 +18,18 @@ use super::watchlists::{ListId, difference};
 use super::{Hub, Symbols};
 use crate::tape::{EVERYONE, FrameNumber, SymbolId};
 
+/// What one reader is owed.
+#[derive(Default)]
+pub(crate) struct Debt {
+    /// Frames by name, the last first.
+    named: Vec<Owed>,
+    /// What is found on the way.
+    claims: Vec<Claim>,
+}
+
 /// One frame that a reader is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Owed {
+enum Owed {
     /// The newest tick.
     Tick(SymbolId),
     /// Whether the symbol is stale, live or delisted.
@@ -25,11 +38,65 @@ pub(crate) enum Owed {
     Close,
 }
 
+/// The newest ticks and events of a list that a reader is owed, by what they have in common.
+struct Claim {
+    /// The first frame that may be among them.
+    next: FrameNumber,
+    /// From there on it is owed everything.
+    all_from: FrameNumber,
+    /// Before that: ticks that are newer than this stamp, and which symbols are stale.
+    seen: u64,
+    /// How often symbols had come or gone when it began.
+    made: u64,
+    /// Only symbols of this list, and before `all_from` none of that one. Both were taken for it.
+    within: Option<ListId>,
+    known: Option<ListId>,
+}
+
+impl Debt {
+    /// Whether nothing is owed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.named.is_empty() && self.claims.is_empty()
+    }
+
+    /// Whether so much is owed that what would add to it has to wait.
+    pub(crate) fn is_large(&self) -> bool {
+        !self.claims.is_empty() || self.named.len() > NAMED_MAX
+    }
+
+    /// The memory that it takes beside itself, in bytes.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> usize {
+        self.named.capacity() * size_of::<Owed>() + self.claims.capacity() * size_of::<Claim>()
+    }
+
+    /// The lists that it has taken.
+    #[cfg(test)]
+    pub(crate) fn lists(&self) -> impl Iterator<Item = ListId> {
+        let lists = self.claims.iter().map(|it| [it.within, it.known]);
+        lists.flatten().flatten()
+    }
+
+    fn claim(&mut self, claim: Claim) {
+        self.claims.push(claim);
+    }
+}
+
 impl Hub {
-    /// What a reader of `list` is owed that joins at the head and has seen everything up to the
-    /// stamp `seen`: every tick that is newer, and which symbols are stale.
-    pub(crate) fn owed_on_joining(&self, list: ListId, seen: u64, owed: &mut Vec<Owed>) {
-        self.owed_of(self.symbols(list), owed, |instrument| {
+    /// Adds to a debt what a reader of `list` is owed that joins at the head and has seen everything
+    /// up to the stamp `seen`: every tick that is newer, and which symbols are stale.
+    pub(crate) fn owe_on_joining(&self, debt: &mut Debt, list: ListId, seen: u64) {
+        if self.known_count(list) > NAMED_MAX {
+            return debt.claim(Claim {
+                next: 1,
+                all_from: self.tape.head(),
+                seen,
+                made: self.changes,
+                within: None,
+                known: None,
+            });
+        }
+        self.owe(debt, self.symbols(list), |instrument| {
             let has_tick = instrument.is_listed && instrument.seq > 0;
             (
                 has_tick && instrument.sent > seen,
@@ -38,17 +105,32 @@ impl Hub {
         });
     }
 
-    /// What a reader of `list` is owed that skips everything from `from` on: the newest tick of each
-    /// symbol that it has not had, and how a symbol stands where it has not been told.
-    pub(crate) fn owed_for_skipping(&self, list: ListId, from: FrameNumber, owed: &mut Vec<Owed>) {
+    /// Adds to a debt what a reader of `list` is owed that skips everything from `from` to the head:
+    /// the newest tick of each symbol that it has not had, and how a symbol stands where it has not
+    /// been told.
+    pub(crate) fn owe_for_skipping(&self, debt: &mut Debt, list: ListId, from: FrameNumber) {
         let symbols = self.symbols(list);
-        let length = self.symbol_count(list);
+        let length = self.known_count(list);
+        if length > NAMED_MAX {
+            // Claims to everything begin no later: its position has not moved since.
+            if !debt.claims.iter().any(|claim| claim.within.is_none()) {
+                debt.claim(Claim {
+                    next: from,
+                    all_from: from,
+                    seen: u64::MAX,
+                    made: self.changes,
+                    within: None,
+                    known: None,
+                });
+            }
+            return self.sort_named(&mut debt.named);
+        }
         let distance = self.tape.head().saturating_sub(from) as usize;
         let wanted = |it: &Instrument| (it.tick >= from, it.event >= from);
         if from < self.tape.tail() || distance * SYMBOLS_PER_FRAME >= length {
-            return self.owed_of(symbols, owed, wanted);
+            return self.owe(debt, symbols, wanted);
         }
-        // A long list that is hardly behind: what was printed meanwhile is less to look at.
+        // A list that is hardly behind: what was printed meanwhile is less to look at.
         let printed = self.tape.symbols(from, self.tape.head());
         let mut printed: Vec<_> = printed
             .map(|(_, symbol)| symbol)
@@ -57,27 +139,35 @@ impl Hub {
         printed.sort_unstable();
         printed.dedup();
         self.worked(distance);
-        self.owed_of(Symbols::Some(&printed), owed, wanted);
+        self.owe(debt, Symbols::Some(&printed), wanted);
     }
 
-    /// What a reader is owed that changes from one list to another: what it would be on joining, of
-    /// the symbols that are new to it.
-    pub(crate) fn owed_for_changing(&self, from: ListId, to: ListId, owed: &mut Vec<Owed>) {
-        let new: Vec<SymbolId> = match (self.symbols(from), self.symbols(to)) {
-            (Symbols::Everything, _) => return,
-            (Symbols::Some(known), Symbols::Everything) => {
-                let mut known = Symbols::Some(known).walk();
-                self.worked(self.instruments.len());
-                self.listed_ids()
-                    .filter(|&id| !known.contains(id))
-                    .collect()
-            }
-            (Symbols::Some(known), Symbols::Some(symbols)) => {
-                self.worked((known.len() + symbols.len()) / SYMBOLS_PER_STEP);
-                difference(symbols, known).collect()
-            }
-        };
-        self.owed_of(Symbols::Some(&new), owed, |instrument| {
+    /// Adds to a debt what a reader at `position` is owed that changes from one list to another: what
+    /// it would be on joining, of the symbols that are new to it. What concerns symbols that it no
+    /// longer watches is no longer owed.
+    pub(crate) fn owe_for_changing(
+        &mut self,
+        debt: &mut Debt,
+        (from, to): (ListId, ListId),
+        position: FrameNumber,
+    ) {
+        for claim in debt.claims.iter_mut().filter(|it| it.within.is_none()) {
+            self.lists.take_again(from);
+            claim.within = Some(from);
+        }
+        let new = self.new_symbols(from, to);
+        if new.len() > NAMED_MAX {
+            self.lists.take_again(from);
+            return debt.claim(Claim {
+                next: 1,
+                all_from: position,
+                seen: 0,
+                made: self.changes,
+                within: None,
+                known: Some(from),
+            });
+        }
+        self.owe(debt, Symbols::Some(&new), |instrument| {
             let is_listed = instrument.is_listed;
             (
                 is_listed && instrument.seq > 0,
@@ -86,21 +176,38 @@ impl Hub {
         });
     }
 
-    /// Adds to `owed` what `wanted` says of each symbol: its tick, its
-    /// event.
-    fn owed_of(
+    fn new_symbols(&self, from: ListId, to: ListId) -> Vec<SymbolId> {
+        match (self.symbols(from), self.symbols(to)) {
+            (Symbols::Everything, _) => Vec::new(),
+            (Symbols::Some(known), Symbols::Everything) => {
+                let mut known = Symbols::Some(known).walk();
+                self.worked(self.instruments.len() / SYMBOLS_PER_STEP);
+                self.listed_ids()
+                    .filter(|&id| !known.contains(id))
+                    .collect()
+            }
+            (Symbols::Some(known), Symbols::Some(symbols)) => {
+                self.worked((known.len() + symbols.len()) / SYMBOLS_PER_STEP);
+                difference(symbols, known).collect()
+            }
+        }
+    }
+
+    /// Adds what `wanted` says of each symbol: its tick, its event.
+    fn owe(
         &self,
+        debt: &mut Debt,
         symbols: Symbols<'_>,
-        owed: &mut Vec<Owed>,
         wanted: impl Fn(&Instrument) -> (bool, bool),
     ) {
+        let named = &mut debt.named;
         let mut add = |symbol: SymbolId| {
             let (tick, event) = wanted(self.instrument(symbol));
             if tick {
-                owed.push(Owed::Tick(symbol));
+                named.push(Owed::Tick(symbol));
             }
             if event {
-                owed.push(Owed::Event(symbol));
+                named.push(Owed::Event(symbol));
             }
         };
         self.worked(match symbols {
@@ -111,23 +218,23 @@ impl Hub {
             Symbols::Everything => (0..self.instruments.len() as SymbolId).for_each(&mut add),
             Symbols::Some(symbols) => symbols.iter().copied().for_each(add),
         }
-        self.sort_owed(owed);
+        self.sort_named(named);
     }
 
     /// Adds the closing frame to what a reader is owed that passes over everything from `from` on: it
     /// is the one frame for everyone that nobody may miss.
-    pub(crate) fn owe_close(&self, from: FrameNumber, owed: &mut Vec<Owed>) {
+    pub(crate) fn owe_close(&self, debt: &mut Debt, from: FrameNumber) {
         if self.is_closed() && self.number_of(Owed::Close) >= from {
-            owed.push(Owed::Close);
-            self.sort_owed(owed);
+            debt.named.push(Owed::Close);
+            self.sort_named(&mut debt.named);
         }
     }
 
     /// Drops from a debt what concerns symbols that are not in a list.
-    pub(crate) fn forgive(&self, list: ListId, owed: &mut Vec<Owed>) {
+    pub(crate) fn forgive(&self, debt: &mut Debt, list: ListId) {
         let symbols = self.symbols(list);
-        self.worked(owed.len());
-        owed.retain(|owed| match owed {
+        self.worked(debt.named.len());
+        debt.named.retain(|owed| match owed {
             Owed::Tick(symbol) | Owed::Event(symbol) => symbols.contains(*symbol),
             Owed::Close => true,
         });
@@ -135,31 +242,62 @@ impl Hub {
 
     /// Puts the last to be paid first. No two frames have the same number, so what is there twice is
     /// side by side.
-    fn sort_owed(&self, owed: &mut Vec<Owed>) {
-        if owed.len() > 1 {
+    fn sort_named(&self, named: &mut Vec<Owed>) {
+        if named.len() > 1 {
             // Each number is looked up once: in a large market they are far apart in memory.
-            owed.sort_by_cached_key(|&owed| Reverse(self.number_of(owed)));
-            owed.dedup();
+            named.sort_by_cached_key(|&owed| Reverse(self.number_of(owed)));
+            named.dedup();
         }
     }
 
-    /// Hands the frames of a debt to `write`, the oldest first, until it says that there were enough.
-    /// What lies at `position` or behind it is not handed out: the tape brings it.
+    /// Hands the frames of a debt of a reader of `list` to `write`, the oldest first, until it says
+    /// that there were enough, or to find more would be too much work at once. What lies at `position`
+    /// or behind it is not handed out: the tape brings it.
     pub(crate) fn pay(
+        &mut self,
+        debt: &mut Debt,
+        (list, position): (ListId, FrameNumber),
+        now: Instant,
+        write: impl FnMut(&[u8]) -> bool,
+    ) {
+        let next = self.pay_some(debt, (list, position), now, write);
+        for claim in &mut debt.claims {
+            claim.next = claim.next.max(next);
+        }
+        if next >= position {
+            self.drop_claims(debt);
+        }
+    }
+
+    /// Returns the first frame that may still be claimed.
+    fn pay_some(
         &self,
-        owed: &mut Vec<Owed>,
-        position: FrameNumber,
+        Debt { named, claims }: &mut Debt,
+        (list, position): (ListId, FrameNumber),
         now: Instant,
         mut write: impl FnMut(&[u8]) -> bool,
-    ) {
+    ) -> FrameNumber {
         let mut event = Vec::new();
-        while let Some(next) = owed.pop() {
-            // A number of zero is that of a symbol that has taken the place of a delisted one.
-            let number = self.number_of(next);
-            if number == 0 || number >= position {
-                continue;
+        let mut search = self.search(claims, list, position);
+        let mut found = search.next();
+        loop {
+            let by_name = self.next_named(named, position);
+            let by_claim = match found {
+                Found::Frame(number, owed) => Some((number, owed)),
+                Found::Nothing => None,
+                Found::Enough => break,
+            };
+            let both = [by_name, by_claim].into_iter().flatten();
+            let Some((number, owed)) = both.min_by_key(|&(number, _)| number) else {
+                break;
+            };
+            if by_name.is_some_and(|(first, _)| first == number) {
+                named.pop();
             }
-            let is_enough = match next {
+            if by_claim.is_some_and(|(first, _)| first == number) {
+                found = search.next();
+            }
+            let is_enough = match owed {
                 Owed::Tick(symbol) => write(&self.instrument(symbol).frame),
                 Owed::Event(symbol) => {
                     event.clear();
@@ -172,6 +310,61 @@ impl Hub {
                 break;
             }
         }
+        match found {
+            Found::Frame(number, _) => number,
+            Found::Nothing => position,
+            Found::Enough => search.reached,
+        }
+    }
+
+    /// What `claims` of a reader of `list` at `position` come to.
+    fn search<'a>(
+        &'a self,
+        claims: &'a [Claim],
+        list: ListId,
+        position: FrameNumber,
+    ) -> Search<'a, impl Iterator<Item = (FrameNumber, SymbolId)> + 'a> {
+        let from = claims.iter().map(|claim| claim.next).min();
+        let from = from.unwrap_or(position);
+        let tail = self.tape.tail();
+        let settled = self.settled.from(from);
+        let on_tape = self
+            .tape
+            .symbols(from.max(tail), position.max(from).max(tail));
+        let frames = settled.chain(on_tape);
+        Search {
+            hub: self,
+            claims,
+            symbols: self.symbols(list),
+            frames: frames.take_while(move |&(number, _)| number < position),
+            reached: from,
+            left: LOOKS_MAX,
+        }
+    }
+
+    /// Lets go of what a debt holds, whose reader has been paid, or is gone.
+    pub(crate) fn drop_claims(&mut self, debt: &mut Debt) {
+        for claim in debt.claims.drain(..) {
+            let lists = [claim.within, claim.known].into_iter().flatten();
+            lists.for_each(|list| self.lists.give_back(list));
+        }
+    }
+
+    /// The first frame that is owed by name, with its number. Those that are not owed any more are
+    /// dropped: a number of zero is that of a symbol that has taken the place of a delisted one.
+    fn next_named(
+        &self,
+        named: &mut Vec<Owed>,
+        position: FrameNumber,
+    ) -> Option<(FrameNumber, Owed)> {
+        while let Some(&last) = named.last() {
+            let number = self.number_of(last);
+            if number > 0 && number < position {
+                return Some((number, last));
+            }
+            named.pop();
+        }
+        None
     }
 
     fn number_of(&self, owed: Owed) -> FrameNumber {
@@ -181,7 +374,102 @@ impl Hub {
             Owed::Close => self.tape.newest(EVERYONE),
         }
     }
+
+    /// How many symbols a list has, with those that were delisted.
+    fn known_count(&self, list: ListId) -> usize {
+        match self.symbols(list) {
+            Symbols::Everything => self.instruments.len(),
+            Symbols::Some(symbols) => symbols.len(),
+        }
+    }
+
+    /// What a frame is, if it is the newest of its kind of that symbol.
+    fn newest_at(&self, number: FrameNumber, symbol: SymbolId) -> Option<Owed> {
+        let instrument = self.instrument(symbol);
+        if instrument.tick == number {
+            Some(Owed::Tick(symbol))
+        } else {
+            (instrument.event == number).then_some(Owed::Event(symbol))
+        }
+    }
+
+    fn is_claimed(&self, claim: &Claim, number: FrameNumber, owed: Owed) -> bool {
+        let (Owed::Tick(symbol) | Owed::Event(symbol)) = owed else {
+            return false;
+        };
+        let has = |list: ListId| self.symbols(list).contains(symbol);
+        if number < claim.next || claim.within.is_some_and(|list| !has(list)) {
+            return false;
+        }
+        if number >= claim.all_from {
+            return true;
+        }
+        let instrument = self.instrument(symbol);
+        let is_news = match owed {
+            Owed::Tick(_) => instrument.sent > claim.seen,
+            _ => instrument.is_stale(),
+        };
+        is_news && instrument.was_listed(claim.made) && !claim.known.is_some_and(has)
+    }
+}
+
+/// The search for frames that a reader has a claim to.
+struct Search<'a, F> {
+    hub: &'a Hub,
+    claims: &'a [Claim],
+    symbols: Symbols<'a>,
+    frames: F,
+    /// It has passed all frames before this one.
+    reached: FrameNumber,
+    /// How many frames may still be looked at.
+    left: usize,
+}
+
+impl<F: Iterator<Item = (FrameNumber, SymbolId)>> Search<'_, F> {
+    fn next(&mut self) -> Found {
+        loop {
+            if self.left == 0 {
+                return Found::Enough;
+            }
+            let Some((number, symbol)) = self.frames.next() else {
+                return Found::Nothing;
+            };
+            self.left -= 1;
+            self.reached = number + 1;
+            self.hub.worked(LOOKS_PER_FRAME);
+            if symbol == EVERYONE || !self.symbols.contains(symbol) {
+                continue;
+            }
+            let Some(owed) = self.hub.newest_at(number, symbol) else {
+                continue;
+            };
+            let has_claim = |claim| self.hub.is_claimed(claim, number, owed);
+            if self.claims.iter().any(has_claim) {
+                return Found::Frame(number, owed);
+            }
+        }
+    }
+}
+
+/// What comes next.
+enum Found {
+    Frame(FrameNumber, Owed),
+    /// There is no other.
+    Nothing,
+    /// There may be more, but to look for it is enough work for now.
+    Enough,
 }
 
 /// Two lists side by side are walked so much faster than symbols are looked at.
 const SYMBOLS_PER_STEP: usize = 4;
+
+/// Frames that are owed by name: longer lists are claimed. A debt is twice as many at most, of four
+/// bytes each, and as many again that one more change has added.
+const NAMED_MAX: usize = if cfg!(test) { 8 } else { 1024 };
+
+/// To look at a frame, which is searched for in up to three lists, costs about as much as to look at
+/// so many symbols, one after the other.
+const LOOKS_PER_FRAME: usize = 8;
+
+/// Frames that are looked at for one reader at a time: about half a millisecond's work.
+const LOOKS_MAX: usize = if cfg!(test) { 16 } else { 4096 };

@@ -102,6 +102,7 @@ impl Hub {
         self.parts.give_back(&gone.name);
         self.markets.give_back(gone.market);
         self.tape.forget(id);
+        self.with_events.remove(usize::from(id));
         self.watchers[usize::from(id)] = super::Watchers::default();
         self.groups.forget(id);
         self.spare.push(id);

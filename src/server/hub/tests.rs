@@ -42,15 +42,32 @@ fn news(hub: &mut Hub) -> Vec<usize> {
     std::iter::from_fn(|| hub.next_news(0, usize::MAX)).collect()
 }
 
-/// The messages that a reader is owed, in the order in which it gets them.
-fn paid(hub: &Hub, mut owed: Vec<Owed>, position: FrameNumber, now: Instant) -> Vec<String> {
+/// The messages that a reader of `list` is owed, in the order in which it gets them.
+fn paid(hub: &mut Hub, debt: &mut Debt, list: ListId, position: FrameNumber) -> Vec<String> {
     let mut messages = Vec::new();
-    hub.pay(&mut owed, position, now, |frame| {
-        messages.push(String::from_utf8(frame::payload(frame).to_vec()).unwrap());
-        false
-    });
-    assert!(owed.is_empty());
+    for _ in 0..1000 {
+        hub.pay(debt, (list, position), Instant::now(), |frame| {
+            messages.push(String::from_utf8(frame::payload(frame).to_vec()).unwrap());
+            false
+        });
+    }
+    assert!(debt.is_empty());
     messages
+}
+
+/// What a reader of `list` is owed that joins.
+fn owed_on_joining(hub: &Hub, list: ListId) -> Debt {
+    let mut debt = Debt::default();
+    hub.owe_on_joining(&mut debt, list, 0);
+    debt
+}
+
+/// What a reader of `list` is sent that skips from `from` to the head.
+fn paid_for_skipping(hub: &mut Hub, list: ListId, from: FrameNumber) -> Vec<String> {
+    let mut debt = Debt::default();
+    hub.owe_for_skipping(&mut debt, list, from);
+    let head = hub.tape().head();
+    paid(hub, &mut debt, list, head)
 }
 
 /// The symbols of messages.
@@ -239,16 +256,16 @@ fn a_client_that_joins_is_owed_the_newest_ticks_in_the_order_of_printing() {
         hub.publish(&tick(symbol, "1"), now);
     }
     let list = hub.select_everything().unwrap();
-    let mut owed = Vec::new();
-    hub.owed_on_joining(list, 0, &mut owed);
-    let messages = paid(&hub, owed.clone(), hub.tape().head(), now);
+    let position = hub.tape().head();
+    let mut debt = owed_on_joining(&hub, list);
+    let messages = paid(&mut hub, &mut debt, list, position);
     assert_eq!(symbols_of(&messages), ["C/USD", "B/USD", "A/USD"]);
     assert!(messages[2].contains(r#""seq":2,"#));
     // Of a symbol that ticks again meanwhile the tape has the tick.
-    let position = hub.tape().head();
+    let mut debt = owed_on_joining(&hub, list);
     hub.publish(&tick("B/USD", "2"), now);
     assert_eq!(
-        symbols_of(&paid(&hub, owed, position, now)),
+        symbols_of(&paid(&mut hub, &mut debt, list, position)),
         ["C/USD", "A/USD"]
     );
 }
@@ -262,9 +279,7 @@ fn a_client_that_skips_is_owed_only_what_it_has_not_had() {
     for symbol in ["B/USD", "C/USD", "B/USD"] {
         hub.publish(&tick(symbol, "2"), now);
     }
-    let mut owed = Vec::new();
-    hub.owed_for_skipping(list, from, &mut owed);
-    let messages = paid(&hub, owed, hub.tape().head(), now);
+    let messages = paid_for_skipping(&mut hub, list, from);
     assert_eq!(symbols_of(&messages), ["B/USD"]);
     assert!(messages[0].contains(r#""seq":2,"#));
 }
@@ -287,13 +302,10 @@ fn an_event_behind_a_tick_that_was_read_does_not_bring_the_tick_again() {
     assert_eq!(hub.print_stale((0, 9), (later, false), &mut silent), None);
     assert_eq!(silent.len(), 1);
     let list = hub.select_everything().unwrap();
-    let mut owed = Vec::new();
-    hub.owed_for_skipping(list, from, &mut owed);
-    let messages = paid(&hub, owed, hub.tape().head(), later);
-    assert_eq!(
-        messages,
-        [r#"{"event":"stale","symbol":"A/USD","age":5000}"#]
-    );
+    let messages = paid_for_skipping(&mut hub, list, from);
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    let event = r#"{"event":"stale","symbol":"A/USD","age":"#;
+    assert!(messages[0].starts_with(event), "{messages:?}");
 }
 
 #[test]
@@ -326,12 +338,11 @@ fn a_debt_is_paid_in_pieces_without_a_repetition() {
         hub.publish(&tick(name, "1"), now);
     }
     let list = hub.select_everything().unwrap();
-    let (mut owed, position) = (Vec::new(), hub.tape().head());
-    hub.owed_on_joining(list, 0, &mut owed);
+    let (mut debt, position) = (owed_on_joining(&hub, list), hub.tape().head());
     let mut got = Vec::new();
-    while !owed.is_empty() {
+    while !debt.is_empty() {
         let mut left = 7;
-        hub.pay(&mut owed, position, now, |frame| {
+        hub.pay(&mut debt, (list, position), now, |frame| {
             got.push(String::from_utf8(frame::payload(frame).to_vec()).unwrap());
             left -= 1;
             left == 0
@@ -560,8 +571,6 @@ fn a_reader_of_a_long_list_is_owed_the_same_whichever_way_it_is_looked_for() {
         hub.delist("S104/USD", now);
         hub.list("S104/USD").unwrap();
         for list in [everything, some] {
-            let mut owed = Vec::new();
-            hub.owed_for_skipping(list, from, &mut owed);
             let watched = |id: &SymbolId| hub.symbols(list).contains(*id);
             let mut numbers: Vec<_> = (0..500)
                 .filter(watched)
@@ -569,7 +578,7 @@ fn a_reader_of_a_long_list_is_owed_the_same_whichever_way_it_is_looked_for() {
                 .filter(|&number| number >= from)
                 .collect();
             numbers.sort_unstable();
-            let messages = paid(&hub, owed, hub.tape().head(), now);
+            let messages = paid_for_skipping(&mut hub, list, from);
             assert_eq!(messages.len(), numbers.len(), "{printed} printed");
         }
     }
@@ -708,4 +717,123 @@ fn readers_of_one_list_grow_into_one_list_at_the_cost_of_one() {
     }
     assert!(hub.work() <= 50, "{}", hub.work());
     assert_eq!(hub.select(&["*/USD"]), Ok(grown));
+}
+
+#[test]
+fn what_a_reader_is_owed_takes_little_memory_however_much_it_is() {
+    let names = numbered(5000);
+    let mut hub = Hub::new(names.clone(), 1 << 16, 1 << 20).unwrap();
+    let now = Instant::now();
+    for name in &names {
+        hub.publish(&tick(name, "1"), now);
+    }
+    let some = hub.select(&["S1/USD"]).unwrap();
+    let all = hub.select_everything().unwrap();
+    let most = hub.select(&names[1..]).unwrap();
+    let position = hub.tape().head();
+    let mut changed = Debt::default();
+    hub.owe_for_changing(&mut changed, (some, most), position);
+    for (mut debt, list) in [(owed_on_joining(&hub, all), all), (changed, most)] {
+        assert!(debt.is_large() && debt.memory() <= 512, "{}", debt.memory());
+        // Meanwhile the tape runs on, and what was on it falls off.
+        let mut got = Vec::new();
+        while !debt.is_empty() {
+            hub.publish(&tick("S0/USD", "2"), now);
+            hub.pay(&mut debt, (list, position), now, |frame| {
+                got.push(String::from_utf8(frame::payload(frame).to_vec()).unwrap());
+                false
+            });
+        }
+        let first = if list == all { 1 } else { 2 };
+        assert_eq!(symbols_of(&got), names[first..]);
+    }
+}
+
+/// Each reader is owed exactly what is said here symbol by symbol, and gets it in the order of printing.
+#[test]
+fn debts_are_paid_to_the_frame_whatever_happens_meanwhile() {
+    let mut rng = fastrand::Rng::with_seed(11);
+    for round in 0..300 {
+        let count = rng.usize(3..30);
+        let names = numbered(count);
+        let mut hub = Hub::new(names.clone(), 2000, 1 << 20).unwrap();
+        let now = Instant::now();
+        let print = |hub: &mut Hub, rng: &mut fastrand::Rng, most: usize| {
+            for _ in 0..rng.usize(..most) {
+                let name = &names[rng.usize(..count)];
+                match rng.u8(..40) {
+                    0 => drop(hub.delist(name, now)),
+                    1 => drop(hub.list(name)),
+                    _ => drop(hub.publish(&tick(name, "1"), now)),
+                }
+            }
+        };
+        print(&mut hub, &mut rng, 100);
+        let known = hub.select_everything().unwrap();
+        let from = rng.u64(1..=hub.tape().head());
+        let position = hub.tape().head();
+        let mut debt = Debt::default();
+        let is_skip = rng.bool();
+        let mut expected = Vec::new();
+        for it in &hub.instruments {
+            let is_owed = match is_skip {
+                true => [it.tick >= from, it.event >= from],
+                false => [it.is_listed && it.seq > 0, false],
+            };
+            let frames = [it.tick, it.event].into_iter().zip(is_owed);
+            let owed = frames.filter(|&(number, is_owed)| is_owed && number > 0);
+            expected.extend(owed.map(|(number, _)| (number, it.name.clone())));
+        }
+        match is_skip {
+            true => hub.owe_for_skipping(&mut debt, known, from),
+            false => hub.owe_on_joining(&mut debt, known, 0),
+        }
+        expected.sort_unstable();
+        let mut got = Vec::new();
+        let mut paid = 0;
+        while !debt.is_empty() {
+            // What is printed again is no longer owed.
+            print(&mut hub, &mut rng, 4);
+            let newest = hub.instruments.iter();
+            let newest =
+                newest.flat_map(|it| [(it.tick, it.name.clone()), (it.event, it.name.clone())]);
+            let newest: Vec<_> = newest.collect();
+            let rest = expected.split_off(paid);
+            expected.extend(rest.into_iter().filter(|owed| newest.contains(owed)));
+            let mut left = rng.usize(1..4);
+            hub.pay(&mut debt, (known, position), now, |frame| {
+                got.push(String::from_utf8(frame::payload(frame).to_vec()).unwrap());
+                left -= 1;
+                left == 0
+            });
+            paid = got.len();
+        }
+        let names: Vec<_> = expected.iter().map(|(_, name)| name.to_string()).collect();
+        assert_eq!(symbols_of(&got), names, "round {round}");
+    }
+}
+
+#[test]
+fn what_was_skipped_of_symbols_that_were_not_watched_is_not_owed_after_a_change() {
+    let names = numbered(20);
+    let mut hub = Hub::new(names.clone(), 1 << 16, 1 << 20).unwrap();
+    let now = Instant::now();
+    for name in &names {
+        hub.publish(&tick(name, "1"), now);
+    }
+    let from = hub.tape().head();
+    hub.delist("S19/USD", now);
+    hub.list("S19/USD").unwrap();
+    for name in &names[..10] {
+        hub.publish(&tick(name, "2"), now);
+    }
+    let some = hub.select(&names[..10]).unwrap();
+    let all = hub.select(&names).unwrap();
+    let position = hub.tape().head();
+    let mut debt = Debt::default();
+    hub.owe_for_skipping(&mut debt, some, from);
+    hub.owe_for_changing(&mut debt, (some, all), position);
+    let messages = paid(&mut hub, &mut debt, all, position);
+    let expected = names[10..].iter().chain(&names[..10]);
+    assert!(symbols_of(&messages).iter().eq(expected), "{messages:?}");
 }

@@ -13,7 +13,7 @@ use super::pattern::{Pattern, Rule};
 use crate::tape::SymbolId;
 
 /// A list, by its number. It stays until each reader that took it has given it back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ListId(u32);
 
 /// What a list stands for.

@@ -156,21 +156,21 @@ fn a_client_that_was_away_and_has_caught_up_is_conflated_like_any_other() {
 #[test]
 fn what_a_client_is_owed_of_symbols_that_it_gives_up_is_not_sent() {
     let config = Config {
-        max_batch: 2,
+        max_batch: 1,
         ..Config::default()
     };
-    let mut case = Case::new(config, 40);
+    let mut case = Case::new(config, 8);
     case.print();
     let id = case.join(Wish {
         batches: true,
-        entries: Some((0..40).map(name).collect()),
+        entries: Some((0..8).map(name).collect()),
         ..Wish::default()
     });
     case.ask_to_change(
         id,
         Change {
             subscribe: false,
-            entries: (20..40).map(name).collect(),
+            entries: (6..8).map(name).collect(),
             every: None,
             batches: None,
             id: 1,
@@ -178,7 +178,44 @@ fn what_a_client_is_owed_of_symbols_that_it_gives_up_is_not_sent() {
     );
     case.settle();
     let sent = case.world.server.counters.deliveries;
-    assert_eq!(sent, 20, "the newest of each symbol that it kept");
+    assert_eq!(sent, 6, "the newest of each symbol that it kept");
+}
+
+#[test]
+fn a_request_that_waits_for_a_large_debt_is_answered_before_there_is_another() {
+    let config = Config {
+        max_batch: 2,
+        ..Config::default()
+    };
+    let mut case = Case::new(config, 40);
+    let id = case.join(Wish {
+        batches: true,
+        every: Some(Duration::from_millis(10)),
+        ..Wish::default()
+    });
+    case.settle();
+    case.print();
+    case.pass(10);
+    case.turn();
+    case.ask_to_change(
+        id,
+        Change {
+            subscribe: false,
+            entries: (2..40).map(name).collect(),
+            every: None,
+            batches: None,
+            id: 1,
+        },
+    );
+    // At each beat it is owed all of it again, of which it gets two.
+    for _ in 0..60 {
+        case.print();
+        case.pass(10);
+        case.turn();
+    }
+    let is_answered = case.client(id, |client, _| client.expects.is_empty());
+    assert!(is_answered, "it gets no answer");
+    case.settle();
 }
 
 #[test]
@@ -189,7 +226,7 @@ fn a_ping_that_waits_behind_a_debt_is_sent_after_a_change_of_the_rate() {
         ping_timeout: Duration::from_millis(300),
         ..Config::default()
     };
-    let mut case = Case::new(config, 20);
+    let mut case = Case::new(config, 8);
     let every = |ms| Some(Duration::from_millis(ms));
     let id = case.join(Wish {
         batches: true,

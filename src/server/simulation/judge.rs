@@ -84,7 +84,8 @@ struct Found {
 impl Place {
     /// Whether more than bytes tells where it stands.
     fn is_special(&self) -> bool {
-        self.resuming || self.pace.is_some() || self.awaited.is_some() || !self.fresh.is_empty()
+        let is_plain = !self.resuming && self.pace.is_none() && self.awaited.is_none();
+        !is_plain || !self.fresh.is_empty() || self.owes
     }
 
     /// Until when what was printed is never too late to be skipped.
@@ -112,6 +113,20 @@ impl Place {
         if self.awaited.is_some() && stands.awaited.is_none() {
             self.end_wait(now, model);
         }
+        if !self.takes_later {
+            self.take_fresh(has_spoken, now, stands, model, hub);
+        }
+    }
+
+    /// Takes note of symbols that the server has added to its list.
+    fn take_fresh(
+        &mut self,
+        has_spoken: bool,
+        now: u64,
+        stands: &Standing,
+        model: &Model,
+        hub: &Hub,
+    ) {
         let fresh = self.fresh.iter().copied();
         let taken =
             fresh.filter(|&symbol| hub.is_listed_in(&model.symbols[symbol].name, stands.list));
@@ -142,6 +157,8 @@ impl Place {
         if self.awaited.is_some() {
             return;
         }
+        let is_forgotten = self.is_owed(model) && !stands.is_owed;
+        assert!(!is_forgotten, "{id}: is owed more, {self:?}");
         if let Some(pace) = self.pace {
             if stands.beat != Some(pace.beat) || stands.position != self.position {
                 self.serve(model);
@@ -155,7 +172,7 @@ impl Place {
             (next, place.first_unread(stands.position, model) == next)
         };
         let (mut unread, mut is_same) = next(self, model);
-        if !is_same && let Some(first) = self.skip_silently(model) {
+        if !is_same && let Some(first) = self.skip_silently(stands.is_owed, model) {
             model.skip_fairly(first, self.excuse(step));
             (unread, is_same) = next(self, model);
         }
@@ -626,9 +643,14 @@ impl Judge {
             self.has_unseen |= has_more;
         }
         if let (Some(place), Some(stands)) = (&mut client.place, &stands) {
+            if place.takes_later {
+                place.take_fresh(has_spoken, self.now, stands, &self.model, &server.hub);
+            }
+            (place.owes, place.takes_later) = (stands.is_owed, stands.must_refresh);
             place.check(id, stands, &step, &mut self.model);
             let takes_all = client.pending.is_empty() && !found.blocked;
-            if takes_all && !stream.is_empty() && !place.is_satisfied(false, &self.model) {
+            let is_cut = !stream.is_empty() && !place.is_satisfied(false, &self.model);
+            if takes_all && (is_cut || stands.is_owed) {
                 place.cut = Some(self.now);
             }
         }

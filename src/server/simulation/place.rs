@@ -29,6 +29,10 @@ pub(super) struct Place {
     pub(super) leaving: bool,
     /// Symbols that were listed since and that its patterns take.
     pub(super) fresh: BTreeSet<usize>,
+    /// As the server said at the last look, it owed it something, or had yet to find out; and it takes
+    /// those symbols once it has been paid.
+    pub(super) owes: bool,
+    pub(super) takes_later: bool,
 }
 
 /// The newest of each symbol, once in a period.
@@ -88,6 +92,8 @@ impl Place {
             changed: None,
             leaving: false,
             fresh: BTreeSet::new(),
+            owes: false,
+            takes_later: false,
         }
     }
 
@@ -269,16 +275,23 @@ impl Place {
         (first < model.tail || is_old).then_some(first)
     }
 
-    /// Skips where nothing is sent for it. Returns the oldest frame that it skips.
-    pub(super) fn skip_silently(&mut self, model: &Model) -> Option<u64> {
-        let first = self.must_skip(model).filter(|_| self.debt.is_empty())?;
+    /// Skips where nothing is sent for it: it is owed nothing for that, or the server `owes` it
+    /// something and has not found the first of it yet. Returns the oldest frame that it skips.
+    pub(super) fn skip_silently(&mut self, owes: bool, model: &Model) -> Option<u64> {
+        let first = self.must_skip(model).filter(|_| !self.is_owed(model))?;
         let mut place = self.clone();
         place.skip(model);
-        if place.next_debt(u64::MAX, model).is_some() {
+        if place.is_owed(model) && !owes {
             return None;
         }
         *self = place;
         Some(first)
+    }
+
+    /// Whether it is to get something before it reads on.
+    pub(super) fn is_owed(&self, model: &Model) -> bool {
+        let is_unpaid = |debt: &Debt| debt.number(model) < self.position;
+        self.debt.iter().any(is_unpaid)
     }
 
     /// What must be sent next; none if that is nothing.
@@ -326,19 +339,15 @@ impl Place {
 
     /// The oldest frame that it is owed. What was printed again since its position comes by the tape.
     fn next_debt(&mut self, now: u64, model: &Model) -> Option<Vec<u8>> {
-        let number = |debt: &Debt| match *debt {
-            Debt::Tick(symbol) => model.symbols[symbol].tick,
-            Debt::Event(symbol) => model.symbols[symbol].event,
-            Debt::Close => model.closed.unwrap_or(u64::MAX),
-        };
         let position = self.position;
-        self.debt.retain(|debt| number(debt) < position);
-        let first = self.debt.iter().copied().min_by_key(number)?;
+        self.debt.retain(|debt| debt.number(model) < position);
+        let in_order = |debt: &Debt| debt.number(model);
+        let first = self.debt.iter().copied().min_by_key(in_order)?;
         self.debt.remove(&first);
         Some(match first {
             Debt::Tick(symbol) => super::model::text(&model.symbols[symbol].json),
             Debt::Event(symbol) => model.symbols[symbol].event_frame(now),
-            Debt::Close => model.frame(number(&Debt::Close)).frame.clone(),
+            Debt::Close => model.frame(first.number(model)).frame.clone(),
         })
     }
 
@@ -353,6 +362,17 @@ impl Place {
             rest.skip(model);
         }
         rest.due(false, u64::MAX, model).is_none() && rest.due(true, u64::MAX, model).is_none()
+    }
+}
+
+impl Debt {
+    /// The number of the frame.
+    fn number(self, model: &Model) -> u64 {
+        match self {
+            Self::Tick(symbol) => model.symbols[symbol].tick,
+            Self::Event(symbol) => model.symbols[symbol].event,
+            Self::Close => model.closed.unwrap_or(u64::MAX),
+        }
     }
 }
 

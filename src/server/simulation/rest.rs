@@ -159,7 +159,13 @@ impl World {
     }
 
     /// Whether the index knows who watches what, as the model does.
-    pub(super) fn check_index(&self) {
+    pub(super) fn check_index(&mut self) {
+        let connections = self.server.connections.iter_mut();
+        let subscribers: Vec<_> = connections.filter_map(|it| it.subscriber()).collect();
+        let read: BTreeSet<_> = subscribers.iter().map(|it| it.reading().list).collect();
+        let kept = subscribers.iter().flat_map(|it| it.lists_of_debt());
+        let kept = kept.filter(|list| !read.contains(list));
+        let only_kept = kept.collect::<BTreeSet<_>>().len();
         let (hub, model) = (&self.server.hub, &self.judge.model);
         let places = self.judge.clients.values();
         let places: Vec<_> = places.filter_map(|client| client.place.as_ref()).collect();
@@ -167,7 +173,7 @@ impl World {
         let listed = model.symbols.iter().filter(|symbol| symbol.listed);
         assert_eq!(
             hub.counts(),
-            (listed.count(), lists.len()),
+            (listed.count(), lists.len() + only_kept),
             "symbols, lists"
         );
         for (index, symbol) in model.symbols.iter().enumerate() {
