@@ -191,10 +191,12 @@ impl<S: Socket> Connection<S> {
         matches!(&self.state, State::Open(subscriber) if subscriber.has_backlog())
     }
 
-    /// Something became ready.
+    /// Something became ready. If the turn has no room for more work, what the client wants and what
+    /// there is to send to it both wait for their queues.
     pub(crate) fn on_ready(
         &mut self,
         ready: Ready,
+        must_wait: bool,
         desk: &mut Desk<'_>,
     ) -> Result<Next, CloseReason> {
         self.ended |= ready.closed;
@@ -208,7 +210,7 @@ impl<S: Socket> Connection<S> {
             // Nothing was read while an answer was waiting, and that edge is long gone.
             readable |= had_pending && !self.wire.has_pending() || self.has_backlog();
         }
-        let next = if readable && self.wire.is_securing() {
+        let next = if readable && (must_wait || self.wire.is_securing()) {
             // Its turn comes: handshakes are many at once and each is work.
             Next::More
         } else if readable {
@@ -216,7 +218,9 @@ impl<S: Socket> Connection<S> {
         } else {
             Next::Wait
         };
-        if ready.writable {
+        if ready.writable && must_wait {
+            self.pump_soon(desk);
+        } else if ready.writable {
             self.pump(desk)?;
         }
         Ok(next)
@@ -343,6 +347,14 @@ impl<S: Socket> Connection<S> {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Has the broadcast send what is new for it.
+    fn pump_soon(&mut self, desk: &mut Desk<'_>) {
+        if let State::Open(subscriber) = &mut self.state {
+            subscriber.pin(desk.hub);
+            desk.hub.set_news(slot(self.token), self.wire.is_clear());
         }
     }
 

@@ -702,6 +702,7 @@ impl Subscriber {
         wire: &mut Wire<S>,
         desk: &mut Desk<'_>,
     ) -> Result<(), CloseReason> {
+        desk.hub.worked(text.len() * SYMBOLS_PER_BYTE);
         let mut out = Vec::new();
         let Reply { text, change } =
             protocol::answer(text, desk.hub, self.list, self.delivery(desk.hub));
@@ -888,6 +889,9 @@ impl Allowance {
 
 /// A write takes about so many bytes: as much as the system holds for a client.
 const WRITE_LENGTH: usize = 64 << 10;
+
+/// To read a byte of a request costs about as much as to look at so many symbols.
+const SYMBOLS_PER_BYTE: usize = 5;
 
 #[cfg(test)]
 mod tests {

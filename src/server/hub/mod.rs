@@ -600,8 +600,8 @@ impl Hub {
         self.work.set(work);
     }
 
-    /// Notes that a client had so many symbols looked at.
-    fn worked(&self, symbols: usize) {
+    /// Notes that a client had so many symbols looked at, or as much other work done.
+    pub(crate) fn worked(&self, symbols: usize) {
         self.work.set(self.work.get() + symbols);
     }
 
