@@ -11,7 +11,6 @@ mod sources;
 mod writer;
 
 use std::rc::Rc;
-use std::time::Instant;
 
 use ioloop::IoLoop;
 use mio::Token;
@@ -38,7 +37,7 @@ pub(crate) struct Metrics {
 
 /// A page as it was in one turn of the loop.
 struct Page {
-    turn: Instant,
+    turn: u64,
     format: Format,
     text: Rc<str>,
 }
@@ -74,7 +73,7 @@ impl<S: Transport> Server<S> {
     }
 
     fn page(&mut self, io_loop: &IoLoop<Self>, format: Format) -> Rc<str> {
-        let turn = io_loop.turn_began();
+        let turn = io_loop.turn_number();
         let known = self.metrics.newest.as_ref();
         if let Some(page) = known.filter(|page| (page.turn, page.format) == (turn, format)) {
             return Rc::clone(&page.text);

@@ -132,7 +132,7 @@ pub struct Server<S: Transport = TcpStream> {
     gather: Gather,
     packing: Packing,
     /// The turn of the loop in which clients have had work done.
-    work_turn: Instant,
+    work_turn: u64,
     started: Instant,
 }
 
@@ -211,7 +211,7 @@ impl<S: Transport> Server<S> {
             scratch: vec![0; SCRATCH_LENGTH].into_boxed_slice(),
             gather: Gather::default(),
             packing: Packing::default(),
-            work_turn: io_loop.turn_began(),
+            work_turn: io_loop.turn_number(),
             started: io_loop.time(),
             config,
         };
@@ -257,15 +257,11 @@ impl<S: Transport> Server<S> {
 
     /// More may have come than one turn's share.
     fn on_more(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let has_worked_enough = self.has_worked_enough(io_loop);
         let (connections, mut desk) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
             return;
         };
         connection.queued = false;
-        if has_worked_enough {
-            return self.read_more(io_loop, token);
-        }
         let next = connection.on_readable(&mut desk);
         self.go_on(io_loop, token, next);
     }
@@ -304,16 +300,18 @@ impl<S: Transport> Server<S> {
     }
 
     /// Has each of those read on that waited for this turn, as far as there is room for what they
-    /// want. Who was served stands behind all who wait, so that a few who want much cannot keep
-    /// others from being heard.
+    /// want, and one in any case, so that new events cannot keep all who wait from their turn. Who
+    /// was served stands behind the others, so that a few who want much cannot keep them from being
+    /// heard.
     fn read_some(&mut self, io_loop: &mut IoLoop<Self>) {
         let mut waiting = std::mem::take(&mut self.unread);
-        while !self.has_worked_enough(io_loop)
-            && let Some(turn) = waiting.pop_front()
-        {
+        while let Some(turn) = waiting.pop_front() {
             match turn {
                 Turn::Read(token) => self.on_more(io_loop, token),
                 Turn::End(token) => self.on_handshake_timeout(io_loop, token),
+            }
+            if self.has_worked_enough(io_loop) {
+                break;
             }
         }
         let is_queued = !self.unread.is_empty();
@@ -327,12 +325,12 @@ impl<S: Transport> Server<S> {
     /// Whether clients have had as much work done as a turn of the loop has room for: on their lists,
     /// by count, so that it does not depend on the machine, or by the clock for all else.
     fn has_worked_enough(&mut self, io_loop: &IoLoop<Self>) -> bool {
-        let turn = io_loop.turn_began();
+        let turn = io_loop.turn_number();
         if self.work_turn != turn {
             self.work_turn = turn;
             self.hub.rest();
         }
-        self.hub.is_overworked() || io_loop.time() >= turn + TURN_SHARE
+        self.hub.is_overworked() || io_loop.time() >= io_loop.turn_began() + TURN_SHARE
     }
 
     fn go_on(&mut self, io_loop: &mut IoLoop<Self>, token: Token, next: Result<Next, CloseReason>) {

@@ -60,6 +60,8 @@ pub struct IoLoop<S> {
     next_timeout_id: u64,
     /// When the present turn began.
     turn_began: Instant,
+    /// How many turns there have been.
+    turns: u64,
     /// What is due by this instant is not overtaken: an earlier deadline counts as this one.
     earliest: Instant,
     running: bool,
@@ -192,6 +194,7 @@ impl<S> IoLoop<S> {
             timeouts: BTreeMap::new(),
             next_timeout_id: 0,
             turn_began: now,
+            turns: 0,
             earliest: now,
             running: true,
             lag: Lag::new(),
@@ -403,9 +406,15 @@ impl<S> IoLoop<S> {
             .map(|(timeout, _)| timeout.deadline)
     }
 
-    /// When the present turn began: equal in all that happens in the same turn.
+    /// When the last poll returned, and with that the work that other clients wait for began.
     pub fn turn_began(&self) -> Instant {
         self.turn_began
+    }
+
+    /// How many polls have returned: equal in all that happens between two of them. A clock that a
+    /// test turns by hand may stand still meanwhile.
+    pub fn turn_number(&self) -> u64 {
+        self.turns
     }
 
     /// The loop's measurements of itself: how late timeouts ran and how long turns lasted.
@@ -449,6 +458,7 @@ impl<S> IoLoop<S> {
         let timeout = self.poll_timeout(before);
         let polled = driver.poll(&mut self.poll, timeout, &mut self.ready);
         self.turn_began = self.time();
+        self.turns += 1;
         self.earliest = self.turn_began;
         self.has_more_events = self.ready.len() >= self.events_per_turn;
         polled
