@@ -246,12 +246,13 @@ impl<S: Transport> Server<S> {
 
     /// An event of a client's socket.
     fn on_ready(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ready: Ready) {
-        let has_worked_enough = self.has_worked_enough(io_loop);
+        // Whoever comes while others wait stands behind them.
+        let must_wait = !self.unread.is_empty() || self.has_worked_enough(io_loop);
         let (connections, mut desk) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
             return;
         };
-        let next = connection.on_ready(ready, has_worked_enough, &mut desk);
+        let next = connection.on_ready(ready, must_wait, &mut desk);
         self.go_on(io_loop, token, next);
     }
 
