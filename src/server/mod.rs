@@ -323,15 +323,15 @@ impl<S: Transport> Server<S> {
         self.unread = waiting;
     }
 
-    /// Whether clients have had as much work done as a turn of the loop has room for: on their lists,
-    /// by count, so that it does not depend on the machine, or by the clock for all else.
+    /// Whether clients have had as much work done as a turn of the loop has room for. It is counted and
+    /// not timed, so that it does not depend on the machine.
     fn has_worked_enough(&mut self, io_loop: &IoLoop<Self>) -> bool {
         let turn = io_loop.turn_number();
         if self.work_turn != turn {
             self.work_turn = turn;
             self.hub.rest();
         }
-        self.hub.is_overworked() || io_loop.time() >= io_loop.turn_began() + TURN_SHARE
+        self.hub.is_overworked()
     }
 
     fn go_on(&mut self, io_loop: &mut IoLoop<Self>, token: Token, next: Result<Next, CloseReason>) {
