@@ -191,8 +191,7 @@ impl<S: Socket> Connection<S> {
         matches!(&self.state, State::Open(subscriber) if subscriber.has_backlog())
     }
 
-    /// Something became ready. If the turn has no room for more work, what the client wants and what
-    /// there is to send to it both wait for their queues.
+    /// Something became ready. If the turn has no room for more work, what the client wants waits.
     pub(crate) fn on_ready(
         &mut self,
         ready: Ready,
@@ -218,9 +217,7 @@ impl<S: Socket> Connection<S> {
         } else {
             Next::Wait
         };
-        if ready.writable && must_wait {
-            self.pump_soon(desk);
-        } else if ready.writable {
+        if ready.writable {
             self.pump(desk)?;
         }
         Ok(next)
@@ -347,14 +344,6 @@ impl<S: Socket> Connection<S> {
                 Ok(())
             }
             _ => Ok(()),
-        }
-    }
-
-    /// Has the broadcast send what is new for it.
-    fn pump_soon(&mut self, desk: &mut Desk<'_>) {
-        if let State::Open(subscriber) = &mut self.state {
-            subscriber.pin(desk.hub);
-            desk.hub.set_news(slot(self.token), self.wire.is_clear());
         }
     }
 
