@@ -350,8 +350,12 @@ impl Judge {
         }
         if server.counters.conflated != self.model.sent.conflated {
             let all: Vec<_> = self.clients.keys().copied().collect();
-            all.into_iter()
-                .for_each(|id| self.observe(id, false, server));
+            for id in all {
+                // One that is gone skips without a write, and nobody sees it.
+                let found = self.find(id);
+                self.has_unseen |= found.is_some_and(|found| found.ended == Some(End::Reset));
+                self.observe(id, false, server);
+            }
         }
         if has_reset || std::mem::take(&mut self.has_unseen) {
             // It may have been counted what nobody sees.
