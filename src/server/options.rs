@@ -67,7 +67,7 @@ Prices:
   --spread               spread the simulated symbols evenly over the interval instead of
                          moving all of them at once
   --speed N              replay N times as fast, or as fast as it goes: max [default: 1]
-  --record FILE          write every tick to FILE, for replay:FILE
+  --record FILE          append every tick to FILE, for replay:FILE
 
 Limits:
   --max-message-size N   longest message from a client [default: 4KiB]
@@ -81,7 +81,8 @@ Limits:
   --handshake-timeout TIME  for the request to arrive [default: 5s]
   --close-timeout TIME   for a client to end after our last word [default: 5s]
   --ping-interval TIME   between heartbeats; 0 for none [default: 20s]
-  --ping-timeout TIME    for the answer; not over the interval [default: 20s]
+  --ping-timeout TIME    how long to wait for the pong, at most --ping-interval
+                         [default: as --ping-interval]
   --resume-wait TIME     how long a client whose ?since= is in this server's future waits
                          for it [default: 2s]
   --conflate-after TIME  a client further behind than this skips to the newest ticks
