@@ -210,7 +210,7 @@ impl<S: Socket> Connection<S> {
             readable |= had_pending && !self.wire.has_pending() || self.has_backlog();
         }
         let next = if readable && (must_wait || self.wire.is_securing()) {
-            // Its turn comes: handshakes are many at once and each is work.
+            // Its turn comes: handshakes and heavy requests come many at once, and each is work.
             Next::More
         } else if readable {
             self.on_readable(desk)?
@@ -230,8 +230,8 @@ impl<S: Socket> Connection<S> {
             if subscriber.has_backlog() && !self.wire.has_pending() && !is_owed_much {
                 subscriber.on_backlog(slot(self.token), &mut self.wire, desk)?;
             }
-            let is_blocked = subscriber.is_owed_much() && !self.wire.is_clear();
-            if self.wire.has_pending() || subscriber.has_backlog() && is_blocked {
+            let must_wait = subscriber.must_wait_for_room(&self.wire);
+            if self.wire.has_pending() || subscriber.has_backlog() && must_wait {
                 // A client that does not take our answers does not get to ask for more.
                 subscriber.hold(desk);
                 return Ok(Next::Wait);
@@ -284,8 +284,8 @@ impl<S: Socket> Connection<S> {
             State::Open(subscriber) => {
                 subscriber.on_bytes(slot(self.token), bytes, &mut self.wire, desk)?;
                 if subscriber.has_backlog() && !self.wire.has_pending() {
-                    let is_blocked = subscriber.is_owed_much() && !self.wire.is_clear();
-                    return Ok(if is_blocked { Next::Wait } else { Next::More });
+                    let must_wait = subscriber.must_wait_for_room(&self.wire);
+                    return Ok(if must_wait { Next::Wait } else { Next::More });
                 }
                 if !unread {
                     subscriber.release();

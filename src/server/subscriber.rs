@@ -568,6 +568,12 @@ impl Subscriber {
         special.is_some_and(|it| it.debt.is_large() || it.must_refresh)
     }
 
+    /// Whether its requests have to wait until `wire`, on which it is owed much, has room again. An
+    /// event tells when that is.
+    pub(crate) fn must_wait_for_room<S: Socket>(&self, wire: &Wire<S>) -> bool {
+        self.is_owed_much() && !wire.is_clear()
+    }
+
     /// Gives back the memory of what it no longer needs.
     fn drop_special(&mut self) {
         let is_plain = |special: &Special| {

@@ -406,11 +406,6 @@ impl<S> IoLoop<S> {
             .map(|(timeout, _)| timeout.deadline)
     }
 
-    /// When the last poll returned, and with that the work that other clients wait for began.
-    pub fn turn_began(&self) -> Instant {
-        self.turn_began
-    }
-
     /// How many polls have returned: equal in all that happens between two of them. A clock that a
     /// test turns by hand may stand still meanwhile.
     pub fn turn_number(&self) -> u64 {
