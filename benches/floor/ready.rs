@@ -46,8 +46,8 @@ impl Ready {
         }
     }
 
-    /// Calls `write` with a slot and its bytes for each client that gets ticks on this beat: those of
-    /// all symbols, or of the next one. `sent` is in Unix µs.
+    /// Calls `write` with a slot and its bytes for each client that gets ticks on this beat, either
+    /// for all its symbols or for the next one. `sent` is in Unix µs.
     pub(crate) fn send(&mut self, sent: u64, mut write: impl FnMut(usize, &[u8])) {
         self.stamp(sent);
         if self.is_spread {

@@ -43,7 +43,7 @@ pub(crate) fn fetch(urls: Vec<String>) -> io::Result<Vec<(String, Result<String,
     Ok(all)
 }
 
-/// Opens sockets that suspend the fiber where those of `ureq` would block the thread.
+/// Opens sockets that suspend the fiber where `ureq`'s own would block the thread.
 #[derive(Debug)]
 struct FiberConnector(Registrar);
 

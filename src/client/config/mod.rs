@@ -47,7 +47,7 @@ pub struct Config {
     pub access: Access,
     /// How many processes share the clients.
     pub processes: usize,
-    /// The number of the first client among those of all processes.
+    /// The number of this process's first client, counted over all processes.
     pub first_client: usize,
     /// The number of this process among several, and how many there are.
     pub share: Option<(usize, usize)>,

@@ -207,8 +207,8 @@ pub struct InterArrival {
 }
 
 impl InterArrival {
-    /// Notes that `count` ticks, those that were lost among them, came `ns` behind the one before,
-    /// where each was expected `expected` ns behind the one before it.
+    /// Notes that `count` ticks, including lost ones, came `ns` after the one before,
+    /// where each was expected `expected` ns after its predecessor.
     pub(crate) fn note(&mut self, ns: i64, count: i64, expected: i64) {
         let (ns, count) = (ns.unsigned_abs(), count.unsigned_abs());
         self.total = self.total.saturating_add(Duration::from_nanos(ns));

@@ -169,7 +169,7 @@ impl ClockSync {
 pub struct ClockOffset {
     /// Pings that were answered.
     pub answered: u64,
-    /// The server's clock less this one, at the end; none if no ping was answered.
+    /// How far the server's clock was ahead at the end; `None` if no ping was answered.
     pub offset_us: Option<i64>,
     /// By how much the offset, and each latency with it, may be wrong: half the shortest round
     /// trip, at its worst in the window.

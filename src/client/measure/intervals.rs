@@ -25,7 +25,7 @@ pub struct Intervals {
 /// What arrived in one interval of the measured window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// Its place on the grid of all intervals, by which those of several processes are added.
+    /// Its position in the run. Several processes' intervals are added position by position.
     pub place: u64,
     /// When it began, from the beginning of the window.
     pub time_s: f64,
@@ -52,7 +52,7 @@ counters! {
         ticks,
         /// The payloads of all messages.
         bytes,
-        /// Errors of connections, those of joining among them.
+        /// Connection errors, including those while joining.
         errors,
         /// Places where ticks are missing.
         gaps,

@@ -12,7 +12,7 @@ counters! {
         numbered,
         /// Places where ticks are missing.
         gaps,
-        /// The ticks missing there, less those that came later.
+        /// How many ticks are missing there, not counting those that arrived late.
         missed,
         /// Ticks that came again.
         repeats,

@@ -112,7 +112,7 @@ Examples:
   client --print --duration 1h --symbols BTC/USDT >ticks.ndjson
 ";
 
-/// Reads a command line; none if it asks for help.
+/// Reads a command line. Returns `None` if it asks for help.
 ///
 /// # Errors
 /// A sentence about the first option that is wrong.
