@@ -17,8 +17,8 @@
 //! |---|---|
 //! | [`tick`], [`frame`], [`tape`] | a price and its JSON; frames and their boundaries; the ring. Pure |
 //! | [`ioloop`] | a crate of its own: Tornado's IOLoop over mio, blocking code as its coroutines |
-//! | [`options`], [`log_stderr`], [`usage`] | command lines; a log that never blocks; CPU and memory |
-//! | [`dns`], [`tls`], [`http`] | names without a thread; whom to trust, who we are; `ureq` over all that |
+//! | [`cli`], [`log`], [`process`] | command lines; a log that never blocks; CPU and memory |
+//! | [`tls`], [`http_client`] | whom to trust, who we are; names without a thread, and `ureq` |
 //! | [`exchanges`] | a crate of its own: how each exchange is asked and what it answers, as data. Pure |
 //! | [`feed`] | where prices come from: exchanges, a simulated walk, a recording |
 //! | [`server`] | accepts, upgrades, prints and broadcasts |
@@ -27,20 +27,18 @@
 //! Who knows Tornado finds its words: `add_handler`, `add_callback`, `call_later`, `call_at`,
 //! `remove_timeout`, `PeriodicCallback`, `on_message`, `check_origin`, `ping_interval`.
 
+pub mod cli;
 pub mod client;
-pub mod dns;
 mod error_text;
 pub mod feed;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-pub mod http;
-mod log_budget;
-pub mod log_stderr;
-pub mod options;
-mod room;
+pub mod http_client;
+pub mod log;
+pub mod process;
 pub mod server;
 pub mod tape;
 pub mod tick;
 pub mod tls;
-pub mod usage;
+mod writable;

@@ -10,8 +10,8 @@ use ioloop::IoLoop;
 use ioloop::fiber::{Emitter, Exit, STACK_SIZE};
 use simple_dns::rdata::{A, RData};
 use simple_dns::{CLASS, Packet, ResourceRecord};
-use tickertape::dns::{Hosts, ResolvConf, Resolver};
-use tickertape::http::{self, Settings};
+use tickertape::http_client::dns::{Hosts, ResolvConf, Resolver};
+use tickertape::http_client::{self, Settings};
 
 /// The servers, which the loop serves between the turns of the fiber.
 struct State {
@@ -60,7 +60,7 @@ fn a_request_starts_no_thread() -> io::Result<()> {
         proxy: None,
         ..Settings::default()
     };
-    let agent = http::agent(io_loop.registrar(), &resolver, &settings);
+    let agent = http_client::agent(io_loop.registrar(), &resolver, &settings);
     let before = threads();
     let body = move |_: &Emitter<()>| {
         let fetch = || agent.get(&url).call()?.body_mut().read_to_string();

@@ -27,7 +27,7 @@ pub(crate) struct Bench {
 impl Bench {
     fn new(quick: bool) -> Self {
         let mut findings = Findings::default();
-        let descriptors = tickertape::usage::raise_descriptor_limit();
+        let descriptors = tickertape::process::raise_descriptor_limit();
         if let Err(error) = &descriptors {
             findings.problem(format!("the limit on descriptors stays: {error}"));
         }

@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use tickertape::usage::Usage;
+use tickertape::process::Usage;
 
 /// The RSS, summed up from the pages themselves: the kernel's own sum, which costs it less, may be
 /// off by some hundred KiB.

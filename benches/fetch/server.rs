@@ -8,11 +8,11 @@ use std::time::Duration;
 use ioloop::lag::Lag;
 use ioloop::{IoLoop, PeriodicCallback};
 use serde_json::{Value, json};
+use tickertape::cli::Options;
 use tickertape::feed::Feed;
-use tickertape::options::Options;
+use tickertape::process;
 use tickertape::server::options::{Args, Command};
 use tickertape::server::{Server, listen};
-use tickertape::{log_stderr, usage};
 
 use crate::blocking::Blocking;
 
@@ -46,9 +46,9 @@ fn parse(words: &[String]) -> Result<Args, String> {
 }
 
 fn run(args: Args, feed: Box<dyn Feed<Server>>) -> Result<(), String> {
-    log_stderr::start(args.log);
+    tickertape::log::start(args.log);
     let words = |error: std::io::Error| error.to_string();
-    usage::raise_descriptor_limit().map_err(words)?;
+    process::raise_descriptor_limit().map_err(words)?;
     let listener = listen(args.address, &args.config).map_err(words)?;
     let mut io_loop = IoLoop::new().map_err(words)?;
     let mut server =

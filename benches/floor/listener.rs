@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use serde_json::json;
-use tickertape::usage::{Usage, raise_descriptor_limit};
+use tickertape::process::{Usage, raise_descriptor_limit};
 
 /// Listens at `address` with so many clients for both times, one after the other, and prints what
 /// the second one took as JSON, named as in the reports of our client.

@@ -13,8 +13,8 @@ use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use serde_json::{Value, json};
+use tickertape::process::{Usage, raise_descriptor_limit};
 use tickertape::tick::unix_us;
-use tickertape::usage::{Usage, raise_descriptor_limit};
 
 use crate::lists::{self, Lists};
 use crate::ticks::{Sequences, Step, frame, tick};

@@ -131,7 +131,7 @@ fn serve_floor(words: &[String]) -> Result<(), String> {
     let [interval, rest @ ..] = words else {
         return Err("the interval is missing".to_owned());
     };
-    let interval = tickertape::options::period(interval)?;
+    let interval = tickertape::cli::period(interval)?;
     let paper = match rest {
         [] => Paper::OneSymbol,
         [symbols, rest @ ..] => Paper::Lists {

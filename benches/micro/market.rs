@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use tickertape::feed::Publish;
-use tickertape::usage::raise_descriptor_limit;
+use tickertape::process::raise_descriptor_limit;
 
 use crate::served::{AUDIENCE, Audience, Turn, Visits, run, tick};
 use crate::time;

@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
+use tickertape::cli::{self, BadOption, Options, fail, print};
 use tickertape::client;
 use tickertape::client::config::Config;
 use tickertape::client::config::options::{self as command_line, HELP};
 use tickertape::client::report::Report;
 use tickertape::client::report::export::Export;
 use tickertape::client::workers::worker;
-use tickertape::options::{self, BadOption, Options, fail, print};
 
 fn main() -> ExitCode {
     match configure() {
-        Ok(None) => options::say(HELP),
+        Ok(None) => cli::say(HELP),
         Ok(Some((config, Some(export)))) => run(config, export),
         Ok(Some((config, None))) => run_worker(&config),
         Err(error) => fail(&error, 2),

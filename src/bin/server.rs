@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ioloop::{IoLoop, PeriodicCallback};
+use tickertape::cli::{Options, fail, say};
 use tickertape::feed::{Feed, Recorder, catalogue};
-use tickertape::options::{Options, fail, say};
+use tickertape::process;
 use tickertape::server::options::{Args, Command};
 use tickertape::server::{Config, Server, Tokens, listen};
-use tickertape::{log_stderr, usage};
 
 fn main() -> ExitCode {
     match Command::parse(Options::from_env()) {
@@ -28,8 +28,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: Args) -> Result<(), String> {
-    log_stderr::start(args.log);
-    if let Err(error) = usage::raise_descriptor_limit() {
+    tickertape::log::start(args.log);
+    if let Err(error) = process::raise_descriptor_limit() {
         log::warn!("the limit on descriptors cannot be raised: {error}");
     }
     let feed: Box<dyn Feed<Server>> = args
@@ -82,12 +82,12 @@ fn run(
     if let Some(address) = server.address() {
         log::info!("listening on {address}");
     }
-    PeriodicCallback::start(&mut io_loop, log_stderr::CATCH_UP_INTERVAL, |_, _| {
-        log_stderr::catch_up();
+    PeriodicCallback::start(&mut io_loop, tickertape::log::CATCH_UP_INTERVAL, |_, _| {
+        tickertape::log::catch_up();
     });
     feed.start(&mut io_loop);
     io_loop.start(&mut server)?;
     server.flush_recorder();
-    log_stderr::catch_up();
+    tickertape::log::catch_up();
     Ok(())
 }

@@ -10,7 +10,7 @@ use exchanges::QuoteError;
 use ureq::{Proxy, Timeout};
 
 use crate::error_text::plain;
-use crate::http::LookupError;
+use crate::http_client::LookupError;
 
 /// Why there is no price.
 #[derive(Clone, Debug, PartialEq, Eq)]

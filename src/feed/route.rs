@@ -16,7 +16,7 @@ use ureq::{Proxy, ProxyProtocol};
 
 use super::failure::Failure;
 use super::upstream::Upstream;
-use crate::http::LookupError;
+use crate::http_client::LookupError;
 
 /// With or without TLS, over either: a proxy may speak TLS itself.
 pub(super) enum Route {

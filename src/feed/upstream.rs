@@ -14,8 +14,8 @@ use ureq::{Agent, Body, Proxy};
 
 use super::backoff::retry_after;
 use super::failure::Failure;
-use crate::dns::Resolver;
-use crate::http;
+use crate::http_client;
+use crate::http_client::dns::Resolver;
 use crate::tick::unix_us;
 use crate::tls::Roots;
 
@@ -58,13 +58,13 @@ impl Upstream {
     /// starts.
     pub(super) fn new(registrar: &Registrar, way: Rc<Way>) -> Result<Self, rustls::Error> {
         let resolver = Resolver::system(registrar);
-        let settings = http::Settings {
+        let settings = http_client::Settings {
             timeout: way.timeout,
             proxy: way.proxy.clone(),
             roots: way.roots.clone(),
         };
         Ok(Self {
-            agent: http::agent(registrar, &resolver, &settings),
+            agent: http_client::agent(registrar, &resolver, &settings),
             resolver,
             registrar: registrar.clone(),
             tls: way.roots.client_config()?,

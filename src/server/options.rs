@@ -12,8 +12,8 @@ use self::limits::limits;
 use self::prices::prices;
 pub(crate) use self::prices::symbols_of_file;
 use super::{Config, TlsFiles};
+use crate::cli::{BadOption, Options};
 use crate::feed::{Online, Settings, Source};
-use crate::options::{BadOption, Options};
 
 /// What `server --help` prints.
 pub const HELP: &str = "\

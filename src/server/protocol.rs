@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 
 use super::hub::{Hub, ListId, PERIOD_MAX, PERIOD_MIN, rounded};
 use super::subscriber::Delivery;
+use crate::cli;
 use crate::frame;
-use crate::options;
 
 /// What a request leads to.
 #[derive(Debug, PartialEq, Eq)]
@@ -184,7 +184,7 @@ impl Raw<'_> {
 /// # Errors
 /// A sentence that says what is expected.
 pub(crate) fn parse_every(text: &str) -> Result<Duration, String> {
-    let every = options::period(text)
+    let every = cli::period(text)
         .map_err(|_| format!("invalid every '{text}': expected a time such as 1s or 250ms"))?;
     if !(PERIOD_MIN..=PERIOD_MAX).contains(&every) {
         return Err(format!(

@@ -40,7 +40,7 @@ use stage::{Limits, Stage};
 
 #[test]
 fn whatever_clients_do_gets_its_answer_and_hurts_nobody_else() {
-    tickertape::usage::raise_descriptor_limit().unwrap();
+    tickertape::process::raise_descriptor_limit().unwrap();
     let stage = Stage::set(limits());
     let before = stage.warm_up();
     let families = [
@@ -65,14 +65,14 @@ fn whatever_clients_do_gets_its_answer_and_hurts_nobody_else() {
 
 #[test]
 fn whatever_happens_to_the_process_hurts_nobody_either() {
-    tickertape::usage::raise_descriptor_limit().unwrap();
+    tickertape::process::raise_descriptor_limit().unwrap();
     let wrongs = process::run();
     assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
 }
 
 #[test]
 fn the_heaviest_requests_of_a_large_market_keep_nobody_waiting() {
-    tickertape::usage::raise_descriptor_limit().unwrap();
+    tickertape::process::raise_descriptor_limit().unwrap();
     let size = match asked().as_deref() {
         Some(_) => lists::floods::Size::WHOLE,
         None => lists::floods::Size::SMALL,
@@ -83,7 +83,7 @@ fn the_heaviest_requests_of_a_large_market_keep_nobody_waiting() {
 
 #[test]
 fn a_client_that_changes_its_list_misses_no_tick_of_what_it_keeps() {
-    tickertape::usage::raise_descriptor_limit().unwrap();
+    tickertape::process::raise_descriptor_limit().unwrap();
     let size = match asked().as_deref() {
         Some("figures") => lists::changes::Size::WHOLE,
         _ => lists::changes::Size::SMALL,
@@ -95,7 +95,7 @@ fn a_client_that_changes_its_list_misses_no_tick_of_what_it_keeps() {
 
 #[test]
 fn others_do_not_show_in_the_figures_of_good_clients() {
-    tickertape::usage::raise_descriptor_limit().unwrap();
+    tickertape::process::raise_descriptor_limit().unwrap();
     let size = match asked().as_deref() {
         Some("figures") => figures::Size::WHOLE,
         _ => figures::Size::SMALL,

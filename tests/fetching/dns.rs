@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::stand_in::{NameFault, NameServer, in_fiber, resolver};
 use simple_dns::rdata::{A, AAAA, CNAME, RData};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
-use tickertape::dns::{Hosts, ResolvConf, Resolver};
+use tickertape::http_client::dns::{Hosts, ResolvConf, Resolver};
 
 /// Looks `host` up with these name servers, and nothing remembered.
 fn lookup(host: &'static str, servers: Vec<SocketAddr>) -> io::Result<Vec<IpAddr>> {

@@ -14,7 +14,7 @@ use crate::stand_in::{
     NameServer, agent, answer, fetch, fetch_url, get, hang, in_fiber, ok, read_head, resolver,
     serve, settings,
 };
-use tickertape::http;
+use tickertape::http_client;
 
 #[test]
 fn a_status_is_an_answer_and_the_request_says_who_asks() {
@@ -110,7 +110,7 @@ fn nobody_listening_and_unknown_names_are_errors() {
         });
         let resolver = resolver(registrar, "", &[server.address]);
         get(
-            &http::agent(registrar, &resolver, &settings()),
+            &http_client::agent(registrar, &resolver, &settings()),
             "http://api.test/",
         )
     });

@@ -15,7 +15,7 @@ use crate::stand_in::{
     NameServer, agent, fetch, fetch_url, get, hang, impatient, in_fiber, read_head, resolver,
     serve, settings,
 };
-use tickertape::http::{self, Settings};
+use tickertape::http_client::{self, Settings};
 use ureq::{Proxy, Timeout};
 
 #[test]
@@ -72,7 +72,7 @@ fn a_silent_name_server_is_given_up() {
     let got = in_fiber(move |registrar| {
         let resolver = resolver(registrar, "", &[silent.address]);
         get(
-            &http::agent(registrar, &resolver, &impatient()),
+            &http_client::agent(registrar, &resolver, &impatient()),
             "http://api.test/",
         )
     });

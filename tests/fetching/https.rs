@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::stand_in::{
     Authority, answer, fetch_url, hang, in_fiber, ok, read_head, serve, settings, trusting,
 };
-use tickertape::http::Settings;
+use tickertape::http_client::Settings;
 use ureq::Proxy;
 
 #[test]

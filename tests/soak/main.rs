@@ -29,7 +29,7 @@ use ledger::Account;
 use listener::Listener;
 use program::{Footprint, Program};
 use stand_in::exchange::{Config, Fault, StandIn};
-use tickertape::options::duration;
+use tickertape::cli::duration;
 
 /// What is asked for by the environment.
 struct Plan {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use tickertape::usage::Usage;
+use tickertape::process::Usage;
 
 /// A running server; killed when dropped.
 pub(crate) struct Program {

@@ -19,8 +19,8 @@ use ioloop::fiber::STACK_SIZE;
 use ioloop::{IoLoop, Registrar};
 #[allow(unused_imports, reason = "each test file uses its own part")]
 pub(crate) use name_server::{NameFault, NameServer};
-use tickertape::dns::{Hosts, ResolvConf, Resolver};
-use tickertape::http::{self, Settings};
+use tickertape::http_client::dns::{Hosts, ResolvConf, Resolver};
+use tickertape::http_client::{self, Settings};
 use tickertape::tls::Roots;
 
 /// Runs `body` as a fiber on a loop of its own and returns what it returns.
@@ -64,7 +64,7 @@ pub(crate) fn settings() -> Settings {
 
 /// An agent that resolves literals and `hosts` only.
 pub(crate) fn agent(registrar: &Registrar, hosts: &str, settings: &Settings) -> ureq::Agent {
-    http::agent(registrar, &resolver(registrar, hosts, &[]), settings)
+    http_client::agent(registrar, &resolver(registrar, hosts, &[]), settings)
 }
 
 /// What a GET of `url` brings: the status and the body.

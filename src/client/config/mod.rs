@@ -11,12 +11,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::cli::BadOption;
 use crate::client::config::pointer::Pointer;
 use crate::client::config::template::Template;
 use crate::client::config::unit::Unit;
 use crate::client::config::url::Url;
 use crate::error_text::plain;
-use crate::options::BadOption;
 use crate::tls::Roots;
 
 /// What a run of the client does.

@@ -17,7 +17,7 @@ use crate::client::measure::intervals::Intervals;
 use crate::client::measure::latency::Latency;
 use crate::client::measure::losses::{Losses, SymbolLosses, add_symbols};
 use crate::client::measure::requests::Requests;
-use crate::usage::Usage;
+use crate::process::Usage;
 
 /// What a run has measured.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use crate::cli::{BadOption, print};
 use crate::client::config::Config;
 use crate::client::report::{Report, csv, hdr_log, plot};
 use crate::error_text::plain;
-use crate::options::{BadOption, print};
 
 /// What a run is to leave behind beside its report.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::client::measure::measurement::{Cost, RunFacts, ServerCost};
-use crate::usage::Usage;
+use crate::process::Usage;
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

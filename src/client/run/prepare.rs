@@ -14,8 +14,8 @@ use crate::client::run::question::ask;
 use crate::client::run::symbol_list;
 use crate::client::run::watchlists::Watchlists;
 use crate::client::ws::tls::TlsConnector;
-use crate::dns::Resolver;
 use crate::error_text::plain;
+use crate::http_client::dns::Resolver;
 
 /// What has to be known before connections are opened.
 pub(crate) struct Prepared {
@@ -126,7 +126,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::{Hosts, ResolvConf};
+    use crate::http_client::dns::{Hosts, ResolvConf};
     use std::net::UdpSocket;
     use std::sync::Mutex;
 

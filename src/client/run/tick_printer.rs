@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use crate::client::measure::measurement::Printed;
 use crate::client::measure::observer::TickSink;
-use crate::room::{Room, WRITE_MAX, room, terminal};
+use crate::writable::{Room, WRITE_MAX, room, terminal};
 
 /// Writes lines to a stream without waiting for it.
 #[derive(Debug)]

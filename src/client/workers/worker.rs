@@ -7,11 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use mio::unix::pipe::Receiver;
 use rustix::fs::{FileType, fstat};
 
+use crate::cli::BadOption;
 use crate::client::config::Config;
 use crate::client::run::barrier::{Barrier, Command, Milestone, Standing};
 use crate::client::run::measure;
 use crate::client::workers::Event;
-use crate::options::BadOption;
 
 /// Makes sure that a coordinator has started this process: stdin and stdout are pipes then, and
 /// never so where somebody types.

@@ -9,7 +9,7 @@ use prometheus_client::registry::Unit;
 
 use super::Format;
 use super::writer::{Writer, family};
-use crate::usage::{self, Usage};
+use crate::process::{self, Usage};
 
 /// What of the process never changes.
 #[derive(Default)]
@@ -33,10 +33,10 @@ impl Process {
     pub(super) fn sample(&self, format: Format) -> Sample {
         Sample {
             format,
-            started: *self.started.get_or_init(|| usage::started().ok()),
+            started: *self.started.get_or_init(|| process::started().ok()),
             usage: Usage::of_self().ok(),
-            open_descriptors: usage::open_descriptors_of_many().ok(),
-            descriptors_max: usage::descriptor_limit(),
+            open_descriptors: process::open_descriptors_of_many().ok(),
+            descriptors_max: process::descriptor_limit(),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::sources::Sources;
 use super::writer::{Writer, family};
 use super::{Format, Server};
 use crate::feed::Recorder;
-use crate::log_stderr;
+use crate::log::{Lost, lost};
 use crate::server::counters::Counters;
 use crate::server::hub::IndexMemory;
 use crate::server::socket::Transport;
@@ -31,7 +31,7 @@ pub(super) struct Sample {
     index: IndexMemory,
     ready: bool,
     unrecorded: u64,
-    log_lines: log_stderr::Lost,
+    log_lines: Lost,
     lateness: LoopDurations,
     turns: LoopDurations,
     symbols: Vec<Symbol>,
@@ -80,7 +80,7 @@ impl Sample {
             stale_count: server.hub.stats().filter(|it| it.is_stale).count(),
             ready: server.is_ready(),
             unrecorded: server.recorder.as_ref().map_or(0, Recorder::left_out),
-            log_lines: log_stderr::lost(),
+            log_lines: lost(),
             lateness: io_loop.lag().lateness_buckets().clone(),
             turns: io_loop.lag().turn_buckets().clone(),
             symbols: symbols.collect(),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::options::{BadOption, Options, count, duration, period, size};
+use crate::cli::{BadOption, Options, count, duration, period, size};
 use crate::server::origin::normalized;
 use crate::server::{Config, Origins};
 use crate::tape;

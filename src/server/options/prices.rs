@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::number;
+use crate::cli::{BadOption, Options, period};
 use crate::feed::{Mirror, Online, Settings, Source, Speed};
-use crate::options::{BadOption, Options, period};
 use crate::server::hub::SYMBOL_LENGTH_MAX;
 use crate::tape::SYMBOLS_MAX;
 

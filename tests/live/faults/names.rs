@@ -2,7 +2,7 @@
 
 use crate::stand_in::exchange::{Config, StandIn};
 use crate::stand_in::{NameFault, NameServer, get, in_fiber, trusting};
-use tickertape::dns::{Hosts, ResolvConf, Resolver};
+use tickertape::http_client::dns::{Hosts, ResolvConf, Resolver};
 
 /// Asks an exchange by its name, over https, what its price is.
 fn ask(stand_in: &StandIn, names: &NameServer) -> Result<u16, String> {
@@ -12,7 +12,7 @@ fn ask(stand_in: &StandIn, names: &NameServer) -> Result<u16, String> {
         let mut conf = ResolvConf::parse("options timeout:1 attempts:1");
         conf.servers = vec![server];
         let resolver = Resolver::new(registrar, conf, Hosts::default());
-        let agent = tickertape::http::agent(registrar, &resolver, &settings);
+        let agent = tickertape::http_client::agent(registrar, &resolver, &settings);
         let url = format!("https://api.binance.com:{port}/api.binance.com{TICKER}");
         get(&agent, &url)
             .map(|(status, _)| status)

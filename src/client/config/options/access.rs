@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::cli::{BadOption, Options};
 use crate::client::config::{Access, Config};
-use crate::options::{BadOption, Options};
 
 /// Reads them into `config`; those not given stay as they are.
 pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {

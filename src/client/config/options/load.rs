@@ -3,9 +3,9 @@
 
 use std::net::SocketAddr;
 
+use crate::cli::{BadOption, Options, count, duration, period};
 use crate::client::config::options::watch;
 use crate::client::config::{Config, Shape};
-use crate::options::{BadOption, Options, count, duration, period};
 
 /// Reads them into `config`; those not given stay as they are.
 pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {

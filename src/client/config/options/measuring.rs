@@ -1,13 +1,13 @@
 //! The options about measuring and requests: which fields are read, and what else is observed.
 
+use crate::cli::{BadOption, Options, count, period};
 use crate::client::config::Config;
 use crate::client::config::limits::UNANSWERED_MAX;
 use crate::client::config::options::load::rate;
 use crate::client::config::pointer::Pointer;
 use crate::client::config::template::Template;
 use crate::client::config::unit::Unit;
-use crate::options::{BadOption, Options, count, period};
-use crate::usage::Usage;
+use crate::process::Usage;
 
 /// Reads them into `config`; those not given stay as they are.
 pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {

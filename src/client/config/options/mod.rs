@@ -6,10 +6,10 @@ mod measuring;
 mod output;
 mod watch;
 
+use crate::cli::{BadOption, Options};
 use crate::client::config::Config;
 use crate::client::config::url::Url;
-use crate::options::{BadOption, Options};
-use crate::usage;
+use crate::process;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -142,7 +142,7 @@ pub fn parse(mut options: Options) -> Result<Option<Config>, BadOption> {
 /// A sentence that names the limit.
 pub fn reserve_descriptors(config: &Config) -> Result<(), BadOption> {
     let limit =
-        usage::raise_descriptor_limit().map_err(|error| BadOption::new("--clients", error))?;
+        process::raise_descriptor_limit().map_err(|error| BadOption::new("--clients", error))?;
     let room = limit.saturating_sub(DESCRIPTORS_RESERVED);
     if config.processes as u64 > room / DESCRIPTORS_PER_PROCESS {
         let error = format!("the limit of {limit} open files is too low, raise ulimit -n");

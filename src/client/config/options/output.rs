@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::cli::{BadOption, Options, period};
 use crate::client::config::Config;
 use crate::client::config::limits::RUNS_MAX;
-use crate::options::{BadOption, Options, period};
 
 /// Reads them into `config`; those not given stay as they are.
 pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {

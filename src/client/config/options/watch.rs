@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::cli::{BadOption, Options, count, period};
 use crate::client::config::limits::too_few;
 use crate::client::config::url::Url;
 use crate::client::config::{Config, Watch};
-use crate::options::{BadOption, Options, count, period};
 
 /// Reads them into `config`; those not given stay as they are.
 pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {

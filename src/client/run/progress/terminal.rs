@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use indicatif::TermLike;
 use rustix::termios::tcgetwinsize;
 
-use crate::room::{Stderr, WRITE_MAX};
+use crate::writable::{Stderr, WRITE_MAX};
 
 /// Stderr, as a terminal with a cursor.
 #[derive(Debug)]

@@ -9,6 +9,8 @@
 //! A line is one line, whatever peers have sent: control characters are written as escapes. Libraries
 //! have only warnings to say, since what they tell beyond that has the headers of requests in it.
 
+mod limiter;
+
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,8 +19,9 @@ use std::time::{Duration, Instant};
 use env_logger::{Builder, Target};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::log_budget::{Budget, Verdict};
-use crate::room::{Room, Stderr, room};
+use self::limiter::{Budget, Verdict};
+
+use crate::writable::{Room, Stderr, room};
 
 /// Starts logging, for the rest of the process.
 pub fn start(level: LevelFilter) {

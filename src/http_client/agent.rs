@@ -22,8 +22,8 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Proxy, ProxyProtocol};
 
-use crate::dns::Resolver;
 use crate::error_text::plain;
+use crate::http_client::dns::Resolver;
 use crate::tls::Roots;
 
 /// What a caller may set of an [`agent`].
