@@ -5,8 +5,8 @@
 //! what a fuzzer found stays found: as a seed in `fuzz/seeds`, all of which the tests run too.
 //! Compiled for tests and fuzzers only; the functions live with the code that they are about.
 
-pub use crate::feed::properties::exchange_answer::exchange_answer;
-pub use crate::feed::properties::replay_file;
+pub use crate::feed::live::properties::exchange_answer;
+pub use crate::feed::replay::properties::replay_file;
 pub use crate::http_client::dns::properties::dns_answer;
 pub use crate::server::properties::{client_frames, request, request_head};
 

@@ -27,6 +27,7 @@
 //! Who knows Tornado finds its words: `add_handler`, `add_callback`, `call_later`, `call_at`,
 //! `remove_timeout`, `PeriodicCallback`, `on_message`, `check_origin`, `ping_interval`.
 
+pub(crate) mod backoff;
 pub mod cli;
 pub mod client;
 mod error_text;

@@ -8,42 +8,19 @@ use mio::Token;
 
 use crate::tick::Tick;
 
-pub(crate) use self::backoff::Backoff;
-pub use failure::Failure;
-pub use live::Live;
-pub use pace::Speed;
-pub use record::Recorder;
-pub use replay::{Replay, ReplayError};
-pub use sim::Sim;
-pub use source::{Online, OpenError, Settings, Source, Wanted, catalogue};
-pub use sources::Sources;
-pub use standing::{FetchDurations, Standing};
-pub use upstream::Mirror;
+pub use self::config::{Online, OpenError, Settings, Source, Wanted, catalogue};
+pub use self::live::{Failure, FetchDurations, Live, Mirror, Sources, Standing};
+pub use self::recorder::Recorder;
+pub use self::replay::{Replay, ReplayError, Speed};
+pub use self::simulated::Sim;
 
-mod backoff;
-mod chatter;
-mod check;
-mod failover;
-mod failure;
-mod health;
-mod live;
-mod near;
-mod pace;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod properties;
-mod record;
-mod recording;
-mod replay;
-mod rest;
-mod route;
-mod sim;
-mod socket;
-mod source;
-mod sources;
-mod standing;
-mod stream;
-mod timeline;
-mod upstream;
+mod config;
+pub(crate) mod live;
+mod recorder;
+pub(crate) mod replay;
+mod simulated;
+#[cfg(test)]
+mod testing;
 
 /// The state of a loop that prices can be handed to.
 pub trait Publish: Sized + 'static {
@@ -108,78 +85,4 @@ pub trait Feed<S: Publish> {
 
     /// Begins to publish, from the first turn of the loop on.
     fn start(self: Box<Self>, io_loop: &mut IoLoop<S>);
-}
-
-#[cfg(test)]
-mod testing {
-    use std::path::{Path, PathBuf};
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use super::*;
-
-    /// Keeps what a feed publishes and stops the loop once there is enough of it.
-    pub(super) struct Audience {
-        pub(super) ticks: Vec<Tick>,
-        enough: usize,
-        sources: Sources,
-    }
-
-    impl Publish for Audience {
-        fn publish(&mut self, io_loop: &mut IoLoop<Self>, tick: Tick) {
-            self.ticks.push(tick);
-            if self.ticks.len() == self.enough {
-                io_loop.stop();
-            }
-        }
-
-        fn confirm(&mut self, _: &mut IoLoop<Self>, _: &str) {}
-
-        fn list(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
-
-        fn watch(&mut self, _: &mut IoLoop<Self>, _: Vec<Watched>) {}
-
-        fn delist(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
-
-        fn sources(&mut self) -> &mut Sources {
-            &mut self.sources
-        }
-    }
-
-    /// The ticks of a feed, up to the end of the turn that brought `enough` of them.
-    pub(super) fn listen(feed: impl Feed<Audience> + 'static, enough: usize) -> Vec<Tick> {
-        let mut io_loop = IoLoop::new().expect("a poll descriptor");
-        io_loop.call_later(Duration::from_secs(5), |_, _| panic!("the feed is silent"));
-        let mut audience = Audience {
-            ticks: Vec::new(),
-            enough,
-            sources: Sources::default(),
-        };
-        Box::new(feed).start(&mut io_loop);
-        io_loop.start(&mut audience).expect("polling works");
-        audience.ticks
-    }
-
-    /// A file of its own for a test, gone with it.
-    pub(super) struct TempFile(PathBuf);
-
-    impl TempFile {
-        pub(super) fn new(text: &str) -> Self {
-            static COUNT: AtomicU32 = AtomicU32::new(0);
-            let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-            let name = format!("tickertape-test-{process}-{count}");
-            let path = std::env::temp_dir().join(name);
-            std::fs::write(&path, text).expect("the temporary directory takes files");
-            Self(path)
-        }
-
-        pub(super) fn path(&self) -> &Path {
-            &self.0
-        }
-    }
-
-    impl Drop for TempFile {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_file(&self.0);
-        }
-    }
 }

@@ -7,11 +7,11 @@ use fastrand::Rng;
 use ioloop::IoLoop;
 use mio::Token;
 
+use crate::backoff::Backoff;
 use crate::client::run::open_loop::Churn;
 use crate::client::run::session::Session;
 use crate::client::run::state::{CLOSE_TIMEOUT, CONNECTIONS_PER_TURN, Run};
 use crate::client::run::users::{Place, Returning};
-use crate::feed::Backoff;
 
 impl Run {
     /// Begins to close and open connections, if that was asked for.

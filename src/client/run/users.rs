@@ -8,8 +8,8 @@ use std::mem;
 
 use mio::Token;
 
+use crate::backoff::Backoff;
 use crate::client::measure::listener::{Past, Unfinished};
-use crate::feed::Backoff;
 
 /// One of the clients that were asked for.
 #[derive(Debug, Default)]

@@ -12,11 +12,11 @@ use exchanges::{Connection, Exchange, QuoteError, Session, StreamMessage, Symbol
 use fastrand::Rng;
 use ioloop::fiber::{self, Cancelled, Emitter};
 
-use super::backoff::Backoff;
 use super::failure::Failure;
-use super::socket::{Received, Refusal, Socket};
 use super::sources::Event;
 use super::upstream::Upstream;
+use super::websocket::{Received, Refusal, Socket};
+use crate::backoff::Backoff;
 use crate::tick::unix_us;
 
 /// How one exchange is listened to.

@@ -190,8 +190,8 @@ mod tests {
     use rustls::{ServerConfig, ServerConnection};
     use tungstenite::Message;
 
-    use super::super::socket::{Received, Socket};
     use super::super::upstream::Way;
+    use super::super::websocket::{Received, Socket};
     use super::*;
     use crate::tls::Roots;
 

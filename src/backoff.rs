@@ -49,7 +49,7 @@ impl Backoff {
 /// The wait that an answer asks for: its `Retry-After` in seconds, or a date (RFC 9110, section
 /// 10.2.3), by the clock of its own `Date` rather than ours. None if it says neither or no time at
 /// all, which is no leave to come back at once; not longer than a day in any case.
-pub(super) fn retry_after(headers: &HeaderMap, now_ms: u64) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now_ms: u64) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let value = text(header::RETRY_AFTER)?.trim();
     let wait = match value.parse() {

@@ -1,5 +1,29 @@
 //! Real prices: each exchange has a fiber that asks it or listens to it, and reports to
-//! [`Sources`](super::Sources), which knows what of that is news.
+//! [`Sources`], which knows what of that is news.
+
+mod chatter;
+mod dial;
+mod failover;
+mod failure;
+mod health;
+mod order;
+mod preflight;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
+mod rest;
+mod sources;
+mod status;
+mod stream;
+mod suggest;
+mod upstream;
+mod websocket;
+
+pub use self::failure::Failure;
+pub(super) use self::preflight::check;
+pub use self::sources::Sources;
+pub use self::status::{FetchDurations, Standing};
+pub use self::upstream::Mirror;
+pub(super) use self::upstream::Way;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -8,10 +32,10 @@ use exchanges::{Exchange, Symbol};
 use ioloop::IoLoop;
 use ioloop::fiber::{Emitter, Exit, STACK_SIZE};
 
-use super::rest::Rest;
-use super::sources::{Event, Introduction, News, Sources};
-use super::stream::Stream;
-use super::upstream::{Upstream, Way};
+use self::rest::Rest;
+use self::sources::{Event, Introduction, News};
+use self::stream::Stream;
+use self::upstream::Upstream;
 use super::{Feed, Publish, Watched};
 
 /// Prices of exchanges, each symbol's from the first of them that has it.

@@ -1,15 +1,13 @@
 //! Files that are to be replayed, see [`crate::fuzzing`]: however they are read, the same ticks come
 //! out of them, each with the digits in its line, none sooner than the one before.
 
-pub(crate) mod exchange_answer;
-
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::pace::{Pace, Speed};
 use super::recording::{Line, Recorded, Recording};
-use super::replay::{Problem, scan};
+use super::{Problem, scan};
 use crate::fuzzing;
 use crate::tape::SYMBOLS_MAX;
 use crate::tick::{WireTick, write_json};

@@ -11,8 +11,8 @@ use log::Level;
 
 use super::failover::Failover;
 use super::failure::Failure;
-use super::standing::{Changes, Standing};
-use super::timeline::{Step, Timeline};
+use super::order::{Step, Timeline};
+use super::status::{Changes, Standing};
 use crate::tick::{Price, Tick};
 
 /// Everything about all sources; empty for feeds that have none.

@@ -15,17 +15,17 @@ use ioloop::IoLoop;
 use ioloop::fiber::{self, Cancelled, Emitter, STACK_SIZE};
 
 use super::failure::Failure;
-use super::live::{Line, Live};
-use super::near;
 use super::rest::fetch;
+use super::suggest;
 use super::upstream::{Upstream, Way};
+use super::{Line, Live};
 
 /// Asks all exchanges for all symbols. Who has been asked is not asked again before that is
 /// allowed, and `live` is told so.
 ///
 /// # Errors
 /// One sentence about the first exchange that does not know a symbol.
-pub(super) fn check(live: &mut Live) -> Result<(), String> {
+pub(in crate::feed) fn check(live: &mut Live) -> Result<(), String> {
     let mut names = BTreeSet::new();
     let is_new = |line: &&Line| names.insert(line.exchange.id().to_owned());
     let lines: Vec<_> = live.lines.iter().filter(is_new).cloned().collect();
@@ -212,7 +212,7 @@ impl Check {
         symbol: &Symbol,
     ) -> Result<(), Cancelled> {
         let mut near = Vec::new();
-        for candidate in near::candidates(symbol) {
+        for candidate in suggest::candidates(symbol) {
             let request = self.line.exchange.request(&candidate);
             if self
                 .ask(&request)

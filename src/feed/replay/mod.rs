@@ -5,6 +5,13 @@
 //! as new. The file is scanned once before the loop starts and streamed after that. Reading a
 //! regular file counts as not blocking: what was just scanned comes from the page cache.
 
+mod pace;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
+mod recording;
+
+pub use self::pace::Speed;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
@@ -14,8 +21,8 @@ use std::time::{Duration, Instant};
 
 use ioloop::IoLoop;
 
-use super::pace::{Pace, Speed};
-use super::recording::{Line, Recorded, Recording};
+use self::pace::Pace;
+use self::recording::{Line, Recorded, Recording};
 use super::{Feed, Publish};
 use crate::tape::SYMBOLS_MAX;
 

@@ -8,10 +8,10 @@ use tungstenite::http::Uri;
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, Message, WebSocket};
 
-use super::backoff::retry_after;
+use super::dial::Route;
 use super::failure::Failure;
-use super::route::Route;
 use super::upstream::Upstream;
+use crate::backoff::retry_after;
 use crate::tick::unix_us;
 
 /// An open WebSocket.

@@ -12,10 +12,10 @@ use fastrand::Rng;
 use ioloop::fiber::{self, Cancelled, Emitter};
 use ioloop::periodic::next_deadline;
 
-use super::backoff::Backoff;
 use super::failure::Failure;
 use super::sources::Event;
 use super::upstream::Upstream;
+use crate::backoff::Backoff;
 use crate::tick::unix_us;
 
 /// How one exchange is asked.

@@ -9,9 +9,8 @@ use exchanges::{Catalogue, Exchange, Symbol};
 use fastrand::Rng;
 use ureq::{Proxy, ProxyProtocol};
 
-use super::live::{Line, Live, LiveSettings};
-use super::upstream::{Mirror, Way};
-use super::{Feed, Publish, Replay, ReplayError, Sim, Speed, check};
+use super::live::{Line, Live, LiveSettings, Mirror, Way, check};
+use super::{Feed, Publish, Replay, ReplayError, Sim, Speed};
 use crate::tape::SYMBOLS_MAX;
 use crate::tls::Roots;
 
@@ -292,7 +291,7 @@ fn live(lines: Vec<Line>, settings: &Settings) -> Result<Live, String> {
             way: Rc::new(way),
         },
     };
-    check::check(&mut live)?;
+    check(&mut live)?;
     Ok(live)
 }
 

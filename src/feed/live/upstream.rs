@@ -12,8 +12,8 @@ use rustls::ClientConfig;
 use ureq::http::{Response, StatusCode, Uri, header};
 use ureq::{Agent, Body, Proxy};
 
-use super::backoff::retry_after;
 use super::failure::Failure;
+use crate::backoff::retry_after;
 use crate::http_client;
 use crate::http_client::dns::Resolver;
 use crate::tick::unix_us;
@@ -31,12 +31,12 @@ pub(super) struct Upstream {
 
 /// What is set about the way, the same for all exchanges.
 #[derive(Clone, Debug)]
-pub(super) struct Way {
-    pub(super) mirror: Option<Mirror>,
-    pub(super) proxy: Option<Proxy>,
+pub(in crate::feed) struct Way {
+    pub(in crate::feed) mirror: Option<Mirror>,
+    pub(in crate::feed) proxy: Option<Proxy>,
     /// For a request in all, and for a stream to be open.
-    pub(super) timeout: Duration,
-    pub(super) roots: Roots,
+    pub(in crate::feed) timeout: Duration,
+    pub(in crate::feed) roots: Roots,
 }
 
 /// Where everything is sent instead (`--upstream`).

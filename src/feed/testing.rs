@@ -1,0 +1,72 @@
+//! What the tests of feeds share: somebody who listens to one, and files for it.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+
+/// Keeps what a feed publishes and stops the loop once there is enough of it.
+pub(super) struct Audience {
+    pub(super) ticks: Vec<Tick>,
+    enough: usize,
+    sources: Sources,
+}
+
+impl Publish for Audience {
+    fn publish(&mut self, io_loop: &mut IoLoop<Self>, tick: Tick) {
+        self.ticks.push(tick);
+        if self.ticks.len() == self.enough {
+            io_loop.stop();
+        }
+    }
+
+    fn confirm(&mut self, _: &mut IoLoop<Self>, _: &str) {}
+
+    fn list(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
+
+    fn watch(&mut self, _: &mut IoLoop<Self>, _: Vec<Watched>) {}
+
+    fn delist(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
+
+    fn sources(&mut self) -> &mut Sources {
+        &mut self.sources
+    }
+}
+
+/// The ticks of a feed, up to the end of the turn that brought `enough` of them.
+pub(super) fn listen(feed: impl Feed<Audience> + 'static, enough: usize) -> Vec<Tick> {
+    let mut io_loop = IoLoop::new().expect("a poll descriptor");
+    io_loop.call_later(Duration::from_secs(5), |_, _| panic!("the feed is silent"));
+    let mut audience = Audience {
+        ticks: Vec::new(),
+        enough,
+        sources: Sources::default(),
+    };
+    Box::new(feed).start(&mut io_loop);
+    io_loop.start(&mut audience).expect("polling works");
+    audience.ticks
+}
+
+/// A file of its own for a test, gone with it.
+pub(super) struct TempFile(PathBuf);
+
+impl TempFile {
+    pub(super) fn new(text: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("tickertape-test-{process}-{count}");
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).expect("the temporary directory takes files");
+        Self(path)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
