@@ -2,6 +2,11 @@
 //!
 //! The contract: nobody is kept waiting or dropped for it; what stops the server as a whole delays
 //! ticks and loses none; and it ends and starts within its limits.
+//!
+//! A busy machine keeps bystanders waiting too. One more server is therefore left in peace all the
+//! while: a wait that its bystander shares does not count. A machine can also stop one CPU and not
+//! the other, so a case in which the bystander only waited too long is tried again: the machine
+//! hardly does that several times in a row, while a slow server is slow every time.
 
 mod clock;
 mod ending;
@@ -14,7 +19,7 @@ use std::time::Duration;
 use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
-use crate::bystander::Bystander;
+use crate::bystander::{Bystander, Seen};
 use crate::cases::{self, Check};
 use crate::common::handshake;
 use crate::peer::{End, Peer};
@@ -22,7 +27,11 @@ use crate::program::Program;
 use crate::stage::{await_metric, metric};
 
 /// What happens to the process, and the check of what comes of it.
-type Case = (&'static str, fn() -> Check);
+type Case = (&'static str, fn() -> Outcome);
+
+/// What was wrong on any machine, however busy; otherwise what the bystander saw, if somebody is to
+/// look at how long it waited.
+type Outcome = Result<Option<Seen>, String>;
 
 const CASES: [Case; 12] = [
     ("256 descriptors and 400 clients", few_descriptors),
@@ -50,10 +59,38 @@ const CASES: [Case; 12] = [
 
 /// Runs all cases; returns what failed.
 pub(crate) fn run() -> Vec<String> {
-    cases::run("process", &CASES, |(name, _)| name, |(_, check)| check())
+    let peace = Program::start(&["--interval", &format!("{}ms", PEACE.as_millis())]);
+    let control = Bystander::join(&peace.address, peace.pid(), PEACE);
+    let wrongs = cases::run(
+        "process",
+        &CASES,
+        |(name, _)| name,
+        |(_, case)| try_again(*case, &control),
+    );
+    let faults = control.leave().faults();
+    let at_peace = |fault| format!("the server in peace: {fault}");
+    wrongs
+        .into_iter()
+        .chain(faults.into_iter().map(at_peace))
+        .collect()
 }
 
-/// A server in trouble, and who listens to it.
+/// Runs a case until nobody waits too long in it, a few times at most.
+fn try_again(case: fn() -> Outcome, control: &Bystander) -> Check {
+    let mut wait = None;
+    for _ in 0..TRIES_MAX {
+        let Some(seen) = case()? else { return Ok(()) };
+        // A wait that both share ends at about the same time.
+        control.hear(SHARED);
+        wait = seen.too_late(Some(&control.seen()));
+        if wait.is_none() {
+            break;
+        }
+    }
+    wait.map_or(Ok(()), Err)
+}
+
+/// A server in trouble, and the bystander that listens to it.
 struct Post {
     program: Program,
     bystander: Bystander,
@@ -85,12 +122,18 @@ impl Post {
         kill_process(pid(&self.program), signal).unwrap();
     }
 
-    /// The bystander was still there, missed nothing and never waited.
-    fn unharmed(self) -> Check {
+    /// The bystander was still there and missed nothing; how long it waited is for the caller to
+    /// judge.
+    fn unharmed(self) -> Outcome {
         self.bystander.hear(20);
-        let wrongs = self.bystander.leave().verdict(None);
-        cases::must(wrongs.is_empty(), || wrongs.join(", "))
+        faultless(self.bystander.leave())
     }
+}
+
+fn faultless(seen: Seen) -> Outcome {
+    let faults = seen.faults();
+    cases::must(faults.is_empty(), || faults.join(", "))?;
+    Ok(Some(seen))
 }
 
 fn server() -> Command {
@@ -102,7 +145,7 @@ fn pid(program: &Program) -> Pid {
 }
 
 /// As many as there is room for are served, everybody else is told so, and afterwards all are.
-fn few_descriptors() -> Check {
+fn few_descriptors() -> Outcome {
     let limited = r#"ulimit -n 256 && exec "$0" "$@""#;
     let server = env!("CARGO_BIN_EXE_server");
     let post = Post::of(Command::new("sh").args(["-c", limited, server]));
@@ -111,7 +154,7 @@ fn few_descriptors() -> Check {
 }
 
 /// So many that accepting fails in the system.
-fn descriptors_taken_away() -> Check {
+fn descriptors_taken_away() -> Outcome {
     let post = Post::start(&[]);
     let limit = |current: u64| {
         let limit = Rlimit {
@@ -157,7 +200,7 @@ fn crowd(post: &Post) -> Check {
 }
 
 /// A log that nobody reads is dropped and counted.
-fn stderr_blocked() -> Check {
+fn stderr_blocked() -> Outcome {
     let mut post = Post::start(&["--log", "debug"]);
     // Each makes a log line. When the next one adds nothing, the pipe is full.
     let refused = |post: &Post| {
@@ -190,7 +233,7 @@ fn stderr_blocked() -> Check {
     post.unharmed()
 }
 
-fn stderr_closed() -> Check {
+fn stderr_closed() -> Outcome {
     let post = Post::start(&["--log", "debug"]);
     let Post {
         program,
@@ -202,9 +245,18 @@ fn stderr_closed() -> Check {
         Peer::open(&program.address)?;
     }
     bystander.hear(20);
-    let wrongs = bystander.leave().verdict(None);
-    cases::must(wrongs.is_empty(), || wrongs.join(", "))
+    faultless(bystander.leave())
 }
 
 /// Between two ticks.
 const INTERVAL: Duration = Duration::from_millis(10);
+
+/// The same at the server that is left in peace. Another rate, so that what the servers do by
+/// themselves is not done at the same time.
+const PEACE: Duration = Duration::from_millis(7);
+
+/// So many ticks later the control has seen the end of a wait that both shared.
+const SHARED: u64 = 2;
+
+/// How often a case is tried as long as the bystander waits too long in it.
+const TRIES_MAX: usize = 3;

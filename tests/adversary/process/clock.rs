@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{INTERVAL, Post, server};
-use crate::cases::{self, Check};
+use super::{INTERVAL, Outcome, Post, server};
+use crate::cases;
 use crate::peer::Peer;
 
 /// The clock of one process.
@@ -76,7 +76,7 @@ impl Drop for Clock {
 
 /// An hour forward, two back, and a day forward: stamps change and only grow, and nothing else
 /// happens. Who never speaks is told so when its time is over by the clock that is not moved.
-pub(super) fn moved() -> Check {
+pub(super) fn moved() -> Outcome {
     let clock = Clock::new()?;
     let limit = Duration::from_millis(600);
     let limits = [

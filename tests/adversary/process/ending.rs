@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{Post, server};
+use super::{Outcome, Post, server};
 use crate::cases::{self, Check};
 use crate::common::{frame, server_frames};
 use crate::peer::{End, Peer};
 
 /// Everybody who reads is told 1001 behind the last tick, and the end comes in time although there
 /// are those who never read, never spoke, or go on and on asking.
-pub(super) fn terminated_under_load() -> Check {
+pub(super) fn terminated_under_load() -> Outcome {
     let mut post = Post::start(&["--message-rate", "1000000", "--drain", "300ms"]);
     let address = post.program.address.clone();
     let readers: Vec<_> = (0..100).map(|_| Peer::open(&address).unwrap()).collect();
@@ -84,7 +84,8 @@ pub(super) fn terminated_under_load() -> Check {
         "the bystander's end",
         seen.end.as_deref(),
         Some("closed with 1001"),
-    )
+    )?;
+    Ok(None)
 }
 
 fn goodbye(mut peer: Peer) -> Check {
@@ -109,7 +110,7 @@ fn unserved(mut peer: Peer) -> Check {
 
 /// The system ends its connections; another one takes the same port at once, with old connections
 /// still in the system's books.
-pub(super) fn killed_and_started_again() -> Check {
+pub(super) fn killed_and_started_again() -> Outcome {
     let mut post = Post::start(&[]);
     let address = post.program.address.clone();
     let clients: Vec<_> = (0..50).map(|_| Peer::open(&address).unwrap()).collect();
@@ -126,7 +127,7 @@ pub(super) fn killed_and_started_again() -> Check {
 }
 
 /// One line that says so, and exit status 1; the server that has the port does not notice.
-pub(super) fn port_taken() -> Check {
+pub(super) fn port_taken() -> Outcome {
     let post = Post::start(&[]);
     let port = post.program.address.rsplit(':').next().unwrap().to_owned();
     fails(&port, "Address already in use")?;
@@ -134,12 +135,13 @@ pub(super) fn port_taken() -> Check {
 }
 
 /// Somebody else's port, who does not even accept.
-pub(super) fn port_of_nobody() -> Check {
+pub(super) fn port_of_nobody() -> Outcome {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     fails(
         &taken.local_addr().unwrap().port().to_string(),
         "Address already in use",
-    )
+    )?;
+    Ok(None)
 }
 
 fn fails(port: &str, cause: &str) -> Check {

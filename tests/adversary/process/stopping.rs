@@ -8,16 +8,16 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tickertape::tick::unix_us;
 
-use super::{INTERVAL, Post};
+use super::{INTERVAL, Outcome, Post, faultless};
 use crate::bystander::Stall;
-use crate::cases::{self, Check};
+use crate::cases;
 use crate::common::{frame, handshake};
 use crate::peer::Peer;
 use crate::stage::{await_metric, metric};
 
 /// One long pause, then ticks at their pace: none was lost, none is made up for, and who came
 /// meanwhile is served.
-pub(super) fn stopped() -> Check {
+pub(super) fn stopped() -> Outcome {
     let post = Post::start(&[]);
     post.bystander.hear(20);
     post.signal(Signal::STOP);
@@ -57,13 +57,12 @@ pub(super) fn stopped() -> Check {
     let long = seen.stalls.iter().position(long);
     let long = long.ok_or_else(|| "it was not even stopped".to_owned())?;
     seen.stalls.remove(long);
-    let wrongs = seen.verdict(None);
-    cases::must(wrongs.is_empty(), || wrongs.join(", "))
+    faultless(seen)
 }
 
 /// Stops as long as a client may be behind, wherever they find the server: they are no client's
 /// fault, so nobody skips anything.
-pub(super) fn stopped_again_and_again() -> Check {
+pub(super) fn stopped_again_and_again() -> Outcome {
     let post = Post::start(&["--conflate-after", "20ms"]);
     // So many that a stop is likely to find it among them.
     let _others: Vec<_> = (0..100)
@@ -78,11 +77,12 @@ pub(super) fn stopped_again_and_again() -> Check {
     }
     post.bystander.hear(20);
     let seen = post.bystander.leave();
-    cases::equal("missed", seen.wrong, 0)
+    cases::equal("missed", seen.wrong, 0)?;
+    Ok(None)
 }
 
 /// What arrived while the server stood still was in time, although every limit is over.
-pub(super) fn stopped_beyond_the_limits() -> Check {
+pub(super) fn stopped_beyond_the_limits() -> Outcome {
     let limits = [
         "--ping-interval=1s",
         "--handshake-timeout=1s",
@@ -116,7 +116,8 @@ pub(super) fn stopped_beyond_the_limits() -> Check {
     post.bystander.hear(20);
     let seen = post.bystander.leave();
     cases::equal("missed", seen.wrong, 0)?;
-    cases::equal("the bystander's end", seen.end.as_deref(), None)
+    cases::equal("the bystander's end", seen.end.as_deref(), None)?;
+    Ok(None)
 }
 
 /// Clients about to be judged.
