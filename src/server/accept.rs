@@ -12,7 +12,6 @@ use mio::{Interest, Token};
 use rustix::io::Errno;
 use tungstenite::http::StatusCode;
 
-use super::addresses::Addresses;
 use super::close::CloseReason;
 use super::config::Config;
 use super::connection::Connection;
@@ -23,6 +22,7 @@ use super::socket::{Listener, Socket, Transport};
 use super::tls::{self, ClientSocket};
 use super::who::Who;
 use super::{Server, TURN_SHARE, answer};
+use crate::server::admission::addresses::Addresses;
 
 /// The listening sockets and the means to refuse.
 pub(crate) struct Acceptor<S: Transport> {

@@ -14,10 +14,10 @@ use tungstenite::http::StatusCode;
 
 use super::config::Config;
 use super::metrics::Format;
-use super::origin::{Origins, check_origin};
 use super::protocol::parse_every;
 use super::subscriber::Delivery;
-use super::tokens::Tokens;
+use crate::server::admission::origin::{Origins, check_origin};
+use crate::server::admission::tokens::Tokens;
 
 /// The longest head that is read, in bytes.
 pub(crate) const HEAD_LENGTH_MAX: usize = 16 * 1024;

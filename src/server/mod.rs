@@ -15,7 +15,7 @@
 )]
 
 mod accept;
-mod addresses;
+mod admission;
 mod answer;
 mod broadcast;
 mod close;
@@ -32,7 +32,6 @@ mod hub;
 mod listener;
 mod metrics;
 pub mod options;
-mod origin;
 mod packing;
 mod pages;
 #[cfg(any(test, fuzzing))]
@@ -46,7 +45,6 @@ mod simulation;
 mod socket;
 mod subscriber;
 mod tls;
-mod tokens;
 mod who;
 mod wire;
 
@@ -80,11 +78,11 @@ use crate::feed::{Publish, Recorder, Sources, Watched};
 use crate::tape::FrameNumber;
 use crate::tick::Tick;
 
+pub use self::admission::origin::Origins;
+pub use self::admission::tokens::Tokens;
 pub use self::config::Config;
 pub use self::listener::listen;
-pub use self::origin::Origins;
 pub use self::tls::TlsFiles;
-pub use self::tokens::Tokens;
 
 /// Milliseconds since the server started: half the size of an `Instant`, for what every
 /// connection keeps. Enough for 49 days between two events of one connection.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::cli::{BadOption, Options, count, duration, period, size};
-use crate::server::origin::normalized;
+use crate::server::admission::origin::normalized;
 use crate::server::{Config, Origins};
 use crate::tape;
 

@@ -12,8 +12,8 @@ use rustix::fs::OFlags;
 use subtle::{Choice, ConstantTimeEq};
 use tungstenite::http::StatusCode;
 
-use super::head::Refusal;
 use crate::error_text::plain;
+use crate::server::head::Refusal;
 
 /// Who may come in: whoever has one of these. Several let one be replaced by the next while
 /// clients have the one or the other.

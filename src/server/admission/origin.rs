@@ -8,7 +8,7 @@ use std::net::Ipv6Addr;
 
 use tungstenite::http::StatusCode;
 
-use super::head::Refusal;
+use crate::server::head::Refusal;
 
 /// Who may connect from a browser.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
