@@ -16,13 +16,14 @@ use super::close::CloseReason;
 use super::config::Config;
 use super::connection::Connection;
 use super::deferral::silence;
-use super::head::{Port, Refusal};
 use super::refusals::Cause;
 use super::socket::{Listener, Socket, Transport};
 use super::tls::{self, ClientSocket};
 use super::who::Who;
-use super::{Server, TURN_SHARE, answer};
+use super::{Server, TURN_SHARE};
 use crate::server::admission::addresses::Addresses;
+use crate::server::http::request::{Port, Refusal};
+use crate::server::http::response;
 
 /// The listening sockets and the means to refuse.
 pub(crate) struct Acceptor<S: Transport> {
@@ -197,7 +198,7 @@ impl<S: Transport> Acceptor<S> {
         // Before there are keys, who speaks TLS understands nothing else.
         let answer = match port {
             Port::Public if self.speaks_tls => tls::NO_ROOM.to_vec(),
-            _ => answer::refuse(refusal),
+            _ => response::refuse(refusal),
         };
         // As far as it goes: a new socket has room for so little, and one that has gone needs none.
         let _ = socket.write(&answer);
@@ -339,7 +340,7 @@ impl<S: Transport> Server<S> {
             return;
         }
         let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "no request within the limit");
-        let answer = answer::refuse(&refusal);
+        let answer = response::refuse(&refusal);
         self.close(io_loop, token, &CloseReason::HandshakeTimeout, &answer);
     }
 

@@ -7,7 +7,7 @@ use std::io;
 use tungstenite::error::ProtocolError;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use super::head::Refusal;
+use crate::server::http::request::Refusal;
 
 /// Why a connection is closed.
 #[derive(Debug)]

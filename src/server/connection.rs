@@ -11,7 +11,6 @@ use super::Moment;
 use super::close::CloseReason;
 use super::config::Config;
 use super::counters::Counters;
-use super::head::{self, Asked, Port, Refusal, Rules, Upgrade};
 use super::heartbeat::Ping;
 use super::hub::{Gather, Hub, SelectError};
 use super::packing::Packing;
@@ -19,6 +18,7 @@ use super::socket::Socket;
 use super::subscriber::Subscriber;
 use super::wire::Wire;
 use crate::frame;
+use crate::server::http::request::{self, Asked, Port, Refusal, Rules, Upgrade};
 
 /// A client's connection, from accept to close.
 pub(crate) struct Connection<S> {
@@ -272,7 +272,7 @@ impl<S: Socket> Connection<S> {
         let plain = self.wire.is_unexpectedly_plain();
         match &mut self.state {
             State::Handshaking { .. } if plain => Ok(Next::Head {
-                head: Err(head::without_tls(bytes)),
+                head: Err(request::without_tls(bytes)),
                 unread,
             }),
             State::Handshaking { head, .. } => Ok(
@@ -390,7 +390,7 @@ impl<S: Socket> Connection<S> {
     fn on_early_end(&self) -> Result<Next, CloseReason> {
         match &self.state {
             State::Handshaking { head, .. } if !head.is_empty() => Ok(Next::Head {
-                head: Err(head::cut_off()),
+                head: Err(request::cut_off()),
                 unread: false,
             }),
             _ => Err(CloseReason::Vanished),
@@ -476,8 +476,8 @@ pub(super) fn on_head_bytes(
         head.extend_from_slice(bytes);
         &head[..]
     };
-    match head::end(bytes, known) {
-        Ok(Some(end)) => Some(head::read(&bytes[..end], bytes.len() > end, rules)),
+    match request::end(bytes, known) {
+        Ok(Some(end)) => Some(request::read(&bytes[..end], bytes.len() > end, rules)),
         Ok(None) => {
             if known == 0 {
                 *head = bytes.to_vec();

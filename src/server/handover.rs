@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use ioloop::IoLoop;
 
 use super::Server;
-use super::head::Port;
 use super::socket::{Listener, Transport};
+use crate::server::http::request::Port;
 
 #[cfg(target_os = "linux")]
 pub(super) use self::linux::{send_to, share_evenly};

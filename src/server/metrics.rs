@@ -21,10 +21,10 @@ pub(crate) use self::format::Format;
 use self::process::Process;
 use self::sample::Sample;
 use super::Server;
-use super::answer::Answer;
 use super::close::CloseReason;
-use super::head::Refusal;
 use super::socket::Transport;
+use crate::server::http::request::Refusal;
+use crate::server::http::response::Answer;
 
 /// The pages on their way, and what of the process never changes.
 #[derive(Default)]

@@ -16,7 +16,6 @@
 
 mod accept;
 mod admission;
-mod answer;
 mod broadcast;
 mod close;
 mod config;
@@ -26,18 +25,16 @@ mod counters;
 mod deferral;
 mod freshness;
 mod handover;
-mod head;
 mod heartbeat;
+mod http;
 mod hub;
 mod listener;
 mod metrics;
 pub mod options;
 mod packing;
-mod pages;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 mod protocol;
-mod readiness;
 mod refusals;
 mod shutdown;
 #[cfg(any(test, fuzzing))]
@@ -66,7 +63,8 @@ use self::close::CloseReason;
 use self::connection::{Desk, Next};
 use self::connections::Connections;
 use self::counters::Counters;
-use self::head::{Asked, Refusal, Upgrade};
+use self::http::request::{self, Asked, Refusal, Upgrade};
+use self::http::response;
 use self::hub::{Gather, Hub, PeriodId, TooManySymbols};
 use self::metrics::Metrics;
 use self::packing::Packing;
@@ -477,7 +475,7 @@ impl<S: Transport> Server<S> {
 
     fn refuse_or_close(&mut self, io_loop: &mut IoLoop<Self>, token: Token, reason: &CloseReason) {
         let answer = match reason {
-            CloseReason::Refused(refusal) => answer::refuse(refusal),
+            CloseReason::Refused(refusal) => response::refuse(refusal),
             _ => Vec::new(),
         };
         self.close(io_loop, token, reason, &answer);
@@ -646,7 +644,7 @@ fn watchable(listener: std::net::TcpListener) -> io::Result<TcpListener> {
 }
 
 /// A turn's share of reading from one client, and room for the longest request head.
-const SCRATCH_LENGTH: usize = head::HEAD_LENGTH_MAX;
+const SCRATCH_LENGTH: usize = request::HEAD_LENGTH_MAX;
 
 /// What was printed within this time grows old together, or a hundred thousand ticks a second would
 /// have to be remembered one by one. The simulation knows when each of them does.

@@ -16,12 +16,12 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::close::CloseReason;
 use super::connection::Connection;
-use super::head::{Port, Refusal};
 use super::options::symbols_of_file;
 use super::socket::Transport;
 use super::tls::ClientSocket;
 use super::{CLOSES_PER_TURN, Server};
 use crate::frame;
+use crate::server::http::request::{Port, Refusal};
 
 /// How far the end has come.
 #[derive(Default)]

@@ -8,7 +8,7 @@ use std::net::Ipv6Addr;
 
 use tungstenite::http::StatusCode;
 
-use crate::server::head::Refusal;
+use crate::server::http::request::Refusal;
 
 /// Who may connect from a browser.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

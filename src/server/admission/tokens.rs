@@ -13,7 +13,7 @@ use subtle::{Choice, ConstantTimeEq};
 use tungstenite::http::StatusCode;
 
 use crate::error_text::plain;
-use crate::server::head::Refusal;
+use crate::server::http::request::Refusal;
 
 /// Who may come in: whoever has one of these. Several let one be replaced by the next while
 /// clients have the one or the other.

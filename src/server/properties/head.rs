@@ -3,11 +3,11 @@
 
 use tungstenite::handshake::derive_accept_key;
 
-use super::super::answer;
 use super::super::config::Config;
 use super::super::connection::on_head_bytes;
-use super::super::head::{self, Asked, HEAD_LENGTH_MAX, Port, Refusal, Rules, Upgrade};
 use crate::fuzzing;
+use crate::server::http::request::{self, Asked, HEAD_LENGTH_MAX, Port, Refusal, Rules, Upgrade};
+use crate::server::http::response;
 
 type Decision = Option<Result<Asked, Refusal>>;
 
@@ -16,9 +16,9 @@ type Decision = Option<Result<Asked, Refusal>>;
 /// # Panics
 /// When a promise is broken.
 pub fn request_head(bytes: &[u8]) {
-    let end = head::end(bytes, 0).ok().flatten().unwrap_or(bytes.len());
+    let end = request::end(bytes, 0).ok().flatten().unwrap_or(bytes.len());
     let head = &bytes[..end];
-    let is_found = head::end(bytes, 0).is_ok_and(|end| end.is_some());
+    let is_found = request::end(bytes, 0).is_ok_and(|end| end.is_some());
     assert!(!is_found || Some(end) == empty_line(bytes), "ends at {end}");
     // No read brings more at once.
     let whole = decide(head.chunks(HEAD_LENGTH_MAX));
@@ -87,7 +87,7 @@ fn check_refusal(refusal: &Refusal) {
     assert!(refusal.status.is_client_error(), "{refusal}");
     assert!(!refusal.message.contains(char::is_control), "{refusal:?}");
     assert!(refusal.message.len() < 200, "{refusal:?}");
-    let bytes = answer::refuse(refusal);
+    let bytes = response::refuse(refusal);
     let (status, headers, body) = parse_answer(&bytes);
     assert_eq!(status, refusal.status.as_u16());
     let length = header(&headers, "content-length").and_then(|text| text.parse().ok());

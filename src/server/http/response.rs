@@ -5,7 +5,7 @@ use std::io::Write;
 
 use tungstenite::http::StatusCode;
 
-use super::head::Refusal;
+use crate::server::http::request::Refusal;
 
 /// An HTTP answer, before it is bytes.
 pub(crate) struct Answer<'a> {

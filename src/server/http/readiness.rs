@@ -6,18 +6,18 @@ use std::time::{Duration, Instant, SystemTime};
 use jiff::Timestamp;
 use tungstenite::http::StatusCode;
 
-use super::Server;
-use super::socket::Transport;
+use crate::server::Server;
+use crate::server::socket::Transport;
 
 impl<S: Transport> Server<S> {
     /// Ready is who has a price of now to give, and is not about to go.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         !self.shutdown.has_begun() && self.hub.is_ready()
     }
 
     /// The page: a line for each of the first symbols without a price of now, longest silence first,
     /// and for each of the first sources that fail.
-    pub(super) fn readiness(&self, now: Instant) -> (StatusCode, String) {
+    pub(crate) fn readiness(&self, now: Instant) -> (StatusCode, String) {
         if self.is_ready() {
             return (StatusCode::OK, "ready\n".to_owned());
         }

@@ -4,15 +4,15 @@ use ioloop::IoLoop;
 use mio::Token;
 use tungstenite::http::StatusCode;
 
-use super::Server;
-use super::answer::{Answer, HTML};
-use super::close::CloseReason;
-use super::head::Page;
-use super::socket::Transport;
+use crate::server::Server;
+use crate::server::close::CloseReason;
+use crate::server::http::request::Page;
+use crate::server::http::response::{Answer, HTML};
+use crate::server::socket::Transport;
 
 impl<S: Transport> Server<S> {
     /// Gives `token` a page, only its head if `head_only`, and ends its connection.
-    pub(super) fn give(
+    pub(crate) fn give(
         &mut self,
         io_loop: &mut IoLoop<Self>,
         token: Token,

@@ -12,12 +12,12 @@ use httparse::Header;
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::http::StatusCode;
 
-use super::config::Config;
-use super::metrics::Format;
-use super::protocol::parse_every;
-use super::subscriber::Delivery;
 use crate::server::admission::origin::{Origins, check_origin};
 use crate::server::admission::tokens::Tokens;
+use crate::server::config::Config;
+use crate::server::metrics::Format;
+use crate::server::protocol::parse_every;
+use crate::server::subscriber::Delivery;
 
 /// The longest head that is read, in bytes.
 pub(crate) const HEAD_LENGTH_MAX: usize = 16 * 1024;
