@@ -14,7 +14,6 @@
     reason = "what a server's sockets are is its own business: outside there is but one kind"
 )]
 
-mod accept;
 mod admission;
 mod broadcast;
 mod close;
@@ -22,9 +21,7 @@ mod config;
 mod connection;
 mod connections;
 mod counters;
-mod deferral;
 mod freshness;
-mod handover;
 mod heartbeat;
 mod http;
 mod hub;
@@ -57,7 +54,6 @@ use mio::Token;
 use mio::net::{TcpListener, TcpStream};
 use tungstenite::http::StatusCode;
 
-use self::accept::Acceptor;
 use self::broadcast::Broadcast;
 use self::close::CloseReason;
 use self::connection::{Desk, Next};
@@ -66,6 +62,7 @@ use self::counters::Counters;
 use self::http::request::{self, Asked, Refusal, Upgrade};
 use self::http::response;
 use self::hub::{Gather, Hub, PeriodId, TooManySymbols};
+use self::listener::accept::Acceptor;
 use self::metrics::Metrics;
 use self::packing::Packing;
 use self::shutdown::Shutdown;

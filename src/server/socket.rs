@@ -13,7 +13,7 @@ use mio::event::Source;
 use mio::net::{TcpListener, TcpStream};
 
 use super::close::CloseReason;
-use super::{deferral, handover};
+use super::listener::{deferral, handover};
 
 /// A socket that listens, and never blocks.
 pub(crate) trait Listener: Source + 'static {

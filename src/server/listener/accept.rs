@@ -12,18 +12,18 @@ use mio::{Interest, Token};
 use rustix::io::Errno;
 use tungstenite::http::StatusCode;
 
-use super::close::CloseReason;
-use super::config::Config;
-use super::connection::Connection;
-use super::deferral::silence;
-use super::refusals::Cause;
-use super::socket::{Listener, Socket, Transport};
-use super::tls::{self, ClientSocket};
-use super::who::Who;
-use super::{Server, TURN_SHARE};
 use crate::server::admission::addresses::Addresses;
+use crate::server::close::CloseReason;
+use crate::server::config::Config;
+use crate::server::connection::Connection;
 use crate::server::http::request::{Port, Refusal};
 use crate::server::http::response;
+use crate::server::listener::deferral::silence;
+use crate::server::refusals::Cause;
+use crate::server::socket::{Listener, Socket, Transport};
+use crate::server::tls::{self, ClientSocket};
+use crate::server::who::Who;
+use crate::server::{Server, TURN_SHARE};
 
 /// The listening sockets and the means to refuse.
 pub(crate) struct Acceptor<S: Transport> {
@@ -237,7 +237,7 @@ impl<L: Listener> Door<L> {
 
 impl<S: Transport> Server<S> {
     /// Accepts all who wait, in shares: an edge-triggered listener does not remind us of the rest.
-    pub(super) fn accept(&mut self, io_loop: &mut IoLoop<Self>, port: Port) {
+    pub(crate) fn accept(&mut self, io_loop: &mut IoLoop<Self>, port: Port) {
         let until = io_loop.time() + TURN_SHARE;
         loop {
             for _ in 0..ACCEPTS_PER_LOOK {
@@ -334,7 +334,7 @@ impl<S: Transport> Server<S> {
         });
     }
 
-    pub(super) fn on_handshake_timeout(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+    pub(crate) fn on_handshake_timeout(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let connection = self.connections.get_mut(token);
         if connection.is_none_or(|connection| connection.handshake_timeout().is_none()) {
             return;

@@ -15,29 +15,29 @@ use std::time::{Duration, Instant};
 
 use ioloop::IoLoop;
 
-use super::Server;
-use super::socket::{Listener, Transport};
+use crate::server::Server;
 use crate::server::http::request::Port;
+use crate::server::socket::{Listener, Transport};
 
 #[cfg(target_os = "linux")]
-pub(super) use self::linux::{send_to, share_evenly};
+pub(crate) use self::linux::{send_to, share_evenly};
 #[cfg(not(target_os = "linux"))]
 use mio::net::{TcpListener, TcpStream};
 
 /// Elsewhere the system has no say in it.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn share_evenly(_listener: &socket2::Socket) {}
+pub(crate) fn share_evenly(_listener: &socket2::Socket) {}
 
 /// Elsewhere the system has no say in it.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn send_to(_listener: &TcpListener, _index: u32) -> io::Result<TcpStream> {
+pub(crate) fn send_to(_listener: &TcpListener, _index: u32) -> io::Result<TcpStream> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 impl<S: Transport> Server<S> {
     /// Stops listening once nobody is on the way here any more; `linger` is how long an opening
     /// handshake of TCP may take.
-    pub(super) fn hand_over(&mut self, io_loop: &mut IoLoop<Self>, linger: Duration) {
+    pub(crate) fn hand_over(&mut self, io_loop: &mut IoLoop<Self>, linger: Duration) {
         self.seek_successor(io_loop, 1, linger);
     }
 

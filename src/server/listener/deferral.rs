@@ -14,13 +14,13 @@
 
 use std::time::Duration;
 
-use super::Config;
+use crate::server::Config;
 
 #[cfg(target_os = "linux")]
-pub(super) use self::linux::{defer, was_deferred};
+pub(crate) use self::linux::{defer, was_deferred};
 
 /// For how long the system may keep a connection that says nothing; zero for not at all.
-pub(super) fn silence(config: &Config) -> Duration {
+pub(crate) fn silence(config: &Config) -> Duration {
     let is_worth_it = cfg!(target_os = "linux") && config.handshake_timeout >= 2 * SILENCE;
     if is_worth_it && !config.reuse_port {
         SILENCE
@@ -35,11 +35,11 @@ const SILENCE: Duration = Duration::from_secs(1);
 
 /// Elsewhere there is nothing of the kind.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn defer(_listener: &mio::net::TcpListener, _silence: Duration) {}
+pub(crate) fn defer(_listener: &mio::net::TcpListener, _silence: Duration) {}
 
 /// Elsewhere nothing is deferred.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn was_deferred(_socket: &mio::net::TcpStream) -> bool {
+pub(crate) fn was_deferred(_socket: &mio::net::TcpStream) -> bool {
     false
 }
 

@@ -1,13 +1,17 @@
 //! The listening socket. What is set on it, every accepted socket inherits, so that accepting costs
 //! no further system calls.
 
+pub(crate) mod accept;
+pub(crate) mod deferral;
+pub(crate) mod handover;
+
 use std::io;
 use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Config;
-use super::handover::share_evenly;
+use crate::server::Config;
+use crate::server::listener::handover::share_evenly;
 
 /// Binds and listens.
 ///
