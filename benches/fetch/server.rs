@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tickertape::cli::Options;
 use tickertape::feed::Feed;
 use tickertape::process;
-use tickertape::server::options::{Args, Command};
+use tickertape::server::cli::{Args, Command};
 use tickertape::server::{Server, listen};
 
 use crate::blocking::Blocking;

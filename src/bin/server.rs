@@ -9,7 +9,7 @@ use ioloop::{IoLoop, PeriodicCallback};
 use tickertape::cli::{Options, fail, say};
 use tickertape::feed::{Feed, Recorder, catalogue};
 use tickertape::process;
-use tickertape::server::options::{Args, Command};
+use tickertape::server::cli::{Args, Command};
 use tickertape::server::{Config, Server, Tokens, listen};
 
 fn main() -> ExitCode {

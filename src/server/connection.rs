@@ -11,7 +11,6 @@ use super::Moment;
 use super::close::CloseReason;
 use super::config::Config;
 use super::counters::Counters;
-use super::heartbeat::Ping;
 use super::hub::{Gather, Hub, SelectError};
 use super::packing::Packing;
 use super::socket::Socket;
@@ -19,6 +18,7 @@ use super::subscriber::Subscriber;
 use super::wire::Wire;
 use crate::frame;
 use crate::server::http::request::{self, Asked, Port, Refusal, Rules, Upgrade};
+use crate::server::liveness::heartbeat::Ping;
 
 /// A client's connection, from accept to close.
 pub(crate) struct Connection<S> {

@@ -16,19 +16,19 @@
 
 mod admission;
 mod broadcast;
+pub mod cli;
 mod close;
 mod config;
 mod connection;
 mod connections;
 mod counters;
-mod freshness;
-mod heartbeat;
 mod http;
 mod hub;
 mod listener;
+mod liveness;
 mod metrics;
-pub mod options;
 mod packing;
+mod peer;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 mod protocol;
@@ -39,7 +39,6 @@ mod simulation;
 mod socket;
 mod subscriber;
 mod tls;
-mod who;
 mod wire;
 
 use std::collections::VecDeque;
@@ -65,10 +64,10 @@ use self::hub::{Gather, Hub, PeriodId, TooManySymbols};
 use self::listener::accept::Acceptor;
 use self::metrics::Metrics;
 use self::packing::Packing;
+use self::peer::{Told, Who};
 use self::shutdown::Shutdown;
 use self::socket::Transport;
 use self::tls::{ClientSocket, Tls};
-use self::who::{Told, Who};
 use crate::feed::{Publish, Recorder, Sources, Watched};
 use crate::tape::FrameNumber;
 use crate::tick::Tick;

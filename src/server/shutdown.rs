@@ -16,11 +16,11 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::close::CloseReason;
 use super::connection::Connection;
-use super::options::symbols_of_file;
 use super::socket::Transport;
 use super::tls::ClientSocket;
 use super::{CLOSES_PER_TURN, Server};
 use crate::frame;
+use crate::server::cli::symbols_of_file;
 use crate::server::http::request::{Port, Refusal};
 
 /// How far the end has come.

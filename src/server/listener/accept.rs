@@ -19,10 +19,10 @@ use crate::server::connection::Connection;
 use crate::server::http::request::{Port, Refusal};
 use crate::server::http::response;
 use crate::server::listener::deferral::silence;
+use crate::server::peer::Who;
 use crate::server::refusals::Cause;
 use crate::server::socket::{Listener, Socket, Transport};
 use crate::server::tls::{self, ClientSocket};
-use crate::server::who::Who;
 use crate::server::{Server, TURN_SHARE};
 
 /// The listening sockets and the means to refuse.

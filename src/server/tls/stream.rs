@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-use super::records::Records;
 use crate::server::close::CloseReason;
 use crate::server::socket::{Socket, Transport};
+use crate::server::tls::records::Records;
 
 /// A socket that TLS is expected on.
 pub(crate) struct TlsSocket<S> {

@@ -6,7 +6,7 @@
 //! ```
 
 mod records;
-mod socket;
+mod stream;
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -19,7 +19,7 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use rustls::ServerConfig;
 
-use self::socket::TlsSocket;
+use self::stream::TlsSocket;
 use super::close::CloseReason;
 use super::socket::{Socket, Transport};
 use super::{Server, TURN_SHARE, Turn};

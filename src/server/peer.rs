@@ -6,8 +6,8 @@ use std::fmt;
 use ioloop::generation;
 use mio::Token;
 
-use super::close::CloseReason;
-use super::socket::Socket;
+use crate::server::close::CloseReason;
+use crate::server::socket::Socket;
 
 /// `client 17 (127.0.0.1:4242)`: the number is its own for as long as the server runs. The system may
 /// have forgotten the address of one that is gone.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use ioloop::{IoLoop, PeriodicCallback};
 
-use super::Server;
-use super::hub::Silent;
-use super::socket::Transport;
 use crate::feed::Watched;
+use crate::server::Server;
+use crate::server::hub::Silent;
+use crate::server::socket::Transport;
 
 impl<S: Transport> Server<S> {
     /// Tells clients when one of `watched` falls silent, and when it is back.

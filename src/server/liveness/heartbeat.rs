@@ -5,9 +5,9 @@ use std::time::Duration;
 use ioloop::{IoLoop, PeriodicCallback};
 use mio::Token;
 
-use super::socket::Transport;
-use super::{CLOSES_PER_TURN, Server};
 use crate::frame;
+use crate::server::socket::Transport;
+use crate::server::{CLOSES_PER_TURN, Server};
 use crate::tape::FrameNumber;
 
 /// A ping, by its number among the pings and the number of its frame on the tape.
@@ -27,7 +27,7 @@ impl Ping {
 
 impl<S: Transport> Server<S> {
     /// Begins to ping and to look for clients that are stuck.
-    pub(super) fn start_heartbeat(&self, io_loop: &mut IoLoop<Self>) {
+    pub(crate) fn start_heartbeat(&self, io_loop: &mut IoLoop<Self>) {
         let interval = self.config.ping_interval;
         if !interval.is_zero() {
             PeriodicCallback::start(io_loop, interval, Self::beat);
@@ -39,7 +39,7 @@ impl<S: Transport> Server<S> {
         });
     }
 
-    pub(super) fn beat(&mut self, io_loop: &mut IoLoop<Self>) {
+    pub(crate) fn beat(&mut self, io_loop: &mut IoLoop<Self>) {
         self.heartbeat += 1;
         let mut ping = Vec::new();
         // The number is what its pong will repeat (RFC 6455 section 5.5.3).
@@ -55,7 +55,7 @@ impl<S: Transport> Server<S> {
     }
 
     /// The newest ping.
-    pub(super) fn last_ping(&self) -> Ping {
+    pub(crate) fn last_ping(&self) -> Ping {
         Ping {
             number: self.heartbeat,
             frame: self.ping_frame,
@@ -63,7 +63,7 @@ impl<S: Transport> Server<S> {
     }
 
     /// Closes clients that have taken nothing for too long, or have not answered `ping` by now.
-    pub(super) fn close_overdue(&mut self, io_loop: &mut IoLoop<Self>, ping: Ping) {
+    pub(crate) fn close_overdue(&mut self, io_loop: &mut IoLoop<Self>, ping: Ping) {
         let (now, slow) = (self.moment(io_loop.time()), self.config.slow_timeout);
         let hub = &self.hub;
         let overdue = self.connections.iter_mut().filter_map(|connection| {

@@ -11,9 +11,9 @@ use log::LevelFilter;
 use self::limits::limits;
 use self::prices::prices;
 pub(crate) use self::prices::symbols_of_file;
-use super::{Config, TlsFiles};
 use crate::cli::{BadOption, Options};
 use crate::feed::{Online, Settings, Source};
+use crate::server::{Config, TlsFiles};
 
 /// What `server --help` prints.
 pub const HELP: &str = "\

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::number;
 use crate::cli::{BadOption, Options, period};
 use crate::feed::{Mirror, Online, Settings, Source, Speed};
+use crate::server::cli::number;
 use crate::server::hub::SYMBOL_LENGTH_MAX;
 use crate::tape::SYMBOLS_MAX;
 
