@@ -1,14 +1,17 @@
 //! The promise of the loop: it goes on, on time, while fibers are busy.
 
-mod stand_in;
+#[path = "common/fibers.rs"]
+mod fibers;
 
 use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fibers::{agent, get, ok, trusting};
 use ioloop::fiber::{self, Exit, STACK_SIZE};
 use ioloop::{IoLoop, Registrar};
-use stand_in::{Authority, agent, get, hang, ok, read_head, serve, trusting};
+use testkit::Authority;
+use testkit::tcp::{hang, read_head, serve};
 
 #[test]
 fn a_stream_that_never_has_to_wait_leaves_turns_for_others() {
@@ -56,7 +59,7 @@ fn a_stream_that_never_has_to_wait_leaves_turns_for_others() {
 fn the_loop_stays_on_time_while_https_is_fetched() {
     const BEAT: Duration = Duration::from_millis(5);
     let authority = Authority::new(&["127.0.0.1"]);
-    let with_authority = trusting(&authority.roots);
+    let with_authority = trusting(&authority.pem);
     let server = serve(move |stream| {
         let mut stream = authority.accept(stream);
         read_head(&mut stream).expect("a request");

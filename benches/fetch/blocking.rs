@@ -16,7 +16,7 @@ pub(crate) struct Blocking {
     agent: Agent,
     exchange: Exchange,
     request: Request,
-    /// The request's, at the stand-in.
+    /// The request's, at the fake exchange.
     url: String,
     symbol: String,
     interval: Duration,

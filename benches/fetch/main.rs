@@ -1,6 +1,6 @@
 //! What fetching prices costs those who wait for them: our server with prices of an exchange, held
 //! against the same server with simulated ones, and against itself with a fetch that blocks, as the
-//! Python project that it descends from had it. The exchange is the tests' stand-in, over real
+//! Python project that it descends from had it. The exchange is the tests' fake, over real
 //! HTTPS, and as slow to answer as real ones are.
 //!
 //! The servers are this program, doing what `./server` does with the same options, plus a timer
@@ -10,14 +10,9 @@
 //! `cargo bench --bench fetch` runs all; see [`HELP`]. A bare `cargo bench` leaves it out, since
 //! with the floor's runs it would take too long (`bench = false` in Cargo.toml).
 
-#[allow(dead_code, reason = "a part of the tests")]
-#[path = "../../tests/stand_in/authority.rs"]
-mod authority;
 mod blocking;
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../../tests/stand_in/exchange/mod.rs"]
-mod exchange;
 mod life;
 mod many;
 mod memory;
@@ -32,7 +27,7 @@ use common::{Asked, Bench, Scenario, exit_code};
 
 const HELP: &str = "\
 Measures what it costs clients that the server fetches prices of an exchange: a
-stand-in on this machine that answers after 260 ms, over HTTPS.
+fake exchange on this machine that answers after 260 ms, over HTTPS.
 
 Usage: cargo bench --bench fetch -- [SCENARIO...] [OPTIONS]
 
@@ -63,7 +58,7 @@ fn main() -> ExitCode {
     match words.first().map(String::as_str) {
         Some(server::SERVE) => return exit_code(server::serve(&words[1..])),
         Some(server::SERVE_BLOCKING) => return exit_code(server::serve_blocking(&words[1..])),
-        Some(upstream::STAND_IN) => return exit_code(upstream::stand_in(&words[1..])),
+        Some(upstream::FAKE) => return exit_code(upstream::fake(&words[1..])),
         // `cargo test --benches` runs benchmarks without a word, and means no measurement.
         None => {
             println!("fetching is measured by: cargo bench --bench fetch");

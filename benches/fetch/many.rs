@@ -121,7 +121,7 @@ impl Bench {
     }
 }
 
-/// As the stand-in trades them everywhere.
+/// As the fake exchange trades them everywhere.
 fn symbols() -> String {
     let symbols: Vec<_> = (0..50).map(|n| format!("A{n}/USDT")).collect();
     symbols.join(",")

@@ -1,4 +1,4 @@
-//! The exchange, a process of its own: the stand-in of the tests.
+//! The exchange, a process of its own: the fake of the tests.
 
 use std::path::PathBuf;
 use std::process::{Command, id};
@@ -6,14 +6,14 @@ use std::time::Duration;
 use std::{fs, io};
 
 use crate::common::process::{Cores, Service};
-use crate::exchange::{Config, Fault, StandIn};
+use testkit::fake_exchange::{Config, FakeExchange, Fault};
 
 /// The bench passes this to itself, with a file for the certificate and the answers' time in ms, to
 /// become the exchange.
-pub(crate) const STAND_IN: &str = "--stand-in";
+pub(crate) const FAKE: &str = "--fake-exchange";
 
 /// Answers until stdin is closed.
-pub(crate) fn stand_in(words: &[String]) -> Result<(), String> {
+pub(crate) fn fake(words: &[String]) -> Result<(), String> {
     let [file, ms] = words else {
         return Err("a file and a time are needed".to_owned());
     };
@@ -22,12 +22,12 @@ pub(crate) fn stand_in(words: &[String]) -> Result<(), String> {
         fillers: OTHER_MARKETS,
         ..Config::default()
     };
-    let stand_in = StandIn::start(config).map_err(|error| error.to_string())?;
-    fs::write(file, stand_in.pem()).map_err(|error| format!("{file}: {error}"))?;
+    let exchange = FakeExchange::start(config).map_err(|error| error.to_string())?;
+    fs::write(file, exchange.pem()).map_err(|error| format!("{file}: {error}"))?;
     if ms > 0 {
-        stand_in.set("", Fault::Delay(Duration::from_millis(ms)));
+        exchange.set("", Fault::Delay(Duration::from_millis(ms)));
     }
-    eprintln!("info: listening on {}", stand_in.address);
+    eprintln!("info: listening on {}", exchange.address);
     io::copy(&mut io::stdin(), &mut io::sink())
         .map(drop)
         .map_err(|error| error.to_string())
@@ -49,7 +49,7 @@ impl Upstream {
         let service = Service::start(
             cores
                 .client(&program)
-                .arg(STAND_IN)
+                .arg(FAKE)
                 .arg(&ca)
                 .arg(answer_time.as_millis().to_string()),
         );

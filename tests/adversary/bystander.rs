@@ -19,9 +19,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use testkit::PATIENCE;
 use tungstenite::{Message, WebSocket};
-
-use crate::common::PATIENCE;
 
 /// A listening client; it is asked for its account when all is over.
 pub(crate) struct Bystander {

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use socket2::{SockFilter, SockRef};
 
 use crate::cases::{self, Check};
-use crate::common::{frame, handshake};
-use crate::peer::{End, Peer};
 use crate::stage::{SLACK, Stage};
+use testkit::frames::{frame, handshake};
+use testkit::{End, Peer};
 
 /// A kind of consumer, and what must come of it.
 type Case = (&'static str, fn(&Stage) -> Check);

@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::cases::{self, Check};
-use crate::peer::Peer;
-use crate::program::Program;
 use crate::stage::{SLACK, metric};
+use testkit::{Peer, ServerProcess};
 
 /// How much of it.
 #[derive(Clone, Copy)]
@@ -69,7 +68,7 @@ pub(crate) struct Measured {
 /// Never-readers beside good clients.
 pub(crate) fn never_readers(size: Size) -> Check {
     let room = size.send_buffer.to_string();
-    let program = Program::start(&["--interval", "2ms", "--send-buffer", &room]);
+    let program = crate::server(&["--interval", "2ms", "--send-buffer", &room]);
     let measure = || measure(&program, size.good, size.lasts);
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for round in 1..=size.rounds {
@@ -113,7 +112,7 @@ pub(crate) fn never_readers(size: Size) -> Check {
 pub(crate) fn storm(size: Size) -> Check {
     let limit = format!("{}ms", size.handshake.as_millis());
     let options = ["--interval", "10ms", "--handshake-timeout", &limit];
-    let program = Program::start(&options);
+    let program = crate::server(&options);
     for round in 1..=size.rounds {
         let before = connections(&program).unwrap_or(0);
         let lasts = size.lasts.min(size.handshake * 2);
@@ -140,7 +139,7 @@ pub(crate) fn storm(size: Size) -> Check {
 
 /// Connects as fast as it goes and waits until the server has let go of all. Returns how long each
 /// of the two took.
-fn connect_all(program: &Program, size: Size) -> Result<(Duration, Duration), String> {
+fn connect_all(program: &ServerProcess, size: Size) -> Result<(Duration, Duration), String> {
     let before = connections(program).ok_or("no metrics")?;
     let began = Instant::now();
     let crowd: Vec<_> = (0..size.storm)
@@ -157,7 +156,7 @@ fn connect_all(program: &Program, size: Size) -> Result<(Duration, Duration), St
     Ok((connecting, connected.elapsed()))
 }
 
-fn await_connections(program: &Program, wanted: u64) -> Check {
+fn await_connections(program: &ServerProcess, wanted: u64) -> Check {
     let until = Instant::now() + SLACK * 2;
     while connections(program).is_none_or(|now| now < wanted) {
         cases::must(Instant::now() < until, || {
@@ -168,12 +167,12 @@ fn await_connections(program: &Program, wanted: u64) -> Check {
     Ok(())
 }
 
-fn connections(program: &Program) -> Option<u64> {
+fn connections(program: &ServerProcess) -> Option<u64> {
     metric(&program.metrics(), "connections")
 }
 
 /// The lowest and highest memory from eight seconds on; of a short run, from its middle on.
-fn memory(program: &Program, began: Instant, lasts: Duration) -> (u64, u64) {
+fn memory(program: &ServerProcess, began: Instant, lasts: Duration) -> (u64, u64) {
     let from = Duration::from_secs(8).min(lasts / 2);
     thread::sleep(from.saturating_sub(began.elapsed()));
     let (mut low, mut high) = (u64::MAX, 0);
@@ -187,7 +186,7 @@ fn memory(program: &Program, began: Instant, lasts: Duration) -> (u64, u64) {
 
 /// Has the client measure; gaps and errors are not allowed at all.
 pub(crate) fn measure(
-    program: &Program,
+    program: &ServerProcess,
     clients: usize,
     lasts: Duration,
 ) -> Result<Measured, String> {

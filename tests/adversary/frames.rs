@@ -7,8 +7,6 @@
 mod messages;
 
 use crate::cases::{self, Check};
-use crate::common::{frame, server_frames};
-use crate::peer::{End, Peer};
 use crate::stage::Stage;
 
 /// What a client sends once it is open.
@@ -33,6 +31,8 @@ enum Answer {
 }
 
 use Answer::{Closed, Error, Flooded, Nothing, Pong};
+use testkit::frames::{frame, server_frames};
+use testkit::{End, Peer};
 
 /// Runs all cases; returns what failed.
 pub(crate) fn run(stage: &Stage) -> Vec<String> {

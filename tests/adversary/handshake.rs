@@ -9,8 +9,6 @@ mod targets;
 use std::time::Duration;
 
 use crate::cases::{self, Check};
-use crate::common::{frame, handshake};
-use crate::peer::{End, Heard, Peer};
 use crate::stage::Stage;
 
 /// One way of asking.
@@ -46,6 +44,8 @@ enum Answer {
 }
 
 use Answer::{Late, NamesVersion, Status, Upgraded};
+use testkit::frames::{frame, handshake};
+use testkit::{End, Heard, Peer};
 
 /// Runs all cases; returns what failed.
 pub(crate) fn run(stage: &Stage) -> Vec<String> {

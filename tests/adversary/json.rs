@@ -6,9 +6,9 @@
 use serde_json::value::RawValue;
 
 use crate::cases::{self, Check};
-use crate::common::frame;
-use crate::peer::Peer;
 use crate::stage::Stage;
+use testkit::Peer;
+use testkit::frames::frame;
 
 /// A request, and what its answer must have in it.
 struct Case {

@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::cases::{self, Check};
-use crate::common::{frame, handshake};
-use crate::peer::Peer;
 use crate::stage::Stage;
 
 /// A way to join, what is asked for then, and what must come of the last request.
@@ -34,6 +32,8 @@ enum Answer {
 }
 
 use Answer::{Error, Reads, Refused};
+use testkit::Peer;
+use testkit::frames::{frame, handshake};
 
 /// Runs all cases; returns what failed.
 pub(crate) fn run(stage: &Stage) -> Vec<String> {

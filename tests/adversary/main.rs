@@ -19,24 +19,19 @@
 
 mod bystander;
 mod cases;
-#[path = "../common/mod.rs"]
-mod common;
 mod consumers;
 mod figures;
 mod frames;
 mod handshake;
 mod json;
 mod lists;
-mod peer;
 mod process;
-#[path = "../soak/program.rs"]
-#[allow(dead_code, reason = "a part of it is for the soak alone")]
-mod program;
 mod stage;
 
 use std::thread;
 
 use stage::{Limits, Stage};
+use testkit::ServerProcess;
 
 #[test]
 fn whatever_clients_do_gets_its_answer_and_hurts_nobody_else() {
@@ -105,6 +100,11 @@ fn others_do_not_show_in_the_figures_of_good_clients() {
         .filter_map(Result::err)
         .collect();
     assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
+}
+
+/// A server to do it to.
+fn server(arguments: &[&str]) -> ServerProcess {
+    ServerProcess::start(env!("CARGO_BIN_EXE_server"), arguments)
 }
 
 /// Small ones for every day, the server's own when all is asked for.

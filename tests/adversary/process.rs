@@ -21,10 +21,9 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::bystander::{Bystander, Seen};
 use crate::cases::{self, Check};
-use crate::common::handshake;
-use crate::peer::{End, Peer};
-use crate::program::Program;
 use crate::stage::{await_metric, metric};
+use testkit::frames::handshake;
+use testkit::{End, Peer, ServerProcess};
 
 /// What happens to the process, and the check of what comes of it.
 type Case = (&'static str, fn() -> Outcome);
@@ -59,7 +58,7 @@ const CASES: [Case; 12] = [
 
 /// Runs all cases; returns what failed.
 pub(crate) fn run() -> Vec<String> {
-    let peace = Program::start(&["--interval", &format!("{}ms", PEACE.as_millis())]);
+    let peace = crate::server(&["--interval", &format!("{}ms", PEACE.as_millis())]);
     let control = Bystander::join(&peace.address, peace.pid(), PEACE);
     let wrongs = cases::run(
         "process",
@@ -92,7 +91,7 @@ fn try_again(case: fn() -> Outcome, control: &Bystander) -> Check {
 
 /// A server in trouble, and the bystander that listens to it.
 struct Post {
-    program: Program,
+    program: ServerProcess,
     bystander: Bystander,
     stderr: BufReader<ChildStderr>,
 }
@@ -105,7 +104,7 @@ impl Post {
     fn on_port(port: &str, command: &mut Command) -> Self {
         let interval = format!("{}ms", INTERVAL.as_millis());
         let command = command.args(["--port", port, "--interval", &interval]);
-        let (program, stderr) = Program::spawn(command);
+        let (program, stderr) = ServerProcess::spawn_with_log(command);
         let bystander = Bystander::join(&program.address, program.pid(), INTERVAL);
         Self {
             program,
@@ -140,7 +139,7 @@ fn server() -> Command {
     Command::new(env!("CARGO_BIN_EXE_server"))
 }
 
-fn pid(program: &Program) -> Pid {
+fn pid(program: &ServerProcess) -> Pid {
     Pid::from_raw(program.pid().try_into().unwrap()).unwrap()
 }
 

@@ -6,16 +6,15 @@ use std::time::{Duration, Instant};
 
 use crate::bystander::Bystander;
 use crate::cases::Check;
-use crate::common::PATIENCE;
-use crate::program::{Footprint, Program};
+use testkit::{Footprint, PATIENCE, ServerProcess};
 
 /// A server under attack.
 pub(crate) struct Stage {
     pub(crate) address: String,
-    pub(crate) program: Program,
+    pub(crate) program: ServerProcess,
     pub(crate) limits: Limits,
     bystander: Bystander,
-    control: (Program, Bystander),
+    control: (ServerProcess, Bystander),
 }
 
 /// What the server was started with, as far as cases depend on it.
@@ -96,7 +95,7 @@ impl Stage {
         let start = || {
             let options = limits.options();
             let options: Vec<_> = options.iter().map(String::as_str).collect();
-            let program = Program::start(&options);
+            let program = crate::server(&options);
             let bystander = Bystander::join(&program.address, program.pid(), limits.interval);
             (program, bystander)
         };
@@ -152,7 +151,11 @@ impl Stage {
 }
 
 /// Waits until a metric of a server has the value.
-pub(crate) fn await_metric(program: &Program, name: &str, wanted: impl Fn(u64) -> bool) -> Check {
+pub(crate) fn await_metric(
+    program: &ServerProcess,
+    name: &str,
+    wanted: impl Fn(u64) -> bool,
+) -> Check {
     let until = Instant::now() + PATIENCE;
     loop {
         let value = metric(&program.metrics(), name);
@@ -166,13 +169,11 @@ pub(crate) fn await_metric(program: &Program, name: &str, wanted: impl Fn(u64) -
 
 /// The value of a metric on its page; none if the page is another one, a 503 for example.
 pub(crate) fn metric(page: &str, name: &str) -> Option<u64> {
-    let prefix = format!("tickertape_{name} ");
-    let value = page.lines().find_map(|line| line.strip_prefix(&prefix))?;
-    Some(value.parse::<f64>().ok()? as u64)
+    testkit::metrics::value(page, &format!("tickertape_{name}"))
 }
 
 impl State {
-    fn of(program: &Program) -> Self {
+    fn of(program: &ServerProcess) -> Self {
         let page = program.metrics();
         Self {
             footprint: program.footprint(),

@@ -1,9 +1,6 @@
 //! The client against servers that do, or do not do, what the protocol says.
 #![allow(clippy::unwrap_used)] // A failed assumption in a test should say so with a panic.
 
-#[allow(dead_code)] // It is shared with other tests.
-#[path = "../stand_in/authority.rs"]
-mod authority;
 mod delivery;
 mod failures;
 mod measuring;

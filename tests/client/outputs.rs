@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::thread;
 
+use testkit::TempDir;
 use tungstenite::Message;
 
 use crate::program::{command, interrupt, run_program, text};
@@ -12,28 +13,28 @@ use crate::server::{accept, begin, bind, finish, send, serve_steadily, tick};
 const HEADER: &str = "unix_s,time_s,length_s,connected,messages,ticks,bytes,deliveries,p50_us,\
                       p90_us,p99_us,max_us,errors,gaps,missed,repeats";
 
-/// A name for a file of this process; the file goes with it.
-struct Temporary(PathBuf);
+/// A name for a file that is not there yet; it goes with its folder.
+struct Temporary {
+    _folder: TempDir,
+    path: PathBuf,
+}
 
 impl Temporary {
     fn new(name: &str) -> Self {
-        let name = format!("tickertape-{}-{name}", std::process::id());
-        Self(std::env::temp_dir().join(name))
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join(name);
+        Self {
+            _folder: folder,
+            path,
+        }
     }
 
     fn name(&self) -> &str {
-        self.0.to_str().unwrap()
+        self.path.to_str().unwrap()
     }
 
     fn read(&self) -> String {
-        std::fs::read_to_string(&self.0).unwrap()
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // Where a test is about a file that must not be there, it is not.
-        let _ = std::fs::remove_file(&self.0);
+        std::fs::read_to_string(&self.path).unwrap()
     }
 }
 
@@ -118,7 +119,7 @@ fn csv_on_stdout_moves_the_report_to_stderr() {
 
 #[test]
 fn a_file_that_cannot_be_written_is_refused_before_the_run() {
-    let name = Temporary::new("missing").0.join("run.csv");
+    let name = Temporary::new("missing").path.join("run.csv");
     let name = name.to_str().unwrap();
     // Nobody listens there; with a run, that would be the error.
     let arguments = ["--url", "ws://127.0.0.1:1/", "--csv", name];
@@ -134,7 +135,7 @@ fn a_run_that_fails_leaves_no_empty_file() {
     let arguments = ["--url", "ws://no-such-host.invalid/", "--hdr", file.name()];
     let output = command(&arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(!file.0.exists());
+    assert!(!file.path.exists());
 }
 
 #[test]
@@ -172,7 +173,7 @@ fn a_signal_ends_a_report_that_nobody_reads() {
     let mut child = command(&arguments).stdout(stdout).spawn().unwrap();
     serve_steadily(accept(&listener));
     let began = std::time::Instant::now();
-    while !csv.0.exists() || csv.read().lines().count() < 2 {
+    while !csv.path.exists() || csv.read().lines().count() < 2 {
         assert!(began.elapsed() < crate::server::SOON, "it is written");
         thread::yield_now();
     }

@@ -2,12 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use testkit::{Authority, NamedTempFile, Validity, temp_file};
 use tickertape::client::config::{Access, Config, Watch};
 use tickertape::client::error_kind::ErrorKind;
 use tickertape::client::report::Report;
@@ -16,27 +16,12 @@ use tungstenite::handshake::server::{Request, Response};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
 
-use crate::authority::{Authority, Validity};
 use crate::server::{ENDLESS, WINDOW, accept, begin, bind, finish, kinds, run_bare, send, tick};
 
 type SecurePeer = WebSocket<StreamOwned<ServerConnection, TcpStream>>;
 
-/// A file that is there as long as the value is.
-struct PemFile(PathBuf);
-
-impl PemFile {
-    fn new(name: &str, authority: &Authority) -> Self {
-        let name = format!("tickertape-{}-{name}.pem", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, &authority.pem).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for PemFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+fn pem_file(authority: &Authority) -> NamedTempFile {
+    temp_file(&authority.pem)
 }
 
 fn config(url: &str, duration: Duration, access: Access) -> Config {
@@ -47,9 +32,9 @@ fn config(url: &str, duration: Duration, access: Access) -> Config {
     }
 }
 
-fn believing(authority: &PemFile) -> Access {
+fn believing(authority: &NamedTempFile) -> Access {
     Access {
-        ca: Some(authority.0.clone()),
+        ca: Some(authority.path().to_owned()),
         ..Access::default()
     }
 }
@@ -80,7 +65,7 @@ fn refused(server: Arc<ServerConfig>, host: &str, access: Access) -> Report {
 #[test]
 fn ticks_come_through_tls_and_the_end_is_polite() {
     let authority = Authority::new(&["127.0.0.1"]);
-    let file = PemFile::new("polite", &authority);
+    let file = pem_file(&authority);
     let report = run_bare(
         |address| config(&format!("wss://{address}/"), WINDOW, believing(&file)),
         |stream| {
@@ -113,7 +98,7 @@ fn ticks_come_through_tls_and_the_end_is_polite() {
 #[test]
 fn symbols_to_draw_from_are_asked_for_through_tls_too() {
     let authority = Authority::new(&["127.0.0.1"]);
-    let file = PemFile::new("symbols", &authority);
+    let file = pem_file(&authority);
     let (listener, address) = bind();
     let watch = Watch {
         count: 1,
@@ -145,7 +130,7 @@ fn symbols_to_draw_from_are_asked_for_through_tls_too() {
 #[test]
 fn the_end_of_tls_that_comes_with_the_last_tick_is_noticed() {
     let authority = Authority::new(&["127.0.0.1"]);
-    let file = PemFile::new("end", &authority);
+    let file = pem_file(&authority);
     let report = run_bare(
         |address| config(&format!("wss://{address}/"), ENDLESS, believing(&file)),
         |stream| {
@@ -171,7 +156,7 @@ fn the_end_of_tls_that_comes_with_the_last_tick_is_noticed() {
 #[test]
 fn a_certificate_that_proves_nothing_is_refused_in_words() {
     let authority = Authority::new(&["127.0.0.1"]);
-    let file = PemFile::new("refused", &authority);
+    let file = pem_file(&authority);
     for (server, access, words) in [
         (
             authority.config(),
@@ -226,7 +211,7 @@ fn insecure_accepts_any_certificate_and_warns() {
 #[test]
 fn an_authority_that_is_a_server_certificate_is_refused_with_a_remedy() {
     let authority = Authority::new(&["127.0.0.1"]);
-    let file = PemFile::new("itself", &authority);
+    let file = pem_file(&authority);
     let report = refused(authority.itself(), "127.0.0.1", believing(&file));
     assert_eq!(kinds(&report), [(ErrorKind::Tls, 1)]);
     let words = "the server's certificate is that of an authority, which cannot be a server's too \
@@ -240,7 +225,7 @@ fn an_authority_that_is_a_server_certificate_is_refused_with_a_remedy() {
 #[test]
 fn a_certificate_for_no_host_or_no_server_says_what_it_lacks() {
     let authority = Authority::new(&["127.0.0.1"]);
-    let file = PemFile::new("lacks", &authority);
+    let file = pem_file(&authority);
     for (server, words) in [
         (
             authority.issue(&[], Validity::Always),

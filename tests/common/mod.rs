@@ -7,8 +7,6 @@
     reason = "a failed assumption in a test should say so with a panic"
 )]
 
-pub mod process;
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
@@ -17,14 +15,14 @@ use std::time::Duration;
 
 use ioloop::{IoLoop, PeriodicCallback};
 use serde_json::Value;
+pub use testkit::PATIENCE;
+use testkit::frames::{handshake, server_frames};
+use testkit::{ServerProcess, metrics};
 use tickertape::feed::Publish;
 use tickertape::server::{Config, Server, listen};
 use tickertape::tick::{Price, Tick};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
-
-/// Nothing here takes that long, on any machine.
-pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server on a free port.
 pub struct TestServer {
@@ -134,38 +132,20 @@ impl TestServer {
 
     /// The value of a metric, as the page has it.
     pub fn metric(&self, name: &str) -> u64 {
-        metric_of(self.connect(), &format!("tickertape_{name}"))
+        let page = self.ask(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+        let value = metrics::value(&page, &format!("tickertape_{name}"));
+        value.unwrap_or_else(|| panic!("no {name} in {page}"))
     }
 
     /// Waits until a metric has a value.
     pub fn wait_for_metric(&self, name: &str, wanted: impl Fn(u64) -> bool) {
-        wait_until(name, || self.metric(name), wanted);
+        metrics::wait_until(name, || self.metric(name), wanted);
     }
 }
 
-/// Asks a server for the value of a metric, by its whole name.
-pub fn metric_of(mut stream: TcpStream, name: &str) -> u64 {
-    stream
-        .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-        .unwrap();
-    let page = read_to_end(&mut stream);
-    let line = page.lines().find(|it| it.starts_with(&format!("{name} ")));
-    let line = line.unwrap_or_else(|| panic!("no {name} in {page}"));
-    let value = line.rsplit(' ').next().unwrap();
-    value.parse::<f64>().unwrap() as u64
-}
-
-/// Waits until a metric has a value.
-pub fn wait_until(name: &str, metric: impl Fn() -> u64, wanted: impl Fn(u64) -> bool) {
-    let deadline = std::time::Instant::now() + PATIENCE;
-    loop {
-        let value = metric();
-        if wanted(value) {
-            return;
-        }
-        let is_late = std::time::Instant::now() >= deadline;
-        assert!(!is_late, "{name} is {value}");
-    }
+/// The server as a process.
+pub fn process(arguments: &[&str]) -> ServerProcess {
+    ServerProcess::start(env!("CARGO_BIN_EXE_server"), arguments)
 }
 
 /// Has a stream to a server become a WebSocket, and hands it out behind the answer's head.
@@ -201,43 +181,10 @@ fn run(listener: TcpListener, config: Config, symbols: Vec<String>, inbox: Recei
     io_loop.start(&mut server).unwrap();
 }
 
-/// The request of a handshake.
-pub fn handshake(path: &str) -> String {
-    format!(
-        "GET {path} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-}
-
 pub fn read_to_end(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     String::from_utf8_lossy(&answer).into_owned()
-}
-
-/// A client's frame: one byte of flags and opcode, and a masked payload.
-pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mask = [7, 9, 11, 13];
-    let mut frame = vec![first];
-    match payload.len() {
-        length @ 0..126 => frame.push(0x80 | length as u8),
-        length @ 126..65_536 => {
-            frame.push(0x80 | 126);
-            frame.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        length => {
-            frame.push(0x80 | 127);
-            frame.extend_from_slice(&(length as u64).to_be_bytes());
-        }
-    }
-    frame.extend_from_slice(&mask);
-    frame.extend(
-        payload
-            .iter()
-            .zip(mask.iter().cycle())
-            .map(|(byte, mask)| byte ^ mask),
-    );
-    frame
 }
 
 /// The next text message, as JSON; pings on the way are answered.
@@ -283,28 +230,6 @@ pub fn close_code(stream: &mut TcpStream) -> u16 {
     assert_eq!(close + 1, frames.len(), "nothing follows the close frame");
     let payload = frames[close].1;
     u16::from_be_bytes([payload[0], payload[1]])
-}
-
-/// What a server has sent, frame by frame: the byte of flags and opcode, and the payload. One that
-/// is cut off is left out.
-pub fn server_frames(bytes: &[u8]) -> Vec<(u8, &[u8])> {
-    let mut frames = Vec::new();
-    let mut rest = bytes;
-    while let [first, length, behind @ ..] = rest {
-        let (length, behind) = match (length, behind) {
-            (126, [high, low, payload @ ..]) => {
-                (usize::from(*high) << 8 | usize::from(*low), payload)
-            }
-            (126.., _) => break,
-            (length, payload) => (usize::from(*length), payload),
-        };
-        let Some((payload, behind)) = behind.split_at_checked(length) else {
-            break;
-        };
-        frames.push((*first, payload));
-        rest = behind;
-    }
-    frames
 }
 
 /// The code that a client sees, by reading on.

@@ -4,9 +4,10 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::stand_in::{NameFault, NameServer, in_fiber, resolver};
+use crate::fibers::{in_fiber, resolver};
 use simple_dns::rdata::{A, AAAA, CNAME, RData};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
+use testkit::{NameFault, NameServer};
 use tickertape::http_client::dns::{Hosts, ResolvConf, Resolver};
 
 /// Looks `host` up with these name servers, and nothing remembered.
@@ -342,7 +343,7 @@ fn what_needs_no_server_asks_none() {
 }
 
 #[test]
-fn the_stand_in_misbehaves_at_run_time_and_recovers() {
+fn the_fake_name_server_misbehaves_at_run_time_and_recovers() {
     let server = NameServer::knowing_all(0, [192, 0, 2, 1].into()).expect("a port");
     let address = server.address;
     let lookup = |fault| {

@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use ioloop::fiber;
 
-use crate::stand_in::{
-    NameServer, agent, answer, fetch, fetch_url, get, hang, in_fiber, ok, read_head, resolver,
-    serve, settings,
-};
+use crate::fibers::{agent, fetch, fetch_url, get, in_fiber, ok, resolver, settings};
+use testkit::NameServer;
+use testkit::tcp::{answer, hang, read_head, serve};
 use tickertape::http_client;
 
 #[test]

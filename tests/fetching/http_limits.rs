@@ -11,10 +11,9 @@ use std::time::Duration;
 use ioloop::IoLoop;
 use ioloop::fiber::{self, Exit, STACK_SIZE};
 
-use crate::stand_in::{
-    NameServer, agent, fetch, fetch_url, get, hang, impatient, in_fiber, read_head, resolver,
-    serve, settings,
-};
+use crate::fibers::{agent, fetch, fetch_url, get, impatient, in_fiber, resolver, settings};
+use testkit::NameServer;
+use testkit::tcp::{hang, read_head, serve};
 use tickertape::http_client::{self, Settings};
 use ureq::{Proxy, Timeout};
 

@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::stand_in::{
-    Authority, answer, fetch_url, hang, in_fiber, ok, read_head, serve, settings, trusting,
-};
+use crate::fibers::{fetch_url, in_fiber, ok, settings, trusting};
+use testkit::Authority;
+use testkit::tcp::{answer, hang, read_head, serve};
 use tickertape::http_client::Settings;
+use tickertape::tls::Roots;
 use ureq::Proxy;
 
 #[test]
 fn https_works_with_an_authority_of_ones_own_and_only_for_the_right_name() {
     let authority = Authority::new(&["api.test", "127.0.0.1"]);
-    let roots = authority.roots.clone();
+    let pem = authority.pem.clone();
     let server = serve(move |stream| {
         let mut stream = authority.accept(stream);
         // Who does not trust us hangs up in the handshake.
@@ -26,11 +27,11 @@ fn https_works_with_an_authority_of_ones_own_and_only_for_the_right_name() {
     let port = server.port();
     for host in ["api.test", "127.0.0.1"] {
         let url = format!("https://{host}:{port}/");
-        let got = fetch_url(url, trusting(&roots));
+        let got = fetch_url(url, trusting(&pem));
         assert_eq!(got.expect("a body"), ok("secret"));
     }
     let other_name = format!("https://two.test:{port}/");
-    assert!(fetch_url(other_name, trusting(&roots)).is_err());
+    assert!(fetch_url(other_name, trusting(&pem)).is_err());
     let unknown_authority = fetch_url(format!("https://api.test:{port}/"), settings());
     assert!(unknown_authority.is_err());
 }
@@ -38,7 +39,7 @@ fn https_works_with_an_authority_of_ones_own_and_only_for_the_right_name() {
 #[test]
 fn tls_is_there_for_other_streams_too() {
     let authority = Authority::new(&["api.test"]);
-    let roots = authority.roots.clone();
+    let roots = Roots::with_pem(authority.pem.as_bytes()).expect("a certificate");
     let server = serve(move |stream| {
         let mut stream = authority.accept(stream);
         let _ = stream.write_all(b"hello");
@@ -60,7 +61,7 @@ fn tls_is_there_for_other_streams_too() {
 #[test]
 fn https_goes_through_a_proxy_that_resolves_the_name() {
     let authority = Authority::new(&["target.invalid"]);
-    let with_authority = trusting(&authority.roots);
+    let with_authority = trusting(&authority.pem);
     let server = serve(move |stream| {
         let mut stream = authority.accept(stream);
         let _ = answer(&mut stream, "through");

@@ -5,8 +5,8 @@
 )]
 
 mod dns;
+#[path = "../common/fibers.rs"]
+mod fibers;
 mod http;
 mod http_limits;
 mod https;
-#[path = "../stand_in/mod.rs"]
-mod stand_in;

@@ -6,10 +6,10 @@
 
 mod audience;
 mod faults;
+#[path = "../common/fibers.rs"]
+mod fibers;
 mod rest;
 mod sources;
-#[path = "../stand_in/mod.rs"]
-mod stand_in;
 mod stream;
 mod upstream;
 mod users_sources;

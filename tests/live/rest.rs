@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use testkit::temp_file;
+
 use crate::audience::{listen, refusal, settings};
 use crate::upstream::{Upstream, binance, now_ms};
 
@@ -157,15 +159,10 @@ fn one_symbol_that_goes_away_does_not_spoil_the_others() {
         let answers = answers.join(",");
         ok(format!(r#"{{"error":[],"result":{{{answers}}}}}"#))
     });
-    let catalogue = std::env::temp_dir().join(format!("tickertape-fast-{}", std::process::id()));
     let builtin = include_str!("../../crates/exchanges/exchanges.json");
-    std::fs::write(
-        &catalogue,
-        builtin.replace("\"interval_ms\": 1000", "\"interval_ms\": 5"),
-    )
-    .unwrap();
+    let catalogue = temp_file(builtin.replace("\"interval_ms\": 1000", "\"interval_ms\": 5"));
     let mut settings = settings(&upstream, &["BTC/USDT", "XRP/USDT"]);
-    settings.online.exchanges = Some(catalogue.clone());
+    settings.online.exchanges = Some(catalogue.path().to_owned());
     let heard_btc = |number: usize| {
         move |it: &crate::audience::Audience| {
             it.heard()
@@ -176,7 +173,6 @@ fn one_symbol_that_goes_away_does_not_spoil_the_others() {
         }
     };
     let audience = listen("kraken", &settings, heard_btc(4));
-    std::fs::remove_file(catalogue).unwrap();
     assert_eq!(audience.failures("kraken", "unknown_symbol"), 1);
 }
 

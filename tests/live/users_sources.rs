@@ -1,12 +1,12 @@
 //! Sources that are a user's own: an exchange described in a file, and a URL with pointers. And
 //! what the server says at its start of those that are wrong.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread;
+
+use testkit::{ServerProcess, temp_file};
 
 /// A web server for the time of a test. Its answers close the connection.
 fn web() -> String {
@@ -46,28 +46,6 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     )
 }
 
-/// A file for the time of a test.
-struct File(PathBuf);
-
-impl File {
-    fn new(name: &str, text: &str) -> Self {
-        let name = format!("tickertape-{}-{name}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::write(&path, text).unwrap();
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 /// An exchange that nobody has heard of, asked not too often.
 const FICTITIOUS: &str = r#"{"exchanges":[{"id":"fict","name":"Fictitious",
     "spelling":{"market":"{base}~{quote}"},"interval_ms":700,
@@ -82,16 +60,6 @@ fn server(arguments: &[&str]) -> Command {
     command
 }
 
-/// A running server, which does not outlive its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// How it ends that is not to start at all.
 fn refusal(arguments: &[&str]) -> (Option<i32>, String) {
     let Output { status, stderr, .. } = server(arguments).output().unwrap();
@@ -101,16 +69,9 @@ fn refusal(arguments: &[&str]) -> (Option<i32>, String) {
 
 /// The first tick, as a client that joins is sent it.
 fn first_tick(arguments: &[&str]) -> String {
-    let child = server(arguments).stderr(Stdio::piped()).spawn();
-    let mut running = Running(child.unwrap());
-    let mut log = BufReader::new(running.0.stderr.take().unwrap());
-    let mut told = String::new();
-    while !told.contains("listening on ") {
-        assert!(log.read_line(&mut told).unwrap() > 0, "{told}");
-    }
-    let address = told.trim_end().rsplit(' ').next().unwrap();
-    let stream = TcpStream::connect(address).unwrap();
-    let (mut client, _) = tungstenite::client(format!("ws://{address}/"), stream).unwrap();
+    let server = ServerProcess::spawn(&mut server(arguments));
+    let url = format!("ws://{}/", server.address);
+    let (mut client, _) = tungstenite::client(url, server.connect()).unwrap();
     loop {
         let message = client.read().unwrap();
         match message.to_text() {
@@ -122,10 +83,10 @@ fn first_tick(arguments: &[&str]) -> String {
 
 #[test]
 fn a_new_exchange_is_an_entry_in_a_file() {
-    let (web, file) = (web(), File::new("new.json", FICTITIOUS));
+    let (web, file) = (web(), temp_file(FICTITIOUS));
     let source = [
         "--exchanges",
-        file.path(),
+        file.path().to_str().unwrap(),
         "--source",
         "fict",
         "--upstream",
@@ -138,11 +99,11 @@ fn a_new_exchange_is_an_entry_in_a_file() {
 
 #[test]
 fn an_unknown_symbol_of_it_ends_the_program_with_near_names() {
-    let (web, file) = (web(), File::new("near.json", FICTITIOUS));
+    let (web, file) = (web(), temp_file(FICTITIOUS));
     // Time for three requests at most, of which the second finds it.
     let (code, told) = refusal(&[
         "--exchanges",
-        file.path(),
+        file.path().to_str().unwrap(),
         "--source",
         "fict",
         "--upstream",

@@ -4,40 +4,32 @@ use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::common::process::Process;
-use crate::common::{PATIENCE, TestServer, handshake, read_to_end};
+use crate::common::{PATIENCE, TestServer, read_to_end};
 use rustix::process::Signal;
 use socket2::{Domain, SockRef, Socket, Type};
+use testkit::frames::handshake;
+use testkit::{NamedTempFile, temp_file};
 use tickertape::server::Config;
 
-/// A file of this test run alone; it is removed when dropped.
-struct TokenFile(PathBuf);
+/// A file of tokens, which goes with its test.
+struct TokenFile(NamedTempFile);
 
 impl TokenFile {
-    fn new(name: &str, text: &str) -> Self {
-        let name = format!("{name}-{}", std::process::id());
-        let file = Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name));
-        file.write(text);
-        file
+    fn new(text: &str) -> Self {
+        Self(temp_file(text))
     }
 
+    /// Writes another text, for its owner alone to read.
     fn write(&self, text: &str) {
         fs::write(&self.0, text).unwrap();
         fs::set_permissions(&self.0, fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for TokenFile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        self.0.path().to_str().unwrap()
     }
 }
 
@@ -76,8 +68,8 @@ fn server(arguments: &[&str]) -> Output {
 
 #[test]
 fn only_who_has_a_token_gets_in() {
-    let file = TokenFile::new("tokens", "# two\nsecret+1\n\n  secret-2\n");
-    let server = Process::start(&["--token-file", file.path(), "--log", "debug"]);
+    let file = TokenFile::new("# two\nsecret+1\n\n  secret-2\n");
+    let server = crate::common::process(&["--token-file", file.path(), "--log", "debug"]);
     let address = &server.address;
     for (target, header, allowed) in [
         ("/", "Authorization: Bearer secret+1", true),
@@ -124,8 +116,8 @@ fn only_who_has_a_token_gets_in() {
 
 #[test]
 fn tokens_are_read_again_on_sighup() {
-    let file = TokenFile::new("rotated", "old\n");
-    let mut server = Process::start(&["--token-file", file.path()]);
+    let file = TokenFile::new("old\n");
+    let mut server = crate::common::process(&["--token-file", file.path()]);
     let address = server.address.clone();
     let statuses = || ["/?token=old", "/?token=new"].map(|it| upgrade(&address, it, "X: y"));
     assert_eq!(statuses(), [101, 401]);
@@ -153,7 +145,7 @@ fn tokens_are_read_again_on_sighup() {
 
 #[test]
 fn a_token_file_that_is_no_use_ends_it_with_one_line() {
-    let file = TokenFile::new("empty", "# nothing yet\n");
+    let file = TokenFile::new("# nothing yet\n");
     for (path, part) in [
         (file.path(), "there are none, write one to a line"),
         ("/nowhere/tokens", "no such file"),
@@ -172,8 +164,8 @@ fn a_token_file_that_is_no_use_ends_it_with_one_line() {
 
 #[test]
 fn the_client_gets_in_with_a_header_or_the_query() {
-    let file = TokenFile::new("client", "secret\n");
-    let server = Process::start(&["--token-file", file.path(), "--interval", "5ms"]);
+    let file = TokenFile::new("secret\n");
+    let server = crate::common::process(&["--token-file", file.path(), "--interval", "5ms"]);
     let url = format!("ws://{}/", server.address);
     let with_token = format!("{url}?token=secret");
     for (url, more, code) in [
@@ -201,11 +193,9 @@ fn the_client_gets_in_with_a_header_or_the_query() {
 
 #[test]
 fn the_state_has_a_door_of_its_own() {
-    let server = Process::start(&["--admin", "127.0.0.1:0", "--max-clients", "1"]);
-    let admin = server
-        .log
-        .lines()
-        .find(|line| line.contains("/metrics on "));
+    let server = crate::common::process(&["--admin", "127.0.0.1:0", "--max-clients", "1"]);
+    let log = server.log();
+    let admin = log.lines().find(|line| line.contains("/metrics on "));
     let admin = admin
         .and_then(|line| line.rsplit(' ').next())
         .unwrap()

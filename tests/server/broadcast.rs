@@ -4,9 +4,10 @@ use std::io::Read;
 
 use std::time::Duration;
 
-use crate::common::{TestServer, ask, handshake, next, ticks};
+use crate::common::{TestServer, ask, next, ticks};
 use serde_json::Value;
 use std::io::Write;
+use testkit::frames::handshake;
 use tickertape::server::Config;
 
 #[test]

@@ -1,21 +1,16 @@
 //! The server as a program: its options, its exit codes, its one thread, and recordings.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
+use rustix::process::Signal;
 use serde_json::Value;
+use testkit::{ServerProcess, TempDir};
 use tungstenite::{Message, WebSocket};
 
-/// A running server; killed when it is dropped.
-struct Running {
-    child: Child,
-    stderr: BufReader<std::process::ChildStderr>,
-    address: String,
-    log: String,
-}
+use crate::common::process;
 
 fn server(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
@@ -33,84 +28,16 @@ fn output(arguments: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), text(stdout), text(stderr))
 }
 
-impl Running {
-    fn start(arguments: &[&str]) -> Self {
-        let arguments = [&["--port", "0"], arguments].concat();
-        let mut child = server(&arguments).stderr(Stdio::piped()).spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut log = String::new();
-        while !log.contains("listening on ") {
-            assert!(stderr.read_line(&mut log).unwrap() > 0, "{log}");
-        }
-        let address = log.trim_end().rsplit(' ').next().unwrap().to_owned();
-        Self {
-            child,
-            stderr,
-            address,
-            log,
-        }
-    }
-
-    fn open(&self) -> WebSocket<TcpStream> {
-        self.try_open().unwrap()
-    }
-
-    fn try_open(&self) -> Result<WebSocket<TcpStream>, String> {
-        let stream = TcpStream::connect(&self.address).unwrap();
-        stream
-            .set_read_timeout(Some(std::time::Duration::from_secs(10)))
-            .unwrap();
-        let opened = tungstenite::client(format!("ws://{}/", self.address), stream);
-        opened
-            .map(|(client, _)| client)
-            .map_err(|error| error.to_string())
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", name, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-
-    /// Waits for the end; returns the exit code and the whole log.
-    fn wait(mut self) -> (Option<i32>, String) {
-        let code = self.child.wait().unwrap().code();
-        let mut log = std::mem::take(&mut self.log);
-        self.stderr.read_to_string(&mut log).unwrap();
-        (code, log)
-    }
+fn open(server: &ServerProcess) -> WebSocket<TcpStream> {
+    try_open(server).unwrap()
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A path for a file of this test run alone; it is removed when dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        Self(path.join(format!("{name}-{}", std::process::id())))
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
+fn try_open(server: &ServerProcess) -> Result<WebSocket<TcpStream>, String> {
+    let url = format!("ws://{}/", server.address);
+    let opened = tungstenite::client(url, server.connect());
+    opened
+        .map(|(client, _)| client)
+        .map_err(|error| error.to_string())
 }
 
 fn tick(client: &mut WebSocket<TcpStream>) -> Value {
@@ -189,14 +116,15 @@ fn fails_with_1_for_a_recording_that_is_not_there() {
 
 #[test]
 fn says_that_prices_are_simulated_and_serves_them_from_one_thread() {
-    let server = Running::start(&["--interval", "5ms"]);
-    assert!(server.log.contains("simulated"), "{}", server.log);
-    let mut clients: Vec<_> = (0..50).map(|_| server.open()).collect();
+    let server = process(&["--interval", "5ms"]);
+    let log = server.log();
+    assert!(log.contains("simulated"), "{log}");
+    let mut clients: Vec<_> = (0..50).map(|_| open(&server)).collect();
     for client in &mut clients {
         assert_eq!(tick(client)["symbol"], "sim:BTC/USDT");
     }
     if cfg!(target_os = "linux") {
-        let tasks = fs::read_dir(format!("/proc/{}/task", server.child.id())).unwrap();
+        let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
         assert_eq!(tasks.count(), 1);
     }
 }
@@ -206,8 +134,8 @@ fn an_exchange_that_is_out_of_reach_makes_a_stale_event_and_no_error() {
     // Nobody listens there: the port was free a moment ago.
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
     let upstream = format!("http://{}", upstream.unwrap());
-    let server = Running::start(&["--source", "binance", "--upstream", &upstream]);
-    let mut client = server.open();
+    let server = process(&["--source", "binance", "--upstream", &upstream]);
+    let mut client = open(&server);
     let event = tick(&mut client);
     assert_eq!(
         (&event["event"], &event["symbol"]),
@@ -216,7 +144,7 @@ fn an_exchange_that_is_out_of_reach_makes_a_stale_event_and_no_error() {
     // Long before `--stale-after`: there never was a price, and none is in sight.
     assert!(event["age"].as_u64().unwrap() < 4_000, "{event}");
     // Whoever joins later is told so too.
-    assert_eq!(tick(&mut server.open())["event"], "stale");
+    assert_eq!(tick(&mut open(&server))["event"], "stale");
     let mut stream = TcpStream::connect(&server.address).unwrap();
     stream
         .write_all(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -233,7 +161,7 @@ fn an_exchange_that_is_out_of_reach_makes_a_stale_event_and_no_error() {
     );
     let since = source.split(", since ").nth(1).unwrap();
     assert!(since.starts_with("20") && since.ends_with("Z\n"), "{body}");
-    server.signal("TERM");
+    server.signal(Signal::TERM);
     let (code, log) = server.wait();
     assert_eq!(code, Some(0), "{log}");
     assert!(
@@ -245,11 +173,11 @@ fn an_exchange_that_is_out_of_reach_makes_a_stale_event_and_no_error() {
 
 #[test]
 fn stops_with_0_on_sigterm_and_tells_its_clients() {
-    for name in ["TERM", "INT"] {
-        let server = Running::start(&[]);
-        let mut client = server.open();
+    for signal in [Signal::TERM, Signal::INT] {
+        let server = process(&[]);
+        let mut client = open(&server);
         tick(&mut client);
-        server.signal(name);
+        server.signal(signal);
         let close = loop {
             match client.read().unwrap() {
                 Message::Close(close) => break close.unwrap(),
@@ -267,21 +195,23 @@ fn stops_with_0_on_sigterm_and_tells_its_clients() {
 
 #[test]
 fn what_was_recorded_is_replayed_digit_for_digit() {
-    let file = Scratch::new("recorded");
-    let recorder = Running::start(&["--interval", "2ms", "--record", file.path(), "--seed", "7"]);
-    let mut client = recorder.open();
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("recorded");
+    let path = file.to_str().unwrap();
+    let recorder = process(&["--interval", "2ms", "--record", path, "--seed", "7"]);
+    let mut client = open(&recorder);
     while tick(&mut client)["seq"].as_u64().unwrap() < 50 {}
-    recorder.signal("TERM");
+    recorder.signal(Signal::TERM);
     let (code, log) = recorder.wait();
     assert_eq!(code, Some(0), "{log}");
-    let recorded = fs::read_to_string(&file.0).unwrap();
+    let recorded = fs::read_to_string(&file).unwrap();
     assert!(recorded.lines().count() >= 50 && recorded.ends_with('\n'));
 
     // A crash may have torn the last line.
-    fs::write(&file.0, format!("{recorded}{{\"symbol\":\"sim:BTC/US")).unwrap();
-    let source = format!("replay:{}", file.path());
-    let player = Running::start(&["--source", &source, "--speed", "0.5"]);
-    let mut client = player.open();
+    fs::write(&file, format!("{recorded}{{\"symbol\":\"sim:BTC/US")).unwrap();
+    let source = format!("replay:{path}");
+    let player = process(&["--source", &source, "--speed", "0.5"]);
+    let mut client = open(&player);
     let first = tick(&mut client)["seq"].as_u64().unwrap();
     let price = |line: &str| {
         line.split(r#""price":"#)
@@ -305,16 +235,16 @@ fn what_was_recorded_is_replayed_digit_for_digit() {
 #[test]
 fn without_descriptors_every_client_is_told_and_accepting_goes_on() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
-    let server = Running::start(&[]);
+    let server = process(&[]);
     let limit = |current: u64| {
-        let pid = Pid::from_raw(server.child.id() as i32);
+        let pid = Pid::from_raw(server.pid() as i32);
         let limit = Rlimit {
             current: Some(current),
             maximum: Some(4096),
         };
         prlimit(pid, Resource::Nofile, limit).unwrap();
     };
-    let mut client = server.open();
+    let mut client = open(&server);
     tick(&mut client);
     limit(16);
     let answers = (0..40).map(|_| {
@@ -338,7 +268,7 @@ fn without_descriptors_every_client_is_told_and_accepting_goes_on() {
     limit(1024);
     // One that comes while the last 503 is on its way out may still get one.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while let Err(error) = server.try_open() {
+    while let Err(error) = try_open(&server) {
         assert!(std::time::Instant::now() < deadline, "{error}");
     }
     tick(&mut client);

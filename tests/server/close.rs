@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use crate::common::{PATIENCE, TestServer, ask, close_code, frame, handshake, next, read_to_end};
+use crate::common::{PATIENCE, TestServer, ask, close_code, next, read_to_end};
 use socket2::SockRef;
 use std::time::Duration;
+use testkit::frames::{frame, handshake};
 use tickertape::server::Config;
 
 fn code_after(bytes: &[u8]) -> u16 {

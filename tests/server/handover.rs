@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::process::Process;
 use crate::common::{PATIENCE, next};
 use rustix::process::Signal;
 use socket2::SockRef;
+use testkit::ServerProcess;
 use tungstenite::Message;
 
 /// How often the server is replaced.
 const HANDOVERS: usize = 20;
 
 /// One at `port`, that waits no longer for others than a busy machine needs.
-fn server(port: &str) -> Process {
+fn server(port: &str) -> ServerProcess {
     let arguments = ["--interval", "5ms", "--drain", "0"];
     let shared = [
         "--reuse-port",
@@ -25,7 +25,7 @@ fn server(port: &str) -> Process {
         "--port",
         port,
     ];
-    Process::start(&[&arguments[..], &shared].concat())
+    crate::common::process(&[&arguments[..], &shared].concat())
 }
 
 /// Ends the visits, also when the test fails.

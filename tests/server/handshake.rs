@@ -3,7 +3,8 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use crate::common::{PATIENCE, TestServer, handshake, next, read_to_end};
+use crate::common::{PATIENCE, TestServer, next, read_to_end};
+use testkit::frames::handshake;
 use tickertape::server::{Config, Origins};
 
 fn status(answer: &str) -> &str {

@@ -4,21 +4,17 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use testkit::{PATIENCE, ServerProcess};
 use tungstenite::{Message, WebSocket};
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A running server, killed when it is dropped.
-struct Server {
-    child: Child,
-    address: String,
-}
+/// What is asked of a server in these tests.
+struct Server(ServerProcess);
 
 impl Server {
     /// Starts one that logs to `stderr`, and reads what it says until it listens.
@@ -27,28 +23,19 @@ impl Server {
         stderr: impl Into<Stdio>,
         log: &mut impl BufRead,
     ) -> (Self, String) {
-        let child = command.stdin(Stdio::null()).stderr(stderr).spawn().unwrap();
-        let mut said = String::new();
-        while !said.contains("listening on ") {
-            assert!(log.read_line(&mut said).unwrap() > 0, "{said}");
-        }
-        let address = said.trim_end().rsplit(' ').next().unwrap().to_owned();
-        (Self { child, address }, said)
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
+        let child = command.stdin(Stdio::null()).stderr(stderr).spawn();
+        let server = ServerProcess::listening(child.unwrap(), log);
+        let said = server.log() + "\n";
+        (Self(server), said)
     }
 
     fn open(&self) -> WebSocket<TcpStream> {
-        let url = format!("ws://{}/", self.address);
-        tungstenite::client(url, self.connect()).unwrap().0
+        let url = format!("ws://{}/", self.0.address);
+        tungstenite::client(url, self.0.connect()).unwrap().0
     }
 
     fn ask(&self, request: &str) -> String {
-        let mut stream = self.connect();
+        let mut stream = self.0.connect();
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -57,7 +44,7 @@ impl Server {
 
     /// How many lines are missing, and why.
     fn missing(&self, why: &str) -> u64 {
-        let page = self.ask("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+        let page = self.0.metrics();
         let name = format!("tickertape_log_lines_missing_total{{why=\"{why}\"}} ");
         let value = page.lines().find_map(|line| line.strip_prefix(&name));
         value.unwrap().parse().unwrap()
@@ -73,13 +60,6 @@ impl Server {
         for _ in 0..50 {
             tick(&mut client);
         }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -173,7 +173,7 @@ fn every_connection_is_accounted_for_under_churn() {
             server.ask(request.as_bytes());
         }
         let mut rude = server.open_raw();
-        rude.write_all(&crate::common::frame(0x82, b"binary"))
+        rude.write_all(&testkit::frames::frame(0x82, b"binary"))
             .unwrap();
         server.tick("A", round.into());
         // It may be the one that is turned away: then there is nothing to check.

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::common::process::Process;
 use crate::common::{PATIENCE, TestServer, closed_with, read_to_end, ticks};
 use rustix::process::Signal;
 use socket2::SockRef;
@@ -135,7 +134,7 @@ fn last_tick(mut client: crate::common::Client) -> u64 {
 
 #[test]
 fn nobody_gets_in_while_it_drains_and_a_second_signal_ends_it() {
-    let mut server = Process::start(&["--drain", "1h", "--interval", "1h"]);
+    let mut server = crate::common::process(&["--drain", "1h", "--interval", "1h"]);
     let open = || {
         let stream = TcpStream::connect(&server.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();

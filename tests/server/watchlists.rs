@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use socket2::SockRef;
+use testkit::frames::{frame, handshake};
+use testkit::temp_file;
 use tickertape::server::Config;
 use tungstenite::Message;
 
-use crate::common::process::Process;
-use crate::common::{Client, TestServer, ask, closed_with, frame, handshake, next, ticks};
+use crate::common::{Client, TestServer, ask, closed_with, next, process, ticks};
 
 /// Patient, so that a machine that stalls for a second makes no gap.
 fn patient() -> Config {
@@ -610,28 +611,11 @@ fn a_server_ends_in_time_while_a_client_waits_whose_list_has_grown() {
     server.join();
 }
 
-/// A file of symbols, gone with the test.
-struct SymbolsFile(std::path::PathBuf);
-
-impl SymbolsFile {
-    fn write(&self, text: &str) {
-        fs::write(&self.0, text).unwrap();
-    }
-}
-
-impl Drop for SymbolsFile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 #[test]
 fn symbols_come_from_a_file_that_is_read_again_on_sighup() {
-    let name = format!("tickertape-symbols-{}", std::process::id());
-    let file = SymbolsFile(std::env::temp_dir().join(name));
-    file.write("# the market\nBTC/USDT, ETH/USDT\n\nSOL/EUR # thin\n");
-    let argument = format!("--symbols=@{}", file.0.display());
-    let mut server = Process::start(&[&argument, "--interval", "20ms", "--drain", "0s"]);
+    let file = temp_file("# the market\nBTC/USDT, ETH/USDT\n\nSOL/EUR # thin\n");
+    let argument = format!("--symbols=@{}", file.path().display());
+    let mut server = process(&[&argument, "--interval", "20ms", "--drain", "0s"]);
     let url = format!("ws://{}/?symbols=*/EUR,BTC/USDT", server.address);
     let mut client = tungstenite::client(url, server.connect()).unwrap().0;
     let names = |client: &mut Client| ask(client, r#"{"op":"list","id":1}"#)["symbols"].clone();
@@ -639,7 +623,7 @@ fn symbols_come_from_a_file_that_is_read_again_on_sighup() {
         names(&mut client),
         json!(["sim:BTC/USDT", "sim:ETH/USDT", "sim:SOL/EUR"])
     );
-    file.write("BTC/USDT SOL/EUR XRP/EUR");
+    fs::write(&file, "BTC/USDT SOL/EUR XRP/EUR").unwrap();
     server.signal(rustix::process::Signal::HUP);
     server.wait_for("symbols added: 1");
     while tick(&mut client).0 != "sim:XRP/EUR" {}
@@ -648,7 +632,7 @@ fn symbols_come_from_a_file_that_is_read_again_on_sighup() {
         json!(["sim:BTC/USDT", "sim:SOL/EUR", "sim:XRP/EUR"])
     );
     // A file that is wrong changes nothing.
-    file.write("BTC/USDT nonsense");
+    fs::write(&file, "BTC/USDT nonsense").unwrap();
     server.signal(rustix::process::Signal::HUP);
     server.wait_for(
         "invalid symbol 'nonsense': expected BASE/QUOTE, such as BTC/USDT; the symbols stay",
@@ -659,13 +643,11 @@ fn symbols_come_from_a_file_that_is_read_again_on_sighup() {
 #[test]
 fn a_client_that_does_not_read_costs_little_however_large_the_market_is() {
     const CLIENTS: u64 = 32;
-    let name = format!("tickertape-large-market-{}", std::process::id());
-    let file = SymbolsFile(std::env::temp_dir().join(name));
     let names = numbered(60_000);
-    file.write(&names.join("\n"));
-    let argument = format!("--symbols=@{}", file.0.display());
+    let file = temp_file(names.join("\n"));
+    let argument = format!("--symbols=@{}", file.path().display());
     // Most of the newest ticks have fallen off the tape.
-    let server = Process::start(&[&argument, "--interval", "3600s", "--tape", "1MiB"]);
+    let server = process(&[&argument, "--interval", "3600s", "--tape", "1MiB"]);
     server.wait_for_metric("tickertape_ticks_total", |ticks| ticks >= 60_000);
     let url = format!("ws://{}/?symbols=S7/USD", server.address);
     let open = || tungstenite::client(&url, server.connect()).unwrap().0;
@@ -699,26 +681,24 @@ fn a_client_that_does_not_read_costs_little_however_large_the_market_is() {
 
 #[test]
 fn sighup_takes_effect_at_once_however_rare_the_beats_are() {
-    let name = format!("tickertape-symbols-at-once-{}", std::process::id());
-    let file = SymbolsFile(std::env::temp_dir().join(name));
-    file.write("BTC/USDT ETH/USDT");
-    let argument = format!("--symbols=@{}", file.0.display());
+    let file = temp_file("BTC/USDT ETH/USDT");
+    let argument = format!("--symbols=@{}", file.path().display());
     for spread in [&[][..], &["--spread"]] {
         let options = [
             &[&*argument, "--interval", "3600s", "--drain", "0s"],
             spread,
         ]
         .concat();
-        let server = Process::start(&options);
+        let server = process(&options);
         let url = format!("ws://{}/?symbols=*/EUR,ETH/USDT", server.address);
         let mut client = tungstenite::client(url, server.connect()).unwrap().0;
         assert_eq!(tick(&mut client).0, "sim:ETH/USDT");
-        file.write("BTC/USDT XRP/EUR");
+        fs::write(&file, "BTC/USDT XRP/EUR").unwrap();
         server.signal(rustix::process::Signal::HUP);
         let delisted = json!({"event": "delisted", "symbol": "sim:ETH/USDT"});
         assert_eq!(next(&mut client), delisted);
         assert_eq!(tick(&mut client), ("sim:XRP/EUR".to_owned(), 1));
-        file.write("BTC/USDT ETH/USDT");
+        fs::write(&file, "BTC/USDT ETH/USDT").unwrap();
         server.signal(rustix::process::Signal::HUP);
         let delisted = json!({"event": "delisted", "symbol": "sim:XRP/EUR"});
         assert_eq!(next(&mut client), delisted);

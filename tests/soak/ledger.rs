@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::SYMBOLS;
 use super::listener::{Heard, Listener};
-use crate::stand_in::exchange::{Delivery, Fault, Outcome, StandIn};
+use testkit::fake_exchange::{Delivery, FakeExchange, Fault, Outcome};
 
 /// The balance of one server.
 #[derive(Clone, Debug, Default)]
@@ -31,17 +31,17 @@ impl Account {
     /// Waits until all that has been sent has arrived, or `patience` is over, and compares.
     pub(crate) fn settle(
         source: &str,
-        stand_in: &StandIn,
+        exchange: &FakeExchange,
         listener: &Listener,
         patience: Duration,
     ) -> Self {
-        let sent = stand_in.deliveries();
+        let sent = exchange.deliveries();
         let mut account = Self::default();
         let until = Instant::now() + patience.min(Duration::from_secs(5));
         loop {
             let heard = listener.heard();
             // Only now, so that whatever was heard is in it.
-            let all = stand_in.deliveries();
+            let all = exchange.deliveries();
             account = match source.contains(',') {
                 true => account.of_list(source, &all, &heard),
                 false => account.of_one(source, (&sent, &all), &heard),

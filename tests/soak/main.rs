@@ -2,7 +2,7 @@
 //! arrives once, and afterwards the server has the memory and the descriptors that it had before.
 //!
 //! Servers as processes, each with an exchange of its own by https or wss, and one with a list to
-//! fail over in; the stand-ins of the exchanges are in this process, and a client of each server.
+//! fail over in; the fake exchanges are in this process, and a client of each server.
 //!
 //! ```text
 //! SOAK=10m SOAK_SEED=1 cargo test --release --test soak -- --nocapture
@@ -14,21 +14,18 @@
     reason = "a failed assumption in a test should say so with a panic"
 )]
 
+mod health;
 mod ledger;
 mod listener;
-mod program;
-#[path = "../stand_in/mod.rs"]
-mod stand_in;
 mod summary;
 
-use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
 use ledger::Account;
 use listener::Listener;
-use program::{Footprint, Program};
-use stand_in::exchange::{Config, Fault, StandIn};
+use testkit::fake_exchange::{Config, FakeExchange, Fault};
+use testkit::{Footprint, ServerProcess, temp_file};
 use tickertape::cli::duration;
 
 /// What is asked for by the environment.
@@ -44,8 +41,8 @@ struct Plan {
 struct Post {
     /// As on the server's command line.
     source: String,
-    stand_in: usize,
-    program: Program,
+    exchange: usize,
+    program: ServerProcess,
     listener: Listener,
 }
 
@@ -64,23 +61,23 @@ struct Outcome {
 #[test]
 fn after_faults_at_random_all_is_as_before_and_each_good_price_has_arrived_once() {
     let plan = Plan::of_environment();
-    let stand_ins = [plan.stand_in(), plan.stand_in()];
-    let posts = start(&stand_ins);
+    let exchanges = [plan.exchange(), plan.exchange()];
+    let posts = start(&exchanges);
 
-    leave_to_chance(&stand_ins, Some(plan.seed));
+    leave_to_chance(&exchanges, Some(plan.seed));
     watch(&posts, plan.warm_up);
-    calm(&posts, &stand_ins);
+    calm(&posts, &exchanges);
     let before: Vec<_> = posts.iter().map(|post| post.program.footprint()).collect();
-    leave_to_chance(&stand_ins, Some(plan.seed));
+    leave_to_chance(&exchanges, Some(plan.seed));
     let descriptors_max = watch(&posts, plan.lasts);
-    calm(&posts, &stand_ins);
+    calm(&posts, &exchanges);
 
     let outcomes = posts.iter().zip(before).zip(descriptors_max);
     let outcomes: Vec<_> = outcomes
-        .map(|((post, before), max)| post.outcome(&stand_ins[post.stand_in], before, max))
+        .map(|((post, before), max)| post.outcome(&exchanges[post.exchange], before, max))
         .collect();
     let limit = plan.resident_limit();
-    let (text, is_good) = summary::of(&outcomes, &stand_ins, limit);
+    let (text, is_good) = summary::of(&outcomes, &exchanges, limit);
     println!("{} of faults, seed {}\n{text}", plan.words(), plan.seed);
     assert!(is_good, "see the table");
 }
@@ -103,7 +100,7 @@ impl Plan {
         format!("{:?} after {:?} to warm up", self.lasts, self.warm_up)
     }
 
-    fn stand_in(&self) -> StandIn {
+    fn exchange(&self) -> FakeExchange {
         let config = Config {
             seed: self.seed,
             spared: match self.is_short {
@@ -115,7 +112,7 @@ impl Plan {
             patience: Duration::from_secs(3),
             ..Config::default()
         };
-        StandIn::start(config).unwrap()
+        FakeExchange::start(config).unwrap()
     }
 
     /// What is touched for the first time counts as well, and a short run does not see it all
@@ -129,31 +126,34 @@ impl Plan {
 }
 
 impl Post {
-    fn start(source: &str, stand_in: &StandIn, number: usize) -> Self {
-        let ca = Scratch::new(stand_in.pem());
+    fn start(source: &str, exchange: &FakeExchange, number: usize) -> Self {
+        let ca = temp_file(exchange.pem());
         let symbols = SYMBOLS.join(",");
-        let program = Program::start(&[
-            "--source",
-            source,
-            "--symbols",
-            &symbols,
-            "--upstream",
-            &stand_in.https(),
-            "--ca",
-            ca.0.to_str().unwrap(),
-            "--interval",
-            "50ms",
-            "--request-timeout",
-            "1s",
-            "--stale-after",
-            "400ms",
-            "--tape",
-            "64KiB",
-        ]);
+        let program = ServerProcess::start(
+            env!("CARGO_BIN_EXE_server"),
+            &[
+                "--source",
+                source,
+                "--symbols",
+                &symbols,
+                "--upstream",
+                &exchange.https(),
+                "--ca",
+                ca.path().to_str().unwrap(),
+                "--interval",
+                "50ms",
+                "--request-timeout",
+                "1s",
+                "--stale-after",
+                "400ms",
+                "--tape",
+                "64KiB",
+            ],
+        );
         let listener = Listener::start(&program.address);
         let post = Self {
             source: source.to_owned(),
-            stand_in: number,
+            exchange: number,
             program,
             listener,
         };
@@ -177,36 +177,36 @@ impl Post {
         });
     }
 
-    fn outcome(&self, stand_in: &StandIn, before: Footprint, descriptors_max: u64) -> Outcome {
+    fn outcome(&self, exchange: &FakeExchange, before: Footprint, descriptors_max: u64) -> Outcome {
         let after = self.program.footprint_like(before);
         Outcome {
             source: self.source.clone(),
             before,
             after,
             descriptors_max,
-            account: Account::settle(&self.source, stand_in, &self.listener, PATIENCE),
+            account: Account::settle(&self.source, exchange, &self.listener, PATIENCE),
             warnings: self.program.lines("warn: "),
             recoveries: self.program.lines("works again"),
-            lateness: self.program.lateness(),
+            lateness: health::lateness(&self.program),
         }
     }
 }
 
 /// Starts all servers at once.
-fn start(stand_ins: &[StandIn]) -> Vec<Post> {
+fn start(exchanges: &[FakeExchange]) -> Vec<Post> {
     let single = SINGLE.iter().map(|source| (*source, 0));
     thread::scope(|scope| {
         let posts = single.chain([(LIST, 1)]).map(|(source, number)| {
-            scope.spawn(move || Post::start(source, &stand_ins[number], number))
+            scope.spawn(move || Post::start(source, &exchanges[number], number))
         });
         let posts: Vec<_> = posts.collect();
         posts.into_iter().map(|post| post.join().unwrap()).collect()
     })
 }
 
-fn leave_to_chance(stand_ins: &[StandIn], seed: Option<u64>) {
-    for stand_in in stand_ins {
-        stand_in.leave_to_chance(seed);
+fn leave_to_chance(exchanges: &[FakeExchange], seed: Option<u64>) {
+    for exchange in exchanges {
+        exchange.leave_to_chance(seed);
     }
 }
 
@@ -219,7 +219,7 @@ fn watch(posts: &[Post], lasts: Duration) -> Vec<u64> {
         for (post, most) in posts.iter().zip(&mut most) {
             *most = (*most).max(post.program.footprint().descriptors);
             let asked = Instant::now();
-            assert!(post.program.is_healthy(), "{}", post.source);
+            assert!(health::is_healthy(&post.program), "{}", post.source);
             let took = asked.elapsed();
             assert!(took < STALLED, "{}: /healthz took {took:?}", post.source);
         }
@@ -229,10 +229,12 @@ fn watch(posts: &[Post], lasts: Duration) -> Vec<u64> {
 }
 
 /// Ends all faults and waits until prices come from everywhere again.
-fn calm(posts: &[Post], stand_ins: &[StandIn]) {
-    leave_to_chance(stand_ins, None);
+fn calm(posts: &[Post], exchanges: &[FakeExchange]) {
+    leave_to_chance(exchanges, None);
     for post in posts {
-        patiently(&post.source, PATIENCE, || post.program.sources_are_up());
+        patiently(&post.source, PATIENCE, || {
+            health::sources_are_up(&post.program)
+        });
         post.await_price_of_each_symbol();
     }
 }
@@ -246,26 +248,6 @@ fn patiently(what: &str, patience: Duration, mut is_so: impl FnMut() -> bool) {
             "{what}: no recovery in {patience:?}"
         );
         thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// A file for as long as it is needed.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(text: &str) -> Self {
-        static NUMBER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let name = format!("soak-{}-{number}.pem", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::write(&path, text).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }
 

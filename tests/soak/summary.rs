@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::Outcome;
-use crate::stand_in::exchange::StandIn;
+use testkit::fake_exchange::FakeExchange;
 
 /// The text, and whether every promise was kept; memory may differ by `limit` bytes.
-pub(crate) fn of(outcomes: &[Outcome], stand_ins: &[StandIn], limit: u64) -> (String, bool) {
+pub(crate) fn of(outcomes: &[Outcome], exchanges: &[FakeExchange], limit: u64) -> (String, bool) {
     let mut text = format!(
         "{:<24} {:>19} {:>15} {:>8} {:>8} {:>7} {:>5} {:>7} {:>5} {:>6} {:>6}  {:<15} {}\n",
         "server",
@@ -61,8 +61,8 @@ pub(crate) fn of(outcomes: &[Outcome], stand_ins: &[StandIn], limit: u64) -> (St
         }
     }
     let mut struck: BTreeMap<&str, u64> = BTreeMap::new();
-    for stand_in in stand_ins {
-        for (name, count) in stand_in.struck() {
+    for exchange in exchanges {
+        for (name, count) in exchange.struck() {
             *struck.entry(name).or_default() += count;
         }
     }

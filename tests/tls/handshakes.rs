@@ -100,7 +100,7 @@ fn what_is_no_tls_is_answered_by_an_alert() {
 fn plain_text_is_told_where_it_is() {
     let server = SecureServer::start(Config::default());
     let words = "this port speaks TLS: use https:// or wss://\n";
-    let upgrade = crate::common::handshake("/");
+    let upgrade = testkit::frames::handshake("/");
     let post = format!("POST / HTTP/1.1\r\n\r\n{}", "x".repeat(100_000));
     for request in ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "G", &upgrade, &post] {
         let answer = server.inner.ask(request.as_bytes());
@@ -205,7 +205,7 @@ fn keys_may_change_but_not_for_ever() {
         stream.flush()
     };
     renew(&mut stream).unwrap();
-    let ping = crate::common::frame(0x89, b"still there?");
+    let ping = testkit::frames::frame(0x89, b"still there?");
     stream.write_all(&ping).unwrap();
     let mut pong = [0; 14];
     stream.read_exact(&mut pong).unwrap();

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use testkit::TempDir;
 use tickertape::server::TlsFiles;
 
 pub struct Authority {
@@ -13,7 +13,7 @@ pub struct Authority {
 }
 
 /// Files in a folder that goes with the value.
-pub struct Folder(PathBuf);
+pub struct Folder(TempDir);
 
 impl Authority {
     pub fn new() -> Self {
@@ -38,11 +38,7 @@ impl Authority {
 impl Folder {
     /// With `ca.pem`, `cert.pem` and `key.pem`.
     pub fn new(authority: &Authority) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tickertape-tls-{}-{number}", std::process::id());
-        let folder = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&folder.0).unwrap();
+        let folder = Self(TempDir::new().unwrap());
         fs::write(folder.path("ca.pem"), &authority.pem).unwrap();
         folder.renew(authority);
         folder
@@ -56,7 +52,7 @@ impl Folder {
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.0.path().join(name)
     }
 
     pub fn files(&self) -> TlsFiles {
@@ -64,11 +60,5 @@ impl Folder {
             cert: self.path("cert.pem"),
             key: self.path("key.pem"),
         }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

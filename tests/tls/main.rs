@@ -146,7 +146,7 @@ fn a_record_that_holds_more_than_one_read_is_read_to_its_end() {
     });
     let mut stream = server.open_raw();
     // Four records as long as they may be, in one go: no event comes for what is behind the first.
-    let request = common::frame(0x81, br#"{"op":"ping","id":1}"#);
+    let request = testkit::frames::frame(0x81, br#"{"op":"ping","id":1}"#);
     let count = 4 * 16_384 / request.len();
     stream.conn.set_buffer_limit(None);
     let requests: Vec<u8> = request.repeat(count);

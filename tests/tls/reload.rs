@@ -1,71 +1,31 @@
 //! Certificates that change while clients are served, and files that are of no use.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::io::{Read, Write};
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
+use testkit::ServerProcess;
 
 use crate::identities::{Authority, Folder};
-use crate::peer::{Secure, connect, next_seq, trust};
+use crate::peer::{Secure, next_seq, secure, trust};
 
-/// A server process, ended with the value.
-struct Process {
-    child: Child,
-    log: BufReader<ChildStderr>,
-    address: SocketAddr,
+fn start(folder: &Folder, arguments: &[&str]) -> ServerProcess {
+    ServerProcess::spawn(command(folder).args(arguments))
 }
 
-impl Process {
-    fn start(folder: &Folder) -> Self {
-        Self::start_with(folder, &["--interval", "20ms"])
+/// The certificate that a new client is shown.
+fn certificate(server: &ServerProcess, config: &Arc<ClientConfig>) -> CertificateDer<'static> {
+    let mut stream = secure(server.connect(), Arc::clone(config));
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock).unwrap();
     }
-
-    fn start_with(folder: &Folder, arguments: &[&str]) -> Self {
-        let mut child = command(folder)
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let line = line_with(&mut log, "listening on ");
-        let address = line.rsplit(' ').next().unwrap().parse().unwrap();
-        Self {
-            child,
-            log,
-            address,
-        }
-    }
-
-    fn reload(&self) {
-        self.signal(Signal::HUP);
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// The certificate that a new client is shown.
-    fn certificate(&self, config: &Arc<ClientConfig>) -> CertificateDer<'static> {
-        let mut stream = connect(self.address, config);
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock).unwrap();
-        }
-        stream.conn.peer_certificates().unwrap()[0].clone()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    stream.conn.peer_certificates().unwrap()[0].clone()
 }
 
 fn command(folder: &Folder) -> Command {
@@ -76,43 +36,33 @@ fn command(folder: &Folder) -> Command {
     command
 }
 
-fn line_with(log: &mut impl BufRead, words: &str) -> String {
-    loop {
-        let mut line = String::new();
-        assert!(log.read_line(&mut line).unwrap() > 0, "no '{words}'");
-        if line.contains(words) {
-            return line.trim_end().to_owned();
-        }
-    }
-}
-
 #[test]
 fn sighup_shows_new_clients_the_new_certificate_and_keeps_the_old_clients() {
     let authority = Authority::new();
     let folder = Folder::new(&authority);
-    let mut server = Process::start(&folder);
+    let mut server = start(&folder, &["--interval", "20ms"]);
     let config = Arc::new(trust(&authority, rustls::ALL_VERSIONS));
-    let first = server.certificate(&config);
+    let first = certificate(&server, &config);
     let url = format!("wss://{}/", server.address);
-    let stream = connect(server.address, &config);
+    let stream = secure(server.connect(), Arc::clone(&config));
     let (mut client, _) = tungstenite::client(&url, stream).unwrap();
     next_seq(&mut client);
 
     folder.renew(&authority);
-    server.reload();
-    line_with(&mut server.log, "new clients are shown");
-    let second = server.certificate(&config);
+    server.signal(Signal::HUP);
+    server.wait_for("new clients are shown");
+    let second = certificate(&server, &config);
     assert_ne!(first, second);
 
     fs::write(folder.path("key.pem"), "").unwrap();
-    server.reload();
-    let line = line_with(&mut server.log, "no private key in ");
+    server.signal(Signal::HUP);
+    let line = server.wait_for("no private key in ");
     assert!(line.contains("key.pem"), "{line}");
     assert!(
         line.ends_with("new clients are shown the old certificate"),
         "{line}"
     );
-    assert_eq!(server.certificate(&config), second);
+    assert_eq!(certificate(&server, &config), second);
 
     let seq = next_seq(&mut client);
     assert!((1..50).all(|later| next_seq(&mut client) == seq + later));
@@ -121,15 +71,14 @@ fn sighup_shows_new_clients_the_new_certificate_and_keeps_the_old_clients() {
 #[test]
 fn the_log_claims_no_answer_to_who_has_no_keys() {
     let folder = Folder::new(&Authority::new());
-    let mut server =
-        Process::start_with(&folder, &["--log", "debug", "--handshake-timeout", "50ms"]);
-    let silent = TcpStream::connect(server.address).unwrap();
-    let line = line_with(&mut server.log, "no request within the handshake limit");
+    let mut server = start(&folder, &["--log", "debug", "--handshake-timeout", "50ms"]);
+    let silent = server.connect();
+    let line = server.wait_for("no request within the handshake limit");
     assert!(!line.contains("answered"), "{line}");
     drop(silent);
-    let mut plain = TcpStream::connect(server.address).unwrap();
+    let mut plain = server.connect();
     plain.write_all(b"GET").unwrap();
-    let line = line_with(&mut server.log, "this port speaks TLS");
+    let line = server.wait_for("this port speaks TLS");
     assert!(line.contains("; answered with "), "{line}");
 }
 
@@ -138,12 +87,14 @@ fn keys_that_came_in_time_count_although_the_process_was_stopped() {
     let limit = Duration::from_secs(1);
     let authority = Authority::new();
     let folder = Folder::new(&authority);
-    let server = Process::start_with(&folder, &["--handshake-timeout", "1s"]);
+    let server = start(&folder, &["--handshake-timeout", "1s"]);
     let config = Arc::new(trust(&authority, &[&rustls::version::TLS13]));
     // More than get their turn at once. A busy machine may need several attempts.
     let clients = loop {
         let began = Instant::now();
-        let mut clients: Vec<_> = (0..32).map(|_| connect(server.address, &config)).collect();
+        let mut clients: Vec<_> = (0..32)
+            .map(|_| secure(server.connect(), Arc::clone(&config)))
+            .collect();
         clients.iter_mut().for_each(agree);
         server.signal(Signal::STOP);
         if began.elapsed() < limit / 2 {

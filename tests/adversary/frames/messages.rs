@@ -2,7 +2,7 @@
 
 use super::Answer::{Closed, Error, Flooded, Nothing};
 use super::{Case, all, case};
-use crate::common::frame;
+use testkit::frames::frame;
 
 pub(super) fn texts() -> Vec<Case> {
     let text = |name, payload: &[u8], answer| case(name, frame(0x81, payload), answer);

@@ -2,7 +2,7 @@
 
 use super::Answer::{Late, NamesVersion, Status, Upgraded};
 use super::{Case, but, case, with};
-use crate::common::handshake;
+use testkit::frames::handshake;
 
 pub(super) fn lines() -> Vec<Case> {
     let method = |method: &str, status| {

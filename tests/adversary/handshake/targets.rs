@@ -2,7 +2,7 @@
 
 use super::Answer::{Late, Status, Upgraded};
 use super::{Case, case, with};
-use crate::common::{frame, handshake};
+use testkit::frames::{frame, handshake};
 
 pub(super) fn bodies() -> Vec<Case> {
     let frame = frame(0x81, br#"{"op":"ping"}"#);

@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use serde_json::{Value, json};
+use testkit::{PATIENCE, ServerProcess};
 use tungstenite::{Error, Message, WebSocket};
 
 use crate::cases::{self, Check};
-use crate::common::PATIENCE;
 use crate::figures::{Measured, measure, median};
-use crate::program::Program;
 
 /// How much of it.
 #[derive(Clone, Copy)]
@@ -65,7 +64,7 @@ pub(crate) fn run(size: Size) -> Check {
     // Nobody is conflated for a machine that stands still for a second.
     let patient = ["--conflate-after", "60s", "--tape", "32MiB"];
     let options = ["--symbols", &names, "--interval", size.interval, "--spread"];
-    let program = Program::start(&[&options[..], &patient].concat());
+    let program = crate::server(&[&options[..], &patient].concat());
     if size.rounds == 0 {
         return among_themselves(&program, size, || Ok(()));
     }
@@ -91,7 +90,7 @@ pub(crate) fn run(size: Size) -> Check {
 }
 
 /// All of them, for a while, and `beside` meanwhile.
-fn among_themselves(program: &Program, size: Size, beside: impl FnOnce() -> Check) -> Check {
+fn among_themselves(program: &ServerProcess, size: Size, beside: impl FnOnce() -> Check) -> Check {
     let leaves = AtomicBool::new(false);
     let until = Instant::now() + size.lasts;
     let checked = thread::scope(|scope| {
@@ -120,7 +119,7 @@ fn among_themselves(program: &Program, size: Size, beside: impl FnOnce() -> Chec
 }
 
 impl Changer {
-    fn join(program: &Program, number: u64) -> Result<Self, String> {
+    fn join(program: &ServerProcess, number: u64) -> Result<Self, String> {
         let mut rng = Rng::with_seed(number);
         let name = |number: usize| format!("sim:S{number}/USDT");
         let kept: HashSet<_> = rng

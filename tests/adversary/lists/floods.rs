@@ -10,7 +10,6 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read};
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,9 +17,8 @@ use serde_json::json;
 
 use crate::bystander::{Bystander, Stall};
 use crate::cases::{self, Check};
-use crate::common::frame;
-use crate::peer::Peer;
-use crate::program::Program;
+use testkit::frames::frame;
+use testkit::{Peer, ServerProcess, temp_file};
 
 /// How much of it.
 #[derive(Clone, Copy)]
@@ -66,17 +64,17 @@ struct Listener {
 /// Runs all of it; returns what is wrong.
 pub(crate) fn run(size: Size) -> Vec<String> {
     let names = names();
-    let file = SymbolsFile::write(&names);
-    let symbols = format!("@{}", file.0.display());
+    let file = temp_file(names.join("\n"));
+    let symbols = format!("@{}", file.path().display());
     let kinds = kinds(&names);
     // Where no prices move, all that the server does is for the request.
-    let quiet = Program::start(&["--symbols", &symbols, "--interval", "3600s"]);
+    let quiet = crate::server(&["--symbols", &symbols, "--interval", "3600s"]);
     let costs = kinds.iter().map(|kind| costs_little(&quiet, kind));
     let mut wrongs: Vec<_> = costs.filter_map(Result::err).collect();
     drop(quiet);
     let options = ["--symbols", &symbols, "--interval", "20s", "--spread"];
     // What keeps a server waiting that is left in peace is no fault of the requests.
-    let [program, peaceful] = [(); 2].map(|()| Program::start(&options));
+    let [program, peaceful] = [(); 2].map(|()| crate::server(&options));
     let mut floods = (0..FLOODS_MAX).map(|_| Flood::play(&program, &peaceful, &kinds, size));
     let mut last = floods.next().unwrap();
     while last.faults.is_empty() && !last.waits.is_empty() {
@@ -151,7 +149,7 @@ fn kinds(names: &[String]) -> Vec<Heavy> {
 }
 
 /// The server's CPU time for each request, the least of some, is within its limit.
-fn costs_little(program: &Program, kind: &Heavy) -> Check {
+fn costs_little(program: &ServerProcess, kind: &Heavy) -> Check {
     let mut listener = Listener::join(program, &kind.path)?;
     listener.ask(kind, 1)?;
     let mut least = vec![Duration::MAX; kind.requests.len()];
@@ -180,7 +178,12 @@ struct Flood {
 impl Flood {
     /// Dozens of requests in a row; a bystander gets its ticks on time, and a newcomer its answer.
     /// Nobody asks the `peaceful` server for anything.
-    fn play(program: &Program, peaceful: &Program, kinds: &[Heavy], size: Size) -> Self {
+    fn play(
+        program: &ServerProcess,
+        peaceful: &ServerProcess,
+        kinds: &[Heavy],
+        size: Size,
+    ) -> Self {
         let [bystander, control] = [program, peaceful].map(|program| {
             let bystander = Bystander::join(&program.address, program.pid(), INTERVAL);
             bystander.hear(SYMBOLS as u64);
@@ -220,7 +223,7 @@ impl Flood {
 
 /// All clients at once, and newcomers beside them. Returns what was wrong, and how long the slowest
 /// newcomer waited.
-fn flood_all(program: &Program, kinds: &[Heavy], size: Size) -> (Vec<String>, Duration) {
+fn flood_all(program: &ServerProcess, kinds: &[Heavy], size: Size) -> (Vec<String>, Duration) {
     let until = Instant::now() + size.lasts;
     thread::scope(|scope| {
         let flood = |number: usize| {
@@ -247,7 +250,12 @@ fn flood_all(program: &Program, kinds: &[Heavy], size: Size) -> (Vec<String>, Du
 }
 
 /// Asks as often as it may, many at a time, until it is time; returns how often.
-fn flood(program: &Program, kind: &Heavy, until: Instant, at_once: usize) -> Result<usize, String> {
+fn flood(
+    program: &ServerProcess,
+    kind: &Heavy,
+    until: Instant,
+    at_once: usize,
+) -> Result<usize, String> {
     let mut listener = Listener::join(program, &kind.path)?;
     let mut asked = 0;
     while Instant::now() < until {
@@ -261,7 +269,7 @@ fn flood(program: &Program, kind: &Heavy, until: Instant, at_once: usize) -> Res
 }
 
 /// One after the other joins and asks something small. Returns the longest wait for the answer.
-fn newcomers(program: &Program, until: Instant) -> Result<Duration, String> {
+fn newcomers(program: &ServerProcess, until: Instant) -> Result<Duration, String> {
     let mut longest = Duration::ZERO;
     while Instant::now() < until {
         let began = Instant::now();
@@ -274,7 +282,7 @@ fn newcomers(program: &Program, until: Instant) -> Result<Duration, String> {
 }
 
 impl Listener {
-    fn join(program: &Program, path: &str) -> Result<Self, String> {
+    fn join(program: &ServerProcess, path: &str) -> Result<Self, String> {
         let peer = Peer::connect(&program.address).upgrade_at(path)?;
         let bytes = Vec::new();
         Ok(Self { peer, bytes })
@@ -335,7 +343,7 @@ fn next_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// How long the server has run on a CPU.
-fn ran(program: &Program) -> Duration {
+fn ran(program: &ServerProcess) -> Duration {
     let path = format!("/proc/{}/schedstat", program.pid());
     let text = fs::read_to_string(path).unwrap();
     let nanoseconds = text.split(' ').next().and_then(|it| it.parse().ok());
@@ -346,7 +354,7 @@ fn ran(program: &Program) -> Duration {
 struct Turns(Vec<(String, u64)>);
 
 impl Turns {
-    fn of(program: &Program) -> Self {
+    fn of(program: &ServerProcess) -> Self {
         let page = program.metrics();
         let bucket = |line: &str| {
             let rest = line.strip_prefix("tickertape_loop_turn_seconds_bucket{le=\"")?;
@@ -378,24 +386,6 @@ impl Turns {
         let all = self.0.last().map_or(0, |(_, count)| *count);
         let within = |(bound, _): &&(String, u64)| bound.parse::<f64>().is_ok_and(|it| it <= limit);
         all - self.0.iter().rfind(within).map_or(0, |(_, count)| *count)
-    }
-}
-
-/// The file of the symbols, which goes when it is over.
-struct SymbolsFile(PathBuf);
-
-impl SymbolsFile {
-    fn write(names: &[String]) -> Self {
-        let name = format!("tickertape-market-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::write(&path, names.join("\n")).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for SymbolsFile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{INTERVAL, Outcome, Post, server};
 use crate::cases;
-use crate::peer::Peer;
+use testkit::Peer;
 
 /// The clock of one process.
 struct Clock {
@@ -116,7 +116,7 @@ pub(super) fn moved() -> Outcome {
 /// The server's own time in Unix µs, which it tells to who asks.
 fn time_of(post: &Post) -> Result<u64, String> {
     let mut peer = Peer::open(&post.program.address)?;
-    peer.send(&crate::common::frame(0x81, br#"{"op":"ping"}"#));
+    peer.send(&testkit::frames::frame(0x81, br#"{"op":"ping"}"#));
     let pong = peer.frame(|_, payload| payload.starts_with(br#"{"op":"pong""#))?;
     let pong: Value = serde_json::from_slice(&pong).map_err(|error| error.to_string())?;
     pong["time"]

@@ -10,8 +10,8 @@ use rustix::process::Signal;
 
 use super::{Outcome, Post, server};
 use crate::cases::{self, Check};
-use crate::common::{frame, server_frames};
-use crate::peer::{End, Peer};
+use testkit::frames::{frame, server_frames};
+use testkit::{End, Peer};
 
 /// Everybody who reads is told 1001 behind the last tick, and the end comes in time although there
 /// are those who never read, never spoke, or go on and on asking.
@@ -67,7 +67,7 @@ pub(super) fn terminated_under_load() -> Outcome {
             .map(unserved)
             .collect::<Result<Vec<_>, _>>()
             .map(drop);
-        let status = post.program.wait();
+        let status = post.program.exit();
         let took = began.elapsed();
         ended.store(true, Ordering::Relaxed);
         for load in loads {
@@ -75,7 +75,7 @@ pub(super) fn terminated_under_load() -> Outcome {
         }
         told?;
         refused?;
-        cases::equal("exit status", status.code(), Some(0))?;
+        cases::equal("exit status", status, Some(0))?;
         cases::must(took < DRAIN + LIMIT + SLACK, || format!("it took {took:?}"))
     })?;
     let seen = post.bystander.end();
@@ -116,7 +116,7 @@ pub(super) fn killed_and_started_again() -> Outcome {
     let clients: Vec<_> = (0..50).map(|_| Peer::open(&address).unwrap()).collect();
     post.bystander.hear(5);
     post.signal(Signal::KILL);
-    post.program.wait();
+    post.program.exit();
     let port = address.rsplit(':').next().unwrap();
     let again = Post::on_port(port, &mut server());
     cases::equal("address", &again.program.address, &address)?;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use testkit::Peer;
+use testkit::frames::{frame, handshake};
 use tickertape::tick::unix_us;
 
 use super::{INTERVAL, Outcome, Post, faultless};
 use crate::bystander::Stall;
 use crate::cases;
-use crate::common::{frame, handshake};
-use crate::peer::Peer;
 use crate::stage::{await_metric, metric};
 
 /// One long pause, then ticks at their pace: none was lost, none is made up for, and who came

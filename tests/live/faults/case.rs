@@ -1,14 +1,15 @@
 //! One fault from beginning to end.
 
 use std::sync::Mutex;
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
 use super::SYMBOLS;
+use super::health;
 use super::ledger::Account;
 use super::listener::Listener;
-use super::program::Program;
-use crate::stand_in::exchange::{Config, Fault, StandIn};
+use testkit::fake_exchange::{Config, FakeExchange, Fault};
+use testkit::{ServerProcess, temp_file};
 
 /// A fault, and what is expected of a server that it strikes.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +27,8 @@ pub(crate) struct Case {
 struct Scene<'c> {
     case: &'c Case,
     source: &'static str,
-    stand_in: StandIn,
-    program: Program,
+    exchange: FakeExchange,
+    program: ServerProcess,
     listener: Listener,
 }
 
@@ -55,7 +56,7 @@ impl Case {
 
 /// Tries all `cases` on `source`, `meets` being how a fault is brought about once it is set. Each
 /// that fails is told of.
-pub(crate) fn try_all(source: &'static str, cases: Vec<Case>, meets: fn(&StandIn, &Case)) {
+pub(crate) fn try_all(source: &'static str, cases: Vec<Case>, meets: fn(&FakeExchange, &Case)) {
     let queue = Mutex::new(cases.into_iter());
     let failed = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -81,59 +82,58 @@ pub(crate) fn try_all(source: &'static str, cases: Vec<Case>, meets: fn(&StandIn
 
 impl<'c> Scene<'c> {
     fn new(source: &'static str, case: &'c Case) -> Self {
-        let stand_in = StandIn::start(Config {
+        let exchange = FakeExchange::start(Config {
             symbols: SYMBOLS.map(str::to_owned).to_vec(),
             tick_every: Duration::from_millis(20),
             patience: Duration::from_secs(8),
             ..Config::default()
         })
         .unwrap();
-        let folder = env!("CARGO_TARGET_TMPDIR");
-        let port = stand_in.address.port();
-        let ca = format!("{folder}/live-faults-{port}.pem");
-        fs::write(&ca, stand_in.pem()).unwrap();
-        let upstream = stand_in.https();
-        let program = Program::start(&[
-            "--source",
-            source,
-            "--upstream",
-            &upstream,
-            "--ca",
-            &ca,
-            "--interval",
-            "50ms",
-            "--request-timeout",
-            "4s",
-            "--stale-after",
-            "500ms",
-        ]);
-        // It was read at the start.
-        fs::remove_file(&ca).unwrap();
+        // It is read at the start.
+        let ca = temp_file(exchange.pem());
+        let upstream = exchange.https();
+        let program = ServerProcess::start(
+            env!("CARGO_BIN_EXE_server"),
+            &[
+                "--source",
+                source,
+                "--upstream",
+                &upstream,
+                "--ca",
+                ca.path().to_str().unwrap(),
+                "--interval",
+                "50ms",
+                "--request-timeout",
+                "4s",
+                "--stale-after",
+                "500ms",
+            ],
+        );
         let listener = Listener::start(&program.address);
         Self {
             case,
             source,
-            stand_in,
+            exchange,
             program,
             listener,
         }
     }
 
-    fn play(&self, meets: fn(&StandIn, &Case)) -> Result<(), String> {
+    fn play(&self, meets: fn(&FakeExchange, &Case)) -> Result<(), String> {
         let Case { fault, times, .. } = *self.case;
         self.await_prices(2)?;
         match times {
-            0 => self.stand_in.set(self.source, fault),
-            times => self.stand_in.set_times(self.source, fault, times),
+            0 => self.exchange.set(self.source, fault),
+            times => self.exchange.set_times(self.source, fault, times),
         }
-        meets(&self.stand_in, self.case);
+        meets(&self.exchange, self.case);
         self.watch("the fault never struck", || self.has_struck())?;
-        self.stand_in.clear();
+        self.exchange.clear();
         self.watch("no recovery", || self.is_over())?;
         self.await_prices(3)?;
         self.check_log()?;
         self.check_metrics()?;
-        let account = Account::settle(self.source, &self.stand_in, &self.listener, PATIENCE);
+        let account = Account::settle(self.source, &self.exchange, &self.listener, PATIENCE);
         match account.is_good() {
             true => Ok(()),
             false => Err(format!("{account:?}")),
@@ -144,7 +144,7 @@ impl<'c> Scene<'c> {
         match self.case.times {
             0 => self.told() > 0,
             times => {
-                let struck = self.stand_in.struck();
+                let struck = self.exchange.struck();
                 struck
                     .get(self.case.fault.name())
                     .is_some_and(|it| *it >= times)
@@ -155,11 +155,11 @@ impl<'c> Scene<'c> {
     /// Whether the log has told of the end of all that it told of.
     fn is_over(&self) -> bool {
         if self.case.says.is_empty() {
-            return self.program.sources_are_up();
+            return health::sources_are_up(&self.program);
         }
         self.told() > 0
             && self.program.lines(": works again after ") > 0
-            && self.program.sources_are_up()
+            && health::sources_are_up(&self.program)
     }
 
     /// Waits for so many more.
@@ -174,7 +174,7 @@ impl<'c> Scene<'c> {
         let began = Instant::now();
         while !is_so() {
             let asked = Instant::now();
-            if !self.program.is_healthy() || asked.elapsed() > STALLED {
+            if !health::is_healthy(&self.program) || asked.elapsed() > STALLED {
                 return Err(format!("/healthz took {:?}", asked.elapsed()));
             }
             if began.elapsed() > PATIENCE {

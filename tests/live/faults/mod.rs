@@ -3,17 +3,17 @@
 //! over, the loop goes on meanwhile, prices come again without a restart, and each good one arrives
 //! once.
 //!
-//! Each fault has a stand-in and a server process of its own; some run at a time.
+//! Each fault has a fake exchange and a server process of its own; some run at a time.
 
 mod case;
+#[path = "../../soak/health.rs"]
+#[allow(dead_code, reason = "a part of it is for the soak alone")]
+mod health;
 #[path = "../../soak/ledger.rs"]
 mod ledger;
 #[path = "../../soak/listener.rs"]
 mod listener;
 mod names;
-#[path = "../../soak/program.rs"]
-#[allow(dead_code, reason = "a part of it is for the soak alone")]
-mod program;
 mod rest;
 mod stream;
 

@@ -1,13 +1,14 @@
 //! What can go wrong with names, from the name server to the price.
 
-use crate::stand_in::exchange::{Config, StandIn};
-use crate::stand_in::{NameFault, NameServer, get, in_fiber, trusting};
+use crate::fibers::{get, in_fiber, trusting};
+use testkit::fake_exchange::{Config, FakeExchange};
+use testkit::{NameFault, NameServer};
 use tickertape::http_client::dns::{Hosts, ResolvConf, Resolver};
 
 /// Asks an exchange by its name, over https, what its price is.
-fn ask(stand_in: &StandIn, names: &NameServer) -> Result<u16, String> {
-    let (port, server) = (stand_in.address.port(), names.address);
-    let settings = trusting(stand_in.roots());
+fn ask(exchange: &FakeExchange, names: &NameServer) -> Result<u16, String> {
+    let (port, server) = (exchange.address.port(), names.address);
+    let settings = trusting(exchange.pem());
     in_fiber(move |registrar| {
         let mut conf = ResolvConf::parse("options timeout:1 attempts:1");
         conf.servers = vec![server];
@@ -22,7 +23,7 @@ fn ask(stand_in: &StandIn, names: &NameServer) -> Result<u16, String> {
 
 #[test]
 fn whatever_a_name_server_does_is_told_of_and_the_next_good_answer_serves() {
-    let stand_in = StandIn::start(Config::default()).unwrap();
+    let exchange = FakeExchange::start(Config::default()).unwrap();
     let names = NameServer::knowing_all(0, [127, 0, 0, 1].into()).unwrap();
     for (fault, says) in [
         (NameFault::NxDomain, "host not found"),
@@ -34,13 +35,13 @@ fn whatever_a_name_server_does_is_told_of_and_the_next_good_answer_serves() {
         (NameFault::NoAnswer, "no name server answers"),
     ] {
         names.set(fault);
-        let error = ask(&stand_in, &names).unwrap_err();
+        let error = ask(&exchange, &names).unwrap_err();
         assert!(error.contains(says), "{fault:?}: {error}");
         names.set(NameFault::None);
-        assert_eq!(ask(&stand_in, &names), Ok(200), "after {fault:?}");
+        assert_eq!(ask(&exchange, &names), Ok(200), "after {fault:?}");
     }
     names.set(NameFault::Truncated);
-    assert_eq!(ask(&stand_in, &names), Ok(200));
+    assert_eq!(ask(&exchange, &names), Ok(200));
 }
 
 const TICKER: &str = "/api/v3/ticker/24hr?symbol=BTCUSDT";

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::case::{Case, harmful, harmless, try_all};
-use crate::stand_in::exchange::{Fault, Stage};
+use testkit::fake_exchange::{Fault, Stage};
 
 #[test]
 fn whatever_goes_wrong_with_a_request_is_told_of_and_survived() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::case::{Case, harmful, harmless, try_all};
-use crate::stand_in::exchange::{Fault, Stage, StandIn};
+use testkit::fake_exchange::{FakeExchange, Fault, Stage};
 
 #[test]
 fn whatever_goes_wrong_with_a_stream_is_told_of_and_survived() {
@@ -21,9 +21,9 @@ fn whatever_goes_wrong_with_a_stream_is_told_of_and_survived() {
 }
 
 /// What strikes handshakes needs one.
-fn connect_anew(stand_in: &StandIn, case: &Case) {
+fn connect_anew(exchange: &FakeExchange, case: &Case) {
     if case.fault.stage() == Some(Stage::Head) {
-        stand_in.hang_up();
+        exchange.hang_up();
     }
 }
 

@@ -1,24 +1,11 @@
-//! Stand-ins for what is upstream of a fiber: servers in threads, on loopback, and a loop to run
-//! the fiber on. Nothing here sleeps to wait for readiness: listeners are bound before they are
-//! known to anybody.
+//! Fibers under test: a loop to run them on, and what they resolve and fetch with.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-mod authority;
-pub(crate) mod exchange;
-mod name_server;
-
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::thread;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-#[allow(unused_imports, reason = "each test file uses its own part")]
-pub(crate) use authority::Authority;
 use ioloop::fiber::STACK_SIZE;
 use ioloop::{IoLoop, Registrar};
-#[allow(unused_imports, reason = "each test file uses its own part")]
-pub(crate) use name_server::{NameFault, NameServer};
 use tickertape::http_client::dns::{Hosts, ResolvConf, Resolver};
 use tickertape::http_client::{self, Settings};
 use tickertape::tls::Roots;
@@ -98,52 +85,11 @@ pub(crate) fn impatient() -> Settings {
 }
 
 /// Settings with an authority of one's own.
-pub(crate) fn trusting(roots: &Roots) -> Settings {
+pub(crate) fn trusting(pem: &str) -> Settings {
     Settings {
-        roots: roots.clone(),
+        roots: Roots::with_pem(pem.as_bytes()).expect("a certificate"),
         ..settings()
     }
-}
-
-/// Serves each connection with `handler` in a thread of its own.
-pub(crate) fn serve(handler: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    let handler = Arc::new(handler);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let handler = Arc::clone(&handler);
-            thread::spawn(move || handler(stream));
-        }
-    });
-    address
-}
-
-/// Reads up to the empty line that ends the head of a request.
-pub(crate) fn read_head(stream: &mut impl Read) -> io::Result<String> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte)?;
-        head.push(byte[0]);
-    }
-    Ok(String::from_utf8_lossy(&head).into_owned())
-}
-
-/// Answers one request with `body`.
-pub(crate) fn answer(stream: &mut (impl Read + Write), body: &str) -> io::Result<()> {
-    read_head(stream)?;
-    let length = body.len();
-    write!(
-        stream,
-        "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
-    )?;
-    stream.flush()
-}
-
-/// Says nothing until the peer has gone.
-pub(crate) fn hang(mut stream: impl Read) {
-    while stream.read(&mut [0; 1024]).is_ok_and(|length| length > 0) {}
 }
 
 /// Names of the tests. Nobody listens at the first address of `two.test`.

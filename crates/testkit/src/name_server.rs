@@ -10,24 +10,27 @@ use simple_dns::rdata::{A, AAAA, RData};
 use simple_dns::{CLASS, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
 
 /// A name server that keeps a list of what it was asked.
-pub(crate) struct NameServer {
-    pub(crate) address: SocketAddr,
+pub struct NameServer {
+    /// Where it is asked, by UDP and TCP.
+    pub address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     fault: Arc<Mutex<NameFault>>,
 }
 
 /// A name, the type asked for and whether it was by TCP.
-pub(crate) type Asked = (String, TYPE, bool);
+pub type Asked = (String, TYPE, bool);
 
 /// What a server made by [`NameServer::knowing_all`] does instead of answering.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum NameFault {
+pub enum NameFault {
     /// It answers.
     #[default]
     None,
     /// There is no such name.
     NxDomain,
+    /// It says that it failed.
     ServFail,
+    /// It says that it does not answer such questions.
     Refused,
     /// By UDP the answer is cut; by TCP it is whole.
     Truncated,
@@ -37,6 +40,7 @@ pub(crate) enum NameFault {
     WrongId,
     /// Bytes that are no message.
     Garbage,
+    /// Nothing comes.
     NoAnswer,
 }
 
@@ -69,14 +73,14 @@ impl FromStr for NameFault {
 
 impl NameServer {
     /// `answer` is given the query, and whether it came by TCP, and returns the messages to send.
-    pub(crate) fn start(
+    pub fn start(
         answer: impl Fn(&Packet<'_>, bool) -> Vec<Vec<u8>> + Send + Sync + 'static,
     ) -> Self {
         Self::serve(ports(0).expect("a free port"), Arc::default(), answer)
     }
 
     /// Every name is at `address`, unless [`set`](Self::set) says otherwise. Port 0 is any.
-    pub(crate) fn knowing_all(port: u16, address: IpAddr) -> io::Result<Self> {
+    pub fn knowing_all(port: u16, address: IpAddr) -> io::Result<Self> {
         let fault = Arc::new(Mutex::new(NameFault::None));
         let now = Arc::clone(&fault);
         let answer = move |query: &Packet<'_>, by_tcp: bool| {
@@ -87,12 +91,12 @@ impl NameServer {
     }
 
     /// What it does from now on.
-    pub(crate) fn set(&self, fault: NameFault) {
+    pub fn set(&self, fault: NameFault) {
         *self.fault.lock().expect("no panic") = fault;
     }
 
     /// What it was asked since the last time, in order of name and type.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<Asked> {
         let mut asked = std::mem::take(&mut *self.asked.lock().expect("no panic"));
         asked.sort_by_key(|(name, kind, by_tcp)| (name.clone(), u16::from(*kind), *by_tcp));
         asked

@@ -8,13 +8,11 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use tickertape::tls::Roots;
 
 /// A certificate authority, and a server of it.
-pub(crate) struct Authority {
-    pub(crate) roots: Roots,
+pub struct Authority {
     /// Its own certificate, for `--ca`.
-    pub(crate) pem: String,
+    pub pem: String,
     key_der: Vec<u8>,
     der: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
@@ -23,27 +21,28 @@ pub(crate) struct Authority {
 
 /// Until when a certificate is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Validity {
+pub enum Validity {
+    /// For as long as any test lives.
     Always,
+    /// It has been over for years.
     Expired,
 }
 
 impl Authority {
     /// Makes an authority, and a certificate of it for `names`.
-    pub(crate) fn new(names: &[&str]) -> Self {
+    pub fn new(names: &[&str]) -> Self {
         let key = KeyPair::generate().expect("randomness");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         // By rcgen's own name for all, OpenSSL would take each certificate for self-signed.
         params
             .distinguished_name
-            .push(DnType::CommonName, "authority of the stand-ins");
+            .push(DnType::CommonName, "authority of the fake exchanges");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).expect("a certificate");
         let (pem, der) = (certificate.pem(), certificate.der().clone());
         let key_der = key.serialize_der();
         let issuer = Issuer::new(params, key);
         Self {
-            roots: Roots::with_pem(pem.as_bytes()).expect("our own text"),
             config: issue(&issuer, &params_of(names, Validity::Always)),
             pem,
             key_der,
@@ -54,29 +53,29 @@ impl Authority {
 
     /// What a server with another certificate of this authority needs. Sessions are not resumed
     /// from one server to another, so that each certificate is looked at.
-    pub(crate) fn issue(&self, names: &[&str], validity: Validity) -> Arc<ServerConfig> {
+    pub fn issue(&self, names: &[&str], validity: Validity) -> Arc<ServerConfig> {
         issue(&self.issuer, &params_of(names, validity))
     }
 
     /// What a server needs whose certificate says that it is for clients.
-    pub(crate) fn for_clients(&self, names: &[&str]) -> Arc<ServerConfig> {
+    pub fn for_clients(&self, names: &[&str]) -> Arc<ServerConfig> {
         let mut params = params_of(names, Validity::Always);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         issue(&self.issuer, &params)
     }
 
     /// What a server needs that has the authority's own certificate.
-    pub(crate) fn itself(&self) -> Arc<ServerConfig> {
+    pub fn itself(&self) -> Arc<ServerConfig> {
         config(self.der.clone(), self.key_der.clone())
     }
 
     /// What the authority's first server needs.
-    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+    pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)
     }
 
     /// The first server's end of TLS over `stream`.
-    pub(crate) fn accept(&self, stream: TcpStream) -> StreamOwned<ServerConnection, TcpStream> {
+    pub fn accept(&self, stream: TcpStream) -> StreamOwned<ServerConnection, TcpStream> {
         let connection = ServerConnection::new(self.config()).expect("a good config");
         StreamOwned::new(connection, stream)
     }

@@ -1,4 +1,4 @@
-//! The promise of the stand-in exchange's streams: a client that speaks as the catalogue says gets
+//! The promise of the fake exchange's streams: a client that speaks as the catalogue says gets
 //! the prices that are written down, and one that breaks an exchange's rules is dropped.
 
 use std::io::{ErrorKind, Read, Write};
@@ -7,15 +7,15 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use exchanges::{Catalogue, Exchange, Session, StreamMessage, Symbol};
-
-use crate::stand_in::exchange::{Config, Fault, StandIn};
 use rustls::{ClientConnection, StreamOwned};
+use testkit::fake_exchange::{Config, FakeExchange, Fault};
+use tickertape::tls::Roots;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};
 
 /// One that is quick, for tests that wait for it.
-fn stand_in(haste: u32) -> StandIn {
-    StandIn::start(Config {
+fn start_fake(haste: u32) -> FakeExchange {
+    FakeExchange::start(Config {
         tick_every: Duration::from_millis(10),
         haste,
         ..Config::default()
@@ -34,12 +34,15 @@ impl<S: Read + Write + Send> Stream for S {}
 
 type Socket = WebSocket<Box<dyn Stream>>;
 
-/// Connects to `authority/path`; with the stand-in's certificate if `tls`.
-fn connect(stand_in: &StandIn, url: &str, tls: bool) -> Result<Socket, String> {
-    let socket = TcpStream::connect(stand_in.address).unwrap();
+/// Connects to `authority/path`; with the exchange's certificate if `tls`.
+fn connect(fake: &FakeExchange, url: &str, tls: bool) -> Result<Socket, String> {
+    let socket = TcpStream::connect(fake.address).unwrap();
     let limit = Some(Duration::from_millis(if tls { 5000 } else { 20 }));
     let stream: Box<dyn Stream> = if tls {
-        let config = stand_in.roots().client_config().unwrap();
+        let config = Roots::with_pem(fake.pem().as_bytes())
+            .unwrap()
+            .client_config()
+            .unwrap();
         let name = "127.0.0.1".try_into().unwrap();
         let connection = ClientConnection::new(config, name).unwrap();
         Box::new(StreamOwned::new(connection, socket.try_clone().unwrap()))
@@ -47,7 +50,7 @@ fn connect(stand_in: &StandIn, url: &str, tls: bool) -> Result<Socket, String> {
         Box::new(socket.try_clone().unwrap())
     };
     let (_, path) = url.split_once("://").unwrap();
-    let url = format!("ws://{}/{path}", stand_in.address);
+    let url = format!("ws://{}/{path}", fake.address);
     let connected = tungstenite::client(url, stream).map_err(|error| error.to_string())?;
     socket.set_read_timeout(limit).unwrap();
     Ok(connected.0)
@@ -69,11 +72,11 @@ struct Client<'e> {
 }
 
 impl<'e> Client<'e> {
-    fn start(stand_in: &StandIn, exchange: &'e Exchange, symbols: &[Symbol], tls: bool) -> Self {
+    fn start(fake: &FakeExchange, exchange: &'e Exchange, symbols: &[Symbol], tls: bool) -> Self {
         let mut session = exchange.session(symbols).unwrap();
         let answer = session.token_url().map(|url| {
             let (_, rest) = url.split_once("://").unwrap();
-            let url = format!("{}/{rest}", stand_in.http());
+            let url = format!("{}/{rest}", fake.http());
             let mut response = ureq::post(url).send_empty().unwrap();
             let body = response.body_mut().read_to_vec().unwrap();
             (response.status().as_u16(), body)
@@ -82,7 +85,7 @@ impl<'e> Client<'e> {
             .as_ref()
             .map(|(status, body)| (*status, body.as_slice()));
         let connection = session.connection(token, now_ms()).unwrap();
-        let mut socket = connect(stand_in, &connection.url, tls).unwrap();
+        let mut socket = connect(fake, &connection.url, tls).unwrap();
         thread::sleep(connection.settle);
         for text in session.subscribe(now_ms()) {
             socket.send(Message::Text(text.into())).unwrap();
@@ -177,10 +180,10 @@ impl<'e> Client<'e> {
     }
 
     /// Holds what has come against what was written down.
-    fn check(&self, stand_in: &StandIn, exchange: &Exchange, symbols: &[Symbol]) {
+    fn check(&self, fake: &FakeExchange, exchange: &Exchange, symbols: &[Symbol]) {
         let source = format!("{}+stream", exchange.id());
         for (symbol, ticks) in symbols.iter().zip(&self.ticks) {
-            let good = stand_in.good(&source, symbol.as_str()).into_iter();
+            let good = fake.good(&source, symbol.as_str()).into_iter();
             let mut good: Vec<_> = good.map(|it| (it.price, it.timestamp_ms)).collect();
             // Some may be under way.
             good.truncate(ticks.len());
@@ -196,13 +199,13 @@ fn symbols(texts: &[&str]) -> Vec<Symbol> {
 
 #[test]
 fn every_stream_brings_the_digits_that_are_written_down() {
-    let stand_in = stand_in(1);
+    let fake = start_fake(1);
     let catalogue = Catalogue::builtin();
     let symbols = symbols(&["BTC/USDT", "ETH/USDT", "DOGE/USDT", "SHIB/BTC"]);
     thread::scope(|scope| {
         for exchange in catalogue.iter().filter(|exchange| exchange.has_stream()) {
             scope.spawn(|| {
-                let mut client = Client::start(&stand_in, exchange, &symbols, false);
+                let mut client = Client::start(&fake, exchange, &symbols, false);
                 client.run(3);
                 let pings = client.ping_every.is_some();
                 client.ping_every = None;
@@ -214,7 +217,7 @@ fn every_stream_brings_the_digits_that_are_written_down() {
                     let after = client.heartbeats + client.acks;
                     assert!(after > before, "{} answers pings", exchange.id());
                 }
-                client.check(&stand_in, exchange, &symbols);
+                client.check(&fake, exchange, &symbols);
                 let acks = !["upbit", "bithumb"].contains(&exchange.id());
                 assert_eq!(client.acks > 0, acks, "{}", exchange.id());
             });
@@ -224,19 +227,19 @@ fn every_stream_brings_the_digits_that_are_written_down() {
 
 #[test]
 fn streams_run_over_tls_too() {
-    let stand_in = stand_in(1);
+    let fake = start_fake(1);
     let catalogue = Catalogue::builtin();
     let exchange = catalogue.get("kucoin").unwrap();
     let symbols = symbols(&["BTC/USDT"]);
-    let mut client = Client::start(&stand_in, exchange, &symbols, true);
+    let mut client = Client::start(&fake, exchange, &symbols, true);
     client.run(5);
-    client.check(&stand_in, exchange, &symbols);
+    client.check(&fake, exchange, &symbols);
 }
 
 #[test]
 fn who_breaks_a_rule_is_dropped_and_who_keeps_it_is_not() {
     // Half a minute becomes 750 ms.
-    let stand_in = stand_in(40);
+    let fake = start_fake(40);
     let catalogue = Catalogue::builtin();
     let symbols = symbols(&["BTC/USDT"]);
     thread::scope(|scope| {
@@ -250,10 +253,10 @@ fn who_breaks_a_rule_is_dropped_and_who_keeps_it_is_not() {
             "cryptocom",
         ] {
             for obeys in [true, false] {
-                let (stand_in, symbols, catalogue) = (&stand_in, &symbols, &catalogue);
+                let (fake, symbols, catalogue) = (&fake, &symbols, &catalogue);
                 scope.spawn(move || {
                     let exchange = catalogue.get(id).unwrap();
-                    let mut client = Client::start(stand_in, exchange, symbols, false);
+                    let mut client = Client::start(fake, exchange, symbols, false);
                     client.ping_every = obeys.then_some(Duration::from_millis(100));
                     let limit = Duration::from_millis(1200);
                     let stayed = match (id, obeys) {
@@ -277,9 +280,9 @@ fn who_breaks_a_rule_is_dropped_and_who_keeps_it_is_not() {
 
 #[test]
 fn what_is_said_wrongly_is_answered_as_the_exchange_would() {
-    let stand_in = stand_in(1);
+    let fake = start_fake(1);
     let say = |url: &str, text: &str| {
-        let mut socket = connect(&stand_in, url, false).unwrap();
+        let mut socket = connect(&fake, url, false).unwrap();
         socket.send(Message::Text(text.into())).unwrap();
         loop {
             match socket.read() {
@@ -310,53 +313,53 @@ fn what_is_said_wrongly_is_answered_as_the_exchange_would() {
         "wss://ws.okx.com:8443/ws/v5/private",
         "wss://nobody.example/ws",
     ] {
-        assert!(connect(&stand_in, url, false).is_err(), "{url}");
+        assert!(connect(&fake, url, false).is_err(), "{url}");
     }
 }
 
 #[test]
 fn streams_fail_as_they_are_told_to() {
-    let stand_in = stand_in(100);
+    let fake = start_fake(100);
     let catalogue = Catalogue::builtin();
     let symbols = symbols(&["BTC/USDT"]);
-    let start = |id: &str| Client::start(&stand_in, catalogue.get(id).unwrap(), &symbols, false);
+    let start = |id: &str| Client::start(&fake, catalogue.get(id).unwrap(), &symbols, false);
     let soon = Duration::from_millis(200);
 
     let mut client = start("kraken");
     client.run(2);
-    stand_in.set("kraken+stream", Fault::StreamSilent);
+    fake.set("kraken+stream", Fault::StreamSilent);
     client.run_for(Duration::from_millis(50));
     let before = (client.ticks[0].len(), client.heartbeats);
     assert!(client.run_for(soon));
     assert_eq!((client.ticks[0].len(), client.heartbeats), before);
-    stand_in.clear();
+    fake.clear();
     client.run(before.0 + 1);
-    client.check(&stand_in, catalogue.get("kraken").unwrap(), &symbols);
+    client.check(&fake, catalogue.get("kraken").unwrap(), &symbols);
 
-    stand_in.set("kraken+stream", Fault::StreamGarbage);
+    fake.set("kraken+stream", Fault::StreamGarbage);
     client.run_for(soon);
     assert!(client.others > 0);
     for (fault, words) in [
         (Fault::WrongType, "no price: it is {"),
         (Fault::NoPrice, "no price: it is null"),
     ] {
-        stand_in.set("kraken+stream", fault);
+        fake.set("kraken+stream", fault);
         client.run_for(soon);
         let (last, _) = client.ticks[0].last().unwrap();
         assert!(last.starts_with(words), "{last}");
     }
-    stand_in.set("kraken+stream", Fault::StreamCut);
+    fake.set("kraken+stream", Fault::StreamCut);
     assert!(!client.run_for(soon));
 
     let mut client = start("okx");
     client.run(1);
-    stand_in.set_times("okx+stream", Fault::StreamLeave, 1);
+    fake.set_times("okx+stream", Fault::StreamLeave, 1);
     assert!(!client.run_for(soon));
     assert!(client.leaves);
 
     let mut client = start("binance");
     client.run(1);
-    stand_in.set("binance+stream", Fault::StreamClosed);
+    fake.set("binance+stream", Fault::StreamClosed);
     let end = loop {
         match client.socket.read() {
             Ok(Message::Close(frame)) => break frame.unwrap().code,
@@ -367,10 +370,10 @@ fn streams_fail_as_they_are_told_to() {
     };
     assert_eq!(end, CloseCode::Away);
 
-    stand_in.set("bitget+stream", Fault::TooMany(Duration::from_secs(1)));
-    let error = connect(&stand_in, "wss://ws.bitget.com/v2/ws/public", false);
+    fake.set("bitget+stream", Fault::TooMany(Duration::from_secs(1)));
+    let error = connect(&fake, "wss://ws.bitget.com/v2/ws/public", false);
     assert!(error.err().unwrap().contains("429"));
-    stand_in.set("bitget+stream", Fault::UnknownSymbol);
+    fake.set("bitget+stream", Fault::UnknownSymbol);
     let mut client = start("bitget");
     client.run_for(soon);
     assert_eq!(client.errors.len(), 1);

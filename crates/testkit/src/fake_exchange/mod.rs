@@ -1,4 +1,4 @@
-//! A stand-in for the exchanges of the catalogue: real formats over HTTP, HTTPS, ws and wss on one
+//! A fake of every exchange of the catalogue: real formats over HTTP, HTTPS, ws and wss on one
 //! port of loopback, for tests and demos.
 //!
 //! The first element of a path is the authority that is meant, as the server's `--upstream` sends
@@ -7,7 +7,6 @@
 //! switched at run time, in the process or by a POST to `/_control`.
 //!
 //! It has a thread for each connection: it is not the product.
-#![allow(dead_code, reason = "a test uses one part of it, the program another")]
 
 mod answer;
 mod clock;
@@ -30,35 +29,32 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-#[allow(unused_imports, reason = "each test file uses its own part")]
-pub(crate) use fault::{Fault, Stage, random};
-#[allow(unused_imports, reason = "each test file uses its own part")]
-pub(crate) use prices::{Delivery, Outcome};
+pub use fault::{Fault, Stage, random};
+pub use prices::{Delivery, Outcome};
 use state::Shared;
-use tickertape::tls::Roots;
 
-/// What a stand-in is like.
+/// What a fake exchange is like.
 #[derive(Clone, Debug)]
-pub(crate) struct Config {
+pub struct Config {
     /// 0 for any.
-    pub(crate) port: u16,
+    pub port: u16,
     /// Of the prices.
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// With a seed here, faults that nobody asked for strike now and then.
-    pub(crate) random_faults: Option<u64>,
+    pub random_faults: Option<u64>,
     /// What chance never brings.
-    pub(crate) spared: &'static [Fault],
+    pub spared: &'static [Fault],
     /// What all exchanges trade, in the unified spelling.
-    pub(crate) symbols: Vec<String>,
+    pub symbols: Vec<String>,
     /// How many more markets there are in lists of all, as at real exchanges: a list of 2000 is
     /// half a megabyte. Nobody asks for them, so their prices stand still and are not written down.
-    pub(crate) fillers: usize,
+    pub fillers: usize,
     /// How often a stream has a price for each symbol.
-    pub(crate) tick_every: Duration,
+    pub tick_every: Duration,
     /// How long a fault that hangs lasts.
-    pub(crate) patience: Duration,
+    pub patience: Duration,
     /// The times of all ping rules are divided by this.
-    pub(crate) haste: u32,
+    pub haste: u32,
 }
 
 impl Default for Config {
@@ -84,29 +80,31 @@ impl Default for Config {
     }
 }
 
-/// A running stand-in; it ends when dropped.
-pub(crate) struct StandIn {
-    pub(crate) address: SocketAddr,
+/// A running fake exchange; it ends when dropped.
+pub struct FakeExchange {
+    /// Where it listens, for plain connections and TLS alike.
+    pub address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 /// A request that has come in, or the handshake of a stream.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    pub(crate) at: Instant,
+pub struct Seen {
+    /// When its head had come.
+    pub at: Instant,
     /// As on the server's command line; empty if it is none that we know.
-    pub(crate) source: String,
+    pub source: String,
     /// Without the authority.
-    pub(crate) target: String,
+    pub target: String,
     /// The number of the connection, counted from 1.
-    pub(crate) connection: u64,
+    pub connection: u64,
     /// What went wrong with it.
-    pub(crate) fault: Fault,
+    pub fault: Fault,
 }
 
-impl StandIn {
+impl FakeExchange {
     /// Starts one that can be connected to as soon as this returns.
-    pub(crate) fn start(config: Config) -> io::Result<Self> {
+    pub fn start(config: Config) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(config));
@@ -116,74 +114,69 @@ impl StandIn {
     }
 
     /// What `--upstream` wants.
-    pub(crate) fn http(&self) -> String {
+    pub fn http(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// What `--upstream` wants, with TLS; goes with [`pem`](Self::pem).
-    pub(crate) fn https(&self) -> String {
+    pub fn https(&self) -> String {
         format!("https://{}", self.address)
     }
 
     /// The certificate of its authority, for `--ca`.
-    pub(crate) fn pem(&self) -> &str {
+    pub fn pem(&self) -> &str {
         &self.shared.authority.pem
-    }
-
-    /// The same for clients in this process.
-    pub(crate) fn roots(&self) -> &Roots {
-        &self.shared.authority.roots
     }
 
     /// From now on `source` (`binance`, `binance+stream` or, for all, nothing) has this fault and
     /// no other; [`Fault::None`] ends it. A fault of the certificate is that of all connections,
     /// those that are there already are closed.
-    pub(crate) fn set(&self, source: &str, fault: Fault) {
+    pub fn set(&self, source: &str, fault: Fault) {
         self.shared.set(source, fault, None);
     }
 
     /// The next so many requests or prices of `source` have this fault.
-    pub(crate) fn set_times(&self, source: &str, fault: Fault, times: u64) {
+    pub fn set_times(&self, source: &str, fault: Fault, times: u64) {
         self.shared.set(source, fault, Some(times));
     }
 
     /// From now on faults strike at random, or no longer do.
-    pub(crate) fn leave_to_chance(&self, seed: Option<u64>) {
+    pub fn leave_to_chance(&self, seed: Option<u64>) {
         self.shared.leave_to_chance(seed);
     }
 
     /// How often each fault has struck, by its name.
-    pub(crate) fn struck(&self) -> BTreeMap<&'static str, u64> {
+    pub fn struck(&self) -> BTreeMap<&'static str, u64> {
         self.shared.struck()
     }
 
     /// Ends all faults that were set.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         self.shared.clear();
     }
 
     /// From now on this exchange does not trade this symbol, or does again.
-    pub(crate) fn list(&self, exchange: &str, symbol: &str, is_listed: bool) {
+    pub fn list(&self, exchange: &str, symbol: &str, is_listed: bool) {
         self.shared.list(exchange, symbol, is_listed);
     }
 
     /// Closes all connections, without a word.
-    pub(crate) fn hang_up(&self) {
+    pub fn hang_up(&self) {
         self.shared.hang_up();
     }
 
     /// How many connections there are.
-    pub(crate) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.shared.connections()
     }
 
     /// All prices that were sent, in the order of sending.
-    pub(crate) fn deliveries(&self) -> Vec<Delivery> {
+    pub fn deliveries(&self) -> Vec<Delivery> {
         self.shared.deliveries()
     }
 
     /// The prices that a client must have of a symbol: those sent in good order.
-    pub(crate) fn good(&self, source: &str, symbol: &str) -> Vec<Delivery> {
+    pub fn good(&self, source: &str, symbol: &str) -> Vec<Delivery> {
         let mut deliveries = self.deliveries();
         deliveries.retain(|delivery| {
             let is_meant = delivery.source == source && delivery.symbol == symbol;
@@ -195,7 +188,7 @@ impl StandIn {
     /// Holds the prices of a symbol that a client got, in their order, against those sent in good
     /// order: from the client's first on, none may be missing, doubled or another. The last few
     /// that were sent may still be under way; the number of those is returned.
-    pub(crate) fn check(
+    pub fn check(
         &self,
         source: &str,
         symbol: &str,
@@ -224,12 +217,12 @@ impl StandIn {
     }
 
     /// All requests that came in, in their order.
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<Seen> {
         self.shared.seen()
     }
 }
 
-impl Drop for StandIn {
+impl Drop for FakeExchange {
     fn drop(&mut self) {
         self.shared.stop();
         // Wakes who accepts.
@@ -238,7 +231,7 @@ impl Drop for StandIn {
 }
 
 /// The names of all exchanges, and those of their streams.
-pub(crate) fn sources() -> Vec<String> {
+pub fn sources() -> Vec<String> {
     let exchanges = rest_formats::EXCHANGES.iter();
     let streams = stream_formats::STREAMS.iter();
     exchanges

@@ -1,4 +1,4 @@
-//! Texts with holes, `$last` for example: filled for what the stand-in sends, matched for what it
+//! Texts with holes, `$last` for example: filled for what the fake exchange sends, matched for what it
 //! is sent.
 
 use serde_json::Value;

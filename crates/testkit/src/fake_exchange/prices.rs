@@ -1,4 +1,4 @@
-//! The prices of the stand-in: a walk that never stands still, and the book of what was sent.
+//! The prices of the fake exchange: a walk that never stands still, and the book of what was sent.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,16 +7,16 @@ use super::fault::Fault;
 
 /// A price and what is asked and bidden around it, as plain decimals.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Quoted {
-    pub(crate) last: String,
-    pub(crate) bid: String,
-    pub(crate) ask: String,
+pub(super) struct Quoted {
+    pub(super) last: String,
+    pub(super) bid: String,
+    pub(super) ask: String,
 }
 
 /// The price number `serial` of a symbol at an exchange: always the same, and never that of
 /// another serial near by. Its last four digits are the serial's, so that one that is missing or
 /// comes twice can be seen with the naked eye, and trailing zeros occur.
-pub(crate) fn price(seed: u64, exchange: &str, symbol: &str, serial: u64) -> Quoted {
+pub(super) fn price(seed: u64, exchange: &str, symbol: &str, serial: u64) -> Quoted {
     let (base, quote) = symbol.split_once('/').unwrap_or((symbol, ""));
     let (mut lead, mut decimals) = match base {
         "BTC" => (9_712_345, 2),
@@ -65,7 +65,7 @@ fn decimal(units: u64, decimals: u64) -> String {
 }
 
 /// The same number as some exchanges write small ones: `2.4150e-5`.
-pub(crate) fn with_exponent(decimal: &str) -> Option<String> {
+pub(super) fn with_exponent(decimal: &str) -> Option<String> {
     let fraction = decimal.strip_prefix("0.")?;
     let digits = fraction.trim_start_matches('0');
     let zeros = fraction.len() - digits.len();
@@ -75,25 +75,26 @@ pub(crate) fn with_exponent(decimal: &str) -> Option<String> {
 
 /// A price on its way to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Delivery {
+pub struct Delivery {
     /// As on the server's command line: `binance` or `binance+stream`.
-    pub(crate) source: String,
+    pub source: String,
     /// In the unified spelling.
-    pub(crate) symbol: String,
+    pub symbol: String,
     /// The digits, in the plain form that a client should make of them.
-    pub(crate) price: String,
+    pub price: String,
     /// The time that was sent with it, in Unix ms; none if none was.
-    pub(crate) timestamp_ms: Option<u64>,
+    pub timestamp_ms: Option<u64>,
     /// The number of the connection, counted from 1.
-    pub(crate) connection: u64,
+    pub connection: u64,
     /// What went wrong with it.
-    pub(crate) fault: Fault,
-    pub(crate) outcome: Outcome,
+    pub fault: Fault,
+    /// What became of it.
+    pub outcome: Outcome,
 }
 
 /// What became of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// Not all of it has been given to the system yet.
     Sending,
     /// It was all sent, in good order: the client must have it, once.
@@ -106,7 +107,7 @@ pub(crate) enum Outcome {
 
 /// What was sent, in the order of sending.
 #[derive(Debug, Default)]
-pub(crate) struct Book {
+pub(super) struct Book {
     serials: HashMap<(&'static str, String), u64>,
     deliveries: VecDeque<Delivery>,
     /// How many have been struck from the front.
@@ -115,7 +116,7 @@ pub(crate) struct Book {
 
 impl Book {
     /// The serial of a symbol's next price; the last one again if it is not to change.
-    pub(crate) fn serial(&mut self, exchange: &'static str, symbol: &str, changes: bool) -> u64 {
+    pub(super) fn serial(&mut self, exchange: &'static str, symbol: &str, changes: bool) -> u64 {
         let key = (exchange, symbol.to_owned());
         let next = self.serials.entry(key).or_default();
         *next += u64::from(changes || *next == 0);
@@ -123,7 +124,7 @@ impl Book {
     }
 
     /// Notes a delivery and returns its number.
-    pub(crate) fn note(&mut self, delivery: Delivery) -> usize {
+    pub(super) fn note(&mut self, delivery: Delivery) -> usize {
         if self.deliveries.len() == DELIVERIES_MAX {
             self.deliveries.pop_front();
             self.forgotten += 1;
@@ -132,7 +133,7 @@ impl Book {
         self.forgotten + self.deliveries.len() - 1
     }
 
-    pub(crate) fn settle(&mut self, numbers: &[usize], outcome: Outcome) {
+    pub(super) fn settle(&mut self, numbers: &[usize], outcome: Outcome) {
         for number in numbers {
             let index = number.checked_sub(self.forgotten);
             if let Some(delivery) = index.and_then(|index| self.deliveries.get_mut(index)) {
@@ -141,7 +142,7 @@ impl Book {
         }
     }
 
-    pub(crate) fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
+    pub(super) fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
         self.deliveries.iter()
     }
 }

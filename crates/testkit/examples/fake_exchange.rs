@@ -1,30 +1,24 @@
-//! The stand-in exchange as a program, for demos without a network.
+//! The fake exchange as a program, for demos without a network.
 //!
 //! ```text
-//! cargo run --example stand_in -- --port 9000 --ca /tmp/ca.pem
+//! cargo run --example fake_exchange -- --port 9000 --ca /tmp/ca.pem
 //! ./server --source binance --upstream https://127.0.0.1:9000 --ca /tmp/ca.pem
 //! curl -X POST 'http://127.0.0.1:9000/_control?fault=delay&ms=260'
 //! ```
-
-#[allow(dead_code, reason = "a part of the tests")]
-mod authority;
-mod exchange;
-#[allow(dead_code, reason = "a part of the tests")]
-mod name_server;
 
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::time::Duration;
 use std::{fs, thread};
 
-use exchange::{Config, Fault, StandIn};
-use name_server::{NameFault, NameServer};
 use pico_args::Arguments;
+use testkit::fake_exchange::{Config, FakeExchange, Fault};
+use testkit::{NameFault, NameServer};
 
 const HELP: &str = "\
-A stand-in for 21 exchanges, over http, https, ws and wss on one port of loopback
+A fake of 21 exchanges, over http, https, ws and wss on one port of loopback
 
-Usage: stand_in [options]
+Usage: fake_exchange [options]
 
 Options:
   --port PORT           where to listen; 0 for any [default: 9000]
@@ -98,12 +92,13 @@ fn run() -> Result<(), String> {
         return Err(format!("unknown argument {}", unknown.to_string_lossy()));
     }
 
-    let stand_in = StandIn::start(config).map_err(|error| format!("cannot listen: {error}"))?;
+    let exchange =
+        FakeExchange::start(config).map_err(|error| format!("cannot listen: {error}"))?;
     if let Some(file) = ca {
-        fs::write(&file, stand_in.pem()).map_err(|error| format!("{file}: {error}"))?;
+        fs::write(&file, exchange.pem()).map_err(|error| format!("{file}: {error}"))?;
     }
-    stand_in.set("", fault.unwrap_or(Fault::None));
-    println!("--upstream {} or {}", stand_in.http(), stand_in.https());
+    exchange.set("", fault.unwrap_or(Fault::None));
+    println!("--upstream {} or {}", exchange.http(), exchange.https());
     let _names = dns.map(|port| names(port, dns_fault)).transpose()?;
     loop {
         thread::park();

@@ -1,4 +1,4 @@
-//! What all connections of a stand-in share.
+//! What all connections of a fake exchange share.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{Shutdown, TcpStream};
@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 
-use super::super::authority::{Authority, Validity};
 use super::clock::Clock;
 use super::fault::{Fault, Stage, random};
 use super::prices::{Book, Delivery, Outcome, price, with_exponent};
@@ -15,6 +14,7 @@ use super::rest_formats::EXCHANGES;
 use super::stream_formats::STREAMS;
 use super::template::fill;
 use super::{Config, Seen};
+use crate::authority::{Authority, Validity};
 
 /// What all connections share.
 pub(super) struct Shared {

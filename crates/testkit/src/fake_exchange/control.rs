@@ -8,7 +8,7 @@ use super::http::Request;
 use super::sources;
 use super::state::Shared;
 
-/// Answers a request about the stand-in itself.
+/// Answers a request about the fake exchange itself.
 pub(super) fn answer(shared: &Shared, request: &Request) -> Answer {
     let (path, query) = request
         .target

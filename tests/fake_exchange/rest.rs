@@ -1,4 +1,4 @@
-//! The promise of the stand-in exchange: it speaks as the exchanges do, writes down each price that
+//! The promise of the fake exchange: it speaks as the exchanges do, writes down each price that
 //! it sends, and fails exactly as it is told to. Asked with blocking clients, none of them ours.
 
 use std::io::{Read, Write};
@@ -6,15 +6,14 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use exchanges::{Catalogue, Exchange, Quote, QuoteError, Request, Symbol};
-
-use crate::stand_in::exchange::{
-    Config, Delivery, Fault, Outcome, Stage, StandIn, random, sources,
+use testkit::fake_exchange::{
+    Config, Delivery, FakeExchange, Fault, Outcome, Stage, random, sources,
 };
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 /// One that is quick, for tests that wait for it.
-fn stand_in() -> StandIn {
-    StandIn::start(Config {
+fn start_fake() -> FakeExchange {
+    FakeExchange::start(Config {
         tick_every: Duration::from_millis(10),
         patience: Duration::from_millis(400),
         ..Config::default()
@@ -22,8 +21,8 @@ fn stand_in() -> StandIn {
     .unwrap()
 }
 
-fn agent(stand_in: &StandIn) -> ureq::Agent {
-    let root = Certificate::from_pem(stand_in.pem().as_bytes()).unwrap();
+fn agent(fake: &FakeExchange) -> ureq::Agent {
+    let root = Certificate::from_pem(fake.pem().as_bytes()).unwrap();
     let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root]));
     ureq::Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(5)))
@@ -83,8 +82,8 @@ fn told(quote: &Result<Quote, QuoteError>) -> (String, Option<u64>) {
 
 #[test]
 fn every_exchange_answers_with_the_digits_that_are_written_down() {
-    let stand_in = stand_in();
-    let agent = agent(&stand_in);
+    let fake = start_fake();
+    let agent = agent(&fake);
     let catalogue = Catalogue::builtin();
     let several: Vec<_> = (0..30).map(|n| format!("A{n}/USDT")).collect();
     let small = ["SHIB/BTC".to_owned(), "SHIB/USDT".to_owned()];
@@ -93,16 +92,16 @@ fn every_exchange_answers_with_the_digits_that_are_written_down() {
         let one = symbols(&[exchange.example()]);
         for symbols in [one, symbols(&small), symbols(&several)] {
             for request in exchange.requests(&symbols) {
-                let read = ask(&agent, &stand_in.http(), exchange, &request);
+                let read = ask(&agent, &fake.http(), exchange, &request);
                 let quotes = read.unwrap_or_else(|error| panic!("{id}: {error}"));
-                let deliveries = stand_in.deliveries();
+                let deliveries = fake.deliveries();
                 for (symbol, quote) in request.symbols.iter().zip(&quotes) {
                     assert_eq!(told(quote), last(&deliveries, id, symbol), "{id}");
                 }
             }
         }
     }
-    let seen = stand_in.seen();
+    let seen = fake.seen();
     assert!(seen.iter().all(|seen| seen.fault == Fault::None));
     assert_eq!(sources().len(), 21 + 19);
 }
@@ -113,27 +112,27 @@ fn lists_can_be_as_long_as_real_ones() {
         fillers: 2000,
         ..Config::default()
     };
-    let stand_in = StandIn::start(config).unwrap();
-    let agent = agent(&stand_in);
+    let fake = FakeExchange::start(config).unwrap();
+    let agent = agent(&fake);
     let several: Vec<_> = (0..30).map(|n| format!("A{n}/USDT")).collect();
     let catalogue = Catalogue::builtin();
     for id in ["okx", "whitebit", "bitvavo"] {
         let exchange = catalogue.get(id).unwrap();
         let request = &exchange.requests(&symbols(&several))[0];
-        let url = upstream(&stand_in.http(), &request.url);
+        let url = upstream(&fake.http(), &request.url);
         let (status, body) = fetch(&agent, &url, false).unwrap();
         assert!(body.len() > 300_000);
         let quotes = exchange.read(request, status, &body, now_ms()).unwrap();
         assert!(quotes.iter().all(Result::is_ok), "{id}");
-        assert!(stand_in.deliveries().len() < 3 * 100);
+        assert!(fake.deliveries().len() < 3 * 100);
     }
 }
 
 #[test]
 fn what_no_exchange_knows_is_answered_in_each_exchanges_own_words() {
-    let stand_in = stand_in();
-    let agent = agent(&stand_in);
-    let base = stand_in.http();
+    let fake = start_fake();
+    let agent = agent(&fake);
+    let base = fake.http();
     for exchange in Catalogue::builtin().iter() {
         let id = exchange.id();
         let request = exchange.request(&"NO/SUCH".parse().unwrap());
@@ -144,30 +143,30 @@ fn what_no_exchange_knows_is_answered_in_each_exchanges_own_words() {
         let symbol = exchange.example().parse().unwrap();
         let request = exchange.request(&symbol);
         for fault in [Fault::RateLimited, Fault::TooMany(Duration::from_secs(1))] {
-            stand_in.set(id, fault);
+            fake.set(id, fault);
             let error = first(ask(&agent, &base, exchange, &request));
             assert_eq!(error, QuoteError::RateLimited, "{id} {fault}");
         }
-        stand_in.set(id, Fault::None);
-        stand_in.list(id, symbol.as_str(), false);
+        fake.set(id, Fault::None);
+        fake.list(id, symbol.as_str(), false);
         let error = first(ask(&agent, &base, exchange, &request));
         assert_eq!(error, QuoteError::UnknownSymbol, "{id}");
-        stand_in.list(id, symbol.as_str(), true);
+        fake.list(id, symbol.as_str(), true);
         assert!(ask(&agent, &base, exchange, &request).is_ok(), "{id}");
     }
 }
 
 /// Binance's answers over TLS.
 struct Binance {
-    stand_in: StandIn,
+    fake: FakeExchange,
     catalogue: Catalogue,
 }
 
 impl Binance {
-    fn new(stand_in: StandIn) -> Self {
+    fn new(fake: FakeExchange) -> Self {
         Self {
             catalogue: Catalogue::builtin(),
-            stand_in,
+            fake,
         }
     }
 
@@ -176,8 +175,8 @@ impl Binance {
     fn ask(&self) -> Result<(String, Option<u64>), String> {
         let exchange = self.catalogue.get("binance").unwrap();
         let request = exchange.request(&"BTC/USDT".parse().unwrap());
-        let url = upstream(&self.stand_in.https(), &request.url);
-        let (status, body) = fetch(&agent(&self.stand_in), &url, false)
+        let url = upstream(&self.fake.https(), &request.url);
+        let (status, body) = fetch(&agent(&self.fake), &url, false)
             .map_err(|error| format!("transport: {error}"))?;
         let quotes = exchange.read(&request, status, &body, now_ms());
         let quote = quotes.and_then(|mut quotes| quotes.remove(0));
@@ -188,7 +187,7 @@ impl Binance {
 
 #[test]
 fn every_fault_of_an_answer_is_what_it_says_and_ends_when_told() {
-    let binance = Binance::new(stand_in());
+    let binance = Binance::new(start_fake());
     let mut good = Vec::new();
     for (name, expected) in [
         ("none", ""),
@@ -226,7 +225,7 @@ fn every_fault_of_an_answer_is_what_it_says_and_ends_when_told() {
         ("rate-limited", "too many requests"),
     ] {
         let fault: Fault = name.parse().unwrap();
-        binance.stand_in.set("binance", fault);
+        binance.fake.set("binance", fault);
         let began = Instant::now();
         match binance.ask() {
             Ok(quote) => {
@@ -243,14 +242,14 @@ fn every_fault_of_an_answer_is_what_it_says_and_ends_when_told() {
         if let Fault::Delay(delay) = fault {
             assert!(began.elapsed() >= delay);
         }
-        binance.stand_in.clear();
+        binance.fake.clear();
         good.push(
             binance
                 .ask()
                 .unwrap_or_else(|error| panic!("after {name}: {error}")),
         );
     }
-    let written = binance.stand_in.good("binance", "BTC/USDT");
+    let written = binance.fake.good("binance", "BTC/USDT");
     let written: Vec<_> = written
         .into_iter()
         .map(|it| (it.price, it.timestamp_ms))
@@ -261,10 +260,10 @@ fn every_fault_of_an_answer_is_what_it_says_and_ends_when_told() {
 
 #[test]
 fn certificates_are_looked_at_anew_when_they_change() {
-    let binance = Binance::new(stand_in());
+    let binance = Binance::new(start_fake());
     assert!(binance.ask().is_ok());
     for fault in [Fault::CertificateExpired, Fault::CertificateOtherName] {
-        binance.stand_in.set("", fault);
+        binance.fake.set("", fault);
         let error = binance.ask().unwrap_err();
         let words = if fault == Fault::CertificateExpired {
             "expired"
@@ -272,15 +271,15 @@ fn certificates_are_looked_at_anew_when_they_change() {
             "not valid for name"
         };
         assert!(error.contains(words), "{error}");
-        binance.stand_in.set("", Fault::None);
+        binance.fake.set("", Fault::None);
         assert!(binance.ask().is_ok());
     }
 }
 
 #[test]
 fn a_connection_is_kept_until_it_is_dropped_and_the_host_header_does_for_an_authority() {
-    let stand_in = stand_in();
-    let mut socket = TcpStream::connect(stand_in.address).unwrap();
+    let fake = start_fake();
+    let mut socket = TcpStream::connect(fake.address).unwrap();
     let mut get = || {
         let request =
             "GET /api/v3/ticker/24hr?symbol=BTCUSDT HTTP/1.1\r\nHost: api.binance.com\r\n\r\n";
@@ -297,42 +296,39 @@ fn a_connection_is_kept_until_it_is_dropped_and_the_host_header_does_for_an_auth
         String::from_utf8(text).unwrap()
     };
     let first = get();
-    stand_in.set_times("binance", Fault::KeepAliveDropped, 1);
+    fake.set_times("binance", Fault::KeepAliveDropped, 1);
     let second = get();
-    for (text, delivery) in [first, second]
-        .iter()
-        .zip(stand_in.good("binance", "BTC/USDT"))
-    {
+    for (text, delivery) in [first, second].iter().zip(fake.good("binance", "BTC/USDT")) {
         let price = format!(r#""lastPrice":"{}""#, delivery.price);
         assert!(text.contains(&price), "{text}");
     }
     // The end of the stream, or a reset if it is quicker.
     assert_eq!(socket.read(&mut [0]).unwrap_or(0), 0);
-    assert!(stand_in.seen().iter().all(|seen| seen.connection == 1));
+    assert!(fake.seen().iter().all(|seen| seen.connection == 1));
 }
 
 #[test]
 fn a_redirect_can_lead_to_the_exchange_itself() {
-    let stand_in = stand_in();
-    stand_in.set("kraken", Fault::RedirectAway);
+    let fake = start_fake();
+    fake.set("kraken", Fault::RedirectAway);
     let target = "api.kraken.com/0/public/Ticker?pair=XBTUSD";
-    let url = format!("{}/{target}", stand_in.http());
+    let url = format!("{}/{target}", fake.http());
     // Not to be followed: that would be the network.
-    let get = agent(&stand_in).get(url).config().max_redirects(0);
+    let get = agent(&fake).get(url).config().max_redirects(0);
     let response = get.max_redirects_will_error(false).build().call();
     let location = response.unwrap().headers()["location"].clone();
     let location = location.to_str().unwrap();
     assert!(location.starts_with(&format!("https://{target}")));
-    let followed = upstream(&stand_in.http(), location);
-    assert_eq!(fetch(&agent(&stand_in), &followed, false).unwrap().0, 200);
+    let followed = upstream(&fake.http(), location);
+    assert_eq!(fetch(&agent(&fake), &followed, false).unwrap().0, 200);
 }
 
 #[test]
 fn faults_are_switched_by_http_too() {
-    let stand_in = stand_in();
-    let agent = agent(&stand_in);
+    let fake = start_fake();
+    let agent = agent(&fake);
     let control = |query: &str, post| {
-        let url = format!("{}/_control{query}", stand_in.http());
+        let url = format!("{}/_control{query}", fake.http());
         let (status, body) = fetch(&agent, &url, post).unwrap();
         (status, String::from_utf8(body).unwrap())
     };
@@ -343,10 +339,7 @@ fn faults_are_switched_by_http_too() {
         "{state}"
     );
     control("?fault=451&times=1", true);
-    let url = format!(
-        "{}/api.kraken.com/0/public/Ticker?pair=XBTUSD",
-        stand_in.http()
-    );
+    let url = format!("{}/api.kraken.com/0/public/Ticker?pair=XBTUSD", fake.http());
     assert_eq!(fetch(&agent, &url, false).unwrap().0, 451);
     assert_eq!(fetch(&agent, &url, false).unwrap().0, 200);
     let (status, error) = control("?fault=odd", true);
@@ -354,7 +347,7 @@ fn faults_are_switched_by_http_too() {
     assert_eq!(control("?source=nobody", true).0, 400);
     control("?clear", true);
     assert!(control("", false).1.starts_with("connections: "));
-    let url = format!("{}/_deliveries", stand_in.http());
+    let url = format!("{}/_deliveries", fake.http());
     let (_, lines) = fetch(&agent, &url, false).unwrap();
     let lines = String::from_utf8(lines).unwrap();
     assert!(
@@ -366,20 +359,17 @@ fn faults_are_switched_by_http_too() {
 #[test]
 fn prices_and_chance_are_the_same_for_the_same_seed() {
     let prices = |seed| {
-        let stand_in = StandIn::start(Config {
+        let fake = FakeExchange::start(Config {
             seed,
             ..Config::default()
         })
         .unwrap();
-        let agent = agent(&stand_in);
-        let url = format!(
-            "{}/api.kraken.com/0/public/Ticker?pair=XBTUSD",
-            stand_in.http()
-        );
+        let agent = agent(&fake);
+        let url = format!("{}/api.kraken.com/0/public/Ticker?pair=XBTUSD", fake.http());
         for _ in 0..20 {
             fetch(&agent, &url, false).unwrap();
         }
-        let good = stand_in.good("kraken", "BTC/USD").into_iter();
+        let good = fake.good("kraken", "BTC/USD").into_iter();
         good.map(|delivery| delivery.price).collect::<Vec<_>>()
     };
     let mut first = prices(7);
@@ -407,7 +397,7 @@ fn prices_and_chance_are_the_same_for_the_same_seed() {
 #[test]
 fn with_faults_at_random_all_good_answers_are_whole() {
     let binance = Binance::new(
-        StandIn::start(Config {
+        FakeExchange::start(Config {
             random_faults: Some(5),
             patience: Duration::from_millis(20),
             ..Config::default()
@@ -415,14 +405,14 @@ fn with_faults_at_random_all_good_answers_are_whole() {
         .unwrap(),
     );
     let good: Vec<_> = (0..60).filter_map(|_| binance.ask().ok()).collect();
-    let written = binance.stand_in.good("binance", "BTC/USDT");
+    let written = binance.fake.good("binance", "BTC/USDT");
     let written: Vec<_> = written
         .into_iter()
         .map(|it| (it.price, it.timestamp_ms))
         .collect();
     assert_eq!(good, written);
     let mut prices: Vec<_> = good.iter().map(|(price, _)| price.as_str()).collect();
-    let check = |prices: &[&str]| binance.stand_in.check("binance", "BTC/USDT", prices);
+    let check = |prices: &[&str]| binance.fake.check("binance", "BTC/USDT", prices);
     assert_eq!(check(&prices[3..]), Ok(0));
     assert_eq!(check(&prices[3..prices.len() - 2]), Ok(2));
     prices.remove(9);
@@ -430,7 +420,7 @@ fn with_faults_at_random_all_good_answers_are_whole() {
     prices.insert(9, prices[8]);
     assert!(check(&prices).unwrap_err().ends_with(" as number 9"));
     assert_eq!(check(&["1.5"]), Err("1.5 was never sent".to_owned()));
-    let seen = binance.stand_in.seen();
+    let seen = binance.fake.seen();
     assert!(seen.iter().filter(|seen| seen.fault != Fault::None).count() >= 5);
     assert!(good.len() >= 20);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// Something that goes wrong. Those with a duration take it as `ms=260`, see [`Fault::parse`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// All is well.
     None,
 
@@ -17,7 +17,7 @@ pub(crate) enum Fault {
     CertificateOtherName,
     /// The answer comes late.
     Delay(Duration),
-    /// Nothing comes, not even a status line, for as long as the stand-in's patience lasts.
+    /// Nothing comes, not even a status line, for as long as the exchange's patience lasts.
     HangBefore,
     /// The connection is reset instead of an answer.
     Reset,
@@ -44,7 +44,9 @@ pub(crate) enum Fault {
     // The body of an answer.
     /// The body comes in small pieces, this long apart.
     Drip(Duration),
+    /// The body comes in chunks, its length unsaid.
     Chunked,
+    /// The body is compressed.
     Gzip,
     /// The connection ends in the middle of the body.
     EarlyClose,
@@ -64,7 +66,9 @@ pub(crate) enum Fault {
     ClockAhead(Duration),
     /// Times are this far behind.
     ClockBehind(Duration),
+    /// The price is a JSON number, whatever the exchange does.
     PriceAsNumber,
+    /// The price is a JSON string, whatever the exchange does.
     PriceAsString,
     /// The price is an object.
     WrongType,
@@ -92,18 +96,24 @@ pub(crate) enum Fault {
 
 /// Where a fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub enum Stage {
+    /// The TLS handshake.
     Tls,
+    /// The head of an answer, or what comes instead.
     Head,
+    /// The body of an answer.
     Body,
+    /// The symbol that was asked for.
     Symbol,
+    /// A price, in an answer or a stream.
     Price,
+    /// A stream after its handshake.
     Stream,
 }
 
 impl Fault {
     /// Each of them, with durations that tests can bear.
-    pub(crate) const ALL: &[Self] = &[
+    pub const ALL: &[Self] = &[
         Self::CertificateExpired,
         Self::CertificateOtherName,
         Self::Delay(Duration::from_millis(260)),
@@ -144,7 +154,7 @@ impl Fault {
     ];
 
     /// The fault of that name, with its duration if it has one and one is given.
-    pub(crate) fn parse(name: &str, duration: Option<Duration>) -> Result<Self, String> {
+    pub fn parse(name: &str, duration: Option<Duration>) -> Result<Self, String> {
         let mut all = [Self::None].into_iter().chain(Self::ALL.iter().copied());
         let fault = all.find(|fault| fault.name() == name).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(Self::name).collect();
@@ -161,7 +171,8 @@ impl Fault {
         })
     }
 
-    pub(crate) fn name(&self) -> &'static str {
+    /// The name by which [`Fault::parse`] knows it.
+    pub fn name(&self) -> &'static str {
         match self {
             Self::None => "none",
             Self::CertificateExpired => "certificate-expired",
@@ -205,7 +216,7 @@ impl Fault {
     }
 
     /// None where nothing goes wrong.
-    pub(crate) fn stage(&self) -> Option<Stage> {
+    pub fn stage(&self) -> Option<Stage> {
         use Fault as F;
         Some(match self {
             F::None => return None,
@@ -226,12 +237,12 @@ impl Fault {
     }
 
     /// Whether it is a redirect.
-    pub(crate) fn redirects(self) -> bool {
+    pub fn redirects(self) -> bool {
         [Self::Redirect, Self::RedirectAway, Self::RedirectLoop].contains(&self)
     }
 
     /// Whether a client that does its duty has the price all the same.
-    pub(crate) fn is_harmless(&self) -> bool {
+    pub fn is_harmless(&self) -> bool {
         use Fault as F;
         let on_the_way = [
             F::None,
@@ -275,7 +286,7 @@ impl fmt::Display for Fault {
 
 /// The fault that strikes a source for the `number`th time of asking, if faults are left to
 /// chance: mostly none. The same for the same seed, whatever else happens meanwhile.
-pub(crate) fn random(seed: u64, source: &str, stages: &[Stage], number: u64) -> Fault {
+pub fn random(seed: u64, source: &str, stages: &[Stage], number: u64) -> Fault {
     let mut rng = fastrand::Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     for byte in source.bytes() {
         rng = fastrand::Rng::with_seed(rng.u64(..) ^ u64::from(byte));

@@ -7,26 +7,29 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::common::{handshake, server_frames};
+use crate::frames::{handshake, server_frames};
 
 /// One connection to the server.
-pub(crate) struct Peer {
-    pub(crate) stream: TcpStream,
+pub struct Peer {
+    /// Its socket, with [`Peer`]'s patience set as limits.
+    pub stream: TcpStream,
     began: Instant,
 }
 
 /// All that the server had to say.
 #[derive(Debug)]
-pub(crate) struct Heard {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) end: End,
+pub struct Heard {
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// How it stopped.
+    pub end: End,
     /// From before connecting to the end.
-    pub(crate) took: Duration,
+    pub took: Duration,
 }
 
 /// How it stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// It ended its stream.
     Fin,
     /// It reset the connection: what it said may be lost.
@@ -36,14 +39,15 @@ pub(crate) enum End {
 }
 
 impl Peer {
-    pub(crate) fn connect(address: &str) -> Self {
+    /// Connects without saying anything.
+    pub fn connect(address: &str) -> Self {
         let began = Instant::now();
         let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{error}"));
         Self::of(stream, began)
     }
 
     /// With so small a receive buffer that not reading is soon felt by the server.
-    pub(crate) fn connect_narrow(address: &str) -> Self {
+    pub fn connect_narrow(address: &str) -> Self {
         let began = Instant::now();
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         // Before the connection is made: then the window is never offered larger.
@@ -61,12 +65,12 @@ impl Peer {
     }
 
     /// Makes it a WebSocket; the answer's head is read, nothing behind it.
-    pub(crate) fn upgrade(self) -> Result<Self, String> {
+    pub fn upgrade(self) -> Result<Self, String> {
         self.upgrade_at("/")
     }
 
     /// The same at a path, which may have a query.
-    pub(crate) fn upgrade_at(mut self, path: &str) -> Result<Self, String> {
+    pub fn upgrade_at(mut self, path: &str) -> Result<Self, String> {
         self.send(handshake(path).as_bytes());
         let head = self.head();
         match head.starts_with("HTTP/1.1 101 ") {
@@ -76,17 +80,17 @@ impl Peer {
     }
 
     /// A WebSocket on a new connection.
-    pub(crate) fn open(address: &str) -> Result<Self, String> {
+    pub fn open(address: &str) -> Result<Self, String> {
         Self::connect(address).upgrade()
     }
 
     /// Sends; a server that has heard enough may refuse the rest.
-    pub(crate) fn send(&self, bytes: &[u8]) {
+    pub fn send(&self, bytes: &[u8]) {
         let _ = (&self.stream).write_all(bytes);
     }
 
     /// Sends byte by byte, each in a segment of its own, until the server answers.
-    pub(crate) fn trickle(&self, bytes: &[u8], pause: Duration) {
+    pub fn trickle(&self, bytes: &[u8], pause: Duration) {
         for byte in bytes {
             if (&self.stream).write_all(&[*byte]).is_err() || self.is_answered() {
                 return;
@@ -99,7 +103,7 @@ impl Peer {
 
     /// Sends `piece` again and again for as long as the server takes it; returns when the server
     /// has answered or `limit` bytes were sent.
-    pub(crate) fn flood(&self, piece: &[u8], limit: usize) {
+    pub fn flood(&self, piece: &[u8], limit: usize) {
         for _ in 0..limit.div_ceil(piece.len()) {
             let answered = self.is_answered();
             if answered || (&self.stream).write_all(piece).is_err() {
@@ -117,18 +121,18 @@ impl Peer {
     }
 
     /// No more will be sent.
-    pub(crate) fn half_close(&self) {
+    pub fn half_close(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Ends without a FIN: what is under way is lost, and the server is told so.
-    pub(crate) fn reset(self) {
+    pub fn reset(self) {
         let socket = SockRef::from(&self.stream);
         socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Reads to the end.
-    pub(crate) fn hear(&mut self) -> Heard {
+    pub fn hear(&mut self) -> Heard {
         let mut bytes = Vec::new();
         let end = match self.stream.read_to_end(&mut bytes) {
             Ok(_) => End::Fin,
@@ -144,7 +148,7 @@ impl Peer {
     /// Reads to the end, and then says more: a server that has let go of the socket answers that
     /// with a reset, and one that had something unread has sent one already. There are systems where
     /// that destroys what it said last, although Linux is not one of them.
-    pub(crate) fn hear_out(&mut self) -> Heard {
+    pub fn hear_out(&mut self) -> Heard {
         let mut heard = self.hear();
         for _ in 0..3 {
             let written = self.stream.write(b"?");
@@ -159,7 +163,7 @@ impl Peer {
     }
 
     /// Reads an HTTP answer's head and nothing behind it; empty if there is none.
-    pub(crate) fn head(&mut self) -> String {
+    pub fn head(&mut self) -> String {
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") && matches!(self.stream.read(&mut byte), Ok(1)) {
@@ -169,10 +173,7 @@ impl Peer {
     }
 
     /// Reads frames until one that is wanted; ticks and pings pass.
-    pub(crate) fn frame(
-        &mut self,
-        mut wanted: impl FnMut(u8, &[u8]) -> bool,
-    ) -> Result<Vec<u8>, String> {
+    pub fn frame(&mut self, mut wanted: impl FnMut(u8, &[u8]) -> bool) -> Result<Vec<u8>, String> {
         loop {
             let mut start = [0; 2];
             let mut read = |buffer: &mut [u8]| {
@@ -205,7 +206,7 @@ impl Peer {
 
 impl Heard {
     /// The status of an HTTP answer; 0 if there was none.
-    pub(crate) fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         let text = String::from_utf8_lossy(&self.bytes);
         let status = text
             .strip_prefix("HTTP/1.1 ")
@@ -214,7 +215,7 @@ impl Heard {
     }
 
     /// The code of the close frame that is the last thing said; 1005 if it has none.
-    pub(crate) fn close_code(&self) -> Result<u16, String> {
+    pub fn close_code(&self) -> Result<u16, String> {
         match server_frames(&self.bytes).last() {
             Some((0x88, [high, low, ..])) => Ok(u16::from_be_bytes([*high, *low])),
             Some((0x88, [])) => Ok(1005),

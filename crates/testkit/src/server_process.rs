@@ -1,0 +1,261 @@
+//! A server as a process: what it says, what it answers, and what it costs as `/proc` tells it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{PATIENCE, await_exit, metrics};
+
+/// A running server; killed when it is dropped.
+pub struct ServerProcess {
+    /// Where it listens.
+    pub address: String,
+    child: Child,
+    log: Arc<Log>,
+    /// Where [`wait_for`](Self::wait_for) goes on.
+    next_line: usize,
+    /// Keeps the log, until stderr ends; none if the log is the caller's to read.
+    keeper: Option<JoinHandle<()>>,
+}
+
+/// What the server has said so far.
+#[derive(Default)]
+struct Log {
+    text: Mutex<LogText>,
+    grew: Condvar,
+}
+
+#[derive(Default)]
+struct LogText {
+    lines: Vec<String>,
+    /// No more lines will come.
+    is_over: bool,
+}
+
+/// What a process has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// Resident memory.
+    pub resident_bytes: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+    /// Its threads.
+    pub threads: u64,
+}
+
+impl ServerProcess {
+    /// Starts `program`, on a free port unless the arguments name one, and returns when it listens.
+    pub fn start(program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        if !arguments.contains(&"--port") {
+            command.args(["--port", "0"]);
+        }
+        Self::spawn(command.args(arguments))
+    }
+
+    /// Starts what `command` says, and returns when it listens.
+    pub fn spawn(command: &mut Command) -> Self {
+        let (mut server, stderr) = Self::spawn_with_log(command);
+        let log = Arc::clone(&server.log);
+        server.keeper = Some(thread::spawn(move || log.keep(stderr)));
+        server
+    }
+
+    /// The same, but what it says from then on is the caller's to read.
+    pub fn spawn_with_log(command: &mut Command) -> (Self, BufReader<ChildStderr>) {
+        let command = command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let mut stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+        (Self::listening(child, &mut stderr), stderr)
+    }
+
+    /// A server that was just started and says on `log` where it listens.
+    pub fn listening(child: Child, log: &mut impl BufRead) -> Self {
+        let mut server = Self {
+            address: String::new(),
+            child,
+            log: Arc::default(),
+            next_line: 0,
+            keeper: None,
+        };
+        loop {
+            let mut line = String::new();
+            let length = log.read_line(&mut line).expect("the log can be read");
+            assert!(length > 0, "it never listened: {}", server.log());
+            let address = line.split_once("listening on ");
+            let address = address.map(|(_, address)| address.trim_end().to_owned());
+            server.log.push(line.trim_end().to_owned());
+            if let Some(address) = address {
+                server.address = address;
+                server.next_line = server.log.text().lines.len();
+                return server;
+            }
+        }
+    }
+
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it is there");
+    }
+
+    /// Waits for a line of its log that has these words, behind the last one waited for; returns it.
+    pub fn wait_for(&mut self, words: &str) -> String {
+        let until = Instant::now() + PATIENCE;
+        let mut text = self.log.text();
+        loop {
+            while let Some(line) = text.lines.get(self.next_line) {
+                self.next_line += 1;
+                if line.contains(words) {
+                    return line.clone();
+                }
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(
+                !text.is_over && !left.is_zero(),
+                "it never said '{words}': {}",
+                text.lines.join("\n")
+            );
+            let waited = self.log.grew.wait_timeout(text, left);
+            text = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The whole log so far.
+    pub fn log(&self) -> String {
+        self.log.text().lines.join("\n")
+    }
+
+    /// How many lines of its log have these words.
+    pub fn lines(&self, words: &str) -> u64 {
+        let text = self.log.text();
+        let lines = text.lines.iter().filter(|line| line.contains(words));
+        lines.count() as u64
+    }
+
+    /// Waits for the end, which must be soon; returns the exit status and the whole log.
+    pub fn wait(mut self) -> (Option<i32>, String) {
+        let status = self.exit();
+        if let Some(keeper) = self.keeper.take() {
+            keeper.join().expect("the log can be read");
+        }
+        (status, self.log())
+    }
+
+    /// Waits for the end, which must be soon; returns the exit status, none if a signal ended it.
+    pub fn exit(&mut self) -> Option<i32> {
+        let status = await_exit(&mut self.child, PATIENCE);
+        let status = status.unwrap_or_else(|| panic!("it does not end: {}", self.log()));
+        status.code()
+    }
+
+    /// What it has now.
+    pub fn footprint(&self) -> Footprint {
+        let folder = format!("/proc/{}", self.pid());
+        let count = |name: &str| {
+            let entries = fs::read_dir(format!("{folder}/{name}")).expect("it is there");
+            entries.count() as u64
+        };
+        let status = fs::read_to_string(format!("{folder}/status")).expect("it is there");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = resident.and_then(|words| words.split_whitespace().next()?.parse().ok());
+        Footprint {
+            resident_bytes: kibibytes.map_or(0, |kibibytes: u64| kibibytes << 10),
+            descriptors: count("fd"),
+            threads: count("task"),
+        }
+    }
+
+    /// What it has once it has as many descriptors as `before`, or at the end of all patience: one
+    /// that is being closed is not lost.
+    pub fn footprint_like(&self, before: Footprint) -> Footprint {
+        let until = Instant::now() + PATIENCE / 2;
+        loop {
+            let now = self.footprint();
+            if now.descriptors == before.descriptors || Instant::now() > until {
+                return now;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Connects without saying anything.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
+        stream
+    }
+
+    /// The whole answer to a GET of `path`.
+    pub fn get(&self, path: &str) -> String {
+        let mut stream = self.connect();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let asked = stream.write_all(request.as_bytes());
+        let mut answer = String::new();
+        let read = asked.and_then(|()| stream.read_to_string(&mut answer));
+        read.unwrap_or_else(|error| panic!("GET {path}: {error}"));
+        answer
+    }
+
+    /// The page of metrics.
+    pub fn metrics(&self) -> String {
+        self.get("/metrics")
+    }
+
+    /// The value of a metric, by its whole name.
+    pub fn metric(&self, name: &str) -> u64 {
+        let page = self.metrics();
+        metrics::value(&page, name).unwrap_or_else(|| panic!("no {name} in {page}"))
+    }
+
+    /// Waits until a metric has a wanted value.
+    pub fn wait_for_metric(&self, name: &str, wanted: impl Fn(u64) -> bool) {
+        metrics::wait_until(name, || self.metric(name), wanted);
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // Both fail only for a child that has gone, which is what they are for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Log {
+    fn text(&self) -> MutexGuard<'_, LogText> {
+        // A failed assertion of one test is no reason to lose the log of another.
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, line: String) {
+        let mut text = self.text();
+        if text.lines.len() < LINES_MAX {
+            text.lines.push(line);
+        }
+        self.grew.notify_all();
+    }
+
+    /// Reads on to the end.
+    fn keep(&self, stderr: BufReader<ChildStderr>) {
+        for line in stderr.lines().map_while(Result::ok) {
+            self.push(line);
+        }
+        self.text().is_over = true;
+        self.grew.notify_all();
+    }
+}
+
+/// Ten minutes with ten changes a second.
+const LINES_MAX: usize = 6_000;
