@@ -7,7 +7,7 @@ use std::io;
 use tungstenite::error::ProtocolError;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::server::http::request::Refusal;
+use crate::server::rejection::Rejection;
 
 /// Why a connection is closed.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(crate) enum CloseReason {
     /// A page was asked for and is given.
     Served,
     /// The request was not one that can be followed.
-    Refused(Refusal),
+    Refused(Rejection),
     /// The request did not arrive in time.
     HandshakeTimeout,
     /// The client said goodbye.
@@ -104,7 +104,7 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Served => f.write_str("the page was served"),
-            Self::Refused(refusal) => write!(f, "refused: {refusal}"),
+            Self::Refused(rejection) => write!(f, "refused: {rejection}"),
             Self::HandshakeTimeout => f.write_str("no request within the handshake limit"),
             Self::ClosedByClient => f.write_str("closed by the client"),
             Self::Vanished => f.write_str("ended by the client without a close frame"),

@@ -17,15 +17,18 @@ use super::socket::Socket;
 use super::subscriber::Subscriber;
 use super::wire::Wire;
 use crate::frame;
-use crate::server::http::request::{self, Asked, Port, Refusal, Rules, Upgrade};
+use crate::server::http::request::{self, Request};
+use crate::server::http::router::{Endpoint, Policy};
+use crate::server::http::upgrade::Upgrade;
 use crate::server::liveness::heartbeat::Ping;
+use crate::server::rejection::Rejection;
 
 /// A client's connection, from accept to close.
 pub(crate) struct Connection<S> {
     pub(crate) token: Token,
     wire: Wire<S>,
     state: State,
-    port: Port,
+    endpoint: Endpoint,
     /// The client's end is among what there is to read, and had its event.
     ended: bool,
     /// The last read emptied the socket, so whatever arrives later has an event of its own.
@@ -70,7 +73,7 @@ pub(crate) enum Next {
     More,
     /// The request head is there. Behind it there may be more to read, of which no event will tell.
     Head {
-        head: Result<Asked, Refusal>,
+        head: Result<Request, Rejection>,
         unread: bool,
     },
     /// The client has gone too.
@@ -79,7 +82,7 @@ pub(crate) enum Next {
 
 impl<S: Socket> Connection<S> {
     /// A connection that was just accepted and has until `timeout` for its request.
-    pub(crate) fn new(socket: S, token: Token, timeout: Timeout, port: Port) -> Self {
+    pub(crate) fn new(socket: S, token: Token, timeout: Timeout, endpoint: Endpoint) -> Self {
         let state = State::Handshaking {
             head: Vec::new(),
             timeout,
@@ -88,7 +91,7 @@ impl<S: Socket> Connection<S> {
             token,
             wire: Wire::new(socket),
             state,
-            port,
+            endpoint,
             ended: false,
             drained: false,
             queued: false,
@@ -106,8 +109,8 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Where it came in.
-    pub(crate) fn port(&self) -> Port {
-        self.port
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.endpoint
     }
 
     /// What is on its way to the client.
@@ -276,7 +279,7 @@ impl<S: Socket> Connection<S> {
                 unread,
             }),
             State::Handshaking { head, .. } => Ok(
-                match on_head_bytes(head, bytes, Rules::of(desk.config, self.port)) {
+                match request::receive(head, bytes, Policy::of(desk.config, self.endpoint)) {
                     Some(head) => Next::Head { head, unread },
                     None => more,
                 },
@@ -307,7 +310,7 @@ impl<S: Socket> Connection<S> {
             None => desk.hub.select_everything(),
             Some(entries) => desk.hub.select(entries),
         };
-        let list = selected.map_err(|error| refuse_to_join(&error))?;
+        let list = selected.map_err(|error| reject_selection(&error))?;
         desk.counters.opened += 1;
         desk.counters.handshaking -= 1;
         desk.counters.clients += 1;
@@ -454,36 +457,10 @@ impl<S: Socket> Connection<S> {
     }
 }
 
-fn refuse_to_join(error: &SelectError) -> CloseReason {
+fn reject_selection(error: &SelectError) -> CloseReason {
     let status = match error {
         SelectError::TooMuchMemory { .. } | SelectError::Closing => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
     };
-    CloseReason::Refused(Refusal::new(status, error.to_string()))
-}
-
-/// The decision on the head, once it is there.
-pub(super) fn on_head_bytes(
-    head: &mut Vec<u8>,
-    bytes: &[u8],
-    rules: Rules<'_>,
-) -> Option<Result<Asked, Refusal>> {
-    // Nearly every head comes in one piece, and then is never copied.
-    let known = head.len();
-    let bytes = if known == 0 {
-        bytes
-    } else {
-        head.extend_from_slice(bytes);
-        &head[..]
-    };
-    match request::end(bytes, known) {
-        Ok(Some(end)) => Some(request::read(&bytes[..end], bytes.len() > end, rules)),
-        Ok(None) => {
-            if known == 0 {
-                *head = bytes.to_vec();
-            }
-            None
-        }
-        Err(refusal) => Some(Err(refusal)),
-    }
+    CloseReason::Refused(Rejection::new(status, error.to_string()))
 }

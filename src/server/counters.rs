@@ -1,7 +1,7 @@
 //! What the server counts. Plain numbers of one thread; [`metrics`](super::metrics) writes them out.
 
 use super::close::{self, CloseReason};
-use super::refusals::{self, Cause};
+use super::rejection::{self, RejectionCause};
 
 /// Everything that has happened since the start.
 #[derive(Clone, Debug, Default)]
@@ -9,7 +9,7 @@ pub(crate) struct Counters {
     /// Connections accepted.
     pub(crate) accepted: u64,
     /// Clients refused, by cause, in the order of the causes' labels. They are among those closed.
-    pub(crate) refused: [u64; refusals::LABELS.len()],
+    pub(crate) refused: [u64; rejection::LABELS.len()],
     /// Handshakes completed.
     pub(crate) opened: u64,
     /// Connections closed, by reason, in the order of the reasons' names.
@@ -51,14 +51,16 @@ impl Counters {
     pub(crate) fn closed(&mut self, reason: &CloseReason) {
         self.closed[reason.index()] += 1;
         match reason {
-            CloseReason::Refused(refusal) => self.refused[Cause::of(refusal.status).index()] += 1,
-            CloseReason::HandshakeTimeout => self.refused[Cause::Timeout.index()] += 1,
+            CloseReason::Refused(rejection) => {
+                self.refused[RejectionCause::of(rejection.status).index()] += 1;
+            }
+            CloseReason::HandshakeTimeout => self.refused[RejectionCause::Timeout.index()] += 1,
             _ => {}
         }
     }
 
-    /// A connection is refused as soon as it is accepted.
-    pub(crate) fn turned_away(&mut self, cause: Cause) {
+    /// A connection is rejected as soon as it is accepted.
+    pub(crate) fn rejected(&mut self, cause: RejectionCause) {
         self.accepted += 1;
         self.closed[close::REFUSED] += 1;
         self.refused[cause.index()] += 1;

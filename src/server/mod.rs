@@ -32,7 +32,7 @@ mod peer;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 mod protocol;
-mod refusals;
+mod rejection;
 mod shutdown;
 #[cfg(any(test, fuzzing))]
 mod simulation;
@@ -58,13 +58,16 @@ use self::close::CloseReason;
 use self::connection::{Desk, Next};
 use self::connections::Connections;
 use self::counters::Counters;
-use self::http::request::{self, Asked, Refusal, Upgrade};
+use self::http::request::{self, Request};
 use self::http::response;
+use self::http::router::Endpoint;
+use self::http::upgrade::Upgrade;
 use self::hub::{Gather, Hub, PeriodId, TooManySymbols};
-use self::listener::accept::Acceptor;
+use self::listener::acceptor::Acceptor;
 use self::metrics::Metrics;
 use self::packing::Packing;
 use self::peer::{Told, Who};
+use self::rejection::Rejection;
 use self::shutdown::Shutdown;
 use self::socket::Transport;
 use self::tls::{ClientSocket, Tls};
@@ -161,7 +164,11 @@ impl Server {
         io_loop: &mut IoLoop<Self>,
         listener: std::net::TcpListener,
     ) -> io::Result<()> {
-        self.acceptor.open_admin(io_loop, watchable(listener)?)
+        let on_client = |server: &mut Self, io_loop: &mut _, _, _| {
+            server.accept(io_loop, Endpoint::Admin);
+        };
+        self.acceptor
+            .open_admin(io_loop, watchable(listener)?, on_client)
     }
 }
 
@@ -174,7 +181,10 @@ impl<S: Transport> Server<S> {
         symbols: Vec<String>,
     ) -> io::Result<Self> {
         let tls = config.tls.clone().map(Tls::open).transpose()?;
-        let acceptor = Acceptor::new(io_loop, listener, &config)?;
+        let on_client = |server: &mut Self, io_loop: &mut _, _, _| {
+            server.accept(io_loop, Endpoint::Public);
+        };
+        let acceptor = Acceptor::new(io_loop, listener, &config, on_client)?;
         let hub = Hub::new(symbols, config.tape_size, config.list_memory);
         let mut hub = hub.map_err(io::Error::other)?;
         hub.set_grain(AGE_GRAIN);
@@ -353,14 +363,21 @@ impl<S: Transport> Server<S> {
     }
 
     /// A client has said what it wants (Tornado's `open`, or a `RequestHandler`'s `get`).
-    fn on_head(&mut self, io_loop: &mut IoLoop<Self>, token: Token, head: Result<Asked, Refusal>) {
+    fn on_head(
+        &mut self,
+        io_loop: &mut IoLoop<Self>,
+        token: Token,
+        head: Result<Request, Rejection>,
+    ) {
         match head {
-            Ok(Asked::Upgrade(upgrade)) => match self.upgrade(io_loop, token, upgrade) {
+            Ok(Request::Upgrade(upgrade)) => match self.upgrade(io_loop, token, upgrade) {
                 Ok(()) => {}
-                Err(reason) => self.refuse_or_close(io_loop, token, &reason),
+                Err(reason) => self.reject_or_close(io_loop, token, &reason),
             },
-            Ok(Asked::Page { page, head_only }) => self.give(io_loop, token, (page, head_only)),
-            Err(refusal) => self.refuse_or_close(io_loop, token, &CloseReason::Refused(refusal)),
+            Ok(Request::Page { page, head_only }) => self.give(io_loop, token, (page, head_only)),
+            Err(rejection) => {
+                self.reject_or_close(io_loop, token, &CloseReason::Refused(rejection));
+            }
         }
     }
 
@@ -371,8 +388,8 @@ impl<S: Transport> Server<S> {
         upgrade: Upgrade,
     ) -> Result<(), CloseReason> {
         if self.shutdown.refuses() {
-            let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
-            return Err(CloseReason::Refused(refusal));
+            let rejection = Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
+            return Err(CloseReason::Refused(rejection));
         }
         let (connections, mut desk) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
@@ -469,9 +486,9 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    fn refuse_or_close(&mut self, io_loop: &mut IoLoop<Self>, token: Token, reason: &CloseReason) {
+    fn reject_or_close(&mut self, io_loop: &mut IoLoop<Self>, token: Token, reason: &CloseReason) {
         let answer = match reason {
-            CloseReason::Refused(refusal) => response::refuse(refusal),
+            CloseReason::Refused(rejection) => response::reject(rejection),
             _ => Vec::new(),
         };
         self.close(io_loop, token, reason, &answer);
@@ -527,7 +544,7 @@ impl<S: Transport> Server<S> {
             let Some((token, reason)) = losers.next() else {
                 return;
             };
-            self.refuse_or_close(io_loop, token, &reason);
+            self.reject_or_close(io_loop, token, &reason);
             if self.has_worked_enough(io_loop) {
                 break;
             }
@@ -543,7 +560,7 @@ impl<S: Transport> Server<S> {
         let Some(connection) = self.connections.remove(token) else {
             return;
         };
-        self.acceptor.leave(token, connection.port());
+        self.acceptor.leave(token, connection.endpoint());
         io_loop.close_source(connection.into_socket(), token);
         self.on_removed(io_loop);
     }

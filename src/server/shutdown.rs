@@ -21,7 +21,8 @@ use super::tls::ClientSocket;
 use super::{CLOSES_PER_TURN, Server};
 use crate::frame;
 use crate::server::cli::symbols_of_file;
-use crate::server::http::request::{Port, Refusal};
+use crate::server::http::router::Endpoint;
+use crate::server::rejection::Rejection;
 
 /// How far the end has come.
 #[derive(Default)]
@@ -108,7 +109,7 @@ impl<S: Transport> Server<S> {
             self.shutdown.handing_over = true;
             self.hand_over(io_loop, linger);
         } else {
-            self.acceptor.stop(io_loop, Port::Public);
+            self.acceptor.stop(io_loop, Endpoint::Public);
             self.refuse_unfinished_handshakes(io_loop);
         }
         if last.is_zero() {
@@ -228,13 +229,13 @@ impl<S: Transport> Server<S> {
 
     fn refuse_unfinished_handshakes(&mut self, io_loop: &mut IoLoop<Self>) {
         let refuse = || {
-            let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
-            CloseReason::Refused(refusal)
+            let rejection = Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
+            CloseReason::Refused(rejection)
         };
         let waiting = self.connections.iter_mut().filter_map(|connection| {
             connection
                 .handshake_timeout()
-                .filter(|_| connection.port() == Port::Public)
+                .filter(|_| connection.endpoint() == Endpoint::Public)
                 .map(|_| (connection.token, refuse()))
         });
         let waiting = waiting.collect();

@@ -16,7 +16,7 @@ use super::close::CloseReason;
 use super::listener::{deferral, handover};
 
 /// A socket that listens, and never blocks.
-pub(crate) trait Listener: Source + 'static {
+pub(crate) trait Listen: Source + 'static {
     /// What it accepts.
     type Socket;
 
@@ -44,7 +44,7 @@ pub(crate) trait Listener: Source + 'static {
 /// A socket with nothing over it, as a listener accepts it.
 pub(crate) trait Transport: Socket + Source + 'static {
     /// Where such sockets come from.
-    type Listener: Listener<Socket = Self>;
+    type Listener: Listen<Socket = Self>;
 }
 
 /// A non-blocking stream of bytes. Where it would block it says so by
@@ -138,7 +138,7 @@ impl Transport for TcpStream {
     type Listener = TcpListener;
 }
 
-impl Listener for TcpListener {
+impl Listen for TcpListener {
     type Socket = TcpStream;
 
     fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {

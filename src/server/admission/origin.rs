@@ -8,7 +8,7 @@ use std::net::Ipv6Addr;
 
 use tungstenite::http::StatusCode;
 
-use crate::server::http::request::Refusal;
+use crate::server::rejection::Rejection;
 
 /// Who may connect from a browser.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) fn check_origin(
     origin: Option<&[u8]>,
     host: Option<&[u8]>,
     origins: &Origins,
-) -> Result<(), Refusal> {
+) -> Result<(), Rejection> {
     let Some(origin) = origin.filter(|_| *origins != Origins::Any) else {
         return Ok(());
     };
@@ -41,7 +41,7 @@ pub(crate) fn check_origin(
         }
     }
     let message = "pages of this origin may not connect";
-    Err(Refusal::new(StatusCode::FORBIDDEN, message))
+    Err(Rejection::new(StatusCode::FORBIDDEN, message))
 }
 
 /// An origin as a browser writes it: in lower case, without the scheme's own port.

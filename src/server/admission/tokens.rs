@@ -13,7 +13,7 @@ use subtle::{Choice, ConstantTimeEq};
 use tungstenite::http::StatusCode;
 
 use crate::error_text::plain;
-use crate::server::http::request::Refusal;
+use crate::server::rejection::Rejection;
 
 /// Who may come in: whoever has one of these. Several let one be replaced by the next while
 /// clients have the one or the other.
@@ -46,7 +46,7 @@ impl Tokens {
     }
 
     /// Lets in who has one, in the `Authorization` header or in the query.
-    pub(crate) fn check(&self, authorization: Option<&[u8]>, query: &str) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, authorization: Option<&[u8]>, query: &str) -> Result<(), Rejection> {
         let in_header = authorization.and_then(bearer);
         if in_header.is_some_and(|token| self.admit(token)) {
             return Ok(());
@@ -58,7 +58,7 @@ impl Tokens {
         }
         // Never with what was sent: it may be a token of something else.
         let message = "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN";
-        Err(Refusal::new(StatusCode::UNAUTHORIZED, message))
+        Err(Rejection::new(StatusCode::UNAUTHORIZED, message))
     }
 
     /// Whether `token` is one of them. What that takes depends on the tokens' number, and on whether

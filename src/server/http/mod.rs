@@ -1,6 +1,9 @@
-//! HTTP, as far as a server of WebSockets speaks it: request heads, answers, and a few pages.
+//! HTTP, as far as a server of WebSockets speaks it: request heads, responses, and a few pages.
 
+pub(crate) mod headers;
 pub(crate) mod pages;
 pub(crate) mod readiness;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod router;
+pub(crate) mod upgrade;

@@ -6,8 +6,8 @@ use tungstenite::http::StatusCode;
 
 use crate::server::Server;
 use crate::server::close::CloseReason;
-use crate::server::http::request::Page;
-use crate::server::http::response::{Answer, HTML};
+use crate::server::http::response::{HTML, Response};
+use crate::server::http::router::Page;
 use crate::server::socket::Transport;
 
 impl<S: Transport> Server<S> {
@@ -22,16 +22,16 @@ impl<S: Transport> Server<S> {
             Page::Metrics(format) => {
                 return self.give_metrics(io_loop, token, (format, head_only));
             }
-            Page::Live => Answer {
+            Page::Live => Response {
                 status: StatusCode::OK,
                 content_type: HTML,
                 body: include_str!("page.html"),
             }
             .to_bytes(head_only),
-            Page::Health => Answer::text(StatusCode::OK, "ok\n").to_bytes(head_only),
+            Page::Health => Response::text(StatusCode::OK, "ok\n").to_bytes(head_only),
             Page::Ready => {
                 let (status, body) = self.readiness(io_loop.time());
-                Answer::text(status, &body).to_bytes(head_only)
+                Response::text(status, &body).to_bytes(head_only)
             }
         };
         self.close(io_loop, token, &CloseReason::Served, &answer);

@@ -1,20 +1,20 @@
-//! HTTP answers for those who do not ask for an upgrade, or not properly. Every one ends the
-//! connection; there is no keep-alive to abuse.
+//! HTTP responses to requests that do not become WebSockets. Each ends its connection; there is no
+//! keep-alive to abuse.
 
 use std::io::Write;
 
 use tungstenite::http::StatusCode;
 
-use crate::server::http::request::Refusal;
+use crate::server::rejection::Rejection;
 
-/// An HTTP answer, before it is bytes.
-pub(crate) struct Answer<'a> {
+/// An HTTP response, before it is bytes.
+pub(crate) struct Response<'a> {
     pub(crate) status: StatusCode,
     pub(crate) content_type: &'a str,
     pub(crate) body: &'a str,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> Response<'a> {
     /// A line of plain text.
     pub(crate) fn text(status: StatusCode, body: &'a str) -> Self {
         Self {
@@ -24,7 +24,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// The answer as bytes; only its head if `head_only`, but with the length of the whole.
+    /// The response as bytes; only its head if `head_only`, but with the length of the whole.
     pub(crate) fn to_bytes(&self, head_only: bool) -> Vec<u8> {
         let Self {
             status,
@@ -53,10 +53,10 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// The answer to a request that cannot be followed.
-pub(crate) fn refuse(refusal: &Refusal) -> Vec<u8> {
-    let body = format!("{}\n", refusal.message);
-    Answer::text(refusal.status, &body).to_bytes(refusal.head_only)
+/// The response to a request that is rejected.
+pub(crate) fn reject(rejection: &Rejection) -> Vec<u8> {
+    let body = format!("{}\n", rejection.message);
+    Response::text(rejection.status, &body).to_bytes(rejection.head_only)
 }
 
 /// What some statuses must say beside their number.
@@ -92,17 +92,17 @@ mod tests {
 
     #[test]
     fn a_head_has_the_length_of_the_body_that_it_leaves_out() {
-        let answer = Answer::text(StatusCode::OK, "hello");
-        let whole = String::from_utf8(answer.to_bytes(false)).unwrap();
-        let head = String::from_utf8(answer.to_bytes(true)).unwrap();
+        let response = Response::text(StatusCode::OK, "hello");
+        let whole = String::from_utf8(response.to_bytes(false)).unwrap();
+        let head = String::from_utf8(response.to_bytes(true)).unwrap();
         assert!(head.contains("\r\nContent-Length: 5\r\n"));
         assert_eq!(whole, head + "hello");
     }
 
     #[test]
-    fn a_refusal_says_what_would_be_right() {
-        let refusal = Refusal::new(StatusCode::UPGRADE_REQUIRED, "speak 13");
-        let bytes = String::from_utf8(refuse(&refusal)).unwrap();
+    fn a_rejection_says_what_would_be_right() {
+        let rejection = Rejection::new(StatusCode::UPGRADE_REQUIRED, "speak 13");
+        let bytes = String::from_utf8(reject(&rejection)).unwrap();
         assert!(bytes.starts_with("HTTP/1.1 426 Upgrade Required\r\n"));
         assert!(bytes.contains("\r\nSec-WebSocket-Version: 13\r\n"));
         assert!(bytes.ends_with("\r\n\r\nspeak 13\n"));

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use ioloop::IoLoop;
 
 use crate::server::Server;
-use crate::server::http::request::Port;
-use crate::server::socket::{Listener, Transport};
+use crate::server::http::router::Endpoint;
+use crate::server::socket::{Listen, Transport};
 
 #[cfg(target_os = "linux")]
 pub(crate) use self::linux::{send_to, share_evenly};
@@ -75,7 +75,7 @@ impl<S: Transport> Server<S> {
         if probe.peer_addr().is_ok() {
             log::info!("another server has the port now");
             // It has this port too, if it is the same.
-            self.acceptor.stop(io_loop, Port::Admin);
+            self.acceptor.stop(io_loop, Endpoint::Admin);
             io_loop.call_later(linger, Self::leave_port);
         } else if io_loop.time() < until {
             io_loop.call_later(PROBE_BEAT, move |server, io_loop| {
@@ -91,12 +91,12 @@ impl<S: Transport> Server<S> {
 
     /// Accepts who has come so far, and stops listening.
     fn leave_port(&mut self, io_loop: &mut IoLoop<Self>) {
-        self.accept(io_loop, Port::Public);
+        self.accept(io_loop, Endpoint::Public);
         if self.acceptor.is_behind() {
             io_loop.call_later(LEAVE_BEAT, Self::leave_port);
             return;
         }
-        if let Some(listener) = self.acceptor.stop(io_loop, Port::Public) {
+        if let Some(listener) = self.acceptor.stop(io_loop, Endpoint::Public) {
             // For those who stay. Nobody comes here even now: first packets are dropped.
             listener.share_evenly();
         }

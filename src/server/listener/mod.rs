@@ -2,6 +2,7 @@
 //! no further system calls.
 
 pub(crate) mod accept;
+pub(crate) mod acceptor;
 pub(crate) mod deferral;
 pub(crate) mod handover;
 
@@ -36,7 +37,7 @@ pub fn listen(address: SocketAddr, config: &Config) -> io::Result<std::net::TcpL
     }
     socket.bind(&address.into())?;
     // Before it listens: connections made by the system from then on have inherited already.
-    bequeath(&socket, config)?;
+    set_inherited_options(&socket, config)?;
     socket.listen(i32::MAX)?;
     if config.reuse_port {
         share_evenly(&socket);
@@ -46,7 +47,7 @@ pub fn listen(address: SocketAddr, config: &Config) -> io::Result<std::net::TcpL
 
 /// Sets what accepted sockets inherit. A tick goes out at once, and only so much waits in the
 /// system for a client that is slow: the rest waits on our tape, where it can be skipped.
-fn bequeath(socket: &Socket, config: &Config) -> io::Result<()> {
+fn set_inherited_options(socket: &Socket, config: &Config) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     // Linux doubles the value for its bookkeeping, and counts that against it.
     socket.set_send_buffer_size(config.send_buffer / 2)?;

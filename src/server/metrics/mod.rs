@@ -23,8 +23,8 @@ use self::sample::Sample;
 use super::Server;
 use super::close::CloseReason;
 use super::socket::Transport;
-use crate::server::http::request::Refusal;
-use crate::server::http::response::Answer;
+use crate::server::http::response::Response;
+use crate::server::rejection::Rejection;
 
 /// The pages on their way, and what of the process never changes.
 #[derive(Default)]
@@ -52,13 +52,13 @@ impl<S: Transport> Server<S> {
     ) {
         let page = self.page(io_loop, format);
         if self.bytes_untaken(page.len()) > UNTAKEN_MAX {
-            let refusal = Refusal {
+            let rejection = Rejection {
                 head_only,
-                ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many read this page")
+                ..Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "too many read this page")
             };
-            return self.refuse_or_close(io_loop, token, &CloseReason::Refused(refusal));
+            return self.reject_or_close(io_loop, token, &CloseReason::Refused(rejection));
         }
-        let answer = Answer {
+        let answer = Response {
             status: StatusCode::OK,
             content_type: format.content_type(),
             body: &page,

@@ -17,7 +17,7 @@ use crate::log::{Lost, lost};
 use crate::server::counters::Counters;
 use crate::server::hub::IndexMemory;
 use crate::server::socket::Transport;
-use crate::server::{close, refusals};
+use crate::server::{close, rejection};
 
 #[derive(Debug)]
 pub(super) struct Sample {
@@ -114,7 +114,7 @@ impl Sample {
         out.counter(&accepted, counters.accepted)?;
         let opened = family("opened", "Handshakes completed");
         out.counter(&opened, counters.opened)?;
-        let refused = refusals::LABELS.iter().zip(counters.refused);
+        let refused = rejection::LABELS.iter().zip(counters.refused);
         let refused = refused
             .map(|(&(status, cause), count)| ([("status", status), ("cause", cause)], count));
         let help = "Connections refused, by the status of the answer and its cause; they are \

@@ -3,13 +3,15 @@
 
 use tungstenite::handshake::derive_accept_key;
 
-use super::super::config::Config;
-use super::super::connection::on_head_bytes;
 use crate::fuzzing;
-use crate::server::http::request::{self, Asked, HEAD_LENGTH_MAX, Port, Refusal, Rules, Upgrade};
+use crate::server::config::Config;
+use crate::server::http::request::{self, HEAD_LENGTH_MAX, Request};
 use crate::server::http::response;
+use crate::server::http::router::{Endpoint, Policy};
+use crate::server::http::upgrade::Upgrade;
+use crate::server::rejection::Rejection;
 
-type Decision = Option<Result<Asked, Refusal>>;
+type Decision = Option<Result<Request, Rejection>>;
 
 /// `bytes` are what a client sends first.
 ///
@@ -28,18 +30,18 @@ pub fn request_head(bytes: &[u8]) {
     assert_eq!(told, tell(&decide(pieces.into_iter())), "in pieces");
     match &whole {
         None => assert!(head.len() <= HEAD_LENGTH_MAX, "no limit"),
-        Some(Err(refusal)) => check_refusal(refusal),
+        Some(Err(rejection)) => check_refusal(rejection),
         Some(Ok(asked)) => {
             check_addition(head, &told);
-            if let Asked::Upgrade(upgrade) = asked {
+            if let Request::Upgrade(upgrade) = asked {
                 check_upgrade(head, upgrade);
             }
         }
     }
-    if let Some(Ok(Asked::Page { .. })) | None = whole {
+    if let Some(Ok(Request::Page { .. })) | None = whole {
         return;
     }
-    // What comes behind a handshake before its answer ends it, and changes no refusal.
+    // What comes behind a handshake before its answer ends it, and changes no rejection.
     let early = decide(std::iter::once(&[head, b"\x81"].concat()[..]));
     let early = early.and_then(Result::err).map(|it| it.status.as_u16());
     let refused = whole
@@ -65,8 +67,8 @@ fn empty_line(bytes: &[u8]) -> Option<usize> {
 
 fn decide<'b>(mut pieces: impl Iterator<Item = &'b [u8]>) -> Decision {
     let (config, mut head) = (Config::default(), Vec::new());
-    let rules = Rules::of(&config, Port::Public);
-    let decision = pieces.find_map(|piece| on_head_bytes(&mut head, piece, rules));
+    let rules = Policy::of(&config, Endpoint::Public);
+    let decision = pieces.find_map(|piece| request::receive(&mut head, piece, rules));
     assert!(
         head.len() <= 2 * HEAD_LENGTH_MAX,
         "{} bytes kept",
@@ -75,25 +77,28 @@ fn decide<'b>(mut pieces: impl Iterator<Item = &'b [u8]>) -> Decision {
     decision
 }
 
-/// A refusal's words may depend on how much was there when it was clear.
+/// A rejection's words may depend on how much was there when it was clear.
 fn tell(decision: &Decision) -> String {
     match decision {
-        Some(Err(refusal)) => format!("{} {}", refusal.status, refusal.head_only),
+        Some(Err(rejection)) => format!("{} {}", rejection.status, rejection.head_only),
         other => format!("{other:?}"),
     }
 }
 
-fn check_refusal(refusal: &Refusal) {
-    assert!(refusal.status.is_client_error(), "{refusal}");
-    assert!(!refusal.message.contains(char::is_control), "{refusal:?}");
-    assert!(refusal.message.len() < 200, "{refusal:?}");
-    let bytes = response::refuse(refusal);
+fn check_refusal(rejection: &Rejection) {
+    assert!(rejection.status.is_client_error(), "{rejection}");
+    assert!(
+        !rejection.message.contains(char::is_control),
+        "{rejection:?}"
+    );
+    assert!(rejection.message.len() < 200, "{rejection:?}");
+    let bytes = response::reject(rejection);
     let (status, headers, body) = parse_answer(&bytes);
-    assert_eq!(status, refusal.status.as_u16());
+    assert_eq!(status, rejection.status.as_u16());
     let length = header(&headers, "content-length").and_then(|text| text.parse().ok());
-    let whole = refusal.message.len() + 1;
+    let whole = rejection.message.len() + 1;
     assert_eq!(length, Some(whole));
-    assert_eq!(body, if refusal.head_only { 0 } else { whole });
+    assert_eq!(body, if rejection.head_only { 0 } else { whole });
 }
 
 /// A header that means nothing changes nothing.

@@ -8,7 +8,7 @@ use mio::{Interest, Registry, Token};
 
 use super::net::{Id, Net, Pipe};
 use crate::server::close::CloseReason;
-use crate::server::socket::{Listener, Socket, Transport};
+use crate::server::socket::{Listen, Socket, Transport};
 
 /// One client's socket, as the server has it.
 pub(crate) struct SimSocket {
@@ -25,7 +25,7 @@ impl SimListener {
     }
 }
 
-impl Listener for SimListener {
+impl Listen for SimListener {
     type Socket = SimSocket;
 
     fn accept(&self) -> io::Result<(SimSocket, SocketAddr)> {

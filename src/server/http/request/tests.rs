@@ -1,7 +1,5 @@
-use proptest::prelude::*;
-use tungstenite::handshake::server::{Request, create_response, write_response};
-
 use super::*;
+use crate::server::admission::origin::Origins;
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -27,81 +25,30 @@ fn handshake(changed: &str) -> String {
     format!("GET / HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n"))
 }
 
-fn rules(origins: &Origins) -> Rules<'_> {
-    Rules {
-        port: Port::Public,
+fn policy(origins: &Origins) -> Policy<'_> {
+    Policy {
+        endpoint: Endpoint::Public,
         origins,
         tokens: None,
         metrics_elsewhere: false,
     }
 }
 
-fn read_str(head: &str) -> Result<Asked, Refusal> {
-    read(head.as_bytes(), false, rules(&Origins::Same))
+fn read_str(head: &str) -> Result<Request, Rejection> {
+    read(head.as_bytes(), false, policy(&Origins::Same))
 }
 
 fn status(head: &str) -> u16 {
     match read_str(head) {
-        Ok(Asked::Upgrade(_)) => 101,
-        Ok(Asked::Page { .. }) => 200,
-        Err(refusal) => refusal.status.as_u16(),
+        Ok(Request::Upgrade(_)) => 101,
+        Ok(Request::Page { .. }) => 200,
+        Err(rejection) => rejection.status.as_u16(),
     }
-}
-
-proptest! {
-    #[test]
-    fn a_key_of_16_bytes_is_answered_as_tungstenite_would_and_no_other(
-        key in "[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{21}[AQgw]==|[A-Za-z0-9+/=]{20,26}|\\PC{24}",
-    ) {
-        let ours = response(Some(key.as_bytes())).ok();
-        prop_assert_eq!(ours.is_some(), is_16_bytes_in_base64(&key));
-        if let Some(ours) = ours {
-            // Tungstenite answers some others too, with padding in their middle.
-            prop_assert_eq!(Some(lines(&ours)), tungstenites(&key).as_deref().map(lines));
-        }
-    }
-}
-
-#[test]
-fn a_key_with_padding_in_its_middle_is_refused() {
-    assert!(response(Some(b"AA0a/AAaAAo=aaE=00+A+00A")).is_err());
-}
-
-/// By the letter of RFC 4648: four bits of the last digit are not used, and zero.
-fn is_16_bytes_in_base64(key: &str) -> bool {
-    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
-    let Some(digits) = key.as_bytes().strip_suffix(b"==") else {
-        return false;
-    };
-    digits.len() == 22 && digits.iter().all(|&byte| is_digit(byte)) && b"AQgw".contains(&digits[21])
-}
-
-/// Tungstenite's answer to a handshake with `key`, if it accepts that.
-fn tungstenites(key: &str) -> Option<Vec<u8>> {
-    let request = Request::builder()
-        .header("Connection", "Upgrade")
-        .header("Upgrade", "websocket")
-        .header("Sec-WebSocket-Version", "13")
-        .header("Sec-WebSocket-Key", key);
-    let response = create_response(&request.body(()).ok()?).ok()?;
-    let mut out = Vec::new();
-    write_response(&mut out, &response).unwrap();
-    Some(out)
-}
-
-/// The lines of a head. The names of headers may be in either case, which their values may not.
-fn lines(head: &[u8]) -> Vec<String> {
-    let head = std::str::from_utf8(head).unwrap();
-    let line = |line: &str| match line.split_once(": ") {
-        Some((name, value)) => format!("{}: {value}", name.to_ascii_lowercase()),
-        None => line.to_owned(),
-    };
-    head.split("\r\n").map(line).collect()
 }
 
 #[test]
 fn the_handshake_of_the_rfc_gets_its_answer() {
-    let Ok(Asked::Upgrade(upgrade)) = read_str(&handshake("")) else {
+    let Ok(Request::Upgrade(upgrade)) = read_str(&handshake("")) else {
         panic!("refused")
     };
     let response = String::from_utf8(upgrade.response).unwrap().to_lowercase();
@@ -141,7 +88,7 @@ fn each_part_of_the_handshake_is_checked() {
     assert_eq!(status(&handshake("").replace("GET / ", "GET /other ")), 404);
     assert_eq!(status(&handshake("").replace("HTTP/1.1", "HTTP/1.0")), 400);
     assert_eq!(status(&handshake("").replace("HTTP/1.1", "HTTP/2.0")), 400);
-    let early = read(handshake("").as_bytes(), true, rules(&Origins::Same));
+    let early = read(handshake("").as_bytes(), true, policy(&Origins::Same));
     assert_eq!(early.unwrap_err().status, StatusCode::BAD_REQUEST);
 }
 
@@ -163,7 +110,7 @@ fn a_browser_may_connect_from_pages_of_the_same_host() {
     let head = handshake("Origin: http://b.example");
     let listed = Origins::Listed(vec!["http://b.example".into()]);
     for origins in [Origins::Any, listed] {
-        assert!(read(head.as_bytes(), false, rules(&origins)).is_ok());
+        assert!(read(head.as_bytes(), false, policy(&origins)).is_ok());
     }
 }
 
@@ -173,7 +120,7 @@ fn the_query_names_symbols_and_the_last_stamp() {
         "GET / ",
         "GET /?symbols=BTC%2FUSDT,A&x=1&since=17&symbols=B ",
     );
-    let Ok(Asked::Upgrade(upgrade)) = read_str(&head) else {
+    let Ok(Request::Upgrade(upgrade)) = read_str(&head) else {
         panic!("refused")
     };
     assert_eq!(upgrade.symbols.unwrap(), ["BTC/USDT", "A", "B"]);
@@ -214,6 +161,9 @@ fn what_is_no_request_is_refused_before_its_end() {
         StatusCode::BAD_REQUEST
     );
     let endless = vec![b'x'; HEAD_LENGTH_MAX + 1];
-    let refusal = end(&endless, HEAD_LENGTH_MAX).unwrap_err();
-    assert_eq!(refusal.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    let rejection = end(&endless, HEAD_LENGTH_MAX).unwrap_err();
+    assert_eq!(
+        rejection.status,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    );
 }

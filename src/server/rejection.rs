@@ -1,40 +1,77 @@
-//! Why clients are refused, as `/metrics` tells it: a fixed set of causes, so that whatever is sent
-//! here makes no new one.
+//! Why a connection is rejected: what the client is answered, and the cause that `/metrics` counts.
+
+use std::fmt;
 
 use tungstenite::http::StatusCode;
 
-/// Why a client was refused.
+/// What a client that gets no further is answered.
+#[derive(Debug)]
+pub(crate) struct Rejection {
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
+    /// It answers a HEAD request, so it has no body.
+    pub(crate) head_only: bool,
+}
+
+impl Rejection {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            head_only: false,
+        }
+    }
+
+    /// The answer to a request that is malformed.
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// The answer to a request that the server cannot follow at the moment.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status.as_u16(), self.message)
+    }
+}
+
+/// Why a connection was rejected. The set is fixed, so nothing that is sent here adds a series to the
+/// metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// The request cannot be followed.
+pub(crate) enum RejectionCause {
+    /// The request is malformed.
     BadRequest,
-    /// Who it is, or is not.
+    /// It has no valid token.
     Unauthorized,
-    /// It comes from a page that may not connect.
+    /// Its page may not connect.
     Forbidden,
     /// There is no such page.
     NotFound,
     /// Neither GET nor HEAD.
     Method,
-    /// No request within the limit.
+    /// No request came within the limit.
     Timeout,
-    /// A version of WebSocket that is not spoken.
+    /// A WebSocket version other than 13.
     Version,
-    /// More than one client may ask for.
+    /// Its address has too many connections.
     TooMany,
-    /// A head over its limit.
+    /// The request head is over its limit.
     HeadTooLong,
-    /// For the moment: it shuts down, or has no memory left for one more set of symbols.
+    /// The server shuts down, or has no memory left for another list of symbols.
     Unavailable,
-    /// As many clients as may be.
+    /// The server has as many clients as it may.
     Full,
-    /// As many descriptors as there are.
+    /// The server has no descriptors left.
     Descriptors,
     /// Any other status.
     Other,
 }
 
-impl Cause {
+impl RejectionCause {
     /// The cause of an answer with `status`.
     pub(crate) fn of(status: StatusCode) -> Self {
         match status {
@@ -59,7 +96,7 @@ impl Cause {
 }
 
 /// Status and cause as the metric's labels have them, in the order of the causes.
-pub(crate) const LABELS: [(&str, &str); Cause::Other as usize + 1] = [
+pub(crate) const LABELS: [(&str, &str); RejectionCause::Other as usize + 1] = [
     ("400", "bad_request"),
     ("401", "unauthorized"),
     ("403", "forbidden"),
@@ -85,10 +122,10 @@ mod tests {
             let Ok(status) = status.parse::<u16>() else {
                 continue;
             };
-            let known = Cause::of(StatusCode::from_u16(status).unwrap());
+            let known = RejectionCause::of(StatusCode::from_u16(status).unwrap());
             assert_eq!(LABELS[known.index()].0, status.to_string(), "{cause}");
         }
-        let unheard_of = Cause::of(StatusCode::from_u16(599).unwrap());
+        let unheard_of = RejectionCause::of(StatusCode::from_u16(599).unwrap());
         assert_eq!(LABELS[unheard_of.index()], ("other", "other"));
     }
 }

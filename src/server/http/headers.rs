@@ -1,0 +1,85 @@
+//! The header lines that matter to a request, each checked to be there once at most.
+
+use httparse::Header;
+use tungstenite::http::StatusCode;
+
+use crate::server::rejection::Rejection;
+
+/// The headers that matter, each checked to be there once at most.
+#[derive(Default)]
+pub(crate) struct Headers<'a> {
+    pub(crate) host: Option<&'a [u8]>,
+    pub(crate) origin: Option<&'a [u8]>,
+    pub(crate) authorization: Option<&'a [u8]>,
+    /// The first one; others add nothing that is asked for here.
+    pub(crate) accept: Option<&'a [u8]>,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) version: Option<&'a [u8]>,
+    /// Upgrade names websocket.
+    pub(crate) upgrade: bool,
+    /// Connection names Upgrade.
+    pub(crate) connection_upgrade: bool,
+}
+
+impl<'a> Headers<'a> {
+    pub(crate) fn of(lines: &[Header<'a>]) -> Result<Self, Rejection> {
+        let mut headers = Self::default();
+        for &Header { name, value } in lines {
+            // Few names have the length of one that matters, so most headers cost one comparison.
+            match name.len() {
+                4 if name.eq_ignore_ascii_case("host") => once(&mut headers.host, name, value)?,
+                6 if name.eq_ignore_ascii_case("accept") => {
+                    headers.accept.get_or_insert(value);
+                }
+                6 if name.eq_ignore_ascii_case("origin") => {
+                    once(&mut headers.origin, name, value)?;
+                }
+                7 if name.eq_ignore_ascii_case("upgrade") => {
+                    headers.upgrade |= lists(value, "websocket");
+                }
+                10 if name.eq_ignore_ascii_case("connection") => {
+                    headers.connection_upgrade |= lists(value, "upgrade");
+                }
+                17 if name.eq_ignore_ascii_case("sec-websocket-key") => {
+                    once(&mut headers.key, name, value)?;
+                }
+                21 if name.eq_ignore_ascii_case("sec-websocket-version") => {
+                    once(&mut headers.version, name, value)?;
+                }
+                13 if name.eq_ignore_ascii_case("authorization") => {
+                    once(&mut headers.authorization, name, value)?;
+                }
+                14 if name.eq_ignore_ascii_case("content-length") && value != b"0" => {
+                    return Err(Rejection::bad_request(
+                        "requests with a body are not read here",
+                    ));
+                }
+                17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                    return Err(Rejection::bad_request(
+                        "requests with a body are not read here",
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(headers)
+    }
+}
+
+fn once<'a>(field: &mut Option<&'a [u8]>, name: &str, value: &'a [u8]) -> Result<(), Rejection> {
+    match field.replace(value.trim_ascii()) {
+        None => Ok(()),
+        Some(_) if name.eq_ignore_ascii_case("origin") => Err(Rejection::new(
+            StatusCode::FORBIDDEN,
+            "several Origin headers",
+        )),
+        Some(_) => Err(Rejection::bad_request(format!("several {name} headers"))),
+    }
+}
+
+/// Whether a comma-separated list of tokens has `token` (RFC 9110 section 5.6.1).
+fn lists(value: &[u8], token: &str) -> bool {
+    value
+        .split(|&byte| byte == b',')
+        .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}

@@ -1,0 +1,83 @@
+//! Which endpoint serves which pages, and what a request is checked against.
+
+use tungstenite::http::StatusCode;
+
+use crate::server::admission::origin::Origins;
+use crate::server::admission::tokens::Tokens;
+use crate::server::config::Config;
+use crate::server::http::headers::Headers;
+use crate::server::metrics::Format;
+use crate::server::rejection::Rejection;
+
+/// The pages beside the WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Page {
+    Live,
+    Metrics(Format),
+    Health,
+    Ready,
+}
+
+/// Which of the server's ports a connection came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// The port that clients connect to.
+    #[default]
+    Public,
+    /// The port of `--admin`.
+    Admin,
+}
+
+/// What a request is checked against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy<'a> {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) origins: &'a Origins,
+    /// A request without one of these is rejected, health pages excepted.
+    pub(crate) tokens: Option<&'a Tokens>,
+    /// `/metrics` is served at another port.
+    pub(crate) metrics_elsewhere: bool,
+}
+
+impl<'a> Policy<'a> {
+    /// The policy at `endpoint`.
+    pub(crate) fn of(config: &'a Config, endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            origins: &config.origins,
+            tokens: config.tokens.as_ref(),
+            metrics_elsewhere: config.admin.is_some(),
+        }
+    }
+}
+
+/// The page at `path`.
+///
+/// # Errors
+/// When there is none for this endpoint.
+pub(crate) fn page(
+    path: &str,
+    headers: &Headers<'_>,
+    policy: Policy<'_>,
+) -> Result<Page, Rejection> {
+    match path {
+        "/" => Ok(Page::Live),
+        "/metrics" if policy.endpoint == Endpoint::Admin || !policy.metrics_elsewhere => {
+            let format = headers.accept.map(Format::accepted);
+            Ok(Page::Metrics(format.unwrap_or_default()))
+        }
+        "/healthz" => Ok(Page::Health),
+        "/readyz" => Ok(Page::Ready),
+        _ => Err(not_found(policy)),
+    }
+}
+
+/// The answer to a path that is not served at this endpoint.
+pub(crate) fn not_found(policy: Policy<'_>) -> Rejection {
+    let message = match (policy.endpoint, policy.metrics_elsewhere) {
+        (Endpoint::Admin, _) => "there are only /metrics, /healthz and /readyz",
+        (Endpoint::Public, true) => "there are only /, /healthz and /readyz",
+        (Endpoint::Public, false) => "there are only /, /metrics, /healthz and /readyz",
+    };
+    Rejection::new(StatusCode::NOT_FOUND, message)
+}

@@ -1,0 +1,162 @@
+//! The opening handshake of RFC 6455: which requests become WebSockets, and what their query asks for.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::http::StatusCode;
+
+use crate::server::admission::origin::check_origin;
+use crate::server::http::headers::Headers;
+use crate::server::http::router::{Policy, not_found};
+use crate::server::protocol::parse_every;
+use crate::server::rejection::Rejection;
+use crate::server::subscriber::Delivery;
+
+/// A handshake that is fine.
+#[derive(Debug)]
+pub(crate) struct Upgrade {
+    /// The 101 answer.
+    pub(crate) response: Vec<u8>,
+    /// The names and patterns of symbols asked for; none for all.
+    pub(crate) symbols: Option<Vec<String>>,
+    /// The last stamp that the client saw, Unix µs.
+    pub(crate) since: Option<u64>,
+    /// How it wants its messages.
+    pub(crate) delivery: Delivery,
+}
+
+/// A request that asks for the upgrade.
+pub(crate) struct Handshake<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a str,
+    pub(crate) modern: bool,
+    pub(crate) get: bool,
+    pub(crate) more: bool,
+}
+
+impl Handshake<'_> {
+    /// Checks it.
+    ///
+    /// # Errors
+    /// The answer to give, if it cannot become a WebSocket.
+    pub(crate) fn check(
+        &self,
+        headers: &Headers<'_>,
+        policy: Policy<'_>,
+    ) -> Result<Upgrade, Rejection> {
+        if !self.get {
+            return Err(Rejection::bad_request(
+                "a WebSocket handshake is a GET request",
+            ));
+        }
+        if !self.modern {
+            return Err(Rejection::bad_request(
+                "a WebSocket handshake needs HTTP/1.1",
+            ));
+        }
+        if self.path != "/" {
+            return Err(not_found(policy));
+        }
+        if !headers.connection_upgrade {
+            return Err(Rejection::bad_request(
+                "the Connection header does not say Upgrade",
+            ));
+        }
+        if headers.version != Some(b"13") {
+            let message = "this server speaks version 13 of WebSocket";
+            return Err(Rejection::new(StatusCode::UPGRADE_REQUIRED, message));
+        }
+        check_origin(headers.origin, headers.host, policy.origins)?;
+        if self.more {
+            // RFC 6455 section 4.1: the client waits for the answer.
+            return Err(Rejection::bad_request(
+                "data came before the handshake was answered",
+            ));
+        }
+        let wishes = Wishes::read(self.query)?;
+        Ok(Upgrade {
+            response: response(headers.key)?,
+            symbols: wishes.symbols,
+            since: wishes.since,
+            delivery: wishes.delivery,
+        })
+    }
+}
+
+/// The 101 answer to a key (RFC 6455 section 4.2.2).
+///
+/// Tungstenite's `create_response` gives the same answer to the same requests, but takes them as a
+/// header map, which would have to be filled for it from what has been checked already.
+fn response(key: Option<&[u8]>) -> Result<Vec<u8>, Rejection> {
+    let key = key.filter(|key| is_key(key)).ok_or_else(|| {
+        Rejection::bad_request("the Sec-WebSocket-Key header is not a key of 16 bytes")
+    })?;
+    let mut out = Vec::with_capacity(256);
+    out.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+          Sec-WebSocket-Accept: ",
+    );
+    out.extend_from_slice(derive_accept_key(key).as_bytes());
+    out.extend_from_slice(b"\r\n\r\n");
+    Ok(out)
+}
+
+/// Whether it is 16 bytes in base64.
+fn is_key(key: &[u8]) -> bool {
+    // The decoder asks for room for whole groups of three bytes.
+    let mut nonce = [0; 18];
+    key.len() == 24 && STANDARD.decode_slice(key, &mut nonce) == Ok(16)
+}
+
+/// What the query asks for: `symbols=A,B`, `since=STAMP`, `every=TIME`, `batch`. Others are not ours
+/// to refuse.
+#[derive(Default)]
+struct Wishes {
+    symbols: Option<Vec<String>>,
+    since: Option<u64>,
+    delivery: Delivery,
+}
+
+impl Wishes {
+    fn read(query: &str) -> Result<Self, Rejection> {
+        let mut wishes = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "symbols" => {
+                    let entries = value.split(',').filter(|entry| !entry.is_empty());
+                    let list = wishes.symbols.get_or_insert_default();
+                    list.extend(entries.map(String::from));
+                }
+                "since" => {
+                    let stamp = value.parse().map_err(|_| {
+                        Rejection::bad_request(
+                            "invalid since: expected the stamp of a tick, its 'sent' in Unix µs",
+                        )
+                    })?;
+                    wishes.since = Some(stamp);
+                }
+                "every" => {
+                    wishes.delivery.every =
+                        Some(parse_every(&value).map_err(Rejection::bad_request)?);
+                }
+                "batch" => {
+                    wishes.delivery.batches = match &*value {
+                        "" | "1" | "true" => true,
+                        "0" | "false" => false,
+                        _ => {
+                            return Err(Rejection::bad_request(
+                                "invalid batch: expected true or false, or no value",
+                            ));
+                        }
+                    };
+                }
+                _ => {}
+            }
+        }
+        wishes.symbols = wishes.symbols.filter(|list| !list.is_empty());
+        Ok(wishes)
+    }
+}
+
+#[cfg(test)]
+mod tests;
