@@ -132,8 +132,12 @@ impl Hub {
         self.id_of(symbol).is_some_and(|id| self.touch(id, now))
     }
 
-    /// Prints that a symbol is live if it was stale before, and returns that.
+    /// Prints that a symbol is live if it was stale before, and returns that. After the closing frame
+    /// a symbol stays as its readers know it.
     pub(super) fn touch(&mut self, id: SymbolId, now: Instant) -> bool {
+        if self.is_closed() {
+            return false;
+        }
         let instrument = &mut self.instruments[usize::from(id)];
         if !instrument.touch(now) {
             return false;

@@ -204,11 +204,15 @@ impl Hub {
     }
 
     /// Adds a symbol; it may have been there before. Returns whether it was missing. Lists whose
-    /// patterns match it get it by [`refresh`](Self::refresh).
+    /// patterns match it get it by [`refresh`](Self::refresh). After the closing frame no symbol comes
+    /// or goes: no event could tell it.
     ///
     /// # Errors
     /// When there are [`SYMBOLS_MAX`] already.
     pub(crate) fn list(&mut self, name: &str) -> Result<bool, TooManySymbols> {
+        if self.is_closed() {
+            return Ok(false);
+        }
         if let Some(&id) = self.by_name.get(name) {
             let instrument = &mut self.instruments[usize::from(id)];
             let was_missing = !instrument.is_listed;
@@ -258,7 +262,7 @@ impl Hub {
     /// Takes a symbol away: it can no longer be asked for, and its readers are told. Returns whether
     /// it was there. Lists keep it for a time, for when it comes back.
     pub(crate) fn delist(&mut self, name: &str, now: Instant) -> bool {
-        let Some(id) = self.id_of(name) else {
+        let Some(id) = self.id_of(name).filter(|_| !self.is_closed()) else {
             return false;
         };
         let was_live = self.instrument(id).is_live();

@@ -121,7 +121,7 @@ impl Model {
     /// A feed knows of a price. Returns whether it was stale.
     pub(super) fn hear(&mut self, symbol: usize, now: u64) -> bool {
         let it = &mut self.symbols[symbol];
-        if !it.listed || it.heard.is_none() {
+        if !it.listed || it.heard.is_none() || self.closed.is_some() {
             return false;
         }
         it.heard = Some(now);
@@ -151,6 +151,9 @@ impl Model {
 
     /// A symbol is added, or comes back; it must not fall silent from now on if it is watched.
     pub(super) fn list(&mut self, name: &str, is_watched: bool, now: u64) -> Option<usize> {
+        if self.closed.is_some() {
+            return None;
+        }
         let heard = is_watched.then_some(now);
         match self.symbols.iter().position(|it| it.name == name) {
             Some(index) => {
@@ -174,7 +177,8 @@ impl Model {
     /// A symbol is taken away.
     pub(super) fn delist(&mut self, name: &str, now: u64) {
         let index = self.symbols.iter().position(|it| it.name == name);
-        if let Some(index) = index.filter(|&index| self.symbols[index].listed) {
+        let is_listed = |&index: &usize| self.symbols[index].listed && self.closed.is_none();
+        if let Some(index) = index.filter(is_listed) {
             self.symbols[index].listed = false;
             self.print_event(index, now);
         }
