@@ -418,7 +418,8 @@ impl<S: Socket> Connection<S> {
         desk: &mut Desk<'_>,
     ) -> bool {
         desk.counters.closed(reason);
-        self.wire.socket().note_close(reason);
+        let is_finished = self.wire.is_finished();
+        self.wire.socket().note_close(reason, is_finished);
         if self.handshake_timeout().is_some() {
             desk.counters.handshaking -= 1;
         }

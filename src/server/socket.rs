@@ -58,12 +58,15 @@ pub(crate) trait Socket: Read + Write {
         false
     }
 
-    /// Its connection is closed for `reason`, and may have a last word. The system does not want to
-    /// know; a simulation does.
-    fn note_close(&mut self, _reason: &CloseReason) {}
+    /// Its connection is closed for `reason`, and may have a last word, unless it `is_finished`: the
+    /// closing frame of the tape was that. The system does not want to know; a simulation does.
+    fn note_close(&mut self, _reason: &CloseReason, _is_finished: bool) {}
 
     /// A message of its client was read. A simulation wants to know this too.
     fn note_message(&mut self) {}
+
+    /// Its client is so far behind that it skips what it has not had. A simulation wants to know.
+    fn note_skip(&mut self) {}
 
     /// TLS has taken plain text to send. This too only a simulation wants to know.
     fn note_plaintext(&mut self, _text: &[u8]) {}

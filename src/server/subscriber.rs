@@ -389,6 +389,7 @@ impl Subscriber {
         let first = self.first_unread(from, desk);
         if self.must_skip(first, desk.hub) {
             desk.counters.conflated += 1;
+            wire.socket().note_skip();
             self.skip(desk);
             let is_paid = self.pay(desk);
             wire.send(desk.packing.end(), desk.now)?;

@@ -234,6 +234,11 @@ impl<S: Socket> Wire<S> {
         self.end_if_finished();
     }
 
+    /// Whether nothing follows what is pending.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
     fn end_if_finished(&mut self) {
         if self.finished && self.pending.is_none() {
             self.socket.finish();

@@ -62,6 +62,8 @@ pub(crate) struct Accepted {
 pub(crate) struct Closed {
     pub(crate) reason: usize,
     pub(crate) code: Option<u16>,
+    /// The closing frame of the tape was the last that it got.
+    pub(crate) is_finished: bool,
 }
 
 /// What the server did to a connection since the last look.
@@ -73,6 +75,8 @@ pub(crate) struct Deeds {
     /// taken.
     pub(crate) written: Vec<u8>,
     pub(crate) attempts: Vec<u64>,
+    /// How often it had the client skip what it was behind with.
+    pub(crate) skips: u64,
 }
 
 /// The system's side of one connection.
@@ -106,7 +110,7 @@ pub(crate) struct Pipe {
     pub(crate) busy: Option<Instant>,
     /// The next call is interrupted by a signal.
     pub(crate) interrupted: bool,
-    deeds: Deeds,
+    pub(super) deeds: Deeds,
     /// Bytes that the server wrote in all.
     pub(crate) total: u64,
     finished: bool,
@@ -620,11 +624,12 @@ impl Pipe {
         self.finished
     }
 
-    pub(super) fn close(&mut self, reason: &CloseReason) {
+    pub(super) fn close(&mut self, reason: &CloseReason, is_finished: bool) {
         assert!(self.closed.is_none(), "closed twice: {reason}");
         self.closed = Some(Closed {
             reason: reason.index(),
             code: reason.code().map(u16::from),
+            is_finished,
         });
     }
 }

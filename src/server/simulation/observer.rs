@@ -20,8 +20,6 @@ pub(super) struct Step {
     pub(super) attempts: BTreeSet<u64>,
     /// Where the client stands now by the server's account, while it is open.
     pub(super) stands: Option<u64>,
-    /// Skips that the server has counted and the model has not.
-    pub(super) skips: u64,
     /// What was printed by now is never too late to be skipped: room was refused until then.
     pub(super) hindered: Option<u64>,
 }
@@ -109,8 +107,7 @@ impl Client {
         if self.is_answer(frame, payload, had_turn, model, step) {
             return None;
         }
-        let is_last_word = is_close && self.closing.is_some();
-        if is_last_word && !self.is_printed_goodbye(frame, known, model, step) {
+        if is_close && self.closing.is_some_and(|closed| !closed.is_finished) {
             self.check_goodbye(frame, model, step);
             return None;
         }
@@ -155,43 +152,11 @@ impl Client {
             panic!("all there was has been sent, and then: {}", show(frame));
         };
         if let Some(first) = due.skipped {
-            model.skip_fairly(first, place.excuse(step));
+            place.count_skip(first, place.excuse(step), model);
         }
         compare(frame, &due.frame);
         model.sent.deliveries += 1;
         due
-    }
-
-    /// Whether a close frame is the one that was printed, not a last word to this client alone, which
-    /// may read like it. Of the latter none goes out to a client that is at its turn.
-    fn is_printed_goodbye(
-        &self,
-        frame: &[u8],
-        known: Option<Writing>,
-        model: &Model,
-        step: &Step,
-    ) -> bool {
-        let Some(mut place) = self.place.clone().filter(|_| !step.attempts.is_empty()) else {
-            return false;
-        };
-        if place.awaited.is_some() {
-            if model.closed.is_none() {
-                return false;
-            }
-            place.end_wait(step.now.0, model);
-        }
-        let batches = place.batches;
-        let due = place.due(true, step.now.0, model);
-        let start = self.committed - frame.len() as u64;
-        due.is_some_and(|due| {
-            let goes_on = known.is_some_and(|write| {
-                let has_room = !batches || write.messages < model.max_batch;
-                write.source == due.source && (has_room || due.source == Source::Heard)
-            });
-            let is_begun = batches || due.source != Source::Tape || start < self.written;
-            let is_written = goes_on || step.attempts.contains(&start);
-            is_begun && is_written && due.frame == frame
-        })
     }
 
     /// Whoever is told goodbye, and takes it at once, has had everything before.
@@ -264,10 +229,8 @@ impl super::client::Change {
         };
         // Before it changes it may skip, and of pings alone nobody gets anything instead; or what it
         // is owed is found only behind the answer.
-        if step.skips > 0
-            && let Some(first) = place.skip_silently(true, model)
-        {
-            model.skip_fairly(first, place.excuse(step));
+        if let Some(first) = place.skip_silently(true, model) {
+            place.count_skip(first, place.excuse(step), model);
         }
         if had_turn && place.awaited.is_none() && place.is_due(model) {
             place.serve(model);
@@ -305,20 +268,6 @@ impl Place {
             "it waits no longer, too early"
         );
         self.begin(if is_there { stamp } else { 0 }, model);
-    }
-}
-
-impl Model {
-    /// A client skips what it was offered and had no room for, which it had last at `hindered`, or
-    /// what the tape has lost.
-    pub(super) fn skip_fairly(&mut self, first: u64, hindered: Option<u64>) {
-        let is_fair = first < self.tail || hindered >= Some(self.frame(first).at);
-        let (at, tail) = (self.frame(first).at, self.tail);
-        assert!(
-            is_fair,
-            "skips {first} of {at} that it was never offered, {hindered:?}, {tail}"
-        );
-        self.sent.conflated += 1;
     }
 }
 

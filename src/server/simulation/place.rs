@@ -33,6 +33,8 @@ pub(super) struct Place {
     /// those symbols once it has been paid.
     pub(super) owes: bool,
     pub(super) takes_later: bool,
+    /// Skips of the server that the model has not followed yet.
+    pub(super) skips: u64,
 }
 
 /// The newest of each symbol, once in a period.
@@ -94,6 +96,7 @@ impl Place {
             fresh: BTreeSet::new(),
             owes: false,
             takes_later: false,
+            skips: 0,
         }
     }
 
@@ -275,10 +278,12 @@ impl Place {
         (first < model.tail || is_old).then_some(first)
     }
 
-    /// Skips where nothing is sent for it: it is owed nothing for that, or the server `owes` it
-    /// something and has not found the first of it yet. Returns the oldest frame that it skips.
+    /// Skips as the server did, where nothing was sent for it: it is owed nothing for that, or the
+    /// server `owes` it something and has not found the first of it yet. Returns the oldest frame that
+    /// it skips.
     pub(super) fn skip_silently(&mut self, owes: bool, model: &Model) -> Option<u64> {
-        let first = self.must_skip(model).filter(|_| !self.is_owed(model))?;
+        let is_possible = self.skips > 0 && !self.is_owed(model);
+        let first = self.must_skip(model).filter(|_| is_possible)?;
         let mut place = self.clone();
         place.skip(model);
         if place.is_owed(model) && !owes {
@@ -286,6 +291,22 @@ impl Place {
         }
         *self = place;
         Some(first)
+    }
+
+    /// Counts a skip, as the server has: the client was offered what it skips and had no room for it,
+    /// which it had last at `hindered`, or the tape has lost that.
+    ///
+    /// # Panics
+    /// When the server has not skipped, or was not fair.
+    pub(super) fn count_skip(&mut self, first: u64, hindered: Option<u64>, model: &mut Model) {
+        let (at, tail) = (model.frame(first).at, model.tail);
+        assert!(
+            first < tail || hindered >= Some(at),
+            "skips {first} of {at} that it was never offered, {hindered:?}, {tail}"
+        );
+        let left = self.skips.checked_sub(1);
+        self.skips = left.expect("it must skip, and has not");
+        model.sent.conflated += 1;
     }
 
     /// Whether it is to get something before it reads on.

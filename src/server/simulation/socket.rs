@@ -82,12 +82,17 @@ impl Socket for SimSocket {
         address.ok_or(ErrorKind::NotConnected.into())
     }
 
-    fn note_close(&mut self, reason: &CloseReason) {
-        self.net.touch(self.id, |pipe| pipe.close(reason));
+    fn note_close(&mut self, reason: &CloseReason, is_finished: bool) {
+        self.net
+            .touch(self.id, |pipe| pipe.close(reason, is_finished));
     }
 
     fn note_message(&mut self) {
         self.net.touch(self.id, |pipe| pipe.messages += 1);
+    }
+
+    fn note_skip(&mut self) {
+        self.net.touch(self.id, |pipe| pipe.deeds.skips += 1);
     }
 
     fn note_plaintext(&mut self, text: &[u8]) {

@@ -194,12 +194,16 @@ impl<S: Transport> Socket for ClientSocket<S> {
         }
     }
 
-    fn note_close(&mut self, reason: &CloseReason) {
-        self.transport().note_close(reason);
+    fn note_close(&mut self, reason: &CloseReason, is_finished: bool) {
+        self.transport().note_close(reason, is_finished);
     }
 
     fn note_message(&mut self) {
         self.transport().note_message();
+    }
+
+    fn note_skip(&mut self) {
+        self.transport().note_skip();
     }
 
     fn finish(&mut self) {

@@ -189,12 +189,16 @@ impl<S: Transport> Socket for TlsSocket<S> {
         self.socket.was_deferred()
     }
 
-    fn note_close(&mut self, reason: &CloseReason) {
-        self.socket.note_close(reason);
+    fn note_close(&mut self, reason: &CloseReason, is_finished: bool) {
+        self.socket.note_close(reason, is_finished);
     }
 
     fn note_message(&mut self) {
         self.socket.note_message();
+    }
+
+    fn note_skip(&mut self) {
+        self.socket.note_skip();
     }
 
     fn finish(&mut self) {
