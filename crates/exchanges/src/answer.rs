@@ -1,21 +1,21 @@
-//! From the body of an answer to quotes.
+//! Reads quotes from the body of an answer.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::condition::{Condition, Facts};
-use super::entry::{Entry, Shape};
+use super::condition::{Condition, Inputs};
+use super::entry::{Entry, Mapping};
 use super::json::{Node, Pointer, excerpt};
 use super::quote::{Quote, QuoteError, read_quote};
 use super::template::Market;
 
 /// Reads the answer to a request for `markets`: a quote or an error for each of them, in their
-/// order. `pause` is called now and then between two pieces of work.
+/// order. Calls `pause` now and then between two pieces of work.
 ///
-/// `asks_one` says that the request itself was for one market and nothing else.
+/// `asks_one` says that the request was for one market only.
 pub(super) fn read_answer(
     entry: &Entry,
-    (shape, asks_one): (&Shape, bool),
+    (mapping, asks_one): (&Mapping, bool),
     markets: &[Market],
     (status, body): (u16, &[u8]),
     now_ms: u64,
@@ -23,7 +23,7 @@ pub(super) fn read_answer(
 ) -> Result<Vec<Result<Quote, QuoteError>>, QuoteError> {
     let text = text_of(body);
     let root = Pointer::default();
-    let list = shape.container().unwrap_or(&root);
+    let list = mapping.container().unwrap_or(&root);
     let json = match &text {
         Ok(text) => {
             Node::parse_along(text, list, pause).map_err(|_| QuoteError::Garbage(not_json(text)))
@@ -31,35 +31,42 @@ pub(super) fn read_answer(
         Err(error) => Err(error.clone()),
     };
     pause();
-    let facts = Facts {
+    let inputs = Inputs {
         status: Some(status),
         text: text.unwrap_or_default(),
         json: json.as_ref().ok(),
     };
-    if let Some(refusal) = refusal(entry, status, &facts) {
-        return Err(refusal);
+    if let Some(error) = whole_error(entry, status, &inputs) {
+        return Err(error);
     }
     let answer = &json?;
     let mut quotes = vec![Err(QuoteError::UnknownSymbol); markets.len()];
     let names = match markets {
-        [market] if asks_one => Names::of_one(shape, market),
-        _ => Names::new(shape, markets),
+        [market] if asks_one => Names::of_one(mapping, market),
+        _ => Names::new(mapping, markets),
     };
-    read_shape(shape, answer, &names, now_ms, pause, &mut |index, quote| {
-        quotes[index] = quote;
-    })?;
+    read_mapped(
+        mapping,
+        answer,
+        &names,
+        now_ms,
+        pause,
+        &mut |index, quote| {
+            quotes[index] = quote;
+        },
+    )?;
     Ok(quotes)
 }
 
-/// What is wrong with the answer as a whole, if anything is.
-fn refusal(entry: &Entry, status: u16, facts: &Facts<'_>) -> Option<QuoteError> {
-    let any = |conditions: &[Condition]| conditions.iter().any(|condition| condition.holds(facts));
+/// The error that the answer as a whole stands for, if any.
+fn whole_error(entry: &Entry, status: u16, inputs: &Inputs<'_>) -> Option<QuoteError> {
+    let any = |conditions: &[Condition]| conditions.iter().any(|condition| condition.holds(inputs));
     let succeeded = (200..300).contains(&status);
-    if succeeded && entry.ok.as_ref().is_some_and(|ok| ok.holds(facts)) {
+    if succeeded && entry.ok.as_ref().is_some_and(|ok| ok.holds(inputs)) {
         return None;
     }
-    let why = || match words(entry, facts) {
-        Some(words) => format!("HTTP {status}, {words}"),
+    let why = || match error_message(entry, inputs) {
+        Some(message) => format!("HTTP {status}, {message}"),
         None => format!("HTTP {status}"),
     };
     let errors = &entry.errors;
@@ -73,63 +80,64 @@ fn refusal(entry: &Entry, status: u16, facts: &Facts<'_>) -> Option<QuoteError> 
         Some(QuoteError::Down(why()))
     } else {
         match status {
-            // 418 is what Binance and its kin call the ban of who ignored 429.
+            // 418 is how Binance and its relatives ban clients that ignored 429.
             418 | 429 => Some(QuoteError::RateLimited),
             403 | 451 => Some(QuoteError::Blocked(why())),
             500.. => Some(QuoteError::Down(why())),
             _ if !succeeded => Some(QuoteError::Refused(why())),
-            _ if facts.json.is_some() && entry.ok.is_some() => Some(QuoteError::Refused(why())),
+            _ if inputs.json.is_some() && entry.ok.is_some() => Some(QuoteError::Refused(why())),
             _ => None,
         }
     }
 }
 
-/// The exchange's own words on what went wrong.
-fn words(entry: &Entry, facts: &Facts<'_>) -> Option<String> {
-    let told = facts.json.and_then(|json| {
+/// The exchange's own description of what went wrong.
+fn error_message(entry: &Entry, inputs: &Inputs<'_>) -> Option<String> {
+    let found = inputs.json.and_then(|json| {
         let mut pointers = entry.message.iter();
         pointers.find_map(|pointer| json.scalar(pointer))
     });
-    let words = excerpt(told.as_deref().unwrap_or(facts.text));
-    (!words.is_empty()).then_some(words)
+    let message = excerpt(found.as_deref().unwrap_or(inputs.text));
+    (!message.is_empty()).then_some(message)
 }
 
-/// The body as text, without what some servers put around it.
+/// The body as text, without the byte order mark and blanks that some servers put around it.
 pub(super) fn text_of(body: &[u8]) -> Result<&str, QuoteError> {
-    let text = std::str::from_utf8(body)
-        .map_err(|_| QuoteError::Garbage("it is not UTF-8 text".to_owned()))?;
+    let text =
+        std::str::from_utf8(body).map_err(|_| QuoteError::Garbage("not UTF-8 text".to_owned()))?;
     Ok(text.trim_start_matches('\u{feff}').trim_ascii())
 }
 
 pub(super) fn not_json(text: &str) -> String {
     match excerpt(text) {
-        text if text.is_empty() => "it is empty".to_owned(),
+        text if text.is_empty() => "empty".to_owned(),
         text => format!("not JSON: {text}"),
     }
 }
 
-/// What answers call the markets asked for, in any case: no exchange tells markets apart by it, but
-/// not all answer in the one they are asked in.
+/// The names that answers use for the markets asked for. Case is ignored: no exchange tells markets
+/// apart by it, and not all answer in the case they were asked in.
 #[derive(Debug)]
 pub(super) struct Names {
     indexes: HashMap<String, usize>,
-    /// The market that an answer without a name is about.
+    /// The market that an answer without a name is for.
     only: Option<usize>,
 }
 
 impl Names {
-    /// Where two markets could have the same name, it is that of the market whose names have it
-    /// first: Kraken's XTZUSD is XTZ/USD as usually spelled, and only then T/USD with an old
-    /// prefix.
-    pub(super) fn new(shape: &Shape, markets: &[Market]) -> Self {
+    /// Where two markets could have the same name, the earlier template wins: Kraken's XTZUSD is
+    /// XTZ/USD as usually written, and only then T/USD with an old prefix.
+    pub(super) fn new(mapping: &Mapping, markets: &[Market]) -> Self {
         let mut indexes = HashMap::new();
-        if shape.names.is_empty() {
-            let spelled = markets.iter().map(|market| market.spelled().to_lowercase());
+        if mapping.names.is_empty() {
+            let spelled = markets.iter().map(|market| market.as_str().to_lowercase());
             indexes.extend(spelled.zip(0..));
         }
-        for name in &shape.names {
+        for name in &mapping.names {
             for (index, market) in markets.iter().enumerate() {
-                let name = name.fill(|hole| market.hole(hole)).to_lowercase();
+                let name = name
+                    .fill(|placeholder| market.value_of(placeholder))
+                    .to_lowercase();
                 indexes.entry(name).or_insert(index);
             }
         }
@@ -139,16 +147,16 @@ impl Names {
         }
     }
 
-    /// Names for the answer to a request that was about one market: it need not say which.
-    pub(super) fn of_one(shape: &Shape, market: &Market) -> Self {
+    /// Names for the answer to a request for one market, which need not say which it is.
+    pub(super) fn of_one(mapping: &Mapping, market: &Market) -> Self {
         Self {
             only: Some(0),
-            ..Self::new(shape, std::slice::from_ref(market))
+            ..Self::new(mapping, std::slice::from_ref(market))
         }
     }
 
-    /// For a stream whose messages have only the number of their channel, which is told later. It
-    /// replaces the name that the market had: however often it is told, nothing grows.
+    /// For a stream whose messages carry only a channel number, which an acknowledgement announces.
+    /// The number replaces the market's name, so repeated acknowledgements take no more memory.
     pub(super) fn rename(&mut self, index: usize, name: &str) {
         self.indexes.retain(|_, known| *known != index);
         self.indexes.insert(name.to_lowercase(), index);
@@ -159,23 +167,29 @@ impl Names {
     }
 }
 
-/// Hands each entry of `answer` that is about one of `names` to `found`.
-pub(super) fn read_shape(
-    shape: &Shape,
+/// Hands each entry of `answer` that belongs to one of `names` to `found`.
+pub(super) fn read_mapped(
+    mapping: &Mapping,
     answer: &Node<'_>,
     names: &Names,
     now_ms: u64,
     pause: &mut dyn FnMut(),
     found: &mut dyn FnMut(usize, Result<Quote, QuoteError>),
 ) -> Result<(), QuoteError> {
-    let quote =
-        |entry: &Node<'_>| read_quote((answer, entry), &shape.last, shape.time.as_ref(), now_ms);
-    let Some(container) = shape.container() else {
-        let index = match named(shape, answer) {
+    let quote = |entry: &Node<'_>| {
+        read_quote(
+            (answer, entry),
+            &mapping.last,
+            mapping.time.as_ref(),
+            now_ms,
+        )
+    };
+    let Some(container) = mapping.container() else {
+        let index = match named(mapping, answer) {
             None => names.only,
             Some(name) => Some(names.index(&name).ok_or_else(|| {
                 let name = excerpt(&name);
-                QuoteError::Garbage(format!("it is about {name}"))
+                QuoteError::Garbage(format!("it is for {name}"))
             })?),
         };
         if let Some(index) = index {
@@ -193,9 +207,9 @@ pub(super) fn read_shape(
                 continue;
             };
             let only = names.only.filter(|_| is_only);
-            let index = match (key, named(shape, &entry)) {
+            let index = match (key, named(mapping, &entry)) {
                 // Kraken answers XBTUSD under the key XXBTZUSD.
-                (Some(key), _) if shape.map.is_some() => names.index(key).or(only),
+                (Some(key), _) if mapping.map.is_some() => names.index(key).or(only),
                 (Some(_), _) => None,
                 (None, Some(name)) => names.index(&name),
                 (None, None) => only,
@@ -207,15 +221,15 @@ pub(super) fn read_shape(
     });
     read.ok_or_else(|| {
         let text = excerpt(answer.text());
-        QuoteError::Garbage(format!("no prices where they should be: {text}"))
+        QuoteError::Garbage(format!("no prices at the expected place: {text}"))
     })
 }
 
-/// What the entry says it is about.
-fn named<'a>(shape: &Shape, entry: &Node<'a>) -> Option<Cow<'a, str>> {
-    let pointer = shape.symbol.as_ref().or(shape.channel.as_ref())?;
+/// The market that the entry names.
+fn named<'a>(mapping: &Mapping, entry: &Node<'a>) -> Option<Cow<'a, str>> {
+    let pointer = mapping.symbol.as_ref().or(mapping.channel.as_ref())?;
     entry.scalar(pointer)
 }
 
-/// Some 30 KiB of text, a fraction of a millisecond.
+/// About 30 KiB of text, a fraction of a millisecond.
 const ENTRIES_PER_PAUSE: usize = 64;

@@ -1,4 +1,4 @@
-//! The list of exchanges: those that come with the program, and a user's own.
+//! The list of exchanges: the built-in ones, and those of a user's file.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,33 +6,33 @@ use std::fmt;
 use super::Exchange;
 use super::entry::read_entries;
 
-/// The exchanges that are known.
+/// The known exchanges.
 #[derive(Clone, Debug)]
 pub struct Catalogue(Vec<Exchange>);
 
-/// A catalogue file that cannot be read; its text names the entry and the field.
+/// An invalid catalogue file; the text names the entry and the field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadCatalogue(pub(super) String);
 
-/// An exchange that is in no catalogue.
+/// An exchange that the catalogue does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownExchange {
     asked: String,
-    near: Vec<String>,
+    suggestions: Vec<String>,
 }
 
 impl Catalogue {
-    /// The exchanges that come with the program.
+    /// The built-in exchanges.
     ///
     /// # Panics
     /// Never: a test reads the same file.
     pub fn builtin() -> Self {
-        let entries = read_entries(BUILTIN).expect("the catalogue's own test reads it");
+        let entries = read_entries(BUILTIN).expect("a test reads the same file");
         Self(entries.into_iter().map(Exchange::new).collect())
     }
 
-    /// Adds the entries of a user's file. One with a name that exists replaces what had it, so that
-    /// a user can correct an entry or give another host.
+    /// Adds the entries of a user's file. An entry replaces the one with the same id, so that users
+    /// can correct it or point it at another host.
     ///
     /// # Errors
     /// [`BadCatalogue`] names the entry and the field.
@@ -42,7 +42,7 @@ impl Catalogue {
             let exchange = Exchange::new(entry);
             if !ids.insert(exchange.id().to_owned()) {
                 let id = exchange.id();
-                let reason = "field id: another exchange in this file has it too";
+                let reason = "field id: already used by another exchange in this file";
                 return Err(BadCatalogue(format!("exchange '{id}': {reason}")));
             }
             match self.0.iter_mut().find(|known| known.id() == exchange.id()) {
@@ -53,10 +53,10 @@ impl Catalogue {
         Ok(self)
     }
 
-    /// The exchange called `name`, in any case, or by an older name of it.
+    /// The exchange called `name`, in any case; older names work too.
     ///
     /// # Errors
-    /// [`UnknownExchange`] lists what may have been meant.
+    /// [`UnknownExchange`] suggests similar names.
     pub fn get(&self, name: &str) -> Result<&Exchange, UnknownExchange> {
         let asked = name.to_lowercase();
         let by_id = self.0.iter().find(|exchange| exchange.id() == asked);
@@ -66,16 +66,16 @@ impl Catalogue {
         };
         by_id.or_else(by_alias).ok_or_else(|| UnknownExchange {
             asked: name.to_owned(),
-            near: self.near(&asked),
+            suggestions: self.suggest(&asked),
         })
     }
 
-    /// All of them, in the order of the files.
+    /// All exchanges, in the order of the files.
     pub fn iter(&self) -> impl Iterator<Item = &Exchange> {
         self.0.iter()
     }
 
-    /// The list of sources, aligned, a line for each, at most 100 columns wide.
+    /// The exchanges as an aligned table, one per line, at most 100 columns wide.
     pub fn table(&self) -> String {
         let mut rows = vec![HEADINGS.map(str::to_owned)];
         rows.extend(self.0.iter().map(row).map(shortened));
@@ -88,10 +88,10 @@ impl Catalogue {
         rows.iter().map(|row| aligned(row, &widths)).collect()
     }
 
-    /// Names that few letters tell from the one asked for, the nearest first.
-    fn near(&self, asked: &str) -> Vec<String> {
+    /// Names that differ from `asked` by few letters, the closest first.
+    fn suggest(&self, asked: &str) -> Vec<String> {
         let distance = |name: &str| strsim::damerau_levenshtein(asked, name);
-        let mut near: Vec<_> = self
+        let mut similar: Vec<_> = self
             .0
             .iter()
             .filter_map(|exchange| {
@@ -102,18 +102,18 @@ impl Catalogue {
                 (least <= DISTANCE_MAX || begins).then(|| (least, exchange.id().to_owned()))
             })
             .collect();
-        near.sort();
-        near.truncate(NEAR_MAX);
-        near.into_iter().map(|(_, name)| name).collect()
+        similar.sort();
+        similar.truncate(SUGGESTIONS_MAX);
+        similar.into_iter().map(|(_, name)| name).collect()
     }
 }
 
-/// A source in the list: what a user chooses by.
+/// The cells of one exchange: what a user chooses by.
 fn row(exchange: &Exchange) -> [String; COLUMNS] {
     let entry = &exchange.entry;
-    let many = match &entry.many {
+    let per_request = match &entry.many {
         None => "one",
-        Some(many) if many.url.holes().next().is_none() => "one, all",
+        Some(batch) if batch.url.placeholders().next().is_none() => "one, all",
         Some(_) => "one, many",
     };
     let stream = match &entry.stream {
@@ -127,7 +127,7 @@ fn row(exchange: &Exchange) -> [String; COLUMNS] {
     [
         entry.id.clone(),
         entry.name.clone(),
-        many.to_owned(),
+        per_request.to_owned(),
         format!("{} ms", entry.interval_ms),
         stream.to_owned(),
         entry.example.clone(),
@@ -135,7 +135,7 @@ fn row(exchange: &Exchange) -> [String; COLUMNS] {
     ]
 }
 
-/// A user's own entry may have a long name.
+/// Cuts long cells: the name in a user's entry may have any length.
 fn shortened(mut row: [String; COLUMNS]) -> [String; COLUMNS] {
     for (cell, width) in row.iter_mut().zip(WIDTHS_MAX) {
         if let Some((end, _)) = cell.char_indices().nth(width - 1)
@@ -167,7 +167,7 @@ const HEADINGS: [&str; COLUMNS] = [
     "EVERY",
     "STREAM",
     "SYMBOL",
-    "SPELLED THERE",
+    "WRITTEN THERE",
 ];
 
 /// Together with two blanks between columns, 99.
@@ -175,11 +175,11 @@ const WIDTHS_MAX: [usize; COLUMNS] = [16, 20, 11, 9, 6, 12, 13];
 
 const BUILTIN: &str = include_str!("../exchanges.json");
 
-/// Two slips of the finger; three would find `okx` near everything.
+/// Two typing errors; with three, `okx` would resemble everything.
 const DISTANCE_MAX: usize = 2;
 
-/// More would be a list, and there is one already.
-const NEAR_MAX: usize = 3;
+/// More would be a list, and `--list-sources` prints one already.
+const SUGGESTIONS_MAX: usize = 3;
 
 impl fmt::Display for BadCatalogue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -191,12 +191,12 @@ impl std::error::Error for BadCatalogue {}
 
 impl fmt::Display for UnknownExchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { asked, near } = self;
+        let Self { asked, suggestions } = self;
         write!(f, "unknown exchange '{asked}'")?;
-        match near.as_slice() {
+        match suggestions.as_slice() {
             [] => f.write_str(", see --list-sources"),
-            [near @ .., last] if !near.is_empty() => {
-                write!(f, ", did you mean {} or {last}?", near.join(", "))
+            [others @ .., last] if !others.is_empty() => {
+                write!(f, ", did you mean {} or {last}?", others.join(", "))
             }
             [only, ..] => write!(f, ", did you mean {only}?"),
         }
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_own_catalogue_is_whole() {
+    fn the_built_in_catalogue_is_complete() {
         let catalogue = Catalogue::builtin();
         assert_eq!(catalogue.iter().count(), 21);
         for exchange in catalogue.iter() {
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_exchange_brings_near_names() {
+    fn an_unknown_exchange_suggests_similar_names() {
         let catalogue = Catalogue::builtin();
         let error = |name| catalogue.get(name).unwrap_err().to_string();
         assert_eq!(

@@ -1,56 +1,51 @@
-//! What the types of a catalogue entry cannot say: which holes may be where, and which fields need
-//! each other.
+//! Checks what the types of a catalogue entry cannot express: which placeholders are allowed where,
+//! and which fields need each other.
 
-use super::entry::{Entry, Many, Shape, StreamEntry};
+use super::entry::{Batch, Entry, Mapping, StreamEntry};
 use super::message::Message;
 use super::stream::websocket_url;
-use super::template::{MARKET_HOLES, Spelling, Template};
+use super::template::{MARKET_PLACEHOLDERS, SymbolFormat, Template};
 
-/// An error is the field and what is wrong with it.
+/// An error names the field and what is wrong with it.
 type Checked = Result<(), (String, String)>;
 
 impl Entry {
     /// Checks a whole entry.
     pub(super) fn check(&self) -> Checked {
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
-        if self.id.is_empty() || !self.id.chars().all(plain) {
-            let reason = format!("'{}' is not of a-z, 0-9, '-', '_' and '.'", self.id);
-            return Err(("id".to_owned(), reason));
-        }
+        check_name("id", &self.id)?;
         if ["sim", "replay"].contains(&self.id.as_str()) {
-            let reason = format!("'{}' is taken, choose another name", self.id);
+            let reason = format!("'{}' is reserved, choose another name", self.id);
             return Err(("id".to_owned(), reason));
         }
-        if let Some(alias) = self.aliases.iter().find(|it| !it.chars().all(plain)) {
-            let reason = format!("'{alias}' is not of a-z, 0-9, '-', '_' and '.'");
-            return Err(("aliases".to_owned(), reason));
+        for alias in &self.aliases {
+            check_name("aliases", alias)?;
         }
         self.example
             .parse::<super::Symbol>()
             .map_err(|error| ("example".to_owned(), error.to_string()))?;
         positive("interval_ms", self.interval_ms)?;
         if self.interval_ms > INTERVAL_MS_MAX {
-            let reason = format!("must be at most {INTERVAL_MS_MAX}, a day");
+            let reason = format!("must be at most {INTERVAL_MS_MAX} (one day)");
             return Err(("interval_ms".to_owned(), reason));
         }
         self.spelling.check("spelling")?;
-        check_url("one.url", &self.one.url, MARKET_HOLES)?;
+        check_url("one.url", &self.one.url, MARKET_PLACEHOLDERS)?;
         self.one.answer.check("one.answer")?;
-        if self.one.url.holes().next().is_none() && self.one.answer.is_single() {
+        if self.one.url.placeholders().next().is_none() && self.one.answer.is_single() {
             let reason = "without {market} every symbol would have the same price".to_owned();
             return Err(("one.url".to_owned(), reason));
         }
-        if let Some(many) = &self.many {
-            many.check()?;
+        if let Some(batch) = &self.many {
+            batch.check()?;
         }
         self.stream.as_ref().map_or(Ok(()), StreamEntry::check)
     }
 }
 
-impl Many {
+impl Batch {
     fn check(&self) -> Checked {
         check_url("many.url", &self.url, &["markets"])?;
-        in_field("many.each", self.each.allow(MARKET_HOLES))?;
+        in_field("many.each", self.each.allow(MARKET_PLACEHOLDERS))?;
         positive("many.from", self.from as u64)?;
         positive("many.most", self.most as u64)?;
         positive("many.interval_ms", self.interval_ms.unwrap_or(1))?;
@@ -63,14 +58,14 @@ impl Many {
     }
 }
 
-impl Shape {
+impl Mapping {
     fn check(&self, field: &str) -> Checked {
         for name in &self.names {
-            in_field(&format!("{field}.names"), name.allow(MARKET_HOLES))?;
+            in_field(&format!("{field}.names"), name.allow(MARKET_PLACEHOLDERS))?;
         }
         let wrong = |reason: &str| Err((field.to_owned(), reason.to_owned()));
         match (&self.list, &self.map) {
-            (Some(_), Some(_)) => wrong("has both list and map"),
+            (Some(_), Some(_)) => wrong("expected either list or map, not both"),
             (Some(_), None) if self.symbol.is_none() && self.channel.is_none() => {
                 wrong("a list needs symbol, to tell its entries apart")
             }
@@ -79,27 +74,27 @@ impl Shape {
     }
 }
 
-impl Spelling {
+impl SymbolFormat {
     fn check(&self, field: &str) -> Checked {
-        let holes: Vec<_> = MARKET_HOLES
+        let placeholders: Vec<_> = MARKET_PLACEHOLDERS
             .iter()
             .copied()
-            .filter(|&hole| hole != "market")
+            .filter(|&placeholder| placeholder != "market")
             .collect();
-        in_field(&format!("{field}.market"), self.market.allow(&holes))?;
+        in_field(&format!("{field}.market"), self.market.allow(&placeholders))?;
         let long = self.long.as_ref();
-        let checked = long.map_or(Ok(()), |long| long.allow(&holes));
+        let checked = long.map_or(Ok(()), |long| long.allow(&placeholders));
         in_field(&format!("{field}.long"), checked)
     }
 }
 
 impl StreamEntry {
     fn check(&self) -> Checked {
-        let holes: &[&str] = match self.token {
+        let placeholders: &[&str] = match self.token {
             Some(_) => &["endpoint", "token", "id"],
             None => &["id"],
         };
-        in_field("stream.url", self.url.allow(holes))?;
+        in_field("stream.url", self.url.allow(placeholders))?;
         match &self.token {
             Some(token) => in_field("stream.token.post", super::http_url(&token.post))?,
             None => in_field("stream.url", websocket_url(&self.url.fill(|_| None)))?,
@@ -121,9 +116,9 @@ impl StreamEntry {
         }
         let ticks = &self.ticks.message;
         let ack = self.ack.as_ref();
-        let told = ack.is_some_and(|ack| ack.channel.is_some() && ack.symbol.is_some());
-        if ticks.channel.is_some() && !told {
-            let reason = "ticks with a channel need its number and symbol here".to_owned();
+        let is_announced = ack.is_some_and(|ack| ack.channel.is_some() && ack.symbol.is_some());
+        if ticks.channel.is_some() && !is_announced {
+            let reason = "ticks with a channel need channel and symbol here".to_owned();
             return Err(("stream.ack".to_owned(), reason));
         }
         if ticks.channel.is_none() && ticks.symbol.is_none() && ticks.map.is_none() {
@@ -136,8 +131,17 @@ impl StreamEntry {
 
 const INTERVAL_MS_MAX: u64 = 86_400_000;
 
-fn check_url(field: &str, url: &Template, holes: &[&str]) -> Checked {
-    in_field(field, url.allow(holes))?;
+fn check_name(field: &str, name: &str) -> Checked {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+    if name.is_empty() || !name.chars().all(plain) {
+        let reason = format!("invalid name '{name}': expected only a-z, 0-9, '-', '_' and '.'");
+        return Err((field.to_owned(), reason));
+    }
+    Ok(())
+}
+
+fn check_url(field: &str, url: &Template, placeholders: &[&str]) -> Checked {
+    in_field(field, url.allow(placeholders))?;
     in_field(field, super::http_url(&url.fill(|_| None)))
 }
 

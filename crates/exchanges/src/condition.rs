@@ -1,14 +1,14 @@
 //! Conditions on an answer or a message, as catalogue entries write them.
 //!
 //! ```text
-//! /code                 the value is there and not null
-//! !/code                it is not; so with all that follows: !/code = 0
+//! /code                 the value exists and is not null
+//! !/code                the opposite; works with every test below: !/code = 0
 //! /code = 0 | 200000    its text is one of these (a string without its quotes)
-//! /topic ^= tickers.    its text begins so
+//! /topic ^= tickers.    its text begins with this
 //! /msg *= too many      its text contains this
-//! status = 404          the same for the HTTP status
-//! text = pong           and for the whole body or message
-//! A and B               both
+//! status = 404          the same tests on the HTTP status
+//! text = pong           and on the whole body or message
+//! A and B               both hold
 //! ```
 
 use std::borrow::Cow;
@@ -50,9 +50,9 @@ enum Operator {
     Contains,
 }
 
-/// What conditions are asked about.
-pub(super) struct Facts<'a> {
-    /// The HTTP status; none for messages of a stream.
+/// What conditions are evaluated on.
+pub(super) struct Inputs<'a> {
+    /// The HTTP status; `None` for messages of a stream.
     pub(super) status: Option<u16>,
     /// The whole body or message.
     pub(super) text: &'a str,
@@ -66,8 +66,8 @@ impl Condition {
     }
 
     /// Whether all its clauses hold.
-    pub(super) fn holds(&self, facts: &Facts<'_>) -> bool {
-        self.0.iter().all(|clause| clause.holds(facts))
+    pub(super) fn holds(&self, inputs: &Inputs<'_>) -> bool {
+        self.0.iter().all(|clause| clause.holds(inputs))
     }
 }
 
@@ -113,8 +113,8 @@ impl Clause {
         })
     }
 
-    fn holds(&self, facts: &Facts<'_>) -> bool {
-        let value = self.subject.value(facts);
+    fn holds(&self, inputs: &Inputs<'_>) -> bool {
+        let value = self.subject.value(inputs);
         let holds = match (&self.test, &value) {
             (Test::Present, value) => !matches!(value, Value::None),
             (Test::Compare(operator, values), Value::Text(text)) => {
@@ -142,23 +142,24 @@ impl Subject {
         match text.trim() {
             "status" => Ok(Self::Status),
             "text" => Ok(Self::Text),
-            // A blank would be a misspelled operator far more often than part of a key.
+            // A blank is far more often a misspelled operator than part of a key.
             pointer if pointer.starts_with('/') && !pointer.contains(' ') => {
                 Ok(Self::Value(Pointer::parse(pointer)?))
             }
             other => Err(format!(
-                "'{other}' cannot be asked about, try /code = 0, status = 404 or text = pong"
+                "invalid condition '{other}': expected something like /code = 0, status = 404 or \
+                 text = pong"
             )),
         }
     }
 
-    fn value<'a>(&self, facts: &Facts<'a>) -> Value<'a> {
+    fn value<'a>(&self, inputs: &Inputs<'a>) -> Value<'a> {
         match self {
-            Self::Status => facts.status.map_or(Value::None, |status| {
+            Self::Status => inputs.status.map_or(Value::None, |status| {
                 Value::Text(Cow::Owned(status.to_string()))
             }),
-            Self::Text => Value::Text(Cow::Borrowed(facts.text)),
-            Self::Value(pointer) => match facts.json.and_then(|json| json.find(pointer)) {
+            Self::Text => Value::Text(Cow::Borrowed(inputs.text)),
+            Self::Value(pointer) => match inputs.json.and_then(|json| json.find(pointer)) {
                 None | Some("null") => Value::None,
                 Some(json) => scalar(json).map_or(Value::Compound, Value::Text),
             },
@@ -166,11 +167,11 @@ impl Subject {
     }
 }
 
-/// What a subject turned out to be.
+/// The value of a subject.
 enum Value<'a> {
     None,
     Text(Cow<'a, str>),
-    /// An object or an array: it is there, but no text.
+    /// An object or an array: it exists, but has no text.
     Compound,
 }
 
@@ -180,16 +181,16 @@ mod tests {
 
     fn holds(condition: &str, status: u16, text: &str) -> bool {
         let json = Node::parse(text).ok();
-        let facts = Facts {
+        let inputs = Inputs {
             status: Some(status),
             text,
             json: json.as_ref(),
         };
-        Condition::parse(condition).unwrap().holds(&facts)
+        Condition::parse(condition).unwrap().holds(&inputs)
     }
 
     #[test]
-    fn clauses_ask_about_status_text_and_values() {
+    fn clauses_test_status_text_and_values() {
         let body = r#"{"code":"0","n":-1121,"e":["EQuery:Unknown"],"no":null,"ok":false}"#;
         for condition in [
             "/code = 0",
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_asked_is_an_error() {
+    fn invalid_conditions_are_errors() {
         for text in [
             "",
             "code = 0",

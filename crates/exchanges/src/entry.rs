@@ -2,18 +2,18 @@
 //!
 //! | field | meaning |
 //! |---|---|
-//! | `id`, `name`, `aliases` | what it is called on the command line and in the log |
-//! | `example` | a symbol that it trades, for the list of sources; `BTC/USDT` if not given |
-//! | `notes` | what its user should know |
-//! | `spelling` | how markets are spelled: see [`Spelling`] |
+//! | `id`, `name`, `aliases` | its names on the command line and in the log |
+//! | `example` | a symbol that it trades, for the list of sources; `BTC/USDT` by default |
+//! | `notes` | what its users should know |
+//! | `spelling` | how it writes symbols: see [`SymbolFormat`] |
 //! | `interval_ms` | the shortest time between two requests |
-//! | `one`, `many` | how to ask for one symbol and for several, where prices are then: see [`Ask`] |
+//! | `one`, `many` | how to ask for one symbol and for several, and where the answers have the prices: see [`Query`] and [`Batch`] |
 //! | `ok` | a [`Condition`] that every good answer meets |
-//! | `errors` | conditions that tell an answer's kind of failure: see [`Errors`] |
-//! | `message` | pointers to the exchange's own words in an error answer |
+//! | `errors` | conditions that classify an error answer: see [`Errors`] |
+//! | `message` | pointers to the error message of the exchange |
 //! | `stream` | its WebSocket: see [`StreamEntry`] |
 //!
-//! Unknown fields are errors, so that a misspelled one is found.
+//! Unknown fields are errors, so that misspelled ones are found.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -23,7 +23,7 @@ use super::condition::Condition;
 use super::json::{Node, Pointer, excerpt};
 use super::message::Message;
 use super::quote::TimeField;
-use super::template::{Spelling, Template};
+use super::template::{SymbolFormat, Template};
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,10 +36,10 @@ pub(super) struct Entry {
     pub(super) example: String,
     #[serde(default)]
     pub(super) notes: String,
-    pub(super) spelling: Spelling,
+    pub(super) spelling: SymbolFormat,
     pub(super) interval_ms: u64,
-    pub(super) one: Ask,
-    pub(super) many: Option<Many>,
+    pub(super) one: Query,
+    pub(super) many: Option<Batch>,
     pub(super) ok: Option<Condition>,
     #[serde(default)]
     pub(super) errors: Errors,
@@ -48,51 +48,49 @@ pub(super) struct Entry {
     pub(super) stream: Option<StreamEntry>,
 }
 
-/// A URL, and where its answer has the prices.
-///
-/// The URL's hole is `{market}` (or `{BASE}` and so on), for several `{markets}`.
+/// A URL with the placeholder `{market}` (or `{BASE}` and so on), and where its answer has the price.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Ask {
+pub(super) struct Query {
     pub(super) url: Template,
-    pub(super) answer: Shape,
+    pub(super) answer: Mapping,
 }
 
-/// How to ask for several symbols at once.
+/// How to ask for several symbols in one request.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Many {
-    /// With `{markets}`; without it the answer lists all that the exchange has.
+pub(super) struct Batch {
+    /// With the placeholder `{markets}`; without it the answer lists all markets of the exchange.
     pub(super) url: Template,
-    /// How each market is written for `{markets}`, and what stands between two.
+    /// How `{markets}` writes each market, and what separates two of them.
     #[serde(default = "bare_market")]
     pub(super) each: Template,
     #[serde(default = "comma")]
     pub(super) between: String,
-    /// From how many symbols on this is better than asking for each.
+    /// The number of symbols from which on this is better than asking for each.
     #[serde(default = "two")]
     pub(super) from: usize,
     /// How many symbols a request may name.
     #[serde(default = "fifty")]
     pub(super) most: usize,
-    /// If it differs from the entry's.
+    /// Overrides the entry's.
     pub(super) interval_ms: Option<u64>,
-    pub(super) answer: Shape,
+    pub(super) answer: Mapping,
 }
 
 /// Where prices are in an answer or a message.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Shape {
-    /// Where the array of entries is, or the object of them by symbol. With neither, the whole
-    /// answer is the one entry.
+pub(super) struct Mapping {
+    /// An array of entries (`list`) or an object of entries by symbol (`map`). With neither, the
+    /// whole answer is the one entry.
     pub(super) list: Option<Pointer>,
     pub(super) map: Option<Pointer>,
-    /// What in an entry names the symbol; in a `map` it is the key.
+    /// The symbol in an entry; in a `map` it is the key.
     pub(super) symbol: Option<Pointer>,
-    /// The number of a stream's channel, told by the acknowledgement, in place of `symbol`.
+    /// Instead of `symbol`: the channel number that a stream's acknowledgement announced.
     pub(super) channel: Option<Pointer>,
-    /// How that name is written, where not as in requests; several, where it varies.
+    /// How that name is written, if not as in requests; several where it varies.
     #[serde(default)]
     pub(super) names: Vec<Template>,
     /// The last price in an entry.
@@ -100,8 +98,8 @@ pub(super) struct Shape {
     pub(super) time: Option<TimeField>,
 }
 
-/// Conditions on an error answer, asked in this order; of each kind, one must hold. What none
-/// tells goes by its HTTP status.
+/// Conditions on an error answer, tried in this order; one of each kind is enough. An answer that
+/// meets none is classified by its HTTP status.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Errors {
@@ -115,11 +113,12 @@ pub(super) struct Errors {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StreamEntry {
-    /// May have the holes `{endpoint}` and `{token}` of `token`, and `{id}`, a number of its own.
+    /// May have the placeholders `{endpoint}` and `{token}` (from `token`), and `{id}`, a number of
+    /// its own.
     pub(super) url: Template,
     pub(super) token: Option<Token>,
-    /// If markets are spelled otherwise than in requests.
-    pub(super) spelling: Option<Spelling>,
+    /// If it writes symbols differently than requests do.
+    pub(super) spelling: Option<SymbolFormat>,
     /// How long to wait after connecting before anything is sent.
     #[serde(default)]
     pub(super) settle_ms: u64,
@@ -127,30 +126,30 @@ pub(super) struct StreamEntry {
     /// How many markets a subscribe message may name.
     #[serde(default = "fifty")]
     pub(super) most: usize,
-    /// Tells messages with prices, and says where they are in them.
+    /// Recognises messages with prices, and says where the prices are.
     pub(super) ticks: Ticks,
     pub(super) ack: Option<Ack>,
-    /// Signs of life without a price, with the reply that is due.
+    /// Messages that only show that the connection is alive, with the reply that each needs.
     #[serde(default)]
     pub(super) heartbeats: Vec<Heartbeat>,
-    /// Messages that tell of an error.
+    /// Messages that report an error.
     #[serde(default)]
     pub(super) errors: Vec<Condition>,
-    /// Messages that ask to connect anew, as before maintenance.
+    /// Messages that ask the client to reconnect, as before maintenance.
     #[serde(default)]
     pub(super) leave: Vec<Condition>,
-    /// What the client has to send now and then; none where the server pings.
+    /// What the client has to send periodically; absent where the server pings.
     pub(super) ping: Option<Ping>,
 }
 
-/// What must be fetched, by a POST with an empty body, before connecting.
+/// A token that must be fetched, by a POST with an empty body, before connecting.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Token {
     pub(super) post: String,
     pub(super) token: Pointer,
     pub(super) endpoint: Pointer,
-    /// The interval of pings, if it is told there.
+    /// The interval between pings, if the answer has it.
     pub(super) ping_ms: Option<Pointer>,
 }
 
@@ -158,14 +157,14 @@ pub(super) struct Token {
 #[serde(deny_unknown_fields)]
 pub(super) struct Ticks {
     pub(super) when: Condition,
-    pub(super) message: Shape,
+    pub(super) message: Mapping,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ack {
     pub(super) when: Condition,
-    /// Where it tells the number of the channel and its symbol, if ticks carry only that number.
+    /// Where it has the channel number and its symbol, if ticks carry only the number.
     pub(super) channel: Option<Pointer>,
     pub(super) symbol: Option<Pointer>,
 }
@@ -181,7 +180,7 @@ pub(super) struct Heartbeat {
 #[serde(deny_unknown_fields)]
 pub(super) struct Ping {
     pub(super) every_ms: u64,
-    /// A ping frame if not given.
+    /// A ping frame by default.
     pub(super) send: Option<Message>,
 }
 
@@ -199,7 +198,7 @@ pub(super) fn read_entries(text: &str) -> Result<Vec<Entry>, BadCatalogue> {
     let file: File<'_> =
         serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
             let reason = in_words_of_json(&error.to_string());
-            BadCatalogue(format!("not a catalogue: {reason}"))
+            BadCatalogue(format!("invalid catalogue: {reason}"))
         })?;
     let raw_entries = file.exchanges.iter().enumerate();
     raw_entries
@@ -218,7 +217,7 @@ fn read_entry(index: usize, text: &str) -> Result<Entry, BadCatalogue> {
     let deserializer = &mut serde_json::Deserializer::from_str(text);
     let entry: Entry = serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let reason = error.inner().to_string();
-        // The line would be counted from the entry's beginning, which nobody sees.
+        // serde counts the line from the beginning of the entry, which would mislead.
         let reason = reason.split(" at line ").next().unwrap_or_default();
         let reason = in_words_of_json(reason);
         BadCatalogue(match error.path().to_string().as_str() {
@@ -232,7 +231,7 @@ fn read_entry(index: usize, text: &str) -> Result<Entry, BadCatalogue> {
     }
 }
 
-/// serde's words for what was found and expected speak of types of Rust.
+/// Translates serde's "found" and "expected", which name Rust types, into JSON terms.
 fn in_words_of_json(reason: &str) -> String {
     let Some((found, expected)) = reason.split_once(", expected ") else {
         return reason.to_owned();
@@ -256,13 +255,13 @@ fn in_words_of_json(reason: &str) -> String {
     format!("{found}, expected {expected}{place}")
 }
 
-impl Shape {
-    /// Where its entries are, if it has several.
+impl Mapping {
+    /// Where the entries are, if there can be several.
     pub(super) fn container(&self) -> Option<&Pointer> {
         self.list.as_ref().or(self.map.as_ref())
     }
 
-    /// Whether the answer is about one symbol, which it need not name.
+    /// Whether the answer is for one symbol, which it need not name.
     pub(super) fn is_single(&self) -> bool {
         self.list.is_none() && self.map.is_none()
     }
@@ -273,7 +272,7 @@ fn btc_usdt() -> String {
 }
 
 fn bare_market() -> Template {
-    Template::hole("market")
+    Template::placeholder("market")
 }
 
 fn comma() -> String {
@@ -284,7 +283,7 @@ fn two() -> usize {
     2
 }
 
-/// Keeps URLs and messages of a length that every server takes.
+/// Keeps URLs and messages short enough for every server.
 fn fifty() -> usize {
     50
 }

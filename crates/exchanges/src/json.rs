@@ -1,9 +1,8 @@
-//! Walks JSON without reading its numbers: what a pointer finds is the text as it was sent.
+//! Walks JSON without converting its numbers: what a pointer finds is the text as it was sent.
 //!
-//! Only what a pointer passes through is taken apart. Everything else is
-//! skipped by serde_json's scanner, which keeps its nesting on the heap: no depth of brackets can
-//! overflow the stack. A key that occurs twice counts with its last value, as in JavaScript and
-//! Python.
+//! Only the levels that a pointer passes through are parsed. serde_json's scanner skips everything
+//! else and keeps its nesting on the heap, so no depth of brackets can overflow the stack. Of a key
+//! that occurs twice the last value counts, as in JavaScript and Python.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,7 +22,9 @@ impl Pointer {
             return Ok(Self::default());
         }
         let Some(tokens) = text.strip_prefix('/') else {
-            return Err(format!("'{text}' is no JSON pointer, try /data/0/last"));
+            return Err(format!(
+                "invalid JSON pointer '{text}': expected something like /data/0/last"
+            ));
         };
         // In this order, as the RFC asks: `~01` is the key `~1`.
         let unescape = |token: &str| token.replace("~1", "/").replace("~0", "~");
@@ -39,8 +40,7 @@ impl TryFrom<String> for Pointer {
     }
 }
 
-/// The text of a JSON string: borrowed where it has no escapes, which `Cow<str>` by itself would
-/// never be.
+/// The text of a JSON string, borrowed if it has no escapes; a plain `Cow<str>` would always copy.
 #[derive(Deserialize)]
 pub struct JsonText<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
@@ -50,7 +50,7 @@ impl AsRef<str> for JsonText<'_> {
     }
 }
 
-/// A JSON value with its top level taken apart.
+/// A JSON value with its top level parsed.
 #[derive(Debug)]
 pub(super) struct Node<'a> {
     text: &'a str,
@@ -61,32 +61,32 @@ pub(super) struct Node<'a> {
 enum Children<'a> {
     Members(Vec<(Cow<'a, str>, Child<'a>)>),
     Items(Vec<&'a RawValue>),
-    /// It is a string, a number, a boolean or null.
+    /// A string, a number, a boolean or null has none.
     None,
 }
 
 #[derive(Debug)]
 enum Child<'a> {
     Raw(&'a RawValue),
-    /// Taken apart already, since a long list is in it; its text is not kept.
+    /// Parsed already, since it contains a long list; its text is not kept.
     Open(Children<'a>),
 }
 
-/// What a list is, with its keys if it is an object.
+/// The values of a list or an object, the latter with their keys.
 pub(super) type Entries<'n, 'a> = Vec<(Option<&'n str>, &'a str)>;
 
 impl<'a> Node<'a> {
-    /// Takes `text` apart; fails when it is not one JSON value and nothing else.
+    /// Parses the top level of `text`; fails unless it is exactly one JSON value.
     pub(super) fn parse(text: &'a str) -> serde_json::Result<Self> {
         let text = text.trim_ascii();
         let children = match text.as_bytes().first() {
             Some(b'{' | b'[') => {
                 let deserializer = &mut serde_json::Deserializer::from_str(text);
-                let along = Along {
+                let visitor = PathVisitor {
                     path: &[],
                     pause: &mut || {},
                 };
-                let children = along.deserialize(&mut *deserializer)?;
+                let children = visitor.deserialize(&mut *deserializer)?;
                 deserializer.end()?;
                 children
             }
@@ -98,9 +98,9 @@ impl<'a> Node<'a> {
         Ok(Self { text, children })
     }
 
-    /// Takes `text` apart, and with it the list that `path` leads to, in one go and in pieces of a
-    /// fraction of a millisecond: `pause` is called between them. Read as a whole, a list of a few
-    /// megabytes would hold the loop for as many milliseconds, and twice.
+    /// Parses `text` and the list that `path` leads to in one pass, and calls `pause` after each
+    /// fraction of a millisecond. Parsed in one piece, a list of a few megabytes would hold the
+    /// loop for as many milliseconds, twice.
     pub(super) fn parse_along(
         text: &'a str,
         path: &Pointer,
@@ -108,16 +108,16 @@ impl<'a> Node<'a> {
     ) -> serde_json::Result<Self> {
         let text = text.trim_ascii();
         let deserializer = &mut serde_json::Deserializer::from_str(text);
-        let along = Along {
+        let visitor = PathVisitor {
             path: &path.0,
             pause,
         };
-        match along.deserialize(&mut *deserializer) {
+        match visitor.deserialize(&mut *deserializer) {
             Ok(children) => {
                 deserializer.end()?;
                 Ok(Self { text, children })
             }
-            // There is something else than a list, as in errors.
+            // There is no list at this place, as in error answers.
             Err(error) if error.is_data() => Self::parse(text),
             Err(error) => Err(error),
         }
@@ -128,8 +128,7 @@ impl<'a> Node<'a> {
         self.text
     }
 
-    /// The JSON text that `pointer` leads to; of what has been taken apart, an empty one of its
-    /// kind.
+    /// The JSON text that `pointer` leads to; `{}` or `[]` for a value that has been parsed.
     pub(super) fn find(&self, pointer: &Pointer) -> Option<&'a str> {
         let Some((last, path)) = pointer.0.split_last() else {
             return Some(self.text);
@@ -145,14 +144,14 @@ impl<'a> Node<'a> {
         Some(found)
     }
 
-    /// The scalar that `pointer` leads to: a string without its quotes, else as written. Null,
-    /// objects and arrays are none.
+    /// The scalar that `pointer` leads to: a string without its quotes, else as written. `None` for
+    /// null, objects and arrays.
     pub(super) fn scalar(&self, pointer: &Pointer) -> Option<Cow<'a, str>> {
         scalar(self.find(pointer)?)
     }
 
-    /// Hands the values in what `pointer` leads to, with their keys if it is an object, to `read`;
-    /// none if it is a scalar.
+    /// Hands the values of the list or object that `pointer` leads to, with the keys of an object,
+    /// to `read`; `None` if it is a scalar.
     pub(super) fn with_entries<T>(
         &self,
         pointer: &Pointer,
@@ -170,7 +169,7 @@ impl<'a> Node<'a> {
 }
 
 impl<'a> Children<'a> {
-    /// As far along `path` as it has been taken apart, and the rest of the path.
+    /// Goes along `path` as far as it has been parsed, and returns the rest of the path.
     fn open<'n, 'p>(&'n self, path: &'p [String]) -> (&'n Self, &'p [String]) {
         let Some((first, rest)) = path.split_first() else {
             return (self, path);
@@ -238,7 +237,7 @@ pub(super) fn scalar(json: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Text of others for a message of ours: its beginning, in one line.
+/// The beginning of a foreign text on one line, for our own messages.
 pub(super) fn excerpt(text: &str) -> String {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     let beginning: String = text.trim().chars().take(EXCERPT_LENGTH_MAX * 4).collect();
@@ -250,16 +249,16 @@ pub(super) fn excerpt(text: &str) -> String {
     }
 }
 
-/// As much of a foreign text as a log line takes.
+/// How much of a foreign text goes into a log line, in characters.
 const EXCERPT_LENGTH_MAX: usize = 120;
 
-/// Reads a list or an object in pieces, and what `path` leads to in it likewise.
-struct Along<'p> {
+/// Reads a list or an object in pieces, and does the same to each level along `path`.
+struct PathVisitor<'p> {
     path: &'p [String],
     pause: &'p mut dyn FnMut(),
 }
 
-impl<'de> DeserializeSeed<'de> for Along<'_> {
+impl<'de> DeserializeSeed<'de> for PathVisitor<'_> {
     type Value = Children<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -267,7 +266,7 @@ impl<'de> DeserializeSeed<'de> for Along<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Along<'_> {
+impl<'de> Visitor<'de> for PathVisitor<'_> {
     type Value = Children<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -284,14 +283,14 @@ impl<'de> Visitor<'de> for Along<'_> {
         Ok(Children::Items(items))
     }
 
-    /// In the order sent, duplicates included.
+    /// Keeps the order and duplicates.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
         let mut piece = 0;
         while let Some(JsonText(key)) = map.next_key()? {
             let child = match self.path.split_first() {
                 Some((first, path)) if *first == key => {
-                    Child::Open(map.next_value_seed(Along {
+                    Child::Open(map.next_value_seed(PathVisitor {
                         path,
                         pause: &mut *self.pause,
                     })?)
@@ -308,7 +307,7 @@ impl<'de> Visitor<'de> for Along<'_> {
     }
 }
 
-/// Pauses when `piece` bytes have been read without one; returns how many there are since.
+/// Pauses once `piece` bytes, as read since the last pause, are enough; returns the bytes since.
 fn pause_after(piece: usize, pause: &mut dyn FnMut()) -> usize {
     if piece < PIECE {
         return piece;
@@ -317,7 +316,7 @@ fn pause_after(piece: usize, pause: &mut dyn FnMut()) -> usize {
     0
 }
 
-/// As much of a text as is read in a fraction of a millisecond.
+/// The bytes that are parsed in a fraction of a millisecond.
 const PIECE: usize = 32 << 10;
 
 #[cfg(test)]
@@ -348,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_is_taken_apart_in_pieces_wherever_it_is() {
+    fn a_long_list_is_parsed_in_pieces_wherever_it_is() {
         let entries = vec![format!(r#"{{"p":"{}"}}"#, "1".repeat(1_000)); 1_000].join(",");
         for (text, path) in [
             (format!("[{entries}]"), ""),
@@ -369,12 +368,12 @@ mod tests {
     }
 
     #[test]
-    fn what_has_been_taken_apart_is_still_found() {
+    fn a_pointer_still_finds_what_has_been_parsed() {
         let text = r#"{"b":{"a":{"l":[1,2],"x":{"y":3}},"n":"0"},"l":5}"#;
         let pointer = |text| Pointer::parse(text).unwrap();
-        let along = |path| Node::parse_along(text, &pointer(path), &mut || {}).unwrap();
+        let parsed = |path| Node::parse_along(text, &pointer(path), &mut || {}).unwrap();
         for path in ["", "/b", "/b/a", "/b/a/l", "/b/a/x", "/l", "/no/such"] {
-            let node = along(path);
+            let node = parsed(path);
             for (at, expected) in [("/b/a/l/1", "2"), ("/b/a/x/y", "3"), ("/b/n", r#""0""#)] {
                 assert_eq!(node.find(&pointer(at)), Some(expected), "{at} along {path}");
             }
@@ -387,9 +386,9 @@ mod tests {
             );
         }
         assert_eq!(
-            along("/b/a/l").find(&pointer("/b/a/l")),
+            parsed("/b/a/l").find(&pointer("/b/a/l")),
             Some("[]"),
-            "only that it is there"
+            "only that it exists"
         );
     }
 
@@ -405,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_json_value_is_refused() {
+    fn only_a_single_json_value_is_accepted() {
         for text in ["", "{", "[1", r#"{"a":1}}"#, "1 2", "NaN", r#"{"a" 1}"#] {
             assert!(Node::parse(text).is_err(), "{text}");
         }

@@ -1,8 +1,8 @@
 //! Exchanges as data: how each one is asked for prices and what it answers, with no code per
-//! exchange. What ccxt has a class for is an entry of `exchanges.json` here.
+//! exchange. Where ccxt has a class, this has an entry in `exchanges.json`.
 //!
-//! Pure: it makes URLs and messages and reads bytes; fetching and connecting are the feeds'. Prices
-//! keep the digits that were sent, see [`Quote`].
+//! Pure: it builds URLs and messages and reads bytes; the caller fetches and connects. Prices keep
+//! the digits that were sent, see [`Quote`].
 //!
 //! ```
 //! use exchanges::{Catalogue, Symbol};
@@ -20,7 +20,7 @@
 //! assert_eq!(quote.timestamp_ms, Some(1_732_270_000_123));
 //! ```
 //!
-//! A user's own exchange is an entry in a file of the same format:
+//! Users add an exchange by writing an entry in a file of the same format:
 //!
 //! ```
 //! let file = r#"{"exchanges": [{
@@ -55,57 +55,58 @@ use std::str::FromStr;
 use std::time::Duration;
 
 pub use catalogue::{BadCatalogue, Catalogue, UnknownExchange};
-use entry::{Ask, Entry, Many, Shape};
+use entry::{Batch, Entry, Mapping, Query};
 use json::Pointer;
 pub use price::{BadPrice, Price};
 use quote::{Origin, TimeField, TimeUnit};
 pub use quote::{Quote, QuoteError};
 pub use stream::{Connection, Session, StreamMessage};
-use template::{Market, Spelling, Template, url_encoded};
+use template::{Market, SymbolFormat, Template, url_encoded};
 
-/// What is traded for what, in ccxt's unified spelling: `BTC/USDT`.
+/// A market in ccxt's unified notation: `BTC/USDT`, base and quote currency.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Symbol {
     text: String,
     slash: usize,
 }
 
-/// A text that is no symbol.
+/// A text that is not a symbol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadSymbol(String);
 
-/// An exchange, or another source of prices on the web.
+/// An exchange, or any other source of prices on the web.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     entry: Entry,
 }
 
-/// One HTTP request: a GET of `url`, and what it is about.
+/// One HTTP request: a GET of `url`, with the symbols that it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The URL, everything in it encoded.
+    /// The URL, fully encoded.
     pub url: String,
-    /// The symbols that its answer should have, in the order of the quotes.
+    /// The symbols asked for; the quotes come back in this order.
     pub symbols: Vec<Symbol>,
-    /// Whether it uses the exchange's way to ask for many symbols at once.
-    pub many: bool,
-    /// The shortest time that the exchange allows until the next request.
+    /// Whether it uses the exchange's endpoint for several symbols at once.
+    pub is_batch: bool,
+    /// The shortest time that the exchange allows before the next request.
     pub interval: Duration,
 }
 
 impl Exchange {
-    /// Any JSON on the web that has a price: `price` and `time` are pointers such as
+    /// Any JSON on the web that contains a price: `price` and `time` are pointers such as
     /// `/data/0/last`.
     ///
-    /// The time's unit is told by its looks. Such a source has one symbol, whatever it is called.
+    /// The unit of the time is inferred from its length. Such a source has one symbol, whatever
+    /// its name.
     ///
     /// # Errors
-    /// A sentence, when the URL or a pointer is none.
+    /// A sentence, when the URL or a pointer is invalid.
     pub fn custom(url: &str, price: &str, time: Option<&str>) -> Result<Self, String> {
         http_url(url)?;
         let time = time.map(Pointer::parse).transpose()?;
         let host = url.split('/').nth(2).unwrap_or_default();
-        let answer = Shape {
+        let answer = Mapping {
             last: Pointer::parse(price)?,
             time: time.map(|at| TimeField {
                 at,
@@ -113,17 +114,17 @@ impl Exchange {
                 of: Origin::Entry,
                 or: None,
             }),
-            ..Shape::default()
+            ..Mapping::default()
         };
         Ok(Self::new(Entry {
             id: "custom".to_owned(),
             name: host.to_owned(),
-            spelling: Spelling {
+            spelling: SymbolFormat {
                 market: Template::parse("{BASE}/{QUOTE}")?,
-                ..Spelling::default()
+                ..SymbolFormat::default()
             },
             interval_ms: CUSTOM_INTERVAL_MS,
-            one: Ask {
+            one: Query {
                 url: Template::verbatim(url),
                 answer,
             },
@@ -135,33 +136,33 @@ impl Exchange {
         Self { entry }
     }
 
-    /// What it is called on the command line.
+    /// Its name on the command line.
     pub fn id(&self) -> &str {
         &self.entry.id
     }
 
-    /// What it calls itself.
+    /// Its proper name.
     pub fn name(&self) -> &str {
         &self.entry.name
     }
 
-    /// What its user should know; often nothing.
+    /// What its users should know; often empty.
     pub fn notes(&self) -> &str {
         &self.entry.notes
     }
 
-    /// A symbol that it trades.
+    /// An example of a symbol that it trades.
     pub fn example(&self) -> &str {
         &self.entry.example
     }
 
-    /// The symbol as it is spelled in requests to this exchange.
+    /// The symbol as requests to this exchange write it.
     pub fn market(&self, symbol: &Symbol) -> String {
-        self.entry.spelling.market(symbol).spelled().to_owned()
+        self.entry.spelling.market(symbol).as_str().to_owned()
     }
 
-    /// Two of `symbols` that are the same market here, as BTC and XBT are at Kraken: its answers
-    /// cannot be told apart.
+    /// Two of `symbols` that are the same market here, as BTC and XBT are at Kraken: their answers
+    /// could not be told apart.
     pub fn same_market<'s>(&self, symbols: &'s [Symbol]) -> Option<(&'s Symbol, &'s Symbol)> {
         let mut seen = HashMap::new();
         symbols.iter().find_map(|symbol| {
@@ -170,53 +171,53 @@ impl Exchange {
         })
     }
 
-    /// The requests that bring the prices of `symbols`, which must be distinct: as few as the
-    /// exchange can do with, where that is not wasteful.
+    /// The requests that fetch the prices of `symbols`, which must be distinct: as few as the
+    /// exchange allows, unless that would be wasteful.
     pub fn requests(&self, symbols: &[Symbol]) -> Vec<Request> {
         match &self.entry.many {
-            Some(many) if symbols.len() >= many.from => {
-                let lists_all = many.url.holes().next().is_none();
-                let most = if lists_all { symbols.len() } else { many.most };
+            Some(batch) if symbols.len() >= batch.from => {
+                let lists_all = batch.url.placeholders().next().is_none();
+                let most = if lists_all { symbols.len() } else { batch.most };
                 let chunks = symbols.chunks(most);
                 chunks
-                    .map(|symbols| self.request_many(many, symbols))
+                    .map(|symbols| self.batch_request(batch, symbols))
                     .collect()
             }
             _ => symbols.iter().map(|symbol| self.request(symbol)).collect(),
         }
     }
 
-    /// The request for one symbol alone. Some exchanges refuse a request for many on account of
-    /// one unknown symbol; asking one by one tells which.
+    /// The request for one symbol alone. Some exchanges refuse a whole batch because of one
+    /// unknown symbol; asking one by one tells which.
     pub fn request(&self, symbol: &Symbol) -> Request {
         let market = self.entry.spelling.market(symbol);
         let url = &self.entry.one.url;
         Request {
-            url: url.fill(|hole| market.hole(hole).as_deref().map(url_encoded)),
+            url: url.fill(|placeholder| market.value_of(placeholder).as_deref().map(url_encoded)),
             symbols: vec![symbol.clone()],
-            many: false,
+            is_batch: false,
             interval: Duration::from_millis(self.entry.interval_ms),
         }
     }
 
-    fn request_many(&self, many: &Many, symbols: &[Symbol]) -> Request {
+    fn batch_request(&self, batch: &Batch, symbols: &[Symbol]) -> Request {
         let markets = self.markets(symbols);
         let each = |market: &Market| {
-            let fill = |hole: &str| market.hole(hole).as_deref().map(url_encoded);
-            many.each.fill(fill)
+            let fill = |placeholder: &str| market.value_of(placeholder).as_deref().map(url_encoded);
+            batch.each.fill(fill)
         };
         let markets: Vec<_> = markets.iter().map(each).collect();
-        let interval_ms = many.interval_ms.unwrap_or(self.entry.interval_ms);
+        let interval_ms = batch.interval_ms.unwrap_or(self.entry.interval_ms);
         Request {
-            url: many.url.fill(|_| Some(markets.join(&many.between))),
+            url: batch.url.fill(|_| Some(markets.join(&batch.between))),
             symbols: symbols.to_vec(),
-            many: true,
+            is_batch: true,
             interval: Duration::from_millis(interval_ms),
         }
     }
 
     /// Reads the answer to `request`: a quote or an error for each of its symbols, in their order.
-    /// `now_ms` is the wall clock, by which absurd times are told.
+    /// `now_ms` is the wall clock, against which implausible times are recognised.
     ///
     /// # Errors
     /// When the answer as a whole is an error.
@@ -230,8 +231,9 @@ impl Exchange {
         self.read_pausing(request, (status, body), now_ms, &mut || {})
     }
 
-    /// As [`read`](Self::read), but calls `pause` between pieces of work that take a fraction of a
-    /// millisecond. A list of all markets may be megabytes; a coroutine lets others run meanwhile.
+    /// Like [`read`](Self::read), but calls `pause` between pieces of work that take a fraction of
+    /// a millisecond each. A list of all markets may be megabytes; a coroutine lets others run
+    /// meanwhile.
     ///
     /// # Errors
     /// When the answer as a whole is an error.
@@ -243,24 +245,24 @@ impl Exchange {
         pause: &mut dyn FnMut(),
     ) -> Result<Vec<Result<Quote, QuoteError>>, QuoteError> {
         let one = &self.entry.one;
-        let shape = match self.entry.many.as_ref().filter(|_| request.many) {
-            Some(many) => (&many.answer, false),
-            // What was asked for one market, or has no place for others, is about that one.
+        let mapping = match self.entry.many.as_ref().filter(|_| request.is_batch) {
+            Some(batch) => (&batch.answer, false),
+            // An answer for one market, or one with no room for others, is about that one.
             None => {
-                let asks_one = one.answer.is_single() || one.url.holes().next().is_some();
+                let asks_one = one.answer.is_single() || one.url.placeholders().next().is_some();
                 (&one.answer, asks_one)
             }
         };
         let markets = self.markets(&request.symbols);
-        answer::read_answer(&self.entry, shape, &markets, answer, now_ms, pause)
+        answer::read_answer(&self.entry, mapping, &markets, answer, now_ms, pause)
     }
 
-    /// Begins a conversation with its stream about `symbols`, which must be distinct; none if it
+    /// Begins a conversation with its stream about `symbols`, which must be distinct; `None` if it
     /// has no stream.
     pub fn session(&self, symbols: &[Symbol]) -> Option<Session<'_>> {
         let stream = self.entry.stream.as_ref()?;
-        let spelling = stream.spelling.as_ref().unwrap_or(&self.entry.spelling);
-        let markets = symbols.iter().map(|symbol| spelling.market(symbol));
+        let format = stream.spelling.as_ref().unwrap_or(&self.entry.spelling);
+        let markets = symbols.iter().map(|symbol| format.market(symbol));
         Some(Session::new(stream, markets.collect()))
     }
 
@@ -270,18 +272,15 @@ impl Exchange {
     }
 
     fn markets(&self, symbols: &[Symbol]) -> Vec<Market> {
-        let spelling = &self.entry.spelling;
-        symbols
-            .iter()
-            .map(|symbol| spelling.market(symbol))
-            .collect()
+        let format = &self.entry.spelling;
+        symbols.iter().map(|symbol| format.market(symbol)).collect()
     }
 }
 
-/// How often a source is asked of which nothing is known.
+/// How often to ask a source about whose limits nothing is known.
 const CUSTOM_INTERVAL_MS: u64 = 1000;
 
-/// Refuses what is no URL of HTTP.
+/// Refuses anything but an HTTP URL.
 fn http_url(url: &str) -> Result<(), String> {
     let rest = url
         .strip_prefix("https://")
@@ -290,22 +289,24 @@ fn http_url(url: &str) -> Result<(), String> {
     let is_clean = !url.contains(|c: char| c.is_whitespace() || c.is_control());
     match host {
         Some(host) if !host.is_empty() && is_clean => Ok(()),
-        _ => Err(format!("'{url}' is no URL, try https://example.com/price")),
+        _ => Err(format!(
+            "invalid URL '{url}': expected something like https://example.com/price"
+        )),
     }
 }
 
 impl Symbol {
-    /// What is traded.
+    /// The currency that is traded.
     pub fn base(&self) -> &str {
         &self.text[..self.slash]
     }
 
-    /// What it is priced in.
+    /// The currency that the price is in.
     pub fn quote(&self) -> &str {
         &self.text[self.slash + 1..]
     }
 
-    /// Both, as in `BTC/USDT`.
+    /// The whole symbol, as in `BTC/USDT`.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -329,7 +330,7 @@ impl FromStr for Symbol {
     }
 }
 
-/// The code of a currency; the longest in use have some twenty letters.
+/// The longest currency code; the longest in use have some twenty letters.
 const CODE_LENGTH_MAX: usize = 32;
 
 impl fmt::Display for Symbol {
@@ -340,7 +341,11 @@ impl fmt::Display for Symbol {
 
 impl fmt::Display for BadSymbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' is no symbol, try BTC/USDT", self.0)
+        write!(
+            f,
+            "invalid symbol '{}': expected something like BTC/USDT",
+            self.0
+        )
     }
 }
 

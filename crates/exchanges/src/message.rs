@@ -1,4 +1,4 @@
-//! The messages that are sent to a stream: JSON with holes.
+//! The messages that are sent to a stream: JSON with placeholders.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,15 +8,15 @@ use super::template::{Market, Template};
 
 /// A message to send: a text if it is a string, else JSON whose strings are templates.
 ///
-/// An array's item that contains `{market}` stands for one such item per market. Where `{market}`
-/// is in no array, there is one message per market. A string that is nothing but `{now_s}`,
-/// `{now_ms}` or `{id}` becomes a number: the Unix time, or a number of the message's own. One
-/// that is nothing but a pointer, `{/ping}`, becomes that value of the message answered.
+/// An array item that contains `{market}` is repeated for each market. If `{market}` is in no
+/// array, there is one message per market. A string that consists of `{now_s}`, `{now_ms}` or
+/// `{id}` becomes a number: the Unix time, or the number of the message. One that consists of a
+/// pointer, `{/ping}`, becomes that value of the message being answered.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Message(Value);
 
-/// What fills the holes of a message.
+/// The values for the placeholders of a message.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Context<'a> {
     pub(super) now_ms: u64,
@@ -26,18 +26,18 @@ pub(super) struct Context<'a> {
 }
 
 impl Message {
-    /// Refuses holes that nobody would fill.
+    /// Refuses unknown placeholders.
     pub(super) fn check(&self) -> Result<(), String> {
         let mut checked = Ok(());
         each_string(&self.0, &mut |text| {
-            let holes = Template::parse(text).and_then(|template| {
+            let placeholders = Template::parse(text).and_then(|template| {
                 match text.strip_prefix("{/").and_then(|_| pointer_of(text)) {
                     Some(pointer) => Pointer::parse(pointer).map(drop),
                     None => template.allow(&["market", "now_s", "now_ms", "id"]),
                 }
             });
             if checked.is_ok() {
-                checked = holes;
+                checked = placeholders;
             }
         });
         checked
@@ -59,7 +59,7 @@ impl Message {
     }
 }
 
-/// Writes `value` as JSON, its holes filled. `market` is the one that the part at hand is about.
+/// Writes `value` as JSON with its placeholders filled, those of a market from `market`.
 fn render(value: &Value, context: Context<'_>, market: Option<&Market>, out: &mut String) {
     match value {
         Value::Array(items) => {
@@ -109,7 +109,7 @@ fn render_string(text: &str, context: Context<'_>, market: Option<&Market>, out:
     }
 }
 
-/// Fills the holes of one text, the market's last, so that its spelling is never taken for a
+/// Fills the placeholders of one text, the market last, so that its name is never taken for a
 /// template.
 fn fill(text: &str, context: Context<'_>, market: Option<&Market>) -> String {
     let text = text
@@ -117,7 +117,7 @@ fn fill(text: &str, context: Context<'_>, market: Option<&Market>) -> String {
         .replace("{now_ms}", &context.now_ms.to_string())
         .replace("{id}", &context.id.to_string());
     match market {
-        Some(market) => text.replace("{market}", market.spelled()),
+        Some(market) => text.replace("{market}", market.as_str()),
         None => text,
     }
 }
@@ -127,7 +127,7 @@ fn pointer_of(text: &str) -> Option<&str> {
     pointer.starts_with('/').then_some(pointer)
 }
 
-/// Whether `{market}` is in it, other than in an array of its own.
+/// Whether it contains `{market}` outside of any array.
 fn mentions_market(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains("{market}"),
@@ -148,7 +148,7 @@ fn each_string(value: &Value, visit: &mut dyn FnMut(&str)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::Spelling;
+    use crate::template::SymbolFormat;
 
     fn message(text: &str) -> Message {
         serde_json::from_str(text).unwrap()
@@ -166,9 +166,9 @@ mod tests {
 
     #[test]
     fn an_item_with_a_market_is_repeated() {
-        let spelling: Spelling = serde_json::from_str(r#"{"market":"{BASE}-{QUOTE}"}"#).unwrap();
+        let format: SymbolFormat = serde_json::from_str(r#"{"market":"{BASE}-{QUOTE}"}"#).unwrap();
         let markets: Vec<_> = ["BTC/USDT", "A\"B/{id}"]
-            .map(|symbol| spelling.market(&symbol.parse().unwrap()))
+            .map(|symbol| format.market(&symbol.parse().unwrap()))
             .to_vec();
         let context = Context {
             now_ms: 1_732_270_000_123,
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_repeats_values_as_they_came() {
+    fn a_reply_repeats_values_as_they_were_sent() {
         let answered = Node::parse(r#"{"ping":18446744073709551616.50}"#).unwrap();
         let context = Context {
             answered: Some(&answered),

@@ -1,4 +1,4 @@
-//! Prices: decimal numbers whose digits stay as they were sent.
+//! Prices: decimal numbers that keep the digits that were sent.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Price(Box<str>);
 
-/// A text that is no decimal number, or one that would be longer than 64 characters in full.
+/// A text that is not a decimal number, or one that takes more than 64 characters in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadPrice;
 
@@ -14,13 +14,13 @@ impl Price {
     /// No exchange quotes more digits; an exponent must not become a megabyte of zeros.
     pub const LENGTH_MAX: usize = 64;
 
-    /// Takes a decimal number as JSON or an exchange writes it, without the quotes.
+    /// Reads a decimal number as JSON or an exchange writes it, without the quotes.
     ///
-    /// An exponent is expanded, exactly; the digits stay as sent, trailing zeros included. What
-    /// JSON would not accept is put right: a leading `+`, superfluous leading zeros, a bare point.
+    /// An exponent is expanded exactly; the digits stay as sent, trailing zeros included. What JSON
+    /// does not accept is corrected: a leading `+`, superfluous leading zeros, a bare point.
     ///
     /// # Errors
-    /// [`BadPrice`] when it is no number or too long.
+    /// [`BadPrice`] when it is not a number or too long.
     pub fn parse(text: &str) -> Result<Self, BadPrice> {
         if is_plain(text) {
             return Ok(Self(text.into()));
@@ -57,7 +57,7 @@ impl Price {
         }
     }
 
-    /// The number as JSON takes it, without an exponent.
+    /// The number as JSON, without an exponent.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -77,7 +77,7 @@ impl fmt::Display for BadPrice {
 
 impl std::error::Error for BadPrice {}
 
-/// Whether it is a JSON number without an exponent already, as nearly all are.
+/// Whether it is a JSON number without an exponent, as nearly all are.
 fn is_plain(text: &str) -> bool {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
@@ -88,7 +88,8 @@ fn is_plain(text: &str) -> bool {
         && (whole.len() == 1 || !whole.starts_with('0'))
 }
 
-/// `digits` with the decimal point after the first `point` of them, zeros filled in.
+/// Splits `digits` at the decimal point, which comes after the first `point` of them; fills in
+/// zeros.
 fn with_point(digits: &str, point: i32) -> (String, String) {
     let Ok(point) = usize::try_from(point) else {
         return (
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_would_refuse_is_put_right() {
+    fn numbers_that_json_would_refuse_are_corrected() {
         assert_eq!(price("+5"), "5");
         assert_eq!(price("007.50"), "7.50");
         assert_eq!(price(".5"), "0.5");
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused() {
+    fn anything_but_a_number_is_refused() {
         let long = "9".repeat(65);
         for text in [
             "",

@@ -1,4 +1,4 @@
-//! A price and a time as exchanges write them, exact to the last digit.
+//! Reads prices and times as exchanges write them, exact to the last digit.
 
 use std::fmt;
 
@@ -15,24 +15,24 @@ use crate::price::Price;
 pub struct Quote {
     /// The last price, with the digits that were sent.
     pub price: Price,
-    /// The exchange's time in Unix ms; none where it sends none or an absurd one.
+    /// The exchange's time in Unix ms; `None` if it sends none or an implausible one.
     pub timestamp_ms: Option<u64>,
 }
 
-/// Why there is no quote. Its text is the log's wording.
+/// Why there is no quote. The log uses its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QuoteError {
-    /// The exchange does not know the symbol, or does not trade it.
+    /// The exchange does not know or does not trade the symbol.
     UnknownSymbol,
-    /// The symbol is there, but has no price that could be one: a dead or future market.
+    /// The exchange knows the symbol but states no valid price: a dead or future market.
     NoPrice(String),
-    /// Too many requests: wait longer before the next.
+    /// Too many requests: the next one has to wait longer.
     RateLimited,
-    /// The exchange does not serve this place (HTTP 451 or 403): waiting will not help.
+    /// The exchange does not serve this location (HTTP 451 or 403): waiting will not help.
     Blocked(String),
-    /// The exchange is out of order for now.
+    /// The exchange is temporarily unavailable.
     Down(String),
-    /// It answered with an error of another kind.
+    /// The exchange answered with another error.
     Refused(String),
     /// The answer is not what the catalogue says it should be.
     Garbage(String),
@@ -44,8 +44,8 @@ impl fmt::Display for QuoteError {
             Self::UnknownSymbol => f.write_str("unknown symbol"),
             Self::NoPrice(why) => write!(f, "no price: {why}"),
             Self::RateLimited => f.write_str("too many requests"),
-            Self::Blocked(why) => write!(f, "not served from here: {why}"),
-            Self::Down(why) => write!(f, "out of order: {why}"),
+            Self::Blocked(why) => write!(f, "not available from here: {why}"),
+            Self::Down(why) => write!(f, "temporarily unavailable: {why}"),
             Self::Refused(why) => write!(f, "refused: {why}"),
             Self::Garbage(what) => write!(f, "unexpected answer: {what}"),
         }
@@ -54,17 +54,17 @@ impl fmt::Display for QuoteError {
 
 impl std::error::Error for QuoteError {}
 
-/// Where a time stands and how it is written.
+/// Where a time is and how it is written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TimeField {
     pub(super) at: Pointer,
     #[serde(default)]
     pub(super) unit: TimeUnit,
-    /// Whether `at` starts from the whole answer and not from the symbol's entry in it.
+    /// Whether `at` starts from the whole answer or from the symbol's entry in it.
     #[serde(default)]
     pub(super) of: Origin,
-    /// Where else it may be, if it is not there.
+    /// Where to look next if it is not there.
     pub(super) or: Option<Box<TimeField>>,
 }
 
@@ -76,7 +76,7 @@ pub(super) enum Origin {
     Answer,
 }
 
-/// The unit of a time. Numbers and strings are both taken, fractions too.
+/// The unit of a time. Numbers, strings and fractions are accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum TimeUnit {
@@ -86,7 +86,7 @@ pub(super) enum TimeUnit {
     Ns,
     /// ISO 8601; without an offset it is UTC.
     Iso,
-    /// Told by its looks: times since 2009 in different units are three digits apart.
+    /// Inferred from its length: times since 2009 in different units differ by three digits.
     #[default]
     Auto,
 }
@@ -120,19 +120,19 @@ pub(super) fn read_quote(
     })
 }
 
-/// What is not in the unit that it should be in goes by its looks.
+/// If the time makes no sense in `unit`, its unit is inferred.
 fn read_time(text: &str, unit: TimeUnit, now_ms: u64) -> Result<Option<u64>, QuoteError> {
-    let moment = unix_ms(text, unit);
-    if moment == Some(0) {
+    let time_ms = unix_ms(text, unit);
+    if time_ms == Some(0) {
         return Err(QuoteError::NoPrice("its time is zero".to_owned()));
     }
-    let is_plausible = |&moment: &u64| plausible(moment, now_ms);
-    let by_looks = || unix_ms(text, TimeUnit::Auto).filter(is_plausible);
-    Ok(moment.filter(is_plausible).or_else(by_looks))
+    let is_plausible = |&time_ms: &u64| is_plausible(time_ms, now_ms);
+    let inferred = || unix_ms(text, TimeUnit::Auto).filter(is_plausible);
+    Ok(time_ms.filter(is_plausible).or_else(inferred))
 }
 
-/// Exchanges state the price of a market that is not traded as null, "", 0 or nothing at all; no
-/// such thing may become a tick.
+/// Exchanges state the price of a market that is not traded as null, "", 0 or not at all; none of
+/// these may become a tick.
 fn read_price(entry: &Node<'_>, last: &Pointer) -> Result<Price, QuoteError> {
     let no_price = |why: &str| Err(QuoteError::NoPrice(why.to_owned()));
     let text = match entry.find(last) {
@@ -161,7 +161,7 @@ fn read_price(entry: &Node<'_>, last: &Pointer) -> Result<Price, QuoteError> {
 const MISSING: &str = "it is missing";
 
 impl QuoteError {
-    /// Whether there is no word of a price, not even that there is none.
+    /// Whether the message does not mention the price at all.
     pub(super) fn is_silence(&self) -> bool {
         matches!(self, Self::NoPrice(why) if why == MISSING)
     }
@@ -171,11 +171,11 @@ fn is_zero(price: &Price) -> bool {
     !price.as_str().contains(|c: char| matches!(c, '1'..='9'))
 }
 
-/// `text` in Unix ms, cut off, not rounded; none if it cannot be read. All before 1970 is zero:
-/// many servers are written in Go, whose zero is the year 1.
+/// `text` in Unix ms, truncated; `None` if it is invalid. Anything before 1970 becomes zero: many
+/// servers are written in Go, whose zero time is the year 1.
 fn unix_ms(text: &str, unit: TimeUnit) -> Option<u64> {
     let (unit, number) = match (unit, Price::parse(text)) {
-        (TimeUnit::Auto, Ok(number)) => (look(&number), Some(number)),
+        (TimeUnit::Auto, Ok(number)) => (infer_unit(&number), Some(number)),
         (TimeUnit::Auto, Err(_)) => (TimeUnit::Iso, None),
         (unit, number) => (unit, number.ok()),
     };
@@ -186,7 +186,7 @@ fn unix_ms(text: &str, unit: TimeUnit) -> Option<u64> {
         TimeUnit::Ns => -6,
         TimeUnit::Iso | TimeUnit::Auto => return iso_ms(text),
     };
-    // The price's own exact arithmetic moves the point: no float comes near a time either.
+    // The exact arithmetic of prices moves the point: times do not go through floats either.
     let number = number?;
     if number.as_str().starts_with('-') {
         return Some(0);
@@ -196,7 +196,7 @@ fn unix_ms(text: &str, unit: TimeUnit) -> Option<u64> {
     whole.parse().ok()
 }
 
-fn look(number: &Price) -> TimeUnit {
+fn infer_unit(number: &Price) -> TimeUnit {
     match number.as_str().split('.').next().map_or(0, str::len) {
         0..=11 => TimeUnit::S,
         12..=14 => TimeUnit::Ms,
@@ -206,24 +206,24 @@ fn look(number: &Price) -> TimeUnit {
 }
 
 fn iso_ms(text: &str) -> Option<u64> {
-    let moment = text.parse::<Timestamp>().ok().or_else(|| {
-        let moment = text.parse::<DateTime>().ok()?;
-        TimeZone::UTC.to_timestamp(moment).ok()
+    let timestamp = text.parse::<Timestamp>().ok().or_else(|| {
+        let local = text.parse::<DateTime>().ok()?;
+        TimeZone::UTC.to_timestamp(local).ok()
     })?;
-    Some(u64::try_from(moment.as_millisecond()).unwrap_or(0))
+    Some(u64::try_from(timestamp.as_millisecond()).unwrap_or(0))
 }
 
-/// Whether a price can be of that time. One that cannot says nothing about the price, only that
-/// somebody's clock or unit is wrong: it is treated as missing.
-fn plausible(moment_ms: u64, now_ms: u64) -> bool {
-    (FIRST_PRICE_MS..=now_ms.saturating_add(AHEAD_MS_MAX)).contains(&moment_ms)
+/// Whether a price can have that time. An implausible time says nothing about the price, only that
+/// some clock or unit is wrong, so it is treated as missing.
+fn is_plausible(time_ms: u64, now_ms: u64) -> bool {
+    (FIRST_PRICE_MS..=now_ms.saturating_add(AHEAD_MS_MAX)).contains(&time_ms)
 }
 
-/// 2009-01-01: nothing that these exchanges trade had a price before.
+/// 2009-01-01: these exchanges traded no market before.
 const FIRST_PRICE_MS: u64 = 1_230_768_000_000;
 
-/// How far the clocks of an exchange and this machine may be apart: a day, since some exchanges
-/// have sent local time as UTC.
+/// How far the exchange's clock may be ahead of ours: a day, since some exchanges have sent local
+/// time as UTC.
 const AHEAD_MS_MAX: u64 = 86_400_000;
 
 #[cfg(test)]
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_in_another_unit_than_it_should_be_goes_by_its_looks() {
+    fn the_unit_of_a_time_is_inferred_if_the_declared_one_makes_no_sense() {
         for (time, unit) in [
             ("1732270000123456789", TimeUnit::Ms),
             ("1732270000.123", TimeUnit::Ms),
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_can_be_told_by_its_looks() {
+    fn a_unit_can_be_inferred() {
         for time in [
             "1732270000.123",
             "1732270000123",
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absurd_time_counts_as_missing() {
+    fn an_implausible_time_counts_as_missing() {
         for (time, expected) in [
             (FIRST_PRICE_MS - 1, None),
             (FIRST_PRICE_MS, Some(FIRST_PRICE_MS)),

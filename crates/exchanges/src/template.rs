@@ -1,8 +1,8 @@
-//! Texts with holes: how a market is spelled, and URLs.
+//! Texts with placeholders: symbols as an exchange writes them, and URLs.
 //!
 //! `{BASE}` and `{QUOTE}` are the currencies in upper case, `{base}` and `{quote}` in lower case,
-//! `{market}` is the market as the exchange spells it, `{markets}` all of them. Other holes belong
-//! to the place where they are filled.
+//! `{market}` is the symbol as the exchange writes it, `{markets}` all of them. Other placeholders
+//! are described where they are filled.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::Symbol;
 
-/// A text with holes.
+/// A text with placeholders.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct Template(Vec<Part>);
@@ -19,63 +19,68 @@ pub(super) struct Template(Vec<Part>);
 #[derive(Clone, Debug)]
 enum Part {
     Text(String),
-    Hole(String),
+    Placeholder(String),
 }
 
 impl Template {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;
-        while let Some((before, hole)) = rest.split_once('{') {
-            let Some((hole, after)) = hole.split_once('}') else {
-                return Err(format!("'{text}' has a {{ without its }}"));
+        while let Some((before, placeholder)) = rest.split_once('{') {
+            let Some((placeholder, after)) = placeholder.split_once('}') else {
+                return Err(format!(
+                    "invalid template '{text}': a {{ has no matching }}"
+                ));
             };
             parts.push(Part::Text(before.to_owned()));
-            parts.push(Part::Hole(hole.to_owned()));
+            parts.push(Part::Placeholder(placeholder.to_owned()));
             rest = after;
         }
         parts.push(Part::Text(rest.to_owned()));
         Ok(Self(parts))
     }
 
-    /// Nothing but the hole `name`.
-    pub(super) fn hole(name: &str) -> Self {
-        Self(vec![Part::Hole(name.to_owned())])
+    /// A template that consists of the placeholder `name`.
+    pub(super) fn placeholder(name: &str) -> Self {
+        Self(vec![Part::Placeholder(name.to_owned())])
     }
 
-    /// A text without holes, whatever is in it.
+    /// A text without placeholders, even if it contains braces.
     pub(super) fn verbatim(text: &str) -> Self {
         Self(vec![Part::Text(text.to_owned())])
     }
 
-    /// The names of its holes.
-    pub(super) fn holes(&self) -> impl Iterator<Item = &str> {
+    /// The names of its placeholders.
+    pub(super) fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {
-            Part::Hole(name) => Some(name.as_str()),
+            Part::Placeholder(name) => Some(name.as_str()),
             Part::Text(_) => None,
         })
     }
 
-    /// Refuses holes that nobody would fill.
+    /// Refuses placeholders that are not `known`.
     pub(super) fn allow(&self, known: &[&str]) -> Result<(), String> {
-        match self.holes().find(|hole| !known.contains(hole)) {
+        match self
+            .placeholders()
+            .find(|placeholder| !known.contains(placeholder))
+        {
             None => Ok(()),
-            Some(hole) => {
+            Some(placeholder) => {
                 let known = known.join("}, {");
                 Err(format!(
-                    "unknown placeholder {{{hole}}}, known are {{{known}}}"
+                    "unknown placeholder {{{placeholder}}}: expected one of {{{known}}}"
                 ))
             }
         }
     }
 
-    /// The text, each hole filled with what `fill` says about its name.
+    /// The text, each placeholder replaced by what `fill` returns for its name.
     pub(super) fn fill(&self, mut fill: impl FnMut(&str) -> Option<String>) -> String {
         let mut text = String::new();
         for part in &self.0 {
             match part {
                 Part::Text(part) => text.push_str(part),
-                Part::Hole(name) => text.push_str(&fill(name).unwrap_or_default()),
+                Part::Placeholder(name) => text.push_str(&fill(name).unwrap_or_default()),
             }
         }
         text
@@ -90,27 +95,27 @@ impl TryFrom<String> for Template {
     }
 }
 
-/// How an exchange spells its markets.
+/// How an exchange writes symbols.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Spelling {
+pub(super) struct SymbolFormat {
     pub(super) market: Template,
-    /// Used instead where a currency's code is longer than three letters.
+    /// Used instead if a currency code is longer than three letters.
     pub(super) long: Option<Template>,
-    /// Currencies that have another name there: `"BTC": "XBT"`.
+    /// Currencies that have another code there: `"BTC": "XBT"`.
     #[serde(default)]
     pub(super) renames: BTreeMap<String, String>,
 }
 
-/// A symbol as an exchange spells it.
+/// A symbol as an exchange writes it.
 #[derive(Clone, Debug)]
 pub(super) struct Market {
     base: String,
     quote: String,
-    spelled: String,
+    text: String,
 }
 
-impl Spelling {
+impl SymbolFormat {
     pub(super) fn market(&self, symbol: &Symbol) -> Market {
         let rename = |code: &str| {
             let code = code.to_uppercase();
@@ -119,26 +124,26 @@ impl Spelling {
         let mut market = Market {
             base: rename(symbol.base()),
             quote: rename(symbol.quote()),
-            spelled: String::new(),
+            text: String::new(),
         };
         let is_long = market.base.chars().count() > 3 || market.quote.chars().count() > 3;
         let template = self.long.as_ref().filter(|_| is_long);
-        market.spelled = template
+        market.text = template
             .unwrap_or(&self.market)
-            .fill(|hole| market.hole(hole));
+            .fill(|placeholder| market.value_of(placeholder));
         market
     }
 }
 
 impl Market {
-    pub(super) fn spelled(&self) -> &str {
-        &self.spelled
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
     }
 
-    /// What fills the holes of [`MARKET_HOLES`].
-    pub(super) fn hole(&self, name: &str) -> Option<String> {
+    /// The value of one of the [`MARKET_PLACEHOLDERS`].
+    pub(super) fn value_of(&self, name: &str) -> Option<String> {
         match name {
-            "market" => Some(self.spelled.clone()),
+            "market" => Some(self.text.clone()),
             "BASE" => Some(self.base.clone()),
             "QUOTE" => Some(self.quote.clone()),
             "base" => Some(self.base.to_lowercase()),
@@ -148,10 +153,10 @@ impl Market {
     }
 }
 
-/// The holes that one market fills.
-pub(super) const MARKET_HOLES: &[&str] = &["market", "BASE", "QUOTE", "base", "quote"];
+/// The placeholders that one market fills.
+pub(super) const MARKET_PLACEHOLDERS: &[&str] = &["market", "BASE", "QUOTE", "base", "quote"];
 
-/// Makes a text safe at any place of a URL but keeps what spellings consist of readable.
+/// Makes a text safe anywhere in a URL; the characters of usual symbols stay readable.
 pub(super) fn url_encoded(text: &str) -> String {
     const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
         .remove(b'-')
@@ -166,39 +171,39 @@ pub(super) fn url_encoded(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn spelling(text: &str) -> Spelling {
+    fn symbol_format(text: &str) -> SymbolFormat {
         serde_json::from_str(text).unwrap()
     }
 
-    fn spelled(spelling: &Spelling, symbol: &str) -> String {
-        let market = spelling.market(&symbol.parse().unwrap());
-        market.spelled().to_owned()
+    fn written(format: &SymbolFormat, symbol: &str) -> String {
+        let market = format.market(&symbol.parse().unwrap());
+        market.as_str().to_owned()
     }
 
     #[test]
-    fn markets_are_spelled_with_renames_and_lengths() {
-        let bitfinex = spelling(
+    fn a_format_may_rename_currencies_and_depend_on_their_length() {
+        let bitfinex = symbol_format(
             r#"{"market":"t{BASE}{QUOTE}","long":"t{BASE}:{QUOTE}","renames":{"USDT":"UST"}}"#,
         );
-        assert_eq!(spelled(&bitfinex, "btc/usdt"), "tBTCUST");
-        assert_eq!(spelled(&bitfinex, "DOGE/USD"), "tDOGE:USD");
-        let upbit = spelling(r#"{"market":"{quote}-{BASE}"}"#);
-        assert_eq!(spelled(&upbit, "BTC/KRW"), "krw-BTC");
+        assert_eq!(written(&bitfinex, "btc/usdt"), "tBTCUST");
+        assert_eq!(written(&bitfinex, "DOGE/USD"), "tDOGE:USD");
+        let upbit = symbol_format(r#"{"market":"{quote}-{BASE}"}"#);
+        assert_eq!(written(&upbit, "BTC/KRW"), "krw-BTC");
     }
 
     #[test]
     fn unknown_holes_are_refused() {
         let template = Template::parse("{BASE}{qoute}").unwrap();
-        let error = template.allow(MARKET_HOLES).unwrap_err();
+        let error = template.allow(MARKET_PLACEHOLDERS).unwrap_err();
         assert!(
-            error.starts_with("unknown placeholder {qoute}, known are {market}, {BASE}"),
+            error.starts_with("unknown placeholder {qoute}: expected one of {market}, {BASE}"),
             "{error}"
         );
         assert!(Template::parse("a{b").is_err());
     }
 
     #[test]
-    fn spellings_cannot_leave_their_place_in_a_url() {
+    fn a_symbol_cannot_leave_its_place_in_a_url() {
         assert_eq!(url_encoded("tDOGE:USD-_.~"), "tDOGE:USD-_.~");
         assert_eq!(url_encoded("a&b=c/#?ü"), "a%26b%3Dc%2F%23%3F%C3%BC");
     }

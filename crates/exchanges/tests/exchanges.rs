@@ -1,8 +1,8 @@
 //! The catalogue against what the exchanges send, with the expected prices written by hand.
 //!
 //! The answers and messages in `data/` are recordings and examples of the exchanges'
-//! documentation. Where there was none, they are made from the documented fields and say so;
-//! answers of errors are made from the documented codes.
+//! documentation. Where neither existed, they are made from the documented fields and say so; error
+//! answers are made from the documented codes.
 
 #![allow(clippy::unwrap_used, reason = "the helpers belong to the tests")]
 
@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// 2026-01-01, after all that was recorded.
+/// 2026-01-01, later than all recordings.
 const NOW: u64 = 1_767_225_600_000;
 
 #[derive(Deserialize)]
@@ -63,8 +63,8 @@ fn symbols(texts: &[impl AsRef<str>]) -> Vec<Symbol> {
     texts.map(|text| text.as_ref().parse().unwrap()).collect()
 }
 
-/// As in the data files.
-fn told(quote: &Result<Quote, QuoteError>) -> String {
+/// A quote or error as the data files write it.
+fn written(quote: &Result<Quote, QuoteError>) -> String {
     match quote {
         Ok(quote) => match quote.timestamp_ms {
             Some(time) => format!("{} @ {time}", quote.price),
@@ -82,18 +82,18 @@ fn every_recorded_answer_gives_its_digits_or_its_error() {
         let exchange = catalogue.get(answer.exchange).unwrap();
         let symbols = symbols(&answer.symbols);
         let request = Request {
-            many: answer.many,
+            is_batch: answer.many,
             ..exchange.request(&symbols[0])
         };
         let request = Request { symbols, ..request };
         let text = answer.text.as_deref();
         let body = text.unwrap_or_else(|| answer.body.map_or("", RawValue::get));
         let quotes = exchange.read(&request, answer.status, body.as_bytes(), NOW);
-        let told: Vec<_> = match &quotes {
-            Ok(quotes) => quotes.iter().map(told).collect(),
+        let got: Vec<_> = match &quotes {
+            Ok(quotes) => quotes.iter().map(written).collect(),
             Err(error) => vec![format!("! {error}")],
         };
-        assert_eq!(told, answer.expect, "{} {body}", answer.exchange);
+        assert_eq!(got, answer.expect, "{} {body}", answer.exchange);
         if quotes.is_ok_and(|quotes| quotes.iter().any(Result::is_ok)) {
             good.insert((answer.exchange, answer.many));
         }
@@ -102,8 +102,8 @@ fn every_recorded_answer_gives_its_digits_or_its_error() {
         let id = exchange.id();
         assert!(good.contains(&(id, false)), "no good answer of {id}");
         let several = symbols(&(0..60).map(|n| format!("A{n}/USDT")).collect::<Vec<_>>());
-        let asks_many = exchange.requests(&several)[0].many;
-        assert_eq!(good.contains(&(id, true)), asks_many, "many at {id}");
+        let has_batch = exchange.requests(&several)[0].is_batch;
+        assert_eq!(good.contains(&(id, true)), has_batch, "many at {id}");
     }
 }
 
@@ -123,8 +123,8 @@ fn every_recorded_message_means_what_it_should() {
                 StreamMessage::Ticks(ticks) => {
                     let symbol = |index: usize| &conversation.symbols[index];
                     let ticks = ticks.iter();
-                    let ticks =
-                        ticks.map(|(index, quote)| format!("{} {}", symbol(*index), told(quote)));
+                    let ticks = ticks
+                        .map(|(index, quote)| format!("{} {}", symbol(*index), written(quote)));
                     ticks.collect::<Vec<_>>().join(", ")
                 }
                 StreamMessage::Ack => "ack".to_owned(),
@@ -143,9 +143,9 @@ fn every_recorded_message_means_what_it_should() {
 }
 
 #[test]
-fn symbols_are_spelled_as_each_exchange_wants_them() {
+fn symbols_are_written_as_each_exchange_wants_them() {
     let catalogue = Catalogue::builtin();
-    for (ids, spellings) in [
+    for (ids, expected) in [
         (
             "binance bybit mexc bitget",
             ["BTCUSDT", "ETHUSDT", "BTCUSD"],
@@ -166,18 +166,15 @@ fn symbols_are_spelled_as_each_exchange_wants_them() {
     ] {
         for id in ids.split(' ') {
             let exchange = catalogue.get(id).unwrap();
-            let spelled = symbols(&["BTC/USDT", "ETH/USDT", "BTC/USD"]);
-            let spelled: Vec<_> = spelled
-                .iter()
-                .map(|symbol| exchange.market(symbol))
-                .collect();
-            assert_eq!(spelled, spellings, "{id}");
+            let symbols = symbols(&["BTC/USDT", "ETH/USDT", "BTC/USD"]);
+            let markets = symbols.iter().map(|symbol| exchange.market(symbol));
+            assert_eq!(markets.collect::<Vec<_>>(), expected, "{id}");
         }
     }
 }
 
 #[test]
-fn requests_are_as_few_as_the_exchange_can_do_with() {
+fn requests_are_as_few_as_the_exchange_allows() {
     let catalogue = Catalogue::builtin();
     let urls = |id: &str, texts: &[&str]| {
         let requests = catalogue.get(id).unwrap().requests(&symbols(texts));
@@ -203,7 +200,7 @@ fn requests_are_as_few_as_the_exchange_can_do_with() {
             "https://www.okx.com/api/v5/market/ticker?instId=BTC-USDT",
             "https://www.okx.com/api/v5/market/ticker?instId=ETH-USDT"
         ],
-        "two are not worth the list of all"
+        "two symbols are not worth the list of all"
     );
     assert_eq!(
         urls("bitfinex", &["DOGE/USD"]),
@@ -226,7 +223,7 @@ fn requests_are_as_few_as_the_exchange_can_do_with() {
 }
 
 #[test]
-fn a_stream_that_wants_a_token_tells_where_to_connect() {
+fn a_token_answer_says_where_to_connect() {
     let catalogue = Catalogue::builtin();
     let session = |id: &str| {
         catalogue
@@ -257,7 +254,8 @@ fn a_stream_that_wants_a_token_tells_where_to_connect() {
     let error = |answer| kucoin.connection(answer, NOW).unwrap_err().to_string();
     assert_eq!(
         error(Some((200, elsewhere))),
-        "unexpected answer: 'file:///etc?token=t&connectId=1767225600000' is no WebSocket URL"
+        "unexpected answer: invalid WebSocket URL \
+         'file:///etc?token=t&connectId=1767225600000': expected ws:// or wss://"
     );
     assert_eq!(
         error(Some((429, br#"{"code":"429000"}"#))),
@@ -275,7 +273,7 @@ fn a_stream_that_wants_a_token_tells_where_to_connect() {
 }
 
 #[test]
-fn a_message_may_be_compressed_but_is_no_bomb() {
+fn a_message_may_be_compressed_but_not_without_limit() {
     let packed = |text: &str| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(text.as_bytes()).unwrap();
@@ -289,7 +287,7 @@ fn a_message_may_be_compressed_but_is_no_bomb() {
     let StreamMessage::Ticks(ticks) = session.read(&packed(tick), NOW) else {
         panic!("a price");
     };
-    assert_eq!(told(&ticks[0].1), "52735.630 @ 1630982370526");
+    assert_eq!(written(&ticks[0].1), "52735.630 @ 1630982370526");
     let cut = &packed(tick)[..40];
     for message in [cut, &packed(&" ".repeat(100 << 20))] {
         assert!(matches!(
@@ -307,7 +305,7 @@ fn any_json_on_the_web_can_be_a_source() {
     assert_eq!(request.url, url);
     let body = b"\xEF\xBB\xBF {\"data\":[{\"p\":2650.10}],\"at\":1732270000.5}\r\n";
     let quotes = exchange.read(&request, 200, body, NOW).unwrap();
-    assert_eq!(told(&quotes[0]), "2650.10 @ 1732270000500");
+    assert_eq!(written(&quotes[0]), "2650.10 @ 1732270000500");
     let error = exchange.read(&request, 404, b"gone", NOW).unwrap_err();
     assert_eq!(error.to_string(), "refused: HTTP 404, gone");
     assert!(Exchange::custom("ftp://example.com", "/p", None).is_err());
@@ -351,17 +349,17 @@ fn errors_in_a_users_file_name_the_entry_and_the_field() {
         (
             "1000",
             "18446744073709551615",
-            "field interval_ms: must be at most 86400000, a day",
+            "field interval_ms: must be at most 86400000 (one day)",
         ),
         (
             r#""name""#,
             r#""aliases":["MyEx"],"name""#,
-            "field aliases: 'MyEx' is not of a-z",
+            "field aliases: invalid name 'MyEx': expected only a-z",
         ),
         (
             r#""last":"/p"}},"#,
             r#""last":"p"}},"#,
-            "field one.answer.last: 'p' is no JSON pointer, try /data/0/last",
+            "field one.answer.last: invalid JSON pointer 'p': expected something like /data/0/last",
         ),
         (
             r#"{"last""#,
@@ -371,12 +369,12 @@ fn errors_in_a_users_file_name_the_entry_and_the_field() {
         (
             "-{QUOTE}",
             "-{QOUTE}",
-            "field spelling.market: unknown placeholder {QOUTE}, known are {BASE}",
+            "field spelling.market: unknown placeholder {QOUTE}: expected one of {BASE}",
         ),
         (
             "com/{market}",
             "com/{market",
-            "field one.url: 'https://example.com/{market' has a { without its }",
+            "field one.url: invalid template 'https://example.com/{market': a { has no matching }",
         ),
         (
             "com/{market}",
@@ -386,7 +384,7 @@ fn errors_in_a_users_file_name_the_entry_and_the_field() {
         (
             "https://example.com/{",
             "example.com/{",
-            "field one.url: 'example.com/' is no URL",
+            "field one.url: invalid URL 'example.com/'",
         ),
         (
             r#""symbol":"/s","#,
@@ -401,17 +399,17 @@ fn errors_in_a_users_file_name_the_entry_and_the_field() {
         (
             r#""name""#,
             r#""ok":"code = 0","name""#,
-            "field ok: 'code' cannot be asked about",
+            "field ok: invalid condition 'code'",
         ),
         (
             r#""name""#,
             r#""errors":{"down":["/a","b"]},"name""#,
-            "field errors.down[1]: 'b' cannot be asked about",
+            "field errors.down[1]: invalid condition 'b'",
         ),
         (
             r#""name""#,
             r#""example":"BTC","name""#,
-            "field example: 'BTC' is no symbol, try BTC/USDT",
+            "field example: invalid symbol 'BTC': expected something like BTC/USDT",
         ),
         (
             r#""name""#,
@@ -421,7 +419,7 @@ fn errors_in_a_users_file_name_the_entry_and_the_field() {
         (
             r#""name""#,
             r#""stream":{"url":"wss://a","subscribe":"x","ticks":{"when":"/p","message":{"channel":"/s","last":"/p"}}},"name""#,
-            "field stream.ack: ticks with a channel need its number and symbol here",
+            "field stream.ack: ticks with a channel need channel and symbol here",
         ),
     ] {
         let error = with(&user_file(what, by)).unwrap_err().to_string();
@@ -433,39 +431,39 @@ fn errors_in_a_users_file_name_the_entry_and_the_field() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("field stream.url: 'https://a' is no WebSocket URL"),
+        error.contains("field stream.url: invalid WebSocket URL 'https://a'"),
         "{error}"
     );
     let error = |text: &str| with(text).unwrap_err().to_string();
     assert_eq!(
         error("[]"),
-        "not a catalogue: a list, expected an object at line 1 column 2"
+        "invalid catalogue: a list, expected an object at line 1 column 2"
     );
     assert_eq!(
         error(r#"{"exchanges":{}}"#),
-        "not a catalogue: an object, expected a list at line 1 column 13"
+        "invalid catalogue: an object, expected a list at line 1 column 13"
     );
     assert!(with(&format!("\u{feff}{}", user_file("", ""))).is_ok());
     assert_eq!(
         error(&user_file("mine", "sim")),
-        "exchange 'sim': field id: 'sim' is taken, choose another name"
+        "exchange 'sim': field id: 'sim' is reserved, choose another name"
     );
     let entry = user_file("", "");
     let entry = &entry[r#"{"exchanges":["#.len()..entry.len() - "]}".len()];
     assert_eq!(
         error(&format!(r#"{{"exchanges":[{entry},{entry}]}}"#)),
-        "exchange 'mine': field id: another exchange in this file has it too"
+        "exchange 'mine': field id: already used by another exchange in this file"
     );
     assert_eq!(
         error(r#"{"exchanges":[{}]}"#),
         "exchange number 1: missing field `id`"
     );
-    assert!(error("{}").starts_with("not a catalogue: missing field `exchanges`"));
-    assert!(error("").starts_with("not a catalogue: EOF"));
-    assert!(error(&user_file("mine", "My Own")).contains("field id: 'My Own' is not of a-z"));
+    assert!(error("{}").starts_with("invalid catalogue: missing field `exchanges`"));
+    assert!(error("").starts_with("invalid catalogue: EOF"));
+    assert!(error(&user_file("mine", "My Own")).contains("field id: invalid name 'My Own'"));
 }
 
-/// An exchange with every kind of shape, to be fed with anything.
+/// An exchange with both kinds of answers, to be fed with anything.
 fn synthetic() -> Exchange {
     let file = user_file(
         r#""last":"/p"}}"#,
@@ -476,7 +474,7 @@ fn synthetic() -> Exchange {
 }
 
 #[test]
-fn a_bomb_of_brackets_is_an_error_like_any_other() {
+fn deeply_nested_brackets_are_an_ordinary_error() {
     let exchange = synthetic();
     let request = exchange.request(&"BTC/USDT".parse().unwrap());
     let mut bodies = vec!["[".repeat(2_000_000), r#"{"p":"#.repeat(500_000)];
@@ -503,13 +501,13 @@ fn a_long_list_is_read_with_pauses() {
     let quotes = exchange
         .read_pausing(request, (200, body.as_bytes()), NOW, &mut || pauses += 1)
         .unwrap();
-    let told: Vec<_> = quotes.iter().map(told).collect();
-    assert_eq!(told, ["7.50 @ -", "2999.50 @ -"]);
+    let got: Vec<_> = quotes.iter().map(written).collect();
+    assert_eq!(got, ["7.50 @ -", "2999.50 @ -"]);
     assert!(pauses > 40, "{pauses}");
 }
 
-/// JSON that is nearly what an exchange sends: the right keys with any values.
-fn nearly() -> impl Strategy<Value = String> {
+/// JSON that resembles what exchanges send: the right keys with any values.
+fn similar_json() -> impl Strategy<Value = String> {
     let scalar = prop_oneof![
         Just("null".to_owned()),
         "-?[0-9]{1,30}(\\.[0-9]{1,9})?(e-?[0-9]{1,4})?",
@@ -543,7 +541,7 @@ proptest! {
         let quote = if quoted { "\"" } else { "" };
         let body = format!(r#"{{"p":{quote}{digits}{quote},"t":{NOW}}}"#);
         let quotes = exchange.read(&request, 200, body.as_bytes(), NOW).unwrap();
-        prop_assert_eq!(told(&quotes[0]), format!("{digits} @ {NOW}"));
+        prop_assert_eq!(written(&quotes[0]), format!("{digits} @ {NOW}"));
     }
 
     #[test]
@@ -572,20 +570,20 @@ proptest! {
         let exchange = synthetic();
         let request = exchange.request(&"BTC/USDT".parse().unwrap());
         let quotes = exchange.read(&request, 200, body.as_bytes(), NOW).unwrap();
-        prop_assert_eq!(told(&quotes[0]), format!("{expected} @ -"));
+        prop_assert_eq!(written(&quotes[0]), format!("{expected} @ -"));
     }
 
     #[test]
     fn no_bytes_make_a_reader_panic(
-        bytes in proptest::collection::vec(any::<u8>(), 0..100), json in nearly(), status: u16,
+        bytes in proptest::collection::vec(any::<u8>(), 0..100), json in similar_json(), status: u16,
     ) {
         thread_local!(static CATALOGUE: Catalogue = Catalogue::builtin());
         CATALOGUE.with(|catalogue| for exchange in catalogue.iter() {
             let symbols = symbols(&["BTC/USDT", "ETH/USDT"]);
             let mut request = exchange.request(&symbols[0]);
             for body in [&bytes[..], json.as_bytes()] {
-                for (many, status) in [(false, 200), (true, 200), (true, status)] {
-                    request.many = many;
+                for (is_batch, status) in [(false, 200), (true, 200), (true, status)] {
+                    request.is_batch = is_batch;
                     let _ = exchange.read(&request, status, body, NOW);
                 }
                 if let Some(mut session) = exchange.session(&symbols) {

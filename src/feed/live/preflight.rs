@@ -138,7 +138,7 @@ impl Check {
     fn check(&self, emitter: &Emitter<News>) -> Result<(), Cancelled> {
         let mut unknown: Vec<Symbol> = Vec::new();
         for request in self.line.exchange.requests(&self.symbols) {
-            let is_about_one = !request.many;
+            let is_about_one = !request.is_batch;
             let doubtful = match self.doubtful(request) {
                 Ok(doubtful) => doubtful,
                 Err(Halt::Wrong(wrong)) => return emitter.emit(News::Wrong(wrong)),

@@ -21,7 +21,7 @@ fn cases() -> Vec<Case> {
     use Fault as F;
     let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
     vec![
-        harmful(F::Blocked, "not served from here: HTTP 451", "blocked").times(1),
+        harmful(F::Blocked, "not available from here: HTTP 451", "blocked").times(1),
         harmful(F::RateLimited, "too many requests", "rate_limited"),
         harmful(F::HangBefore, "no answer within the limit", "timeout").times(1),
         harmful(F::HangInside, "no answer within the limit", "timeout").times(1),
@@ -32,7 +32,7 @@ fn cases() -> Vec<Case> {
         harmful(F::Reset, "broken connection: ", "broken"),
         harmful(F::NotHttp, "broken connection: ", "broken"),
         harmful(F::HeaderFlood, "broken connection: ", "broken"),
-        harmful(F::Broken, "out of order: HTTP 500", "down"),
+        harmful(F::Broken, "temporarily unavailable: HTTP 500", "down"),
         harmful(
             F::RedirectLoop,
             "broken connection: too many redirects",

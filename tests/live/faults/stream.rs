@@ -33,7 +33,7 @@ fn cases() -> Vec<Case> {
     use Fault as F;
     let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
     vec![
-        harmful(F::Blocked, "not served from here: HTTP 451", "blocked").times(1),
+        harmful(F::Blocked, "not available from here: HTTP 451", "blocked").times(1),
         harmful(F::TooMany(second), "too many requests", "rate_limited"),
         harmful(F::Banned(second), "too many requests", "rate_limited"),
         harmful(F::StreamSilent, "open but without a price for", "silent").times(0),
@@ -43,7 +43,7 @@ fn cases() -> Vec<Case> {
         harmful(F::Reset, "broken connection: ", "broken"),
         harmful(F::NotHttp, "broken connection: ", "broken"),
         harmful(F::HeaderFlood, "broken connection: ", "broken"),
-        harmful(F::Broken, "out of order: HTTP 500", "down"),
+        harmful(F::Broken, "temporarily unavailable: HTTP 500", "down"),
         harmful(F::Redirect, "refused: HTTP 302", "refused"),
         harmful(F::RedirectAway, "refused: HTTP 302", "refused"),
         harmful(F::RedirectLoop, "refused: HTTP 302", "refused"),
