@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tickertape::client::config::Config;
 use tickertape::client::error_kind::ErrorKind;
-use tickertape::client::{config::Fields, config::pointer::Pointer, config::unit::Unit};
+use tickertape::client::{config::Fields, config::field::Field, config::unit::Unit};
 use tickertape::tick::unix_us;
 use tungstenite::Message;
 
@@ -19,8 +19,8 @@ fn other_tick(number: u64, sent_ms: u64) -> String {
     format!(r#"{{"s":"A","data":[{{"n":"{number}","ts":{sent_ms}}}],"sent":7}}"#)
 }
 
-fn pointer(text: &str) -> Pointer {
-    Pointer::parse(text).unwrap()
+fn pointer(text: &str) -> Field {
+    Field::parse(text).unwrap()
 }
 
 #[test]

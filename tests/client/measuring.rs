@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tickertape::client;
 use tickertape::client::config::Config;
-use tickertape::client::config::pointer::Pointer;
+use tickertape::client::config::field::Field;
 use tickertape::client::config::template::Template;
 use tickertape::client::error_kind::ErrorKind;
 use tickertape::client::measure::intervals::Counts;
@@ -232,7 +232,7 @@ fn replies_count_neither_as_throughput_nor_in_size_nor_in_time_between_messages(
     let report = run_bare(
         |address| Config {
             request: Some(
-                Template::parse(r#"{"op":"get"}"#, &Pointer::parse("id").unwrap(), false).unwrap(),
+                Template::parse(r#"{"op":"get"}"#, &Field::parse("id").unwrap(), false).unwrap(),
             ),
             rate: 100.0,
             sync: true,

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tickertape::client;
-use tickertape::client::config::pointer::Pointer;
+use tickertape::client::config::field::Field;
 use tickertape::client::config::template::Template;
 use tickertape::client::config::{Config, Shape};
 use tungstenite::Message;
@@ -22,7 +22,7 @@ const STALL: Duration = Duration::from_secs(2);
 const RUN: Duration = Duration::from_secs(3);
 
 fn request(text: &str, in_order: bool) -> Option<Template> {
-    Some(Template::parse(text, &Pointer::parse("id").unwrap(), in_order).unwrap())
+    Some(Template::parse(text, &Field::parse("id").unwrap(), in_order).unwrap())
 }
 
 /// What a server does about the beats of a stall.

@@ -216,7 +216,10 @@ fn every_fault_of_an_answer_is_what_it_says_and_ends_when_told() {
         ),
         ("429", "too many requests"),
         ("418", "too many requests"),
-        ("451", "not available from here: HTTP 451, Service unavailable"),
+        (
+            "451",
+            "not available from here: HTTP 451, Service unavailable",
+        ),
         ("500", "temporarily unavailable: HTTP 500"),
         ("garbage", "unexpected answer: "),
         ("wrong-type", "no price: it is {"),

@@ -1,8 +1,8 @@
 //! What was asked for.
 
+pub mod field;
 pub mod limits;
 pub mod options;
-pub mod pointer;
 pub mod template;
 pub mod unit;
 pub mod url;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::BadOption;
-use crate::client::config::pointer::Pointer;
+use crate::client::config::field::Field;
 use crate::client::config::template::Template;
 use crate::client::config::unit::Unit;
 use crate::client::config::url::Url;
@@ -238,26 +238,26 @@ pub struct Thresholds {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fields {
     /// Which symbol a tick is about.
-    pub symbol: Pointer,
+    pub symbol: Field,
     /// The number that grows by one from each tick of a symbol to the next.
-    pub seq: Pointer,
+    pub seq: Field,
     /// When the server sent the tick.
-    pub sent: Pointer,
+    pub sent: Field,
     /// The unit of the send time.
     pub sent_unit: Unit,
     /// The id that a reply shares with its request.
-    pub id: Pointer,
+    pub id: Field,
 }
 
 impl Default for Fields {
     /// The fields of our own server.
     fn default() -> Self {
         Self {
-            symbol: Pointer::name("symbol"),
-            seq: Pointer::name("seq"),
-            sent: Pointer::name("sent"),
+            symbol: Field::name("symbol"),
+            seq: Field::name("seq"),
+            sent: Field::name("sent"),
             sent_unit: Unit::Microseconds,
-            id: Pointer::name("id"),
+            id: Field::name("id"),
         }
     }
 }
@@ -271,7 +271,7 @@ impl Fields {
     /// Whether the fields have the names that our own server uses.
     pub(crate) fn are_named_as_own(&self) -> bool {
         let own = Self::default();
-        let is_own = |field: fn(&Self) -> &Pointer| field(self) == field(&own);
+        let is_own = |field: fn(&Self) -> &Field| field(self) == field(&own);
         is_own(|it| &it.symbol) && is_own(|it| &it.seq) && is_own(|it| &it.sent)
     }
 }

@@ -1,6 +1,6 @@
 //! The text of requests.
 
-use crate::client::config::pointer::Pointer;
+use crate::client::config::field::Field;
 
 /// What is sent, and what is sent in place of its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ impl Template {
     ///
     /// # Errors
     /// A sentence that says what is wrong.
-    pub fn parse(text: &str, id: &Pointer, in_order: bool) -> Result<Self, String> {
+    pub fn parse(text: &str, id: &Field, in_order: bool) -> Result<Self, String> {
         let text = text.trim();
         let value: serde_json::Value =
             serde_json::from_str(text).map_err(|error| format!("invalid JSON: {error}"))?;
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     fn template(text: &str) -> Result<String, String> {
-        Template::parse(text, &Pointer::parse("id").unwrap(), false).map(|it| it.text(7))
+        Template::parse(text, &Field::parse("id").unwrap(), false).map(|it| it.text(7))
     }
 
     #[test]
@@ -93,9 +93,9 @@ mod tests {
         ] {
             assert_eq!(template(text).as_deref(), Ok(sent));
         }
-        let in_order = Template::parse("{}", &Pointer::parse("id").unwrap(), true).unwrap();
+        let in_order = Template::parse("{}", &Field::parse("id").unwrap(), true).unwrap();
         assert!(!in_order.has_id());
-        let elsewhere = Template::parse("{}", &Pointer::parse("req_id").unwrap(), false).unwrap();
+        let elsewhere = Template::parse("{}", &Field::parse("req_id").unwrap(), false).unwrap();
         assert_eq!(elsewhere.text(7), r#"{"req_id":7}"#);
     }
 

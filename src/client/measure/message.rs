@@ -9,8 +9,8 @@ use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
 use crate::client::config::Fields;
-use crate::client::config::pointer::walk;
 use crate::client::config::unit::unquoted;
+use crate::client::measure::walk::walk;
 use crate::tick::PrintedTick;
 
 /// What has been read of a message.

@@ -16,3 +16,4 @@ pub(super) mod observer;
 pub(super) mod recorder;
 pub mod requests;
 mod sequence;
+mod walk;

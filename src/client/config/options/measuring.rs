@@ -2,9 +2,9 @@
 
 use crate::cli::{BadOption, Options, count, period};
 use crate::client::config::Config;
+use crate::client::config::field::Field;
 use crate::client::config::limits::UNANSWERED_MAX;
 use crate::client::config::options::load::rate;
-use crate::client::config::pointer::Pointer;
 use crate::client::config::template::Template;
 use crate::client::config::unit::Unit;
 use crate::process::Usage;
@@ -17,7 +17,7 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
         ("--seq-field", &mut fields.seq),
         ("--symbol-field", &mut fields.symbol),
     ] {
-        if let Some(pointer) = options.value(name, Pointer::parse)? {
+        if let Some(pointer) = options.value(name, Field::parse)? {
             *field = pointer;
         }
     }
@@ -42,7 +42,7 @@ fn pid(text: &str) -> Result<u32, String> {
 
 /// Reads them into `config`; those not given stay as they are.
 fn read_requests(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
-    let id = options.value("--id-field", Pointer::parse)?;
+    let id = options.value("--id-field", Field::parse)?;
     let names_id = id.is_some();
     config.fields.id = id.unwrap_or_else(|| config.fields.id.clone());
     let in_order = options.flag("--in-order");

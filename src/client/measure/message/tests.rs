@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::client::config::pointer::Pointer;
+use crate::client::config::field::Field;
 use crate::client::config::unit::Unit;
 
 fn reader(change: impl FnOnce(&mut Fields)) -> Reader {
@@ -29,10 +29,10 @@ fn our_own_ticks_are_read_whatever_their_layout() {
 #[test]
 fn the_fields_of_other_servers_are_found_by_their_names_and_below_them() {
     let reader = reader(|fields| {
-        fields.sent = Pointer::parse("/data/0/T").unwrap();
+        fields.sent = Field::parse("/data/0/T").unwrap();
         fields.sent_unit = Unit::Milliseconds;
-        fields.seq = Pointer::parse("/data/0/a~1b").unwrap();
-        fields.symbol = Pointer::parse("s").unwrap();
+        fields.seq = Field::parse("/data/0/a~1b").unwrap();
+        fields.symbol = Field::parse("s").unwrap();
     });
     let tick = reader.read(br#"{"s":7,"data":[{"T":1732270000123,"a/b":"9","sent":1}]}"#);
     assert_eq!(tick.kind, Kind::Tick);
@@ -42,7 +42,7 @@ fn the_fields_of_other_servers_are_found_by_their_names_and_below_them() {
         (Some(9), Some(1_732_270_000_123_000))
     );
     assert_eq!(reader.read(br#"{"result":null,"id":1}"#).kind, Kind::Json);
-    let list = self::reader(|fields| fields.sent = Pointer::parse("/1").unwrap());
+    let list = self::reader(|fields| fields.sent = Field::parse("/1").unwrap());
     assert_eq!(list.read(b"[0,5]").sent_us, Some(5));
 }
 
@@ -91,9 +91,9 @@ fn a_list_of_objects_is_read_element_by_element() {
 #[test]
 fn a_list_whose_positions_are_fields_is_one_message() {
     let text = r#"[{"sent":5,"s":"A"}]"#;
-    let by_name = reader(|fields| fields.symbol = Pointer::parse("s").unwrap());
+    let by_name = reader(|fields| fields.symbol = Field::parse("s").unwrap());
     assert_eq!(elements(&by_name, text).unwrap().0.len(), 1);
-    let by_position = reader(|fields| fields.sent = Pointer::parse("/0/sent").unwrap());
+    let by_position = reader(|fields| fields.sent = Field::parse("/0/sent").unwrap());
     assert_eq!(elements(&by_position, text), None);
     assert_eq!(by_position.read(text.as_bytes()).sent_us, Some(5));
 }
@@ -195,19 +195,19 @@ fn times_are_read_in_all_units() {
 fn a_field_has_a_name() {
     for text in ["", "/", "/a//b"] {
         assert!(
-            Pointer::parse(text)
+            Field::parse(text)
                 .unwrap_err()
                 .ends_with("expected something like sent or /data/sent")
         );
     }
-    assert_eq!(Pointer::parse("sent").unwrap().as_name(), Some("sent"));
-    assert_eq!(Pointer::parse("/a/b").unwrap().as_name(), None);
+    assert_eq!(Field::parse("sent").unwrap().as_name(), Some("sent"));
+    assert_eq!(Field::parse("/a/b").unwrap().as_name(), None);
 }
 
 proptest! {
     #[test]
     fn no_message_makes_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "\\PC{0,80}") {
-        let nested = reader(|fields| fields.sent = Pointer::parse("/0/1").unwrap());
+        let nested = reader(|fields| fields.sent = Field::parse("/0/1").unwrap());
         for unit in ["us", "ms", "s", "ns", "iso"] {
             let _ = Unit::parse(unit).unwrap().read(&text);
         }
@@ -228,7 +228,7 @@ fn an_error_is_no_tick_and_a_number_is_enough_where_its_field_is_named() {
     }
     assert_eq!(kind(&own, r#"{"a":1,"error":null}"#), Kind::Object);
     let numbered = Fields {
-        seq: Pointer::name("n"),
+        seq: Field::name("n"),
         ..Fields::default()
     };
     assert_eq!(kind(&numbered, r#"{"n":7,"p":1}"#), Kind::Tick);

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::client::config::pointer::Pointer;
+use crate::client::config::field::Field;
 use crate::client::config::template::Template;
 use crate::client::measure::listener::Answer;
 use crate::client::measure::requests::Outstanding;
@@ -369,7 +369,7 @@ fn latencies_below_zero_within_the_clock_error_count_as_zero() {
 /// Asks with ids, or by order, once.
 fn asking(in_order: bool) -> (Observer, Listener) {
     let url = crate::client::config::url::Url::parse("ws://127.0.0.1:8888/").unwrap();
-    let id = Pointer::parse("id").unwrap();
+    let id = Field::parse("id").unwrap();
     let request = Template::parse(r#"{"op":"get"}"#, &id, in_order).unwrap();
     let mut observer = Observer::new(&Config {
         request: Some(request),
