@@ -36,7 +36,7 @@ pub(crate) fn dice(bytes: &[u8]) -> fastrand::Rng {
 
 /// Inputs for the property tests that are the targets' twins.
 #[cfg(test)]
-pub(crate) mod twin {
+pub(crate) mod fuzz_twin {
     use proptest::prelude::*;
 
     /// What `fuzz/seeds` has for a target.

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use socket2::{SockFilter, SockRef};
 
 use crate::cases::{self, Check};
-use crate::stage::{SLACK, Stage};
+use crate::fixture::{Fixture, SLACK};
 use testkit::frames::{frame, handshake};
 use testkit::{End, Peer};
 
 /// A kind of consumer, and what must come of it.
-type Case = (&'static str, fn(&Stage) -> Check);
+type Case = (&'static str, fn(&Fixture) -> Check);
 
 const CASES: [Case; 12] = [
     ("never reads", never_reads),
@@ -40,43 +40,43 @@ const CASES: [Case; 12] = [
 ];
 
 /// Runs all cases; returns what failed.
-pub(crate) fn run(stage: &Stage) -> Vec<String> {
+pub(crate) fn run(fixture: &Fixture) -> Vec<String> {
     cases::run(
         "consumers",
         &CASES,
         |(name, _)| name,
-        |(_, check)| check(stage),
+        |(_, check)| check(fixture),
     )
 }
 
 /// Opened with as little room as can be, so that not reading is felt at once.
-fn narrow(stage: &Stage) -> Result<Peer, String> {
-    Peer::connect_narrow(&stage.address).upgrade()
+fn narrow(fixture: &Fixture) -> Result<Peer, String> {
+    Peer::connect_narrow(&fixture.address).upgrade()
 }
 
 /// It is dropped, with a reset: it would not have taken the FIN either.
-fn never_reads(stage: &Stage) -> Check {
+fn never_reads(fixture: &Fixture) -> Check {
     let began = Instant::now();
-    let peers: Result<Vec<_>, _> = (0..20).map(|_| narrow(stage)).collect();
+    let peers: Result<Vec<_>, _> = (0..20).map(|_| narrow(fixture)).collect();
     for peer in peers? {
-        await_reset(&peer.stream, stage)?;
+        await_reset(&peer.stream, fixture)?;
     }
-    let limit = stage.limits.slow;
-    stage
+    let limit = fixture.limits.slow;
+    fixture
         .limits
         .kept("the limit on slowness", limit, began.elapsed())
 }
 
-fn reads_a_byte_now_and_then(stage: &Stage) -> Check {
-    let mut peer = narrow(stage)?;
-    let until = Instant::now() + stage.limits.slow + SLACK;
+fn reads_a_byte_now_and_then(fixture: &Fixture) -> Check {
+    let mut peer = narrow(fixture)?;
+    let until = Instant::now() + fixture.limits.slow + SLACK;
     // What it has got already can still be read after the reset.
     while peer.stream.take_error().unwrap().is_none() {
         cases::must(Instant::now() < until, || {
             "it is still being served".to_owned()
         })?;
         cases::equal("a byte", peer.stream.read(&mut [0]).ok(), Some(1))?;
-        thread::sleep(stage.limits.slow / 30);
+        thread::sleep(fixture.limits.slow / 30);
     }
     Ok(())
 }
@@ -91,13 +91,13 @@ fn cut(peer: &Peer) {
         .unwrap();
 }
 
-fn vanishes(stage: &Stage) -> Check {
+fn vanishes(fixture: &Fixture) -> Check {
     let began = Instant::now();
     let peers: Vec<_> = (0..10)
-        .map(|_| Peer::open(&stage.address).unwrap())
+        .map(|_| Peer::open(&fixture.address).unwrap())
         .collect();
     peers.iter().for_each(cut);
-    let limits = stage.limits;
+    let limits = fixture.limits;
     let longest = (limits.ping * 2).max(limits.slow) + limits.close;
     await_release(&peers, longest)?;
     cases::must(began.elapsed() < Duration::from_secs(60), || {
@@ -105,22 +105,22 @@ fn vanishes(stage: &Stage) -> Check {
     })
 }
 
-fn vanishes_unheard(stage: &Stage) -> Check {
-    let peers: Vec<_> = (0..10).map(|_| Peer::connect(&stage.address)).collect();
+fn vanishes_unheard(fixture: &Fixture) -> Check {
+    let peers: Vec<_> = (0..10).map(|_| Peer::connect(&fixture.address)).collect();
     peers.iter().for_each(cut);
-    await_release(&peers, stage.limits.handshake + stage.limits.close)
+    await_release(&peers, fixture.limits.handshake + fixture.limits.close)
 }
 
 /// It reads all, and is told 1008 when its pong is overdue.
-fn answers_no_ping(stage: &Stage) -> Check {
-    let mut peer = Peer::open(&stage.address)?;
+fn answers_no_ping(fixture: &Fixture) -> Check {
+    let mut peer = Peer::open(&fixture.address)?;
     let heard = peer.hear();
     cases::equal("close code", heard.close_code()?, 1008)?;
     cases::equal("the end", heard.end, End::Fin)?;
     let pings = heard.bytes.windows(2).filter(|at| at[0] == 0x89).count();
     cases::must(pings > 0, || "it was never asked".to_owned())?;
     // It may have joined just before a ping.
-    let limit = stage.limits.ping;
+    let limit = fixture.limits.ping;
     let late = limit * 2 + SLACK;
     cases::must((limit..late).contains(&heard.took), || {
         format!("after {:?}", heard.took)
@@ -128,36 +128,36 @@ fn answers_no_ping(stage: &Stage) -> Check {
 }
 
 /// All has been said; the server ends the connection at its limit whatever the client does.
-fn never_ends(stage: &Stage) -> Check {
-    let mut peer = Peer::open(&stage.address)?;
+fn never_ends(fixture: &Fixture) -> Check {
+    let mut peer = Peer::open(&fixture.address)?;
     peer.send(&frame(0x88, &1000_u16.to_be_bytes()));
     let heard = peer.hear();
     cases::equal("close code", heard.close_code()?, 1000)?;
     cases::equal("the end", heard.end, End::Fin)?;
-    await_release(&[peer], stage.limits.close)
+    await_release(&[peer], fixture.limits.close)
 }
 
-fn half_closes(stage: &Stage) -> Check {
-    let mut peer = Peer::open(&stage.address)?;
+fn half_closes(fixture: &Fixture) -> Check {
+    let mut peer = Peer::open(&fixture.address)?;
     peer.half_close();
     cases::equal("the end", peer.hear().end, End::Fin)?;
-    let mut peer = Peer::open(&stage.address)?;
+    let mut peer = Peer::open(&fixture.address)?;
     peer.send(&frame(0x81, b"hello")[..7]);
     peer.half_close();
     cases::equal("the end within a frame", peer.hear().end, End::Fin)?;
-    let mut peer = Peer::connect(&stage.address);
+    let mut peer = Peer::connect(&fixture.address);
     peer.half_close();
     let heard = peer.hear();
     cases::equal("the end of one that said nothing", heard.end, End::Fin)?;
     cases::must(heard.bytes.is_empty(), || format!("{heard:?}"))
 }
 
-fn half_closes_and_listens(stage: &Stage) -> Check {
-    let mut peer = Peer::open(&stage.address)?;
+fn half_closes_and_listens(fixture: &Fixture) -> Check {
+    let mut peer = Peer::open(&fixture.address)?;
     peer.send(&frame(0x81, br#"{"op":"ping","id":"last"}"#));
     peer.half_close();
     peer.frame(|_, payload| payload.starts_with(br#"{"op":"pong","id":"last""#))?;
-    let mut peer = Peer::connect(&stage.address);
+    let mut peer = Peer::connect(&fixture.address);
     peer.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
     peer.half_close();
     let heard = peer.hear();
@@ -165,8 +165,8 @@ fn half_closes_and_listens(stage: &Stage) -> Check {
 }
 
 /// Who began to ask is not left without an answer.
-fn half_closes_in_its_request(stage: &Stage) -> Check {
-    let mut peer = Peer::connect(&stage.address);
+fn half_closes_in_its_request(fixture: &Fixture) -> Check {
+    let mut peer = Peer::connect(&fixture.address);
     peer.send(b"GET / HT");
     peer.half_close();
     let heard = peer.hear();
@@ -174,29 +174,29 @@ fn half_closes_in_its_request(stage: &Stage) -> Check {
 }
 
 /// At every point where that can be.
-fn resets(stage: &Stage) -> Check {
+fn resets(fixture: &Fixture) -> Check {
     for _ in 0..20 {
-        Peer::connect(&stage.address).reset();
-        let peer = Peer::connect(&stage.address);
+        Peer::connect(&fixture.address).reset();
+        let peer = Peer::connect(&fixture.address);
         peer.send(&handshake("/").as_bytes()[..40]);
         peer.reset();
-        let peer = Peer::connect(&stage.address);
+        let peer = Peer::connect(&fixture.address);
         peer.send(handshake("/").as_bytes());
         peer.reset();
-        Peer::open(&stage.address)?.reset();
-        let peer = Peer::open(&stage.address)?;
+        Peer::open(&fixture.address)?.reset();
+        let peer = Peer::open(&fixture.address)?;
         peer.send(&frame(0x81, b"hello")[..7]);
         peer.reset();
-        let peer = Peer::open(&stage.address)?;
+        let peer = Peer::open(&fixture.address)?;
         peer.send(&frame(0x88, b"\x03\xe8"));
         peer.reset();
     }
     Ok(())
 }
 
-fn storms(stage: &Stage) -> Check {
-    for number in 0..stage.limits.crowd {
-        let peer = Peer::connect(&stage.address);
+fn storms(fixture: &Fixture) -> Check {
+    for number in 0..fixture.limits.crowd {
+        let peer = Peer::connect(&fixture.address);
         match number % 3 {
             0 => peer.reset(),
             1 => peer.half_close(),
@@ -207,23 +207,23 @@ fn storms(stage: &Stage) -> Check {
 }
 
 /// Each of them is told so at the limit.
-fn never_speaks(stage: &Stage) -> Check {
-    let mut crowd: Vec<_> = (0..stage.limits.crowd)
-        .map(|_| Peer::connect(&stage.address))
+fn never_speaks(fixture: &Fixture) -> Check {
+    let mut crowd: Vec<_> = (0..fixture.limits.crowd)
+        .map(|_| Peer::connect(&fixture.address))
         .collect();
     for peer in &mut crowd {
         let heard = peer.hear();
         cases::equal("status", (heard.status(), heard.end), (408, End::Fin))?;
-        stage
+        fixture
             .limits
-            .kept("the handshake limit", stage.limits.handshake, heard.took)?;
+            .kept("the handshake limit", fixture.limits.handshake, heard.took)?;
     }
     await_release(&crowd, Duration::ZERO)
 }
 
 /// Waits for a reset without reading anything.
-fn await_reset(stream: &TcpStream, stage: &Stage) -> Check {
-    let until = Instant::now() + stage.limits.slow + SLACK;
+fn await_reset(stream: &TcpStream, fixture: &Fixture) -> Check {
+    let until = Instant::now() + fixture.limits.slow + SLACK;
     while stream.take_error().unwrap().is_none() {
         cases::must(Instant::now() < until, || "it was not dropped".to_owned())?;
         thread::sleep(Duration::from_millis(5));

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::cases::{self, Check};
-use crate::stage::{SLACK, metric};
+use crate::fixture::{SLACK, metric};
 use testkit::{Peer, ServerProcess};
 
 /// How much of it.
@@ -108,7 +108,7 @@ pub(crate) fn never_readers(size: Size) -> Check {
     cases::must(is_kept, || format!("p99 went from {without} to {with} µs"))
 }
 
-/// A storm of connections that never say a word, and bystanders.
+/// Good clients beside a storm of connections that never say a word.
 pub(crate) fn storm(size: Size) -> Check {
     let limit = format!("{}ms", size.handshake.as_millis());
     let options = ["--interval", "10ms", "--handshake-timeout", &limit];
@@ -117,9 +117,9 @@ pub(crate) fn storm(size: Size) -> Check {
         let before = connections(&program).unwrap_or(0);
         let lasts = size.lasts.min(size.handshake * 2);
         let (measured, told) = thread::scope(|scope| {
-            let measuring = scope.spawn(|| measure(&program, BYSTANDERS, lasts));
+            let measuring = scope.spawn(|| measure(&program, GOOD_CLIENTS, lasts));
             // Once all of them listen.
-            let listening = await_connections(&program, before + BYSTANDERS as u64);
+            let listening = await_connections(&program, before + GOOD_CLIENTS as u64);
             let told = listening.and_then(|()| connect_all(&program, size));
             (measuring.join().unwrap(), told)
         });
@@ -127,7 +127,7 @@ pub(crate) fn storm(size: Size) -> Check {
         let measured = measured?;
         println!(
             "round {round}: {} connections in {connecting:?}, the last gone {gone:?} later; \
-             {BYSTANDERS} bystanders {}",
+             {GOOD_CLIENTS} good clients {}",
             size.storm,
             measured.words(),
         );
@@ -230,7 +230,7 @@ pub(crate) fn median(all: &[Measured]) -> f64 {
 }
 
 /// Those beside the storm.
-const BYSTANDERS: usize = 50;
+const GOOD_CLIENTS: usize = 50;
 
 /// Memory that goes up and down by that much is flat.
 const FLAT: u64 = 256 << 10;

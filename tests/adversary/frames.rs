@@ -7,7 +7,7 @@
 mod messages;
 
 use crate::cases::{self, Check};
-use crate::stage::Stage;
+use crate::fixture::Fixture;
 
 /// What a client sends once it is open.
 struct Case {
@@ -35,7 +35,7 @@ use testkit::frames::{frame, server_frames};
 use testkit::{End, Peer};
 
 /// Runs all cases; returns what failed.
-pub(crate) fn run(stage: &Stage) -> Vec<String> {
+pub(crate) fn run(fixture: &Fixture) -> Vec<String> {
     let tables = [
         headers(),
         controls(),
@@ -50,13 +50,13 @@ pub(crate) fn run(stage: &Stage) -> Vec<String> {
         "frames",
         &cases,
         |case| &case.name,
-        |case| case.check(stage),
+        |case| case.check(fixture),
     )
 }
 
 impl Case {
-    fn check(&self, stage: &Stage) -> Check {
-        let mut peer = Peer::open(&stage.address)?;
+    fn check(&self, fixture: &Fixture) -> Check {
+        let mut peer = Peer::open(&fixture.address)?;
         peer.send(&self.bytes);
         match &self.answer {
             Closed(code) => closed(&mut peer, *code, ""),

@@ -9,7 +9,7 @@ mod targets;
 use std::time::Duration;
 
 use crate::cases::{self, Check};
-use crate::stage::Stage;
+use crate::fixture::Fixture;
 
 /// One way of asking.
 struct Case {
@@ -48,7 +48,7 @@ use testkit::frames::{frame, handshake};
 use testkit::{End, Heard, Peer};
 
 /// Runs all cases; returns what failed.
-pub(crate) fn run(stage: &Stage) -> Vec<String> {
+pub(crate) fn run(fixture: &Fixture) -> Vec<String> {
     let cases = [
         ways(),
         heads::lines(),
@@ -63,7 +63,7 @@ pub(crate) fn run(stage: &Stage) -> Vec<String> {
         "handshake",
         &cases,
         |case| &case.name,
-        |case| case.check(stage),
+        |case| case.check(fixture),
     )
 }
 
@@ -78,12 +78,12 @@ impl Clone for Case {
 }
 
 impl Case {
-    fn check(&self, stage: &Stage) -> Check {
-        let mut peer = Peer::connect(&stage.address);
+    fn check(&self, fixture: &Fixture) -> Check {
+        let mut peer = Peer::connect(&fixture.address);
         match self.way {
             Way::AtOnce => peer.send(&self.bytes),
             Way::ByteByByte => peer.trickle(&self.bytes, Duration::ZERO),
-            Way::Slowly => peer.trickle(&self.bytes, stage.limits.handshake / 20),
+            Way::Slowly => peer.trickle(&self.bytes, fixture.limits.handshake / 20),
             Way::Endlessly => peer.flood(&self.bytes, FLOOD_MAX),
         }
         match self.answer {
@@ -99,9 +99,9 @@ impl Case {
             Late => {
                 let heard = peer.hear();
                 answered(&heard, 408, false)?;
-                stage
+                fixture
                     .limits
-                    .kept("the handshake limit", stage.limits.handshake, heard.took)
+                    .kept("the handshake limit", fixture.limits.handshake, heard.took)
             }
         }
     }

@@ -6,7 +6,7 @@
 use serde_json::value::RawValue;
 
 use crate::cases::{self, Check};
-use crate::stage::Stage;
+use crate::fixture::Fixture;
 use testkit::Peer;
 use testkit::frames::frame;
 
@@ -18,17 +18,22 @@ struct Case {
 }
 
 /// Runs all cases; returns what failed.
-pub(crate) fn run(stage: &Stage) -> Vec<String> {
+pub(crate) fn run(fixture: &Fixture) -> Vec<String> {
     let cases: Vec<_> = [nonsense(), deep(), ids(), fields()]
         .into_iter()
         .flatten()
         .collect();
-    cases::run("json", &cases, |case| &case.name, |case| case.check(stage))
+    cases::run(
+        "json",
+        &cases,
+        |case| &case.name,
+        |case| case.check(fixture),
+    )
 }
 
 impl Case {
-    fn check(&self, stage: &Stage) -> Check {
-        let mut peer = Peer::open(&stage.address)?;
+    fn check(&self, fixture: &Fixture) -> Check {
+        let mut peer = Peer::open(&fixture.address)?;
         let after = br#"{"op":"ping","id":"after"}"#;
         peer.send(&[frame(0x81, self.text.as_bytes()), frame(0x81, after)].concat());
         let is_answer = |first: u8, payload: &[u8]| {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::cases::{self, Check};
-use crate::stage::Stage;
+use crate::fixture::Fixture;
 
 /// A way to join, what is asked for then, and what must come of the last request.
 struct Case {
@@ -36,29 +36,34 @@ use testkit::Peer;
 use testkit::frames::{frame, handshake};
 
 /// Runs all cases; returns what failed.
-pub(crate) fn run(stage: &Stage) -> Vec<String> {
+pub(crate) fn run(fixture: &Fixture) -> Vec<String> {
     let cases = [joins(), refused_joins(), ways(), requests(), errors()];
     let cases: Vec<_> = cases.into_iter().flatten().collect();
-    let mut wrongs = cases::run("lists", &cases, |case| &case.name, |case| case.check(stage));
+    let mut wrongs = cases::run(
+        "lists",
+        &cases,
+        |case| &case.name,
+        |case| case.check(fixture),
+    );
     wrongs.extend(cases::run(
         "rates",
         &["a rate that changes all the time"],
         |name| name,
-        |_| changes_its_rate(stage),
+        |_| changes_its_rate(fixture),
     ));
     wrongs.extend(cases::run(
         "positions",
         &positions(),
         |path| path,
-        |path| resumes(stage, path),
+        |path| resumes(fixture, path),
     ));
     wrongs
 }
 
 impl Case {
-    fn check(&self, stage: &Stage) -> Check {
+    fn check(&self, fixture: &Fixture) -> Check {
         if let Refused(words) = &self.answer {
-            let mut peer = Peer::connect(&stage.address);
+            let mut peer = Peer::connect(&fixture.address);
             peer.send(handshake(&self.path).as_bytes());
             let heard = peer.hear_out();
             cases::equal("status", heard.status(), 400)?;
@@ -66,7 +71,7 @@ impl Case {
             cases::must(text.len() < 3000, || format!("{} bytes", text.len()))?;
             return cases::must(text.contains(words), || format!("{words} is not in {text}"));
         }
-        let mut peer = Peer::connect(&stage.address).upgrade_at(&self.path)?;
+        let mut peer = Peer::connect(&fixture.address).upgrade_at(&self.path)?;
         let mut answer = ask(&mut peer, r#"{"op":"subscribe","symbols":[]}"#)?;
         for request in &self.requests {
             answer = ask(&mut peer, request)?;
@@ -377,8 +382,8 @@ fn errors() -> Vec<Case> {
 
 /// Its rate and its batches change hundreds of times, as often as it may ask; then it gets every
 /// tick of its list again, one after the other.
-fn changes_its_rate(stage: &Stage) -> Check {
-    let mut peer = Peer::connect(&stage.address).upgrade_at("/?symbols=BTC/USDT")?;
+fn changes_its_rate(fixture: &Fixture) -> Check {
+    let mut peer = Peer::connect(&fixture.address).upgrade_at("/?symbols=BTC/USDT")?;
     let began = Instant::now();
     let mut asked = 0;
     while asked < CHANGES {
@@ -441,8 +446,8 @@ fn positions() -> Vec<String> {
 }
 
 /// It is served; and if it asks for every tick, it misses none from then on.
-fn resumes(stage: &Stage, path: &str) -> Check {
-    let mut peer = Peer::connect(&stage.address).upgrade_at(path)?;
+fn resumes(fixture: &Fixture, path: &str) -> Check {
+    let mut peer = Peer::connect(&fixture.address).upgrade_at(path)?;
     if !path.contains("every") && !path.contains("batch") {
         return hears_all(&mut peer);
     }

@@ -1,43 +1,44 @@
-//! The promise that nothing that anyone does can hurt anyone else: raw sockets that do what hostile
-//! and broken peers do, against a server process, with a bystander connected throughout.
+//! The promise that no client can hurt another: raw sockets do what hostile and broken peers do to a
+//! server process, while a control client listens to it.
 //!
-//! Every case asserts what the contract answers, the end of the connection included; the bystander
-//! must miss no tick and wait for none longer than the interval and 50 ms; afterwards the server
-//! has the memory, the descriptors and the clients that it had before.
+//! Each case asserts the answer that the contract gives, and how the connection ends. The control
+//! client must miss no tick, and wait for none longer than the interval and 50 ms. Afterwards the
+//! server has the memory, the descriptors and the clients that it had before.
 //!
 //! ```text
 //! ADVERSARY=full cargo test --release --test adversary -- --nocapture
 //! ```
 //!
-//! runs all of it with the default limits, which takes a minute; otherwise they are small. With
-//! `ADVERSARY=figures` (and the test's name `figures`) it prints what good clients notice of others.
+//! runs all of it with the server's default limits, which takes a minute; otherwise the limits are
+//! small. With `ADVERSARY=figures` (and the test's name `figures`) it prints what good clients notice
+//! of others.
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
     reason = "a failed assumption in a test should say so with a panic"
 )]
 
-mod bystander;
 mod cases;
 mod consumers;
+mod control_client;
 mod figures;
+mod fixture;
 mod frames;
 mod handshake;
 mod json;
 mod lists;
 mod process;
-mod stage;
 
 use std::thread;
 
-use stage::{Limits, Stage};
+use fixture::{Fixture, Limits};
 use testkit::ServerProcess;
 
 #[test]
-fn whatever_clients_do_gets_its_answer_and_hurts_nobody_else() {
+fn hostile_clients_get_their_answers_and_hurt_nobody_else() {
     tickertape::process::raise_descriptor_limit().unwrap();
-    let stage = Stage::set(limits());
-    let before = stage.warm_up();
+    let fixture = Fixture::start(limits());
+    let before = fixture.warm_up();
     let families = [
         handshake::run,
         frames::run,
@@ -46,20 +47,20 @@ fn whatever_clients_do_gets_its_answer_and_hurts_nobody_else() {
         consumers::run,
     ];
     let mut wrongs: Vec<_> = thread::scope(|scope| {
-        let stage = &stage;
-        let families = families.map(|run| scope.spawn(move || run(stage)));
+        let fixture = &fixture;
+        let families = families.map(|run| scope.spawn(move || run(fixture)));
         families
             .into_iter()
             .flat_map(|family| family.join().unwrap())
             .collect()
     });
-    wrongs.extend(stage.settle(before));
-    wrongs.extend(stage.strike());
+    wrongs.extend(fixture.settle(before));
+    wrongs.extend(fixture.finish());
     assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
 }
 
 #[test]
-fn whatever_happens_to_the_process_hurts_nobody_either() {
+fn trouble_with_the_process_costs_no_client_a_tick() {
     tickertape::process::raise_descriptor_limit().unwrap();
     let wrongs = process::run();
     assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
@@ -89,7 +90,7 @@ fn a_client_that_changes_its_list_misses_no_tick_of_what_it_keeps() {
 }
 
 #[test]
-fn others_do_not_show_in_the_figures_of_good_clients() {
+fn good_clients_measure_the_same_beside_bad_ones() {
     tickertape::process::raise_descriptor_limit().unwrap();
     let size = match asked().as_deref() {
         Some("figures") => figures::Size::WHOLE,
@@ -107,7 +108,7 @@ fn server(arguments: &[&str]) -> ServerProcess {
     ServerProcess::start(env!("CARGO_BIN_EXE_server"), arguments)
 }
 
-/// Small ones for every day, the server's own when all is asked for.
+/// Small limits for everyday runs, the server's defaults for a full run.
 fn limits() -> Limits {
     match is_full() {
         true => Limits::DEFAULT,
@@ -119,7 +120,7 @@ fn is_full() -> bool {
     asked().as_deref() == Some("full")
 }
 
-/// What the environment asks for.
+/// Which run the environment asks for.
 fn asked() -> Option<String> {
     let asked = std::env::var("ADVERSARY").ok();
     let is_known = asked

@@ -1,12 +1,13 @@
-//! The process: what its surroundings do to it. Each case has a server of its own, with a bystander.
+//! What the surroundings do to the process: descriptors, stderr, signals, the clock, ports. Each case
+//! has a server and a control client of its own.
 //!
-//! The contract: nobody is kept waiting or dropped for it; what stops the server as a whole delays
-//! ticks and loses none; and it ends and starts within its limits.
+//! The contract: no client is kept waiting or dropped for it; a pause of the whole server delays ticks
+//! and loses none; the server starts and ends within its limits.
 //!
-//! A busy machine keeps bystanders waiting too. One more server is therefore left in peace all the
-//! while: a wait that its bystander shares does not count. A machine can also stop one CPU and not
-//! the other, so a case in which the bystander only waited too long is tried again: the machine
-//! hardly does that several times in a row, while a slow server is slow every time.
+//! A busy machine keeps control clients waiting too. One more server is therefore left in peace: a
+//! wait that the baseline, its control client, shares does not count. A machine can also stop one CPU
+//! and not the other, so a case that only found a long wait is tried again: the machine hardly does
+//! that several times in a row, while a slow server is slow every time.
 
 mod clock;
 mod ending;
@@ -19,17 +20,17 @@ use std::time::Duration;
 use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
-use crate::bystander::{Bystander, Seen};
 use crate::cases::{self, Check};
-use crate::stage::{await_metric, metric};
+use crate::control_client::{ControlClient, Seen};
+use crate::fixture::{await_metric, metric};
 use testkit::frames::handshake;
 use testkit::{End, Peer, ServerProcess};
 
 /// What happens to the process, and the check of what comes of it.
 type Case = (&'static str, fn() -> Outcome);
 
-/// What was wrong on any machine, however busy; otherwise what the bystander saw, if somebody is to
-/// look at how long it waited.
+/// What went wrong for reasons that are not the machine's; otherwise what the control client saw, if
+/// its waits are to be judged.
 type Outcome = Result<Option<Seen>, String>;
 
 const CASES: [Case; 12] = [
@@ -59,14 +60,14 @@ const CASES: [Case; 12] = [
 /// Runs all cases; returns what failed.
 pub(crate) fn run() -> Vec<String> {
     let peace = crate::server(&["--interval", &format!("{}ms", PEACE.as_millis())]);
-    let control = Bystander::join(&peace.address, peace.pid(), PEACE);
+    let baseline = ControlClient::join(&peace.address, peace.pid(), PEACE);
     let wrongs = cases::run(
         "process",
         &CASES,
         |(name, _)| name,
-        |(_, case)| try_again(*case, &control),
+        |(_, case)| try_again(*case, &baseline),
     );
-    let faults = control.leave().faults();
+    let faults = baseline.leave().faults();
     let at_peace = |fault| format!("the server in peace: {fault}");
     wrongs
         .into_iter()
@@ -74,14 +75,14 @@ pub(crate) fn run() -> Vec<String> {
         .collect()
 }
 
-/// Runs a case until nobody waits too long in it, a few times at most.
-fn try_again(case: fn() -> Outcome, control: &Bystander) -> Check {
+/// Runs a case until its control client does not wait too long, a few times at most.
+fn try_again(case: fn() -> Outcome, baseline: &ControlClient) -> Check {
     let mut wait = None;
     for _ in 0..TRIES_MAX {
         let Some(seen) = case()? else { return Ok(()) };
-        // A wait that both share ends at about the same time.
-        control.hear(SHARED);
-        wait = seen.too_late(Some(&control.seen()));
+        // A wait that both share ends for both at about the same time.
+        baseline.hear(SHARED);
+        wait = seen.too_late(Some(&baseline.seen()));
         if wait.is_none() {
             break;
         }
@@ -89,10 +90,10 @@ fn try_again(case: fn() -> Outcome, control: &Bystander) -> Check {
     wait.map_or(Ok(()), Err)
 }
 
-/// A server in trouble, and the bystander that listens to it.
+/// A server in trouble, and its control client.
 struct Post {
     program: ServerProcess,
-    bystander: Bystander,
+    control: ControlClient,
     stderr: BufReader<ChildStderr>,
 }
 
@@ -105,10 +106,10 @@ impl Post {
         let interval = format!("{}ms", INTERVAL.as_millis());
         let command = command.args(["--port", port, "--interval", &interval]);
         let (program, stderr) = ServerProcess::spawn_with_log(command);
-        let bystander = Bystander::join(&program.address, program.pid(), INTERVAL);
+        let control = ControlClient::join(&program.address, program.pid(), INTERVAL);
         Self {
             program,
-            bystander,
+            control,
             stderr,
         }
     }
@@ -121,11 +122,10 @@ impl Post {
         kill_process(pid(&self.program), signal).unwrap();
     }
 
-    /// The bystander was still there and missed nothing; how long it waited is for the caller to
-    /// judge.
+    /// Ends a case in which the control client must still be connected and have missed nothing.
     fn unharmed(self) -> Outcome {
-        self.bystander.hear(20);
-        faultless(self.bystander.leave())
+        self.control.hear(20);
+        faultless(self.control.leave())
     }
 }
 
@@ -214,7 +214,7 @@ fn stderr_blocked() -> Outcome {
         filled = ioctl_fionread(post.stderr.get_ref()).map_err(|error| error.to_string())?;
         cases::must(filled < 1 << 24, || "a pipe that is never full".to_owned())?;
     }
-    post.bystander.hear(50);
+    post.control.hear(50);
     let mut log = Vec::new();
     while !String::from_utf8_lossy(&log).contains("log lines were lost") {
         // There is room by now, and something to be said.
@@ -236,26 +236,26 @@ fn stderr_closed() -> Outcome {
     let post = Post::start(&["--log", "debug"]);
     let Post {
         program,
-        bystander,
+        control,
         stderr,
     } = post;
     drop(stderr);
     for _ in 0..50 {
         Peer::open(&program.address)?;
     }
-    bystander.hear(20);
-    faultless(bystander.leave())
+    control.hear(20);
+    faultless(control.leave())
 }
 
 /// Between two ticks.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// The same at the server that is left in peace. Another rate, so that what the servers do by
-/// themselves is not done at the same time.
+/// Between two ticks of the server left in peace. It differs, so that what the servers do regularly
+/// falls on different moments.
 const PEACE: Duration = Duration::from_millis(7);
 
-/// So many ticks later the control has seen the end of a wait that both shared.
+/// After this many more ticks the baseline has seen the end of a wait that both shared.
 const SHARED: u64 = 2;
 
-/// How often a case is tried as long as the bystander waits too long in it.
+/// How often a case is run at most.
 const TRIES_MAX: usize = 3;

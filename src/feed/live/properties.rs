@@ -189,7 +189,7 @@ const SYMBOLS_MAX: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzzing::twin;
+    use crate::fuzzing::fuzz_twin;
     use proptest::prelude::*;
 
     /// Numbers as exchanges write them, and as none should.
@@ -205,7 +205,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_price_is_made_up(
-            bytes in prop::sample::select(twin::seeds("exchange_answer")),
+            bytes in prop::sample::select(fuzz_twin::seeds("exchange_answer")),
             numbers in prop::collection::vec(number(), 1..9),
         ) {
             // Every number of a sound answer becomes another.
@@ -225,13 +225,13 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_answer_makes_none_either(bytes in twin::damaged("exchange_answer")) {
+        fn a_damaged_answer_makes_none_either(bytes in fuzz_twin::damaged("exchange_answer")) {
             exchange_answer(&bytes);
         }
     }
 
     #[test]
     fn the_seeds_hold() {
-        twin::hold("exchange_answer", exchange_answer);
+        fuzz_twin::hold("exchange_answer", exchange_answer);
     }
 }

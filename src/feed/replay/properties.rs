@@ -145,7 +145,7 @@ const CENTURIES: u64 = 4_102_444_800;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzzing::twin;
+    use crate::fuzzing::fuzz_twin;
     use proptest::prelude::*;
 
     fn line() -> impl Strategy<Value = String> {
@@ -173,13 +173,13 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_one_too(bytes in twin::damaged("replay_file")) {
+        fn a_damaged_one_too(bytes in fuzz_twin::damaged("replay_file")) {
             replay_file(&bytes);
         }
     }
 
     #[test]
     fn the_seeds_hold() {
-        twin::hold("replay_file", replay_file);
+        fuzz_twin::hold("replay_file", replay_file);
     }
 }

@@ -109,7 +109,7 @@ const NAME: &str = "api.example";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzzing::twin;
+    use crate::fuzzing::fuzz_twin;
     use proptest::prelude::*;
     use simple_dns::rdata::{A, AAAA, CNAME, RData, TXT};
     use simple_dns::{CLASS, Name, PacketFlag, QCLASS, QTYPE, ResourceRecord};
@@ -152,7 +152,7 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_message_is_not_believed_more(bytes in twin::damaged("dns_answer")) {
+        fn a_damaged_message_is_not_believed_more(bytes in fuzz_twin::damaged("dns_answer")) {
             dns_answer(&bytes);
         }
 
@@ -164,6 +164,6 @@ mod tests {
 
     #[test]
     fn the_seeds_hold() {
-        twin::hold("dns_answer", dns_answer);
+        fuzz_twin::hold("dns_answer", dns_answer);
     }
 }

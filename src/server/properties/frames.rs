@@ -114,7 +114,7 @@ const SCRATCH_LENGTHS: [usize; 4] = [16, 67, 1024, 16 * 1024];
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzzing::twin;
+    use crate::fuzzing::fuzz_twin;
     use proptest::prelude::*;
 
     /// A step of the script as its bytes.
@@ -171,13 +171,13 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_script_breaks_nothing(bytes in twin::damaged("client_frames")) {
+        fn a_damaged_script_breaks_nothing(bytes in fuzz_twin::damaged("client_frames")) {
             client_frames(&bytes);
         }
     }
 
     #[test]
     fn the_seeds_hold() {
-        twin::hold("client_frames", client_frames);
+        fuzz_twin::hold("client_frames", client_frames);
     }
 }

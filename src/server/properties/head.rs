@@ -179,7 +179,7 @@ fn header<'h>(headers: &'h Headers, name: &str) -> Option<&'h str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzzing::twin;
+    use crate::fuzzing::fuzz_twin;
     use proptest::prelude::*;
 
     /// Header lines that matter, most of them right.
@@ -223,13 +223,13 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_head_too(bytes in twin::damaged("request_head")) {
+        fn a_damaged_head_too(bytes in fuzz_twin::damaged("request_head")) {
             request_head(&bytes);
         }
     }
 
     #[test]
     fn the_seeds_hold() {
-        twin::hold("request_head", request_head);
+        fuzz_twin::hold("request_head", request_head);
     }
 }

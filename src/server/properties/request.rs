@@ -170,7 +170,7 @@ const TEXTS_MAX: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzzing::twin;
+    use crate::fuzzing::fuzz_twin;
     use proptest::prelude::*;
 
     fn value() -> impl Strategy<Value = String> {
@@ -225,13 +225,13 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_one_too(bytes in twin::damaged("request")) {
+        fn a_damaged_one_too(bytes in fuzz_twin::damaged("request")) {
             request(&bytes);
         }
     }
 
     #[test]
     fn the_seeds_hold() {
-        twin::hold("request", request);
+        fuzz_twin::hold("request", request);
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Size {
     lasts: Duration,
     /// Between two ticks of a symbol, as the server's option.
     interval: &'static str,
-    /// Measurements of bystanders without and with them, by turns; only figures have any.
+    /// Measurements of good clients without and beside them, alternately; for figures only.
     rounds: usize,
 }
 
@@ -70,9 +70,9 @@ pub(crate) fn run(size: Size) -> Check {
     }
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for round in 1..=size.rounds {
-        without.push(measure(&program, BYSTANDERS, size.lasts)?);
+        without.push(measure(&program, GOOD_CLIENTS, size.lasts)?);
         among_themselves(&program, size, || {
-            with.push(measure(&program, BYSTANDERS, size.lasts)?);
+            with.push(measure(&program, GOOD_CLIENTS, size.lasts)?);
             Ok(())
         })?;
         let words = |all: &[Measured]| all.last().map(Measured::words).unwrap_or_default();
@@ -231,4 +231,4 @@ const KEPT: usize = 5;
 const BETWEEN_CHANGES: Duration = Duration::from_millis(100);
 
 /// Those that are measured.
-const BYSTANDERS: usize = 50;
+const GOOD_CLIENTS: usize = 50;

@@ -1,9 +1,9 @@
-//! A large market under the heaviest requests that are allowed: each costs
-//! little, and however many come, nobody waits for them.
+//! A large market under the heaviest requests that are allowed: each costs little, and nobody waits
+//! for them, however many come.
 //!
 //! Turns of the loop cannot be timed on a machine that does other things as well, so every day it is
 //! the work that is judged: the server's own CPU time from a request to its answer, as the kernel
-//! counts it, and the bystander's waits, less those for a CPU. The machine may cause a long wait
+//! counts it, and the control client's waits, less those for a CPU. The machine may cause a long wait
 //! once, and hardly in three floods in a row; the server's fault is there in each of them. With
 //! `ADVERSARY=figures` the loop's longest turn has its limit too, which wants an optimised build and
 //! a machine with nothing else to do.
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::bystander::{Bystander, Stall};
 use crate::cases::{self, Check};
+use crate::control_client::{ControlClient, Stall};
 use testkit::frames::frame;
 use testkit::{Peer, ServerProcess, temp_file};
 
@@ -176,7 +176,7 @@ struct Flood {
 }
 
 impl Flood {
-    /// Dozens of requests in a row; a bystander gets its ticks on time, and a newcomer its answer.
+    /// Dozens of requests in a row; a control client gets its ticks on time, and a newcomer its answer.
     /// Nobody asks the `peaceful` server for anything.
     fn play(
         program: &ServerProcess,
@@ -184,10 +184,10 @@ impl Flood {
         kinds: &[Heavy],
         size: Size,
     ) -> Self {
-        let [bystander, control] = [program, peaceful].map(|program| {
-            let bystander = Bystander::join(&program.address, program.pid(), INTERVAL);
-            bystander.hear(SYMBOLS as u64);
-            bystander
+        let [control, baseline] = [program, peaceful].map(|program| {
+            let control = ControlClient::join(&program.address, program.pid(), INTERVAL);
+            control.hear(SYMBOLS as u64);
+            control
         });
         let before = Turns::of(program);
         let (mut faults, longest) = flood_all(program, kinds, size);
@@ -201,19 +201,19 @@ impl Flood {
         if !is_kept {
             faults.push(format!("the longest turn took {}", turns.longest()));
         }
-        let control = control.leave();
-        let seen = bystander.leave();
+        let baseline = baseline.leave();
+        let seen = control.leave();
         let excess = |stall: Option<Stall>| stall.map(|stall| stall.excess);
         println!(
-            "bystander: {} ticks, {} missed, longest wait beyond the interval {:?}, in peace {:?}",
+            "control client: {} ticks, {} missed, longest wait beyond the interval {:?}, in peace {:?}",
             seen.ticks,
             seen.wrong,
-            excess(seen.worst(Some(&control))),
-            excess(control.worst(None)),
+            excess(seen.worst(Some(&baseline))),
+            excess(baseline.worst(None)),
         );
         faults.extend(seen.faults());
         let newcomer = (longest > ANSWER_MAX).then(|| format!("a newcomer waited for {longest:?}"));
-        let waits = seen.too_late(Some(&control)).into_iter().chain(newcomer);
+        let waits = seen.too_late(Some(&baseline)).into_iter().chain(newcomer);
         Self {
             faults,
             waits: waits.collect(),

@@ -85,7 +85,7 @@ pub(super) fn moved() -> Outcome {
         "--slow-timeout=300ms",
     ];
     let post = Post::of(clock.command().args(limits));
-    post.bystander.hear(5);
+    post.control.hear(5);
     let began = Instant::now();
     let mut silent = Peer::connect(&post.program.address);
     for hours in [1, -1, 24] {
@@ -96,17 +96,17 @@ pub(super) fn moved() -> Outcome {
         cases::must(apart.abs() <= 5, || {
             format!("its clock was not moved by {hours} hours")
         })?;
-        post.bystander.hear(10);
+        post.control.hear(10);
     }
     let heard = silent.hear();
     cases::equal("status of who never spoke", heard.status(), 408)?;
     cases::must(heard.took >= limit, || format!("it had {:?}", heard.took))?;
     // Two heartbeats more, answered in time by whichever clock.
     while began.elapsed() < limit * 2 {
-        post.bystander.hear(10);
+        post.control.hear(10);
     }
     let intervals = began.elapsed().as_millis() / INTERVAL.as_millis();
-    let ticks = post.bystander.seen().ticks;
+    let ticks = post.control.seen().ticks;
     cases::must(u128::from(ticks) <= intervals + 20, || {
         format!("{ticks} ticks")
     })?;

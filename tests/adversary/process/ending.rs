@@ -54,7 +54,7 @@ pub(super) fn terminated_under_load() -> Outcome {
     };
     thread::scope(|scope| {
         let loads = [scope.spawn(floods), scope.spawn(storms)];
-        post.bystander.hear(30);
+        post.control.hear(30);
         let began = Instant::now();
         post.signal(Signal::TERM);
         let told = readers
@@ -78,10 +78,10 @@ pub(super) fn terminated_under_load() -> Outcome {
         cases::equal("exit status", status, Some(0))?;
         cases::must(took < DRAIN + LIMIT + SLACK, || format!("it took {took:?}"))
     })?;
-    let seen = post.bystander.end();
+    let seen = post.control.end();
     cases::equal("missed", seen.wrong, 0)?;
     cases::equal(
-        "the bystander's end",
+        "the control client's end",
         seen.end.as_deref(),
         Some("closed with 1001"),
     )?;
@@ -114,7 +114,7 @@ pub(super) fn killed_and_started_again() -> Outcome {
     let mut post = Post::start(&[]);
     let address = post.program.address.clone();
     let clients: Vec<_> = (0..50).map(|_| Peer::open(&address).unwrap()).collect();
-    post.bystander.hear(5);
+    post.control.hear(5);
     post.signal(Signal::KILL);
     post.program.exit();
     let port = address.rsplit(':').next().unwrap();
@@ -122,7 +122,7 @@ pub(super) fn killed_and_started_again() -> Outcome {
     cases::equal("address", &again.program.address, &address)?;
     Peer::open(&address)?;
     drop(clients);
-    cases::equal("missed", post.bystander.end().wrong, 0)?;
+    cases::equal("missed", post.control.end().wrong, 0)?;
     again.unharmed()
 }
 

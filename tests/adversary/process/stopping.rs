@@ -11,15 +11,15 @@ use testkit::frames::{frame, handshake};
 use tickertape::tick::unix_us;
 
 use super::{INTERVAL, Outcome, Post, faultless};
-use crate::bystander::Stall;
 use crate::cases;
-use crate::stage::{await_metric, metric};
+use crate::control_client::Stall;
+use crate::fixture::{await_metric, metric};
 
 /// One long pause, then ticks at their pace: none was lost, none is made up for, and who came
 /// meanwhile is served.
 pub(super) fn stopped() -> Outcome {
     let post = Post::start(&[]);
-    post.bystander.hear(20);
+    post.control.hear(20);
     post.signal(Signal::STOP);
     let waiting: Vec<_> = (0..20)
         .map(|_| Peer::connect(&post.program.address))
@@ -37,8 +37,8 @@ pub(super) fn stopped() -> Outcome {
             format!("who waited got {head:?}")
         })?;
     }
-    post.bystander.hear(50);
-    let mut seen = post.bystander.leave();
+    post.control.hear(50);
+    let mut seen = post.control.leave();
     let stamps: Vec<_> = seen
         .recent
         .iter()
@@ -69,14 +69,14 @@ pub(super) fn stopped_again_and_again() -> Outcome {
         .map(|_| Peer::open(&post.program.address).unwrap())
         .collect();
     for number in 0..25 {
-        post.bystander.hear(2);
+        post.control.hear(2);
         thread::sleep(INTERVAL * (number % 10) / 10);
         post.signal(Signal::STOP);
         thread::sleep(Duration::from_millis(30));
         post.signal(Signal::CONT);
     }
-    post.bystander.hear(20);
-    let seen = post.bystander.leave();
+    post.control.hear(20);
+    let seen = post.control.leave();
     cases::equal("missed", seen.wrong, 0)?;
     Ok(None)
 }
@@ -113,10 +113,10 @@ pub(super) fn stopped_beyond_the_limits() -> Outcome {
         peer.frame(|_, payload| payload.starts_with(br#"{"op":"pong""#))
             .map_err(|error| format!("who had answered: {error}"))?;
     }
-    post.bystander.hear(20);
-    let seen = post.bystander.leave();
+    post.control.hear(20);
+    let seen = post.control.leave();
     cases::equal("missed", seen.wrong, 0)?;
-    cases::equal("the bystander's end", seen.end.as_deref(), None)?;
+    cases::equal("the control client's end", seen.end.as_deref(), None)?;
     Ok(None)
 }
 

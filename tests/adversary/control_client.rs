@@ -1,13 +1,13 @@
-//! Who does no harm and must come to none: a client that listens throughout, counts the ticks and
-//! looks at how long it had to wait for each.
+//! The control client: it behaves well and must not notice what others do. It listens throughout,
+//! counts the ticks, and measures how long it waits for each.
 //!
-//! On a busy machine every process waits for a CPU now and then, and that is not what is measured.
-//! The kernel counts for each task how long it was ready to run and had to wait
-//! (`/proc/PID/schedstat`); so much of a wait is left out, that of the server and that of the
-//! bystander's own thread. A server that blocks, or works for too long, waits for no CPU: its stall
-//! counts in full. What the kernel cannot count is a virtual machine that is stopped as a whole;
-//! therefore a second server is left in peace, and a stall counts only if its bystander did not
-//! have one like it in the same moment.
+//! On a busy machine every process sometimes waits for a CPU, which is no fault of the server. The
+//! kernel counts how long each task was ready to run and had to wait (`/proc/PID/schedstat`): that
+//! time, of the server and of the control client's own thread, is subtracted from a wait. A server
+//! that blocks or works for too long does not wait for a CPU, so its stalls count in full. The kernel
+//! cannot count a pause of the whole virtual machine. For that a second server is left in peace: a
+//! stall counts only if the baseline, the control client of that server, had none like it at the same
+//! moment.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -22,14 +22,14 @@ use serde_json::Value;
 use testkit::PATIENCE;
 use tungstenite::{Message, WebSocket};
 
-/// A listening client; it is asked for its account when all is over.
-pub(crate) struct Bystander {
+/// A well-behaved client that listens in a thread of its own.
+pub(crate) struct ControlClient {
     thread: Option<JoinHandle<()>>,
     seen: Arc<Mutex<Seen>>,
     leaves: Arc<AtomicBool>,
 }
 
-/// What it saw.
+/// What a control client saw.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     /// Ticks that came.
@@ -38,7 +38,7 @@ pub(crate) struct Seen {
     pub(crate) wrong: u64,
     /// The stamp `sent` did not grow.
     pub(crate) stamps_back: u64,
-    /// Waits longer than the interval, worst last.
+    /// Waits longer than the interval, in their order.
     pub(crate) stalls: Vec<Stall>,
     /// When each of the last ticks came, with its stamp in Unix µs.
     pub(crate) recent: Vec<(Instant, u64)>,
@@ -68,7 +68,7 @@ struct Waits {
     own: File,
 }
 
-impl Bystander {
+impl ControlClient {
     /// Joins the server of process `pid`, which prints each symbol every `interval`. It listens
     /// when this returns.
     pub(crate) fn join(address: &str, pid: u32, interval: Duration) -> Self {
@@ -95,7 +95,7 @@ impl Bystander {
         self.seen.lock().unwrap().clone()
     }
 
-    /// Waits until it has seen so many more ticks.
+    /// Waits until it has seen this many more ticks.
     pub(crate) fn hear(&self, ticks: u64) {
         let until = Instant::now() + PATIENCE * 6;
         let wanted = self.seen().ticks + ticks;
@@ -110,7 +110,7 @@ impl Bystander {
         }
     }
 
-    /// Leaves and gives its account.
+    /// Leaves, and returns what it saw.
     pub(crate) fn leave(mut self) -> Seen {
         self.leaves.store(true, Ordering::Relaxed);
         self.end()
@@ -180,7 +180,7 @@ impl Waits {
         Self::read(&self.server) + Self::read(&self.own)
     }
 
-    /// The second number: nanoseconds of waiting. A process that has gone waits no longer.
+    /// The second number is the nanoseconds of waiting; 0 for a process that has ended.
     fn read(file: &File) -> Duration {
         let mut text = [0; 64];
         let length = file.read_at(&mut text, 0).unwrap_or(0);
@@ -213,10 +213,10 @@ impl Seen {
         }
     }
 
-    /// Everything that is wrong; `control` was on a server left in peace.
-    pub(crate) fn verdict(&self, control: Option<&Self>) -> Vec<String> {
+    /// Everything that is wrong; `baseline` listened to a server left in peace.
+    pub(crate) fn verdict(&self, baseline: Option<&Self>) -> Vec<String> {
         let mut wrongs = self.faults();
-        wrongs.extend(self.too_late(control));
+        wrongs.extend(self.too_late(baseline));
         wrongs
     }
 
@@ -232,24 +232,24 @@ impl Seen {
             ));
         }
         if let Some(end) = &self.end {
-            wrongs.push(format!("the bystander's connection ended: {end}"));
+            wrongs.push(format!("the control client's connection ended: {end}"));
         }
         if self.ticks == 0 {
-            wrongs.push("the bystander heard nothing".to_owned());
+            wrongs.push("the control client heard nothing".to_owned());
         }
         wrongs
     }
 
-    /// The wait for a tick that took longer than it may, if one did.
-    pub(crate) fn too_late(&self, control: Option<&Self>) -> Option<String> {
-        let worst = self.worst(control)?.excess;
-        (worst > STALL_MAX).then(|| format!("the bystander waited {worst:?} too long"))
+    /// Says so if a wait took longer than allowed.
+    pub(crate) fn too_late(&self, baseline: Option<&Self>) -> Option<String> {
+        let worst = self.worst(baseline)?.excess;
+        (worst > STALL_MAX).then(|| format!("the control client waited {worst:?} too long"))
     }
 
-    /// The longest stall that the control did not share.
-    pub(crate) fn worst(&self, control: Option<&Self>) -> Option<Stall> {
+    /// The longest stall that the baseline did not share.
+    pub(crate) fn worst(&self, baseline: Option<&Self>) -> Option<Stall> {
         let shared = |stall: &&Stall| {
-            let others = control.map_or(&[][..], |control| &control.stalls);
+            let others = baseline.map_or(&[][..], |baseline| &baseline.stalls);
             let like_it = |other: &Stall| {
                 other.from < stall.to && stall.from < other.to && other.excess * 2 > stall.excess
             };
@@ -260,10 +260,10 @@ impl Seen {
     }
 }
 
-/// Nobody may be kept waiting longer than that beyond the interval.
+/// The longest wait allowed beyond the interval.
 pub(crate) const STALL_MAX: Duration = Duration::from_millis(50);
 
-/// Shorter ones are not written down.
+/// Shorter stalls are not kept.
 const NOTED: Duration = Duration::from_millis(5);
 
 /// Enough of the last ticks for a second of them.

@@ -1,23 +1,22 @@
-//! Where it happens: the server under attack, a second one that is left in peace, and a bystander at
-//! each.
+//! The server under attack, a second one that is left in peace, and a control client of each.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::bystander::Bystander;
 use crate::cases::Check;
+use crate::control_client::ControlClient;
 use testkit::{Footprint, PATIENCE, ServerProcess};
 
-/// A server under attack.
-pub(crate) struct Stage {
+/// A server under attack, with what it is judged by.
+pub(crate) struct Fixture {
     pub(crate) address: String,
     pub(crate) program: ServerProcess,
     pub(crate) limits: Limits,
-    bystander: Bystander,
-    control: (ServerProcess, Bystander),
+    control: ControlClient,
+    baseline: (ServerProcess, ControlClient),
 }
 
-/// What the server was started with, as far as cases depend on it.
+/// The options of the server on which cases depend.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) interval: Duration,
@@ -29,11 +28,11 @@ pub(crate) struct Limits {
     pub(crate) tape: u64,
     /// In bytes.
     pub(crate) send_buffer: u64,
-    /// Many are so many.
+    /// How many clients make a crowd.
     pub(crate) crowd: usize,
 }
 
-/// What a server has, before and after.
+/// The resources and clients of a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct State {
     pub(crate) footprint: Footprint,
@@ -42,7 +41,7 @@ pub(crate) struct State {
 }
 
 impl Limits {
-    /// Small ones, so that all of them are reached within seconds.
+    /// Small limits, so that each is reached within seconds.
     pub(crate) const SMALL: Self = Self {
         interval: Duration::from_millis(5),
         handshake: Duration::from_millis(500),
@@ -54,7 +53,7 @@ impl Limits {
         crowd: 300,
     };
 
-    /// Those that the server has if nobody says otherwise.
+    /// The server's defaults.
     pub(crate) const DEFAULT: Self = Self {
         interval: Duration::from_millis(5),
         handshake: Duration::from_secs(5),
@@ -81,7 +80,7 @@ impl Limits {
         ]
     }
 
-    /// Whether something that took so long kept to a limit: never earlier, and not much later.
+    /// Checks that something that took this long kept to a limit: not earlier, and not much later.
     pub(crate) fn kept(self, name: &str, limit: Duration, took: Duration) -> Check {
         let kept = (limit..limit + SLACK).contains(&took);
         crate::cases::must(kept, || {
@@ -90,29 +89,29 @@ impl Limits {
     }
 }
 
-impl Stage {
-    pub(crate) fn set(limits: Limits) -> Self {
+impl Fixture {
+    pub(crate) fn start(limits: Limits) -> Self {
         let start = || {
             let options = limits.options();
             let options: Vec<_> = options.iter().map(String::as_str).collect();
             let program = crate::server(&options);
-            let bystander = Bystander::join(&program.address, program.pid(), limits.interval);
-            (program, bystander)
+            let control = ControlClient::join(&program.address, program.pid(), limits.interval);
+            (program, control)
         };
-        let (program, bystander) = start();
+        let (program, control) = start();
         Self {
             address: program.address.clone(),
             program,
             limits,
-            bystander,
-            control: start(),
+            control,
+            baseline: start(),
         }
     }
 
-    /// The server's state, once its tape has been written all over: what is touched for the first
-    /// time is no growth.
+    /// The server's state once its tape is full: memory that is touched for the first time is no
+    /// growth.
     pub(crate) fn warm_up(&self) -> State {
-        self.bystander.hear(self.limits.tape / TICK_LENGTH);
+        self.control.hear(self.limits.tape / TICK_LENGTH);
         self.state()
     }
 
@@ -120,7 +119,7 @@ impl Stage {
         State::of(&self.program)
     }
 
-    /// Waits until everything is as before; says what is not.
+    /// Waits until everything is as before; returns what is not.
     pub(crate) fn settle(&self, before: State) -> Vec<String> {
         let until = Instant::now() + self.limits.close + SLACK;
         loop {
@@ -134,19 +133,19 @@ impl Stage {
         }
     }
 
-    /// Ends it all; returns what the bystander has to complain about.
-    pub(crate) fn strike(self) -> Vec<String> {
-        let control = self.control.1.leave();
-        let seen = self.bystander.leave();
-        let worst = |worst: Option<crate::bystander::Stall>| worst.map(|stall| stall.excess);
+    /// Ends the servers; returns what the control client noticed of the attacks.
+    pub(crate) fn finish(self) -> Vec<String> {
+        let baseline = self.baseline.1.leave();
+        let seen = self.control.leave();
+        let worst = |worst: Option<crate::control_client::Stall>| worst.map(|stall| stall.excess);
         println!(
-            "bystander: {} ticks, {} missed, longest wait beyond the interval {:?}, in peace {:?}",
+            "control client: {} ticks, {} missed, longest wait beyond the interval {:?}, in peace {:?}",
             seen.ticks,
             seen.wrong,
-            worst(seen.worst(Some(&control))),
-            worst(control.worst(None)),
+            worst(seen.worst(Some(&baseline))),
+            worst(baseline.worst(None)),
         );
-        seen.verdict(Some(&control))
+        seen.verdict(Some(&baseline))
     }
 }
 
@@ -207,10 +206,10 @@ impl State {
     }
 }
 
-/// Several, so that much has to be sent.
+/// Several, so that there is much to send.
 pub(crate) const SYMBOLS: [&str; 4] = ["BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT"];
 
-/// How much later than a limit something may be seen on a machine that has much else to do.
+/// How much later than a limit its effect may be seen on a busy machine.
 pub(crate) const SLACK: Duration = Duration::from_secs(5);
 
 /// By how much memory may differ afterwards.
