@@ -49,7 +49,7 @@ impl Options {
         let named = |error: &dyn fmt::Display| BadOption(format!("{name}: {error}"));
         match self.0.opt_value_from_fn(name, parse) {
             Ok(value) => Ok(value),
-            Err(pico_args::Error::OptionWithoutAValue(_)) => Err(named(&"a value is missing")),
+            Err(pico_args::Error::OptionWithoutAValue(_)) => Err(named(&"missing value")),
             Err(pico_args::Error::Utf8ArgumentParsingFailed { cause, .. }) => Err(named(&cause)),
             Err(error) => Err(named(&error)),
         }
@@ -147,7 +147,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "ms" => 1e-3,
         "m" | "min" => 60.0,
         "h" => 3600.0,
-        _ => return Err(format!("'{text}' is no duration, try 60, 10s, 500ms or 1m")),
+        _ => {
+            return Err(format!(
+                "invalid duration '{text}': expected something like 60, 10s, 500ms or 1m"
+            ));
+        }
     };
     let seconds = number
         .parse::<f64>()
@@ -158,7 +162,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         // No timer runs for a century, and sums with such a value still fit.
         .filter(|seconds| (0.0..=3_153_600_000.0).contains(seconds))
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| format!("'{text}' is no duration, try 60, 10s, 500ms or 1m"))
+        .ok_or_else(|| {
+            format!("invalid duration '{text}': expected something like 60, 10s, 500ms or 1m")
+        })
 }
 
 /// Reads a [`duration`] that is more than nothing.
@@ -167,7 +173,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// A sentence that shows what would be right.
 pub fn period(text: &str) -> Result<Duration, String> {
     match duration(text)? {
-        Duration::ZERO => Err(format!("'{text}' is too short, try 1ms")),
+        Duration::ZERO => Err(format!(
+            "invalid duration '{text}': expected more than 0, such as 1ms"
+        )),
         period => Ok(period),
     }
 }
@@ -183,13 +191,19 @@ pub fn size(text: &str) -> Result<usize, String> {
         "K" | "KiB" => 10,
         "M" | "MiB" => 20,
         "G" | "GiB" => 30,
-        _ => return Err(format!("'{text}' is no size, try 4096, 64KiB or 1MiB")),
+        _ => {
+            return Err(format!(
+                "invalid size '{text}': expected something like 4096, 64KiB or 1MiB"
+            ));
+        }
     };
     number
         .parse::<usize>()
         .ok()
         .and_then(|number| number.checked_mul(1 << shift))
-        .ok_or_else(|| format!("'{text}' is no size, try 4096, 64KiB or 1MiB"))
+        .ok_or_else(|| {
+            format!("invalid size '{text}': expected something like 4096, 64KiB or 1MiB")
+        })
 }
 
 /// Reads a whole number that is at least one.
@@ -198,7 +212,9 @@ pub fn size(text: &str) -> Result<usize, String> {
 /// A sentence that shows what would be right.
 pub fn count(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) | Err(_) => Err(format!("'{text}' is no count, try a whole number from 1")),
+        Ok(0) | Err(_) => Err(format!(
+            "invalid count '{text}': expected a whole number from 1"
+        )),
         Ok(count) => Ok(count),
     }
 }
@@ -267,10 +283,10 @@ mod tests {
             .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "--wait: 'soon' is no duration, try 60, 10s, 500ms or 1m"
+            "--wait: invalid duration 'soon': expected something like 60, 10s, 500ms or 1m"
         );
         let error = options("--wait").value("--wait", duration).unwrap_err();
-        assert_eq!(error.to_string(), "--wait: a value is missing");
+        assert_eq!(error.to_string(), "--wait: missing value");
         let error = options("--wiat 5").finish().unwrap_err();
         assert_eq!(
             error.to_string(),

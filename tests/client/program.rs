@@ -113,7 +113,7 @@ fn the_program_explains_itself_and_refuses_what_it_does_not_know() {
     assert_eq!(text(&output.stdout), client::config::options::HELP);
     let output = command(&["--clients", "many"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let error = "error: --clients: 'many' is no count, try a whole number from 1\n";
+    let error = "error: --clients: invalid count 'many': expected a whole number from 1\n";
     assert_eq!(text(&output.stderr), error);
     let output = command(&["--clients", "1000000000"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));

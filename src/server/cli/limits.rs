@@ -31,7 +31,9 @@ pub(super) fn limits(options: &mut Options) -> Result<Config, BadOption> {
     set("--drain", &mut config.drain, duration)?;
     set("--shutdown-timeout", &mut config.shutdown_timeout, period)?;
     let mut set = |name, field: &mut usize, least: usize| match options.value(name, size)? {
-        Some(value) if value < least => Err(BadOption::new(name, format!("at least {least}"))),
+        Some(value) if value < least => {
+            Err(BadOption::new(name, format!("expected at least {least}")))
+        }
         value => {
             *field = value.unwrap_or(*field);
             Ok(())
@@ -43,7 +45,7 @@ pub(super) fn limits(options: &mut Options) -> Result<Config, BadOption> {
     set("--max-batch", &mut config.max_batch, 1)?;
     set("--send-buffer", &mut config.send_buffer, SEND_BUFFER_MIN)?;
     if config.tape_size > tape::SIZE_MAX {
-        let error = format!("at most {} GiB", tape::SIZE_MAX >> 30);
+        let error = format!("expected at most {} GiB", tape::SIZE_MAX >> 30);
         return Err(BadOption::new("--tape", error));
     }
     if let Some(rate) = options.value("--message-rate", count)? {
@@ -59,7 +61,7 @@ pub(super) fn limits(options: &mut Options) -> Result<Config, BadOption> {
 fn ping_timeout(options: &mut Options, interval: Duration) -> Result<Duration, BadOption> {
     match options.value("--ping-timeout", period)? {
         Some(timeout) if timeout > interval => {
-            let error = format!("not longer than --ping-interval, which is {interval:?}");
+            let error = format!("expected at most --ping-interval, which is {interval:?}");
             Err(BadOption::new("--ping-timeout", error))
         }
         timeout => Ok(timeout.unwrap_or(interval)),
@@ -82,12 +84,15 @@ fn origin(text: &str) -> Result<String, String> {
     if text == "*" {
         return Ok(text.to_owned());
     }
-    normalized(text).ok_or_else(|| format!("'{text}' is no origin, try https://example.org or *"))
+    normalized(text).ok_or_else(|| {
+        format!("invalid origin '{text}': expected something like https://example.org, or *")
+    })
 }
 
 fn address_and_port(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| format!("'{text}' is no address with a port, try 127.0.0.1:9100"))
+    text.parse().map_err(|_| {
+        format!("invalid address '{text}': expected ADDRESS:PORT, such as 127.0.0.1:9100")
+    })
 }
 
 /// Room for the longest frames and some time to read them.

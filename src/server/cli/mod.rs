@@ -24,79 +24,87 @@ Usage: server [options]
   --port PORT            listen on this port; 0 takes a free one [default: 8888]
   --address ADDRESS      listen on this address; 0.0.0.0 or :: opens it to the network
                          [default: 127.0.0.1]
-  --tls-cert FILE        speak TLS, wss:// and https://; FILE has the certificate, then
-                         those it is signed by (PEM), and is read again on SIGHUP
-  --tls-key FILE         its private key (PEM), read again likewise
-  --reuse-port           share the port with a server that has it and was started so too.
-                         End that one with SIGTERM, and this one takes over: no client is
-                         refused or reset (--admin ports are shared alike)
-  --admin ADDRESS:PORT   serve /metrics, /healthz and /readyz there, and /metrics no longer
-                         where clients connect; without TLS
+  --tls-cert FILE        serve wss:// and https://; FILE has the certificate followed by its
+                         intermediates (PEM). SIGHUP reads it again
+  --tls-key FILE         the private key of the certificate (PEM). SIGHUP reads it again
+  --reuse-port           share the port with another server that was started with this
+                         option. Send SIGTERM to the old one, and the new one takes over: no
+                         client is refused or reset (an --admin port is shared likewise)
+  --admin ADDRESS:PORT   serve /metrics, /healthz and /readyz there, without TLS, and stop
+                         serving /metrics on the clients' port
 
-Who may come in:
-  --token-file FILE      only who has a token of FILE, one to a line (# begins a comment):
-                         Authorization: Bearer TOKEN, or ?token=TOKEN in the URL; all but
-                         /healthz and /readyz. SIGHUP reads it again; who is in stays
-  --allow-origin ORIGIN  let pages of ORIGIN connect too, or of any: * (repeatable)
+Access:
+  --token-file FILE      require a token from FILE (one per line, # starts a comment), sent
+                         as Authorization: Bearer TOKEN, or as ?token=TOKEN in the URL.
+                         /healthz and /readyz need none. SIGHUP reads the file again, and
+                         connected clients stay
+  --allow-origin ORIGIN  let pages from ORIGIN connect too; * allows every page (repeatable)
   --max-clients N        connections at a time [default: as descriptors allow]
-  --max-clients-per-ip N as many from one address, or network of IPv6 (/64); others are
-                         answered 429, by TLS with an alert [default: no limit]
+  --max-clients-per-ip N connections at a time from one address, or from one IPv6 /64; more
+                         are answered with 429, over TLS with an alert [default: no limit]
 
 Prices:
-  --source SOURCE        sim: a simulated walk; replay:FILE: a recording; binance: that
-                         exchange; binance+stream: by its WebSocket; binance,kraken: the
-                         first that is healthy; https://…: JSON, see --price [default: sim]
+  --source SOURCE        sim: simulated prices; replay:FILE: a recording; binance: that
+                         exchange, by requests; binance+stream: by its WebSocket;
+                         binance,kraken: the first that is healthy; https://…: any JSON,
+                         see --price [default: sim]
   --symbols LIST         the symbols, A,B,C, or @FILE to read them from a file, separated by
                          lines, commas or blanks (# starts a comment); up to 65,000. With
                          --source sim, SIGHUP reads the file again and adds and removes
                          symbols to match [default: BTC/USDT]
-  --interval TIME        time between two prices of a symbol; an exchange may ask for
-                         more, and answers that take longer skip beats [default: 250ms]
-  --changes-only         a price that has not changed is no tick
-  --stale-after TIME     after what silence a price is stale [default: three intervals,
-                         at least 5s]
-  --list-sources         print the exchanges there are
-  --exchanges FILE       know those in FILE too; same format as crates/exchanges/exchanges.json
-  --price POINTER        where https://… has the price: /data/price
+  --interval TIME        time between two prices of a symbol; an exchange may require more,
+                         or take longer to answer [default: 250ms]
+  --changes-only         publish a live price only if it differs from the one before
+  --stale-after TIME     call a live price stale after this much silence [default: three
+                         intervals, at least 5s]
+  --list-sources         print the known exchanges and exit
+  --exchanges FILE       add the exchanges in FILE, or replace built-in ones, in the format
+                         of crates/exchanges/exchanges.json
+  --price POINTER        where the JSON of https://… has the price, such as /data/price
   --time POINTER         where it has the time of that price
-  --upstream URL         send everything there instead, http://127.0.0.1:9000 for one, with
-                         the exchange's host as the first part of the path
+  --upstream URL         send all requests for exchanges there instead, with the exchange's
+                         host as the first part of the path, such as http://127.0.0.1:9000
   --ca FILE              trust the certificates in FILE (PEM) too
-  --request-timeout TIME for an exchange to answer [default: 10s]
+  --request-timeout TIME how long to wait for an exchange's answer [default: 10s]
   --seed N               make the simulation repeatable
   --spread               spread the simulated symbols evenly over the interval instead of
                          moving all of them at once
-  --speed N              replay N times as fast, or as fast as it goes: max [default: 1]
+  --speed N              replay N times as fast, or as fast as possible: max [default: 1]
   --record FILE          append every tick to FILE, for replay:FILE
 
 Limits:
-  --max-message-size N   longest message from a client [default: 4KiB]
-  --message-rate N       messages a second from a client, twice that at once [default: 50]
+  --max-message-size SIZE  longest message from a client [default: 4KiB]
+  --message-rate N       messages per second from a client, and twice as many at once
+                         [default: 50]
   --tape SIZE            memory for recent ticks, kept for clients that are behind or resume
                          with ?since=; a tick takes about 112 bytes [default: 8MiB]
   --list-memory SIZE     memory for all watchlists together; beyond it new lists are refused
                          [default: 64MiB]
   --max-batch N          most ticks in one JSON list, for clients with ?batch [default: 500]
-  --send-buffer SIZE     unsent bytes kept by the system for a client [default: 64KiB]
-  --handshake-timeout TIME  for the request to arrive [default: 5s]
-  --close-timeout TIME   for a client to end after our last word [default: 5s]
-  --ping-interval TIME   between heartbeats; 0 for none [default: 20s]
+  --send-buffer SIZE     unsent bytes that the system keeps for a client [default: 64KiB]
+  --handshake-timeout TIME  how long to wait for a client's request [default: 5s]
+  --close-timeout TIME   how long to wait for a client to close after the server did
+                         [default: 5s]
+  --ping-interval TIME   time between two pings to a client; 0 sends none [default: 20s]
   --ping-timeout TIME    how long to wait for the pong, at most --ping-interval
                          [default: as --ping-interval]
-  --resume-wait TIME     how long a client whose ?since= is in this server's future waits
-                         for it [default: 2s]
+  --resume-wait TIME     how long a client waits whose ?since= is ahead of this server
+                         [default: 2s]
   --conflate-after TIME  a client further behind than this skips to the newest ticks
                          [default: 1s]
-  --slow-timeout TIME    a client that takes nothing for so long is dropped [default: 30s]
-  --drain TIME           spread goodbyes after SIGTERM or SIGINT over this, so that not all
-                         come back at once; a second signal ends at once [default: 2s]
-  --shutdown-timeout TIME  after --drain, for the last to be answered [default: 2s]
+  --slow-timeout TIME    disconnect a client that has read nothing for this long
+                         [default: 30s]
+  --drain TIME           spread the goodbyes after SIGTERM or SIGINT over this time, so that
+                         clients do not all reconnect at once; a second signal ends the
+                         server at once [default: 2s]
+  --shutdown-timeout TIME  how long to wait after --drain for clients to answer
+                         [default: 2s]
 
   --log LEVEL            error, warn, info, debug or trace [default: info]
   -h, --help             print this
   --version              print the version
 
-Proxies for exchanges are those of the environment: HTTPS_PROXY, NO_PROXY and their kin.
+Requests to exchanges go through the proxy of the environment: HTTPS_PROXY, NO_PROXY and so on.
 
 Example: server --port 8888 --source binance --symbols BTC/USDT,ETH/USDT
 ";
@@ -170,7 +178,7 @@ impl Args {
             ..limits(options)?
         };
         if config.admin.is_some_and(|admin| overlap(admin, address)) {
-            let error = "clients connect there, take another port";
+            let error = "invalid address: clients connect there; expected another port";
             return Err(BadOption::new("--admin", error));
         }
         Ok(Self {
@@ -207,23 +215,24 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 }
 
 fn ip(text: &str) -> Result<IpAddr, String> {
-    text.parse()
-        .map_err(|_| format!("'{text}' is no IP address, try 127.0.0.1 or 0.0.0.0"))
+    text.parse().map_err(|_| {
+        format!("invalid address '{text}': expected an IP address, such as 127.0.0.1 or 0.0.0.0")
+    })
 }
 
 fn port(text: &str) -> Result<u16, String> {
     text.parse()
-        .map_err(|_| format!("'{text}' is no port, try a number from 0 to 65535"))
+        .map_err(|_| format!("invalid port '{text}': expected a number from 0 to 65535"))
 }
 
 fn number(text: &str) -> Result<u64, String> {
     text.parse()
-        .map_err(|_| format!("'{text}' is no whole number"))
+        .map_err(|_| format!("invalid number '{text}': expected a whole number"))
 }
 
 fn level(text: &str) -> Result<LevelFilter, String> {
     text.parse()
-        .map_err(|_| format!("'{text}' is no level, try error, warn, info, debug or trace"))
+        .map_err(|_| format!("invalid level '{text}': expected error, warn, info, debug or trace"))
 }
 
 #[cfg(test)]

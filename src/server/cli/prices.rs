@@ -48,7 +48,9 @@ fn online(options: &mut Options) -> Result<Online, BadOption> {
     let path = |text: &str| Ok(PathBuf::from(text));
     let pointer = |text: &str| match text.starts_with('/') {
         true => Ok(text.to_owned()),
-        false => Err(format!("'{text}' is no JSON pointer, try /data/price")),
+        false => Err(format!(
+            "invalid JSON pointer '{text}': expected something like /data/price"
+        )),
     };
     let defaults = Online::default();
     let timeout = options.value("--request-timeout", period)?;
@@ -72,12 +74,18 @@ fn check_url(
 ) -> Result<(), BadOption> {
     let wrong = |name, error| Err(BadOption::new(name, error));
     match (source.is_url(), symbols, &online.price) {
-        (true, _, None) => wrong("--price", "is missing, say where the price is: /data/price"),
+        (true, _, None) => wrong(
+            "--price",
+            "missing: expected where the price is, such as /data/price",
+        ),
         (true, Some([_]), Some(_)) => Ok(()),
-        (true, _, Some(_)) => wrong("--symbols", "a URL has exactly one, as BTC/USDT"),
-        (false, _, Some(_)) => wrong("--price", "is for --source https://… only"),
+        (true, _, Some(_)) => wrong(
+            "--symbols",
+            "expected exactly one with a URL, such as BTC/USDT",
+        ),
+        (false, _, Some(_)) => wrong("--price", "works with --source https://… only"),
         (false, _, None) if online.time.is_some() => {
-            wrong("--time", "is for --source https://… only")
+            wrong("--time", "works with --source https://… only")
         }
         (false, _, None) => Ok(()),
     }
@@ -114,7 +122,7 @@ pub(crate) fn symbols_of_file(file: &Path) -> Result<Vec<String>, String> {
     let words = lines.flat_map(|line| line.split([',', ' ', '\t']));
     let words = words.filter(|word| !word.is_empty());
     match symbols(words) {
-        Ok(symbols) if symbols.is_empty() => Err(format!("there is no symbol in {name}")),
+        Ok(symbols) if symbols.is_empty() => Err(format!("{name} has no symbols")),
         symbols => symbols.map_err(|error| format!("{name}: {error}")),
     }
 }
@@ -141,7 +149,7 @@ fn symbols<'a>(words: impl Iterator<Item = &'a str>) -> Result<Vec<String>, Stri
             return Err(format!("invalid symbol '{symbol}': too long"));
         }
         if !known.insert(symbol) {
-            return Err(format!("'{symbol}' is listed twice"));
+            return Err(format!("duplicate symbol '{symbol}'"));
         }
         symbols.push(symbol.to_owned());
     }

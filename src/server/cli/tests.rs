@@ -35,26 +35,67 @@ fn documented() -> impl Iterator<Item = (&'static str, bool)> {
 fn every_documented_option_is_understood() {
     for (name, takes_value) in documented().filter(|(_, takes_value)| *takes_value) {
         let error = parse(name).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            format!("{name}: a value is missing"),
-            "{takes_value}"
-        );
+        assert_eq!(error, format!("{name}: missing value"), "{takes_value}");
     }
     assert!(documented().count() > 20);
 }
 
+/// Defaults that are no values of their options, as the help words them, and how to ask for the same.
+const DEFAULTS_IN_WORDS: &[(&str, &str, &str)] = &[
+    ("--max-clients", "as descriptors allow", ""),
+    ("--max-clients-per-ip", "no limit", ""),
+    ("--stale-after", "three intervals, at least 5s", ""),
+    ("--ping-timeout", "as --ping-interval", "--ping-timeout 20s"),
+];
+
+/// Each option whose help states a default, with that default.
+fn stated_defaults() -> Vec<(&'static str, String)> {
+    let entries = HELP.split("\n  --").skip(1);
+    let stated = entries.filter_map(|entry| {
+        let (_, behind) = entry.split_once("[default: ")?;
+        let words = behind.split_once(']')?.0.split_whitespace();
+        let name = documented()
+            .map(|(name, _)| name)
+            .find(|name| entry.starts_with(&format!("{} ", &name[2..])))?;
+        Some((name, words.collect::<Vec<_>>().join(" ")))
+    });
+    stated.collect()
+}
+
 #[test]
-fn the_documented_defaults_are_those_that_hold() {
-    let defaults = args("");
-    let stated = args(
-        "--port 8888 --address 127.0.0.1 --source sim --symbols BTC/USDT --interval 250ms \
-         --speed 1 --max-message-size 4KiB --message-rate 50 --tape 8MiB --list-memory 64MiB --max-batch 500 --resume-wait 2s \
-         --send-buffer 64KiB --request-timeout 10s --handshake-timeout 5s --close-timeout 5s --ping-interval 20s \
-         --ping-timeout 20s --conflate-after 1s --slow-timeout 30s --drain 2s --shutdown-timeout 2s \
-         --log info",
-    );
-    assert_eq!(format!("{defaults:?}"), format!("{stated:?}"));
+fn the_stated_defaults_are_those_that_hold() {
+    let defaults = format!("{:?}", args(""));
+    let stated = stated_defaults();
+    assert_eq!(HELP.matches("[default: ").count(), stated.len());
+    for (name, value) in stated {
+        let in_words = DEFAULTS_IN_WORDS.iter().find(|(it, ..)| *it == name);
+        let line = match in_words {
+            Some((_, words, line)) => {
+                assert_eq!(value, *words, "{name}");
+                (*line).to_owned()
+            }
+            None => format!("{name} {value}"),
+        };
+        assert_eq!(format!("{:?}", args(&line)), defaults, "{line}");
+    }
+}
+
+#[test]
+fn another_value_than_the_stated_default_makes_a_difference() {
+    let defaults = format!("{:?}", args(""));
+    for (name, value) in stated_defaults() {
+        let other = match value.as_str() {
+            "127.0.0.1" => "127.0.0.2",
+            "sim" => "binance",
+            "BTC/USDT" => "ETH/USDT",
+            "info" => "debug",
+            value if value.ends_with('B') => "1MiB",
+            _ if name == "--ping-interval" => "21s",
+            _ => "7",
+        };
+        let line = format!("{name} {other}");
+        assert_ne!(format!("{:?}", args(&line)), defaults, "{line}");
+    }
 }
 
 #[test]
@@ -62,40 +103,40 @@ fn bad_values_are_named_with_what_would_be_right() {
     for (line, expected) in [
         (
             "--port 99999",
-            "--port: '99999' is no port, try a number from 0 to 65535",
+            "--port: invalid port '99999': expected a number from 0 to 65535",
         ),
         (
             "--symbols BTC",
             "--symbols: invalid symbol 'BTC': expected BASE/QUOTE, such as BTC/USDT",
         ),
-        ("--symbols A/B,A/B", "--symbols: 'A/B' is listed twice"),
+        ("--symbols A/B,A/B", "--symbols: duplicate symbol 'A/B'"),
         (
             "--ping-timeout 1m",
-            "--ping-timeout: not longer than --ping-interval, which is 20s",
+            "--ping-timeout: expected at most --ping-interval, which is 20s",
         ),
         (
             "--allow-origin x",
-            "--allow-origin: 'x' is no origin, try https://example.org or *",
+            "--allow-origin: invalid origin 'x': expected something like https://example.org, or *",
         ),
         (
             "--allow-origin https://example.org/",
-            "--allow-origin: 'https://example.org/' is no origin, try https://example.org or *",
+            "--allow-origin: invalid origin 'https://example.org/': expected something like https://example.org, or *",
         ),
         (
             "--admin 9100",
-            "--admin: '9100' is no address with a port, try 127.0.0.1:9100",
+            "--admin: invalid address '9100': expected ADDRESS:PORT, such as 127.0.0.1:9100",
         ),
         (
             "--admin 127.0.0.1:8888",
-            "--admin: clients connect there, take another port",
+            "--admin: invalid address: clients connect there; expected another port",
         ),
         (
             "--max-clients-per-ip 0",
-            "--max-clients-per-ip: '0' is no count, try a whole number from 1",
+            "--max-clients-per-ip: invalid count '0': expected a whole number from 1",
         ),
-        ("--tape 1", "--tape: at least 65536"),
-        ("--tape 5GiB", "--tape: at most 4 GiB"),
-        ("--max-batch 0", "--max-batch: at least 1"),
+        ("--tape 1", "--tape: expected at least 65536"),
+        ("--tape 5GiB", "--tape: expected at most 4 GiB"),
+        ("--max-batch 0", "--max-batch: expected at least 1"),
         (
             "--symbols */USDT",
             "--symbols: invalid symbol '*/USDT': clients may ask for patterns, the server needs names",
@@ -104,7 +145,7 @@ fn bad_values_are_named_with_what_would_be_right() {
             "--symbols @/no/such/file",
             "--symbols: cannot read /no/such/file: No such file or directory (os error 2)",
         ),
-        ("--tape 8589934592GiB", "--tape: at most 4 GiB"),
+        ("--tape 8589934592GiB", "--tape: expected at most 4 GiB"),
         (
             "--upstream localhost:9000",
             "--upstream: 'localhost:9000' is no address, try http://127.0.0.1:9000",
@@ -115,7 +156,10 @@ fn bad_values_are_named_with_what_would_be_right() {
         ),
         ("--tls-cert a.pem", "--tls-cert: needs --tls-key too"),
         ("--tls-key a.pem", "--tls-key: needs --tls-cert too"),
-        ("--interval 0", "--interval: '0' is too short, try 1ms"),
+        (
+            "--interval 0",
+            "--interval: invalid duration '0': expected more than 0, such as 1ms",
+        ),
         ("--verbose", "unexpected argument '--verbose', see --help"),
     ] {
         assert_eq!(parse(line).unwrap_err().to_string(), expected);
@@ -187,19 +231,19 @@ fn a_url_needs_to_be_told_what_it_has_and_where() {
     for (more, expected) in [
         (
             "--symbols A/B",
-            "--price: is missing, say where the price is: /data/price",
+            "--price: missing: expected where the price is, such as /data/price",
         ),
         (
             "--price /p",
-            "--symbols: a URL has exactly one, as BTC/USDT",
+            "--symbols: expected exactly one with a URL, such as BTC/USDT",
         ),
         (
             "--price /p --symbols A/B,A/C",
-            "--symbols: a URL has exactly one, as BTC/USDT",
+            "--symbols: expected exactly one with a URL, such as BTC/USDT",
         ),
         (
             "--price p",
-            "--price: 'p' is no JSON pointer, try /data/price",
+            "--price: invalid JSON pointer 'p': expected something like /data/price",
         ),
     ] {
         let error = parse(&format!("{url} {more}")).unwrap_err();
@@ -208,5 +252,8 @@ fn a_url_needs_to_be_told_what_it_has_and_where() {
     let whole = args(&format!("{url} --price /p --time /t --symbols A/B"));
     assert!(whole.source.is_url());
     let error = parse("--source binance --price /p").unwrap_err();
-    assert_eq!(error.to_string(), "--price: is for --source https://… only");
+    assert_eq!(
+        error.to_string(),
+        "--price: works with --source https://… only"
+    );
 }
