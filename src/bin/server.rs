@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 fn serve(args: Args) -> Result<(), String> {
     tickertape::log::start(args.log);
     if let Err(error) = process::raise_descriptor_limit() {
-        log::warn!("the limit on descriptors cannot be raised: {error}");
+        log::warn!("cannot raise the limit on open files: {error}");
     }
     let feed: Box<dyn Feed<Server>> = args
         .source
@@ -62,7 +62,7 @@ fn run(
     recorder: Option<Recorder>,
 ) -> io::Result<()> {
     if let Some(tls) = &config.tls {
-        log::info!("clients speak TLS, as {}", tls.cert.display());
+        log::info!("serving TLS with the certificate in {}", tls.cert.display());
     }
     let mut io_loop = IoLoop::new()?;
     let mut server = Server::new(&mut io_loop, listener, config, feed.symbols())?;

@@ -109,7 +109,7 @@ impl Logger {
         let untold = UNTOLD.swap(0, Ordering::Relaxed);
         self.say(
             Level::Warn,
-            format_args!("{untold} log lines were lost, stderr was blocked"),
+            format_args!("{untold} log lines were lost because stderr was blocked"),
         );
         if UNTOLD.swap(0, Ordering::Relaxed) > 0 {
             // The room was gone again: this line is told later, and is none of those that count.
@@ -153,7 +153,7 @@ impl Log for Logger {
         };
         self.tell_blocked();
         if held > 0 {
-            let what = format_args!("{held} lines like the next were held back");
+            let what = format_args!("{held} lines like the next one were held back");
             self.say(record.level(), what);
         }
         self.inner.log(record);

@@ -103,20 +103,20 @@ impl From<tungstenite::Error> for CloseReason {
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Served => f.write_str("the page was served"),
+            Self::Served => f.write_str("page served"),
             Self::Refused(rejection) => write!(f, "refused: {rejection}"),
-            Self::HandshakeTimeout => f.write_str("no request within the handshake limit"),
+            Self::HandshakeTimeout => f.write_str("no request within --handshake-timeout"),
             Self::ClosedByClient => f.write_str("closed by the client"),
-            Self::Vanished => f.write_str("ended by the client without a close frame"),
+            Self::Vanished => f.write_str("disconnected without a close frame"),
             Self::Failed(error) => write!(f, "connection failed: {error}"),
             Self::Tls(error) => write!(f, "TLS failed: {error}"),
             Self::Protocol(error) => write!(f, "protocol error: {error}"),
-            Self::Binary => f.write_str("binary messages are not understood here"),
-            Self::BadText => f.write_str("text that is not UTF-8"),
-            Self::TooBig => f.write_str("a message over the limit"),
-            Self::Flood => f.write_str("too many messages"),
-            Self::NoPong => f.write_str("no pong within the limit"),
-            Self::Slow => f.write_str("nothing could be sent for too long"),
+            Self::Binary => f.write_str("a binary message: expected text"),
+            Self::BadText => f.write_str("a text message that is not UTF-8"),
+            Self::TooBig => f.write_str("a message over --max-message-size"),
+            Self::Flood => f.write_str("too many messages (--message-rate)"),
+            Self::NoPong => f.write_str("no pong within --ping-timeout"),
+            Self::Slow => f.write_str("read nothing for --slow-timeout"),
             Self::Shutdown => f.write_str("the server is shutting down"),
         }
     }

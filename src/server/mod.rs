@@ -402,7 +402,7 @@ impl<S: Transport> Server<S> {
         let opened = connection.open(upgrade, &mut desk);
         if let Some(count) = connection.symbol_count(desk.hub).filter(|_| opened.is_ok()) {
             let who = Who(connection.socket(), token);
-            log::debug!("{who}: a client of {count} symbols{resuming}");
+            log::debug!("{who}: joined, watching {count} symbols{resuming}");
         }
         if opened.is_ok() && connection.is_awaiting() {
             let limit = self.config.resume_wait;
@@ -592,7 +592,10 @@ impl<S: Transport> Publish for Server<S> {
     /// Prints a price on the tape and has it broadcast to the clients.
     fn publish(&mut self, io_loop: &mut IoLoop<Self>, tick: Tick) {
         let Some(json) = self.hub.publish(&tick, io_loop.time()) else {
-            log::debug!("{} is not published", tick.symbol);
+            log::debug!(
+                "dropped a price of {}: it is not one of the symbols",
+                tick.symbol
+            );
             return;
         };
         self.counters.ticks += 1;

@@ -62,14 +62,19 @@ where
 pub(crate) fn answer(text: &str, hub: &mut Hub, list: ListId, delivery: Delivery) -> Reply {
     match serde_json::from_str::<Raw<'_>>(text) {
         // serde would take a list for the members in their order.
-        Ok(_) if !text.trim_start().starts_with('{') => error("null", "not a JSON object"),
+        Ok(_) if !text.trim_start().starts_with('{') => {
+            error("null", "invalid request: expected a JSON object")
+        }
         Ok(request) => {
             let id = request.id.map_or("null", RawValue::get);
             request
                 .follow(id, hub, (list, delivery))
                 .unwrap_or_else(|message| error(id, &message))
         }
-        Err(cause) => error("null", &format!("not a JSON object as expected: {cause}")),
+        Err(cause) => error(
+            "null",
+            &format!("invalid request: expected a JSON object ({cause})"),
+        ),
     }
 }
 
@@ -89,14 +94,14 @@ impl Raw<'_> {
             "get" => self.get(id, hub),
             "list" => self.list(id, hub),
             "subscribe" | "unsubscribe" => self.change(id, &op, hub, reading),
-            _ => Err(format!("unknown op, expected {OPS}")),
+            _ => Err(format!("unknown op: expected {OPS}")),
         }
     }
 
     fn get(&self, id: &str, hub: &Hub) -> Result<Reply, String> {
         let JsonText(symbol) = read(self.symbol, "symbol", "the name of a symbol")?;
         let newest = hub.newest(&symbol).map_err(|error| error.to_string())?;
-        let (_, members) = newest.split_last().ok_or("there has been no tick yet")?;
+        let (_, members) = newest.split_last().ok_or("no tick yet")?;
         Ok(Reply {
             text: [members, br#","id":"#, id.as_bytes(), b"}"].concat(),
             change: None,
@@ -110,7 +115,11 @@ impl Raw<'_> {
         };
         let after: Option<JsonText<'_>> = match self.after {
             None => None,
-            after => Some(read(after, "after", "the last name of the answer before")?),
+            after => Some(read(
+                after,
+                "after",
+                "the last name of the previous answer",
+            )?),
         };
         let after = after.as_ref().map(AsRef::as_ref);
         let mut out = format!(r#"{{"op":"list","id":{id},"symbols":"#);
@@ -200,8 +209,8 @@ fn read<'a, T: Deserialize<'a>>(
     name: &str,
     wanted: &str,
 ) -> Result<T, String> {
-    let member = member.ok_or_else(|| format!("{name} is missing, expected {wanted}"))?;
-    serde_json::from_str(member.get()).map_err(|_| format!("invalid {name}, expected {wanted}"))
+    let member = member.ok_or_else(|| format!("missing {name}: expected {wanted}"))?;
+    serde_json::from_str(member.get()).map_err(|_| format!("invalid {name}: expected {wanted}"))
 }
 
 fn text(text: String) -> Reply {
@@ -414,13 +423,16 @@ mod tests {
     #[test]
     fn an_error_names_what_is_wrong_and_what_would_be_right() {
         for (text, message) in [
-            ("", "not a JSON object"),
-            ("[]", "not a JSON object"),
-            (r#"["ping",1,"A",[]]"#, "not a JSON object"),
-            ("{}", "op is missing"),
-            (r#"{"op":1}"#, "invalid op, expected one of"),
+            ("", "invalid request: expected a JSON object"),
+            ("[]", "invalid request: expected a JSON object"),
+            (
+                r#"["ping",1,"A",[]]"#,
+                "invalid request: expected a JSON object",
+            ),
+            ("{}", "missing op: expected one of"),
+            (r#"{"op":1}"#, "invalid op: expected one of"),
             (r#"{"op":"buy"}"#, "unknown op"),
-            (r#"{"op":"get"}"#, "symbol is missing"),
+            (r#"{"op":"get"}"#, "missing symbol: expected"),
             (
                 r#"{"op":"get","symbol":"C/GBP"}"#,
                 "unknown symbol 'C/GBP', there are: A/USD, B/USD, B/EUR",
@@ -429,34 +441,31 @@ mod tests {
                 r#"{"op":"get","symbol":"B/GBP"}"#,
                 "unknown symbol 'B/GBP', similar are: B/USD, B/EUR",
             ),
-            (
-                r#"{"op":"get","symbol":"B/EUR"}"#,
-                "there has been no tick yet",
-            ),
+            (r#"{"op":"get","symbol":"B/EUR"}"#, "no tick yet"),
             (
                 r#"{"op":"get","symbol":"a/usd"}"#,
                 "unknown symbol 'a/usd', similar are: A/USD",
             ),
             (
                 r#"{"op":"subscribe","symbols":"A/USD"}"#,
-                "invalid symbols, expected a list",
+                "invalid symbols: expected a list",
             ),
             (
                 r#"{"op":"subscribe","symbols":["A/U*"]}"#,
                 "invalid pattern 'A/U*': a * stands",
             ),
-            (r#"{"op":"subscribe"}"#, "symbols is missing"),
+            (r#"{"op":"subscribe"}"#, "missing symbols: expected"),
             (
                 r#"{"op":"subscribe","symbols":[],"every":"1ms"}"#,
                 "invalid every '1ms': expected 10ms to 3600s",
             ),
             (
                 r#"{"op":"subscribe","symbols":[],"every":5}"#,
-                "invalid every, expected a time",
+                "invalid every: expected a time",
             ),
             (
                 r#"{"op":"subscribe","batch":"yes"}"#,
-                "invalid batch, expected true or false",
+                "invalid batch: expected true or false",
             ),
             (r#"{"op":"ping","op":"ping"}"#, "duplicate field"),
         ] {

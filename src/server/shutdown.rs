@@ -97,7 +97,7 @@ impl<S: Transport> Server<S> {
         let drain = self.config.drain;
         let limit = drain + self.config.shutdown_timeout;
         log::info!(
-            "shutting down, {} clients, goodbyes over {drain:?}, at most {limit:?}",
+            "shutting down, {} clients, goodbyes spread over {drain:?}, exit within {limit:?}",
             self.counters.clients
         );
         io_loop.call_later(limit, |_, io_loop| io_loop.stop());
@@ -200,8 +200,8 @@ impl<S: Transport> Server<S> {
     fn reload(&mut self, io_loop: &mut IoLoop<Self>) {
         if let Some(tokens) = &mut self.config.tokens {
             match tokens.reload() {
-                Ok(()) => log::info!("clients get in with {tokens}"),
-                Err(error) => log::warn!("{error}; those from before stay"),
+                Ok(()) => log::info!("reloaded {tokens}"),
+                Err(error) => log::warn!("{error}; keeping the previous tokens"),
             }
         }
         self.reload_certificate();
@@ -223,7 +223,7 @@ impl<S: Transport> Server<S> {
                     });
                 }
             }
-            Err(error) => log::warn!("{error}; the symbols stay as they are"),
+            Err(error) => log::warn!("{error}; keeping the current symbols"),
         }
     }
 

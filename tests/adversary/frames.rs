@@ -60,7 +60,7 @@ impl Case {
         peer.send(&self.bytes);
         match &self.answer {
             Closed(code) => closed(&mut peer, *code, ""),
-            Flooded => closed(&mut peer, 1008, "too many messages"),
+            Flooded => closed(&mut peer, 1008, "too many messages (--message-rate)"),
             Pong(payload) => {
                 let pong = peer.frame(|first, _| first == 0x8a)?;
                 cases::equal("pong", &pong, payload)?;

@@ -361,11 +361,11 @@ fn errors() -> Vec<Case> {
         ),
         (
             r#"{"op":"subscribe","symbols":["BTC/USDT"],"every":[]}"#.to_owned(),
-            "invalid every, expected",
+            "invalid every: expected",
         ),
         (
             r#"{"op":"subscribe","symbols":["BTC/USDT"],"batch":1}"#.to_owned(),
-            "invalid batch, expected",
+            "invalid batch: expected",
         ),
         (
             r#"{"op":"subscribe","symbols":["x"],"batch":true}"#.to_owned(),
@@ -373,7 +373,7 @@ fn errors() -> Vec<Case> {
         ),
         (
             r#"{"op":"unsubscribe","every":"1s"}"#.to_owned(),
-            "symbols is missing",
+            "missing symbols: expected",
         ),
     ];
     let case = |(request, words): (String, &str)| case("/", &[request], Error(words.to_owned()));

@@ -126,20 +126,20 @@ fn tokens_are_read_again_on_sighup() {
         server.signal(Signal::HUP);
         server.wait_for(says);
     };
-    again("old\nnew\n", "clients get in with 2 tokens");
+    again("old\nnew\n", "reloaded 2 tokens from ");
     assert_eq!(statuses(), [101, 101]);
-    again("new\n", "clients get in with 1 token ");
+    again("new\n", "reloaded 1 token from ");
     assert_eq!(statuses(), [401, 101]);
     again(
         "# none\n",
-        "there are none, write one to a line; those from before stay",
+        "there are none: expected one per line; keeping the previous tokens",
     );
     assert_eq!(statuses(), [401, 101]);
     fs::set_permissions(&file.0, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(&file.0, "old").unwrap();
     server.signal(Signal::HUP);
-    server.wait_for("everybody on this machine can read the tokens in");
-    server.wait_for("clients get in with 1 token ");
+    server.wait_for("any user of this machine can read the tokens in");
+    server.wait_for("reloaded 1 token from ");
     assert_eq!(statuses(), [101, 401]);
 }
 
@@ -147,7 +147,7 @@ fn tokens_are_read_again_on_sighup() {
 fn a_token_file_that_is_no_use_ends_it_with_one_line() {
     let file = TokenFile::new("# nothing yet\n");
     for (path, part) in [
-        (file.path(), "there are none, write one to a line"),
+        (file.path(), "there are none: expected one per line"),
         ("/nowhere/tokens", "no such file"),
     ] {
         let output = server(&["--port", "0", "--log", "error", "--token-file", path]);

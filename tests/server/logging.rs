@@ -117,7 +117,7 @@ fn a_full_pipe_keeps_nobody_waiting_and_what_it_lost_is_told() {
     fill(&mut hold, OFlags::empty());
     server.lose_lines();
     // It flows again. The lines of each look are few, and no more are lost.
-    let line = wait_for(&mut log, "log lines were lost, stderr was blocked");
+    let line = wait_for(&mut log, "log lines were lost because stderr was blocked");
     assert!(line.contains("warn: "), "{line}");
     let told = number_before(&line, "log lines");
     assert_eq!(told, server.missing("blocked"), "{line}");
@@ -185,10 +185,13 @@ fn debug_tells_who_came_and_what_it_got() {
     let of_client = wait_for(&mut log, &address);
     assert!(of_client.ends_with("): accepted\n"), "{of_client}");
     let joined = wait_for(&mut log, &address);
-    assert!(joined.ends_with("): a client of 1 symbols\n"), "{joined}");
+    assert!(
+        joined.ends_with("): joined, watching 1 symbols\n"),
+        "{joined}"
+    );
     client.send(Message::binary("?")).unwrap();
     let closed = wait_for(&mut log, &address);
-    let words = "binary messages are not understood here; close code 1003\n";
+    let words = "a binary message: expected text; close code 1003\n";
     assert!(closed.ends_with(words), "{closed}");
     server.ask(
         "GET /?symbols=%0Aerror:+forged HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\

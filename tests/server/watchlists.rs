@@ -635,7 +635,7 @@ fn symbols_come_from_a_file_that_is_read_again_on_sighup() {
     fs::write(&file, "BTC/USDT nonsense").unwrap();
     server.signal(rustix::process::Signal::HUP);
     server.wait_for(
-        "invalid symbol 'nonsense': expected BASE/QUOTE, such as BTC/USDT; the symbols stay",
+        "invalid symbol 'nonsense': expected BASE/QUOTE, such as BTC/USDT; keeping the current symbols",
     );
     assert_eq!(names(&mut client).as_array().unwrap().len(), 3);
 }

@@ -40,7 +40,7 @@ pub(crate) fn check_origin(
             return Ok(());
         }
     }
-    let message = "pages of this origin may not connect";
+    let message = "pages from this origin may not connect: the server needs --allow-origin";
     Err(Rejection::new(StatusCode::FORBIDDEN, message))
 }
 

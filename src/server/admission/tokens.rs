@@ -57,7 +57,8 @@ impl Tokens {
             return Ok(());
         }
         // Never with what was sent: it may be a token of something else.
-        let message = "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN";
+        let message =
+            "missing or unknown token: expected Authorization: Bearer TOKEN, or ?token=TOKEN";
         Err(Rejection::new(StatusCode::UNAUTHORIZED, message))
     }
 
@@ -76,7 +77,7 @@ impl fmt::Display for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, path) = (self.tokens.len(), self.path.display());
         let plural = if count == 1 { "" } else { "s" };
-        write!(f, "{count} token{plural} of {path}")
+        write!(f, "{count} token{plural} from {path}")
     }
 }
 
@@ -106,7 +107,7 @@ fn read(path: &Path) -> Result<Vec<Box<[u8]>>, String> {
     file.take(FILE_LENGTH_MAX + 1)
         .read_to_end(&mut text)
         .map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => "nothing is in it yet".to_owned(),
+            io::ErrorKind::WouldBlock => "it is still empty".to_owned(),
             _ => plain(&error),
         })?;
     if text.len() as u64 > FILE_LENGTH_MAX {
@@ -115,7 +116,7 @@ fn read(path: &Path) -> Result<Vec<Box<[u8]>>, String> {
     let tokens = parse(&text)?;
     if metadata.mode() & READABLE_BY_OTHERS != 0 {
         let path = path.display();
-        log::warn!("everybody on this machine can read the tokens in {path} (try chmod o-r)");
+        log::warn!("any user of this machine can read the tokens in {path} (try chmod o-r)");
     }
     Ok(tokens)
 }
@@ -131,13 +132,13 @@ fn parse(text: &[u8]) -> Result<Vec<Box<[u8]>>, String> {
         if !line.iter().all(u8::is_ascii_graphic) {
             let number = index + 1;
             return Err(format!(
-                "line {number} is no token: printable ASCII without blanks"
+                "invalid token in line {number}: expected printable ASCII without blanks"
             ));
         }
         tokens.push(line.into());
     }
     if tokens.is_empty() {
-        return Err("there are none, write one to a line".to_owned());
+        return Err("there are none: expected one per line".to_owned());
     }
     Ok(tokens)
 }
@@ -179,10 +180,13 @@ mod tests {
     fn what_is_in_it_is_never_shown() {
         assert_eq!(
             format!("{:?}", tokens("secret")),
-            "Tokens(1 token of tokens)"
+            "Tokens(1 token from tokens)"
         );
         let error = parse(b"fine\nsecret with blanks").unwrap_err();
-        assert_eq!(error, "line 2 is no token: printable ASCII without blanks");
+        assert_eq!(
+            error,
+            "invalid token in line 2: expected printable ASCII without blanks"
+        );
         assert!(parse("secr\u{e9}t".as_bytes()).is_err());
         assert!(
             parse(b"# nothing\n\n")

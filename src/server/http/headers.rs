@@ -51,12 +51,12 @@ impl<'a> Headers<'a> {
                 }
                 14 if name.eq_ignore_ascii_case("content-length") && value != b"0" => {
                     return Err(Rejection::bad_request(
-                        "requests with a body are not read here",
+                        "requests with a body are not accepted",
                     ));
                 }
                 17 if name.eq_ignore_ascii_case("transfer-encoding") => {
                     return Err(Rejection::bad_request(
-                        "requests with a body are not read here",
+                        "requests with a body are not accepted",
                     ));
                 }
                 _ => {}

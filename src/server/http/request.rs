@@ -72,7 +72,7 @@ pub(crate) fn end(bytes: &[u8], known: usize) -> Result<Option<usize>, Rejection
         .is_some_and(|byte| !byte.is_ascii_graphic() && !b"\r\n".contains(byte))
     {
         return Err(Rejection::bad_request(
-            "this port speaks plain HTTP and WebSocket",
+            "this port speaks HTTP and WebSocket without TLS: use http:// or ws://",
         ));
     }
     within_limit(bytes.len()).map(|_| None)
@@ -118,7 +118,7 @@ fn parse(head: &[u8], more: bool, policy: Policy<'_>) -> Result<Request, Rejecti
         }
         Err(error) => {
             return Err(Rejection::bad_request(format!(
-                "the request head is malformed: {error}"
+                "invalid request head: {error}"
             )));
         }
     }
@@ -126,13 +126,13 @@ fn parse(head: &[u8], more: bool, policy: Policy<'_>) -> Result<Request, Rejecti
     if method != "GET" && method != "HEAD" {
         return Err(Rejection::new(
             StatusCode::METHOD_NOT_ALLOWED,
-            "only GET and HEAD here",
+            "invalid method: expected GET or HEAD",
         ));
     }
     let headers = Headers::of(request.headers)?;
     let modern = request.version == Some(1);
     if modern && headers.host.is_none_or(<[u8]>::is_empty) {
-        return Err(Rejection::bad_request("the Host header is missing"));
+        return Err(Rejection::bad_request("missing Host header"));
     }
     let (path, query) = target(request.path.unwrap_or_default())?;
     // The health pages are for everybody: a monitor needs no token.
@@ -174,7 +174,9 @@ fn target(target: &str) -> Result<(&str, &str), Rejection> {
     match path {
         "" => Ok(("/", query)),
         path if path.starts_with('/') => Ok((path, query)),
-        _ => Err(Rejection::bad_request("the request target is not a path")),
+        _ => Err(Rejection::bad_request(
+            "invalid request target: expected a path",
+        )),
     }
 }
 
@@ -188,7 +190,7 @@ pub(crate) fn without_tls(head: &[u8]) -> Rejection {
 
 /// The answer to a head whose end will not come.
 pub(crate) fn cut_off() -> Rejection {
-    Rejection::bad_request("the request ended before its head did")
+    Rejection::bad_request("the connection ended before the request head was complete")
 }
 
 #[cfg(test)]

@@ -75,9 +75,11 @@ pub(crate) fn page(
 /// The answer to a path that is not served at this endpoint.
 pub(crate) fn not_found(policy: Policy<'_>) -> Rejection {
     let message = match (policy.endpoint, policy.metrics_elsewhere) {
-        (Endpoint::Admin, _) => "there are only /metrics, /healthz and /readyz",
-        (Endpoint::Public, true) => "there are only /, /healthz and /readyz",
-        (Endpoint::Public, false) => "there are only /, /metrics, /healthz and /readyz",
+        (Endpoint::Admin, _) => "no such page: this port has /metrics, /healthz and /readyz",
+        (Endpoint::Public, true) => "no such page: this port has /, /healthz and /readyz",
+        (Endpoint::Public, false) => {
+            "no such page: this port has /, /metrics, /healthz and /readyz"
+        }
     };
     Rejection::new(StatusCode::NOT_FOUND, message)
 }

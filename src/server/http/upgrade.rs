@@ -46,12 +46,12 @@ impl Handshake<'_> {
     ) -> Result<Upgrade, Rejection> {
         if !self.get {
             return Err(Rejection::bad_request(
-                "a WebSocket handshake is a GET request",
+                "invalid handshake: expected the method GET",
             ));
         }
         if !self.modern {
             return Err(Rejection::bad_request(
-                "a WebSocket handshake needs HTTP/1.1",
+                "invalid handshake: expected HTTP/1.1",
             ));
         }
         if self.path != "/" {
@@ -59,18 +59,18 @@ impl Handshake<'_> {
         }
         if !headers.connection_upgrade {
             return Err(Rejection::bad_request(
-                "the Connection header does not say Upgrade",
+                "invalid Connection header: expected Upgrade",
             ));
         }
         if headers.version != Some(b"13") {
-            let message = "this server speaks version 13 of WebSocket";
+            let message = "invalid Sec-WebSocket-Version: expected 13";
             return Err(Rejection::new(StatusCode::UPGRADE_REQUIRED, message));
         }
         check_origin(headers.origin, headers.host, policy.origins)?;
         if self.more {
             // RFC 6455 section 4.1: the client waits for the answer.
             return Err(Rejection::bad_request(
-                "data came before the handshake was answered",
+                "invalid handshake: data arrived before it was answered",
             ));
         }
         let wishes = Wishes::read(self.query)?;
@@ -89,7 +89,7 @@ impl Handshake<'_> {
 /// header map, which would have to be filled for it from what has been checked already.
 fn response(key: Option<&[u8]>) -> Result<Vec<u8>, Rejection> {
     let key = key.filter(|key| is_key(key)).ok_or_else(|| {
-        Rejection::bad_request("the Sec-WebSocket-Key header is not a key of 16 bytes")
+        Rejection::bad_request("invalid Sec-WebSocket-Key: expected 16 bytes in base64")
     })?;
     let mut out = Vec::with_capacity(256);
     out.extend_from_slice(

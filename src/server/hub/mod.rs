@@ -134,7 +134,7 @@ pub(crate) struct TooManySymbols;
 
 impl fmt::Display for TooManySymbols {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a server can have {SYMBOLS_MAX} symbols")
+        write!(f, "a server can have at most {SYMBOLS_MAX}")
     }
 }
 

@@ -91,7 +91,7 @@ impl<S: Transport> Server<S> {
             }
             Err(error) => {
                 self.counters.rejected(RejectionCause::Other);
-                log::warn!("a client cannot be served: {error}");
+                log::warn!("cannot serve a client: {error}");
             }
         }
     }
@@ -142,7 +142,7 @@ impl<S: Transport> Server<S> {
         if connection.is_none_or(|connection| connection.handshake_timeout().is_none()) {
             return;
         }
-        let rejection = Rejection::new(StatusCode::REQUEST_TIMEOUT, "no request within the limit");
+        let rejection = Rejection::new(StatusCode::REQUEST_TIMEOUT, "no request in time");
         let answer = response::reject(&rejection);
         self.close(io_loop, token, &CloseReason::HandshakeTimeout, &answer);
     }

@@ -112,7 +112,7 @@ impl<S: Transport> Acceptor<S> {
     ) -> Option<S::Listener> {
         let mut listener = self.listener_at(endpoint).take()?;
         if let Err(error) = io_loop.remove_handler(&mut listener.socket, listener.token) {
-            log::debug!("the listener cannot be unregistered: {error}");
+            log::debug!("cannot unregister the listener: {error}");
         }
         Some(listener.socket)
     }
@@ -207,8 +207,10 @@ impl<S: Transport> Acceptor<S> {
     ) -> Option<(RejectionCause, Rejection)> {
         match endpoint {
             Endpoint::Admin if self.admins >= ADMINS_MAX => {
-                log::warn!("{ADMINS_MAX} connections ask for the server's state: others get 503");
-                let rejection = Rejection::unavailable("too many ask at once");
+                log::warn!(
+                    "refusing connections to the --admin port with 503: all {ADMINS_MAX} are in use"
+                );
+                let rejection = Rejection::unavailable("too many connections to this port");
                 Some((RejectionCause::Unavailable, rejection))
             }
             Endpoint::Public if connections - self.admins >= self.clients_max => {
@@ -216,7 +218,7 @@ impl<S: Transport> Acceptor<S> {
                     "the server is full, {} connections: others {} (--max-clients)",
                     self.clients_max,
                     if self.speaks_tls {
-                        "get an alert of TLS"
+                        "get a TLS alert"
                     } else {
                         "are answered 503"
                     }
@@ -225,7 +227,7 @@ impl<S: Transport> Acceptor<S> {
             }
             // It is the client that asks for too much: to others, a server that says 503 is ill.
             Endpoint::Public if !self.addresses.has_room(peer) => {
-                log::warn!("{peer} has as many connections as it may (--max-clients-per-ip)");
+                log::warn!("refusing {peer}: at its connection limit (--max-clients-per-ip)");
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 let rejection = Rejection::new(status, "too many connections from your address");
                 Some((RejectionCause::TooMany, rejection))

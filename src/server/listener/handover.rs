@@ -56,7 +56,7 @@ impl<S: Transport> Server<S> {
             }
             Some(Err(error)) => {
                 if error.kind() != io::ErrorKind::Unsupported {
-                    log::warn!("the port cannot be handed over, clients may be reset: {error}");
+                    log::warn!("cannot hand the port over, so clients may be reset: {error}");
                 }
                 self.leave_port(io_loop);
             }
@@ -73,7 +73,7 @@ impl<S: Transport> Server<S> {
         linger: Duration,
     ) {
         if probe.peer_addr().is_ok() {
-            log::info!("another server has the port now");
+            log::info!("another server has taken over the port");
             // It has this port too, if it is the same.
             self.acceptor.stop(io_loop, Endpoint::Admin);
             io_loop.call_later(linger, Self::leave_port);
@@ -84,7 +84,7 @@ impl<S: Transport> Server<S> {
         } else if index > 0 {
             self.seek_successor(io_loop, index - 1, linger);
         } else {
-            log::info!("no other server has the port");
+            log::info!("no other server listens on the port");
             self.leave_port(io_loop);
         }
     }
@@ -126,7 +126,7 @@ mod linux {
     /// has gone left other orders.
     pub(crate) fn share_evenly(listener: &Socket) {
         if let Err(error) = steer(listener, NO_LISTENER) {
-            log::debug!("cannot share the port evenly: {error}");
+            log::debug!("cannot undo the handover of the port: {error}");
         }
     }
 

@@ -67,7 +67,7 @@ impl<S: Transport> Server<S> {
         silent.retain(|silent| self.hub.is_unserved(silent.market));
         let is_stale = self.is_stale && !self.hub.is_ready() || !silent.is_empty();
         if self.is_stale && !is_stale {
-            log::info!("all prices are live again");
+            log::info!("all prices are current again");
         }
         self.is_stale = is_stale;
         if let Some((first, others)) = silent.split_first() {

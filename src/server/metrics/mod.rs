@@ -110,7 +110,7 @@ fn render<S: Transport>(
     own.register_collector(Box::new(Sample::of(server, io_loop, format)));
     format.encode(&registry).unwrap_or_else(|error| {
         // Formatting into a string does not fail; if it did, an empty page is no lie.
-        log::error!("metrics cannot be written: {error}");
+        log::error!("cannot write the metrics: {error}");
         String::new()
     })
 }

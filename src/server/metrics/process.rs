@@ -60,11 +60,11 @@ impl Collector for Sample {
             out.gauge(&open, count as f64)?;
         }
         if let Some(limit) = self.descriptors_max {
-            let most = family("process_max_fds", "As many file descriptors may be open");
+            let most = family("process_max_fds", "Limit on open file descriptors");
             out.gauge(&most, limit as f64)?;
         }
         self.started.map_or(Ok(()), |started| {
-            let start = family("process_start_time", "When the process began, in Unix time");
+            let start = family("process_start_time", "Start of the process in Unix time");
             out.gauge(&start.in_unit(Unit::Seconds), started)
         })
     }

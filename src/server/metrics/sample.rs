@@ -99,17 +99,17 @@ impl Sample {
         out.gauge(&slow, self.slow as f64)?;
         let handshaking = family(
             "handshaking_connections",
-            "Connections whose request has not come yet",
+            "Connections whose request has not arrived yet",
         );
         out.gauge(&handshaking, counters.handshaking as f64)?;
         let all = family(
             "connections",
-            "Connections in any state, also those that were told the last word",
+            "Connections in any state, including those that are closing",
         );
         out.gauge(&all, self.connections as f64)?;
         let accepted = family(
             "accepted",
-            "Connections accepted; all of them are clients, handshaking, or were closed",
+            "Connections accepted; each is a client, is handshaking, or was closed",
         );
         out.counter(&accepted, counters.accepted)?;
         let opened = family("opened", "Handshakes completed");
@@ -131,13 +131,13 @@ impl Sample {
             ("ticks", "Prices published", counters.ticks),
             (
                 "deliveries",
-                "Messages that clients were given, one for each client: prices, events, heartbeats",
+                "Messages sent to clients, one for each client: prices, events, pings",
                 counters.deliveries,
             ),
-            ("writes", "Writes that gave them", counters.writes),
+            ("writes", "Writes that sent those messages", counters.writes),
             (
                 "messages",
-                "Messages read from clients, control frames among them",
+                "Messages read from clients, including control frames",
                 counters.messages,
             ),
             (
@@ -147,13 +147,13 @@ impl Sample {
             ),
             (
                 "unrecorded_ticks",
-                "Prices that --record left out because the file would not take them",
+                "Prices that --record left out because it could not write them in time",
                 self.unrecorded,
             ),
         ] {
             out.counter(&family(name, help), value)?;
         }
-        let help = "Bytes of the messages that clients were given";
+        let help = "Bytes of the messages sent to clients";
         let delivered = family("delivered", help).in_unit(Unit::Bytes);
         out.counter(&delivered, counters.bytes)
     }
@@ -179,13 +179,13 @@ impl Sample {
     fn itself(&self, out: &mut Writer<'_, '_>) -> fmt::Result {
         let ready = family("ready", "1 while /readyz answers 200");
         out.gauge(&ready, f64::from(self.ready))?;
-        let symbols = family("symbols", "Symbols that can be asked for");
+        let symbols = family("symbols", "Symbols that clients can watch");
         out.gauge(&symbols, self.symbol_count as f64)?;
         let help = "Symbols that have been silent for longer than --stale-after";
         out.gauge(&family("stale_symbols", help), self.stale_count as f64)?;
-        let lists = family("lists", "Distinct lists of symbols that clients watch");
+        let lists = family("lists", "Distinct watchlists");
         out.gauge(&lists, self.lists as f64)?;
-        let help = "Memory of the lists of symbols that clients watch";
+        let help = "Memory of the watchlists of all clients";
         let memory = family("list_memory", help).in_unit(Unit::Bytes);
         out.gauge(&memory, self.index.lists as f64)?;
         let help = "Memory of the index from symbols to the clients that watch them";
@@ -209,7 +209,7 @@ impl Sample {
             ("os", consts::OS),
             ("arch", consts::ARCH),
         ];
-        out.info("build", "What is running", &labels)
+        out.info("build", "Version and platform of the server", &labels)
     }
 }
 

@@ -50,17 +50,18 @@ impl Sources {
         let up = all().map(|it| (it.label(), f64::from(it.is_good == Some(true))));
         let help = "1 while the newest answer of a source had prices; 0 before the first";
         out.gauges(&family("source_up", help), up)?;
-        let help = "How long a source took to answer a request, well or badly";
+        let help = "How long a source took to answer a request, successfully or not";
         let fetch = family("source_fetch", help).in_unit(Unit::Seconds);
         let took = all().filter(|it| it.took.count() > 0);
         out.histograms(&fetch, took.map(|it| (it.label(), &it.took)))?;
         let help = "Answers and messages of a source that had prices";
         let answers = all().map(|it| (it.label(), it.answers));
         out.counters(&family("source_answers", help), answers)?;
-        let help = "Prices of a source dropped for being older than one before";
+        let help =
+            "Prices of a source that were dropped because they were older than the one before";
         let old = all().map(|it| (it.label(), it.old));
         out.counters(&family("source_old_prices", help), old)?;
-        let help = "What went wrong with a source, by kind";
+        let help = "Failures of a source, by kind";
         let failures = all().flat_map(Source::failures);
         out.counters(&family("source_failures", help), failures)?;
         let serving = self.serving.iter();

@@ -103,8 +103,8 @@ pub(super) fn check_reply<'r>(text: &str, reply: &'r str) -> HashMap<String, &'r
     let fields = object(reply).unwrap_or_else(|| panic!("no JSON object: {reply}"));
     let asked = object(text);
     let op = fields.get("op").map(|op| op.trim_matches('"'));
-    let is_unread =
-        op == Some("error") && string(&fields, "message").starts_with("not a JSON object");
+    let is_unread = op == Some("error")
+        && string(&fields, "message").starts_with("invalid request: expected a JSON object");
     assert!(is_unread || asked.is_some(), "taken for an object: {text}");
     let id = asked
         .as_ref()

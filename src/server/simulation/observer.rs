@@ -278,7 +278,7 @@ fn expected_text(expect: &Expect, model: &Model, (_, wall): Now) -> String {
         Expect::Get { name, id } => match find(name, &model.symbols) {
             Ok(index) => match model.symbols[index].json.strip_suffix('}') {
                 Some(json) => format!(r#"{json},"id":{id}}}"#),
-                None => error(*id, "there has been no tick yet"),
+                None => error(*id, "no tick yet"),
             },
             Err(message) => format!(r#"{{"op":"error","id":{id},"message":"{message}"#),
         },
@@ -288,7 +288,7 @@ fn expected_text(expect: &Expect, model: &Model, (_, wall): Now) -> String {
             let names = serde_json::Value::from(names);
             format!(r#"{{"op":"list","id":{id},"symbols":{names}}}"#)
         }
-        Expect::Error(id) => format!(r#"{{"op":"error","id":{id},"message":"unknown op, "#),
+        Expect::Error(id) => format!(r#"{{"op":"error","id":{id},"message":"unknown op: "#),
         Expect::Change(_) | Expect::Pong(_) | Expect::Close => unreachable!("no such text"),
     }
 }

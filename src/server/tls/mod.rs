@@ -80,12 +80,9 @@ impl<S: Transport> Server<S> {
         match read(&tls.files) {
             Ok(config) => {
                 tls.config = config;
-                log::info!(
-                    "new clients are shown what {} has now",
-                    tls.files.cert.display()
-                );
+                log::info!("reloaded the certificate from {}", tls.files.cert.display());
             }
-            Err(error) => log::warn!("{error}; new clients are shown the old certificate"),
+            Err(error) => log::warn!("{error}; keeping the previous certificate"),
         }
     }
 
