@@ -79,8 +79,9 @@ impl ControlClient {
         let leaves: Arc<AtomicBool> = Arc::default();
         let (kept, told) = (Arc::clone(&seen), Arc::clone(&leaves));
         let thread = thread::spawn(move || {
-            let end = listen(client, pid, interval, &kept, &told);
-            kept.lock().unwrap().end = end.err();
+            if let Err(end) = listen(client, pid, interval, &kept, &told) {
+                kept.lock().unwrap().end.get_or_insert(end);
+            }
         });
         let thread = Some(thread);
         Self {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use exchanges::{Catalogue, Exchange, Session, StreamMessage, Symbol};
 use rustls::{ClientConnection, StreamOwned};
+use testkit::PATIENCE;
 use testkit::fake_exchange::{Config, FakeExchange, Fault};
 use tickertape::tls::Roots;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -155,20 +156,24 @@ impl<'e> Client<'e> {
         Ok(())
     }
 
-    /// Goes on until there are so many prices of each symbol.
+    /// Goes on until there are this many prices of each symbol.
     fn run(&mut self, ticks: usize) {
-        let until = Instant::now() + Duration::from_secs(5);
-        while self.ticks.iter().any(|it| it.len() < ticks) {
+        self.run_until(|client| client.ticks.iter().all(|it| it.len() >= ticks));
+    }
+
+    fn run_until(&mut self, is_so: impl Fn(&Self) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !is_so(self) {
             assert!(
                 Instant::now() < until,
-                "prices stay away: {:?}",
+                "it does not come: {:?}",
                 self.errors
             );
             self.turn().unwrap();
         }
     }
 
-    /// Goes on for so long; whether the stream was still open then.
+    /// Goes on for this long; returns whether the stream was still open then.
     fn run_for(&mut self, duration: Duration) -> bool {
         let until = Instant::now() + duration;
         while Instant::now() < until {
@@ -323,38 +328,36 @@ fn streams_fail_as_they_are_told_to() {
     let catalogue = Catalogue::builtin();
     let symbols = symbols(&["BTC/USDT"]);
     let start = |id: &str| Client::start(&fake, catalogue.get(id).unwrap(), &symbols, false);
-    let soon = Duration::from_millis(200);
 
     let mut client = start("kraken");
     client.run(2);
     fake.set("kraken+stream", Fault::StreamSilent);
-    client.run_for(Duration::from_millis(50));
+    // What is under way still comes.
+    client.run_for(Duration::from_millis(200));
     let before = (client.ticks[0].len(), client.heartbeats);
-    assert!(client.run_for(soon));
+    assert!(client.run_for(Duration::from_millis(200)));
     assert_eq!((client.ticks[0].len(), client.heartbeats), before);
     fake.clear();
     client.run(before.0 + 1);
     client.check(&fake, catalogue.get("kraken").unwrap(), &symbols);
 
     fake.set("kraken+stream", Fault::StreamGarbage);
-    client.run_for(soon);
-    assert!(client.others > 0);
+    client.run_until(|client| client.others > 0);
     for (fault, words) in [
         (Fault::WrongType, "no price: it is {"),
         (Fault::NoPrice, "no price: it is null"),
     ] {
         fake.set("kraken+stream", fault);
-        client.run_for(soon);
-        let (last, _) = client.ticks[0].last().unwrap();
-        assert!(last.starts_with(words), "{last}");
+        let has_come = |client: &Client<'_>| client.ticks[0].last().unwrap().0.starts_with(words);
+        client.run_until(has_come);
     }
     fake.set("kraken+stream", Fault::StreamCut);
-    assert!(!client.run_for(soon));
+    assert!(!client.run_for(PATIENCE));
 
     let mut client = start("okx");
     client.run(1);
     fake.set_times("okx+stream", Fault::StreamLeave, 1);
-    assert!(!client.run_for(soon));
+    assert!(!client.run_for(PATIENCE));
     assert!(client.leaves);
 
     let mut client = start("binance");
@@ -375,6 +378,6 @@ fn streams_fail_as_they_are_told_to() {
     assert!(error.err().unwrap().contains("429"));
     fake.set("bitget+stream", Fault::UnknownSymbol);
     let mut client = start("bitget");
-    client.run_for(soon);
+    client.run_until(|client| !client.errors.is_empty());
     assert_eq!(client.errors.len(), 1);
 }

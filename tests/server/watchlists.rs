@@ -344,17 +344,17 @@ fn a_rate_can_be_changed_while_connected() {
 
 #[test]
 fn pings_and_the_closing_frame_wait_for_no_period() {
+    // The limit on pongs is as long: time enough to answer on a busy machine.
+    let ping_interval = Duration::from_secs(1);
     let config = Config {
-        ping_interval: Duration::from_millis(100),
-        ping_timeout: Duration::from_millis(100),
+        ping_interval,
+        ping_timeout: ping_interval,
         drain: Duration::ZERO,
         ..patient()
     };
     let server = TestServer::with_symbols(config, &["A"]);
     let mut client = server.open("/?every=1h");
-    client.get_ref().set_nonblocking(false).unwrap();
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_millis(500) {
+    for _ in 0..2 {
         let ping = client.read().unwrap();
         assert!(ping.is_ping(), "{ping:?}");
         client.flush().unwrap();
@@ -418,7 +418,7 @@ fn a_batch_is_one_list_a_write_and_no_longer_than_allowed() {
 
 #[test]
 fn a_client_that_pages_through_the_names_of_all_symbols_sees_each_once() {
-    let names = numbered(60_000);
+    let names = numbered(20_000);
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let server = TestServer::with_symbols(patient(), &all);
     let mut client = server.open("/?symbols=S7/USD");
@@ -643,12 +643,12 @@ fn symbols_come_from_a_file_that_is_read_again_on_sighup() {
 #[test]
 fn a_client_that_does_not_read_costs_little_however_large_the_market_is() {
     const CLIENTS: u64 = 32;
-    let names = numbered(60_000);
+    let names = numbered(20_000);
     let file = temp_file(names.join("\n"));
     let argument = format!("--symbols=@{}", file.path().display());
     // Most of the newest ticks have fallen off the tape.
-    let server = process(&[&argument, "--interval", "3600s", "--tape", "1MiB"]);
-    server.wait_for_metric("tickertape_ticks_total", |ticks| ticks >= 60_000);
+    let server = process(&[&argument, "--interval", "3600s", "--tape", "256KiB"]);
+    server.wait_for_metric("tickertape_ticks_total", |ticks| ticks >= 20_000);
     let url = format!("ws://{}/?symbols=S7/USD", server.address);
     let open = || tungstenite::client(&url, server.connect()).unwrap().0;
     let mut reader = open();
@@ -673,7 +673,7 @@ fn a_client_that_does_not_read_costs_little_however_large_the_market_is() {
     // Who reads gets all of it, and behind that the answer to the second request.
     assert_eq!(tick(&mut reader).0, "sim:S7/USD");
     assert_eq!(next(&mut reader)["op"], "subscribe");
-    let got = symbols(&mut reader, 59_999);
+    let got = symbols(&mut reader, 19_999);
     let others = names.iter().filter(|name| *name != "S7/USD");
     assert!(got.into_iter().eq(others.map(|name| format!("sim:{name}"))));
     assert_eq!(next(&mut reader)["op"], "pong");

@@ -10,8 +10,10 @@ pub(crate) fn is_healthy(server: &ServerProcess) -> bool {
 pub(crate) fn sources_are_up(server: &ServerProcess) -> bool {
     let page = server.metrics();
     let lines = page.lines();
-    let mut up = lines.filter(|line| line.starts_with("tickertape_source_up{"));
-    up.all(|line| line.ends_with(" 1.0"))
+    let up = lines.filter(|line| line.starts_with("tickertape_source_up{"));
+    let up: Vec<_> = up.map(|line| line.ends_with(" 1.0")).collect();
+    // A page that does not say is no good news.
+    !up.is_empty() && !up.contains(&false)
 }
 
 /// Below what 99 of 100 timers were late, and all of them.
