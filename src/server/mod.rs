@@ -45,6 +45,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ioloop::periodic::next_deadline;
@@ -58,13 +59,15 @@ use self::close::CloseReason;
 use self::connection::{Desk, Next};
 use self::connections::Connections;
 use self::counters::Counters;
+use self::http::pages;
+use self::http::readiness::Readiness;
 use self::http::request::{self, Request};
-use self::http::response;
-use self::http::router::Endpoint;
+use self::http::response::{self, Response};
+use self::http::router::{Endpoint, Page};
 use self::http::upgrade::Upgrade;
 use self::hub::{Gather, Hub, PeriodId, TooManySymbols};
 use self::listener::acceptor::Acceptor;
-use self::metrics::Metrics;
+use self::metrics::{Metrics, Snapshot};
 use self::packing::Packing;
 use self::peer::{Told, Who};
 use self::rejection::Rejection;
@@ -374,11 +377,75 @@ impl<S: Transport> Server<S> {
                 Ok(()) => {}
                 Err(reason) => self.reject_or_close(io_loop, token, &reason),
             },
-            Ok(Request::Page { page, head_only }) => self.give(io_loop, token, (page, head_only)),
+            Ok(Request::Page { page, head_only }) => self.serve(io_loop, token, page, head_only),
             Err(rejection) => {
                 self.reject_or_close(io_loop, token, &CloseReason::Refused(rejection));
             }
         }
+    }
+
+    /// Answers with a page, only with its head if `head_only`, and ends the connection.
+    fn serve(&mut self, io_loop: &mut IoLoop<Self>, token: Token, page: Page, head_only: bool) {
+        let answer = match page {
+            Page::Live => pages::live(head_only),
+            Page::Health => pages::health(head_only),
+            Page::Ready => pages::ready(&self.readiness(), io_loop.time(), head_only),
+            Page::Metrics => {
+                let page = self.metrics_page(io_loop);
+                let connections = &mut self.connections;
+                let has_pending = |token| {
+                    let taker = connections.get_mut(token);
+                    taker.is_some_and(|connection| connection.has_pending())
+                };
+                if !self.metrics.take(token, page.len(), has_pending) {
+                    let rejection = Rejection {
+                        head_only,
+                        ..Rejection::unavailable("too many read this page")
+                    };
+                    let reason = CloseReason::Refused(rejection);
+                    return self.reject_or_close(io_loop, token, &reason);
+                }
+                let response = Response {
+                    status: StatusCode::OK,
+                    content_type: metrics::CONTENT_TYPE,
+                    body: &page,
+                };
+                response.to_bytes(head_only)
+            }
+        };
+        self.close(io_loop, token, &CloseReason::Served, &answer);
+    }
+
+    fn readiness(&self) -> Readiness<'_> {
+        Readiness {
+            hub: &self.hub,
+            sources: &self.sources,
+            is_stopping: self.shutdown.has_begun(),
+        }
+    }
+
+    /// The page of `/metrics`, written once in a turn of the loop.
+    fn metrics_page(&mut self, io_loop: &IoLoop<Self>) -> Rc<str> {
+        let turn = io_loop.turn_number();
+        if let Some(page) = self.metrics.page_of(turn) {
+            return page;
+        }
+        let connections = self.connections.iter_mut();
+        let slow_clients = connections.filter(|it| it.is_stuck()).count();
+        let page = self.metrics.write(&Snapshot {
+            now: io_loop.time(),
+            counters: &self.counters,
+            hub: &self.hub,
+            sources: &self.sources,
+            lag: io_loop.lag(),
+            connections: self.connections.len(),
+            slow_clients,
+            is_ready: self.readiness().is_ready(),
+            unrecorded: self.recorder.as_ref().map_or(0, Recorder::left_out),
+            log_lines: crate::log::lost(),
+        });
+        self.metrics.keep(turn, &page);
+        page
     }
 
     fn upgrade(

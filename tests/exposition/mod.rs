@@ -1,4 +1,4 @@
-//! The rules of Prometheus' two text formats, as far as a page of metrics can break them. It shares
+//! The rules of Prometheus' text format, as far as a page of metrics can break them. It shares
 //! no code with what writes the page.
 #![allow(unreachable_pub, reason = "each test is a crate of its own")]
 
@@ -12,7 +12,6 @@ pub type Labels = BTreeMap<String, String>;
 pub struct Page {
     families: Vec<Family>,
     seen: BTreeSet<(String, Labels)>,
-    ended: bool,
 }
 
 #[derive(Debug, Default)]
@@ -24,19 +23,16 @@ struct Family {
 }
 
 impl Page {
-    /// Reads a page of version 0.0.4, or of OpenMetrics if `open`.
-    pub fn read(text: &str, open: bool) -> Result<Self, String> {
+    /// Reads a page of version 0.0.4.
+    pub fn read(text: &str) -> Result<Self, String> {
         let mut page = Self::default();
         let body = text.strip_suffix('\n').ok_or("no line break at the end")?;
         for line in body.split('\n') {
             let taken = match line.strip_prefix("# ") {
-                Some(comment) => page.take_comment(comment, open),
-                None => page.take_sample(line, open),
+                Some(comment) => page.take_comment(comment),
+                None => page.take_sample(line),
             };
             taken.map_err(|error| format!("{error}: {line}"))?;
-        }
-        if page.ended != open {
-            return Err("# EOF ends OpenMetrics, and nothing else".to_owned());
         }
         let check = |family: &Family| {
             let checked = family.check();
@@ -58,14 +54,7 @@ impl Page {
         values.into_iter().sum()
     }
 
-    fn take_comment(&mut self, comment: &str, open: bool) -> Result<(), String> {
-        if self.ended {
-            return Err("something behind the end".to_owned());
-        }
-        if open && comment == "EOF" {
-            self.ended = true;
-            return Ok(());
-        }
+    fn take_comment(&mut self, comment: &str) -> Result<(), String> {
         let mut words = comment.splitn(3, ' ');
         let (what, name) = (
             words.next(),
@@ -80,7 +69,6 @@ impl Page {
             Some("HELP") if text.trim().is_empty() => Err("no help".to_owned()),
             Some("HELP") => once(&mut family.help, text),
             Some("TYPE") => once(&mut family.kind, text),
-            Some("UNIT") if open && name.ends_with(&format!("_{text}")) => Ok(()),
             _ => Err("an unknown comment".to_owned()),
         }
     }
@@ -102,10 +90,7 @@ impl Page {
         self.families.last_mut().ok_or_else(String::new)
     }
 
-    fn take_sample(&mut self, line: &str, open: bool) -> Result<(), String> {
-        if self.ended {
-            return Err("something behind the end".to_owned());
-        }
+    fn take_sample(&mut self, line: &str) -> Result<(), String> {
         let end = line.find(['{', ' ']).ok_or("no value")?;
         let (name, rest) = line.split_at(end);
         let (labels, value) = match rest.strip_prefix('{') {
@@ -120,12 +105,10 @@ impl Page {
             .ok_or("a sample without a family")?;
         let suffix = name.strip_prefix(family.name.as_str());
         let kind = family.kind.as_deref().unwrap_or_default();
-        let fits = match (kind, open) {
-            ("counter", false) => suffix == Some("") && name.ends_with("_total"),
-            ("counter", true) => suffix == Some("_total") && !family.name.ends_with("_total"),
-            ("info", true) => suffix == Some("_info") && value == 1.0,
-            ("gauge", _) => suffix == Some("") && !name.ends_with("_total"),
-            ("histogram", _) => matches!(suffix, Some("_sum" | "_count" | "_bucket")),
+        let fits = match kind {
+            "counter" => suffix == Some("") && name.ends_with("_total"),
+            "gauge" => suffix == Some("") && !name.ends_with("_total"),
+            "histogram" => matches!(suffix, Some("_sum" | "_count" | "_bucket")),
             _ => false,
         };
         if !fits || !is_name(name, true) {

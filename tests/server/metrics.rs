@@ -9,8 +9,7 @@ use crate::common::{PATIENCE, TestServer, ask, ticks};
 use crate::exposition::Page;
 use tickertape::server::Config;
 
-const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The answer to a request for the page: its head and its body.
 fn page(server: &TestServer, method: &str, accept: &str) -> (String, String) {
@@ -21,7 +20,7 @@ fn page(server: &TestServer, method: &str, accept: &str) -> (String, String) {
 }
 
 fn read(server: &TestServer) -> Page {
-    Page::read(&page(server, "GET", "*/*").1, false).unwrap()
+    Page::read(&page(server, "GET", "*/*").1).unwrap()
 }
 
 /// A server that has had something of everything.
@@ -35,20 +34,17 @@ fn busy() -> TestServer {
 }
 
 #[test]
-fn the_page_keeps_the_rules_of_the_format_that_is_asked_for() {
+fn the_page_keeps_the_rules_of_the_classic_format_whatever_is_asked_for() {
     let server = busy();
-    for (accept, content_type) in [
-        ("*/*", CLASSIC),
-        ("text/plain;version=0.0.4", CLASSIC),
-        (
-            "application/openmetrics-text;version=1.0.0,*/*;q=0.1",
-            OPEN_METRICS,
-        ),
+    for accept in [
+        "*/*",
+        "text/plain;version=0.0.4",
+        "application/openmetrics-text;version=1.0.0,*/*;q=0.1",
     ] {
         let (head, body) = page(&server, "GET", accept);
-        let content_type = format!("\r\nContent-Type: {content_type}\r\n");
+        let content_type = format!("\r\nContent-Type: {CONTENT_TYPE}\r\n");
         assert!(head.contains(&content_type), "{head}");
-        let page = Page::read(&body, content_type.contains("openmetrics")).unwrap();
+        let page = Page::read(&body).unwrap();
         let name = [("symbol", "B \"quoted\\\n\"")];
         assert_eq!(page.sum("tickertape_symbol_ticks_total", &name), 0.0);
     }
@@ -57,7 +53,7 @@ fn the_page_keeps_the_rules_of_the_format_that_is_asked_for() {
 #[test]
 fn the_rules_are_those_that_a_page_can_break() {
     let good = "# HELP a_total help\n# TYPE a_total counter\na_total{b=\"c\"} 1\n";
-    Page::read(good, false).unwrap();
+    Page::read(good).unwrap();
     for (from, to) in [
         ("help\n", "\n"),
         ("# HELP a_total help\n", ""),
@@ -76,12 +72,12 @@ fn the_rules_are_those_that_a_page_can_break() {
         ("1\n", "1\n# EOF\n"),
     ] {
         let bad = good.replace(from, to);
-        assert!(Page::read(&bad, false).is_err(), "{bad}");
+        assert!(Page::read(&bad).is_err(), "{bad}");
     }
     let head = "# HELP h help\n# TYPE h histogram\n";
     let good =
         format!("{head}h_sum 1\nh_count 2\nh_bucket{{le=\"1\"}} 1\nh_bucket{{le=\"+Inf\"}} 2\n");
-    Page::read(&good, false).unwrap();
+    Page::read(&good).unwrap();
     for (from, to) in [
         ("t 2", "t 3"),
         ("} 1", "} 3"),
@@ -89,16 +85,7 @@ fn the_rules_are_those_that_a_page_can_break() {
         ("h_sum 1\n", ""),
     ] {
         let bad = good.replace(from, to);
-        assert!(Page::read(&bad, false).is_err(), "{bad}");
-    }
-    let good = "# HELP a help\n# TYPE a counter\na_total 1\n# EOF\n";
-    Page::read(good, true).unwrap();
-    for (from, to) in [
-        ("# EOF\n", ""),
-        ("a_total", "a"),
-        ("# EOF\n", "# EOF\na 1\n"),
-    ] {
-        assert!(Page::read(&good.replace(from, to), true).is_err(), "{to}");
+        assert!(Page::read(&bad).is_err(), "{bad}");
     }
 }
 
@@ -119,7 +106,7 @@ fn promtool_has_nothing_to_say_where_it_is_installed() {
             return eprintln!("promtool is missing, so it checks nothing: {error}");
         }
     };
-    let (_, body) = page(&server, "GET", CLASSIC);
+    let (_, body) = page(&server, "GET", "*/*");
     let mut input = promtool.stdin.take().unwrap();
     input.write_all(body.as_bytes()).unwrap();
     drop(input);
@@ -179,7 +166,7 @@ fn every_connection_is_accounted_for_under_churn() {
         // It may be the one that is turned away: then there is nothing to check.
         let (head, body) = page(&server, "GET", "*/*");
         if head.starts_with("HTTP/1.1 200 ") {
-            check_balance(&Page::read(&body, false).unwrap());
+            check_balance(&Page::read(&body).unwrap());
         }
     }
     // More than there is room for, at once.
@@ -192,7 +179,7 @@ fn every_connection_is_accounted_for_under_churn() {
         if !head.starts_with("HTTP/1.1 200 ") {
             continue;
         }
-        let page = Page::read(&body, false).unwrap();
+        let page = Page::read(&body).unwrap();
         check_balance(&page);
         // The one that asks is neither a client nor done with.
         if page.sum("tickertape_connections", &[]) == kept.len() as f64 + 1.0 {
@@ -314,5 +301,5 @@ fn who_does_not_take_the_page_costs_no_more_than_so_much() {
     let mut rest = String::new();
     first.read_to_string(&mut rest).unwrap();
     let (_, body) = rest.split_once("\r\n\r\n").unwrap();
-    Page::read(body, false).unwrap();
+    Page::read(body).unwrap();
 }

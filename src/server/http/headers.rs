@@ -11,8 +11,6 @@ pub(crate) struct Headers<'a> {
     pub(crate) host: Option<&'a [u8]>,
     pub(crate) origin: Option<&'a [u8]>,
     pub(crate) authorization: Option<&'a [u8]>,
-    /// The first one; others add nothing that is asked for here.
-    pub(crate) accept: Option<&'a [u8]>,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) version: Option<&'a [u8]>,
     /// Upgrade names websocket.
@@ -28,9 +26,6 @@ impl<'a> Headers<'a> {
             // Few names have the length of one that matters, so most headers cost one comparison.
             match name.len() {
                 4 if name.eq_ignore_ascii_case("host") => once(&mut headers.host, name, value)?,
-                6 if name.eq_ignore_ascii_case("accept") => {
-                    headers.accept.get_or_insert(value);
-                }
                 6 if name.eq_ignore_ascii_case("origin") => {
                     once(&mut headers.origin, name, value)?;
                 }

@@ -1,4 +1,4 @@
-//! `/readyz`: whether there is a price of now to give, and if not, what is missing since when.
+//! `/readyz`: whether every market has a current price, and if not, what has been missing since when.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant, SystemTime};
@@ -6,32 +6,38 @@ use std::time::{Duration, Instant, SystemTime};
 use jiff::Timestamp;
 use tungstenite::http::StatusCode;
 
-use crate::server::Server;
-use crate::server::socket::Transport;
+use crate::feed::Sources;
+use crate::server::hub::Hub;
 
-impl<S: Transport> Server<S> {
-    /// Ready is who has a price of now to give, and is not about to go.
+/// What decides whether a server is ready.
+pub(crate) struct Readiness<'a> {
+    pub(crate) hub: &'a Hub,
+    pub(crate) sources: &'a Sources,
+    /// A shutdown has begun.
+    pub(crate) is_stopping: bool,
+}
+
+impl Readiness<'_> {
+    /// Ready when every market has a current price and no shutdown has begun.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.shutdown.has_begun() && self.hub.is_ready()
+        !self.is_stopping && self.hub.is_ready()
     }
 
-    /// The page: a line for each of the first symbols without a price of now, longest silence first,
+    /// The page: a line for each of the first symbols without a current price, longest silence first,
     /// and for each of the first sources that fail.
-    pub(crate) fn readiness(&self, now: Instant) -> (StatusCode, String) {
+    pub(crate) fn page(&self, now: Instant) -> (StatusCode, String) {
         if self.is_ready() {
             return (StatusCode::OK, "ready\n".to_owned());
         }
         let mut body = String::new();
-        if self.shutdown.has_begun() {
+        if self.is_stopping {
             body.push_str("shutting down\n");
         }
         let mut unserved = self.hub.silences(now);
         unserved.sort_by_key(|(_, silence)| std::cmp::Reverse(*silence));
-        let (symbols, count) = (unserved.iter(), unserved.len());
         write_some(
             &mut body,
-            symbols,
-            count,
+            &unserved,
             |out, (symbol, silence)| match silence {
                 Some(silence) => line(out, symbol, "no price", *silence),
                 None => writeln!(out, "{symbol}: no price yet"),
@@ -42,12 +48,9 @@ impl<S: Transport> Server<S> {
             Some((source.name(), kind, now.saturating_duration_since(since)))
         });
         let failing: Vec<_> = failing.collect();
-        write_some(
-            &mut body,
-            failing.iter(),
-            failing.len(),
-            |out, (name, kind, lasting)| line(out, name, &format!("failing ({kind})"), *lasting),
-        );
+        write_some(&mut body, &failing, |out, (name, kind, lasting)| {
+            line(out, name, &format!("failing ({kind})"), *lasting)
+        });
         (StatusCode::SERVICE_UNAVAILABLE, body)
     }
 }
@@ -65,16 +68,15 @@ fn line(out: &mut String, name: &str, what: &str, lasting: Duration) -> std::fmt
 
 fn write_some<T>(
     out: &mut String,
-    all: impl Iterator<Item = T>,
-    count: usize,
-    write_one: impl Fn(&mut String, T) -> std::fmt::Result,
+    all: &[T],
+    write_one: impl Fn(&mut String, &T) -> std::fmt::Result,
 ) {
-    for one in all.take(LINES_MAX) {
+    for one in all.iter().take(LINES_MAX) {
         // A string takes every write.
         let _ = write_one(out, one);
     }
-    if count > LINES_MAX {
-        let _ = writeln!(out, "and {} more", count - LINES_MAX);
+    if all.len() > LINES_MAX {
+        let _ = writeln!(out, "and {} more", all.len() - LINES_MAX);
     }
 }
 

@@ -154,7 +154,7 @@ fn parse(head: &[u8], more: bool, policy: Policy<'_>) -> Result<Request, Rejecti
         };
         return request.check(&headers, policy).map(Request::Upgrade);
     }
-    let page = page(path, &headers, policy)?;
+    let page = page(path, policy)?;
     Ok(Request::Page {
         page,
         head_only: method == "HEAD",

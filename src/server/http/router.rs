@@ -5,15 +5,13 @@ use tungstenite::http::StatusCode;
 use crate::server::admission::origin::Origins;
 use crate::server::admission::tokens::Tokens;
 use crate::server::config::Config;
-use crate::server::http::headers::Headers;
-use crate::server::metrics::Format;
 use crate::server::rejection::Rejection;
 
 /// The pages beside the WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Page {
     Live,
-    Metrics(Format),
+    Metrics,
     Health,
     Ready,
 }
@@ -55,16 +53,11 @@ impl<'a> Policy<'a> {
 ///
 /// # Errors
 /// When there is none for this endpoint.
-pub(crate) fn page(
-    path: &str,
-    headers: &Headers<'_>,
-    policy: Policy<'_>,
-) -> Result<Page, Rejection> {
+pub(crate) fn page(path: &str, policy: Policy<'_>) -> Result<Page, Rejection> {
     match path {
         "/" => Ok(Page::Live),
         "/metrics" if policy.endpoint == Endpoint::Admin || !policy.metrics_elsewhere => {
-            let format = headers.accept.map(Format::accepted);
-            Ok(Page::Metrics(format.unwrap_or_default()))
+            Ok(Page::Metrics)
         }
         "/healthz" => Ok(Page::Health),
         "/readyz" => Ok(Page::Ready),

@@ -1,0 +1,223 @@
+//! What `/metrics` says about the server.
+
+use std::env::consts;
+use std::time::Instant;
+
+use ioloop::lag::Lag;
+
+use crate::feed::Sources;
+use crate::log::Lost;
+use crate::server::counters::Counters;
+use crate::server::hub::Hub;
+use crate::server::metrics::process::Process;
+use crate::server::metrics::sources;
+use crate::server::metrics::text::Text;
+use crate::server::{close, rejection};
+
+/// The numbers of one instant: borrowed from where they are counted, and written at once.
+pub(crate) struct Snapshot<'a> {
+    pub(crate) now: Instant,
+    pub(crate) counters: &'a Counters,
+    pub(crate) hub: &'a Hub,
+    pub(crate) sources: &'a Sources,
+    pub(crate) lag: &'a Lag,
+    /// Connections in any state.
+    pub(crate) connections: usize,
+    /// Clients whose sockets take nothing although there is something to send.
+    pub(crate) slow_clients: usize,
+    pub(crate) is_ready: bool,
+    /// Ticks that the recorder had to leave out.
+    pub(crate) unrecorded: u64,
+    pub(crate) log_lines: Lost,
+}
+
+impl Snapshot<'_> {
+    /// The page, what concerns the process included.
+    pub(super) fn write(&self, process: &Process) -> String {
+        let mut out = Text::new();
+        process.write(&mut out);
+        self.write_connections(&mut out);
+        self.write_delivery(&mut out);
+        self.write_symbols(&mut out);
+        sources::write(self.sources, &mut out);
+        self.write_state(&mut out);
+        self.write_loop(&mut out);
+        out.finish()
+    }
+
+    fn write_connections(&self, out: &mut Text) {
+        let counters = self.counters;
+        out.gauge(
+            "tickertape_clients",
+            "WebSocket clients that are connected",
+            counters.clients as f64,
+        );
+        out.gauge(
+            "tickertape_slow_clients",
+            "Clients whose sockets take nothing at the moment although there is something to send",
+            self.slow_clients as f64,
+        );
+        out.gauge(
+            "tickertape_handshaking_connections",
+            "Connections whose request has not arrived yet",
+            counters.handshaking as f64,
+        );
+        out.gauge(
+            "tickertape_connections",
+            "Connections in any state, including those that are closing",
+            self.connections as f64,
+        );
+        out.counter(
+            "tickertape_accepted_total",
+            "Connections accepted; each is a client, is handshaking, or was closed",
+            counters.accepted,
+        );
+        out.counter(
+            "tickertape_opened_total",
+            "Handshakes completed",
+            counters.opened,
+        );
+        let refused = rejection::LABELS.iter().zip(counters.refused);
+        out.counters(
+            "tickertape_refused_total",
+            "Connections refused, by the status of the answer and its cause; they are among those closed",
+            refused.map(|(&(status, cause), count)| ([("status", status), ("cause", cause)], count)),
+        );
+        let closed = close::NAMES.iter().zip(counters.closed);
+        out.counters(
+            "tickertape_closed_total",
+            "Connections closed, by reason",
+            closed.map(|(&name, count)| ([("reason", name)], count)),
+        );
+    }
+
+    fn write_delivery(&self, out: &mut Text) {
+        let counters = self.counters;
+        out.counter("tickertape_ticks_total", "Prices published", counters.ticks);
+        out.counter(
+            "tickertape_deliveries_total",
+            "Messages sent to clients, one for each client: prices, events, pings",
+            counters.deliveries,
+        );
+        out.counter(
+            "tickertape_writes_total",
+            "Writes that sent those messages",
+            counters.writes,
+        );
+        out.counter(
+            "tickertape_messages_total",
+            "Messages read from clients, including control frames",
+            counters.messages,
+        );
+        out.counter(
+            "tickertape_conflated_total",
+            "Times that a client too far behind skipped to the newest prices",
+            counters.conflated,
+        );
+        out.counter(
+            "tickertape_unrecorded_ticks_total",
+            "Prices that --record left out because it could not write them in time",
+            self.unrecorded,
+        );
+        out.counter(
+            "tickertape_delivered_bytes_total",
+            "Bytes of the messages sent to clients",
+            counters.bytes,
+        );
+    }
+
+    /// Series by symbol. A page of tens of thousands would hold the loop for long, and no Prometheus
+    /// wants it.
+    fn write_symbols(&self, out: &mut Text) {
+        let (count, _) = self.hub.counts();
+        let most = if count <= SYMBOL_SERIES_MAX { count } else { 0 };
+        let symbols = || self.hub.stats().take(most);
+        out.counters(
+            "tickertape_symbol_ticks_total",
+            "Prices published, by symbol",
+            symbols().map(|it| ([("symbol", it.name)], it.ticks)),
+        );
+        let age = |at| self.now.saturating_duration_since(at).as_secs_f64();
+        out.gauges(
+            "tickertape_newest_tick_age_seconds",
+            "Time since the newest price of a symbol was published",
+            symbols().filter_map(|it| Some(([("symbol", it.name)], age(it.published?)))),
+        );
+        out.gauges(
+            "tickertape_symbol_stale",
+            "1 while a symbol has been silent for longer than --stale-after",
+            symbols().map(|it| ([("symbol", it.name)], f64::from(it.is_stale))),
+        );
+    }
+
+    fn write_state(&self, out: &mut Text) {
+        let (symbols, lists) = self.hub.counts();
+        let stale = self.hub.stats().filter(|it| it.is_stale).count();
+        let memory = self.hub.index_memory();
+        for (name, help, value) in [
+            (
+                "tickertape_symbols",
+                "Symbols that clients can watch",
+                symbols,
+            ),
+            (
+                "tickertape_stale_symbols",
+                "Symbols that have been silent for longer than --stale-after",
+                stale,
+            ),
+            ("tickertape_lists", "Distinct watchlists", lists),
+            (
+                "tickertape_list_memory_bytes",
+                "Memory of the watchlists of all clients",
+                memory.lists,
+            ),
+            (
+                "tickertape_index_memory_bytes",
+                "Memory of the index from symbols to the clients that watch them",
+                memory.watchers,
+            ),
+        ] {
+            out.gauge(name, help, value as f64);
+        }
+        out.gauge(
+            "tickertape_ready",
+            "1 while /readyz answers 200",
+            f64::from(self.is_ready),
+        );
+        let labels = [
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("os", consts::OS),
+            ("arch", consts::ARCH),
+        ];
+        out.gauges(
+            "tickertape_build_info",
+            "Version and platform of the server",
+            [(labels, 1.0)],
+        );
+    }
+
+    fn write_loop(&self, out: &mut Text) {
+        out.histogram(
+            "tickertape_loop_lateness_seconds",
+            "How late timers ran",
+            self.lag.lateness_buckets(),
+        );
+        out.histogram(
+            "tickertape_loop_turn_seconds",
+            "How long the loop worked between two polls, which is what any event may have to wait",
+            self.lag.turn_buckets(),
+        );
+        out.counters(
+            "tickertape_log_lines_missing_total",
+            "Log lines that are missing: those that stderr had no room for, and those held back \
+             because there were too many like them",
+            [
+                ([("why", "blocked")], self.log_lines.blocked),
+                ([("why", "held_back")], self.log_lines.held_back),
+            ],
+        );
+    }
+}
+
+/// With more symbols, series by symbol are left out.
+const SYMBOL_SERIES_MAX: usize = 1000;
