@@ -6,7 +6,7 @@
 //! [`IoLoop`](ioloop::IoLoop) do all of it, and neither ever waits for anybody.
 //!
 //! ```text
-//!   feed ──publish──▶ hub ──print──▶ tape ◀──position── connection ──▶ wire ──▶ socket
+//!   feed ──publish──▶ hub ─publish─▶ tape ◀──position── connection ──▶ outbox ──▶ socket
 //!    │                                                      ▲
 //!    └── timers ───────────── io_loop ────── events ────────┘
 //! ```

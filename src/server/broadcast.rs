@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use ioloop::IoLoop;
 use mio::Token;
 
-use super::Server;
-use super::close::CloseReason;
-use super::connection::Desk;
-use super::connections::Connections;
-use super::hub::Hub;
-use super::socket::{Socket, Transport};
+use crate::server::Server;
+use crate::server::close::CloseReason;
+use crate::server::connections::Connections;
+use crate::server::context::Context;
+use crate::server::hub::Hub;
+use crate::server::socket::{Socket, Transport};
 use crate::tape::FrameNumber;
 
 /// How far the present round has come.
@@ -89,20 +89,20 @@ impl Broadcast {
     pub(crate) fn write_some<S: Socket>(
         &mut self,
         connections: &mut Connections<S>,
-        desk: &mut Desk<'_>,
+        context: &mut Context<'_>,
         is_due: impl Fn() -> bool,
         losers: &mut Vec<(Token, CloseReason)>,
     ) -> bool {
         for visit in 1..=WRITES_PER_SLICE {
-            let Some(slot) = self.next_slot(desk.hub) else {
+            let Some(slot) = self.next_slot(context.hub) else {
                 return true;
             };
             if let Some(connection) = connections.at(slot)
-                && let Err(reason) = connection.pump(desk)
+                && let Err(reason) = connection.pump(context)
             {
                 losers.push((connection.token, reason));
             }
-            if desk.hub.is_overworked() || visit % WRITES_PER_LOOK == 0 && is_due() {
+            if context.hub.is_overworked() || visit % WRITES_PER_LOOK == 0 && is_due() {
                 break;
             }
         }
@@ -156,17 +156,17 @@ impl<S: Transport> Server<S> {
         }
         let mut losers = Vec::new();
         let mut broadcast = std::mem::take(&mut self.broadcast);
-        let (connections, mut desk) = self.parts(now);
+        let (connections, mut context) = self.parts(now);
         let enough = now + SLICE_MAX;
         let deadline = io_loop.next_deadline();
         let deadline = deadline.map_or(enough, |deadline| deadline.min(enough));
         let is_due = || io_loop.time() >= deadline;
         // Requests and the broadcast have a share of a turn each, so that neither can keep the other
         // from its own.
-        let requested = desk.hub.work();
-        desk.hub.rest();
-        let is_finished = broadcast.write_some(connections, &mut desk, is_due, &mut losers);
-        desk.hub.set_work(requested);
+        let requested = context.hub.work();
+        context.hub.rest();
+        let is_finished = broadcast.write_some(connections, &mut context, is_due, &mut losers);
+        context.hub.set_work(requested);
         self.broadcast = broadcast;
         self.close_all(io_loop, losers);
         if !is_finished {

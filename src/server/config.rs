@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::tls::TlsFiles;
 use crate::server::admission::origin::Origins;
 use crate::server::admission::tokens::Tokens;
+use crate::server::tls::TlsFiles;
 
 /// A server's settings. The defaults are the limits that the README promises.
 #[derive(Clone, Debug)]

@@ -1,32 +1,28 @@
 //! One client, from accept to close: its states, and which of them an event is for.
 
 use std::io::ErrorKind;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ioloop::{Ready, Timeout, slot};
 use mio::Token;
 use tungstenite::http::StatusCode;
 
-use super::Moment;
-use super::close::CloseReason;
-use super::config::Config;
-use super::counters::Counters;
-use super::hub::{Gather, Hub, SelectError};
-use super::packing::Packing;
-use super::socket::Socket;
-use super::subscriber::Subscriber;
-use super::wire::Wire;
 use crate::frame;
+use crate::server::close::CloseReason;
+use crate::server::context::{Context, Ping, UptimeMs};
 use crate::server::http::request::{self, Request};
 use crate::server::http::router::{Endpoint, Policy};
 use crate::server::http::upgrade::Upgrade;
-use crate::server::liveness::heartbeat::Ping;
+use crate::server::hub::{Hub, SelectError};
+use crate::server::outbox::Outbox;
 use crate::server::rejection::Rejection;
+use crate::server::socket::Socket;
+use crate::server::subscriber::Subscriber;
 
 /// A client's connection, from accept to close.
 pub(crate) struct Connection<S> {
     pub(crate) token: Token,
-    wire: Wire<S>,
+    outbox: Outbox<S>,
     state: State,
     endpoint: Endpoint,
     /// The client's end is among what there is to read, and had its event.
@@ -47,26 +43,9 @@ enum State {
     Closing,
 }
 
-/// What all connections share while one of them works.
-pub(crate) struct Desk<'a> {
-    pub(crate) hub: &'a mut Hub,
-    /// Where what a client is sent is gathered and packed; nobody owns it for longer than that.
-    pub(crate) gather: &'a mut Gather,
-    pub(crate) packing: &'a mut Packing,
-    pub(crate) counters: &'a mut Counters,
-    pub(crate) config: &'a Config,
-    /// Where bytes from a socket are read into; nobody owns them for longer than one event.
-    pub(crate) scratch: &'a mut [u8],
-    pub(crate) now: Moment,
-    /// The same moment as the hub knows it.
-    pub(crate) instant: Instant,
-    /// The number of the last heartbeat printed.
-    pub(crate) heartbeat: u32,
-}
-
 /// What is to be done after an event.
 #[derive(Debug)]
-pub(crate) enum Next {
+pub(crate) enum Action {
     /// Nothing, until the next event.
     Wait,
     /// There may be more to read: a turn's share is used up and no event will tell.
@@ -89,7 +68,7 @@ impl<S: Socket> Connection<S> {
         };
         Self {
             token,
-            wire: Wire::new(socket),
+            outbox: Outbox::new(socket),
             state,
             endpoint,
             ended: false,
@@ -100,12 +79,12 @@ impl<S: Socket> Connection<S> {
 
     /// The socket, to be registered.
     pub(crate) fn socket(&mut self) -> &mut S {
-        self.wire.socket()
+        self.outbox.socket()
     }
 
     /// Gives the socket back, to be closed.
     pub(crate) fn into_socket(self) -> S {
-        self.wire.into_socket()
+        self.outbox.into_socket()
     }
 
     /// Where it came in.
@@ -115,8 +94,8 @@ impl<S: Socket> Connection<S> {
 
     /// What is on its way to the client.
     #[cfg(test)]
-    pub(crate) fn wire(&self) -> &Wire<S> {
-        &self.wire
+    pub(crate) fn outbox(&self) -> &Outbox<S> {
+        &self.outbox
     }
 
     /// What it watches, once it is open.
@@ -166,7 +145,7 @@ impl<S: Socket> Connection<S> {
 
     /// Whether reading from it is costly now, so that it has to wait for its turn.
     pub(crate) fn is_securing(&self) -> bool {
-        self.wire.is_securing()
+        self.outbox.is_securing()
     }
 
     /// Whether there may be something to read of which no event will tell. The end is no byte, so a
@@ -182,12 +161,12 @@ impl<S: Socket> Connection<S> {
 
     /// Whether it has not taken all yet that it was sent.
     pub(crate) fn has_pending(&self) -> bool {
-        self.wire.has_pending()
+        self.outbox.has_pending()
     }
 
     /// Whether it is a client whose socket takes nothing, although there is something to send.
     pub(crate) fn is_stuck(&self) -> bool {
-        matches!(self.state, State::Open(_)) && self.wire.stuck_since().is_some()
+        matches!(self.state, State::Open(_)) && self.outbox.stuck_since().is_some()
     }
 
     fn has_backlog(&self) -> bool {
@@ -199,69 +178,69 @@ impl<S: Socket> Connection<S> {
         &mut self,
         ready: Ready,
         must_wait: bool,
-        desk: &mut Desk<'_>,
-    ) -> Result<Next, CloseReason> {
+        context: &mut Context<'_>,
+    ) -> Result<Action, CloseReason> {
         self.ended |= ready.closed;
         self.drained &= !ready.readable;
         let mut readable = ready.readable;
         if ready.writable {
-            let had_pending = self.wire.has_pending();
-            self.wire
-                .on_writable(desk.now)
+            let had_pending = self.outbox.has_pending();
+            self.outbox
+                .on_writable(context.now)
                 .map_err(CloseReason::Failed)?;
             // Nothing was read while an answer was waiting, and that edge is long gone.
-            readable |= had_pending && !self.wire.has_pending() || self.has_backlog();
+            readable |= had_pending && !self.outbox.has_pending() || self.has_backlog();
         }
-        let next = if readable && (must_wait || self.wire.is_securing()) {
+        let next = if readable && (must_wait || self.outbox.is_securing()) {
             // Its turn comes: handshakes and heavy requests come many at once, and each is work.
-            Next::More
+            Action::More
         } else if readable {
-            self.on_readable(desk)?
+            self.on_readable(context)?
         } else {
-            Next::Wait
+            Action::Wait
         };
         if ready.writable {
-            self.pump(desk)?;
+            self.pump(context)?;
         }
         Ok(next)
     }
 
     /// There may be something to read. One buffer is a turn's share.
-    pub(crate) fn on_readable(&mut self, desk: &mut Desk<'_>) -> Result<Next, CloseReason> {
+    pub(crate) fn on_readable(&mut self, context: &mut Context<'_>) -> Result<Action, CloseReason> {
         if let State::Open(subscriber) = &mut self.state {
             let is_owed_much = subscriber.is_owed_much();
-            if subscriber.has_backlog() && !self.wire.has_pending() && !is_owed_much {
-                subscriber.on_backlog(slot(self.token), &mut self.wire, desk)?;
+            if subscriber.has_backlog() && !self.outbox.has_pending() && !is_owed_much {
+                subscriber.on_backlog(slot(self.token), &mut self.outbox, context)?;
             }
-            let must_wait = subscriber.must_wait_for_room(&self.wire);
-            if self.wire.has_pending() || subscriber.has_backlog() && must_wait {
+            let must_wait = subscriber.must_wait_for_room(&self.outbox);
+            if self.outbox.has_pending() || subscriber.has_backlog() && must_wait {
                 // A client that does not take our answers does not get to ask for more.
-                subscriber.hold(desk);
-                return Ok(Next::Wait);
+                subscriber.hold(context);
+                return Ok(Action::Wait);
             }
             if subscriber.has_backlog() {
-                return Ok(Next::More);
+                return Ok(Action::More);
             }
         }
-        let scratch = std::mem::take(&mut desk.scratch);
-        let received = self.wire.receive(scratch);
+        let scratch = std::mem::take(&mut context.scratch);
+        let received = self.outbox.receive(scratch);
         // A short read has emptied the socket; whatever comes later is a new edge.
         self.drained = !matches!(received, Ok(Some(length)) if length == scratch.len())
-            && !self.wire.has_unread();
+            && !self.outbox.has_unread();
         let next = match received {
-            Ok(None) if self.may_have_unread() => Ok(Next::More),
-            Ok(None) => Ok(Next::Wait),
+            Ok(None) if self.may_have_unread() => Ok(Action::More),
+            Ok(None) => Ok(Action::Wait),
             Ok(Some(0)) if self.is_closing() => Ok(self.on_end()),
             Ok(Some(0)) => self.on_early_end(),
             Ok(Some(length)) => {
                 let unread = self.may_have_unread();
-                self.on_bytes(&scratch[..length], unread, desk)
+                self.on_bytes(&scratch[..length], unread, context)
             }
-            Err(_) if self.is_closing() => Ok(Next::Gone),
+            Err(_) if self.is_closing() => Ok(Action::Gone),
             Err(error) if error.kind() == ErrorKind::InvalidData => Err(CloseReason::Tls(error)),
             Err(error) => Err(CloseReason::Failed(error)),
         };
-        desk.scratch = scratch;
+        context.scratch = scratch;
         next
     }
 
@@ -269,26 +248,30 @@ impl<S: Socket> Connection<S> {
         &mut self,
         bytes: &[u8],
         unread: bool,
-        desk: &mut Desk<'_>,
-    ) -> Result<Next, CloseReason> {
-        let more = if unread { Next::More } else { Next::Wait };
-        let plain = self.wire.is_unexpectedly_plain();
+        context: &mut Context<'_>,
+    ) -> Result<Action, CloseReason> {
+        let more = if unread { Action::More } else { Action::Wait };
+        let plain = self.outbox.is_unexpectedly_plain();
         match &mut self.state {
-            State::Handshaking { .. } if plain => Ok(Next::Head {
+            State::Handshaking { .. } if plain => Ok(Action::Head {
                 head: Err(request::without_tls(bytes)),
                 unread,
             }),
             State::Handshaking { head, .. } => Ok(
-                match request::receive(head, bytes, Policy::of(desk.config, self.endpoint)) {
-                    Some(head) => Next::Head { head, unread },
+                match request::receive(head, bytes, Policy::of(context.config, self.endpoint)) {
+                    Some(head) => Action::Head { head, unread },
                     None => more,
                 },
             ),
             State::Open(subscriber) => {
-                subscriber.on_bytes(slot(self.token), bytes, &mut self.wire, desk)?;
-                if subscriber.has_backlog() && !self.wire.has_pending() {
-                    let must_wait = subscriber.must_wait_for_room(&self.wire);
-                    return Ok(if must_wait { Next::Wait } else { Next::More });
+                subscriber.on_bytes(slot(self.token), bytes, &mut self.outbox, context)?;
+                if subscriber.has_backlog() && !self.outbox.has_pending() {
+                    let must_wait = subscriber.must_wait_for_room(&self.outbox);
+                    return Ok(if must_wait {
+                        Action::Wait
+                    } else {
+                        Action::More
+                    });
                 }
                 if !unread {
                     subscriber.release();
@@ -304,46 +287,48 @@ impl<S: Socket> Connection<S> {
     pub(crate) fn open(
         &mut self,
         upgrade: Upgrade,
-        desk: &mut Desk<'_>,
+        context: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let selected = match &upgrade.symbols {
-            None => desk.hub.select_everything(),
-            Some(entries) => desk.hub.select(entries),
+            None => context.hub.select_everything(),
+            Some(entries) => context.hub.select(entries),
         };
         let list = selected.map_err(|error| reject_selection(&error))?;
-        desk.counters.opened += 1;
-        desk.counters.handshaking -= 1;
-        desk.counters.clients += 1;
+        context.counters.opened += 1;
+        context.counters.handshaking -= 1;
+        context.counters.clients += 1;
         let mut out = upgrade.response;
         let way = (upgrade.since, upgrade.delivery);
-        let subscriber = Subscriber::new(slot(self.token), list, way, &mut out, desk);
+        let subscriber = Subscriber::new(slot(self.token), list, way, &mut out, context);
         self.state = State::Open(subscriber);
-        self.wire.send(&out, desk.now).map_err(CloseReason::Failed)
+        self.outbox
+            .send(&out, context.now)
+            .map_err(CloseReason::Failed)
     }
 
     /// Has it wait no longer for the tape to get to its stamp.
-    pub(crate) fn stop_waiting(&mut self, desk: &mut Desk<'_>) -> Result<(), CloseReason> {
+    pub(crate) fn stop_waiting(&mut self, context: &mut Context<'_>) -> Result<(), CloseReason> {
         if let State::Open(subscriber) = &mut self.state {
-            subscriber.stop_waiting(desk);
+            subscriber.stop_waiting(context);
         }
-        self.pump(desk)
+        self.pump(context)
     }
 
     /// Has its list take the symbols that were added.
-    pub(crate) fn refresh(&mut self, desk: &mut Desk<'_>) {
+    pub(crate) fn refresh(&mut self, context: &mut Context<'_>) {
         if let State::Open(subscriber) = &mut self.state {
-            subscriber.refresh(slot(self.token), desk);
+            subscriber.refresh(slot(self.token), context);
         }
     }
 
     /// Sends what is new for it, as far as the socket takes it.
-    pub(crate) fn pump(&mut self, desk: &mut Desk<'_>) -> Result<(), CloseReason> {
+    pub(crate) fn pump(&mut self, context: &mut Context<'_>) -> Result<(), CloseReason> {
         match &mut self.state {
-            State::Open(subscriber) if self.wire.is_clear() => {
-                subscriber.pump(slot(self.token), &mut self.wire, desk)
+            State::Open(subscriber) if self.outbox.is_clear() => {
+                subscriber.pump(slot(self.token), &mut self.outbox, context)
             }
             State::Open(subscriber) => {
-                subscriber.pin(desk.hub);
+                subscriber.pin(context.hub);
                 Ok(())
             }
             _ => Ok(()),
@@ -351,18 +336,18 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Sends all that is new for it, as far as the socket takes it: it is about to be told goodbye.
-    pub(crate) fn pump_last(&mut self, desk: &mut Desk<'_>) -> Result<(), CloseReason> {
-        if self.is_awaiting() && !desk.hub.is_closed() {
+    pub(crate) fn pump_last(&mut self, context: &mut Context<'_>) -> Result<(), CloseReason> {
+        if self.is_awaiting() && !context.hub.is_closed() {
             // It has not begun to read.
             return Ok(());
         }
         if let State::Open(subscriber) = &mut self.state {
-            subscriber.hasten(desk.hub);
+            subscriber.hasten(context.hub);
         }
         loop {
-            self.pump(desk)?;
+            self.pump(context)?;
             match &self.state {
-                State::Open(subscriber) if subscriber.is_behind() && self.wire.is_clear() => {}
+                State::Open(subscriber) if subscriber.is_behind() && self.outbox.is_clear() => {}
                 _ => return Ok(()),
             }
         }
@@ -371,14 +356,17 @@ impl<S: Socket> Connection<S> {
     /// Whether it has broken a limit that only time shows; `ping` is the one to be answered by now.
     pub(crate) fn overdue(
         &self,
-        now: Moment,
+        now: UptimeMs,
         (ping, hub): (Ping, &Hub),
         slow: Duration,
     ) -> Option<CloseReason> {
         let State::Open(subscriber) = &self.state else {
             return None;
         };
-        let stuck = self.wire.stuck_since().map(|since| now.wrapping_sub(since));
+        let stuck = self
+            .outbox
+            .stuck_since()
+            .map(|since| now.wrapping_sub(since));
         if stuck.is_some_and(|stuck| Duration::from_millis(stuck.into()) > slow) {
             return Some(CloseReason::Slow);
         }
@@ -390,9 +378,9 @@ impl<S: Socket> Connection<S> {
     }
 
     /// The client's end has come, and nothing was agreed on. Who had begun to ask may still listen.
-    fn on_early_end(&self) -> Result<Next, CloseReason> {
+    fn on_early_end(&self) -> Result<Action, CloseReason> {
         match &self.state {
-            State::Handshaking { head, .. } if !head.is_empty() => Ok(Next::Head {
+            State::Handshaking { head, .. } if !head.is_empty() => Ok(Action::Head {
                 head: Err(request::cut_off()),
                 unread: false,
             }),
@@ -401,11 +389,11 @@ impl<S: Socket> Connection<S> {
     }
 
     /// The client's end has come, after ours was decided on. It may still want what is on the way.
-    fn on_end(&mut self) -> Next {
-        if self.wire.has_pending() {
-            Next::Wait
+    fn on_end(&mut self) -> Action {
+        if self.outbox.has_pending() {
+            Action::Wait
         } else {
-            Next::Gone
+            Action::Gone
         }
     }
 
@@ -415,31 +403,32 @@ impl<S: Socket> Connection<S> {
         &mut self,
         reason: &CloseReason,
         answer: &[u8],
-        desk: &mut Desk<'_>,
+        context: &mut Context<'_>,
     ) -> bool {
-        desk.counters.closed(reason);
-        let is_finished = self.wire.is_finished();
-        self.wire.socket().note_close(reason, is_finished);
+        context.counters.closed(reason);
+        let is_finished = self.outbox.is_finished();
+        self.outbox.socket().note_close(reason, is_finished);
         if self.handshake_timeout().is_some() {
-            desk.counters.handshaking -= 1;
+            context.counters.handshaking -= 1;
         }
         if let State::Open(subscriber) = &mut self.state {
-            desk.counters.clients -= 1;
-            subscriber.leave(slot(self.token), desk.hub);
+            context.counters.clients -= 1;
+            subscriber.leave(slot(self.token), context.hub);
         }
         let mut out = answer.to_vec();
-        // Who has had the closing frame from its tape does not get it twice: its wire is finished.
+        // A client that has had the closing frame from the tape does not get it twice: its outbox is
+        // finished.
         if let (State::Open(_), Some(code)) = (&self.state, reason.code()) {
             frame::close(&mut out, code, &reason.to_string());
         }
-        let sent = self.wire.send_last(&out, desk.now);
+        let sent = self.outbox.send_last(&out, context.now);
         let waits = sent.is_ok() && self.has_end_to_wait_for(reason);
         if waits {
-            self.wire.finish();
+            self.outbox.finish();
         } else if matches!(reason, CloseReason::Slow) {
-            self.wire.reset_on_drop();
+            self.outbox.reset_on_drop();
         } else {
-            self.wire.say_goodbye();
+            self.outbox.say_goodbye();
         }
         self.state = State::Closing;
         waits
@@ -453,7 +442,7 @@ impl<S: Socket> Connection<S> {
             // A client that never spoke has nothing on the way that a reset could answer.
             CloseReason::HandshakeTimeout if silent => false,
             // Its end is the only thing left to read.
-            _ => self.wire.has_pending() || !self.ended || !self.drained,
+            _ => self.outbox.has_pending() || !self.ended || !self.drained,
         }
     }
 }

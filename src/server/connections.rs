@@ -3,8 +3,8 @@
 use ioloop::slot;
 use mio::Token;
 
-use super::connection::Connection;
-use super::socket::Socket;
+use crate::server::connection::Connection;
+use crate::server::socket::Socket;
 
 /// Connections by the slot of their token. A token whose connection has gone finds nothing, also
 /// after its slot was taken by another.

@@ -1,7 +1,7 @@
 //! What the server counts. Plain numbers of one thread; [`metrics`](super::metrics) writes them out.
 
-use super::close::{self, CloseReason};
-use super::rejection::{self, RejectionCause};
+use crate::server::close::{self, CloseReason};
+use crate::server::rejection::{self, RejectionCause};
 
 /// Everything that has happened since the start.
 #[derive(Clone, Debug, Default)]

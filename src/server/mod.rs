@@ -4,7 +4,7 @@
 //! `close` are the handler's, and `publish` prints once, for the broadcast to write it out.
 //!
 //! ```text
-//! accept ──▶ connection ──▶ head ──▶ hub: join ──▶ broadcast ──▶ wire
+//! accept ──▶ connection ──▶ head ──▶ hub: join ──▶ broadcast ──▶ outbox
 //!                │                     ▲   ▲
 //!                └─ frames ─ protocol ─┘   └── publish ◀── feed
 //! ```
@@ -21,25 +21,24 @@ mod close;
 mod config;
 mod connection;
 mod connections;
+mod context;
 mod counters;
 mod http;
 mod hub;
 mod listener;
 mod liveness;
 mod metrics;
+mod outbox;
 mod packing;
 mod peer;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod properties;
 mod protocol;
 mod rejection;
 mod shutdown;
-#[cfg(any(test, fuzzing))]
-mod simulation;
 mod socket;
 mod subscriber;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod tests;
 mod tls;
-mod wire;
 
 use std::collections::VecDeque;
 use std::io;
@@ -56,8 +55,9 @@ use tungstenite::http::StatusCode;
 
 use self::broadcast::Broadcast;
 use self::close::CloseReason;
-use self::connection::{Desk, Next};
+use self::connection::Action;
 use self::connections::Connections;
+use self::context::{Context, UptimeMs};
 use self::counters::Counters;
 use self::http::pages;
 use self::http::readiness::Readiness;
@@ -69,7 +69,7 @@ use self::hub::{Gather, Hub, PeriodId, TooManySymbols};
 use self::listener::acceptor::Acceptor;
 use self::metrics::{Metrics, Snapshot};
 use self::packing::Packing;
-use self::peer::{Told, Who};
+use self::peer::{CloseSummary, PeerId};
 use self::rejection::Rejection;
 use self::shutdown::Shutdown;
 use self::socket::Transport;
@@ -83,10 +83,6 @@ pub use self::admission::tokens::Tokens;
 pub use self::config::Config;
 pub use self::listener::listen;
 pub use self::tls::TlsFiles;
-
-/// Milliseconds since the server started: half the size of an `Instant`, for what every
-/// connection keeps. Enough for 49 days between two events of one connection.
-type Moment = u32;
 
 /// The state of the server's loop. Its sockets are the system's, or others that it is tried with.
 pub struct Server<S: Transport = TcpStream> {
@@ -253,27 +249,27 @@ impl<S: Transport> Server<S> {
     fn on_ready(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ready: Ready) {
         // Whoever comes while others wait stands behind them.
         let must_wait = !self.unread.is_empty() || self.has_worked_enough(io_loop);
-        let (connections, mut desk) = self.parts(io_loop.time());
+        let (connections, mut context) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
             return;
         };
-        let next = connection.on_ready(ready, must_wait, &mut desk);
-        self.go_on(io_loop, token, next);
+        let next = connection.on_ready(ready, must_wait, &mut context);
+        self.apply(io_loop, token, next);
     }
 
     /// More may have come than one turn's share.
     fn on_more(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let (connections, mut desk) = self.parts(io_loop.time());
+        let (connections, mut context) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
             return;
         };
         connection.queued = false;
-        let next = connection.on_readable(&mut desk);
-        self.go_on(io_loop, token, next);
+        let next = connection.on_readable(&mut context);
+        self.apply(io_loop, token, next);
     }
 
     /// Has a connection read on in the next turn; once, however many events ask for it.
-    fn read_more(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+    fn resume_read(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
@@ -339,21 +335,26 @@ impl<S: Transport> Server<S> {
         self.hub.is_overworked()
     }
 
-    fn go_on(&mut self, io_loop: &mut IoLoop<Self>, token: Token, next: Result<Next, CloseReason>) {
+    fn apply(
+        &mut self,
+        io_loop: &mut IoLoop<Self>,
+        token: Token,
+        next: Result<Action, CloseReason>,
+    ) {
         if self.hub.take_call() {
             self.broadcast_soon(io_loop);
         }
         self.start_new_periods(io_loop);
         match next {
-            Ok(Next::Wait) => {}
-            Ok(Next::More) => self.read_more(io_loop, token),
-            Ok(Next::Head { head, unread }) => {
+            Ok(Action::Wait) => {}
+            Ok(Action::More) => self.resume_read(io_loop, token),
+            Ok(Action::Head { head, unread }) => {
                 self.on_head(io_loop, token, head);
                 if unread {
-                    self.read_more(io_loop, token);
+                    self.resume_read(io_loop, token);
                 }
             }
-            Ok(Next::Gone) => self.remove(io_loop, token),
+            Ok(Action::Gone) => self.remove(io_loop, token),
             Err(_) if self.is_closing(token) => self.remove(io_loop, token),
             Err(reason) => self.close(io_loop, token, &reason, &[]),
         }
@@ -458,7 +459,7 @@ impl<S: Transport> Server<S> {
             let rejection = Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
             return Err(CloseReason::Refused(rejection));
         }
-        let (connections, mut desk) = self.parts(io_loop.time());
+        let (connections, mut context) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
             return Ok(());
         };
@@ -466,10 +467,13 @@ impl<S: Transport> Server<S> {
             io_loop.remove_timeout(timeout);
         }
         let resuming = upgrade.since.map_or("", |_| ", resuming");
-        let opened = connection.open(upgrade, &mut desk);
-        if let Some(count) = connection.symbol_count(desk.hub).filter(|_| opened.is_ok()) {
-            let who = Who(connection.socket(), token);
-            log::debug!("{who}: joined, watching {count} symbols{resuming}");
+        let opened = connection.open(upgrade, &mut context);
+        if let Some(count) = connection
+            .symbol_count(context.hub)
+            .filter(|_| opened.is_ok())
+        {
+            let peer = PeerId(connection.socket(), token);
+            log::debug!("{peer}: joined, watching {count} symbols{resuming}");
         }
         if opened.is_ok() && connection.is_awaiting() {
             let limit = self.config.resume_wait;
@@ -486,11 +490,11 @@ impl<S: Transport> Server<S> {
 
     /// A client has waited long enough for the tape to get to a stamp that it has from another server.
     fn stop_waiting(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let (connections, mut desk) = self.parts(io_loop.time());
+        let (connections, mut context) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
             return;
         };
-        if let Err(reason) = connection.stop_waiting(&mut desk) {
+        if let Err(reason) = connection.stop_waiting(&mut context) {
             self.close(io_loop, token, &reason, &[]);
         } else if self.hub.take_call() {
             self.broadcast_soon(io_loop);
@@ -528,19 +532,19 @@ impl<S: Transport> Server<S> {
     /// Has the lists of clients from a slot on take the symbols that were added, some clients at a
     /// time.
     fn refresh_lists(&mut self, io_loop: &mut IoLoop<Self>, from: usize) {
-        let (connections, mut desk) = self.parts(io_loop.time());
+        let (connections, mut context) = self.parts(io_loop.time());
         // A share of the turn of its own, so that no flood of requests keeps lists from growing.
-        let requested = desk.hub.work();
-        desk.hub.rest();
+        let requested = context.hub.work();
+        context.hub.rest();
         let slots = connections.slots();
         let mut slot = from;
-        while slot < slots && slot < from + LISTS_PER_TURN && !desk.hub.is_overworked() {
+        while slot < slots && slot < from + LISTS_PER_TURN && !context.hub.is_overworked() {
             if let Some(connection) = connections.at(slot) {
-                connection.refresh(&mut desk);
+                connection.refresh(&mut context);
             }
             slot += 1;
         }
-        desk.hub.set_work(requested);
+        context.hub.set_work(requested);
         if slot < slots {
             io_loop.add_callback(move |server, io_loop| server.refresh_lists(io_loop, slot));
         } else if std::mem::take(&mut self.must_refresh_again) {
@@ -570,7 +574,7 @@ impl<S: Transport> Server<S> {
         reason: &CloseReason,
         answer: &[u8],
     ) {
-        let (connections, mut desk) = self.parts(io_loop.time());
+        let (connections, mut context) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
             return;
         };
@@ -585,19 +589,19 @@ impl<S: Transport> Server<S> {
         };
         log::debug!(
             "{}: {reason}{}",
-            Who(connection.socket(), token),
-            Told(reason, answer)
+            PeerId(connection.socket(), token),
+            CloseSummary(reason, answer)
         );
         if let Some(timeout) = connection.handshake_timeout() {
             io_loop.remove_timeout(timeout);
         }
-        if connection.close(reason, answer, &mut desk) {
+        if connection.close(reason, answer, &mut context) {
             let may_have_unread = connection.may_have_unread();
             let limit = self.config.close_timeout;
             io_loop.call_later(limit, move |server, io_loop| server.remove(io_loop, token));
             if may_have_unread {
                 // What had arrived unread has had its event.
-                self.read_more(io_loop, token);
+                self.resume_read(io_loop, token);
             }
         } else {
             self.remove(io_loop, token);
@@ -633,9 +637,9 @@ impl<S: Transport> Server<S> {
     }
 
     /// The connections, and what one of them needs while it works at `instant`.
-    fn parts(&mut self, instant: Instant) -> (&mut Connections<ClientSocket<S>>, Desk<'_>) {
-        let now = self.moment(instant);
-        let desk = Desk {
+    fn parts(&mut self, instant: Instant) -> (&mut Connections<ClientSocket<S>>, Context<'_>) {
+        let now = self.uptime(instant);
+        let context = Context {
             hub: &mut self.hub,
             gather: &mut self.gather,
             packing: &mut self.packing,
@@ -646,12 +650,12 @@ impl<S: Transport> Server<S> {
             instant,
             heartbeat: self.heartbeat,
         };
-        (&mut self.connections, desk)
+        (&mut self.connections, context)
     }
 
-    fn moment(&self, instant: Instant) -> Moment {
+    fn uptime(&self, instant: Instant) -> UptimeMs {
         let since = instant.saturating_duration_since(self.started);
-        since.as_millis() as Moment
+        since.as_millis() as UptimeMs
     }
 }
 

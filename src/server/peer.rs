@@ -11,12 +11,12 @@ use crate::server::socket::Socket;
 
 /// `client 17 (127.0.0.1:4242)`: the number is its own for as long as the server runs. The system may
 /// have forgotten the address of one that is gone.
-pub(crate) struct Who<'a, S>(pub(crate) &'a S, pub(crate) Token);
+pub(crate) struct PeerId<'a, S>(pub(crate) &'a S, pub(crate) Token);
 
 /// What was said last: the close code of a client, or the length of an answer.
-pub(crate) struct Told<'a>(pub(crate) &'a CloseReason, pub(crate) &'a [u8]);
+pub(crate) struct CloseSummary<'a>(pub(crate) &'a CloseReason, pub(crate) &'a [u8]);
 
-impl<S: Socket> fmt::Display for Who<'_, S> {
+impl<S: Socket> fmt::Display for PeerId<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(socket, token) = self;
         write!(f, "client {}", generation(*token))?;
@@ -27,7 +27,7 @@ impl<S: Socket> fmt::Display for Who<'_, S> {
     }
 }
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for CloseSummary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(reason, answer) = self;
         match reason.code() {

@@ -9,10 +9,9 @@ use exchanges::json::JsonText;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::hub::{Hub, ListId, PERIOD_MAX, PERIOD_MIN, rounded};
-use super::subscriber::Delivery;
 use crate::cli;
 use crate::frame;
+use crate::server::hub::{Hub, ListId, PERIOD_MAX, PERIOD_MIN, rounded};
 
 /// What a request leads to.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +27,15 @@ pub(crate) struct Reply {
 pub(crate) struct Change {
     pub(crate) list: ListId,
     pub(crate) delivery: Delivery,
+}
+
+/// How a client wants its messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    /// The newest tick of each symbol once in so long; else every tick.
+    pub(crate) every: Option<Duration>,
+    /// As JSON lists.
+    pub(crate) batches: bool,
 }
 
 /// Any JSON object; what its members hold is found out one by one, so that an error in one of them

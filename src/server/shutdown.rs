@@ -14,15 +14,15 @@ use signal_hook_mio::v1_0::Signals;
 use tungstenite::http::StatusCode;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use super::close::CloseReason;
-use super::connection::Connection;
-use super::socket::Transport;
-use super::tls::ClientSocket;
-use super::{CLOSES_PER_TURN, Server};
 use crate::frame;
 use crate::server::cli::symbols_of_file;
+use crate::server::close::CloseReason;
+use crate::server::connection::Connection;
 use crate::server::http::router::Endpoint;
 use crate::server::rejection::Rejection;
+use crate::server::socket::Transport;
+use crate::server::tls::ClientSocket;
+use crate::server::{CLOSES_PER_TURN, Server};
 
 /// How far the end has come.
 #[derive(Default)]
@@ -158,11 +158,11 @@ impl<S: Transport> Server<S> {
     fn say_goodbye(&mut self, io_loop: &mut IoLoop<Self>, mut clients: Vec<Token>) {
         let later = clients.split_off(clients.len().min(CLOSES_PER_TURN));
         for token in clients {
-            let (connections, mut desk) = self.parts(io_loop.time());
+            let (connections, mut context) = self.parts(io_loop.time());
             let Some(connection) = connections.get_mut(token) else {
                 continue;
             };
-            let failed = connection.pump_last(&mut desk).err();
+            let failed = connection.pump_last(&mut context).err();
             let reason = failed.unwrap_or(CloseReason::Shutdown);
             self.close(io_loop, token, &reason, &[]);
         }

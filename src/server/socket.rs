@@ -2,7 +2,7 @@
 //! than the system's.
 //!
 //! ```text
-//! Listener ──accept──▶ Transport ──(TLS or not)──▶ Socket ──▶ wire
+//! Listener ──accept──▶ Transport ──(TLS or not)──▶ Socket ──▶ outbox
 //! ```
 
 use std::io::{self, Read, Write};
@@ -12,8 +12,8 @@ use std::time::Duration;
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream};
 
-use super::close::CloseReason;
-use super::listener::{deferral, handover};
+use crate::server::close::CloseReason;
+use crate::server::listener::{deferral, handover};
 
 /// A socket that listens, and never blocks.
 pub(crate) trait Listen: Source + 'static {

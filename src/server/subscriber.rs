@@ -5,20 +5,18 @@
 //! more than their sockets.
 
 use std::io::ErrorKind;
-use std::time::Duration;
 
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
 
-use super::Moment;
-use super::close::CloseReason;
-use super::config::Config;
-use super::connection::Desk;
-use super::hub::{self, Debt, Hub, ListId, PeriodId, Reading, Symbols};
-use super::protocol::{self, Change, Reply};
-use super::socket::Socket;
-use super::wire::{CodecStream, Wire};
 use crate::frame::{self, Boundaries};
+use crate::server::close::CloseReason;
+use crate::server::config::Config;
+use crate::server::context::{Context, UptimeMs};
+use crate::server::hub::{self, Debt, Hub, ListId, PeriodId, Reading, Symbols};
+use crate::server::outbox::{CodecStream, Outbox};
+use crate::server::protocol::{self, Change, Delivery, Reply};
+use crate::server::socket::Socket;
 use crate::tape::FrameNumber;
 
 /// What a client watches, how far it has read, and what it may send.
@@ -83,7 +81,7 @@ pub(crate) struct Standing {
 }
 
 struct Codec {
-    context: WebSocketContext,
+    websocket: WebSocketContext,
     boundaries: Boundaries,
     /// What arrived behind a message whose answer the client has not taken yet.
     backlog: Vec<u8>,
@@ -94,18 +92,9 @@ struct Codec {
 /// How many messages a client may still send: a bucket that fills with time.
 struct Allowance {
     messages: f32,
-    since: Moment,
+    since: UptimeMs,
     /// Its messages are waiting until it takes the answers; that time counts in full.
     held: bool,
-}
-
-/// How a client wants its messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Delivery {
-    /// The newest tick of each symbol once in so long; else every tick.
-    pub(crate) every: Option<Duration>,
-    /// As JSON lists.
-    pub(crate) batches: bool,
 }
 
 impl Subscriber {
@@ -117,35 +106,35 @@ impl Subscriber {
         list: ListId,
         (since, delivery): (Option<u64>, Delivery),
         out: &mut Vec<u8>,
-        desk: &mut Desk<'_>,
+        context: &mut Context<'_>,
     ) -> Self {
         let mut subscriber = Self {
-            position: desk.hub.tape().head(),
+            position: context.hub.tape().head(),
             list,
             is_behind: false,
             is_resuming: false,
-            ponged: desk.heartbeat,
-            allowance: Allowance::new(desk),
+            ponged: context.heartbeat,
+            allowance: Allowance::new(context),
             codec: None,
             special: None,
         };
         let period = delivery
             .every
-            .map(|every| desk.hub.take_period(slot, every));
+            .map(|every| context.hub.take_period(slot, every));
         if period.is_some() || delivery.batches {
-            subscriber.set_delivery(period, delivery.batches, desk.hub);
+            subscriber.set_delivery(period, delivery.batches, context.hub);
         }
-        desk.hub.join(slot, subscriber.reading());
+        context.hub.join(slot, subscriber.reading());
         match since {
-            Some(stamp) if stamp > desk.hub.last_stamp() => {
+            Some(stamp) if stamp > context.hub.last_stamp() => {
                 subscriber.special().awaited = Some(stamp);
             }
-            since => subscriber.begin(since.unwrap_or(0), desk),
+            since => subscriber.begin(since.unwrap_or(0), context),
         }
-        subscriber.is_behind |= !subscriber.pay(desk);
+        subscriber.is_behind |= !subscriber.pay(context);
         subscriber.drop_special();
-        out.extend_from_slice(desk.packing.end());
-        desk.hub.set_news(slot, subscriber.is_behind);
+        out.extend_from_slice(context.packing.end());
+        context.hub.set_news(slot, subscriber.is_behind);
         subscriber
     }
 
@@ -223,74 +212,74 @@ impl Subscriber {
         }
     }
 
-    /// Notes that its wire takes nothing now, although it has news.
+    /// Notes that its outbox takes nothing now, although it has news.
     pub(crate) fn pin(&mut self, hub: &Hub) {
         self.position = self.unread_from(hub);
         self.is_behind = true;
     }
 
-    /// Sends what it has not had, as far as a wire takes it that is clear.
+    /// Sends what it has not had, as far as its outbox takes it, which must be clear.
     pub(crate) fn pump<S: Socket>(
         &mut self,
         slot: usize,
-        wire: &mut Wire<S>,
-        desk: &mut Desk<'_>,
+        outbox: &mut Outbox<S>,
+        context: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        desk.hub.set_news(slot, false);
+        context.hub.set_news(slot, false);
         if let Some(notice) = self.special.as_mut().and_then(|it| it.notice.take()) {
-            let sent = wire.send(&notice, desk.now);
+            let sent = outbox.send(&notice, context.now);
             sent.map_err(CloseReason::Failed)?;
-            if !wire.is_clear() {
-                self.pin(desk.hub);
+            if !outbox.is_clear() {
+                self.pin(context.hub);
                 return Ok(());
             }
         }
         if let Some(stamp) = self.awaited() {
-            if desk.hub.last_stamp() < stamp && !desk.hub.is_closed() {
+            if context.hub.last_stamp() < stamp && !context.hub.is_closed() {
                 return Ok(());
             }
-            self.stop_waiting(desk);
+            self.stop_waiting(context);
         }
         // After the closing frame no request matters, and no list grows.
-        let is_closed = desk.hub.is_closed();
+        let is_closed = context.hub.is_closed();
         let must_pay_first = self.is_owed_much() && self.has_backlog() && !is_closed;
-        if !must_pay_first && let Some(pace) = self.due_pace(desk.hub) {
+        if !must_pay_first && let Some(pace) = self.due_pace(context.hub) {
             self.special().pace = Some(pace);
-            self.skip(desk);
+            self.skip(context);
         }
-        let is_paid = self.pay(desk);
-        if desk.packing.messages() > 0 {
-            let sent = wire.send(desk.packing.end(), desk.now);
+        let is_paid = self.pay(context);
+        if context.packing.messages() > 0 {
+            let sent = outbox.send(context.packing.end(), context.now);
             sent.map_err(CloseReason::Failed)?;
         }
         if !is_paid {
             // The rest of the debt goes out when it is this reader's turn again.
             self.is_behind = true;
-            desk.hub.set_news(slot, wire.is_clear());
+            context.hub.set_news(slot, outbox.is_clear());
             return Ok(());
         }
         let must_refresh = self.must_refresh() && !is_closed;
         if must_refresh {
-            self.refresh(slot, desk);
+            self.refresh(slot, context);
         }
         if must_refresh || must_pay_first {
             // Requests that have waited for this come first: what is next could be as much again.
             self.is_behind = true;
-            desk.hub.set_news(slot, wire.is_clear());
+            context.hub.set_news(slot, outbox.is_clear());
             return Ok(());
         }
-        if wire.is_clear() {
-            self.read_on(wire, desk).map_err(CloseReason::Failed)?;
+        if outbox.is_clear() {
+            self.read_on(outbox, context).map_err(CloseReason::Failed)?;
         } else {
             // With the closing frame among what it was owed there is no more to come.
-            self.is_behind = !self.is_at_head(desk.hub);
+            self.is_behind = !self.is_at_head(context.hub);
         }
         self.drop_special();
         if self.is_behind {
-            desk.hub.set_news(slot, wire.is_clear());
-        } else if desk.hub.is_closed() {
+            context.hub.set_news(slot, outbox.is_clear());
+        } else if context.hub.is_closed() {
             // The closing frame has gone out, so nothing may follow, whenever the connection is closed.
-            wire.finish();
+            outbox.finish();
             return Err(CloseReason::Shutdown);
         }
         Ok(())
@@ -298,21 +287,21 @@ impl Subscriber {
 
     /// No longer waits for the stamp of a server that is ahead: goes on behind it if the tape has got
     /// there, else as a client that has seen nothing of this server.
-    pub(crate) fn stop_waiting(&mut self, desk: &mut Desk<'_>) {
+    pub(crate) fn stop_waiting(&mut self, context: &mut Context<'_>) {
         let Some(stamp) = self.awaited() else {
             return;
         };
         self.special().awaited = None;
-        let is_there = stamp <= desk.hub.last_stamp();
+        let is_there = stamp <= context.hub.last_stamp();
         // Pings that went by meanwhile were not sent to it.
-        self.ponged = desk.heartbeat;
-        self.begin(if is_there { stamp } else { 0 }, desk);
+        self.ponged = context.heartbeat;
+        self.begin(if is_there { stamp } else { 0 }, context);
     }
 
     /// Stands behind the stamp `seen` if the tape still has all that came after it; else at the head,
     /// and is owed the newest of that.
-    fn begin(&mut self, seen: u64, desk: &mut Desk<'_>) {
-        let tape = desk.hub.tape();
+    fn begin(&mut self, seen: u64, context: &mut Context<'_>) {
+        let tape = context.hub.tape();
         // At a rate of its own it gets the newest of what it missed, and that at once.
         let is_paced = self.reading().period.is_some();
         let resumed = Some(seen).filter(|&seen| seen > 0 && !is_paced);
@@ -322,14 +311,14 @@ impl Subscriber {
             self.is_behind = self.is_resuming;
             if !self.is_resuming {
                 // What has the stamp of the last that it has seen counts as seen; not so the goodbye.
-                desk.hub.owe_close(&mut self.special().debt, 0);
+                context.hub.owe_close(&mut self.special().debt, 0);
             }
         } else {
             self.position = tape.head();
             self.is_behind = false;
             let mut debt = Debt::default();
-            desk.hub.owe_on_joining(&mut debt, self.list, seen);
-            desk.hub.owe_close(&mut debt, 0);
+            context.hub.owe_on_joining(&mut debt, self.list, seen);
+            context.hub.owe_close(&mut debt, 0);
             self.owe(debt);
         }
         let position = self.position;
@@ -339,70 +328,72 @@ impl Subscriber {
     }
 
     /// Skips to the head, and is owed the newest of all that it skips.
-    fn skip(&mut self, desk: &mut Desk<'_>) {
-        let from = self.unread_from(desk.hub);
+    fn skip(&mut self, context: &mut Context<'_>) {
+        let from = self.unread_from(context.hub);
         let mut debt = self.take_debt();
-        desk.hub.owe_for_skipping(&mut debt, self.list, from);
+        context.hub.owe_for_skipping(&mut debt, self.list, from);
         let is_paced = self.reading().period.is_some();
         if !is_paced {
-            desk.hub.owe_close(&mut debt, from);
+            context.hub.owe_close(&mut debt, from);
             // Pings may be among what is passed over.
-            self.ponged = desk.heartbeat;
+            self.ponged = context.heartbeat;
         }
-        self.position = desk.hub.tape().head();
+        self.position = context.hub.tape().head();
         self.is_behind = false;
         self.is_resuming = false;
         self.owe(debt);
     }
 
     /// Packs what it is owed, as much of it as one write takes. Returns whether that was all.
-    fn pay(&mut self, desk: &mut Desk<'_>) -> bool {
+    fn pay(&mut self, context: &mut Context<'_>) -> bool {
         let (reading, batches) = ((self.list, self.position), self.batches());
-        desk.packing.begin(batches);
+        context.packing.begin(batches);
         let Some(special) = self.special.as_mut().filter(|it| !it.debt.is_empty()) else {
             return true;
         };
-        let most = desk.config.messages_per_write(batches);
-        let packing = &mut *desk.packing;
-        desk.hub
-            .pay(&mut special.debt, reading, desk.instant, |frame| {
+        let most = context.config.messages_per_write(batches);
+        let packing = &mut *context.packing;
+        context
+            .hub
+            .pay(&mut special.debt, reading, context.instant, |frame| {
                 packing.push(frame);
                 packing.len() >= WRITE_LENGTH || packing.messages() >= most
             });
         let is_paid = special.debt.is_empty();
-        let length = desk.packing.end().len();
-        desk.counters
-            .wrote(desk.packing.messages() as u64, length as u64);
+        let length = context.packing.end().len();
+        context
+            .counters
+            .wrote(context.packing.messages() as u64, length as u64);
         is_paid
     }
 
     /// Sends what lies on the tape for it.
     fn read_on<S: Socket>(
         &mut self,
-        wire: &mut Wire<S>,
-        desk: &mut Desk<'_>,
+        outbox: &mut Outbox<S>,
+        context: &mut Context<'_>,
     ) -> std::io::Result<()> {
         if let Some(pace) = self.special.as_ref().and_then(|special| special.pace) {
-            return self.hear(pace, wire, desk);
+            return self.hear(pace, outbox, context);
         }
-        let from = self.unread_from(desk.hub);
-        let first = self.first_unread(from, desk);
-        if self.must_skip(first, desk.hub) {
-            desk.counters.conflated += 1;
-            wire.socket().note_skip();
-            self.skip(desk);
-            let is_paid = self.pay(desk);
-            wire.send(desk.packing.end(), desk.now)?;
+        let from = self.unread_from(context.hub);
+        let first = self.first_unread(from, context);
+        if self.must_skip(first, context.hub) {
+            context.counters.conflated += 1;
+            outbox.socket().note_skip();
+            self.skip(context);
+            let is_paid = self.pay(context);
+            outbox.send(context.packing.end(), context.now)?;
             self.is_behind = !is_paid;
             return Ok(());
         }
-        let head = desk.hub.tape().head();
+        let head = context.hub.tape().head();
         if first == Some(head) {
             (self.position, self.is_behind) = (head, false);
-        } else if matches!(desk.hub.symbols(self.list), Symbols::Everything) && !self.batches() {
-            self.send_run(from, wire, desk)?;
+        } else if matches!(context.hub.symbols(self.list), Symbols::Everything) && !self.batches() {
+            self.send_run(from, outbox, context)?;
         } else {
-            self.send_found(wire, desk)?;
+            self.send_found(outbox, context)?;
         }
         self.is_behind = self.position < head;
         self.is_resuming &= self.is_behind;
@@ -412,19 +403,19 @@ impl Subscriber {
     /// The first frame for it that lies at `from` or behind; the head if there is none. None if it may
     /// have fallen off the tape. Of a list, or where messages go into lists, leaves what else there
     /// is in the gatherer.
-    fn first_unread(&self, from: FrameNumber, desk: &mut Desk<'_>) -> Option<FrameNumber> {
-        let (tape, head) = (desk.hub.tape(), desk.hub.tape().head());
-        match desk.hub.symbols(self.list) {
+    fn first_unread(&self, from: FrameNumber, context: &mut Context<'_>) -> Option<FrameNumber> {
+        let (tape, head) = (context.hub.tape(), context.hub.tape().head());
+        match context.hub.symbols(self.list) {
             Symbols::Everything if from < tape.tail() => None,
             Symbols::Everything => {
                 if self.batches() {
-                    desk.gather.take_all(from, head);
+                    context.gather.take_all(from, head);
                 }
                 Some(from)
             }
             Symbols::Some(symbols) => {
-                let is_all_there = desk.gather.find(tape, symbols, from);
-                let first = desk.gather.found().first().copied();
+                let is_all_there = context.gather.find(tape, symbols, from);
+                let first = context.gather.found().first().copied();
                 is_all_there.then(|| first.unwrap_or(head))
             }
         }
@@ -440,16 +431,16 @@ impl Subscriber {
     fn send_run<S: Socket>(
         &mut self,
         from: FrameNumber,
-        wire: &mut Wire<S>,
-        desk: &mut Desk<'_>,
+        outbox: &mut Outbox<S>,
+        context: &mut Context<'_>,
     ) -> std::io::Result<()> {
-        let tape = desk.hub.tape();
+        let tape = context.hub.tape();
         let (run, _) = tape.run(from);
-        let written = wire.send_some(run, desk.now)?;
+        let written = outbox.send_some(run, context.now)?;
         let (position, rest) = tape.advance(from, written);
-        wire.keep(rest);
+        outbox.keep(rest);
         let bytes = written + rest.len();
-        desk.counters.wrote(position - from, bytes as u64);
+        context.counters.wrote(position - from, bytes as u64);
         self.position = position;
         Ok(())
     }
@@ -457,33 +448,33 @@ impl Subscriber {
     /// Sends the frames that were gathered, as many as one write takes.
     fn send_found<S: Socket>(
         &mut self,
-        wire: &mut Wire<S>,
-        desk: &mut Desk<'_>,
+        outbox: &mut Outbox<S>,
+        context: &mut Context<'_>,
     ) -> std::io::Result<()> {
-        let (tape, found, batches) = (desk.hub.tape(), desk.gather.found(), self.batches());
-        let most = desk.config.messages_per_write(batches);
-        desk.packing.begin(batches);
+        let (tape, found, batches) = (context.hub.tape(), context.gather.found(), self.batches());
+        let most = context.config.messages_per_write(batches);
+        context.packing.begin(batches);
         let mut taken = 0;
-        while taken < found.len() && taken < most && desk.packing.len() < WRITE_LENGTH {
-            desk.packing.push(tape.frame(found[taken]));
+        while taken < found.len() && taken < most && context.packing.len() < WRITE_LENGTH {
+            context.packing.push(tape.frame(found[taken]));
             taken += 1;
         }
-        let bytes = desk.packing.end();
+        let bytes = context.packing.end();
         let (given, length) = if batches {
             // A list is one frame, so what was begun is all given.
-            wire.send(bytes, desk.now)?;
+            outbox.send(bytes, context.now)?;
             (taken, bytes.len())
         } else {
-            let written = wire.send_some(bytes, desk.now)?;
+            let written = outbox.send_some(bytes, context.now)?;
             let (given, rest) = hub::torn(tape, &found[..taken], written);
-            wire.keep(rest);
+            outbox.keep(rest);
             (given, written + rest.len())
         };
-        desk.counters.wrote(given as u64, length as u64);
+        context.counters.wrote(given as u64, length as u64);
         self.position = match found.get(given) {
             Some(&next) => next,
             // With as many as are gathered at a time there may be more.
-            None if desk.gather.is_cut() => found[given - 1] + 1,
+            None if context.gather.is_cut() => found[given - 1] + 1,
             None => tape.head(),
         };
         Ok(())
@@ -493,27 +484,31 @@ impl Subscriber {
     fn hear<S: Socket>(
         &mut self,
         pace: Pace,
-        wire: &mut Wire<S>,
-        desk: &mut Desk<'_>,
+        outbox: &mut Outbox<S>,
+        context: &mut Context<'_>,
     ) -> std::io::Result<()> {
-        let tape = desk.hub.tape();
-        let is_all_there = desk.gather.find(tape, &[], pace.heard);
+        let tape = context.hub.tape();
+        let is_all_there = context.gather.find(tape, &[], pace.heard);
         if !is_all_there {
             // Only pings can have been lost: the closing frame is the last of all.
-            self.ponged = desk.heartbeat;
-            desk.gather.find(tape, &[], tape.tail());
+            self.ponged = context.heartbeat;
+            context.gather.find(tape, &[], tape.tail());
         }
-        desk.packing.begin(false);
-        for &number in desk.gather.found() {
-            desk.packing.push(tape.frame(number));
+        context.packing.begin(false);
+        for &number in context.gather.found() {
+            context.packing.push(tape.frame(number));
         }
-        let messages = desk.packing.messages() as u64;
-        let bytes = desk.packing.end();
+        let messages = context.packing.messages() as u64;
+        let bytes = context.packing.end();
         if messages > 0 {
-            wire.send(bytes, desk.now)?;
-            desk.counters.wrote(messages, bytes.len() as u64);
+            outbox.send(bytes, context.now)?;
+            context.counters.wrote(messages, bytes.len() as u64);
         }
-        let last = desk.gather.found().last().filter(|_| desk.gather.is_cut());
+        let last = context
+            .gather
+            .found()
+            .last()
+            .filter(|_| context.gather.is_cut());
         let heard = last.map_or(tape.head(), |last| last + 1);
         self.special().pace = Some(Pace { heard, ..pace });
         self.is_behind = heard < tape.head();
@@ -569,10 +564,10 @@ impl Subscriber {
         special.is_some_and(|it| it.debt.is_large() || it.must_refresh)
     }
 
-    /// Whether its requests have to wait until `wire`, on which it is owed much, has room again. An
+    /// Whether its requests have to wait until `outbox`, on which it is owed much, has room again. An
     /// event tells when that is.
-    pub(crate) fn must_wait_for_room<S: Socket>(&self, wire: &Wire<S>) -> bool {
-        self.is_owed_much() && !wire.is_clear()
+    pub(crate) fn must_wait_for_room<S: Socket>(&self, outbox: &Outbox<S>) -> bool {
+        self.is_owed_much() && !outbox.is_clear()
     }
 
     /// Gives back the memory of what it no longer needs.
@@ -598,23 +593,23 @@ impl Subscriber {
         &mut self,
         slot: usize,
         bytes: &[u8],
-        wire: &mut Wire<S>,
-        desk: &mut Desk<'_>,
+        outbox: &mut Outbox<S>,
+        context: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let mut codec = self
             .codec
             .take()
-            .unwrap_or_else(|| Box::new(Codec::new(desk.config)));
+            .unwrap_or_else(|| Box::new(Codec::new(context.config)));
         let frames = codec.boundaries.advance(bytes);
-        if !self.allowance.take(frames, desk) {
+        if !self.allowance.take(frames, context) {
             return Err(CloseReason::Flood);
         }
-        self.read_messages(slot, codec, bytes, wire, desk)
+        self.read_messages(slot, codec, bytes, outbox, context)
     }
 
     /// Nothing more is read from it until it takes what was answered.
-    pub(crate) fn hold(&mut self, desk: &Desk<'_>) {
-        self.allowance.hold(desk);
+    pub(crate) fn hold(&mut self, context: &Context<'_>) {
+        self.allowance.hold(context);
     }
 
     /// All that it sent has been read.
@@ -632,14 +627,14 @@ impl Subscriber {
     pub(crate) fn on_backlog<S: Socket>(
         &mut self,
         slot: usize,
-        wire: &mut Wire<S>,
-        desk: &mut Desk<'_>,
+        outbox: &mut Outbox<S>,
+        context: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let Some(mut codec) = self.codec.take() else {
             return Ok(());
         };
         let backlog = std::mem::take(&mut codec.backlog);
-        self.read_messages(slot, codec, &backlog, wire, desk)
+        self.read_messages(slot, codec, &backlog, outbox, context)
     }
 
     /// Answers one message after the other, as long as the client takes the answers, is not owed much,
@@ -649,30 +644,30 @@ impl Subscriber {
         slot: usize,
         mut codec: Box<Codec>,
         bytes: &[u8],
-        wire: &mut Wire<S>,
-        desk: &mut Desk<'_>,
+        outbox: &mut Outbox<S>,
+        context: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let mut stream = CodecStream {
             input: bytes,
-            wire,
-            now: desk.now,
+            outbox,
+            now: context.now,
         };
         codec.halted = loop {
             if self.is_owed_much() {
                 break true;
             }
-            match codec.context.read(&mut stream) {
-                Ok(message) => self.on_message(slot, &message, stream.wire, desk)?,
+            match codec.websocket.read(&mut stream) {
+                Ok(message) => self.on_message(slot, &message, stream.outbox, context)?,
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => break false,
                 Err(error) => return Err(error.into()),
             }
-            if stream.wire.has_pending() || desk.hub.is_overworked() {
+            if stream.outbox.has_pending() || context.hub.is_overworked() {
                 break true;
             }
         };
         if codec.halted {
             // What waits for us is no flood when its turn comes.
-            self.allowance.hold(desk);
+            self.allowance.hold(context);
         }
         if codec.halted || !codec.boundaries.at_rest() {
             codec.backlog = stream.input.to_vec();
@@ -686,16 +681,16 @@ impl Subscriber {
         &mut self,
         slot: usize,
         message: &Message,
-        wire: &mut Wire<S>,
-        desk: &mut Desk<'_>,
+        outbox: &mut Outbox<S>,
+        context: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        desk.counters.messages += 1;
-        wire.socket().note_message();
+        context.counters.messages += 1;
+        outbox.socket().note_message();
         match message {
-            Message::Text(text) => self.on_request(slot, text, wire, desk),
+            Message::Text(text) => self.on_request(slot, text, outbox, context),
             Message::Binary(_) => Err(CloseReason::Binary),
             Message::Pong(payload) => {
-                self.on_pong(payload, desk.heartbeat);
+                self.on_pong(payload, context.heartbeat);
                 Ok(())
             }
             Message::Ping(_) | Message::Close(_) | Message::Frame(_) => Ok(()),
@@ -706,32 +701,32 @@ impl Subscriber {
         &mut self,
         slot: usize,
         text: &str,
-        wire: &mut Wire<S>,
-        desk: &mut Desk<'_>,
+        outbox: &mut Outbox<S>,
+        context: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        desk.hub.worked(text.len() * SYMBOLS_PER_BYTE);
+        context.hub.worked(text.len() * SYMBOLS_PER_BYTE);
         let mut out = Vec::new();
         let Reply { text, change } =
-            protocol::answer(text, desk.hub, self.list, self.delivery(desk.hub));
+            protocol::answer(text, context.hub, self.list, self.delivery(context.hub));
         if let Some(change) = change {
             // What it can still have of the old list, it gets. If that fails, it reads neither.
-            if wire.is_clear()
-                && let Err(reason) = self.pump(slot, wire, desk)
+            if outbox.is_clear()
+                && let Err(reason) = self.pump(slot, outbox, context)
             {
-                desk.hub.give_back(change.list);
+                context.hub.give_back(change.list);
                 return Err(reason);
             }
             frame::text(&mut out, &text);
-            self.change(slot, change, desk);
-            let is_paid = self.pay(desk);
-            out.extend_from_slice(desk.packing.end());
-            self.is_behind = !is_paid || !self.is_at_head(desk.hub);
+            self.change(slot, change, context);
+            let is_paid = self.pay(context);
+            out.extend_from_slice(context.packing.end());
+            self.is_behind = !is_paid || !self.is_at_head(context.hub);
             self.drop_special();
-            desk.hub.set_news(slot, self.is_behind);
+            context.hub.set_news(slot, self.is_behind);
         } else {
             frame::text(&mut out, &text);
         }
-        wire.send(&out, desk.now).map_err(CloseReason::Failed)
+        outbox.send(&out, context.now).map_err(CloseReason::Failed)
     }
 
     fn on_pong(&mut self, payload: &[u8], heartbeat: u32) {
@@ -747,22 +742,22 @@ impl Subscriber {
 
     /// Takes the symbols that were added since it made its list and that its patterns match, or is
     /// told that there is no room for them.
-    pub(crate) fn refresh(&mut self, slot: usize, desk: &mut Desk<'_>) {
+    pub(crate) fn refresh(&mut self, slot: usize, context: &mut Context<'_>) {
         if self.is_owed_much() {
             self.special().must_refresh = true;
             return;
         }
-        match desk.hub.refresh(self.list) {
+        match context.hub.refresh(self.list) {
             Ok(None) => {}
             Ok(Some(list)) => {
-                let delivery = self.delivery(desk.hub);
-                self.change(slot, Change { list, delivery }, desk);
-                desk.hub.set_news(slot, true);
+                let delivery = self.delivery(context.hub);
+                self.change(slot, Change { list, delivery }, context);
+                context.hub.set_news(slot, true);
             }
             Err(error) => {
                 let notice = protocol::notice(&error.to_string());
                 self.special().notice = Some(notice.into());
-                desk.hub.set_news(slot, true);
+                context.hub.set_news(slot, true);
             }
         }
     }
@@ -786,37 +781,40 @@ impl Subscriber {
 
     /// Reads another list from now on, or in another way. Its position stays: it is owed only what is
     /// new to it.
-    fn change(&mut self, slot: usize, change: Change, desk: &mut Desk<'_>) {
-        self.pin(desk.hub);
+    fn change(&mut self, slot: usize, change: Change, context: &mut Context<'_>) {
+        self.pin(context.hub);
         let from = self.reading();
         let mut debt = self.take_debt();
-        desk.hub.forgive(&mut debt, change.list);
+        context.hub.forgive(&mut debt, change.list);
         if self.awaited().is_none() {
             let lists = (self.list, change.list);
-            desk.hub.owe_for_changing(&mut debt, lists, self.position);
+            context
+                .hub
+                .owe_for_changing(&mut debt, lists, self.position);
         }
         if from.period.is_some() {
             // What is new to it must not wait for a beat, so it gets now what the beat would bring.
             if self.awaited().is_none() {
-                desk.hub
+                context
+                    .hub
                     .owe_for_skipping(&mut debt, change.list, self.position);
             }
-            self.position = desk.hub.tape().head();
+            self.position = context.hub.tape().head();
             if change.delivery.every.is_none() {
                 // Pings may be among what is passed over.
-                self.ponged = desk.heartbeat;
+                self.ponged = context.heartbeat;
             }
         }
-        let same = self.delivery(desk.hub).every == change.delivery.every;
+        let same = self.delivery(context.hub).every == change.delivery.every;
         let period = match change.delivery.every {
             Some(_) if same => from.period,
-            every => every.map(|every| desk.hub.take_period(slot, every)),
+            every => every.map(|every| context.hub.take_period(slot, every)),
         };
         let list = change.list;
-        desk.hub.change(slot, from, Reading { list, period });
+        context.hub.change(slot, from, Reading { list, period });
         self.list = list;
         if period != from.period || change.delivery.batches != self.batches() {
-            self.set_delivery(period, change.delivery.batches, desk.hub);
+            self.set_delivery(period, change.delivery.batches, context.hub);
         }
         self.owe(debt);
     }
@@ -840,16 +838,16 @@ impl Codec {
     fn new(config: &Config) -> Self {
         let limit = Some(config.max_message_size);
         // Its own buffers hold one unfinished frame at most: input comes from the server's one
-        // scratch buffer and output goes to the wire at once.
+        // scratch buffer and output goes to the outbox at once.
         let config = WebSocketConfig::default()
             .read_buffer_size(0)
             .write_buffer_size(0)
             .max_write_buffer_size(usize::MAX)
             .max_message_size(limit)
             .max_frame_size(limit);
-        let context = WebSocketContext::new(Role::Server, Some(config));
+        let websocket = WebSocketContext::new(Role::Server, Some(config));
         Self {
-            context,
+            websocket,
             boundaries: Boundaries::default(),
             backlog: Vec::new(),
             halted: false,
@@ -858,24 +856,24 @@ impl Codec {
 }
 
 impl Allowance {
-    fn new(desk: &Desk<'_>) -> Self {
+    fn new(context: &Context<'_>) -> Self {
         Self {
-            messages: desk.config.message_burst,
-            since: desk.now,
+            messages: context.config.message_burst,
+            since: context.now,
             held: false,
         }
     }
 
     /// Whether `frames` more are allowed now. Fragments and control frames count like messages.
-    fn take(&mut self, frames: u32, desk: &Desk<'_>) -> bool {
-        self.refill(desk);
+    fn take(&mut self, frames: u32, context: &Context<'_>) -> bool {
+        self.refill(context);
         self.messages -= frames as f32;
         self.messages >= 0.0
     }
 
     /// What it sends from now on waits: what it may send meanwhile is not cut to a burst.
-    fn hold(&mut self, desk: &Desk<'_>) {
-        self.refill(desk);
+    fn hold(&mut self, context: &Context<'_>) {
+        self.refill(context);
         self.held = true;
     }
 
@@ -884,13 +882,13 @@ impl Allowance {
         self.held = false;
     }
 
-    fn refill(&mut self, desk: &Desk<'_>) {
-        let seconds = desk.now.wrapping_sub(self.since) as f32 / 1000.0;
-        self.messages += seconds * desk.config.message_rate;
+    fn refill(&mut self, context: &Context<'_>) {
+        let seconds = context.now.wrapping_sub(self.since) as f32 / 1000.0;
+        self.messages += seconds * context.config.message_rate;
         if !self.held {
-            self.messages = self.messages.min(desk.config.message_burst);
+            self.messages = self.messages.min(context.config.message_burst);
         }
-        self.since = desk.now;
+        self.since = context.now;
     }
 }
 

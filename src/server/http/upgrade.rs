@@ -8,9 +8,9 @@ use tungstenite::http::StatusCode;
 use crate::server::admission::origin::check_origin;
 use crate::server::http::headers::Headers;
 use crate::server::http::router::{Policy, not_found};
+use crate::server::protocol::Delivery;
 use crate::server::protocol::parse_every;
 use crate::server::rejection::Rejection;
-use crate::server::subscriber::Delivery;
 
 /// A handshake that is fine.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::server::connection::Connection;
 use crate::server::http::response;
 use crate::server::http::router::Endpoint;
 use crate::server::listener::acceptor::REJECTED_TIME;
-use crate::server::peer::Who;
+use crate::server::peer::PeerId;
 use crate::server::rejection::{Rejection, RejectionCause};
 use crate::server::socket::{Socket, Transport};
 use crate::server::tls::ClientSocket;
@@ -85,7 +85,7 @@ impl<S: Transport> Server<S> {
                     (Some(tls), Endpoint::Public) => tls.secure(socket),
                     _ => ClientSocket::Plain(socket),
                 };
-                log::debug!("{}: accepted", Who(&socket, token));
+                log::debug!("{}: accepted", PeerId(&socket, token));
                 self.connections
                     .insert(Connection::new(socket, token, timeout, endpoint));
             }

@@ -6,24 +6,9 @@ use ioloop::{IoLoop, PeriodicCallback};
 use mio::Token;
 
 use crate::frame;
+use crate::server::context::Ping;
 use crate::server::socket::Transport;
 use crate::server::{CLOSES_PER_TURN, Server};
-use crate::tape::FrameNumber;
-
-/// A ping, by its number among the pings and the number of its frame on the tape.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ping {
-    pub(crate) number: u32,
-    pub(crate) frame: FrameNumber,
-}
-
-impl Ping {
-    /// For limits that have nothing to do with a ping: everybody has answered this one.
-    pub(crate) const NONE: Self = Self {
-        number: 0,
-        frame: 0,
-    };
-}
 
 impl<S: Transport> Server<S> {
     /// Begins to ping and to look for clients that are stuck.
@@ -64,7 +49,7 @@ impl<S: Transport> Server<S> {
 
     /// Closes clients that have taken nothing for too long, or have not answered `ping` by now.
     pub(crate) fn close_overdue(&mut self, io_loop: &mut IoLoop<Self>, ping: Ping) {
-        let (now, slow) = (self.moment(io_loop.time()), self.config.slow_timeout);
+        let (now, slow) = (self.uptime(io_loop.time()), self.config.slow_timeout);
         let hub = &self.hub;
         let overdue = self.connections.iter_mut().filter_map(|connection| {
             let is_overdue = connection.overdue(now, (ping, hub), slow).is_some();
@@ -83,7 +68,7 @@ impl<S: Transport> Server<S> {
         mut tokens: Vec<Token>,
     ) {
         let later = tokens.split_off(tokens.len().min(CLOSES_PER_TURN));
-        let (now, slow) = (self.moment(io_loop.time()), self.config.slow_timeout);
+        let (now, slow) = (self.uptime(io_loop.time()), self.config.slow_timeout);
         for token in tokens {
             let connection = self.connections.get_mut(token);
             let hub = &self.hub;

@@ -20,9 +20,9 @@ use mio::{Interest, Registry, Token};
 use rustls::ServerConfig;
 
 use self::stream::TlsSocket;
-use super::close::CloseReason;
-use super::socket::{Socket, Transport};
-use super::{Server, TURN_SHARE, Turn};
+use crate::server::close::CloseReason;
+use crate::server::socket::{Socket, Transport};
+use crate::server::{Server, TURN_SHARE, Turn};
 use crate::tls::Identity;
 
 /// Where a server's certificate and key are, both in PEM format.

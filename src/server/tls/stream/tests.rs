@@ -9,7 +9,7 @@ use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use socket2::SockRef;
 
-use crate::server::wire::Wire;
+use crate::server::outbox::Outbox;
 
 type Peer = StreamOwned<ClientConnection, std::net::TcpStream>;
 
@@ -179,26 +179,26 @@ fn of_what_the_system_does_not_take_one_record_is_kept_at_most() {
 #[test]
 fn a_wire_counts_what_the_socket_keeps_as_unsent() {
     let (socket, mut peer) = secured();
-    let mut wire = Wire::new(socket);
+    let mut outbox = Outbox::new(socket);
     let mut now = 0;
-    while !wire.socket().has_unsent() {
+    while !outbox.socket().has_unsent() {
         now += 1;
-        wire.send(&[7; 100], now).unwrap();
+        outbox.send(&[7; 100], now).unwrap();
     }
-    assert_eq!(wire.stuck_since(), Some(now));
-    assert!(wire.has_pending() && !wire.is_clear());
-    wire.finish();
+    assert_eq!(outbox.stuck_since(), Some(now));
+    assert!(outbox.has_pending() && !outbox.is_clear());
+    outbox.finish();
     let reader = std::thread::spawn(move || {
         let mut seen = Vec::new();
         peer.read_to_end(&mut seen).unwrap();
         seen.len()
     });
     let began = Instant::now();
-    while wire.has_pending() {
+    while outbox.has_pending() {
         assert!(began.elapsed() < Duration::from_secs(10));
-        wire.on_writable(now).unwrap();
+        outbox.on_writable(now).unwrap();
     }
-    assert_eq!(wire.stuck_since(), None);
+    assert_eq!(outbox.stuck_since(), None);
     // Behind all that, the end: of TLS, and of the stream.
     assert_eq!(reader.join().unwrap(), 100 * now as usize);
 }

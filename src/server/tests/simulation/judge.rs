@@ -10,18 +10,18 @@ use ioloop::{ManualClock, Ready, slot};
 use mio::Token;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use super::client::Client;
-use super::limits::Limits;
-use super::model::{Model, Sent};
-use super::net::{Accepted, Closed, End, Id, Net, Pipe};
-use super::observer::Step;
-use super::place::Place;
-use super::world::{STALE_AFTER, Setting, SimServer};
 use crate::frame;
 use crate::server::Config;
 use crate::server::close::{self, CloseReason};
 use crate::server::hub::{Hub, Symbols};
 use crate::server::subscriber::{Standing, Subscriber};
+use crate::server::tests::simulation::client::Client;
+use crate::server::tests::simulation::limits::Limits;
+use crate::server::tests::simulation::model::{Model, Sent};
+use crate::server::tests::simulation::net::{Accepted, Closed, End, Id, Net, Pipe};
+use crate::server::tests::simulation::observer::Step;
+use crate::server::tests::simulation::place::Place;
+use crate::server::tests::simulation::world::{STALE_AFTER, Setting, SimServer};
 use crate::server::tls::NO_ROOM;
 
 thread_local! {
@@ -587,7 +587,7 @@ impl Judge {
             let backlog = connection.subscriber().map_or(0, Subscriber::backlog);
             let backlog_max = self.config.max_message_size.max(SCRATCH_MAX);
             assert!(backlog <= backlog_max, "backlog");
-            let pending = connection.wire().pending();
+            let pending = connection.outbox().pending();
             assert!(
                 pending.len() <= client.pending_max(),
                 "{} bytes pending",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use super::play::{Played, play};
+use crate::server::tests::simulation::play::{Played, play};
 
 /// Plays a seed. If it fails, says how to play it again.
 fn replayable(seed: u64, trace: bool) -> Option<Played> {

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use ioloop::{Driver, IoLoop, ManualClock, Ready};
 use mio::{Poll, Token};
 
-use super::client::Client;
-use super::judge::Judge;
-use super::net::{Id, Nature, Net};
-use super::socket::{SimListener, SimSocket};
-use super::tls::Authority;
 use crate::feed::{Publish, Watched};
+use crate::server::tests::simulation::client::Client;
+use crate::server::tests::simulation::judge::Judge;
+use crate::server::tests::simulation::net::{Id, Nature, Net};
+use crate::server::tests::simulation::socket::{SimListener, SimSocket};
+use crate::server::tests::simulation::tls::Authority;
 use crate::server::{Config, Server};
 use crate::tick::{Price, Tick};
 

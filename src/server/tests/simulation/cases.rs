@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::client::{Change, Client, Kind, Wish};
-use super::net::{Id, Nature};
-use super::world::{Setting, World};
+use crate::server::tests::simulation::client::{Change, Client, Kind, Wish};
+use crate::server::tests::simulation::net::{Id, Nature};
+use crate::server::tests::simulation::world::{Setting, World};
 use crate::server::{CLOSES_PER_TURN, Config};
 
 /// A server and clients that do what they are told.

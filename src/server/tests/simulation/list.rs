@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::model::Symbol;
+use crate::server::tests::simulation::model::Symbol;
 
 /// What a client watches: symbols by their index, and the patterns that it got some of them by. Of
 /// the patterns that match a symbol the last decides.

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::list::{List, bare};
-use super::model::{Model, Symbol};
-use super::net::Closed;
-use super::place::Place;
-use super::tls::Peer;
+use crate::server::tests::simulation::list::{List, bare};
+use crate::server::tests::simulation::model::{Model, Symbol};
+use crate::server::tests::simulation::net::Closed;
+use crate::server::tests::simulation::place::Place;
+use crate::server::tests::simulation::tls::Peer;
 
 /// How a client takes what it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use ioloop::{Driver, IoLoop, ManualClock, Ready};
 use mio::{Poll, Token};
 
-use super::super::super::simulation::net::{Closed, End, Id, Nature, Net, Pipe};
-use super::super::super::simulation::socket::{SimListener, SimSocket};
-use super::super::super::{Config, Server, close};
-use super::SYMBOLS;
-use super::seen::Seen;
 use crate::feed::Publish;
+use crate::server::tests::properties::frames::SYMBOLS;
+use crate::server::tests::properties::frames::seen::Seen;
+use crate::server::tests::simulation::net::{Closed, End, Id, Nature, Net, Pipe};
+use crate::server::tests::simulation::socket::{SimListener, SimSocket};
+use crate::server::{Config, Server, close};
 use crate::tick::{Price, Tick};
 
 type SimServer = Server<SimSocket>;

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
-use super::net::{Id, Net, Pipe};
 use crate::server::close::CloseReason;
 use crate::server::socket::{Listen, Socket, Transport};
+use crate::server::tests::simulation::net::{Id, Net, Pipe};
 
 /// One client's socket, as the server has it.
 pub(crate) struct SimSocket {

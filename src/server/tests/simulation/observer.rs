@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use super::client::{Client, Expect, GOODBYE};
-use super::list::find;
-use super::model::{Model, text};
-use super::place::{Due, Place, Source};
+use crate::server::tests::simulation::client::{Client, Expect, GOODBYE};
+use crate::server::tests::simulation::list::find;
+use crate::server::tests::simulation::model::{Model, text};
+use crate::server::tests::simulation::place::{Due, Place, Source};
 
 /// When something happened: µs since the start, and the wall clock in Unix µs.
 pub(super) type Now = (u64, u64);
@@ -100,7 +100,7 @@ impl Client {
             let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
             self.farewell = Some(code.unwrap_or(0));
         }
-        // Who changes has its turn before, if its wire is clear: what is behind printed frames, or was
+        // Who changes has its turn before, if its outbox is clear: what is behind printed frames, or was
         // written at once, had a clear one.
         let start = self.committed - frame.len() as u64;
         let had_turn = known.is_some() || step.attempts.contains(&start);
@@ -212,7 +212,7 @@ impl Client {
     }
 }
 
-impl super::client::Change {
+impl crate::server::tests::simulation::client::Change {
     /// What is answered to it. The client reads that list from then on.
     fn answer(&self, place: &mut Place, model: &mut Model, step: &Step, had_turn: bool) -> String {
         let id = self.id;

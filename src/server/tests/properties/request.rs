@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use serde_json::value::RawValue;
 
-use super::super::hub::{Hub, ListId};
-use super::super::protocol::{Change, answer};
-use super::super::subscriber::Delivery;
+use crate::server::hub::{Hub, ListId};
+use crate::server::protocol::Delivery;
+use crate::server::protocol::{Change, answer};
 use crate::tick::{Price, Tick};
 
 /// `bytes` are the texts of one client, one a line.

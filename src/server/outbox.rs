@@ -7,12 +7,12 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
-use super::Moment;
-use super::socket::Socket;
 use crate::frame;
+use crate::server::context::UptimeMs;
+use crate::server::socket::Socket;
 
 /// A non-blocking socket with what it would not take yet.
-pub(crate) struct Wire<S> {
+pub(crate) struct Outbox<S> {
     socket: S,
     /// Bytes that come before any others: the rest of a frame, of an answer, of a snapshot. Bounded
     /// by one of each, since no message is looked at while something is pending. Boxed, because
@@ -23,7 +23,7 @@ pub(crate) struct Wire<S> {
     /// Nothing goes out any more behind what is pending.
     finished: bool,
     /// While there is more to send than the socket takes: when it took something last.
-    stuck: Option<Moment>,
+    stuck: Option<UptimeMs>,
 }
 
 /// Bytes that the socket would not take; never none.
@@ -39,7 +39,7 @@ impl Pending {
     }
 }
 
-impl<S: Socket> Wire<S> {
+impl<S: Socket> Outbox<S> {
     pub(crate) fn new(socket: S) -> Self {
         Self {
             socket,
@@ -94,19 +94,19 @@ impl<S: Socket> Wire<S> {
     }
 
     /// Since when the socket has taken nothing, although there is something to send.
-    pub(crate) fn stuck_since(&self) -> Option<Moment> {
+    pub(crate) fn stuck_since(&self) -> Option<UptimeMs> {
         self.stuck
     }
 
     /// Sends `bytes` behind all that was sent before; what the socket does not take is kept. After
     /// [`finish`](Self::finish) they go nowhere.
-    pub(crate) fn send(&mut self, bytes: &[u8], now: Moment) -> io::Result<()> {
+    pub(crate) fn send(&mut self, bytes: &[u8], now: UptimeMs) -> io::Result<()> {
         self.send_by(S::write, bytes, now)
     }
 
     /// Sends `bytes` as [`send`](Self::send) does. Only the end follows, in the same packet if it
     /// can.
-    pub(crate) fn send_last(&mut self, bytes: &[u8], now: Moment) -> io::Result<()> {
+    pub(crate) fn send_last(&mut self, bytes: &[u8], now: UptimeMs) -> io::Result<()> {
         self.send_by(S::write_last, bytes, now)
     }
 
@@ -114,7 +114,7 @@ impl<S: Socket> Wire<S> {
         &mut self,
         write: impl Fn(&mut S, &[u8]) -> io::Result<usize>,
         bytes: &[u8],
-        now: Moment,
+        now: UptimeMs,
     ) -> io::Result<()> {
         if self.finished || bytes.is_empty() {
             return Ok(());
@@ -128,10 +128,10 @@ impl<S: Socket> Wire<S> {
         Ok(())
     }
 
-    /// Writes as much of `bytes` as the socket takes, and says how much that was. Only for a wire
-    /// that [is clear](Self::is_clear); whoever calls it must keep the rest of a frame here
+    /// Writes as much of `bytes` as the socket takes, and says how much that was. Only for an
+    /// outbox that [is clear](Self::is_clear); whoever calls it must keep the rest of a frame here
     /// ([`keep`](Self::keep)).
-    pub(crate) fn send_some(&mut self, bytes: &[u8], now: Moment) -> io::Result<usize> {
+    pub(crate) fn send_some(&mut self, bytes: &[u8], now: UptimeMs) -> io::Result<usize> {
         self.write_some(S::write, bytes, now)
     }
 
@@ -139,7 +139,7 @@ impl<S: Socket> Wire<S> {
         &mut self,
         write: impl Fn(&mut S, &[u8]) -> io::Result<usize>,
         bytes: &[u8],
-        now: Moment,
+        now: UptimeMs,
     ) -> io::Result<usize> {
         loop {
             match write(&mut self.socket, bytes) {
@@ -183,7 +183,7 @@ impl<S: Socket> Wire<S> {
     }
 
     /// The socket has room again: sends what is pending, and the end if that was asked for.
-    pub(crate) fn on_writable(&mut self, now: Moment) -> io::Result<()> {
+    pub(crate) fn on_writable(&mut self, now: UptimeMs) -> io::Result<()> {
         if self.socket.has_unsent() {
             self.flush(now)?;
         }
@@ -214,7 +214,7 @@ impl<S: Socket> Wire<S> {
     }
 
     /// Has the socket send on what it has taken.
-    fn flush(&mut self, now: Moment) -> io::Result<()> {
+    fn flush(&mut self, now: UptimeMs) -> io::Result<()> {
         match self.socket.flush() {
             Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
             // It has room again, or there would have been no event: so it has taken something.
@@ -269,11 +269,11 @@ impl<S: Socket> Wire<S> {
 }
 
 /// What tungstenite takes for its stream: it reads the bytes that have arrived, and writes to the
-/// wire, which takes everything.
+/// outbox, which takes everything.
 pub(crate) struct CodecStream<'a, S> {
     pub(crate) input: &'a [u8],
-    pub(crate) wire: &'a mut Wire<S>,
-    pub(crate) now: Moment,
+    pub(crate) outbox: &'a mut Outbox<S>,
+    pub(crate) now: UptimeMs,
 }
 
 impl<S> Read for CodecStream<'_, S> {
@@ -289,9 +289,9 @@ impl<S: Socket> Write for CodecStream<'_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Behind the answer to a client's goodbye nothing follows but the end.
         if frame::is_close(bytes) {
-            self.wire.send_last(bytes, self.now)?;
+            self.outbox.send_last(bytes, self.now)?;
         } else {
-            self.wire.send(bytes, self.now)?;
+            self.outbox.send(bytes, self.now)?;
         }
         Ok(bytes.len())
     }

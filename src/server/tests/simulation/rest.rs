@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::client::{Client, Kind};
-use super::net::Id;
-use super::world::World;
 use crate::server::close;
+use crate::server::tests::simulation::client::{Client, Kind};
+use crate::server::tests::simulation::net::Id;
+use crate::server::tests::simulation::world::World;
 
 impl World {
     /// Whether nothing is left to be done now.
@@ -77,7 +77,7 @@ impl World {
     }
 
     fn check_client(&mut self, id: Id) {
-        let look = |pipe: &mut super::net::Pipe| {
+        let look = |pipe: &mut crate::server::tests::simulation::net::Pipe| {
             (pipe.token, pipe.blocked, pipe.ended, pipe.inbound.len())
         };
         let Some((Some(token), blocked, ended, unread)) = self.net.pipe(id, look) else {
@@ -89,7 +89,7 @@ impl World {
             .get_mut(token)
             .expect("it is registered");
         let client = &self.judge.clients[&id];
-        let stuck = connection.wire().stuck_since();
+        let stuck = connection.outbox().stuck_since();
         if blocked {
             let look = self.judge.limits.look_interval() + SLACK;
             let limit = self.judge.config.slow_timeout.as_micros() as u64 + look;
@@ -102,7 +102,7 @@ impl World {
             return;
         }
         assert!(
-            !connection.wire().has_pending(),
+            !connection.outbox().has_pending(),
             "{id}: a rest is forgotten"
         );
         assert_eq!(unread, 0, "{id}: what it said is not read");

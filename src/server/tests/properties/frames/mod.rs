@@ -8,7 +8,7 @@ mod seen;
 mod session;
 
 use self::session::Session;
-use super::super::simulation::net::End;
+use crate::server::tests::simulation::net::End;
 
 /// `bytes` are a script: one byte chooses the size of reads, then steps follow, see
 /// [`step`](Session::step).

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use ioloop::EVENTS_PER_TURN;
 
-use super::client::{BURST, Client, Kind};
-use super::judge::Judge;
-use super::net::{End, Id, Nature};
-use super::world::{Setting, World};
 use crate::server::Config;
+use crate::server::tests::simulation::client::{BURST, Client, Kind};
+use crate::server::tests::simulation::judge::Judge;
+use crate::server::tests::simulation::net::{End, Id, Nature};
+use crate::server::tests::simulation::world::{Setting, World};
 
 /// What one seed came to.
 pub(super) struct Played {

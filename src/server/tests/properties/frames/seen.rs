@@ -12,10 +12,10 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
 
-use super::super::super::close::{self, CloseReason};
-use super::super::super::simulation::net::Closed;
-use super::super::request::{check_reply, object, string, watched};
-use super::SYMBOLS;
+use crate::server::close::{self, CloseReason};
+use crate::server::tests::properties::frames::SYMBOLS;
+use crate::server::tests::properties::request::{check_reply, object, string, watched};
+use crate::server::tests::simulation::net::Closed;
 
 /// What a client said.
 pub(super) struct Seen {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::list::List;
-use super::model::Model;
+use crate::server::tests::simulation::list::List;
+use crate::server::tests::simulation::model::Model;
 
 /// How far a client has read, and how.
 #[derive(Clone, Debug)]
@@ -366,7 +366,9 @@ impl Place {
         let first = self.debt.iter().copied().min_by_key(in_order)?;
         self.debt.remove(&first);
         Some(match first {
-            Debt::Tick(symbol) => super::model::text(&model.symbols[symbol].json),
+            Debt::Tick(symbol) => {
+                crate::server::tests::simulation::model::text(&model.symbols[symbol].json)
+            }
             Debt::Event(symbol) => model.symbols[symbol].event_frame(now),
             Debt::Close => model.frame(first.number(model)).frame.clone(),
         })

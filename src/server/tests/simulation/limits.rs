@@ -4,7 +4,7 @@
 //! The server looks after all events that were ready then. So what was there in time counts, however
 //! long it takes until it is read.
 
-use super::client::Client;
+use crate::server::tests::simulation::client::Client;
 use crate::server::{CLOSES_PER_TURN, Config};
 
 /// Times are µs since the start.
