@@ -3,14 +3,14 @@
 //! Where a Tornado coroutine has `await` or `yield`, a fiber has a plain call, as deep in its stack
 //! as it likes: [`wait`] for a socket, [`sleep_until`], [`Emitter::emit`] a value to the loop's
 //! state. That is how `ureq`, which blocks, runs on a loop that never does. Code in a fiber does
-//! not see the loop: it speaks to it in emitted values and registers sockets with a
+//! not see the loop: it emits values to it and registers sockets with a
 //! [`Registrar`](crate::io_loop::Registrar).
 //!
 //! A suspended fiber is owned by what will resume it, a wait or a callback of the loop, and so
 //! ends with the loop. Dropping one cancels it and lets it run to its end first: its destructors
 //! run as after any error, and no stack is unwound by force.
-// A coroutine is left through a pointer to its own stack, which no lifetime can describe. This is
-// the one place of the project that needs `unsafe`.
+// A coroutine suspends through a pointer to its own stack, which no lifetime can describe. This is
+// the only place in the project that needs `unsafe`.
 #![allow(unsafe_code)]
 
 use std::any::Any;
@@ -38,7 +38,7 @@ pub struct Fiber {
     shared: Rc<Shared>,
 }
 
-/// How a fiber came to its end.
+/// How a fiber ended.
 #[derive(Debug)]
 pub enum Exit {
     /// Its body returned, with this result.
@@ -54,17 +54,16 @@ pub struct Emitter<T> {
     emitted: Rc<Cell<Option<T>>>,
 }
 
-/// The fiber was cancelled: what it waits for will not come. So will every later wait answer, so
-/// all there is to do is to return. It is an [`io::Error`] where one is asked for.
+/// The fiber was cancelled. Every later wait returns this, too, so the only thing left to do is to
+/// return. It converts into an [`io::Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 
 impl<S> IoLoop<S> {
-    /// Runs `body` as a coroutine on a stack of `stack_size` bytes,
-    /// from the next turn on.
+    /// Runs `body` as a coroutine on a stack of `stack_size` bytes, from the next turn on.
     ///
-    /// Each value that it emits is handed to `on_emit` on the loop. `on_exit` runs at its end,
-    /// except when it is the loop that ends.
+    /// `on_emit` gets each value that it emits, on the loop. `on_exit` runs when it ends, unless
+    /// the loop itself is dropped.
     ///
     /// # Errors
     /// When there is no memory for the stack.
@@ -114,13 +113,13 @@ impl Fiber {
     /// Cancels the fiber: the wait that it is in, and every later one, returns [`Cancelled`].
     pub fn cancel<S>(&self, io_loop: &mut IoLoop<S>) {
         self.shared.cancelled.set(true);
-        // Without a wait it is queued to run anyway, or is the one that is running.
+        // A fiber that does not wait is queued to run anyway, or is running.
         if let Some(token) = self.shared.waits_for.take() {
             io_loop.add_callback(move |state, io_loop| io_loop.wake(state, token, Wake::Ready));
         }
     }
 
-    /// Whether it has not come to its end yet.
+    /// Whether it has not ended yet.
     pub fn is_running(&self) -> bool {
         !self.shared.ended.get()
     }
@@ -130,7 +129,7 @@ impl<T> Emitter<T> {
     /// Hands `value` to the loop's state and goes on in the next turn.
     ///
     /// # Errors
-    /// [`Cancelled`], before the value was handed over or since.
+    /// [`Cancelled`], either before the value was handed over or after.
     pub fn emit(&self, value: T) -> Result<(), Cancelled> {
         self.emitted.set(Some(value));
         let resumed = suspend(Pause::Turn);
@@ -139,8 +138,8 @@ impl<T> Emitter<T> {
     }
 }
 
-/// Suspends the running fiber until `token` seems ready. Try the I/O first: an event that came
-/// while nobody waited comes no second time. And try it after: an event may be an old one.
+/// Suspends the running fiber until `token` seems ready. Try the I/O before, as an event that came
+/// while nobody waited does not come again; and try it after, as an event may be an old one.
 ///
 /// # Errors
 /// `TimedOut` at the deadline; [`Cancelled`] when cancelled, and outside a fiber.
@@ -169,7 +168,7 @@ pub fn sleep(duration: Duration) -> Result<(), Cancelled> {
     sleep_until(Instant::now() + duration)
 }
 
-/// Lets everybody else run: the fiber goes on in the next turn.
+/// Lets the rest of the loop run: the fiber goes on in the next turn.
 ///
 /// # Errors
 /// [`Cancelled`], also outside a fiber.
@@ -177,21 +176,21 @@ pub fn yield_now() -> Result<(), Cancelled> {
     suspend(Pause::Turn).map(drop)
 }
 
-/// Whether the running fiber was cancelled: whether an error that it met is worth a retry.
+/// Whether the running fiber was cancelled; if so, no error that it met is worth a retry.
 pub fn is_cancelled() -> bool {
     current().is_some_and(|fiber| fiber.cancelled.get())
 }
 
-/// Whether the running code is that of a fiber.
+/// Whether the running code belongs to a fiber.
 pub(crate) fn is_in_fiber() -> bool {
     current().is_some()
 }
 
-/// What a fiber, its handle and its owner know of each other.
+/// The state that a fiber, its handle and its owner share.
 struct Shared {
-    /// The way out of the coroutine, from when its body begins until that ends.
+    /// What suspends the coroutine; present while its body runs.
     yielder: Cell<Option<NonNull<Yielder<Wake, Pause>>>>,
-    /// For waits that only time ends.
+    /// For waits that only a deadline ends.
     own_token: Token,
     waits_for: Cell<Option<Token>>,
     cancelled: Cell<bool>,
@@ -207,7 +206,7 @@ enum Pause {
         token: Token,
         deadline: Option<Instant>,
     },
-    /// The next turn of the loop, and before that the value that it may have emitted.
+    /// The next turn of the loop, after handing over the value that it may have emitted.
     Turn,
 }
 
@@ -220,7 +219,7 @@ struct Task<T, E, X> {
 }
 
 impl<T: 'static, E: 'static, X: 'static> Task<T, E, X> {
-    /// Runs the fiber to its next pause and leaves it with whatever will end that.
+    /// Runs the fiber to its next pause and hands it to whatever will end the pause.
     fn step<S>(mut self, state: &mut S, io_loop: &mut IoLoop<S>, wake: Wake)
     where
         E: FnMut(&mut S, &mut IoLoop<S>, T),
@@ -266,7 +265,7 @@ impl Running {
                     return Ok(());
                 }
                 inside.yielder.set(Some(NonNull::from(yielder)));
-                let _way_out = WayOut(&inside);
+                let _guard = YielderGuard(&inside);
                 body()
             },
         );
@@ -277,8 +276,8 @@ impl Running {
     fn resume(&mut self, wake: Wake) -> Result<Pause, Exit> {
         self.shared.waits_for.set(None);
         let outer = CURRENT.replace(Some(Rc::clone(&self.shared)));
-        // What the fiber shares with others is theirs to guard: mutexes know of their poisoning,
-        // and no other state of ours can be seen half changed.
+        // Unwinding is safe: mutexes notice that they are poisoned, and the fiber shares no other
+        // state that could be left half changed.
         let resumed = catch_unwind(AssertUnwindSafe(|| self.coroutine.resume(wake)));
         CURRENT.set(outer);
         let exit = match resumed {
@@ -332,10 +331,10 @@ impl Shared {
     }
 }
 
-/// Takes the way out of a coroutine away when its body ends, however it ends.
-struct WayOut<'a>(&'a Shared);
+/// Forgets the yielder of a coroutine when its body ends, however it ends.
+struct YielderGuard<'a>(&'a Shared);
 
-impl Drop for WayOut<'_> {
+impl Drop for YielderGuard<'_> {
     fn drop(&mut self) {
         self.0.yielder.set(None);
     }
@@ -343,7 +342,7 @@ impl Drop for WayOut<'_> {
 
 thread_local! {
     /// The fiber whose code is running on this thread. Set around every resumption and nowhere
-    /// else, so that it is right also when a fiber runs a loop with fibers of its own.
+    /// else, so that it stays right even when a fiber runs a loop with fibers of its own.
     static CURRENT: Cell<Option<Rc<Shared>>> = const { Cell::new(None) };
 }
 
@@ -356,15 +355,15 @@ fn current() -> Option<Rc<Shared>> {
 fn suspend(pause: Pause) -> Result<Wake, Cancelled> {
     let fiber = current().ok_or(Cancelled)?;
     fiber.check()?;
-    // A destructor must not leave a stack that is being unwound: the thread counts its panics,
-    // and whoever ran meanwhile would seem to be panicking.
+    // A destructor must not suspend a stack that is being unwound: the thread counts its panics,
+    // and the code that runs meanwhile would seem to be panicking.
     if std::thread::panicking() {
         return Err(Cancelled);
     }
     let yielder = fiber.yielder.get().ok_or(Cancelled)?;
-    // SAFETY: the yielder is part of the coroutine's stack, and the pointer is there only from the
-    // body's begin to its end (`WayOut`), so it is valid. It is also the right one: `CURRENT`
-    // names the fiber whose code is running, hence this code is on that fiber's own stack.
+    // SAFETY: the yielder is part of the coroutine's stack, and the pointer exists only while the
+    // body runs (`YielderGuard`), so it is valid. It is also the right one: `CURRENT` names the
+    // fiber whose code is running, hence this code is on that fiber's own stack.
     let wake = unsafe { yielder.as_ref() }.suspend(pause);
     fiber.check()?;
     Ok(wake)
@@ -386,11 +385,11 @@ impl std::error::Error for Cancelled {}
 
 impl From<Cancelled> for io::Error {
     fn from(cancelled: Cancelled) -> Self {
-        // Not `Interrupted`: that is what everybody takes for "try again".
+        // Not `Interrupted`, which everybody takes for "try again".
         Self::other(cancelled)
     }
 }
 
-/// Waits refused to a cancelled fiber before it is ended by a panic. Well-behaved code needs one
+/// How many waits a cancelled fiber may attempt before a panic ends it. Well-behaved code needs one
 /// for each of its open streams.
 const REFUSALS_MAX: u32 = 1000;

@@ -28,7 +28,7 @@ use slab::Slab;
 
 use crate::clock::{Clock, ManualClock};
 use crate::lag::Lag;
-use crate::timer_fd::Alarm;
+use crate::timer_fd::TimerFd;
 
 /// What runs when a source becomes ready. A plain function pointer: it is `Copy`, so the loop
 /// copies it out and calls it, and it may add or remove handlers, its own too.
@@ -41,8 +41,8 @@ type WakeCallback<S> = Box<dyn FnOnce(&mut S, &mut IoLoop<S>, Wake)>;
 pub struct IoLoop<S> {
     clock: Clock,
     poll: Poll,
-    /// Wakes the poll at a deadline with better than its own millisecond.
-    alarm: Option<Alarm>,
+    /// Ends the poll at a deadline more precisely than its own milliseconds.
+    timer_fd: Option<TimerFd>,
     handlers: Slab<Registration<S>>,
     /// Grows with every registration, so a token is never mistaken for its slot's earlier owner.
     generation: u32,
@@ -62,7 +62,7 @@ pub struct IoLoop<S> {
     turn_began: Instant,
     /// How many turns there have been.
     turns: u64,
-    /// What is due by this instant is not overtaken: an earlier deadline counts as this one.
+    /// An earlier deadline counts as this one, so that it cannot overtake what is due by now.
     earliest: Instant,
     running: bool,
     lag: Lag,
@@ -88,18 +88,18 @@ pub struct Timeout {
 /// What a source is ready for. Events are edges: use up what is ready, nobody reminds you.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready {
-    /// There is something to read, or the end of the stream, or an error to fetch.
+    /// Bytes to read, the end of the stream, or an error to fetch.
     pub readable: bool,
-    /// There is room to write, or an error to fetch.
+    /// Space to write to, or an error to fetch.
     pub writable: bool,
-    /// The stream has ended or broken behind what there is to read. No other event will say so.
+    /// The stream ends or is broken after the bytes to read. No other event will say so.
     pub closed: bool,
 }
 
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// The source became ready, or seems so: try, and wait again if there was nothing.
+    /// The source became ready, or seems to be: try, and wait again if it was not.
     Ready,
     /// The deadline came first.
     TimedOut,
@@ -116,10 +116,10 @@ pub struct Registrar {
     next: Arc<AtomicUsize>,
 }
 
-/// What a turn takes from outside. [`IoLoop::start`] has the system's poll; a simulation makes up
-/// events for sources that live in memory, and looks at the state between any two steps.
+/// Where a turn gets its events. [`IoLoop::start`] uses the system's poll; a simulation generates
+/// events for sources in memory, and inspects the state between any two steps.
 pub trait Driver<S> {
-    /// Waits for events, for `timeout` at most (none for as long as it takes), and adds a turn's
+    /// Waits for events, at most for `timeout` (`None` means without limit), and adds a turn's
     /// share of them to `ready`.
     fn poll(
         &mut self,
@@ -160,7 +160,7 @@ impl<S> IoLoop<S> {
     /// When the system gives no poll descriptor.
     pub fn new() -> io::Result<Self> {
         let mut io_loop = Self::with_clock(Clock::System, EVENTS_PER_TURN)?;
-        io_loop.alarm = Alarm::new(io_loop.poll.registry(), ALARM).ok();
+        io_loop.timer_fd = TimerFd::new(io_loop.poll.registry(), TIMER_FD).ok();
         Ok(io_loop)
     }
 
@@ -182,7 +182,7 @@ impl<S> IoLoop<S> {
         Ok(Self {
             clock,
             poll,
-            alarm: None,
+            timer_fd: None,
             handlers: Slab::new(),
             generation: 0,
             registrar,
@@ -233,7 +233,7 @@ impl<S> IoLoop<S> {
         self.running = false;
     }
 
-    /// Whether nobody has stopped it since it was made or started.
+    /// Whether it has not been stopped since it was made or started.
     pub fn is_running(&self) -> bool {
         self.running
     }
@@ -243,7 +243,7 @@ impl<S> IoLoop<S> {
         !self.callbacks.is_empty()
     }
 
-    /// What the loop's clock says (Tornado's `IOLoop.time`): everything that runs here goes by it.
+    /// The time of the loop's clock (Tornado's `IOLoop.time`), which everything on the loop uses.
     pub fn time(&self) -> Instant {
         self.clock.time()
     }
@@ -302,17 +302,17 @@ impl<S> IoLoop<S> {
         self.callbacks.push_back(Box::new(callback));
     }
 
-    /// Runs `callback` once everything that is ready by now has had its handler: for whoever asks
-    /// from a callback or a timeout whether something has come, and after a pause of the process
-    /// finds that nobody has looked.
+    /// Runs `callback` once the handlers of everything that is ready by now have run. A timeout
+    /// that checks whether something has arrived needs this: after a pause of the process its
+    /// deadline comes before the events that arrived meanwhile.
     ///
-    /// One poll fetches a share of many events, in the order in which they came. So that is after
-    /// the first that leaves none, or after as many as serve every source there is.
+    /// One poll fetches a limited share of the events, in the order in which they came. So the
+    /// callback runs after the first poll that leaves none, or after enough polls for every source.
     pub fn call_after_events(&mut self, callback: impl FnOnce(&mut S, &mut Self) + 'static)
     where
         S: 'static,
     {
-        // One more: sources without a handler have events too.
+        // One more than needed for these: sources without a handler have events, too.
         let polls = (self.handlers.len() + self.waits.len()) / self.events_per_turn + 2;
         self.call_after_polls(polls, Box::new(callback));
     }
@@ -357,7 +357,7 @@ impl<S> IoLoop<S> {
         timeout
     }
 
-    /// Takes back a timeout. One that has run, or was removed before, is none: nothing happens.
+    /// Removes a timeout. If it has run or was removed before, nothing happens.
     pub fn remove_timeout(&mut self, timeout: Timeout) {
         self.timeouts.remove(&timeout);
     }
@@ -406,8 +406,8 @@ impl<S> IoLoop<S> {
             .map(|(timeout, _)| timeout.deadline)
     }
 
-    /// How many polls have returned: equal in all that happens between two of them. A clock that a
-    /// test turns by hand may stand still meanwhile.
+    /// How many polls have returned; the same for everything that runs between two of them, even
+    /// when a manual clock stands still.
     pub fn turn_number(&self) -> u64 {
         self.turns
     }
@@ -460,24 +460,24 @@ impl<S> IoLoop<S> {
     }
 
     /// How long the poll may wait: not at all with work queued, else until the next deadline. The
-    /// alarm, where there is one, ends the wait on time; mio alone would round up to whole ms.
+    /// `timerfd`, where there is one, ends the wait on time; mio alone would round up to whole ms.
     fn poll_timeout(&mut self, now: Instant) -> Option<Duration> {
         if !self.running || !self.callbacks.is_empty() {
             return Some(Duration::ZERO);
         }
         let deadline = self.next_deadline()?;
         let wait = deadline.saturating_duration_since(now);
-        let alarm = self.alarm.as_mut().filter(|_| !wait.is_zero());
-        let alarmed = alarm.is_some_and(|alarm| alarm.set(deadline, wait).is_ok());
-        if alarmed { None } else { Some(wait) }
+        let timer_fd = self.timer_fd.as_mut().filter(|_| !wait.is_zero());
+        let is_set = timer_fd.is_some_and(|timer_fd| timer_fd.set(deadline, wait).is_ok());
+        if is_set { None } else { Some(wait) }
     }
 
     fn dispatch(&mut self, state: &mut S, driver: &mut impl Driver<S>) {
         while let Some((token, ready)) = self.ready.pop_front() {
             if let Some(handler) = self.handler(token) {
                 handler(state, self, token, ready);
-            } else if token == ALARM {
-                self.alarm.iter_mut().for_each(Alarm::on_expired);
+            } else if token == TIMER_FD {
+                self.timer_fd.iter_mut().for_each(TimerFd::on_expired);
             } else {
                 self.wake(state, token, Wake::Ready);
             }
@@ -485,7 +485,8 @@ impl<S> IoLoop<S> {
         }
     }
 
-    /// The handler behind a token; none for the alarm and for sources that are no longer watched.
+    /// The handler behind a token; `None` for the `timerfd` and for sources that are no longer
+    /// watched.
     fn handler(&self, token: Token) -> Option<Handler<S>> {
         let registration = self.handlers.get(slot(token))?;
         (registration.generation as usize == token.0 >> SLOT_BITS).then_some(registration.handler)
@@ -533,8 +534,9 @@ pub fn generation(token: Token) -> usize {
 /// The lower half of a token is its slot, the upper half the generation.
 const SLOT_BITS: u32 = usize::BITS / 2;
 
-/// The alarm has no handler: that it ended the poll is all it is for. No slot is that high.
-const ALARM: Token = Token(usize::MAX);
+/// The token of the `timerfd`, which needs no handler: its only job is to end the poll. No slot is
+/// that high.
+const TIMER_FD: Token = Token(usize::MAX);
 
 /// The slot in all tokens of the registrar. No handler's slot is that high either.
 const WAITED: usize = (1 << SLOT_BITS) - 2;

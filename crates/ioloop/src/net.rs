@@ -16,14 +16,14 @@ use crate::io_loop::Registrar;
 #[derive(Debug)]
 pub struct FiberStream {
     socket: TcpStream,
-    patience: Patience,
+    waiter: Waiter,
 }
 
 /// A UDP socket with one peer; the system drops what others send.
 #[derive(Debug)]
 pub struct FiberDatagram {
     socket: UdpSocket,
-    patience: Patience,
+    waiter: Waiter,
 }
 
 impl FiberStream {
@@ -32,8 +32,8 @@ impl FiberStream {
     /// # Errors
     /// When the system refuses to watch the socket.
     pub fn new(registrar: &Registrar, mut socket: TcpStream) -> io::Result<Self> {
-        let patience = Patience::new(registrar.register(&mut socket)?);
-        Ok(Self { socket, patience })
+        let waiter = Waiter::new(registrar.register(&mut socket)?);
+        Ok(Self { socket, waiter })
     }
 
     /// Connects to `address`.
@@ -59,15 +59,15 @@ impl FiberStream {
                 Ok(_) => break,
             }
         }
-        let patience = Patience::new(token);
-        Ok(Self { socket, patience })
+        let waiter = Waiter::new(token);
+        Ok(Self { socket, waiter })
     }
 
-    /// Connects to the first of `addresses` that will have us. Each gets an equal share of the
-    /// time that those before it have left.
+    /// Connects to the first of `addresses` that accepts. Each attempt gets an equal share of the
+    /// time that is left.
     ///
     /// # Errors
-    /// That of the last address tried; `NotFound` when there is none.
+    /// The error of the last address tried; `NotFound` when the list is empty.
     pub fn connect_any(
         registrar: &Registrar,
         addresses: &[SocketAddr],
@@ -89,9 +89,9 @@ impl FiberStream {
         Err(last)
     }
 
-    /// Until when reads and writes may take from now on; until the end of days if none.
+    /// Sets the deadline of all further reads and writes; `None` means no limit.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
-        self.patience.deadline = deadline;
+        self.waiter.deadline = deadline;
     }
 
     /// Whether small writes go out at once (Tornado's `set_nodelay`).
@@ -102,8 +102,7 @@ impl FiberStream {
         self.socket.set_nodelay(value)
     }
 
-    /// Whether the stream is open and has nothing to read, which is what an idle one should look
-    /// like. Never suspends.
+    /// Whether the stream is open and has no bytes to read, as an idle one should. Never suspends.
     pub fn is_quiet(&self) -> bool {
         matches!(self.socket.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
@@ -111,13 +110,13 @@ impl FiberStream {
 
 impl Read for FiberStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.patience.retry(|| (&self.socket).read(buffer))
+        self.waiter.retry(|| (&self.socket).read(buffer))
     }
 }
 
 impl Write for FiberStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.patience.retry(|| (&self.socket).write(bytes))
+        self.waiter.retry(|| (&self.socket).write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -129,7 +128,7 @@ impl FiberDatagram {
     /// A socket on a port that the system picks, for datagrams to and from `peer`.
     ///
     /// # Errors
-    /// What the system answers; an unreachable network among it.
+    /// What the system answers, for example that the network is unreachable.
     pub fn connect(registrar: &Registrar, peer: SocketAddr) -> io::Result<Self> {
         let any_port = match peer {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
@@ -137,69 +136,71 @@ impl FiberDatagram {
         };
         let mut socket = UdpSocket::bind(any_port)?;
         socket.connect(peer)?;
-        let patience = Patience::new(registrar.register(&mut socket)?);
-        Ok(Self { socket, patience })
+        let waiter = Waiter::new(registrar.register(&mut socket)?);
+        Ok(Self { socket, waiter })
     }
 
     /// Sends one datagram.
     ///
     /// # Errors
-    /// What the system answers, also about datagrams sent before: that nobody listens.
+    /// What the system answers, also about earlier datagrams, for example that nobody listens.
     pub fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
-        self.patience.retry(|| self.socket.send(datagram)).map(drop)
+        self.waiter.retry(|| self.socket.send(datagram)).map(drop)
     }
 
-    /// Receives one datagram, as much of it as `buffer` takes.
+    /// Receives one datagram, as much of it as fits into `buffer`.
     ///
     /// # Errors
     /// `TimedOut` at the deadline, else what the system answers.
     pub fn receive(&mut self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
-        self.patience.deadline = Some(deadline);
-        self.patience.retry(|| self.socket.recv(buffer))
+        self.waiter.deadline = Some(deadline);
+        self.waiter.retry(|| self.socket.recv(buffer))
     }
 }
 
-/// How a socket waits, and how it leaves room for others when it need not.
+/// Makes operations on a socket wait until they succeed, and yields to others if they never need
+/// to wait.
 #[derive(Debug)]
-struct Patience {
+struct Waiter {
     token: Token,
     deadline: Option<Instant>,
     /// Calls that succeeded since the fiber was last suspended here.
-    in_a_row: u32,
+    done_in_a_row: u32,
 }
 
-impl Patience {
+impl Waiter {
     fn new(token: Token) -> Self {
         Self {
             token,
             deadline: None,
-            in_a_row: 0,
+            done_in_a_row: 0,
         }
     }
 
-    /// Calls `operation` until it is done, and waits in between.
+    /// Calls `operation` until it does not block, and waits in between.
     fn retry<R>(&mut self, mut operation: impl FnMut() -> io::Result<R>) -> io::Result<R> {
-        if self.in_a_row == IN_A_ROW_MAX {
-            self.make_room()?;
+        if self.done_in_a_row == IN_A_ROW_MAX {
+            self.yield_to_others()?;
         }
         loop {
             match operation() {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.in_a_row = 0;
+                    self.done_in_a_row = 0;
                     fiber::wait(self.token, self.deadline)?;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 done => {
-                    self.in_a_row += 1;
+                    self.done_in_a_row += 1;
                     return done;
                 }
             }
         }
     }
 
-    /// A peer that always has more to say must not keep the loop, nor outlast the deadline.
-    fn make_room(&mut self) -> io::Result<()> {
-        self.in_a_row = 0;
+    /// A peer that always has more to send must neither monopolise the loop nor outlast the
+    /// deadline.
+    fn yield_to_others(&mut self) -> io::Result<()> {
+        self.done_in_a_row = 0;
         if fiber::is_in_fiber() {
             fiber::yield_now()?;
         }
@@ -210,5 +211,5 @@ impl Patience {
     }
 }
 
-/// Reads or writes before everybody else gets a turn: 128 KiB of HTTPS, under a millisecond.
+/// Reads or writes before the rest of the loop gets a turn: 128 KiB of HTTPS, under a millisecond.
 const IN_A_ROW_MAX: u32 = 8;

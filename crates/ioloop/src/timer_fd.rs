@@ -1,22 +1,22 @@
-//! The loop's sharp clock: a `timerfd` among the polled sources, so that a deadline ends the poll
-//! on time. mio hands `epoll_wait` whole milliseconds, rounded up; a tick every 200 µs could not
-//! be served with that. Elsewhere than on Linux there is none and timers are as sharp as mio.
+//! The loop's precise timer: a `timerfd` among the polled sources, so that a deadline ends the poll
+//! on time. mio hands `epoll_wait` whole milliseconds, rounded up, which is too coarse for a tick
+//! every 200 µs. Only Linux has it; elsewhere timers are as precise as mio.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use mio::{Registry, Token};
 
-/// One alarm that can be set again and again.
-pub(crate) struct Alarm {
+/// A timer that can be set again and again.
+pub(crate) struct TimerFd {
     #[cfg(target_os = "linux")]
     timer: std::os::fd::OwnedFd,
-    /// What it is set to; setting the same again costs nothing.
+    /// The deadline that it is set to; setting the same one again makes no system call.
     deadline: Option<Instant>,
 }
 
 #[cfg(target_os = "linux")]
-impl Alarm {
+impl TimerFd {
     pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
         use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
         use std::os::fd::AsRawFd;
@@ -31,7 +31,7 @@ impl Alarm {
         })
     }
 
-    /// Sets the alarm to `deadline`, which is `wait` from now. It is never read: setting it anew
+    /// Sets the timer to `deadline`, which is `wait` from now. It is never read: setting it again
     /// clears it, and every expiry is an edge of its own.
     pub(crate) fn set(&mut self, deadline: Instant, wait: Duration) -> io::Result<()> {
         use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
@@ -54,15 +54,15 @@ impl Alarm {
     }
 }
 
-impl Alarm {
-    /// It went off: the same deadline would have to be set anew.
+impl TimerFd {
+    /// Notes that it has expired: even the same deadline would have to be set again.
     pub(crate) fn on_expired(&mut self) {
         self.deadline = None;
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-impl Alarm {
+impl TimerFd {
     pub(crate) fn new(_: &Registry, _: Token) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
