@@ -11,7 +11,7 @@ use ioloop::fiber::{Emitter, Exit, STACK_SIZE};
 use simple_dns::rdata::{A, RData};
 use simple_dns::{CLASS, Packet, ResourceRecord};
 use tickertape::http_client::dns::{Hosts, ResolvConf, Resolver};
-use tickertape::http_client::{self, Settings};
+use tickertape::http_client::{self, TransportConfig};
 
 /// The servers, which the loop serves between the turns of the fiber.
 struct State {
@@ -56,9 +56,9 @@ fn a_request_starts_no_thread() -> io::Result<()> {
     let mut conf = ResolvConf::parse("");
     conf.servers = vec![names.local_addr()?];
     let resolver = Resolver::new(io_loop.registrar(), conf, Hosts::default());
-    let settings = Settings {
+    let settings = TransportConfig {
         proxy: None,
-        ..Settings::default()
+        ..TransportConfig::default()
     };
     let agent = http_client::agent(io_loop.registrar(), &resolver, &settings);
     let before = threads();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use exchanges::{Exchange, Request};
 use ioloop::{IoLoop, PeriodicCallback};
 use tickertape::feed::{Feed, Publish, Settings, Source, catalogue};
+use tickertape::http_client::Roots;
 use tickertape::tick::{Tick, unix_us};
-use tickertape::tls::Roots;
 use ureq::Agent;
 use ureq::tls::TlsConfig;
 

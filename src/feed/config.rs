@@ -2,17 +2,16 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use exchanges::{Catalogue, Exchange, Symbol};
 use fastrand::Rng;
 use ureq::{Proxy, ProxyProtocol};
 
-use super::live::{Line, Live, LiveSettings, Mirror, Way, check};
+use super::live::{Line, Live, LiveSettings, check};
 use super::{Feed, Publish, Replay, ReplayError, Sim, Speed};
+use crate::http_client::{Roots, TransportConfig, UpstreamOverride};
 use crate::tape::SYMBOLS_MAX;
-use crate::tls::Roots;
 
 /// Which feed is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +70,7 @@ pub struct Online {
     /// How long a request may take in all.
     pub request_timeout: Duration,
     /// Where everything is sent instead.
-    pub upstream: Option<Mirror>,
+    pub upstream: Option<UpstreamOverride>,
     /// A file of certificates to trust beside Mozilla's.
     pub ca: Option<PathBuf>,
 }
@@ -271,9 +270,8 @@ fn live(lines: Vec<Line>, settings: &Settings) -> Result<Live, String> {
         Some(path) => Roots::with_file(path)
             .map_err(|error| format!("cannot use {}: {error}", path.display()))?,
     };
-    let way = Way {
-        mirror: online.upstream.clone(),
-        // A proxy would not know the way to a mirror beside us.
+    let transport = TransportConfig {
+        // A proxy could not reach another server on this machine.
         proxy: match online.upstream {
             None => proxy(Proxy::try_from_env())?,
             Some(_) => None,
@@ -288,7 +286,8 @@ fn live(lines: Vec<Line>, settings: &Settings) -> Result<Live, String> {
             interval: settings.interval,
             changes_only: online.changes_only,
             stale_after: online.stale_after,
-            way: Rc::new(way),
+            transport,
+            upstream: online.upstream.clone(),
         },
     };
     check(&mut live)?;

@@ -1,10 +1,9 @@
-//! `ureq` on the loop: the one HTTP client of the project, to be called from fibers.
+//! `ureq` on the loop, to be called from fibers.
 //!
-//! Its own code for TLS, proxies, redirects, compression and pooling stays as it is. Two ends are
-//! ours: at the bottom a [`FiberStream`] in place of its blocking socket, and its resolver, which
-//! would start a thread.
+//! TLS, proxies, redirects, compression and pooling are `ureq`'s. Two parts are ours: a
+//! [`FiberStream`] replaces its blocking socket, and a [`Resolver`] replaces its own, which would
+//! start a thread.
 
-use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -22,23 +21,23 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Proxy, ProxyProtocol};
 
-use crate::error_text::plain;
-use crate::http_client::dns::Resolver;
-use crate::tls::Roots;
+use super::dns::Resolver;
+use super::error::LookupError;
+use super::roots::Roots;
 
-/// What a caller may set of an [`agent`].
+/// How to reach hosts.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct TransportConfig {
     /// How long a request may take in all, from the first question to a name server to the last
     /// byte of the body.
     pub timeout: Duration,
-    /// The proxy; that of the environment (`HTTPS_PROXY`, `NO_PROXY` and their kin) by default.
+    /// The proxy; by default the one of the environment (`HTTPS_PROXY`, `NO_PROXY` and so on).
     pub proxy: Option<Proxy>,
     /// Whom to trust.
     pub roots: Roots,
 }
 
-impl Default for Settings {
+impl Default for TransportConfig {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(10),
@@ -48,17 +47,14 @@ impl Default for Settings {
     }
 }
 
-/// An HTTP client whose calls suspend the running fiber. A status of 400 or more is an answer like
-/// any other, not an error.
-pub fn agent(registrar: &Registrar, resolver: &Resolver, settings: &Settings) -> Agent {
+/// An HTTP client whose calls suspend the running fiber. A status of 400 or more is an ordinary
+/// answer, not an error.
+pub fn agent(registrar: &Registrar, resolver: &Resolver, config: &TransportConfig) -> Agent {
+    let roots = config.roots.for_ureq();
     let config = Agent::config_builder()
-        .timeout_global(Some(settings.timeout))
-        .proxy(settings.proxy.clone())
-        .tls_config(
-            TlsConfig::builder()
-                .root_certs(settings.roots.for_ureq())
-                .build(),
-        )
+        .timeout_global(Some(config.timeout))
+        .proxy(config.proxy.clone())
+        .tls_config(TlsConfig::builder().root_certs(roots).build())
         .http_status_as_error(false)
         .user_agent(USER_AGENT)
         .input_buffer_size(BUFFER_SIZE)
@@ -67,7 +63,7 @@ pub fn agent(registrar: &Registrar, resolver: &Resolver, settings: &Settings) ->
     let socket = SocketConnector {
         registrar: registrar.clone(),
     };
-    // The order of ureq's own chain: a tunnel through a proxy, else a socket, and TLS over either.
+    // The same order as in ureq's own chain: a tunnel through a proxy or a socket, then TLS.
     let connector =
         ().chain(ConnectProxyConnector::default())
             .chain(socket)
@@ -102,7 +98,7 @@ impl<In: Transport> Connector<In> for SocketConnector {
         };
         let stream = FiberStream::connect_any(&self.registrar, &details.addrs, deadline).map_err(
             |error| match error.kind() {
-                // Whatever limit it was that left no more time for it.
+                // It ran out of time, whichever limit it was.
                 ErrorKind::TimedOut => ureq::Error::Timeout(ureq::Timeout::Connect),
                 _ => error.into(),
             },
@@ -125,8 +121,8 @@ struct SocketTransport {
 }
 
 impl SocketTransport {
-    /// Sets the stream's deadline, unless time is up already: what a socket has ready it would
-    /// hand over all the same, again and again.
+    /// Sets the stream's deadline. Fails if time is up already: a socket with bytes to read would
+    /// otherwise ignore the deadline for ever.
     fn limit(&mut self, timeout: &NextTimeout) -> Result<(), ureq::Error> {
         if timeout.after.is_zero() {
             return Err(ureq::Error::Timeout(timeout.reason));
@@ -194,7 +190,7 @@ impl resolver::Resolver for Resolver {
             .into_iter()
             .map(|address| SocketAddr::new(address, port));
         let mut addresses = self.empty();
-        // As many as the array has room for.
+        // The array has room for this many.
         for address in config.ip_family().keep_wanted(sockets).take(16) {
             addresses.push(address);
         }
@@ -205,27 +201,12 @@ impl resolver::Resolver for Resolver {
     }
 }
 
-/// No name server would say what a host's address is; whether it has one is not known.
-#[derive(Debug)]
-pub struct LookupError(pub io::Error);
-
-impl fmt::Display for LookupError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.kind() {
-            ErrorKind::TimedOut => f.write_str("no name server answers"),
-            _ => write!(f, "asking for it failed: {}", plain(&self.0)),
-        }
-    }
-}
-
-impl std::error::Error for LookupError {}
-
 fn deadline(now: Instant, timeout: &NextTimeout) -> Option<Instant> {
-    // One that will not happen is a duration that does not fit.
+    // "Never" is a duration that does not fit.
     now.checked_add(*timeout.after)
 }
 
-/// A timeout by the name that `ureq` has for this stage of a request.
+/// Turns a timeout into `ureq`'s own, which names the stage of the request.
 fn named(error: io::Error, timeout: &NextTimeout) -> ureq::Error {
     match error.kind() {
         ErrorKind::TimedOut => ureq::Error::Timeout(timeout.reason),
@@ -239,8 +220,8 @@ fn is_socks(proxy: &Proxy) -> bool {
 
 const USER_AGENT: &str = concat!("tickertape/", env!("CARGO_PKG_VERSION"));
 
-/// A TLS record is never longer. `ureq`'s own 128 KiB would be touched for each open connection.
+/// The longest TLS record. `ureq`'s own 128 KiB would be touched for each open connection.
 const BUFFER_SIZE: usize = 16 * 1024;
 
-/// For a call without any timeout, which no agent of ours makes.
+/// For calls without any timeout, which no agent of ours makes.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(10);

@@ -1,6 +1,16 @@
-//! HTTP for fibers: host names without a thread, and `ureq` over sockets that suspend.
+//! HTTP for fibers: host names without a thread, whom to trust, and `ureq` over sockets that suspend.
 
 mod agent;
+mod client;
 pub mod dns;
+mod error;
+mod retry_after;
+mod roots;
+mod upstream_override;
 
-pub use agent::{LookupError, Settings, agent};
+pub use agent::{TransportConfig, agent};
+pub(crate) use client::HttpClient;
+pub use error::{LookupError, TransportError};
+pub(crate) use retry_after::retry_after;
+pub use roots::Roots;
+pub use upstream_override::UpstreamOverride;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use ioloop::fiber::STACK_SIZE;
 use ioloop::{IoLoop, Registrar};
+use tickertape::http_client::Roots;
 use tickertape::http_client::dns::{Hosts, ResolvConf, Resolver};
-use tickertape::http_client::{self, Settings};
-use tickertape::tls::Roots;
+use tickertape::http_client::{self, TransportConfig};
 
 /// Runs `body` as a fiber on a loop of its own and returns what it returns.
 pub(crate) fn in_fiber<T: 'static>(body: impl FnOnce(&Registrar) -> T + 'static) -> T {
@@ -40,9 +40,9 @@ pub(crate) fn resolver(registrar: &Registrar, hosts: &str, servers: &[SocketAddr
     Resolver::new(registrar, conf, Hosts::parse(hosts))
 }
 
-/// Settings that do not depend on the environment.
-pub(crate) fn settings() -> Settings {
-    Settings {
+/// TransportConfig that do not depend on the environment.
+pub(crate) fn settings() -> TransportConfig {
+    TransportConfig {
         timeout: Duration::from_secs(5),
         proxy: None,
         roots: Roots::default(),
@@ -50,7 +50,7 @@ pub(crate) fn settings() -> Settings {
 }
 
 /// An agent that resolves literals and `hosts` only.
-pub(crate) fn agent(registrar: &Registrar, hosts: &str, settings: &Settings) -> ureq::Agent {
+pub(crate) fn agent(registrar: &Registrar, hosts: &str, settings: &TransportConfig) -> ureq::Agent {
     http_client::agent(registrar, &resolver(registrar, hosts, &[]), settings)
 }
 
@@ -62,12 +62,18 @@ pub(crate) fn get(agent: &ureq::Agent, url: &str) -> Result<(u16, String), ureq:
 }
 
 /// One GET in a fiber, of the root of `server`.
-pub(crate) fn fetch(server: SocketAddr, settings: Settings) -> Result<(u16, String), ureq::Error> {
+pub(crate) fn fetch(
+    server: SocketAddr,
+    settings: TransportConfig,
+) -> Result<(u16, String), ureq::Error> {
     fetch_url(format!("http://{server}/"), settings)
 }
 
 /// One GET in a fiber, of any URL.
-pub(crate) fn fetch_url(url: String, settings: Settings) -> Result<(u16, String), ureq::Error> {
+pub(crate) fn fetch_url(
+    url: String,
+    settings: TransportConfig,
+) -> Result<(u16, String), ureq::Error> {
     in_fiber(move |registrar| get(&agent(registrar, HOSTS, &settings), &url))
 }
 
@@ -76,17 +82,17 @@ pub(crate) fn ok(body: &str) -> (u16, String) {
     (200, body.to_owned())
 }
 
-/// Settings for upstreams that will not answer.
-pub(crate) fn impatient() -> Settings {
-    Settings {
+/// TransportConfig for upstreams that will not answer.
+pub(crate) fn impatient() -> TransportConfig {
+    TransportConfig {
         timeout: Duration::from_millis(150),
         ..settings()
     }
 }
 
-/// Settings with an authority of one's own.
-pub(crate) fn trusting(pem: &str) -> Settings {
-    Settings {
+/// TransportConfig with an authority of one's own.
+pub(crate) fn trusting(pem: &str) -> TransportConfig {
+    TransportConfig {
         roots: Roots::with_pem(pem.as_bytes()).expect("a certificate"),
         ..settings()
     }

@@ -10,7 +10,7 @@ use exchanges::{Catalogue, Exchange, Session, StreamMessage, Symbol};
 use rustls::{ClientConnection, StreamOwned};
 use testkit::PATIENCE;
 use testkit::fake_exchange::{Config, FakeExchange, Fault};
-use tickertape::tls::Roots;
+use tickertape::http_client::Roots;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};
 

@@ -14,7 +14,7 @@ use ioloop::fiber::{self, Exit, STACK_SIZE};
 use crate::fibers::{agent, fetch, fetch_url, get, impatient, in_fiber, resolver, settings};
 use testkit::NameServer;
 use testkit::tcp::{hang, read_head, serve};
-use tickertape::http_client::{self, Settings};
+use tickertape::http_client::{self, TransportConfig};
 use ureq::{Proxy, Timeout};
 
 #[test]
@@ -58,7 +58,7 @@ fn a_silent_server_is_given_up_in_the_tls_handshake() {
 #[test]
 fn a_silent_proxy_is_given_up() {
     let proxy = serve(hang);
-    let settings = Settings {
+    let settings = TransportConfig {
         proxy: Proxy::new(&format!("http://{proxy}")).ok(),
         ..impatient()
     };

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::fibers::{fetch_url, in_fiber, ok, settings, trusting};
 use testkit::Authority;
 use testkit::tcp::{answer, hang, read_head, serve};
-use tickertape::http_client::Settings;
-use tickertape::tls::Roots;
+use tickertape::http_client::Roots;
+use tickertape::http_client::TransportConfig;
 use ureq::Proxy;
 
 #[test]
@@ -69,7 +69,7 @@ fn https_goes_through_a_proxy_that_resolves_the_name() {
     });
     let tunnels = Arc::new(AtomicUsize::new(0));
     let proxy = proxy(server, Arc::clone(&tunnels));
-    let settings = Settings {
+    let settings = TransportConfig {
         proxy: Proxy::new(&format!("http://api.test:{}", proxy.port())).ok(),
         ..with_authority
     };
@@ -101,7 +101,7 @@ fn proxy(target: SocketAddr, tunnels: Arc<AtomicUsize>) -> SocketAddr {
 
 #[test]
 fn a_socks_proxy_is_refused_in_words() {
-    let settings = Settings {
+    let settings = TransportConfig {
         proxy: Proxy::new("socks5://127.0.0.1:1").ok(),
         ..settings()
     };

@@ -55,7 +55,7 @@ impl Audience {
 
 /// Settings for `symbols` that send everything to `upstream`.
 pub(crate) fn settings(upstream: &Upstream, symbols: &[&str]) -> Settings {
-    let mirror = tickertape::feed::Mirror::parse(&upstream.url()).unwrap();
+    let mirror = tickertape::http_client::UpstreamOverride::parse(&upstream.url()).unwrap();
     Settings {
         symbols: symbols.iter().map(ToString::to_string).collect(),
         symbols_file: None,

@@ -17,7 +17,7 @@ use crate::client::config::template::Template;
 use crate::client::config::unit::Unit;
 use crate::client::config::url::Url;
 use crate::error_text::plain;
-use crate::tls::Roots;
+use crate::http_client::Roots;
 
 /// What a run of the client does.
 #[derive(Clone, Debug, PartialEq)]

@@ -16,7 +16,8 @@ use rustls::{
     AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme,
 };
 
-use crate::tls::{self, Roots};
+use crate::http_client::Roots;
+use crate::tls;
 
 /// What all TLS connections of a run share.
 #[derive(Clone, Debug)]

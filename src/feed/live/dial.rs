@@ -14,9 +14,7 @@ use rustls::{ClientConnection, StreamOwned};
 use tungstenite::http::Uri;
 use ureq::{Proxy, ProxyProtocol};
 
-use super::failure::Failure;
-use super::upstream::Upstream;
-use crate::http_client::LookupError;
+use crate::http_client::{HttpClient, LookupError, TransportError};
 
 /// With or without TLS, over either: a proxy may speak TLS itself.
 pub(super) enum Route {
@@ -26,19 +24,25 @@ pub(super) enum Route {
 
 impl Route {
     /// Connects to the host of a `ws://` or `wss://` URL.
-    pub(super) fn to(upstream: &Upstream, uri: &Uri, deadline: Instant) -> Result<Self, Failure> {
+    pub(super) fn to(
+        http_client: &HttpClient,
+        uri: &Uri,
+        deadline: Instant,
+    ) -> Result<Self, TransportError> {
         let host = uri.host();
-        let host = host.ok_or_else(|| Failure::Broken(format!("'{uri}' has no host")))?;
+        let host = host.ok_or_else(|| {
+            TransportError::Broken(format!("invalid URL '{uri}': it has no host"))
+        })?;
         let is_secure = uri.scheme_str() == Some("wss");
         let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
-        let route = match upstream.proxy_for(uri) {
-            None => Self::Plain(connect(upstream, (host, port), deadline)?),
-            Some(proxy) => through(upstream, proxy, (host, port), deadline)
-                .map_err(|failure| failure.of_proxy(proxy))?,
+        let route = match http_client.proxy_for(uri) {
+            None => Self::Plain(connect(http_client, (host, port), deadline)?),
+            Some(proxy) => through(http_client, proxy, (host, port), deadline)
+                .map_err(|error| error.through_proxy(proxy))?,
         };
         match is_secure {
             false => Ok(route),
-            true => secure(upstream, host, route),
+            true => secure(http_client, host, route),
         }
     }
 
@@ -52,45 +56,45 @@ impl Route {
 }
 
 fn connect(
-    upstream: &Upstream,
+    http_client: &HttpClient,
     (host, port): (&str, u16),
     deadline: Instant,
-) -> Result<FiberStream, Failure> {
-    let addresses = upstream.resolver.lookup(host, deadline);
+) -> Result<FiberStream, TransportError> {
+    let addresses = http_client.resolver().lookup(host, deadline);
     let addresses = addresses.map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::InvalidInput => {
-            Failure::Name("there is no such host".to_owned())
+            TransportError::Name("no such host".to_owned())
         }
-        _ => Failure::Name(LookupError(error).to_string()),
+        _ => TransportError::Name(LookupError(error).to_string()),
     })?;
     let addresses: Vec<_> = addresses
         .into_iter()
         .map(|address| SocketAddr::new(address, port))
         .collect();
-    let stream = FiberStream::connect_any(&upstream.registrar, &addresses, Some(deadline));
+    let stream = FiberStream::connect_any(http_client.registrar(), &addresses, Some(deadline));
     let mut stream = stream.map_err(|error| match error.kind() {
-        ErrorKind::TimedOut => Failure::Connect("no answer within the limit".to_owned()),
-        _ => Failure::of_io(&error),
+        ErrorKind::TimedOut => TransportError::Connect("no answer within the limit".to_owned()),
+        _ => TransportError::from_io(&error),
     })?;
     stream.set_deadline(Some(deadline));
     // Pings and subscriptions are small and must not wait for each other.
     stream
         .set_nodelay(true)
-        .map_err(|error| Failure::of_io(&error))?;
+        .map_err(|error| TransportError::from_io(&error))?;
     Ok(stream)
 }
 
 /// Asks an HTTP proxy for a way to the host (RFC 9110, section 9.3.6).
 fn through(
-    upstream: &Upstream,
+    http_client: &HttpClient,
     proxy: &Proxy,
     (host, port): (&str, u16),
     deadline: Instant,
-) -> Result<Route, Failure> {
-    let stream = connect(upstream, (proxy.host(), proxy.port()), deadline)?;
+) -> Result<Route, TransportError> {
+    let stream = connect(http_client, (proxy.host(), proxy.port()), deadline)?;
     let mut route = Route::Plain(stream);
     if proxy.protocol() == ProxyProtocol::Https {
-        route = secure(upstream, proxy.host(), route)?;
+        route = secure(http_client, proxy.host(), route)?;
     }
     let credentials = credentials(proxy);
     let request =
@@ -99,11 +103,11 @@ fn through(
         .write_all(request.as_bytes())
         .and_then(|()| route.flush())
         .and_then(|()| read_head(&mut route));
-    let head = answered.map_err(|error| Failure::of_io(&error))?;
+    let head = answered.map_err(|error| TransportError::from_io(&error))?;
     let status = head.split_whitespace().nth(1).unwrap_or_default();
     match status.starts_with('2') {
         true => Ok(route),
-        false => Err(Failure::Connect(format!("it answers {status}"))),
+        false => Err(TransportError::Connect(format!("it answers {status}"))),
     }
 }
 
@@ -136,15 +140,15 @@ fn read_head(route: &mut Route) -> io::Result<String> {
 }
 
 /// Agrees on keys at once, so that what is wrong with the certificate is known as such.
-fn secure(upstream: &Upstream, host: &str, mut route: Route) -> Result<Route, Failure> {
-    let tls = |error: &dyn std::fmt::Display| Failure::Tls(error.to_string());
+fn secure(http_client: &HttpClient, host: &str, mut route: Route) -> Result<Route, TransportError> {
+    let tls = |error: &dyn std::fmt::Display| TransportError::Tls(error.to_string());
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let name = ServerName::try_from(bare.to_owned()).map_err(|error| tls(&error))?;
-    let connection = ClientConnection::new(Arc::clone(&upstream.tls), name);
+    let connection = ClientConnection::new(Arc::clone(http_client.tls()), name);
     let mut connection = connection.map_err(|error| tls(&error))?;
     while connection.is_handshaking() {
         let done = connection.complete_io(&mut route);
-        done.map_err(|error| Failure::of_io(&error))?;
+        done.map_err(|error| TransportError::from_io(&error))?;
     }
     Ok(Route::Tls(Box::new(StreamOwned::new(connection, route))))
 }
@@ -180,7 +184,6 @@ const HEAD_LENGTH_MAX: usize = 16 * 1024;
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
-    use std::rc::Rc;
     use std::thread;
     use std::time::Duration;
 
@@ -190,10 +193,10 @@ mod tests {
     use rustls::{ServerConfig, ServerConnection};
     use tungstenite::Message;
 
-    use super::super::upstream::Way;
+    use super::super::failure::Failure;
     use super::super::websocket::{Received, Socket};
     use super::*;
-    use crate::tls::Roots;
+    use crate::http_client::{Roots, TransportConfig};
 
     /// A certificate for both ends of a way, and who trusts it.
     fn certified() -> (Arc<ServerConfig>, Roots) {
@@ -242,16 +245,15 @@ mod tests {
     fn first_message(proxy: &str, url: &'static str, roots: Roots) -> Result<String, Failure> {
         let mut io_loop = IoLoop::<Option<Result<String, Failure>>>::new().unwrap();
         io_loop.call_later(Duration::from_secs(8), |_, _| panic!("the loop hangs"));
-        let way = Way {
-            mirror: None,
+        let config = TransportConfig {
             proxy: Some(Proxy::new(proxy).unwrap()),
             timeout: Duration::from_secs(5),
             roots,
         };
-        let upstream = Upstream::new(io_loop.registrar(), Rc::new(way)).unwrap();
+        let http_client = HttpClient::new(io_loop.registrar(), config, None).unwrap();
         let body = move |emitter: &ioloop::fiber::Emitter<Result<String, Failure>>| {
             let deadline = Instant::now() + Duration::from_secs(5);
-            let opened = Socket::open(&upstream, url, deadline);
+            let opened = Socket::open(&http_client, url, deadline);
             let opened = opened.map_err(|refusal| refusal.failure);
             let got = opened.and_then(|mut socket| socket.receive(deadline));
             Ok(emitter.emit(got.map(|received| match received {
@@ -305,13 +307,13 @@ mod tests {
         });
         let url = "wss://stream.invalid/";
         let refused = first_message(&format!("http://127.0.0.1:{port}"), url, Roots::default());
-        let expected = format!("cannot be reached: the proxy 127.0.0.1:{port}: it answers 407");
+        let expected = format!("cannot be reached: proxy 127.0.0.1:{port}: it answers 407");
         assert_eq!(refused.unwrap_err().to_string(), expected);
         let gone = first_message("http://127.0.0.1:1", url, Roots::default());
         let text = gone.unwrap_err().to_string();
         assert_eq!(
             text,
-            "cannot be reached: the proxy 127.0.0.1:1: connection refused"
+            "cannot be reached: proxy 127.0.0.1:1: connection refused"
         );
     }
 }

@@ -15,15 +15,12 @@ mod sources;
 mod status;
 mod stream;
 mod suggest;
-mod upstream;
 mod websocket;
 
 pub use self::failure::Failure;
 pub(super) use self::preflight::check;
 pub use self::sources::Sources;
 pub use self::status::{FetchDurations, Standing};
-pub use self::upstream::Mirror;
-pub(super) use self::upstream::Way;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -35,8 +32,8 @@ use ioloop::fiber::{Emitter, Exit, STACK_SIZE};
 use self::rest::Rest;
 use self::sources::{Event, Introduction, News};
 use self::stream::Stream;
-use self::upstream::Upstream;
 use super::{Feed, Publish, Watched};
+use crate::http_client::{HttpClient, TransportConfig, UpstreamOverride};
 
 /// Prices of exchanges, each symbol's from the first of them that has it.
 pub struct Live {
@@ -65,7 +62,8 @@ pub(super) struct LiveSettings {
     pub(super) interval: Duration,
     pub(super) changes_only: bool,
     pub(super) stale_after: Option<Duration>,
-    pub(super) way: Rc<Way>,
+    pub(super) transport: TransportConfig,
+    pub(super) upstream: Option<UpstreamOverride>,
 }
 
 /// What a fiber runs.
@@ -100,13 +98,13 @@ impl Live {
         }
     }
 
-    fn task(&self, line: &Line, upstream: &Upstream) -> Task {
+    fn task(&self, line: &Line, http_client: &HttpClient) -> Task {
         if line.streams {
             return Task::Stream(Stream {
                 exchange: line.exchange.clone(),
                 symbols: self.symbols.clone(),
                 silence_max: SILENCES_MAX * self.stale_after(line),
-                upstream: upstream.clone(),
+                http_client: http_client.clone(),
             });
         }
         Task::Rest(Rest {
@@ -114,7 +112,7 @@ impl Live {
             symbols: self.symbols.clone(),
             interval: self.settings.interval,
             not_before: line.not_before,
-            upstream: upstream.clone(),
+            http_client: http_client.clone(),
         })
     }
 
@@ -187,13 +185,16 @@ impl<S: Publish> Feed<S> for Live {
     }
 
     fn start(self: Box<Self>, io_loop: &mut IoLoop<S>) {
-        let way = Rc::clone(&self.settings.way);
-        let upstream = match Upstream::new(io_loop.registrar(), way) {
-            Ok(upstream) => upstream,
+        let (transport, upstream) = (
+            self.settings.transport.clone(),
+            self.settings.upstream.clone(),
+        );
+        let http_client = match HttpClient::new(io_loop.registrar(), transport, upstream) {
+            Ok(http_client) => http_client,
             Err(error) => return log::error!("there is no TLS to be had: {error}"),
         };
         for (index, line) in self.lines.iter().enumerate() {
-            let task = Rc::new(self.task(line, &upstream));
+            let task = Rc::new(self.task(line, &http_client));
             // A TLS handshake costs a millisecond or two of CPU: not all in one turn.
             let delay = STAGGER * u32::try_from(index).unwrap_or(u32::MAX);
             io_loop.call_later(delay, move |_, io_loop| spawn(task, index, 0, io_loop));

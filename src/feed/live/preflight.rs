@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
-use std::rc::Rc;
+
 use std::time::{Duration, Instant};
 
 use exchanges::{Quote, QuoteError, Request, Symbol};
@@ -17,8 +17,8 @@ use ioloop::fiber::{self, Cancelled, Emitter, STACK_SIZE};
 use super::failure::Failure;
 use super::rest::fetch;
 use super::suggest;
-use super::upstream::{Upstream, Way};
 use super::{Line, Live};
+use crate::http_client::{HttpClient, TransportConfig};
 
 /// Asks all exchanges for all symbols. Who has been asked is not asked again before that is
 /// allowed, and `live` is told so.
@@ -60,11 +60,13 @@ enum News {
 
 fn run(lines: &[Line], live: &Live) -> io::Result<Vec<Finding>> {
     let mut io_loop = IoLoop::<Vec<Finding>>::new()?;
-    let way = Way {
-        timeout: live.settings.way.timeout.min(LIMIT),
-        ..(*live.settings.way).clone()
+    let settings = &live.settings;
+    let transport = TransportConfig {
+        timeout: settings.transport.timeout.min(LIMIT),
+        ..settings.transport.clone()
     };
-    let upstream = Upstream::new(io_loop.registrar(), Rc::new(way)).map_err(io::Error::other)?;
+    let http_client = HttpClient::new(io_loop.registrar(), transport, settings.upstream.clone());
+    let http_client = http_client.map_err(io::Error::other)?;
     let begun = Finding {
         wrong: None,
         is_done: false,
@@ -76,7 +78,7 @@ fn run(lines: &[Line], live: &Live) -> io::Result<Vec<Finding>> {
             name: line.exchange.id().to_owned(),
             line: line.clone(),
             symbols: live.symbols.clone(),
-            upstream: upstream.clone(),
+            http_client: http_client.clone(),
             next: Cell::new(Instant::now()),
         };
         io_loop.spawn(
@@ -122,7 +124,7 @@ struct Check {
     name: String,
     line: Line,
     symbols: Vec<Symbol>,
-    upstream: Upstream,
+    http_client: HttpClient,
     /// When the exchange may be asked again.
     next: Cell<Instant>,
 }
@@ -234,7 +236,7 @@ impl Check {
         // If this is cancelled, so is the request.
         let _ = fiber::sleep_until(self.next.get());
         self.next.set(Instant::now() + request.interval);
-        let fetched = fetch(&self.upstream, &self.line.exchange, request);
+        let fetched = fetch(&self.http_client, &self.line.exchange, request);
         if let (Err(_), Some(wait)) = (&fetched.quotes, fetched.retry_after) {
             self.next.set(Instant::now() + wait);
         }

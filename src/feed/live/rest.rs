@@ -14,8 +14,8 @@ use ioloop::periodic::next_deadline;
 
 use super::failure::Failure;
 use super::sources::Event;
-use super::upstream::Upstream;
 use crate::backoff::Backoff;
+use crate::http_client::HttpClient;
 use crate::tick::unix_us;
 
 /// How one exchange is asked.
@@ -26,7 +26,7 @@ pub(super) struct Rest {
     pub(super) interval: Duration,
     /// When the first request may be sent.
     pub(super) not_before: Instant,
-    pub(super) upstream: Upstream,
+    pub(super) http_client: HttpClient,
 }
 
 /// What a request brought.
@@ -51,7 +51,7 @@ impl Rest {
                 }
             };
             let began = Instant::now();
-            let fetched = fetch(&self.upstream, &self.exchange, &request);
+            let fetched = fetch(&self.http_client, &self.exchange, &request);
             if fiber::is_cancelled() {
                 return Ok(());
             }
@@ -105,12 +105,12 @@ fn period(interval: Duration, request: &Request, count: u32) -> Duration {
 }
 
 /// Asks once.
-pub(super) fn fetch(upstream: &Upstream, exchange: &Exchange, request: &Request) -> Fetched {
-    let answer = match upstream.get(&request.url) {
+pub(super) fn fetch(http_client: &HttpClient, exchange: &Exchange, request: &Request) -> Fetched {
+    let answer = match http_client.get(&request.url) {
         Ok(answer) => answer,
-        Err(failure) => {
+        Err(error) => {
             return Fetched {
-                quotes: Err(failure),
+                quotes: Err(error.into()),
                 retry_after: None,
             };
         }

@@ -14,9 +14,9 @@ use ioloop::fiber::{self, Cancelled, Emitter};
 
 use super::failure::Failure;
 use super::sources::Event;
-use super::upstream::Upstream;
 use super::websocket::{Received, Refusal, Socket};
 use crate::backoff::Backoff;
+use crate::http_client::HttpClient;
 use crate::tick::unix_us;
 
 /// How one exchange is listened to.
@@ -25,7 +25,7 @@ pub(super) struct Stream {
     pub(super) symbols: Vec<Symbol>,
     /// How long it may bring no price before the connection is thought dead.
     pub(super) silence_max: Duration,
-    pub(super) upstream: Upstream,
+    pub(super) http_client: HttpClient,
 }
 
 /// How a connection came to its end.
@@ -69,7 +69,7 @@ impl Stream {
                     pause
                 }
                 End::Asked(why) => {
-                    let failure = Failure::Broken(format!("closed by the exchange: {why}"));
+                    let failure = Failure::broken(format!("closed by the exchange: {why}"));
                     give_up(emitter, failure.into(), &mut backoff)?
                 }
                 End::Failed(failure) => give_up(emitter, failure.into(), &mut backoff)?,
@@ -84,8 +84,8 @@ impl Stream {
         let session = self.exchange.session(&self.symbols);
         let mut session = session.ok_or(End::Cancelled)?;
         let connection = self.connection(&session)?;
-        let limit = self.upstream.way.timeout;
-        let mut socket = Socket::open(&self.upstream, &connection.url, Instant::now() + limit)?;
+        let limit = self.http_client.timeout();
+        let mut socket = Socket::open(&self.http_client, &connection.url, Instant::now() + limit)?;
         fiber::sleep(connection.settle)?;
         for text in session.subscribe(now_ms()) {
             socket.send(Some(text), Instant::now() + limit)?;
@@ -119,7 +119,7 @@ impl Stream {
     /// Where to connect, which some exchanges tell only when asked.
     fn connection(&self, session: &Session<'_>) -> Result<Connection, Failure> {
         let answer = match session.token_url() {
-            Some(url) => Some(self.upstream.post(url)?),
+            Some(url) => Some(self.http_client.post(url)?),
             None => None,
         };
         let answer = answer

@@ -10,8 +10,7 @@ use tungstenite::{Error, Message, WebSocket};
 
 use super::dial::Route;
 use super::failure::Failure;
-use super::upstream::Upstream;
-use crate::backoff::retry_after;
+use crate::http_client::{HttpClient, TransportError, retry_after};
 use crate::tick::unix_us;
 
 /// An open WebSocket.
@@ -37,11 +36,15 @@ pub(super) enum Received {
 
 impl Socket {
     /// Connects to a `ws://` or `wss://` URL.
-    pub(super) fn open(upstream: &Upstream, url: &str, deadline: Instant) -> Result<Self, Refusal> {
-        let url = upstream.url(url);
-        let bad = || Failure::Broken(format!("'{url}' is no URL"));
+    pub(super) fn open(
+        http_client: &HttpClient,
+        url: &str,
+        deadline: Instant,
+    ) -> Result<Self, Refusal> {
+        let url = http_client.url(url);
+        let bad = || Failure::broken(format!("invalid URL '{url}'"));
         let uri: Uri = url.parse().map_err(|_| bad())?;
-        let route = Route::to(upstream, &uri, deadline)?;
+        let route = Route::to(http_client, &uri, deadline)?;
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER_SIZE)
             .max_message_size(Some(MESSAGE_SIZE_MAX))
@@ -49,12 +52,12 @@ impl Socket {
         match tungstenite::client::client_with_config(&url, route, Some(config)) {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(HandshakeError::Failure(Error::Http(response))) => Err(Refusal {
-                failure: Failure::of_status(response.status().as_u16()),
+                failure: Failure::from_status(response.status().as_u16()),
                 retry_after: retry_after(response.headers(), unix_us() / 1_000),
             }),
             Err(HandshakeError::Failure(error)) => Err(failure(error).into()),
             Err(HandshakeError::Interrupted(_)) => {
-                Err(Failure::Broken("the handshake was interrupted".to_owned()).into())
+                Err(Failure::broken("the handshake was interrupted").into())
             }
         }
     }
@@ -102,6 +105,12 @@ impl Socket {
     }
 }
 
+impl From<TransportError> for Refusal {
+    fn from(error: TransportError) -> Self {
+        Failure::from(error).into()
+    }
+}
+
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         Self {
@@ -113,8 +122,8 @@ impl From<Failure> for Refusal {
 
 fn failure(error: Error) -> Failure {
     match error {
-        Error::Io(error) => Failure::of_io(&error),
-        error => Failure::Broken(error.to_string().to_lowercase()),
+        Error::Io(error) => TransportError::from_io(&error).into(),
+        error => Failure::broken(error.to_string().to_lowercase()),
     }
 }
 

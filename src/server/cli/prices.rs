@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::{BadOption, Options, period};
-use crate::feed::{Mirror, Online, Settings, Source, Speed};
+use crate::feed::{Online, Settings, Source, Speed};
+use crate::http_client::UpstreamOverride;
 use crate::server::cli::number;
 use crate::server::hub::SYMBOL_LENGTH_MAX;
 use crate::tape::SYMBOLS_MAX;
@@ -61,7 +62,7 @@ fn online(options: &mut Options) -> Result<Online, BadOption> {
         changes_only: options.flag("--changes-only"),
         stale_after: options.value("--stale-after", period)?,
         request_timeout: timeout.unwrap_or(defaults.request_timeout),
-        upstream: options.value("--upstream", Mirror::parse)?,
+        upstream: options.value("--upstream", UpstreamOverride::parse)?,
         ca: options.value("--ca", path)?,
     })
 }

@@ -44,7 +44,7 @@ fn cases() -> Vec<Case> {
         harmful(F::Garbage, "unexpected answer: ", "garbage"),
         harmful(
             F::HugeBody,
-            "unexpected answer: it is longer than 4 MiB",
+            "unexpected answer: longer than 4 MiB",
             "garbage",
         ),
         harmful(F::WrongType, "BTC/USDT: no price: it is {", "no_price"),

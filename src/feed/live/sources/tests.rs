@@ -1,4 +1,5 @@
 use super::*;
+use crate::http_client::TransportError;
 
 const NOW_MS: u64 = 1_732_270_000_000;
 
@@ -43,7 +44,7 @@ fn words(news: Vec<News>) -> Vec<String> {
 
 fn down() -> Event {
     Event::Failed {
-        failure: Failure::Connect("nobody".to_owned()),
+        failure: TransportError::Connect("nobody".to_owned()).into(),
         pause: Duration::ZERO,
         took: None,
     }

@@ -1,0 +1,184 @@
+//! The HTTP client of the feeds: `ureq` in a fiber, with the wait that an answer asks for, and with
+//! an [`UpstreamOverride`] that sends everything to another server.
+
+use std::io::Read;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ioloop::{Registrar, fiber};
+use rustls::ClientConfig;
+use ureq::http::{self, StatusCode, Uri, header};
+use ureq::{Agent, Body, Proxy};
+
+use super::agent::{TransportConfig, agent};
+use super::dns::Resolver;
+use super::error::TransportError;
+use super::retry_after::retry_after;
+use super::upstream_override::UpstreamOverride;
+use crate::tick::unix_us;
+
+/// Sends requests, and has all that other connections to the same hosts need. Clones share
+/// connections.
+#[derive(Clone)]
+pub(crate) struct HttpClient {
+    agent: Agent,
+    resolver: Resolver,
+    registrar: Registrar,
+    tls: Arc<ClientConfig>,
+    config: Rc<TransportConfig>,
+    upstream: Option<UpstreamOverride>,
+}
+
+/// An answer, whatever its status.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl HttpClient {
+    /// A client on the loop of `registrar`. Reads the system's files, so create it before the loop
+    /// starts.
+    pub(crate) fn new(
+        registrar: &Registrar,
+        config: TransportConfig,
+        upstream: Option<UpstreamOverride>,
+    ) -> Result<Self, rustls::Error> {
+        let resolver = Resolver::system(registrar);
+        Ok(Self {
+            agent: agent(registrar, &resolver, &config),
+            resolver,
+            registrar: registrar.clone(),
+            tls: config.roots.client_config()?,
+            config: Rc::new(config),
+            upstream,
+        })
+    }
+
+    /// How long a request may take in all.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.config.timeout
+    }
+
+    /// Looks up host names.
+    pub(crate) fn resolver(&self) -> &Resolver {
+        &self.resolver
+    }
+
+    /// Registers sockets with the client's loop.
+    pub(crate) fn registrar(&self) -> &Registrar {
+        &self.registrar
+    }
+
+    /// The TLS of connections that are not HTTP.
+    pub(crate) fn tls(&self) -> &Arc<ClientConfig> {
+        &self.tls
+    }
+
+    /// Where `url` really leads.
+    pub(crate) fn url(&self, url: &str) -> String {
+        match &self.upstream {
+            Some(upstream) => upstream.url(url),
+            None => url.to_owned(),
+        }
+    }
+
+    /// The proxy that connections to `uri` go through, if any.
+    pub(crate) fn proxy_for(&self, uri: &Uri) -> Option<&Proxy> {
+        let proxy = self.config.proxy.as_ref();
+        proxy.filter(|proxy| !proxy.is_no_proxy(uri))
+    }
+
+    /// Sends a GET request.
+    pub(crate) fn get(&self, url: &str) -> Result<Response, TransportError> {
+        let mut url = self.url(url);
+        for _ in 0..REDIRECTS_MAX {
+            let mut request = self.agent.get(&url).config();
+            if self.upstream.is_some() {
+                request = request.max_redirects(0).max_redirects_will_error(false);
+            }
+            let response = request.build().call();
+            let response = response.map_err(|error| self.error(&url, &error))?;
+            match self.redirect(&url, &response) {
+                Some(location) => url = location,
+                None => return read(response),
+            }
+        }
+        Err(TransportError::Broken("too many redirects".to_owned()))
+    }
+
+    /// Sends a POST request with an empty body.
+    pub(crate) fn post(&self, url: &str) -> Result<Response, TransportError> {
+        let url = self.url(url);
+        let response = self.agent.post(&url).send_empty();
+        read(response.map_err(|error| self.error(&url, &error))?)
+    }
+
+    /// Why a request for `url` got no answer.
+    fn error(&self, url: &str, error: &ureq::Error) -> TransportError {
+        let error = TransportError::from_ureq(error);
+        let uri: Option<Uri> = url.parse().ok();
+        match uri.as_ref().and_then(|uri| self.proxy_for(uri)) {
+            None => error,
+            Some(proxy) => error.through_proxy(proxy),
+        }
+    }
+
+    /// The target of a redirect that is ours to follow: one of the upstream override must not
+    /// bypass it. `ureq` follows all others.
+    fn redirect(&self, url: &str, response: &http::Response<Body>) -> Option<String> {
+        let upstream = self.upstream.as_ref()?;
+        let is_redirect = matches!(
+            response.status(),
+            StatusCode::MOVED_PERMANENTLY
+                | StatusCode::FOUND
+                | StatusCode::SEE_OTHER
+                | StatusCode::TEMPORARY_REDIRECT
+                | StatusCode::PERMANENT_REDIRECT
+        );
+        let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
+        is_redirect.then(|| upstream.location(url, location))
+    }
+}
+
+/// Reads a whole answer in pieces, so that a long one lets others run.
+fn read(mut response: http::Response<Body>) -> Result<Response, TransportError> {
+    let retry_after = retry_after(response.headers(), unix_us() / 1_000);
+    let status = response.status().as_u16();
+    let limit = BODY_LENGTH_MAX as u64 + PIECE;
+    // An answer that announces more than that is not read at all, and takes no memory.
+    if response.body().content_length() > Some(limit) {
+        return Err(TOO_LONG);
+    }
+    let mut body = Vec::new();
+    let mut reader = response.body_mut().with_config().limit(limit).reader();
+    loop {
+        let piece = reader.by_ref().take(PIECE).read_to_end(&mut body);
+        if piece.map_err(|error| TransportError::from_io(&error))? == 0 {
+            break;
+        }
+        if body.len() > BODY_LENGTH_MAX {
+            return Err(TOO_LONG);
+        }
+        // One read may have unpacked to a lot.
+        fiber::yield_now().map_err(|cancelled| TransportError::from_io(&cancelled.into()))?;
+    }
+    Ok(Response {
+        status,
+        body,
+        retry_after,
+    })
+}
+
+/// The longest answer. Lists of all markets have up to two megabytes; parsing a much longer one
+/// would hold the loop for too long.
+const BODY_LENGTH_MAX: usize = 4 << 20;
+
+const TOO_LONG: TransportError = TransportError::TooLong(BODY_LENGTH_MAX >> 20);
+
+/// How much of an answer is unpacked at once.
+const PIECE: u64 = 64 << 10;
+
+/// The same limit as `ureq`'s.
+const REDIRECTS_MAX: u32 = 10;
