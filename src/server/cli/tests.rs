@@ -148,7 +148,7 @@ fn bad_values_are_named_with_what_would_be_right() {
         ("--tape 8589934592GiB", "--tape: expected at most 4 GiB"),
         (
             "--upstream localhost:9000",
-            "--upstream: 'localhost:9000' is no address, try http://127.0.0.1:9000",
+            "--upstream: invalid address 'localhost:9000': expected something like http://127.0.0.1:9000",
         ),
         (
             "--source binance --spread",
