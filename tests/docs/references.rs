@@ -1,0 +1,75 @@
+//! What the documents refer to is there: files, headings, metrics.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use testkit::ServerProcess;
+
+use crate::markdown::{document, documents, root};
+
+#[test]
+fn every_link_leads_somewhere() {
+    for it in documents() {
+        let folder = Path::new(&it.name).parent().unwrap();
+        for (place, target) in it.links() {
+            if target.contains("://") {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let path = root().join(folder).join(file);
+            assert!(file.is_empty() || path.exists(), "{place}: {target}");
+            if !anchor.is_empty() {
+                let other = match file {
+                    "" => document(&it.name),
+                    file => document(folder.join(file).to_str().unwrap()),
+                };
+                assert!(
+                    other.anchors().iter().any(|it| it == anchor),
+                    "{place}: {target}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_that_is_named_is_there() {
+    let folders = [
+        "src/", "crates/", "tests/", "benches/", "scripts/", "docs/", "fuzz/",
+    ];
+    for document in documents() {
+        for (place, span) in document.spans() {
+            let path = span.split(' ').next().unwrap();
+            // What `cargo fuzz` leaves is not there from the start.
+            let is_path = folders.iter().any(|folder| path.starts_with(folder));
+            if is_path && !path.starts_with("fuzz/artifacts") {
+                assert!(root().join(path).exists(), "{place}: {path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_metrics_in_the_table_are_those_that_are_served() {
+    let operating = document("docs/operating.md");
+    let rows = operating.rows();
+    let table = rows.iter().filter(|(head, _)| head[0] == "metric");
+    let names = table.flat_map(|(_, cells)| cells[0].split('`').skip(1).step_by(2));
+    let documented: BTreeSet<_> = names.map(|name| name.split('{').next().unwrap()).collect();
+    // A source whose prices never come has every series that an exchange has.
+    let arguments = [
+        "--source",
+        "http://127.0.0.1:9/",
+        "--price",
+        "/p",
+        "--symbols",
+        "A/B",
+    ];
+    let server = ServerProcess::start(env!("CARGO_BIN_EXE_server"), &arguments);
+    let page = server.metrics();
+    let families = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE tickertape_"));
+    let served: BTreeSet<_> = families.map(|it| it.split(' ').next().unwrap()).collect();
+    assert_eq!(documented, served);
+}
