@@ -73,3 +73,31 @@ fn the_metrics_in_the_table_are_those_that_are_served() {
     let served: BTreeSet<_> = families.map(|it| it.split(' ').next().unwrap()).collect();
     assert_eq!(documented, served);
 }
+
+/// The map of CONTRIBUTING.md: indented names, each a file or a folder of the one above.
+#[test]
+fn the_map_shows_what_there_is() {
+    let blocks = document("CONTRIBUTING.md").blocks();
+    let map = blocks
+        .iter()
+        .find(|block| block.language == "text")
+        .unwrap();
+    let mut above: Vec<(usize, &str)> = Vec::new();
+    let mut count = 0;
+    for line in map.text.lines() {
+        let depth = line.len() - line.trim_start().len();
+        let column = line.trim_start().split("  ").next().unwrap();
+        above.retain(|(other, _)| *other < depth);
+        let folder: String = above.iter().map(|(_, name)| *name).collect();
+        for name in column.split([',', ' ']).filter(|name| !name.is_empty()) {
+            let path = root().join(format!("{folder}{name}"));
+            let exists = path.exists() || path.with_extension("rs").exists();
+            assert!(exists, "{}: {folder}{name}", map.place);
+            count += 1;
+        }
+        if column.ends_with('/') && !column.contains([',', ' ']) {
+            above.push((depth, column));
+        }
+    }
+    assert!(count > 50, "{count}");
+}
