@@ -1,11 +1,11 @@
 //! What can be set about a server, and every limit that it keeps.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::server::admission::origin::Origins;
 use crate::server::admission::tokens::Tokens;
-use crate::server::tls::TlsFiles;
 
 /// A server's settings. The defaults are the limits that the README promises.
 #[derive(Clone, Debug)]
@@ -58,6 +58,15 @@ pub struct Config {
     pub reuse_port: bool,
     /// The certificate that clients are shown; none for plain text.
     pub tls: Option<TlsFiles>,
+}
+
+/// Where a server's certificate and key are, both in PEM format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The server's certificate, and behind it those that it is signed by.
+    pub cert: PathBuf,
+    /// Its private key, without a password.
+    pub key: PathBuf,
 }
 
 impl Default for Config {

@@ -39,6 +39,7 @@ mod subscriber;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod tests;
 mod tls;
+mod turns;
 
 use std::collections::VecDeque;
 use std::io;
@@ -47,8 +48,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ioloop::periodic::next_deadline;
-use ioloop::{IoLoop, PeriodicCallback, Ready};
+use ioloop::{IoLoop, Ready};
 use mio::Token;
 use mio::net::{TcpListener, TcpStream};
 use tungstenite::http::StatusCode;
@@ -65,7 +65,7 @@ use self::http::request::{self, Request};
 use self::http::response::{self, Response};
 use self::http::router::{Endpoint, Page};
 use self::http::upgrade::Upgrade;
-use self::hub::{Gather, Hub, PeriodId, TooManySymbols};
+use self::hub::{Gather, Hub};
 use self::listener::acceptor::Acceptor;
 use self::metrics::{Metrics, Snapshot};
 use self::packing::Packing;
@@ -74,15 +74,14 @@ use self::rejection::Rejection;
 use self::shutdown::Shutdown;
 use self::socket::Transport;
 use self::tls::{ClientSocket, Tls};
-use crate::feed::{Publish, Recorder, Sources, Watched};
+use self::turns::Turn;
+use crate::feed::{Recorder, Sources};
 use crate::tape::FrameNumber;
-use crate::tick::Tick;
 
 pub use self::admission::origin::Origins;
 pub use self::admission::tokens::Tokens;
-pub use self::config::Config;
+pub use self::config::{Config, TlsFiles};
 pub use self::listener::listen;
-pub use self::tls::TlsFiles;
 
 /// The state of the server's loop. Its sockets are the system's, or others that it is tried with.
 pub struct Server<S: Transport = TcpStream> {
@@ -128,14 +127,6 @@ pub struct Server<S: Transport = TcpStream> {
     /// The turn of the loop in which clients have had work done.
     work_turn: u64,
     started: Instant,
-}
-
-/// What a connection waits for in a queue.
-enum Turn {
-    /// To be read.
-    Read(Token),
-    /// To be over: the limit of its request has passed, and it has had its turn.
-    End(Token),
 }
 
 impl Server {
@@ -230,21 +221,6 @@ impl<S: Transport> Server<S> {
         self.symbols_file = Some(file);
     }
 
-    /// Writes every tick that is published to `recorder` as well.
-    pub fn record(&mut self, io_loop: &mut IoLoop<Self>, recorder: Recorder) {
-        self.recorder = Some(recorder);
-        PeriodicCallback::start(io_loop, RECORDER_FLUSH_INTERVAL, |server: &mut Self, _| {
-            server.flush_recorder();
-        });
-    }
-
-    /// Writes out what the recorder holds; at the end of a run too.
-    pub fn flush_recorder(&mut self) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.flush();
-        }
-    }
-
     /// An event of a client's socket.
     fn on_ready(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ready: Ready) {
         // Whoever comes while others wait stands behind them.
@@ -287,17 +263,6 @@ impl<S: Transport> Server<S> {
         self.unread.push_back(turn);
         if self.unread.len() == 1 {
             io_loop.add_callback(Self::read_some);
-        }
-    }
-
-    /// The limit of a request has passed, and what is there has had its event. Where that was no more
-    /// than the way into a queue, what came in time is read before it is over.
-    fn on_handshake_limit(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let connection = self.connections.get_mut(token).filter(|it| it.queued);
-        match (connection.map(|it| it.is_securing()), &mut self.tls) {
-            (Some(true), Some(tls)) => tls.wait_for_the_end(token),
-            (Some(_), _) => self.take_turn(io_loop, Turn::End(token)),
-            (None, _) => self.on_handshake_timeout(io_loop, token),
         }
     }
 
@@ -501,62 +466,6 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Starts the timers of periods that somebody has begun to read at.
-    fn start_new_periods(&mut self, io_loop: &mut IoLoop<Self>) {
-        while let Some((period, length)) = self.hub.periods().next_new() {
-            self.beat_at(io_loop, io_loop.time() + length, period);
-        }
-    }
-
-    fn beat_at(&mut self, io_loop: &mut IoLoop<Self>, beat: Instant, period: PeriodId) {
-        io_loop.call_at(beat, move |server: &mut Self, io_loop| {
-            let length = server.hub.period_length(period);
-            if server.hub.beat(period) {
-                server.broadcast_soon(io_loop);
-                let next = next_deadline(beat, length, io_loop.time());
-                server.beat_at(io_loop, next, period);
-            }
-        });
-    }
-
-    /// Has each client's list take the symbols that were added.
-    fn begin_to_refresh_lists(&mut self, io_loop: &mut IoLoop<Self>) {
-        if self.refreshes_lists {
-            self.must_refresh_again = true;
-        } else {
-            self.refreshes_lists = true;
-            self.refresh_lists(io_loop, 0);
-        }
-    }
-
-    /// Has the lists of clients from a slot on take the symbols that were added, some clients at a
-    /// time.
-    fn refresh_lists(&mut self, io_loop: &mut IoLoop<Self>, from: usize) {
-        let (connections, mut context) = self.parts(io_loop.time());
-        // A share of the turn of its own, so that no flood of requests keeps lists from growing.
-        let requested = context.hub.work();
-        context.hub.rest();
-        let slots = connections.slots();
-        let mut slot = from;
-        while slot < slots && slot < from + LISTS_PER_TURN && !context.hub.is_overworked() {
-            if let Some(connection) = connections.at(slot) {
-                connection.refresh(&mut context);
-            }
-            slot += 1;
-        }
-        context.hub.set_work(requested);
-        if slot < slots {
-            io_loop.add_callback(move |server, io_loop| server.refresh_lists(io_loop, slot));
-        } else if std::mem::take(&mut self.must_refresh_again) {
-            io_loop.add_callback(move |server, io_loop| server.refresh_lists(io_loop, 0));
-        } else {
-            self.refreshes_lists = false;
-        }
-        if self.hub.take_call() {
-            self.broadcast_soon(io_loop);
-        }
-    }
-
     fn reject_or_close(&mut self, io_loop: &mut IoLoop<Self>, token: Token, reason: &CloseReason) {
         let answer = match reason {
             CloseReason::Refused(rejection) => response::reject(rejection),
@@ -659,71 +568,6 @@ impl<S: Transport> Server<S> {
     }
 }
 
-impl<S: Transport> Publish for Server<S> {
-    /// Prints a price on the tape and has it broadcast to the clients.
-    fn publish(&mut self, io_loop: &mut IoLoop<Self>, tick: Tick) {
-        let Some(json) = self.hub.publish(&tick, io_loop.time()) else {
-            log::debug!(
-                "dropped a price of {}: it is not one of the symbols",
-                tick.symbol
-            );
-            return;
-        };
-        self.counters.ticks += 1;
-        if let Some(recorder) = &mut self.recorder {
-            recorder.record(json);
-        }
-        self.broadcast_soon(io_loop);
-    }
-
-    fn confirm(&mut self, io_loop: &mut IoLoop<Self>, symbol: &str) {
-        if self.hub.confirm(symbol, io_loop.time()) {
-            self.broadcast_soon(io_loop);
-        }
-    }
-
-    fn list(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]) {
-        let (added, left_out) = self.hub.list_all(symbols);
-        if left_out > 0 {
-            let error = TooManySymbols;
-            log::warn!(
-                "cannot add {left_out} of {} symbols: {error}",
-                symbols.len()
-            );
-        }
-        if added > 0 {
-            log::info!("symbols added: {added}");
-            self.begin_to_refresh_lists(io_loop);
-        }
-    }
-
-    fn watch(&mut self, io_loop: &mut IoLoop<Self>, watched: Vec<Watched>) {
-        Self::watch(self, io_loop, watched);
-    }
-
-    fn delist(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]) {
-        let now = io_loop.time();
-        let removed = symbols.iter().filter(|symbol| self.hub.delist(symbol, now));
-        let removed = removed.count();
-        if removed > 0 {
-            log::info!("symbols removed: {removed}");
-            self.broadcast_soon(io_loop);
-        }
-    }
-
-    fn take_wanted(&mut self) -> Option<Vec<String>> {
-        self.wanted.take()
-    }
-
-    fn wake_for_wanted(&mut self, token: Token) {
-        self.waiting_feed = Some(token);
-    }
-
-    fn sources(&mut self) -> &mut Sources {
-        &mut self.sources
-    }
-}
-
 /// A listener as the loop takes it.
 fn watchable(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
@@ -740,12 +584,5 @@ const AGE_GRAIN: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 1 }
 /// How long work that can be cut may hold the loop before it lets others through.
 const TURN_SHARE: Duration = Duration::from_millis(1);
 
-/// Lists that are looked at in one turn when symbols were added; few in tests, so that some turns are
-/// between the first and the last.
-const LISTS_PER_TURN: usize = if cfg!(test) { 8 } else { 512 };
-
 /// Goodbyes in one turn: about a millisecond's work.
 const CLOSES_PER_TURN: usize = 64;
-
-/// A crash loses at most what was recorded in this time.
-const RECORDER_FLUSH_INTERVAL: Duration = Duration::from_millis(100);

@@ -204,7 +204,9 @@ impl<S: Transport> Server<S> {
                 Err(error) => log::warn!("{error}; keeping the previous tokens"),
             }
         }
-        self.reload_certificate();
+        if let Some(tls) = &mut self.tls {
+            tls.reload();
+        }
         self.reload_symbols(io_loop);
     }
 

@@ -3,21 +3,18 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ioloop::{IoLoop, Timeout};
-use mio::{Interest, Token};
+use ioloop::IoLoop;
+use mio::Interest;
 use rustix::io::Errno;
-use tungstenite::http::StatusCode;
 
-use crate::server::close::CloseReason;
 use crate::server::connection::Connection;
-use crate::server::http::response;
 use crate::server::http::router::Endpoint;
 use crate::server::listener::acceptor::REJECTED_TIME;
 use crate::server::peer::PeerId;
 use crate::server::rejection::{Rejection, RejectionCause};
-use crate::server::socket::{Socket, Transport};
+use crate::server::socket::Transport;
 use crate::server::tls::ClientSocket;
 use crate::server::{Server, TURN_SHARE};
 
@@ -96,33 +93,6 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Has the wait for a request end at its limit. The system may have kept the connection for a
-    /// part of that; whether it has is asked only when it matters.
-    fn limit_handshake(
-        &self,
-        io_loop: &mut IoLoop<Self>,
-        token: Token,
-        endpoint: Endpoint,
-    ) -> Timeout {
-        let end = io_loop.time() + self.config.handshake_timeout;
-        let silence = self.acceptor.silence();
-        if silence.is_zero() || endpoint == Endpoint::Admin {
-            return end_handshake_at(io_loop, end, token);
-        }
-        io_loop.call_at(end - silence, move |server, io_loop| {
-            let connection = server.connections.get_mut(token);
-            let Some(connection) = connection.filter(|it| it.handshake_timeout().is_some()) else {
-                return;
-            };
-            let end = if connection.socket().was_deferred() {
-                io_loop.time()
-            } else {
-                end
-            };
-            connection.set_handshake_timeout(end_handshake_at(io_loop, end, token));
-        })
-    }
-
     fn reject(
         &mut self,
         io_loop: &mut IoLoop<Self>,
@@ -135,16 +105,6 @@ impl<S: Transport> Server<S> {
         io_loop.call_later(REJECTED_TIME, |server, io_loop| {
             server.acceptor.forget_rejected(io_loop.time());
         });
-    }
-
-    pub(crate) fn on_handshake_timeout(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let connection = self.connections.get_mut(token);
-        if connection.is_none_or(|connection| connection.handshake_timeout().is_none()) {
-            return;
-        }
-        let rejection = Rejection::new(StatusCode::REQUEST_TIMEOUT, "no request in time");
-        let answer = response::reject(&rejection);
-        self.close(io_loop, token, &CloseReason::HandshakeTimeout, &answer);
     }
 
     /// Out of descriptors, or worse: answers some with what is held back, and tries again soon. The
@@ -176,19 +136,6 @@ impl<S: Transport> Server<S> {
             });
         }
     }
-}
-
-fn end_handshake_at<S: Transport>(
-    io_loop: &mut IoLoop<Server<S>>,
-    end: Instant,
-    token: Token,
-) -> Timeout {
-    io_loop.call_at(end, move |_, io_loop| {
-        // After a pause of the process a request that came in time is not read yet.
-        io_loop.call_after_events(move |server: &mut Server<S>, io_loop| {
-            server.on_handshake_limit(io_loop, token);
-        });
-    })
 }
 
 /// Accepts between two looks at the clock.

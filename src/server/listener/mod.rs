@@ -5,6 +5,9 @@ pub(crate) mod accept;
 pub(crate) mod acceptor;
 pub(crate) mod deferral;
 pub(crate) mod handover;
+mod handshakes;
+pub(crate) mod steering;
+mod tcp;
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +15,7 @@ use std::net::SocketAddr;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::server::Config;
-use crate::server::listener::handover::share_evenly;
+use crate::server::listener::steering::share_evenly;
 
 /// Binds and listens.
 ///

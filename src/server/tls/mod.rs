@@ -2,46 +2,34 @@
 //!
 //! ```text
 //! accept ──▶ Tls::secure ──▶ ClientSocket ─ TlsSocket ─ Records (rustls)
-//! SIGHUP ──▶ reload_certificate  └─ Transport
+//! SIGHUP ──▶ Tls::reload      └─ Transport
 //! ```
 
+mod queue;
 mod records;
 mod stream;
 
-use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use ioloop::IoLoop;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use rustls::ServerConfig;
 
+use self::queue::HandshakeQueue;
 use self::stream::TlsSocket;
 use crate::server::close::CloseReason;
+use crate::server::config::TlsFiles;
 use crate::server::socket::{Socket, Transport};
-use crate::server::{Server, TURN_SHARE, Turn};
 use crate::tls::Identity;
-
-/// Where a server's certificate and key are, both in PEM format.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The server's certificate, and behind it those that it is signed by.
-    pub cert: PathBuf,
-    /// Its private key, without a password.
-    pub key: PathBuf,
-}
 
 /// What the clients of a server with TLS are met with.
 pub(crate) struct Tls {
     files: TlsFiles,
     config: Arc<ServerConfig>,
-    /// Handshakes that have something to read: each is a millisecond's work.
-    waiting: VecDeque<Turn>,
-    /// Some of them get their turn in the next one of the loop.
-    queued: bool,
+    /// Handshakes that wait for their turn.
+    pub(crate) queue: HandshakeQueue,
 }
 
 impl Tls {
@@ -53,67 +41,29 @@ impl Tls {
         Ok(Self {
             config: read(&files)?,
             files,
-            waiting: VecDeque::new(),
-            queued: false,
+            queue: HandshakeQueue::default(),
         })
     }
 
-    /// Has a handshake end whose limit has passed, once it has had the turn that it waits for.
-    pub(super) fn wait_for_the_end(&mut self, token: Token) {
-        self.waiting.push_back(Turn::End(token));
+    /// Reads the files again. Clients stay as they are, new ones get the new certificate. If that is of
+    /// no use, the old one stays.
+    pub(crate) fn reload(&mut self) {
+        match read(&self.files) {
+            Ok(config) => {
+                self.config = config;
+                log::info!(
+                    "reloaded the certificate from {}",
+                    self.files.cert.display()
+                );
+            }
+            Err(error) => log::warn!("{error}; keeping the previous certificate"),
+        }
     }
 
     /// A socket that TLS is expected on.
     pub(crate) fn secure<S: Transport>(&self, socket: S) -> ClientSocket<S> {
         let socket = TlsSocket::new(socket, Arc::clone(&self.config));
         ClientSocket::Tls(Box::new(socket))
-    }
-}
-
-impl<S: Transport> Server<S> {
-    /// Reads the files again that may have changed: the certificate and its key. Clients stay as they
-    /// are, new ones get the new certificate. If that is of no use, the old one stays.
-    pub(super) fn reload_certificate(&mut self) {
-        let Some(tls) = &mut self.tls else {
-            return;
-        };
-        match read(&tls.files) {
-            Ok(config) => {
-                tls.config = config;
-                log::info!("reloaded the certificate from {}", tls.files.cert.display());
-            }
-            Err(error) => log::warn!("{error}; keeping the previous certificate"),
-        }
-    }
-
-    /// Has a handshake go on. Many at once take their turns, so that they keep nobody else waiting.
-    pub(super) fn secure_soon(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let Some(tls) = &mut self.tls else {
-            return;
-        };
-        tls.waiting.push_back(Turn::Read(token));
-        if !std::mem::replace(&mut tls.queued, true) {
-            io_loop.add_callback(Self::secure_some);
-        }
-    }
-
-    fn secure_some(&mut self, io_loop: &mut IoLoop<Self>) {
-        let until = io_loop.time() + TURN_SHARE;
-        while let Some(turn) = self.tls.as_mut().and_then(|tls| tls.waiting.pop_front()) {
-            match turn {
-                Turn::Read(token) => self.on_more(io_loop, token),
-                Turn::End(token) => self.on_handshake_timeout(io_loop, token),
-            }
-            if io_loop.time() >= until {
-                break;
-            }
-        }
-        if let Some(tls) = &mut self.tls {
-            tls.queued = !tls.waiting.is_empty();
-            if tls.queued {
-                io_loop.add_callback(Self::secure_some);
-            }
-        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::server::tests::simulation::client::{Change, Client, Kind, Wish};
 use crate::server::tests::simulation::net::{Id, Nature};
-use crate::server::tests::simulation::world::{Setting, World};
+use crate::server::tests::simulation::setting::Setting;
+use crate::server::tests::simulation::world::World;
 use crate::server::{CLOSES_PER_TURN, Config};
 
 /// A server and clients that do what they are told.

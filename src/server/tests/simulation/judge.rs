@@ -21,7 +21,7 @@ use crate::server::tests::simulation::model::{Model, Sent};
 use crate::server::tests::simulation::net::{Accepted, Closed, End, Id, Net, Pipe};
 use crate::server::tests::simulation::observer::Step;
 use crate::server::tests::simulation::place::Place;
-use crate::server::tests::simulation::world::{STALE_AFTER, Setting, SimServer};
+use crate::server::tests::simulation::setting::{STALE_AFTER, Setting, SimServer};
 use crate::server::tls::NO_ROOM;
 
 thread_local! {

@@ -33,6 +33,8 @@ mod place;
 mod play;
 #[cfg(test)]
 mod rest;
+#[cfg(test)]
+mod setting;
 pub(super) mod socket;
 #[cfg(test)]
 mod tests;

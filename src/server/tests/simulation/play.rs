@@ -8,7 +8,8 @@ use crate::server::Config;
 use crate::server::tests::simulation::client::{BURST, Client, Kind};
 use crate::server::tests::simulation::judge::Judge;
 use crate::server::tests::simulation::net::{End, Id, Nature};
-use crate::server::tests::simulation::world::{Setting, World};
+use crate::server::tests::simulation::setting::Setting;
+use crate::server::tests::simulation::world::World;
 
 /// What one seed came to.
 pub(super) struct Played {

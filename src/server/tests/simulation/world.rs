@@ -8,16 +8,14 @@ use ioloop::{Driver, IoLoop, ManualClock, Ready};
 use mio::{Poll, Token};
 
 use crate::feed::{Publish, Watched};
+use crate::server::Server;
 use crate::server::tests::simulation::client::Client;
 use crate::server::tests::simulation::judge::Judge;
 use crate::server::tests::simulation::net::{Id, Nature, Net};
-use crate::server::tests::simulation::socket::{SimListener, SimSocket};
+use crate::server::tests::simulation::setting::{STALE_AFTER, Setting, SimServer};
+use crate::server::tests::simulation::socket::SimListener;
 use crate::server::tests::simulation::tls::Authority;
-use crate::server::{Config, Server};
 use crate::tick::{Price, Tick};
-
-/// The server as it is simulated.
-pub(super) type SimServer = Server<SimSocket>;
 
 /// All of a simulation but the dice.
 pub(super) struct World {
@@ -28,19 +26,6 @@ pub(super) struct World {
     pub(super) tls: Option<Authority>,
     clock: ManualClock,
     events_per_turn: usize,
-}
-
-/// What a world is like.
-pub(super) struct Setting {
-    pub(super) config: Config,
-    pub(super) names: Vec<String>,
-    /// Bytes that the server reads at once.
-    pub(super) scratch: usize,
-    pub(super) events_per_turn: usize,
-    /// How many of 100 accepts fail, and the longest that one takes.
-    pub(super) accept: (u8, Duration),
-    /// It speaks TLS.
-    pub(super) is_secure: bool,
 }
 
 /// Turns the loop: fetches what the network has, and has the judge look at each step.
@@ -159,7 +144,9 @@ impl World {
     /// The certificate is read again, and new clients are shown it.
     pub(super) fn reload(&mut self) {
         self.judge.note("reload");
-        self.server.reload_certificate();
+        if let Some(tls) = &mut self.server.tls {
+            tls.reload();
+        }
     }
 
     /// The process is asked to stop.
@@ -197,6 +184,3 @@ fn watched(name: &str) -> Watched {
         stale_after: STALE_AFTER,
     }
 }
-
-/// When a symbol that is not heard of is stale.
-pub(super) const STALE_AFTER: Duration = Duration::from_millis(700);

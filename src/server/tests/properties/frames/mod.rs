@@ -95,8 +95,6 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-const SYMBOLS: [&str; 3] = ["A", "B/C", "€"];
-
 const REQUESTS: [&str; 8] = [
     r#"{"op":"ping","id":1}"#,
     r#"{"op":"get","symbol":"A","id":[2]}"#,

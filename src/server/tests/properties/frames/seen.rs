@@ -13,9 +13,11 @@ use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
 
 use crate::server::close::{self, CloseReason};
-use crate::server::tests::properties::frames::SYMBOLS;
 use crate::server::tests::properties::request::{check_reply, object, string, watched};
 use crate::server::tests::simulation::net::Closed;
+
+/// The symbols of the server.
+pub(super) const SYMBOLS: [&str; 3] = ["A", "B/C", "€"];
 
 /// What a client said.
 pub(super) struct Seen {

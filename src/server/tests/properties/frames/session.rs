@@ -8,8 +8,7 @@ use ioloop::{Driver, IoLoop, ManualClock, Ready};
 use mio::{Poll, Token};
 
 use crate::feed::Publish;
-use crate::server::tests::properties::frames::SYMBOLS;
-use crate::server::tests::properties::frames::seen::Seen;
+use crate::server::tests::properties::frames::seen::{SYMBOLS, Seen};
 use crate::server::tests::simulation::net::{Closed, End, Id, Nature, Net, Pipe};
 use crate::server::tests::simulation::socket::{SimListener, SimSocket};
 use crate::server::{Config, Server, close};

@@ -8,6 +8,10 @@
 //! meanwhile goes out in the same writes. Ticks that come faster than rounds so cost less each, and
 //! leave the loop time for clients that join.
 
+pub(crate) mod periods;
+pub(crate) mod publish;
+pub(crate) mod refresh;
+
 use std::time::{Duration, Instant};
 
 use ioloop::IoLoop;

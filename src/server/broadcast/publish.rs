@@ -1,0 +1,97 @@
+//! What the feed brings: prices are published and recorded, symbols come and go.
+
+use std::time::Duration;
+
+use ioloop::{IoLoop, PeriodicCallback};
+use mio::Token;
+
+use crate::feed::{Publish, Recorder, Sources, Watched};
+use crate::server::Server;
+use crate::server::hub::TooManySymbols;
+use crate::server::socket::Transport;
+use crate::tick::Tick;
+
+impl<S: Transport> Server<S> {
+    /// Writes every tick that is published to `recorder` as well.
+    pub fn record(&mut self, io_loop: &mut IoLoop<Self>, recorder: Recorder) {
+        self.recorder = Some(recorder);
+        PeriodicCallback::start(io_loop, RECORDER_FLUSH_INTERVAL, |server: &mut Self, _| {
+            server.flush_recorder();
+        });
+    }
+
+    /// Writes out what the recorder holds; at the end of a run too.
+    pub fn flush_recorder(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.flush();
+        }
+    }
+}
+
+impl<S: Transport> Publish for Server<S> {
+    /// Prints a price on the tape and has it broadcast to the clients.
+    fn publish(&mut self, io_loop: &mut IoLoop<Self>, tick: Tick) {
+        let Some(json) = self.hub.publish(&tick, io_loop.time()) else {
+            log::debug!(
+                "dropped a price of {}: it is not one of the symbols",
+                tick.symbol
+            );
+            return;
+        };
+        self.counters.ticks += 1;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(json);
+        }
+        self.broadcast_soon(io_loop);
+    }
+
+    fn confirm(&mut self, io_loop: &mut IoLoop<Self>, symbol: &str) {
+        if self.hub.confirm(symbol, io_loop.time()) {
+            self.broadcast_soon(io_loop);
+        }
+    }
+
+    fn list(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]) {
+        let (added, left_out) = self.hub.list_all(symbols);
+        if left_out > 0 {
+            let error = TooManySymbols;
+            log::warn!(
+                "cannot add {left_out} of {} symbols: {error}",
+                symbols.len()
+            );
+        }
+        if added > 0 {
+            log::info!("symbols added: {added}");
+            self.begin_to_refresh_lists(io_loop);
+        }
+    }
+
+    fn watch(&mut self, io_loop: &mut IoLoop<Self>, watched: Vec<Watched>) {
+        Self::watch(self, io_loop, watched);
+    }
+
+    fn delist(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]) {
+        let now = io_loop.time();
+        let removed = symbols.iter().filter(|symbol| self.hub.delist(symbol, now));
+        let removed = removed.count();
+        if removed > 0 {
+            log::info!("symbols removed: {removed}");
+            self.broadcast_soon(io_loop);
+        }
+    }
+
+    fn take_wanted(&mut self) -> Option<Vec<String>> {
+        self.wanted.take()
+    }
+
+    fn wake_for_wanted(&mut self, token: Token) {
+        self.waiting_feed = Some(token);
+    }
+
+    fn sources(&mut self) -> &mut Sources {
+        &mut self.sources
+    }
+}
+
+/// A crash loses at most what was recorded in this time.
+const RECORDER_FLUSH_INTERVAL: Duration = Duration::from_millis(100);

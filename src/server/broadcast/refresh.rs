@@ -1,0 +1,50 @@
+//! Symbols that were added: the lists of clients take those that their patterns match.
+
+use ioloop::IoLoop;
+
+use crate::server::Server;
+use crate::server::socket::Transport;
+
+impl<S: Transport> Server<S> {
+    /// Has each client's list take the symbols that were added.
+    pub(super) fn begin_to_refresh_lists(&mut self, io_loop: &mut IoLoop<Self>) {
+        if self.refreshes_lists {
+            self.must_refresh_again = true;
+        } else {
+            self.refreshes_lists = true;
+            self.refresh_lists(io_loop, 0);
+        }
+    }
+
+    /// Has the lists of clients from a slot on take the symbols that were added, some clients at a
+    /// time.
+    fn refresh_lists(&mut self, io_loop: &mut IoLoop<Self>, from: usize) {
+        let (connections, mut context) = self.parts(io_loop.time());
+        // A share of the turn of its own, so that no flood of requests keeps lists from growing.
+        let requested = context.hub.work();
+        context.hub.rest();
+        let slots = connections.slots();
+        let mut slot = from;
+        while slot < slots && slot < from + LISTS_PER_TURN && !context.hub.is_overworked() {
+            if let Some(connection) = connections.at(slot) {
+                connection.refresh(&mut context);
+            }
+            slot += 1;
+        }
+        context.hub.set_work(requested);
+        if slot < slots {
+            io_loop.add_callback(move |server, io_loop| server.refresh_lists(io_loop, slot));
+        } else if std::mem::take(&mut self.must_refresh_again) {
+            io_loop.add_callback(move |server, io_loop| server.refresh_lists(io_loop, 0));
+        } else {
+            self.refreshes_lists = false;
+        }
+        if self.hub.take_call() {
+            self.broadcast_soon(io_loop);
+        }
+    }
+}
+
+/// Lists that are looked at in one turn when symbols were added; few in tests, so that some turns are
+/// between the first and the last.
+const LISTS_PER_TURN: usize = if cfg!(test) { 8 } else { 512 };

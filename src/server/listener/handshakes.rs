@@ -1,0 +1,105 @@
+//! Opening handshakes: how long a request may take, and the turns of those that are still agreeing on
+//! keys.
+
+use std::time::Instant;
+
+use ioloop::{IoLoop, Timeout};
+use mio::Token;
+use tungstenite::http::StatusCode;
+
+use crate::server::close::CloseReason;
+use crate::server::http::response;
+use crate::server::http::router::Endpoint;
+use crate::server::rejection::Rejection;
+use crate::server::socket::{Socket, Transport};
+use crate::server::turns::Turn;
+use crate::server::{Server, TURN_SHARE};
+
+impl<S: Transport> Server<S> {
+    /// Has the wait for a request end at its limit. The system may have kept the connection for a
+    /// part of that; whether it has is asked only when it matters.
+    pub(super) fn limit_handshake(
+        &self,
+        io_loop: &mut IoLoop<Self>,
+        token: Token,
+        endpoint: Endpoint,
+    ) -> Timeout {
+        let end = io_loop.time() + self.config.handshake_timeout;
+        let silence = self.acceptor.silence();
+        if silence.is_zero() || endpoint == Endpoint::Admin {
+            return end_handshake_at(io_loop, end, token);
+        }
+        io_loop.call_at(end - silence, move |server, io_loop| {
+            let connection = server.connections.get_mut(token);
+            let Some(connection) = connection.filter(|it| it.handshake_timeout().is_some()) else {
+                return;
+            };
+            let end = if connection.socket().was_deferred() {
+                io_loop.time()
+            } else {
+                end
+            };
+            connection.set_handshake_timeout(end_handshake_at(io_loop, end, token));
+        })
+    }
+
+    /// The limit of a request has passed, and what is there has had its event. Where that was no more
+    /// than the way into a queue, what came in time is read before it is over.
+    fn on_handshake_limit(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        let connection = self.connections.get_mut(token).filter(|it| it.queued);
+        match (connection.map(|it| it.is_securing()), &mut self.tls) {
+            (Some(true), Some(tls)) => tls.queue.end(token),
+            (Some(_), _) => self.take_turn(io_loop, Turn::End(token)),
+            (None, _) => self.on_handshake_timeout(io_loop, token),
+        }
+    }
+
+    pub(crate) fn on_handshake_timeout(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        let connection = self.connections.get_mut(token);
+        if connection.is_none_or(|connection| connection.handshake_timeout().is_none()) {
+            return;
+        }
+        let rejection = Rejection::new(StatusCode::REQUEST_TIMEOUT, "no request in time");
+        let answer = response::reject(&rejection);
+        self.close(io_loop, token, &CloseReason::HandshakeTimeout, &answer);
+    }
+
+    /// Has a handshake go on. Many at once take their turns, so that they keep nobody else waiting.
+    pub(crate) fn secure_soon(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
+        let Some(tls) = &mut self.tls else {
+            return;
+        };
+        if tls.queue.read(token) {
+            io_loop.add_callback(Self::secure_some);
+        }
+    }
+
+    fn secure_some(&mut self, io_loop: &mut IoLoop<Self>) {
+        let until = io_loop.time() + TURN_SHARE;
+        while let Some(turn) = self.tls.as_mut().and_then(|tls| tls.queue.next()) {
+            match turn {
+                Turn::Read(token) => self.on_more(io_loop, token),
+                Turn::End(token) => self.on_handshake_timeout(io_loop, token),
+            }
+            if io_loop.time() >= until {
+                break;
+            }
+        }
+        if self.tls.as_mut().is_some_and(|tls| tls.queue.goes_on()) {
+            io_loop.add_callback(Self::secure_some);
+        }
+    }
+}
+
+fn end_handshake_at<S: Transport>(
+    io_loop: &mut IoLoop<Server<S>>,
+    end: Instant,
+    token: Token,
+) -> Timeout {
+    io_loop.call_at(end, move |_, io_loop| {
+        // After a pause of the process a request that came in time is not read yet.
+        io_loop.call_after_events(move |server: &mut Server<S>, io_loop| {
+            server.on_handshake_limit(io_loop, token);
+        });
+    })
+}

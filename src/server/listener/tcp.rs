@@ -1,0 +1,72 @@
+//! The system's sockets, as the server takes sockets.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+
+use crate::server::listener::{deferral, steering};
+use crate::server::socket::{Listen, Socket, Transport};
+
+impl Socket for TcpStream {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        TcpStream::peer_addr(self)
+    }
+
+    fn was_deferred(&self) -> bool {
+        deferral::was_deferred(self)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Without the end it would wait for more, 200 ms at most.
+        socket2::SockRef::from(&*self).send_with_flags(bytes, nix::libc::MSG_MORE)
+    }
+
+    fn finish(&mut self) {
+        // A peer that is gone already needs no end.
+        let _ = self.shutdown(Shutdown::Write);
+    }
+
+    fn reset_on_drop(&mut self) {
+        let socket = socket2::SockRef::from(&*self);
+        if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {
+            log::debug!("cannot reset a slow client: {error}");
+        }
+    }
+}
+
+impl Transport for TcpStream {
+    type Listener = TcpListener;
+}
+
+impl Listen for TcpListener {
+    type Socket = TcpStream;
+
+    fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        TcpListener::accept(self)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        TcpListener::local_addr(self)
+    }
+
+    fn descriptors_max(&self) -> usize {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let limit = limit.current.unwrap_or(u64::MAX);
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    }
+
+    fn send_to(&self, index: u32) -> io::Result<TcpStream> {
+        steering::send_to(self, index)
+    }
+
+    fn defer(&self, silence: Duration) {
+        deferral::defer(self, silence);
+    }
+
+    fn share_evenly(&self) {
+        steering::share_evenly(&socket2::SockRef::from(self));
+    }
+}
