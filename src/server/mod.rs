@@ -1,13 +1,32 @@
-//! The server: accepts, upgrades, and prints what its feed brings on the tape that clients read.
-//!
-//! Beside Tornado's chat demo: [`Server`] is the application, `on_head` its `open`, `on_message` and
-//! `close` are the handler's, and `publish` prints once, for the broadcast to write it out.
+//! The server: accepts, upgrades, and publishes what its feed brings on the tape that clients read.
 //!
 //! ```text
-//! accept ──▶ connection ──▶ head ──▶ hub: join ──▶ broadcast ──▶ outbox
-//!                │                     ▲   ▲
-//!                └─ frames ─ protocol ─┘   └── publish ◀── feed
+//! listener ──▶ connection ──▶ http ──▶ hub: join ──▶ broadcast ──▶ outbox
+//!                  │                     ▲   ▲
+//!                  └─ frames ─ protocol ─┘   └── publish ◀── feed
 //! ```
+//!
+//! | room | what it does |
+//! |---|---|
+//! | `rejection`, `close` | why clients get no further, and why connections end |
+//! | `admission` | which pages, tokens and addresses come in |
+//! | [`Config`], `counters`, `context` | the limits; what is counted; both as a connection at work has them |
+//! | `hub` | symbols, their newest prices, the tape, and who watches what |
+//! | `socket`, `outbox`, `packing` | what the server asks of sockets; the outgoing half; several messages in one write |
+//! | `protocol`, `http` | what clients ask once they are open, and before |
+//! | `tls`, `turns`, `peer` | TLS over a socket; turns in a queue; how the log calls a client |
+//! | `subscriber`, `connection`, `connections` | a client that is open; one from accept to close; all of them |
+//! | `metrics` | `/metrics` |
+//! | [`cli`] | the command line |
+//! | [`Server`] | the state, and what follows from an event of a connection |
+//! | `listener`, `broadcast`, `liveness`, `shutdown` | what happens by itself: these and this file alone know the loop |
+//!
+//! Each room imports those above it in this table, and none below: `tests/imports.rs` holds them to
+//! it.
+//!
+//! Beside Tornado's chat demo: [`Server`] is the application, `on_head` its `open`, `on_message` and
+//! `close` are the handler's, and `publish` puts a price on the tape once, for the broadcast to write
+//! it out.
 
 #![allow(
     private_bounds,
@@ -36,6 +55,7 @@ mod rejection;
 mod shutdown;
 mod socket;
 mod subscriber;
+mod symbol_file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod tests;
 mod tls;

@@ -15,12 +15,12 @@ use tungstenite::http::StatusCode;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::frame;
-use crate::server::cli::symbols_of_file;
 use crate::server::close::CloseReason;
 use crate::server::connection::Connection;
 use crate::server::http::router::Endpoint;
 use crate::server::rejection::Rejection;
 use crate::server::socket::Transport;
+use crate::server::symbol_file::symbols_of_file;
 use crate::server::tls::ClientSocket;
 use crate::server::{CLOSES_PER_TURN, Server};
 

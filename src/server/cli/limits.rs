@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::cli::{BadOption, Options, count, duration, period, size};
-use crate::server::admission::origin::normalized;
-use crate::server::{Config, Origins};
+use crate::server::admission::origin::{Origins, normalized};
+use crate::server::config::Config;
 use crate::tape;
 
 /// The limits; those not given are the defaults.

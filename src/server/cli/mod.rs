@@ -10,10 +10,9 @@ use log::LevelFilter;
 
 use self::limits::limits;
 use self::prices::prices;
-pub(crate) use self::prices::symbols_of_file;
 use crate::cli::{BadOption, Options};
 use crate::feed::{Online, Settings, Source};
-use crate::server::{Config, TlsFiles};
+use crate::server::config::{Config, TlsFiles};
 
 /// What `server --help` prints.
 pub const HELP: &str = "\
@@ -223,11 +222,6 @@ fn ip(text: &str) -> Result<IpAddr, String> {
 fn port(text: &str) -> Result<u16, String> {
     text.parse()
         .map_err(|_| format!("invalid port '{text}': expected a number from 0 to 65535"))
-}
-
-fn number(text: &str) -> Result<u64, String> {
-    text.parse()
-        .map_err(|_| format!("invalid number '{text}': expected a whole number"))
 }
 
 fn level(text: &str) -> Result<LevelFilter, String> {

@@ -1,0 +1,59 @@
+//! Lists of symbols, as the command line and files name them.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use crate::server::hub::SYMBOL_LENGTH_MAX;
+use crate::tape::SYMBOLS_MAX;
+
+/// The symbols that a file lists, separated by lines, blanks or commas; `#` begins a comment.
+///
+/// # Errors
+/// A sentence that names the file, and the symbol that is wrong.
+pub(crate) fn symbols_of_file(file: &Path) -> Result<Vec<String>, String> {
+    let name = file.display();
+    let text = fs::read_to_string(file).map_err(|error| format!("cannot read {name}: {error}"))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let lines = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default());
+    let words = lines.flat_map(|line| line.split([',', ' ', '\t']));
+    let words = words.filter(|word| !word.is_empty());
+    match symbols(words) {
+        Ok(symbols) if symbols.is_empty() => Err(format!("{name} has no symbols")),
+        symbols => symbols.map_err(|error| format!("{name}: {error}")),
+    }
+}
+
+/// A list of symbols, each once.
+pub(crate) fn symbols<'a>(words: impl Iterator<Item = &'a str>) -> Result<Vec<String>, String> {
+    let mut symbols = Vec::new();
+    let mut known = HashSet::new();
+    for symbol in words {
+        let is_whole = symbol.split_once('/').is_some_and(|(base, quote)| {
+            !base.is_empty() && !quote.is_empty() && !quote.contains('/')
+        });
+        if !is_whole || symbol.contains(|c: char| !c.is_ascii_graphic()) {
+            return Err(format!(
+                "invalid symbol '{symbol}': expected BASE/QUOTE, such as BTC/USDT"
+            ));
+        }
+        if symbol.contains('*') {
+            return Err(format!(
+                "invalid symbol '{symbol}': clients may ask for patterns, the server needs names"
+            ));
+        }
+        if symbol.len() > SYMBOL_LENGTH_MAX - "replay:sim:".len() {
+            return Err(format!("invalid symbol '{symbol}': too long"));
+        }
+        if !known.insert(symbol) {
+            return Err(format!("duplicate symbol '{symbol}'"));
+        }
+        symbols.push(symbol.to_owned());
+    }
+    if symbols.len() > SYMBOLS_MAX {
+        return Err(format!("more than {SYMBOLS_MAX} symbols"));
+    }
+    Ok(symbols)
+}
