@@ -72,15 +72,13 @@ impl Drain {
 
 impl<S: Transport> Server<S> {
     /// Shuts down on SIGTERM and SIGINT; a second one ends the loop at once. On SIGHUP, reads again
-    /// what it has from files; with none, that signal is left alone.
+    /// what it has from files. That never ends the process: a terminal that goes away, or a reload of
+    /// all services, is no reason to leave the clients.
     ///
     /// # Errors
     /// When the signals cannot be watched.
     pub fn stop_on_signals(&mut self, io_loop: &mut IoLoop<Self>) -> io::Result<()> {
-        let mut signals = Signals::new([SIGTERM, SIGINT])?;
-        if self.config.tokens.is_some() || self.tls.is_some() || self.symbols_file.is_some() {
-            signals.add_signal(SIGHUP)?;
-        }
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         io_loop.add_handler(&mut signals, Interest::READABLE, |server, io_loop, _, _| {
             server.on_signals(io_loop);
         })?;
@@ -198,6 +196,9 @@ impl<S: Transport> Server<S> {
 
     /// Reads again what it has from files. One that is broken changes nothing.
     fn reload(&mut self, io_loop: &mut IoLoop<Self>) {
+        if self.config.tokens.is_none() && self.tls.is_none() && self.symbols_file.is_none() {
+            log::info!("nothing to reload: no file in use is read again on SIGHUP");
+        }
         if let Some(tokens) = &mut self.config.tokens {
             match tokens.reload() {
                 Ok(()) => log::info!("reloaded {tokens}"),

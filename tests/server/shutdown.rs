@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::common::{PATIENCE, TestServer, closed_with, read_to_end, ticks};
+use crate::common::{PATIENCE, TestServer, closed_with, process, read_to_end, ticks};
 use rustix::process::Signal;
 use socket2::SockRef;
 use tickertape::server::Config;
@@ -163,4 +163,19 @@ fn nobody_gets_in_while_it_drains_and_a_second_signal_ends_it() {
     server.signal(Signal::TERM);
     let (status, log) = server.wait();
     assert_eq!(status, Some(0), "{log}");
+}
+
+#[test]
+fn a_server_with_nothing_to_reload_says_so_on_sighup_and_goes_on() {
+    let mut server = process(&["--drain", "0s"]);
+    let url = format!("ws://{}/", server.address);
+    let mut client = tungstenite::client(url, server.connect()).unwrap().0;
+    server.signal(Signal::HUP);
+    server.wait_for("nothing to reload");
+    assert!(client.read().unwrap().is_text());
+    server.signal(Signal::TERM);
+    assert_eq!(closed_with(&mut client), CloseCode::Away);
+    client.flush().ok();
+    drop(client);
+    assert_eq!(server.wait().0, Some(0));
 }
