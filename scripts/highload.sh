@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The high-load test: a server of its own, N clients against it, for each N given, beside the
-# figures of the Python server that this project began as. See --help.
+# The high-load test: for each N given, N clients against a server of their own, beside the figures
+# of the Python original, from which this project descends. See --help.
 set -euo pipefail
 
 usage() {
@@ -8,7 +8,7 @@ usage() {
 Usage: scripts/highload.sh [N...]
 
 Starts a server with simulated prices on a free port, connects N clients to it for each N, and prints
-what they measured beside the figures of the Python (Tornado) server.
+what they measured beside the figures of the Python (Tornado) original.
 
   N           how many clients, a whole number from 1 [default: 10 100 1000]
   -h, --help  print this
@@ -16,8 +16,8 @@ what they measured beside the figures of the Python (Tornado) server.
 Environment:
   DURATION    seconds that each run lasts [default: 5]
 
-Server and client run on cores of their own where there are two and `taskset` is there.
-Exits with 1 if a client could not measure or counted an error, with 2 if N is no number.
+Server and client run on separate cores if there are two and `taskset` is installed.
+Exits with 1 if a client could not measure or counted an error, with 2 if an argument is invalid.
 
 Example: DURATION=60 scripts/highload.sh 1000
 END
@@ -53,7 +53,7 @@ read_arguments() {
                 exit 0
                 ;;
             '' | *[!0-9]* | 0* | ???????*)
-                echo "error: '$argument' is no number of clients, try 1000" >&2
+                echo "error: invalid number of clients '$argument': expected 1 to 999999" >&2
                 usage >&2
                 exit 2
                 ;;
@@ -64,7 +64,7 @@ read_arguments() {
     duration=${DURATION:-5}
     case $duration in
         '' | *[!0-9]* | 0* | ???????*)
-            echo "error: DURATION: '$duration' is no number of seconds, try 5" >&2
+            echo "error: invalid DURATION '$duration': expected a whole number of seconds from 1" >&2
             exit 2
             ;;
     esac
@@ -80,7 +80,7 @@ raise_descriptors() {
     enough_descriptors "$need" && return
     ulimit -n "$need" 2>/dev/null || ulimit -S -n "$(ulimit -H -n)" 2>/dev/null || true
     enough_descriptors "$need" ||
-        echo "warning: only $(ulimit -n) descriptors per process for $need, see ulimit -n" >&2
+        echo "warning: $need descriptors are needed, but the limit is $(ulimit -n) (see ulimit -n)" >&2
 }
 
 enough_descriptors() {
@@ -112,7 +112,7 @@ start_server() {
     local give_up=$((SECONDS + 10))
     until port=$(listening_port) && [[ -n $port ]]; do
         if ! kill -0 "$server_pid" 2>/dev/null || ((SECONDS >= give_up)); then
-            echo "error: the server does not listen; its log:" >&2
+            echo "error: the server did not start to listen; its log:" >&2
             cat "$scratch/server.log" >&2
             exit 1
         fi
@@ -139,7 +139,7 @@ run_client() {
     fi
     [[ $(figure "$report" errors total) == 0 ]] || failed=1
     if ! kill -0 "$server_pid" 2>/dev/null; then
-        echo "error: the server is gone; its log:" >&2
+        echo "error: the server has ended; its log:" >&2
         cat "$scratch/server.log" >&2
         exit 1
     fi
@@ -168,7 +168,7 @@ print_table() {
     local count
     echo
     echo "Simulated prices every 250 ms, $duration s each, $pinned."
-    echo "seed: the Python (Tornado) server, whose clients waited for its fetch of each price."
+    echo "original: the Python (Tornado) server, whose clients waited for its fetch of each price."
     echo
     printf '%-24s' 'clients'
     for count in "${counts[@]}"; do
@@ -176,7 +176,7 @@ print_table() {
     done
     printf '\n%-24s' ''
     for count in "${counts[@]}"; do
-        printf '%11s%11s' 'ours' 'seed'
+        printf '%11s%11s' 'ours' 'original'
     done
     echo
     row 'response time mean (s)' response_s mean 6 1 0.2627 0.2681 0.3345
@@ -187,21 +187,21 @@ print_table() {
     row 'errors' errors total 0 1 0 0 93
 }
 
-# row TITLE SECTION NAME DECIMALS FACTOR, then the seed's figures for 10, 100 and 1000 clients.
+# row TITLE SECTION NAME DECIMALS FACTOR, then the original's figures for 10, 100 and 1000 clients.
 row() {
-    local title=$1 section=$2 name=$3 decimals=$4 factor=$5 count ours seed
+    local title=$1 section=$2 name=$3 decimals=$4 factor=$5 count ours original
     printf '%-24s' "$title"
     for count in "${counts[@]}"; do
         ours=$(figure "$scratch/$count.json" "$section" "$name")
         [[ $ours == - ]] ||
             ours=$(awk -v x="$ours" -v f="$factor" -v d="$decimals" 'BEGIN { printf "%.*f", d, x * f }')
         case $count in
-            10) seed=$6 ;;
-            100) seed=$7 ;;
-            1000) seed=$8 ;;
-            *) seed=- ;;
+            10) original=$6 ;;
+            100) original=$7 ;;
+            1000) original=$8 ;;
+            *) original=- ;;
         esac
-        printf '%11s%11s' "$ours" "$seed"
+        printf '%11s%11s' "$ours" "$original"
     done
     echo
 }

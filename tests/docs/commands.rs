@@ -30,7 +30,6 @@ pub(crate) const NOT_PLAYED: &[(&str, &str)] = &[
         "scripts/budget.sh",
         "it builds a release, and is a gate of its own",
     ),
-    ("scripts/highload.sh", "it builds a release"),
 ];
 
 /// Why a command is not played, if it is not.
