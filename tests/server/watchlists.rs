@@ -418,7 +418,7 @@ fn a_batch_is_one_list_a_write_and_no_longer_than_allowed() {
 
 #[test]
 fn a_client_that_pages_through_the_names_of_all_symbols_sees_each_once() {
-    let names = numbered(20_000);
+    let names = numbered(60_000);
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let server = TestServer::with_symbols(patient(), &all);
     let mut client = server.open("/?symbols=S7/USD");
