@@ -14,7 +14,7 @@ use testkit::Authority;
 use testkit::tcp::{hang, read_head, serve};
 
 #[test]
-fn a_stream_that_never_has_to_wait_leaves_turns_for_others() {
+fn a_stream_that_never_has_to_wait_leaves_turns_to_others() {
     let server = serve(|mut stream| {
         let _ = stream.write_all(&[b'x'; 64]);
         hang(stream);

@@ -40,7 +40,7 @@ pub(crate) fn run<C: Sync>(
     failures
 }
 
-/// An error that says both if `found` is not what is expected.
+/// An error that names both values if they differ.
 pub(crate) fn equal<T: Copy + PartialEq + Debug>(what: &str, found: T, expected: T) -> Check {
     must(found == expected, || {
         format!("{what} is {found:?}, not {expected:?}")

@@ -1,6 +1,6 @@
-//! Consumers: who connects and does not read, or does not speak, or is gone.
+//! Consumers: clients that connect and then do not read, do not speak, or vanish.
 //!
-//! The contract: each of them costs nobody else anything, and is let go at its limit.
+//! The contract: none of them costs another client anything, and each is dropped at its limit.
 
 use std::fs;
 use std::io::Read;
@@ -70,7 +70,7 @@ fn never_reads(fixture: &Fixture) -> Check {
 fn reads_a_byte_now_and_then(fixture: &Fixture) -> Check {
     let mut peer = narrow(fixture)?;
     let until = Instant::now() + fixture.limits.slow + SLACK;
-    // What it has got already can still be read after the reset.
+    // Data that had arrived can still be read after the reset.
     while peer.stream.take_error().unwrap().is_none() {
         cases::must(Instant::now() < until, || {
             "it is still being served".to_owned()
@@ -111,7 +111,7 @@ fn vanishes_unheard(fixture: &Fixture) -> Check {
     await_release(&peers, fixture.limits.handshake + fixture.limits.close)
 }
 
-/// It reads all, and is told 1008 when its pong is overdue.
+/// It reads everything, and gets 1008 when its pong is overdue.
 fn answers_no_ping(fixture: &Fixture) -> Check {
     let mut peer = Peer::open(&fixture.address)?;
     let heard = peer.hear();
@@ -164,7 +164,7 @@ fn half_closes_and_listens(fixture: &Fixture) -> Check {
     cases::equal("status", (heard.status(), heard.end), (200, End::Fin))
 }
 
-/// Who began to ask is not left without an answer.
+/// A client that has begun its request gets an answer.
 fn half_closes_in_its_request(fixture: &Fixture) -> Check {
     let mut peer = Peer::connect(&fixture.address);
     peer.send(b"GET / HT");
@@ -206,7 +206,7 @@ fn storms(fixture: &Fixture) -> Check {
     Ok(())
 }
 
-/// Each of them is told so at the limit.
+/// Each of them gets its answer at the limit.
 fn never_speaks(fixture: &Fixture) -> Check {
     let mut crowd: Vec<_> = (0..fixture.limits.crowd)
         .map(|_| Peer::connect(&fixture.address))
@@ -231,7 +231,7 @@ fn await_reset(stream: &TcpStream, fixture: &Fixture) -> Check {
     Ok(())
 }
 
-/// Waits until the server's process has let go of its end of each connection.
+/// Waits until the server has closed its end of each connection.
 fn await_release(peers: &[Peer], limit: Duration) -> Check {
     let until = Instant::now() + limit + SLACK;
     let ends: Vec<_> = peers

@@ -4,10 +4,10 @@
 //! On a busy machine every process sometimes waits for a CPU, which is no fault of the server. The
 //! kernel counts how long each task was ready to run and had to wait (`/proc/PID/schedstat`): that
 //! time, of the server and of the control client's own thread, is subtracted from a wait. A server
-//! that blocks or works for too long does not wait for a CPU, so its stalls count in full. The kernel
-//! cannot count a pause of the whole virtual machine. For that a second server is left in peace: a
-//! stall counts only if the baseline, the control client of that server, had none like it at the same
-//! moment.
+//! that blocks or works for too long does not wait for a CPU, so its stalls count in full. The
+//! kernel cannot count a pause of the whole virtual machine. For that a second server is left in
+//! peace: a stall counts only if the baseline, the control client of that server, had none like it
+//! at the same moment.
 
 use std::collections::HashMap;
 use std::fs::File;

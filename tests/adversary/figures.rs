@@ -1,10 +1,10 @@
-//! What good clients notice of others, in figures: the project's own client measures, first without
-//! the others and then beside them.
+//! The effect of bad clients on good ones, in figures: the project's own client measures, first
+//! without the others and then beside them.
 //!
-//! Every day it is a small edition that holds what does not depend on the machine's mood: nobody
-//! misses anything, everyone is let go in time. With `ADVERSARY=figures` it is the whole, with the
-//! limits on the figures themselves; that wants an optimised build and a machine with nothing else
-//! to do, since a 99th percentile counts every pause.
+//! The everyday run is small and asserts only what does not depend on the machine: nobody misses a
+//! tick, everyone is dropped in time. With `ADVERSARY=figures` it is the whole, with the limits on
+//! the figures themselves; that wants an optimised build and a machine with nothing else to do,
+//! since a 99th percentile counts every pause.
 
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -137,7 +137,7 @@ pub(crate) fn storm(size: Size) -> Check {
     Ok(())
 }
 
-/// Connects as fast as it goes and waits until the server has let go of all. Returns how long each
+/// Connects as fast as possible and waits until the server has dropped all. Returns how long each
 /// of the two took.
 fn connect_all(program: &ServerProcess, size: Size) -> Result<(Duration, Duration), String> {
     let before = connections(program).ok_or("no metrics")?;

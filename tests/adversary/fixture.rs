@@ -166,7 +166,7 @@ pub(crate) fn await_metric(
     }
 }
 
-/// The value of a metric on its page; none if the page is another one, a 503 for example.
+/// The value of a metric on its page; none if the page is a 503, for example.
 pub(crate) fn metric(page: &str, name: &str) -> Option<u64> {
     testkit::metrics::value(page, &format!("tickertape_{name}"))
 }

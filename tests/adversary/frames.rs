@@ -9,14 +9,14 @@ mod messages;
 use crate::cases::{self, Check};
 use crate::fixture::Fixture;
 
-/// What a client sends once it is open.
+/// The bytes that a client sends once it is open.
 struct Case {
     name: String,
     bytes: Vec<u8>,
     answer: Answer,
 }
 
-/// What must come of it.
+/// The expected result.
 enum Answer {
     /// A close frame with this code, and the end.
     Closed(u16),

@@ -1,4 +1,4 @@
-//! The request: everything that can come instead of a good one, and what is answered.
+//! The request: everything that can come instead of a good one, and the answers.
 //!
 //! The contract: upgrades only for a GET of HTTP/1.1 with Host, Upgrade, Connection, version 13 and
 //! a good key; else the fitting status, never a 5xx, never silence, and a polite end.
@@ -30,7 +30,7 @@ enum Way {
     Endlessly,
 }
 
-/// What must come of it.
+/// The expected result.
 #[derive(Clone, Copy)]
 enum Answer {
     /// This status at once.
@@ -130,7 +130,7 @@ fn answered(heard: &Heard, status: u16, head_only: bool) -> Check {
     })
 }
 
-/// It is a WebSocket now: nothing was negotiated, and it says goodbye as one.
+/// It is a WebSocket now: nothing was negotiated, and it closes like one.
 fn upgraded(mut peer: Peer) -> Check {
     let head = peer.head();
     let value = |name: &str| {

@@ -1,4 +1,4 @@
-//! Requests: texts that are no JSON, or more than is good for a parser.
+//! Requests: texts that are not JSON, or hard on a parser.
 //!
 //! The contract: an error answer and the connection stays; the id comes back as it came; every
 //! answer is JSON itself.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::cases::{self, Check};
 use crate::fixture::Fixture;
 
-/// A way to join, what is asked for then, and what must come of the last request.
+/// A URL to join with, the requests then, and the expected answer to the last one.
 struct Case {
     name: String,
     path: String,
@@ -21,7 +21,7 @@ struct Case {
     answer: Answer,
 }
 
-/// What must come of it.
+/// The expected result.
 enum Answer {
     /// 400, with this in its text.
     Refused(String),
@@ -120,7 +120,7 @@ const ALL: &str = r#""count":4,"symbols":["*"]"#;
 const BTC: &str = r#""count":1,"symbols":["sim:BTC/USDT"]"#;
 const OF_USDT: &str = r#""count":4,"symbols":["*/USDT"]"#;
 
-/// Patterns of which none matches anything.
+/// Patterns that match nothing.
 fn strangers(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("A{number}/*")).collect()
 }
@@ -405,7 +405,7 @@ fn changes_its_rate(fixture: &Fixture) -> Check {
     hears_all(&mut peer)
 }
 
-/// Twenty ticks, of which none is missing.
+/// Twenty ticks without a gap.
 fn hears_all(peer: &mut Peer) -> Check {
     let mut last = None;
     for _ in 0..20 {

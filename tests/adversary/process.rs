@@ -1,13 +1,13 @@
-//! What the surroundings do to the process: descriptors, stderr, signals, the clock, ports. Each case
-//! has a server and a control client of its own.
+//! What the surroundings do to the process: descriptors, stderr, signals, the clock, ports. Each
+//! case has a server and a control client of its own.
 //!
-//! The contract: no client is kept waiting or dropped for it; a pause of the whole server delays ticks
-//! and loses none; the server starts and ends within its limits.
+//! The contract: no client is kept waiting or dropped for it; a pause of the whole server delays
+//! ticks and loses none; the server starts and ends within its limits.
 //!
 //! A busy machine keeps control clients waiting too. One more server is therefore left in peace: a
-//! wait that the baseline, its control client, shares does not count. A machine can also stop one CPU
-//! and not the other, so a case that only found a long wait is tried again: the machine hardly does
-//! that several times in a row, while a slow server is slow every time.
+//! wait that the baseline, its control client, shares does not count. A machine can also stop one
+//! CPU and not the other, so a case that only found a long wait is tried again: the machine hardly
+//! does that several times in a row, while a slow server is slow every time.
 
 mod clock;
 mod ending;
@@ -29,8 +29,8 @@ use testkit::{End, Peer, ServerProcess};
 /// What happens to the process, and the check of what comes of it.
 type Case = (&'static str, fn() -> Outcome);
 
-/// What went wrong for reasons that are not the machine's; otherwise what the control client saw, if
-/// its waits are to be judged.
+/// What went wrong for reasons that are not the machine's; otherwise what the control client saw,
+/// if its waits are to be judged.
 type Outcome = Result<Option<Seen>, String>;
 
 const CASES: [Case; 12] = [
@@ -143,7 +143,8 @@ fn pid(program: &ServerProcess) -> Pid {
     Pid::from_raw(program.pid().try_into().unwrap()).unwrap()
 }
 
-/// As many as there is room for are served, everybody else is told so, and afterwards all are.
+/// As many clients as there is room for are served, the others get 503, and afterwards all are
+/// served.
 fn few_descriptors() -> Outcome {
     let limited = r#"ulimit -n 256 && exec "$0" "$@""#;
     let server = env!("CARGO_BIN_EXE_server");
@@ -198,7 +199,7 @@ fn crowd(post: &Post) -> Check {
     Peer::open(address).map(drop)
 }
 
-/// A log that nobody reads is dropped and counted.
+/// Log lines that nobody reads are dropped and counted.
 fn stderr_blocked() -> Outcome {
     let mut post = Post::start(&["--log", "debug"]);
     // Each makes a log line. When the next one adds nothing, the pipe is full.

@@ -104,7 +104,7 @@ fn fields_of_other_servers_are_read_where_they_are() {
 }
 
 #[test]
-fn an_unknown_server_is_measured_by_the_time_between_messages() {
+fn a_server_without_stamps_is_measured_by_the_time_between_messages() {
     let report = run(WINDOW, |peer| {
         join(peer);
         for temperature in 0..5 {
@@ -151,7 +151,7 @@ fn binary_and_non_json_messages_are_counted() {
 }
 
 #[test]
-fn messages_that_are_not_json_are_no_measurement() {
+fn messages_that_are_not_json_measure_nothing() {
     let report = run(WINDOW, |peer| {
         join(peer);
         send(peer, "hello");
@@ -243,7 +243,7 @@ fn a_server_that_is_mute_for_a_while_is_asked_again() {
     let (offset_us, error_us) = (sync.offset_us.unwrap(), sync.error_us.unwrap());
     let ahead_us = -(BEHIND_US as i64);
     assert!(offset_us.abs_diff(ahead_us) <= error_us, "{sync:?}");
-    // Those before the first answer seem a second late; how many they are is told.
+    // Those before the first answer seem a second late; the report says how many there are.
     let deliveries = report.delivery_us.count;
     assert!((1..deliveries).contains(&sync.uncorrected), "{sync:?}");
     let told = format!("{} deliveries arrived before", sync.uncorrected);
@@ -276,7 +276,7 @@ fn a_server_that_knows_no_pings_is_measured_uncorrected() {
 }
 
 #[test]
-fn ticks_that_come_many_to_a_read_all_count() {
+fn many_ticks_in_one_read_all_count() {
     const TICKS: u64 = 20_000;
     let report = run(ENDLESS, |peer| {
         begin(peer);

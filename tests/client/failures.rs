@@ -47,7 +47,7 @@ fn a_server_that_closes_is_answered_and_ends_the_run() {
 }
 
 #[test]
-fn a_reset_is_an_error_of_its_own() {
+fn a_reset_has_its_own_error_kind() {
     let report = run(ENDLESS, |peer| {
         begin(peer);
         let stream = socket2::SockRef::from(peer.get_ref());
@@ -143,7 +143,7 @@ fn a_refused_handshake_names_the_status_and_where_to_go() {
 }
 
 #[test]
-fn a_frame_that_claims_too_much_is_refused_before_it_comes() {
+fn a_frame_that_claims_to_be_too_long_is_refused_before_it_arrives() {
     let report = run(ENDLESS, |peer| {
         begin(peer);
         // 127 announces eight bytes of length: a tebibyte.
@@ -196,7 +196,7 @@ fn empty_fragments_without_end_are_refused_too() {
 }
 
 #[test]
-fn a_message_that_is_not_json_is_no_tick() {
+fn a_message_that_is_not_json_is_not_a_tick() {
     let report = run(WINDOW, |peer| {
         join(peer);
         for text in ["hello", "{\"symbol\":", "[[[[[[", "\u{1f600}"] {
@@ -244,7 +244,7 @@ fn garbage_and_an_early_end_are_bad_handshakes() {
 }
 
 #[test]
-fn a_server_that_never_answers_is_given_up() {
+fn the_client_gives_up_on_a_server_that_never_answers() {
     let limit = Duration::from_millis(100);
     let report = run_bare(
         |address| Config {

@@ -1,4 +1,4 @@
-//! What arrives is counted rightly.
+//! Everything that arrives is counted correctly.
 
 use std::io::Write;
 use std::thread;
@@ -118,7 +118,7 @@ fn gaps_repeats_and_ticks_from_the_future_are_seen() {
 }
 
 #[test]
-fn messages_that_are_no_ticks_are_tolerated() {
+fn messages_that_are_not_ticks_are_tolerated() {
     let report = run(WINDOW, |peer| {
         begin(peer);
         send(peer, r#"{"event":"stale","symbol":"A/B","age":9}"#);
@@ -208,7 +208,7 @@ fn many_clients_join_few_at_a_time_and_on_a_ramp() {
 }
 
 #[test]
-fn a_client_without_a_tick_is_an_error_among_those_with() {
+fn one_client_without_a_tick_is_an_error_and_the_others_are_reported() {
     let (listener, address) = bind();
     let report = thread::scope(|scope| {
         scope.spawn(|| {

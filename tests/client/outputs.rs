@@ -1,4 +1,4 @@
-//! What a run leaves behind: files, and an exit status for machines.
+//! The results of a run: files, and an exit status for machines.
 
 use std::path::PathBuf;
 use std::thread;
@@ -39,7 +39,7 @@ impl Temporary {
 }
 
 #[test]
-fn a_signal_leaves_all_files_whole() {
+fn a_signal_leaves_all_files_complete() {
     let (csv, hdr, svg) = (
         Temporary::new("run.csv"),
         Temporary::new("run.hlog"),
@@ -88,7 +88,7 @@ fn a_signal_leaves_all_files_whole() {
 }
 
 #[test]
-fn a_run_by_the_second_adds_up_to_the_report() {
+fn intervals_of_a_second_add_up_to_the_report() {
     let arguments = ["--duration", "1200ms", "--json"];
     let output = run_program(&arguments, serve_steadily);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -210,7 +210,7 @@ fn a_missed_threshold_is_named_and_has_its_own_exit_status() {
 }
 
 #[test]
-fn thresholds_that_are_kept_change_nothing() {
+fn thresholds_that_are_met_change_nothing() {
     let arguments = [
         "--duration",
         "100ms",

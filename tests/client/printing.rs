@@ -38,7 +38,7 @@ fn ticks_are_printed_as_they_are_one_per_line() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_the_run_quietly() {
+fn the_run_ends_quietly_when_the_reader_of_its_output_leaves() {
     let (listener, address) = bind();
     let url = format!("ws://{address}/");
     thread::scope(|scope| {
@@ -57,7 +57,7 @@ fn a_reader_that_leaves_ends_the_run_quietly() {
 }
 
 #[test]
-fn a_stopped_terminal_keeps_neither_ticks_nor_progress_waiting() {
+fn a_stopped_terminal_delays_neither_ticks_nor_progress() {
     let (listener, address) = bind();
     let url = format!("ws://{address}/");
     for progress in [false, true] {
@@ -99,7 +99,7 @@ fn fill(terminal: &mut File) {
 const COUNT: u64 = 150;
 
 #[test]
-fn a_stalled_reader_costs_printed_ticks_but_no_memory_or_time() {
+fn a_stalled_reader_costs_printed_ticks_but_neither_memory_nor_time() {
     let (listener, address) = bind();
     let url = format!("ws://{address}/");
     thread::scope(|scope| {

@@ -128,7 +128,7 @@ fn is_alive(pid: i32) -> bool {
 }
 
 #[test]
-fn schedules_requests_and_clocks_of_all_processes_are_in_one_report() {
+fn one_report_has_the_schedules_requests_and_clocks_of_all_processes() {
     let (output, _) = run(
         "--clients 4 --processes 2 --duration 1s --expect 10ms --sync --json --slow 1 --rate 20 \
          --request {\"op\":\"ping\"}",
@@ -411,7 +411,7 @@ fn stopping_and_continuing_all_processes_keeps_the_report_honest() {
         }
         // Ctrl-Z and fg, without a shell. Time enough is left for ticks.
         signal_all(pid, Signal::STOP);
-        // The stop is what is tested.
+        // The stop is the subject of the test.
         thread::sleep(Duration::from_secs(1));
         signal_all(pid, Signal::CONT);
     });

@@ -35,7 +35,7 @@ pub(crate) fn run_program(arguments: &[&str], serve: impl FnOnce(TcpStream) + Se
     })
 }
 
-/// What Ctrl-C does.
+/// Does what Ctrl-C does.
 pub(crate) fn interrupt(id: u32) {
     let pid = rustix::process::Pid::from_raw(id.cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();

@@ -32,7 +32,7 @@ fn run_on_terminal(arguments: &[&str]) -> (String, String) {
 }
 
 #[test]
-fn a_terminal_sees_where_the_run_stands() {
+fn a_terminal_shows_the_progress_of_the_run() {
     let (shown, printed) = run_on_terminal(&[]);
     let lines: Vec<_> = shown
         .split('\r')
@@ -49,7 +49,7 @@ fn a_terminal_sees_where_the_run_stands() {
 }
 
 #[test]
-fn quiet_is_quiet() {
+fn quiet_shows_no_progress() {
     let (shown, printed) = run_on_terminal(&["--quiet"]);
     assert_eq!(shown, "");
     assert!(printed.contains("Throughput"));

@@ -44,7 +44,7 @@ fn upgrade(config: Arc<ServerConfig>, stream: TcpStream) -> SecurePeer {
     tungstenite::accept(StreamOwned::new(connection, stream)).unwrap()
 }
 
-/// What one client reports of a server with this certificate, which need not get any further.
+/// The report of one client about a server with this certificate, which need not get any further.
 fn refused(server: Arc<ServerConfig>, host: &str, access: Access) -> Report {
     run_bare(
         |address| {
@@ -96,7 +96,7 @@ fn ticks_come_through_tls_and_the_end_is_polite() {
 }
 
 #[test]
-fn symbols_to_draw_from_are_asked_for_through_tls_too() {
+fn the_symbols_to_choose_from_are_requested_through_tls_too() {
     let authority = Authority::new(&["127.0.0.1"]);
     let file = pem_file(&authority);
     let (listener, address) = bind();
@@ -154,7 +154,7 @@ fn the_end_of_tls_that_comes_with_the_last_tick_is_noticed() {
 }
 
 #[test]
-fn a_certificate_that_proves_nothing_is_refused_in_words() {
+fn an_untrusted_misnamed_or_expired_certificate_is_refused_in_words() {
     let authority = Authority::new(&["127.0.0.1"]);
     let file = pem_file(&authority);
     for (server, access, words) in [
@@ -180,7 +180,7 @@ fn a_certificate_that_proves_nothing_is_refused_in_words() {
     }
 }
 
-/// A run with a server that is believed whatever it shows.
+/// The report about a server whose certificate is accepted whatever it is.
 fn believed(server: Arc<ServerConfig>) -> Report {
     let access = Access {
         insecure: true,
@@ -223,7 +223,7 @@ fn an_authority_that_is_a_server_certificate_is_refused_with_a_remedy() {
 }
 
 #[test]
-fn a_certificate_for_no_host_or_no_server_says_what_it_lacks() {
+fn a_certificate_for_another_host_or_not_for_servers_is_refused_with_the_reason() {
     let authority = Authority::new(&["127.0.0.1"]);
     let file = pem_file(&authority);
     for (server, words) in [
@@ -301,7 +301,7 @@ fn the_wrong_scheme_is_named_either_way() {
 }
 
 #[test]
-fn a_tls_handshake_that_never_finishes_is_given_up() {
+fn the_client_gives_up_on_a_tls_handshake_that_never_finishes() {
     let limit = Duration::from_millis(100);
     let with_limit = |address: SocketAddr| Config {
         connect_timeout: limit,

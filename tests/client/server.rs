@@ -55,7 +55,7 @@ pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
     stream
 }
 
-/// What one client reports of a server that gets one bare connection.
+/// The report of one client about a server that handles one bare connection.
 pub(crate) fn run_bare(
     config: impl FnOnce(SocketAddr) -> Config,
     serve: impl FnOnce(TcpStream) + Send,
@@ -70,7 +70,7 @@ pub(crate) fn run_bare(
     report
 }
 
-/// What one client reports of a server whose connection has been upgraded.
+/// The report of one client about a server whose connection has been upgraded.
 pub(crate) fn run(duration: Duration, serve: impl FnOnce(&mut Peer) + Send) -> Report {
     run_bare(
         |address| config(address, duration),

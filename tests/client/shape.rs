@@ -106,7 +106,7 @@ fn a_lost_connection_is_reopened_and_resumes_after_the_last_tick() {
 }
 
 #[test]
-fn a_window_without_connections_is_warned_of() {
+fn a_window_without_connections_causes_a_warning() {
     let report = crate::server::run(ENDLESS, |peer| {
         begin(peer);
         peer.close(None).unwrap();
@@ -119,7 +119,7 @@ fn a_window_without_connections_is_warned_of() {
 }
 
 #[test]
-fn ticks_kept_by_a_restarted_server_are_no_deliveries() {
+fn ticks_kept_by_a_restarted_server_are_not_deliveries() {
     let (listener, address) = bind();
     let report = thread::scope(|scope| {
         scope.spawn(|| {
@@ -127,7 +127,7 @@ fn ticks_kept_by_a_restarted_server_are_no_deliveries() {
             begin(&mut peer);
             (2..=200).for_each(|seq| send(&mut peer, tick(seq, 0)));
             drop(peer);
-            // It counts anew, and its backlog is older than the connection.
+            // Its numbers start again, and its backlog is older than the connection.
             let (mut peer, _) = accept_asking(&listener);
             (1..=20).for_each(|seq| send(&mut peer, tick(seq, 500_000)));
             peer.send(Message::Ping("joined?".into())).unwrap();
@@ -151,7 +151,7 @@ fn ticks_kept_by_a_restarted_server_are_no_deliveries() {
 }
 
 #[test]
-fn numbers_that_make_no_sense_overflow_nothing() {
+fn absurd_numbers_do_not_overflow() {
     let (listener, address) = bind();
     let report = thread::scope(|scope| {
         scope.spawn(|| {
@@ -275,7 +275,7 @@ fn serve_once(stream: TcpStream) -> usize {
 #[test]
 fn slow_clients_are_reported_separately() {
     let (listener, address) = bind();
-    // What each connection took in the first second.
+    // The bytes that each connection took in the first second.
     let written = Mutex::new(Vec::new());
     let report = thread::scope(|scope| {
         scope.spawn(|| {
@@ -315,7 +315,7 @@ fn slow_clients_are_reported_separately() {
     assert!(report.to_string().contains("Slow clients"));
 }
 
-/// Ticks as fast as the socket takes them, for so long. Returns how many bytes it took.
+/// Sends ticks as fast as the socket takes them, for `duration`. Returns how many bytes it took.
 fn flood(stream: TcpStream, duration: Duration) -> usize {
     let mut peer = tungstenite::accept(stream).unwrap();
     let stream = peer.get_mut();
@@ -346,7 +346,7 @@ fn flood(stream: TcpStream, duration: Duration) -> usize {
 }
 
 #[test]
-fn a_slow_client_that_the_server_gives_up_is_no_error() {
+fn a_slow_client_that_the_server_drops_is_not_an_error() {
     let (listener, address) = bind();
     let report = thread::scope(|scope| {
         scope.spawn(|| {
@@ -380,7 +380,7 @@ fn a_slow_client_that_the_server_gives_up_is_no_error() {
 }
 
 #[test]
-fn clients_that_do_not_join_in_time_are_given_up() {
+fn clients_that_do_not_join_in_time_are_abandoned() {
     let (listener, address) = bind();
     let began = Instant::now();
     let report = thread::scope(|scope| {

@@ -1,4 +1,5 @@
-//! A server that stalls once cannot hide it: neither in when ticks came, nor in how soon it replied.
+//! A server that stalls once cannot hide it: neither in when ticks came, nor in how soon it
+//! replied.
 
 use std::net::{TcpListener, TcpStream};
 use std::thread;
@@ -25,7 +26,7 @@ fn request(text: &str, in_order: bool) -> Option<Template> {
     Some(Template::parse(text, &Field::parse("id").unwrap(), in_order).unwrap())
 }
 
-/// What a server does about the beats of a stall.
+/// How a server treats the beats that it slept through.
 #[derive(Clone, Copy, PartialEq)]
 enum After {
     CatchUp,
@@ -41,7 +42,7 @@ fn serve_with_a_stall(peer: &mut Peer, after: After) {
             send(peer, format!(r#"{{"id":{}}}"#, request["id"]));
         }
         if began.elapsed() > Duration::from_millis(500) && !has_stalled {
-            // The stall is what is tested.
+            // The stall is the subject of the test.
             thread::sleep(STALL);
             has_stalled = true;
             if after == After::Skip {
@@ -62,7 +63,7 @@ fn a_stall_shows_in_the_lateness_of_ticks_and_in_corrected_replies() {
 }
 
 #[test]
-fn a_server_that_skips_what_it_slept_through_hides_nothing() {
+fn a_server_that_skips_beats_after_a_stall_hides_nothing() {
     stall(After::Skip);
 }
 
@@ -114,7 +115,7 @@ fn stall(after: After) {
 }
 
 #[test]
-fn an_interval_that_is_not_the_servers_is_told_by_the_one_that_is() {
+fn a_wrong_expect_causes_a_warning_that_names_the_real_interval() {
     let report = run_bare(
         |address| Config {
             expect: Some(4 * INTERVAL),
@@ -131,7 +132,7 @@ fn an_interval_that_is_not_the_servers_is_told_by_the_one_that_is() {
 }
 
 #[test]
-fn ticks_and_replies_that_never_come_count_as_well() {
+fn ticks_and_replies_that_never_come_count_too() {
     let report = run_bare(
         |address| Config {
             expect: Some(INTERVAL),
@@ -169,7 +170,7 @@ fn ticks_and_replies_that_never_come_count_as_well() {
 }
 
 #[test]
-fn replies_are_known_by_their_ids_or_by_their_order() {
+fn replies_are_matched_by_id_or_by_order() {
     for (text, in_order) in [(r#"{"a":1}"#, false), (r#"{"a":1}"#, true), ("[1]", false)] {
         let report = run_bare(
             |address| Config {
@@ -181,7 +182,7 @@ fn replies_are_known_by_their_ids_or_by_their_order() {
                 let mut peer = tungstenite::accept(stream).unwrap();
                 send(&mut peer, tick(1, 0));
                 answer_requests(&mut peer, Duration::from_millis(5), |peer, request| {
-                    // An echo; and ticks in between, which are no replies.
+                    // An echo; and ticks in between, which are not replies.
                     let text = request.map_or_else(|| tick(2, 0), |request| request.to_string());
                     send(peer, text);
                 });
@@ -235,7 +236,7 @@ fn serve_until(stream: TcpStream, end: Duration) {
 }
 
 #[test]
-fn a_server_that_was_away_was_late_with_all_that_was_due_meanwhile() {
+fn an_outage_makes_everything_late_that_was_due_meanwhile() {
     let (listener, address) = bind();
     let report = thread::scope(|scope| {
         scope.spawn(move || {
@@ -258,7 +259,7 @@ fn a_server_that_was_away_was_late_with_all_that_was_due_meanwhile() {
             ..config(address, RUN + Duration::from_secs(1))
         };
         let report = client::run(config, None).unwrap();
-        // If it has not come back, nobody else ends the server's waiting.
+        // If the client has not come back, this ends the server's wait.
         let _ = TcpStream::connect(address);
         report
     });
@@ -277,7 +278,7 @@ fn a_server_that_was_away_was_late_with_all_that_was_due_meanwhile() {
 }
 
 #[test]
-fn what_is_due_at_lost_clients_counts_until_the_end() {
+fn what_lost_clients_are_due_counts_until_the_end() {
     let (listener, address) = bind();
     let report = thread::scope(|scope| {
         scope.spawn(|| {

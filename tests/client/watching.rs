@@ -24,7 +24,8 @@ use crate::server::{
     ENDLESS, Peer, WINDOW, accept, begin, bind, config, finish, join, kinds, run, run_bare, send,
 };
 
-/// A server that knows lists of symbols, how long each message and target was, and who read what.
+/// A server that knows lists of symbols, the length of each message and target, and the lists of
+/// its clients.
 #[derive(Default)]
 struct Market {
     symbols: Vec<String>,
@@ -69,8 +70,8 @@ impl Market {
         });
     }
 
-    /// As long as the client is there, however it leaves: one that was to come back as the run ended
-    /// is just closed.
+    /// As long as the client is there, however it leaves: one that was to come back as the run
+    /// ended is just closed.
     fn serve_one(&self, stream: TcpStream) {
         let Some((mut peer, mut list)) = accept_list(stream) else {
             return;
@@ -193,7 +194,7 @@ fn run_watching(market: &Market, config: impl FnOnce(SocketAddr) -> Config) -> R
 }
 
 #[test]
-fn each_client_draws_its_own_symbols_of_those_that_the_server_lists() {
+fn each_client_chooses_its_own_symbols_among_those_the_server_lists() {
     let draw = || {
         let market = Market::new(40);
         let report = run_watching(&market, |address| watching(address, 5, 6));
@@ -220,7 +221,7 @@ fn each_client_draws_its_own_symbols_of_those_that_the_server_lists() {
 }
 
 #[test]
-fn the_names_to_draw_from_may_be_given_and_patterns_stand_for_what_the_server_has() {
+fn symbols_to_choose_from_may_be_given_as_names_and_patterns() {
     let draw = |of: &[&str]| {
         let market = Market::new(30);
         let report = run_watching(&market, |address| {
@@ -244,7 +245,7 @@ fn the_names_to_draw_from_may_be_given_and_patterns_stand_for_what_the_server_ha
 }
 
 #[test]
-fn the_number_of_processes_changes_no_list() {
+fn lists_do_not_depend_on_the_number_of_processes() {
     let draw = |processes: &str| {
         let market = Market::new(60);
         let output = market.serve(|address| {
@@ -268,7 +269,7 @@ fn the_number_of_processes_changes_no_list() {
 }
 
 #[test]
-fn a_client_that_comes_back_asks_for_its_own_list_again() {
+fn a_client_that_reconnects_asks_for_its_own_list_again() {
     let shapes = [
         Shape {
             reconnect: true,
@@ -318,7 +319,7 @@ fn symbols_that_do_not_fit_the_url_are_subscribed_to() {
 }
 
 #[test]
-fn a_subscribe_that_is_refused_or_not_answered_is_an_error() {
+fn a_subscribe_that_is_refused_or_unanswered_is_an_error() {
     let mut market = Market::new(800);
     market.unknown = Some("sim:S799/USDT".to_owned());
     let report = run_watching(&market, |address| watching(address, 800, 1));
@@ -342,7 +343,7 @@ fn a_subscribe_that_is_refused_or_not_answered_is_an_error() {
     assert_eq!(kinds(&report), [(ErrorKind::SubscribeUnanswered, 1)]);
 }
 
-/// What the program says of a server that answers its question for symbols by `serve`.
+/// The output of the program for a server that answers its request for symbols by `serve`.
 fn run_asking(arguments: &[&str], serve: impl FnOnce(&mut Peer) + Send) -> Output {
     let arguments = [&["--watch", "2"], arguments].concat();
     run_program(&arguments, |stream| {
@@ -397,7 +398,7 @@ fn a_server_without_a_symbol_list_is_an_error_that_names_the_remedy() {
 }
 
 #[test]
-fn a_list_of_ticks_is_one_message_and_each_of_its_ticks_counts_and_is_printed() {
+fn a_batch_is_one_message_and_each_of_its_ticks_counts_and_is_printed() {
     let output = run_program(&["--duration", "300ms", "--print", "--batch"], |stream| {
         let mut peer = tungstenite::accept(stream).unwrap();
         begin(&mut peer);
@@ -477,7 +478,7 @@ fn ticks_left_out_by_every_are_conflated_and_not_missed() {
 }
 
 #[test]
-fn a_signal_ends_the_question_for_symbols_too() {
+fn a_signal_also_ends_the_request_for_symbols() {
     let (listener, address) = bind();
     let url = format!("ws://{address}/");
     let timeout = format!("{}s", ENDLESS.as_secs());

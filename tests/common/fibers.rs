@@ -54,7 +54,7 @@ pub(crate) fn agent(registrar: &Registrar, hosts: &str, settings: &TransportConf
     http_client::agent(registrar, &resolver(registrar, hosts, &[]), settings)
 }
 
-/// What a GET of `url` brings: the status and the body.
+/// The status and the body of the answer to a GET of `url`.
 pub(crate) fn get(agent: &ureq::Agent, url: &str) -> Result<(u16, String), ureq::Error> {
     let mut response = agent.get(url).call()?;
     let body = response.body_mut().read_to_string()?;
@@ -82,7 +82,7 @@ pub(crate) fn ok(body: &str) -> (u16, String) {
     (200, body.to_owned())
 }
 
-/// TransportConfig for upstreams that will not answer.
+/// Settings for upstreams that will not answer.
 pub(crate) fn impatient() -> TransportConfig {
     TransportConfig {
         timeout: Duration::from_millis(150),
@@ -90,7 +90,7 @@ pub(crate) fn impatient() -> TransportConfig {
     }
 }
 
-/// TransportConfig with an authority of one's own.
+/// Settings that trust a private authority.
 pub(crate) fn trusting(pem: &str) -> TransportConfig {
     TransportConfig {
         roots: Roots::with_pem(pem.as_bytes()).expect("a certificate"),
@@ -98,5 +98,5 @@ pub(crate) fn trusting(pem: &str) -> TransportConfig {
     }
 }
 
-/// Names of the tests. Nobody listens at the first address of `two.test`.
+/// Host names for tests. Nothing listens at the first address of `two.test`.
 const HOSTS: &str = "127.0.0.1 api.test\n127.0.0.2 two.test\n127.0.0.1 two.test\n";

@@ -118,7 +118,7 @@ impl TestServer {
         tungstenite::client(url, self.connect()).unwrap().0
     }
 
-    /// Opens a WebSocket and hands out its stream, for frames of one's own.
+    /// Opens a WebSocket and hands out its stream, for raw frames.
     pub fn open_raw(&self) -> TcpStream {
         upgraded(self.connect())
     }

@@ -73,7 +73,7 @@ impl Page {
         }
     }
 
-    /// The family under way, or a new one: none comes back.
+    /// The current family, or a new one: an earlier one must not come back.
     fn family(&mut self, name: &str) -> Result<&mut Family, String> {
         let known = self.families.iter().position(|family| family.name == name);
         let last = self.families.len().wrapping_sub(1);

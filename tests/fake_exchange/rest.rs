@@ -81,7 +81,7 @@ fn told(quote: &Result<Quote, QuoteError>) -> (String, Option<u64>) {
 }
 
 #[test]
-fn every_exchange_answers_with_the_digits_that_are_written_down() {
+fn every_exchange_answers_with_the_recorded_digits() {
     let fake = start_fake();
     let agent = agent(&fake);
     let catalogue = Catalogue::builtin();
@@ -131,7 +131,7 @@ fn lists_can_be_as_long_as_real_ones() {
 }
 
 #[test]
-fn what_no_exchange_knows_is_answered_in_each_exchanges_own_words() {
+fn unknown_symbols_and_rate_limits_are_answered_in_each_exchanges_own_words() {
     let fake = start_fake();
     let agent = agent(&fake);
     let base = fake.http();
@@ -188,7 +188,7 @@ impl Binance {
 }
 
 #[test]
-fn every_fault_of_an_answer_is_what_it_says_and_ends_when_told() {
+fn every_fault_of_an_answer_strikes_and_ends_as_asked() {
     let binance = Binance::new(start_fake());
     let mut good = Vec::new();
     for (name, expected) in [
@@ -264,7 +264,7 @@ fn every_fault_of_an_answer_is_what_it_says_and_ends_when_told() {
 }
 
 #[test]
-fn certificates_are_looked_at_anew_when_they_change() {
+fn certificates_are_checked_again_when_they_change() {
     let binance = Binance::new(start_fake());
     assert!(binance.ask().is_ok());
     for fault in [Fault::CertificateExpired, Fault::CertificateOtherName] {
@@ -365,7 +365,7 @@ fn faults_are_switched_by_http_too() {
 }
 
 #[test]
-fn prices_and_chance_are_the_same_for_the_same_seed() {
+fn prices_and_random_faults_are_the_same_for_the_same_seed() {
     let prices = |seed| {
         let fake = FakeExchange::start(Config {
             seed,

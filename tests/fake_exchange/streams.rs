@@ -203,7 +203,7 @@ fn symbols(texts: &[&str]) -> Vec<Symbol> {
 }
 
 #[test]
-fn every_stream_brings_the_digits_that_are_written_down() {
+fn every_stream_brings_the_recorded_digits() {
     let fake = start_fake(1);
     let catalogue = Catalogue::builtin();
     let symbols = symbols(&["BTC/USDT", "ETH/USDT", "DOGE/USDT", "SHIB/BTC"]);
@@ -242,7 +242,7 @@ fn streams_run_over_tls_too() {
 }
 
 #[test]
-fn who_breaks_a_rule_is_dropped_and_who_keeps_it_is_not() {
+fn a_client_that_breaks_a_rule_is_dropped_and_one_that_keeps_it_is_not() {
     // Half a minute becomes 750 ms.
     let fake = start_fake(40);
     let catalogue = Catalogue::builtin();
@@ -284,7 +284,7 @@ fn who_breaks_a_rule_is_dropped_and_who_keeps_it_is_not() {
 }
 
 #[test]
-fn what_is_said_wrongly_is_answered_as_the_exchange_would() {
+fn wrong_requests_are_answered_as_the_exchange_would() {
     let fake = start_fake(1);
     let say = |url: &str, text: &str| {
         let mut socket = connect(&fake, url, false).unwrap();
@@ -332,7 +332,7 @@ fn streams_fail_as_they_are_told_to() {
     let mut client = start("kraken");
     client.run(2);
     fake.set("kraken+stream", Fault::StreamSilent);
-    // What is under way still comes.
+    // Messages in flight still arrive.
     client.run_for(Duration::from_millis(200));
     let before = (client.ticks[0].len(), client.heartbeats);
     assert!(client.run_for(Duration::from_millis(200)));

@@ -86,7 +86,7 @@ fn both_kinds_are_asked_for_and_ipv4_is_tried_first() {
 }
 
 #[test]
-fn a_name_with_ipv6_alone_is_found() {
+fn a_name_with_only_ipv6_is_found() {
     let server = NameServer::start(|query, _| {
         let mut reply = reply(query);
         if is_for(query, TYPE::AAAA) {
@@ -133,7 +133,7 @@ fn a_name_that_does_not_exist_is_not_found_and_no_other_server_is_asked() {
 fn a_server_that_fails_refuses_or_is_not_there_is_passed_over() {
     let failing = NameServer::start(|query, _| vec![fail(query, RCODE::ServerFailure)]);
     let refusing = NameServer::start(|query, _| vec![fail(query, RCODE::Refused)]);
-    // Nobody listens on the port of a socket that was closed: the system says so at once.
+    // Nothing listens on the port of a closed socket: the system says so at once.
     let absent = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
     let good = good();
     let servers = vec![
@@ -153,7 +153,7 @@ fn a_server_that_fails_refuses_or_is_not_there_is_passed_over() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_given_up_for_the_next() {
+fn the_next_server_is_asked_when_one_does_not_answer() {
     let silent = NameServer::start(|_, _| Vec::new());
     let good = good();
     let began = Instant::now();
@@ -178,7 +178,7 @@ fn a_server_that_does_not_answer_leaves_time_for_the_next_however_little_there_i
 }
 
 #[test]
-fn without_any_answer_the_limit_is_kept() {
+fn without_any_answer_the_lookup_ends_at_its_limit() {
     let silent = NameServer::start(|_, _| Vec::new());
     let error = in_fiber(move |registrar| {
         let mut conf = ResolvConf::parse("options timeout:30 attempts:5");
@@ -244,7 +244,7 @@ fn a_server_that_cuts_its_answers_and_then_fails_by_tcp_is_passed_over() {
 }
 
 #[test]
-fn half_an_answer_is_enough_but_the_other_half_is_waited_for_a_moment() {
+fn half_an_answer_is_enough_after_a_moment_for_the_other_half() {
     let server = NameServer::start(|query, _| match is_for(query, TYPE::A) {
         true => vec![give(query, 1)],
         false => Vec::new(),
@@ -262,7 +262,7 @@ fn half_an_answer_is_enough_but_the_other_half_is_waited_for_a_moment() {
 }
 
 #[test]
-fn an_answer_is_remembered() {
+fn an_answer_is_cached() {
     let server = good();
     let address = server.address;
     in_fiber(move |registrar| {
@@ -325,7 +325,7 @@ fn a_domain_of_the_search_list_that_the_server_refuses_is_passed_over() {
 }
 
 #[test]
-fn what_needs_no_server_asks_none() {
+fn literals_and_hosts_need_no_server() {
     // Outside a fiber nothing can wait, so all of this answers at once or not at all.
     let io_loop = ioloop::IoLoop::<()>::new().expect("a poll descriptor");
     let resolver = resolver(io_loop.registrar(), "192.0.2.5 db.example db", &[]);

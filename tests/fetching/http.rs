@@ -16,7 +16,7 @@ use testkit::tcp::{answer, hang, read_head, serve};
 use tickertape::http_client;
 
 #[test]
-fn a_status_is_an_answer_and_the_request_says_who_asks() {
+fn an_error_status_is_an_answer_and_the_request_has_a_user_agent() {
     let server = serve(|mut stream| {
         let head = read_head(&mut stream).expect("a request");
         let agent = format!("user-agent: tickertape/{}\r\n", env!("CARGO_PKG_VERSION"));
@@ -29,7 +29,7 @@ fn a_status_is_an_answer_and_the_request_says_who_asks() {
 }
 
 #[test]
-fn a_chunked_body_that_comes_byte_by_byte_is_put_together() {
+fn a_chunked_body_may_arrive_byte_by_byte() {
     let server = serve(|mut stream| {
         read_head(&mut stream).expect("a request");
         stream.set_nodelay(true).expect("it can be set");
@@ -48,7 +48,7 @@ fn a_chunked_body_that_comes_byte_by_byte_is_put_together() {
 }
 
 #[test]
-fn a_body_may_end_with_the_connection() {
+fn the_end_of_the_connection_may_end_a_body() {
     let server = serve(|mut stream| {
         read_head(&mut stream).expect("a request");
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nall there is");
@@ -93,7 +93,7 @@ fn a_connection_closed_or_reset_early_is_an_error() {
 }
 
 #[test]
-fn nobody_listening_and_unknown_names_are_errors() {
+fn closed_ports_and_unknown_names_are_errors() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     drop(listener);

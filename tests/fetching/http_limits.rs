@@ -18,13 +18,13 @@ use tickertape::http_client::{self, TransportConfig};
 use ureq::{Proxy, Timeout};
 
 #[test]
-fn a_silent_server_is_given_up_before_the_header() {
+fn a_silent_server_times_out_before_the_header() {
     let server = serve(hang);
     assert_timeout(fetch(server, impatient()));
 }
 
 #[test]
-fn a_silent_server_is_given_up_inside_the_header_and_inside_the_body() {
+fn a_silent_server_times_out_inside_the_header_and_inside_the_body() {
     for part in [
         "HTTP/1.1 200",
         "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhal",
@@ -38,7 +38,7 @@ fn a_silent_server_is_given_up_inside_the_header_and_inside_the_body() {
 }
 
 #[test]
-fn a_body_that_trickles_on_and_on_is_given_up() {
+fn a_body_that_trickles_forever_times_out() {
     let server = serve(|mut stream| {
         let mut sent = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
         while sent.is_ok() {
@@ -50,13 +50,13 @@ fn a_body_that_trickles_on_and_on_is_given_up() {
 }
 
 #[test]
-fn a_silent_server_is_given_up_in_the_tls_handshake() {
+fn a_silent_server_times_out_in_the_tls_handshake() {
     let server = serve(hang);
     assert_timeout(fetch_url(format!("https://{server}/"), impatient()));
 }
 
 #[test]
-fn a_silent_proxy_is_given_up() {
+fn a_silent_proxy_times_out() {
     let proxy = serve(hang);
     let settings = TransportConfig {
         proxy: Proxy::new(&format!("http://{proxy}")).ok(),
@@ -66,7 +66,7 @@ fn a_silent_proxy_is_given_up() {
 }
 
 #[test]
-fn a_silent_name_server_is_given_up() {
+fn a_silent_name_server_times_out() {
     let silent = NameServer::start(|_, _| Vec::new());
     let got = in_fiber(move |registrar| {
         let resolver = resolver(registrar, "", &[silent.address]);
@@ -80,10 +80,10 @@ fn a_silent_name_server_is_given_up() {
     assert_eq!(error.to_string(), "other: no name server answers");
 }
 
-/// A full queue of a listener that accepts nobody drops further connections without a word.
+/// The full queue of a listener that never accepts drops further connections silently.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_connect_into_the_void_is_given_up() {
+fn a_connect_that_is_never_answered_times_out() {
     use socket2::{Domain, Socket, Type};
 
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -93,7 +93,7 @@ fn a_connect_into_the_void_is_given_up() {
     let address = listener.local_addr().expect("it is bound");
     let address = address.as_socket().expect("an IP address");
     let _first = TcpStream::connect(address).expect("room for one");
-    // Whatever limit it was: nobody was reached, which is another thing than no answer.
+    // Whichever limit it was: no server was reached, which is not the same as no answer.
     match fetch(address, impatient()) {
         Err(ureq::Error::Timeout(Timeout::Connect)) => {}
         got => panic!("{got:?}"),

@@ -15,12 +15,12 @@ use tickertape::http_client::TransportConfig;
 use ureq::Proxy;
 
 #[test]
-fn https_works_with_an_authority_of_ones_own_and_only_for_the_right_name() {
+fn https_works_with_a_private_authority_and_only_for_the_right_name() {
     let authority = Authority::new(&["api.test", "127.0.0.1"]);
     let pem = authority.pem.clone();
     let server = serve(move |stream| {
         let mut stream = authority.accept(stream);
-        // Who does not trust us hangs up in the handshake.
+        // A client that does not trust us hangs up in the handshake.
         let _ = answer(&mut stream, "secret");
         hang(stream);
     });
@@ -37,7 +37,7 @@ fn https_works_with_an_authority_of_ones_own_and_only_for_the_right_name() {
 }
 
 #[test]
-fn tls_is_there_for_other_streams_too() {
+fn streams_other_than_http_can_use_tls() {
     let authority = Authority::new(&["api.test"]);
     let roots = Roots::with_pem(authority.pem.as_bytes()).expect("a certificate");
     let server = serve(move |stream| {

@@ -1,4 +1,4 @@
-//! What prices are fetched with: names, HTTP and TLS in fibers of the loop.
+//! Fetching prices: names, HTTP and TLS in fibers of the loop.
 #![allow(
     clippy::unwrap_used,
     reason = "a failed assumption in a test should say so with a panic"

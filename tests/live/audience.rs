@@ -1,4 +1,4 @@
-//! Who listens to a feed in these tests, and for how long.
+//! The audience of a feed in these tests, and how long it listens.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ impl Publish for Audience {
 }
 
 impl Audience {
-    /// What was heard, as `BTC/USDT 1.50`.
+    /// The ticks heard, as `BTC/USDT 1.50`.
     pub(crate) fn heard(&self) -> Vec<String> {
         let text = |(_, tick): &(Instant, Tick)| format!("{} {}", tick.symbol, tick.price);
         self.ticks.iter().map(text).collect()

@@ -41,7 +41,7 @@ fn an_unchanged_price_is_a_tick_unless_only_changes_are_wanted() {
 }
 
 #[test]
-fn a_price_that_is_older_than_one_before_is_no_tick() {
+fn a_price_older_than_an_earlier_one_is_not_a_tick() {
     let began = now_ms();
     let upstream = Upstream::http(move |number, _| match number % 2 {
         0 => ok(binance("2", began - 60_000)),
@@ -55,7 +55,7 @@ fn a_price_that_is_older_than_one_before_is_no_tick() {
 }
 
 #[test]
-fn many_symbols_come_with_one_request_or_in_turns() {
+fn many_symbols_are_fetched_with_one_request_or_in_turn() {
     let upstream = Upstream::http(|_, path| {
         if path.starts_with("/api.binance.com/") {
             let eth = r#"{"symbol":"ETHUSDT","lastPrice":"3","closeTime":1732270000123}"#;
@@ -79,7 +79,7 @@ fn many_symbols_come_with_one_request_or_in_turns() {
 }
 
 #[test]
-fn a_slow_answer_skips_beats_and_nothing_is_caught_up() {
+fn a_slow_answer_skips_beats_that_are_not_made_up_for() {
     let upstream = Upstream::http(|_, _| {
         std::thread::sleep(Duration::from_millis(120));
         ok(binance("1", 1_732_270_000_123))
@@ -88,8 +88,8 @@ fn a_slow_answer_skips_beats_and_nothing_is_caught_up() {
     settings.interval = Duration::from_millis(100);
     listen("binance", &settings, |it| it.ticks.len() >= 4);
     let asked = upstream.asked();
-    // Each answer takes a beat and a bit, so every other beat is skipped. Without a rest in between,
-    // three answers would take 360 ms; a busy machine may notice the first request late.
+    // Each answer takes a beat and a bit, so every other beat is skipped. Without a rest in
+    // between, three answers would take 360 ms; a busy machine may notice the first request late.
     let apart = asked[4].0 - asked[1].0;
     assert!(apart >= Duration::from_millis(480), "{apart:?}");
 }
@@ -108,7 +108,7 @@ fn retry_after_is_obeyed() {
 }
 
 #[test]
-fn what_the_check_at_the_start_is_told_counts_for_the_schedule() {
+fn a_retry_after_at_the_start_delays_the_first_request() {
     let upstream = Upstream::http(|number, _| match number {
         0 => (429, "Retry-After: 1\r\n", "{}".to_owned()),
         _ => ok(binance("1", 1_732_270_000_123)),
@@ -120,7 +120,7 @@ fn what_the_check_at_the_start_is_told_counts_for_the_schedule() {
 }
 
 #[test]
-fn no_time_to_wait_is_no_leave_to_come_back_at_once() {
+fn a_retry_after_of_zero_still_waits_a_second() {
     let upstream = Upstream::http(|number, _| match number {
         2 => (429, "Retry-After: 0\r\n", "{}".to_owned()),
         _ => ok(binance("1", 1_732_270_000_123)),
@@ -132,7 +132,7 @@ fn no_time_to_wait_is_no_leave_to_come_back_at_once() {
 }
 
 #[test]
-fn kinds_of_failure_are_told_apart_and_all_are_survived() {
+fn failures_are_counted_by_kind_and_all_are_survived() {
     let upstream = Upstream::http(|number, _| match number {
         1 => (500, "", "oops".to_owned()),
         2 => (200, "", "<html>".to_owned()),
@@ -147,7 +147,7 @@ fn kinds_of_failure_are_told_apart_and_all_are_survived() {
 }
 
 #[test]
-fn one_symbol_that_goes_away_does_not_spoil_the_others() {
+fn one_delisted_symbol_does_not_affect_the_others() {
     let upstream = Upstream::http(|number, path| {
         let gone = || ok(r#"{"error":["EQuery:Unknown asset pair"]}"#.to_owned());
         let pairs: Vec<_> = path.rsplit('=').next().unwrap().split(',').collect();
@@ -177,7 +177,7 @@ fn one_symbol_that_goes_away_does_not_spoil_the_others() {
 }
 
 #[test]
-fn a_symbol_that_is_unknown_at_the_start_is_named_with_those_that_are_near() {
+fn an_unknown_symbol_at_the_start_is_named_with_similar_ones() {
     let upstream = Upstream::http(|_, path| match path {
         BTC => ok(binance("1", 1_732_270_000_123)),
         _ => (
@@ -216,7 +216,7 @@ fn any_price_on_the_web_can_be_a_source() {
 }
 
 #[test]
-fn a_long_answer_is_not_taken() {
+fn an_answer_that_is_too_long_is_refused() {
     let upstream = Upstream::http(|number, _| match number {
         1 => ok("x".repeat(10 << 20)),
         _ => ok(binance("1", 1_732_270_000_123)),
@@ -227,7 +227,7 @@ fn a_long_answer_is_not_taken() {
 }
 
 #[test]
-fn an_exchange_that_is_down_at_the_start_is_no_error() {
+fn an_exchange_that_is_down_at_the_start_is_not_an_error() {
     let upstream = Upstream::http(|number, _| match number {
         0..3 => (503, "", String::new()),
         _ => ok(binance("1", 1_732_270_000_123)),

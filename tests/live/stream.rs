@@ -32,7 +32,7 @@ fn a_stream_is_subscribed_to_and_its_pings_are_answered() {
 }
 
 #[test]
-fn a_stream_that_closes_or_falls_silent_is_opened_and_subscribed_to_anew() {
+fn a_stream_that_closes_or_falls_silent_is_opened_and_subscribed_to_again() {
     let upstream = Upstream::start(binance_rest, |number, mut peer| {
         peer.text();
         peer.send(&ticker(&format!("{number}.5")));
@@ -57,7 +57,7 @@ fn a_stream_that_closes_or_falls_silent_is_opened_and_subscribed_to_anew() {
 }
 
 #[test]
-fn a_market_that_is_quiet_is_given_more_and_more_time() {
+fn a_quiet_market_is_given_more_and_more_time() {
     let lives: Arc<Mutex<Vec<Duration>>> = Arc::default();
     let noted = Arc::clone(&lives);
     let upstream = Upstream::start(binance_rest, move |number, mut peer| {
@@ -80,7 +80,7 @@ fn a_market_that_is_quiet_is_given_more_and_more_time() {
 }
 
 #[test]
-fn a_token_is_fetched_first_where_the_exchange_wants_that_and_texts_keep_it_alive() {
+fn a_token_is_fetched_first_where_needed_and_text_pings_keep_the_stream_alive() {
     let texts: Arc<Mutex<Vec<String>>> = Arc::default();
     let noted = Arc::clone(&texts);
     let rest = |_: usize, path: &str| {

@@ -100,7 +100,7 @@ impl Peer {
         }
     }
 
-    /// Says goodbye and waits for the answer.
+    /// Closes and waits for the answer.
     pub(crate) fn close(mut self) {
         let _ = self.0.close(None);
         while self.next().is_some() {}

@@ -46,7 +46,7 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     )
 }
 
-/// An exchange that nobody has heard of, asked not too often.
+/// An exchange that is not in the catalogue, asked not too often.
 const FICTITIOUS: &str = r#"{"exchanges":[{"id":"fict","name":"Fictitious",
     "spelling":{"market":"{base}~{quote}"},"interval_ms":700,
     "one":{"url":"https://api.fict.example/v9/price/{market}",
@@ -98,7 +98,7 @@ fn a_new_exchange_is_an_entry_in_a_file() {
 }
 
 #[test]
-fn an_unknown_symbol_of_it_ends_the_program_with_near_names() {
+fn an_unknown_symbol_ends_the_program_with_similar_names() {
     let (web, file) = (web(), temp_file(FICTITIOUS));
     // Time for three requests at most, of which the second finds it.
     let (code, told) = refusal(&[

@@ -1,4 +1,4 @@
-//! Who may come in: tokens, so many from an address, and a door of its own for the server's state.
+//! Access: tokens, the limit of connections per address, and the admin port.
 
 use std::fs;
 use std::io::Write;
@@ -67,7 +67,7 @@ fn server(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn only_who_has_a_token_gets_in() {
+fn only_clients_with_a_token_are_admitted() {
     let file = TokenFile::new("# two\nsecret+1\n\n  secret-2\n");
     let server = crate::common::process(&["--token-file", file.path(), "--log", "debug"]);
     let address = &server.address;
@@ -144,7 +144,7 @@ fn tokens_are_read_again_on_sighup() {
 }
 
 #[test]
-fn a_token_file_that_is_no_use_ends_it_with_one_line() {
+fn a_useless_token_file_ends_the_program_with_one_line() {
     let file = TokenFile::new("# nothing yet\n");
     for (path, part) in [
         (file.path(), "there are none: expected one per line"),
@@ -163,7 +163,7 @@ fn a_token_file_that_is_no_use_ends_it_with_one_line() {
 }
 
 #[test]
-fn the_client_gets_in_with_a_header_or_the_query() {
+fn the_client_can_send_its_token_in_a_header_or_the_query() {
     let file = TokenFile::new("secret\n");
     let server = crate::common::process(&["--token-file", file.path(), "--interval", "5ms"]);
     let url = format!("ws://{}/", server.address);
@@ -192,7 +192,7 @@ fn the_client_gets_in_with_a_header_or_the_query() {
 }
 
 #[test]
-fn the_state_has_a_door_of_its_own() {
+fn the_admin_port_serves_the_servers_state() {
     let server = crate::common::process(&["--admin", "127.0.0.1:0", "--max-clients", "1"]);
     let log = server.log();
     let admin = log.lines().find(|line| line.contains("/metrics on "));
@@ -202,7 +202,7 @@ fn the_state_has_a_door_of_its_own() {
         .to_owned();
     let mut client = connect(&server.address);
     client.write_all(handshake("/").as_bytes()).unwrap();
-    // It has the one place there is for clients, and the door is none.
+    // It takes the only place for clients; the admin port has places of its own.
     for (target, expected) in [("/metrics", "200"), ("/healthz", "200"), ("/", "404")] {
         assert_eq!(status(&ask(&admin, target, "X: y")), expected, "{target}");
     }
@@ -215,7 +215,7 @@ fn the_state_has_a_door_of_its_own() {
     while status(&ask(&server.address, "/metrics", "X: y")) != "404" {
         assert!(Instant::now() < deadline, "the client has gone");
     }
-    // Who says nothing there has a limit, and does no harm to clients.
+    // Silent connections there are limited, and do no harm to clients.
     let silent: Vec<_> = (0..30).map(|_| connect(&admin)).collect();
     assert_eq!(status(&ask(&admin, "/healthz", "X: y")), "503");
     assert_eq!(upgrade(&server.address, "/", "X: y"), 101);
@@ -231,7 +231,7 @@ fn the_state_has_a_door_of_its_own() {
     );
 }
 
-/// Sends `request` from an address of one's own.
+/// Connects from the address `own`.
 #[cfg(target_os = "linux")]
 fn connect_from(address: SocketAddr, own: &str) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -244,7 +244,7 @@ fn connect_from(address: SocketAddr, own: &str) -> TcpStream {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_address_has_its_share_however_its_connections_end() {
+fn an_address_gets_its_share_back_however_its_connections_end() {
     let server = TestServer::start(Config {
         clients_per_address_max: Some(3),
         handshake_timeout: Duration::from_millis(50),

@@ -94,7 +94,7 @@ fn subscriptions_change_while_connected() {
 
 #[test]
 fn a_client_that_returns_gets_what_it_missed() {
-    // It was away, not slow: the limit for those who are is not for it.
+    // It was away, not slow, so the limit for slow clients does not apply.
     let conflate_after = Duration::from_micros(1);
     let server = TestServer::start(Config {
         conflate_after,
@@ -120,7 +120,7 @@ fn a_client_that_returns_gets_what_it_missed() {
 }
 
 #[test]
-fn a_client_that_returns_to_much_gets_all_of_it() {
+fn a_client_that_returns_gets_all_of_a_large_backlog() {
     let server = TestServer::start(Config::default());
     let mut client = server.open("/");
     server.tick("A", 0);

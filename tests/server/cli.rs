@@ -48,7 +48,7 @@ fn tick(client: &mut WebSocket<TcpStream>) -> Value {
 }
 
 #[test]
-fn help_goes_to_stdout_and_says_all_options() {
+fn help_goes_to_stdout() {
     let (code, stdout, stderr) = output(&["--help"]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(stdout.contains("--port PORT") && stdout.contains("Example:"));
@@ -74,7 +74,7 @@ fn fails_with_2_and_one_line_for_a_bad_option() {
 }
 
 #[test]
-fn fails_with_1_and_near_names_for_an_unknown_exchange() {
+fn fails_with_1_and_similar_names_for_an_unknown_exchange() {
     let (code, stdout, stderr) = output(&["--source", "binnace"]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
     let expected = "error: unknown exchange 'binnace', did you mean binance?\n";
@@ -82,7 +82,7 @@ fn fails_with_1_and_near_names_for_an_unknown_exchange() {
 }
 
 #[test]
-fn lists_the_exchanges_there_are() {
+fn lists_all_exchanges() {
     let (code, stdout, stderr) = output(&["--list-sources"]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(
@@ -105,7 +105,7 @@ fn fails_with_1_and_one_line_for_a_busy_port() {
 }
 
 #[test]
-fn fails_with_1_for_a_recording_that_is_not_there() {
+fn fails_with_1_for_a_missing_recording() {
     let (code, _, stderr) = output(&["--source", "replay:/nowhere/ticks.ndjson"]);
     assert_eq!(code, Some(1));
     assert!(
@@ -131,7 +131,7 @@ fn says_that_prices_are_simulated_and_serves_them_from_one_thread() {
 
 #[test]
 fn an_exchange_that_is_out_of_reach_makes_a_stale_event_and_no_error() {
-    // Nobody listens there: the port was free a moment ago.
+    // Nothing listens there: the port was free a moment ago.
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
     let upstream = format!("http://{}", upstream.unwrap());
     let server = process(&["--source", "binance", "--upstream", &upstream]);
@@ -141,9 +141,9 @@ fn an_exchange_that_is_out_of_reach_makes_a_stale_event_and_no_error() {
         (&event["event"], &event["symbol"]),
         (&"stale".into(), &"BTC/USDT".into())
     );
-    // Long before `--stale-after`: there never was a price, and none is in sight.
+    // Long before `--stale-after`: there never was a price, and none is expected.
     assert!(event["age"].as_u64().unwrap() < 4_000, "{event}");
-    // Whoever joins later is told so too.
+    // A client that joins later gets the event too.
     assert_eq!(tick(&mut open(&server))["event"], "stale");
     let mut stream = TcpStream::connect(&server.address).unwrap();
     stream
@@ -194,7 +194,7 @@ fn stops_with_0_on_sigterm_and_tells_its_clients() {
 }
 
 #[test]
-fn what_was_recorded_is_replayed_digit_for_digit() {
+fn a_recording_is_replayed_digit_for_digit() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("recorded");
     let path = file.to_str().unwrap();
@@ -233,7 +233,7 @@ fn what_was_recorded_is_replayed_digit_for_digit() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn without_descriptors_every_client_is_told_and_accepting_goes_on() {
+fn without_descriptors_clients_get_503_and_accepting_goes_on() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let server = process(&[]);
     let limit = |current: u64| {

@@ -19,7 +19,7 @@ fn code_after(bytes: &[u8]) -> u16 {
 }
 
 #[test]
-fn each_offence_has_its_code() {
+fn each_violation_has_its_close_code() {
     let unmasked = b"\x81\x02hi".to_vec();
     assert_eq!(code_after(&unmasked), 1002);
     assert_eq!(code_after(&frame(0xc1, b"reserved bit")), 1002);
@@ -42,7 +42,7 @@ fn each_offence_has_its_code() {
 }
 
 #[test]
-fn a_goodbye_is_answered_in_kind() {
+fn a_close_frame_is_answered_with_the_same_code() {
     let server = TestServer::start(Config::default());
     for (sent, expected) in [
         (&b"\x03\xe8bye"[..], Some(1000u16)),
@@ -61,7 +61,7 @@ fn a_goodbye_is_answered_in_kind() {
 }
 
 #[test]
-fn requests_that_make_no_sense_are_answered_and_the_connection_stays() {
+fn invalid_requests_get_an_error_and_the_connection_stays() {
     let server = TestServer::start(Config::default());
     let mut client = server.open("/");
     for text in ["", "hello", "{}", "[1]", r#"{"op":"sell"}"#, "\u{0}"] {
@@ -93,7 +93,7 @@ fn a_message_in_fragments_with_a_ping_between_is_one_message() {
 }
 
 #[test]
-fn clients_that_vanish_are_let_go() {
+fn clients_that_vanish_are_released() {
     let server = TestServer::start(Config::default());
     let gone = server.open_raw();
     let half_closed = server.open_raw();
@@ -105,7 +105,7 @@ fn clients_that_vanish_are_let_go() {
 }
 
 #[test]
-fn the_last_words_of_a_client_that_leaves_at_once_are_read() {
+fn a_request_followed_by_the_end_of_the_stream_is_answered() {
     let server = TestServer::start(Config::default());
     let mut stream = server.open_raw();
     stream.write_all(&frame(0x81, br#"{"op":"ping"}"#)).unwrap();
@@ -116,7 +116,7 @@ fn the_last_words_of_a_client_that_leaves_at_once_are_read() {
 }
 
 #[test]
-fn a_client_that_leaves_along_with_its_goodbye_is_answered_and_let_go() {
+fn a_close_frame_together_with_the_end_of_the_stream_is_answered() {
     let server = TestServer::start(Config {
         close_timeout: PATIENCE * 6,
         ..Config::default()
@@ -129,7 +129,7 @@ fn a_client_that_leaves_along_with_its_goodbye_is_answered_and_let_go() {
 }
 
 #[test]
-fn what_comes_behind_a_goodbye_does_not_destroy_the_answer() {
+fn bytes_behind_a_close_frame_do_not_destroy_the_answer() {
     let server = TestServer::start(Config::default());
     // Again and again more than one read takes, for the end is often not there by the first.
     let lengths = [1, 1000, 20_000, 100_000].into_iter().cycle();
@@ -162,7 +162,7 @@ fn clients_that_reset_while_they_change_their_symbols_leave_nothing_behind() {
 }
 
 #[test]
-fn an_end_that_comes_along_with_the_request_is_noticed() {
+fn an_end_of_stream_that_comes_with_the_request_is_noticed() {
     let server = TestServer::start(Config::default());
     let mut stream = server.connect();
     stream.write_all(handshake("/").as_bytes()).unwrap();

@@ -37,7 +37,7 @@ impl Drop for Done<'_> {
     }
 }
 
-/// Connects, upgrades, reads a tick and says goodbye.
+/// Connects, upgrades, reads a tick and closes.
 fn visit(address: &str) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let stream = TcpStream::connect(address).map_err(|error| text(&error))?;
@@ -49,7 +49,7 @@ fn visit(address: &str) -> Result<(), String> {
         other => return Err(format!("{other:?}")),
     }
     client.close(None).map_err(|error| text(&error))?;
-    // Ports are not to be used up by so many connections.
+    // So many connections must not use up the ports.
     let stream = SockRef::from(client.get_ref());
     stream.set_linger(Some(Duration::ZERO)).unwrap();
     Ok(())
@@ -73,7 +73,7 @@ fn no_client_is_refused_or_reset_while_the_server_is_replaced() {
         let ending = Done(&done);
         for number in 0..HANDOVERS {
             let other = server(port);
-            // Now and then the new one is no good, and the old one has to go on.
+            // Now and then the new one ends instead, and the old one has to go on.
             let (stays, goes) = if number % 4 == 3 {
                 (present, other)
             } else {
@@ -102,7 +102,7 @@ fn no_client_is_refused_or_reset_while_the_server_is_replaced() {
 }
 
 #[test]
-fn without_a_successor_it_ends_as_ever() {
+fn without_a_successor_the_server_ends_as_usual() {
     let server = server("0");
     let stream = TcpStream::connect(&server.address).unwrap();
     let url = format!("ws://{}/", server.address);
@@ -120,7 +120,7 @@ fn without_a_successor_it_ends_as_ever() {
 }
 
 #[test]
-fn the_port_is_shared_only_with_who_asks_for_it() {
+fn the_port_is_shared_only_with_reuse_port() {
     let server = server("0");
     let port = server.address.rsplit(':').next().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_server"))

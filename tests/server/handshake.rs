@@ -33,7 +33,7 @@ fn pages_are_served_and_the_connection_ends() {
 }
 
 #[test]
-fn ready_is_who_has_a_price_of_every_symbol() {
+fn the_server_is_ready_once_every_symbol_has_a_price() {
     let server = TestServer::start(Config::default());
     let ready = b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n";
     server.tick("A", 1);
@@ -102,9 +102,9 @@ fn origins_can_be_opened() {
 }
 
 #[test]
-fn who_says_nothing_is_told_so_at_the_limit() {
+fn a_silent_client_gets_408_at_the_limit() {
     let limit = Duration::from_millis(80);
-    // The second limit is for those who keep the connection although all has been said.
+    // The second limit is for clients that keep the connection after the answer.
     let server = TestServer::start(Config {
         handshake_timeout: limit,
         close_timeout: limit,
@@ -124,7 +124,7 @@ fn who_says_nothing_is_told_so_at_the_limit() {
 const LONG_LIMIT: Duration = Duration::from_secs(2);
 
 #[test]
-fn a_silent_client_has_the_limit_from_its_connection_on() {
+fn the_limit_of_a_silent_client_begins_when_it_connects() {
     let server = TestServer::start(Config {
         handshake_timeout: LONG_LIMIT,
         ..Config::default()
@@ -154,7 +154,7 @@ fn a_silent_client_has_the_limit_from_its_connection_on() {
 }
 
 #[test]
-fn a_request_that_comes_late_is_followed() {
+fn a_late_request_is_answered() {
     let server = TestServer::start(Config {
         handshake_timeout: LONG_LIMIT,
         ..Config::default()
@@ -175,7 +175,7 @@ fn a_request_that_comes_late_is_followed() {
 }
 
 #[test]
-fn who_is_one_too_many_is_told_so_and_room_is_found_again() {
+fn a_client_over_the_limit_gets_503_and_others_find_room_again() {
     let server = TestServer::start(Config {
         clients_max: Some(2),
         ..Config::default()

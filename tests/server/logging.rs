@@ -1,5 +1,5 @@
-//! The log: what it tells, that floods are cut and counted, that nothing secret is in it, and that no
-//! stderr, whatever becomes of it, keeps a client waiting.
+//! The log: what it tells, that floods are cut and counted, that nothing secret is in it, and that
+//! no stderr, whatever becomes of it, keeps a client waiting.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
@@ -13,7 +13,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use testkit::{PATIENCE, ServerProcess};
 use tungstenite::{Message, WebSocket};
 
-/// What is asked of a server in these tests.
+/// A server whose log is tested.
 struct Server(ServerProcess);
 
 impl Server {
@@ -112,7 +112,7 @@ fn number_before(line: &str, words: &str) -> u64 {
 }
 
 #[test]
-fn a_full_pipe_keeps_nobody_waiting_and_what_it_lost_is_told() {
+fn a_full_pipe_delays_nobody_and_lost_lines_are_counted() {
     let (server, _, mut log, mut hold) = piped(&["--log", "debug"]);
     fill(&mut hold, OFlags::empty());
     server.lose_lines();
@@ -124,14 +124,14 @@ fn a_full_pipe_keeps_nobody_waiting_and_what_it_lost_is_told() {
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_any_more_keeps_nobody_waiting() {
+fn a_closed_pipe_delays_nobody() {
     let (server, _, log, hold) = piped(&["--log", "debug"]);
     drop((log, hold));
     server.lose_lines();
 }
 
 #[test]
-fn a_terminal_that_stops_or_is_slow_keeps_nobody_waiting() {
+fn a_stopped_or_slow_terminal_delays_nobody() {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     fcntl_setfd(&master, FdFlags::CLOEXEC).unwrap();
     grantpt(&master).unwrap();
@@ -149,7 +149,7 @@ fn a_terminal_that_stops_or_is_slow_keeps_nobody_waiting() {
     let (server, _) = Server::start(command, stderr, &mut log);
     fill(&mut other, OFlags::NONBLOCK);
     server.lose_lines();
-    // Slower than lines come: the room left is now and then that of all but a line's end.
+    // Slower than lines come: at times the room left is one byte short of a line.
     for _ in 0..200 {
         let mut few = [0; 60];
         log.read_exact(&mut few).unwrap();
@@ -159,7 +159,7 @@ fn a_terminal_that_stops_or_is_slow_keeps_nobody_waiting() {
 }
 
 #[test]
-fn a_flood_of_the_same_is_cut_and_counted() {
+fn a_flood_of_similar_lines_is_cut_and_counted() {
     let (server, mut said, mut log, hold) = piped(&["--max-clients", "1"]);
     drop(hold);
     let first = server.open();
@@ -178,7 +178,7 @@ fn a_flood_of_the_same_is_cut_and_counted() {
 }
 
 #[test]
-fn debug_tells_who_came_and_what_it_got() {
+fn debug_logs_who_connected_and_the_answer() {
     let (server, _, mut log, _hold) = piped(&["--log", "debug"]);
     let mut client = server.open();
     let address = client.get_ref().local_addr().unwrap().to_string();

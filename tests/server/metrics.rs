@@ -34,7 +34,7 @@ fn busy() -> TestServer {
 }
 
 #[test]
-fn the_page_keeps_the_rules_of_the_classic_format_whatever_is_asked_for() {
+fn the_page_is_in_the_classic_format_whatever_is_requested() {
     let server = busy();
     for accept in [
         "*/*",
@@ -51,7 +51,7 @@ fn the_page_keeps_the_rules_of_the_classic_format_whatever_is_asked_for() {
 }
 
 #[test]
-fn the_rules_are_those_that_a_page_can_break() {
+fn the_checker_of_pages_finds_every_violation() {
     let good = "# HELP a_total help\n# TYPE a_total counter\na_total{b=\"c\"} 1\n";
     Page::read(good).unwrap();
     for (from, to) in [
@@ -90,7 +90,7 @@ fn the_rules_are_those_that_a_page_can_break() {
 }
 
 #[test]
-fn promtool_has_nothing_to_say_where_it_is_installed() {
+fn promtool_accepts_the_page() {
     let server = busy();
     let mut promtool = match Command::new("promtool")
         .args(["check", "metrics"])
@@ -116,7 +116,7 @@ fn promtool_has_nothing_to_say_where_it_is_installed() {
 }
 
 #[test]
-fn a_head_of_the_page_has_no_body() {
+fn the_answer_to_head_has_no_body() {
     let server = busy();
     let (head, body) = page(&server, "HEAD", "*/*");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
@@ -125,7 +125,7 @@ fn a_head_of_the_page_has_no_body() {
     assert!(body.is_empty() && length > 1000, "{head}");
 }
 
-/// What must hold whenever the page is written.
+/// Invariants of every page.
 fn check_balance(page: &Page) {
     let sum = |name: &str| page.sum(&format!("tickertape_{name}"), &[]);
     let closed = |reason| page.sum("tickertape_closed_total", &[("reason", reason)]);
@@ -163,7 +163,7 @@ fn every_connection_is_accounted_for_under_churn() {
         rude.write_all(&testkit::frames::frame(0x82, b"binary"))
             .unwrap();
         server.tick("A", round.into());
-        // It may be the one that is turned away: then there is nothing to check.
+        // The request itself may be refused: then there is nothing to check.
         let (head, body) = page(&server, "GET", "*/*");
         if head.starts_with("HTTP/1.1 200 ") {
             check_balance(&Page::read(&body).unwrap());
@@ -211,7 +211,7 @@ fn deliveries_are_counted_one_by_one() {
         ticks(client, 101);
     }
     ticks(&mut other, 1);
-    // What a client asks for is no delivery.
+    // An answer to a request is not a delivery.
     ask(&mut other, r#"{"op":"ping","id":1}"#);
     let page = read(&server);
     assert_eq!(
@@ -224,7 +224,7 @@ fn deliveries_are_counted_one_by_one() {
 }
 
 #[test]
-fn who_is_not_ready_says_what_is_missing_and_not_endlessly() {
+fn readyz_says_what_is_missing_within_limits() {
     let symbols: Vec<_> = (0..1000).map(|number| format!("S{number:0>3}")).collect();
     let symbols: Vec<_> = symbols.iter().map(String::as_str).collect();
     let server = TestServer::with_symbols(Config::default(), &symbols);
@@ -240,7 +240,7 @@ fn who_is_not_ready_says_what_is_missing_and_not_endlessly() {
 }
 
 #[test]
-fn the_loop_and_the_process_are_told_of() {
+fn the_page_describes_the_loop_and_the_process() {
     let server = busy();
     let page = read(&server);
     for name in [
@@ -264,12 +264,12 @@ fn the_loop_and_the_process_are_told_of() {
 }
 
 #[test]
-fn who_does_not_take_the_page_costs_no_more_than_so_much() {
+fn clients_that_do_not_read_the_page_cost_a_bounded_amount() {
     let symbols: Vec<_> = (0..1000).map(|number| format!("{number:0>60}")).collect();
     let symbols: Vec<_> = symbols.iter().map(String::as_str).collect();
     let server = TestServer::with_symbols(
         Config {
-            // None of them may be let go before the last has come, on the slowest machine.
+            // None of them may be dropped before the last has come, on the slowest machine.
             close_timeout: 12 * PATIENCE,
             ..Config::default()
         },
@@ -288,7 +288,7 @@ fn who_does_not_take_the_page_costs_no_more_than_so_much() {
     };
     let (mut first, answer) = ask(64 << 10);
     assert_eq!(&answer, b"HTTP/1.1 200");
-    // Each has the server hold what it does not read; once that is enough, whoever comes is told so.
+    // The server holds what each does not read; once that is enough, newcomers get 503.
     let mut others = Vec::new();
     loop {
         let (stream, answer) = ask(4096);

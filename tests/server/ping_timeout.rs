@@ -1,4 +1,4 @@
-//! The heartbeat: who answers stays, who does not is closed.
+//! The heartbeat: a client that answers stays, one that does not is closed.
 
 use std::time::{Duration, Instant};
 

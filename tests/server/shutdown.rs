@@ -1,4 +1,4 @@
-//! The end: everybody is told, and it comes in time.
+//! Shutdown: every client gets 1001, and the end comes in time.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use tungstenite::Message;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 #[test]
-fn everybody_gets_the_last_tick_and_1001() {
+fn every_client_gets_the_last_tick_and_1001() {
     // None of the limits could end it as soon as the last client does.
     let server = TestServer::start(Config {
         drain: Duration::ZERO,
@@ -39,7 +39,7 @@ fn everybody_gets_the_last_tick_and_1001() {
 }
 
 #[test]
-fn clients_that_do_not_say_goodbye_delay_it_to_the_limit_only() {
+fn clients_that_do_not_close_delay_the_shutdown_to_its_limit_only() {
     let shutdown_timeout = Duration::from_millis(150);
     let server = TestServer::start(Config {
         drain: Duration::ZERO,
@@ -59,7 +59,7 @@ fn clients_that_do_not_say_goodbye_delay_it_to_the_limit_only() {
 }
 
 #[test]
-fn who_lags_is_told_too_when_it_reads_on() {
+fn a_client_that_lags_gets_1001_once_it_reads_on() {
     let server = TestServer::start(Config {
         tape_size: 64 << 10,
         send_buffer: 8 << 10,
@@ -84,7 +84,7 @@ fn who_lags_is_told_too_when_it_reads_on() {
 }
 
 #[test]
-fn goodbyes_are_spread_and_ticks_go_on_until_then() {
+fn closes_are_spread_over_the_drain_and_ticks_go_on_until_then() {
     const CLIENTS: usize = 60;
     let server = TestServer::start(Config {
         drain: Duration::from_millis(600),
@@ -133,7 +133,7 @@ fn last_tick(mut client: crate::common::Client) -> u64 {
 }
 
 #[test]
-fn nobody_gets_in_while_it_drains_and_a_second_signal_ends_it() {
+fn nobody_is_admitted_during_the_drain_and_a_second_signal_ends_it() {
     let mut server = crate::common::process(&["--drain", "1h", "--interval", "1h"]);
     let open = || {
         let stream = TcpStream::connect(&server.address).unwrap();
@@ -144,7 +144,7 @@ fn nobody_gets_in_while_it_drains_and_a_second_signal_ends_it() {
     let mut clients = [open(), open()];
     server.signal(Signal::TERM);
     server.wait_for("shutting down, 2 clients");
-    // One of them is told at once, the other half an hour later.
+    // One of them is closed at once, the other half an hour later.
     let codes = clients.each_mut().map(|client| {
         let stream = client.get_ref();
         stream

@@ -1,4 +1,4 @@
-//! A client that does not read costs nobody anything: it is conflated, then dropped.
+//! A client that does not read costs others nothing: it is conflated, then dropped.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ fn a_client_that_falls_behind_skips_to_the_newest_tick_of_each_symbol() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_dropped_at_the_limit_and_the_others_go_on() {
+fn a_client_that_reads_nothing_is_dropped_at_the_limit_and_the_others_go_on() {
     let slow_timeout = Duration::from_millis(200);
     let server = TestServer::start(Config {
         slow_timeout,
@@ -80,7 +80,7 @@ fn a_client_that_takes_nothing_is_dropped_at_the_limit_and_the_others_go_on() {
 }
 
 #[test]
-fn who_stops_reading_its_answers_stops_being_read_and_goes_on_when_it_reads_again() {
+fn a_client_that_stops_reading_its_answers_is_not_read_until_it_reads_again() {
     let server = TestServer::start(Config {
         message_burst: 1e6,
         ..config()

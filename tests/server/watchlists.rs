@@ -44,7 +44,7 @@ fn symbols(client: &mut Client, count: usize) -> Vec<String> {
     (0..count).map(|_| tick(client).0).collect()
 }
 
-/// Waits until the server has published so many ticks.
+/// Waits until the server has published `count` ticks.
 fn published(server: &TestServer, count: u64) {
     server.wait_for_metric("ticks_total", |ticks| ticks == count);
 }
@@ -54,7 +54,7 @@ fn stamp(tick: &Value) -> u64 {
 }
 
 #[test]
-fn a_pattern_or_a_bare_name_is_as_good_as_the_names() {
+fn a_pattern_or_a_bare_name_selects_like_the_full_names() {
     let server = market();
     let mut of_quote = server.open("/?symbols=*/EUR");
     let mut of_base = server.open("/?symbols=BTC/*");
@@ -122,7 +122,7 @@ fn patterns_match_what_is_added_later_and_a_delisted_symbol_says_so() {
 }
 
 #[test]
-fn what_a_client_takes_up_comes_as_its_newest_tick_and_what_it_keeps_goes_on() {
+fn new_symbols_begin_with_their_newest_tick_and_kept_ones_go_on() {
     let server = market();
     let mut client = server.open("/?symbols=BTC/USDT");
     server.tick("sim:BTC/USDT", 1);
@@ -239,7 +239,7 @@ fn a_stamp_ahead_of_the_server_waits_until_the_tape_gets_there() {
 }
 
 #[test]
-fn a_stamp_that_the_tape_does_not_get_to_is_none_of_this_server() {
+fn a_stamp_that_the_tape_never_reaches_is_ignored() {
     let config = Config {
         resume_wait: Duration::from_millis(200),
         ..Config::default()
@@ -280,7 +280,7 @@ fn a_client_with_a_rate_of_its_own_gets_the_newest_of_each_symbol_once_a_period(
     assert_eq!(of("sim:BTC/EUR"), 1, "it changed once");
     assert!((2..=6).contains(&of("sim:BTC/USDT")), "{got:?}");
     assert_eq!(of("sim:ETH/USDT"), 0);
-    // At a rate of its own nobody is called slow.
+    // A client with its own rate does not count as slow.
     assert_eq!(server.metric("conflated_total"), 0);
 }
 
@@ -296,7 +296,7 @@ fn a_client_with_a_rate_of_its_own_resumes_with_the_newest_ticks_at_once() {
     published(&server, 4);
     let mut client = server.open(&format!("/?since={since}&every=1h"));
     assert_eq!(ticks(&mut client, 1), [(4, 4)]);
-    // What is new to it waits for no beat either, and comes with what has changed since.
+    // New symbols do not wait for a beat either, and come with what has changed since.
     for symbol in ["sim:ETH/EUR", "sim:BTC/USDT"] {
         server.tick(symbol, 9);
     }
@@ -378,7 +378,7 @@ fn pings_and_the_closing_frame_wait_for_no_period() {
 }
 
 #[test]
-fn a_batch_is_one_list_a_write_and_no_longer_than_allowed() {
+fn a_batch_is_one_list_per_write_and_no_longer_than_allowed() {
     let names = numbered(50);
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let config = Config {
@@ -500,7 +500,7 @@ fn a_request_is_answered_however_far_behind_the_client_is() {
 }
 
 #[test]
-fn a_wrong_entry_is_named_with_what_would_be_right() {
+fn a_wrong_entry_is_named_with_similar_ones() {
     let server = market();
     for (query, words) in [
         (
@@ -583,7 +583,7 @@ fn the_snapshot_of_a_list_comes_in_one_piece_with_the_answer() {
 }
 
 #[test]
-fn a_client_that_waits_for_its_stamp_is_told_goodbye_like_others() {
+fn a_client_that_waits_for_its_stamp_gets_1001_like_others() {
     let config = Config {
         drain: Duration::ZERO,
         ..Config::default()
@@ -595,7 +595,7 @@ fn a_client_that_waits_for_its_stamp_is_told_goodbye_like_others() {
 }
 
 #[test]
-fn a_server_ends_in_time_while_a_client_waits_whose_list_has_grown() {
+fn a_waiting_client_whose_list_has_grown_does_not_delay_the_shutdown() {
     let config = Config {
         drain: Duration::from_millis(50),
         ..Config::default()
@@ -670,7 +670,7 @@ fn a_client_that_does_not_read_costs_little_however_large_the_market_is() {
     server.wait_for_metric("tickertape_slow_clients", |slow| slow >= CLIENTS);
     let each = resident().saturating_sub(before) / CLIENTS;
     assert!(each < 64 << 10, "{each} bytes each");
-    // Who reads gets all of it, and behind that the answer to the second request.
+    // The client that reads gets all of it, and then the answer to the second request.
     assert_eq!(tick(&mut reader).0, "sim:S7/USD");
     assert_eq!(next(&mut reader)["op"], "subscribe");
     let got = symbols(&mut reader, 19_999);
@@ -680,7 +680,7 @@ fn a_client_that_does_not_read_costs_little_however_large_the_market_is() {
 }
 
 #[test]
-fn sighup_takes_effect_at_once_however_rare_the_beats_are() {
+fn sighup_takes_effect_at_once_however_long_the_interval_is() {
     let file = temp_file("BTC/USDT ETH/USDT");
     let argument = format!("--symbols=@{}", file.path().display());
     for spread in [&[][..], &["--spread"]] {

@@ -12,7 +12,7 @@ pub(crate) fn sources_are_up(server: &ServerProcess) -> bool {
     let lines = page.lines();
     let up = lines.filter(|line| line.starts_with("tickertape_source_up{"));
     let up: Vec<_> = up.map(|line| line.ends_with(" 1.0")).collect();
-    // A page that does not say is no good news.
+    // A page that does not say proves nothing.
     !up.is_empty() && !up.contains(&false)
 }
 

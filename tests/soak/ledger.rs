@@ -1,4 +1,4 @@
-//! What was sent in good order against what arrived.
+//! Compares the prices sent in good order with those that arrived.
 
 use std::collections::HashMap;
 use std::thread;
@@ -11,19 +11,19 @@ use testkit::fake_exchange::{Delivery, FakeExchange, Fault, Outcome};
 /// The balance of one server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Account {
-    /// Good prices that must have arrived; none where the server has others to choose from.
+    /// Good prices that must have arrived; none where the server may choose another source.
     pub(crate) good: Option<usize>,
     pub(crate) arrived: usize,
     /// Good ones that never came; those of a source that was not serving do not count.
     pub(crate) missing: usize,
     /// Those that came again, or out of turn.
     pub(crate) twice: usize,
-    /// What was never sent in good order.
+    /// Prices that were never sent in good order.
     pub(crate) foreign: usize,
     /// Between the server and the client.
     pub(crate) gaps: u64,
     pub(crate) stale: u64,
-    /// The first few of what is wrong.
+    /// The first few problems.
     pub(crate) notes: Vec<String>,
 }
 
@@ -86,7 +86,7 @@ impl Account {
         self
     }
 
-    /// What came must be good, and in order; who serves is the server's choice.
+    /// Prices that came must be good, and in order; the server chooses the source.
     fn of_list(mut self, list: &str, all: &[Delivery], heard: &Heard) -> Self {
         for source in list.split(',') {
             let id = source.split('+').next().unwrap_or(source);

@@ -13,7 +13,7 @@ use tungstenite::Message;
 /// The client. It ends with the server.
 pub(crate) struct Listener(Arc<Mutex<Heard>>);
 
-/// What was heard.
+/// The prices heard.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Heard {
     /// The digits of each symbol's prices, as they read on the wire.

@@ -28,7 +28,7 @@ use testkit::fake_exchange::{Config, FakeExchange, Fault};
 use testkit::{Footprint, ServerProcess, temp_file};
 use tickertape::cli::duration;
 
-/// What is asked for by the environment.
+/// The run that the environment asks for.
 struct Plan {
     lasts: Duration,
     /// Faults before the first measurement: code and stacks are touched for the first time then.
@@ -46,7 +46,7 @@ struct Post {
     listener: Listener,
 }
 
-/// What came out for one server.
+/// The result for one server.
 struct Outcome {
     source: String,
     before: Footprint,
@@ -59,7 +59,7 @@ struct Outcome {
 }
 
 #[test]
-fn after_faults_at_random_all_is_as_before_and_each_good_price_has_arrived_once() {
+fn after_random_faults_resources_are_as_before_and_each_good_price_has_arrived_once() {
     let plan = Plan::of_environment();
     let exchanges = [plan.exchange(), plan.exchange()];
     let posts = start(&exchanges);
@@ -115,7 +115,7 @@ impl Plan {
         FakeExchange::start(config).unwrap()
     }
 
-    /// What is touched for the first time counts as well, and a short run does not see it all
+    /// Memory touched for the first time counts as well, and a short run does not touch it all
     /// before it measures.
     fn resident_limit(&self) -> u64 {
         match self.is_short {

@@ -1,4 +1,4 @@
-//! What comes instead of a good handshake, or within one, or instead of keys.
+//! Bytes instead of a good handshake, or within one, or instead of keys.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -31,14 +31,14 @@ fn rest(stream: &mut impl Read) -> Vec<u8> {
 
 fn limited() -> SecureServer {
     SecureServer::start(Config {
-        // Enough for who does not dawdle, on any machine.
+        // Enough for a client that does not dawdle, on any machine.
         handshake_timeout: Duration::from_millis(500),
         ..Config::default()
     })
 }
 
 #[test]
-fn a_handshake_that_does_not_go_on_ends_at_the_limit() {
+fn a_stalled_handshake_ends_at_the_limit() {
     let server = limited();
     let hello = hello(&server);
     let began = Instant::now();
@@ -52,7 +52,7 @@ fn a_handshake_that_does_not_go_on_ends_at_the_limit() {
     }
     let took = began.elapsed();
     assert!(took < PATIENCE, "{took:?}");
-    // Beside those three, nobody was late.
+    // Only those three were late.
     server.wait_for_metric("clients", |clients| clients == 0);
     let late = "tickertape_closed_total{reason=\"handshake_timeout\"} 3";
     let page = server.get("/metrics");
@@ -60,7 +60,7 @@ fn a_handshake_that_does_not_go_on_ends_at_the_limit() {
 }
 
 #[test]
-fn who_agrees_on_keys_and_then_says_nothing_is_told_so() {
+fn a_client_that_is_silent_after_the_tls_handshake_gets_408() {
     let server = limited();
     let mut stream = server.connect();
     while stream.conn.is_handshaking() {
@@ -72,7 +72,7 @@ fn who_agrees_on_keys_and_then_says_nothing_is_told_so() {
 }
 
 #[test]
-fn what_is_no_tls_is_answered_by_an_alert() {
+fn bytes_that_are_not_tls_are_answered_with_an_alert() {
     let server = SecureServer::start(Config::default());
     let whole = hello(&server);
     let mut broken = whole.clone();
@@ -97,7 +97,7 @@ fn what_is_no_tls_is_answered_by_an_alert() {
 }
 
 #[test]
-fn plain_text_is_told_where_it_is() {
+fn plain_http_is_told_that_this_port_speaks_tls() {
     let server = SecureServer::start(Config::default());
     let words = "this port speaks TLS: use https:// or wss://\n";
     let upgrade = testkit::frames::handshake("/");
@@ -115,7 +115,7 @@ fn plain_text_is_told_where_it_is() {
 }
 
 #[test]
-fn who_finds_no_room_is_told_by_an_alert() {
+fn a_client_over_the_limit_gets_an_alert() {
     let server = SecureServer::start(Config {
         clients_max: Some(1),
         ..Config::default()
@@ -163,7 +163,7 @@ fn aes_128_is_agreed_on_wherever_the_client_ranks_it() {
     }
 }
 
-/// What speaks the ciphers of these names, in this order.
+/// A provider of the ciphers of these names, in this order.
 fn ranked(names: &[&str]) -> CryptoProvider {
     let named = |name: &&str| {
         let has_name =
@@ -178,7 +178,7 @@ fn ranked(names: &[&str]) -> CryptoProvider {
 }
 
 #[test]
-fn an_end_that_comes_along_with_the_hello_is_noticed() {
+fn an_end_of_stream_that_comes_with_the_hello_is_noticed() {
     let server = SecureServer::start(Config {
         handshake_timeout: PATIENCE * 6,
         ..Config::default()
@@ -197,7 +197,7 @@ fn an_end_that_comes_along_with_the_hello_is_noticed() {
 }
 
 #[test]
-fn keys_may_change_but_not_for_ever() {
+fn keys_may_be_renewed_but_not_forever() {
     let server = SecureServer::start(Config::default());
     let mut stream = server.open_raw();
     let renew = |stream: &mut Secure| {
@@ -222,7 +222,7 @@ fn keys_may_change_but_not_for_ever() {
 }
 
 #[test]
-fn an_end_without_goodbye_is_an_end() {
+fn an_end_of_stream_without_close_notify_is_an_end() {
     let server = SecureServer::start(Config::default());
     let stream = server.open_raw();
     server.wait_for_metric("clients", |clients| clients == 1);
@@ -232,7 +232,7 @@ fn an_end_without_goodbye_is_an_end() {
 }
 
 #[test]
-fn handshakes_that_come_together_all_come_about() {
+fn many_handshakes_at_once_all_succeed() {
     let server = SecureServer::start(Config::default());
     let hello = hello(&server);
     let strangers: Vec<_> = (0..100)

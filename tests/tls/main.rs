@@ -29,7 +29,7 @@ use tungstenite::Message;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 #[test]
-fn ticks_come_by_either_version_of_tls() {
+fn ticks_come_over_both_versions_of_tls() {
     let server = SecureServer::start(Config::default());
     for (ticks, version, named) in [
         (1, &TLS12, ProtocolVersion::TLSv1_2),
@@ -54,7 +54,7 @@ fn ticks_come_by_either_version_of_tls() {
 }
 
 #[test]
-fn pages_come_by_https_and_their_end_is_announced() {
+fn pages_come_over_https_and_end_with_close_notify() {
     let server = SecureServer::start(Config::default());
     for (path, words) in [
         ("/", "<!doctype html>"),
@@ -68,7 +68,7 @@ fn pages_come_by_https_and_their_end_is_announced() {
 }
 
 #[test]
-fn records_that_come_byte_by_byte_are_as_good() {
+fn records_may_arrive_byte_by_byte() {
     let server = SecureServer::start(Config::default());
     let stream = server.inner.connect();
     stream.set_nodelay(true).unwrap();
@@ -108,7 +108,7 @@ fn a_client_that_does_not_read_skips_to_now_and_gets_whole_frames() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_dropped() {
+fn a_client_that_reads_nothing_is_dropped() {
     let server = SecureServer::start(Config {
         send_buffer: 8 << 10,
         slow_timeout: Duration::from_millis(200),
@@ -145,7 +145,7 @@ fn a_record_that_holds_more_than_one_read_is_read_to_its_end() {
         ..Config::default()
     });
     let mut stream = server.open_raw();
-    // Four records as long as they may be, in one go: no event comes for what is behind the first.
+    // Four records of the greatest length at once: no event announces those behind the first.
     let request = testkit::frames::frame(0x81, br#"{"op":"ping","id":1}"#);
     let count = 4 * 16_384 / request.len();
     stream.conn.set_buffer_limit(None);
@@ -177,7 +177,7 @@ fn everybody_gets_1001_and_the_end_of_tls_at_shutdown() {
         assert_eq!(next_seq(client), 1);
         assert_eq!(closed_with(client), CloseCode::Away);
     }
-    // There are no keys to tell this one anything.
+    // Without keys this one cannot be told anything.
     assert_eq!(read_to_end(&mut securing), "");
     drop((clients, securing));
     server.inner.join();

@@ -82,7 +82,7 @@ impl SecureServer {
     }
 }
 
-/// What believes the servers of an authority.
+/// A client configuration that trusts an authority.
 pub fn trust(
     authority: &Authority,
     versions: &[&'static SupportedProtocolVersion],

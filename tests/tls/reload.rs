@@ -66,7 +66,7 @@ fn sighup_shows_new_clients_the_new_certificate_and_keeps_the_old_clients() {
 }
 
 #[test]
-fn the_log_claims_no_answer_to_who_has_no_keys() {
+fn the_log_claims_no_answer_to_a_client_without_keys() {
     let folder = Folder::new(&Authority::new());
     let mut server = start(&folder, &["--log", "debug", "--handshake-timeout", "50ms"]);
     let silent = server.connect();
@@ -80,7 +80,7 @@ fn the_log_claims_no_answer_to_who_has_no_keys() {
 }
 
 #[test]
-fn keys_that_came_in_time_count_although_the_process_was_stopped() {
+fn a_handshake_that_arrived_in_time_counts_although_the_process_was_stopped() {
     let limit = Duration::from_secs(1);
     let authority = Authority::new();
     let folder = Folder::new(&authority);
@@ -99,7 +99,7 @@ fn keys_that_came_in_time_count_although_the_process_was_stopped() {
         }
         server.signal(Signal::CONT);
     };
-    // Their part of the keys, and the request, come while nobody looks.
+    // Their part of the keys, and the request, arrive while the server is stopped.
     let request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
     let ask = |mut client: Secure| {
         client.write_all(request).unwrap();
@@ -126,7 +126,7 @@ fn agree(client: &mut Secure) {
 }
 
 #[test]
-fn files_of_no_use_are_named_at_the_start() {
+fn useless_files_are_named_at_the_start() {
     let authority = Authority::new();
     let folder = Folder::new(&authority);
     let (other, _) = authority.issue();

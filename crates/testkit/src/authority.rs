@@ -51,25 +51,25 @@ impl Authority {
         }
     }
 
-    /// What a server with another certificate of this authority needs. Sessions are not resumed
-    /// from one server to another, so that each certificate is looked at.
+    /// The configuration of a server with another certificate of this authority. Sessions are not
+    /// resumed from one server to another, so that each certificate is looked at.
     pub fn issue(&self, names: &[&str], validity: Validity) -> Arc<ServerConfig> {
         issue(&self.issuer, &params_of(names, validity))
     }
 
-    /// What a server needs whose certificate says that it is for clients.
+    /// The configuration of a server whose certificate says that it is for clients.
     pub fn for_clients(&self, names: &[&str]) -> Arc<ServerConfig> {
         let mut params = params_of(names, Validity::Always);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         issue(&self.issuer, &params)
     }
 
-    /// What a server needs that has the authority's own certificate.
+    /// The configuration of a server that uses the authority's own certificate.
     pub fn itself(&self) -> Arc<ServerConfig> {
         config(self.der.clone(), self.key_der.clone())
     }
 
-    /// What the authority's first server needs.
+    /// The configuration of the authority's first server.
     pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)
     }

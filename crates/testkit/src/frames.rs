@@ -33,7 +33,7 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// What a server has sent, frame by frame: the byte of flags and opcode, and the payload. One that
+/// The frames that a server has sent: the byte of flags and opcode, and the payload. One that
 /// is cut off is left out.
 pub fn server_frames(bytes: &[u8]) -> Vec<(u8, &[u8])> {
     let mut frames = Vec::new();

@@ -1,4 +1,4 @@
-//! A name server on loopback that does what it is told, also at run time.
+//! A name server on loopback whose faults are switched at run time.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -26,7 +26,7 @@ pub enum NameFault {
     /// It answers.
     #[default]
     None,
-    /// There is no such name.
+    /// The name does not exist.
     NxDomain,
     /// It says that it failed.
     ServFail,
@@ -38,7 +38,7 @@ pub enum NameFault {
     TruncatedForGood,
     /// The answer is to another question's number.
     WrongId,
-    /// Bytes that are no message.
+    /// Bytes that are not a DNS message.
     Garbage,
     /// Nothing comes.
     NoAnswer,
@@ -90,12 +90,12 @@ impl NameServer {
         Ok(Self::serve(ports(port)?, fault, answer))
     }
 
-    /// What it does from now on.
+    /// Sets the fault from now on.
     pub fn set(&self, fault: NameFault) {
         *self.fault.lock().expect("no panic") = fault;
     }
 
-    /// What it was asked since the last time, in order of name and type.
+    /// The questions since the last call, in order of name and type.
     pub fn asked(&self) -> Vec<Asked> {
         let mut asked = std::mem::take(&mut *self.asked.lock().expect("no panic"));
         asked.sort_by_key(|(name, kind, by_tcp)| (name.clone(), u16::from(*kind), *by_tcp));
@@ -126,7 +126,7 @@ impl NameServer {
         let noted = Arc::clone(&asked);
         thread::spawn(move || {
             for mut stream in tcp.incoming().flatten() {
-                // Who hangs up in the middle has nothing to wait for.
+                // A client that hangs up in the middle waits for nothing.
                 let _ = converse(&mut stream, &noted, &*answer);
             }
         });
@@ -138,7 +138,7 @@ impl NameServer {
     }
 }
 
-/// Far more than a test asks; a demo that nobody looks at may run for days.
+/// Far more than any test asks; a demo may run for days.
 const ASKED_MAX: usize = 100_000;
 
 /// One question and its answers by TCP.
@@ -162,7 +162,7 @@ fn converse(
     Ok(())
 }
 
-/// Reads a query and notes it; none if it is none that we understand.
+/// Reads a query and notes it; none if it is not understood.
 fn query<'m>(message: &'m [u8], noted: &Mutex<Vec<Asked>>, by_tcp: bool) -> Option<Packet<'m>> {
     let query = Packet::parse(message).ok()?;
     let question = query.questions.first()?;

@@ -1,5 +1,5 @@
-//! A raw socket that does what it is told, and remembers how it was answered: which bytes came, and
-//! whether the end was one (FIN) or a reset.
+//! A raw socket that sends what a test wants, and remembers how it was answered: which bytes came,
+//! and whether the end was one (FIN) or a reset.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -125,7 +125,7 @@ impl Peer {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Ends without a FIN: what is under way is lost, and the server is told so.
+    /// Ends with a reset instead of a FIN: data in flight is lost.
     pub fn reset(self) {
         let socket = SockRef::from(&self.stream);
         socket.set_linger(Some(Duration::ZERO)).unwrap();
@@ -145,8 +145,8 @@ impl Peer {
         Heard { bytes, end, took }
     }
 
-    /// Reads to the end, and then says more: a server that has let go of the socket answers that
-    /// with a reset, and one that had something unread has sent one already. There are systems where
+    /// Reads to the end, and then sends more: a server that has closed the socket answers that with
+    /// a reset, and one that had something unread has sent one already. There are systems where
     /// that destroys what it said last, although Linux is not one of them.
     pub fn hear_out(&mut self) -> Heard {
         let mut heard = self.hear();
@@ -214,7 +214,7 @@ impl Heard {
         status.and_then(|status| status.parse().ok()).unwrap_or(0)
     }
 
-    /// The code of the close frame that is the last thing said; 1005 if it has none.
+    /// The code of the close frame that ends what was heard; 1005 if the frame has none.
     pub fn close_code(&self) -> Result<u16, String> {
         match server_frames(&self.bytes).last() {
             Some((0x88, [high, low, ..])) => Ok(u16::from_be_bytes([*high, *low])),
@@ -227,5 +227,5 @@ impl Heard {
 /// Longer than any limit that a server has.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Half of the shortest time that a server hears who has not ended yet.
+/// Half of the shortest time that a server still listens to a client that has not ended its stream.
 const HEARD_FOR: Duration = Duration::from_millis(250);

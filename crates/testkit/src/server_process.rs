@@ -20,11 +20,11 @@ pub struct ServerProcess {
     log: Arc<Log>,
     /// Where [`wait_for`](Self::wait_for) goes on.
     next_line: usize,
-    /// Keeps the log, until stderr ends; none if the log is the caller's to read.
+    /// Reads the log until stderr ends; none if the caller reads it.
     keeper: Option<JoinHandle<()>>,
 }
 
-/// What the server has said so far.
+/// The log of the server so far.
 #[derive(Default)]
 struct Log {
     text: Mutex<LogText>,
@@ -38,7 +38,7 @@ struct LogText {
     is_over: bool,
 }
 
-/// What a process has.
+/// The resources of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
     /// Resident memory.
@@ -109,7 +109,8 @@ impl ServerProcess {
         kill_process(Pid::from_child(&self.child), signal).expect("it is there");
     }
 
-    /// Waits for a line of its log that has these words, behind the last one waited for; returns it.
+    /// Waits for a line of its log that has these words, behind the last one waited for; returns
+    /// it.
     pub fn wait_for(&mut self, words: &str) -> String {
         let until = Instant::now() + PATIENCE;
         let mut text = self.log.text();
@@ -152,14 +153,15 @@ impl ServerProcess {
         (status, self.log())
     }
 
-    /// Waits for the end, which must be soon; returns the exit status, none if a signal ended it.
+    /// Waits for the end, which must be soon; returns the exit status, or none if a signal ended
+    /// it.
     pub fn exit(&mut self) -> Option<i32> {
         let status = await_exit(&mut self.child, PATIENCE);
         let status = status.unwrap_or_else(|| panic!("it does not end: {}", self.log()));
         status.code()
     }
 
-    /// What it has now.
+    /// Its resources now.
     pub fn footprint(&self) -> Footprint {
         let folder = format!("/proc/{}", self.pid());
         let count = |name: &str| {
@@ -176,7 +178,7 @@ impl ServerProcess {
         }
     }
 
-    /// What it has once it has as many descriptors as `before`, or at the end of all patience: one
+    /// Its resources once it has as many descriptors as `before`, or when patience ends: one
     /// that is being closed is not lost.
     pub fn footprint_like(&self, before: Footprint) -> Footprint {
         let until = Instant::now() + PATIENCE / 2;
@@ -235,7 +237,7 @@ impl Drop for ServerProcess {
 
 impl Log {
     fn text(&self) -> MutexGuard<'_, LogText> {
-        // A failed assertion of one test is no reason to lose the log of another.
+        // A failed assertion in one test must not cost another one its log.
         self.text.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,4 +1,4 @@
-//! What frames say: texts, fragments, goodbyes, and too many of all.
+//! The content of frames: texts, fragments, close frames, and too many of each.
 
 use super::Answer::{Closed, Error, Flooded, Nothing};
 use super::{Case, all, case};

@@ -1,4 +1,4 @@
-//! What is asked for and by whom: targets, Origins, bodies, and protocols that are not HTTP.
+//! Targets, origins, bodies, and protocols that are not HTTP.
 
 use super::Answer::{Late, Status, Upgraded};
 use super::{Case, case, with};

@@ -61,7 +61,7 @@ pub(crate) fn run(size: Size) -> Check {
         .map(|number| format!("S{number}/USDT"))
         .collect();
     let names = names.join(",");
-    // Nobody is conflated for a machine that stands still for a second.
+    // A machine that stalls for a second must not cause a conflation.
     let patient = ["--conflate-after", "60s", "--tape", "32MiB"];
     let options = ["--symbols", &names, "--interval", size.interval, "--spread"];
     let program = crate::server(&[&options[..], &patient].concat());
@@ -225,7 +225,7 @@ impl Changer {
 /// Enough to choose from.
 const SYMBOLS: usize = 200;
 
-/// Each client keeps so many symbols throughout.
+/// How many symbols each client keeps throughout.
 const KEPT: usize = 5;
 
 const BETWEEN_CHANGES: Duration = Duration::from_millis(100);

@@ -1,12 +1,12 @@
 //! A large market under the heaviest requests that are allowed: each costs little, and nobody waits
 //! for them, however many come.
 //!
-//! Turns of the loop cannot be timed on a machine that does other things as well, so every day it is
-//! the work that is judged: the server's own CPU time from a request to its answer, as the kernel
-//! counts it, and the control client's waits, less those for a CPU. The machine may cause a long wait
-//! once, and hardly in three floods in a row; the server's fault is there in each of them. With
-//! `ADVERSARY=figures` the loop's longest turn has its limit too, which wants an optimised build and
-//! a machine with nothing else to do.
+//! Turns of the loop cannot be timed on a machine that does other things as well, so every day it
+//! is the work that is judged: the server's own CPU time from a request to its answer, as the
+//! kernel counts it, and the control client's waits, less those for a CPU. The machine may cause a
+//! long wait once, and hardly in three floods in a row; the server's fault is there in each of
+//! them. With `ADVERSARY=figures` the loop's longest turn has its limit too, which wants an
+//! optimised build and a machine with nothing else to do.
 
 use std::fs;
 use std::io::{ErrorKind, Read};
@@ -51,7 +51,7 @@ impl Size {
 struct Heavy {
     name: &'static str,
     path: String,
-    /// What is asked for by turns.
+    /// The requests, used in turn.
     requests: Vec<String>,
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn run(size: Size) -> Vec<String> {
     let mut wrongs: Vec<_> = costs.filter_map(Result::err).collect();
     drop(quiet);
     let options = ["--symbols", &symbols, "--interval", "20s", "--spread"];
-    // What keeps a server waiting that is left in peace is no fault of the requests.
+    // A delay that a server in peace sees too is not the fault of the requests.
     let [program, peaceful] = [(); 2].map(|()| crate::server(&options));
     let mut floods = (0..FLOODS_MAX).map(|_| Flood::play(&program, &peaceful, &kinds, size));
     let mut last = floods.next().unwrap();
@@ -167,7 +167,7 @@ fn costs_little(program: &ServerProcess, kind: &Heavy) -> Check {
     })
 }
 
-/// What was wrong while many asked for all that at once.
+/// The problems while many clients asked for all that at once.
 struct Flood {
     /// Whatever the machine did.
     faults: Vec<String>,
@@ -176,8 +176,8 @@ struct Flood {
 }
 
 impl Flood {
-    /// Dozens of requests in a row; a control client gets its ticks on time, and a newcomer its answer.
-    /// Nobody asks the `peaceful` server for anything.
+    /// Dozens of requests in a row; a control client gets its ticks on time, and a newcomer its
+    /// answer. Nobody sends the `peaceful` server any request.
     fn play(
         program: &ServerProcess,
         peaceful: &ServerProcess,
@@ -300,7 +300,7 @@ impl Listener {
         }
     }
 
-    /// Reads on until so many answers have come.
+    /// Reads until `count` answers have come.
     fn await_answers(&mut self, mut count: usize) -> Check {
         let mut buffer = vec![0; 256 << 10];
         loop {
@@ -328,7 +328,7 @@ fn is_answer(bytes: &[u8]) -> bool {
     bytes == br#"{"op":""#
 }
 
-/// A server's frame, and what is behind it.
+/// A server's frame, and the bytes behind it.
 fn next_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let wide = |at: usize, count: usize| {
         let digits = bytes.get(at..at + count)?.iter();

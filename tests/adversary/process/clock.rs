@@ -58,7 +58,7 @@ impl Clock {
         command
     }
 
-    /// Sets it to the real time and so many seconds.
+    /// Sets it to the real time plus `seconds`.
     fn set(&self, seconds: i64) {
         let nanoseconds = seconds * 1_000_000_000;
         self.file
@@ -75,7 +75,7 @@ impl Drop for Clock {
 }
 
 /// An hour forward, two back, and a day forward: stamps change and only grow, and nothing else
-/// happens. Who never speaks is told so when its time is over by the clock that is not moved.
+/// happens. A client that never speaks gets 408 at its limit by the monotonic clock.
 pub(super) fn moved() -> Outcome {
     let clock = Clock::new()?;
     let limit = Duration::from_millis(600);
@@ -113,7 +113,7 @@ pub(super) fn moved() -> Outcome {
     post.unharmed()
 }
 
-/// The server's own time in Unix µs, which it tells to who asks.
+/// The server's own time in Unix µs, from its answer to a ping.
 fn time_of(post: &Post) -> Result<u64, String> {
     let mut peer = Peer::open(&post.program.address)?;
     peer.send(&testkit::frames::frame(0x81, br#"{"op":"ping"}"#));

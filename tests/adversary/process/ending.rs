@@ -13,8 +13,8 @@ use crate::cases::{self, Check};
 use testkit::frames::{frame, server_frames};
 use testkit::{End, Peer};
 
-/// Everybody who reads is told 1001 behind the last tick, and the end comes in time although there
-/// are those who never read, never spoke, or go on and on asking.
+/// Every client that reads gets 1001 after the last tick, and the end comes in time although some
+/// clients never read, never spoke, or never stop asking.
 pub(super) fn terminated_under_load() -> Outcome {
     let mut post = Post::start(&["--message-rate", "1000000", "--drain", "300ms"]);
     let address = post.program.address.clone();
@@ -134,7 +134,7 @@ pub(super) fn port_taken() -> Outcome {
     post.unharmed()
 }
 
-/// Somebody else's port, who does not even accept.
+/// The port of another program, which does not even accept.
 pub(super) fn port_of_nobody() -> Outcome {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     fails(
@@ -162,7 +162,7 @@ fn fails(port: &str, cause: &str) -> Check {
     cases::must(is_clear, || format!("it said {stderr:?}"))
 }
 
-/// Over what time that server says goodbye.
+/// The time over which that server closes its clients.
 const DRAIN: Duration = Duration::from_millis(300);
 
 /// Its own limit on how long they take then.

@@ -1,5 +1,5 @@
-//! The process is stopped and goes on: ticks come late, none is lost, none is made up for, and what
-//! clients did meanwhile was in time.
+//! The process is stopped and continued: ticks come late, none is lost, none is made up for, and
+//! what clients did meanwhile was in time.
 
 use std::thread;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::cases;
 use crate::control_client::Stall;
 use crate::fixture::{await_metric, metric};
 
-/// One long pause, then ticks at their pace: none was lost, none is made up for, and who came
-/// meanwhile is served.
+/// One long pause, then ticks at their pace: none was lost, none is made up for, and clients that
+/// came meanwhile are served.
 pub(super) fn stopped() -> Outcome {
     let post = Post::start(&[]);
     post.control.hear(20);
@@ -60,8 +60,8 @@ pub(super) fn stopped() -> Outcome {
     faultless(seen)
 }
 
-/// Stops as long as a client may be behind, wherever they find the server: they are no client's
-/// fault, so nobody skips anything.
+/// Stops as long as a client may be behind, at any moment of the server's work: they are not a
+/// client's fault, so nobody skips anything.
 pub(super) fn stopped_again_and_again() -> Outcome {
     let post = Post::start(&["--conflate-after", "20ms"]);
     // So many that a stop is likely to find it among them.
@@ -81,7 +81,7 @@ pub(super) fn stopped_again_and_again() -> Outcome {
     Ok(None)
 }
 
-/// What arrived while the server stood still was in time, although every limit is over.
+/// Data that arrived while the server was stopped was in time, although every limit has passed.
 pub(super) fn stopped_beyond_the_limits() -> Outcome {
     let limits = [
         "--ping-interval=1s",

@@ -11,13 +11,13 @@ use super::listener::Listener;
 use testkit::fake_exchange::{Config, FakeExchange, Fault};
 use testkit::{ServerProcess, temp_file};
 
-/// A fault, and what is expected of a server that it strikes.
+/// A fault, and the expected reaction of a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
     pub(crate) fault: Fault,
     /// How often it strikes in a row; 0 is until the log has said so.
     pub(crate) times: u64,
-    /// What the log says of the source, once; nothing of faults that do no harm.
+    /// What the log says of the source, once; empty for harmless faults.
     pub(crate) says: &'static str,
     /// The kind that it is counted as.
     pub(crate) kind: &'static str,
@@ -32,7 +32,7 @@ struct Scene<'c> {
     listener: Listener,
 }
 
-/// A fault that is to be told of with these words, and counted as that.
+/// A fault that is logged with these words, and counted as this kind.
 pub(crate) fn harmful(fault: Fault, says: &'static str, kind: &'static str) -> Case {
     Case {
         fault,
@@ -152,7 +152,7 @@ impl<'c> Scene<'c> {
         }
     }
 
-    /// Whether the log has told of the end of all that it told of.
+    /// Whether the log reports the end of everything that it reported.
     fn is_over(&self) -> bool {
         if self.case.says.is_empty() {
             return health::sources_are_up(&self.program);
@@ -162,7 +162,7 @@ impl<'c> Scene<'c> {
             && health::sources_are_up(&self.program)
     }
 
-    /// Waits for so many more.
+    /// Waits for `more` prices.
     fn await_prices(&self, more: usize) -> Result<(), String> {
         let count = || self.listener.counts().values().sum::<usize>();
         let begun = count();

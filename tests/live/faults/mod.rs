@@ -17,5 +17,5 @@ mod names;
 mod rest;
 mod stream;
 
-/// What all exchanges trade here.
+/// The symbols that all exchanges trade here.
 const SYMBOLS: [&str; 1] = ["BTC/USDT"];

@@ -1,4 +1,4 @@
-//! What can go wrong with names, from the name server to the price.
+//! Faults of names, from the name server to the price.
 
 use crate::fibers::{get, in_fiber, trusting};
 use testkit::fake_exchange::{Config, FakeExchange};
@@ -22,7 +22,7 @@ fn ask(exchange: &FakeExchange, names: &NameServer) -> Result<u16, String> {
 }
 
 #[test]
-fn whatever_a_name_server_does_is_told_of_and_the_next_good_answer_serves() {
+fn every_fault_of_a_name_server_is_reported_and_the_next_good_answer_serves() {
     let exchange = FakeExchange::start(Config::default()).unwrap();
     let names = NameServer::knowing_all(0, [127, 0, 0, 1].into()).unwrap();
     for (fault, says) in [

@@ -1,4 +1,4 @@
-//! What can go wrong with requests.
+//! Faults of requests.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::case::{Case, harmful, harmless, try_all};
 use testkit::fake_exchange::{Fault, Stage};
 
 #[test]
-fn whatever_goes_wrong_with_a_request_is_told_of_and_survived() {
+fn every_fault_of_a_request_is_logged_and_survived() {
     let cases = cases();
     let strikes = |fault: &&Fault| fault.stage() != Some(Stage::Stream);
     for fault in Fault::ALL.iter().filter(strikes) {

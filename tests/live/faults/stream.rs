@@ -1,4 +1,4 @@
-//! What can go wrong with streams.
+//! Faults of streams.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use super::case::{Case, harmful, harmless, try_all};
 use testkit::fake_exchange::{FakeExchange, Fault, Stage};
 
 #[test]
-fn whatever_goes_wrong_with_a_stream_is_told_of_and_survived() {
+fn every_fault_of_a_stream_is_logged_and_survived() {
     let cases = cases();
-    // Bodies, and what is said of symbols and limits in them, are those of answers.
+    // Faults of bodies, and of symbols and limits in them, belong to answers.
     let strikes = |fault: &&Fault| {
         let stage = fault.stage().unwrap();
         !matches!(stage, Stage::Body | Stage::Symbol) && **fault != Fault::RateLimited
@@ -20,15 +20,15 @@ fn whatever_goes_wrong_with_a_stream_is_told_of_and_survived() {
     try_all("binance+stream", cases, connect_anew);
 }
 
-/// What strikes handshakes needs one.
+/// A fault that strikes handshakes needs one.
 fn connect_anew(exchange: &FakeExchange, case: &Case) {
     if case.fault.stage() == Some(Stage::Head) {
         exchange.hang_up();
     }
 }
 
-/// Those with long pauses come first. That the connection is cut before the handshake is told of
-/// too, as a connection that broke; so one that breaks again is no news.
+/// Those with long pauses come first. The connection that is cut before the handshake is logged
+/// too, as a broken connection; so one that breaks again is not logged.
 fn cases() -> Vec<Case> {
     use Fault as F;
     let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
@@ -66,7 +66,7 @@ fn cases() -> Vec<Case> {
         harmless(F::PriceAsNumber),
         harmless(F::PriceAsString),
         harmless(F::Unchanged),
-        // The connection that is cut for it is told of.
+        // The connection that is cut for it is logged.
         harmful(
             F::Delay(Duration::from_millis(260)),
             "broken connection: ",

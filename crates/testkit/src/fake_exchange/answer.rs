@@ -94,7 +94,7 @@ pub(super) fn misanswer(
     answer: &Answer,
 ) -> io::Result<Next> {
     wire.wait(delay(fault));
-    // Before it is sent: who has it all shall find it written down.
+    // Before it is sent: a client that has all of it must find it recorded.
     let outcome = match fault.is_harmless() {
         true => Outcome::Good,
         false => Outcome::Spoiled,
@@ -220,7 +220,7 @@ fn gone() -> io::Error {
     io::Error::new(ErrorKind::BrokenPipe, "the client has gone")
 }
 
-/// The answer of a server that does not even look at what is asked; none where it does.
+/// The answer of a server that ignores the request; none where it reads it.
 pub(super) fn refusal(fault: Fault) -> Option<Answer> {
     let wait = |status, after: Duration| Answer {
         headers: vec![("Retry-After", after.as_secs().max(1).to_string())],
@@ -266,5 +266,5 @@ pub(super) const REDIRECTED: &str = "&_redirected";
 
 const FLOOD_BYTES: usize = 2 << 20;
 const HUGE_BYTES: usize = 10 << 20;
-/// In so many pieces a body drips.
+/// The number of pieces of a body that drips.
 const PIECES: usize = 16;

@@ -1,4 +1,4 @@
-//! Faults switched by HTTP, and what was sent, for those who have no handle: people and scripts.
+//! Faults switched by HTTP, and the prices sent, for people and scripts, who have no handle.
 
 use std::time::Duration;
 

@@ -35,7 +35,7 @@ pub enum Fault {
     Broken,
     /// 302, to a target that has a good answer.
     Redirect,
-    /// 302, to a good answer at the exchange's own address, not ours: a client that is told to
+    /// 302, to a good answer at the exchange's own address, not ours: a client configured to
     /// ask us must not go there.
     RedirectAway,
     /// 302, to a target that answers the same.
@@ -61,7 +61,7 @@ pub enum Fault {
     /// A good answer, after which the connection is closed without a word.
     KeepAliveDropped,
 
-    // The prices; those of answers and of streams alike.
+    // The prices, in answers and streams alike.
     /// Times are this far ahead.
     ClockAhead(Duration),
     /// Times are this far behind.
@@ -88,7 +88,7 @@ pub enum Fault {
     StreamClosed,
     /// The connection ends without a close frame.
     StreamCut,
-    /// The exchange asks to connect anew, where it has words for that, and closes soon after.
+    /// The exchange asks for a new connection, where it has words for that, and closes soon after.
     StreamLeave,
     /// A message that is nothing known, before each price.
     StreamGarbage,

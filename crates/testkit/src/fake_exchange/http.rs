@@ -14,11 +14,11 @@ use super::{Seen, control, rest, stream};
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) method: String,
-    /// Who is meant.
+    /// The authority asked for.
     pub(super) authority: String,
     /// The path there, with the query.
     pub(super) target: String,
-    /// What was asked for literally.
+    /// The target as it was sent.
     pub(super) whole_target: String,
     headers: Vec<(String, String)>,
 }
@@ -80,17 +80,17 @@ fn fault(shared: &Shared, request: &Request, source: &str, is_upgrade: bool) -> 
         false => &[Stage::Head, Stage::Body, Stage::Symbol, Stage::Price],
     };
     if request.whole_target.ends_with(REDIRECTED) {
-        // What a redirect leads to is good.
+        // The target of a redirect answers well.
         return Fault::None;
     }
     match shared.fault(source, stages).0 {
-        // What is posted is not sent on.
+        // A POST is not redirected.
         fault if fault.redirects() && request.method == "POST" => Fault::None,
         fault => fault,
     }
 }
 
-/// Reads one request; none when the client has no more.
+/// Reads one request; none when the client sends no more.
 fn read_request(wire: &mut Wire, unread: &mut Vec<u8>) -> io::Result<Option<Request>> {
     let bad = || io::Error::from(ErrorKind::InvalidData);
     let (mut request, head_length) = loop {

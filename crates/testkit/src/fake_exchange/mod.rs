@@ -3,7 +3,7 @@
 //!
 //! The first element of a path is the authority that is meant, as the server's `--upstream` sends
 //! it: `/api.binance.com/api/v3/ticker/24hr?symbol=BTCUSDT`. A Host header with that authority does
-//! as well. Prices never stand still, and each one sent is written down. What goes wrong is
+//! as well. Prices never stand still, and each one sent is recorded. Faults are
 //! switched at run time, in the process or by a POST to `/_control`.
 //!
 //! It has a thread for each connection: it is not the product.
@@ -33,21 +33,21 @@ pub use fault::{Fault, Stage, random};
 pub use prices::{Delivery, Outcome};
 use state::Shared;
 
-/// What a fake exchange is like.
+/// The properties of a fake exchange.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// 0 for any.
     pub port: u16,
     /// Of the prices.
     pub seed: u64,
-    /// With a seed here, faults that nobody asked for strike now and then.
+    /// With a seed here, faults strike at random.
     pub random_faults: Option<u64>,
-    /// What chance never brings.
+    /// Faults that never strike at random.
     pub spared: &'static [Fault],
-    /// What all exchanges trade, in the unified spelling.
+    /// The symbols that all exchanges trade, in the unified spelling.
     pub symbols: Vec<String>,
     /// How many more markets there are in lists of all, as at real exchanges: a list of 2000 is
-    /// half a megabyte. Nobody asks for them, so their prices stand still and are not written down.
+    /// half a megabyte. Nobody asks for them, so their prices stand still and are not recorded.
     pub fillers: usize,
     /// How often a stream has a price for each symbol.
     pub tick_every: Duration,
@@ -92,7 +92,7 @@ pub struct FakeExchange {
 pub struct Seen {
     /// When its head had come.
     pub at: Instant,
-    /// As on the server's command line; empty if it is none that we know.
+    /// As on the server's command line; empty if it is unknown.
     pub source: String,
     /// Without the authority.
     pub target: String,
@@ -113,12 +113,12 @@ impl FakeExchange {
         Ok(Self { address, shared })
     }
 
-    /// What `--upstream` wants.
+    /// The value of `--upstream`.
     pub fn http(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What `--upstream` wants, with TLS; goes with [`pem`](Self::pem).
+    /// The value of `--upstream` with TLS; goes with [`pem`](Self::pem).
     pub fn https(&self) -> String {
         format!("https://{}", self.address)
     }
@@ -129,13 +129,13 @@ impl FakeExchange {
     }
 
     /// From now on `source` (`binance`, `binance+stream` or, for all, nothing) has this fault and
-    /// no other; [`Fault::None`] ends it. A fault of the certificate is that of all connections,
-    /// those that are there already are closed.
+    /// no other; [`Fault::None`] ends it. A fault of the certificate strikes all connections;
+    /// existing ones are closed.
     pub fn set(&self, source: &str, fault: Fault) {
         self.shared.set(source, fault, None);
     }
 
-    /// The next so many requests or prices of `source` have this fault.
+    /// The next `times` requests or prices of `source` have this fault.
     pub fn set_times(&self, source: &str, fault: Fault, times: u64) {
         self.shared.set(source, fault, Some(times));
     }
@@ -225,12 +225,12 @@ impl FakeExchange {
 impl Drop for FakeExchange {
     fn drop(&mut self) {
         self.shared.stop();
-        // Wakes who accepts.
+        // Wakes the thread that accepts.
         let _ = TcpStream::connect(self.address);
     }
 }
 
-/// The names of all exchanges, and those of their streams.
+/// The names of all exchanges and of their streams.
 pub fn sources() -> Vec<String> {
     let exchanges = rest_formats::EXCHANGES.iter();
     let streams = stream_formats::STREAMS.iter();

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::fault::Fault;
 
-/// A price and what is asked and bidden around it, as plain decimals.
+/// A price with its bid and ask, as plain decimals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Quoted {
     pub(super) last: String,
@@ -13,9 +13,9 @@ pub(super) struct Quoted {
     pub(super) ask: String,
 }
 
-/// The price number `serial` of a symbol at an exchange: always the same, and never that of
-/// another serial near by. Its last four digits are the serial's, so that one that is missing or
-/// comes twice can be seen with the naked eye, and trailing zeros occur.
+/// The price number `serial` of a symbol at an exchange: always the same, and different from that
+/// of any serial near by. Its last four digits are the serial's, so that a price that is missing or
+/// comes twice is easily seen, and trailing zeros occur.
 pub(super) fn price(seed: u64, exchange: &str, symbol: &str, serial: u64) -> Quoted {
     let (base, quote) = symbol.split_once('/').unwrap_or((symbol, ""));
     let (mut lead, mut decimals) = match base {
@@ -47,7 +47,7 @@ pub(super) fn price(seed: u64, exchange: &str, symbol: &str, serial: u64) -> Quo
     }
 }
 
-/// After so many the last digits begin anew.
+/// After this many the last digits start again.
 const SERIALS: u64 = 10_000;
 
 fn hashed(value: &impl Hash) -> u64 {
@@ -56,7 +56,7 @@ fn hashed(value: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// `units` with the point so many digits from the end.
+/// `units` with the point `decimals` digits from the end.
 fn decimal(units: u64, decimals: u64) -> String {
     let decimals = usize::try_from(decimals).expect("a handful");
     let digits = format!("{units:0>width$}", width = decimals + 1);
@@ -82,7 +82,7 @@ pub struct Delivery {
     pub symbol: String,
     /// The digits, in the plain form that a client should make of them.
     pub price: String,
-    /// The time that was sent with it, in Unix ms; none if none was.
+    /// The time that was sent with it, in Unix ms, if any.
     pub timestamp_ms: Option<u64>,
     /// The number of the connection, counted from 1.
     pub connection: u64,
@@ -105,7 +105,7 @@ pub enum Outcome {
     Lost,
 }
 
-/// What was sent, in the order of sending.
+/// All prices sent, in the order of sending.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     serials: HashMap<(&'static str, String), u64>,

@@ -19,13 +19,13 @@ fn exchange(authority: &str) -> Option<&'static Rest> {
     exchanges.find(|exchange| exchange.authority == host(authority))
 }
 
-/// Who is asked, as on the server's command line.
+/// The source asked, as on the server's command line.
 pub(super) fn source(request: &Request) -> String {
     let exchange = exchange(&request.authority);
     exchange.map_or("", |exchange| exchange.id).to_owned()
 }
 
-/// What is answered, as far as the fault is one of answers as such.
+/// The answer, if the fault decides about it alone.
 pub(super) fn answer(
     shared: &Shared,
     request: &Request,
@@ -108,7 +108,7 @@ pub(super) fn answer(
     answer
 }
 
-/// What is asked for; nothing if that is an error.
+/// The symbols asked for; none if that is an error.
 fn symbols<'s>(
     shared: &'s Shared,
     exchange: &Rest,
@@ -130,7 +130,7 @@ fn symbols<'s>(
     }
 }
 
-/// KuCoin's answer to who wants to open a stream.
+/// KuCoin's answer to a client that wants to open a stream.
 fn bullet(shared: &Shared, target: &str) -> Answer {
     if target != "/api/v1/bullet-public" {
         return Answer::new(404, r#"{"code":"404","msg":"Not Found"}"#);

@@ -17,7 +17,7 @@ pub(crate) struct Rest {
     pub(crate) asks: &'static [Ask],
     /// Status and body for a symbol that it does not know.
     pub(crate) unknown: (u16, &'static str),
-    /// Status and body for who asks too often.
+    /// Status and body for a client that asks too often.
     pub(crate) limited: (u16, &'static str),
     /// Small numbers have exponents.
     pub(crate) exponents: bool,

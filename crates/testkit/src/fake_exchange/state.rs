@@ -1,4 +1,4 @@
-//! What all connections of a fake exchange share.
+//! The state that all connections of a fake exchange share.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{Shutdown, TcpStream};
@@ -16,7 +16,7 @@ use super::template::fill;
 use super::{Config, Seen};
 use crate::authority::{Authority, Validity};
 
-/// What all connections share.
+/// The state that all connections share.
 pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) authority: Authority,
@@ -29,9 +29,9 @@ pub(super) struct Shared {
 struct State {
     stopping: bool,
     book: Book,
-    /// By source; that of the empty name is everybody's.
+    /// By source; the empty name stands for all.
     faults: BTreeMap<String, Setting>,
-    /// The seed of what is left to chance, while anything is.
+    /// The seed of random faults, while they strike.
     chance: Option<u64>,
     /// How often chance was asked for each source.
     chances: HashMap<String, u64>,
@@ -47,7 +47,7 @@ struct State {
 
 struct Setting {
     fault: Fault,
-    /// How often it strikes; none is for ever.
+    /// How often it strikes; none means forever.
     left: Option<u64>,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Symbol<'a> {
     pub(super) quote: &'a str,
 }
 
-/// What a price is drawn for.
+/// The reason why a price is needed.
 pub(super) struct Draw<'a> {
     pub(super) exchange: &'static str,
     pub(super) source: &'a str,
@@ -105,7 +105,7 @@ impl Shared {
         }
     }
 
-    /// What goes wrong with `source` now, and whether it is by chance.
+    /// The fault of `source` now, and whether it is a random one.
     pub(super) fn fault(&self, source: &str, stages: &[Stage]) -> (Fault, bool) {
         let mut state = self.state();
         let (fault, is_by_chance) = self.choose(&mut state, source, stages);
@@ -152,7 +152,7 @@ impl Shared {
     }
 
     pub(super) fn set(&self, source: &str, fault: Fault, times: Option<u64>) {
-        // Nobody knows who is meant by a handshake of TLS.
+        // A TLS handshake does not say which exchange is meant.
         let source = match fault.stage() {
             Some(Stage::Tls) => "",
             _ => source,
@@ -191,7 +191,7 @@ impl Shared {
         };
     }
 
-    /// What `exchange` trades.
+    /// The symbols that `exchange` trades.
     pub(super) fn symbols(&self, exchange: &str) -> Vec<Symbol<'_>> {
         let state = self.state();
         let symbols = self.config.symbols.iter().map(|unified| {
@@ -317,7 +317,7 @@ impl Shared {
         self.state().tokens.contains(token)
     }
 
-    /// The number of a new connection; none when no more are wanted.
+    /// The number of a new connection; none once the exchange has stopped.
     pub(super) fn opened(&self, socket: &TcpStream) -> Option<u64> {
         let mut state = self.state();
         if state.stopping {

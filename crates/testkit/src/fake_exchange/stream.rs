@@ -1,5 +1,5 @@
-//! The streams: what a client says is checked as the exchange would, and who breaks its rules is
-//! dropped.
+//! The streams: messages of clients are checked as the exchange would, and a client that breaks its
+//! rules is dropped.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};
@@ -36,7 +36,7 @@ fn format(request: &Request) -> Option<&'static Stream> {
     })
 }
 
-/// Who is asked, as on the server's command line.
+/// The source asked, as on the server's command line.
 pub(super) fn source(request: &Request) -> String {
     format(request).map_or_else(String::new, |stream| format!("{}+stream", stream.id))
 }
@@ -370,7 +370,7 @@ impl<'s> Talk<'s> {
                 "channel" => Some(channel.to_string()),
                 _ => None,
             });
-        // Before it is sent: who has it shall find it written down.
+        // Before it is sent: a client that has it must find it recorded.
         let outcome = match fault.is_harmless() {
             true => Outcome::Good,
             false => Outcome::Spoiled,
@@ -425,10 +425,10 @@ fn is_patient(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// Crypto.com's answer to who does not settle down first.
+/// Crypto.com's answer to a client that speaks too soon after connecting.
 const TOO_EARLY: &str = r#"{"id":-1,"code":42901,"message":"TOO_MANY_REQUESTS"}"#;
 
-/// An answer gets at least so long, however hasty the exchange: machines are busy at times.
+/// The least time for an answer, however hasty the exchange: machines are busy at times.
 const HASTE_MIN: Duration = Duration::from_millis(500);
 
 /// How long a turn waits for the client.

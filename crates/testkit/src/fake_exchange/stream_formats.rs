@@ -12,24 +12,24 @@ pub(crate) struct Stream {
     pub(crate) authority: &'static str,
     pub(crate) path: &'static str,
     pub(crate) spell: fn(&str, &str) -> String,
-    /// What is said first.
+    /// The first message of the exchange.
     pub(crate) greeting: &'static str,
     pub(crate) subscribe: &'static str,
     /// How many markets a subscribe message may name.
     pub(crate) most: usize,
-    /// What confirms it: for each market, or for all at once.
+    /// The confirmation: for each market, or for all at once.
     pub(crate) ack: &'static str,
     pub(crate) ack_each: bool,
     /// What is said of a market that is not known, and of what is no request at all.
     pub(crate) unknown: &'static str,
     pub(crate) invalid: &'static str,
     pub(crate) tick: &'static str,
-    /// What the client may say to be heard from, and the answer.
+    /// The ping that a client may send as text, and the answer.
     pub(crate) ping: Option<(&'static str, &'static str)>,
     pub(crate) rule: Rule,
-    /// What the exchange says unasked, and how often.
+    /// The exchange's own heartbeat, and how often it comes.
     pub(crate) heartbeat: Option<(&'static str, Duration)>,
-    /// What asks to connect anew.
+    /// The request to connect again.
     pub(crate) leave: &'static str,
     /// A new subscription replaces the old one.
     pub(crate) replaces: bool,
@@ -37,9 +37,9 @@ pub(crate) struct Stream {
     pub(crate) is_binary: bool,
     /// And each of them compressed by itself.
     pub(crate) is_packed: bool,
-    /// Who says something within this time after connecting is told to slow down.
+    /// A client that speaks within this time after connecting is told to slow down.
     pub(crate) settle: Duration,
-    /// Who has not subscribed within this time is dropped.
+    /// A client that has not subscribed within this time is dropped.
     pub(crate) subscribe_within: Option<Duration>,
 }
 
@@ -62,7 +62,7 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What most of them have in common.
+/// The properties that most of them share.
 const PLAIN: Stream = Stream {
     id: "",
     authority: "",
@@ -118,7 +118,7 @@ fn spelled_by(id: &str, base: &str, quote: &str) -> String {
     (exchange.expect("it is there").spell)(base, quote)
 }
 
-/// Where KuCoin's token leads. The token is checked by who answers the handshake.
+/// Where KuCoin's token leads. The handshake checks the token.
 pub(crate) const KUCOIN: &str = "ws-api-spot.kucoin.com";
 
 /// All exchanges of the catalogue that have a stream.

@@ -1,5 +1,5 @@
-//! Texts with holes, `$last` for example: filled for what the fake exchange sends, matched for what it
-//! is sent.
+//! Texts with holes, `$last` for example: filled for what the fake exchange sends, matched for what
+//! it is sent.
 
 use serde_json::Value;
 
@@ -34,7 +34,7 @@ pub(crate) struct Captured {
 /// string. An array of one item with a market matches one or more such items. As at the exchanges,
 /// members that the template does not have are ignored.
 pub(crate) fn matches(template: &str, message: &str) -> Option<Captured> {
-    // What is no JSON is a text such as `ping`.
+    // A message that is not JSON is a text such as `ping`.
     let json =
         |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
     let mut captured = Captured::default();

@@ -37,7 +37,7 @@ impl Wire {
         }
     }
 
-    /// Whether the client has gone, or says something out of turn, which is how it says goodbye.
+    /// Whether the client has gone, or sends something out of turn, such as its close frame.
     pub(super) fn is_gone(&self) -> bool {
         let socket = self.socket();
         if socket.set_nonblocking(true).is_err() {
@@ -68,7 +68,7 @@ impl Wire {
     /// Ends the connection with a reset.
     pub(super) fn reset(self) {
         let linger = SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
-        // What was cloned for others must go too: the reset comes with the last close.
+        // Clones must be closed too: the reset comes with the last close.
         if linger.is_err() {
             self.cut();
         }
@@ -112,5 +112,5 @@ impl Write for Wire {
     }
 }
 
-/// How often one who waits looks whether the client is still there.
+/// How often a wait checks whether the client is still there.
 const STEP: Duration = Duration::from_millis(20);
