@@ -37,7 +37,7 @@ pub(crate) fn fake(words: &[String]) -> Result<(), String> {
 pub(crate) struct Upstream {
     service: Service,
     /// With the certificate of its authority.
-    ca: PathBuf,
+    ca: NamedTempFile,
 }
 
 impl Upstream {
@@ -45,12 +45,12 @@ impl Upstream {
     /// themselves.
     pub(crate) fn start(cores: &Cores, answer_time: Duration) -> Result<Self, String> {
         let program = this_program()?;
-        let ca = std::env::temp_dir().join(format!("tickertape-bench-{}.pem", id()));
+        let ca = temp_file("");
         let service = Service::start(
             cores
                 .client(&program)
                 .arg(FAKE)
-                .arg(&ca)
+                .arg(ca.path())
                 .arg(answer_time.as_millis().to_string()),
         );
         let service = service.map_err(|error| format!("the exchange {error}"))?;
@@ -66,14 +66,7 @@ impl Upstream {
     pub(crate) fn be_asked_by(&self, server: &mut Command) {
         server
             .args(["--upstream", &self.url(), "--ca"])
-            .arg(&self.ca);
-    }
-}
-
-impl Drop for Upstream {
-    fn drop(&mut self) {
-        // There is nobody to tell; what stays behind is a kilobyte in the temporary directory.
-        let _ = fs::remove_file(&self.ca);
+            .arg(self.ca.path());
     }
 }
 

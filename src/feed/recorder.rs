@@ -149,9 +149,9 @@ const CAPACITY: usize = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::TempFile;
     use super::*;
     use proptest::prelude::*;
+    use testkit::temp_file;
 
     /// How a device answers a write.
     #[derive(Clone, Debug)]
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_recording_is_gone_on_with_but_a_torn_one_is_not() {
-        let file = TempFile::new("");
+        let file = temp_file("");
         for line in ["one", "two"] {
             let mut recorder = Recorder::create(file.path()).unwrap();
             recorder.record(line.as_bytes());
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_file_is_made_where_there_is_none() {
-        let file = TempFile::new("");
+        let file = temp_file("");
         std::fs::remove_file(file.path()).unwrap();
         let mut recorder = Recorder::create(file.path()).unwrap();
         recorder.record(b"one");
@@ -223,7 +223,7 @@ mod tests {
     fn a_pipe_that_is_full_is_no_reason_to_wait() {
         use rustix::fs::{CWD, Mode, mkfifoat};
 
-        let pipe = TempFile::new("");
+        let pipe = temp_file("");
         std::fs::remove_file(pipe.path()).unwrap();
         mkfifoat(CWD, pipe.path(), Mode::RUSR | Mode::WUSR).unwrap();
         let error = Recorder::create(pipe.path()).err().unwrap();

@@ -1,7 +1,4 @@
-//! What the tests of feeds share: somebody who listens to one, and files for it.
-
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+//! What the tests of feeds share: somebody who listens to one.
 
 use super::*;
 
@@ -45,28 +42,4 @@ pub(super) fn listen(feed: impl Feed<Audience> + 'static, enough: usize) -> Vec<
     Box::new(feed).start(&mut io_loop);
     io_loop.start(&mut audience).expect("polling works");
     audience.ticks
-}
-
-/// A file of its own for a test, gone with it.
-pub(super) struct TempFile(PathBuf);
-
-impl TempFile {
-    pub(super) fn new(text: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let name = format!("tickertape-test-{process}-{count}");
-        let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, text).expect("the temporary directory takes files");
-        Self(path)
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TempFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }

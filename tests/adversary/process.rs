@@ -91,13 +91,13 @@ fn try_again(case: fn() -> Outcome, baseline: &ControlClient) -> Check {
 }
 
 /// A server in trouble, and its control client.
-struct Post {
+struct Subject {
     program: ServerProcess,
     control: ControlClient,
     stderr: BufReader<ChildStderr>,
 }
 
-impl Post {
+impl Subject {
     fn of(command: &mut Command) -> Self {
         Self::on_port("0", command)
     }
@@ -148,31 +148,31 @@ fn pid(program: &ServerProcess) -> Pid {
 fn few_descriptors() -> Outcome {
     let limited = r#"ulimit -n 256 && exec "$0" "$@""#;
     let server = env!("CARGO_BIN_EXE_server");
-    let post = Post::of(Command::new("sh").args(["-c", limited, server]));
-    crowd(&post)?;
-    post.unharmed()
+    let subject = Subject::of(Command::new("sh").args(["-c", limited, server]));
+    crowd(&subject)?;
+    subject.unharmed()
 }
 
 /// So many that accepting fails in the system.
 fn descriptors_taken_away() -> Outcome {
-    let post = Post::start(&[]);
+    let subject = Subject::start(&[]);
     let limit = |current: u64| {
         let limit = Rlimit {
             current: Some(current),
             maximum: Some(4096),
         };
-        prlimit(Some(pid(&post.program)), Resource::Nofile, limit).unwrap();
+        prlimit(Some(pid(&subject.program)), Resource::Nofile, limit).unwrap();
     };
     limit(64);
-    crowd(&post)?;
+    crowd(&subject)?;
     limit(1024);
-    post.unharmed()
+    subject.unharmed()
 }
 
 /// Four hundred join at once; when they have left, others find room.
-fn crowd(post: &Post) -> Check {
-    let address = &post.program.address;
-    let before = metric(&post.program.metrics(), "connections").unwrap();
+fn crowd(subject: &Subject) -> Check {
+    let address = &subject.program.address;
+    let before = metric(&subject.program.metrics(), "connections").unwrap();
     let peers: Vec<_> = (0..400).map(|_| Peer::connect(address)).collect();
     let mut served = Vec::new();
     let mut refused = 0;
@@ -195,32 +195,32 @@ fn crowd(post: &Post) -> Check {
         format!("{} were served, {refused} refused", served.len())
     })?;
     drop(served);
-    await_metric(&post.program, "connections", |now| now == before)?;
+    await_metric(&subject.program, "connections", |now| now == before)?;
     Peer::open(address).map(drop)
 }
 
 /// Log lines that nobody reads are dropped and counted.
 fn stderr_blocked() -> Outcome {
-    let mut post = Post::start(&["--log", "debug"]);
+    let mut subject = Subject::start(&["--log", "debug"]);
     // Each makes a log line. When the next one adds nothing, the pipe is full.
-    let refused = |post: &Post| {
-        let mut peer = Peer::connect(&post.program.address);
+    let refused = |subject: &Subject| {
+        let mut peer = Peer::connect(&subject.program.address);
         peer.send(handshake("/elsewhere").as_bytes());
         cases::equal("status", peer.hear().status(), 404)
     };
     let (mut before, mut filled) = (0, 1);
     while filled > before {
-        refused(&post)?;
+        refused(&subject)?;
         before = filled;
-        filled = ioctl_fionread(post.stderr.get_ref()).map_err(|error| error.to_string())?;
+        filled = ioctl_fionread(subject.stderr.get_ref()).map_err(|error| error.to_string())?;
         cases::must(filled < 1 << 24, || "a pipe that is never full".to_owned())?;
     }
-    post.control.hear(50);
+    subject.control.hear(50);
     let mut log = Vec::new();
     while !String::from_utf8_lossy(&log).contains("log lines were lost") {
         // There is room by now, and something to be said.
         let mut piece = vec![0; 32 << 10];
-        let length = post
+        let length = subject
             .stderr
             .read(&mut piece)
             .map_err(|error| error.to_string())?;
@@ -228,18 +228,18 @@ fn stderr_blocked() -> Outcome {
         cases::must(log.len() < 1 << 20, || {
             "it never says that lines were lost".to_owned()
         })?;
-        refused(&post)?;
+        refused(&subject)?;
     }
-    post.unharmed()
+    subject.unharmed()
 }
 
 fn stderr_closed() -> Outcome {
-    let post = Post::start(&["--log", "debug"]);
-    let Post {
+    let subject = Subject::start(&["--log", "debug"]);
+    let Subject {
         program,
         control,
         stderr,
-    } = post;
+    } = subject;
     drop(stderr);
     for _ in 0..50 {
         Peer::open(&program.address)?;

@@ -38,7 +38,7 @@ struct Plan {
 }
 
 /// One server with all that belongs to it.
-struct Post {
+struct Setup {
     /// As on the server's command line.
     source: String,
     exchange: usize,
@@ -62,19 +62,22 @@ struct Outcome {
 fn after_random_faults_resources_are_as_before_and_each_good_price_has_arrived_once() {
     let plan = Plan::of_environment();
     let exchanges = [plan.exchange(), plan.exchange()];
-    let posts = start(&exchanges);
+    let setups = start(&exchanges);
 
     leave_to_chance(&exchanges, Some(plan.seed));
-    watch(&posts, plan.warm_up);
-    calm(&posts, &exchanges);
-    let before: Vec<_> = posts.iter().map(|post| post.program.footprint()).collect();
+    watch(&setups, plan.warm_up);
+    calm(&setups, &exchanges);
+    let before: Vec<_> = setups
+        .iter()
+        .map(|setup| setup.program.footprint())
+        .collect();
     leave_to_chance(&exchanges, Some(plan.seed));
-    let descriptors_max = watch(&posts, plan.lasts);
-    calm(&posts, &exchanges);
+    let descriptors_max = watch(&setups, plan.lasts);
+    calm(&setups, &exchanges);
 
-    let outcomes = posts.iter().zip(before).zip(descriptors_max);
+    let outcomes = setups.iter().zip(before).zip(descriptors_max);
     let outcomes: Vec<_> = outcomes
-        .map(|((post, before), max)| post.outcome(&exchanges[post.exchange], before, max))
+        .map(|((setup, before), max)| setup.outcome(&exchanges[setup.exchange], before, max))
         .collect();
     let limit = plan.resident_limit();
     let (text, is_good) = summary::of(&outcomes, &exchanges, limit);
@@ -125,7 +128,7 @@ impl Plan {
     }
 }
 
-impl Post {
+impl Setup {
     fn start(source: &str, exchange: &FakeExchange, number: usize) -> Self {
         let ca = temp_file(exchange.pem());
         let symbols = SYMBOLS.join(",");
@@ -151,14 +154,14 @@ impl Post {
             ],
         );
         let listener = Listener::start(&program.address);
-        let post = Self {
+        let setup = Self {
             source: source.to_owned(),
             exchange: number,
             program,
             listener,
         };
-        post.await_price_of_each_symbol();
-        post
+        setup.await_price_of_each_symbol();
+        setup
     }
 
     /// Until then nothing must go wrong, or the client would not know what it has missed.
@@ -193,14 +196,17 @@ impl Post {
 }
 
 /// Starts all servers at once.
-fn start(exchanges: &[FakeExchange]) -> Vec<Post> {
+fn start(exchanges: &[FakeExchange]) -> Vec<Setup> {
     let single = SINGLE.iter().map(|source| (*source, 0));
     thread::scope(|scope| {
-        let posts = single.chain([(LIST, 1)]).map(|(source, number)| {
-            scope.spawn(move || Post::start(source, &exchanges[number], number))
+        let setups = single.chain([(LIST, 1)]).map(|(source, number)| {
+            scope.spawn(move || Setup::start(source, &exchanges[number], number))
         });
-        let posts: Vec<_> = posts.collect();
-        posts.into_iter().map(|post| post.join().unwrap()).collect()
+        let setups: Vec<_> = setups.collect();
+        setups
+            .into_iter()
+            .map(|setup| setup.join().unwrap())
+            .collect()
     })
 }
 
@@ -212,16 +218,16 @@ fn leave_to_chance(exchanges: &[FakeExchange], seed: Option<u64>) {
 
 /// Lets time pass, and sees that the servers answer meanwhile. Returns the most descriptors that
 /// each had.
-fn watch(posts: &[Post], lasts: Duration) -> Vec<u64> {
+fn watch(setups: &[Setup], lasts: Duration) -> Vec<u64> {
     let until = Instant::now() + lasts;
-    let mut most = vec![0; posts.len()];
+    let mut most = vec![0; setups.len()];
     while Instant::now() < until {
-        for (post, most) in posts.iter().zip(&mut most) {
-            *most = (*most).max(post.program.footprint().descriptors);
+        for (setup, most) in setups.iter().zip(&mut most) {
+            *most = (*most).max(setup.program.footprint().descriptors);
             let asked = Instant::now();
-            assert!(health::is_healthy(&post.program), "{}", post.source);
+            assert!(health::is_healthy(&setup.program), "{}", setup.source);
             let took = asked.elapsed();
-            assert!(took < STALLED, "{}: /healthz took {took:?}", post.source);
+            assert!(took < STALLED, "{}: /healthz took {took:?}", setup.source);
         }
         thread::sleep(LOOK_EVERY.min(until.saturating_duration_since(Instant::now())));
     }
@@ -229,13 +235,13 @@ fn watch(posts: &[Post], lasts: Duration) -> Vec<u64> {
 }
 
 /// Ends all faults and waits until prices come from everywhere again.
-fn calm(posts: &[Post], exchanges: &[FakeExchange]) {
+fn calm(setups: &[Setup], exchanges: &[FakeExchange]) {
     leave_to_chance(exchanges, None);
-    for post in posts {
-        patiently(&post.source, PATIENCE, || {
-            health::sources_are_up(&post.program)
+    for setup in setups {
+        patiently(&setup.source, PATIENCE, || {
+            health::sources_are_up(&setup.program)
         });
-        post.await_price_of_each_symbol();
+        setup.await_price_of_each_symbol();
     }
 }
 

@@ -252,9 +252,10 @@ const WAIT_NAMED: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Audience, TempFile, listen};
+    use super::super::testing::{Audience, listen};
     use super::*;
     use crate::tick::Tick;
+    use testkit::temp_file;
 
     fn line(symbol: &str, price: u32, sent_ms: u64) -> String {
         let sent = sent_ms * 1_000;
@@ -263,7 +264,7 @@ mod tests {
     }
 
     fn open(text: &str, speed: Speed) -> Result<Replay, ReplayError> {
-        let file = TempFile::new(text);
+        let file = temp_file(text);
         // Only the open descriptor counts from here on: the file is gone when this returns.
         Replay::open(file.path(), speed)
     }
@@ -332,7 +333,7 @@ mod tests {
     #[test]
     fn what_is_appended_later_is_not_replayed() {
         use std::io::Write;
-        let file = TempFile::new(&line("A", 1, 0));
+        let file = temp_file(line("A", 1, 0));
         let mut replay = Replay::open(file.path(), Speed::Max).unwrap();
         let mut recorder = File::options().append(true).open(file.path()).unwrap();
         recorder.write_all(line("B", 2, 0).as_bytes()).unwrap();
@@ -356,7 +357,8 @@ mod tests {
             ),
         ] {
             let error = open(&text, Speed::Max).err().unwrap().to_string();
-            assert!(error.contains("tickertape-test-"), "{error}");
+            let folder = std::env::temp_dir().display().to_string();
+            assert!(error.contains(&folder), "{error}");
             assert!(error.contains(reason), "{error}");
         }
         for (path, reason) in [("/", "not a regular file"), ("/no/such", "No such file")] {

@@ -105,8 +105,10 @@ mod tests {
 
     #[test]
     fn files_that_change_appear_or_go_are_read_again() {
-        let folder = tempfile();
-        let (conf, hosts) = (folder.join("resolv.conf"), folder.join("hosts"));
+        let folder = testkit::TempDir::new().unwrap();
+        let (conf, hosts) = ["resolv.conf", "hosts"]
+            .map(|name| folder.path().join(name))
+            .into();
         fs::write(&hosts, "192.0.2.1 api.test\n").unwrap();
         let start = Instant::now();
         let (mut files, first, _) = Files::read(conf.clone(), hosts.clone(), start);
@@ -131,13 +133,5 @@ mod tests {
         assert_eq!(news.hosts, Some(Hosts::default()));
         let none = files.news(start + 3 * LOOK_EVERY);
         assert!(none.conf.is_none() && none.hosts.is_none());
-        fs::remove_dir_all(folder).unwrap();
-    }
-
-    fn tempfile() -> PathBuf {
-        let name = format!("tickertape-dns-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        folder
     }
 }

@@ -1,29 +1,7 @@
 use super::*;
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-
-/// A file that is there as long as the value is.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(text: impl AsRef<[u8]>) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tickertape-identity-{}-{number}.pem", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::write(&path, text).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
+use testkit::temp_file;
 
 /// A chain of three, root last, and the key of the first.
 struct Chain {
@@ -60,12 +38,12 @@ fn chain(change: impl FnOnce(&mut CertificateParams)) -> Chain {
 
 /// What is said of two files with these texts, with CERT and KEY for their names.
 fn read_texts(cert: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Result<Vec<String>, String> {
-    let (cert, key) = (Scratch::new(cert), Scratch::new(key));
+    let (cert, key) = (temp_file(cert), temp_file(key));
     let named = |text: String| {
-        text.replace(cert.0.to_str().unwrap(), "CERT")
-            .replace(key.0.to_str().unwrap(), "KEY")
+        text.replace(cert.path().to_str().unwrap(), "CERT")
+            .replace(key.path().to_str().unwrap(), "KEY")
     };
-    match Identity::read(&cert.0, &key.0) {
+    match Identity::read(cert.path(), key.path()) {
         Ok(identity) => Ok(identity.warnings.into_iter().map(named).collect()),
         Err(error) => Err(named(error.to_string())),
     }
@@ -196,11 +174,11 @@ fn broken_files_are_named() {
         let error = read_texts(cert, key).unwrap_err();
         assert!(error.starts_with(expected), "{error}");
     }
-    let there = Scratch::new(server);
-    let error = Identity::read(Path::new("/nowhere/cert.pem"), &there.0).unwrap_err();
+    let there = temp_file(server);
+    let error = Identity::read(Path::new("/nowhere/cert.pem"), there.path()).unwrap_err();
     let expected = "cannot read /nowhere/cert.pem: no such file or directory";
     assert_eq!(error.to_string(), expected);
-    let error = Identity::read(Path::new("/dev/null"), &there.0).unwrap_err();
+    let error = Identity::read(Path::new("/dev/null"), there.path()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot read /dev/null: not a regular file"

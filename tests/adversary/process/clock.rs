@@ -5,18 +5,19 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{INTERVAL, Outcome, Post, server};
+use super::{INTERVAL, Outcome, Subject, server};
 use crate::cases;
-use testkit::Peer;
+use testkit::{Peer, TempDir};
 
 /// The clock of one process.
 struct Clock {
+    _folder: TempDir,
     library: PathBuf,
     path: PathBuf,
     file: File,
@@ -24,9 +25,8 @@ struct Clock {
 
 impl Clock {
     fn new() -> Result<Self, String> {
-        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let name = |ending| scratch.join(format!("clock-{}.{ending}", std::process::id()));
-        let (library, path) = (name("so"), name("offset"));
+        let folder = TempDir::new().map_err(|error| error.to_string())?;
+        let (library, path) = (folder.path().join("clock.so"), folder.path().join("offset"));
         let source = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/tests/adversary/process/clock.c"
@@ -44,6 +44,7 @@ impl Clock {
             .open(&path)
             .map_err(|error| error.to_string())?;
         Ok(Self {
+            _folder: folder,
             library,
             path,
             file,
@@ -67,13 +68,6 @@ impl Clock {
     }
 }
 
-impl Drop for Clock {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.library);
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
 /// An hour forward, two back, and a day forward: stamps change and only grow, and nothing else
 /// happens. A client that never speaks gets 408 at its limit by the monotonic clock.
 pub(super) fn moved() -> Outcome {
@@ -84,38 +78,38 @@ pub(super) fn moved() -> Outcome {
         "--ping-interval=300ms",
         "--slow-timeout=300ms",
     ];
-    let post = Post::of(clock.command().args(limits));
-    post.control.hear(5);
+    let subject = Subject::of(clock.command().args(limits));
+    subject.control.hear(5);
     let began = Instant::now();
-    let mut silent = Peer::connect(&post.program.address);
+    let mut silent = Peer::connect(&subject.program.address);
     for hours in [1, -1, 24] {
         clock.set(hours * HOUR);
-        let server = time_of(&post)? / 1_000_000;
+        let server = time_of(&subject)? / 1_000_000;
         let real = tickertape::tick::unix_us() / 1_000_000;
         let apart = server as i64 - real as i64 - hours * HOUR;
         cases::must(apart.abs() <= 5, || {
             format!("its clock was not moved by {hours} hours")
         })?;
-        post.control.hear(10);
+        subject.control.hear(10);
     }
     let heard = silent.hear();
     cases::equal("status of who never spoke", heard.status(), 408)?;
     cases::must(heard.took >= limit, || format!("it had {:?}", heard.took))?;
     // Two heartbeats more, answered in time by whichever clock.
     while began.elapsed() < limit * 2 {
-        post.control.hear(10);
+        subject.control.hear(10);
     }
     let intervals = began.elapsed().as_millis() / INTERVAL.as_millis();
-    let ticks = post.control.seen().ticks;
+    let ticks = subject.control.seen().ticks;
     cases::must(u128::from(ticks) <= intervals + 20, || {
         format!("{ticks} ticks")
     })?;
-    post.unharmed()
+    subject.unharmed()
 }
 
 /// The server's own time in Unix µs, from its answer to a ping.
-fn time_of(post: &Post) -> Result<u64, String> {
-    let mut peer = Peer::open(&post.program.address)?;
+fn time_of(subject: &Subject) -> Result<u64, String> {
+    let mut peer = Peer::open(&subject.program.address)?;
     peer.send(&testkit::frames::frame(0x81, br#"{"op":"ping"}"#));
     let pong = peer.frame(|_, payload| payload.starts_with(br#"{"op":"pong""#))?;
     let pong: Value = serde_json::from_slice(&pong).map_err(|error| error.to_string())?;

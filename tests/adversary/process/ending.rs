@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{Outcome, Post, server};
+use super::{Outcome, Subject, server};
 use crate::cases::{self, Check};
 use testkit::frames::{frame, server_frames};
 use testkit::{End, Peer};
@@ -16,8 +16,8 @@ use testkit::{End, Peer};
 /// Every client that reads gets 1001 after the last tick, and the end comes in time although some
 /// clients never read, never spoke, or never stop asking.
 pub(super) fn terminated_under_load() -> Outcome {
-    let mut post = Post::start(&["--message-rate", "1000000", "--drain", "300ms"]);
-    let address = post.program.address.clone();
+    let mut subject = Subject::start(&["--message-rate", "1000000", "--drain", "300ms"]);
+    let address = subject.program.address.clone();
     let readers: Vec<_> = (0..100).map(|_| Peer::open(&address).unwrap()).collect();
     let _never_read: Vec<_> = (0..20)
         .map(|_| Peer::connect_narrow(&address).upgrade().unwrap())
@@ -54,9 +54,9 @@ pub(super) fn terminated_under_load() -> Outcome {
     };
     thread::scope(|scope| {
         let loads = [scope.spawn(floods), scope.spawn(storms)];
-        post.control.hear(30);
+        subject.control.hear(30);
         let began = Instant::now();
-        post.signal(Signal::TERM);
+        subject.signal(Signal::TERM);
         let told = readers
             .into_iter()
             .map(goodbye)
@@ -67,7 +67,7 @@ pub(super) fn terminated_under_load() -> Outcome {
             .map(unserved)
             .collect::<Result<Vec<_>, _>>()
             .map(drop);
-        let status = post.program.exit();
+        let status = subject.program.exit();
         let took = began.elapsed();
         ended.store(true, Ordering::Relaxed);
         for load in loads {
@@ -78,7 +78,7 @@ pub(super) fn terminated_under_load() -> Outcome {
         cases::equal("exit status", status, Some(0))?;
         cases::must(took < DRAIN + LIMIT + SLACK, || format!("it took {took:?}"))
     })?;
-    let seen = post.control.end();
+    let seen = subject.control.end();
     cases::equal("missed", seen.wrong, 0)?;
     cases::equal(
         "the control client's end",
@@ -111,27 +111,33 @@ fn unserved(mut peer: Peer) -> Check {
 /// The system ends its connections; another one takes the same port at once, with old connections
 /// still in the system's books.
 pub(super) fn killed_and_started_again() -> Outcome {
-    let mut post = Post::start(&[]);
-    let address = post.program.address.clone();
+    let mut subject = Subject::start(&[]);
+    let address = subject.program.address.clone();
     let clients: Vec<_> = (0..50).map(|_| Peer::open(&address).unwrap()).collect();
-    post.control.hear(5);
-    post.signal(Signal::KILL);
-    post.program.exit();
+    subject.control.hear(5);
+    subject.signal(Signal::KILL);
+    subject.program.exit();
     let port = address.rsplit(':').next().unwrap();
-    let again = Post::on_port(port, &mut server());
+    let again = Subject::on_port(port, &mut server());
     cases::equal("address", &again.program.address, &address)?;
     Peer::open(&address)?;
     drop(clients);
-    cases::equal("missed", post.control.end().wrong, 0)?;
+    cases::equal("missed", subject.control.end().wrong, 0)?;
     again.unharmed()
 }
 
 /// One line that says so, and exit status 1; the server that has the port does not notice.
 pub(super) fn port_taken() -> Outcome {
-    let post = Post::start(&[]);
-    let port = post.program.address.rsplit(':').next().unwrap().to_owned();
+    let subject = Subject::start(&[]);
+    let port = subject
+        .program
+        .address
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .to_owned();
     fails(&port, "Address already in use")?;
-    post.unharmed()
+    subject.unharmed()
 }
 
 /// The port of another program, which does not even accept.

@@ -10,7 +10,7 @@ use testkit::Peer;
 use testkit::frames::{frame, handshake};
 use tickertape::tick::unix_us;
 
-use super::{INTERVAL, Outcome, Post, faultless};
+use super::{INTERVAL, Outcome, Subject, faultless};
 use crate::cases;
 use crate::control_client::Stall;
 use crate::fixture::{await_metric, metric};
@@ -18,11 +18,11 @@ use crate::fixture::{await_metric, metric};
 /// One long pause, then ticks at their pace: none was lost, none is made up for, and clients that
 /// came meanwhile are served.
 pub(super) fn stopped() -> Outcome {
-    let post = Post::start(&[]);
-    post.control.hear(20);
-    post.signal(Signal::STOP);
+    let subject = Subject::start(&[]);
+    subject.control.hear(20);
+    subject.signal(Signal::STOP);
     let waiting: Vec<_> = (0..20)
-        .map(|_| Peer::connect(&post.program.address))
+        .map(|_| Peer::connect(&subject.program.address))
         .collect();
     waiting
         .iter()
@@ -30,15 +30,15 @@ pub(super) fn stopped() -> Outcome {
     let pause = Duration::from_secs(if crate::is_full() { 5 } else { 1 });
     thread::sleep(pause);
     let resumed = unix_us();
-    post.signal(Signal::CONT);
+    subject.signal(Signal::CONT);
     for mut peer in waiting {
         let head = peer.head();
         cases::must(head.starts_with("HTTP/1.1 101 "), || {
             format!("who waited got {head:?}")
         })?;
     }
-    post.control.hear(50);
-    let mut seen = post.control.leave();
+    subject.control.hear(50);
+    let mut seen = subject.control.leave();
     let stamps: Vec<_> = seen
         .recent
         .iter()
@@ -63,20 +63,20 @@ pub(super) fn stopped() -> Outcome {
 /// Stops as long as a client may be behind, at any moment of the server's work: they are not a
 /// client's fault, so nobody skips anything.
 pub(super) fn stopped_again_and_again() -> Outcome {
-    let post = Post::start(&["--conflate-after", "20ms"]);
+    let subject = Subject::start(&["--conflate-after", "20ms"]);
     // So many that a stop is likely to find it among them.
     let _others: Vec<_> = (0..100)
-        .map(|_| Peer::open(&post.program.address).unwrap())
+        .map(|_| Peer::open(&subject.program.address).unwrap())
         .collect();
     for number in 0..25 {
-        post.control.hear(2);
+        subject.control.hear(2);
         thread::sleep(INTERVAL * (number % 10) / 10);
-        post.signal(Signal::STOP);
+        subject.signal(Signal::STOP);
         thread::sleep(Duration::from_millis(30));
-        post.signal(Signal::CONT);
+        subject.signal(Signal::CONT);
     }
-    post.control.hear(20);
-    let seen = post.control.leave();
+    subject.control.hear(20);
+    let seen = subject.control.leave();
     cases::equal("missed", seen.wrong, 0)?;
     Ok(None)
 }
@@ -88,13 +88,13 @@ pub(super) fn stopped_beyond_the_limits() -> Outcome {
         "--handshake-timeout=1s",
         "--slow-timeout=1s",
     ];
-    let post = Post::start(&limits);
+    let subject = Subject::start(&limits);
     // On a machine that takes too long to bring them all that far, the limits are over already.
-    let mut crowd = Crowd::gather(&post)?;
+    let mut crowd = Crowd::gather(&subject)?;
     while crowd.age() > LIMIT / 2 {
-        crowd = Crowd::gather(&post)?;
+        crowd = Crowd::gather(&subject)?;
     }
-    post.signal(Signal::STOP);
+    subject.signal(Signal::STOP);
     for (peer, ping) in &crowd.listening {
         let request = frame(0x81, br#"{"op":"ping"}"#);
         peer.send(&[frame(0x8a, ping), request].concat());
@@ -103,7 +103,7 @@ pub(super) fn stopped_beyond_the_limits() -> Outcome {
         peer.send(handshake("/").as_bytes());
     }
     thread::sleep(LIMIT * 5 / 4);
-    post.signal(Signal::CONT);
+    subject.signal(Signal::CONT);
     for peer in &mut crowd.asking {
         let head = peer.head();
         let is_in = head.starts_with("HTTP/1.1 101 ");
@@ -113,8 +113,8 @@ pub(super) fn stopped_beyond_the_limits() -> Outcome {
         peer.frame(|_, payload| payload.starts_with(br#"{"op":"pong""#))
             .map_err(|error| format!("who had answered: {error}"))?;
     }
-    post.control.hear(20);
-    let seen = post.control.leave();
+    subject.control.hear(20);
+    let seen = subject.control.leave();
     cases::equal("missed", seen.wrong, 0)?;
     cases::equal("the control client's end", seen.end.as_deref(), None)?;
     Ok(None)
@@ -130,8 +130,8 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn gather(post: &Post) -> Result<Self, String> {
-        let address = &post.program.address;
+    fn gather(subject: &Subject) -> Result<Self, String> {
+        let address = &subject.program.address;
         let mut peers = Vec::new();
         for _ in 0..EACH {
             peers.push(Peer::open(address)?);
@@ -148,10 +148,10 @@ impl Crowd {
             began = began.min(newest);
             listening.push((peer, ping));
         }
-        let before = metric(&post.program.metrics(), "connections").ok_or("no metrics")?;
+        let before = metric(&subject.program.metrics(), "connections").ok_or("no metrics")?;
         let asking: Vec<_> = (0..EACH).map(|_| Peer::connect(address)).collect();
         let all = before + EACH as u64;
-        await_metric(&post.program, "connections", |now| now == all)?;
+        await_metric(&subject.program, "connections", |now| now == all)?;
         Ok(Self {
             listening,
             asking,

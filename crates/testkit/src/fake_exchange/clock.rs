@@ -22,15 +22,19 @@ impl Clock {
 
     /// The time as a client can know it, given the templates of what it is sent.
     pub(super) fn stamp(self, templates: &[&str]) -> Option<u64> {
-        let has = |hole: &str| templates.iter().any(|template| has_hole(template, hole));
+        let has = |placeholder: &str| {
+            templates
+                .iter()
+                .any(|template| has_hole(template, placeholder))
+        };
         match has("ms") || has("us") || has("iso") {
             true => Some(self.0),
             false => has("s").then_some(self.0 / 1000 * 1000),
         }
     }
 
-    pub(super) fn hole(self, hole: &str) -> Option<String> {
-        match hole {
+    pub(super) fn placeholder(self, placeholder: &str) -> Option<String> {
+        match placeholder {
             "ms" => Some(self.0.to_string()),
             "s" => Some((self.0 / 1000).to_string()),
             "us" => Some(format!("{}000", self.0)),
@@ -44,10 +48,10 @@ impl Clock {
     }
 }
 
-fn has_hole(template: &str, hole: &str) -> bool {
+fn has_hole(template: &str, placeholder: &str) -> bool {
     let mut after = template.split('$').skip(1);
     after.any(|after| {
-        let rest = after.strip_prefix(hole);
+        let rest = after.strip_prefix(placeholder);
         rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphabetic()))
     })
 }

@@ -37,7 +37,8 @@ pub(super) fn answer(
         return Answer::new(404, "no such exchange");
     };
     let clock = Clock::now(fault);
-    let told = |(status, body): (u16, &str)| Answer::new(status, fill(body, &|it| clock.hole(it)));
+    let told =
+        |(status, body): (u16, &str)| Answer::new(status, fill(body, &|it| clock.placeholder(it)));
     if let Some(refusal) = refusal(fault) {
         let is_limit = refusal.status == 429 || refusal.status == 418;
         let body = match is_limit {
@@ -87,7 +88,7 @@ pub(super) fn answer(
             clock,
             stamp,
         };
-        let (entry, number) = shared.draw(&draw, ask.entry, &|hole| match hole {
+        let (entry, number) = shared.draw(&draw, ask.entry, &|placeholder| match placeholder {
             "market" => Some((exchange.spell)(symbol.base, symbol.quote)),
             "key" => Some((exchange.key)(symbol.base, symbol.quote)),
             _ => None,
@@ -100,9 +101,9 @@ pub(super) fn answer(
         let market = |symbol: Symbol<'_>| (exchange.spell)(symbol.base, symbol.quote);
         entries.push(shared.fillers(exchange.id, ask.entry, &market, &key));
     }
-    let text = fill(ask.answer, &|hole| match hole {
+    let text = fill(ask.answer, &|placeholder| match placeholder {
         "entries" => Some(entries.join(",")),
-        _ => clock.hole(hole),
+        _ => clock.placeholder(placeholder),
     });
     answer.body = text.into_bytes();
     answer

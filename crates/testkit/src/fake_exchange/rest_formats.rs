@@ -1,7 +1,7 @@
 //! How each exchange answers requests for prices, from their documentation and from recordings.
 //!
 //! Written without looking at the catalogue of the server, which is what it is to be held against.
-//! The holes of targets are those of [`matches_target`](super::template::matches_target). Those of
+//! The placeholders of targets are those of [`matches_target`](super::template::matches_target). Those of
 //! answers: `$entries` for the markets asked for, in each `$market` (as asked for), `$key` (as
 //! answered, where that differs), `$BASE`, `$QUOTE`, `$last`, `$bid`, `$ask`, and the time as
 //! `$ms`, `$s`, `$us` or `$iso`.

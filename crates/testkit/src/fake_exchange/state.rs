@@ -209,7 +209,7 @@ impl Shared {
         symbols.filter(is_listed).collect()
     }
 
-    /// Draws the next price of a symbol and fills `template` with it; `more` fills other holes.
+    /// Draws the next price of a symbol and fills `template` with it; `more` fills other placeholders.
     /// Returns the number of the delivery, which is still to be settled.
     pub(super) fn draw(
         &self,
@@ -237,13 +237,16 @@ impl Shared {
             false => decimal.to_owned(),
         };
         let template = disguised(template, draw.fault);
-        let text = fill(&template, &|hole| match hole {
+        let text = fill(&template, &|placeholder| match placeholder {
             "last" => Some(written(&quoted.last)),
             "bid" => Some(written(&quoted.bid)),
             "ask" => Some(written(&quoted.ask)),
             "BASE" => Some(draw.symbol.base.to_owned()),
             "QUOTE" => Some(draw.symbol.quote.to_owned()),
-            _ => draw.clock.hole(hole).or_else(|| more(hole)),
+            _ => draw
+                .clock
+                .placeholder(placeholder)
+                .or_else(|| more(placeholder)),
         });
         (text, number)
     }
@@ -268,7 +271,7 @@ impl Shared {
                     quote: "USDT",
                 };
                 let quoted = price(self.config.seed, exchange, &unified, 0);
-                fill(entry, &|hole| match hole {
+                fill(entry, &|placeholder| match placeholder {
                     "last" => Some(quoted.last.clone()),
                     "bid" => Some(quoted.bid.clone()),
                     "ask" => Some(quoted.ask.clone()),
@@ -276,7 +279,7 @@ impl Shared {
                     "QUOTE" => Some("USDT".to_owned()),
                     "market" => Some(market(symbol)),
                     "key" => Some(key(symbol)),
-                    _ => clock.hole(hole),
+                    _ => clock.placeholder(placeholder),
                 })
             });
             entries.collect::<Vec<_>>().join(",")

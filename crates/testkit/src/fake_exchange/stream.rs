@@ -190,7 +190,9 @@ impl<'s> Talk<'s> {
         {
             self.heard = now;
             let id = captured.id;
-            return self.say(pong, &|hole| id.clone().filter(|_| hole == "id"));
+            return self.say(pong, &|placeholder| {
+                id.clone().filter(|_| placeholder == "id")
+            });
         }
         match matches(format.subscribe, text) {
             Some(captured) if captured.markets.len() <= format.most => self.on_subscribe(&captured),
@@ -244,7 +246,7 @@ impl<'s> Talk<'s> {
             return Ok(());
         }
         let known = self.subscribed.get(market).copied();
-        self.say(template, &|hole| match hole {
+        self.say(template, &|placeholder| match placeholder {
             "market" => Some(market.to_owned()),
             "id" => captured.id.clone(),
             "channel" => known.map(|(_, channel)| channel.to_string()),
@@ -362,14 +364,14 @@ impl<'s> Talk<'s> {
             clock,
             stamp: clock.stamp(&[self.format.tick]),
         };
-        let (text, number) = self
-            .shared
-            .draw(&draw, self.format.tick, &|hole| match hole {
-                "market" => Some(market.to_owned()),
-                "MARKET" => Some(market.to_uppercase()),
-                "channel" => Some(channel.to_string()),
-                _ => None,
-            });
+        let (text, number) =
+            self.shared
+                .draw(&draw, self.format.tick, &|placeholder| match placeholder {
+                    "market" => Some(market.to_owned()),
+                    "MARKET" => Some(market.to_uppercase()),
+                    "channel" => Some(channel.to_string()),
+                    _ => None,
+                });
         // Before it is sent: a client that has it must find it recorded.
         let outcome = match fault.is_harmless() {
             true => Outcome::Good,
@@ -385,7 +387,9 @@ impl<'s> Talk<'s> {
 
     fn say(&mut self, template: &str, more: &dyn Fn(&str) -> Option<String>) -> Result<(), Error> {
         let clock = Clock::now(Fault::None);
-        let text = fill(template, &|hole| clock.hole(hole).or_else(|| more(hole)));
+        let text = fill(template, &|placeholder| {
+            clock.placeholder(placeholder).or_else(|| more(placeholder))
+        });
         self.send(text)
     }
 

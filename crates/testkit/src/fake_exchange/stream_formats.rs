@@ -1,6 +1,6 @@
 //! How each exchange's WebSocket is spoken, from their documentation and from recordings.
 //!
-//! As with answers, written without looking at the catalogue of the server. The holes of what is
+//! As with answers, written without looking at the catalogue of the server. The placeholders of what is
 //! heard are those of [`matches`](super::template::matches); what is said has those of answers, and
 //! `$id` as it was heard, `$MARKET` in capitals, and `$channel`, the number of a subscription.
 

@@ -1,9 +1,9 @@
-//! Texts with holes, `$last` for example: filled for what the fake exchange sends, matched for what
+//! Texts with placeholders, `$last` for example: filled for what the fake exchange sends, matched for what
 //! it is sent.
 
 use serde_json::Value;
 
-/// Fills the holes of `template` with what `fill` knows. A hole is a dollar and letters.
+/// Fills the placeholders of `template` with what `fill` knows. A placeholder is a dollar and letters.
 pub(crate) fn fill(template: &str, fill: &dyn Fn(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(template.len() + 64);
     let mut rest = template;
@@ -20,7 +20,7 @@ pub(crate) fn fill(template: &str, fill: &dyn Fn(&str) -> Option<String>) -> Str
     out + rest
 }
 
-/// What the holes of a matched message had in them.
+/// What the placeholders of a matched message had in them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Captured {
     pub(crate) markets: Vec<String>,
@@ -28,7 +28,7 @@ pub(crate) struct Captured {
     pub(crate) id: Option<String>,
 }
 
-/// Whether `message` is what `template` describes, and what its holes have; none if it is not.
+/// Whether `message` is what `template` describes, and what its placeholders have; none if it is not.
 ///
 /// `$market` is any part of a string, `$id` a number or a string, `$number` a number, `$any` any
 /// string. An array of one item with a market matches one or more such items. As at the exchanges,
@@ -101,17 +101,17 @@ pub(crate) fn matches_target(template: &str, target: &str) -> Option<Vec<String>
     }
     let mut markets = Vec::new();
     for (segment, asked) in segments.iter().zip(&asked_segments) {
-        markets.extend(hole(segment, asked)?);
+        markets.extend(placeholder(segment, asked)?);
     }
     for (name, value) in &query {
         let (_, asked) = asked_query.iter().find(|(asked, _)| asked == name)?;
-        markets.extend(hole(value, asked)?);
+        markets.extend(placeholder(value, asked)?);
     }
     Some(markets)
 }
 
-/// The markets that a value has where the template has a hole; none if it is another value.
-fn hole(template: &str, value: &str) -> Option<Vec<String>> {
+/// The markets that a value has where the template has a placeholder; none if it is another value.
+fn placeholder(template: &str, value: &str) -> Option<Vec<String>> {
     match template {
         "$market" => Some(vec![value.to_owned()]),
         "$list" => Some(value.split(',').map(str::to_owned).collect()),

@@ -1,28 +1,12 @@
+use testkit::TempDir;
+
 use super::*;
 use crate::client::config::url::Url;
 use crate::client::report::tests::sample;
 
-/// A folder of its own for each test, gone with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = format!("tickertape-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(folder);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    /// How many files are in it.
-    fn entries(&self) -> usize {
-        fs::read_dir(&self.0).unwrap().count()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
-    }
+/// How many files are in it.
+fn entries(folder: &TempDir) -> usize {
+    fs::read_dir(folder.path()).unwrap().count()
 }
 
 fn config() -> Config {
@@ -31,13 +15,13 @@ fn config() -> Config {
 
 #[test]
 fn files_are_filled_at_the_end_and_what_was_there_is_replaced() {
-    let folder = Folder::new("filled");
+    let folder = TempDir::new().unwrap();
     let old = "longer than what will replace it".repeat(1000);
     let mut config = config();
-    config.csv = Some(folder.0.join("run.csv"));
-    config.hdr = Some(folder.0.join("run.hlog"));
-    config.plot = Some(folder.0.join("run.svg"));
-    config.compare = vec![folder.0.join("before.json")];
+    config.csv = Some(folder.path().join("run.csv"));
+    config.hdr = Some(folder.path().join("run.hlog"));
+    config.plot = Some(folder.path().join("run.svg"));
+    config.compare = vec![folder.path().join("before.json")];
     let csv = config.csv.clone().unwrap();
     fs::write(&csv, &old).unwrap();
     fs::write(&config.compare[0], sample().to_json() + "\n").unwrap();
@@ -53,50 +37,53 @@ fn files_are_filled_at_the_end_and_what_was_there_is_replaced() {
 
 #[test]
 fn a_run_without_a_result_leaves_files_as_they_were() {
-    let folder = Folder::new("nothing");
+    let folder = TempDir::new().unwrap();
     let mut config = config();
-    config.csv = Some(folder.0.join("new.csv"));
-    config.hdr = Some(folder.0.join("old.hlog"));
-    fs::write(folder.0.join("old.hlog"), "old").unwrap();
+    config.csv = Some(folder.path().join("new.csv"));
+    config.hdr = Some(folder.path().join("old.hlog"));
+    fs::write(folder.path().join("old.hlog"), "old").unwrap();
     drop(Export::open(&config).unwrap());
-    assert!(!folder.0.join("new.csv").exists());
+    assert!(!folder.path().join("new.csv").exists());
     assert_eq!(
-        fs::read_to_string(folder.0.join("old.hlog")).unwrap(),
+        fs::read_to_string(folder.path().join("old.hlog")).unwrap(),
         "old"
     );
 }
 
 #[test]
 fn a_run_without_a_connection_leaves_files_as_they_were() {
-    let folder = Folder::new("unconnected");
+    let folder = TempDir::new().unwrap();
     let mut config = config();
-    config.csv = Some(folder.0.join("old.csv"));
-    config.plot = Some(folder.0.join("new.svg"));
-    fs::write(folder.0.join("old.csv"), "old").unwrap();
+    config.csv = Some(folder.path().join("old.csv"));
+    config.plot = Some(folder.path().join("new.svg"));
+    fs::write(folder.path().join("old.csv"), "old").unwrap();
     let mut report = sample();
     report.clients.connected = 0;
     Export::open(&config).unwrap().write(&report).unwrap();
-    let old = fs::read_to_string(folder.0.join("old.csv")).unwrap();
-    assert_eq!((old.as_str(), folder.entries()), ("old", 1));
+    let old = fs::read_to_string(folder.path().join("old.csv")).unwrap();
+    assert_eq!((old.as_str(), entries(&folder)), ("old", 1));
 }
 
 #[test]
 fn a_link_stays_one_and_nothing_is_left_beside() {
-    let folder = Folder::new("link");
-    let (file, link) = (folder.0.join("run.csv"), folder.0.join("latest.csv"));
+    let folder = TempDir::new().unwrap();
+    let (file, link) = (
+        folder.path().join("run.csv"),
+        folder.path().join("latest.csv"),
+    );
     fs::write(&file, "old").unwrap();
     std::os::unix::fs::symlink("run.csv", &link).unwrap();
     let mut config = config();
     config.csv = Some(link.clone());
     Export::open(&config).unwrap().write(&sample()).unwrap();
     assert_eq!(fs::read_to_string(&file).unwrap(), csv::of(&sample()));
-    assert!(link.is_symlink() && folder.entries() == 2);
+    assert!(link.is_symlink() && entries(&folder) == 2);
 }
 
 #[test]
 fn what_cannot_be_opened_is_refused_with_its_name() {
-    let folder = Folder::new("refused");
-    let missing = folder.0.join("missing").join("run.csv");
+    let folder = TempDir::new().unwrap();
+    let missing = folder.path().join("missing").join("run.csv");
     let refused = |config: &Config| Export::open(config).unwrap_err().to_string();
     let mut config = config();
     config.csv = Some(missing.clone());
@@ -107,7 +94,7 @@ fn what_cannot_be_opened_is_refused_with_its_name() {
     config.compare = vec![missing.clone()];
     let sentence = format!("--compare: cannot read {name}: no such file or directory");
     assert_eq!(refused(&config), sentence);
-    config.compare = vec![folder.0.join("other.json")];
+    config.compare = vec![folder.path().join("other.json")];
     fs::write(&config.compare[0], "{\"delivery_curve\":[{\"us\":1}]}").unwrap();
     let name = config.compare[0].display();
     let sentence = format!(
@@ -123,8 +110,11 @@ fn what_cannot_be_opened_is_refused_with_its_name() {
 
 #[test]
 fn two_outputs_never_share_a_file_whatever_its_names() {
-    let folder = Folder::new("two");
-    let (file, link) = (folder.0.join("run.svg"), folder.0.join("other.svg"));
+    let folder = TempDir::new().unwrap();
+    let (file, link) = (
+        folder.path().join("run.svg"),
+        folder.path().join("other.svg"),
+    );
     std::os::unix::fs::symlink("run.svg", &link).unwrap();
     let mut config = config();
     config.plot = Some(file.clone());
@@ -155,8 +145,8 @@ fn two_outputs_never_share_a_file_whatever_its_names() {
 
 #[test]
 fn a_pipe_without_a_reader_is_refused_at_once() {
-    let folder = Folder::new("pipe");
-    let pipe = folder.0.join("pipe");
+    let folder = TempDir::new().unwrap();
+    let pipe = folder.path().join("pipe");
     let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
     let mut config = config();

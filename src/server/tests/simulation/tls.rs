@@ -6,21 +6,20 @@
 //! length, so what travels has the same lengths in each, and a seed remains the same run.
 
 use std::collections::VecDeque;
-use std::fs;
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SerialNumber};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use testkit::{NamedTempFile, temp_file};
 
 use crate::server::TlsFiles;
 
 /// A certificate in files, for as long as the value is there, and how clients are made that trust it.
 pub(super) struct Authority {
-    pub(super) files: TlsFiles,
+    files: [NamedTempFile; 2],
     clients: [Arc<ClientConfig>; 2],
 }
 
@@ -42,26 +41,17 @@ pub(super) struct Peer {
 
 impl Authority {
     pub(super) fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let file = |kind: &str, text: &str| {
-            let name = format!(
-                "tickertape-simulation-{}-{number}-{kind}",
-                std::process::id()
-            );
-            let path = std::env::temp_dir().join(name);
-            fs::write(&path, text).expect("a file can be written");
-            path
-        };
         let made = &*CERTIFICATE;
         Self {
-            files: TlsFiles {
-                cert: file("cert.pem", &made.cert),
-                key: file("key.pem", &made.key),
-            },
+            files: [&made.cert, &made.key].map(temp_file),
             // Its own for each run: sessions are resumed within a run only.
             clients: [&TLS13, &TLS12].map(|version| Arc::new(made.client_config(version))),
         }
+    }
+
+    pub(super) fn files(&self) -> TlsFiles {
+        let [cert, key] = self.files.each_ref().map(|file| file.path().to_owned());
+        TlsFiles { cert, key }
     }
 
     /// A client that speaks one of the versions.
@@ -78,15 +68,6 @@ impl Authority {
             arrived: (0, 0),
             expected: VecDeque::new(),
             has_ended: false,
-        }
-    }
-}
-
-impl Drop for Authority {
-    fn drop(&mut self) {
-        for path in [&self.files.cert, &self.files.key] {
-            // What cannot be removed is left to the system.
-            let _ = fs::remove_file(path);
         }
     }
 }

@@ -38,7 +38,7 @@ struct Hand<'w> {
 impl World {
     pub(super) fn new(seed: u64, mut setting: Setting) -> Self {
         let tls = setting.is_secure.then(Authority::new);
-        setting.config.tls = tls.as_ref().map(|tls| tls.files.clone());
+        setting.config.tls = tls.as_ref().map(Authority::files);
         let clock = ManualClock::new(Instant::now());
         let net = Net::new(clock.clone(), !seed);
         net.set_accept(setting.accept.0, setting.accept.1);
