@@ -11,7 +11,8 @@ pub(crate) fn sources_are_up(server: &ServerProcess) -> bool {
     let page = server.metrics();
     let lines = page.lines();
     let up = lines.filter(|line| line.starts_with("tickertape_source_up{"));
-    let up: Vec<_> = up.map(|line| line.ends_with(" 1.0")).collect();
+    let value = |line: &str| line.rsplit(' ').next()?.parse::<f64>().ok();
+    let up: Vec<_> = up.map(|line| value(line) == Some(1.0)).collect();
     // A page that does not say proves nothing.
     !up.is_empty() && !up.contains(&false)
 }
