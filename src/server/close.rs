@@ -1,5 +1,5 @@
-//! Why a connection ended. The wording here is what the log says, and there is one place that says
-//! it; the names are those of the metric.
+//! Why a connection ended, in one table: what the metrics call it, the close code that tells the
+//! client, and what the log and the client are told. One place logs it.
 
 use std::fmt;
 use std::io;
@@ -9,82 +9,93 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::server::rejection::Rejection;
 
-/// Why a connection is closed.
-#[derive(Debug)]
-pub(crate) enum CloseReason {
+/// Makes [`CloseReason`] and all that is known of each reason. What a reason carries is told behind its
+/// text. The close code (RFC 6455 section 7.4.1) is none where there is no client to tell.
+macro_rules! close_reasons {
+    ($(
+        $(#[$doc:meta])*
+        $reason:ident $(($detail:ident: $Detail:ty))? = $name:literal, $code:expr, $text:literal;
+    )*) => {
+        /// Why a connection is closed.
+        #[derive(Debug)]
+        pub(crate) enum CloseReason {
+            $($(#[$doc])* $reason $(($Detail))?,)*
+        }
+
+        /// The reasons without what they carry, for their places in the table.
+        #[derive(Clone, Copy)]
+        enum Place {
+            $($reason,)*
+        }
+
+        /// The reasons' names in the metrics, in the order of [`CloseReason::index`].
+        pub(crate) const NAMES: [&str; [$(Place::$reason),*].len()] = [$($name),*];
+
+        impl CloseReason {
+            /// Its place among [`NAMES`].
+            pub(crate) fn index(&self) -> usize {
+                match self {
+                    $(Self::$reason { .. } => Place::$reason as usize,)*
+                }
+            }
+
+            /// The close code that tells the client, if there is a client to tell.
+            pub(crate) fn code(&self) -> Option<CloseCode> {
+                match self {
+                    $(Self::$reason { .. } => $code,)*
+                }
+            }
+        }
+
+        impl fmt::Display for CloseReason {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$reason $(($detail))? => {
+                        f.write_str($text)?;
+                        $(write!(f, ": {}", $detail)?;)?
+                        Ok(())
+                    })*
+                }
+            }
+        }
+    };
+}
+
+close_reasons! {
     /// A page was asked for and is given.
-    Served,
-    /// The request was not one that can be followed.
-    Refused(Rejection),
+    Served = "served", None, "page served";
+    /// The request was rejected.
+    Refused(rejection: Rejection) = "refused", None, "refused";
     /// The request did not arrive in time.
-    HandshakeTimeout,
+    HandshakeTimeout = "handshake_timeout", None, "no request within --handshake-timeout";
     /// The client said goodbye.
-    ClosedByClient,
+    ClosedByClient = "closed_by_client", None, "closed by the client";
     /// The client's side of the connection ended without a word.
-    Vanished,
+    Vanished = "vanished", None, "disconnected without a close frame";
     /// The connection failed.
-    Failed(io::Error),
-    /// TLS failed: no keys could be agreed on, or they do not fit.
-    Tls(io::Error),
+    Failed(error: io::Error) = "failed", None, "connection failed";
     /// The frames made no sense.
-    Protocol(ProtocolError),
+    Protocol(error: ProtocolError) = "protocol", Some(CloseCode::Protocol), "protocol error";
     /// A binary message; all messages here are text.
-    Binary,
+    Binary = "binary", Some(CloseCode::Unsupported), "a binary message: expected text";
     /// Text that is not UTF-8.
-    BadText,
+    BadText = "bad_text", Some(CloseCode::Invalid), "a text message that is not UTF-8";
     /// A message over the limit.
-    TooBig,
+    TooBig = "too_big", Some(CloseCode::Size), "a message over --max-message-size";
     /// More messages than allowed.
-    Flood,
+    Flood = "flood", Some(CloseCode::Policy), "too many messages (--message-rate)";
     /// No pong within the limit.
-    NoPong,
+    NoPong = "no_pong", Some(CloseCode::Policy), "no pong within --ping-timeout";
     /// Nothing could be written for too long.
-    Slow,
+    Slow = "slow", Some(CloseCode::Policy), "read nothing for --slow-timeout";
     /// The server stops.
-    Shutdown,
+    Shutdown = "shutdown", Some(CloseCode::Away), "the server is shutting down";
+    /// TLS failed: no keys could be agreed on, or they do not fit.
+    Tls(error: io::Error) = "tls", None, "TLS failed";
 }
 
-impl CloseReason {
-    /// Its place among [`NAMES`].
-    pub(crate) fn index(&self) -> usize {
-        match self {
-            Self::Served => 0,
-            Self::Refused(_) => REFUSED,
-            Self::HandshakeTimeout => 2,
-            Self::ClosedByClient => 3,
-            Self::Vanished => 4,
-            Self::Failed(_) => 5,
-            Self::Protocol(_) => 6,
-            Self::Binary => 7,
-            Self::BadText => 8,
-            Self::TooBig => 9,
-            Self::Flood => 10,
-            Self::NoPong => 11,
-            Self::Slow => 12,
-            Self::Shutdown => 13,
-            Self::Tls(_) => 14,
-        }
-    }
-
-    /// The close code that tells the client (RFC 6455 section 7.4.1), if there is a client to tell.
-    pub(crate) fn code(&self) -> Option<CloseCode> {
-        match self {
-            Self::Protocol(_) => Some(CloseCode::Protocol),
-            Self::Binary => Some(CloseCode::Unsupported),
-            Self::BadText => Some(CloseCode::Invalid),
-            Self::TooBig => Some(CloseCode::Size),
-            Self::Flood | Self::NoPong | Self::Slow => Some(CloseCode::Policy),
-            Self::Shutdown => Some(CloseCode::Away),
-            Self::Served
-            | Self::Refused(_)
-            | Self::HandshakeTimeout
-            | Self::ClosedByClient
-            | Self::Vanished
-            | Self::Failed(_)
-            | Self::Tls(_) => None,
-        }
-    }
-}
+/// The place of [`CloseReason::Refused`] among [`NAMES`].
+pub(crate) const REFUSED: usize = Place::Refused as usize;
 
 impl From<tungstenite::Error> for CloseReason {
     fn from(error: tungstenite::Error) -> Self {
@@ -99,47 +110,3 @@ impl From<tungstenite::Error> for CloseReason {
         }
     }
 }
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Served => f.write_str("page served"),
-            Self::Refused(rejection) => write!(f, "refused: {rejection}"),
-            Self::HandshakeTimeout => f.write_str("no request within --handshake-timeout"),
-            Self::ClosedByClient => f.write_str("closed by the client"),
-            Self::Vanished => f.write_str("disconnected without a close frame"),
-            Self::Failed(error) => write!(f, "connection failed: {error}"),
-            Self::Tls(error) => write!(f, "TLS failed: {error}"),
-            Self::Protocol(error) => write!(f, "protocol error: {error}"),
-            Self::Binary => f.write_str("a binary message: expected text"),
-            Self::BadText => f.write_str("a text message that is not UTF-8"),
-            Self::TooBig => f.write_str("a message over --max-message-size"),
-            Self::Flood => f.write_str("too many messages (--message-rate)"),
-            Self::NoPong => f.write_str("no pong within --ping-timeout"),
-            Self::Slow => f.write_str("read nothing for --slow-timeout"),
-            Self::Shutdown => f.write_str("the server is shutting down"),
-        }
-    }
-}
-
-/// The place of [`CloseReason::Refused`] among [`NAMES`].
-pub(crate) const REFUSED: usize = 1;
-
-/// The reasons' names in the metrics, in the order of [`CloseReason::index`].
-pub(crate) const NAMES: [&str; 15] = [
-    "served",
-    "refused",
-    "handshake_timeout",
-    "closed_by_client",
-    "vanished",
-    "failed",
-    "protocol",
-    "binary",
-    "bad_text",
-    "too_big",
-    "flood",
-    "no_pong",
-    "slow",
-    "shutdown",
-    "tls",
-];

@@ -17,7 +17,7 @@ use crate::server::hub::{Hub, SelectError};
 use crate::server::outbox::Outbox;
 use crate::server::rejection::Rejection;
 use crate::server::socket::Socket;
-use crate::server::subscriber::Subscriber;
+use crate::server::subscriber::{Progress, Subscriber};
 
 /// A client's connection, from accept to close.
 pub(crate) struct Connection<S> {
@@ -55,6 +55,8 @@ pub(crate) enum Action {
         head: Result<Request, Rejection>,
         unread: bool,
     },
+    /// The closing frame has gone out to it, behind all the rest: it is to be closed.
+    Finished,
     /// The client has gone too.
     Gone,
 }
@@ -199,8 +201,8 @@ impl<S: Socket> Connection<S> {
         } else {
             Action::Wait
         };
-        if ready.writable {
-            self.pump(context)?;
+        if ready.writable && self.pump(context)? == Progress::Finished {
+            return Ok(Action::Finished);
         }
         Ok(next)
     }
@@ -210,7 +212,11 @@ impl<S: Socket> Connection<S> {
         if let State::Open(subscriber) = &mut self.state {
             let is_owed_much = subscriber.is_owed_much();
             if subscriber.has_backlog() && !self.outbox.has_pending() && !is_owed_much {
-                subscriber.on_backlog(slot(self.token), &mut self.outbox, context)?;
+                let progress =
+                    subscriber.on_backlog(slot(self.token), &mut self.outbox, context)?;
+                if progress == Progress::Finished {
+                    return Ok(Action::Finished);
+                }
             }
             let must_wait = subscriber.must_wait_for_room(&self.outbox);
             if self.outbox.has_pending() || subscriber.has_backlog() && must_wait {
@@ -264,7 +270,11 @@ impl<S: Socket> Connection<S> {
                 },
             ),
             State::Open(subscriber) => {
-                subscriber.on_bytes(slot(self.token), bytes, &mut self.outbox, context)?;
+                let slot = slot(self.token);
+                let progress = subscriber.on_bytes(slot, bytes, &mut self.outbox, context)?;
+                if progress == Progress::Finished {
+                    return Ok(Action::Finished);
+                }
                 if subscriber.has_backlog() && !self.outbox.has_pending() {
                     let must_wait = subscriber.must_wait_for_room(&self.outbox);
                     return Ok(if must_wait {
@@ -307,7 +317,10 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Has it wait no longer for the tape to get to its stamp.
-    pub(crate) fn stop_waiting(&mut self, context: &mut Context<'_>) -> Result<(), CloseReason> {
+    pub(crate) fn stop_waiting(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Result<Progress, CloseReason> {
         if let State::Open(subscriber) = &mut self.state {
             subscriber.stop_waiting(context);
         }
@@ -322,33 +335,33 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Sends what is new for it, as far as the socket takes it.
-    pub(crate) fn pump(&mut self, context: &mut Context<'_>) -> Result<(), CloseReason> {
+    pub(crate) fn pump(&mut self, context: &mut Context<'_>) -> Result<Progress, CloseReason> {
         match &mut self.state {
             State::Open(subscriber) if self.outbox.is_clear() => {
                 subscriber.pump(slot(self.token), &mut self.outbox, context)
             }
             State::Open(subscriber) => {
                 subscriber.pin(context.hub);
-                Ok(())
+                Ok(Progress::Open)
             }
-            _ => Ok(()),
+            _ => Ok(Progress::Open),
         }
     }
 
     /// Sends all that is new for it, as far as the socket takes it: it is about to be told goodbye.
-    pub(crate) fn pump_last(&mut self, context: &mut Context<'_>) -> Result<(), CloseReason> {
+    pub(crate) fn pump_last(&mut self, context: &mut Context<'_>) -> Result<Progress, CloseReason> {
         if self.is_awaiting() && !context.hub.is_closed() {
             // It has not begun to read.
-            return Ok(());
+            return Ok(Progress::Open);
         }
         if let State::Open(subscriber) = &mut self.state {
             subscriber.hasten(context.hub);
         }
         loop {
-            self.pump(context)?;
+            let progress = self.pump(context)?;
             match &self.state {
                 State::Open(subscriber) if subscriber.is_behind() && self.outbox.is_clear() => {}
-                _ => return Ok(()),
+                _ => return Ok(progress),
             }
         }
     }

@@ -15,7 +15,7 @@
 //! | `socket`, `outbox`, `packing` | what the server asks of sockets; the outgoing half; several messages in one write |
 //! | `protocol`, `http` | what clients ask once they are open, and before |
 //! | `tls`, `turns`, `peer` | TLS over a socket; turns in a queue; how the log calls a client |
-//! | `subscriber`, `connection`, `connections` | a client that is open; one from accept to close; all of them |
+//! | `subscriber`, `connection`, `connections`, `closing` | a client that is open; one from accept to close; all of them; those to close |
 //! | `metrics` | `/metrics` |
 //! | [`cli`] | the command line |
 //! | [`Server`] | the state, and what follows from an event of a connection |
@@ -37,6 +37,7 @@ mod admission;
 mod broadcast;
 pub mod cli;
 mod close;
+mod closing;
 mod config;
 mod connection;
 mod connections;
@@ -75,6 +76,7 @@ use tungstenite::http::StatusCode;
 
 use self::broadcast::Broadcast;
 use self::close::CloseReason;
+use self::closing::{CloseQueue, Ending};
 use self::connection::Action;
 use self::connections::Connections;
 use self::context::{Context, UptimeMs};
@@ -93,6 +95,7 @@ use self::peer::{CloseSummary, PeerId};
 use self::rejection::Rejection;
 use self::shutdown::Shutdown;
 use self::socket::Transport;
+use self::subscriber::Progress;
 use self::tls::{ClientSocket, Tls};
 use self::turns::Turn;
 use crate::feed::{Recorder, Sources};
@@ -139,6 +142,8 @@ pub struct Server<S: Transport = TcpStream> {
     ping_frame: FrameNumber,
     /// Those that read on in the next turn.
     unread: VecDeque<Turn>,
+    /// Those that are to be closed.
+    closing: CloseQueue,
     /// Where sockets are read into, one at a time.
     scratch: Box<[u8]>,
     /// Where what one client is sent is gathered and packed.
@@ -220,6 +225,7 @@ impl<S: Transport> Server<S> {
             heartbeat: 0,
             ping_frame: 0,
             unread: VecDeque::new(),
+            closing: CloseQueue::default(),
             scratch: vec![0; SCRATCH_LENGTH].into_boxed_slice(),
             gather: Gather::default(),
             packing: Packing::default(),
@@ -339,6 +345,7 @@ impl<S: Transport> Server<S> {
                     self.resume_read(io_loop, token);
                 }
             }
+            Ok(Action::Finished) => self.close(io_loop, token, &CloseReason::Shutdown, &[]),
             Ok(Action::Gone) => self.remove(io_loop, token),
             Err(_) if self.is_closing(token) => self.remove(io_loop, token),
             Err(reason) => self.close(io_loop, token, &reason, &[]),
@@ -479,10 +486,11 @@ impl<S: Transport> Server<S> {
         let Some(connection) = connections.get_mut(token) else {
             return;
         };
-        if let Err(reason) = connection.stop_waiting(&mut context) {
-            self.close(io_loop, token, &reason, &[]);
-        } else if self.hub.take_call() {
-            self.broadcast_soon(io_loop);
+        match connection.stop_waiting(&mut context) {
+            Ok(Progress::Open) if self.hub.take_call() => self.broadcast_soon(io_loop),
+            Ok(Progress::Open) => {}
+            Ok(Progress::Finished) => self.close(io_loop, token, &CloseReason::Shutdown, &[]),
+            Err(reason) => self.close(io_loop, token, &reason, &[]),
         }
     }
 
@@ -537,21 +545,42 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Closes many, a turn's share at a time: fewer where long lists have to be taken out of the index.
-    fn close_all(&mut self, io_loop: &mut IoLoop<Self>, losers: Vec<(Token, CloseReason)>) {
-        let mut losers = losers.into_iter();
+    /// Has connections closed, the first of them at once if no others wait.
+    fn close_many(
+        &mut self,
+        io_loop: &mut IoLoop<Self>,
+        endings: impl IntoIterator<Item = (Token, Ending)>,
+    ) {
+        if self.closing.add(endings) {
+            self.close_some(io_loop);
+        }
+    }
+
+    /// Closes a turn's share of those that wait for it: fewer where long lists have to be taken out of
+    /// the index.
+    fn close_some(&mut self, io_loop: &mut IoLoop<Self>) {
         for _ in 0..CLOSES_PER_TURN {
-            let Some((token, reason)) = losers.next() else {
-                return;
+            let Some((token, ending)) = self.closing.next() else {
+                break;
             };
-            self.reject_or_close(io_loop, token, &reason);
+            self.end(io_loop, token, ending);
             if self.has_worked_enough(io_loop) {
                 break;
             }
         }
-        let later: Vec<_> = losers.collect();
-        if !later.is_empty() {
-            io_loop.add_callback(move |server, io_loop| server.close_all(io_loop, later));
+        if self.closing.goes_on() {
+            io_loop.add_callback(Self::close_some);
+        }
+    }
+
+    fn end(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ending: Ending) {
+        let reason = match ending {
+            Ending::Because(reason) => Some(reason),
+            Ending::IfOverdue(ping) => self.overdue(io_loop.time(), token, ping),
+            Ending::Goodbye => self.send_rest(io_loop.time(), token),
+        };
+        if let Some(reason) = reason {
+            self.reject_or_close(io_loop, token, &reason);
         }
     }
 
@@ -604,5 +633,5 @@ const AGE_GRAIN: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 1 }
 /// How long work that can be cut may hold the loop before it lets others through.
 const TURN_SHARE: Duration = Duration::from_millis(1);
 
-/// Goodbyes in one turn: about a millisecond's work.
+/// Connections that are closed in one turn: about a millisecond's work.
 const CLOSES_PER_TURN: usize = 64;

@@ -11,18 +11,18 @@ use ioloop::{IoLoop, Wake};
 use mio::{Interest, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
-use tungstenite::http::StatusCode;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::frame;
+use crate::server::Server;
 use crate::server::close::CloseReason;
+use crate::server::closing::Ending;
 use crate::server::connection::Connection;
 use crate::server::http::router::Endpoint;
 use crate::server::rejection::Rejection;
 use crate::server::socket::Transport;
 use crate::server::symbol_file::symbols_of_file;
 use crate::server::tls::ClientSocket;
-use crate::server::{CLOSES_PER_TURN, Server};
 
 /// How far the end has come.
 #[derive(Default)]
@@ -108,13 +108,13 @@ impl<S: Transport> Server<S> {
             self.hand_over(io_loop, linger);
         } else {
             self.acceptor.stop(io_loop, Endpoint::Public);
-            self.refuse_unfinished_handshakes(io_loop);
+            self.reject_unfinished_handshakes(io_loop);
         }
         if last.is_zero() {
-            self.seal(io_loop);
+            self.close_tape(io_loop);
         } else {
             self.drain(io_loop);
-            io_loop.call_later(last, Self::seal);
+            io_loop.call_later(last, Self::close_tape);
         }
         self.on_removed(io_loop);
     }
@@ -143,8 +143,8 @@ impl<S: Transport> Server<S> {
 
     fn drain_some(&mut self, io_loop: &mut IoLoop<Self>, mut drain: Drain) {
         let now = io_loop.time();
-        let due = drain.next(now).to_vec();
-        self.say_goodbye(io_loop, due);
+        let due = drain.next(now).iter();
+        self.close_many(io_loop, due.map(|&token| (token, Ending::Goodbye)));
         if drain.told < drain.clients.len() {
             // Thousands go a few at a time, not each with a timer of its own.
             let next = drain.due(drain.told).max(now + DRAIN_BEAT);
@@ -152,25 +152,17 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Tells clients goodbye, behind what they have not had yet; a turn's share at a time.
-    fn say_goodbye(&mut self, io_loop: &mut IoLoop<Self>, mut clients: Vec<Token>) {
-        let later = clients.split_off(clients.len().min(CLOSES_PER_TURN));
-        for token in clients {
-            let (connections, mut context) = self.parts(io_loop.time());
-            let Some(connection) = connections.get_mut(token) else {
-                continue;
-            };
-            let failed = connection.pump_last(&mut context).err();
-            let reason = failed.unwrap_or(CloseReason::Shutdown);
-            self.close(io_loop, token, &reason, &[]);
-        }
-        if !later.is_empty() {
-            io_loop.add_callback(|server, io_loop| server.say_goodbye(io_loop, later));
-        }
+    /// Sends a client all that it has not had, as far as its socket takes it, before it is told
+    /// goodbye. Returns why it is closed then.
+    pub(crate) fn send_rest(&mut self, now: Instant, token: Token) -> Option<CloseReason> {
+        let (connections, mut context) = self.parts(now);
+        let connection = connections.get_mut(token)?;
+        let failed = connection.pump_last(&mut context).err();
+        Some(failed.unwrap_or(CloseReason::Shutdown))
     }
 
-    /// Prints the closing frame for all who are left. From now on nobody gets in.
-    fn seal(&mut self, io_loop: &mut IoLoop<Self>) {
+    /// Publishes the closing frame to all who are left. From now on nobody gets in.
+    fn close_tape(&mut self, io_loop: &mut IoLoop<Self>) {
         let mut goodbye = Vec::new();
         frame::close(
             &mut goodbye,
@@ -180,7 +172,7 @@ impl<S: Transport> Server<S> {
         self.hub.close(&goodbye, io_loop.time());
         self.broadcast_soon(io_loop);
         self.shutdown.handing_over = false;
-        self.refuse_unfinished_handshakes(io_loop);
+        self.reject_unfinished_handshakes(io_loop);
     }
 
     fn on_signals(&mut self, io_loop: &mut IoLoop<Self>) {
@@ -230,19 +222,19 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    fn refuse_unfinished_handshakes(&mut self, io_loop: &mut IoLoop<Self>) {
-        let refuse = || {
-            let rejection = Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
-            CloseReason::Refused(rejection)
+    fn reject_unfinished_handshakes(&mut self, io_loop: &mut IoLoop<Self>) {
+        let reject = || {
+            let rejection = Rejection::unavailable("shutting down");
+            Ending::Because(CloseReason::Refused(rejection))
         };
         let waiting = self.connections.iter_mut().filter_map(|connection| {
             connection
                 .handshake_timeout()
                 .filter(|_| connection.endpoint() == Endpoint::Public)
-                .map(|_| (connection.token, refuse()))
+                .map(|_| (connection.token, reject()))
         });
-        let waiting = waiting.collect();
-        self.close_all(io_loop, waiting);
+        let waiting: Vec<_> = waiting.collect();
+        self.close_many(io_loop, waiting);
     }
 }
 

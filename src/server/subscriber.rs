@@ -80,6 +80,15 @@ pub(crate) struct Standing {
     pub(crate) must_refresh: bool,
 }
 
+/// How far a client has come that was sent what it had not had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// More may follow.
+    Open,
+    /// The closing frame has gone out, behind all the rest: nothing may follow.
+    Finished,
+}
+
 struct Codec {
     websocket: WebSocketContext,
     boundaries: Boundaries,
@@ -224,19 +233,19 @@ impl Subscriber {
         slot: usize,
         outbox: &mut Outbox<S>,
         context: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<Progress, CloseReason> {
         context.hub.set_news(slot, false);
         if let Some(notice) = self.special.as_mut().and_then(|it| it.notice.take()) {
             let sent = outbox.send(&notice, context.now);
             sent.map_err(CloseReason::Failed)?;
             if !outbox.is_clear() {
                 self.pin(context.hub);
-                return Ok(());
+                return Ok(Progress::Open);
             }
         }
         if let Some(stamp) = self.awaited() {
             if context.hub.last_stamp() < stamp && !context.hub.is_closed() {
-                return Ok(());
+                return Ok(Progress::Open);
             }
             self.stop_waiting(context);
         }
@@ -256,7 +265,7 @@ impl Subscriber {
             // The rest of the debt goes out when it is this reader's turn again.
             self.is_behind = true;
             context.hub.set_news(slot, outbox.is_clear());
-            return Ok(());
+            return Ok(Progress::Open);
         }
         let must_refresh = self.must_refresh() && !is_closed;
         if must_refresh {
@@ -266,7 +275,7 @@ impl Subscriber {
             // Requests that have waited for this come first: what is next could be as much again.
             self.is_behind = true;
             context.hub.set_news(slot, outbox.is_clear());
-            return Ok(());
+            return Ok(Progress::Open);
         }
         if outbox.is_clear() {
             self.read_on(outbox, context).map_err(CloseReason::Failed)?;
@@ -280,9 +289,9 @@ impl Subscriber {
         } else if context.hub.is_closed() {
             // The closing frame has gone out, so nothing may follow, whenever the connection is closed.
             outbox.finish();
-            return Err(CloseReason::Shutdown);
+            return Ok(Progress::Finished);
         }
-        Ok(())
+        Ok(Progress::Open)
     }
 
     /// No longer waits for the stamp of a server that is ahead: goes on behind it if the tape has got
@@ -595,7 +604,7 @@ impl Subscriber {
         bytes: &[u8],
         outbox: &mut Outbox<S>,
         context: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<Progress, CloseReason> {
         let mut codec = self
             .codec
             .take()
@@ -629,9 +638,9 @@ impl Subscriber {
         slot: usize,
         outbox: &mut Outbox<S>,
         context: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<Progress, CloseReason> {
         let Some(mut codec) = self.codec.take() else {
-            return Ok(());
+            return Ok(Progress::Open);
         };
         let backlog = std::mem::take(&mut codec.backlog);
         self.read_messages(slot, codec, &backlog, outbox, context)
@@ -646,7 +655,7 @@ impl Subscriber {
         bytes: &[u8],
         outbox: &mut Outbox<S>,
         context: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<Progress, CloseReason> {
         let mut stream = CodecStream {
             input: bytes,
             outbox,
@@ -657,7 +666,12 @@ impl Subscriber {
                 break true;
             }
             match codec.websocket.read(&mut stream) {
-                Ok(message) => self.on_message(slot, &message, stream.outbox, context)?,
+                Ok(message) => {
+                    let progress = self.on_message(slot, &message, stream.outbox, context)?;
+                    if progress == Progress::Finished {
+                        return Ok(progress);
+                    }
+                }
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => break false,
                 Err(error) => return Err(error.into()),
             }
@@ -673,7 +687,7 @@ impl Subscriber {
             codec.backlog = stream.input.to_vec();
             self.codec = Some(codec);
         }
-        Ok(())
+        Ok(Progress::Open)
     }
 
     /// A whole message arrived. Tungstenite answers pings and closes by itself.
@@ -683,7 +697,7 @@ impl Subscriber {
         message: &Message,
         outbox: &mut Outbox<S>,
         context: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<Progress, CloseReason> {
         context.counters.messages += 1;
         outbox.socket().note_message();
         match message {
@@ -691,9 +705,9 @@ impl Subscriber {
             Message::Binary(_) => Err(CloseReason::Binary),
             Message::Pong(payload) => {
                 self.on_pong(payload, context.heartbeat);
-                Ok(())
+                Ok(Progress::Open)
             }
-            Message::Ping(_) | Message::Close(_) | Message::Frame(_) => Ok(()),
+            Message::Ping(_) | Message::Close(_) | Message::Frame(_) => Ok(Progress::Open),
         }
     }
 
@@ -703,18 +717,19 @@ impl Subscriber {
         text: &str,
         outbox: &mut Outbox<S>,
         context: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<Progress, CloseReason> {
         context.hub.worked(text.len() * SYMBOLS_PER_BYTE);
         let mut out = Vec::new();
         let Reply { text, change } =
             protocol::answer(text, context.hub, self.list, self.delivery(context.hub));
         if let Some(change) = change {
             // What it can still have of the old list, it gets. If that fails, it reads neither.
-            if outbox.is_clear()
-                && let Err(reason) = self.pump(slot, outbox, context)
-            {
-                context.hub.give_back(change.list);
-                return Err(reason);
+            if outbox.is_clear() {
+                let pumped = self.pump(slot, outbox, context);
+                if !matches!(pumped, Ok(Progress::Open)) {
+                    context.hub.give_back(change.list);
+                    return pumped;
+                }
             }
             frame::text(&mut out, &text);
             self.change(slot, change, context);
@@ -726,7 +741,9 @@ impl Subscriber {
         } else {
             frame::text(&mut out, &text);
         }
-        outbox.send(&out, context.now).map_err(CloseReason::Failed)
+        let sent = outbox.send(&out, context.now);
+        sent.map_err(CloseReason::Failed)?;
+        Ok(Progress::Open)
     }
 
     fn on_pong(&mut self, payload: &[u8], heartbeat: u32) {

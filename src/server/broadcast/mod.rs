@@ -19,10 +19,12 @@ use mio::Token;
 
 use crate::server::Server;
 use crate::server::close::CloseReason;
+use crate::server::closing::Ending;
 use crate::server::connections::Connections;
 use crate::server::context::Context;
 use crate::server::hub::Hub;
 use crate::server::socket::{Socket, Transport};
+use crate::server::subscriber::Progress;
 use crate::tape::FrameNumber;
 
 /// How far the present round has come.
@@ -88,23 +90,27 @@ impl Broadcast {
     }
 
     /// Writes to some clients, fewer if `is_due` says that a timer has come due, which may be the next
-    /// tick, or if what they read is much work. Returns whether all have had their turn; those that are to be closed go to `losers`, not
+    /// tick, or if what they read is much work. Returns whether all have had their turn; those that are to be closed go to `over`, not
     /// away under our feet.
     pub(crate) fn write_some<S: Socket>(
         &mut self,
         connections: &mut Connections<S>,
         context: &mut Context<'_>,
         is_due: impl Fn() -> bool,
-        losers: &mut Vec<(Token, CloseReason)>,
+        over: &mut Vec<(Token, Ending)>,
     ) -> bool {
         for visit in 1..=WRITES_PER_SLICE {
             let Some(slot) = self.next_slot(context.hub) else {
                 return true;
             };
-            if let Some(connection) = connections.at(slot)
-                && let Err(reason) = connection.pump(context)
-            {
-                losers.push((connection.token, reason));
+            if let Some(connection) = connections.at(slot) {
+                let ending = match connection.pump(context) {
+                    Ok(Progress::Open) => None,
+                    Ok(Progress::Finished) => Some(CloseReason::Shutdown),
+                    Err(reason) => Some(reason),
+                };
+                let ending = ending.map(|reason| (connection.token, Ending::Because(reason)));
+                over.extend(ending);
             }
             if context.hub.is_overworked() || visit % WRITES_PER_LOOK == 0 && is_due() {
                 break;
@@ -158,7 +164,7 @@ impl<S: Transport> Server<S> {
             aged.into_iter()
                 .for_each(|instant| self.hub.expire_before(instant));
         }
-        let mut losers = Vec::new();
+        let mut over = Vec::new();
         let mut broadcast = std::mem::take(&mut self.broadcast);
         let (connections, mut context) = self.parts(now);
         let enough = now + SLICE_MAX;
@@ -169,10 +175,10 @@ impl<S: Transport> Server<S> {
         // from its own.
         let requested = context.hub.work();
         context.hub.rest();
-        let is_finished = broadcast.write_some(connections, &mut context, is_due, &mut losers);
+        let is_finished = broadcast.write_some(connections, &mut context, is_due, &mut over);
         context.hub.set_work(requested);
         self.broadcast = broadcast;
-        self.close_all(io_loop, losers);
+        self.close_many(io_loop, over);
         if !is_finished {
             return io_loop.add_callback(Self::broadcast_slice);
         }

@@ -1,14 +1,16 @@
 //! The heartbeat: a ping printed on the tape for everyone, and the limits that only time shows.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ioloop::{IoLoop, PeriodicCallback};
 use mio::Token;
 
 use crate::frame;
+use crate::server::Server;
+use crate::server::close::CloseReason;
+use crate::server::closing::Ending;
 use crate::server::context::Ping;
 use crate::server::socket::Transport;
-use crate::server::{CLOSES_PER_TURN, Server};
 
 impl<S: Transport> Server<S> {
     /// Begins to ping and to look for clients that are stuck.
@@ -47,40 +49,29 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Closes clients that have taken nothing for too long, or have not answered `ping` by now.
+    /// Closes clients that have taken nothing for too long, or have not answered `ping` by now; but
+    /// none that has made up for it by the time that it is its turn.
     pub(crate) fn close_overdue(&mut self, io_loop: &mut IoLoop<Self>, ping: Ping) {
         let (now, slow) = (self.uptime(io_loop.time()), self.config.slow_timeout);
         let hub = &self.hub;
         let overdue = self.connections.iter_mut().filter_map(|connection| {
-            let is_overdue = connection.overdue(now, (ping, hub), slow).is_some();
-            is_overdue.then_some(connection.token)
+            let reason = connection.overdue(now, (ping, hub), slow);
+            reason.map(|_| (connection.token, Ending::IfOverdue(ping)))
         });
-        let overdue = overdue.collect();
-        self.close_still_overdue(io_loop, ping, overdue);
+        let overdue: Vec<_> = overdue.collect();
+        self.close_many(io_loop, overdue);
     }
 
-    /// Closes a turn's share of `tokens`, then the rest; but nobody who has made up for it by the
-    /// time that it is their turn.
-    fn close_still_overdue(
+    /// The limit that a client has broken, if it still has.
+    pub(crate) fn overdue(
         &mut self,
-        io_loop: &mut IoLoop<Self>,
+        now: Instant,
+        token: Token,
         ping: Ping,
-        mut tokens: Vec<Token>,
-    ) {
-        let later = tokens.split_off(tokens.len().min(CLOSES_PER_TURN));
-        let (now, slow) = (self.uptime(io_loop.time()), self.config.slow_timeout);
-        for token in tokens {
-            let connection = self.connections.get_mut(token);
-            let hub = &self.hub;
-            if let Some(reason) = connection.and_then(|it| it.overdue(now, (ping, hub), slow)) {
-                self.close(io_loop, token, &reason, &[]);
-            }
-        }
-        if !later.is_empty() {
-            io_loop.add_callback(move |server, io_loop| {
-                server.close_still_overdue(io_loop, ping, later);
-            });
-        }
+    ) -> Option<CloseReason> {
+        let (now, slow) = (self.uptime(now), self.config.slow_timeout);
+        let connection = self.connections.get_mut(token)?;
+        connection.overdue(now, (ping, &self.hub), slow)
     }
 }
 
@@ -100,10 +91,9 @@ const LOOK_MAX: Duration = Duration::from_secs(1);
 mod tests {
     use super::*;
     use crate::server::Config;
-    use crate::server::SCRATCH_LENGTH;
-    use crate::server::close::CloseReason;
     use crate::server::connection::Connection;
     use crate::server::socket::Socket;
+    use crate::server::{CLOSES_PER_TURN, SCRATCH_LENGTH};
     use std::io::Write;
     use std::net::{SocketAddr, TcpListener, TcpStream};
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up, as the map in the server's `mod.rs` has them.
-const BELOW_THE_SERVER: [&str; 21] = [
+const BELOW_THE_SERVER: [&str; 22] = [
     "rejection",
     "close",
     "admission",
@@ -23,6 +23,7 @@ const BELOW_THE_SERVER: [&str; 21] = [
     "subscriber",
     "connection",
     "connections",
+    "closing",
     "metrics",
     "symbol_file",
     "cli",
