@@ -42,4 +42,5 @@ pub mod server;
 pub mod tape;
 pub mod tick;
 pub mod tls;
+pub(crate) mod token_bucket;
 mod writable;

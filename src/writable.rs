@@ -1,9 +1,9 @@
 //! Writing to a stream of the process without waiting for it.
 //!
-//! Streams are shared with whoever started the process, so making them non-blocking would do so for
-//! others too. To look before each write is as good for a pipe, as long as a write is no bigger than
-//! what one that has room takes at once: [`WRITE_MAX`]. A terminal that has room may have too little
-//! of it and make the write wait all the same, but it can be opened anew, for us alone.
+//! The process shares its streams with its parent, so making them non-blocking would affect others.
+//! For a pipe it is enough to check before each write, as long as a write is no longer than what a
+//! writable pipe accepts at once: [`WRITE_MAX`]. A terminal may have less space than that and make
+//! the write wait all the same, but it can be opened again for us alone.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -13,37 +13,37 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
 
-/// What a stream says.
+/// Whether a stream can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
+pub(crate) enum Writability {
     /// A write of up to [`WRITE_MAX`] bytes returns at once.
-    Some,
+    Ready,
     /// A write would wait.
-    None,
-    /// Whoever read has left.
+    Blocked,
+    /// The reader has left.
     Closed,
 }
 
-/// Looks at `stream`, for at most as long as `limit`.
-pub(crate) fn room(stream: impl AsFd, limit: Duration) -> Room {
+/// Checks `stream`, and waits for at most `limit` until it can be written.
+pub(crate) fn writable(stream: impl AsFd, limit: Duration) -> Writability {
     let mut descriptors = [PollFd::new(&stream, PollFlags::OUT)];
-    // Whatever is no time that the system can count waits for none.
+    // A limit that the system cannot represent counts as zero.
     let limit = Timespec::try_from(limit).unwrap_or_default();
     match poll(&mut descriptors, Some(&limit)) {
         Ok(ready) if ready > 0 => {}
-        // An interrupted look says nothing, and nobody waits for it twice.
-        _ => return Room::None,
+        // An interrupted check tells nothing and is not repeated.
+        _ => return Writability::Blocked,
     }
     let said = descriptors[0].revents();
     if said.intersects(PollFlags::ERR | PollFlags::HUP) {
-        Room::Closed
+        Writability::Closed
     } else {
-        Room::Some
+        Writability::Ready
     }
 }
 
-/// `stream`, if it is a terminal, opened anew so that no write to it waits. None where that cannot be
-/// done, too: elsewhere than on Linux, or if it is another user's.
+/// `stream`, if it is a terminal, opened again so that no write to it waits. Also `None` where that
+/// is impossible: on systems other than Linux, or if the terminal belongs to another user.
 pub(crate) fn terminal(stream: impl AsFd) -> Option<File> {
     let stream = stream.as_fd();
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -52,28 +52,30 @@ pub(crate) fn terminal(stream: impl AsFd) -> Option<File> {
     again.map(File::from)
 }
 
-/// Stderr, as far as it has room.
+/// Stderr, written only as far as it can be without waiting.
 #[derive(Debug)]
 pub(crate) struct Stderr {
     terminal: Option<File>,
 }
 
 impl Stderr {
-    /// That of the process.
+    /// The stderr of the process.
     pub(crate) fn new() -> Self {
         let terminal = terminal(io::stderr());
         Self { terminal }
     }
 
-    /// Writes up to [`WRITE_MAX`] bytes. Returns how many were taken: none that would have to wait.
+    /// Writes up to [`WRITE_MAX`] bytes. Returns how many were written without waiting.
     pub(crate) fn put(&mut self, bytes: &[u8]) -> usize {
         let written = match &mut self.terminal {
             Some(terminal) => terminal.write(bytes),
-            // A pipe that has room takes them at once, and so does a socket.
-            None if room(io::stderr(), Duration::ZERO) == Room::Some => io::stderr().write(bytes),
+            // A writable pipe or socket takes them at once.
+            None if writable(io::stderr(), Duration::ZERO) == Writability::Ready => {
+                io::stderr().write(bytes)
+            }
             None => Ok(0),
         };
-        // Where stderr cannot be written, nobody can be told so.
+        // If stderr cannot be written, there is no place to report that.
         written.unwrap_or(0)
     }
 }
@@ -88,17 +90,20 @@ mod tests {
     use std::io::{Read, pipe};
 
     #[test]
-    fn a_pipe_has_room_until_it_is_full_and_again_when_it_is_read() {
+    fn a_pipe_is_writable_until_it_is_full_and_again_once_it_is_read() {
         let (mut reader, mut writer) = pipe().unwrap();
         let mut written = 0;
-        while room(&writer, Duration::ZERO) == Room::Some {
+        while writable(&writer, Duration::ZERO) == Writability::Ready {
             writer.write_all(&[0; WRITE_MAX]).unwrap();
             written += WRITE_MAX;
         }
-        assert_eq!(room(&writer, Duration::from_millis(1)), Room::None);
+        assert_eq!(
+            writable(&writer, Duration::from_millis(1)),
+            Writability::Blocked
+        );
         reader.read_exact(&mut vec![0; written]).unwrap();
-        assert_eq!(room(&writer, Duration::ZERO), Room::Some);
+        assert_eq!(writable(&writer, Duration::ZERO), Writability::Ready);
         drop(reader);
-        assert_eq!(room(&writer, Duration::ZERO), Room::Closed);
+        assert_eq!(writable(&writer, Duration::ZERO), Writability::Closed);
     }
 }

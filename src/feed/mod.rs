@@ -9,7 +9,7 @@ use mio::Token;
 use crate::tick::Tick;
 
 pub use self::config::{Online, OpenError, Settings, Source, Wanted, catalogue};
-pub use self::live::{Failure, FetchDurations, Live, Sources, Standing};
+pub use self::live::{Failure, FetchDurations, Live, SourceStatus, Sources};
 pub use self::recorder::Recorder;
 pub use self::replay::{Replay, ReplayError, Speed};
 pub use self::simulated::Sim;

@@ -1,185 +1,179 @@
-//! How much of the same the log takes. A line that peers or prices can bring about again and again is
-//! written some times in a row, then now and then, and what was held back meanwhile is counted and
-//! told.
+//! Limits repeated log lines. A line that peers or prices can trigger again and again is written some
+//! times in a row, then now and then; the ones suppressed meanwhile are counted and reported.
 //!
-//! What is of the same is what one place in the code says: so every line there is has its limit, and
-//! the memory for it is that of the places. Pure: the time is handed in.
+//! Log lines are grouped by call site, so each call site has its own limit and memory is bounded by
+//! their number. Pure: the time is handed in.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use log::Level;
 
-/// A place in the code: its file and line.
-pub(crate) type Place = (&'static str, u32);
+use crate::token_bucket::{Rate, TokenBucket};
 
-/// What each place has left to say.
+/// The file and line that a log line comes from.
+pub(crate) type CallSite = (&'static str, u32);
+
+/// The log lines of all call sites.
 #[derive(Default)]
-pub(crate) struct Budget {
-    places: HashMap<Place, Said>,
+pub(crate) struct Limiter {
+    call_sites: HashMap<CallSite, Lines>,
 }
 
-struct Said {
+/// The lines of one call site.
+struct Lines {
     level: Level,
-    /// Lines that it may still say.
-    left: u32,
-    /// When the newest of them was gained.
-    gained: Instant,
-    held: u64,
-    held_last: Instant,
-    /// The last line that was said, to tell what others like it are.
-    like: String,
+    /// Lines that it may still write.
+    bucket: TokenBucket,
+    suppressed: u64,
+    last_suppressed: Instant,
+    /// The last line that was written, as an example of the suppressed ones.
+    example: String,
 }
 
-/// Whether to say something.
+/// Whether to write a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// After so many that were not said.
-    Say {
-        held: u64,
+    /// Write it; so many before it were suppressed.
+    Log {
+        suppressed: u64,
     },
-    Hold,
+    Suppress,
 }
 
-/// What was held back and has to be told.
+/// The suppressed lines of a call site that have to be reported.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct Suppressed {
     pub(crate) level: Level,
     pub(crate) count: u64,
     /// The beginning of a line like them.
-    pub(crate) like: String,
+    pub(crate) example: String,
 }
 
-impl Budget {
-    /// Whether `place` may say one more line; it becomes what the next ones are like.
+impl Limiter {
+    /// Whether `call_site` may write one more line, which then is the example for the next ones.
     pub(crate) fn ask(
         &mut self,
-        place: Place,
+        call_site: CallSite,
         level: Level,
         now: Instant,
         line: &dyn Fn() -> String,
     ) -> Verdict {
-        let (most, every) = limits(level);
-        let said = self.places.entry(place).or_insert_with(|| Said {
+        let rate = rate(level);
+        let lines = self.call_sites.entry(call_site).or_insert_with(|| Lines {
             level,
-            left: most,
-            gained: now,
-            held: 0,
-            held_last: now,
-            like: String::new(),
+            bucket: TokenBucket::full(rate, now),
+            suppressed: 0,
+            last_suppressed: now,
+            example: String::new(),
         });
-        said.level = level;
-        said.gain(most, every, now);
-        if said.left == 0 {
-            said.held += 1;
-            said.held_last = now;
-            return Verdict::Hold;
+        lines.level = level;
+        if !lines.bucket.take(rate, now) {
+            lines.suppressed += 1;
+            lines.last_suppressed = now;
+            return Verdict::Suppress;
         }
-        said.left -= 1;
-        said.like = line().chars().take(LIKE_LENGTH_MAX).collect();
-        Verdict::Say {
-            held: std::mem::take(&mut said.held),
+        lines.example = line().chars().take(EXAMPLE_LENGTH_MAX).collect();
+        Verdict::Log {
+            suppressed: std::mem::take(&mut lines.suppressed),
         }
     }
 
-    /// What was held back at places that have since been quiet.
-    pub(crate) fn settle(&mut self, now: Instant) -> Vec<Held> {
-        let quiet = |said: &&mut Said| {
-            said.held > 0 && now.saturating_duration_since(said.held_last) >= QUIET
+    /// The suppressed lines of call sites that have been quiet since.
+    pub(crate) fn settle(&mut self, now: Instant) -> Vec<Suppressed> {
+        let quiet = |lines: &&mut Lines| {
+            lines.suppressed > 0 && now.saturating_duration_since(lines.last_suppressed) >= QUIET
         };
-        let quiet = self.places.values_mut().filter(quiet);
-        quiet.map(Said::settle).collect()
+        let quiet = self.call_sites.values_mut().filter(quiet);
+        quiet.map(Lines::settle).collect()
     }
 }
 
-impl Said {
-    fn gain(&mut self, most: u32, every: Duration, now: Instant) {
-        let passed = now.saturating_duration_since(self.gained);
-        let gained = u32::try_from(passed.as_micros() / every.as_micros()).unwrap_or(u32::MAX);
-        if gained > 0 {
-            self.left = self.left.saturating_add(gained).min(most);
-            self.gained = now;
-        }
-    }
-
-    fn settle(&mut self) -> Held {
-        Held {
+impl Lines {
+    fn settle(&mut self) -> Suppressed {
+        Suppressed {
             level: self.level,
-            count: std::mem::take(&mut self.held),
-            like: self.like.clone(),
+            count: std::mem::take(&mut self.suppressed),
+            example: self.example.clone(),
         }
     }
 }
 
-/// Lines in a row, and how long each of them has to be waited for afterwards. Who asks for details
-/// can take more of them.
-fn limits(level: Level) -> (u32, Duration) {
-    match level {
-        Level::Error | Level::Warn | Level::Info => (60, Duration::from_secs(2)),
-        Level::Debug | Level::Trace => (500, Duration::from_millis(20)),
-    }
+/// How many lines a call site may write. Users who ask for details can take more of them.
+fn rate(level: Level) -> Rate {
+    let (burst, every_ms) = match level {
+        Level::Error | Level::Warn | Level::Info => (60, 2_000),
+        Level::Debug | Level::Trace => (500, 20),
+    };
+    let every = Duration::from_millis(every_ms);
+    Rate { burst, every }
 }
 
-/// After so long without one more, what was held back is told by itself.
+/// Suppressed lines are reported once no further one has come for this long.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Of the line that tells what others are like, in characters.
-const LIKE_LENGTH_MAX: usize = 120;
+/// The length of an example, in characters.
+const EXAMPLE_LENGTH_MAX: usize = 120;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HERE: Place = ("here", 1);
+    const HERE: CallSite = ("here", 1);
 
-    fn ask(budget: &mut Budget, place: Place, now: Instant) -> Verdict {
-        budget.ask(place, Level::Warn, now, &|| "the server is full".to_owned())
+    fn ask(limiter: &mut Limiter, call_site: CallSite, now: Instant) -> Verdict {
+        limiter.ask(call_site, Level::Warn, now, &|| {
+            "the server is full".to_owned()
+        })
     }
 
     #[test]
-    fn a_flood_is_told_of_and_counted_and_hides_nobody_else() {
+    fn a_flood_is_counted_and_does_not_hide_other_lines() {
         let start = Instant::now();
-        let mut budget = Budget::default();
-        let said = (0..1000)
-            .filter(|_| ask(&mut budget, HERE, start) != Verdict::Hold)
+        let mut limiter = Limiter::default();
+        let lines = (0..1000)
+            .filter(|_| ask(&mut limiter, HERE, start) != Verdict::Suppress)
             .count();
-        assert_eq!(said, 60);
-        let elsewhere = ask(&mut budget, ("here", 2), start);
-        assert_eq!(elsewhere, Verdict::Say { held: 0 });
+        assert_eq!(lines, 60);
+        let elsewhere = ask(&mut limiter, ("here", 2), start);
+        assert_eq!(elsewhere, Verdict::Log { suppressed: 0 });
         let later = start + Duration::from_secs(2);
-        assert_eq!(ask(&mut budget, HERE, later), Verdict::Say { held: 940 });
-        assert_eq!(ask(&mut budget, HERE, later), Verdict::Hold);
+        assert_eq!(
+            ask(&mut limiter, HERE, later),
+            Verdict::Log { suppressed: 940 }
+        );
+        assert_eq!(ask(&mut limiter, HERE, later), Verdict::Suppress);
     }
 
     #[test]
-    fn what_was_held_back_is_told_once_it_is_quiet() {
+    fn suppressed_lines_are_reported_once_it_is_quiet() {
         let start = Instant::now();
-        let mut budget = Budget::default();
+        let mut limiter = Limiter::default();
         for _ in 0..70 {
-            ask(&mut budget, HERE, start);
+            ask(&mut limiter, HERE, start);
         }
-        assert_eq!(budget.settle(start), []);
-        let held = Held {
+        assert_eq!(limiter.settle(start), []);
+        let suppressed = Suppressed {
             level: Level::Warn,
             count: 10,
-            like: "the server is full".to_owned(),
+            example: "the server is full".to_owned(),
         };
         let later = start + QUIET;
-        assert_eq!(budget.settle(later), [held]);
-        assert_eq!(budget.settle(later + QUIET), []);
+        assert_eq!(limiter.settle(later), [suppressed]);
+        assert_eq!(limiter.settle(later + QUIET), []);
     }
 
     #[test]
-    fn a_minute_of_peace_restores_it_and_no_more() {
+    fn a_quiet_hour_restores_one_burst_and_no_more() {
         let start = Instant::now();
-        let mut budget = Budget::default();
+        let mut limiter = Limiter::default();
         for _ in 0..60 {
-            ask(&mut budget, HERE, start);
+            ask(&mut limiter, HERE, start);
         }
         let later = start + Duration::from_secs(3600);
-        let said = (0..100)
-            .filter(|_| ask(&mut budget, HERE, later) != Verdict::Hold)
+        let lines = (0..100)
+            .filter(|_| ask(&mut limiter, HERE, later) != Verdict::Suppress)
             .count();
-        assert_eq!(said, 60);
+        assert_eq!(lines, 60);
     }
 }

@@ -1,13 +1,13 @@
-//! The log: what every library here says through `log`, on stderr, and never waiting for it.
+//! The log: writes what all libraries log through `log` to stderr, and never waits for it.
 //!
-//! A terminal that is stopped or a pipe that nobody reads would block the write, and with it every
-//! client. So a line is written only when stderr has room at that moment; others are counted, and the
-//! count is told once there is room again. Making stderr non-blocking instead would do so for the
-//! shell that shares it; but a terminal can be opened anew for that. Lines of which there are too
-//! many are held back, counted and told of too.
+//! A stopped terminal or a pipe that nobody reads would block the write, and with it every client.
+//! So a line is written only if stderr can take it at that moment; others are counted, and the count
+//! is reported once stderr is writable again. Making stderr non-blocking would affect the shell that
+//! shares it; a terminal, however, can be opened again for us alone. Too many similar lines are
+//! suppressed, counted and reported, too.
 //!
-//! A line is one line, whatever peers have sent: control characters are written as escapes. Libraries
-//! have only warnings to say, since what they tell beyond that has the headers of requests in it.
+//! A line stays one line, whatever peers have sent: control characters are written as escapes. Other
+//! libraries log warnings only, since their finer levels show the headers of requests.
 
 mod limiter;
 
@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 use env_logger::{Builder, Target};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use self::limiter::{Budget, Verdict};
+use self::limiter::{Limiter, Verdict};
 
-use crate::writable::{Room, Stderr, room};
+use crate::writable::{Stderr, Writability, writable};
 
 /// Starts logging, for the rest of the process.
 pub fn start(level: LevelFilter) {
@@ -41,24 +41,24 @@ pub fn start(level: LevelFilter) {
     }
     let logger = Logger {
         inner: builder.build(),
-        budget: Mutex::default(),
+        limiter: Mutex::default(),
     };
-    // Whoever has started it before keeps it.
+    // If a logger is installed already, it stays.
     if log::set_logger(LOGGER.get_or_init(|| logger)).is_ok() {
         log::set_max_level(level);
     }
 }
 
-/// Log lines that are missing since the start.
+/// How many log lines are missing since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// Stderr had no room for them, or nobody reads it.
+    /// Stderr was blocked, or nobody reads it.
     pub blocked: u64,
-    /// There were too many like them.
+    /// There were too many similar lines.
     pub held_back: u64,
 }
 
-/// What is missing so far.
+/// The log lines that are missing so far.
 pub fn lost() -> Lost {
     Lost {
         blocked: BLOCKED.load(Ordering::Relaxed),
@@ -66,8 +66,8 @@ pub fn lost() -> Lost {
     }
 }
 
-/// Tells what is missing, unless a line has told it already or stderr has no room still. To be called
-/// once in a while ([`CATCH_UP_INTERVAL`]), and at the end.
+/// Reports missing lines that have not been reported yet, if stderr is writable. Call it now and then
+/// ([`CATCH_UP_INTERVAL`]), and at the end.
 pub fn catch_up() {
     if let Some(logger) = LOGGER.get() {
         logger.settle();
@@ -75,35 +75,35 @@ pub fn catch_up() {
     }
 }
 
-/// How often to look whether there is something to catch up with.
+/// How often to call [`catch_up`].
 pub const CATCH_UP_INTERVAL: Duration = Duration::from_secs(1);
 
 struct Logger {
     inner: env_logger::Logger,
-    budget: Mutex<Budget>,
+    limiter: Mutex<Limiter>,
 }
 
 impl Logger {
-    fn budget(&self) -> MutexGuard<'_, Budget> {
-        // What a panic left behind there is still a count.
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    fn limiter(&self) -> MutexGuard<'_, Limiter> {
+        // Its counts are valid even after a panic.
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells what was held back where it has become quiet.
+    /// Reports the suppressed lines of call sites that have become quiet.
     fn settle(&self) {
-        let settled = self.budget().settle(Instant::now());
-        for held in settled {
-            let (count, like) = (held.count, held.like);
+        let settled = self.limiter().settle(Instant::now());
+        for suppressed in settled {
+            let (count, example) = (suppressed.count, suppressed.example);
             self.say(
-                held.level,
-                format_args!("{count} more lines like this were held back: {like}"),
+                suppressed.level,
+                format_args!("{count} more lines like this were held back: {example}"),
             );
         }
     }
 
-    /// Tells how many lines stderr had no room for, if it has now.
+    /// Reports how many lines were lost while stderr was blocked, if it is writable now.
     fn tell_blocked(&self) {
-        if UNTOLD.load(Ordering::Relaxed) == 0 || has_room() != Room::Some {
+        if UNTOLD.load(Ordering::Relaxed) == 0 || !is_writable() {
             return;
         }
         let untold = UNTOLD.swap(0, Ordering::Relaxed);
@@ -112,7 +112,7 @@ impl Logger {
             format_args!("{untold} log lines were lost because stderr was blocked"),
         );
         if UNTOLD.swap(0, Ordering::Relaxed) > 0 {
-            // The room was gone again: this line is told later, and is none of those that count.
+            // Stderr was blocked again: report them later, and do not count this line itself.
             BLOCKED.fetch_sub(1, Ordering::Relaxed);
             UNTOLD.fetch_add(untold, Ordering::Relaxed);
         }
@@ -139,21 +139,21 @@ impl Log for Logger {
         if !self.inner.matches(record) {
             return;
         }
-        let place = (
+        let call_site = (
             record.file_static().unwrap_or_default(),
             record.line().unwrap_or_default(),
         );
         let line = || record.args().to_string();
         let verdict = self
-            .budget()
-            .ask(place, record.level(), Instant::now(), &line);
-        let Verdict::Say { held } = verdict else {
+            .limiter()
+            .ask(call_site, record.level(), Instant::now(), &line);
+        let Verdict::Log { suppressed } = verdict else {
             HELD_BACK.fetch_add(1, Ordering::Relaxed);
             return;
         };
         self.tell_blocked();
-        if held > 0 {
-            let what = format_args!("{held} lines like the next one were held back");
+        if suppressed > 0 {
+            let what = format_args!("{suppressed} lines like the next one were held back");
             self.say(record.level(), what);
         }
         self.inner.log(record);
@@ -162,15 +162,15 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-/// Writes lines to stderr that it has room for.
+/// Writes lines to stderr as far as it can take them.
 struct Lines {
     stderr: Stderr,
-    /// The last line broke off, and the next must not go on in it.
+    /// The last line was cut short, so the next has to begin on a new one.
     torn: bool,
 }
 
 impl Lines {
-    /// Whether the whole line was taken.
+    /// Returns whether the whole line was written.
     fn put(&mut self, line: &[u8]) -> bool {
         let written = self.stderr.put(line);
         self.torn |= 0 < written && written < line.len();
@@ -179,7 +179,7 @@ impl Lines {
 }
 
 impl Write for Lines {
-    /// Takes one line, as the logger hands them over.
+    /// Writes one line, which is what the logger hands over at a time.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut out = Vec::with_capacity(LINE_LENGTH_MAX + 2);
         if self.torn {
@@ -203,11 +203,11 @@ impl Write for Lines {
     }
 }
 
-fn has_room() -> Room {
-    room(io::stderr(), Duration::ZERO)
+fn is_writable() -> bool {
+    writable(io::stderr(), Duration::ZERO) == Writability::Ready
 }
 
-/// Line breaks and other controls of a terminal, as what they are in source code.
+/// Escapes line breaks and other control characters as in source code.
 fn on_one_line(text: String) -> String {
     if !text.chars().any(char::is_control) {
         return text;
@@ -222,13 +222,13 @@ fn on_one_line(text: String) -> String {
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 static BLOCKED: AtomicU64 = AtomicU64::new(0);
 static HELD_BACK: AtomicU64 = AtomicU64::new(0);
-/// Of those that stderr had no room for, how many no line has told of.
+/// Lines lost because stderr was blocked that have not been reported yet.
 static UNTOLD: AtomicU64 = AtomicU64::new(0);
 
-/// The crates that are ours: the library, its programs, and the bench that is one.
+/// Our own crates: the library, its programs, and the benchmark that is one.
 const OWN: [&str; 5] = ["tickertape", "ioloop", "server", "client", "fetch"];
 
-/// Enough for every line there is; cut, a pipe takes it in one piece.
+/// Enough for every line of ours; longer ones are cut, so that a pipe takes them in one piece.
 const LINE_LENGTH_MAX: usize = 2048;
 
 #[cfg(test)]
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_can_write_a_line_of_their_own() {
+    fn peers_cannot_forge_log_lines() {
         let forged = "unknown symbol 'A\nerror: \x1b[2Jall is lost'\r".to_owned();
         assert_eq!(
             on_one_line(forged),

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use crate::client::measure::measurement::Printed;
 use crate::client::measure::observer::TickSink;
-use crate::writable::{Room, WRITE_MAX, room, terminal};
+use crate::writable::{WRITE_MAX, Writability, terminal, writable};
 
 /// Writes lines to a stream without waiting for it.
 #[derive(Debug)]
@@ -111,10 +111,10 @@ impl TickPrinter {
 
     fn write_some(&mut self, writes: usize, limit: Duration) -> Written {
         for _ in 0..writes {
-            match room(&self.stream, limit) {
-                Room::None => return self.blocked(),
-                Room::Closed => return self.closed(Errno::PIPE),
-                Room::Some => {}
+            match writable(&self.stream, limit) {
+                Writability::Blocked => return self.blocked(),
+                Writability::Closed => return self.closed(Errno::PIPE),
+                Writability::Ready => {}
             }
             let (bytes, _) = self.unwritten.as_slices();
             if bytes.is_empty() {

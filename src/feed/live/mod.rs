@@ -1,11 +1,11 @@
 //! Real prices: each exchange has a fiber that asks it or listens to it, and reports to
 //! [`Sources`], which knows what of that is news.
 
-mod chatter;
 mod dial;
 mod failover;
 mod failure;
 mod health;
+mod log_quota;
 mod order;
 mod preflight;
 #[cfg(any(test, fuzzing))]
@@ -20,7 +20,7 @@ mod websocket;
 pub use self::failure::Failure;
 pub(super) use self::preflight::check;
 pub use self::sources::Sources;
-pub use self::status::{FetchDurations, Standing};
+pub use self::status::{FetchDurations, SourceStatus};
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};

@@ -12,13 +12,13 @@ use log::Level;
 use super::failover::Failover;
 use super::failure::Failure;
 use super::order::{Step, Timeline};
-use super::status::{Changes, Standing};
+use super::status::{Changes, SourceStatus};
 use crate::tick::{Price, Tick};
 
 /// Everything about all sources; empty for feeds that have none.
 #[derive(Debug, Default)]
 pub struct Sources {
-    sources: Vec<Standing>,
+    sources: Vec<SourceStatus>,
     markets: Vec<Market>,
     /// An unchanged price is no tick.
     changes_only: bool,
@@ -118,14 +118,14 @@ impl Sources {
             markets,
             sources: introductions
                 .into_iter()
-                .map(|it| Standing::new(it.name, it.notes, it.wires.len()))
+                .map(|it| SourceStatus::new(it.name, it.notes, it.wires.len(), now))
                 .collect(),
             changes_only,
         }
     }
 
     /// All of them, in the order of preference.
-    pub fn iter(&self) -> impl Iterator<Item = &Standing> {
+    pub fn iter(&self) -> impl Iterator<Item = &SourceStatus> {
         self.sources.iter()
     }
 
@@ -175,7 +175,7 @@ impl Sources {
             }
             Event::Left { why, pause } => {
                 let what =
-                    format_args!("ended by the exchange: {why}; connecting anew in {pause:.1?}");
+                    format_args!("closed by the exchange: {why}; reconnecting in {pause:.1?}");
                 self.sources[source].say(Level::Info, now, what);
                 Vec::new()
             }
@@ -239,7 +239,7 @@ impl Sources {
     fn log(&mut self, source: usize, changes: &Changes, now: Instant) {
         if let Some((first, error)) = changes.worse.first() {
             let symbols = self.some_symbols(*first, changes.worse.len());
-            let what = format_args!("{symbols}: {error}; trying on");
+            let what = format_args!("{symbols}: {error}; still trying");
             self.sources[source].say(Level::Warn, now, what);
         }
         if let Some((first, after)) = changes.recovered.first() {
@@ -251,7 +251,7 @@ impl Sources {
             let serving = self.markets[*first].failover.active();
             let symbols = self.some_symbols(*first, changes.switched.len());
             let name = self.sources[serving].name();
-            log::warn!("{symbols}: served by {name} from now on");
+            log::warn!("{symbols}: now served by {name}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! How one exchange does: what `/metrics` says about it, and the log, once per change.
+//! The status of one source, for `/metrics` and for the log, which gets a line per change.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -7,38 +7,38 @@ use exchanges::QuoteError;
 use ioloop::histogram::Durations;
 use log::Level;
 
-use super::chatter::{Chatter, Say};
 use super::failure::Failure;
 use super::health::{Change, Health};
+use super::log_quota::{LogQuota, Verdict};
 
-/// How one exchange does, asked in one way.
+/// The status of one exchange, by requests or by its stream.
 #[derive(Debug)]
-pub struct Standing {
+pub struct SourceStatus {
     name: String,
-    /// What its user should know when it serves nobody here.
+    /// What its users should know if it blocks this location.
     notes: String,
     health: Health,
-    /// Of each symbol, by the symbol's index.
+    /// The health of each symbol, by its index.
     symbols: Vec<Health>,
     answers: u64,
     failures: Vec<(&'static str, u64)>,
     took: FetchDurations,
-    /// Prices dropped for being older than one before.
-    old: u64,
-    /// What it has complained of, and the log knows.
+    /// Prices dropped because a newer one had come before.
+    outdated: u64,
+    /// The errors it reported that have been logged.
     complaints: Vec<String>,
-    chatter: Chatter,
+    quota: LogQuota,
 }
 
 /// How long an exchange takes to answer, in buckets.
 pub type FetchDurations = Durations<{ BOUNDS.len() }>;
 
-/// What one report has changed about symbols, by their indexes.
+/// What one event has changed about symbols, by their indexes.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     pub(super) worse: Vec<(usize, QuoteError)>,
     pub(super) recovered: Vec<(usize, Duration)>,
-    /// Another source serves them.
+    /// Symbols that another source serves now.
     pub(super) switched: Vec<usize>,
 }
 
@@ -50,8 +50,8 @@ impl Changes {
     }
 }
 
-impl Standing {
-    pub(super) fn new(name: String, notes: String, symbols: usize) -> Self {
+impl SourceStatus {
+    pub(super) fn new(name: String, notes: String, symbols: usize, now: Instant) -> Self {
         Self {
             name,
             notes,
@@ -60,18 +60,18 @@ impl Standing {
             answers: 0,
             failures: Vec::new(),
             took: Durations::new(&BOUNDS),
-            old: 0,
+            outdated: 0,
             complaints: Vec::new(),
-            chatter: Chatter::default(),
+            quota: LogQuota::new(now),
         }
     }
 
-    /// What it is called.
+    /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether its newest answer was a good one; none before the first.
+    /// Whether its newest answer was good; `None` before the first.
     pub fn is_good(&self) -> Option<bool> {
         self.health.is_good()
     }
@@ -81,24 +81,24 @@ impl Standing {
         self.answers
     }
 
-    /// How often what went wrong: kinds with their numbers.
+    /// The kinds of failures so far, with their counts.
     pub fn failures(&self) -> &[(&'static str, u64)] {
         &self.failures
     }
 
-    /// How long requests took, whatever became of them. A stream asks for nothing.
+    /// How long requests took, successful or not. A stream sends none.
     pub fn took(&self) -> &FetchDurations {
         &self.took
     }
 
-    /// What is wrong with it, and since when, while its newest answer is none or a bad one.
+    /// The kind of failure and since when it has been failing; `None` while it works.
     pub fn failing(&self) -> Option<(&'static str, Instant)> {
         self.health.failing()
     }
 
-    /// Prices that were dropped for being older than one before.
+    /// Prices that were dropped because a newer one had come before.
     pub fn old(&self) -> u64 {
-        self.old
+        self.outdated
     }
 
     pub(super) fn answered(&mut self, took: Option<Duration>, now: Instant) {
@@ -139,37 +139,35 @@ impl Standing {
         }
     }
 
-    /// Writes to the log, unless there has been too much of that.
+    /// Writes to the log, unless this source has written too much already.
     pub(super) fn say(&mut self, level: Level, now: Instant, what: fmt::Arguments<'_>) {
         let name = &self.name;
-        match self.chatter.ask(now) {
-            Say::Yes { held: 0 } => log::log!(level, "{name}: {what}"),
-            Say::Yes { held } => {
+        match self.quota.ask(now) {
+            Verdict::Log { suppressed: 0 } => log::log!(level, "{name}: {what}"),
+            Verdict::Log { suppressed } => {
                 log::log!(
                     level,
-                    "{name}: {what} ({held} changes before it were not said)"
+                    "{name}: {what} ({suppressed} changes before it were not logged)"
                 );
             }
-            Say::Enough => {
+            Verdict::LogLast => {
                 log::log!(level, "{name}: {what}");
-                log::warn!(
-                    "{name}: changes all the time; saying so less often, /metrics has it all"
-                );
+                log::warn!("{name}: changes too often; logging fewer of them, /metrics shows all");
             }
-            Say::No => log::debug!("{name}: {what}"),
+            Verdict::Suppress => log::debug!("{name}: {what}"),
         }
     }
 
     pub(super) fn complained(&mut self, words: String) {
         self.count("complaint");
-        // The same for each of fifty symbols is not worth fifty lines, nor once a minute.
+        // The same error for each of fifty symbols is not worth fifty lines, nor one a minute.
         if !self.complaints.contains(&words) && self.complaints.len() < COMPLAINTS_MAX {
-            log::warn!("{}: it complains: {words}", self.name);
+            log::warn!("{}: it reports an error: {words}", self.name);
             self.complaints.push(words);
         }
     }
 
-    /// Takes note of how one symbol does, and of what the log should say about it.
+    /// Notes the result for one symbol, and in `changes` whether the log should mention it.
     pub(super) fn note_symbol(
         &mut self,
         index: usize,
@@ -190,9 +188,9 @@ impl Standing {
         }
     }
 
-    /// Takes note of a price that was dropped for being older than one before.
+    /// Counts a price that was dropped because a newer one had come before.
     pub(super) fn dropped_old(&mut self) {
-        self.old += 1;
+        self.outdated += 1;
     }
 
     fn note_duration(&mut self, took: Option<Duration>) {
@@ -207,10 +205,10 @@ impl Standing {
     }
 }
 
-/// Complaints of an exchange that the log shows.
+/// Different errors of an exchange that the log shows.
 const COMPLAINTS_MAX: usize = 10;
 
-/// From an exchange next door to the limit on a request.
+/// From an exchange nearby to the limit on a request.
 const BOUNDS: [Duration; 12] = [
     Duration::from_millis(5),
     Duration::from_millis(10),

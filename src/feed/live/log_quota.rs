@@ -1,0 +1,92 @@
+//! How many lines one source may write to the log: a change is worth a line, but not if there is
+//! one each second. Pure: the time is handed in.
+
+use std::time::{Duration, Instant};
+
+use crate::token_bucket::{Rate, TokenBucket};
+
+/// The lines that a source has left.
+#[derive(Debug)]
+pub(super) struct LogQuota {
+    bucket: TokenBucket,
+    is_exhausted: bool,
+    /// Lines suppressed since the last that was logged.
+    suppressed: u64,
+}
+
+/// Whether to log a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Log it; so many before it were suppressed.
+    Log {
+        suppressed: u64,
+    },
+    /// Log it, and that further ones will be suppressed.
+    LogLast,
+    Suppress,
+}
+
+impl LogQuota {
+    /// A quota that is not used yet.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            bucket: TokenBucket::full(RATE, now),
+            is_exhausted: false,
+            suppressed: 0,
+        }
+    }
+
+    /// Asks for one line.
+    pub(super) fn ask(&mut self, now: Instant) -> Verdict {
+        if self.bucket.take(RATE, now) {
+            self.is_exhausted &= self.bucket.tokens() < RATE.burst / 2;
+            let suppressed = std::mem::take(&mut self.suppressed);
+            return Verdict::Log { suppressed };
+        }
+        if !std::mem::replace(&mut self.is_exhausted, true) {
+            return Verdict::LogLast;
+        }
+        self.suppressed += 1;
+        Verdict::Suppress
+    }
+}
+
+/// Some changes in a row, then one every half minute.
+const RATE: Rate = Rate {
+    burst: 20,
+    every: Duration::from_secs(30),
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endless_changes_are_logged_now_and_then() {
+        let start = Instant::now();
+        let mut quota = LogQuota::new(start);
+        let verdicts: Vec<_> = (0..3_600)
+            .map(|second| quota.ask(start + Duration::from_secs(second)))
+            .collect();
+        let is_logged = |verdict: &Verdict| matches!(verdict, Verdict::Log { .. });
+        let first = Verdict::Log { suppressed: 0 };
+        assert!(verdicts[..20].iter().all(|&verdict| verdict == first));
+        assert_eq!(verdicts[20], Verdict::LogLast);
+        let count = verdicts.iter().filter(|verdict| is_logged(verdict)).count();
+        assert!((100..=140).contains(&count), "{count}");
+        let last = verdicts.iter().filter(|&&it| it == Verdict::LogLast);
+        assert_eq!(last.count(), 1);
+        // The last one is logged itself; all others are counted.
+        let suppressed: u64 = verdicts
+            .iter()
+            .map(|verdict| match verdict {
+                Verdict::Log { suppressed } => *suppressed,
+                _ => 0,
+            })
+            .sum();
+        assert_eq!(suppressed + quota.suppressed + count as u64 + 1, 3_600);
+        let much_later = start + Duration::from_secs(7_200);
+        assert!((0..20).all(|_| is_logged(&quota.ask(much_later))));
+        assert_eq!(quota.ask(much_later), Verdict::LogLast);
+    }
+}
