@@ -36,6 +36,8 @@ pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod http_client;
+#[cfg(test)]
+mod imports;
 pub mod log;
 pub mod process;
 pub mod server;

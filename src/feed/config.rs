@@ -8,8 +8,11 @@ use exchanges::{Catalogue, Exchange, Symbol};
 use fastrand::Rng;
 use ureq::{Proxy, ProxyProtocol};
 
-use super::live::{Line, Live, LiveSettings, check};
-use super::{Feed, Publish, Replay, ReplayError, Sim, Speed};
+use super::live::preflight;
+use super::live::{Line, Live, LiveSettings};
+use super::publish::{Feed, Publish};
+use super::replay::{Replay, ReplayError, Speed};
+use super::simulated::Sim;
 use crate::http_client::{Roots, TransportConfig, UpstreamOverride};
 use crate::tape::SYMBOLS_MAX;
 
@@ -290,7 +293,7 @@ fn live(lines: Vec<Line>, settings: &Settings) -> Result<Live, String> {
             upstream: online.upstream.clone(),
         },
     };
-    check(&mut live)?;
+    preflight::check(&mut live)?;
     Ok(live)
 }
 

@@ -13,7 +13,7 @@ use ioloop::periodic::next_deadline;
 use ioloop::{IoLoop, Wake};
 use mio::Token;
 
-use super::{Feed, Publish};
+use super::publish::{Feed, Publish};
 use crate::tick::{Price, Tick, unix_us};
 
 /// A feed of simulated prices.

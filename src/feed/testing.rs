@@ -1,6 +1,11 @@
 //! What the tests of feeds share: somebody who listens to one.
 
+use std::time::Duration;
+
+use ioloop::IoLoop;
+
 use super::*;
+use crate::tick::Tick;
 
 /// Keeps what a feed publishes and stops the loop once there is enough of it.
 pub(super) struct Audience {

@@ -7,18 +7,17 @@ mod failure;
 mod health;
 mod log_quota;
 mod order;
-mod preflight;
+pub(super) mod preflight;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 mod rest;
-mod sources;
+pub(super) mod sources;
 mod status;
 mod stream;
 mod suggest;
 mod websocket;
 
 pub use self::failure::Failure;
-pub(super) use self::preflight::check;
 pub use self::sources::Sources;
 pub use self::status::{FetchDurations, SourceStatus};
 
@@ -32,7 +31,7 @@ use ioloop::fiber::{Emitter, Exit, STACK_SIZE};
 use self::rest::Rest;
 use self::sources::{Event, Introduction, News};
 use self::stream::Stream;
-use super::{Feed, Publish, Watched};
+use super::publish::{Feed, Publish, Watched};
 use crate::http_client::{HttpClient, TransportConfig, UpstreamOverride};
 
 /// Prices of exchanges, each symbol's from the first of them that has it.

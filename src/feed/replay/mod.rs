@@ -23,7 +23,7 @@ use ioloop::IoLoop;
 
 use self::pace::Pace;
 use self::recording::{Line, Recorded, Recording};
-use super::{Feed, Publish};
+use super::publish::{Feed, Publish};
 use crate::tape::SYMBOLS_MAX;
 
 /// A feed that replays a recording and then ends.

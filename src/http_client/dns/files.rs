@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Hosts, ResolvConf};
+use super::system::{Hosts, ResolvConf};
 
 /// What the two files say, and how they were when they were read.
 #[derive(Clone, Debug)]
