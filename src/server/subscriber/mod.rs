@@ -1,21 +1,20 @@
 //! A client that is open: what it watches, how far it has read, and what its messages mean.
 //!
 //! At rest it owns a position and a few counters. Tungstenite's state machine is made when a message
-//! begins and dropped when it has ended ([`Boundaries`]), so ten thousand idle clients cost little
+//! begins and dropped when it has ended ([`Boundaries`](crate::frame::Boundaries)), so ten thousand idle clients cost little
 //! more than their sockets.
 
-use std::io::ErrorKind;
+mod allowance;
+mod codec;
+mod requests;
 
-use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
-use tungstenite::{Error, Message};
-
-use crate::frame::{self, Boundaries};
+use self::allowance::Allowance;
+use self::codec::Codec;
 use crate::server::close::CloseReason;
-use crate::server::config::Config;
-use crate::server::context::{Context, UptimeMs};
+use crate::server::context::Context;
 use crate::server::hub::{self, Debt, Hub, ListId, PeriodId, Reading, Symbols};
-use crate::server::outbox::{CodecStream, Outbox};
-use crate::server::protocol::{self, Change, Delivery, Reply};
+use crate::server::outbox::Outbox;
+use crate::server::protocol::Delivery;
 use crate::server::socket::Socket;
 use crate::tape::FrameNumber;
 
@@ -87,23 +86,6 @@ pub(crate) enum Progress {
     Open,
     /// The closing frame has gone out, behind all the rest: nothing may follow.
     Finished,
-}
-
-struct Codec {
-    websocket: WebSocketContext,
-    boundaries: Boundaries,
-    /// What arrived behind a message whose answer the client has not taken yet.
-    backlog: Vec<u8>,
-    /// Messages of what arrived have not been looked at.
-    halted: bool,
-}
-
-/// How many messages a client may still send: a bucket that fills with time.
-struct Allowance {
-    messages: f32,
-    since: UptimeMs,
-    /// Its messages are waiting until it takes the answers; that time counts in full.
-    held: bool,
 }
 
 impl Subscriber {
@@ -547,6 +529,20 @@ impl Subscriber {
         position == hub.tape().head()
     }
 
+    fn set_delivery(&mut self, period: Option<PeriodId>, batches: bool, hub: &Hub) {
+        let heard = self.position;
+        let special = self.special();
+        special.batches = batches;
+        let known = special.pace;
+        special.pace = period.map(|period| Pace {
+            period,
+            beat: known
+                .filter(|pace| pace.period == period)
+                .map_or_else(|| hub.beats(period), |pace| pace.beat),
+            heard: known.map_or(heard, |pace| pace.heard),
+        });
+    }
+
     fn batches(&self) -> bool {
         self.special.as_ref().is_some_and(|special| special.batches)
     }
@@ -595,325 +591,8 @@ impl Subscriber {
     }
 }
 
-/// Messages, and what they change.
-impl Subscriber {
-    /// Takes what arrived, and answers the messages in it.
-    pub(crate) fn on_bytes<S: Socket>(
-        &mut self,
-        slot: usize,
-        bytes: &[u8],
-        outbox: &mut Outbox<S>,
-        context: &mut Context<'_>,
-    ) -> Result<Progress, CloseReason> {
-        let mut codec = self
-            .codec
-            .take()
-            .unwrap_or_else(|| Box::new(Codec::new(context.config)));
-        let frames = codec.boundaries.advance(bytes);
-        if !self.allowance.take(frames, context) {
-            return Err(CloseReason::Flood);
-        }
-        self.read_messages(slot, codec, bytes, outbox, context)
-    }
-
-    /// Nothing more is read from it until it takes what was answered.
-    pub(crate) fn hold(&mut self, context: &Context<'_>) {
-        self.allowance.hold(context);
-    }
-
-    /// All that it sent has been read.
-    pub(crate) fn release(&mut self) {
-        self.allowance.release();
-    }
-
-    /// Whether there are messages that waited for room for the answers before them, or for a turn
-    /// with less work.
-    pub(crate) fn has_backlog(&self) -> bool {
-        self.codec.as_ref().is_some_and(|codec| codec.halted)
-    }
-
-    /// Answers what had to wait.
-    pub(crate) fn on_backlog<S: Socket>(
-        &mut self,
-        slot: usize,
-        outbox: &mut Outbox<S>,
-        context: &mut Context<'_>,
-    ) -> Result<Progress, CloseReason> {
-        let Some(mut codec) = self.codec.take() else {
-            return Ok(Progress::Open);
-        };
-        let backlog = std::mem::take(&mut codec.backlog);
-        self.read_messages(slot, codec, &backlog, outbox, context)
-    }
-
-    /// Answers one message after the other, as long as the client takes the answers, is not owed much,
-    /// and they are not more work than one turn of the loop has room for.
-    fn read_messages<S: Socket>(
-        &mut self,
-        slot: usize,
-        mut codec: Box<Codec>,
-        bytes: &[u8],
-        outbox: &mut Outbox<S>,
-        context: &mut Context<'_>,
-    ) -> Result<Progress, CloseReason> {
-        let mut stream = CodecStream {
-            input: bytes,
-            outbox,
-            now: context.now,
-        };
-        codec.halted = loop {
-            if self.is_owed_much() {
-                break true;
-            }
-            match codec.websocket.read(&mut stream) {
-                Ok(message) => {
-                    let progress = self.on_message(slot, &message, stream.outbox, context)?;
-                    if progress == Progress::Finished {
-                        return Ok(progress);
-                    }
-                }
-                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => break false,
-                Err(error) => return Err(error.into()),
-            }
-            if stream.outbox.has_pending() || context.hub.is_overworked() {
-                break true;
-            }
-        };
-        if codec.halted {
-            // What waits for us is no flood when its turn comes.
-            self.allowance.hold(context);
-        }
-        if codec.halted || !codec.boundaries.at_rest() {
-            codec.backlog = stream.input.to_vec();
-            self.codec = Some(codec);
-        }
-        Ok(Progress::Open)
-    }
-
-    /// A whole message arrived. Tungstenite answers pings and closes by itself.
-    fn on_message<S: Socket>(
-        &mut self,
-        slot: usize,
-        message: &Message,
-        outbox: &mut Outbox<S>,
-        context: &mut Context<'_>,
-    ) -> Result<Progress, CloseReason> {
-        context.counters.messages += 1;
-        outbox.socket().note_message();
-        match message {
-            Message::Text(text) => self.on_request(slot, text, outbox, context),
-            Message::Binary(_) => Err(CloseReason::Binary),
-            Message::Pong(payload) => {
-                self.on_pong(payload, context.heartbeat);
-                Ok(Progress::Open)
-            }
-            Message::Ping(_) | Message::Close(_) | Message::Frame(_) => Ok(Progress::Open),
-        }
-    }
-
-    fn on_request<S: Socket>(
-        &mut self,
-        slot: usize,
-        text: &str,
-        outbox: &mut Outbox<S>,
-        context: &mut Context<'_>,
-    ) -> Result<Progress, CloseReason> {
-        context.hub.worked(text.len() * SYMBOLS_PER_BYTE);
-        let mut out = Vec::new();
-        let Reply { text, change } =
-            protocol::answer(text, context.hub, self.list, self.delivery(context.hub));
-        if let Some(change) = change {
-            // What it can still have of the old list, it gets. If that fails, it reads neither.
-            if outbox.is_clear() {
-                let pumped = self.pump(slot, outbox, context);
-                if !matches!(pumped, Ok(Progress::Open)) {
-                    context.hub.give_back(change.list);
-                    return pumped;
-                }
-            }
-            frame::text(&mut out, &text);
-            self.change(slot, change, context);
-            let is_paid = self.pay(context);
-            out.extend_from_slice(context.packing.end());
-            self.is_behind = !is_paid || !self.is_at_head(context.hub);
-            self.drop_special();
-            context.hub.set_news(slot, self.is_behind);
-        } else {
-            frame::text(&mut out, &text);
-        }
-        let sent = outbox.send(&out, context.now);
-        sent.map_err(CloseReason::Failed)?;
-        Ok(Progress::Open)
-    }
-
-    fn on_pong(&mut self, payload: &[u8], heartbeat: u32) {
-        // A pong that nobody asked for is allowed and means nothing (RFC 6455 section 5.5.3).
-        let number = std::str::from_utf8(payload)
-            .ok()
-            .and_then(|text| text.parse().ok());
-        self.ponged = number
-            .filter(|&number| number <= heartbeat)
-            .unwrap_or(0)
-            .max(self.ponged);
-    }
-
-    /// Takes the symbols that were added since it made its list and that its patterns match, or is
-    /// told that there is no room for them.
-    pub(crate) fn refresh(&mut self, slot: usize, context: &mut Context<'_>) {
-        if self.is_owed_much() {
-            self.special().must_refresh = true;
-            return;
-        }
-        match context.hub.refresh(self.list) {
-            Ok(None) => {}
-            Ok(Some(list)) => {
-                let delivery = self.delivery(context.hub);
-                self.change(slot, Change { list, delivery }, context);
-                context.hub.set_news(slot, true);
-            }
-            Err(error) => {
-                let notice = protocol::notice(&error.to_string());
-                self.special().notice = Some(notice.into());
-                context.hub.set_news(slot, true);
-            }
-        }
-    }
-
-    /// Whether it has yet to take symbols that were added; it is taken to do so now.
-    fn must_refresh(&mut self) -> bool {
-        let special = self.special.as_mut();
-        special.is_some_and(|special| std::mem::take(&mut special.must_refresh))
-    }
-
-    /// How it gets its messages.
-    fn delivery(&self, hub: &Hub) -> Delivery {
-        Delivery {
-            every: self
-                .reading()
-                .period
-                .map(|period| hub.period_length(period)),
-            batches: self.batches(),
-        }
-    }
-
-    /// Reads another list from now on, or in another way. Its position stays: it is owed only what is
-    /// new to it.
-    fn change(&mut self, slot: usize, change: Change, context: &mut Context<'_>) {
-        self.pin(context.hub);
-        let from = self.reading();
-        let mut debt = self.take_debt();
-        context.hub.forgive(&mut debt, change.list);
-        if self.awaited().is_none() {
-            let lists = (self.list, change.list);
-            context
-                .hub
-                .owe_for_changing(&mut debt, lists, self.position);
-        }
-        if from.period.is_some() {
-            // What is new to it must not wait for a beat, so it gets now what the beat would bring.
-            if self.awaited().is_none() {
-                context
-                    .hub
-                    .owe_for_skipping(&mut debt, change.list, self.position);
-            }
-            self.position = context.hub.tape().head();
-            if change.delivery.every.is_none() {
-                // Pings may be among what is passed over.
-                self.ponged = context.heartbeat;
-            }
-        }
-        let same = self.delivery(context.hub).every == change.delivery.every;
-        let period = match change.delivery.every {
-            Some(_) if same => from.period,
-            every => every.map(|every| context.hub.take_period(slot, every)),
-        };
-        let list = change.list;
-        context.hub.change(slot, from, Reading { list, period });
-        self.list = list;
-        if period != from.period || change.delivery.batches != self.batches() {
-            self.set_delivery(period, change.delivery.batches, context.hub);
-        }
-        self.owe(debt);
-    }
-
-    fn set_delivery(&mut self, period: Option<PeriodId>, batches: bool, hub: &Hub) {
-        let heard = self.position;
-        let special = self.special();
-        special.batches = batches;
-        let known = special.pace;
-        special.pace = period.map(|period| Pace {
-            period,
-            beat: known
-                .filter(|pace| pace.period == period)
-                .map_or_else(|| hub.beats(period), |pace| pace.beat),
-            heard: known.map_or(heard, |pace| pace.heard),
-        });
-    }
-}
-
-impl Codec {
-    fn new(config: &Config) -> Self {
-        let limit = Some(config.max_message_size);
-        // Its own buffers hold one unfinished frame at most: input comes from the server's one
-        // scratch buffer and output goes to the outbox at once.
-        let config = WebSocketConfig::default()
-            .read_buffer_size(0)
-            .write_buffer_size(0)
-            .max_write_buffer_size(usize::MAX)
-            .max_message_size(limit)
-            .max_frame_size(limit);
-        let websocket = WebSocketContext::new(Role::Server, Some(config));
-        Self {
-            websocket,
-            boundaries: Boundaries::default(),
-            backlog: Vec::new(),
-            halted: false,
-        }
-    }
-}
-
-impl Allowance {
-    fn new(context: &Context<'_>) -> Self {
-        Self {
-            messages: context.config.message_burst,
-            since: context.now,
-            held: false,
-        }
-    }
-
-    /// Whether `frames` more are allowed now. Fragments and control frames count like messages.
-    fn take(&mut self, frames: u32, context: &Context<'_>) -> bool {
-        self.refill(context);
-        self.messages -= frames as f32;
-        self.messages >= 0.0
-    }
-
-    /// What it sends from now on waits: what it may send meanwhile is not cut to a burst.
-    fn hold(&mut self, context: &Context<'_>) {
-        self.refill(context);
-        self.held = true;
-    }
-
-    /// All that it sent has been read.
-    fn release(&mut self) {
-        self.held = false;
-    }
-
-    fn refill(&mut self, context: &Context<'_>) {
-        let seconds = context.now.wrapping_sub(self.since) as f32 / 1000.0;
-        self.messages += seconds * context.config.message_rate;
-        if !self.held {
-            self.messages = self.messages.min(context.config.message_burst);
-        }
-        self.since = context.now;
-    }
-}
-
 /// A write takes about so many bytes: as much as the system holds for a client.
 const WRITE_LENGTH: usize = 64 << 10;
-
-/// To read a byte of a request costs about as much as to look at so many symbols.
-const SYMBOLS_PER_BYTE: usize = 5;
 
 #[cfg(test)]
 mod tests {
