@@ -145,7 +145,7 @@ impl Hub {
         if instrument.is_live() {
             self.markets.came_alive(instrument.market);
         }
-        self.print_event(id, now);
+        self.publish_event(id, now);
         true
     }
 
@@ -153,7 +153,7 @@ impl Hub {
     /// `most` of them. Returns where to go on, if there may be more. With `no_hope` nothing is to be
     /// expected at the moment, so that symbols that never had a price are called stale before their
     /// time is up.
-    pub(crate) fn print_stale(
+    pub(crate) fn publish_stale(
         &mut self,
         (from, most): (usize, usize),
         (now, no_hope): (Instant, bool),
@@ -184,7 +184,7 @@ impl Hub {
             if was_live {
                 self.markets.went_silent(market);
             }
-            self.print_event(index as SymbolId, now);
+            self.publish_event(index as SymbolId, now);
         }
         None
     }

@@ -22,6 +22,7 @@ mod periods;
 mod retirement;
 mod selection;
 mod settled;
+mod watching;
 mod watchlists;
 
 use std::cell::Cell;
@@ -43,7 +44,6 @@ pub(crate) use self::periods::{PERIOD_MAX, PERIOD_MIN, PeriodId, Periods, rounde
 pub(crate) use self::selection::SelectError;
 use self::settled::Settled;
 use self::watchlists::Watchlists;
-use self::watchlists::difference;
 pub(crate) use self::watchlists::{ListId, Symbols};
 use crate::tape::{EVERYONE, FrameNumber, SYMBOLS_MAX, SymbolId, Tape};
 use crate::tick::{Price, Stamps, Tick};
@@ -272,7 +272,7 @@ impl Hub {
         self.changes += 1;
         self.instruments[usize::from(id)].set_listed(false, self.changes);
         self.may_go(id);
-        self.print_event(id, now);
+        self.publish_event(id, now);
         true
     }
 
@@ -316,7 +316,7 @@ impl Hub {
     }
 
     /// Prints a frame that is for everyone: the ping.
-    pub(crate) fn print_for_everyone(&mut self, frame: &[u8], now: Instant) {
+    pub(crate) fn publish_to_everyone(&mut self, frame: &[u8], now: Instant) {
         if self.is_closed() {
             return;
         }
@@ -327,7 +327,7 @@ impl Hub {
     }
 
     /// Prints the event that tells the present state of a symbol, for those who watch it.
-    fn print_event(&mut self, id: SymbolId, now: Instant) {
+    fn publish_event(&mut self, id: SymbolId, now: Instant) {
         if self.is_closed() {
             return;
         }
@@ -371,7 +371,7 @@ impl Hub {
 
     /// Prints the closing frame; nothing can follow it.
     pub(crate) fn close(&mut self, frame: &[u8], now: Instant) {
-        self.print_for_everyone(frame, now);
+        self.publish_to_everyone(frame, now);
         self.close_frame = frame.to_vec();
     }
 
@@ -397,144 +397,6 @@ impl Hub {
     /// Counts everything printed up to `instant` as too old for a reader that was here all the time.
     pub(crate) fn expire_before(&mut self, instant: Instant) {
         self.tape.expire_before(instant);
-    }
-
-    /// Has a slot read `reading` from now on. Its news begin with what is printed next.
-    pub(crate) fn join(&mut self, slot: usize, reading: Reading) {
-        self.readers.insert(slot);
-        self.watch_list(slot, reading);
-    }
-
-    /// Takes the period of this length for a slot that is going to read at it.
-    pub(crate) fn take_period(&mut self, slot: usize, length: Duration) -> PeriodId {
-        self.periods.take(length, slot)
-    }
-
-    /// The periods, whose beats are somebody's to count.
-    pub(crate) fn periods(&mut self) -> &mut Periods {
-        &mut self.periods
-    }
-
-    /// A beat of a period. Returns false when nobody reads at it any more.
-    pub(crate) fn beat(&mut self, period: PeriodId) -> bool {
-        self.periods.beat(period, &mut self.news)
-    }
-
-    /// The number of the newest beat of a period.
-    pub(crate) fn beats(&self, period: PeriodId) -> u32 {
-        self.periods.beats(period)
-    }
-
-    /// Has a slot that reads `from` read `to` instead. The list and the period of `from` are given
-    /// back, unless they stay the same.
-    pub(crate) fn change(&mut self, slot: usize, from: Reading, to: Reading) {
-        self.watch_instead(slot, from, to);
-        self.lists.give_back(from.list);
-        if from.period != to.period
-            && let Some(period) = from.period
-        {
-            self.periods.give_back(period, slot);
-        }
-    }
-
-    fn watch_instead(&mut self, slot: usize, from: Reading, to: Reading) {
-        if from == to {
-            return;
-        }
-        let is_alone = from.period.is_none() && !self.groups.has(from.list, slot);
-        let lists = (self.lists.symbols(from.list), self.lists.symbols(to.list));
-        if let (Symbols::Some(old), Symbols::Some(new)) = lists
-            && is_alone
-            && to.period.is_none()
-            && !self.groups.join(to.list, new, slot)
-        {
-            // Most changes are a few symbols more or less, whatever the length of the list: the others
-            // are not touched.
-            for symbol in difference(old, new) {
-                self.watchers[usize::from(symbol)].remove(slot);
-            }
-            for symbol in difference(new, old) {
-                self.watchers[usize::from(symbol)].insert(slot);
-            }
-        } else {
-            self.unwatch_list(slot, from);
-            self.watch_list(slot, to);
-        }
-    }
-
-    /// Lets a slot go.
-    pub(crate) fn leave(&mut self, slot: usize, reading: Reading) {
-        self.unwatch_list(slot, reading);
-        self.lists.give_back(reading.list);
-        if let Some(period) = reading.period {
-            self.periods.give_back(period, slot);
-        }
-        self.readers.remove(slot);
-        self.news.remove(slot);
-    }
-
-    /// A reader at its own rate is visited at the beats of its period, so what is printed is no news
-    /// to it.
-    fn watch_list(&mut self, slot: usize, reading: Reading) {
-        if reading.period.is_some() {
-            return;
-        }
-        if self.lists.readers(reading.list) > 1 && !self.groups.has(reading.list, slot) {
-            self.make_way();
-        }
-        match self.lists.symbols(reading.list) {
-            Symbols::Everything => {
-                self.watch_everything.insert(slot);
-            }
-            Symbols::Some(symbols) if self.groups.join(reading.list, symbols, slot) => {}
-            Symbols::Some(symbols) => watch_each(&mut self.watchers, symbols, slot),
-        }
-        self.worked(self.index_work(slot, reading.list));
-    }
-
-    fn unwatch_list(&mut self, slot: usize, reading: Reading) {
-        if reading.period.is_some() {
-            return;
-        }
-        self.worked(self.index_work(slot, reading.list));
-        match self.lists.symbols(reading.list) {
-            Symbols::Everything => {
-                self.watch_everything.remove(slot);
-            }
-            Symbols::Some(symbols) if self.groups.leave(reading.list, symbols, slot) => {}
-            Symbols::Some(symbols) => {
-                for &symbol in symbols {
-                    self.watchers[usize::from(symbol)].remove(slot);
-                }
-            }
-        }
-    }
-
-    /// Takes the only reader of a group out of it if there is no room for another group: the list of
-    /// many deserves the place.
-    fn make_way(&mut self) {
-        let Some((list, slot)) = self.groups.loneliest() else {
-            return;
-        };
-        if let Symbols::Some(symbols) = self.lists.symbols(list) {
-            self.groups.leave(list, symbols, slot);
-            watch_each(&mut self.watchers, symbols, slot);
-            self.worked(symbols.len() / 2);
-        }
-    }
-
-    /// What it costs to note in the index that a slot watches a list, in symbols looked at.
-    fn index_work(&self, slot: usize, list: ListId) -> usize {
-        match self.lists.symbols(list) {
-            Symbols::Some(symbols) if !self.groups.has(list, slot) => symbols.len() / 2,
-            _ => 1,
-        }
-    }
-
-    fn tell_watchers(&mut self, id: SymbolId) {
-        self.news.unite(&self.watch_everything);
-        self.watchers[usize::from(id)].add_to(&mut self.news);
-        self.groups.add_to(id, &mut self.news);
     }
 
     /// Whether anybody has news.
@@ -705,13 +567,6 @@ impl Hub {
         let ids = (0..).zip(&self.instruments);
         ids.filter(|(_, instrument)| instrument.is_listed)
             .map(|(id, _)| id)
-    }
-}
-
-/// Adds a slot to the watchers of each symbol.
-fn watch_each(watchers: &mut [Watchers], symbols: &[SymbolId], slot: usize) {
-    for &symbol in symbols {
-        watchers[usize::from(symbol)].insert(slot);
     }
 }
 

@@ -89,7 +89,7 @@ fn news_are_for_those_who_watch_the_symbol() {
     assert_eq!(news(&mut hub), [0; 0]);
     hub.publish(&tick("A/EUR", "1"), now);
     assert_eq!(news(&mut hub), [9, 200]);
-    hub.print_for_everyone(b"ping", now);
+    hub.publish_to_everyone(b"ping", now);
     assert_eq!(news(&mut hub), [3, 9, 70, 200]);
     hub.publish(&tick("B/USD", "1"), now);
     hub.leave(9, everything);
@@ -299,7 +299,7 @@ fn an_event_behind_a_tick_that_was_read_does_not_bring_the_tick_again() {
     let from = hub.tape().head();
     let later = now + Duration::from_secs(5);
     let mut silent = Vec::new();
-    assert_eq!(hub.print_stale((0, 9), (later, false), &mut silent), None);
+    assert_eq!(hub.publish_stale((0, 9), (later, false), &mut silent), None);
     assert_eq!(silent.len(), 1);
     let list = hub.select_everything().unwrap();
     let messages = paid_for_skipping(&mut hub, list, from);
@@ -320,7 +320,7 @@ fn a_client_that_comes_back_is_told_what_became_of_the_price_that_it_knows() {
     hub.publish(&tick("A/USD", "1"), now);
     let (seen, behind_the_tick) = (hub.last_stamp(), hub.tape().head());
     let later = now + Duration::from_secs(5);
-    hub.print_stale((0, 9), (later, false), &mut Vec::new());
+    hub.publish_stale((0, 9), (later, false), &mut Vec::new());
     assert_eq!(hub.tape().resume(seen), Some(behind_the_tick));
     // That it is live again is told before the next tick, which has a stamp of its own.
     hub.publish(&tick("A/USD", "2"), later);
@@ -376,10 +376,10 @@ fn markets_are_served_while_one_of_their_symbols_is_live() {
     hub.publish(&tick("y:A/USD", "1"), later);
     let mut silent = Vec::new();
     assert_eq!(
-        hub.print_stale((0, 1), (later, false), &mut silent),
+        hub.publish_stale((0, 1), (later, false), &mut silent),
         Some(2)
     );
-    assert_eq!(hub.print_stale((2, 1), (later, false), &mut silent), None);
+    assert_eq!(hub.publish_stale((2, 1), (later, false), &mut silent), None);
     assert_eq!(unserved(&hub), ["B/USD"]);
     assert!(hub.confirm("B/USD", later) && hub.is_ready());
     hub.delist("y:A/USD", later);

@@ -32,7 +32,7 @@ impl<S: Transport> Server<S> {
         // The number is what its pong will repeat (RFC 6455 section 5.5.3).
         frame::ping(&mut ping, self.heartbeat.to_string().as_bytes());
         self.ping_frame = self.hub.tape().head();
-        self.hub.print_for_everyone(&ping, io_loop.time());
+        self.hub.publish_to_everyone(&ping, io_loop.time());
         self.broadcast_soon(io_loop);
         let ping = self.last_ping();
         let limit = self.config.ping_timeout.min(self.config.ping_interval);

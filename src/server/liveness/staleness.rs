@@ -47,7 +47,7 @@ impl<S: Transport> Server<S> {
     ) {
         let now = io_loop.time();
         let range = (from, STALE_PER_TURN);
-        let next = self.hub.print_stale(range, (now, no_hope), &mut silent);
+        let next = self.hub.publish_stale(range, (now, no_hope), &mut silent);
         if self.hub.has_news() {
             self.broadcast_soon(io_loop);
         }

@@ -392,7 +392,7 @@ impl Judge {
         let tape = server.hub.tape();
         if tape.head() > self.model.head() {
             self.note("stale");
-            self.model.print_stale(self.now);
+            self.model.publish_stale(self.now);
         }
         assert_eq!(tape.head(), self.model.head(), "printed");
         if tape.tail() != self.model.tail {

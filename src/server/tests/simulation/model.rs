@@ -127,17 +127,17 @@ impl Model {
         it.heard = Some(now);
         let was_stale = std::mem::take(&mut it.stale);
         if was_stale {
-            self.print_event(symbol, now);
+            self.publish_event(symbol, now);
         }
         was_stale
     }
 
-    pub(super) fn print_stale(&mut self, now: u64) {
+    pub(super) fn publish_stale(&mut self, now: u64) {
         for symbol in 0..self.symbols.len() {
             let it = &mut self.symbols[symbol];
             if it.listed && !it.stale && it.silence(now) > self.stale_after {
                 it.stale = true;
-                self.print_event(symbol, now);
+                self.publish_event(symbol, now);
             }
         }
     }
@@ -180,11 +180,11 @@ impl Model {
         let is_listed = |&index: &usize| self.symbols[index].listed && self.closed.is_none();
         if let Some(index) = index.filter(is_listed) {
             self.symbols[index].listed = false;
-            self.print_event(index, now);
+            self.publish_event(index, now);
         }
     }
 
-    fn print_event(&mut self, symbol: usize, now: u64) {
+    fn publish_event(&mut self, symbol: usize, now: u64) {
         if self.closed.is_none() {
             self.symbols[symbol].event = self.head();
             self.append(Some(symbol), self.symbols[symbol].event_frame(now), now);
