@@ -106,47 +106,47 @@ pub use self::admission::tokens::Tokens;
 pub use self::config::{Config, TlsFiles};
 pub use self::listener::listen;
 
-/// The state of the server's loop. Its sockets are the system's, or others that it is tried with.
+/// The state of the server's loop. Its sockets are the system's, or those of a simulation.
 pub struct Server<S: Transport = TcpStream> {
     config: Config,
     acceptor: Acceptor<S>,
     connections: Connections<ClientSocket<S>>,
-    /// How clients are met, if not in plain text.
+    /// The certificate and the handshakes under way, if the server speaks TLS.
     tls: Option<Tls>,
     hub: Hub,
     broadcast: Broadcast,
     counters: Counters,
     metrics: Metrics,
     recorder: Option<Recorder>,
-    /// What the feed knows of the exchanges it has prices from.
+    /// What the feed knows about its exchanges.
     sources: Sources,
-    /// The file that the symbols are from, if they are and the feed goes by it while it runs; and what
-    /// it has said of late.
+    /// The file that lists the symbols, if the feed follows it, and the symbols that it had when it was
+    /// last read again.
     symbols_file: Option<PathBuf>,
     wanted: Option<Vec<String>>,
-    /// What the feed waits for when it goes by that.
+    /// What wakes the feed when that file was read again.
     waiting_feed: Option<Token>,
-    /// The lists of clients take what was added; more was added since that began.
+    /// The lists of clients are taking symbols that were added; more were added since that began.
     refreshes_lists: bool,
     must_refresh_again: bool,
-    /// Something has no price of now although it had one, and the log knows.
+    /// Some market has no current price although it had one, and that has been logged.
     is_stale: bool,
-    /// Symbols are being called stale, a share at a time.
+    /// Silent symbols are being called stale, a turn's share at a time.
     looks_for_silence: bool,
-    /// How often that is begun, if at all.
+    /// How often the server looks for silent symbols, if at all.
     silence_look: Option<Duration>,
     shutdown: Shutdown,
-    /// The number of the last heartbeat.
+    /// The number of the last ping.
     heartbeat: u32,
-    /// The number of its frame on the tape.
+    /// The number of that ping's frame on the tape.
     ping_frame: FrameNumber,
-    /// Those that read on in the next turn.
+    /// Connections that read on in the next turn.
     unread: VecDeque<Turn>,
-    /// Those that are to be closed.
+    /// Connections that are to be closed.
     closing: CloseQueue,
     /// Where sockets are read into, one at a time.
     scratch: Box<[u8]>,
-    /// Where what one client is sent is gathered and packed.
+    /// Where the messages for one client are gathered and packed.
     gather: Gather,
     packing: Packing,
     /// The turn of the loop in which clients have had work done.
@@ -242,14 +242,14 @@ impl<S: Transport> Server<S> {
         self.acceptor.address()
     }
 
-    /// Reads the symbols anew from `file` on SIGHUP, and has the feed go by them.
+    /// Reads the symbols again from `file` on SIGHUP, and has the feed follow them.
     pub fn follow_symbols(&mut self, file: PathBuf) {
         self.symbols_file = Some(file);
     }
 
     /// An event of a client's socket.
     fn on_ready(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ready: Ready) {
-        // Whoever comes while others wait stands behind them.
+        // A connection that becomes ready while others wait stands behind them.
         let must_wait = !self.unread.is_empty() || self.has_worked_enough(io_loop);
         let (connections, mut context) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
@@ -502,8 +502,8 @@ impl<S: Transport> Server<S> {
         self.close(io_loop, token, reason, &answer);
     }
 
-    /// The one place that ends connections, and that logs why. `answer` is the last word to who has
-    /// not become a WebSocket.
+    /// The one place that ends connections, and that logs why. `answer` is the last word to a client
+    /// that has not become a WebSocket.
     fn close(
         &mut self,
         io_loop: &mut IoLoop<Self>,
