@@ -7,7 +7,7 @@
 //! visited ([`Gather`]).
 //!
 //! A reader that joins, that changes its list, that is too far behind or that chose a rate of its own
-//! is *owed* the newest ticks of some symbols before it reads on ([`Owed`]).
+//! is *owed* the newest ticks of some symbols before it reads on ([`Debt`]).
 //!
 //! The hub knows neither sockets nor clocks: instants are handed in, and it is given the wall clock.
 
