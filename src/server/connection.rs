@@ -201,10 +201,19 @@ impl<S: Socket> Connection<S> {
         } else {
             Action::Wait
         };
-        if ready.writable && self.pump(context)? == Progress::Finished {
+        if ready.writable && context.hub.is_overworked() {
+            self.leave_to_broadcast(context.hub);
+        } else if ready.writable && self.pump(context)? == Progress::Finished {
             return Ok(Action::Finished);
         }
         Ok(next)
+    }
+
+    /// Has the broadcast send what there is for it.
+    fn leave_to_broadcast(&self, hub: &mut Hub) {
+        if matches!(self.state, State::Open(_)) && self.outbox.is_clear() {
+            hub.set_news(slot(self.token), true);
+        }
     }
 
     /// There may be something to read. One buffer is a turn's share.

@@ -250,7 +250,7 @@ impl<S: Transport> Server<S> {
     /// An event of a client's socket.
     fn on_ready(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ready: Ready) {
         // A connection that becomes ready while others wait stands behind them.
-        let must_wait = !self.unread.is_empty() || self.has_worked_enough(io_loop);
+        let must_wait = self.has_worked_enough(io_loop) || !self.unread.is_empty();
         let (connections, mut context) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
             return;
