@@ -572,7 +572,7 @@ impl Hub {
 
 /// Symbols that clients may have looked at in one turn of the loop: over half a millisecond's work.
 /// Behind that comes one more request, which can be as heavy as any, and the broadcast has as much.
-const WORK_PER_TURN: usize = if cfg!(test) { 400 } else { 50_000 };
+const WORK_PER_TURN: usize = if cfg!(test) { 2_000 } else { 50_000 };
 
 /// The longest name of a symbol, in characters.
 pub(crate) const SYMBOL_LENGTH_MAX: usize = 64;

@@ -99,6 +99,29 @@ fn news_are_for_those_who_watch_the_symbol() {
 }
 
 #[test]
+fn after_the_closing_frame_a_symbol_stays_as_its_readers_know_it() {
+    let (mut hub, began) = hub(&["A/USD", "B/USD"]);
+    hub.watch(
+        &Watched {
+            symbol: "A/USD".to_owned(),
+            market: "A/USD".to_owned(),
+            stale_after: Duration::from_secs(1),
+        },
+        began,
+    );
+    let later = began + Duration::from_secs(2);
+    hub.print_stale((0, 9), (later, false), &mut Vec::new());
+    hub.close(b"goodbye", later);
+    let head = hub.tape().head();
+    assert!(!hub.confirm("A/USD", later), "it is still stale");
+    assert!(!hub.delist("B/USD", later) && !hub.list("C/USD").unwrap());
+    assert!(hub.publish(&tick("B/USD", "1"), later).is_none());
+    assert_eq!(hub.tape().head(), head);
+    assert_eq!(hub.id_of("C/USD"), None);
+    assert!(hub.id_of("B/USD").is_some());
+}
+
+#[test]
 fn a_reader_that_changes_its_list_has_news_of_the_new_one_only() {
     let (mut hub, now) = hub(&["A/USD", "B/USD"]);
     let from = join(&mut hub, 1, &["A/USD"]);

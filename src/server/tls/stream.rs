@@ -74,6 +74,14 @@ impl<S: Transport> TlsSocket<S> {
         Ok(())
     }
 
+    /// Reads what is not looked at. Returns how much that was.
+    fn discard(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.unread = false;
+        let received = self.socket.read(buffer)?;
+        self.unread = received == buffer.len();
+        Ok(received)
+    }
+
     /// Makes plain text of what has arrived, and sends what TLS has to say to that. Returns how much
     /// of it is in `buffer`.
     fn open(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -113,8 +121,14 @@ impl<S: Transport> Read for TlsSocket<S> {
                         return Ok(0);
                     }
                 }
-                Stage::Awaited(_) if !self.finished => {}
                 // Behind our last word only the end of theirs is of interest.
+                Stage::Secure(_) => {
+                    if self.discard(buffer)? == 0 {
+                        return Ok(0);
+                    }
+                    continue;
+                }
+                Stage::Awaited(_) if !self.finished => {}
                 _ => return self.socket.read(buffer),
             }
             self.unread = false;
@@ -228,7 +242,7 @@ impl<S: Transport> Socket for TlsSocket<S> {
             Stage::Secure(records) => records.has_plaintext() || records.has_ended(),
             _ => false,
         };
-        !self.finished && (self.unread || secure)
+        self.unread || secure && !self.finished
     }
 
     fn is_securing(&self) -> bool {

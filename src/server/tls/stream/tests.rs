@@ -1,6 +1,6 @@
 use super::*;
 
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -143,6 +143,25 @@ fn a_ticket_goes_out_before_an_end_without_an_answer() {
     socket.finish();
     assert_eq!(peer.read_to_end(&mut Vec::new()).unwrap(), 0);
     assert_eq!(peer.conn.tls13_tickets_received(), 2);
+}
+
+#[test]
+fn behind_its_last_word_a_socket_reads_only_the_end() {
+    let (mut socket, mut peer) = secured();
+    socket.finish();
+    peer.conn.writer().write_all(&[b'x'; 300]).unwrap();
+    peer.flush().unwrap();
+    wait_for(&socket, 300);
+    let mut buffer = [0; 64];
+    let began = Instant::now();
+    let nothing = socket.read(&mut buffer).unwrap_err();
+    assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+    assert!(socket.has_unread(), "more than a turn's share");
+    peer.sock.shutdown(Shutdown::Write).unwrap();
+    while socket.read(&mut buffer).is_err() {
+        assert!(began.elapsed() < Duration::from_secs(10));
+    }
+    assert_eq!(socket.read(&mut buffer).unwrap(), 0);
 }
 
 #[test]
