@@ -16,7 +16,7 @@ use crate::server::http::upgrade::Upgrade;
 use crate::server::hub::{Hub, SelectError};
 use crate::server::outbox::Outbox;
 use crate::server::rejection::Rejection;
-use crate::server::socket::Socket;
+use crate::server::socket::{Deed, Socket};
 use crate::server::subscriber::{Progress, Subscriber};
 
 /// A client's connection, from accept to close.
@@ -429,7 +429,10 @@ impl<S: Socket> Connection<S> {
     ) -> bool {
         context.counters.closed(reason);
         let is_finished = self.outbox.is_finished();
-        self.outbox.socket().note_close(reason, is_finished);
+        self.outbox.socket().note(Deed::Close {
+            reason,
+            is_finished,
+        });
         if self.handshake_timeout().is_some() {
             context.counters.handshaking -= 1;
         }

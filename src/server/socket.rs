@@ -12,6 +12,7 @@ use std::time::Duration;
 use mio::event::Source;
 
 use crate::server::close::CloseReason;
+use crate::tape::FrameNumber;
 
 /// A socket that listens, and never blocks.
 pub(crate) trait Listen: Source + 'static {
@@ -45,6 +46,26 @@ pub(crate) trait Transport: Socket + Source + 'static {
     type Listener: Listen<Socket = Self>;
 }
 
+/// What the server did to a connection.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "only a simulation looks"))]
+pub(crate) enum Deed<'a> {
+    /// It read a message of the client.
+    Read,
+    /// It had the client, which stood at this frame, change its list or the way it gets it.
+    Change(FrameNumber),
+    /// It had the client skip what it is behind with.
+    Skip,
+    /// TLS took this plain text to send.
+    Seal(&'a [u8]),
+    /// It closes the connection, and may have a last word; not if the closing frame of the tape was
+    /// that, behind which the stream `is_finished`.
+    Close {
+        reason: &'a CloseReason,
+        is_finished: bool,
+    },
+}
+
 /// A non-blocking stream of bytes. Where it would block it says so by
 /// [`WouldBlock`](std::io::ErrorKind::WouldBlock), and an event tells when that has changed.
 pub(crate) trait Socket: Read + Write {
@@ -56,18 +77,9 @@ pub(crate) trait Socket: Read + Write {
         false
     }
 
-    /// Its connection is closed for `reason`, and may have a last word, unless it `is_finished`: the
-    /// closing frame of the tape was that. The system does not want to know; a simulation does.
-    fn note_close(&mut self, _reason: &CloseReason, _is_finished: bool) {}
-
-    /// A message of its client was read. A simulation wants to know this too.
-    fn note_message(&mut self) {}
-
-    /// Its client is so far behind that it skips what it has not had. A simulation wants to know.
-    fn note_skip(&mut self) {}
-
-    /// TLS has taken plain text to send. This too only a simulation wants to know.
-    fn note_plaintext(&mut self, _text: &[u8]) {}
+    /// The server did something that the bytes alone do not tell. The system does not want to know; a
+    /// simulation does.
+    fn note(&mut self, _deed: Deed<'_>) {}
 
     /// Ends the outgoing stream; nothing is written any more.
     fn finish(&mut self);

@@ -110,7 +110,7 @@ fn after_the_closing_frame_a_symbol_stays_as_its_readers_know_it() {
         began,
     );
     let later = began + Duration::from_secs(2);
-    hub.print_stale((0, 9), (later, false), &mut Vec::new());
+    hub.publish_stale((0, 9), (later, false), &mut Vec::new());
     hub.close(b"goodbye", later);
     let head = hub.tape().head();
     assert!(!hub.confirm("A/USD", later), "it is still stale");

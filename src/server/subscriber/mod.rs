@@ -1,8 +1,8 @@
 //! A client that is open: what it watches, how far it has read, and what its messages mean.
 //!
 //! At rest it owns a position and a few counters. Tungstenite's state machine is made when a message
-//! begins and dropped when it has ended ([`Boundaries`](crate::frame::Boundaries)), so ten thousand idle clients cost little
-//! more than their sockets.
+//! begins and dropped when it has ended ([`Boundaries`](crate::frame::Boundaries)), so
+//! ten thousand idle clients cost little more than their sockets.
 
 mod allowance;
 mod codec;
@@ -15,7 +15,7 @@ use crate::server::context::Context;
 use crate::server::hub::{self, Debt, Hub, ListId, PeriodId, Reading, Symbols};
 use crate::server::outbox::Outbox;
 use crate::server::protocol::Delivery;
-use crate::server::socket::Socket;
+use crate::server::socket::{Deed, Socket};
 use crate::tape::FrameNumber;
 
 /// What a client watches, how far it has read, and what it may send.
@@ -371,7 +371,7 @@ impl Subscriber {
         let first = self.first_unread(from, context);
         if self.must_skip(first, context.hub) {
             context.counters.conflated += 1;
-            outbox.socket().note_skip();
+            outbox.socket().note(Deed::Skip);
             self.skip(context);
             let is_paid = self.pay(context);
             outbox.send(context.packing.end(), context.now)?;

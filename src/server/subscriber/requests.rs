@@ -10,7 +10,7 @@ use crate::server::context::Context;
 use crate::server::hub::{Hub, Reading};
 use crate::server::outbox::{CodecStream, Outbox};
 use crate::server::protocol::{self, Change, Delivery, Reply};
-use crate::server::socket::Socket;
+use crate::server::socket::{Deed, Socket};
 use crate::server::subscriber::codec::Codec;
 use crate::server::subscriber::{Progress, Subscriber};
 
@@ -117,7 +117,7 @@ impl Subscriber {
         context: &mut Context<'_>,
     ) -> Result<Progress, CloseReason> {
         context.counters.messages += 1;
-        outbox.socket().note_message();
+        outbox.socket().note(Deed::Read);
         match message {
             Message::Text(text) => self.on_request(slot, text, outbox, context),
             Message::Binary(_) => Err(CloseReason::Binary),
@@ -150,6 +150,8 @@ impl Subscriber {
                 }
             }
             frame::text(&mut out, &text);
+            let position = self.unread_from(context.hub);
+            outbox.socket().note(Deed::Change(position));
             self.change(slot, change, context);
             let is_paid = self.pay(context);
             out.extend_from_slice(context.packing.end());

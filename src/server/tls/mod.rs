@@ -19,9 +19,8 @@ use rustls::ServerConfig;
 
 use self::queue::HandshakeQueue;
 use self::stream::TlsSocket;
-use crate::server::close::CloseReason;
 use crate::server::config::TlsFiles;
-use crate::server::socket::{Socket, Transport};
+use crate::server::socket::{Deed, Socket, Transport};
 use crate::tls::Identity;
 
 /// What the clients of a server with TLS are met with.
@@ -112,7 +111,7 @@ impl<S: Transport> Write for ClientSocket<S> {
             Self::Tls(socket) => {
                 let taken = socket.write(bytes);
                 let length = *taken.as_ref().unwrap_or(&0);
-                socket.socket().note_plaintext(&bytes[..length]);
+                socket.socket().note(Deed::Seal(&bytes[..length]));
                 taken
             }
         }
@@ -141,16 +140,8 @@ impl<S: Transport> Socket for ClientSocket<S> {
         }
     }
 
-    fn note_close(&mut self, reason: &CloseReason, is_finished: bool) {
-        self.transport().note_close(reason, is_finished);
-    }
-
-    fn note_message(&mut self) {
-        self.transport().note_message();
-    }
-
-    fn note_skip(&mut self) {
-        self.transport().note_skip();
+    fn note(&mut self, deed: Deed<'_>) {
+        self.transport().note(deed);
     }
 
     fn finish(&mut self) {

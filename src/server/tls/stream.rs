@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-use crate::server::close::CloseReason;
-use crate::server::socket::{Socket, Transport};
+use crate::server::socket::{Deed, Socket, Transport};
 use crate::server::tls::records::Records;
 
 /// A socket that TLS is expected on.
@@ -203,16 +202,8 @@ impl<S: Transport> Socket for TlsSocket<S> {
         self.socket.was_deferred()
     }
 
-    fn note_close(&mut self, reason: &CloseReason, is_finished: bool) {
-        self.socket.note_close(reason, is_finished);
-    }
-
-    fn note_message(&mut self) {
-        self.socket.note_message();
-    }
-
-    fn note_skip(&mut self) {
-        self.socket.note_skip();
+    fn note(&mut self, deed: Deed<'_>) {
+        self.socket.note(deed);
     }
 
     fn finish(&mut self) {

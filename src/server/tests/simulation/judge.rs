@@ -146,6 +146,22 @@ impl Place {
         }
     }
 
+    /// Takes note of what the server did in a step.
+    pub(super) fn note(&mut self, step: &Step) {
+        self.skips.extend(&step.skips);
+        self.changes.extend(&step.changes);
+    }
+
+    /// Skips as the server did, where nothing was sent for it in the rest of a step. Returns whether
+    /// there was such a skip.
+    fn follow_skips(&mut self, owes: bool, step: &Step, model: &mut Model) -> bool {
+        let first = self.skip_silently(u64::MAX, owes, model);
+        if let Some(first) = first {
+            self.count_skip(first, self.excuse(step), model);
+        }
+        first.is_some()
+    }
+
     /// Whether the server knows where it stands, after what it was sent in this step.
     fn check(&mut self, id: Id, stands: &Standing, step: &Step, model: &mut Model) {
         assert_eq!(stands.awaited, self.awaited, "{id}: waits");
@@ -172,11 +188,10 @@ impl Place {
             (next, place.first_unread(stands.position, model) == next)
         };
         let (mut unread, mut is_same) = next(self, model);
-        if let Some(first) = self.skip_silently(stands.is_owed, model) {
-            self.count_skip(first, self.excuse(step), model);
+        if self.follow_skips(stands.is_owed, step, model) {
             (unread, is_same) = next(self, model);
         }
-        assert_eq!(self.skips, 0, "{id}: skips without need");
+        assert!(self.skips.is_empty(), "{id}: skips without need");
         assert!(is_same, "{id}: at {stands:?}, not {self:?}");
         self.note_position(stands.position, model);
         if unread.is_none() {
@@ -557,6 +572,8 @@ impl Judge {
             now: (found.now, Self::wall()),
             attempts: deeds.attempts.into_iter().collect(),
             stands: stands.map(|stands| stands.position),
+            skips: deeds.skips,
+            changes: deeds.changes,
             hindered: found.hindered,
         };
         let token = self.net.pipe(id, |pipe| pipe.token).flatten();
@@ -573,7 +590,7 @@ impl Judge {
             place.leaving = true;
         }
         if let Some(place) = &mut client.place {
-            place.skips += deeds.skips;
+            place.note(&step);
         }
         let mut stream = deeds.written;
         if deeds.has_moved {
@@ -651,6 +668,9 @@ impl Judge {
             if takes_all && (is_cut || stands.is_owed) {
                 place.cut = Some(self.now);
             }
+        } else if let Some(place) = &mut client.place {
+            // What it skipped right before it was let go went by without a frame.
+            place.follow_skips(true, &step, &mut self.model);
         }
     }
 

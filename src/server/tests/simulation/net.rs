@@ -75,8 +75,10 @@ pub(crate) struct Deeds {
     /// taken.
     pub(crate) written: Vec<u8>,
     pub(crate) attempts: Vec<u64>,
-    /// How often it had the client skip what it was behind with.
-    pub(crate) skips: u64,
+    /// Where it had the client skip what it was behind with.
+    pub(crate) skips: Vec<u64>,
+    /// Where the client stood each time that it was given another list.
+    pub(crate) changes: Vec<u64>,
 }
 
 /// The system's side of one connection.

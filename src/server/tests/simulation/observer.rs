@@ -20,6 +20,9 @@ pub(super) struct Step {
     pub(super) attempts: BTreeSet<u64>,
     /// Where the client stands now by the server's account, while it is open.
     pub(super) stands: Option<u64>,
+    /// The server's skips, by how much was sent before, and where the client stood at each change.
+    pub(super) skips: Vec<u64>,
+    pub(super) changes: Vec<u64>,
     /// What was printed by now is never too late to be skipped: room was refused until then.
     pub(super) hindered: Option<u64>,
 }
@@ -40,7 +43,7 @@ impl Client {
             return;
         }
         if !self.let_in {
-            rest = self.read_answer(bytes, model);
+            rest = self.read_answer(bytes, model, step);
         }
         self.committed += (bytes.len() - rest.len()) as u64;
         let mut write = None;
@@ -59,7 +62,7 @@ impl Client {
         }
     }
 
-    fn read_answer<'a>(&mut self, bytes: &'a [u8], model: &mut Model) -> &'a [u8] {
+    fn read_answer<'a>(&mut self, bytes: &'a [u8], model: &mut Model, step: &Step) -> &'a [u8] {
         let known = self.answer.len();
         self.answer.extend_from_slice(bytes);
         let end = self.answer.windows(4).position(|four| four == b"\r\n\r\n");
@@ -75,6 +78,7 @@ impl Client {
             .list(model)
             .expect("let in with a list that makes no sense");
         let mut place = Place::new(list, wish.batches, wish.every, model);
+        place.note(step);
         match wish.since {
             Some(stamp) if stamp > model.last_stamp => place.awaited = Some(stamp),
             since => place.begin(since.unwrap_or(0), model),
@@ -203,7 +207,8 @@ impl Client {
             }
             Expect::Close => assert!(is_goodbye(), "a close frame, but {}", show(frame)),
             Expect::Change(change) => {
-                let right = change.answer(place, model, step, had_turn);
+                let start = self.committed - frame.len() as u64;
+                let right = change.answer(place, model, step, (start, had_turn));
                 compare_start(payload, &right);
             }
             request => compare_start(payload, &expected_text(&request, model, step.now)),
@@ -213,8 +218,15 @@ impl Client {
 }
 
 impl crate::server::tests::simulation::client::Change {
-    /// What is answered to it. The client reads that list from then on.
-    fn answer(&self, place: &mut Place, model: &mut Model, step: &Step, had_turn: bool) -> String {
+    /// What is answered to it, in a frame that begins at `start`; whether it `had_turn` before. The
+    /// client reads that list from then on.
+    fn answer(
+        &self,
+        place: &mut Place,
+        model: &mut Model,
+        step: &Step,
+        (start, had_turn): (u64, bool),
+    ) -> String {
         let id = self.id;
         if model.closed.is_some() {
             return error(id, "the server is shutting down");
@@ -229,7 +241,7 @@ impl crate::server::tests::simulation::client::Change {
         };
         // Before it changes it may skip, and of pings alone nobody gets anything instead; or what it
         // is owed is found only behind the answer.
-        if let Some(first) = place.skip_silently(true, model) {
+        if let Some(first) = place.skip_silently(start, true, model) {
             place.count_skip(first, place.excuse(step), model);
         }
         if had_turn && place.awaited.is_none() && place.is_due(model) {
@@ -240,7 +252,7 @@ impl crate::server::tests::simulation::client::Change {
         }
         let every = self.every.unwrap_or(place.pace.map(|pace| pace.every));
         let batches = self.batches.unwrap_or(place.batches);
-        let stands = step.stands.unwrap_or(model.head());
+        let stands = place.changes.pop_front().expect("its list stays");
         place.change(list, (every, batches), stands, model);
         place.changed = Some(step.now.0);
         let op = if self.subscribe {

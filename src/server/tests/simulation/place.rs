@@ -1,6 +1,6 @@
 //! Where a client reads by the model's account, and what it must be sent next.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::server::tests::simulation::list::List;
@@ -33,8 +33,10 @@ pub(super) struct Place {
     /// those symbols once it has been paid.
     pub(super) owes: bool,
     pub(super) takes_later: bool,
-    /// Skips of the server that the model has not followed yet.
-    pub(super) skips: u64,
+    /// Skips of the server that the model has not followed yet, by how much was sent before.
+    pub(super) skips: VecDeque<u64>,
+    /// Where it stood by the server's account at each change that the model has not followed yet.
+    pub(super) changes: VecDeque<u64>,
 }
 
 /// The newest of each symbol, once in a period.
@@ -96,7 +98,8 @@ impl Place {
             fresh: BTreeSet::new(),
             owes: false,
             takes_later: false,
-            skips: 0,
+            skips: VecDeque::new(),
+            changes: VecDeque::new(),
         }
     }
 
@@ -278,11 +281,11 @@ impl Place {
         (first < model.tail || is_old).then_some(first)
     }
 
-    /// Skips as the server did, where nothing was sent for it: it is owed nothing for that, or the
-    /// server `owes` it something and has not found the first of it yet. Returns the oldest frame that
-    /// it skips.
-    pub(super) fn skip_silently(&mut self, owes: bool, model: &Model) -> Option<u64> {
-        let is_possible = self.skips > 0 && !self.is_owed(model);
+    /// Skips as the server did before it sent what begins `at`, where nothing was sent for it: it is
+    /// owed nothing for that, or the server `owes` it something and has not found the first of it yet.
+    /// Returns the oldest frame that it skips.
+    pub(super) fn skip_silently(&mut self, at: u64, owes: bool, model: &Model) -> Option<u64> {
+        let is_possible = self.has_skipped(at) && !self.is_owed(model);
         let first = self.must_skip(model).filter(|_| is_possible)?;
         let mut place = self.clone();
         place.skip(model);
@@ -291,6 +294,11 @@ impl Place {
         }
         *self = place;
         Some(first)
+    }
+
+    /// Whether the server has had it skip before it sent what begins `at`.
+    pub(super) fn has_skipped(&self, at: u64) -> bool {
+        self.skips.front().is_some_and(|&skip| skip <= at)
     }
 
     /// Counts a skip, as the server has: the client was offered what it skips and had no room for it,
@@ -304,8 +312,8 @@ impl Place {
             first < tail || hindered >= Some(at),
             "skips {first} of {at} that it was never offered, {hindered:?}, {tail}"
         );
-        let left = self.skips.checked_sub(1);
-        self.skips = left.expect("it must skip, and has not");
+        let skipped = self.skips.pop_front();
+        assert!(skipped.is_some(), "it must skip, and has not");
         model.sent.conflated += 1;
     }
 

@@ -6,8 +6,7 @@ use std::net::SocketAddr;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
-use crate::server::close::CloseReason;
-use crate::server::socket::{Listen, Socket, Transport};
+use crate::server::socket::{Deed, Listen, Socket, Transport};
 use crate::server::tests::simulation::net::{Id, Net, Pipe};
 
 /// One client's socket, as the server has it.
@@ -82,21 +81,17 @@ impl Socket for SimSocket {
         address.ok_or(ErrorKind::NotConnected.into())
     }
 
-    fn note_close(&mut self, reason: &CloseReason, is_finished: bool) {
-        self.net
-            .touch(self.id, |pipe| pipe.close(reason, is_finished));
-    }
-
-    fn note_message(&mut self) {
-        self.net.touch(self.id, |pipe| pipe.messages += 1);
-    }
-
-    fn note_skip(&mut self) {
-        self.net.touch(self.id, |pipe| pipe.deeds.skips += 1);
-    }
-
-    fn note_plaintext(&mut self, text: &[u8]) {
-        self.net.touch(self.id, |pipe| pipe.seal(text));
+    fn note(&mut self, deed: Deed<'_>) {
+        self.net.touch(self.id, |pipe| match deed {
+            Deed::Read => pipe.messages += 1,
+            Deed::Change(position) => pipe.deeds.changes.push(position),
+            Deed::Skip => pipe.deeds.skips.push(pipe.total),
+            Deed::Seal(text) => pipe.seal(text),
+            Deed::Close {
+                reason,
+                is_finished,
+            } => pipe.close(reason, is_finished),
+        });
     }
 
     fn finish(&mut self) {
