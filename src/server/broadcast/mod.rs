@@ -205,3 +205,32 @@ const SLICE_MAX: Duration = Duration::from_millis(2);
 
 /// Writes between two looks at the clock.
 const WRITES_PER_LOOK: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The slots at which five rounds over 100 slots begin.
+    fn beginnings(is_behind: bool) -> Vec<usize> {
+        let mut broadcast = Broadcast {
+            first: 80,
+            is_behind,
+            ..Broadcast::default()
+        };
+        let mut begin = |head| {
+            broadcast.begin(100, head, Instant::now());
+            broadcast.next
+        };
+        (0..5).map(&mut begin).collect()
+    }
+
+    #[test]
+    fn rounds_take_turns_in_where_they_begin() {
+        assert_eq!(beginnings(false), [18, 56, 94, 32, 70]);
+    }
+
+    #[test]
+    fn while_behind_each_round_begins_where_the_last_one_did() {
+        assert_eq!(beginnings(true), [80; 5]);
+    }
+}
