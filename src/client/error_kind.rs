@@ -1,14 +1,15 @@
-//! What errors are counted under: a few kinds, however many servers make up their own codes.
+//! The kinds that errors are counted by: a bounded number, even if servers make up close codes.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What an error is counted under. Kinds sort and serialise by their [`Display`](fmt::Display).
+/// The kind that an error is counted as. Kinds sort and serialise by their
+/// [`Display`](fmt::Display).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// Nobody listens at the address.
+    /// No process listens at the address.
     ConnectRefused,
     /// The server did not accept the connection in time.
     ConnectTimedOut,
@@ -18,7 +19,7 @@ pub enum ErrorKind {
     NoLocalPort,
     /// The process has no file descriptor left.
     NoDescriptor,
-    /// The server refused the handshake with this status; none stands for further statuses.
+    /// The server refused the handshake with this status; `None` once there are too many statuses.
     HandshakeRefused(Option<u16>),
     /// The joining time was over before the connection was opened.
     NotOpened,
@@ -32,7 +33,7 @@ pub enum ErrorKind {
     HandshakeTimedOut,
     /// The answer to the handshake was invalid.
     BadHandshake,
-    /// The server closed the connection with this code; none stands for further codes.
+    /// The server closed the connection with this code; `None` once there are too many codes.
     Closed(Option<u16>),
     /// The connection broke.
     Reset,
@@ -49,8 +50,8 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The kind to count this error under in `counts`: its own, or a common one once there are
-    /// many, because servers choose their codes and statuses freely.
+    /// The kind to count this error as in `counts`: its own, or a common kind once there are many,
+    /// because servers choose their codes and statuses freely.
     pub(super) fn bounded<V>(self, counts: &BTreeMap<Self, V>) -> Self {
         if counts.len() < KINDS_MAX || counts.contains_key(&self) {
             return self;
@@ -122,7 +123,7 @@ const CLOSED: &str = "closed by server (";
 
 const REFUSED: &str = "handshake refused (";
 
-/// The kinds without a number, in words.
+/// The kinds that contain no number, with their names.
 const FIXED: [(ErrorKind, &str); 17] = [
     (ErrorKind::ConnectRefused, "connect refused"),
     (ErrorKind::ConnectTimedOut, "connect timed out"),
@@ -143,7 +144,7 @@ const FIXED: [(ErrorKind, &str); 17] = [
     (ErrorKind::Unknown, "other"),
 ];
 
-/// From this many kinds on, further codes and statuses are counted together.
+/// Once there are this many kinds, new codes and statuses are counted together.
 const KINDS_MAX: usize = 100;
 
 #[cfg(test)]
@@ -151,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_read_back_as_they_were_written() {
+    fn kinds_are_parsed_from_their_display() {
         let numbered = [None, Some(1006), Some(4000)];
         let closed = numbered.map(ErrorKind::Closed);
         let refused = numbered.map(ErrorKind::HandshakeRefused);
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_makes_up_codes_fills_no_memory() {
+    fn made_up_close_codes_take_bounded_memory() {
         let mut counts = BTreeMap::new();
         for code in 3_000..4_000 {
             let kind = ErrorKind::Closed(Some(code)).bounded(&counts);

@@ -1,33 +1,33 @@
-//! Where in a message a field is.
+//! Where a field is found in a message.
 
 use std::fmt;
 
 use exchanges::json::{Pointer, descend};
 
-/// The place of a field: the name of a member, or a JSON pointer (RFC 6901) to a deeper one.
+/// The path to a field: a member's name, or a JSON pointer (RFC 6901) to a deeper value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field(Pointer);
 
 impl Field {
-    /// The member of this name.
+    /// The member called `name`.
     pub(crate) fn name(name: &str) -> Self {
         Self(Pointer::to_member(name))
     }
 
-    /// The name of its outermost member.
+    /// The name of the outermost member.
     pub(crate) fn first(&self) -> &str {
         &self.0.tokens()[0]
     }
 
-    /// Whether its outermost part is a position in a list.
+    /// Whether the outermost step is a position in a list.
     pub(crate) fn begins_with_position(&self) -> bool {
         self.first().bytes().all(|byte| byte.is_ascii_digit())
     }
 
-    /// Reads a name, or a pointer, which begins with a slash.
+    /// Reads a name, or a pointer if the text begins with a slash.
     ///
     /// # Errors
-    /// A sentence that shows a valid one.
+    /// A sentence that shows a valid field.
     pub fn parse(text: &str) -> Result<Self, String> {
         let pointer = if text.starts_with('/') {
             Pointer::parse(text)?
@@ -42,7 +42,7 @@ impl Field {
         Ok(Self(pointer))
     }
 
-    /// Its name, if it is no deeper than that.
+    /// The member's name, if the field is not nested deeper.
     pub(crate) fn as_name(&self) -> Option<&str> {
         match self.0.tokens() {
             [name] => Some(name),
@@ -50,7 +50,7 @@ impl Field {
         }
     }
 
-    /// From the JSON text of the outermost member to that of the field itself.
+    /// Follows the path from the JSON text of the outermost member to that of the field.
     pub(crate) fn descend<'a>(&self, text: &'a str) -> Option<&'a str> {
         descend(text, &self.0.tokens()[1..])
     }

@@ -1,4 +1,4 @@
-//! What was asked for.
+//! The configuration of a run.
 
 pub mod field;
 pub mod limits;
@@ -19,74 +19,74 @@ use crate::client::config::url::Url;
 use crate::error_text::plain;
 use crate::http_client::Roots;
 
-/// What a run of the client does.
+/// The configuration of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where to connect; its query holds what all clients ask for.
+    /// Where to connect; its query holds what is the same for all clients.
     pub url: Url,
-    /// What each client draws its own symbols from, if it has its own.
+    /// How each client draws its own symbols, if it does.
     pub watch: Option<Watch>,
-    /// How often the server sends the newest tick of each symbol, which is part of the query, too;
-    /// none: it sends every tick.
+    /// How often the server sends the newest tick of each symbol (also part of the query); `None`
+    /// for every tick.
     pub every: Option<Duration>,
     /// How many connections to open.
     pub clients: usize,
     /// How long to measure.
     pub duration: Duration,
-    /// How long to listen before that.
+    /// How long to listen before measuring.
     pub warmup: Duration,
-    /// New connections per second; none: as fast as handshakes finish.
+    /// New connections per second; `None` opens them as fast as handshakes finish.
     pub ramp: Option<f64>,
-    /// How many handshakes may be under way.
+    /// How many handshakes may be in progress at once.
     pub in_flight: usize,
-    /// From the call of connect to the upgrade.
+    /// The limit from connect to upgrade.
     pub connect_timeout: Duration,
-    /// What clients do besides listening: some are slow, some come and go.
+    /// What clients do besides listening: some read slowly, some come and go.
     pub shape: Shape,
-    /// What it takes to get in.
+    /// Headers to send, and certificates to trust.
     pub access: Access,
     /// How many processes share the clients.
     pub processes: usize,
     /// The number of this process's first client, counted over all processes.
     pub first_client: usize,
-    /// The number of this process among several, and how many there are.
+    /// Which of several processes this is, and how many there are.
     pub share: Option<(usize, usize)>,
-    /// The addresses of the URL's host, if they have been looked up already.
+    /// The addresses of the URL's host, if they are already resolved.
     pub addresses: Vec<SocketAddr>,
-    /// The server's process, to report its CPU and memory.
+    /// The process id of the server, to report its CPU time and memory.
     pub pid: Option<u32>,
-    /// Which fields of a message are read.
+    /// The fields to read from each message.
     pub fields: Fields,
-    /// Whether the server's clock is compared with this one.
+    /// Whether to compare the server's clock with this one.
     pub sync: bool,
-    /// How often a tick of each symbol should come.
+    /// How often each symbol should tick.
     pub expect: Option<Duration>,
-    /// The request that each client sends; none: clients only listen.
+    /// The request that each client sends; `None` if clients only listen.
     pub request: Option<Template>,
     /// Requests per second and client.
     pub rate: f64,
-    /// How many requests of a client may be unanswered.
+    /// How many requests may be unanswered on one connection.
     pub unanswered_max: usize,
-    /// Whether the report is to be JSON.
+    /// Whether to print the report as JSON.
     pub json: bool,
-    /// Whether ticks are to be printed as they come.
+    /// Whether to print ticks as they arrive.
     pub print: bool,
-    /// Whether no progress is to be shown.
+    /// Whether to hide the progress line.
     pub quiet: bool,
-    /// Where the intervals go as CSV; `-` is stdout.
+    /// Where to write the intervals as CSV; `-` is stdout.
     pub csv: Option<PathBuf>,
-    /// Where the HdrHistogram interval log goes.
+    /// Where to write the HdrHistogram interval log.
     pub hdr: Option<PathBuf>,
-    /// Where the charts go.
+    /// Where to write the charts.
     pub plot: Option<PathBuf>,
-    /// Reports of earlier runs to draw as well.
+    /// Reports of earlier runs to include in the charts.
     pub compare: Vec<PathBuf>,
-    /// The limits that the run has to keep.
+    /// The thresholds that the run has to meet.
     pub thresholds: Thresholds,
 }
 
 impl Config {
-    /// One client at `url` with the defaults of the command line.
+    /// A client for `url`, with the command line's defaults for the rest.
     pub fn new(url: Url) -> Self {
         Self {
             url,
@@ -127,13 +127,13 @@ impl Config {
         self.csv.as_deref() == Some(Path::new("-"))
     }
 
-    /// The share of process `number` of `of`. A share reports to another process, so it neither
+    /// The part of process `number` out of `of`. It reports to another process, so it neither
     /// prints nor writes files.
     #[must_use]
     pub(crate) fn share(&self, number: usize, of: usize) -> Self {
         let part = |all: usize, number: usize| (all as u128 * number as u128 / of as u128) as usize;
         let (from, to) = (part(self.clients, number), part(self.clients, number + 1));
-        // As `Seats` spreads them, so that no process gets more slow clients than clients.
+        // The same spreading as in `Users`, so that no process gets more slow clients than clients.
         let slow = |clients: usize| {
             (clients as u128 * self.shape.slow as u128 / self.clients.max(1) as u128) as usize
         };
@@ -150,7 +150,7 @@ impl Config {
             },
             processes: 1,
             share: Some((number, of)),
-            // The server is looked at once.
+            // Only the coordinator looks at the server's process.
             pid: None,
             quiet: true,
             ..self.clone()
@@ -158,33 +158,33 @@ impl Config {
     }
 }
 
-/// What clients do besides listening: some are slow, some come and go.
+/// What clients do besides listening: some read slowly, some come and go.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shape {
     /// How many of the clients are slow readers.
     pub slow: usize,
-    /// How many connections per second are closed and opened again.
+    /// How many connections per second to close and reopen.
     pub churn: Option<f64>,
-    /// Whether a lost connection is opened again.
+    /// Whether to reopen lost connections.
     pub reconnect: bool,
 }
 
-/// What it takes to get in, and whom to trust.
+/// Headers to send, and certificates to trust.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Access {
-    /// A file with root certificates to trust besides Mozilla's.
+    /// A file of root certificates to trust in addition to Mozilla's.
     pub ca: Option<PathBuf>,
-    /// Whether certificates are not checked.
+    /// Whether to accept any certificate.
     pub insecure: bool,
-    /// Further headers of the handshake: names and values.
+    /// Additional headers of the handshake, as names and values.
     pub headers: Vec<(String, String)>,
 }
 
 impl Access {
-    /// The root certificates that are trusted.
+    /// Returns the trusted root certificates.
     ///
     /// # Errors
-    /// When the file cannot be read or has no certificate.
+    /// When the file cannot be read or contains no certificate.
     pub fn roots(&self) -> Result<Roots, BadOption> {
         match &self.ca {
             None => Ok(Roots::default()),
@@ -196,61 +196,61 @@ impl Access {
     }
 }
 
-/// Symbols for each client, drawn at random (`--watch`).
+/// Symbols that each client draws at random (`--watch`).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Watch {
     /// How many symbols each client gets.
     pub count: usize,
-    /// Decides which client draws which symbols; none: random.
+    /// Determines which client draws which symbols; `None` picks a random seed.
     pub seed: Option<u64>,
-    /// The exponent of Zipf's law, by which symbols are popular; none: all are equally popular.
+    /// The exponent of Zipf's law for the symbols' popularity; `None` makes all equally popular.
     pub zipf: Option<f64>,
-    /// The symbols to draw from; none: all that the server has.
+    /// The symbols to draw from; empty for all that the server has.
     pub of: Vec<String>,
 }
 
 impl Watch {
-    /// Whether only the server knows the symbols to draw from.
+    /// Whether the symbols to draw from have to be requested from the server.
     pub(crate) fn must_ask(&self) -> bool {
         self.of.is_empty() || self.of.iter().any(|symbol| symbol.contains('*'))
     }
 
-    /// The seed; without one it is made up.
+    /// Returns the seed, picking a random one if none was given.
     pub(crate) fn settle_seed(&mut self) -> u64 {
         *self.seed.get_or_insert_with(|| fastrand::u64(..SEEDS))
     }
 }
 
-/// The limits asked for. None of them is set by default.
+/// The thresholds of a run. None is set by default.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Thresholds {
-    /// The most that the 99th percentile of delivery latency may be.
+    /// The highest acceptable 99th percentile of delivery latency.
     pub max_p99: Option<Duration>,
-    /// The same for the 99.9th.
+    /// The highest acceptable 99.9th percentile of delivery latency.
     pub max_p999: Option<Duration>,
-    /// How many errors there may be.
+    /// The highest acceptable number of errors.
     pub max_errors: Option<u64>,
-    /// How many messages per second there must be.
+    /// The lowest acceptable number of messages per second.
     pub min_throughput: Option<f64>,
 }
 
-/// Where the fields are in the messages of a server.
+/// Where the fields are found in a server's messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fields {
-    /// Which symbol a tick is about.
+    /// The symbol of a tick.
     pub symbol: Field,
     /// The number that grows by one from each tick of a symbol to the next.
     pub seq: Field,
-    /// When the server sent the tick.
+    /// The time at which the server sent the tick.
     pub sent: Field,
-    /// The unit of the send time.
+    /// The unit of that time.
     pub sent_unit: Unit,
     /// The id that a reply shares with its request.
     pub id: Field,
 }
 
 impl Default for Fields {
-    /// The fields of our own server.
+    /// The fields of `tickertape`'s own server.
     fn default() -> Self {
         Self {
             symbol: Field::name("symbol"),
@@ -263,12 +263,12 @@ impl Default for Fields {
 }
 
 impl Fields {
-    /// Whether ticks are stamped the way our own server stamps them.
+    /// Whether ticks are stamped in the format of `tickertape`'s own server.
     pub(crate) fn are_own(&self) -> bool {
         self.are_named_as_own() && self.sent_unit == Unit::Microseconds
     }
 
-    /// Whether the fields have the names that our own server uses.
+    /// Whether the fields have the names that `tickertape`'s own server uses.
     pub(crate) fn are_named_as_own(&self) -> bool {
         let own = Self::default();
         let is_own = |field: fn(&Self) -> &Field| field(self) == field(&own);
@@ -276,5 +276,5 @@ impl Fields {
     }
 }
 
-/// Seeds that are made up are short enough to be typed.
+/// Keeps randomly picked seeds short enough to type.
 const SEEDS: u64 = 1_000_000_000;

@@ -1,21 +1,21 @@
-//! The text of requests.
+//! The text of requests (`--request`).
 
 use crate::client::config::field::Field;
 
-/// What is sent, and what is sent in place of its id.
+/// The text of a request around its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     before: String,
-    /// What comes behind the id; none if it has none.
+    /// The text after the id; `None` if the request has no id.
     after: Option<String>,
 }
 
 impl Template {
-    /// Reads a request: any JSON text. `"$id"` in it stands for the id. An object without it gets
-    /// a member for it, named by `id`, unless replies come `in_order` and need none.
+    /// Reads a request, which may be any JSON text. `"$id"` in it stands for the id. An object
+    /// without one gets a member `id`, unless replies come `in_order` and need none.
     ///
     /// # Errors
-    /// A sentence that says what is wrong.
+    /// A sentence about what is invalid.
     pub fn parse(text: &str, id: &Field, in_order: bool) -> Result<Self, String> {
         let text = text.trim();
         let value: serde_json::Value =
@@ -53,12 +53,12 @@ impl Template {
         }
     }
 
-    /// Whether replies are known by their id.
+    /// Whether replies are matched by their id.
     pub(crate) fn has_id(&self) -> bool {
         self.after.is_some()
     }
 
-    /// The text of the request with this id.
+    /// The text of the request with the given id.
     pub(crate) fn text(&self, id: u64) -> String {
         match &self.after {
             None => self.before.clone(),
@@ -69,7 +69,7 @@ impl Template {
 
 const PLACEHOLDER: &str = r#""$id""#;
 
-/// The longest request; a server has to take it, too.
+/// The longest request; servers have to accept it, too.
 const LENGTH_MAX: usize = 16 * 1024;
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_get_an_id_and_others_stay_as_they_are() {
+    fn an_object_without_an_id_gets_one() {
         for (text, sent) in [
             (r#"{"op":"ping"}"#, r#"{"op":"ping","id":7}"#),
             (" { } ", r#"{"id":7}"#),

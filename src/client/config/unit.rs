@@ -1,4 +1,4 @@
-//! How servers write times.
+//! The formats in which servers write times.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// How a time is written.
+/// The format of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Unix time in microseconds, as our server does.
+    /// Unix time in microseconds, which `tickertape`'s own server uses.
     Microseconds,
     /// Unix time in milliseconds.
     Milliseconds,
@@ -22,7 +22,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// Those that are written as numbers.
+    /// The units whose times are written as numbers.
     pub(crate) const NUMBERS: [Self; 4] = [
         Self::Microseconds,
         Self::Milliseconds,
@@ -30,10 +30,10 @@ impl Unit {
         Self::Nanoseconds,
     ];
 
-    /// Reads the word for it.
+    /// Reads the name of a unit.
     ///
     /// # Errors
-    /// A sentence that shows what would be right.
+    /// A sentence that lists the valid names.
     pub fn parse(text: &str) -> Result<Self, String> {
         Ok(match text {
             "us" | "µs" => Self::Microseconds,
@@ -49,11 +49,11 @@ impl Unit {
         })
     }
 
-    /// `number` of it in µs.
+    /// Converts `number` to µs.
     pub(crate) fn us(self, number: u64) -> Option<u64> {
         match self {
             Self::Microseconds => Some(number),
-            // What is beyond all times shows as one that is far off.
+            // Saturates: a time beyond the range is reported as implausible.
             Self::Milliseconds => Some(number.saturating_mul(1_000)),
             Self::Seconds => Some(number.saturating_mul(1_000_000)),
             Self::Nanoseconds => Some(number / 1_000),
@@ -61,7 +61,7 @@ impl Unit {
         }
     }
 
-    /// A JSON number or string in µs, rounded down.
+    /// Reads a JSON number or string as µs, rounded down.
     pub(crate) fn read(self, text: &str) -> Option<u64> {
         let text = unquoted(text);
         match self {
@@ -73,7 +73,7 @@ impl Unit {
         }
     }
 
-    /// The power of ten by which it is more than a µs.
+    /// The power of ten that converts this unit to µs.
     fn exponent(self) -> i64 {
         match self {
             Self::Nanoseconds => -3,
@@ -96,8 +96,8 @@ impl fmt::Display for Unit {
     }
 }
 
-/// Unix µs of a time in ISO 8601. One that does not say how far it is from UTC is UTC, as servers
-/// that leave that out mean it.
+/// Reads a time in ISO 8601 as Unix µs. Without an offset it is UTC, which is what servers that
+/// omit it mean.
 fn iso_us(text: &str) -> Option<u64> {
     let time = text.parse::<Timestamp>().or_else(|_| {
         let civil: DateTime = text.parse()?;
@@ -106,8 +106,8 @@ fn iso_us(text: &str) -> Option<u64> {
     time.ok()?.as_microsecond().try_into().ok()
 }
 
-/// What is before the point of a number in decimal, with an exponent perhaps, that has been
-/// multiplied by that power of ten. By its digits: a float has too few of them for the µs of today.
+/// The integer part of a decimal number, possibly with an exponent, times a power of ten. It works
+/// on the digits because a float has too few of them for the current time in µs.
 fn decimal(text: &str, power: i64) -> Option<u64> {
     let (number, exponent) = match text.split_once(['e', 'E']) {
         None => (text, 0),
@@ -122,7 +122,7 @@ fn decimal(text: &str, power: i64) -> Option<u64> {
     let length = i64::try_from(whole.len()).ok()?;
     let before_point = length.saturating_add(exponent).saturating_add(power);
     let mut value: u64 = 0;
-    // Twenty digits are beyond all times, so zeros that the exponent adds need not all be counted out.
+    // Twenty digits exceed every time, so a huge exponent need not be written out in zeros.
     for _ in 0..before_point.min(length + fraction.len() as i64 + 20) {
         let digit = digits.next().map_or(0, |digit| digit - b'0');
         value = value.saturating_mul(10).saturating_add(digit.into());
@@ -130,7 +130,7 @@ fn decimal(text: &str, power: i64) -> Option<u64> {
     Some(value)
 }
 
-/// A JSON text without the quotes that it has if it is a string.
+/// The contents of a JSON string, or the text of any other JSON value.
 pub(crate) fn unquoted(text: &str) -> &str {
     text.trim_matches('"')
 }

@@ -1,4 +1,4 @@
-//! The address of a WebSocket, `ws://user:password@host:port/path?query` or `wss://…`, checked before
+//! WebSocket URLs, `ws://user:password@host:port/path?query` or `wss://…`, validated before
 //! anything is sent. User, password and `token=` are never shown, not even in errors.
 
 use std::fmt;
@@ -10,25 +10,25 @@ use percent_encoding::{
     AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode_str, utf8_percent_encode,
 };
 
-/// A WebSocket URL (RFC 6455 section 3), with the user information that RFC 3986 allows for.
+/// A WebSocket URL (RFC 6455 section 3) with optional user information (RFC 3986).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url {
-    /// Whether it is `wss`.
+    /// Whether the scheme is `wss`.
     secure: bool,
-    /// `user:password` as the `Authorization` header wants it.
+    /// `user:password`, encoded for the `Authorization` header.
     credentials: Option<String>,
-    /// A name or an address; one of IPv6 without its brackets.
+    /// A name or an address; an IPv6 address has no brackets here.
     host: String,
     port: u16,
-    /// What the request line asks for: path and query.
+    /// The target of the request line: path and query.
     target: String,
 }
 
 impl Url {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it, or what would be right.
+    /// A sentence about what is invalid, or an example of a valid URL.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (scheme, rest) = text.split_once("://").ok_or_else(|| {
             format!(
@@ -38,14 +38,14 @@ impl Url {
         })?;
         let secure = scheme.eq_ignore_ascii_case("wss");
         if !secure && !scheme.eq_ignore_ascii_case("ws") {
-            // What lacks its scheme may have a password before a later one.
+            // Without a scheme, the text before a later `://` may contain a password.
             let shown = match scheme.contains([':', '@']) {
                 true => "that",
                 false => scheme,
             };
             return Err(format!("'{shown}://' is not supported, try {EXAMPLE}"));
         }
-        // What stands here goes into the request as it is: no blank or line break may.
+        // This part goes into the request unchanged, so blanks and line breaks are not allowed.
         if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
             let text = redacted(text);
             return Err(format!(
@@ -66,12 +66,12 @@ impl Url {
         };
         let (host, port) = authority_parts(authority, default_port(secure)).ok_or_else(|| {
             match target.contains('@') {
-                // A password with a slash in it.
+                // A password that contains a slash.
                 true => format!(
                     "invalid host and port in '{}' (write a / in a password as %2F)",
                     redacted(rest)
                 ),
-                // User and password that lack their host.
+                // User and password without a host.
                 false if authority.bytes().any(|byte| byte.is_ascii_alphabetic()) => {
                     let host = authority.split(':').next().unwrap_or_default();
                     format!(
@@ -94,17 +94,17 @@ impl Url {
         })
     }
 
-    /// Whether the connection is to be encrypted.
+    /// Whether the connection is encrypted.
     pub fn is_secure(&self) -> bool {
         self.secure
     }
 
-    /// A name or an address; one of IPv6 without its brackets.
+    /// A name or an address; an IPv6 address has no brackets here.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port, also where the URL leaves it to the scheme.
+    /// The port; the scheme's default if the URL names none.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -116,8 +116,9 @@ impl Url {
         Some(format!("Basic {credentials}"))
     }
 
-    /// What the request line asks for to go on behind the tick stamped `since`, instead of what
-    /// the URL itself says of that, and to get `symbols`, which are as a query has them and may be none.
+    /// The target of the request line for a client that resumes after the tick stamped `since`
+    /// (which replaces the URL's own `since=`) and that wants `symbols`, already encoded and
+    /// possibly empty.
     pub fn target_for(&self, since: Option<u64>, symbols: &str) -> String {
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
         let is_replaced = |pair: &str| since.is_some() && name(pair) == "since";
@@ -133,20 +134,20 @@ impl Url {
         format!("{path}?{}", pairs.join("&"))
     }
 
-    /// Whether the query says anything of `parameter`.
+    /// Whether the query contains `parameter`.
     pub fn asks_for(&self, parameter: &str) -> bool {
         let query = self.target.split_once('?').map_or("", |(_, query)| query);
         query.split('&').any(|pair| name(pair) == parameter)
     }
 
-    /// The same with the comma-separated `symbols` added to the query.
+    /// The same URL with the comma-separated `symbols` added to the query.
     #[must_use]
     pub fn with_symbols(self, symbols: &str) -> Self {
         let symbols: Vec<String> = symbols.split(',').map(|it| encoded(it).collect()).collect();
         self.with_query(&format!("symbols={}", symbols.join(",")))
     }
 
-    /// The same with `pair`, which must be encoded as far as that is needed, added to the query.
+    /// The same URL with `pair`, which must already be encoded, added to the query.
     #[must_use]
     pub fn with_query(mut self, pair: &str) -> Self {
         let separator = match self.target.split_once('?') {
@@ -158,7 +159,7 @@ impl Url {
         self
     }
 
-    /// Host and port as the `Host` header wants them: the scheme's own port is left out.
+    /// Host and port for the `Host` header; the scheme's default port is omitted.
     pub fn authority(&self) -> String {
         let host = self.bracketed_host();
         if self.port == default_port(self.secure) {
@@ -168,7 +169,7 @@ impl Url {
         }
     }
 
-    /// What the request line asks for.
+    /// The target of the request line.
     pub fn target(&self) -> &str {
         &self.target
     }
@@ -213,18 +214,18 @@ impl fmt::Debug for Url {
     }
 }
 
-/// A value of a query: only what would end it, or be read as something else, is encoded (RFC 3986,
-/// section 3.4), so that symbols stay legible, and a list of them short.
+/// Encodes a value of the query. Only characters that would end it or change its meaning are
+/// encoded (RFC 3986, section 3.4), so that symbols stay legible and lists of them short.
 pub(crate) fn encoded(value: &str) -> PercentEncode<'_> {
     utf8_percent_encode(value, ENCODED)
 }
 
-/// The name of a `name=value` pair.
+/// The name in a `name=value` pair.
 fn name(pair: &str) -> &str {
     pair.split_once('=').map_or(pair, |(name, _)| name)
 }
 
-/// User and password as basic authentication encodes them.
+/// User and password in the encoding of basic authentication.
 fn credentials(user_information: &str) -> String {
     let (user, password) = user_information
         .split_once(':')
@@ -233,7 +234,7 @@ fn credentials(user_information: &str) -> String {
     BASE64_STANDARD.encode([decoded(user), b":".to_vec(), decoded(password)].concat())
 }
 
-/// A text that should be a URL, without what may be a password in it.
+/// A text that was meant to be a URL, without parts that may be a password.
 fn redacted(text: &str) -> String {
     let Some((before, behind)) = text.rsplit_once('@') else {
         return text.to_owned();
@@ -248,7 +249,7 @@ fn default_port(secure: bool) -> u16 {
     if secure { 443 } else { 80 }
 }
 
-/// Host and port of an authority; none if it is not one that this client can ask for.
+/// Host and port of an authority; `None` if they are invalid.
 fn authority_parts(authority: &str, default_port: u16) -> Option<(&str, u16)> {
     let (host, rest) = match authority.strip_prefix('[') {
         Some(bracketed) => {
@@ -275,7 +276,7 @@ fn authority_parts(authority: &str, default_port: u16) -> Option<(&str, u16)> {
 
 const EXAMPLE: &str = "ws://127.0.0.1:8888/";
 
-/// All but letters, digits and what symbols are written with. A comma would end a symbol.
+/// All characters but letters, digits and those common in symbols. A comma would end a symbol.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b':')
@@ -291,7 +292,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_url_is_taken_apart() {
+    fn urls_are_parsed() {
         for (text, authority, target) in [
             ("ws://127.0.0.1:8888/", "127.0.0.1:8888", "/"),
             ("WS://example.org", "example.org", "/"),
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_urls_are_refused_with_a_sentence() {
+    fn invalid_urls_are_explained() {
         for (text, part) in [
             ("127.0.0.1:8888", "invalid URL"),
             ("http://example.org/", "'http://' is not supported"),
@@ -375,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stamp_to_go_on_from_replaces_that_of_the_url() {
+    fn the_stamp_to_resume_from_replaces_since_in_the_url() {
         for (text, target) in [
             ("ws://h/", "/?since=7"),
             ("ws://h/a?since=5&symbols=B", "/a?symbols=B&since=7"),
@@ -421,14 +422,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_reads_back_the_same(text in "wss?://[a-z0-9.\\[\\]:]{1,12}[/?][/?&=a-z@]{0,9}") {
+        fn a_displayed_url_parses_to_the_same_url(text in "wss?://[a-z0-9.\\[\\]:]{1,12}[/?][/?&=a-z@]{0,9}") {
             if let Ok(url) = Url::parse(&text) {
                 prop_assert_eq!(Url::parse(&url.to_string()), Ok(url));
             }
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "(wss?://)?\\PC{0,30}") {
+        fn no_text_makes_the_parser_panic(text in "(wss?://)?\\PC{0,30}") {
             let _ = Url::parse(&text);
         }
     }

@@ -1,17 +1,18 @@
-//! How late ticks were against their own schedule, so that a server that stalls cannot hide: the
-//! ticks that it did not send meanwhile are late, too, although nobody ever saw them.
+//! Measures how late ticks are against their own schedule, so that a stalled server cannot hide:
+//! the ticks that it did not send meanwhile are late, too, although no client ever saw them.
 //!
-//! A schedule is a grid of beats, one every interval, for each symbol on each connection.
-//! Its phase is not known, so it is taken from the ticks: none may come before its beat, so the one
-//! that seems to moves the grid to an earlier phase. As clocks run at slightly different speeds,
-//! the grid also follows at up to 0.02 %, too slowly to follow a stall.
+//! A schedule is a grid of beats, one per interval, for each symbol on each connection. The phase
+//! of the grid is inferred from the ticks: no tick can precede its beat, so a tick that seems early
+//! moves the grid to an earlier phase. As clocks run at slightly different speeds, the grid also
+//! follows the ticks at up to 0.02 %, which is too slow to follow a stall.
 //!
 //! Ticks take the beats one after the other, so a server that catches up after a stall shows how
-//! late each of its ticks is. A server that skips the beats of a stall would seem late for ever;
-//! so when the tick behind a late one comes at its usual distance and not in a burst, the beats
-//! before the late one are given up: each was as late as that one, less one interval for every beat
-//! in between, which is how HdrHistogram corrects for an expected interval. Numbers missing in
-//! `seq` are beats given up at once, and those that are due at the end were at least so late.
+//! late each of its ticks is. A server that skips the beats of a stall would seem late for ever. So
+//! when the tick after a late one comes at its usual distance and not in a burst, the beats before
+//! the late tick are given up: each was as late as that tick, less one interval for every beat in
+//! between, which is how HdrHistogram corrects for an expected interval. Numbers missing in `seq`
+//! are beats given up at once, and beats still due at the end were at least as late as they are
+//! then.
 
 use std::ops::AddAssign;
 use std::time::{Duration, Instant};
@@ -21,29 +22,29 @@ use serde::{Deserialize, Serialize};
 use crate::client::measure::latency::Latency;
 use crate::client::measure::sequence::SeqEvent;
 
-/// The settings of all schedules, and what was found.
+/// The settings of all schedules, and the results.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cadence {
-    /// From beat to beat, in ns.
+    /// The time between beats, in ns.
     #[serde(skip)]
     interval: i64,
-    /// What all instants are counted from.
+    /// The instant that all times are counted from.
     #[serde(skip, default = "Instant::now")]
     epoch: Instant,
     /// How late ticks were.
     pub lateness: Latency,
-    /// The beats without a tick among those.
+    /// How many of those beats got no tick.
     pub skipped: u64,
-    /// How far apart ticks were.
+    /// How far apart ticks arrived.
     pub inter_arrival: InterArrival,
 }
 
-/// One schedule. Instants are in ns since the grid's epoch.
+/// One schedule. Times are in ns since the cadence's epoch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
-    /// The coming beat, or the oldest that still has no tick.
+    /// The next beat, or the oldest one that has no tick yet.
     due: i64,
-    /// When the newest tick came.
+    /// When the newest tick arrived.
     last: i64,
 }
 
@@ -51,7 +52,7 @@ impl Cadence {
     /// Schedules with a beat every `interval`.
     pub(super) fn new(interval: Duration) -> Self {
         Self {
-            // An option has no longer ones than a century.
+            // Options allow at most a century.
             interval: i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX),
             epoch: Instant::now(),
             lateness: Latency::default(),
@@ -60,7 +61,7 @@ impl Cadence {
         }
     }
 
-    /// Takes a tick of the symbol at `place`; `event` is what its number says.
+    /// Takes a tick of the symbol at `place`; `event` is what its number showed.
     pub(crate) fn follow(
         &mut self,
         schedules: &mut Vec<Schedule>,
@@ -76,18 +77,18 @@ impl Cadence {
             | SeqEvent::Conflated(_)
             | SeqEvent::Restart
             | SeqEvent::Unknown => 0,
-            // It has had its beat, or was given up.
+            // This tick already had its beat, or the beat was given up.
             SeqEvent::Repeat | SeqEvent::Reordered => return,
         };
         match schedules.get_mut(place) {
             Some(schedule) if step == SeqEvent::First => *schedule = self.begin(at),
             Some(schedule) => self.tick(schedule, at, lost, counts),
-            // Places are given out in this order.
+            // Places are assigned in this order.
             None => schedules.push(self.begin(at)),
         }
     }
 
-    /// The schedule of a symbol whose first tick came at `at`.
+    /// Begins the schedule of a symbol whose first tick arrived at `at`.
     pub(crate) fn begin(&self, at: Instant) -> Schedule {
         let last = self.ns(at);
         Schedule {
@@ -96,8 +97,8 @@ impl Cadence {
         }
     }
 
-    /// Takes a tick that came at `at`, before which the numbers of `lost` are missing. Counts how
-    /// late it and they were if it `counts`.
+    /// Takes a tick that arrived at `at`, with `lost` numbers missing before it. Records how late
+    /// it and they were if it `counts`.
     pub(crate) fn tick(&mut self, schedule: &mut Schedule, at: Instant, lost: u64, counts: bool) {
         let at = self.ns(at);
         let distance = at - schedule.last;
@@ -117,19 +118,19 @@ impl Cadence {
         if counts {
             self.lateness.record(us(late));
         }
-        // Where whole beats have just been given up, too early is no news about the phase.
+        // Right after giving up whole beats, an early tick says nothing about the phase.
         let early = if given_up > 0 { 0 } else { late.min(0) };
         schedule.due += self.interval + early;
     }
 
-    /// Ends a schedule at `at`: what is due has not come.
+    /// Ends a schedule at `at`, when the beats still due have got no tick.
     pub(crate) fn end(&mut self, mut schedule: Schedule, at: Instant) {
         let at = self.ns(at);
         if at - schedule.last >= self.interval / 4 * 3 {
             self.give_up(&mut schedule, true);
         }
         let late = at - schedule.due;
-        // What is due at this very moment may be on its way.
+        // A tick that is due at this very moment may still be in flight.
         let overdue = late - self.interval / 16;
         if overdue > 0 {
             self.beats(late, overdue / self.interval + 1, true);
@@ -139,7 +140,7 @@ impl Cadence {
     /// Gives up the beats before the newest tick, which took the oldest. Returns how many.
     fn give_up(&mut self, schedule: &mut Schedule, counts: bool) -> i64 {
         let late = schedule.last - schedule.due;
-        // A tick on a beat is not to the nanosecond on it.
+        // Even a punctual tick is not exact to the nanosecond.
         let tolerated = late + self.interval / 16;
         if tolerated < 0 {
             return 0;
@@ -150,13 +151,15 @@ impl Cadence {
         beats
     }
 
-    /// Counts `count` beats without a tick: the first was `late`, each other one interval less.
+    /// Records `count` beats without a tick: the first was `late`, each further one an interval
+    /// less.
     fn beats(&mut self, late: i64, count: i64, counts: bool) {
         if !counts || count <= 0 {
             return;
         }
         self.skipped += count.unsigned_abs();
-        // A stall of many beats need not be counted one by one: a thousandth of it is precise.
+        // The beats of a long stall are recorded in steps: a thousandth of the stall is precise
+        // enough.
         let step = (count / STEPS_MAX).max(1);
         let mut from = 0;
         while from < count {
@@ -182,33 +185,33 @@ impl AddAssign for Cadence {
     }
 }
 
-/// Nanoseconds late, in µs; early is on time.
+/// Converts a lateness from ns to µs; an early tick is on time.
 fn us(late: i64) -> u64 {
     u64::try_from(late / 1000).unwrap_or_default()
 }
 
-/// The grid follows by at most one part in this many: 0.02 %.
+/// The grid follows the ticks by at most one part in this many: 0.02 %.
 const DRIFT: i64 = 5_000;
 
-/// Numbers missing at once beyond this are no schedule any more; and sums of them still fit.
+/// More missing numbers than this are no longer a schedule, and sums of this many do not overflow.
 const BEATS_MAX: i64 = 1_000_000;
 
 const STEPS_MAX: i64 = 1_000;
 
-/// The distances from tick to tick, of all schedules together.
+/// The distances between ticks, of all schedules together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterArrival {
-    /// All of them, one after the other.
+    /// The sum of all distances.
     total: Duration,
     count: u64,
-    /// Those that were shorter than expected, and longer, by more than [`TOLERATED`].
+    /// How many distances were shorter or longer than expected by more than [`TOLERATED`].
     short: u64,
     long: u64,
 }
 
 impl InterArrival {
-    /// Notes that `count` ticks, including lost ones, came `ns` after the one before,
-    /// where each was expected `expected` ns after its predecessor.
+    /// Records that `count` ticks, including lost ones, arrived `ns` after the one before, where
+    /// each was expected `expected` ns after its predecessor.
     pub(crate) fn note(&mut self, ns: i64, count: i64, expected: i64) {
         let (ns, count) = (ns.unsigned_abs(), count.unsigned_abs());
         self.total = self.total.saturating_add(Duration::from_nanos(ns));
@@ -221,13 +224,14 @@ impl InterArrival {
         }
     }
 
-    /// The mean, in seconds; none of no ticks.
+    /// The mean in seconds; `None` without ticks.
     pub(crate) fn mean_s(&self) -> Option<f64> {
         (self.count > 0).then(|| self.total.as_secs_f64() / self.count as f64)
     }
 
-    /// Whether it is not the interval of `expected_s` that ticks keep to. One stall makes the mean
-    /// longer and bursts make most distances shorter, so both must be off in the same direction.
+    /// Whether ticks keep to an interval other than `expected_s`. A single stall raises the mean,
+    /// and bursts make most distances shorter, so mean and majority must be off in the same
+    /// direction.
     pub(crate) fn differs(&self, expected_s: f64) -> bool {
         let of_expected = self.mean_s().unwrap_or(expected_s) / expected_s;
         let most = |count: u64| count > self.count / 2;
@@ -246,11 +250,11 @@ impl AddAssign for InterArrival {
     }
 }
 
-/// The share by which distances may differ: a schedule that is off by more is off by a whole tick
+/// By what fraction distances may differ: a schedule that is further off is wrong by a whole tick
 /// after a hundred.
 const TOLERATED: f64 = 0.01;
 
-/// Fewer say nothing.
+/// Fewer distances are not conclusive.
 const COUNT_MIN: u64 = 5;
 
 #[cfg(test)]
@@ -267,7 +271,8 @@ mod tests {
         }
     }
 
-    /// Plays ticks at these ms, the first of which begins the schedule, and ends it.
+    /// Plays ticks at these times in ms, the first of which begins the schedule, and ends the
+    /// schedule.
     fn play(ticks_ms: impl IntoIterator<Item = u64>, end_ms: u64) -> Cadence {
         let epoch = Instant::now();
         let at = |ms| epoch + Duration::from_millis(ms);
@@ -281,7 +286,7 @@ mod tests {
         grid
     }
 
-    /// The lateness of all beats, to the ms, in ascending order.
+    /// The lateness of all beats in ms, in ascending order.
     fn lateness_ms(grid: &Cadence) -> Vec<u64> {
         let values = grid.lateness.iter_recorded();
         values
@@ -293,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_on_their_beats_are_on_time_whatever_the_first_one_was() {
+    fn a_late_first_tick_does_not_make_the_others_early() {
         let grid = play([0, 100, 200, 300], 350);
         assert_eq!(lateness_ms(&grid), [0, 0, 0]);
         let grid = play([30, 100, 200, 300], 350);
@@ -301,13 +306,13 @@ mod tests {
     }
 
     #[test]
-    fn jitter_is_not_passed_on() {
+    fn jitter_of_one_tick_does_not_delay_the_next() {
         let grid = play([0, 110, 200, 360, 400, 500], 510);
         assert_eq!(lateness_ms(&grid), [0, 0, 0, 10, 60]);
     }
 
     #[test]
-    fn a_server_that_catches_up_was_late_with_each_tick() {
+    fn each_tick_of_a_server_that_catches_up_is_late() {
         let late = [0, 100, 650, 651, 652, 653, 654, 700, 800];
         let grid = play(late, 850);
         assert_eq!(lateness_ms(&grid), [0, 0, 0, 54, 153, 252, 351, 450]);
@@ -315,12 +320,12 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_skips_was_late_with_what_never_came() {
+    fn skipped_beats_count_as_late() {
         for second in [610, 600] {
             let grid = play([0, 100, second, 700, 800, 900], 950);
             let off = second - 600;
             let stall = [off, 100 + off, 200 + off, 300 + off, 400 + off];
-            // The beat at 600 takes a tick in both cases, and so does each after it.
+            // In both cases the beat at 600 takes a tick, and so does each beat after it.
             let late = lateness_ms(&grid);
             assert_eq!(late.iter().filter(|&&ms| ms > 60).count(), 4, "{late:?}");
             assert_eq!(late[late.len() - 4..], stall[1..], "{late:?}");
@@ -329,21 +334,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_at_the_end_may_be_on_its_way() {
+    fn a_tick_due_at_the_very_end_is_not_late() {
         for (end_ms, skipped) in [(200, 0), (206, 0), (207, 1), (306, 1), (307, 2)] {
             assert_eq!(play([0, 100], end_ms).skipped, skipped, "{end_ms}");
         }
     }
 
     #[test]
-    fn a_stall_until_the_end_shows() {
+    fn a_stall_at_the_end_is_counted() {
         let grid = play([0, 100], 450);
         assert_eq!(lateness_ms(&grid), [0, 50, 150, 250]);
         assert_eq!(grid.skipped, 3);
     }
 
     #[test]
-    fn lost_numbers_are_beats_that_never_came() {
+    fn missing_numbers_count_as_skipped_beats() {
         let epoch = Instant::now();
         let at = |ms| epoch + Duration::from_millis(ms);
         let mut grid = cadence(epoch);
@@ -358,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_of_different_speed_are_no_lateness_and_a_slow_server_is() {
+    fn clock_drift_is_not_lateness_but_a_slow_server_is() {
         let drifting = |per_million: u64| {
             let epoch = Instant::now();
             let interval = Duration::from_millis(INTERVAL_MS);
@@ -394,14 +399,15 @@ mod tests {
         }
 
         #[test]
-        fn no_arrivals_break_it(spacings in proptest::collection::vec(0u64..5_000, 1..100)) {
+        fn arbitrary_arrivals_never_panic(spacings in proptest::collection::vec(0u64..5_000, 1..100)) {
             let mut now = 0;
             let ticks: Vec<_> = spacings.iter().map(|spacing| { now += spacing; now }).collect();
             play(ticks, now + 1_000);
         }
     }
 
-    /// Ticks that were so many ms apart, 100 being expected: the mean in ms, and whether it differs.
+    /// Records ticks at these distances in ms, where 100 is expected; returns the mean in ms and
+    /// whether it differs.
     fn told(apart_ms: &[i64]) -> (f64, bool) {
         let mut spacing = InterArrival::default();
         for ms in apart_ms {
@@ -412,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn another_interval_is_told_from_a_stall_and_from_bursts() {
+    fn a_different_interval_is_distinguished_from_stalls_and_bursts() {
         assert_eq!(told(&[100; 10]), (100.0, false));
         assert_eq!(told(&[102; 10]), (102.0, true));
         assert_eq!(told(&[25; 10]), (25.0, true));
@@ -426,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_that_were_lost_count_and_processes_add_up() {
+    fn lost_ticks_count_and_processes_add_up() {
         let (mut one, mut other) = (InterArrival::default(), InterArrival::default());
         one.note(500_000_000, 5, 100_000_000);
         other.note(2_500_000_000, 5, 100_000_000);

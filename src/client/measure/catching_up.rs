@@ -1,5 +1,5 @@
-//! Connections whose messages are counted in another way: connections of slow readers, and
-//! connections that have come back and are first compared with what their clients had seen before.
+//! Connections whose messages are counted differently: those of slow readers, and those of
+//! returning clients, which are first compared with what the client had seen before.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::client::received::Payload;
 use crate::tick::unix_us;
 
 impl Observer {
-    /// Notes that a connection has joined, and what its client has seen on those before.
+    /// Notes that a connection has joined, and what its client saw on earlier ones.
     pub(crate) fn joined(&mut self, listener: &mut Listener, is_slow: bool, past: Option<Past>) {
         match past {
             None if is_slow => {
@@ -30,7 +30,7 @@ impl Observer {
         }
     }
 
-    /// Notes that a client has come back, and begins to compare what it gets with what it has seen.
+    /// Notes that a client has come back, and begins to compare its ticks with the earlier ones.
     fn came_back(&mut self, began: Option<Instant>, past: Past) -> CatchingUp {
         let returns = &mut self.measurement.returns;
         returns.counters.returned += 1;
@@ -47,7 +47,7 @@ impl Observer {
         }
     }
 
-    /// Counts a message of a connection that hardly reads.
+    /// Counts a message on a slow reader's connection.
     pub(super) fn slow_message(&mut self, listener: &mut Listener, payload: Payload<'_>) {
         listener.note_tick();
         if let Some(mut list) = self.reader.list(payload.bytes()) {
@@ -63,7 +63,7 @@ impl Observer {
         }
     }
 
-    /// Counts what a connection that hardly reads has got, if it is a tick.
+    /// Counts a message that a slow reader received, if it is a tick.
     fn slow_tick(&mut self, listener: &mut Listener, message: &Message<'_>) {
         listener.sent_us = message.sent_us.or(listener.sent_us);
         let is_object = message.kind == Kind::Object && message.id.is_none();
@@ -83,8 +83,7 @@ impl Observer {
         }
     }
 
-    /// Whether a tick of a connection that stands apart is to be counted as any other. If not, it
-    /// has been counted here.
+    /// Whether to count a tick in the usual way. If not, it has been counted here.
     pub(super) fn is_ordinary(&mut self, listener: &mut Listener, tick: &Message<'_>) -> bool {
         let Mode::CatchingUp(back) = &mut listener.mode else {
             return true;
@@ -92,7 +91,7 @@ impl Observer {
         let is_ordinary = self.is_ordinary_after_return(back, tick);
         let is_up_to_date = is_ordinary && back.before.is_empty();
         if !is_ordinary && self.measuring {
-            // The server had kept it.
+            // The server had kept this tick.
             self.measurement.counters.ticks += 1;
             self.measurement.counters.stamped += u64::from(tick.sent_us.is_some());
         }
@@ -115,11 +114,11 @@ impl Observer {
         if let (Some(id), Some(last), Some(seq)) = (id, last, tick.seq)
             && seq < last
         {
-            // The server counts from the start again: this tick is the first one of its symbol.
+            // The server's numbers began again: this tick is the first of its symbol.
             self.measurement.returns.counters.restarts += u64::from(back.was_lost);
             back.before.forget(id);
             if is_old {
-                // More that it had kept may follow.
+                // More ticks that the server kept may follow.
                 back.before.follow(id, tick.seq);
             }
             return !is_old;
@@ -132,14 +131,15 @@ impl Observer {
             returns.missed = returns.missed.saturating_add(missed);
         }
         if is_old {
-            // Its latency is the time away. It is followed, so that the gap behind it shows.
+            // Its latency would be the time away. Its number is followed so that the gap before it
+            // shows.
             if let (Some(id), Some(_)) = (id, missed) {
                 self.measurement.returns.counters.resumed += u64::from(back.was_lost);
                 back.before.follow(id, tick.seq);
             }
             return false;
         }
-        // This symbol is up to date again.
+        // This symbol has caught up.
         if let Some(id) = id {
             back.before.forget(id);
         }
@@ -159,7 +159,7 @@ mod tests {
     use crate::client::measure::observer::tests::observer;
     use crate::client::measure::sequence::Sequences;
 
-    /// A connection that comes back after its client had seen number 10 of `A`.
+    /// A connection that comes back after its client has seen number 10 of `A`.
     fn back(observer: &mut Observer) -> Listener {
         let mut sequences = Sequences::default();
         sequences.follow(observer.symbols.id("A", None).unwrap(), Some(10));
@@ -174,7 +174,7 @@ mod tests {
         listener
     }
 
-    /// A tick's number and stamp, and whether it is to be counted as any other.
+    /// A tick's number and stamp, and whether it is counted in the usual way.
     type Came = (u64, u64, bool);
 
     fn tick(seq: u64, sent: u64) -> String {
@@ -182,21 +182,21 @@ mod tests {
     }
 
     #[test]
-    fn what_came_meanwhile_is_told_from_what_comes_now() {
+    fn ticks_missed_while_away_are_distinguished_from_new_ones() {
         const NEW: u64 = u64::MAX / 2;
         let cases: [(&[Came], [u64; 3]); 6] = [
-            // The snapshot again, then the next one.
+            // The snapshot again, then the next tick.
             (&[(10, 5, false), (11, NEW, true)], [0, 0, 0]),
-            // Two that the server had kept, one of three lost.
+            // Of three ticks the server kept two and lost one.
             (
                 &[(11, 5, false), (13, 6, false), (14, NEW, true)],
                 [2, 1, 0],
             ),
-            // Nothing was kept.
+            // The server kept no ticks.
             (&[(15, NEW, true)], [0, 4, 0]),
-            // A server that counts from the start again, first with its snapshot.
+            // The server's numbers begin again, first with a snapshot.
             (&[(1, 5, false), (2, NEW, true)], [0, 0, 1]),
-            // The same without a snapshot, and with what it had kept.
+            // The same without a snapshot, but with kept ticks.
             (&[(1, NEW, true)], [0, 0, 1]),
             (
                 &[(1, 5, false), (2, 6, false), (4, 7, false), (5, NEW, true)],

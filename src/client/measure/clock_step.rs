@@ -4,17 +4,17 @@ use std::time::Instant;
 
 use crate::tick::unix_us;
 
-/// Compares the clocks from time to time. They run at the same speed, also while the system nudges
-/// them, so what changes between them is a step of the wall clock.
+/// Compares the wall clock with the monotonic one from time to time. Both run at the same speed,
+/// even while the system slews them, so a change between them is a step of the wall clock.
 #[derive(Debug)]
 pub(crate) struct ClockStepDetector {
     epoch: Instant,
-    /// The least and the most by which the wall clock was ahead, in µs.
+    /// The range of the wall clock's lead over the monotonic clock, in µs.
     range: Option<(i64, i64)>,
 }
 
 impl ClockStepDetector {
-    /// A watch that has not looked yet.
+    /// A detector that has not compared the clocks yet.
     pub(crate) fn new() -> Self {
         Self {
             epoch: Instant::now(),
@@ -22,12 +22,12 @@ impl ClockStepDetector {
         }
     }
 
-    /// Looks at both clocks.
+    /// Compares the clocks.
     pub(crate) fn look(&mut self) {
         let before = Instant::now();
         let wall_us = unix_us();
         let took = before.elapsed();
-        // Between its two looks the process may have had to wait for a core.
+        // The process may have waited for a core between its two readings.
         if took.as_micros() < LOOK_US_MAX {
             let mono_us = (before - self.epoch).as_micros();
             self.note(wall_us, u64::try_from(mono_us).unwrap_or(u64::MAX));
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_in_either_direction_shows_also_when_it_is_taken_back() {
+    fn a_step_in_either_direction_is_seen_even_if_reversed() {
         for steps in [[0, 5_000, 0], [0, -5_000, 0], [0, 0, 5_000]] {
             let mut watch = ClockStepDetector::new();
             assert_eq!(watch.step_us(), 0);

@@ -1,10 +1,11 @@
-//! How far the server's clock is ahead of this one (Cristian's algorithm): a ping is answered with
-//! the server's time, which was taken somewhere between its sending and the answer's arrival. So
-//! half of that round trip bounds the error, and of the newest round trips the shortest one counts.
+//! Estimates how far the server's clock is ahead of this one (Cristian's algorithm). The server
+//! answers a ping with its time, which it took somewhere between the sending of the ping and the
+//! arrival of the answer, so half the round trip bounds the error. Of the newest round trips the
+//! shortest one counts.
 //!
-//! Clocks drift apart, so it goes on asking: an estimate's error grows with its age, until a newer
-//! one has less. A server that is silent for a while is asked all the same, and its late answers
-//! still count: their delay is part of the error.
+//! Clocks drift apart, so pings go on: the error of an estimate grows with its age, until a newer
+//! one has a smaller error. A silent server is pinged all the same, and its late answers still
+//! count: their delay is part of the error.
 
 use std::collections::VecDeque;
 use std::ops::AddAssign;
@@ -17,39 +18,39 @@ use crate::client::received::Arrival;
 /// The comparison of the clocks.
 #[derive(Debug, Default)]
 pub(crate) struct ClockSync {
-    /// The pings on their way, oldest first: their numbers, and when they were sent.
+    /// The pings without an answer, oldest first: their numbers, and when they were sent.
     asked: VecDeque<(u64, Arrival)>,
     next_number: u64,
     /// The newest round trips.
     samples: VecDeque<Sample>,
-    /// The one that counts.
+    /// The round trip with the smallest error.
     best: Option<Sample>,
     /// How many pings were answered.
     pub(crate) answered: u64,
     /// The first estimate, to see the drift by.
     first: Option<Sample>,
-    /// Times that were to be told by the server's clock before anything was known of it.
+    /// Arrivals to be converted to the server's clock before any estimate existed.
     pub(crate) uncorrected: u64,
-    /// The largest error bound that was ever relied on in the measured window, in µs.
+    /// The largest error bound in use during the measured window, in µs.
     error_us_max: u64,
 }
 
-/// What one round trip says.
+/// The result of one round trip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sample {
     at: Instant,
     /// The server's clock less ours, in µs.
     pub(crate) offset_us: i64,
-    /// Half the round trip: by so much it may be wrong, in µs.
+    /// The largest possible error in µs: half the round trip.
     pub(crate) error_us: u64,
 }
 
 impl ClockSync {
-    /// The text of the next ping, which is sent at `now`. The oldest that is still unanswered is
-    /// given up if there are too many.
+    /// The text of the next ping, which is sent at `now`. If there are too many unanswered pings,
+    /// the oldest is given up.
     pub(crate) fn ping(&mut self, now: Arrival) -> String {
         if !self.asked.is_empty() {
-            // Nothing newer has come of that; a mute server's estimate is not what it was.
+            // No newer answer has come, and a mute server's estimate loses precision with time.
             self.grow_older(now.at);
         }
         let number = self.next_number;
@@ -61,7 +62,7 @@ impl ClockSync {
         format!(r#"{{"op":"ping","id":"{ID}{number}"}}"#)
     }
 
-    /// How many pings are on their way, or lost.
+    /// How many pings are in flight or lost.
     pub(crate) fn unanswered(&self) -> usize {
         self.asked.len()
     }
@@ -72,8 +73,8 @@ impl ClockSync {
         newest.is_some_and(|(_, sent)| now.saturating_duration_since(sent.at) < patience)
     }
 
-    /// Takes the answer `id`, which came at `now`, with the server's time if it knows such pings.
-    /// Returns false if it answers no ping.
+    /// Takes the answer to the ping `id`, which arrived at `now`, with the server's time if it
+    /// contains one. Returns false if there is no such ping.
     pub(crate) fn answer(&mut self, id: &str, server_us: Option<u64>, now: Arrival) -> bool {
         let Some(number) = number(id) else {
             return false;
@@ -81,10 +82,10 @@ impl ClockSync {
         let place = self.asked.iter().position(|(asked, _)| *asked == number);
         if let (Some(place), Some(server_us)) = (place, server_us) {
             let sent = self.asked[place].1;
-            // Those before it are as good as lost, or their round trips longer.
+            // Earlier pings are lost, or their round trips are longer.
             self.asked.drain(..=place);
             let round_trip = (now.at - sent.at).as_nanos();
-            // Rounded up, and one more because the server's clock was rounded down.
+            // Rounded up, plus one because the server's clock was rounded down.
             let error_us = u64::try_from(round_trip / 2_000)
                 .unwrap_or(u64::MAX)
                 .saturating_add(2);
@@ -109,7 +110,8 @@ impl ClockSync {
         self.first = self.first.filter(|_| self.answered > FIRST).or(self.best);
     }
 
-    /// Chooses the sample that says most at `now`. The last one is kept, however old it is.
+    /// Chooses the sample with the smallest error at `now`. The last one is kept, however old it
+    /// is.
     fn grow_older(&mut self, now: Instant) {
         let is_old = |sample: &Sample| now.saturating_duration_since(sample.at) > AGE_MAX;
         while self.samples.len() > 1 && self.samples.front().is_some_and(is_old) {
@@ -124,20 +126,20 @@ impl ClockSync {
         self.error_us_max = 0;
     }
 
-    /// The estimate; none before the first answer.
+    /// The estimate; `None` before the first answer.
     pub(crate) fn best(&self) -> Option<Sample> {
         self.best
     }
 
-    /// The widest error bound that was relied on in the measured window, in µs; the present one if
-    /// that is wider, since it is told beside the offset.
+    /// The largest error bound in use during the measured window, in µs; the present one if that is
+    /// larger, since it is reported beside the offset.
     pub(crate) fn error_us_max(&self) -> u64 {
         let error_us = self.best.map_or(0, |best| best.error_us);
         self.error_us_max.max(error_us)
     }
 
-    /// How far the clocks have drifted apart since the first estimate, in µs, and by how much that
-    /// may be wrong.
+    /// How far the clocks have drifted apart since the first estimate, in µs, and the largest
+    /// possible error of that.
     pub(crate) fn drift_us(&self) -> (i64, u64) {
         match (self.first, self.best) {
             (Some(first), Some(best)) => (
@@ -148,8 +150,8 @@ impl ClockSync {
         }
     }
 
-    /// When a tick came, our clock's `wall_us`, as the server's clock shows it, and by how much that
-    /// may be wrong.
+    /// Converts our clock's `wall_us`, when a tick arrived, to the server's clock; with the largest
+    /// possible error.
     pub(crate) fn arrival_us(&mut self, wall_us: u64) -> (u64, u64) {
         self.uncorrected += u64::from(self.best.is_none());
         let error_us = self.best.map_or(0, |best| best.error_us);
@@ -157,7 +159,7 @@ impl ClockSync {
         (self.to_server_us(wall_us), error_us)
     }
 
-    /// Our clock's `wall_us` as the server's clock shows it.
+    /// Converts our clock's `wall_us` to the server's clock.
     pub(crate) fn to_server_us(&self, wall_us: u64) -> u64 {
         let offset_us = self.best.map_or(0, |best| best.offset_us);
         wall_us.saturating_add_signed(offset_us)
@@ -171,19 +173,19 @@ pub struct ClockOffset {
     pub answered: u64,
     /// How far the server's clock was ahead at the end; `None` if no ping was answered.
     pub offset_us: Option<i64>,
-    /// By how much the offset, and each latency with it, may be wrong: half the shortest round
-    /// trip, at its worst in the window.
+    /// The largest possible error of the offset, and of each latency with it: half the shortest
+    /// round trip, at its worst in the window.
     pub error_us: Option<u64>,
     /// By how much the offset changed over the run.
     pub drift_us: i64,
-    /// By how much the drift may be wrong.
+    /// The largest possible error of the drift.
     pub drift_error_us: u64,
     /// Deliveries in the window before the first answer, whose latencies are not corrected.
     pub uncorrected: u64,
 }
 
 impl ClockOffset {
-    /// What `sync` has found.
+    /// The result of `sync`.
     pub(super) fn of(sync: &ClockSync) -> Self {
         let best = sync.best();
         let (drift_us, drift_error_us) = sync.drift_us();
@@ -199,9 +201,9 @@ impl ClockOffset {
 }
 
 impl AddAssign for ClockOffset {
-    /// The offset of the process that knows it better, and the error bound of the other, since each
-    /// corrected its latencies by its own. If one knows nothing, its latencies are uncorrected, and
-    /// so nothing is said of all.
+    /// Takes the offset of the process that knows it better, but the larger error, since each
+    /// process corrected its latencies by its own estimate. If one has no estimate, its latencies
+    /// are uncorrected, so the sum has none either.
     fn add_assign(&mut self, other: Self) {
         let answered = self.answered + other.answered;
         let uncorrected = self.uncorrected + other.uncorrected;
@@ -230,7 +232,7 @@ impl AddAssign for ClockOffset {
 }
 
 impl Sample {
-    /// What it says at a later time: the clocks may have drifted apart meanwhile.
+    /// The same sample at a later time: the clocks may have drifted apart meanwhile.
     fn aged(self, now: Instant) -> Self {
         let age_us = now.saturating_duration_since(self.at).as_micros();
         let drift_us = u64::try_from(age_us / DRIFT).unwrap_or(u64::MAX);
@@ -241,7 +243,7 @@ impl Sample {
     }
 }
 
-/// The number in the JSON text of an id, if it is one of ours.
+/// The number in the JSON text of an id, if it is the id of a ping.
 fn number(id: &str) -> Option<u64> {
     id.strip_prefix('"')?
         .strip_prefix(ID)?
@@ -250,28 +252,28 @@ fn number(id: &str) -> Option<u64> {
         .ok()
 }
 
-/// What the ids of pings begin with.
+/// The prefix of the ids of pings.
 const ID: &str = "clock ";
 
-/// Two clocks drift apart by no more than one part in this many: 0.01 %.
+/// Two clocks drift apart by at most one part in this many: 0.01 %.
 const DRIFT: u128 = 10_000;
 
-/// By then two clocks may have drifted by a millisecond.
+/// At this age two clocks may have drifted apart by a millisecond.
 const AGE_MAX: Duration = Duration::from_secs(10);
 
 const SAMPLES_MAX: usize = 64;
 
-/// Pings of half a minute.
+/// Half a minute of pings.
 const ASKED_MAX: usize = 64;
 
-/// How many answers the first estimate is made of.
+/// How many answers the first estimate needs.
 pub(crate) const FIRST: u64 = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A pair of clocks that can be played with: the server's is ahead by so many µs.
+    /// Two clocks for tests: the server's is ahead by this many µs.
     struct Play {
         sync: ClockSync,
         epoch: Instant,
@@ -296,7 +298,7 @@ mod tests {
             }
         }
 
-        /// One round trip: so many µs there, and so many back.
+        /// Plays one round trip with these delays in µs.
         fn round_trip(&mut self, there_us: u64, back_us: u64) {
             let text = self.sync.ping(self.now());
             let (_, id) = text.split_once(r#""id":"#).unwrap();
@@ -309,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_round_trip_counts_and_the_truth_is_within_its_error() {
+    fn the_true_offset_is_within_the_error_of_the_shortest_round_trip() {
         let mut play = Play::new(-123_456);
         for (there, back) in [(900, 100), (50, 60), (10, 5_000)] {
             play.round_trip(there, back);
@@ -347,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_changes_nothing() {
+    fn unrelated_messages_do_not_change_the_estimate() {
         let mut play = Play::new(0);
         let now = play.now();
         assert!(!play.sync.answer("7", Some(1), now));
@@ -374,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_mute_server_answers_late_counts_for_what_it_is_worth() {
+    fn late_answers_count_with_their_large_error() {
         let mut play = Play::new(5_000);
         for _ in 0..4 {
             play.sync.ping(play.now());
@@ -403,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn an_estimate_that_is_not_renewed_grows_worse() {
+    fn the_error_of_an_old_estimate_grows() {
         let mut play = Play::new(0);
         play.round_trip(50, 50);
         for _ in 0..2 {
@@ -415,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn of_clocks_compared_by_each_the_best_offset_and_the_worst_error_count() {
+    fn several_processes_report_the_best_offset_and_the_worst_error() {
         let clocks = |offset_us, error_us| ClockOffset {
             answered: 16,
             offset_us,

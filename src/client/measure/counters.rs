@@ -1,7 +1,7 @@
-//! Structs of counters that add up, field by field: a new counter is one more word.
+//! Structs of counters that are added field by field, so that a new counter is one more word.
 
-/// Declares a struct whose fields are all counts. It derives what it takes to travel between
-/// processes, its sum (`+=`) and its difference (`-`), both saturating.
+/// Declares a struct of counts. It derives serialisation, so that it can travel between processes,
+/// and a sum (`+=`) and a difference (`-`), both saturating.
 macro_rules! counters {
     ($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* $field:ident,)* }) => {
         $(#[$doc])*

@@ -1,9 +1,9 @@
-//! The measuring, second by second: what was counted in each interval, and its latencies.
+//! The window, interval by interval: counts, and latencies.
 //!
-//! The counts of a run only grow, so an interval is what they are at its end less what they were at
-//! its beginning (`recorder.rs`). That is worked out once a second, and arriving ticks pay nothing
-//! for it. Intervals of several processes add up: their places are on one grid, and each
-//! carries its whole histograms, not only percentiles.
+//! The counts of a run only grow, so an interval is the difference between its end and its
+//! beginning (`recorder.rs`). That is computed once a second and costs arriving ticks nothing.
+//! Intervals of several processes can be added: their places are on one grid, and each carries its
+//! whole histograms, not only percentiles.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -16,41 +16,41 @@ use crate::client::measure::latency::Compact;
 /// The intervals of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Intervals {
-    /// When the window began, in Unix time; zero if it did not.
+    /// When the window began, in Unix time; zero if it never did.
     pub began_unix_s: f64,
-    /// In their order.
+    /// The intervals in order.
     pub list: Vec<Interval>,
 }
 
 /// What arrived in one interval of the measured window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// Its position in the run. Several processes' intervals are added position by position.
+    /// Its position in the run. The intervals of several processes are added position by position.
     pub place: u64,
-    /// When it began, from the beginning of the window.
+    /// When it began, counted from the start of the window.
     pub time_s: f64,
-    /// How long it was: a second, less at the end of the window, more if the client was late.
+    /// Its length: a second, less at the end of the window, more if the client was late.
     pub length_s: f64,
     /// Connections open at its end.
     pub connected: usize,
-    /// What was counted in it.
+    /// The counts.
     pub counts: Counts,
     /// Delivery latencies of the ticks that arrived in it.
     pub delivery: Compact,
-    /// How late ticks were that should have come in it; none without a schedule.
+    /// The lateness of the ticks that were due in it; `None` without a schedule.
     pub lateness: Option<Compact>,
-    /// Latencies of the replies that came in it, since they were due; none without requests.
+    /// Latencies of the replies that arrived in it, from the due time; `None` without requests.
     pub reply: Option<Compact>,
 }
 
 counters! {
-    /// What is counted, by its beginning or in an interval.
+    /// The counts of an interval, or the counts up to its beginning.
     pub struct Counts {
         /// Messages of any kind.
         messages,
-        /// Ticks among them.
+        /// Ticks in these messages.
         ticks,
-        /// The payloads of all messages.
+        /// The payload bytes of all messages.
         bytes,
         /// Connection errors, including those while joining.
         errors,
@@ -58,7 +58,7 @@ counters! {
         gaps,
         /// The ticks missing there.
         missed,
-        /// Ticks that came again, or after a newer one.
+        /// Ticks that arrived again, or after a newer one.
         repeats,
     }
 }
@@ -92,7 +92,7 @@ impl AddAssign for Intervals {
     }
 }
 
-/// Adds what only some runs have.
+/// Adds a distribution that only some runs have.
 pub(super) fn add(sum: &mut Option<Compact>, other: Option<&Compact>) {
     match (sum, other) {
         (Some(sum), Some(other)) => *sum += other,
@@ -105,7 +105,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::client::measure::latency::Latency;
 
-    /// An interval of a second at `place`, with these latencies in µs.
+    /// An interval of one second at `place` with these latencies in µs.
     pub(crate) fn interval(place: u64, latencies: &[u64]) -> Interval {
         let mut latency = Latency::default();
         latencies.iter().for_each(|&us| latency.record(us));
@@ -155,7 +155,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn latencies_that_only_some_runs_have_add_up_too() {
+    fn optional_latencies_add_up() {
         let mut one = interval(0, &[]);
         one.reply = Some(interval(0, &[7, 8]).delivery);
         let mut other = interval(0, &[]);

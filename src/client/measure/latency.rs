@@ -8,39 +8,39 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 use serde::{Deserialize, Serialize};
 
-/// Latencies in µs. All have the same bounds, so they can be added; one longer than a minute counts
-/// as a minute.
+/// Latencies in µs. All histograms have the same bounds, so they can be added; a latency of more
+/// than a minute counts as a minute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Compact", from = "Compact")]
 pub struct Latency(Histogram<u64>);
 
 impl Latency {
-    /// Counts `us`.
+    /// Records `us`.
     pub(crate) fn record(&mut self, us: u64) {
         self.0.saturating_record(us);
     }
 
-    /// Counts `us` as often as `count` says.
+    /// Records `us` `count` times.
     pub(crate) fn record_n(&mut self, us: u64, count: u64) {
-        // It only fails for values out of bounds, and these are brought into them.
+        // Recording fails only outside the bounds, and the value is clamped to them.
         let _ = self.0.record_n(us.min(self.0.high()), count);
     }
 
-    /// Counts `us`, and what waited meanwhile: once more for each whole `interval_us` before it.
+    /// Records `us`, and one value more for each whole `interval_us` of waiting before it.
     pub(crate) fn record_correct(&mut self, us: u64, interval_us: u64) {
-        // It only fails for values out of bounds, and these are brought into them.
+        // Recording fails only outside the bounds, and the value is clamped to them.
         let _ = self.0.record_correct(us.min(self.0.high()), interval_us);
     }
 
-    /// How many were longer than can be told.
+    /// How many values were above the bounds.
     pub(crate) fn saturated(&self) -> u64 {
         self.0.count_between(LATENCY_US_MAX, u64::MAX)
     }
 
-    /// What has been counted since `earlier`, which this was once.
+    /// The values recorded since `earlier`, an older copy of this histogram.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let mut between = self.0.clone();
-        // It cannot fail: counts only grow, in buckets that stay the same.
+        // It cannot fail: counts only grow, and the buckets stay the same.
         if between.subtract(&earlier.0).is_err() {
             between.reset();
         }
@@ -88,7 +88,7 @@ impl From<Compact> for Latency {
 }
 
 /// Latencies in HdrHistogram's V2 encoding: a few hundred bytes instead of 140 KiB, so that every
-/// interval can keep its own. In JSON it is base64.
+/// interval can keep its own. In JSON they are base64.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Compact(Vec<u8>);
@@ -137,7 +137,7 @@ impl TryFrom<String> for Compact {
     }
 }
 
-/// Reads a histogram, however wide its bounds are, into the common ones.
+/// Reads a histogram with any bounds into one with ours.
 fn decode(bytes: &[u8]) -> Result<Latency, String> {
     let mut latency = Latency::default();
     if !bytes.is_empty() {
@@ -149,7 +149,7 @@ fn decode(bytes: &[u8]) -> Result<Latency, String> {
     Ok(latency)
 }
 
-/// A minute.
+/// One minute.
 const LATENCY_US_MAX: u64 = 60_000_000;
 
 #[cfg(test)]
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn latencies_travel_as_text() {
+    fn latencies_survive_encoding_as_text() {
         let mut sent = Latency::default();
         for us in [100, 5_000, u64::MAX] {
             sent.record(us);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_histogram_of_ours_is_refused() {
+    fn invalid_histograms_are_refused() {
         let wide = Histogram::<u64>::new_with_bounds(1, u64::MAX / 2, 3);
         let mut wide = wide.unwrap();
         wide.record(u64::MAX / 4).unwrap();

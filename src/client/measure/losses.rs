@@ -1,4 +1,4 @@
-//! Counts gaps, repeats and the like in the numbers of ticks: of all symbols together, and of each.
+//! Counts gaps, repeats and the like in the numbers of ticks, in total and per symbol.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,26 +6,26 @@ use crate::client::measure::counters::counters;
 use crate::client::measure::sequence::{SeqEvent, Symbols};
 
 counters! {
-    /// What the numbers of ticks say, of all connections together.
+    /// Counts from the numbers of ticks, for all connections together.
     pub struct Losses {
-        /// Ticks that have a number.
+        /// Ticks with a number.
         numbered,
         /// Places where ticks are missing.
         gaps,
         /// How many ticks are missing there, not counting those that arrived late.
         missed,
-        /// Ticks that came again.
+        /// Ticks that arrived again.
         repeats,
-        /// Ticks that came behind a newer one.
+        /// Ticks that arrived after a newer one.
         reordered,
-        /// How often the server began to count from the start again.
+        /// How often the server's numbers began again.
         restarts,
-        /// Ticks that the server left out because it was asked to (`--every`); they are not missed.
+        /// Ticks that the server left out on request (`--every`); they are not missed.
         conflated,
     }
 }
 
-/// What the numbers of one symbol's ticks say.
+/// The counts of one symbol.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SymbolLosses {
     /// The symbol; empty for ticks without one.
@@ -35,7 +35,7 @@ pub struct SymbolLosses {
     pub losses: Losses,
 }
 
-/// The counts of each symbol, by its number.
+/// The counts of each symbol, indexed by its number.
 #[derive(Debug, Default)]
 pub(super) struct LossesBySymbol(Vec<Losses>);
 
@@ -61,7 +61,7 @@ impl Losses {
         }
     }
 
-    /// How much of it is wrong, by which symbols are compared.
+    /// How many ticks were lost or out of order, by which symbols are ranked.
     pub(crate) fn lost(&self) -> u64 {
         let counts = [self.missed, self.gaps, self.repeats, self.reordered];
         counts.into_iter().fold(0, u64::saturating_add)
@@ -78,7 +78,7 @@ impl LossesBySymbol {
         &mut self.0[index]
     }
 
-    /// The counts of each symbol that has numbers, in the order in which they were first seen.
+    /// The counts of each symbol that has numbers, in the order of first appearance.
     pub(super) fn named(&self, symbols: &Symbols) -> Vec<SymbolLosses> {
         let numbered = (0..).zip(&self.0);
         let numbered = numbered.filter(|(_, losses)| losses.numbered > 0);

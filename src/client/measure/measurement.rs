@@ -1,5 +1,5 @@
-//! What a run has measured. This one struct is counted in, sent from a worker to its coordinator,
-//! added up there, and turned into a report.
+//! The measurement of a run. This one struct is counted into, sent from a worker to its
+//! coordinator, added up there, and turned into a report.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,53 +19,53 @@ use crate::client::measure::losses::{Losses, SymbolLosses, add_symbols};
 use crate::client::measure::requests::Requests;
 use crate::process::Usage;
 
-/// What a run has measured.
+/// The measurement of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Measurement {
-    /// What was simply counted.
+    /// Plain counts.
     pub counters: Counters,
     /// The reads in the window.
     pub reads: Reads,
-    /// From `sent` to the read. A snapshot for a joining client is no delivery: its tick was sent
-    /// before the client was there.
+    /// From `sent` to the read. A snapshot for a joining client is not a delivery: its tick was
+    /// sent before the client joined.
     pub delivery: Latency,
-    /// By how many µs a stamp is off, if one is by more than a day.
+    /// By how many µs an implausible stamp is off: one that is more than a day away.
     pub implausible_stamp_us: Option<i64>,
-    /// What the numbers of all symbols together say.
+    /// Counts from the numbers of all symbols together.
     pub losses: Losses,
-    /// The same of each symbol that has numbers, in the order in which they were first seen.
+    /// The same for each symbol that has numbers, in the order of first appearance.
     pub symbols: Vec<SymbolLosses>,
-    /// From the call of connect to the first tick, one for each connection.
+    /// From connect to the first tick, one for each connection.
     pub responses: Vec<Duration>,
-    /// What went wrong.
+    /// The errors.
     pub errors: Errors,
-    /// How late ticks were against their schedule, if there is one.
+    /// The lateness of ticks against their schedule, if there is one.
     pub cadence: Option<Cadence>,
-    /// How requests were answered, if there are any.
+    /// The requests and their replies, if there are any.
     pub requests: Option<Requests>,
-    /// How the clocks compare, if that was asked for.
+    /// The comparison of the clocks, if requested.
     pub clock: Option<ClockOffset>,
-    /// What slow clients got.
+    /// What slow clients received.
     pub slow: SlowCounts,
-    /// How connections that were opened again fared.
+    /// Connections that were opened again.
     pub returns: Returns,
     /// The window, second by second.
     pub intervals: Intervals,
-    /// How printing ticks went; none without `--print`.
+    /// The result of printing ticks; `None` without `--print`.
     pub printed: Option<Printed>,
-    /// The lists of symbols that clients had; none if all asked for the same.
+    /// The lists of symbols that clients drew; `None` if all clients asked for the same.
     pub watching: Option<Watching>,
-    /// How the run itself went.
+    /// The run itself: its clients, phases and cost.
     pub run: RunFacts,
 }
 
 counters! {
-    /// What is counted with `+= 1`, or by length. In a report each is a number of that name.
+    /// Plain counts. Each appears in a report under its name here.
     pub struct Counters {
         /// Messages of any kind that the server pushed.
         messages,
-        /// Messages that answered requests of `--request` and pings of `--sync`; the others do not
-        /// include them.
+        /// Messages that answered requests (`--request`) and pings (`--sync`); no other count
+        /// includes them.
         answers,
         /// Messages without a tick.
         other_messages,
@@ -77,28 +77,28 @@ counters! {
         not_json_messages,
         /// Ticks in all these messages: one in each, or as many as there are in a list.
         ticks,
-        /// The payloads of what was pushed.
+        /// The payload bytes of pushed messages.
         bytes,
-        /// Ticks that say when they were sent, snapshots among them.
+        /// Ticks with a send time, including snapshots.
         stamped,
-        /// Ticks that seem to come from the future: they are no deliveries.
+        /// Ticks that seem to come from the future; they do not count as deliveries.
         negative_latencies,
-        /// Ticks that seem to by no more than the clocks' comparison may be wrong: they are
+        /// Ticks from the future by no more than the error of the clocks' comparison; they count as
         /// deliveries that took no time.
         #[serde(rename = "within_error")]
         clamped_to_zero,
-        /// Ticks of symbols beyond those that can be told apart: what their numbers say and how
-        /// late they were is not known.
+        /// Ticks of symbols beyond those that are tracked: neither their numbers nor their lateness
+        /// are followed.
         untracked,
     }
 }
 
 counters! {
-    /// How often the client was behind what came.
+    /// How often the client fell behind.
     pub struct Reads {
         /// Reads that returned something.
         reads,
-        /// Reads that filled the buffer, so that there was more behind them.
+        /// Reads that filled the buffer, so that more was waiting.
         full_reads,
     }
 }
@@ -112,67 +112,67 @@ pub struct Errors(pub BTreeMap<ErrorKind, ErrorCount>);
 pub struct ErrorCount {
     /// How many there were.
     pub count: u64,
-    /// A sentence about the first of them.
+    /// The sentence about the first of them.
     pub example: String,
 }
 
-/// What slow clients got.
+/// What slow clients received.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SlowCounts {
-    /// What was simply counted.
+    /// Plain counts.
     pub counters: SlowCounters,
     /// How their connections ended before the run did, by kind.
     pub ended: BTreeMap<ErrorKind, u64>,
 }
 
 counters! {
-    /// What is counted of slow clients.
+    /// The counts of slow clients.
     pub struct SlowCounters {
         /// Slow clients that were upgraded.
         #[serde(rename = "connected")]
         joined,
         /// Ticks that they read in the window.
         ticks,
-        /// The payloads of all messages that they read in the window.
+        /// The payload bytes of all messages that they read in the window.
         bytes,
         /// Ticks that the server left out for them, by the gaps in their numbers.
         missed,
     }
 }
 
-/// How connections that were opened again fared.
+/// Connections that were opened again.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Returns {
-    /// What was simply counted.
+    /// Plain counts.
     pub counters: ReturnCounters,
-    /// From the call of connect to the first tick of a connection that came back.
+    /// From connect to the first tick, for connections that were opened again.
     pub response: Latency,
     /// From the end of a lost connection until the next one was upgraded.
     pub away: Latency,
 }
 
 counters! {
-    /// What is counted of connections that were opened again.
+    /// The counts of connections that were opened again.
     pub struct ReturnCounters {
-        /// Connections that were closed to be opened again (`--churn`).
+        /// Connections that were closed in order to reopen them (`--churn`).
         churned,
-        /// Connections that were lost and are to be opened again (`--reconnect`).
+        /// Connections that were lost and will be reopened (`--reconnect`).
         lost,
-        /// Connections of both kinds that have been upgraded again.
+        /// Connections of both kinds that were upgraded again.
         returned,
         /// Attempts that failed.
         #[serde(rename = "failed_attempts")]
         failed,
-        /// Ticks that came later because the server had kept them.
+        /// Ticks that arrived later because the server had kept them.
         resumed,
-        /// Ticks that never came, by the gaps in their numbers.
+        /// Ticks that never arrived, by the gaps in their numbers.
         missed,
-        /// How often numbers were lower than before: what was missed is then not known.
+        /// How often numbers began again, so that the missed ticks are not known.
         restarts,
     }
 }
 
-/// How printing ticks went.
+/// The result of printing ticks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Printed {
     /// Ticks that were printed.
@@ -181,41 +181,41 @@ pub struct Printed {
     pub dropped: u64,
     /// Whether the reader left before the end.
     pub reader_left: bool,
-    /// What else made printing impossible.
+    /// Any other error that stopped the printing.
     pub error: Option<String>,
 }
 
-/// The lists that clients have drawn (`--watch`).
+/// The lists that clients drew (`--watch`).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Watching {
-    /// The symbols of each list.
+    /// How many symbols each list has.
     pub count: usize,
-    /// The symbols they were drawn from.
+    /// How many symbols the lists were drawn from.
     pub of: usize,
-    /// What draws the same lists again (`--watch-seed`).
+    /// The seed that draws the same lists again (`--watch-seed`).
     pub seed: u64,
-    /// The exponent of the symbols' popularity (`--watch-zipf`); none if all are equally popular.
+    /// The exponent of the symbols' popularity (`--watch-zipf`); `None` if all are equally popular.
     pub zipf: Option<f64>,
 }
 
-/// How a run went, beside what arrived.
+/// The facts of a run besides the messages.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RunFacts {
     /// Clients that have ever joined.
     pub joined: usize,
-    /// Clients that never will.
+    /// Clients that never joined.
     pub failed: usize,
-    /// How long connections were open in the window, summed over all.
+    /// How long connections were open in the window, summed over all of them.
     pub listened: Duration,
     /// From the first connect until all had joined or failed.
     pub joining: Duration,
-    /// Between joining and window.
+    /// The time between joining and window.
     pub warmup: Duration,
-    /// The measured window, as long as it really was.
+    /// The actual length of the measured window.
     pub window: Duration,
-    /// Whether the window ended before its time because it began too late.
+    /// Whether the window was cut short because it began too late.
     pub cut_short: bool,
-    /// Whether it ended before its time because nobody was left.
+    /// Whether the window ended early because no connection was left.
     pub all_lost: bool,
     /// By how much the wall clock was set.
     pub clock_step_us: u64,
@@ -223,7 +223,7 @@ pub struct RunFacts {
     pub loop_lag: Latency,
     /// What the client cost in the window.
     pub cost: Cost,
-    /// What the server under test cost; none without its process id, or when it ended first.
+    /// What the server under test cost; `None` without its process id, or if it ended first.
     #[serde(skip)]
     pub server: Option<ServerCost>,
 }
@@ -239,7 +239,7 @@ pub struct Cost {
     pub resident_bytes: u64,
 }
 
-/// What the server cost.
+/// What the server under test cost.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerCost {
     /// While the clients joined.
@@ -251,7 +251,7 @@ pub struct ServerCost {
 }
 
 impl Measurement {
-    /// Nothing counted yet, of a run that `config` asks for.
+    /// An empty measurement for a run with this configuration.
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             cadence: config.expect.map(Cadence::new),
@@ -283,7 +283,7 @@ impl AddAssign for Measurement {
     }
 }
 
-/// Adds what only some runs have.
+/// Adds a part that only some runs have.
 fn add<T: AddAssign>(sum: &mut Option<T>, other: Option<T>) {
     match (sum, other) {
         (Some(sum), Some(other)) => *sum += other,
@@ -292,7 +292,7 @@ fn add<T: AddAssign>(sum: &mut Option<T>, other: Option<T>) {
 }
 
 impl Errors {
-    /// Counts an error of this kind; `sentence` says more about it.
+    /// Counts an error of this kind; `sentence` describes it.
     pub(crate) fn note(&mut self, kind: ErrorKind, sentence: impl fmt::Display) {
         let kind = kind.bounded(&self.0);
         let new = || ErrorCount {
@@ -302,7 +302,7 @@ impl Errors {
         self.0.entry(kind).or_insert_with(new).count += 1;
     }
 
-    /// How many there are of all kinds.
+    /// The number of errors of all kinds.
     pub(crate) fn total(&self) -> u64 {
         self.0.values().map(|error| error.count).sum()
     }
@@ -320,7 +320,7 @@ impl AddAssign for Errors {
 }
 
 impl SlowCounts {
-    /// A slow client's connection has ended.
+    /// Counts the end of a slow client's connection.
     pub(crate) fn end(&mut self, kind: ErrorKind) {
         *self.ended.entry(kind.bounded(&self.ended)).or_default() += 1;
     }

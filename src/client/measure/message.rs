@@ -1,7 +1,7 @@
-//! Reads the fields of a message that the client needs: symbol, number, and when it was sent.
+//! Reads the fields of a message that the client needs: symbol, number and send time.
 //!
-//! The layout that our own server prints is read in one pass without JSON machinery. Anything else
-//! costs one walk over the message's members, and another one for each level below them.
+//! The layout that `tickertape`'s own server writes is read in one pass without a JSON parser.
+//! Anything else takes one walk over the message's members, and another one for each nested level.
 
 use std::borrow::Cow;
 
@@ -13,32 +13,32 @@ use crate::client::config::unit::unquoted;
 use crate::client::measure::walk::walk;
 use crate::tick::PrintedTick;
 
-/// What has been read of a message.
+/// The fields read from a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Message<'a> {
     pub(super) kind: Kind,
-    /// Which symbol it is about, if it says so.
+    /// The symbol, if the message has one.
     pub(super) symbol: Option<Cow<'a, str>>,
     pub(super) seq: Option<u64>,
     /// When it was sent, in Unix µs.
     pub(super) sent_us: Option<u64>,
     /// The JSON text of its id.
     pub(super) id: Option<&'a str>,
-    /// The server's clock in Unix µs, if this is the answer to a ping.
+    /// The server's clock in Unix µs, if this answers a ping.
     pub(super) pong_us: Option<u64>,
-    /// Whether it says that a request has failed.
+    /// Whether it reports the failure of a request.
     pub(super) is_error: bool,
 }
 
-/// What sort of message it is.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It has a symbol and a price, or a time at which it was sent.
+    /// It has a symbol and a price, or a send time.
     Tick,
-    /// A JSON object without those, and without a sign that it is something else. From a server
-    /// of which nothing is known it counts as a tick.
+    /// A JSON object without those fields, and without a sign that it is something else. From an
+    /// unfamiliar server it counts as a tick.
     Object,
-    /// JSON that is no tick.
+    /// JSON that is not a tick.
     Json,
     /// Not JSON.
     #[default]
@@ -49,14 +49,14 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Reader {
     fields: Fields,
-    /// Whether the fields of a tick are those that our own server prints.
+    /// Whether a tick's fields are those of `tickertape`'s own server.
     are_own: bool,
-    /// Whether a field is found by its position in a list, so that a list is one tick.
+    /// Whether a field is found by its position in a list, in which case a list is one tick.
     has_positions: bool,
 }
 
 impl Reader {
-    /// A reader of messages with these fields.
+    /// A reader for messages with these fields.
     pub(super) fn new(fields: &Fields) -> Self {
         let all = [&fields.symbol, &fields.seq, &fields.sent, &fields.id];
         Self {
@@ -66,12 +66,13 @@ impl Reader {
         }
     }
 
-    /// The elements of `text`, if it is a list of ticks and not one tick or something else.
+    /// The elements of `text`, if it is a list of ticks rather than a single tick or something
+    /// else.
     pub(super) fn list<'a>(&self, text: &'a [u8]) -> Option<List<'a>> {
         List::begin(text).filter(|_| !self.has_positions)
     }
 
-    /// Reads `text`, whatever it is; fields of unexpected types count as missing.
+    /// Reads any `text`; fields of unexpected types count as missing.
     pub(super) fn read<'a>(&self, text: &'a [u8]) -> Message<'a> {
         match self.read_printed(text) {
             Some((message, [])) => message,
@@ -79,8 +80,7 @@ impl Reader {
         }
     }
 
-    /// Reads the tick that `text` begins with, if our own server has printed it, and returns what
-    /// follows it.
+    /// Reads a tick in the own server's layout from the start of `text`, and returns the rest.
     fn read_printed<'a>(&self, text: &'a [u8]) -> Option<(Message<'a>, &'a [u8])> {
         let printed = self.are_own.then(|| PrintedTick::parse_first(text));
         let (tick, rest) = printed.flatten()?;
@@ -113,10 +113,10 @@ impl Reader {
         let is_numbered = seq.is_some() && !self.are_own && !found.is_other;
         Message {
             kind: match is_priced || sent_us.is_some() || is_numbered {
-                // It says that something went wrong, whatever else it says.
+                // A message that reports an error is not a tick, whatever else it contains.
                 _ if found.has_error => Kind::Json,
                 true => Kind::Tick,
-                // A server of which other fields are known says by them what is a tick.
+                // If the fields of a server were named, they decide which messages are ticks.
                 false if is_object && !found.is_other && self.are_own => Kind::Object,
                 false if symbol.is_some() && !self.are_own && !found.is_other => Kind::Tick,
                 false => Kind::Json,
@@ -137,13 +137,13 @@ impl Reader {
 /// The elements of a list that have not been read yet.
 #[derive(Debug)]
 pub(super) struct List<'a> {
-    /// What follows the bracket or the comma; none behind the last element.
+    /// The text after the bracket or the comma; `None` after the last element.
     rest: Option<&'a [u8]>,
     broken: bool,
 }
 
 impl<'a> List<'a> {
-    /// The elements of `text`; none if it does not begin as a list of objects does.
+    /// The elements of `text`; `None` if it does not begin like a list of objects.
     fn begin(text: &'a [u8]) -> Option<Self> {
         let rest = text.trim_ascii_start().strip_prefix(b"[")?;
         rest.trim_ascii_start().starts_with(b"{").then_some(Self {
@@ -152,8 +152,8 @@ impl<'a> List<'a> {
         })
     }
 
-    /// The next element's text and what it says; none behind the last one, and where the list is
-    /// no JSON any more.
+    /// The next element's text and message; `None` after the last one, and where the list is no
+    /// longer valid JSON.
     pub(super) fn next(&mut self, reader: &Reader) -> Option<(&'a [u8], Message<'a>)> {
         let text = self.rest.take()?.trim_ascii_start();
         let Some((message, behind)) = first(text, reader) else {
@@ -168,13 +168,13 @@ impl<'a> List<'a> {
         Some((&text[..text.len() - behind.len()], message))
     }
 
-    /// Whether what has been read so far is followed by something that is no JSON.
+    /// Whether the part read so far is followed by something other than JSON.
     pub(super) fn is_broken(&self) -> bool {
         self.broken
     }
 }
 
-/// What `text` begins with, and what is behind that.
+/// The first element of `text`, and the rest.
 fn first<'a>(text: &'a [u8], reader: &Reader) -> Option<(Message<'a>, &'a [u8])> {
     if let Some(tick) = reader.read_printed(text) {
         return Some(tick);
@@ -185,7 +185,7 @@ fn first<'a>(text: &'a [u8], reader: &Reader) -> Option<(Message<'a>, &'a [u8])>
     Some((reader.read_any(value.get().as_bytes()), behind))
 }
 
-/// The JSON texts of the members that matter.
+/// The JSON texts of the relevant members.
 #[derive(Default)]
 struct Found<'a> {
     symbol: Option<&'a str>,
@@ -196,7 +196,7 @@ struct Found<'a> {
     time: Option<&'a str>,
     has_price: bool,
     has_error: bool,
-    /// It has what our server marks by that a message is no tick.
+    /// Whether it has a member by which our server marks messages that are not ticks.
     is_other: bool,
 }
 
@@ -227,7 +227,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// What a string is, or a number or the like as it is written.
+/// The contents of a string, or the text of a number or similar value.
 fn words(text: &str) -> Option<Cow<'_, str>> {
     match text
         .strip_prefix('"')

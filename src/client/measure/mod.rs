@@ -1,4 +1,4 @@
-//! What is counted, from the text of a message to the histogram. All of it adds up, and travels
+//! The measuring, from the text of a message to the histogram. All results add up and travel
 //! between processes.
 
 pub mod cadence;

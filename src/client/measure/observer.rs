@@ -1,4 +1,4 @@
-//! Counts what arrives while the client listens. Nothing here allocates per tick.
+//! Counts what arrives while the client listens. The code here does not allocate per tick.
 
 use std::fmt;
 use std::time::Instant;
@@ -20,32 +20,32 @@ use crate::client::received::{Arrival, Payload};
 /// Counts what arrives on all connections together.
 #[derive(Debug)]
 pub(crate) struct Observer {
-    /// Whether messages count: they do in the measured window only, errors always.
+    /// Whether messages count: only in the measured window. Errors always count.
     pub(crate) measuring: bool,
-    /// What has been counted.
+    /// The counts so far.
     pub(crate) measurement: Measurement,
-    /// The comparison of the clocks, if it was asked for.
+    /// The comparison of the clocks, if requested.
     pub(crate) clock_sync: Option<ClockSync>,
     /// The ids of requests.
     pub(crate) ids: RequestIds,
-    /// The symbols' names, by their numbers.
+    /// The names of symbols, by their numbers.
     pub(super) symbols: Symbols,
     losses_by_symbol: LossesBySymbol,
     pub(super) reader: Reader,
-    /// Whether the server was asked to leave ticks out (`--every`).
+    /// Whether the server was asked to leave out ticks (`--every`).
     pub(super) conflates: bool,
     /// Whether replies have no id.
     in_order: bool,
 }
 
-/// Takes the text of each tick, whether it is measured or not.
+/// Receives the text of each tick, whether it is measured or not.
 pub(crate) trait TickSink {
     /// Takes the text of one tick.
     fn tick(&mut self, text: &[u8]);
 }
 
 impl Observer {
-    /// With nothing counted yet, of a run that begins now.
+    /// An observer with empty counts, for a run that begins now.
     pub(crate) fn new(config: &Config) -> Self {
         let request = config.request.as_ref();
         Self {
@@ -61,14 +61,14 @@ impl Observer {
         }
     }
 
-    /// What has been counted, now that nothing more comes.
+    /// Returns the measurement at the end of the run.
     pub(crate) fn finish(mut self) -> Measurement {
         self.measurement.symbols = self.losses_by_symbol.named(&self.symbols);
         self.measurement.clock = self.clock_sync.as_ref().map(ClockOffset::of);
         self.measurement
     }
 
-    /// From now on messages count.
+    /// Starts counting messages.
     pub(crate) fn begin_window(&mut self) {
         self.measuring = true;
         self.measurement.reads = Reads::default();
@@ -83,7 +83,7 @@ impl Observer {
         self.measurement.reads.full_reads += u64::from(is_full);
     }
 
-    /// Counts a message that was read at `now`. Its ticks go to `sink`, too.
+    /// Counts a message that was read at `now`, and passes its ticks on to `sink`.
     pub(crate) fn message(
         &mut self,
         listener: &mut Listener,
@@ -108,7 +108,7 @@ impl Observer {
         self.note_message(payload, message.kind != Kind::NotJson, is_tick);
     }
 
-    /// Counts a message that is a list of ticks, each as if it had come by itself.
+    /// Counts a message that is a list of ticks, each as if it had arrived by itself.
     fn list(
         &mut self,
         listener: &mut Listener,
@@ -126,7 +126,7 @@ impl Observer {
         self.note_message(payload, !list.is_broken(), has_tick);
     }
 
-    /// Counts what was pushed, if it is taken for a tick; says whether it is.
+    /// Counts a pushed message if it passes for a tick, and returns whether it does.
     fn pushed(
         &mut self,
         listener: &mut Listener,
@@ -147,7 +147,7 @@ impl Observer {
         true
     }
 
-    /// Counts what there is to count of any message that was pushed.
+    /// Counts what any pushed message has: its bytes and its kind.
     fn note_message(&mut self, payload: Payload<'_>, is_json: bool, has_tick: bool) {
         if self.measuring {
             let counters = &mut self.measurement.counters;
@@ -159,13 +159,13 @@ impl Observer {
         }
     }
 
-    /// Whether it can be nothing but a tick: only a reply that is matched by its id may look like one.
+    /// Whether it can only be a tick: a reply looks like one only if it is matched by its id.
     pub(super) fn is_pushed_tick(&self, message: &Message<'_>) -> bool {
         message.kind == Kind::Tick && (message.id.is_none() || self.in_order)
     }
 
-    /// Whether it is taken for a tick, now that it is no answer. Among replies that have no id only
-    /// its own fields make a message one: without them it might as well be a reply too many.
+    /// Whether a message that is not an answer passes for a tick. Where replies have no id, it
+    /// needs a tick's own fields: without them it might be a surplus reply.
     pub(super) fn may_be_tick(&self, message: &Message<'_>) -> bool {
         match message.kind {
             Kind::Tick => true,
@@ -217,7 +217,7 @@ impl Observer {
         }
     }
 
-    /// Holds a tick of the symbol `id` at `place` against its schedule, if there is one.
+    /// Compares a tick of the symbol `id` at `place` with its schedule, if there is one.
     fn follow_schedule(
         &mut self,
         listener: &mut Listener,
@@ -232,7 +232,7 @@ impl Observer {
             && let Some(before) = listener.take_carried(id)
             && self.measuring
         {
-            // What was due while its client was away comes no more.
+            // The ticks that were due while its client was away will not arrive any more.
             cadence.end(before, at);
         }
         if let (Some(schedules), Some(place)) = (&mut listener.schedules, place) {
@@ -270,23 +270,23 @@ impl Observer {
             return true;
         }
         if self.in_order {
-            // One too many, unless it was sent before anything was asked for.
+            // It may be a surplus reply, unless it was sent before any request.
             let may_answer = listener.outstanding.is_some() && message.kind == Kind::Object;
             requests.counters.unexpected += u64::from(may_answer);
             return may_answer;
         }
-        // Too late, or meant for another client: no tick in any case.
+        // It is late, or meant for another client; in any case it is not a tick.
         let is_answer = id.is_some_and(|id| self.ids.contain(id));
         requests.counters.unexpected += u64::from(is_answer);
         is_answer
     }
 
-    /// Counts an error of this kind; `sentence` says more about it.
+    /// Counts an error of this kind; `sentence` describes it.
     pub(crate) fn error(&mut self, kind: ErrorKind, sentence: impl fmt::Display) {
         self.measurement.errors.note(kind, sentence);
     }
 
-    /// Ends the schedules of a connection at `now`: at the end of the window, or its own.
+    /// Ends the schedules of a connection at `now`: at the end of the window or of the connection.
     pub(crate) fn end_schedules(&mut self, listener: &mut Listener, now: Instant) {
         self.end_carried(std::mem::take(&mut listener.carried), now);
         if let Some(cadence) = &mut self.measurement.cadence {
@@ -296,7 +296,7 @@ impl Observer {
         }
     }
 
-    /// Ends the schedules of connections that were lost.
+    /// Ends the schedules of lost connections.
     pub(crate) fn end_carried(&mut self, schedules: Vec<(u32, Schedule)>, now: Instant) {
         if let Some(cadence) = &mut self.measurement.cadence {
             for (_, schedule) in schedules {
@@ -311,7 +311,7 @@ impl Observer {
             None => (now.wall_us, 0),
         };
         let counters = &mut self.measurement.counters;
-        // Within the error of the clocks' comparison, the past and the future are the same.
+        // Past and future cannot be distinguished within the error of the clocks' comparison.
         if now_us.saturating_add(error_us) < sent_us {
             counters.negative_latencies += 1;
             return;
@@ -322,7 +322,7 @@ impl Observer {
     }
 }
 
-/// Takes the answer to a request for a part of a client's list.
+/// Takes the answer to a request for part of a client's list.
 fn on_list_answer(subscription: &mut Subscription, text: &[u8], is_error: bool) {
     #[derive(Deserialize)]
     struct Refusal {
@@ -335,13 +335,13 @@ fn on_list_answer(subscription: &mut Subscription, text: &[u8], is_error: bool) 
     subscription.on_answer(refusal);
 }
 
-/// By how many µs `sent_us` is before `now_us`.
+/// By how many µs `sent_us` precedes `now_us`.
 fn off(now_us: u64, sent_us: u64) -> i64 {
     let off_us = i128::from(now_us) - i128::from(sent_us);
     off_us.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
-/// No delivery takes so long, and no clock is set so wrong: it is another unit.
+/// No delivery takes this long and no clock is this wrong: the unit is another one.
 const DAY_US: u64 = 86_400_000_000;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Records the intervals of a run under way.
+//! Records the intervals of a run in progress.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ use crate::client::measure::latency::{Compact, Latency};
 use crate::client::measure::measurement::Measurement;
 use crate::tick::unix_us;
 
-/// The intervals of a run under way.
+/// The intervals of a run in progress.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     period: Duration,
     window_began: Instant,
-    /// Up to when it is recorded.
+    /// The end of the last recorded interval.
     until: Instant,
     counts: Counts,
     before: Latencies,
@@ -20,7 +20,7 @@ pub(crate) struct Recorder {
     intervals: Intervals,
 }
 
-/// The distributions of a run; none where it has none.
+/// The distributions of a run; `None` for those that it lacks.
 #[derive(Debug)]
 struct Latencies {
     delivery: Latency,
@@ -55,8 +55,9 @@ impl Counts {
 }
 
 impl Recorder {
-    /// Records a window that begins at `now`, with what had been counted before, and is to last for
-    /// `duration`: by the second, or so far apart that there are [`INTERVALS_MAX`] of them.
+    /// Records a window that begins at `now`, counting from the state of `measurement`, and lasts for
+    /// `duration`: in intervals of a second, or longer ones if there would be more than
+    /// [`INTERVALS_MAX`].
     pub(crate) fn new(now: Instant, duration: Duration, measurement: &Measurement) -> Self {
         let seconds = duration.as_secs().div_ceil(INTERVALS_MAX).max(1);
         Self {
@@ -91,12 +92,12 @@ impl Recorder {
         self.counts = counts;
         self.before = latencies;
         self.until = now;
-        // A loop that was late for whole intervals has made one long one of them.
+        // If the loop was late by whole intervals, this interval is a long one.
         let elapsed = (now - self.window_began).as_nanos() / self.period.as_nanos();
         self.place = u64::try_from(elapsed).unwrap_or(u64::MAX);
     }
 
-    /// Adds the replies that came after the last interval to it: they were due by then.
+    /// Adds the replies that arrived after the window to the last interval: they were due by then.
     pub(crate) fn note_late_replies(&mut self, measurement: &Measurement) {
         let latencies = Latencies::of(measurement);
         let late = since(latencies.reply.as_ref(), self.before.reply.as_ref());
@@ -106,13 +107,13 @@ impl Recorder {
         self.before = latencies;
     }
 
-    /// When the current interval is to end: on the grid, however late the last one was.
+    /// When the current interval ends: on the grid, however late the last one was.
     pub(crate) fn next(&self) -> Instant {
         let place = u32::try_from(self.place + 1).unwrap_or(u32::MAX);
         self.window_began + self.period * place
     }
 
-    /// What has been recorded.
+    /// Returns the recorded intervals.
     pub(crate) fn into_intervals(self) -> Intervals {
         self.intervals
     }
@@ -122,7 +123,7 @@ fn since(now: Option<&Latency>, earlier: Option<&Latency>) -> Option<Compact> {
     Some(Compact::of(&now?.since(earlier?)))
 }
 
-/// Two hours by the second. Longer runs have longer intervals, so that memory stays bounded.
+/// Two hours in seconds. Longer runs have longer intervals, so that memory stays bounded.
 const INTERVALS_MAX: u64 = 7200;
 
 #[cfg(test)]
@@ -132,7 +133,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn each_interval_has_what_came_in_it() {
+    fn each_interval_counts_what_arrived_in_it() {
         let began = Instant::now();
         let mut measurement = Measurement::default();
         measurement.counters.ticks = 7;

@@ -1,7 +1,7 @@
-//! Requests on an open-loop schedule: they are sent when they are due, whether earlier ones have
-//! been answered or not, and a reply's latency counts from when its request was due. A client that
-//! waits for a stalled server, and counts from when it gets to send, would leave the stall out of
-//! its figures (coordinated omission); what it would have measured is shown beside it.
+//! Requests on an open-loop schedule: they are sent when they are due, whether or not earlier ones
+//! were answered, and a reply's latency counts from the time its request was due. A client that
+//! waits for a stalled server and counts from the actual sending would leave the stall out of its
+//! figures (coordinated omission). The report shows that uncorrected figure as well.
 
 use std::collections::VecDeque;
 use std::ops::AddAssign;
@@ -17,17 +17,17 @@ use crate::client::measure::latency::Latency;
 /// One connection's requests.
 #[derive(Debug)]
 pub(crate) struct Outstanding {
-    /// The id of the first of `pending`.
+    /// The id of the first entry of `pending`.
     first_id: u64,
-    /// Those sent, in their order; none in place of those that have been answered.
+    /// The sent requests in order; `None` for those that were answered.
     pending: VecDeque<Option<SentRequest>>,
-    /// Those whose answers were lost with their connection. They wait until the client is back.
+    /// Requests whose answers were lost with their connection. They wait for the client to return.
     lost: Vec<SentRequest>,
     /// How many of `pending` are unanswered.
     unanswered: usize,
-    /// The round that is to be sent next.
+    /// The next round to send.
     next_round: u64,
-    /// The round behind the last that is due.
+    /// The first round that is not due yet.
     due_rounds: u64,
 }
 
@@ -39,7 +39,7 @@ struct SentRequest {
 }
 
 impl Outstanding {
-    /// A connection that joins in with `round`. Its ids begin with `first_id`.
+    /// A connection that starts with `round`. Its ids begin with `first_id`.
     pub(crate) fn new(round: u64, first_id: u64) -> Self {
         Self {
             first_id,
@@ -51,12 +51,12 @@ impl Outstanding {
         }
     }
 
-    /// Notes that everything up to `round` is due.
+    /// Notes that all rounds up to `round` are due.
     pub(crate) fn is_due(&mut self, round: u64) {
         self.due_rounds = self.due_rounds.max(round + 1);
     }
 
-    /// The round to be sent now, if one is due and no more than `limit` are unanswered.
+    /// The round to send now, if one is due and fewer than `limit` are unanswered.
     pub(crate) fn next(&self, limit: usize) -> Option<u64> {
         let is_due = self.next_round < self.due_rounds;
         (is_due && self.unanswered < limit).then_some(self.next_round)
@@ -68,37 +68,37 @@ impl Outstanding {
     }
 }
 
-/// How all requests were answered.
+/// The requests of a run and their replies.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Requests {
-    /// What was simply counted.
+    /// Plain counts.
     pub counters: RequestCounters,
-    /// From when a request was due to the read of its reply. A request without a reply has waited
-    /// until the end.
+    /// From the due time of a request to the read of its reply. A request without a reply has
+    /// waited until the end.
     pub latency: Latency,
-    /// From when it was really sent, of those with a reply.
+    /// From the actual sending, for requests with a reply.
     pub uncorrected: Latency,
-    /// Requests of all connections together that have no reply yet.
+    /// Requests without a reply so far, over all connections.
     #[serde(skip)]
     pub(crate) unanswered: usize,
 }
 
 counters! {
-    /// What is counted of requests.
+    /// The counts of requests.
     pub struct RequestCounters {
-        /// Requests that were due in the measured window and have been sent.
+        /// Requests that were due in the measured window and were sent.
         sent,
         /// Replies to those.
         replies,
         /// Replies that came after the window.
         late,
-        /// Replies that say that something went wrong.
+        /// Replies that report an error.
         failed,
         /// Requests without a reply.
         missing,
-        /// Requests that were due in the window and have not been sent.
+        /// Requests that were due in the window and were not sent.
         unsent,
-        /// Replies with an unknown id, or to a request that has had its reply.
+        /// Replies with an unknown id, or to a request that already had its reply.
         unexpected,
     }
 }
@@ -130,7 +130,7 @@ impl Requests {
         self.unanswered += 1;
         self.counters.sent += u64::from(counts);
         if outstanding.pending.len() > UNANSWERED_MAX {
-            // The oldest is one whose reply was lost, or those behind it were not answered either.
+            // The oldest belongs to a lost reply, or the later ones would not be unanswered either.
             let oldest = outstanding.pending.pop_front().flatten();
             outstanding.first_id += 1;
             if let Some(asked) = oldest {
@@ -140,8 +140,8 @@ impl Requests {
         }
     }
 
-    /// Takes a reply that came `now` with the JSON text of its id, or as the next in order. Says
-    /// no if it is not the reply to a request.
+    /// Takes a reply that arrived `now`, with the JSON text of its id, or as the next one in order.
+    /// Returns false if it answers no request.
     pub(crate) fn reply(
         &mut self,
         outstanding: &mut Outstanding,
@@ -158,7 +158,7 @@ impl Requests {
         else {
             return false;
         };
-        // It is below the length of a list.
+        // The index is below the length of the list.
         let place = outstanding.pending.get_mut(index as usize);
         let Some(asked) = place.and_then(Option::take) else {
             self.counters.unexpected += 1;
@@ -180,8 +180,8 @@ impl Requests {
         true
     }
 
-    /// Ends a connection's requests at `now`: what is unanswered stays so, and what was due by
-    /// then and not sent stays unsent. `due` says when a round was, and whether it counts.
+    /// Ends a connection's requests at `now`: unanswered ones stay unanswered, and due ones that
+    /// were not sent stay unsent. `due` returns when a round was due, and whether it counts.
     pub(crate) fn end(
         &mut self,
         outstanding: &Outstanding,
@@ -194,7 +194,7 @@ impl Requests {
         for &asked in &outstanding.lost {
             self.miss(asked, now);
         }
-        // Nobody knows how many those are, so they are counted in steps of a thousandth.
+        // There may be any number of them, so they are counted in steps of a thousandth.
         let step = ((outstanding.due_rounds - outstanding.next_round) / 1_000).max(1);
         for round in (outstanding.next_round..outstanding.due_rounds).step_by(step as usize) {
             let (due, counts) = due(round);
@@ -206,7 +206,7 @@ impl Requests {
         }
     }
 
-    /// Notes that a connection was lost: what is unanswered stays so.
+    /// Notes that a connection was lost, so that its pending requests stay unanswered.
     pub(crate) fn lose(&mut self, outstanding: &mut Outstanding) {
         self.unanswered -= outstanding.unanswered;
         outstanding.unanswered = 0;
@@ -216,7 +216,8 @@ impl Requests {
             .extend(outstanding.pending.drain(..).flatten());
     }
 
-    /// Gives up what was lost with the connection before: its client is back, and would ask again.
+    /// Gives up the replies lost with the previous connection: its client is back and would ask
+    /// again.
     pub(crate) fn give_up_lost(&mut self, outstanding: &mut Outstanding, now: Instant) {
         for asked in outstanding.lost.drain(..) {
             self.miss(asked, now);
@@ -236,7 +237,7 @@ impl Requests {
     }
 }
 
-/// The index that the JSON text of an id stands for.
+/// The index that belongs to the JSON text of an id.
 fn index(id: &str, first_id: u64) -> Option<u64> {
     let id: u64 = id.trim_matches('"').parse().ok()?;
     id.checked_sub(first_id)
@@ -251,19 +252,19 @@ fn us(now: Instant, earlier: Instant) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestIds {
     first: u64,
-    /// From the first id of a client to the first id of the next.
+    /// The distance from the first id of a client to that of the next.
     stride: u64,
     clients: u64,
-    /// The most that a client has used.
+    /// The largest offset that a client has used.
     used: u64,
 }
 
 impl RequestIds {
-    /// The ids of this process's share. They stay below 2³¹, which every server can count to, unless
-    /// there are more requests than that.
+    /// The ids of this process's part of the run. They stay below 2³¹, which every server can
+    /// represent, unless there are more requests than that.
     pub(crate) fn new(config: &Config) -> Self {
         let (number, of) = config.share.unwrap_or((0, 1));
-        // All processes of a run begin alike, and different runs differently.
+        // All processes of one run use the same number, and different runs different ones.
         let run = match config.share {
             Some(_) => std::os::unix::process::parent_id(),
             None => std::process::id(),
@@ -306,10 +307,10 @@ impl RequestIds {
 const FIRST_MIN: u64 = 1 << 24;
 const FIRST_MAX: u64 = 1 << 25;
 
-/// What 32 bits with a sign hold.
+/// The range of 32 bits with a sign.
 const SMALL: u64 = 1 << 31;
 
-/// A float, which JSON's numbers often are, holds this exactly.
+/// JSON numbers are often read as floats, which represent integers up to this one exactly.
 const LARGE: u64 = 1 << 52;
 
 #[cfg(test)]
@@ -318,7 +319,7 @@ mod tests {
     use crate::client::config::url::Url;
 
     #[test]
-    fn no_two_clients_share_an_id_and_all_are_small_as_long_as_possible() {
+    fn ids_are_unique_to_each_client_and_as_small_as_possible() {
         let ids = |share, rate| {
             RequestIds::new(&Config {
                 clients: 5_000,
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn only_ids_that_may_have_been_used_are_known() {
+    fn only_ids_that_were_used_are_recognized() {
         let mut ids = RequestIds::new(&Config::new(Url::parse("ws://h/").unwrap()));
         let first = ids.first_of(0);
         assert!(!ids.contain(&first.to_string()));

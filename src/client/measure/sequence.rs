@@ -1,8 +1,8 @@
-//! Follows the numbers (`seq`) of each symbol on each connection, which tell of lost ticks.
+//! Follows the numbers (`seq`) of each symbol on each connection, which reveal lost ticks.
 //!
-//! Thousands of connections see the same symbols, so names are kept once for all and a connection
-//! keeps numbers only: 32 bytes for each of its symbols. All of it is bounded, so no server can fill
-//! a client's memory.
+//! Thousands of connections see the same symbols, so names are stored once for all connections, and
+//! a connection stores only numbers: 32 bytes for each of its symbols. Memory is bounded, so no
+//! server can exhaust it.
 
 mod index;
 
@@ -15,14 +15,14 @@ use crate::client::measure::sequence::index::Index;
 pub(crate) struct Symbols {
     ids: HashMap<Box<str>, u32>,
     names: Vec<Box<str>>,
-    /// The one asked for last.
+    /// The number returned last.
     last: u32,
 }
 
 impl Symbols {
-    /// The number of `symbol`; none if there are too many symbols already. If it is the `likely`
-    /// one, or that of the last call, it costs no hashing: a connection gets its symbols in much
-    /// the same order again and again, and a single tick goes to many connections in a row.
+    /// The number of `symbol`; `None` if there are too many symbols already. If it is the `likely`
+    /// one or that of the last call, no hashing is needed: a connection gets its symbols in much
+    /// the same order again and again, and one tick goes to many connections in a row.
     pub(crate) fn id(&mut self, symbol: &str, likely: Option<u32>) -> Option<u32> {
         let guesses = [likely.unwrap_or(self.last), self.last];
         let id = match guesses
@@ -39,7 +39,7 @@ impl Symbols {
         Some(id)
     }
 
-    /// The name behind the number `id`.
+    /// The name of the symbol `id`.
     pub(crate) fn name(&self, id: u32) -> Option<&str> {
         self.names.get(id as usize).map(|name| &**name)
     }
@@ -59,12 +59,12 @@ impl Symbols {
 #[derive(Debug, Default)]
 pub(crate) struct Sequences {
     places: Vec<Place>,
-    /// Finds the place of a symbol; none while that is easy without it.
+    /// Finds the place of a symbol; `None` while a linear search is fast enough.
     index: Option<Index>,
-    /// Whether some symbol's place is not its number. Where all connections get all symbols in one
-    /// order, there is none.
+    /// Whether some symbol's place differs from its number. Never so where all connections get all
+    /// symbols in one order.
     is_mixed: bool,
-    /// The place of the symbol that is likely to come next: the one behind the last.
+    /// The place of the symbol that is likely to come next: the one after the last.
     next: usize,
     /// How many places have a number.
     numbered: usize,
@@ -76,37 +76,37 @@ struct Place {
     id: u32,
     /// The highest number so far.
     last: u64,
-    /// Which of the 64 numbers up to `last` have been there, that one in the lowest bit; no bit at
-    /// all as long as no tick had a number.
+    /// Which of the 64 numbers up to `last` have been seen, `last` being the lowest bit; zero as
+    /// long as no tick had a number.
     seen: u64,
-    /// A number below those, from which the server may have begun to count again. The highest
-    /// number of all stands for none: nothing can follow it.
+    /// A number below those, from which the server may have begun to count again. `u64::MAX` stands
+    /// for none, since no number can follow it.
     candidate: u64,
 }
 
-/// What a tick's number says beside those before it.
+/// What a tick's number shows, compared with the numbers before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SeqEvent {
-    /// The first of its symbol on this connection: the snapshot that a joining client gets.
+    /// The first tick of its symbol on this connection: the snapshot for a joining client.
     First,
-    /// The next one.
+    /// The next number.
     Next,
-    /// This many are missing in between.
+    /// This many numbers are missing before it.
     Gap(u64),
-    /// This many were left out in between, as was asked for.
+    /// This many numbers were left out before it on request.
     Conflated(u64),
-    /// One that has been there.
+    /// A number that was seen before.
     Repeat,
-    /// One that was missing, behind a newer one.
+    /// A missing number that arrives after a newer one.
     Reordered,
-    /// Lower than before, and not the only one: the server counts from the start again.
+    /// A lower number that others follow: the server's numbers began again.
     Restart,
-    /// It has no number, or there are too many symbols to tell.
+    /// It has no number, or there are too many symbols.
     Unknown,
 }
 
 impl SeqEvent {
-    /// The same where the server was asked to leave ticks out: none is missing.
+    /// The same for a server that was asked to leave out ticks: none is missing.
     pub(crate) fn conflated(self) -> Self {
         match self {
             Self::Gap(left_out) => Self::Conflated(left_out),
@@ -116,8 +116,8 @@ impl SeqEvent {
 }
 
 impl Sequences {
-    /// Notes the number `seq` of the symbol `id`. Returns the symbol's place, too: a small number
-    /// that stays the same; none if there are too many symbols.
+    /// Notes the number `seq` of the symbol `id`. Also returns the symbol's place, a small number
+    /// that does not change; `None` if there are too many symbols.
     pub(crate) fn follow(&mut self, id: u32, seq: Option<u64>) -> (SeqEvent, Option<usize>) {
         let (step, place) = match self.find(id) {
             Some(place) => {
@@ -135,8 +135,8 @@ impl Sequences {
         (step, Some(place))
     }
 
-    /// The symbol whose tick is likely to come next: symbols tend to come in the order in which
-    /// they came before.
+    /// The symbol that is likely to tick next: symbols tend to come in the order in which they came
+    /// before.
     pub(crate) fn likely(&self) -> Option<u32> {
         let place = self.places.get(self.likely_place())?;
         Some(place.id)
@@ -150,18 +150,18 @@ impl Sequences {
         }
     }
 
-    /// The newest number of the symbol `id`; none if it has none.
+    /// The newest number of the symbol `id`, if it has one.
     pub(crate) fn last(&self, id: u32) -> Option<u64> {
         let place = &self.places[self.find(id)?];
         place.is_numbered().then_some(place.last)
     }
 
-    /// The numbers of its symbols, in the order of their places.
+    /// Its symbols in the order of their places.
     pub(crate) fn ids(&self) -> impl ExactSizeIterator<Item = u32> {
         self.places.iter().map(|place| place.id)
     }
 
-    /// Forgets what the numbers of the symbol `id` were.
+    /// Forgets the numbers of the symbol `id`.
     pub(crate) fn forget(&mut self, id: u32) {
         if let Some(place) = self.find(id) {
             self.numbered -= usize::from(self.places[place].is_numbered());
@@ -169,12 +169,12 @@ impl Sequences {
         }
     }
 
-    /// Whether it knows no symbol's number.
+    /// Whether no symbol has a number.
     pub(crate) fn is_empty(&self) -> bool {
         self.numbered == 0
     }
 
-    /// Takes over what another one has seen after this one.
+    /// Merges the numbers that `newer` has seen after this one.
     pub(crate) fn catch_up(&mut self, newer: &Self) {
         for newer in newer.places.iter().filter(|it| it.is_numbered()) {
             match self.find(newer.id) {
@@ -200,17 +200,17 @@ impl Sequences {
         }
     }
 
-    /// Gives a symbol that has none the next place.
+    /// Gives a new symbol the next place.
     fn add(&mut self, place: Place) -> usize {
         let (id, here) = (place.id, self.places.len());
-        // One symbol is the common case, and a thousand spare places are not.
+        // A single symbol is common, and spare capacity adds up over thousands of connections.
         self.places.reserve_exact(usize::from(here == 0));
         self.places.push(place);
         self.numbered += usize::from(self.places[here].is_numbered());
         self.is_mixed |= id as usize != here;
         match &mut self.index {
             Some(index) if index.has_room() => index.insert(id, here),
-            // A short list is as quickly looked through, and takes less memory.
+            // A short list is searched just as fast, and takes less memory.
             _ if self.is_mixed && here >= UNINDEXED_MAX => self.index = Some(Index::of(self.ids())),
             _ => {}
         }
@@ -253,8 +253,8 @@ impl Place {
         }
     }
 
-    /// A number at or below the last may be a straggler or a copy. Only when the one behind it
-    /// follows, or it is where counting begins, has the server begun again.
+    /// A number at or below the last may be late or a copy. Only if the next one follows it, or if
+    /// counting begins at it, have the server's numbers begun again.
     fn look_back(&mut self, behind: u64, seq: u64) -> SeqEvent {
         let bit = u32::try_from(behind)
             .ok()
@@ -276,7 +276,7 @@ impl Place {
         }
     }
 
-    /// What came before `seq` was never expected, so it cannot be missing.
+    /// The numbers before `seq` were never expected, so they cannot be missing.
     fn begin(&mut self, seq: u64) {
         (self.last, self.seen, self.candidate) = (seq, u64::MAX, NO_CANDIDATE);
     }
@@ -284,22 +284,22 @@ impl Place {
 
 const NO_CANDIDATE: u64 = u64::MAX;
 
-/// A whole exchange has some thousand.
+/// A whole exchange has a few thousand symbols.
 const SYMBOLS_MAX: usize = 1 << 16;
 
 const SYMBOL_LENGTH_MAX: usize = 64;
 
-/// Nobody can have more of them than there are.
+/// A connection cannot have more symbols than there are.
 const SYMBOLS_PER_CONNECTION_MAX: usize = SYMBOLS_MAX;
 
-/// Up to this many places are looked through one after the other.
+/// Up to this many places, a linear search is used.
 const UNINDEXED_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What becomes of `seqs`, all of one symbol.
+    /// The events of `seqs`, all of one symbol.
     fn steps(seqs: &[u64]) -> Vec<SeqEvent> {
         let mut sequences = Sequences::default();
         let follow = |&seq| sequences.follow(0, Some(seq)).0;
@@ -329,7 +329,7 @@ mod tests {
             steps(&[1, 2, 4, 3, 5, 3, 2, 6]),
             [First, Next, Gap(1), Reordered, Next, Repeat, Repeat, Next]
         );
-        // What came before the first tick was never missed.
+        // Numbers before the first tick were never missed.
         assert_eq!(steps(&[7, 6, 8]), [First, Repeat, Next]);
         assert_eq!(
             steps(&[1, 65, 2, 1]),
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_may_count_from_the_start_again() {
+    fn the_numbers_of_a_server_may_begin_again() {
         use SeqEvent::{First, Gap, Next, Restart};
         assert_eq!(steps(&[900, 1, 2, 4]), [First, Restart, Next, Gap(1)]);
         assert_eq!(
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_straggler_is_no_new_beginning_and_a_near_one_is() {
+    fn a_single_lower_number_is_not_a_restart() {
         use SeqEvent::{First, Gap, Next, Reordered, Repeat, Restart};
         assert_eq!(steps(&[900, 5, 901]), [First, Reordered, Next]);
         assert_eq!(steps(&[900, 5, 6, 7]), [First, Reordered, Restart, Next]);
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_without_a_number_have_an_order_nobody_knows() {
+    fn ticks_without_a_number_have_an_unknown_order() {
         let mut sequences = Sequences::default();
         let mut follow = |seq| sequences.follow(0, seq);
         assert_eq!(follow(None), (SeqEvent::First, Some(0)));
@@ -378,12 +378,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_before_is_taken_over_by_what_was_seen_after() {
+    fn newer_numbers_replace_older_ones() {
         let (mut before, mut after) = (Sequences::default(), Sequences::default());
         for (id, seq) in [(0, 40), (1, 7)] {
             before.follow(id, Some(seq));
         }
-        // Lower, too: the server has begun again.
+        // A lower number counts, too: the server's numbers began again.
         for (id, seq) in [(0, Some(3)), (2, Some(9)), (3, None)] {
             after.follow(id, seq);
         }
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guess_never_changes_what_a_name_stands_for() {
+    fn the_likely_symbol_never_changes_the_result() {
         let mut symbols = Symbols::default();
         let ids = ["A", "B", "C"].map(|name| symbols.id(name, None));
         assert_eq!(ids, [Some(0), Some(1), Some(2)]);
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn symbols_that_come_in_the_same_order_are_expected_in_it() {
+    fn the_order_of_symbols_is_remembered() {
         let mut sequences = Sequences::default();
         assert_eq!(sequences.likely(), None);
         for (round, id) in (0..3).flat_map(|round| [(round, 30), (round, 7), (round, 19)]) {
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_of_many_symbols_are_kept_apart_in_any_order() {
+    fn many_symbols_in_any_order_are_kept_apart() {
         let mut rng = fastrand::Rng::with_seed(1);
         for count in [1, 8, 9, 20, 500] {
             let mut ids: Vec<u32> = (0..1_000).collect();

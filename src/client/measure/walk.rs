@@ -6,8 +6,8 @@ use exchanges::json::JsonText;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Calls `visit` for each member of an object or list, the latter by their positions. Returns
-/// whether it is an object.
+/// Calls `visit` for each member of an object, or for each element of a list with its position.
+/// Returns whether it is an object.
 pub(super) fn walk<'a>(
     text: &'a [u8],
     visit: impl FnMut(&str, &'a RawValue),

@@ -1,11 +1,11 @@
-//! The options about access: whom to trust, and which headers to send.
+//! Options for access: certificates to trust and headers to send.
 
 use std::path::PathBuf;
 
 use crate::cli::{BadOption, Options};
 use crate::client::config::{Access, Config};
 
-/// Reads them into `config`; those not given stay as they are.
+/// Reads these options into `config`; those not given keep their defaults.
 pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
     let access = Access {
         ca: options.value("--ca", path)?,
@@ -41,7 +41,7 @@ fn header(text: &str) -> Result<(String, String), String> {
     };
     let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(in_name) {
-        // Where the colon was forgotten, it may be the value that has one.
+        // If the colon was forgotten, the value may contain one.
         return Err("invalid header name before the colon: expected 'Name: value'".to_owned());
     }
     if OWNED.iter().any(|owned| is(name, owned)) {
@@ -59,7 +59,7 @@ fn is(name: &str, other: &str) -> bool {
     name.eq_ignore_ascii_case(other)
 }
 
-/// What RFC 6455 section 4.1 says of the request, and what would announce a body.
+/// Headers that RFC 6455 section 4.1 defines, or that would announce a body.
 const OWNED: [&str; 10] = [
     "Host",
     "Upgrade",
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_is_a_name_and_a_value_that_the_handshake_does_not_need_itself() {
+    fn only_valid_headers_are_accepted() {
         let two = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
         assert_eq!(header("X-Key:  a: b "), two("X-Key", "a: b"));
         assert_eq!(header("X-Empty:"), two("X-Empty", ""));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_named() {
+    fn an_unusable_certificate_file_is_named() {
         let access = Access {
             ca: Some("/nowhere/ca.pem".into()),
             ..Access::default()

@@ -1,5 +1,4 @@
-//! The options about the load: how many connections, how fast, for how long, and in how many
-//! processes.
+//! Options for the load: how many connections, how fast, for how long, and in how many processes.
 
 use std::net::SocketAddr;
 
@@ -7,7 +6,7 @@ use crate::cli::{BadOption, Options, count, duration, period};
 use crate::client::config::options::watch;
 use crate::client::config::{Config, Shape};
 
-/// Reads them into `config`; those not given stay as they are.
+/// Reads these options into `config`; those not given keep their defaults.
 pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
     if let Some(clients) = options.value("--clients", count)? {
         config.clients = clients;
@@ -28,7 +27,7 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
     read_shape(options, config)
 }
 
-/// Reads how many `things` there shall be per second.
+/// Reads a number of `things` per second.
 pub(super) fn rate(text: &str, things: &str) -> Result<f64, String> {
     let rate = text.parse().ok();
     rate.filter(|rate| (0.001..=1e6).contains(rate))
@@ -37,7 +36,7 @@ pub(super) fn rate(text: &str, things: &str) -> Result<f64, String> {
         })
 }
 
-/// Reads them into `config`; those not given stay as they are.
+/// Reads the options for slow readers and reconnecting; those not given keep their defaults.
 fn read_shape(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
     let shape = Shape {
         slow: options.value("--slow", count)?.unwrap_or_default(),
@@ -55,7 +54,7 @@ fn read_shape(options: &mut Options, config: &mut Config) -> Result<(), BadOptio
     if let Some(processes) = options.value("--processes", count)? {
         config.processes = processes;
     }
-    // Not for people: what the coordinator starts its workers with.
+    // Internal: the coordinator starts its workers with these.
     config.share = options.value("--share", share)?;
     if config.share.is_some()
         && let Some(known) = options.value("--share-addresses", addresses)?
@@ -70,7 +69,7 @@ fn read_shape(options: &mut Options, config: &mut Config) -> Result<(), BadOptio
     Ok(())
 }
 
-/// Refuses what several processes cannot do.
+/// Rejects options that do not work with several processes.
 pub(super) fn check_processes(config: &Config) -> Result<(), BadOption> {
     let error = if config.processes > config.clients {
         format!(
@@ -87,7 +86,7 @@ pub(super) fn check_processes(config: &Config) -> Result<(), BadOption> {
     Err(BadOption::new("--processes", error))
 }
 
-/// Reads `1/4`: the second of four.
+/// Reads `1/4`, which is the second of four processes.
 fn share(text: &str) -> Result<(usize, usize), String> {
     let parts = text.split_once('/');
     let parts = parts.and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
@@ -107,7 +106,7 @@ fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     text.split(',').map(read).collect()
 }
 
-/// Each has 127.0.0.1 or another loopback address to itself.
+/// Each process uses its own loopback addresses, of which there are 254.
 const PROCESSES_MAX: usize = 254;
 
 #[cfg(test)]
@@ -116,7 +115,7 @@ mod tests {
     use crate::client::config::url::Url;
 
     #[test]
-    fn the_shares_of_all_processes_make_the_whole() {
+    fn the_shares_of_all_processes_add_up() {
         for (clients, slow, of) in [(10, 3, 4), (5, 4, 3), (7, 0, 7), (1000, 999, 3), (4, 1, 2)] {
             let config = Config {
                 clients,
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_is_one_of_several() {
+    fn invalid_shares_are_refused() {
         assert_eq!(share("1/4"), Ok((1, 4)));
         for text in ["4/4", "1", "a/b", "-1/2", "1/0"] {
             assert!(share(text).is_err(), "{text}");

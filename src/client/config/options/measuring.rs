@@ -1,4 +1,4 @@
-//! The options about measuring and requests: which fields are read, and what else is observed.
+//! Options for measuring and requests: which fields to read, and what else to observe.
 
 use crate::cli::{BadOption, Options, count, period};
 use crate::client::config::Config;
@@ -9,7 +9,7 @@ use crate::client::config::template::Template;
 use crate::client::config::unit::Unit;
 use crate::process::Usage;
 
-/// Reads them into `config`; those not given stay as they are.
+/// Reads these options into `config`; those not given keep their defaults.
 pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
     let fields = &mut config.fields;
     for (name, field) in [
@@ -40,7 +40,7 @@ fn pid(text: &str) -> Result<u32, String> {
     }
 }
 
-/// Reads them into `config`; those not given stay as they are.
+/// Reads the options for requests; those not given keep their defaults.
 fn read_requests(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
     let id = options.value("--id-field", Field::parse)?;
     let names_id = id.is_some();

@@ -1,4 +1,4 @@
-//! The client's command line. Each part of it is read in a file of its own.
+//! The client's command line. Each group of options has its own file.
 
 mod access;
 mod load;
@@ -11,7 +11,7 @@ use crate::client::config::Config;
 use crate::client::config::url::Url;
 use crate::process;
 
-/// What `--help` prints.
+/// The text of `--help`.
 pub const HELP: &str = "\
 Measures what a price server delivers, with one or many WebSocket clients.
 
@@ -112,10 +112,10 @@ Examples:
   client --print --duration 1h --symbols BTC/USDT >ticks.ndjson
 ";
 
-/// Reads a command line. Returns `None` if it asks for help.
+/// Parses a command line. Returns `None` if it asks for help.
 ///
 /// # Errors
-/// A sentence about the first option that is wrong.
+/// A sentence about the first invalid option.
 pub fn parse(mut options: Options) -> Result<Option<Config>, BadOption> {
     if options.help() {
         return Ok(None);
@@ -135,8 +135,7 @@ pub fn parse(mut options: Options) -> Result<Option<Config>, BadOption> {
     Ok(Some(config))
 }
 
-/// Raises the limit on descriptors as far as it goes and holds the number of clients against
-/// it.
+/// Raises the limit on open files as far as allowed, and checks that the clients fit into it.
 ///
 /// # Errors
 /// A sentence that names the limit.
@@ -160,10 +159,10 @@ pub fn reserve_descriptors(config: &Config) -> Result<(), BadOption> {
 
 const DEFAULT_URL: &str = "ws://127.0.0.1:8888/";
 
-/// Descriptors that are no connections: the poll, the streams of the process, files of libraries.
+/// Descriptors for other uses: the poll, the standard streams, files that libraries open.
 const DESCRIPTORS_RESERVED: u64 = 32;
 
-/// A process has two pipes here, and one more while it is started.
+/// Each worker takes two pipes here, and one more while it starts.
 const DESCRIPTORS_PER_PROCESS: u64 = 3;
 
 #[cfg(test)]

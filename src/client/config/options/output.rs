@@ -1,4 +1,4 @@
-//! The options about the report: what is printed, where it goes, and which thresholds apply.
+//! Options for the report: what to print, where to write it, and which thresholds to apply.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use crate::cli::{BadOption, Options, period};
 use crate::client::config::Config;
 use crate::client::config::limits::RUNS_MAX;
 
-/// Reads them into `config`; those not given stay as they are.
+/// Reads these options into `config`; those not given keep their defaults.
 pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
     config.json = options.flag("--json");
     config.print = options.flag("--print");
@@ -23,7 +23,7 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
     check(config)
 }
 
-/// Refuses what does not go together.
+/// Rejects options that contradict each other.
 fn check(config: &Config) -> Result<(), BadOption> {
     if !config.compare.is_empty() && config.plot.is_none() {
         return Err(BadOption::new(

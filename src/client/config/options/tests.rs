@@ -11,7 +11,7 @@ fn config(line: &str) -> Config {
     parse(line).unwrap().unwrap()
 }
 
-/// The options of `HELP` with a value that is not the default.
+/// The options of `HELP`, each with a value other than its default.
 const OTHER_VALUES: &[(&str, &str)] = &[
     ("--url", "ws://example.org/"),
     ("--symbols", "BTC/USDT"),
@@ -59,7 +59,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn help_and_parser_know_the_same_options() {
+fn help_and_parser_have_the_same_options() {
     let named: Vec<_> = HELP
         .lines()
         .filter_map(|line| line.strip_prefix("  --")?.split_whitespace().next())
@@ -77,7 +77,7 @@ fn help_and_parser_know_the_same_options() {
 }
 
 #[test]
-fn help_names_the_defaults_that_hold() {
+fn help_states_the_actual_defaults() {
     let default_of = |name: &str| {
         let (_, behind) = HELP.split_once(&format!("  {name} ")).unwrap();
         let (_, behind) = behind.split_once("[default: ").unwrap();
@@ -105,14 +105,14 @@ fn help_names_the_defaults_that_hold() {
 }
 
 #[test]
-fn runs_to_compare_with_come_in_any_number() {
+fn compare_accepts_several_files() {
     let config = config("--compare a.json --plot p.svg --compare=b.json");
     let names: Vec<_> = config.compare.iter().map(|path| path.to_str()).collect();
     assert_eq!(names, [Some("a.json"), Some("b.json")]);
 }
 
 #[test]
-fn what_all_clients_ask_for_is_in_the_url_and_what_each_draws_is_not() {
+fn common_symbols_are_in_the_url_and_drawn_ones_are_not() {
     let asked = |line: &str| config(&format!("--url ws://h/?a=b {line}")).url.to_string();
     assert_eq!(
         asked("--symbols A/B,*/C --every 1500ms --batch"),
@@ -283,11 +283,11 @@ fn invalid_options_are_named() {
 }
 
 #[test]
-fn more_clients_than_descriptors_are_refused_before_any_connects() {
+fn more_clients_than_descriptors_are_refused_at_the_start() {
     let mut config = config("--clients 9");
     reserve_descriptors(&config).unwrap();
     config.clients = usize::MAX;
-    // A system without a limit has room for them.
+    // A system without a limit accepts any number.
     if let Err(error) = reserve_descriptors(&config) {
         let error = error.to_string();
         assert!(error.starts_with("--clients: the limit of "), "{error}");
@@ -296,7 +296,7 @@ fn more_clients_than_descriptors_are_refused_before_any_connects() {
 }
 
 #[test]
-fn options_that_requests_cannot_use_are_refused() {
+fn options_that_do_not_suit_the_request_are_refused() {
     for (line, name) in [
         ("--id-field req_id", "--id-field: "),
         (r#"--in-order --request ["$id"]"#, "--in-order: "),

@@ -1,4 +1,4 @@
-//! The options about subscriptions: which symbols, and how their ticks are sent.
+//! Options for subscriptions: which symbols, and how their ticks are sent.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::client::config::limits::too_few;
 use crate::client::config::url::Url;
 use crate::client::config::{Config, Watch};
 
-/// Reads them into `config`; those not given stay as they are.
+/// Reads these options into `config`; those not given keep their defaults.
 pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
     let symbols = options.value("--symbols", symbols)?;
     let watch = options.value("--watch", watched)?;
@@ -47,7 +47,7 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
     read_delivery(options, config)
 }
 
-/// Reads how ticks are to come.
+/// Reads how the server should send ticks.
 fn read_delivery(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
     config.every = options.value("--every", period)?;
     if let Some(every) = config.every {
@@ -60,7 +60,7 @@ fn read_delivery(options: &mut Options, config: &mut Config) -> Result<(), BadOp
     Ok(())
 }
 
-/// Adds what the option `name` says of `parameter` to the URL.
+/// Adds the value of the option `name` to the URL's query as `parameter`.
 fn ask_for(
     config: &mut Config,
     name: &str,
@@ -78,7 +78,7 @@ fn lonely(name: &str) -> BadOption {
     BadOption::new(name, "only makes sense with --watch K")
 }
 
-/// Only the server knows its symbols; all that is certain is that none is empty.
+/// Only the server knows its symbols; all that can be checked here is that none is empty.
 fn symbols(text: &str) -> Result<String, String> {
     if text.split(',').any(|symbol| symbol.trim().is_empty()) {
         return Err(format!(
@@ -88,7 +88,7 @@ fn symbols(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The symbols of a list, each once, so that none is drawn twice.
+/// The symbols of a list without duplicates, so that none is drawn twice.
 fn distinct(symbols: &str) -> Vec<String> {
     let mut seen = HashSet::new();
     let names = symbols
@@ -122,7 +122,7 @@ fn exponent(text: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("invalid exponent '{text}': expected a number like 1 or 0.8"))
 }
 
-/// A time as the query has it.
+/// A duration in the format that the query uses.
 fn written(time: Duration) -> String {
     match time.as_micros() {
         us if us % 1_000_000 == 0 => format!("{}s", us / 1_000_000),
@@ -131,7 +131,7 @@ fn written(time: Duration) -> String {
     }
 }
 
-/// The longest list that is drawn: as many requests as a server should take at once.
+/// The longest list that can be drawn: as many symbols as a server should accept at once.
 const WATCHED_MAX: usize = 10_000;
 
 #[cfg(test)]
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_as_options_have_them() {
+    fn durations_in_the_query_look_like_those_in_options() {
         for (text, expected) in [
             ("1", "1s"),
             ("90s", "90s"),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_symbol_that_is_named_twice_is_drawn_once() {
+    fn a_symbol_named_twice_is_drawn_once() {
         assert_eq!(distinct("A, B,A,C"), ["A", "B", "C"]);
         assert!(distinct("").is_empty());
     }

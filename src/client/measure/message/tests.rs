@@ -11,7 +11,7 @@ fn reader(change: impl FnOnce(&mut Fields)) -> Reader {
 }
 
 #[test]
-fn our_own_ticks_are_read_whatever_their_layout() {
+fn ticks_of_our_own_server_are_read_in_any_layout() {
     let printed = br#"{"symbol":"A/B","price":1.5,"timestamp":1,"seq":42,"sent":1732270000123456}"#;
     let spaced = br#" {"sent": "1732270000123456", "seq": 42, "price": "1", "symbol": "A\/B"} "#;
     let own = Reader::new(&Fields::default());
@@ -27,7 +27,7 @@ fn our_own_ticks_are_read_whatever_their_layout() {
 }
 
 #[test]
-fn the_fields_of_other_servers_are_found_by_their_names_and_below_them() {
+fn nested_and_renamed_fields_are_found() {
     let reader = reader(|fields| {
         fields.sent = Field::parse("/data/0/T").unwrap();
         fields.sent_unit = Unit::Milliseconds;
@@ -49,7 +49,7 @@ fn the_fields_of_other_servers_are_found_by_their_names_and_below_them() {
 /// An element's text, kind and number.
 type Element = (String, Kind, Option<u64>);
 
-/// The elements of a list, and whether it is whole.
+/// The elements of a list, and whether it is complete.
 fn elements(reader: &Reader, text: &str) -> Option<(Vec<Element>, bool)> {
     let mut list = reader.list(text.as_bytes())?;
     let mut found = Vec::new();
@@ -75,7 +75,7 @@ fn a_list_of_objects_is_read_element_by_element() {
         element(printed, Kind::Tick, Some(42)),
     ];
     assert_eq!(elements(&own, &text), Some((expected.into(), true)));
-    // What lacks its end has had ticks all the same.
+    // A truncated list still contains ticks.
     for end in ["", ",", "]]", " x]", ",{\"symbol\""] {
         let (found, is_whole) = elements(&own, &format!("[{printed}{end}")).unwrap();
         assert_eq!((found.len(), is_whole), (1, false), "{end}");
@@ -99,7 +99,7 @@ fn a_list_whose_positions_are_fields_is_one_message() {
 }
 
 #[test]
-fn what_is_no_tick_is_told_apart() {
+fn other_messages_are_distinguished_from_ticks() {
     let own = Reader::new(&Fields::default());
     for (text, kind) in [
         (&br#"{"temperature":5}"#[..], Kind::Object),
@@ -117,7 +117,7 @@ fn what_is_no_tick_is_told_apart() {
 }
 
 #[test]
-fn replies_say_whose_they_are_and_whether_it_went_wrong() {
+fn replies_have_an_id_and_may_be_errors() {
     let own = Reader::new(&Fields::default());
     let pong = own.read(br#"{"op":"pong","id":"x","time":5}"#);
     assert_eq!(
@@ -192,7 +192,7 @@ fn times_are_read_in_all_units() {
 }
 
 #[test]
-fn a_field_has_a_name() {
+fn invalid_fields_are_refused() {
     for text in ["", "/", "/a//b"] {
         assert!(
             Field::parse(text)
@@ -217,7 +217,7 @@ proptest! {
 }
 
 #[test]
-fn an_error_is_no_tick_and_a_number_is_enough_where_its_field_is_named() {
+fn an_error_is_not_a_tick_but_a_named_field_makes_one() {
     let kind = |fields: &Fields, text: &str| Reader::new(fields).read(text.as_bytes()).kind;
     let own = Fields::default();
     for error in [

@@ -11,7 +11,7 @@ fn tick(symbol: &str, seq: u64, sent: u64) -> Vec<u8> {
         .into_bytes()
 }
 
-/// With nothing counted, of one client that asks for nothing.
+/// An observer with empty counts, for one client without options.
 pub(crate) fn observer() -> Observer {
     let url = crate::client::config::url::Url::parse("ws://127.0.0.1:8888/").unwrap();
     Observer::new(&Config::new(url))
@@ -30,7 +30,7 @@ fn measuring() -> (Observer, Listener) {
 }
 
 #[test]
-fn latency_is_counted_from_the_second_tick_of_each_symbol_on() {
+fn the_first_tick_of_each_symbol_has_no_latency() {
     let (mut observer, mut listener) = measuring();
     for (symbol, seq, now) in [
         ("A", 1, 9_000),
@@ -57,7 +57,7 @@ fn latency_is_counted_from_the_second_tick_of_each_symbol_on() {
 }
 
 #[test]
-fn known_delays_are_measured_within_the_precision_of_the_histogram() {
+fn known_delays_are_measured_to_the_histograms_precision() {
     let (mut observer, mut listener) = measuring();
     for seq in 0..=10_000 {
         let delay_us = if seq % 100 == 50 { 5_317 } else { 317 };
@@ -91,7 +91,7 @@ fn known_delays_are_measured_within_the_precision_of_the_histogram() {
 }
 
 #[test]
-fn a_tick_from_the_future_is_no_latency_and_a_very_old_one_saturates() {
+fn ticks_from_the_future_have_no_latency_and_very_old_ones_saturate() {
     let (mut observer, mut listener) = measuring();
     observer.message(&mut listener, Payload::Text(&tick("A", 1, 1)), at(1), None);
     observer.message(
@@ -113,7 +113,7 @@ fn a_tick_from_the_future_is_no_latency_and_a_very_old_one_saturates() {
 }
 
 #[test]
-fn symbols_beyond_those_told_apart_are_counted_and_no_deliveries() {
+fn ticks_of_untracked_symbols_count_but_are_not_deliveries() {
     let (mut observer, mut listener) = measuring();
     for _ in 0..2 {
         for symbol in 0..66_000 {
@@ -149,7 +149,7 @@ fn a_stamp_in_another_unit_is_kept_as_an_example() {
 }
 
 #[test]
-fn gaps_count_their_ticks_and_repeats_are_told_apart() {
+fn gaps_count_missing_ticks_and_repeats_are_recognized() {
     let (mut observer, mut listener) = measuring();
     for seq in [5, 6, 9, 9, 10] {
         observer.message(
@@ -166,7 +166,7 @@ fn gaps_count_their_ticks_and_repeats_are_told_apart() {
 }
 
 #[test]
-fn a_list_is_one_message_and_as_many_ticks_as_are_in_it() {
+fn each_element_of_a_list_is_a_tick() {
     let (mut observer, mut listener) = measuring();
     let stale = br#"{"event":"stale","symbol":"A","age":9}"#.to_vec();
     let lists = [
@@ -230,7 +230,7 @@ fn ticks_left_out_on_request_are_not_missed() {
 }
 
 #[test]
-fn an_answer_about_a_list_is_no_message_and_its_error_is_told() {
+fn answers_about_lists_are_not_messages_and_their_errors_are_kept() {
     let (mut observer, mut listener) = measuring();
     let accepted = br#"{"op":"subscribe","id":"watch","count":2,"symbols":["A","B"]}"#;
     let refused = br#"{"op":"error","id":"watch","message":"unknown symbol 'C'"}"#;
@@ -246,7 +246,7 @@ fn an_answer_about_a_list_is_no_message_and_its_error_is_told() {
     assert!(listener.subscription.take_answer().is_none() && listener.subscription.is_over(9));
     let counters = observer.measurement.counters;
     assert_eq!((counters.answers, counters.messages), (2, 0));
-    // Another one, which nothing waits for, is a message.
+    // A second answer, with no request pending, is a message.
     observer.message(&mut listener, Payload::Text(refused), at(1), None);
     let counters = observer.measurement.counters;
     assert_eq!((counters.answers, counters.messages), (2, 1));
@@ -271,7 +271,7 @@ fn messages_without_a_tick_count_as_messages() {
         (4, 0)
     );
     assert!(!listener.has_tick());
-    // Another server's: no seq, no sent, other fields.
+    // Messages of another server: no seq, no sent, other fields.
     let other = br#"{"symbol":"A","price":"1","x":[]}"#;
     observer.message(&mut listener, Payload::Binary(other), at(1), None);
     assert_eq!(
@@ -292,7 +292,7 @@ fn messages_without_a_tick_count_as_messages() {
 }
 
 #[test]
-fn before_the_window_only_sequences_and_responses_are_followed() {
+fn sequences_and_responses_are_followed_before_the_window() {
     let (mut observer, mut listener) = measuring();
     observer.measuring = false;
     observer.message(&mut listener, Payload::Text(&tick("A", 1, 1)), at(1), None);
@@ -350,7 +350,7 @@ fn latencies_below_zero_within_the_clock_error_count_as_zero() {
     assert!(sync.answer(r#""clock 0""#, Some(1_000_050), came));
     let error_us = sync.best().unwrap().error_us;
     observer.clock_sync = Some(sync);
-    // Ours is the same clock but for that error.
+    // The same clock as ours, except for that error.
     for (seq, ahead_us) in [(1, 0), (2, 0), (3, 40), (4, error_us + 10), (5, 10_000)] {
         let text = tick("A", seq, 2_000_000 + ahead_us);
         observer.message(&mut listener, Payload::Text(&text), at(2_000_002), None);
@@ -366,7 +366,7 @@ fn latencies_below_zero_within_the_clock_error_count_as_zero() {
     assert_eq!(observer.measurement.delivery.min(), 0);
 }
 
-/// Asks with ids, or by order, once.
+/// An observer and a listener with one pending request, matched by id or by order.
 fn asking(in_order: bool) -> (Observer, Listener) {
     let url = crate::client::config::url::Url::parse("ws://127.0.0.1:8888/").unwrap();
     let id = Field::parse("id").unwrap();
@@ -389,7 +389,7 @@ fn asking(in_order: bool) -> (Observer, Listener) {
 }
 
 #[test]
-fn answers_are_no_messages_that_were_pushed() {
+fn answers_are_not_pushed_messages() {
     let (mut observer, mut listener) = asking(false);
     let id = observer.ids.first_of(0);
     let reply = format!(r#"{{"symbol":"A","price":1,"timestamp":1,"seq":1,"sent":1,"id":{id}}}"#);
@@ -397,7 +397,7 @@ fn answers_are_no_messages_that_were_pushed() {
     let no_pong = r#"{"op":"error","id":"clock 1","message":"what?"}"#;
     let pushed = tick("A", 1, 1);
     observer.clock_sync.as_mut().unwrap().ping(at(1));
-    // The reply a second time, too: nobody waits for it any more.
+    // The reply a second time, too, when no request is pending any more.
     for answer in [&reply, pong, no_pong, &reply] {
         observer.message(&mut listener, Payload::Text(answer.as_bytes()), at(2), None);
     }
@@ -428,7 +428,7 @@ fn answers_are_no_messages_that_were_pushed() {
 fn a_surplus_reply_without_id_is_not_counted_as_a_tick() {
     let (mut observer, mut listener) = asking(true);
     for (text, counts) in [
-        // The reply, then one that nothing is pending for, then what can only be a tick.
+        // The reply, then a surplus reply, then a message that can only be a tick.
         (r#"{"result":1}"#, [1, 0, 0, 0]),
         (r#"{"result":1}"#, [1, 1, 0, 0]),
         (r#"{"symbol":"A","price":1}"#, [1, 1, 1, 1]),
@@ -444,7 +444,7 @@ fn a_surplus_reply_without_id_is_not_counted_as_a_tick() {
         ];
         assert_eq!(counted, counts, "{text}");
     }
-    // Before anything is asked for it answers nothing, and is none all the same.
+    // Before the first request it answers none, but it is still not a tick.
     let mut silent = Listener::new(Instant::now());
     observer.message(&mut silent, Payload::Text(br#"{"result":1}"#), at(2), None);
     assert_eq!(

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 
 #[test]
-fn a_rate_that_nobody_can_keep_up_with_ends_in_time() {
+fn an_impossible_rate_ends_in_time() {
     let mut play = Play::new();
     play.outstanding.is_due(60_000_000_000);
     play.end(60_000);
@@ -30,7 +30,7 @@ impl Play {
         self.began + Duration::from_millis(ms)
     }
 
-    /// Sends what is due, a request each 10 ms, at `ms`.
+    /// Sends what is due at `ms`, one request every 10 ms.
     fn send(&mut self, ms: u64, limit: usize) {
         self.outstanding.is_due(ms / 10);
         while let Some(round) = self.outstanding.next(limit) {
@@ -53,7 +53,7 @@ impl Play {
 }
 
 #[test]
-fn a_reply_counts_from_when_its_request_was_due() {
+fn a_reply_counts_from_the_due_time_of_its_request() {
     let mut play = Play::new();
     play.send(50, 100);
     for (id, ms) in [("\"102\"", 52), ("100", 51), ("101", 51), ("105", 60)] {
@@ -77,7 +77,7 @@ fn a_reply_counts_from_when_its_request_was_due() {
 }
 
 #[test]
-fn what_is_held_back_keeps_the_time_at_which_it_was_due() {
+fn held_back_requests_keep_their_due_time() {
     let mut play = Play::new();
     play.send(0, 2);
     play.send(50, 2);

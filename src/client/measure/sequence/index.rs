@@ -1,16 +1,17 @@
-//! Finds the place of a symbol on one connection: a hash table of small numbers that keeps no key
-//! of its own, so that it costs eight to sixteen bytes a symbol.
+//! Finds the place of a symbol on one connection: a hash table of small numbers that stores no
+//! keys, so it takes eight to sixteen bytes per symbol.
 
 /// Places by the numbers of their symbols, with linear probing.
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// One more than a place; zero where there is none. A power of two of them, half of them empty.
+    /// Each entry is a place plus one, or zero if empty. The length is a power of two, and half
+    /// stay empty.
     slots: Box<[u32]>,
     used: usize,
 }
 
 impl Index {
-    /// The index of `ids`, which have the places 0, 1, 2, … in this order.
+    /// The index of `ids`, whose places are 0, 1, 2, … in order.
     pub(crate) fn of(ids: impl ExactSizeIterator<Item = u32>) -> Self {
         let size = (ids.len() * 2 + 2).next_power_of_two();
         let mut index = Self {
@@ -23,7 +24,7 @@ impl Index {
         index
     }
 
-    /// Whether one more would leave half of it empty.
+    /// Whether half of it stays empty after one more entry.
     pub(crate) fn has_room(&self) -> bool {
         (self.used + 1) * 2 <= self.slots.len()
     }
@@ -38,7 +39,7 @@ impl Index {
         self.used += 1;
     }
 
-    /// The place of the symbol `id`; `id_at` tells whose a place is.
+    /// The place of the symbol `id`; `id_at` returns the symbol at a place.
     pub(crate) fn find(&self, id: u32, id_at: impl Fn(usize) -> u32) -> Option<usize> {
         let mut slot = self.first_slot(id);
         loop {
@@ -54,7 +55,7 @@ impl Index {
         (slot + 1) & (self.slots.len() - 1)
     }
 
-    /// Fibonacci hashing: numbers in a row are spread over all of it.
+    /// Fibonacci hashing spreads consecutive numbers over the whole table.
     fn first_slot(&self, id: u32) -> usize {
         let bits = self.slots.len().trailing_zeros();
         (id.wrapping_mul(0x9e37_79b9) >> (32 - bits)) as usize
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_put_in_is_found_and_nothing_else() {
+    fn only_inserted_symbols_are_found() {
         for count in [1, 2, 7, 64, 1_000] {
             let ids: Vec<u32> = (0..count).map(|number| number * 3 + 1).collect();
             let mut index = Index::of(ids[1..].iter().copied());
