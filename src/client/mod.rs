@@ -34,8 +34,8 @@ use signal_hook_mio::v1_0::Signals;
 use self::config::Config;
 use self::report::Report;
 
-/// Connects, listens and counts as `config` says. A signal ends it early, with a report all the
-/// same.
+/// Connects, listens and counts as `config` says. A signal ends the run early, but it still has a
+/// report.
 ///
 /// # Errors
 /// When the host is unknown or the system gives no poll descriptor. What happens to connections is
@@ -49,7 +49,7 @@ pub fn run(config: Config, signals: Option<Signals>) -> io::Result<Report> {
     Ok(Report::new(&config, &measurement))
 }
 
-/// The same in several processes, each made by `command` of its number.
+/// Does the same in several processes, which `command` creates by number.
 ///
 /// # Errors
 /// When the host is unknown, or a process cannot be started. What happens to connections and
@@ -68,7 +68,7 @@ mod tests {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    /// What each room may import of the others. The leaves may be imported by all.
+    /// The rooms that each room may import from. Every room may import the leaves.
     const ROOMS: [(&str, &[&str]); 6] = [
         ("config", &[]),
         ("ws", &["config"]),

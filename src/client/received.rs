@@ -1,10 +1,10 @@
-//! What passes from connections to the measuring: the payload of a message, and when it was read.
+//! The data that connections pass on to the measuring: a message's payload, and when it was read.
 
 use std::time::Instant;
 
 use crate::tick::unix_us;
 
-/// The payload of a whole message.
+/// The payload of a complete message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Payload<'a> {
     /// From a text message; not yet checked to be UTF-8.
@@ -14,7 +14,7 @@ pub(crate) enum Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// The payload itself.
+    /// The payload's bytes.
     pub(crate) fn bytes(self) -> &'a [u8] {
         let (Self::Text(bytes) | Self::Binary(bytes)) = self;
         bytes
@@ -26,7 +26,7 @@ impl<'a> Payload<'a> {
 pub(crate) struct Arrival {
     /// Unix µs, to compare with the server's stamps.
     pub(crate) wall_us: u64,
-    /// For everything else.
+    /// For all other purposes.
     pub(crate) at: Instant,
 }
 

@@ -1,4 +1,4 @@
-//! From what was measured to the numbers of the report. All arithmetic is here.
+//! Computes the numbers of the report from a measurement. All arithmetic is here.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::client::report::{
 };
 
 impl Report {
-    /// The report about a run that `config` asked for.
+    /// The report of a run with this configuration and measurement.
     pub(crate) fn new(config: &Config, measurement: &Measurement) -> Self {
         let Measurement { counters, run, .. } = measurement;
         let window_s = run.window.as_secs_f64();
@@ -78,7 +78,7 @@ impl Report {
     }
 }
 
-/// The symbols that have lost most, if they have lost anything, the worst first.
+/// The symbols that have lost most, the worst first; empty if none has lost any.
 fn worst(symbols: &[SymbolLosses]) -> Vec<SymbolLosses> {
     let mut worst: Vec<_> = symbols.iter().filter(|it| it.losses.lost() > 0).collect();
     worst.sort_by_key(|it| Reverse(it.losses.lost()));
@@ -124,7 +124,7 @@ impl ClientUsage {
             cpu_percent: percent(run.cost.cpu, run.window),
             cpu_s,
             cpu_us_per_tick: ratio(cpu_s * 1e6, counters.ticks as f64),
-            // Of several processes each may wait all the time.
+            // With several processes, each of them may wait all the time.
             waited_percent: percent(run.cost.waited, run.window).map(|it| it / processes),
             reads: measurement.reads,
             clock_step_us: run.clock_step_us,
@@ -201,7 +201,7 @@ impl Requests {
 }
 
 impl SlowClients {
-    /// None if there were to be none.
+    /// `None` if no slow clients were configured.
     fn of(config: &Config, slow: &SlowCounts) -> Option<Self> {
         (config.shape.slow > 0).then(|| Self {
             asked: config.shape.slow,
@@ -212,7 +212,7 @@ impl SlowClients {
 }
 
 impl Reconnects {
-    /// None if there were to be none.
+    /// `None` if no reconnecting was configured.
     fn of(config: &Config, returns: &Returns, run: &RunFacts) -> Option<Self> {
         let counters = returns.counters;
         let listened_s = (run.warmup + run.window).as_secs_f64();
@@ -230,12 +230,12 @@ fn ratio(part: f64, of: f64) -> Option<f64> {
     (of > 0.0).then(|| part / of)
 }
 
-/// None of a window too short for it to say anything.
+/// `None` if the window is too short for a meaningful share.
 fn percent(cpu: Duration, of: Duration) -> Option<f64> {
     ratio(cpu.as_secs_f64() * 100.0, of.as_secs_f64()).filter(|_| of >= SHARED_MIN)
 }
 
-/// A share of less time than a turn or two of the loop is chance.
+/// Below this, which is a turn or two of the loop, a share is chance.
 const SHARED_MIN: Duration = Duration::from_millis(10);
 
 /// There are few kinds, unless a server makes up close codes.

@@ -18,8 +18,7 @@ use crate::client::report::metric::Metric;
 use crate::client::report::percentiles::Percentiles;
 use crate::client::report::{Interval, Report};
 
-/// A column: its name, which ends in its unit unless it is a number of things, and its value in a
-/// row.
+/// A column: its name, which ends in the unit unless the value is a count, and its value in a row.
 struct Column {
     name: String,
     value: Box<Value>,
@@ -27,7 +26,7 @@ struct Column {
 
 type Value = dyn Fn(&Report, &Interval) -> String;
 
-/// The intervals of a run as CSV, the names first.
+/// The intervals of a run as CSV, with a header row.
 pub fn of(report: &Report) -> String {
     let columns = columns(report);
     let names: Vec<_> = columns.iter().map(|column| &*column.name).collect();
@@ -66,7 +65,7 @@ fn columns(report: &Report) -> Vec<Column> {
     columns
 }
 
-/// How many samples an interval has, and their percentiles.
+/// The columns of a metric: the number of samples, and their percentiles.
 fn metric_columns(metric: Metric) -> [Column; 5] {
     let of = move |interval: &Interval| {
         let series = interval.series(metric);
@@ -104,7 +103,7 @@ mod tests {
     use crate::client::report::tests::{sample, with_requests, with_schedule};
 
     #[test]
-    fn a_row_has_a_value_for_each_name() {
+    fn each_row_has_a_value_for_each_column() {
         let mut report = sample();
         report.measured_from_unix_s = 1_732_270_000.25;
         report.intervals = vec![interval(0, &[100, 200, 900]), interval(1, &[])];
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_has_columns_of_its_own() {
+    fn optional_metrics_have_their_own_columns() {
         let mut report = with_requests(with_schedule(sample()));
         let mut first = interval(0, &[100]);
         first.lateness_us = Some(interval(0, &[7, 8]).delivery_us);

@@ -1,5 +1,5 @@
-//! The files of a run: refused before it begins if they cannot be written, filled when it has
-//! ended.
+//! The output files of a run: opened before it begins, so that it fails early if one cannot be
+//! written, and filled when it has ended.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -15,7 +15,7 @@ use crate::client::config::Config;
 use crate::client::report::{Report, csv, hdr_log, plot};
 use crate::error_text::plain;
 
-/// What a run is to leave behind beside its report.
+/// The files that a run writes besides its report.
 #[derive(Debug)]
 pub struct Export {
     csv: Option<Output>,
@@ -26,11 +26,11 @@ pub struct Export {
 }
 
 impl Export {
-    /// Opens the files that `config` names, and reads those that it compares with. What is in a
-    /// file stays there until the run has ended.
+    /// Opens the files that `config` names, and reads the reports to compare with. Existing
+    /// contents are kept until the run has ended.
     ///
     /// # Errors
-    /// A sentence about the first that cannot be opened or read.
+    /// A sentence about the first file that cannot be opened or read.
     pub fn open(config: &Config) -> Result<Self, BadOption> {
         let csv_to_stdout = config.csv_to_stdout();
         let csv = config.csv.as_ref().filter(|_| !csv_to_stdout);
@@ -49,13 +49,13 @@ impl Export {
         })
     }
 
-    /// Writes them all, whatever became of the one before; none of a run without a connection.
+    /// Writes all files, even if one of them fails; none if the run had no connection.
     ///
     /// # Errors
-    /// A sentence about the first that could not be written.
+    /// A sentence about the first file that could not be written.
     pub fn write(self, report: &Report) -> Result<(), String> {
         if report.clients.connected == 0 {
-            // It has nothing to say, and what an earlier run has said may still be needed.
+            // Such a run has no results, and those of an earlier run may still be needed.
             return Ok(());
         }
         let csv = self.csv.map(|file| file.fill(Ok(csv::of(report))));
@@ -68,7 +68,7 @@ impl Export {
             let runs: Vec<_> = [("this run", report)].into_iter().chain(earlier).collect();
             file.fill(plot::draw(&runs))
         });
-        // Last, because its reader may take its time.
+        // Last, because the reader of stdout may be slow.
         let stdout = self.csv_to_stdout.then(|| {
             let printed = print(&csv::of(report));
             printed.map_err(|error| format!("cannot write the CSV: {error}"))
@@ -77,8 +77,8 @@ impl Export {
     }
 }
 
-/// What a run is called in the picture: the file's name without its ending, or all of it where
-/// another one has the same.
+/// The name of a run in the chart: the file's name without its extension, or the whole path if
+/// another file has the same name.
 fn label(path: &Path, all: &[PathBuf]) -> String {
     let name = path.file_stem().unwrap_or(path.as_os_str());
     let namesakes = all.iter().filter(|it| it.file_stem() == path.file_stem());
@@ -108,29 +108,29 @@ fn read(path: &Path, taken: &mut Vec<FileNumber>) -> Result<Report, BadOption> {
     })
 }
 
-/// Device and number: what tells a file from others, whatever its names are.
+/// Device and inode, which identify a file under any name.
 type FileNumber = (u64, u64);
 
-/// The number of a regular file; all else may be written to by several.
+/// The identity of a regular file. Other kinds may have several writers.
 fn number(file: BorrowedFd<'_>) -> Option<FileNumber> {
     let status = rustix::fs::fstat(file).ok()?;
     let is_file = rustix::fs::FileType::from_raw_mode(status.st_mode).is_file();
     is_file.then_some((status.st_dev, status.st_ino))
 }
 
-/// A pipe without another end is opened at once, or not at all.
+/// Opens a pipe at once or not at all, even if no process reads it.
 fn without_waiting() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
     options
 }
 
-/// A file that is open and will be filled.
+/// An open file to be filled later.
 #[derive(Debug)]
 struct Output {
     file: File,
     path: PathBuf,
-    /// Whether it is there because of this run, and still empty.
+    /// Whether this run created the file, and it is still empty.
     is_new: bool,
 }
 
@@ -150,7 +150,7 @@ impl Output {
             BadOption::new(option, format!("cannot write {name}: {why}"))
         };
         let mut options = without_waiting();
-        // Not truncated: what is there is only replaced by something.
+        // Not truncated: existing contents stay until there are new ones.
         options.write(true);
         let (file, is_new) = match options.clone().create_new(true).open(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -158,7 +158,7 @@ impl Output {
             }
             opened => (opened.map_err(refused)?, true),
         };
-        // From here on it may wait for its reader, as others do.
+        // From here on, writing may wait for the reader, as in other programs.
         rustix::io::ioctl_fionbio(&file, false).map_err(|error| refused(error.into()))?;
         let path = path.clone();
         let output = Self { file, path, is_new };
@@ -186,17 +186,17 @@ impl Output {
         Ok(())
     }
 
-    /// A file is replaced as a whole or not at all; a pipe or a device gets what there is.
+    /// A regular file is replaced as a whole or not at all; a pipe or a device gets the bytes.
     fn replace(&mut self, content: &[u8]) -> io::Result<()> {
         if !self.file.metadata()?.is_file() {
             return self.file.write_all(content);
         }
-        // What a link names is replaced, and not the link.
+        // Replaces the file that a link points to, not the link.
         let path = fs::canonicalize(&self.path)?;
         let beside = beside(&path);
         let written = fs::write(&beside, content);
         if written.as_ref().is_err_and(is_forbidden) {
-            // Nothing may be put into the folder, but the file is ours to write.
+            // The directory is not writable, but the file is.
             self.file.set_len(0)?;
             return self.file.write_all(content);
         }
@@ -204,7 +204,7 @@ impl Output {
             .and_then(|()| fs::set_permissions(&beside, self.file.metadata()?.permissions()))
             .and_then(|()| fs::rename(&beside, &path));
         if replaced.is_err() {
-            // It has not even been made, or is of no use; which of both does not matter.
+            // The file may not exist; if it does, it is useless. Either way there is no more to do.
             let _ = fs::remove_file(&beside);
         }
         replaced
@@ -212,10 +212,11 @@ impl Output {
 }
 
 impl Drop for Output {
-    /// A run that came to nothing leaves no empty file.
+    /// Removes the empty file if the run had no results.
     fn drop(&mut self) {
         if self.is_new {
-            // It was made a moment ago; if it cannot be removed now, it is empty and does no harm.
+            // The file was created a moment ago; if it cannot be removed, it is empty and does no
+            // harm.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -225,7 +226,7 @@ fn is_forbidden(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
 }
 
-/// The name of the file that is to take the place of `path`.
+/// The name of the temporary file that will replace `path`.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".tmp-{}", std::process::id()));

@@ -1,9 +1,9 @@
-//! The measuring as an HdrHistogram interval log (format 1.3, V2 compressed histograms), which
-//! HistogramLogProcessor, HdrHistogram's plotters and its libraries in other languages read.
+//! Writes the intervals as an HdrHistogram interval log (format 1.3, V2 compressed histograms),
+//! which HistogramLogProcessor, HdrHistogram's plotters and its libraries in other languages read.
 //!
-//! One line per second, tagged `delivery`, in µs; with a schedule or requests one more each, tagged
-//! `lateness` and `reply`. Readers that print milliseconds from nanoseconds by default have to be
-//! told so: `HistogramLogProcessor -tag delivery -outputValueUnitRatio 1000`.
+//! There is one line per second in µs, tagged `delivery`; with a schedule or requests there are
+//! further lines, tagged `lateness` and `reply`. Tools that convert nanoseconds to milliseconds by
+//! default need an option: `HistogramLogProcessor -tag delivery -outputValueUnitRatio 1000`.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -13,10 +13,10 @@ use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use crate::client::report::Report;
 use crate::client::report::metric::Metric;
 
-/// The intervals of a run as a log.
+/// The intervals of a run as an interval log.
 ///
 /// # Errors
-/// Says which part could not be encoded. It takes counts beyond what a run can reach.
+/// When a part could not be encoded, which takes larger counts than a run can reach.
 pub fn of(report: &Report) -> Result<String, String> {
     let mut log = Vec::new();
     write(&mut log, report).map_err(|error| format!("cannot encode a histogram: {error}"))?;
@@ -57,7 +57,7 @@ fn seconds(s: f64) -> Duration {
 
 const LOGGED_WITH: &str = concat!("[Logged with tickertape ", env!("CARGO_PKG_VERSION"), "]");
 
-/// The names of the columns, which readers skip but people like.
+/// The column names, which tools skip but people like.
 const LEGEND: &[u8] =
     b"\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n";
 
@@ -73,7 +73,7 @@ mod tests {
     };
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_log_reads_back_as_it_was_written() {
         let mut report = sample();
         report.measured_from_unix_s = 1_732_270_000.25;
         report.intervals = vec![interval(0, &[100, 200, 900]), interval(1, &[])];
@@ -91,7 +91,7 @@ mod tests {
                 "#[BaseTime: 1732270000.250 (seconds since epoch)]",
             ]
         );
-        // Rust's reader knows no legend.
+        // The Rust library cannot read the column names.
         let log = log.replace(std::str::from_utf8(LEGEND).unwrap(), "");
         let read = read(&log);
         assert_eq!(read.len(), 2);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_has_tags_of_its_own() {
+    fn optional_metrics_have_their_own_tags() {
         let mut report = sample();
         let mut first = interval(0, &[100]);
         first.lateness_us = Some(interval(0, &[7]).delivery_us);
@@ -132,7 +132,7 @@ mod tests {
             .collect()
     }
 
-    /// RFC 4648, as far as a test needs it.
+    /// A base64 decoder (RFC 4648) that is good enough for a test.
     fn base64(text: &str) -> Vec<u8> {
         let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let (mut bits, mut count, mut bytes) = (0u32, 0, Vec::new());

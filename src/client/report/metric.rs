@@ -1,22 +1,22 @@
-//! What may be measured of a run, and what each measure is called wherever it is shown.
+//! The metrics of a run, and the name of each wherever it is shown.
 
 use crate::client::report::percentiles::{CurvePoint, Percentiles, Series};
 use crate::client::report::{Interval, Report};
 
-/// One of the times that a run may have measured.
+/// A metric of a run: a latency, or a lateness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
     /// From the server's stamp to the client's read: `delivery_us` in the JSON.
     Delivery,
     /// How late ticks were against their schedule (`--expect`): `lateness_us`.
     Lateness,
-    /// From when a request was due to its reply (`--request`): `latency_us`, and `reply_us` by the
-    /// second.
+    /// From the due time of a request to its reply (`--request`): `latency_us`, and `reply_us` in
+    /// intervals.
     Reply,
 }
 
 impl Metric {
-    /// All of them.
+    /// All metrics.
     pub const ALL: [Self; 3] = [Self::Delivery, Self::Lateness, Self::Reply];
 
     /// The tag of its lines in an interval log.
@@ -37,7 +37,7 @@ impl Metric {
         }
     }
 
-    /// What its other CSV columns begin with.
+    /// The prefix of its other CSV columns.
     pub fn csv_prefix(self) -> &'static str {
         match self {
             Self::Delivery => "",
@@ -46,7 +46,7 @@ impl Metric {
         }
     }
 
-    /// Its name in a report and in sentences.
+    /// Its name in the report and in sentences.
     pub fn title(self) -> &'static str {
         match self {
             Self::Delivery => "Delivery latency",
@@ -55,7 +55,7 @@ impl Metric {
         }
     }
 
-    /// Its samples in a legend.
+    /// What a legend calls its samples.
     pub fn samples(self) -> &'static str {
         match self {
             Self::Delivery => "deliveries",
@@ -64,7 +64,7 @@ impl Metric {
         }
     }
 
-    /// Its samples, and what they are counted from, in the title of a chart.
+    /// What the title of a chart calls its samples, and what they count from.
     pub fn samples_since(self) -> &'static str {
         match self {
             Self::Delivery => "deliveries since the server's stamp",
@@ -75,7 +75,7 @@ impl Metric {
 }
 
 impl Report {
-    /// What the run has measured of `metric`, and its curve; none if it was not asked for.
+    /// The percentiles and the curve of `metric`; `None` if it was not requested.
     pub fn measured(&self, metric: Metric) -> Option<(&Percentiles, &[CurvePoint])> {
         match metric {
             Metric::Delivery => Some((&self.delivery_us, &self.delivery_curve)),
@@ -92,7 +92,7 @@ impl Report {
 }
 
 impl Interval {
-    /// What was measured of `metric` in it; none if it was not asked for.
+    /// The samples of `metric` in this interval; `None` if it was not requested.
     pub fn series(&self, metric: Metric) -> Option<&Series> {
         match metric {
             Metric::Delivery => Some(&self.delivery_us),

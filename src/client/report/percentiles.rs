@@ -6,22 +6,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::measure::latency::{Compact, Latency};
 
-/// A distribution of times in µs. Without samples all but the count is none.
+/// A distribution of times in µs. Without samples all fields but the count are `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
-    /// How many were measured.
+    /// The number of samples.
     pub count: u64,
-    /// Their mean.
+    /// The mean.
     pub mean: Option<f64>,
-    /// Half of them were no longer.
+    /// The median.
     pub p50: Option<u64>,
-    /// Nine of ten were no longer.
+    /// The 90th percentile.
     pub p90: Option<u64>,
-    /// 99 of 100 were no longer.
+    /// The 99th percentile.
     pub p99: Option<u64>,
-    /// 999 of 1000 were no longer.
+    /// The 99.9th percentile.
     pub p999: Option<u64>,
-    /// The longest, to three digits like all of them.
+    /// The maximum, to three digits like all of these.
     pub max: Option<u64>,
 }
 
@@ -42,13 +42,13 @@ impl Percentiles {
     }
 }
 
-/// A distribution of an interval, in a few numbers and in full.
+/// The distribution of an interval, as percentiles and in full.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Series {
-    /// In a few numbers.
+    /// The percentiles.
     #[serde(flatten)]
     pub percentiles: Percentiles,
-    /// In full; not in the JSON.
+    /// The full histogram; not in the JSON.
     #[serde(skip)]
     pub latencies: Compact,
 }
@@ -65,14 +65,15 @@ impl Series {
 /// A point of a percentile curve.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
-    /// The share of samples, 0 to 1, …
+    /// A share of samples, from 0 to 1.
     pub quantile: f64,
-    /// … that took no longer than this, in µs.
+    /// The latency in µs that this share did not exceed.
     pub us: u64,
 }
 
 impl CurvePoint {
-    /// The curve of a distribution: closer together the closer to 1, as HdrHistogram steps.
+    /// The curve of a distribution. Points get closer towards 1, as in HdrHistogram's percentile
+    /// output.
     pub(super) fn curve(latency: &Latency) -> Vec<Self> {
         let steps = latency.iter_quantiles(STEPS_PER_HALVING);
         steps
@@ -84,23 +85,24 @@ impl CurvePoint {
     }
 }
 
-/// Points each time that what is left to 1 has halved: some hundred for a million samples.
+/// How many points there are each time the distance to 1 halves: a hundred or so for a million
+/// samples.
 const STEPS_PER_HALVING: u32 = 5;
 
 /// Response times, in seconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Response {
-    /// Connections that got a tick.
+    /// How many connections got a tick.
     pub count: usize,
-    /// Their mean.
+    /// The mean.
     pub mean: Option<f64>,
     /// The middle one, or the mean of the two in the middle.
     pub median: Option<f64>,
-    /// The sample standard deviation; none of fewer than two.
+    /// The sample standard deviation; `None` with fewer than two.
     pub stdev: Option<f64>,
-    /// The shortest.
+    /// The minimum.
     pub min: Option<f64>,
-    /// The longest.
+    /// The maximum.
     pub max: Option<f64>,
 }
 
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn few_samples_have_no_deviation_and_without_samples_all_is_none() {
+    fn missing_samples_make_statistics_none() {
         let one = milliseconds(&[5]);
         assert_eq!((one.median, one.stdev), (Some(0.005), None));
         let none = milliseconds(&[]);

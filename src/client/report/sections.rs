@@ -1,10 +1,10 @@
-//! The rows of a report's text that only some runs have, and those about lost ticks.
+//! The optional rows of a report's text, and the rows about lost ticks.
 
 use crate::client::report::Report;
 use crate::client::report::metric::Metric;
 use crate::client::report::table::{Table, fixed, time};
 
-/// Deliveries that seem to have taken less than no time.
+/// Deliveries with a negative latency.
 pub(super) fn below_zero(table: &mut Table, report: &Report) {
     let error_us = report.sync.as_ref().and_then(|sync| sync.error_us);
     if report.counters.clamped_to_zero > 0 {
@@ -21,7 +21,7 @@ pub(super) fn below_zero(table: &mut Table, report: &Report) {
     }
 }
 
-/// How the clocks compare.
+/// The comparison of the clocks.
 pub(super) fn clocks(table: &mut Table, report: &Report) {
     let Some(sync) = &report.sync else { return };
     let label = "Server's clock ahead";
@@ -34,7 +34,7 @@ pub(super) fn clocks(table: &mut Table, report: &Report) {
     table.row("  drift", format!("{:+}", sync.drift_us), &drift_error);
 }
 
-/// How late ticks were against their schedule.
+/// The lateness of ticks against their schedule.
 pub(super) fn schedule(table: &mut Table, report: &Report) {
     let Some(schedule) = &report.schedule else {
         return;
@@ -48,7 +48,7 @@ pub(super) fn schedule(table: &mut Table, report: &Report) {
     table.row("  interval, mean", interval, what);
 }
 
-/// How requests were answered.
+/// The requests and their replies.
 pub(super) fn requests(table: &mut Table, report: &Report) {
     let Some(requests) = &report.requests else {
         return;
@@ -89,7 +89,7 @@ pub(super) fn requests(table: &mut Table, report: &Report) {
     table.percentiles("  uncorrected, mean", "since they were sent", uncorrected);
 }
 
-/// What the numbers of ticks say: in total, and the symbols where most is missing.
+/// Counts from the numbers of ticks: in total, and for the symbols that lost most.
 pub(super) fn losses(table: &mut Table, report: &Report) {
     let losses = &report.losses;
     if losses.numbered == 0 && report.counters.ticks > 0 {
@@ -101,7 +101,7 @@ pub(super) fn losses(table: &mut Table, report: &Report) {
     if losses.restarts > 0 {
         table.row("Restarts", losses.restarts, "of the numbers");
     }
-    // Of a single symbol there is no more to say than that.
+    // With a single symbol the total says it all.
     let told = if report.symbols.len() > 1 { WORST } else { 0 };
     for symbol in report.worst_symbols.iter().take(told) {
         let label: String = symbol.symbol.chars().take(NAME_MAX).collect();
@@ -129,7 +129,7 @@ fn gaps(table: &mut Table, report: &Report) {
     table.row("Gaps", losses.gaps, &missed);
 }
 
-/// The lists of symbols that clients have drawn.
+/// The lists of symbols that clients drew.
 pub(super) fn watching(table: &mut Table, report: &Report) {
     let Some(watching) = &report.watch else {
         return;
@@ -140,7 +140,7 @@ pub(super) fn watching(table: &mut Table, report: &Report) {
     table.row("  symbols of each", watching.count, &drawn);
 }
 
-/// Clients that hardly read.
+/// Slow readers.
 pub(super) fn slow_clients(table: &mut Table, report: &Report) {
     let Some(slow) = &report.slow else { return };
     let asked = format!("connected of {}, reported separately", slow.asked);
@@ -184,10 +184,10 @@ fn ms(us: Option<u64>) -> String {
     fixed(us.map(|us| us as f64 / 1e3), 1)
 }
 
-/// How many of the worst symbols there is room for.
+/// How many of the worst symbols are shown.
 const WORST: usize = 3;
 
-/// As much of a symbol's name as its column has room for.
+/// How much of a symbol's name fits into its column.
 const NAME_MAX: usize = 21;
 
 #[cfg(test)]
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_numbers_and_stamps_are_not_made_up() {
+    fn missing_numbers_and_stamps_are_shown_as_missing() {
         let mut report = sample();
         report.losses.numbered = 0;
         report.counters.stamped = 0;
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_was_asked_for_is_shown() {
+    fn options_sent_to_the_server_are_shown() {
         let mut report = sample();
         report.watch = Some(Watching {
             count: 20,
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_clamped_or_left_out_is_shown() {
+    fn clamped_and_excluded_counts_are_shown() {
         let mut report = sample();
         assert!(!report.to_string().contains("below 0"));
         report.sync = Some(ClockOffset {

@@ -1,5 +1,5 @@
-//! A table for people: rows of a label, a number that ends in its column, and what it is a number
-//! of, within 80 columns.
+//! A table for people: rows of a label, a right-aligned number, and the unit or an explanation,
+//! within 80 columns.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,8 +14,8 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// A label that is too long takes room from the number's column, so that numbers stay aligned.
-    /// A unit that still does not fit goes on in a line of its own.
+    /// Adds a row. A label that is too long takes space from the number's column, so that numbers
+    /// stay aligned. A unit that still does not fit goes on a line of its own.
     pub(super) fn row(&mut self, label: &str, number: impl fmt::Display, unit: &str) {
         let number = format!(" {number}");
         let room = (NUMBER_END - 2).saturating_sub(label.chars().count());
@@ -29,7 +29,7 @@ impl Table {
         }
     }
 
-    /// How many there are of each kind, of no more kinds than a screen has room for.
+    /// Adds the counts of the most frequent kinds, as many as a screen has space for.
     pub(super) fn kinds(&mut self, counts: &BTreeMap<ErrorKind, u64>) {
         let mut frequent: Vec<_> = counts.iter().collect();
         frequent.sort_by_key(|&(_, &count)| std::cmp::Reverse(count));
@@ -44,7 +44,7 @@ impl Table {
         }
     }
 
-    /// All rows in one unit, so that they compare at a glance.
+    /// Adds percentiles, all in one unit, so that they compare at a glance.
     pub(super) fn percentiles(&mut self, label: &str, things: &str, percentiles: &Percentiles) {
         let in_ms = percentiles.max.is_some_and(|max| max >= 10_000);
         let (unit, per_unit) = if in_ms { ("ms", 1000.0) } else { ("µs", 1.0) };
@@ -63,7 +63,7 @@ impl Table {
         }
     }
 
-    /// A sentence behind its mark, broken between words.
+    /// Adds a sentence after its mark, broken between words.
     pub(super) fn paragraph(&mut self, mark: &str, sentence: &str) {
         let indent = mark.chars().count();
         let mut line = mark.to_owned();
@@ -79,14 +79,14 @@ impl Table {
         self.line(line.trim_end());
     }
 
-    /// A line as it is.
+    /// Adds a line unchanged.
     pub(super) fn line(&mut self, line: &str) {
         self.text.push_str(line);
         self.text.push('\n');
     }
 }
 
-/// A word in pieces of at most `length` characters: servers choose the words of their closes.
+/// A word in pieces of at most `length` characters: servers may send long words in a close frame.
 fn pieces(word: &str, length: usize) -> impl Iterator<Item = String> {
     let characters: Vec<_> = word.chars().collect();
     let count = characters.len().div_ceil(length).max(1);
@@ -102,7 +102,7 @@ pub(super) fn fixed(number: Option<f64>, decimals: usize) -> String {
     number.map_or_else(|| "-".to_owned(), |number| format!("{number:.decimals$}"))
 }
 
-/// A time as options have it, to four digits.
+/// A duration in the format of options, to four digits.
 pub(super) fn time(seconds: f64) -> String {
     let (number, unit) = match seconds {
         ..0.001 => (seconds * 1e6, "us"),

@@ -3,7 +3,7 @@ use serde_json::Value;
 use super::*;
 use crate::client::measure::intervals::tests::interval as counted;
 
-/// An interval of a second, the one behind `place` others, with these latencies in µs.
+/// An interval of one second at position `place`, with these latencies in µs.
 pub(crate) fn interval(place: u64, latencies: &[u64]) -> Interval {
     Interval::of(&counted(place, latencies))
 }
@@ -125,7 +125,7 @@ pub(crate) fn sample() -> Report {
     }
 }
 
-/// The same with ticks that were expected.
+/// The report of a run with a schedule.
 pub(crate) fn with_schedule(report: Report) -> Report {
     Report {
         schedule: Some(Lateness {
@@ -140,7 +140,7 @@ pub(crate) fn with_schedule(report: Report) -> Report {
     }
 }
 
-/// The same with requests.
+/// The report of a run with requests.
 pub(crate) fn with_requests(report: Report) -> Report {
     Report {
         requests: Some(Requests {
@@ -188,7 +188,7 @@ fn names(value: &Value) -> String {
 }
 
 #[test]
-fn the_json_has_the_names_that_scripts_know() {
+fn the_json_keeps_its_names() {
     let json: Value = serde_json::from_str(&sample().to_json()).unwrap();
     let expected = "{answers binary_messages bytes client{clock_step_us cpu_percent cpu_s \
         cpu_us_per_tick full_reads lateness_max_us \
@@ -211,7 +211,7 @@ fn the_json_has_the_names_that_scripts_know() {
 }
 
 #[test]
-fn a_report_reads_back_as_it_was_written() {
+fn a_report_survives_json() {
     let report = with_requests(with_schedule(sample()));
     let json = report.to_json();
     assert_eq!(Report::from_json(json.as_bytes()).unwrap().to_json(), json);
@@ -229,7 +229,7 @@ fn unknown_numbers_are_null() {
 }
 
 #[test]
-fn a_run_without_a_tick_is_an_error_with_the_main_cause() {
+fn a_run_without_a_tick_fails_with_the_main_cause() {
     let mut report = sample();
     assert_eq!(report.error(), None);
     report.counters.ticks = 0;
@@ -243,7 +243,7 @@ fn a_run_without_a_tick_is_an_error_with_the_main_cause() {
 }
 
 #[test]
-fn a_reader_that_leaves_after_ticks_is_no_error_but_a_full_disk_is() {
+fn a_full_disk_is_an_error_but_a_reader_that_left_is_not() {
     let mut report = sample();
     report.counters.ticks = 0;
     let mut printed = Printed {
@@ -263,7 +263,7 @@ fn a_reader_that_leaves_after_ticks_is_no_error_but_a_full_disk_is() {
 }
 
 #[test]
-fn messages_without_ticks_are_a_different_error_from_silence() {
+fn messages_without_ticks_and_silence_are_different_errors() {
     let mut report = sample();
     (report.counters.ticks, report.counters.messages) = (0, 7);
     report.errors.kinds = [(ErrorKind::NoTick, 1000)].into();

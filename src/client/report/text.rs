@@ -25,7 +25,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// What there is to say of a run that got as far as its window.
+/// The part about the window, if the run got that far.
 fn measured(table: &mut Table, report: &Report) {
     messages(table, report);
     if report.counters.stamped > 0 || report.counters.ticks == 0 {
@@ -129,7 +129,7 @@ fn server(table: &mut Table, usage: &ServerUsage) {
     table.row("  before", before, "MB when it began");
 }
 
-/// A line of text, as far as it fits. The JSON has it in full.
+/// A line of text, cut to fit. The JSON has all of it.
 fn cut(text: &str) -> String {
     match text.chars().count() {
         ..=COLUMNS => text.to_owned(),

@@ -1,4 +1,4 @@
-//! Judges a run by the limits that it was asked to keep.
+//! Judges a run by its thresholds.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,37 +8,38 @@ use serde::{Deserialize, Serialize};
 use crate::client::config::Thresholds;
 use crate::client::report::percentiles::Percentiles;
 
-/// How a run did by one limit. [`Display`](fmt::Display) is the sentence about it.
+/// The verdict on one threshold. [`Display`](fmt::Display) is the sentence about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// Which limit.
+    /// The threshold.
     pub name: Limit,
-    /// What it asks for, in the unit of its name.
+    /// Its value, in the unit of its name.
     pub limit: f64,
-    /// What there was; none if it could not be measured, and then the limit is not kept.
+    /// The measured value; `None` if it could not be measured, in which case the threshold is not
+    /// met.
     pub measured: Option<f64>,
-    /// Whether it is kept.
+    /// Whether the threshold is met.
     pub met: bool,
 }
 
-/// A limit. In JSON it is its option as a name with a unit.
+/// A threshold. In JSON it has the name of its option, with a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Limit {
-    /// The most that the 99th percentile of delivery latency may be.
+    /// The highest acceptable 99th percentile of delivery latency.
     #[serde(rename = "max_p99_us")]
     P99,
-    /// The same for the 99.9th.
+    /// The highest acceptable 99.9th percentile of delivery latency.
     #[serde(rename = "max_p999_us")]
     P999,
-    /// How many errors there may be.
+    /// The highest acceptable number of errors.
     #[serde(rename = "max_errors")]
     Errors,
-    /// How many messages per second there must be.
+    /// The lowest acceptable number of messages per second.
     #[serde(rename = "min_throughput_per_s")]
     Throughput,
 }
 
-/// Holds a run against the limits: one verdict for each that is set.
+/// Judges a run: one verdict for each threshold that is set.
 pub(super) fn judge(
     thresholds: &Thresholds,
     delivery: &Percentiles,
@@ -59,12 +60,12 @@ pub(super) fn judge(
     .collect()
 }
 
-/// How a limit reads.
+/// The words for a threshold.
 struct Wording {
     option: &'static str,
     what: &'static str,
     unit: &'static str,
-    /// What one of `unit` is in the verdict's.
+    /// The factor from the verdict's unit to `unit`.
     scale: f64,
 }
 
@@ -82,7 +83,7 @@ impl Limit {
         })
     }
 
-    /// Whether it is the least that must be, and not the most that may be.
+    /// Whether the threshold is a minimum rather than a maximum.
     fn is_floor(self) -> bool {
         self == Self::Throughput
     }

@@ -1,4 +1,4 @@
-//! What makes a run's numbers doubtful: each with its likely cause, and what can be done about it.
+//! Reasons to doubt a run's numbers, each with its likely cause and a remedy.
 
 use crate::client::config::Config;
 use crate::client::config::unit::Unit;
@@ -9,7 +9,7 @@ use crate::client::report::percentiles::Percentiles;
 use crate::client::report::table::time;
 use crate::tick::unix_us;
 
-/// The warnings about a run, the gravest first.
+/// The warnings about a run, the most serious first.
 pub(super) fn of(report: &Report, config: &Config, measurement: &Measurement) -> Vec<String> {
     let mut warnings = about(report, config);
     if measurement.run.all_lost {
@@ -92,7 +92,7 @@ fn held_back(report: &Report) -> Option<String> {
     })
 }
 
-/// An interval that the server does not have makes lateness say nothing.
+/// An interval that the server does not keep makes lateness meaningless.
 fn interval(report: &Report) -> Option<String> {
     let schedule = report.schedule.as_ref().filter(|it| it.interval_differs)?;
     let mean_s = schedule.interval_s_mean?;
@@ -118,7 +118,7 @@ fn not_printed(report: &Report) -> Option<String> {
     ))
 }
 
-/// Ten samples beyond a percentile are the least that it should rest on.
+/// A percentile needs at least ten samples beyond it.
 fn too_short(report: &Report) -> Option<String> {
     let measured = Metric::ALL.into_iter();
     let few: Vec<_> = measured
@@ -171,7 +171,7 @@ fn waiting(report: &Report) -> Option<String> {
     })
 }
 
-/// Its own lateness is in all latencies, but beside long ones it does not matter.
+/// All latencies include the client's own lateness, but beside long ones it does not matter.
 fn lateness(report: &Report) -> Option<String> {
     let own = &report.client;
     let matters = |late_us: u64, beside: fn(&Percentiles) -> Option<u64>| {
@@ -193,7 +193,7 @@ fn lateness(report: &Report) -> Option<String> {
     ))
 }
 
-/// All latencies that are reported.
+/// All latencies in the report.
 fn latencies(report: &Report) -> impl Iterator<Item = &Percentiles> {
     let measured = Metric::ALL.into_iter();
     measured.filter_map(|metric| Some(report.measured(metric)?.0))
@@ -209,7 +209,7 @@ fn backlog(report: &Report) -> Option<String> {
     })
 }
 
-/// A client that computes for more of the time leaves ticks waiting.
+/// Above this share of a core, ticks wait for the client.
 const CPU_PERCENT_MAX: f64 = 90.0;
 
 const WAITED_PERCENT_MAX: f64 = 5.0;
@@ -269,7 +269,7 @@ fn future(report: &Report) -> Option<String> {
     (ticks > 0).then(|| format!("{ticks} ticks seem to come from the future: {cause}"))
 }
 
-/// A stamp that is off by `off_us` at `now_us`, and the unit that would be nearest.
+/// Describes a stamp that is off by `off_us` at `now_us`, and suggests the unit that fits best.
 fn implausible_stamp(off_us: i64, unit: Unit, now_us: u64) -> String {
     let days = off_us.unsigned_abs() / DAY_US;
     let far = match days {
@@ -311,7 +311,7 @@ fn no_stamps(report: &Report, config: &Config) -> Option<String> {
     })
 }
 
-/// Less is what looking at two clocks one after the other may be wrong by.
+/// Reading two clocks one after the other may be wrong by this much.
 const CLOCK_STEP_US_MAX: u64 = 2_000;
 
 const DAY_US: u64 = 86_400_000_000;

@@ -1,4 +1,4 @@
-//! What happens to the connections of a run: they are opened, served, and end.
+//! Opens and serves the connections of a run, and counts how they end.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -19,10 +19,10 @@ use crate::client::ws::handshake::Handshake;
 use crate::client::ws::stream::Stream;
 
 impl Run {
-    /// Opens what may be opened now, a slice per turn.
+    /// Opens the connections that are due, a slice per turn.
     pub(super) fn open_more(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.phase.is_over() {
-            // Clients that left on purpose just as the run ended: to connect them again would only
+            // Clients that left on purpose just as the run ended: reconnecting them would only
             // delay its end.
             self.tally.away -= self.returning.drain(..).count();
         }
@@ -51,7 +51,7 @@ impl Run {
         io_loop.add_callback(Self::open_more);
     }
 
-    /// Opens what may be opened, if nobody does so already.
+    /// Opens the connections that are due, unless that is already queued.
     pub(super) fn see_to_opening(&mut self, io_loop: &mut IoLoop<Self>) {
         if !self.opening {
             self.opening = true;
@@ -111,7 +111,7 @@ impl Run {
         let timeout = io_loop.call_at(limit, move |run, io_loop| {
             run.on_timeout(io_loop, token);
         });
-        // Only a server that stamps its ticks as ours does knows what to do with it.
+        // Only a server that stamps ticks in our format understands `since`.
         let since = since.filter(|_| self.config.fields.are_own());
         let url = &self.config.url;
         let lists = self.lists.as_mut();
@@ -148,7 +148,7 @@ impl Run {
 
     fn on_event(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ready: Ready) {
         match self.session(token).and_then(|it| it.unfinished.as_mut()) {
-            // A callback is queued that will see to this as well.
+            // A callback is queued that will handle this event, too.
             Some(unfinished) => {
                 unfinished.writable |= ready.writable;
                 unfinished.closed |= ready.closed;
@@ -165,7 +165,7 @@ impl Run {
     }
 
     fn serve(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ready: Ready) {
-        // Not through `session`, which would borrow the buffer and the counts, too.
+        // Not through `session()`, which would also borrow the buffer and the counts.
         let session = self.sessions.get_mut(slot(token)).and_then(Option::as_mut);
         let Some(session) = session.filter(|session| session.token == token) else {
             return;
@@ -201,12 +201,12 @@ impl Run {
             self.complete_list(io_loop, token);
         }
         if has_requests {
-            // What came may have been the reply that the next request waited for.
+            // The next request may have been waiting for a reply that has just arrived.
             self.send_held_back(io_loop, token);
         }
     }
 
-    /// Counts that the server refused to add symbols to a list.
+    /// Counts a refusal of the server to add symbols to a list.
     fn note_refusal(&mut self, words: &str) {
         let words = short(words);
         let sentence = "the server refused to add symbols to a --watch list:";
@@ -215,8 +215,8 @@ impl Run {
         self.observer.error(kind, sentence.trim_end());
     }
 
-    /// Asks for those symbols of a client's list that its URL had no room for: a message at a time,
-    /// each once the one before has been answered.
+    /// Requests the symbols of a client's list that its URL had no room for: one message at a time,
+    /// each after the answer to the one before.
     fn complete_list(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let session = self.sessions.get_mut(slot(token));
         let (Some(Some(session)), Some(lists)) = (session, &mut self.lists) else {
@@ -254,7 +254,7 @@ impl Run {
         self.on_settled(io_loop, is_return);
     }
 
-    /// Notes that a user is on its connection.
+    /// Notes that a user has joined on its connection.
     fn arrive(&mut self, token: Token) {
         let Some(Some(session)) = self.sessions.get_mut(slot(token)) else {
             return;
@@ -269,7 +269,7 @@ impl Run {
         }
     }
 
-    /// Keeps what is due on a connection that is lost.
+    /// Keeps what is due on a lost connection.
     fn leave_behind(&mut self, token: Token) {
         let Some(Some(session)) = self.sessions.get_mut(slot(token)) else {
             return;
@@ -285,9 +285,9 @@ impl Run {
         }
     }
 
-    /// What a client that hardly reads does every second.
+    /// Reads a little for a slow reader, once a second.
     fn read_slowly(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        // Not through `session`, which would borrow the counts, too.
+        // Not through `session()`, which would also borrow the counts.
         let session = self.sessions.get_mut(slot(token)).and_then(Option::as_mut);
         let session = session.filter(|it| it.token == token && it.connection.reads_little());
         let Some(session) = session else {
@@ -311,7 +311,7 @@ impl Run {
         });
     }
 
-    /// One less in flight: room for the next, or the end of the joining.
+    /// A connection is no longer in flight: there is room for the next, or joining is complete.
     fn on_settled(&mut self, io_loop: &mut IoLoop<Self>, is_return: bool) {
         self.connector.settled(is_return);
         self.see_to_opening(io_loop);
@@ -325,7 +325,7 @@ impl Run {
         }
     }
 
-    /// The one place where a connection's end is counted.
+    /// Counts the end of a connection. No other place does.
     pub(super) fn on_end(
         &mut self,
         io_loop: &mut IoLoop<Self>,
@@ -345,7 +345,7 @@ impl Run {
             self.on_loss(io_loop, token);
         }
         if error.is_answered() && !matches!(state, State::Draining) {
-            // What remains is to see the server end the stream.
+            // The server still has to end the stream.
             self.drain(io_loop, token);
             self.limit_closing(io_loop, token);
         } else {
@@ -373,7 +373,7 @@ impl Run {
         self.proceed(io_loop);
     }
 
-    /// Whether another address of the server may help, since nobody has reached this one.
+    /// Whether to try another address of the server, since this one has not been reached yet.
     fn may_fall_back(&self, error: &ConnectionError) -> bool {
         let nobody_joined = self.phase == Phase::Joining && self.tally.joined == 0;
         nobody_joined && error.is_unreachable()
@@ -393,7 +393,7 @@ impl Run {
         }
     }
 
-    /// Reads on for the end of the stream, which the last event may have told already.
+    /// Reads until the end of the stream, which the last event may already have announced.
     pub(super) fn drain(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let Some(session) = self.session(token) else {
             return;
@@ -406,12 +406,12 @@ impl Run {
         io_loop.add_callback(move |run, io_loop| run.resume_read(io_loop, token));
     }
 
-    /// The one place where a connection goes.
+    /// Removes a connection. No other place does.
     pub(super) fn remove(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let session = self.sessions.get_mut(slot(token)).and_then(Option::take);
         if let Some(mut session) = session {
             io_loop.remove_timeout(session.timeout);
-            // It can only fail for a socket that is not watched, and then all is well.
+            // It can only fail for a socket that is not registered, which is fine.
             let _ = io_loop.remove_handler(session.connection.stream.socket(), token);
             self.end_measuring(&mut session.listener, session.user);
             self.tally.alive -= 1;
@@ -419,5 +419,5 @@ impl Run {
     }
 }
 
-/// How long a client that hardly reads waits between two reads.
+/// How long a slow reader waits between two reads.
 const SLOW_PAUSE: Duration = Duration::from_secs(1);

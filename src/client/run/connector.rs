@@ -1,4 +1,4 @@
-//! Opening the sockets: where to, from which local address, how many at a time and how fast.
+//! Opens the sockets: to which address, from which local address, how many at a time and how fast.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,18 +10,18 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::client::ws::error::ConnectionError;
 
-/// Opens connections until there are as many as asked for.
+/// Opens connections until the configured number is reached.
 #[derive(Debug)]
 pub(super) struct Connector {
-    /// The server's addresses that have not been tried, the next one last.
+    /// The server's addresses that have not been tried yet, the next one last.
     untried: Vec<SocketAddr>,
     peer: SocketAddr,
     /// How many of the loopback addresses 127.0.0.1, .2, … are used up.
     sources_used: u8,
     sources_max: u8,
-    /// Sockets opened from the current one.
+    /// How many sockets were opened from the current one.
     from_source: u32,
-    /// Connections still to be opened.
+    /// How many connections are still to be opened.
     left: usize,
     in_flight: usize,
     /// Connections in flight of users that had joined before.
@@ -30,14 +30,14 @@ pub(super) struct Connector {
     ramp: Option<Ramp>,
 }
 
-/// What the connector says about the next connection.
+/// What to do about the next connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Open it now.
     Open,
     /// Not before this instant.
     At(Instant),
-    /// Not before one of those in flight has joined or failed.
+    /// Wait until one of those in flight has joined or failed.
     Wait,
     /// All have been opened.
     Done,
@@ -55,7 +55,7 @@ impl Connector {
     /// Opens `clients` connections to the first of `addresses` that can be reached.
     ///
     /// # Panics
-    /// When there is no address: a name that resolves has one.
+    /// When `addresses` is empty; a resolved name has at least one address.
     pub(super) fn new(
         mut addresses: Vec<SocketAddr>,
         clients: usize,
@@ -82,7 +82,7 @@ impl Connector {
         }
     }
 
-    /// Leaves most of the loopback addresses to other processes: this one is `number` of `of`.
+    /// Leaves most of the loopback addresses to other processes: this is process `number` of `of`.
     pub(super) fn share_sources(&mut self, number: usize, of: usize) {
         let bound = |number: usize| {
             let bound = number.saturating_mul(usize::from(SOURCES_MAX)) / of.max(1);
@@ -106,10 +106,10 @@ impl Connector {
         }
     }
 
-    /// Opens the next connection; it is in flight from here on.
+    /// Opens the next connection, which is in flight from here on.
     ///
     /// # Errors
-    /// When it cannot even be begun.
+    /// When the connection cannot be started.
     pub(super) fn open(&mut self, is_slow: bool) -> Result<TcpStream, ConnectionError> {
         self.left -= 1;
         self.in_flight += 1;
@@ -122,13 +122,13 @@ impl Connector {
     /// Opens a connection for a client that had one before; it is in flight from here on.
     ///
     /// # Errors
-    /// When it cannot even be begun.
+    /// When the connection cannot be started.
     pub(super) fn open_again(&mut self, is_slow: bool) -> Result<TcpStream, ConnectionError> {
         self.returning += 1;
         self.connect(is_slow)
     }
 
-    /// Whether one more may be in flight.
+    /// Whether another connection may be in flight.
     pub(super) fn has_room(&self) -> bool {
         self.in_flight + self.returning < self.in_flight_max
     }
@@ -153,7 +153,7 @@ impl Connector {
         self.peer
     }
 
-    /// A connection has joined or failed.
+    /// Notes that a connection has joined or failed.
     pub(super) fn settled(&mut self, is_return: bool) {
         if is_return {
             self.returning -= 1;
@@ -162,8 +162,8 @@ impl Connector {
         }
     }
 
-    /// Nobody could be reached at `peer`: goes on with the name's next address, with one more
-    /// connection in place of the one that failed. Returns false if there is none.
+    /// Moves on to the name's next address after `peer` could not be reached, and opens one more
+    /// connection in place of the failed one. Returns false if there is no further address.
     pub(super) fn fall_back(&mut self, peer: SocketAddr) -> bool {
         if peer == self.peer {
             match self.untried.pop() {
@@ -175,23 +175,24 @@ impl Connector {
         true
     }
 
-    /// Opens no more connections. Returns how many are left unopened.
+    /// Stops opening connections. Returns how many were not opened.
     pub(super) fn stop(&mut self) -> usize {
         std::mem::take(&mut self.left)
     }
 
-    /// Whether all have been opened and have joined or failed.
+    /// Whether all connections have been opened and have joined or failed.
     pub(super) fn is_done(&self) -> bool {
         self.left == 0 && self.in_flight == 0
     }
 
-    /// The address to connect from; none leaves it to the system, as the first time.
+    /// The local address to connect from; `None` leaves it to the system, as for the first
+    /// connections.
     fn source(&self) -> Option<SocketAddr> {
         let source = Ipv4Addr::new(127, 0, 0, self.sources_used + 1);
         (self.sources_used > 0 && self.is_loopback()).then(|| SocketAddr::from((source, 0)))
     }
 
-    /// Only the loopback net has addresses to spare, and only the one of IPv4.
+    /// Only the IPv4 loopback network has spare addresses.
     fn has_more_sources(&self) -> bool {
         self.is_loopback() && self.sources_used < self.sources_max - 1
     }
@@ -228,26 +229,26 @@ fn begin_connect(
     let socket = Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     if is_slow {
-        // Before the connect, which tells the other end how much it may send.
+        // Before the connect, which announces the receive window to the server.
         socket.set_recv_buffer_size(SLOW_BUFFER_SIZE)?;
     }
     if let Some(source) = source {
         socket.bind(&source.into())?;
     }
     match socket.connect(&peer.into()) {
-        // From here on the poll tells how it goes.
+        // The poll reports the result.
         Err(error) if Errno::from_io_error(&error) == Some(Errno::INPROGRESS) => {}
         connected => connected?,
     }
     Ok(TcpStream::from_std(socket.into()))
 }
 
-/// An address has 28,000 ports to connect from, unless the system is set otherwise. Linux looks for
-/// a free one among every other first; once those are taken, each connect looks through them all
-/// (20,000 from one address took 16 s, from three they take one). So it moves on well before.
+/// By default an address has 28,000 ports to connect from. Linux tries every other port first; once
+/// those are taken, each connect searches all of them (20,000 connections from one address took 16
+/// s, from three addresses one second). So the connector moves on well before that.
 const CONNECTIONS_PER_SOURCE: u32 = 9_000;
 
-/// The receive buffer of a slow reader; Linux makes a few KiB of it.
+/// The receive buffer of a slow reader, which Linux rounds up to a few KiB.
 const SLOW_BUFFER_SIZE: usize = 2 * 1024;
 
 /// 127.0.0.1 to 127.0.0.254.
@@ -262,14 +263,14 @@ mod tests {
         Connector::new(addresses.collect(), clients, 2, ramp)
     }
 
-    /// Opens without a socket.
+    /// Opens a connection without a socket.
     fn pretend(connector: &mut Connector) {
         connector.left -= 1;
         connector.in_flight += 1;
     }
 
     #[test]
-    fn no_more_are_in_flight_than_allowed() {
+    fn connections_in_flight_are_limited() {
         let mut connector = connector(&["127.0.0.1:1"], 3, None);
         let now = Instant::now();
         pretend(&mut connector);
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn another_address_is_tried_once_however_many_connects_fail() {
+    fn another_address_is_tried_only_once() {
         let mut connector = connector(&["127.0.0.1:1", "[::1]:1"], 2, None);
         let first = connector.peer();
         pretend(&mut connector);
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_sources_follow_one_another_to_the_last() {
+    fn loopback_sources_are_used_one_after_the_other() {
         let mut connector = connector(&["127.0.0.1:1"], 1, None);
         assert_eq!(connector.source(), None);
         connector.next_source();

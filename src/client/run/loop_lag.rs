@@ -1,8 +1,9 @@
-//! How late the client itself is: what it measures of a server includes that.
+//! Measures how late the client's own loop is, since all its measurements include that.
 //!
-//! A loop that freezes for 1.5 s misses 150 beats of 10 ms and is late with one. All that came
-//! meanwhile has waited, so the missed beats are counted, too, each an interval less late than the
-//! one before: the client's own lateness must not leave out what a server's may not.
+//! A loop that freezes for 1.5 s misses 150 beats of 10 ms but is late for only one of them. All
+//! messages that arrived meanwhile have waited, so the missed beats count, too, each an interval
+//! less late than the one before: the client must not hide its own stalls when it does not let a
+//! server hide any.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +14,11 @@ use crate::client::measure::latency::Latency;
 /// The beats of the client's loop, every [`INTERVAL`].
 #[derive(Debug)]
 pub(super) struct LoopLag {
-    /// The coming beat.
+    /// The next beat.
     due: Instant,
-    /// Whether lateness counts, and from when on.
+    /// From when on lateness counts; `None` outside the window.
     counts_from: Option<Instant>,
-    /// How late beats of the measured window were, in µs.
+    /// The lateness of beats in the measured window, in µs.
     pub(super) lag: Latency,
 }
 
@@ -31,12 +32,12 @@ impl LoopLag {
         }
     }
 
-    /// The measured window begins.
+    /// Notes the beginning of the measured window.
     pub(super) fn begin_window(&mut self, now: Instant) {
         self.counts_from = Some(now);
     }
 
-    /// The measured window ends: a beat that is due by then is so late at least.
+    /// Notes the end of the measured window: a beat that is overdue is at least that late.
     pub(super) fn end_window(&mut self, now: Instant) {
         if now > self.due {
             self.note(now);
@@ -44,7 +45,7 @@ impl LoopLag {
         self.counts_from = None;
     }
 
-    /// A beat comes.
+    /// Notes a beat.
     pub(super) fn beat(&mut self, now: Instant) {
         self.note(now);
         self.due = next_deadline(self.due, INTERVAL, now);
@@ -69,7 +70,7 @@ const INTERVAL_US: u64 = 10_000;
 mod tests {
     use super::*;
 
-    /// The lateness of beats that come at these ms, in a window from `from` ms to `to` ms.
+    /// The lateness of beats at these times, in a window from `from` to `to`, all in ms.
     fn late(beats: &[u64], from: u64, to: u64) -> Latency {
         let began = Instant::now();
         let at = |ms| began + Duration::from_millis(ms);
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_freeze_counts_for_all_the_time_that_it_took() {
+    fn a_freeze_counts_for_its_whole_length() {
         let beats: Vec<_> = (1..=100).chain(251..=500).map(|beat| beat * 10).collect();
         let late = late(&beats, 5, 5_005);
         assert_eq!(late.len(), 499, "150 of the freeze, 349 others");
@@ -96,14 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn beats_keep_their_grid_however_late_each_is() {
+    fn late_beats_do_not_move_the_grid() {
         let late = late(&[13, 24, 32, 49], 5, 50);
         let at = |ms: u64| late.count_between(ms * 1_000 - 10, ms * 1_000 + 10);
         assert_eq!([3, 4, 2, 9].map(at), [1, 1, 1, 1]);
     }
 
     #[test]
-    fn lag_outside_of_the_window_does_not_count() {
+    fn lag_outside_the_window_does_not_count() {
         let late = late(&[10, 300, 310, 800], 290, 500);
         assert_eq!(late.count_between(9_000, 11_000), 2, "{late:?}");
         assert_eq!(late.max() / 1_000, 180, "due at 320, and not there at 500");

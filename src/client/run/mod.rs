@@ -1,11 +1,11 @@
 //! A run: many connections on one loop that measure what a server delivers.
 //!
-//! What has to be known is found out first (`prepare`). A run has phases (`phases`): all
-//! connections **join**, the clocks are compared if that is asked for (**syncing**), then they
-//! listen unmeasured (**warm up**), then **measured**, then they **await** the replies to the last
-//! requests, then they **close**. Its limits (`config::limits`) make it end in any case:
-//! `--connect-timeout` bounds the joining of each connection, the clock the joining of all and the
-//! phases in the middle, two seconds the awaiting and closing.
+//! First it is prepared (`prepare`). Then it has phases (`phases`): all connections **join**, the
+//! clocks are compared if requested (**syncing**), the connections listen without measuring (**warm
+//! up**), they are **measured**, they **await** the replies to the last requests, and they
+//! **close**. Limits (`config::limits`) end every run: `--connect-timeout` bounds the joining of
+//! each connection, the clock bounds the joining of all and the phases in the middle, and awaiting
+//! and closing take at most two seconds.
 //!
 //! ```text
 //! measure ─▶ Run ─┬─ connections  opened, served and ended: a session each
@@ -59,8 +59,8 @@ use crate::client::run::state::Run;
 /// in step with others.
 ///
 /// # Errors
-/// When what has to be known cannot be found out, the system gives no poll descriptor, or the
-/// others are gone. What happens to connections is in the measurement.
+/// When preparing fails, the system gives no poll descriptor, or the others are gone. Errors of
+/// connections are in the measurement.
 pub(super) fn measure(
     config: &Config,
     mut signals: Option<Signals>,
@@ -100,8 +100,8 @@ pub(super) fn measure(
 }
 
 impl Run {
-    /// Makes the loop measure how late it is, also while all it does is listen, and looks at what
-    /// nothing else would tell.
+    /// Measures how late the loop is, even while it only listens, and checks conditions that raise
+    /// no event.
     fn on_beat(&mut self, io_loop: &mut IoLoop<Self>) {
         self.loop_lag.beat(Instant::now());
         if self.phase == Phase::Measuring {

@@ -15,7 +15,7 @@ pub(super) struct OpenLoop {
 }
 
 impl OpenLoop {
-    /// Requests at `rate` per second and user, for this many users.
+    /// A schedule of `rate` requests per second and user.
     pub(super) fn new(began: Instant, rate: f64, users: usize) -> Self {
         Self {
             began,
@@ -35,14 +35,14 @@ impl OpenLoop {
         self.instant(self.next)
     }
 
-    /// Takes the next request, if it is due by `now`: its user and round.
+    /// Takes the next request if it is due by `now`, as user and round.
     pub(super) fn take(&mut self, now: Instant) -> Option<(usize, u64)> {
         if self.next_due() > now {
             return None;
         }
         let (round, user) = (self.next / self.users, self.next % self.users);
         self.next += 1;
-        // A user is an index of a list.
+        // The user is an index into a list.
         Some((user as usize, round))
     }
 
@@ -65,12 +65,12 @@ pub(super) struct Churn {
     began: Instant,
     per_second: f64,
     pub(super) done: u64,
-    /// The slot whose connection is looked at next.
+    /// The slot of the connection to look at next.
     pub(super) slot: usize,
 }
 
 impl Churn {
-    /// A churn that begins now.
+    /// A schedule that begins now.
     pub(super) fn new(per_second: f64) -> Self {
         Self {
             began: Instant::now(),
@@ -80,7 +80,7 @@ impl Churn {
         }
     }
 
-    /// When the next connection is to be replaced.
+    /// When to replace the next connection.
     pub(super) fn due(&self) -> Instant {
         self.began + Duration::from_secs_f64(self.done as f64 / self.per_second)
     }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_is_known_without_counting_it() {
+    fn due_rounds_are_computed_directly() {
         let began = Instant::now();
         let open_loop = OpenLoop::new(began, 5.0, 2);
         let last = |user, ms| open_loop.last_round(user, began + Duration::from_millis(ms));

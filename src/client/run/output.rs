@@ -1,4 +1,4 @@
-//! What a run shows while it lasts, ticks and a progress line, and what it records every second.
+//! The output of a run in progress: ticks, a progress line, and the intervals of the window.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -16,7 +16,7 @@ use crate::client::run::state::Run;
 use crate::client::run::tick_printer::{TickPrinter, Written};
 
 impl Run {
-    /// Has ticks printed and progress shown from now on, as far as that is asked for.
+    /// Starts to print ticks and to show progress, as configured.
     ///
     /// # Errors
     /// When the system has no more descriptors.
@@ -52,7 +52,7 @@ impl Run {
         }
     }
 
-    /// Draws the progress line again.
+    /// Redraws the progress line.
     fn show_progress(&mut self) {
         let standing = self.standing();
         if let Some(progress) = &mut self.progress {
@@ -67,14 +67,14 @@ impl Run {
         }
     }
 
-    /// Notes the window from `began` on, interval by interval.
+    /// Records the window, which began at `began`, interval by interval.
     pub(super) fn record_intervals(&mut self, io_loop: &mut IoLoop<Self>, began: Instant) {
         let recorder = Recorder::new(began, self.config.duration, &self.observer.measurement);
         io_loop.call_at(recorder.next(), Self::on_interval);
         self.recorder = Some(recorder);
     }
 
-    /// Ends an interval and awaits the end of the next.
+    /// Ends an interval and waits for the end of the next.
     fn on_interval(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.phase == Phase::Measuring {
             self.record_interval(Instant::now());
@@ -91,7 +91,7 @@ impl Run {
         }
     }
 
-    /// Notes the replies that came after the window to requests that were due in it.
+    /// Records the replies that arrived after the window to requests that were due in it.
     pub(super) fn record_late_replies(&mut self) {
         if let Some(recorder) = &mut self.recorder {
             recorder.note_late_replies(&self.observer.measurement);
@@ -100,7 +100,7 @@ impl Run {
 
     fn print_ticks(&mut self, io_loop: &mut IoLoop<Self>) -> io::Result<()> {
         let printer = TickPrinter::to_stdout()?;
-        // A file cannot be watched, and is never blocked either.
+        // A regular file cannot be watched, and never blocks.
         let stdout = printer.stream().as_raw_fd();
         let watched = io_loop.add_handler(
             &mut SourceFd(&stdout),
@@ -114,7 +114,7 @@ impl Run {
         Ok(())
     }
 
-    /// Sees to it that printed ticks are written.
+    /// Schedules the writing of printed ticks.
     pub(super) fn schedule_printing(&mut self, io_loop: &mut IoLoop<Self>) {
         let printer = self.printer.as_mut();
         if printer.is_some_and(|printer| printer.must_schedule()) {
@@ -122,17 +122,17 @@ impl Run {
         }
     }
 
-    /// Writes ticks to stdout as far as it has room; its next event goes on.
+    /// Writes ticks to stdout until it blocks; its next event continues.
     fn write_ticks(&mut self, io_loop: &mut IoLoop<Self>) {
         match self.printer.as_mut().map(|it| it.write()) {
             Some(Written::Some) => io_loop.add_callback(Self::write_ticks),
-            // Nobody is there to see the rest.
+            // There is no reader for the rest.
             Some(Written::Closed) => self.end(io_loop),
             Some(Written::All | Written::Blocked) | None => {}
         }
     }
 
-    /// Leaves stdout and stderr to the report.
+    /// Clears stdout and stderr for the report.
     pub(super) fn finish_output(&mut self) {
         if let Some(printer) = &mut self.printer {
             printer.finish(PRINT_TIMEOUT);
@@ -143,5 +143,5 @@ impl Run {
     }
 }
 
-/// How long the reader of printed ticks may take for those that are left.
+/// How long the reader of printed ticks has to take the remaining ones.
 const PRINT_TIMEOUT: Duration = Duration::from_secs(1);

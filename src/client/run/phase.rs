@@ -5,22 +5,22 @@ use std::time::{Duration, Instant};
 use crate::client::measure::measurement::{Cost, RunFacts, ServerCost};
 use crate::process::Usage;
 
-/// Where a run stands.
+/// The phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Connections are being opened and upgraded.
     Joining,
     /// All have joined or failed. The clocks are compared.
     Syncing,
-    /// This process is ready; others may not be.
+    /// This process is ready, others may not be.
     Gathering,
-    /// Nothing counts yet.
+    /// Messages do not count yet.
     WarmingUp,
-    /// What arrives counts.
+    /// Messages count.
     Measuring,
-    /// Replies to requests of the window may still come.
+    /// Replies to requests of the window may still arrive.
     Awaiting,
-    /// Close frames are out; the servers have their time to answer.
+    /// Close frames have been sent; servers have a limited time to answer.
     Closing,
 }
 
@@ -31,45 +31,45 @@ impl Phase {
     }
 }
 
-/// An instant, with the accounts of both processes at it.
+/// A point in time with the CPU time and memory of both processes.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
-    /// When it was.
+    /// The time.
     pub(crate) at: Instant,
-    /// What this client had used.
+    /// The usage of this client.
     own: Usage,
-    /// What the server under test had used; none without its process id, or when it has gone.
+    /// The usage of the server under test; `None` without its process id, or if it has ended.
     server: Option<Usage>,
 }
 
 impl Snapshot {
-    /// The current one; `pid` is the server's process.
+    /// A snapshot of the present; `pid` is the server's process.
     pub(crate) fn now(pid: Option<u32>) -> Self {
         Self {
             at: Instant::now(),
-            // A system without /proc has no account of it; the report then shows zero.
+            // A system without /proc does not report usage; the report then shows zero.
             own: Usage::of_self().unwrap_or_default(),
             server: pid.and_then(|pid| Usage::of(pid).ok()),
         }
     }
 }
 
-/// The borders between the phases of a run. One that was not reached counts as the next one that
-/// was.
+/// The boundaries between the phases of a run. A boundary that was not reached takes the time of
+/// the next one that was.
 #[derive(Debug)]
 pub(crate) struct PhaseTimes {
     /// When the first connect was called.
     pub(crate) began: Snapshot,
-    /// When all had joined or failed.
+    /// When all clients had joined or failed.
     pub(crate) joined: Option<Snapshot>,
     /// When the measured window began.
     pub(crate) window_began: Option<Snapshot>,
-    /// When it ended.
+    /// When the measured window ended.
     pub(crate) ended: Option<Snapshot>,
 }
 
 impl PhaseTimes {
-    /// A run that begins now.
+    /// The times of a run that begins now.
     pub(crate) fn new(pid: Option<u32>) -> Self {
         Self {
             began: Snapshot::now(pid),
@@ -89,14 +89,14 @@ impl PhaseTimes {
         self.ended().at - self.window_began().at
     }
 
-    /// Notes how long joining and warm-up took, and what the server cost.
+    /// Records how long joining and warm-up took, and what the server cost.
     pub(crate) fn note_phases(&self, facts: &mut RunFacts) {
         facts.joining = self.joined().at - self.began.at;
         facts.warmup = self.window_began().at - self.joined().at;
         facts.server = self.server_cost();
     }
 
-    /// Notes how long the window was, and what this process cost in it.
+    /// Records how long the window was, and what this process cost in it.
     pub(crate) fn note_window(&self, facts: &mut RunFacts) {
         let used = self.ended().own.since(&self.window_began().own);
         facts.window = self.window();
@@ -107,7 +107,7 @@ impl PhaseTimes {
         };
     }
 
-    /// None if the process was gone at one of the borders.
+    /// `None` if the process did not exist at one of the boundaries.
     fn server_cost(&self) -> Option<ServerCost> {
         let before = self.window_began().server?;
         Some(ServerCost {

@@ -1,4 +1,4 @@
-//! What each phase of a run waits for, and what begins and ends with it.
+//! The conditions for entering each phase of a run, and its beginning and end.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::client::run::state::{CLOSE_TIMEOUT, CONNECTIONS_PER_TURN, Run};
 use crate::client::ws::connection::State;
 
 impl Run {
-    /// Enters the next phase if what the current one waits for has happened.
+    /// Enters the next phase if the condition for it is met.
     pub(super) fn proceed(&mut self, io_loop: &mut IoLoop<Self>) {
         let none_open = self.tally.is_nobody_there();
         match self.phase {
@@ -33,7 +33,7 @@ impl Run {
         }
     }
 
-    /// Goes on without those who have not joined by now.
+    /// Continues without the clients that have not joined by now.
     pub(super) fn end_joining(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.phase != Phase::Joining {
             return;
@@ -59,7 +59,7 @@ impl Run {
         self.proceed(io_loop);
     }
 
-    /// Waits for others, if there are any, or goes on.
+    /// Waits for the others, if there are any, or continues.
     pub(super) fn gather(&mut self, io_loop: &mut IoLoop<Self>) {
         match &mut self.barrier {
             Some(barrier) => {
@@ -70,7 +70,7 @@ impl Run {
         }
     }
 
-    /// Does what the others say.
+    /// Follows a command of the others.
     pub(super) fn on_command(&mut self, io_loop: &mut IoLoop<Self>, _: Token, _: Ready) {
         loop {
             let Some(barrier) = &mut self.barrier else {
@@ -106,7 +106,7 @@ impl Run {
         } else {
             io_loop.call_later(self.config.warmup, Self::measure);
         }
-        // Behind the window's beginning if it is now, so that the first request counts.
+        // If the window begins now, after its beginning, so that the first request counts.
         self.begin_requests(io_loop);
     }
 
@@ -128,14 +128,14 @@ impl Run {
         }
     }
 
-    /// Ends the window when its time has come, unless it has ended before.
+    /// Ends the window on time, unless it has already ended.
     fn end_measured(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.phase == Phase::Measuring {
             self.end(io_loop);
         }
     }
 
-    /// Ends the measuring, or whatever phase there is, then the waiting for replies.
+    /// Ends the measuring, or whatever the current phase is, and after that the wait for replies.
     pub(super) fn end(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.phase.is_over() {
             self.begin_closing(io_loop);
@@ -210,7 +210,8 @@ impl Run {
                 if closed.is_err() {
                     self.remove(io_loop, token);
                 } else if is_slow {
-                    // From here on it reads as others do, or it would not see the answer.
+                    // From here on it reads like the others, or it would not see the server's
+                    // answer.
                     self.drain(io_loop, token);
                 }
             }
@@ -220,12 +221,12 @@ impl Run {
     }
 }
 
-/// A time as a sentence may have it: to the millisecond.
+/// Rounds a duration to the millisecond, for a sentence.
 fn legible(time: Duration) -> Duration {
     Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// How long replies may take after the window.
+/// How long to wait for replies after the window.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -233,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_sentence_has_nanoseconds() {
+    fn durations_in_sentences_are_rounded() {
         let age = Duration::from_nanos(2_498_762_475);
         assert_eq!(format!("{:?}", legible(age)), "2.498s");
     }

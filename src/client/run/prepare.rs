@@ -1,5 +1,5 @@
-//! Finds out what a run needs before it opens connections: where the server is, whom to trust, and
-//! which symbols there are to watch.
+//! Prepares a run before it opens connections: finds the server's address, the certificates to
+//! trust, and the symbols to watch.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,21 +17,21 @@ use crate::client::ws::tls::TlsConnector;
 use crate::error_text::plain;
 use crate::http_client::dns::Resolver;
 
-/// What has to be known before connections are opened.
+/// The results of the preparation.
 pub(crate) struct Prepared {
-    /// What was asked for, with a seed if one is needed.
+    /// The configuration, with a seed if one is needed.
     pub(crate) config: Config,
     /// The server's addresses.
     pub(crate) addresses: Vec<SocketAddr>,
-    /// What TLS needs, if there is to be any.
+    /// The TLS settings, for a `wss://` URL.
     pub(crate) tls: Option<TlsConnector>,
-    /// What each client draws its symbols from, if it has its own.
+    /// The symbols that each client draws from, if clients have their own lists.
     pub(crate) lists: Option<Watchlists>,
-    /// From when the limits of the run count.
+    /// When the limits of the run start to count.
     pub(crate) began: Instant,
 }
 
-/// Finds out what has to be known for a run that `config` asks for.
+/// Prepares a run with this configuration.
 ///
 /// # Errors
 /// A sentence: when the host is unknown, the certificates are unusable, the server does not list
@@ -50,7 +50,7 @@ pub(crate) fn prepare(config: &Config, mut signals: Option<&mut Signals>) -> io:
     let server = (&*addresses, tls.as_ref());
     let lists = symbol_list::watchlists(&config, server, signals)?;
     if lists.is_some() {
-        // The question has its own limit.
+        // The request for symbols has its own limit.
         began = Instant::now();
     }
     Ok(Prepared {
@@ -70,10 +70,10 @@ fn tls_connector(config: &Config) -> io::Result<Option<TlsConnector>> {
     TlsConnector::new(config.url.host(), &roots, config.access.insecure).map(Some)
 }
 
-/// The addresses behind the host of `url`, those of IPv4 first.
+/// Resolves the host of `url`; IPv4 addresses come first.
 ///
 /// # Errors
-/// A sentence with the name: when it is not known, when no name server has answered within two
+/// A sentence that names the host: when it is unknown, when no name server answers within two
 /// seconds, or at a signal.
 pub(super) fn resolve(url: &Url, signals: Option<&mut Signals>) -> io::Result<Vec<SocketAddr>> {
     resolve_with(url, signals, Resolver::system)
@@ -104,7 +104,7 @@ fn resolve_with(
         .collect())
 }
 
-/// Says why there is no address.
+/// The error for a host without an address.
 fn cannot(host: &str, error: Option<io::Error>, began: Instant) -> io::Error {
     let why = match &error {
         None => "interrupted by a signal".to_owned(),
@@ -120,7 +120,7 @@ fn cannot(host: &str, error: Option<io::Error>, began: Instant) -> io::Error {
     io::Error::new(kind, format!("cannot resolve {host}: {why}"))
 }
 
-/// How long name servers may take: as long as joining may without making the window shorter.
+/// How long name servers may take: as long as joining may without shortening the window.
 const LIMIT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
@@ -130,7 +130,7 @@ mod tests {
     use std::net::UdpSocket;
     use std::sync::Mutex;
 
-    /// A name server that takes questions and never answers; kept for as long as the tests run.
+    /// A name server that receives requests and never answers, for as long as the tests run.
     static SILENT: Mutex<Option<UdpSocket>> = Mutex::new(None);
 
     fn asking_a_silent_server(registrar: &Registrar) -> Resolver {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_resolves_to_itself_and_a_local_name_without_asking() {
+    fn addresses_and_local_names_resolve_without_a_name_server() {
         for (text, address) in [
             ("ws://[::1]:8888/", "[::1]:8888"),
             ("ws://127.0.0.1/", "127.0.0.1:80"),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_name_server_has_two_seconds() {
+    fn a_silent_name_server_times_out_after_two_seconds() {
         let began = Instant::now();
         let error = error_of(None);
         assert!(
@@ -172,8 +172,8 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_ends_the_asking_and_is_heard_by_the_next_loop_too() {
-        // One that no other test raises, and that does nothing else here.
+    fn a_signal_ends_the_resolving_and_reaches_the_next_loop() {
+        // No other test raises this signal, and by default it is ignored.
         let mut signals = Signals::new([signal_hook::consts::SIGWINCH]).unwrap();
         for _ in 0..2 {
             let began = Instant::now();

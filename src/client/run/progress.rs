@@ -1,8 +1,8 @@
 //! The progress line on stderr.
 //!
-//! It appears only on a terminal. The client's own loop drives it, a few times a second; indicatif
-//! draws and erases, and starts no thread as long as it is not asked to tick by itself. A terminal
-//! that is stopped (Ctrl-S) is left alone: no write ever waits (`terminal.rs`).
+//! It is shown only on a terminal. The client's own loop drives it, a few times a second; indicatif
+//! draws and erases, and starts no thread as long as its steady tick is off. A stopped terminal
+//! (Ctrl-S) never makes the client wait (`terminal.rs`).
 
 mod terminal;
 
@@ -18,7 +18,7 @@ use crate::client::run::barrier::Standing;
 use crate::client::run::phase::{Phase, PhaseTimes, Snapshot};
 use crate::client::run::progress::terminal::Terminal;
 
-/// The line on the terminal.
+/// The progress line on the terminal.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -26,19 +26,19 @@ pub(crate) struct Progress {
     last: Option<(Instant, u64)>,
 }
 
-/// What the line is about.
+/// The data that the line shows.
 pub(crate) struct View<'a> {
     pub(crate) phase: Phase,
     pub(crate) times: &'a PhaseTimes,
     pub(crate) config: &'a Config,
     pub(crate) standing: Standing,
-    /// Connections that exist, in whatever state.
+    /// Connections in any state.
     pub(crate) alive: usize,
-    /// None where only other processes know it.
+    /// `None` where only other processes know it.
     pub(crate) delivery: Option<&'a Latency>,
 }
 
-/// What the line says.
+/// The contents of the line.
 #[derive(Clone, Debug, PartialEq)]
 enum Line {
     Joining {
@@ -67,7 +67,7 @@ enum Line {
 }
 
 impl Progress {
-    /// The line for a run; none if it is not wanted, or would be drawn over ticks on the terminal.
+    /// The line for a run; `None` if it is disabled, or if ticks are printed on the same terminal.
     pub(crate) fn of(config: &Config) -> Option<Self> {
         let is_taken = config.print && io::stdout().is_terminal();
         if config.quiet || is_taken {
@@ -76,7 +76,7 @@ impl Progress {
         Self::on_stderr()
     }
 
-    /// A line on stderr; none if that is no terminal, or one that cannot move its cursor.
+    /// A line on stderr; `None` if stderr is not a terminal, or one that cannot move its cursor.
     fn on_stderr() -> Option<Self> {
         let is_seen = !ProgressDrawTarget::stderr().is_hidden();
         is_seen.then(|| {
@@ -89,12 +89,12 @@ impl Progress {
         })
     }
 
-    /// Takes the line away, so that what is printed next stands alone.
+    /// Removes the line, so that later output stands alone.
     pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();
     }
 
-    /// Draws the line again.
+    /// Redraws the line.
     pub(crate) fn show(&mut self, view: &View<'_>) {
         let now = Instant::now();
         let rate = match view.phase {
@@ -195,13 +195,13 @@ impl fmt::Display for Line {
     }
 }
 
-/// `elapsed` in the precision that suits a phase of length `of`.
+/// `elapsed`, as precise as a phase of length `of` deserves.
 fn seconds(elapsed: Duration, of: Duration) -> String {
     let decimals = usize::from(of < Duration::from_secs(10));
     format!("{:.decimals$}", elapsed.as_secs_f64())
 }
 
-/// How far a phase has come.
+/// How much of a phase has passed.
 fn share(elapsed: Duration, of: Duration) -> String {
     format!("{}/{} s", seconds(elapsed, of), seconds(of, of))
 }
@@ -222,7 +222,7 @@ fn plural(errors: u64) -> String {
 /// How often the line is drawn.
 pub(crate) const PERIOD: Duration = Duration::from_millis(250);
 
-/// indicatif's own limit on top of that, whoever calls.
+/// indicatif's own limit, which applies on top of that.
 const DRAWS_PER_S_MAX: u8 = 10;
 
 #[cfg(test)]
@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_phase_says_what_there_is_to_know() {
+    fn each_phase_shows_its_own_numbers() {
         let mut measuring = Line::Measuring {
             elapsed: Duration::from_millis(12_345),
             of: Duration::from_secs(60),
@@ -285,7 +285,7 @@ mod tests {
             p99_us: Some(59_900_000),
             errors: 9_999,
         };
-        // Beyond that indicatif cuts it.
+        // indicatif cuts longer lines.
         let line = view.to_string();
         assert!(line.chars().count() <= 80, "{line}");
         assert_eq!(latency(10_000), "10.0 ms");
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_of_the_time_between_two_looks() {
+    fn the_rate_covers_the_time_since_the_last_drawing() {
         let mut progress = Progress {
             bar: ProgressBar::hidden(),
             last: None,

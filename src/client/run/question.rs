@@ -1,5 +1,5 @@
-//! Answers a question before a run (where the host is, which symbols there are) in a fiber on a loop
-//! of its own, so that signals are handled meanwhile.
+//! Runs a blocking query before a run (resolving the host, listing the symbols) in a fiber on a
+//! loop of its own, so that signals are handled meanwhile.
 
 use std::io;
 
@@ -8,10 +8,10 @@ use ioloop::{IoLoop, Ready, Registrar};
 use mio::{Interest, Token};
 use signal_hook_mio::v1_0::Signals;
 
-/// What the loop knows.
+/// The state of the loop.
 struct Question<'a, T> {
     signals: Option<&'a mut Signals>,
-    /// None when it was a signal that ended it.
+    /// The result; `None` if a signal ended the query.
     found: Option<T>,
 }
 
@@ -24,7 +24,7 @@ impl<T> Question<'_, T> {
     }
 }
 
-/// Runs `find` in a fiber; none if a signal has ended it.
+/// Runs `find` in a fiber; returns `None` if a signal ends it.
 ///
 /// # Errors
 /// When the system gives no poll descriptor or no stack.
@@ -53,7 +53,7 @@ pub(super) fn ask<T: 'static>(
         |_, io_loop, _| io_loop.stop(),
     )?;
     io_loop.start(&mut question)?;
-    // The loop of the run is to have them.
+    // The loop of the run takes the signals over.
     if let (Some(signals), Some(token)) = (question.signals, token) {
         io_loop.remove_handler(signals, token)?;
     }

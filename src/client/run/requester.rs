@@ -1,4 +1,4 @@
-//! What clients send of their own accord: requests when they are due, and pings for the clocks.
+//! What clients send on their own schedule: requests when they are due, and pings for the clocks.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::client::run::users::Place;
 use crate::client::ws::error::ConnectionError;
 
 impl Run {
-    /// Begins the schedule of requests, if there are any to send.
+    /// Begins the schedule of requests, if there are any.
     pub(super) fn begin_requests(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.config.request.is_some() {
             let users = self.users.len();
@@ -46,7 +46,7 @@ impl Run {
         io_loop.add_callback(Self::send_requests);
     }
 
-    /// Notes that the client `number` is to have sent what is due up to `round`, wherever it is.
+    /// Notes that the client `number` has rounds up to `round` due, whether it is connected or not.
     /// Returns its connection.
     fn note_due(&mut self, number: usize, round: u64) -> Option<Token> {
         let first_id = self.observer.ids.first_of(number);
@@ -63,7 +63,7 @@ impl Run {
         token
     }
 
-    /// Sends what was held back, now that the connection `token` may have room for it.
+    /// Sends requests that were held back, now that the connection `token` may have room for them.
     pub(super) fn send_held_back(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         if !self.phase.is_over() {
             self.send_due(io_loop, token);
@@ -100,13 +100,14 @@ impl Run {
         Ok(())
     }
 
-    /// Whether replies may still come that count.
+    /// Whether replies that count may still arrive.
     pub(super) fn awaits_replies(&self) -> bool {
         let requests = self.observer.measurement.requests.as_ref();
         requests.is_some_and(|requests| requests.unanswered > 0)
     }
 
-    /// Ends the schedules of the connection at `index` before it goes: no more ticks are due there.
+    /// Ends the schedules of the connection at `index` before it is removed: no more ticks are due
+    /// on it.
     pub(super) fn end_schedules(&mut self, index: usize) {
         if let (true, Some(session)) = (self.observer.measuring, &mut self.sessions[index]) {
             self.observer
@@ -114,8 +115,8 @@ impl Run {
         }
     }
 
-    /// Ends what is measured on a connection of the user `number` that goes: its schedules, if that
-    /// has not happened before, and its requests.
+    /// Ends the measuring on a connection of the user `number` that is removed: its schedules,
+    /// unless they have already ended, and its requests.
     pub(super) fn end_measuring(&mut self, listener: &mut Listener, number: usize) {
         let now = Instant::now();
         if self.observer.measuring {
@@ -137,7 +138,7 @@ impl Run {
         }
     }
 
-    /// No reply is waited for any more.
+    /// Stops waiting for replies.
     pub(super) fn end_requests(&mut self) {
         for index in 0..self.sessions.len() {
             let Some(mut session) = self.sessions[index].take() else {
@@ -153,7 +154,8 @@ impl Run {
         }
     }
 
-    /// Compares the clocks for the first time; then, or when nobody answers, goes on.
+    /// Makes the first comparison of the clocks, and continues when it is made or no server
+    /// answers.
     pub(super) fn begin_sync(&mut self, io_loop: &mut IoLoop<Self>) {
         self.sync_until = Some(Instant::now() + SYNC_TIMEOUT);
         self.first_pings(io_loop);
@@ -176,7 +178,7 @@ impl Run {
         io_loop.call_later(FIRST_PINGS, Self::first_pings);
     }
 
-    /// Compares the clocks again and again until the window ends.
+    /// Keeps comparing the clocks until the window ends.
     fn ping_again(&mut self, io_loop: &mut IoLoop<Self>) {
         if !self.phase.is_over() {
             self.ping(io_loop);
@@ -184,8 +186,8 @@ impl Run {
         }
     }
 
-    /// Sends a ping on a connection that has room for it: always the same, unless nothing is
-    /// answered there.
+    /// Sends a ping on a connection that has room for it: always the same connection, unless it
+    /// does not answer.
     fn ping(&mut self, io_loop: &mut IoLoop<Self>) {
         let Some(sync) = &mut self.observer.clock_sync else {
             return;
@@ -202,18 +204,18 @@ impl Run {
         }
     }
 
-    /// The last moment of the window, if it ends when it should.
+    /// The last moment of the window, if it ends on time.
     fn window_end(&self) -> Instant {
         let limit = self.times.began.at + self.config.window_limit();
         let began = self.times.window_began_at().unwrap_or(limit);
         limit.min(began + self.config.duration) - Duration::from_nanos(1)
     }
 
-    /// Ends the schedules, and the sending of requests: the window is over.
+    /// Ends the schedules and the sending of requests at the end of the window.
     pub(super) fn end_window(&mut self) {
         let now = Instant::now();
-        // Those that the loop was too late for; how many they are, nobody knows. What has become due
-        // in this very moment is none of them, nor is what is due behind a window that ends late.
+        // Finds the requests that the loop was too late to send. Requests that have become due only
+        // just now are not among them, nor are those due after the end of a window that ends late.
         let due = now.checked_sub(loop_lag::INTERVAL).unwrap_or(now);
         let due = due.min(self.window_end());
         for number in 0..self.users.len() {
@@ -232,7 +234,7 @@ impl Run {
     }
 }
 
-/// The round that may be sent now on the connection of `session`, and its requests.
+/// The round to send now on the connection of `session`, with its requests.
 fn next(session: &mut Session, limit: usize) -> Option<(u64, &mut Outstanding)> {
     if !session.connection.has_room() {
         return None;
@@ -242,20 +244,20 @@ fn next(session: &mut Session, limit: usize) -> Option<(u64, &mut Outstanding)> 
     Some((round, outstanding))
 }
 
-/// A slice of requests: each is a system call.
+/// How many requests are sent per turn: each is a system call.
 const REQUESTS_PER_TURN: usize = 32;
 
-/// How soon the next of the first pings follows an answer.
+/// The pause between an answer and the next of the first pings.
 const FIRST_PINGS: Duration = Duration::from_millis(2);
 
-/// How soon it follows without an answer.
+/// The same pause if there is no answer.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// As many connections are tried, one after the other, if pings are not answered.
+/// How many connections to try, one after the other, if pings are not answered.
 const PINGED_MAX: usize = 16;
 
-/// From ping to ping while it is measured: few enough for any server's limit.
+/// The pause between pings during the window: long enough for any server's limit.
 const LATER_PINGS: Duration = Duration::from_millis(500);
 
-/// A server that has answered nothing by then does not know these pings.
+/// A server that has not answered by then does not support these pings.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,5 +1,5 @@
-//! Clients that come back: those that lost their connection (`--reconnect`) and those that leave
-//! and open another one on purpose (`--churn`).
+//! Clients that come back: after losing their connection (`--reconnect`), or after leaving it on
+//! purpose (`--churn`).
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::client::run::state::{CLOSE_TIMEOUT, CONNECTIONS_PER_TURN, Run};
 use crate::client::run::users::{Place, Returning};
 
 impl Run {
-    /// Begins to close and open connections, if that was asked for.
+    /// Begins to replace connections, if configured.
     pub(super) fn begin_churn(&mut self, io_loop: &mut IoLoop<Self>) {
         if let Some(per_second) = self.config.shape.churn {
             self.churn = Some(Churn::new(per_second));
@@ -41,8 +41,8 @@ impl Run {
         io_loop.add_callback(Self::churn_on);
     }
 
-    /// The slot of the next connection in turn that has got a tick: one that has not would leave
-    /// without having been of any use. None if none of the next few has.
+    /// The slot of the next connection in turn that has received a tick; one that has not would
+    /// leave without a use. `None` if none of the next few has.
     fn next_to_leave(&mut self) -> Option<usize> {
         let slots = self.sessions.len();
         let churn = self.churn.as_mut()?;
@@ -56,7 +56,7 @@ impl Run {
         None
     }
 
-    /// Closes a connection politely and opens another one for its client at once.
+    /// Closes a connection politely and at once opens another one for its client.
     fn replace(&mut self, io_loop: &mut IoLoop<Self>, index: usize) {
         let Some(session) = &mut self.sessions[index] else {
             return;
@@ -79,7 +79,7 @@ impl Run {
         self.come_back(io_loop, number);
     }
 
-    /// A server that does not end its side is left after a while.
+    /// Limits how long the server may take to end its side.
     pub(super) fn limit_closing(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let timeout = io_loop.call_later(CLOSE_TIMEOUT, move |run: &mut Self, io_loop| {
             run.remove(io_loop, token);
@@ -91,7 +91,7 @@ impl Run {
         }
     }
 
-    /// Takes the user out of a connection that was lost, if it is to come back.
+    /// Takes the user of a lost connection, if it is to come back.
     pub(super) fn on_loss(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         if !self.config.shape.reconnect || self.phase.is_over() {
             return;
@@ -106,7 +106,7 @@ impl Run {
         }
     }
 
-    /// An attempt to come back has failed: there will be another one, or the user stays away.
+    /// Handles a failed attempt to come back: the user tries again, or stays away.
     pub(super) fn on_failed_return(&mut self, io_loop: &mut IoLoop<Self>, number: usize) {
         self.observer.measurement.returns.counters.failed += 1;
         if !self.config.shape.reconnect || self.phase.is_over() {
@@ -114,7 +114,7 @@ impl Run {
             return;
         }
         if let Some(returning) = &mut self.users.get(number).returning {
-            // A user that cannot come back is as good as lost, whyever it left.
+            // A user that cannot come back counts as lost, even if it left on purpose.
             returning.past.is_lost = true;
             let backoff = &mut returning.backoff;
             backoff.get_or_insert_with(|| Backoff::new(Rng::new()));
@@ -133,7 +133,7 @@ impl Run {
         });
     }
 
-    /// Opens a connection for a user that had one, as soon as there is room.
+    /// Opens a connection for a returning user as soon as there is room.
     fn come_back(&mut self, io_loop: &mut IoLoop<Self>, number: usize) {
         if self.phase.is_over() {
             self.tally.away -= 1;
@@ -144,7 +144,7 @@ impl Run {
     }
 }
 
-/// The pause before the first attempt to come back, and the longest one between later attempts.
+/// The pause before the first attempt to come back, and the longest pause between later ones.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 

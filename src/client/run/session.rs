@@ -1,4 +1,4 @@
-//! One connection of a user, and how its messages reach the observer.
+//! One connection of a user, which passes its messages to the observer.
 
 use std::time::Instant;
 
@@ -18,13 +18,13 @@ pub(super) struct Session {
     pub(super) connection: Connection,
     pub(super) listener: Listener,
     pub(super) token: Token,
-    /// The limit on joining; later the one on closing.
+    /// The limit on joining, and later the limit on closing.
     pub(super) timeout: Timeout,
-    /// What a queued callback will go on with. Events leave the reading to it meanwhile.
+    /// The work that a queued callback will continue. Events leave the reading to it meanwhile.
     pub(super) unfinished: Option<Ready>,
     /// The number of its user.
     pub(super) user: usize,
-    /// Whether its user had another one before.
+    /// Whether its user had an earlier connection.
     pub(super) is_return: bool,
 }
 
@@ -47,14 +47,14 @@ impl Session {
         }
     }
 
-    /// Whether it is open and has got a tick, so that leaving is not in vain.
+    /// Whether it is open and has received a tick, so that it was of use.
     pub(super) fn may_leave(&self) -> bool {
         let connection = &self.connection;
         connection.is_open() && !connection.is_slow && self.listener.has_tick()
     }
 }
 
-/// Hands what arrives on a connection to the observer.
+/// Passes what arrives on a connection to the observer.
 pub(super) struct Delivery<'a> {
     pub(super) observer: &'a mut Observer,
     pub(super) listener: &'a mut Listener,

@@ -1,4 +1,4 @@
-//! The state of a run, which its loop hands to every callback.
+//! The state of a run, which its loop passes to every callback.
 
 use std::collections::VecDeque;
 use std::io;
@@ -33,48 +33,49 @@ pub(crate) struct Run {
     pub(super) config: Config,
     pub(super) phase: Phase,
     pub(super) tls: Option<TlsConnector>,
-    /// What each client draws its symbols from, if it has its own.
+    /// The symbols that each client draws from, if clients have their own lists.
     pub(super) lists: Option<Watchlists>,
     pub(super) connector: Connector,
-    /// Whether `open_more` is queued, so that there is only one of it.
+    /// Whether `open_more` is queued; it must not be queued twice.
     pub(super) opening: bool,
-    /// When the ramp lets the next one be opened.
+    /// When the ramp allows the next connection.
     pub(super) ramp_timeout: Option<Timeout>,
     pub(super) users: Users,
     /// Users that come back as soon as there is room.
     pub(super) returning: VecDeque<usize>,
     pub(super) churn: Option<Churn>,
-    /// By the slot of their token.
+    /// Indexed by the slot of their token.
     pub(super) sessions: Vec<Option<Session>>,
-    /// All connections read into this one, so that none owns a buffer.
+    /// The buffer that all connections read into, so that none owns one.
     pub(super) scratch: Box<[u8]>,
     pub(super) observer: Observer,
     pub(super) tally: Tally,
-    /// When requests are due; none before the first is.
+    /// When requests are due; `None` before the first.
     pub(super) open_loop: Option<OpenLoop>,
-    /// When the first comparison of the clocks is given up.
+    /// When to give up the first comparison of the clocks.
     pub(super) sync_until: Option<Instant>,
     pub(super) clock_steps: ClockStepDetector,
     pub(super) loop_lag: LoopLag,
     pub(super) times: PhaseTimes,
-    /// Whether the window ended before its time because it began too late.
+    /// Whether the window was cut short because it began too late.
     pub(super) cut_short: bool,
-    /// Whether it ended before its time because nobody was left.
+    /// Whether the window ended early because no connection was left.
     pub(super) all_lost: bool,
     pub(super) signals: Option<Signals>,
     /// Where this run waits for others, if it is one of several.
     pub(super) barrier: Option<Box<dyn Barrier>>,
     /// Why the others are gone, if they are.
     pub(super) barrier_lost: Option<io::Error>,
-    /// The window, second by second; none before it.
+    /// Records the intervals of the window; `None` before it begins.
     pub(super) recorder: Option<Recorder>,
     pub(super) progress: Option<Progress>,
-    /// Prints ticks as they come. Boxed: few runs have one, and every message looks for it.
+    /// Prints ticks as they arrive. Boxed, because few runs have one and every message checks for
+    /// it.
     pub(super) printer: Option<Box<TickPrinter>>,
 }
 
 impl Run {
-    /// A run that begins now.
+    /// The state of a run that begins now.
     pub(super) fn new(config: Config, addresses: Vec<SocketAddr>) -> Self {
         let mut connector =
             Connector::new(addresses, config.clients, config.in_flight, config.ramp);
@@ -126,7 +127,7 @@ impl Run {
         self.observer.error(error.kind(), error);
     }
 
-    /// What was measured, now that the run has ended.
+    /// Returns the measurement at the end of the run.
     pub(super) fn finish(self) -> Measurement {
         let mut measurement = self.observer.finish();
         let facts = &mut measurement.run;
@@ -147,11 +148,11 @@ impl Run {
     }
 }
 
-/// What one read takes at most: big enough that a backlog is cheap, small enough for the caches.
+/// The size of one read: large enough to make a backlog cheap, small enough for the caches.
 const SCRATCH_SIZE: usize = 64 * 1024;
 
-/// Connects, or close frames, in one turn: a fraction of a millisecond's work.
+/// How many connects or close frames per turn: a fraction of a millisecond's work.
 pub(super) const CONNECTIONS_PER_TURN: usize = 32;
 
-/// How long servers may take for the closing handshake, and those replies.
+/// How long servers may take for the closing handshake, and for the last replies.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

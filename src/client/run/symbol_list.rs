@@ -1,5 +1,4 @@
-//! Asks the server which symbols there are (`{"op":"list"}`), on a connection of its own before a
-//! run.
+//! Asks the server for its symbols (`{"op":"list"}`) before a run, on a separate connection.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -20,10 +19,10 @@ use crate::client::ws::frames::Frames;
 use crate::client::ws::handshake::Handshake;
 use crate::client::ws::tls::TlsConnector;
 
-/// The symbols to draw from, if each client has its own list.
+/// The symbols to draw from, if clients have their own lists.
 ///
 /// # Errors
-/// A sentence from [`ask`], or that there are too few symbols.
+/// A sentence from [`ask`], or one that says that there are too few symbols.
 pub(super) fn watchlists(
     config: &Config,
     server: (&[SocketAddr], Option<&TlsConnector>),
@@ -40,12 +39,12 @@ pub(super) fn watchlists(
     lists.map(Some).map_err(io::Error::other)
 }
 
-/// The names of all symbols that the server has, or of those that match `patterns` if there are
-/// any, in its own order.
+/// The names of all symbols that the server has, or of those that match one of `patterns`, in the
+/// server's order.
 ///
 /// # Errors
-/// A sentence: when the server cannot be reached or does not know the request, when it has not
-/// answered within `--connect-timeout`, or at a signal.
+/// A sentence: when the server cannot be reached or does not support the request, when it does not
+/// answer within `--connect-timeout`, or at a signal.
 fn ask(
     config: &Config,
     patterns: &[String],
@@ -69,10 +68,10 @@ fn ask(
     }
 }
 
-/// One question, asked in a fiber.
+/// One query, which runs in a fiber.
 struct Lister {
     handshake: Handshake,
-    /// What the symbols must match, if anything.
+    /// The patterns that symbols must match; empty for all symbols.
     patterns: Vec<String>,
     addresses: Vec<SocketAddr>,
     tls: Option<TlsConnector>,
@@ -81,13 +80,13 @@ struct Lister {
 
 /// Why there is no list.
 enum NoList {
-    /// There is no connection to ask on.
+    /// The connection could not be opened.
     Unreachable(ConnectionError),
-    /// It ended before there was an answer.
+    /// The connection ended before the answer.
     Lost(ConnectionError),
     /// The server answered with this error.
     Refused(String),
-    /// It did not answer.
+    /// The server did not answer in time.
     TimedOut(Duration),
 }
 
@@ -106,8 +105,8 @@ impl Lister {
         }
     }
 
-    /// Upgrades `stream`, asks and waits for the answer, letting ticks pass; again if there are more
-    /// symbols than one answer has.
+    /// Upgrades `stream`, sends the request and waits for the answer, ignoring ticks; repeats that
+    /// if there are more symbols than fit into one answer.
     fn converse(mut self, stream: &mut impl Patient) -> Result<Vec<String>, NoList> {
         let mut buffer = vec![0; BUFFER_SIZE];
         let mut bytes = self.upgrade(stream, &mut buffer)?;
@@ -149,7 +148,7 @@ impl Lister {
         }
     }
 
-    /// Returns what arrived behind the response to the handshake.
+    /// Returns the bytes that followed the response to the handshake.
     fn upgrade(&mut self, stream: &mut impl Patient, buffer: &mut [u8]) -> Result<Vec<u8>, NoList> {
         let limit = self.limit;
         let failed = |error: io::Error| {
@@ -190,10 +189,10 @@ impl Lister {
     }
 }
 
-/// Closes politely, and reads on until the server ends the stream, but not for long.
+/// Closes politely, and reads until the server ends the stream, for a short time at most.
 fn leave(stream: &mut impl Patient, frames: &mut Frames, buffer: &mut [u8]) {
     stream.set_deadline(Instant::now() + LEAVING);
-    // The list is there; whether the server likes how this connection ends matters no more.
+    // The list is complete, so an error in closing does not matter.
     if frames.close(stream).is_ok() {
         while stream.read(buffer).is_ok_and(|length| length > 0) {}
     }
@@ -216,7 +215,7 @@ impl Patient for StreamOwned<ClientConnection, FiberStream> {
     }
 }
 
-/// Asks for all symbols, or those that match; behind the symbol `after`, if some are known.
+/// A request for all symbols, or for those that match; after the symbol `after`, if given.
 fn request(patterns: &[String], after: Option<&String>) -> String {
     let mut request = r#"{"op":"list","id":"list""#.to_owned();
     if !patterns.is_empty() {
@@ -229,13 +228,13 @@ fn request(patterns: &[String], after: Option<&String>) -> String {
     request + "}"
 }
 
-/// Some of the names.
+/// A part of the names.
 struct Names {
     some: Vec<String>,
     has_more: bool,
 }
 
-/// Reads an answer: names, or the server's error; none if `text` is something else.
+/// Reads an answer: names, or the server's error; `None` if `text` is something else.
 fn read(text: &[u8]) -> Option<Result<Names, String>> {
     #[derive(Deserialize)]
     struct Answer {
@@ -256,7 +255,7 @@ fn read(text: &[u8]) -> Option<Result<Names, String>> {
 impl fmt::Display for NoList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = match self {
-            // As every other client would have found.
+            // The same sentence as for every other client.
             Self::Unreachable(error) => return error.fmt(f),
             Self::Lost(error) => error.to_string(),
             Self::Refused(words) => format!("the server answered '{}'", short(words)),
@@ -272,5 +271,5 @@ impl fmt::Display for NoList {
 
 const BUFFER_SIZE: usize = 64 * 1024;
 
-/// How long a server may take for its end of the closing.
+/// How long a server may take to end the stream.
 const LEAVING: Duration = Duration::from_millis(500);

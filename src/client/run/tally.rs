@@ -2,34 +2,34 @@
 
 use std::time::{Duration, Instant};
 
-/// How many connections there are, were, and for how long.
+/// How many connections there are and were, and for how long.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// All that exist, in whatever state.
+    /// Connections in any state.
     pub(super) alive: usize,
-    /// Connections that are open now, without slow ones, which are no average clients.
+    /// Open connections of normal clients.
     pub(super) open: usize,
-    /// Slow ones that are open now.
+    /// Open connections of slow readers, which are not counted as `open`.
     pub(super) slow_open: usize,
     /// Clients between two connections.
     pub(super) away: usize,
-    /// Those that have ever joined.
+    /// Clients that have ever joined.
     pub(super) joined: usize,
-    /// Those that never will.
+    /// Clients that never will.
     pub(super) failed: usize,
-    /// How long connections have been open in the measured window, summed over all.
+    /// How long connections were open in the measured window, summed over all of them.
     pub(super) listened: Duration,
-    /// Until when that has been summed up; none outside the window.
+    /// Until when that is summed up; `None` outside the window.
     pub(super) listened_until: Option<Instant>,
 }
 
 impl Tally {
-    /// Whether nobody is there, nor will come back.
+    /// Whether no client is connected or will come back.
     pub(super) fn is_nobody_there(&self) -> bool {
         self.open + self.slow_open + self.away == 0
     }
 
-    /// One more connection is open.
+    /// Counts a connection that has opened.
     pub(super) fn enter(&mut self, is_slow: bool) {
         if is_slow {
             self.slow_open += 1;
@@ -38,7 +38,7 @@ impl Tally {
         }
     }
 
-    /// One less is.
+    /// Counts a connection that is no longer open.
     pub(super) fn leave(&mut self, is_slow: bool) {
         if is_slow {
             self.slow_open -= 1;
@@ -47,7 +47,7 @@ impl Tally {
         }
     }
 
-    /// Changes the number of open connections, after summing up what it has been until now.
+    /// Changes the number of open connections, after summing up the time until now.
     pub(super) fn change_open(&mut self, change: impl FnOnce(usize) -> usize) {
         if let Some(until) = &mut self.listened_until {
             let now = Instant::now();

@@ -1,9 +1,9 @@
-//! Ticks on stdout as they come, one per line (NDJSON): the very bytes of each message.
+//! Prints ticks to stdout as they arrive, one per line (NDJSON), with the bytes of each message
+//! unchanged.
 //!
-//! The measuring comes first: a reader that cannot keep up never makes the client wait, which would
-//! show as latency. What stdout does not take is kept, up to a limit; beyond it ticks are dropped,
-//! a whole line at a time, and counted. A reader that has left ends the run, as the end of its pipe
-//! ends `cat`.
+//! Measuring comes first: a slow reader never makes the client wait, which would show as latency.
+//! What stdout does not take is kept, up to a limit; beyond it, ticks are dropped, a whole line at
+//! a time, and counted. If the reader leaves, the run ends, like `cat` does at the end of its pipe.
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,30 +21,30 @@ use crate::writable::{WRITE_MAX, Writability, terminal, writable};
 #[derive(Debug)]
 pub(super) struct TickPrinter {
     stream: OwnedFd,
-    /// A file takes any amount at once; a pipe or a terminal only so much.
+    /// A file takes any amount at once; a pipe or a terminal only this much.
     write_max: usize,
     unwritten: VecDeque<u8>,
-    /// Those not written yet count as printed until it shows that they never will be.
+    /// Ticks not written yet count as printed, until it turns out that they never will be.
     printed: Printed,
-    /// Whether a callback is queued, or an event awaited, that will write what is here.
+    /// Whether a callback is queued, or an event expected, that will write the rest.
     is_scheduled: bool,
 }
 
-/// How an attempt to write went.
+/// The result of an attempt to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Written {
-    /// There is nothing left.
+    /// All is written.
     All,
-    /// There is more to write, but others are waiting.
+    /// There is more to write, but other work is waiting.
     Some,
-    /// The reader has to make room first.
+    /// The stream has no room until the reader takes more.
     Blocked,
     /// The reader has left.
     Closed,
 }
 
 impl TickPrinter {
-    /// Prints to stdout.
+    /// A printer to stdout.
     ///
     /// # Errors
     /// When the process has no more descriptors.
@@ -76,15 +76,15 @@ impl TickPrinter {
         &self.printed
     }
 
-    /// Whether a callback has to be queued that will [`write`](Self::write): there is something to
-    /// write, and nothing under way that will do it.
+    /// Whether a callback that will [`write`](Self::write) has to be queued: there are lines to
+    /// write, and no other callback or event will do it.
     pub(super) fn must_schedule(&mut self) -> bool {
         let must = !self.is_scheduled && !self.unwritten.is_empty();
         self.is_scheduled |= must;
         must
     }
 
-    /// Writes what the stream takes at once, as far as one turn has time for it.
+    /// Writes until the stream blocks or the turn's share of work is done.
     pub(super) fn write(&mut self) -> Written {
         self.is_scheduled = true;
         let written = self.write_some(WRITES_PER_TURN, Duration::ZERO);
@@ -94,8 +94,7 @@ impl TickPrinter {
         written
     }
 
-    /// Writes all that is left, but for no longer than `limit`. What is not written by then is
-    /// dropped.
+    /// Writes all that is left, for at most `limit`. The rest is dropped.
     pub(super) fn finish(&mut self, limit: Duration) {
         let until = Instant::now() + limit;
         loop {
@@ -151,7 +150,7 @@ impl TickPrinter {
         self.printed.reader_left || self.printed.error.is_some()
     }
 
-    /// Forgets what is not written. Returns how many ticks that are.
+    /// Drops what is not written. Returns how many ticks that is.
     fn discard(&mut self) -> u64 {
         let unwritten = std::mem::take(&mut self.unwritten);
         let lines = unwritten.iter().filter(|&&byte| byte == b'\n').count() as u64;
@@ -161,9 +160,9 @@ impl TickPrinter {
 }
 
 impl TickSink for TickPrinter {
-    /// Takes one message. A line break can only be the white space between two tokens of its JSON,
-    /// where a blank says the same and keeps it on one line.
-    #[cold] // Runs that only measure pay for a look whether there is a printer, and no more.
+    /// Takes one message. A line break can only be white space between two tokens of the JSON,
+    /// where a blank means the same and keeps the message on one line.
+    #[cold] // Without a printer, a run only pays for checking whether there is one.
     fn tick(&mut self, message: &[u8]) {
         if self.is_closed() {
             return;
@@ -188,10 +187,10 @@ fn is_line_break(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }
 
-/// What is kept for a reader that is behind: some 80,000 ticks.
+/// How much is kept for a slow reader: about 80,000 ticks.
 const UNWRITTEN_MAX: usize = 8 * 1024 * 1024;
 
-/// With pages of a pipe, a quarter of a MiB per turn.
+/// With a pipe's pages this is a quarter of a MiB per turn.
 const WRITES_PER_TURN: usize = 64;
 
 const FILE_WRITE_MAX: usize = 256 * 1024;
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn each_message_is_a_line_whatever_is_in_it() {
+    fn each_message_is_one_line() {
         let (mut printer, mut reader) = printer();
         for message in [&b"{\"a\":1}"[..], b"{\n\t\"b\":\r\n2}", b"\xff"] {
             printer.tick(message);
@@ -260,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_left_is_noticed_without_a_tick() {
+    fn a_reader_that_leaves_is_noticed_without_a_tick() {
         let (mut printer, reader) = printer();
         printer.tick(b"{}");
         assert_eq!(printer.write(), Written::All);
@@ -276,9 +275,9 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_an_error_and_not_a_reader_that_left() {
+    fn a_full_disk_is_an_error() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
-        // Only some systems have such a device.
+        // Only some systems have this device.
         let Ok(full) = full else { return };
         let mut printer = TickPrinter::new(full.into());
         printer.tick(b"{}");

@@ -1,8 +1,8 @@
-//! The users of a run's connections: a user stays while its connections come and go.
+//! The users of a run. A user stays while its connections come and go.
 //!
-//! What is due at a user stays due while it has no connection, or an outage would leave itself out
-//! of the figures: requests and schedules are carried from one connection to the next, and end with
-//! the run. Only a user that leaves on purpose ends them.
+//! Requests and schedules stay due while a user has no connection, or an outage would be missing
+//! from the figures: they are carried from one connection to the next, and end with the run. Only a
+//! user that leaves on purpose ends them.
 
 use std::mem;
 
@@ -11,51 +11,50 @@ use mio::Token;
 use crate::backoff::Backoff;
 use crate::client::measure::listener::{Past, Unfinished};
 
-/// One of the clients that were asked for.
+/// One of the configured clients.
 #[derive(Debug, Default)]
 pub(super) struct User {
-    /// Whether it hardly reads.
+    /// Whether it is a slow reader.
     pub(super) is_slow: bool,
     pub(super) place: Place,
-    /// What it brings from its connection before, while it has none that is open.
+    /// What it carries over from its previous connection, until the next one is open.
     pub(super) returning: Option<Box<Returning>>,
 }
 
-/// Where a user is.
+/// Where a user's work is due.
 #[derive(Debug, Default)]
 pub(super) enum Place {
-    /// Nothing is due there: it has not joined, has left on purpose, or hardly reads.
+    /// No work is due: the user has not joined, has left on purpose, or is a slow reader.
     #[default]
     Nowhere,
-    /// On this connection, or on its way back by it.
+    /// On this connection, which may still be reconnecting.
     At(Token),
-    /// It has lost its connection.
+    /// The user has lost its connection.
     Away(Box<Unfinished>),
 }
 
-/// A user on its way back.
+/// A user that is coming back.
 #[derive(Debug)]
 pub(super) struct Returning {
     /// What it has seen so far.
     pub(super) past: Past,
-    /// The pauses between attempts; none if it left on purpose.
+    /// The pauses between attempts; `None` if it left on purpose.
     pub(super) backoff: Option<Backoff>,
 }
 
-/// All users, by number. The slow ones are evenly spread among those that are opened one after the
-/// other.
+/// All users, by number. The slow readers are spread evenly over the order of opening.
 #[derive(Debug)]
 pub(super) struct Users {
     users: Vec<User>,
     slow: usize,
     given: usize,
     slow_given: usize,
-    /// The numbers of those given back.
+    /// The numbers of users that were taken back.
     free: Vec<usize>,
 }
 
 impl Users {
-    /// `count` users, of which `slow` hardly read.
+    /// `count` users, of which `slow` are slow readers.
     pub(super) fn new(count: usize, slow: usize) -> Self {
         Self {
             users: (0..count).map(|_| User::default()).collect(),
@@ -66,12 +65,12 @@ impl Users {
         }
     }
 
-    /// How many there are.
+    /// The number of users.
     pub(super) fn len(&self) -> usize {
         self.users.len()
     }
 
-    /// The number of the next one to be connected.
+    /// The number of the next user to connect.
     pub(super) fn give(&mut self) -> usize {
         let number = self.free.pop().unwrap_or(self.given);
         self.given += 1;
@@ -82,19 +81,19 @@ impl Users {
         number
     }
 
-    /// Takes back one that was given in vain: the next one takes its place.
+    /// Takes back a user whose connection failed to open: it is the next to connect.
     pub(super) fn take_back(&mut self, number: usize) {
         self.given -= 1;
         self.free.push(number);
         self.slow_given -= usize::from(self.users[number].is_slow);
     }
 
-    /// The user of this number.
+    /// The user with this number.
     pub(super) fn get(&mut self, number: usize) -> &mut User {
         &mut self.users[number]
     }
 
-    /// What is due at users without a connection, by their numbers.
+    /// What is due for users without a connection, with their numbers.
     pub(super) fn away(&mut self) -> impl Iterator<Item = (usize, &mut Unfinished)> {
         let users = self.users.iter_mut().enumerate();
         users.filter_map(|(number, user)| match &mut user.place {
@@ -105,7 +104,7 @@ impl Users {
 }
 
 impl User {
-    /// What is due at a user that is on its way back by the connection `token`.
+    /// What is due for a user that is coming back on the connection `token`.
     pub(super) fn take_unfinished(&mut self, token: Token) -> Option<Unfinished> {
         if let Place::Away(_) = self.place
             && let Place::Away(unfinished) = mem::replace(&mut self.place, Place::At(token))
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_as_many_are_slow_as_asked_for_and_not_all_in_a_row() {
+    fn slow_readers_are_spread_evenly() {
         for (count, slow) in [(10, 0), (10, 3), (1000, 999), (7, 7), (3, 1)] {
             let mut users = Users::new(count, slow);
             let given = (0..count).filter(|_| give(&mut users));
@@ -138,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn each_user_has_a_number_of_its_own_whoever_was_taken_back() {
+    fn users_have_distinct_numbers_after_some_are_taken_back() {
         let mut users = Users::new(6, 2);
         let mut given: Vec<_> = (0..4).map(|_| users.give()).collect();
         for index in [1, 0] {
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_that_was_taken_back_changes_nothing() {
+    fn a_user_that_is_taken_back_is_the_next_to_connect() {
         let mut users = Users::new(6, 2);
         let mut slow = 0;
         for turn in 0..6 {

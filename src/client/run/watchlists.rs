@@ -1,9 +1,8 @@
-//! A list of symbols for each client (`--watch`): which symbols it draws, and how it asks the server
-//! for them.
+//! Draws a list of symbols for each client (`--watch`), and asks the server for them.
 //!
-//! No list is kept. The seed and the client's number among all clients of the run decide what it
-//! draws, so a client that comes back draws its own list again, and it makes no difference how many
-//! processes share the clients.
+//! No list is stored. The seed and the client's number among all clients of the run determine its
+//! list, so a client that comes back draws the same list again, and the number of processes makes
+//! no difference.
 
 mod chances;
 
@@ -16,7 +15,7 @@ use crate::client::measure::listener::REQUEST_ID;
 use crate::client::measure::measurement::Watching;
 use crate::client::run::watchlists::chances::Chances;
 
-/// What all clients of a process draw their lists from.
+/// The symbols that all clients of a process draw their lists from.
 #[derive(Debug)]
 pub(crate) struct Watchlists {
     names: Vec<String>,
@@ -30,10 +29,10 @@ pub(crate) struct Watchlists {
 }
 
 impl Watchlists {
-    /// Lists as `watch` wants them, of the symbols `names`.
+    /// Lists of the symbols `names`, as configured by `watch`.
     ///
     /// # Errors
-    /// When there are fewer symbols than a list is to have.
+    /// When there are fewer symbols than a list needs.
     pub(crate) fn new(
         names: Vec<String>,
         watch: &Watch,
@@ -58,7 +57,7 @@ impl Watchlists {
         self.count
     }
 
-    /// What a report says of the lists.
+    /// The description of the lists for a report.
     pub(crate) fn watching(&self) -> Watching {
         Watching {
             count: self.count,
@@ -68,15 +67,15 @@ impl Watchlists {
         }
     }
 
-    /// The query that asks `url` for the list of this process's client `number`, as far as a URL has
-    /// room for it, and how many symbols that are.
+    /// The query that asks `url` for the list of this process's client `number`, or for as much of
+    /// it as fits into a URL, and how many symbols that is.
     pub(crate) fn query(&mut self, url: &Url, number: usize) -> (String, usize) {
         let room = query_room(url);
         query(&self.draw(number), room)
     }
 
-    /// The request that asks for the symbols of the list from the place `from` on, as far as one
-    /// message has room for them, and the place behind those.
+    /// The request for the symbols of the list from position `from` on, as many as fit into one
+    /// message, and the position after them.
     pub(crate) fn request(&mut self, number: usize, from: usize) -> (String, usize) {
         request(&self.draw(number), from)
     }
@@ -94,13 +93,13 @@ impl Watchlists {
 /// Spreads the numbers of clients over all seeds.
 const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// How long the `symbols=` of `url` may be.
+/// How long `symbols=` may be in `url`.
 pub(super) fn query_room(url: &Url) -> usize {
     TARGET_LENGTH_MAX.saturating_sub(url.target().len() + SINCE_LENGTH_MAX)
 }
 
-/// As many of `names` as a query of the length `room` has room for, one at least, encoded; and how
-/// many those are.
+/// As many of `names`, encoded, as fit into a query of length `room`, but at least one; and their
+/// number.
 pub(super) fn query(names: &[&str], room: usize) -> (String, usize) {
     let mut query = String::new();
     for (count, name) in names.iter().enumerate() {
@@ -117,8 +116,8 @@ pub(super) fn query(names: &[&str], room: usize) -> (String, usize) {
     (query, names.len())
 }
 
-/// A request for the symbols in `names` from the place `from` on, one at least; and the place
-/// behind those that it has room for.
+/// A request for the symbols in `names` from position `from` on, at least one; and the position
+/// after those that fit.
 pub(super) fn request(names: &[&str], from: usize) -> (String, usize) {
     let mut text = format!(r#"{{"op":"subscribe","id":{REQUEST_ID},"symbols":["#);
     for (place, name) in names.iter().enumerate().skip(from) {
@@ -137,13 +136,13 @@ pub(super) fn request(names: &[&str], from: usize) -> (String, usize) {
 
 const END: &str = "]}";
 
-/// What every server and proxy should take (RFC 9110, section 4.1).
+/// The length that every server and proxy should accept (RFC 9110, section 4.1).
 const TARGET_LENGTH_MAX: usize = 8_000;
 
 /// `&since=` and `&symbols=` with a stamp in µs.
 const SINCE_LENGTH_MAX: usize = 7 + 20 + 9;
 
-/// What our own server takes from a client in one message.
+/// The longest message that our own server accepts from a client.
 const REQUEST_LENGTH_MAX: usize = 4096;
 
 #[cfg(test)]
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_draws_its_own_list_whenever_and_wherever_it_draws() {
+    fn a_client_always_draws_the_same_list() {
         let mut whole = lists(500, 20, 0);
         let all: Vec<_> = (0..50).map(|number| drawn(&mut whole, number)).collect();
         let mut second_half = lists(500, 20, 25);
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_room_in_the_url_is_asked_for_in_several_requests() {
+    fn symbols_that_do_not_fit_the_url_are_requested_in_messages() {
         let names = names(2_000);
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         let url = Url::parse("ws://h/path?every=1s").unwrap();
@@ -238,7 +237,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_is_asked_for_once(
+        fn every_name_is_requested_once(
             names in proptest::collection::vec("\\PC{1,300}", 1..60), room in 0_usize..2_000,
         ) {
             let names: Vec<_> = names.iter().map(|name| name.replace(',', ".")).collect();

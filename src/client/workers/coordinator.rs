@@ -1,9 +1,9 @@
-//! Several processes that share the clients (`--processes`), so that more than one core and one
-//! table of descriptors can generate load. The coordinator starts them, keeps them in step and adds
-//! up what they measure; it opens no connection itself.
+//! Runs several processes that share the clients (`--processes`), so that more than one core and
+//! one table of descriptors can generate load. The coordinator starts them, keeps them in step and
+//! adds up their measurements; it opens no connection itself.
 //!
-//! They join at the same time and begin the window together. If one of them fails, the report names
-//! it among the errors and still has what the others have measured.
+//! They join at the same time and begin the window together. If one of them fails, the report lists
+//! it among the errors and still contains the measurements of the others.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
@@ -27,21 +27,22 @@ use crate::client::run::watchlists::Watchlists;
 use crate::client::workers::Event;
 use crate::error_text::plain;
 
-/// Measures `config` in several processes, each made by `command` of its number.
+/// Measures `config` in several processes, which `command` creates by number.
 ///
 /// # Errors
-/// When what has to be known cannot be found out, or a process cannot be started. What happens to
-/// connections and processes is in the measurement.
+/// When preparing fails, or a process cannot be started. Errors of connections and processes are in
+/// the measurement.
 pub(crate) fn measure(
     config: &Config,
     mut signals: Option<Signals>,
     command: impl Fn(usize) -> std::process::Command,
 ) -> io::Result<Measurement> {
-    // Each process asks the server again. Asking here first reports an error once, not once each.
+    // Each process prepares again. Preparing here first reports an error once instead of once for
+    // each.
     let prepared = prepare(config, signals.as_mut())?;
     let mut io_loop = IoLoop::new()?;
     let mut coordinator = Coordinator::new(&prepared);
-    // If it fails, the workers that are there find their stdin ended.
+    // If this fails, the workers already started see their stdin end.
     for number in 0..config.processes {
         let mut command = command(number);
         command.args(arguments(&prepared));
@@ -57,7 +58,7 @@ pub(crate) fn measure(
         PeriodicCallback::start(&mut io_loop, progress::PERIOD, show);
     }
     let limit = prepared.began + config.asking_limit() + config.window_limit();
-    // They have begun later than this one.
+    // The workers began later than this process.
     io_loop.call_at(limit, |coordinator: &mut Coordinator, _| {
         coordinator.tell_all(Command::End);
     });
@@ -72,7 +73,7 @@ pub(crate) fn measure(
     coordinator.finish()
 }
 
-/// What the workers need not find out again.
+/// The options that spare the workers from preparing again.
 fn arguments(prepared: &Prepared) -> Vec<String> {
     let addresses = prepared.addresses.iter().map(ToString::to_string);
     let addresses = addresses.collect::<Vec<_>>().join(",");
@@ -93,7 +94,7 @@ struct Coordinator {
     signals: Option<Signals>,
     /// Whether a signal has told the workers to end.
     is_ending: bool,
-    /// All workers' events are read into this one.
+    /// The buffer for the events of all workers.
     buffer: Vec<u8>,
 }
 
@@ -122,13 +123,13 @@ impl Coordinator {
         };
         if !worker.read(&mut self.buffer) {
             worker.stage = Stage::Gone;
-            // It can only fail for a pipe that is not watched, and then all is well.
+            // It can only fail for a pipe that is not registered, which is fine.
             let _ = io_loop.remove_handler(&mut worker.stdout, token);
         }
         self.keep_step(io_loop);
     }
 
-    /// Enters the next phase once all have got there.
+    /// Enters the next phase once all workers have reached it.
     fn keep_step(&mut self, io_loop: &mut IoLoop<Self>) {
         let slowest = self.workers.iter().map(|worker| worker.stage).min();
         let slowest = slowest.unwrap_or(Stage::Gone);
@@ -142,7 +143,7 @@ impl Coordinator {
             self.times.window_began = Some(Snapshot::now(pid));
             self.phase = Phase::Measuring;
         }
-        // One that ended early has lost all its connections, or its life; the others go on.
+        // A worker that ended early has lost all its connections, or has died; the others continue.
         if self.phase != Phase::Closing && slowest >= Stage::Ended {
             self.times.ended = Some(Snapshot::now(pid));
             self.phase = Phase::Closing;
@@ -172,7 +173,8 @@ impl Coordinator {
         }
     }
 
-    /// The first signal ends all workers with what they have measured, another one at once.
+    /// The first signal ends all workers with their measurements so far, another one ends them at
+    /// once.
     fn on_signal(&mut self, io_loop: &mut IoLoop<Self>, _: Token, _: Ready) {
         let signals = self.signals.as_mut();
         let came = signals.map_or(0, |signals| signals.pending().count());
@@ -186,16 +188,16 @@ impl Coordinator {
     }
 
     fn tell_all(&mut self, command: Command) {
-        // To one whose window has ended, another end would mean to await no reply.
+        // To a worker whose window has ended, a further end would mean not to wait for replies.
         let busy = self.workers.iter_mut().filter(|it| it.stage < Stage::Ended);
         for stdin in busy.filter_map(|worker| worker.stdin.as_mut()) {
-            // A byte always fits; who is not there any more need not be told.
+            // A byte always fits, and a worker that is gone need not be told.
             let _ = stdin.write_all(&[command.byte()]);
         }
     }
 
-    /// Ends the workers that are still there at `limit`, which this process may have slept through
-    /// (Ctrl-Z): then they have had no chance to be heard either.
+    /// Ends the remaining workers at `limit`. If this process slept past it (Ctrl-Z), they get more
+    /// time, because their events could not be read either.
     fn end_workers_at(&mut self, io_loop: &mut IoLoop<Self>, limit: Instant) {
         if limit.elapsed() > SLEPT {
             io_loop.call_later(LIMIT_AFTER_WINDOW, Self::kill_workers);
@@ -204,20 +206,20 @@ impl Coordinator {
         }
     }
 
-    /// Ends the workers that are still there: they have had their time.
+    /// Kills the remaining workers: they have had their time.
     fn kill_workers(&mut self, _: &mut IoLoop<Self>) {
         for worker in self.workers.iter_mut().filter(|it| it.stage != Stage::Gone) {
-            // It may have said all there is, only nobody has read it yet.
+            // Its last events may not have been read yet.
             worker.read(&mut self.buffer);
             if worker.measurement.is_none() {
                 worker.error = Some("did not end in time and was killed".to_owned());
             }
-            // It has ended by itself meanwhile.
+            // It has just ended by itself.
             let _ = worker.process.kill();
         }
     }
 
-    /// Adds up what the workers have measured.
+    /// Adds up the measurements of the workers.
     fn finish(mut self) -> io::Result<Measurement> {
         let workers = mem::take(&mut self.workers);
         let of = workers.len();
@@ -244,7 +246,7 @@ impl Coordinator {
             sum.errors.note(ErrorKind::WorkerLost, all_of(&lost));
         }
         if sum.run.window.is_zero() {
-            // All of them ended before their windows.
+            // All workers ended before their windows.
             self.times.window_began = None;
         }
         self.times.note_phases(&mut sum.run);
@@ -252,7 +254,7 @@ impl Coordinator {
     }
 }
 
-/// One sentence about all lost workers: a report has one example of each kind.
+/// One sentence about all lost workers, since a report has one example of each kind.
 fn all_of(lost: &[String]) -> String {
     let mut sentence = lost[..lost.len().min(NAMED_MAX)].join("; ");
     if lost.len() > NAMED_MAX {
@@ -262,12 +264,12 @@ fn all_of(lost: &[String]) -> String {
     sentence
 }
 
-/// One of the processes.
+/// One of the client processes.
 #[derive(Debug)]
 struct Worker {
     number: usize,
     process: Child,
-    /// Its end is what tells it that this process has ended.
+    /// Its end tells the worker that this process has ended.
     stdin: Option<ChildStdin>,
     stdout: Receiver,
     token: Token,
@@ -279,7 +281,7 @@ struct Worker {
     error: Option<String>,
 }
 
-/// How far a worker has got.
+/// The progress of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Joining,
@@ -361,7 +363,7 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// No process is left behind, whatever ends this one's part.
+    /// Leaves no process behind, for whatever reason the coordinator ends.
     fn drop(&mut self) {
         if let Ok(None) = self.process.try_wait() {
             let _ = self.process.kill();
@@ -379,16 +381,16 @@ fn ending(status: ExitStatus) -> String {
     }
 }
 
-/// Two seconds are for closing, which the processes see to themselves.
+/// Closing takes two seconds, which the processes enforce themselves.
 const LIMIT_AFTER_WINDOW: Duration = Duration::from_millis(2_500);
 
-/// A busy machine makes no timeout as late as this.
+/// Even a busy machine does not delay a timeout by this much.
 const SLEPT: Duration = Duration::from_secs(1);
 
 /// How many lost processes are named.
 const NAMED_MAX: usize = 8;
 
-/// Two hours by the second and 100,000 clients are a tenth of it.
+/// Two hours of intervals and 100,000 clients take a tenth of this.
 const LINE_LENGTH_MAX: usize = 64 << 20;
 
 const BUFFER_SIZE: usize = 64 * 1024;

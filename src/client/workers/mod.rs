@@ -1,8 +1,8 @@
-//! Several processes that share the clients of a run (`--processes`): the one that starts them
-//! (`coordinator`), each of them (`worker`), and what they say to each other.
+//! Several processes that share the clients of a run (`--processes`): the process that starts them
+//! (`coordinator`), each of them (`worker`), and the messages between them.
 //!
-//! A worker tells the coordinator on its stdout, a line each, and is told on its stdin, a byte each.
-//! The end of a worker's stdin is the end of the coordinator, and so the end of the worker.
+//! A worker writes events to its stdout, one per line, and reads commands from its stdin, one byte
+//! each. When the coordinator ends, the worker's stdin ends, and so does the worker.
 
 pub(super) mod coordinator;
 pub mod worker;
@@ -12,21 +12,21 @@ use serde::{Deserialize, Serialize};
 use crate::client::measure::measurement::Measurement;
 use crate::client::run::barrier::{Command, Milestone, Standing};
 
-/// What a worker tells.
+/// An event that a worker reports.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Event {
-    /// It has got this far.
+    /// It has reached this milestone.
     Reached(Milestone),
-    /// How it stands.
+    /// Its state, for the progress line.
     Stands(Standing),
-    /// What it has measured; the last event.
+    /// Its measurement; the last event.
     Measured(Box<Measurement>),
-    /// Why it could not even begin.
+    /// Why it could not start.
     Failed(String),
 }
 
 impl Command {
-    /// As it is sent.
+    /// The byte that represents the command.
     fn byte(self) -> u8 {
         match self {
             Self::Go => b'g',
@@ -34,7 +34,7 @@ impl Command {
         }
     }
 
-    /// The most important of the commands that arrived at once, if there is one.
+    /// The most important of the commands that arrived together, if there is one.
     fn of(bytes: &[u8]) -> Option<Self> {
         let has = |command: Self| bytes.contains(&command.byte()).then_some(command);
         has(Self::End).or_else(|| has(Self::Go))

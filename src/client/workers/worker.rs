@@ -1,5 +1,5 @@
-//! One of several processes that share the clients of a run. It measures its part and tells the
-//! coordinator, which started it.
+//! One of several processes that share the clients of a run. It measures its part and reports to
+//! the coordinator, which started it.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,11 +13,11 @@ use crate::client::run::barrier::{Barrier, Command, Milestone, Standing};
 use crate::client::run::measure;
 use crate::client::workers::Event;
 
-/// Makes sure that a coordinator has started this process: stdin and stdout are pipes then, and
-/// never so where somebody types.
+/// Checks that a coordinator started this process: stdin and stdout are then pipes, which they are
+/// not in a shell.
 ///
 /// # Errors
-/// A sentence for people who came upon `--share` by chance.
+/// A sentence for people who found `--share` by chance.
 pub fn check_pipes() -> Result<(), BadOption> {
     let is_pipe = |fd: BorrowedFd<'_>| {
         fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_fifo())
@@ -29,7 +29,7 @@ pub fn check_pipes() -> Result<(), BadOption> {
     Err(BadOption::new("--share", error))
 }
 
-/// Runs this process's share of `config`, and tells the result.
+/// Measures this process's part of `config`, and reports the result.
 ///
 /// # Errors
 /// When the coordinator is gone.
@@ -44,7 +44,7 @@ pub fn run(config: &Config) -> io::Result<()> {
     }
 }
 
-/// A worker's way to and from its coordinator: stdin and stdout.
+/// The connection of a worker to its coordinator: stdin and stdout.
 #[derive(Debug)]
 struct ControlPipe {
     stdin: Receiver,
@@ -82,7 +82,7 @@ impl Barrier for ControlPipe {
         }
     }
 
-    // A coordinator that is gone shows by the end of stdin.
+    // If the coordinator is gone, stdin ends.
     fn reached(&mut self, milestone: Milestone) {
         let _ = tell(&Event::Reached(milestone));
     }
@@ -92,10 +92,10 @@ impl Barrier for ControlPipe {
     }
 }
 
-/// Writes an event to stdout. It waits for room: the other end always reads.
+/// Writes an event to stdout. It waits for room: the coordinator always reads.
 ///
 /// # Errors
-/// When nobody is there.
+/// When the coordinator is gone.
 fn tell(event: &Event) -> io::Result<()> {
     let mut line = serde_json::to_vec(event)?;
     line.push(b'\n');

@@ -21,7 +21,7 @@ pub(crate) struct Codec {
     boundaries: Boundaries,
     /// Frames since it was last between two messages.
     frames: u32,
-    /// Whether everything it had to send has gone out.
+    /// Whether all its output has been sent.
     flushed: bool,
 }
 
@@ -41,13 +41,13 @@ impl Codec {
         }
     }
 
-    /// Whether text frames may be read past it: no fragmented message is under way.
+    /// Whether text frames may bypass it: no fragmented message is in progress.
     pub(crate) fn is_between_messages(&self) -> bool {
         self.boundaries.at_rest()
     }
 
-    /// A fragmented message is under way, something is unsent, or it must not forget that a close
-    /// frame has gone out: nothing may follow that.
+    /// Whether it has to be kept: a fragmented message is in progress, output is unsent, or a close
+    /// frame has been sent, after which nothing may follow.
     pub(crate) fn is_needed(&self) -> bool {
         !self.boundaries.at_rest() || !self.flushed || !self.context.can_write()
     }
@@ -65,7 +65,7 @@ impl Codec {
             self.frames + 1
         };
         if self.frames > FRAGMENTS_MAX {
-            // Empty ones would never reach the limit on a message's size.
+            // Empty fragments would never reach the limit on a message's size.
             let _ = self.close(socket, CloseCode::Protocol);
             let what = format!("a message in more than {FRAGMENTS_MAX} fragments");
             return Err(ConnectionError::Protocol(what));
@@ -82,7 +82,7 @@ impl Codec {
             }
         };
         if let Err(ConnectionError::Protocol(_)) = read {
-            // The server should learn why; whether it still can is its affair.
+            // The server should learn the reason, but the connection ends even if it cannot.
             let _ = self.close(socket, CloseCode::Protocol);
             return read;
         }
@@ -90,7 +90,7 @@ impl Codec {
         read
     }
 
-    /// Whether everything it had to send has gone out.
+    /// Whether all its output has been sent.
     pub(crate) fn is_flushed(&self) -> bool {
         self.flushed
     }
@@ -136,7 +136,7 @@ impl Codec {
     }
 }
 
-/// Reads one frame and then blocks; writes go to the socket.
+/// Yields one frame and then blocks; writes go to the socket.
 struct Line<'a, W> {
     frame: &'a [u8],
     socket: &'a mut W,
@@ -171,27 +171,27 @@ fn closed(close: Option<CloseFrame>) -> ConnectionError {
     }
 }
 
-/// The connection's error for an error of tungstenite.
+/// Converts an error of tungstenite.
 pub(crate) fn connection_error(error: Error) -> ConnectionError {
     match error {
         Error::Io(error) => ConnectionError::Reset(error),
         Error::Capacity(_) => too_long(),
-        // The sentence says already that it is about the protocol.
+        // The sentence already mentions the protocol.
         Error::Protocol(error) => ConnectionError::Protocol(plain_text(&error.to_string())),
         error => ConnectionError::Protocol(error.to_string()),
     }
 }
 
-/// The error of a message of more than [`MESSAGE_SIZE_MAX`], in one frame or in many.
+/// The error for a message of more than [`MESSAGE_SIZE_MAX`], in one frame or several.
 pub(crate) fn too_long() -> ConnectionError {
     ConnectionError::Protocol("a message of more than 1 MiB".to_owned())
 }
 
-/// The most frames that a message may come in: a mebibyte in pieces of 256 bytes.
+/// The most frames of one message: one MiB in pieces of 256 bytes.
 const FRAGMENTS_MAX: u32 = 4096;
 
-/// The longest message that is put together; a tick has a hundred bytes.
+/// The longest message that is assembled; a tick has about a hundred bytes.
 pub(crate) const MESSAGE_SIZE_MAX: usize = 1 << 20;
 
-/// A request, and a pong and a close frame behind it.
+/// Room for a request, a pong and a close frame.
 const WRITE_BUFFER_MAX: usize = 20 * 1024;

@@ -1,4 +1,4 @@
-//! One connection's states, from the call of connect to the end of its stream.
+//! The states of one connection, from connect to the end of its stream.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -12,14 +12,14 @@ use crate::client::ws::frames::Frames;
 use crate::client::ws::handshake::Handshake;
 use crate::client::ws::stream::Stream;
 
-/// A connection to the server. It owns its socket, but no buffer while it is at rest.
+/// A connection to the server. It owns its socket, but no buffer while it is idle.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
-    /// Where it was opened to.
+    /// The address it was opened to.
     pub(crate) peer: SocketAddr,
     pub(crate) state: State,
-    /// Whether it is a slow reader: what arrives is left to [`read_little`](Self::read_little).
+    /// Whether it is a slow reader: only [`read_little`](Self::read_little) reads what arrives.
     pub(crate) is_slow: bool,
     began: Instant,
 }
@@ -28,29 +28,29 @@ pub(crate) struct Connection {
 pub(crate) trait Sink {
     /// The connection has been upgraded.
     fn joined(&mut self);
-    /// A read has returned something; `is_full` if it filled its buffer.
+    /// A read returned data; `is_full` if it filled its buffer.
     fn read(&mut self, is_full: bool);
-    /// A whole message has arrived.
+    /// A complete message arrived.
     fn message(&mut self, payload: Payload<'_>, arrival: Arrival);
 }
 
-/// Where a connection stands.
+/// The state of a connection.
 #[derive(Debug)]
 pub(crate) enum State {
-    /// The connect is under way.
+    /// The connect is in progress.
     Connecting(Box<Handshake>),
-    /// Connected; the request or the response is under way.
+    /// Connected; the request is being sent or the response awaited.
     Handshaking(Box<Handshake>),
-    /// Upgraded: ticks come.
+    /// Upgraded: ticks arrive.
     Open(Frames),
-    /// Our close frame is out. What was sent before it got there still comes.
+    /// Our close frame is sent. Messages that the server sent before receiving it still arrive.
     Closing(Frames),
-    /// The closing handshake is over; the server ends the stream, so that it and not this side,
-    /// which needs its ports for the next run, keeps the address occupied (TIME_WAIT).
+    /// The closing handshake is over. The server ends the stream first, so that its side keeps the
+    /// address in TIME_WAIT, and not this one, which needs its ports for the next run.
     Draining,
 }
 
-/// How far the work at hand got.
+/// How far the current work got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// All is done until the next event.
@@ -77,7 +77,7 @@ impl Connection {
         }
     }
 
-    /// The error of a connection that has not joined within the limit; none if it has joined.
+    /// The error of a connection that did not join within the limit; `None` if it has joined.
     pub(crate) fn timed_out(&self, limit: Duration) -> Option<ConnectionError> {
         match self.state {
             State::Connecting(_) => Some(ConnectionError::ConnectTimedOut(self.peer, limit)),
@@ -99,17 +99,17 @@ impl Connection {
         matches!(self.state, State::Connecting(_) | State::Handshaking(_))
     }
 
-    /// Whether it has been upgraded and neither side has begun to close it.
+    /// Whether it is upgraded and neither side has begun to close it.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_))
     }
 
-    /// Whether it leaves what arrives to [`read_little`](Self::read_little).
+    /// Whether only [`read_little`](Self::read_little) reads what arrives.
     pub(crate) fn reads_little(&self) -> bool {
         self.is_slow && self.is_open()
     }
 
-    /// Reads what a slow client takes at a time.
+    /// Reads the small amount that a slow client takes at a time.
     ///
     /// # Errors
     /// Why the connection ends.
@@ -124,8 +124,8 @@ impl Connection {
         }
     }
 
-    /// Does what the socket is ready for, as far as one turn has time for it. `scratch` is the
-    /// buffer that all connections read into, one after the other.
+    /// Does the work that the socket is ready for, up to one turn's share. `scratch` is the buffer
+    /// that all connections share for reading.
     ///
     /// # Errors
     /// Why the connection ends.
@@ -164,7 +164,7 @@ impl Connection {
         }
     }
 
-    /// Begins the closing handshake, if it is open.
+    /// Begins the closing handshake, if the connection is open.
     ///
     /// # Errors
     /// When the connection is broken.
@@ -179,13 +179,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether a text may be sent: it is open, reads what is answered, and all earlier ones have
-    /// gone out.
+    /// Whether a text may be sent: the connection is open, replies are read, and all earlier texts
+    /// have been sent.
     pub(crate) fn has_room(&self) -> bool {
         !self.is_slow && matches!(&self.state, State::Open(frames) if frames.has_room())
     }
 
-    /// Sends a text message, if it is open.
+    /// Sends a text message, if the connection is open.
     ///
     /// # Errors
     /// When the connection is broken.
@@ -196,7 +196,7 @@ impl Connection {
         }
     }
 
-    /// Whether the connect has succeeded, by now or before (mio's `TcpStream::connect`).
+    /// Whether the connect has succeeded (see mio's `TcpStream::connect`).
     fn finish_connect(&mut self) -> Result<bool, ConnectionError> {
         let State::Connecting(_) = self.state else {
             return Ok(true);
@@ -223,9 +223,10 @@ impl Connection {
         }
     }
 
-    /// Reads until the socket is drained. A read that leaves room in the buffer says that it is:
-    /// whatever arrives later is a new edge. Only an end of the stream that came with this event
-    /// will not be told again, so with that in sight it goes on until the read says so itself.
+    /// Reads until the socket is drained. A read that leaves room in the buffer shows that it is,
+    /// since data that arrives later raises a new event. Only an end of the stream reported with
+    /// this event will not be reported again, so in that case it reads until the read itself
+    /// returns the end.
     fn read(
         &mut self,
         to_the_end: bool,
@@ -278,7 +279,7 @@ impl Connection {
             }
             State::Handshaking(handshake) => match handshake.take(bytes)? {
                 None => Ok(()),
-                // The first frames may come in one piece with the response.
+                // The first frames may arrive together with the response.
                 Some(behind) => {
                     self.state = State::Open(Frames::default());
                     sink.joined();
@@ -290,7 +291,8 @@ impl Connection {
     }
 }
 
-/// Sends as much of the request as the socket takes: all of it, unless the system is very short.
+/// Sends the request as far as the socket takes it, which is all of it unless the system is very
+/// short of memory.
 fn send(handshake: &mut Handshake, stream: &mut Stream) -> Result<(), ConnectionError> {
     while !handshake.unsent().is_empty() {
         match stream.write(handshake.unsent()) {
@@ -303,8 +305,8 @@ fn send(handshake: &mut Handshake, stream: &mut Stream) -> Result<(), Connection
     Ok(())
 }
 
-/// What a slow reader takes at a time: a few ticks.
+/// How much a slow reader takes at a time: a few ticks.
 const SLOW_READ_SIZE: usize = 512;
 
-/// After this many full buffers the others get their turn.
+/// After this many full buffers, other connections get their turn.
 const READS_PER_TURN: usize = 4;

@@ -1,4 +1,4 @@
-//! Why a connection could not be opened, or ended early.
+//! The reasons why a connection could not be opened, or ended early.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -8,29 +8,29 @@ use std::{fmt, io};
 use crate::client::error_kind::ErrorKind;
 use crate::client::ws::tls;
 
-/// One connection's end. [`Display`](fmt::Display) is the sentence that a report shows of it.
+/// The end of one connection. [`Display`](fmt::Display) is the sentence that a report shows.
 #[derive(Debug)]
 pub(crate) enum ConnectionError {
-    /// Nobody listens there.
+    /// No process listens at this address.
     ConnectRefused(SocketAddr),
-    /// No answer to the connect within the limit.
+    /// The connect got no answer within the limit.
     ConnectTimedOut(SocketAddr, Duration),
-    /// The connect failed in another way.
+    /// The connect failed for another reason.
     ConnectFailed(SocketAddr, io::Error),
-    /// All ports of all addresses that it can connect from are taken.
+    /// All local ports of all usable addresses are taken.
     NoLocalPort(SocketAddr),
     /// The system gives no more descriptors.
     NoDescriptor(io::Error),
-    /// The server answered the handshake with another status than 101.
+    /// The server answered the handshake with a status other than 101.
     HandshakeRefused {
         /// The status.
         status: u16,
-        /// The words behind it.
+        /// The reason phrase.
         reason: String,
     },
-    /// TLS failed, for a bad certificate or because the server speaks none. In a sentence.
+    /// TLS failed, for a bad certificate or because the server does not speak it; as a sentence.
     Tls(String),
-    /// Connected, but the TLS handshake was not finished within the limit.
+    /// Connected, but the TLS handshake did not finish within the limit.
     TlsTimedOut(Duration),
     /// Connected, but not upgraded within the limit.
     HandshakeTimedOut(Duration),
@@ -38,17 +38,17 @@ pub(crate) enum ConnectionError {
     BadHandshake(Cow<'static, str>),
     /// The server closed the connection, with a close frame or without one.
     Closed {
-        /// The code of the close frame; 1005 if it has none, 1006 if there was no frame (RFC 6455
+        /// The code of the close frame; 1005 if it had none, 1006 if there was no frame (RFC 6455
         /// section 7.4.1).
         code: u16,
-        /// The words behind it.
+        /// The reason in the close frame.
         reason: String,
     },
     /// The connection broke.
     Reset(io::Error),
-    /// It broke before it was upgraded.
+    /// The connection broke before the upgrade.
     ResetJoining {
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
         /// Whether it broke during the TLS handshake.
         is_securing: bool,
@@ -66,7 +66,7 @@ impl ConnectionError {
         }
     }
 
-    /// A connection that broke, by what reading or writing answered.
+    /// The error for a connection whose read or write failed.
     pub(crate) fn broken(error: io::Error) -> Self {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
         match inner.map(tls::sentence) {
@@ -75,23 +75,23 @@ impl ConnectionError {
         }
     }
 
-    /// A failed connect, by what the system answered.
+    /// The error for a connect that failed.
     pub(crate) fn connect(peer: SocketAddr, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::ConnectRefused(peer),
-            // The two words for it: of connect(2) and of bind(2).
+            // The codes of connect(2) and of bind(2) for this.
             io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => Self::NoLocalPort(peer),
             _ if is_out_of_descriptors(&error) => Self::NoDescriptor(error),
             _ => Self::ConnectFailed(peer, error),
         }
     }
 
-    /// Whether a closing handshake has taken place.
+    /// Whether the closing handshake is complete.
     pub(crate) fn is_answered(&self) -> bool {
         matches!(self, Self::Closed { code, .. } if *code != 1006)
     }
 
-    /// Whether the server could not be reached at all, so that another of its addresses may help.
+    /// Whether the server could not be reached at all, so that another of its addresses may work.
     pub(crate) fn is_unreachable(&self) -> bool {
         matches!(
             self,
@@ -99,7 +99,7 @@ impl ConnectionError {
         )
     }
 
-    /// What it is counted under.
+    /// The kind that it is counted as.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::ConnectRefused(_) => ErrorKind::ConnectRefused,
@@ -195,7 +195,7 @@ impl fmt::Display for ConnectionError {
 
 impl std::error::Error for ConnectionError {}
 
-/// A text from the other side, kept printable and short.
+/// Appends a text from the server, printable and short.
 fn append(f: &mut fmt::Formatter<'_>, separator: &str, text: &str) -> fmt::Result {
     append_up_to(TEXT_LENGTH_MAX, f, separator, text)
 }
@@ -212,7 +212,7 @@ fn append_up_to(
     write!(f, "{separator}{}", printable(text, length_max))
 }
 
-/// The same as a text.
+/// The same as a string.
 pub(crate) fn short(text: &str) -> String {
     printable(text, TEXT_LENGTH_MAX)
 }
@@ -227,7 +227,7 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| [Errno::MFILE, Errno::NFILE].contains(&errno))
 }
 
-/// The system's words without std's "(os error 24)".
+/// The system's message without std's "(os error 24)".
 fn without_number(error: &io::Error) -> String {
     let text = error.to_string();
     let words = text
@@ -236,16 +236,16 @@ fn without_number(error: &io::Error) -> String {
     words.to_ascii_lowercase()
 }
 
-/// A hint where TLS fails.
+/// A hint for failures of TLS.
 pub(crate) const NO_TLS: &str = "(does it speak TLS on this port? if not, use ws://)";
 
-/// A hint where a plain connection fails.
+/// A hint for failures of a plain connection.
 pub(crate) const ONLY_TLS: &str = "(does it speak TLS on this port? then use wss://)";
 
-/// As much of a server's words as a line has room for.
+/// How much of a server's text is shown.
 const TEXT_LENGTH_MAX: usize = 123;
 
-/// The same for sentences of ours, which may quote a certificate.
+/// The same for our own sentences, which may quote a certificate.
 const SENTENCE_LENGTH_MAX: usize = 300;
 
 #[cfg(test)]
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_system_answers_finds_its_kind() {
+    fn system_errors_have_a_kind() {
         let peer = "127.0.0.1:8888".parse().unwrap();
         let kind = |errno: rustix::io::Errno| ConnectionError::connect(peer, errno.into()).kind();
         assert_eq!(
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn sentences_name_what_happened_and_what_to_try() {
+    fn sentences_name_the_cause_and_a_remedy() {
         let peer = "127.0.0.1:8888".parse().unwrap();
         let closed = |code, reason: &str| ConnectionError::Closed {
             code,

@@ -1,9 +1,10 @@
 //! Turns the bytes of a connection into messages.
 //!
-//! Nearly all that arrives is whole text frames, pushed by the server: those are handed on from
-//! where they lie in the read buffer. A frame that a read has cut off is kept until the rest is
-//! there. Everything else (pings, closes, fragments) is tungstenite's, one whole frame at a time;
-//! its machine exists only while it has something to do. So an idle connection owns no memory.
+//! Nearly all data consists of whole text frames that the server pushes: those are passed on
+//! straight from the read buffer. A frame cut off by the end of a read is kept until the rest
+//! arrives. Everything else (pings, closes, fragments) goes to tungstenite, one whole frame at a
+//! time; its machine exists only while it has something to do. So an idle connection owns no
+//! memory.
 
 use std::io::{Cursor, Write};
 
@@ -15,7 +16,7 @@ use crate::client::ws::codec::{Codec, MESSAGE_SIZE_MAX, connection_error, too_lo
 use crate::client::ws::error::ConnectionError;
 use crate::frame;
 
-/// What has arrived on one connection and is not a whole message yet.
+/// The state of the stream between two reads.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     /// The beginning of a frame whose end has not arrived.
@@ -24,11 +25,12 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// Takes the next piece of the stream and hands each whole message to `on_message`. What it
-    /// has to answer to the server is written to `socket`.
+    /// Takes the next piece of the stream and passes each complete message to `on_message`. Answers
+    /// to the server are written to `socket`.
     ///
     /// # Errors
-    /// Why the connection ends: the server's close frame (by then answered) among others.
+    /// Why the connection ends; this includes the server's close frame, which has then been
+    /// answered.
     pub(crate) fn take(
         &mut self,
         mut bytes: &[u8],
@@ -62,7 +64,7 @@ impl Frames {
         Ok(())
     }
 
-    /// Begins the closing handshake with the code 1000.
+    /// Begins the closing handshake with code 1000.
     ///
     /// # Errors
     /// When the connection is broken.
@@ -70,7 +72,7 @@ impl Frames {
         self.codec().close(socket, CloseCode::Normal)
     }
 
-    /// Whether a text may be sent: all earlier ones have gone out.
+    /// Whether a text may be sent: all earlier ones have been sent.
     pub(crate) fn has_room(&self) -> bool {
         self.codec.as_ref().is_none_or(|codec| codec.is_flushed())
     }
@@ -104,8 +106,9 @@ impl Frames {
         }
     }
 
-    /// The fast path: none while a fragmented message is under way, since no text may begin then.
-    /// It is not checked for UTF-8 here: a tick is when it is read, and other texts may be anything.
+    /// The fast path: `None` while a fragmented message is in progress, when no text may begin. It
+    /// does not check for UTF-8: ticks are checked when they are read, and other texts may be
+    /// anything.
     fn pushed_text<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], usize)> {
         match &self.codec {
             Some(codec) if !codec.is_between_messages() => None,
@@ -113,7 +116,7 @@ impl Frames {
         }
     }
 
-    /// Hands on the frame that was cut off, if it is whole by now.
+    /// Passes on the frame that was cut off, once it is complete.
     fn take_completed(
         &mut self,
         socket: &mut impl Write,
@@ -150,24 +153,24 @@ impl Frames {
     }
 }
 
-/// How many bytes the frame that `partial` begins still needs, as far as that can be told: while
-/// the header is incomplete, one more at a time.
+/// How many bytes are still missing of the frame that `partial` begins; while the header is
+/// incomplete, one.
 fn missing(partial: &[u8]) -> Result<usize, ConnectionError> {
     Ok(frame_length(partial)?.map_or(1, |length| length - partial.len().min(length)))
 }
 
-/// The length of the whole frame that `bytes` begin with; none if its header is incomplete.
+/// The length of the whole frame at the start of `bytes`; `None` if its header is incomplete.
 fn frame_length(bytes: &[u8]) -> Result<Option<usize>, ConnectionError> {
     let mut cursor = Cursor::new(bytes);
     let Some((_, payload)) = FrameHeader::parse(&mut cursor).map_err(connection_error)? else {
         return Ok(None);
     };
-    // Before waiting for a payload, not after: the length is only claimed.
+    // Checked before waiting for the payload: the length is only a claim.
     let payload = usize::try_from(payload).unwrap_or(usize::MAX);
     if payload > MESSAGE_SIZE_MAX {
         return Err(too_long());
     }
-    // The header is a few bytes, and what is known of the frame fits in memory.
+    // The header is a few bytes, and the payload's length has just been checked to fit in memory.
     Ok(Some(cursor.position() as usize + payload))
 }
 

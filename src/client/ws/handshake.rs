@@ -1,7 +1,7 @@
 //! The client's opening handshake (RFC 6455 section 4.1) as text in and text out.
 //!
-//! tungstenite's own wants a stream that blocks, or one machine per connection with 128 KiB; here
-//! it gives the key and its answer, the rest is a request and a look at the response.
+//! tungstenite's own handshake needs a blocking stream, or 128 KiB for each connection; here it
+//! only computes the key and the accept value, the rest is a request and a check of the response.
 
 use std::borrow::Cow;
 use std::mem;
@@ -13,20 +13,20 @@ use tungstenite::handshake::derive_accept_key;
 use crate::client::config::url::Url;
 use crate::client::ws::error::{ConnectionError, ONLY_TLS};
 
-/// One handshake under way.
+/// One handshake in progress.
 #[derive(Debug)]
 pub(crate) struct Handshake {
     key: String,
     request: Vec<u8>,
     /// How much of the request has been sent.
     sent: usize,
-    /// What has arrived of the response.
+    /// The part of the response that has arrived.
     response: Vec<u8>,
 }
 
 impl Handshake {
-    /// The handshake for `url`, with a key of its own. With `since` it asks for the ticks behind
-    /// that stamp, with `symbols` for these, encoded as in a query.
+    /// A handshake for `url` with a new key. With `since` it asks for the ticks after that stamp,
+    /// with `symbols` for these, encoded for a query.
     pub(crate) fn new(
         url: &Url,
         headers: &[(String, String)],
@@ -57,7 +57,7 @@ impl Handshake {
         }
     }
 
-    /// What is still to be sent.
+    /// The unsent part of the request.
     pub(crate) fn unsent(&self) -> &[u8] {
         &self.request[self.sent..]
     }
@@ -67,14 +67,14 @@ impl Handshake {
         self.sent += length;
     }
 
-    /// Takes the next piece of the response. Once it is there in full, and right, returns what
-    /// arrived behind it: the first frames.
+    /// Takes the next piece of the response. Once the response is complete and valid, returns the
+    /// bytes that follow it: the first frames.
     ///
     /// # Errors
     /// [`ConnectionError::HandshakeRefused`] or [`ConnectionError::BadHandshake`].
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, ConnectionError> {
         self.response.extend_from_slice(bytes);
-        // An alert, because it cannot make sense of our request (RFC 8446, section 5.1).
+        // An alert, because a TLS server cannot parse our request (RFC 8446, section 5.1).
         if self.response.starts_with(&[0x15, 0x03]) {
             return Err(bad("the server speaks TLS on this port (use wss://)"));
         }
@@ -93,7 +93,7 @@ impl Handshake {
         }
     }
 
-    /// The error of a stream that ends here; `is_plain` if it is without TLS.
+    /// The error for a stream that ends here; `is_plain` if it is without TLS.
     pub(crate) fn end_of_stream(&self, is_plain: bool) -> ConnectionError {
         match (self.response.is_empty(), is_plain) {
             (true, true) => ConnectionError::BadHandshake(
@@ -112,7 +112,8 @@ impl Handshake {
                 reason.push_str(", try ");
                 reason.push_str(&String::from_utf8_lossy(location));
             } else if status == 400 && body.windows(5).any(|word| word == b"HTTPS") {
-                // The words of nginx, Apache and Go, each in a sentence of its own.
+                // The responses of nginx, Apache and Go to plain HTTP each say this in their own
+                // words.
                 reason.push_str(", try wss://");
             }
             return Err(ConnectionError::HandshakeRefused { status, reason });
@@ -128,7 +129,7 @@ impl Handshake {
         if !values(headers, "Sec-WebSocket-Accept").eq([accept.as_bytes()]) {
             return Err(bad("wrong Sec-WebSocket-Accept"));
         }
-        // Both were not offered, so neither may be chosen.
+        // The request offered neither, so the server must not choose one.
         for name in ["Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"] {
             if values(headers, name).next().is_some() {
                 return Err(ConnectionError::BadHandshake(Cow::Owned(format!(
@@ -147,7 +148,7 @@ fn values<'a>(headers: &'a [Header<'_>], name: &str) -> impl Iterator<Item = &'a
     named.map(|header| header.value.trim_ascii())
 }
 
-/// Whether `token` is among the comma-separated words of the header `name`.
+/// Whether `token` is among the comma-separated values of the header `name`.
 fn has_token(headers: &[Header<'_>], name: &str, token: &str) -> bool {
     values(headers, name)
         .flat_map(|value| value.split(|&byte| byte == b','))
@@ -158,7 +159,7 @@ fn bad(what: &'static str) -> ConnectionError {
     ConnectionError::BadHandshake(Cow::Borrowed(what))
 }
 
-/// No WebSocket server needs as much.
+/// No WebSocket server needs this much.
 const HEAD_LENGTH_MAX: usize = 16 * 1024;
 
 const HEADERS_MAX: usize = 64;
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_request_has_what_a_server_asks_for() {
+    fn the_request_has_the_required_headers() {
         let mut handshake = handshake();
         let request = String::from_utf8(handshake.unsent().to_vec()).unwrap();
         assert!(request.starts_with("GET /?since=5 HTTP/1.1\r\nHost: example.org:8888\r\n"));
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_request_has_what_the_user_asks_for() {
+    fn the_request_has_the_configured_headers() {
         let headers = [("X-Key".to_owned(), "a b".to_owned())];
         let handshake = Handshake::new(&url("ws://u:p@h/?a=b"), &headers, (Some(7), "A,B"));
         let request = String::from_utf8(handshake.unsent().to_vec()).unwrap();
@@ -213,13 +214,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_tls_is_recognized() {
+    fn a_tls_answer_is_recognized() {
         let error = handshake().take(b"\x15\x03\x03\0\x02\x02\x16").unwrap_err();
         assert!(error.to_string().contains("wss://"), "{error}");
     }
 
     #[test]
-    fn a_wrong_answer_is_refused_with_its_reason() {
+    fn an_invalid_answer_is_explained() {
         for (from, to, part) in [
             ("101 Switching Protocols", "403 Forbidden", "403 Forbidden"),
             (
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_without_end_is_given_up() {
+    fn an_endless_header_is_refused() {
         let mut handshake = handshake();
         let line = format!("X: {}\r\n", "x".repeat(1000));
         assert!(handshake.take(b"HTTP/1.1 101 OK\r\n").unwrap().is_none());
@@ -258,7 +259,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_first_frames_are_found_however_the_answer_is_cut(cut in 0usize..170) {
+        fn frames_after_the_response_are_found(cut in 0usize..170) {
             let mut handshake = handshake();
             let bytes = answer(&handshake) + "frames";
             let (first, second) = bytes.split_at(cut.min(bytes.len()));

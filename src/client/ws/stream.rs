@@ -1,4 +1,4 @@
-//! The bytes of a connection, with or without TLS.
+//! The byte stream of a connection, with or without TLS.
 
 use std::io::{self, Read, Write};
 
@@ -6,17 +6,17 @@ use mio::net::TcpStream;
 
 use crate::client::ws::tls::Tls;
 
-/// A socket with or without TLS. Without, it adds a branch to each call and nothing else.
+/// A socket with or without TLS. Without TLS, it costs only a branch per call.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    /// Of a `ws://` URL.
+    /// For a `ws://` URL.
     Plain(TcpStream),
-    /// Of a `wss://` URL.
+    /// For a `wss://` URL.
     Tls(Box<Tls>),
 }
 
 impl Stream {
-    /// What the poll watches.
+    /// The socket that the poll watches.
     pub(crate) fn socket(&mut self) -> &mut TcpStream {
         match self {
             Self::Plain(socket) => socket,
@@ -24,12 +24,12 @@ impl Stream {
         }
     }
 
-    /// Whether TLS is still agreeing on keys.
+    /// Whether the TLS handshake is in progress.
     pub(crate) fn is_securing(&self) -> bool {
         matches!(self, Self::Tls(tls) if tls.is_securing())
     }
 
-    /// Whether there may be more to read behind a read that left room in its buffer, although the
+    /// Whether there may be more to read after a read that left room in its buffer, although the
     /// socket itself is empty.
     pub(crate) fn holds_more(&self) -> bool {
         matches!(self, Self::Tls(tls) if tls.has_ended())
@@ -53,8 +53,8 @@ impl Write for Stream {
         }
     }
 
-    /// Sends what TLS keeps, as far as the socket takes it. What it does not take goes out when it
-    /// becomes writable, so that is no error.
+    /// Sends the output that TLS holds back, as far as the socket takes it. The rest is sent when
+    /// the socket becomes writable, so it is not an error.
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(_) => Ok(()),

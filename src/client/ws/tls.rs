@@ -1,8 +1,8 @@
-//! TLS on the loop: rustls over a socket that does not block.
+//! TLS on the loop: rustls over a non-blocking socket.
 //!
-//! The handshake takes place as a side effect of reading and writing: what is written before goes
-//! out behind it. Sessions are not resumed, because each client stands for another user, who would
-//! come with a handshake of their own.
+//! Reading and writing drive the handshake: data written before it is complete is sent after it.
+//! Sessions are not resumed, because each client represents a different user, who would need a full
+//! handshake.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use rustls::{
 use crate::http_client::Roots;
 use crate::tls;
 
-/// What all TLS connections of a run share.
+/// The settings that all TLS connections of a run share.
 #[derive(Clone, Debug)]
 pub(crate) struct TlsConnector {
     config: Arc<ClientConfig>,
-    /// The name that the certificate must be for.
+    /// The name that the certificate must match.
     name: ServerName<'static>,
 }
 
@@ -32,16 +32,16 @@ pub(crate) struct TlsConnector {
 pub(crate) struct Tls {
     socket: TcpStream,
     session: ClientConnection,
-    /// The peer has ended the stream.
+    /// Whether the peer has ended the stream.
     ended: bool,
 }
 
 impl TlsConnector {
-    /// For connections to `host`, whose certificate must lead to one of `roots`, unless
+    /// A connector to `host`, whose certificate must be issued by one of `roots`, unless
     /// `insecure`.
     ///
     /// # Errors
-    /// When the host cannot be the name in a certificate, or the roots are unusable.
+    /// When the host cannot be a certificate's name, or the roots are unusable.
     pub(crate) fn new(host: &str, roots: &Roots, insecure: bool) -> io::Result<Self> {
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|_| {
@@ -62,7 +62,7 @@ impl TlsConnector {
         })
     }
 
-    /// TLS over a socket that need not be connected yet.
+    /// TLS over a socket, which need not be connected yet.
     ///
     /// # Errors
     /// When rustls rejects the configuration.
@@ -74,7 +74,7 @@ impl TlsConnector {
         })
     }
 
-    /// TLS for a stream that blocks, as a fiber's does.
+    /// TLS for a stream that blocks, such as a fiber's.
     ///
     /// # Errors
     /// When rustls rejects the configuration.
@@ -129,7 +129,7 @@ impl Tls {
         let taken = self.session.writer().write(bytes)?;
         self.flush()?;
         match taken {
-            // Its buffer is full.
+            // The buffer of rustls is full.
             0 if !bytes.is_empty() => Err(ErrorKind::WouldBlock.into()),
             taken => Ok(taken),
         }
@@ -147,10 +147,10 @@ impl Tls {
         Ok(())
     }
 
-    /// Decrypts what has arrived, and sends what TLS itself answers.
+    /// Decrypts what has arrived, and sends TLS's own answers.
     fn process(&mut self) -> io::Result<()> {
         let processed = self.session.process_new_packets();
-        // An alert, if it went wrong: whether it arrives is the server's affair.
+        // After a failure it sends an alert, which need not reach the server.
         let flushed = self.flush();
         let state = processed.map_err(io::Error::other)?;
         self.ended |= state.peer_has_closed();
@@ -162,7 +162,7 @@ impl Tls {
         let mut filled = 0;
         while filled < buffer.len() {
             match self.session.reader().read(&mut buffer[filled..]) {
-                // The end of the stream shows by `ended`, with or without a word from the peer.
+                // `ended` reports the end of the stream, with or without a notice from the peer.
                 Ok(0) => break,
                 Ok(length) => filled += length,
                 Err(error) if is_nothing(&error) => break,
@@ -180,7 +180,7 @@ fn is_nothing(error: &io::Error) -> bool {
     )
 }
 
-/// Notes whether a read left room in its buffer: then the socket is drained.
+/// Notes whether a read left room in its buffer, which means that the socket is drained.
 struct Noting<'a> {
     socket: &'a mut TcpStream,
     left_room: bool,
@@ -194,7 +194,7 @@ impl Read for Noting<'_> {
     }
 }
 
-/// An error of TLS in a sentence that says what it means.
+/// A TLS error as a sentence that says what it means.
 pub(crate) fn sentence(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(certificate) => {
@@ -203,7 +203,7 @@ pub(crate) fn sentence(error: &Error) -> String {
         Error::InvalidMessage(_) => {
             "the server does not speak TLS on this port (use ws://)".to_owned()
         }
-        // What a server can say that has no room, before there are keys.
+        // A full server sends this alert before there are keys.
         Error::AlertReceived(AlertDescription::InternalError) => {
             "the server refused TLS: InternalError (it may be full)".to_owned()
         }

@@ -4,7 +4,7 @@ use super::*;
 use crate::client::config::url::Url;
 use crate::client::report::tests::sample;
 
-/// How many files are in it.
+/// How many files `folder` contains.
 fn entries(folder: &TempDir) -> usize {
     fs::read_dir(folder.path()).unwrap().count()
 }
@@ -14,7 +14,7 @@ fn config() -> Config {
 }
 
 #[test]
-fn files_are_filled_at_the_end_and_what_was_there_is_replaced() {
+fn files_are_replaced_at_the_end() {
     let folder = TempDir::new().unwrap();
     let old = "longer than what will replace it".repeat(1000);
     let mut config = config();
@@ -65,7 +65,7 @@ fn a_run_without_a_connection_leaves_files_as_they_were() {
 }
 
 #[test]
-fn a_link_stays_one_and_nothing_is_left_beside() {
+fn a_link_is_kept_and_temporary_files_are_removed() {
     let folder = TempDir::new().unwrap();
     let (file, link) = (
         folder.path().join("run.csv"),
@@ -81,7 +81,7 @@ fn a_link_stays_one_and_nothing_is_left_beside() {
 }
 
 #[test]
-fn what_cannot_be_opened_is_refused_with_its_name() {
+fn a_file_that_cannot_be_opened_is_named() {
     let folder = TempDir::new().unwrap();
     let missing = folder.path().join("missing").join("run.csv");
     let refused = |config: &Config| Export::open(config).unwrap_err().to_string();
@@ -109,7 +109,7 @@ fn what_cannot_be_opened_is_refused_with_its_name() {
 }
 
 #[test]
-fn two_outputs_never_share_a_file_whatever_its_names() {
+fn two_outputs_never_share_a_file() {
     let folder = TempDir::new().unwrap();
     let (file, link) = (
         folder.path().join("run.svg"),
@@ -164,7 +164,7 @@ fn a_pipe_without_a_reader_is_refused_at_once() {
 }
 
 #[test]
-fn runs_of_one_name_are_told_apart() {
+fn runs_with_equal_names_are_distinguished() {
     let all = ["a/run.json", "b/run.json", "c/other.json"].map(PathBuf::from);
     let labels = all.each_ref().map(|path| label(path, &all));
     assert_eq!(labels, ["a/run.json", "b/run.json", "other"]);
@@ -174,7 +174,7 @@ fn runs_of_one_name_are_told_apart() {
 fn a_full_disk_is_reported() {
     let mut config = config();
     config.csv = Some("/dev/full".into());
-    // Only some systems have such a device.
+    // Only some systems have this device.
     if Path::new("/dev/full").exists() {
         let error = Export::open(&config).unwrap().write(&sample()).unwrap_err();
         assert_eq!(error, "cannot write /dev/full: no space left on device");

@@ -1,10 +1,10 @@
-//! The axes of the charts: where marks are put, and what is written at them.
+//! The axes of the charts: the position of marks, and their labels.
 
 use std::ops::Range;
 
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 
-/// A range with marks at round places; maps to pixels linearly or by the logarithm.
+/// A range with marks at round positions; maps values to pixels, linearly or logarithmically.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Axis {
     low: f64,
@@ -14,13 +14,13 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// Percentiles, as HdrHistogram draws them: each nine takes the same room. Values are
-    /// [`nines`]; the axis reaches `most`, which is 1 at least.
+    /// Percentiles in HdrHistogram's style: each nine takes the same space. Values are [`nines`];
+    /// the axis extends to `most`, which is at least 1.
     pub(super) fn percentiles(most: f64) -> Self {
         let high = most.max(1.0);
         let whole = (0..=MARKS_MAX).map(|nines| f64::from(nines as u32));
         let mut marks: Vec<_> = whole.take_while(|mark| *mark <= high).collect();
-        // 50 % fits between 0 % and 90 % unless there are too many nines.
+        // A mark at 50 % fits between 0 % and 90 % unless there are too many nines.
         if high <= 5.0 {
             marks.insert(1, nines(0.5));
         }
@@ -32,7 +32,7 @@ impl Axis {
         }
     }
 
-    /// From zero to at least `most`, which is more than nothing.
+    /// From zero to at least `most`, which is positive.
     pub(super) fn linear(most: f64) -> Self {
         let step = round_up(most / 6.0);
         let count = (most / step).ceil().max(1.0);
@@ -53,7 +53,7 @@ impl Axis {
         axis
     }
 
-    /// From at most `least` to at least `most`, both more than nothing, at 1, 2, 5, 10, 20, 50, …
+    /// From at most `least` to at least `most`, both positive, with marks at 1, 2, 5, 10, 20, 50, …
     pub(super) fn logarithmic(least: f64, most: f64) -> Self {
         let first = least.log10().floor() as i32;
         let last = most.log10().ceil() as i32;
@@ -101,7 +101,7 @@ impl Ranged for Axis {
     }
 }
 
-/// A unit for an axis: its name, and how many of the axis's own it is.
+/// A unit for an axis: its name, and its size in the axis's own unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Unit {
     pub(super) name: &'static str,
@@ -121,7 +121,7 @@ impl Unit {
 
     /// The unit in which one round number of µs reads best.
     pub(super) fn of_mark(us: f64) -> Self {
-        // Sums of powers may miss a round number by a hair.
+        // Sums of powers may miss a round number by a little.
         Self::of_latency(us * 5.000_001)
     }
 
@@ -136,19 +136,19 @@ impl Unit {
     }
 }
 
-/// How many nines a share has: 0.9 has one, 0.99 two, 0.5 a third of one.
+/// The number of nines in a share: 0.9 has one, 0.99 two, 0.5 a third of one.
 pub(super) fn nines(share: f64) -> f64 {
     -(1.0 - share).log10()
 }
 
-/// What is written at a mark of [`Axis::percentiles`].
+/// The label of a mark of [`Axis::percentiles`].
 pub(super) fn percent(nines: f64) -> String {
     let percent = 100.0 - 10f64.powf(2.0 - nines);
     let decimals = (nines.round() as usize).saturating_sub(2);
     format!("{percent:.decimals$} %")
 }
 
-/// A number without needless zeros.
+/// A number without trailing zeros.
 pub(super) fn short(number: f64) -> String {
     let text = format!("{number:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -164,7 +164,7 @@ fn round_up(number: f64) -> f64 {
     digit.unwrap_or(10.0) * power
 }
 
-/// More nines than anyone has samples for.
+/// More nines than any run has samples for.
 const MARKS_MAX: usize = 12;
 
 #[cfg(test)]
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_named_as_people_say_them() {
+    fn percentile_labels_are_the_usual_ones() {
         let axis = Axis::percentiles(4.3);
         let expected = ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %"];
         assert_eq!(labels(&axis, percent), expected);
@@ -216,7 +216,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_axis_holds_what_it_is_made_for(least in 1f64..1e6, factor in 1f64..1e6) {
+        fn an_axis_contains_its_range(least in 1f64..1e6, factor in 1f64..1e6) {
             let most = least * factor;
             let time = Axis::time(most, Unit::of_time(most));
             for axis in [Axis::linear(most), Axis::logarithmic(least, most), time] {

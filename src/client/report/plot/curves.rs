@@ -1,11 +1,11 @@
-//! What is drawn of a run: of the one that has just ended, or of one whose report was kept.
+//! The data of a chart: from the run that has just ended, or from an earlier run's report.
 
 use crate::client::report::Report;
 use crate::client::report::metric::Metric;
 use crate::client::report::percentiles::{CurvePoint, Percentiles};
 use crate::client::report::plot::axis::nines;
 
-/// One thing that a run has measured: its percentiles, of all the run and of each second.
+/// One metric of a run: its percentiles, for the whole run and for each second.
 #[derive(Clone, Debug)]
 pub(super) struct Curve<'a> {
     /// The run's name.
@@ -24,16 +24,16 @@ struct Second<'a> {
     percentiles: Option<&'a Percentiles>,
 }
 
-/// Which of an interval's percentiles.
+/// Selects one of an interval's percentiles.
 pub(super) type Pick = fn(&Percentiles) -> Option<u64>;
 
-/// The curves of a run: one for each thing that was measured.
+/// The curves of a run: one for each metric that it measured.
 pub(super) fn curves_of<'a>(run: &'a str, report: &'a Report) -> Vec<Curve<'a>> {
     let curves = Metric::ALL.into_iter();
     let mut curves: Vec<_> = curves
         .filter_map(|metric| Curve::of(run, report, metric))
         .collect();
-    // Without anything else, the legend names the run even if there is nothing to draw.
+    // A run without other curves keeps an empty one, so that the legend names it.
     let is_drawn = |curve: &Curve<'_>| !curve.points.is_empty();
     match curves.iter().any(is_drawn) {
         true => curves.retain(is_drawn),
@@ -43,7 +43,7 @@ pub(super) fn curves_of<'a>(run: &'a str, report: &'a Report) -> Vec<Curve<'a>> 
 }
 
 impl<'a> Curve<'a> {
-    /// None if it was not asked for.
+    /// `None` if the metric was not requested.
     fn of(run: &'a str, report: &'a Report, metric: Metric) -> Option<Self> {
         let (percentiles, points) = report.measured(metric)?;
         let seconds = report.intervals.iter().map(|interval| Second {
@@ -60,8 +60,8 @@ impl<'a> Curve<'a> {
         })
     }
 
-    /// Its percentiles, as places and µs. The last one, 100 %, has no place on an axis of nines; it
-    /// is where the share of one sample ends.
+    /// The curve as nines and µs. The last point, 100 %, has no position on an axis of nines; it
+    /// goes where the share of one sample ends.
     pub(super) fn by_percentile(&self) -> Vec<(f64, f64)> {
         let most = self.nines_max();
         let points = self.points.iter();
@@ -75,7 +75,7 @@ impl<'a> Curve<'a> {
         (self.count.max(1) as f64).log10()
     }
 
-    /// One of its percentiles over time, in pieces: where no sample is there is no line.
+    /// One percentile over time, in pieces: the line breaks where there are no samples.
     pub(super) fn over_time(&self, pick: Pick) -> Vec<Vec<(f64, f64)>> {
         let mut pieces = vec![Vec::new()];
         for second in &self.seconds {
@@ -91,13 +91,13 @@ impl<'a> Curve<'a> {
         pieces
     }
 
-    /// When it ended, in seconds from the beginning of the window.
+    /// When the last interval ended, in seconds from the start of the window.
     pub(super) fn end_s(&self) -> f64 {
         let last = self.seconds.last();
         last.map_or(0.0, |second| second.time_s + second.length_s)
     }
 
-    /// The middle one of its latencies.
+    /// The median of its latencies.
     pub(super) fn median_us(&self) -> Option<f64> {
         let mut points = self.points.iter();
         let middle = points.find(|point| point.quantile >= 0.5);
@@ -105,7 +105,7 @@ impl<'a> Curve<'a> {
     }
 }
 
-/// The axis of a latency of zero may be logarithmic; a µs is what the clock can tell.
+/// A logarithmic axis has no zero, and the clock resolves no less than a µs.
 fn at_least_one(us: u64) -> f64 {
     us.max(1) as f64
 }

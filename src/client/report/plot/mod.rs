@@ -1,10 +1,10 @@
-//! The charts of one or several runs, as SVG: latency by percentile, and over time. They show
-//! the delivery of ticks and, where a run has measured it, how late ticks were against their schedule
-//! and how long replies took, which reveal a stall of the server.
+//! Draws the charts of one or several runs as SVG: latency by percentile, and over time. They show
+//! the delivery of ticks and, if a run measured them, the lateness of ticks against their schedule
+//! and the latency of replies, both of which reveal a stall of the server.
 //!
-//! Each metric of each run has a colour, each percentile a kind of line. Both panels share the axis of
-//! latencies. It is linear from zero, so that heights compare, unless the longest latency is so far
-//! above the usual that all else would be a line at the bottom.
+//! Each metric of each run has a colour, and each percentile a line style. Both panels share the
+//! axis of latencies. It is linear from zero, so that heights compare, unless the longest latency
+//! is so far above the usual ones that they would be a line at the bottom.
 
 mod axis;
 mod curves;
@@ -58,7 +58,7 @@ fn paint(root: &Area<'_>, curves: &[Curve<'_>], legend_height: i32) -> Drawing {
     over_time(&below, curves, &scale)
 }
 
-/// What is drawn, and from when it counts.
+/// The title: the metrics in the chart, and what they count from.
 fn title(curves: &[Curve<'_>]) -> String {
     let mut metrics: Vec<_> = curves.iter().map(|curve| curve.metric).collect();
     metrics.sort_unstable();
@@ -70,7 +70,7 @@ fn title(curves: &[Curve<'_>]) -> String {
     format!("Latency: {}", since.join(", "))
 }
 
-/// Whether there is more than deliveries.
+/// Whether there are metrics other than deliveries.
 fn names_metrics(curves: &[Curve<'_>]) -> bool {
     curves.iter().any(|curve| curve.metric != Metric::Delivery)
 }
@@ -83,7 +83,7 @@ struct Scale {
 }
 
 impl Scale {
-    /// None if there is nothing to draw.
+    /// `None` if there is no sample.
     fn of(curves: &[Curve<'_>]) -> Self {
         let all = curves.iter().flat_map(Curve::by_percentile);
         let all: Vec<_> = all.map(|(_, us)| us).collect();
@@ -110,7 +110,7 @@ impl Scale {
         }
     }
 
-    /// What is written at a mark. Where it may be a µs or a minute, it says its own unit.
+    /// The label of a mark. On a range from µs to a minute, each label has its own unit.
     fn mark(&self, us: f64) -> String {
         if !self.is_logarithmic {
             return short(us / self.unit.size);
@@ -161,7 +161,7 @@ fn over_time(area: &Area<'_>, curves: &[Curve<'_>], scale: &Scale) -> Drawing {
     Ok(())
 }
 
-/// The frame of a chart; none if there is nothing to draw in it, which it then says.
+/// The frame of a chart; `None` if there is no sample, which the chart then says.
 fn panel<'a>(
     area: &Area<'a>,
     title: &str,
@@ -202,8 +202,8 @@ fn panel<'a>(
     Ok(Some(chart))
 }
 
-/// A line, or a dot where there is only one point. The lines of curves that share a colour with an
-/// earlier one have gaps.
+/// A line, or a dot if there is only one point. Curves that share a colour with an earlier one are
+/// dashed.
 fn line(chart: &mut Chart<'_>, points: &[(f64, f64)], curve: usize, style: ShapeStyle) -> Drawing {
     match (points, dash(curve)) {
         ([point], _) => {
@@ -243,11 +243,11 @@ fn legend(area: &Area<'_>, curves: &[Curve<'_>]) -> Drawing {
 }
 
 fn text<'a>(size: f64, colour: &'a RGBColor) -> TextStyle<'a> {
-    // plotters writes sizes by 1.24 smaller.
+    // plotters divides font sizes by 1.24.
     ("sans-serif", size * 1.24).into_font().color(colour)
 }
 
-/// A name with its middle left out if it is too long: runs mostly differ in the last characters.
+/// Shortens a long name in the middle: the names of runs mostly differ at the end.
 fn shortened(label: &str) -> String {
     let characters: Vec<_> = label.chars().collect();
     if characters.len() <= LABEL_LENGTH_MAX {
@@ -262,7 +262,7 @@ fn shortened(label: &str) -> String {
     format!("{head}…{tail}")
 }
 
-/// How long the dashes of a curve's line are, in pixels; none where its colour is its own.
+/// The length of a curve's dashes in pixels; `None` if its colour is unique.
 fn dash(curve: usize) -> Option<i32> {
     match curve / COLOURS.len() {
         0 => None,
@@ -276,8 +276,8 @@ fn style(curve: usize, opacity: f64, width: u32) -> ShapeStyle {
     colour.mix(opacity).stroke_width(width)
 }
 
-/// The colours of Okabe and Ito that stand out on white: people with colour blindness can tell
-/// them apart.
+/// The colours of Okabe and Ito that stand out on white; people with colour blindness can
+/// distinguish them.
 const COLOURS: [RGBColor; RUNS_MAX] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -290,20 +290,20 @@ const COLOURS: [RGBColor; RUNS_MAX] = [
 
 const GREY: RGBColor = RGBColor(110, 110, 110);
 
-/// Between the dashes of a line, in pixels.
+/// The gap between dashes, in pixels.
 const GAP: i32 = 4;
 
-/// How many times the median the longest latency may be for a linear axis.
+/// The axis is linear if the longest latency is at most this many times the median.
 const LINEAR_MAX: f64 = 20.0;
 
 const WIDTH: i32 = 960;
 const PANEL_HEIGHT: i32 = 400;
 const TITLE_HEIGHT: i32 = 56;
 
-/// Where charts and what is above them begin.
+/// The left edge of the charts and their titles.
 const LEFT: i32 = 90;
 
-/// Room for the latencies' marks and their title.
+/// Space for the labels of the latency axis and its title.
 const MARKS: i32 = 75;
 
 const LEGEND_ROW: i32 = 22;

@@ -3,7 +3,7 @@ use crate::client::report::percentiles::CurvePoint;
 use crate::client::report::tests::{interval, sample, with_requests, with_schedule};
 
 #[test]
-fn a_run_and_those_it_is_compared_with_are_in_one_picture() {
+fn compared_runs_share_one_chart() {
     let mut report = sample();
     report.intervals = vec![
         interval(0, &[100]),
@@ -33,7 +33,7 @@ fn a_run_and_those_it_is_compared_with_are_in_one_picture() {
 }
 
 #[test]
-fn lateness_and_replies_have_curves_of_their_own() {
+fn lateness_and_replies_have_their_own_curves() {
     let mut report = with_requests(with_schedule(sample()));
     let mut second = interval(0, &[100]);
     second.lateness_us = Some(interval(0, &[2_000_000]).delivery_us);
@@ -59,7 +59,7 @@ fn lateness_and_replies_have_curves_of_their_own() {
 }
 
 #[test]
-fn as_many_runs_as_fit_differ_in_colour_or_dashes() {
+fn all_runs_differ_in_colour_or_dashes() {
     let mut looks: Vec<_> = (0..3 * RUNS_MAX)
         .map(|curve| (COLOURS[curve % COLOURS.len()].rgb(), dash(curve)))
         .collect();
@@ -72,7 +72,7 @@ fn as_many_runs_as_fit_differ_in_colour_or_dashes() {
 }
 
 #[test]
-fn few_or_no_samples_make_a_picture_too() {
+fn few_or_no_samples_can_be_drawn() {
     let mut report = sample();
     report.intervals = vec![interval(0, &[0])];
     report.delivery_us.count = 1;
@@ -93,7 +93,7 @@ fn few_or_no_samples_make_a_picture_too() {
 }
 
 #[test]
-fn a_huge_range_is_logarithmic_and_says_so() {
+fn a_huge_range_has_a_labelled_logarithmic_axis() {
     let mut report = sample();
     report.delivery_curve[0].quantile = 0.5;
     report.delivery_curve[0].us = 100;
@@ -106,7 +106,7 @@ fn a_huge_range_is_logarithmic_and_says_so() {
 }
 
 #[test]
-fn long_names_are_cut() {
+fn long_names_are_shortened() {
     assert_eq!(shortened("short"), "short");
     let cut = shortened(&"µ".repeat(100));
     assert_eq!(cut.chars().count(), LABEL_LENGTH_MAX);

@@ -5,7 +5,7 @@ use crate::client::report::table::KINDS_SHOWN_MAX;
 use crate::client::report::tests::{sample, with_requests, with_schedule};
 
 #[test]
-fn a_report_of_many_clients_reads_well() {
+fn a_report_of_many_clients_is_aligned() {
     let text = sample().to_string();
     let expected = r#"ws://127.0.0.1:8888/
 
@@ -48,7 +48,7 @@ warning: what makes the numbers doubtful, and what can be done about that
 }
 
 #[test]
-fn one_client_has_no_spread_of_response_times_and_few_errors_are_a_zero() {
+fn one_client_has_no_response_times_and_no_errors_are_zero() {
     let mut report = sample();
     report.clients.asked = 1;
     report.server = None;
@@ -113,7 +113,7 @@ fn the_most_frequent_of_many_kinds_are_shown() {
 }
 
 #[test]
-fn no_number_is_too_big_and_no_text_too_long_for_80_columns() {
+fn huge_numbers_and_long_texts_fit_80_columns() {
     let mut report = with_requests(with_schedule(sample()));
     report.url = format!("ws://127.0.0.1:8888/?symbols={}", "BTC/USDT,".repeat(40));
     report.clients.asked = 20_000;

@@ -10,7 +10,7 @@ fn warnings(change: impl FnOnce(&mut Report)) -> Vec<String> {
     about(&report, &Config::new(url))
 }
 
-/// The one warning after `change`.
+/// The only warning after `change`.
 fn warning(change: impl FnOnce(&mut Report)) -> String {
     let warnings = warnings(change);
     assert_eq!(warnings.len(), 1, "{warnings:?}");
@@ -18,12 +18,12 @@ fn warning(change: impl FnOnce(&mut Report)) -> String {
 }
 
 #[test]
-fn a_good_run_has_none() {
+fn a_good_run_has_no_warnings() {
     assert_eq!(warnings(|_| {}), Vec::<String>::new());
 }
 
 #[test]
-fn a_client_that_is_the_bottleneck_says_so() {
+fn a_client_that_is_the_bottleneck_is_warned_of() {
     let cpu = warning(|report| report.client.cpu_percent = Some(97.0));
     assert!(
         cpu.starts_with("this client used 97 % of its core"),
@@ -37,7 +37,7 @@ fn a_client_that_is_the_bottleneck_says_so() {
 }
 
 #[test]
-fn its_own_lateness_matters_beside_short_latencies_only() {
+fn own_lateness_matters_only_beside_short_latencies() {
     let late = warning(|report| report.client.lateness_p99_us = 1_500);
     assert!(late.contains("own loop was 1.5 ms late (p99)"), "{late}");
     let beside_long = |report: &mut Report| {
@@ -104,7 +104,7 @@ fn missing_stamps_and_few_samples_are_warned_of() {
 }
 
 #[test]
-fn a_wrong_unit_is_named() {
+fn a_wrong_unit_is_recognized() {
     let now_us = 1_732_000_000_000_000;
     let far = implausible_stamp(
         now_us as i64 - 1_732_000_000_000,
@@ -130,7 +130,7 @@ fn a_wrong_unit_is_named() {
 }
 
 #[test]
-fn requests_without_replies_are_told() {
+fn requests_without_replies_are_warned_of() {
     let warning = |missing, unsent| {
         warning(|report| {
             *report = with_requests(report.clone());
@@ -150,7 +150,7 @@ fn requests_without_replies_are_told() {
 }
 
 #[test]
-fn an_interval_that_is_not_the_expected_one_is_named_with_the_option() {
+fn an_unexpected_interval_is_named_with_its_option() {
     let warning = |mean_s| {
         warning(|report| {
             *report = with_schedule(report.clone());

@@ -1,5 +1,5 @@
-//! The terminal that indicatif draws on. Each drawing is written at once and never makes the
-//! client wait: a drawing that does not fit is left out.
+//! The terminal that indicatif draws on. Each drawing is one write that never makes the client
+//! wait: a drawing that does not fit is dropped.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -35,7 +35,7 @@ impl Terminal {
     }
 
     fn drawing(&self) -> MutexGuard<'_, Drawing> {
-        // What a panic left behind is drawn over.
+        // After a panic, the next drawing replaces what is left.
         self.drawing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -94,14 +94,14 @@ impl TermLike for Terminal {
         let mut drawing = self.drawing();
         let mut text = std::mem::take(&mut drawing.unwritten);
         text.truncate(WRITE_MAX);
-        // A picture of which a part is missing is drawn over in a moment.
+        // The next drawing replaces an incomplete one.
         drawing.stderr.put(&text);
         Ok(())
     }
 }
 
-/// Where the terminal does not say how wide it is.
+/// The width to assume if the terminal does not report it.
 const COLUMNS: u16 = 80;
 
-/// What is drawn must fit one write.
+/// A drawing must fit into one write.
 const COLUMNS_MAX: u16 = 500;

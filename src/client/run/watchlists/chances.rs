@@ -1,13 +1,13 @@
-//! Drawing without repetition, each place with a chance of its own: equal ones, or those of Zipf's
-//! law, by which real markets are popular.
+//! Draws without repetition, with a weight for each place: equal weights, or Zipf's law, which the
+//! popularity of real markets follows.
 //!
-//! The chances are whole numbers in a Fenwick tree. So a draw takes a step for each bit of their
-//! number, and what was taken out for a list can be put back exactly: whatever was drawn before,
-//! the next list is drawn from the same chances.
+//! The weights are integers in a Fenwick tree. So a draw takes one step per bit of their number,
+//! and the weights removed for one list can be restored exactly: every list is drawn from the same
+//! weights, whatever was drawn before.
 
 use fastrand::Rng;
 
-/// The chances of places 0, 1, 2, …
+/// The weights of places 0, 1, 2, …
 #[derive(Debug)]
 pub(crate) struct Chances {
     weights: Vec<u64>,
@@ -17,11 +17,11 @@ pub(crate) struct Chances {
 }
 
 impl Chances {
-    /// Chances of `places`: the first has the largest, that at rank `r` is `1 / r^exponent` of it. With
-    /// zero all are equal.
+    /// Weights for `places` places: the first has the largest, the one at rank `r` is `1 /
+    /// r^exponent` of it. An exponent of zero makes all equal.
     pub(crate) fn new(places: usize, exponent: f64) -> Self {
         let weight = |rank: usize| (FIRST / (rank as f64).powf(exponent)) as u64;
-        // Even the least popular has some chance, or a list of all would never be complete.
+        // The least popular needs some weight, or a list of all symbols would never be complete.
         let weights: Vec<_> = (1..=places).map(|rank| weight(rank).max(1)).collect();
         let mut chances = Self {
             tree: vec![0; places + 1],
@@ -32,8 +32,7 @@ impl Chances {
         chances
     }
 
-    /// Draws `count` different places, of which there must be as many, in the order in which they
-    /// were drawn.
+    /// Draws `count` different places, in the order of drawing; there must be that many.
     pub(crate) fn draw(&mut self, count: usize, rng: &mut Rng) -> Vec<usize> {
         let drawn: Vec<_> = (0..count).map(|_| self.take_one(rng)).collect();
         drawn.iter().for_each(|&place| self.put_back(place));
@@ -50,7 +49,7 @@ impl Chances {
         self.change(place, self.weights[place]);
     }
 
-    /// Adds to the chance of `place`; a negative number wraps around.
+    /// Adds to the weight of `place`; a negative number wraps around.
     fn change(&mut self, place: usize, by: u64) {
         self.total = self.total.wrapping_add(by);
         let mut index = place + 1;
@@ -60,7 +59,7 @@ impl Chances {
         }
     }
 
-    /// The place whose chance has the `number`th part of all in it.
+    /// The place that contains the `number`th unit of the total weight.
     fn find(&self, mut number: u64) -> usize {
         let mut place = 0;
         let mut step = self.tree.len().next_power_of_two() / 2;
@@ -78,8 +77,8 @@ impl Chances {
     }
 }
 
-/// The chance of the first: large, so that those of others are not rounded much, and still a million
-/// of it add up.
+/// The first weight: large, so that rounding hardly affects the others, but a million of them do
+/// not overflow.
 const FIRST: f64 = (1_u64 << 40) as f64;
 
 #[cfg(test)]
@@ -88,7 +87,7 @@ mod tests {
     use fastrand::Rng;
     use proptest::prelude::*;
 
-    /// How often each place is among `count` that are drawn.
+    /// How often each place is drawn in `count` draws.
     fn frequencies(places: usize, exponent: f64, count: usize) -> Vec<f64> {
         const DRAWS: u32 = 20_000;
         let mut chances = Chances::new(places, exponent);
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_chances_are_equal_and_those_of_zipf_fall_with_the_rank() {
+    fn draws_follow_equal_and_zipf_weights() {
         for share in frequencies(10, 0.0, 3) {
             assert!((share - 0.3).abs() < 0.02, "{share}");
         }
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn all_can_be_drawn_however_unpopular() {
+    fn all_places_can_be_drawn() {
         for exponent in [0.0, 1.0, 10.0] {
             let mut chances = Chances::new(300, exponent);
             let mut drawn = chances.draw(300, &mut Rng::with_seed(3));
@@ -129,7 +128,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_drawn_before_changes_nothing(
+        fn earlier_draws_do_not_affect_later_ones(
             places in 1_usize..200, exponent in 0.0..3.0, seed: u64, before in 0_usize..5,
         ) {
             let count = places.div_ceil(3);

@@ -27,7 +27,7 @@ fn feed(
     (messages, written, None)
 }
 
-/// The one frame in what a client wrote.
+/// The only frame in what a client wrote.
 fn sent(written: Vec<u8>) -> Message {
     let mut server = WebSocketContext::from_partially_read(written, Role::Server, None);
     server.read(&mut Cursor::new(Vec::new())).unwrap()
@@ -36,7 +36,7 @@ fn sent(written: Vec<u8>) -> Message {
 const PINGED: &[u8] = b"\x81\x01a\x89\x02hi\x81\x01b";
 
 #[test]
-fn a_ping_between_messages_is_answered_and_leaves_nothing_behind() {
+fn a_ping_is_answered_without_keeping_memory() {
     for size in 1..PINGED.len() {
         let mut frames = Frames::default();
         let (messages, written, end) = feed(&mut frames, PINGED, size);
@@ -119,7 +119,7 @@ fn a_close_is_answered_with_its_code() {
 }
 
 #[test]
-fn nothing_follows_our_own_close_frame() {
+fn no_frame_follows_our_close_frame() {
     let (mut frames, mut written) = (Frames::default(), Vec::new());
     frames.close(&mut written).unwrap();
     let length = written.len();
@@ -162,7 +162,7 @@ enum Sent {
 
 proptest! {
     #[test]
-    fn the_same_messages_arrive_however_the_stream_is_cut(
+    fn cuts_in_the_stream_do_not_change_messages(
         sent in proptest::collection::vec(prop_oneof![
             4 => (0usize..300).prop_map(Sent::Text),
             1 => (65_000usize..66_000).prop_map(Sent::Text),
@@ -211,7 +211,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(stream in proptest::collection::vec(any::<u8>(), 0..100), size in 1usize..9) {
+    fn no_bytes_make_the_reader_panic(stream in proptest::collection::vec(any::<u8>(), 0..100), size in 1usize..9) {
         let mut written = Vec::new();
         let mut frames = Frames::default();
         let _ = stream.chunks(size).try_for_each(|piece| frames.take(piece, &mut written, |_| {}));
