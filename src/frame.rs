@@ -1,7 +1,7 @@
-//! WebSocket framing (RFC 6455 section 5), as far as it is not tungstenite's: the frames that are
-//! printed once for everybody, and where in a byte stream frames end.
+//! WebSocket framing (RFC 6455 section 5) outside tungstenite: writes the frames that all clients
+//! share, and finds where frames end in a byte stream.
 //!
-//! Knowing the boundaries is what lets an idle connection own no codec: tungstenite's state machine
+//! Knowing the boundaries lets an idle connection do without a codec: tungstenite's state machine
 //! is needed only between the first byte of a message and its last.
 
 use std::io::Cursor;
@@ -9,10 +9,10 @@ use std::io::Cursor;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
-/// The first byte of a text in one frame.
+/// The first byte of a text message in a single frame.
 const FINAL_TEXT: u8 = 0x81;
 
-/// The longest reason that fits a close frame beside its code (RFC 6455 section 5.5).
+/// The longest reason that fits into a close frame besides its code (RFC 6455 section 5.5).
 pub const CLOSE_REASON_MAX: usize = 123;
 
 /// Two bytes, eight of length, four of mask (RFC 6455 section 5.2).
@@ -52,8 +52,8 @@ fn frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// The payload of the text frame that `bytes` begin with, and the length of the whole frame, if it
-/// is the plain kind that a server pushes: unfragmented, unmasked, and all there.
+/// The payload of the text frame at the start of `bytes`, and the length of the whole frame, if it
+/// is the plain kind that servers push: unfragmented, unmasked, and complete.
 pub fn pushed_text(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let (&[FINAL_TEXT, length], rest) = bytes.split_first_chunk::<2>()? else {
         return None;
@@ -64,15 +64,15 @@ pub fn pushed_text(bytes: &[u8]) -> Option<(&[u8], usize)> {
             let (length, rest) = rest.split_first_chunk()?;
             (usize::from(u16::from_be_bytes(*length)), rest)
         }
-        // Masked, or too long to be a tick.
+        // Masked, or too long for a tick.
         _ => return None,
     };
     let payload = rest.get(..length)?;
     Some((payload, bytes.len() - rest.len() + length))
 }
 
-/// The payload of one whole frame that was made here: unmasked, with the shortest header. Empty for
-/// an empty frame.
+/// The payload of one whole frame that this module wrote: unmasked, with the shortest header. Empty
+/// for an empty frame.
 pub fn payload(frame: &[u8]) -> &[u8] {
     let header = match frame.get(1) {
         Some(..126) => 2,
@@ -82,7 +82,7 @@ pub fn payload(frame: &[u8]) -> &[u8] {
     frame.get(header..).unwrap_or_default()
 }
 
-/// Whether one whole frame is a text.
+/// Whether one whole frame is a text frame.
 pub fn is_text(frame: &[u8]) -> bool {
     frame.first() == Some(&FINAL_TEXT)
 }
@@ -92,11 +92,11 @@ pub fn is_text(frame: &[u8]) -> bool {
 pub struct Boundaries {
     /// The bytes of a header that has not arrived in full.
     header: Vec<u8>,
-    /// What is missing of the present frame's payload.
+    /// How many bytes of the current frame's payload have not arrived.
     payload_left: u64,
-    /// A fragmented message is under way.
+    /// Whether a fragmented message is in progress.
     in_message: bool,
-    /// A header made no sense, or its frame was the closing one: there are no boundaries any more.
+    /// Whether there are no more boundaries: a header was invalid, or a close frame has begun.
     over: bool,
 }
 
@@ -120,14 +120,15 @@ impl Boundaries {
             let mut cursor = Cursor::new(&self.header);
             match FrameHeader::parse(&mut cursor) {
                 Ok(Some((header, length))) => {
-                    // What the header did not need belongs to the payload and was only looked at.
+                    // The header did not need these bytes; they belong to the payload and were only
+                    // looked at.
                     let used = usize::try_from(cursor.position()).unwrap_or(known) - known;
                     bytes = &bytes[used..];
                     self.header.clear();
                     self.payload_left = length;
                     match header.opcode {
                         OpCode::Data(_) => self.in_message = !header.is_final,
-                        // What follows is not even looked at (RFC 6455 section 5.5.1).
+                        // Data after a close frame is ignored (RFC 6455 section 5.5.1).
                         OpCode::Control(control) => self.over = control == Control::Close,
                     }
                 }
@@ -138,7 +139,7 @@ impl Boundaries {
         frames
     }
 
-    /// Whether the stream stands between two messages, with nothing begun.
+    /// Whether the stream is between two messages, with no frame begun.
     pub fn at_rest(&self) -> bool {
         self.header.is_empty() && self.payload_left == 0 && !self.in_message && !self.over
     }
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn tungstenite_reads_what_is_printed() {
+    fn tungstenite_reads_our_frames() {
         let mut out = Vec::new();
         text(&mut out, "prices: 1 €".as_bytes());
         assert_eq!(read_back(out), Message::text("prices: 1 €"));
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_close_there_are_no_frames() {
+    fn no_frames_follow_a_close() {
         let mut boundaries = Boundaries::default();
         assert_eq!(
             boundaries.advance(b"\x89\x00\x88\x02\x03\xe8\x89\x00\x89\x00"),
@@ -224,7 +225,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn boundaries_are_found_however_the_stream_is_cut(
+        fn cuts_in_the_stream_do_not_move_boundaries(
             lengths in proptest::collection::vec(prop_oneof![0usize..200, Just(126), 65_000usize..66_000], 1..6),
             cuts in proptest::collection::vec(1usize..5_000, 1..40),
         ) {
@@ -251,7 +252,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_them_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn no_bytes_make_boundaries_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             Boundaries::default().advance(&bytes);
             pushed_text(&bytes);
         }

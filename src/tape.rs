@@ -1,80 +1,80 @@
-//! The tape: every message printed once, already framed, for everybody who reads it.
+//! The tape: every message, framed once for all its readers.
 //!
-//! A ring of bytes and, beside it, a ring of marks: one for each frame, with the symbol that it is
-//! about. Frames are numbered from 1, and a position is a number: that of the first frame a reader
-//! has not had. So a position is a frame boundary by construction, and the frames between two
-//! positions are a subtraction. Each mark knows how far back the previous frame of its symbol lies,
-//! so the frames of one symbol are a chain that starts at [`Tape::newest`].
+//! It is a ring of bytes and, beside it, a ring of marks: one for each frame, with the frame's
+//! symbol. Frames are numbered from 1, and a reader's position is the number of the first frame it
+//! has not received. So a position is a frame boundary by construction, and the number of frames
+//! between two positions is a subtraction. Each mark stores how far back the previous frame of its
+//! symbol is, so the frames of one symbol form a chain that starts at [`Tape::newest`].
 //!
-//! A frame never crosses the end of the ring. What a reader of everything has not had is therefore
-//! one slice up to the end of the ring ([`Tape::run`]) and continues at its beginning.
+//! A frame never crosses the end of the ring. So the unread frames of a reader of everything are
+//! one slice up to the end of the ring ([`Tape::run`]), followed by one from its beginning.
 //!
-//! Pure: the tape knows neither sockets nor clocks; stamps and instants are handed in.
+//! The tape is pure: it knows neither sockets nor clocks; stamps and instants are passed in.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The number of a frame: 1 for the first that is ever printed.
+/// The number of a frame, counted from 1.
 pub type FrameNumber = u64;
 
-/// A symbol, by its number on the hub.
+/// A symbol, by its number in the hub.
 pub type SymbolId = u16;
 
-/// So many symbols can a tape have: their numbers take two bytes, and one is for everyone.
+/// The most symbols a tape can have: their numbers take two bytes, and one stands for everyone.
 pub const SYMBOLS_MAX: usize = 65_000;
 
-/// The symbol of frames that concern every reader: pings and the closing frame.
+/// The symbol of frames for every reader: pings and the close frame.
 pub const EVERYONE: SymbolId = SymbolId::MAX;
 
 /// An append-only ring of framed messages.
 pub struct Tape {
     ring: Box<[u8]>,
-    /// Behind the newest frame.
+    /// The offset after the newest frame.
     end: usize,
-    /// The first frame of the present lap, and where the lap before it ended.
+    /// The first frame of the current lap, and the offset at which the previous lap ended.
     lap: FrameNumber,
     lap_end: usize,
     /// The frames that are still on the tape, oldest first.
     marks: VecDeque<Mark>,
     marks_max: usize,
-    /// The number of the oldest.
+    /// The number of the oldest frame.
     tail: FrameNumber,
-    /// The newest frame of each symbol; zero where there is none.
+    /// The newest frame of each symbol; zero if it has none.
     newest: Vec<FrameNumber>,
     newest_for_everyone: FrameNumber,
-    /// The highest stamp of a frame that the tape no longer has.
+    /// The highest stamp of a frame that has fallen off the tape.
     forgotten: u64,
-    /// It no longer has several frames of that stamp: a tick and what was printed behind it.
+    /// Whether several frames of that stamp have fallen off: a tick, and frames published after it.
     has_forgotten_more: bool,
     /// The stamp of the newest frame.
     stamp: u64,
-    /// When the frames were printed that are not yet known to be old: an entry for each group of
-    /// them that were printed within `grain`, with the first frame of it.
+    /// When the frames that have not expired were appended: an entry for each group of frames that
+    /// were appended within `grain`, with the first frame of the group.
     printed: VecDeque<(Instant, FrameNumber)>,
     grain: Duration,
     is_group_open: bool,
-    /// Every frame before this one was printed too long ago.
+    /// Every frame before this one has expired.
     fresh_from: FrameNumber,
-    /// What the newest frame has pushed off the tail.
+    /// The frames that the newest one has pushed off the tail.
     fallen: Vec<(FrameNumber, SymbolId)>,
 }
 
-/// What is known of a frame. Kept to 20 bytes, because there is one for every hundred bytes of tape.
+/// The mark of a frame. Kept to 20 bytes, because there is one for every hundred bytes of tape.
 struct Mark {
-    /// Where it begins in the ring.
+    /// The offset in the ring at which it begins.
     start: u32,
     /// How many frames back the previous one of the same symbol is; zero if there was none.
     back: u32,
-    /// The stamp, in two halves: a whole one would make the mark as long as 24 bytes.
+    /// The stamp in two halves: a `u64` would enlarge the mark to 24 bytes.
     stamp: [u32; 2],
     symbol: SymbolId,
-    /// How long it is, so that the next mark need not be looked at; zero if that takes more bits.
+    /// Its length, which spares a look at the next mark; zero if it does not fit.
     length: u16,
 }
 
 impl Tape {
-    /// An empty tape that takes `size` bytes of memory for frames and marks together, from the
-    /// system as it fills.
+    /// An empty tape that takes `size` bytes of memory for frames and marks together. The system
+    /// provides the memory as it is used.
     ///
     /// # Panics
     /// When it is smaller than [`SIZE_MIN`] or larger than [`SIZE_MAX`].
@@ -105,25 +105,25 @@ impl Tape {
         }
     }
 
-    /// Has frames grow old in groups, of those that were printed within `grain`: so many instants
-    /// fewer are kept when a hundred thousand frames come in a second.
+    /// Makes frames that are appended within `grain` of each other expire as a group, so that fewer
+    /// instants are kept when a hundred thousand frames arrive in a second.
     pub fn set_grain(&mut self, grain: Duration) {
         self.grain = grain;
     }
 
-    /// Ends the present group: what is printed from now on grows old by itself.
+    /// Ends the current group: frames appended from now on expire separately.
     pub fn end_group(&mut self) {
         self.is_group_open = false;
     }
 
-    /// The longest frame that it takes, in bytes: a quarter of the ring, so that readers who are
-    /// not far behind find what they have not had.
+    /// The longest frame in bytes: a quarter of the ring, so that readers who are not far behind
+    /// find their frames.
     pub fn frame_length_max(&self) -> usize {
         self.ring.len() / 4
     }
 
-    /// Prints one whole frame about `symbol`, stamped `stamp` (not less than the one before), at
-    /// `printed`. What it overwrites falls off the tail. Returns its number.
+    /// Appends one whole frame about `symbol`, stamped `stamp` (not less than the one before), at
+    /// `printed`. The frames that it overwrites fall off the tail. Returns its number.
     ///
     /// # Panics
     /// When the frame is empty or longer than [`frame_length_max`](Self::frame_length_max).
@@ -148,7 +148,7 @@ impl Tape {
         let before = std::mem::replace(newest, number);
         self.marks.push_back(Mark {
             start: start as u32,
-            // So far back that it does not fit is not on the tape.
+            // A distance that does not fit leads to a frame that has fallen off.
             back: match before {
                 0 => 0,
                 before => u32::try_from(number - before).unwrap_or(0),
@@ -166,22 +166,22 @@ impl Tape {
         number
     }
 
-    /// The number that the next frame will have: the position of a reader that has had everything.
+    /// The number that the next frame will have: the position of a reader that is up to date.
     pub fn head(&self) -> FrameNumber {
         self.tail + self.marks.len() as u64
     }
 
-    /// The frames that the newest one has overwritten, oldest first, with what they were about.
+    /// The frames that the newest one has overwritten, oldest first, with their symbols.
     pub fn fallen(&self) -> &[(FrameNumber, SymbolId)] {
         &self.fallen
     }
 
-    /// The number of the oldest frame that can still be read; the head if there is none.
+    /// The number of the oldest frame that can still be read; the head if the tape is empty.
     pub fn tail(&self) -> FrameNumber {
         self.tail
     }
 
-    /// The newest frame of a symbol, whether or not it is still on the tape; zero if there was none.
+    /// The newest frame of a symbol, even if it has fallen off; zero if there was none.
     pub fn newest(&self, symbol: SymbolId) -> FrameNumber {
         if symbol == EVERYONE {
             return self.newest_for_everyone;
@@ -189,7 +189,7 @@ impl Tape {
         self.newest.get(usize::from(symbol)).copied().unwrap_or(0)
     }
 
-    /// The frame of the same symbol before `number`, whether or not it is still on the tape; zero if
+    /// The previous frame of the same symbol before `number`, even if it has fallen off; zero if
     /// there was none.
     ///
     /// # Panics
@@ -201,7 +201,7 @@ impl Tape {
         }
     }
 
-    /// What a frame is about.
+    /// The symbol of a frame.
     ///
     /// # Panics
     /// When it is not on the tape.
@@ -209,7 +209,7 @@ impl Tape {
         self.mark(number).symbol
     }
 
-    /// What the frames from `from` up to `to` are about, in their order.
+    /// The symbols of the frames from `from` up to `to`, in order.
     ///
     /// # Panics
     /// When one of them is not on the tape.
@@ -237,8 +237,8 @@ impl Tape {
         &self.ring[start..end]
     }
 
-    /// The frames from `from` on that lie in one piece, and the number behind them: the head, or
-    /// less where the ring comes round. Empty only at the head.
+    /// The frames from `from` on that are contiguous, and the number after them: the head, or less
+    /// where the ring wraps around. Empty only at the head.
     ///
     /// # Panics
     /// When `from` has fallen off the tail.
@@ -254,8 +254,9 @@ impl Tape {
         }
     }
 
-    /// Where a reader stands after `written` bytes of the [`run`](Self::run) that begins at `from`,
-    /// with the rest of the frame that the write ended in, which must be sent before all else.
+    /// The position of a reader after `written` bytes of the [`run`](Self::run) that begins at
+    /// `from`, with the rest of the frame that the write ended in, which must be sent before all
+    /// else.
     pub fn advance(&self, from: FrameNumber, written: usize) -> (FrameNumber, &[u8]) {
         let (run, behind) = self.run(from);
         if written == 0 || written == run.len() {
@@ -263,7 +264,7 @@ impl Tape {
         }
         let reached = self.mark(from).start as usize + written;
         let (mut low, mut high) = (from, behind);
-        // The first frame that begins where the write ended, or later.
+        // Finds the first frame that begins where the write ended, or later.
         while low < high {
             let middle = low + (high - low) / 2;
             if (self.mark(middle).start as usize) < reached {
@@ -275,11 +276,11 @@ impl Tape {
         (low, &self.ring[reached..self.end_of(low - 1)])
     }
 
-    /// The position behind the tick with this stamp, for a reader that has seen that much; none if the
-    /// tape no longer has all that came since, or has never had such a stamp.
+    /// The position after the tick with this stamp, for a reader that resumes; `None` if some later
+    /// frames have fallen off, or if the tape never had the stamp.
     ///
-    /// Only the first frame of a stamp is the tick: what was printed behind it without a stamp of its
-    /// own, that the price is stale for one, may be news to the reader.
+    /// Only the first frame with a stamp is the tick: frames appended after it without a stamp of
+    /// their own, such as the notice of a stale price, may be new to the reader.
     pub fn resume(&self, stamp: u64) -> Option<FrameNumber> {
         let is_lost = stamp == self.forgotten && self.has_forgotten_more;
         if stamp < self.forgotten || stamp > self.stamp || is_lost {
@@ -296,7 +297,7 @@ impl Tape {
         self.stamp
     }
 
-    /// Counts everything printed up to `instant` as old, from now on.
+    /// Counts all frames appended up to `instant` as expired from now on.
     pub fn expire_before(&mut self, instant: Instant) {
         while self.printed.front().is_some_and(|&(at, _)| at <= instant) {
             self.printed.pop_front();
@@ -305,13 +306,13 @@ impl Tape {
         self.fresh_from = fresh.unwrap_or(self.head());
     }
 
-    /// The first frame that [`expire_before`](Self::expire_before) has left.
+    /// The first frame that has not expired (see [`expire_before`](Self::expire_before)).
     pub fn fresh_from(&self) -> FrameNumber {
         self.fresh_from
     }
 
-    /// Forgets the frames of a symbol that are no longer on the tape, so that its number can be given
-    /// to another. Returns whether none are left.
+    /// Forgets the frames of a symbol that have fallen off, so that its number can be reassigned.
+    /// Returns whether it has no frames left.
     pub fn forget(&mut self, symbol: SymbolId) -> bool {
         let is_gone = self.newest(symbol) < self.tail;
         if is_gone {
@@ -320,14 +321,14 @@ impl Tape {
         is_gone
     }
 
-    /// Where a frame of `length` bytes goes. The frames that lie there fall off the tail.
+    /// Returns the offset for a frame of `length` bytes. The frames there fall off the tail.
     fn make_room(&mut self, length: usize) -> usize {
         if self.marks.len() == self.marks_max {
             self.drop_oldest();
         }
         let mut start = self.end;
         if start + length > self.ring.len() {
-            // Only frames of the lap before lie behind the newest.
+            // Only frames of the previous lap come after the newest in the ring.
             while self.oldest_start().is_some_and(|oldest| oldest >= start) {
                 self.drop_oldest();
             }
@@ -356,7 +357,7 @@ impl Tape {
         self.forgotten = mark.stamp();
         self.fallen.push((self.tail, mark.symbol));
         self.tail += 1;
-        // A group of which nothing is left need not grow old.
+        // A group without frames need not expire.
         while self
             .printed
             .get(1)
@@ -405,13 +406,14 @@ impl Mark {
     }
 }
 
-/// What a frame of an ordinary tick takes, with its mark: it decides how much of a tape is for marks.
+/// The size of an ordinary tick's frame with its mark, which determines the share of marks in the
+/// tape.
 const BYTES_PER_FRAME: usize = 112;
 
-/// The smallest tape, in bytes. It has room for a few of the longest frames.
+/// The smallest tape in bytes, with room for a few of the longest frames.
 pub const SIZE_MIN: usize = 1 << 10;
 
-/// The largest tape, in bytes: marks point into it with 32 bits.
+/// The largest tape in bytes: marks hold offsets of 32 bits.
 pub const SIZE_MAX: usize = 4 << 30;
 
 #[cfg(test)]

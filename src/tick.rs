@@ -1,8 +1,8 @@
-//! A price at a moment, and how it reads on the wire.
+//! A price at a point in time, and its format on the wire.
 //!
 //! `{"symbol":"BTC/USDT","price":97123.45,"timestamp":1732270000123,"seq":42,"sent":1732270000123456}`
 //!
-//! No float comes near a price: its digits pass through as text.
+//! Prices are never converted to floats: their digits pass through as text.
 
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,18 +13,19 @@ use serde_json::value::RawValue;
 
 pub use exchanges::Price;
 
-/// What a feed hands over: the price of one symbol. Printing adds `seq` and `sent`.
+/// A price of one symbol, as a feed delivers it. Publishing it adds `seq` and `sent`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tick {
-    /// ccxt's unified spelling `BASE/QUOTE`, with its source where that must be told: `sim:BTC/USDT`.
+    /// The symbol in ccxt's unified notation, `BASE/QUOTE`, prefixed with its source where that
+    /// could be misunderstood: `sim:BTC/USDT`.
     pub symbol: String,
     /// The price, in the quote currency.
     pub price: Price,
-    /// When it was the price, in Unix ms; the time of receipt where the source sends none.
+    /// When the price was valid, in Unix ms; the time of receipt if the source sends no time.
     pub timestamp: u64,
 }
 
-/// Appends a tick's JSON to `out`. `symbol_json` is the symbol with its quotes, escaped.
+/// Appends a tick's JSON to `out`. `symbol_json` is the escaped symbol with its quotes.
 pub fn write_json(
     out: &mut Vec<u8>,
     symbol_json: &str,
@@ -32,7 +33,7 @@ pub fn write_json(
     seq: u64,
     sent: u64,
 ) {
-    // By hand: `write!` took a third of what publishing a tick does.
+    // Written by hand: `write!` took a third of the time of publishing a tick.
     out.extend_from_slice(br#"{"symbol":"#);
     out.extend_from_slice(symbol_json.as_bytes());
     out.extend_from_slice(br#","price":"#);
@@ -46,7 +47,7 @@ pub fn write_json(
     out.push(b'}');
 }
 
-/// Appends a number in decimal digits.
+/// Appends a number in decimal.
 fn write_number(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; DIGITS_MAX];
     let mut first = DIGITS_MAX;
@@ -61,10 +62,10 @@ fn write_number(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[first..]);
 }
 
-/// Those of the largest `u64`.
+/// The digits of the largest `u64`.
 const DIGITS_MAX: usize = 20;
 
-/// A message that may be a tick, as a reader finds it: every field may be missing.
+/// A message that may be a tick, as a client reads it: every field may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WireTick<'a> {
     /// The symbol.
@@ -75,14 +76,14 @@ pub struct WireTick<'a> {
     pub timestamp: Option<u64>,
     /// The tick's number within its symbol.
     pub seq: Option<u64>,
-    /// When it was printed on the server's tape, Unix µs.
+    /// When the server put it on its tape, Unix µs.
     pub sent: Option<u64>,
 }
 
 impl<'a> WireTick<'a> {
     /// Reads any JSON object; fields of unexpected types count as missing.
     ///
-    /// The layout that our server prints is read in one pass without JSON machinery, since a load
+    /// The layout that our server writes is read in one pass without a JSON parser, since a load
     /// client does this a million times a second.
     ///
     /// # Errors
@@ -94,7 +95,7 @@ impl<'a> WireTick<'a> {
         }
     }
 
-    /// Reads the layout that our server prints, and nothing else.
+    /// Reads only the layout that our server writes.
     pub fn parse_printed(text: &'a [u8]) -> Option<Self> {
         let (tick, []) = PrintedTick::parse_first(text)? else {
             return None;
@@ -128,7 +129,7 @@ impl<'a> WireTick<'a> {
 
         let raw: Raw<'a> = serde_json::from_slice(text)?;
         if !text.trim_ascii_start().starts_with(b"{") {
-            // serde would take a list for the fields in their order.
+            // serde would accept a list of the fields in order.
             return Err(serde::de::Error::custom("a list"));
         }
         Ok(Self {
@@ -140,7 +141,7 @@ impl<'a> WireTick<'a> {
         })
     }
 
-    /// The tick in it, if it is a whole one.
+    /// Returns the tick, if no field is missing.
     pub fn to_tick(&self) -> Option<Tick> {
         Some(Tick {
             symbol: self.symbol.as_deref()?.to_owned(),
@@ -150,7 +151,7 @@ impl<'a> WireTick<'a> {
     }
 }
 
-/// A tick in the layout that our server prints.
+/// A tick in the layout that our server writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrintedTick<'a> {
     /// The symbol.
@@ -161,12 +162,12 @@ pub struct PrintedTick<'a> {
     pub timestamp: u64,
     /// The tick's number within its symbol.
     pub seq: u64,
-    /// When it was printed on the server's tape, Unix µs.
+    /// When the server put it on its tape, Unix µs.
     pub sent: u64,
 }
 
 impl<'a> PrintedTick<'a> {
-    /// Reads the tick that `text` begins with. Returns what follows it, too.
+    /// Reads the tick at the start of `text`, and returns the rest, too.
     pub fn parse_first(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let rest = text.strip_prefix(br#"{"symbol":""#)?;
         let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
@@ -186,7 +187,7 @@ impl<'a> PrintedTick<'a> {
     }
 }
 
-/// The decimal number without an exponent that `text` begins with, and what follows it.
+/// The decimal number without an exponent at the start of `text`, and the rest.
 fn plain_number(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let sign = usize::from(text.first() == Some(&b'-'));
     let whole = digits_length(&text[sign..]);
@@ -199,16 +200,16 @@ fn plain_number(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (starts_right && ends_right && length <= Price::LENGTH_MAX).then(|| text.split_at(length))
 }
 
-/// How many digits `text` begins with.
+/// The number of digits at the start of `text`.
 fn digits_length(text: &[u8]) -> usize {
     let other = text.iter().position(|byte| !byte.is_ascii_digit());
     other.unwrap_or(text.len())
 }
 
-/// The number that `text` begins with. Leading zeros are left to the JSON reader to refuse.
+/// The number at the start of `text`. The JSON reader rejects leading zeros.
 fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
     let (mut number, mut rest) = (0u64, text);
-    // Too long a number wraps around here and is refused for its length.
+    // A number that is too long wraps around here and is rejected by its length.
     while let Some((eight, behind)) = rest.split_first_chunk()
         && let Some(value) = eight_digits(*eight)
     {
@@ -228,13 +229,13 @@ fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
     Some((number, rest))
 }
 
-/// The value of eight digits, all at once: stamps have 16, and a load client reads millions a
-/// second. Each step adds up neighbours: to four numbers of two digits, then two of four, then one.
+/// The value of eight digits at once: stamps have 16, and a load client reads millions a second.
+/// Each step adds neighbours: to four numbers of two digits, then to two of four, then to one.
 fn eight_digits(digits: [u8; 8]) -> Option<u64> {
     const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
     const ZEROS: u64 = 0x3030_3030_3030_3030;
     let text = u64::from_le_bytes(digits);
-    // A byte from '0' to '9' has a high half of three, also with six added to it.
+    // For the bytes '0' to '9' the high half is three, even after adding six.
     let with_six = text.wrapping_add(0x0606_0606_0606_0606);
     if (text & HIGH) != ZEROS || (with_six & HIGH) != ZEROS {
         return None;
@@ -245,7 +246,7 @@ fn eight_digits(digits: [u8; 8]) -> Option<u64> {
     Some(fours.wrapping_mul(10_000 * 0x1_0000_0000 + 1) >> 32)
 }
 
-/// The clock behind `sent`: Unix µs, strictly increasing whatever the wall clock does.
+/// The clock for `sent`: Unix µs, strictly increasing whatever the wall clock does.
 #[derive(Debug)]
 pub struct Stamps {
     last: u64,
@@ -260,27 +261,27 @@ impl Default for Stamps {
 }
 
 impl Stamps {
-    /// Stamps after a wall clock in Unix µs, which may jump.
+    /// Stamps from a wall clock in Unix µs, which may jump.
     pub fn new(wall: fn() -> u64) -> Self {
         Self { last: 0, wall }
     }
 
-    /// What the wall clock says, Unix µs.
+    /// The time of the wall clock, Unix µs.
     pub fn wall_us(&self) -> u64 {
         (self.wall)()
     }
 
-    /// The stamp for what is printed now.
+    /// Returns the stamp for the next tick to be published.
     pub fn stamp(&mut self) -> u64 {
         self.after(self.wall_us())
     }
 
-    /// Takes note of a stamp that was given out elsewhere: those to come are higher.
+    /// Notes a stamp from elsewhere: all later ones will be higher.
     pub fn note(&mut self, stamp: u64) {
         self.last = self.last.max(stamp);
     }
 
-    /// The newest stamp given out or noted; zero before the first.
+    /// The newest stamp returned or noted; zero before the first.
     pub fn last(&self) -> u64 {
         self.last
     }
@@ -305,7 +306,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_tick_reads_on_the_wire_as_the_contract_says() {
+    fn a_tick_is_written_as_documented() {
         let mut out = Vec::new();
         let price = Price::parse("97123.45").unwrap();
         write_json(
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_any_length_are_written_as_they_are_read() {
+    fn numbers_of_any_length_are_written_and_read() {
         let price = Price::parse("1").unwrap();
         for number in [0, 9, 10, 99, 100, 1_234_567_890, u64::MAX - 1, u64::MAX] {
             let mut out = Vec::new();
@@ -351,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_several_ticks_is_read_with_what_follows_it() {
+    fn the_first_of_several_ticks_is_read() {
         let text = br#"{"symbol":"A","price":-0.5,"timestamp":1,"seq":2,"sent":3},{"x":1}"#;
         let (tick, rest) = PrintedTick::parse_first(text).unwrap();
         assert_eq!((tick.symbol, tick.price), ("A", &b"-0.5"[..]));
@@ -394,7 +395,7 @@ mod tests {
         }
 
         #[test]
-        fn a_price_on_the_wire_is_what_needs_no_change(text in "-?[0-9]{0,70}\\.?[0-9]{0,9}") {
+        fn only_normalised_prices_are_read_from_the_wire(text in "-?[0-9]{0,70}\\.?[0-9]{0,9}") {
             let whole = plain_number(text.as_bytes()).filter(|(_, rest)| rest.is_empty());
             let price = Price::parse(&text);
             let is_kept = price.is_ok_and(|price| price.as_str() == text);
@@ -402,7 +403,7 @@ mod tests {
         }
 
         #[test]
-        fn both_readers_agree_on_what_is_printed(
+        fn both_readers_agree_on_ticks_of_the_server(
             symbol in "\\PC{0,12}", price in "(0|[1-9][0-9]{0,9})(\\.[0-9]{1,9})?",
             timestamp in 0u64..1u64 << 62, seq in 0u64..1u64 << 62, sent in 0u64..1u64 << 62,
         ) {

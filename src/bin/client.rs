@@ -46,13 +46,13 @@ fn run(config: Config, export: Export) -> ExitCode {
         1 => client::run(config, Some(signals)),
         _ => run_in_workers(&config, signals),
     });
-    // Nothing is measured any more, and whoever reads the report may take forever.
+    // The measuring is over, and the reader of the report may take forever.
     if let Err(error) = let_signals_end_it() {
         return fail(&error, 1);
     }
     match measured {
         Ok(report) => {
-            // The files first: stdout may be a pipe that nobody empties.
+            // The files first: the reader of stdout may be slow.
             let written = export.write(&report);
             let said = say(&report, &wanted);
             let said = said.map_err(|error| format!("cannot write the report: {error}"));
@@ -62,7 +62,7 @@ fn run(config: Config, export: Export) -> ExitCode {
     }
 }
 
-/// From now on signals do what they do to other programs.
+/// Restores the default action of signals.
 fn let_signals_end_it() -> io::Result<()> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_conditional_default(signal, Arc::new(true.into()))?;
@@ -80,8 +80,8 @@ fn run_in_workers(config: &Config, signals: Signals) -> io::Result<Report> {
     })
 }
 
-/// One of several processes: what there is to say, it says to the one that started it. That one
-/// ends it, too; a signal for all of the terminal's programs is not for this one.
+/// Runs one of several processes. It reports to the coordinator, which also ends it; a terminal's
+/// signal to all its programs is ignored.
 fn run_worker(config: &Config) -> ExitCode {
     let ignored = Signals::new([SIGINT, SIGTERM]);
     match ignored.and_then(|_ignored| worker::run(config)) {
@@ -90,19 +90,19 @@ fn run_worker(config: &Config) -> ExitCode {
     }
 }
 
-/// The report, on stdout if that is not taken.
+/// Prints the report to stdout, unless stdout has another use.
 fn say(report: &Report, wanted: &Config) -> Result<(), String> {
     let text = if wanted.json {
         report.to_json() + "\n"
     } else if report.clients.connected == 0 || report.reader_left() {
-        // Where nobody could connect there is nothing to read but the error, and who has left
-        // reads nothing.
+        // If no client connected, there is only the error to print, and a reader that has left
+        // reads no report.
         return Ok(());
     } else {
         report.to_string()
     };
     if wanted.print || wanted.csv_to_stdout() {
-        // Where stderr cannot be written, nothing can be said about that either.
+        // If stderr cannot be written, there is no way to report that.
         let _ = std::io::stderr().write_all(text.as_bytes());
         Ok(())
     } else {
@@ -126,5 +126,5 @@ fn finish(report: &Report, wanted: &Config, written: Result<(), String>) -> Exit
     }
 }
 
-/// A server that is alive may well have nothing to say for so long.
+/// A live server may well send no message for this long.
 const SHORT: Duration = Duration::from_secs(5);

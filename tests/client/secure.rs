@@ -161,7 +161,7 @@ fn an_untrusted_misnamed_or_expired_certificate_is_refused_in_words() {
         (
             authority.config(),
             Access::default(),
-            "the server's certificate is signed by nobody that we trust (see --ca)",
+            "the server's certificate is not signed by a trusted authority (see --ca)",
         ),
         (
             authority.issue(&["elsewhere.test"], Validity::Always),
@@ -214,12 +214,12 @@ fn an_authority_that_is_a_server_certificate_is_refused_with_a_remedy() {
     let file = pem_file(&authority);
     let report = refused(authority.itself(), "127.0.0.1", believing(&file));
     assert_eq!(kinds(&report), [(ErrorKind::Tls, 1)]);
-    let words = "the server's certificate is that of an authority, which cannot be a server's too \
-                 (sign one for the server with it)";
+    let words = "the server's certificate belongs to an authority, not to a server (use it to sign \
+                 the server's certificate)";
     assert_eq!(report.error().as_deref(), Some(words));
 
     let report = believed(authority.itself());
-    assert_eq!(report.error(), None, "the way out is one");
+    assert_eq!(report.error(), None, "the remedy works");
 }
 
 #[test]
@@ -229,11 +229,11 @@ fn a_certificate_for_another_host_or_not_for_servers_is_refused_with_the_reason(
     for (server, words) in [
         (
             authority.issue(&[], Validity::Always),
-            "names no host (it needs a subjectAltName)",
+            "contains no host name (it needs a subjectAltName)",
         ),
         (
             authority.for_clients(&["127.0.0.1"]),
-            "is for another purpose than to be a server (it needs extendedKeyUsage serverAuth)",
+            "is not meant for servers (it needs extendedKeyUsage serverAuth)",
         ),
     ] {
         let report = refused(server, "127.0.0.1", believing(&file));

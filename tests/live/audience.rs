@@ -1,4 +1,4 @@
-//! The audience of a feed in these tests, and how long it listens.
+//! The audience of a feed in these tests, which records ticks and failures.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use tickertape::tick::Tick;
 
 use crate::upstream::Upstream;
 
-/// Keeps what it hears.
+/// Records the ticks and failures of a feed.
 #[derive(Default)]
 pub(crate) struct Audience {
     pub(crate) ticks: Vec<(Instant, Tick)>,
@@ -37,13 +37,13 @@ impl Publish for Audience {
 }
 
 impl Audience {
-    /// The ticks heard, as `BTC/USDT 1.50`.
+    /// The ticks received, such as `BTC/USDT 1.50`.
     pub(crate) fn heard(&self) -> Vec<String> {
         let text = |(_, tick): &(Instant, Tick)| format!("{} {}", tick.symbol, tick.price);
         self.ticks.iter().map(text).collect()
     }
 
-    /// How often a source failed in a way.
+    /// How often a source failed with this kind of error.
     pub(crate) fn failures(&self, source: &str, kind: &str) -> u64 {
         let mut sources = self.sources.iter();
         let source = sources.find(|standing| standing.name() == source).unwrap();
@@ -53,7 +53,7 @@ impl Audience {
     }
 }
 
-/// Settings for `symbols` that send everything to `upstream`.
+/// Settings for `symbols` that send all requests to `upstream`.
 pub(crate) fn settings(upstream: &Upstream, symbols: &[&str]) -> Settings {
     let mirror = tickertape::http_client::UpstreamOverride::parse(&upstream.url()).unwrap();
     Settings {
@@ -71,7 +71,7 @@ pub(crate) fn settings(upstream: &Upstream, symbols: &[&str]) -> Settings {
     }
 }
 
-/// Why `source` cannot be opened.
+/// The error of opening `source`.
 pub(crate) fn refusal(source: &str, settings: &Settings) -> String {
     match Source::parse(source).unwrap().open::<Audience>(settings) {
         Ok(_) => panic!("{source} was opened"),
@@ -79,7 +79,7 @@ pub(crate) fn refusal(source: &str, settings: &Settings) -> String {
     }
 }
 
-/// Listens to `source` until the audience has heard enough.
+/// Listens to `source` until the audience has received `enough`.
 pub(crate) fn listen(
     source: &str,
     settings: &Settings,

@@ -1,4 +1,4 @@
-//! Prices of exchanges, from tiny servers that answer as exchanges do: by request and by stream.
+//! Prices of exchanges, by request and by stream, from small servers that answer like exchanges.
 #![allow(
     clippy::unwrap_used,
     reason = "a failed assumption in a test should say so with a panic"

@@ -12,7 +12,7 @@ fn ok(body: String) -> (u16, &'static str, String) {
 }
 
 #[test]
-fn every_answer_is_a_tick_with_the_digits_and_the_time_sent() {
+fn each_answer_is_a_tick_with_its_digits_and_time() {
     let began = now_ms();
     let upstream = Upstream::http(move |number, path| {
         assert_eq!(path, BTC);
@@ -72,14 +72,14 @@ fn many_symbols_are_fetched_with_one_request_or_in_turn() {
     let audience = listen("coinbase", &settings, |it| it.ticks.len() >= 8);
     let once = ["BTC/USDT 7", "ETH/USDT 7"];
     assert_eq!(audience.heard(), [once, once, once, once].concat());
-    // Never faster than the exchange allows, although a tick that comes late has the next one
-    // behind it sooner.
+    // Never faster than the exchange allows, although a tick that is late is followed sooner by the
+    // next one.
     let apart = audience.ticks[7].0 - audience.ticks[0].0;
     assert!(apart >= Duration::from_millis(500), "{apart:?}");
 }
 
 #[test]
-fn a_slow_answer_skips_beats_that_are_not_made_up_for() {
+fn beats_missed_by_a_slow_answer_are_skipped() {
     let upstream = Upstream::http(|_, _| {
         std::thread::sleep(Duration::from_millis(120));
         ok(binance("1", 1_732_270_000_123))
@@ -88,8 +88,9 @@ fn a_slow_answer_skips_beats_that_are_not_made_up_for() {
     settings.interval = Duration::from_millis(100);
     listen("binance", &settings, |it| it.ticks.len() >= 4);
     let asked = upstream.asked();
-    // Each answer takes a beat and a bit, so every other beat is skipped. Without a rest in
-    // between, three answers would take 360 ms; a busy machine may notice the first request late.
+    // Each answer takes slightly more than a beat, so every other beat is skipped. Without a rest
+    // in between, three answers would take 360 ms; a busy machine may notice the first request
+    // late.
     let apart = asked[4].0 - asked[1].0;
     assert!(apart >= Duration::from_millis(480), "{apart:?}");
 }
@@ -132,7 +133,7 @@ fn a_retry_after_of_zero_still_waits_a_second() {
 }
 
 #[test]
-fn failures_are_counted_by_kind_and_all_are_survived() {
+fn failures_are_counted_by_kind_and_survived() {
     let upstream = Upstream::http(|number, _| match number {
         1 => (500, "", "oops".to_owned()),
         2 => (200, "", "<html>".to_owned()),

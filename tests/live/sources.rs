@@ -20,12 +20,12 @@ fn two_exchanges(up: Arc<AtomicBool>) -> Upstream {
 }
 
 #[test]
-fn the_next_source_serves_while_the_first_is_down_and_says_so_in_the_symbol() {
+fn the_next_source_serves_under_its_own_name_while_the_first_is_down() {
     let up = Arc::new(AtomicBool::new(true));
     let upstream = two_exchanges(Arc::clone(&up));
     let settings = settings(&upstream, &["BTC/USDT"]);
     let audience = listen("binance,kraken", &settings, move |it| {
-        // From the first tick on it is down; once the second serves it is up again.
+        // After the first tick it is down; once the second source serves, it is up again.
         let served = it.heard().iter().any(|tick| tick == "kraken:BTC/USDT 2");
         up.store(served || it.ticks.is_empty(), Ordering::Relaxed);
         served && it.heard().last().unwrap().starts_with("binance:")
@@ -40,7 +40,7 @@ fn the_next_source_serves_while_the_first_is_down_and_says_so_in_the_symbol() {
             .iter()
             .all(|tick| tick == "kraken:BTC/USDT 2")
     );
-    // Without haste.
+    // The server does not switch back at once.
     let lasted = audience.ticks[up + 1].0 - audience.ticks[down].0;
     assert!(lasted >= Duration::from_secs(4), "{lasted:?}");
 }

@@ -14,7 +14,7 @@ fn binance_rest(_: usize, _: &str) -> (u16, &'static str, String) {
 }
 
 #[test]
-fn a_stream_is_subscribed_to_and_its_pings_are_answered() {
+fn a_stream_gets_a_subscription_and_answers_to_pings() {
     let upstream = Upstream::start(binance_rest, |_, mut peer| {
         let wanted = r#"{"id":1,"method":"SUBSCRIBE","params":["btcusdt@ticker"]}"#;
         assert_eq!(peer.text().as_deref(), Some(wanted));
@@ -32,13 +32,13 @@ fn a_stream_is_subscribed_to_and_its_pings_are_answered() {
 }
 
 #[test]
-fn a_stream_that_closes_or_falls_silent_is_opened_and_subscribed_to_again() {
+fn a_stream_that_closes_or_falls_silent_is_reopened() {
     let upstream = Upstream::start(binance_rest, |number, mut peer| {
         peer.text();
         peer.send(&ticker(&format!("{number}.5")));
         match number {
             0 => peer.close(),
-            // Nothing more until the other end has enough.
+            // The server sends no more until the client closes.
             1 => while peer.next().is_some() {},
             2 => drop(peer),
             _ => {

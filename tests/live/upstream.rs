@@ -1,4 +1,4 @@
-//! A server for HTTP and WebSocket on one port, whose answers each test writes itself.
+//! A server for HTTP and WebSocket on one port, with answers written by each test.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,26 +8,26 @@ use std::time::{Duration, Instant};
 
 use tungstenite::{Message, WebSocket};
 
-/// The server. It ends with the process.
+/// The server. It runs until the process ends.
 pub(crate) struct Upstream {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<(Instant, String)>>>,
 }
 
-/// An answer to a request: status, more header lines, body.
+/// An answer to a request: status, additional header lines, body.
 pub(crate) type Answer = (u16, &'static str, String);
 
 /// The server's end of a stream.
 pub(crate) struct Peer(WebSocket<TcpStream>);
 
 impl Upstream {
-    /// Answers the request number so and so for a path.
+    /// A server whose `answer` gets the number of a request and its path.
     pub(crate) fn http(answer: impl Fn(usize, &str) -> Answer + Send + Sync + 'static) -> Self {
         Self::start(answer, |_, _| {})
     }
 
-    /// Answers requests as well, and hands the stream number so and so to `stream`, which is over
-    /// when that returns.
+    /// A server that answers requests as well, and whose `stream` gets the number and the peer of
+    /// each stream, which ends when it returns.
     pub(crate) fn start(
         answer: impl Fn(usize, &str) -> Answer + Send + Sync + 'static,
         stream: impl Fn(usize, Peer) + Send + Sync + 'static,
@@ -81,7 +81,7 @@ impl Peer {
         self.0.send(Message::Ping("are you there".into())).unwrap();
     }
 
-    /// The next message that is not a ping; none at the end.
+    /// The next message that is not a ping; `None` at the end.
     pub(crate) fn next(&mut self) -> Option<Message> {
         loop {
             match self.0.read() {
@@ -107,7 +107,7 @@ impl Peer {
     }
 }
 
-/// Whether the head on its way asks for a WebSocket; looks without taking.
+/// Whether the waiting request asks for a WebSocket; peeks without reading it.
 fn is_upgrade(socket: &TcpStream) -> bool {
     let mut bytes = [0; 4096];
     loop {
@@ -153,7 +153,7 @@ fn serve(
     }
 }
 
-/// The time now, as exchanges send it.
+/// The current time in the format of exchanges.
 pub(crate) fn now_ms() -> u64 {
     tickertape::tick::unix_us() / 1_000
 }

@@ -1,5 +1,5 @@
-//! Sources that are a user's own: an exchange described in a file, and a URL with pointers. And
-//! what the server says at its start of those that are wrong.
+//! Sources defined by users: an exchange described in a file, and a URL with pointers. Also, the
+//! server's errors at startup for invalid ones.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,13 +8,13 @@ use std::thread;
 
 use testkit::{ServerProcess, temp_file};
 
-/// A web server for the time of a test. Its answers close the connection.
+/// A web server that lasts as long as a test. Its answers close the connection.
 fn web() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            // A client may be gone already; the next one may not.
+            // A client may have hung up; the next one may not have.
             let _ = stream.and_then(answer);
         }
     });
@@ -46,7 +46,7 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     )
 }
 
-/// An exchange that is not in the catalogue, asked not too often.
+/// An exchange that is not in the catalogue, with a generous interval.
 const FICTITIOUS: &str = r#"{"exchanges":[{"id":"fict","name":"Fictitious",
     "spelling":{"market":"{base}~{quote}"},"interval_ms":700,
     "one":{"url":"https://api.fict.example/v9/price/{market}",
@@ -60,14 +60,14 @@ fn server(arguments: &[&str]) -> Command {
     command
 }
 
-/// How it ends that is not to start at all.
+/// The exit code and the output of a server that must not start.
 fn refusal(arguments: &[&str]) -> (Option<i32>, String) {
     let Output { status, stderr, .. } = server(arguments).output().unwrap();
     let told = String::from_utf8(stderr).unwrap();
     (status.code(), told.trim_end().to_owned())
 }
 
-/// The first tick, as a client that joins is sent it.
+/// The first tick that a joining client receives.
 fn first_tick(arguments: &[&str]) -> String {
     let server = ServerProcess::spawn(&mut server(arguments));
     let url = format!("ws://{}/", server.address);
@@ -98,7 +98,7 @@ fn a_new_exchange_is_an_entry_in_a_file() {
 }
 
 #[test]
-fn an_unknown_symbol_ends_the_program_with_similar_names() {
+fn an_unknown_symbol_ends_the_server_with_suggestions() {
     let (web, file) = (web(), temp_file(FICTITIOUS));
     // Time for three requests at most, of which the second finds it.
     let (code, told) = refusal(&[
@@ -113,7 +113,7 @@ fn an_unknown_symbol_ends_the_program_with_similar_names() {
         "--request-timeout",
         "2s",
     ]);
-    // Behind a word that it is being checked, where that takes a while.
+    // A notice that the symbol is being checked may come first, if that takes a while.
     let error = told.lines().next_back();
     assert_eq!(
         error,
@@ -139,7 +139,7 @@ fn a_url_with_pointers_is_a_source() {
 }
 
 #[test]
-fn pointers_that_lead_nowhere_end_the_program() {
+fn unusable_pointers_end_the_server() {
     let web = web();
     let (url, gone) = (format!("{web}/gold"), format!("{web}/gone"));
     let host = web.strip_prefix("http://").unwrap();

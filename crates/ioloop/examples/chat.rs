@@ -22,7 +22,7 @@ impl MessageBuffer {
         if !messages.is_empty() {
             return write(client, &json!({ "messages": messages }));
         }
-        self.waiters.retain(FiberStream::is_quiet); // Not those who have hung up.
+        self.waiters.retain(FiberStream::is_quiet); // Drops clients that hung up.
         self.waiters.push(client); // The next message is its answer.
     }
 
@@ -75,5 +75,5 @@ fn on_request((_, chat): &mut State, _: &mut IoLoop<State>, (head, body, client)
 }
 
 fn write(mut client: FiberStream, body: &Value) {
-    let _ = write!(client, "HTTP/1.0 200 OK\r\n\r\n{body}\n"); // It may have hung up.
+    let _ = write!(client, "HTTP/1.0 200 OK\r\n\r\n{body}\n"); // The client may have hung up.
 }

@@ -16,12 +16,12 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Returns what each of `urls` answers, in the order in which they do.
+/// Returns the answer of each of `urls`, in the order of arrival.
 pub(crate) fn fetch(urls: Vec<String>) -> io::Result<Vec<(String, Result<String, Error>)>> {
     let mut io_loop = IoLoop::<Vec<_>>::new()?;
     let sockets = FiberConnector(io_loop.registrar().clone());
     let connector = ().chain(sockets).chain(RustlsConnector::default());
-    // Its resolver still blocks, so addresses are better known beforehand.
+    // The resolver still blocks while it looks up a name.
     let agent = Agent::with_parts(Config::default(), connector, DefaultResolver::default());
     let (count, mut all) = (urls.len(), Vec::new());
     for url in urls {

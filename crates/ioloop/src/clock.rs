@@ -1,4 +1,4 @@
-//! Where a loop takes the time from: the system, or a test that sets it by hand.
+//! The clock of a loop: the system's, or one that a test sets by hand.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,8 +10,8 @@ pub(crate) enum Clock {
     Manual(ManualClock),
 }
 
-/// A clock that moves only when somebody moves it. Clones show the same time, so that whatever is
-/// simulated around a loop can take time.
+/// A clock that moves only when [`advance`](Self::advance) is called. Clones show the same time, so
+/// that a simulation of the loop's environment can let time pass.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Rc<Cell<Instant>>);
 
@@ -25,17 +25,17 @@ impl Clock {
 }
 
 impl ManualClock {
-    /// A clock that stands at `start`.
+    /// A clock that starts at `start`.
     pub fn new(start: Instant) -> Self {
         Self(Rc::new(Cell::new(start)))
     }
 
-    /// What it shows.
+    /// The current time of this clock.
     pub fn time(&self) -> Instant {
         self.0.get()
     }
 
-    /// Moves it on.
+    /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         self.0.set(self.0.get() + by);
     }

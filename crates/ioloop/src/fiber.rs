@@ -1,14 +1,14 @@
 //! Coroutines of the loop: code that reads as if it blocked, and suspends instead.
 //!
-//! Where a Tornado coroutine has `await` or `yield`, a fiber has a plain call, as deep in its stack
-//! as it likes: [`wait`] for a socket, [`sleep_until`], [`Emitter::emit`] a value to the loop's
-//! state. That is how `ureq`, which blocks, runs on a loop that never does. Code in a fiber does
-//! not see the loop: it emits values to it and registers sockets with a
+//! Where a Tornado coroutine has `await` or `yield`, a fiber has a plain call, at any depth of its
+//! stack: [`wait`] for a socket, [`sleep_until`], [`Emitter::emit`] a value to the loop's state.
+//! That is how `ureq`, which blocks, runs on a loop that never does. Code in a fiber has no access
+//! to the loop: it emits values to it and registers sockets with a
 //! [`Registrar`](crate::io_loop::Registrar).
 //!
-//! A suspended fiber is owned by what will resume it, a wait or a callback of the loop, and so
-//! ends with the loop. Dropping one cancels it and lets it run to its end first: its destructors
-//! run as after any error, and no stack is unwound by force.
+//! A suspended fiber is owned by the wait or the callback that will resume it, and so ends with the
+//! loop. Dropping a fiber cancels it and lets it run to its end first: its destructors run as after
+//! any error, and no stack is unwound by force.
 // A coroutine suspends through a pointer to its own stack, which no lifetime can describe. This is
 // the only place in the project that needs `unsafe`.
 #![allow(unsafe_code)]
@@ -28,11 +28,11 @@ use mio::Token;
 
 use crate::io_loop::{IoLoop, Wake};
 
-/// A stack that is enough for HTTPS in a debug build, which needs more than 128 KiB; a release
-/// build needs 37. Only what is touched takes memory, and a page below it catches an overflow.
+/// Enough for HTTPS in a debug build, which needs more than 128 KiB; a release build needs 37. Only
+/// touched pages take memory, and a guard page below the stack catches an overflow.
 pub const STACK_SIZE: usize = 512 * 1024;
 
-/// A handle to a coroutine. Dropping it changes nothing: the coroutine belongs to the loop.
+/// A handle to a coroutine. Dropping it does not affect the coroutine, which belongs to the loop.
 #[derive(Clone)]
 pub struct Fiber {
     shared: Rc<Shared>,
@@ -43,27 +43,27 @@ pub struct Fiber {
 pub enum Exit {
     /// Its body returned, with this result.
     Returned(io::Result<()>),
-    /// It was cancelled and has left its body since.
+    /// It was cancelled, and its body has ended since.
     Cancelled,
-    /// It panicked, with this message. The loop goes on; the panic has been logged.
+    /// It panicked with this message. The loop continues; the panic has been logged.
     Panicked(String),
 }
 
-/// Hands values of a fiber to the loop's state.
+/// Passes values from a fiber to the loop's state.
 pub struct Emitter<T> {
     emitted: Rc<Cell<Option<T>>>,
 }
 
-/// The fiber was cancelled. Every later wait returns this, too, so the only thing left to do is to
-/// return. It converts into an [`io::Error`].
+/// The fiber was cancelled. Every later wait returns this error, too, so the body can only return.
+/// It converts into an [`io::Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 
 impl<S> IoLoop<S> {
     /// Runs `body` as a coroutine on a stack of `stack_size` bytes, from the next turn on.
     ///
-    /// `on_emit` gets each value that it emits, on the loop. `on_exit` runs when it ends, unless
-    /// the loop itself is dropped.
+    /// `on_emit` receives each value that it emits, on the loop. `on_exit` runs when it ends,
+    /// unless the loop itself is dropped.
     ///
     /// # Errors
     /// When there is no memory for the stack.
@@ -110,10 +110,10 @@ impl<S: 'static> IoLoop<S> {
 }
 
 impl Fiber {
-    /// Cancels the fiber: the wait that it is in, and every later one, returns [`Cancelled`].
+    /// Cancels the fiber: its current wait, and every later one, returns [`Cancelled`].
     pub fn cancel<S>(&self, io_loop: &mut IoLoop<S>) {
         self.shared.cancelled.set(true);
-        // A fiber that does not wait is queued to run anyway, or is running.
+        // A fiber that is not waiting is queued to run, or is running.
         if let Some(token) = self.shared.waits_for.take() {
             io_loop.add_callback(move |state, io_loop| io_loop.wake(state, token, Wake::Ready));
         }
@@ -126,10 +126,10 @@ impl Fiber {
 }
 
 impl<T> Emitter<T> {
-    /// Hands `value` to the loop's state and goes on in the next turn.
+    /// Passes `value` to the loop's state and continues in the next turn.
     ///
     /// # Errors
-    /// [`Cancelled`], either before the value was handed over or after.
+    /// [`Cancelled`], either before the value was passed on or after.
     pub fn emit(&self, value: T) -> Result<(), Cancelled> {
         self.emitted.set(Some(value));
         let resumed = suspend(Pause::Turn);
@@ -138,8 +138,8 @@ impl<T> Emitter<T> {
     }
 }
 
-/// Suspends the running fiber until `token` seems ready. Try the I/O before, as an event that came
-/// while nobody waited does not come again; and try it after, as an event may be an old one.
+/// Suspends the running fiber until `token` seems ready. Try the I/O first, because an event
+/// without a wait is dropped; and try it again afterwards, because an event may be outdated.
 ///
 /// # Errors
 /// `TimedOut` at the deadline; [`Cancelled`] when cancelled, and outside a fiber.
@@ -168,7 +168,7 @@ pub fn sleep(duration: Duration) -> Result<(), Cancelled> {
     sleep_until(Instant::now() + duration)
 }
 
-/// Lets the rest of the loop run: the fiber goes on in the next turn.
+/// Lets the rest of the loop run: the fiber continues in the next turn.
 ///
 /// # Errors
 /// [`Cancelled`], also outside a fiber.
@@ -176,7 +176,7 @@ pub fn yield_now() -> Result<(), Cancelled> {
     suspend(Pause::Turn).map(drop)
 }
 
-/// Whether the running fiber was cancelled; if so, no error that it met is worth a retry.
+/// Whether the running fiber was cancelled; if so, retrying after an error is pointless.
 pub fn is_cancelled() -> bool {
     current().is_some_and(|fiber| fiber.cancelled.get())
 }
@@ -188,29 +188,29 @@ pub(crate) fn is_in_fiber() -> bool {
 
 /// The state that a fiber, its handle and its owner share.
 struct Shared {
-    /// What suspends the coroutine; present while its body runs.
+    /// Suspends the coroutine; present while its body runs.
     yielder: Cell<Option<NonNull<Yielder<Wake, Pause>>>>,
     /// For waits that only a deadline ends.
     own_token: Token,
     waits_for: Cell<Option<Token>>,
     cancelled: Cell<bool>,
-    /// Waits refused since it was cancelled.
+    /// How many waits were refused since it was cancelled.
     refused: Cell<u32>,
     ended: Cell<bool>,
 }
 
-/// What a fiber suspends for.
+/// The reason why a fiber suspends.
 enum Pause {
-    /// A source, or the deadline.
+    /// It waits for a source, or the deadline.
     Wait {
         token: Token,
         deadline: Option<Instant>,
     },
-    /// The next turn of the loop, after handing over the value that it may have emitted.
+    /// It waits for the next turn of the loop, after passing on the value that it may have emitted.
     Turn,
 }
 
-/// A fiber with all that the loop needs to drive it.
+/// A fiber with everything that the loop needs to drive it.
 struct Task<T, E, X> {
     running: Running,
     emitted: Rc<Cell<Option<T>>>,
@@ -219,7 +219,7 @@ struct Task<T, E, X> {
 }
 
 impl<T: 'static, E: 'static, X: 'static> Task<T, E, X> {
-    /// Runs the fiber to its next pause and hands it to whatever will end the pause.
+    /// Runs the fiber to its next pause, and passes it to the event that will end the pause.
     fn step<S>(mut self, state: &mut S, io_loop: &mut IoLoop<S>, wake: Wake)
     where
         E: FnMut(&mut S, &mut IoLoop<S>, T),
@@ -256,7 +256,7 @@ impl Running {
         body: impl FnOnce() -> io::Result<()> + 'static,
     ) -> io::Result<Self> {
         let inside = Rc::clone(shared);
-        // The coroutine copies it to its stack and panics if it is larger than a kilobyte.
+        // The coroutine copies its argument to its stack and panics if that exceeds a kilobyte.
         let body = Box::new(body);
         let coroutine = Coroutine::with_stack(
             DefaultStack::new(stack_size)?,
@@ -277,7 +277,7 @@ impl Running {
         self.shared.waits_for.set(None);
         let outer = CURRENT.replace(Some(Rc::clone(&self.shared)));
         // Unwinding is safe: mutexes notice that they are poisoned, and the fiber shares no other
-        // state that could be left half changed.
+        // state that could be left inconsistent.
         let resumed = catch_unwind(AssertUnwindSafe(|| self.coroutine.resume(wake)));
         CURRENT.set(outer);
         let exit = match resumed {
@@ -299,7 +299,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         if self.coroutine.started() && !self.coroutine.done() {
             self.shared.cancelled.set(true);
-            // Once is enough: a cancelled fiber never suspends again.
+            // Resuming it once is enough: a cancelled fiber never suspends again.
             let _ = self.resume(Wake::Ready);
         }
         self.shared.ended.set(true);
@@ -318,8 +318,8 @@ impl Shared {
         }
     }
 
-    /// Refuses a wait to a cancelled fiber. One that goes on all the same, in a loop that takes
-    /// no error for an answer, would hold up everybody: a panic gets it out of there.
+    /// Refuses a wait of a cancelled fiber. A fiber that ignores the error and keeps trying in a
+    /// loop would block all others, so a panic ends it.
     fn check(&self) -> Result<(), Cancelled> {
         if !self.cancelled.get() {
             return Ok(());
@@ -331,7 +331,7 @@ impl Shared {
     }
 }
 
-/// Forgets the yielder of a coroutine when its body ends, however it ends.
+/// Clears the yielder of a coroutine when its body ends, by whatever way.
 struct YielderGuard<'a>(&'a Shared);
 
 impl Drop for YielderGuard<'_> {
@@ -341,8 +341,8 @@ impl Drop for YielderGuard<'_> {
 }
 
 thread_local! {
-    /// The fiber whose code is running on this thread. Set around every resumption and nowhere
-    /// else, so that it stays right even when a fiber runs a loop with fibers of its own.
+    /// The fiber whose code is running on this thread. It is set only around resumptions, so that
+    /// it stays correct even when a fiber runs a loop with fibers of its own.
     static CURRENT: Cell<Option<Rc<Shared>>> = const { Cell::new(None) };
 }
 
@@ -355,8 +355,8 @@ fn current() -> Option<Rc<Shared>> {
 fn suspend(pause: Pause) -> Result<Wake, Cancelled> {
     let fiber = current().ok_or(Cancelled)?;
     fiber.check()?;
-    // A destructor must not suspend a stack that is being unwound: the thread counts its panics,
-    // and the code that runs meanwhile would seem to be panicking.
+    // A destructor must not suspend a stack that is being unwound: panics are counted per thread,
+    // so the code that runs meanwhile would seem to be panicking.
     if std::thread::panicking() {
         return Err(Cancelled);
     }
@@ -385,7 +385,7 @@ impl std::error::Error for Cancelled {}
 
 impl From<Cancelled> for io::Error {
     fn from(cancelled: Cancelled) -> Self {
-        // Not `Interrupted`, which everybody takes for "try again".
+        // Not `Interrupted`, which callers take for "try again".
         Self::other(cancelled)
     }
 }

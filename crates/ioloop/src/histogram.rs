@@ -1,21 +1,21 @@
-//! A histogram of durations with fixed bounds, as Prometheus takes it: exact in its counts and its
-//! sum, and as cheap to write out when it has counted millions as when it has counted one.
+//! A histogram of durations with fixed bounds, in Prometheus's sense: exact in its counts and its
+//! sum, and as cheap to write out after millions of durations as after one.
 
 use std::time::Duration;
 
-/// How many durations were how long. `N` is the number of bounds.
+/// Durations counted by length. `N` is the number of bounds.
 #[derive(Clone, Debug)]
 pub struct Durations<const N: usize> {
     bounds: &'static [Duration; N],
-    /// Of each bound, how many were up to it and longer than the one before.
+    /// For each bound, how many durations were at most that and above the previous bound.
     counts: [u64; N],
-    /// Those longer than the last bound.
+    /// How many durations were above the last bound.
     longer: u64,
     sum: Duration,
 }
 
 impl<const N: usize> Durations<N> {
-    /// None yet. The bounds must ascend.
+    /// An empty histogram. The bounds must ascend.
     pub const fn new(bounds: &'static [Duration; N]) -> Self {
         Self {
             bounds,
@@ -25,9 +25,9 @@ impl<const N: usize> Durations<N> {
         }
     }
 
-    /// Counts one.
+    /// Counts a duration.
     pub fn record(&mut self, duration: Duration) {
-        // Most are short, and the bounds few: quicker than halving.
+        // Most are short and the bounds few, so this beats a binary search.
         match self.bounds.iter().position(|bound| duration <= *bound) {
             Some(index) => self.counts[index] += 1,
             None => self.longer += 1,
@@ -35,18 +35,18 @@ impl<const N: usize> Durations<N> {
         self.sum = self.sum.saturating_add(duration);
     }
 
-    /// All of them together, in seconds.
+    /// The sum of all durations, in seconds.
     pub fn sum(&self) -> f64 {
         self.sum.as_secs_f64()
     }
 
-    /// How many there are.
+    /// The number of durations.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum::<u64>() + self.longer
     }
 
-    /// The upper bounds in seconds, infinity last, each with how many are up to it and longer than
-    /// the one before.
+    /// The upper bounds in seconds, infinity last, each with the number of durations up to it and
+    /// above the previous bound.
     pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let bounds = self.bounds.iter().map(Duration::as_secs_f64);
         let counts = self.counts.iter().copied();
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_duration_is_in_the_one_bucket_that_it_belongs_to() {
+    fn each_duration_is_counted_in_one_bucket() {
         const BOUNDS: [Duration; 2] = [Duration::from_micros(50), Duration::from_millis(1)];
         let mut durations = Durations::new(&BOUNDS);
         for micros in [0, 50, 51, 1000, 1001, 5_000_000] {

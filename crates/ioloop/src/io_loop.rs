@@ -13,8 +13,8 @@
 //! Time is the loop's own ([`IoLoop::time`]), as Tornado's is. A test can so turn the same loop by
 //! hand, with a clock that it sets ([`ManualClock`]) and events that it makes up.
 //!
-//! The loop knows nothing of what it serves; server and client run on it unchanged. It measures
-//! itself ([`IoLoop::lag`]), because a loop that blocks is the one failure it cannot report later.
+//! The loop is independent of the programs that use it; server and client run on it unchanged. It
+//! measures itself ([`IoLoop::lag`]), because it cannot report in time that it blocks.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
@@ -30,39 +30,40 @@ use crate::clock::{Clock, ManualClock};
 use crate::lag::Lag;
 use crate::timer_fd::TimerFd;
 
-/// What runs when a source becomes ready. A plain function pointer: it is `Copy`, so the loop
-/// copies it out and calls it, and it may add or remove handlers, its own too.
+/// The function that runs when a source becomes ready. It is a plain function pointer, hence
+/// `Copy`: the loop copies it out and calls it, so it may add or remove handlers, including itself.
 pub type Handler<S> = fn(&mut S, &mut IoLoop<S>, Token, Ready);
 
 type Callback<S> = Box<dyn FnOnce(&mut S, &mut IoLoop<S>)>;
 type WakeCallback<S> = Box<dyn FnOnce(&mut S, &mut IoLoop<S>, Wake)>;
 
-/// A single-threaded event loop over the state `S`; the shape of Tornado's `IOLoop`.
+/// A single-threaded event loop over the state `S`, modelled on Tornado's `IOLoop`.
 pub struct IoLoop<S> {
     clock: Clock,
     poll: Poll,
-    /// Ends the poll at a deadline more precisely than its own milliseconds.
+    /// Ends the poll at a deadline with a better precision than whole milliseconds.
     timer_fd: Option<TimerFd>,
     handlers: Slab<Registration<S>>,
     /// Grows with every registration, so a token is never mistaken for its slot's earlier owner.
     generation: u32,
     registrar: Registrar,
-    /// What runs once when its token becomes ready; how coroutines wait for their sockets.
+    /// Callbacks that run once when their token becomes ready; coroutines wait for their sockets
+    /// with them.
     waits: HashMap<Token, Wait<S>>,
-    /// What the last poll fetched and no handler has seen yet.
+    /// Events from the last poll whose handlers have not run yet.
     ready: VecDeque<(Token, Ready)>,
-    /// Events fetched with one poll; more wait for the next turn, after the timers.
+    /// How many events one poll fetches; more wait for the next turn, after the timers.
     events_per_turn: usize,
-    /// The last poll fetched as many events as it may; there may be more.
+    /// Whether the last poll fetched as many events as allowed, so that there may be more.
     has_more_events: bool,
     callbacks: VecDeque<Callback<S>>,
     timeouts: BTreeMap<Timeout, Callback<S>>,
     next_timeout_id: u64,
-    /// When the present turn began.
+    /// When the current turn began.
     turn_began: Instant,
     /// How many turns there have been.
     turns: u64,
-    /// An earlier deadline counts as this one, so that it cannot overtake what is due by now.
+    /// An earlier deadline is raised to this one, so that it cannot overtake timeouts that are due.
     earliest: Instant,
     running: bool,
     lag: Lag,
@@ -85,38 +86,38 @@ pub struct Timeout {
     id: u64,
 }
 
-/// What a source is ready for. Events are edges: use up what is ready, nobody reminds you.
+/// What a source is ready for. Events are edges: use up all that is ready, there is no reminder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready {
     /// Bytes to read, the end of the stream, or an error to fetch.
     pub readable: bool,
     /// Space to write to, or an error to fetch.
     pub writable: bool,
-    /// The stream ends or is broken after the bytes to read. No other event will say so.
+    /// The stream ends or is broken after the bytes to read. No other event will report it.
     pub closed: bool,
 }
 
-/// What ended a wait.
+/// The event that ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// The source became ready, or seems to be: try, and wait again if it was not.
+    /// The source is ready, or seems to be: try, and wait again if it is not.
     Ready,
     /// The deadline came first.
     TimedOut,
 }
 
-/// Registers sources where the loop itself is out of reach: in a coroutine.
+/// Registers sources where the loop itself is not accessible: in a coroutine.
 ///
-/// Its sources have no handler. Whoever uses one waits for it, when there is need, with
-/// [`IoLoop::call_when_ready`]; events that nobody waits for are dropped. It is shared by `Arc`
-/// and counts with an atomic only because `ureq` asks its connectors to be `Send` and `Sync`.
+/// Its sources have no handler. A coroutine waits for one when necessary, with
+/// [`IoLoop::call_when_ready`]; events without a wait are dropped. It is shared by `Arc` and counts
+/// with an atomic only because `ureq` requires its connectors to be `Send` and `Sync`.
 #[derive(Clone, Debug)]
 pub struct Registrar {
     registry: Arc<Registry>,
     next: Arc<AtomicUsize>,
 }
 
-/// Where a turn gets its events. [`IoLoop::start`] uses the system's poll; a simulation generates
+/// The source of a turn's events. [`IoLoop::start`] uses the system's poll; a simulation generates
 /// events for sources in memory, and inspects the state between any two steps.
 pub trait Driver<S> {
     /// Waits for events, at most for `timeout` (`None` means without limit), and adds a turn's
@@ -154,7 +155,7 @@ impl<S> Driver<S> for SystemEvents {
 }
 
 impl<S> IoLoop<S> {
-    /// Makes a loop with nothing to do.
+    /// Makes an idle loop.
     ///
     /// # Errors
     /// When the system gives no poll descriptor.
@@ -164,7 +165,7 @@ impl<S> IoLoop<S> {
         Ok(io_loop)
     }
 
-    /// Makes a loop that goes by `clock` and fetches at most `events_per_turn` events in one turn.
+    /// Makes a loop that uses `clock` and fetches at most `events_per_turn` events in one turn.
     ///
     /// # Errors
     /// When the system gives no poll descriptor.
@@ -204,7 +205,7 @@ impl<S> IoLoop<S> {
     /// Runs turns until [`stop`](Self::stop) (Tornado's `IOLoop.start`).
     ///
     /// # Errors
-    /// Only what polling itself reports; an interrupted poll is tried again.
+    /// Only errors of the poll; an interrupted poll is repeated.
     pub fn start(&mut self, state: &mut S) -> io::Result<()> {
         let mut events = SystemEvents(Events::with_capacity(self.events_per_turn));
         self.running = true;
@@ -216,10 +217,10 @@ impl<S> IoLoop<S> {
         Ok(())
     }
 
-    /// Runs one turn, with `driver` for what comes from outside.
+    /// Runs one turn with the events of `driver`.
     ///
     /// # Errors
-    /// Those of the driver's poll.
+    /// Errors of the driver's poll.
     pub fn turn(&mut self, state: &mut S, driver: &mut impl Driver<S>) -> io::Result<()> {
         self.run_callbacks(state, driver);
         self.run_timeouts(state, driver);
@@ -228,12 +229,12 @@ impl<S> IoLoop<S> {
         Ok(())
     }
 
-    /// Ends [`start`](Self::start) after the present turn.
+    /// Ends [`start`](Self::start) after the current turn.
     pub fn stop(&mut self) {
         self.running = false;
     }
 
-    /// Whether it has not been stopped since it was made or started.
+    /// Whether it has not been stopped since it was made or last started.
     pub fn is_running(&self) -> bool {
         self.running
     }
@@ -250,8 +251,8 @@ impl<S> IoLoop<S> {
 
     /// Watches `source`; `handler` runs whenever it becomes ready for `interest`.
     ///
-    /// The token stays valid until [`remove_handler`](Self::remove_handler); [`slot`] of it is a
-    /// small dense number for tables of one's own.
+    /// The token stays valid until [`remove_handler`](Self::remove_handler); its [`slot`] is a
+    /// small dense number, suitable as an index into tables.
     ///
     /// # Errors
     /// What the system answers to the registration.
@@ -272,7 +273,7 @@ impl<S> IoLoop<S> {
         Ok(token)
     }
 
-    /// Stops watching `source`. Events of this turn that are still to come find nothing.
+    /// Stops watching `source`. The remaining events of this turn for it are dropped.
     ///
     /// # Errors
     /// What the system answers; the handler is gone in any case.
@@ -281,11 +282,12 @@ impl<S> IoLoop<S> {
         self.poll.registry().deregister(source)
     }
 
-    /// Stops watching `source` and closes it. Closing takes it out of the poll, so this costs one
-    /// system call less than [`remove_handler`](Self::remove_handler). Events of this turn that are
-    /// still to come find nothing.
+    /// Stops watching `source` and closes it. Closing removes it from the poll, so this costs one
+    /// system call less than [`remove_handler`](Self::remove_handler). The remaining events of this
+    /// turn for it are dropped.
     ///
-    /// The source must be the only owner of its descriptor: the poll keeps watching a duplicate.
+    /// The source must be the only owner of its descriptor: the poll would keep watching a
+    /// duplicate.
     pub fn close_source(&mut self, source: impl Source, token: Token) {
         self.forget_handler(token);
         drop(source);
@@ -302,12 +304,12 @@ impl<S> IoLoop<S> {
         self.callbacks.push_back(Box::new(callback));
     }
 
-    /// Runs `callback` once the handlers of everything that is ready by now have run. A timeout
-    /// that checks whether something has arrived needs this: after a pause of the process its
+    /// Runs `callback` after the handlers of everything that is ready by now have run. A timeout
+    /// that checks whether something has arrived needs this: after a pause of the process, its
     /// deadline comes before the events that arrived meanwhile.
     ///
-    /// One poll fetches a limited share of the events, in the order in which they came. So the
-    /// callback runs after the first poll that leaves none, or after enough polls for every source.
+    /// One poll fetches a limited number of events, in the order of arrival. So the callback runs
+    /// after the first poll that leaves none, or after enough polls for every source.
     pub fn call_after_events(&mut self, callback: impl FnOnce(&mut S, &mut Self) + 'static)
     where
         S: 'static,
@@ -345,8 +347,8 @@ impl<S> IoLoop<S> {
         deadline: Instant,
         callback: impl FnOnce(&mut S, &mut Self) + 'static,
     ) -> Timeout {
-        // A past deadline must not overtake what is due already, or a callback that asks for the
-        // past again and again would keep everybody else waiting.
+        // A past deadline must not overtake timeouts that are due, or a callback that keeps
+        // scheduling itself in the past would starve all others.
         let deadline = deadline.max(self.earliest);
         let timeout = Timeout {
             deadline,
@@ -357,15 +359,15 @@ impl<S> IoLoop<S> {
         timeout
     }
 
-    /// Removes a timeout. If it has run or was removed before, nothing happens.
+    /// Removes a timeout. Does nothing if it has run or was removed before.
     pub fn remove_timeout(&mut self, timeout: Timeout) {
         self.timeouts.remove(&timeout);
     }
 
     /// Runs `callback` once, when `token` becomes ready or at `deadline`, whichever comes first.
     ///
-    /// The token is one of the [`registrar`](Self::registrar)'s. Each has one wait at a time; a
-    /// second one replaces the first, whose callback is dropped.
+    /// The token comes from the [`registrar`](Self::registrar). Each token has one wait at a time;
+    /// a second one replaces the first, whose callback is dropped.
     pub fn call_when_ready(
         &mut self,
         token: Token,
@@ -394,20 +396,20 @@ impl<S> IoLoop<S> {
         }
     }
 
-    /// Registers sources from where this loop is out of reach.
+    /// The registrar, for sources whose owner has no access to the loop.
     pub fn registrar(&self) -> &Registrar {
         &self.registrar
     }
 
-    /// The deadline of the earliest timeout: long work that can be cut ends its slice here.
+    /// The deadline of the earliest timeout: work that can be split ends its slice here.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.timeouts
             .first_key_value()
             .map(|(timeout, _)| timeout.deadline)
     }
 
-    /// How many polls have returned; the same for everything that runs between two of them, even
-    /// when a manual clock stands still.
+    /// How many polls have returned; the same for all callbacks between two polls, even when a
+    /// manual clock stands still.
     pub fn turn_number(&self) -> u64 {
         self.turns
     }
@@ -459,8 +461,8 @@ impl<S> IoLoop<S> {
         polled
     }
 
-    /// How long the poll may wait: not at all with work queued, else until the next deadline. The
-    /// `timerfd`, where there is one, ends the wait on time; mio alone would round up to whole ms.
+    /// How long the poll may wait: not at all if work is queued, else until the next deadline. A
+    /// `timerfd`, where available, ends the wait on time; mio alone would round up to whole ms.
     fn poll_timeout(&mut self, now: Instant) -> Option<Duration> {
         if !self.running || !self.callbacks.is_empty() {
             return Some(Duration::ZERO);
@@ -485,8 +487,7 @@ impl<S> IoLoop<S> {
         }
     }
 
-    /// The handler behind a token; `None` for the `timerfd` and for sources that are no longer
-    /// watched.
+    /// The handler of a token; `None` for the `timerfd` and for sources that are no longer watched.
     fn handler(&self, token: Token) -> Option<Handler<S>> {
         let registration = self.handlers.get(slot(token))?;
         (registration.generation as usize == token.0 >> SLOT_BITS).then_some(registration.handler)
@@ -521,12 +522,12 @@ impl Registrar {
     }
 }
 
-/// The number of the slot that a token stands for: dense, reused once its source is removed.
+/// The slot of a token: dense, and reused once its source is removed.
 pub fn slot(token: Token) -> usize {
     token.0 & ((1 << SLOT_BITS) - 1)
 }
 
-/// The number of the registration that a token stands for: no other has it, until it wraps around.
+/// The number of a token's registration: unique until it wraps around.
 pub fn generation(token: Token) -> usize {
     token.0 >> SLOT_BITS
 }
@@ -538,11 +539,11 @@ const SLOT_BITS: u32 = usize::BITS / 2;
 /// that high.
 const TIMER_FD: Token = Token(usize::MAX);
 
-/// The slot in all tokens of the registrar. No handler's slot is that high either.
+/// The slot of all the registrar's tokens. No handler's slot is that high either.
 const WAITED: usize = (1 << SLOT_BITS) - 2;
 
-/// Events fetched with one poll: a handshake each is a millisecond's work. More wait for the next
-/// turn, after the timers.
+/// How many events one poll fetches: a handshake each is a millisecond's work. More wait for the
+/// next turn, after the timers.
 pub const EVENTS_PER_TURN: usize = 64;
 
 #[cfg(test)]
@@ -578,7 +579,7 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_fire_by_deadline_and_ties_in_the_order_asked_for() {
+    fn timeouts_fire_by_deadline_and_ties_in_order_of_creation() {
         let soon = Instant::now() + Duration::from_millis(5);
         let words = run(|io_loop| {
             io_loop.call_at(soon + Duration::from_millis(2), |words, io_loop| {
@@ -609,7 +610,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_that_always_asks_for_the_past_starves_nobody() {
+    fn a_timeout_that_reschedules_itself_in_the_past_starves_no_other() {
         fn again(words: &mut Words, io_loop: &mut IoLoop<Words>) {
             if words.len() < 50 {
                 words.push("again");
@@ -630,7 +631,7 @@ mod tests {
     #[test]
     fn a_deadline_is_met_with_better_than_a_millisecond() {
         let mut best = Duration::MAX;
-        // The best of many: the machine may be busy, the rounding up of mio would hit every one.
+        // The best of many: the machine may be busy, but mio's rounding up would affect every one.
         for _ in 0..50 {
             let wait = Duration::from_micros(300);
             let began = Instant::now();
@@ -646,7 +647,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_may_remove_itself_and_its_events_then_find_nothing() {
+    fn a_handler_may_remove_itself_and_drop_its_events() {
         struct State {
             pipe: Option<(mio::unix::pipe::Receiver, Token)>,
             runs: u32,
@@ -686,7 +687,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_is_closed_leaves_no_event_behind() {
+    fn a_closed_source_has_no_more_events() {
         type Pipe = (mio::unix::pipe::Receiver, Token);
         let mut io_loop = IoLoop::<Vec<Pipe>>::new().expect("a poll descriptor");
         let pipes: Vec<_> = (0..2)
@@ -695,7 +696,7 @@ mod tests {
         let (senders, receivers): (Vec<_>, Vec<_>) = pipes.into_iter().unzip();
         let mut state = Vec::new();
         for mut receiver in receivers {
-            // Both are ready in the same turn; whichever comes first closes both.
+            // Both are ready in the same turn; the first one to run closes both.
             let handler = |pipes: &mut Vec<Pipe>, io_loop: &mut IoLoop<Vec<Pipe>>, _, _| {
                 assert_eq!(pipes.len(), 2, "an event of a source that is closed");
                 for (receiver, token) in pipes.drain(..) {
@@ -713,7 +714,7 @@ mod tests {
         }
         io_loop.start(&mut state).expect("polling works");
         assert!(io_loop.handlers.is_empty() && state.is_empty());
-        let closed = (&senders[0]).write_all(b"x").expect_err("nobody reads");
+        let closed = (&senders[0]).write_all(b"x").expect_err("no reader");
         assert_eq!(closed.kind(), io::ErrorKind::BrokenPipe);
     }
 
@@ -732,7 +733,7 @@ mod tests {
                 io_loop.call_when_ready(never, Some(soon), |words, io_loop, wake| {
                     assert_eq!(wake, Wake::TimedOut);
                     words.push("deadline");
-                    assert_eq!(io_loop.timeouts.len(), 1, "that of the test itself");
+                    assert_eq!(io_loop.timeouts.len(), 1, "the test's own");
                     io_loop.stop();
                 });
             });
@@ -756,7 +757,7 @@ mod tests {
         assert_eq!(words, ["second"]);
     }
 
-    /// A source that lives in memory: it becomes ready when a test says so.
+    /// A source in memory that becomes ready when a test says so.
     struct InMemory;
 
     impl Source for InMemory {
@@ -773,7 +774,7 @@ mod tests {
         }
     }
 
-    /// Gives these events to the next poll, and counts the steps of turns.
+    /// Passes these events to the next poll, and counts the steps of turns.
     #[derive(Default)]
     struct ByHand {
         events: Vec<(Token, Ready)>,
@@ -797,7 +798,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_turned_by_hand_runs_what_is_due_by_its_own_clock() {
+    fn a_loop_turned_by_hand_uses_its_own_clock() {
         const HOUR: Duration = Duration::from_secs(3600);
         let clock = ManualClock::new(Instant::now());
         let mut io_loop = IoLoop::<Words>::by_hand(clock.clone(), 1).expect("a poll descriptor");
@@ -831,7 +832,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_that_asks_for_the_past_delays_none_that_is_due() {
+    fn a_timeout_in_the_past_delays_no_other() {
         let start = Instant::now();
         let clock = ManualClock::new(start);
         let mut io_loop = IoLoop::<Words>::by_hand(clock.clone(), 1).expect("a poll descriptor");

@@ -1,5 +1,5 @@
-//! How far a loop is behind: by what it measures itself. Percentiles come from histograms that tell
-//! apart two digits; what is scraped has the bounds of its buckets, and counts and sums exactly.
+//! How far a loop is behind, by its own measurement. Percentiles come from histograms with two
+//! significant digits; scraped values have fixed buckets with exact counts and sums.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub struct Lag {
     turn_buckets: LoopDurations,
 }
 
-/// What a loop does, in buckets from 50 µs on.
+/// Durations of a loop's work, in buckets from 50 µs on.
 pub type LoopDurations = Durations<{ BOUNDS.len() }>;
 
 impl Lag {
@@ -28,12 +28,12 @@ impl Lag {
         }
     }
 
-    /// How late timeouts ran after their deadlines, in µs.
+    /// How late timeouts ran, in µs.
     pub fn lateness(&self) -> &Histogram<u64> {
         &self.lateness
     }
 
-    /// How long the loop worked between two polls, in µs: what anything new has to wait for.
+    /// How long the loop worked between two polls, in µs; a new event may wait that long.
     pub fn turns(&self) -> &Histogram<u64> {
         &self.turns
     }
@@ -59,7 +59,7 @@ impl Lag {
     }
 }
 
-/// Fine where a loop that works has its values, and up to where a user would notice.
+/// Fine where a healthy loop has its values, and up to delays that a user would notice.
 const BOUNDS: [Duration; 13] = [
     Duration::from_micros(50),
     Duration::from_micros(100),

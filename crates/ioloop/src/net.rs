@@ -1,6 +1,6 @@
 //! Sockets for fibers: where a blocking socket would block the thread, these suspend the fiber.
 //!
-//! Outside a fiber they work as long as they need not wait; then they answer with an error.
+//! Outside a fiber they work as long as they need not wait; otherwise they return an error.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,7 +19,7 @@ pub struct FiberStream {
     waiter: Waiter,
 }
 
-/// A UDP socket with one peer; the system drops what others send.
+/// A UDP socket with one peer; the system drops datagrams from others.
 #[derive(Debug)]
 pub struct FiberDatagram {
     socket: UdpSocket,
@@ -27,7 +27,7 @@ pub struct FiberDatagram {
 }
 
 impl FiberStream {
-    /// Makes a connected socket, such as one that a listener accepted, a stream for fibers.
+    /// Turns a connected socket, such as one that a listener accepted, into a stream for fibers.
     ///
     /// # Errors
     /// When the system refuses to watch the socket.
@@ -39,7 +39,7 @@ impl FiberStream {
     /// Connects to `address`.
     ///
     /// # Errors
-    /// `TimedOut` at the deadline, else what the system answers.
+    /// `TimedOut` at the deadline, otherwise the system's error.
     pub fn connect(
         registrar: &Registrar,
         address: SocketAddr,
@@ -64,7 +64,7 @@ impl FiberStream {
     }
 
     /// Connects to the first of `addresses` that accepts. Each attempt gets an equal share of the
-    /// time that is left.
+    /// remaining time.
     ///
     /// # Errors
     /// The error of the last address tried; `NotFound` when the list is empty.
@@ -94,10 +94,10 @@ impl FiberStream {
         self.waiter.deadline = deadline;
     }
 
-    /// Whether small writes go out at once (Tornado's `set_nodelay`).
+    /// Sets whether small writes are sent at once (Tornado's `set_nodelay`).
     ///
     /// # Errors
-    /// What the system answers.
+    /// The system's error.
     pub fn set_nodelay(&self, value: bool) -> io::Result<()> {
         self.socket.set_nodelay(value)
     }
@@ -125,10 +125,10 @@ impl Write for FiberStream {
 }
 
 impl FiberDatagram {
-    /// A socket on a port that the system picks, for datagrams to and from `peer`.
+    /// Binds a socket to a port that the system picks, for datagrams to and from `peer`.
     ///
     /// # Errors
-    /// What the system answers, for example that the network is unreachable.
+    /// The system's error, for example that the network is unreachable.
     pub fn connect(registrar: &Registrar, peer: SocketAddr) -> io::Result<Self> {
         let any_port = match peer {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
@@ -143,23 +143,24 @@ impl FiberDatagram {
     /// Sends one datagram.
     ///
     /// # Errors
-    /// What the system answers, also about earlier datagrams, for example that nobody listens.
+    /// The system's error, which may concern an earlier datagram, for example that no process
+    /// listens.
     pub fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
         self.waiter.retry(|| self.socket.send(datagram)).map(drop)
     }
 
-    /// Receives one datagram, as much of it as fits into `buffer`.
+    /// Receives one datagram, or as much of it as fits into `buffer`.
     ///
     /// # Errors
-    /// `TimedOut` at the deadline, else what the system answers.
+    /// `TimedOut` at the deadline, otherwise the system's error.
     pub fn receive(&mut self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
         self.waiter.deadline = Some(deadline);
         self.waiter.retry(|| self.socket.recv(buffer))
     }
 }
 
-/// Makes operations on a socket wait until they succeed, and yields to others if they never need
-/// to wait.
+/// Waits for operations on a socket until they succeed, and yields to others if they never need to
+/// wait.
 #[derive(Debug)]
 struct Waiter {
     token: Token,
@@ -177,7 +178,7 @@ impl Waiter {
         }
     }
 
-    /// Calls `operation` until it does not block, and waits in between.
+    /// Calls `operation` until it does not block, and waits between the calls.
     fn retry<R>(&mut self, mut operation: impl FnMut() -> io::Result<R>) -> io::Result<R> {
         if self.done_in_a_row == IN_A_ROW_MAX {
             self.yield_to_others()?;
@@ -211,5 +212,5 @@ impl Waiter {
     }
 }
 
-/// Reads or writes before the rest of the loop gets a turn: 128 KiB of HTTPS, under a millisecond.
+/// How many reads or writes before other fibers get a turn: 128 KiB of HTTPS, under a millisecond.
 const IN_A_ROW_MAX: u32 = 8;

@@ -8,19 +8,19 @@ use crate::io_loop::{IoLoop, Timeout};
 
 /// A callback that runs every `period` until it is stopped.
 ///
-/// Beats fall on a fixed grid that starts one period after [`start`](Self::start). A beat that the
-/// loop was too late for is skipped, never caught up: no burst follows a pause.
+/// Calls fall on a fixed grid that starts one period after [`start`](Self::start). If the loop is
+/// too late for a call, it is skipped and never caught up, so a pause is not followed by a burst.
 pub struct PeriodicCallback {
-    /// The coming beat; none once stopped. Shared with the callback in the loop's timeouts, and
-    /// copied in and out whole, so it needs no borrow.
+    /// The next call; `None` once stopped. It is shared with the callback in the loop's timeouts,
+    /// and copied in and out whole, so it needs no borrow.
     next: Rc<Cell<Option<Timeout>>>,
 }
 
 impl PeriodicCallback {
-    /// Runs `callback` every `period`, for the first time in one period from now.
+    /// Runs `callback` every `period`, starting one period from now.
     ///
     /// # Panics
-    /// When the period is zero: that would be a loop, not a beat.
+    /// When the period is zero, which would keep the loop busy for ever.
     pub fn start<S>(
         io_loop: &mut IoLoop<S>,
         period: Duration,
@@ -33,14 +33,14 @@ impl PeriodicCallback {
         Self { next }
     }
 
-    /// Runs it no more. The callback may do so itself.
+    /// Stops the calls. The callback may do so itself.
     pub fn stop<S>(&self, io_loop: &mut IoLoop<S>) {
         if let Some(timeout) = self.next.take() {
             io_loop.remove_timeout(timeout);
         }
     }
 
-    /// Whether another beat is to come.
+    /// Whether there will be another call.
     pub fn is_running(&self) -> bool {
         self.next.get().is_some()
     }
@@ -64,10 +64,10 @@ fn schedule<S>(
     handle.set(Some(timeout));
 }
 
-/// The first beat after `now` on the grid of `last` and `period` (Tornado's `_update_next`).
+/// The first time after `now` on the grid of `last` and `period` (Tornado's `_update_next`).
 pub fn next_deadline(last: Instant, period: Duration, now: Instant) -> Instant {
     let beats = now.saturating_duration_since(last).as_nanos() / period.as_nanos() + 1;
-    // Whole seconds and the rest apart: a product of u128 may not fit what `Duration` takes.
+    // Whole seconds and the rest separately: the product in `u128` may not fit into a `Duration`.
     let ahead = period.as_nanos() * beats;
     let seconds = u64::try_from(ahead / 1_000_000_000).unwrap_or(u64::MAX);
     let nanoseconds = u32::try_from(ahead % 1_000_000_000).unwrap_or_default();
@@ -79,7 +79,7 @@ pub fn next_deadline(last: Instant, period: Duration, now: Instant) -> Instant {
 mod tests {
     use super::*;
 
-    /// Plays a schedule of 10 s beats without sleeping: each callback takes the time given.
+    /// Plays a schedule with a period of 10 s without sleeping: each callback takes the time given.
     fn beats(durations: &[u64]) -> Vec<u64> {
         let period = Duration::from_secs(10);
         let start = Instant::now();
@@ -94,24 +94,24 @@ mod tests {
     }
 
     #[test]
-    fn beats_stay_on_their_grid() {
+    fn calls_stay_on_their_grid() {
         assert_eq!(beats(&[0, 0, 3, 9]), [10, 20, 30, 40, 50]);
     }
 
     #[test]
-    fn missed_beats_are_skipped_not_caught_up() {
+    fn missed_calls_are_skipped_not_caught_up() {
         assert_eq!(beats(&[10, 25, 0, 99]), [10, 30, 60, 70, 170]);
     }
 
     #[test]
-    fn a_clock_that_seems_to_stand_still_gives_the_next_beat() {
+    fn a_clock_that_stands_still_yields_the_next_call() {
         let last = Instant::now() + Duration::from_secs(100);
         let period = Duration::from_secs(1);
         assert_eq!(next_deadline(last, period, Instant::now()), last + period);
     }
 
     #[test]
-    fn it_runs_until_it_stops_itself() {
+    fn a_callback_may_stop_itself() {
         struct State {
             periodic: Option<PeriodicCallback>,
             beats: u32,

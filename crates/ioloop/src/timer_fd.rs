@@ -1,17 +1,17 @@
-//! The loop's precise timer: a `timerfd` among the polled sources, so that a deadline ends the poll
-//! on time. mio hands `epoll_wait` whole milliseconds, rounded up, which is too coarse for a tick
-//! every 200 µs. Only Linux has it; elsewhere timers are as precise as mio.
+//! The loop's precise timer: a `timerfd` among the polled sources, which ends the poll on time. mio
+//! passes whole milliseconds to `epoll_wait`, rounded up, which is too coarse for a tick every 200
+//! µs. Only Linux has it; elsewhere timers are as precise as mio.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use mio::{Registry, Token};
 
-/// A timer that can be set again and again.
+/// A timer that can be set repeatedly.
 pub(crate) struct TimerFd {
     #[cfg(target_os = "linux")]
     timer: std::os::fd::OwnedFd,
-    /// The deadline that it is set to; setting the same one again makes no system call.
+    /// The deadline it is set to; setting the same one again takes no system call.
     deadline: Option<Instant>,
 }
 
@@ -32,7 +32,7 @@ impl TimerFd {
     }
 
     /// Sets the timer to `deadline`, which is `wait` from now. It is never read: setting it again
-    /// clears it, and every expiry is an edge of its own.
+    /// clears it, and every expiry is a new edge.
     pub(crate) fn set(&mut self, deadline: Instant, wait: Duration) -> io::Result<()> {
         use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 
@@ -55,7 +55,7 @@ impl TimerFd {
 }
 
 impl TimerFd {
-    /// Notes that it has expired: even the same deadline would have to be set again.
+    /// Notes that it has expired, so that even the same deadline has to be set again.
     pub(crate) fn on_expired(&mut self) {
         self.deadline = None;
     }

@@ -34,7 +34,7 @@ fn connect(address: SocketAddr) -> TcpStream {
 }
 
 #[test]
-fn echo_sends_back_what_each_of_many_clients_sends() {
+fn echo_answers_each_of_many_clients() {
     let address = start(echo::serve);
     let mut clients: Vec<_> = (0..50).map(|_| connect(address)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
@@ -48,7 +48,7 @@ fn echo_sends_back_what_each_of_many_clients_sends() {
     }
 }
 
-/// Asks the chat without waiting for the answer.
+/// Sends a request to the chat without waiting for the answer.
 fn ask(address: SocketAddr, path: &str, body: &str) -> TcpStream {
     let mut stream = connect(address);
     let length = body.len();
@@ -68,7 +68,7 @@ fn answer(mut stream: TcpStream) -> String {
 }
 
 #[test]
-fn chat_hands_a_message_to_those_who_wait_and_those_who_come_later() {
+fn chat_delivers_messages_to_waiting_and_later_clients() {
     let address = start(chat::serve);
     let waiting = [0, 1].map(|_| ask(address, "/a/message/updates", "0"));
     assert_eq!(
@@ -91,7 +91,7 @@ fn chat_hands_a_message_to_those_who_wait_and_those_who_come_later() {
 
 #[test]
 fn fetch_waits_for_many_answers_at_once() {
-    // Answers only once all have asked: one after the other would never end.
+    // The server answers once all requests are there: one after the other would never end.
     const COUNT: usize = 5;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -116,7 +116,7 @@ fn fetch_waits_for_many_answers_at_once() {
 }
 
 #[test]
-fn fetch_reports_what_it_could_not_get() {
+fn fetch_reports_failures() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", closed.local_addr().unwrap());
     drop(closed);

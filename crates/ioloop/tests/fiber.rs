@@ -1,4 +1,5 @@
-//! The promise of a fiber: it reads like blocking code, holds up nobody, and always ends cleanly.
+//! The promise of a fiber: it reads like blocking code, blocks no other work, and always ends
+//! cleanly.
 
 use std::cell::Cell;
 use std::io;
@@ -50,7 +51,7 @@ fn run(mut io_loop: IoLoop<Words>) -> Words {
     words
 }
 
-/// Stops the loop when the words are as many as that.
+/// Stops the loop once there are `count` words.
 fn stop_at(io_loop: &mut IoLoop<Words>, count: usize) {
     io_loop.add_callback(move |words, io_loop| {
         if words.len() < count {
@@ -100,7 +101,7 @@ fn sleepers_wake_in_the_order_of_their_deadlines() {
 }
 
 #[test]
-fn an_error_of_the_body_reaches_on_exit() {
+fn an_error_of_the_body_is_passed_to_on_exit() {
     let mut io_loop = watched_loop();
     let fiber = spawn(&mut io_loop, "fetch", |_| Err(io::Error::other("no route")));
     assert!(fiber.is_running());
@@ -110,7 +111,7 @@ fn an_error_of_the_body_reaches_on_exit() {
 }
 
 #[test]
-fn a_cancelled_fiber_is_refused_this_wait_and_every_later_one() {
+fn the_current_and_all_later_waits_of_a_cancelled_fiber_fail() {
     let mut io_loop = watched_loop();
     let sleeper = spawn(&mut io_loop, "sleeper", |emitter| {
         assert_eq!(fiber::sleep(LONG), Err(Cancelled));
@@ -139,7 +140,7 @@ fn a_fiber_cancelled_before_its_first_turn_never_begins() {
 }
 
 #[test]
-fn a_cancelled_fiber_that_takes_no_error_for_an_answer_is_ended() {
+fn a_cancelled_fiber_that_ignores_errors_is_ended() {
     let mut io_loop = watched_loop();
     let stubborn = spawn(&mut io_loop, "stubborn", |_| {
         loop {
@@ -158,7 +159,7 @@ fn a_cancelled_fiber_that_takes_no_error_for_an_answer_is_ended() {
 }
 
 #[test]
-fn a_panic_ends_its_fiber_and_nothing_else() {
+fn a_panic_ends_only_its_fiber() {
     let mut io_loop = watched_loop();
     spawn(&mut io_loop, "bad", |emitter| {
         emitter.emit("before")?;
@@ -181,7 +182,7 @@ fn a_panic_ends_its_fiber_and_nothing_else() {
     );
 }
 
-/// A destructor that would like to wait, as one that says goodbye to a peer does.
+/// A destructor that tries to wait, for example to close a connection politely.
 struct Waiting(Rc<Cell<Option<Result<(), Cancelled>>>>);
 
 impl Drop for Waiting {
@@ -271,7 +272,7 @@ fn a_fiber_may_run_a_loop_with_fibers_of_its_own() {
         });
         stop_at(&mut inner, 2);
         assert_eq!(run(inner), ["inner word", "inner: returned"]);
-        // The way out is the outer fiber's again.
+        // Suspending works on the outer fiber again.
         fiber::sleep(Duration::from_millis(1))?;
         Ok(emitter.emit("outer word")?)
     });
@@ -280,7 +281,7 @@ fn a_fiber_may_run_a_loop_with_fibers_of_its_own() {
 }
 
 #[test]
-fn outside_a_fiber_there_is_nothing_to_suspend() {
+fn waiting_outside_a_fiber_fails() {
     assert_eq!(fiber::sleep(LONG), Err(Cancelled));
     assert_eq!(fiber::yield_now(), Err(Cancelled));
     assert!(fiber::wait(Token(7), None).is_err());

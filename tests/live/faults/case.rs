@@ -1,4 +1,4 @@
-//! One fault from beginning to end.
+//! The test of one fault, from its beginning to its end.
 
 use std::sync::Mutex;
 use std::thread;
@@ -15,15 +15,15 @@ use testkit::{ServerProcess, temp_file};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
     pub(crate) fault: Fault,
-    /// How often it strikes in a row; 0 is until the log has said so.
+    /// How often it strikes in a row; 0 means until it is in the log.
     pub(crate) times: u64,
-    /// What the log says of the source, once; empty for harmless faults.
+    /// What the log says about the source, once; empty for harmless faults.
     pub(crate) says: &'static str,
     /// The kind that it is counted as.
     pub(crate) kind: &'static str,
 }
 
-/// A server with all that belongs to it.
+/// A server and everything that belongs to it.
 struct Scene<'c> {
     case: &'c Case,
     source: &'static str,
@@ -32,7 +32,7 @@ struct Scene<'c> {
     listener: Listener,
 }
 
-/// A fault that is logged with these words, and counted as this kind.
+/// A fault that is logged with these words and counted as this kind.
 pub(crate) fn harmful(fault: Fault, says: &'static str, kind: &'static str) -> Case {
     Case {
         fault,
@@ -42,20 +42,20 @@ pub(crate) fn harmful(fault: Fault, says: &'static str, kind: &'static str) -> C
     }
 }
 
-/// A fault after which the price is there all the same.
+/// A fault that does not delay the price.
 pub(crate) fn harmless(fault: Fault) -> Case {
     harmful(fault, "", "")
 }
 
 impl Case {
-    /// Strikes so often.
+    /// Makes the fault strike this many times.
     pub(crate) fn times(self, times: u64) -> Self {
         Self { times, ..self }
     }
 }
 
-/// Tries all `cases` on `source`, `meets` being how a fault is brought about once it is set. Each
-/// that fails is told of.
+/// Tries all `cases` on `source`; `meets` makes the server run into a fault that has been set.
+/// Reports each case that fails.
 pub(crate) fn try_all(source: &'static str, cases: Vec<Case>, meets: fn(&FakeExchange, &Case)) {
     let queue = Mutex::new(cases.into_iter());
     let failed = Mutex::new(Vec::new());
@@ -89,7 +89,7 @@ impl<'c> Scene<'c> {
             ..Config::default()
         })
         .unwrap();
-        // It is read at the start.
+        // The server reads the file when it starts.
         let ca = temp_file(exchange.pem());
         let upstream = exchange.https();
         let program = ServerProcess::start(
@@ -152,7 +152,7 @@ impl<'c> Scene<'c> {
         }
     }
 
-    /// Whether the log reports the end of everything that it reported.
+    /// Whether the log reports the end of every failure that it reported.
     fn is_over(&self) -> bool {
         if self.case.says.is_empty() {
             return health::sources_are_up(&self.program);
@@ -169,7 +169,7 @@ impl<'c> Scene<'c> {
         self.watch("no prices", || count() >= begun + more)
     }
 
-    /// Waits until something is so, and sees that the server answers others meanwhile.
+    /// Waits until a condition holds, and checks that the server answers other requests meanwhile.
     fn watch(&self, what: &str, is_so: impl Fn() -> bool) -> Result<(), String> {
         let began = Instant::now();
         while !is_so() {
@@ -185,13 +185,13 @@ impl<'c> Scene<'c> {
         Ok(())
     }
 
-    /// How often the log has said so, or anything bad if nothing is expected.
+    /// How often the log has the expected words, or any warning if none are expected.
     fn told(&self) -> u64 {
         let (source, says) = (self.source, self.case.says);
         self.program.lines(&format!("warn: {source}: {says}"))
     }
 
-    /// One line when it begins, and one when it is over, however often it struck.
+    /// Checks for one line when the fault begins and one when it ends, however often it struck.
     fn check_log(&self) -> Result<(), String> {
         let wrong = |what: &str| Err(format!("{what}: {}", self.program.log()));
         match (self.case.says, self.told()) {
@@ -220,7 +220,7 @@ impl<'c> Scene<'c> {
         });
         let count = of_kind.next().and_then(|line| line.rsplit(' ').next());
         let count: u64 = count.and_then(|count| count.parse().ok()).unwrap_or(0);
-        // A loop of redirects strikes many times in one request.
+        // A redirect loop strikes many times in one request.
         match count >= self.case.times.clamp(1, 2) {
             true => Ok(()),
             false => Err(format!("counted as {kind} only {count} times")),
@@ -228,12 +228,12 @@ impl<'c> Scene<'c> {
     }
 }
 
-/// Servers that are tried at once.
+/// How many servers run at once.
 const AT_A_TIME: usize = 16;
 
-/// Nothing here takes that long, on any machine.
+/// No case takes this long, on any machine.
 const PATIENCE: Duration = Duration::from_secs(25);
 
-/// A loop that answers so late has waited for an exchange, which may take four seconds. Machines
-/// are busy at times.
+/// A loop that answers this late has waited for an exchange, which may take four seconds; a busy
+/// machine may take a part of that.
 const STALLED: Duration = Duration::from_secs(3);

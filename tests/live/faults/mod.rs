@@ -1,9 +1,8 @@
-//! The promise of live prices in bad weather: for everything that can go wrong at an exchange, by
-//! request over https and by stream over wss, the log says once what it is and once that it is
-//! over, the loop goes on meanwhile, prices come again without a restart, and each good one arrives
-//! once.
+//! The promise of live prices when exchanges fail: for every fault, by request over https and by
+//! stream over wss, the log reports once that it begins and once that it is over, the loop
+//! continues meanwhile, prices return without a restart, and each good price arrives once.
 //!
-//! Each fault has a fake exchange and a server process of its own; some run at a time.
+//! Each fault has its own fake exchange and server process; several run at a time.
 
 mod case;
 #[path = "../../soak/health.rs"]
@@ -17,5 +16,5 @@ mod names;
 mod rest;
 mod stream;
 
-/// The symbols that all exchanges trade here.
+/// The symbols that every exchange in these tests trades.
 const SYMBOLS: [&str; 1] = ["BTC/USDT"];

@@ -1,11 +1,11 @@
-//! Faults of names, from the name server to the price.
+//! Faults of name servers, up to the price.
 
 use crate::fibers::{get, in_fiber, trusting};
 use testkit::fake_exchange::{Config, FakeExchange};
 use testkit::{NameFault, NameServer};
 use tickertape::http_client::dns::{Hosts, ResolvConf, Resolver};
 
-/// Asks an exchange by its name, over https, what its price is.
+/// Requests a price over https from an exchange, found by its name.
 fn ask(exchange: &FakeExchange, names: &NameServer) -> Result<u16, String> {
     let (port, server) = (exchange.address.port(), names.address);
     let settings = trusting(exchange.pem());
@@ -22,7 +22,7 @@ fn ask(exchange: &FakeExchange, names: &NameServer) -> Result<u16, String> {
 }
 
 #[test]
-fn every_fault_of_a_name_server_is_reported_and_the_next_good_answer_serves() {
+fn name_server_faults_are_reported_and_survived() {
     let exchange = FakeExchange::start(Config::default()).unwrap();
     let names = NameServer::knowing_all(0, [127, 0, 0, 1].into()).unwrap();
     for (fault, says) in [

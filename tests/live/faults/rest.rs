@@ -6,7 +6,7 @@ use super::case::{Case, harmful, harmless, try_all};
 use testkit::fake_exchange::{Fault, Stage};
 
 #[test]
-fn every_fault_of_a_request_is_logged_and_survived() {
+fn request_faults_are_logged_and_survived() {
     let cases = cases();
     let strikes = |fault: &&Fault| fault.stage() != Some(Stage::Stream);
     for fault in Fault::ALL.iter().filter(strikes) {
@@ -16,7 +16,7 @@ fn every_fault_of_a_request_is_logged_and_survived() {
     try_all("binance", cases, |_, _| {});
 }
 
-/// Those with long pauses come first.
+/// The cases; those with long pauses come first.
 fn cases() -> Vec<Case> {
     use Fault as F;
     let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));

@@ -6,9 +6,9 @@ use super::case::{Case, harmful, harmless, try_all};
 use testkit::fake_exchange::{FakeExchange, Fault, Stage};
 
 #[test]
-fn every_fault_of_a_stream_is_logged_and_survived() {
+fn stream_faults_are_logged_and_survived() {
     let cases = cases();
-    // Faults of bodies, and of symbols and limits in them, belong to answers.
+    // Faults in a body, including those about symbols and limits, belong to requests.
     let strikes = |fault: &&Fault| {
         let stage = fault.stage().unwrap();
         !matches!(stage, Stage::Body | Stage::Symbol) && **fault != Fault::RateLimited
@@ -20,15 +20,15 @@ fn every_fault_of_a_stream_is_logged_and_survived() {
     try_all("binance+stream", cases, connect_anew);
 }
 
-/// A fault that strikes handshakes needs one.
+/// A fault of the handshake needs a new connection.
 fn connect_anew(exchange: &FakeExchange, case: &Case) {
     if case.fault.stage() == Some(Stage::Head) {
         exchange.hang_up();
     }
 }
 
-/// Those with long pauses come first. The connection that is cut before the handshake is logged
-/// too, as a broken connection; so one that breaks again is not logged.
+/// The cases; those with long pauses come first. Cutting the connection before the handshake is
+/// logged as a broken connection, too; so another break is not logged again.
 fn cases() -> Vec<Case> {
     use Fault as F;
     let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
@@ -66,7 +66,7 @@ fn cases() -> Vec<Case> {
         harmless(F::PriceAsNumber),
         harmless(F::PriceAsString),
         harmless(F::Unchanged),
-        // The connection that is cut for it is logged.
+        // Cutting the connection is logged.
         harmful(
             F::Delay(Duration::from_millis(260)),
             "broken connection: ",
