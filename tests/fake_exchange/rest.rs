@@ -351,7 +351,7 @@ fn faults_are_switched_by_http_too() {
     assert_eq!(fetch(&agent, &url, false).unwrap().0, 451);
     assert_eq!(fetch(&agent, &url, false).unwrap().0, 200);
     let (status, error) = control("?fault=odd", true);
-    assert!(status == 400 && error.starts_with("error: no fault 'odd', known are none, "));
+    assert!(status == 400 && error.starts_with("error: unknown fault 'odd': expected none, "));
     assert_eq!(control("?source=nobody", true).0, 400);
     control("?clear", true);
     assert!(control("", false).1.starts_with("connections: "));

@@ -1,4 +1,4 @@
-//! A certificate authority of our own, for servers on loopback.
+//! A certificate authority for servers on loopback.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// A certificate authority, and a server of it.
+/// A certificate authority, and a server with a certificate from it.
 pub struct Authority {
-    /// Its own certificate, for `--ca`.
+    /// The authority's own certificate, for `--ca`.
     pub pem: String,
     key_der: Vec<u8>,
     der: CertificateDer<'static>,
@@ -19,21 +19,21 @@ pub struct Authority {
     config: Arc<ServerConfig>,
 }
 
-/// Until when a certificate is good.
+/// The validity of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validity {
-    /// For as long as any test lives.
+    /// Valid for longer than any test runs.
     Always,
-    /// It has been over for years.
+    /// Expired years ago.
     Expired,
 }
 
 impl Authority {
-    /// Makes an authority, and a certificate of it for `names`.
+    /// Makes an authority, and a certificate from it for `names`.
     pub fn new(names: &[&str]) -> Self {
         let key = KeyPair::generate().expect("randomness");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        // By rcgen's own name for all, OpenSSL would take each certificate for self-signed.
+        // With rcgen's default name, OpenSSL would take every certificate for self-signed.
         params
             .distinguished_name
             .push(DnType::CommonName, "authority of the fake exchanges");
@@ -51,13 +51,13 @@ impl Authority {
         }
     }
 
-    /// The configuration of a server with another certificate of this authority. Sessions are not
-    /// resumed from one server to another, so that each certificate is looked at.
+    /// The configuration of a server with another certificate from this authority. Sessions are not
+    /// resumed across servers, so that each certificate is checked.
     pub fn issue(&self, names: &[&str], validity: Validity) -> Arc<ServerConfig> {
         issue(&self.issuer, &params_of(names, validity))
     }
 
-    /// The configuration of a server whose certificate says that it is for clients.
+    /// The configuration of a server whose certificate is only valid for clients.
     pub fn for_clients(&self, names: &[&str]) -> Arc<ServerConfig> {
         let mut params = params_of(names, Validity::Always);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
@@ -74,7 +74,7 @@ impl Authority {
         Arc::clone(&self.config)
     }
 
-    /// The first server's end of TLS over `stream`.
+    /// The server's end of a TLS connection over `stream`.
     pub fn accept(&self, stream: TcpStream) -> StreamOwned<ServerConnection, TcpStream> {
         let connection = ServerConnection::new(self.config()).expect("a good config");
         StreamOwned::new(connection, stream)

@@ -1,4 +1,4 @@
-//! WebSocket by hand: the handshake, and frames as they are on the wire.
+//! WebSocket by hand: the handshake, and raw frames.
 
 /// The request of a handshake.
 pub fn handshake(path: &str) -> String {
@@ -33,8 +33,8 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The frames that a server has sent: the byte of flags and opcode, and the payload. One that
-/// is cut off is left out.
+/// The frames that a server has sent, as the byte of flags and opcode, and the payload. An
+/// incomplete last frame is omitted.
 pub fn server_frames(bytes: &[u8]) -> Vec<(u8, &[u8])> {
     let mut frames = Vec::new();
     let mut rest = bytes;

@@ -1,9 +1,9 @@
-//! What the tests of tickertape share. It knows the product only from outside: programs are started
-//! by their paths, and spoken to as anybody may.
+//! Code shared by tickertape's tests. It knows the product only from outside: programs are started
+//! by path, and used through their public interfaces.
 //!
-//! [`ServerProcess`] is a server under test, [`Peer`] a raw socket that does to it what broken and
-//! hostile peers do; [`FakeExchange`](fake_exchange::FakeExchange) and [`NameServer`] are what a
-//! server depends on, with everything that can go wrong there.
+//! [`ServerProcess`] is a server under test, [`Peer`] a raw socket that behaves like broken and
+//! hostile peers; [`FakeExchange`](fake_exchange::FakeExchange) and [`NameServer`] stand in for the
+//! services that a server depends on, with all their possible faults.
 #![allow(
     clippy::unwrap_used,
     reason = "a failed assumption in a test should say so with a panic"
@@ -28,10 +28,10 @@ pub use peer::{End, Heard, Peer};
 pub use server_process::{Footprint, ServerProcess};
 pub use tempfile::{NamedTempFile, TempDir};
 
-/// Nothing here takes that long, on any machine.
+/// No wait takes this long, on any machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Waits for a process to end; none if it has not within `limit`.
+/// Waits for a process to end; `None` if it has not ended within `limit`.
 pub fn await_exit(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     let until = Instant::now() + limit;
     loop {
@@ -45,7 +45,7 @@ pub fn await_exit(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     }
 }
 
-/// A file of this text, which goes when it is dropped.
+/// A temporary file with this text, which is deleted when dropped.
 pub fn temp_file(text: impl AsRef<[u8]>) -> NamedTempFile {
     let file = NamedTempFile::new().expect("a temporary file");
     std::fs::write(file.path(), text).expect("room for a file");

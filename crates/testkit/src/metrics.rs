@@ -1,11 +1,11 @@
-//! Figures off a server's page of metrics.
+//! Reads values from a server's page of metrics.
 
 use std::time::Instant;
 
 use crate::PATIENCE;
 
-/// The value of a metric, by its whole name, on a page of metrics; none if the page has none, being
-/// a 503 for example.
+/// The value of a metric, by its whole name, on a page of metrics; `None` if the page lacks it, for
+/// example because it is a 503.
 pub fn value(page: &str, name: &str) -> Option<u64> {
     let value = |line: &str| {
         line.strip_prefix(name)?
@@ -16,7 +16,7 @@ pub fn value(page: &str, name: &str) -> Option<u64> {
     page.lines().find_map(value).map(|value| value as u64)
 }
 
-/// Waits until a metric that `read` asks for has a wanted value.
+/// Waits until the metric that `read` returns has a `wanted` value.
 pub fn wait_until(name: &str, read: impl Fn() -> u64, wanted: impl Fn(u64) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -9,43 +9,43 @@ use std::thread;
 use simple_dns::rdata::{A, AAAA, RData};
 use simple_dns::{CLASS, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
 
-/// A name server that keeps a list of what it was asked.
+/// A name server that records its queries.
 pub struct NameServer {
-    /// Where it is asked, by UDP and TCP.
+    /// Its address for UDP and TCP.
     pub address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     fault: Arc<Mutex<NameFault>>,
 }
 
-/// A name, the type asked for and whether it was by TCP.
+/// A name, the requested type, and whether it was by TCP.
 pub type Asked = (String, TYPE, bool);
 
-/// What a server made by [`NameServer::knowing_all`] does instead of answering.
+/// The fault of a server made by [`NameServer::knowing_all`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NameFault {
-    /// It answers.
+    /// No fault.
     #[default]
     None,
     /// The name does not exist.
     NxDomain,
-    /// It says that it failed.
+    /// The answer is SERVFAIL.
     ServFail,
-    /// It says that it does not answer such questions.
+    /// The answer is REFUSED.
     Refused,
-    /// By UDP the answer is cut; by TCP it is whole.
+    /// The answer is truncated by UDP and complete by TCP.
     Truncated,
-    /// It is cut by UDP, and TCP ends before any answer.
+    /// The answer is truncated by UDP, and TCP ends before any answer.
     TruncatedForGood,
-    /// The answer is to another question's number.
+    /// The answer has the id of another query.
     WrongId,
     /// Bytes that are not a DNS message.
     Garbage,
-    /// Nothing comes.
+    /// There is no answer.
     NoAnswer,
 }
 
 impl NameFault {
-    /// All of them, with the words that `FromStr` takes.
+    /// All faults, with the names that `FromStr` takes.
     const ALL: &[(&str, Self)] = &[
         ("none", Self::None),
         ("nxdomain", Self::NxDomain),
@@ -66,20 +66,22 @@ impl FromStr for NameFault {
         let known = Self::ALL.iter().find(|(word, _)| *word == text);
         known.map(|(_, fault)| *fault).ok_or_else(|| {
             let words: Vec<_> = Self::ALL.iter().map(|(word, _)| *word).collect();
-            format!("no fault '{text}', known are {}", words.join(", "))
+            format!("unknown fault '{text}': expected {}", words.join(", "))
         })
     }
 }
 
 impl NameServer {
-    /// `answer` is given the query, and whether it came by TCP, and returns the messages to send.
+    /// Starts a server. `answer` gets the query, and whether it came by TCP, and returns the
+    /// messages to send.
     pub fn start(
         answer: impl Fn(&Packet<'_>, bool) -> Vec<Vec<u8>> + Send + Sync + 'static,
     ) -> Self {
         Self::serve(ports(0).expect("a free port"), Arc::default(), answer)
     }
 
-    /// Every name is at `address`, unless [`set`](Self::set) says otherwise. Port 0 is any.
+    /// Starts a server that has every name at `address`, unless [`set`](Self::set) changes that.
+    /// Port 0 is any.
     pub fn knowing_all(port: u16, address: IpAddr) -> io::Result<Self> {
         let fault = Arc::new(Mutex::new(NameFault::None));
         let now = Arc::clone(&fault);
@@ -90,12 +92,12 @@ impl NameServer {
         Ok(Self::serve(ports(port)?, fault, answer))
     }
 
-    /// Sets the fault from now on.
+    /// Sets the fault for all further queries.
     pub fn set(&self, fault: NameFault) {
         *self.fault.lock().expect("no panic") = fault;
     }
 
-    /// The questions since the last call, in order of name and type.
+    /// The queries since the last call, sorted by name and type.
     pub fn asked(&self) -> Vec<Asked> {
         let mut asked = std::mem::take(&mut *self.asked.lock().expect("no panic"));
         asked.sort_by_key(|(name, kind, by_tcp)| (name.clone(), u16::from(*kind), *by_tcp));
@@ -118,7 +120,7 @@ impl NameServer {
                     continue;
                 };
                 for message in by_udp(&query, false) {
-                    // The peer may have enough by now.
+                    // The peer may have closed its socket by now.
                     let _ = udp.send_to(&message, peer);
                 }
             }
@@ -126,7 +128,7 @@ impl NameServer {
         let noted = Arc::clone(&asked);
         thread::spawn(move || {
             for mut stream in tcp.incoming().flatten() {
-                // A client that hangs up in the middle waits for nothing.
+                // A client that hangs up early expects no answer.
                 let _ = converse(&mut stream, &noted, &*answer);
             }
         });
@@ -138,10 +140,10 @@ impl NameServer {
     }
 }
 
-/// Far more than any test asks; a demo may run for days.
+/// Far more than any test sends; a demo may run for days.
 const ASKED_MAX: usize = 100_000;
 
-/// One question and its answers by TCP.
+/// Serves one query by TCP.
 fn converse(
     stream: &mut TcpStream,
     noted: &Mutex<Vec<Asked>>,
@@ -162,7 +164,7 @@ fn converse(
     Ok(())
 }
 
-/// Reads a query and notes it; none if it is not understood.
+/// Reads a query and records it; `None` if it is invalid.
 fn query<'m>(message: &'m [u8], noted: &Mutex<Vec<Asked>>, by_tcp: bool) -> Option<Packet<'m>> {
     let query = Packet::parse(message).ok()?;
     let question = query.questions.first()?;
@@ -177,7 +179,7 @@ fn query<'m>(message: &'m [u8], noted: &Mutex<Vec<Asked>>, by_tcp: bool) -> Opti
     Some(query)
 }
 
-/// The answer that all names are at `address`, or what `fault` makes of it.
+/// The answer that all names are at `address`, modified by `fault`.
 fn misanswer(query: &Packet<'_>, by_tcp: bool, fault: NameFault, address: IpAddr) -> Vec<Vec<u8>> {
     let mut reply = query.clone().into_reply();
     match fault {
@@ -216,7 +218,7 @@ fn misanswer(query: &Packet<'_>, by_tcp: bool, fault: NameFault, address: IpAddr
 fn ports(port: u16) -> io::Result<(UdpSocket, TcpListener)> {
     loop {
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?;
-        // Some other test may have the port that the system picked for TCP.
+        // Another test may have the port that the system picked.
         match TcpListener::bind(udp.local_addr()?) {
             Ok(tcp) => return Ok((udp, tcp)),
             Err(error) if port != 0 => return Err(error),

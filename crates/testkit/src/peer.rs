@@ -1,5 +1,5 @@
-//! A raw socket that sends what a test wants, and remembers how it was answered: which bytes came,
-//! and whether the end was one (FIN) or a reset.
+//! A raw socket that sends arbitrary bytes, and records the answer: its bytes, and whether the
+//! connection ended with a FIN or a reset.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -11,46 +11,46 @@ use crate::frames::{handshake, server_frames};
 
 /// One connection to the server.
 pub struct Peer {
-    /// Its socket, with [`Peer`]'s patience set as limits.
+    /// Its socket, with timeouts set.
     pub stream: TcpStream,
     began: Instant,
 }
 
-/// All that the server had to say.
+/// All that the server sent.
 #[derive(Debug)]
 pub struct Heard {
-    /// All of it.
+    /// The bytes.
     pub bytes: Vec<u8>,
-    /// How it stopped.
+    /// How the connection ended.
     pub end: End,
-    /// From before connecting to the end.
+    /// The time from connecting to the end.
     pub took: Duration,
 }
 
-/// How it stopped.
+/// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It ended its stream.
+    /// The server ended its stream.
     Fin,
-    /// It reset the connection: what it said may be lost.
+    /// The server reset the connection, so bytes may be lost.
     Reset,
-    /// It goes on; nothing came within the patience.
+    /// The connection stayed open, but no data came within the timeout.
     Open,
 }
 
 impl Peer {
-    /// Connects without saying anything.
+    /// Connects without sending data.
     pub fn connect(address: &str) -> Self {
         let began = Instant::now();
         let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{error}"));
         Self::of(stream, began)
     }
 
-    /// With so small a receive buffer that not reading is soon felt by the server.
+    /// Connects with such a small receive buffer that the server soon notices if it is not read.
     pub fn connect_narrow(address: &str) -> Self {
         let began = Instant::now();
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        // Before the connection is made: then the window is never offered larger.
+        // Set before connecting, so that no larger window is ever offered.
         socket.set_recv_buffer_size(2048).unwrap();
         let address: std::net::SocketAddr = address.parse().unwrap();
         socket.connect(&address.into()).unwrap();
@@ -64,12 +64,12 @@ impl Peer {
         Self { stream, began }
     }
 
-    /// Makes it a WebSocket; the answer's head is read, nothing behind it.
+    /// Upgrades the connection to a WebSocket; reads only the head of the answer.
     pub fn upgrade(self) -> Result<Self, String> {
         self.upgrade_at("/")
     }
 
-    /// The same at a path, which may have a query.
+    /// Upgrades at a path, which may have a query.
     pub fn upgrade_at(mut self, path: &str) -> Result<Self, String> {
         self.send(handshake(path).as_bytes());
         let head = self.head();
@@ -79,17 +79,17 @@ impl Peer {
         }
     }
 
-    /// A WebSocket on a new connection.
+    /// Opens a WebSocket on a new connection.
     pub fn open(address: &str) -> Result<Self, String> {
         Self::connect(address).upgrade()
     }
 
-    /// Sends; a server that has heard enough may refuse the rest.
+    /// Sends `bytes`; a server that is closing may refuse the rest.
     pub fn send(&self, bytes: &[u8]) {
         let _ = (&self.stream).write_all(bytes);
     }
 
-    /// Sends byte by byte, each in a segment of its own, until the server answers.
+    /// Sends byte by byte, each in its own segment, until the server answers.
     pub fn trickle(&self, bytes: &[u8], pause: Duration) {
         for byte in bytes {
             if (&self.stream).write_all(&[*byte]).is_err() || self.is_answered() {
@@ -101,8 +101,8 @@ impl Peer {
         }
     }
 
-    /// Sends `piece` again and again for as long as the server takes it; returns when the server
-    /// has answered or `limit` bytes were sent.
+    /// Sends `piece` repeatedly for as long as the server takes it; returns when the server has
+    /// answered or `limit` bytes were sent.
     pub fn flood(&self, piece: &[u8], limit: usize) {
         for _ in 0..limit.div_ceil(piece.len()) {
             let answered = self.is_answered();
@@ -112,7 +112,7 @@ impl Peer {
         }
     }
 
-    /// Whether there is something to read, or the end.
+    /// Whether there is data to read, or the end.
     fn is_answered(&self) -> bool {
         self.stream.set_nonblocking(true).unwrap();
         let peeked = self.stream.peek(&mut [0]);
@@ -120,12 +120,12 @@ impl Peer {
         !matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
-    /// No more will be sent.
+    /// Ends the sending side of the connection.
     pub fn half_close(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Ends with a reset instead of a FIN: data in flight is lost.
+    /// Ends the connection with a reset instead of a FIN: data in flight is lost.
     pub fn reset(self) {
         let socket = SockRef::from(&self.stream);
         socket.set_linger(Some(Duration::ZERO)).unwrap();
@@ -145,16 +145,16 @@ impl Peer {
         Heard { bytes, end, took }
     }
 
-    /// Reads to the end, and then sends more: a server that has closed the socket answers that with
-    /// a reset, and one that had something unread has sent one already. There are systems where
-    /// that destroys what it said last, although Linux is not one of them.
+    /// Reads to the end, and then sends more: a server that has closed the socket answers with a
+    /// reset, and one that had unread data has already sent one. On some systems, though not on
+    /// Linux, that destroys the last bytes that the server sent.
     pub fn hear_out(&mut self) -> Heard {
         let mut heard = self.hear();
         for _ in 0..3 {
             let written = self.stream.write(b"?");
             std::thread::yield_now();
             let is_reset = written.is_err() || self.stream.take_error().unwrap().is_some();
-            // Later, its patience may be over.
+            // After that, the server may have stopped waiting.
             if is_reset && heard.end == End::Fin && self.began.elapsed() < HEARD_FOR {
                 heard.end = End::Reset;
             }
@@ -162,7 +162,7 @@ impl Peer {
         heard
     }
 
-    /// Reads an HTTP answer's head and nothing behind it; empty if there is none.
+    /// Reads the head of an HTTP answer and no more; empty if there is none.
     pub fn head(&mut self) -> String {
         let mut head = Vec::new();
         let mut byte = [0];
@@ -172,7 +172,7 @@ impl Peer {
         String::from_utf8_lossy(&head).into_owned()
     }
 
-    /// Reads frames until one that is wanted; ticks and pings pass.
+    /// Reads frames until a `wanted` one; ticks and pings are skipped.
     pub fn frame(&mut self, mut wanted: impl FnMut(u8, &[u8]) -> bool) -> Result<Vec<u8>, String> {
         loop {
             let mut start = [0; 2];
@@ -205,7 +205,7 @@ impl Peer {
 }
 
 impl Heard {
-    /// The status of an HTTP answer; 0 if there was none.
+    /// The status of an HTTP answer; 0 if there is none.
     pub fn status(&self) -> u16 {
         let text = String::from_utf8_lossy(&self.bytes);
         let status = text
@@ -214,7 +214,7 @@ impl Heard {
         status.and_then(|status| status.parse().ok()).unwrap_or(0)
     }
 
-    /// The code of the close frame that ends what was heard; 1005 if the frame has none.
+    /// The code of the close frame at the end; 1005 if the frame has no code.
     pub fn close_code(&self) -> Result<u16, String> {
         match server_frames(&self.bytes).last() {
             Some((0x88, [high, low, ..])) => Ok(u16::from_be_bytes([*high, *low])),
@@ -224,8 +224,8 @@ impl Heard {
     }
 }
 
-/// Longer than any limit that a server has.
+/// Longer than any limit of a server.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Half of the shortest time that a server still listens to a client that has not ended its stream.
+/// Half the shortest time that a server keeps reading from a client that has not ended its stream.
 const HEARD_FOR: Duration = Duration::from_millis(250);

@@ -1,4 +1,4 @@
-//! A server as a process: what it says, what it answers, and what it costs as `/proc` tells it.
+//! A server as a process: its log, its answers, and its resources according to `/proc`.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,13 +14,13 @@ use crate::{PATIENCE, await_exit, metrics};
 
 /// A running server; killed when it is dropped.
 pub struct ServerProcess {
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: String,
     child: Child,
     log: Arc<Log>,
-    /// Where [`wait_for`](Self::wait_for) goes on.
+    /// The line at which [`wait_for`](Self::wait_for) continues.
     next_line: usize,
-    /// Reads the log until stderr ends; none if the caller reads it.
+    /// Reads the log until stderr ends; `None` if the caller reads it.
     keeper: Option<JoinHandle<()>>,
 }
 
@@ -34,7 +34,7 @@ struct Log {
 #[derive(Default)]
 struct LogText {
     lines: Vec<String>,
-    /// No more lines will come.
+    /// Whether no more lines will come.
     is_over: bool,
 }
 
@@ -45,7 +45,7 @@ pub struct Footprint {
     pub resident_bytes: u64,
     /// Open descriptors.
     pub descriptors: u64,
-    /// Its threads.
+    /// Threads.
     pub threads: u64,
 }
 
@@ -59,7 +59,7 @@ impl ServerProcess {
         Self::spawn(command.args(arguments))
     }
 
-    /// Starts what `command` says, and returns when it listens.
+    /// Runs `command`, and returns when the server listens.
     pub fn spawn(command: &mut Command) -> Self {
         let (mut server, stderr) = Self::spawn_with_log(command);
         let log = Arc::clone(&server.log);
@@ -67,7 +67,7 @@ impl ServerProcess {
         server
     }
 
-    /// The same, but what it says from then on is the caller's to read.
+    /// Does the same, but leaves the rest of the log to the caller.
     pub fn spawn_with_log(command: &mut Command) -> (Self, BufReader<ChildStderr>) {
         let command = command.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
@@ -75,7 +75,7 @@ impl ServerProcess {
         (Self::listening(child, &mut stderr), stderr)
     }
 
-    /// A server that was just started and says on `log` where it listens.
+    /// A server that was just started and reports on `log` that it listens.
     pub fn listening(child: Child, log: &mut impl BufRead) -> Self {
         let mut server = Self {
             address: String::new(),
@@ -99,18 +99,18 @@ impl ServerProcess {
         }
     }
 
-    /// The number of its process.
+    /// The id of its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends it a signal.
+    /// Sends the server a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it is there");
     }
 
-    /// Waits for a line of its log that has these words, behind the last one waited for; returns
-    /// it.
+    /// Waits for a line of its log that contains `words`, after the last one waited for, and
+    /// returns it.
     pub fn wait_for(&mut self, words: &str) -> String {
         let until = Instant::now() + PATIENCE;
         let mut text = self.log.text();
@@ -124,7 +124,7 @@ impl ServerProcess {
             let left = until.saturating_duration_since(Instant::now());
             assert!(
                 !text.is_over && !left.is_zero(),
-                "it never said '{words}': {}",
+                "'{words}' never appeared in the log: {}",
                 text.lines.join("\n")
             );
             let waited = self.log.grew.wait_timeout(text, left);
@@ -137,14 +137,14 @@ impl ServerProcess {
         self.log.text().lines.join("\n")
     }
 
-    /// How many lines of its log have these words.
+    /// How many lines of its log contain `words`.
     pub fn lines(&self, words: &str) -> u64 {
         let text = self.log.text();
         let lines = text.lines.iter().filter(|line| line.contains(words));
         lines.count() as u64
     }
 
-    /// Waits for the end, which must be soon; returns the exit status and the whole log.
+    /// Waits for the end, which must be soon; returns the exit code and the whole log.
     pub fn wait(mut self) -> (Option<i32>, String) {
         let status = self.exit();
         if let Some(keeper) = self.keeper.take() {
@@ -153,7 +153,7 @@ impl ServerProcess {
         (status, self.log())
     }
 
-    /// Waits for the end, which must be soon; returns the exit status, or none if a signal ended
+    /// Waits for the end, which must be soon; returns the exit code, or `None` if a signal ended
     /// it.
     pub fn exit(&mut self) -> Option<i32> {
         let status = await_exit(&mut self.child, PATIENCE);
@@ -161,7 +161,7 @@ impl ServerProcess {
         status.code()
     }
 
-    /// Its resources now.
+    /// Its current resources.
     pub fn footprint(&self) -> Footprint {
         let folder = format!("/proc/{}", self.pid());
         let count = |name: &str| {
@@ -178,8 +178,8 @@ impl ServerProcess {
         }
     }
 
-    /// Its resources once it has as many descriptors as `before`, or when patience ends: one
-    /// that is being closed is not lost.
+    /// Its resources once it has as many descriptors as `before`, or after the longest wait: a
+    /// descriptor that is just being closed is not a leak.
     pub fn footprint_like(&self, before: Footprint) -> Footprint {
         let until = Instant::now() + PATIENCE / 2;
         loop {
@@ -191,7 +191,7 @@ impl ServerProcess {
         }
     }
 
-    /// Connects without saying anything.
+    /// Connects without sending data.
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
@@ -199,7 +199,7 @@ impl ServerProcess {
         stream
     }
 
-    /// The whole answer to a GET of `path`.
+    /// The whole response to a GET of `path`.
     pub fn get(&self, path: &str) -> String {
         let mut stream = self.connect();
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -221,7 +221,7 @@ impl ServerProcess {
         metrics::value(&page, name).unwrap_or_else(|| panic!("no {name} in {page}"))
     }
 
-    /// Waits until a metric has a wanted value.
+    /// Waits until a metric has a `wanted` value.
     pub fn wait_for_metric(&self, name: &str, wanted: impl Fn(u64) -> bool) {
         metrics::wait_until(name, || self.metric(name), wanted);
     }
@@ -229,7 +229,7 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // Both fail only for a child that has gone, which is what they are for.
+        // Both fail only if the child has already ended, which is the goal.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -237,7 +237,7 @@ impl Drop for ServerProcess {
 
 impl Log {
     fn text(&self) -> MutexGuard<'_, LogText> {
-        // A failed assertion in one test must not cost another one its log.
+        // A failed assertion in one test must not cost another test its log.
         self.text.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -249,7 +249,7 @@ impl Log {
         self.grew.notify_all();
     }
 
-    /// Reads on to the end.
+    /// Reads the log to its end.
     fn keep(&self, stderr: BufReader<ChildStderr>) {
         for line in stderr.lines().map_while(Result::ok) {
             self.push(line);

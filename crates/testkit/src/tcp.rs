@@ -1,12 +1,12 @@
-//! Servers of a few lines on loopback, each connection in a thread. Nothing here sleeps to wait for
-//! readiness: listeners are bound before they are known to anybody.
+//! Servers of a few lines on loopback, with a thread for each connection. There are no sleeps to
+//! wait for readiness: listeners are bound before their address is known.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-/// Serves each connection with `handler` in a thread of its own.
+/// Serves each connection with `handler` in its own thread.
 pub fn serve(handler: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let address = listener.local_addr().expect("it is bound");
@@ -42,7 +42,7 @@ pub fn answer(stream: &mut (impl Read + Write), body: &str) -> io::Result<()> {
     stream.flush()
 }
 
-/// Says nothing until the peer has gone.
+/// Sends no data until the peer has hung up.
 pub fn hang(mut stream: impl Read) {
     while stream.read(&mut [0; 1024]).is_ok_and(|length| length > 0) {}
 }

@@ -1,4 +1,4 @@
-//! Answers as they go out, and all that can go wrong with them.
+//! Sends answers, intact or with a fault.
 
 use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::prices::Outcome;
 use super::state::Shared;
 use super::wire::Wire;
 
-/// An answer, before anything goes wrong with it.
+/// An answer without a fault.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -22,7 +22,7 @@ pub(super) struct Answer {
     pub(super) drawn: Vec<usize>,
 }
 
-/// What to do with the connection.
+/// What to do with the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     KeepAlive,
@@ -42,7 +42,7 @@ impl Answer {
 }
 
 impl Next {
-    /// Ends the connection.
+    /// Ends the connection as decided.
     pub(super) fn end(self, wire: Wire) {
         match self {
             Self::KeepAlive | Self::Close => wire.close(),
@@ -52,7 +52,7 @@ impl Next {
     }
 }
 
-/// How long an answer is to be held back.
+/// How long `fault` delays an answer.
 pub(super) fn delay(fault: Fault) -> Duration {
     match fault {
         Fault::Delay(delay) => delay,
@@ -60,7 +60,7 @@ pub(super) fn delay(fault: Fault) -> Duration {
     }
 }
 
-/// Sends an answer in good order.
+/// Sends an intact answer.
 pub(super) fn send(wire: &mut Wire, answer: &Answer) -> io::Result<()> {
     let mut bytes = head_of_whole(answer);
     bytes.extend_from_slice(&answer.body);
@@ -85,7 +85,7 @@ fn head(answer: &Answer, headers: &[(&'static str, String)]) -> Vec<u8> {
     (head + "\r\n").into_bytes()
 }
 
-/// Sends an answer, or what `fault` makes of it, and settles its deliveries.
+/// Sends an answer with `fault`, and records the outcome of its deliveries.
 pub(super) fn misanswer(
     shared: &Shared,
     wire: &mut Wire,
@@ -94,7 +94,7 @@ pub(super) fn misanswer(
     answer: &Answer,
 ) -> io::Result<Next> {
     wire.wait(delay(fault));
-    // Before it is sent: a client that has all of it must find it recorded.
+    // Recorded before it is sent: a client that has received it must find it recorded.
     let outcome = match fault.is_harmless() {
         true => Outcome::Good,
         false => Outcome::Spoiled,
@@ -220,7 +220,7 @@ fn gone() -> io::Error {
     io::Error::new(ErrorKind::BrokenPipe, "the client has gone")
 }
 
-/// The answer of a server that ignores the request; none where it reads it.
+/// The answer of a server that rejects the request unread; `None` if the server reads it.
 pub(super) fn refusal(fault: Fault) -> Option<Answer> {
     let wait = |status, after: Duration| Answer {
         headers: vec![("Retry-After", after.as_secs().max(1).to_string())],
@@ -235,7 +235,7 @@ pub(super) fn refusal(fault: Fault) -> Option<Answer> {
     }
 }
 
-/// Headers without end, but for a limit.
+/// Sends headers without end, up to a limit.
 fn flood(wire: &mut Wire) -> io::Result<()> {
     wire.write_all(b"HTTP/1.1 200 OK\r\n")?;
     let line = format!("X-Flood: {}\r\n", "x".repeat(1000));
@@ -245,7 +245,7 @@ fn flood(wire: &mut Wire) -> io::Result<()> {
     wire.flush()
 }
 
-/// JSON without prices, and much of it.
+/// Sends a lot of JSON without prices.
 fn huge(wire: &mut Wire) -> io::Result<()> {
     let (begin, end) = (br#"{"filler":""#, br#""}"#);
     let length = begin.len() + HUGE_BYTES + end.len();
@@ -261,10 +261,10 @@ fn huge(wire: &mut Wire) -> io::Result<()> {
 
 const BLOCKED: &str = r#"{"code":0,"msg":"Service unavailable from a restricted location according to 'b. Eligibility' in https://www.binance.com/en/terms."}"#;
 
-/// How a target looks that a redirect led to.
+/// The suffix of a target that a redirect points to.
 pub(super) const REDIRECTED: &str = "&_redirected";
 
 const FLOOD_BYTES: usize = 2 << 20;
 const HUGE_BYTES: usize = 10 << 20;
-/// The number of pieces of a body that drips.
+/// The number of pieces in which a dripping body is sent.
 const PIECES: usize = 16;

@@ -1,10 +1,10 @@
-//! The time as an exchange tells it.
+//! The time as an exchange reports it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::fault::Fault;
 
-/// The time that an answer has everywhere.
+/// The time used throughout one answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock(u64);
 
@@ -20,7 +20,7 @@ impl Clock {
         Self(u64::try_from(told.as_millis()).expect("not in this era"))
     }
 
-    /// The time as a client can know it, given the templates of what it is sent.
+    /// The time that a client can read from messages with these templates.
     pub(super) fn stamp(self, templates: &[&str]) -> Option<u64> {
         let has = |placeholder: &str| {
             templates

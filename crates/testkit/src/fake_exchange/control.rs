@@ -1,4 +1,4 @@
-//! Faults switched by HTTP, and the prices sent, for people and scripts, who have no handle.
+//! Switches faults and lists deliveries over HTTP, for people and scripts outside the process.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(super) fn answer(shared: &Shared, request: &Request) -> Answer {
     }
 }
 
-/// `fault=delay&ms=260&source=binance%2Bstream&times=3`, or `clear`.
+/// Handles `fault=delay&ms=260&source=binance%2Bstream&times=3`, or `clear`.
 fn switch(shared: &Shared, query: &str) -> Result<(), String> {
     let mut name = None;
     let mut duration = None;
@@ -35,7 +35,7 @@ fn switch(shared: &Shared, query: &str) -> Result<(), String> {
     let mut times = None;
     let number = |name: &str, value: &str| {
         let number = value.parse::<u64>();
-        number.map_err(|_| format!("{name} '{value}' is no number"))
+        number.map_err(|_| format!("invalid {name} '{value}': expected a number"))
     };
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*key {
@@ -43,13 +43,13 @@ fn switch(shared: &Shared, query: &str) -> Result<(), String> {
             "fault" => name = Some(value.into_owned()),
             "ms" => duration = Some(Duration::from_millis(number("ms", &value)?)),
             "times" => times = Some(number("times", &value)?),
-            // A plus in a query is a space, and people forget to escape it.
+            // A plus in a query means a space, but people forget to escape it.
             "source" => source = value.replace(' ', "+"),
-            other => return Err(format!("no parameter '{other}'")),
+            other => return Err(format!("unknown parameter '{other}'")),
         }
     }
     if !source.is_empty() && !sources().contains(&source) {
-        return Err(format!("no source '{source}'"));
+        return Err(format!("unknown source '{source}'"));
     }
     if let Some(name) = name {
         shared.set(&source, Fault::parse(&name, duration)?, times);

@@ -1,13 +1,13 @@
-//! What can go wrong at an exchange, or on the way to it.
+//! The faults of an exchange, or of the way to it.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Something that goes wrong. Those with a duration take it as `ms=260`, see [`Fault::parse`].
+/// A fault. Those with a duration take it as `ms=260`, see [`Fault::parse`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// All is well.
+    /// No fault.
     None,
 
     // The connection; answers and WebSocket handshakes alike.
@@ -15,36 +15,36 @@ pub enum Fault {
     CertificateExpired,
     /// The certificate is for another name.
     CertificateOtherName,
-    /// The answer comes late.
+    /// The answer is late.
     Delay(Duration),
-    /// Nothing comes, not even a status line, for as long as the exchange's patience lasts.
+    /// No answer comes, not even a status line, for as long as the exchange's patience lasts.
     HangBefore,
-    /// The connection is reset instead of an answer.
+    /// The connection is reset before the answer.
     Reset,
     /// The answer is not HTTP.
     NotHttp,
-    /// The head of the answer never ends, up to two megabytes.
+    /// The head of the answer does not end within two megabytes.
     HeaderFlood,
     /// HTTP 429, with this long in Retry-After.
     TooMany(Duration),
-    /// HTTP 418, which ends what began as 429.
+    /// HTTP 418, which follows after ignored 429s.
     Banned(Duration),
     /// HTTP 451.
     Blocked,
     /// HTTP 500.
     Broken,
-    /// 302, to a target that has a good answer.
+    /// HTTP 302 to a target that answers correctly.
     Redirect,
-    /// 302, to a good answer at the exchange's own address, not ours: a client configured to
-    /// ask us must not go there.
+    /// HTTP 302 to a correct answer at the real exchange's address: a client configured to use the
+    /// fake must not follow it.
     RedirectAway,
-    /// 302, to a target that answers the same.
+    /// HTTP 302 to a target that answers the same.
     RedirectLoop,
 
     // The body of an answer.
-    /// The body comes in small pieces, this long apart.
+    /// The body arrives in small pieces, this far apart.
     Drip(Duration),
-    /// The body comes in chunks, its length unsaid.
+    /// The body is sent in chunks, without its length.
     Chunked,
     /// The body is compressed.
     Gzip,
@@ -52,13 +52,13 @@ pub enum Fault {
     EarlyClose,
     /// The connection is reset in the middle of the body.
     ResetInside,
-    /// The body stops in the middle, and nothing follows.
+    /// The body stops in the middle without an end.
     HangInside,
-    /// A web page, or noise.
+    /// The body is a web page, or noise.
     Garbage,
-    /// Ten megabytes.
+    /// The body has ten megabytes.
     HugeBody,
-    /// A good answer, after which the connection is closed without a word.
+    /// The answer is correct, but then the connection is closed without notice.
     KeepAliveDropped,
 
     // The prices, in answers and streams alike.
@@ -74,23 +74,23 @@ pub enum Fault {
     WrongType,
     /// The price is null.
     NoPrice,
-    /// The same price again and again.
+    /// The price is the same every time.
     Unchanged,
     /// The exchange does not know any symbol.
     UnknownSymbol,
-    /// The exchange's own words for too many requests, whatever their HTTP status.
+    /// The exchange's own error for too many requests, whatever its HTTP status.
     RateLimited,
 
     // The stream.
-    /// Nothing comes any more; pings are answered.
+    /// No more prices arrive, but pings are answered.
     StreamSilent,
-    /// The stream is closed with the code 1001.
+    /// The stream is closed with code 1001.
     StreamClosed,
     /// The connection ends without a close frame.
     StreamCut,
-    /// The exchange asks for a new connection, where it has words for that, and closes soon after.
+    /// The exchange asks for a new connection, if it has a message for that, and closes soon after.
     StreamLeave,
-    /// A message that is nothing known, before each price.
+    /// An unknown message precedes each price.
     StreamGarbage,
 }
 
@@ -99,11 +99,11 @@ pub enum Fault {
 pub enum Stage {
     /// The TLS handshake.
     Tls,
-    /// The head of an answer, or what comes instead.
+    /// The head of an answer, or whatever replaces it.
     Head,
     /// The body of an answer.
     Body,
-    /// The symbol that was asked for.
+    /// The requested symbol.
     Symbol,
     /// A price, in an answer or a stream.
     Price,
@@ -112,7 +112,7 @@ pub enum Stage {
 }
 
 impl Fault {
-    /// Each of them, with durations that tests can bear.
+    /// All faults, with durations that suit tests.
     pub const ALL: &[Self] = &[
         Self::CertificateExpired,
         Self::CertificateOtherName,
@@ -153,12 +153,15 @@ impl Fault {
         Self::StreamGarbage,
     ];
 
-    /// The fault of that name, with its duration if it has one and one is given.
+    /// The fault with this name, and with this duration if it takes one.
     pub fn parse(name: &str, duration: Option<Duration>) -> Result<Self, String> {
         let mut all = [Self::None].into_iter().chain(Self::ALL.iter().copied());
         let fault = all.find(|fault| fault.name() == name).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(Self::name).collect();
-            format!("no fault '{name}', known are none, {}", names.join(", "))
+            format!(
+                "unknown fault '{name}': expected none, {}",
+                names.join(", ")
+            )
         })?;
         Ok(match (fault, duration) {
             (Self::Delay(_), Some(duration)) => Self::Delay(duration),
@@ -171,7 +174,7 @@ impl Fault {
         })
     }
 
-    /// The name by which [`Fault::parse`] knows it.
+    /// The name that [`Fault::parse`] accepts.
     pub fn name(&self) -> &'static str {
         match self {
             Self::None => "none",
@@ -215,7 +218,7 @@ impl Fault {
         }
     }
 
-    /// None where nothing goes wrong.
+    /// The stage of an answer that the fault strikes; `None` for [`Fault::None`].
     pub fn stage(&self) -> Option<Stage> {
         use Fault as F;
         Some(match self {
@@ -241,7 +244,7 @@ impl Fault {
         [Self::Redirect, Self::RedirectAway, Self::RedirectLoop].contains(&self)
     }
 
-    /// Whether a client that does its duty has the price all the same.
+    /// Whether a client that behaves correctly receives the price all the same.
     pub fn is_harmless(&self) -> bool {
         use Fault as F;
         let on_the_way = [
@@ -284,21 +287,21 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The fault that strikes a source for the `number`th time of asking, if faults are left to
-/// chance: mostly none. The same for the same seed, whatever else happens meanwhile.
+/// The fault that strikes the `number`th request of a source when faults are random: usually none.
+/// It depends only on the arguments.
 pub fn random(seed: u64, source: &str, stages: &[Stage], number: u64) -> Fault {
     let mut rng = fastrand::Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     for byte in source.bytes() {
         rng = fastrand::Rng::with_seed(rng.u64(..) ^ u64::from(byte));
     }
-    // A stream asks for each price, and most of what can happen to it ends it.
+    // A stream draws one for each price, and most faults end the stream.
     let odds = match stages.contains(&Stage::Stream) {
         true => 100,
         false => 4,
     };
     let strikes = |fault: &&Fault| {
-        // A symbol that is not known may well be the end of a client, as it should be, and one
-        // that is no client of ours would go to the exchange itself.
+        // An unknown symbol may rightly end a client, and a client that follows a redirect to the
+        // real exchange would use the network.
         let is_mean = matches!(fault, Fault::UnknownSymbol | Fault::RedirectAway);
         !is_mean && fault.stage().is_some_and(|stage| stages.contains(&stage))
     };

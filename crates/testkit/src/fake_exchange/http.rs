@@ -1,4 +1,4 @@
-//! Requests as they come in.
+//! Reads HTTP requests and answers them.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::TcpStream;
@@ -10,13 +10,13 @@ use super::state::Shared;
 use super::wire::Wire;
 use super::{Seen, control, rest, stream};
 
-/// A request, its body read.
+/// A request, including its body, which has been read.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) method: String,
-    /// The authority asked for.
+    /// The authority that the request is for.
     pub(super) authority: String,
-    /// The path there, with the query.
+    /// The path at that authority, with the query.
     pub(super) target: String,
     /// The target as it was sent.
     pub(super) whole_target: String,
@@ -31,7 +31,7 @@ impl Request {
     }
 }
 
-/// Serves one connection to its end.
+/// Serves one connection until its end.
 pub(super) fn serve(shared: &Shared, socket: TcpStream, connection: u64) -> io::Result<()> {
     let mut wire = Wire::accept(socket, shared)?;
     let mut unread = Vec::new();
@@ -73,14 +73,14 @@ pub(super) fn serve(shared: &Shared, socket: TcpStream, connection: u64) -> io::
     Ok(())
 }
 
-/// What goes wrong with a request.
+/// The fault that strikes a request.
 fn fault(shared: &Shared, request: &Request, source: &str, is_upgrade: bool) -> Fault {
     let stages = match is_upgrade {
         true => &[Stage::Head][..],
         false => &[Stage::Head, Stage::Body, Stage::Symbol, Stage::Price],
     };
     if request.whole_target.ends_with(REDIRECTED) {
-        // The target of a redirect answers well.
+        // The target of a redirect answers without a fault.
         return Fault::None;
     }
     match shared.fault(source, stages).0 {
@@ -90,7 +90,7 @@ fn fault(shared: &Shared, request: &Request, source: &str, is_upgrade: bool) -> 
     }
 }
 
-/// Reads one request; none when the client sends no more.
+/// Reads one request; `None` when the client sends no more.
 fn read_request(wire: &mut Wire, unread: &mut Vec<u8>) -> io::Result<Option<Request>> {
     let bad = || io::Error::from(ErrorKind::InvalidData);
     let (mut request, head_length) = loop {
@@ -111,7 +111,7 @@ fn read_request(wire: &mut Wire, unread: &mut Vec<u8>) -> io::Result<Option<Requ
         }
     }
     unread.drain(..head_length + length);
-    // With `--upstream` the authority stands in the path, else in the Host header.
+    // With `--upstream` the authority is in the path, otherwise in the Host header.
     let known = |authority: &str| rest::knows(authority) || stream::knows(authority);
     let mut parts = request.whole_target[1..].splitn(2, ['/', '?']);
     let first = parts.next().unwrap_or_default().replace("%3A", ":");

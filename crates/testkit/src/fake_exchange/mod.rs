@@ -1,12 +1,12 @@
 //! A fake of every exchange of the catalogue: real formats over HTTP, HTTPS, ws and wss on one
 //! port of loopback, for tests and demos.
 //!
-//! The first element of a path is the authority that is meant, as the server's `--upstream` sends
-//! it: `/api.binance.com/api/v3/ticker/24hr?symbol=BTCUSDT`. A Host header with that authority does
-//! as well. Prices never stand still, and each one sent is recorded. Faults are
-//! switched at run time, in the process or by a POST to `/_control`.
+//! The first element of a path is the intended authority, as the server's `--upstream` sends it:
+//! `/api.binance.com/api/v3/ticker/24hr?symbol=BTCUSDT`. A Host header with that authority works as
+//! well. Prices change all the time, and each one sent is recorded. Faults are switched at run
+//! time, in the process or by a POST to `/_control`.
 //!
-//! It has a thread for each connection: it is not the product.
+//! It uses a thread for each connection, since it is not the product.
 
 mod answer;
 mod clock;
@@ -33,27 +33,28 @@ pub use fault::{Fault, Stage, random};
 pub use prices::{Delivery, Outcome};
 use state::Shared;
 
-/// The properties of a fake exchange.
+/// The configuration of a fake exchange.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// 0 for any.
+    /// The port to listen on; 0 for any.
     pub port: u16,
-    /// Of the prices.
+    /// The seed of the prices.
     pub seed: u64,
-    /// With a seed here, faults strike at random.
+    /// The seed of random faults, if they are wanted.
     pub random_faults: Option<u64>,
-    /// Faults that never strike at random.
+    /// Faults that never occur at random.
     pub spared: &'static [Fault],
-    /// The symbols that all exchanges trade, in the unified spelling.
+    /// The symbols that all exchanges trade, in unified notation.
     pub symbols: Vec<String>,
-    /// How many more markets there are in lists of all, as at real exchanges: a list of 2000 is
-    /// half a megabyte. Nobody asks for them, so their prices stand still and are not recorded.
+    /// How many more markets lists of all markets contain, for realistic sizes: a list of 2000 is
+    /// half a megabyte. Clients do not ask for them, so their prices do not change and are not
+    /// recorded.
     pub fillers: usize,
-    /// How often a stream has a price for each symbol.
+    /// How often a stream sends a price of each symbol.
     pub tick_every: Duration,
-    /// How long a fault that hangs lasts.
+    /// How long a hanging fault lasts.
     pub patience: Duration,
-    /// The times of all ping rules are divided by this.
+    /// The intervals of all ping rules are divided by this.
     pub haste: u32,
 }
 
@@ -80,30 +81,30 @@ impl Default for Config {
     }
 }
 
-/// A running fake exchange; it ends when dropped.
+/// A running fake exchange; it stops when dropped.
 pub struct FakeExchange {
-    /// Where it listens, for plain connections and TLS alike.
+    /// The address that it listens on, for plain connections and TLS alike.
     pub address: SocketAddr,
     shared: Arc<Shared>,
 }
 
-/// A request that has come in, or the handshake of a stream.
+/// A request that arrived, or the handshake of a stream.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// When its head had come.
+    /// When its head had arrived.
     pub at: Instant,
-    /// As on the server's command line; empty if it is unknown.
+    /// The source in the format of the server's command line; empty if it is unknown.
     pub source: String,
-    /// Without the authority.
+    /// The target without the authority.
     pub target: String,
     /// The number of the connection, counted from 1.
     pub connection: u64,
-    /// What went wrong with it.
+    /// The fault that struck it.
     pub fault: Fault,
 }
 
 impl FakeExchange {
-    /// Starts one that can be connected to as soon as this returns.
+    /// Starts a fake exchange, which accepts connections as soon as this returns.
     pub fn start(config: Config) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port))?;
         let address = listener.local_addr()?;
@@ -128,24 +129,24 @@ impl FakeExchange {
         &self.shared.authority.pem
     }
 
-    /// From now on `source` (`binance`, `binance+stream` or, for all, nothing) has this fault and
-    /// no other; [`Fault::None`] ends it. A fault of the certificate strikes all connections;
-    /// existing ones are closed.
+    /// Replaces the fault of `source` (`binance`, `binance+stream`, or an empty name for all);
+    /// [`Fault::None`] ends it. A fault of the certificate strikes all connections; existing ones
+    /// are closed.
     pub fn set(&self, source: &str, fault: Fault) {
         self.shared.set(source, fault, None);
     }
 
-    /// The next `times` requests or prices of `source` have this fault.
+    /// Lets the fault strike the next `times` requests or prices of `source`.
     pub fn set_times(&self, source: &str, fault: Fault, times: u64) {
         self.shared.set(source, fault, Some(times));
     }
 
-    /// From now on faults strike at random, or no longer do.
+    /// Starts random faults with this seed, or stops them.
     pub fn leave_to_chance(&self, seed: Option<u64>) {
         self.shared.leave_to_chance(seed);
     }
 
-    /// How often each fault has struck, by its name.
+    /// How often each fault has struck, by name.
     pub fn struck(&self) -> BTreeMap<&'static str, u64> {
         self.shared.struck()
     }
@@ -155,27 +156,27 @@ impl FakeExchange {
         self.shared.clear();
     }
 
-    /// From now on this exchange does not trade this symbol, or does again.
+    /// Sets whether this exchange trades this symbol.
     pub fn list(&self, exchange: &str, symbol: &str, is_listed: bool) {
         self.shared.list(exchange, symbol, is_listed);
     }
 
-    /// Closes all connections, without a word.
+    /// Closes all connections without notice.
     pub fn hang_up(&self) {
         self.shared.hang_up();
     }
 
-    /// How many connections there are.
+    /// The number of open connections.
     pub fn connections(&self) -> usize {
         self.shared.connections()
     }
 
-    /// All prices that were sent, in the order of sending.
+    /// All prices sent, in order.
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.shared.deliveries()
     }
 
-    /// The prices that a client must have of a symbol: those sent in good order.
+    /// The prices of a symbol that a client must have received: those sent without a harmful fault.
     pub fn good(&self, source: &str, symbol: &str) -> Vec<Delivery> {
         let mut deliveries = self.deliveries();
         deliveries.retain(|delivery| {
@@ -185,9 +186,9 @@ impl FakeExchange {
         deliveries
     }
 
-    /// Holds the prices of a symbol that a client got, in their order, against those sent in good
-    /// order: from the client's first on, none may be missing, doubled or another. The last few
-    /// that were sent may still be under way; the number of those is returned.
+    /// Compares the prices of a symbol that a client received with those sent without a harmful
+    /// fault: from the client's first one on, none may be missing, doubled or different. The last
+    /// few that were sent may still be in flight; their number is returned.
     pub fn check(
         &self,
         source: &str,
@@ -216,7 +217,7 @@ impl FakeExchange {
         Ok(good.len() - begin - delivered.len())
     }
 
-    /// All requests that came in, in their order.
+    /// All requests, in the order of arrival.
     pub fn seen(&self) -> Vec<Seen> {
         self.shared.seen()
     }
@@ -225,7 +226,7 @@ impl FakeExchange {
 impl Drop for FakeExchange {
     fn drop(&mut self) {
         self.shared.stop();
-        // Wakes the thread that accepts.
+        // Wakes the accepting thread.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -247,7 +248,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         };
         let shared = Arc::clone(shared);
         thread::spawn(move || {
-            // A client may go at any moment, and some faults are meant to make it go.
+            // A client may hang up at any time, and some faults are meant to make it.
             let _ = http::serve(&shared, socket, number);
             shared.closed(number);
         });

@@ -1,4 +1,4 @@
-//! The prices of the fake exchange: a walk that never stands still, and the book of what was sent.
+//! The prices of the fake exchange: a random walk without pauses, and a record of the prices sent.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,8 +14,8 @@ pub(super) struct Quoted {
 }
 
 /// The price number `serial` of a symbol at an exchange: always the same, and different from that
-/// of any serial near by. Its last four digits are the serial's, so that a price that is missing or
-/// comes twice is easily seen, and trailing zeros occur.
+/// of any nearby serial. Its last four digits are those of the serial, so that a missing or
+/// repeated price is easily seen, and trailing zeros occur.
 pub(super) fn price(seed: u64, exchange: &str, symbol: &str, serial: u64) -> Quoted {
     let (base, quote) = symbol.split_once('/').unwrap_or((symbol, ""));
     let (mut lead, mut decimals) = match base {
@@ -33,7 +33,7 @@ pub(super) fn price(seed: u64, exchange: &str, symbol: &str, serial: u64) -> Quo
         lead *= 14;
         decimals = decimals.saturating_sub(2);
     }
-    // Up and down by a percent in two hundred steps each, and never straight.
+    // Up and down by one percent, in two hundred irregular steps each.
     let phase = serial % 400;
     let slope = phase.min(400 - phase) * lead / 20_000;
     let noise = hashed(&(seed, exchange, symbol, serial)) % (lead / 2_000 + 2);
@@ -47,7 +47,7 @@ pub(super) fn price(seed: u64, exchange: &str, symbol: &str, serial: u64) -> Quo
     }
 }
 
-/// After this many the last digits start again.
+/// The last digits repeat after this many prices.
 const SERIALS: u64 = 10_000;
 
 fn hashed(value: &impl Hash) -> u64 {
@@ -56,7 +56,7 @@ fn hashed(value: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// `units` with the point `decimals` digits from the end.
+/// `units` with the decimal point `decimals` digits from the end.
 fn decimal(units: u64, decimals: u64) -> String {
     let decimals = usize::try_from(decimals).expect("a handful");
     let digits = format!("{units:0>width$}", width = decimals + 1);
@@ -64,7 +64,7 @@ fn decimal(units: u64, decimals: u64) -> String {
     format!("{whole}.{fraction}")
 }
 
-/// The same number as some exchanges write small ones: `2.4150e-5`.
+/// The same number in the notation that some exchanges use for small ones: `2.4150e-5`.
 pub(super) fn with_exponent(decimal: &str) -> Option<String> {
     let fraction = decimal.strip_prefix("0.")?;
     let digits = fraction.trim_start_matches('0');
@@ -73,49 +73,49 @@ pub(super) fn with_exponent(decimal: &str) -> Option<String> {
     (zeros >= 3).then(|| format!("{first}.{rest}e-{}", zeros + 1))
 }
 
-/// A price on its way to a client.
+/// A price that was sent to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// As on the server's command line: `binance` or `binance+stream`.
+    /// The source in the format of the server's command line: `binance` or `binance+stream`.
     pub source: String,
-    /// In the unified spelling.
+    /// The symbol in unified notation.
     pub symbol: String,
-    /// The digits, in the plain form that a client should make of them.
+    /// The digits in the plain form that a client should convert them to.
     pub price: String,
-    /// The time that was sent with it, in Unix ms, if any.
+    /// The time sent with the price, in Unix ms, if any.
     pub timestamp_ms: Option<u64>,
     /// The number of the connection, counted from 1.
     pub connection: u64,
-    /// What went wrong with it.
+    /// The fault that struck it.
     pub fault: Fault,
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// What became of a delivery.
+/// The outcome of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Not all of it has been given to the system yet.
+    /// Some of it has not been passed to the system yet.
     Sending,
-    /// It was all sent, in good order: the client must have it, once.
+    /// All of it was sent intact: the client must receive it once.
     Good,
-    /// It was cut off or broken on purpose: the client must not take it for a price.
+    /// It was cut off or damaged on purpose: the client must not accept it as a price.
     Spoiled,
-    /// The client had gone.
+    /// The client had hung up.
     Lost,
 }
 
-/// All prices sent, in the order of sending.
+/// All prices sent, in order.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     serials: HashMap<(&'static str, String), u64>,
     deliveries: VecDeque<Delivery>,
-    /// How many have been struck from the front.
+    /// How many were removed from the front.
     forgotten: usize,
 }
 
 impl Book {
-    /// The serial of a symbol's next price; the last one again if it is not to change.
+    /// The serial of a symbol's next price; the last one again unless the price `changes`.
     pub(super) fn serial(&mut self, exchange: &'static str, symbol: &str, changes: bool) -> u64 {
         let key = (exchange, symbol.to_owned());
         let next = self.serials.entry(key).or_default();
@@ -123,7 +123,7 @@ impl Book {
         *next - 1
     }
 
-    /// Notes a delivery and returns its number.
+    /// Records a delivery and returns its number.
     pub(super) fn note(&mut self, delivery: Delivery) -> usize {
         if self.deliveries.len() == DELIVERIES_MAX {
             self.deliveries.pop_front();
@@ -147,5 +147,5 @@ impl Book {
     }
 }
 
-/// Some 100 MB; ten minutes at a thousand prices a second.
+/// About 100 MB; ten minutes at a thousand prices a second.
 const DELIVERIES_MAX: usize = 600_000;

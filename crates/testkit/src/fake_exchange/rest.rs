@@ -1,4 +1,4 @@
-//! Answers to requests for prices.
+//! Answers requests for prices.
 
 use super::answer::{Answer, refusal};
 use super::clock::Clock;
@@ -9,7 +9,7 @@ use super::state::{Draw, Shared, Symbol, host};
 use super::stream_formats::{KUCOIN, STREAMS};
 use super::template::{fill, matches_target};
 
-/// Whether an exchange answers there.
+/// Whether an exchange answers requests at this authority.
 pub(super) fn knows(authority: &str) -> bool {
     exchange(authority).is_some()
 }
@@ -19,13 +19,13 @@ fn exchange(authority: &str) -> Option<&'static Rest> {
     exchanges.find(|exchange| exchange.authority == host(authority))
 }
 
-/// The source asked, as on the server's command line.
+/// The requested source in the format of the server's command line.
 pub(super) fn source(request: &Request) -> String {
     let exchange = exchange(&request.authority);
     exchange.map_or("", |exchange| exchange.id).to_owned()
 }
 
-/// The answer, if the fault decides about it alone.
+/// The answer to a request; faults that change the symbols or the prices apply here.
 pub(super) fn answer(
     shared: &Shared,
     request: &Request,
@@ -34,7 +34,7 @@ pub(super) fn answer(
     fault: Fault,
 ) -> Answer {
     let Some(exchange) = exchange(&request.authority) else {
-        return Answer::new(404, "no such exchange");
+        return Answer::new(404, "unknown exchange");
     };
     let clock = Clock::now(fault);
     let told =
@@ -52,7 +52,7 @@ pub(super) fn answer(
         Fault::UnknownSymbol => return told(exchange.unknown),
         Fault::Garbage if connection.is_multiple_of(2) => return Answer::new(200, NOISE),
         Fault::Garbage => return Answer::new(200, "<!doctype html>\n<title>Log in</title>"),
-        // Drawn when it is followed.
+        // The price is drawn when the client follows the redirect.
         fault if fault.redirects() => return Answer::default(),
         _ => {}
     }
@@ -109,7 +109,7 @@ pub(super) fn answer(
     answer
 }
 
-/// The symbols asked for; none if that is an error.
+/// The requested symbols; `None` if the request is an error.
 fn symbols<'s>(
     shared: &'s Shared,
     exchange: &Rest,

@@ -1,35 +1,36 @@
-//! How each exchange answers requests for prices, from their documentation and from recordings.
+//! The formats in which each exchange answers requests for prices, from their documentation and
+//! from recordings.
 //!
-//! Written without looking at the catalogue of the server, which is what it is to be held against.
-//! The placeholders of targets are those of [`matches_target`](super::template::matches_target). Those of
-//! answers: `$entries` for the markets asked for, in each `$market` (as asked for), `$key` (as
-//! answered, where that differs), `$BASE`, `$QUOTE`, `$last`, `$bid`, `$ask`, and the time as
-//! `$ms`, `$s`, `$us` or `$iso`.
+//! They were written without looking at the catalogue of the server, in order to test it. The
+//! placeholders in targets are those of [`matches_target`](super::template::matches_target).
+//! Answers contain `$entries` for the requested markets, and in each entry `$market` (as
+//! requested), `$key` (as answered, where that differs), `$BASE`, `$QUOTE`, `$last`, `$bid`,
+//! `$ask`, and the time as `$ms`, `$s`, `$us` or `$iso`.
 
 /// An exchange that answers requests.
 pub(crate) struct Rest {
     pub(crate) id: &'static str,
     pub(crate) authority: &'static str,
-    /// How it spells a base and a quote currency.
+    /// The exchange's notation for a base and a quote currency.
     pub(crate) spell: fn(&str, &str) -> String,
-    /// How it spells them in answers, where that is another matter.
+    /// The notation in answers, where it differs.
     pub(crate) key: fn(&str, &str) -> String,
     pub(crate) asks: &'static [Ask],
-    /// Status and body for a symbol that it does not know.
+    /// Status and body for an unknown symbol.
     pub(crate) unknown: (u16, &'static str),
-    /// Status and body for a client that asks too often.
+    /// Status and body for a client that sends too many requests.
     pub(crate) limited: (u16, &'static str),
-    /// Small numbers have exponents.
+    /// Whether small numbers have exponents.
     pub(crate) exponents: bool,
 }
 
-/// Something that can be asked for.
+/// A kind of request.
 pub(crate) struct Ask {
     pub(crate) target: &'static str,
-    /// Around the entries.
+    /// The text around the entries.
     pub(crate) answer: &'static str,
     pub(crate) entry: &'static str,
-    /// What an unknown market among others does.
+    /// The effect of an unknown market among others.
     pub(crate) unknown: Unknown,
 }
 
@@ -40,12 +41,12 @@ impl Ask {
     }
 }
 
-/// What a request for several does about a market that is not known.
+/// The effect of an unknown market in a request for several.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unknown {
-    /// It spoils the whole answer.
+    /// The whole answer is an error.
     Spoils,
-    /// It is left out.
+    /// The market is omitted.
     IsLeftOut,
 }
 
@@ -106,7 +107,7 @@ fn kraken(base: &str, quote: &str) -> String {
     name(base) + &name(quote)
 }
 
-/// Coins and currencies of the first days have a letter more in answers.
+/// Old coins and currencies have an additional letter in answers.
 fn kraken_key(base: &str, quote: &str) -> String {
     match (base, quote) {
         ("BTC", "USD" | "EUR") => format!("XXBTZ{quote}"),

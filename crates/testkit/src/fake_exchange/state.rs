@@ -29,13 +29,13 @@ pub(super) struct Shared {
 struct State {
     stopping: bool,
     book: Book,
-    /// By source; the empty name stands for all.
+    /// Indexed by source; the empty name stands for all.
     faults: BTreeMap<String, Setting>,
-    /// The seed of random faults, while they strike.
+    /// The seed of random faults, while they are enabled.
     chance: Option<u64>,
-    /// How often chance was asked for each source.
+    /// How many random faults were drawn for each source.
     chances: HashMap<String, u64>,
-    /// How often each fault has struck, by its name.
+    /// How often each fault has struck, by name.
     struck: BTreeMap<&'static str, u64>,
     seen: VecDeque<Seen>,
     opened: u64,
@@ -47,11 +47,11 @@ struct State {
 
 struct Setting {
     fault: Fault,
-    /// How often it strikes; none means forever.
+    /// How often it will strike; `None` means forever.
     left: Option<u64>,
 }
 
-/// A symbol that is asked for.
+/// A requested symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Symbol<'a> {
     pub(super) unified: &'a str,
@@ -59,7 +59,7 @@ pub(super) struct Symbol<'a> {
     pub(super) quote: &'a str,
 }
 
-/// The reason why a price is needed.
+/// The circumstances in which a price is drawn.
 pub(super) struct Draw<'a> {
     pub(super) exchange: &'static str,
     pub(super) source: &'a str,
@@ -69,7 +69,7 @@ pub(super) struct Draw<'a> {
     /// Whether small numbers have exponents.
     pub(super) exponents: bool,
     pub(super) clock: Clock,
-    /// What is sent of the clock.
+    /// The time in the message, if the client can read it.
     pub(super) stamp: Option<u64>,
 }
 
@@ -105,7 +105,7 @@ impl Shared {
         }
     }
 
-    /// The fault of `source` now, and whether it is a random one.
+    /// The current fault of `source`, and whether it is random.
     pub(super) fn fault(&self, source: &str, stages: &[Stage]) -> (Fault, bool) {
         let mut state = self.state();
         let (fault, is_by_chance) = self.choose(&mut state, source, stages);
@@ -152,7 +152,7 @@ impl Shared {
     }
 
     pub(super) fn set(&self, source: &str, fault: Fault, times: Option<u64>) {
-        // A TLS handshake does not say which exchange is meant.
+        // A TLS handshake does not name the exchange.
         let source = match fault.stage() {
             Some(Stage::Tls) => "",
             _ => source,
@@ -209,8 +209,8 @@ impl Shared {
         symbols.filter(is_listed).collect()
     }
 
-    /// Draws the next price of a symbol and fills `template` with it; `more` fills other placeholders.
-    /// Returns the number of the delivery, which is still to be settled.
+    /// Draws the next price of a symbol and fills `template` with it; `more` fills other
+    /// placeholders. Returns the number of the delivery, whose outcome is still open.
     pub(super) fn draw(
         &self,
         draw: &Draw<'_>,
@@ -251,7 +251,7 @@ impl Shared {
         (text, number)
     }
 
-    /// Entries of an exchange's other markets, made once: they are there for their weight.
+    /// Entries of an exchange's other markets, made once: only their size matters.
     pub(super) fn fillers(
         &self,
         exchange: &'static str,
@@ -307,10 +307,10 @@ impl Shared {
         self.state().seen.iter().cloned().collect()
     }
 
-    /// A token that a stream can be opened with.
+    /// A token that opens a stream.
     pub(super) fn token(&self) -> String {
         let mut state = self.state();
-        // Such characters as real ones have, which need to be escaped in a URL.
+        // Like real tokens, it has characters that need escaping in a URL.
         let token = format!("2neAiuYvAU61ZD+/{}=.W+g==", state.tokens.len());
         state.tokens.insert(token.clone());
         token
@@ -320,7 +320,7 @@ impl Shared {
         self.state().tokens.contains(token)
     }
 
-    /// The number of a new connection; none once the exchange has stopped.
+    /// The number of a new connection; `None` once the exchange has stopped.
     pub(super) fn opened(&self, socket: &TcpStream) -> Option<u64> {
         let mut state = self.state();
         if state.stopping {
@@ -343,7 +343,7 @@ impl Shared {
 
     pub(super) fn hang_up(&self) {
         for socket in self.state().sockets.values() {
-            // It may be closed already.
+            // It may already be closed.
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
@@ -354,7 +354,7 @@ impl Shared {
     }
 }
 
-/// The template with its price as `fault` has it.
+/// The template with its price modified by `fault`.
 fn disguised(template: &str, fault: Fault) -> String {
     let bare = template.replace(r#""$last""#, "$last");
     match fault {
@@ -374,5 +374,5 @@ pub(super) fn host(authority: &str) -> &str {
 /// A quarter of an hour at a hundred requests a second.
 const SEEN_MAX: usize = 100_000;
 
-/// How long a client that does not read is waited for, and one that does not ask.
+/// How long to wait for a client that does not read or send.
 pub(super) const IDLE: Duration = Duration::from_secs(120);

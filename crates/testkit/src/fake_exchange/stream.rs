@@ -1,5 +1,5 @@
-//! The streams: messages of clients are checked as the exchange would, and a client that breaks its
-//! rules is dropped.
+//! Serves streams: checks messages of clients like the exchange would, and drops clients that break
+//! its rules.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};
@@ -21,7 +21,7 @@ use super::stream_formats::{KUCOIN, Rule, STREAMS, Stream};
 use super::template::{Captured, fill, matches};
 use super::wire::Wire;
 
-/// Whether an exchange has a stream there.
+/// Whether an exchange has a stream at this authority.
 pub(super) fn knows(authority: &str) -> bool {
     let mut streams = STREAMS.iter();
     streams.any(|stream| stream.authority == authority)
@@ -36,12 +36,12 @@ fn format(request: &Request) -> Option<&'static Stream> {
     })
 }
 
-/// The source asked, as on the server's command line.
+/// The requested source in the format of the server's command line.
 pub(super) fn source(request: &Request) -> String {
     format(request).map_or_else(String::new, |stream| format!("{}+stream", stream.id))
 }
 
-/// Serves one stream to its end.
+/// Serves one stream until its end.
 pub(super) fn serve(
     shared: &Shared,
     mut wire: Wire,
@@ -88,7 +88,7 @@ pub(super) fn serve(
         silent_until: now,
     };
     match talk.run() {
-        // Each end is somebody's wish.
+        // All of these are intended.
         Ok(()) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => {}
         Err(Error::Io(error)) => return Err(error),
         Err(error) => return Err(io::Error::other(error)),
@@ -110,12 +110,12 @@ struct Talk<'s> {
     connection: u64,
     socket: WebSocket<Wire>,
     began: Instant,
-    /// By spelled market, with the number of the channel.
+    /// Indexed by market in the exchange's notation, with the number of the channel.
     subscribed: BTreeMap<String, (Symbol<'s>, u32)>,
     channels: u32,
-    /// When the client last did what the rule wants.
+    /// When the client last did what the rule requires.
     heard: Instant,
-    /// When we last asked it to.
+    /// When the exchange last sent a ping.
     asked: Instant,
     asked_unanswered: Option<Instant>,
     next_tick: Instant,
@@ -136,7 +136,7 @@ impl<'s> Talk<'s> {
             }
             let now = Instant::now();
             if self.breaks_rules(now)? {
-                // As the exchanges do it: no word and no close frame.
+                // Like the real exchanges: without a message or a close frame.
                 self.socket.get_ref().cut();
                 return Ok(());
             }
@@ -164,7 +164,7 @@ impl<'s> Talk<'s> {
                     self.heard = now;
                     self.asked_unanswered = None;
                 }
-                // The answer to a ping has been queued.
+                // tungstenite has queued the answer to a ping.
                 self.socket.flush()
             }
             Message::Close(_) | Message::Frame(_) => Ok(()),
@@ -236,7 +236,7 @@ impl<'s> Talk<'s> {
                 }
             }
         }
-        // The price of the moment comes at once.
+        // The current price is sent at once.
         self.next_tick = Instant::now();
         Ok(())
     }
@@ -256,7 +256,7 @@ impl<'s> Talk<'s> {
         })
     }
 
-    /// Whether the client has not done what it must in time; asks it to, if that is due.
+    /// Whether the client has broken the rule; sends a ping when one is due.
     fn breaks_rules(&mut self, now: Instant) -> Result<bool, Error> {
         let haste = self.shared.config.haste;
         if let Some(limit) = self.format.subscribe_within
@@ -291,7 +291,7 @@ impl<'s> Talk<'s> {
         }
     }
 
-    /// Says what the exchange says unasked.
+    /// Sends the exchange's heartbeat.
     fn beat(&mut self, now: Instant) -> Result<(), Error> {
         let Some((heartbeat, every)) = self.format.heartbeat else {
             return Ok(());
@@ -304,7 +304,7 @@ impl<'s> Talk<'s> {
         self.say(heartbeat, &|_| first.map(|channel| channel.to_string()))
     }
 
-    /// Sends the next price of each symbol, as far as no fault forbids; false at the end.
+    /// Sends the next price of each symbol, unless a fault prevents it; false at the end.
     fn tick_all(&mut self, now: Instant) -> Result<bool, Error> {
         let subscribed: Vec<_> = self.subscribed.clone().into_iter().collect();
         for (market, (symbol, channel)) in subscribed {
@@ -312,7 +312,7 @@ impl<'s> Talk<'s> {
             let (fault, is_by_chance) = self.shared.fault(&self.source, &stages);
             match fault {
                 Fault::StreamSilent => {
-                    // With heartbeats too.
+                    // Not even heartbeats are sent.
                     let config = &self.shared.config;
                     self.silent_until = now
                         + match is_by_chance {
@@ -337,7 +337,7 @@ impl<'s> Talk<'s> {
                     return Ok(false);
                 }
                 Fault::StreamGarbage => self.say("\u{1}<html>", &|_| None)?,
-                // Those of answers alone.
+                // These only concern answers to requests.
                 Fault::RateLimited | Fault::UnknownSymbol => continue,
                 _ => {}
             }
@@ -372,7 +372,7 @@ impl<'s> Talk<'s> {
                     "channel" => Some(channel.to_string()),
                     _ => None,
                 });
-        // Before it is sent: a client that has it must find it recorded.
+        // Recorded before it is sent: a client that has received it must find it recorded.
         let outcome = match fault.is_harmless() {
             true => Outcome::Good,
             false => Outcome::Spoiled,
@@ -402,7 +402,7 @@ impl<'s> Talk<'s> {
             })
     }
 
-    /// Ends the stream politely, for as long as the client takes part in it.
+    /// Ends the stream politely, as long as the client cooperates.
     fn leave(&mut self, code: CloseCode) -> Result<(), Error> {
         let reason = "see you".into();
         self.socket.close(Some(CloseFrame { code, reason }))?;
@@ -424,19 +424,19 @@ fn packed(plain: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// Whether it is only that nothing has come yet.
+/// Whether the error only means that no data has arrived yet.
 fn is_patient(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// Crypto.com's answer to a client that speaks too soon after connecting.
+/// Crypto.com's answer to a client that sends too soon after connecting.
 const TOO_EARLY: &str = r#"{"id":-1,"code":42901,"message":"TOO_MANY_REQUESTS"}"#;
 
-/// The least time for an answer, however hasty the exchange: machines are busy at times.
+/// The least time for an answer, however much intervals are divided: machines are busy at times.
 const HASTE_MIN: Duration = Duration::from_millis(500);
 
-/// How long a turn waits for the client.
+/// How long one turn waits for the client.
 const TURN: Duration = Duration::from_millis(5);
 
-/// How long the answer to a close frame is waited for.
+/// How long to wait for the answer to a close frame.
 const GOODBYE: Duration = Duration::from_secs(2);

@@ -1,8 +1,9 @@
-//! How each exchange's WebSocket is spoken, from their documentation and from recordings.
+//! The WebSocket protocol of each exchange, from their documentation and from recordings.
 //!
-//! As with answers, written without looking at the catalogue of the server. The placeholders of what is
-//! heard are those of [`matches`](super::template::matches); what is said has those of answers, and
-//! `$id` as it was heard, `$MARKET` in capitals, and `$channel`, the number of a subscription.
+//! Like the answers, these were written without looking at the catalogue of the server. The
+//! placeholders in received messages are those of [`matches`](super::template::matches); sent
+//! messages have those of answers, and `$id` as received, `$MARKET` in capitals, and `$channel`,
+//! the number of a subscription.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ pub(crate) struct Stream {
     pub(crate) authority: &'static str,
     pub(crate) path: &'static str,
     pub(crate) spell: fn(&str, &str) -> String,
-    /// The first message of the exchange.
+    /// The exchange's first message.
     pub(crate) greeting: &'static str,
     pub(crate) subscribe: &'static str,
     /// How many markets a subscribe message may name.
@@ -20,41 +21,42 @@ pub(crate) struct Stream {
     /// The confirmation: for each market, or for all at once.
     pub(crate) ack: &'static str,
     pub(crate) ack_each: bool,
-    /// What is said of a market that is not known, and of what is no request at all.
+    /// The answers for an unknown market, and for an invalid request.
     pub(crate) unknown: &'static str,
     pub(crate) invalid: &'static str,
     pub(crate) tick: &'static str,
-    /// The ping that a client may send as text, and the answer.
+    /// The ping that a client may send as text, and the answer to it.
     pub(crate) ping: Option<(&'static str, &'static str)>,
     pub(crate) rule: Rule,
-    /// The exchange's own heartbeat, and how often it comes.
+    /// The exchange's own heartbeat, and its interval.
     pub(crate) heartbeat: Option<(&'static str, Duration)>,
-    /// The request to connect again.
+    /// The message that asks clients to reconnect.
     pub(crate) leave: &'static str,
-    /// A new subscription replaces the old one.
+    /// Whether a new subscription replaces the old one.
     pub(crate) replaces: bool,
-    /// Messages are binary frames.
+    /// Whether messages are binary frames.
     pub(crate) is_binary: bool,
-    /// And each of them compressed by itself.
+    /// Whether each message is compressed separately.
     pub(crate) is_packed: bool,
-    /// A client that speaks within this time after connecting is told to slow down.
+    /// A client that sends within this time after connecting is told to slow down.
     pub(crate) settle: Duration,
     /// A client that has not subscribed within this time is dropped.
     pub(crate) subscribe_within: Option<Duration>,
 }
 
-/// What a client must do to stay connected.
+/// A client's duty in order to stay connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
-    /// Nothing.
+    /// No duty.
     Free,
-    /// To send the ping in this time, again and again. Ping frames do not count.
+    /// To send the ping at this interval. Ping frames do not count.
     Ping(Duration),
-    /// To send anything in this time, ping frames too.
+    /// To send any message at this interval, or a ping frame.
     Sign(Duration),
-    /// To answer ping frames, sent so often, within the second time.
+    /// To answer ping frames, sent at this interval, within the second time.
     Pong(Duration, Duration),
-    /// To answer the text (the third is the answer), sent so often, within the second time.
+    /// To answer the text (the fourth is the answer), sent at this interval, within the second
+    /// time.
     Reply(Duration, Duration, &'static str, &'static str),
 }
 
@@ -62,7 +64,7 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The properties that most of them share.
+/// The properties that most exchanges share.
 const PLAIN: Stream = Stream {
     id: "",
     authority: "",
@@ -111,14 +113,14 @@ fn quote_first(base: &str, quote: &str) -> String {
     dashed(quote, base)
 }
 
-/// As in its answers.
+/// The notation of the exchange's answers to requests.
 fn spelled_by(id: &str, base: &str, quote: &str) -> String {
     let mut exchanges = super::rest_formats::EXCHANGES.iter();
     let exchange = exchanges.find(|exchange| exchange.id == id);
     (exchange.expect("it is there").spell)(base, quote)
 }
 
-/// Where KuCoin's token leads. The handshake checks the token.
+/// The address that KuCoin's token is for. The handshake checks the token.
 pub(crate) const KUCOIN: &str = "ws-api-spot.kucoin.com";
 
 /// All exchanges of the catalogue that have a stream.
@@ -131,7 +133,7 @@ pub(crate) static STREAMS: &[Stream] = &[
         subscribe: r#"{"method":"SUBSCRIBE","params":["$market@ticker"],"id":"$id"}"#,
         most: 200,
         ack: r#"{"result":null,"id":$id}"#,
-        // It confirms whatever is well formed, and sends nothing for what does not exist.
+        // It confirms every well-formed request, and sends no prices for unknown markets.
         unknown: r#"{"result":null,"id":$id}"#,
         invalid: r#"{"error":{"code":2,"msg":"Invalid request: unknown variant"},"id":null}"#,
         tick: r#"{"e":"24hrTicker","E":$ms,"s":"$MARKET","p":"0.0015","P":"250.00","w":"0.0018","x":"0.0009","c":"$last","Q":"10","b":"$bid","B":"10","a":"$ask","A":"100","o":"0.0010","h":"0.0025","l":"0.0010","v":"10000","q":"18","O":0,"C":86400000,"F":0,"L":18150,"n":18151}"#,
@@ -335,7 +337,7 @@ pub(crate) static STREAMS: &[Stream] = &[
         path: "/websocket/v1",
         spell: quote_first,
         subscribe: r#"[{"ticket":"$any"},{"type":"ticker","codes":["$market"]}]"#,
-        // It confirms nothing and leaves out what it does not know.
+        // It sends no confirmation and ignores unknown markets.
         invalid: r#"{"error":{"name":"WRONG_FORMAT","message":"Format is wrong."}}"#,
         tick: UPBIT,
         ping: Some(("PING", r#"{"status":"UP"}"#)),
@@ -379,7 +381,7 @@ pub(crate) static STREAMS: &[Stream] = &[
         spell: underscored,
         subscribe: r#"{"jsonrpc":"2.0","id":"$id","method":"public/subscribe","params":{"channels":["ticker.$market.100ms"]}}"#,
         ack: r#"{"jsonrpc":"2.0","id":$id,"result":["ticker.$market.100ms"],"usIn":1,"usOut":2,"usDiff":1,"testnet":false}"#,
-        // Channels of unknown markets are left out of what is confirmed.
+        // The confirmation omits channels of unknown markets.
         unknown: r#"{"jsonrpc":"2.0","id":$id,"result":[],"usIn":1,"usOut":2,"usDiff":1,"testnet":false}"#,
         invalid: r#"{"jsonrpc":"2.0","error":{"message":"Method not found","code":-32601}}"#,
         tick: r#"{"jsonrpc":"2.0","method":"subscription","params":{"channel":"ticker.$market.100ms","data":{"timestamp":$ms,"state":"open","stats":{"volume":1,"low":1,"high":2},"last_price":$last,"instrument_name":"$market","index_price":1,"best_bid_price":$bid,"best_bid_amount":0.1,"best_ask_price":$ask,"best_ask_amount":0.2}}}"#,

@@ -1,9 +1,9 @@
-//! Texts with placeholders, `$last` for example: filled for what the fake exchange sends, matched for what
-//! it is sent.
+//! Texts with placeholders such as `$last`: filled to make the fake exchange's messages, and
+//! matched against received ones.
 
 use serde_json::Value;
 
-/// Fills the placeholders of `template` with what `fill` knows. A placeholder is a dollar and letters.
+/// Fills the placeholders of `template` using `fill`. A placeholder is a dollar sign and letters.
 pub(crate) fn fill(template: &str, fill: &dyn Fn(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(template.len() + 64);
     let mut rest = template;
@@ -20,21 +20,21 @@ pub(crate) fn fill(template: &str, fill: &dyn Fn(&str) -> Option<String>) -> Str
     out + rest
 }
 
-/// What the placeholders of a matched message had in them.
+/// The values of placeholders in a matched message.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Captured {
     pub(crate) markets: Vec<String>,
-    /// As JSON, to be sent back as it came.
+    /// The JSON of the id, to be sent back unchanged.
     pub(crate) id: Option<String>,
 }
 
-/// Whether `message` is what `template` describes, and what its placeholders have; none if it is not.
+/// The values of the placeholders if `message` matches `template`, otherwise `None`.
 ///
 /// `$market` is any part of a string, `$id` a number or a string, `$number` a number, `$any` any
-/// string. An array of one item with a market matches one or more such items. As at the exchanges,
-/// members that the template does not have are ignored.
+/// string. An array of one item with a market matches one or more such items. Members that the
+/// template lacks are ignored, which is what the exchanges do.
 pub(crate) fn matches(template: &str, message: &str) -> Option<Captured> {
-    // A message that is not JSON is a text such as `ping`.
+    // A message that is not JSON is a plain text such as `ping`.
     let json =
         |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
     let mut captured = Captured::default();
@@ -81,11 +81,10 @@ fn is_text_like(template: &str, text: &str, captured: &mut Captured) -> bool {
     market.is_some_and(|market| !market.is_empty())
 }
 
-/// Whether a GET of `target`, a path with its query, is what `template` describes, and the markets
-/// that it names.
+/// The markets named by `target`, the path and query of a GET, if it matches `template`.
 ///
-/// `$market` is one market, `$list` some between commas, `$json` an array of them. A query must
-/// have the parameters of the template and no other.
+/// `$market` is one market, `$list` several, separated by commas, `$json` an array of them. The
+/// query must have exactly the parameters of the template.
 pub(crate) fn matches_target(template: &str, target: &str) -> Option<Vec<String>> {
     let parts = |text: &str| {
         let (path, query) = text.split_once('?').unwrap_or((text, ""));
@@ -110,7 +109,7 @@ pub(crate) fn matches_target(template: &str, target: &str) -> Option<Vec<String>
     Some(markets)
 }
 
-/// The markets that a value has where the template has a placeholder; none if it is another value.
+/// The markets in a value where the template has a placeholder; `None` if it does not match.
 fn placeholder(template: &str, value: &str) -> Option<Vec<String>> {
     match template {
         "$market" => Some(vec![value.to_owned()]),

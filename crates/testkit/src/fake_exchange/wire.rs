@@ -1,4 +1,4 @@
-//! A connection of a client, with TLS or without, as the client likes.
+//! A connection of a client, with TLS or without; the client decides.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -37,7 +37,7 @@ impl Wire {
         }
     }
 
-    /// Whether the client has gone, or sends something out of turn, such as its close frame.
+    /// Whether the client has hung up, or sends data out of turn, such as its close frame.
     pub(super) fn is_gone(&self) -> bool {
         let socket = self.socket();
         if socket.set_nonblocking(true).is_err() {
@@ -48,7 +48,7 @@ impl Wire {
         socket.set_nonblocking(false).is_err() || !is_quiet
     }
 
-    /// Waits, but not longer than the client does.
+    /// Waits, but no longer than the client does.
     pub(super) fn wait(&self, duration: Duration) {
         let until = Instant::now() + duration;
         loop {
@@ -60,7 +60,7 @@ impl Wire {
         }
     }
 
-    /// Ends the connection without a word.
+    /// Ends the connection without notice.
     pub(super) fn cut(&self) {
         let _ = self.socket().shutdown(Shutdown::Both);
     }
@@ -68,13 +68,13 @@ impl Wire {
     /// Ends the connection with a reset.
     pub(super) fn reset(self) {
         let linger = SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
-        // Clones must be closed too: the reset comes with the last close.
+        // Clones must be closed, too: the reset is sent with the last close.
         if linger.is_err() {
             self.cut();
         }
     }
 
-    /// Ends the connection as it should be ended.
+    /// Ends the connection properly.
     pub(super) fn close(mut self) {
         if let Self::Tls(stream) = &mut self {
             stream.conn.send_close_notify();
@@ -112,5 +112,5 @@ impl Write for Wire {
     }
 }
 
-/// How often a wait checks whether the client is still there.
+/// How often a wait checks whether the client is still connected.
 const STEP: Duration = Duration::from_millis(20);
