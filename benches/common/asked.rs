@@ -1,8 +1,8 @@
-//! What a bench is asked for, and how it ends.
+//! The command line of a bench, and its exit code.
 
 use std::process::ExitCode;
 
-/// The command line of a bench that has scenarios.
+/// The command line of a bench with scenarios.
 pub(crate) struct Asked {
     names: Vec<String>,
     pub(crate) quick: bool,
@@ -10,8 +10,8 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Reads `words`. Where they ask for help, or for what is none of `scenarios`, that is said,
-    /// and the exit code returned. `command` is how the bench is run.
+    /// Parses `words`. If they ask for help or are invalid, prints that and returns the exit code.
+    /// `command` is how the bench is run.
     pub(crate) fn parse<'a>(
         mut words: Vec<String>,
         scenarios: impl Iterator<Item = &'a str>,
@@ -42,13 +42,13 @@ impl Asked {
         Ok(Self { names, quick, json })
     }
 
-    /// Whether the scenario `name` is to be measured: all are, unless some are named.
+    /// Whether to measure the scenario `name`: all are measured unless some are named.
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.names.is_empty() || self.names.iter().any(|asked| asked == name)
     }
 }
 
-/// The scenario named `word`, or all of that group: `lists` stands for `lists-500` and its siblings.
+/// The scenario named `word`, or all of that group: `lists` selects `lists-500` and its siblings.
 fn asked_for(known: &[&str], word: &str) -> Vec<String> {
     let is_meant = |name: &str| match known.contains(&word) {
         true => name == word,
@@ -60,7 +60,7 @@ fn asked_for(known: &[&str], word: &str) -> Vec<String> {
     meant.map(ToString::to_string).collect()
 }
 
-/// That of a process that this one has started.
+/// The exit code of a process that this one has started.
 pub(crate) fn exit_code(result: Result<(), String>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,

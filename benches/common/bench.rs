@@ -1,5 +1,5 @@
-//! A bench from its command line to its exit code; the scenarios are methods of [`Bench`] that each
-//! bench adds.
+//! A bench from its command line to its exit code. Each bench adds its scenarios as methods of
+//! [`Bench`].
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -10,13 +10,13 @@ use super::process::Cores;
 use super::table::Table;
 use super::{Asked, Findings, interrupted, machine, stop_on_signals};
 
-/// A scenario's name and what it does.
+/// The name of a scenario, and the method that measures it.
 pub(crate) type Scenario = (&'static str, fn(&mut Bench));
 
-/// What is measured with, and what came of it.
+/// The equipment and the results of a bench.
 pub(crate) struct Bench {
     pub(crate) cores: Cores,
-    /// Half the time will do.
+    /// Whether to measure for half the time.
     pub(crate) quick: bool,
     /// How many descriptors a process may have.
     pub(crate) descriptors: usize,
@@ -41,7 +41,8 @@ impl Bench {
         }
     }
 
-    /// Measures what is asked for of `scenarios` and prints it; `how` says how it was measured.
+    /// Measures the requested ones of `scenarios` and prints the results; `how` describes the
+    /// method.
     pub(crate) fn measure(asked: &Asked, scenarios: &[Scenario], how: &str) -> ExitCode {
         stop_on_signals();
         let began = Instant::now();
@@ -75,5 +76,5 @@ impl Bench {
     }
 }
 
-/// What POSIX systems give every process unless told otherwise.
+/// The least that POSIX systems usually allow a process.
 const DESCRIPTORS_AT_LEAST: u64 = 1024;

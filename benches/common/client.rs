@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Findings;
 use super::process::{Cores, Guard, Service};
 
-/// What the client is to do, and how often the server ticks.
+/// The load of the client, and the interval of the server's ticks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) clients: usize,
@@ -17,8 +17,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Runs the client against `server` and returns its report. What it found wrong is noted
-    /// under `name`. Meanwhile `watch` is called again and again.
+    /// Runs the client against `server` and returns its report. Its warnings and errors are noted
+    /// under `name`. Meanwhile `watch` is called repeatedly.
     pub(crate) fn run(
         &self,
         name: &str,
@@ -50,8 +50,8 @@ impl Load {
         Ok(report)
     }
 
-    /// Notes what the client itself found wrong. Its exit status says no more than its report, and
-    /// that no tick came where none was due is right.
+    /// Notes the client's warnings and errors. Its exit status adds no information, and a missing
+    /// tick is right if none was due.
     fn judge(&self, name: &str, report: &Value, findings: &mut Findings) {
         let is_silent = self.duration < self.interval;
         let kinds = report.pointer("/errors/kinds").and_then(Value::as_object);
@@ -65,12 +65,12 @@ impl Load {
         }
         let warnings = report.get("warnings").and_then(Value::as_array);
         for warning in warnings.into_iter().flatten().filter_map(Value::as_str) {
-            // What to try instead is for people who chose the load themselves.
+            // The remedies are for people who chose the load themselves.
             let (warning, _) = warning.split_once(": try ").unwrap_or((warning, ""));
             findings.note(format!("{name}: {warning}"));
         }
     }
 }
 
-/// For joining, closing and whatever delays them.
+/// Time for joining, closing and delays.
 const CLIENT_LIMIT: Duration = Duration::from_secs(30);

@@ -1,18 +1,19 @@
-//! What is to be said beside the numbers: doubts and failures.
+//! Remarks on the numbers: doubts and failures.
 
 use serde_json::Value;
 
 /// Doubts and failures so far.
 #[derive(Default)]
 pub(crate) struct Findings {
-    /// What makes numbers doubtful, and in how many runs.
+    /// Reasons to doubt the numbers, and in how many runs each occurred.
     notes: Vec<(String, u32)>,
-    /// What failed.
+    /// Failures.
     problems: Vec<String>,
 }
 
 impl Findings {
-    /// Notes what makes numbers doubtful. The same with another number in it only counts.
+    /// Notes a reason for doubt. If it differs from an earlier one only in a number, it is counted
+    /// with it.
     pub(crate) fn note(&mut self, note: String) {
         let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
         let known = self
@@ -25,13 +26,13 @@ impl Findings {
         }
     }
 
-    /// Says what failed, at once and beside the table.
+    /// Reports a failure, at once and beside the table.
     pub(crate) fn problem(&mut self, problem: String) {
         eprintln!("error: {problem}");
         self.problems.push(problem);
     }
 
-    /// Whether nothing failed.
+    /// Whether there was no failure.
     pub(crate) fn is_good(&self) -> bool {
         self.problems.is_empty()
     }
@@ -62,7 +63,7 @@ impl Findings {
     }
 }
 
-/// Prints words in lines that fit a terminal.
+/// Prints text in lines that fit a terminal.
 fn print_wrapped(text: &str) {
     let mut line = String::new();
     for word in text.split_whitespace() {
@@ -78,7 +79,7 @@ fn print_wrapped(text: &str) {
     println!("{line}");
 }
 
-/// The class of machine that this is.
+/// The class of this machine.
 pub(crate) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let read = |name| std::fs::read_to_string(format!("/proc/sys/kernel/{name}"));

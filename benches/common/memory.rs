@@ -4,8 +4,8 @@ use std::{fs, io};
 
 use tickertape::process::Usage;
 
-/// The RSS, summed up from the pages themselves: the kernel's own sum, which costs it less, may be
-/// off by some hundred KiB.
+/// The resident memory, summed over the pages: the kernel's own sum is cheaper but may be off by a
+/// few hundred KiB.
 pub(crate) fn resident_bytes(pid: u32) -> io::Result<u64> {
     let exact = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok();
     let exact = exact.and_then(|text| {

@@ -1,4 +1,4 @@
-//! What the benches share: processes and the load client, what is found wrong, and numbers.
+//! Code shared by the benches: processes, the load client, remarks, and numbers.
 
 mod asked;
 mod bench;
@@ -19,12 +19,12 @@ pub(crate) use bench::{Bench, Scenario};
 pub(crate) use client::Load;
 pub(crate) use findings::{Findings, machine};
 
-/// The number at `path`, `/delivery_us/p99`, of a report.
+/// The number at `path`, for example `/delivery_us/p99`, in a report.
 pub(crate) fn at(report: &Value, path: &str) -> Option<f64> {
     report.pointer(path)?.as_f64()
 }
 
-/// `part` by `of`, unless that is nothing.
+/// `part` divided by `of`; `None` if that is zero.
 pub(crate) fn ratio(part: f64, of: f64) -> Option<f64> {
     (of > 0.0).then(|| part / of)
 }
@@ -37,24 +37,24 @@ pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     Some(f64::midpoint(lower, upper))
 }
 
-/// Whether SIGINT or SIGTERM has come. The run at hand ends, and all that was started with it.
+/// Whether SIGINT or SIGTERM has arrived. The current run then ends, and its processes with it.
 pub(crate) fn interrupted() -> bool {
     INTERRUPTED
         .get()
         .is_some_and(|flag| flag.load(Ordering::Relaxed))
 }
 
-/// From now on SIGINT and SIGTERM are only taken note of.
+/// From now on SIGINT and SIGTERM only set a flag.
 pub(crate) fn stop_on_signals() {
     let flag = INTERRUPTED.get_or_init(|| Arc::new(AtomicBool::new(false)));
     for signal in [SIGINT, SIGTERM] {
         if let Err(error) = signal_hook::flag::register(signal, Arc::clone(flag)) {
-            eprintln!("warning: signal {signal} will not be waited for: {error}");
+            eprintln!("warning: cannot handle signal {signal}: {error}");
         }
     }
 }
 
-/// With commas between the thousands.
+/// A number with commas between the thousands.
 pub(crate) fn number(value: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", value.abs());
     let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));

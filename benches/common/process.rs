@@ -1,5 +1,5 @@
-//! The processes under test and where they run. Whatever is started here is stopped when its guard
-//! goes, whatever else happens.
+//! The processes under test, and the cores they run on. Every process started here is stopped when
+//! its guard is dropped.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
@@ -12,14 +12,14 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::interrupted;
 
-/// The cores that server and client have for themselves, if there are two to give away.
+/// Separate cores for server and client, if there are two.
 #[derive(Clone, Debug)]
 pub(crate) struct Cores {
     pinned: Option<(usize, usize)>,
 }
 
 impl Cores {
-    /// The first and the last of those that we may use: neighbours may be two halves of one.
+    /// Takes the first and the last allowed core: neighbours may be two threads of one core.
     pub(crate) fn choose() -> Self {
         let has_taskset = Command::new("taskset")
             .arg("--version")
@@ -31,7 +31,7 @@ impl Cores {
         Self { pinned: ends }
     }
 
-    /// Whether each has a core for itself.
+    /// Whether server and client have separate cores.
     #[allow(dead_code, reason = "not every bench asks")]
     pub(crate) fn are_pinned(&self) -> bool {
         self.pinned.is_some()
@@ -60,7 +60,7 @@ impl fmt::Display for Cores {
     }
 }
 
-/// `taskset` ends in exec, so the child is the program itself.
+/// `taskset` replaces itself by the program, so the child is the program itself.
 fn pinned(program: &str, core: Option<usize>) -> Command {
     match core {
         Some(core) => {
@@ -82,7 +82,7 @@ fn allowed_cores() -> Option<(usize, usize)> {
     Some((first, cores.next_back().map_or(Some(first), Result::ok)?))
 }
 
-/// A child that does not outlive its guard.
+/// A child process that ends with its guard.
 pub(crate) struct Guard(Child);
 
 impl Guard {
@@ -102,8 +102,8 @@ impl Guard {
         self.0.id()
     }
 
-    /// What it has printed, once it has ended by itself. Its output has to fit a pipe. Meanwhile
-    /// `watch` is called again and again.
+    /// The output of a child that ends by itself; it has to fit into a pipe. Meanwhile `watch` is
+    /// called repeatedly.
     pub(crate) fn finish(
         &mut self,
         limit: Duration,
@@ -135,7 +135,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Both fail only for a child that has gone, which is what they are for.
+        // Both fail only if the child has already ended, which is the goal.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -143,26 +143,26 @@ impl Drop for Guard {
 
 fn read(stream: Option<&mut impl Read>) -> String {
     let mut text = String::new();
-    // What is not text or cannot be read is no report, which the caller will find.
+    // Output that is not text is not a report either, which the caller will notice.
     let _ = stream.map(|stream| stream.read_to_string(&mut text));
     text
 }
 
-/// A child that serves, and says on stderr where it listens.
+/// A child that serves, and reports on stderr that it listens.
 pub(crate) struct Service {
     guard: Guard,
     log: Receiver<String>,
-    /// Where.
+    /// The address that it listens on.
     pub(crate) address: String,
 }
 
 impl Service {
-    /// Starts it, and waits until it says that it listens.
+    /// Starts it, and waits until it reports that it listens.
     pub(crate) fn start(command: &mut Command) -> Result<Self, String> {
         let mut guard = Guard::start(command)?;
         let (lines, log) = channel();
         if let Some(stderr) = guard.0.stderr.take() {
-            // Ends with the child's stderr.
+            // The thread ends with the child's stderr.
             thread::spawn(move || {
                 let read = BufReader::new(stderr).lines().map_while(Result::ok);
                 read.for_each(|line| drop(lines.send(line)));
@@ -180,13 +180,12 @@ impl Service {
         self.guard.pid()
     }
 
-    /// Asks it to stop: by the end of its stdin, and by `signal`. Returns what it has printed, and
-    /// its log since it listened.
+    /// Stops it, by closing its stdin and by `signal`. Returns its output, and its log since it
+    /// began to listen.
     pub(crate) fn stop(mut self, signal: Option<Signal>) -> Result<(String, Vec<String>), String> {
         drop(self.guard.0.stdin.take());
         if let Some(signal) = signal {
-            // It fails only for a child that has gone; nothing else can have its id before the
-            // wait.
+            // It fails only if the child has ended; its id cannot be reused before the wait.
             let _ = kill_process(Pid::from_child(&self.guard.0), signal);
         }
         if !self.guard.ends_within(STOP_LIMIT, || {}) {
@@ -214,6 +213,6 @@ fn listening_address(log: &Receiver<String>) -> Result<String, String> {
     }
 }
 
-/// A server that asks an exchange for each of many symbols once takes a minute to begin with.
+/// A server that requests each of many symbols once takes a minute to start.
 const START_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(5);

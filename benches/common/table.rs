@@ -1,26 +1,26 @@
-//! The result: an aligned table for people, and the same as JSON.
+//! The results as an aligned table for people, and as JSON.
 
 use serde_json::{Value, json};
 
 use super::number;
 
-/// The column of a quotient, which has decimals of its own.
+/// The column of a ratio, which has its own number of decimals.
 pub(crate) const RATIO: &str = "ratio";
 
-/// One number of each column.
+/// One number for each column.
 pub(crate) type Figure = Vec<Option<f64>>;
 
-/// What a figure is held against.
+/// The target of a figure.
 #[allow(dead_code, reason = "no bench has targets of all kinds")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
-    /// The number in this column.
+    /// The number in this column is at most this.
     AtMost(usize, f64),
-    /// The number in this column.
+    /// The number in this column is at least this.
     AtLeast(usize, f64),
-    /// The number in this column, against that in the first.
+    /// The number in this column is at most this many times the first.
     TimesFirst(usize, f64),
-    /// All.
+    /// All numbers are at most this.
     AllAtMost(f64),
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Table(Vec<Scenario>);
 
 struct Scenario {
     name: &'static str,
-    /// What was done.
+    /// A description of the scenario.
     title: String,
     columns: Vec<&'static str>,
     rows: Vec<Row>,
@@ -44,7 +44,7 @@ struct Row {
 }
 
 impl Table {
-    /// Begins a scenario; the rows to come are its.
+    /// Begins a scenario, to which all further rows belong.
     pub(crate) fn begin(&mut self, name: &'static str, title: String, columns: &[&'static str]) {
         self.0.push(Scenario {
             name,
@@ -54,7 +54,7 @@ impl Table {
         });
     }
 
-    /// Adds a row whose numbers have so many decimals.
+    /// Adds a row whose numbers have this many decimals.
     pub(crate) fn row(
         &mut self,
         label: &'static str,

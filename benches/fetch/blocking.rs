@@ -1,5 +1,5 @@
-//! The fetch as the Python project had it: on the loop, by calls that block. Nothing of it is in
-//! the product; it is here to show what the product is for.
+//! The fetch of the Python original: on the loop, with blocking calls. The product does not contain
+//! it; it shows what the product gains by avoiding it.
 
 use std::time::Duration;
 
@@ -16,35 +16,37 @@ pub(crate) struct Blocking {
     agent: Agent,
     exchange: Exchange,
     request: Request,
-    /// The request's, at the fake exchange.
+    /// The URL of the request at the fake exchange.
     url: String,
     symbol: String,
     interval: Duration,
 }
 
 impl Blocking {
-    /// For the first exchange of `source` and the first symbol, with `upstream` in its place.
+    /// A feed of the first exchange in `source` and the first symbol, with `upstream` in its place.
     pub(crate) fn new(
         upstream: &str,
         source: &Source,
         settings: &Settings,
     ) -> Result<Self, String> {
         let Source::Exchanges(list) = source else {
-            return Err("only exchanges are fetched from".to_owned());
+            return Err("expected an exchange".to_owned());
         };
         let (wanted, symbol) = (list.first(), settings.symbols.first());
-        let (wanted, symbol) = wanted.zip(symbol).ok_or("nothing to fetch")?;
+        let (wanted, symbol) = wanted
+            .zip(symbol)
+            .ok_or("expected an exchange and a symbol")?;
         let catalogue = catalogue(&settings.online)?;
         let exchange = catalogue.get(&wanted.name);
         let exchange = exchange.map_err(|error| error.to_string())?.clone();
-        let request = exchange.request(&symbol.parse().map_err(|_| "that is no symbol")?);
+        let request = exchange.request(&symbol.parse().map_err(|_| "invalid symbol")?);
         let path = request.url.trim_start_matches("https://");
         let roots = match &settings.online.ca {
             Some(path) => Roots::with_file(path).map_err(|error| error.to_string())?,
             None => Roots::default(),
         };
         let tls = TlsConfig::builder().root_certs(roots.for_ureq()).build();
-        // A limit would have ureq look up names in a thread; there shall be but one.
+        // With a timeout, ureq would look up names in a thread, but there must be only one thread.
         let config = Agent::config_builder().tls_config(tls).proxy(None).build();
         Ok(Self {
             agent: config.into(),
@@ -89,7 +91,7 @@ impl<S: Publish> Feed<S> for Blocking {
     }
 
     fn describe(&self) -> String {
-        format!("prices come from {}, and everybody waits", self.url)
+        format!("fetching prices from {} with blocking calls", self.url)
     }
 
     fn start(self: Box<Self>, io_loop: &mut IoLoop<S>) {

@@ -1,4 +1,4 @@
-//! One server from its start to its end, and what it says of itself meanwhile.
+//! One server from its start to its end, and its own measurements.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -16,26 +16,26 @@ use crate::server::{SERVE, SERVE_BLOCKING};
 use crate::upstream::{Upstream, this_program};
 use crate::{INTERVAL, common};
 
-/// A server that has a price of each symbol.
+/// A running server that has a price of each symbol.
 pub(crate) struct Life {
     name: String,
     service: Service,
-    /// The most that were seen.
+    /// The largest number of threads seen.
     threads: usize,
 }
 
-/// Where the server's prices come from.
+/// The source of the server's prices.
 #[derive(Clone, Copy)]
 pub(crate) enum Prices<'a> {
-    /// They are made up.
+    /// Simulated prices.
     Simulated,
-    /// From these exchanges, these symbols.
+    /// These symbols at these exchanges.
     Fetched(&'a Upstream, &'a str, &'a str),
-    /// The same, one exchange and one symbol, by calls that block the loop.
+    /// One symbol at one exchange, fetched with blocking calls.
     FetchedBlocking(&'a Upstream, &'a str, &'a str),
 }
 
-/// What came of a life.
+/// The results of a server's life.
 #[derive(Debug)]
 pub(crate) struct Death {
     pub(crate) threads: usize,
@@ -43,15 +43,15 @@ pub(crate) struct Death {
     lag: Value,
 }
 
-/// What the sources have done so far.
+/// The answers that the sources have received so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Answers {
-    /// Of all sources.
+    /// Of all sources together.
     pub(crate) good: u64,
     pub(crate) failed: u64,
-    /// Of the source that has the fewest.
+    /// Of the source with the fewest.
     pub(crate) least: u64,
-    /// Sources that have answered at all.
+    /// The number of sources with an answer.
     pub(crate) sources: usize,
 }
 
@@ -74,16 +74,16 @@ impl Life {
         Ok(self.get("/readyz")?.starts_with("HTTP/1.1 200 "))
     }
 
-    /// Waits for that part of the time between two prices. A server that blocks answers just when
-    /// it has got a price: who comes right then, every time, never sees it blocked.
+    /// Waits for this part of the time between two prices. A blocking server answers right after it
+    /// has received a price: a client that always comes then would never see it blocked.
     pub(crate) fn wait_for_phase(&self, part: f64) -> Result<(), String> {
         self.wait_until(Self::is_ready)?;
-        // Where answers take longer than the interval, a price comes every other time.
+        // If answers take longer than the interval, prices come every other interval.
         thread::sleep((2 * INTERVAL).mul_f64(part));
         Ok(())
     }
 
-    /// Lets clients loose on it.
+    /// Sends clients to the server.
     pub(crate) fn load(
         &mut self,
         load: &Load,
@@ -115,7 +115,7 @@ impl Life {
         Ok(())
     }
 
-    /// From `/metrics`.
+    /// Reads the answers so far from `/metrics`.
     pub(crate) fn answers(&self) -> io::Result<Answers> {
         let metrics = self.get("/metrics")?;
         let counts = |name: &'static str| {
@@ -132,13 +132,13 @@ impl Life {
         })
     }
 
-    /// In bytes, RSS.
+    /// The resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> Result<u64, String> {
         common::memory::resident_bytes(self.service.pid())
             .map_err(|error| format!("its memory cannot be read: {error}"))
     }
 
-    /// Ends it. What it complained of meanwhile is noted.
+    /// Ends the server, and notes its warnings.
     pub(crate) fn end(self, findings: &mut Findings) -> Result<Death, String> {
         let stopped = self.service.stop(Some(Signal::TERM));
         let (out, log) = stopped.map_err(|error| format!("the server {error}"))?;
@@ -169,12 +169,12 @@ impl Life {
 }
 
 impl Death {
-    /// A number of the loop's report.
+    /// A number in the loop's report.
     pub(crate) fn lag(&self, name: &str) -> Option<f64> {
         at(&self.lag, &format!("/{name}"))
     }
 
-    /// The same in ms, if it is in µs there.
+    /// The same in ms, if the report has it in µs.
     pub(crate) fn lag_ms(&self, name: &str) -> Option<f64> {
         Some(self.lag(name)? / 1e3)
     }
@@ -205,7 +205,7 @@ fn command(prices: Prices<'_>, cores: &Cores) -> Result<Command, String> {
     Ok(command)
 }
 
-/// The slowest exchange may be asked every other second, and a few times.
+/// The slowest exchange may be polled only every other second, and it takes a few answers.
 const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);

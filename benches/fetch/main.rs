@@ -1,14 +1,15 @@
-//! What fetching prices costs those who wait for them: our server with prices of an exchange, held
-//! against the same server with simulated ones, and against itself with a fetch that blocks, as the
-//! Python project that it descends from had it. The exchange is the tests' fake, over real
-//! HTTPS, and as slow to answer as real ones are.
+//! Measures what fetching prices costs the clients: our server with prices of an exchange, compared
+//! with the same server with simulated prices, and with one that fetches by blocking calls, as the
+//! Python original did. The exchange is the tests' fake, over real HTTPS, and as slow to answer as
+//! real ones.
 //!
-//! The servers are this program, doing what `./server` does with the same options, plus a timer
-//! that the loop's lateness shows in; see `server.rs`. Servers, exchange and load client are
-//! processes of their own.
+//! The servers are this program. They do what `./server` does with the same options, and have an
+//! additional timer that shows the loop's lateness; see `server.rs`. Servers, exchange and load
+//! client are separate processes.
 //!
-//! `cargo bench --bench fetch` runs all; see [`HELP`]. A bare `cargo bench` leaves it out, since
-//! with the floor's runs it would take too long (`bench = false` in Cargo.toml).
+//! `cargo bench --bench fetch` runs all scenarios; see [`HELP`]. A bare `cargo bench` leaves it
+//! out, since together with the floor's runs it would take too long (`bench = false` in
+//! Cargo.toml).
 
 mod blocking;
 #[path = "../common/mod.rs"]
@@ -33,17 +34,17 @@ Usage: cargo bench --bench fetch -- [SCENARIO...] [OPTIONS]
 
 Scenarios [default: all]:
   one        1,000 clients join at once, a price each 250 ms: simulated, fetched,
-             and fetched by calls that block the loop, in turns
+             and fetched with calls that block the loop, in turns
   many       50 symbols, 10 exchanges, and 50 symbols of each of 10 exchanges
   memory     1, 11 and 21 exchanges: the cost of another feed
 
 Options:
   --quick    about two thirds of the time
-  --json     print the figures as one JSON object too, on the last line
+  --json     also print the figures as one JSON object on the last line
   -h, --help print this
 
-Exit status: 0 if all was measured, 1 if not, 2 if an argument is wrong. A target
-that is missed is no failure: that depends on the machine.
+Exit status: 0 if all was measured, 1 if not, 2 if an argument is invalid. A missed
+target is not a failure: that depends on the machine.
 ";
 
 /// The scenarios, in the order of the table.
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
         Some(server::SERVE) => return exit_code(server::serve(&words[1..])),
         Some(server::SERVE_BLOCKING) => return exit_code(server::serve_blocking(&words[1..])),
         Some(upstream::FAKE) => return exit_code(upstream::fake(&words[1..])),
-        // `cargo test --benches` runs benchmarks without a word, and means no measurement.
+        // `cargo test --benches` runs benchmarks without arguments, and does not want measurements.
         None => {
             println!("fetching is measured by: cargo bench --bench fetch");
             return ExitCode::SUCCESS;
@@ -74,13 +75,13 @@ fn main() -> ExitCode {
 }
 
 impl Bench {
-    /// A time to measure for; half of it if it is to be quick.
+    /// A time to measure for; half of it in a quick run.
     fn time(&self, ms: u64) -> Duration {
         Duration::from_millis(if self.quick { ms / 2 } else { ms })
     }
 }
 
-/// Between two prices of a symbol, as the server has it unless told otherwise.
+/// The interval between two prices of a symbol, which is the server's default.
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long the exchange takes to answer.

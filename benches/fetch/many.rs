@@ -1,4 +1,4 @@
-//! Many symbols and many exchanges on the one thread.
+//! Many symbols and many exchanges on one thread.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use crate::life::{Answers, Death, Life, Prices};
 use crate::upstream::Upstream;
 use crate::{ANSWER_TIME, Bench, INTERVAL};
 
-/// What one server has shown.
+/// The results of one server.
 struct Record {
     death: Death,
     answers: Answers,
-    /// How long those were waited for.
+    /// How long the counts took to accumulate.
     measured: Duration,
     /// Of one core.
     cpu_percent: Option<f64>,
@@ -121,7 +121,7 @@ impl Bench {
     }
 }
 
-/// As the fake exchange trades them everywhere.
+/// The symbols that the fake exchange trades everywhere.
 fn symbols() -> String {
     let symbols: Vec<_> = (0..50).map(|n| format!("A{n}/USDT")).collect();
     symbols.join(",")

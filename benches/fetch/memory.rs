@@ -1,5 +1,5 @@
-//! What another exchange costs in memory: the slope of the server's RSS over their number, so that
-//! what is there only once is not counted.
+//! The memory that a further exchange takes: the slope of the server's RSS over the number of
+//! exchanges, so that memory used only once is not counted.
 
 use std::time::Duration;
 
@@ -72,5 +72,5 @@ impl Bench {
     }
 }
 
-/// Of each exchange: buffers have their size by then.
+/// How many answers of each exchange to wait for: by then, buffers have reached their size.
 const ANSWERS: u64 = 4;

@@ -1,4 +1,4 @@
-//! One symbol of one exchange and a crowd: simulated, fetched, and fetched by calls that block.
+//! One symbol of one exchange and a crowd: simulated, fetched, and fetched with blocking calls.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use crate::{ANSWER_TIME, Bench, INTERVAL};
 const KINDS: [&str; 3] = ["sim", "fetched", "blocking"];
 const FETCHED: usize = 1;
 
-/// What all servers of one kind have shown.
+/// The results of all servers of one kind.
 #[derive(Default)]
 struct Record {
-    /// The client's reports: of the crowd of each server that stayed for a while.
+    /// The client's reports on the crowds that stayed for a while, one for each server.
     windows: Vec<Value>,
-    /// Those, and the ones of crowds that only joined.
+    /// Those, and the reports on crowds that only joined.
     joins: Vec<Value>,
     deaths: Vec<Death>,
 }
@@ -46,8 +46,8 @@ impl Bench {
         self.loop_rows(&records);
     }
 
-    /// Each kind goes first as often as any other, so that a machine that gets slower or faster
-    /// meanwhile favours none.
+    /// Runs the kinds in rotating order, so that a machine that gets slower or faster meanwhile
+    /// favours none.
     fn rounds(&mut self, rounds: usize, upstream: &Upstream, records: &mut [Record; 3]) {
         let exchange = (upstream, "binance", "BTC/USDT");
         let (upstream, source, symbol) = exchange;
@@ -74,8 +74,8 @@ impl Bench {
         }
     }
 
-    /// One server, and a crowd that joins it again and again. It comes at all phases of what the
-    /// server does for each price.
+    /// One server, and a crowd that joins it repeatedly, at all phases of the server's work for a
+    /// price.
     fn live_once(
         &mut self,
         name: &str,
@@ -97,13 +97,13 @@ impl Bench {
                 record.windows.push(report.clone());
             }
             record.joins.push(report);
-            // The others' windows are for nothing; joining is measured before them.
+            // The windows of the other crowds are not used; joining is measured before them.
             (load.warmup, load.duration) = (Duration::ZERO, Duration::from_millis(100));
         }
         if matches!(prices, Prices::Fetched(..)) {
             let answers = life.answers().map_err(|error| error.to_string())?;
             if answers.failed > 0 || answers.good == 0 {
-                return Err(format!("the feed did not fare well: {answers:?}"));
+                return Err(format!("the feed had failures: {answers:?}"));
             }
         }
         record.deaths.push(life.end(&mut self.findings)?);
@@ -114,7 +114,7 @@ impl Bench {
         let row = &mut |label, decimals, figure, target| {
             self.table.row(label, decimals, figure, target);
         };
-        // The mean of each crowd; the middle one of them, as some crowds meet a busy machine.
+        // The mean of each crowd, and the median of those, as some crowds meet a busy machine.
         let typical = figure(records, |record| {
             median(values_ms(record, "/response_s/mean").collect())
         });
@@ -166,7 +166,7 @@ impl Bench {
         });
         row("longest turn of the loop (ms)", 2, longest, None);
         let long = figure(records, |record| sum(lags(record, "long_turns")));
-        // Others on the machine make turns long as well, but of either server.
+        // Other processes of the machine make turns long as well, but for either server.
         let most = Target::TimesFirst(FETCHED, 1.0);
         row("turns longer than 10 ms", 0, long, Some(most));
         let share = figure(records, |record| {
@@ -194,13 +194,13 @@ impl Record {
             || values_ms(self, "/response_s/mean").zip(values_ms(self, "/response_s/stdev"));
         let count = crowds().count() as f64;
         let mean = sum(crowds().map(|(mean, _)| mean))? / count;
-        // Within the crowds, and between them.
+        // The variance within the crowds, and between them.
         let variance = crowds().map(|(of_crowd, stdev)| stdev.powi(2) + (of_crowd - mean).powi(2));
         Some((mean, (sum(variance)? / count).sqrt()))
     }
 }
 
-/// What went wrong in a run. That no tick came in a window shorter than the interval did not.
+/// The errors of a run. A missing tick is not an error in a window shorter than the interval.
 fn errors(report: &Value) -> f64 {
     let is_silent = at(report, "/duration_s").is_some_and(|it| it < INTERVAL.as_secs_f64());
     let kinds = report.pointer("/errors/kinds").and_then(Value::as_object);
@@ -219,7 +219,7 @@ fn values<'r>(reports: &'r [Value], path: &'r str) -> impl Iterator<Item = f64> 
     reports.iter().filter_map(move |report| at(report, path))
 }
 
-/// Of every crowd, in ms what is in seconds there.
+/// The values of all crowds at `path`, converted from seconds to ms.
 fn values_ms<'r>(record: &'r Record, path: &'r str) -> impl Iterator<Item = f64> + 'r {
     values(&record.joins, path).map(|s| s * 1e3)
 }
@@ -235,7 +235,7 @@ fn lags_ms<'r>(record: &'r Record, name: &'r str) -> impl Iterator<Item = f64> +
     lags(record, name).map(|us| us / 1e3)
 }
 
-/// Of nothing, none.
+/// The sum; `None` without values.
 fn sum(values: impl Iterator<Item = f64>) -> Option<f64> {
     values.reduce(|sum, value| sum + value)
 }

@@ -1,6 +1,6 @@
-//! The server under test: what `./server` does with the same options, and then says how its loop
-//! has fared. A timer that does nothing but be late is added, the same to every server: one that
-//! has no timer due while it is blocked would look as if it were never late.
+//! The server under test: does what `./server` does with the same options, and then reports how its
+//! loop performed. Every server also has a timer that only measures its own lateness: a server
+//! without a timer that is due while it is blocked would never seem late.
 
 use std::fs;
 use std::time::Duration;
@@ -19,17 +19,17 @@ use crate::blocking::Blocking;
 /// The bench passes this to itself, with a server's options, to become that server.
 pub(crate) const SERVE: &str = "--serve";
 
-/// The same, with the exchange's URL before the options: the server that blocks.
+/// The same for the blocking server, with the exchange's URL before the options.
 pub(crate) const SERVE_BLOCKING: &str = "--serve-blocking";
 
-/// Serves until SIGTERM. Then the last line on stdout is the loop's report.
+/// Serves until SIGTERM. After that, the last line on stdout is the loop's report.
 pub(crate) fn serve(words: &[String]) -> Result<(), String> {
     let args = parse(words)?;
     let feed = args.source.clone().open(&args.feed);
     run(args, feed.map_err(|error| error.to_string())?)
 }
 
-/// The same with a fetch that blocks.
+/// Does the same with blocking calls.
 pub(crate) fn serve_blocking(words: &[String]) -> Result<(), String> {
     let (url, words) = words.split_first().ok_or("the exchange's URL is missing")?;
     let args = parse(words)?;
@@ -41,7 +41,7 @@ fn parse(words: &[String]) -> Result<Args, String> {
     let options = Options::new(words.iter().map(Into::into).collect());
     match Command::parse(options).map_err(|error| error.to_string())? {
         Command::Serve(args) => Ok(*args),
-        _ => Err("these options ask for no server".to_owned()),
+        _ => Err("invalid options: they start no server".to_owned()),
     }
 }
 
@@ -66,7 +66,7 @@ fn run(args: Args, feed: Box<dyn Feed<Server>>) -> Result<(), String> {
     Ok(())
 }
 
-/// Since the start. Times are in µs.
+/// The report since the start. Times are in µs.
 fn report(lag: &Lag) -> Value {
     let (lateness, turns) = (lag.lateness(), lag.turns());
     json!({
@@ -86,8 +86,8 @@ fn off_core_us() -> Option<u64> {
     Some(waited_ns / 1_000)
 }
 
-/// Often enough that a hundredth of them is a number.
+/// Often enough that a hundredth of the samples is a meaningful number.
 const PROBE_INTERVAL: Duration = Duration::from_millis(5);
 
-/// A turn that is longer keeps everybody waiting.
+/// A longer turn makes all clients wait.
 const LONG_TURN_US: u64 = 10_000;

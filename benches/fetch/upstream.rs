@@ -1,4 +1,4 @@
-//! The exchange, a process of its own: the fake of the tests.
+//! The exchange as a separate process: the fake of the tests.
 
 use std::path::PathBuf;
 use std::process::{Command, id};
@@ -8,16 +8,18 @@ use std::{fs, io};
 use crate::common::process::{Cores, Service};
 use testkit::fake_exchange::{Config, FakeExchange, Fault};
 
-/// The bench passes this to itself, with a file for the certificate and the answers' time in ms, to
-/// become the exchange.
+/// The bench passes this to itself, with a file for the certificate and the time of an answer in
+/// ms, to become the exchange.
 pub(crate) const FAKE: &str = "--fake-exchange";
 
 /// Answers until stdin is closed.
 pub(crate) fn fake(words: &[String]) -> Result<(), String> {
     let [file, ms] = words else {
-        return Err("a file and a time are needed".to_owned());
+        return Err("expected a file and a time".to_owned());
     };
-    let ms: u64 = ms.parse().map_err(|_| format!("'{ms}' is no time"))?;
+    let ms: u64 = ms
+        .parse()
+        .map_err(|_| format!("invalid time '{ms}': expected milliseconds"))?;
     let config = Config {
         fillers: OTHER_MARKETS,
         ..Config::default()
@@ -33,16 +35,16 @@ pub(crate) fn fake(words: &[String]) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// An exchange that is there.
+/// A running exchange.
 pub(crate) struct Upstream {
     service: Service,
-    /// With the certificate of its authority.
+    /// A file with the certificate of its authority.
     ca: NamedTempFile,
 }
 
 impl Upstream {
-    /// Starts one whose answers take so long, on the client's core: the servers have theirs for
-    /// themselves.
+    /// Starts an exchange that takes this long to answer, on the client's core, so that the servers
+    /// do not share theirs.
     pub(crate) fn start(cores: &Cores, answer_time: Duration) -> Result<Self, String> {
         let program = this_program()?;
         let ca = temp_file("");
@@ -57,12 +59,12 @@ impl Upstream {
         Ok(Self { service, ca })
     }
 
-    /// What a server wants with `--upstream`.
+    /// The value of a server's `--upstream`.
     pub(crate) fn url(&self) -> String {
         format!("https://{}", self.service.address)
     }
 
-    /// Tells a server to ask here.
+    /// Makes a server send its requests here.
     pub(crate) fn be_asked_by(&self, server: &mut Command) {
         server
             .args(["--upstream", &self.url(), "--ca"])
@@ -76,5 +78,6 @@ pub(crate) fn this_program() -> Result<String, String> {
     Ok(program.to_string_lossy().into_owned())
 }
 
-/// In lists of all markets, which some exchanges send to who asks for 50 of them: half a megabyte.
+/// How many other markets are in a list of all, which some exchanges send if 50 are requested: half
+/// a megabyte.
 const OTHER_MARKETS: usize = 2_000;

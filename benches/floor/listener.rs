@@ -1,5 +1,5 @@
-//! The least that a client can be: a mio loop that reads what comes and counts the bytes. What it
-//! costs is the kernel's; what our client costs more is its measuring.
+//! The least that a client can do: a mio loop that reads and counts bytes. Its cost is the
+//! kernel's; what our client costs beyond that is its measuring.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -9,11 +9,11 @@ use mio::{Events, Interest, Poll, Token};
 use serde_json::json;
 use tickertape::process::{Usage, raise_descriptor_limit};
 
-/// Listens at `address` with so many clients for both times, one after the other, and prints what
-/// the second one took as JSON, named as in the reports of our client.
+/// Listens at `address` with this many clients for two periods, one after the other, and prints the
+/// results of the second as JSON, with the names in our client's reports.
 pub(crate) fn listen(words: &[String]) -> Result<(), String> {
     let [address, clients, warmup_ms, duration_ms] = words else {
-        return Err("an address, a number of clients and two times are needed".to_owned());
+        return Err("expected an address, a number of clients and two times".to_owned());
     };
     let number = |word: &String| {
         word.parse::<u64>()
@@ -37,7 +37,7 @@ struct Listener {
     poll: Poll,
     streams: Vec<TcpStream>,
     scratch: Vec<u8>,
-    /// Of the first tick; the others differ by a digit.
+    /// The length of the first tick; others differ by a digit.
     frame_length: u64,
 }
 
@@ -51,7 +51,7 @@ impl Listener {
         for _ in 0..clients {
             let mut stream = std::net::TcpStream::connect(address)?;
             stream.write_all(REQUEST)?;
-            // The answer and the newest tick, if there is one, come in one piece.
+            // The answer and the newest tick, if there is one, arrive together.
             let length = stream.read(&mut scratch)?;
             if frame_length == 0 {
                 frame_length = frame(&scratch[..length]);
@@ -71,7 +71,7 @@ impl Listener {
         })
     }
 
-    /// Returns the bytes that came and the CPU time that it took.
+    /// Returns the number of bytes received and the CPU time used.
     fn run(&mut self, duration: Duration) -> io::Result<(u64, Duration)> {
         let (until, before) = (Instant::now() + duration, Usage::of_self()?);
         let mut events = Events::with_capacity(1024);
@@ -88,7 +88,7 @@ impl Listener {
         Ok((bytes, Usage::of_self()?.since(&before).cpu))
     }
 
-    /// A read that does not fill the buffer has left nothing, so it is the last.
+    /// A read that does not fill the buffer has drained the socket, so it is the last.
     fn drain(&mut self, index: usize) -> io::Result<u64> {
         let mut bytes = 0;
         loop {
@@ -105,7 +105,7 @@ impl Listener {
     }
 }
 
-/// The length of the text frame behind the head of the answer; zero if there is none yet.
+/// The length of the text frame after the head of the answer; zero if there is none yet.
 fn frame(answer: &[u8]) -> u64 {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
     let behind = end.map_or(&[][..], |end| &answer[end + 4..]);

@@ -1,16 +1,16 @@
-//! Watchlists: how symbols are called, which of them each client watches, and how it asks for them.
-//! Whoever needs a client's list works it out from the client's number, so nobody has to be told.
+//! Watchlists: the names of symbols, the symbols that each client watches, and the request for
+//! them. A list is computed from the client's number, so it need not be passed on.
 
 use std::fmt::Write;
 
 use fastrand::Rng;
 
-/// So many symbols out of all there are, at random, for each client.
+/// A number of random symbols for each client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lists {
     /// How many symbols there are.
     pub(crate) symbols: u32,
-    /// How many of them each client watches; zero asks for no list, which means everything.
+    /// How many of them each client watches; zero means everything, and requests no list.
     pub(crate) watched: u32,
     /// Whether every list contains the first symbol.
     pub(crate) have_one_in_common: bool,
@@ -35,12 +35,12 @@ impl Lists {
     }
 }
 
-/// The symbol with this number as it reads on the wire. All names up to 9999 are equally long.
+/// The name of the symbol with this number. All names up to 9999 have the same length.
 pub(crate) fn name(symbol: u32) -> String {
     format!("sim:S{symbol:04}/USDT")
 }
 
-/// The request target that asks for `list`; without one, for everything.
+/// The request target for `list`; an empty list stands for everything.
 pub(crate) fn target(list: &[u32]) -> String {
     let mut target = "/".to_owned();
     for (index, &symbol) in list.iter().enumerate() {
@@ -50,13 +50,13 @@ pub(crate) fn target(list: &[u32]) -> String {
     target
 }
 
-/// The list that a request asks for.
+/// The list in a request target.
 pub(crate) fn requested(target: &str) -> Vec<u32> {
     let (_, names) = target.split_once("symbols=").unwrap_or_default();
     names.split(',').filter_map(number).collect()
 }
 
-/// The number of the symbol that `name` begins with.
+/// The number of the symbol at the start of `name`.
 fn number(name: &str) -> Option<u32> {
     let (number, _) = name.strip_prefix("sim:S")?.split_once('/')?;
     number.parse().ok()

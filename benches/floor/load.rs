@@ -1,4 +1,4 @@
-//! Runs of the load client against either server, in pairs, and the medians over them.
+//! Runs the load client against both servers, in pairs, and computes medians.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::common::table::Figure;
 use crate::common::{Load, at, interrupted, median, ratio};
 use crate::process::{Server, Which};
 
-/// The client's reports of runs that belong together: floor and ours, right after each other.
+/// The client's reports of paired runs: floor and ours, right after each other.
 pub(crate) struct Pairs(Vec<(Value, Value)>);
 
 impl Pairs {
@@ -19,7 +19,7 @@ impl Pairs {
         Self::interleave(name, count, SERVERS, |which| bench.run(name, which, load))
     }
 
-    /// Measures `count` pairs of clients, the least one and ours, each at a server of ours.
+    /// Measures `count` pairs of clients, the least one and ours, each against our server.
     pub(crate) fn measure_clients(
         bench: &mut Bench,
         name: &str,
@@ -31,9 +31,9 @@ impl Pairs {
         Self::interleave(name, count, clients, run)
     }
 
-    /// Runs `count` pairs of what `labels` says: of what is held against, and of ours. Each goes
-    /// first as often as the other, so that a machine that gets slower or faster meanwhile favours
-    /// nobody. A run that fails is a problem, and its pair is left out.
+    /// Runs `count` pairs, named by `labels`: the reference and ours. Each goes first as often as
+    /// the other, so that a machine that gets slower or faster meanwhile favours neither. A run
+    /// that fails is a problem, and its pair is left out.
     pub(crate) fn interleave(
         name: &str,
         count: usize,
@@ -63,7 +63,7 @@ impl Pairs {
         Self(pairs)
     }
 
-    /// The medians of what `value` finds in the reports; the ratio is the median of the pairs'.
+    /// The medians of `value` over the reports; the ratio is the median of the pairs' ratios.
     pub(crate) fn median(&self, value: impl Fn(&Value) -> Option<f64>) -> Figure {
         let values = || {
             self.0
@@ -78,7 +78,7 @@ impl Pairs {
         ]
     }
 
-    /// One quotient over all runs, for counts that are too coarse for each run by itself.
+    /// One quotient over all runs, for counts that are too coarse in a single run.
     pub(crate) fn pooled(&self, part: &str, of: &str, scale: f64) -> Figure {
         let quotient = |floor| {
             let reports = || {
@@ -106,7 +106,7 @@ impl Pairs {
 }
 
 impl Bench {
-    /// One run. What is wrong with it is noted; without numbers it is none.
+    /// One run. Problems are noted; `None` if there is no report.
     fn run(&mut self, name: &str, which: Which, load: &Load) -> Option<Value> {
         if interrupted() {
             return None;
@@ -167,8 +167,8 @@ impl Bench {
     }
 }
 
-/// What is run in pairs mostly.
+/// The usual labels of a pair.
 pub(crate) const SERVERS: [&str; 2] = ["the floor", "our server"];
 
-/// For a thousand handshakes, one after the other.
+/// Time for a thousand handshakes, one after the other.
 const LEAST_CLIENT_LIMIT: Duration = Duration::from_secs(10);

@@ -1,9 +1,10 @@
-//! The load for watchlists: clients that each ask for their own list, read what comes and check it.
+//! The load for watchlists: clients that each request their own list, read all ticks and check
+//! them.
 //!
-//! The project's own client measures more, and pays 5 µs a tick for it; at four million ticks a
-//! second that would measure the client. This one knows how a tick is laid out and takes less than
-//! a tenth of that. It never sleeps where it has a core for itself, since waking it would be
-//! charged to the server.
+//! The project's own client measures more, and takes 5 µs per tick for it; at four million ticks a
+//! second that would measure the client. This one knows the layout of a tick and takes less than a
+//! tenth of that. It never sleeps if it has its own core, since waking it would be charged to the
+//! server.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -19,18 +20,18 @@ use tickertape::tick::unix_us;
 use crate::lists::{self, Lists};
 use crate::ticks::{Sequences, Step, frame, tick};
 
-/// What to do, as the command line has it.
+/// The task, from the command line.
 struct Orders {
     address: String,
-    /// The server's process.
+    /// The server's process id.
     pid: u32,
     clients: usize,
     lists: Lists,
-    /// Between two bursts of ticks.
+    /// The time between two bursts of ticks.
     interval: Duration,
     warmup: Duration,
     duration: Duration,
-    /// Whether ticks carry the symbols that were asked for, and numbers without a gap.
+    /// Whether to check that ticks have requested symbols, and numbers without gaps.
     checks: bool,
     spins: bool,
 }
@@ -59,8 +60,8 @@ impl Orders {
     }
 }
 
-/// Connects the clients, lets them read for both times, and prints what the second one brought as
-/// JSON, named as in the reports of our client.
+/// Connects the clients, reads for two periods, and prints the results of the second as JSON, with
+/// the names in our client's reports.
 pub(crate) fn load(words: &[String]) -> Result<(), String> {
     let orders = Orders::parse(words).map_err(|error| error.to_string())?;
     let report = run(&orders).map_err(|error| error.to_string())?;
@@ -114,7 +115,7 @@ fn percent(part: Duration, of: Duration) -> f64 {
     100.0 * part.as_secs_f64() / of.as_secs_f64()
 }
 
-/// The clients, and what they have received.
+/// The clients, and the data they have received.
 struct Loader {
     poll: Poll,
     events: Events,
@@ -123,7 +124,7 @@ struct Loader {
     checks: bool,
     /// How long a poll may wait.
     patience: Duration,
-    /// When something came last.
+    /// When data last arrived.
     heard: Instant,
     counts: Counts,
 }
@@ -131,7 +132,7 @@ struct Loader {
 struct Client {
     socket: TcpStream,
     sequences: Sequences,
-    /// The beginning of a frame whose end is still to come.
+    /// The beginning of a frame whose end has not arrived.
     rest: Vec<u8>,
 }
 
@@ -150,7 +151,7 @@ impl Loader {
         })
     }
 
-    /// Some at a time, as clients come that return together.
+    /// Connects several clients at a time, like clients that return together.
     fn connect(&mut self, orders: &Orders) -> io::Result<()> {
         while self.clients.len() < orders.clients {
             let first = self.clients.len();
@@ -193,8 +194,8 @@ impl Loader {
         Ok(())
     }
 
-    /// Reads on until nothing has come for a moment, so that no burst is cut in two; where there is
-    /// no such moment, for an interval.
+    /// Reads until no data has come for a moment, so that no burst is cut in two; without such a
+    /// moment, reads for an interval.
     fn read_until_quiet(&mut self, interval: Duration) -> io::Result<()> {
         let give_up = Instant::now() + interval;
         while self.heard.elapsed() < QUIET && Instant::now() < give_up {
@@ -203,8 +204,8 @@ impl Loader {
         Ok(())
     }
 
-    /// Reads on until the server has nothing left to do of what joining or leaving cost. Where it
-    /// has ticks to send there is no such moment, and nobody asks for that cost.
+    /// Reads until the server has finished the work of joining or leaving. With ticks to send there
+    /// is no such moment, but then that cost is not measured.
     fn read_until_settled(&mut self, orders: &Orders) -> io::Result<()> {
         let give_up = Instant::now() + orders.interval.min(SETTLE_LIMIT);
         let mut used = Usage::of(orders.pid)?.cpu;
@@ -219,7 +220,7 @@ impl Loader {
         Ok(())
     }
 
-    /// Reads what has come. Returns whether anything has.
+    /// Reads what has arrived. Returns whether there was any data.
     fn turn(&mut self, patience: Duration) -> io::Result<bool> {
         match self.poll.poll(&mut self.events, Some(patience)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(false),
@@ -243,7 +244,7 @@ impl Loader {
 }
 
 impl Client {
-    /// Reads what there is; a read that does not fill the buffer was the last.
+    /// Reads what has arrived; a read that does not fill the buffer was the last.
     fn read(&mut self, scratch: &mut [u8], checks: bool, counts: &mut Counts) -> io::Result<()> {
         loop {
             let kept = self.rest.len();
@@ -263,7 +264,7 @@ impl Client {
         }
     }
 
-    /// Counts the frames that are whole. Returns where the first one begins that is not.
+    /// Counts complete frames. Returns the offset of the first incomplete one.
     fn take(&mut self, bytes: &[u8], checks: bool, counts: &mut Counts) -> usize {
         let now = unix_us();
         let mut at = 0;
@@ -291,10 +292,10 @@ impl Client {
     }
 }
 
-/// What came.
+/// Counts of what arrived.
 struct Counts {
     ticks: u64,
-    /// Messages that are no ticks.
+    /// Messages that are not ticks.
     others: u64,
     bytes: u64,
     gaps: u64,
@@ -350,7 +351,7 @@ impl Counts {
     }
 }
 
-/// Connects and asks for `list`.
+/// Connects and requests `list`.
 fn ask(address: &str, list: &[u32]) -> io::Result<std::net::TcpStream> {
     let mut socket = std::net::TcpStream::connect(address)?;
     socket.set_nodelay(true)?;
@@ -365,7 +366,7 @@ fn ask(address: &str, list: &[u32]) -> io::Result<std::net::TcpStream> {
     Ok(socket)
 }
 
-/// Waits for the answer. Returns what came behind it.
+/// Waits for the answer. Returns the bytes after it.
 fn upgraded(socket: &mut std::net::TcpStream) -> io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     let mut buffer = [0; 4096];
@@ -391,12 +392,12 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const JOINING_AT_ONCE: usize = 256;
 const DELIVERY_MAX_US: u64 = 60_000_000;
 
-/// How long a poll waits where the loader shares its core.
+/// How long a poll waits if the loader shares its core.
 const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Longer than a server takes between two ticks of a burst.
 const QUIET: Duration = Duration::from_millis(3);
 
-/// A pause that is long beside what answering takes.
+/// A long pause compared with the time of an answer.
 const SETTLED: Duration = Duration::from_millis(50);
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);

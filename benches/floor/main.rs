@@ -1,9 +1,9 @@
-//! What our server costs, held against the floor: one bare `write` per client and tick. Both are
-//! driven by the project's own load client, in pairs of runs right after each other, and both are
-//! processes of their own, on a core of their own where there are two. With watchlists the floor
-//! writes what is ready-made, and the load is the least that checks every tick.
+//! Measures what our server costs, compared with the floor: one bare `write` per client and tick.
+//! Both are driven by the project's own load client, in pairs of runs right after each other, and
+//! are separate processes, on separate cores if there are two. With watchlists the floor writes
+//! bytes that are ready-made, and the load client does the least that checks every tick.
 //!
-//! `cargo bench` runs all, `cargo bench -- paced` one scenario; see [`HELP`].
+//! `cargo bench` runs all scenarios, `cargo bench -- paced` one; see [`HELP`].
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -28,23 +28,23 @@ use memory::Crowd;
 use server::Paper;
 
 const HELP: &str = "\
-Measures our server against the floor, a server that does one write per client
-and tick and nothing else.
+Compares our server with the floor, a server that only does one write per client
+and tick.
 
 Usage: cargo bench -- [SCENARIO...] [OPTIONS]
 
 Scenarios [default: all]:
   paced      1,000 clients, a tick each 10 ms: the cost of a delivery
-  overload   1,000 clients, a tick each 1 ms: what a server does that is behind
+  overload   1,000 clients, a tick each 1 ms: an overloaded server
   crowd      as many clients as descriptors allow, up to 19,000: the last in line
   joining    4,000 clients, no tick: the cost of an upgrade
-  listening  1,000 clients, a tick each 10 ms: what the load client costs, beside one
-             that reads and does nothing
-  memory     1,000 and 10,000 clients, idle, with lists of their own, and after four
+  listening  1,000 clients, a tick each 10 ms: the cost of the load client, compared
+             with a client that only reads
+  memory     1,000 and 10,000 clients,  idle, with their own lists, and after four
              messages each
-  lists      all of those with watchlists, each client with its own at random:
+  lists      all with watchlists, each client with its own random list:
   lists-250, lists-500, lists-2000
-             1,000 clients, 5 of so many symbols, a burst of all symbols each 100 ms
+             1,000 clients, 5 of this many symbols, a burst of all symbols each 100 ms
   lists-crowd, lists-crowd-1s
              9,900 clients, 5 of 500, a burst each 250 ms or 1 s
   lists-long 1,000 clients, 50 of 2,000, a burst each second
@@ -53,33 +53,35 @@ Scenarios [default: all]:
   lists-20ms, lists-5ms
              1,000 clients, 20 of 500, a burst each 20 or 5 ms
   lists-joining
-             10,000 clients that come and go, beside those without a list
+             10,000 clients that join and leave, compared with clients without a list
   lists-memory
-             19,000 clients, 5 of 20,000 symbols: what lists and their index take
-  unwatched  5,000 symbols, a burst each 250 ms, one client that watches one of them
+             19,000 clients, 5 of 20,000 symbols: the memory of lists and their index
+  unwatched  5,000 symbols, a burst each 250 ms, one client that watches one symbol
 
 Options:
-  --quick    half the time, and fewer pairs of those with watchlists: four minutes for
+  --quick    half the time, and fewer pairs with watchlists: four minutes for
              all instead of eleven
-  --json     print the figures as one JSON object too, on the last line
+  --json     also print the figures as one JSON object on the last line
   -h, --help print this
 
-Exit status: 0 if all was measured, 1 if not, 2 if an argument is wrong. A target
-that is missed is no failure: that depends on the machine.
+Exit status: 0 if all was measured, 1 if not, 2 if an argument is invalid. A missed
+target is not a failure: that depends on the machine.
 
-With a server's path in TICKERTAPE_SERVER, that server is measured as ours.
+TICKERTAPE_SERVER may name the path of another server to measure instead of ours.
 ";
 
-/// What the bench passes to itself, with the interval, to become the floor. For watchlists there
-/// follow the number of symbols and, for one at a time, [`SPREAD`].
+/// The bench passes this to itself, with the interval, to become the floor. For watchlists the
+/// number of symbols follows and, for one symbol at a time, [`SPREAD`].
 const SERVE_FLOOR: &str = "--serve-floor";
 
 const SPREAD: &str = "spread";
 
-/// What it passes to itself, with what [`loader::load`] needs, to become the load of watchlists.
+/// It passes this to itself, with the arguments of [`loader::load`], to become the load of
+/// watchlists.
 const LOAD_LISTS: &str = "--load-lists";
 
-/// What it passes to itself, with what [`listener::listen`] needs, to become the least client.
+/// It passes this to itself, with the arguments of [`listener::listen`], to become the least
+/// client.
 const LISTEN_FLOOR: &str = "--listen-floor";
 
 /// The scenarios, in the order of the table.
@@ -116,7 +118,7 @@ fn main() -> ExitCode {
         _ => {}
     }
     if words.is_empty() {
-        // `cargo test --benches` runs benchmarks without a word, and means no measurement.
+        // `cargo test --benches` runs benchmarks without arguments, and does not want measurements.
         println!("the floor is measured by: cargo bench");
         return ExitCode::SUCCESS;
     }
@@ -203,7 +205,7 @@ impl Bench {
 
     fn joining(&mut self) {
         let clients = 4_000.min(self.descriptors.saturating_sub(DESCRIPTORS_RESERVED));
-        // The window is for nothing; joining is measured before it.
+        // The window is not used; joining is measured before it.
         let load = self.load(clients, Duration::from_secs(3_600), 0, 100);
         let pairs = Pairs::measure(self, "joining", 3, &load);
         let clients = number(clients as f64, 0);
@@ -283,12 +285,12 @@ impl Bench {
         }
     }
 
-    /// How long something takes in this run.
+    /// The duration for this run: quick runs have less.
     fn scaled(&self, ms: u64) -> Duration {
         Duration::from_millis(if self.quick { ms / 2 } else { ms })
     }
 
-    /// Says so if there cannot be so many clients.
+    /// The problem, if there cannot be this many clients.
     fn too_few_descriptors(&self, clients: usize) -> Option<String> {
         let limit = self.descriptors;
         let is_enough = clients + DESCRIPTORS_RESERVED <= limit;
@@ -307,9 +309,9 @@ impl Bench {
     }
 }
 
-/// The columns of the table that targets are about.
+/// The column of the table that has targets.
 const OURS: usize = 1;
 const RATIO: usize = 2;
 
-/// Descriptors that are no connections, in any of the processes.
+/// Descriptors for other uses, in any of the processes.
 const DESCRIPTORS_RESERVED: usize = 200;

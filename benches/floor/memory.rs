@@ -1,6 +1,6 @@
-//! What a connection and a watchlist cost in memory: the slope of the server's RSS between two
-//! crowds of clients, so that neither the program nor what grows only once is counted. The clients
-//! are bare sockets of this process, as the load client has no requests to send.
+//! The memory that a connection and a watchlist take: the slope of the server's RSS between two
+//! numbers of clients, so that neither the program nor one-time growth is counted. The clients are
+//! bare sockets of this process, as the load client has no requests to send.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -19,10 +19,10 @@ use crate::common::table::Figure;
 use crate::lists::{self, Lists};
 use crate::process::{Prices, Server, Which};
 
-/// What the clients are.
+/// The behaviour of the clients.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crowd {
-    /// What they watch; none is everything, which is one symbol.
+    /// The lists that they watch; `None` is everything, which is one symbol.
     pub(crate) lists: Option<Lists>,
     /// Whether all have the same list.
     pub(crate) are_alike: bool,
@@ -31,14 +31,14 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// Clients that read everything and say nothing.
+    /// Clients that read everything and send no messages.
     pub(crate) const IDLE: Self = Self {
         lists: None,
         are_alike: false,
         messages: 0,
     };
 
-    /// No tick is to come: with one in the run some clients would have more behind them than
+    /// Prices without ticks during the run: with one, some clients would have more unread data than
     /// others.
     fn prices(&self) -> Prices {
         Prices {
@@ -55,8 +55,8 @@ impl Crowd {
 }
 
 impl Bench {
-    /// What lists and their index take in all: the RSS with `clients` that have their own lists
-    /// above that with as many that have the same.
+    /// The memory of all lists and their index: the RSS with `clients` that have their own lists,
+    /// minus the RSS with as many that have the same.
     pub(crate) fn memory_of_lists(&mut self, lists: Lists, clients: usize) -> Option<f64> {
         let mut resident = |are_alike| {
             let crowd = Crowd {
@@ -73,7 +73,7 @@ impl Bench {
         Some(own - alike)
     }
 
-    /// Bytes per connection between `few` and `many` of them.
+    /// Bytes per connection, from the difference between `few` and `many` connections.
     pub(crate) fn memory(&mut self, (few, many): (usize, usize), crowd: Crowd) -> Figure {
         let mut slope = |which| {
             if interrupted() {
@@ -93,11 +93,11 @@ impl Bench {
                 }
             }
         };
-        // Their ratio says nothing: what the floor keeps is a descriptor.
+        // Their ratio is meaningless: the floor keeps a descriptor for each.
         vec![slope(Which::Floor), slope(Which::Ours), None]
     }
 
-    /// The server's RSS with each of these numbers of clients, which ascend.
+    /// The server's RSS with each of these numbers of clients, which must ascend.
     fn resident(&self, which: Which, crowd: Crowd, counts: &[usize]) -> Result<Vec<f64>, String> {
         let server = Server::start(which, crowd.prices(), &self.cores)?;
         let mut clients = Vec::new();
@@ -127,7 +127,7 @@ fn join(address: &str, target: &str, messages: u32, answers: bool) -> io::Result
     let mut client = TcpStream::connect(address)?;
     client.set_nodelay(true)?;
     client.set_read_timeout(Some(ANSWER_LIMIT))?;
-    // Ends in a reset, so that no port is kept for a minute.
+    // Ends in a reset, so that no port stays occupied for a minute.
     SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
     let request = format!(
         "GET {target} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -169,7 +169,7 @@ fn read_until(client: &mut TcpStream, expected: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until the server has nothing left to do: it uses no CPU for a while.
+/// Waits until the server has finished its work: it uses no CPU for a while.
 fn settle(pid: u32) -> io::Result<()> {
     let give_up = Instant::now() + SETTLE_LIMIT;
     let mut used = Usage::of(pid)?.cpu;
@@ -187,5 +187,5 @@ fn settle(pid: u32) -> io::Result<()> {
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
-/// A pause that is long beside what answering takes.
+/// A long pause compared with the time of an answer.
 const QUIET: Duration = Duration::from_millis(50);

@@ -13,9 +13,9 @@ use crate::lists;
 /// Which of the two servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
-    /// The least that a server can be.
+    /// The least that a server can do.
     Floor,
-    /// The one of this project.
+    /// The server of this project.
     Ours,
 }
 
@@ -28,14 +28,14 @@ impl fmt::Display for Which {
     }
 }
 
-/// What a server prints.
+/// The prices that a server sends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prices {
     /// The time between two ticks of a symbol.
     pub(crate) interval: Duration,
-    /// How many symbols; none is the one that there is by default.
+    /// How many symbols; `None` is the single default symbol.
     pub(crate) symbols: Option<u32>,
-    /// Whether they are spread over the interval instead of printed all at once.
+    /// Whether they are spread over the interval instead of published at once.
     pub(crate) is_spread: bool,
 }
 
@@ -50,14 +50,14 @@ impl From<Duration> for Prices {
     }
 }
 
-/// A server that listens.
+/// A running server.
 pub(crate) struct Server {
     pub(crate) service: Service,
     which: Which,
 }
 
 impl Server {
-    /// Starts it, and waits until it says that it listens.
+    /// Starts it, and waits until it reports that it listens.
     pub(crate) fn start(
         which: Which,
         prices: impl Into<Prices>,
@@ -76,7 +76,7 @@ impl Server {
         &self.service.address
     }
 
-    /// Asks it to stop. Returns what the floor had to leave out: ticks dropped, clients lost.
+    /// Stops it. Returns what the floor had to omit: ticks dropped, clients lost.
     pub(crate) fn stop(self) -> Result<Option<String>, String> {
         let Self { service, which } = self;
         let signal = match which {
@@ -120,7 +120,7 @@ fn command(which: Which, prices: Prices, cores: &Cores) -> Result<Command, Strin
     }
 }
 
-/// So many symbols as `--symbols` takes them: in a file, if they are too many for an argument.
+/// The value of `--symbols` for this many symbols: a file, if they are too many for an argument.
 fn names(symbols: u32) -> Result<String, String> {
     let names: Vec<_> = (0..symbols).map(lists::name).collect();
     let list = names.join(",");
@@ -132,8 +132,8 @@ fn names(symbols: u32) -> Result<String, String> {
     Ok(format!("@{path}"))
 }
 
-/// Names the server to measure, where it is another one than that of this build.
+/// Names a server to measure instead of this build's.
 const SERVER_VARIABLE: &str = "TICKERTAPE_SERVER";
 
-/// Linux takes 128 KiB.
+/// Linux accepts 128 KiB.
 const ARGUMENT_LENGTH_MAX: usize = 100_000;

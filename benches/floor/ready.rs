@@ -1,9 +1,9 @@
-//! The floor of watchlists: bytes that are ready-made, as many as the client's ticks would be.
+//! The floor of watchlists: ready-made bytes, as many as the client's ticks would have.
 //!
-//! A server has to find out who watches what was printed and to put each one's ticks together; here
+//! A server has to find out which clients watch a symbol and to put each one's ticks together; here
 //! all of that is done ahead. Each client gets the first bytes of one buffer that is the same for
-//! all, hot in the cache, so what remains is the `write`. Only the stamps in it are renewed, for
-//! the loader to tell how old they are.
+//! all and hot in the cache, so what remains is the `write`. Only the stamps in it are renewed, so
+//! that the loader can tell how old they are.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use tickertape::tick::{Price, write_json};
 
 use crate::lists;
 
-/// What is ready to be written, and to whom.
+/// The bytes to write, and the clients to write them to.
 pub(crate) struct Ready {
-    /// As many ticks as the longest list has symbols, all equally long.
+    /// As many ticks as the longest list has symbols, all of the same length.
     ticks: Vec<u8>,
     tick: Vec<u8>,
-    /// By slot, what its client watches.
+    /// The watched symbols, by slot.
     lists: Vec<Vec<u32>>,
-    /// By symbol, the slots that watch it, in order.
+    /// The slots that watch each symbol, in order.
     watchers: Vec<Vec<usize>>,
     is_spread: bool,
-    /// Whose turn is next, if they are spread.
+    /// The next symbol, if they are spread.
     symbol: usize,
 }
 
@@ -38,7 +38,7 @@ impl Ready {
         }
     }
 
-    /// The time from one beat to the next.
+    /// The time between two beats.
     pub(crate) fn step(&self, interval: Duration) -> Duration {
         match u32::try_from(self.watchers.len()) {
             Ok(symbols) if self.is_spread => interval / symbols.max(1),
@@ -64,7 +64,7 @@ impl Ready {
         }
     }
 
-    /// Takes note of what the client in `slot` watches; nothing if there is none any more.
+    /// Notes the list of the client in `slot`; an empty list if it has gone.
     pub(crate) fn note(&mut self, slot: usize, list: &[u32]) {
         if self.lists.len() <= slot {
             self.lists.resize(slot + 1, Vec::new());

@@ -1,11 +1,11 @@
 //! The floor: the least that a server can do for its clients, in one thread, on mio. It accepts,
-//! upgrades whoever asks, and for each tick calls `write` once per client, in slot order. It has no
-//! limits, no pings, no answers, no memory of what a client missed; what it costs is what the
-//! kernel costs. For clients with watchlists it writes bytes that are ready-made, see [`Ready`].
+//! upgrades every client, and for each tick calls `write` once per client, in slot order. It has no
+//! limits, no pings, no answers, and no record of missed ticks; its cost is the kernel's. To
+//! clients with watchlists it writes ready-made bytes, see [`Ready`].
 //!
-//! Every beat that is due is printed, none is skipped and none rides along with another, so a floor
-//! that cannot keep up falls behind. A tick that it is late for by its own backlog is stamped with
-//! the instant that it was due, else its latencies would leave out the wait.
+//! It sends a tick for every beat that is due, without skipping or merging any, so a floor that
+//! cannot keep up falls behind. A tick that is late because of its own backlog is stamped with the
+//! time it was due, otherwise its latency would leave out the wait.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,16 +24,17 @@ use tungstenite::handshake::derive_accept_key;
 use crate::lists;
 use crate::ready::Ready;
 
-/// What the floor sends.
+/// The ticks that the floor sends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Paper {
-    /// One symbol, to all.
+    /// One symbol, to all clients.
     OneSymbol,
-    /// So many symbols, to whom has them on the list: all at once, or spread over the interval.
+    /// Several symbols, to the clients with them on their lists: all at once, or spread over the
+    /// interval.
     Lists { symbols: u32, is_spread: bool },
 }
 
-/// Serves until stdin is closed; then says on stderr what it could not send.
+/// Serves until stdin is closed; then reports on stderr what it could not send.
 pub(crate) fn serve(interval: Duration, paper: Paper) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let registry = poll.registry();
@@ -82,22 +83,22 @@ pub(crate) fn serve(interval: Duration, paper: Paper) -> io::Result<()> {
     }
 }
 
-/// The clients by slot, and what they did not get.
+/// The clients by slot, and the ticks that they did not get.
 struct Floor {
     clients: Vec<Option<Client>>,
     free: Vec<usize>,
     scratch: Box<[u8]>,
     dropped: u64,
     torn: u64,
-    /// Slots whose client has come or gone since they were last asked for.
+    /// Slots whose client has joined or left since the last call of `changes`.
     changed: Vec<usize>,
 }
 
 struct Client {
     socket: TcpStream,
-    /// What has arrived of the request; none once it is upgraded.
+    /// The part of the request that has arrived; `None` once it is upgraded.
     head: Option<Vec<u8>>,
-    /// The symbols that it asked for.
+    /// The symbols that it requested.
     list: Vec<u32>,
 }
 
@@ -151,7 +152,7 @@ impl Floor {
         }
     }
 
-    /// The fan-out that all others are held against.
+    /// The fan-out that all servers are compared with.
     fn send(&mut self, frame: &[u8]) {
         for slot in 0..self.clients.len() {
             self.write(slot, frame);
@@ -177,8 +178,7 @@ impl Floor {
         }
     }
 
-    /// The slots whose client has come or gone since this was last called, and the list of who is
-    /// there now.
+    /// The slots whose client has joined or left since the last call, and the current list of each.
     fn changes(&mut self) -> Vec<(usize, &[u32])> {
         let changed = std::mem::take(&mut self.changed);
         let list = |slot: usize| {
@@ -203,7 +203,7 @@ impl Floor {
 }
 
 impl Client {
-    /// Reads what there is. Returns whether the client stays.
+    /// Reads what has arrived. Returns whether the client stays.
     fn read(&mut self, scratch: &mut [u8], to_the_end: bool) -> bool {
         loop {
             let length = match self.socket.read(scratch) {
@@ -222,7 +222,7 @@ impl Client {
 
     fn take(&mut self, bytes: &[u8]) -> bool {
         let Some(head) = &mut self.head else {
-            // All but the end is discarded; a load client waits for the server to go first.
+            // All data but a close is discarded; a load client waits for the server to close first.
             return bytes[0] != FINAL_CLOSE;
         };
         head.extend_from_slice(bytes);
@@ -251,21 +251,21 @@ fn key(head: &[u8]) -> Option<&[u8]> {
     })
 }
 
-/// The path and the query that a request begins with.
+/// The path and the query of a request.
 fn target(head: &[u8]) -> &str {
     let target = head.split(|&byte| byte == b' ').nth(1);
     str::from_utf8(target.unwrap_or_default()).unwrap_or_default()
 }
 
-/// When ticks are due, and how they are stamped.
+/// When ticks are due, and their stamps.
 struct Beats {
     interval: Duration,
-    /// When the coming tick is due.
+    /// When the next tick is due.
     next: Instant,
     sent: u64,
 }
 
-/// What a tick says about time.
+/// The time in a tick.
 #[derive(Clone, Copy, Debug)]
 struct Stamp {
     timestamp: u64,
@@ -282,8 +282,8 @@ impl Beats {
         }
     }
 
-    /// The stamp of the tick that is due. `overdue` says that the one before has taken until after
-    /// the beat.
+    /// The stamp of the tick that is due. `overdue` means that the one before was not finished by
+    /// this beat.
     fn stamp(&mut self, overdue: bool) -> Stamp {
         let late = if overdue {
             self.next.elapsed()
@@ -301,7 +301,7 @@ impl Beats {
     }
 }
 
-/// The framed tick, printed again on every beat.
+/// The framed tick, written anew on every beat.
 struct Tape {
     price: Price,
     seq: u64,
@@ -332,7 +332,7 @@ impl Tape {
     }
 }
 
-/// A port of the system's choice on the loopback. What is set here, accepted sockets inherit.
+/// Listens on a free port of the loopback. Accepted sockets inherit the options set here.
 fn listen() -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
@@ -342,8 +342,8 @@ fn listen() -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// Ends the poll on time: its own timeout is whole milliseconds, rounded up. Without one, the
-/// timeout has to do.
+/// Ends the poll on time: its own timeout is whole milliseconds, rounded up. Where it does not
+/// exist, the timeout has to do.
 #[cfg(target_os = "linux")]
 struct Metronome(std::os::fd::OwnedFd);
 
@@ -370,9 +370,9 @@ impl Metronome {
         Some(Self(timer))
     }
 
-    /// Unless it is read, it does not go on.
+    /// It stays readable until it is read.
     fn on_beat(&self) {
-        // The number of beats is known; there is nothing else in it.
+        // The number of beats, which is its only content, is known.
         let _ = rustix::io::read(&self.0, &mut [0; 8]);
     }
 }
@@ -397,5 +397,5 @@ const FINAL_CLOSE: u8 = 0x88;
 const LISTENER: Token = Token(0);
 const STDIN: Token = Token(1);
 const METRONOME: Token = Token(2);
-/// Clients have the tokens from here on, by slot.
+/// Tokens of clients start here, in order of slots.
 const CLIENTS: usize = 3;

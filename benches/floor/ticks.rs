@@ -1,6 +1,6 @@
-//! A tick as the loader reads it: by its layout, not as JSON.
+//! Reads ticks for the loader: by their layout, not as JSON.
 
-/// What the loader wants to know of a tick.
+/// The fields of a tick that the loader needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tick {
     /// The number in its symbol's name.
@@ -37,7 +37,7 @@ pub(crate) fn tick(payload: &[u8]) -> Option<Tick> {
     })
 }
 
-/// The number that `text` begins with.
+/// The number at the start of `text`.
 fn digits(text: &[u8]) -> u64 {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
     digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
@@ -45,29 +45,29 @@ fn digits(text: &[u8]) -> u64 {
 
 /// The newest number of each symbol on a client's list.
 pub(crate) struct Sequences {
-    /// In order.
+    /// The symbols, in order.
     list: Vec<u32>,
-    /// Zero as long as there was no tick.
+    /// Zero for a symbol without a tick so far.
     last: Vec<u64>,
-    /// Where the next tick is looked for first: bursts come in the order of the symbols.
+    /// Where to look for the next tick first: bursts come in the order of the symbols.
     guess: usize,
 }
 
-/// What a tick's number says beside the one before it.
+/// What a tick's number shows, compared with the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// It is the next one, or the first.
     Next,
-    /// So many are missing in between.
+    /// This many are missing before it.
     Gap(u64),
-    /// It is not behind the one before.
+    /// It is not greater than the one before.
     Repeat,
     /// Its symbol is not on the list.
     Unasked,
 }
 
 impl Sequences {
-    /// Expects the symbols in `list`, which is in order.
+    /// Expects the symbols in `list`, which must be sorted.
     pub(crate) fn new(list: Vec<u32>) -> Self {
         let last = vec![0; list.len()];
         Self {
@@ -96,5 +96,5 @@ impl Sequences {
     }
 }
 
-/// Unix µs have so many digits until the year 2286.
+/// Unix µs have this many digits until the year 2286.
 const SENT_DIGITS: usize = 16;

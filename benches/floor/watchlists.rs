@@ -1,5 +1,5 @@
-//! The scenarios with watchlists: each client has its own, at random. The floor writes the same
-//! number of bytes to the same clients at the same beats, ready-made.
+//! The scenarios with watchlists: each client has its own random list. The floor writes the same
+//! number of ready-made bytes to the same clients at the same beats.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ pub(crate) struct Regime {
     clients: usize,
     pub(crate) lists: Lists,
     interval: Duration,
-    /// Whether one symbol comes at a time instead of a burst of all.
+    /// Whether symbols tick one at a time instead of in a burst.
     is_spread: bool,
     duration_ms: u64,
-    /// The CPU per tick, of the floor's.
+    /// The most CPU per tick, relative to the floor.
     cpu_at_most: f64,
 }
 
-/// Lists of so many out of so many symbols, at random.
+/// Random lists of this many of this many symbols.
 pub(crate) const fn of(watched: u32, symbols: u32) -> Lists {
     Lists {
         symbols,
@@ -164,7 +164,8 @@ impl Bench {
         self.table.row("RSS (MB)", 1, memory, Some(most));
     }
 
-    /// The floor has to write as much and as often as ours, else their ratio says nothing.
+    /// Notes if the floor did not write as much and as often as ours, since their ratio would be
+    /// meaningless.
     fn note_different_loads(&mut self, pairs: &Pairs, name: &str) {
         let bytes = pairs.median(|report| at(report, "/bytes_per_tick"));
         let rates = pairs.median(ticks_per_second);
@@ -178,15 +179,15 @@ impl Bench {
         }
     }
 
-    /// Joining and leaving with a list of 20 out of 5,000 symbols, one of which all have, beside
-    /// clients that ask for no list where there is one symbol.
+    /// Joining and leaving with a list of 20 out of 5,000 symbols, one of which is on all lists,
+    /// compared with clients that request no list of a server with one symbol.
     pub(crate) fn join_with_lists(&mut self) {
         let most = self.descriptors.saturating_sub(crate::DESCRIPTORS_RESERVED);
         let without = Regime {
             name: "lists-joining",
             clients: 10_000.min(most),
             lists: of(0, 1),
-            // No tick is to come.
+            // There are no ticks during the run.
             interval: Duration::from_secs(3_600),
             duration_ms: 0,
             ..OF_250
@@ -217,7 +218,7 @@ impl Bench {
         }
     }
 
-    /// What ticks cost that nobody gets: nearly all of them.
+    /// The cost of ticks that no client watches: nearly all of them.
     pub(crate) fn unwatched(&mut self) {
         let regime = Regime {
             name: "unwatched",
@@ -241,7 +242,7 @@ impl Bench {
             .row("CPU per printed tick (µs)", 3, vec![each], most(1.0));
     }
 
-    /// One run. What is wrong with it is noted; without numbers it is none.
+    /// One run. Problems are noted; `None` if there is no report.
     fn run_lists(&mut self, regime: &Regime, which: Which) -> Option<Value> {
         if interrupted() {
             return None;
@@ -325,24 +326,24 @@ fn current_program() -> Result<String, String> {
     Ok(program.to_string_lossy().into_owned())
 }
 
-/// What the process may take, in MB.
+/// The most memory of the process, in MB.
 fn rss_at_most(clients: usize) -> f64 {
     if clients > 1_000 { 16.0 } else { 12.0 }
 }
 
-/// How many pairs of runs the medians are over.
+/// How many pairs of runs the medians are taken over.
 const PAIRS: usize = 5;
 const PAIRS_OF_QUICK: usize = 3;
 
 const WARMUP_MS: u64 = 500;
 
-/// How far the loads of a pair may be apart.
+/// By how much the loads of a pair may differ.
 const ALIKE: f64 = 0.02;
 
 const BUSY_PERCENT: f64 = 95.0;
 
-/// From here on a figure says as much of the other processes of the machine.
+/// Above this, a figure depends on the machine's other processes as well.
 const WAITED_PERCENT: f64 = 5.0;
 
-/// For joining and leaving.
+/// Time for joining and leaving.
 const LOADER_LIMIT: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! The case of the measuring client: what a pushed tick costs it, from the frame to the histogram.
+//! The case of the measuring client: the cost of a pushed tick, from the frame to the histogram.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -12,7 +12,7 @@ use tickertape::client::config::url::Url;
 use crate::pure::framed_tick;
 use crate::time;
 
-/// Different frames, so that making them costs the same however often the step is done.
+/// Different frames, so that making them costs the same for any number of steps.
 const FRAMES: usize = 16 * 1024;
 
 /// Frames in one write: as many as the client reads at a time.
@@ -34,7 +34,7 @@ pub(super) fn message(times: u32) -> Duration {
     let took = time(|| report = Some(client::run(config, None).expect("a loop can be had")));
     server.join().expect("the server reaches its end");
     let messages = report.expect("the run has ended").counters.messages;
-    // Those that come in one piece with the handshake's answer come before the window.
+    // Ticks that arrive together with the handshake's answer come before the window.
     let early = 64 * 1024 / length;
     assert!(messages as usize + early >= times, "{messages} of {times}");
     took

@@ -1,7 +1,7 @@
-//! What single steps cost: printing a tick on the tape, reading it there, encoding, parsing, an
-//! upgrade, a tick published, a delivery, a tick measured by the client, a timer.
-//! `cargo bench --bench micro` prints nanoseconds, which flicker; `scripts/budget.sh` has valgrind
-//! count the instructions of the same cases, which do not, and holds them against `budget.txt`.
+//! The cost of single steps: publishing a tick on the tape, reading it there, encoding, parsing, an
+//! upgrade, a tick published, a delivery, a tick measured by the client, a timer. `cargo bench
+//! --bench micro` prints nanoseconds, which vary; `scripts/budget.sh` counts the instructions of
+//! the same cases with valgrind, which do not, and compares them with `budget.txt`.
 
 mod client;
 mod market;
@@ -13,36 +13,40 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 const HELP: &str = "\
-Measures what single steps cost.
+Measures the cost of single steps.
 
 Usage: cargo bench --bench micro -- [CASE...] [OPTIONS]
 
 Options:
-  --times N   do each case N times and print nothing: for a profiler
+  --times N   do each case N times without printing, for a profiler
   --list      print the names of the cases
   -h, --help  print this
 ";
 
-/// Does its step so many times, which is never zero, and returns how long that took.
+/// Performs its step this many times (never zero), and returns how long that took.
 type Case = fn(u32) -> Duration;
 
-/// The cases, what one step of each is, and how often it is done in one go at least.
+/// The cases: name, function, and a description of one step.
 const CASES: [(&str, Case, &str); 13] = [
     (
         "tape_append",
         pure::tape_append,
-        "a frame printed on a tape of 1 MiB",
+        "a frame appended to a tape of 1 MiB",
     ),
     (
         "tape_read",
         pure::tape_read,
         "eight frames read, the last one cut off by the socket",
     ),
-    ("tick_encode", pure::tick_encode, "a tick made a frame"),
+    (
+        "tick_encode",
+        pure::tick_encode,
+        "a tick encoded as a frame",
+    ),
     (
         "tick_parse",
         pure::tick_parse,
-        "a frame made a tick, in the client",
+        "a tick parsed from a frame, in the client",
     ),
     (
         "price_parse",
@@ -57,7 +61,7 @@ const CASES: [(&str, Case, &str); 13] = [
     (
         "upgrade",
         served::upgrade,
-        "a client accepted, upgraded and gone",
+        "a client accepted, upgraded and closed",
     ),
     (
         "delivery",
@@ -67,7 +71,7 @@ const CASES: [(&str, Case, &str); 13] = [
     (
         "upgrade_list",
         market::upgrade,
-        "a client with 20 of 5,000 symbols accepted, upgraded and gone",
+        "a client with 20 of 5,000 symbols accepted, upgraded and closed",
     ),
     (
         "delivery_list",
@@ -77,12 +81,12 @@ const CASES: [(&str, Case, &str); 13] = [
     (
         "publish_unwatched",
         market::publish_unwatched,
-        "a tick published that nobody watches, of 5,000 symbols",
+        "a tick published without a client that watches it, of 5,000 symbols",
     ),
     (
         "publish_crowd",
         market::publish_crowd,
-        "a tick published to 9,000 clients with lists of their own, up to the writes",
+        "a tick published to 9,000 clients with their own lists, up to the writes",
     ),
     (
         "client_message",
@@ -97,7 +101,7 @@ fn main() -> ExitCode {
         print!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    // Cargo's word for "run the benchmarks"; `cargo test --benches` runs them without it.
+    // Cargo's flag for running benchmarks; `cargo test --benches` runs them without it.
     let measured = options.contains("--bench");
     if options.contains("--list") {
         CASES.iter().for_each(|(name, ..)| println!("{name}"));
@@ -111,7 +115,9 @@ fn main() -> ExitCode {
         .find(|name| CASES.iter().all(|(case, ..)| case != name));
     let times = match (times, unknown) {
         (_, Some(unknown)) => return refuse(&format!("unexpected argument '{unknown}'")),
-        (Err(_) | Ok(Some(0)), _) => return refuse("--times takes a number from 1 on"),
+        (Err(_) | Ok(Some(0)), _) => {
+            return refuse("invalid --times: expected a whole number from 1");
+        }
         (Ok(times), None) => times,
     };
     for (name, case, step) in CASES {
@@ -132,7 +138,7 @@ fn refuse(problem: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// The fastest of several goes: whatever disturbs a machine makes it slower, never faster.
+/// The fastest of several measurements: disturbances make a machine slower, never faster.
 fn nanoseconds(case: Case) -> f64 {
     let mut times = 64;
     let mut took = case(times);
@@ -146,14 +152,14 @@ fn nanoseconds(case: Case) -> f64 {
     fastest.as_nanos() as f64 / f64::from(times)
 }
 
-/// How long `steps` take. Setting up and tidying up are left out, where they count.
+/// How long `steps` take. Setting up and cleaning up are excluded if this matters.
 fn time<T>(steps: impl FnOnce() -> T) -> Duration {
     let began = Instant::now();
     black_box(steps());
     began.elapsed()
 }
 
-/// Long enough for a clock.
+/// Long enough for the clock's resolution.
 const GO: Duration = Duration::from_millis(50);
 
 const GOES: usize = 7;

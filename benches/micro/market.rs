@@ -1,4 +1,4 @@
-//! The cases with many symbols, of which each client watches its own.
+//! The cases with many symbols, of which each client watches some.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -39,7 +39,7 @@ pub(super) fn publish_unwatched(times: u32) -> Duration {
 pub(super) fn publish_crowd(times: u32) -> Duration {
     let took = Rc::new(Cell::new(Duration::ZERO));
     let clock = Rc::clone(&took);
-    // Both ends of a connection are in this process.
+    // Both ends of each connection are in this process.
     let limit = raise_descriptor_limit().unwrap_or(1_024);
     let clients = CROWD.min(usize::try_from(limit / 2).unwrap_or(CROWD) - 100);
     let mut crowd = Audience::new(0, targets(clients, 20, 5_000), Vec::new());
@@ -53,7 +53,7 @@ pub(super) fn publish_crowd(times: u32) -> Duration {
     took.get()
 }
 
-/// Publishes ticks of the symbol that is on every list; no write comes in between.
+/// Publishes ticks of the symbol that is on every list, without a write in between.
 fn publish_first(times: u32, turn: &mut Turn<'_>) -> Duration {
     let tick = tick(&name(0));
     time(|| {
@@ -71,7 +71,8 @@ fn symbols(count: u32) -> Vec<String> {
     (0..count).map(name).collect()
 }
 
-/// What so many clients ask for: the first symbol and others at random, `watched` of `count` in all.
+/// The targets of this many clients: the first symbol and random others, `watched` of `count` in
+/// all.
 fn targets(clients: usize, watched: usize, count: u32) -> Vec<String> {
     let mut rng = Rng::with_seed(1);
     let mut target = || {

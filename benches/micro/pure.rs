@@ -1,4 +1,4 @@
-//! The cases that need no loop.
+//! The cases without a loop.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ const TAPE_SIZE: usize = 1 << 20;
 
 const SYMBOL: &str = r#""sim:BTC/USDT""#;
 
-/// A tick as it lies on the tape.
+/// A tick in its frame on the tape.
 pub(super) fn framed_tick(seq: u64) -> Vec<u8> {
     let price = Price::parse("97123.45").expect("a price");
     let (mut json, mut framed) = (Vec::new(), Vec::new());
@@ -42,7 +42,7 @@ pub(super) fn tape_append(times: u32) -> Duration {
 pub(super) fn tape_read(times: u32) -> Duration {
     let mut tape = Tape::new(TAPE_SIZE);
     let (frame, now) = (framed_tick(42), Instant::now());
-    // Until it has come round, as any tape has that is a few minutes old.
+    // Until the ring has wrapped around, like that of any tape that is a few minutes old.
     for sent in 1..=(2 * TAPE_SIZE / frame.len()) as u64 {
         tape.append(0, &frame, sent, now);
     }

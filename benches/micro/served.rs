@@ -1,4 +1,4 @@
-//! The cases on a loop, the server's with real sockets. What the kernel does for them counts as
+//! The cases on a loop, those of the server with real sockets. The kernel's work for them counts as
 //! time, but not as instructions.
 
 use std::hint::black_box;
@@ -15,13 +15,13 @@ use crate::time;
 
 const SYMBOL: &str = "sim:BTC/USDT";
 
-/// Timeouts that wait all the while, as those of a server with so many handshakes do.
+/// Timeouts that are pending all the while, like those of a server with this many handshakes.
 const WAITING: usize = 1000;
 
 pub(crate) const AUDIENCE: usize = 64;
 
-/// Room for all that a client has to read at a time; kept, since filling it with zeros costs more
-/// than a delivery.
+/// Room for everything that a client has to read at a time. It is kept, since filling it with zeros
+/// costs more than a delivery.
 pub(crate) const BUFFER_SIZE: usize = 4096;
 
 pub(super) fn timer(times: u32) -> Duration {
@@ -52,10 +52,10 @@ pub(super) fn upgrade(times: u32) -> Duration {
     time(|| run(symbols, move |turn| visits.proceed(turn)))
 }
 
-/// Clients that come, one at a time, and leave once they are in.
+/// Clients that join, one at a time, and leave once they have joined.
 pub(crate) struct Visits {
     left: u32,
-    /// What they ask for in turn.
+    /// What they request, in turn.
     targets: Vec<String>,
     client: Option<TcpStream>,
     buffer: [u8; BUFFER_SIZE],
@@ -94,23 +94,23 @@ pub(super) fn delivery(times: u32) -> Duration {
     time(|| run(symbols, move |turn| audience.proceed(turn)))
 }
 
-/// Clients that stay and get what they watch of a burst of all symbols, again and again.
+/// Clients that stay and receive the ticks of repeated bursts of all symbols, each for its list.
 pub(crate) struct Audience {
     left: u32,
-    /// What they ask for.
+    /// What they request.
     targets: Vec<String>,
     symbols: Vec<String>,
     clients: Vec<TcpStream>,
     joined: usize,
     missing: usize,
-    /// Ticks that one burst brings to all of them.
+    /// Ticks that one burst delivers to all of them.
     per_burst: u32,
     buffer: [u8; BUFFER_SIZE],
 }
 
 impl Audience {
-    /// An audience for `times` ticks, one client for each of `targets`. Each gets all that it
-    /// watches in one piece.
+    /// An audience for `times` ticks, one client for each of `targets`. Each client receives its
+    /// ticks of a burst together.
     pub(crate) fn new(times: u32, targets: Vec<String>, symbols: Vec<String>) -> Self {
         let watched = targets
             .iter()
@@ -136,7 +136,7 @@ impl Audience {
             let target = &self.targets[self.clients.len()];
             self.clients.push(connect(turn.address, target));
         } else if self.joined < self.clients.len() {
-            // In the order of accepting, so that each is asked until it has its answer.
+            // In the order of accepting, so each is read until it has its answer.
             let client = &mut self.clients[self.joined];
             self.joined += usize::from(read(client, &mut self.buffer) > 0);
         } else if self.missing > 0 {
@@ -163,7 +163,7 @@ pub(crate) fn tick(symbol: &str) -> Tick {
     }
 }
 
-/// A client that asks for `target`.
+/// A client that requests `target`.
 pub(crate) fn connect(address: SocketAddr, target: &str) -> TcpStream {
     let mut client = TcpStream::connect(address).expect("the server listens");
     client.set_nonblocking(true).expect("sockets can be told");
@@ -178,7 +178,7 @@ pub(crate) fn connect(address: SocketAddr, target: &str) -> TcpStream {
     client
 }
 
-/// How much there was to read.
+/// How many bytes there were to read.
 pub(crate) fn read(client: &mut TcpStream, buffer: &mut [u8]) -> usize {
     match client.read(buffer) {
         Ok(0) => panic!("the server has closed the connection"),
@@ -188,15 +188,15 @@ pub(crate) fn read(client: &mut TcpStream, buffer: &mut [u8]) -> usize {
     }
 }
 
-/// What a driver has in a turn of the loop.
+/// The context of a driver in a turn of the loop.
 pub(crate) struct Turn<'a> {
     pub(crate) address: SocketAddr,
     pub(crate) server: &'a mut Server,
     pub(crate) io_loop: &'a mut IoLoop<Server>,
 }
 
-/// Serves prices of `symbols`, and has the driver proceed in each turn of the loop until it stops
-/// it.
+/// Serves prices of `symbols`, and calls the driver in each turn of the loop until it stops the
+/// loop.
 pub(crate) fn run(symbols: Vec<String>, driver: impl FnMut(&mut Turn<'_>) + 'static) {
     let config = Config {
         ping_interval: Duration::ZERO,

@@ -1,5 +1,5 @@
-//! The newest ticks, for clients that join, and the channels to joined clients: one shared by all that
-//! watch everything, and one for each client with a list, fed by every symbol on it.
+//! The newest ticks, for joining clients, and the channels to clients: one shared by all that watch
+//! everything, and one for each client with a list, fed by every symbol on it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,7 +7,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc};
 
-/// Where ticks are published, encoded as `T`.
+/// Publishes ticks, encoded as `T`.
 #[derive(Debug)]
 pub struct Board<T> {
     symbols: Mutex<Vec<Symbol<T>>>,
@@ -21,7 +21,7 @@ struct Symbol<T> {
 }
 
 impl<T: Clone + Default> Board<T> {
-    /// A board of so many symbols.
+    /// A board for this many symbols.
     pub fn new(symbols: usize) -> Self {
         let (ticks, _) = broadcast::channel(BEHIND_MAX);
         let symbol = || Symbol {
@@ -36,20 +36,20 @@ impl<T: Clone + Default> Board<T> {
 }
 
 impl<T: Clone> Board<T> {
-    /// Sends a tick to all who watch its symbol.
+    /// Sends a tick to all clients that watch its symbol.
     pub fn publish(&self, symbol: usize, tick: T) {
         let mut symbols = self.lock();
         let symbol = &mut symbols[symbol];
         symbol.newest = tick.clone();
-        // A watcher that is too far behind loses the tick; one that has left is forgotten.
+        // A client that is too far behind loses the tick; one that has left is removed.
         symbol.watchers.retain(|watcher| {
             !matches!(watcher.try_send(tick.clone()), Err(TrySendError::Closed(_)))
         });
-        // It fails while nobody watches everything.
+        // It fails while no client watches everything.
         let _ = self.ticks.send(tick);
     }
 
-    /// The newest ticks of the symbols on `list`, or of all without one, and those from there on.
+    /// The newest ticks of the symbols on `list`, or of all without one, and the ticks that follow.
     pub fn join(&self, list: Option<&[usize]>) -> (Vec<T>, Ticks<T>) {
         let mut symbols = self.lock();
         let Some(list) = list else {
@@ -77,12 +77,12 @@ impl<T: Clone> Board<T> {
 pub enum Ticks<T> {
     /// Of all symbols.
     All(broadcast::Receiver<T>),
-    /// Of those on its list.
+    /// Of the symbols on its list.
     Listed(mpsc::Receiver<T>),
 }
 
 impl<T: Clone> Ticks<T> {
-    /// Waits for the next tick; none when there will be no more.
+    /// Waits for the next tick; `None` when no more will come.
     pub async fn next(&mut self) -> Option<T> {
         match self {
             Self::All(receiver) => loop {
@@ -96,7 +96,7 @@ impl<T: Clone> Ticks<T> {
         }
     }
 
-    /// The next tick, if there is one already.
+    /// The next tick, if it has already arrived.
     pub fn waiting(&mut self) -> Option<T> {
         match self {
             Self::All(receiver) => loop {

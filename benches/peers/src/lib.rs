@@ -1,11 +1,11 @@
-//! What the peers have in common: the ticks, the beats, the way to start and to stop.
+//! Code shared by the peers: ticks, beats, starting and stopping.
 //!
 //! A peer is started as `NAME MICROSECONDS [SYMBOLS [spread]]`: the time between two ticks of a
-//! symbol, and how many symbols there are. With `spread` they tick one after the other, else all at
-//! once. Without SYMBOLS there is a single one, sent to every client; otherwise each client
-//! gets those listed in its URL (`?symbols=A,B`). A peer takes a free port of the loopback, says "listening on
-//! 127.0.0.1:PORT" on stderr, and ends when its stdin is closed, so that it cannot outlive who
-//! started it.
+//! symbol, and the number of symbols. With `spread` they tick one after the other, otherwise all at
+//! once. Without SYMBOLS there is a single one, sent to every client; otherwise each client gets
+//! those listed in its URL (`?symbols=A,B`). A peer listens on a free port of the loopback, prints
+//! "listening on 127.0.0.1:PORT" to stderr, and ends when its stdin is closed, so that it cannot
+//! outlive the process that started it.
 
 mod board;
 
@@ -21,11 +21,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 pub use self::board::{Board, Ticks};
 
-/// What a peer is to print, as the command line has it.
+/// The ticks to send, from the command line.
 #[derive(Clone, Copy, Debug)]
 pub struct Orders {
     interval: Duration,
-    /// None for the one symbol that there is by default.
+    /// `None` stands for the single default symbol.
     symbols: Option<u32>,
     is_spread: bool,
 }
@@ -46,7 +46,7 @@ impl Orders {
         })
     }
 
-    /// How many symbols there are.
+    /// The number of symbols.
     pub fn symbols(&self) -> usize {
         self.symbols.unwrap_or(1) as usize
     }
@@ -106,8 +106,8 @@ impl Market {
         }
     }
 
-    /// Makes the next tick of a symbol. To be called right before it is sent, as `sent` is the time
-    /// now.
+    /// Makes the next tick of a symbol. Call it right before sending, as `sent` is the current
+    /// time.
     fn tick(&mut self, symbol: usize) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or(u64::MAX));
@@ -127,8 +127,8 @@ impl Market {
     }
 }
 
-/// Calls `broadcast` with each symbol and its first tick at once, then with every tick as it falls
-/// due. Ticks more than an interval late are left out.
+/// Calls `broadcast` with each symbol and its first tick at once, then with every tick when it is
+/// due. Ticks more than an interval late are omitted.
 pub async fn tick_forever(orders: Orders, mut broadcast: impl FnMut(usize, String)) {
     let mut market = Market::new(&orders);
     let symbols = orders.symbols();
@@ -151,7 +151,7 @@ pub async fn tick_forever(orders: Orders, mut broadcast: impl FnMut(usize, Strin
     }
 }
 
-/// Listens on a free port of the loopback and says where. Nothing is delayed (`TCP_NODELAY`).
+/// Listens on a free port of the loopback and prints the address. Disables delays (`TCP_NODELAY`).
 ///
 /// # Errors
 /// When the system has no port.
@@ -166,19 +166,19 @@ pub fn listen() -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Waits until stdin, a pipe, is closed. When it is none, that is an error.
+/// Waits until stdin, which must be a pipe, is closed.
 async fn stdin_is_closed() -> io::Result<()> {
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;
     pipe::Receiver::from_owned_fd(stdin)?.readable().await?;
     Ok(())
 }
 
-/// Runs on one thread what takes clients and sends ticks, until stdin is closed. As the runtime's
-/// main future, `serve` gets its turn between any 61 tasks: ticks come on time while clients are
-/// still being written to, who then get several at once.
+/// Accepts clients and sends ticks on one thread, until stdin is closed. As the runtime's main
+/// future, `serve` gets a turn after at most 61 tasks: ticks are on time even while clients are
+/// still being written to, which then get several at once.
 ///
 /// # Errors
-/// When the server could not start, or went.
+/// When the server could not start, or failed.
 pub fn run(serve: impl Future<Output = io::Result<()>>) -> io::Result<()> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_io().enable_time().build()?;
@@ -188,10 +188,10 @@ pub fn run(serve: impl Future<Output = io::Result<()>>) -> io::Result<()> {
             closed = stdin_is_closed() => closed,
         }
     });
-    // Not task by task: thousands of clients would take their time.
+    // Does not end each task separately, which would take long for thousands of clients.
     runtime.shutdown_background();
     done
 }
 
-/// As many handshakes as may wait: all of them, the system's own limit permitting.
+/// How many handshakes may wait: all of them, within the system's own limit.
 const BACKLOG: i32 = 4096;

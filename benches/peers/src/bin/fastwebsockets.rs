@@ -1,8 +1,8 @@
-//! fastwebsockets with hyper, as its own examples upgrade and split: a task per client that
-//! forwards a channel to its socket.
+//! fastwebsockets with hyper, upgraded and split as in its own examples: a task per client forwards
+//! a channel to its socket.
 //!
-//! Ticks that came meanwhile go out with one flush, which its `flush` is there for on streams that
-//! buffer, so that several may share a system call.
+//! Ticks that arrived meanwhile are sent with one flush, which exists for buffering streams, so
+//! that several may share a system call.
 
 use std::io;
 use std::pin::pin;
@@ -35,7 +35,7 @@ async fn serve() -> io::Result<()> {
     Ok(())
 }
 
-/// Ends when there can be no more clients; those that there are stay.
+/// Ends when no more clients can be accepted; the present ones stay.
 async fn accept(listener: TcpListener, board: Arc<Board>) -> io::Result<()> {
     loop {
         let (socket, _) = listener.accept().await?;
@@ -47,7 +47,7 @@ async fn accept(listener: TcpListener, board: Arc<Board>) -> io::Result<()> {
 async fn serve_client(socket: TcpStream, board: Arc<Board>) {
     let service = service_fn(move |request| answer(request, Arc::clone(&board)));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
-    // Who leaves before the answer is no loss to the others.
+    // A client that leaves before the answer does not affect the others.
     let _ = connection.with_upgrades().await;
 }
 
@@ -103,7 +103,7 @@ where
     client.write_frame(frame).await
 }
 
-/// Reads what the client sends until it is a close frame.
+/// Reads frames of the client until a close frame.
 async fn until_closed<S>(mut incoming: WebSocketRead<S>) -> Result<(), WebSocketError>
 where
     S: AsyncRead + Unpin,
@@ -118,5 +118,5 @@ where
     }
 }
 
-/// As many ticks as come in one turn under load; less costs speed, more only memory.
+/// As many ticks as arrive in one turn under load; less is slower, more only takes memory.
 const WRITE_BUFFER: usize = 4096;

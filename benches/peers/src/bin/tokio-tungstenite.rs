@@ -1,8 +1,8 @@
-//! tokio-tungstenite: a task per client that forwards a channel to its socket.
+//! tokio-tungstenite: a task per client forwards a channel to its socket.
 //!
-//! Ticks that came meanwhile go out with one flush, as `SinkExt::feed` is there for, so that
-//! several may share a system call. The message is encoded into each client's buffer; its text is
-//! shared.
+//! Ticks that arrived meanwhile are sent with one flush, which is the purpose of `SinkExt::feed`,
+//! so that several may share a system call. The message is encoded into each client's buffer; its
+//! text is shared.
 
 use std::io;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ async fn serve() -> io::Result<()> {
     Ok(())
 }
 
-/// Ends when there can be no more clients; those that there are stay.
+/// Ends when no more clients can be accepted; the present ones stay.
 async fn accept(listener: TcpListener, board: Arc<Board>) -> io::Result<()> {
     loop {
         let (socket, _) = listener.accept().await?;
@@ -38,12 +38,12 @@ async fn accept(listener: TcpListener, board: Arc<Board>) -> io::Result<()> {
     }
 }
 
-/// Returns when the client has gone, in whatever way: the others do not mind.
+/// Returns when the client has left, for whatever reason: the others are not affected.
 async fn serve_client(socket: TcpStream, board: Arc<Board>) {
     // The default is 128 KiB for each client.
     let config = WebSocketConfig::default().read_buffer_size(4096);
     let mut list = None;
-    #[allow(clippy::result_large_err, reason = "the library wants such a callback")]
+    #[allow(clippy::result_large_err, reason = "the library's own signature")]
     let read_list = |request: &Request, response| {
         list = requested(&request.uri().to_string());
         Ok(response)
@@ -74,7 +74,7 @@ async fn converse(
                 }
                 sink.flush().await?;
             }
-            // Reading answers a close frame too; then comes the end.
+            // Reading also answers a close frame; after that the stream ends.
             message = messages.next() => match message {
                 Some(message) => drop(message?),
                 None => return Ok(()),
