@@ -1,4 +1,4 @@
-//! Delivery latency: of other servers' ticks too, with known delays, and across clocks that differ.
+//! Delivery latency: with known delays, from other servers' ticks, and across differing clocks.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::server::{
     send, tick,
 };
 
-/// A tick in a layout that is not ours.
+/// A tick in the layout of another server.
 fn other_tick(number: u64, sent_ms: u64) -> String {
     format!(r#"{{"s":"A","data":[{{"n":"{number}","ts":{sent_ms}}}],"sent":7}}"#)
 }
@@ -24,9 +24,9 @@ fn pointer(text: &str) -> Field {
 }
 
 #[test]
-fn known_delays_show_in_the_percentiles() {
-    // One tick in a hundred is stamped 2 s in the past, and another one 5 s: far longer than a
-    // busy machine takes to deliver one.
+fn known_delays_are_measured() {
+    // One tick in a hundred is stamped 2 s in the past, and another one 5 s: far longer than a busy
+    // machine takes to deliver one.
     let report = run(ENDLESS, |peer| {
         begin(peer);
         for seq in 2..=1_001 {
@@ -50,13 +50,13 @@ fn known_delays_show_in_the_percentiles() {
     within(delivery.p90, 0);
     within(delivery.p99, 2_000_000);
     within(delivery.p999, 5_000_000);
-    // Without what was injected there is only what the machine took.
+    // Subtracting the injected delays leaves the machine's own.
     let machine = delivery.mean.unwrap() - 70_000.0;
     assert!((0.0..500_000.0).contains(&machine), "{delivery:?}");
 }
 
 #[test]
-fn fields_of_other_servers_are_read_where_they_are() {
+fn fields_of_other_servers_are_read() {
     let fields = Fields {
         symbol: pointer("s"),
         seq: pointer("/data/0/n"),
@@ -79,7 +79,7 @@ fn fields_of_other_servers_are_read_where_they_are() {
             finish(&mut peer);
         },
     );
-    // `begin` sends a tick of ours, which these fields do not find.
+    // `begin` sends a tick in our layout, which lacks these fields.
     assert_eq!(
         (
             report.counters.messages,
@@ -167,7 +167,7 @@ fn messages_that_are_not_json_measure_nothing() {
     assert_eq!(report.error().as_deref(), Some(sentence));
 }
 
-/// Answers pings by a clock that is ahead, and stamps ticks with it, until the client closes.
+/// Answers pings with a clock that is ahead, and stamps ticks with it, until the client closes.
 fn serve_ahead(peer: &mut Peer, ahead_us: u64) {
     let mut seq = 0;
     answer_requests(
@@ -213,9 +213,9 @@ fn clocks_that_differ_are_compared_and_latencies_corrected() {
 }
 
 #[test]
-fn a_server_that_is_mute_for_a_while_is_asked_again() {
+fn a_server_that_is_mute_for_a_while_is_pinged_again() {
     const BEHIND_US: u64 = 1_000_000;
-    // Longer than the first comparison takes, so that ticks are measured without one.
+    // Longer than the first comparison takes, so that ticks are measured without an estimate.
     let mute_for = Duration::from_millis(1_200);
     let report = run_bare(
         |address| Config {
@@ -243,7 +243,7 @@ fn a_server_that_is_mute_for_a_while_is_asked_again() {
     let (offset_us, error_us) = (sync.offset_us.unwrap(), sync.error_us.unwrap());
     let ahead_us = -(BEHIND_US as i64);
     assert!(offset_us.abs_diff(ahead_us) <= error_us, "{sync:?}");
-    // Those before the first answer seem a second late; the report says how many there are.
+    // Ticks before the first answer seem a second late; the report counts them.
     let deliveries = report.delivery_us.count;
     assert!((1..deliveries).contains(&sync.uncorrected), "{sync:?}");
     let told = format!("{} deliveries arrived before", sync.uncorrected);
@@ -252,7 +252,7 @@ fn a_server_that_is_mute_for_a_while_is_asked_again() {
 }
 
 #[test]
-fn a_server_that_knows_no_pings_is_measured_uncorrected() {
+fn a_server_without_pings_is_measured_uncorrected() {
     let began = Instant::now();
     let report = run_bare(
         |address| Config {

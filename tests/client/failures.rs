@@ -1,4 +1,4 @@
-//! Whatever goes wrong has its name, and ends the run in time.
+//! Every failure is counted under its own kind, and ends the run in time.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -31,7 +31,7 @@ fn the_end_of_a_stream_that_comes_with_the_last_tick_is_noticed() {
 }
 
 #[test]
-fn a_server_that_closes_is_answered_and_ends_the_run() {
+fn a_close_from_the_server_is_answered_and_ends_the_run() {
     let report = run(ENDLESS, |peer| {
         begin(peer);
         send(peer, tick(2, 0));
@@ -57,7 +57,7 @@ fn a_reset_has_its_own_error_kind() {
 }
 
 #[test]
-fn a_masked_frame_is_a_protocol_error_and_the_server_is_told() {
+fn a_masked_frame_is_answered_with_a_protocol_error() {
     let report = run(ENDLESS, |peer| {
         begin(peer);
         peer.get_mut().write_all(b"\x81\x82\0\0\0\0hi").unwrap();
@@ -73,7 +73,7 @@ fn a_masked_frame_is_a_protocol_error_and_the_server_is_told() {
 fn a_server_that_never_finishes_closing_is_abandoned() {
     let (listener, address) = bind();
     thread::scope(|scope| {
-        // The thread ends, its connection stays with the handle.
+        // The thread ends, but its connection stays open with the handle.
         let held = scope.spawn(|| {
             let mut peer = tungstenite::accept(accept(&listener)).unwrap();
             begin(&mut peer);
@@ -101,7 +101,7 @@ fn a_refused_connection_is_reported_at_once() {
 }
 
 #[test]
-fn a_refused_handshake_names_the_status_and_where_to_go() {
+fn a_refused_handshake_names_the_status_and_the_redirect() {
     for (answer, kind, sentence) in [
         (
             "403 Forbidden\r\nContent-Length: 2\r\n\r\nno",
@@ -143,10 +143,10 @@ fn a_refused_handshake_names_the_status_and_where_to_go() {
 }
 
 #[test]
-fn a_frame_that_claims_to_be_too_long_is_refused_before_it_arrives() {
+fn an_oversized_frame_is_refused_by_its_header() {
     let report = run(ENDLESS, |peer| {
         begin(peer);
-        // 127 announces eight bytes of length: a tebibyte.
+        // 127 announces a length of eight bytes: a tebibyte.
         let claim = b"\x81\x7f\0\0\x01\0\0\0\0\0";
         peer.get_mut().write_all(claim).unwrap();
         let _ = peer.get_mut().read_to_end(&mut Vec::new());
@@ -157,13 +157,13 @@ fn a_frame_that_claims_to_be_too_long_is_refused_before_it_arrives() {
 }
 
 #[test]
-fn fragments_without_end_are_refused() {
+fn endless_fragments_are_refused() {
     let report = run(ENDLESS, |peer| {
         begin(peer);
         let stream = peer.get_mut();
         let mut fragment = vec![0x01, 126, 0xff, 0xff];
         fragment.resize(4 + 0xffff, b'x');
-        // Until it has had enough: at most a mebibyte, and what is in the buffers.
+        // Until the client closes: after at most a mebibyte, and whatever the buffers hold.
         for _ in 0..1_000 {
             if stream.write_all(&fragment).is_err() {
                 break;
@@ -180,7 +180,7 @@ fn fragments_without_end_are_refused() {
 }
 
 #[test]
-fn empty_fragments_without_end_are_refused_too() {
+fn endless_empty_fragments_are_refused() {
     let report = run(ENDLESS, |peer| {
         begin(peer);
         let stream = peer.get_mut();
@@ -227,7 +227,7 @@ fn garbage_and_an_early_end_are_bad_handshakes() {
         let report = run_bare(
             |address| config(address, ENDLESS),
             |mut stream| {
-                // All of the request first, or the end of the stream would be a reset.
+                // Reads the whole request first, or the end of the stream would be a reset.
                 let mut request = Vec::new();
                 while !request.ends_with(b"\r\n\r\n") {
                     let mut byte = [0];

@@ -1,4 +1,4 @@
-//! The client against servers that do, or do not do, what the protocol says.
+//! The client against servers that follow the protocol, and servers that do not.
 #![allow(clippy::unwrap_used)] // A failed assumption in a test should say so with a panic.
 
 mod delivery;

@@ -20,7 +20,7 @@ use crate::server::{
 };
 
 #[test]
-fn ticks_are_counted_and_the_end_is_polite() {
+fn ticks_are_counted_and_the_connection_is_closed_politely() {
     let report = run(WINDOW, |peer| {
         begin(peer);
         for seq in 2..=3 {
@@ -64,7 +64,7 @@ fn latency_counts_from_the_stamp() {
     let report = run(WINDOW, |peer| {
         begin(peer);
         for seq in 2..=101 {
-            // One in a hundred is much older.
+            // One tick in a hundred is much older.
             let age_us = if seq == 50 { 5_000_000 } else { 500_000 };
             send(peer, tick(seq, age_us));
         }
@@ -228,7 +228,7 @@ fn one_client_without_a_tick_is_an_error_and_the_others_are_reported() {
 }
 
 #[test]
-fn replies_count_neither_as_throughput_nor_in_size_nor_in_time_between_messages() {
+fn replies_do_not_count_as_messages() {
     let report = run_bare(
         |address| Config {
             request: Some(
@@ -244,7 +244,7 @@ fn replies_count_neither_as_throughput_nor_in_size_nor_in_time_between_messages(
             answer_requests(&mut peer, Duration::from_millis(20), |peer, request| {
                 if let Some(request) = request {
                     let (id, time) = (&request["id"], unix_us());
-                    // Far longer than a tick, and with a symbol and a price like one.
+                    // Far longer than a tick, and with a tick's symbol and price.
                     let padding = "x".repeat(1_000);
                     send(
                         peer,
@@ -276,7 +276,7 @@ fn replies_count_neither_as_throughput_nor_in_size_nor_in_time_between_messages(
     let messages = report.counters.ticks as f64;
     let rate = report.messages_per_s.unwrap() * report.duration_s;
     assert!((rate - messages).abs() < 1e-6 * messages, "{rate}");
-    // With as many replies it would be about half of it; the end may come late on a busy machine.
+    // If replies counted, it would be about half of that; the end may be late on a busy machine.
     let listened = report.time_between_messages_s_mean.unwrap() * messages;
     assert!(listened > 0.8 * report.duration_s, "{listened}");
     let sum = |count: fn(&Counts) -> u64| -> u64 {

@@ -13,7 +13,7 @@ use crate::server::{accept, begin, bind, finish, send, serve_steadily, tick};
 const HEADER: &str = "unix_s,time_s,length_s,connected,messages,ticks,bytes,deliveries,p50_us,\
                       p90_us,p99_us,max_us,errors,gaps,missed,repeats";
 
-/// A name for a file that is not there yet; it goes with its folder.
+/// The name of a file that does not exist yet, in a temporary directory.
 struct Temporary {
     _folder: TempDir,
     path: PathBuf,
@@ -121,7 +121,7 @@ fn csv_on_stdout_moves_the_report_to_stderr() {
 fn a_file_that_cannot_be_written_is_refused_before_the_run() {
     let name = Temporary::new("missing").path.join("run.csv");
     let name = name.to_str().unwrap();
-    // Nobody listens there; with a run, that would be the error.
+    // No server listens there; if the run began, that would be the error.
     let arguments = ["--url", "ws://127.0.0.1:1/", "--csv", name];
     let output = command(&arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -140,7 +140,7 @@ fn a_run_that_fails_leaves_no_empty_file() {
 
 #[test]
 fn a_report_that_cannot_be_written_is_an_error() {
-    // Only some systems have such a device.
+    // Only some systems have this device.
     if !std::path::Path::new("/dev/full").exists() {
         return;
     }
@@ -160,8 +160,8 @@ fn a_report_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
-fn a_signal_ends_a_report_that_nobody_reads() {
-    // Files that are whole by then tell that it is the report that waits.
+fn a_signal_ends_a_report_without_a_reader() {
+    // Once the files are complete, only the report can be waiting.
     let csv = Temporary::new("unread.csv");
     let (listener, address) = bind();
     let url = format!("ws://{address}/");
@@ -210,7 +210,7 @@ fn a_missed_threshold_is_named_and_has_its_own_exit_status() {
 }
 
 #[test]
-fn thresholds_that_are_met_change_nothing() {
+fn thresholds_that_are_met_do_not_change_the_exit_status() {
     let arguments = [
         "--duration",
         "100ms",
@@ -225,7 +225,7 @@ fn thresholds_that_are_met_change_nothing() {
 }
 
 #[test]
-fn no_tick_at_all_is_worse_than_a_missed_threshold() {
+fn a_missing_tick_takes_precedence_over_a_missed_threshold() {
     let arguments = ["--duration", "50ms", "--max-p99", "1h"];
     let output = run_program(&arguments, |stream| {
         finish(&mut tungstenite::accept(stream).unwrap());

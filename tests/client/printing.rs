@@ -1,4 +1,4 @@
-//! `--print`: ticks on stdout, for whoever reads them, or does not.
+//! `--print`: ticks on stdout, for readers that are fast, slow or gone.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,7 +12,7 @@ use crate::program::{command, interrupt, run_program, terminal, text};
 use crate::server::{SOON, accept, begin, bind, finish, send, serve_steadily, tick};
 
 #[test]
-fn ticks_are_printed_as_they_are_one_per_line() {
+fn ticks_are_printed_unchanged_one_per_line() {
     let arguments = ["--print", "--duration", "200ms"];
     let (sender, receiver) = std::sync::mpsc::channel();
     let output = run_program(&arguments, |stream| {
@@ -63,7 +63,7 @@ fn a_stopped_terminal_delays_neither_ticks_nor_progress() {
     for progress in [false, true] {
         let (mut master, mut slave) = terminal();
         fill(&mut slave);
-        // Room for a part of a line: the terminal seems to take what it does not.
+        // There is room for part of a line: the terminal seems to accept what it cannot take.
         master.read_exact(&mut [0; 40]).unwrap();
         let mut command = command(&["--url", &url, "--duration", "400ms"]);
         command.env("TERM", "xterm");
@@ -95,7 +95,7 @@ fn fill(terminal: &mut File) {
     fcntl_setfl(&*terminal, flags).unwrap();
 }
 
-/// More than is kept, in ticks of 100 kB.
+/// More than the client keeps, in ticks of 100 kB.
 const COUNT: u64 = 150;
 
 #[test]
@@ -120,7 +120,7 @@ fn a_stalled_reader_costs_printed_ticks_but_neither_memory_nor_time() {
             finish(&mut peer);
         });
         let mut report = Vec::new();
-        // stdout stays open, and unread.
+        // stdout stays open but is not read.
         child
             .stderr
             .take()

@@ -1,4 +1,5 @@
-//! Several processes that share the clients: one report, one exit status, nobody left behind.
+//! Several processes that share the clients: one report, one exit status, and no process left
+//! behind.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,10 +17,10 @@ use tungstenite::Message;
 
 use crate::server::{SOON, accept, bind, tick};
 
-/// By how much a machine with much else to do may delay what uses up its whole limit.
+/// By how much a busy machine may delay a run that uses up its whole limit.
 const BUSY: Duration = Duration::from_secs(2);
 
-/// Serves every connection until `is_over`, and counts them: ticks every few milliseconds.
+/// Serves every connection until `is_over`, and counts them; ticks every few milliseconds.
 fn serve_all(listener: &TcpListener, (accepted, is_over): (&AtomicUsize, &AtomicBool)) {
     thread::scope(|scope| {
         while let stream = accept(listener)
@@ -31,7 +32,7 @@ fn serve_all(listener: &TcpListener, (accepted, is_over): (&AtomicUsize, &Atomic
     });
 }
 
-/// As long as the client is there, however it leaves.
+/// Serves for as long as the client is there, however it leaves.
 fn serve(stream: TcpStream) {
     let Ok(mut peer) = tungstenite::accept(stream) else {
         return;
@@ -49,7 +50,7 @@ fn serve(stream: TcpStream) {
                 let request: Value = serde_json::from_str(&text).unwrap();
                 let (id, time) = (&request["id"], unix_us());
                 let answer = format!(r#"{{"op":"pong","id":{id},"time":{time}}}"#);
-                // If it has left, the next read says so.
+                // If it has left, the next read reports that.
                 let _ = peer.send(Message::text(answer));
             }
             Ok(_) => {}
@@ -96,7 +97,7 @@ fn stderr(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).unwrap()
 }
 
-/// The processes that `pid` has started, once there are `count` with an open connection each.
+/// The processes started by `pid`, once there are `count` with an open connection each.
 fn children(pid: u32, count: usize) -> Vec<i32> {
     let began = Instant::now();
     loop {
@@ -123,7 +124,7 @@ fn signal(pid: i32, signal: Signal) {
 }
 
 fn is_alive(pid: i32) -> bool {
-    // A process that has ended and was not waited for has no command line.
+    // A zombie has an empty command line.
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
 }
 
@@ -136,30 +137,30 @@ fn one_report_has_the_schedules_requests_and_clocks_of_all_processes() {
     );
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let report = report(&output);
-    // Three of the four clients read.
+    // Three of the four clients are not slow.
     let requests = &report["requests"];
     let sent = requests["sent"].as_u64().unwrap();
     assert!((50..=62).contains(&sent), "{requests}");
     assert_eq!(requests["replies"], sent, "{requests}");
-    // One that came due as the window ended may be unsent, and was late all the same.
+    // A request that was due as the window ended may be unsent, but it was late all the same.
     let due = sent + requests["unsent"].as_u64().unwrap();
     assert_eq!(requests["latency_us"]["count"], due, "{requests}");
     assert_eq!(requests["uncorrected_us"]["count"], sent, "{requests}");
     let expected = report["schedule"]["lateness_us"]["count"].as_u64().unwrap();
     assert!((200..=400).contains(&expected), "{report}");
-    // Each compares before it joins in, for a second at most.
+    // Each process compares the clocks for a second at most before it joins the others.
     let sync = &report["sync"];
     assert!(sync["answered"].as_u64().unwrap() >= 4, "{sync}");
     let (offset_us, error_us) = (&sync["offset_us"], &sync["error_us"]);
     let offset_us = offset_us.as_i64().unwrap().unsigned_abs();
     assert!(offset_us <= error_us.as_u64().unwrap(), "{sync}");
-    // The numbers of both processes' symbols, by name.
+    // The losses of both processes' symbols, by name.
     let symbols = report["symbols"].as_array().unwrap();
     assert_eq!(symbols.len(), 1, "{symbols:?}");
     assert_eq!(symbols[0]["numbered"], report["numbered"], "{report}");
     assert_eq!(report["numbered"], report["ticks"], "{report}");
     assert_eq!(report["stamped"], report["ticks"], "{report}");
-    // And by the second.
+    // The same per second.
     let sum = |name: &str| -> u64 {
         let intervals = report["intervals"].as_array().unwrap();
         intervals
@@ -251,7 +252,7 @@ fn every_dead_worker_is_named() {
 }
 
 #[test]
-fn a_signal_to_one_worker_changes_nothing() {
+fn a_signal_to_one_worker_is_ignored() {
     let arguments = "--clients 2 --processes 2 --duration 500ms --json";
     let (output, _) = run(arguments, |pid, accepted| {
         while accepted.load(Ordering::SeqCst) < 2 {
@@ -279,7 +280,7 @@ fn a_signal_does_not_wait_for_a_hanging_worker() {
             let own = pid.try_into().unwrap();
             signal(own, Signal::INT);
             if signals == 2 {
-                // Two of one kind in a row may be seen as one.
+                // Two equal signals in a row may be merged into one.
                 signal(own, Signal::TERM);
             }
         });
@@ -359,7 +360,7 @@ fn one_refused_server_is_reported_once_for_all_workers() {
 }
 
 #[test]
-fn thresholds_are_held_against_the_sum() {
+fn thresholds_apply_to_the_sum_of_all_processes() {
     let arguments = "--clients 4 --processes 2 --duration 500ms --min-throughput 1e9";
     let (output, _) = run(arguments, |_, _| {});
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
@@ -396,7 +397,7 @@ fn the_share_option_is_refused_outside_of_a_worker() {
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
 }
 
-/// Sends `signal` to the program and all that it has started, as a terminal does.
+/// Sends `signal` to the program and all its children, like a terminal.
 fn signal_all(pid: u32, signal: Signal) {
     let group = Pid::from_raw(pid.try_into().unwrap()).unwrap();
     kill_process_group(group, signal).unwrap();
@@ -409,7 +410,7 @@ fn stopping_and_continuing_all_processes_keeps_the_report_honest() {
         while accepted.load(Ordering::SeqCst) < 4 + 2 {
             thread::yield_now();
         }
-        // Ctrl-Z and fg, without a shell. Time enough is left for ticks.
+        // Ctrl-Z and fg without a shell. Enough time is left for ticks.
         signal_all(pid, Signal::STOP);
         // The stop is the subject of the test.
         thread::sleep(Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! The program around it: options, exit status, output, signals.
+//! The client as a program: options, exit status, output, signals.
 
 use std::fs::File;
 use std::io::Write;
@@ -24,7 +24,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs the program against one connection.
+/// Runs the program against a server that handles one connection.
 pub(crate) fn run_program(arguments: &[&str], serve: impl FnOnce(TcpStream) + Send) -> Output {
     let (listener, address) = bind();
     let url = format!("ws://{address}/");
@@ -35,16 +35,16 @@ pub(crate) fn run_program(arguments: &[&str], serve: impl FnOnce(TcpStream) + Se
     })
 }
 
-/// Does what Ctrl-C does.
+/// Sends the signal of Ctrl-C.
 pub(crate) fn interrupt(id: u32) {
     let pid = rustix::process::Pid::from_raw(id.cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
 }
 
-/// A terminal: what its user sees, and what programs write to.
+/// A terminal: the user's end, and the end that programs write to.
 pub(crate) fn terminal() -> (File, File) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    // Other tests start programs, too, and must not hand it to them.
+    // Other tests also start programs, which must not inherit it.
     fcntl_setfd(&master, FdFlags::CLOEXEC).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
@@ -107,7 +107,7 @@ fn the_program_ends_early_on_a_signal_with_a_report() {
 }
 
 #[test]
-fn the_program_explains_itself_and_refuses_what_it_does_not_know() {
+fn help_is_printed_and_invalid_options_are_refused() {
     let output = command(&["--help"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(text(&output.stdout), client::config::options::HELP);
@@ -127,7 +127,7 @@ fn the_program_explains_itself_and_refuses_what_it_does_not_know() {
 #[test]
 fn memory_is_bounded_whatever_the_server_sends() {
     for (first, on) in [
-        // One message in fragments, and one frame that goes on for a tebibyte.
+        // One message in fragments, and one frame of a tebibyte.
         (&b"\x01\x7e\xff\xff"[..], &b"\x00\x7e\xff\xff"[..]),
         (b"\x81\x7f\0\0\x01\0\0\0\0\0", b""),
     ] {
@@ -150,7 +150,7 @@ fn memory_is_bounded_whatever_the_server_sends() {
 }
 
 #[test]
-fn a_password_is_printed_nowhere() {
+fn a_password_is_never_printed() {
     let (listener, address) = bind();
     let url = format!("ws://user:secret@{address}/");
     thread::scope(|scope| {

@@ -7,7 +7,7 @@ use std::thread;
 use crate::program::{command, terminal, text};
 use crate::server::{accept, bind, serve_steadily};
 
-/// What a run shows on a terminal, and what it prints on stdout.
+/// The output of a run on a terminal, and its stdout.
 fn run_on_terminal(arguments: &[&str]) -> (String, String) {
     let (master, slave) = terminal();
     let (listener, address) = bind();
@@ -16,7 +16,7 @@ fn run_on_terminal(arguments: &[&str]) -> (String, String) {
         scope.spawn(move || serve_steadily(accept(&listener)));
         let reading = scope.spawn(move || {
             let mut shown = Vec::new();
-            // It ends with EIO once nobody has the terminal open.
+            // The read fails with EIO once no process has the terminal open.
             let _ = (&master).read_to_end(&mut shown);
             String::from_utf8(shown).unwrap()
         });
@@ -25,7 +25,7 @@ fn run_on_terminal(arguments: &[&str]) -> (String, String) {
         command.env("TERM", "xterm").stderr(Stdio::from(slave));
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(0));
-        // It holds the other end.
+        // The command holds the other end.
         drop(command);
         (reading.join().unwrap(), text(&output.stdout).to_owned())
     })

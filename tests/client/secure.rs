@@ -1,4 +1,4 @@
-//! TLS, and what else it takes to be let in.
+//! TLS, headers and passwords.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -44,7 +44,7 @@ fn upgrade(config: Arc<ServerConfig>, stream: TcpStream) -> SecurePeer {
     tungstenite::accept(StreamOwned::new(connection, stream)).unwrap()
 }
 
-/// The report of one client about a server with this certificate, which need not get any further.
+/// The report of one client on a server with this certificate, which may be refused.
 fn refused(server: Arc<ServerConfig>, host: &str, access: Access) -> Report {
     run_bare(
         |address| {
@@ -63,7 +63,7 @@ fn refused(server: Arc<ServerConfig>, host: &str, access: Access) -> Report {
 }
 
 #[test]
-fn ticks_come_through_tls_and_the_end_is_polite() {
+fn ticks_arrive_through_tls_and_the_connection_is_closed_politely() {
     let authority = Authority::new(&["127.0.0.1"]);
     let file = pem_file(&authority);
     let report = run_bare(
@@ -72,7 +72,7 @@ fn ticks_come_through_tls_and_the_end_is_polite() {
             let mut peer = upgrade(authority.config(), stream);
             peer.send(Message::Ping("joined?".into())).unwrap();
             assert_eq!(peer.read().unwrap(), Message::Pong("joined?".into()));
-            // More than rustls takes in one piece, and more than one read of the client takes.
+            // More than one TLS record, and more than one read of the client.
             let text = format!(
                 r#"{{"symbol":"A","price":1,"seq":1,"x":"{}"}}"#,
                 "x".repeat(200_000)
@@ -96,7 +96,7 @@ fn ticks_come_through_tls_and_the_end_is_polite() {
 }
 
 #[test]
-fn the_symbols_to_choose_from_are_requested_through_tls_too() {
+fn the_list_of_symbols_is_requested_through_tls() {
     let authority = Authority::new(&["127.0.0.1"]);
     let file = pem_file(&authority);
     let (listener, address) = bind();
@@ -145,7 +145,7 @@ fn the_end_of_tls_that_comes_with_the_last_tick_is_noticed() {
             while stream.conn.wants_write() {
                 stream.conn.write_tls(&mut stream.sock).unwrap();
             }
-            // The socket itself stays open until the client ends it.
+            // The socket itself stays open until the client closes it.
             assert!(matches!(stream.sock.read(&mut [0; 1024]), Ok(0)));
         },
     );
@@ -154,7 +154,7 @@ fn the_end_of_tls_that_comes_with_the_last_tick_is_noticed() {
 }
 
 #[test]
-fn an_untrusted_misnamed_or_expired_certificate_is_refused_in_words() {
+fn an_untrusted_misnamed_or_expired_certificate_is_refused() {
     let authority = Authority::new(&["127.0.0.1"]);
     let file = pem_file(&authority);
     for (server, access, words) in [
@@ -180,7 +180,7 @@ fn an_untrusted_misnamed_or_expired_certificate_is_refused_in_words() {
     }
 }
 
-/// The report about a server whose certificate is accepted whatever it is.
+/// The report on a server whose certificate is accepted unchecked.
 fn believed(server: Arc<ServerConfig>) -> Report {
     let access = Access {
         insecure: true,
@@ -242,7 +242,7 @@ fn a_certificate_for_another_host_or_not_for_servers_is_refused_with_the_reason(
     }
 }
 
-/// Ends the connection by a reset once something of the client has come.
+/// Ends the connection with a reset once data has arrived from the client.
 fn reset(mut stream: TcpStream) {
     let _ = stream.read(&mut [0]).unwrap();
     let socket = socket2::SockRef::from(&stream);
@@ -316,7 +316,7 @@ fn the_client_gives_up_on_a_tls_handshake_that_never_finishes() {
     assert_eq!(report.error().as_deref(), Some(words));
 
     let report = run_bare(with_limit, |mut stream| {
-        // All that it says first, or the end of the stream would be a reset.
+        // Reads the client's first message, or the end of the stream would be a reset.
         let _ = stream.read(&mut [0; 4096]).unwrap();
     });
     assert_eq!(kinds(&report), [(ErrorKind::Tls, 1)]);

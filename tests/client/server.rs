@@ -1,5 +1,5 @@
-//! Servers of a few lines, each in a thread. One that is done with its part listens for the
-//! client's close frame; none outlives its test.
+//! Servers of a few lines, each in a thread. After its part, a server waits for the client's close
+//! frame; none outlives its test.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -20,10 +20,10 @@ pub(crate) type Peer = WebSocket<TcpStream>;
 /// Long enough for a busy machine, short enough for a suite.
 pub(crate) const WINDOW: Duration = Duration::from_millis(200);
 
-/// For runs that something else than the clock must end.
+/// For runs that must not end by the clock.
 pub(crate) const ENDLESS: Duration = Duration::from_secs(60);
 
-/// How soon that must be.
+/// How soon such a run must end.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 pub(crate) fn bind() -> (TcpListener, SocketAddr) {
@@ -41,7 +41,7 @@ pub(crate) fn config(address: SocketAddr, duration: Duration) -> Config {
 }
 
 pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
-    // No test hangs because its client has failed, or never came.
+    // A test must not hang because its client has failed, or never connects.
     let mut poll = [PollFd::new(listener, PollFlags::IN)];
     let limit = Timespec::try_from(3 * SOON).unwrap();
     assert_eq!(
@@ -55,7 +55,7 @@ pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
     stream
 }
 
-/// The report of one client about a server that handles one bare connection.
+/// The report of one client on a server that handles one bare connection.
 pub(crate) fn run_bare(
     config: impl FnOnce(SocketAddr) -> Config,
     serve: impl FnOnce(TcpStream) + Send,
@@ -70,7 +70,7 @@ pub(crate) fn run_bare(
     report
 }
 
-/// The report of one client about a server whose connection has been upgraded.
+/// The report of one client on a server whose connection has been upgraded.
 pub(crate) fn run(duration: Duration, serve: impl FnOnce(&mut Peer) + Send) -> Report {
     run_bare(
         |address| config(address, duration),
@@ -87,16 +87,16 @@ pub(crate) fn send<S: Read + Write>(peer: &mut WebSocket<S>, text: impl Into<Str
     peer.send(Message::text(text.into())).unwrap();
 }
 
-/// A ping. Once it is answered, the client is measuring: it answers in the turn in which it joins,
-/// the next turn begins the window, and later events come after that.
+/// Sends a ping. Once it is answered, the client measures: it answers in the turn in which it
+/// joins, the next turn begins the window, and later events come after that.
 pub(crate) fn join<S: Read + Write>(peer: &mut WebSocket<S>) {
     peer.send(Message::Ping("joined?".into())).unwrap();
     let answer = peer.read().unwrap();
     assert_eq!(answer, Message::Pong("joined?".into()));
 }
 
-/// Waits for the measuring, then sends the first tick, which counts as a message but not as a
-/// delivery.
+/// Waits until the client measures, then sends the first tick, which counts as a message but not as
+/// a delivery.
 pub(crate) fn begin<S: Read + Write>(peer: &mut WebSocket<S>) {
     join(peer);
     send(peer, tick(1, 0));
@@ -120,7 +120,7 @@ pub(crate) fn kinds(report: &Report) -> Vec<(ErrorKind, u64)> {
     kinds.map(|(&kind, &count)| (kind, count)).collect()
 }
 
-/// Ticks every few milliseconds until the client closes.
+/// Sends a tick every few milliseconds until the client closes.
 pub(crate) fn serve_steadily(stream: TcpStream) {
     let mut peer = tungstenite::accept(stream).unwrap();
     let pause = Duration::from_millis(5);
@@ -139,7 +139,7 @@ pub(crate) fn serve_steadily(stream: TcpStream) {
     }
 }
 
-/// Calls `act` with each request of the client, and with none whenever `pause` has passed without
+/// Calls `act` with each request of the client, and with `None` whenever `pause` has passed without
 /// one, until the client closes.
 pub(crate) fn answer_requests(
     peer: &mut Peer,

@@ -1,4 +1,4 @@
-//! Clients that come and go, and clients that hardly read.
+//! Clients that come and go, and clients that read slowly.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -25,7 +25,7 @@ fn reconnecting() -> Shape {
     }
 }
 
-/// Accepts a connection and tells what it asked for.
+/// Accepts a connection, and returns it with its request target.
 fn accept_asking(listener: &TcpListener) -> (WebSocket<TcpStream>, String) {
     let mut target = String::new();
     #[allow(clippy::result_large_err, reason = "tungstenite's own signature")]
@@ -54,7 +54,7 @@ fn a_lost_connection_is_reopened_and_resumes_after_the_last_tick() {
             finish(&mut peer);
             let (mut peer, target) = accept_asking(&listener);
             assert_eq!(target, "/?since=777");
-            // Two that it had kept, one lost in between, then one that is new.
+            // The server kept two ticks and lost one in between; then a new tick follows.
             send(&mut peer, stamped(3, 800));
             send(&mut peer, stamped(5, 900));
             let new = format!(
@@ -62,7 +62,7 @@ fn a_lost_connection_is_reopened_and_resumes_after_the_last_tick() {
                 u64::MAX / 4
             );
             send(&mut peer, new);
-            // Lost for good: it says nothing.
+            // This client is lost for good: the server closes without a close frame.
             drop(peer);
             let (mut peer, target) = accept_asking(&listener);
             assert_eq!(target, format!("/?since={}", u64::MAX / 4));
@@ -89,7 +89,7 @@ fn a_lost_connection_is_reopened_and_resumes_after_the_last_tick() {
         (reconnects.away_us.count, reconnects.response_us.count),
         (2, 2)
     );
-    // The first pause is 200 ms, of which half is left to chance.
+    // The first pause is 200 ms, of which half is random.
     assert!(reconnects.away_us.p50.unwrap() >= 99_000, "{reconnects:?}");
     assert_eq!(
         (report.losses.gaps, report.losses.repeats),
@@ -127,7 +127,7 @@ fn ticks_kept_by_a_restarted_server_are_not_deliveries() {
             begin(&mut peer);
             (2..=200).for_each(|seq| send(&mut peer, tick(seq, 0)));
             drop(peer);
-            // Its numbers start again, and its backlog is older than the connection.
+            // The server's numbers begin again, and its backlog is older than the connection.
             let (mut peer, _) = accept_asking(&listener);
             (1..=20).for_each(|seq| send(&mut peer, tick(seq, 500_000)));
             peer.send(Message::Ping("joined?".into())).unwrap();
@@ -192,7 +192,7 @@ fn reconnects_back_off_and_the_run_ends_in_time() {
         (reconnects.counters.lost, reconnects.counters.returned),
         (1, 0)
     );
-    // After 100 to 200, 200 to 400 and 400 to 800 ms.
+    // After pauses of 100 to 200, 200 to 400 and 400 to 800 ms.
     assert!(
         (1..=3).contains(&reconnects.counters.failed),
         "{reconnects:?}"
@@ -254,13 +254,13 @@ fn churn_closes_politely_and_measures_reopened_connections() {
     assert!(reconnects.response_us.count > 0 && reconnects.away_us.count == 0);
     assert_eq!(report.errors.total, 0, "{:?}", report.errors);
     assert_eq!((report.clients.connected, report.response_s.count), (5, 5));
-    // One that is not upgraded when the run ends is just closed.
+    // A connection that is not upgraded when the run ends is closed without a handshake.
     let polite = polite.load(Ordering::SeqCst) as u64;
     assert_eq!(polite, 5 + reconnects.counters.returned, "{reconnects:?}");
     assert_eq!(report.losses.gaps, 0);
 }
 
-/// A tick, and one if the client then closes politely, else none.
+/// Sends a tick. Returns one if the client then closes politely, otherwise zero.
 fn serve_once(stream: TcpStream) -> usize {
     let Ok(mut peer) = tungstenite::accept(stream) else {
         return 0;
@@ -315,7 +315,7 @@ fn slow_clients_are_reported_separately() {
     assert!(report.to_string().contains("Slow clients"));
 }
 
-/// Sends ticks as fast as the socket takes them, for `duration`. Returns how many bytes it took.
+/// Sends ticks as fast as the socket takes them, for `duration`. Returns the number of bytes.
 fn flood(stream: TcpStream, duration: Duration) -> usize {
     let mut peer = tungstenite::accept(stream).unwrap();
     let stream = peer.get_mut();
@@ -338,7 +338,7 @@ fn flood(stream: TcpStream, duration: Duration) -> usize {
             Err(error) => panic!("{error}"),
         }
     }
-    // The rest of the tick that it is in, and the end.
+    // The rest of the current tick, and the close.
     stream.set_write_timeout(None).unwrap();
     stream.write_all(&unsent).unwrap();
     finish(&mut peer);

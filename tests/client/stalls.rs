@@ -1,5 +1,5 @@
-//! A server that stalls once cannot hide it: neither in when ticks came, nor in how soon it
-//! replied.
+//! A server that stalls once cannot hide it: it shows in the lateness of ticks and in the latency
+//! of replies.
 
 use std::net::{TcpListener, TcpStream};
 use std::thread;
@@ -26,14 +26,14 @@ fn request(text: &str, in_order: bool) -> Option<Template> {
     Some(Template::parse(text, &Field::parse("id").unwrap(), in_order).unwrap())
 }
 
-/// How a server treats the beats that it slept through.
+/// What a server does about the beats that it slept through.
 #[derive(Clone, Copy, PartialEq)]
 enum After {
     CatchUp,
     Skip,
 }
 
-/// Ticks on a grid and an answer to each request, but for one stall.
+/// Sends ticks on a grid and answers each request, except for one stall.
 fn serve_with_a_stall(peer: &mut Peer, after: After) {
     let began = Instant::now();
     let (mut beat, mut seq, mut has_stalled) = (0u32, 1, false);
@@ -84,7 +84,7 @@ fn stall(after: After) {
         (least..most).contains(&lateness.p999.unwrap()),
         "{lateness:?}"
     );
-    // All the beats of the stall were late, not only the one that ended it.
+    // All the beats of the stall were late, not only the last one.
     assert!(lateness.p50.unwrap() > 100_000, "{lateness:?}");
     assert!(lateness.count >= 280, "{lateness:?}");
     let is_blamed = |warning: &String| warning.contains("ticks of a symbol came every");
@@ -99,7 +99,7 @@ fn stall(after: After) {
         "{requests:?}"
     );
     assert!(requests.latency_us.p50.unwrap() > 100_000, "{requests:?}");
-    // Ten were on their way in the stall; those held back were answered at once when sent.
+    // Ten were in flight during the stall; those held back were answered as soon as they were sent.
     assert!(
         requests.uncorrected_us.p50.unwrap() < 100_000,
         "{requests:?}"
@@ -125,14 +125,14 @@ fn a_wrong_expect_causes_a_warning_that_names_the_real_interval() {
     );
     let schedule = report.schedule.as_ref().unwrap();
     let mean_s = schedule.interval_s_mean.unwrap();
-    // A busy machine has it that the first of them come late, and so closer together.
+    // On a busy machine the first ticks may be late, and therefore closer together.
     assert!((0.002..0.03).contains(&mean_s), "{schedule:?}");
     let said = |warning: &String| warning.contains("more often than --expect 40ms");
     assert!(report.warnings.iter().any(said), "{:?}", report.warnings);
 }
 
 #[test]
-fn ticks_and_replies_that_never_come_count_too() {
+fn missing_ticks_and_replies_count() {
     let report = run_bare(
         |address| Config {
             expect: Some(INTERVAL),
@@ -163,7 +163,7 @@ fn ticks_and_replies_that_never_come_count_too() {
         (18..=30).contains(&requests.counters.unsent),
         "{requests:?}"
     );
-    // Those that were sent first have waited for the window and a second more.
+    // The first requests have waited for the window and a second more.
     assert!(requests.latency_us.max.unwrap() > 1_400_000, "{requests:?}");
     let said = |warning: &String| warning.starts_with("5 requests got no reply");
     assert!(report.warnings.iter().any(said), "{:?}", report.warnings);
@@ -212,7 +212,7 @@ fn replies_are_matched_by_id_or_by_order() {
     }
 }
 
-/// Ticks on a grid and an answer to each request, until `end` or until the client closes.
+/// Sends ticks on a grid and answers each request, until `end` or until the client closes.
 fn serve_until(stream: TcpStream, end: Duration) {
     let began = Instant::now();
     let mut peer = tungstenite::accept(stream).unwrap();
@@ -236,14 +236,14 @@ fn serve_until(stream: TcpStream, end: Duration) {
 }
 
 #[test]
-fn an_outage_makes_everything_late_that_was_due_meanwhile() {
+fn ticks_and_replies_due_in_an_outage_are_late() {
     let (listener, address) = bind();
     let report = thread::scope(|scope| {
         scope.spawn(move || {
             serve_until(accept(&listener), Duration::from_millis(500));
             drop(listener);
-            // The outage is what is tested: over before the third attempt, after 0.7 s at the
-            // earliest, so that the client is back in time whatever chance makes of its pauses.
+            // The outage ends before the third attempt, which is after 0.7 s at the earliest, so
+            // that the client is back in time whatever its random pauses are.
             thread::sleep(Duration::from_millis(500));
             serve_until(accept(&TcpListener::bind(address).unwrap()), ENDLESS);
         });
@@ -255,7 +255,7 @@ fn an_outage_makes_everything_late_that_was_due_meanwhile() {
                 reconnect: true,
                 ..Shape::default()
             },
-            // By chance the pause before it comes back may end 3 s after it was lost.
+            // With unlucky pauses it may come back 3 s after it was lost.
             ..config(address, RUN + Duration::from_secs(1))
         };
         let report = client::run(config, None).unwrap();
@@ -278,7 +278,7 @@ fn an_outage_makes_everything_late_that_was_due_meanwhile() {
 }
 
 #[test]
-fn what_lost_clients_are_due_counts_until_the_end() {
+fn the_dues_of_lost_clients_count_until_the_end() {
     let (listener, address) = bind();
     let report = thread::scope(|scope| {
         scope.spawn(|| {

@@ -1,5 +1,5 @@
-//! Each client with a list of its own: what it draws, how it asks for that, and what is counted of
-//! what comes.
+//! Each client with its own list: the symbols it draws, the requests for them, and the counts of
+//! its ticks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -24,18 +24,18 @@ use crate::server::{
     ENDLESS, Peer, WINDOW, accept, begin, bind, config, finish, join, kinds, run, run_bare, send,
 };
 
-/// A server that knows lists of symbols, the length of each message and target, and the lists of
-/// its clients.
+/// A server with lists of symbols that checks the length of each message and target, and records
+/// the lists of its clients.
 #[derive(Default)]
 struct Market {
     symbols: Vec<String>,
-    /// The lists of connections that have ended, but for those that only asked what there is.
+    /// The lists of ended connections, except those that only requested the symbols.
     lists: Mutex<Vec<Vec<String>>>,
-    /// The questions for what there is.
+    /// The requests for the list of symbols.
     questions: Mutex<Vec<Value>>,
-    /// A subscribe with this symbol is refused.
+    /// The server refuses a subscribe with this symbol.
     unknown: Option<String>,
-    /// Whether a connection is closed as soon as its list has had a tick.
+    /// Whether the server closes a connection as soon as its list has had a tick.
     is_restless: bool,
     is_over: AtomicBool,
 }
@@ -70,8 +70,8 @@ impl Market {
         });
     }
 
-    /// As long as the client is there, however it leaves: one that was to come back as the run
-    /// ended is just closed.
+    /// Serves for as long as the client is there, however it leaves: a client that was to come back
+    /// as the run ended just closes.
     fn serve_one(&self, stream: TcpStream) {
         let Some((mut peer, mut list)) = accept_list(stream) else {
             return;
@@ -102,7 +102,7 @@ impl Market {
     }
 
     fn tick(&self, peer: &mut Peer, list: &[String], seq: u64) -> tungstenite::Result<()> {
-        // Behind its own close frame it only waits for the client's.
+        // After its own close frame it only waits for the client's.
         let list = if peer.can_write() { list } else { &[] };
         for symbol in list {
             peer.send(Message::text(tick(symbol, seq)))?;
@@ -138,7 +138,7 @@ impl Market {
         }
     }
 
-    /// All lists, in an order of their own.
+    /// All lists in sorted order.
     fn into_lists(self) -> Vec<Vec<String>> {
         let mut lists = self.lists.into_inner().unwrap();
         lists.sort_unstable();
@@ -146,7 +146,7 @@ impl Market {
     }
 }
 
-/// Upgrades a connection and returns the symbols that its URL asks for; none if it has left.
+/// Upgrades a connection and returns the symbols in its URL; `None` if it has left.
 fn accept_list(stream: TcpStream) -> Option<(Peer, Vec<String>)> {
     let mut list = Vec::new();
     #[allow(clippy::result_large_err, reason = "tungstenite's own signature")]
@@ -291,7 +291,7 @@ fn a_client_that_reconnects_asks_for_its_own_list_again() {
             duration: Duration::from_secs(1),
             ..watching(address, 4, 3)
         });
-        // Also where a client is to leave and to come back in the moment in which the run ends.
+        // Even if a client leaves and is to come back just as the run ends.
         assert!(began.elapsed() < Duration::from_millis(2_500));
         assert!(report.reconnects.unwrap().counters.returned > 0);
         let mut lists = BTreeMap::new();
@@ -343,7 +343,7 @@ fn a_subscribe_that_is_refused_or_unanswered_is_an_error() {
     assert_eq!(kinds(&report), [(ErrorKind::SubscribeUnanswered, 1)]);
 }
 
-/// The output of the program for a server that answers its request for symbols by `serve`.
+/// The output of the program for a server that answers its request for symbols with `serve`.
 fn run_asking(arguments: &[&str], serve: impl FnOnce(&mut Peer) + Send) -> Output {
     let arguments = [&["--watch", "2"], arguments].concat();
     run_program(&arguments, |stream| {
@@ -398,7 +398,7 @@ fn a_server_without_a_symbol_list_is_an_error_that_names_the_remedy() {
 }
 
 #[test]
-fn a_batch_is_one_message_and_each_of_its_ticks_counts_and_is_printed() {
+fn each_tick_of_a_batch_is_counted_and_printed() {
     let output = run_program(&["--duration", "300ms", "--print", "--batch"], |stream| {
         let mut peer = tungstenite::accept(stream).unwrap();
         begin(&mut peer);
@@ -434,7 +434,7 @@ fn the_symbols_that_lost_most_are_named_and_counted() {
         for symbol in 0..100 {
             let name = format!("S{symbol}");
             send(peer, tick(&name, 1));
-            // Every third loses as many as its number says.
+            // Every third symbol loses as many ticks as its number.
             let next = if symbol % 3 == 0 { 2 + symbol } else { 2 };
             send(peer, tick(&name, next));
         }

@@ -14,7 +14,7 @@ use testkit::frames::handshake;
 use testkit::{NamedTempFile, temp_file};
 use tickertape::server::Config;
 
-/// A file of tokens, which goes with its test.
+/// A file of tokens, which is deleted after its test.
 struct TokenFile(NamedTempFile);
 
 impl TokenFile {
@@ -22,7 +22,7 @@ impl TokenFile {
         Self(temp_file(text))
     }
 
-    /// Writes another text, for its owner alone to read.
+    /// Replaces the text; only the owner may read it.
     fn write(&self, text: &str) {
         fs::write(&self.0, text).unwrap();
         fs::set_permissions(&self.0, fs::Permissions::from_mode(0o600)).unwrap();
@@ -39,7 +39,7 @@ fn connect(address: &str) -> TcpStream {
     stream
 }
 
-/// Asks for `target` with one header more, and gives the answer to its end.
+/// Requests `target` with an additional header, and returns the whole answer.
 fn ask(address: &str, target: &str, header: &str) -> String {
     let mut stream = connect(address);
     let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{header}\r\n\r\n");
@@ -144,7 +144,7 @@ fn tokens_are_read_again_on_sighup() {
 }
 
 #[test]
-fn a_useless_token_file_ends_the_program_with_one_line() {
+fn an_unusable_token_file_ends_the_server_with_one_line() {
     let file = TokenFile::new("# nothing yet\n");
     for (path, part) in [
         (file.path(), "there are none: expected one per line"),
@@ -202,7 +202,7 @@ fn the_admin_port_serves_the_servers_state() {
         .to_owned();
     let mut client = connect(&server.address);
     client.write_all(handshake("/").as_bytes()).unwrap();
-    // It takes the only place for clients; the admin port has places of its own.
+    // The client takes the only place for clients; the admin port has its own places.
     for (target, expected) in [("/metrics", "200"), ("/healthz", "200"), ("/", "404")] {
         assert_eq!(status(&ask(&admin, target, "X: y")), expected, "{target}");
     }
@@ -215,7 +215,7 @@ fn the_admin_port_serves_the_servers_state() {
     while status(&ask(&server.address, "/metrics", "X: y")) != "404" {
         assert!(Instant::now() < deadline, "the client has gone");
     }
-    // Silent connections there are limited, and do no harm to clients.
+    // Silent connections to it are limited, and do not affect clients.
     let silent: Vec<_> = (0..30).map(|_| connect(&admin)).collect();
     assert_eq!(status(&ask(&admin, "/healthz", "X: y")), "503");
     assert_eq!(upgrade(&server.address, "/", "X: y"), 101);
@@ -244,7 +244,7 @@ fn connect_from(address: SocketAddr, own: &str) -> TcpStream {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_address_gets_its_share_back_however_its_connections_end() {
+fn an_address_regains_its_share_however_its_connections_end() {
     let server = TestServer::start(Config {
         clients_per_address_max: Some(3),
         handshake_timeout: Duration::from_millis(50),
@@ -271,7 +271,7 @@ fn an_address_gets_its_share_back_however_its_connections_end() {
     };
     let wait_for_connections = |wanted: u64| {
         let deadline = Instant::now() + PATIENCE;
-        // With the one that asks.
+        // Including the connection that asks.
         while metric("tickertape_connections") != wanted + 1 {
             assert!(Instant::now() < deadline, "{wanted} connections");
         }
@@ -289,7 +289,7 @@ fn an_address_gets_its_share_back_however_its_connections_end() {
             metric("tickertape_refused_total{status=\"429\",cause=\"too_many\"}"),
             round + 1
         );
-        // By a reset, by a protocol error, and without a word.
+        // By a reset, by a protocol error, and without a close frame.
         let reset = clients.pop().unwrap();
         SockRef::from(&reset)
             .set_linger(Some(Duration::ZERO))
@@ -300,7 +300,7 @@ fn an_address_gets_its_share_back_however_its_connections_end() {
         read_to_end(&mut clients[0]);
         drop(clients);
         wait_for_connections(0);
-        // Never speaking, asking nonsense, and being refused.
+        // A silent connection, an invalid request, and a refused one.
         let silent = server.connect();
         assert_eq!(status(&server.ask(b"\x16\x03\x01")), "400");
         assert_eq!(

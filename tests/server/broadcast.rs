@@ -1,4 +1,4 @@
-//! Everybody gets every tick, in order, from the newest one at the time of joining.
+//! Every client gets every tick, in order, starting with the newest one when it joins.
 
 use std::io::Read;
 
@@ -11,7 +11,7 @@ use testkit::frames::handshake;
 use tickertape::server::Config;
 
 #[test]
-fn the_newest_tick_comes_in_one_piece_with_the_answer() {
+fn the_newest_tick_is_sent_together_with_the_answer() {
     let server = TestServer::start(Config::default());
     server.tick("A", 5);
     server.wait_for_metric("ticks_total", |ticks| ticks == 1);
@@ -28,7 +28,7 @@ fn the_newest_tick_comes_in_one_piece_with_the_answer() {
 
 #[test]
 fn every_client_gets_every_tick_in_order() {
-    // Patient, so that a machine that stalls for a second makes no gap.
+    // Long, so that a machine that stalls for a second causes no gap.
     let conflate_after = Duration::from_secs(60);
     let server = TestServer::start(Config {
         conflate_after,
@@ -47,7 +47,7 @@ fn every_client_gets_every_tick_in_order() {
 }
 
 #[test]
-fn a_client_reads_the_symbols_that_it_asked_for() {
+fn a_client_gets_the_symbols_it_requested() {
     let server = TestServer::start(Config::default());
     let mut only_b = server.open("/?symbols=B");
     let mut all = server.open("/");
@@ -94,7 +94,7 @@ fn subscriptions_change_while_connected() {
 
 #[test]
 fn a_client_that_returns_gets_what_it_missed() {
-    // It was away, not slow, so the limit for slow clients does not apply.
+    // The client was away, not slow, so the limit for slow clients does not apply.
     let conflate_after = Duration::from_micros(1);
     let server = TestServer::start(Config {
         conflate_after,

@@ -115,7 +115,7 @@ fn fails_with_1_for_a_missing_recording() {
 }
 
 #[test]
-fn says_that_prices_are_simulated_and_serves_them_from_one_thread() {
+fn simulated_prices_are_announced_and_served_from_one_thread() {
     let server = process(&["--interval", "5ms"]);
     let log = server.log();
     assert!(log.contains("simulated"), "{log}");
@@ -130,8 +130,8 @@ fn says_that_prices_are_simulated_and_serves_them_from_one_thread() {
 }
 
 #[test]
-fn an_exchange_that_is_out_of_reach_makes_a_stale_event_and_no_error() {
-    // Nothing listens there: the port was free a moment ago.
+fn an_unreachable_exchange_causes_a_stale_event_and_no_error() {
+    // No server listens there: the port was free a moment ago.
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
     let upstream = format!("http://{}", upstream.unwrap());
     let server = process(&["--source", "binance", "--upstream", &upstream]);
@@ -257,7 +257,7 @@ fn without_descriptors_clients_get_503_and_accepting_goes_on() {
     });
     let mut streams: Vec<_> = answers.collect();
     let mut turned_away = 0;
-    // The first few found descriptors and wait for their request to be read.
+    // The first few got descriptors and wait for their request to be read.
     for stream in streams.iter_mut().skip(20) {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -266,7 +266,7 @@ fn without_descriptors_clients_get_503_and_accepting_goes_on() {
     assert_eq!(turned_away, 20);
     drop(streams);
     limit(1024);
-    // One that comes while the last 503 is on its way out may still get one.
+    // A client may still get a 503 while the last one is being sent.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while let Err(error) = try_open(&server) {
         assert!(std::time::Instant::now() < deadline, "{error}");

@@ -1,4 +1,4 @@
-//! Connections end politely: the right code, nothing behind it, and then the end of the stream.
+//! Connections end politely: the right code, no data after it, and then the end of the stream.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -129,9 +129,9 @@ fn a_close_frame_together_with_the_end_of_the_stream_is_answered() {
 }
 
 #[test]
-fn bytes_behind_a_close_frame_do_not_destroy_the_answer() {
+fn data_after_a_close_frame_does_not_destroy_the_answer() {
     let server = TestServer::start(Config::default());
-    // Again and again more than one read takes, for the end is often not there by the first.
+    // Alternating with more than one read takes, as the end has often not arrived by the first.
     let lengths = [1, 1000, 20_000, 100_000].into_iter().cycle();
     for length in lengths.take(80) {
         let mut stream = server.open_raw();
@@ -144,13 +144,13 @@ fn bytes_behind_a_close_frame_do_not_destroy_the_answer() {
 }
 
 #[test]
-fn clients_that_reset_while_they_change_their_symbols_leave_nothing_behind() {
+fn clients_that_reset_while_changing_symbols_are_released() {
     let server = TestServer::start(Config::default());
     for round in 0..200 {
         let mut stream = server.open_raw();
         let symbol = if round % 2 == 0 { "A" } else { "B" };
         let request = format!(r#"{{"op":"unsubscribe","symbols":["{symbol}"]}}"#);
-        // Something unread, so that the server writes to a socket that is gone.
+        // Unread data, so that the server writes to a closed socket.
         server.tick("A", round);
         stream.write_all(&frame(0x81, request.as_bytes())).unwrap();
         SockRef::from(&stream)
@@ -162,7 +162,7 @@ fn clients_that_reset_while_they_change_their_symbols_leave_nothing_behind() {
 }
 
 #[test]
-fn an_end_of_stream_that_comes_with_the_request_is_noticed() {
+fn an_end_of_stream_with_the_request_is_noticed() {
     let server = TestServer::start(Config::default());
     let mut stream = server.connect();
     stream.write_all(handshake("/").as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! A server is replaced by another on the same port, and no client notices.
+//! A server is replaced by another one on the same port, without any client noticing.
 
 use std::net::TcpStream;
 use std::process::Command;
@@ -15,7 +15,7 @@ use tungstenite::Message;
 /// How often the server is replaced.
 const HANDOVERS: usize = 20;
 
-/// One at `port`, that waits no longer for others than a busy machine needs.
+/// A server on `port` that waits for others no longer than a busy machine needs.
 fn server(port: &str) -> ServerProcess {
     let arguments = ["--interval", "5ms", "--drain", "0"];
     let shared = [
@@ -28,7 +28,7 @@ fn server(port: &str) -> ServerProcess {
     crate::common::process(&[&arguments[..], &shared].concat())
 }
 
-/// Ends the visits, also when the test fails.
+/// Ends the visits, even if the test fails.
 struct Done<'a>(&'a AtomicBool);
 
 impl Drop for Done<'_> {
@@ -73,7 +73,7 @@ fn no_client_is_refused_or_reset_while_the_server_is_replaced() {
         let ending = Done(&done);
         for number in 0..HANDOVERS {
             let other = server(port);
-            // Now and then the new one ends instead, and the old one has to go on.
+            // Sometimes the new server ends instead, and the old one has to continue.
             let (stays, goes) = if number % 4 == 3 {
                 (present, other)
             } else {

@@ -1,4 +1,4 @@
-//! Every request gets a fitting answer: pages, upgrades and refusals, within the limits.
+//! Every request gets a fitting answer: pages, upgrades and rejections, within the limits.
 
 use std::io::{Read, Write};
 use std::thread;
@@ -57,7 +57,7 @@ fn a_request_may_arrive_byte_by_byte() {
 }
 
 #[test]
-fn bad_requests_are_told_what_is_wrong() {
+fn invalid_requests_are_explained() {
     let server = TestServer::start(Config::default());
     let long = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", "a".repeat(20_000));
     let old = handshake("/").replace("Version: 13", "Version: 12");
@@ -104,7 +104,7 @@ fn origins_can_be_opened() {
 #[test]
 fn a_silent_client_gets_408_at_the_limit() {
     let limit = Duration::from_millis(80);
-    // The second limit is for clients that keep the connection after the answer.
+    // The second limit is for clients that keep the connection open after the answer.
     let server = TestServer::start(Config {
         handshake_timeout: limit,
         close_timeout: limit,
@@ -120,7 +120,7 @@ fn a_silent_client_gets_408_at_the_limit() {
     server.wait_for_metric("connections", |connections| connections == 1);
 }
 
-/// Long enough for accepting to be deferred, where the system does that.
+/// Long enough for accepting to be deferred, on systems that do that.
 const LONG_LIMIT: Duration = Duration::from_secs(2);
 
 #[test]
@@ -130,7 +130,7 @@ fn the_limit_of_a_silent_client_begins_when_it_connects() {
         ..Config::default()
     });
     let began = Instant::now();
-    // In the rarest case the system keeps one for longer than a second.
+    // In rare cases the system holds one back for longer than a second.
     let silent: Vec<_> = (0..5).map(|_| server.connect()).collect();
     let mut slow = server.connect();
     slow.write_all(b"GET / HT").unwrap();
@@ -142,8 +142,8 @@ fn the_limit_of_a_silent_client_begins_when_it_connects() {
         .into_iter()
         .map(|stream| thread::spawn(move || told(stream)))
         .collect();
-    // The system hands over a client that has begun to speak at once, and a silent one a second
-    // later. The limit of both ends at the same time nevertheless.
+    // The system passes on a client that sends data at once, and a silent one a second later.
+    // Nevertheless, the limit of both ends at the same time.
     assert_eq!(status(&read_to_end(&mut slow)), "408");
     let of_the_slow = Instant::now();
     let told = threads.into_iter().map(|told| told.join().unwrap());
@@ -160,7 +160,7 @@ fn a_late_request_is_answered() {
         ..Config::default()
     });
     let began = Instant::now();
-    // About when the system hands over a silent connection, and long before and after.
+    // About when the system passes on a silent connection, and long before and after.
     let mut late: Vec<_> = [1, 300, 990, 1000, 1010, 1500]
         .map(|delay| (Duration::from_millis(delay), server.connect()))
         .into();
@@ -175,7 +175,7 @@ fn a_late_request_is_answered() {
 }
 
 #[test]
-fn a_client_over_the_limit_gets_503_and_others_find_room_again() {
+fn a_client_over_the_limit_gets_503_until_others_leave() {
     let server = TestServer::start(Config {
         clients_max: Some(2),
         ..Config::default()
@@ -185,7 +185,7 @@ fn a_client_over_the_limit_gets_503_and_others_find_room_again() {
     next(&mut first);
     let mut second = server.connect();
     second.write_all(b"G").unwrap();
-    // The second may not have been accepted yet when the third asks, but they are in order.
+    // The second may not have been accepted yet when the third arrives, but they are in order.
     assert_eq!(status(&server.ask(handshake("/").as_bytes())), "503");
     drop(second);
     drop(first);

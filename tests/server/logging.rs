@@ -1,5 +1,5 @@
-//! The log: what it tells, that floods are cut and counted, that nothing secret is in it, and that
-//! no stderr, whatever becomes of it, keeps a client waiting.
+//! The log: what it reports, that floods are limited and counted, that it contains no secrets, and
+//! that a blocked or closed stderr never delays a client.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
@@ -17,7 +17,7 @@ use tungstenite::{Message, WebSocket};
 struct Server(ServerProcess);
 
 impl Server {
-    /// Starts one that logs to `stderr`, and reads what it says until it listens.
+    /// Starts a server that logs to `stderr`, and reads the log until it listens.
     fn start(
         command: &mut Command,
         stderr: impl Into<Stdio>,
@@ -42,7 +42,7 @@ impl Server {
         answer
     }
 
-    /// How many lines are missing, and why.
+    /// How many lines are missing for the reason `why`.
     fn missing(&self, why: &str) -> u64 {
         let page = self.0.metrics();
         let name = format!("tickertape_log_lines_missing_total{{why=\"{why}\"}} ");
@@ -50,7 +50,7 @@ impl Server {
         value.unwrap().parse().unwrap()
     }
 
-    /// Opens and refuses until lines are lost, and shows that ticks go on.
+    /// Causes log lines until some are lost, and checks that ticks continue.
     fn lose_lines(&self) {
         let mut client = self.open();
         let deadline = Instant::now() + PATIENCE;
@@ -75,7 +75,7 @@ fn tick(client: &mut WebSocket<TcpStream>) {
     assert!(matches!(client.read().unwrap(), Message::Text(_)));
 }
 
-/// A server that logs to a pipe, what it has said, the pipe, and another hold on its other end.
+/// A server that logs to a pipe, its log so far, the pipe, and another handle of its other end.
 fn piped(arguments: &[&str]) -> (Server, String, BufReader<PipeReader>, PipeWriter) {
     let (reader, writer) = pipe().unwrap();
     let mut log = BufReader::new(reader);
@@ -84,7 +84,7 @@ fn piped(arguments: &[&str]) -> (Server, String, BufReader<PipeReader>, PipeWrit
     (server, said, log, writer)
 }
 
-/// Writes until nothing more is taken. The stream is waited for again afterwards.
+/// Writes until the stream takes no more, then sets its `flags`.
 fn fill(stream: &mut (impl Write + std::os::fd::AsFd), flags: OFlags) {
     fcntl_setfl(stream.as_fd(), flags | OFlags::NONBLOCK).unwrap();
     while stream.write(&[b'.'; 512]).is_ok() {}
@@ -92,7 +92,7 @@ fn fill(stream: &mut (impl Write + std::os::fd::AsFd), flags: OFlags) {
     fcntl_setfl(stream.as_fd(), flags).unwrap();
 }
 
-/// Reads lines until one has these words; returns that.
+/// Reads lines until one contains `words`, and returns it.
 fn wait_for(log: &mut impl BufRead, words: &str) -> String {
     loop {
         let mut line = String::new();
@@ -112,11 +112,11 @@ fn number_before(line: &str, words: &str) -> u64 {
 }
 
 #[test]
-fn a_full_pipe_delays_nobody_and_lost_lines_are_counted() {
+fn a_full_pipe_delays_no_client_and_lost_lines_are_counted() {
     let (server, _, mut log, mut hold) = piped(&["--log", "debug"]);
     fill(&mut hold, OFlags::empty());
     server.lose_lines();
-    // It flows again. The lines of each look are few, and no more are lost.
+    // The pipe is read again. The server logs few lines between two looks, and loses no more.
     let line = wait_for(&mut log, "log lines were lost because stderr was blocked");
     assert!(line.contains("warn: "), "{line}");
     let told = number_before(&line, "log lines");
@@ -124,14 +124,14 @@ fn a_full_pipe_delays_nobody_and_lost_lines_are_counted() {
 }
 
 #[test]
-fn a_closed_pipe_delays_nobody() {
+fn a_closed_pipe_delays_no_client() {
     let (server, _, log, hold) = piped(&["--log", "debug"]);
     drop((log, hold));
     server.lose_lines();
 }
 
 #[test]
-fn a_stopped_or_slow_terminal_delays_nobody() {
+fn a_stopped_or_slow_terminal_delays_no_client() {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     fcntl_setfd(&master, FdFlags::CLOEXEC).unwrap();
     grantpt(&master).unwrap();
@@ -142,14 +142,14 @@ fn a_stopped_or_slow_terminal_delays_nobody() {
         File::from(open(&*name, flags, Mode::empty()).unwrap())
     };
     let stderr = slave(OFlags::empty());
-    // Another description of the same terminal, so that the server's stays one that waits.
+    // A separate open of the same terminal, so that the server's stays blocking.
     let mut other = slave(OFlags::NONBLOCK);
     let mut log = BufReader::new(File::from(master));
     let command = &mut command(&["--log", "debug"]);
     let (server, _) = Server::start(command, stderr, &mut log);
     fill(&mut other, OFlags::NONBLOCK);
     server.lose_lines();
-    // Slower than lines come: at times the room left is one byte short of a line.
+    // Slower than the log grows: at times the room left is one byte short of a line.
     for _ in 0..200 {
         let mut few = [0; 60];
         log.read_exact(&mut few).unwrap();
@@ -178,7 +178,7 @@ fn a_flood_of_similar_lines_is_cut_and_counted() {
 }
 
 #[test]
-fn debug_logs_who_connected_and_the_answer() {
+fn debug_logs_the_peer_and_the_answer() {
     let (server, _, mut log, _hold) = piped(&["--log", "debug"]);
     let mut client = server.open();
     let address = client.get_ref().local_addr().unwrap().to_string();
@@ -206,7 +206,7 @@ fn debug_logs_who_connected_and_the_answer() {
 }
 
 #[test]
-fn nothing_secret_is_logged_or_counted() {
+fn secrets_are_neither_logged_nor_counted() {
     for source in [
         "binance",
         "https://me:sesame-1@localhost:1/price?apikey=sesame-2",
@@ -223,7 +223,7 @@ fn nothing_secret_is_logged_or_counted() {
             .env("HTTPS_PROXY", proxy)
             .env("HTTP_PROXY", proxy)
             .env("NO_PROXY", "");
-        // Some are refused at once, which is as good.
+        // Some sources are refused at once, which is just as good.
         let mut child = command.stdin(Stdio::null()).stderr(writer).spawn().unwrap();
         drop(command);
         let mut said = String::new();

@@ -1,4 +1,4 @@
-//! The server as its clients see it, and as a program.
+//! The server from its clients' point of view, and as a program.
 #![allow(
     clippy::unwrap_used,
     reason = "a failed assumption in a test should say so with a panic"

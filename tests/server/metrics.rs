@@ -1,4 +1,4 @@
-//! `/metrics` and `/readyz`: what they say is well-formed, exact and about the right things.
+//! `/metrics` and `/readyz`: their pages are well-formed, exact and about the right things.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use tickertape::server::Config;
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The answer to a request for the page: its head and its body.
+/// The head and the body of the answer to a request for the page.
 fn page(server: &TestServer, method: &str, accept: &str) -> (String, String) {
     let request = format!("{method} /metrics HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n");
     let answer = server.ask(request.as_bytes());
@@ -23,7 +23,7 @@ fn read(server: &TestServer) -> Page {
     Page::read(&page(server, "GET", "*/*").1).unwrap()
 }
 
-/// A server that has had something of everything.
+/// A server that has counted some of everything.
 fn busy() -> TestServer {
     let server = TestServer::with_symbols(Config::default(), &["A", "B \"quoted\\\n\""]);
     server.tick("A", 1);
@@ -100,7 +100,7 @@ fn promtool_accepts_the_page() {
         .spawn()
     {
         Ok(promtool) => promtool,
-        // A contributor may do without it. Where everything is checked it must be there.
+        // Optional for contributors, but required in CI.
         Err(error) => {
             assert!(std::env::var_os("CI").is_none(), "promtool: {error}");
             return eprintln!("promtool is missing, so it checks nothing: {error}");
@@ -125,7 +125,7 @@ fn the_answer_to_head_has_no_body() {
     assert!(body.is_empty() && length > 1000, "{head}");
 }
 
-/// Invariants of every page.
+/// Checks the invariants of every page.
 fn check_balance(page: &Page) {
     let sum = |name: &str| page.sum(&format!("tickertape_{name}"), &[]);
     let closed = |reason| page.sum("tickertape_closed_total", &[("reason", reason)]);
@@ -163,13 +163,13 @@ fn every_connection_is_accounted_for_under_churn() {
         rude.write_all(&testkit::frames::frame(0x82, b"binary"))
             .unwrap();
         server.tick("A", round.into());
-        // The request itself may be refused: then there is nothing to check.
+        // The request itself may be refused, in which case there is no page to check.
         let (head, body) = page(&server, "GET", "*/*");
         if head.starts_with("HTTP/1.1 200 ") {
             check_balance(&Page::read(&body).unwrap());
         }
     }
-    // More than there is room for, at once.
+    // More connections at once than there is room for.
     let crowd: Vec<_> = (0..30).map(|_| server.connect()).collect();
     drop(crowd);
     let deadline = Instant::now() + PATIENCE;
@@ -181,7 +181,7 @@ fn every_connection_is_accounted_for_under_churn() {
         }
         let page = Page::read(&body).unwrap();
         check_balance(&page);
-        // The one that asks is neither a client nor done with.
+        // The connection that asks is neither a client nor closed yet.
         if page.sum("tickertape_connections", &[]) == kept.len() as f64 + 1.0 {
             break page;
         }
@@ -264,12 +264,12 @@ fn the_page_describes_the_loop_and_the_process() {
 }
 
 #[test]
-fn clients_that_do_not_read_the_page_cost_a_bounded_amount() {
+fn clients_that_do_not_read_the_page_take_bounded_memory() {
     let symbols: Vec<_> = (0..1000).map(|number| format!("{number:0>60}")).collect();
     let symbols: Vec<_> = symbols.iter().map(String::as_str).collect();
     let server = TestServer::with_symbols(
         Config {
-            // None of them may be dropped before the last has come, on the slowest machine.
+            // No connection may be dropped before the last one arrives, on the slowest machine.
             close_timeout: 12 * PATIENCE,
             ..Config::default()
         },
@@ -288,7 +288,7 @@ fn clients_that_do_not_read_the_page_cost_a_bounded_amount() {
     };
     let (mut first, answer) = ask(64 << 10);
     assert_eq!(&answer, b"HTTP/1.1 200");
-    // The server holds what each does not read; once that is enough, newcomers get 503.
+    // The server keeps what each does not read; when that is enough, further ones get 503.
     let mut others = Vec::new();
     loop {
         let (stream, answer) = ask(4096);

@@ -16,11 +16,11 @@ fn beating(ping_interval: Duration) -> TestServer {
 
 #[test]
 fn a_listener_that_only_answers_pings_is_never_dropped() {
-    // The limit is as long: time enough to answer on a machine that has much else to do.
+    // The timeout is as long as the interval, so there is time to answer on a busy machine.
     let server = beating(Duration::from_secs(1));
     let mut client = server.open("/");
     let mut pings = 0;
-    // With the second ping the limit of the first is over.
+    // With the second ping, the time for the first pong is over.
     while pings < 2 {
         match client.read().unwrap() {
             Message::Ping(_) => pings += 1,

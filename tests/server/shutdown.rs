@@ -1,4 +1,4 @@
-//! Shutdown: every client gets 1001, and the end comes in time.
+//! Shutdown: every client gets 1001, and the server ends in time.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 #[test]
 fn every_client_gets_the_last_tick_and_1001() {
-    // None of the limits could end it as soon as the last client does.
+    // The limits are so long that only the last client's end can end the server.
     let server = TestServer::start(Config {
         drain: Duration::ZERO,
         close_timeout: 6 * PATIENCE,
@@ -59,7 +59,7 @@ fn clients_that_do_not_close_delay_the_shutdown_to_its_limit_only() {
 }
 
 #[test]
-fn a_client_that_lags_gets_1001_once_it_reads_on() {
+fn a_client_that_lags_gets_1001_when_it_reads_again() {
     let server = TestServer::start(Config {
         tape_size: 64 << 10,
         send_buffer: 8 << 10,
@@ -96,7 +96,7 @@ fn closes_are_spread_over_the_drain_and_ticks_go_on_until_then() {
         .map(|client| std::thread::spawn(|| last_tick(client)))
         .collect();
     server.shut_down();
-    // It ends when the last has gone.
+    // The server ends when the last client has gone.
     for price in 1.. {
         if !server.offer("A", price) {
             break;
@@ -111,7 +111,7 @@ fn closes_are_spread_over_the_drain_and_ticks_go_on_until_then() {
     assert!(last[CLIENTS - 1] - last[0] > 10, "{last:?}");
 }
 
-/// The number of the last tick before 1001. There is one after the other until then.
+/// The number of the last tick before 1001. Ticks before that have no gaps.
 fn last_tick(mut client: crate::common::Client) -> u64 {
     let mut last = 0;
     loop {
@@ -133,7 +133,7 @@ fn last_tick(mut client: crate::common::Client) -> u64 {
 }
 
 #[test]
-fn nobody_is_admitted_during_the_drain_and_a_second_signal_ends_it() {
+fn no_client_is_admitted_during_the_drain_and_a_second_signal_ends_it() {
     let mut server = crate::common::process(&["--drain", "1h", "--interval", "1h"]);
     let open = || {
         let stream = TcpStream::connect(&server.address).unwrap();
@@ -144,7 +144,7 @@ fn nobody_is_admitted_during_the_drain_and_a_second_signal_ends_it() {
     let mut clients = [open(), open()];
     server.signal(Signal::TERM);
     server.wait_for("shutting down, 2 clients");
-    // One of them is closed at once, the other half an hour later.
+    // One of them is closed at once, the other one half an hour later.
     let codes = clients.each_mut().map(|client| {
         let stream = client.get_ref();
         stream
@@ -166,7 +166,7 @@ fn nobody_is_admitted_during_the_drain_and_a_second_signal_ends_it() {
 }
 
 #[test]
-fn a_server_with_nothing_to_reload_says_so_on_sighup_and_goes_on() {
+fn sighup_without_anything_to_reload_is_logged() {
     let mut server = process(&["--drain", "0s"]);
     let url = format!("ws://{}/", server.address);
     let mut client = tungstenite::client(url, server.connect()).unwrap().0;

@@ -1,4 +1,4 @@
-//! A client that does not read costs others nothing: it is conflated, then dropped.
+//! A client that does not read does not affect others: it is conflated, then dropped.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn a_client_that_falls_behind_skips_to_the_newest_tick_of_each_symbol() {
     for price in 1..=last {
         server.tick("A", price);
         if price % 100 == 0 {
-            // The good client keeps up, so nothing is lost on it.
+            // The good client keeps up and misses no tick.
             let expected = if price == 100 { 101 } else { 100 };
             ticks(&mut good, expected);
         }
@@ -57,7 +57,7 @@ fn a_client_that_falls_behind_skips_to_the_newest_tick_of_each_symbol() {
 }
 
 #[test]
-fn a_client_that_reads_nothing_is_dropped_at_the_limit_and_the_others_go_on() {
+fn a_client_that_stops_reading_is_dropped_at_the_limit_and_others_continue() {
     let slow_timeout = Duration::from_millis(200);
     let server = TestServer::start(Config {
         slow_timeout,
@@ -80,7 +80,7 @@ fn a_client_that_reads_nothing_is_dropped_at_the_limit_and_the_others_go_on() {
 }
 
 #[test]
-fn a_client_that_stops_reading_its_answers_is_not_read_until_it_reads_again() {
+fn the_server_stops_reading_a_client_that_does_not_read_answers() {
     let server = TestServer::start(Config {
         message_burst: 1e6,
         ..config()
@@ -90,8 +90,8 @@ fn a_client_that_stops_reading_its_answers_is_not_read_until_it_reads_again() {
     let count = 3000;
     for id in 0..count {
         let request = request.replace("ID", &format!("{id:0>500}"));
-        // The server reads on until its answers find no room; then its own buffers fill, and the
-        // writes here would block: that is where the client begins to read.
+        // The server reads until its answers find no room; then its own buffers fill, and the
+        // writes here would block, so that the client begins to read.
         client.write(Message::text(request)).unwrap();
         if id % 4 == 3 {
             client.flush().unwrap();

@@ -1,5 +1,5 @@
-//! Each client has its own selection: names, patterns, a rate, lists of messages; and comes back to
-//! it without missing a tick.
+//! Each client has its own selection: names, patterns, a rate, batches; and resumes it without
+//! missing a tick.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ use tungstenite::Message;
 
 use crate::common::{Client, TestServer, ask, closed_with, next, process, ticks};
 
-/// Patient, so that a machine that stalls for a second makes no gap.
+/// A long limit, so that a machine that stalls for a second causes no gap.
 fn patient() -> Config {
     Config {
         conflate_after: Duration::from_secs(60),
@@ -70,7 +70,7 @@ fn a_pattern_or_a_bare_name_selects_like_the_full_names() {
 }
 
 #[test]
-fn every_client_can_have_a_list_of_its_own() {
+fn every_client_can_have_its_own_list() {
     let names = numbered(200);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let server = TestServer::with_symbols(patient(), &names);
@@ -96,7 +96,7 @@ fn every_client_can_have_a_list_of_its_own() {
 }
 
 #[test]
-fn patterns_match_what_is_added_later_and_a_delisted_symbol_says_so() {
+fn patterns_match_later_symbols_and_delisting_is_announced() {
     let server = market();
     let mut of_quote = server.open("/?symbols=*/EUR");
     let mut named = server.open("/?symbols=BTC/EUR");
@@ -122,7 +122,7 @@ fn patterns_match_what_is_added_later_and_a_delisted_symbol_says_so() {
 }
 
 #[test]
-fn new_symbols_begin_with_their_newest_tick_and_kept_ones_go_on() {
+fn new_symbols_begin_with_their_newest_tick_and_kept_ones_continue() {
     let server = market();
     let mut client = server.open("/?symbols=BTC/USDT");
     server.tick("sim:BTC/USDT", 1);
@@ -171,7 +171,7 @@ fn a_list_can_be_made_in_several_messages() {
 }
 
 #[test]
-fn a_client_misses_nothing_of_a_list_that_nobody_read_meanwhile() {
+fn a_returning_client_misses_no_tick_of_an_unread_list() {
     let server = market();
     let mut client = server.open("/?symbols=BTC/USDT");
     server.tick("sim:BTC/USDT", 1);
@@ -186,14 +186,14 @@ fn a_client_misses_nothing_of_a_list_that_nobody_read_meanwhile() {
     let mut client = server.open(&format!("/?symbols=BTC/USDT&since={since}"));
     let expected: Vec<_> = (2..=9).map(|number| (number, number)).collect();
     assert_eq!(ticks(&mut client, 8), expected);
-    // Another list, by a pattern: what was printed since, whatever was read before.
+    // Another list, by a pattern: the ticks since then, whichever the client had read before.
     let mut other = server.open(&format!("/?symbols=*/EUR&since={since}"));
     let expected: Vec<_> = (2..=9).map(|number| (number - 1, number)).collect();
     assert_eq!(ticks(&mut other, 8), expected);
 }
 
 #[test]
-fn a_client_misses_nothing_across_a_change_of_its_list() {
+fn a_change_of_the_list_loses_no_tick() {
     let server = market();
     let mut client = server.open("/?symbols=BTC/USDT,ETH/EUR");
     server.tick("sim:BTC/USDT", 1);
@@ -222,7 +222,7 @@ fn a_stamp_ahead_of_the_server_waits_until_the_tape_gets_there() {
     server.tick("sim:BTC/USDT", 1);
     published(&server, 1);
     let now = stamp(&next(&mut server.open("/")));
-    // As after a change from a server that is half a second ahead.
+    // As after coming from a server that is half a second ahead.
     let ahead = now + 500_000;
     let mut client = server.open(&format!("/?since={ahead}"));
     let began = Instant::now();
@@ -257,7 +257,7 @@ fn a_stamp_that_the_tape_never_reaches_is_ignored() {
 }
 
 #[test]
-fn a_client_with_a_rate_of_its_own_gets_the_newest_of_each_symbol_once_a_period() {
+fn a_client_with_its_own_rate_gets_the_newest_ticks_once_a_period() {
     let server = market();
     let mut client = server.open("/?symbols=BTC/*&every=200ms");
     let began = Instant::now();
@@ -285,7 +285,7 @@ fn a_client_with_a_rate_of_its_own_gets_the_newest_of_each_symbol_once_a_period(
 }
 
 #[test]
-fn a_client_with_a_rate_of_its_own_resumes_with_the_newest_ticks_at_once() {
+fn a_client_with_its_own_rate_resumes_with_the_newest_ticks_at_once() {
     let server = market();
     let mut client = server.open("/");
     server.tick("sim:BTC/USDT", 1);
@@ -296,7 +296,7 @@ fn a_client_with_a_rate_of_its_own_resumes_with_the_newest_ticks_at_once() {
     published(&server, 4);
     let mut client = server.open(&format!("/?since={since}&every=1h"));
     assert_eq!(ticks(&mut client, 1), [(4, 4)]);
-    // New symbols do not wait for a beat either, and come with what has changed since.
+    // New symbols do not wait for a beat either, and come with the ticks that changed since.
     for symbol in ["sim:ETH/EUR", "sim:BTC/USDT"] {
         server.tick(symbol, 9);
     }
@@ -343,8 +343,8 @@ fn a_rate_can_be_changed_while_connected() {
 }
 
 #[test]
-fn pings_and_the_closing_frame_wait_for_no_period() {
-    // The limit on pongs is as long: time enough to answer on a busy machine.
+fn pings_and_the_close_frame_do_not_wait_for_the_period() {
+    // The timeout is as long as the interval, so there is time to answer on a busy machine.
     let ping_interval = Duration::from_secs(1);
     let config = Config {
         ping_interval,
@@ -457,7 +457,8 @@ fn a_client_that_joins_a_large_market_gets_all_of_it_in_order() {
     }
     published(&server, 5_000);
     let mut client = server.open("/");
-    // Half a megabyte is owed to it, which no socket takes at once; this ticks meanwhile.
+    // The client gets half a megabyte, more than a socket takes at once; this symbol ticks
+    // meanwhile.
     server.tick("S4999/USD", 2);
     let mut got: Vec<_> = (0..5_000).map(|_| tick(&mut client)).collect();
     let last = got.pop().unwrap();
@@ -483,7 +484,7 @@ fn a_request_is_answered_however_far_behind_the_client_is() {
         let mut buffer = vec![0; 64 << 10];
         let (mut read, mut has_asked, mut is_answered) = (0, false, false);
         while !is_answered {
-            // Three times as much is printed as it reads.
+            // The server publishes three times as much as the client reads.
             names.iter().for_each(|name| server.tick(name, 1));
             let length = stream.read(&mut buffer).unwrap();
             let text = String::from_utf8_lossy(&buffer[..length]);
@@ -500,7 +501,7 @@ fn a_request_is_answered_however_far_behind_the_client_is() {
 }
 
 #[test]
-fn a_wrong_entry_is_named_with_similar_ones() {
+fn unknown_and_invalid_parameters_are_named() {
     let server = market();
     for (query, words) in [
         (
@@ -526,7 +527,7 @@ fn a_wrong_entry_is_named_with_similar_ones() {
 }
 
 #[test]
-fn lists_that_would_take_too_much_memory_are_refused_and_nobody_else_is() {
+fn lists_that_would_take_too_much_memory_are_refused() {
     let names = numbered(3_000);
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let config = Config {
@@ -562,7 +563,7 @@ fn lists_that_would_take_too_much_memory_are_refused_and_nobody_else_is() {
 }
 
 #[test]
-fn the_snapshot_of_a_list_comes_in_one_piece_with_the_answer() {
+fn the_snapshot_of_a_list_is_sent_together_with_the_answer() {
     let server = market();
     server.tick("sim:BTC/USDT", 5);
     server.tick("sim:ETH/EUR", 6);
@@ -631,7 +632,7 @@ fn symbols_come_from_a_file_that_is_read_again_on_sighup() {
         names(&mut client),
         json!(["sim:BTC/USDT", "sim:SOL/EUR", "sim:XRP/EUR"])
     );
-    // A file that is wrong changes nothing.
+    // An invalid file has no effect.
     fs::write(&file, "BTC/USDT nonsense").unwrap();
     server.signal(rustix::process::Signal::HUP);
     server.wait_for(
@@ -654,7 +655,7 @@ fn a_client_that_does_not_read_costs_little_however_large_the_market_is() {
     let mut reader = open();
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| open()).collect();
     for client in &clients {
-        // The system takes as little as can be for it.
+        // The socket gets the smallest possible buffer.
         let socket = SockRef::from(client.get_ref());
         socket.set_recv_buffer_size(4096).unwrap();
     }
@@ -707,7 +708,7 @@ fn sighup_takes_effect_at_once_however_long_the_interval_is() {
 }
 
 #[test]
-fn a_client_whose_list_finds_no_room_to_grow_is_told_and_keeps_the_list() {
+fn a_client_without_room_for_a_longer_list_gets_an_error() {
     let names = numbered(1_000);
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let config = Config {
