@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# Counts the instructions of the steps that make up a tick's life (benches/micro) under valgrind and
-# holds them against benches/micro/budget.txt. Unlike times, they do not flicker on a busy machine.
+# Counts the instructions of the steps in a tick's life (benches/micro) under valgrind and compares
+# them with benches/micro/budget.txt. Unlike times, they do not vary on a busy machine.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
     cat <<'HELP'
-Holds the instructions per step against their budget.
+Compares the instructions per step with their budget.
 
 Usage: scripts/budget.sh [--write] [CASE...]
 
 Options:
-  --write     write what was counted to benches/micro/budget.txt as the new budget
+  --write     write the counts to benches/micro/budget.txt as the new budget
   -h, --help  print this
 
-Exit status: 0 if all keep their budget, 1 if one does not, 2 if an argument is wrong,
+Exit status: 0 if all are within budget, 1 if one is not, 2 if an argument is invalid,
 77 if valgrind is missing.
 HELP
 }
 
-# How far a count may be off its budget before that is a change: compilers and C libraries differ.
+# By how much a count may differ from its budget: compilers and C libraries differ.
 readonly TOLERANCE_PERCENT=10
 readonly BUDGET=benches/micro/budget.txt
 
@@ -45,12 +45,12 @@ if ((${#cases[@]} == 0)); then
     mapfile -t cases < <("$built" --list)
 fi
 
-# instructions CASE TIMES: of the whole process
+# instructions CASE TIMES: counts those of the whole process
 instructions() {
     local printed
     if ! printed=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null \
         "$built" "$1" --times "$2" 2>&1 >/dev/null); then
-        printf 'error: %s fails:\n%s\n' "$1" "$printed" >&2
+        printf 'error: %s failed:\n%s\n' "$1" "$printed" >&2
         return 1
     fi
     sed -n 's/.*Collected : \([0-9]*\)$/\1/p' <<<"$printed"
@@ -63,7 +63,7 @@ for name in "${cases[@]}"; do
     times=$(sed -n "s/^$name [0-9]* \([0-9]*\)\$/\1/p" "$BUDGET" 2>/dev/null || true)
     budget=$(sed -n "s/^$name \([0-9]*\) [0-9]*\$/\1/p" "$BUDGET" 2>/dev/null || true)
     times=${times:-1000}
-    # The difference of two runs has nothing of starting and setting up in it.
+    # The difference of two runs excludes starting and setting up.
     once=$(instructions "$name" "$times")
     twice=$(instructions "$name" $((2 * times)))
     count=$(((twice - once + times / 2) / times))

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Throws bytes at everything that reads what others send: each fuzz target for SECONDS (60), one
-# after the other, from the seeds in fuzz/seeds and what earlier runs found worth keeping.
+# Fuzzes every parser of foreign input: runs each fuzz target for SECONDS (60), one after the other,
+# starting from the seeds in fuzz/seeds and the corpus of earlier runs.
 #
 #     scripts/fuzz.sh [SECONDS [TARGET...]]
 #
-# Prints what each target did as a table, and ends with 1 if any has found something: what it was is
-# in fuzz/artifacts/TARGET, how it went in fuzz/artifacts/TARGET.log. What is mended becomes a seed,
-# which `cargo test` runs too. Takes a nightly compiler, cargo-fuzz and a C++ compiler.
+# Prints a table of the targets, and exits with 1 if any has findings: the input is in
+# fuzz/artifacts/TARGET, the log in fuzz/artifacts/TARGET.log. The input of a fixed finding becomes a
+# seed, which `cargo test` runs, too. Needs a nightly compiler, cargo-fuzz and a C++ compiler.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 seconds=${1:-60}
 if [[ ! $seconds =~ ^[1-9][0-9]*$ ]]; then
-    echo "error: '$seconds' is no number of seconds, try scripts/fuzz.sh 60" >&2
+    echo "error: invalid SECONDS '$seconds': expected a whole number from 1, such as 60" >&2
     exit 2
 fi
 shift || true
@@ -28,7 +28,7 @@ cargo +nightly --version >/dev/null 2>&1 ||
 cargo fuzz --version >/dev/null 2>&1 || missing cargo-fuzz "by: cargo install cargo-fuzz --locked"
 command -v "${CXX:-c++}" >/dev/null || missing "a C++ compiler" "by: apt-get install g++"
 
-# The longest input that makes sense: a bit over the limit that the code has, where it has one.
+# The longest useful input: slightly over the limit in the code, if it has one.
 longest() {
     case $1 in
         request_head) echo 17000 ;;
@@ -44,7 +44,7 @@ if (($# > 0)); then
 fi
 mkdir -p fuzz/artifacts
 cargo +nightly fuzz build >&2
-# The programs themselves, so that what is edited meanwhile does not matter.
+# Runs the programs themselves, so that edits during the run do not matter.
 programs=${CARGO_TARGET_DIR:-fuzz/target}/$(rustc -vV | sed -n 's/^host: //p')/release
 
 row='%-16s %12s %8s %9s %8s %9s\n'
@@ -54,14 +54,14 @@ status=0
 for target in "${targets[@]}"; do
     log=fuzz/artifacts/$target.log
     mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
-    # A finding is also what takes longer than 5 s or one block of memory of 64 MiB.
+    # An input that takes longer than 5 s or allocates 64 MiB at once is a finding, too.
     outcome=0
     "$programs/$target" "fuzz/corpus/$target" "fuzz/seeds/$target" \
         -artifact_prefix="fuzz/artifacts/$target/" \
         -max_total_time="$seconds" -max_len="$(longest "$target")" -timeout=5 \
         -malloc_limit_mb=64 -rss_limit_mb=2048 -print_final_stats=1 \
         >"$log" 2>&1 || outcome=$?
-    # Of a run that was cut short, what the last line says.
+    # For a run that was cut short, the number in the last line.
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p; s/^#\([0-9]*\).*/\1/p' "$log" | tail -n 1)
     coverage=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
     corpus=$(sed -n 's/.* corp: \([0-9]*\).*/\1/p' "$log" | tail -n 1)

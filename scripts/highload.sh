@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The high-load test: for each N given, N clients against a server of their own, beside the figures
-# of the Python original, from which this project descends. See --help.
+# The high-load test: for each N, N clients against their own server, beside the figures of the
+# Python original, from which this project descends. See --help.
 set -euo pipefail
 
 usage() {
@@ -8,13 +8,13 @@ usage() {
 Usage: scripts/highload.sh [N...]
 
 Starts a server with simulated prices on a free port, connects N clients to it for each N, and prints
-what they measured beside the figures of the Python (Tornado) original.
+their measurements beside the figures of the Python (Tornado) original.
 
   N           how many clients, a whole number from 1 [default: 10 100 1000]
   -h, --help  print this
 
 Environment:
-  DURATION    seconds that each run lasts [default: 5]
+  DURATION    length of each run in seconds [default: 5]
 
 Server and client run on separate cores if there are two and `taskset` is installed.
 Exits with 1 if a client could not measure or counted an error, with 2 if an argument is invalid.
@@ -71,7 +71,7 @@ read_arguments() {
     server_pid='' client_pid='' failed=0
 }
 
-# A client takes one descriptor here and one in the server, and both need some besides.
+# A client takes one descriptor here and one in the server, and both need some more.
 raise_descriptors() {
     local count need=0
     for count in "${counts[@]}"; do
@@ -87,7 +87,7 @@ enough_descriptors() {
     [[ $(ulimit -n) == unlimited ]] || (($(ulimit -n) >= $1))
 }
 
-# The first and the last core of those that we may use: neighbours may be two halves of one.
+# The first and the last allowed core: neighbours may be two threads of one.
 choose_cores() {
     pin_server=() pin_client=()
     local cores='' first last
@@ -105,7 +105,7 @@ choose_cores() {
 }
 
 start_server() {
-    # The launcher ends in exec, so this is the server's own process id.
+    # The launcher replaces itself by the server, so this is the server's own process id.
     ${pin_server[@]+"${pin_server[@]}"} "$root/server" --port 0 --source sim --interval 250ms \
         >"$scratch/server.out" 2>"$scratch/server.log" &
     server_pid=$!
@@ -217,7 +217,7 @@ clean_up() {
     exit "$status"
 }
 
-# Asks first; who has not gone after five seconds is not asked again.
+# Asks first, and kills after five seconds.
 stop() {
     local give_up=$((SECONDS + 5))
     kill "$1" 2>/dev/null || return 0

@@ -1,4 +1,4 @@
-"""Measures our server beside others. `scripts/compare.sh --help` says how."""
+"""Compares our server with others; see `scripts/compare.sh --help`."""
 
 import argparse
 import json
@@ -45,7 +45,7 @@ def parse(words):
 
 
 class Parser(argparse.ArgumentParser):
-    """Words an error as the other programs here do."""
+    """Prints errors in the format of the other programs here."""
 
     def error(self, message):
         message = message.removeprefix("argument ")
@@ -64,7 +64,7 @@ def some_of(known, text):
     asked = text.split(",")
     for name in asked:
         if name not in known:
-            raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(known)}")
+            raise argparse.ArgumentTypeError(f"invalid name '{name}': expected {', '.join(known)}")
     return asked
 
 
@@ -74,7 +74,7 @@ def counts(text):
     except ValueError:
         found = [0]
     if not 0 < found[0] <= found[-1] <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"'{text}' is no list of numbers, try 10,100")
+        raise argparse.ArgumentTypeError(f"invalid numbers '{text}': expected for example 10,100")
     return found
 
 
@@ -121,7 +121,7 @@ def compare(options):
 
 
 def prepare(set_up, asked):
-    """All that can be set up, and why the others cannot."""
+    """The servers that can be set up, and the reasons why others cannot."""
     servers, skipped = [], {}
     for entry in ENTRIES:
         if entry.name in asked:
@@ -147,7 +147,7 @@ def how(scenario, took_s):
 
 
 def machine():
-    """The class of machine that this is."""
+    """The class of this machine."""
     cores = os.cpu_count() or 1
     plural = "" if cores == 1 else "s"
     return f"{cores} core{plural}{cpu()}, {platform.system()} {platform.release()}"

@@ -1,4 +1,4 @@
-"""Who is compared: how each is set up, started and named."""
+"""The compared servers: how each is set up, started and named."""
 
 import os
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ class Entry:
 
     name: str
     title: str
-    # What sets it up: "own", "pip", "npm", "cargo" or "cpp".
+    # How it is set up: "own", "pip", "npm", "cargo" or "cpp".
     kind: str
-    # What is started: a source in `PEERS`, or a binary.
+    # The program: a source in `PEERS`, or a binary.
     program: str
-    # What it is made of, to say in which versions.
+    # The packages whose versions are reported.
     packages: tuple = ()
     arguments: tuple = ()
-    # What sends prices only as fast as it can fetch them is not in the scenarios that are faster.
+    # A server that sends prices only as fast as it fetches them is not in faster scenarios.
     slow: bool = False
 
 

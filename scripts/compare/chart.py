@@ -26,14 +26,14 @@ STYLE = """
 
 
 class Panel:
-    """One figure of all servers. On a logarithmic axis it is dots, as bars would have no zero."""
+    """One figure of all servers. On a logarithmic axis it has dots, as bars would have no zero."""
 
     def __init__(self, question, unit, values, logarithmic=False):
         self.question, self.unit, self.logarithmic = question, unit, logarithmic
         self.values = {name: value for name, value in values.items() if value is not None}
 
     def axis(self):
-        """The lowest and the highest end, and where its lines are."""
+        """Both ends of the axis, and the positions of its lines."""
         highest = max(self.values.values())
         if not self.logarithmic:
             step = nice_step(highest / 4)
@@ -53,13 +53,13 @@ class Panel:
 
 
 def nice_step(least):
-    """The lowest of 1, 2, 5, 10, 20, 50, … that is not lower."""
+    """Rounds up to one of 1, 2, 5, 10, 20, 50, …"""
     power = 10.0 ** math.floor(math.log10(least))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * 0.999)
 
 
 def panels(outcome, scenarios):
-    """What is asked, most telling first; what was not measured is left out."""
+    """The panels, the most important first; those without figures are omitted."""
     medians = outcome["medians"]
     crowds = [s.clients for s in scenarios if s.follows_the_seed and medians.get(s.name)]
 
@@ -180,7 +180,7 @@ def draw_row(panel, entry, place, ends):
 
 
 def three_digits(value):
-    """Those that count: 1.78M, 24.9k, 146, 8.77."""
+    """The number with three significant digits: 1.78M, 24.9k, 146, 8.77."""
     for least, size, suffix in ((1e6, 1e6, "M"), (1e4, 1e3, "k")):
         if value >= least:
             return f"{three_digits(value / size)}{suffix}"

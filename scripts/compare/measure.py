@@ -1,4 +1,4 @@
-"""What is measured, in which order, and the medians of it."""
+"""The measurements, their order, and their medians."""
 
 import json
 import os
@@ -9,19 +9,19 @@ from dataclasses import asdict, dataclass
 
 from processes import Failure, NotStarted, Server, run_client
 
-# Descriptors that are no connections, in the server as in the client.
+# Descriptors for other uses, in the server and in the client.
 DESCRIPTORS_RESERVED = 100
-# Below so much CPU time, steps of 10 ms are too coarse to say anything.
+# Below this CPU time, steps of 10 ms are too coarse to be meaningful.
 COARSE_CPU_S = 0.1
-# Of one core, used by others meanwhile.
+# In per cent of one core, used by other processes meanwhile.
 OTHERS_PERCENT = 20
-# From here on the client was so busy or late that its latencies say as much of it.
+# Above this the client was so busy or late that latencies depend on it as well.
 CLIENT_CPU_PERCENT, CLIENT_LATE_US = 90, 5_000
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A load: so many clients, and a tick of each symbol every so often."""
+    """A load: a number of clients, and a tick of each symbol per interval."""
 
     name: str
     clients: int
@@ -44,8 +44,8 @@ class Scenario:
         return self.name.startswith("clients-")
 
 
-# The clients, the time between two ticks of a symbol in ms, and the symbols with what each client
-# watches of them, as `cargo bench -- lists` has them.
+# The clients, the time between two ticks of a symbol in ms, the symbols, and how many of them each
+# client watches, as in `cargo bench -- lists`.
 LISTS = {
     "lists-250": (1000, 100, (250, 5)),
     "lists-500": (1000, 100, (500, 5)),
@@ -61,7 +61,7 @@ LISTS = {
 
 
 def plan(counts, lists, quick):
-    """All scenarios. A tick each 250 ms is what the Python original has."""
+    """All scenarios. The Python original has a tick each 250 ms."""
     warmup_s, duration_s, repeats = (0.25, 1.5, 1) if quick else (1.0, 5.0, 3)
     seconds = (warmup_s, duration_s, repeats)
     sweep = [Scenario(f"clients-{count}", count, 250_000, *seconds) for count in counts]
@@ -75,7 +75,7 @@ def plan(counts, lists, quick):
 
 
 def lacking_descriptors(scenario):
-    """Why there can be no such load, if there is a reason."""
+    """The reason why this load is impossible, if there is one."""
     need = scenario.clients + DESCRIPTORS_RESERVED
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY or limit >= need:
@@ -85,14 +85,14 @@ def lacking_descriptors(scenario):
 
 class Comparison:
     """The runs, in turns: each scenario begins with another server each time, so that a machine
-    that gets slower or faster meanwhile favours nobody."""
+    that gets slower or faster meanwhile favours none."""
 
     def __init__(self, servers, clients, cores, scratch, say):
         self._servers, self._cores = list(servers), cores
-        # The one that measures all, and the one for watchlists.
+        # The client that measures everything, and the one for watchlists.
         self._client, self._loader = clients
         self._scratch, self._say = scratch, say
-        # By scenario and server, the figures of each run.
+        # The figures of each run, by scenario and server.
         self.runs = {}
         self.failures = []
         self.skipped_scenarios = []
@@ -125,7 +125,7 @@ class Comparison:
         self._say(f"{scenario.name}, {server.entry.name} failed: {failure}")
         self.failures.append((scenario.name, server.entry.name, str(failure)))
         if isinstance(failure, NotStarted):
-            # Nor will it the next time, and that would take its time again.
+            # It will not start the next time either, and trying again takes long.
             self._servers.remove(server)
 
     def _run(self, scenario, ready):
@@ -181,7 +181,7 @@ class Comparison:
 
 
 def figures(scenario, report, threads):
-    """What is compared of one run. What was not measured is none."""
+    """The compared figures of one run; None if not measured."""
     server = report["server"] or {}
     ticks, cpu_s, duration_s = report["ticks"], server.get("cpu_s"), report["duration_s"]
     errors = report["errors"]
@@ -222,7 +222,7 @@ def median(runs, figure):
 
 
 def medians(comparison, scenarios):
-    """By scenario and server, the median of each figure; counts are those of the worst run."""
+    """The median of each figure, by scenario and server; counts are those of the worst run."""
     return {
         scenario.name: {
             server: summary(runs)
@@ -247,7 +247,7 @@ NO_MEDIAN = (*COUNTS, "error_kinds", "cpu_is_coarse")
 
 
 def bytes_per_client(figures_of, counts):
-    """By server, the slope of its memory between the two largest crowds; and those crowds."""
+    """The slope of memory between the two largest crowds, by server; and those crowds."""
     crowds = sorted(count for count in counts if figures_of.get(f"clients-{count}"))[-2:]
     if len(crowds) < 2:
         return {}, None
@@ -262,13 +262,13 @@ def bytes_per_client(figures_of, counts):
 
 
 class Others:
-    """What all other processes of the machine use meanwhile, which disturbs every figure."""
+    """The CPU time of all other processes of the machine, which disturbs every figure."""
 
     def __init__(self):
         self._began, self._used = time.monotonic(), self._seconds()
 
     def percent(self):
-        """In per cent of one core; none where the system does not say."""
+        """In per cent of one core; None if the system does not report it."""
         used = self._seconds()
         if used is None or self._used is None:
             return None
@@ -289,7 +289,7 @@ class Others:
 
 
 def doubts(comparison, others_percent):
-    """What makes numbers doubtful: a busy machine, and where the client was the bottleneck."""
+    """Reasons to doubt the numbers: a busy machine, or a client that was the bottleneck."""
     found = []
     if (others_percent or 0) > OTHERS_PERCENT:
         found.append(

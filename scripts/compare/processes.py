@@ -1,7 +1,7 @@
-"""The processes of a comparison: where they run, how they start, and that they always stop.
+"""The processes of a comparison: their cores, their start, and their certain end.
 
-Every process is a group of its own, with a time limit for whatever is waited for. Nothing outlives
-this one: `stop_all` is called in any case, and on Linux the system ends the rest if this process is
+Every process has its own process group, and every wait has a time limit. No process outlives this
+one: `stop_all` is called in any case, and on Linux the system ends the rest if this process is
 killed.
 """
 
@@ -16,7 +16,7 @@ import time
 
 START_LIMIT_S = 20
 STOP_LIMIT_S = 5
-# For joining, closing and whatever delays them.
+# Time for joining, closing and delays.
 CLIENT_LIMIT_S = 45
 
 
@@ -29,11 +29,11 @@ class NotStarted(Failure):
 
 
 class Interrupted(BaseException):
-    """A signal asks to stop. No `except Exception` may take it for a failure."""
+    """A signal asks to stop. It must not be caught by `except Exception`."""
 
 
 def raise_on_signals():
-    """Makes the signals that ask to stop an exception, so that all is stopped on the way out."""
+    """Turns signals that ask to stop into an exception, so that all processes are stopped."""
 
     def interrupt(number, _):
         for again in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -46,7 +46,7 @@ def raise_on_signals():
 
 class Cores:
     """A core for the server and one for the client: the first and the last of those allowed, as
-    neighbours may be two halves of one."""
+    neighbours may be two threads of one."""
 
     def __init__(self):
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -56,7 +56,7 @@ class Cores:
 
     @property
     def are_pinned(self):
-        """Whether each has a core for itself."""
+        """Whether server and client have separate cores."""
         return self._server is not None
 
     def server(self, command):
@@ -66,7 +66,7 @@ class Cores:
         return self._pinned(command, self._client)
 
     def _pinned(self, command, core):
-        # taskset ends in exec, so the child is the program itself.
+        # taskset replaces itself by the program, so the child is the program itself.
         return command if core is None else [self._taskset, "-c", str(core), *command]
 
     def __str__(self):
@@ -76,7 +76,7 @@ class Cores:
 
 
 def die_with_parent():
-    """Run in the child: has the system kill it when its parent is gone."""
+    """Runs in the child: makes the system kill it when its parent is gone."""
     if LIBC is not None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -94,7 +94,7 @@ running = set()
 
 
 def spawn(command, **streams):
-    """Starts a process that `stop_all` knows."""
+    """Starts a process that `stop_all` will stop."""
     try:
         process = subprocess.Popen(
             command, start_new_session=True, preexec_fn=die_with_parent, **streams
@@ -123,7 +123,7 @@ def stop_all():
 
 
 def run(command, limit_s, **options):
-    """Runs a program to its end. Returns its stdout; a failure says what its stderr ended with."""
+    """Runs a program to its end. Returns its stdout; a failure quotes the end of its stderr."""
     process = spawn(
         command,
         stdin=subprocess.DEVNULL,
@@ -144,21 +144,21 @@ def run(command, limit_s, **options):
     return out
 
 
-# `error: …`, `error[E0425]: …`, `ReferenceError: …`, `npm error …`, but no warning that quotes one.
+# `error: …`, `error[E0425]: …`, `ReferenceError: …`, `npm error …`, but not warnings that quote one.
 ERROR = re.compile(r"^\w*error(\[\w+\])?:|^npm err", re.IGNORECASE)
 
 
 def reason(text):
-    """The line of an output that tells best what went wrong."""
+    """The line of an output that best explains the failure."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if ERROR.search(line)]
-    # The first error causes the others; without any, the last line is the nearest to one.
+    # The first error causes the others; without any, the last line is the best guess.
     told = errors[:1] or lines[-1:] or ["it failed without a word"]
     return told[0][:160]
 
 
 class Server:
-    """A server that listens, until `stop`."""
+    """A server that listens until `stop` is called."""
 
     def __init__(self, command, log, cwd=None):
         self._log = log
@@ -193,7 +193,7 @@ class Server:
             return reason(log.read())
 
     def stop(self):
-        """Asks it to, and ends it if it does not."""
+        """Asks it to stop, and kills it if it does not."""
         self._process.stdin.close()
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()

@@ -45,23 +45,23 @@ NAME_WIDTH, COLUMN_WIDTH = 22, 12
 
 EXPLANATIONS = (
     "Response: from the call of connect to the first tick, all clients at once. All send the "
-    "newest tick to who joins, but two: the floor, where it is the wait for the next tick, and "
-    "the Tornado that fetches, as this project's ancestor did: each price by a blocking request "
+    "newest tick to joining clients, except two: the floor, where it is the wait for the next "
+    "tick, and the Tornado that fetches like the Python original: each price by a blocking request "
     "of 260 ms on the loop, then a pause of 50 ms.",
-    "Delivery: from the stamp right before the broadcast to the client's read; that of the floor "
-    "from the instant that the tick was due. Every server leaves out beats that it missed (the "
+    "Delivery: from the stamp right before the broadcast to the client's read; for the floor, "
+    "from the time the tick was due. Every server skips beats that it missed (the "
     "floor catches up instead): see the ticks received, in per cent of those due.",
     "All: one process, one core, no compression, TCP_NODELAY, a backlog of 4096; each library in "
-    "the fastest way to broadcast that its documents offer. CPU is that of the server; with ~ it "
-    "was counted in too coarse steps to mean much. Errors: who is not upgraded within 10 s, or "
-    "loses its connection.",
-    "Watchlists: each client asks for its own symbols, at random, in its URL. uWebSockets has a "
-    "topic for each symbol, tokio-tungstenite and fastwebsockets the channels of those who watch "
-    "it, the others a set of clients; the floor writes bytes that are ready-made, as many as the "
-    "ticks of a client. The load is a reader that only checks every tick. Gaps: ticks that were "
-    "left out between two of a symbol. One at a time is one each half millisecond for tickertape "
-    "and the floor; the timers of most others are whole milliseconds, so they send two together, "
-    "which is cheaper.",
+    "the fastest way to broadcast that its documents offer. CPU is the server's; with ~ it "
+    "was counted in steps too coarse to mean much. Errors: clients that are not upgraded within "
+    "10 s, or lose their connection.",
+    "Watchlists: each client requests its own random symbols in its URL. uWebSockets has a "
+    "topic for each symbol, tokio-tungstenite and fastwebsockets the channels of the clients "
+    "that watch it, the others a set of clients; the floor writes bytes that are ready-made, as "
+    "many as the ticks of a client. The load only reads and checks every tick. Gaps: ticks missing between "
+    "two of a symbol. One at a time means one each half millisecond for tickertape and the floor; "
+    "the timers of most others have whole milliseconds, so they send two together, which is "
+    "cheaper.",
 )
 
 
@@ -70,13 +70,13 @@ class Block:
     """A table with its title."""
 
     title: str
-    # Two words each, one above the other.
+    # Two lines each, one above the other.
     columns: list
     rows: list = field(default_factory=list)
 
 
 def number(value, decimals):
-    """With commas between the thousands; three digits that count are enough for large numbers."""
+    """With commas between the thousands; three significant digits are enough for large numbers."""
     if value is None:
         return "-"
     if abs(value) >= 100:
@@ -126,7 +126,7 @@ def scenario_block(scenario, servers):
 def cell(figures, name, decimals):
     value = figures[name]
     if name == "of_due_percent" and value is not None:
-        value = min(value, 100)  # one beat more may fall into the window
+        value = min(value, 100)  # the window may contain one more beat
     text = number(value, decimals)
     if "cpu" in name and figures["cpu_is_coarse"]:
         return f"~{text}" if value else "-"
@@ -134,7 +134,7 @@ def cell(figures, name, decimals):
 
 
 def text(tables):
-    """For a terminal."""
+    """As text for a terminal."""
     lines = []
     for block in tables:
         lines += ["", block.title]
@@ -148,7 +148,7 @@ def text(tables):
 
 
 def markdown(outcome, tables):
-    """The same with all that is known of it, to be put anywhere."""
+    """As Markdown, with everything needed to understand the tables."""
     lines = [
         "# Side by side",
         "",

@@ -1,4 +1,4 @@
-"""Sets up who is compared, in a scratch folder: exactly the versions that their files name.
+"""Sets up the compared servers in a scratch folder, in exactly the versions that their files name.
 
 What has been set up before and has not changed since is taken as it is.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from catalogue import PEERS, PEERS_CRATE, ROOT, UWEBSOCKETS_CRATE
 from processes import Failure, run
 
-# Builds take their time on small machines; all else is a download.
+# Builds are slow on small machines; the rest is a download.
 BUILD_LIMIT_S = 1200
 INSTALL_LIMIT_S = 300
 
@@ -28,11 +28,11 @@ class Ready:
     command: tuple
     versions: str
     cwd: str = None
-    # Behind what it is to send.
+    # After the ticks to send.
     arguments: tuple = ()
 
     def start_command(self, scenario):
-        """What starts it to send the ticks of a scenario."""
+        """The command that makes it send the ticks of a scenario."""
         if self.entry.name == "ours":
             options = ["--interval", f"{scenario.interval_us}us"]
             if scenario.symbols:
@@ -50,23 +50,23 @@ class Ready:
 
 
 def symbol(number):
-    """How symbols are called where there are many."""
+    """The name of a symbol where there are many."""
     return f"sim:S{number:04}/USDT"
 
 
 class SetUp:
-    """The scratch folder, and what has been built of the project itself."""
+    """The scratch folder, and the project's own programs."""
 
     def __init__(self, scratch, say):
         self._scratch, self._say = scratch, say
         os.makedirs(scratch, exist_ok=True)
         self._own = self._build_own()
         self.client = self._own["client"]
-        # What reads watchlists is in the same program as the floor.
+        # The load for watchlists is in the same program as the floor.
         self.loader = self._own["floor"]
 
     def prepare(self, entry):
-        """Makes one ready. A failure says why it cannot be."""
+        """Sets up one server. A failure says why that is impossible."""
         return getattr(self, f"_prepare_{entry.kind}")(entry)
 
     def _build_own(self):
@@ -125,7 +125,7 @@ class SetUp:
         return Ready(entry, command, ", ".join(made_of), arguments=entry.arguments)
 
     def _make_venv(self, folder):
-        # Half a one would be taken for a whole one the next time.
+        # A partial one would be taken for a complete one the next time.
         shutil.rmtree(folder, ignore_errors=True)
         try:
             run([sys.executable, "-m", "venv", folder], INSTALL_LIMIT_S)
@@ -136,7 +136,7 @@ class SetUp:
     def _prepare_npm(self, entry):
         for tool in ("node", "npm"):
             if not shutil.which(tool):
-                raise Failure(f"{tool} is not here")
+                raise Failure(f"{tool} is missing")
         folder = os.path.join(self._scratch, "npm")
         os.makedirs(folder, exist_ok=True)
         wanted = read(os.path.join(PEERS, "package-lock.json"))
@@ -157,7 +157,7 @@ class SetUp:
     def _prepare_cpp(self, entry):
         for tool in ("gcc", "g++"):
             if not shutil.which(tool):
-                raise Failure(f"{tool} is not here")
+                raise Failure(f"{tool} is missing")
         about = ["--locked", "--format-version", "1", "--manifest-path", UWEBSOCKETS_CRATE]
         packages = json.loads(run(["cargo", "metadata", *about], INSTALL_LIMIT_S))["packages"]
         (crate,) = (package for package in packages if package["name"] == "libuwebsockets-sys")
@@ -177,7 +177,7 @@ class SetUp:
 
     @staticmethod
     def _build_cpp(source, peer, folder, program):
-        """With the options that its own makefiles have, but TLS and compression."""
+        """Uses the options of its own makefiles, without TLS and compression."""
         sockets = os.path.join(source, "uSockets", "src")
         options = ["-O3", "-flto", "-march=native", "-DLIBUS_NO_SSL", "-DUWS_NO_ZLIB"]
         options += ["-I", sockets, "-I", os.path.join(source, "src")]

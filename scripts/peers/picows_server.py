@@ -1,7 +1,7 @@
-"""picows on uvloop: its core API, with the call that copies nothing.
+"""picows on uvloop: its core API, with the call that avoids copying.
 
-`send_reuse_external_bytearray` writes the frame's header into the room left before the message, the
-same header for everybody.
+`send_reuse_external_bytearray` writes the frame's header into the room before the message, the same
+header for all clients.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import uvloop
 from picows import WSListener, WSMsgType, ws_create_server
 from ticks import BACKLOG, Market, exit_with_stdin, listen, say_where
 
-# What picows wants before a message.
+# The room that picows needs before a message.
 HEADER_ROOM = 14
 
 market = Market()

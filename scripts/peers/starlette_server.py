@@ -1,6 +1,6 @@
 """Starlette with uvicorn on uvloop: `send_text` to each of a set of WebSockets, one per symbol.
 
-uvicorn's WebSocket implementation is `websockets-sansio`, the faster of those that it has.
+uvicorn's WebSocket implementation is `websockets-sansio`, the fastest that it has.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ async def broadcast(ticker):
         try:
             await client.send_text(tick)
         except (WebSocketDisconnect, RuntimeError):
-            watchers.discard(client)  # it has gone meanwhile
+            watchers.discard(client)  # it has left meanwhile
 
 
 async def broadcast_forever():

@@ -1,11 +1,11 @@
-"""What all Python peers have in common: the ticks, the beats, the way to start and to stop.
+"""Code shared by the Python peers: ticks, beats, starting and stopping.
 
 A peer is started as `python NAME_server.py MICROSECONDS [SYMBOLS [spread]]`: the time between two
-ticks of a symbol, and how many symbols there are. With `spread` they tick one after the other, else
-all at once. Without SYMBOLS there is a single one, sent to every client; otherwise each client
-gets those listed in its URL (`?symbols=A,B`). A peer takes a free port of the loopback, says "listening on
-127.0.0.1:PORT" on stderr, and ends when its stdin is closed, so that it cannot outlive who started
-it.
+ticks of a symbol, and the number of symbols. With `spread` they tick one after the other, otherwise
+all at once. Without SYMBOLS there is a single one, sent to every client; otherwise each client gets
+those listed in its URL (`?symbols=A,B`). A peer listens on a free port of the loopback, prints
+"listening on 127.0.0.1:PORT" to stderr, and ends when its stdin is closed, so that it cannot
+outlive the process that started it.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ import sys
 import time
 from urllib.parse import parse_qs, urlsplit
 
-# As many handshakes as may wait: all of them, the system's own limit permitting. The libraries'
-# defaults are from 100 to 2048, and who comes beyond that waits for a second.
+# How many handshakes may wait: all of them, within the system's own limit. The libraries' defaults
+# are from 100 to 2048, and clients beyond that wait for a second.
 BACKLOG = 4096
 
 
 class Ticker:
-    """A simulated price: `newest` is the last tick as JSON, what a joining client gets at once."""
+    """A simulated price: `newest` is the last tick as JSON, which a joining client gets at once."""
 
     _sent = 0
 
@@ -33,7 +33,7 @@ class Ticker:
         self.next()
 
     def next(self):
-        """Makes the next tick. To be called right before it is sent, as `sent` is the time now."""
+        """Makes the next tick. Call it right before sending, as `sent` is the current time."""
         now = time.time_ns() // 1_000
         self._cents = max(self._cents + random.randint(-400, 400), 100)
         self._seq += 1
@@ -47,7 +47,7 @@ class Ticker:
 
 
 class Market:
-    """All symbols, and who watches each: a set of clients per symbol."""
+    """All symbols, each with the set of clients that watch it."""
 
     def __init__(self):
         counts = [int(word) for word in sys.argv[2:3] if word.isdigit()]
@@ -57,30 +57,30 @@ class Market:
         self._is_spread = "spread" in sys.argv[3:]
 
     def join(self, client, url):
-        """Has a client watch what its URL asks for, or else all. Returns the newest ticks of it."""
+        """Makes a client watch the symbols in its URL, or all. Returns their newest ticks."""
         watched = self._watched(url)
         for symbol in watched:
             self._watchers[symbol].add(client)
         return [ticker.newest for ticker in self.tickers if ticker.symbol in watched]
 
     def leave(self, client, url):
-        """Takes a client out that has joined with this URL."""
+        """Removes a client that joined with this URL."""
         for symbol in self._watched(url):
             self._watchers[symbol].discard(client)
 
     def watchers(self, ticker):
-        """Who gets the ticks of this symbol."""
+        """The clients that watch this symbol."""
         return self._watchers[ticker.symbol]
 
     async def due(self):
-        """Yields the symbols that are to tick, beat for beat."""
+        """Yields the symbols that tick at each beat."""
         interval = int(sys.argv[1]) / 1e6
         if not self._is_spread:
             async for _ in beats(interval):
                 yield self.tickers
         step, done, began = interval / len(self.tickers), 0, time.monotonic()
         async for _ in beats(step):
-            # Timers may be coarser than the step: as many as are due, but each at most once.
+            # Timers may be coarser than the step: all due symbols tick, but each at most once.
             now = int((time.monotonic() - began) / step)
             first = max(done, now - len(self.tickers))
             yield [self.tickers[turn % len(self.tickers)] for turn in range(first, now)]
@@ -93,7 +93,7 @@ class Market:
 
 
 async def beats(interval):
-    """Yields every `interval` seconds, on a fixed grid. Beats that were missed are left out."""
+    """Yields every `interval` seconds, on a fixed grid. Missed beats are skipped."""
     due = time.monotonic() + interval
     while True:
         # At least one turn of the loop, so that a server that is behind still serves its sockets.
@@ -104,7 +104,7 @@ async def beats(interval):
 
 
 def listen():
-    """A socket that listens on a free port of the loopback. Nothing is delayed (TCP_NODELAY)."""
+    """A socket that listens on a free port of the loopback, without delays (TCP_NODELAY)."""
     listener = socket.socket()
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.bind(("127.0.0.1", 0))
@@ -114,10 +114,10 @@ def listen():
 
 
 def say_where(listener):
-    """Tells who started this where it listens."""
+    """Prints the address for the process that started this one."""
     print(f"listening on 127.0.0.1:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
 
 
 def exit_with_stdin(loop):
-    """Ends the process when stdin is closed. What is still open, the system closes."""
+    """Ends the process when stdin is closed. The system closes its sockets."""
     loop.add_reader(0, lambda: os.read(0, 4096) or os._exit(0))

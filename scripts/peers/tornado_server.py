@@ -1,7 +1,7 @@
-"""Tornado, as its chat demo does it: `write_message` to each of a set of handlers, one per symbol.
+"""Tornado in the style of its chat demo: `write_message` to each of a symbol's set of handlers.
 
-With the word `blocking` behind the interval it is what this project began as: the price comes from
-a blocking HTTP request of 260 ms on the loop, which everybody waits for. A client that joins gets
+With the word `blocking` after the interval it behaves like the Python original: the price comes from
+a blocking HTTP request of 260 ms on the loop, which all clients wait for. A client that joins gets
 the price that is fetched next.
 """
 
@@ -39,7 +39,7 @@ def broadcast(ticker):
         try:
             client.write_message(tick)
         except (WebSocketClosedError, StreamClosedError):
-            pass  # on_close takes it out of its sets
+            pass  # on_close removes it from its sets
 
 
 async def fetch_and_broadcast():

@@ -1,8 +1,8 @@
-// uWebSockets, as its documents broadcast: a topic per symbol that clients subscribe to, and
-// `publish`. What a client gets within one turn of the loop goes out in one write.
+// uWebSockets, broadcasting as documented: clients subscribe to a topic per symbol, and ticks are sent
+// with `publish`. All messages to a client within one turn of the loop are sent in one write.
 //
-// Started and stopped like the Python peers, see ticks.py. Its timers are whole milliseconds, so of
-// spread symbols as many tick at a beat as are due.
+// Started and stopped like the Python peers, see ticks.py. Its timers have whole milliseconds, so
+// all spread symbols that are due tick at the same beat.
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -32,7 +32,7 @@ struct Ticker {
     long cents = 9'712'345, seq = 0;
 };
 
-// What a client's URL asks for; empty means everything.
+// The symbols in a client's URL; empty means everything.
 struct Client {
     std::string symbols;
 };
@@ -65,7 +65,7 @@ void publish_due(us_timer_t *) {
     const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began);
     const long due = is_spread ? elapsed.count() * count / interval_us
                                : elapsed.count() / interval_us * count;
-    // After a pause each at most once.
+    // After a pause, each symbol ticks at most once.
     for (long turn = std::max(done, due - count); turn < due; ++turn) {
         Ticker &ticker = tickers[turn % count];
         next(ticker);
@@ -118,10 +118,10 @@ uWS::App::WebSocketBehavior<Client> behavior() {
 
 void listening(us_listen_socket_t *listener) {
     if (!listener) {
-        std::fprintf(stderr, "error: there is no port\n");
+        std::fprintf(stderr, "error: cannot listen on a port\n");
         std::exit(1);
     }
-    // It asks for 512.
+    // The library sets a backlog of 512.
     listen(us_poll_fd((us_poll_t *)listener), BACKLOG);
     const int port = us_socket_local_port(0, (us_socket_t *)listener);
     std::fprintf(stderr, "listening on 127.0.0.1:%d\n", port);
@@ -132,7 +132,7 @@ void listening(us_listen_socket_t *listener) {
 int main(int argc, char **argv) {
     interval_us = argc > 1 ? std::atol(argv[1]) : 0;
     if (interval_us <= 0) {
-        std::fprintf(stderr, "error: the time between two ticks is missing, in us\n");
+        std::fprintf(stderr, "error: missing argument: expected the time between two ticks in us\n");
         return 1;
     }
     const long count = argc > 2 ? std::atol(argv[2]) : 0;

@@ -1,4 +1,4 @@
-"""websockets on uvloop: its own `broadcast`, which encodes a message once for everybody.
+"""websockets on uvloop: its own `broadcast`, which encodes a message once for all clients.
 
 Each symbol has its set of connections to broadcast to.
 """
@@ -29,7 +29,7 @@ async def main():
         exit_with_stdin(asyncio.get_running_loop())
         async for tickers in market.due():
             for ticker in tickers:
-                # Bytes are documented to be the faster way to a text frame.
+                # According to its documentation, text frames are faster from bytes.
                 broadcast(market.watchers(ticker), ticker.next().encode(), text=True)
 
 

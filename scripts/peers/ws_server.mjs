@@ -1,12 +1,12 @@
-// ws, as its README broadcasts: `send` to each of a set of clients, one per symbol.
+// ws, broadcasting as in its README: `send` to each of a set of clients, one set per symbol.
 //
-// Started and stopped like the Python peers, see ticks.py. A tick is encoded once: of a string, ws
-// makes a buffer for each client.
+// Started and stopped like the Python peers, see ticks.py. A tick is encoded once: from a string,
+// ws would make a buffer for each client.
 
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 
-// From where this is started, as the packages are not installed beside the source.
+// Resolved from the working directory, as the packages are not installed beside the source.
 const { WebSocketServer, WebSocket } = createRequire(`${process.cwd()}/`)('ws');
 
 const BACKLOG = 4096;
@@ -68,8 +68,8 @@ prices.on('connection', (client, request) => {
   }
 });
 
-// On a fixed grid; beats that were missed are left out. Of spread symbols as many tick at a beat as
-// are due, but each at most once.
+// On a fixed grid; missed beats are skipped. All spread symbols that are due tick at a beat, but
+// each at most once.
 const step = isSpread ? interval / tickers.length : interval;
 let done = 0, due = performance.now() + step;
 const began = performance.now();
