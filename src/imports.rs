@@ -96,7 +96,12 @@ fn rooms_import_only_what_is_below_them() {
                 let imported = path.split(':').next().unwrap_or_default();
                 let is_allowed =
                     [room, "fuzzing"].contains(&imported) || may_import.contains(&imported);
-                assert!(is_allowed, "{} imports {imported}", file.display());
+                assert!(
+                    is_allowed,
+                    "{} imports {imported}, which ROOMS in {} does not let {room} do",
+                    file.display(),
+                    file!()
+                );
             }
         }
     }

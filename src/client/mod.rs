@@ -106,7 +106,12 @@ mod tests {
                     let is_allowed = imported == room
                         || LEAVES.contains(&imported)
                         || may_import.contains(&imported);
-                    assert!(is_allowed, "{} imports {imported}", file.display());
+                    assert!(
+                        is_allowed,
+                        "{} imports {imported}, which ROOMS in {} does not let {room} do",
+                        file.display(),
+                        file!()
+                    );
                 }
             }
         }

@@ -123,7 +123,7 @@ impl TestServer {
         upgraded(self.connect())
     }
 
-    /// Sends `request` and reads the answer to its end.
+    /// Sends `request` and reads the answer to the connection's end: a page, or a refusal.
     pub fn ask(&self, request: &[u8]) -> String {
         let mut stream = self.connect();
         stream.write_all(request).unwrap();
@@ -183,8 +183,13 @@ fn run(listener: TcpListener, config: Config, symbols: Vec<String>, inbox: Recei
 
 pub fn read_to_end(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    String::from_utf8_lossy(&answer).into_owned()
+    let read = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    match read {
+        Ok(_) => answer,
+        // As after 101: whoever is let in is asked with `open`.
+        Err(error) => panic!("the server does not end the connection ({error}) after: {answer}"),
+    }
 }
 
 /// The next text message, as JSON; pings on the way are answered.

@@ -187,6 +187,22 @@ fn names(value: &Value) -> String {
     format!("{{{}}}", members.collect::<Vec<_>>().join(" "))
 }
 
+/// Says which names came and which went, instead of two lines of a thousand letters.
+fn assert_names(json: &Value, expected: &str) {
+    let got = names(json);
+    let beyond = |text: &str, other: &str| {
+        let words = |text: &str| text.split([' ', '{', '}']).map(str::to_owned).collect();
+        let (words, others): (Vec<_>, Vec<_>) = (words(text), words(other));
+        let more = words.into_iter().filter(|word| !others.contains(word));
+        more.collect::<Vec<_>>().join(" ")
+    };
+    let (new, gone) = (beyond(&got, expected), beyond(expected, &got));
+    assert!(
+        got == expected,
+        "new: {new:?}, gone: {gone:?}. Add what is new where it stands here; scripts need the others:\n{got}"
+    );
+}
+
 #[test]
 fn the_json_keeps_its_names() {
     let json: Value = serde_json::from_str(&sample().to_json()).unwrap();
@@ -203,11 +219,11 @@ fn the_json_keeps_its_names() {
         pid rss_bytes_after rss_bytes_before system_s user_s user_us_per_tick} slow stamped \
         symbols symbols_with_gaps sync thresholds ticks ticks_per_s time_between_messages_s_mean \
         untracked url warmup_s warnings watch within_error worst_symbols}";
-    assert_eq!(names(&json), expected);
+    assert_names(&json, expected);
     let interval = "{bytes connected delivery_us{count max mean p50 p90 p99 p999} errors gaps lateness_us \
         length_s messages missed repeats reply_us ticks time_s}";
-    assert_eq!(names(&json["intervals"][0]), interval);
-    assert_eq!(names(&json["delivery_curve"][0]), "{quantile us}");
+    assert_names(&json["intervals"][0], interval);
+    assert_names(&json["delivery_curve"][0], "{quantile us}");
 }
 
 #[test]
@@ -218,6 +234,39 @@ fn a_report_survives_json() {
     let error = Report::from_json(b"{}").unwrap_err();
     assert!(error.contains("missing field"), "{error}");
 }
+
+#[test]
+fn reports_from_before_a_counter_can_still_be_read() {
+    let Ok(Value::Object(all)) = serde_json::from_str(&sample().to_json()) else {
+        panic!("a report is an object");
+    };
+    let counters = serde_json::to_value(Counters::default()).unwrap();
+    for name in counters.as_object().unwrap().keys() {
+        let mut older = all.clone();
+        older.remove(name);
+        let read = Report::from_json(Value::Object(older).to_string().as_bytes());
+        assert!(
+            read.is_ok() || FIRST_COUNTERS.contains(&name.as_str()),
+            "{name} needs #[serde(default)]: reports did not always have it"
+        );
+    }
+}
+
+/// The counters that every report has had.
+const FIRST_COUNTERS: [&str; 12] = [
+    "answers",
+    "binary_messages",
+    "bytes",
+    "list_messages",
+    "messages",
+    "negative_latencies",
+    "not_json_messages",
+    "other_messages",
+    "stamped",
+    "ticks",
+    "untracked",
+    "within_error",
+];
 
 #[test]
 fn unknown_numbers_are_null() {

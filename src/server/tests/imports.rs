@@ -93,7 +93,12 @@ fn imports_point_one_way() {
             let code = code(&file);
             for imported in imports(&code) {
                 let is_allowed = BELOW_THE_SERVER[..=index].contains(&imported);
-                assert!(is_allowed, "{} imports {imported}", file.display());
+                assert!(
+                    is_allowed,
+                    "{} imports {imported}, which is not before {room} in BELOW_THE_SERVER of {}",
+                    file.display(),
+                    file!()
+                );
             }
             assert!(!code.contains("super::super"), "{}", file.display());
         }
@@ -102,7 +107,12 @@ fn imports_point_one_way() {
         for file in files_of(room) {
             for imported in imports(&code(&file)) {
                 let is_allowed = imported == room || !ABOVE_THE_SERVER.contains(&imported);
-                assert!(is_allowed, "{} imports {imported}", file.display());
+                assert!(
+                    is_allowed,
+                    "{} imports {imported}: those in ABOVE_THE_SERVER of {} need not know of each other",
+                    file.display(),
+                    file!()
+                );
             }
         }
     }
@@ -126,6 +136,6 @@ fn every_room_is_in_the_list() {
         let is_known = ["mod", "tests"].contains(&room)
             || BELOW_THE_SERVER.contains(&room)
             || ABOVE_THE_SERVER.contains(&room);
-        assert!(is_known, "{room} has no place");
+        assert!(is_known, "{room} has no place in the lists of {}", file!());
     }
 }
