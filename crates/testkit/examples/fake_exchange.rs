@@ -16,7 +16,7 @@ use testkit::fake_exchange::{Config, FakeExchange, Fault};
 use testkit::{NameFault, NameServer};
 
 const HELP: &str = "\
-A fake of 21 exchanges, over http, https, ws and wss on one port of loopback
+A fake of all exchanges, over http, https, ws and wss on one port of loopback
 
 Usage: fake_exchange [options]
 

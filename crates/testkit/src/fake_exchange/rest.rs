@@ -34,7 +34,8 @@ pub(super) fn answer(
     fault: Fault,
 ) -> Answer {
     let Some(exchange) = exchange(&request.authority) else {
-        return Answer::new(404, "unknown exchange");
+        let what = format!("rest_formats.rs has no exchange at {}", request.authority);
+        return Answer::new(404, what);
     };
     let clock = Clock::now(fault);
     let told =
