@@ -95,7 +95,12 @@ fn check(place: &str, command: &str) {
             let exists = |path: &str| root().join(path).exists();
             let name = pair[1];
             let found = match pair[0] {
-                "--test" => exists(&format!("tests/{name}")) || exists(&format!("tests/{name}.rs")),
+                "--test" => ["", "crates/exchanges/", "crates/ioloop/"]
+                    .iter()
+                    .any(|it| {
+                        exists(&format!("{it}tests/{name}"))
+                            || exists(&format!("{it}tests/{name}.rs"))
+                    }),
                 "--bench" => exists(&format!("benches/{name}/main.rs")),
                 "-p" | "--package" => exists(&format!("crates/{name}")),
                 _ => true,
@@ -173,6 +178,22 @@ fn the_documents_name_options_that_there_are() {
             for option in words(span).filter(|word| word.starts_with("--")) {
                 assert!(known.contains(&option), "{place}: {option}");
             }
+        }
+    }
+}
+
+#[test]
+fn every_option_is_in_the_document_of_its_program() {
+    for (name, program) in [
+        ("docs/operating.md", env!("CARGO_BIN_EXE_server")),
+        ("docs/measuring.md", env!("CARGO_BIN_EXE_client")),
+    ] {
+        let document = crate::markdown::document(name);
+        let told: Vec<_> = words(&document.text).collect();
+        let help = help(program);
+        let options = help.lines().filter(|line| line.starts_with("  --"));
+        for option in options.filter_map(|line| words(line).find(|word| !word.is_empty())) {
+            assert!(told.contains(&option), "{name} does not mention {option}");
         }
     }
 }

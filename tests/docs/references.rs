@@ -3,9 +3,26 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use exchanges::Catalogue;
 use testkit::ServerProcess;
 
 use crate::markdown::{document, documents, root};
+
+#[test]
+fn the_documents_know_how_many_exchanges_there_are() {
+    let count = Catalogue::builtin().iter().count().to_string();
+    let mut stated = 0;
+    for it in documents() {
+        let words: Vec<_> = it.text.split_whitespace().collect();
+        for pair in words.windows(2) {
+            if pair[1].starts_with("exchanges") && pair[0].parse::<usize>().is_ok() {
+                assert_eq!(pair[0], count, "{}: {} {}", it.name, pair[0], pair[1]);
+                stated += 1;
+            }
+        }
+    }
+    assert!(stated > 0);
+}
 
 #[test]
 fn every_link_leads_somewhere() {
