@@ -36,12 +36,12 @@ impl Blocking {
         let (wanted, symbol) = wanted
             .zip(symbol)
             .ok_or("expected an exchange and a symbol")?;
-        let catalogue = catalogue(&settings.online)?;
+        let catalogue = catalogue(&settings.live)?;
         let exchange = catalogue.get(&wanted.name);
         let exchange = exchange.map_err(|error| error.to_string())?.clone();
         let request = exchange.request(&symbol.parse().map_err(|_| "invalid symbol")?);
         let path = request.url.trim_start_matches("https://");
-        let roots = match &settings.online.ca {
+        let roots = match &settings.live.ca {
             Some(path) => Roots::with_file(path).map_err(|error| error.to_string())?,
             None => Roots::default(),
         };

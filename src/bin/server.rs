@@ -15,7 +15,7 @@ use tickertape::server::{Config, Server, Tokens, listen};
 fn main() -> ExitCode {
     match Command::parse(Options::from_env()) {
         Ok(Command::Print(text)) => say(text),
-        Ok(Command::ListSources(online)) => match catalogue(&online) {
+        Ok(Command::ListSources(options)) => match catalogue(&options) {
             Ok(catalogue) => say(&catalogue.table()),
             Err(error) => fail(&error, 1),
         },

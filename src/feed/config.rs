@@ -9,7 +9,7 @@ use fastrand::Rng;
 use ureq::{Proxy, ProxyProtocol};
 
 use super::live::preflight;
-use super::live::{Line, Live, LiveSettings};
+use super::live::{Live, LiveSettings, LiveSource};
 use super::publish::{Feed, Publish};
 use super::replay::{Replay, ReplayError, Speed};
 use super::simulated::Sim;
@@ -24,14 +24,14 @@ pub enum Source {
     /// `replay:FILE`: prices recorded before.
     Replay(PathBuf),
     /// `binance,kraken+stream`: exchanges, the first healthy one for each symbol.
-    Exchanges(Vec<Wanted>),
+    Exchanges(Vec<ExchangeChoice>),
     /// `https://…`: any JSON on the web.
     Url(String),
 }
 
 /// An exchange, and how its prices are to be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ExchangeChoice {
     /// Its name, which may be unknown.
     pub name: String,
     /// Whether by its stream.
@@ -54,12 +54,12 @@ pub struct Settings {
     /// How fast a recording is replayed.
     pub speed: Speed,
     /// What concerns exchanges only.
-    pub online: Online,
+    pub live: LiveOptions,
 }
 
 /// How exchanges are reached and what is taken from them.
 #[derive(Clone, Debug)]
-pub struct Online {
+pub struct LiveOptions {
     /// A user's own catalogue.
     pub exchanges: Option<PathBuf>,
     /// Where [`Source::Url`] has the price, and its time: JSON pointers.
@@ -87,7 +87,7 @@ pub enum OpenError {
     Live(String),
 }
 
-impl Default for Online {
+impl Default for LiveOptions {
     fn default() -> Self {
         Self {
             exchanges: None,
@@ -122,9 +122,9 @@ impl Source {
     }
 
     fn list(text: &str) -> Result<Self, String> {
-        let mut list: Vec<Wanted> = Vec::new();
+        let mut list: Vec<ExchangeChoice> = Vec::new();
         for item in text.split(',') {
-            let wanted = Wanted::parse(item)?;
+            let wanted = ExchangeChoice::parse(item)?;
             if list.contains(&wanted) {
                 return Err(format!("'{item}' is listed twice"));
             }
@@ -154,18 +154,18 @@ impl Source {
                 Box::new(Replay::open(&path, settings.speed).map_err(OpenError::Replay)?)
             }
             Self::Exchanges(list) => {
-                let lines = lines(&list, &settings.online).map_err(OpenError::Live)?;
-                Box::new(live(lines, settings).map_err(OpenError::Live)?)
+                let sources = sources(&list, &settings.live).map_err(OpenError::Live)?;
+                Box::new(live(sources, settings).map_err(OpenError::Live)?)
             }
             Self::Url(url) => {
-                let line = custom(&url, &settings.online).map_err(OpenError::Live)?;
-                Box::new(live(vec![line], settings).map_err(OpenError::Live)?)
+                let source = custom(&url, &settings.live).map_err(OpenError::Live)?;
+                Box::new(live(vec![source], settings).map_err(OpenError::Live)?)
             }
         })
     }
 }
 
-impl Wanted {
+impl ExchangeChoice {
     fn parse(text: &str) -> Result<Self, String> {
         let (name, way) = text.split_once('+').unwrap_or((text, ""));
         let streams = match way {
@@ -192,8 +192,8 @@ impl Wanted {
 ///
 /// # Errors
 /// When the file cannot be read; names the entry and the field.
-pub fn catalogue(online: &Online) -> Result<Catalogue, String> {
-    let Some(path) = &online.exchanges else {
+pub fn catalogue(options: &LiveOptions) -> Result<Catalogue, String> {
+    let Some(path) = &options.exchanges else {
         return Ok(Catalogue::builtin());
     };
     let text = std::fs::read_to_string(path);
@@ -202,16 +202,16 @@ pub fn catalogue(online: &Online) -> Result<Catalogue, String> {
     catalogue.map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn lines(list: &[Wanted], online: &Online) -> Result<Vec<Line>, String> {
-    let catalogue = catalogue(online)?;
-    let line = |wanted: &Wanted| {
+fn sources(list: &[ExchangeChoice], options: &LiveOptions) -> Result<Vec<LiveSource>, String> {
+    let catalogue = catalogue(options)?;
+    let source = |wanted: &ExchangeChoice| {
         let exchange = catalogue.get(&wanted.name);
         let exchange = exchange.map_err(|error| error.to_string())?;
         if wanted.streams && !exchange.has_stream() {
             let id = exchange.id();
             return Err(format!("{id} has no stream, use --source {id}"));
         }
-        Ok(Line {
+        Ok(LiveSource {
             exchange: exchange.clone(),
             streams: wanted.streams,
             is_custom: false,
@@ -219,41 +219,41 @@ fn lines(list: &[Wanted], online: &Online) -> Result<Vec<Line>, String> {
             not_before: Instant::now(),
         })
     };
-    let lines: Vec<Line> = list.iter().map(line).collect::<Result<_, String>>()?;
-    for (index, line) in lines.iter().enumerate() {
+    let sources: Vec<LiveSource> = list.iter().map(source).collect::<Result<_, String>>()?;
+    for (index, source) in sources.iter().enumerate() {
         // By two names of one exchange it would be asked twice as often as it allows.
-        if lines[..index]
+        if sources[..index]
             .iter()
-            .any(|other| other.name() == line.name())
+            .any(|other| other.name() == source.name())
         {
-            let twice = line.name();
+            let twice = source.name();
             return Err(format!(
                 "'{}' is listed twice, as {twice}",
                 list[index].name
             ));
         }
     }
-    Ok(lines)
+    Ok(sources)
 }
 
-fn custom(url: &str, online: &Online) -> Result<Line, String> {
-    let price = online.price.as_deref().unwrap_or_default();
-    let exchange = Exchange::custom(url, price, online.time.as_deref())?;
-    Ok(Line {
+fn custom(url: &str, options: &LiveOptions) -> Result<LiveSource, String> {
+    let price = options.price.as_deref().unwrap_or_default();
+    let exchange = Exchange::custom(url, price, options.time.as_deref())?;
+    Ok(LiveSource {
         exchange,
         streams: false,
         is_custom: true,
-        has_time: online.time.is_some(),
+        has_time: options.time.is_some(),
         not_before: Instant::now(),
     })
 }
 
-fn live(lines: Vec<Line>, settings: &Settings) -> Result<Live, String> {
-    let online = &settings.online;
+fn live(sources: Vec<LiveSource>, settings: &Settings) -> Result<Live, String> {
+    let options = &settings.live;
     let symbols = settings.symbols.iter().map(|symbol| symbol.parse());
     let symbols = symbols.collect::<Result<Vec<Symbol>, _>>();
     let symbols = symbols.map_err(|error| error.to_string())?;
-    for Line { exchange, .. } in &lines {
+    for LiveSource { exchange, .. } in &sources {
         if let Some((one, other)) = exchange.same_market(&symbols) {
             let (id, market) = (exchange.id(), exchange.market(one));
             return Err(format!(
@@ -261,36 +261,36 @@ fn live(lines: Vec<Line>, settings: &Settings) -> Result<Live, String> {
             ));
         }
     }
-    if lines.len() * symbols.len() > WIRES_MAX {
+    if sources.len() * symbols.len() > STREAMS_MAX {
         return Err(format!(
-            "{} symbols from {} sources are more than {WIRES_MAX} together",
+            "{} symbols from {} sources are more than {STREAMS_MAX} together",
             symbols.len(),
-            lines.len()
+            sources.len()
         ));
     }
-    let roots = match &online.ca {
+    let roots = match &options.ca {
         None => Roots::default(),
         Some(path) => Roots::with_file(path)
             .map_err(|error| format!("cannot use {}: {error}", path.display()))?,
     };
     let transport = TransportConfig {
         // A proxy could not reach another server on this machine.
-        proxy: match online.upstream {
+        proxy: match options.upstream {
             None => proxy(Proxy::try_from_env())?,
             Some(_) => None,
         },
-        timeout: online.request_timeout,
+        timeout: options.request_timeout,
         roots,
     };
     let mut live = Live {
-        lines,
+        sources,
         symbols,
         settings: LiveSettings {
             interval: settings.interval,
-            changes_only: online.changes_only,
-            stale_after: online.stale_after,
+            changes_only: options.changes_only,
+            stale_after: options.stale_after,
             transport,
-            upstream: online.upstream.clone(),
+            upstream: options.upstream.clone(),
         },
     };
     preflight::check(&mut live)?;
@@ -313,7 +313,7 @@ fn proxy(proxy: Option<Proxy>) -> Result<Option<Proxy>, String> {
 const THERE_ARE: &str = "there are: exchanges (see --list-sources), sim, replay:FILE, https://…";
 
 /// With several sources each symbol is there once for each of them.
-const WIRES_MAX: usize = SYMBOLS_MAX;
+const STREAMS_MAX: usize = SYMBOLS_MAX;
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -339,7 +339,7 @@ mod tests {
             spread: false,
             seed: Some(1),
             speed: Speed::Max,
-            online: Online::default(),
+            live: LiveOptions::default(),
         }
     }
 
@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn exchanges_come_in_lists_each_by_requests_or_by_its_stream() {
-        let wanted = |name: &str, streams| Wanted {
+        let wanted = |name: &str, streams| ExchangeChoice {
             name: name.to_owned(),
             streams,
         };
@@ -434,10 +434,10 @@ mod tests {
             "'gateio' is listed twice, as gate"
         );
         let mut with_file = settings();
-        with_file.online.exchanges = Some("/no/such/file".into());
+        with_file.live.exchanges = Some("/no/such/file".into());
         assert!(open("mine", &with_file).starts_with("cannot read /no/such/file: "));
         let mut with_ca = settings();
-        with_ca.online.ca = Some("/no/such/file".into());
+        with_ca.live.ca = Some("/no/such/file".into());
         assert!(open("binance", &with_ca).starts_with("cannot use /no/such/file: "));
     }
 }

@@ -1,7 +1,7 @@
 //! Where prices come from. A feed runs on the loop and hands each price to whoever publishes it;
 //! it knows nothing of tapes or clients, and those know nothing of it.
 
-pub use self::config::{Online, OpenError, Settings, Source, Wanted, catalogue};
+pub use self::config::{ExchangeChoice, LiveOptions, OpenError, Settings, Source, catalogue};
 pub use self::live::{Failure, FetchDurations, Live, SourceStatus, Sources};
 pub use self::publish::{Feed, Publish, Watched};
 pub use self::recorder::Recorder;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ioloop::IoLoop;
-use tickertape::feed::{Online, Publish, Settings, Source, Sources, Speed, Watched};
+use tickertape::feed::{LiveOptions, Publish, Settings, Source, Sources, Speed, Watched};
 use tickertape::tick::Tick;
 
 use crate::upstream::Upstream;
@@ -63,10 +63,10 @@ pub(crate) fn settings(upstream: &Upstream, symbols: &[&str]) -> Settings {
         spread: false,
         seed: None,
         speed: Speed::Max,
-        online: Online {
+        live: LiveOptions {
             upstream: Some(mirror),
             request_timeout: Duration::from_secs(2),
-            ..Online::default()
+            ..LiveOptions::default()
         },
     }
 }

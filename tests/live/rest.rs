@@ -35,7 +35,7 @@ fn an_unchanged_price_is_a_tick_unless_only_changes_are_wanted() {
     let mut settings = settings(&upstream, &["BTC/USDT"]);
     let audience = listen("binance", &settings, |it| it.ticks.len() >= 3);
     assert_eq!(audience.heard(), ["BTC/USDT 1.50"; 3]);
-    settings.online.changes_only = true;
+    settings.live.changes_only = true;
     let audience = listen("binance", &settings, |it| it.confirmed.len() >= 2);
     assert_eq!(audience.heard(), ["BTC/USDT 1.50"]);
 }
@@ -51,7 +51,7 @@ fn a_price_older_than_an_earlier_one_is_not_a_tick() {
     let audience = listen("binance", &settings, |it| it.ticks.len() >= 3);
     assert_eq!(audience.heard(), ["BTC/USDT 1"; 3]);
     let standing = audience.sources.iter().next().unwrap();
-    assert_eq!(standing.old(), 2);
+    assert_eq!(standing.outdated(), 2);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn one_delisted_symbol_does_not_affect_the_others() {
     let builtin = include_str!("../../crates/exchanges/exchanges.json");
     let catalogue = temp_file(builtin.replace("\"interval_ms\": 1000", "\"interval_ms\": 5"));
     let mut settings = settings(&upstream, &["BTC/USDT", "XRP/USDT"]);
-    settings.online.exchanges = Some(catalogue.path().to_owned());
+    settings.live.exchanges = Some(catalogue.path().to_owned());
     let heard_btc = |number: usize| {
         move |it: &crate::audience::Audience| {
             it.heard()
@@ -201,14 +201,14 @@ fn any_price_on_the_web_can_be_a_source() {
         ok(r#"{"data":{"price":0.10,"ts":1732270000}}"#.to_owned())
     });
     let mut settings = settings(&upstream, &["A/B"]);
-    settings.online.price = Some("/data/price".to_owned());
-    settings.online.time = Some("/data/ts".to_owned());
+    settings.live.price = Some("/data/price".to_owned());
+    settings.live.time = Some("/data/ts".to_owned());
     let audience = listen("https://example.com/a?b=c", &settings, |it| {
         !it.ticks.is_empty()
     });
     assert_eq!(audience.heard(), ["A/B 0.10"]);
     assert_eq!(audience.ticks[0].1.timestamp, 1_732_270_000_000);
-    settings.online.price = Some("/data/prize".to_owned());
+    settings.live.price = Some("/data/prize".to_owned());
     let refusal = refusal("https://example.com/a?b=c", &settings);
     assert_eq!(
         refusal,

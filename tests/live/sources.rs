@@ -66,7 +66,7 @@ fn the_next_source_serves_before_the_price_of_a_silent_one_is_stale() {
     );
     let mut settings = settings(&upstream, &["BTC/USDT"]);
     let stale_after = Duration::from_secs(6);
-    settings.online.stale_after = Some(stale_after);
+    settings.live.stale_after = Some(stale_after);
     let audience = listen("binance+stream,kraken", &settings, |it| {
         it.heard().iter().any(|tick| tick.starts_with("kraken:"))
     });

@@ -48,7 +48,7 @@ fn a_stream_that_closes_or_falls_silent_is_reopened() {
         }
     });
     let mut settings = settings(&upstream, &["BTC/USDT"]);
-    settings.online.stale_after = Some(Duration::from_millis(100));
+    settings.live.stale_after = Some(Duration::from_millis(100));
     let audience = listen("binance+stream", &settings, |it| it.ticks.len() == 5);
     let expected = ["0.5", "1.5", "2.5", "3.5", "4.5"].map(|it| format!("BTC/USDT {it}"));
     assert_eq!(audience.heard(), expected);
@@ -68,7 +68,7 @@ fn a_quiet_market_is_given_more_and_more_time() {
         noted.lock().unwrap().push(began.elapsed());
     });
     let mut settings = settings(&upstream, &["BTC/USDT"]);
-    settings.online.stale_after = Some(Duration::from_millis(50));
+    settings.live.stale_after = Some(Duration::from_millis(50));
     let seen = Arc::clone(&lives);
     listen("binance+stream", &settings, move |_| {
         seen.lock().unwrap().len() >= 3

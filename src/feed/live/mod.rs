@@ -29,21 +29,21 @@ use ioloop::IoLoop;
 use ioloop::fiber::{Emitter, Exit, STACK_SIZE};
 
 use self::rest::Rest;
-use self::sources::{Event, Introduction, News};
+use self::sources::{Event, SourceInfo, Update};
 use self::stream::Stream;
 use super::publish::{Feed, Publish, Watched};
 use crate::http_client::{HttpClient, TransportConfig, UpstreamOverride};
 
 /// Prices of exchanges, each symbol's from the first of them that has it.
 pub struct Live {
-    pub(super) lines: Vec<Line>,
+    pub(super) sources: Vec<LiveSource>,
     pub(super) symbols: Vec<Symbol>,
     pub(super) settings: LiveSettings,
 }
 
 /// One source in the list.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub(super) struct LiveSource {
     pub(super) exchange: Exchange,
     /// Whether its stream is listened to, instead of asking.
     pub(super) streams: bool,
@@ -71,7 +71,7 @@ enum Task {
     Stream(Stream),
 }
 
-impl Line {
+impl LiveSource {
     /// What it is called in the log.
     pub(super) fn name(&self) -> String {
         let id = self.exchange.id();
@@ -86,10 +86,10 @@ impl Line {
 }
 
 impl Live {
-    /// How `symbol` of `line` reads on the wire: the exchange is named where there are several.
-    fn wire(&self, line: &Line, symbol: &Symbol) -> String {
-        let id = line.exchange.id();
-        let is_one = self.lines.iter().all(|other| other.exchange.id() == id);
+    /// How `symbol` of `source` reads on the wire: the exchange is named where there are several.
+    fn wire_name(&self, source: &LiveSource, symbol: &Symbol) -> String {
+        let id = source.exchange.id();
+        let is_one = self.sources.iter().all(|other| other.exchange.id() == id);
         if is_one {
             symbol.to_string()
         } else {
@@ -97,58 +97,58 @@ impl Live {
         }
     }
 
-    fn task(&self, line: &Line, http_client: &HttpClient) -> Task {
-        if line.streams {
+    fn task(&self, source: &LiveSource, http_client: &HttpClient) -> Task {
+        if source.streams {
             return Task::Stream(Stream {
-                exchange: line.exchange.clone(),
+                exchange: source.exchange.clone(),
                 symbols: self.symbols.clone(),
-                silence_max: SILENCES_MAX * self.stale_after(line),
+                silence_max: SILENCES_MAX * self.stale_after(source),
                 http_client: http_client.clone(),
             });
         }
         Task::Rest(Rest {
-            exchange: line.exchange.clone(),
+            exchange: source.exchange.clone(),
             symbols: self.symbols.clone(),
             interval: self.settings.interval,
-            not_before: line.not_before,
+            not_before: source.not_before,
             http_client: http_client.clone(),
         })
     }
 
-    /// After what silence a price of `line` is not to be trusted any more.
-    fn stale_after(&self, line: &Line) -> Duration {
+    /// After what silence a price of `source` is not to be trusted any more.
+    fn stale_after(&self, source: &LiveSource) -> Duration {
         let usual = || {
-            if line.streams {
+            if source.streams {
                 return STALE_AFTER_MIN;
             }
-            let cycle = Rest::cycle(&line.exchange, &self.symbols, self.settings.interval);
+            let cycle = Rest::cycle(&source.exchange, &self.symbols, self.settings.interval);
             (3 * cycle).max(STALE_AFTER_MIN)
         };
         self.settings.stale_after.unwrap_or_else(usual)
     }
 
-    /// After what silence another source than `line` has to serve: soon enough that its price is
+    /// After what silence another source than `source` has to serve: soon enough that its price is
     /// there before this one is stale, but not for one answer that is late.
-    fn silence_max(&self, line: &Line) -> Duration {
-        let stale_after = self.stale_after(line);
-        let cycle = Rest::cycle(&line.exchange, &self.symbols, self.settings.interval);
+    fn silence_max(&self, source: &LiveSource) -> Duration {
+        let stale_after = self.stale_after(source);
+        let cycle = Rest::cycle(&source.exchange, &self.symbols, self.settings.interval);
         (stale_after * 3 / 4).max(2 * cycle).min(stale_after)
     }
 
-    fn sources(&self, now: Instant) -> Sources {
-        let introduce = |line: &Line| Introduction {
-            name: line.name(),
-            notes: line.exchange.notes().to_owned(),
-            wires: self
+    fn initial_state(&self, now: Instant) -> Sources {
+        let info = |source: &LiveSource| SourceInfo {
+            name: source.name(),
+            notes: source.exchange.notes().to_owned(),
+            wire_names: self
                 .symbols
                 .iter()
-                .map(|symbol| self.wire(line, symbol))
+                .map(|symbol| self.wire_name(source, symbol))
                 .collect(),
-            silence_max: self.silence_max(line),
+            silence_max: self.silence_max(source),
         };
         let symbols: Vec<_> = self.symbols.iter().map(ToString::to_string).collect();
-        let lines = self.lines.iter().map(introduce).collect();
-        Sources::new(&symbols, lines, self.settings.changes_only, now)
+        let sources = self.sources.iter().map(info).collect();
+        Sources::new(&symbols, sources, self.settings.changes_only, now)
     }
 }
 
@@ -160,15 +160,15 @@ impl<S: Publish> Feed<S> for Live {
 
     fn watched(&self) -> Vec<Watched> {
         let mut all: Vec<Watched> = Vec::new();
-        for line in &self.lines {
+        for source in &self.sources {
             for symbol in &self.symbols {
-                let wire = self.wire(line, symbol);
+                let wire_name = self.wire_name(source, symbol);
                 // The stream and the requests of one exchange bring the same prices.
-                if all.iter().all(|known| known.symbol != wire) {
+                if all.iter().all(|known| known.symbol != wire_name) {
                     all.push(Watched {
-                        symbol: wire,
+                        symbol: wire_name,
                         market: symbol.to_string(),
-                        stale_after: self.stale_after(line),
+                        stale_after: self.stale_after(source),
                     });
                 }
             }
@@ -177,7 +177,7 @@ impl<S: Publish> Feed<S> for Live {
     }
 
     fn describe(&self) -> String {
-        let names: Vec<_> = self.lines.iter().map(Line::name).collect();
+        let names: Vec<_> = self.sources.iter().map(LiveSource::name).collect();
         let symbols: Vec<_> = self.symbols.iter().map(Symbol::as_str).collect();
         let (names, symbols) = (names.join(", else "), symbols.join(", "));
         format!("prices of {symbols} come from {names}")
@@ -192,15 +192,15 @@ impl<S: Publish> Feed<S> for Live {
             Ok(http_client) => http_client,
             Err(error) => return log::error!("there is no TLS to be had: {error}"),
         };
-        for (index, line) in self.lines.iter().enumerate() {
-            let task = Rc::new(self.task(line, &http_client));
+        for (index, source) in self.sources.iter().enumerate() {
+            let task = Rc::new(self.task(source, &http_client));
             // A TLS handshake costs a millisecond or two of CPU: not all in one turn.
             let delay = STAGGER * u32::try_from(index).unwrap_or(u32::MAX);
             io_loop.call_later(delay, move |_, io_loop| spawn(task, index, 0, io_loop));
         }
         // Callbacks come before timeouts: it is there when the first fiber reports.
         io_loop.add_callback(move |state: &mut S, io_loop| {
-            *state.sources() = self.sources(io_loop.time());
+            *state.sources() = self.initial_state(io_loop.time());
         });
     }
 }
@@ -246,10 +246,10 @@ fn spawn_later<S: Publish>(task: Rc<Task>, index: usize, restarts: u32, io_loop:
 
 fn deliver<S: Publish>(state: &mut S, io_loop: &mut IoLoop<S>, source: usize, event: Event) {
     let now = io_loop.time();
-    for news in state.sources().take(source, event, now) {
-        match news {
-            News::Tick(tick) => state.publish(io_loop, tick),
-            News::Unchanged(symbol) => state.confirm(io_loop, &symbol),
+    for update in state.sources().take(source, event, now) {
+        match update {
+            Update::Tick(tick) => state.publish(io_loop, tick),
+            Update::Unchanged(symbol) => state.confirm(io_loop, &symbol),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 /// The times of the prices of one symbol from one source.
 #[derive(Debug, Default)]
-pub(super) struct Timeline {
+pub(super) struct TimeOrder {
     newest_ms: u64,
     /// That was a time from the future, by our clock when it came.
     is_ahead: bool,
@@ -20,7 +20,7 @@ pub(super) enum Step {
     Back,
 }
 
-impl Timeline {
+impl TimeOrder {
     /// Takes the exchange's time of a price, and when it was received by our clock.
     pub(super) fn step(&mut self, time_ms: Option<u64>, received_ms: u64) -> Step {
         let Some(time_ms) = time_ms else {
@@ -61,10 +61,10 @@ mod tests {
     const START: u64 = 1_732_270_000_000;
 
     fn steps(times: &[(u64, u64)]) -> Vec<Step> {
-        let mut timeline = Timeline::default();
+        let mut order = TimeOrder::default();
         let times = times.iter();
         times
-            .map(|(time, received)| timeline.step(Some(START + time), START + received))
+            .map(|(time, received)| order.step(Some(START + time), START + received))
             .collect()
     }
 
@@ -77,9 +77,9 @@ mod tests {
 
     #[test]
     fn without_times_everything_goes_on() {
-        let mut timeline = Timeline::default();
-        timeline.step(Some(START), START);
-        assert_eq!(timeline.step(None, START - 1), Step::Forward);
+        let mut order = TimeOrder::default();
+        order.step(Some(START), START);
+        assert_eq!(order.step(None, START - 1), Step::Forward);
     }
 
     #[test]
@@ -106,11 +106,11 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_back_is_believed_after_a_while() {
-        let mut timeline = Timeline::default();
-        timeline.step(Some(START + 1_000_000), START + 1_000_000);
+        let mut order = TimeOrder::default();
+        order.step(Some(START + 1_000_000), START + 1_000_000);
         let mut step = |second: u64| {
             let behind = START + second * 1_000;
-            timeline.step(Some(behind), behind + 1_000_000)
+            order.step(Some(behind), behind + 1_000_000)
         };
         assert!((1..=60).all(|second| step(second) == Step::Back));
         assert!((61..100).all(|second| step(second) == Step::Forward));
@@ -118,12 +118,12 @@ mod tests {
 
     #[test]
     fn a_cache_that_stands_still_is_never_believed() {
-        let mut timeline = Timeline::default();
-        timeline.step(Some(START + 1_000), START + 1_000);
+        let mut order = TimeOrder::default();
+        order.step(Some(START + 1_000), START + 1_000);
         let late = (1..1_000).map(|second| START + second * 1_000);
         assert!(
             late.into_iter()
-                .all(|now| timeline.step(Some(START), now) == Step::Back)
+                .all(|now| order.step(Some(START), now) == Step::Back)
         );
     }
 }

@@ -17,7 +17,7 @@ use ioloop::fiber::{self, Cancelled, Emitter, STACK_SIZE};
 use super::failure::Failure;
 use super::rest::fetch;
 use super::suggest;
-use super::{Line, Live};
+use super::{Live, LiveSource};
 use crate::http_client::{HttpClient, TransportConfig};
 
 /// Asks all exchanges for all symbols. Who has been asked is not asked again before that is
@@ -27,15 +27,15 @@ use crate::http_client::{HttpClient, TransportConfig};
 /// One sentence about the first exchange that does not know a symbol.
 pub(in crate::feed) fn check(live: &mut Live) -> Result<(), String> {
     let mut names = BTreeSet::new();
-    let is_new = |line: &&Line| names.insert(line.exchange.id().to_owned());
-    let lines: Vec<_> = live.lines.iter().filter(is_new).cloned().collect();
-    let checked = run(&lines, live).map_err(|error| format!("cannot check sources: {error}"))?;
-    for (line, finding) in lines.iter().zip(&checked) {
-        let id = line.exchange.id();
+    let is_new = |source: &&LiveSource| names.insert(source.exchange.id().to_owned());
+    let sources: Vec<_> = live.sources.iter().filter(is_new).cloned().collect();
+    let checked = run(&sources, live).map_err(|error| format!("cannot check sources: {error}"))?;
+    for (source, finding) in sources.iter().zip(&checked) {
+        let id = source.exchange.id();
         if !finding.is_done && finding.wrong.is_none() {
             log::warn!("{id}: not all symbols could be checked in time; serving all the same");
         }
-        let same = live.lines.iter_mut().filter(|it| it.exchange.id() == id);
+        let same = live.sources.iter_mut().filter(|it| it.exchange.id() == id);
         same.for_each(|it| it.not_before = finding.not_before);
     }
     let mut wrong = checked.into_iter().filter_map(|finding| finding.wrong);
@@ -53,12 +53,12 @@ struct Finding {
 }
 
 /// What the check of one exchange reports.
-enum News {
+enum Report {
     Wrong(String),
     NotBefore(Instant),
 }
 
-fn run(lines: &[Line], live: &Live) -> io::Result<Vec<Finding>> {
+fn run(sources: &[LiveSource], live: &Live) -> io::Result<Vec<Finding>> {
     let mut io_loop = IoLoop::<Vec<Finding>>::new()?;
     let settings = &live.settings;
     let transport = TransportConfig {
@@ -72,11 +72,11 @@ fn run(lines: &[Line], live: &Live) -> io::Result<Vec<Finding>> {
         is_done: false,
         not_before: Instant::now(),
     };
-    let mut findings = vec![begun; lines.len()];
-    for (index, line) in lines.iter().enumerate() {
+    let mut findings = vec![begun; sources.len()];
+    for (index, source) in sources.iter().enumerate() {
         let check = Check {
-            name: line.exchange.id().to_owned(),
-            line: line.clone(),
+            name: source.exchange.id().to_owned(),
+            source: source.clone(),
             symbols: live.symbols.clone(),
             http_client: http_client.clone(),
             next: Cell::new(Instant::now()),
@@ -84,9 +84,9 @@ fn run(lines: &[Line], live: &Live) -> io::Result<Vec<Finding>> {
         io_loop.spawn(
             STACK_SIZE,
             move |emitter| Ok(check.run(emitter)?),
-            move |findings: &mut Vec<Finding>, _, news| match news {
-                News::Wrong(wrong) => findings[index].wrong = Some(wrong),
-                News::NotBefore(instant) => findings[index].not_before = instant,
+            move |findings: &mut Vec<Finding>, _, report| match report {
+                Report::Wrong(wrong) => findings[index].wrong = Some(wrong),
+                Report::NotBefore(instant) => findings[index].not_before = instant,
             },
             move |findings, io_loop, _| {
                 findings[index].is_done = true;
@@ -99,9 +99,9 @@ fn run(lines: &[Line], live: &Live) -> io::Result<Vec<Finding>> {
     io_loop.call_later(NOTICE_AFTER, |_, _| {
         log::info!("checking the symbols with the exchanges");
     });
-    let longest = lines
+    let longest = sources
         .iter()
-        .map(|line| allowance(line, &live.symbols))
+        .map(|source| allowance(source, &live.symbols))
         .max();
     io_loop.call_later(longest.unwrap_or(LIMIT), |_, io_loop| io_loop.stop());
     io_loop.start(&mut findings)?;
@@ -110,8 +110,8 @@ fn run(lines: &[Line], live: &Live) -> io::Result<Vec<Finding>> {
 
 /// How long the check of an exchange may take, that answers as they usually do. One that does not
 /// answer at all is done with sooner.
-fn allowance(line: &Line, symbols: &[Symbol]) -> Duration {
-    let requests = line.exchange.requests(symbols);
+fn allowance(source: &LiveSource, symbols: &[Symbol]) -> Duration {
+    let requests = source.exchange.requests(symbols);
     let usual = requests
         .iter()
         .map(|request| request.interval.max(USUAL_ANSWER));
@@ -122,7 +122,7 @@ fn allowance(line: &Line, symbols: &[Symbol]) -> Duration {
 /// The check of one exchange.
 struct Check {
     name: String,
-    line: Line,
+    source: LiveSource,
     symbols: Vec<Symbol>,
     http_client: HttpClient,
     /// When the exchange may be asked again.
@@ -131,26 +131,26 @@ struct Check {
 
 impl Check {
     /// Emits what is wrong, as a sentence; and again, as it becomes better known.
-    fn run(&self, emitter: &Emitter<News>) -> Result<(), Cancelled> {
+    fn run(&self, emitter: &Emitter<Report>) -> Result<(), Cancelled> {
         let checked = self.check(emitter);
-        emitter.emit(News::NotBefore(self.next.get()))?;
+        emitter.emit(Report::NotBefore(self.next.get()))?;
         checked
     }
 
-    fn check(&self, emitter: &Emitter<News>) -> Result<(), Cancelled> {
+    fn check(&self, emitter: &Emitter<Report>) -> Result<(), Cancelled> {
         let mut unknown: Vec<Symbol> = Vec::new();
-        for request in self.line.exchange.requests(&self.symbols) {
+        for request in self.source.exchange.requests(&self.symbols) {
             let is_about_one = !request.is_batch;
             let doubtful = match self.doubtful(request) {
                 Ok(doubtful) => doubtful,
-                Err(Halt::Wrong(wrong)) => return emitter.emit(News::Wrong(wrong)),
+                Err(Halt::Wrong(wrong)) => return emitter.emit(Report::Wrong(wrong)),
                 Err(Halt::Unreachable) => break,
             };
             for symbol in doubtful {
                 if is_about_one || self.is_unknown(&symbol) {
                     unknown.push(symbol);
                     let sentence = sentence(&self.name, &unknown, &[]);
-                    emitter.emit(News::Wrong(sentence))?;
+                    emitter.emit(Report::Wrong(sentence))?;
                 }
             }
         }
@@ -169,11 +169,11 @@ impl Check {
                 for (symbol, quote) in request.symbols.into_iter().zip(quotes) {
                     match quote {
                         Err(QuoteError::UnknownSymbol) => doubtful.push(symbol),
-                        Err(error) if self.line.is_custom => {
+                        Err(error) if self.source.is_custom => {
                             return Err(Halt::Wrong(self.no_price(&error)));
                         }
-                        Ok(quote) if self.line.has_time && quote.timestamp_ms.is_none() => {
-                            let name = self.line.exchange.name();
+                        Ok(quote) if self.source.has_time && quote.timestamp_ms.is_none() => {
+                            let name = self.source.exchange.name();
                             return Err(Halt::Wrong(format!(
                                 "{name}: no time in the answer (is --time right?)"
                             )));
@@ -184,13 +184,13 @@ impl Check {
                 Ok(doubtful)
             }
             Err(Failure::Answer(QuoteError::UnknownSymbol)) => Ok(request.symbols),
-            Err(Failure::Answer(error)) if self.line.is_custom && is_for_ever(&error) => {
+            Err(Failure::Answer(error)) if self.source.is_custom && is_for_ever(&error) => {
                 Err(Halt::Wrong(self.no_price(&error)))
             }
             // About this request only.
             Err(Failure::Answer(error)) if is_for_ever(&error) => Ok(Vec::new()),
             Err(failure) => {
-                let name = self.line.name();
+                let name = self.source.name();
                 log::warn!("{name}: {failure}; its symbols are not checked, serving all the same");
                 Err(Halt::Unreachable)
             }
@@ -198,7 +198,7 @@ impl Check {
     }
 
     fn is_unknown(&self, symbol: &Symbol) -> bool {
-        let request = self.line.exchange.request(symbol);
+        let request = self.source.exchange.request(symbol);
         match self.ask(&request) {
             Ok(quotes) => quotes.first() == Some(&Err(QuoteError::UnknownSymbol)),
             Err(failure) => failure == Failure::Answer(QuoteError::UnknownSymbol),
@@ -209,20 +209,20 @@ impl Check {
     /// told as soon as it is found: where a request a second is allowed, there is no time for all.
     fn emit_near(
         &self,
-        emitter: &Emitter<News>,
+        emitter: &Emitter<Report>,
         unknown: &[Symbol],
         symbol: &Symbol,
     ) -> Result<(), Cancelled> {
         let mut near = Vec::new();
         for candidate in suggest::candidates(symbol) {
-            let request = self.line.exchange.request(&candidate);
+            let request = self.source.exchange.request(&candidate);
             if self
                 .ask(&request)
                 .is_ok_and(|quotes| quotes.iter().all(Result::is_ok))
             {
                 near.push(candidate.to_string());
                 let sentence = sentence(&self.name, unknown, &near);
-                emitter.emit(News::Wrong(sentence))?;
+                emitter.emit(Report::Wrong(sentence))?;
             }
             if near.len() == NEAR_MAX {
                 break;
@@ -236,7 +236,7 @@ impl Check {
         // If this is cancelled, so is the request.
         let _ = fiber::sleep_until(self.next.get());
         self.next.set(Instant::now() + request.interval);
-        let fetched = fetch(&self.http_client, &self.line.exchange, request);
+        let fetched = fetch(&self.http_client, &self.source.exchange, request);
         if let (Err(_), Some(wait)) = (&fetched.quotes, fetched.retry_after) {
             self.next.set(Instant::now() + wait);
         }
@@ -244,7 +244,7 @@ impl Check {
     }
 
     fn no_price(&self, error: &QuoteError) -> String {
-        let name = self.line.exchange.name();
+        let name = self.source.exchange.name();
         format!("{name}: {error} (is --price right?)")
     }
 }

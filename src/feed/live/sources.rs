@@ -11,7 +11,7 @@ use log::Level;
 
 use super::failover::Failover;
 use super::failure::Failure;
-use super::order::{Step, Timeline};
+use super::order::{Step, TimeOrder};
 use super::status::{Changes, SourceStatus};
 use crate::tick::{Price, Tick};
 
@@ -30,23 +30,23 @@ struct Market {
     symbol: String,
     failover: Failover,
     /// The times of each source, by its index.
-    timelines: Vec<Timeline>,
+    time_orders: Vec<TimeOrder>,
     /// For each source, by its index, the place of what it is sent as.
-    wires: Vec<usize>,
-    shown: Vec<Shown>,
+    published_index: Vec<usize>,
+    published: Vec<Published>,
 }
 
 /// What was sent under one name: the stream and the requests of one exchange share it.
 #[derive(Debug)]
-struct Shown {
+struct Published {
     name: String,
     price: Option<Price>,
-    last: Option<Last>,
+    last: Option<LastSent>,
 }
 
 /// What was sent last.
 #[derive(Debug)]
-struct Last {
+struct LastSent {
     source: usize,
     /// The exchange's time, if it sent one.
     time_ms: Option<u64>,
@@ -77,7 +77,7 @@ pub(super) enum Event {
 
 /// What follows from a report.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) enum Update {
     /// A price to publish.
     Tick(Tick),
     /// The price of this symbol, as it reads on the wire, is still the same.
@@ -86,11 +86,11 @@ pub(super) enum News {
 
 /// How a source is introduced.
 #[derive(Clone, Debug)]
-pub(super) struct Introduction {
+pub(super) struct SourceInfo {
     pub(super) name: String,
     pub(super) notes: String,
     /// How its symbols read on the wire, in their order.
-    pub(super) wires: Vec<String>,
+    pub(super) wire_names: Vec<String>,
     /// After what silence another one serves.
     pub(super) silence_max: Duration,
 }
@@ -98,27 +98,27 @@ pub(super) struct Introduction {
 impl Sources {
     pub(super) fn new(
         symbols: &[String],
-        introductions: Vec<Introduction>,
+        infos: Vec<SourceInfo>,
         changes_only: bool,
         now: Instant,
     ) -> Self {
         let market = |(index, symbol): (usize, &String)| {
-            let names = introductions.iter().map(|it| it.wires[index].as_str());
-            let (wires, shown) = share(names);
+            let names = infos.iter().map(|it| it.wire_names[index].as_str());
+            let (published_index, published) = group_by_name(names);
             Market {
                 symbol: symbol.clone(),
-                failover: Failover::new(introductions.iter().map(|it| it.silence_max), now),
-                timelines: introductions.iter().map(|_| Timeline::default()).collect(),
-                wires,
-                shown,
+                failover: Failover::new(infos.iter().map(|it| it.silence_max), now),
+                time_orders: infos.iter().map(|_| TimeOrder::default()).collect(),
+                published_index,
+                published,
             }
         };
         let markets = symbols.iter().enumerate().map(market).collect();
         Self {
             markets,
-            sources: introductions
+            sources: infos
                 .into_iter()
-                .map(|it| SourceStatus::new(it.name, it.notes, it.wires.len(), now))
+                .map(|it| SourceStatus::new(it.name, it.notes, it.wire_names.len(), now))
                 .collect(),
             changes_only,
         }
@@ -131,10 +131,7 @@ impl Sources {
 
     /// Whether the newest answer of each was none or a bad one; not before all have been asked.
     pub fn are_all_failing(&self) -> bool {
-        !self.sources.is_empty()
-            && self
-                .iter()
-                .all(|standing| standing.is_good() == Some(false))
+        !self.sources.is_empty() && self.iter().all(|status| status.is_good() == Some(false))
     }
 
     /// For each symbol, the source that serves it.
@@ -146,9 +143,9 @@ impl Sources {
     }
 
     /// Takes what the fiber of `source` reports.
-    pub(super) fn take(&mut self, source: usize, event: Event, now: Instant) -> Vec<News> {
+    pub(super) fn take(&mut self, source: usize, event: Event, now: Instant) -> Vec<Update> {
         let mut changes = Changes::default();
-        let news = match event {
+        let updates = match event {
             Event::Quotes {
                 quotes,
                 received_ms,
@@ -185,7 +182,7 @@ impl Sources {
             }
         };
         self.log(source, &changes, now);
-        news
+        updates
     }
 
     fn take_quote(
@@ -195,16 +192,16 @@ impl Sources {
         quote: Result<Quote, QuoteError>,
         (received_ms, now): (u64, Instant),
         changes: &mut Changes,
-    ) -> Option<News> {
+    ) -> Option<Update> {
         let market = &mut self.markets[index];
         let reporter = &mut self.sources[source];
         reporter.note_symbol(index, quote.as_ref().err(), now, changes);
         let has_switched = match &quote {
             Err(_) => market.failover.failed(source, now),
-            Ok(quote) => match market.timelines[source].step(quote.timestamp_ms, received_ms) {
+            Ok(quote) => match market.time_orders[source].step(quote.timestamp_ms, received_ms) {
                 Step::Forward => market.failover.succeeded(source, now),
                 Step::Back => {
-                    reporter.dropped_old();
+                    reporter.note_outdated();
                     let has_switched = market.failover.lagged(source, now);
                     changes.note_switch(index, has_switched);
                     return None;
@@ -213,23 +210,23 @@ impl Sources {
         };
         changes.note_switch(index, has_switched);
         let quote = quote.ok().filter(|_| market.failover.active() == source)?;
-        let shown = &mut market.shown[market.wires[source]];
-        if shown.is_newer_than(source, quote.timestamp_ms, now) {
-            reporter.dropped_old();
+        let published = &mut market.published[market.published_index[source]];
+        if published.is_newer_than(source, quote.timestamp_ms, now) {
+            reporter.note_outdated();
             return None;
         }
-        shown.last = Some(Last {
+        published.last = Some(LastSent {
             source,
             time_ms: quote.timestamp_ms,
             at: now,
         });
         let price = quote.price;
-        if self.changes_only && shown.price.as_ref() == Some(&price) {
-            return Some(News::Unchanged(shown.name.clone()));
+        if self.changes_only && published.price.as_ref() == Some(&price) {
+            return Some(Update::Unchanged(published.name.clone()));
         }
-        shown.price = Some(price.clone());
-        Some(News::Tick(Tick {
-            symbol: shown.name.clone(),
+        published.price = Some(price.clone());
+        Some(Update::Tick(Tick {
+            symbol: published.name.clone(),
             price,
             timestamp: quote.timestamp_ms.unwrap_or(received_ms),
         }))
@@ -265,20 +262,20 @@ impl Sources {
 }
 
 /// For each of `names`, the place of what is sent under it; sources of one name share one.
-fn share<'a>(names: impl Iterator<Item = &'a str>) -> (Vec<usize>, Vec<Shown>) {
-    let mut shown: Vec<Shown> = Vec::new();
+fn group_by_name<'a>(names: impl Iterator<Item = &'a str>) -> (Vec<usize>, Vec<Published>) {
+    let mut published: Vec<Published> = Vec::new();
     let place = |name: &str| {
-        let known = shown.iter().position(|it| it.name == name);
+        let known = published.iter().position(|it| it.name == name);
         known.unwrap_or_else(|| {
-            shown.push(Shown::new(name));
-            shown.len() - 1
+            published.push(Published::new(name));
+            published.len() - 1
         })
     };
     let places = names.map(place).collect();
-    (places, shown)
+    (places, published)
 }
 
-impl Shown {
+impl Published {
     fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),

@@ -97,7 +97,7 @@ impl SourceStatus {
     }
 
     /// Prices that were dropped because a newer one had come before.
-    pub fn old(&self) -> u64 {
+    pub fn outdated(&self) -> u64 {
         self.outdated
     }
 
@@ -189,7 +189,7 @@ impl SourceStatus {
     }
 
     /// Counts a price that was dropped because a newer one had come before.
-    pub(super) fn dropped_old(&mut self) {
+    pub(super) fn note_outdated(&mut self) {
         self.outdated += 1;
     }
 

@@ -11,7 +11,7 @@ use log::LevelFilter;
 use self::limits::limits;
 use self::prices::prices;
 use crate::cli::{BadOption, Options};
-use crate::feed::{Online, Settings, Source};
+use crate::feed::{LiveOptions, Settings, Source};
 use crate::server::config::{Config, TlsFiles};
 
 /// What `server --help` prints.
@@ -135,7 +135,7 @@ pub enum Command {
     /// To print this.
     Print(&'static str),
     /// To print the catalogue of exchanges, with those of a file.
-    ListSources(Online),
+    ListSources(LiveOptions),
 }
 
 impl Command {
@@ -158,7 +158,7 @@ impl Command {
         let args = Args::parse(&mut options)?;
         options.finish()?;
         if lists_sources {
-            return Ok(Self::ListSources(args.feed.online));
+            return Ok(Self::ListSources(args.feed.live));
         }
         Ok(Self::Serve(Box::new(args)))
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::{BadOption, Options, period};
-use crate::feed::{Online, Settings, Source, Speed};
+use crate::feed::{LiveOptions, Settings, Source, Speed};
 use crate::http_client::UpstreamOverride;
 use crate::server::symbol_file::{symbols, symbols_of_file};
 
@@ -14,9 +14,9 @@ pub(super) fn prices(options: &mut Options) -> Result<(Source, Settings), BadOpt
         .value("--source", Source::parse)?
         .unwrap_or(Source::Sim);
     let symbols = options.value("--symbols", Symbols::parse)?;
-    let online = online(options)?;
+    let live = live(options)?;
     let names = symbols.as_ref().map(|symbols| symbols.names.as_slice());
-    check_url(&source, names, &online)?;
+    check_url(&source, names, &live)?;
     let symbols = symbols.unwrap_or_else(|| Symbols {
         names: vec!["BTC/USDT".to_owned()],
         file: None,
@@ -36,12 +36,12 @@ pub(super) fn prices(options: &mut Options) -> Result<(Source, Settings), BadOpt
         speed: options
             .value("--speed", Speed::parse)?
             .unwrap_or(Speed::Times(1.0)),
-        online,
+        live,
     };
     Ok((source, settings))
 }
 
-fn online(options: &mut Options) -> Result<Online, BadOption> {
+fn live(options: &mut Options) -> Result<LiveOptions, BadOption> {
     let path = |text: &str| Ok(PathBuf::from(text));
     let pointer = |text: &str| match text.starts_with('/') {
         true => Ok(text.to_owned()),
@@ -49,9 +49,9 @@ fn online(options: &mut Options) -> Result<Online, BadOption> {
             "invalid JSON pointer '{text}': expected something like /data/price"
         )),
     };
-    let defaults = Online::default();
+    let defaults = LiveOptions::default();
     let timeout = options.value("--request-timeout", period)?;
-    Ok(Online {
+    Ok(LiveOptions {
         exchanges: options.value("--exchanges", path)?,
         price: options.value("--price", pointer)?,
         time: options.value("--time", pointer)?,
@@ -67,10 +67,10 @@ fn online(options: &mut Options) -> Result<Online, BadOption> {
 fn check_url(
     source: &Source,
     symbols: Option<&[String]>,
-    online: &Online,
+    live: &LiveOptions,
 ) -> Result<(), BadOption> {
     let wrong = |name, error| Err(BadOption::new(name, error));
-    match (source.is_url(), symbols, &online.price) {
+    match (source.is_url(), symbols, &live.price) {
         (true, _, None) => wrong(
             "--price",
             "missing: expected where the price is, such as /data/price",
@@ -81,7 +81,7 @@ fn check_url(
             "expected exactly one with a URL, such as BTC/USDT",
         ),
         (false, _, Some(_)) => wrong("--price", "works with --source https://… only"),
-        (false, _, None) if online.time.is_some() => {
+        (false, _, None) if live.time.is_some() => {
             wrong("--time", "works with --source https://… only")
         }
         (false, _, None) => Ok(()),

@@ -217,7 +217,7 @@ fn what_is_no_value_is_a_flag_and_understood() {
         ]
     );
     assert!(args("--reuse-port").config.reuse_port);
-    assert!(args("--changes-only").feed.online.changes_only);
+    assert!(args("--changes-only").feed.live.changes_only);
     assert!(args("--spread").feed.spread);
     assert!(matches!(
         parse("--list-sources"),

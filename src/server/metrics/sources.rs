@@ -28,7 +28,7 @@ pub(super) fn write(sources: &Sources, out: &mut Text) {
     out.counters(
         "tickertape_source_old_prices_total",
         "Prices of a source that were dropped because they were older than the one before",
-        all().map(|(label, it)| (label, it.old())),
+        all().map(|(label, it)| (label, it.outdated())),
     );
     let failures = sources.iter().flat_map(|it| {
         let failures = it.failures().iter();

@@ -6,15 +6,15 @@ const NOW_MS: u64 = 1_732_270_000_000;
 /// Two symbols of two exchanges.
 fn sources(changes_only: bool) -> (Sources, Instant) {
     let start = Instant::now();
-    let introduce = |name: &str| Introduction {
+    let info = |name: &str| SourceInfo {
         name: name.to_owned(),
         notes: String::new(),
-        wires: ["A/B", "C/D"].map(|it| format!("{name}:{it}")).to_vec(),
+        wire_names: ["A/B", "C/D"].map(|it| format!("{name}:{it}")).to_vec(),
         silence_max: Duration::from_secs(5),
     };
     let symbols = ["A/B", "C/D"].map(str::to_owned);
-    let introductions = vec![introduce("x"), introduce("y")];
-    let sources = Sources::new(&symbols, introductions, changes_only, start);
+    let infos = vec![info("x"), info("y")];
+    let sources = Sources::new(&symbols, infos, changes_only, start);
     (sources, start)
 }
 
@@ -33,13 +33,13 @@ fn quotes(quotes: Vec<(usize, Result<Quote, QuoteError>)>) -> Event {
     }
 }
 
-/// News as `x:A/B 1`, or `x:A/B =` where nothing has changed.
-fn words(news: Vec<News>) -> Vec<String> {
-    let text = |news| match news {
-        News::Tick(tick) => format!("{} {}", tick.symbol, tick.price),
-        News::Unchanged(symbol) => format!("{symbol} ="),
+/// Update as `x:A/B 1`, or `x:A/B =` where nothing has changed.
+fn words(updates: Vec<Update>) -> Vec<String> {
+    let text = |updates| match updates {
+        Update::Tick(tick) => format!("{} {}", tick.symbol, tick.price),
+        Update::Unchanged(symbol) => format!("{symbol} ="),
     };
-    news.into_iter().map(text).collect()
+    updates.into_iter().map(text).collect()
 }
 
 fn down() -> Event {
@@ -75,8 +75,8 @@ fn each_symbol_has_a_source_of_its_own() {
     let (mut sources, now) = sources(false);
     let unknown = Err(QuoteError::UnknownSymbol);
     sources.take(1, quotes(vec![(0, quote("2", 1)), (1, quote("2", 1))]), now);
-    let news = sources.take(0, quotes(vec![(0, quote("1", 1)), (1, unknown)]), now);
-    assert_eq!(words(news), ["x:A/B 1"]);
+    let updates = sources.take(0, quotes(vec![(0, quote("1", 1)), (1, unknown)]), now);
+    assert_eq!(words(updates), ["x:A/B 1"]);
     let serving: Vec<_> = sources.serving().collect();
     assert_eq!(serving, [("A/B", "x"), ("C/D", "y")]);
 }
@@ -94,7 +94,7 @@ fn older_prices_are_dropped_counted_and_no_sign_of_health() {
         "a repeat is none"
     );
     assert!(step(&mut sources, "2", 99).is_empty());
-    assert_eq!(sources.iter().next().unwrap().old(), 1);
+    assert_eq!(sources.iter().next().unwrap().outdated(), 1);
     sources.take(1, quotes(vec![(0, quote("5", 1))]), now);
     step(&mut sources, "2", 99);
     step(&mut sources, "2", 99);
@@ -118,9 +118,9 @@ fn the_time_of_receipt_stands_in_for_a_missing_one() {
         price: Price::parse("1").unwrap(),
         timestamp_ms: None,
     });
-    let news = sources.take(0, quotes(vec![(0, timeless)]), now);
-    let [News::Tick(tick)] = news.as_slice() else {
-        panic!("{news:?}");
+    let updates = sources.take(0, quotes(vec![(0, timeless)]), now);
+    let [Update::Tick(tick)] = updates.as_slice() else {
+        panic!("{updates:?}");
     };
     assert_eq!(tick.timestamp, NOW_MS + 10_000);
 }
@@ -132,23 +132,23 @@ fn what_goes_wrong_is_counted_by_kind() {
     sources.take(0, down(), now);
     let no_price = Err(QuoteError::NoPrice("it is null".to_owned()));
     sources.take(0, quotes(vec![(0, no_price)]), now);
-    let standing = sources.iter().next().unwrap();
-    assert_eq!(standing.failures(), [("connect", 2), ("no_price", 1)]);
-    assert_eq!((standing.answers(), standing.is_good()), (1, Some(true)));
+    let status = sources.iter().next().unwrap();
+    assert_eq!(status.failures(), [("connect", 2), ("no_price", 1)]);
+    assert_eq!((status.answers(), status.is_good()), (1, Some(true)));
 }
 
 /// The stream and the requests of one exchange, which are sent under one name.
 fn two_ways(changes_only: bool) -> (Sources, Instant) {
     let start = Instant::now();
-    let introduce = |name: &str| Introduction {
+    let info = |name: &str| SourceInfo {
         name: name.to_owned(),
         notes: String::new(),
-        wires: vec!["A/B".to_owned()],
+        wire_names: vec!["A/B".to_owned()],
         silence_max: Duration::from_secs(5),
     };
-    let introductions = vec![introduce("x+stream"), introduce("x")];
+    let infos = vec![info("x+stream"), info("x")];
     let symbols = ["A/B".to_owned()];
-    let sources = Sources::new(&symbols, introductions, changes_only, start);
+    let sources = Sources::new(&symbols, infos, changes_only, start);
     (sources, start)
 }
 
