@@ -1,9 +1,10 @@
-//! Which feed is asked for, as the command line spells it, and how it is opened.
+//! The feed that the command line names, and opening it.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use exchanges::json::Pointer;
 use exchanges::{Catalogue, Exchange, Symbol};
 use fastrand::Rng;
 use ureq::{Proxy, ProxyProtocol};
@@ -16,12 +17,12 @@ use super::simulated::Sim;
 use crate::http_client::{Roots, TransportConfig, UpstreamOverride};
 use crate::tape::SYMBOLS_MAX;
 
-/// Which feed is asked for.
+/// A feed, as `--source` names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// `sim`: prices made up.
+    /// `sim`: simulated prices.
     Sim,
-    /// `replay:FILE`: prices recorded before.
+    /// `replay:FILE`: recorded prices.
     Replay(PathBuf),
     /// `binance,kraken+stream`: exchanges, the first healthy one for each symbol.
     Exchanges(Vec<ExchangeChoice>),
@@ -29,21 +30,21 @@ pub enum Source {
     Url(String),
 }
 
-/// An exchange, and how its prices are to be had.
+/// An exchange, and how to get its prices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExchangeChoice {
-    /// Its name, which may be unknown.
+    /// Its name; whether such an exchange exists is checked when the feed is opened.
     pub name: String,
-    /// Whether by its stream.
+    /// Whether to listen to its stream instead of sending requests.
     pub streams: bool,
 }
 
-/// What feeds are opened with. Each takes from it what concerns it.
+/// What feeds are opened with; each kind uses the settings that apply to it.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The symbols wanted; a recording brings its own.
+    /// The symbols to publish; a recording has its own.
     pub symbols: Vec<String>,
-    /// The file that they are from, if any.
+    /// The file that lists them, if any.
     pub symbols_file: Option<PathBuf>,
     /// The time between two prices of a symbol.
     pub interval: Duration,
@@ -53,37 +54,38 @@ pub struct Settings {
     pub seed: Option<u64>,
     /// How fast a recording is replayed.
     pub speed: Speed,
-    /// What concerns exchanges only.
+    /// Settings of live sources.
     pub live: LiveOptions,
 }
 
-/// How exchanges are reached and what is taken from them.
+/// How live sources are reached, and which of their prices are used.
 #[derive(Clone, Debug)]
 pub struct LiveOptions {
-    /// A user's own catalogue.
+    /// A file with the user's own entries for the catalogue.
     pub exchanges: Option<PathBuf>,
-    /// Where [`Source::Url`] has the price, and its time: JSON pointers.
-    pub price: Option<String>,
-    /// See `price`.
-    pub time: Option<String>,
-    /// An unchanged price is no tick.
+    /// Where the answer of a [`Source::Url`] has the price.
+    pub price: Option<Pointer>,
+    /// Where it has the price's time, if it has one.
+    pub time: Option<Pointer>,
+    /// Whether a price is only published when it differs from the one before.
     pub changes_only: bool,
-    /// After what silence a price is stale; by default that goes by the interval.
+    /// How long a source may be silent before its prices are stale; by default derived from the
+    /// interval.
     pub stale_after: Option<Duration>,
     /// How long a request may take in all.
     pub request_timeout: Duration,
-    /// Where everything is sent instead.
+    /// A server that gets all requests instead of the exchanges.
     pub upstream: Option<UpstreamOverride>,
-    /// A file of certificates to trust beside Mozilla's.
+    /// A file of certificates to trust in addition to Mozilla's.
     pub ca: Option<PathBuf>,
 }
 
 /// Why a feed cannot be opened. Its text is one sentence.
 #[derive(Debug)]
 pub enum OpenError {
-    /// The recording is no good.
+    /// The recording cannot be replayed.
     Replay(ReplayError),
-    /// An exchange or a symbol is wrong, or a file about them.
+    /// An exchange, a symbol, a file or the proxy cannot be used.
     Live(String),
 }
 
@@ -103,46 +105,46 @@ impl Default for LiveOptions {
 }
 
 impl Source {
-    /// Reads `sim`, `replay:FILE`, `https://…`, or a list of exchanges. Whether there are such
-    /// exchanges shows when it is opened.
+    /// Reads `sim`, `replay:FILE`, `https://…`, or a list of exchanges. Unknown exchanges are
+    /// refused later, when the feed is opened.
     ///
     /// # Errors
-    /// A sentence that lists what there is.
+    /// A sentence that says what was expected.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with("https://") || text.starts_with("http://") {
             return Ok(Self::Url(text.to_owned()));
         }
         match text.split_once(':').unwrap_or((text, "")) {
             ("sim", "") => Ok(Self::Sim),
-            ("replay", "") => Err("a file is missing, try replay:ticks.ndjson".to_owned()),
+            ("replay", "") => Err(invalid(text, "a file, such as replay:ticks.ndjson")),
             ("replay", path) => Ok(Self::Replay(path.into())),
             (_, "") => Self::list(text),
-            _ => Err(format!("'{text}' is no source of prices, {THERE_ARE}")),
+            _ => Err(invalid(text, EXPECTED)),
         }
     }
 
     fn list(text: &str) -> Result<Self, String> {
         let mut list: Vec<ExchangeChoice> = Vec::new();
         for item in text.split(',') {
-            let wanted = ExchangeChoice::parse(item)?;
-            if list.contains(&wanted) {
+            let choice = ExchangeChoice::parse(item)?;
+            if list.contains(&choice) {
                 return Err(format!("'{item}' is listed twice"));
             }
-            list.push(wanted);
+            list.push(choice);
         }
         Ok(Self::Exchanges(list))
     }
 
-    /// Whether it is one price with no name of its own.
+    /// Whether it is a URL, which has one price and no name for it.
     pub fn is_url(&self) -> bool {
         matches!(self, Self::Url(_))
     }
 
-    /// Makes the feed. May block, so it comes before the loop starts: it reads files, and asks
+    /// Opens the feed. Call it before the loop starts, since it may block: it reads files, and asks
     /// exchanges whether they know the symbols.
     ///
     /// # Errors
-    /// When a recording cannot be replayed, or there is no such exchange or symbol.
+    /// When a recording cannot be replayed, or an exchange or symbol is unknown.
     pub fn open<S: Publish>(self, settings: &Settings) -> Result<Box<dyn Feed<S>>, OpenError> {
         Ok(match self {
             Self::Sim => {
@@ -167,18 +169,14 @@ impl Source {
 
 impl ExchangeChoice {
     fn parse(text: &str) -> Result<Self, String> {
-        let (name, way) = text.split_once('+').unwrap_or((text, ""));
-        let streams = match way {
+        let (name, transport) = text.split_once('+').unwrap_or((text, ""));
+        let streams = match transport {
             "" if text == name => false,
             "stream" => true,
-            _ => {
-                return Err(format!(
-                    "'{text}' is no source of prices, try {name}+stream"
-                ));
-            }
+            _ => return Err(invalid(text, &format!("{name}+stream"))),
         };
         match name {
-            "" => Err(format!("a name is missing, {THERE_ARE}")),
+            "" => Err(invalid(text, EXPECTED)),
             "sim" | "replay" => Err(format!("{name} cannot be one of several sources")),
             _ => Ok(Self {
                 name: name.to_owned(),
@@ -186,6 +184,10 @@ impl ExchangeChoice {
             }),
         }
     }
+}
+
+fn invalid(source: &str, expected: &str) -> String {
+    format!("invalid source '{source}': expected {expected}")
 }
 
 /// The catalogue, with the user's own entries.
@@ -204,16 +206,16 @@ pub fn catalogue(options: &LiveOptions) -> Result<Catalogue, String> {
 
 fn sources(list: &[ExchangeChoice], options: &LiveOptions) -> Result<Vec<LiveSource>, String> {
     let catalogue = catalogue(options)?;
-    let source = |wanted: &ExchangeChoice| {
-        let exchange = catalogue.get(&wanted.name);
+    let source = |choice: &ExchangeChoice| {
+        let exchange = catalogue.get(&choice.name);
         let exchange = exchange.map_err(|error| error.to_string())?;
-        if wanted.streams && !exchange.has_stream() {
+        if choice.streams && !exchange.has_stream() {
             let id = exchange.id();
             return Err(format!("{id} has no stream, use --source {id}"));
         }
         Ok(LiveSource {
             exchange: exchange.clone(),
-            streams: wanted.streams,
+            streams: choice.streams,
             is_custom: false,
             has_time: false,
             not_before: Instant::now(),
@@ -221,7 +223,7 @@ fn sources(list: &[ExchangeChoice], options: &LiveOptions) -> Result<Vec<LiveSou
     };
     let sources: Vec<LiveSource> = list.iter().map(source).collect::<Result<_, String>>()?;
     for (index, source) in sources.iter().enumerate() {
-        // By two names of one exchange it would be asked twice as often as it allows.
+        // An exchange listed under two of its names would be asked twice as often as it allows.
         if sources[..index]
             .iter()
             .any(|other| other.name() == source.name())
@@ -237,8 +239,8 @@ fn sources(list: &[ExchangeChoice], options: &LiveOptions) -> Result<Vec<LiveSou
 }
 
 fn custom(url: &str, options: &LiveOptions) -> Result<LiveSource, String> {
-    let price = options.price.as_deref().unwrap_or_default();
-    let exchange = Exchange::custom(url, price, options.time.as_deref())?;
+    let price = options.price.clone().unwrap_or_default();
+    let exchange = Exchange::custom(url, price, options.time.clone())?;
     Ok(LiveSource {
         exchange,
         streams: false,
@@ -257,13 +259,15 @@ fn live(sources: Vec<LiveSource>, settings: &Settings) -> Result<Live, String> {
         if let Some((one, other)) = exchange.same_market(&symbols) {
             let (id, market) = (exchange.id(), exchange.market(one));
             return Err(format!(
-                "{one} and {other} are one market at {id}, {market}: leave one out"
+                "{one} and {other} are the same market at {id}, {market}: remove one of them"
             ));
         }
     }
-    if sources.len() * symbols.len() > STREAMS_MAX {
+    let names = sources.len() * symbols.len();
+    if names > SYMBOLS_MAX {
+        // With several sources, each symbol is published under one name for each of them.
         return Err(format!(
-            "{} symbols from {} sources are more than {STREAMS_MAX} together",
+            "{} symbols from {} sources need {names} names: at most {SYMBOLS_MAX} are possible",
             symbols.len(),
             sources.len()
         ));
@@ -274,7 +278,7 @@ fn live(sources: Vec<LiveSource>, settings: &Settings) -> Result<Live, String> {
             .map_err(|error| format!("cannot use {}: {error}", path.display()))?,
     };
     let transport = TransportConfig {
-        // A proxy could not reach another server on this machine.
+        // A proxy could not reach a server on this machine.
         proxy: match options.upstream {
             None => proxy(Proxy::try_from_env())?,
             Some(_) => None,
@@ -297,23 +301,20 @@ fn live(sources: Vec<LiveSource>, settings: &Settings) -> Result<Live, String> {
     Ok(live)
 }
 
-/// The proxy of the environment, if it is one that can be used.
+/// The proxy from the environment, which must not be a SOCKS proxy.
 fn proxy(proxy: Option<Proxy>) -> Result<Option<Proxy>, String> {
     match proxy.as_ref().map(|proxy| (proxy, proxy.protocol())) {
         None | Some((_, ProxyProtocol::Http | ProxyProtocol::Https)) => Ok(proxy),
         Some((socks, _)) => Err(format!(
-            "the proxy {}:{} of the environment speaks SOCKS, which is not supported; unset it, or \
-             name one that speaks HTTP",
+            "the proxy {}:{} from the environment speaks SOCKS, which is not supported: unset it, \
+             or use one that speaks HTTP",
             socks.host(),
             socks.port()
         )),
     }
 }
 
-const THERE_ARE: &str = "there are: exchanges (see --list-sources), sim, replay:FILE, https://…";
-
-/// With several sources each symbol is there once for each of them.
-const STREAMS_MAX: usize = SYMBOLS_MAX;
+const EXPECTED: &str = "exchanges (see --list-sources), sim, replay:FILE or https://…";
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -345,13 +346,13 @@ mod tests {
 
     fn refusal(source: Source, settings: &Settings) -> String {
         match source.open::<Audience>(settings) {
-            Ok(_) => panic!("it was opened"),
+            Ok(_) => panic!("the feed was opened"),
             Err(error) => error.to_string(),
         }
     }
 
     #[test]
-    fn a_source_is_a_name_and_for_a_replay_its_file() {
+    fn a_source_is_sim_or_a_replay_with_its_file_or_a_url() {
         assert_eq!(Source::parse("sim"), Ok(Source::Sim));
         assert_eq!(
             Source::parse("replay:a:b.ndjson"),
@@ -362,32 +363,32 @@ mod tests {
     }
 
     #[test]
-    fn exchanges_come_in_lists_each_by_requests_or_by_its_stream() {
-        let wanted = |name: &str, streams| ExchangeChoice {
+    fn a_list_of_exchanges_may_mix_requests_and_streams() {
+        let choice = |name: &str, streams| ExchangeChoice {
             name: name.to_owned(),
             streams,
         };
         assert_eq!(
             Source::parse("binance+stream,binance,kraken"),
             Ok(Source::Exchanges(vec![
-                wanted("binance", true),
-                wanted("binance", false),
-                wanted("kraken", false)
+                choice("binance", true),
+                choice("binance", false),
+                choice("kraken", false)
             ]))
         );
     }
 
     #[test]
-    fn what_is_no_source_is_answered_with_what_would_be() {
+    fn an_invalid_source_is_answered_with_what_was_expected() {
         for (text, expected) in [
-            ("", "a name is missing, there are: exchanges"),
-            ("binance,", "a name is missing"),
-            ("sim:x", "'sim:x' is no source of prices, there are:"),
-            ("binance+ws", "try binance+stream"),
+            ("", "invalid source '': expected exchanges"),
+            ("binance,", "invalid source '': expected exchanges"),
+            ("sim:x", "invalid source 'sim:x': expected exchanges (see"),
+            ("binance+ws", "'binance+ws': expected binance+stream"),
             ("binance,sim", "sim cannot be one of several sources"),
             ("binance,binance", "'binance' is listed twice"),
-            ("replay", "a file is missing, try replay:ticks.ndjson"),
-            ("replay:", "a file is missing, try replay:ticks.ndjson"),
+            ("replay", "'replay': expected a file, such as replay:"),
+            ("replay:", "'replay:': expected a file, such as replay:"),
         ] {
             let error = Source::parse(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
@@ -403,16 +404,16 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_cannot_be_used_is_named() {
-        let of = |text| proxy(Proxy::new(text).ok());
-        assert!(of("http://192.0.2.1:3128").is_ok_and(|it| it.is_some()));
-        assert!(of("https://192.0.2.1").is_ok_and(|it| it.is_some()));
-        let error = of("socks5://192.0.2.1:1080").unwrap_err();
+    fn a_socks_proxy_is_refused_by_name() {
+        let proxy = |text| proxy(Proxy::new(text).ok());
+        assert!(proxy("http://192.0.2.1:3128").is_ok_and(|proxy| proxy.is_some()));
+        assert!(proxy("https://192.0.2.1").is_ok_and(|proxy| proxy.is_some()));
+        let error = proxy("socks5://192.0.2.1:1080").unwrap_err();
         assert!(error.contains("192.0.2.1:1080") && error.contains("SOCKS"));
     }
 
     #[test]
-    fn wrong_exchanges_and_files_are_named() {
+    fn errors_name_the_exchange_symbol_or_file_at_fault() {
         let open =
             |text: &str, settings: &Settings| refusal(Source::parse(text).unwrap(), settings);
         assert_eq!(
@@ -427,7 +428,7 @@ mod tests {
         twice.symbols = ["BTC/USDT", "XBT/USDT"].map(str::to_owned).to_vec();
         assert_eq!(
             open("kraken", &twice),
-            "BTC/USDT and XBT/USDT are one market at kraken, XBTUSDT: leave one out"
+            "BTC/USDT and XBT/USDT are the same market at kraken, XBTUSDT: remove one of them"
         );
         assert_eq!(
             open("gate,gateio", &settings()),

@@ -68,7 +68,7 @@ fn fails_with_2_and_one_line_for_a_bad_option() {
     let (code, _, stderr) = output(&["--source", "moon:x"]);
     assert_eq!(code, Some(2));
     assert!(
-        stderr.starts_with("error: --source: 'moon:x' is no source"),
+        stderr.starts_with("error: --source: invalid source 'moon:x'"),
         "{stderr}"
     );
 }

@@ -94,20 +94,18 @@ pub struct Request {
 }
 
 impl Exchange {
-    /// Any JSON on the web that contains a price: `price` and `time` are pointers such as
-    /// `/data/0/last`.
+    /// Any JSON on the web that contains a price: `price` and `time` point to it, and to its time.
     ///
     /// The unit of the time is inferred from its length. Such a source has one symbol, whatever
     /// its name.
     ///
     /// # Errors
-    /// A sentence, when the URL or a pointer is invalid.
-    pub fn custom(url: &str, price: &str, time: Option<&str>) -> Result<Self, String> {
+    /// A sentence, when the URL is invalid.
+    pub fn custom(url: &str, price: Pointer, time: Option<Pointer>) -> Result<Self, String> {
         http_url(url)?;
-        let time = time.map(Pointer::parse).transpose()?;
         let host = url.split('/').nth(2).unwrap_or_default();
         let answer = Mapping {
-            last: Pointer::parse(price)?,
+            last: price,
             time: time.map(|at| TimeField {
                 at,
                 unit: TimeUnit::Auto,

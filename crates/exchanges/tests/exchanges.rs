@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
+use exchanges::json::Pointer;
 use exchanges::{Catalogue, Exchange, Quote, QuoteError, Request, StreamMessage, Symbol};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -311,7 +312,9 @@ fn a_message_may_be_compressed_but_not_without_limit() {
 #[test]
 fn any_json_on_the_web_can_be_a_source() {
     let url = "https://example.com/{gold}?x=%7B";
-    let exchange = Exchange::custom(url, "/data/0/p", Some("/at")).unwrap();
+    let pointer = |text| Pointer::parse(text).unwrap();
+    let custom = |url| Exchange::custom(url, pointer("/data/0/p"), Some(pointer("/at")));
+    let exchange = custom(url).unwrap();
     let request = exchange.request(&"XAU/USD".parse().unwrap());
     assert_eq!(request.url, url);
     let body = b"\xEF\xBB\xBF {\"data\":[{\"p\":2650.10}],\"at\":1732270000.5}\r\n";
@@ -319,10 +322,9 @@ fn any_json_on_the_web_can_be_a_source() {
     assert_eq!(written(&quotes[0]), "2650.10 @ 1732270000500");
     let error = exchange.read(&request, 404, b"gone", NOW).unwrap_err();
     assert_eq!(error.to_string(), "refused: HTTP 404, gone");
-    assert!(Exchange::custom("ftp://example.com", "/p", None).is_err());
-    assert!(Exchange::custom("https://", "/p", None).is_err());
-    assert!(Exchange::custom("https://a/b c", "/p", None).is_err());
-    assert!(Exchange::custom("https://a/", "p", None).is_err());
+    for invalid in ["ftp://example.com", "https://", "https://a/b c"] {
+        assert!(custom(invalid).is_err(), "{invalid}");
+    }
 }
 
 /// A user's file with one entry, in which `what` is replaced.

@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use exchanges::json::Pointer;
 use exchanges::{Catalogue, Exchange, Price, Quote, QuoteError, StreamMessage, Symbol};
 
 use crate::fuzzing;
@@ -46,7 +47,9 @@ fn exchange(id: &str) -> &'static Exchange {
     static ALL: LazyLock<Vec<Exchange>> = LazyLock::new(|| {
         let catalogue = Catalogue::builtin();
         let url = "https://example.com/price";
-        let custom = Exchange::custom(url, "/data/0/price", Some("/data/0/time"));
+        let pointer = |text| Pointer::parse(text).expect("a pointer");
+        let (price, time) = (pointer("/data/0/price"), pointer("/data/0/time"));
+        let custom = Exchange::custom(url, price, Some(time));
         catalogue.iter().cloned().chain(custom).collect()
     });
     let named = ALL.iter().find(|exchange| exchange.id() == id);

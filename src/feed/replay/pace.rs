@@ -1,4 +1,4 @@
-//! The pace of a replay: when a recorded tick is due, at which speed.
+//! The pace of a replay: when each recorded tick is due.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -8,16 +8,17 @@ use super::recording::Recorded;
 /// How fast a recording is replayed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Speed {
-    /// So many times as fast as it was recorded.
+    /// This many times as fast as it was recorded.
     Times(f64),
     /// As fast as the loop turns.
     Max,
 }
 
-/// Recorded stamps to instants, on a schedule that is absolute so that nothing adds up to a drift.
+/// Maps recorded stamps to instants. The schedule is absolute, so rounding errors cannot add up to a
+/// drift.
 pub(super) struct Pace {
     speed: Speed,
-    /// The instant that a stamp stands for; from here on all others are counted.
+    /// An instant and the stamp that it stands for; all others are counted from it.
     anchor: Option<(Instant, u64)>,
     /// The highest stamp since the anchor.
     newest: u64,
@@ -36,22 +37,24 @@ impl Pace {
         self.speed
     }
 
-    /// When a tick is due; at `now` or before means at once.
+    /// When a tick is due; `now` or earlier means at once.
     pub(super) fn due(&mut self, recorded: &Recorded, now: Instant) -> Instant {
         let Speed::Times(times) = self.speed else {
             return now;
         };
-        // `sent` only grows within one recording, so here begins another, or the clock was put
-        // back. What it means is lost either way; the pace goes on from here.
+        // `sent` only grows within one recording, so a lower one begins another recording, or the
+        // clock was set back. Either way the old anchor means nothing any more: start a new one.
         if recorded.sent.is_some_and(|sent| sent < self.newest) {
             self.anchor = None;
             self.newest = 0;
         }
-        // Timestamps of exchanges come a little out of order; a late one goes with its neighbours.
+        // Timestamps of exchanges arrive a little out of order; a late one is due with its
+        // neighbours.
         self.newest = self.newest.max(recorded.stamp());
         let (since, stamp) = *self.anchor.get_or_insert((now, self.newest));
         let due = since + Duration::from_micros(self.newest - stamp).div_f64(times);
-        // After a pause of the process everything since would be due: go on from here instead.
+        // After a pause of the process, all ticks since would be due at once: continue from here
+        // instead.
         if now.saturating_duration_since(due) > LATE_MAX {
             self.anchor = Some((now, self.newest));
         }
@@ -63,7 +66,7 @@ impl Speed {
     /// Reads `1`, `2.5` or `max`.
     ///
     /// # Errors
-    /// A sentence that shows what would be right.
+    /// A sentence that shows a valid speed.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text == "max" {
             return Ok(Self::Max);
@@ -72,7 +75,7 @@ impl Speed {
         times
             .filter(|times| (0.001..=1_000_000.0).contains(times))
             .map(Self::Times)
-            .ok_or_else(|| format!("'{text}' is no speed, try 1, 2.5 or max"))
+            .ok_or_else(|| format!("invalid speed '{text}': expected something like 1, 2.5 or max"))
     }
 }
 
@@ -85,7 +88,7 @@ impl fmt::Display for Speed {
     }
 }
 
-/// Later than this is a pause, not a delay.
+/// A tick that is later than this was held up by a pause, not by a delay.
 const LATE_MAX: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -104,7 +107,7 @@ mod tests {
         }
     }
 
-    /// When each tick is due, in ms since the first, if it is asked for when it is due.
+    /// When each tick is due, in ms since the first, if each is asked for when the last was due.
     fn schedule(times: f64, ticks: &[Recorded]) -> Vec<u128> {
         let mut pace = Pace::new(Speed::Times(times));
         let start = Instant::now();
@@ -116,14 +119,14 @@ mod tests {
         ticks.iter().map(due).collect()
     }
 
-    fn printed(stamps_ms: &[u64]) -> Vec<Recorded> {
+    fn sent_at(stamps_ms: &[u64]) -> Vec<Recorded> {
         let tick = |&ms| recorded(1, Some(ms));
         stamps_ms.iter().map(tick).collect()
     }
 
     #[test]
-    fn the_schedule_is_absolute_and_keeps_gaps() {
-        let ticks = printed(&[1_000, 1_010, 1_015, 91_000]);
+    fn gaps_are_kept_and_scaled_by_the_speed() {
+        let ticks = sent_at(&[1_000, 1_010, 1_015, 91_000]);
         assert_eq!(schedule(1.0, &ticks), [0, 10, 15, 90_000]);
         assert_eq!(schedule(5.0, &ticks), [0, 2, 3, 18_000]);
         assert_eq!(schedule(0.5, &ticks), [0, 20, 30, 180_000]);
@@ -131,7 +134,7 @@ mod tests {
 
     #[test]
     fn rounding_never_adds_up() {
-        let ticks = printed(&(1..=30_001).collect::<Vec<_>>());
+        let ticks = sent_at(&(1..=30_001).collect::<Vec<_>>());
         assert_eq!(schedule(3.0, &ticks).last(), Some(&10_000));
     }
 
@@ -143,17 +146,17 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_behind_another_goes_on_from_there() {
-        let ticks = printed(&[5_000, 5_100, 100, 150, 250]);
+    fn a_recording_appended_to_another_continues_where_that_ended() {
+        let ticks = sent_at(&[5_000, 5_100, 100, 150, 250]);
         assert_eq!(schedule(1.0, &ticks), [0, 100, 100, 150, 250]);
     }
 
     #[test]
-    fn a_short_delay_is_caught_up_a_long_pause_shifts_the_schedule() {
+    fn a_short_delay_is_caught_up_and_a_long_pause_shifts_the_schedule() {
         let mut pace = Pace::new(Speed::Times(1.0));
         let start = Instant::now();
         let ms = |ms| start + Duration::from_millis(ms);
-        let ticks = printed(&[0, 100, 200, 300, 400]);
+        let ticks = sent_at(&[0, 100, 200, 300, 400]);
         assert_eq!(pace.due(&ticks[0], start), start);
         assert_eq!(pace.due(&ticks[1], ms(900)), ms(100));
         assert_eq!(pace.due(&ticks[2], ms(900)), ms(200));
@@ -162,10 +165,10 @@ mod tests {
     }
 
     #[test]
-    fn at_full_speed_everything_is_due() {
+    fn at_full_speed_every_tick_is_due_at_once() {
         let now = Instant::now();
         let mut pace = Pace::new(Speed::Max);
-        for tick in printed(&[1, 1_000_000, 5]) {
+        for tick in sent_at(&[1, 1_000_000, 5]) {
             assert_eq!(pace.due(&tick, now), now);
         }
     }
@@ -177,7 +180,8 @@ mod tests {
         assert_eq!(Speed::parse("max"), Ok(Speed::Max));
         for text in ["", "0", "-1", "NaN", "inf", "fast", "1x", "1e9"] {
             let error = Speed::parse(text).unwrap_err();
-            assert_eq!(error, format!("'{text}' is no speed, try 1, 2.5 or max"));
+            let expected = format!("invalid speed '{text}': expected something like 1, 2.5 or max");
+            assert_eq!(error, expected);
         }
     }
 }

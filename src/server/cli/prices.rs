@@ -1,14 +1,16 @@
-//! The options about prices: which, from where and how.
+//! The options about prices: which ones, from where, and how.
 
 use std::path::PathBuf;
 use std::time::Duration;
+
+use exchanges::json::Pointer;
 
 use crate::cli::{BadOption, Options, period};
 use crate::feed::{LiveOptions, Settings, Source, Speed};
 use crate::http_client::UpstreamOverride;
 use crate::server::symbol_file::{symbols, symbols_of_file};
 
-/// Where prices come from, and what that is opened with.
+/// Where prices come from, and the settings of that feed.
 pub(super) fn prices(options: &mut Options) -> Result<(Source, Settings), BadOption> {
     let source = options
         .value("--source", Source::parse)?
@@ -43,12 +45,6 @@ pub(super) fn prices(options: &mut Options) -> Result<(Source, Settings), BadOpt
 
 fn live(options: &mut Options) -> Result<LiveOptions, BadOption> {
     let path = |text: &str| Ok(PathBuf::from(text));
-    let pointer = |text: &str| match text.starts_with('/') {
-        true => Ok(text.to_owned()),
-        false => Err(format!(
-            "invalid JSON pointer '{text}': expected something like /data/price"
-        )),
-    };
     let defaults = LiveOptions::default();
     let timeout = options.value("--request-timeout", period)?;
     Ok(LiveOptions {
@@ -63,7 +59,8 @@ fn live(options: &mut Options) -> Result<LiveOptions, BadOption> {
     })
 }
 
-/// A URL says neither where the price is nor of what: a price must not get a name by default.
+/// A URL tells neither where its price is nor which symbol it is of, and a guessed name would
+/// mislabel the price: both have to be given.
 fn check_url(
     source: &Source,
     symbols: Option<&[String]>,
@@ -86,6 +83,14 @@ fn check_url(
         }
         (false, _, None) => Ok(()),
     }
+}
+
+fn pointer(text: &str) -> Result<Pointer, String> {
+    // The empty pointer means the whole answer; here it is more likely a variable that is not set.
+    if text.is_empty() {
+        return Err("missing value".to_owned());
+    }
+    Pointer::parse(text)
 }
 
 fn number(text: &str) -> Result<u64, String> {

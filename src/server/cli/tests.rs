@@ -243,7 +243,7 @@ fn a_url_needs_to_be_told_what_it_has_and_where() {
         ),
         (
             "--price p",
-            "--price: invalid JSON pointer 'p': expected something like /data/price",
+            "--price: invalid JSON pointer 'p': expected something like /data/0/last",
         ),
     ] {
         let error = parse(&format!("{url} {more}")).unwrap_err();
