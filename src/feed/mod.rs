@@ -1,5 +1,5 @@
-//! Where prices come from. A feed runs on the loop and hands each price to whoever publishes it;
-//! it knows nothing of tapes or clients, and those know nothing of it.
+//! Where prices come from. A feed runs on the loop and hands each price to a [`Publish`]er. It does
+//! not know the tape or the clients, and they do not know the feed.
 
 pub use self::config::{ExchangeChoice, LiveOptions, OpenError, Settings, Source, catalogue};
 pub use self::live::{Failure, FetchDurations, Live, SourceStatus, Sources};

@@ -1,8 +1,9 @@
-//! Writes down what is printed, for a replay: one tick a line, as on the wire.
+//! Records published ticks for a replay: one tick a line, as on the wire.
 //!
 //! The loop never waits for a disk. [`Recorder::record`] only copies into a buffer of fixed size,
-//! [`Recorder::flush`] writes what is taken at once. A reader that is too slow loses whole lines,
-//! counted; a file only ever has whole lines in it, unless the process is killed in between.
+//! and [`Recorder::flush`] writes as much as can be written at once. A reader that is too slow loses
+//! whole lines, which are counted. A file contains whole lines only, unless the process is killed
+//! during a write.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -13,42 +14,42 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-/// Records lines to a file, or to a pipe that somebody reads.
+/// Records lines to a file, or to a pipe with a reader.
 pub struct Recorder<W = File> {
     out: W,
-    /// What it is called in the log.
+    /// Its name in the log.
     name: String,
     buffer: VecDeque<u8>,
     capacity: usize,
-    /// While lines are left out for want of room: how many had been before that.
+    /// While the buffer is full and lines are left out: the number left out before that.
     full: Option<u64>,
-    /// The last write failed. It is tried again with every flush, but told only once.
+    /// The last write failed. Each flush tries again, but the log has only one line about it.
     failing: bool,
     left_out: u64,
 }
 
 impl Recorder {
-    /// Records to the file at `path`, which is made if there is none.
+    /// Records to the file at `path`, and creates it if necessary.
     ///
-    /// Nothing is ever overwritten. A file that ends in a whole line is gone on with, so a server
-    /// that is started again continues its recording; one that does not is no recording, or one
-    /// that a crash has torn, and what to do about it is for its owner to say.
+    /// Nothing is ever overwritten. If the file ends in a whole line, the recording is appended, so
+    /// a server that is started again continues it. If it does not, it is either no recording or
+    /// was torn by a crash, and its owner has to decide what to do with it.
     ///
     /// # Errors
-    /// When it cannot be opened, a pipe has no reader, or the file does not end in a whole line.
+    /// When the file cannot be opened or ends in the middle of a line, or a pipe has no reader.
     pub fn create(path: &Path) -> io::Result<Self> {
         if path.metadata().is_ok_and(|found| found.is_file()) && !ends_in_whole_line(path)? {
-            let problem = "its last line is torn, so move it away or end that line";
+            let problem = "its last line is incomplete: move the file away, or end that line";
             return Err(io::Error::new(ErrorKind::InvalidData, problem));
         }
         let out = OpenOptions::new()
             .append(true)
             .create(true)
-            // A pipe without a reader is an error then, and a full one no reason to wait.
+            // Makes a pipe without a reader an error, and never waits for a full one.
             .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
             .open(path)
             .map_err(|error| match Errno::from_io_error(&error) {
-                Some(Errno::NXIO) => io::Error::new(error.kind(), "nobody reads this pipe"),
+                Some(Errno::NXIO) => io::Error::new(error.kind(), "this pipe has no reader"),
                 _ => error,
             })?;
         Ok(Self::new(out, path.display().to_string(), CAPACITY))
@@ -68,17 +69,17 @@ impl<W: Write> Recorder<W> {
         }
     }
 
-    /// Takes down one line, which has no newline in it: a tick's JSON. Writes nothing yet.
+    /// Adds one line to the buffer: a tick's JSON, without a newline.
     pub fn record(&mut self, line: &[u8]) {
         debug_assert!(!line.contains(&b'\n'), "two lines at once");
         if self.buffer.len() > self.capacity / 2 && self.full.is_none() && !self.failing {
-            // A fast feed does not wait for the next beat.
+            // A fast feed cannot wait for the next periodic flush.
             self.flush();
         }
         if self.full.is_none() && self.buffer.len() + line.len() + 1 > self.capacity {
             self.full = Some(self.left_out);
             log::warn!(
-                "the recording to {} falls behind, ticks are left out",
+                "the recording to {} is falling behind: leaving out ticks",
                 self.name
             );
         }
@@ -90,10 +91,10 @@ impl<W: Write> Recorder<W> {
         }
     }
 
-    /// Writes what is taken at once; the rest stays for the next time. Never waits.
+    /// Writes as much as it can without waiting, and keeps the rest for the next time.
     pub fn flush(&mut self) {
         match self.write() {
-            // Neither better nor worse than before.
+            // No change: it neither works again nor fails.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => {
                 if !std::mem::replace(&mut self.failing, true) {
@@ -106,15 +107,15 @@ impl<W: Write> Recorder<W> {
                 }
             }
         }
-        // Half of the room, so that a slow reader does not bring a message for every line.
-        let room = self.buffer.len() <= self.capacity / 2;
-        if let Some(before) = self.full.take_if(|_| room) {
+        // Wait for half of the room, or a slow reader would cause a message for every line.
+        let has_room = self.buffer.len() <= self.capacity / 2;
+        if let Some(before) = self.full.take_if(|_| has_room) {
             let (name, missing) = (&self.name, self.left_out - before);
-            log::warn!("the recording to {name} goes on without {missing} ticks");
+            log::warn!("the recording to {name} continues; {missing} ticks are missing");
         }
     }
 
-    /// How many lines have been left out so far.
+    /// The number of lines left out so far.
     pub fn left_out(&self) -> u64 {
         self.left_out
     }
@@ -132,7 +133,7 @@ impl<W: Write> Recorder<W> {
     }
 }
 
-/// Whether there is nothing after the last newline. An empty file has none and needs none.
+/// Whether the file is empty or ends in a newline.
 fn ends_in_whole_line(path: &Path) -> io::Result<bool> {
     let mut file = File::open(path)?;
     if file.metadata()?.len() == 0 {
@@ -144,7 +145,7 @@ fn ends_in_whole_line(path: &Path) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// Ten thousand ticks: a second of a busy server, for a disk that hesitates.
+/// Ten thousand ticks: enough for a disk that hesitates for a second on a busy server.
 const CAPACITY: usize = 1024 * 1024;
 
 #[cfg(test)]
@@ -160,7 +161,7 @@ mod tests {
         Fails(ErrorKind),
     }
 
-    /// Answers by the script, then takes everything.
+    /// Answers writes by its script, then takes everything.
     #[derive(Default)]
     struct Device {
         answers: VecDeque<Answer>,
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_is_gone_on_with_but_a_torn_one_is_not() {
+    fn a_recording_is_continued_unless_its_last_line_is_torn() {
         let file = temp_file("");
         for line in ["one", "two"] {
             let mut recorder = Recorder::create(file.path()).unwrap();
@@ -203,12 +204,13 @@ mod tests {
 
         std::fs::write(file.path(), "one\ntw").unwrap();
         let error = Recorder::create(file.path()).err().unwrap();
-        assert!(error.to_string().contains("last line is torn"), "{error}");
+        let expected = "last line is incomplete";
+        assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "one\ntw");
     }
 
     #[test]
-    fn a_file_is_made_where_there_is_none() {
+    fn a_missing_file_is_created() {
         let file = temp_file("");
         std::fs::remove_file(file.path()).unwrap();
         let mut recorder = Recorder::create(file.path()).unwrap();
@@ -220,16 +222,16 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_pipe_that_is_full_is_no_reason_to_wait() {
+    fn a_full_pipe_does_not_block() {
         use rustix::fs::{CWD, Mode, mkfifoat};
 
         let pipe = temp_file("");
         std::fs::remove_file(pipe.path()).unwrap();
         mkfifoat(CWD, pipe.path(), Mode::RUSR | Mode::WUSR).unwrap();
         let error = Recorder::create(pipe.path()).err().unwrap();
-        assert_eq!(error.to_string(), "nobody reads this pipe");
+        assert_eq!(error.to_string(), "this pipe has no reader");
 
-        // Opened for both ways, so that it does not wait for the other end.
+        // Opened for reading and writing, since opening it for one would wait for the other end.
         let mut reader = File::options()
             .read(true)
             .write(true)
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_device_costs_whole_lines_and_is_gone_on_with_once_half_is_out() {
+    fn a_slow_device_loses_whole_lines_until_half_of_the_buffer_is_free() {
         use Answer::{Fails, Takes};
         let blocked = || Fails(ErrorKind::WouldBlock);
         let mut recorder = recorder(10, &[blocked(), Takes(1), blocked()]);
@@ -267,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_is_full_is_tried_again_and_the_line_completed() {
+    fn a_write_to_a_full_disk_is_retried_and_the_line_completed() {
         use Answer::{Fails, Takes};
         let answers = [Takes(3), Fails(ErrorKind::StorageFull), Takes(0)];
         let mut recorder = recorder(1_000, &answers);
@@ -292,7 +294,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_file_is_whole_lines_in_order_however_it_is_written(
+        fn the_file_has_whole_lines_in_order_however_writes_are_split(
             lengths in proptest::collection::vec(0usize..50, 0..60),
             flush_every in 1usize..10,
             answers in proptest::collection::vec(answer(), 0..60),

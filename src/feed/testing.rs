@@ -1,4 +1,4 @@
-//! What the tests of feeds share: somebody who listens to one.
+//! An audience for the tests of feeds.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use ioloop::IoLoop;
 use super::*;
 use crate::tick::Tick;
 
-/// Keeps what a feed publishes and stops the loop once there is enough of it.
+/// Keeps what a feed publishes, and stops the loop when it has enough ticks.
 pub(super) struct Audience {
     pub(super) ticks: Vec<Tick>,
     enough: usize,
@@ -35,7 +35,7 @@ impl Publish for Audience {
     }
 }
 
-/// The ticks of a feed, up to the end of the turn that brought `enough` of them.
+/// The ticks of a feed, up to the end of the turn in which there were `enough` of them.
 pub(super) fn listen(feed: impl Feed<Audience> + 'static, enough: usize) -> Vec<Tick> {
     let mut io_loop = IoLoop::new().expect("a poll descriptor");
     io_loop.call_later(Duration::from_secs(5), |_, _| panic!("the feed is silent"));

@@ -1,5 +1,5 @@
-//! The way to a host for what is not HTTP: a stream that suspends, with TLS where the URL says so,
-//! and through the proxy where there is one.
+//! Connects to a host for protocols other than HTTP: a stream that suspends the fiber, with TLS if
+//! the URL asks for it, and through the proxy if there is one.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -16,7 +16,8 @@ use ureq::{Proxy, ProxyProtocol};
 
 use crate::http_client::{HttpClient, LookupError, TransportError};
 
-/// With or without TLS, over either: a proxy may speak TLS itself.
+/// A stream with or without TLS. Routes nest, since a TLS stream may run through a proxy that
+/// speaks TLS itself.
 pub(super) enum Route {
     Plain(FiberStream),
     Tls(Box<StreamOwned<ClientConnection, Route>>),
@@ -46,7 +47,7 @@ impl Route {
         }
     }
 
-    /// Until when reads and writes may take from now on.
+    /// Sets the deadline of all further reads and writes.
     pub(super) fn set_deadline(&mut self, deadline: Instant) {
         match self {
             Self::Plain(stream) => stream.set_deadline(Some(deadline)),
@@ -84,7 +85,7 @@ fn connect(
     Ok(stream)
 }
 
-/// Asks an HTTP proxy for a way to the host (RFC 9110, section 9.3.6).
+/// Asks an HTTP proxy for a tunnel to the host (RFC 9110, section 9.3.6).
 fn through(
     http_client: &HttpClient,
     proxy: &Proxy,
@@ -111,7 +112,7 @@ fn through(
     }
 }
 
-/// The header line that says who we are, if the proxy's URL does.
+/// The header line with the credentials from the proxy's URL; empty if it has none.
 fn credentials(proxy: &Proxy) -> String {
     if proxy.username().is_none() && proxy.password().is_none() {
         return String::new();
@@ -122,7 +123,7 @@ fn credentials(proxy: &Proxy) -> String {
     format!("Proxy-Authorization: Basic {encoded}\r\n")
 }
 
-/// Reads byte by byte, since what follows the head belongs to whoever is behind the proxy.
+/// Reads byte by byte, since any bytes after the head belong to the host behind the proxy.
 fn read_head(route: &mut Route) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -139,7 +140,7 @@ fn read_head(route: &mut Route) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// Agrees on keys at once, so that what is wrong with the certificate is known as such.
+/// Completes the TLS handshake before anything is sent, so a bad certificate is reported as such.
 fn secure(http_client: &HttpClient, host: &str, mut route: Route) -> Result<Route, TransportError> {
     let tls = |error: &dyn std::fmt::Display| TransportError::Tls(error.to_string());
     let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -198,7 +199,7 @@ mod tests {
     use super::*;
     use crate::http_client::{Roots, TransportConfig};
 
-    /// A certificate for both ends of a way, and who trusts it.
+    /// A certificate for both the proxy and the host, and roots that trust it.
     fn certified() -> (Arc<ServerConfig>, Roots) {
         let names = ["127.0.0.1".to_owned(), "stream.invalid".to_owned()];
         let made = rcgen::generate_simple_self_signed(names).unwrap();
@@ -214,7 +215,7 @@ mod tests {
         (Arc::new(config), roots)
     }
 
-    /// A proxy that is also what lies behind it. Returns its port.
+    /// A proxy that plays the host behind it, too. Returns its port.
     fn proxy(serve: impl FnOnce(TcpStream) + Send + 'static) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -241,7 +242,7 @@ mod tests {
         let _ = socket.read();
     }
 
-    /// The first message of `url`, by way of a proxy.
+    /// The first message from `url`, through a proxy.
     fn first_message(proxy: &str, url: &'static str, roots: Roots) -> Result<String, Failure> {
         let mut io_loop = IoLoop::<Option<Result<String, Failure>>>::new().unwrap();
         io_loop.call_later(Duration::from_secs(8), |_, _| panic!("the loop hangs"));
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_goes_through_a_proxy_that_asks_who_is_there() {
+    fn a_stream_goes_through_a_proxy_that_asks_for_credentials() {
         let port = proxy(|mut stream| {
             let head = answer(&mut stream, "200 Go on");
             assert!(head.starts_with("CONNECT stream.invalid:80 HTTP/1.1\r\n"));
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secure_stream_goes_through_a_proxy_that_is_secure_itself() {
+    fn a_tls_stream_goes_through_a_proxy_that_speaks_tls_itself() {
         let (config, roots) = certified();
         let port = proxy(move |stream| {
             let tls = || ServerConnection::new(Arc::clone(&config)).unwrap();
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_refuses_or_is_not_there_is_called_so() {
+    fn the_error_names_a_proxy_that_refuses_or_is_unreachable() {
         let port = proxy(|mut stream| {
             answer(&mut stream, "407 Who are you");
         });

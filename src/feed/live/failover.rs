@@ -1,9 +1,9 @@
-//! Which of several sources serves a symbol: the first healthy one in the order given, changed
-//! without haste. Pure: the time is handed in.
+//! Chooses which of several sources serves a symbol: the first healthy one in the user's order.
+//! Pure: the time is handed in.
 //!
-//! Down at once, up only after a while: a source that has failed is left as soon as that is clear,
-//! but one that comes first is gone back to only when it has been good for some seconds, or a
-//! source that fails now and then would make the price jump between exchanges all the time.
+//! It leaves a failed source as soon as the failure is clear, but returns to an earlier one only
+//! after that has been good for some seconds. Otherwise a source that fails now and then would make
+//! the price jump between exchanges all the time.
 
 use std::time::{Duration, Instant};
 
@@ -15,19 +15,19 @@ pub(super) struct Failover {
     began: Instant,
 }
 
-/// What is known of one source about the symbol.
+/// How one source has served the symbol.
 #[derive(Debug)]
 struct Candidate {
     /// How old its newest answer may be.
     silence_max: Duration,
     last_good: Option<Instant>,
-    /// Since when every answer has been good and none late.
+    /// The start of the current run of good answers, none of them late.
     good_since: Option<Instant>,
     failures: u32,
 }
 
 impl Failover {
-    /// A choice between sources, each given by how long it may be silent.
+    /// A choice between sources; each is given by how long it may be silent.
     pub(super) fn new(silence_max: impl IntoIterator<Item = Duration>, now: Instant) -> Self {
         let candidate = |silence_max| Candidate {
             silence_max,
@@ -47,7 +47,7 @@ impl Failover {
         self.active
     }
 
-    /// `source` has a price. Returns whether that makes another source serve.
+    /// Notes a price from `source`. Returns whether another source serves as a result.
     pub(super) fn succeeded(&mut self, source: usize, now: Instant) -> bool {
         let candidate = &mut self.candidates[source];
         if !candidate.is_healthy(now) {
@@ -59,7 +59,7 @@ impl Failover {
         self.choose(now)
     }
 
-    /// `source` has failed. Returns whether that makes another source serve.
+    /// Notes a failure of `source`. Returns whether another source serves as a result.
     pub(super) fn failed(&mut self, source: usize, now: Instant) -> bool {
         let candidate = &mut self.candidates[source];
         candidate.failures = candidate.failures.saturating_add(1);
@@ -67,9 +67,9 @@ impl Failover {
         self.choose(now)
     }
 
-    /// `source` has an answer, but an older one than before. Several servers behind one name do so
-    /// all the time; only one that does nothing else is unfit. Returns whether that makes another
-    /// source serve.
+    /// Notes an answer from `source` that is older than an earlier one. Several servers behind one
+    /// name give such answers all the time, so they only count as failures when a source gives no
+    /// others. Returns whether another source serves as a result.
     pub(super) fn lagged(&mut self, source: usize, now: Instant) -> bool {
         let candidate = &mut self.candidates[source];
         candidate.failures = candidate.failures.saturating_add(1);
@@ -97,7 +97,8 @@ impl Candidate {
         self.failures < FAILURES_MAX && self.last_good.is_some_and(is_fresh)
     }
 
-    /// Whether the source that serves has to be left. One that never had a price has no credit.
+    /// Whether another source should replace this one. A source that never had a price gets no
+    /// second chance.
     fn has_failed(&self, began: Instant, now: Instant) -> bool {
         match self.last_good {
             Some(_) => !self.is_healthy(now),
@@ -114,7 +115,7 @@ impl Candidate {
 /// Failures in a row that make a source unfit to serve.
 const FAILURES_MAX: u32 = 3;
 
-/// How long a source must have been good before it is gone back to.
+/// How long a source must have been good before it serves again.
 const RECOVERY: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_serves_even_if_another_answers_sooner() {
+    fn the_first_source_serves_even_if_another_answers_sooner() {
         let mut play = Play::new();
         assert_eq!(play.good(1, 0.1), 0);
         assert_eq!(play.good(0, 0.3), 0);
@@ -158,14 +159,14 @@ mod tests {
     }
 
     #[test]
-    fn a_first_that_fails_before_it_ever_had_a_price_is_left_at_once() {
+    fn a_first_source_that_fails_before_its_first_price_is_replaced_at_once() {
         let mut play = Play::new();
         play.good(2, 0.1);
         assert_eq!(play.bad(0, 0.2), 2);
     }
 
     #[test]
-    fn one_or_two_failures_are_forgiven_three_in_a_row_are_not() {
+    fn one_or_two_failures_are_forgiven_but_three_in_a_row_are_not() {
         let mut play = Play::new();
         play.good(0, 0.0);
         play.good(1, 0.0);
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_failure_too() {
+    fn a_silent_source_is_replaced() {
         let mut play = Play::new();
         play.good(0, 0.0);
         assert_eq!(play.good(1, 5.0), 0);
@@ -193,7 +194,7 @@ mod tests {
         assert_eq!(play.good(0, 1.0), 1);
         play.good(1, 4.0);
         assert_eq!(play.good(0, 4.0), 1);
-        assert_eq!(play.bad(0, 5.0), 1, "and its time counts anew");
+        assert_eq!(play.bad(0, 5.0), 1, "its recovery starts over");
         assert_eq!(play.good(0, 6.0), 1);
         play.good(1, 8.0);
         assert_eq!(play.good(0, 9.0), 1);
@@ -220,12 +221,12 @@ mod tests {
         assert_eq!(
             play.failover.active(),
             1,
-            "one that has nothing else is left"
+            "a source with only old answers is replaced"
         );
     }
 
     #[test]
-    fn a_source_that_was_silent_in_between_has_not_been_good() {
+    fn silence_interrupts_a_recovery() {
         let mut play = Play::new();
         play.bad(0, 0.0);
         play.good(1, 0.0);
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn with_nobody_healthy_all_stays_as_it_is() {
+    fn without_a_healthy_source_the_choice_does_not_change() {
         let mut play = Play::new();
         play.good(0, 0.0);
         for second in 1..10 {

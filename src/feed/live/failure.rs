@@ -1,5 +1,5 @@
-//! Why an exchange has no price, told apart as far as it makes a difference to the reader of the
-//! log. The log uses the text of a [`Failure`].
+//! Why a source has no price, in the kinds that matter to a reader of the log. The log uses the
+//! text of a [`Failure`].
 
 use std::fmt;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub enum Failure {
     Transport(TransportError),
     /// The stream is open but has had no price for this long.
     Silent(Duration),
-    /// The exchange itself answered this.
+    /// The exchange answered, but not with a price.
     Answer(QuoteError),
 }
 
@@ -38,7 +38,7 @@ impl Failure {
     /// The pause after the first failure of this kind, and the longest pause.
     pub(super) fn pauses(&self) -> (Duration, Duration) {
         let (first_ms, longest_ms) = match self {
-            // A blocked location stays blocked; the next requests only make sure.
+            // A blocked location usually stays blocked, so rarely check again.
             Self::Answer(QuoteError::Blocked(_)) => (5_000, 60_000),
             // For answers without `Retry-After`. Clients that do not slow down get banned.
             Self::Answer(QuoteError::RateLimited) => (2_000, 60_000),
@@ -48,7 +48,7 @@ impl Failure {
         (ms(first_ms), ms(longest_ms))
     }
 
-    /// A broken connection, in these words.
+    /// A broken connection, for this reason.
     pub(super) fn broken(why: impl Into<String>) -> Self {
         TransportError::Broken(why.into()).into()
     }

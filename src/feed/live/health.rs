@@ -1,16 +1,16 @@
-//! Whether something works, and what the log should say about it: once per change, not once per
-//! attempt.
+//! Whether something works. It turns attempts into changes, so the log has a line per change, not
+//! per attempt.
 
 use std::time::{Duration, Instant};
 
 /// How something has been doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Health {
-    /// It has not been tried.
+    /// It has not been tried yet.
     #[default]
     Unknown,
     Good,
-    /// It fails in this way, and has been failing, in whatever way, since then.
+    /// It fails in this way now, and has been failing in some way `since` then.
     Bad {
         kind: &'static str,
         since: Instant,
@@ -21,9 +21,9 @@ pub(super) enum Health {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     None,
-    /// It was the first attempt and went well.
+    /// The first attempt succeeded.
     First,
-    /// It works again, after so long.
+    /// It works again, after failing for this long.
     Recovered(Duration),
     /// It has begun to fail, or fails in another way.
     Worse,
@@ -38,7 +38,7 @@ impl Health {
         }
     }
 
-    /// How it fails, and since when it has been failing in whatever way.
+    /// How it fails, and since when it has been failing in some way.
     pub(super) fn failing(&self) -> Option<(&'static str, Instant)> {
         match self {
             Self::Bad { kind, since } => Some((kind, *since)),
@@ -46,7 +46,7 @@ impl Health {
         }
     }
 
-    /// It went well.
+    /// Notes a successful attempt.
     pub(super) fn good(&mut self, now: Instant) -> Change {
         match std::mem::replace(self, Self::Good) {
             Self::Unknown => Change::First,
@@ -55,7 +55,7 @@ impl Health {
         }
     }
 
-    /// It failed in the way called `kind`.
+    /// Notes an attempt that failed in the way called `kind`.
     pub(super) fn bad(&mut self, kind: &'static str, now: Instant) -> Change {
         let (known, since) = match self {
             Self::Bad { kind, since } => (Some(*kind), *since),
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_changes_are_worth_a_line() {
+    fn only_changes_are_reported() {
         let start = Instant::now();
         let second = |n| start + Duration::from_secs(n);
         let mut health = Health::default();

@@ -1,33 +1,33 @@
-//! How many lines one source may write to the log: a change is worth a line, but not if there is
-//! one each second. Pure: the time is handed in.
+//! Limits how many lines one source writes to the log: a change is worth a line, but not one each
+//! second. Pure: the time is handed in.
 
 use std::time::{Duration, Instant};
 
 use crate::token_bucket::{Rate, TokenBucket};
 
-/// The lines that a source has left.
+/// The log lines that a source may still write.
 #[derive(Debug)]
 pub(super) struct LogQuota {
     bucket: TokenBucket,
     is_exhausted: bool,
-    /// Lines suppressed since the last that was logged.
+    /// Lines suppressed since the last one that was logged.
     suppressed: u64,
 }
 
 /// Whether to log a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Log it; so many before it were suppressed.
+    /// Log it; this many before it were suppressed.
     Log {
         suppressed: u64,
     },
-    /// Log it, and that further ones will be suppressed.
+    /// Log it, and say that further ones will be suppressed.
     LogLast,
     Suppress,
 }
 
 impl LogQuota {
-    /// A quota that is not used yet.
+    /// An unused quota.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             bucket: TokenBucket::full(RATE, now),
@@ -36,7 +36,7 @@ impl LogQuota {
         }
     }
 
-    /// Asks for one line.
+    /// Asks to log one line.
     pub(super) fn ask(&mut self, now: Instant) -> Verdict {
         if self.bucket.take(RATE, now) {
             self.is_exhausted &= self.bucket.tokens() < RATE.burst / 2;
@@ -51,7 +51,7 @@ impl LogQuota {
     }
 }
 
-/// Some changes in a row, then one every half minute.
+/// Twenty changes in a row, then one every half minute.
 const RATE: Rate = Rate {
     burst: 20,
     every: Duration::from_secs(30),
@@ -74,9 +74,11 @@ mod tests {
         assert_eq!(verdicts[20], Verdict::LogLast);
         let count = verdicts.iter().filter(|verdict| is_logged(verdict)).count();
         assert!((100..=140).contains(&count), "{count}");
-        let last = verdicts.iter().filter(|&&it| it == Verdict::LogLast);
+        let last = verdicts
+            .iter()
+            .filter(|&&verdict| verdict == Verdict::LogLast);
         assert_eq!(last.count(), 1);
-        // The last one is logged itself; all others are counted.
+        // `LogLast` is logged itself; all others are counted.
         let suppressed: u64 = verdicts
             .iter()
             .map(|verdict| match verdict {

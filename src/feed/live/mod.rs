@@ -1,5 +1,5 @@
-//! Real prices: each exchange has a fiber that asks it or listens to it, and reports to
-//! [`Sources`], which knows what of that is news.
+//! Real prices: each source has a fiber that sends requests or listens to a stream, and reports to
+//! [`Sources`], which decides what to publish.
 
 mod dial;
 mod failover;
@@ -34,28 +34,28 @@ use self::stream::Stream;
 use super::publish::{Feed, Publish, Watched};
 use crate::http_client::{HttpClient, TransportConfig, UpstreamOverride};
 
-/// Prices of exchanges, each symbol's from the first of them that has it.
+/// A feed of exchange prices. Each symbol is served by the first healthy source that has it.
 pub struct Live {
     pub(super) sources: Vec<LiveSource>,
     pub(super) symbols: Vec<Symbol>,
     pub(super) settings: LiveSettings,
 }
 
-/// One source in the list.
+/// One source of the list.
 #[derive(Clone, Debug)]
 pub(super) struct LiveSource {
     pub(super) exchange: Exchange,
-    /// Whether its stream is listened to, instead of asking.
+    /// Whether to listen to its stream instead of sending requests.
     pub(super) streams: bool,
-    /// Whether it is somebody's URL and no exchange.
+    /// Whether it is a user's URL rather than an exchange.
     pub(super) is_custom: bool,
-    /// Whether it was said where that has the time.
+    /// Whether the user said where that URL's answer has the time (`--time`).
     pub(super) has_time: bool,
-    /// When it may be asked again: the check at the start has done so.
+    /// When it may be asked again: the check at the start has used up its first requests.
     pub(super) not_before: Instant,
 }
 
-/// What all sources have in common.
+/// Settings that all sources share.
 #[derive(Clone, Debug)]
 pub(super) struct LiveSettings {
     pub(super) interval: Duration,
@@ -65,14 +65,14 @@ pub(super) struct LiveSettings {
     pub(super) upstream: Option<UpstreamOverride>,
 }
 
-/// What a fiber runs.
+/// The work of one fiber.
 enum Task {
     Rest(Rest),
     Stream(Stream),
 }
 
 impl LiveSource {
-    /// What it is called in the log.
+    /// Its name in the log.
     pub(super) fn name(&self) -> String {
         let id = self.exchange.id();
         match self {
@@ -86,7 +86,7 @@ impl LiveSource {
 }
 
 impl Live {
-    /// How `symbol` of `source` reads on the wire: the exchange is named where there are several.
+    /// The name of a source's `symbol` on the wire. With several exchanges it names the exchange.
     fn wire_name(&self, source: &LiveSource, symbol: &Symbol) -> String {
         let id = source.exchange.id();
         let is_one = self.sources.iter().all(|other| other.exchange.id() == id);
@@ -115,7 +115,7 @@ impl Live {
         })
     }
 
-    /// After what silence a price of `source` is not to be trusted any more.
+    /// How long `source` may be silent before its prices are stale.
     fn stale_after(&self, source: &LiveSource) -> Duration {
         let usual = || {
             if source.streams {
@@ -127,8 +127,8 @@ impl Live {
         self.settings.stale_after.unwrap_or_else(usual)
     }
 
-    /// After what silence another source than `source` has to serve: soon enough that its price is
-    /// there before this one is stale, but not for one answer that is late.
+    /// How long `source` may be silent before another one takes over: short enough for the other's
+    /// price to arrive before this one is stale, but long enough to forgive one late answer.
     fn silence_max(&self, source: &LiveSource) -> Duration {
         let stale_after = self.stale_after(source);
         let cycle = Rest::cycle(&source.exchange, &self.symbols, self.settings.interval);
@@ -190,15 +190,15 @@ impl<S: Publish> Feed<S> for Live {
         );
         let http_client = match HttpClient::new(io_loop.registrar(), transport, upstream) {
             Ok(http_client) => http_client,
-            Err(error) => return log::error!("there is no TLS to be had: {error}"),
+            Err(error) => return log::error!("cannot set up TLS: {error}"),
         };
         for (index, source) in self.sources.iter().enumerate() {
             let task = Rc::new(self.task(source, &http_client));
-            // A TLS handshake costs a millisecond or two of CPU: not all in one turn.
+            // A TLS handshake costs a millisecond or two of CPU, so spread them over several turns.
             let delay = STAGGER * u32::try_from(index).unwrap_or(u32::MAX);
             io_loop.call_later(delay, move |_, io_loop| spawn(task, index, 0, io_loop));
         }
-        // Callbacks come before timeouts: it is there when the first fiber reports.
+        // Callbacks run before timeouts, so the state is in place when the first fiber reports.
         io_loop.add_callback(move |state: &mut S, io_loop| {
             *state.sources() = self.initial_state(io_loop.time());
         });
@@ -214,7 +214,7 @@ impl Task {
     }
 }
 
-/// Runs the fiber of source number `index`, and another one should it come to an end.
+/// Runs the fiber of source number `index`, and starts another if it ends.
 fn spawn<S: Publish>(task: Rc<Task>, index: usize, restarts: u32, io_loop: &mut IoLoop<S>) {
     let began = io_loop.time();
     let (body, again) = (Rc::clone(&task), Rc::clone(&task));
@@ -231,12 +231,13 @@ fn spawn<S: Publish>(task: Rc<Task>, index: usize, restarts: u32, io_loop: &mut 
         },
     );
     if let Err(error) = spawned {
-        log::error!("no memory for a coroutine, trying again later: {error}");
+        log::error!("cannot allocate a coroutine: {error}; trying again later");
         spawn_later(task, index, restarts, io_loop);
     }
 }
 
-/// Does so after a pause, longer with each of `restarts`: who panicked would do so again at once.
+/// Spawns the fiber after a pause that grows with `restarts`: a fiber that panicked would probably
+/// panic again at once.
 fn spawn_later<S: Publish>(task: Rc<Task>, index: usize, restarts: u32, io_loop: &mut IoLoop<S>) {
     let pause = RESTART_AFTER.saturating_mul(1 << restarts.min(10));
     io_loop.call_later(pause.min(RESTART_AFTER_MAX), move |_, io_loop| {
@@ -254,16 +255,16 @@ fn deliver<S: Publish>(state: &mut S, io_loop: &mut IoLoop<S>, source: usize, ev
     }
 }
 
-/// A shorter silence is no news, whatever the interval.
+/// No price is stale after a shorter silence, whatever the interval.
 const STALE_AFTER_MIN: Duration = Duration::from_secs(5);
 
-/// A stream without any price for so many times what makes one stale is thought dead. Quiet markets
-/// are stale now and then; connecting anew would not make them less quiet.
+/// A stream is presumed dead after a silence of this many times the one that makes a price stale.
+/// Quiet markets are stale now and then, and reconnecting would not make them less quiet.
 const SILENCES_MAX: u32 = 3;
 
-/// Between the first requests of two sources.
+/// The time between the first requests of two sources.
 const STAGGER: Duration = Duration::from_millis(20);
 
-/// Before a fiber that came to its end runs again, the first time and at most.
+/// The pause before a fiber that ended is started again: the first one, and the longest.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 const RESTART_AFTER_MAX: Duration = Duration::from_secs(60);

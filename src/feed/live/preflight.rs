@@ -1,13 +1,12 @@
-//! The check at the start: whether every exchange knows every symbol that it is to be asked for.
+//! The check at the start: whether every exchange knows every symbol that we want from it.
 //!
-//! It runs before anything is served, on a loop of its own. An exchange that does not answer is no
-//! reason not to start: it will be asked again and again. One that answers that there is no such
-//! symbol is, since it will say so for ever.
+//! It runs before the server serves, on a loop of its own. An exchange that does not answer does
+//! not prevent the start, since the feed will ask it again and again. An exchange that does not
+//! know a symbol does, since its answer will never change.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
-
 use std::time::{Duration, Instant};
 
 use exchanges::{Quote, QuoteError, Request, Symbol};
@@ -20,8 +19,7 @@ use super::suggest;
 use super::{Live, LiveSource};
 use crate::http_client::{HttpClient, TransportConfig};
 
-/// Asks all exchanges for all symbols. Who has been asked is not asked again before that is
-/// allowed, and `live` is told so.
+/// Asks all exchanges for all symbols. Notes in `live` when each exchange may be asked again.
 ///
 /// # Errors
 /// One sentence about the first exchange that does not know a symbol.
@@ -33,26 +31,28 @@ pub(in crate::feed) fn check(live: &mut Live) -> Result<(), String> {
     for (source, finding) in sources.iter().zip(&checked) {
         let id = source.exchange.id();
         if !finding.is_done && finding.wrong.is_none() {
-            log::warn!("{id}: not all symbols could be checked in time; serving all the same");
+            log::warn!("{id}: could not check all symbols in time; serving anyway");
         }
-        let same = live.sources.iter_mut().filter(|it| it.exchange.id() == id);
-        same.for_each(|it| it.not_before = finding.not_before);
+        let same = live.sources.iter_mut();
+        let same = same.filter(|source| source.exchange.id() == id);
+        same.for_each(|source| source.not_before = finding.not_before);
     }
     let mut wrong = checked.into_iter().filter_map(|finding| finding.wrong);
     wrong.next().map_or(Ok(()), Err)
 }
 
-/// What is known of one exchange; those of all are the state of the check's loop.
+/// What the check found out about one exchange. The findings of all exchanges are the state of the
+/// check's loop.
 #[derive(Clone, Debug)]
 struct Finding {
-    /// What is wrong, as a sentence.
+    /// A sentence about an unknown symbol or another permanent error.
     wrong: Option<String>,
     is_done: bool,
     /// When it may be asked again.
     not_before: Instant,
 }
 
-/// What the check of one exchange reports.
+/// What the fiber that checks an exchange reports.
 enum Report {
     Wrong(String),
     NotBefore(Instant),
@@ -108,14 +108,15 @@ fn run(sources: &[LiveSource], live: &Live) -> io::Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// How long the check of an exchange may take, that answers as they usually do. One that does not
-/// answer at all is done with sooner.
+/// How long the check of an exchange may take if it answers at the usual pace. The check of one
+/// that does not answer ends sooner.
 fn allowance(source: &LiveSource, symbols: &[Symbol]) -> Duration {
     let requests = source.exchange.requests(symbols);
     let usual = requests
         .iter()
         .map(|request| request.interval.max(USUAL_ANSWER));
-    // A little longer than a request may take, which is then told of as such.
+    // A little longer than one request may take, so that the request times out first and its own
+    // error is reported.
     (LIMIT + usual.sum::<Duration>()).min(LIMIT_MAX)
 }
 
@@ -130,7 +131,7 @@ struct Check {
 }
 
 impl Check {
-    /// Emits what is wrong, as a sentence; and again, as it becomes better known.
+    /// Emits a sentence about what is wrong, and a better one whenever more is known.
     fn run(&self, emitter: &Emitter<Report>) -> Result<(), Cancelled> {
         let checked = self.check(emitter);
         emitter.emit(Report::NotBefore(self.next.get()))?;
@@ -160,8 +161,8 @@ impl Check {
         }
     }
 
-    /// The symbols that the exchange may not know: an answer for many may leave one out that is
-    /// there, or refuse all on account of one.
+    /// The symbols that the exchange may not know. A batch answer proves nothing about one symbol:
+    /// it may leave out a symbol that exists, or refuse all because of one.
     fn doubtful(&self, request: Request) -> Result<Vec<Symbol>, Halt> {
         match self.ask(&request) {
             Ok(quotes) => {
@@ -184,14 +185,14 @@ impl Check {
                 Ok(doubtful)
             }
             Err(Failure::Answer(QuoteError::UnknownSymbol)) => Ok(request.symbols),
-            Err(Failure::Answer(error)) if self.source.is_custom && is_for_ever(&error) => {
+            Err(Failure::Answer(error)) if self.source.is_custom && is_permanent(&error) => {
                 Err(Halt::Wrong(self.no_price(&error)))
             }
-            // About this request only.
-            Err(Failure::Answer(error)) if is_for_ever(&error) => Ok(Vec::new()),
+            // The error is about this request only.
+            Err(Failure::Answer(error)) if is_permanent(&error) => Ok(Vec::new()),
             Err(failure) => {
                 let name = self.source.name();
-                log::warn!("{name}: {failure}; its symbols are not checked, serving all the same");
+                log::warn!("{name}: {failure}; cannot check its symbols, serving anyway");
                 Err(Halt::Unreachable)
             }
         }
@@ -205,8 +206,8 @@ impl Check {
         }
     }
 
-    /// Finds symbols that the exchange does have and that may have been meant by `symbol`. Each is
-    /// told as soon as it is found: where a request a second is allowed, there is no time for all.
+    /// Suggests similar symbols that the exchange does have. Emits each as soon as it is found: an
+    /// exchange that allows one request a second leaves no time to find all.
     fn emit_near(
         &self,
         emitter: &Emitter<Report>,
@@ -231,9 +232,9 @@ impl Check {
         Ok(())
     }
 
-    /// Asks, but not before the exchange allows another request.
+    /// Sends a request as soon as the exchange allows another one.
     fn ask(&self, request: &Request) -> Result<Vec<Result<Quote, QuoteError>>, Failure> {
-        // If this is cancelled, so is the request.
+        // If this wait is cancelled, the request fails, too.
         let _ = fiber::sleep_until(self.next.get());
         self.next.set(Instant::now() + request.interval);
         let fetched = fetch(&self.http_client, &self.source.exchange, request);
@@ -249,16 +250,16 @@ impl Check {
     }
 }
 
-/// What ends a check.
+/// Why a check ends early.
 enum Halt {
-    /// A sentence about something that will not get better.
+    /// An error that will not go away, as a sentence.
     Wrong(String),
-    /// The exchange cannot answer now; the log knows why.
+    /// The exchange cannot answer at the moment; the log says why.
     Unreachable,
 }
 
-/// Whether a URL that answers so is the wrong one.
-fn is_for_ever(error: &QuoteError) -> bool {
+/// Whether the error will not go away: the URL or its pointers are wrong.
+fn is_permanent(error: &QuoteError) -> bool {
     matches!(
         error,
         QuoteError::Garbage(_) | QuoteError::Refused(_) | QuoteError::NoPrice(_)
@@ -266,36 +267,36 @@ fn is_for_ever(error: &QuoteError) -> bool {
 }
 
 fn sentence(exchange: &str, unknown: &[Symbol], near: &[String]) -> String {
-    let some: Vec<_> = unknown.iter().map(Symbol::as_str).take(NAMED_MAX).collect();
+    let named: Vec<_> = unknown.iter().map(Symbol::as_str).take(NAMED_MAX).collect();
     let more = if unknown.len() > NAMED_MAX {
         ", …"
     } else {
         ""
     };
-    let some = some.join(", ");
+    let named = named.join(", ");
     let hint = match near {
         [] => String::new(),
         near => format!(", did you mean {}?", near.join(" or ")),
     };
-    format!("{exchange} does not know {some}{more}{hint}")
+    format!("{exchange} does not know {named}{more}{hint}")
 }
 
 /// How long a request of the check may take.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// How long the whole check may take; what is not known by then is found out while serving.
+/// How long the whole check may take. Errors that it has not found by then show while serving.
 const LIMIT_MAX: Duration = Duration::from_secs(60);
 
-/// What an answer may well take.
+/// How long an exchange usually takes to answer.
 const USUAL_ANSWER: Duration = Duration::from_millis(300);
 
-/// A check that takes longer is worth a line, or it would look like a hang.
+/// A check that takes longer is mentioned in the log, or it would look like a hang.
 const NOTICE_AFTER: Duration = Duration::from_secs(1);
 
-/// Symbols in one sentence.
+/// How many unknown symbols a sentence names.
 const NAMED_MAX: usize = 5;
 
-/// Near names in one sentence.
+/// How many similar symbols a sentence suggests.
 const NEAR_MAX: usize = 3;
 
 #[cfg(test)]
@@ -303,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sentence_says_which_and_what_may_have_been_meant() {
+    fn the_sentence_names_unknown_symbols_and_suggests_others() {
         let near = ["BTC/USDT", "BTC/USD"].map(str::to_owned);
         let unknown = |text: &str| -> Vec<Symbol> {
             text.split(' ')

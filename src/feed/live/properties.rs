@@ -1,5 +1,6 @@
-//! What exchanges answer, see [`crate::fuzzing`]: whatever it is, no price is made up. One that is
-//! found has the digits that were sent, one for each symbol asked for, and a time that can be.
+//! Properties of reading exchange answers, see [`crate::fuzzing`]: no answer yields an invented
+//! price. Each requested symbol gets one quote; a price has the digits that were sent, and a
+//! plausible time.
 
 use std::sync::LazyLock;
 
@@ -8,9 +9,9 @@ use exchanges::{Catalogue, Exchange, Price, Quote, QuoteError, StreamMessage, Sy
 
 use crate::fuzzing;
 
-/// `bytes` are a line that says who was asked for what, `many kraken 200 BTC/USD ETH/USD`, and the
-/// answer. In place of `many` it may be `one`, `token`, or `stream`, whose messages are divided by
-/// blank lines.
+/// Reads `bytes`: a line that describes the request, `many kraken 200 BTC/USD ETH/USD`, and the
+/// answer. Instead of `many` it may say `one`, `token`, or `stream`; the messages of a stream are
+/// separated by blank lines.
 ///
 /// # Panics
 /// When a promise is broken.
@@ -42,7 +43,7 @@ pub fn exchange_answer(bytes: &[u8]) {
     }
 }
 
-/// The exchange of that name, or any other.
+/// The exchange with that id; for an unknown id, any exchange.
 fn exchange(id: &str) -> &'static Exchange {
     static ALL: LazyLock<Vec<Exchange>> = LazyLock::new(|| {
         let catalogue = Catalogue::builtin();
@@ -96,20 +97,24 @@ fn check_quote(quote: &Result<Quote, QuoteError>, message: &[u8]) {
             "{time}"
         );
     }
-    // Whatever became of point and exponent, the digits were sent in this order. Where they may be
-    // escaped or packed, they cannot be looked for.
+    // Reading may move the point and resolve an exponent, but the digits were sent in this order.
+    // In escaped or compressed messages they cannot be searched for.
     let digits = price.replace('.', "");
     let digits = digits.trim_matches('0').as_bytes();
     assert!(!digits.is_empty(), "a price of zero");
     let is_plain = !message.contains(&b'\\') && !message.starts_with(&[0x1f, 0x8b]);
     if is_plain {
-        let sent: Vec<u8> = message.iter().copied().filter(|&it| it != b'.').collect();
+        let sent: Vec<u8> = message
+            .iter()
+            .copied()
+            .filter(|&byte| byte != b'.')
+            .collect();
         let is_sent = sent.windows(digits.len()).any(|window| window == digits);
         assert!(is_sent, "{price} is not in what was sent");
     }
 }
 
-/// Errors go to the log: one line of a bounded length.
+/// Errors go to the log, so they must be one line of a bounded length.
 fn check_error(error: &QuoteError) {
     let text = error.to_string();
     assert!(!text.contains(char::is_control), "{text:?}");
@@ -128,7 +133,7 @@ fn check_stream(exchange: &Exchange, symbols: &[Symbol], messages: &[u8]) {
         rest = behind.strip_prefix(b"\n\n").unwrap_or(behind);
         match session.read(message, NOW) {
             StreamMessage::Ticks(ticks) => {
-                assert!(!ticks.is_empty(), "ticks, but none");
+                assert!(!ticks.is_empty(), "an empty list of ticks");
                 for (index, quote) in &ticks {
                     assert!(*index < symbols.len(), "a symbol that nobody asked for");
                     check_quote(quote, message);
@@ -154,11 +159,11 @@ fn check_stream(exchange: &Exchange, symbols: &[Symbol], messages: &[u8]) {
     let asked_again: usize = session.subscribe(NOW).iter().map(String::len).sum();
     assert!(
         asked_again <= asked + 20 * symbols.len(),
-        "what is asked has grown"
+        "the subscriptions have grown"
     );
 }
 
-/// Where a token leads, who answered decides: it must be a WebSocket.
+/// The answer decides where to connect; whatever it says, that must be a WebSocket.
 fn check_token(exchange: &Exchange, symbols: &[Symbol], answer: (u16, &[u8])) {
     let Some(session) = exchange.session(symbols) else {
         return;
@@ -195,7 +200,7 @@ mod tests {
     use crate::fuzzing::fuzz_twin;
     use proptest::prelude::*;
 
-    /// Numbers as exchanges write them, and as none should.
+    /// Numbers as exchanges write them, and as no exchange should.
     fn number() -> impl Strategy<Value = String> {
         prop_oneof![
             4 => "(0|[1-9][0-9]{0,12})(\\.[0-9]{1,9})?",
@@ -207,11 +212,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_price_is_made_up(
+        fn no_answer_yields_an_invented_price(
             bytes in prop::sample::select(fuzz_twin::seeds("exchange_answer")),
             numbers in prop::collection::vec(number(), 1..9),
         ) {
-            // Every number of a sound answer becomes another.
+            // Replace every number in a valid answer.
             let text = String::from_utf8_lossy(&bytes);
             let (line, body) = text.split_once('\n').unwrap();
             let mut numbers = numbers.iter().cycle();
@@ -228,7 +233,7 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_answer_makes_none_either(bytes in fuzz_twin::damaged("exchange_answer")) {
+        fn no_damaged_answer_yields_an_invented_price(bytes in fuzz_twin::damaged("exchange_answer")) {
             exchange_answer(&bytes);
         }
     }

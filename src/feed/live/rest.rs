@@ -1,7 +1,8 @@
-//! Prices by request: a fiber per exchange that asks on schedule, one question at a time.
+//! Prices by request: a fiber per exchange that sends requests on schedule, one at a time.
 //!
-//! One request brings all symbols where the exchange has such a one; where not, each beat asks for
-//! the next. A beat that an answer was too slow for is skipped, never caught up.
+//! If the exchange can answer for many symbols at once, one request gets them all; otherwise each
+//! beat asks for the next symbol. A beat that passes while an answer is awaited is skipped, never
+//! caught up.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -18,7 +19,7 @@ use crate::backoff::Backoff;
 use crate::http_client::HttpClient;
 use crate::tick::unix_us;
 
-/// How one exchange is asked.
+/// The requests to one exchange.
 pub(super) struct Rest {
     pub(super) exchange: Exchange,
     pub(super) symbols: Vec<Symbol>,
@@ -29,14 +30,14 @@ pub(super) struct Rest {
     pub(super) http_client: HttpClient,
 }
 
-/// What a request brought.
+/// The outcome of a request.
 pub(super) struct Fetched {
     pub(super) quotes: Result<Vec<Result<Quote, QuoteError>>, Failure>,
     pub(super) retry_after: Option<Duration>,
 }
 
 impl Rest {
-    /// Asks and emits for ever.
+    /// Sends requests and emits the answers until it is cancelled.
     pub(super) fn run(&self, emitter: &Emitter<Event>) -> io::Result<()> {
         let mut round = Round::new(self);
         let mut backoff = Backoff::new(Rng::new());
@@ -87,7 +88,7 @@ impl Rest {
         }
     }
 
-    /// How long each symbol has to wait for its turn, if all goes well.
+    /// The time between two requests for the same symbol, if none fails.
     pub(super) fn cycle(exchange: &Exchange, symbols: &[Symbol], interval: Duration) -> Duration {
         let requests = exchange.requests(symbols);
         let count = u32::try_from(requests.len()).unwrap_or(u32::MAX);
@@ -104,7 +105,7 @@ fn period(interval: Duration, request: &Request, count: u32) -> Duration {
     (interval / count.max(1)).max(request.interval)
 }
 
-/// Asks once.
+/// Sends one request.
 pub(super) fn fetch(http_client: &HttpClient, exchange: &Exchange, request: &Request) -> Fetched {
     let answer = match http_client.get(&request.url) {
         Ok(answer) => answer,
@@ -116,7 +117,7 @@ pub(super) fn fetch(http_client: &HttpClient, exchange: &Exchange, request: &Req
         }
     };
     let mut pause = || {
-        // A cancelled fiber hears of it at its next wait.
+        // A cancelled fiber learns of it at its next wait.
         let _ = fiber::yield_now();
     };
     let now_ms = unix_us() / 1_000;
@@ -127,13 +128,13 @@ pub(super) fn fetch(http_client: &HttpClient, exchange: &Exchange, request: &Req
     }
 }
 
-/// What is still to be asked before every symbol has had its turn.
+/// The requests that remain until every symbol has had its turn.
 struct Round {
     requests: VecDeque<Request>,
     period: Duration,
     indexes: HashMap<Symbol, usize>,
-    /// Symbols that the exchange does not know, until when they are left out. One of them may spoil
-    /// the request for all.
+    /// Symbols that the exchange does not know, with the time until which they are left out: one of
+    /// them may make the exchange refuse a request for all.
     aside: HashMap<Symbol, Instant>,
 }
 
@@ -148,8 +149,8 @@ impl Round {
         }
     }
 
-    /// The next request, and the time that it takes up on the schedule. An error is the time until
-    /// which there is nothing to ask.
+    /// The next request, and how much time the schedule allots to it. If all symbols are set aside,
+    /// the error is when the first of them may be asked for again.
     fn next(&mut self, rest: &Rest) -> Result<(Request, Duration), Instant> {
         if self.requests.is_empty() {
             let now = Instant::now();
@@ -197,8 +198,8 @@ impl Round {
         })
     }
 
-    /// The exchange refused a whole request for one unknown symbol in it. Asking for each alone
-    /// tells which.
+    /// Handles a request that the exchange refused as a whole because of one unknown symbol: asks
+    /// for each symbol alone to find out which one it is.
     fn read_unknown(
         &mut self,
         rest: &Rest,
@@ -221,8 +222,9 @@ impl Round {
     }
 }
 
-/// How long a symbol is left out that the exchange does not know.
+/// How long a symbol that the exchange does not know is left out.
 const ASIDE: Duration = Duration::from_secs(5);
 
-/// What an answer may well take: a round of many requests is not done sooner.
+/// How long an exchange usually takes to answer; a round of many requests takes at least that for
+/// each.
 const USUAL_ANSWER: Duration = Duration::from_millis(300);

@@ -1,6 +1,5 @@
-//! What is known of the exchanges while they are being asked: how each one does, which of them
-//! serves each symbol, and which price is newest. Part of the loop's state; the fibers report to
-//! it.
+//! The state of the live sources: how well each one works, which of them serves each symbol, and
+//! which price is newest. It is part of the loop's state, and the fibers report to it.
 //!
 //! Pure but for the log: the time is handed in.
 
@@ -15,28 +14,28 @@ use super::order::{Step, TimeOrder};
 use super::status::{Changes, SourceStatus};
 use crate::tick::{Price, Tick};
 
-/// Everything about all sources; empty for feeds that have none.
+/// The state of all sources; empty for feeds without any.
 #[derive(Debug, Default)]
 pub struct Sources {
     sources: Vec<SourceStatus>,
     markets: Vec<Market>,
-    /// An unchanged price is no tick.
+    /// Whether an unchanged price is confirmed instead of published.
     changes_only: bool,
 }
 
-/// A symbol, wherever it is traded.
+/// One symbol on all exchanges that trade it.
 #[derive(Debug)]
 struct Market {
     symbol: String,
     failover: Failover,
-    /// The times of each source, by its index.
+    /// The order of each source's times, by its index.
     time_orders: Vec<TimeOrder>,
-    /// For each source, by its index, the place of what it is sent as.
+    /// For each source, by its index, its place in `published`.
     published_index: Vec<usize>,
     published: Vec<Published>,
 }
 
-/// What was sent under one name: the stream and the requests of one exchange share it.
+/// What was published under one wire name. The stream and the requests of one exchange share one.
 #[derive(Debug)]
 struct Published {
     name: String,
@@ -44,7 +43,7 @@ struct Published {
     last: Option<LastSent>,
 }
 
-/// What was sent last.
+/// The origin of the last published price.
 #[derive(Debug)]
 struct LastSent {
     source: usize,
@@ -56,42 +55,42 @@ struct LastSent {
 /// What a fiber reports.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// Prices, or why there is none, by the index of their symbol.
+    /// Prices or errors, by the index of their symbol.
     Quotes {
         quotes: Vec<(usize, Result<Quote, QuoteError>)>,
         received_ms: u64,
-        /// How long the answer took; none if nobody asked.
+        /// How long the answer took; `None` for a stream.
         took: Option<Duration>,
     },
-    /// No prices, of no symbol. The next attempt is made after the pause.
+    /// The attempt failed for all symbols. The next one follows after the pause.
     Failed {
         failure: Failure,
         pause: Duration,
         took: Option<Duration>,
     },
-    /// A stream has ended as it is meant to. It is opened again after the pause.
+    /// A stream has ended as planned. It is opened again after the pause.
     Left { why: String, pause: Duration },
-    /// An exchange complains of something but goes on.
+    /// An exchange reports an error but keeps the stream open.
     Complaint(String),
 }
 
-/// What follows from a report.
+/// What the loop has to do after a report.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Update {
-    /// A price to publish.
+    /// Publish this price.
     Tick(Tick),
-    /// The price of this symbol, as it reads on the wire, is still the same.
+    /// Confirm the price of this symbol, named as on the wire: it is still the same.
     Unchanged(String),
 }
 
-/// How a source is introduced.
+/// What the state has to know about a source in advance.
 #[derive(Clone, Debug)]
 pub(super) struct SourceInfo {
     pub(super) name: String,
     pub(super) notes: String,
-    /// How its symbols read on the wire, in their order.
+    /// The names of its symbols on the wire, in their order.
     pub(super) wire_names: Vec<String>,
-    /// After what silence another one serves.
+    /// How long it may be silent before another source serves.
     pub(super) silence_max: Duration,
 }
 
@@ -103,11 +102,11 @@ impl Sources {
         now: Instant,
     ) -> Self {
         let market = |(index, symbol): (usize, &String)| {
-            let names = infos.iter().map(|it| it.wire_names[index].as_str());
+            let names = infos.iter().map(|info| info.wire_names[index].as_str());
             let (published_index, published) = group_by_name(names);
             Market {
                 symbol: symbol.clone(),
-                failover: Failover::new(infos.iter().map(|it| it.silence_max), now),
+                failover: Failover::new(infos.iter().map(|info| info.silence_max), now),
                 time_orders: infos.iter().map(|_| TimeOrder::default()).collect(),
                 published_index,
                 published,
@@ -118,18 +117,18 @@ impl Sources {
             markets,
             sources: infos
                 .into_iter()
-                .map(|it| SourceStatus::new(it.name, it.notes, it.wire_names.len(), now))
+                .map(|info| SourceStatus::new(info.name, info.notes, info.wire_names.len(), now))
                 .collect(),
             changes_only,
         }
     }
 
-    /// All of them, in the order of preference.
+    /// All sources, in the order of preference.
     pub fn iter(&self) -> impl Iterator<Item = &SourceStatus> {
         self.sources.iter()
     }
 
-    /// Whether the newest answer of each was none or a bad one; not before all have been asked.
+    /// Whether the newest attempt at every source failed. False until all have been tried.
     pub fn are_all_failing(&self) -> bool {
         !self.sources.is_empty() && self.iter().all(|status| status.is_good() == Some(false))
     }
@@ -142,7 +141,7 @@ impl Sources {
         })
     }
 
-    /// Takes what the fiber of `source` reports.
+    /// Takes a report from the fiber of `source`.
     pub(super) fn take(&mut self, source: usize, event: Event, now: Instant) -> Vec<Update> {
         let mut changes = Changes::default();
         let updates = match event {
@@ -232,7 +231,7 @@ impl Sources {
         }))
     }
 
-    /// One line for all symbols that the same report has changed in the same way.
+    /// Logs one line for all symbols that a report has changed in the same way.
     fn log(&mut self, source: usize, changes: &Changes, now: Instant) {
         if let Some((first, error)) = changes.worse.first() {
             let symbols = self.some_symbols(*first, changes.worse.len());
@@ -261,11 +260,11 @@ impl Sources {
     }
 }
 
-/// For each of `names`, the place of what is sent under it; sources of one name share one.
+/// Makes one entry for each distinct name, and maps each of `names` to its entry.
 fn group_by_name<'a>(names: impl Iterator<Item = &'a str>) -> (Vec<usize>, Vec<Published>) {
     let mut published: Vec<Published> = Vec::new();
     let place = |name: &str| {
-        let known = published.iter().position(|it| it.name == name);
+        let known = published.iter().position(|known| known.name == name);
         known.unwrap_or_else(|| {
             published.push(Published::new(name));
             published.len() - 1
@@ -284,8 +283,9 @@ impl Published {
         }
     }
 
-    /// Whether another source has had a newer price than that of `source`, which serves from now
-    /// on and may lag behind. It has a minute to catch up; its own prices it has compared itself.
+    /// Whether another source has published a newer price than this one of `source`, which has just
+    /// taken over and may lag behind. It gets a minute to catch up. Its own prices need no
+    /// comparison here: its [`TimeOrder`] compares them.
     fn is_newer_than(&self, source: usize, time_ms: Option<u64>, now: Instant) -> bool {
         let Some(last) = self.last.as_ref().filter(|last| last.source != source) else {
             return false;
@@ -293,12 +293,13 @@ impl Published {
         let is_older = last
             .time_ms
             .zip(time_ms)
-            .is_some_and(|(last, it)| it < last);
+            .is_some_and(|(last, new)| new < last);
         is_older && now.saturating_duration_since(last.at) < CATCH_UP_MAX
     }
 }
 
-/// After so long a source that lags behind another is taken for one whose clock does.
+/// If a source's times are behind another's for longer than this, its clock is slow rather than its
+/// prices.
 const CATCH_UP_MAX: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The status of one source, for `/metrics` and for the log, which gets a line per change.
+//! The status of one source, for `/metrics` and for the log, which has a line per change.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -11,11 +11,11 @@ use super::failure::Failure;
 use super::health::{Change, Health};
 use super::log_quota::{LogQuota, Verdict};
 
-/// The status of one exchange, by requests or by its stream.
+/// The status of one source: an exchange's requests, or its stream.
 #[derive(Debug)]
 pub struct SourceStatus {
     name: String,
-    /// What its users should know if it blocks this location.
+    /// A hint for its users if it blocks this location.
     notes: String,
     health: Health,
     /// The health of each symbol, by its index.
@@ -23,22 +23,22 @@ pub struct SourceStatus {
     answers: u64,
     failures: Vec<(&'static str, u64)>,
     took: FetchDurations,
-    /// Prices dropped because a newer one had come before.
+    /// Prices dropped because a newer one had arrived before.
     outdated: u64,
     /// The errors it reported that have been logged.
     complaints: Vec<String>,
     quota: LogQuota,
 }
 
-/// How long an exchange takes to answer, in buckets.
+/// How long an exchange takes to answer, as a histogram.
 pub type FetchDurations = Durations<{ BOUNDS.len() }>;
 
-/// What one event has changed about symbols, by their indexes.
+/// The symbols that one event has changed, by their indexes.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     pub(super) worse: Vec<(usize, QuoteError)>,
     pub(super) recovered: Vec<(usize, Duration)>,
-    /// Symbols that another source serves now.
+    /// Symbols that another source has begun to serve.
     pub(super) switched: Vec<usize>,
 }
 
@@ -71,12 +71,12 @@ impl SourceStatus {
         &self.name
     }
 
-    /// Whether its newest answer was good; `None` before the first.
+    /// Whether its newest answer was good; `None` before the first answer.
     pub fn is_good(&self) -> Option<bool> {
         self.health.is_good()
     }
 
-    /// Answers with prices, or messages of a stream.
+    /// The number of answers with prices, or of messages from a stream.
     pub fn answers(&self) -> u64 {
         self.answers
     }
@@ -86,17 +86,17 @@ impl SourceStatus {
         &self.failures
     }
 
-    /// How long requests took, successful or not. A stream sends none.
+    /// How long requests took, successful or not; empty for a stream.
     pub fn took(&self) -> &FetchDurations {
         &self.took
     }
 
-    /// The kind of failure and since when it has been failing; `None` while it works.
+    /// How it fails, and since when it has been failing; `None` while it works.
     pub fn failing(&self) -> Option<(&'static str, Instant)> {
         self.health.failing()
     }
 
-    /// Prices that were dropped because a newer one had come before.
+    /// The number of prices dropped because a newer one had arrived before.
     pub fn outdated(&self) -> u64 {
         self.outdated
     }
@@ -139,7 +139,7 @@ impl SourceStatus {
         }
     }
 
-    /// Writes to the log, unless this source has written too much already.
+    /// Writes a line to the log, unless this source has written too many.
     pub(super) fn say(&mut self, level: Level, now: Instant, what: fmt::Arguments<'_>) {
         let name = &self.name;
         match self.quota.ask(now) {
@@ -147,12 +147,12 @@ impl SourceStatus {
             Verdict::Log { suppressed } => {
                 log::log!(
                     level,
-                    "{name}: {what} ({suppressed} changes before it were not logged)"
+                    "{name}: {what} ({suppressed} earlier changes were not logged)"
                 );
             }
             Verdict::LogLast => {
                 log::log!(level, "{name}: {what}");
-                log::warn!("{name}: changes too often; logging fewer of them, /metrics shows all");
+                log::warn!("{name}: changes too often; logging fewer changes, /metrics counts all");
             }
             Verdict::Suppress => log::debug!("{name}: {what}"),
         }
@@ -160,14 +160,14 @@ impl SourceStatus {
 
     pub(super) fn complained(&mut self, words: String) {
         self.count("complaint");
-        // The same error for each of fifty symbols is not worth fifty lines, nor one a minute.
+        // The same error for each of fifty symbols deserves neither fifty lines nor one a minute.
         if !self.complaints.contains(&words) && self.complaints.len() < COMPLAINTS_MAX {
-            log::warn!("{}: it reports an error: {words}", self.name);
+            log::warn!("{}: the exchange reports an error: {words}", self.name);
             self.complaints.push(words);
         }
     }
 
-    /// Notes the result for one symbol, and in `changes` whether the log should mention it.
+    /// Notes the result for one symbol, and adds it to `changes` if the log should mention it.
     pub(super) fn note_symbol(
         &mut self,
         index: usize,
@@ -188,7 +188,7 @@ impl SourceStatus {
         }
     }
 
-    /// Counts a price that was dropped because a newer one had come before.
+    /// Counts a price that was dropped because a newer one had arrived before.
     pub(super) fn note_outdated(&mut self) {
         self.outdated += 1;
     }
@@ -205,10 +205,10 @@ impl SourceStatus {
     }
 }
 
-/// Different errors of an exchange that the log shows.
+/// How many different errors of an exchange the log shows.
 const COMPLAINTS_MAX: usize = 10;
 
-/// From an exchange nearby to the limit on a request.
+/// From the answer of a nearby exchange up to the usual limit on a request and beyond.
 const BOUNDS: [Duration; 12] = [
     Duration::from_millis(5),
     Duration::from_millis(10),

@@ -1,9 +1,9 @@
-//! Prices by the exchange's own WebSocket: a fiber that connects, subscribes, keeps the connection
+//! Prices from the exchange's own WebSocket: a fiber that connects, subscribes, keeps the connection
 //! alive by the rules of that exchange, and starts over when it ends.
 //!
-//! A connection ends for many reasons, most of them good ones: exchanges close each after a day,
-//! and all before maintenance. One that has been good for a while is replaced at once; one that
-//! was not, with a growing pause.
+//! A connection ends for many reasons, most of them harmless: exchanges close each one after a day,
+//! and all of them before maintenance. A connection that has been good for a while is replaced at
+//! once, any other after a growing pause.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -19,28 +19,28 @@ use crate::backoff::Backoff;
 use crate::http_client::HttpClient;
 use crate::tick::unix_us;
 
-/// How one exchange is listened to.
+/// The stream of one exchange.
 pub(super) struct Stream {
     pub(super) exchange: Exchange,
     pub(super) symbols: Vec<Symbol>,
-    /// How long it may bring no price before the connection is thought dead.
+    /// How long it may send no price before the connection is presumed dead.
     pub(super) silence_max: Duration,
     pub(super) http_client: HttpClient,
 }
 
-/// How a connection came to its end.
+/// Why a connection ended.
 enum End {
-    /// As the exchange wanted it, in these words.
+    /// The exchange asked for it, in these words.
     Asked(String),
     Failed(Failure),
-    /// Before it began.
+    /// It was never opened.
     Refused(Refusal),
-    /// There is nobody left to listen for.
+    /// The fiber was cancelled.
     Cancelled,
 }
 
 impl Stream {
-    /// Listens and emits for ever.
+    /// Listens and emits until it is cancelled.
     pub(super) fn run(&self, emitter: &Emitter<Event>) -> io::Result<()> {
         let mut backoff = Backoff::new(Rng::new());
         let mut quiet = 0;
@@ -63,8 +63,8 @@ impl Stream {
             let pause = match end {
                 End::Cancelled => return Ok(()),
                 End::Asked(why) if was_good => {
-                    // With some chance in it, since all clients were sent away at once.
-                    let pause = PAUSE_AFTER_GOODBYE.mul_f64(Rng::new().f64());
+                    // The pause is random, since the exchange sent all its clients away at once.
+                    let pause = PAUSE_AFTER_CLOSE.mul_f64(Rng::new().f64());
                     emitter.emit(Event::Left { why, pause })?;
                     pause
                 }
@@ -79,7 +79,7 @@ impl Stream {
         }
     }
 
-    /// One connection, from the first question to its end.
+    /// Runs one connection, from its first request to its end.
     fn listen(&self, emitter: &Emitter<Event>, listening: &mut Listening) -> Result<End, End> {
         let session = self.exchange.session(&self.symbols);
         let mut session = session.ok_or(End::Cancelled)?;
@@ -93,11 +93,11 @@ impl Stream {
         listening.begin(connection.ping_every);
         loop {
             match socket.receive(listening.until())? {
-                Received::Goodbye(why) => return Ok(End::Asked(why)),
-                Received::Nothing | Received::Sign => {}
+                Received::Close(why) => return Ok(End::Asked(why)),
+                Received::TimedOut | Received::SignOfLife => {}
                 Received::Message(bytes) => match session.read(&bytes, now_ms()) {
                     StreamMessage::Leave => {
-                        let why = "it asked to connect anew".to_owned();
+                        let why = "it asked for a new connection".to_owned();
                         return Ok(End::Asked(why));
                     }
                     message => {
@@ -116,7 +116,7 @@ impl Stream {
         }
     }
 
-    /// Where to connect, which some exchanges tell only when asked.
+    /// Where to connect. Some exchanges have to be asked for that.
     fn connection(&self, session: &Session<'_>) -> Result<Connection, Failure> {
         let answer = match session.token_url() {
             Some(url) => Some(self.http_client.post(url)?),
@@ -128,7 +128,7 @@ impl Stream {
         Ok(session.connection(answer, now_ms())?)
     }
 
-    /// Emits what a message brought, and returns the reply that is due.
+    /// Emits the contents of a message, and returns the reply that it calls for.
     fn on_message(
         &self,
         emitter: &Emitter<Event>,
@@ -173,16 +173,16 @@ fn give_up(
     Ok(pause)
 }
 
-/// The clocks of one connection.
+/// The timers of one connection.
 struct Listening {
     silence_max: Duration,
     ping_every: Option<Duration>,
     ping_due: Option<Instant>,
-    /// When it was subscribed; none before.
+    /// When it subscribed; `None` before.
     began: Option<Instant>,
-    /// When the newest price came.
+    /// When the newest price arrived.
     price: Option<Instant>,
-    /// How many messages had prices.
+    /// How many messages contained prices.
     prices: u32,
 }
 
@@ -210,19 +210,19 @@ impl Listening {
         self.prices = self.prices.saturating_add(1);
     }
 
-    /// Since when there is nothing but silence.
+    /// The beginning of the current silence.
     fn silent_since(&self) -> Instant {
         let since = self.price.or(self.began);
         since.unwrap_or_else(Instant::now)
     }
 
-    /// How long to wait for a message.
+    /// Until when to wait for a message.
     fn until(&self) -> Instant {
         let dead = self.silent_since() + self.silence_max;
         self.ping_due.map_or(dead, |due| due.min(dead))
     }
 
-    /// Whether a ping has to be sent now; the next one is due after it.
+    /// Whether a ping is due now. If so, schedules the next one.
     fn is_ping_due(&mut self) -> bool {
         let now = Instant::now();
         let is_due = self.ping_due.is_some_and(|due| due <= now);
@@ -232,7 +232,7 @@ impl Listening {
         is_due
     }
 
-    /// The watchdog: a connection may be dead without either end knowing.
+    /// The watchdog: a connection may be dead without either end noticing.
     fn check(&self) -> Result<(), Failure> {
         let silence = self.silent_since().elapsed();
         match silence >= self.silence_max {
@@ -241,7 +241,7 @@ impl Listening {
         }
     }
 
-    /// Whether it brought prices, but so few that its silence may be the market's.
+    /// Whether it brought some prices, but so few that the market itself may be silent.
     fn was_quiet(&self) -> bool {
         (1..=FEW_PRICES).contains(&self.prices)
     }
@@ -283,16 +283,15 @@ impl From<Cancelled> for End {
     }
 }
 
-/// The longest pause before a connection is replaced that was ended as planned.
-const PAUSE_AFTER_GOODBYE: Duration = Duration::from_millis(100);
+/// The longest pause before replacing a connection that ended as planned.
+const PAUSE_AFTER_CLOSE: Duration = Duration::from_millis(100);
 
-/// A connection that ended sooner is not replaced at once: whoever is sent away again and again
-/// must not come back ever faster.
+/// A connection that ended sooner is not replaced at once: an exchange that keeps closing must not
+/// make us reconnect ever faster.
 const GOOD_AFTER: Duration = Duration::from_secs(3);
 
-/// Prices of a connection to a market in which little happens: what is sent when it is subscribed
-/// to, and a few more.
+/// The most price messages from a quiet market: those that answer the subscription, and a few more.
 const FEW_PRICES: u32 = 10;
 
-/// How often the limit of silence is doubled for such a market: sixteen times the first.
+/// How often the limit on silence is doubled for a quiet market: up to sixteen times the first.
 const QUIET_MAX: u32 = 4;

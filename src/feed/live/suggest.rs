@@ -1,5 +1,5 @@
-//! What may have been meant by a symbol that an exchange does not know. Pure: which of these there
-//! are is for the exchange to say.
+//! Suggests symbols in place of one that an exchange does not know. Pure: the caller asks the
+//! exchange which of them exist.
 
 use exchanges::Symbol;
 
@@ -11,14 +11,14 @@ pub(super) fn candidates(symbol: &Symbol) -> Vec<Symbol> {
     for base in &bases {
         pairs.extend(quotes.iter().map(|quote| format!("{base}/{quote}")));
     }
-    // Other money for the same thing, and the same the other way round.
+    // The same base in other currencies, and the pair reversed.
     pairs.extend(QUOTES.iter().map(|quote| format!("{base}/{quote}")));
     pairs.push(format!("{quote}/{base}"));
     let mut candidates: Vec<Symbol> = Vec::new();
     for pair in pairs {
         let candidate = pair.parse().ok();
         let is_new =
-            |it: &Symbol| it != symbol && it.base() != it.quote() && !candidates.contains(it);
+            |new: &Symbol| new != symbol && new.base() != new.quote() && !candidates.contains(new);
         if let Some(candidate) = candidate.filter(is_new) {
             candidates.push(candidate);
         }
@@ -27,10 +27,9 @@ pub(super) fn candidates(symbol: &Symbol) -> Vec<Symbol> {
     candidates
 }
 
-/// `code` and those of `known` that one slip of the finger may have turned into it, the likeliest
-/// first.
+/// `code`, and those of `known` that it may be a typo of, the likeliest first.
 fn like(code: &str, known: &[&str]) -> Vec<String> {
-    let is_near = |known: &&&str| strsim::damerau_levenshtein(code, known) == SLIPS_MAX;
+    let is_near = |known: &&&str| strsim::damerau_levenshtein(code, known) == TYPOS_MAX;
     let near = known.iter().filter(is_near).map(|&known| known.to_owned());
     let own = std::iter::once(code.to_owned());
     match known.contains(&code) {
@@ -39,18 +38,18 @@ fn like(code: &str, known: &[&str]) -> Vec<String> {
     }
 }
 
-/// Enough for a good guess; every one is a request.
+/// Enough for a good guess, as each candidate costs a request.
 const CANDIDATES_MAX: usize = 8;
 
-/// With two, every code of three letters is near every other.
-const SLIPS_MAX: usize = 1;
+/// With two typos, almost any three-letter code would be near any other.
+const TYPOS_MAX: usize = 1;
 
-/// What is traded everywhere.
+/// Assets that are traded everywhere.
 const BASES: &[&str] = &[
     "BTC", "ETH", "SOL", "XRP", "BNB", "DOGE", "ADA", "TRX", "LINK", "AVAX", "DOT", "LTC", "BCH",
 ];
 
-/// What it is priced in, the commonest first.
+/// Currencies that prices are quoted in, the commonest first.
 const QUOTES: &[&str] = &["USDT", "USD", "USDC", "EUR", "BTC", "KRW"];
 
 #[cfg(test)]
@@ -63,14 +62,14 @@ mod tests {
     }
 
     #[test]
-    fn slips_of_the_finger_come_first() {
+    fn typos_are_corrected_first() {
         assert_eq!(near("BTC/UDST")[0], "BTC/USDT");
         assert_eq!(near("BTCC/USDT")[0], "BTC/USDT");
         assert_eq!(near("btc/usdt")[0], "BTC/USDT");
     }
 
     #[test]
-    fn other_money_and_the_other_way_round_are_tried() {
+    fn other_quote_currencies_and_the_reversed_pair_are_tried() {
         let near = near("BTC/USDT");
         assert_eq!(near[..2], ["BTC/USD", "BTC/USDC"]);
         assert!(near.contains(&"USDT/BTC".to_owned()));
@@ -78,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_few() {
+    fn the_number_of_candidates_is_limited() {
         assert!(near("A/B").len() <= CANDIDATES_MAX);
     }
 }

@@ -1,4 +1,4 @@
-//! The client's end of a WebSocket in a fiber: tungstenite over a stream that suspends.
+//! A WebSocket client in a fiber: tungstenite over a stream that suspends.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -16,22 +16,22 @@ use crate::tick::unix_us;
 /// An open WebSocket.
 pub(super) struct Socket(WebSocket<Route>);
 
-/// Why there is none, and how long to stay away, if the other end says so.
+/// Why a WebSocket could not be opened, and how long the other end asks us to wait.
 pub(super) struct Refusal {
     pub(super) failure: Failure,
     pub(super) retry_after: Option<Duration>,
 }
 
-/// What ended a wait for a message.
+/// How a wait for a message ended.
 pub(super) enum Received {
     /// A message, text or binary.
     Message(Vec<u8>),
     /// A ping or pong: the other end is alive.
-    Sign,
-    /// Nothing until the deadline.
-    Nothing,
-    /// The other end says goodbye, with its words.
-    Goodbye(String),
+    SignOfLife,
+    /// The deadline passed.
+    TimedOut,
+    /// The other end closes the connection, for this reason.
+    Close(String),
 }
 
 impl Socket {
@@ -62,7 +62,7 @@ impl Socket {
         }
     }
 
-    /// Sends a text, or a ping if there is none.
+    /// Sends a text message; without a text, a ping.
     pub(super) fn send(&mut self, text: Option<String>, deadline: Instant) -> Result<(), Failure> {
         self.set_deadline(deadline);
         let message = match text {
@@ -72,7 +72,7 @@ impl Socket {
         self.0.send(message).map_err(failure)
     }
 
-    /// Waits for a message. Pings are answered.
+    /// Waits for a message, and answers pings.
     pub(super) fn receive(&mut self, deadline: Instant) -> Result<Received, Failure> {
         self.set_deadline(deadline);
         match self.0.read() {
@@ -80,21 +80,21 @@ impl Socket {
             Ok(Message::Binary(bytes)) => Ok(Received::Message(bytes.to_vec())),
             Ok(Message::Ping(_)) => {
                 self.0.flush().map_err(failure)?;
-                Ok(Received::Sign)
+                Ok(Received::SignOfLife)
             }
-            Ok(Message::Pong(_) | Message::Frame(_)) => Ok(Received::Sign),
+            Ok(Message::Pong(_) | Message::Frame(_)) => Ok(Received::SignOfLife),
             Ok(Message::Close(frame)) => {
-                // The answer is queued; whether it still arrives is the other end's concern.
+                // Try to send the queued answer; a peer that is closing may not wait for it.
                 let _ = self.0.flush();
                 let words = frame.map(|frame| match frame.reason.as_str() {
                     "" => format!("code {}", u16::from(frame.code)),
                     reason => format!("code {}, {reason}", u16::from(frame.code)),
                 });
-                Ok(Received::Goodbye(words.unwrap_or("no reason".to_owned())))
+                Ok(Received::Close(words.unwrap_or("no reason".to_owned())))
             }
-            Err(Error::Io(error)) if error.kind() == ErrorKind::TimedOut => Ok(Received::Nothing),
+            Err(Error::Io(error)) if error.kind() == ErrorKind::TimedOut => Ok(Received::TimedOut),
             Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
-                Ok(Received::Goodbye("no reason".to_owned()))
+                Ok(Received::Close("no reason".to_owned()))
             }
             Err(error) => Err(failure(error)),
         }
@@ -127,8 +127,8 @@ fn failure(error: Error) -> Failure {
     }
 }
 
-/// As long as a TLS record.
+/// The length of a TLS record.
 const BUFFER_SIZE: usize = 16 * 1024;
 
-/// The longest message that is taken; tickers are a few hundred bytes.
+/// The longest message that is accepted; tickers are a few hundred bytes.
 const MESSAGE_SIZE_MAX: usize = 1 << 20;

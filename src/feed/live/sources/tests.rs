@@ -3,13 +3,15 @@ use crate::http_client::TransportError;
 
 const NOW_MS: u64 = 1_732_270_000_000;
 
-/// Two symbols of two exchanges.
+/// Two exchanges with two symbols each.
 fn sources(changes_only: bool) -> (Sources, Instant) {
     let start = Instant::now();
     let info = |name: &str| SourceInfo {
         name: name.to_owned(),
         notes: String::new(),
-        wire_names: ["A/B", "C/D"].map(|it| format!("{name}:{it}")).to_vec(),
+        wire_names: ["A/B", "C/D"]
+            .map(|symbol| format!("{name}:{symbol}"))
+            .to_vec(),
         silence_max: Duration::from_secs(5),
     };
     let symbols = ["A/B", "C/D"].map(str::to_owned);
@@ -33,7 +35,7 @@ fn quotes(quotes: Vec<(usize, Result<Quote, QuoteError>)>) -> Event {
     }
 }
 
-/// Update as `x:A/B 1`, or `x:A/B =` where nothing has changed.
+/// Updates as `x:A/B 1`, or `x:A/B =` for an unchanged price.
 fn words(updates: Vec<Update>) -> Vec<String> {
     let text = |updates| match updates {
         Update::Tick(tick) => format!("{} {}", tick.symbol, tick.price),
@@ -51,7 +53,7 @@ fn down() -> Event {
 }
 
 #[test]
-fn only_the_source_that_serves_makes_ticks() {
+fn only_the_serving_source_publishes_ticks() {
     let (mut sources, now) = sources(false);
     let both = |price: &str| quotes(vec![(0, quote(price, 1)), (1, quote(price, 1))]);
     assert_eq!(
@@ -71,7 +73,7 @@ fn only_the_source_that_serves_makes_ticks() {
 }
 
 #[test]
-fn each_symbol_has_a_source_of_its_own() {
+fn each_symbol_chooses_its_own_source() {
     let (mut sources, now) = sources(false);
     let unknown = Err(QuoteError::UnknownSymbol);
     sources.take(1, quotes(vec![(0, quote("2", 1)), (1, quote("2", 1))]), now);
@@ -82,7 +84,7 @@ fn each_symbol_has_a_source_of_its_own() {
 }
 
 #[test]
-fn older_prices_are_dropped_counted_and_no_sign_of_health() {
+fn outdated_prices_are_dropped_counted_and_lead_to_failover() {
     let (mut sources, now) = sources(false);
     let step = |sources: &mut Sources, price: &str, ms| {
         words(sources.take(0, quotes(vec![(0, quote(price, ms))]), now))
@@ -91,7 +93,7 @@ fn older_prices_are_dropped_counted_and_no_sign_of_health() {
     assert_eq!(
         step(&mut sources, "1", 100),
         ["x:A/B 1"],
-        "a repeat is none"
+        "a repeated time is not outdated"
     );
     assert!(step(&mut sources, "2", 99).is_empty());
     assert_eq!(sources.iter().next().unwrap().outdated(), 1);
@@ -112,7 +114,7 @@ fn with_changes_only_a_repeat_is_a_confirmation() {
 }
 
 #[test]
-fn the_time_of_receipt_stands_in_for_a_missing_one() {
+fn the_time_of_receipt_replaces_a_missing_time() {
     let (mut sources, now) = sources(false);
     let timeless = Ok(Quote {
         price: Price::parse("1").unwrap(),
@@ -126,7 +128,7 @@ fn the_time_of_receipt_stands_in_for_a_missing_one() {
 }
 
 #[test]
-fn what_goes_wrong_is_counted_by_kind() {
+fn failures_are_counted_by_kind() {
     let (mut sources, now) = sources(false);
     sources.take(0, down(), now);
     sources.take(0, down(), now);
@@ -137,7 +139,7 @@ fn what_goes_wrong_is_counted_by_kind() {
     assert_eq!((status.answers(), status.is_good()), (1, Some(true)));
 }
 
-/// The stream and the requests of one exchange, which are sent under one name.
+/// The stream and the requests of one exchange, which share a wire name.
 fn two_ways(changes_only: bool) -> (Sources, Instant) {
     let start = Instant::now();
     let info = |name: &str| SourceInfo {
@@ -153,7 +155,7 @@ fn two_ways(changes_only: bool) -> (Sources, Instant) {
 }
 
 #[test]
-fn who_takes_over_under_the_same_name_does_not_send_older_prices() {
+fn a_source_that_takes_over_a_name_does_not_publish_older_prices() {
     let (mut sources, now) = two_ways(false);
     let mut step = |source, price: &str, ms, now| {
         words(sources.take(source, quotes(vec![(0, quote(price, ms))]), now))
@@ -161,12 +163,15 @@ fn who_takes_over_under_the_same_name_does_not_send_older_prices() {
     assert_eq!(step(0, "2", 2_000, now), ["A/B 2"]);
     assert!(step(1, "1", 1_000, now).is_empty());
     let later = now + Duration::from_secs(6);
-    assert!(step(1, "1", 1_000, later).is_empty(), "it serves, but lags");
+    assert!(
+        step(1, "1", 1_000, later).is_empty(),
+        "it serves, but lags behind"
+    );
     assert_eq!(step(1, "3", 2_000, later), ["A/B 3"]);
 }
 
 #[test]
-fn with_changes_only_a_change_is_one_to_the_reader_whoever_served_before() {
+fn with_changes_only_a_price_is_compared_with_the_last_one_of_any_source() {
     let (mut sources, now) = two_ways(true);
     let mut step = |source, price: &str, ms, after| {
         let now = now + Duration::from_secs(after);
@@ -177,7 +182,7 @@ fn with_changes_only_a_change_is_one_to_the_reader_whoever_served_before() {
     for second in 7..12 {
         step(0, "1", second * 1_000, second);
     }
-    // Its own price has not changed, but that of the symbol has.
+    // The price of this source has not changed, but the symbol's last price was another source's.
     assert_eq!(step(0, "1", 12_000, 12), ["A/B 1"]);
     assert_eq!(sources.serving().next(), Some(("A/B", "x+stream")));
 }
