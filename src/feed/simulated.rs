@@ -1,8 +1,8 @@
-//! Prices made up: a random walk per symbol, so that server and client can be tried, tested and
-//! measured without an exchange. Every symbol reads `sim:…`; nobody shall take such a price for a
-//! real one. A seed makes the walk repeatable.
+//! Simulated prices: a random walk per symbol, to try, test and measure server and client without
+//! an exchange. Every symbol is named `sim:…`, so such a price is never mistaken for a real one. A
+//! seed makes the walk repeatable.
 //!
-//! A price is a whole number of ticks, the smallest step that it can make; no float comes near it.
+//! A price is a whole number of steps, the smallest by which it can change, and never a float.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -25,8 +25,8 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// Simulates `symbols`, `BTC/USDT` or `sim:BTC/USDT`, each with a new price every `interval`,
-    /// all at the same moment.
+    /// Simulates `symbols`, written as `BTC/USDT` or `sim:BTC/USDT`. All get a new price at the same
+    /// moment, once per `interval`.
     pub fn new(symbols: &[String], interval: Duration, rng: Rng) -> Self {
         let mut known = HashSet::new();
         let walks = symbols.iter().map(|symbol| Walk::new(symbol));
@@ -40,13 +40,13 @@ impl Sim {
         }
     }
 
-    /// Spreads the symbols evenly over the interval, one after the other, if `is_spread`.
+    /// If `is_spread`, spreads the new prices evenly over the interval, one symbol after the other.
     #[must_use]
     pub fn spread(self, is_spread: bool) -> Self {
         Self { is_spread, ..self }
     }
 
-    fn begin_to_spread(&self, now: Instant) -> Option<Spread> {
+    fn start_spread(&self, now: Instant) -> Option<Spread> {
         let spread = || Spread::new(self.walks.len(), self.interval, now);
         self.is_spread.then(spread)
     }
@@ -55,9 +55,9 @@ impl Sim {
         spread.map_or(self.interval, Spread::period)
     }
 
-    /// Has new prices at `beat`, and then again and again; how often may change with the symbols, which
-    /// may happen before.
-    fn beat_at<S: Publish>(mut self: Box<Self>, mut next: Next, io_loop: &mut IoLoop<S>) {
+    /// Waits for the next beat, publishes new prices and repeats. The symbols may change while it
+    /// waits, and with them the period.
+    fn wait<S: Publish>(mut self: Box<Self>, mut next: NextBeat, io_loop: &mut IoLoop<S>) {
         let (token, beat) = (next.token, next.beat);
         io_loop.call_when_ready(token, Some(beat), move |state: &mut S, io_loop, wake| {
             if let Some(wanted) = state.take_wanted() {
@@ -71,41 +71,42 @@ impl Sim {
                 let period = self.period(next.spread.as_ref());
                 next.beat = next_deadline(beat, period, io_loop.time());
             }
-            self.beat_at(next, io_loop);
+            self.wait(next, io_loop);
         });
     }
 
-    /// Ends the walks of all symbols but these, and finds what else has to be done to have these.
+    /// Ends the walks of symbols that are no longer wanted, and finds out which symbols to delist
+    /// and which to add.
     fn changes(&mut self, wanted: &[String]) -> Changes {
         let names: Vec<String> = wanted.iter().map(|symbol| full_name(symbol)).collect();
         let wanted: HashSet<&str> = names.iter().map(String::as_str).collect();
-        let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.walks)
+        let (kept, removed): (Vec<_>, Vec<_>) = std::mem::take(&mut self.walks)
             .into_iter()
             .partition(|walk| wanted.contains(&*walk.symbol));
-        let come = {
-            let mut known: HashSet<&str> = stay.iter().map(|walk| &*walk.symbol).collect();
-            let come = names.iter().filter(|name| known.insert(name));
-            come.cloned().collect()
+        let added = {
+            let mut known: HashSet<&str> = kept.iter().map(|walk| &*walk.symbol).collect();
+            let added = names.iter().filter(|name| known.insert(name));
+            added.cloned().collect()
         };
-        let go = go.into_iter().map(|walk| walk.symbol).collect();
-        self.walks = stay;
-        Changes { go, come }
+        let removed = removed.into_iter().map(|walk| walk.symbol).collect();
+        self.walks = kept;
+        Changes { removed, added }
     }
 
-    /// Simulates other symbols from now on, a turn's share of them at a time, and then goes on with
-    /// its beats; those that stay go on from their prices.
+    /// Applies changes of the symbols, a bounded number of them per turn, and then waits for the
+    /// next beat. Symbols that stay continue from their prices.
     fn follow<S: Publish>(
         mut self: Box<Self>,
         mut changes: Changes,
-        mut next: Next,
+        mut next: NextBeat,
         state: &mut S,
         io_loop: &mut IoLoop<S>,
     ) {
-        let go = some(&mut changes.go);
-        if go.is_empty() {
-            self.add(&some(&mut changes.come), state, io_loop);
+        let removed = take_some(&mut changes.removed);
+        if removed.is_empty() {
+            self.add(&take_some(&mut changes.added), state, io_loop);
         } else {
-            state.delist(io_loop, &go);
+            state.delist(io_loop, &removed);
         }
         if !changes.is_empty() {
             return io_loop.add_callback(|state, io_loop| {
@@ -116,10 +117,10 @@ impl Sim {
             let changes = self.changes(&wanted);
             return self.follow(changes, next, state, io_loop);
         }
-        next.spread = self.begin_to_spread(io_loop.time());
+        next.spread = self.start_spread(io_loop.time());
         let period = self.period(next.spread.as_ref());
         next.beat = next.beat.min(io_loop.time() + period);
-        self.beat_at(next, io_loop);
+        self.wait(next, io_loop);
     }
 
     /// Adds symbols, with their start prices.
@@ -133,7 +134,8 @@ impl Sim {
         }
     }
 
-    /// Moves the walks at these places, counted on beyond the last one, and publishes them.
+    /// Moves the walks at `places` and publishes their prices. Places beyond the last walk start
+    /// over with the first.
     fn publish<S: Publish>(
         &mut self,
         places: Range<usize>,
@@ -144,7 +146,7 @@ impl Sim {
         let count = self.walks.len();
         for place in places {
             let walk = &mut self.walks[place % count];
-            walk.step(&mut self.rng);
+            walk.advance(&mut self.rng);
             state.publish(io_loop, walk.tick(timestamp));
         }
     }
@@ -156,7 +158,7 @@ impl<S: Publish> Feed<S> for Sim {
     }
 
     fn describe(&self) -> String {
-        format!("prices are simulated (symbols read {PREFIX}…); {WAY_TO_REAL_PRICES}")
+        format!("prices are simulated (symbols begin with {PREFIX}); {WAY_TO_REAL_PRICES}")
     }
 
     fn follows_symbols(&self) -> bool {
@@ -165,17 +167,17 @@ impl<S: Publish> Feed<S> for Sim {
 
     fn start(self: Box<Self>, io_loop: &mut IoLoop<S>) {
         io_loop.add_callback(move |state, io_loop| {
-            // The start prices go out before anybody can have joined, so everybody finds one.
+            // Publish the start prices before the first client can join, so that each finds one.
             let timestamp = unix_us() / 1_000;
             for walk in &self.walks {
                 state.publish(io_loop, walk.tick(timestamp));
             }
             let token = io_loop.registrar().token();
             state.wake_for_wanted(token);
-            let spread = self.begin_to_spread(io_loop.time());
+            let spread = self.start_spread(io_loop.time());
             let beat = io_loop.time() + self.period(spread.as_ref());
-            self.beat_at(
-                Next {
+            self.wait(
+                NextBeat {
                     beat,
                     spread,
                     token,
@@ -186,38 +188,38 @@ impl<S: Publish> Feed<S> for Sim {
     }
 }
 
-/// What a simulation waits for.
-struct Next {
+/// The next beat, and what else may end the wait for it.
+struct NextBeat {
     beat: Instant,
     spread: Option<Spread>,
-    /// The wait ends early when other symbols are wanted.
+    /// Ends the wait early when the user wants other symbols.
     token: Token,
 }
 
-/// Symbols that are no longer simulated, and those that are from now on.
+/// Changes to the symbols that have not been applied yet.
 struct Changes {
-    go: Vec<String>,
-    come: Vec<String>,
+    removed: Vec<String>,
+    added: Vec<String>,
 }
 
 impl Changes {
     fn is_empty(&self) -> bool {
-        self.go.is_empty() && self.come.is_empty()
+        self.removed.is_empty() && self.added.is_empty()
     }
 }
 
-/// Takes a turn's share of symbols, in their order.
-fn some(symbols: &mut Vec<String>) -> Vec<String> {
+/// Takes as many symbols as one turn may change, from the front.
+fn take_some(symbols: &mut Vec<String>) -> Vec<String> {
     let later = symbols.split_off(symbols.len().min(CHANGES_PER_TURN));
     std::mem::replace(symbols, later)
 }
 
-/// When which symbol is due, if they are spread over the interval.
+/// The schedule of symbols that are spread over the interval.
 struct Spread {
     symbols: usize,
     interval: Duration,
     began: Instant,
-    /// How many prices there have been since, of all symbols.
+    /// How many prices have been published since then, of all symbols.
     done: usize,
 }
 
@@ -231,15 +233,15 @@ impl Spread {
         }
     }
 
-    /// How often to look for what is due. Where one symbol at a time would be too often for a
-    /// timer, a few share a beat.
+    /// The time between two beats. Several symbols share a beat if one beat per symbol would be too
+    /// often for a timer.
     fn period(&self) -> Duration {
         let symbols = u32::try_from(self.symbols).unwrap_or(u32::MAX).max(1);
         (self.interval / symbols).max(PERIOD_MIN.min(self.interval))
     }
 
-    /// The prices that are due, by number. None is lost to a late timer; after a longer pause each
-    /// symbol comes once, and what else was missed is skipped, never caught up.
+    /// The prices that are due, by number. A late timer loses none of them. After a longer pause
+    /// each symbol is due once, and the other missed prices are skipped, never caught up.
     fn due(&mut self, now: Instant) -> Range<usize> {
         let elapsed = now.saturating_duration_since(self.began).as_nanos();
         let due = elapsed * self.symbols as u128 / self.interval.as_nanos();
@@ -250,13 +252,14 @@ impl Spread {
     }
 }
 
-/// The price of one symbol, on its way.
+/// The random walk of one symbol's price.
 struct Walk {
     symbol: String,
-    ticks: u64,
-    /// Where the decimal point stands: a tick is ten to the minus this.
+    /// The price, in steps.
+    steps: u64,
+    /// The digits after the decimal point: a step is ten to the minus this.
     decimals: u32,
-    /// The walk turns back here, so that a long one stays plausible and above zero.
+    /// The limits of the walk, which keep a long one plausible and above zero.
     lowest: u64,
     highest: u64,
 }
@@ -264,22 +267,22 @@ struct Walk {
 impl Walk {
     fn new(symbol: &str) -> Self {
         let symbol = full_name(symbol);
-        let (ticks, decimals) = start_price(&symbol[PREFIX.len()..]);
+        let (steps, decimals) = start_price(&symbol[PREFIX.len()..]);
         Self {
             symbol,
-            ticks,
+            steps,
             decimals,
-            lowest: (ticks / 2).max(1),
-            highest: ticks * 2,
+            lowest: (steps / 2).max(1),
+            highest: steps * 2,
         }
     }
 
-    /// Small steps are likelier than large ones. At four steps a second the reach makes about one
-    /// percent a day, as calm markets have it.
-    fn step(&mut self, rng: &mut Rng) {
-        let reach = (self.ticks / 20_000).max(1);
+    /// Moves the price; small moves are likelier than large ones. At four moves a second, this
+    /// reach adds up to about one percent a day, as in calm markets.
+    fn advance(&mut self, rng: &mut Rng) {
+        let reach = (self.steps / 20_000).max(1);
         let (up, down) = (rng.u64(0..=reach), rng.u64(0..=reach));
-        self.ticks = (self.ticks + up)
+        self.steps = (self.steps + up)
             .saturating_sub(down)
             .clamp(self.lowest, self.highest);
     }
@@ -294,8 +297,8 @@ impl Walk {
 
     fn price(&self) -> Price {
         let width = self.decimals as usize;
-        // By hand: formatting would take a fifth of what a tick costs in all.
-        let mut text = self.ticks.to_string();
+        // Built by hand, since formatting would be a fifth of the whole cost of a tick.
+        let mut text = self.steps.to_string();
         if text.len() <= width {
             text.insert_str(0, &"0".repeat(width + 1 - text.len()));
         }
@@ -304,39 +307,40 @@ impl Walk {
     }
 }
 
-/// A symbol as it reads on the wire, with the prefix once.
+/// The name of a symbol on the wire, with the prefix exactly once.
 fn full_name(symbol: &str) -> String {
     format!("{PREFIX}{}", symbol.strip_prefix(PREFIX).unwrap_or(symbol))
 }
 
-/// A plausible price of `BASE/QUOTE`: the ticks, and the decimals that make a tick fit the level.
+/// A plausible price of `BASE/QUOTE`: the number of steps, and the decimals of a step that suits a
+/// price of that size.
 fn start_price(pair: &str) -> (u64, u32) {
     let (base, quote) = pair.split_once('/').unwrap_or((pair, "USD"));
-    // ccxt's derivatives name what they settle in: `BTC/USDT:USDT`.
+    // Derivatives in ccxt also name the currency they settle in: `BTC/USDT:USDT`.
     let quote = quote.split(':').next().unwrap_or(quote);
-    let base = worth(base).unwrap_or_else(|| made_up_worth(base));
+    let base = worth(base).unwrap_or_else(|| invented_worth(base));
     let quote = worth(quote).unwrap_or(DOLLAR);
-    let in_ticks = |decimals| base * 10_u128.pow(decimals) / quote;
+    let in_steps = |decimals| base * 10_u128.pow(decimals) / quote;
     let decimals = if base >= quote {
         2
     } else {
-        // Below one: five digits that count.
+        // Prices below one get five significant digits.
         (5..DECIMALS_MAX)
-            .find(|&decimals| in_ticks(decimals) >= 10_000)
+            .find(|&decimals| in_steps(decimals) >= 10_000)
             .unwrap_or(DECIMALS_MAX)
     };
-    let ticks = u64::try_from(in_ticks(decimals)).unwrap_or(u64::MAX / 4);
-    (ticks.max(1), decimals)
+    let steps = u64::try_from(in_steps(decimals)).unwrap_or(u64::MAX / 4);
+    (steps.max(1), decimals)
 }
 
-/// What one of a well-known asset is worth, in hundred millionths of a dollar.
+/// What one unit of a well-known asset is worth, in units of `10^-8` dollars.
 fn worth(asset: &str) -> Option<u128> {
     let known = WORTH.iter().find(|(name, _)| *name == asset);
     known.map(|&(_, worth)| worth)
 }
 
-/// Ten to five hundred dollars for an asset that nobody knows, the same on every run.
-fn made_up_worth(asset: &str) -> u128 {
+/// Ten to five hundred dollars for an unknown asset, the same on every run.
+fn invented_worth(asset: &str) -> u128 {
     let hash = asset.bytes().fold(7_u128, |hash, byte| {
         (hash * 31 + u128::from(byte)) % 1_000_003
     });
@@ -345,21 +349,21 @@ fn made_up_worth(asset: &str) -> u128 {
 
 const PREFIX: &str = "sim:";
 
-/// The rest of the line that says what is simulated.
+/// The end of the line that says that prices are simulated.
 const WAY_TO_REAL_PRICES: &str = "for real ones use --source binance or another exchange";
 
-/// Symbols that come or go in one turn of the loop: about a millisecond's work.
+/// How many symbols are added or removed in one turn of the loop: about a millisecond of work.
 const CHANGES_PER_TURN: usize = 500;
 
-/// More timers than that would cost more than the prices.
+/// With shorter periods the timers would cost more than the prices.
 const PERIOD_MIN: Duration = Duration::from_micros(100);
 
-/// SHIB in BTC has no more.
+/// Enough for the price of SHIB in BTC.
 const DECIMALS_MAX: u32 = 12;
 
 const DOLLAR: u128 = 100_000_000;
 
-/// Late in 2024, in units of `DOLLAR / 10^8`.
+/// Prices of late 2024, in units of `10^-8` dollars.
 const WORTH: [(&str, u128); 24] = [
     ("BTC", 9_712_345_000_000),
     ("ETH", 331_842_000_000),
@@ -405,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn every_symbol_ticks_on_every_beat_and_says_that_it_is_simulated() {
+    fn every_symbol_ticks_on_every_beat_under_a_simulated_name() {
         let ticks = listen(sim(&["BTC/USDT", "sim:ETH/USDT", "sim:BTC/USDT"], 1), 6);
         let symbols: Vec<&str> = ticks.iter().map(|tick| &*tick.symbol).collect();
         assert_eq!(symbols, ["sim:BTC/USDT", "sim:ETH/USDT"].repeat(3));
@@ -428,7 +432,7 @@ mod tests {
     #[test]
     fn spread_symbols_tick_one_after_the_other_and_equally_often() {
         let mut sim = sim(&["BTC/USDT", "ETH/USDT", "SOL/USDT"], 1);
-        // So long that hardly any pause of a busy machine takes all of it.
+        // Longer than almost any pause of a busy machine.
         sim.interval = Duration::from_millis(60);
         let ticks = listen(sim.spread(true), 30);
         let symbols = |ticks: &[Tick]| -> Vec<String> {
@@ -436,9 +440,11 @@ mod tests {
         };
         let round = ["sim:BTC/USDT", "sim:ETH/USDT", "sim:SOL/USDT"];
         assert_eq!(symbols(&ticks[..3]), round);
-        // A pause may leave some out, but changes neither their order nor that each has its turn.
-        let next =
-            |symbol: &str| round[(round.iter().position(|it| *it == symbol).unwrap() + 1) % 3];
+        // A pause may skip some, but the symbols keep their order and each gets its turn.
+        let next = |symbol: &str| {
+            let place = round.iter().position(|known| *known == symbol).unwrap();
+            round[(place + 1) % 3]
+        };
         let turns = symbols(&ticks[3..]);
         assert!(
             turns
@@ -450,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spread_is_even_whatever_the_timer_does() {
+    fn a_spread_stays_even_when_timers_are_late() {
         let start = Instant::now();
         let ms = |ms| start + Duration::from_millis(ms);
         let mut spread = Spread::new(500, Duration::from_millis(250), start);
@@ -465,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spread_over_no_time_shares_beats() {
+    fn symbols_share_beats_if_the_interval_is_short() {
         let spread = |symbols, us| Spread::new(symbols, Duration::from_micros(us), Instant::now());
         assert_eq!(spread(5_000, 250_000).period(), Duration::from_micros(100));
         assert_eq!(spread(3, 50).period(), Duration::from_micros(50));
@@ -473,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn start_prices_are_plausible_and_their_ticks_fit_them() {
+    fn start_prices_are_plausible_and_have_fitting_decimals() {
         for (pair, price) in [
             ("BTC/USDT", "97123.45"),
             ("BTC/USDT:USDT", "97123.45"),
@@ -487,7 +493,7 @@ mod tests {
             assert_eq!(Walk::new(pair).price().as_str(), price, "{pair}");
         }
         let unknown = Walk::new("NEWCOIN/USDT");
-        assert!((1_000..=50_000).contains(&unknown.ticks));
+        assert!((1_000..=50_000).contains(&unknown.steps));
         assert_eq!(unknown.decimals, 2);
     }
 
@@ -498,11 +504,11 @@ mod tests {
             let mut walk = Walk::new(symbol);
             let mut moved = 0;
             for _ in 0..20_000 {
-                let before = walk.ticks;
-                walk.step(&mut rng);
-                assert!(walk.ticks.abs_diff(before) <= (before / 20_000).max(1));
-                assert!((walk.lowest..=walk.highest).contains(&walk.ticks));
-                moved += u32::from(walk.ticks != before);
+                let before = walk.steps;
+                walk.advance(&mut rng);
+                assert!(walk.steps.abs_diff(before) <= (before / 20_000).max(1));
+                assert!((walk.lowest..=walk.highest).contains(&walk.steps));
+                moved += u32::from(walk.steps != before);
             }
             assert!(moved > 8_000, "{symbol} moved {moved} times");
         }
@@ -510,10 +516,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_symbol_makes_a_price_of_zero(symbol in "\\PC{0,20}|[A-Z]{2,5}/(JPY|SHIB|BTC)") {
+        fn no_symbol_gets_a_price_of_zero(symbol in "\\PC{0,20}|[A-Z]{2,5}/(JPY|SHIB|BTC)") {
             let mut walk = Walk::new(&symbol);
-            walk.step(&mut Rng::with_seed(1));
-            prop_assert!(walk.ticks > 0);
+            walk.advance(&mut Rng::with_seed(1));
+            prop_assert!(walk.steps > 0);
             walk.price();
         }
     }

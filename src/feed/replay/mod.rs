@@ -1,9 +1,9 @@
-//! Prices recorded before, at the pace of their recording, a multiple of it, or as fast as the
-//! loop turns.
+//! Recorded prices, at the pace of their recording, at a multiple of it, or as fast as the loop
+//! turns.
 //!
-//! Every symbol reads `replay:…` unless it was simulated anyway, since an old price is never sent
-//! as new. The file is scanned once before the loop starts and streamed after that. Reading a
-//! regular file counts as not blocking: what was just scanned comes from the page cache.
+//! An old price is never sent as new, so every symbol is named `replay:…`, except for simulated
+//! ones. The file is scanned once before the loop starts, and read again while it runs. Reading a
+//! regular file counts as not blocking, since the scan has put it into the page cache.
 
 mod pace;
 #[cfg(any(test, fuzzing))]
@@ -32,7 +32,7 @@ pub struct Replay {
     recording: Recording<BufReader<io::Take<File>>>,
     summary: Summary,
     pace: Pace,
-    /// Read, but not due yet.
+    /// A tick that has been read but is not due yet.
     next: Option<Recorded>,
     replayed: u64,
 }
@@ -53,10 +53,10 @@ pub(super) enum Problem {
 }
 
 impl Replay {
-    /// Opens a recording and scans it, which may take a moment: it must not happen on the loop.
+    /// Opens a recording and scans it. The scan blocks, so call this before the loop starts.
     ///
     /// # Errors
-    /// When it cannot be read, or has nothing to replay.
+    /// When the recording cannot be read, has no tick, or has too many symbols.
     pub fn open(path: &Path, speed: Speed) -> Result<Self, ReplayError> {
         let error = |problem| ReplayError {
             path: path.to_owned(),
@@ -64,7 +64,7 @@ impl Replay {
         };
         let (mut file, summary) = open_and_scan(path).map_err(error)?;
         file.rewind().map_err(Problem::Io).map_err(error)?;
-        // What a recorder appends from now on is not known to the summary, so it is not replayed.
+        // The summary does not cover what a recorder may still append, so do not replay that.
         let reader = BufReader::with_capacity(READ_SIZE, file.take(summary.bytes));
         Ok(Self {
             path: path.to_owned(),
@@ -76,7 +76,8 @@ impl Replay {
         })
     }
 
-    /// Publishes what is due, a bounded piece of it per turn, and comes back when more is.
+    /// Publishes the ticks that are due, a bounded number of them per turn, and comes back when the
+    /// next one is.
     fn turn<S: Publish>(mut self: Box<Self>, state: &mut S, io_loop: &mut IoLoop<S>) {
         for _ in 0..LINES_PER_TURN {
             let line = match self.next.take() {
@@ -93,7 +94,7 @@ impl Replay {
                     }
                     self.publish(state, io_loop, recorded);
                 }
-                // The scan has complained already.
+                // The scan has reported bad lines already.
                 Ok(Some(_)) => {}
                 Ok(None) => return self.end(None),
                 Err(error) => return self.end(Some(&error)),
@@ -103,8 +104,8 @@ impl Replay {
     }
 
     fn wait<S: Publish>(self: Box<Self>, due: Instant, wait: Duration, io_loop: &mut IoLoop<S>) {
-        if wait >= WAIT_NAMED {
-            // A gap in the recording is part of it, but nobody should take it for a hang.
+        if wait >= WAIT_ANNOUNCED {
+            // A gap in the recording is replayed, but must not look like a hang.
             let (path, seconds) = (self.path.display(), wait.as_secs());
             log::info!("the replay of {path} has no tick for the next {seconds} s");
         }
@@ -118,7 +119,7 @@ impl Replay {
         Recorded { mut tick, .. }: Recorded,
     ) {
         tick.symbol = name(tick.symbol);
-        // Somebody may have rewritten the file since; the promise of `symbols` holds even so.
+        // The file may have been rewritten since the scan; `symbols` must hold all the same.
         if self.summary.symbols.contains(&tick.symbol) {
             self.replayed += 1;
             state.publish(io_loop, tick);
@@ -130,7 +131,7 @@ impl Replay {
         match error {
             None => log::info!("the replay of {path} has ended: {replayed} ticks"),
             Some(error) => {
-                log::error!("the replay of {path} broke off after {replayed} ticks: {error}");
+                log::error!("the replay of {path} failed after {replayed} ticks: {error}");
             }
         }
     }
@@ -143,7 +144,7 @@ impl<S: Publish> Feed<S> for Replay {
 
     fn describe(&self) -> String {
         format!(
-            "prices are replayed from {} at {} (symbols read {PREFIX}…): {} ticks, {} symbols",
+            "prices are replayed from {} at {} (symbols begin with {PREFIX}): {} ticks, {} symbols",
             self.path.display(),
             self.pace.speed(),
             self.summary.ticks,
@@ -156,10 +157,10 @@ impl<S: Publish> Feed<S> for Replay {
     }
 }
 
-/// What a recording has in it.
+/// What the scan found in a recording.
 #[derive(Default)]
 pub(super) struct Summary {
-    /// As they read on the wire.
+    /// The symbols, named as on the wire.
     pub(super) symbols: BTreeSet<String>,
     pub(super) ticks: u64,
     bad_lines: u64,
@@ -167,7 +168,7 @@ pub(super) struct Summary {
 }
 
 fn open_and_scan(path: &Path) -> Result<(File, Summary), Problem> {
-    // Asked before it is opened, as to open a pipe would wait for somebody to write to it.
+    // Check before opening it, since opening a pipe would wait for a writer.
     if !path.metadata().map_err(Problem::Io)?.is_file() {
         return Err(Problem::NotRegular);
     }
@@ -175,12 +176,12 @@ fn open_and_scan(path: &Path) -> Result<(File, Summary), Problem> {
     let summary = scan(&file, path)?;
     if summary.bad_lines > 0 {
         let (path, bad) = (path.display(), summary.bad_lines);
-        log::warn!("{path}: {bad} lines are no ticks, the replay skips them");
+        log::warn!("{path}: skipping {bad} lines that are not ticks");
     }
     Ok((file, summary))
 }
 
-/// Reads all of a recording; `path` is what the log calls it.
+/// Reads a whole recording, which the log calls `path`.
 pub(super) fn scan(file: impl Read, path: &Path) -> Result<Summary, Problem> {
     let mut recording = Recording::new(BufReader::with_capacity(READ_SIZE, file));
     let mut summary = Summary::default();
@@ -196,9 +197,9 @@ pub(super) fn scan(file: impl Read, path: &Path) -> Result<Summary, Problem> {
             }
             Line::Bad => {
                 summary.bad_lines += 1;
-                if summary.bad_lines <= BAD_LINES_NAMED {
+                if summary.bad_lines <= BAD_LINES_REPORTED {
                     let (path, number) = (path.display(), recording.number());
-                    log::warn!("{path}, line {number}: this is no tick");
+                    log::warn!("{path}, line {number}: not a tick");
                 }
             }
             Line::Torn | Line::Blank => {}
@@ -211,7 +212,7 @@ pub(super) fn scan(file: impl Read, path: &Path) -> Result<Summary, Problem> {
     Ok(summary)
 }
 
-/// How a replayed symbol reads on the wire.
+/// The name of a replayed symbol on the wire.
 fn name(symbol: String) -> String {
     if symbol.starts_with(PREFIX) || symbol.starts_with("sim:") {
         symbol
@@ -225,11 +226,11 @@ impl fmt::Display for ReplayError {
         write!(f, "cannot replay {}: ", self.path.display())?;
         match &self.problem {
             Problem::Io(error) => write!(f, "{error}"),
-            Problem::NotRegular => f.write_str("not a regular file, so save its content in one"),
-            Problem::NoTick => {
-                f.write_str("there is no tick in it, record some with --record FILE")
+            Problem::NotRegular => f.write_str("not a regular file: save its contents in one"),
+            Problem::NoTick => f.write_str("it contains no ticks: record some with --record FILE"),
+            Problem::TooManySymbols => {
+                write!(f, "it has more than {SYMBOLS_MAX} symbols: split the file")
             }
-            Problem::TooManySymbols => write!(f, "more than {SYMBOLS_MAX} symbols, so split it"),
         }
     }
 }
@@ -238,17 +239,17 @@ impl std::error::Error for ReplayError {}
 
 const PREFIX: &str = "replay:";
 
-/// What a turn may take from the others on the loop.
+/// A bound on the work of one turn, so that others on the loop get theirs.
 const LINES_PER_TURN: u32 = 64;
 
-/// One read for some hundreds of ticks.
+/// One read fetches some hundreds of ticks.
 const READ_SIZE: usize = 64 * 1024;
 
-/// Bad lines that the log shows one by one.
-const BAD_LINES_NAMED: u64 = 3;
+/// How many bad lines the log reports one by one.
+const BAD_LINES_REPORTED: u64 = 3;
 
-/// A silence that the log explains.
-const WAIT_NAMED: Duration = Duration::from_secs(60);
+/// The log announces a wait of this length or longer.
+const WAIT_ANNOUNCED: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -265,7 +266,7 @@ mod tests {
 
     fn open(text: &str, speed: Speed) -> Result<Replay, ReplayError> {
         let file = temp_file(text);
-        // Only the open descriptor counts from here on: the file is gone when this returns.
+        // The file is deleted when this returns; the replay keeps reading its open descriptor.
         Replay::open(file.path(), speed)
     }
 
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_says_of_every_symbol_that_it_is_old() {
+    fn every_symbol_is_marked_as_replayed_or_simulated() {
         let symbols = ["BTC/USDT", "sim:BTC/USDT", "replay:BTC/USDT", "kraken:A/B"];
         let text: String = symbols.map(|symbol| line(symbol, 1, 0)).concat();
         let replay = open(&text, Speed::Max).unwrap();
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_tick_is_skipped_and_counted() {
+    fn lines_that_are_not_ticks_are_skipped_and_counted() {
         let text = [
             &line("A", 1, 0),
             "nonsense\n\n",
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_later_is_not_replayed() {
+    fn ticks_appended_after_the_scan_are_not_replayed() {
         use std::io::Write;
         let file = temp_file(line("A", 1, 0));
         let mut replay = Replay::open(file.path(), Speed::Max).unwrap();
@@ -345,10 +346,10 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_replayed_is_named_with_the_reason() {
+    fn errors_name_the_file_and_the_reason() {
         for (text, reason) in [
-            (String::new(), "no tick in it"),
-            ("nonsense\n".repeat(5), "no tick in it"),
+            (String::new(), "contains no ticks"),
+            ("nonsense\n".repeat(5), "contains no ticks"),
             (
                 (0..=SYMBOLS_MAX)
                     .map(|n| line(&format!("S{n}"), 1, 0))
@@ -368,11 +369,11 @@ mod tests {
     }
 
     #[test]
-    fn it_describes_itself_in_one_line() {
+    fn the_description_has_speed_ticks_and_symbols() {
         let replay = open(&line("A", 1, 0), Speed::Times(2.5)).unwrap();
         let description = Feed::<Audience>::describe(&replay);
         assert!(
-            description.ends_with("at 2.5x speed (symbols read replay:…): 1 ticks, 1 symbols"),
+            description.ends_with("at 2.5x speed (symbols begin with replay:): 1 ticks, 1 symbols"),
             "{description}"
         );
     }

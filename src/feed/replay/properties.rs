@@ -1,5 +1,5 @@
-//! Files that are to be replayed, see [`crate::fuzzing`]: however they are read, the same ticks come
-//! out of them, each with the digits in its line, none sooner than the one before.
+//! Properties of replaying files, see [`crate::fuzzing`]: however a file is split into reads, it
+//! yields the same ticks, each with the digits of its line, and none is due before the last one.
 
 use std::io::{self, BufRead, Read};
 use std::path::Path;
@@ -25,14 +25,14 @@ pub fn replay_file(bytes: &[u8]) {
     assert_eq!(
         lines,
         read(pieces, bytes.len() as u64),
-        "it depends on the pieces"
+        "the lines depend on how reads are split"
     );
     let ticks = lines.iter().filter_map(|line| match line {
         Line::Tick(recorded) => Some(recorded),
         _ => None,
     });
     let ticks: Vec<_> = ticks.collect();
-    let sent: Vec<u8> = bytes.iter().copied().filter(|&it| it != b'.').collect();
+    let sent: Vec<u8> = bytes.iter().copied().filter(|&byte| byte != b'.').collect();
     ticks
         .iter()
         .for_each(|recorded| check_tick(recorded, bytes, &sent));
@@ -54,7 +54,7 @@ fn read(reader: impl BufRead, length: u64) -> Vec<Line> {
     lines
 }
 
-/// A file that is read piece by piece.
+/// A file that arrives in pieces.
 struct Pieces<'b> {
     present: &'b [u8],
     others: std::vec::IntoIter<&'b [u8]>,
@@ -92,7 +92,7 @@ fn check_tick(recorded: &Recorded, bytes: &[u8], sent: &[u8]) {
         "{} is not in the file",
         tick.price
     );
-    // What is printed from it is read as the same.
+    // Written as JSON and read back, it is the same tick.
     let symbol = serde_json::Value::from(tick.symbol.as_str()).to_string();
     let mut json = Vec::new();
     write_json(
@@ -107,7 +107,7 @@ fn check_tick(recorded: &Recorded, bytes: &[u8], sent: &[u8]) {
     assert_eq!(printed.sent, Some(recorded.stamp()));
 }
 
-/// Asked for when it is due, no tick is due before the last one, or later than its stamp says.
+/// If each tick is taken when it is due, none is due later than its stamp says.
 fn check_pace(ticks: &[&Recorded]) {
     for speed in [Speed::Times(0.001), Speed::Times(1.0), Speed::Max] {
         let mut pace = Pace::new(speed);
@@ -139,7 +139,7 @@ fn check_summary(bytes: &[u8], ticks: usize) {
     }
 }
 
-/// From 1970 to the last stamp that is taken, in seconds.
+/// From 1970 to the last stamp that is accepted, in seconds.
 const CENTURIES: u64 = 4_102_444_800;
 
 #[cfg(test)]
@@ -164,7 +164,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_recording_is_read_alike_in_all_pieces(
+        fn a_recording_reads_the_same_however_reads_are_split(
             lines in prop::collection::vec(line(), 0..12), line_end in "\n|\r\n", torn in 0usize..40,
         ) {
             let text = lines.join(&line_end);
@@ -173,7 +173,7 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_one_too(bytes in fuzz_twin::damaged("replay_file")) {
+        fn a_damaged_recording_reads_the_same_however_reads_are_split(bytes in fuzz_twin::damaged("replay_file")) {
             replay_file(&bytes);
         }
     }

@@ -1,5 +1,5 @@
-//! A recording as it is read: one tick a line, as on the wire, in a file that nobody promised to be
-//! whole. It is streamed; no line and no call takes more than a bounded piece of it.
+//! Reads a recording line by line: one tick a line, as on the wire, in a file that may be damaged.
+//! Each call reads a bounded piece, however long a line is.
 
 use std::io::{self, BufRead, Read};
 
@@ -11,28 +11,28 @@ pub(super) struct Recording<R> {
     line: Vec<u8>,
     number: u64,
     bytes: u64,
-    /// What comes next belongs to a line that was given up as too long.
+    /// The next piece belongs to a line that was too long.
     in_long_line: bool,
 }
 
-/// What a line turned out to be.
+/// The kind of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
     /// A tick with the time of its recording.
     Tick(Recorded),
-    /// No tick.
+    /// Not a tick.
     Bad,
-    /// The last one, which the recorder did not finish.
+    /// The last line, which the recorder did not finish.
     Torn,
-    /// Nothing of its own: a blank line, or more of one that is too long.
+    /// A blank line, or a further piece of one that is too long.
     Blank,
 }
 
-/// A tick as it was printed.
+/// A tick as it was published.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Recorded {
     pub(super) tick: Tick,
-    /// When it was printed, Unix µs, if the recording says.
+    /// When it was published, in Unix µs, if the recording says so.
     pub(super) sent: Option<u64>,
 }
 
@@ -57,7 +57,7 @@ impl<R: BufRead> Recording<R> {
         self.bytes
     }
 
-    /// Reads the next line; none at the end.
+    /// Reads the next line; `None` at the end.
     pub(super) fn next_line(&mut self) -> io::Result<Option<Line>> {
         self.line.clear();
         let mut piece = self.reader.by_ref().take(LINE_LENGTH_MAX);
@@ -84,7 +84,7 @@ impl<R: BufRead> Recording<R> {
 }
 
 impl Recorded {
-    /// A line that is not a whole object is no tick, so a torn one never passes for another price.
+    /// Only a whole JSON object is a tick, so a torn line is never read as another price.
     fn parse(line: &[u8]) -> Option<Self> {
         let wire = WireTick::parse(line.trim_ascii()).ok()?;
         let recorded = Self {
@@ -97,27 +97,27 @@ impl Recorded {
         sane.then_some(recorded)
     }
 
-    /// The instant by which it is replayed, Unix µs.
+    /// The time that decides when it is replayed, in Unix µs.
     pub(super) fn stamp(&self) -> u64 {
         self.sent
             .unwrap_or_else(|| self.tick.timestamp.saturating_mul(1_000))
     }
 }
 
-/// A tick takes about 100 bytes; no line makes us allocate more than this.
+/// The most memory that a line may take; a tick has about 100 bytes.
 const LINE_LENGTH_MAX: u64 = 64 * 1024;
 
-/// Together with the number of symbols it bounds what a recording makes us remember.
+/// Bounds memory, together with the limit on the number of symbols.
 const SYMBOL_LENGTH_MAX: usize = 128;
 
-/// The year 2100: a stamp beyond is in another unit, and a replay would wait for it for ever.
+/// The year 2100. A later stamp must be in another unit, and a replay would wait for it for ever.
 const STAMP_MAX: u64 = 4_102_444_800_000_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// One letter a line.
+    /// One letter per line.
     fn outline(text: &[u8]) -> String {
         let mut recording = Recording::new(text);
         let mut outline = String::new();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_one_bad_line_read_in_bounded_pieces() {
+    fn an_overlong_line_is_one_bad_line_read_in_bounded_pieces() {
         let long = "x".repeat(200_000);
         let text = format!("{TICK}\n{long}\n{TICK}\n");
         assert_eq!(outline(text.as_bytes()), "tb___t");
@@ -159,14 +159,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_is_when_it_was_printed_or_else_the_timestamp() {
+    fn the_stamp_is_the_time_of_sending_or_else_the_timestamp() {
         assert_eq!(Recorded::parse(TICK.as_bytes()).unwrap().stamp(), 1_000_123);
         let short = br#"{"price":"7","timestamp":1000,"symbol":"A/B"}"#;
         assert_eq!(Recorded::parse(short).unwrap().stamp(), 1_000_000);
     }
 
     #[test]
-    fn what_cannot_be_replayed_sensibly_is_no_tick() {
+    fn a_line_with_an_absurd_symbol_or_time_is_not_a_tick() {
         let long = "S".repeat(129);
         for (symbol, timestamp) in [("", "1"), (&*long, "1"), ("A/B", "1732270000123000")] {
             let line = format!(r#"{{"symbol":"{symbol}","price":1,"timestamp":{timestamp}}}"#);
