@@ -1,4 +1,4 @@
-//! When to try again: later and later while attempts fail, and never everybody at once.
+//! Pauses between failed attempts: they grow, and are random so that not all peers retry at once.
 
 use std::time::Duration;
 
@@ -22,16 +22,17 @@ impl Backoff {
         }
     }
 
-    /// Notes a success: the next failure is a first one again.
+    /// Notes a success, so the next failure counts as the first one again.
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
     }
 
-    /// How long to pause after one more failure: about `first` after the first, doubled with each
-    /// further one, up to `longest`.
+    /// Notes a failure, and returns the pause after it: about `first` after the first failure,
+    /// doubled with each further one, up to `longest`.
     ///
-    /// Up to half of it is random, or everybody who was cut off by the same outage would come back
-    /// at the same moment. Different limits stand for another kind of failure and start over.
+    /// Up to half of the pause is random, or all peers that an outage has cut off would come back at
+    /// the same moment. Limits that differ from the last ones mean another kind of failure, and
+    /// start over.
     pub(crate) fn failed(&mut self, first: Duration, longest: Duration) -> Duration {
         if self.limits != (first, longest) {
             self.limits = (first, longest);
@@ -43,7 +44,7 @@ impl Backoff {
     }
 }
 
-/// More would overflow, and every pause has reached its limit by then.
+/// Further doublings would overflow, and every pause has reached its limit by then.
 const DOUBLINGS_MAX: u32 = 20;
 
 #[cfg(test)]
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn no_number_of_failures_is_too_many() {
+    fn any_number_of_failures_is_survived() {
         let mut backoff = Backoff::new(Rng::with_seed(1));
         let (first, longest) = (Duration::from_secs(3_600), Duration::from_secs(10_000));
         backoff.failed(first, longest);

@@ -1,5 +1,5 @@
-//! Command line options: what pico-args leaves to do, which is values with units and errors that
-//! name the option, say what was wrong with it and what would be right.
+//! Command line options on top of pico-args: values with units, and errors that name the option, say
+//! what is wrong and show a valid value.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::error_text::plain;
 /// The arguments of a program, taken out one option at a time.
 pub struct Options(pico_args::Arguments);
 
-/// A command line that cannot be followed. Programs print it and exit with 2.
+/// An invalid command line. Programs print the error and exit with 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadOption(String);
 
@@ -37,7 +37,7 @@ impl Options {
         self.0.contains(["-h", "--help"])
     }
 
-    /// The value of option `name`, read by `parse`; none if it was not given.
+    /// The value of option `name`, read by `parse`; `None` if the option is absent.
     ///
     /// # Errors
     /// When the value is missing or `parse` refuses it.
@@ -55,7 +55,7 @@ impl Options {
         }
     }
 
-    /// The values of option `name`, which may be given any number of times, in their order.
+    /// All values of option `name`, which may be repeated, in their order.
     ///
     /// # Errors
     /// When a value is missing or `parse` refuses one.
@@ -71,16 +71,16 @@ impl Options {
         Ok(values)
     }
 
-    /// Refuses what is left over: unknown options, options given twice, stray words.
+    /// Refuses leftover arguments: unknown options, options given twice, stray words.
     ///
     /// # Errors
-    /// When anything is left.
+    /// When an argument is left over.
     pub fn finish(self) -> Result<(), BadOption> {
         match self.0.finish().first() {
             None => Ok(()),
             Some(argument) => {
                 let argument = argument.to_string_lossy();
-                // An address that lacks its option may have a password in it.
+                // A URL without its option may contain a password.
                 let shown = match argument.contains("://") && argument.contains('@') {
                     true => "***".into(),
                     false => argument,
@@ -94,7 +94,7 @@ impl Options {
 }
 
 impl BadOption {
-    /// An error about the option `name` that only shows beside other options.
+    /// An error about the option `name` in combination with others.
     pub fn new(name: &str, error: impl fmt::Display) -> Self {
         Self(format!("{name}: {error}"))
     }
@@ -108,10 +108,10 @@ impl fmt::Display for BadOption {
 
 impl std::error::Error for BadOption {}
 
-/// Prints to stdout; a reader who has left (`client | head`) has seen enough.
+/// Prints to stdout. A reader that has closed its end (`client | head`) is not an error.
 ///
 /// # Errors
-/// What the system answers, in words: the disk is full, say.
+/// The system's error in plain words, such as a full disk.
 pub fn print(text: &str) -> Result<(), String> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_bytes());
@@ -121,7 +121,7 @@ pub fn print(text: &str) -> Result<(), String> {
     }
 }
 
-/// Prints to stdout what the program was asked to say, and gives its exit code.
+/// Prints the program's output to stdout, and returns the exit code.
 pub fn say(text: &str) -> ExitCode {
     match print(text) {
         Ok(()) => ExitCode::SUCCESS,
@@ -129,16 +129,16 @@ pub fn say(text: &str) -> ExitCode {
     }
 }
 
-/// Says on stderr what went wrong, and gives the exit code for it.
+/// Prints an error to stderr, and returns `status` as the exit code.
 pub fn fail(error: &dyn fmt::Display, status: u8) -> ExitCode {
     let _ = writeln!(io::stderr(), "error: {error}");
     ExitCode::from(status)
 }
 
-/// Reads `60`, `60s`, `500ms`, `200us`, `1m`, `1.5h`; without a unit it is seconds.
+/// Reads `60`, `60s`, `500ms`, `200us`, `1m`, `1.5h`. Without a unit, it is in seconds.
 ///
 /// # Errors
-/// A sentence that shows what would be right.
+/// A sentence that shows a valid value.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text);
     let seconds_per_unit = match unit {
@@ -159,7 +159,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .filter(|number| number.is_finite());
     seconds
         .map(|seconds| seconds * seconds_per_unit)
-        // No timer runs for a century, and sums with such a value still fit.
+        // A century: longer than any timer runs, and sums with it still fit.
         .filter(|seconds| (0.0..=3_153_600_000.0).contains(seconds))
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| {
@@ -167,10 +167,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         })
 }
 
-/// Reads a [`duration`] that is more than nothing.
+/// Reads a [`duration`] greater than zero.
 ///
 /// # Errors
-/// A sentence that shows what would be right.
+/// A sentence that shows a valid value.
 pub fn period(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err(format!(
@@ -180,10 +180,10 @@ pub fn period(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Reads `4096`, `64KiB`, `1MiB`, `1GiB`; also `64K`, `1M`, `1G`. In bytes.
+/// Reads a number of bytes: `4096`, `64KiB`, `1MiB`, `1GiB`, or `64K`, `1M`, `1G`.
 ///
 /// # Errors
-/// A sentence that shows what would be right.
+/// A sentence that shows a valid value.
 pub fn size(text: &str) -> Result<usize, String> {
     let (number, unit) = split_unit(text);
     let shift = match unit {
@@ -209,7 +209,7 @@ pub fn size(text: &str) -> Result<usize, String> {
 /// Reads a whole number that is at least one.
 ///
 /// # Errors
-/// A sentence that shows what would be right.
+/// A sentence that shows a valid value.
 pub fn count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err(format!(
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_take_the_units_that_people_write() {
+    fn durations_accept_common_units_and_fractions() {
         let ms = Duration::from_millis;
         for (text, expected) in [
             ("60", ms(60_000)),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_option_and_the_way_out() {
+    fn errors_name_the_option_and_show_a_valid_value() {
         let error = options("--wait soon")
             .value("--wait", duration)
             .unwrap_err();
@@ -312,7 +312,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_the_readers_panic(text in "\\PC{0,20}") {
+        fn reading_a_value_never_panics(text in "\\PC{0,20}") {
             let _ = (duration(&text), size(&text), count(&text));
         }
     }

@@ -1,8 +1,8 @@
-//! What a process costs: CPU time, memory and descriptors, as `/proc` tells it.
+//! What a process uses: CPU time, memory and descriptors, read from `/proc`.
 //!
-//! The scheduler's own account (`schedstat`) is exact to the nanosecond, but it is that of one
-//! thread; `stat` counts in ticks of 10 ms and sums all threads. So a process with a single thread,
-//! as ours are, is read from the first, any other from the second.
+//! The scheduler's own account (`schedstat`) is exact to the nanosecond, but covers one thread;
+//! `stat` counts in ticks of 10 ms, but sums all threads. So the former is used for processes with a
+//! single thread, such as ours, and the latter for all others.
 
 use std::time::Duration;
 use std::{fs, io};
@@ -12,17 +12,17 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 #[cfg(target_os = "linux")]
 use rustix::time::{ClockId, clock_gettime};
 
-/// What a process has used since it started, and the memory that it has now.
+/// The CPU time that a process has used since it started, and its current memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Time on a CPU.
     pub cpu: Duration,
-    /// Time that it was ready to run and had to wait for a CPU; zero where the kernel does not
-    /// tell.
+    /// Time for which it was ready to run but had to wait for a CPU; zero if the kernel does not
+    /// report it.
     pub waited: Duration,
-    /// The part of the time on a CPU in the program itself; coarse, it comes in steps of 10 ms.
+    /// CPU time in the program itself, in coarse steps of 10 ms.
     pub user: Duration,
-    /// The part of it in the kernel; coarse as well.
+    /// CPU time in the kernel, in the same coarse steps.
     pub system: Duration,
     /// Memory in RAM (RSS).
     pub resident_bytes: u64,
@@ -31,15 +31,15 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// That of this process.
+    /// The usage of this process.
     ///
     /// # Errors
-    /// When `/proc` is not there or not as expected.
+    /// When `/proc` is missing or not as expected.
     pub fn of_self() -> io::Result<Self> {
         Self::of(std::process::id())
     }
 
-    /// That of the process `pid`.
+    /// The usage of the process `pid`.
     ///
     /// # Errors
     /// When there is no such process, or `/proc` is not as expected.
@@ -50,7 +50,7 @@ impl Usage {
         let resident_pages = number(&statm, 1).ok_or_else(|| unexpected("statm"))?;
         let virtual_pages = number(&statm, 0).ok_or_else(|| unexpected("statm"))?;
         let coarse = stat.user + stat.system;
-        // Kernels may be built without it, so its absence is no error.
+        // Kernels may be built without it, so its absence is not an error.
         let schedstat = fs::read_to_string(format!("/proc/{pid}/schedstat"))
             .ok()
             .filter(|_| stat.threads == 1);
@@ -68,7 +68,7 @@ impl Usage {
         })
     }
 
-    /// What was used since `earlier`; the memory is that of now.
+    /// The CPU time used since `earlier`, and the current memory.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
@@ -82,23 +82,23 @@ impl Usage {
     }
 }
 
-/// The fields of `/proc/PID/stat` that are asked for.
+/// The fields of `/proc/PID/stat` that we use.
 struct Stat {
     user: Duration,
     system: Duration,
     threads: u64,
-    /// After the system did.
+    /// When it started, since the system did.
     #[cfg_attr(
         not(target_os = "linux"),
-        allow(dead_code, reason = "nobody asks there")
+        allow(dead_code, reason = "only used on Linux")
     )]
     started: Duration,
 }
 
 impl Stat {
     fn parse(text: &str) -> Option<Self> {
-        // The second field is the program's name in parentheses, and may hold both spaces and
-        // parentheses; the last one ends it. The field behind it is the third (proc(5)).
+        // The second field is the program's name in parentheses, and may itself contain spaces and
+        // parentheses; the last parenthesis ends it, and the third field follows (proc(5)).
         let (_, fields) = text.rsplit_once(')')?;
         let field = |index: usize| number(fields, index - 3);
         let ticks = |index| {
@@ -118,17 +118,17 @@ impl Stat {
 /// How many descriptors this process has open.
 ///
 /// # Errors
-/// When `/proc` is not there.
+/// When `/proc` is missing.
 pub fn open_descriptors() -> io::Result<u64> {
     // Reading the directory takes a descriptor itself.
     Ok((fs::read_dir("/proc/self/fd")?.count() as u64).saturating_sub(1))
 }
 
-/// The same without listing them, which would take milliseconds for ten thousand.
+/// The same without listing the descriptors, which would take milliseconds for ten thousand.
 ///
 /// # Errors
-/// When `/proc` is not there, or is that of a Linux before 6.2, which has no such number, and there are
-/// too many to list.
+/// When `/proc` is missing, or when there are too many descriptors to list and Linux, older than
+/// 6.2, does not report their number.
 pub fn open_descriptors_of_many() -> io::Result<u64> {
     let known = fs::metadata("/proc/self/fd")?.len();
     if known > 0 {
@@ -141,24 +141,24 @@ pub fn open_descriptors_of_many() -> io::Result<u64> {
     Ok((listed as u64).saturating_sub(1))
 }
 
-/// The limit on open descriptors that holds now; none if there is none.
+/// The current limit on open descriptors; `None` if there is no limit.
 pub fn descriptor_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// When this process began, in Unix time, in seconds.
+/// When this process started, as Unix time in seconds.
 ///
 /// # Errors
-/// When `/proc` is not there or not as expected, and on systems other than Linux.
+/// When `/proc` is missing or not as expected, and on systems other than Linux.
 #[cfg(not(target_os = "linux"))]
 pub fn started() -> io::Result<f64> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// When this process began, in Unix time, in seconds.
+/// When this process started, as Unix time in seconds.
 ///
 /// # Errors
-/// When `/proc` is not there or not as expected, and on systems other than Linux.
+/// When `/proc` is missing or not as expected, and on systems other than Linux.
 #[cfg(target_os = "linux")]
 pub fn started() -> io::Result<f64> {
     let stat = fs::read_to_string("/proc/self/stat")?;
@@ -171,10 +171,10 @@ pub fn started() -> io::Result<f64> {
     Ok(seconds(ClockId::Realtime) - up + stat.started.as_secs_f64())
 }
 
-/// Raises the soft limit on open descriptors to the hard one. Returns the limit that then holds.
+/// Raises the soft limit on open descriptors to the hard limit, and returns the new limit.
 ///
 /// # Errors
-/// When the system refuses it.
+/// When the system refuses to raise it.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -187,14 +187,14 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
-/// Listing takes about a microsecond for each.
+/// The most descriptors to list, as each takes about a microsecond.
 const LISTED_MAX: usize = 1000;
 
 fn clock_hertz() -> f64 {
     clock_ticks_per_second() as f64
 }
 
-/// The number at `index` among words.
+/// The word at `index` of `text`, as a number.
 fn number(text: &str, index: usize) -> Option<u64> {
     text.split_whitespace().nth(index)?.parse().ok()
 }
@@ -202,7 +202,7 @@ fn number(text: &str, index: usize) -> Option<u64> {
 fn unexpected(file: &str) -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,
-        format!("/proc/PID/{file} does not read as expected"),
+        format!("/proc/PID/{file} has an unexpected format"),
     )
 }
 
@@ -212,7 +212,7 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn a_name_with_spaces_and_parentheses_moves_no_field() {
+    fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
         let text = "42 (a) b (c) S 1 42 42 0 -1 4194560 1 0 0 0 250 75 0 0 20 0 3 0 99 1000 500";
         let stat = Stat::parse(text).unwrap();
         assert_eq!(stat.user.as_secs_f64(), 250.0 / clock_hertz());
@@ -222,9 +222,9 @@ mod tests {
     }
 
     #[test]
-    fn work_shows_as_cpu_time_and_memory_is_there() {
+    fn work_shows_as_cpu_time_and_memory_is_reported() {
         let before = Usage::of_self().unwrap();
-        // However long it takes on a machine that others keep busy, it is CPU time in the end.
+        // Work until enough CPU time is used; on a busy machine that takes a while.
         let began = Instant::now();
         let mut used = Usage::of_self().unwrap().since(&before);
         while used.cpu < Duration::from_millis(20) && began.elapsed() < Duration::from_secs(10) {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_process_zero() {
+    fn an_unknown_process_is_not_found() {
         assert_eq!(Usage::of(0).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
@@ -243,13 +243,13 @@ mod tests {
     fn open_descriptors_are_counted() {
         let before = open_descriptors().unwrap();
         let files: Vec<_> = (0..50).map(|_| fs::File::open("/dev/null")).collect();
-        // Other tests open and close some meanwhile.
+        // Other tests open and close some at the same time.
         assert!(open_descriptors().unwrap() + 20 > before + files.len() as u64);
     }
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn the_process_began_a_moment_ago() {
+    fn the_start_time_is_recent_and_descriptors_are_counted() {
         let now = crate::tick::unix_us() as f64 / 1e6;
         let started = started().unwrap();
         assert!(
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_can_be_raised_again_and_again() {
+    fn raising_the_limit_again_does_not_change_it() {
         let limit = raise_descriptor_limit().unwrap();
         assert_eq!(raise_descriptor_limit().unwrap(), limit);
         assert_eq!(

@@ -1,16 +1,16 @@
-//! A token bucket: a limit on how often something may happen, with bursts. Pure: the time is handed
+//! A token bucket limits how often something may happen, and allows bursts. Pure: the time is handed
 //! in.
 
 use std::time::{Duration, Instant};
 
-/// How many tokens a bucket holds, and how long each takes to come back.
+/// How many tokens a bucket holds, and how often one comes back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {
     pub(crate) burst: u32,
     pub(crate) every: Duration,
 }
 
-/// The tokens that are left at some [`Rate`]; it is passed in, as all buckets of a kind share one.
+/// The tokens that are left. The [`Rate`] is passed in, since all buckets of a kind share one.
 #[derive(Debug)]
 pub(crate) struct TokenBucket {
     tokens: u32,
@@ -27,7 +27,7 @@ impl TokenBucket {
         }
     }
 
-    /// Takes a token, if there is one.
+    /// Takes a token and returns whether there was one.
     pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.refilled);
         let returned = u32::try_from(passed.as_micros() / rate.every.as_micros());
@@ -64,6 +64,10 @@ mod tests {
         assert_eq!([1, 2, 3, 4].map(&mut take), [false, true, false, true]);
         let hour = 3_600;
         let taken = [hour; 4].map(&mut take);
-        assert_eq!(taken, [true, true, true, false], "never more than a burst");
+        assert_eq!(
+            taken,
+            [true, true, true, false],
+            "never more than one burst"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! `ureq` on the loop, to be called from fibers.
+//! `ureq` on the loop, for calls from fibers.
 //!
 //! TLS, proxies, redirects, compression and pooling are `ureq`'s. Two parts are ours: a
 //! [`FiberStream`] replaces its blocking socket, and a [`Resolver`] replaces its own, which would
@@ -28,12 +28,11 @@ use super::roots::Roots;
 /// How to reach hosts.
 #[derive(Clone, Debug)]
 pub struct TransportConfig {
-    /// How long a request may take in all, from the first question to a name server to the last
-    /// byte of the body.
+    /// How long a request may take in all, from the DNS lookup to the last byte of the body.
     pub timeout: Duration,
-    /// The proxy; by default the one of the environment (`HTTPS_PROXY`, `NO_PROXY` and so on).
+    /// The proxy; by default the one from the environment (`HTTPS_PROXY`, `NO_PROXY` and so on).
     pub proxy: Option<Proxy>,
-    /// Whom to trust.
+    /// The root certificates to trust.
     pub roots: Roots,
 }
 
@@ -63,7 +62,7 @@ pub fn agent(registrar: &Registrar, resolver: &Resolver, config: &TransportConfi
     let socket = SocketConnector {
         registrar: registrar.clone(),
     };
-    // The same order as in ureq's own chain: a tunnel through a proxy or a socket, then TLS.
+    // The order of ureq's own chain: a tunnel through a proxy, or else a socket; then TLS.
     let connector =
         ().chain(ConnectProxyConnector::default())
             .chain(socket)
@@ -98,7 +97,7 @@ impl<In: Transport> Connector<In> for SocketConnector {
         };
         let stream = FiberStream::connect_any(&self.registrar, &details.addrs, deadline).map_err(
             |error| match error.kind() {
-                // It ran out of time, whichever limit it was.
+                // Connecting took too long, whichever limit ended it.
                 ErrorKind::TimedOut => ureq::Error::Timeout(ureq::Timeout::Connect),
                 _ => error.into(),
             },
@@ -121,8 +120,8 @@ struct SocketTransport {
 }
 
 impl SocketTransport {
-    /// Sets the stream's deadline. Fails if time is up already: a socket with bytes to read would
-    /// otherwise ignore the deadline for ever.
+    /// Sets the stream's deadline. Fails if no time is left, because a socket that always has bytes
+    /// to read would never notice the deadline.
     fn limit(&mut self, timeout: &NextTimeout) -> Result<(), ureq::Error> {
         if timeout.after.is_zero() {
             return Err(ureq::Error::Timeout(timeout.reason));
@@ -190,7 +189,7 @@ impl resolver::Resolver for Resolver {
             .into_iter()
             .map(|address| SocketAddr::new(address, port));
         let mut addresses = self.empty();
-        // The array has room for this many.
+        // ureq's array has room for this many.
         for address in config.ip_family().keep_wanted(sockets).take(16) {
             addresses.push(address);
         }
@@ -202,7 +201,7 @@ impl resolver::Resolver for Resolver {
 }
 
 fn deadline(now: Instant, timeout: &NextTimeout) -> Option<Instant> {
-    // "Never" is a duration that does not fit.
+    // A duration that does not fit means "never".
     now.checked_add(*timeout.after)
 }
 
@@ -220,8 +219,9 @@ fn is_socks(proxy: &Proxy) -> bool {
 
 const USER_AGENT: &str = concat!("tickertape/", env!("CARGO_PKG_VERSION"));
 
-/// The longest TLS record. `ureq`'s own 128 KiB would be touched for each open connection.
+/// The length of the longest TLS record. The 128 KiB that `ureq` uses by default would cost memory
+/// for each open connection.
 const BUFFER_SIZE: usize = 16 * 1024;
 
-/// For calls without any timeout, which no agent of ours makes.
+/// The limit on lookups for calls without a timeout; none of our agents makes any.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(10);

@@ -1,5 +1,5 @@
-//! The HTTP client of the feeds: `ureq` in a fiber, with the wait that an answer asks for, and with
-//! an [`UpstreamOverride`] that sends everything to another server.
+//! The HTTP client of the feeds: `ureq` in a fiber. It reads the pause that an answer asks for, and
+//! applies the [`UpstreamOverride`], which sends all requests to another server.
 
 use std::io::Read;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use super::retry_after::retry_after;
 use super::upstream_override::UpstreamOverride;
 use crate::tick::unix_us;
 
-/// Sends requests, and has all that other connections to the same hosts need. Clones share
+/// Sends requests, and holds what WebSocket connections to the same hosts need. Clones share
 /// connections.
 #[derive(Clone)]
 pub(crate) struct HttpClient {
@@ -71,12 +71,12 @@ impl HttpClient {
         &self.registrar
     }
 
-    /// The TLS of connections that are not HTTP.
+    /// The TLS configuration for connections other than HTTP.
     pub(crate) fn tls(&self) -> &Arc<ClientConfig> {
         &self.tls
     }
 
-    /// Where `url` really leads.
+    /// The URL to use for `url`, with the upstream override applied.
     pub(crate) fn url(&self, url: &str) -> String {
         match &self.upstream {
             Some(upstream) => upstream.url(url),
@@ -125,8 +125,8 @@ impl HttpClient {
         }
     }
 
-    /// The target of a redirect that is ours to follow: one of the upstream override must not
-    /// bypass it. `ureq` follows all others.
+    /// The target of a redirect that we have to follow ourselves. With an upstream override, a
+    /// redirect must not bypass it; without one, `ureq` follows redirects.
     fn redirect(&self, url: &str, response: &http::Response<Body>) -> Option<String> {
         let upstream = self.upstream.as_ref()?;
         let is_redirect = matches!(
@@ -142,12 +142,12 @@ impl HttpClient {
     }
 }
 
-/// Reads a whole answer in pieces, so that a long one lets others run.
+/// Reads a whole answer in pieces, and lets other fibers run in between.
 fn read(mut response: http::Response<Body>) -> Result<Response, TransportError> {
     let retry_after = retry_after(response.headers(), unix_us() / 1_000);
     let status = response.status().as_u16();
     let limit = BODY_LENGTH_MAX as u64 + PIECE;
-    // An answer that announces more than that is not read at all, and takes no memory.
+    // Refuse an answer that announces more, before it takes any memory.
     if response.body().content_length() > Some(limit) {
         return Err(TOO_LONG);
     }
@@ -161,7 +161,7 @@ fn read(mut response: http::Response<Body>) -> Result<Response, TransportError> 
         if body.len() > BODY_LENGTH_MAX {
             return Err(TOO_LONG);
         }
-        // One read may have unpacked to a lot.
+        // Decompression may have turned one read into a lot of text.
         fiber::yield_now().map_err(|cancelled| TransportError::from_io(&cancelled.into()))?;
     }
     Ok(Response {
@@ -171,14 +171,14 @@ fn read(mut response: http::Response<Body>) -> Result<Response, TransportError> 
     })
 }
 
-/// The longest answer. Lists of all markets have up to two megabytes; parsing a much longer one
-/// would hold the loop for too long.
+/// The longest answer. Lists of all markets have up to two megabytes; parsing much longer ones would
+/// hold up the loop for too long.
 const BODY_LENGTH_MAX: usize = 4 << 20;
 
 const TOO_LONG: TransportError = TransportError::TooLong(BODY_LENGTH_MAX >> 20);
 
-/// How much of an answer is unpacked at once.
+/// How much of an answer is decompressed at once.
 const PIECE: u64 = 64 << 10;
 
-/// The same limit as `ureq`'s.
+/// The limit that `ureq` uses, too.
 const REDIRECTS_MAX: u32 = 10;

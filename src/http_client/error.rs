@@ -1,5 +1,5 @@
-//! What can go wrong between a host and us, told apart as far as it makes a difference to the reader
-//! of the log. The log uses the text of a [`TransportError`].
+//! Errors between us and a host, in the kinds that matter to a reader of the log. The log uses the
+//! text of a [`TransportError`].
 
 use std::error::Error;
 use std::fmt;
@@ -12,15 +12,15 @@ use crate::error_text::plain;
 /// Why a request or a connection failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransportError {
-    /// The host name has no address, or no name server could be asked.
+    /// The host name has no address, or no name server answered.
     Name(String),
-    /// The host does not accept a connection.
+    /// No connection to the host could be made.
     Connect(String),
     /// The host cannot prove its identity, or TLS failed in another way.
     Tls(String),
     /// The host did not answer in time.
     Timeout(String),
-    /// The connection broke, or its bytes are not in the expected protocol.
+    /// The connection broke, or the host does not follow the protocol.
     Broken(String),
     /// The answer is longer than this many MiB.
     TooLong(usize),
@@ -44,7 +44,7 @@ impl TransportError {
         if let Some(error) = cause::<rustls::Error>(error) {
             return Self::from_tls(error);
         }
-        // The body of an answer is read through std's traits.
+        // Reading a body goes through std's traits, which wrap ureq's errors.
         if let Some(error) = cause::<ureq::Error>(error) {
             return Self::from_ureq(error);
         }
@@ -65,7 +65,7 @@ impl TransportError {
     fn from_tls(error: &rustls::Error) -> Self {
         use rustls::CertificateError::{Expired, ExpiredContext};
         Self::Tls(match error {
-            // Its own text has both times in seconds.
+            // rustls's own text has the times as numbers of seconds.
             rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. }) => {
                 "its certificate has expired".to_owned()
             }
@@ -93,8 +93,8 @@ impl TransportError {
         }
     }
 
-    /// The same error of a connection through `proxy`: only the proxy is looked up and connected to,
-    /// so it is the proxy that cannot be reached, and the host may be well.
+    /// The same error of a connection through `proxy`. We look up and connect to the proxy only, so
+    /// an error there says nothing about the host.
     pub(crate) fn through_proxy(self, proxy: &Proxy) -> Self {
         let (host, port) = (proxy.host(), proxy.port());
         let named = |why| Self::Connect(format!("proxy {host}:{port}: {why}"));
@@ -121,7 +121,7 @@ impl fmt::Display for TransportError {
 
 impl Error for TransportError {}
 
-/// No name server gave an answer, so whether the host has an address is not known.
+/// A failed lookup: no name server gave an answer, so the host may or may not have an address.
 #[derive(Debug)]
 pub struct LookupError(pub io::Error);
 
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_has_no_error_number_of_the_system() {
+    fn the_text_does_not_contain_the_systems_error_number() {
         let refused = io::Error::from_raw_os_error(111);
         assert_eq!(
             TransportError::from_io(&refused).to_string(),

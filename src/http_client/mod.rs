@@ -1,4 +1,5 @@
-//! HTTP for fibers: host names without a thread, whom to trust, and `ureq` over sockets that suspend.
+//! HTTP for fibers: host names without a thread, trusted root certificates, and `ureq` over sockets
+//! that suspend.
 
 mod agent;
 mod client;

@@ -1,13 +1,14 @@
-//! How long an answer asks us to stay away.
+//! How long an answer asks us to wait.
 
 use std::time::Duration;
 
 use jiff::fmt::rfc2822;
 use ureq::http::{HeaderMap, header};
 
-/// The wait that an answer asks for: its `Retry-After`, in seconds or as a date (RFC 9110, section
-/// 10.2.3), the latter by the clock of its own `Date` rather than ours. `None` if it asks for none
-/// or for zero, which is no permission to come back at once; at most a day in any case.
+/// The wait that an answer asks for by `Retry-After`, in seconds or as a date (RFC 9110, section
+/// 10.2.3). A date is measured from the answer's own `Date` rather than by our clock. `None` if the
+/// answer asks for no wait or for zero, which does not mean that we may come back at once. At most a
+/// day.
 pub(crate) fn retry_after(headers: &HeaderMap, now_ms: u64) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let value = text(header::RETRY_AFTER)?.trim();
@@ -21,13 +22,13 @@ pub(crate) fn retry_after(headers: &HeaderMap, now_ms: u64) -> Option<Duration> 
     (!wait.is_zero()).then_some(wait.min(RETRY_AFTER_MAX))
 }
 
-/// A date of HTTP in Unix ms.
+/// An HTTP date in Unix ms.
 fn date_ms(text: &str) -> Option<u64> {
     let date = rfc2822::DateTimeParser::new().parse_timestamp(text.trim());
     u64::try_from(date.ok()?.as_millisecond()).ok()
 }
 
-/// The longest wait that we obey: bans last hours, a year is a mistake.
+/// The longest wait that we accept: bans last hours, and a year would be a mistake.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(86_400);
 
 #[cfg(test)]
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_read_by_the_clock_of_its_sender() {
+    fn a_date_is_measured_by_the_clock_of_its_sender() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             (header::RETRY_AFTER, "Wed, 21 Oct 2015 07:28:30 GMT"),

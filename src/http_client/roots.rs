@@ -1,4 +1,4 @@
-//! Whom to trust: Mozilla's root certificates, and those of `--ca FILE`.
+//! Trusted root certificates: Mozilla's, and those of `--ca FILE`.
 
 use std::io;
 use std::path::Path;
@@ -13,20 +13,20 @@ use crate::tls::{certificates, invalid, provider};
 /// The root certificates that servers are checked against.
 #[derive(Clone, Debug, Default)]
 pub struct Roots {
-    /// Beside Mozilla's.
+    /// Certificates in addition to Mozilla's.
     extra: Vec<Certificate<'static>>,
 }
 
 impl Roots {
-    /// Mozilla's, and those in the PEM file at `path`.
+    /// Mozilla's certificates, and those in the PEM file at `path`.
     ///
     /// # Errors
-    /// When the file cannot be read or has no certificate.
+    /// When the file cannot be read, is broken or has no certificate.
     pub fn with_file(path: &Path) -> io::Result<Self> {
         Self::with_pem(&std::fs::read(path)?)
     }
 
-    /// Mozilla's, and those in a PEM text.
+    /// Mozilla's certificates, and those in a PEM text.
     ///
     /// # Errors
     /// When the text is broken or has no certificate.
@@ -36,7 +36,7 @@ impl Roots {
             return Err(invalid("no certificate in PEM format"));
         }
         for der in &extra {
-            // `ureq` would skip a bad one without a word, and then trust nobody it signed.
+            // `ureq` would skip a bad certificate silently, and then reject all that it has signed.
             RootCertStore::empty().add(der.clone()).map_err(invalid)?;
         }
         let extra = extra
@@ -47,7 +47,7 @@ impl Roots {
         })
     }
 
-    /// As `ureq` takes them.
+    /// The certificates in the form that `ureq` takes.
     pub fn for_ureq(&self) -> RootCerts {
         if self.extra.is_empty() {
             return RootCerts::WebPki;
@@ -58,10 +58,10 @@ impl Roots {
             .into()
     }
 
-    /// For streams that are not HTTP: the configuration of a [`rustls::ClientConnection`].
+    /// The configuration of a [`rustls::ClientConnection`], for streams other than HTTP.
     ///
     /// # Errors
-    /// What `rustls` finds wrong with the whole.
+    /// When `rustls` refuses the configuration.
     pub fn client_config(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(mozilla().cloned());
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extra_certificate_comes_beside_those_of_mozilla() {
+    fn an_extra_certificate_is_added_to_those_of_mozilla() {
         let key = rcgen::KeyPair::generate().unwrap();
         let certificate = rcgen::CertificateParams::default().self_signed(&key);
         let roots = Roots::with_pem(certificate.unwrap().pem().as_bytes()).unwrap();

@@ -1,7 +1,7 @@
 //! `--upstream` sends everything to another server: `https://api.binance.com/x` becomes
 //! `http://127.0.0.1:9000/api.binance.com/x`.
 
-/// Another server that gets all requests (`--upstream`).
+/// A server that gets all requests instead of the hosts in their URLs (`--upstream`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamOverride {
     is_secure: bool,
@@ -31,7 +31,7 @@ impl UpstreamOverride {
         })
     }
 
-    /// Where `url` really leads.
+    /// The URL on the upstream server that stands for `url`.
     pub(super) fn url(&self, url: &str) -> String {
         let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
         let scheme = match (scheme.starts_with("ws"), self.is_secure) {
@@ -43,7 +43,7 @@ impl UpstreamOverride {
         format!("{scheme}://{}/{rest}", self.authority)
     }
 
-    /// The target of a redirect from `url`. The other server may redirect to itself, or repeat the
+    /// The target of a redirect from `url`. The upstream server may redirect to itself, or pass on a
     /// redirect of the exchange.
     pub(super) fn location(&self, url: &str, location: &str) -> String {
         match location.split_once("://") {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_override_has_the_original_authority_in_its_paths() {
+    fn an_overridden_url_has_the_original_host_in_its_path() {
         let upstream = UpstreamOverride::parse("http://127.0.0.1:9000/").unwrap();
         for (url, expected) in [
             (

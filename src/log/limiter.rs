@@ -1,5 +1,5 @@
-//! Limits repeated log lines. A line that peers or prices can trigger again and again is written some
-//! times in a row, then now and then; the ones suppressed meanwhile are counted and reported.
+//! Limits repeated log lines. A line that peers or prices can trigger again and again is written a
+//! number of times in a row, then now and then; suppressed lines are counted and reported.
 //!
 //! Log lines are grouped by call site, so each call site has its own limit and memory is bounded by
 //! their number. Pure: the time is handed in.
@@ -34,7 +34,7 @@ struct Lines {
 /// Whether to write a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Write it; so many before it were suppressed.
+    /// Write it; this many before it were suppressed.
     Log {
         suppressed: u64,
     },
@@ -51,7 +51,8 @@ pub(crate) struct Suppressed {
 }
 
 impl Limiter {
-    /// Whether `call_site` may write one more line, which then is the example for the next ones.
+    /// Whether `call_site` may write one more line. If so, that line is the example of those
+    /// suppressed after it.
     pub(crate) fn ask(
         &mut self,
         call_site: CallSite,
@@ -79,7 +80,7 @@ impl Limiter {
         }
     }
 
-    /// The suppressed lines of call sites that have been quiet since.
+    /// Reports the suppressed lines of call sites that have become quiet.
     pub(crate) fn settle(&mut self, now: Instant) -> Vec<Suppressed> {
         let quiet = |lines: &&mut Lines| {
             lines.suppressed > 0 && now.saturating_duration_since(lines.last_suppressed) >= QUIET
@@ -99,7 +100,7 @@ impl Lines {
     }
 }
 
-/// How many lines a call site may write. Users who ask for details can take more of them.
+/// How many lines a call site may write. Users who ask for details get more of them.
 fn rate(level: Level) -> Rate {
     let (burst, every_ms) = match level {
         Level::Error | Level::Warn | Level::Info => (60, 2_000),
@@ -109,7 +110,7 @@ fn rate(level: Level) -> Rate {
     Rate { burst, every }
 }
 
-/// Suppressed lines are reported once no further one has come for this long.
+/// Suppressed lines are reported when none has followed for this long.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// The length of an example, in characters.

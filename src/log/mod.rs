@@ -3,11 +3,11 @@
 //! A stopped terminal or a pipe that nobody reads would block the write, and with it every client.
 //! So a line is written only if stderr can take it at that moment; others are counted, and the count
 //! is reported once stderr is writable again. Making stderr non-blocking would affect the shell that
-//! shares it; a terminal, however, can be opened again for us alone. Too many similar lines are
+//! shares it, but a terminal can be opened a second time for us alone. Too many similar lines are
 //! suppressed, counted and reported, too.
 //!
-//! A line stays one line, whatever peers have sent: control characters are written as escapes. Other
-//! libraries log warnings only, since their finer levels show the headers of requests.
+//! Control characters are escaped, so a log line stays one line, whatever peers send. Other libraries
+//! log warnings only, since their finer levels show the headers of requests.
 
 mod limiter;
 
@@ -49,16 +49,16 @@ pub fn start(level: LevelFilter) {
     }
 }
 
-/// How many log lines are missing since the start.
+/// How many log lines have been lost since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// Stderr was blocked, or nobody reads it.
+    /// Lines lost because stderr was blocked or closed.
     pub blocked: u64,
-    /// There were too many similar lines.
+    /// Lines suppressed because there were too many similar ones.
     pub held_back: u64,
 }
 
-/// The log lines that are missing so far.
+/// The log lines that have been lost so far.
 pub fn lost() -> Lost {
     Lost {
         blocked: BLOCKED.load(Ordering::Relaxed),
@@ -66,12 +66,12 @@ pub fn lost() -> Lost {
     }
 }
 
-/// Reports missing lines that have not been reported yet, if stderr is writable. Call it now and then
-/// ([`CATCH_UP_INTERVAL`]), and at the end.
+/// Reports lost lines that have not been reported yet, if stderr is writable. Call it every
+/// [`CATCH_UP_INTERVAL`], and at the end.
 pub fn catch_up() {
     if let Some(logger) = LOGGER.get() {
         logger.settle();
-        logger.tell_blocked();
+        logger.report_blocked();
     }
 }
 
@@ -85,7 +85,7 @@ struct Logger {
 
 impl Logger {
     fn limiter(&self) -> MutexGuard<'_, Limiter> {
-        // Its counts are valid even after a panic.
+        // Its counts are valid even if a thread panicked while holding the lock.
         self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -102,19 +102,19 @@ impl Logger {
     }
 
     /// Reports how many lines were lost while stderr was blocked, if it is writable now.
-    fn tell_blocked(&self) {
-        if UNTOLD.load(Ordering::Relaxed) == 0 || !is_writable() {
+    fn report_blocked(&self) {
+        if UNREPORTED.load(Ordering::Relaxed) == 0 || !is_writable() {
             return;
         }
-        let untold = UNTOLD.swap(0, Ordering::Relaxed);
+        let unreported = UNREPORTED.swap(0, Ordering::Relaxed);
         self.say(
             Level::Warn,
-            format_args!("{untold} log lines were lost because stderr was blocked"),
+            format_args!("{unreported} log lines were lost because stderr was blocked"),
         );
-        if UNTOLD.swap(0, Ordering::Relaxed) > 0 {
+        if UNREPORTED.swap(0, Ordering::Relaxed) > 0 {
             // Stderr was blocked again: report them later, and do not count this line itself.
             BLOCKED.fetch_sub(1, Ordering::Relaxed);
-            UNTOLD.fetch_add(untold, Ordering::Relaxed);
+            UNREPORTED.fetch_add(unreported, Ordering::Relaxed);
         }
     }
 
@@ -151,7 +151,7 @@ impl Log for Logger {
             HELD_BACK.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        self.tell_blocked();
+        self.report_blocked();
         if suppressed > 0 {
             let what = format_args!("{suppressed} lines like the next one were held back");
             self.say(record.level(), what);
@@ -165,7 +165,7 @@ impl Log for Logger {
 /// Writes lines to stderr as far as it can take them.
 struct Lines {
     stderr: Stderr,
-    /// The last line was cut short, so the next has to begin on a new one.
+    /// The last line was cut short, so the next one has to start with a line break.
     torn: bool,
 }
 
@@ -179,7 +179,7 @@ impl Lines {
 }
 
 impl Write for Lines {
-    /// Writes one line, which is what the logger hands over at a time.
+    /// Writes one line; the logger passes exactly one at a time.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut out = Vec::with_capacity(LINE_LENGTH_MAX + 2);
         if self.torn {
@@ -193,7 +193,7 @@ impl Write for Lines {
             self.torn = false;
         } else {
             BLOCKED.fetch_add(1, Ordering::Relaxed);
-            UNTOLD.fetch_add(1, Ordering::Relaxed);
+            UNREPORTED.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
     }
@@ -223,12 +223,13 @@ static LOGGER: OnceLock<Logger> = OnceLock::new();
 static BLOCKED: AtomicU64 = AtomicU64::new(0);
 static HELD_BACK: AtomicU64 = AtomicU64::new(0);
 /// Lines lost because stderr was blocked that have not been reported yet.
-static UNTOLD: AtomicU64 = AtomicU64::new(0);
+static UNREPORTED: AtomicU64 = AtomicU64::new(0);
 
-/// Our own crates: the library, its programs, and the benchmark that is one.
+/// Our own crates: the library, the loop, the programs and a benchmark.
 const OWN: [&str; 5] = ["tickertape", "ioloop", "server", "client", "fetch"];
 
-/// Enough for every line of ours; longer ones are cut, so that a pipe takes them in one piece.
+/// The longest line. It fits every line of ours, and is short enough for a pipe to take it in one
+/// piece; longer lines are cut.
 const LINE_LENGTH_MAX: usize = 2048;
 
 #[cfg(test)]

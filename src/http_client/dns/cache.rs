@@ -1,10 +1,11 @@
-//! What the resolver remembers. Pure: the time is handed in.
+//! The resolver's cache. Pure: the time is handed in.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Addresses by host name, for as long as their records allow and a little longer.
+/// Addresses by host name. They are fresh for as long as their records allow, and kept for longer in
+/// case no server answers.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     entries: HashMap<String, Entry>,
@@ -15,16 +16,16 @@ struct Entry {
     addresses: Vec<IpAddr>,
     fresh_until: Instant,
     stale_until: Instant,
-    /// A refresh has failed since it was learned.
-    is_old: bool,
+    /// A refresh has failed since the addresses were learned.
+    refresh_failed: bool,
 }
 
-/// What the cache has for a name.
+/// What the cache knows about a name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Good as it is.
+    /// Up to date.
     Fresh(Vec<IpAddr>),
-    /// Out of date, but better than nothing.
+    /// Out of date, but usable if no server answers.
     Stale(Vec<IpAddr>),
 }
 
@@ -55,30 +56,30 @@ impl Cache {
             addresses,
             fresh_until: now + ttl.clamp(TTL_MIN, TTL_MAX),
             stale_until: now + STALE_MAX,
-            is_old: false,
+            refresh_failed: false,
         };
         self.entries.insert(host.to_owned(), entry);
     }
 
-    /// After a failed refresh: what is stale counts as fresh for a while, or every request would
-    /// first wait for servers that do not answer (RFC 8767, section 5: at least 30 s). Returns
-    /// whether it is the first that failed since the addresses were learned.
+    /// Notes a failed refresh: the stale addresses count as fresh for a while, or every request
+    /// would first wait for servers that do not answer (RFC 8767, section 5: at least 30 s). Returns
+    /// whether this is the first failure since the addresses were learned.
     pub(super) fn postpone(&mut self, host: &str, now: Instant) -> bool {
         let Some(entry) = self.entries.get_mut(host) else {
             return false;
         };
         entry.fresh_until = (now + RETRY_AFTER).min(entry.stale_until);
-        !std::mem::replace(&mut entry.is_old, true)
+        !std::mem::replace(&mut entry.refresh_failed, true)
     }
 
-    /// All that is known is due for a refresh.
-    pub(super) fn doubt(&mut self, now: Instant) {
+    /// Makes all addresses stale, so they are refreshed when they are needed next.
+    pub(super) fn expire_all(&mut self, now: Instant) {
         for entry in self.entries.values_mut() {
             entry.fresh_until = entry.fresh_until.min(now);
         }
     }
 
-    /// The name is known to have no address any more.
+    /// Forgets a name that no longer has an address.
     pub(super) fn remove(&mut self, host: &str) {
         self.entries.remove(host);
     }
@@ -94,19 +95,20 @@ impl Cache {
     }
 }
 
-/// Feeds ask every second or so; no record changes so often that each of them should ask anew.
+/// Feeds send requests every second or so, and no record changes so often that each request needs a
+/// lookup.
 pub(super) const TTL_MIN: Duration = Duration::from_secs(5);
 
-/// After a move of an exchange, the time that we may still be knocking at its old door.
+/// After an exchange has moved, we may use its old address for this long.
 pub(super) const TTL_MAX: Duration = Duration::from_secs(300);
 
-/// How long an answer may help out when servers fail (RFC 8767 suggests one to three days).
+/// How long an old answer may be used when servers fail (RFC 8767 suggests one to three days).
 const STALE_MAX: Duration = Duration::from_secs(86_400);
 
-/// How long after a failed refresh the next one is due.
+/// The time between a failed refresh and the next one.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// A bound on memory, should an upstream redirect to ever new names.
+/// A bound on memory, in case an upstream keeps redirecting to new names.
 const ENTRIES_MAX: usize = 256;
 
 #[cfg(test)]
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_lives_as_long_as_its_record_within_limits() {
+    fn an_answer_is_fresh_as_long_as_its_record_says_within_limits() {
         let now = Instant::now();
         let mut cache = Cache::default();
         let (second, day) = (Duration::from_secs(1), Duration::from_secs(86_400));
@@ -155,17 +157,20 @@ mod tests {
         assert_eq!(cache.find("host", later), Some(Found::Fresh(address(1))));
         let due = later + RETRY_AFTER;
         assert_eq!(cache.find("host", due), Some(Found::Stale(address(1))));
-        assert!(!cache.postpone("host", due), "only the first is news");
+        assert!(
+            !cache.postpone("host", due),
+            "only the first failure is reported"
+        );
         cache.insert("host", address(1), TTL_MIN, due);
-        assert!(cache.postpone("host", due), "and the first of another row");
-        cache.doubt(due);
+        assert!(cache.postpone("host", due), "a success starts over");
+        cache.expire_all(due);
         assert_eq!(cache.find("host", due), Some(Found::Stale(address(1))));
         cache.remove("host");
         assert_eq!(cache.find("host", due), None);
     }
 
     #[test]
-    fn memory_is_bounded_and_the_oldest_goes_first() {
+    fn memory_is_bounded_and_the_oldest_entry_is_evicted_first() {
         let now = Instant::now();
         let mut cache = Cache::default();
         for number in 0..=ENTRIES_MAX {

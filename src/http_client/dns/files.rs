@@ -1,6 +1,6 @@
-//! The system's files about names as they are now: a laptop that changes networks, or a machine
-//! that had none when the program began, gets another `resolv.conf`, and nobody restarts a program
-//! for that.
+//! Follows changes of the system's files about names. A laptop that changes networks, or a machine
+//! that had no network when the program started, gets another `resolv.conf`, and that must not
+//! require a restart.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,17 +8,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::system::{Hosts, ResolvConf};
 
-/// What the two files say, and how they were when they were read.
+/// The two files, with their state when they were last read.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
     conf: File,
     hosts: File,
-    looked: Instant,
+    checked: Instant,
 }
 
-/// What has changed since the files were read last.
+/// The new contents of the files that have changed since they were last read.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub(super) struct Changes {
     pub(super) conf: Option<ResolvConf>,
     pub(super) hosts: Option<Hosts>,
 }
@@ -26,35 +26,35 @@ pub(super) struct News {
 #[derive(Clone, Debug)]
 struct File {
     path: PathBuf,
-    /// None while there is no such file.
+    /// `None` while the file does not exist.
     stamp: Option<Stamp>,
 }
 
-/// Tells one state of a file from another: by its time, its length and, as it is often replaced by
-/// a new one or is a link to one that is, by its number.
+/// Identifies a state of a file: its time of change, its length and its inode. The latter shows that
+/// a new file, or a link to one, has replaced it, as is common.
 type Stamp = (SystemTime, u64, u64);
 
 impl Files {
-    /// Reads both. Blocks, but no longer than a local file takes.
+    /// Reads both files. Blocks, but only for as long as reading local files takes.
     pub(super) fn read(conf: PathBuf, hosts: PathBuf, now: Instant) -> (Self, ResolvConf, Hosts) {
         let mut files = Self {
             conf: File::new(conf),
             hosts: File::new(hosts),
-            looked: now,
+            checked: now,
         };
         let (conf, hosts) = (files.conf.text(), files.hosts.text());
         (files, ResolvConf::parse(&conf), Hosts::parse(&hosts))
     }
 
-    /// Looks whether the files are others than they were, now and then: every request asks. A look
-    /// is two calls of the system that no disk is needed for.
-    pub(super) fn news(&mut self, now: Instant) -> News {
-        if now.saturating_duration_since(self.looked) < LOOK_EVERY {
-            return News::default();
+    /// Checks whether the files have changed. Every request calls this, but it checks at most once
+    /// per [`CHECK_EVERY`], with two system calls that need no disk.
+    pub(super) fn changes(&mut self, now: Instant) -> Changes {
+        if now.saturating_duration_since(self.checked) < CHECK_EVERY {
+            return Changes::default();
         }
-        self.looked = now;
-        let (conf, hosts) = (self.conf.news(), self.hosts.news());
-        News {
+        self.checked = now;
+        let (conf, hosts) = (self.conf.text_if_changed(), self.hosts.text_if_changed());
+        Changes {
             conf: conf.map(|text| ResolvConf::parse(&text)),
             hosts: hosts.map(|text| Hosts::parse(&text)),
         }
@@ -66,37 +66,37 @@ impl File {
         Self { path, stamp: None }
     }
 
-    fn stamp_now(&self) -> Option<Stamp> {
+    fn current_stamp(&self) -> Option<Stamp> {
         let metadata = fs::metadata(&self.path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len(), number(&metadata)))
+        Some((metadata.modified().ok()?, metadata.len(), inode(&metadata)))
     }
 
-    /// What it says. A missing or unreadable file says nothing; one that is not UTF-8 says what can
-    /// be read of it.
+    /// The file's text: empty if it is missing or unreadable, and with replacement characters if it
+    /// is not UTF-8.
     fn text(&mut self) -> String {
-        // The stamp comes first: what changes in between is seen at the next look.
-        self.stamp = self.stamp_now();
+        // Take the stamp first, so a change in between is noticed at the next check.
+        self.stamp = self.current_stamp();
         let bytes = fs::read(&self.path).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    fn news(&mut self) -> Option<String> {
-        (self.stamp_now() != self.stamp).then(|| self.text())
+    fn text_if_changed(&mut self) -> Option<String> {
+        (self.current_stamp() != self.stamp).then(|| self.text())
     }
 }
 
 #[cfg(unix)]
-fn number(metadata: &fs::Metadata) -> u64 {
+fn inode(metadata: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(metadata)
 }
 
 #[cfg(not(unix))]
-fn number(_: &fs::Metadata) -> u64 {
+fn inode(_: &fs::Metadata) -> u64 {
     0
 }
 
-/// Between two looks at the files.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The time between two checks of the files.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -104,7 +104,7 @@ mod tests {
     use std::net::IpAddr;
 
     #[test]
-    fn files_that_change_appear_or_go_are_read_again() {
+    fn a_file_that_changes_appears_or_disappears_is_read_again() {
         let folder = testkit::TempDir::new().unwrap();
         let (conf, hosts) = ["resolv.conf", "hosts"]
             .map(|name| folder.path().join(name))
@@ -116,22 +116,22 @@ mod tests {
 
         fs::write(&conf, "nameserver 192.0.2.53\n").unwrap();
         fs::write(&hosts, "192.0.2.22 api.test\n").unwrap();
-        let early = files.news(start + LOOK_EVERY / 2);
+        let early = files.changes(start + CHECK_EVERY / 2);
         assert!(early.conf.is_none() && early.hosts.is_none());
-        let news = files.news(start + LOOK_EVERY);
-        let servers = news.conf.unwrap().servers;
+        let changes = files.changes(start + CHECK_EVERY);
+        let servers = changes.conf.unwrap().servers;
         assert_eq!(servers, ["192.0.2.53:53".parse().unwrap()]);
         let address = IpAddr::from([192, 0, 2, 22]);
         assert_eq!(
-            news.hosts.unwrap().addresses("api.test"),
+            changes.hosts.unwrap().addresses("api.test"),
             Some(&[address][..])
         );
 
         fs::remove_file(&hosts).unwrap();
-        let news = files.news(start + 2 * LOOK_EVERY);
-        assert!(news.conf.is_none());
-        assert_eq!(news.hosts, Some(Hosts::default()));
-        let none = files.news(start + 3 * LOOK_EVERY);
+        let changes = files.changes(start + 2 * CHECK_EVERY);
+        assert!(changes.conf.is_none());
+        assert_eq!(changes.hosts, Some(Hosts::default()));
+        let none = files.changes(start + 3 * CHECK_EVERY);
         assert!(none.conf.is_none() && none.hosts.is_none());
     }
 }

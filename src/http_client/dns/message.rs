@@ -1,4 +1,5 @@
-//! One question to a name server and what counts as its answer. Pure but for the random id.
+//! A question to a name server, and the check of what counts as its answer. Pure except for the
+//! random id.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
@@ -11,7 +12,7 @@ use simple_dns::{
     header_buffer,
 };
 
-/// A question for the addresses of one kind of a full name.
+/// A question for the addresses of a full name, of one kind.
 #[derive(Debug)]
 pub(super) struct Question {
     id: u16,
@@ -19,18 +20,18 @@ pub(super) struct Question {
     kind: TYPE,
 }
 
-/// What a server said to a question.
+/// A server's reply to a question.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reply {
-    /// These are the addresses, for so long.
+    /// The addresses, and how long they are valid.
     Addresses(Vec<IpAddr>, Duration),
     /// The name has no address of this kind.
     NoAddress,
-    /// There is no such name.
+    /// The name does not exist.
     NoName,
-    /// There is more than fits a datagram: ask by TCP.
+    /// The answer does not fit into a datagram: ask by TCP.
     Truncated,
-    /// The server cannot or will not say; another may.
+    /// The server cannot or will not answer; another may.
     Failed(RCODE),
 }
 
@@ -51,13 +52,13 @@ impl Question {
         packet.build_bytes_vec().map_err(invalid)
     }
 
-    /// Reads a message. None if it is no answer to this question: late, forged or broken.
+    /// Reads a message. `None` if it does not answer this question: it is late, forged or broken.
     pub(super) fn reply(&self, message: &[u8]) -> Option<Reply> {
         let is_ours = header_buffer::id(message) == Ok(self.id);
         if !is_ours || !header_buffer::has_flags(message, PacketFlag::RESPONSE).ok()? {
             return None;
         }
-        // The rest of such a message may be cut anywhere, and is not used.
+        // A truncated message may be cut anywhere, so do not read the rest.
         if header_buffer::has_flags(message, PacketFlag::TRUNCATION).ok()? {
             return Some(Reply::Truncated);
         }
@@ -92,20 +93,20 @@ impl Question {
         let (Ok(own), [asked]) = (self.section(), packet.questions.as_slice()) else {
             return false;
         };
-        // Names compare without regard to case.
-        // The parser takes the upper bit of the class for one of multicast DNS, and out of it.
+        // Names compare without regard to case. The parser treats the upper bit of the class as a
+        // flag of multicast DNS and removes it, so check that flag, too.
         let is_class = asked.qclass == own.qclass && !asked.unicast_response;
         asked.qname == own.qname && asked.qtype == own.qtype && is_class
     }
 
-    /// The addresses at the end of the chain of aliases that begins with the name asked for.
-    /// Records of other names are none of our business, whoever sends them.
+    /// The addresses at the end of the chain of aliases that begins with the requested name.
+    /// Records of other names are ignored, since a server may send anything.
     fn addresses(&self, packet: &Packet<'_>) -> Reply {
         let Ok(mut name) = Name::new(&self.name) else {
             return Reply::NoAddress;
         };
         let mut ttl = u32::MAX;
-        // Each link looks through all records, so there is a limit; one that bites its tail ends too.
+        // Each link searches all records, so their number is limited; that also ends a circle.
         for _ in 0..ALIASES_MAX {
             let mut own = packet.answers.iter().filter(|record| record.name == name);
             let alias = own.find_map(|record| match &record.rdata {
@@ -144,8 +145,8 @@ impl Question {
     }
 }
 
-/// Whether the header counts more records than the message can hold. The parser reserves memory
-/// for what is claimed; ours is for what has been received.
+/// Whether the header claims more records than the message can hold. The parser would reserve memory
+/// for as many records as are claimed.
 fn claims_too_much(message: &[u8]) -> bool {
     let counts = [
         header_buffer::questions(message).map(|count| (count, 5)),
@@ -160,8 +161,8 @@ fn claims_too_much(message: &[u8]) -> bool {
     HEADER + least.sum::<usize>() > message.len()
 }
 
-/// An id that nobody who cannot see the question can guess. The standard library keys each hash
-/// map with secret random numbers of the system; the hash of nothing is as secret as they are.
+/// An id that cannot be guessed without seeing the question. The standard library keys each hash map
+/// with secret random numbers from the system, so even the hash of an empty value is secret.
 fn random_id() -> u16 {
     let hash = RandomState::new().hash_one(());
     (hash & u64::from(u16::MAX)) as u16
@@ -171,13 +172,13 @@ fn invalid(error: SimpleDnsError) -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, error)
 }
 
-/// Bytes of a message's header.
+/// The length of a message's header.
 const HEADER: usize = 12;
 
-/// Aliases followed from name to name; servers do not follow many more themselves.
+/// How many aliases are followed; servers do not follow many more themselves.
 const ALIASES_MAX: usize = 16;
 
-/// Addresses kept of one answer: no more would ever be tried.
+/// How many addresses of an answer are kept; more would never be tried.
 const ADDRESSES_MAX: usize = 8;
 
 #[cfg(test)]
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn records_of_other_names_and_kinds_are_none_of_our_business() {
+    fn records_of_other_names_and_kinds_are_ignored() {
         let question = question();
         let aaaa = RData::AAAA(AAAA { address: 1 });
         let records = vec![a("evil.example", 60, 66), record("api.example", 60, aaaa)];
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_in_a_circle_lead_nowhere() {
+    fn a_circle_of_aliases_has_no_address() {
         let question = question();
         let records = vec![
             alias("api.example", "b.example", 1),
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_of_aliases_is_followed_so_far_however_long_it_is() {
+    fn a_chain_of_aliases_is_followed_up_to_a_limit() {
         const NAMES: [&str; 18] = [
             "api.example",
             "b.example",
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_answer_to_this_very_question_counts() {
+    fn only_an_answer_to_this_question_is_accepted() {
         let question = question();
         let records = || vec![a("api.example", 60, 1)];
         let right = answer(&question, records());
@@ -330,7 +331,7 @@ mod tests {
         assert_eq!(with_code(2), Some(Reply::Failed(RCODE::ServerFailure)));
         assert_eq!(with_code(3), Some(Reply::NoName));
 
-        // The header alone, as some servers answer what they do not understand.
+        // The header alone, as some servers reply to a question that they do not understand.
         let mut bare = Packet::new_reply(question.id);
         *bare.rcode_mut() = RCODE::FormatError;
         let bare = bare.build_bytes_vec().unwrap();
@@ -345,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_for_what_was_received_not_for_what_is_claimed() {
+    fn a_message_that_claims_more_records_than_it_holds_is_ignored() {
         let question = question();
         let mut message = answer(&question, Vec::new());
         message[6..12].fill(0xff);
@@ -354,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_no_server_could_know_is_an_error() {
+    fn an_invalid_name_is_an_error() {
         let name = "a".repeat(64);
         let error = Question::new(&name, TYPE::A).message().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);

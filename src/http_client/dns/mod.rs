@@ -1,9 +1,10 @@
-//! Host names to addresses without ever blocking: a stub resolver for fibers.
+//! Resolves host names without blocking: a stub resolver for fibers.
 //!
-//! `getaddrinfo` blocks, and `ureq` would start a thread for it. This one knows what a server
-//! needs: literal addresses, the hosts file, and the name servers of `resolv.conf`, asked for IPv4
-//! and IPv6 at once, by UDP, and by TCP when the answer is too long for that. It remembers answers,
-//! and uses an old one when no server has a new one. It knows no mDNS and no `nsswitch.conf`.
+//! `getaddrinfo` blocks, and `ureq` would start a thread for it. This resolver supports what a
+//! server needs: literal addresses, the hosts file, and the name servers in `resolv.conf`. It asks
+//! for IPv4 and IPv6 at once, by UDP, and by TCP if an answer is too long for that. It caches
+//! answers, and uses an old one when no server gives a new one. It does not support mDNS or
+//! `nsswitch.conf`.
 
 mod cache;
 mod files;
@@ -27,7 +28,7 @@ use self::message::{Question, Reply};
 pub use self::system::{Hosts, ResolvConf};
 use crate::error_text::plain;
 
-/// A resolver. Clones share what it remembers.
+/// A resolver. Clones share a cache.
 #[derive(Clone, Debug)]
 pub struct Resolver {
     inner: Arc<Inner>,
@@ -36,38 +37,38 @@ pub struct Resolver {
 #[derive(Debug)]
 struct Inner {
     registrar: Registrar,
-    /// Neither this nor the cache is ever locked across a wait: another fiber would block the
-    /// thread, this one with it.
+    /// Neither this nor the cache may be locked across a wait: another fiber that locks it would
+    /// block the whole thread.
     system: Mutex<System>,
     cache: Mutex<Cache>,
 }
 
-/// What the administrator says.
+/// The system's configuration.
 #[derive(Debug)]
 struct System {
     /// Shared with lookups under way.
     conf: Arc<ResolvConf>,
     hosts: Hosts,
-    /// None for a configuration that is not the system's.
+    /// `None` for a configuration that does not come from the system's files.
     files: Option<Files>,
 }
 
-/// The addresses of a name, and for how long.
+/// The addresses of a name, and how long they are valid.
 struct Answer {
     addresses: Vec<IpAddr>,
     ttl: Duration,
 }
 
 impl Resolver {
-    /// A resolver with the system's configuration, also as it changes. Reads files, so it is made
-    /// before the loop starts.
+    /// A resolver with the system's configuration, which it reloads when it changes. Reads files, so
+    /// create it before the loop starts.
     pub fn system(registrar: &Registrar) -> Self {
         let (conf, hosts) = (RESOLV_CONF.into(), HOSTS.into());
         let (files, conf, hosts) = Files::read(conf, hosts, Instant::now());
         Self::with(registrar, conf, hosts, Some(files))
     }
 
-    /// A resolver with a configuration of one's own.
+    /// A resolver with the given configuration.
     pub fn new(registrar: &Registrar, conf: ResolvConf, hosts: Hosts) -> Self {
         Self::with(registrar, conf, hosts, None)
     }
@@ -84,14 +85,14 @@ impl Resolver {
         }
     }
 
-    /// The addresses of `host`, in the order to try them. Suspends the running fiber if it must.
+    /// The addresses of `host`, in the order to try them. May suspend the running fiber.
     ///
     /// # Errors
-    /// `NotFound` when there is no such name or it has no address; `TimedOut` at the deadline or
-    /// when no server answers; else what the last server said.
+    /// `NotFound` when the name does not exist or has no address; `TimedOut` at the deadline or
+    /// when no server answers; otherwise the error of the last server.
     pub fn lookup(&self, host: &str, deadline: Instant) -> io::Result<Vec<IpAddr>> {
         let host = host.to_ascii_lowercase();
-        self.keep_up(Instant::now());
+        self.reload_changed_files(Instant::now());
         if let Some(addresses) = self.local(&host) {
             return Ok(addresses);
         }
@@ -102,7 +103,7 @@ impl Resolver {
                 let soon = Instant::now() + REFRESH_LIMIT;
                 match self.refresh(&host, deadline.min(soon)) {
                     Err(error) if error.kind() != ErrorKind::NotFound => {
-                        // Once is enough, however long it lasts.
+                        // Warn once, however long the outage lasts.
                         if self.cache().postpone(&host, Instant::now()) {
                             log::warn!("using an old address of {host}: {}", plain(&error));
                         }
@@ -115,7 +116,8 @@ impl Resolver {
         }
     }
 
-    /// What needs no server: a literal, the hosts file, and `localhost` (RFC 6761, section 6.3).
+    /// Resolves without a server: a literal address, a name in the hosts file, or `localhost`
+    /// (RFC 6761, section 6.3).
     fn local(&self, host: &str) -> Option<Vec<IpAddr>> {
         // A URL has an IPv6 address in brackets.
         let bare = host
@@ -132,7 +134,7 @@ impl Resolver {
         is_local.then(|| vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()])
     }
 
-    /// Asks for `host` and remembers the answer.
+    /// Asks servers for `host` and caches the answer.
     fn refresh(&self, host: &str, deadline: Instant) -> io::Result<Vec<IpAddr>> {
         if host
             .strip_suffix('.')
@@ -154,8 +156,8 @@ impl Resolver {
                 }
                 // The next domain of the search list may have it.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                // No answer to this name means none to the next. A refusal is about this one: not
-                // every server knows about all domains that are to be searched.
+                // Servers that do not answer for this name will not for the next one. A refusal,
+                // however, may concern this name only: not every server knows all search domains.
                 Err(error) if error.kind() == ErrorKind::TimedOut => return Err(error),
                 Err(error) => unsure = unsure.or(Some(error)),
             }
@@ -167,26 +169,26 @@ impl Resolver {
         Err(not_found(host))
     }
 
-    /// Takes over what has changed in the system's files.
-    fn keep_up(&self, now: Instant) {
+    /// Loads those of the system's files that have changed.
+    fn reload_changed_files(&self, now: Instant) {
         let mut system = self.state();
         let Some(files) = &mut system.files else {
             return;
         };
-        let news = files.news(now);
-        if let Some(hosts) = news.hosts {
+        let changes = files.changes(now);
+        if let Some(hosts) = changes.hosts {
             system.hosts = hosts;
         }
-        if let Some(conf) = news.conf {
-            log::info!("name servers have changed");
+        if let Some(conf) = changes.conf {
+            log::info!("the configuration of name servers has changed");
             system.conf = Arc::new(conf);
             drop(system);
-            // Other servers may know better; what they are not asked yet is good enough until then.
-            self.cache().doubt(now);
+            // The new servers may give other addresses; until they do, the old ones are usable.
+            self.cache().expire_all(now);
         }
     }
 
-    /// Asks one server after the other until one knows.
+    /// Asks one server after the other until one answers.
     fn ask_servers(&self, conf: &ResolvConf, name: &str, deadline: Instant) -> io::Result<Answer> {
         let mut last = io::Error::from(ErrorKind::TimedOut);
         let count = conf.servers.len();
@@ -201,7 +203,7 @@ impl Resolver {
             if now >= deadline || fiber::is_cancelled() {
                 break;
             }
-            // A dead one must not take the time of those that have not been asked yet.
+            // A dead server must not use up the time of those that have not been asked yet.
             let others = u32::try_from(count - tried % count).unwrap_or(u32::MAX);
             let share = (deadline - now) / others;
             match self.ask(*server, name, now + conf.timeout.min(share)) {
@@ -215,7 +217,7 @@ impl Resolver {
         Err(last)
     }
 
-    /// Asks one server for addresses of both kinds, from one fresh port.
+    /// Asks one server for IPv4 and IPv6 addresses, from a new port.
     fn ask(&self, server: SocketAddr, name: &str, mut deadline: Instant) -> io::Result<Answer> {
         let mut socket = FiberDatagram::connect(&self.inner.registrar, server)?;
         let mut questions = vec![
@@ -229,7 +231,7 @@ impl Resolver {
         let mut failure = not_found(name);
         while !questions.is_empty() {
             let (question, mut reply) = match receive(&mut socket, &mut questions, deadline) {
-                // Half an answer is enough to connect.
+                // Addresses of one kind are enough to connect.
                 Err(_) if !answer.addresses.is_empty() => break,
                 received => received?,
             };
@@ -255,7 +257,7 @@ impl Resolver {
         answer.in_order().ok_or(failure)
     }
 
-    /// Asks again where an answer may be longer (RFC 7766).
+    /// Asks again by TCP, where answers may be longer (RFC 7766).
     fn ask_by_tcp(
         &self,
         server: SocketAddr,
@@ -276,12 +278,15 @@ impl Resolver {
         stream.read_exact(&mut message).map_err(hung_up)?;
         match question.reply(&message) {
             Some(reply) if reply != Reply::Truncated => Ok(reply),
-            _ => Err(io::Error::new(ErrorKind::InvalidData, "no answer by TCP")),
+            _ => {
+                let error = "the name server's answer by TCP is invalid";
+                Err(io::Error::new(ErrorKind::InvalidData, error))
+            }
         }
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
-        // Whoever panicked with the lock had not begun to change anything.
+        // A fiber that panicked while it held the lock had not begun to change the cache.
         let cache = self.inner.cache.lock();
         cache.unwrap_or_else(PoisonError::into_inner)
     }
@@ -305,15 +310,15 @@ impl Answer {
         self.ttl = self.ttl.min(ttl);
     }
 
-    /// IPv4 first. Addresses are tried one after the other, and a missing IPv4 route is noticed at
-    /// once, while IPv6 that is configured but leads nowhere, the more common ill, costs seconds.
+    /// Puts IPv4 first. Addresses are tried one after the other. A missing IPv4 route is noticed at
+    /// once, but the more common fault, IPv6 that is configured and leads nowhere, costs seconds.
     fn in_order(mut self) -> Option<Self> {
         self.addresses.sort_by_key(IpAddr::is_ipv6);
         (!self.addresses.is_empty()).then_some(self)
     }
 }
 
-/// Receives until there is a reply to one of `questions`, and takes that question out.
+/// Waits for a reply to one of `questions`, and removes that question.
 fn receive(
     socket: &mut FiberDatagram,
     questions: &mut Vec<Question>,
@@ -330,20 +335,20 @@ fn receive(
     }
 }
 
-/// Says who it was that ended a stream too early.
+/// Names the server in the error about a stream that ended too early.
 fn hung_up(error: io::Error) -> io::Error {
     match error.kind() {
-        ErrorKind::UnexpectedEof => io::Error::other("the name server hangs up"),
+        ErrorKind::UnexpectedEof => io::Error::other("the name server closed the connection"),
         _ => error,
     }
 }
 
-/// What name servers say instead of an answer (RFC 1035 section 4.1.1).
+/// The error that a name server returned instead of an answer (RFC 1035, section 4.1.1).
 fn refused(code: RCODE) -> io::Error {
     io::Error::other(match code {
-        RCODE::ServerFailure => "the name server has failed (SERVFAIL)".to_owned(),
-        RCODE::Refused => "the name server refuses (REFUSED)".to_owned(),
-        code => format!("the name server answers {code:?}"),
+        RCODE::ServerFailure => "the name server failed (SERVFAIL)".to_owned(),
+        RCODE::Refused => "the name server refused (REFUSED)".to_owned(),
+        code => format!("the name server answered {code:?}"),
     })
 }
 
@@ -361,10 +366,10 @@ const REFRESH_LIMIT: Duration = Duration::from_millis(1800);
 /// How long addresses of one kind wait for those of the other (RFC 8305, section 3).
 const OTHER_KIND_LIMIT: Duration = Duration::from_millis(50);
 
-/// Servers send 512 bytes when not told otherwise; some more all the same.
+/// Servers should send no more than 512 bytes unless asked to, but some send more.
 const DATAGRAM_MAX: usize = 4096;
 
-/// More than a thousand addresses. What is longer is cut off and then no answer.
+/// Room for more than a thousand addresses. A longer message is cut off, which makes it invalid.
 const TCP_MESSAGE_MAX: u16 = 16 * 1024;
 
 #[cfg(test)]
@@ -377,7 +382,7 @@ mod tests {
     #[test]
     fn an_old_address_is_used_while_no_server_answers() {
         let mut io_loop = IoLoop::<()>::new().unwrap();
-        // Nobody listens there any more.
+        // The socket is closed at once, so this server never answers.
         let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let server = server.local_addr().unwrap();
         let mut conf = ResolvConf::parse("");
@@ -391,7 +396,7 @@ mod tests {
         let body = move |_: &fiber::Emitter<()>| {
             let deadline = Instant::now() + Duration::from_secs(2);
             assert_eq!(resolver.lookup("api.test", deadline)?, old);
-            // And the next refresh is not tried at once.
+            // The next refresh is not attempted at once.
             let found = resolver.cache().find("api.test", Instant::now());
             assert_eq!(found, Some(Found::Fresh(old)));
             assert!(resolver.lookup("other.test", deadline).is_err());

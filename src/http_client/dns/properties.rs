@@ -1,5 +1,5 @@
-//! What name servers answer, see [`crate::fuzzing`]: nothing but an answer to the very question
-//! counts, and no address that is not in it.
+//! Properties of reading answers of name servers, see [`crate::fuzzing`]: only an answer to the same
+//! question is accepted, and it yields only addresses that it contains.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use simple_dns::{Packet, TYPE};
 
 use super::message::{Question, Reply};
 
-/// `bytes` are a message from a server, but for its id, which is put right.
+/// Reads `bytes`, a message from a server, after its id has been replaced by the question's.
 ///
 /// # Panics
 /// When a promise is broken.
@@ -33,11 +33,18 @@ fn check(question: &Question, kind: TYPE, bytes: &[u8]) {
         "an answer to another question"
     );
     if message.get(2).is_none_or(|flags| flags & 0x80 == 0) {
-        assert_eq!(question.reply(&message), None, "no response at all");
+        assert_eq!(
+            question.reply(&message),
+            None,
+            "accepted without the response flag"
+        );
     }
     match question.reply(&message) {
         Some(Reply::Addresses(addresses, _)) => {
-            assert!(repeats_question(&message, kind), "an answer to no question");
+            assert!(
+                repeats_question(&message, kind),
+                "the question is not repeated"
+            );
             assert!((1..=8).contains(&addresses.len()), "{addresses:?}");
             for address in addresses {
                 assert_eq!(address.is_ipv4(), kind == TYPE::A, "{address}");
@@ -45,7 +52,10 @@ fn check(question: &Question, kind: TYPE, bytes: &[u8]) {
             }
         }
         Some(Reply::NoAddress | Reply::NoName) => {
-            assert!(repeats_question(&message, kind), "an answer to no question");
+            assert!(
+                repeats_question(&message, kind),
+                "the question is not repeated"
+            );
         }
         Some(Reply::Truncated) => assert_ne!(message[2] & 2, 0, "not truncated"),
         Some(Reply::Failed(_)) => {
@@ -57,20 +67,21 @@ fn check(question: &Question, kind: TYPE, bytes: &[u8]) {
     }
 }
 
-/// `bytes` with the question's id; none if there is no room for one.
+/// `bytes` with the question's id; `None` if they are too short for one.
 fn with_id(question: &Question, bytes: &[u8]) -> Option<Vec<u8>> {
     let own = question.message().expect("the name is fine");
     let rest = bytes.get(2..)?;
     Some([&own[..2], rest].concat())
 }
 
-/// Whether the name comes first behind the header, as nothing before it could be pointed to.
+/// Whether the question's name follows the header. It cannot be a pointer, since there is no earlier
+/// name to point to.
 fn repeats_question(message: &[u8], kind: TYPE) -> bool {
     let question = b"\x03api\x07example\x00";
     let end = 12 + question.len();
     let name = message.get(12..end).unwrap_or_default();
     let fields = message.get(end..end + 4);
-    // A pointer into the header might spell anything; the parser decides what that means.
+    // Except that a pointer into the header might spell anything, which is left to the parser.
     let is_pointed = message.get(12).is_some_and(|&length| length >= 0xc0);
     is_pointed
         || (name.eq_ignore_ascii_case(question)
@@ -84,13 +95,13 @@ fn is_in(message: &[u8], address: IpAddr) -> bool {
     }
 }
 
-/// A question about any name is refused or asks for just that name.
+/// A question about any name either fails or asks for exactly that name.
 fn check_question(name: &str) {
     let Ok(message) = Question::new(name, TYPE::A).message() else {
         return;
     };
     assert!(message.len() <= 12 + 255 + 4, "{} bytes", message.len());
-    let packet = Packet::parse(&message).expect("what is asked can be read");
+    let packet = Packet::parse(&message).expect("the question can be parsed");
     let [asked] = packet.questions.as_slice() else {
         panic!("{} questions", packet.questions.len())
     };
@@ -134,7 +145,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn only_what_was_asked_is_believed(
+        fn only_answers_to_the_question_are_accepted(
             asked in name(), is_six in any::<bool>(), records in prop::collection::vec(record(), 0..12),
             code in prop_oneof![3 => Just(0u8), 1 => 0u8..16], compressed in any::<bool>(), truncated in any::<bool>(),
         ) {
@@ -152,12 +163,12 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_message_is_not_believed_more(bytes in fuzz_twin::damaged("dns_answer")) {
+        fn damaged_messages_break_no_promise(bytes in fuzz_twin::damaged("dns_answer")) {
             dns_answer(&bytes);
         }
 
         #[test]
-        fn a_question_asks_for_the_name_or_nothing(name in "([a-zA-Z0-9_-]{1,12}\\.?){0,5}|\\PC{0,40}") {
+        fn a_question_fails_or_asks_for_exactly_the_name(name in "([a-zA-Z0-9_-]{1,12}\\.?){0,5}|\\PC{0,40}") {
             check_question(&name);
         }
     }

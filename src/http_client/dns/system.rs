@@ -1,20 +1,20 @@
-//! What the system's administrator says about names: `resolv.conf` and the hosts file.
+//! The system's configuration of names: `resolv.conf` and the hosts file.
 //!
-//! Both are read as glibc reads them. A line that makes no sense is skipped, as it would be there:
-//! these files belong to others, and a typo in them is no reason not to start.
+//! Both are read as glibc reads them, and like glibc we skip invalid lines: these files belong to
+//! others, and a typo in them must not prevent the program from starting.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-/// Whom to ask and how, from `resolv.conf`.
+/// The name servers and how to ask them, from `resolv.conf`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvConf {
     /// The servers, in the order to ask them.
     pub servers: Vec<SocketAddr>,
-    /// The domains that short names may be in.
+    /// The domains in which to search for short names.
     pub search: Vec<String>,
-    /// A name with so many dots is tried as it is before any search.
+    /// A name with at least this many dots is tried as it is before any search.
     pub ndots: usize,
     /// How long to wait for the answer of one server.
     pub timeout: Duration,
@@ -27,7 +27,7 @@ pub struct ResolvConf {
 pub struct Hosts(HashMap<String, Vec<IpAddr>>);
 
 impl ResolvConf {
-    /// Reads the text of a `resolv.conf`; without a server in it, that is this machine.
+    /// Reads the text of a `resolv.conf`. If it names no server, the server is this machine.
     pub fn parse(text: &str) -> Self {
         let mut conf = Self {
             servers: Vec::new(),
@@ -40,7 +40,7 @@ impl ResolvConf {
             let mut words = line.split_whitespace();
             match words.next() {
                 Some("nameserver") => conf.servers.extend(words.next().and_then(server)),
-                // The last one counts. `domain` is how one domain to search was once spelled.
+                // The last line counts. `domain` is an old way to set a single search domain.
                 Some("search") => conf.search = words.map(domain).collect(),
                 Some("domain") => conf.search = words.take(1).map(domain).collect(),
                 Some("options") => words.for_each(|option| conf.set(option)),
@@ -107,13 +107,13 @@ impl Hosts {
         Self(hosts)
     }
 
-    /// The addresses of `host`, which is in lower case; none if the file has no such name.
+    /// The addresses of `host`, which must be in lower case; `None` if the file does not name it.
     pub fn addresses(&self, host: &str) -> Option<&[IpAddr]> {
         self.0.get(host).map(Vec::as_slice)
     }
 }
 
-/// An address, with a zone perhaps: `fe80::1%2`.
+/// An address, possibly with a zone: `fe80::1%2`.
 fn server(word: &str) -> Option<SocketAddr> {
     let address = word.parse::<IpAddr>().ok();
     address
@@ -127,10 +127,10 @@ fn domain(word: &str) -> String {
 
 const DNS_PORT: u16 = 53;
 
-/// As many servers as glibc takes.
+/// The number of servers that glibc uses.
 const SERVERS_MAX: usize = 3;
 
-/// glibc takes any number; each costs a question per name that is not there.
+/// glibc uses any number, but each domain costs a question for every name that does not exist.
 const SEARCH_MAX: usize = 6;
 
 #[cfg(test)]
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_in_a_resolv_conf_is_skipped() {
+    fn invalid_lines_in_a_resolv_conf_are_skipped() {
         let conf = ResolvConf::parse(
             "nameserver\nnameserver 300.1.1.1\nnameserver fe80::1%eth0\nsearch . ..\n\
              options ndots: timeout:x attempts:-1 :\nsortlist 1.2.3.4\n\u{0}\n",
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn short_names_are_searched_first_and_full_ones_never() {
+    fn names_with_few_dots_are_searched_first_and_full_names_never() {
         let conf = ResolvConf::parse("search a.example b.example\noptions ndots:2");
         let tail = ["api.a.example", "api.b.example"];
         assert_eq!(conf.candidates("api"), [tail[0], tail[1], "api"]);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hosts_file_may_have_many_names_and_addresses() {
+    fn a_hosts_file_may_list_several_names_and_addresses() {
         let hosts = Hosts::parse(
             "127.0.0.1 localhost\n::1 localhost ip6-localhost # both\n#10.0.0.1 off\n\
              10.0.0.2\tDB.Example. db\nnonsense here\n10.0.0.3\n",
@@ -189,7 +189,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_the_readers_panic(
+        fn reading_any_text_never_panics(
             text in "((nameserver|search|options|domain|::1) ?)?(\\PC|[ \n:.%#]){0,60}",
             host in "[a-z.]{0,20}",
         ) {
@@ -200,7 +200,7 @@ mod tests {
         }
 
         #[test]
-        fn a_name_in_a_hosts_file_is_found_whatever_its_case(name in "[a-zA-Z0-9.-]{1,30}") {
+        fn a_name_in_a_hosts_file_is_found_in_any_case(name in "[a-zA-Z0-9.-]{1,30}") {
             prop_assume!(!domain(&name).is_empty());
             let hosts = Hosts::parse(&format!("192.0.2.7 other {name}"));
             prop_assert!(hosts.addresses(&domain(&name)).is_some());

@@ -27,9 +27,9 @@ fn name_server_faults_are_reported_and_survived() {
     let names = NameServer::knowing_all(0, [127, 0, 0, 1].into()).unwrap();
     for (fault, says) in [
         (NameFault::NxDomain, "host not found"),
-        (NameFault::ServFail, "the name server has failed (SERVFAIL)"),
-        (NameFault::Refused, "the name server refuses (REFUSED)"),
-        (NameFault::TruncatedForGood, "the name server hangs up"),
+        (NameFault::ServFail, "the name server failed (SERVFAIL)"),
+        (NameFault::Refused, "the name server refused (REFUSED)"),
+        (NameFault::TruncatedForGood, "the name server closed the connection"),
         (NameFault::WrongId, "no name server answers"),
         (NameFault::Garbage, "no name server answers"),
         (NameFault::NoAnswer, "no name server answers"),
