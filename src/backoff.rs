@@ -30,8 +30,8 @@ impl Backoff {
     /// Notes a failure, and returns the pause after it: about `first` after the first failure,
     /// doubled with each further one, up to `longest`.
     ///
-    /// Up to half of the pause is random, or all peers that an outage has cut off would come back at
-    /// the same moment. Limits that differ from the last ones mean another kind of failure, and
+    /// Up to half of the pause is random, or all peers that an outage has cut off would come back
+    /// at the same moment. Limits that differ from the last ones mean another kind of failure, and
     /// start over.
     pub(crate) fn failed(&mut self, first: Duration, longest: Duration) -> Duration {
         if self.limits != (first, longest) {

@@ -1,5 +1,5 @@
-//! Command line options on top of pico-args: values with units, and errors that name the option, say
-//! what is wrong and show a valid value.
+//! Command line options on top of pico-args: values with units, and errors that name the option,
+//! say what is wrong and show a valid value.
 
 use std::ffi::OsString;
 use std::fmt;

@@ -1,8 +1,8 @@
 //! What a process uses: CPU time, memory and descriptors, read from `/proc`.
 //!
 //! The scheduler's own account (`schedstat`) is exact to the nanosecond, but covers one thread;
-//! `stat` counts in ticks of 10 ms, but sums all threads. So the former is used for processes with a
-//! single thread, such as ours, and the latter for all others.
+//! `stat` counts in ticks of 10 ms, but sums all threads. So the former is used for processes with
+//! a single thread, such as ours, and the latter for all others.
 
 use std::time::Duration;
 use std::{fs, io};

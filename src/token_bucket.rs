@@ -1,5 +1,5 @@
-//! A token bucket limits how often something may happen, and allows bursts. Pure: the time is handed
-//! in.
+//! A token bucket limits how often something may happen, and allows bursts. Pure: the time is
+//! handed in.
 
 use std::time::{Duration, Instant};
 

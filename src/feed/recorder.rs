@@ -1,9 +1,9 @@
 //! Records published ticks for a replay: one tick a line, as on the wire.
 //!
 //! The loop never waits for a disk. [`Recorder::record`] only copies into a buffer of fixed size,
-//! and [`Recorder::flush`] writes as much as can be written at once. A reader that is too slow loses
-//! whole lines, which are counted. A file contains whole lines only, unless the process is killed
-//! during a write.
+//! and [`Recorder::flush`] writes as much as can be written at once. A reader that is too slow
+//! loses whole lines, which are counted. A file contains whole lines only, unless the process is
+//! killed during a write.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};

@@ -25,8 +25,8 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// Simulates `symbols`, written as `BTC/USDT` or `sim:BTC/USDT`. All get a new price at the same
-    /// moment, once per `interval`.
+    /// Simulates `symbols`, written as `BTC/USDT` or `sim:BTC/USDT`. All get a new price at the
+    /// same moment, once per `interval`.
     pub fn new(symbols: &[String], interval: Duration, rng: Rng) -> Self {
         let mut known = HashSet::new();
         let walks = symbols.iter().map(|symbol| Walk::new(symbol));

@@ -171,8 +171,8 @@ fn read(mut response: http::Response<Body>) -> Result<Response, TransportError> 
     })
 }
 
-/// The longest answer. Lists of all markets have up to two megabytes; parsing much longer ones would
-/// hold up the loop for too long.
+/// The longest answer. Lists of all markets have up to two megabytes; parsing much longer ones
+/// would hold up the loop for too long.
 const BODY_LENGTH_MAX: usize = 4 << 20;
 
 const TOO_LONG: TransportError = TransportError::TooLong(BODY_LENGTH_MAX >> 20);

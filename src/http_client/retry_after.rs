@@ -7,8 +7,8 @@ use ureq::http::{HeaderMap, header};
 
 /// The wait that an answer asks for by `Retry-After`, in seconds or as a date (RFC 9110, section
 /// 10.2.3). A date is measured from the answer's own `Date` rather than by our clock. `None` if the
-/// answer asks for no wait or for zero, which does not mean that we may come back at once. At most a
-/// day.
+/// answer asks for no wait or for zero, which does not mean that we may come back at once. At most
+/// a day.
 pub(crate) fn retry_after(headers: &HeaderMap, now_ms: u64) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let value = text(header::RETRY_AFTER)?.trim();

@@ -43,8 +43,8 @@ impl UpstreamOverride {
         format!("{scheme}://{}/{rest}", self.authority)
     }
 
-    /// The target of a redirect from `url`. The upstream server may redirect to itself, or pass on a
-    /// redirect of the exchange.
+    /// The target of a redirect from `url`. The upstream server may redirect to itself, or pass on
+    /// a redirect of the exchange.
     pub(super) fn location(&self, url: &str, location: &str) -> String {
         match location.split_once("://") {
             Some((_, rest)) if authority(rest) == self.authority => location.to_owned(),

@@ -1,13 +1,13 @@
 //! The log: writes what all libraries log through `log` to stderr, and never waits for it.
 //!
 //! A stopped terminal or a pipe that nobody reads would block the write, and with it every client.
-//! So a line is written only if stderr can take it at that moment; others are counted, and the count
-//! is reported once stderr is writable again. Making stderr non-blocking would affect the shell that
-//! shares it, but a terminal can be opened a second time for us alone. Too many similar lines are
-//! suppressed, counted and reported, too.
+//! So a line is written only if stderr can take it at that moment; others are counted, and the
+//! count is reported once stderr is writable again. Making stderr non-blocking would affect the
+//! shell that shares it, but a terminal can be opened a second time for us alone. Too many similar
+//! lines are suppressed, counted and reported, too.
 //!
-//! Control characters are escaped, so a log line stays one line, whatever peers send. Other libraries
-//! log warnings only, since their finer levels show the headers of requests.
+//! Control characters are escaped, so a log line stays one line, whatever peers send. Other
+//! libraries log warnings only, since their finer levels show the headers of requests.
 
 mod limiter;
 

@@ -1,5 +1,5 @@
-//! Prices from the exchange's own WebSocket: a fiber that connects, subscribes, keeps the connection
-//! alive by the rules of that exchange, and starts over when it ends.
+//! Prices from the exchange's own WebSocket: a fiber that connects, subscribes, keeps the
+//! connection alive by the rules of that exchange, and starts over when it ends.
 //!
 //! A connection ends for many reasons, most of them harmless: exchanges close each one after a day,
 //! and all of them before maintenance. A connection that has been good for a while is replaced at

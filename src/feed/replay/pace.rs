@@ -14,8 +14,8 @@ pub enum Speed {
     Max,
 }
 
-/// Maps recorded stamps to instants. The schedule is absolute, so rounding errors cannot add up to a
-/// drift.
+/// Maps recorded stamps to instants. The schedule is absolute, so rounding errors cannot add up to
+/// a drift.
 pub(super) struct Pace {
     speed: Speed,
     /// An instant and the stamp that it stands for; all others are counted from it.

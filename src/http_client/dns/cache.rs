@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Addresses by host name. They are fresh for as long as their records allow, and kept for longer in
-/// case no server answers.
+/// Addresses by host name. They are fresh for as long as their records allow, and kept for longer
+/// in case no server answers.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     entries: HashMap<String, Entry>,
@@ -62,8 +62,8 @@ impl Cache {
     }
 
     /// Notes a failed refresh: the stale addresses count as fresh for a while, or every request
-    /// would first wait for servers that do not answer (RFC 8767, section 5: at least 30 s). Returns
-    /// whether this is the first failure since the addresses were learned.
+    /// would first wait for servers that do not answer (RFC 8767, section 5: at least 30 s).
+    /// Returns whether this is the first failure since the addresses were learned.
     pub(super) fn postpone(&mut self, host: &str, now: Instant) -> bool {
         let Some(entry) = self.entries.get_mut(host) else {
             return false;

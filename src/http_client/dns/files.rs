@@ -30,8 +30,8 @@ struct File {
     stamp: Option<Stamp>,
 }
 
-/// Identifies a state of a file: its time of change, its length and its inode. The latter shows that
-/// a new file, or a link to one, has replaced it, as is common.
+/// Identifies a state of a file: its time of change, its length and its inode. The latter shows
+/// that a new file, or a link to one, has replaced it, as is common.
 type Stamp = (SystemTime, u64, u64);
 
 impl Files {

@@ -145,8 +145,8 @@ impl Question {
     }
 }
 
-/// Whether the header claims more records than the message can hold. The parser would reserve memory
-/// for as many records as are claimed.
+/// Whether the header claims more records than the message can hold. The parser would reserve
+/// memory for as many records as are claimed.
 fn claims_too_much(message: &[u8]) -> bool {
     let counts = [
         header_buffer::questions(message).map(|count| (count, 5)),
@@ -161,8 +161,8 @@ fn claims_too_much(message: &[u8]) -> bool {
     HEADER + least.sum::<usize>() > message.len()
 }
 
-/// An id that cannot be guessed without seeing the question. The standard library keys each hash map
-/// with secret random numbers from the system, so even the hash of an empty value is secret.
+/// An id that cannot be guessed without seeing the question. The standard library keys each hash
+/// map with secret random numbers from the system, so even the hash of an empty value is secret.
 fn random_id() -> u16 {
     let hash = RandomState::new().hash_one(());
     (hash & u64::from(u16::MAX)) as u16

@@ -60,8 +60,8 @@ struct Answer {
 }
 
 impl Resolver {
-    /// A resolver with the system's configuration, which it reloads when it changes. Reads files, so
-    /// create it before the loop starts.
+    /// A resolver with the system's configuration, which it reloads when it changes. Reads files,
+    /// so create it before the loop starts.
     pub fn system(registrar: &Registrar) -> Self {
         let (conf, hosts) = (RESOLV_CONF.into(), HOSTS.into());
         let (files, conf, hosts) = Files::read(conf, hosts, Instant::now());

@@ -1,5 +1,5 @@
-//! Properties of reading answers of name servers, see [`crate::fuzzing`]: only an answer to the same
-//! question is accepted, and it yields only addresses that it contains.
+//! Properties of reading answers of name servers, see [`crate::fuzzing`]: only an answer to the
+//! same question is accepted, and it yields only addresses that it contains.
 
 use std::net::IpAddr;
 
@@ -74,8 +74,8 @@ fn with_id(question: &Question, bytes: &[u8]) -> Option<Vec<u8>> {
     Some([&own[..2], rest].concat())
 }
 
-/// Whether the question's name follows the header. It cannot be a pointer, since there is no earlier
-/// name to point to.
+/// Whether the question's name follows the header. It cannot be a pointer, since there is no
+/// earlier name to point to.
 fn repeats_question(message: &[u8], kind: TYPE) -> bool {
     let question = b"\x03api\x07example\x00";
     let end = 12 + question.len();

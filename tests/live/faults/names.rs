@@ -29,7 +29,10 @@ fn name_server_faults_are_reported_and_survived() {
         (NameFault::NxDomain, "host not found"),
         (NameFault::ServFail, "the name server failed (SERVFAIL)"),
         (NameFault::Refused, "the name server refused (REFUSED)"),
-        (NameFault::TruncatedForGood, "the name server closed the connection"),
+        (
+            NameFault::TruncatedForGood,
+            "the name server closed the connection",
+        ),
         (NameFault::WrongId, "no name server answers"),
         (NameFault::Garbage, "no name server answers"),
         (NameFault::NoAnswer, "no name server answers"),
