@@ -18,13 +18,13 @@
 //! | [`tick`], [`frame`], [`tape`] | a price and its JSON; frames and their boundaries; the ring. Pure |
 //! | [`ioloop`] | a crate of its own: Tornado's IOLoop over mio, blocking code as its coroutines |
 //! | [`cli`], [`log`], [`process`] | command lines; a log that never blocks; CPU and memory |
-//! | [`tls`], [`http_client`] | whom to trust, who we are; names without a thread, and `ureq` |
+//! | [`tls`], [`http_client`] | certificates and trusted roots; host names without a thread, and `ureq` |
 //! | [`exchanges`] | a crate of its own: how each exchange is asked and what it answers, as data. Pure |
 //! | [`feed`] | where prices come from: exchanges, a simulated walk, a recording |
 //! | [`server`] | accepts, upgrades, prints and broadcasts |
 //! | [`client`] | connects, measures, reports |
 //!
-//! Who knows Tornado finds its words: `add_handler`, `add_callback`, `call_later`, `call_at`,
+//! The words are Tornado's: `add_handler`, `add_callback`, `call_later`, `call_at`,
 //! `remove_timeout`, `PeriodicCallback`, `on_message`, `check_origin`, `ping_interval`.
 
 pub(crate) mod backoff;

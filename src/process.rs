@@ -42,7 +42,7 @@ impl Usage {
     /// The usage of the process `pid`.
     ///
     /// # Errors
-    /// When there is no such process, or `/proc` is not as expected.
+    /// When the process does not exist, or `/proc` is not as expected.
     pub fn of(pid: u32) -> io::Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;

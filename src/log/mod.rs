@@ -1,6 +1,6 @@
 //! The log: writes what all libraries log through `log` to stderr, and never waits for it.
 //!
-//! A stopped terminal or a pipe that nobody reads would block the write, and with it every client.
+//! A stopped terminal or an unread pipe would block the write, and with it every client.
 //! So a line is written only if stderr can take it at that moment; others are counted, and the
 //! count is reported once stderr is writable again. Making stderr non-blocking would affect the
 //! shell that shares it, but a terminal can be opened a second time for us alone. Too many similar

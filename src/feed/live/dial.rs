@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn the_error_names_a_proxy_that_refuses_or_is_unreachable() {
         let port = proxy(|mut stream| {
-            answer(&mut stream, "407 Who are you");
+            answer(&mut stream, "407 Proxy Authentication Required");
         });
         let url = "wss://stream.invalid/";
         let refused = first_message(&format!("http://127.0.0.1:{port}"), url, Roots::default());

@@ -8,7 +8,7 @@ use exchanges::QuoteError;
 
 use crate::http_client::TransportError;
 
-/// Why there is no price.
+/// Why a source has no price.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The exchange cannot be reached, or the connection to it failed.

@@ -135,7 +135,7 @@ fn check_stream(exchange: &Exchange, symbols: &[Symbol], messages: &[u8]) {
             StreamMessage::Ticks(ticks) => {
                 assert!(!ticks.is_empty(), "an empty list of ticks");
                 for (index, quote) in &ticks {
-                    assert!(*index < symbols.len(), "a symbol that nobody asked for");
+                    assert!(*index < symbols.len(), "a symbol that was not requested");
                     check_quote(quote, message);
                 }
             }

@@ -46,7 +46,7 @@ fn words(updates: Vec<Update>) -> Vec<String> {
 
 fn down() -> Event {
     Event::Failed {
-        failure: TransportError::Connect("nobody".to_owned()).into(),
+        failure: TransportError::Connect("connection refused".to_owned()).into(),
         pause: Duration::ZERO,
         took: None,
     }
