@@ -48,7 +48,10 @@ pub(crate) trait Transport: Socket + Source + 'static {
 
 /// What the server did to a connection.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "only a simulation looks"))]
+#[cfg_attr(
+    not(any(test, fuzzing)),
+    expect(dead_code, reason = "only a simulation looks")
+)]
 pub(crate) enum Deed<'a> {
     /// It read a message of the client.
     Read,
