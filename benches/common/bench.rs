@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::process::Cores;
 use super::table::Table;
-use super::{Asked, Findings, interrupted, machine, stop_on_signals};
+use super::{Arguments, Findings, interrupted, machine, stop_on_signals};
 
 /// The name of a scenario, and the method that measures it.
 pub(crate) type Scenario = (&'static str, fn(&mut Bench));
@@ -43,12 +43,12 @@ impl Bench {
 
     /// Measures the requested ones of `scenarios` and prints the results; `how` describes the
     /// method.
-    pub(crate) fn measure(asked: &Asked, scenarios: &[Scenario], how: &str) -> ExitCode {
+    pub(crate) fn measure(arguments: &Arguments, scenarios: &[Scenario], how: &str) -> ExitCode {
         stop_on_signals();
         let began = Instant::now();
-        let mut bench = Self::new(asked.quick);
+        let mut bench = Self::new(arguments.quick);
         for (name, measure) in scenarios {
-            if asked.wants(name) && !interrupted() {
+            if arguments.wants(name) && !interrupted() {
                 measure(&mut bench);
             }
         }
@@ -59,7 +59,7 @@ impl Bench {
         println!("{:.0} s in all", began.elapsed().as_secs_f64());
         bench.table.print();
         bench.findings.print();
-        if asked.json {
+        if arguments.json {
             println!("{}", bench.to_json());
         }
         ExitCode::from(u8::from(!bench.findings.is_good()))

@@ -1,6 +1,6 @@
 //! Code shared by the benches: processes, the load client, remarks, and numbers.
 
-mod asked;
+mod arguments;
 mod bench;
 mod client;
 mod findings;
@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-pub(crate) use asked::{Asked, exit_code};
+pub(crate) use arguments::{Arguments, exit_code};
 pub(crate) use bench::{Bench, Scenario};
 pub(crate) use client::Load;
 pub(crate) use findings::{Findings, machine};

@@ -24,7 +24,7 @@ mod upstream;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use common::{Asked, Bench, Scenario, exit_code};
+use common::{Arguments, Bench, Scenario, exit_code};
 
 const HELP: &str = "\
 Measures what it costs clients that the server fetches prices of an exchange: a
@@ -68,8 +68,8 @@ fn main() -> ExitCode {
         Some(_) => {}
     }
     let scenarios = SCENARIOS.iter().map(|(name, _)| *name);
-    match Asked::parse(words, scenarios, "cargo bench --bench fetch", HELP) {
-        Ok(asked) => Bench::measure(&asked, &SCENARIOS, "the exchange where the client is"),
+    match Arguments::parse(words, scenarios, "cargo bench --bench fetch", HELP) {
+        Ok(arguments) => Bench::measure(&arguments, &SCENARIOS, "the exchange where the client is"),
         Err(exit_code) => exit_code,
     }
 }

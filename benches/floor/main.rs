@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use common::table::{self, Target};
-use common::{Asked, Bench, Load, Scenario, at, exit_code, number, ratio};
+use common::{Arguments, Bench, Load, Scenario, at, exit_code, number, ratio};
 use load::Pairs;
 use memory::Crowd;
 use server::Paper;
@@ -123,8 +123,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let scenarios = SCENARIOS.iter().map(|(name, _)| *name);
-    match Asked::parse(words, scenarios, "cargo bench", HELP) {
-        Ok(asked) => Bench::measure(&asked, &SCENARIOS, "medians of pairs of runs"),
+    match Arguments::parse(words, scenarios, "cargo bench", HELP) {
+        Ok(arguments) => Bench::measure(&arguments, &SCENARIOS, "medians of pairs of runs"),
         Err(exit_code) => exit_code,
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn serve(interval: Duration, paper: Paper) -> io::Result<()> {
         for event in &events {
             match event.token() {
                 LISTENER => floor.accept(&poll, &listener)?,
-                STDIN => return floor.say_what_was_lost(),
+                STDIN => return floor.report_losses(),
                 METRONOME => metronome.iter().for_each(Metronome::on_beat),
                 token => floor.on_readable(token, event),
             }
@@ -196,7 +196,7 @@ impl Floor {
         }
     }
 
-    fn say_what_was_lost(&self) -> io::Result<()> {
+    fn report_losses(&self) -> io::Result<()> {
         eprintln!("lost: {} {}", self.dropped, self.torn);
         Ok(())
     }

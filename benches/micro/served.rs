@@ -166,7 +166,9 @@ pub(crate) fn tick(symbol: &str) -> Tick {
 /// A client that requests `target`.
 pub(crate) fn connect(address: SocketAddr, target: &str) -> TcpStream {
     let mut client = TcpStream::connect(address).expect("the server listens");
-    client.set_nonblocking(true).expect("sockets can be told");
+    client
+        .set_nonblocking(true)
+        .expect("a socket can be made non-blocking");
     let request = format!(
         "GET {target} HTTP/1.1\r\nHost: 127.0.0.1:8888\r\nConnection: Upgrade\r\n\
          Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\

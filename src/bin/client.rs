@@ -47,23 +47,23 @@ fn run(config: Config, export: Export) -> ExitCode {
         _ => run_in_workers(&config, signals),
     });
     // The measuring is over, and the reader of the report may take forever.
-    if let Err(error) = let_signals_end_it() {
+    if let Err(error) = restore_default_signals() {
         return fail(&error, 1);
     }
     match measured {
         Ok(report) => {
             // The files first: the reader of stdout may be slow.
             let written = export.write(&report);
-            let said = say(&report, &wanted);
-            let said = said.map_err(|error| format!("cannot write the report: {error}"));
-            finish(&report, &wanted, written.and(said))
+            let printed = print_report(&report, &wanted);
+            let printed = printed.map_err(|error| format!("cannot write the report: {error}"));
+            finish(&report, &wanted, written.and(printed))
         }
         Err(error) => fail(&error, 1),
     }
 }
 
 /// Restores the default action of signals.
-fn let_signals_end_it() -> io::Result<()> {
+fn restore_default_signals() -> io::Result<()> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_conditional_default(signal, Arc::new(true.into()))?;
     }
@@ -91,7 +91,7 @@ fn run_worker(config: &Config) -> ExitCode {
 }
 
 /// Prints the report to stdout, unless stdout has another use.
-fn say(report: &Report, wanted: &Config) -> Result<(), String> {
+fn print_report(report: &Report, wanted: &Config) -> Result<(), String> {
     let text = if wanted.json {
         report.to_json() + "\n"
     } else if report.clients.connected == 0 || report.reader_left() {

@@ -1,8 +1,8 @@
 //! The load client: many connections on one loop that measure what a server delivers.
 //!
-//! | room | what it does |
+//! | room | purpose |
 //! |---|---|
-//! | [`config`] | what was asked for |
+//! | [`config`] | the configuration of a run |
 //! | `ws` | one connection: bytes in, messages out; it counts nothing |
 //! | [`measure`] | what is counted; it adds up and travels between processes |
 //! | `run` | the loop: connections are opened, served and ended, phase by phase |
@@ -13,7 +13,7 @@
 //! Below all of them are two leaves: `received` (what a connection hands out and the measuring
 //! takes) and [`error_kind`].
 //!
-//! A run always ends: with the window, at the latest five seconds after what was asked for; before
+//! A run always ends: with the window, at the latest five seconds after the configured time; before
 //! that at a signal, or when all connections are lost; and it has a report in any case. It is an
 //! error only where nothing could be measured ([`report::Report::error`]).
 

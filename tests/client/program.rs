@@ -62,7 +62,7 @@ pub(crate) fn text(bytes: &[u8]) -> &str {
 fn the_program_prints_one_json_object_and_succeeds() {
     let output = run_program(&["--duration", "200ms", "--json"], serve_steadily);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stderr), "", "no progress where nobody looks");
+    assert_eq!(text(&output.stderr), "", "no progress without a terminal");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(report["ticks"].as_u64().unwrap() > 0);
     assert_eq!(report["clients"]["connected"], 1);

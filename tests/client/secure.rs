@@ -32,7 +32,7 @@ fn config(url: &str, duration: Duration, access: Access) -> Config {
     }
 }
 
-fn believing(authority: &NamedTempFile) -> Access {
+fn trusting(authority: &NamedTempFile) -> Access {
     Access {
         ca: Some(authority.path().to_owned()),
         ..Access::default()
@@ -67,7 +67,7 @@ fn ticks_arrive_through_tls_and_the_connection_is_closed_politely() {
     let authority = Authority::new(&["127.0.0.1"]);
     let file = pem_file(&authority);
     let report = run_bare(
-        |address| config(&format!("wss://{address}/"), WINDOW, believing(&file)),
+        |address| config(&format!("wss://{address}/"), WINDOW, trusting(&file)),
         |stream| {
             let mut peer = upgrade(authority.config(), stream);
             peer.send(Message::Ping("joined?".into())).unwrap();
@@ -119,7 +119,7 @@ fn the_list_of_symbols_is_requested_through_tls() {
         });
         let config = Config {
             watch: Some(watch),
-            ..config(&format!("wss://{address}/"), WINDOW, believing(&file))
+            ..config(&format!("wss://{address}/"), WINDOW, trusting(&file))
         };
         client::run(config, None).unwrap()
     });
@@ -132,7 +132,7 @@ fn the_end_of_tls_that_comes_with_the_last_tick_is_noticed() {
     let authority = Authority::new(&["127.0.0.1"]);
     let file = pem_file(&authority);
     let report = run_bare(
-        |address| config(&format!("wss://{address}/"), ENDLESS, believing(&file)),
+        |address| config(&format!("wss://{address}/"), ENDLESS, trusting(&file)),
         |stream| {
             let mut peer = upgrade(authority.config(), stream);
             peer.send(Message::Ping("joined?".into())).unwrap();
@@ -165,12 +165,12 @@ fn an_untrusted_misnamed_or_expired_certificate_is_refused() {
         ),
         (
             authority.issue(&["elsewhere.test"], Validity::Always),
-            believing(&file),
+            trusting(&file),
             "the server's certificate is for another name",
         ),
         (
             authority.issue(&["127.0.0.1"], Validity::Expired),
-            believing(&file),
+            trusting(&file),
             "the server's certificate has expired",
         ),
     ] {
@@ -181,7 +181,7 @@ fn an_untrusted_misnamed_or_expired_certificate_is_refused() {
 }
 
 /// The report on a server whose certificate is accepted unchecked.
-fn believed(server: Arc<ServerConfig>) -> Report {
+fn accepted(server: Arc<ServerConfig>) -> Report {
     let access = Access {
         insecure: true,
         ..Access::default()
@@ -199,7 +199,7 @@ fn believed(server: Arc<ServerConfig>) -> Report {
 #[test]
 fn insecure_accepts_any_certificate_and_warns() {
     let authority = Authority::new(&["elsewhere.test"]);
-    let report = believed(authority.config());
+    let report = accepted(authority.config());
     assert_eq!(report.error(), None);
     let warned = report
         .warnings
@@ -212,13 +212,13 @@ fn insecure_accepts_any_certificate_and_warns() {
 fn an_authority_that_is_a_server_certificate_is_refused_with_a_remedy() {
     let authority = Authority::new(&["127.0.0.1"]);
     let file = pem_file(&authority);
-    let report = refused(authority.itself(), "127.0.0.1", believing(&file));
+    let report = refused(authority.itself(), "127.0.0.1", trusting(&file));
     assert_eq!(kinds(&report), [(ErrorKind::Tls, 1)]);
     let words = "the server's certificate belongs to an authority, not to a server (use it to sign \
                  the server's certificate)";
     assert_eq!(report.error().as_deref(), Some(words));
 
-    let report = believed(authority.itself());
+    let report = accepted(authority.itself());
     assert_eq!(report.error(), None, "the remedy works");
 }
 
@@ -236,7 +236,7 @@ fn a_certificate_for_another_host_or_not_for_servers_is_refused_with_the_reason(
             "is not meant for servers (it needs extendedKeyUsage serverAuth)",
         ),
     ] {
-        let report = refused(server, "127.0.0.1", believing(&file));
+        let report = refused(server, "127.0.0.1", trusting(&file));
         let sentence = format!("the server's certificate {words}");
         assert_eq!(report.error(), Some(sentence));
     }

@@ -273,7 +273,7 @@ fn ticks_and_replies_due_in_an_outage_are_late() {
     assert!(due.abs_diff(400) <= 20, "{requests:?}");
     assert!(
         requests.counters.replies > 200,
-        "those of the outage, too: {requests:?}"
+        "including those of the outage: {requests:?}"
     );
 }
 

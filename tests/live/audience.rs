@@ -38,7 +38,7 @@ impl Publish for Audience {
 
 impl Audience {
     /// The ticks received, such as `BTC/USDT 1.50`.
-    pub(crate) fn heard(&self) -> Vec<String> {
+    pub(crate) fn received(&self) -> Vec<String> {
         let text = |(_, tick): &(Instant, Tick)| format!("{} {}", tick.symbol, tick.price);
         self.ticks.iter().map(text).collect()
     }
@@ -89,7 +89,7 @@ pub(crate) fn listen(
     let mut io_loop = IoLoop::new().unwrap();
     feed.unwrap().start(&mut io_loop);
     io_loop.call_later(Duration::from_secs(15), |audience: &mut Audience, _| {
-        panic!("never heard enough: {:?}", audience.heard())
+        panic!("never received enough: {:?}", audience.received())
     });
     look(&mut io_loop, enough);
     let mut audience = Audience::default();

@@ -25,8 +25,8 @@ fn each_answer_is_a_tick_with_its_digits_and_time() {
     let settings = settings(&upstream, &["BTC/USDT"]);
     let audience = listen("binance", &settings, |it| it.ticks.len() >= 4);
     // The first answer was to the check.
-    assert_eq!(audience.heard()[0], "BTC/USDT 97123.1500");
-    assert_eq!(audience.heard()[3], "BTC/USDT 97123.4500");
+    assert_eq!(audience.received()[0], "BTC/USDT 97123.1500");
+    assert_eq!(audience.received()[3], "BTC/USDT 97123.4500");
     assert_eq!(audience.ticks[0].1.timestamp, began + 1);
 }
 
@@ -35,10 +35,10 @@ fn an_unchanged_price_is_a_tick_unless_only_changes_are_wanted() {
     let upstream = Upstream::http(|_, _| ok(binance("1.50", 1_732_270_000_123)));
     let mut settings = settings(&upstream, &["BTC/USDT"]);
     let audience = listen("binance", &settings, |it| it.ticks.len() >= 3);
-    assert_eq!(audience.heard(), ["BTC/USDT 1.50"; 3]);
+    assert_eq!(audience.received(), ["BTC/USDT 1.50"; 3]);
     settings.live.changes_only = true;
     let audience = listen("binance", &settings, |it| it.confirmed.len() >= 2);
-    assert_eq!(audience.heard(), ["BTC/USDT 1.50"]);
+    assert_eq!(audience.received(), ["BTC/USDT 1.50"]);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_price_older_than_an_earlier_one_is_not_a_tick() {
     });
     let settings = settings(&upstream, &["BTC/USDT"]);
     let audience = listen("binance", &settings, |it| it.ticks.len() >= 3);
-    assert_eq!(audience.heard(), ["BTC/USDT 1"; 3]);
+    assert_eq!(audience.received(), ["BTC/USDT 1"; 3]);
     let standing = audience.sources.iter().next().unwrap();
     assert_eq!(standing.outdated(), 2);
 }
@@ -69,10 +69,10 @@ fn many_symbols_are_fetched_with_one_request_or_in_turn() {
     settings.interval = Duration::from_millis(10);
     let audience = listen("binance", &settings, |it| it.ticks.len() >= 4);
     let once = ["BTC/USDT 9", "ETH/USDT 3"];
-    assert_eq!(audience.heard(), [once, once].concat());
+    assert_eq!(audience.received(), [once, once].concat());
     let audience = listen("coinbase", &settings, |it| it.ticks.len() >= 8);
     let once = ["BTC/USDT 7", "ETH/USDT 7"];
-    assert_eq!(audience.heard(), [once, once, once, once].concat());
+    assert_eq!(audience.received(), [once, once, once, once].concat());
     // Never faster than the exchange allows, although a tick that is late is followed sooner by the
     // next one.
     let apart = audience.ticks[7].0 - audience.ticks[0].0;
@@ -165,16 +165,16 @@ fn one_delisted_symbol_does_not_affect_the_others() {
     let catalogue = temp_file(builtin.replace("\"interval_ms\": 1000", "\"interval_ms\": 5"));
     let mut settings = settings(&upstream, &["BTC/USDT", "XRP/USDT"]);
     settings.live.exchanges = Some(catalogue.path().to_owned());
-    let heard_btc = |number: usize| {
+    let received_btc = |number: usize| {
         move |it: &crate::audience::Audience| {
-            it.heard()
+            it.received()
                 .iter()
                 .filter(|tick| *tick == "BTC/USDT 5")
                 .count()
                 >= number
         }
     };
-    let audience = listen("kraken", &settings, heard_btc(4));
+    let audience = listen("kraken", &settings, received_btc(4));
     assert_eq!(audience.failures("kraken", "unknown_symbol"), 1);
 }
 
@@ -207,7 +207,7 @@ fn any_price_on_the_web_can_be_a_source() {
     let audience = listen("https://example.com/a?b=c", &settings, |it| {
         !it.ticks.is_empty()
     });
-    assert_eq!(audience.heard(), ["A/B 0.10"]);
+    assert_eq!(audience.received(), ["A/B 0.10"]);
     assert_eq!(audience.ticks[0].1.timestamp, 1_732_270_000_000);
     settings.live.price = Pointer::parse("/data/prize").ok();
     let refusal = refusal("https://example.com/a?b=c", &settings);

@@ -26,17 +26,19 @@ fn the_next_source_serves_under_its_own_name_while_the_first_is_down() {
     let settings = settings(&upstream, &["BTC/USDT"]);
     let audience = listen("binance,kraken", &settings, move |it| {
         // After the first tick it is down; once the second source serves, it is up again.
-        let served = it.heard().iter().any(|tick| tick == "kraken:BTC/USDT 2");
+        let served = it.received().iter().any(|tick| tick == "kraken:BTC/USDT 2");
         up.store(served || it.ticks.is_empty(), Ordering::Relaxed);
-        served && it.heard().last().unwrap().starts_with("binance:")
+        served && it.received().last().unwrap().starts_with("binance:")
     });
-    let heard = audience.heard();
-    assert_eq!(heard[0], "binance:BTC/USDT 1");
-    let down = heard.iter().position(|tick| tick.starts_with("kraken:"));
-    let up = heard.iter().rposition(|tick| tick.starts_with("kraken:"));
+    let received = audience.received();
+    assert_eq!(received[0], "binance:BTC/USDT 1");
+    let down = received.iter().position(|tick| tick.starts_with("kraken:"));
+    let up = received
+        .iter()
+        .rposition(|tick| tick.starts_with("kraken:"));
     let (down, up) = (down.unwrap(), up.unwrap());
     assert!(
-        heard[down..=up]
+        received[down..=up]
             .iter()
             .all(|tick| tick == "kraken:BTC/USDT 2")
     );
@@ -68,10 +70,10 @@ fn the_next_source_serves_before_the_price_of_a_silent_one_is_stale() {
     let stale_after = Duration::from_secs(6);
     settings.live.stale_after = Some(stale_after);
     let audience = listen("binance+stream,kraken", &settings, |it| {
-        it.heard().iter().any(|tick| tick.starts_with("kraken:"))
+        it.received().iter().any(|tick| tick.starts_with("kraken:"))
     });
     assert_eq!(
-        audience.heard(),
+        audience.received(),
         ["binance:BTC/USDT 1", "kraken:BTC/USDT 2"]
     );
     let silence = audience.ticks[1].0 - audience.ticks[0].0;

@@ -28,7 +28,7 @@ fn a_stream_gets_a_subscription_and_answers_to_pings() {
     });
     let settings = settings(&upstream, &["BTC/USDT"]);
     let audience = listen("binance+stream", &settings, |it| it.ticks.len() == 2);
-    assert_eq!(audience.heard(), ["BTC/USDT 1.50", "BTC/USDT 2.50"]);
+    assert_eq!(audience.received(), ["BTC/USDT 1.50", "BTC/USDT 2.50"]);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_stream_that_closes_or_falls_silent_is_reopened() {
     settings.live.stale_after = Some(Duration::from_millis(100));
     let audience = listen("binance+stream", &settings, |it| it.ticks.len() == 5);
     let expected = ["0.5", "1.5", "2.5", "3.5", "4.5"].map(|it| format!("BTC/USDT {it}"));
-    assert_eq!(audience.heard(), expected);
+    assert_eq!(audience.received(), expected);
     assert_eq!(audience.failures("binance+stream", "silent"), 1);
     assert_eq!(audience.failures("binance+stream", "broken"), 3);
 }
@@ -108,11 +108,11 @@ fn a_token_is_fetched_first_where_needed_and_text_pings_keep_the_stream_alive() 
         }
     });
     let settings = settings(&upstream, &["BTC/USDT"]);
-    let heard = Arc::clone(&texts);
+    let received = Arc::clone(&texts);
     let audience = listen("kucoin+stream", &settings, move |_| {
-        heard.lock().unwrap().len() >= 3
+        received.lock().unwrap().len() >= 3
     });
-    assert_eq!(audience.heard(), ["BTC/USDT 3.10"]);
+    assert_eq!(audience.received(), ["BTC/USDT 3.10"]);
     let texts = texts.lock().unwrap();
     assert!(texts[0].contains(r#""topic":"/market/ticker:BTC-USDT""#));
     assert!(texts[1].contains(r#""type":"ping""#) && texts[2].contains(r#""type":"ping""#));
@@ -127,5 +127,5 @@ fn a_stream_and_requests_of_one_exchange_share_their_symbol() {
     let audience = listen("binance+stream,binance", &settings, |it| {
         it.ticks.len() >= 2
     });
-    assert_eq!(audience.heard()[0], "BTC/USDT 1");
+    assert_eq!(audience.received()[0], "BTC/USDT 1");
 }

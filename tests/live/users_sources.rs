@@ -63,8 +63,8 @@ fn server(arguments: &[&str]) -> Command {
 /// The exit code and the output of a server that must not start.
 fn refusal(arguments: &[&str]) -> (Option<i32>, String) {
     let Output { status, stderr, .. } = server(arguments).output().unwrap();
-    let told = String::from_utf8(stderr).unwrap();
-    (status.code(), told.trim_end().to_owned())
+    let output = String::from_utf8(stderr).unwrap();
+    (status.code(), output.trim_end().to_owned())
 }
 
 /// The first tick that a joining client receives.
@@ -101,7 +101,7 @@ fn a_new_exchange_is_an_entry_in_a_file() {
 fn an_unknown_symbol_ends_the_server_with_suggestions() {
     let (web, file) = (web(), temp_file(FICTITIOUS));
     // Time for three requests at most, of which the second finds it.
-    let (code, told) = refusal(&[
+    let (code, output) = refusal(&[
         "--exchanges",
         file.path().to_str().unwrap(),
         "--source",
@@ -114,7 +114,7 @@ fn an_unknown_symbol_ends_the_server_with_suggestions() {
         "2s",
     ]);
     // A notice that the symbol is being checked may come first, if that takes a while.
-    let error = told.lines().next_back();
+    let error = output.lines().next_back();
     assert_eq!(
         error,
         Some("error: fict does not know BTC/UDST, did you mean BTC/USDT?")
@@ -166,8 +166,8 @@ fn unusable_pointers_end_the_server() {
         ),
     ] {
         let source = ["--source", url, "--symbols", "XAU/USD", "--price"];
-        let (code, told) = refusal(&[&source[..], &pointers].concat());
-        assert_eq!(told, format!("error: {host}: {expected}"));
+        let (code, output) = refusal(&[&source[..], &pointers].concat());
+        assert_eq!(output, format!("error: {host}: {expected}"));
         assert_eq!(code, Some(1));
     }
 }

@@ -72,7 +72,11 @@ fn subscriptions_change_while_connected() {
     assert_eq!(ticks(&mut client, 1), [(1, 1)]);
     let answer = ask(&mut client, r#"{"op":"subscribe","symbols":["B"],"id":1}"#);
     assert_eq!(answer["symbols"], serde_json::json!(["A", "B"]));
-    assert_eq!(ticks(&mut client, 1), [(1, 2)], "the newest of what is new");
+    assert_eq!(
+        ticks(&mut client, 1),
+        [(1, 2)],
+        "the newest tick of the new symbol"
+    );
     ask(
         &mut client,
         r#"{"op":"unsubscribe","symbols":["A"],"id":2}"#,

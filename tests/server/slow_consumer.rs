@@ -52,7 +52,7 @@ fn a_client_that_falls_behind_skips_to_the_newest_tick_of_each_symbol() {
         seen_a = seq;
     }
     assert!(gaps >= 1, "nothing was skipped");
-    assert_eq!(seen_b, 1, "what was seen is not sent again");
+    assert_eq!(seen_b, 1, "ticks already seen are not sent again");
     assert!(server.metric("conflated_total") >= 1);
 }
 

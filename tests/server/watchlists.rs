@@ -336,7 +336,7 @@ fn a_rate_can_be_changed_while_connected() {
     assert_eq!(
         ticks(&mut client, 1),
         [(5, 5)],
-        "the newest of what it did not get"
+        "the newest tick that it missed"
     );
     server.tick("sim:BTC/USDT", 6);
     assert_eq!(ticks(&mut client, 1), [(6, 6)]);

@@ -45,7 +45,7 @@
 //! let mut io_loop = IoLoop::new()?;
 //! io_loop.add_handler(&mut listener, Interest::READABLE, connection_ready)?;
 //!
-//! // A client of it, on the same loop. It hands what it hears to the loop, which then stops.
+//! // A client on the same loop. It passes the echo on to the loop, which then stops.
 //! let registrar = io_loop.registrar().clone();
 //! let client = move |emitter: &Emitter<[u8; 5]>| {
 //!     let mut stream = FiberStream::connect(&registrar, address, None)?;
@@ -68,7 +68,7 @@
 //!
 //! Read from the bottom up, each module knows only those before it.
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
 //! | [`histogram`], [`lag`] | histograms of durations; how late the loop runs |
 //! | [`IoLoop`] | callbacks, timeouts and handlers over [`mio::Poll`] |

@@ -15,7 +15,7 @@ impl Config {
     }
 
     /// How long the query for the server's symbols may take; zero if none is needed.
-    pub(crate) fn asking_limit(&self) -> Duration {
+    pub(crate) fn symbol_list_limit(&self) -> Duration {
         match &self.watch {
             Some(watch) if watch.must_ask() => self.connect_timeout,
             _ => Duration::ZERO,

@@ -408,7 +408,7 @@ mod tests {
 
     /// Records ticks at these distances in ms, where 100 is expected; returns the mean in ms and
     /// whether it differs.
-    fn told(apart_ms: &[i64]) -> (f64, bool) {
+    fn mean_and_difference(apart_ms: &[i64]) -> (f64, bool) {
         let mut spacing = InterArrival::default();
         for ms in apart_ms {
             spacing.note(ms * 1_000_000, 1, 100_000_000);
@@ -419,14 +419,14 @@ mod tests {
 
     #[test]
     fn a_different_interval_is_distinguished_from_stalls_and_bursts() {
-        assert_eq!(told(&[100; 10]), (100.0, false));
-        assert_eq!(told(&[102; 10]), (102.0, true));
-        assert_eq!(told(&[25; 10]), (25.0, true));
-        assert_eq!(told(&[25; 4]), (25.0, false), "too few");
+        assert_eq!(mean_and_difference(&[100; 10]), (100.0, false));
+        assert_eq!(mean_and_difference(&[102; 10]), (102.0, true));
+        assert_eq!(mean_and_difference(&[25; 10]), (25.0, true));
+        assert_eq!(mean_and_difference(&[25; 4]), (25.0, false), "too few");
         let stall = [100, 100, 2_100, 100, 100];
-        assert_eq!(told(&stall), (500.0, false));
+        assert_eq!(mean_and_difference(&stall), (500.0, false));
         let bursts = [1, 1, 1, 397, 1, 1, 1, 397];
-        assert_eq!(told(&bursts), (100.0, false));
+        assert_eq!(mean_and_difference(&bursts), (100.0, false));
         assert_eq!(InterArrival::default().mean_s(), None);
         assert!(!InterArrival::default().differs(0.1));
     }

@@ -1,7 +1,7 @@
 //! The measuring, a row per second, as comma-separated values (RFC 4180): for spreadsheets and
 //! data frames. What could not be measured is empty, and nothing needs quotes.
 //!
-//! | column | what it is |
+//! | column | meaning |
 //! |---|---|
 //! | `unix_s` | when the row begins, in Unix time |
 //! | `time_s` | the same from the beginning of the window |

@@ -144,7 +144,7 @@ impl Output {
         let refused = |error: io::Error| {
             let name = path.display();
             let why = match Errno::from_io_error(&error) {
-                Some(Errno::NXIO) => "nobody is reading it".to_owned(),
+                Some(Errno::NXIO) => "no process is reading it".to_owned(),
                 _ => plain(&error),
             };
             BadOption::new(option, format!("cannot write {name}: {why}"))

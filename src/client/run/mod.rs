@@ -11,7 +11,7 @@
 //! measure ─▶ Run ─┬─ connections  opened, served and ended: a session each
 //!                 │    ├─ connector    where to, from where, how many at a time
 //!                 │    ├─ watchlists   which symbols each user asks for
-//!                 │    └─ users        what outlives a connection; returns: who comes back
+//!                 │    └─ users        what outlives a connection; returns: reconnecting
 //!                 ├─ requester    sends requests, by the open loop, and pings
 //!                 ├─ loop_lag     how late this client itself is
 //!                 ├─ output       progress, printed ticks, the intervals

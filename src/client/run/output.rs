@@ -26,7 +26,7 @@ impl Run {
             PeriodicCallback::start(io_loop, progress::PERIOD, show);
         }
         if self.barrier.is_some() {
-            let stands = |run: &mut Self, _: &mut _| run.tell_standing();
+            let stands = |run: &mut Self, _: &mut _| run.announce_standing();
             PeriodicCallback::start(io_loop, progress::PERIOD, stands);
         }
         if self.config.print {
@@ -45,7 +45,7 @@ impl Run {
         }
     }
 
-    fn tell_standing(&mut self) {
+    fn announce_standing(&mut self) {
         let standing = self.standing();
         if let Some(barrier) = &mut self.barrier {
             barrier.stands(standing);

@@ -91,7 +91,7 @@ impl Run {
         }
     }
 
-    fn tell(&mut self, milestone: Milestone) {
+    fn announce(&mut self, milestone: Milestone) {
         if let Some(barrier) = &mut self.barrier {
             barrier.reached(milestone);
         }
@@ -124,7 +124,7 @@ impl Run {
             self.observer.begin_window();
             self.loop_lag.begin_window(began);
             self.phase = Phase::Measuring;
-            self.tell(Milestone::Measuring);
+            self.announce(Milestone::Measuring);
         }
     }
 
@@ -155,7 +155,7 @@ impl Run {
         self.tally.change_open(|open| open);
         self.tally.listened_until = None;
         self.times.ended = Some(ended);
-        self.tell(Milestone::Ended);
+        self.announce(Milestone::Ended);
         self.connector.stop();
         io_loop.call_later(CLOSE_TIMEOUT, |_, io_loop| io_loop.stop());
         if self.awaits_replies() {

@@ -57,10 +57,10 @@ pub(crate) fn measure(
         let show = |coordinator: &mut Coordinator, _: &mut _| coordinator.show_progress();
         PeriodicCallback::start(&mut io_loop, progress::PERIOD, show);
     }
-    let limit = prepared.began + config.asking_limit() + config.window_limit();
+    let limit = prepared.began + config.symbol_list_limit() + config.window_limit();
     // The workers began later than this process.
     io_loop.call_at(limit, |coordinator: &mut Coordinator, _| {
-        coordinator.tell_all(Command::End);
+        coordinator.send_to_all(Command::End);
     });
     let limit = limit + LIMIT_AFTER_WINDOW;
     io_loop.call_at(limit, move |coordinator: &mut Coordinator, io_loop| {
@@ -137,7 +137,7 @@ impl Coordinator {
         if self.phase == Phase::Joining && slowest >= Stage::Joined {
             self.times.joined = Some(Snapshot::now(pid));
             self.phase = Phase::WarmingUp;
-            self.tell_all(Command::Go);
+            self.send_to_all(Command::Go);
         }
         if self.phase == Phase::WarmingUp && slowest >= Stage::Measuring {
             self.times.window_began = Some(Snapshot::now(pid));
@@ -180,14 +180,14 @@ impl Coordinator {
         let came = signals.map_or(0, |signals| signals.pending().count());
         if came > 0 && !self.is_ending {
             self.is_ending = true;
-            self.tell_all(Command::End);
+            self.send_to_all(Command::End);
             io_loop.call_later(LIMIT_AFTER_WINDOW, Self::kill_workers);
         } else if came > 0 {
             self.kill_workers(io_loop);
         }
     }
 
-    fn tell_all(&mut self, command: Command) {
+    fn send_to_all(&mut self, command: Command) {
         // To a worker whose window has ended, a further end would mean not to wait for replies.
         let busy = self.workers.iter_mut().filter(|it| it.stage < Stage::Ended);
         for stdin in busy.filter_map(|worker| worker.stdin.as_mut()) {

@@ -38,9 +38,9 @@ pub fn run(config: &Config) -> io::Result<()> {
     let pipe = ControlPipe::new()?;
     let measured = measure(&config.share(number, of), None, Some(Box::new(pipe)));
     match measured {
-        Ok(measurement) => tell(&Event::Measured(Box::new(measurement))),
+        Ok(measurement) => send(&Event::Measured(Box::new(measurement))),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(error),
-        Err(error) => tell(&Event::Failed(error.to_string())),
+        Err(error) => send(&Event::Failed(error.to_string())),
     }
 }
 
@@ -84,11 +84,11 @@ impl Barrier for ControlPipe {
 
     // If the coordinator is gone, stdin ends.
     fn reached(&mut self, milestone: Milestone) {
-        let _ = tell(&Event::Reached(milestone));
+        let _ = send(&Event::Reached(milestone));
     }
 
     fn stands(&mut self, standing: Standing) {
-        let _ = tell(&Event::Stands(standing));
+        let _ = send(&Event::Stands(standing));
     }
 }
 
@@ -96,7 +96,7 @@ impl Barrier for ControlPipe {
 ///
 /// # Errors
 /// When the coordinator is gone.
-fn tell(event: &Event) -> io::Result<()> {
+fn send(event: &Event) -> io::Result<()> {
     let mut line = serde_json::to_vec(event)?;
     line.push(b'\n');
     let mut stdout = io::stdout().lock();

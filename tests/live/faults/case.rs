@@ -142,7 +142,7 @@ impl<'c> Scene<'c> {
 
     fn has_struck(&self) -> bool {
         match self.case.times {
-            0 => self.told() > 0,
+            0 => self.reports() > 0,
             times => {
                 let struck = self.exchange.struck();
                 struck
@@ -157,7 +157,7 @@ impl<'c> Scene<'c> {
         if self.case.says.is_empty() {
             return health::sources_are_up(&self.program);
         }
-        self.told() > 0
+        self.reports() > 0
             && self.program.lines(": works again after ") > 0
             && health::sources_are_up(&self.program)
     }
@@ -186,7 +186,7 @@ impl<'c> Scene<'c> {
     }
 
     /// How often the log has the expected words, or any warning if none are expected.
-    fn told(&self) -> u64 {
+    fn reports(&self) -> u64 {
         let (source, says) = (self.source, self.case.says);
         self.program.lines(&format!("warn: {source}: {says}"))
     }
@@ -194,15 +194,15 @@ impl<'c> Scene<'c> {
     /// Checks for one line when the fault begins and one when it ends, however often it struck.
     fn check_log(&self) -> Result<(), String> {
         let wrong = |what: &str| Err(format!("{what}: {}", self.program.log()));
-        match (self.case.says, self.told()) {
+        match (self.case.says, self.reports()) {
             ("", 0) => return Ok(()),
             ("", _) => return wrong("a warning"),
             (_, 1) => {}
-            _ => return wrong("not told of once"),
+            _ => return wrong("not reported once"),
         }
         match self.program.lines("works again after") {
             1.. => Ok(()),
-            0 => wrong("its end is not told of"),
+            0 => wrong("its end is not reported"),
         }
     }
 

@@ -155,7 +155,7 @@ fn a_pipe_without_a_reader_is_refused_at_once() {
     let name = pipe.display();
     assert_eq!(
         error,
-        format!("--csv: cannot write {name}: nobody is reading it")
+        format!("--csv: cannot write {name}: no process is reading it")
     );
     config.csv = None;
     config.compare = vec![pipe.clone()];

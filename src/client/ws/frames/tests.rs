@@ -124,7 +124,7 @@ fn no_frame_follows_our_close_frame() {
     frames.close(&mut written).unwrap();
     let length = written.len();
     let (messages, answers, end) = feed(&mut frames, b"\x81\x01a\x89\x00\x88\x02\x03\xe8", 100);
-    assert_eq!(messages, ["a"], "what was under way still counts");
+    assert_eq!(messages, ["a"], "a message in progress still counts");
     assert!(answers.is_empty(), "no pong, no second close");
     assert_eq!(end.unwrap().kind(), ErrorKind::Closed(Some(1000)));
     assert_eq!(length, 8, "a header, a mask and a code");

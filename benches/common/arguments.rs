@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 /// The command line of a bench with scenarios.
-pub(crate) struct Asked {
+pub(crate) struct Arguments {
     names: Vec<String>,
     pub(crate) quick: bool,
     pub(crate) json: bool,
 }
 
-impl Asked {
+impl Arguments {
     /// Parses `words`. If they ask for help or are invalid, prints that and returns the exit code.
     /// `command` is how the bench is run.
     pub(crate) fn parse<'a>(
@@ -32,7 +32,7 @@ impl Asked {
         let known: Vec<_> = scenarios.collect();
         let mut names = Vec::new();
         for word in words {
-            let found = asked_for(&known, &word);
+            let found = selected(&known, &word);
             if found.is_empty() {
                 eprintln!("error: unexpected argument '{word}', see {command} -- --help");
                 return Err(ExitCode::from(2));
@@ -44,12 +44,12 @@ impl Asked {
 
     /// Whether to measure the scenario `name`: all are measured unless some are named.
     pub(crate) fn wants(&self, name: &str) -> bool {
-        self.names.is_empty() || self.names.iter().any(|asked| asked == name)
+        self.names.is_empty() || self.names.iter().any(|selected| selected == name)
     }
 }
 
 /// The scenario named `word`, or all of that group: `lists` selects `lists-500` and its siblings.
-fn asked_for(known: &[&str], word: &str) -> Vec<String> {
+fn selected(known: &[&str], word: &str) -> Vec<String> {
     let is_meant = |name: &str| match known.contains(&word) {
         true => name == word,
         false => name
