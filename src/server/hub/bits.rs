@@ -1,6 +1,7 @@
-//! Sets of small numbers, the slots of connections: who watches a symbol, and who has news.
+//! Sets of small numbers, the slots of connections: which slots watch a symbol, and which have
+//! news.
 
-/// A bit for each number; it grows as needed.
+/// One bit for each number; it grows as needed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bits(Vec<u64>);
 
@@ -27,13 +28,13 @@ impl Bits {
         was_there
     }
 
-    /// Whether a number is in it.
+    /// Whether the set has a number.
     pub(crate) fn contains(&self, number: usize) -> bool {
         let word = self.0.get(number / 64).copied().unwrap_or(0);
         word & 1 << (number % 64) != 0
     }
 
-    /// Adds everything that is in `other`.
+    /// Adds everything in `other`.
     pub(crate) fn unite(&mut self, other: &Self) {
         if self.0.len() < other.0.len() {
             self.0.resize(other.0.len(), 0);
@@ -43,12 +44,12 @@ impl Bits {
         }
     }
 
-    /// Whether there is nothing in it.
+    /// Whether the set is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.iter().all(|&word| word == 0)
     }
 
-    /// The first number that is not below `from` and below `to`.
+    /// The first number in `from..to`.
     pub(crate) fn first(&self, from: usize, to: usize) -> Option<usize> {
         let mut mask = !0 << (from % 64);
         for (index, word) in self.0.iter().enumerate().skip(from / 64) {
@@ -64,7 +65,7 @@ impl Bits {
         None
     }
 
-    /// All of them, in their order.
+    /// All numbers, in ascending order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
         self.0.iter().enumerate().flat_map(|(index, &word)| {
             let left = |word: u64| (word != 0).then_some(word);
@@ -73,14 +74,14 @@ impl Bits {
         })
     }
 
-    /// The memory that it takes, in bytes.
+    /// The memory of the set, in bytes.
     pub(crate) fn memory(&self) -> usize {
         self.0.capacity() * size_of::<u64>()
     }
 }
 
-/// The slots that watch one symbol. Most symbols of a large market have few watchers, for whom a
-/// bit of every slot would be a waste; the popular ones have so many that a list would be.
+/// The slots that watch one symbol. Most symbols of a large market have few watchers, for which a
+/// bit for every slot would be a waste; the popular ones have so many that a list would be.
 #[derive(Clone, Debug)]
 pub(crate) enum Watchers {
     /// A few, in no order.
@@ -96,7 +97,7 @@ impl Default for Watchers {
 }
 
 impl Watchers {
-    /// Adds a slot that is not among them.
+    /// Adds a slot, which must be missing.
     pub(crate) fn insert(&mut self, slot: usize) {
         match self {
             Self::Few(few) if few.len() < FEW_MAX => few.push(slot as u32),
@@ -126,8 +127,8 @@ impl Watchers {
             }
             Self::Many { slots, count } => {
                 *count -= usize::from(slots.remove(slot));
-                // Well below the number at which they became many, or one client that comes and
-                // goes would have them copied each time.
+                // Converts well below the number at which they became many, or one client that
+                // comes and goes would have them copied each time.
                 if *count < FEW_MAX / 2 {
                     *self = Self::Few(slots.iter().map(|slot| slot as u32).collect());
                 }
@@ -156,7 +157,7 @@ impl Watchers {
         }
     }
 
-    /// The memory that they take beside the value itself, in bytes.
+    /// The memory on the heap, in bytes.
     pub(crate) fn memory(&self) -> usize {
         match self {
             Self::Few(few) => few.capacity() * size_of::<u32>(),
@@ -165,8 +166,8 @@ impl Watchers {
     }
 }
 
-/// More watchers than that are kept as bits: visiting as many one by one costs a tenth of a
-/// microsecond, and they take less memory than the bits of 4,000 slots.
+/// A larger set is kept as bits: visiting this many slots one by one costs a tenth of a
+/// microsecond, and a list of them takes less memory than the bits of 4,000 slots.
 const FEW_MAX: usize = 128;
 
 #[cfg(test)]
@@ -176,7 +177,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     proptest! {
-        /// Against the standard library's sets, whatever is done to them.
+        /// Compares with the standard library's sets, through any sequence of operations.
         #[test]
         fn bits_are_a_set(steps in proptest::collection::vec((any::<bool>(), 0usize..300), 0..200)) {
             let (mut bits, mut set) = (Bits::default(), BTreeSet::new());
@@ -212,7 +213,7 @@ mod tests {
             prop_assert_eq!(united.iter().collect::<BTreeSet<_>>(), &one | &other);
         }
 
-        /// Few or many, they are the same set.
+        /// Few or many, watchers are the same set.
         #[test]
         fn watchers_are_a_set(steps in proptest::collection::vec((0u8..5, 0usize..400), 0..900)) {
             let (mut watchers, mut set) = (Watchers::default(), BTreeSet::new());

@@ -1,26 +1,27 @@
-//! What a reader of some symbols has not had: their frames since its position, in the order in
-//! which they were printed.
+//! Finds what a reader of some symbols has not had: their frames since its position, in the order
+//! of printing.
 //!
-//! Pure, and one scratch for all readers: nearly every reader has a frame or a few to come.
+//! Does no I/O, and all readers share one scratch space: nearly every reader has only a few frames
+//! to come.
 
 use crate::tape::{EVERYONE, FrameNumber, SymbolId, Tape};
 
-/// The numbers of the frames of one reader at a time.
+/// The numbers of one reader's frames.
 #[derive(Default)]
 pub(crate) struct Gather {
     found: Vec<FrameNumber>,
-    /// One for each symbol, all down between two readers.
+    /// A flag for each symbol; all are down between two readers.
     flags: Vec<bool>,
 }
 
 impl Gather {
-    /// Finds the frames of `symbols` (in ascending order), and those for everyone, from `from` on;
-    /// the oldest of them if there are more than a write takes. Returns false if one of them has
+    /// Finds the frames of `symbols` (in ascending order) and the frames for everyone, from `from`
+    /// on; only the oldest if there are more than one write takes. Returns false if one of them has
     /// fallen off the tape.
     ///
     /// Usually it walks back from the newest frame of each symbol. When a long list is hardly
-    /// behind, it looks at the new frames instead; when a reader is far behind it goes forward, since
-    /// that can stop early.
+    /// behind, it looks at the new frames instead; when a reader is far behind, it goes forward,
+    /// since that can stop early.
     pub(crate) fn find(&mut self, tape: &Tape, symbols: &[SymbolId], from: FrameNumber) -> bool {
         self.found.clear();
         let is_all_there = from >= tape.tail();
@@ -54,19 +55,19 @@ impl Gather {
         true
     }
 
-    /// Takes the frames from `from` up to `to`, whatever they are about; the oldest of them if there
-    /// are more than a write takes.
+    /// Takes all frames from `from` up to `to`; only the oldest if there are more than one write
+    /// takes.
     pub(crate) fn take_all(&mut self, from: FrameNumber, to: FrameNumber) {
         self.found.clear();
         self.found.extend((from..to).take(FRAMES_MAX));
     }
 
-    /// The numbers that were found, in ascending order.
+    /// The numbers found, in ascending order.
     pub(crate) fn found(&self) -> &[FrameNumber] {
         &self.found
     }
 
-    /// Whether there may be more frames behind those that were found.
+    /// Whether there may be more frames behind those found.
     pub(crate) fn is_cut(&self) -> bool {
         self.found.len() == FRAMES_MAX
     }
@@ -96,7 +97,7 @@ impl Gather {
     }
 }
 
-/// Whether a frame of a symbol has fallen off the tape that lay at `from` or behind it.
+/// Whether a symbol's frame at `from` or behind it has fallen off the tape.
 fn is_lost(tape: &Tape, symbol: SymbolId, from: FrameNumber) -> bool {
     let mut number = tape.newest(symbol);
     while number >= tape.tail() {
@@ -105,9 +106,9 @@ fn is_lost(tape: &Tape, symbol: SymbolId, from: FrameNumber) -> bool {
     number >= from.max(1)
 }
 
-/// Where a reader stands after `written` bytes of the frames `numbers`, which lie one behind the
-/// other in its write: the number of the first frame of which nothing was written, if there is one,
-/// and the rest of the frame that the write ended in.
+/// Where a reader stands after `written` bytes of the frames `numbers`, which follow one another in
+/// its write: the number of the first frame that was not begun, if there is one, and the rest of
+/// the frame that the write ended in.
 pub(crate) fn torn<'a>(
     tape: &'a Tape,
     numbers: &[FrameNumber],
@@ -126,10 +127,11 @@ pub(crate) fn torn<'a>(
     (numbers.len(), &[])
 }
 
-/// So many frames are found at a time: more than a socket takes in one write.
+/// How many frames are found at a time: more than a socket takes in one write.
 pub(crate) const FRAMES_MAX: usize = 1024;
 
-/// To look at a frame's symbol costs about as much as to look at the newest frames of so many.
+/// Looking at a frame's symbol costs about as much as looking at the newest frames of this many
+/// symbols.
 pub(super) const SYMBOLS_PER_FRAME: usize = 8;
 
 #[cfg(test)]

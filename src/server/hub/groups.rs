@@ -1,8 +1,8 @@
-//! The readers of long lists, list by list: to join one that others read costs a bit, however many
-//! symbols it has.
+//! The readers of long lists, list by list: joining a list that others read costs one bit, however
+//! many symbols it has.
 //!
-//! A symbol knows by a mask which of these lists have it, so there can be only a few of them. The
-//! readers of all other lists are known symbol by symbol ([`Watchers`](super::bits::Watchers)).
+//! Each symbol has a mask of the lists that contain it, so there can be only a few of these lists.
+//! The readers of all other lists are kept symbol by symbol ([`Watchers`](super::bits::Watchers)).
 
 use super::bits::Bits;
 use super::watchlists::ListId;
@@ -23,8 +23,8 @@ struct Group {
 }
 
 impl Groups {
-    /// Adds a slot to the readers of a list that has `symbols`. Returns false if the list is too short
-    /// to be kept together, or there are too many others.
+    /// Adds a slot to the readers of a list of `symbols`. Returns false if the list is too short
+    /// for a group, or there are too many others.
     pub(super) fn join(&mut self, list: ListId, symbols: &[SymbolId], slot: usize) -> bool {
         if symbols.len() < LENGTH_MIN {
             return false;
@@ -38,7 +38,7 @@ impl Groups {
         true
     }
 
-    /// Takes a slot out of the readers of a list that has `symbols`. Returns false if it was not among
+    /// Removes a slot from the readers of a list of `symbols`. Returns false if it was not among
     /// them.
     pub(super) fn leave(&mut self, list: ListId, symbols: &[SymbolId], slot: usize) -> bool {
         let Some(index) = self.index_of(list) else {
@@ -63,14 +63,15 @@ impl Groups {
         group.is_some_and(|group| group.slots.contains(slot))
     }
 
-    /// A list with a single reader, which has to make way for one with more if there is no room.
+    /// A list with a single reader, which makes way for a list with more readers when there is no
+    /// room.
     pub(super) fn loneliest(&self) -> Option<(ListId, usize)> {
         let all: Option<Vec<_>> = self.groups.iter().map(Option::as_ref).collect();
         let lonely = all?.into_iter().find(|group| group.readers == 1)?;
         Some((lonely.list, lonely.slots.first(0, usize::MAX)?))
     }
 
-    /// Adds the readers of all lists that have a symbol to `others`.
+    /// Adds the readers of every list with this symbol to `others`.
     pub(super) fn add_to(&self, symbol: SymbolId, others: &mut Bits) {
         let mut mask = self.masks.get(usize::from(symbol)).copied().unwrap_or(0);
         while mask != 0 {
@@ -81,14 +82,14 @@ impl Groups {
         }
     }
 
-    /// No list has a symbol any more.
+    /// Removes a symbol from all lists.
     pub(super) fn forget(&mut self, symbol: SymbolId) {
         if let Some(mask) = self.masks.get_mut(usize::from(symbol)) {
             *mask = 0;
         }
     }
 
-    /// The memory that they take, in bytes.
+    /// The memory of all groups, in bytes.
     pub(super) fn memory(&self) -> usize {
         let groups = self.groups.iter().flatten();
         let slots = groups.map(|group| group.slots.memory());
@@ -125,11 +126,11 @@ impl Groups {
     }
 }
 
-/// Lists that are kept together. To print a symbol that all of them have costs about a microsecond
-/// with ten thousand readers.
+/// The most groups. Printing a symbol that all of them have costs about a microsecond with ten
+/// thousand readers.
 const GROUPS_MAX: usize = if cfg!(test) { 3 } else { 32 };
 
-/// Shorter lists are not worth one of these places; those of tests are short.
+/// Shorter lists are not worth a group; the lists in tests are short.
 const LENGTH_MIN: usize = if cfg!(test) { 3 } else { 256 };
 
 const _: () = assert!(GROUPS_MAX <= u32::BITS as usize);

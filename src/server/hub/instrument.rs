@@ -1,4 +1,4 @@
-//! One symbol on the hub: its newest tick, and whether that is still to be trusted.
+//! One symbol on the hub: its newest tick, and whether its price can still be trusted.
 
 use std::time::{Duration, Instant};
 
@@ -10,27 +10,27 @@ use crate::tick::{self, Price};
 /// One symbol and its newest tick.
 pub(super) struct Instrument {
     pub(super) name: Box<str>,
-    /// The name with quotes, escaped, as every tick of it begins.
+    /// The name in quotes and escaped, as each of its ticks begins.
     pub(super) name_json: Box<str>,
     pub(super) parts: Parts,
-    /// It can be asked for. One that is not may come back, and then goes on counting.
+    /// Whether clients can ask for it. A delisted symbol may come back, and then goes on counting.
     pub(super) is_listed: bool,
-    /// It has been forgotten, and its number is for another.
+    /// Whether it has been forgotten, so that its number is free for another symbol.
     pub(super) is_gone: bool,
-    /// When it came or went for the last two times, by the hub's count of such changes.
+    /// When it last came or went, and the time before, by the hub's count of such changes.
     pub(super) moved: [u64; 2],
-    /// It is among those that may be forgotten.
+    /// Whether it is among the symbols that may be forgotten.
     pub(super) may_go: bool,
     pub(super) seq: u64,
     pub(super) sent: u64,
-    /// When the newest tick was published, by a clock that nobody sets.
+    /// When the newest tick was published, by the monotonic clock.
     pub(super) published: Option<Instant>,
     /// The newest tick, framed; empty before the first.
     pub(super) frame: Vec<u8>,
     /// The numbers of the frames on the tape: the newest tick, and the newest event.
     pub(super) tick: FrameNumber,
     pub(super) event: FrameNumber,
-    /// What it is a price of, among the hub's markets.
+    /// The number of its market.
     pub(super) market: usize,
     /// None for one that may be silent as long as it likes.
     pub(super) watch: Option<Watch>,
@@ -39,9 +39,9 @@ pub(super) struct Instrument {
 /// How a symbol is kept from falling silent unnoticed.
 pub(super) struct Watch {
     pub(super) stale_after: Duration,
-    /// When its price was known last; when watching began, before the first.
+    /// When its price was last known; before the first price, when watching began.
     pub(super) touched: Instant,
-    /// Its clients have been told.
+    /// Whether its clients have been told.
     pub(super) is_stale: bool,
 }
 
@@ -66,7 +66,7 @@ impl Instrument {
         }
     }
 
-    /// What is left of one that was forgotten.
+    /// What remains in place of a forgotten symbol.
     pub(super) fn gone() -> Self {
         Self {
             is_listed: false,
@@ -75,22 +75,22 @@ impl Instrument {
         }
     }
 
-    /// Notes that it can be asked for from now on, or no longer: the hub's change number `change`.
+    /// Lists or delists it, as the hub's change number `change`.
     pub(super) fn set_listed(&mut self, is_listed: bool, change: u64) {
         self.is_listed = is_listed;
         self.moved = [self.moved[1], change];
     }
 
-    /// Whether it could be asked for after the hub's change number `change`; known for the last two
-    /// times that it came or went.
+    /// Whether it was listed after the hub's change number `change`; known for the last two times
+    /// that it came or went.
     pub(super) fn was_listed(&self, change: u64) -> bool {
         let since = self.moved.iter().filter(|&&moved| moved > change).count();
         self.is_listed != (since == 1)
     }
 
-    /// Whether its name without the source is `name`, but for the case of letters.
+    /// Whether its name without the source is `name`, ignoring case.
     pub(super) fn is_spelled(&self, name: &str) -> bool {
-        // Most differ in their last letters, and need not be taken apart.
+        // Most names differ in their last letters and need not be taken apart.
         let from = self.name.len().checked_sub(name.len());
         let end = from.and_then(|from| self.name.as_bytes().get(from..));
         end.is_some_and(|end| end.eq_ignore_ascii_case(name.as_bytes()))
@@ -116,7 +116,7 @@ impl Instrument {
         frame::payload(&self.frame)
     }
 
-    /// Takes note that the price is current. Returns whether it was stale before.
+    /// Notes that the price is current. Returns whether it was stale before.
     pub(super) fn touch(&mut self, now: Instant) -> bool {
         let Some(watch) = &mut self.watch else {
             return false;
@@ -125,8 +125,8 @@ impl Instrument {
         std::mem::replace(&mut watch.is_stale, false)
     }
 
-    /// Whether it has fallen silent and nobody has been told. With `no_hope`, a symbol that never had
-    /// a price counts as silent at once.
+    /// Whether it has fallen silent and its readers have not been told. With `no_hope`, a symbol
+    /// that never had a price counts as silent immediately.
     pub(super) fn is_overdue(&self, now: Instant, no_hope: bool) -> bool {
         let watch = self.watch.as_ref().filter(|watch| !watch.is_stale);
         let is_forlorn = no_hope && self.seq == 0;
@@ -137,13 +137,12 @@ impl Instrument {
         self.watch.as_ref().is_some_and(|watch| watch.is_stale)
     }
 
-    /// Whether it has a price that is current, as far as anybody knows.
+    /// Whether it has a price that counts as current.
     pub(super) fn is_live(&self) -> bool {
         self.is_listed && self.seq > 0 && !self.is_stale()
     }
 
-    /// Appends the event that tells its present state: stale, with the silence so far; delisted; or
-    /// live.
+    /// Appends an event with its current state: stale, with the silence so far; delisted; or live.
     pub(super) fn write_event(&self, now: Instant, out: &mut Vec<u8>) {
         let name = &self.name_json;
         let event = if !self.is_listed {

@@ -1,5 +1,5 @@
 //! Honesty about silence: the readers of a symbol are told once when its price is no longer known
-//! to be current, and once when it is again.
+//! to be current, and once when it is current again.
 
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,8 @@ pub(crate) struct Silent {
     pub(crate) silence: Duration,
 }
 
-/// What symbols are prices of. Several may be prices of the same market, from different sources, and
-/// one live price of it is enough.
+/// The markets that symbols are prices of. Several symbols may be prices of one market, from
+/// different sources, and one live price is enough for it.
 #[derive(Default)]
 pub(super) struct Markets {
     markets: Slab<Market>,
@@ -32,14 +32,14 @@ pub(super) struct Markets {
 
 struct Market {
     name: Box<str>,
-    /// Symbols that are prices of it, delisted ones among them.
+    /// The symbols that are its prices, including delisted ones.
     symbols: usize,
     listed: usize,
     live: usize,
 }
 
 impl Markets {
-    /// The market of one more symbol, by its number; it is added if it was missing.
+    /// The number of the market of one more symbol; it is added if it was missing.
     pub(super) fn take(&mut self, name: &str) -> usize {
         let markets = &mut self.markets;
         let number = *self.by_name.entry(name.into()).or_insert_with(|| {
@@ -54,7 +54,7 @@ impl Markets {
         number
     }
 
-    /// A symbol that was delisted is no longer a price of a market, which goes with its last symbol.
+    /// Removes a delisted symbol from its market, which goes with its last symbol.
     pub(super) fn give_back(&mut self, number: usize) {
         let market = &mut self.markets[number];
         market.symbols -= 1;
@@ -64,7 +64,7 @@ impl Markets {
         }
     }
 
-    /// How many there are.
+    /// How many markets there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.markets.len()
@@ -106,7 +106,7 @@ impl Markets {
 }
 
 impl Hub {
-    /// Keeps `watched` from falling silent unnoticed, from now on.
+    /// Watches the symbols of `watched` for silence from here on.
     pub(crate) fn watch(&mut self, watched: &Watched, now: Instant) {
         let Some(id) = self.id_of(&watched.symbol) else {
             return;
@@ -116,7 +116,7 @@ impl Hub {
         self.markets.delist(instrument, instrument.is_live());
         self.markets.give_back(instrument.market);
         instrument.market = market;
-        // One that comes back stale stays so until it has a price.
+        // A symbol that comes back stale stays stale until it has a price.
         let is_stale = instrument.is_stale();
         let touched = instrument.watch.as_ref().map(|watch| watch.touched);
         instrument.watch = Some(Watch {
@@ -127,13 +127,13 @@ impl Hub {
         self.markets.list(instrument);
     }
 
-    /// Takes note that the price of a symbol is still current. Returns whether it was stale before.
+    /// Notes that the price of a symbol is still current. Returns whether it was stale before.
     pub(crate) fn confirm(&mut self, symbol: &str, now: Instant) -> bool {
         self.id_of(symbol).is_some_and(|id| self.touch(id, now))
     }
 
-    /// Prints that a symbol is live if it was stale before, and returns that. After the closing frame
-    /// a symbol stays as its readers know it.
+    /// Prints that a symbol is live if it was stale, and returns whether it was. After the closing
+    /// frame a symbol stays as its readers know it.
     pub(super) fn touch(&mut self, id: SymbolId, now: Instant) -> bool {
         if self.is_closed() {
             return false;
@@ -149,10 +149,10 @@ impl Hub {
         true
     }
 
-    /// Prints which symbols from number `from` on have fallen silent, and adds them to `silent`, up to
-    /// `most` of them. Returns where to go on, if there may be more. With `no_hope` nothing is to be
-    /// expected at the moment, so that symbols that never had a price are called stale before their
-    /// time is up.
+    /// Prints which symbols from number `from` on have fallen silent, and adds up to `most` of them
+    /// to `silent`. Returns where to go on, if there may be more. With `no_hope` the feed expects
+    /// no prices at the moment, so symbols that never had one are called stale before their time is
+    /// up.
     pub(crate) fn publish_stale(
         &mut self,
         (from, most): (usize, usize),
@@ -199,8 +199,8 @@ impl Hub {
         self.markets.is_unserved(market)
     }
 
-    /// The markets that have no live price, each with the time since the newest that was known of it,
-    /// under whatever name, or since it is watched; none for one that nobody watches.
+    /// The markets without a live price, each with the time since its newest known price, under any
+    /// name, or since it has been watched; `None` for a market that is not watched.
     pub(crate) fn silences(&self, now: Instant) -> Vec<(&str, Option<Duration>)> {
         if self.is_ready() {
             return Vec::new();

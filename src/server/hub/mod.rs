@@ -1,15 +1,16 @@
-//! The hub: the newest price of every symbol, the one tape that all of them are printed on, and the
-//! index that finds what of it is for whom.
+//! The hub: the newest price of every symbol, the one tape that all frames are printed on, and the
+//! index that finds which frames are for which reader.
 //!
-//! For each symbol the hub knows the slots of the connections that watch it, and it keeps one set of
-//! slots that have news. To print unites the one into the other, at nearly the same cost whoever
-//! reads. The broadcast visits the slots that have news; what is unread is found when a reader is
-//! visited ([`Gather`]).
+//! For each symbol the hub knows the slots of the connections that watch it, and it keeps one set
+//! of slots that have news. Printing a tick unites the first set into the second, at nearly the
+//! same cost however many clients read. The broadcast visits the slots that have news, and finds
+//! the unread frames when it visits a reader ([`Gather`]).
 //!
-//! A reader that joins, that changes its list, that is too far behind or that chose a rate of its own
-//! is *owed* the newest ticks of some symbols before it reads on ([`Debt`]).
+//! A reader that joins, changes its list, falls too far behind or has chosen its own rate is *owed*
+//! the newest ticks of some symbols before it reads on ([`Debt`]).
 //!
-//! The hub knows neither sockets nor clocks: instants are handed in, and it is given the wall clock.
+//! The hub knows neither sockets nor clocks: the caller passes instants in, and gives it a wall
+//! clock.
 
 mod bits;
 mod gather;
@@ -48,21 +49,21 @@ pub(crate) use self::watchlists::{ListId, Symbols};
 use crate::tape::{EVERYONE, FrameNumber, SYMBOLS_MAX, SymbolId, Tape};
 use crate::tick::{Price, Stamps, Tick};
 
-/// All that is shared between the readers.
+/// Everything that the readers share.
 pub(crate) struct Hub {
     instruments: Vec<Instrument>,
     by_name: HashMap<Box<str>, SymbolId>,
-    /// The symbols with a source in their name, by the rest of it.
+    /// The symbols with a source in their name, by the name without the source.
     by_bare_name: HashMap<Box<str>, Vec<SymbolId>>,
     parts: PartTable,
-    /// The symbols that were added last, in that order: those that not all lists have tried their
-    /// patterns on, at least.
+    /// The most recently added symbols, oldest first: at least those that some list has not tried
+    /// its patterns on.
     added: Vec<SymbolId>,
-    /// When there are so many, those that need not be remembered are forgotten.
+    /// When there are this many, the hub forgets those that it no longer needs.
     added_max: usize,
-    /// Symbols that were delisted, in that order; some may have come back.
+    /// Delisted symbols, oldest first; some may have come back.
     delisted: VecDeque<SymbolId>,
-    /// The numbers of symbols that were forgotten.
+    /// The numbers of forgotten symbols, free to be used again.
     spare: Vec<SymbolId>,
     listed: usize,
     markets: Markets,
@@ -71,9 +72,10 @@ pub(crate) struct Hub {
     /// The symbols that have ever had an event.
     with_events: Bits,
     lists: Watchlists,
-    /// How often symbols have come or gone: what entries stand for may be another list since.
+    /// How often symbols have come or gone: since an earlier count, entries may have come to stand
+    /// for another list.
     changes: u64,
-    /// For each symbol, the slots that watch it by name or pattern, but for those in groups.
+    /// For each symbol, the slots that watch it by name or pattern, except those in groups.
     watchers: Vec<Watchers>,
     groups: Groups,
     /// The slots that watch everything.
@@ -86,13 +88,13 @@ pub(crate) struct Hub {
     stamps: Stamps,
     /// Every reader that is not [behind](Reading) has had all frames before this one.
     offered: FrameNumber,
-    /// The closing frame, once it was printed: nothing more is.
+    /// The closing frame, once it is printed: no frame follows it.
     close_frame: Vec<u8>,
-    /// Where a tick's JSON is written before it is framed.
+    /// A buffer for a tick's JSON before it is framed.
     json: Vec<u8>,
-    /// How many symbols clients had looked at in this turn of the loop.
+    /// How many symbols the requests of clients have looked at in this turn of the loop.
     work: Cell<usize>,
-    /// A slot was given news of which no broadcast has been told.
+    /// Whether a slot was given news that no broadcast has been scheduled for.
     calls: bool,
 }
 
@@ -100,35 +102,35 @@ pub(crate) struct Hub {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) list: ListId,
-    /// At a rate of its own; else everything as it is printed.
+    /// The period of its own rate; without one it gets every frame as it is printed.
     pub(crate) period: Option<PeriodId>,
 }
 
-/// The number of a tick within its symbol, and when it was published: Unix µs.
+/// The number of a tick within its symbol, and its time of publication in Unix µs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     pub(crate) seq: u64,
     pub(crate) sent: u64,
 }
 
-/// What is known of one symbol.
+/// What the hub knows of one symbol.
 pub(crate) struct InstrumentStats<'a> {
     pub(crate) name: &'a str,
-    /// How many ticks it had.
+    /// How many ticks it has had.
     pub(crate) ticks: u64,
-    /// When the newest was published.
+    /// When the newest tick was published.
     pub(crate) published: Option<Instant>,
     pub(crate) is_stale: bool,
 }
 
-/// What lists and index take, in bytes.
+/// The memory of lists and index, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IndexMemory {
     pub(crate) lists: usize,
     pub(crate) watchers: usize,
 }
 
-/// More symbols than the server can have.
+/// The server has as many symbols as it can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooManySymbols;
 
@@ -141,8 +143,8 @@ impl fmt::Display for TooManySymbols {
 impl std::error::Error for TooManySymbols {}
 
 impl Hub {
-    /// A hub of `symbols`, whose tape takes `tape_size` bytes and the lists of its readers up to
-    /// `lists_size`.
+    /// A hub of `symbols` whose tape takes `tape_size` bytes and whose lists take up to
+    /// `lists_size` bytes.
     ///
     /// # Errors
     /// When there are more than [`SYMBOLS_MAX`] symbols.
@@ -186,29 +188,29 @@ impl Hub {
         Ok(hub)
     }
 
-    /// Has what was printed grow old in groups, of what was printed within `grain`.
+    /// Lets frames age in groups: all frames printed within `grain` of each other expire together.
     pub(crate) fn set_grain(&mut self, grain: Duration) {
         self.tape.set_grain(grain);
     }
 
-    /// A round of the broadcast begins: what is printed from now on may not be among what it offers.
+    /// Begins a round of the broadcast: the round may miss what is printed from here on.
     pub(crate) fn begin_round(&mut self) -> FrameNumber {
         self.tape.end_group();
         self.tape.head()
     }
 
-    /// Takes the wall clock from elsewhere.
+    /// Replaces the wall clock.
     #[cfg(test)]
     pub(crate) fn set_wall_clock(&mut self, wall_us: fn() -> u64) {
         self.stamps = Stamps::new(wall_us);
     }
 
-    /// Adds a symbol; it may have been there before. Returns whether it was missing. Lists whose
-    /// patterns match it get it by [`refresh`](Self::refresh). After the closing frame no symbol comes
-    /// or goes: no event could tell it.
+    /// Adds a symbol, or lists it again. Returns whether it was missing. Lists whose patterns match
+    /// it take it in [`refresh`](Self::refresh). After the closing frame no symbol comes or goes,
+    /// because no event could announce it.
     ///
     /// # Errors
-    /// When there are [`SYMBOLS_MAX`] already.
+    /// When there are already [`SYMBOLS_MAX`] symbols.
     pub(crate) fn list(&mut self, name: &str) -> Result<bool, TooManySymbols> {
         if self.is_closed() {
             return Ok(false);
@@ -246,8 +248,8 @@ impl Hub {
         Ok(true)
     }
 
-    /// Adds symbols, as [`list`](Self::list) does, as far as there is room. Returns how many were
-    /// missing, and how many of the last ones found no room.
+    /// Adds symbols, as [`list`](Self::list) does, while there is room. Returns how many were
+    /// missing, and how many at the end found no room.
     pub(crate) fn list_all(&mut self, names: &[String]) -> (usize, usize) {
         let mut added = 0;
         for (index, name) in names.iter().enumerate() {
@@ -259,8 +261,8 @@ impl Hub {
         (added, 0)
     }
 
-    /// Takes a symbol away: it can no longer be asked for, and its readers are told. Returns whether
-    /// it was there. Lists keep it for a time, for when it comes back.
+    /// Delists a symbol: clients can no longer ask for it, and its readers are told. Returns
+    /// whether it was listed. Lists keep it for a while, in case it comes back.
     pub(crate) fn delist(&mut self, name: &str, now: Instant) -> bool {
         let Some(id) = self.id_of(name).filter(|_| !self.is_closed()) else {
             return false;
@@ -276,8 +278,8 @@ impl Hub {
         true
     }
 
-    /// Publishes a price: gives it its number and stamp, and prints it. Returns its JSON, or none
-    /// for a symbol that is not on the hub, and after the closing frame.
+    /// Publishes a price: gives it a number and a stamp, and prints it. Returns its JSON, or `None`
+    /// if the hub does not have the symbol or the closing frame is out.
     pub(crate) fn publish(&mut self, tick: &Tick, now: Instant) -> Option<&[u8]> {
         let id = self.id_of(&tick.symbol).filter(|_| !self.is_closed())?;
         let stamp = self.stamp(id);
@@ -285,7 +287,7 @@ impl Hub {
         Some(self.instrument(id).json())
     }
 
-    /// The number and the stamp of the next tick of a symbol.
+    /// The number and the stamp of a symbol's next tick.
     pub(crate) fn stamp(&mut self, id: SymbolId) -> Stamp {
         Stamp {
             seq: self.instrument(id).seq + 1,
@@ -315,7 +317,7 @@ impl Hub {
         self.tell_watchers(id);
     }
 
-    /// Prints a frame that is for everyone: the ping.
+    /// Prints a frame for everyone: the ping.
     pub(crate) fn publish_to_everyone(&mut self, frame: &[u8], now: Instant) {
         if self.is_closed() {
             return;
@@ -326,14 +328,14 @@ impl Hub {
         self.news.unite(&self.readers);
     }
 
-    /// Prints the event that tells the present state of a symbol, for those who watch it.
+    /// Prints an event with the current state of a symbol, for those who watch it.
     fn publish_event(&mut self, id: SymbolId, now: Instant) {
         if self.is_closed() {
             return;
         }
         let mut event = Vec::new();
         self.instrument(id).write_event(now, &mut event);
-        // A tick that follows at once may have its stamp already.
+        // A tick that follows immediately may already have its stamp.
         let stamp = self.tape.stamp();
         let number = self.tape.append(id, &event, stamp, now);
         self.instruments[usize::from(id)].event = number;
@@ -342,7 +344,8 @@ impl Hub {
         self.tell_watchers(id);
     }
 
-    /// Keeps the order of what has just fallen off the tape and is still the newest of its symbol.
+    /// Keeps the order of the frames that have just fallen off the tape and are still the newest of
+    /// their symbols.
     fn settle(&mut self) {
         let Self {
             tape,
@@ -369,23 +372,23 @@ impl Hub {
         }
     }
 
-    /// Prints the closing frame; nothing can follow it.
+    /// Prints the closing frame; no frame can follow it.
     pub(crate) fn close(&mut self, frame: &[u8], now: Instant) {
         self.publish_to_everyone(frame, now);
         self.close_frame = frame.to_vec();
     }
 
-    /// Whether the closing frame has been printed: a reader that reaches the head has had it.
+    /// Whether the closing frame is printed: a reader at the head has then had it.
     pub(crate) fn is_closed(&self) -> bool {
         !self.close_frame.is_empty()
     }
 
-    /// The newest stamp given out, Unix µs; zero before the first.
+    /// The newest stamp given out, in Unix µs; zero before the first.
     pub(crate) fn last_stamp(&self) -> u64 {
         self.stamps.last()
     }
 
-    /// What the wall clock says, Unix µs.
+    /// The time of the wall clock, in Unix µs.
     pub(crate) fn wall_us(&self) -> u64 {
         self.stamps.wall_us()
     }
@@ -394,24 +397,25 @@ impl Hub {
         &self.tape
     }
 
-    /// Counts everything printed up to `instant` as too old for a reader that was here all the time.
+    /// Counts everything printed up to `instant` as too old for a reader that has been connected
+    /// all along.
     pub(crate) fn expire_before(&mut self, instant: Instant) {
         self.tape.expire_before(instant);
     }
 
-    /// Whether anybody has news.
+    /// Whether any slot has news.
     pub(crate) fn has_news(&self) -> bool {
         !self.news.is_empty()
     }
 
-    /// The first slot with news that is not below `from` and below `to`; it has none from then on.
+    /// Takes the first slot with news in `from..to`; it has no news after that.
     pub(crate) fn next_news(&mut self, from: usize, to: usize) -> Option<usize> {
         let slot = self.news.first(from, to)?;
         self.news.remove(slot);
         Some(slot)
     }
 
-    /// Notes whether a slot is to be visited again.
+    /// Sets whether a slot is to be visited again.
     pub(crate) fn set_news(&mut self, slot: usize, has_news: bool) {
         if has_news {
             self.calls |= self.news.insert(slot);
@@ -420,7 +424,8 @@ impl Hub {
         }
     }
 
-    /// Whether a slot was given news by itself since the last time: a broadcast is needed.
+    /// Whether a slot was given news outside a broadcast since the last call, so that a broadcast
+    /// is needed.
     pub(crate) fn take_call(&mut self) -> bool {
         std::mem::take(&mut self.calls)
     }
@@ -430,13 +435,13 @@ impl Hub {
         self.offered = number;
     }
 
-    /// Every reader that had read all there was when it was visited last has had all frames before
-    /// this one, whether or not they were for it.
+    /// Every reader that had read everything at its last visit has had all frames before this one,
+    /// whether or not they were for it.
     pub(crate) fn offered(&self) -> FrameNumber {
         self.offered
     }
 
-    /// Gives back a list that was taken and is not going to be read.
+    /// Gives back a list that was taken but will not be read.
     pub(crate) fn give_back(&mut self, list: ListId) {
         self.lists.give_back(list);
     }
@@ -446,37 +451,38 @@ impl Hub {
         self.periods.length(period)
     }
 
-    /// Whether clients have asked for about as much work on lists as a turn of the loop has room for.
+    /// Whether clients have asked for about as much work on lists as one turn of the loop has room
+    /// for.
     pub(crate) fn is_overworked(&self) -> bool {
         self.work.get() > WORK_PER_TURN
     }
 
-    /// A turn of the loop begins.
+    /// Begins a turn of the loop.
     pub(crate) fn rest(&mut self) {
         self.work.set(0);
     }
 
-    /// How much clients have asked for in this turn.
+    /// How much work clients have asked for in this turn.
     pub(crate) fn work(&self) -> usize {
         self.work.get()
     }
 
-    /// Goes back to what there was before other work, which had a share of its own.
+    /// Restores the count from before other work that had a share of its own.
     pub(crate) fn set_work(&self, work: usize) {
         self.work.set(work);
     }
 
-    /// Notes that a client had so many symbols looked at, or as much other work done.
+    /// Notes that a client's request looked at this many symbols, or did as much other work.
     pub(crate) fn worked(&self, symbols: usize) {
         self.work.set(self.work.get() + symbols);
     }
 
-    /// What a list stands for.
+    /// The symbols of a list.
     pub(crate) fn symbols(&self, list: ListId) -> Symbols<'_> {
         self.lists.symbols(list)
     }
 
-    /// How many symbols a list has, the delisted ones among them.
+    /// How many symbols a list has, including delisted ones.
     pub(crate) fn symbol_count(&self, list: ListId) -> usize {
         match self.lists.symbols(list) {
             Symbols::Everything => self.listed,
@@ -489,14 +495,14 @@ impl Hub {
         (self.listed, self.lists.iter().count())
     }
 
-    /// Whether a list has a symbol, by its name.
+    /// Whether a list has the symbol of this name.
     #[cfg(test)]
     pub(crate) fn is_listed_in(&self, name: &str, list: ListId) -> bool {
         let id = self.by_name.get(name);
         id.is_some_and(|&id| self.symbols(list).contains(id))
     }
 
-    /// How many slots are told of a symbol by name.
+    /// How many slots hear of the symbol of this name.
     #[cfg(test)]
     pub(crate) fn watcher_count(&self, name: &str) -> usize {
         let mut told = self.watch_everything.clone();
@@ -507,7 +513,8 @@ impl Hub {
         told.iter().count()
     }
 
-    /// How many lists are kept, periods have timers, and slots read or have news.
+    /// How many lists are kept, how many periods have timers, and how many slots read and have
+    /// news.
     #[cfg(test)]
     pub(crate) fn leftovers(&self) -> [usize; 4] {
         [
@@ -524,7 +531,7 @@ impl Hub {
         self.periods.iter()
     }
 
-    /// What lists and index take.
+    /// The memory of lists and index.
     pub(crate) fn index_memory(&self) -> IndexMemory {
         let watchers = self.watchers.iter();
         let watchers = watchers.map(|it| size_of::<Watchers>() + it.memory());
@@ -534,7 +541,7 @@ impl Hub {
         }
     }
 
-    /// What is known of each symbol.
+    /// What the hub knows of each symbol.
     pub(crate) fn stats(&self) -> impl Iterator<Item = InstrumentStats<'_>> {
         let listed = self.instruments.iter().filter(|it| it.is_listed);
         listed.map(|instrument| InstrumentStats {
@@ -545,7 +552,7 @@ impl Hub {
         })
     }
 
-    /// The number of a symbol that can be asked for.
+    /// The number of a listed symbol.
     fn id_of(&self, name: &str) -> Option<SymbolId> {
         let id = self.by_name.get(name).copied()?;
         self.instrument(id).is_listed.then_some(id)
@@ -555,14 +562,14 @@ impl Hub {
         &self.instruments[usize::from(id)]
     }
 
-    /// The numbers of all symbols that there are, delisted ones too, in ascending order.
+    /// The numbers of all symbols, including delisted ones, in ascending order.
     fn known_ids(&self) -> impl Iterator<Item = SymbolId> {
         let ids = (0..).zip(&self.instruments);
         ids.filter(|(_, instrument)| !instrument.is_gone)
             .map(|(id, _)| id)
     }
 
-    /// The numbers of all symbols that can be asked for, in ascending order.
+    /// The numbers of all listed symbols, in ascending order.
     fn listed_ids(&self) -> impl Iterator<Item = SymbolId> {
         let ids = (0..).zip(&self.instruments);
         ids.filter(|(_, instrument)| instrument.is_listed)
@@ -570,8 +577,8 @@ impl Hub {
     }
 }
 
-/// Symbols that clients may have looked at in one turn of the loop: over half a millisecond's work.
-/// Behind that comes one more request, which can be as heavy as any, and the broadcast has as much.
+/// How many symbols the requests of one turn may look at: over half a millisecond's work. One more
+/// request may follow, as heavy as any, and the broadcast has as much again.
 const WORK_PER_TURN: usize = if cfg!(test) { 2_000 } else { 50_000 };
 
 /// The longest name of a symbol, in characters.

@@ -1,13 +1,14 @@
-//! What a reader is owed before it reads on: the newest ticks of symbols that are new to it, or of
-//! which it has skipped some, and how these symbols stand.
+//! What a reader is owed before it reads on: the newest ticks of symbols that are new to it or that
+//! it has skipped ticks of, and the state of these symbols.
 //!
-//! A debt is paid in the order in which its frames were printed, in pieces as the socket takes them.
-//! Meanwhile the reader's position stands still. A symbol that ticks again is no longer owed: its tick
-//! lies behind the position, so the tape brings it.
+//! A debt is paid in the order in which its frames were printed, in pieces as the socket takes
+//! them. Meanwhile the reader's position stands still. A symbol that ticks again is no longer owed:
+//! its tick lies behind the position, so the tape brings it.
 //!
-//! A few frames are owed by name. More are not copied for each reader but found when it is their turn:
-//! by a place in the order of printing ([`Settled`](super::settled::Settled), then the tape), and by
-//! what it has not had from there on ([`Claim`]). So a debt is small, however large the market is.
+//! A few frames are owed by name. A longer debt is not copied for each reader; its frames are found
+//! when their turn comes, from a place in the order of printing
+//! ([`Settled`](super::settled::Settled), then the tape) and from what the reader has not had since
+//! then ([`Claim`]). So a debt is small, however large the market is.
 
 use std::cmp::Reverse;
 use std::time::Instant;
@@ -21,9 +22,9 @@ use crate::tape::{EVERYONE, FrameNumber, SymbolId};
 /// What one reader is owed.
 #[derive(Default)]
 pub(crate) struct Debt {
-    /// Frames by name, the last first.
+    /// Frames owed by name, the last one first.
     named: Vec<Owed>,
-    /// What is found on the way.
+    /// Claims to frames that are found as they are paid.
     claims: Vec<Claim>,
 }
 
@@ -38,33 +39,34 @@ enum Owed {
     Close,
 }
 
-/// The newest ticks and events of a list that a reader is owed, by what they have in common.
+/// A claim to the newest ticks and events of a list, described by what they have in common.
 struct Claim {
     /// The first frame that may be among them.
     next: FrameNumber,
-    /// From there on it is owed everything.
+    /// From here on the claim covers everything.
     all_from: FrameNumber,
-    /// Before that: ticks that are newer than this stamp, and which symbols are stale.
+    /// Before that, it covers ticks newer than this stamp, and which symbols are stale.
     seen: u64,
-    /// How often symbols had come or gone when it began.
+    /// How often symbols had come or gone when the claim was made.
     made: u64,
-    /// Only symbols of this list, and before `all_from` none of that one. Both were taken for it.
+    /// Covers only symbols of the first list and, before `all_from`, none of the second. Both lists
+    /// were taken for the claim.
     within: Option<ListId>,
     known: Option<ListId>,
 }
 
 impl Debt {
-    /// Whether nothing is owed.
+    /// Whether the debt is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.named.is_empty() && self.claims.is_empty()
     }
 
-    /// Whether so much is owed that what would add to it has to wait.
+    /// Whether the debt is so large that requests that could add to it have to wait.
     pub(crate) fn is_large(&self) -> bool {
         !self.claims.is_empty() || self.named.len() > NAMED_MAX
     }
 
-    /// The memory that it takes beside itself, in bytes.
+    /// The memory on the heap, in bytes.
     #[cfg(test)]
     pub(crate) fn memory(&self) -> usize {
         self.named.capacity() * size_of::<Owed>() + self.claims.capacity() * size_of::<Claim>()
@@ -83,8 +85,8 @@ impl Debt {
 }
 
 impl Hub {
-    /// Adds to a debt what a reader of `list` is owed that joins at the head and has seen everything
-    /// up to the stamp `seen`: every tick that is newer, and which symbols are stale.
+    /// Adds to a debt what a reader of `list` is owed when it joins at the head and has seen
+    /// everything up to the stamp `seen`: every newer tick, and which symbols are stale.
     pub(crate) fn owe_on_joining(&self, debt: &mut Debt, list: ListId, seen: u64) {
         if self.known_count(list) > NAMED_MAX {
             return debt.claim(Claim {
@@ -105,14 +107,14 @@ impl Hub {
         });
     }
 
-    /// Adds to a debt what a reader of `list` is owed that skips everything from `from` to the head:
-    /// the newest tick of each symbol that it has not had, and how a symbol stands where it has not
-    /// been told.
+    /// Adds to a debt what a reader of `list` is owed when it skips everything from `from` to the
+    /// head: the newest tick of each symbol unless it has had it, and the state of each symbol
+    /// unless it has been told.
     pub(crate) fn owe_for_skipping(&self, debt: &mut Debt, list: ListId, from: FrameNumber) {
         let symbols = self.symbols(list);
         let length = self.known_count(list);
         if length > NAMED_MAX {
-            // Claims to everything begin no later: its position has not moved since.
+            // Claims to everything begin no later, since the reader's position has not moved.
             if !debt.claims.iter().any(|claim| claim.within.is_none()) {
                 debt.claim(Claim {
                     next: from,
@@ -130,7 +132,8 @@ impl Hub {
         if from < self.tape.tail() || distance * SYMBOLS_PER_FRAME >= length {
             return self.owe(debt, symbols, wanted);
         }
-        // A list that is hardly behind: what was printed meanwhile is less to look at.
+        // The reader is hardly behind on a long list: the frames printed meanwhile are less to look
+        // at than the list.
         let printed = self.tape.symbols(from, self.tape.head());
         let mut printed: Vec<_> = printed
             .map(|(_, symbol)| symbol)
@@ -142,9 +145,9 @@ impl Hub {
         self.owe(debt, Symbols::Some(&printed), wanted);
     }
 
-    /// Adds to a debt what a reader at `position` is owed that changes from one list to another: what
-    /// it would be on joining, of the symbols that are new to it. What concerns symbols that it no
-    /// longer watches is no longer owed.
+    /// Adds to a debt what a reader at `position` is owed when it changes from one list to another:
+    /// what it would be owed on joining, for the symbols that are new to it. Symbols that it no
+    /// longer watches are no longer owed.
     pub(crate) fn owe_for_changing(
         &mut self,
         debt: &mut Debt,
@@ -221,8 +224,8 @@ impl Hub {
         self.sort_named(named);
     }
 
-    /// Adds the closing frame to what a reader is owed that passes over everything from `from` on: it
-    /// is the one frame for everyone that nobody may miss.
+    /// Adds the closing frame to the debt of a reader that passes over everything from `from` on:
+    /// it is the one frame for everyone that no reader may miss.
     pub(crate) fn owe_close(&self, debt: &mut Debt, from: FrameNumber) {
         if self.is_closed() && self.number_of(Owed::Close) >= from {
             debt.named.push(Owed::Close);
@@ -230,7 +233,7 @@ impl Hub {
         }
     }
 
-    /// Drops from a debt what concerns symbols that are not in a list.
+    /// Removes from a debt the symbols that are not in a list.
     pub(crate) fn forgive(&self, debt: &mut Debt, list: ListId) {
         let symbols = self.symbols(list);
         self.worked(debt.named.len());
@@ -240,19 +243,19 @@ impl Hub {
         });
     }
 
-    /// Puts the last to be paid first. No two frames have the same number, so what is there twice is
-    /// side by side.
+    /// Sorts so that the next frame to pay is last. No two frames have the same number, so
+    /// duplicates end up side by side.
     fn sort_named(&self, named: &mut Vec<Owed>) {
         if named.len() > 1 {
-            // Each number is looked up once: in a large market they are far apart in memory.
+            // Looks each number up once: in a large market they are far apart in memory.
             named.sort_by_cached_key(|&owed| Reverse(self.number_of(owed)));
             named.dedup();
         }
     }
 
-    /// Hands the frames of a debt of a reader of `list` to `write`, the oldest first, until it says
-    /// that there were enough, or to find more would be too much work at once. What lies at `position`
-    /// or behind it is not handed out: the tape brings it.
+    /// Passes the owed frames of a reader of `list` to `write`, oldest first, until `write` says
+    /// that it has enough or the search has done enough work for one turn. Frames at `position` or
+    /// behind it are left out: the tape brings them.
     pub(crate) fn pay(
         &mut self,
         debt: &mut Debt,
@@ -317,7 +320,7 @@ impl Hub {
         }
     }
 
-    /// What `claims` of a reader of `list` at `position` come to.
+    /// The search for what the `claims` of a reader of `list` at `position` cover.
     fn search<'a>(
         &'a self,
         claims: &'a [Claim],
@@ -342,7 +345,7 @@ impl Hub {
         }
     }
 
-    /// Lets go of what a debt holds, whose reader has been paid, or is gone.
+    /// Releases what a debt holds when its reader has been paid or is gone.
     pub(crate) fn drop_claims(&mut self, debt: &mut Debt) {
         for claim in debt.claims.drain(..) {
             let lists = [claim.within, claim.known].into_iter().flatten();
@@ -350,8 +353,8 @@ impl Hub {
         }
     }
 
-    /// The first frame that is owed by name, with its number. Those that are not owed any more are
-    /// dropped: a number of zero is that of a symbol that has taken the place of a delisted one.
+    /// The first frame that is owed by name, with its number. Frames that are no longer owed are
+    /// dropped: a number of zero belongs to a symbol that has taken the place of a delisted one.
     fn next_named(
         &self,
         named: &mut Vec<Owed>,
@@ -375,7 +378,7 @@ impl Hub {
         }
     }
 
-    /// How many symbols a list has, with those that were delisted.
+    /// How many symbols a list has, including delisted ones.
     fn known_count(&self, list: ListId) -> usize {
         match self.symbols(list) {
             Symbols::Everything => self.instruments.len(),
@@ -383,7 +386,7 @@ impl Hub {
         }
     }
 
-    /// What a frame is, if it is the newest of its kind of that symbol.
+    /// The tick or event with this number, if it is still the newest of its kind for that symbol.
     fn newest_at(&self, number: FrameNumber, symbol: SymbolId) -> Option<Owed> {
         let instrument = self.instrument(symbol);
         if instrument.tick == number {
@@ -421,7 +424,7 @@ struct Search<'a, F> {
     frames: F,
     /// It has passed all frames before this one.
     reached: FrameNumber,
-    /// How many frames may still be looked at.
+    /// How many frames it may still look at.
     left: usize,
 }
 
@@ -451,25 +454,25 @@ impl<F: Iterator<Item = (FrameNumber, SymbolId)>> Search<'_, F> {
     }
 }
 
-/// What comes next.
+/// The result of one step of a search.
 enum Found {
     Frame(FrameNumber, Owed),
-    /// There is no other.
+    /// No other frame is claimed.
     Nothing,
-    /// There may be more, but to look for it is enough work for now.
+    /// There may be more, but this turn has done enough looking.
     Enough,
 }
 
-/// Two lists side by side are walked so much faster than symbols are looked at.
+/// Walking two lists side by side is this many times faster than looking at symbols.
 const SYMBOLS_PER_STEP: usize = 4;
 
-/// Frames that are owed by name: longer lists are claimed. A debt is twice as many at most, of four
-/// bytes each, and as many again that one more change has added.
+/// The most frames owed by name; longer lists are claimed. A debt has at most twice as many, of
+/// four bytes each, and as many again while one more change is added.
 const NAMED_MAX: usize = if cfg!(test) { 8 } else { 1024 };
 
-/// To look at a frame, which is searched for in up to three lists, costs about as much as to look at
-/// so many symbols, one after the other.
+/// Looking at a frame, which takes a search in up to three lists, costs about as much as looking at
+/// this many symbols in a row.
 const LOOKS_PER_FRAME: usize = 8;
 
-/// Frames that are looked at for one reader at a time: about half a millisecond's work.
+/// How many frames to look at for one reader at a time: about half a millisecond's work.
 const LOOKS_MAX: usize = if cfg!(test) { 16 } else { 4096 };

@@ -1,7 +1,7 @@
 //! Patterns of symbols: `*/USDT`, `BTC/*`, `binance:*/EUR`, `*`.
 //!
-//! A symbol reads `[SOURCE:]BASE/QUOTE`, and a `*` stands for one of these parts as a whole. So a
-//! pattern is compared part by part, by number, and to try one on twenty thousand symbols takes some
+//! A symbol is written `[SOURCE:]BASE/QUOTE`, and a `*` stands for one whole part. So patterns are
+//! compared part by part, as numbers, and trying one on twenty thousand symbols takes some
 //! microseconds, whatever a client sends.
 
 use std::fmt;
@@ -11,31 +11,31 @@ use hashbrown::HashMap;
 /// What a pattern says about each part of a symbol.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pattern {
-    /// None for any source, or none at all.
+    /// `None` matches any source, and symbols without one.
     source: Option<Box<str>>,
     base: Option<Box<str>>,
     quote: Option<Box<str>>,
 }
 
-/// A rule of a watchlist: its symbols are those that the last rule to match them includes.
+/// A rule of a watchlist: a symbol is in the list if the last rule that matches it includes it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Rule {
     pub(crate) pattern: Pattern,
     pub(crate) includes: bool,
 }
 
-/// The numbers of the parts of symbols; equal parts have the same.
+/// The numbers of the parts of symbols; equal parts have equal numbers.
 #[derive(Debug, Default)]
 pub(crate) struct PartTable {
     numbers: HashMap<Box<str>, Part>,
-    /// Numbers that no part has any more.
+    /// Numbers that are free to be used again.
     spare: Vec<u32>,
 }
 
 #[derive(Debug)]
 struct Part {
     number: u32,
-    /// Symbols that have it.
+    /// How many symbols have the part.
     symbols: usize,
 }
 
@@ -43,7 +43,7 @@ struct Part {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Parts([u32; 3]);
 
-/// A pattern whose parts are numbers: what those of a symbol must be, where the mask has bits.
+/// A pattern with numbers for parts: the parts that a symbol must have, wherever the mask has bits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Matcher {
     wanted: [u32; 3],
@@ -58,7 +58,7 @@ impl Pattern {
         quote: None,
     };
 
-    /// Reads a pattern; none if there is no `*` in it, so that it is a name.
+    /// Parses a pattern; `None` if it has no `*`, so that it is a name.
     ///
     /// # Errors
     /// When a `*` stands for less than a whole part.
@@ -98,7 +98,7 @@ impl Pattern {
         [of_base, of_quote]
     }
 
-    /// The pattern in numbers; none if it can match no symbol that there is.
+    /// The pattern in numbers; `None` if no known symbol can match it.
     pub(crate) fn matcher(&self, parts: &PartTable) -> Option<Matcher> {
         let (mut wanted, mut mask) = ([0; 3], [0; 3]);
         let own = [&self.source, &self.base, &self.quote];
@@ -114,20 +114,20 @@ impl Pattern {
 
 impl Matcher {
     pub(crate) fn matches(&self, Parts(parts): Parts) -> bool {
-        // Without branches: it is tried on all symbols for each pattern of a list.
+        // No branches: this runs on all symbols for each pattern of a list.
         let differs = |part: usize| (self.wanted[part] ^ parts[part]) & self.mask[part];
         differs(0) | differs(1) | differs(2) == 0
     }
 }
 
 impl PartTable {
-    /// The parts of one more symbol by its name. Parts that are new get numbers.
+    /// The parts of one more symbol, by its name. New parts get numbers.
     pub(crate) fn take(&mut self, name: &str) -> Parts {
         let (source, base, quote) = split(name);
         Parts([source, base, quote].map(|part| self.number(part)))
     }
 
-    /// A symbol is gone; its parts with it, unless others have them.
+    /// Removes a symbol, and those of its parts that no other symbol has.
     pub(crate) fn give_back(&mut self, name: &str) {
         let (source, base, quote) = split(name);
         for text in [source, base, quote] {
@@ -147,31 +147,32 @@ impl PartTable {
             part.symbols += 1;
             return part.number;
         }
-        // As long as none is spare, they are the first so many.
+        // While none is spare, the numbers in use are 0 up to their count.
         let number = self.spare.pop().unwrap_or(self.numbers.len() as u32);
         self.numbers
             .insert(text.into(), Part { number, symbols: 1 });
         number
     }
 
-    /// How many there are.
+    /// How many parts there are.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.numbers.len()
     }
 }
 
-/// Longer than the names of symbols a pattern cannot match anything.
+/// A longer pattern is longer than the names of symbols and cannot match any.
 const TEXT_LENGTH_MAX: usize = 4 * super::SYMBOL_LENGTH_MAX;
 
-/// The name of a symbol without its source: `BTC/USDT` of `sim:BTC/USDT`. None if it has no source.
+/// The name of a symbol without its source: `BTC/USDT` for `sim:BTC/USDT`. `None` if it has no
+/// source.
 pub(crate) fn bare(name: &str) -> Option<&str> {
     let (source, _, _) = split(name);
     (!source.is_empty()).then(|| &name[source.len() + 1..])
 }
 
-/// Source, base and quote. A colon behind the slash belongs to the quote, as in ccxt's
-/// `BTC/USDT:USDT`; without a slash all of the name is the base.
+/// Splits into source, base and quote. A colon behind the slash belongs to the quote, as in ccxt's
+/// `BTC/USDT:USDT`; without a slash the whole name is the base.
 fn split(name: &str) -> (&str, &str, &str) {
     let (market, quote) = name.split_once('/').unwrap_or((name, ""));
     let (source, base) = market.rsplit_once(':').unwrap_or(("", market));

@@ -1,5 +1,4 @@
-//! Readers that chose a rate of their own (`?every=1s`): those of one period are served at the same
-//! beat, from one timer.
+//! Readers that chose their own rate (`?every=1s`): readers of one period share a beat and a timer.
 
 use std::time::Duration;
 
@@ -7,11 +6,11 @@ use slab::Slab;
 
 use super::bits::Bits;
 
-/// A period that somebody reads at, by its number.
+/// The number of a period that has readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PeriodId(u32);
 
-/// All periods that somebody reads at.
+/// All periods that have readers.
 #[derive(Default)]
 pub(crate) struct Periods(Slab<Period>);
 
@@ -20,7 +19,7 @@ struct Period {
     slots: Bits,
     readers: usize,
     beats: u32,
-    /// Somebody has to start its timer.
+    /// Whether its timer has yet to be started.
     is_new: bool,
 }
 
@@ -43,23 +42,23 @@ impl Periods {
         PeriodId(id as u32)
     }
 
-    /// Gives it back. A period without readers stays until its next beat, so that a client that
-    /// comes and goes starts no timer each time.
+    /// Gives a period back. Without readers it stays until its next beat, so that a client that
+    /// comes and goes does not start a timer each time.
     pub(crate) fn give_back(&mut self, PeriodId(id): PeriodId, slot: usize) {
         let period = &mut self.0[id as usize];
         period.slots.remove(slot);
         period.readers -= 1;
     }
 
-    /// The next period that has no timer yet; it is taken to have one from now on.
+    /// The next period without a timer; the caller starts one.
     pub(crate) fn next_new(&mut self) -> Option<(PeriodId, Duration)> {
         let (id, period) = self.0.iter_mut().find(|(_, period)| period.is_new)?;
         period.is_new = false;
         Some((PeriodId(id as u32), period.length))
     }
 
-    /// A beat of a period: its readers have news. Returns false when it has none and is gone, so that
-    /// its timer may go too.
+    /// Beats: gives the readers of a period news. Returns false when it has no readers and is gone,
+    /// so that its timer can go too.
     pub(crate) fn beat(&mut self, PeriodId(id): PeriodId, news: &mut Bits) -> bool {
         let period = &mut self.0[id as usize];
         if period.readers == 0 {
@@ -90,8 +89,8 @@ impl Periods {
     }
 }
 
-/// A period as somebody asked for it, made a multiple of a hundredth of its order of magnitude, so
-/// that the number of timers stays small whatever clients ask for: 1,234 ms become 1,200 ms.
+/// Rounds a requested period to a hundredth of its order of magnitude, so that the number of timers
+/// stays small whatever clients ask for: 1,234 ms become 1,200 ms.
 pub(crate) fn rounded(asked: Duration) -> Duration {
     let ms = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
     let mut step = 1;
@@ -101,7 +100,7 @@ pub(crate) fn rounded(asked: Duration) -> Duration {
     Duration::from_millis(ms / step * step)
 }
 
-/// The shortest and the longest period that can be asked for.
+/// The shortest and the longest period that a client can ask for.
 pub(crate) const PERIOD_MIN: Duration = Duration::from_millis(10);
 pub(crate) const PERIOD_MAX: Duration = Duration::from_secs(3600);
 

@@ -1,9 +1,9 @@
-//! Symbols that were delisted are forgotten in the end: where symbols come and go for ever, neither
-//! memory nor the cost of one more grows.
+//! Delisted symbols are forgotten in the end: where symbols come and go for ever, neither memory
+//! nor the cost of one more grows.
 //!
-//! The last of them are kept for when they come back: then they go on counting, and lists have them
-//! as before. A symbol that a client named is kept as long as its list, as is one that was left out
-//! of a pattern by name; and one that may still be unread on the tape.
+//! The last few are kept in case they come back: they then go on counting, and lists have them as
+//! before. A symbol is also kept while a list names it or leaves it out of a pattern by name, and
+//! while its frames may still be unread on the tape.
 
 use super::instrument::Instrument;
 use super::selection::verdict;
@@ -12,7 +12,7 @@ use super::{Hub, pattern};
 use crate::tape::{SYMBOLS_MAX, SymbolId};
 
 impl Hub {
-    /// Notes that a symbol that was delisted may be forgotten.
+    /// Notes that a delisted symbol may be forgotten.
     pub(super) fn may_go(&mut self, id: SymbolId) {
         let instrument = &mut self.instruments[usize::from(id)];
         if !std::mem::replace(&mut instrument.may_go, true) {
@@ -35,7 +35,8 @@ impl Hub {
         })
     }
 
-    /// Forgets those of the first `most` delisted symbols that nothing holds; the others have to wait.
+    /// Forgets those of the first `most` delisted symbols that are no longer held; the others have
+    /// to wait.
     fn forget_some(&mut self, most: usize) {
         let first: Vec<_> = self.delisted.drain(..most).collect();
         let mut going: Vec<_> = first
@@ -70,7 +71,7 @@ impl Hub {
             let matchers = self.matchers(rules);
             let mut walk = super::Symbols::Some(symbols).walk();
             for (index, &id) in ids.iter().enumerate() {
-                // It is there, or not, although the patterns say otherwise.
+                // The list has it, or lacks it, although the patterns say otherwise.
                 held[index] |= walk.contains(id) != verdict(&matchers, self.instrument(id).parts);
             }
         }
@@ -108,7 +109,8 @@ impl Hub {
         self.spare.push(id);
     }
 
-    /// Notes that a symbol was added. What all lists have tried their patterns on is forgotten in time.
+    /// Notes that a symbol was added. Added symbols that all lists have tried their patterns on are
+    /// forgotten in time.
     pub(super) fn note_added(&mut self, id: SymbolId) {
         if self.added.len() >= self.added_max {
             let tried = self.lists.forget_tried(self.added.len());
@@ -121,7 +123,7 @@ impl Hub {
 
 /// Which of `ids` are in `list`, by their index; both are in ascending order.
 fn common<'a>(ids: &'a [SymbolId], list: &'a [SymbolId]) -> impl Iterator<Item = usize> + 'a {
-    // Lists of a few names are many; long ones are searched.
+    // There are many lists of a few names; long lists are searched.
     let mut rest = list;
     let is_there = move |&(_, id): &(usize, &SymbolId)| {
         let below = rest.partition_point(|other| other < id);
@@ -134,11 +136,11 @@ fn common<'a>(ids: &'a [SymbolId], list: &'a [SymbolId]) -> impl Iterator<Item =
         .map(|(index, _)| index)
 }
 
-/// Delisted symbols that are kept in any case.
+/// How many delisted symbols are kept at least.
 const DELISTED_KEPT: usize = 1024;
 
-/// Delisted symbols that are looked at together, since all lists are, too.
+/// How many delisted symbols are checked together, since each check looks at all lists.
 const FORGOTTEN_AT_ONCE: usize = 128;
 
-/// Symbols that were added and are remembered as such at least.
+/// How many added symbols are remembered at least.
 pub(super) const ADDED_KEPT: usize = 4096;

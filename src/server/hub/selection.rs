@@ -1,4 +1,4 @@
-//! From what clients write to lists: names, bare names and patterns.
+//! Resolves what clients write to lists: names, bare names and patterns.
 
 use std::fmt;
 
@@ -8,16 +8,16 @@ use super::watchlists::{ListId, merged};
 use super::{Hub, SYMBOL_LENGTH_MAX, Symbols};
 use crate::tape::SymbolId;
 
-/// Why a list cannot be had. Its text names the entry and the way out.
+/// Why a client cannot have a list. The text names the entry and says what would work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SelectError {
-    /// There is no such symbol; with some that are near, or some that there are.
+    /// There is no such symbol; the error names similar or other ones.
     Unknown { name: String, near: Near },
-    /// Several symbols have that name, each with a source of its own.
+    /// Several symbols have this bare name, each from its own source.
     Ambiguous { name: String, full: String },
     /// A `*` that stands for less than a whole part.
     BadPattern(String),
-    /// A list or a request has so many patterns already.
+    /// A list or a request already has as many patterns as it may.
     TooManyPatterns(String),
     /// The lists of all clients would take more than `limit` bytes of memory.
     TooMuchMemory { entry: String, limit: usize },
@@ -28,11 +28,11 @@ pub(crate) enum SelectError {
 /// Symbols to name in an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Near {
-    /// With the same base or quote, or the same letters.
+    /// Symbols with the same base or quote, or the same letters.
     Similar(String),
-    /// Any.
+    /// Any symbols.
     Some(String),
-    /// There are none at all.
+    /// There are no symbols.
     None,
 }
 
@@ -43,7 +43,7 @@ struct Draft {
 }
 
 impl Hub {
-    /// Takes a list for a reader that names nothing: everything.
+    /// Takes the list of everything, for a reader that names no symbols.
     ///
     /// # Errors
     /// After the closing frame.
@@ -57,7 +57,7 @@ impl Hub {
     /// Takes the list of the symbols that `entries` stand for: names, bare names and patterns.
     ///
     /// # Errors
-    /// When an entry stands for nothing, and when there is no room for one more list.
+    /// When an entry stands for no symbol, and when there is no room for one more list.
     pub(crate) fn select<E: AsRef<str>>(&mut self, entries: &[E]) -> Result<ListId, SelectError> {
         if self.is_closed() {
             return Err(SelectError::Closing);
@@ -74,10 +74,10 @@ impl Hub {
         Ok(list)
     }
 
-    /// Takes the list that `list` becomes with `entries` added, or without them.
+    /// Takes the list that `list` becomes when `entries` are added to it, or removed from it.
     ///
     /// # Errors
-    /// As of [`select`](Self::select).
+    /// As for [`select`](Self::select).
     pub(crate) fn reselect<E: AsRef<str>>(
         &mut self,
         list: ListId,
@@ -98,11 +98,11 @@ impl Hub {
         self.complete(draft, entries, subscribe)
     }
 
-    /// Takes the list that `list` becomes by the symbols that were added since it was made; none if
-    /// its patterns match none of them.
+    /// Takes the list that `list` becomes with the symbols added since it was made; `None` if its
+    /// patterns match none of them.
     ///
     /// # Errors
-    /// When there is no room for it: the list stays as it is, without these symbols.
+    /// When there is no room for it: the list then stays as it is, without these symbols.
     pub(crate) fn refresh(&mut self, list: ListId) -> Result<Option<ListId>, SelectError> {
         let tried = self.added.len() as u32;
         let outcome = match self.lists.growth(list, tried) {
@@ -118,7 +118,7 @@ impl Hub {
                 };
                 let outcome = self.grow(list, &added).ok_or(first);
                 if outcome.is_err() {
-                    // Its readers are told once.
+                    // The readers of the list are told once.
                     self.lists.set_tried(list, tried);
                 }
                 self.lists.note_growth(list, tried, outcome);
@@ -129,7 +129,7 @@ impl Hub {
         outcome.map(Some).map_err(no_room)
     }
 
-    /// Takes the list that has these symbols besides.
+    /// Takes the list with these symbols added.
     fn grow(&mut self, list: ListId, added: &[SymbolId]) -> Option<ListId> {
         let Symbols::Some(known) = self.lists.symbols(list) else {
             return None;
@@ -147,7 +147,7 @@ impl Hub {
         }
     }
 
-    /// The symbols that a list's patterns match and that were added since they were tried last, in
+    /// The symbols that a list's patterns match among those added since they were last tried, in
     /// ascending order.
     fn added_since(&self, list: ListId) -> Vec<SymbolId> {
         let tried = self.lists.tried(list) as usize;
@@ -173,7 +173,7 @@ impl Hub {
 
     /// Takes a list whose patterns have been tried on all symbols.
     fn take(&mut self, symbols: Option<Vec<SymbolId>>, rules: &[Rule]) -> Option<ListId> {
-        // An equal one that is yet to get a symbol will not stay equal.
+        // An equal list that has yet to take a symbol will not stay equal.
         if let Some(known) = self.lists.find(symbols.as_deref(), rules)
             && self.added_since(known).is_empty()
         {
@@ -190,11 +190,12 @@ impl Hub {
         Ok(self.instrument(self.find(name)?).json())
     }
 
-    /// Appends the names of the symbols that `entries` stand for, or of all, as a JSON list: those
-    /// behind the symbol `after`, as many as an answer takes. If there are more, a member says how many.
+    /// Appends a JSON list of the names of the symbols that `entries` stand for, or of all symbols:
+    /// those after the symbol `after`, as many as fit an answer. If there are more, another member
+    /// says how many.
     ///
     /// # Errors
-    /// When an entry stands for nothing, and when there is no symbol `after`.
+    /// When an entry stands for no symbol, and when there is no symbol `after`.
     pub(crate) fn write_names<E: AsRef<str>>(
         &self,
         entries: Option<&[E]>,
@@ -232,8 +233,8 @@ impl Hub {
         Ok(())
     }
 
-    /// Appends what a list is, as members of a JSON object: how many symbols it has, the patterns and
-    /// names that it is made of, and what is left out of the patterns.
+    /// Appends a description of a list, as members of a JSON object: how many symbols it has, the
+    /// patterns and names that it is made of, and the exceptions to the patterns.
     pub(crate) fn describe(&self, list: ListId, out: &mut String) {
         let (symbols, rules) = (self.lists.symbols(list), self.lists.rules(list));
         let (mut count, mut entries, mut except) = (0, Extract::default(), Extract::default());
@@ -310,11 +311,11 @@ impl Hub {
         })
     }
 
-    /// The symbols that `entries` stand for, in ascending order. Patterns are added to `rules`, as
-    /// rules that include what they match or leave it out.
+    /// The symbols that `entries` stand for, in ascending order. Patterns are added to `rules`,
+    /// which include or leave out the symbols that they match.
     ///
-    /// All patterns are tried in one pass over the symbols, so that a request that repeats a pattern
-    /// a thousand times costs no more than one that names it once.
+    /// All patterns are tried in one pass over the symbols, so that a request that repeats a
+    /// pattern a thousand times costs no more than a request that names it once.
     fn ids_of<E: AsRef<str>>(
         &self,
         entries: &[E],
@@ -341,8 +342,7 @@ impl Hub {
         Ok(ids)
     }
 
-    /// The symbol that a name stands for. A symbol that has been delisted can be left out, but not
-    /// added.
+    /// The symbol that a name stands for. A delisted symbol can be left out, but not added.
     fn find_for(&self, name: &str, includes: bool) -> Result<SymbolId, SelectError> {
         let exactly = || self.by_name.get(name).copied().filter(|_| !includes);
         let delisted = || match self.by_bare_name.get(name).map(Vec::as_slice) {
@@ -369,11 +369,11 @@ impl Hub {
             let parts = self.instrument(id).parts;
             matchers.iter().any(|matcher| matcher.matches(parts))
         };
-        // Delisted ones too, since they may come back.
+        // Delisted symbols too, since they may come back.
         ids.extend(self.known_ids().filter(matches));
     }
 
-    /// Notes that a client had so many patterns tried on all symbols.
+    /// Notes that a client had this many patterns tried on all symbols.
     fn tried(&self, patterns: usize) {
         self.worked(self.instruments.len() * (1 + patterns / PATTERNS_PER_LOOK));
     }
@@ -383,7 +383,7 @@ impl Hub {
         self.look_up(name)?.ok_or_else(|| self.unknown(name))
     }
 
-    /// The symbol of that name, or the only one of that name with a source before it.
+    /// The symbol with this name, or the only symbol with this bare name.
     fn look_up(&self, name: &str) -> Result<Option<SymbolId>, SelectError> {
         if let Some(id) = self.id_of(name) {
             return Ok(Some(id));
@@ -402,8 +402,8 @@ impl Hub {
         }
     }
 
-    /// The error for a name that stands for nothing, with symbols of the same base, of the same
-    /// letters, or of the same quote.
+    /// The error for an unknown name, with symbols of the same base, the same letters or the same
+    /// quote.
     fn unknown(&self, name: &str) -> SelectError {
         self.worked(3 * self.instruments.len());
         let market = bare(name).unwrap_or(name);
@@ -425,7 +425,7 @@ impl Hub {
         }
     }
 
-    /// Some of the symbols that are as wanted; none if there are none.
+    /// The names of some wanted symbols; `None` if there are none.
     fn named(&self, is_wanted: impl Fn(&Instrument) -> bool) -> Option<String> {
         let ids = self.listed_ids();
         let wanted = ids.filter(|&id| is_wanted(self.instrument(id)));
@@ -446,7 +446,7 @@ impl Hub {
             }
     }
 
-    /// What rules match, without those that match no symbol that there is.
+    /// The matchers of rules, without those that match no known symbol.
     pub(super) fn matchers(&self, rules: &[Rule]) -> Vec<(Matcher, bool)> {
         let matcher = |rule: &Rule| Some((rule.pattern.matcher(&self.parts)?, rule.includes));
         rules.iter().filter_map(matcher).collect()
@@ -466,7 +466,7 @@ pub(super) fn verdict(matchers: &[(Matcher, bool)], parts: Parts) -> bool {
     last.is_some_and(|&(_, includes)| includes)
 }
 
-/// Adds a pattern, unless those that are there match all that it does in any case.
+/// Adds a pattern, unless the others already match everything that it does.
 fn add_distinct(patterns: &mut Vec<Pattern>, pattern: &Pattern) {
     if *pattern == Pattern::EVERYTHING {
         patterns.clear();
@@ -477,7 +477,7 @@ fn add_distinct(patterns: &mut Vec<Pattern>, pattern: &Pattern) {
     }
 }
 
-/// Adds a rule, without those that it makes meaningless.
+/// Adds a rule, and removes the rules that it makes redundant.
 fn push(rules: &mut Vec<Rule>, pattern: Pattern, includes: bool) {
     if pattern == Pattern::EVERYTHING {
         rules.clear();
@@ -523,7 +523,7 @@ impl Extract {
         }
     }
 
-    /// Appends the list, and as another member how many more there are, if there are.
+    /// Appends the list and, if there are more, another member with their number.
     fn write(&self, more_name: &str, out: &mut String) {
         write_list(self.items.iter(), out);
         if self.more > 0 {
@@ -558,19 +558,19 @@ impl fmt::Display for SelectError {
     }
 }
 
-/// Patterns in one list, and different ones in one request: trying a few dozen on twenty thousand
-/// symbols takes about a millisecond.
+/// How many patterns one list may have, and one request may name: trying a few dozen on twenty
+/// thousand symbols takes about a millisecond.
 pub(crate) const PATTERNS_MAX: usize = 32;
 
-/// To try so many patterns on a symbol costs about as much as to look at it.
+/// Trying this many patterns on a symbol costs about as much as looking at it.
 const PATTERNS_PER_LOOK: usize = 8;
 
-/// Symbols named in an error, so that a hub of thousands still gives a readable one.
+/// How many symbols an error names, so that it stays readable on a hub of thousands.
 const NAMES_IN_ERROR: usize = 10;
 
-/// Names in the answer to a request for names, in bytes: a client that does not read keeps no more
-/// waiting.
+/// The names in one answer, in bytes: a client that does not read makes the server keep no more
+/// than this.
 const NAMES_LENGTH_MAX: usize = 64 << 10;
 
-/// Entries of a list that the answer to a request repeats.
+/// How many entries of a list an answer repeats.
 const ENTRIES_IN_REPLY: usize = 1000;

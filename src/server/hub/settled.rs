@@ -1,36 +1,36 @@
-//! The newest frames that have fallen off the tape: in front of it, they continue the order of
-//! printing back to the oldest tick that a client can be given.
+//! The newest frames that have fallen off the tape: they extend the order of printing back to the
+//! oldest tick that a client can be given.
 
 use crate::tape::{FrameNumber, SymbolId};
 
-/// Frames that are no longer on the tape, in the order of printing. Those that were the newest of
-/// their symbol when they fell off are all there, and may be it no more.
+/// Frames that are no longer on the tape, in the order of printing. It has every frame that was its
+/// symbol's newest when it fell off, and keeps some that have since been superseded.
 #[derive(Default)]
 pub(super) struct Settled {
     frames: Vec<(FrameNumber, SymbolId)>,
-    /// With so many, those that are not the newest any more are dropped.
+    /// At this many, frames that are no longer the newest are dropped.
     most: usize,
 }
 
 impl Settled {
-    /// Adds a frame, which is newer than all that there are.
+    /// Adds a frame, which is newer than all others.
     pub(super) fn push(&mut self, number: FrameNumber, symbol: SymbolId) {
         self.frames.push((number, symbol));
     }
 
-    /// Whether it is time to [drop](Self::retain) some.
+    /// Whether it is time to [drop](Self::retain) some frames.
     pub(super) fn is_full(&self) -> bool {
         self.frames.len() > self.most.max(FRAMES_MIN)
     }
 
-    /// Drops those that are not wanted.
+    /// Drops the frames that are not the newest of their symbol.
     pub(super) fn retain(&mut self, is_newest: impl Fn(FrameNumber, SymbolId) -> bool) {
         self.frames
             .retain(|&(number, symbol)| is_newest(number, symbol));
         self.most = 2 * self.frames.len();
     }
 
-    /// Those from `from` on.
+    /// The frames from `from` on.
     pub(super) fn from(
         &self,
         from: FrameNumber,
@@ -40,5 +40,5 @@ impl Settled {
     }
 }
 
-/// So many are kept in any case.
+/// The least number of frames to keep before any are dropped.
 const FRAMES_MIN: usize = if cfg!(test) { 8 } else { 1024 };

@@ -1,4 +1,4 @@
-//! Who watches what: the index from symbols to the slots that get news of them.
+//! The index from symbols to the slots that get news of them.
 
 use std::time::Duration;
 
@@ -9,34 +9,34 @@ use crate::server::hub::{Hub, Reading};
 use crate::tape::SymbolId;
 
 impl Hub {
-    /// Has a slot read `reading` from now on. Its news begin with what is printed next.
+    /// Lets a slot read `reading`. Its news begins with the next frame printed.
     pub(crate) fn join(&mut self, slot: usize, reading: Reading) {
         self.readers.insert(slot);
         self.watch_list(slot, reading);
     }
 
-    /// Takes the period of this length for a slot that is going to read at it.
+    /// Takes the period of this length for a slot that is about to read at it.
     pub(crate) fn take_period(&mut self, slot: usize, length: Duration) -> PeriodId {
         self.periods.take(length, slot)
     }
 
-    /// The periods, whose beats are somebody's to count.
+    /// The periods, for the caller that starts their timers.
     pub(crate) fn periods(&mut self) -> &mut Periods {
         &mut self.periods
     }
 
-    /// A beat of a period. Returns false when nobody reads at it any more.
+    /// Beats a period. Returns false when it has no readers any more.
     pub(crate) fn beat(&mut self, period: PeriodId) -> bool {
         self.periods.beat(period, &mut self.news)
     }
 
-    /// The number of the newest beat of a period.
+    /// The number of a period's newest beat.
     pub(crate) fn beats(&self, period: PeriodId) -> u32 {
         self.periods.beats(period)
     }
 
-    /// Has a slot that reads `from` read `to` instead. The list and the period of `from` are given
-    /// back, unless they stay the same.
+    /// Changes what a slot reads from `from` to `to`. The list and the period of `from` are given
+    /// back unless they stay the same.
     pub(crate) fn change(&mut self, slot: usize, from: Reading, to: Reading) {
         self.watch_instead(slot, from, to);
         self.lists.give_back(from.list);
@@ -58,8 +58,8 @@ impl Hub {
             && to.period.is_none()
             && !self.groups.join(to.list, new, slot)
         {
-            // Most changes are a few symbols more or less, whatever the length of the list: the others
-            // are not touched.
+            // Most changes add or remove a few symbols, whatever the length of the list: only those
+            // are touched.
             for symbol in difference(old, new) {
                 self.watchers[usize::from(symbol)].remove(slot);
             }
@@ -72,7 +72,7 @@ impl Hub {
         }
     }
 
-    /// Lets a slot go.
+    /// Removes a slot.
     pub(crate) fn leave(&mut self, slot: usize, reading: Reading) {
         self.unwatch_list(slot, reading);
         self.lists.give_back(reading.list);
@@ -83,8 +83,8 @@ impl Hub {
         self.news.remove(slot);
     }
 
-    /// A reader at its own rate is visited at the beats of its period, so what is printed is no news
-    /// to it.
+    /// A reader at its own rate is visited at the beats of its period, so printed frames are not
+    /// news to it.
     fn watch_list(&mut self, slot: usize, reading: Reading) {
         if reading.period.is_some() {
             return;
@@ -120,8 +120,8 @@ impl Hub {
         }
     }
 
-    /// Takes the only reader of a group out of it if there is no room for another group: the list of
-    /// many deserves the place.
+    /// Removes the only reader of a group from it when there is no room for another group: a list
+    /// with many readers deserves the place.
     fn make_way(&mut self) {
         let Some((list, slot)) = self.groups.loneliest() else {
             return;
@@ -133,7 +133,7 @@ impl Hub {
         }
     }
 
-    /// What it costs to note in the index that a slot watches a list, in symbols looked at.
+    /// The cost of noting in the index that a slot watches a list, in symbols looked at.
     fn index_work(&self, slot: usize, list: ListId) -> usize {
         match self.lists.symbols(list) {
             Symbols::Some(symbols) if !self.groups.has(list, slot) => symbols.len() / 2,

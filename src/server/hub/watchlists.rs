@@ -12,16 +12,16 @@ use slab::Slab;
 use super::pattern::{Pattern, Rule};
 use crate::tape::SymbolId;
 
-/// A list, by its number. It stays until each reader that took it has given it back.
+/// The number of a list. The list stays until every reader that took it has given it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ListId(u32);
 
-/// What a list stands for.
+/// The symbols of a list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Symbols<'a> {
-    /// Every symbol, those added later too.
+    /// Every symbol, including those added later.
     Everything,
-    /// These, in ascending order.
+    /// These symbols, in ascending order.
     Some(&'a [SymbolId]),
 }
 
@@ -29,10 +29,10 @@ pub(crate) enum Symbols<'a> {
 pub(crate) struct Watchlists {
     lists: Slab<Watchlist>,
     by_content: HashTable<u32>,
-    /// The lists that are known by what clients wrote.
+    /// Lists by the entries that clients wrote.
     by_entries: HashTable<u32>,
-    /// What became of the last lists that were to take symbols that were added: their other readers
-    /// find it here.
+    /// The outcomes of the last growths, when lists were to take added symbols: the other readers
+    /// of a list find them here.
     growths: VecDeque<Growth>,
     hasher: DefaultHashBuilder,
     memory: usize,
@@ -40,27 +40,27 @@ pub(crate) struct Watchlists {
 }
 
 struct Watchlist {
-    /// None for everything.
+    /// `None` for everything.
     symbols: Option<Box<[SymbolId]>>,
-    /// What it was made of besides names, to be tried on symbols that are added.
+    /// The rules that it was made of besides names, to be tried on added symbols.
     rules: Box<[Rule]>,
     readers: u32,
-    /// How many of the symbols that were ever added its rules have been tried on.
+    /// How many of the symbols ever added its rules have been tried on.
     tried: u32,
-    /// What a client wrote to get it, if to find that out again would be work.
+    /// The entries that a client wrote to get it, if resolving them again would be work.
     entries: Option<Box<Entries>>,
 }
 
-/// What became of a list that was to take symbols that were added.
+/// The outcome when a list was to take added symbols.
 struct Growth {
     of: ListId,
     /// How many symbols had ever been added by then.
     tried: u32,
-    /// The list with these symbols; else the first of them that there was no room for.
+    /// The list with these symbols, or the first of them that there was no room for.
     outcome: Result<ListId, SymbolId>,
 }
 
-/// What a client wrote, which stood for a list at that time.
+/// The entries that a client wrote, which stood for a list at that time.
 struct Entries {
     texts: Box<[Box<str>]>,
     /// How often symbols had come or gone by then.
@@ -68,7 +68,7 @@ struct Entries {
 }
 
 impl Watchlists {
-    /// No list but that of everything. Lists take up to `memory_max` bytes.
+    /// Starts with the list of everything alone. Lists take up to `memory_max` bytes.
     pub(crate) fn new(memory_max: usize) -> Self {
         let mut lists = Self {
             lists: Slab::new(),
@@ -83,7 +83,7 @@ impl Watchlists {
             pattern: Pattern::EVERYTHING,
             includes: true,
         };
-        // Its memory is there, whatever the limit.
+        // This list is always there, whatever the limit.
         lists.insert(None, Box::new([everything]), 0);
         lists
     }
@@ -94,9 +94,9 @@ impl Watchlists {
         EVERYTHING
     }
 
-    /// Takes the list of `symbols` (ascending, each once; none for everything) that `rules` are part
-    /// of, which have been tried on the first `tried` symbols that were ever added. None if the lists
-    /// would take more memory than they may.
+    /// Takes the list of `symbols` (ascending and distinct; `None` for everything), with its
+    /// `rules`, which have been tried on the first `tried` symbols ever added. Returns `None` if
+    /// the lists would take more memory than they may.
     pub(crate) fn take(
         &mut self,
         symbols: Option<Vec<SymbolId>>,
@@ -119,7 +119,7 @@ impl Watchlists {
         Some(ListId(id))
     }
 
-    /// A list of this content, however far its rules have been tried.
+    /// The list with these symbols and rules, however far its rules have been tried.
     pub(crate) fn find(&self, symbols: Option<&[SymbolId]>, rules: &[Rule]) -> Option<ListId> {
         self.find_if(symbols, rules, |_| true)
     }
@@ -138,8 +138,8 @@ impl Watchlists {
         known.map(|&id| ListId(id))
     }
 
-    /// Takes the list that `entries` stood for the last time, unless symbols have come or gone since:
-    /// `changes` says how often they have.
+    /// Takes the list that `entries` last stood for, unless symbols have come or gone since:
+    /// `changes` counts how often they have.
     pub(crate) fn take_by_entries<E: AsRef<str>>(
         &mut self,
         entries: &[E],
@@ -155,8 +155,8 @@ impl Watchlists {
         Some(ListId(id))
     }
 
-    /// Notes that `entries` stand for a list, if they are worth it: a list of a few names is found as
-    /// soon by them.
+    /// Notes that `entries` stand for a list, if it is worth it: a list of a few names is found as
+    /// quickly by its names.
     pub(crate) fn note_entries<E: AsRef<str>>(&mut self, id: ListId, entries: &[E], changes: u64) {
         let list = &self.lists[id.0 as usize];
         let is_work = !list.rules.is_empty()
@@ -201,15 +201,15 @@ impl Watchlists {
         hash_of(&self.hasher, entries)
     }
 
-    /// What became of a list when another reader of it was to take the same symbols; `tried` says how
-    /// many have ever been added.
+    /// The outcome if another reader of the list was to take the same symbols; `tried` is how many
+    /// have ever been added.
     pub(crate) fn growth(&self, of: ListId, tried: u32) -> Option<Result<ListId, SymbolId>> {
         let mut growths = self.growths.iter();
         let known = growths.find(|it| it.of == of && it.tried == tried)?;
         Some(known.outcome)
     }
 
-    /// Notes what became of a list.
+    /// Notes the outcome when a list was to take added symbols.
     pub(crate) fn note_growth(
         &mut self,
         of: ListId,
@@ -223,7 +223,7 @@ impl Watchlists {
         self.growths.push_back(Growth { of, tried, outcome });
     }
 
-    /// The most bytes that all lists together can take.
+    /// The most bytes that all lists together may take.
     pub(crate) fn memory_max(&self) -> usize {
         self.memory_max
     }
@@ -238,7 +238,7 @@ impl Watchlists {
         self.lists[id.0 as usize].readers += 1;
     }
 
-    /// Gives a list back; the last reader takes it along.
+    /// Gives a list back; the list goes with its last reader.
     pub(crate) fn give_back(&mut self, id: ListId) {
         let list = &mut self.lists[id.0 as usize];
         list.readers -= 1;
@@ -275,7 +275,7 @@ impl Watchlists {
             .hash_one((list.symbols.as_deref(), &*list.rules))
     }
 
-    /// What a list stands for.
+    /// The symbols of a list.
     pub(crate) fn symbols(&self, id: ListId) -> Symbols<'_> {
         match &self.lists[id.0 as usize].symbols {
             None => Symbols::Everything,
@@ -283,12 +283,12 @@ impl Watchlists {
         }
     }
 
-    /// The rules that a list was made of.
+    /// The rules of a list.
     pub(crate) fn rules(&self, id: ListId) -> &[Rule] {
         &self.lists[id.0 as usize].rules
     }
 
-    /// How many of the symbols that were ever added a list's rules have been tried on.
+    /// How many of the symbols ever added a list's rules have been tried on.
     pub(crate) fn tried(&self, id: ListId) -> u32 {
         self.lists[id.0 as usize].tried
     }
@@ -298,7 +298,7 @@ impl Watchlists {
         self.lists[id.0 as usize].tried = tried;
     }
 
-    /// Each list that has a reader, with the number of its readers.
+    /// Each list that has readers, with their number.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Symbols<'_>, u32)> {
         let read = self.lists.iter().filter(|(_, list)| list.readers > 0);
         read.map(|(id, list)| (self.symbols(ListId(id as u32)), list.readers))
@@ -312,7 +312,7 @@ impl Watchlists {
         })
     }
 
-    /// Takes symbols out of a list for good: they no longer exist.
+    /// Removes symbols from a list for good: they no longer exist.
     pub(crate) fn purge(&mut self, id: ListId, is_gone: impl Fn(SymbolId) -> bool) {
         self.forget_content(id);
         let list = &mut self.lists[id.0 as usize];
@@ -325,8 +325,8 @@ impl Watchlists {
         self.note_content(id.0);
     }
 
-    /// The symbols that were ever added are counted from later on, since all rules have been tried on
-    /// those before. Returns by how many.
+    /// Forgets added symbols that all rules have been tried on, and counts from a later one.
+    /// Returns how many it forgot.
     pub(crate) fn forget_tried(&mut self, added: usize) -> usize {
         let ruled = |list: &&mut Watchlist| !list.rules.is_empty() && list.symbols.is_some();
         let lists = self.lists.iter_mut().map(|(_, list)| list);
@@ -338,13 +338,13 @@ impl Watchlists {
         least as usize
     }
 
-    /// How many there are, that of everything among them.
+    /// How many lists there are, including the list of everything.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.lists.len()
     }
 
-    /// The memory that they take, in bytes.
+    /// The memory of all lists, in bytes.
     pub(crate) fn memory(&self) -> usize {
         self.memory
     }
@@ -385,7 +385,7 @@ fn hash_of<E: AsRef<str>>(hasher: &DefaultHashBuilder, entries: &[E]) -> u64 {
 }
 
 impl<'a> Symbols<'a> {
-    /// Looks symbols up that come in ascending order.
+    /// A walk that looks symbols up in ascending order.
     pub(crate) fn walk(self) -> Walk<'a> {
         match self {
             Self::Everything => Walk(None),
@@ -412,7 +412,7 @@ pub(crate) fn difference<'a>(
     list.filter(move |&symbol| !walk.contains(symbol))
 }
 
-/// The symbols of both lists, which are in ascending order and have none in common.
+/// The symbols of both lists, which are in ascending order and have no symbol in common.
 pub(crate) fn merged(list: &[SymbolId], other: &[SymbolId]) -> Vec<SymbolId> {
     let mut all = Vec::with_capacity(list.len() + other.len());
     let mut rest = list;
@@ -426,7 +426,7 @@ pub(crate) fn merged(list: &[SymbolId], other: &[SymbolId]) -> Vec<SymbolId> {
     all
 }
 
-/// A walk along a list beside another one: to look up all symbols of a large market costs one pass
+/// A walk along a list beside another one: looking up all symbols of a large market costs one pass
 /// and no searches.
 pub(crate) struct Walk<'a>(Option<Peekable<slice::Iter<'a, SymbolId>>>);
 
@@ -441,7 +441,7 @@ impl Walk<'_> {
     }
 }
 
-/// What a list takes: an estimate that is right to some bytes.
+/// The memory of a list: an estimate that is right to a few bytes.
 fn memory(symbols: Option<&[SymbolId]>, rules: &[Rule]) -> usize {
     size_of::<Watchlist>()
         + symbols.map_or(0, |symbols| (symbols.len() * 2).next_multiple_of(16) + 16)
@@ -449,13 +449,13 @@ fn memory(symbols: Option<&[SymbolId]>, rules: &[Rule]) -> usize {
         + size_of::<u32>() * 2
 }
 
-/// Growths that are remembered.
+/// How many growths are remembered.
 const GROWTHS_MAX: usize = 32;
 
-/// A list of so many names is noted by what a client wrote.
+/// A list of at least this many names is noted by the entries that a client wrote.
 const NAMES_NOTED: usize = 256;
 
-/// The texts of a rule, about.
+/// The texts of a rule, approximately.
 const RULE_TEXT: usize = 32;
 
 /// The list of everything, which is always there.
