@@ -81,9 +81,10 @@ impl Options {
             Some(argument) => {
                 let argument = argument.to_string_lossy();
                 // A URL without its option may contain a password.
-                let shown = match argument.contains("://") && argument.contains('@') {
-                    true => "***".into(),
-                    false => argument,
+                let shown = if argument.contains("://") && argument.contains('@') {
+                    "***".into()
+                } else {
+                    argument
                 };
                 Err(BadOption(format!(
                     "unexpected argument '{shown}', see --help"

@@ -41,9 +41,10 @@ impl Route {
             Some(proxy) => through(http_client, proxy, (host, port), deadline)
                 .map_err(|error| error.through_proxy(proxy))?,
         };
-        match is_secure {
-            false => Ok(route),
-            true => secure(http_client, host, route),
+        if is_secure {
+            secure(http_client, host, route)
+        } else {
+            Ok(route)
         }
     }
 
@@ -106,9 +107,10 @@ fn through(
         .and_then(|()| read_head(&mut route));
     let head = answered.map_err(|error| TransportError::from_io(&error))?;
     let status = head.split_whitespace().nth(1).unwrap_or_default();
-    match status.starts_with('2') {
-        true => Ok(route),
-        false => Err(TransportError::Connect(format!("it answers {status}"))),
+    if status.starts_with('2') {
+        Ok(route)
+    } else {
+        Err(TransportError::Connect(format!("it answers {status}")))
     }
 }
 

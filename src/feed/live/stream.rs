@@ -235,9 +235,10 @@ impl Listening {
     /// The watchdog: a connection may be dead without either end noticing.
     fn check(&self) -> Result<(), Failure> {
         let silence = self.silent_since().elapsed();
-        match silence >= self.silence_max {
-            true => Err(Failure::Silent(silence)),
-            false => Ok(()),
+        if silence >= self.silence_max {
+            Err(Failure::Silent(silence))
+        } else {
+            Ok(())
         }
     }
 

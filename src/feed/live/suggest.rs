@@ -32,9 +32,10 @@ fn like(code: &str, known: &[&str]) -> Vec<String> {
     let is_near = |known: &&&str| strsim::damerau_levenshtein(code, known) == TYPOS_MAX;
     let near = known.iter().filter(is_near).map(|&known| known.to_owned());
     let own = std::iter::once(code.to_owned());
-    match known.contains(&code) {
-        true => own.chain(near).collect(),
-        false => near.chain(own).collect(),
+    if known.contains(&code) {
+        own.chain(near).collect()
+    } else {
+        near.chain(own).collect()
     }
 }
 
