@@ -1,19 +1,19 @@
-//! How messages go into a write: each in a frame of its own, or several as one JSON list (`?batch`).
+//! Packs messages into a write: each in its own frame, or several as one JSON list (`?batch`).
 
 use crate::frame;
 
-/// Collects messages of one write.
+/// Collects the messages of one write.
 #[derive(Default)]
 pub(crate) struct Packing {
     bytes: Vec<u8>,
-    /// The list that is being written; empty between two lists.
+    /// The list being written; empty between two lists.
     list: Vec<u8>,
     batches: bool,
     messages: usize,
 }
 
 impl Packing {
-    /// Begins a write. `batches` says that messages go into lists.
+    /// Begins a write. With `batches`, messages go into JSON lists.
     pub(crate) fn begin(&mut self, batches: bool) {
         self.bytes.clear();
         self.list.clear();
@@ -21,8 +21,8 @@ impl Packing {
         self.messages = 0;
     }
 
-    /// Adds a message, a whole frame. Pings and the closing frame are control frames, which cannot be
-    /// within a list.
+    /// Adds a message, a whole frame. Pings and the closing frame are control frames, which cannot
+    /// be in a list.
     pub(crate) fn push(&mut self, frame: &[u8]) {
         self.messages += 1;
         if !self.batches {
@@ -42,7 +42,7 @@ impl Packing {
         self.messages
     }
 
-    /// How many bytes they have, about.
+    /// The approximate number of bytes.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() + self.list.len()
     }
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_go_into_one_list_and_control_frames_between_lists() {
+    fn control_frames_split_a_list_of_messages() {
         let mut ping = Vec::new();
         frame::ping(&mut ping, b"7");
         let mut packing = Packing::default();
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn without_lists_messages_are_what_they_were() {
+    fn without_lists_messages_pass_unchanged() {
         let mut packing = Packing::default();
         packing.begin(true);
         packing.push(&text("left"));

@@ -1,7 +1,7 @@
 //! The protocol: the small JSON texts that a client may send, and their answers.
 //!
-//! A request that makes no sense gets an error answer and the connection stays. The `id` of a
-//! request is never understood, only returned: it keeps its very bytes, whatever type it has.
+//! A malformed request gets an error answer and the connection stays open. The `id` of a request is
+//! never parsed, only returned: it keeps its exact bytes, whatever its type.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::cli;
 use crate::frame;
 use crate::server::hub::{Hub, ListId, PERIOD_MAX, PERIOD_MIN, rounded};
 
-/// What a request leads to.
+/// The outcome of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
     /// The answer.
     pub(crate) text: Vec<u8>,
-    /// What the client reads from then on, if that is to change.
+    /// The change to what the client reads, if there is one.
     pub(crate) change: Option<Change>,
 }
 
@@ -32,14 +32,14 @@ pub(crate) struct Change {
 /// How a client wants its messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Delivery {
-    /// The newest tick of each symbol once in so long; else every tick.
+    /// How often it gets the newest tick of each symbol; `None` for every tick.
     pub(crate) every: Option<Duration>,
-    /// As JSON lists.
+    /// Whether messages come as JSON lists.
     pub(crate) batches: bool,
 }
 
-/// Any JSON object; what its members hold is found out one by one, so that an error in one of them
-/// still has the id.
+/// Any JSON object; its members are parsed one by one, so that an error in one of them still has
+/// the id.
 #[derive(Deserialize)]
 struct Raw<'a> {
     #[serde(borrow)]
@@ -58,7 +58,7 @@ struct Raw<'a> {
     batch: Option<&'a RawValue>,
 }
 
-/// A member that is there, also as a null, which by itself would count as missing.
+/// Reads a member that is present, even as a null, which serde would otherwise count as missing.
 fn even_null<'de: 'a, 'a, D>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error>
 where
     D: Deserializer<'de>,
@@ -66,10 +66,10 @@ where
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Answers `text`, a request of a client that reads `list` in the way of `delivery`.
+/// Answers `text`, a request of a client that reads `list` with this `delivery`.
 pub(crate) fn answer(text: &str, hub: &mut Hub, list: ListId, delivery: Delivery) -> Reply {
     match serde_json::from_str::<Raw<'_>>(text) {
-        // serde would take a list for the members in their order.
+        // serde would accept a JSON list as the members in their order.
         Ok(_) if !text.trim_start().starts_with('{') => {
             error("null", "invalid request: expected a JSON object")
         }
@@ -147,7 +147,7 @@ impl Raw<'_> {
         let subscribe = op == "subscribe";
         let has_way = self.every.is_some() || self.batch.is_some();
         let entries: Vec<JsonText<'_>> = match self.symbols {
-            // To change only the way of delivery is fine.
+            // A request may change the delivery alone.
             None if subscribe && has_way => Vec::new(),
             symbols => read(symbols, "symbols", SYMBOLS)?,
         };
@@ -196,7 +196,7 @@ impl Raw<'_> {
     }
 }
 
-/// Reads how often a client wants the newest ticks.
+/// Parses how often a client wants the newest ticks.
 ///
 /// # Errors
 /// A sentence that says what is expected.
@@ -211,7 +211,7 @@ pub(crate) fn parse_every(text: &str) -> Result<Duration, String> {
     Ok(rounded(every))
 }
 
-/// Reads one member; `wanted` says what it must be. A JSON null is a value like others.
+/// Parses one member; `wanted` says what it must be. A JSON null is a value like any other.
 fn read<'a, T: Deserialize<'a>>(
     member: Option<&'a RawValue>,
     name: &str,
@@ -228,7 +228,7 @@ fn text(text: String) -> Reply {
     }
 }
 
-/// An error that no request has asked for, as a frame.
+/// Frames an error that does not answer a request.
 pub(crate) fn notice(message: &str) -> Vec<u8> {
     let mut out = Vec::new();
     frame::text(&mut out, &error("null", message).text);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_get_has_the_newest_tick_and_the_id() {
+    fn a_get_returns_the_newest_tick_and_the_id() {
         let reply = reply(r#"{"op":"get","symbol":"A/USD","id":7}"#);
         assert!(
             reply.starts_with(r#"{"symbol":"A/USD","price":1.50,"timestamp":5,"seq":1,"sent":"#)
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ping_has_the_time() {
+    fn a_ping_returns_the_time() {
         let before = tick::unix_us();
         let pong: Value = serde_json::from_str(&reply(r#"{"op":"ping"}"#)).unwrap();
         assert_eq!(
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn list_has_the_names_of_all_symbols_or_of_those_asked_for() {
+    fn list_names_all_symbols_or_the_requested_ones() {
         for (text, names) in [
             (r#"{"op":"list","id":1}"#, r#"["A/USD","B/USD","B/EUR"]"#),
             (
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_many_names_is_had_in_several_answers() {
+    fn a_long_list_of_names_takes_several_requests() {
         let names: Vec<_> = (0..12_000).map(|it| format!("S{it}/USD")).collect();
         let mut hub = Hub::new(names.clone(), 4096, 1 << 20).unwrap();
         hub.delist("S5/USD", Instant::now());
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn subscriptions_answer_with_the_list_that_is_read_from_now_on() {
+    fn subscriptions_answer_with_the_new_list() {
         for (text, now) in [
             (
                 r#"{"op":"subscribe","symbols":["B/USD"],"id":"x"}"#,
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_made_step_by_step_of_names_and_patterns() {
+    fn names_and_patterns_build_a_list_step_by_step() {
         let mut hub = hub();
         let mut list = hub.select(&["A/USD"]).unwrap();
         let mut delivery = Delivery::default();
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_returns_as_it_came_whatever_it_is() {
+    fn an_id_of_any_type_is_returned_unchanged() {
         for id in [
             "1e999",
             r#""\ud800""#,
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_what_is_wrong_and_what_would_be_right() {
+    fn an_error_names_the_mistake_and_the_remedy() {
         for (text, message) in [
             ("", "invalid request: expected a JSON object"),
             ("[]", "invalid request: expected a JSON object"),

@@ -1,12 +1,12 @@
-//! The broadcast: writes what was printed to everybody who has news and is not waiting for room.
+//! The broadcast: writes printed frames to every client that has news and is not waiting for room.
 //!
 //! It visits the slots that have news, in their order, and is cut into slices, so that a tick for
-//! twenty thousand clients keeps neither accepts nor reads nor timers waiting; what is printed
-//! between two slices rides along with the later ones.
+//! twenty thousand clients does not keep accepts, reads or timers waiting; frames printed between
+//! two slices go out with the later ones.
 //!
-//! A round during which more was printed is followed by another, after a rest: what is printed
-//! meanwhile goes out in the same writes. Ticks that come faster than rounds so cost less each, and
-//! leave the loop time for clients that join.
+//! If more was printed during a round, another follows after a rest, and frames printed meanwhile
+//! go out in the same writes. So ticks that come faster than rounds cost less each, and leave the
+//! loop time for clients that join.
 
 pub(crate) mod periods;
 pub(crate) mod publish;
@@ -27,36 +27,37 @@ use crate::server::socket::{Socket, Transport};
 use crate::server::subscriber::Progress;
 use crate::tape::FrameNumber;
 
-/// How far the present round has come.
+/// The progress of the current round.
 #[derive(Default)]
 pub(crate) struct Broadcast {
-    /// A slice is queued, or the round after a rest.
+    /// Whether a slice is queued, or the round after a rest.
     is_running: bool,
-    /// The present round follows another at once, because there was more to send.
+    /// Whether the current round directly follows another because there was more to send.
     is_behind: bool,
     began: Option<Instant>,
     /// The head of the tape when it began.
     head: FrameNumber,
-    /// What was printed up to then is old, as the hub was told last.
+    /// The instant up to which frames are old, as the hub was last told.
     aged: Option<Instant>,
-    /// When the last one began that came to its end: all that was printed before has been offered to
-    /// everybody.
+    /// The beginning of the last complete round: everything printed before has been offered to
+    /// every client.
     offered: Option<Instant>,
-    /// The slot that it began with, and the next to be looked at.
+    /// The slot that it began with, and the next slot to look at.
     first: usize,
     next: usize,
-    /// The slots there were when it began.
+    /// How many slots there were when it began.
     slots: usize,
-    /// It has come to the last slot and goes on from the first of all.
+    /// Whether it has passed the last slot and continues from the first.
     has_wrapped: bool,
 }
 
 impl Broadcast {
     /// Begins a round over `slots` slots.
     ///
-    /// After a pause it begins a bit over a third further on than the one before: neighbours get the
-    /// good and the bad places in turn, and nobody is always last. While the server is behind each
-    /// round begins at the same slot, so that everybody waits for one round and nobody for two.
+    /// After a pause it begins a bit over a third further on than the previous round: neighbours
+    /// get the good and the bad places in turn, and no slot is always last. While the server is
+    /// behind, each round begins at the same slot, so that every client waits for one round and
+    /// none for two.
     pub(crate) fn begin(&mut self, slots: usize, head: FrameNumber, now: Instant) {
         if !self.is_behind {
             self.first += slots * 3 / 8 + 1;
@@ -75,13 +76,13 @@ impl Broadcast {
         self.is_running
     }
 
-    /// What was printed up to then is old, as the hub was told last.
+    /// The instant up to which frames are old, as the hub was last told.
     #[cfg(test)]
     pub(crate) fn aged(&self) -> Option<Instant> {
         self.aged
     }
 
-    /// How long to rest after a round that ends now: half the time that it took.
+    /// How long to rest after a round that ends now: half of its duration.
     fn rest(&self, now: Instant) -> Duration {
         let took = self
             .began
@@ -89,9 +90,10 @@ impl Broadcast {
         (took / 2).min(REST_MAX)
     }
 
-    /// Writes to some clients, fewer if `is_due` says that a timer has come due, which may be the next
-    /// tick, or if what they read is much work. Returns whether all have had their turn; those that are to be closed go to `over`, not
-    /// away under our feet.
+    /// Writes to some clients; to fewer if `is_due` says that a timer has come due, which may be
+    /// the next tick, or if finding their frames is much work. Returns whether all have had their
+    /// turn. Clients to be closed are added to `over`, because none may be removed during the
+    /// visit.
     pub(crate) fn write_some<S: Socket>(
         &mut self,
         connections: &mut Connections<S>,
@@ -119,8 +121,9 @@ impl Broadcast {
         false
     }
 
-    /// What was printed before is old to a client that has not had it. As long as it has not been
-    /// offered to everybody, because the process stood still for one, nobody can be called slow.
+    /// Frames printed before this instant are old for a client that has not had them. Until they
+    /// have been offered to every client, because the process stood still for example, no client
+    /// counts as slow.
     fn old_before(&self, now: Instant, conflate_after: Duration) -> Option<Instant> {
         let old = now.checked_sub(conflate_after)?;
         Some(old.min(self.offered?))
@@ -142,7 +145,7 @@ impl Broadcast {
 }
 
 impl<S: Transport> Server<S> {
-    /// Has what was printed sent; together with what else is printed in this turn.
+    /// Schedules a broadcast of the printed frames, together with others printed in this turn.
     pub(super) fn broadcast_soon(&mut self, io_loop: &mut IoLoop<Self>) {
         if !self.broadcast.is_running {
             self.broadcast.is_running = true;
@@ -171,8 +174,8 @@ impl<S: Transport> Server<S> {
         let deadline = io_loop.next_deadline();
         let deadline = deadline.map_or(enough, |deadline| deadline.min(enough));
         let is_due = || io_loop.time() >= deadline;
-        // Requests and the broadcast have a share of a turn each, so that neither can keep the other
-        // from its own.
+        // Requests and the broadcast each have their own share of a turn, so that neither starves
+        // the other.
         let requested = context.hub.work();
         context.hub.rest();
         let is_finished = broadcast.write_some(connections, &mut context, is_due, &mut over);
@@ -197,13 +200,13 @@ impl<S: Transport> Server<S> {
 /// The longest rest: it adds to the delivery latency of a server that is behind.
 const REST_MAX: Duration = Duration::from_millis(10);
 
-/// Writes in one turn of the loop: about a millisecond's work.
+/// How many writes one turn of the loop makes: about a millisecond's work.
 const WRITES_PER_SLICE: usize = 192;
 
-/// How long a slice may hold the loop when its writes are long ones.
+/// How long a slice may hold the loop when its writes are long.
 const SLICE_MAX: Duration = Duration::from_millis(2);
 
-/// Writes between two looks at the clock.
+/// How many writes to make between two looks at the clock.
 const WRITES_PER_LOOK: usize = 16;
 
 #[cfg(test)]
@@ -225,12 +228,12 @@ mod tests {
     }
 
     #[test]
-    fn rounds_take_turns_in_where_they_begin() {
+    fn rounds_begin_at_different_slots_in_turn() {
         assert_eq!(beginnings(false), [18, 56, 94, 32, 70]);
     }
 
     #[test]
-    fn while_behind_each_round_begins_where_the_last_one_did() {
+    fn while_behind_every_round_begins_at_the_same_slot() {
         assert_eq!(beginnings(true), [80; 5]);
     }
 }

@@ -1,4 +1,4 @@
-//! The beats of clients that chose a rate of their own (`?every=`).
+//! The beats of clients that chose their own rate (`?every=`).
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use crate::server::hub::PeriodId;
 use crate::server::socket::Transport;
 
 impl<S: Transport> Server<S> {
-    /// Starts the timers of periods that somebody has begun to read at.
+    /// Starts the timers of periods that have their first readers.
     pub(crate) fn start_new_periods(&mut self, io_loop: &mut IoLoop<Self>) {
         while let Some((period, length)) = self.hub.periods().next_new() {
             self.beat_at(io_loop, io_loop.time() + length, period);

@@ -1,4 +1,4 @@
-//! What the feed brings: prices are published and recorded, symbols come and go.
+//! Handles the feed's events: prices are published and recorded, symbols come and go.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::server::socket::Transport;
 use crate::tick::Tick;
 
 impl<S: Transport> Server<S> {
-    /// Writes every tick that is published to `recorder` as well.
+    /// Also writes every published tick to `recorder`.
     pub fn record(&mut self, io_loop: &mut IoLoop<Self>, recorder: Recorder) {
         self.recorder = Some(recorder);
         PeriodicCallback::start(io_loop, RECORDER_FLUSH_INTERVAL, |server: &mut Self, _| {
@@ -20,7 +20,7 @@ impl<S: Transport> Server<S> {
         });
     }
 
-    /// Writes out what the recorder holds; at the end of a run too.
+    /// Flushes the recorder; also at the end of a run.
     pub fn flush_recorder(&mut self) {
         if let Some(recorder) = &mut self.recorder {
             recorder.flush();
@@ -29,7 +29,7 @@ impl<S: Transport> Server<S> {
 }
 
 impl<S: Transport> Publish for Server<S> {
-    /// Prints a price on the tape and has it broadcast to the clients.
+    /// Prints a price on the tape and schedules its broadcast.
     fn publish(&mut self, io_loop: &mut IoLoop<Self>, tick: Tick) {
         let Some(json) = self.hub.publish(&tick, io_loop.time()) else {
             log::debug!(
@@ -93,5 +93,5 @@ impl<S: Transport> Publish for Server<S> {
     }
 }
 
-/// A crash loses at most what was recorded in this time.
+/// A crash loses at most the ticks recorded in this time.
 const RECORDER_FLUSH_INTERVAL: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! Symbols that were added: the lists of clients take those that their patterns match.
+//! Added symbols: clients' lists take those that their patterns match.
 
 use ioloop::IoLoop;
 
@@ -6,7 +6,7 @@ use crate::server::Server;
 use crate::server::socket::Transport;
 
 impl<S: Transport> Server<S> {
-    /// Has each client's list take the symbols that were added.
+    /// Starts to add new symbols to the clients' lists.
     pub(super) fn begin_to_refresh_lists(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.refreshes_lists {
             self.must_refresh_again = true;
@@ -16,11 +16,11 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Has the lists of clients from a slot on take the symbols that were added, some clients at a
-    /// time.
+    /// Adds new symbols to the clients' lists from a slot on, some clients at a time.
     fn refresh_lists(&mut self, io_loop: &mut IoLoop<Self>, from: usize) {
         let (connections, mut context) = self.parts(io_loop.time());
-        // A share of the turn of its own, so that no flood of requests keeps lists from growing.
+        // This work has its own share of the turn, so that a flood of requests cannot keep lists
+        // from growing.
         let requested = context.hub.work();
         context.hub.rest();
         let slots = connections.slots();
@@ -45,6 +45,6 @@ impl<S: Transport> Server<S> {
     }
 }
 
-/// Lists that are looked at in one turn when symbols were added; few in tests, so that some turns are
+/// How many lists one turn refreshes when symbols were added; few in tests, so that some turns fall
 /// between the first and the last.
 const LISTS_PER_TURN: usize = if cfg!(test) { 8 } else { 512 };

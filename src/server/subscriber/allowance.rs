@@ -1,7 +1,8 @@
 //! The limit on the messages of one client (`--message-rate`).
 //!
-//! It is no [`TokenBucket`](crate::token_bucket::TokenBucket): it takes many at a time and counts time
-//! in full while messages wait for us, and every client has one, so it is half as large.
+//! It is not a [`TokenBucket`](crate::token_bucket::TokenBucket): it takes many tokens at a time
+//! and counts time in full while messages wait for the server, and every client has one, so it is
+//! half as large.
 
 use crate::server::context::{Context, UptimeMs};
 
@@ -29,13 +30,13 @@ impl Allowance {
         self.messages >= 0.0
     }
 
-    /// What it sends from now on waits: what it may send meanwhile is not cut to a burst.
+    /// The client's messages wait from here on: the allowance for that time is not cut to a burst.
     pub(super) fn hold(&mut self, context: &Context<'_>) {
         self.refill(context);
         self.held = true;
     }
 
-    /// All that it sent has been read.
+    /// Everything that the client sent has been read.
     pub(super) fn release(&mut self) {
         self.held = false;
     }

@@ -1,8 +1,8 @@
-//! A client that is open: what it watches, how far it has read, and what its messages mean.
+//! An open client: what it watches, how far it has read, and what its messages mean.
 //!
-//! At rest it owns a position and a few counters. Tungstenite's state machine is made when a message
-//! begins and dropped when it has ended ([`Boundaries`](crate::frame::Boundaries)), so
-//! ten thousand idle clients cost little more than their sockets.
+//! At rest it owns a position and a few counters. Tungstenite's state machine is made when a
+//! message begins and dropped when it has ended ([`Boundaries`](crate::frame::Boundaries)), so ten
+//! thousand idle clients cost little more than their sockets.
 
 mod allowance;
 mod codec;
@@ -20,45 +20,47 @@ use crate::tape::FrameNumber;
 
 /// What a client watches, how far it has read, and what it may send.
 pub(crate) struct Subscriber {
-    /// The first frame that it has not had, or one before that: see `is_behind`.
+    /// The first frame that it has not had, or an earlier one: see `is_behind`.
     position: FrameNumber,
     list: ListId,
-    /// Its position is exact. Else it has had everything that the hub has [offered](Hub::offered).
+    /// Whether its position is exact. If not, it has had everything that the hub has
+    /// [offered](Hub::offered).
     is_behind: bool,
-    /// It resumed behind the head and has not reached it yet: it is not slow, it was away.
+    /// It resumed behind the head and has not reached it yet: it was away, which does not make it
+    /// slow.
     is_resuming: bool,
-    /// The number of the last ping that it answered, or was not sent.
+    /// The number of the last ping that it answered or was not sent.
     ponged: u32,
     allowance: Allowance,
     /// Present while a message is arriving, or waiting for room to answer it.
     codec: Option<Box<Codec>>,
-    /// What few clients need, at least for long.
+    /// State that few clients need, or need for long.
     special: Option<Box<Special>>,
 }
 
-/// What distinguishes a client from one that gets each tick of its list at once.
+/// The state of a client that does not simply get each tick of its list immediately.
 #[derive(Default)]
 struct Special {
-    /// What it gets before it reads on.
+    /// The frames that it gets before it reads on.
     debt: Debt,
-    /// Its list is to take symbols that were added, once it has had that.
+    /// Its list is to take added symbols once the debt is paid.
     must_refresh: bool,
     pace: Option<Pace>,
-    /// All that one write holds comes as one JSON list.
+    /// The messages of one write go out as one JSON list.
     batches: bool,
-    /// It waits for the tape to get to this stamp, which it has from a server that is ahead.
+    /// The stamp that it waits for the tape to reach; it got the stamp from a server that is ahead.
     awaited: Option<u64>,
-    /// It is to be told what has become of its list: a frame.
+    /// A frame still to be sent, about a change of its list.
     notice: Option<Box<[u8]>>,
 }
 
-/// Of a client that gets the newest ticks once a period.
+/// The pace of a client that gets the newest ticks once a period.
 #[derive(Clone, Copy)]
 struct Pace {
     period: PeriodId,
     /// The last beat at which it was served.
     beat: u32,
-    /// The first frame for everyone that it has not had: those wait for no beat.
+    /// The first frame for everyone that it has not had: these frames wait for no beat.
     heard: FrameNumber,
 }
 
@@ -66,32 +68,32 @@ struct Pace {
 #[cfg(test)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing {
-    /// It has had all frames before this one that are for it.
+    /// It has had all its frames before this one.
     pub(crate) position: FrameNumber,
     pub(crate) list: ListId,
     pub(crate) is_resuming: bool,
     pub(crate) awaited: Option<u64>,
     /// The last beat at which it was served, if it reads at its own rate.
     pub(crate) beat: Option<u32>,
-    /// It is owed something, or it has yet to be found out.
+    /// It is owed frames, or the server has yet to find out whether it is.
     pub(crate) is_owed: bool,
-    /// It takes symbols that were added once it has had that.
+    /// It takes added symbols once the debt is paid.
     pub(crate) must_refresh: bool,
 }
 
-/// How far a client has come that was sent what it had not had.
+/// The outcome of sending a client what it had not had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// More may follow.
     Open,
-    /// The closing frame has gone out, behind all the rest: nothing may follow.
+    /// The closing frame has gone out behind all others: no frame may follow.
     Finished,
 }
 
 impl Subscriber {
-    /// A reader of `list` in `slot`, from the stamp `since` on if the tape still has all that came
-    /// after it; else from the head on, and it is owed the newest ticks. What it is owed is appended
-    /// to `out`, or the first of it.
+    /// A reader of `list` in `slot`, from the stamp `since` on if the tape still has everything
+    /// after it; otherwise from the head on, and it is owed the newest ticks. Appends what it is
+    /// owed to `out`, or the first part of it.
     pub(crate) fn new(
         slot: usize,
         list: ListId,
@@ -129,7 +131,7 @@ impl Subscriber {
         subscriber
     }
 
-    /// What it reads.
+    /// The list that it reads, and how.
     pub(crate) fn reading(&self) -> Reading {
         let pace = self.special.as_ref().and_then(|special| special.pace);
         Reading {
@@ -138,19 +140,19 @@ impl Subscriber {
         }
     }
 
-    /// It reads no more.
+    /// Stops reading.
     pub(crate) fn leave(&mut self, slot: usize, hub: &mut Hub) {
         let mut debt = self.take_debt();
         hub.drop_claims(&mut debt);
         hub.leave(slot, self.reading());
     }
 
-    /// The stamp that it waits for, from a server that is ahead.
+    /// The stamp that it waits for, which came from a server that is ahead.
     pub(crate) fn awaited(&self) -> Option<u64> {
         self.special.as_ref().and_then(|special| special.awaited)
     }
 
-    /// Where it stands, for who judges it.
+    /// Where it stands, for the simulation's judge.
     #[cfg(test)]
     pub(crate) fn standing(&self, hub: &Hub) -> Standing {
         let special = self.special.as_ref();
@@ -166,50 +168,49 @@ impl Subscriber {
         }
     }
 
-    /// The lists that are kept for what it is owed.
+    /// The lists that its debt has taken.
     #[cfg(test)]
     pub(crate) fn lists_of_debt(&self) -> impl Iterator<Item = ListId> {
         let debt = self.special.iter().map(|special| &special.debt);
         debt.flat_map(Debt::lists)
     }
 
-    /// How many bytes of messages wait for room for the answers before them.
+    /// How many bytes of messages wait because the answers before them found no room.
     #[cfg(test)]
     pub(crate) fn backlog(&self) -> usize {
         self.codec.as_ref().map_or(0, |codec| codec.backlog.len())
     }
 
-    /// Whether it owes the answer to a ping, by its number. While it waits for a stamp it is sent
-    /// none.
+    /// Whether it owes the pong to this ping. While it waits for a stamp it is sent no pings.
     pub(crate) fn owes_pong(&self, ping: u32) -> bool {
         self.ponged < ping && self.awaited().is_none()
     }
 
-    /// Whether it was sent a frame for everyone, by its number.
+    /// Whether it has been sent this frame for everyone.
     pub(crate) fn has_heard(&self, frame: FrameNumber, hub: &Hub) -> bool {
         let pace = self.special.as_ref().and_then(|special| special.pace);
         frame < pace.map_or_else(|| self.unread_from(hub), |pace| pace.heard)
     }
 
-    /// Whether a visit has left something to send.
+    /// Whether the last visit left something to send.
     pub(crate) fn is_behind(&self) -> bool {
         self.is_behind
     }
 
-    /// Has it served at the next visit, without a beat of its period: there will be no other.
+    /// Serves it at the next visit, without a beat of its period: there will be no other.
     pub(crate) fn hasten(&mut self, hub: &Hub) {
         if let Some(pace) = self.special.as_mut().and_then(|it| it.pace.as_mut()) {
             pace.beat = hub.beats(pace.period).wrapping_sub(1);
         }
     }
 
-    /// Notes that its outbox takes nothing now, although it has news.
+    /// Notes that its outbox takes no bytes now, although it has news.
     pub(crate) fn pin(&mut self, hub: &Hub) {
         self.position = self.unread_from(hub);
         self.is_behind = true;
     }
 
-    /// Sends what it has not had, as far as its outbox takes it, which must be clear.
+    /// Sends what it has not had, as far as its outbox takes it. The outbox must be clear.
     pub(crate) fn pump<S: Socket>(
         &mut self,
         slot: usize,
@@ -231,7 +232,7 @@ impl Subscriber {
             }
             self.stop_waiting(context);
         }
-        // After the closing frame no request matters, and no list grows.
+        // After the closing frame requests no longer matter, and lists no longer grow.
         let is_closed = context.hub.is_closed();
         let must_pay_first = self.is_owed_much() && self.has_backlog() && !is_closed;
         if !must_pay_first && let Some(pace) = self.due_pace(context.hub) {
@@ -244,7 +245,7 @@ impl Subscriber {
             sent.map_err(CloseReason::Failed)?;
         }
         if !is_paid {
-            // The rest of the debt goes out when it is this reader's turn again.
+            // The rest of the debt goes out when this reader's turn comes again.
             self.is_behind = true;
             context.hub.set_news(slot, outbox.is_clear());
             return Ok(Progress::Open);
@@ -254,7 +255,7 @@ impl Subscriber {
             self.refresh(slot, context);
         }
         if must_refresh || must_pay_first {
-            // Requests that have waited for this come first: what is next could be as much again.
+            // Requests that have waited for this come first: what follows could be as much again.
             self.is_behind = true;
             context.hub.set_news(slot, outbox.is_clear());
             return Ok(Progress::Open);
@@ -262,38 +263,39 @@ impl Subscriber {
         if outbox.is_clear() {
             self.read_on(outbox, context).map_err(CloseReason::Failed)?;
         } else {
-            // With the closing frame among what it was owed there is no more to come.
+            // If the debt included the closing frame, there is no more to come.
             self.is_behind = !self.is_at_head(context.hub);
         }
         self.drop_special();
         if self.is_behind {
             context.hub.set_news(slot, outbox.is_clear());
         } else if context.hub.is_closed() {
-            // The closing frame has gone out, so nothing may follow, whenever the connection is closed.
+            // The closing frame has gone out, so no bytes may follow, whenever the connection is
+            // closed.
             outbox.finish();
             return Ok(Progress::Finished);
         }
         Ok(Progress::Open)
     }
 
-    /// No longer waits for the stamp of a server that is ahead: goes on behind it if the tape has got
-    /// there, else as a client that has seen nothing of this server.
+    /// Stops waiting for the stamp of a server that is ahead: continues behind the stamp if the
+    /// tape has reached it, otherwise as a client that has seen no tick of this server.
     pub(crate) fn stop_waiting(&mut self, context: &mut Context<'_>) {
         let Some(stamp) = self.awaited() else {
             return;
         };
         self.special().awaited = None;
         let is_there = stamp <= context.hub.last_stamp();
-        // Pings that went by meanwhile were not sent to it.
+        // It was not sent the pings that went by meanwhile.
         self.ponged = context.heartbeat;
         self.begin(if is_there { stamp } else { 0 }, context);
     }
 
-    /// Stands behind the stamp `seen` if the tape still has all that came after it; else at the head,
-    /// and is owed the newest of that.
+    /// Moves behind the stamp `seen` if the tape still has everything after it; otherwise to the
+    /// head, and is owed the newest of what came after.
     fn begin(&mut self, seen: u64, context: &mut Context<'_>) {
         let tape = context.hub.tape();
-        // At a rate of its own it gets the newest of what it missed, and that at once.
+        // At its own rate it gets the newest of what it missed, and gets it immediately.
         let is_paced = self.reading().period.is_some();
         let resumed = Some(seen).filter(|&seen| seen > 0 && !is_paced);
         if let Some(position) = resumed.and_then(|seen| tape.resume(seen)) {
@@ -301,7 +303,7 @@ impl Subscriber {
             self.is_resuming = position < tape.head();
             self.is_behind = self.is_resuming;
             if !self.is_resuming {
-                // What has the stamp of the last that it has seen counts as seen; not so the goodbye.
+                // Whatever has the last stamp that it has seen counts as seen, except the goodbye.
                 context.hub.owe_close(&mut self.special().debt, 0);
             }
         } else {
@@ -318,7 +320,7 @@ impl Subscriber {
         }
     }
 
-    /// Skips to the head, and is owed the newest of all that it skips.
+    /// Skips to the head, and is owed the newest of everything that it skips.
     fn skip(&mut self, context: &mut Context<'_>) {
         let from = self.unread_from(context.hub);
         let mut debt = self.take_debt();
@@ -326,7 +328,7 @@ impl Subscriber {
         let is_paced = self.reading().period.is_some();
         if !is_paced {
             context.hub.owe_close(&mut debt, from);
-            // Pings may be among what is passed over.
+            // The skipped frames may include pings.
             self.ponged = context.heartbeat;
         }
         self.position = context.hub.tape().head();
@@ -335,7 +337,7 @@ impl Subscriber {
         self.owe(debt);
     }
 
-    /// Packs what it is owed, as much of it as one write takes. Returns whether that was all.
+    /// Packs what it is owed, up to one write. Returns whether that was all.
     fn pay(&mut self, context: &mut Context<'_>) -> bool {
         let (reading, batches) = ((self.list, self.position), self.batches());
         context.packing.begin(batches);
@@ -358,7 +360,7 @@ impl Subscriber {
         is_paid
     }
 
-    /// Sends what lies on the tape for it.
+    /// Sends its frames on the tape.
     fn read_on<S: Socket>(
         &mut self,
         outbox: &mut Outbox<S>,
@@ -391,9 +393,9 @@ impl Subscriber {
         Ok(())
     }
 
-    /// The first frame for it that lies at `from` or behind; the head if there is none. None if it may
-    /// have fallen off the tape. Of a list, or where messages go into lists, leaves what else there
-    /// is in the gatherer.
+    /// Its first frame at `from` or behind; the head if there is none; `None` if that frame may
+    /// have fallen off the tape. For a list, and for messages that go into JSON lists, the gatherer
+    /// keeps the rest.
     fn first_unread(&self, from: FrameNumber, context: &mut Context<'_>) -> Option<FrameNumber> {
         let (tape, head) = (context.hub.tape(), context.hub.tape().head());
         match context.hub.symbols(self.list) {
@@ -412,8 +414,8 @@ impl Subscriber {
         }
     }
 
-    /// Whether it is so far behind that it must skip to the head: what it has not had is gone, or too
-    /// old for a reader that was here all the time.
+    /// Whether it is so far behind that it must skip to the head: its next frame has fallen off the
+    /// tape, or is too old for a reader that has been connected all along.
     fn must_skip(&self, first: Option<FrameNumber>, hub: &Hub) -> bool {
         first.is_none_or(|first| first < hub.tape().fresh_from() && !self.is_resuming)
     }
@@ -436,7 +438,7 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Sends the frames that were gathered, as many as one write takes.
+    /// Sends the gathered frames, up to one write.
     fn send_found<S: Socket>(
         &mut self,
         outbox: &mut Outbox<S>,
@@ -452,7 +454,7 @@ impl Subscriber {
         }
         let bytes = context.packing.end();
         let (given, length) = if batches {
-            // A list is one frame, so what was begun is all given.
+            // A JSON list is one frame, so a list that was begun is sent whole.
             outbox.send(bytes, context.now)?;
             (taken, bytes.len())
         } else {
@@ -464,7 +466,7 @@ impl Subscriber {
         context.counters.wrote(given as u64, length as u64);
         self.position = match found.get(given) {
             Some(&next) => next,
-            // With as many as are gathered at a time there may be more.
+            // When gathering stopped at its limit there may be more.
             None if context.gather.is_cut() => found[given - 1] + 1,
             None => tape.head(),
         };
@@ -481,7 +483,7 @@ impl Subscriber {
         let tape = context.hub.tape();
         let is_all_there = context.gather.find(tape, &[], pace.heard);
         if !is_all_there {
-            // Only pings can have been lost: the closing frame is the last of all.
+            // Only pings can have been lost: the closing frame comes last of all.
             self.ponged = context.heartbeat;
             context.gather.find(tape, &[], tape.tail());
         }
@@ -506,8 +508,8 @@ impl Subscriber {
         Ok(())
     }
 
-    /// The pace of a reader whose period has had a beat since it was served, with that beat; also at
-    /// the end, when there is no other to come.
+    /// The pace of a reader whose period has had a beat since it was served, with that beat; also
+    /// at the end, when there is no beat to come.
     fn due_pace(&self, hub: &Hub) -> Option<Pace> {
         let pace = self.special.as_ref()?.pace?;
         let beat = hub.beats(pace.period);
@@ -522,7 +524,7 @@ impl Subscriber {
         }
     }
 
-    /// Whether nothing can lie on the tape for it.
+    /// Whether the tape can have no more frames for it.
     fn is_at_head(&self, hub: &Hub) -> bool {
         let heard = self.special.as_ref().and_then(|special| special.pace);
         let position = heard.map_or(self.position, |pace| pace.heard);
@@ -562,20 +564,20 @@ impl Subscriber {
         }
     }
 
-    /// Whether it is owed so much that requests, which could add to it, have to wait; or its list is
-    /// about to change for that, which is what they would be about.
+    /// Whether its debt is so large that requests, which could add to it, have to wait; or its list
+    /// is about to change once the debt is paid, which those requests would see.
     pub(crate) fn is_owed_much(&self) -> bool {
         let special = self.special.as_ref();
         special.is_some_and(|it| it.debt.is_large() || it.must_refresh)
     }
 
-    /// Whether its requests have to wait until `outbox`, on which it is owed much, has room again. An
-    /// event tells when that is.
+    /// Whether its requests have to wait until `outbox` has room again for a large debt. An event
+    /// tells when it has.
     pub(crate) fn must_wait_for_room<S: Socket>(&self, outbox: &Outbox<S>) -> bool {
         self.is_owed_much() && !outbox.is_clear()
     }
 
-    /// Gives back the memory of what it no longer needs.
+    /// Frees memory that it no longer needs.
     fn drop_special(&mut self) {
         let is_plain = |special: &Special| {
             special.debt.is_empty()
@@ -591,16 +593,16 @@ impl Subscriber {
     }
 }
 
-/// A write takes about so many bytes: as much as the system holds for a client.
+/// The approximate size of one write: as much as the system buffers for a client.
 const WRITE_LENGTH: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Ten thousand idle clients are ten thousand of these.
+    /// Ten thousand idle clients have ten thousand of these.
     #[test]
-    fn a_client_at_rest_owns_little_memory() {
+    fn an_idle_client_owns_little_memory() {
         assert!(size_of::<Subscriber>() <= 56, "{}", size_of::<Subscriber>());
     }
 }

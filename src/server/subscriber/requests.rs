@@ -1,4 +1,4 @@
-//! The messages of a client that is open, and what they change.
+//! The messages of an open client, and what they change.
 
 use std::io::ErrorKind;
 
@@ -15,7 +15,7 @@ use crate::server::subscriber::codec::Codec;
 use crate::server::subscriber::{Progress, Subscriber};
 
 impl Subscriber {
-    /// Takes what arrived, and answers the messages in it.
+    /// Takes the bytes that arrived, and answers the messages in them.
     pub(crate) fn on_bytes<S: Socket>(
         &mut self,
         slot: usize,
@@ -34,23 +34,23 @@ impl Subscriber {
         self.read_messages(slot, codec, bytes, outbox, context)
     }
 
-    /// Nothing more is read from it until it takes what was answered.
+    /// Stops reading from the client until it takes its answers.
     pub(crate) fn hold(&mut self, context: &Context<'_>) {
         self.allowance.hold(context);
     }
 
-    /// All that it sent has been read.
+    /// Everything that it sent has been read.
     pub(crate) fn release(&mut self) {
         self.allowance.release();
     }
 
-    /// Whether there are messages that waited for room for the answers before them, or for a turn
+    /// Whether there are messages that wait for room for the answers before them, or for a turn
     /// with less work.
     pub(crate) fn has_backlog(&self) -> bool {
         self.codec.as_ref().is_some_and(|codec| codec.halted)
     }
 
-    /// Answers what had to wait.
+    /// Answers the messages that had to wait.
     pub(crate) fn on_backlog<S: Socket>(
         &mut self,
         slot: usize,
@@ -64,8 +64,8 @@ impl Subscriber {
         self.read_messages(slot, codec, &backlog, outbox, context)
     }
 
-    /// Answers one message after the other, as long as the client takes the answers, is not owed much,
-    /// and they are not more work than one turn of the loop has room for.
+    /// Answers messages one by one, as long as the client takes the answers and is not owed much,
+    /// and this turn of the loop has room for the work.
     fn read_messages<S: Socket>(
         &mut self,
         slot: usize,
@@ -98,7 +98,7 @@ impl Subscriber {
             }
         };
         if codec.halted {
-            // What waits for us is no flood when its turn comes.
+            // Messages that wait for the server are not a flood when their turn comes.
             self.allowance.hold(context);
         }
         if codec.halted || !codec.boundaries.at_rest() {
@@ -108,7 +108,7 @@ impl Subscriber {
         Ok(Progress::Open)
     }
 
-    /// A whole message arrived. Tungstenite answers pings and closes by itself.
+    /// Handles a whole message. Tungstenite answers pings and closes by itself.
     fn on_message<S: Socket>(
         &mut self,
         slot: usize,
@@ -141,7 +141,7 @@ impl Subscriber {
         let Reply { text, change } =
             protocol::answer(text, context.hub, self.list, self.delivery(context.hub));
         if let Some(change) = change {
-            // What it can still have of the old list, it gets. If that fails, it reads neither.
+            // It still gets what it can of the old list. If that fails, it reads neither.
             if outbox.is_clear() {
                 let pumped = self.pump(slot, outbox, context);
                 if !matches!(pumped, Ok(Progress::Open)) {
@@ -167,7 +167,7 @@ impl Subscriber {
     }
 
     fn on_pong(&mut self, payload: &[u8], heartbeat: u32) {
-        // A pong that nobody asked for is allowed and means nothing (RFC 6455 section 5.5.3).
+        // An unsolicited pong is allowed and has no meaning (RFC 6455 section 5.5.3).
         let number = std::str::from_utf8(payload)
             .ok()
             .and_then(|text| text.parse().ok());
@@ -177,8 +177,8 @@ impl Subscriber {
             .max(self.ponged);
     }
 
-    /// Takes the symbols that were added since it made its list and that its patterns match, or is
-    /// told that there is no room for them.
+    /// Takes the symbols added since its list was made that its patterns match, or tells the client
+    /// that there is no room for them.
     pub(crate) fn refresh(&mut self, slot: usize, context: &mut Context<'_>) {
         if self.is_owed_much() {
             self.special().must_refresh = true;
@@ -199,7 +199,7 @@ impl Subscriber {
         }
     }
 
-    /// Whether it has yet to take symbols that were added; it is taken to do so now.
+    /// Whether it has yet to take added symbols; the caller takes them now.
     pub(super) fn must_refresh(&mut self) -> bool {
         let special = self.special.as_mut();
         special.is_some_and(|special| std::mem::take(&mut special.must_refresh))
@@ -216,8 +216,7 @@ impl Subscriber {
         }
     }
 
-    /// Reads another list from now on, or in another way. Its position stays: it is owed only what is
-    /// new to it.
+    /// Changes what it reads, or how. Its position stays: it is owed only what is new to it.
     fn change(&mut self, slot: usize, change: Change, context: &mut Context<'_>) {
         self.pin(context.hub);
         let from = self.reading();
@@ -238,7 +237,7 @@ impl Subscriber {
             }
             self.position = context.hub.tape().head();
             if change.delivery.every.is_none() {
-                // Pings may be among what is passed over.
+                // The skipped frames may include pings.
                 self.ponged = context.heartbeat;
             }
         }
@@ -257,5 +256,5 @@ impl Subscriber {
     }
 }
 
-/// To read a byte of a request costs about as much as to look at so many symbols.
+/// Reading a byte of a request costs about as much as looking at this many symbols.
 const SYMBOLS_PER_BYTE: usize = 5;
