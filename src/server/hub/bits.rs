@@ -199,7 +199,7 @@ mod tests {
         }
 
         #[test]
-        fn a_union_has_what_either_has(
+        fn a_union_has_the_members_of_both_sets(
             one in proptest::collection::btree_set(0usize..200, 0..50),
             other in proptest::collection::btree_set(0usize..300, 0..50),
         ) {

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_of_a_long_list_are_told_of_its_symbols_until_they_leave() {
+    fn readers_of_a_long_list_hear_of_its_symbols_until_they_leave() {
         let mut lists = Watchlists::new(1 << 20);
         let mut groups = Groups::default();
         let (one, other) = (vec![1, 4, 9], vec![4, 7, 200]);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_a_few_long_lists_and_for_no_short_one() {
+    fn only_a_few_long_lists_become_groups() {
         let mut lists = Watchlists::new(1 << 20);
         let mut groups = Groups::default();
         let short = lists.take(Some(vec![1, 2]), &[], 0).unwrap();

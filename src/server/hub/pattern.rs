@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_within_a_part_is_an_error() {
+    fn a_star_inside_a_part_is_an_error() {
         for text in [
             "1000*/USDT",
             "BTC/US*",
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_reads_as_it_was_written() {
+    fn a_pattern_is_displayed_as_written() {
         for text in [
             "*",
             "*/USDT",
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_parts_are_used_again_and_no_two_parts_have_the_same() {
+    fn freed_numbers_of_parts_are_reused_without_duplicates() {
         let mut table = PartTable::default();
         let kept = table.take("A/USD");
         for round in 0..100 {

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_of_one_period_share_a_timer_that_ends_after_the_last() {
+    fn readers_of_one_period_share_a_timer_until_the_last_leaves() {
         let (mut periods, mut news) = (Periods::default(), Bits::default());
         let second = Duration::from_secs(1);
         let id = periods.take(second, 3);

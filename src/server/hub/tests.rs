@@ -4,7 +4,7 @@ use super::*;
 use crate::feed::Watched;
 use crate::frame;
 
-/// A hub of these symbols, and the moment that it began.
+/// A hub of these symbols, and the instant at which it began.
 fn hub(symbols: &[&str]) -> (Hub, Instant) {
     let symbols = symbols.iter().map(ToString::to_string).collect();
     (Hub::new(symbols, 1 << 16, 1 << 20).unwrap(), Instant::now())
@@ -23,7 +23,7 @@ fn tick(symbol: &str, price: &str) -> Tick {
     }
 }
 
-/// Reads the list of `entries` in `slot`.
+/// Lets `slot` read the list of `entries`.
 fn join(hub: &mut Hub, slot: usize, entries: &[&str]) -> Reading {
     let list = match entries {
         [] => hub.select_everything(),
@@ -37,7 +37,7 @@ fn join(hub: &mut Hub, slot: usize, entries: &[&str]) -> Reading {
     reading
 }
 
-/// The slots that have news; they have none after that.
+/// Takes the slots that have news.
 fn news(hub: &mut Hub) -> Vec<usize> {
     std::iter::from_fn(|| hub.next_news(0, usize::MAX)).collect()
 }
@@ -55,14 +55,14 @@ fn paid(hub: &mut Hub, debt: &mut Debt, list: ListId, position: FrameNumber) -> 
     messages
 }
 
-/// What a reader of `list` is owed that joins.
+/// The debt of a reader of `list` that joins.
 fn owed_on_joining(hub: &Hub, list: ListId) -> Debt {
     let mut debt = Debt::default();
     hub.owe_on_joining(&mut debt, list, 0);
     debt
 }
 
-/// What a reader of `list` is sent that skips from `from` to the head.
+/// The messages for a reader of `list` that skips from `from` to the head.
 fn paid_for_skipping(hub: &mut Hub, list: ListId, from: FrameNumber) -> Vec<String> {
     let mut debt = Debt::default();
     hub.owe_for_skipping(&mut debt, list, from);
@@ -70,7 +70,7 @@ fn paid_for_skipping(hub: &mut Hub, list: ListId, from: FrameNumber) -> Vec<Stri
     paid(hub, &mut debt, list, head)
 }
 
-/// The symbols of messages.
+/// The symbols of the messages.
 fn symbols_of(messages: &[String]) -> Vec<String> {
     let value = |text: &String| serde_json::from_str::<serde_json::Value>(text).unwrap();
     let symbol = |text| value(text)["symbol"].as_str().unwrap().to_owned();
@@ -78,7 +78,7 @@ fn symbols_of(messages: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn news_are_for_those_who_watch_the_symbol() {
+fn only_watchers_of_a_symbol_get_its_news() {
     let (mut hub, now) = hub(&["A/USD", "B/USD", "A/EUR"]);
     join(&mut hub, 3, &["A/USD"]);
     join(&mut hub, 70, &["B/USD", "A/USD"]);
@@ -122,7 +122,7 @@ fn after_the_closing_frame_a_symbol_stays_as_its_readers_know_it() {
 }
 
 #[test]
-fn a_reader_that_changes_its_list_has_news_of_the_new_one_only() {
+fn a_reader_that_changes_its_list_gets_news_of_the_new_list_only() {
     let (mut hub, now) = hub(&["A/USD", "B/USD"]);
     let from = join(&mut hub, 1, &["A/USD"]);
     let list = hub.reselect(from.list, &["B/USD"], true).unwrap();
@@ -138,7 +138,7 @@ fn a_reader_that_changes_its_list_has_news_of_the_new_one_only() {
 }
 
 #[test]
-fn a_name_without_its_source_stands_for_the_only_symbol_that_has_it() {
+fn a_bare_name_finds_its_only_symbol() {
     let (mut hub, _) = hub(&[
         "sim:BTC/USDT",
         "x:ETH/EUR",
@@ -174,7 +174,7 @@ fn a_name_without_its_source_stands_for_the_only_symbol_that_has_it() {
 }
 
 #[test]
-fn a_list_of_patterns_grows_with_the_symbols_and_one_of_names_does_not() {
+fn a_list_of_patterns_takes_added_symbols_and_a_list_of_names_does_not() {
     let (mut hub, now) = hub(&["A/USD", "B/USD"]);
     let patterned = join(&mut hub, 1, &["*/USD"]);
     let named = join(&mut hub, 2, &["A/USD", "B/USD"]);
@@ -193,7 +193,7 @@ fn a_list_of_patterns_grows_with_the_symbols_and_one_of_names_does_not() {
 }
 
 #[test]
-fn patterns_that_were_taken_back_match_nothing_that_is_added() {
+fn removed_patterns_take_no_added_symbols() {
     let (mut hub, _) = hub(&["A/USD", "A/EUR", "B/EUR"]);
     let reading = join(&mut hub, 1, &["*"]);
     let list = hub.reselect(reading.list, &["*/EUR"], false).unwrap();
@@ -207,7 +207,7 @@ fn patterns_that_were_taken_back_match_nothing_that_is_added() {
 }
 
 #[test]
-fn a_symbol_that_was_delisted_and_comes_back_is_watched_as_before() {
+fn a_relisted_symbol_is_watched_as_before() {
     let (mut hub, now) = hub(&["A/USD", "B/USD"]);
     join(&mut hub, 4, &["A/USD"]);
     hub.publish(&tick("A/USD", "1"), now);
@@ -228,7 +228,7 @@ fn a_symbol_that_was_delisted_and_comes_back_is_watched_as_before() {
 }
 
 #[test]
-fn a_pattern_takes_a_symbol_that_comes_back_and_leaves_out_what_was_left_out() {
+fn a_pattern_takes_relisted_symbols_except_its_exceptions() {
     let (mut hub, now) = hub(&["A/USD", "B/USD"]);
     let without = join(&mut hub, 1, &["*/USD"]);
     let list = hub.reselect(without.list, &["A/USD"], false).unwrap();
@@ -247,7 +247,7 @@ fn a_pattern_takes_a_symbol_that_comes_back_and_leaves_out_what_was_left_out() {
 }
 
 #[test]
-fn a_list_that_changes_before_it_was_refreshed_has_what_was_added() {
+fn a_list_that_changes_before_its_refresh_takes_added_symbols() {
     let (mut hub, now) = hub(&["A/USD", "B/EUR"]);
     let reading = join(&mut hub, 1, &["*/USD"]);
     hub.list("C/USD").unwrap();
@@ -258,7 +258,7 @@ fn a_list_that_changes_before_it_was_refreshed_has_what_was_added() {
 }
 
 #[test]
-fn a_list_that_is_yet_to_get_a_symbol_is_not_shared_with_one_that_is_not() {
+fn a_list_that_awaits_a_symbol_is_not_shared_with_a_list_that_does_not() {
     let (mut hub, _) = hub(&["A/USD"]);
     let early = hub.select(&["*/USD"]).unwrap();
     hub.list("B/USD").unwrap();
@@ -273,7 +273,7 @@ fn a_list_that_is_yet_to_get_a_symbol_is_not_shared_with_one_that_is_not() {
 }
 
 #[test]
-fn a_client_that_joins_is_owed_the_newest_ticks_in_the_order_of_printing() {
+fn a_joining_client_is_owed_the_newest_ticks_in_the_order_of_printing() {
     let (mut hub, now) = hub(&["A/USD", "B/USD", "C/USD"]);
     for symbol in ["A/USD", "C/USD", "B/USD", "A/USD"] {
         hub.publish(&tick(symbol, "1"), now);
@@ -284,7 +284,7 @@ fn a_client_that_joins_is_owed_the_newest_ticks_in_the_order_of_printing() {
     let messages = paid(&mut hub, &mut debt, list, position);
     assert_eq!(symbols_of(&messages), ["C/USD", "B/USD", "A/USD"]);
     assert!(messages[2].contains(r#""seq":2,"#));
-    // Of a symbol that ticks again meanwhile the tape has the tick.
+    // If a symbol ticks again meanwhile, the tape has its tick.
     let mut debt = owed_on_joining(&hub, list);
     hub.publish(&tick("B/USD", "2"), now);
     assert_eq!(
@@ -294,7 +294,7 @@ fn a_client_that_joins_is_owed_the_newest_ticks_in_the_order_of_printing() {
 }
 
 #[test]
-fn a_client_that_skips_is_owed_only_what_it_has_not_had() {
+fn a_skipping_client_is_owed_only_symbols_that_it_missed() {
     let (mut hub, now) = hub(&["A/USD", "B/USD", "C/USD"]);
     let list = hub.select(&["A/USD", "B/USD"]).unwrap();
     hub.publish(&tick("A/USD", "1"), now);
@@ -308,7 +308,7 @@ fn a_client_that_skips_is_owed_only_what_it_has_not_had() {
 }
 
 #[test]
-fn an_event_behind_a_tick_that_was_read_does_not_bring_the_tick_again() {
+fn an_event_after_a_read_tick_does_not_repeat_the_tick() {
     let (mut hub, now) = hub(&["A/USD"]);
     hub.watch(
         &Watched {
@@ -332,7 +332,7 @@ fn an_event_behind_a_tick_that_was_read_does_not_bring_the_tick_again() {
 }
 
 #[test]
-fn a_client_that_comes_back_is_told_what_became_of_the_price_that_it_knows() {
+fn a_returning_client_learns_the_state_of_the_price_it_knows() {
     let (mut hub, now) = hub(&["A/USD"]);
     let watched = Watched {
         symbol: "A/USD".to_owned(),
@@ -345,7 +345,7 @@ fn a_client_that_comes_back_is_told_what_became_of_the_price_that_it_knows() {
     let later = now + Duration::from_secs(5);
     hub.publish_stale((0, 9), (later, false), &mut Vec::new());
     assert_eq!(hub.tape().resume(seen), Some(behind_the_tick));
-    // That it is live again is told before the next tick, which has a stamp of its own.
+    // Its readers hear that it is live again before the next tick, which has its own stamp.
     hub.publish(&tick("A/USD", "2"), later);
     let next = hub.last_stamp();
     assert_eq!(hub.tape().resume(seen), Some(behind_the_tick));
@@ -353,7 +353,7 @@ fn a_client_that_comes_back_is_told_what_became_of_the_price_that_it_knows() {
 }
 
 #[test]
-fn a_debt_is_paid_in_pieces_without_a_repetition() {
+fn a_debt_is_paid_in_pieces_without_repetition() {
     let names = numbered(100);
     let mut hub = Hub::new(names.clone(), 1 << 16, 1 << 20).unwrap();
     let now = Instant::now();
@@ -375,7 +375,7 @@ fn a_debt_is_paid_in_pieces_without_a_repetition() {
 }
 
 #[test]
-fn markets_are_served_while_one_of_their_symbols_is_live() {
+fn a_market_is_served_while_one_of_its_symbols_is_live() {
     let (mut hub, now) = hub(&["x:A/USD", "y:A/USD", "B/USD"]);
     let watched = |symbol: &str| Watched {
         symbol: symbol.to_owned(),
@@ -414,7 +414,7 @@ fn markets_are_served_while_one_of_their_symbols_is_live() {
 }
 
 #[test]
-fn numbers_of_delisted_symbols_are_used_again_once_nothing_has_them() {
+fn numbers_of_delisted_symbols_are_reused_once_released() {
     let names: Vec<String> = (0..SYMBOLS_MAX)
         .map(|number| format!("S{number}/USD"))
         .collect();
@@ -426,7 +426,7 @@ fn numbers_of_delisted_symbols_are_used_again_once_nothing_has_them() {
     for symbol in ["S1/USD", "S2/USD", "S3/USD"] {
         hub.delist(symbol, now);
     }
-    // They are still on the tape, by their events at least.
+    // Their frames, at least the events, are still on the tape.
     assert_eq!(hub.list("NEW/USD"), Err(TooManySymbols));
     for _ in 0..2000 {
         hub.publish(&tick("S9/USD", "1"), now);
@@ -460,7 +460,7 @@ fn a_whole_market_can_be_replaced_by_another() {
     for name in &old[1..] {
         hub.delist(name, now);
     }
-    // The tape is full of the news of that, and of nothing else.
+    // The tape is full of these changes alone.
     for _ in 0..2000 {
         hub.publish(&tick("A0/USD", "1"), now);
     }
@@ -470,7 +470,7 @@ fn a_whole_market_can_be_replaced_by_another() {
 }
 
 #[test]
-fn symbols_that_come_and_go_for_ever_leave_nothing_behind() {
+fn symbols_that_keep_coming_and_going_take_no_more_memory() {
     let (mut hub, now) = hub(&["KEPT/USD"]);
     let mut patterned = join(&mut hub, 1, &["*/USD"]);
     join(&mut hub, 2, &["KEPT/USD"]);
@@ -511,7 +511,7 @@ fn symbols_that_come_and_go_for_ever_leave_nothing_behind() {
     assert!(last.2.abs_diff(first.2) <= 300, "{sizes:?}");
 }
 
-/// A build that is not optimised takes ten times as long for each.
+/// In a build without optimisation each takes ten times as long.
 const ROUNDS: usize = if cfg!(debug_assertions) {
     50_000
 } else {
@@ -577,7 +577,7 @@ fn delisted_symbols_are_left_out_without_a_search_for_similar_ones() {
 }
 
 #[test]
-fn a_reader_of_a_long_list_is_owed_the_same_whichever_way_it_is_looked_for() {
+fn every_search_finds_the_same_debt_of_a_long_list() {
     let names = numbered(500);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let (mut hub, now) = hub(&names);
@@ -627,7 +627,7 @@ fn stamping_and_printing_are_separate_steps() {
 }
 
 #[test]
-fn a_list_by_the_same_entries_is_had_again_without_work() {
+fn the_same_entries_find_their_list_again_without_work() {
     let names = numbered(2000);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let (mut hub, now) = hub(&names);
@@ -651,7 +651,7 @@ fn a_list_by_the_same_entries_is_had_again_without_work() {
 }
 
 #[test]
-fn what_entries_stand_for_changes_with_the_symbols() {
+fn entries_are_resolved_again_when_symbols_change() {
     let (mut hub, now) = hub(&["x:A/USD", "B/USD"]);
     let entries = ["A/USD", "*/EUR"];
     let before = hub.select(&entries).unwrap();
@@ -677,7 +677,7 @@ fn readers_of_many_long_lists_are_told_of_each_symbol() {
     let mut readers: Vec<Option<(Vec<usize>, Reading)>> = vec![None; 30];
     for _ in 0..2000 {
         let slot = rng.usize(..readers.len());
-        // Few different lists, so that some have several readers and not all have room.
+        // Few different lists, so that some have several readers and there is not room for all.
         let (first, length) = (rng.usize(..3) * 10, rng.usize(1..4) * 3);
         let symbols: Vec<_> = (first..first + length).collect();
         let entries: Vec<&str> = symbols.iter().map(|&symbol| names[symbol]).collect();
@@ -706,7 +706,7 @@ fn readers_of_many_long_lists_are_told_of_each_symbol() {
 }
 
 #[test]
-fn a_list_that_finds_no_room_to_grow_says_so_to_each_of_its_readers() {
+fn every_reader_is_told_when_its_list_has_no_room_to_grow() {
     let names = numbered(200);
     let mut hub = Hub::new(names, 1 << 16, 1200).unwrap();
     let list = hub.select(&["*/USD"]).unwrap();
@@ -743,7 +743,7 @@ fn readers_of_one_list_grow_into_one_list_at_the_cost_of_one() {
 }
 
 #[test]
-fn what_a_reader_is_owed_takes_little_memory_however_much_it_is() {
+fn a_debt_of_any_size_takes_little_memory() {
     let names = numbered(5000);
     let mut hub = Hub::new(names.clone(), 1 << 16, 1 << 20).unwrap();
     let now = Instant::now();
@@ -758,7 +758,7 @@ fn what_a_reader_is_owed_takes_little_memory_however_much_it_is() {
     hub.owe_for_changing(&mut changed, (some, most), position);
     for (mut debt, list) in [(owed_on_joining(&hub, all), all), (changed, most)] {
         assert!(debt.is_large() && debt.memory() <= 512, "{}", debt.memory());
-        // Meanwhile the tape runs on, and what was on it falls off.
+        // Meanwhile the tape runs on, and its old frames fall off.
         let mut got = Vec::new();
         while !debt.is_empty() {
             hub.publish(&tick("S0/USD", "2"), now);
@@ -772,9 +772,10 @@ fn what_a_reader_is_owed_takes_little_memory_however_much_it_is() {
     }
 }
 
-/// Each reader is owed exactly what is said here symbol by symbol, and gets it in the order of printing.
+/// Compares what each reader is owed with a check symbol by symbol, and expects it in the order of
+/// printing.
 #[test]
-fn debts_are_paid_to_the_frame_whatever_happens_meanwhile() {
+fn debts_are_paid_exactly_whatever_happens_meanwhile() {
     let mut rng = fastrand::Rng::with_seed(11);
     for round in 0..300 {
         let count = rng.usize(3..30);
@@ -815,7 +816,7 @@ fn debts_are_paid_to_the_frame_whatever_happens_meanwhile() {
         let mut got = Vec::new();
         let mut paid = 0;
         while !debt.is_empty() {
-            // What is printed again is no longer owed.
+            // Symbols that are printed again are no longer owed.
             print(&mut hub, &mut rng, 4);
             let newest = hub.instruments.iter();
             let newest =
@@ -837,7 +838,7 @@ fn debts_are_paid_to_the_frame_whatever_happens_meanwhile() {
 }
 
 #[test]
-fn what_was_skipped_of_symbols_that_were_not_watched_is_not_owed_after_a_change() {
+fn skipped_ticks_of_unwatched_symbols_are_not_owed_after_a_change() {
     let names = numbered(20);
     let mut hub = Hub::new(names.clone(), 1 << 16, 1 << 20).unwrap();
     let now = Instant::now();

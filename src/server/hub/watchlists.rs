@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_comes_again_after_it_was_dropped_is_found_again() {
+    fn equal_lists_are_found_after_all_others_were_dropped() {
         let mut lists = Watchlists::new(1 << 20);
         for round in 0..3 {
             let ids: Vec<_> = (0..100)

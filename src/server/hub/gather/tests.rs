@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A tape on which these symbols were printed, one after the other, each frame with its number.
+/// A tape on which these symbols were printed one after the other, each frame with its number.
 fn tape(symbols: &[SymbolId], size: usize) -> Tape {
     let mut tape = Tape::new(size);
     for (index, &symbol) in symbols.iter().enumerate() {
@@ -35,7 +35,7 @@ fn symbol() -> impl Strategy<Value = SymbolId> {
 
 proptest! {
     #[test]
-    fn the_frames_of_a_list_are_found_whichever_way_is_taken(
+    fn every_search_finds_the_same_frames_of_a_list(
         symbols in proptest::collection::vec(symbol(), 1..300),
         list in proptest::collection::btree_set(0u16..40, 0..40),
         from in 1u64..320,
@@ -56,7 +56,7 @@ proptest! {
 
     /// A reader far behind gets the oldest frames first.
     #[test]
-    fn of_too_many_frames_the_oldest_are_found(
+    fn the_oldest_of_too_many_frames_are_found(
         list in proptest::collection::btree_set(0u16..8, 1..8),
         count in FRAMES_MAX..4 * FRAMES_MAX,
         from in 1u64..200,
@@ -75,16 +75,16 @@ proptest! {
         prop_assert_eq!(gather.found(), &*right);
         prop_assert_eq!(gather.is_cut(), is_cut);
         prop_assert!(gather.flags.iter().all(|&flag| !flag), "a flag was left up");
-        // The next reader finds what is its own.
+        // The next reader finds only its own frames.
         prop_assert!(gather.find(&tape, &[], 1));
         let for_everyone = plainly(&symbols, &[], 1);
         let most = for_everyone.len().min(FRAMES_MAX);
         prop_assert_eq!(gather.found(), &for_everyone[..most]);
     }
 
-    /// However far a reader's position has fallen behind the tape: only its own frames count.
+    /// However far a reader's position has fallen behind the tape, only its own frames count.
     #[test]
-    fn a_lost_frame_is_told_from_many_that_are_there(
+    fn a_lost_frame_is_noticed_among_many_frames(
         list in proptest::collection::btree_set(0u16..8, 1..8),
         before in proptest::collection::vec(0u16..9, 0..200),
         count in FRAMES_MAX..3 * FRAMES_MAX,
@@ -93,7 +93,8 @@ proptest! {
     ) {
         let mut rng = fastrand::Rng::with_seed(seed);
         let list: Vec<_> = list.into_iter().collect();
-        // Many frames of others push those before off the tape, then come many of its own.
+        // Many frames of other symbols push the earlier ones off the tape; then many of its own
+        // follow.
         let others = std::iter::repeat_n(100, 2 * FRAMES_MAX);
         let own = (0..count).map(|_| list[rng.usize(..list.len())]);
         let symbols: Vec<_> = before.into_iter().chain(others).chain(own).collect();
@@ -110,7 +111,7 @@ proptest! {
     }
 
     #[test]
-    fn a_torn_write_is_continued_at_the_frame_that_it_ended_in(
+    fn a_torn_write_continues_at_the_frame_it_ended_in(
         symbols in proptest::collection::vec(0u16..4, 1..60),
         list in proptest::collection::btree_set(0u16..4, 0..4),
         share in 0usize..=100,
@@ -130,7 +131,7 @@ proptest! {
 }
 
 #[test]
-fn a_frame_that_fell_off_the_tape_is_missed_only_by_its_readers() {
+fn only_its_readers_miss_a_frame_that_fell_off_the_tape() {
     let symbols: Vec<_> = [1, 2].into_iter().chain([3; 500]).collect();
     let tape = tape(&symbols, crate::tape::SIZE_MIN);
     assert!(tape.tail() > 2);
