@@ -1,9 +1,10 @@
-//! The rooms of the server import one way: those before them in the list, and none behind.
+//! The rooms of the server import in one direction: a room imports only rooms before it in the
+//! list.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the bottom up, as the map in the server's `mod.rs` has them.
+/// From the bottom up, in the order of the map in the server's `mod.rs`.
 const BELOW_THE_SERVER: [&str; 22] = [
     "rejection",
     "close",
@@ -29,11 +30,11 @@ const BELOW_THE_SERVER: [&str; 22] = [
     "cli",
 ];
 
-/// They drive the server, and are the only ones that know the loop beside `mod.rs`. They need not know
-/// of each other.
+/// These drive the server. Besides `mod.rs`, only they know the loop, and they do not know each
+/// other.
 const ABOVE_THE_SERVER: [&str; 4] = ["listener", "broadcast", "liveness", "shutdown"];
 
-/// The sources of a room: a file, or all of a folder but its tests.
+/// The source files of a room: one file, or a folder without its tests.
 fn sources(room: &Path, found: &mut Vec<PathBuf>) {
     let file = room.with_extension("rs");
     if file.is_file() {
@@ -60,7 +61,7 @@ fn code(file: &Path) -> String {
     code.to_owned()
 }
 
-/// What a file takes from the server's own rooms: the names behind `crate::server::`.
+/// The server's own rooms that a file imports: the names after `crate::server::`.
 fn imports(code: &str) -> Vec<&str> {
     let mut names = Vec::new();
     for path in code.split("crate::server::").skip(1) {

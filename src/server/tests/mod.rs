@@ -1,5 +1,5 @@
-//! What is tried on a whole server: a simulation of its life, and properties of all that it is sent;
-//! and which way its rooms import.
+//! Tests of a whole server: a simulation of its life, properties of everything that clients send
+//! it, and the direction in which its rooms import.
 
 #[cfg(test)]
 mod imports;

@@ -1,5 +1,5 @@
-//! Request heads: where they are cut makes no difference, only a sound handshake is followed, and
-//! every answer is sound HTTP.
+//! Request heads: cuts make no difference, only a valid handshake is upgraded, and every answer is
+//! valid HTTP.
 
 use tungstenite::handshake::derive_accept_key;
 
@@ -13,7 +13,7 @@ use crate::server::rejection::Rejection;
 
 type Decision = Option<Result<Request, Rejection>>;
 
-/// `bytes` are what a client sends first.
+/// Treats `bytes` as the first bytes of a client.
 ///
 /// # Panics
 /// When a promise is broken.
@@ -22,7 +22,7 @@ pub fn request_head(bytes: &[u8]) {
     let head = &bytes[..end];
     let is_found = request::end(bytes, 0).is_ok_and(|end| end.is_some());
     assert!(!is_found || Some(end) == empty_line(bytes), "ends at {end}");
-    // No read brings more at once.
+    // No read brings more bytes at once.
     let whole = decide(head.chunks(HEAD_LENGTH_MAX));
     let told = tell(&whole);
     assert_eq!(told, tell(&decide(head.chunks(1))), "byte by byte");
@@ -41,7 +41,7 @@ pub fn request_head(bytes: &[u8]) {
     if let Some(Ok(Request::Page { .. })) | None = whole {
         return;
     }
-    // What comes behind a handshake before its answer ends it, and changes no rejection.
+    // Bytes that arrive after a handshake, before its answer, end it; they change no rejection.
     let early = decide(std::iter::once(&[head, b"\x81"].concat()[..]));
     let early = early.and_then(Result::err).map(|it| it.status.as_u16());
     let refused = whole
@@ -53,7 +53,7 @@ pub fn request_head(bytes: &[u8]) {
     );
 }
 
-/// Where the first empty line ends, the very first line excepted.
+/// Where the first empty line ends, not counting the very first line.
 fn empty_line(bytes: &[u8]) -> Option<usize> {
     let ends = (0..bytes.len()).filter(|&at| bytes[at] == b'\n');
     let behind = ends.map(|at| (at + 1, &bytes[at + 1..]));
@@ -77,7 +77,7 @@ fn decide<'b>(mut pieces: impl Iterator<Item = &'b [u8]>) -> Decision {
     decision
 }
 
-/// A rejection's words may depend on how much was there when it was clear.
+/// The words of a rejection may depend on how many bytes had arrived by then.
 fn tell(decision: &Decision) -> String {
     match decision {
         Some(Err(rejection)) => format!("{} {}", rejection.status, rejection.head_only),
@@ -101,7 +101,7 @@ fn check_refusal(rejection: &Rejection) {
     assert_eq!(body, if rejection.head_only { 0 } else { whole });
 }
 
-/// A header that means nothing changes nothing.
+/// Adding a header without meaning changes no decision.
 fn check_addition(head: &[u8], told: &str) {
     let without_end = head.strip_suffix(b"\r\n").or(head.strip_suffix(b"\n"));
     let longer = [without_end.unwrap_or(head), b"X-Y: \"z\"\r\n\r\n"].concat();
@@ -148,13 +148,13 @@ fn check_upgrade(head: &[u8], upgrade: &Upgrade) {
         .inspect(|it| assert!(!it.is_empty()))
         .map(String::len)
         .sum();
-    // A byte that is no text becomes a sign of three.
+    // An invalid byte becomes a character of three bytes.
     assert!(length <= 3 * request.len(), "{length} bytes of symbols");
 }
 
 type Headers = Vec<(String, String)>;
 
-/// Status, headers and the length of the body.
+/// The status, headers and body length of an answer.
 fn parse_answer(bytes: &[u8]) -> (u16, Headers, usize) {
     let mut headers = [httparse::EMPTY_HEADER; 16];
     let mut response = httparse::Response::new(&mut headers);
@@ -182,7 +182,7 @@ mod tests {
     use crate::fuzzing::fuzz_twin;
     use proptest::prelude::*;
 
-    /// Header lines that matter, most of them right.
+    /// Header lines that matter, most of them valid.
     fn line() -> impl Strategy<Value = String> {
         const RIGHT: [&str; 9] = [
             "Host: a.example",
@@ -210,7 +210,7 @@ mod tests {
             version in "(HTTP/1\\.1){4}|HTTP/1\\.0|HTTP/2\\.0", line_end in "\r\n|\n",
             lines in prop::collection::vec(line(), 0..9), end in any::<bool>(),
         ) {
-            // The generator repeats what is right to make it likely; once is meant.
+            // The generator repeats valid parts to make them likely; one of them is meant.
             let first = |text: &str, most: usize| text[..most.min(text.len())].to_owned();
             let method = if method.starts_with("GET") { "GET".to_owned() } else { method };
             let target = if target.starts_with("//") { "/".to_owned() } else { target };

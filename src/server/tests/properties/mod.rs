@@ -1,4 +1,4 @@
-//! What must hold for everything that clients send, see [`crate::fuzzing`].
+//! Properties that hold for everything that clients send, see [`crate::fuzzing`].
 
 mod frames;
 mod head;

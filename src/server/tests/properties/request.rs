@@ -1,5 +1,5 @@
-//! Requests: whatever a client asks, it gets one JSON object with its id in it, of a length that its
-//! own text bounds, and leaves no list behind.
+//! Requests: whatever a client asks, it gets one JSON object with its id, of a length bounded by
+//! its own text, and no list is left behind.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::server::protocol::Delivery;
 use crate::server::protocol::{Change, answer};
 use crate::tick::{Price, Tick};
 
-/// `bytes` are the texts of one client, one a line.
+/// Treats `bytes` as the texts of one client, one per line.
 ///
 /// # Panics
 /// When a promise is broken.
@@ -47,7 +47,7 @@ fn hub() -> Hub {
     hub
 }
 
-/// Answers `text`; returns what the client reads after that.
+/// Answers `text`; returns what the client reads from then on.
 fn check(text: &str, hub: &mut Hub, reading: Change) -> Change {
     let reply = answer(text, hub, reading.list, reading.delivery);
     let (change, reply) = (reply.change, reply.text);
@@ -67,7 +67,7 @@ fn check(text: &str, hub: &mut Hub, reading: Change) -> Change {
     change
 }
 
-/// A list is what its description says.
+/// Compares a list with its description.
 fn check_list(hub: &Hub, list: ListId, fields: &HashMap<String, &str>) {
     let names = SYMBOLS.map(|(name, _)| name);
     let of_list = (0..)
@@ -78,8 +78,8 @@ fn check_list(hub: &Hub, list: ListId, fields: &HashMap<String, &str>) {
     assert_eq!(fields["count"], of_list.len().to_string());
 }
 
-/// Which of `names` a client watches that was told these fields: to ask for the entries, without the
-/// exceptions, gives the same.
+/// The names that a client watches if its answer had these fields: asking for the entries, without
+/// the exceptions, selects the same.
 pub(super) fn watched(names: &[&str], fields: &HashMap<String, &str>) -> Vec<String> {
     let symbols = names.iter().map(ToString::to_string).collect();
     let mut hub = Hub::new(symbols, 4096, 1 << 20).expect("a few symbols");
@@ -96,7 +96,7 @@ pub(super) fn watched(names: &[&str], fields: &HashMap<String, &str>) -> Vec<Str
     watched.map(|(_, name)| (*name).to_owned()).collect()
 }
 
-/// Whether `reply` can be the answer to `text`; returns its fields as they are written.
+/// Checks that `reply` can be the answer to `text`; returns its fields as they are written.
 pub(super) fn check_reply<'r>(text: &str, reply: &'r str) -> HashMap<String, &'r str> {
     let length = reply.len();
     assert!(length <= 4 * text.len() + 1024, "{length} bytes of answer");
@@ -124,7 +124,7 @@ pub(super) fn check_reply<'r>(text: &str, reply: &'r str) -> HashMap<String, &'r
     fields
 }
 
-/// The newest tick is of the symbol asked for, to the digit.
+/// The newest tick belongs to the requested symbol, to the digit.
 fn check_tick(fields: &HashMap<String, &str>, asked: &str) {
     assert_eq!(string(fields, "symbol"), symbol_of(asked));
     let known = SYMBOLS
@@ -143,7 +143,8 @@ fn symbol_of(asked: &str) -> &str {
     }
 }
 
-/// The members of an object as they are written; no nesting is too deep, no number too big.
+/// The members of an object as they are written; any depth of nesting and any size of number are
+/// accepted.
 pub(super) fn object(text: &str) -> Option<HashMap<String, &str>> {
     let members: HashMap<String, &RawValue> = serde_json::from_str(text).ok()?;
     let raw = members.into_iter().map(|(name, value)| (name, value.get()));
@@ -155,7 +156,7 @@ pub(super) fn string(fields: &HashMap<String, &str>, name: &str) -> String {
     serde_json::from_str(raw).unwrap_or_else(|_| panic!("{name} is no string: {raw}"))
 }
 
-/// Names that JSON has to escape among them, and one without a tick.
+/// Symbols with their newest prices. Some names need escaping in JSON, and one symbol has no tick.
 const SYMBOLS: [(&str, &str); 6] = [
     ("A", "1.50"),
     ("BTC/USDT", "97123.450"),

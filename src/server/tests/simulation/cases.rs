@@ -1,5 +1,5 @@
-//! Scripts instead of dice, for what dice hardly ever hit. The judge looks at each step as it does in
-//! any other run.
+//! Scripts instead of dice, for situations that dice hardly ever hit. The judge checks each step as
+//! in any other run.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::server::tests::simulation::setting::Setting;
 use crate::server::tests::simulation::world::World;
 use crate::server::{CLOSES_PER_TURN, Config};
 
-/// A server and clients that do what they are told.
+/// A server and clients that follow a script.
 struct Case {
     world: World,
     rng: fastrand::Rng,
 }
 
 impl Case {
-    /// A server with so many symbols: `S0/USD`, `S1/USD` and so on.
+    /// A server with this many symbols: `S0/USD`, `S1/USD` and so on.
     fn new(config: Config, symbols: usize) -> Self {
         let setting = Setting {
             config,
@@ -32,7 +32,7 @@ impl Case {
         }
     }
 
-    /// A client asks to be let in, and has an answer.
+    /// A client connects, sends its request and gets an answer.
     fn join(&mut self, wish: Wish) -> Id {
         let mut client = Client::new(Kind::Eager);
         client.ask_for(wish);
@@ -50,7 +50,7 @@ impl Case {
         self.deliver(id);
     }
 
-    /// All that a client has to say arrives.
+    /// Everything that a client has to say arrives.
     fn deliver(&mut self, id: Id) {
         let now = self.world.judge.now;
         let bytes = self.client(id, |client, _| {
@@ -60,7 +60,7 @@ impl Case {
         self.world.net.arrive(id, &bytes);
     }
 
-    /// A client's socket takes nothing until further notice, or everything again.
+    /// A client's socket takes no bytes until further notice, or takes all of them again.
     fn block(&mut self, id: Id, is_blocked: bool) {
         let room = if is_blocked { 0 } else { NATURE.capacity };
         self.world.net.set_room(id, |_| room);
@@ -86,7 +86,7 @@ impl Case {
         self.world.pass(Duration::from_millis(ms));
     }
 
-    /// Clients take and say all they can until nothing is left to do.
+    /// Clients take and say all they can until no work is left.
     fn settle(&mut self) {
         for _ in 0..100 {
             let ids: Vec<_> = self.world.judge.clients.keys().copied().collect();
@@ -117,7 +117,7 @@ fn name(symbol: usize) -> String {
     format!("S{symbol}/USD")
 }
 
-/// Room for everything.
+/// A socket with room for everything.
 const NATURE: Nature = Nature {
     capacity: 1 << 20,
     cut: 0,
@@ -208,7 +208,7 @@ fn a_request_that_waits_for_a_large_debt_is_answered_before_there_is_another() {
             id: 1,
         },
     );
-    // At each beat it is owed all of it again, of which it gets two.
+    // At each beat it is owed all of it again, and gets two frames.
     for _ in 0..60 {
         case.print();
         case.pass(10);
@@ -284,7 +284,7 @@ fn behind_a_closing_frame_that_was_owed_comes_no_other() {
     case.block(id, false);
     case.world.net.take(id, 1);
     case.turn();
-    // It was owed the newest tick, and has it; of the closing frame its socket takes a part.
+    // It was owed the newest tick, and has it; its socket takes a part of the closing frame.
     case.world.net.set_room(id, |_| 3);
     case.turn();
     assert_eq!(case.conflated(), 1);

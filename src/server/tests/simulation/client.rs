@@ -1,5 +1,5 @@
-//! What a simulated client is like and what it says: requests, pings and nonsense, in frames that
-//! travel in pieces of any size.
+//! Simulated clients: their nature, and the requests, pings and nonsense that they say, in frames
+//! that travel in pieces of any size.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,78 +13,79 @@ use crate::server::tests::simulation::net::Closed;
 use crate::server::tests::simulation::place::Place;
 use crate::server::tests::simulation::tls::Peer;
 
-/// How a client takes what it is sent.
+/// How a client takes the bytes sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// All of it, whenever it can, and it answers.
+    /// Takes everything, whenever it can, and answers.
     Eager,
-    /// A few bytes at a time.
+    /// Takes a few bytes at a time.
     Slow,
-    /// All or nothing.
+    /// Takes everything or no bytes at all.
     Fitful,
-    /// Nothing, ever.
+    /// Never takes a byte.
     Never,
 }
 
-/// A client: what it is waiting for, and what the server has said to it.
+/// A client: what it waits for, and what the server has sent it.
 pub(super) struct Client {
     pub(super) kind: Kind,
     /// Its end of TLS, if it speaks that.
     pub(super) tls: Option<Box<Peer>>,
-    /// Where it reads, once it was let in.
+    /// Where it reads, once the server has let it in.
     pub(super) place: Option<Place>,
-    /// What it asked for, if that is to read.
+    /// What it asked for, if it asked to read.
     pub(super) wish: Option<Wish>,
-    /// It was let in, at some time.
+    /// Whether the server has ever let it in.
     pub(super) let_in: bool,
-    /// The answer to its request, as far as it has come.
+    /// The answer to its request, as far as it has arrived.
     pub(super) answer: Vec<u8>,
-    /// What the server has decided to send and the socket has not taken.
+    /// Bytes that the server has decided to send and the socket has not taken.
     pub(super) pending: Vec<u8>,
     /// Bytes that the server has decided to send, and bytes that the client took.
     pub(super) committed: u64,
     pub(super) taken: u64,
-    /// On its way to the server.
+    /// Bytes on their way to the server.
     pub(super) outgoing: VecDeque<u8>,
     /// The answers that must come, in this order.
     pub(super) expects: VecDeque<Expect>,
-    /// Heartbeats: where they end in what was sent, and what their pongs must say.
+    /// Heartbeats: their ends in the stream sent to the client, and the payloads of their pongs.
     pub(super) pings: VecDeque<(u64, Vec<u8>)>,
     /// The last heartbeat that it was sent, and the last that it answered.
     pub(super) pinged: u32,
     pub(super) ponged: u32,
-    /// When anything that it said arrived last, and when all of its request had, µs.
+    /// When the last of its bytes arrived, and when its request had arrived whole, µs.
     pub(super) arrived: u64,
     pub(super) asked: Option<u64>,
-    /// When the server's socket took anything for it last, µs.
+    /// When the server's socket last took bytes for it, µs.
     pub(super) moved: u64,
-    /// Bytes that the socket has taken for it in all.
+    /// How many bytes the socket has taken for it.
     pub(super) written: u64,
-    /// The server has accepted it, has not turned it away at once, and when that was, µs.
+    /// Whether the server accepted it and did not reject it immediately, and when, µs.
     pub(super) accepted: bool,
     pub(super) served: bool,
     pub(super) began: u64,
     /// When it is to be told that the server stops, µs.
     pub(super) goodbye_due: Option<u64>,
-    /// How the server closes it, as it shows in the step that is looked at; and what was seen of it.
+    /// How the server closes it in the current step, and what the client saw of that.
     pub(super) closing: Option<Closed>,
     pub(super) closed: Option<Closed>,
-    /// Bytes that it has said, those of them that have arrived, and where messages end that have not.
+    /// The bytes that it has said, the bytes that have arrived, and the ends of messages still
+    /// under way.
     said: u64,
     came: u64,
     request: u64,
     ends: VecDeque<u64>,
-    /// Messages that have arrived, and those that the server has read.
+    /// Messages that have arrived, and messages that the server has read.
     pub(super) told: u64,
     pub(super) heard: u64,
-    /// The close code that the server sent; nothing may follow.
+    /// The close code that the server sent; no frame may follow it.
     pub(super) farewell: Option<u16>,
-    /// Why the server may close it, by the name of the reason.
+    /// The name of the reason that the server has to close it.
     pub(super) sin: Option<&'static str>,
     sent: u32,
 }
 
-/// An answer that is to come.
+/// An expected answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Expect {
     Pong(Vec<u8>),
@@ -96,17 +97,18 @@ pub(super) enum Expect {
     Error(u32),
 }
 
-/// What a client asks for when it comes.
+/// What a client asks for when it connects.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wish {
-    /// None for everything.
+    /// `None` for everything.
     pub(super) entries: Option<Vec<String>>,
     pub(super) since: Option<u64>,
     pub(super) every: Option<Duration>,
     pub(super) batches: bool,
 }
 
-/// A change of what it reads, or how: of the period and the lists only if that is said.
+/// A change of what it reads, or how; it changes the period and the JSON lists only if it names
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) subscribe: bool,
@@ -117,7 +119,7 @@ pub(super) struct Change {
 }
 
 impl Wish {
-    /// The list that it makes now; else the beginning of an error.
+    /// The list that the change makes now, or the beginning of an error.
     pub(super) fn list(&self, model: &Model) -> Result<List, String> {
         match &self.entries {
             None => Ok(List::everything(&model.symbols)),
@@ -125,7 +127,7 @@ impl Wish {
         }
     }
 
-    /// Anything, of these symbols; the newest tick has this stamp.
+    /// Any wish, from these symbols; the newest tick has this stamp.
     fn any(rng: &mut fastrand::Rng, symbols: &[Symbol], stamp: u64) -> Self {
         let back = rng.u64(..60_000);
         let since = match rng.u8(..24) {
@@ -203,7 +205,7 @@ impl Change {
     }
 }
 
-/// A few names, bare names and patterns; now and then one that makes no sense.
+/// A few names, bare names and patterns; now and then an invalid one.
 fn entries(rng: &mut fastrand::Rng, symbols: &[Symbol]) -> Vec<String> {
     (0..rng.usize(1..5)).map(|_| entry(rng, symbols)).collect()
 }
@@ -229,7 +231,7 @@ fn entry(rng: &mut fastrand::Rng, symbols: &[Symbol]) -> String {
     }
 }
 
-/// One of few periods, so that clients share them.
+/// One of a few periods, so that clients share them.
 fn period(rng: &mut fastrand::Rng) -> Duration {
     let ms = [10, 20, 50, 250, 1000, 3000];
     Duration::from_millis(*rng.choice(&ms).unwrap_or(&10))
@@ -274,7 +276,7 @@ impl Client {
         }
     }
 
-    /// Asks to be let in.
+    /// Sends a valid request.
     pub(super) fn ask_for(&mut self, wish: Wish) {
         let head = format!(
             "GET /?{} HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -286,7 +288,7 @@ impl Client {
         self.request = self.said;
     }
 
-    /// Asks to be let in, or for something else.
+    /// Sends a request, valid or not.
     pub(super) fn ask(&mut self, rng: &mut fastrand::Rng, model: &Model) {
         let wish = Wish::any(rng, &model.symbols, model.last_stamp);
         let odd = match rng.u8(..40) {
@@ -320,7 +322,7 @@ impl Client {
         self.request = self.said;
     }
 
-    /// Says something that is no TLS.
+    /// Sends bytes that are not TLS.
     pub(super) fn babble(&mut self) {
         self.sin = Some("tls");
         self.say(*b"\x99 is no record");
@@ -335,13 +337,13 @@ impl Client {
         }
     }
 
-    /// Whether it has anything to say that has not arrived.
+    /// Whether it has said anything that has not arrived.
     pub(super) fn has_unsaid(&self) -> bool {
         let is_on_its_way = self.tls.as_ref().is_some_and(|tls| tls.has_unsaid());
         is_on_its_way || !self.outgoing.is_empty()
     }
 
-    /// Takes bytes that the network has had for it, and what they are if those are records of TLS.
+    /// Takes bytes that the network has held for it; with TLS, these are records.
     pub(super) fn take(&mut self, (count, records): &(usize, Vec<u8>)) {
         self.taken += match &mut self.tls {
             Some(tls) => tls.receive(records) as u64,
@@ -349,7 +351,7 @@ impl Client {
         };
     }
 
-    /// The next `length` bytes arrive at the server, at `now`.
+    /// Lets the next `length` bytes arrive at the server, at `now`.
     pub(super) fn arrive(&mut self, length: usize, now: u64) -> Vec<u8> {
         if length > 0 {
             self.arrived = now;
@@ -417,8 +419,8 @@ impl Client {
         self.request(&change.text(), Expect::Change(change), rng);
     }
 
-    /// Bytes that may be kept for it: the rest of a frame, an answer, a snapshot, a pong and a close
-    /// frame, with room; or a page.
+    /// The most bytes that the server may keep for it: the rest of a frame, an answer, a snapshot,
+    /// a pong and a close frame, with some margin; or a page.
     pub(super) fn pending_max(&self) -> usize {
         if self.sin == Some("served") {
             64 * 1024
@@ -427,7 +429,7 @@ impl Client {
         }
     }
 
-    /// Says goodbye, if nothing worse came before.
+    /// Says goodbye, unless it has given a worse reason to be closed.
     pub(super) fn say_goodbye(&mut self, rng: &mut fastrand::Rng) {
         if self.place.is_some() && self.sin.is_none() {
             self.sin = Some("closed_by_client");
@@ -521,11 +523,12 @@ impl Client {
     }
 }
 
-/// What a client says at the end: 1000, that all is well (RFC 6455 section 7.4.1).
+/// The close code with which a client says goodbye: 1000, a normal closure (RFC 6455 section
+/// 7.4.1).
 pub(super) const GOODBYE: [u8; 2] = 1000u16.to_be_bytes();
 
-/// Fewer than are allowed at once, with the parts of messages that are sent in two.
+/// Fewer messages than the server allows at once, counting the parts of those that are sent in two.
 const MESSAGES_MAX: u32 = 40;
 
-/// Messages that the server allows at once: too few for a flood, enough for all others.
+/// How many messages the server allows at once: too few for a flood, enough for all other clients.
 pub(super) const BURST: f32 = 100.0;

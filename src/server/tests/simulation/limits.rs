@@ -1,8 +1,8 @@
-//! The limits that only time shows, as they come due: when they did, and whether a client that is
-//! closed for one of them was late.
+//! The limits that depend on time, as they come due: when they did, and whether a client that is
+//! closed for one of them was really late.
 //!
-//! The server looks after all events that were ready then. So what was there in time counts, however
-//! long it takes until it is read.
+//! The server checks after all events that were ready at that time. So whatever arrived in time
+//! counts, however long the server takes to read it.
 
 use crate::server::tests::simulation::client::Client;
 use crate::server::{CLOSES_PER_TURN, Config};
@@ -17,26 +17,26 @@ pub(super) struct Limits {
     /// When the present turn began, and how many connections there were.
     began: u64,
     connections: usize,
-    /// When the timeouts of each turn had run.
+    /// When each turn had run its timeouts.
     polls: Vec<u64>,
     /// When the newest heartbeat was printed.
     last_heartbeat: u64,
-    /// Heartbeats that are to be answered, and by when.
+    /// Heartbeats that clients must answer, each with its limit.
     heartbeats: Vec<(u32, u64)>,
-    /// Looks for clients that are overdue, which may not have come to their end.
+    /// Checks for overdue clients that may not have ended.
     looks: Vec<Look>,
 }
 
 #[derive(Debug)]
 struct Look {
-    /// The heartbeat that was to be answered; zero if it was about something else.
+    /// The heartbeat that had to be answered; zero if the check is about another limit.
     heartbeat: u32,
     due: u64,
-    /// It came due while its turn was under way, and may have to wait for the next.
+    /// Whether it came due while its turn was under way, so that it may have to wait for the next.
     is_early: bool,
-    /// How many polls it may still wait for one that leaves no events.
+    /// How many polls it may still wait for a poll without events.
     polls: usize,
-    /// Turns that closing may still take, once it has begun.
+    /// How many turns it may still take to close clients, once it has begun.
     turns: usize,
 }
 
@@ -78,12 +78,12 @@ impl Limits {
         self.last_heartbeat
     }
 
-    /// A turn begins, with so many connections.
+    /// Begins a turn with this many connections.
     pub(super) fn on_turn(&mut self, now: u64, connections: usize) {
         (self.began, self.connections) = (now, connections);
     }
 
-    /// The timeouts of a turn have run, and so many connections are left.
+    /// Notes that a turn has run its timeouts, and how many connections are left.
     pub(super) fn on_timeouts(&mut self, now: u64, connections: usize) {
         // Some may have been closed since a timeout counted them.
         let connections = connections.max(self.connections);
@@ -108,7 +108,7 @@ impl Limits {
         due.for_each(|(heartbeat, limit)| begin(heartbeat, limit));
     }
 
-    /// The poll of a turn has brought so many events.
+    /// Notes how many events the poll of a turn has fetched.
     pub(super) fn on_events(&mut self, events: usize) {
         for look in &mut self.looks {
             if std::mem::take(&mut look.is_early) {
@@ -121,12 +121,12 @@ impl Limits {
         }
     }
 
-    /// Whether a heartbeat is due that a client had not answered by then.
+    /// Whether a heartbeat is due that a client had not answered by its limit.
     pub(super) fn is_pong_late(&self, client: &Client) -> bool {
         let pinged = client.pinged;
         let mut looks = self.looks.iter().filter(|look| look.heartbeat > 0);
         looks.any(|look| {
-            // One that it was never sent nobody can ask of it.
+            // A client need not answer a heartbeat that it was not sent.
             if look.heartbeat > pinged {
                 return false;
             }
@@ -136,7 +136,7 @@ impl Limits {
         })
     }
 
-    /// Whether the server looks for those who take nothing.
+    /// Whether the server is checking for clients that take no bytes.
     pub(super) fn is_looking(&self) -> bool {
         !self.looks.is_empty()
     }
@@ -146,7 +146,7 @@ impl Limits {
         freed.is_some_and(|freed| self.looks.iter().any(|look| freed >= look.due))
     }
 
-    /// Whether a request had not come by its limit.
+    /// Whether a request had not arrived by its limit.
     pub(super) fn is_request_late(&self, client: &Client) -> bool {
         let limit = client.began + self.handshake_limit;
         let turn = self.polls.partition_point(|&poll| poll < limit);
@@ -154,7 +154,7 @@ impl Limits {
         client.asked.is_none_or(|asked| asked >= due)
     }
 
-    /// When the server next looks for those who take nothing, at the latest.
+    /// The longest time until the server's next check for clients that take no bytes.
     pub(super) fn look_interval(&self) -> u64 {
         self.look_interval
     }

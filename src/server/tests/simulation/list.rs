@@ -1,12 +1,11 @@
-//! Lists of symbols as clients name them, said a second time: by their texts, one symbol after the
-//! other.
+//! The model's lists of symbols: resolved from the texts of clients, one symbol after the other.
 
 use std::collections::BTreeSet;
 
 use crate::server::tests::simulation::model::Symbol;
 
-/// What a client watches: symbols by their index, and the patterns that it got some of them by. Of
-/// the patterns that match a symbol the last decides.
+/// What a client watches: symbols by their index, and the patterns that selected some of them. The
+/// last pattern that matches a symbol decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct List {
     pub(super) symbols: BTreeSet<usize>,
@@ -14,7 +13,7 @@ pub(super) struct List {
 }
 
 impl List {
-    /// The list of a client that names nothing: everything.
+    /// The list of a client that names no symbols: everything.
     pub(super) fn everything(symbols: &[Symbol]) -> Self {
         Self {
             symbols: (0..symbols.len()).collect(),
@@ -22,7 +21,7 @@ impl List {
         }
     }
 
-    /// What it becomes with `entries`, or without them; else the beginning of an error.
+    /// The list with `entries` added or removed, or the beginning of an error.
     pub(super) fn changed(
         &self,
         entries: &[String],
@@ -38,7 +37,7 @@ impl List {
                     .collect()
             } else {
                 let name = find(entry, symbols);
-                // A symbol that was delisted can still be given up.
+                // A delisted symbol can still be removed.
                 vec![name.or_else(|error| match subscribe {
                     true => Err(error),
                     false => find_delisted(entry, symbols, error),
@@ -62,7 +61,7 @@ impl List {
         last.is_some_and(|&(_, includes)| includes)
     }
 
-    /// The members of an answer that tell what it is.
+    /// The members of an answer that describe the list.
     pub(super) fn describe(&self, symbols: &[Symbol]) -> String {
         let of_rules = |includes| {
             let rules = self.rules.iter().filter(move |rule| rule.1 == includes);
@@ -110,7 +109,7 @@ fn is_part_of_a_part(part: &str) -> bool {
     part.len() > 1 && part.contains('*')
 }
 
-/// The symbol that a name stands for; else the beginning of an error.
+/// The symbol that a name stands for, or the beginning of an error.
 pub(super) fn find(name: &str, symbols: &[Symbol]) -> Result<usize, String> {
     let listed = || (0..symbols.len()).filter(|&index| symbols[index].listed);
     if let Some(index) = listed().find(|&index| symbols[index].name == name) {
@@ -124,7 +123,7 @@ pub(super) fn find(name: &str, symbols: &[Symbol]) -> Result<usize, String> {
     }
 }
 
-/// The same where only a delisted symbol has the name; `error` is what is wrong with it otherwise.
+/// The same for names that only a delisted symbol has; `error` is the error if none has it.
 fn find_delisted(name: &str, symbols: &[Symbol], error: String) -> Result<usize, String> {
     if let Some(index) = symbols.iter().position(|symbol| symbol.name == name) {
         return Ok(index);

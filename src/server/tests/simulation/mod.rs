@@ -1,8 +1,9 @@
-//! The simulation: the server that ships, on a loop that is turned by hand, with a network that
-//! lives in memory, a clock that jumps, and clients that do whatever dice say; judged byte by byte.
+//! The simulation: the real server, on a loop that is turned by hand, with a network in memory, a
+//! clock that jumps, and clients that follow dice; judged byte by byte.
 //!
-//! A seed is a whole run and always the same one. `cargo test --lib simulation` plays some hundred;
-//! `SIMULATION_SEEDS=10000` plays that many, and `SIMULATION_SEED=7` one, telling each step.
+//! A seed stands for a whole run and always repeats it. `cargo test --lib simulation` plays a few
+//! hundred seeds; `SIMULATION_SEEDS=10000` plays that many, and `SIMULATION_SEED=7` plays one and
+//! prints each step.
 //!
 //! ```text
 //! play (dice) ──▶ world (server, loop) ──▶ socket ──▶ net ──▶ judge ──▶ observer ◀── model

@@ -1,34 +1,34 @@
-//! What the server should do, said a second time and as plainly as can be: all that was ever
-//! printed, in a list, with what it is about and when.
+//! A plain second account of what the server should do: a list of everything ever printed, with its
+//! symbol and its time.
 //!
-//! Nothing here is bounded or quick. It knows the promises of the tape, not how they are kept; only
-//! what has fallen off the tape it is told.
+//! The model is neither bounded nor fast. It knows the promises of the tape, not their
+//! implementation; it is only told which frames have fallen off the tape.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::frame;
 
-/// Everything printed, and the newest of each symbol.
+/// Everything printed, and the newest tick of each symbol.
 pub(super) struct Model {
     pub(super) symbols: Vec<Symbol>,
     printed: Vec<Printed>,
     /// The oldest frame that the tape still has.
     pub(super) tail: u64,
-    /// What was printed up to then is old, µs.
+    /// Frames printed up to this time are old, µs.
     pub(super) aged: Option<u64>,
     /// The closing frame.
     pub(super) closed: Option<u64>,
     pub(super) last_stamp: u64,
     pub(super) stale_after: u64,
     pub(super) max_batch: usize,
-    /// How often each period has had its beat.
+    /// How many beats each period has had.
     pub(super) beats: BTreeMap<Duration, u32>,
     pub(super) ticks: u64,
     pub(super) sent: Sent,
 }
 
-/// What the counters must say of what clients were sent.
+/// The expected counters of frames sent to clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sent {
     pub(super) writes: u64,
@@ -44,9 +44,9 @@ pub(super) struct Symbol {
     pub(super) seq: u64,
     pub(super) sent: u64,
     pub(super) json: String,
-    /// When it was heard of last, µs; none for one that may be silent.
+    /// When its price was last confirmed, µs; `None` if it is not watched.
     heard: Option<u64>,
-    /// When it came back, µs: what is overdue by then is told at the next look.
+    /// When it came back, µs: if it is overdue by then, clients are told at the next check.
     relisted: u64,
     pub(super) stale: bool,
     /// The numbers of its newest tick and event; zero for none.
@@ -56,7 +56,7 @@ pub(super) struct Symbol {
 
 /// One frame on the tape.
 pub(super) struct Printed {
-    /// None for everyone.
+    /// `None` for everyone.
     pub(super) symbol: Option<usize>,
     pub(super) frame: Vec<u8>,
     pub(super) stamp: u64,
@@ -98,12 +98,12 @@ impl Model {
         (position..).zip(printed)
     }
 
-    /// A feed has a price. Returns whether anybody can have it.
+    /// Prints a feed's price. Returns whether any client can get it.
     pub(super) fn print(&mut self, symbol: usize, price: &str, (now, wall): (u64, u64)) -> bool {
         if self.closed.is_some() || !self.symbols[symbol].listed {
             return false;
         }
-        // What it makes live is told so before it has the tick.
+        // An event tells that the symbol is live before its tick is printed.
         self.hear(symbol, now);
         self.last_stamp = wall.max(self.last_stamp + 1);
         let it = &mut self.symbols[symbol];
@@ -118,7 +118,7 @@ impl Model {
         true
     }
 
-    /// A feed knows of a price. Returns whether it was stale.
+    /// Notes that a feed has confirmed a price. Returns whether it was stale.
     pub(super) fn hear(&mut self, symbol: usize, now: u64) -> bool {
         let it = &mut self.symbols[symbol];
         if !it.listed || it.heard.is_none() || self.closed.is_some() {
@@ -142,14 +142,14 @@ impl Model {
         }
     }
 
-    /// How long no symbol has been silent that is not called stale.
+    /// The longest silence of a symbol that is not marked stale.
     pub(super) fn longest_silence(&self, now: u64) -> u64 {
         let trusted = self.symbols.iter().filter(|it| it.listed && !it.stale);
         let silence = |it: &Symbol| it.silence(now).min(now - it.relisted);
         trusted.map(silence).max().unwrap_or(0)
     }
 
-    /// A symbol is added, or comes back; it must not fall silent from now on if it is watched.
+    /// Adds a symbol or lists it again; if it is watched, it must not fall silent from here on.
     pub(super) fn list(&mut self, name: &str, is_watched: bool, now: u64) -> Option<usize> {
         if self.closed.is_some() {
             return None;
@@ -174,7 +174,7 @@ impl Model {
         }
     }
 
-    /// A symbol is taken away.
+    /// Delists a symbol.
     pub(super) fn delist(&mut self, name: &str, now: u64) {
         let index = self.symbols.iter().position(|it| it.name == name);
         let is_listed = |&index: &usize| self.symbols[index].listed && self.closed.is_none();
@@ -191,7 +191,7 @@ impl Model {
         }
     }
 
-    /// Prints for the readers of a symbol, or for all.
+    /// Prints a frame for the readers of a symbol, or for everyone.
     pub(super) fn append(&mut self, symbol: Option<usize>, frame: Vec<u8>, at: u64) {
         if self.closed.is_none() {
             self.printed.push(Printed {
@@ -210,13 +210,13 @@ impl Model {
         self.closed = Some(number);
     }
 
-    /// Whether a frame is too old for a reader that was here all the time.
+    /// Whether a frame is too old for a reader that has been connected all along.
     pub(super) fn is_old(&self, number: u64) -> bool {
         self.aged.is_some_and(|aged| self.frame(number).at <= aged)
     }
 
-    /// Behind the tick with this stamp, if all that came since is on the tape. What was printed behind
-    /// it without a stamp of its own may be news.
+    /// The position behind the tick with this stamp, if everything after it is on the tape. Frames
+    /// printed behind it without a stamp of their own may be news.
     pub(super) fn resume(&self, stamp: u64) -> Option<u64> {
         let is_news = |it: &Printed| it.stamp > stamp || it.stamp == stamp && !it.is_tick();
         let next = self.from(1).find(|(_, printed)| is_news(printed));
@@ -252,7 +252,7 @@ impl Symbol {
         self.heard.map_or(0, |heard| now - heard)
     }
 
-    /// How it stands.
+    /// The event with its current state.
     pub(super) fn event_frame(&self, now: u64) -> Vec<u8> {
         let (name, age) = (&self.name, self.silence(now) / 1000);
         text(&if !self.listed {

@@ -1,7 +1,7 @@
-//! A network that lives in memory: clients connect, send and take; the server has the other ends.
-//! It reports edges as epoll and kqueue do, and remembers what the server did.
+//! A network in memory: clients connect, send and take; the server has the other ends. It reports
+//! edges as epoll and kqueue do, and remembers what the server did.
 //!
-//! Everything about a connection is kept here under its [`Id`], since both ends outlive each other.
+//! All state of a connection is kept here under its [`Id`], because each end may outlive the other.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -18,22 +18,24 @@ use crate::server::close::CloseReason;
 /// The number of a connection, in the order of connecting.
 pub(crate) type Id = u64;
 
-/// The network, as everybody has it who takes part.
+/// A handle to the network, shared by all its users.
 #[derive(Clone)]
 pub(crate) struct Net(Rc<Cell<Option<Box<State>>>>);
 
-/// What a connection is like.
+/// The properties of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Nature {
-    /// Bytes that the system holds for a client.
+    /// How many bytes the system buffers for a client.
     pub(crate) capacity: usize,
-    /// How many of 100 writes are cut at any byte, the first too.
+    /// How many of 100 writes are cut, at any byte including the first.
     pub(crate) cut: u8,
     /// How many of 100 calls a signal interrupts.
     pub(crate) interrupt: u8,
-    /// Each event reports only what changed, as kqueue does; else all that is ready, as epoll does.
+    /// Whether each event reports only what changed, as kqueue does, or everything that is ready,
+    /// as epoll does.
     pub(crate) separate: bool,
-    /// It is expected to speak TLS. What the server writes is then what it gives to TLS.
+    /// Whether it is expected to speak TLS. The server's writes are then the text that it gives to
+    /// TLS.
     pub(crate) secure: bool,
 }
 
@@ -42,7 +44,7 @@ pub(crate) struct Nature {
 pub(crate) enum End {
     /// No more bytes come.
     Finished,
-    /// It is gone; what was on the way is lost.
+    /// It is gone, and bytes on their way are lost.
     Reset,
 }
 
@@ -50,32 +52,32 @@ pub(crate) enum End {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Accepted {
     pub(crate) at: Instant,
-    /// Other connections, and those of them that come from the same address.
+    /// Other connections, and how many of them come from the same address.
     pub(crate) others: usize,
     pub(crate) neighbours: usize,
-    /// There were no descriptors for it, but the one held back.
+    /// Whether there was no descriptor for it except the reserve.
     pub(crate) exhausted: bool,
 }
 
-/// How the server closed a connection: the place of its reason among the names, and its close code.
+/// How the server closed a connection: the index of its reason among the names, and its close code.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Closed {
     pub(crate) reason: usize,
     pub(crate) code: Option<u16>,
-    /// The closing frame of the tape was the last that it got.
+    /// Whether the last frame that it got was the closing frame of the tape.
     pub(crate) is_finished: bool,
 }
 
-/// What the server did to a connection since the last look.
+/// What the server did to a connection since the last check.
 #[derive(Debug, Default)]
 pub(crate) struct Deeds {
-    /// The system took something.
+    /// Whether the system took any bytes.
     pub(crate) has_moved: bool,
-    /// The bytes that it wrote, and where in all of them it began to write, also where nothing was
-    /// taken.
+    /// The bytes written, and the positions in the whole stream at which writes began, including
+    /// writes that took no bytes.
     pub(crate) written: Vec<u8>,
     pub(crate) attempts: Vec<u64>,
-    /// Where it had the client skip what it was behind with.
+    /// The positions at which the server let the client skip.
     pub(crate) skips: Vec<u64>,
     /// Where the client stood each time that it was given another list.
     pub(crate) changes: Vec<u64>,
@@ -85,44 +87,44 @@ pub(crate) struct Deeds {
 pub(crate) struct Pipe {
     nature: Nature,
     pub(crate) address: SocketAddr,
-    /// By which the server watches it.
+    /// The token by which the server watches it.
     pub(crate) token: Option<Token>,
     pub(crate) accepted: Option<Accepted>,
-    /// What has arrived and was not read.
+    /// Bytes that have arrived and have not been read.
     pub(crate) inbound: VecDeque<u8>,
     pub(crate) ended: Option<End>,
-    /// Bytes that the system holds for the client, and what they are if those are records of TLS.
+    /// How many bytes the system buffers for the client and, with TLS, the records themselves.
     buffered: usize,
     records: VecDeque<u8>,
-    /// It takes nothing although there would be room, until the client takes something.
+    /// Whether it takes no bytes, although there would be room, until the client takes some.
     starved: bool,
-    /// It refused bytes and owes an edge once there is room.
+    /// Whether it refused bytes and owes an edge once there is room.
     pub(crate) blocked: bool,
-    /// When it had room again last.
+    /// When it last had room again.
     pub(crate) freed: Option<Instant>,
-    /// When the server heard last of room that it had been refused.
+    /// When the server last heard of room that it had been refused.
     pub(crate) told: Option<Instant>,
-    /// The server has been refused room and has not heard of any since.
+    /// Whether the server has been refused room and has not heard of any since.
     pub(crate) hindered: bool,
     readable: bool,
     writable: bool,
-    /// Its event is among those to be fetched.
+    /// Whether its event is queued to be fetched.
     queued: bool,
-    /// Until when the server was busy with its handshake last.
+    /// Until when the server was last busy with its handshake.
     pub(crate) busy: Option<Instant>,
-    /// The next call is interrupted by a signal.
+    /// Whether a signal interrupts the next call.
     pub(crate) interrupted: bool,
     pub(super) deeds: Deeds,
-    /// Bytes that the server wrote in all.
+    /// How many bytes the server has written in all.
     pub(crate) total: u64,
     finished: bool,
     pub(crate) reset_on_drop: bool,
-    /// Messages that the server has read since the last look.
+    /// How many messages the server has read since the last check.
     pub(crate) messages: u64,
     pub(crate) closed: Option<Closed>,
-    /// The server has let go of it.
+    /// Whether the server has dropped its end.
     pub(crate) dropped: bool,
-    /// It is among those with deeds.
+    /// Whether it is among the connections with deeds.
     touched: bool,
 }
 
@@ -131,18 +133,18 @@ struct State {
     rng: fastrand::Rng,
     pipes: BTreeMap<Id, Pipe>,
     next: Id,
-    /// Who connected and was not accepted; none once nobody listens.
+    /// Clients that connected and were not accepted; `None` once the server has stopped listening.
     backlog: Option<VecDeque<Id>>,
     listener: Option<Token>,
     listener_ready: bool,
-    /// How many of 100 accepts fail, and the longest that one takes.
+    /// How many of 100 accepts fail, and the longest time that one takes.
     accept: (u8, Duration),
-    /// Descriptors have run out, until the next step.
+    /// Whether descriptors have run out, until the next step.
     exhausted: bool,
-    /// Who has events: those that came since the last poll, and all that wait to be fetched.
+    /// Connections with events: those since the last poll, and all that wait to be fetched.
     new: Vec<Id>,
     ready: VecDeque<Id>,
-    /// Whom the server did something to since the last look.
+    /// Connections that the server did something to since the last check.
     touched: Vec<Id>,
 }
 
@@ -166,8 +168,8 @@ impl Net {
         Self(Rc::new(Cell::new(Some(Box::new(state)))))
     }
 
-    /// The state is taken out and put back whole, so there is nothing to borrow. After a panic in
-    /// the middle it is gone.
+    /// The state is taken out and put back whole, so there is no borrow to conflict. After a panic
+    /// in the middle it is gone.
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> Option<T> {
         let mut state = self.0.take()?;
         let result = act(&mut state);
@@ -179,17 +181,17 @@ impl Net {
         self.with(act).expect("nobody else uses it")
     }
 
-    /// Looks at a connection, if it is still kept.
+    /// Inspects a connection that is still kept.
     pub(crate) fn pipe<T>(&self, id: Id, look: impl FnOnce(&mut Pipe) -> T) -> Option<T> {
         self.act(|state| state.pipes.get_mut(&id).map(look))
     }
 
-    /// How many of 100 accepts fail, and the longest that one takes.
+    /// Sets how many of 100 accepts fail, and the longest time that one takes.
     pub(crate) fn set_accept(&self, failing: u8, longest: Duration) {
         self.act(|state| state.accept = (failing, longest));
     }
 
-    /// A client connects from a host of its own network, unless nobody listens.
+    /// Connects a client from a host of its own network, if the server listens.
     pub(crate) fn connect(&self, host: u8, nature: Nature) -> Option<Id> {
         self.act(|state| {
             let id = state.next;
@@ -202,7 +204,7 @@ impl Net {
         })
     }
 
-    /// Bytes come from the client.
+    /// Lets bytes from the client arrive.
     pub(crate) fn arrive(&self, id: Id, bytes: &[u8]) {
         self.change(id, |pipe, _| pipe.arrive(bytes));
     }
@@ -212,15 +214,15 @@ impl Net {
         self.change(id, |pipe, now| pipe.end(how, now));
     }
 
-    /// The client takes up to `most` bytes; returns how many there were, and what they are if those
-    /// are records of TLS.
+    /// Lets the client take up to `most` bytes; returns how many there were and, with TLS, the
+    /// records.
     pub(crate) fn take(&self, id: Id, most: usize) -> (usize, Vec<u8>) {
         let mut taken = (0, Vec::new());
         self.change(id, |pipe, now| taken = pipe.take(most, now));
         taken
     }
 
-    /// Changes how many bytes more the system takes; no event tells of it.
+    /// Changes how many more bytes the system takes; no event reports it.
     pub(crate) fn set_room(&self, id: Id, change: impl FnOnce(usize) -> usize) {
         self.pipe(id, |pipe| {
             let room = change(pipe.nature.capacity - pipe.buffered);
@@ -228,7 +230,7 @@ impl Net {
         });
     }
 
-    /// Lets something happen to a connection that may be an event.
+    /// Changes a connection in a way that may be an event.
     fn change(&self, id: Id, act: impl FnOnce(&mut Pipe, Instant)) {
         self.act(|state| {
             let now = state.clock.time();
@@ -244,7 +246,7 @@ impl Net {
         self.act(|state| state.poll(most))
     }
 
-    /// Whether anything is ready that was not fetched, or anybody waits to be accepted.
+    /// Whether any event has not been fetched, or any client waits to be accepted.
     pub(crate) fn is_restless(&self) -> bool {
         self.act(|state| {
             let waits = state
@@ -256,7 +258,8 @@ impl Net {
         })
     }
 
-    /// Begins another step of the server; returns whom it did something to in the last.
+    /// Begins another step of the server; returns the connections that it did something to in the
+    /// last.
     pub(crate) fn next_step(&self) -> Vec<Id> {
         self.act(|state| {
             state.exhausted = false;
@@ -275,12 +278,12 @@ impl Net {
         self.act(|state| state.pipes.remove(&id));
     }
 
-    /// The server does something to a connection.
+    /// Notes that the server does something to a connection.
     pub(super) fn touch<T>(&self, id: Id, act: impl FnOnce(&mut Pipe) -> T) -> Option<T> {
         self.with(|state| state.touch(id, act)).flatten()
     }
 
-    /// The server reads from, or writes to, a connection, unless a signal comes between.
+    /// Reads from or writes to a connection for the server, unless a signal interrupts.
     pub(super) fn transfer(
         &self,
         id: Id,
@@ -299,7 +302,7 @@ impl Net {
         .expect("a connection is kept while the server has it")
     }
 
-    /// Agreeing on keys takes a while.
+    /// Spends the time that agreeing on keys takes.
     pub(super) fn spend(&self, id: Id) {
         self.act(|state| {
             let Some(pipe) = state.pipes.get_mut(&id) else {
@@ -313,28 +316,28 @@ impl Net {
         });
     }
 
-    /// The server begins to watch a connection, or ends that.
+    /// Sets or clears the token by which the server watches a connection.
     pub(super) fn watch(&self, id: Id, token: Option<Token>) {
         self.touch(id, |pipe| pipe.token = token);
         self.act(|state| state.note_event(id));
     }
 
-    /// The server begins to watch its listener, or ends that.
+    /// Sets or clears the token by which the server watches its listener.
     pub(super) fn watch_listener(&self, token: Option<Token>) {
         self.act(|state| state.listener = token);
     }
 
-    /// The server accepts the next in line.
+    /// Accepts the next client in line for the server.
     pub(super) fn accept(&self) -> io::Result<(Id, SocketAddr)> {
         self.act(State::accept)
     }
 
-    /// The server lets go of a connection.
+    /// Drops the server's end of a connection.
     pub(super) fn drop_end(&self, id: Id) {
         self.with(|state| state.drop_end(id));
     }
 
-    /// Nobody listens any more: who waits is refused.
+    /// Stops listening: waiting clients are refused.
     pub(super) fn stop_listening(&self) {
         self.with(|state| {
             for id in state.backlog.take().into_iter().flatten() {
@@ -353,7 +356,7 @@ impl State {
         Some(act(pipe))
     }
 
-    /// Queues what has an event and is watched.
+    /// Queues a connection that has an event and is watched.
     fn note_event(&mut self, id: Id) {
         if let Some(pipe) = self.pipes.get_mut(&id)
             && pipe.token.is_some()
@@ -365,7 +368,7 @@ impl State {
     }
 
     fn poll(&mut self, most: usize) -> Vec<(Token, Ready)> {
-        // Among what came between two polls there is no order.
+        // Events between two polls have no order.
         self.rng.shuffle(&mut self.new);
         self.ready
             .append(&mut VecDeque::from(std::mem::take(&mut self.new)));
@@ -440,7 +443,7 @@ impl State {
 }
 
 impl Pipe {
-    /// It has room, and says so by its first event.
+    /// It has room, and its first event says so.
     fn new(nature: Nature, address: SocketAddr) -> Self {
         Self {
             nature,
@@ -472,7 +475,7 @@ impl Pipe {
         }
     }
 
-    /// Takes out what the server did since the last time.
+    /// Takes out what the server did since the last call.
     pub(crate) fn take_deeds(&mut self) -> Deeds {
         std::mem::take(&mut self.deeds)
     }
@@ -508,7 +511,7 @@ impl Pipe {
         let records = records.collect();
         self.buffered -= taken;
         self.starved = false;
-        // The system waits until a good part is free, so that one byte's room makes no event.
+        // The system waits until a good part is free, so that a single byte of room makes no event.
         let free = self.nature.capacity.saturating_sub(self.buffered);
         if self.blocked && free > 0 && free >= self.nature.capacity / 3 {
             self.blocked = false;
@@ -542,7 +545,7 @@ impl Pipe {
         !self.starved && self.buffered < self.nature.capacity
     }
 
-    /// The server reads; what it has read is gone only if it is to be `taken`.
+    /// Reads for the server; the bytes are consumed only if they are to be `taken`.
     pub(super) fn read(&mut self, buffer: &mut [u8], taken: bool) -> io::Result<usize> {
         if self.inbound.is_empty() {
             return match self.ended {
@@ -551,8 +554,8 @@ impl Pipe {
                 Some(End::Reset) => Err(ErrorKind::ConnectionReset.into()),
             };
         }
-        // As the system does: a read that is short has left nothing. A deque's own would stop where
-        // its memory wraps.
+        // Behaves like the system: a short read has left no bytes. A deque's own read would stop
+        // where its memory wraps.
         let length = buffer.len().min(self.inbound.len());
         let bytes = self.inbound.iter();
         buffer
@@ -565,7 +568,7 @@ impl Pipe {
         Ok(length)
     }
 
-    /// The server writes.
+    /// Writes for the server.
     pub(super) fn write(&mut self, bytes: &[u8], rng: &mut fastrand::Rng) -> io::Result<usize> {
         assert!(!self.finished, "a write after the end");
         assert!(!bytes.is_empty(), "nothing is written");
@@ -602,7 +605,7 @@ impl Pipe {
         Ok(length)
     }
 
-    /// The server gives plain text to TLS, which takes so much of it.
+    /// Notes plain text that the server gives to TLS and that TLS takes.
     pub(super) fn seal(&mut self, text: &[u8]) {
         if self.nature.secure {
             self.deeds.attempts.push(self.total);

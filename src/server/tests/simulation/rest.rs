@@ -1,5 +1,5 @@
-//! The looks at a world that has come to rest: whether anybody was forgotten, and whether the
-//! counters say what the model says.
+//! Checks of a world that has come to rest: no client was forgotten, and the counters agree with
+//! the model.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ use crate::server::tests::simulation::net::Id;
 use crate::server::tests::simulation::world::World;
 
 impl World {
-    /// Whether nothing is left to be done now.
+    /// Whether no work is left for now.
     pub(super) fn is_at_rest(&self) -> bool {
         !self.net.is_restless()
             && !self.io_loop.has_callbacks()
             && !self.server.broadcast.is_running()
     }
 
-    /// Whether, when nothing is left to be done, nobody was forgotten.
+    /// Checks at rest that no client was forgotten.
     pub(super) fn check_quiet(&mut self) {
         self.check_timers();
         let ids: Vec<_> = self.judge.clients.keys().copied().collect();
@@ -24,7 +24,7 @@ impl World {
         ids.into_iter().for_each(|id| self.check_client(id));
     }
 
-    /// What happens by itself has happened up to now.
+    /// Checks that everything due by now has happened.
     fn check_timers(&self) {
         let (judge, config) = (&self.judge, &self.judge.config);
         if judge.model.closed.is_none() {
@@ -63,7 +63,7 @@ impl World {
         }
     }
 
-    /// Whether TLS has given a client all that the server gave to TLS.
+    /// Checks that TLS has given a client everything that the server gave to TLS.
     fn check_tls(&mut self, id: Id) {
         let client = self.judge.clients.get_mut(&id).expect("it is kept");
         let blocked = self
@@ -122,7 +122,7 @@ impl World {
             let is_early = place
                 .waits_until
                 .is_some_and(|until| self.judge.now <= until + SLACK);
-            // Until the limit, or until there is something for it.
+            // It may wait until the limit, or until there are frames for it.
             let may_wait = is_early && model.closed.is_none();
             assert!(
                 place.awaited.is_none() || may_wait,
@@ -135,7 +135,7 @@ impl World {
         }
     }
 
-    /// Whether the counters say what the model says.
+    /// Checks that the counters agree with the model.
     pub(super) fn check_counters(&self) {
         let (counters, judge) = (&self.server.counters, &self.judge);
         let model = &judge.model;
@@ -158,7 +158,7 @@ impl World {
         assert_eq!(self.server.hub.last_stamp(), model.last_stamp, "stamps");
     }
 
-    /// Whether the index knows who watches what, as the model does.
+    /// Checks that the index and the model agree on the watchers of each symbol.
     pub(super) fn check_index(&mut self) {
         let connections = self.server.connections.iter_mut();
         let subscribers: Vec<_> = connections.filter_map(|it| it.subscriber()).collect();
@@ -184,7 +184,7 @@ impl World {
         }
     }
 
-    /// Whether nothing is left of anybody.
+    /// Checks that the server keeps no trace of any client.
     pub(super) fn check_empty(&self) {
         let hub = &self.server.hub;
         // The list of everything is always there.
@@ -196,7 +196,7 @@ impl World {
     }
 }
 
-/// Who has said all it wanted has had all answers.
+/// Checks that a client that has said everything has had all answers.
 fn check_answered(client: &Client, id: Id) {
     if client.kind == Kind::Eager && !client.has_unsaid() && client.sin.is_none() {
         let left = &client.expects;
@@ -204,8 +204,8 @@ fn check_answered(client: &Client, id: Id) {
     }
 }
 
-/// The place of the reason among the names.
+/// The index of this reason among the names.
 const HANDSHAKE_TIMEOUT: usize = 2;
 
-/// What a turn may take, µs.
+/// How long a turn may take, µs.
 const SLACK: u64 = 5_000;

@@ -1,4 +1,4 @@
-//! What a world is like that is simulated.
+//! The settings of a simulated world.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use crate::server::{Config, Server};
 /// The server as it is simulated.
 pub(super) type SimServer = Server<SimSocket>;
 
-/// What a world is like.
+/// The settings of a world.
 pub(super) struct Setting {
     pub(super) config: Config,
     pub(super) names: Vec<String>,
-    /// Bytes that the server reads at once.
+    /// How many bytes the server reads at once.
     pub(super) scratch: usize,
     pub(super) events_per_turn: usize,
-    /// How many of 100 accepts fail, and the longest that one takes.
+    /// How many of 100 accepts fail, and the longest time that one takes.
     pub(super) accept: (u8, Duration),
-    /// It speaks TLS.
+    /// Whether the server speaks TLS.
     pub(super) is_secure: bool,
 }
 
-/// When a symbol that is not heard of is stale.
+/// A symbol is stale when the feed has not confirmed it for this long.
 pub(super) const STALE_AFTER: Duration = Duration::from_millis(700);

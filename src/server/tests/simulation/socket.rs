@@ -113,7 +113,7 @@ impl Drop for SimSocket {
     }
 }
 
-/// Nothing is asked of the system: events come from the network.
+/// Registers with no system: events come from the network.
 impl Source for SimSocket {
     fn register(&mut self, _: &Registry, token: Token, _: Interest) -> io::Result<()> {
         self.net.watch(self.id, Some(token));

@@ -1,4 +1,4 @@
-//! Plays seeds, and says which one failed and how to play it again.
+//! Plays seeds, and reports which one failed and how to play it again.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::server::tests::simulation::play::{Played, play};
 
-/// Plays a seed. If it fails, says how to play it again.
+/// Plays a seed. If it fails, prints how to play it again.
 fn replayable(seed: u64, trace: bool) -> Option<Played> {
     let played = catch_unwind(AssertUnwindSafe(|| play(seed, trace)));
     if played.is_err() {
@@ -71,10 +71,10 @@ fn a_seed_is_always_the_same_run() {
     }
 }
 
-/// Played by a plain `cargo test`.
+/// How many seeds a plain `cargo test` plays.
 const SEEDS: u64 = 200;
 
-/// All that must have happened in a run that is to mean anything.
+/// The events that must have happened for a run to mean anything.
 const EVENTS: [&str; 40] = [
     "join",
     "list",

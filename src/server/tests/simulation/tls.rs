@@ -1,9 +1,9 @@
-//! TLS in the simulation: a certificate, made once, and clients that speak real TLS over the simulated
-//! network. Of what they say and are sent the plain text is judged; here it is only checked that TLS
-//! brings just that.
+//! TLS in the simulation: a certificate, made once, and clients that speak real TLS over the
+//! simulated network. The judge sees the plain text in both directions; this module only checks
+//! that TLS delivers exactly that text.
 //!
-//! Keys and random numbers differ from run to run. But a certificate of Ed25519 has signatures of one
-//! length, so what travels has the same lengths in each, and a seed remains the same run.
+//! Keys and random numbers differ from run to run. But a certificate of Ed25519 has signatures of
+//! one length, so the same lengths travel in every run, and a seed remains the same run.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -17,7 +17,8 @@ use testkit::{NamedTempFile, temp_file};
 
 use crate::server::TlsFiles;
 
-/// A certificate in files, for as long as the value is there, and how clients are made that trust it.
+/// A certificate in files, which exist as long as the value, and the configurations of clients that
+/// trust it.
 pub(super) struct Authority {
     files: [NamedTempFile; 2],
     clients: [Arc<ClientConfig>; 2],
@@ -28,14 +29,15 @@ pub(super) struct Peer {
     session: ClientConnection,
     /// Records on their way to the server.
     outgoing: VecDeque<u8>,
-    /// Where those end that have not arrived, and up to where what the client says is in them.
+    /// The ends of records that have not arrived, and how much of the client's text they then
+    /// contain.
     ends: VecDeque<(u64, u64)>,
-    /// Bytes of records, and of what is in them, that were made and that have arrived.
+    /// Bytes of records, and of the text in them: those made and those that have arrived.
     made: (u64, u64),
     arrived: (u64, u64),
     /// Plain text that the server has sealed and the client has not read.
     expected: VecDeque<u8>,
-    /// The server has said that nothing follows, or that it has no room.
+    /// The server has said that no bytes follow, or that it has no room.
     has_ended: bool,
 }
 
@@ -44,7 +46,7 @@ impl Authority {
         let made = &*CERTIFICATE;
         Self {
             files: [&made.cert, &made.key].map(temp_file),
-            // Its own for each run: sessions are resumed within a run only.
+            // Each run has its own configurations, so that sessions are resumed only within a run.
             clients: [&TLS13, &TLS12].map(|version| Arc::new(made.client_config(version))),
         }
     }
@@ -73,8 +75,8 @@ impl Authority {
 }
 
 impl Peer {
-    /// Seals what there is to say as soon as there are keys; until then agrees on them. Returns how
-    /// many bytes are on their way.
+    /// Seals what there is to say once there are keys; agrees on keys before that. Returns how many
+    /// bytes are on their way.
     pub(super) fn seal(&mut self, text: &mut VecDeque<u8>) -> usize {
         if !self.session.is_handshaking() && !text.is_empty() && !self.has_ended {
             let text: Vec<u8> = text.drain(..).collect();
@@ -95,12 +97,12 @@ impl Peer {
         self.outgoing.len()
     }
 
-    /// Whether anything is on its way.
+    /// Whether any bytes are on their way.
     pub(super) fn has_unsaid(&self) -> bool {
         !self.outgoing.is_empty()
     }
 
-    /// The next `length` bytes arrive. Returns them, and how much of what the client says has arrived
+    /// The next `length` bytes arrive. Returns them, and how much of the client's text has arrived
     /// in whole records so far.
     pub(super) fn arrive(&mut self, length: usize) -> (Vec<u8>, u64) {
         self.arrived.0 += length as u64;
@@ -111,12 +113,12 @@ impl Peer {
         (self.outgoing.drain(..length).collect(), self.arrived.1)
     }
 
-    /// The server has sealed this.
+    /// Expects text that the server has sealed.
     pub(super) fn expect(&mut self, text: &[u8]) {
         self.expected.extend(text);
     }
 
-    /// Takes bytes of records. Returns how much plain text was in them.
+    /// Takes bytes of records. Returns how much plain text they contained.
     pub(super) fn receive(&mut self, mut records: &[u8]) -> usize {
         let mut received = 0;
         while !records.is_empty() && !self.has_ended {
@@ -124,7 +126,7 @@ impl Peer {
             let state = match self.session.process_new_packets() {
                 Ok(state) => state,
                 Err(error) => {
-                    // Who finds no room is told so before there are keys.
+                    // A client that finds no room is told before there are keys.
                     assert!(self.session.is_handshaking(), "{error}");
                     self.has_ended = true;
                     return received;
@@ -145,12 +147,12 @@ impl Peer {
         received
     }
 
-    /// Whether it has had all that was sealed for it.
+    /// Whether it has had everything that was sealed for it.
     pub(super) fn has_all(&self) -> bool {
         self.expected.is_empty()
     }
 
-    /// Whether it was told that nothing follows.
+    /// Whether it was told that no bytes follow.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended
     }

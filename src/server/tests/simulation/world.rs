@@ -1,4 +1,4 @@
-//! The server with all that is around it: a loop, a clock and a network, and who judges it.
+//! The server and its surroundings: a loop, a clock, a network and the judge.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,7 +17,7 @@ use crate::server::tests::simulation::socket::SimListener;
 use crate::server::tests::simulation::tls::Authority;
 use crate::tick::{Price, Tick};
 
-/// All of a simulation but the dice.
+/// A whole simulation except the dice.
 pub(super) struct World {
     pub(super) server: SimServer,
     pub(super) io_loop: IoLoop<SimServer>,
@@ -28,7 +28,7 @@ pub(super) struct World {
     events_per_turn: usize,
 }
 
-/// Turns the loop: fetches what the network has, and has the judge look at each step.
+/// Turns the loop: fetches events from the network, and lets the judge check each step.
 struct Hand<'w> {
     net: &'w Net,
     judge: &'w mut Judge,
@@ -66,7 +66,7 @@ impl World {
         }
     }
 
-    /// One turn of the loop, with a turn's share of events, or with all.
+    /// Turns the loop once, with a turn's share of events or with all of them.
     pub(super) fn turn(&mut self, whole: bool) {
         let judge = &mut self.judge;
         judge.limits.on_turn(judge.now, judge.clients.len());
@@ -83,7 +83,7 @@ impl World {
         turned.expect("the network always answers");
     }
 
-    /// Time passes, by both clocks.
+    /// Lets time pass on both clocks.
     pub(super) fn pass(&mut self, by: Duration) {
         self.clock.advance(by);
         self.judge.begin_step();
@@ -98,7 +98,7 @@ impl World {
         Some(id)
     }
 
-    /// A feed has a price.
+    /// A feed publishes a price.
     pub(super) fn publish(&mut self, symbol: usize, price: &str) {
         let tick = Tick {
             symbol: self.judge.model.symbols[symbol].name.clone(),
@@ -110,7 +110,7 @@ impl World {
         self.judge.look(&mut self.server);
     }
 
-    /// A feed knows that a price has not changed.
+    /// A feed confirms that a price has not changed.
     pub(super) fn confirm(&mut self, symbol: usize) {
         let name = self.judge.model.symbols[symbol].name.clone();
         self.server.confirm(&mut self.io_loop, &name);
@@ -118,7 +118,7 @@ impl World {
         self.judge.look(&mut self.server);
     }
 
-    /// A feed adds symbols, or some come back. It watches those that no source is named for.
+    /// A feed adds symbols or lists some again. It watches those without a source in their name.
     pub(super) fn list(&mut self, names: &[String]) {
         let mut to_watch = Vec::new();
         for name in names {
@@ -132,7 +132,7 @@ impl World {
         self.judge.look(&mut self.server);
     }
 
-    /// A feed takes symbols away.
+    /// A feed delists symbols.
     pub(super) fn delist(&mut self, names: &[String]) {
         for name in names {
             self.judge.on_delisted(name);
@@ -141,7 +141,7 @@ impl World {
         self.judge.look(&mut self.server);
     }
 
-    /// The certificate is read again, and new clients are shown it.
+    /// The certificate is read again, and new clients are shown the new one.
     pub(super) fn reload(&mut self) {
         self.judge.note("reload");
         if let Some(tls) = &mut self.server.tls {

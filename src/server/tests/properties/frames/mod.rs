@@ -1,8 +1,8 @@
-//! Frames of a client that is open, through the whole server: over a socket that reads and writes as
-//! little as it is told to, while ticks are printed and time passes.
+//! Frames of an open client, through the whole server: over a socket that reads and writes as
+//! little as the script says, while ticks are printed and time passes.
 //!
-//! Whatever happens, the client gets whole frames, answers in order, each tick once, and nothing
-//! behind a close frame, which has the right code.
+//! Whatever happens, the client gets whole frames, answers in order, each tick once, and no frame
+//! after a close frame, which has the right code.
 
 mod seen;
 mod session;
@@ -10,7 +10,7 @@ mod session;
 use self::session::Session;
 use crate::server::tests::simulation::net::End;
 
-/// `bytes` are a script: one byte chooses the size of reads, then steps follow, see
+/// Runs the script in `bytes`: one byte chooses the size of reads, and steps follow, see
 /// [`step`](Session::step).
 ///
 /// # Panics
@@ -26,17 +26,18 @@ pub fn client_frames(bytes: &[u8]) {
 }
 
 impl Session {
-    /// Does what a step of the script says; `rest` is what follows it, of which it may take a part.
+    /// Performs a step of the script; `rest` is the script after it, which the step may consume
+    /// part of.
     fn step<'s>(&mut self, step: u8, rest: &'s [u8]) -> &'s [u8] {
         let (&[number], behind) = rest.split_first_chunk().unwrap_or((&[0], rest));
         match step {
-            // These bytes arrive as they are; with the other letter, their event comes later.
+            // These bytes arrive unchanged; after a `q` their event comes later.
             b'd' | b'q' => {
                 let (bytes, behind) = behind.split_at(behind.len().min(number.into()));
                 self.arrives(bytes, step == b'd');
                 return behind;
             }
-            // A masked frame that begins with the byte given.
+            // A masked frame that begins with the given byte.
             b'f' => {
                 let (&[length], behind) = behind.split_first_chunk().unwrap_or((&[0], behind));
                 let (payload, behind) = behind.split_at(behind.len().min(length.into()));
@@ -48,7 +49,7 @@ impl Session {
                 self.arrives(&masked(0x81, request.as_bytes()), true);
             }
             b'w' => self.has_room(usize::from(number) * 4),
-            // The event that says so comes later.
+            // The event that reports the room comes later.
             b'g' => self.gains_room(usize::from(number) * 4),
             b't' => self.print(number),
             b'p' => self.pass(u64::from(number) * 100),
@@ -60,7 +61,7 @@ impl Session {
         behind
     }
 
-    /// A step of one byte.
+    /// Performs a step of one byte.
     fn simple_step(&mut self, step: u8) {
         match step {
             b'W' => self.has_room(usize::MAX),
@@ -78,7 +79,7 @@ impl Session {
     }
 }
 
-/// A frame of a client.
+/// A frame as a client sends it.
 fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [1, 2, 3, 4];
     let mut frame = vec![first];
@@ -106,7 +107,7 @@ const REQUESTS: [&str; 8] = [
     "nonsense",
 ];
 
-/// How much is read at once: little, so that all is cut, or as much as the server does.
+/// How much to read at once: so little that every frame is cut, or as much as the server reads.
 const SCRATCH_LENGTHS: [usize; 4] = [16, 67, 1024, 16 * 1024];
 
 #[cfg(test)]
@@ -115,7 +116,7 @@ mod tests {
     use crate::fuzzing::fuzz_twin;
     use proptest::prelude::*;
 
-    /// A step of the script as its bytes.
+    /// A step of the script, in bytes.
     fn step() -> impl Strategy<Value = Vec<u8>> {
         let payload = || prop::collection::vec(any::<u8>(), 0..20);
         let first = prop_oneof![

@@ -1,7 +1,7 @@
-//! What a client should have got for what it sent, held against what it did get.
+//! Compares what a client got with what it should have got for what it sent.
 //!
-//! What it sent is read again in one piece, by a state machine that never has to wait: pieces and
-//! blocks must not make a difference.
+//! What it sent is read again in one piece, by a state machine that never has to wait: cutting and
+//! blocking must make no difference.
 
 use std::collections::HashMap;
 use std::io::{Cursor, ErrorKind};
@@ -19,13 +19,13 @@ use crate::server::tests::simulation::net::Closed;
 /// The symbols of the server.
 pub(super) const SYMBOLS: [&str; 3] = ["A", "B/C", "€"];
 
-/// What a client said.
+/// What a client sent.
 pub(super) struct Seen {
     texts: Vec<String>,
     pings: Vec<Vec<u8>>,
     /// Why that ends the connection, if it does.
     end: Option<CloseReason>,
-    /// What a close frame of its own is answered with.
+    /// The answer to a close frame from the client.
     goodbye: Option<Vec<u8>>,
 }
 
@@ -64,8 +64,8 @@ impl Seen {
         seen
     }
 
-    /// Judges `out`, all that the client got. `reason` is why it was closed; only if `is_whole` did
-    /// it take everything. With `gaps`, it has skipped ticks.
+    /// Judges `out`, everything that the client got. `reason` is why it was closed; `is_whole` says
+    /// that it took everything that was sent. With `gaps`, it has skipped ticks.
     pub(super) fn check(&self, out: &[u8], reason: Option<Closed>, is_whole: bool, gaps: bool) {
         let head = out.windows(4).position(|part| part == b"\r\n\r\n");
         let out = &out[head.expect("the handshake is answered") + 4..];
@@ -90,7 +90,7 @@ impl Seen {
         }
     }
 
-    /// Why it ended and what the client was told of that.
+    /// Checks why it was closed and the close code that it got.
     fn check_end(&self, reason: Option<Closed>, told: Option<&[u8]>, is_whole: bool) {
         let Some(reason) = reason else {
             assert!(told.is_none(), "told to go, but kept");
@@ -114,7 +114,7 @@ impl Seen {
         }
     }
 
-    /// Answers come in the order of the requests, each tick comes once and only to who reads its
+    /// Answers come in the order of the requests, and each tick comes once, only to readers of its
     /// symbol. Returns how many answers there are.
     fn check_texts(&self, frames: &[Frame<'_>], gaps: bool) -> usize {
         let mut set: Vec<String> = SYMBOLS.map(str::to_owned).to_vec();
@@ -132,7 +132,8 @@ impl Seen {
                     let op = fields.get("op").copied();
                     if matches!(op, Some("\"subscribe\"" | "\"unsubscribe\"")) {
                         set = watched(&SYMBOLS, &fields);
-                        // What it keeps goes on; what it takes up comes as it is.
+                        // Symbols that it keeps go on without a gap; new symbols start at any
+                        // number.
                         last.retain(|symbol, _| set.contains(symbol));
                         gaps |= fields.contains_key("every");
                     }
@@ -155,7 +156,7 @@ impl Seen {
         self.texts.len() - asked.len()
     }
 
-    /// Pings are numbered, and each pong answers a later ping of the client's.
+    /// Pings are numbered, and each pong answers a later ping of the client than the one before.
     fn check_pongs(&self, frames: &[Frame<'_>]) {
         let mut pings = self.pings.iter();
         let mut heartbeat = 0;
@@ -176,7 +177,8 @@ impl Seen {
     }
 }
 
-/// The whole frames in `bytes`, all of a kind that a server sends, and what is behind them.
+/// The whole frames in `bytes`, which must be of kinds that a server sends, and the bytes after
+/// them.
 fn frames(mut bytes: &[u8]) -> (Vec<Frame<'_>>, &[u8]) {
     let mut frames = Vec::new();
     loop {
@@ -197,7 +199,7 @@ fn frames(mut bytes: &[u8]) -> (Vec<Frame<'_>>, &[u8]) {
     }
 }
 
-/// Everything that was sent is there, everything that is answered is taken.
+/// A stream that has all that was sent ready to read, and takes all that is written.
 struct OneWay<'s> {
     sent: Cursor<&'s [u8]>,
     answered: Vec<u8>,
@@ -223,7 +225,7 @@ impl std::io::Write for OneWay<'_> {
     }
 }
 
-/// Reasons that the client gives by what it says.
+/// The reasons to be closed that a client itself gives by what it sends.
 const OWN: [&str; 5] = [
     "closed_by_client",
     "protocol",

@@ -1,4 +1,4 @@
-//! One client of a server on a loop that is turned by hand: what is done to it, and what it got.
+//! One client of a server on a loop that is turned by hand: what happens to it, and what it gets.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,14 +23,14 @@ pub(super) struct Session {
     clock: ManualClock,
     net: Net,
     client: Id,
-    /// What the client has of the server, as far as that still watches it.
+    /// The token of the events of the client, which count while the server watches it.
     token: Token,
     events: Events,
-    /// All that the client sent once it was open.
+    /// Everything that the client sent once it was open.
     sent: Vec<u8>,
 }
 
-/// Those that the next turn fetches.
+/// The events that the next turn fetches.
 #[derive(Default)]
 struct Events(VecDeque<(Token, Ready)>);
 
@@ -47,7 +47,7 @@ impl<S> Driver<S> for Events {
 }
 
 impl Session {
-    /// With a client that is open.
+    /// A session whose client is open.
     pub(super) fn new(scratch: usize) -> Self {
         let clock = ManualClock::new(Instant::now());
         let net = Net::new(clock.clone(), 0);
@@ -93,7 +93,7 @@ impl Session {
         }
     }
 
-    /// The client goes.
+    /// Ends the client's side.
     pub(super) fn ends(&mut self, how: End) {
         self.net.end(self.client, how);
         self.on_ready(true, how == End::Reset);
@@ -154,7 +154,7 @@ impl Session {
         self.server.close_overdue(&mut self.io_loop, ping);
     }
 
-    /// The next turn has an event of the client.
+    /// Gives the next turn an event for the client.
     pub(super) fn on_ready(&mut self, readable: bool, writable: bool) {
         let ready = Ready {
             readable,
@@ -169,7 +169,7 @@ impl Session {
         turned.expect("no real poll");
     }
 
-    /// Turns until there is nothing to do; each turn reads a share or is one of the last.
+    /// Turns until no work is left; each turn reads its share, or is one of the last turns.
     fn settle(&mut self) {
         let unread = self.with_pipe(|pipe| pipe.inbound.len());
         let turns = unread / self.server.scratch.len() + LAST_TURNS;
@@ -182,7 +182,7 @@ impl Session {
         panic!("still busy after {turns} turns");
     }
 
-    /// The client takes everything and goes: what it has had by then is judged.
+    /// The client takes everything and leaves; everything that it has had by then is judged.
     pub(super) fn finish(mut self) {
         self.turn();
         let is_whole = !self.is_gone();
@@ -220,7 +220,7 @@ impl Session {
     }
 }
 
-/// Room for few messages.
+/// A configuration with room for few messages.
 fn config() -> Config {
     const TAPE_SIZE: usize = 2048;
     Config {
@@ -228,13 +228,13 @@ fn config() -> Config {
         max_message_size: 512,
         message_burst: 40.0,
         drain: Duration::ZERO,
-        // Those that come by themselves are few: the script has its own.
+        // Events that come by themselves are rare: the script has its own.
         ping_interval: Duration::from_secs(3600),
         ..Config::default()
     }
 }
 
-/// It takes everything, until the script says otherwise.
+/// A client that takes everything until the script says otherwise.
 const NATURE: Nature = Nature {
     capacity: usize::MAX,
     cut: 0,
@@ -243,7 +243,7 @@ const NATURE: Nature = Nature {
     secure: false,
 };
 
-/// Turns without anything to read: broadcasts, looks for those who are overdue, goodbyes.
+/// Turns with no bytes left to read: broadcasts, checks for overdue clients, goodbyes.
 const LAST_TURNS: usize = 12;
 
 const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
