@@ -45,6 +45,12 @@ pub fn await_exit(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     }
 }
 
+/// Whether every tool that a test wants has to be here: where `CI` is set, and not empty, as
+/// `.ci/run` reads it too.
+pub fn needs_all_tools() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty())
+}
+
 /// A temporary file with this text, which is deleted when dropped.
 pub fn temp_file(text: impl AsRef<[u8]>) -> NamedTempFile {
     let file = NamedTempFile::new().expect("a temporary file");
