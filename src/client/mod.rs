@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn imports_point_one_way() {
+    fn rooms_import_only_rooms_below() {
         let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/client");
         for (room, may_import) in ROOMS {
             let mut files = Vec::new();

@@ -88,7 +88,7 @@ fn files_of(room: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn imports_point_one_way() {
+fn rooms_import_only_rooms_below() {
     for (index, room) in BELOW_THE_SERVER.iter().enumerate() {
         for file in files_of(room) {
             let code = code(&file);

@@ -205,7 +205,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_head_is_decided_on_soundly(
+        fn any_head_gets_a_sound_decision(
             method in "(GET){8}|HEAD|POST|get", target in "(/){3}|/metrics|/\\?(symbols|since)=[A-Z0-9%/,&]{0,12}|[ -~]{0,12}",
             version in "(HTTP/1\\.1){4}|HTTP/1\\.0|HTTP/2\\.0", line_end in "\r\n|\n",
             lines in prop::collection::vec(line(), 0..9), end in any::<bool>(),
@@ -223,7 +223,7 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_head_too(bytes in fuzz_twin::damaged("request_head")) {
+        fn a_damaged_head_gets_a_sound_decision(bytes in fuzz_twin::damaged("request_head")) {
             request_head(&bytes);
         }
     }

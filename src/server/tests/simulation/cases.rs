@@ -127,7 +127,7 @@ const NATURE: Nature = Nature {
 };
 
 #[test]
-fn a_client_that_was_away_and_has_caught_up_is_conflated_like_any_other() {
+fn a_returning_client_that_has_caught_up_is_conflated_like_any_other() {
     let config = Config {
         conflate_after: Duration::from_millis(100),
         ..Config::default()
@@ -155,7 +155,7 @@ fn a_client_that_was_away_and_has_caught_up_is_conflated_like_any_other() {
 }
 
 #[test]
-fn what_a_client_is_owed_of_symbols_that_it_gives_up_is_not_sent() {
+fn a_client_is_not_sent_debts_of_symbols_it_gives_up() {
     let config = Config {
         max_batch: 1,
         ..Config::default()
@@ -183,7 +183,7 @@ fn what_a_client_is_owed_of_symbols_that_it_gives_up_is_not_sent() {
 }
 
 #[test]
-fn a_request_that_waits_for_a_large_debt_is_answered_before_there_is_another() {
+fn a_request_waiting_for_a_large_debt_is_answered_before_the_next_debt() {
     let config = Config {
         max_batch: 2,
         ..Config::default()
@@ -220,7 +220,7 @@ fn a_request_that_waits_for_a_large_debt_is_answered_before_there_is_another() {
 }
 
 #[test]
-fn a_ping_that_waits_behind_a_debt_is_sent_after_a_change_of_the_rate() {
+fn a_ping_waiting_behind_a_debt_is_sent_after_a_change_of_rate() {
     let config = Config {
         max_batch: 1,
         ping_interval: Duration::from_secs(60),
@@ -258,7 +258,7 @@ fn a_ping_that_waits_behind_a_debt_is_sent_after_a_change_of_the_rate() {
 }
 
 #[test]
-fn behind_a_closing_frame_that_was_owed_comes_no_other() {
+fn no_frame_follows_an_owed_closing_frame() {
     let config = Config {
         max_batch: 1,
         conflate_after: Duration::from_millis(100),
@@ -295,7 +295,7 @@ fn behind_a_closing_frame_that_was_owed_comes_no_other() {
 }
 
 #[test]
-fn of_many_whose_goodbye_is_due_at_once_each_is_told() {
+fn every_client_is_told_goodbye_when_many_are_due_at_once() {
     let config = Config {
         drain: Duration::from_secs(1),
         ..Config::default()

@@ -1,5 +1,5 @@
-//! The judge: after each step of the server it looks at what was printed, what the server decided to
-//! send, and whom it closed; tells the model, and has the observer read every byte.
+//! The judge: after each step of the server it checks what was printed, what the server decided to
+//! send and which clients it closed; it tells the model, and lets the observer read every byte.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,12 +29,12 @@ thread_local! {
     static WALL: Cell<u64> = const { Cell::new(0) };
 }
 
-/// All that is known of a run from outside of the server.
+/// Everything known of a run from outside the server.
 pub(super) struct Judge {
     pub(super) net: Net,
     clock: ManualClock,
     start: Instant,
-    /// When the present step began, µs since the start: whatever it did, it did by that time.
+    /// When the current step began, µs since the start: whatever the step did, it did by then.
     pub(super) now: u64,
     pub(super) config: Config,
     pub(super) clients: BTreeMap<Id, Client>,
@@ -42,66 +42,66 @@ pub(super) struct Judge {
     pub(super) limits: Limits,
     pub(super) shutting_down: bool,
     heartbeat: u32,
-    /// What was so old at the last look that nobody is sent it.
+    /// At the last check, frames printed up to this instant were too old to be sent.
     aged: Option<Instant>,
-    /// Who is to be looked at after each step, whether or not anything was sent to them.
+    /// Clients to check after each step, even if they were sent no frames.
     special: BTreeSet<Id>,
-    /// Somebody was sent something in this step that nobody sees.
+    /// Whether this step sent frames that no client sees.
     has_unseen: bool,
-    /// When each period began that has a timer, and when it had its newest beat, µs.
+    /// For each period with a timer: when it began, and when it last beat, µs.
     pub(super) periods: BTreeMap<Duration, (u64, u64)>,
-    /// Clients let in, and connections closed by reason, as counted here.
+    /// Clients let in and connections closed by reason, as counted here.
     pub(super) opened: u64,
     pub(super) closed: [u64; close::NAMES.len()],
     pub(super) accepted: u64,
-    /// Messages that were read, as counted client by client.
+    /// Messages that the server has read, as counted client by client.
     pub(super) messages: u64,
     pub(super) events: BTreeMap<&'static str, u64>,
     pub(super) hash: DefaultHasher,
     pub(super) bytes: u64,
     pub(super) trace: bool,
-    /// The server reads any request at once.
+    /// Whether the server reads any request in one go.
     reads_whole: bool,
 }
 
-/// What one look finds out about a connection.
+/// What one check finds out about a connection.
 struct Found {
     closed: Option<Closed>,
     ended: Option<End>,
     dropped: bool,
-    /// Bytes that the server has written in all.
+    /// How many bytes the server has written in all.
     total: u64,
     accepted: Option<Accepted>,
     is_served: bool,
     /// Until when the server was busy with it, if that was in this step.
     now: u64,
-    /// The socket takes nothing.
+    /// Whether the socket takes no bytes.
     blocked: bool,
-    /// Since when it may have missed what was printed: it was refused room then, or is now.
+    /// The time from which it may have missed printed frames: it was refused room then, or is now.
     hindered: Option<u64>,
 }
 
 impl Place {
-    /// Whether more than bytes tells where it stands.
+    /// Whether its state depends on more than the bytes sent to it.
     fn is_special(&self) -> bool {
         let is_plain = !self.resuming && self.pace.is_none() && self.awaited.is_none();
         !is_plain || !self.fresh.is_empty() || self.owes
     }
 
-    /// Until when what was printed is never too late to be skipped.
+    /// Frames printed up to this time may be skipped, however late.
     pub(super) fn excuse(&self, step: &Step) -> Option<u64> {
         step.hindered.max(self.cut).max(self.changed)
     }
 
-    /// Whether it watches all there was when it was last looked at, and what is added.
+    /// Whether it watched every symbol at the last check, and watches added ones.
     fn has_everything(&self, model: &Model) -> bool {
         let mut all = 0..model.symbols.len();
         let is_known = |index| self.list.symbols.contains(&index) || self.fresh.contains(&index);
         self.list.rules == [("*".to_owned(), true)] && all.all(is_known)
     }
 
-    /// Takes note of what the server did to it at a time of its own choice, before it was sent
-    /// anything in this step.
+    /// Follows what the server did to it at a time of the server's choice, before sending it any
+    /// frame in this step.
     fn catch_up(
         &mut self,
         has_spoken: bool,
@@ -118,7 +118,7 @@ impl Place {
         }
     }
 
-    /// Takes note of symbols that the server has added to its list.
+    /// Follows the server when it adds symbols to the list.
     fn take_fresh(
         &mut self,
         has_spoken: bool,
@@ -131,7 +131,7 @@ impl Place {
         let taken =
             fresh.filter(|&symbol| hub.is_listed_in(&model.symbols[symbol].name, stands.list));
         let taken: Vec<_> = taken.collect();
-        // Of one that has spoken the list may have changed for that.
+        // The list of a client that has spoken may have changed because of that.
         let is_everything = matches!(hub.symbols(stands.list), Symbols::Everything);
         if is_everything && (!has_spoken || self.has_everything(model)) {
             // It has them without a change.
@@ -146,14 +146,14 @@ impl Place {
         }
     }
 
-    /// Takes note of what the server did in a step.
+    /// Notes the skips and changes that the server made in a step.
     pub(super) fn note(&mut self, step: &Step) {
         self.skips.extend(&step.skips);
         self.changes.extend(&step.changes);
     }
 
-    /// Skips as the server did, where nothing was sent for it in the rest of a step. Returns whether
-    /// there was such a skip.
+    /// Follows skips of the server for which it sent no frame in the rest of a step. Returns
+    /// whether there was such a skip.
     fn follow_skips(&mut self, owes: bool, step: &Step, model: &mut Model) -> bool {
         let first = self.skip_silently(u64::MAX, owes, model);
         if let Some(first) = first {
@@ -162,7 +162,7 @@ impl Place {
         first.is_some()
     }
 
-    /// Whether the server knows where it stands, after what it was sent in this step.
+    /// Checks that the server knows where the client stands, after what it was sent in this step.
     fn check(&mut self, id: Id, stands: &Standing, step: &Step, model: &mut Model) {
         assert_eq!(stands.awaited, self.awaited, "{id}: waits");
         assert_eq!(
@@ -245,23 +245,23 @@ impl Judge {
         WALL.set(wall);
     }
 
-    /// µs since the start, for what has an instant.
+    /// An instant in µs since the start.
     pub(super) fn micros(&self, instant: Instant) -> u64 {
         instant.saturating_duration_since(self.start).as_micros() as u64
     }
 
-    /// A step begins now.
+    /// Begins a step.
     pub(super) fn begin_step(&mut self) {
         self.now = self.micros(self.clock.time());
     }
 
-    /// The timeouts of a turn have run.
+    /// Notes that the timeouts of a turn have run.
     pub(super) fn on_timeouts(&mut self) {
         self.begin_step();
         self.limits.on_timeouts(self.now, self.clients.len());
     }
 
-    /// The poll of a turn has fetched `events`.
+    /// Notes that the poll of a turn has fetched `events`.
     pub(super) fn on_events(&mut self, events: &[(Token, Ready)]) {
         self.limits.on_events(events.len());
         for (_, ready) in events {
@@ -273,7 +273,8 @@ impl Judge {
         }
     }
 
-    /// The process is asked to stop: each client that is there is told goodbye at a time of its own.
+    /// Notes that the process is asked to stop: each connected client is told goodbye at its own
+    /// time.
     pub(super) fn on_shut_down(&mut self) {
         self.shutting_down = true;
         let (net, clients) = (&self.net, &self.clients);
@@ -288,21 +289,22 @@ impl Judge {
         }
     }
 
-    /// A feed has had a price published.
+    /// Notes that a feed has published a price.
     pub(super) fn on_published(&mut self, symbol: usize, price: &str) {
         if self.model.print(symbol, price, (self.now, Self::wall())) {
             self.note("tick");
         }
     }
 
-    /// A feed knows of a price that has not changed.
+    /// Notes that a feed has confirmed a price.
     pub(super) fn on_confirmed(&mut self, symbol: usize) {
         if self.model.hear(symbol, self.now) {
             self.note("live");
         }
     }
 
-    /// A symbol is added: patterns take it, at some time. Returns whether it was missing.
+    /// Notes that a symbol is added: patterns take it, at some time. Returns whether it was
+    /// missing.
     pub(super) fn on_listed(&mut self, name: &str, is_watched: bool) -> bool {
         let known = self.model.symbols.len();
         let Some(index) = self.model.list(name, is_watched, self.now) else {
@@ -323,13 +325,13 @@ impl Judge {
         true
     }
 
-    /// A symbol is taken away.
+    /// Notes that a symbol is delisted.
     pub(super) fn on_delisted(&mut self, name: &str) {
         self.model.delist(name, self.now);
         self.note("delist");
     }
 
-    /// Looks at all that the step did which ends now. The next takes place a little later.
+    /// Checks everything that the step did, and ends it. The next step takes place a little later.
     pub(super) fn look(&mut self, server: &mut SimServer) {
         self.look_at_prints(server);
         self.look_at_beats(server);
@@ -345,7 +347,8 @@ impl Judge {
         let mut touched = self.net.next_step();
         let is_reset = |id: &Id| self.net.pipe(*id, |pipe| pipe.ended) == Some(Some(End::Reset));
         let has_reset = touched.iter().any(is_reset);
-        // What those have skipped who are gone can only be told from what is left.
+        // The skips of a client that is gone can only be derived from the rest, so such clients
+        // come last.
         touched.sort_by_key(is_reset);
         let special: Vec<_> = self
             .special
@@ -365,11 +368,11 @@ impl Judge {
             self.observe(id, false, server);
         }
         if has_reset || std::mem::take(&mut self.has_unseen) {
-            // It may have been counted what nobody sees.
+            // Frames that no client sees may have been counted.
             self.model.sent = Self::counted(server);
         }
         assert_eq!(Self::counted(server), self.model.sent, "what was sent");
-        // One that is gone already is let in, too, and sees nothing of it.
+        // A client that is already gone is let in as well, and sees none of it.
         let unseen = server.counters.opened - self.opened;
         assert!(unseen <= u64::from(has_reset), "{unseen} let in unseen");
         self.opened += unseen;
@@ -420,7 +423,7 @@ impl Judge {
         }
     }
 
-    /// The tape is as long as its memory allows, but for the end of the ring.
+    /// The tape is as long as its memory allows, except for the end of the ring.
     fn check_memory(&self) {
         let kept = self.model.from(self.model.tail);
         let kept: Vec<_> = kept.map(|(_, printed)| printed.frame.len()).collect();
@@ -431,7 +434,7 @@ impl Judge {
         assert!(is_full, "{} frames of {bytes} bytes are all", kept.len());
     }
 
-    /// Takes note of the beats that periods have had.
+    /// Notes the beats that periods have had.
     fn look_at_beats(&mut self, server: &SimServer) {
         let beats: BTreeMap<_, _> = server.hub.beats_by_period().collect();
         self.periods.retain(|every, _| beats.contains_key(every));
@@ -451,7 +454,8 @@ impl Judge {
         self.model.beats = beats;
     }
 
-    /// Takes what the server has decided to send to a client since the last look, and has it judged.
+    /// Takes what the server has decided to send to a client since the last check, and has it
+    /// judged.
     fn observe(&mut self, id: Id, has_spoken: bool, server: &mut SimServer) {
         let Some(found) = self.find(id) else {
             return;
@@ -468,7 +472,7 @@ impl Judge {
             self.judge(id, closed);
         }
         if found.ended == Some(End::Reset) {
-            // Nobody sees what is written to a client that is gone.
+            // No one sees what is written to a client that is gone.
         } else if found.is_served {
             self.observe_stream(id, has_spoken, server, &found);
         }
@@ -488,8 +492,9 @@ impl Judge {
         }
     }
 
-    /// Whether a client whose connection is over has had all that was sealed for it, and the end of
-    /// it. Of one that was let go for taking nothing, or is gone, nobody can say.
+    /// Checks that a client whose connection is over has had everything that was sealed for it, and
+    /// the end of TLS. This is unknown for a client that was dropped for taking no bytes, or is
+    /// gone.
     fn check_end_of_tls(&mut self, id: Id, found: &Found) {
         let client = self.clients.get_mut(&id).expect("it is kept");
         let has_no_room = self.net.pipe(id, |pipe| pipe.hindered) == Some(true);
@@ -526,7 +531,7 @@ impl Judge {
         })
     }
 
-    /// A client was accepted: there was room for it, or it is turned away.
+    /// Notes that a client was accepted: either there was room for it, or it is rejected.
     fn on_accepted(&mut self, id: Id, found: &Found) {
         let Some(accepted) = found.accepted else {
             return;
@@ -637,7 +642,7 @@ impl Judge {
                 }
             }
         } else if client.answer.is_empty() {
-            // It was let go together with the answer: it never spoke, or had ended already.
+            // It was dropped together with the answer: it never spoke, or had already ended.
             let is_late = found
                 .closed
                 .is_some_and(|closed| close::NAMES[closed.reason] == "handshake_timeout");
@@ -650,7 +655,8 @@ impl Judge {
             assert_eq!(stream[..length], right.as_bytes()[..length], "{id}");
             self.has_unseen |= right == ANSWER && !stream.is_empty();
         } else {
-            // What it was answered to the last that it said, before its end was seen, nobody sees whole.
+            // The answers to its last messages, sent before its end was noticed, are not seen
+            // whole.
             let has_more = stream.len() > client.pending.len();
             let is_ended = found.ended.is_some() && stream.starts_with(&client.pending);
             let is_rest = client.pending.starts_with(&stream);
@@ -669,7 +675,7 @@ impl Judge {
                 place.cut = Some(self.now);
             }
         } else if let Some(place) = &mut client.place {
-            // What it skipped right before it was let go went by without a frame.
+            // A skip right before it was dropped left no frame.
             place.follow_skips(true, &step, &mut self.model);
         }
     }
@@ -682,7 +688,7 @@ impl Judge {
         Some(subscriber.standing(&server.hub))
     }
 
-    /// The model's side of a close, once everything before it was seen.
+    /// Closes a client in the model, once everything before that was seen.
     fn on_closed(&mut self, id: Id, closed: Closed, found: &Found) {
         self.closed[closed.reason] += 1;
         self.note(close::NAMES[closed.reason]);
@@ -693,11 +699,11 @@ impl Judge {
         client.closed = Some(closed);
         client.place = None;
         let is_reset = found.ended == Some(End::Reset);
-        // A client that says goodbye first is told its own code again, and one that has taken
-        // nothing for long is told nothing.
+        // A client that says goodbye first gets its own code back, and a client that has long taken
+        // no bytes gets no frame.
         let is_told = client.let_in && !is_reset && !found.dropped;
         if is_told && client.sin != Some("closed_by_client") {
-            // At shutdown it may do something wrong after it was told goodbye and before it is let go.
+            // At shutdown it may break a rule after it was told goodbye and before it is dropped.
             let code = match client.farewell {
                 Some(away) if self.shutting_down && away == u16::from(CloseCode::Away) => {
                     Some(away)
@@ -718,12 +724,12 @@ impl Judge {
         }
     }
 
-    /// A run in a number: equal for equal runs.
+    /// A hash of the run: equal for equal runs.
     pub(super) fn finish(&self) -> u64 {
         self.hash.finish()
     }
 
-    /// Whether a client deserves to be closed.
+    /// Checks that a client deserves to be closed.
     fn judge(&mut self, id: Id, closed: Closed) {
         let name = close::NAMES[closed.reason];
         let client = &self.clients[&id];
@@ -746,7 +752,7 @@ impl Judge {
                 let stuck = self.now / 1000 - client.moved / 1000;
                 (blocked || self.limits.is_freed_late(freed)) && stuck > slow
             }
-            // It ended within its request, and is told so.
+            // It ended its side within its request, and is told so.
             "refused" if ended == Some(End::Finished) => !client.let_in,
             "refused" if self.shutting_down => !client.let_in,
             "refused" if client.sin.is_none() => client
@@ -767,17 +773,17 @@ impl Judge {
     }
 }
 
-/// How long a step takes: long enough that everything happens at a time of its own.
+/// How long a step takes: long enough that every step has its own time.
 const STEP: Duration = Duration::from_micros(1);
 
-/// How any answer begins.
+/// The beginning of any answer.
 const ANSWER: &str = "HTTP/1.1 ";
 
-/// How an answer begins to a client that has not asked in time.
+/// The beginning of the answer to a client that has not sent its request in time.
 const LATE: &str = "HTTP/1.1 408 ";
 
-/// More than the longest frame has.
+/// Longer than any frame.
 const FRAME_MAX: usize = 200;
 
-/// More than a turn's share of what came is never kept.
+/// The server never keeps more input than a turn's share.
 const SCRATCH_MAX: usize = 16 * 1024;

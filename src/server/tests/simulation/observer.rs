@@ -13,30 +13,32 @@ use crate::server::tests::simulation::place::{Due, Place, Source};
 /// When something happened: µs since the start, and the wall clock in Unix µs.
 pub(super) type Now = (u64, u64);
 
-/// What is known of the step in which the server sent something.
+/// What is known of the step in which the server sent these bytes.
 pub(super) struct Step {
     pub(super) now: Now,
-    /// Where in all that a client was sent the server began to write in this step.
+    /// Positions, in everything sent to the client, at which the server began to write in this
+    /// step.
     pub(super) attempts: BTreeSet<u64>,
     /// Where the client stands now by the server's account, while it is open.
     pub(super) stands: Option<u64>,
-    /// The server's skips, by how much was sent before, and where the client stood at each change.
+    /// The server's skips, by how many bytes were sent before, and where the client stood at each
+    /// change.
     pub(super) skips: Vec<u64>,
     pub(super) changes: Vec<u64>,
-    /// What was printed by now is never too late to be skipped: room was refused until then.
+    /// Frames printed up to this time may be skipped, however late: room was refused until then.
     pub(super) hindered: Option<u64>,
 }
 
-/// A write of what was printed.
+/// A write of printed frames.
 #[derive(Clone, Copy)]
 struct Writing {
     source: Source,
-    /// Messages that it has so far.
+    /// How many messages it has so far.
     messages: usize,
 }
 
 impl Client {
-    /// Reads what the server newly decided to send: whole frames.
+    /// Reads what the server has newly decided to send: whole frames.
     pub(super) fn read(&mut self, bytes: &[u8], model: &mut Model, step: &Step) {
         let mut rest = bytes;
         if bytes.is_empty() {
@@ -51,7 +53,8 @@ impl Client {
             let (payload, length) = payload(rest);
             let start = self.committed;
             self.committed += length as u64;
-            // Each write begins with one, and what is sent in a write with an answer behind that.
+            // Each write begins with a printed frame; frames sent behind an answer in the same
+            // write follow it.
             let known = write.filter(|_| !step.attempts.contains(&start));
             write = self.read_frame(&rest[..length], payload, known, model, step);
             if write.is_some() {
@@ -88,8 +91,8 @@ impl Client {
         &bytes[end..]
     }
 
-    /// Reads a frame, which belongs to the same write as the one before if that is `known`. Returns its
-    /// write, if it is something that was printed; none if it is for this client alone.
+    /// Reads a frame; `known` is the write of the frame before it, if both belong to the same one.
+    /// Returns its write if it is a printed frame, or `None` if it is for this client alone.
     fn read_frame(
         &mut self,
         frame: &[u8],
@@ -104,8 +107,8 @@ impl Client {
             let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
             self.farewell = Some(code.unwrap_or(0));
         }
-        // Who changes has its turn before, if its outbox is clear: what is behind printed frames, or was
-        // written at once, had a clear one.
+        // A client that changes gets its turn first, if its outbox is clear: an answer behind
+        // printed frames, or written immediately, found it clear.
         let start = self.committed - frame.len() as u64;
         let had_turn = known.is_some() || step.attempts.contains(&start);
         if self.is_answer(frame, payload, had_turn, model, step) {
@@ -135,7 +138,7 @@ impl Client {
             let is_same = write.is_none_or(|write| write.source == source);
             assert!(is_same, "frames of two kinds in one write: {}", show(frame));
             write = Some(Writing { source, messages });
-            // Of the tape nothing is kept but the rest of a frame.
+            // The outbox keeps no frame of the tape, only the rest of one that was begun.
             let start = self.committed - frame.len() as u64;
             let is_begun = batches || source != Source::Tape || start < self.written;
             assert!(is_begun, "kept, but not begun: {}", show(frame));
@@ -148,7 +151,7 @@ impl Client {
             panic!("a frame after the last: {}", show(frame));
         };
         if place.awaited.is_some() && step.stands.is_none() {
-            // It is closed with all that it has waited for.
+            // It is closed with everything that it has waited for.
             place.end_wait(step.now.0, model);
         }
         let is_control = frame[0] != 0x81;
@@ -163,7 +166,7 @@ impl Client {
         due
     }
 
-    /// Whoever is told goodbye, and takes it at once, has had everything before.
+    /// A client that is told goodbye, and takes it immediately, has had everything before.
     fn check_goodbye(&self, frame: &[u8], model: &Model, step: &Step) {
         let start = self.committed - frame.len() as u64;
         let is_away = self.farewell == Some(CloseCode::Away.into());
@@ -218,8 +221,8 @@ impl Client {
 }
 
 impl crate::server::tests::simulation::client::Change {
-    /// What is answered to it, in a frame that begins at `start`; whether it `had_turn` before. The
-    /// client reads that list from then on.
+    /// Reads the answer to it, in a frame that begins at `start`; `had_turn` says whether it had
+    /// its turn before. The client reads the new list from then on.
     fn answer(
         &self,
         place: &mut Place,
@@ -239,8 +242,8 @@ impl crate::server::tests::simulation::client::Change {
             Ok(list) => list,
             Err(message) => return format!(r#"{{"op":"error","id":{id},"message":"{message}"#),
         };
-        // Before it changes it may skip, and of pings alone nobody gets anything instead; or what it
-        // is owed is found only behind the answer.
+        // It may skip before it changes, and if it skips pings alone it gets no frame instead; or
+        // the first frame that it is owed is found only behind the answer.
         if let Some(first) = place.skip_silently(start, true, model) {
             place.count_skip(first, place.excuse(step), model);
         }
@@ -270,7 +273,7 @@ impl crate::server::tests::simulation::client::Change {
 }
 
 impl Place {
-    /// It waits no longer for the tape to get to its stamp.
+    /// Stops waiting for the tape to reach its stamp.
     pub(super) fn end_wait(&mut self, now: u64, model: &Model) {
         let Some(stamp) = self.awaited else { return };
         let is_there = stamp <= model.last_stamp;
@@ -283,7 +286,7 @@ impl Place {
     }
 }
 
-/// How the answer to a request must begin, or read if all of it can be known.
+/// The beginning of the answer to a request, or the whole answer if all of it can be known.
 fn expected_text(expect: &Expect, model: &Model, (_, wall): Now) -> String {
     match expect {
         Expect::Time(id) => format!(r#"{{"op":"pong","id":{id},"time":{wall}}}"#),
@@ -309,7 +312,7 @@ fn error(id: u32, message: &str) -> String {
     format!(r#"{{"op":"error","id":{id},"message":"{message}"}}"#)
 }
 
-/// The members of a JSON list of objects without others in them.
+/// The members of a JSON list whose objects contain no others.
 fn members(payload: &[u8]) -> Vec<&str> {
     let list = std::str::from_utf8(payload).expect("a text");
     let inner = list.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
@@ -326,7 +329,7 @@ fn members(payload: &[u8]) -> Vec<&str> {
     members
 }
 
-/// The payload of the frame that `bytes` begin with, and the length of the whole frame.
+/// The payload of the first frame in `bytes`, and the length of the whole frame.
 fn payload(bytes: &[u8]) -> (&[u8], usize) {
     assert!(bytes.len() >= 2, "a torn header: {bytes:?}");
     assert!(
@@ -352,7 +355,7 @@ fn compare(found: &[u8], right: &[u8]) {
     );
 }
 
-/// Compares all of an answer, or its beginning if no more can be known.
+/// Compares a whole answer, or only its beginning if no more can be known.
 fn compare_start(found: &[u8], right: &str) {
     let is_whole = right.ends_with('}');
     let length = if is_whole { found.len() } else { right.len() };

@@ -1,4 +1,4 @@
-//! Where a client reads by the model's account, and what it must be sent next.
+//! Where a client reads by the model's account, and what the server must send it next.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -12,34 +12,34 @@ pub(super) struct Place {
     pub(super) list: List,
     /// The first frame that it may not have had.
     pub(super) position: u64,
-    /// It was away, and has not caught up: nothing is too old for it.
+    /// It was away and has not caught up, so no frame is too old for it.
     pub(super) resuming: bool,
-    /// What it gets before it reads on.
+    /// The frames that it gets before it reads on.
     debt: BTreeSet<Debt>,
     pub(super) pace: Option<Pace>,
     pub(super) batches: bool,
-    /// It waits for the tape to get to this stamp, until then at the most, µs.
+    /// The stamp that it waits for the tape to reach, and the end of the wait, µs.
     pub(super) awaited: Option<u64>,
     pub(super) waits_until: Option<u64>,
-    /// When it was last sent only a part of what there was for it, for the server's own limits, µs.
+    /// When the server's own limits last let it be sent only a part of its frames, µs.
     pub(super) cut: Option<u64>,
-    /// When its list changed last, µs: what was printed by then may not have been for it.
+    /// When its list last changed, µs: frames printed by then may not have been for it.
     pub(super) changed: Option<u64>,
-    /// It is being told goodbye, and its period will have no other beat.
+    /// It is being told goodbye, and its period has no further beat.
     pub(super) leaving: bool,
-    /// Symbols that were listed since and that its patterns take.
+    /// Symbols listed since that its patterns take.
     pub(super) fresh: BTreeSet<usize>,
-    /// As the server said at the last look, it owed it something, or had yet to find out; and it takes
-    /// those symbols once it has been paid.
+    /// Whether, at the last check, the server said that it owed it frames or had yet to find out;
+    /// it takes those symbols once the debt is paid.
     pub(super) owes: bool,
     pub(super) takes_later: bool,
-    /// Skips of the server that the model has not followed yet, by how much was sent before.
+    /// Skips of the server that the model has not followed yet, by how many bytes were sent before.
     pub(super) skips: VecDeque<u64>,
     /// Where it stood by the server's account at each change that the model has not followed yet.
     pub(super) changes: VecDeque<u64>,
 }
 
-/// The newest of each symbol, once in a period.
+/// The newest tick of each symbol, once per period.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     pub(super) every: Duration,
@@ -56,27 +56,27 @@ enum Debt {
     Close,
 }
 
-/// Where a frame is sent from: a write has frames from one of these.
+/// The source of a frame; all frames of one write have the same source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// The newest ticks.
     Debt,
     Tape,
-    /// The tape, without the ticks, to a reader at its own rate.
+    /// The tape without the ticks, for a reader at its own rate.
     Heard,
 }
 
-/// What comes next.
+/// The frame that must come next.
 #[derive(Debug)]
 pub(super) struct Due {
     pub(super) frame: Vec<u8>,
     pub(super) source: Source,
-    /// The oldest frame that it skips for that.
+    /// The oldest frame that it skips to get there.
     pub(super) skipped: Option<u64>,
 }
 
 impl Place {
-    /// A client joins at the head.
+    /// A client that joins at the head.
     pub(super) fn new(list: List, batches: bool, pace: Option<Duration>, model: &Model) -> Self {
         let pace = pace.map(|every| Pace {
             every,
@@ -103,16 +103,16 @@ impl Place {
         }
     }
 
-    /// Begins to read behind the stamp `seen`, or with what is newer.
+    /// Begins to read behind the stamp `seen`, or with whatever is newer.
     pub(super) fn begin(&mut self, seen: u64, model: &Model) {
         self.awaited = None;
-        // At a rate of its own it gets the newest of what it missed.
+        // At its own rate it gets the newest of what it missed.
         let resumed = model.resume(seen);
         let resumed = resumed.filter(|_| seen > 0 && self.pace.is_none());
         self.position = resumed.unwrap_or(model.head());
         if resumed.is_some() {
             self.resuming = self.position < model.head();
-            // What is stamped like the last that it has seen counts as seen; but not the goodbye.
+            // Whatever has the last stamp that it has seen counts as seen, except the goodbye.
             if model.closed.is_some_and(|close| close < self.position) {
                 self.debt.insert(Debt::Close);
             }
@@ -129,7 +129,8 @@ impl Place {
         }
     }
 
-    /// Owes a symbol's newest tick, if it is newer than `seen`, and that it is stale.
+    /// Owes it a symbol's newest tick, if it is newer than `seen`, and an event if the symbol is
+    /// stale.
     fn owe_newest(&mut self, symbol: usize, seen: u64, model: &Model) {
         let it = &model.symbols[symbol];
         if it.listed && it.seq > 0 && it.sent > seen {
@@ -140,8 +141,8 @@ impl Place {
         }
     }
 
-    /// Reads another list, or in another way, from now on. `stands` is where the server says that it
-    /// is: what lies between that and the next frame for it makes no difference until now.
+    /// Reads another list, or in another way, from here on. `stands` is its position by the
+    /// server's account: frames between that and its next frame make no difference until now.
     pub(super) fn change(
         &mut self,
         list: List,
@@ -159,7 +160,8 @@ impl Place {
             }
         }
         if self.pace.is_some() {
-            // Nothing that is new to it waits for a beat, nor what the beat would bring.
+            // What is new to it does not wait for a beat, and neither does what the beat would
+            // bring.
             if self.awaited.is_none() {
                 self.owe_since(self.position, model);
             }
@@ -194,13 +196,13 @@ impl Place {
         self.fresh.retain(|symbol| !symbols.contains(symbol));
     }
 
-    /// Takes the position that the server says, if it makes no difference.
+    /// Takes the server's position for it, if that makes no difference.
     pub(super) fn note_position(&mut self, stands: u64, model: &Model) {
         let next = self.next_position(model);
         self.position = stands.clamp(self.position, next.max(self.position));
     }
 
-    /// Owes the newest of everything of its list that was printed since `from`.
+    /// Owes it the newest of everything in its list that was printed since `from`.
     fn owe_since(&mut self, from: u64, model: &Model) {
         for &symbol in &self.list.symbols {
             let it = &model.symbols[symbol];
@@ -213,7 +215,7 @@ impl Place {
         }
     }
 
-    /// Passes over all that it has not had, and is owed the newest of it.
+    /// Passes over everything that it has not had, and is owed the newest of it.
     fn skip(&mut self, model: &Model) {
         self.owe_since(self.position, model);
         if let (None, Some(close)) = (self.pace, model.closed)
@@ -225,7 +227,7 @@ impl Place {
         self.resuming = false;
     }
 
-    /// Has what its period's beat brings.
+    /// Owes it what the beat of its period brings.
     ///
     /// # Panics
     /// When there was no beat.
@@ -244,7 +246,7 @@ impl Place {
         })
     }
 
-    /// The first frame of the tape that it has not had and that is for it.
+    /// The first frame on the tape that is for it and that it has not had.
     pub(super) fn first_unread(&self, from: u64, model: &Model) -> Option<u64> {
         let is_for_it =
             |symbol: Option<usize>| symbol.is_none_or(|symbol| self.list.symbols.contains(&symbol));
@@ -264,7 +266,7 @@ impl Place {
         newest.flatten().min()
     }
 
-    /// How far it may stand by the server's account.
+    /// The furthest position at which the server may have it.
     fn next_position(&self, model: &Model) -> u64 {
         let next = match self.pace {
             None => self.first_unread(self.position, model),
@@ -274,16 +276,17 @@ impl Place {
         next.unwrap_or(model.head())
     }
 
-    /// Whether it must skip: what it has not had is gone, or too old. Returns the oldest of it.
+    /// Whether it must skip: its next frame has fallen off the tape, or is too old. Returns the
+    /// oldest frame that it skips.
     pub(super) fn must_skip(&self, model: &Model) -> Option<u64> {
         let first = self.first_unread(self.position, model)?;
         let is_old = !self.resuming && model.is_old(first);
         (first < model.tail || is_old).then_some(first)
     }
 
-    /// Skips as the server did before it sent what begins `at`, where nothing was sent for it: it is
-    /// owed nothing for that, or the server `owes` it something and has not found the first of it yet.
-    /// Returns the oldest frame that it skips.
+    /// Skips as the server did before it sent the frame that begins `at`, if no frame was sent for
+    /// the skip: either the skip left it owed no frames, or the server `owes` it some and has not
+    /// found the first of them yet. Returns the oldest frame that it skips.
     pub(super) fn skip_silently(&mut self, at: u64, owes: bool, model: &Model) -> Option<u64> {
         let is_possible = self.has_skipped(at) && !self.is_owed(model);
         let first = self.must_skip(model).filter(|_| is_possible)?;
@@ -296,13 +299,13 @@ impl Place {
         Some(first)
     }
 
-    /// Whether the server has had it skip before it sent what begins `at`.
+    /// Whether the server let it skip before sending the frame that begins `at`.
     pub(super) fn has_skipped(&self, at: u64) -> bool {
         self.skips.front().is_some_and(|&skip| skip <= at)
     }
 
-    /// Counts a skip, as the server has: the client was offered what it skips and had no room for it,
-    /// which it had last at `hindered`, or the tape has lost that.
+    /// Counts a skip, as the server has: the client was offered the frames that it skips and had no
+    /// room for them, last at `hindered`, or the tape has lost them.
     ///
     /// # Panics
     /// When the server has not skipped, or was not fair.
@@ -317,13 +320,13 @@ impl Place {
         model.sent.conflated += 1;
     }
 
-    /// Whether it is to get something before it reads on.
+    /// Whether it is to get any frame before it reads on.
     pub(super) fn is_owed(&self, model: &Model) -> bool {
         let is_unpaid = |debt: &Debt| debt.number(model) < self.position;
         self.debt.iter().any(is_unpaid)
     }
 
-    /// What must be sent next; none if that is nothing.
+    /// The frame that must be sent next, if there is one.
     pub(super) fn due(&mut self, is_control: bool, now: u64, model: &Model) -> Option<Due> {
         if self.awaited.is_some() {
             return None;
@@ -366,7 +369,7 @@ impl Place {
         })
     }
 
-    /// The oldest frame that it is owed. What was printed again since its position comes by the tape.
+    /// The oldest frame that it is owed. Symbols printed again since its position come by the tape.
     fn next_debt(&mut self, now: u64, model: &Model) -> Option<Vec<u8>> {
         let position = self.position;
         self.debt.retain(|debt| debt.number(model) < position);
@@ -382,8 +385,8 @@ impl Place {
         })
     }
 
-    /// Whether nothing is left that it should have by now. At the end that includes the ticks since
-    /// the last beat.
+    /// Whether it has had everything that it should have by now. At the end that includes the ticks
+    /// since the last beat.
     pub(super) fn is_satisfied(&self, at_the_end: bool, model: &Model) -> bool {
         let mut rest = self.clone();
         if self.awaited.is_some() {

@@ -1,4 +1,4 @@
-//! The dice: what happens next, to whom, and when all comes to rest.
+//! The dice: they decide what happens next, to which client, and when all comes to rest.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::server::tests::simulation::net::{End, Id, Nature};
 use crate::server::tests::simulation::setting::Setting;
 use crate::server::tests::simulation::world::World;
 
-/// What one seed came to.
+/// The result of one seed.
 pub(super) struct Played {
     pub(super) world: World,
     pub(super) steps: u64,
@@ -21,11 +21,11 @@ pub(super) struct Played {
 struct Play {
     rng: fastrand::Rng,
     world: World,
-    /// Symbols that there are at some time.
+    /// Symbols that are listed at some time.
     names: Vec<String>,
     nature: Nature,
     clients_max: usize,
-    /// The tape holds more than is gathered at a time.
+    /// Whether the tape holds more frames than are gathered at a time.
     is_deep: bool,
 }
 
@@ -86,7 +86,7 @@ impl Play {
             },
             ..Config::default()
         };
-        // Handshakes are dear, the more so without optimisation.
+        // Handshakes are expensive, even more so without optimisation.
         let is_secure = seed % SEEDS_PER_TLS == SEEDS_PER_TLS - 1;
         let clients_max = match rng.u8(..100) {
             _ if is_secure => rng.usize(2..30),
@@ -320,7 +320,7 @@ impl Play {
         self.world.judge.note(event);
     }
 
-    /// Lets everything come to rest that can, and looks whether anybody was forgotten.
+    /// Lets everything come to rest, and checks that no client was forgotten.
     fn settle(&mut self) {
         self.world.judge.note("rest");
         for _ in 0..RESTLESS_TURNS {
@@ -340,7 +340,7 @@ impl Play {
         panic!("it does not come to rest");
     }
 
-    /// Everybody goes, and nothing is left.
+    /// Every client leaves, and the server must keep no trace of them.
     fn end(&mut self) {
         self.settle();
         if !self.world.judge.shutting_down {
@@ -361,7 +361,7 @@ impl Play {
     }
 }
 
-/// A few symbols, or many, of several sources; some share their names but for that.
+/// A few symbols, or many, from several sources; some names differ only in their source.
 fn some_names(rng: &mut fastrand::Rng) -> Vec<String> {
     let mut names = Vec::new();
     for source in ["", "sim:", "rep:"] {
@@ -380,9 +380,9 @@ fn some_names(rng: &mut fastrand::Rng) -> Vec<String> {
     names
 }
 
-/// Of so many seeds one has clients that speak TLS.
+/// One in this many seeds has clients that speak TLS.
 const SEEDS_PER_TLS: u64 = 8;
 
-/// Turns within which everything that can come to rest must have: a message over the limit, read
-/// sixteen bytes at a time, takes over 300.
+/// Everything that can come to rest must do so within this many turns: a message over the limit,
+/// read sixteen bytes at a time, takes over 300.
 const RESTLESS_TURNS: usize = 1000;

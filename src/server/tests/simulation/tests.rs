@@ -61,7 +61,7 @@ fn seeds() {
 }
 
 #[test]
-fn a_seed_is_always_the_same_run() {
+fn a_seed_always_repeats_its_run() {
     for seed in 0..20 {
         assert_eq!(
             replayable(seed, false).map(|played| played.hash),
