@@ -101,12 +101,19 @@ fn a_refused_connection_is_reported_at_once() {
 }
 
 #[test]
-fn a_refused_handshake_names_the_status_and_the_redirect() {
+fn a_refused_handshake_names_the_status_and_what_the_server_says() {
     for (answer, kind, sentence) in [
         (
             "403 Forbidden\r\nContent-Length: 2\r\n\r\nno",
             ErrorKind::HandshakeRefused(Some(403)),
             "the server refused the WebSocket handshake: 403 Forbidden",
+        ),
+        (
+            "400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\
+             unknown symbol 'A\x1b', similar are: A/B\r\nand more",
+            ErrorKind::HandshakeRefused(Some(400)),
+            "the server refused the WebSocket handshake: 400 Bad Request: unknown symbol 'A ', \
+             similar are: A/B",
         ),
         (
             "301 Moved Permanently\r\nLocation: wss://example.org/\x01\r\n\r\n",

@@ -7,6 +7,7 @@ use std::{fmt, io};
 
 use crate::client::error_kind::ErrorKind;
 use crate::client::ws::tls;
+use crate::error_text::plain;
 
 /// The end of one connection. [`Display`](fmt::Display) is the sentence that a report shows.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) enum ConnectionError {
         status: u16,
         /// The reason phrase.
         reason: String,
+        /// The first line of its text.
+        words: String,
     },
     /// TLS failed, for a bad certificate or because the server does not speak it; as a sentence.
     Tls(String),
@@ -137,12 +140,14 @@ impl fmt::Display for ConnectionError {
                 "cannot connect to {peer}: all local ports are taken (wait a minute, or see \
                  net.ipv4.ip_local_port_range)"
             ),
-            Self::NoDescriptor(error) => write!(
-                f,
-                "cannot open a socket: {} (see ulimit -n)",
-                without_number(error)
-            ),
-            Self::HandshakeRefused { status, reason } => {
+            Self::NoDescriptor(error) => {
+                write!(f, "cannot open a socket: {} (see ulimit -n)", plain(error))
+            }
+            Self::HandshakeRefused {
+                status,
+                reason,
+                words,
+            } => {
                 write!(f, "the server refused the WebSocket handshake: {status}")?;
                 append(f, " ", reason)?;
                 match status {
@@ -150,7 +155,7 @@ impl fmt::Display for ConnectionError {
                         " (it asks for a token: try --header 'Authorization: Bearer TOKEN', or \
                          ?token=TOKEN in the URL)",
                     ),
-                    _ => Ok(()),
+                    _ => append_up_to(SENTENCE_LENGTH_MAX, f, ": ", words),
                 }
             }
             Self::Tls(sentence) => append_up_to(SENTENCE_LENGTH_MAX, f, "", sentence),
@@ -227,15 +232,6 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| [Errno::MFILE, Errno::NFILE].contains(&errno))
 }
 
-/// The system's message without std's "(os error 24)".
-fn without_number(error: &io::Error) -> String {
-    let text = error.to_string();
-    let words = text
-        .split_once(" (os error")
-        .map_or(&*text, |(words, _)| words);
-    words.to_ascii_lowercase()
-}
-
 /// A hint for failures of TLS.
 pub(crate) const NO_TLS: &str = "(does it speak TLS on this port? if not, use ws://)";
 
@@ -245,7 +241,7 @@ pub(crate) const ONLY_TLS: &str = "(does it speak TLS on this port? then use wss
 /// How much of a server's text is shown.
 const TEXT_LENGTH_MAX: usize = 123;
 
-/// The same for our own sentences, which may quote a certificate.
+/// The same for whole sentences: ours may quote a certificate, a server's may name ten symbols.
 const SENTENCE_LENGTH_MAX: usize = 300;
 
 #[cfg(test)]

@@ -116,7 +116,11 @@ impl Handshake {
                 // words.
                 reason.push_str(", try wss://");
             }
-            return Err(ConnectionError::HandshakeRefused { status, reason });
+            return Err(ConnectionError::HandshakeRefused {
+                status,
+                reason,
+                words: first_line(response.headers, body),
+            });
         }
         let headers = &*response.headers;
         let accept = derive_accept_key(self.key.as_bytes());
@@ -146,6 +150,15 @@ fn values<'a>(headers: &'a [Header<'_>], name: &str) -> impl Iterator<Item = &'a
         .iter()
         .filter(move |header| header.name.eq_ignore_ascii_case(name));
     named.map(|header| header.value.trim_ascii())
+}
+
+/// The first line of a text, which says what the status cannot: the symbol that is unknown. It is
+/// only looked for beside the head: most servers send both in one piece.
+fn first_line(headers: &[Header<'_>], body: &[u8]) -> String {
+    let is_text = values(headers, "Content-Type").any(|it| it.starts_with(b"text/plain"));
+    let body = if is_text { body } else { &[] };
+    let line = body.split(|&byte| byte == b'\n').next();
+    String::from_utf8_lossy(line.unwrap_or_default().trim_ascii()).into_owned()
 }
 
 /// Whether `token` is among the comma-separated values of the header `name`.
