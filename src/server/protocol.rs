@@ -68,11 +68,11 @@ where
 
 /// Answers `text`, a request of a client that reads `list` with this `delivery`.
 pub(crate) fn answer(text: &str, hub: &mut Hub, list: ListId, delivery: Delivery) -> Reply {
+    // serde would accept a JSON list as the members in their order.
+    if !text.trim_start().starts_with('{') {
+        return error("null", "invalid request: expected a JSON object");
+    }
     match serde_json::from_str::<Raw<'_>>(text) {
-        // serde would accept a JSON list as the members in their order.
-        Ok(_) if !text.trim_start().starts_with('{') => {
-            error("null", "invalid request: expected a JSON object")
-        }
         Ok(request) => {
             let id = request.id.map_or("null", RawValue::get);
             request
@@ -102,7 +102,10 @@ impl Raw<'_> {
             "get" => self.get(id, hub),
             "list" => self.list(id, hub),
             "subscribe" | "unsubscribe" => self.change(id, &op, hub, reading),
-            _ => Err(format!("unknown op: expected {OPS}")),
+            _ => {
+                let op: String = op.chars().take(OP_SHOWN_MAX).collect();
+                Err(format!("unknown op '{op}': expected {OPS}"))
+            }
         }
     }
 
@@ -241,6 +244,9 @@ fn error(id: &str, message: &str) -> Reply {
 }
 
 const OPS: &str = r#"one of "get", "list", "ping", "subscribe" and "unsubscribe""#;
+
+/// As much of an unknown op as an error repeats, in characters.
+const OP_SHOWN_MAX: usize = 64;
 
 const SYMBOLS: &str = "a list of names and patterns of symbols";
 
@@ -430,16 +436,19 @@ mod tests {
 
     #[test]
     fn an_error_names_the_mistake_and_the_remedy() {
+        const NO_OBJECT: &str = "invalid request: expected a JSON object";
         for (text, message) in [
-            ("", "invalid request: expected a JSON object"),
-            ("[]", "invalid request: expected a JSON object"),
+            ("", NO_OBJECT),
+            ("[]", NO_OBJECT),
+            ("null", NO_OBJECT),
             (
-                r#"["ping",1,"A",[]]"#,
-                "invalid request: expected a JSON object",
+                r#"{"op":"get""#,
+                "invalid request: expected a JSON object (EOF while parsing an object",
             ),
+            (r#"["ping",1,"A",[]]"#, NO_OBJECT),
             ("{}", "missing op: expected one of"),
             (r#"{"op":1}"#, "invalid op: expected one of"),
-            (r#"{"op":"buy"}"#, "unknown op"),
+            (r#"{"op":"buy"}"#, "unknown op 'buy': expected one of"),
             (r#"{"op":"get"}"#, "missing symbol: expected"),
             (
                 r#"{"op":"get","symbol":"C/GBP"}"#,
@@ -483,6 +492,7 @@ mod tests {
                 answer["op"] == "error" && found.contains(message),
                 "{text}: {found}"
             );
+            assert!(!found.contains("struct"), "{found}");
         }
         assert!(reply(r#"{"op":"buy","id":[3]}"#).contains(r#""id":[3]"#));
         let deep = format!(

@@ -303,7 +303,7 @@ fn expected_text(expect: &Expect, model: &Model, (_, wall): Now) -> String {
             let names = serde_json::Value::from(names);
             format!(r#"{{"op":"list","id":{id},"symbols":{names}}}"#)
         }
-        Expect::Error(id) => format!(r#"{{"op":"error","id":{id},"message":"unknown op: "#),
+        Expect::Error(id) => format!(r#"{{"op":"error","id":{id},"message":"unknown op '"#),
         Expect::Change(_) | Expect::Pong(_) | Expect::Close => unreachable!("no such text"),
     }
 }
