@@ -17,8 +17,9 @@ pub trait Publish: Sized + 'static {
     /// place of `publish` when only changes are published.
     fn confirm(&mut self, io_loop: &mut IoLoop<Self>, symbol: &str);
 
-    /// Adds symbols, named as on the wire, that clients can ask for from now on.
-    fn list(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]);
+    /// Adds symbols, named as on the wire, that clients can ask for from now on. Returns how many of
+    /// the last ones found no room.
+    fn list(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]) -> usize;
 
     /// Adds symbols that become stale when they fall silent.
     fn watch(&mut self, io_loop: &mut IoLoop<Self>, watched: Vec<Watched>);

@@ -14,6 +14,7 @@ use ioloop::{IoLoop, Wake};
 use mio::Token;
 
 use super::publish::{Feed, Publish};
+use crate::tape::SYMBOLS_MAX;
 use crate::tick::{Price, Tick, unix_us};
 
 /// A feed of simulated prices.
@@ -90,7 +91,11 @@ impl Sim {
         };
         let removed = removed.into_iter().map(|walk| walk.symbol).collect();
         self.walks = kept;
-        Changes { removed, added }
+        Changes {
+            removed,
+            added,
+            ..Changes::default()
+        }
     }
 
     /// Applies changes of the symbols, a bounded number of them per turn, and then waits for the
@@ -104,15 +109,20 @@ impl Sim {
     ) {
         let removed = take_some(&mut changes.removed);
         if removed.is_empty() {
-            self.add(&take_some(&mut changes.added), state, io_loop);
+            let added = take_some(&mut changes.added);
+            let left_out = self.add(&added, state, io_loop);
+            changes.added_count += added.len() - left_out;
+            changes.left_out_count += left_out;
         } else {
             state.delist(io_loop, &removed);
+            changes.removed_count += removed.len();
         }
         if !changes.is_empty() {
             return io_loop.add_callback(|state, io_loop| {
                 self.follow(changes, next, state, io_loop);
             });
         }
+        changes.log();
         if let Some(wanted) = state.take_wanted() {
             let changes = self.changes(&wanted);
             return self.follow(changes, next, state, io_loop);
@@ -123,15 +133,22 @@ impl Sim {
         self.wait(next, io_loop);
     }
 
-    /// Adds symbols, with their start prices.
-    fn add<S: Publish>(&mut self, symbols: &[String], state: &mut S, io_loop: &mut IoLoop<S>) {
-        state.list(io_loop, symbols);
+    /// Adds symbols, with their start prices, as far as there is room. Returns how many found none:
+    /// they do not walk, so that they count as missing when the symbols change again.
+    fn add<S: Publish>(
+        &mut self,
+        symbols: &[String],
+        state: &mut S,
+        io_loop: &mut IoLoop<S>,
+    ) -> usize {
+        let left_out = state.list(io_loop, symbols);
         let timestamp = unix_us() / 1_000;
-        for symbol in symbols {
+        for symbol in &symbols[..symbols.len() - left_out] {
             let walk = Walk::new(symbol);
             state.publish(io_loop, walk.tick(timestamp));
             self.walks.push(walk);
         }
+        left_out
     }
 
     /// Moves the walks at `places` and publishes their prices. Places beyond the last walk start
@@ -196,13 +213,35 @@ struct NextBeat {
     token: Token,
 }
 
-/// Changes to the symbols that have not been applied yet.
+/// Changes to the symbols.
+#[derive(Default)]
 struct Changes {
+    /// Symbols that have not been removed or added yet.
     removed: Vec<String>,
     added: Vec<String>,
+    /// How many have been, and how many found no room.
+    removed_count: usize,
+    added_count: usize,
+    left_out_count: usize,
 }
 
 impl Changes {
+    /// Logs them, once they are made.
+    fn log(&self) {
+        log::info!(
+            "reloaded the symbols: {} added, {} removed",
+            self.added_count,
+            self.removed_count
+        );
+        if self.left_out_count > 0 {
+            log::warn!(
+                "cannot add {} symbols: a server can have at most {SYMBOLS_MAX}, and removed ones \
+                 count until their last ticks are off the tape; the next SIGHUP tries again",
+                self.left_out_count
+            );
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.removed.is_empty() && self.added.is_empty()
     }
@@ -393,7 +432,7 @@ const WORTH: [(&str, u128); 24] = [
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::listen;
+    use super::super::testing::{Audience, listen};
     use super::*;
     use fastrand::Rng;
     use proptest::prelude::*;
@@ -427,6 +466,25 @@ mod tests {
     fn the_same_seed_gives_the_same_prices() {
         assert_eq!(prices(7), prices(7));
         assert_ne!(prices(7), prices(8));
+    }
+
+    #[test]
+    fn symbols_that_find_no_room_are_added_when_they_are_wanted_again() {
+        let mut sim = sim(&["BTC/USDT", "ETH/USDT"], 1);
+        let mut io_loop = IoLoop::new().unwrap();
+        let mut market = Audience::new(usize::MAX, 1);
+        let wanted = ["BTC/USDT", "SOL/USDT", "XRP/USDT"].map(String::from);
+        let changes = sim.changes(&wanted);
+        assert_eq!(changes.removed, ["sim:ETH/USDT"]);
+        assert_eq!(changes.added, ["sim:SOL/USDT", "sim:XRP/USDT"]);
+        assert_eq!(sim.add(&changes.added, &mut market, &mut io_loop), 1);
+        let ticks = market.ticks.iter().map(|tick| &*tick.symbol);
+        assert!(ticks.eq(["sim:SOL/USDT"]), "what is not listed has no tick");
+        let again = sim.changes(&wanted);
+        assert_eq!(
+            (again.removed.len(), &*again.added),
+            (0, &changes.added[1..])
+        );
     }
 
     #[test]

@@ -11,7 +11,21 @@ use crate::tick::Tick;
 pub(super) struct Audience {
     pub(super) ticks: Vec<Tick>,
     enough: usize,
+    /// How many more symbols can be added.
+    room: usize,
     sources: Sources,
+}
+
+impl Audience {
+    /// An audience that has `room` for so many more symbols.
+    pub(super) fn new(enough: usize, room: usize) -> Self {
+        Self {
+            ticks: Vec::new(),
+            enough,
+            room,
+            sources: Sources::default(),
+        }
+    }
 }
 
 impl Publish for Audience {
@@ -24,7 +38,11 @@ impl Publish for Audience {
 
     fn confirm(&mut self, _: &mut IoLoop<Self>, _: &str) {}
 
-    fn list(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
+    fn list(&mut self, _: &mut IoLoop<Self>, symbols: &[String]) -> usize {
+        let added = symbols.len().min(self.room);
+        self.room -= added;
+        symbols.len() - added
+    }
 
     fn watch(&mut self, _: &mut IoLoop<Self>, _: Vec<Watched>) {}
 
@@ -39,11 +57,7 @@ impl Publish for Audience {
 pub(super) fn listen(feed: impl Feed<Audience> + 'static, enough: usize) -> Vec<Tick> {
     let mut io_loop = IoLoop::new().expect("a poll descriptor");
     io_loop.call_later(Duration::from_secs(5), |_, _| panic!("the feed is silent"));
-    let mut audience = Audience {
-        ticks: Vec::new(),
-        enough,
-        sources: Sources::default(),
-    };
+    let mut audience = Audience::new(enough, 0);
     Box::new(feed).start(&mut io_loop);
     io_loop.start(&mut audience).expect("polling works");
     audience.ticks

@@ -169,7 +169,9 @@ fn run(listener: TcpListener, config: Config, symbols: Vec<String>, inbox: Recei
         loop {
             match inbox.try_recv() {
                 Ok(Order::Tick(tick)) => server.publish(io_loop, tick),
-                Ok(Order::List(symbol)) => server.list(io_loop, &[symbol]),
+                Ok(Order::List(symbol)) => {
+                    server.list(io_loop, &[symbol]);
+                }
                 Ok(Order::Delist(symbol)) => server.delist(io_loop, &[symbol]),
                 Ok(Order::ShutDown) => server.shut_down(io_loop),
                 Err(TryRecvError::Empty) => return,

@@ -25,7 +25,9 @@ impl Publish for Audience {
         self.confirmed.push(symbol.to_owned());
     }
 
-    fn list(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
+    fn list(&mut self, _: &mut IoLoop<Self>, _: &[String]) -> usize {
+        0
+    }
 
     fn watch(&mut self, _: &mut IoLoop<Self>, _: Vec<Watched>) {}
 

@@ -626,7 +626,7 @@ fn symbols_come_from_a_file_that_is_read_again_on_sighup() {
     );
     fs::write(&file, "BTC/USDT SOL/EUR XRP/EUR").unwrap();
     server.signal(rustix::process::Signal::HUP);
-    server.wait_for("symbols added: 1");
+    server.wait_for("reloaded the symbols: 1 added, 1 removed");
     while tick(&mut client).0 != "sim:XRP/EUR" {}
     assert_eq!(
         names(&mut client),

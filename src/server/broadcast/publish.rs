@@ -7,7 +7,6 @@ use mio::Token;
 
 use crate::feed::{Publish, Recorder, Sources, Watched};
 use crate::server::Server;
-use crate::server::hub::TooManySymbols;
 use crate::server::socket::Transport;
 use crate::tick::Tick;
 
@@ -51,19 +50,12 @@ impl<S: Transport> Publish for Server<S> {
         }
     }
 
-    fn list(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]) {
+    fn list(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]) -> usize {
         let (added, left_out) = self.hub.list_all(symbols);
-        if left_out > 0 {
-            let error = TooManySymbols;
-            log::warn!(
-                "cannot add {left_out} of {} symbols: {error}",
-                symbols.len()
-            );
-        }
         if added > 0 {
-            log::info!("symbols added: {added}");
             self.begin_to_refresh_lists(io_loop);
         }
+        left_out
     }
 
     fn watch(&mut self, io_loop: &mut IoLoop<Self>, watched: Vec<Watched>) {
@@ -73,9 +65,7 @@ impl<S: Transport> Publish for Server<S> {
     fn delist(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]) {
         let now = io_loop.time();
         let removed = symbols.iter().filter(|symbol| self.hub.delist(symbol, now));
-        let removed = removed.count();
-        if removed > 0 {
-            log::info!("symbols removed: {removed}");
+        if removed.count() > 0 {
             self.broadcast_soon(io_loop);
         }
     }
