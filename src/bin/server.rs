@@ -4,8 +4,10 @@ use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use ioloop::{IoLoop, PeriodicCallback};
+use signal_hook::consts::SIGHUP;
 use tickertape::cli::{Options, fail, say};
 use tickertape::feed::{Feed, Recorder, catalogue};
 use tickertape::process;
@@ -29,6 +31,10 @@ fn main() -> ExitCode {
 
 fn serve(args: Args) -> Result<(), String> {
     tickertape::log::start(args.log);
+    // Exchanges may take seconds to be asked for their symbols. A SIGHUP meanwhile has nothing to
+    // reload, but must not end the process either.
+    signal_hook::flag::register(SIGHUP, Arc::default())
+        .map_err(|error| format!("cannot watch signals: {error}"))?;
     if let Err(error) = process::raise_descriptor_limit() {
         log::warn!("cannot raise the limit on open files: {error}");
     }

@@ -1,7 +1,7 @@
 //! The server as a program: its options, its exit codes, its one thread, and recordings.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 
@@ -272,4 +272,30 @@ fn without_descriptors_clients_get_503_and_accepting_goes_on() {
         assert!(std::time::Instant::now() < deadline, "{error}");
     }
     tick(&mut client);
+}
+
+#[test]
+fn a_sighup_does_not_end_a_server_that_still_asks_an_exchange() {
+    let exchange = TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream = format!("http://{}", exchange.local_addr().unwrap());
+    let mut child = server(&[
+        "--port",
+        "0",
+        "--source",
+        "binance",
+        "--upstream",
+        &upstream,
+    ])
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
+    let asked = exchange.accept().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::HUP).unwrap();
+    // The exchange is not there after all.
+    drop((asked, exchange));
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let server = ServerProcess::listening(child, &mut log);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().0, Some(0));
 }
