@@ -94,10 +94,14 @@ impl<S: Transport> Server<S> {
         self.shutdown.begun = true;
         let drain = self.config.drain;
         let limit = drain + self.config.shutdown_timeout;
-        log::info!(
-            "shutting down, {} clients, goodbyes spread over {drain:?}, exit within {limit:?}",
-            self.counters.clients
-        );
+        let clients = self.counters.clients;
+        if drain.is_zero() {
+            log::info!("shutting down, {clients} clients, exit within {limit:?}");
+        } else {
+            log::info!(
+                "shutting down, {clients} clients, goodbyes spread over {drain:?}, exit within {limit:?}"
+            );
+        }
         io_loop.call_later(limit, |_, io_loop| io_loop.stop());
         let mut last = drain;
         if self.config.reuse_port {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
+use crate::error_text::plain;
 use crate::server::hub::SYMBOL_LENGTH_MAX;
 use crate::tape::SYMBOLS_MAX;
 
@@ -13,7 +14,8 @@ use crate::tape::SYMBOLS_MAX;
 /// A sentence that names the file, and the symbol that is wrong.
 pub(crate) fn symbols_of_file(file: &Path) -> Result<Vec<String>, String> {
     let name = file.display();
-    let text = fs::read_to_string(file).map_err(|error| format!("cannot read {name}: {error}"))?;
+    let text = fs::read_to_string(file)
+        .map_err(|error| format!("cannot read {name}: {}", plain(&error)))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let lines = text
         .lines()
@@ -31,6 +33,11 @@ pub(crate) fn symbols<'a>(words: impl Iterator<Item = &'a str>) -> Result<Vec<St
     let mut symbols = Vec::new();
     let mut known = HashSet::new();
     for symbol in words {
+        if symbol.contains('*') {
+            return Err(format!(
+                "invalid symbol '{symbol}': clients may ask for patterns, the server needs names"
+            ));
+        }
         let is_whole = symbol.split_once('/').is_some_and(|(base, quote)| {
             !base.is_empty() && !quote.is_empty() && !quote.contains('/')
         });
@@ -39,13 +46,10 @@ pub(crate) fn symbols<'a>(words: impl Iterator<Item = &'a str>) -> Result<Vec<St
                 "invalid symbol '{symbol}': expected BASE/QUOTE, such as BTC/USDT"
             ));
         }
-        if symbol.contains('*') {
+        if symbol.len() > LENGTH_MAX {
             return Err(format!(
-                "invalid symbol '{symbol}': clients may ask for patterns, the server needs names"
+                "invalid symbol '{symbol}': expected at most {LENGTH_MAX} characters"
             ));
-        }
-        if symbol.len() > SYMBOL_LENGTH_MAX - "replay:sim:".len() {
-            return Err(format!("invalid symbol '{symbol}': too long"));
         }
         if !known.insert(symbol) {
             return Err(format!("duplicate symbol '{symbol}'"));
@@ -57,3 +61,6 @@ pub(crate) fn symbols<'a>(words: impl Iterator<Item = &'a str>) -> Result<Vec<St
     }
     Ok(symbols)
 }
+
+/// The longest name of a symbol, in characters, that leaves room for the names of its sources.
+const LENGTH_MAX: usize = SYMBOL_LENGTH_MAX - "replay:sim:".len();

@@ -142,8 +142,16 @@ fn bad_values_are_named_with_what_would_be_right() {
             "--symbols: invalid symbol '*/USDT': clients may ask for patterns, the server needs names",
         ),
         (
+            "--symbols A/B,*",
+            "--symbols: invalid symbol '*': clients may ask for patterns, the server needs names",
+        ),
+        (
+            "--symbols A/BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB",
+            "--symbols: invalid symbol 'A/BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB': expected at most 53 characters",
+        ),
+        (
             "--symbols @/no/such/file",
-            "--symbols: cannot read /no/such/file: No such file or directory (os error 2)",
+            "--symbols: cannot read /no/such/file: no such file or directory",
         ),
         ("--tape 8589934592GiB", "--tape: expected at most 4 GiB"),
         (

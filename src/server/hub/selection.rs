@@ -551,7 +551,7 @@ impl fmt::Display for SelectError {
             Self::TooMuchMemory { entry, limit } => write!(
                 f,
                 "no room for '{entry}': the lists of all clients can take {limit} bytes \
-                 (--list-memory); a pattern takes less than the names that it matches"
+                 (--list-memory); equal lists are kept once, and a list of '*' alone takes nothing"
             ),
             Self::Closing => f.write_str("the server is shutting down"),
         }
