@@ -32,7 +32,7 @@ pub(super) struct Instrument {
     pub(super) event: FrameNumber,
     /// The number of its market.
     pub(super) market: usize,
-    /// None for one that may be silent as long as it likes.
+    /// `None` for a symbol that may stay silent for any length of time.
     pub(super) watch: Option<Watch>,
 }
 

@@ -328,7 +328,7 @@ impl Hub {
         self.news.unite(&self.readers);
     }
 
-    /// Prints an event with the current state of a symbol, for those who watch it.
+    /// Prints an event with the current state of a symbol, for its watchers.
     fn publish_event(&mut self, id: SymbolId, now: Instant) {
         if self.is_closed() {
             return;

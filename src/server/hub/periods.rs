@@ -140,7 +140,7 @@ mod tests {
         assert_eq!((periods.beats(id), periods.beats(other)), (1, 0));
         periods.give_back(id, 3);
         periods.give_back(id, 70);
-        assert_eq!(periods.take(second, 9), id, "its timer has not come round");
+        assert_eq!(periods.take(second, 9), id, "its timer has not fired");
         assert_eq!(periods.next_new(), None);
         periods.give_back(id, 9);
         assert!(!periods.beat(id, &mut news));

@@ -35,8 +35,8 @@ impl Hub {
         })
     }
 
-    /// Forgets those of the first `most` delisted symbols that are no longer held; the others have
-    /// to wait.
+    /// Checks the first `most` delisted symbols, and forgets those that are no longer held; the
+    /// others have to wait.
     fn forget_some(&mut self, most: usize) {
         let first: Vec<_> = self.delisted.drain(..most).collect();
         let mut going: Vec<_> = first

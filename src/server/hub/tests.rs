@@ -269,7 +269,7 @@ fn a_list_that_awaits_a_symbol_is_not_shared_with_a_list_that_does_not() {
     assert_eq!(hub.refresh(early), Ok(Some(with)));
     hub.list("C/EUR").unwrap();
     let later = hub.select(&["*/USD"]).unwrap();
-    assert_eq!(later, with, "it takes nothing of what was added");
+    assert_eq!(later, with, "it takes none of the added symbols");
 }
 
 #[test]

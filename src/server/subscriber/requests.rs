@@ -216,7 +216,7 @@ impl Subscriber {
         }
     }
 
-    /// Changes what it reads, or how. Its position stays: it is owed only what is new to it.
+    /// Changes its list or its delivery. Its position stays: it is owed only what is new to it.
     fn change(&mut self, slot: usize, change: Change, context: &mut Context<'_>) {
         self.pin(context.hub);
         let from = self.reading();

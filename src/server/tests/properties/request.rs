@@ -30,7 +30,7 @@ pub fn request(bytes: &[u8]) {
         assert_eq!(lists, 1, "lists of one reader");
     }
     hub.give_back(reading.list);
-    assert_eq!(hub.counts().1, 0, "a list that nobody reads");
+    assert_eq!(hub.counts().1, 0, "a list without readers");
 }
 
 fn hub() -> Hub {

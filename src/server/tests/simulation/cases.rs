@@ -105,7 +105,7 @@ impl Case {
                 return self.world.check_quiet();
             }
         }
-        panic!("it does not come to rest");
+        panic!("the world does not come to rest");
     }
 
     fn conflated(&self) -> u64 {
@@ -142,7 +142,11 @@ fn a_returning_client_that_has_caught_up_is_conflated_like_any_other() {
         ..Wish::default()
     });
     case.settle();
-    assert_eq!(case.conflated(), 0, "what it missed was not too old for it");
+    assert_eq!(
+        case.conflated(),
+        0,
+        "the missed frames were not too old for it"
+    );
     case.block(id, true);
     for _ in 0..3 {
         case.print();

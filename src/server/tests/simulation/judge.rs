@@ -472,7 +472,7 @@ impl Judge {
             self.judge(id, closed);
         }
         if found.ended == Some(End::Reset) {
-            // No one sees what is written to a client that is gone.
+            // A client that is gone does not see what is written to it.
         } else if found.is_served {
             self.observe_stream(id, has_spoken, server, &found);
         }
@@ -508,7 +508,7 @@ impl Judge {
             && found.total > 0
             && !client.closed.is_some_and(is_let_go)
         {
-            assert!(tls.has_all(), "{id}: TLS has kept something");
+            assert!(tls.has_all(), "{id}: TLS has kept text back");
             assert!(tls.has_ended(), "{id}: no end of TLS");
         }
     }

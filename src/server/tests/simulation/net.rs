@@ -178,7 +178,7 @@ impl Net {
     }
 
     fn act<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        self.with(act).expect("nobody else uses it")
+        self.with(act).expect("it has no other users")
     }
 
     /// Inspects a connection that is still kept.

@@ -77,9 +77,7 @@ impl Client {
             return &[];
         }
         let wish = self.wish.as_ref().expect("let in without having asked");
-        let list = wish
-            .list(model)
-            .expect("let in with a list that makes no sense");
+        let list = wish.list(model).expect("let in with an invalid list");
         let mut place = Place::new(list, wish.batches, wish.every, model);
         place.note(step);
         match wish.since {
@@ -129,14 +127,21 @@ impl Client {
             true => members(payload).into_iter().map(text).collect(),
             false => list.to_vec(),
         };
-        assert!(list.len() <= model.max_batch || !batches, "too long a list");
+        assert!(
+            list.len() <= model.max_batch || !batches,
+            "the list is too long"
+        );
         let mut write = known;
         for message in &list {
             let due = self.read_message(message, model, step);
             let messages = write.map_or(0, |write| write.messages) + 1;
             let source = due.source;
             let is_same = write.is_none_or(|write| write.source == source);
-            assert!(is_same, "frames of two kinds in one write: {}", show(frame));
+            assert!(
+                is_same,
+                "frames from two sources in one write: {}",
+                show(frame)
+            );
             write = Some(Writing { source, messages });
             // The outbox keeps no frame of the tape, only the rest of one that was begun.
             let start = self.committed - frame.len() as u64;
@@ -156,7 +161,7 @@ impl Client {
         }
         let is_control = frame[0] != 0x81;
         let Some(due) = place.due(is_control, step.now.0, model) else {
-            panic!("all there was has been sent, and then: {}", show(frame));
+            panic!("no frame was due, but got: {}", show(frame));
         };
         if let Some(first) = due.skipped {
             place.count_skip(first, place.excuse(step), model);
@@ -202,7 +207,7 @@ impl Client {
             return false;
         }
         let (Some(expect), Some(place)) = (self.expects.pop_front(), &mut self.place) else {
-            panic!("an answer that nobody asked for: {}", show(frame));
+            panic!("an unexpected answer: {}", show(frame));
         };
         match expect {
             Expect::Pong(echo) => {

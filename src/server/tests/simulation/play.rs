@@ -337,7 +337,7 @@ impl Play {
             }
             self.pass(1..3);
         }
-        panic!("it does not come to rest");
+        panic!("the world does not come to rest");
     }
 
     /// Every client leaves, and the server must keep no trace of them.

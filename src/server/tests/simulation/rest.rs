@@ -72,7 +72,7 @@ impl World {
         if client.kind == Kind::Eager && client.tls.is_some() && blocked == Some(false) {
             client.take(&self.net.take(id, usize::MAX));
             let has_all = client.tls.as_ref().is_some_and(|tls| tls.has_all());
-            assert!(has_all, "{id}: TLS has kept something");
+            assert!(has_all, "{id}: TLS has kept text back");
         }
     }
 
@@ -114,11 +114,14 @@ impl World {
         let subscriber = connection.subscriber();
         let stands = subscriber.map(|it| it.standing(&self.server.hub));
         let has_caught_up = stands.is_none_or(|it| !it.is_resuming || it.beat.is_some());
-        assert!(has_caught_up, "{id}: counts as away for ever");
+        assert!(has_caught_up, "{id}: still counts as away");
         if let Some(place) = &client.place {
             let model = &self.judge.model;
-            assert!(place.is_satisfied(false, model), "{id}: it is forgotten");
-            assert!(place.fresh.is_empty(), "{id}: its patterns are forgotten");
+            assert!(place.is_satisfied(false, model), "{id}: it was forgotten");
+            assert!(
+                place.fresh.is_empty(),
+                "{id}: its patterns were not applied"
+            );
             let is_early = place
                 .waits_until
                 .is_some_and(|until| self.judge.now <= until + SLACK);

@@ -136,7 +136,7 @@ impl Peer {
             let read = self.session.reader().read_exact(&mut text);
             read.expect("it is there");
             let right: Vec<u8> = self.expected.drain(..text.len()).collect();
-            assert!(text == right, "TLS brings something else");
+            assert!(text == right, "TLS delivers different text");
             received += text.len();
             self.has_ended = state.peer_has_closed();
         }

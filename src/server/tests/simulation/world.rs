@@ -48,7 +48,7 @@ impl World {
         let (config, names) = (setting.config, setting.names);
         let listener = SimListener::new(net.clone());
         let server = Server::accepting(&mut io_loop, listener, config, names.clone());
-        let mut server = server.expect("nothing is asked of the system");
+        let mut server = server.expect("the simulation registers with no system");
         server.scratch = vec![0; setting.scratch].into_boxed_slice();
         server.hub.set_wall_clock(Judge::wall);
         server.watch(

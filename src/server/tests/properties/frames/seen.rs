@@ -93,7 +93,7 @@ impl Seen {
     /// Checks why it was closed and the close code that it got.
     fn check_end(&self, reason: Option<Closed>, told: Option<&[u8]>, is_whole: bool) {
         let Some(reason) = reason else {
-            assert!(told.is_none(), "told to go, but kept");
+            assert!(told.is_none(), "told goodbye, but kept");
             let missed = self.end.as_ref().filter(|_| is_whole);
             assert!(missed.is_none(), "goes on after: {missed:?}");
             return;
@@ -163,7 +163,7 @@ impl Seen {
         for (opcode, payload) in frames {
             match *opcode {
                 OpCode::Control(Control::Pong) => {
-                    assert!(pings.any(|ping| ping == payload), "a pong to no ping");
+                    assert!(pings.any(|ping| ping == payload), "a pong without a ping");
                 }
                 OpCode::Control(Control::Ping) => {
                     let number = std::str::from_utf8(payload).ok();

@@ -54,7 +54,7 @@ impl Session {
         let mut io_loop = IoLoop::by_hand(clock.clone(), 1).expect("a poll descriptor");
         let (listener, symbols) = (SimListener::new(net.clone()), SYMBOLS.map(str::to_owned));
         let server = Server::accepting(&mut io_loop, listener, config(), symbols.to_vec());
-        let mut server = server.expect("nothing is asked of the system");
+        let mut server = server.expect("the simulation registers with no system");
         server.scratch = vec![0; scratch].into_boxed_slice();
         let client = net.connect(1, NATURE).expect("it listens");
         let mut session = Self {
@@ -198,7 +198,7 @@ impl Session {
         self.ends(End::Finished);
         self.settle();
         assert!(self.is_gone(), "it has gone, but is kept");
-        assert_eq!(self.server.hub.counts().1, 0, "a list that nobody reads");
+        assert_eq!(self.server.hub.counts().1, 0, "a list without readers");
         let out = self.with_pipe(|pipe| pipe.take_deeds().written);
         let config = &self.server.config;
         let judged = Seen::new(&self.sent, config.max_message_size);
@@ -216,7 +216,7 @@ impl Session {
 
     fn with_pipe<T>(&self, look: impl FnOnce(&mut Pipe) -> T) -> T {
         let found = self.net.pipe(self.client, look);
-        found.expect("nobody has forgotten it")
+        found.expect("it has not been forgotten")
     }
 }
 
