@@ -1,9 +1,10 @@
-//! Live prices over WebSocket to thousands of clients from one thread, and the client that proves it.
+//! Streams live prices over WebSocket to thousands of clients from one thread, and measures them.
 //!
-//! A stock ticker prints each price once, on a paper tape that everybody reads. So does this: the
-//! [`Tape`](tape::Tape) is a ring of framed messages, a connection is a position on it, and sending is
-//! writing what lies between the position and the head, as far as it is on the client's list. One thread and one
-//! [`IoLoop`](ioloop::IoLoop) do all of it, and neither ever waits for anybody.
+//! A stock ticker prints each price once, on a paper tape that everybody reads. This server works
+//! the same way: the [`Tape`](tape::Tape) is a ring of framed messages, a connection is a position
+//! on it, and sending means writing whatever the client's list selects between the position and the
+//! head. One thread and one [`IoLoop`](ioloop::IoLoop) do all of it, and neither ever waits for a
+//! client.
 //!
 //! ```text
 //!   feed ──publish──▶ hub ─publish─▶ tape ◀──position── connection ──▶ outbox ──▶ socket
@@ -11,17 +12,17 @@
 //!    └── timers ───────────── io_loop ────── events ────────┘
 //! ```
 //!
-//! Read from the bottom up, each module knows only those before it:
+//! Each module imports only those above it in this table:
 //!
-//! | module | what it is |
+//! | module | purpose |
 //! |---|---|
-//! | [`tick`], [`frame`], [`tape`] | a price and its JSON; frames and their boundaries; the ring. Pure |
-//! | [`ioloop`] | a crate of its own: Tornado's IOLoop over mio, blocking code as its coroutines |
+//! | [`tick`], [`frame`], [`tape`] | a price and its JSON; frames; the ring. Pure |
+//! | [`ioloop`] | a separate crate: Tornado's IOLoop over mio, with coroutines |
 //! | [`cli`], [`log`], [`process`] | command lines; a log that never blocks; CPU and memory |
-//! | [`tls`], [`http_client`] | certificates and trusted roots; host names without a thread, and `ureq` |
-//! | [`exchanges`] | a crate of its own: how each exchange is asked and what it answers, as data. Pure |
-//! | [`feed`] | where prices come from: exchanges, a simulated walk, a recording |
-//! | [`server`] | accepts, upgrades, prints and broadcasts |
+//! | [`tls`], [`http_client`] | certificates and roots; DNS without a thread, and `ureq` |
+//! | [`exchanges`] | a separate crate: the requests and answers of each exchange, as data. Pure |
+//! | [`feed`] | the sources of prices: exchanges, a simulated walk, a recording |
+//! | [`server`] | accepts clients, upgrades them, publishes and broadcasts |
 //! | [`client`] | connects, measures, reports |
 //!
 //! The words are Tornado's: `add_handler`, `add_callback`, `call_later`, `call_at`,

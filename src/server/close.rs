@@ -1,5 +1,5 @@
-//! Why a connection ended, in one table: what the metrics call it, the close code that tells the
-//! client, and what the log and the client are told. One place logs it.
+//! Why a connection ended, in one table: the name in the metrics, the close code for the client,
+//! and the text for the log and the client. One place logs it.
 
 use std::fmt;
 use std::io;
@@ -9,8 +9,8 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::server::rejection::Rejection;
 
-/// Makes [`CloseReason`] and all that is known of each reason. What a reason carries is told behind its
-/// text. The close code (RFC 6455 section 7.4.1) is none where there is no client to tell.
+/// Defines [`CloseReason`] and the properties of each reason. A reason's payload is shown after its
+/// text. The close code (RFC 6455 section 7.4.1) is `None` where there is no client to tell.
 macro_rules! close_reasons {
     ($(
         $(#[$doc:meta])*
@@ -22,13 +22,13 @@ macro_rules! close_reasons {
             $($(#[$doc])* $reason $(($Detail))?,)*
         }
 
-        /// The reasons without what they carry, for their places in the table.
+        /// The reasons without their payload, for their places in the table.
         #[derive(Clone, Copy)]
         enum Place {
             $($reason,)*
         }
 
-        /// The reasons' names in the metrics, in the order of [`CloseReason::index`].
+        /// The names of the reasons in the metrics, in the order of [`CloseReason::index`].
         pub(crate) const NAMES: [&str; [$(Place::$reason),*].len()] = [$($name),*];
 
         impl CloseReason {
@@ -62,7 +62,7 @@ macro_rules! close_reasons {
 }
 
 close_reasons! {
-    /// A page was asked for and is given.
+    /// The client asked for a page and got it.
     Served = "served", None, "page served";
     /// The request was rejected.
     Refused(rejection: Rejection) = "refused", None, "refused";
@@ -70,11 +70,11 @@ close_reasons! {
     HandshakeTimeout = "handshake_timeout", None, "no request within --handshake-timeout";
     /// The client said goodbye.
     ClosedByClient = "closed_by_client", None, "closed by the client";
-    /// The client's side of the connection ended without a word.
+    /// The client's side of the connection ended without a closing frame.
     Vanished = "vanished", None, "disconnected without a close frame";
     /// The connection failed.
     Failed(error: io::Error) = "failed", None, "connection failed";
-    /// The frames made no sense.
+    /// The client broke the WebSocket protocol.
     Protocol(error: ProtocolError) = "protocol", Some(CloseCode::Protocol), "protocol error";
     /// A binary message; all messages here are text.
     Binary = "binary", Some(CloseCode::Unsupported), "a binary message: expected text";
@@ -86,11 +86,11 @@ close_reasons! {
     Flood = "flood", Some(CloseCode::Policy), "too many messages (--message-rate)";
     /// No pong within the limit.
     NoPong = "no_pong", Some(CloseCode::Policy), "no pong within --ping-timeout";
-    /// Nothing could be written for too long.
+    /// The client took no bytes for too long.
     Slow = "slow", Some(CloseCode::Policy), "read nothing for --slow-timeout";
-    /// The server stops.
+    /// The server shuts down.
     Shutdown = "shutdown", Some(CloseCode::Away), "the server is shutting down";
-    /// TLS failed: no keys could be agreed on, or they do not fit.
+    /// TLS failed: the handshake found no common keys, or a record could not be decrypted.
     Tls(error: io::Error) = "tls", None, "TLS failed";
 }
 

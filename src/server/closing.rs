@@ -1,4 +1,4 @@
-//! Connections that are to be closed, a turn's share at a time: there may be thousands at once, and
+//! The queue of connections to close, a turn's share at a time: there may be thousands at once, and
 //! each has to be told, counted, logged and taken out of the index.
 
 use std::collections::VecDeque;
@@ -10,11 +10,12 @@ use crate::server::context::Ping;
 
 /// How a connection is to end.
 pub(crate) enum Ending {
-    /// For a reason that is known.
+    /// For this reason.
     Because(CloseReason),
-    /// If it is still overdue by then: it has not answered this ping, or takes nothing.
+    /// If it is still overdue when its turn comes: it has not answered this ping, or takes no
+    /// bytes.
     IfOverdue(Ping),
-    /// By the shutdown, behind all that it has not had.
+    /// By the shutdown, after everything it has not received yet.
     Goodbye,
 }
 
@@ -22,23 +23,23 @@ pub(crate) enum Ending {
 #[derive(Default)]
 pub(crate) struct CloseQueue {
     waiting: VecDeque<(Token, Ending)>,
-    /// Some of them get their turn in the next one of the loop.
+    /// A share of the queue is scheduled for the next turn of the loop.
     is_running: bool,
 }
 
 impl CloseQueue {
-    /// Puts `endings` behind those that wait. Returns whether the queue has to be set going.
+    /// Appends `endings`. Returns whether the caller must start the queue.
     pub(crate) fn add(&mut self, endings: impl IntoIterator<Item = (Token, Ending)>) -> bool {
         self.waiting.extend(endings);
         !self.waiting.is_empty() && !std::mem::replace(&mut self.is_running, true)
     }
 
-    /// The next one.
+    /// Takes the next connection to close.
     pub(crate) fn next(&mut self) -> Option<(Token, Ending)> {
         self.waiting.pop_front()
     }
 
-    /// A turn's share is done. Returns whether there are more.
+    /// Ends a turn's share. Returns whether more connections wait.
     pub(crate) fn goes_on(&mut self) -> bool {
         self.is_running = !self.waiting.is_empty();
         self.is_running

@@ -1,4 +1,4 @@
-//! What can be set about a server, and every limit that it keeps.
+//! The settings of a server, and every limit that it enforces.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,22 +12,23 @@ use crate::server::admission::tokens::Tokens;
 pub struct Config {
     /// The memory of the tape, in bytes. An ordinary tick takes 112 of them.
     pub tape_size: usize,
-    /// The memory that the lists of symbols that clients watch may take together, in bytes.
+    /// The memory for all clients' lists of symbols together, in bytes.
     pub list_memory: usize,
-    /// How long a client that comes with a stamp of the future waits for the tape to get there.
+    /// How long a client whose stamp is ahead of the tape waits for the tape to reach it.
     pub resume_wait: Duration,
-    /// Messages in one JSON list, for clients that want lists.
+    /// The most messages in one JSON list, for clients that want lists.
     pub max_batch: usize,
-    /// Connections at a time; none for as many as the descriptors allow, less a reserve.
+    /// The most connections at a time; `None` for as many as the descriptors allow, less a reserve.
     pub clients_max: Option<usize>,
-    /// Connections at a time from one address, or network of IPv6 (/64); none for any number.
+    /// The most connections at a time from one address, or from one IPv6 /64; `None` for any
+    /// number.
     pub clients_per_address_max: Option<usize>,
-    /// From the connection to the end of the request head. One that speaks late counts from its first
-    /// byte, where the system keeps silent ones for a second.
+    /// From the connection to the end of the request head. Where the system keeps silent
+    /// connections for a second, the time of a client that speaks later starts at its first byte.
     pub handshake_timeout: Duration,
-    /// From our last word to the client's end.
+    /// From the server's last bytes to the end of the client's side.
     pub close_timeout: Duration,
-    /// Between heartbeats; zero for none.
+    /// The time between heartbeats; zero for none.
     pub ping_interval: Duration,
     /// From a heartbeat to its pong; not longer than the interval.
     pub ping_timeout: Duration,
@@ -37,33 +38,35 @@ pub struct Config {
     pub message_rate: f32,
     /// Messages that a client may send at once.
     pub message_burst: f32,
-    /// How far a client may be behind before it skips to now.
+    /// How far a client may fall behind before it skips to the newest ticks.
     pub conflate_after: Duration,
-    /// How long a client may take nothing before it is dropped.
+    /// How long a client may take no bytes before it is disconnected.
     pub slow_timeout: Duration,
     /// Unsent bytes that the system may hold for one client.
     pub send_buffer: usize,
-    /// Over how long goodbyes are spread after a signal, so that not everybody comes back at once.
+    /// The time over which goodbyes are spread after a signal, so that clients do not all return at
+    /// once.
     pub drain: Duration,
-    /// From the end of that to the exit, whatever clients do.
+    /// From the last goodbye to the exit, whatever clients do.
     pub shutdown_timeout: Duration,
-    /// Which pages may connect.
+    /// The pages that may connect.
     pub origins: Origins,
-    /// Who may connect at all; none for everybody.
+    /// The tokens that let clients connect; `None` lets every client connect.
     pub tokens: Option<Tokens>,
-    /// Where `/metrics` is served instead of where clients connect
+    /// The address that serves `/metrics` instead of the clients' port
     /// ([`Server::serve_admin`](super::Server::serve_admin)).
     pub admin: Option<SocketAddr>,
-    /// Another process may listen there too, and take over what comes while this one drains.
+    /// Lets another process listen at the same port, and take over new clients while this one
+    /// drains.
     pub reuse_port: bool,
-    /// The certificate that clients are shown; none for plain text.
+    /// The certificate and key for TLS; `None` for plain text.
     pub tls: Option<TlsFiles>,
 }
 
-/// Where a server's certificate and key are, both in PEM format.
+/// The files of a server's certificate and key, both in PEM format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The server's certificate, and behind it those that it is signed by.
+    /// The server's certificate, followed by its intermediates.
     pub cert: PathBuf,
     /// Its private key, without a password.
     pub key: PathBuf,
@@ -100,7 +103,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How many messages go into one write at most.
+    /// The most messages that go into one write.
     pub(crate) fn messages_per_write(&self, batches: bool) -> usize {
         if batches { self.max_batch } else { usize::MAX }
     }

@@ -1,4 +1,5 @@
-//! The server: accepts, upgrades, and publishes what its feed brings on the tape that clients read.
+//! The server: it accepts clients, upgrades them, and publishes the feed's prices on the tape that
+//! they read.
 //!
 //! ```text
 //! listener ──▶ connection ──▶ http ──▶ hub: join ──▶ broadcast ──▶ outbox
@@ -8,29 +9,30 @@
 //!
 //! | room | what it does |
 //! |---|---|
-//! | `rejection`, `close` | why clients get no further, and why connections end |
-//! | `admission` | which pages, tokens and addresses come in |
-//! | [`Config`], `counters`, `context` | the limits; what is counted; both as a connection at work has them |
+//! | `rejection`, `close` | why clients are rejected, and why connections end |
+//! | `admission` | which pages, tokens and addresses may connect |
+//! | [`Config`], `counters`, `context` | the limits; the counters; a connection's view of both |
 //! | `hub` | symbols, their newest prices, the tape, and who watches what |
-//! | `socket`, `outbox`, `packing` | what the server asks of sockets; the outgoing half; several messages in one write |
-//! | `protocol`, `http` | what clients ask once they are open, and before |
-//! | `tls`, `turns`, `peer` | TLS over a socket; turns in a queue; how the log calls a client |
-//! | `subscriber`, `connection`, `connections`, `closing` | a client that is open; one from accept to close; all of them; those to close |
+//! | `socket`, `outbox`, `packing` | socket traits; the outgoing half; packed messages |
+//! | `protocol`, `http` | the requests of open clients, and the HTTP requests before |
+//! | `tls`, `turns`, `peer` | TLS over a socket; turns in a queue; a client's name in the log |
+//! | `subscriber`, `connection` | an open client; a client from accept to close |
+//! | `connections`, `closing` | all clients; the queue of those to close |
 //! | `metrics` | `/metrics` |
 //! | [`cli`] | the command line |
-//! | [`Server`] | the state, and what follows from an event of a connection |
-//! | `listener`, `broadcast`, `liveness`, `shutdown` | what happens by itself: these and this file alone know the loop |
+//! | [`Server`] | the state, and the consequences of each connection's events |
+//! | `listener`, `broadcast`, `liveness`, `shutdown` | the users of the loop: timers, accepting, signals |
 //!
-//! Each room imports those above it in this table, and none below: `tests/imports.rs` holds them to
-//! it.
+//! Each room imports only rooms above it in this table, and only the last four and this file use
+//! the loop: `tests/imports.rs` checks that.
 //!
-//! Beside Tornado's chat demo: [`Server`] is the application, `on_head` its `open`, `on_message` and
-//! `close` are the handler's, and `publish` puts a price on the tape once, for the broadcast to write
-//! it out.
+//! Compared with Tornado's chat demo: [`Server`] is the application, `on_head` is the handler's
+//! `open`, `on_message` its `on_message`, `close` its `on_close`, and `publish` puts a price on the
+//! tape once; the broadcast then writes it to every client.
 
 #![allow(
     private_bounds,
-    reason = "what a server's sockets are is its own business: outside there is but one kind"
+    reason = "the kind of socket is internal: outside this room there is only one"
 )]
 
 mod admission;
@@ -106,7 +108,7 @@ pub use self::admission::tokens::Tokens;
 pub use self::config::{Config, TlsFiles};
 pub use self::listener::listen;
 
-/// The state of the server's loop. Its sockets are the system's, or those of a simulation.
+/// The state of the server's loop. Its sockets are those of the system, or of a simulation.
 pub struct Server<S: Transport = TcpStream> {
     config: Config,
     acceptor: Acceptor<S>,
@@ -118,20 +120,20 @@ pub struct Server<S: Transport = TcpStream> {
     counters: Counters,
     metrics: Metrics,
     recorder: Option<Recorder>,
-    /// What the feed knows about its exchanges.
+    /// The feed's state of each exchange.
     sources: Sources,
-    /// The file that lists the symbols, if the feed follows it, and the symbols that it had when it was
-    /// last read again.
+    /// The file that lists the symbols, if the feed follows it, and the symbols it had at the last
+    /// reload.
     symbols_file: Option<PathBuf>,
     wanted: Option<Vec<String>>,
-    /// What wakes the feed when that file was read again.
+    /// Wakes the feed after that file was reloaded.
     waiting_feed: Option<Token>,
-    /// The lists of clients are taking symbols that were added; more were added since that began.
+    /// Clients' lists are taking symbols that were added; more symbols were added since that began.
     refreshes_lists: bool,
     must_refresh_again: bool,
-    /// Some market has no current price although it had one, and that has been logged.
+    /// Some market has lost its current price, and the log says so.
     is_stale: bool,
-    /// Silent symbols are being called stale, a turn's share at a time.
+    /// Silent symbols are being marked as stale, one share per turn.
     looks_for_silence: bool,
     /// How often the server looks for silent symbols, if at all.
     silence_look: Option<Duration>,
@@ -144,22 +146,22 @@ pub struct Server<S: Transport = TcpStream> {
     unread: VecDeque<Turn>,
     /// Connections that are to be closed.
     closing: CloseQueue,
-    /// Where sockets are read into, one at a time.
+    /// The buffer that sockets are read into, one at a time.
     scratch: Box<[u8]>,
-    /// Where the messages for one client are gathered and packed.
+    /// Buffers in which the messages for one client are gathered and packed.
     gather: Gather,
     packing: Packing,
-    /// The turn of the loop in which clients have had work done.
+    /// The turn of the loop to which the clients' work is charged.
     work_turn: u64,
     started: Instant,
 }
 
 impl Server {
-    /// A server on `io_loop` that accepts from `listener`, which [`listen`] made and is bound already,
-    /// and will publish prices of `symbols`. Clients are served once the loop starts.
+    /// Creates a server on `io_loop` that accepts from `listener`, which [`listen`] has bound, and
+    /// will publish prices of `symbols`. It serves clients once the loop starts.
     ///
     /// # Errors
-    /// When the listener cannot be prepared or watched, or a certificate is of no use.
+    /// When the listener cannot be prepared or watched, or the certificate cannot be used.
     pub fn new(
         io_loop: &mut IoLoop<Self>,
         listener: std::net::TcpListener,
@@ -169,8 +171,8 @@ impl Server {
         Self::accepting(io_loop, watchable(listener)?, config, symbols)
     }
 
-    /// Serves its state at `listener`, which [`listen`] made; nobody else can ask for `/metrics` if
-    /// [`Config::admin`] says so.
+    /// Serves health and metrics at `listener`, which [`listen`] made. With [`Config::admin`] set,
+    /// `/metrics` is served nowhere else.
     ///
     /// # Errors
     /// When the listener cannot be prepared or watched.
@@ -188,7 +190,7 @@ impl Server {
 }
 
 impl<S: Transport> Server<S> {
-    /// A server that accepts from any kind of listener.
+    /// Creates a server that accepts from any kind of listener.
     fn accepting(
         io_loop: &mut IoLoop<Self>,
         listener: S::Listener,
@@ -237,19 +239,19 @@ impl<S: Transport> Server<S> {
         Ok(server)
     }
 
-    /// Where it listens.
+    /// The address that the server listens at.
     pub fn address(&self) -> Option<SocketAddr> {
         self.acceptor.address()
     }
 
-    /// Reads the symbols again from `file` on SIGHUP, and has the feed follow them.
+    /// Reads the symbols from `file` again on SIGHUP, and makes the feed follow them.
     pub fn follow_symbols(&mut self, file: PathBuf) {
         self.symbols_file = Some(file);
     }
 
-    /// An event of a client's socket.
+    /// Handles an event of a client's socket.
     fn on_ready(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ready: Ready) {
-        // A connection that becomes ready while others wait stands behind them.
+        // A connection that becomes ready while others wait queues behind them.
         let must_wait = self.has_worked_enough(io_loop) || !self.unread.is_empty();
         let (connections, mut context) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
@@ -259,7 +261,7 @@ impl<S: Transport> Server<S> {
         self.apply(io_loop, token, next);
     }
 
-    /// More may have come than one turn's share.
+    /// Continues to read from a connection that may have had more than one turn's share.
     fn on_more(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let (connections, mut context) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
@@ -270,7 +272,7 @@ impl<S: Transport> Server<S> {
         self.apply(io_loop, token, next);
     }
 
-    /// Has a connection read on in the next turn; once, however many events ask for it.
+    /// Queues a connection to read on in the next turn, once, however many events ask for it.
     fn resume_read(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let Some(connection) = self.connections.get_mut(token) else {
             return;
@@ -292,10 +294,10 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Has each of those read on that waited for this turn, as far as there is room for what they
-    /// want, and one in any case, so that new events cannot keep all who wait from their turn. Who
-    /// was served stands behind the others, so that a few who want much cannot keep them from being
-    /// heard.
+    /// Lets each connection that waited for this turn read on, as far as the turn has room for its
+    /// work. One always gets its turn, so that new events cannot starve the queue. A connection
+    /// that was served goes to the end of the queue, so that a few with heavy requests cannot keep
+    /// the others from being heard.
     fn read_some(&mut self, io_loop: &mut IoLoop<Self>) {
         let mut waiting = std::mem::take(&mut self.unread);
         while let Some(turn) = waiting.pop_front() {
@@ -315,8 +317,8 @@ impl<S: Transport> Server<S> {
         self.unread = waiting;
     }
 
-    /// Whether clients have had as much work done as a turn of the loop has room for. It is counted and
-    /// not timed, so that it does not depend on the machine.
+    /// Whether clients have used up the work that a turn of the loop has room for. Work is counted
+    /// and not timed, so that the result does not depend on the machine.
     fn has_worked_enough(&mut self, io_loop: &IoLoop<Self>) -> bool {
         let turn = io_loop.turn_number();
         if self.work_turn != turn {
@@ -358,7 +360,7 @@ impl<S: Transport> Server<S> {
             .is_some_and(|connection| connection.is_closing())
     }
 
-    /// A client has said what it wants (Tornado's `open`, or a `RequestHandler`'s `get`).
+    /// Handles a complete request head (Tornado's `open`, or a `RequestHandler`'s `get`).
     fn on_head(
         &mut self,
         io_loop: &mut IoLoop<Self>,
@@ -377,7 +379,7 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Answers with a page, only with its head if `head_only`, and ends the connection.
+    /// Answers with a page, or only its head if `head_only`, and ends the connection.
     fn serve(&mut self, io_loop: &mut IoLoop<Self>, token: Token, page: Page, head_only: bool) {
         let answer = match page {
             Page::Live => pages::live(head_only),
@@ -417,7 +419,7 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// The page of `/metrics`, written once in a turn of the loop.
+    /// The page of `/metrics`, written once per turn of the loop.
     fn metrics_page(&mut self, io_loop: &IoLoop<Self>) -> Rc<str> {
         let turn = io_loop.turn_number();
         if let Some(page) = self.metrics.page_of(turn) {
@@ -480,7 +482,7 @@ impl<S: Transport> Server<S> {
         opened
     }
 
-    /// A client has waited long enough for the tape to get to a stamp that it has from another server.
+    /// Ends a client's wait for the tape to reach a stamp that it has from another server.
     fn stop_waiting(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let (connections, mut context) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
@@ -502,8 +504,8 @@ impl<S: Transport> Server<S> {
         self.close(io_loop, token, reason, &answer);
     }
 
-    /// The one place that ends connections, and that logs why. `answer` is the last word to a client
-    /// that has not become a WebSocket.
+    /// The only place that ends connections and logs why. `answer` is the final response to a
+    /// client that has not become a WebSocket.
     fn close(
         &mut self,
         io_loop: &mut IoLoop<Self>,
@@ -518,7 +520,7 @@ impl<S: Transport> Server<S> {
         if connection.is_closing() {
             return;
         }
-        // Without keys there are no words, and the log does not claim any.
+        // Without keys nothing can be sent, and the log must not claim otherwise.
         let answer: &[u8] = if connection.is_securing() {
             &[]
         } else {
@@ -537,7 +539,7 @@ impl<S: Transport> Server<S> {
             let limit = self.config.close_timeout;
             io_loop.call_later(limit, move |server, io_loop| server.remove(io_loop, token));
             if may_have_unread {
-                // What had arrived unread has had its event.
+                // The event for the bytes that are still unread has passed.
                 self.resume_read(io_loop, token);
             }
         } else {
@@ -545,7 +547,7 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Has connections closed, the first of them at once if no others wait.
+    /// Queues connections to be closed; the first are closed at once if no others wait.
     fn close_many(
         &mut self,
         io_loop: &mut IoLoop<Self>,
@@ -556,8 +558,8 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Closes a turn's share of those that wait for it: fewer where long lists have to be taken out of
-    /// the index.
+    /// Closes a turn's share of the queue: fewer where long lists have to be taken out of the
+    /// index.
     fn close_some(&mut self, io_loop: &mut IoLoop<Self>) {
         for _ in 0..CLOSES_PER_TURN {
             let Some((token, ending)) = self.closing.next() else {
@@ -584,7 +586,7 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Lets go of a connection that was closed; nothing happens if it is gone.
+    /// Removes a connection that was closed; does nothing if it is already gone.
     fn remove(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let Some(connection) = self.connections.remove(token) else {
             return;
@@ -594,7 +596,7 @@ impl<S: Transport> Server<S> {
         self.on_removed(io_loop);
     }
 
-    /// The connections, and what one of them needs while it works at `instant`.
+    /// The connections, and the context in which one of them works at `instant`.
     fn parts(&mut self, instant: Instant) -> (&mut Connections<ClientSocket<S>>, Context<'_>) {
         let now = self.uptime(instant);
         let context = Context {
@@ -617,7 +619,7 @@ impl<S: Transport> Server<S> {
     }
 }
 
-/// A listener as the loop takes it.
+/// Turns a listener into one that the loop can watch.
 fn watchable(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     Ok(TcpListener::from_std(listener))
@@ -626,12 +628,12 @@ fn watchable(listener: std::net::TcpListener) -> io::Result<TcpListener> {
 /// A turn's share of reading from one client, and room for the longest request head.
 const SCRATCH_LENGTH: usize = request::HEAD_LENGTH_MAX;
 
-/// What was printed within this time grows old together, or a hundred thousand ticks a second would
-/// have to be remembered one by one. The simulation knows when each of them does.
+/// Ticks published within this time grow old together, or a hundred thousand ticks a second would
+/// have to be remembered one by one. The simulation needs each tick's own age.
 const AGE_GRAIN: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 1 });
 
 /// How long work that can be cut may hold the loop before it lets others through.
 const TURN_SHARE: Duration = Duration::from_millis(1);
 
-/// Connections that are closed in one turn: about a millisecond's work.
+/// Connections closed in one turn: about a millisecond's work.
 const CLOSES_PER_TURN: usize = 64;

@@ -1,23 +1,24 @@
-//! How many connections each address has, so that one cannot take all there are.
+//! Counts the connections of each address, so that no address can take them all.
 //!
-//! Nothing is kept while there is no limit. With one it is eight bytes for each slot of a connection,
-//! and an entry for each address that has any.
+//! Without a limit it stores nothing. With one it stores eight bytes for each connection slot, and
+//! an entry for each connected address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-/// What counts as one address. Of IPv6 it is the network, the upper 64 bits: whoever has one address
-/// there has them all.
+/// What counts as one address. For IPv6 it is the network, the upper 64 bits: a host that has one
+/// address there can use them all.
 type Key = u64;
 
 /// The connections of each address, up to a limit.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
-    /// Connections that an address may have; none for any number.
+    /// The most connections that an address may have; `None` means any number.
     limit: Option<usize>,
-    /// Only addresses that have some. Hashed with a secret, as who connects may choose them.
+    /// Only connected addresses. The hash is keyed with a secret, because an attacker can choose
+    /// addresses.
     counts: HashMap<Key, usize>,
-    /// Whose connection is in a slot, so that connections need not know.
+    /// The address of the connection in each slot, so that connections need not store it.
     keys: Vec<Key>,
 }
 
@@ -29,7 +30,7 @@ impl Addresses {
         }
     }
 
-    /// Whether `address` may have one connection more.
+    /// Whether `address` may have another connection.
     pub(crate) fn has_room(&self, address: IpAddr) -> bool {
         self.limit.is_none_or(|limit| {
             let count = self.counts.get(&key(address));
@@ -37,7 +38,7 @@ impl Addresses {
         })
     }
 
-    /// A connection from `address` takes a slot that is free.
+    /// Counts a connection from `address` that takes a free slot.
     pub(crate) fn enter(&mut self, slot: usize, address: IpAddr) {
         if self.limit.is_none() {
             return;
@@ -51,7 +52,7 @@ impl Addresses {
         *self.counts.entry(key).or_default() += 1;
     }
 
-    /// The connection in a slot is gone; nothing happens if there is none that counts.
+    /// Forgets the connection in a slot; does nothing if none was counted there.
     pub(crate) fn leave(&mut self, slot: usize) {
         let Some(key) = self.keys.get_mut(slot) else {
             return;
@@ -66,7 +67,7 @@ impl Addresses {
     }
 }
 
-/// An address of IPv4 is the same one when it comes by way of IPv6 (`::ffff:192.0.2.1`).
+/// An IPv4 address counts as the same one when it arrives mapped to IPv6 (`::ffff:192.0.2.1`).
 fn key(address: IpAddr) -> Key {
     match address.to_canonical() {
         IpAddr::V4(address) => IPV4 | Key::from(address.to_bits()),
@@ -74,10 +75,11 @@ fn key(address: IpAddr) -> Key {
     }
 }
 
-/// Above the addresses of IPv4: as a network of IPv6 these would be groups, who never connect.
+/// The upper half of the keys for IPv4: as IPv6 networks these would be multicast, which never
+/// connects.
 const IPV4: Key = 0xffff_ffff_0000_0000;
 
-/// No client's address either: everybody's at once.
+/// Marks a free slot; also multicast, so no client's address.
 const NOBODY: Key = Key::MAX;
 
 #[cfg(test)]
@@ -86,7 +88,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn one_address_is_one_however_it_is_written() {
+    fn each_spelling_of_an_address_counts_as_the_same_address() {
         for (one, other, same) in [
             ("192.0.2.1", "::ffff:192.0.2.1", true),
             ("192.0.2.1", "192.0.2.2", false),
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_nothing_is_kept() {
+    fn without_a_limit_no_address_is_stored() {
         let mut addresses = Addresses::new(None);
         addresses.enter(7, "::1".parse().unwrap());
         addresses.leave(7);

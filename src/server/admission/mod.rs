@@ -1,5 +1,5 @@
-//! Whether a client may come in: the page that it comes from, its token, and how many connections
-//! its address has already.
+//! Decides whether a client may connect: by the origin of its page, by its token, and by the number
+//! of connections that its address has.
 
 pub(crate) mod addresses;
 pub(crate) mod origin;

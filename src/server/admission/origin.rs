@@ -1,8 +1,8 @@
-//! Which pages may connect: what a browser says of the page that asks (RFC 6454).
+//! Decides which pages may connect, by the origin that the browser reports (RFC 6454).
 //!
-//! Tornado's `check_origin`, which leaves the scheme alone too: a proxy may have taken TLS off. The
-//! authorities must be equal as they are written. Browsers leave the scheme's own port out of both,
-//! so who writes it in one of them is none.
+//! As Tornado's `check_origin` does, it ignores the scheme: a proxy may have removed TLS. The
+//! authorities must be equal as they are written. Browsers leave the scheme's default port out of
+//! both, so a client that writes it in one of them is not a browser.
 
 use std::net::Ipv6Addr;
 
@@ -10,19 +10,19 @@ use tungstenite::http::StatusCode;
 
 use crate::server::rejection::Rejection;
 
-/// Who may connect from a browser.
+/// The pages that may connect from a browser.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origins {
     /// Pages that this server served: the origin's authority equals the Host header.
     #[default]
     Same,
-    /// Those, and pages of the origins listed (`https://example.org`).
+    /// Pages that this server served, and pages of the origins listed (`https://example.org`).
     Listed(Vec<String>),
     /// Every page.
     Any,
 }
 
-/// Refuses pages that may not connect. Who sends no origin is no browser.
+/// Refuses pages that may not connect. A client that sends no origin is not a browser.
 pub(crate) fn check_origin(
     origin: Option<&[u8]>,
     host: Option<&[u8]>,
@@ -32,7 +32,7 @@ pub(crate) fn check_origin(
         return Ok(());
     };
     let origin = std::str::from_utf8(origin).unwrap_or_default();
-    // What is no origin, `null` for one, equals nothing.
+    // An invalid origin, such as `null`, equals no host.
     if let Some((_, authority)) = parts(origin) {
         let same = host.is_some_and(|host| host.eq_ignore_ascii_case(authority.as_bytes()));
         let is_it = |one: &String| one.eq_ignore_ascii_case(origin);
@@ -44,7 +44,7 @@ pub(crate) fn check_origin(
     Err(Rejection::new(StatusCode::FORBIDDEN, message))
 }
 
-/// An origin as a browser writes it: in lower case, without the scheme's own port.
+/// An origin as a browser writes it: in lower case, without the scheme's default port.
 pub(crate) fn normalized(text: &str) -> Option<String> {
     let text = text.to_ascii_lowercase();
     let (scheme, authority) = parts(&text)?;
@@ -57,8 +57,8 @@ pub(crate) fn normalized(text: &str) -> Option<String> {
     Some(format!("{scheme}://{authority}"))
 }
 
-/// Scheme and authority of an origin; none if it is not a single one in its plain form: a path, a
-/// user, a second origin.
+/// The scheme and authority of an origin; `None` unless it is a single origin in its plain form,
+/// without a path, a user or a second origin.
 fn parts(text: &str) -> Option<(&str, &str)> {
     let (scheme, authority) = text.split_once("://")?;
     let in_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
@@ -113,12 +113,12 @@ mod tests {
     }
 
     #[test]
-    fn others_may_not_nor_what_is_no_origin() {
+    fn other_pages_and_invalid_origins_are_refused() {
         for (origin, host) in [
             ("http://b.example", "a.example"),
             ("http://a.example:8889", "a.example:8888"),
             ("http://a.example", "a.example:8888"),
-            // Nobody writes the scheme's own port; exactly equal is what is asked for.
+            // No browser writes the scheme's default port, so the comparison is exact.
             ("http://a.example:80", "a.example"),
             ("http://a.example.b.example", "a.example"),
             ("http://a.example http://b.example", "a.example"),
@@ -126,7 +126,7 @@ mod tests {
             ("null", "null"),
             ("", ""),
             ("a.example", "a.example"),
-            // As they are they equal their hosts, but are no origins.
+            // These texts equal their hosts, but are not valid origins.
             ("://a.example", "a.example"),
             ("http://", ""),
             ("not a scheme://a.example", "a.example"),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_listed_is_written_as_browsers_write_it() {
+    fn listed_origins_are_normalized_as_browsers_write_them() {
         for (given, written) in [
             ("https://Example.org", "https://example.org"),
             ("https://example.org:443", "https://example.org"),
@@ -167,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(origin in "\\PC{0,30}", host in "\\PC{0,30}") {
+        fn any_text_is_checked_without_a_panic(origin in "\\PC{0,30}", host in "\\PC{0,30}") {
             may(&origin, &host, &Origins::Same);
             if let Some(written) = normalized(&origin) {
                 prop_assert_eq!(normalized(&written), Some(written));

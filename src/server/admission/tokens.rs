@@ -1,6 +1,6 @@
-//! The tokens that let clients in, from a file that is read again when asked for.
+//! The tokens that clients need, from a file that can be reloaded.
 //!
-//! They are compared in constant time, and are never shown: not in logs, errors or `Debug`.
+//! Tokens are compared in constant time and are never shown: not in logs, errors or `Debug`.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -15,8 +15,8 @@ use tungstenite::http::StatusCode;
 use crate::error_text::plain;
 use crate::server::rejection::Rejection;
 
-/// Who may come in: whoever has one of these. Several let one be replaced by the next while
-/// clients have the one or the other.
+/// The accepted tokens. Having several allows one to be replaced while some clients use the old
+/// token and some the new one.
 #[derive(Clone)]
 pub struct Tokens {
     path: PathBuf,
@@ -24,11 +24,11 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Reads a file: a token in each line, but for comments (`#`) and blank lines. Warns if others
-    /// than its owner and group can read it.
+    /// Reads a file with one token per line, besides comments (`#`) and blank lines. Warns if users
+    /// other than its owner and group can read it.
     ///
     /// # Errors
-    /// A sentence with the file's name, and never what is in it.
+    /// A sentence that names the file but never quotes its content.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, String> {
         let path = path.into();
         let tokens = read(&path)
@@ -36,34 +36,34 @@ impl Tokens {
         Ok(Self { path, tokens })
     }
 
-    /// Reads the file again. If that fails, the tokens are still those it had before.
+    /// Reads the file again. If that fails, the previous tokens stay.
     ///
     /// # Errors
-    /// As of [`read`](Self::read).
+    /// The same as [`read`](Self::read).
     pub fn reload(&mut self) -> Result<(), String> {
         *self = Self::read(&*self.path)?;
         Ok(())
     }
 
-    /// Lets in who has one, in the `Authorization` header or in the query.
+    /// Accepts a request that has a token in its `Authorization` header or in its query.
     pub(crate) fn check(&self, authorization: Option<&[u8]>, query: &str) -> Result<(), Rejection> {
         let in_header = authorization.and_then(bearer);
         if in_header.is_some_and(|token| self.admit(token)) {
             return Ok(());
         }
         let in_query = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "token");
-        // No token has a blank: it is a plus sign that was not encoded.
+        // No token contains a blank, so a blank is a plus sign that was not encoded.
         if in_query.is_some_and(|(_, token)| self.admit(token.replace(' ', "+").as_bytes())) {
             return Ok(());
         }
-        // Never with what was sent: it may be a token of something else.
+        // Never quote what the client sent: it may be a token for something else.
         let message =
             "missing or unknown token: expected Authorization: Bearer TOKEN, or ?token=TOKEN";
         Err(Rejection::new(StatusCode::UNAUTHORIZED, message))
     }
 
-    /// Whether `token` is one of them. What that takes depends on the tokens' number, and on whether
-    /// the length is that of one, but not on how much of one was guessed.
+    /// Whether `token` is accepted. The time it takes depends on the number of tokens, and on
+    /// whether the length matches one, but not on how much of a token was guessed.
     fn admit(&self, token: &[u8]) -> bool {
         let none = Choice::from(0);
         let found = |found, one: &[u8]| found | one.ct_eq(token);
@@ -72,7 +72,7 @@ impl Tokens {
     }
 }
 
-/// Says where they are from and how many there are.
+/// Names the file and the number of tokens.
 impl fmt::Display for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, path) = (self.tokens.len(), self.path.display());
@@ -87,7 +87,7 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// The token of an `Authorization` header (RFC 6750 section 2.1); the scheme's case does not matter.
+/// The token of an `Authorization` header (RFC 6750 section 2.1); the scheme's case is ignored.
 fn bearer(authorization: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = authorization.split_at_checked(b"Bearer ".len())?;
     scheme
@@ -98,7 +98,7 @@ fn bearer(authorization: &[u8]) -> Option<&[u8]> {
 fn read(path: &Path) -> Result<Vec<Box<[u8]>>, String> {
     let file = OpenOptions::new()
         .read(true)
-        // A pipe that nobody writes to would hold up everybody.
+        // Reading a pipe without a writer would block the whole server.
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path)
         .map_err(|error| plain(&error))?;
@@ -128,7 +128,7 @@ fn parse(text: &[u8]) -> Result<Vec<Box<[u8]>>, String> {
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        // What a header cannot carry would let nobody in.
+        // A header cannot carry such a token, so no client could use it.
         if !line.iter().all(u8::is_ascii_graphic) {
             let number = index + 1;
             return Err(format!(
@@ -143,10 +143,10 @@ fn parse(text: &[u8]) -> Result<Vec<Box<[u8]>>, String> {
     Ok(tokens)
 }
 
-/// The longest file that is read, in bytes: some twenty thousand tokens.
+/// The longest file accepted, in bytes: some twenty thousand tokens.
 const FILE_LENGTH_MAX: u64 = 1 << 20;
 
-/// The mode's bit for all others.
+/// The permission bit that lets other users read the file.
 const READABLE_BY_OTHERS: u32 = 0o004;
 
 #[cfg(test)]
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_a_token_to_a_line() {
+    fn a_file_has_one_token_per_line() {
         let tokens = tokens("# of 2026\n\n  first \r\nsec+ond=\n# third\n");
         for (token, expected) in [
             ("first", true),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_it_is_never_shown() {
+    fn tokens_are_never_shown() {
         assert_eq!(
             format!("{:?}", tokens("secret")),
             "Tokens(1 token from tokens)"
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_used_is_named_and_changes_nothing() {
+    fn an_error_names_the_file_and_keeps_the_previous_tokens() {
         let error = Tokens::read("/nowhere/tokens").unwrap_err();
         assert!(
             error.starts_with("cannot use the tokens in /nowhere/tokens: "),
