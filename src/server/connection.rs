@@ -1,4 +1,4 @@
-//! One client, from accept to close: its states, and which of them an event is for.
+//! A client from accept to close: the states of its connection, and the events that concern each.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -25,44 +25,44 @@ pub(crate) struct Connection<S> {
     outbox: Outbox<S>,
     state: State,
     endpoint: Endpoint,
-    /// The client's end is among what there is to read, and had its event.
+    /// The end of the client's stream is waiting to be read, and its event has passed.
     ended: bool,
-    /// The last read emptied the socket, so whatever arrives later has an event of its own.
+    /// The last read emptied the socket, so anything that arrives later brings its own event.
     drained: bool,
-    /// Reading goes on in the next turn.
+    /// The connection is queued to read on in the next turn.
     pub(crate) queued: bool,
 }
 
 enum State {
-    /// The request head is arriving. `timeout` ends the wait for it.
+    /// The request head is arriving. `timeout` limits the wait for it.
     Handshaking { head: Vec<u8>, timeout: Timeout },
-    /// It reads the tape.
+    /// The client reads the tape.
     Open(Subscriber),
-    /// All has been said. What still comes is thrown away, so that it does not become a reset that
-    /// would destroy what was said last.
+    /// The final bytes are queued. Whatever still arrives is discarded, because unread bytes would
+    /// cause a reset, which could destroy those final bytes.
     Closing,
 }
 
-/// What is to be done after an event.
+/// The server's next step after an event.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// Nothing, until the next event.
+    /// Wait for the next event.
     Wait,
-    /// There may be more to read: a turn's share is used up and no event will tell.
+    /// Read on: a turn's share is used up, there may be more, and no event will tell.
     More,
-    /// The request head is there. Behind it there may be more to read, of which no event will tell.
+    /// Answer the request head. If `unread`, there may be more behind it, and no event will tell.
     Head {
         head: Result<Request, Rejection>,
         unread: bool,
     },
-    /// The closing frame has gone out to it, behind all the rest: it is to be closed.
+    /// Close the connection: the closing frame has gone out behind everything else.
     Finished,
-    /// The client has gone too.
+    /// Remove the connection: the client has ended its side too.
     Gone,
 }
 
 impl<S: Socket> Connection<S> {
-    /// A connection that was just accepted and has until `timeout` for its request.
+    /// Creates a connection that was just accepted and has until `timeout` to send its request.
     pub(crate) fn new(socket: S, token: Token, timeout: Timeout, endpoint: Endpoint) -> Self {
         let state = State::Handshaking {
             head: Vec::new(),
@@ -79,28 +79,28 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// The socket, to be registered.
+    /// The socket, for registering it.
     pub(crate) fn socket(&mut self) -> &mut S {
         self.outbox.socket()
     }
 
-    /// Gives the socket back, to be closed.
+    /// Gives back the socket, for closing it.
     pub(crate) fn into_socket(self) -> S {
         self.outbox.into_socket()
     }
 
-    /// Where it came in.
+    /// The endpoint that the client connected to.
     pub(crate) fn endpoint(&self) -> Endpoint {
         self.endpoint
     }
 
-    /// What is on its way to the client.
+    /// The bytes on their way to the client.
     #[cfg(test)]
     pub(crate) fn outbox(&self) -> &Outbox<S> {
         &self.outbox
     }
 
-    /// What it watches, once it is open.
+    /// The client's subscription, once it is open.
     #[cfg(test)]
     pub(crate) fn subscriber(&self) -> Option<&Subscriber> {
         match &self.state {
@@ -109,12 +109,12 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Whether it is a client.
+    /// Whether the client is open, after its handshake and before its close.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_))
     }
 
-    /// How many symbols it watches, once it is open.
+    /// The number of symbols that the client watches, once it is open.
     pub(crate) fn symbol_count(&self, hub: &Hub) -> Option<usize> {
         match &self.state {
             State::Open(subscriber) => Some(hub.symbol_count(subscriber.reading().list)),
@@ -122,7 +122,7 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Whether it waits for the tape to get to a stamp that it has from another server.
+    /// Whether the client waits for the tape to reach a stamp that it has from another server.
     pub(crate) fn is_awaiting(&self) -> bool {
         match &self.state {
             State::Open(subscriber) => subscriber.awaited().is_some(),
@@ -130,7 +130,7 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// The end of the wait for its request, while it waits.
+    /// The timeout of the wait for a request, during that wait.
     pub(crate) fn handshake_timeout(&self) -> Option<Timeout> {
         match self.state {
             State::Handshaking { timeout, .. } => Some(timeout),
@@ -138,35 +138,35 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Puts off the end of that wait.
+    /// Postpones that timeout.
     pub(crate) fn set_handshake_timeout(&mut self, later: Timeout) {
         if let State::Handshaking { timeout, .. } = &mut self.state {
             *timeout = later;
         }
     }
 
-    /// Whether reading from it is costly now, so that it has to wait for its turn.
+    /// Whether reading is costly at present, so that the connection has to wait for its turn.
     pub(crate) fn is_securing(&self) -> bool {
         self.outbox.is_securing()
     }
 
-    /// Whether there may be something to read of which no event will tell. The end is no byte, so a
-    /// read that empties the socket does not bring it.
+    /// Whether there may be something to read without an event to announce it. The end of a stream
+    /// is not a byte, so a read that empties the socket does not report it.
     pub(crate) fn may_have_unread(&self) -> bool {
         !self.drained || self.ended
     }
 
-    /// Whether all has been said and only the client's end is missing.
+    /// Whether the connection only waits for the client's end.
     pub(crate) fn is_closing(&self) -> bool {
         matches!(self.state, State::Closing)
     }
 
-    /// Whether it has not taken all yet that it was sent.
+    /// Whether the client has yet to take some of the bytes sent to it.
     pub(crate) fn has_pending(&self) -> bool {
         self.outbox.has_pending()
     }
 
-    /// Whether it is a client whose socket takes nothing, although there is something to send.
+    /// Whether the client is open and its socket takes nothing although there is something to send.
     pub(crate) fn is_stuck(&self) -> bool {
         matches!(self.state, State::Open(_)) && self.outbox.stuck_since().is_some()
     }
@@ -175,7 +175,8 @@ impl<S: Socket> Connection<S> {
         matches!(&self.state, State::Open(subscriber) if subscriber.has_backlog())
     }
 
-    /// Something became ready. If the turn has no room for more work, what the client wants waits.
+    /// Handles readiness of the socket. If the turn has no room for more work, the client's
+    /// requests wait.
     pub(crate) fn on_ready(
         &mut self,
         ready: Ready,
@@ -190,11 +191,13 @@ impl<S: Socket> Connection<S> {
             self.outbox
                 .on_writable(context.now)
                 .map_err(CloseReason::Failed)?;
-            // Nothing was read while an answer was waiting, and that edge is long gone.
+            // While an answer was pending nothing was read, and the edge for the unread bytes has
+            // passed.
             readable |= had_pending && !self.outbox.has_pending() || self.has_backlog();
         }
         let next = if readable && (must_wait || self.outbox.is_securing()) {
-            // Its turn comes: handshakes and heavy requests come many at once, and each is work.
+            // Handshakes and heavy requests arrive many at once and are costly, so each takes its
+            // turn.
             Action::More
         } else if readable {
             self.on_readable(context)?
@@ -209,14 +212,14 @@ impl<S: Socket> Connection<S> {
         Ok(next)
     }
 
-    /// Has the broadcast send what there is for it.
+    /// Leaves it to the broadcast to send the news for this client.
     fn leave_to_broadcast(&self, hub: &mut Hub) {
         if matches!(self.state, State::Open(_)) && self.outbox.is_clear() {
             hub.set_news(slot(self.token), true);
         }
     }
 
-    /// There may be something to read. One buffer is a turn's share.
+    /// Reads from the socket. One buffer is a turn's share.
     pub(crate) fn on_readable(&mut self, context: &mut Context<'_>) -> Result<Action, CloseReason> {
         if let State::Open(subscriber) = &mut self.state {
             let is_owed_much = subscriber.is_owed_much();
@@ -229,7 +232,7 @@ impl<S: Socket> Connection<S> {
             }
             let must_wait = subscriber.must_wait_for_room(&self.outbox);
             if self.outbox.has_pending() || subscriber.has_backlog() && must_wait {
-                // A client that does not take our answers does not get to ask for more.
+                // A client that leaves answers unread may not send more requests.
                 subscriber.hold(context);
                 return Ok(Action::Wait);
             }
@@ -239,7 +242,7 @@ impl<S: Socket> Connection<S> {
         }
         let scratch = std::mem::take(&mut context.scratch);
         let received = self.outbox.receive(scratch);
-        // A short read has emptied the socket; whatever comes later is a new edge.
+        // A short read has emptied the socket; anything later brings a new edge.
         self.drained = !matches!(received, Ok(Some(length)) if length == scratch.len())
             && !self.outbox.has_unread();
         let next = match received {
@@ -301,8 +304,9 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Upgrades: answers with 101 and, in the same write, the newest ticks of the symbols asked for;
-    /// then reads on, from `since` if that can be, else from now.
+    /// Completes the upgrade: answers with 101 and, in the same write, the newest ticks of the
+    /// requested symbols; then the client reads the tape, from `since` if possible, otherwise from
+    /// its head.
     pub(crate) fn open(
         &mut self,
         upgrade: Upgrade,
@@ -325,7 +329,7 @@ impl<S: Socket> Connection<S> {
             .map_err(CloseReason::Failed)
     }
 
-    /// Has it wait no longer for the tape to get to its stamp.
+    /// Ends the wait for the tape to reach the client's stamp.
     pub(crate) fn stop_waiting(
         &mut self,
         context: &mut Context<'_>,
@@ -336,14 +340,14 @@ impl<S: Socket> Connection<S> {
         self.pump(context)
     }
 
-    /// Has its list take the symbols that were added.
+    /// Adds new symbols to the client's list, where it selects them.
     pub(crate) fn refresh(&mut self, context: &mut Context<'_>) {
         if let State::Open(subscriber) = &mut self.state {
             subscriber.refresh(slot(self.token), context);
         }
     }
 
-    /// Sends what is new for it, as far as the socket takes it.
+    /// Sends the client's news, as far as the socket takes it.
     pub(crate) fn pump(&mut self, context: &mut Context<'_>) -> Result<Progress, CloseReason> {
         match &mut self.state {
             State::Open(subscriber) if self.outbox.is_clear() => {
@@ -357,10 +361,10 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Sends all that is new for it, as far as the socket takes it: it is about to be told goodbye.
+    /// Sends all of the client's news, as far as the socket takes it, before the goodbye.
     pub(crate) fn pump_last(&mut self, context: &mut Context<'_>) -> Result<Progress, CloseReason> {
         if self.is_awaiting() && !context.hub.is_closed() {
-            // It has not begun to read.
+            // The client has not begun to read the tape.
             return Ok(Progress::Open);
         }
         if let State::Open(subscriber) = &mut self.state {
@@ -375,7 +379,7 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Whether it has broken a limit that only time shows; `ping` is the one to be answered by now.
+    /// The time limit that the client has broken, if any; `ping` is the one whose pong is due.
     pub(crate) fn overdue(
         &self,
         now: UptimeMs,
@@ -392,14 +396,15 @@ impl<S: Socket> Connection<S> {
         if stuck.is_some_and(|stuck| Duration::from_millis(stuck.into()) > slow) {
             return Some(CloseReason::Slow);
         }
-        // A ping that it was not sent yet is no reason, nor one that cannot have arrived: that is what
-        // the other limit is for. Nor is an answer that may be among what is not read yet.
+        // A ping that was not sent yet, or cannot have arrived, breaks no limit: the other limit
+        // covers that case. A pong may also be among the bytes that are still unread.
         let is_sent = stuck.is_none() && subscriber.has_heard(ping.frame, hub);
         (is_sent && !self.queued && subscriber.owes_pong(ping.number))
             .then_some(CloseReason::NoPong)
     }
 
-    /// The client's end has come, and nothing was agreed on. Who had begun to ask may still listen.
+    /// Handles the client's end before an upgrade. A client that has sent part of a request may
+    /// still read an answer.
     fn on_early_end(&self) -> Result<Action, CloseReason> {
         match &self.state {
             State::Handshaking { head, .. } if !head.is_empty() => Ok(Action::Head {
@@ -410,7 +415,8 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// The client's end has come, after ours was decided on. It may still want what is on the way.
+    /// Handles the client's end once the connection is closing. The client may still want the bytes
+    /// on their way.
     fn on_end(&mut self) -> Action {
         if self.outbox.has_pending() {
             Action::Wait
@@ -419,8 +425,8 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Says why, and nothing after that. Returns whether the client's own end is worth waiting for:
-    /// closing a socket at once could reset it, which would destroy what was said.
+    /// Tells the client the reason, as its last message. Returns whether to wait for the client's
+    /// own end: closing a socket at once could reset it, which would destroy that message.
     pub(crate) fn close(
         &mut self,
         reason: &CloseReason,
@@ -441,8 +447,8 @@ impl<S: Socket> Connection<S> {
             subscriber.leave(slot(self.token), context.hub);
         }
         let mut out = answer.to_vec();
-        // A client that has had the closing frame from the tape does not get it twice: its outbox is
-        // finished.
+        // A client that has received the closing frame from the tape does not get another: its
+        // outbox is finished.
         if let (State::Open(_), Some(code)) = (&self.state, reason.code()) {
             frame::close(&mut out, code, &reason.to_string());
         }
@@ -459,14 +465,14 @@ impl<S: Socket> Connection<S> {
         waits
     }
 
-    /// Whether the client's end, once `reason` has been said, is still to come and matters.
+    /// Whether the client's end is still to come after the goodbye for `reason`, and matters.
     fn has_end_to_wait_for(&self, reason: &CloseReason) -> bool {
         let silent = matches!(&self.state, State::Handshaking { head, .. } if head.is_empty());
         match reason {
             CloseReason::Vanished | CloseReason::Failed(_) | CloseReason::Slow => false,
-            // A client that never spoke has nothing on the way that a reset could answer.
+            // A client that never sent anything has no bytes on the way that could cause a reset.
             CloseReason::HandshakeTimeout if silent => false,
-            // Its end is the only thing left to read.
+            // Only the client's end is left to read.
             _ => self.outbox.has_pending() || !self.ended || !self.drained,
         }
     }

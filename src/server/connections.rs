@@ -1,4 +1,4 @@
-//! The connections, in dense memory: at a tick the broadcast visits all that have news.
+//! The connections, in dense memory: at each tick the broadcast visits all that have news.
 
 use ioloop::slot;
 use mio::Token;
@@ -6,8 +6,8 @@ use mio::Token;
 use crate::server::connection::Connection;
 use crate::server::socket::Socket;
 
-/// Connections by the slot of their token. A token whose connection has gone finds nothing, also
-/// after its slot was taken by another.
+/// Connections by the slot of their token. The token of a connection that was removed finds
+/// nothing, even when another connection has taken its slot.
 pub(crate) struct Connections<S> {
     slots: Vec<Option<Connection<S>>>,
     count: usize,
@@ -43,12 +43,12 @@ impl<S: Socket> Connections<S> {
         self.slots[slot(token)].take()
     }
 
-    /// How many there are.
+    /// The number of connections.
     pub(crate) fn len(&self) -> usize {
         self.count
     }
 
-    /// How many slots there are; those without a connection are empty.
+    /// The number of slots, empty ones included.
     pub(crate) fn slots(&self) -> usize {
         self.slots.len()
     }

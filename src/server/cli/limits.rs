@@ -1,4 +1,4 @@
-//! The options about limits: what a server keeps to, whatever its clients do.
+//! The options for limits, which the server enforces whatever its clients do.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::server::admission::origin::{Origins, normalized};
 use crate::server::config::Config;
 use crate::tape;
 
-/// The limits; those not given are the defaults.
+/// The limits; an option that is not given leaves its default.
 pub(super) fn limits(options: &mut Options) -> Result<Config, BadOption> {
     let mut config = Config {
         clients_max: options.value("--max-clients", count)?,
@@ -57,7 +57,7 @@ pub(super) fn limits(options: &mut Options) -> Result<Config, BadOption> {
     Ok(config)
 }
 
-/// As in Tornado it defaults to the interval and may not exceed it.
+/// As in Tornado, the ping timeout defaults to the interval and may not exceed it.
 fn ping_timeout(options: &mut Options, interval: Duration) -> Result<Duration, BadOption> {
     match options.value("--ping-timeout", period)? {
         Some(timeout) if timeout > interval => {
@@ -98,5 +98,5 @@ fn address_and_port(text: &str) -> Result<SocketAddr, String> {
 /// Room for the longest frames and some time to read them.
 const TAPE_SIZE_MIN: usize = 64 << 10;
 
-/// Less than this, and the system takes its own minimum.
+/// Below this the system uses its own minimum.
 const SEND_BUFFER_MIN: usize = 8 << 10;

@@ -108,33 +108,33 @@ Requests to exchanges go through the proxy of the environment: HTTPS_PROXY, NO_P
 Example: server --port 8888 --source binance --symbols BTC/USDT,ETH/USDT
 ";
 
-/// A command line that makes sense.
+/// A valid command line.
 #[derive(Debug)]
 pub struct Args {
-    /// Where to listen.
+    /// The address to listen on.
     pub address: SocketAddr,
-    /// Where prices come from.
+    /// The source of prices.
     pub source: Source,
-    /// What the source is opened with.
+    /// The settings of the source.
     pub feed: Settings,
-    /// Where ticks are recorded.
+    /// The file that ticks are recorded to.
     pub record: Option<PathBuf>,
-    /// Where the tokens are that let clients in.
+    /// The file of the tokens that clients need.
     pub token_file: Option<PathBuf>,
     /// The limits.
     pub config: Config,
-    /// What is logged.
+    /// The log level.
     pub log: LevelFilter,
 }
 
-/// What a command line asks for.
+/// The command that a command line asks for.
 #[derive(Debug)]
 pub enum Command {
-    /// To serve.
+    /// Serve.
     Serve(Box<Args>),
-    /// To print this.
+    /// Print this text.
     Print(&'static str),
-    /// To print the catalogue of exchanges, with those of a file.
+    /// Print the catalogue of exchanges, with those of a file.
     ListSources(LiveOptions),
 }
 
@@ -204,8 +204,9 @@ fn tls(options: &mut Options) -> Result<Option<TlsFiles>, BadOption> {
     }
 }
 
-/// Whether clients of the one would come to the other. Without `--reuse-port` the system refuses
-/// that; with it, one would take the other for the server that is to replace it.
+/// Whether two listening addresses would compete for the same connections. Without `--reuse-port`
+/// the system refuses that; with it, each listener would take the other for the server that is to
+/// replace it.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let (one_ip, other_ip) = (one.ip(), other.ip());
     let same_family = one.is_ipv4() == other.is_ipv4();

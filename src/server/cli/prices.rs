@@ -1,4 +1,4 @@
-//! The options about prices: which ones, from where, and how.
+//! The options for prices: the symbols, their source, and its settings.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::feed::{LiveOptions, Settings, Source, Speed};
 use crate::http_client::UpstreamOverride;
 use crate::server::symbol_file::{symbols, symbols_of_file};
 
-/// Where prices come from, and the settings of that feed.
+/// The source of prices, and the settings of its feed.
 pub(super) fn prices(options: &mut Options) -> Result<(Source, Settings), BadOption> {
     let source = options
         .value("--source", Source::parse)?
@@ -59,8 +59,8 @@ fn live(options: &mut Options) -> Result<LiveOptions, BadOption> {
     })
 }
 
-/// A URL tells neither where its price is nor which symbol it is of, and a guessed name would
-/// mislabel the price: both have to be given.
+/// A URL does not tell where its price is or which symbol it belongs to, and a guessed name would
+/// mislabel the price, so both must be given.
 fn check_url(
     source: &Source,
     symbols: Option<&[String]>,
@@ -86,7 +86,7 @@ fn check_url(
 }
 
 fn pointer(text: &str) -> Result<Pointer, String> {
-    // The empty pointer means the whole answer; here it is more likely a variable that is not set.
+    // The empty pointer would mean the whole answer; here an unset variable is more likely.
     if text.is_empty() {
         return Err("missing value".to_owned());
     }
@@ -98,7 +98,7 @@ fn number(text: &str) -> Result<u64, String> {
         .map_err(|_| format!("invalid number '{text}': expected a whole number"))
 }
 
-/// The value of `--symbols`: a list, or a file that has one.
+/// The value of `--symbols`: a list, or a file with a list.
 struct Symbols {
     names: Vec<String>,
     file: Option<PathBuf>,

@@ -40,7 +40,7 @@ fn every_documented_option_is_understood() {
     assert!(documented().count() > 20);
 }
 
-/// Defaults that are no values of their options, as the help words them, and how to ask for the same.
+/// Defaults that the help describes in words, and options that ask for the same.
 const DEFAULTS_IN_WORDS: &[(&str, &str, &str)] = &[
     ("--max-clients", "as descriptors allow", ""),
     ("--max-clients-per-ip", "no limit", ""),
@@ -63,7 +63,7 @@ fn stated_defaults() -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn the_stated_defaults_are_those_that_hold() {
+fn the_stated_defaults_match_the_real_ones() {
     let defaults = format!("{:?}", args(""));
     let stated = stated_defaults();
     assert_eq!(HELP.matches("[default: ").count(), stated.len());
@@ -81,7 +81,7 @@ fn the_stated_defaults_are_those_that_hold() {
 }
 
 #[test]
-fn another_value_than_the_stated_default_makes_a_difference() {
+fn a_value_other_than_the_stated_default_changes_the_result() {
     let defaults = format!("{:?}", args(""));
     for (name, value) in stated_defaults() {
         let other = match value.as_str() {
@@ -99,7 +99,7 @@ fn another_value_than_the_stated_default_makes_a_difference() {
 }
 
 #[test]
-fn bad_values_are_named_with_what_would_be_right() {
+fn an_error_names_the_bad_value_and_the_expected_one() {
     for (line, expected) in [
         (
             "--port 99999",
@@ -175,7 +175,7 @@ fn bad_values_are_named_with_what_would_be_right() {
 }
 
 #[test]
-fn the_admin_door_is_none_that_clients_come_to() {
+fn the_admin_address_may_not_overlap_the_clients_address() {
     for (address, admin, is_fine) in [
         ("127.0.0.1", "127.0.0.1:8888", false),
         ("0.0.0.0", "127.0.0.1:8888", false),
@@ -192,7 +192,7 @@ fn the_admin_door_is_none_that_clients_come_to() {
 }
 
 #[test]
-fn origins_add_up() {
+fn repeated_origins_are_all_allowed() {
     let two = args("--allow-origin http://A:80 --allow-origin http://b")
         .config
         .origins;
@@ -209,7 +209,7 @@ fn origins_add_up() {
 }
 
 #[test]
-fn what_is_no_value_is_a_flag_and_understood() {
+fn flags_need_no_value() {
     let flags: Vec<_> = documented()
         .filter(|(_, takes_value)| !takes_value)
         .map(|(name, _)| name)
@@ -234,7 +234,7 @@ fn what_is_no_value_is_a_flag_and_understood() {
 }
 
 #[test]
-fn a_url_needs_to_be_told_what_it_has_and_where() {
+fn a_url_requires_a_symbol_and_a_price_pointer() {
     let url = "--source https://a.b/c";
     for (more, expected) in [
         (

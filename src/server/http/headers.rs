@@ -1,11 +1,11 @@
-//! The header lines that matter to a request, each checked to be there once at most.
+//! The headers that matter to a request, each allowed at most once.
 
 use httparse::Header;
 use tungstenite::http::StatusCode;
 
 use crate::server::rejection::Rejection;
 
-/// The headers that matter, each checked to be there once at most.
+/// The headers that matter, each allowed at most once.
 #[derive(Default)]
 pub(crate) struct Headers<'a> {
     pub(crate) host: Option<&'a [u8]>,
@@ -23,7 +23,8 @@ impl<'a> Headers<'a> {
     pub(crate) fn of(lines: &[Header<'a>]) -> Result<Self, Rejection> {
         let mut headers = Self::default();
         for &Header { name, value } in lines {
-            // Few names have the length of one that matters, so most headers cost one comparison.
+            // Few header names have the length of one that matters, so most headers cost one
+            // comparison.
             match name.len() {
                 4 if name.eq_ignore_ascii_case("host") => once(&mut headers.host, name, value)?,
                 6 if name.eq_ignore_ascii_case("origin") => {

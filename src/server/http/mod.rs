@@ -1,4 +1,4 @@
-//! HTTP, as far as a server of WebSockets speaks it: request heads, responses, and a few pages.
+//! The HTTP that a WebSocket server needs: request heads, responses, and a few pages.
 
 pub(crate) mod headers;
 pub(crate) mod pages;

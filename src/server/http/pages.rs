@@ -1,4 +1,5 @@
-//! The pages beside the WebSocket, but for `/metrics`: a live view of the prices, and the health pages.
+//! The pages beside the WebSocket, except `/metrics`: a live view of the prices, and the health
+//! pages.
 
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ pub(crate) fn live(head_only: bool) -> Vec<u8> {
     response.to_bytes(head_only)
 }
 
-/// `/healthz`: the loop turns.
+/// `/healthz`: answers as long as the loop runs.
 pub(crate) fn health(head_only: bool) -> Vec<u8> {
     Response::text(StatusCode::OK, "ok\n").to_bytes(head_only)
 }

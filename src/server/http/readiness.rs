@@ -1,4 +1,5 @@
-//! `/readyz`: whether every market has a current price, and if not, what has been missing since when.
+//! `/readyz`: whether every market has a current price, and if not, which prices are missing and
+//! since when.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,7 +10,7 @@ use tungstenite::http::StatusCode;
 use crate::feed::Sources;
 use crate::server::hub::Hub;
 
-/// What decides whether a server is ready.
+/// The state that decides whether a server is ready.
 pub(crate) struct Readiness<'a> {
     pub(crate) hub: &'a Hub,
     pub(crate) sources: &'a Sources,
@@ -72,7 +73,7 @@ fn write_some<T>(
     write_one: impl Fn(&mut String, &T) -> std::fmt::Result,
 ) {
     for one in all.iter().take(LINES_MAX) {
-        // A string takes every write.
+        // Writing to a string cannot fail.
         let _ = write_one(out, one);
     }
     if all.len() > LINES_MAX {
@@ -80,5 +81,5 @@ fn write_some<T>(
     }
 }
 
-/// Symbols and sources named by the page, of each.
+/// The most symbols, and the most sources, that the page names.
 const LINES_MAX: usize = 20;

@@ -1,4 +1,4 @@
-//! The request head: what a client that has just connected wants.
+//! The request head of a client that has just connected.
 //!
 //! Pure: bytes in, a decision out. The head is parsed once, when its end has arrived, so that a
 //! client that sends it byte by byte costs no more than one that sends it whole. The checks are those
@@ -14,25 +14,25 @@ use crate::server::rejection::Rejection;
 /// The longest head that is read, in bytes.
 pub(crate) const HEAD_LENGTH_MAX: usize = 16 * 1024;
 
-/// More header lines than that, and the head is rejected.
+/// The most header lines in a head; one with more is rejected.
 const HEADERS_MAX: usize = 64;
 
-/// What the head asks for.
+/// The request that a head makes.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// To become a WebSocket.
+    /// Become a WebSocket.
     Upgrade(Upgrade),
-    /// For a page; only for its head if `head_only`.
+    /// Get a page; with `head_only` only its head.
     Page { page: Page, head_only: bool },
 }
 
-/// Takes what has come of a head. Returns the decision on it once it is all there.
+/// Takes the next bytes of a head. Returns the decision once the head is complete.
 pub(crate) fn receive(
     head: &mut Vec<u8>,
     bytes: &[u8],
     policy: Policy<'_>,
 ) -> Option<Result<Request, Rejection>> {
-    // Nearly every head comes in one piece, and then is never copied.
+    // Nearly every head arrives in one piece, and is then never copied.
     let known = head.len();
     let bytes = if known == 0 {
         bytes
@@ -52,10 +52,10 @@ pub(crate) fn receive(
     }
 }
 
-/// Where the head in `bytes` ends, looking only at what came after the first `known` bytes.
+/// The end of the head in `bytes`, searching only beyond the first `known` bytes.
 ///
 /// # Errors
-/// When it can be no request, or has become too long.
+/// When the bytes cannot become a request, or are too long.
 pub(crate) fn end(bytes: &[u8], known: usize) -> Result<Option<usize>, Rejection> {
     let from = known.saturating_sub(3);
     let line_ends = (from..bytes.len()).filter(|&at| bytes[at] == b'\n');
@@ -66,7 +66,7 @@ pub(crate) fn end(bytes: &[u8], known: usize) -> Result<Option<usize>, Rejection
             return within_limit(at + 1 + empty_line).map(Some);
         }
     }
-    // Anything else that speaks first, a TLS hello for one, need not wait for the limit.
+    // Other protocols, such as a TLS hello, are rejected at once instead of at the time limit.
     if bytes
         .first()
         .is_some_and(|byte| !byte.is_ascii_graphic() && !b"\r\n".contains(byte))
@@ -89,10 +89,10 @@ fn within_limit(length: usize) -> Result<usize, Rejection> {
     ))
 }
 
-/// Reads a whole head. `more` says whether anything came behind it.
+/// Reads a whole head. `more` tells whether anything arrived behind it.
 ///
 /// # Errors
-/// The answer to give, if it cannot be followed.
+/// The answer to a request that cannot be served.
 pub(crate) fn read(head: &[u8], more: bool, policy: Policy<'_>) -> Result<Request, Rejection> {
     let head_only = head.starts_with(b"HEAD ");
     parse(head, more, policy).map_err(|rejection| Rejection {
@@ -135,7 +135,7 @@ fn parse(head: &[u8], more: bool, policy: Policy<'_>) -> Result<Request, Rejecti
         return Err(Rejection::bad_request("missing Host header"));
     }
     let (path, query) = target(request.path.unwrap_or_default())?;
-    // The health pages are for everybody: a monitor needs no token.
+    // The health pages are public: a monitor needs no token.
     if let Some(tokens) = policy.tokens
         && !matches!(path, "/healthz" | "/readyz")
     {
@@ -161,7 +161,7 @@ fn parse(head: &[u8], more: bool, policy: Policy<'_>) -> Result<Request, Rejecti
     })
 }
 
-/// Path and query of a request target in origin or absolute form (RFC 9112 section 3.2).
+/// The path and query of a request target in origin or absolute form (RFC 9112 section 3.2).
 fn target(target: &str) -> Result<(&str, &str), Rejection> {
     let origin_form = match target.split_once("://") {
         Some(("http" | "https" | "ws" | "wss", rest)) => match rest.find(['/', '?']) {
@@ -180,7 +180,7 @@ fn target(target: &str) -> Result<(&str, &str), Rejection> {
     }
 }
 
-/// The answer to a head in plain text where TLS is expected, as far as it has come.
+/// The answer to the first bytes of a plain-text head where TLS is expected.
 pub(crate) fn without_tls(head: &[u8]) -> Rejection {
     Rejection {
         head_only: head.starts_with(b"HEAD "),
@@ -188,7 +188,7 @@ pub(crate) fn without_tls(head: &[u8]) -> Rejection {
     }
 }
 
-/// The answer to a head whose end will not come.
+/// The answer to a head that ended too early.
 pub(crate) fn cut_off() -> Rejection {
     Rejection::bad_request("the connection ended before the request head was complete")
 }

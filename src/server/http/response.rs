@@ -1,5 +1,5 @@
-//! HTTP responses to requests that do not become WebSockets. Each ends its connection; there is no
-//! keep-alive to abuse.
+//! HTTP responses to requests that do not become WebSockets. Each response ends its connection, so
+//! there is no keep-alive to abuse.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use tungstenite::http::StatusCode;
 
 use crate::server::rejection::Rejection;
 
-/// An HTTP response, before it is bytes.
+/// An HTTP response before it is encoded.
 pub(crate) struct Response<'a> {
     pub(crate) status: StatusCode,
     pub(crate) content_type: &'a str,
@@ -15,7 +15,7 @@ pub(crate) struct Response<'a> {
 }
 
 impl<'a> Response<'a> {
-    /// A line of plain text.
+    /// A response with plain text.
     pub(crate) fn text(status: StatusCode, body: &'a str) -> Self {
         Self {
             status,
@@ -24,7 +24,8 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// The response as bytes; only its head if `head_only`, but with the length of the whole.
+    /// Encodes the response; with `head_only` only its head, which still states the length of the
+    /// body.
     pub(crate) fn to_bytes(&self, head_only: bool) -> Vec<u8> {
         let Self {
             status,
@@ -59,7 +60,7 @@ pub(crate) fn reject(rejection: &Rejection) -> Vec<u8> {
     Response::text(rejection.status, &body).to_bytes(rejection.head_only)
 }
 
-/// What some statuses must say beside their number.
+/// The headers that some statuses require.
 fn status_headers(status: StatusCode) -> &'static str {
     match status {
         StatusCode::METHOD_NOT_ALLOWED => "Connection: close\r\nAllow: GET, HEAD\r\n",
@@ -80,8 +81,8 @@ fn status_headers(status: StatusCode) -> &'static str {
 /// The live page.
 pub(crate) const HTML: &str = "text/html; charset=utf-8";
 
-/// It needs its own style and script, and a connection to where it came from.
-/// Its address may have a token in it, which is nobody else's business.
+/// The page needs its own style and script, and a connection to its own server. Its address may
+/// contain a token, so no referrer is sent.
 const PAGE_POLICY: &str = "Referrer-Policy: no-referrer\r\n\
      Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; \
      script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'\r\n";
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_has_the_length_of_the_body_that_it_leaves_out() {
+    fn a_response_to_head_states_the_length_of_the_omitted_body() {
         let response = Response::text(StatusCode::OK, "hello");
         let whole = String::from_utf8(response.to_bytes(false)).unwrap();
         let head = String::from_utf8(response.to_bytes(true)).unwrap();
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rejection_says_what_would_be_right() {
+    fn a_rejection_tells_the_client_what_is_expected() {
         let rejection = Rejection::new(StatusCode::UPGRADE_REQUIRED, "speak 13");
         let bytes = String::from_utf8(reject(&rejection)).unwrap();
         assert!(bytes.starts_with("HTTP/1.1 426 Upgrade Required\r\n"));

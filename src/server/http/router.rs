@@ -1,4 +1,4 @@
-//! Which endpoint serves which pages, and what a request is checked against.
+//! The pages that each endpoint serves, and the policy that requests are checked against.
 
 use tungstenite::http::StatusCode;
 
@@ -16,7 +16,7 @@ pub(crate) enum Page {
     Ready,
 }
 
-/// Which of the server's ports a connection came to.
+/// The port that a connection came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     /// The port that clients connect to.
@@ -26,7 +26,7 @@ pub(crate) enum Endpoint {
     Admin,
 }
 
-/// What a request is checked against.
+/// The policy that a request is checked against.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy<'a> {
     pub(crate) endpoint: Endpoint,
@@ -52,7 +52,7 @@ impl<'a> Policy<'a> {
 /// The page at `path`.
 ///
 /// # Errors
-/// When there is none for this endpoint.
+/// When this endpoint has no such page.
 pub(crate) fn page(path: &str, policy: Policy<'_>) -> Result<Page, Rejection> {
     match path {
         "/" => Ok(Page::Live),

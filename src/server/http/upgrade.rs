@@ -1,4 +1,4 @@
-//! The opening handshake of RFC 6455: which requests become WebSockets, and what their query asks for.
+//! The opening handshake of RFC 6455: the checks of a request, and the options in its query.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,20 +12,20 @@ use crate::server::protocol::Delivery;
 use crate::server::protocol::parse_every;
 use crate::server::rejection::Rejection;
 
-/// A handshake that is fine.
+/// A valid handshake.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     /// The 101 answer.
     pub(crate) response: Vec<u8>,
-    /// The names and patterns of symbols asked for; none for all.
+    /// The names and patterns of the requested symbols; `None` for all.
     pub(crate) symbols: Option<Vec<String>>,
     /// The last stamp that the client saw, Unix µs.
     pub(crate) since: Option<u64>,
-    /// How it wants its messages.
+    /// How the client wants its messages.
     pub(crate) delivery: Delivery,
 }
 
-/// A request that asks for the upgrade.
+/// A request to upgrade.
 pub(crate) struct Handshake<'a> {
     pub(crate) path: &'a str,
     pub(crate) query: &'a str,
@@ -35,10 +35,10 @@ pub(crate) struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
-    /// Checks it.
+    /// Checks the request.
     ///
     /// # Errors
-    /// The answer to give, if it cannot become a WebSocket.
+    /// The answer to a request that cannot become a WebSocket.
     pub(crate) fn check(
         &self,
         headers: &Headers<'_>,
@@ -86,7 +86,7 @@ impl Handshake<'_> {
 /// The 101 answer to a key (RFC 6455 section 4.2.2).
 ///
 /// Tungstenite's `create_response` gives the same answer to the same requests, but takes them as a
-/// header map, which would have to be filled for it from what has been checked already.
+/// header map, which would have to be filled from headers that are already checked.
 fn response(key: Option<&[u8]>) -> Result<Vec<u8>, Rejection> {
     let key = key.filter(|key| is_key(key)).ok_or_else(|| {
         Rejection::bad_request("invalid Sec-WebSocket-Key: expected 16 bytes in base64")
@@ -101,15 +101,15 @@ fn response(key: Option<&[u8]>) -> Result<Vec<u8>, Rejection> {
     Ok(out)
 }
 
-/// Whether it is 16 bytes in base64.
+/// Whether `key` is 16 bytes in base64.
 fn is_key(key: &[u8]) -> bool {
-    // The decoder asks for room for whole groups of three bytes.
+    // The decoder requires room for whole groups of three bytes.
     let mut nonce = [0; 18];
     key.len() == 24 && STANDARD.decode_slice(key, &mut nonce) == Ok(16)
 }
 
-/// What the query asks for: `symbols=A,B`, `since=STAMP`, `every=TIME`, `batch`. Others are not ours
-/// to refuse.
+/// The options in the query: `symbols=A,B`, `since=STAMP`, `every=TIME`, `batch`. Other names are
+/// ignored.
 #[derive(Default)]
 struct Wishes {
     symbols: Option<Vec<String>>,

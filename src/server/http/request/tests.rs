@@ -3,7 +3,7 @@ use crate::server::admission::origin::Origins;
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 
-/// The handshake of RFC 6455 section 1.3 with one line exchanged or added, or without one (`-Host`).
+/// The handshake of RFC 6455 section 1.3 with one line replaced or added, or without one (`-Host`).
 fn handshake(changed: &str) -> String {
     let name = changed
         .trim_start_matches('-')
@@ -47,7 +47,7 @@ fn status(head: &str) -> u16 {
 }
 
 #[test]
-fn the_handshake_of_the_rfc_gets_its_answer() {
+fn the_rfcs_handshake_gets_the_rfcs_answer() {
     let Ok(Request::Upgrade(upgrade)) = read_str(&handshake("")) else {
         panic!("refused")
     };
@@ -154,7 +154,7 @@ fn pages_are_found_by_their_path() {
 }
 
 #[test]
-fn what_is_no_request_is_refused_before_its_end() {
+fn bytes_that_cannot_become_a_request_are_refused_at_once() {
     let tls_hello = [0x16, 0x03, 0x01, 0x02];
     assert_eq!(
         end(&tls_hello, 0).unwrap_err().status,
