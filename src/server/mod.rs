@@ -21,7 +21,7 @@
 //! | `metrics` | `/metrics` |
 //! | [`cli`] | the command line |
 //! | [`Server`] | the state, and the consequences of each connection's events |
-//! | `listener`, `broadcast`, `liveness`, `shutdown` | the users of the loop: timers, accepting, signals |
+//! | `listener`, `broadcast`, `liveness`, `shutdown` | use the loop: accepting, timers, signals |
 //!
 //! Each room imports only rooms above it in this table, and only the last four and this file use
 //! the loop: `tests/imports.rs` checks that.
