@@ -1,5 +1,5 @@
-//! Accepting, and what happens when there is no room: every client gets an answer, and the listener
-//! neither spins nor falls silent.
+//! Accepts clients. Without room every client still gets an answer, and the listener neither spins
+//! nor falls silent.
 
 use std::io;
 use std::net::IpAddr;
@@ -19,7 +19,8 @@ use crate::server::tls::ClientSocket;
 use crate::server::{Server, TURN_SHARE};
 
 impl<S: Transport> Server<S> {
-    /// Accepts all who wait, in shares: an edge-triggered listener does not remind us of the rest.
+    /// Accepts all waiting clients, in shares: an edge-triggered listener does not report the rest
+    /// again.
     pub(crate) fn accept(&mut self, io_loop: &mut IoLoop<Self>, endpoint: Endpoint) {
         let until = io_loop.time() + TURN_SHARE;
         loop {
@@ -30,7 +31,7 @@ impl<S: Transport> Server<S> {
                         self.acceptor.on_all_accepted();
                         return;
                     }
-                    // It went away while it waited, or a signal came: on to the next.
+                    // The client left while it waited, or a signal came: try the next one.
                     Err(error)
                         if matches!(
                             error.kind(),
@@ -56,7 +57,7 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Lets a client in, or tells it that there is no room.
+    /// Admits a client, or tells it that there is no room.
     fn admit(
         &mut self,
         io_loop: &mut IoLoop<Self>,
@@ -107,8 +108,9 @@ impl<S: Transport> Server<S> {
         });
     }
 
-    /// Out of descriptors, or worse: answers some with what is held back, and tries again soon. The
-    /// edge is gone, so only a timer makes sure of that; one timer, however many edges come.
+    /// Handles a failed accept: for lack of descriptors it answers some clients with the reserved
+    /// one, and it tries again soon. The edge has passed, so only a timer ensures another try; one
+    /// timer is enough, however many edges come.
     fn on_accept_failed(
         &mut self,
         io_loop: &mut IoLoop<Self>,
@@ -138,8 +140,8 @@ impl<S: Transport> Server<S> {
     }
 }
 
-/// Accepts between two looks at the clock.
+/// Accepts between two readings of the clock.
 const ACCEPTS_PER_LOOK: usize = 16;
 
-/// How soon accepting is tried again.
+/// The delay before another try to accept.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);

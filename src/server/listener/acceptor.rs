@@ -1,4 +1,4 @@
-//! The listening sockets, how many clients they let in, and how the others are told.
+//! The listening sockets, the limits on their clients, and the rejection of those beyond.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -19,27 +19,27 @@ use crate::server::rejection::{Rejection, RejectionCause};
 use crate::server::socket::{Listen, Transport};
 use crate::server::tls;
 
-/// The listening sockets, and what it takes to reject clients.
+/// The listening sockets, and the state for rejecting clients.
 pub(crate) struct Acceptor<S: Transport> {
-    /// Where clients connect, until the server stops listening there.
+    /// The clients' endpoint, until the server stops listening there.
     public: Option<Listener<S::Listener>>,
-    /// Where `--admin` serves the server's state.
+    /// The endpoint of `--admin`.
     admin: Option<Listener<S::Listener>>,
     address: Option<SocketAddr>,
-    /// A descriptor held back: when there are no others, it is given up for the moment that it takes
-    /// to accept one client and tell it so.
+    /// A reserved descriptor: when there are no others, it is released for a moment, to accept one
+    /// client and tell it so.
     reserve: Option<File>,
-    /// Clients that were told 503 or 429, kept for a moment so that no reset destroys the answer.
+    /// Rejected clients, kept for a moment so that no reset destroys the answer.
     rejected: VecDeque<(Instant, S)>,
-    /// At the public endpoint.
+    /// Whether the public endpoint expects TLS.
     speaks_tls: bool,
     clients_max: usize,
     addresses: Addresses,
-    /// Connections that came by the admin endpoint; they are not clients.
+    /// Connections at the admin endpoint; they are not clients.
     admins: usize,
-    /// For how long the system may keep clients that say nothing.
+    /// How long the system may keep silent connections to itself.
     silence: Duration,
-    /// No descriptors are left, and the log knows.
+    /// Accepting fails, and the log says so.
     exhausted: bool,
 }
 
@@ -47,12 +47,12 @@ pub(crate) struct Acceptor<S: Transport> {
 struct Listener<L> {
     socket: L,
     token: Token,
-    /// Accepting goes on by itself, in the next turn or soon.
+    /// Accepting is scheduled to continue, in the next turn or soon.
     queued: bool,
 }
 
 impl<S: Transport> Acceptor<S> {
-    /// Accepts clients at `listener`; `on_client` is called when some have come.
+    /// Accepts clients at `listener`; `on_client` is called when some wait.
     ///
     /// # Errors
     /// When the listener cannot be watched.
@@ -103,8 +103,8 @@ impl<S: Transport> Acceptor<S> {
         Ok(())
     }
 
-    /// Stops listening: from now on connecting is refused by the system, or answered by another
-    /// process that shares the port. That is so once the socket returned is dropped.
+    /// Stops listening. Once the returned socket is dropped, the system refuses new connections, or
+    /// gives them to another process that shares the port.
     pub(crate) fn stop<T>(
         &mut self,
         io_loop: &mut IoLoop<T>,
@@ -117,27 +117,27 @@ impl<S: Transport> Acceptor<S> {
         Some(listener.socket)
     }
 
-    /// The socket that listens for clients, while there is one.
+    /// The socket that listens for clients, until the server stops listening.
     pub(crate) fn listener(&self) -> Option<&S::Listener> {
         self.public.as_ref().map(|listener| &listener.socket)
     }
 
-    /// Whether it has been left with some waiting, to come back to them soon.
+    /// Whether clients still wait to be accepted and a later turn will accept them.
     pub(crate) fn is_behind(&self) -> bool {
         self.public.as_ref().is_some_and(|listener| listener.queued)
     }
 
-    /// How long the system may keep clients that say nothing.
+    /// How long the system may keep silent connections to itself.
     pub(super) fn silence(&self) -> Duration {
         self.silence
     }
 
-    /// Connections that came by the admin endpoint.
+    /// The number of connections at the admin endpoint.
     pub(crate) fn admins(&self) -> usize {
         self.admins
     }
 
-    /// A connection is let in.
+    /// Counts a connection that is admitted.
     pub(super) fn enter(&mut self, token: Token, peer: IpAddr, endpoint: Endpoint) {
         match endpoint {
             Endpoint::Public => self.addresses.enter(slot(token), peer),
@@ -145,7 +145,7 @@ impl<S: Transport> Acceptor<S> {
         }
     }
 
-    /// A connection is gone.
+    /// Counts a connection that is gone.
     pub(crate) fn leave(&mut self, token: Token, endpoint: Endpoint) {
         self.addresses.leave(slot(token));
         if endpoint == Endpoint::Admin {
@@ -160,10 +160,10 @@ impl<S: Transport> Acceptor<S> {
         }
     }
 
-    /// The next client that waits.
+    /// Accepts the next waiting client.
     ///
     /// # Errors
-    /// What the system answers, `WouldBlock` when nobody waits.
+    /// Those of the system, `WouldBlock` when no client waits.
     pub(super) fn accept(&mut self, endpoint: Endpoint) -> io::Result<(S, IpAddr)> {
         let listener = self
             .listener_at(endpoint)
@@ -173,24 +173,24 @@ impl<S: Transport> Acceptor<S> {
         Ok((socket, peer.ip()))
     }
 
-    /// Notes that accepting goes on by itself; returns whether that is news.
+    /// Notes that accepting is scheduled to continue; returns false if it already was.
     pub(super) fn queue(&mut self, endpoint: Endpoint) -> bool {
         let listener = self.listener_at(endpoint).as_mut();
         listener.is_some_and(|listener| !std::mem::replace(&mut listener.queued, true))
     }
 
-    /// Accepting goes on now, if the server still listens there.
+    /// Notes that accepting continues now; returns whether the server still listens there.
     pub(super) fn unqueue(&mut self, endpoint: Endpoint) -> bool {
         let listener = self.listener_at(endpoint).as_mut();
         listener.map(|listener| listener.queued = false).is_some()
     }
 
-    /// All who waited are accepted.
+    /// Notes that all waiting clients were accepted.
     pub(super) fn on_all_accepted(&mut self) {
         self.exhausted = false;
     }
 
-    /// Accepting failed. The log is told once, until it works again.
+    /// Logs that accepting failed, once until it works again.
     pub(super) fn on_failure(&mut self, error: &io::Error) {
         if !self.exhausted {
             log::warn!("cannot accept: {error}");
@@ -198,7 +198,7 @@ impl<S: Transport> Acceptor<S> {
         }
     }
 
-    /// Why there is no room for one more among `connections`, if there is none; logs it too.
+    /// The reason to reject another client beside `connections`, if any; logs it too.
     pub(super) fn rejection(
         &self,
         connections: usize,
@@ -225,7 +225,8 @@ impl<S: Transport> Acceptor<S> {
                 );
                 Some((RejectionCause::Full, full()))
             }
-            // It is the client that asks for too much: to others, a server that says 503 is ill.
+            // The client is at fault, so the answer is not 503: other clients and monitors would
+            // take that for a failing server.
             Endpoint::Public if !self.addresses.has_room(peer) => {
                 log::warn!("refusing {peer}: at its connection limit (--max-clients-per-ip)");
                 let status = StatusCode::TOO_MANY_REQUESTS;
@@ -243,12 +244,13 @@ impl<S: Transport> Acceptor<S> {
         (endpoint, now): (Endpoint, Instant),
         rejection: &Rejection,
     ) {
-        // Before there are keys, who speaks TLS understands nothing else.
+        // Before keys are agreed on, a TLS client understands only an alert.
         let answer = match endpoint {
             Endpoint::Public if self.speaks_tls => tls::NO_ROOM.to_vec(),
             _ => response::reject(rejection),
         };
-        // As far as it goes: a new socket has room for so little, and one that has gone needs none.
+        // An error can be ignored: a new socket has room for a short answer, and a client that has
+        // gone needs none.
         let _ = socket.write(&answer);
         socket.finish();
         drain(&mut socket);
@@ -260,22 +262,22 @@ impl<S: Transport> Acceptor<S> {
         }
     }
 
-    /// Tells one client that there is no room, with the descriptor that is held back. Returns whether
-    /// one waited.
+    /// Uses the reserved descriptor to tell one client that there is no room. Returns whether a
+    /// client waited.
     pub(super) fn reject_by_reserve(&mut self, endpoint: Endpoint, now: Instant) -> bool {
         self.reserve = None;
         let accepted = self.accept(endpoint);
         let is_accepted = accepted.is_ok();
         if let Ok((socket, _)) = accepted {
             self.reject(socket, (endpoint, now), &full());
-            // It was accepted with the last descriptor there is.
+            // It was accepted with the last descriptor.
             self.rejected.clear();
         }
         self.reserve = reserve();
         is_accepted
     }
 
-    /// Lets go of those who have had their time to take the answer.
+    /// Drops rejected clients that have had their time to read the answer.
     pub(super) fn forget_rejected(&mut self, now: Instant) {
         while let Some((since, socket)) = self.rejected.front_mut() {
             if now.saturating_duration_since(*since) < REJECTED_TIME {
@@ -298,15 +300,15 @@ impl<L: Listen> Listener<L> {
     }
 }
 
-/// The answer to a client for which there is no room.
+/// The answer to a client when the server is full.
 fn full() -> Rejection {
     Rejection::unavailable("the server is full")
 }
 
-/// Takes what has arrived, so that closing does not answer it with a reset.
+/// Reads the bytes that have arrived, so that closing does not cause a reset.
 fn drain(socket: &mut impl Transport) {
     let mut buffer = [0; 4096];
-    // Once: who sends more than a request's worth may as well be reset.
+    // One read is enough: a client that sends more than a request may be reset.
     let _ = socket.read(&mut buffer);
 }
 
@@ -314,15 +316,15 @@ fn reserve() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
-/// How many may ask for the server's state at a time, where that is another port.
+/// The most connections at a time to a separate admin port.
 const ADMINS_MAX: usize = 16;
 
-/// Descriptors that clients do not get: the poll, the listeners, feeds, the record, logs, who asks
-/// for the server's state, and clients that are being rejected.
+/// Descriptors reserved from clients: for the poll, the listeners, feeds, the recording, logs,
+/// admin connections, and clients that are being rejected.
 const DESCRIPTORS_RESERVED: usize = 64;
 
-/// How many clients are rejected politely at a time.
+/// The most rejected clients kept at a time.
 const REJECTED_MAX: usize = 16;
 
-/// How long a client has to take its answer.
+/// How long a rejected client has to read its answer.
 pub(super) const REJECTED_TIME: Duration = Duration::from_secs(1);

@@ -1,16 +1,17 @@
 //! Deferred accepting: the system keeps a new connection to itself until its first bytes arrive
-//! (`TCP_DEFER_ACCEPT` of Linux), so that accepting, watching and reading are one turn of the loop
+//! (Linux's `TCP_DEFER_ACCEPT`), so that accepting, watching and reading take one turn of the loop
 //! instead of two.
 //!
-//! A silent client sees nothing of that. It is connected; after a second the system hands it over as
-//! it is, and that second counts towards the limit for its request. Until then it is in no metric and
-//! takes no place among the clients. If the server stops meanwhile, the client hears of it only when
-//! it speaks, by a reset. With more silent connections than the backlog holds, the system answers the
-//! rest with SYN cookies and hands those over at once.
+//! A silent client does not notice this. It is connected; after a second the system hands the
+//! connection over as it is, and that second counts towards the time limit of its request. Until
+//! then no metric counts it and it takes no client's place. If the server stops meanwhile, the
+//! client learns of it only when it sends something and gets a reset. If there are more silent
+//! connections than the backlog holds, the system answers the rest with SYN cookies and hands those
+//! over at once.
 //!
-//! So the port must not be handed over to another server (`--reuse-port`): the clients that the
-//! system still keeps would be lost to both. Nor does it pay for the few who ask for the state of the
-//! server at a port of its own.
+//! It is not used with `--reuse-port`: in a handover both servers would lose the clients that the
+//! system still keeps. Nor is it used at the admin port, where it would not pay for so few
+//! connections.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::server::Config;
 #[cfg(target_os = "linux")]
 pub(crate) use self::linux::{defer, was_deferred};
 
-/// For how long the system may keep a connection that says nothing; zero for not at all.
+/// How long the system may keep a silent connection; zero for not at all.
 pub(crate) fn silence(config: &Config) -> Duration {
     let is_worth_it = cfg!(target_os = "linux") && config.handshake_timeout >= 2 * SILENCE;
     if is_worth_it && !config.reuse_port {
@@ -29,15 +30,15 @@ pub(crate) fn silence(config: &Config) -> Duration {
     }
 }
 
-/// The time after which Linux repeats its half of TCP's handshake, which is when it hands over a
-/// connection that is still silent. It cannot do so earlier.
+/// The time after which Linux repeats its half of TCP's handshake and can, at the earliest, hand
+/// over a connection that is still silent.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Elsewhere there is nothing of the kind.
+/// Other systems have no such option.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn defer(_listener: &mio::net::TcpListener, _silence: Duration) {}
 
-/// Elsewhere nothing is deferred.
+/// Other systems defer nothing.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn was_deferred(_socket: &mio::net::TcpStream) -> bool {
     false
@@ -53,8 +54,8 @@ mod linux {
     use nix::sys::socket::sockopt::{GetStruct, SetUsize};
     use nix::sys::socket::{getsockopt, setsockopt};
 
-    /// Has the system keep new connections until they say something, or for `silence`. One that
-    /// cannot hands them over at once, which is slower and nothing else.
+    /// Makes the system keep new connections until they send something, or for `silence`. A system
+    /// without this hands them over at once, which is only slower.
     pub(crate) fn defer(listener: &impl AsFd, silence: Duration) {
         let seconds = silence.as_secs() as usize;
         if seconds > 0
@@ -64,8 +65,8 @@ mod linux {
         }
     }
 
-    /// Whether the system had kept a connection for a second or longer: it has repeated its half of
-    /// the handshake then.
+    /// Whether the system had kept a connection for a second or longer: then it has repeated its
+    /// half of the handshake.
     pub(crate) fn was_deferred(socket: &TcpStream) -> bool {
         getsockopt(socket, Info).is_ok_and(|info| info[TOTAL_RETRANSMITS] > 0)
     }
@@ -96,7 +97,7 @@ mod linux {
         GetStruct<Words>
     );
 
-    /// The place of `tcpi_total_retrans`, which counts those of the handshake too.
+    /// The position of `tcpi_total_retrans`, which counts repeats during the handshake too.
     const TOTAL_RETRANSMITS: usize = 25;
 
     #[cfg(test)]
@@ -115,7 +116,7 @@ mod linux {
             GetUsize
         );
 
-        /// The seconds for which the system keeps silent connections.
+        /// How many seconds the system keeps silent connections.
         fn deferred(config: Config) -> usize {
             let mut io_loop = IoLoop::new().unwrap();
             let listener = listen("127.0.0.1:0".parse().unwrap(), &config).unwrap();
@@ -124,7 +125,7 @@ mod linux {
         }
 
         #[test]
-        fn accepting_is_deferred_unless_the_limit_is_short_or_the_port_handed_over() {
+        fn accepting_is_deferred_unless_the_time_limit_is_short_or_the_port_is_shared() {
             let default = Config::default();
             assert_eq!(deferred(default.clone()), 1);
             let short = Config {

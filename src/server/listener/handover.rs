@@ -1,4 +1,4 @@
-//! Handing the port over to another process that listens there too (`SO_REUSEPORT`).
+//! Hands the port over to another process that listens there too (`SO_REUSEPORT`).
 //!
 //! ```text
 //! steer to another ──▶ drop SYNs ──▶ look whether one answers ──▶ accept for a while ──▶ close
@@ -14,15 +14,15 @@ use crate::server::http::router::Endpoint;
 use crate::server::socket::{Listen, Transport};
 
 impl<S: Transport> Server<S> {
-    /// Stops listening once nobody is on the way here any more; `linger` is how long an opening
-    /// handshake of TCP may take.
+    /// Stops listening once no client is on its way here; `linger` is the time allowed for TCP's
+    /// own handshake.
     pub(crate) fn hand_over(&mut self, io_loop: &mut IoLoop<Self>, linger: Duration) {
         self.seek_successor(io_loop, 1, linger);
     }
 
-    /// Steers new connections to the listener of number `index` among those of the port, and
-    /// looks whether that is another one than ours. With two, ours is 0 or 1; the older one is 0,
-    /// until a third has come.
+    /// Steers new connections to the listener with number `index` on the port, and checks whether
+    /// that is another listener than ours. With two listeners, ours is 0 or 1; the older one is 0,
+    /// until a third joins.
     fn seek_successor(&mut self, io_loop: &mut IoLoop<Self>, index: u32, linger: Duration) {
         let probe = self
             .acceptor
@@ -43,7 +43,8 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// A probe that connects has reached another listener: ours takes none.
+    /// Waits for the probe. If it connects, it has reached another listener, because ours accepts
+    /// none.
     fn look_for_successor(
         &mut self,
         io_loop: &mut IoLoop<Self>,
@@ -53,7 +54,7 @@ impl<S: Transport> Server<S> {
     ) {
         if probe.peer_addr().is_ok() {
             log::info!("another server has taken over the port");
-            // It has this port too, if it is the same.
+            // If it runs with the same options, it serves the admin port too.
             self.acceptor.stop(io_loop, Endpoint::Admin);
             io_loop.call_later(linger, Self::leave_port);
         } else if io_loop.time() < until {
@@ -68,7 +69,7 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Accepts who has come so far, and stops listening.
+    /// Accepts the clients that have already come, and stops listening.
     fn leave_port(&mut self, io_loop: &mut IoLoop<Self>) {
         self.accept(io_loop, Endpoint::Public);
         if self.acceptor.is_behind() {
@@ -76,16 +77,17 @@ impl<S: Transport> Server<S> {
             return;
         }
         if let Some(listener) = self.acceptor.stop(io_loop, Endpoint::Public) {
-            // For those who stay. Nobody comes here even now: first packets are dropped.
+            // For the listeners that stay. Even now no client comes here: first packets are
+            // dropped.
             listener.share_evenly();
         }
         self.on_removed(io_loop);
     }
 }
 
-/// How soon it is tried again, if not all who wait can be accepted at once.
+/// The delay before another try, if not all waiting clients can be accepted at once.
 const LEAVE_BEAT: Duration = Duration::from_millis(1);
 
-/// On one machine connecting takes microseconds; it may be a busy one.
+/// Connecting within a machine takes microseconds, but the machine may be busy.
 const PROBE_TIME: Duration = Duration::from_millis(50);
 const PROBE_BEAT: Duration = Duration::from_millis(1);

@@ -1,5 +1,4 @@
-//! Opening handshakes: how long a request may take, and the turns of those that are still agreeing on
-//! keys.
+//! Opening handshakes: the time limit of a request, and the queue of TLS handshakes.
 
 use std::time::Instant;
 
@@ -16,8 +15,8 @@ use crate::server::turns::Turn;
 use crate::server::{Server, TURN_SHARE};
 
 impl<S: Transport> Server<S> {
-    /// Has the wait for a request end at its limit. The system may have kept the connection for a
-    /// part of that; whether it has is asked only when it matters.
+    /// Limits the wait for a request. The system may have kept the connection for a part of that
+    /// time; the server asks about that only when it matters.
     pub(super) fn limit_handshake(
         &self,
         io_loop: &mut IoLoop<Self>,
@@ -43,8 +42,8 @@ impl<S: Transport> Server<S> {
         })
     }
 
-    /// The limit of a request has passed, and what is there has had its event. Where that was no more
-    /// than the way into a queue, what came in time is read before it is over.
+    /// Handles the time limit of a request, after all pending events. If an event only put the
+    /// connection into a queue, bytes that came in time are read before the limit applies.
     fn on_handshake_limit(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let connection = self.connections.get_mut(token).filter(|it| it.queued);
         match (connection.map(|it| it.is_securing()), &mut self.tls) {
@@ -64,7 +63,8 @@ impl<S: Transport> Server<S> {
         self.close(io_loop, token, &CloseReason::HandshakeTimeout, &answer);
     }
 
-    /// Has a handshake go on. Many at once take their turns, so that they keep nobody else waiting.
+    /// Queues a TLS handshake to continue. Handshakes take turns, so that many at once do not hold
+    /// up other clients.
     pub(crate) fn secure_soon(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let Some(tls) = &mut self.tls else {
             return;
@@ -97,7 +97,7 @@ fn end_handshake_at<S: Transport>(
     token: Token,
 ) -> Timeout {
     io_loop.call_at(end, move |_, io_loop| {
-        // After a pause of the process a request that came in time is not read yet.
+        // If the process was paused, a request that came in time may still be unread.
         io_loop.call_after_events(move |server: &mut Server<S>, io_loop| {
             server.on_handshake_limit(io_loop, token);
         });

@@ -1,5 +1,5 @@
-//! The listening socket. What is set on it, every accepted socket inherits, so that accepting costs
-//! no further system calls.
+//! The listening socket. Accepted sockets inherit its options, so that accepting costs no further
+//! system calls.
 
 pub(crate) mod accept;
 pub(crate) mod acceptor;
@@ -20,10 +20,10 @@ use crate::server::listener::steering::share_evenly;
 /// Binds and listens.
 ///
 /// The backlog is the largest that the system allows: with a short one, a thousand clients that
-/// connect at once leave some waiting a second for their repeated SYN.
+/// connect at once leave some waiting a second to repeat their SYN.
 ///
 /// # Errors
-/// What the system answers, "address in use" for one.
+/// Those of the system, such as "address in use".
 pub fn listen(address: SocketAddr, config: &Config) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -32,14 +32,15 @@ pub fn listen(address: SocketAddr, config: &Config) -> io::Result<std::net::TcpL
     )?;
     // A restart must not wait for old connections to be forgotten.
     socket.set_reuse_address(true)?;
-    // Before it is bound, or it shares with nobody.
+    // It must be set before binding to have an effect.
     socket.set_reuse_port(config.reuse_port)?;
     if address.is_ipv6() {
-        // An IPv4 service of the same port is somebody else's.
+        // An IPv4 service on the same port belongs to another process.
         socket.set_only_v6(true)?;
     }
     socket.bind(&address.into())?;
-    // Before it listens: connections made by the system from then on have inherited already.
+    // Set before listening: connections that the system makes after that have already inherited the
+    // options.
     set_inherited_options(&socket, config)?;
     socket.listen(i32::MAX)?;
     if config.reuse_port {
@@ -48,11 +49,11 @@ pub fn listen(address: SocketAddr, config: &Config) -> io::Result<std::net::TcpL
     Ok(socket.into())
 }
 
-/// Sets what accepted sockets inherit. A tick goes out at once, and only so much waits in the
-/// system for a client that is slow: the rest waits on our tape, where it can be skipped.
+/// Sets the options that accepted sockets inherit. A tick goes out at once, and the system holds
+/// only a limited amount for a slow client: the rest waits on our tape, where it can be skipped.
 fn set_inherited_options(socket: &Socket, config: &Config) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
-    // Linux doubles the value for its bookkeeping, and counts that against it.
+    // Linux doubles the value to allow for its bookkeeping, which it counts too.
     socket.set_send_buffer_size(config.send_buffer / 2)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
     socket.set_tcp_notsent_lowat(u32::try_from(config.send_buffer / 4).unwrap_or(u32::MAX))?;

@@ -1,21 +1,22 @@
-//! Which of the listeners of a shared port gets new connections (`SO_REUSEPORT`).
+//! Chooses the listener of a shared port that gets new connections (`SO_REUSEPORT`).
 //!
-//! The system spreads connections over the listeners of a port, and resets those that wait at one
-//! that is closed. So a server that leaves must get no more before it closes. On Linux two small programs of
-//! its packet filter see to that, which need no privilege: one, for the port, has all new connections
-//! go to the other listener; one, for the listener, lets no first packet through that comes all the
-//! same. A client whose packet is lost so sends it again, a second later.
+//! The system spreads connections over the listeners of a port, and resets those that wait at a
+//! listener that is closed. So a server must stop getting connections before it closes its
+//! listener. On Linux two small packet filter programs, which need no privilege, ensure that: one,
+//! attached to the port, steers all new connections to the other listener; the other, attached to
+//! this listener, drops any first packet that still reaches it. A client whose packet was dropped
+//! sends it again a second later.
 
 #[cfg(target_os = "linux")]
 pub(crate) use self::linux::{send_to, share_evenly};
 #[cfg(not(target_os = "linux"))]
 use mio::net::{TcpListener, TcpStream};
 
-/// Elsewhere the system has no say in it.
+/// Other systems offer no control over this.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn share_evenly(_listener: &socket2::Socket) {}
 
-/// Elsewhere the system has no say in it.
+/// Other systems offer no control over this.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn send_to(_listener: &TcpListener, _index: u32) -> std::io::Result<TcpStream> {
     Err(std::io::ErrorKind::Unsupported.into())
@@ -32,15 +33,16 @@ mod linux {
     use nix::sys::socket::{setsockopt, sockopt};
     use socket2::{SockFilter, SockRef, Socket};
 
-    /// Has the system choose among the listeners of a port as it does by itself: also when one that
-    /// has gone left other orders.
+    /// Restores the system's own choice among the listeners of a port, which a server that has gone
+    /// may have changed.
     pub(crate) fn share_evenly(listener: &Socket) {
         if let Err(error) = steer(listener, NO_LISTENER) {
             log::debug!("cannot undo the handover of the port: {error}");
         }
     }
 
-    /// Has new connections go to the listener of number `index`, and none to this one; then tries.
+    /// Steers new connections to the listener with number `index` and away from this one; then
+    /// connects.
     pub(crate) fn send_to(listener: &TcpListener, index: u32) -> io::Result<TcpStream> {
         steer(listener, index)?;
         SockRef::from(listener).attach_filter(&FIRST_PACKETS_DROPPED)?;
@@ -54,8 +56,8 @@ mod linux {
         TcpStream::connect(address)
     }
 
-    /// Has all new connections of the port go to one of its listeners. With a number that none has,
-    /// the system chooses.
+    /// Steers all new connections of the port to one of its listeners. If no listener has that
+    /// number, the system chooses.
     fn steer(listener: &impl AsFd, index: u32) -> io::Result<()> {
         let mut filter = [sock_filter {
             code: RETURN,
@@ -70,18 +72,18 @@ mod linux {
         setsockopt(listener, sockopt::AttachReusePortCbpf, &program).map_err(io::Error::from)
     }
 
-    /// The listeners are counted from 0, and there is no such number.
+    /// Listeners are numbered from 0, so no listener has this number.
     const NO_LISTENER: u32 = u32::MAX;
 
-    // Operations of the classic packet filter: <linux/bpf_common.h>.
+    // Instructions of the classic packet filter: <linux/bpf_common.h>.
     const RETURN: u16 = 0x06;
     const LOAD_BYTE: u16 = 0x30;
     const AND: u16 = 0x54;
     const JUMP_IF_EQUAL: u16 = 0x15;
 
-    /// Returns nothing of a packet with SYN and without ACK, and all of any other. The filter sees
-    /// TCP's header at 0, with the flags in byte 13. Connections that are accepted inherit it, and
-    /// never get such a packet.
+    /// Drops packets with SYN and without ACK, and passes all others. The filter sees TCP's header
+    /// at 0, with the flags in byte 13. Accepted connections inherit the filter, but never get such
+    /// a packet.
     const FIRST_PACKETS_DROPPED: [SockFilter; 5] = [
         SockFilter::new(LOAD_BYTE, 0, 0, 13),
         SockFilter::new(AND, 0, 0, 0x12),

@@ -1,4 +1,4 @@
-//! The system's sockets, as the server takes sockets.
+//! Implements the server's socket traits for the system's sockets.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -20,12 +20,12 @@ impl Socket for TcpStream {
 
     #[cfg(target_os = "linux")]
     fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Without the end it would wait for more, 200 ms at most.
+        // If the end did not follow, the system would send this after at most 200 ms.
         socket2::SockRef::from(&*self).send_with_flags(bytes, nix::libc::MSG_MORE)
     }
 
     fn finish(&mut self) {
-        // A peer that is gone already needs no end.
+        // A peer that is already gone needs no end.
         let _ = self.shutdown(Shutdown::Write);
     }
 

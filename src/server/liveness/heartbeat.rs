@@ -1,4 +1,4 @@
-//! The heartbeat: a ping printed on the tape for everyone, and the limits that only time shows.
+//! The heartbeat: a ping on the tape for every client, and the limits that only time can break.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,13 @@ use crate::server::context::Ping;
 use crate::server::socket::Transport;
 
 impl<S: Transport> Server<S> {
-    /// Begins to ping and to look for clients that are stuck.
+    /// Starts the pings and the checks for stuck clients.
     pub(crate) fn start_heartbeat(&self, io_loop: &mut IoLoop<Self>) {
         let interval = self.config.ping_interval;
         if !interval.is_zero() {
             PeriodicCallback::start(io_loop, interval, Self::beat);
         }
-        // Fine enough that the limit is kept to an eighth.
+        // Frequent enough to keep the limit to within an eighth.
         let look = (self.config.slow_timeout / 8).clamp(LOOK_MIN, LOOK_MAX);
         PeriodicCallback::start(io_loop, look, |_: &mut Self, io_loop| {
             close_overdue_soon(io_loop, Ping::NONE);
@@ -29,7 +29,7 @@ impl<S: Transport> Server<S> {
     pub(crate) fn beat(&mut self, io_loop: &mut IoLoop<Self>) {
         self.heartbeat += 1;
         let mut ping = Vec::new();
-        // The number is what its pong will repeat (RFC 6455 section 5.5.3).
+        // The client's pong repeats the number (RFC 6455 section 5.5.3).
         frame::ping(&mut ping, self.heartbeat.to_string().as_bytes());
         self.ping_frame = self.hub.tape().head();
         self.hub.publish_to_everyone(&ping, io_loop.time());
@@ -49,8 +49,8 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Closes clients that have taken nothing for too long, or have not answered `ping` by now; but
-    /// none that has made up for it by the time that it is its turn.
+    /// Closes clients that have taken no bytes for too long or have not answered `ping`, except
+    /// those that recover before their turn to be closed.
     pub(crate) fn close_overdue(&mut self, io_loop: &mut IoLoop<Self>, ping: Ping) {
         let (now, slow) = (self.uptime(io_loop.time()), self.config.slow_timeout);
         let hub = &self.hub;
@@ -62,7 +62,7 @@ impl<S: Transport> Server<S> {
         self.close_many(io_loop, overdue);
     }
 
-    /// The limit that a client has broken, if it still has.
+    /// The limit that a client still breaks, if any.
     pub(crate) fn overdue(
         &mut self,
         now: Instant,
@@ -75,15 +75,15 @@ impl<S: Transport> Server<S> {
     }
 }
 
-/// Looks once all has been read that is there now. After a pause of the process a limit comes due
-/// before anything is read that arrived meanwhile, a pong in time for one.
+/// Checks once all events that are pending now are handled. After a pause of the process the limit
+/// comes due before the bytes that arrived meanwhile are read, and a pong may be among them.
 fn close_overdue_soon<S: Transport>(io_loop: &mut IoLoop<Server<S>>, ping: Ping) {
     io_loop.call_after_events(move |server: &mut Server<S>, io_loop| {
         server.close_overdue(io_loop, ping);
     });
 }
 
-/// Between two looks for clients that are stuck.
+/// The bounds of the time between two checks for stuck clients.
 const LOOK_MIN: Duration = Duration::from_millis(10);
 const LOOK_MAX: Duration = Duration::from_secs(1);
 
@@ -101,21 +101,21 @@ mod tests {
         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-    /// What happens once all clients are in.
+    /// A test's next step once all clients are connected.
     type Then = fn(&mut Server, &mut IoLoop<Server>, Vec<TcpStream>);
 
-    /// The answer to the first heartbeat.
+    /// The pong to the first heartbeat.
     const PONG: &[u8] = b"\x8a\x81\0\0\0\x001";
 
-    /// Serves `count` clients whose pongs are due soon after they are asked for; `then` runs when all
-    /// are in.
+    /// Serves `count` clients whose pongs are due soon after the ping; `then` runs when all are
+    /// connected.
     fn serve(count: usize, then: Then) -> Server {
         let mut io_loop = IoLoop::new().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let config = Config {
             ping_interval: Duration::from_secs(3600),
-            // Time enough for everybody to be sent the ping.
+            // Long enough to send every client the ping.
             ping_timeout: Duration::from_millis(200),
             ..Config::default()
         };
@@ -126,7 +126,7 @@ mod tests {
         server
     }
 
-    /// Lets in one client after the other, so that their order is known.
+    /// Connects the clients one after the other, so that their order is known.
     fn join(
         io_loop: &mut IoLoop<Server>,
         address: SocketAddr,
@@ -146,7 +146,7 @@ mod tests {
         });
     }
 
-    /// A client says something, which has arrived when this returns.
+    /// Sends a client's bytes and waits until they have arrived.
     fn say(server: &mut Server, client: &mut TcpStream, bytes: &[u8]) {
         client.write_all(bytes).unwrap();
         let address = client.local_addr().unwrap();
@@ -164,7 +164,7 @@ mod tests {
         server.counters.closed[CloseReason::NoPong.index()]
     }
 
-    /// Stops once `count` were dropped, and a little later: nobody else may be.
+    /// Stops a little after `count` clients were dropped, because no others may be dropped.
     fn stop_after(io_loop: &mut IoLoop<Server>, count: u64, clients: Vec<TcpStream>) {
         io_loop.add_callback(move |server, io_loop| {
             if dropped(server) < count {
@@ -178,8 +178,9 @@ mod tests {
     }
 
     #[test]
-    fn pongs_in_time_count_however_many_were_not_read_by_the_limit() {
-        // As after a pause of the process: all have answered, and the limit is over.
+    fn pongs_in_time_count_even_if_the_server_reads_them_after_the_limit() {
+        // Like a pause of the process: all clients but the first have answered, and the limit has
+        // passed.
         let server = serve(100, |server, io_loop, mut clients| {
             server.beat(io_loop);
             for client in &mut clients[1..] {
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pong_in_time_counts_behind_more_than_one_turn_reads() {
+    fn a_pong_in_time_counts_behind_more_bytes_than_one_turn_reads() {
         let server = serve(2, |server, io_loop, mut clients| {
             server.beat(io_loop);
             let mut message = vec![0x81, 0xfe, 0x0f, 0xa0, 0, 0, 0, 0];
@@ -205,13 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn who_answers_before_its_turn_to_be_dropped_stays() {
+    fn a_client_that_answers_before_its_turn_to_be_dropped_stays() {
         const FIRST: u64 = CLOSES_PER_TURN as u64;
         let server = serve(2 * CLOSES_PER_TURN + 1, |server, io_loop, clients| {
             server.beat(io_loop);
             answer_last(io_loop, clients);
         });
-        /// The last answers when the first share is gone; the second share is next.
+        /// The last client answers after the first share was dropped and before the second.
         fn answer_last(io_loop: &mut IoLoop<Server>, mut clients: Vec<TcpStream>) {
             io_loop.add_callback(move |server, io_loop| {
                 if dropped(server) < FIRST {

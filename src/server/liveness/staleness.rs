@@ -1,4 +1,4 @@
-//! The look at the clock that finds out which symbols have fallen silent.
+//! The periodic check for symbols that have fallen silent.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::server::hub::Silent;
 use crate::server::socket::Transport;
 
 impl<S: Transport> Server<S> {
-    /// Tells clients when one of `watched` falls silent, and when it is back.
+    /// Tells clients when one of the `watched` symbols falls silent, and when it returns.
     pub fn watch(&mut self, io_loop: &mut IoLoop<Self>, watched: Vec<Watched>) {
         let Some(least) = watched.iter().map(|watched| watched.stale_after).min() else {
             return;
@@ -19,8 +19,8 @@ impl<S: Transport> Server<S> {
         for watched in watched {
             self.hub.watch(&watched, now);
         }
-        // Fine enough that the limit is kept to an eighth. Symbols that are watched later have looks of
-        // their own only if those that there are would be too rare for them.
+        // Frequent enough to keep the limit to within an eighth. Symbols that are watched later
+        // start another timer only if the existing one would be too slow for them.
         let look = (least / 8).clamp(LOOK_MIN, LOOK_MAX);
         if self.silence_look.is_none_or(|known| look < known) {
             self.silence_look = Some(look);
@@ -29,7 +29,7 @@ impl<S: Transport> Server<S> {
     }
 
     fn look_for_silence(&mut self, io_loop: &mut IoLoop<Self>) {
-        // A client that joins a server that cannot reach its exchanges shall hear so at once.
+        // A client that joins while no exchange can be reached should hear of it at once.
         let no_hope = self.sources.are_all_failing();
         if !self.looks_for_silence {
             self.looks_for_silence = true;
@@ -37,8 +37,8 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Tells the readers of symbols from number `from` on that have fallen silent, a turn's share at a
-    /// time: a whole market may fall silent at once.
+    /// Tells subscribers which symbols, from number `from` on, have fallen silent, a turn's share
+    /// at a time: a whole market may fall silent at once.
     fn call_stale(
         &mut self,
         io_loop: &mut IoLoop<Self>,
@@ -63,7 +63,7 @@ impl<S: Transport> Server<S> {
     }
 
     fn log_silence(&mut self, mut silent: Vec<Silent>) {
-        // That one source of several is silent is news to its readers, but nothing to warn of.
+        // One silent source of several concerns its subscribers, but deserves no warning.
         silent.retain(|silent| self.hub.is_unserved(silent.market));
         let is_stale = self.is_stale && !self.hub.is_ready() || !silent.is_empty();
         if self.is_stale && !is_stale {
@@ -82,9 +82,9 @@ impl<S: Transport> Server<S> {
     }
 }
 
-/// Symbols that are called stale in one turn.
+/// Symbols marked as stale in one turn.
 const STALE_PER_TURN: usize = 500;
 
-/// Between two looks.
+/// The bounds of the time between two checks.
 const LOOK_MIN: Duration = Duration::from_millis(10);
 const LOOK_MAX: Duration = Duration::from_millis(250);
