@@ -1,11 +1,12 @@
-//! What connections wait for, when others have to have their turn first.
+//! The turns that connections wait for, so that others have theirs first.
 
 use mio::Token;
 
-/// What a connection waits for in a queue.
+/// The turn of one connection in a queue.
 pub(crate) enum Turn {
-    /// To be read.
+    /// Read from the connection.
     Read(Token),
-    /// To be over: the limit of its request has passed, and it has had its turn.
+    /// End the connection: the time limit of its request has passed, and it has had its turn to be
+    /// read.
     End(Token),
 }

@@ -1,4 +1,4 @@
-//! TLS for clients: the certificate that they are shown, and sockets with or without it.
+//! TLS for clients: the server's certificate, and sockets with or without TLS.
 //!
 //! ```text
 //! accept ──▶ Tls::secure ──▶ ClientSocket ─ TlsSocket ─ Records (rustls)
@@ -23,7 +23,7 @@ use crate::server::config::TlsFiles;
 use crate::server::socket::{Deed, Socket, Transport};
 use crate::tls::Identity;
 
-/// What the clients of a server with TLS are met with.
+/// The TLS configuration of a server, and its queue of handshakes.
 pub(crate) struct Tls {
     files: TlsFiles,
     config: Arc<ServerConfig>,
@@ -35,7 +35,7 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// When they are of no use; names the file and the way out.
+    /// When the files cannot be used; the error names the file and the remedy.
     pub(crate) fn open(files: TlsFiles) -> io::Result<Self> {
         Ok(Self {
             config: read(&files)?,
@@ -44,8 +44,8 @@ impl Tls {
         })
     }
 
-    /// Reads the files again. Clients stay as they are, new ones get the new certificate. If that is of
-    /// no use, the old one stays.
+    /// Reads the files again. Connected clients stay, and new ones get the new certificate. If the
+    /// files cannot be used, the old certificate stays.
     pub(crate) fn reload(&mut self) {
         match read(&self.files) {
             Ok(config) => {
@@ -59,7 +59,7 @@ impl Tls {
         }
     }
 
-    /// A socket that TLS is expected on.
+    /// Wraps a socket on which TLS is expected.
     pub(crate) fn secure<S: Transport>(&self, socket: S) -> ClientSocket<S> {
         let socket = TlsSocket::new(socket, Arc::clone(&self.config));
         ClientSocket::Tls(Box::new(socket))
@@ -75,8 +75,8 @@ fn read(files: &TlsFiles) -> io::Result<Arc<ServerConfig>> {
     config.map(Arc::new).map_err(io::Error::other)
 }
 
-/// What a client that finds no room is told before there are keys to tell it anything: an alert that
-/// is fatal, internal_error (RFC 8446 section 6), in a record of its own.
+/// The answer to a client when there is no room, before keys are agreed on: a fatal alert,
+/// internal_error (RFC 8446 section 6), in a record of its own.
 pub(crate) const NO_ROOM: &[u8] = &[21, 3, 3, 0, 2, 2, 80];
 
 /// A client's socket.

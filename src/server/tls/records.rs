@@ -1,7 +1,7 @@
-//! TLS without a socket: records in, plain text out, and the other way round.
+//! TLS without a socket: decrypts records and encrypts plain text.
 //!
-//! Rustls is used without its own buffers, which would stay for as long as the client does: what is
-//! kept here is what has not arrived in full, and what the system has not taken; at rest, nothing.
+//! Rustls runs without its own buffers, which would last as long as the client. The buffers here
+//! hold only incomplete records and undelivered plain text; at rest they use no memory.
 
 use std::io;
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, WriteTraffic};
 use rustls::{ProtocolVersion, ServerConfig};
 
-/// One client's end of TLS.
+/// The server's side of one TLS session.
 pub(super) struct Records {
     session: Box<UnbufferedServerConnection>,
-    /// What arrived and is no whole record, or handshake message, yet.
+    /// Bytes of an incomplete record or handshake message.
     incoming: Vec<u8>,
-    /// Plain text that was more than there was room for.
+    /// Plain text that did not fit the reader's buffer.
     plaintext: Vec<u8>,
-    /// Nothing more comes: the client said so.
+    /// The client has sent its `close_notify`.
     ended: bool,
-    /// It went wrong, and whatever there was to say to that has been said.
+    /// TLS has failed, and any alert has been written.
     failed: bool,
 }
 
-/// What is to be said once all that arrived is dealt with.
+/// The output once all input is handled.
 #[derive(Clone, Copy)]
 enum Say<'a> {
     Nothing,
@@ -31,7 +31,7 @@ enum Say<'a> {
     Goodbye,
 }
 
-/// Where plain text goes: as much as there is room for to who reads, the rest is kept.
+/// Receives plain text: fills the reader's buffer first, and keeps the rest.
 struct Plaintext<'a> {
     buffer: &'a mut [u8],
     filled: usize,
@@ -50,12 +50,12 @@ impl Records {
         })
     }
 
-    /// Whether keys are still to be agreed on.
+    /// Whether the handshake is still under way.
     pub(super) fn is_securing(&self) -> bool {
         self.session.is_handshaking() && !self.failed
     }
 
-    /// Whether there are keys to say anything with.
+    /// Whether there are keys to send anything with.
     pub(super) fn can_speak(&self) -> bool {
         !self.session.is_handshaking() && !self.failed
     }
@@ -68,7 +68,7 @@ impl Records {
         !self.plaintext.is_empty()
     }
 
-    /// Takes plain text that there was no room for before.
+    /// Moves plain text that did not fit before into `buffer`.
     pub(super) fn take(&mut self, buffer: &mut [u8]) -> usize {
         let length = buffer.len().min(self.plaintext.len());
         buffer[..length].copy_from_slice(&self.plaintext[..length]);
@@ -79,10 +79,10 @@ impl Records {
         length
     }
 
-    /// Takes what has arrived.
+    /// Accepts bytes from the socket.
     ///
     /// # Errors
-    /// When too much has come without making a whole.
+    /// When too many bytes arrived without completing a message.
     pub(super) fn arrive(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.incoming.len() > INCOMING_MAX {
             return Err(invalid("a TLS message over the limit"));
@@ -91,24 +91,24 @@ impl Records {
         Ok(())
     }
 
-    /// Whether all that is said at the end of the handshake is a ticket for the next one. With TLS
-    /// 1.2 it is what the client waits for.
+    /// Whether the server ends the handshake with nothing but tickets for the next one, as in TLS
+    /// 1.3. In TLS 1.2 the client waits for that last message.
     pub(super) fn has_ticket_to_send(&self) -> bool {
         self.can_speak() && self.session.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
-    /// Makes plain text of what has arrived. Returns how much of it is in `buffer`; what TLS has to
-    /// say to all that is appended to `outgoing`.
+    /// Decrypts the bytes that have arrived. Returns the length of the plain text in `buffer`, and
+    /// appends TLS's answers to `outgoing`.
     ///
     /// # Errors
-    /// What rustls finds wrong, after the alert that tells the client.
+    /// Those of rustls, after the alert to the client is written.
     pub(super) fn open(&mut self, buffer: &mut [u8], outgoing: &mut Vec<u8>) -> io::Result<usize> {
         let filled = self.drive(Say::Nothing, buffer, outgoing);
         self.tidy();
         filled
     }
 
-    /// Appends `text`, one record or less of it, to `outgoing`.
+    /// Encrypts `text`, at most one record of it, and appends it to `outgoing`.
     ///
     /// # Errors
     /// When there are no keys, or they are used up.
@@ -158,7 +158,7 @@ impl Records {
                     None
                 }
                 Ok(ConnectionState::WriteTraffic(traffic)) => Some(say.out(traffic, outgoing)),
-                // More must arrive, or nothing more is to be said.
+                // More bytes must arrive, or no output is left.
                 Ok(_) => Some(Ok(())),
                 Err(error) => Some(Err(invalid(error))),
             };
@@ -177,18 +177,18 @@ impl Records {
         }
     }
 
-    /// It has gone wrong: says so, which is one alert, and looks at nothing any more.
+    /// Handles a failure of TLS: writes the alert, and ignores all further input.
     fn fail(&mut self, used: usize, outgoing: &mut Vec<u8>) {
         self.failed = true;
         let status = self.session.process_tls_records(&mut self.incoming[used..]);
         if let Ok(ConnectionState::EncodeTlsData(mut data)) = status.state {
-            // What cannot be said need not be.
+            // An alert that cannot be encoded is not needed.
             let _ = put(outgoing, |room| data.encode(room).map_err(Trouble::from));
         }
         self.incoming = Vec::new();
     }
 
-    /// Keeps no room for what may come.
+    /// Frees the memory of empty buffers.
     fn tidy(&mut self) {
         if self.ended || self.incoming.is_empty() {
             self.incoming = Vec::new();
@@ -225,9 +225,9 @@ impl Say<'_> {
     }
 }
 
-/// Why something could not be put into a buffer.
+/// The reason that a buffer could not be filled.
 enum Trouble {
-    /// It takes so many bytes.
+    /// The output needs this many bytes.
     Short(usize),
     Other(io::Error),
 }
@@ -250,7 +250,7 @@ impl From<EncryptError> for Trouble {
     }
 }
 
-/// Appends what `write` writes; it is asked again with the room that it says it takes.
+/// Appends the output of `write`, which is called again with more room if it asks for that.
 fn put(
     out: &mut Vec<u8>,
     write: impl FnMut(&mut [u8]) -> Result<usize, Trouble>,
@@ -277,14 +277,14 @@ fn put_within(
     }
 }
 
-/// TLS that went wrong: no socket gives this kind.
+/// Marks a failure of TLS, with a kind that no socket returns.
 fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// What may wait for the rest of a message: a record is 18 KiB at most, a handshake message is less
-/// from anybody who means well.
+/// The most bytes of an incomplete message: a record has 18 KiB at most, and an honest handshake
+/// message is shorter.
 const INCOMING_MAX: usize = 32 << 10;
 
-/// What TLS adds to a record, and more.
+/// An upper bound of the bytes that TLS adds to a record.
 const OVERHEAD: usize = 64;

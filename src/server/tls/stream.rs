@@ -1,5 +1,5 @@
-//! A client's socket with TLS over it, as the server takes sockets: it never blocks, and of what it
-//! was given it keeps one record at most that the system has not taken.
+//! A client's socket with TLS. It never blocks, and it holds at most one record that the system has
+//! not taken.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -10,26 +10,27 @@ use rustls::ServerConfig;
 use crate::server::socket::{Deed, Socket, Transport};
 use crate::server::tls::records::Records;
 
-/// A socket that TLS is expected on.
+/// A socket on which TLS is expected.
 pub(crate) struct TlsSocket<S> {
     socket: S,
     stage: Stage,
     /// Records that the system has not taken.
     outgoing: Vec<u8>,
-    /// What is outgoing is a ticket for the next handshake, which has time until the first answer.
+    /// The outgoing records are tickets for the next handshake, which can wait for the first
+    /// answer.
     held: bool,
-    /// There may be more to read from the socket, of which no event will tell.
+    /// There may be more to read from the socket without an event to announce it.
     unread: bool,
-    /// The end goes out behind what is outgoing; nothing follows.
+    /// The stream ends after the outgoing records.
     finished: bool,
 }
 
 enum Stage {
-    /// The client has said nothing: what it speaks shows by its first byte.
+    /// The client has not sent anything yet; its first byte tells what it speaks.
     Awaited(Arc<ServerConfig>),
-    /// It speaks TLS.
+    /// The client speaks TLS.
     Secure(Records),
-    /// It speaks plain text, and is to be told so.
+    /// The client speaks plain text, and should be told the mistake.
     Plain,
 }
 
@@ -49,19 +50,19 @@ impl<S: Transport> TlsSocket<S> {
         &mut self.socket
     }
 
-    /// Puts `close_notify` behind what is outgoing, once.
+    /// Appends `close_notify` to the outgoing records, once.
     fn seal_goodbye(&mut self) {
         if let Stage::Secure(records) = &mut self.stage
             && records.can_speak()
             && !self.finished
         {
-            // Keys that are used up have no word left.
+            // Keys that are used up cannot encrypt it, so the client does without.
             let _ = records.goodbye(&mut self.outgoing);
         }
     }
 
-    /// Decides by the first bytes what is spoken: every method of HTTP begins with a letter, no record
-    /// of TLS does.
+    /// Detects plain text by the first byte: every HTTP method begins with a letter, and no TLS
+    /// record does.
     fn begin(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Stage::Awaited(config) = &self.stage {
             self.stage = if bytes.first().is_some_and(u8::is_ascii_alphabetic) {
@@ -73,7 +74,7 @@ impl<S: Transport> TlsSocket<S> {
         Ok(())
     }
 
-    /// Reads what is not looked at. Returns how much that was.
+    /// Reads and discards bytes. Returns how many there were.
     fn discard(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.unread = false;
         let received = self.socket.read(buffer)?;
@@ -81,8 +82,8 @@ impl<S: Transport> TlsSocket<S> {
         Ok(received)
     }
 
-    /// Makes plain text of what has arrived, and sends what TLS has to say to that. Returns how much
-    /// of it is in `buffer`.
+    /// Decrypts the bytes that have arrived, and sends TLS's answers. Returns the length of the
+    /// plain text in `buffer`.
     fn open(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Stage::Secure(records) = &mut self.stage else {
             return Ok(0);
@@ -99,7 +100,7 @@ impl<S: Transport> TlsSocket<S> {
         } else {
             send(&mut self.socket, &mut self.outgoing)
         };
-        // What went wrong first is what matters; an alert that cannot be sent is not.
+        // The first error is the one that matters; failing to send an alert for it does not.
         let filled = opened?;
         sent?;
         Ok(filled)
@@ -107,8 +108,8 @@ impl<S: Transport> TlsSocket<S> {
 }
 
 impl<S: Transport> Read for TlsSocket<S> {
-    /// Reads plain text. A client that sends much without a word of it is to be read from again, as
-    /// [`has_unread`](Socket::has_unread) says.
+    /// Reads plain text. If a client sends many bytes without any plain text, the read ends early,
+    /// and [`has_unread`](Socket::has_unread) asks for another.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         for _ in 0..READS_MAX {
             match &mut self.stage {
@@ -120,7 +121,7 @@ impl<S: Transport> Read for TlsSocket<S> {
                         return Ok(0);
                     }
                 }
-                // Behind our last word only the end of theirs is of interest.
+                // Once the outgoing stream has ended, only the end of the client's stream matters.
                 Stage::Secure(_) => {
                     if self.discard(buffer)? == 0 {
                         return Ok(0);
@@ -155,12 +156,12 @@ impl<S: Transport> Read for TlsSocket<S> {
 }
 
 impl<S: Transport> Write for TlsSocket<S> {
-    /// Takes what the system takes, and at most one record more.
+    /// Accepts as many bytes as the system takes, and at most one record more.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let records = match &mut self.stage {
             Stage::Plain => return self.socket.write(bytes),
             Stage::Secure(records) if records.can_speak() && !self.finished => records,
-            // Without keys there are no words: who waits for them sees the end.
+            // Without keys nothing can be sent; the client only sees the end of the stream.
             _ => return Ok(bytes.len()),
         };
         let mut taken = 0;
@@ -180,7 +181,7 @@ impl<S: Transport> Write for TlsSocket<S> {
         Ok(taken)
     }
 
-    /// Sends on what was taken, and the end behind it.
+    /// Sends the records that were accepted, then the end if it was requested.
     fn flush(&mut self) -> io::Result<()> {
         self.held = false;
         if !send(&mut self.socket, &mut self.outgoing)? {
@@ -209,14 +210,14 @@ impl<S: Transport> Socket for TlsSocket<S> {
     fn finish(&mut self) {
         self.seal_goodbye();
         self.finished = true;
-        // What is left goes with an event, and a peer that is gone already needs no end.
+        // An event sends the rest, and a client that has gone needs no end.
         let _ = self.flush();
     }
 
     fn say_goodbye(&mut self) {
         self.seal_goodbye();
         self.held = false;
-        // A client that takes no more, or is gone, does without.
+        // A client that takes no more bytes, or has gone, does without the goodbye.
         let _ = send(&mut self.socket, &mut self.outgoing);
     }
 
@@ -249,7 +250,7 @@ impl<S: Transport> Socket for TlsSocket<S> {
     }
 }
 
-/// Sends records, as far as the system takes them. Returns whether that was all.
+/// Sends records, as far as the system takes them. Returns whether it took all.
 fn send(socket: &mut impl Write, outgoing: &mut Vec<u8>) -> io::Result<bool> {
     while !outgoing.is_empty() {
         match socket.write(outgoing) {
@@ -259,15 +260,15 @@ fn send(socket: &mut impl Write, outgoing: &mut Vec<u8>) -> io::Result<bool> {
             Err(error) => return Err(error),
         }
     }
-    // At rest it keeps nothing.
+    // At rest the buffer uses no memory.
     *outgoing = Vec::new();
     Ok(true)
 }
 
-/// Plain text in one record (RFC 8446 section 5.1).
+/// The most plain text in one record (RFC 8446 section 5.1).
 const RECORD: usize = 16 << 10;
 
-/// Reads that bring no plain text before others get a turn: a handshake needs one at a time.
+/// The most reads without plain text before others get a turn: a handshake needs one at a time.
 const READS_MAX: usize = 4;
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ fn pair() -> (TlsSocket<TcpStream>, Peer) {
     )
 }
 
-/// A pair that has agreed on keys.
+/// A pair that has completed its handshake.
 fn secured() -> (TlsSocket<TcpStream>, Peer) {
     let (mut socket, mut peer) = pair();
     assert!(socket.is_securing());
@@ -68,7 +68,7 @@ fn secured() -> (TlsSocket<TcpStream>, Peer) {
     (socket, peer.join().unwrap())
 }
 
-/// Waits until so many bytes of plain text, as records, are there to be read.
+/// Waits until records with `length` bytes of plain text can be read.
 fn wait_for(socket: &TlsSocket<TcpStream>, length: usize) {
     let mut buffer = vec![0; 2 * length];
     let began = Instant::now();
@@ -78,7 +78,7 @@ fn wait_for(socket: &TlsSocket<TcpStream>, length: usize) {
 }
 
 #[test]
-fn what_one_event_brought_is_all_read_while_it_says_that_there_is_more() {
+fn one_event_is_read_completely_while_has_unread_says_so() {
     let (mut socket, mut peer) = secured();
     let text: Vec<u8> = (0..50_000_u32).map(|number| number as u8).collect();
     peer.write_all(&text).unwrap();
@@ -90,7 +90,7 @@ fn what_one_event_brought_is_all_read_while_it_says_that_there_is_more() {
         "no whole record"
     );
     while socket.has_unread() {
-        // A read may have ended where the last record does.
+        // A read may end with the last record, so that the next one finds none.
         let length = socket.read(&mut buffer).unwrap_or(0);
         assert_eq!(buffer[..length], text[seen..seen + length]);
         seen += length;
@@ -99,14 +99,14 @@ fn what_one_event_brought_is_all_read_while_it_says_that_there_is_more() {
 }
 
 #[test]
-fn an_end_behind_what_is_read_needs_no_event() {
+fn an_end_right_behind_the_last_bytes_needs_no_event_of_its_own() {
     let (mut socket, mut peer) = secured();
     peer.conn.writer().write_all(b"last").unwrap();
     peer.conn.send_close_notify();
     peer.flush().unwrap();
     wait_for(&socket, 4);
     let mut buffer = [0; 64];
-    // Both records may have come together or not.
+    // The two records may arrive together or apart.
     while socket.read(&mut buffer).is_err() {}
     assert_eq!(&buffer[..4], b"last");
     while !socket.has_unread() {
@@ -146,7 +146,7 @@ fn a_ticket_goes_out_before_an_end_without_an_answer() {
 }
 
 #[test]
-fn behind_its_last_word_a_socket_reads_only_the_end() {
+fn a_finished_socket_reads_only_the_end() {
     let (mut socket, mut peer) = secured();
     socket.finish();
     peer.conn.writer().write_all(&[b'x'; 300]).unwrap();
@@ -165,7 +165,7 @@ fn behind_its_last_word_a_socket_reads_only_the_end() {
 }
 
 #[test]
-fn of_what_the_system_does_not_take_one_record_is_kept_at_most() {
+fn at_most_one_record_is_kept_that_the_system_has_not_taken() {
     let (mut socket, mut peer) = secured();
     let text: Vec<u8> = (0..4_000_000_u32).map(|number| number as u8).collect();
     let mut taken = 0;
@@ -196,7 +196,7 @@ fn of_what_the_system_does_not_take_one_record_is_kept_at_most() {
 }
 
 #[test]
-fn a_wire_counts_what_the_socket_keeps_as_unsent() {
+fn an_outbox_counts_the_records_that_its_socket_holds_as_unsent() {
     let (socket, mut peer) = secured();
     let mut outbox = Outbox::new(socket);
     let mut now = 0;
@@ -218,6 +218,6 @@ fn a_wire_counts_what_the_socket_keeps_as_unsent() {
         outbox.on_writable(now).unwrap();
     }
     assert_eq!(outbox.stuck_since(), None);
-    // Behind all that, the end: of TLS, and of the stream.
+    // After all that comes the end: of TLS, and of the stream.
     assert_eq!(reader.join().unwrap(), 100 * now as usize);
 }
