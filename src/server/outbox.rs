@@ -1,9 +1,9 @@
-//! The outgoing half of a connection, and the one rule that keeps its stream whole: what was begun
-//! is finished first.
+//! The outgoing half of a connection. One rule keeps its stream whole: finish what was begun before
+//! sending anything else.
 //!
-//! A write may end anywhere. The rest of the frame that it ended in is kept here and goes out before
-//! any other byte, so neither a pong nor an answer nor a close frame can tear a frame of the tape.
-//! Tungstenite writes through here too, and is never left with anything of its own to send.
+//! A write may end anywhere, also within a frame. The rest of that frame is kept here and goes out
+//! before any other byte, so neither a pong nor an answer nor a close frame can tear a frame of the
+//! tape. Tungstenite writes through the outbox too, and never holds back bytes of its own.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -11,25 +11,25 @@ use crate::frame;
 use crate::server::context::UptimeMs;
 use crate::server::socket::Socket;
 
-/// A non-blocking socket with what it would not take yet.
+/// A non-blocking socket, and the bytes that it has not taken yet.
 pub(crate) struct Outbox<S> {
     socket: S,
-    /// Bytes that come before any others: the rest of a frame, of an answer, of a snapshot. Bounded
-    /// by one of each, since no message is looked at while something is pending. Boxed, because
-    /// hardly any of the thousands of connections has some at a time.
+    /// Bytes that go out before any others: the rest of a frame, of an answer, of a snapshot. There
+    /// is at most one of each, since no message is read while bytes are pending. Boxed, because
+    /// hardly any of the thousands of connections has pending bytes.
     pending: Option<Box<Pending>>,
-    /// The socket takes nothing until an event says so.
+    /// The socket takes no bytes until an event says so.
     blocked: bool,
-    /// Nothing goes out any more behind what is pending.
+    /// Nothing may be sent after the pending bytes.
     finished: bool,
-    /// While there is more to send than the socket takes: when it took something last.
+    /// The last time that the socket took bytes, while there is more to send than it takes.
     stuck: Option<UptimeMs>,
 }
 
-/// Bytes that the socket would not take; never none.
+/// Bytes that the socket would not take; never empty.
 struct Pending {
     bytes: Vec<u8>,
-    /// So many of them have gone out already.
+    /// How many of them have gone out already.
     sent: usize,
 }
 
@@ -50,12 +50,12 @@ impl<S: Socket> Outbox<S> {
         }
     }
 
-    /// The socket, to be registered.
+    /// The socket, for registering it.
     pub(crate) fn socket(&mut self) -> &mut S {
         &mut self.socket
     }
 
-    /// Gives the socket back, to be closed.
+    /// Gives back the socket, for closing it.
     pub(crate) fn into_socket(self) -> S {
         self.socket
     }
@@ -65,17 +65,18 @@ impl<S: Socket> Outbox<S> {
         !self.blocked && self.pending.is_none() && !self.finished
     }
 
-    /// Whether there are bytes that the system did not take.
+    /// Whether there are bytes that the system has not taken.
     pub(crate) fn has_pending(&self) -> bool {
         self.pending.is_some() || self.socket.has_unsent()
     }
 
-    /// Whether there may be more to read of which no event will tell, whatever was read last.
+    /// Whether there may be more to read without an event to announce it, whatever the last read
+    /// returned.
     pub(crate) fn has_unread(&self) -> bool {
         self.socket.has_unread()
     }
 
-    /// Whether reading from it is costly now.
+    /// Whether reading is costly at present.
     pub(crate) fn is_securing(&self) -> bool {
         self.socket.is_securing()
     }
@@ -85,7 +86,7 @@ impl<S: Socket> Outbox<S> {
         self.socket.is_unexpectedly_plain()
     }
 
-    /// The bytes that the socket did not take.
+    /// The bytes that the socket has not taken.
     #[cfg(test)]
     pub(crate) fn pending(&self) -> &[u8] {
         self.pending
@@ -93,19 +94,19 @@ impl<S: Socket> Outbox<S> {
             .map_or(&[], |pending| pending.unsent())
     }
 
-    /// Since when the socket has taken nothing, although there is something to send.
+    /// The time since which the socket has taken no bytes although there is something to send.
     pub(crate) fn stuck_since(&self) -> Option<UptimeMs> {
         self.stuck
     }
 
-    /// Sends `bytes` behind all that was sent before; what the socket does not take is kept. After
-    /// [`finish`](Self::finish) they go nowhere.
+    /// Sends `bytes` after everything sent before, and keeps what the socket does not take. After
+    /// [`finish`](Self::finish) they are discarded.
     pub(crate) fn send(&mut self, bytes: &[u8], now: UptimeMs) -> io::Result<()> {
         self.send_by(S::write, bytes, now)
     }
 
-    /// Sends `bytes` as [`send`](Self::send) does. Only the end follows, in the same packet if it
-    /// can.
+    /// Sends `bytes` as [`send`](Self::send) does, if only the end of the stream follows, so that
+    /// both can share a packet.
     pub(crate) fn send_last(&mut self, bytes: &[u8], now: UptimeMs) -> io::Result<()> {
         self.send_by(S::write_last, bytes, now)
     }
@@ -128,9 +129,9 @@ impl<S: Socket> Outbox<S> {
         Ok(())
     }
 
-    /// Writes as much of `bytes` as the socket takes, and says how much that was. Only for an
-    /// outbox that [is clear](Self::is_clear); whoever calls it must keep the rest of a frame here
-    /// ([`keep`](Self::keep)).
+    /// Writes as much of `bytes` as the socket takes, and returns how much that was. The outbox
+    /// must be [clear](Self::is_clear), and the caller must [`keep`](Self::keep) the rest of a
+    /// frame here.
     pub(crate) fn send_some(&mut self, bytes: &[u8], now: UptimeMs) -> io::Result<usize> {
         self.write_some(S::write, bytes, now)
     }
@@ -159,9 +160,9 @@ impl<S: Socket> Outbox<S> {
         }
     }
 
-    /// Keeps the rest of what was begun.
+    /// Keeps the rest of a frame that was begun.
     pub(crate) fn keep(&mut self, rest: &[u8]) {
-        // Only an event empties it, and only who was refused room gets one.
+        // Only an event sends the rest, and only a blocked socket gets one.
         debug_assert!(
             self.blocked || rest.is_empty(),
             "a rest without an event to come"
@@ -182,14 +183,15 @@ impl<S: Socket> Outbox<S> {
         }
     }
 
-    /// The socket has room again: sends what is pending, and the end if that was asked for.
+    /// Handles a socket that has room again: sends pending bytes, and the end of the stream if it
+    /// was requested.
     pub(crate) fn on_writable(&mut self, now: UptimeMs) -> io::Result<()> {
         if self.socket.has_unsent() {
             self.flush(now)?;
         }
         self.blocked = self.socket.has_unsent();
         if self.blocked {
-            // It is the socket's turn again, before ours.
+            // The socket must send its own bytes before ours.
         } else if let Some(mut pending) = self.pending.take() {
             pending.sent += self.send_some(pending.unsent(), now)?;
             self.keep_unsent(pending);
@@ -200,8 +202,8 @@ impl<S: Socket> Outbox<S> {
         Ok(())
     }
 
-    /// Keeps what has not gone out. The bytes that have are cut off when they are half of it and not
-    /// before, or a long answer that goes out in many pieces would be copied for each.
+    /// Keeps the unsent bytes. The sent ones are cut off only when they make up half of the buffer,
+    /// because otherwise a long answer that goes out in many pieces would be copied for each piece.
     fn keep_unsent(&mut self, mut pending: Box<Pending>) {
         if pending.unsent().is_empty() {
             return;
@@ -213,28 +215,28 @@ impl<S: Socket> Outbox<S> {
         self.pending = Some(pending);
     }
 
-    /// Has the socket send on what it has taken.
+    /// Makes the socket send the bytes that it has taken.
     fn flush(&mut self, now: UptimeMs) -> io::Result<()> {
         match self.socket.flush() {
             Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
-            // It has room again, or there would have been no event: so it has taken something.
+            // The event means that the socket has room, so it has taken bytes.
             _ => self.stuck = self.socket.has_unsent().then_some(now),
         }
         Ok(())
     }
 
-    /// Says goodbye to a client that is gone or given up; dropping the socket ends the stream.
+    /// Says goodbye to a client that has gone or was given up; dropping the socket ends the stream.
     pub(crate) fn say_goodbye(&mut self) {
         self.socket.say_goodbye();
     }
 
-    /// Ends the outgoing stream behind what is pending. Nothing follows.
+    /// Ends the outgoing stream after the pending bytes. Nothing follows.
     pub(crate) fn finish(&mut self) {
         self.finished = true;
         self.end_if_finished();
     }
 
-    /// Whether nothing follows what is pending.
+    /// Whether the stream ends after the pending bytes.
     pub(crate) fn is_finished(&self) -> bool {
         self.finished
     }
@@ -243,19 +245,19 @@ impl<S: Socket> Outbox<S> {
         if self.finished && self.pending.is_none() {
             self.socket.finish();
             if !self.socket.has_unsent() {
-                // It may have taken the rest along with the end.
+                // The socket may have taken its last bytes together with the end.
                 self.stuck = None;
             }
         }
     }
 
-    /// Lets the system throw away what it still has for this peer when the socket is dropped: it has
-    /// taken nothing for long, and would keep those kilobytes for as long again.
+    /// Lets the system discard its unsent bytes when the socket is dropped: this client has taken
+    /// no bytes for long, and the system would keep those kilobytes for as long again.
     pub(crate) fn reset_on_drop(&mut self) {
         self.socket.reset_on_drop();
     }
 
-    /// Reads into `buffer`: none when there is nothing yet.
+    /// Reads into `buffer`; returns `None` when no bytes have arrived.
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
             match self.socket.read(buffer) {
@@ -268,8 +270,8 @@ impl<S: Socket> Outbox<S> {
     }
 }
 
-/// What tungstenite takes for its stream: it reads the bytes that have arrived, and writes to the
-/// outbox, which takes everything.
+/// The stream that tungstenite sees: it reads the bytes that have arrived, and writes to the
+/// outbox, which accepts everything.
 pub(crate) struct CodecStream<'a, S> {
     pub(crate) input: &'a [u8],
     pub(crate) outbox: &'a mut Outbox<S>,
@@ -287,7 +289,7 @@ impl<S> Read for CodecStream<'_, S> {
 
 impl<S: Socket> Write for CodecStream<'_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Behind the answer to a client's goodbye nothing follows but the end.
+        // Only the end of the stream follows the answer to a client's goodbye.
         if frame::is_close(bytes) {
             self.outbox.send_last(bytes, self.now)?;
         } else {

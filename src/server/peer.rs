@@ -1,5 +1,5 @@
-//! How the log calls a connection, and what its client was told at the end. Made only when a line is
-//! written, so that nobody keeps addresses for it.
+//! Names connections in the log, and summarizes their ends. The texts are made only when a line is
+//! written, so that no connection stores its address for them.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use mio::Token;
 use crate::server::close::CloseReason;
 use crate::server::socket::Socket;
 
-/// `client 17 (127.0.0.1:4242)`: the number is its own for as long as the server runs. The system may
-/// have forgotten the address of one that is gone.
+/// `client 17 (127.0.0.1:4242)`. The number is unique for as long as the server runs. The system
+/// may have forgotten the address of a client that has gone.
 pub(crate) struct PeerId<'a, S>(pub(crate) &'a S, pub(crate) Token);
 
-/// What was said last: the close code of a client, or the length of an answer.
+/// The last message to a client: its close code, or the length of an answer.
 pub(crate) struct CloseSummary<'a>(pub(crate) &'a CloseReason, pub(crate) &'a [u8]);
 
 impl<S: Socket> fmt::Display for PeerId<'_, S> {

@@ -1,15 +1,15 @@
-//! Why a connection is rejected: what the client is answered, and the cause that `/metrics` counts.
+//! The rejection of a connection: the answer to the client, and the cause that `/metrics` counts.
 
 use std::fmt;
 
 use tungstenite::http::StatusCode;
 
-/// What a client that gets no further is answered.
+/// The answer to a client that is rejected.
 #[derive(Debug)]
 pub(crate) struct Rejection {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
-    /// It answers a HEAD request, so it has no body.
+    /// Whether it answers a HEAD request and so has no body.
     pub(crate) head_only: bool,
 }
 
@@ -22,12 +22,12 @@ impl Rejection {
         }
     }
 
-    /// The answer to a request that is malformed.
+    /// The answer to a malformed request.
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// The answer to a request that the server cannot follow at the moment.
+    /// The answer to a request that the server cannot serve at present.
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
@@ -39,31 +39,30 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// Why a connection was rejected. The set is fixed, so nothing that is sent here adds a series to the
-/// metrics.
+/// The cause of a rejection. The set is fixed, so clients cannot add series to the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RejectionCause {
     /// The request is malformed.
     BadRequest,
-    /// It has no valid token.
+    /// The request has no valid token.
     Unauthorized,
-    /// Its page may not connect.
+    /// The client's page may not connect.
     Forbidden,
-    /// There is no such page.
+    /// The requested page does not exist.
     NotFound,
-    /// Neither GET nor HEAD.
+    /// The method is neither GET nor HEAD.
     Method,
     /// No request came within the limit.
     Timeout,
-    /// A WebSocket version other than 13.
+    /// The WebSocket version is not 13.
     Version,
-    /// Its address has too many connections.
+    /// The client's address has too many connections.
     TooMany,
     /// The request head is over its limit.
     HeadTooLong,
-    /// The server shuts down, or has no memory left for another list of symbols.
+    /// The server is shutting down, or has no memory left for another list of symbols.
     Unavailable,
-    /// The server has as many clients as it may.
+    /// The server is at its limit of clients.
     Full,
     /// The server has no descriptors left.
     Descriptors,
@@ -89,13 +88,13 @@ impl RejectionCause {
         }
     }
 
-    /// Its place among [`LABELS`].
+    /// The position in [`LABELS`].
     pub(crate) fn index(self) -> usize {
         self as usize
     }
 }
 
-/// Status and cause as the metric's labels have them, in the order of the causes.
+/// The status and cause in the labels of the metric, in the order of the causes.
 pub(crate) const LABELS: [(&str, &str); RejectionCause::Other as usize + 1] = [
     ("400", "bad_request"),
     ("401", "unauthorized"),
@@ -117,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_labels_name_the_status_that_a_cause_comes_from() {
+    fn each_causes_label_names_its_status() {
         for (status, cause) in LABELS {
             let Ok(status) = status.parse::<u16>() else {
                 continue;

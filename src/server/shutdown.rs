@@ -1,8 +1,8 @@
-//! The end: signals, goodbyes spread over a while, and a limit on how long they take.
+//! Shutting down: signals, goodbyes spread over a while, and a limit on how long they take.
 //!
-//! Clients that are told goodbye come back, most of them at once. So they are not all told at once:
-//! one after the other gets its closing frame, and ticks until then. Who is left when that is over
-//! (nobody, but for clients that came while the port was handed over) has it from the tape.
+//! Clients reconnect after a goodbye, most of them at once. So the server says goodbye to one after
+//! the other, and sends ticks to each until then. Clients that are left after that (only those that
+//! came while the port was handed over) get the closing frame from the tape.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -24,21 +24,21 @@ use crate::server::socket::Transport;
 use crate::server::symbol_file::symbols_of_file;
 use crate::server::tls::ClientSocket;
 
-/// How far the end has come.
+/// The progress of the shutdown.
 #[derive(Default)]
 pub(crate) struct Shutdown {
     signals: Option<Signals>,
     begun: bool,
-    /// Whoever was on its way here still gets in: the port is being handed over.
+    /// The port is being handed over, so clients that were on their way here are still admitted.
     handing_over: bool,
 }
 
-/// Goodbyes on a schedule.
+/// A schedule of goodbyes.
 struct Drain {
     began: Instant,
     time: Duration,
     clients: Vec<Token>,
-    /// How many of them have been told.
+    /// How many of them have been told goodbye.
     told: usize,
 }
 
@@ -47,20 +47,20 @@ impl Shutdown {
         self.begun
     }
 
-    /// Whether nobody gets in any more.
+    /// Whether new clients are refused.
     pub(crate) fn refuses(&self) -> bool {
         self.begun && !self.handing_over
     }
 }
 
 impl Drain {
-    /// When the client comes that is told as number `index`.
+    /// The time at which the client with number `index` is told goodbye.
     fn due(&self, index: usize) -> Instant {
         let share = index as f64 / self.clients.len().max(1) as f64;
         self.began + self.time.mul_f64(share)
     }
 
-    /// Those whose time has come and who have not been told.
+    /// The clients whose time has come since the last call.
     fn next(&mut self, now: Instant) -> &[Token] {
         let from = self.told;
         while self.told < self.clients.len() && self.due(self.told) <= now {
@@ -71,9 +71,9 @@ impl Drain {
 }
 
 impl<S: Transport> Server<S> {
-    /// Shuts down on SIGTERM and SIGINT; a second one ends the loop at once. On SIGHUP, reads again
-    /// what it has from files. That never ends the process: a terminal that goes away, or a reload of
-    /// all services, is no reason to leave the clients.
+    /// Shuts down on SIGTERM and SIGINT; a second one ends the loop at once. On SIGHUP, reads the
+    /// server's files again. SIGHUP never ends the process: a closed terminal, or a reload of all
+    /// services, is no reason to leave the clients.
     ///
     /// # Errors
     /// When the signals cannot be watched.
@@ -86,7 +86,8 @@ impl<S: Transport> Server<S> {
         Ok(())
     }
 
-    /// Says goodbye to everybody and stops the loop when the last has gone, or at the limit.
+    /// Says goodbye to every client and stops the loop when the last has gone, or at the time
+    /// limit.
     pub fn shut_down(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.shutdown.begun {
             return io_loop.stop();
@@ -105,7 +106,7 @@ impl<S: Transport> Server<S> {
         io_loop.call_later(limit, |_, io_loop| io_loop.stop());
         let mut last = drain;
         if self.config.reuse_port {
-            // Who gets in to the last gets a tick at least.
+            // Clients that are admitted until the end of `linger` should still get a tick.
             let linger = LINGER_MAX.min(limit / 4);
             last = drain.max(2 * linger);
             self.shutdown.handing_over = true;
@@ -123,7 +124,7 @@ impl<S: Transport> Server<S> {
         self.on_removed(io_loop);
     }
 
-    /// A connection is gone: at the end, the last one takes the loop along.
+    /// Handles the removal of a connection: during a shutdown the last one stops the loop.
     pub(super) fn on_removed(&mut self, io_loop: &mut IoLoop<Self>) {
         let clients = self.connections.len() - self.acceptor.admins();
         if self.shutdown.begun && clients == 0 && self.acceptor.listener().is_none() {
@@ -131,7 +132,7 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Begins to say goodbye to one after the other.
+    /// Begins to say goodbye to one client after the other.
     fn drain(&mut self, io_loop: &mut IoLoop<Self>) {
         let open = |connection: &mut Connection<ClientSocket<S>>| {
             connection.is_open().then_some(connection.token)
@@ -150,14 +151,14 @@ impl<S: Transport> Server<S> {
         let due = drain.next(now).iter();
         self.close_many(io_loop, due.map(|&token| (token, Ending::Goodbye)));
         if drain.told < drain.clients.len() {
-            // Thousands go a few at a time, not each with a timer of its own.
+            // Thousands of clients are told a few at a time, without a timer for each.
             let next = drain.due(drain.told).max(now + DRAIN_BEAT);
             io_loop.call_at(next, |server, io_loop| server.drain_some(io_loop, drain));
         }
     }
 
-    /// Sends a client all that it has not had, as far as its socket takes it, before it is told
-    /// goodbye. Returns why it is closed then.
+    /// Sends a client its remaining news before the goodbye, as far as its socket takes it. Returns
+    /// the reason to close it.
     pub(crate) fn send_rest(&mut self, now: Instant, token: Token) -> Option<CloseReason> {
         let (connections, mut context) = self.parts(now);
         let connection = connections.get_mut(token)?;
@@ -165,7 +166,7 @@ impl<S: Transport> Server<S> {
         Some(failed.unwrap_or(CloseReason::Shutdown))
     }
 
-    /// Publishes the closing frame to all who are left. From now on nobody gets in.
+    /// Publishes the closing frame for all remaining clients. From now on new clients are refused.
     fn close_tape(&mut self, io_loop: &mut IoLoop<Self>) {
         let mut goodbye = Vec::new();
         frame::close(
@@ -190,7 +191,7 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Reads again what it has from files. One that is broken changes nothing.
+    /// Reads the server's files again. An invalid file changes nothing.
     fn reload(&mut self, io_loop: &mut IoLoop<Self>) {
         if self.config.tokens.is_none() && self.tls.is_none() && self.symbols_file.is_none() {
             log::info!("nothing to reload: no file in use is read again on SIGHUP");
@@ -207,8 +208,8 @@ impl<S: Transport> Server<S> {
         self.reload_symbols(io_loop);
     }
 
-    /// Has the feed go by the file of symbols. It wants the next turn for that: to read the file has
-    /// taken some of this one.
+    /// Makes the feed follow the file of symbols. The feed runs in the next turn, because reading
+    /// the file has used some of this one.
     fn reload_symbols(&mut self, io_loop: &mut IoLoop<Self>) {
         let Some(file) = &self.symbols_file else {
             return;
@@ -242,8 +243,8 @@ impl<S: Transport> Server<S> {
     }
 }
 
-/// How long connections that another process is not to get are still accepted.
+/// The longest time for accepting connections that must not reach another process.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 
-/// The least time between two rounds of goodbyes.
+/// The shortest time between two rounds of goodbyes.
 const DRAIN_BEAT: Duration = Duration::from_millis(1);

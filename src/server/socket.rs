@@ -1,5 +1,5 @@
-//! What the rest of the server asks of sockets, and nothing else: so that it can be tried on others
-//! than the system's.
+//! The traits of the server's sockets, so that it can run on simulated sockets as well as on those
+//! of the system.
 //!
 //! ```text
 //! Listener ──accept──▶ Transport ──(TLS or not)──▶ Socket ──▶ outbox
@@ -16,107 +16,108 @@ use crate::tape::FrameNumber;
 
 /// A socket that listens, and never blocks.
 pub(crate) trait Listen: Source + 'static {
-    /// What it accepts.
+    /// The type of accepted sockets.
     type Socket;
 
-    /// The next client in line, and its address.
+    /// Accepts the next waiting client, and returns its address too.
     fn accept(&self) -> io::Result<(Self::Socket, SocketAddr)>;
 
-    /// Where it listens.
+    /// The address that it listens at.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 
-    /// How many descriptors the system lets the process have.
+    /// The most descriptors that the system allows the process.
     fn descriptors_max(&self) -> usize;
 
-    /// Has new connections go to the listener of number `index` among those of its port, and none
-    /// to this one; then connects, to find out whether there is another. Where nobody has a say in
-    /// that, it is [`Unsupported`](io::ErrorKind::Unsupported).
+    /// Steers new connections to the listener with number `index` on its port, and away from this
+    /// one; then connects, to find out whether such a listener exists. Returns
+    /// [`Unsupported`](io::ErrorKind::Unsupported) on systems that cannot steer.
     fn send_to(&self, index: u32) -> io::Result<Self::Socket>;
 
-    /// Has the system keep new connections until they say something, or for `silence`.
+    /// Makes the system keep new connections until they send something, or for `silence`.
     fn defer(&self, _silence: Duration) {}
 
-    /// Has the system choose among the listeners of its port as it does by itself.
+    /// Restores the system's own choice among the listeners of its port.
     fn share_evenly(&self);
 }
 
-/// A socket with nothing over it, as a listener accepts it.
+/// A bare socket, as a listener accepts it.
 pub(crate) trait Transport: Socket + Source + 'static {
-    /// Where such sockets come from.
+    /// The listener that accepts such sockets.
     type Listener: Listen<Socket = Self>;
 }
 
-/// What the server did to a connection.
+/// An action of the server on a connection.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(
     not(any(test, fuzzing)),
     expect(dead_code, reason = "only a simulation looks")
 )]
 pub(crate) enum Deed<'a> {
-    /// It read a message of the client.
+    /// The server read a message from the client.
     Read,
-    /// It had the client, which stood at this frame, change its list or the way it gets it.
+    /// The server changed the client's list or its delivery; the client stood at this frame.
     Change(FrameNumber),
-    /// It had the client skip what it is behind with.
+    /// The server made the client skip the ticks that it was behind with.
     Skip,
-    /// TLS took this plain text to send.
+    /// TLS accepted this plain text for sending.
     Seal(&'a [u8]),
-    /// It closes the connection, and may have a last word; not if the closing frame of the tape was
-    /// that, behind which the stream `is_finished`.
+    /// The server closes the connection. It may still send a message, unless the stream
+    /// `is_finished` because the closing frame came from the tape.
     Close {
         reason: &'a CloseReason,
         is_finished: bool,
     },
 }
 
-/// A non-blocking stream of bytes. Where it would block it says so by
+/// A non-blocking stream of bytes. Instead of blocking it returns
 /// [`WouldBlock`](std::io::ErrorKind::WouldBlock), and an event tells when that has changed.
 pub(crate) trait Socket: Read + Write {
-    /// Whose it is, as long as the system knows.
+    /// The address of the client, as long as the system remembers it.
     fn peer_addr(&self) -> io::Result<SocketAddr>;
 
-    /// Whether the system had kept it for a second or longer before it was accepted.
+    /// Whether the system had kept the connection for a second or longer before it was accepted.
     fn was_deferred(&self) -> bool {
         false
     }
 
-    /// The server did something that the bytes alone do not tell. The system does not want to know; a
-    /// simulation does.
+    /// Reports an action that the bytes alone do not show. The system ignores it; a simulation
+    /// checks it.
     fn note(&mut self, _deed: Deed<'_>) {}
 
-    /// Ends the outgoing stream; nothing is written any more.
+    /// Ends the outgoing stream. No writes may follow.
     fn finish(&mut self);
 
-    /// Writes what comes right before the end of the stream: the system may keep it until then, to
+    /// Writes the last bytes before the end of the stream. The system may keep them until then, to
     /// send both in one packet.
     fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write(bytes)
     }
 
-    /// Writes what the protocol below has to say at the end, if anything, to a peer whose socket is
-    /// dropped next. The drop itself ends the stream.
+    /// Sends the goodbye of the protocol below, if it has one, right before the socket is dropped.
+    /// Dropping the socket ends the stream.
     fn say_goodbye(&mut self) {}
 
-    /// Has what the peer has not taken thrown away, and the peer told so, when this is dropped.
+    /// Makes dropping the socket discard its unsent bytes and reset the connection.
     fn reset_on_drop(&mut self);
 
-    /// Whether it has taken bytes that the system has not. An event tells when that changes, and
-    /// [`flush`](Write::flush) sends them on.
+    /// Whether it holds bytes that the system has not taken. An event tells when that changes, and
+    /// [`flush`](Write::flush) sends them.
     fn has_unsent(&self) -> bool {
         false
     }
 
-    /// Whether there may be more to read of which no event will tell, whatever was read last.
+    /// Whether there may be more to read without an event to announce it, whatever the last read
+    /// returned.
     fn has_unread(&self) -> bool {
         false
     }
 
-    /// Whether it is still agreeing on keys, so that reading from it is costly.
+    /// Whether its TLS handshake is still under way, so that reading is costly.
     fn is_securing(&self) -> bool {
         false
     }
 
-    /// Whether its client speaks plain text where TLS was expected.
+    /// Whether the client speaks plain text where TLS was expected.
     fn is_unexpectedly_plain(&self) -> bool {
         false
     }

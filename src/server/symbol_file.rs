@@ -1,4 +1,4 @@
-//! Lists of symbols, as the command line and files name them.
+//! Reads lists of symbols from files and command lines.
 
 use std::collections::HashSet;
 use std::fs;
@@ -8,10 +8,10 @@ use crate::error_text::plain;
 use crate::server::hub::SYMBOL_LENGTH_MAX;
 use crate::tape::SYMBOLS_MAX;
 
-/// The symbols that a file lists, separated by lines, blanks or commas; `#` begins a comment.
+/// Reads the symbols in a file, separated by lines, blanks or commas; `#` begins a comment.
 ///
 /// # Errors
-/// A sentence that names the file, and the symbol that is wrong.
+/// A sentence that names the file, and the invalid symbol.
 pub(crate) fn symbols_of_file(file: &Path) -> Result<Vec<String>, String> {
     let name = file.display();
     let text = fs::read_to_string(file)
@@ -28,7 +28,7 @@ pub(crate) fn symbols_of_file(file: &Path) -> Result<Vec<String>, String> {
     }
 }
 
-/// A list of symbols, each once.
+/// Checks a list of symbols, and keeps each symbol once.
 pub(crate) fn symbols<'a>(words: impl Iterator<Item = &'a str>) -> Result<Vec<String>, String> {
     let mut symbols = Vec::new();
     let mut known = HashSet::new();

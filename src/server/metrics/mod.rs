@@ -1,8 +1,8 @@
-//! `/metrics`: everything that is counted, in the classic text format of Prometheus, which every
+//! `/metrics`: all counters and gauges, in the classic text format of Prometheus, which every
 //! scraper reads.
 //!
-//! A page is written in one go, from one instant. Requests within one turn of the loop get the same
-//! page, so that a flood of them costs little more than one.
+//! A page is written at once and shows one instant. Requests within one turn of the loop get the
+//! same page, so that a flood of them costs little more than one.
 
 mod process;
 mod snapshot;
@@ -17,29 +17,29 @@ use self::process::Process;
 pub(crate) use self::snapshot::Snapshot;
 pub(crate) use self::text::CONTENT_TYPE;
 
-/// The pages on their way, and what never changes about the process.
+/// The pages that clients are reading, and the constant facts about the process.
 #[derive(Default)]
 pub(crate) struct Metrics {
     process: Process,
     newest: Option<Page>,
-    /// Connections that were given a page and may not have taken all of it.
+    /// Connections that may still be reading a page.
     takers: Vec<Token>,
 }
 
-/// A page as it was in one turn of the loop.
+/// The page of one turn of the loop.
 struct Page {
     turn: u64,
     text: Rc<str>,
 }
 
 impl Metrics {
-    /// The page as it was written in `turn`, if it was.
+    /// The page written in `turn`, if there is one.
     pub(crate) fn page_of(&self, turn: u64) -> Option<Rc<str>> {
         let newest = self.newest.as_ref().filter(|page| page.turn == turn);
         newest.map(|page| Rc::clone(&page.text))
     }
 
-    /// Keeps a page of `turn`.
+    /// Keeps the page of `turn`.
     pub(crate) fn keep(&mut self, turn: u64, page: &Rc<str>) {
         let text = Rc::clone(page);
         self.newest = Some(Page { turn, text });
@@ -50,9 +50,9 @@ impl Metrics {
         snapshot.write(&self.process).into()
     }
 
-    /// Notes that `token` is given a page of `length` bytes. Returns false instead if too many have
-    /// not taken theirs, as `has_pending` tells: an answer is the one thing of which a client may have
-    /// more unsent than its share.
+    /// Notes that `token` gets a page of `length` bytes. Returns false instead if too many
+    /// connections have yet to read theirs, which `has_pending` tells: a page is the only data of
+    /// which the server may hold more for a client than its share.
     pub(crate) fn take(
         &mut self,
         token: Token,
@@ -68,5 +68,5 @@ impl Metrics {
     }
 }
 
-/// What all who take their page slowly may hold in our memory.
+/// The memory limit for all pages that clients read slowly.
 const UNTAKEN_MAX: usize = 16 << 20;

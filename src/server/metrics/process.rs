@@ -1,15 +1,15 @@
-//! What `/metrics` says about the process, under the names that all exporters use.
+//! The metrics about the process, under the names that all exporters use.
 
 use std::cell::OnceCell;
 
 use crate::process::{self, Usage};
 use crate::server::metrics::text::Text;
 
-/// What never changes about the process.
+/// The constant facts about the process.
 #[derive(Default)]
 pub(super) struct Process {
-    /// Unix time in seconds; none where the system does not tell. Found out when first asked for, and
-    /// kept: setting the clock later must not look like another process.
+    /// The start, as Unix time in seconds; `None` where the system does not tell. Determined at the
+    /// first request and kept, because a later change of the clock must not look like a restart.
     started: OnceCell<Option<f64>>,
 }
 

@@ -1,4 +1,4 @@
-//! What `/metrics` says about the server.
+//! The metrics about the server.
 
 use std::env::consts;
 use std::time::Instant;
@@ -14,25 +14,25 @@ use crate::server::metrics::sources;
 use crate::server::metrics::text::Text;
 use crate::server::{close, rejection};
 
-/// The numbers of one instant: borrowed from where they are counted, and written at once.
+/// The numbers of one instant, borrowed from their owners and written at once.
 pub(crate) struct Snapshot<'a> {
     pub(crate) now: Instant,
     pub(crate) counters: &'a Counters,
     pub(crate) hub: &'a Hub,
     pub(crate) sources: &'a Sources,
     pub(crate) lag: &'a Lag,
-    /// Connections in any state.
+    /// All connections, whatever their state.
     pub(crate) connections: usize,
-    /// Clients whose sockets take nothing although there is something to send.
+    /// Clients whose sockets take no bytes although there is something to send.
     pub(crate) slow_clients: usize,
     pub(crate) is_ready: bool,
-    /// Ticks that the recorder had to leave out.
+    /// Ticks that the recorder dropped.
     pub(crate) unrecorded: u64,
     pub(crate) log_lines: Lost,
 }
 
 impl Snapshot<'_> {
-    /// The page, what concerns the process included.
+    /// Writes the page, including the metrics about the process.
     pub(super) fn write(&self, process: &Process) -> String {
         let mut out = Text::new();
         process.write(&mut out);
@@ -126,8 +126,8 @@ impl Snapshot<'_> {
         );
     }
 
-    /// Series by symbol. A page of tens of thousands would hold the loop for long, and no Prometheus
-    /// wants it.
+    /// Writes the series by symbol. With tens of thousands of symbols, the page would hold up the
+    /// loop for long and overload Prometheus.
     fn write_symbols(&self, out: &mut Text) {
         let (count, _) = self.hub.counts();
         let most = if count <= SYMBOL_SERIES_MAX { count } else { 0 };
@@ -219,5 +219,5 @@ impl Snapshot<'_> {
     }
 }
 
-/// With more symbols, series by symbol are left out.
+/// The most symbols for which series by symbol are written.
 const SYMBOL_SERIES_MAX: usize = 1000;

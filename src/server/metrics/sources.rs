@@ -1,9 +1,9 @@
-//! What `/metrics` says about the exchanges that prices come from.
+//! The metrics about the exchanges that prices come from.
 
 use crate::feed::Sources;
 use crate::server::metrics::text::Text;
 
-/// Writes the families about `sources`; none of them if there is no source.
+/// Writes the metrics about `sources`, or nothing if there are none.
 pub(super) fn write(sources: &Sources, out: &mut Text) {
     if sources.iter().next().is_none() {
         return;

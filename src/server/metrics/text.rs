@@ -7,7 +7,7 @@ use ioloop::histogram::Durations;
 /// The media type of a page.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A page that is being written. Names are given in full, with unit and suffix, as they appear.
+/// A page under construction. Names are given in full, with unit and suffix, as they appear.
 pub(super) struct Text {
     out: String,
 }
@@ -22,17 +22,17 @@ impl Text {
         }
     }
 
-    /// The page.
+    /// Returns the page.
     pub(super) fn finish(self) -> String {
         self.out
     }
 
-    /// A number that goes up and down.
+    /// Writes a number that goes up and down.
     pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) {
         self.gauges(name, help, [([], value)]);
     }
 
-    /// Numbers that go up and down, by labels.
+    /// Writes numbers that go up and down, by labels.
     pub(super) fn gauges<'a, const N: usize>(
         &mut self,
         name: &str,
@@ -42,12 +42,12 @@ impl Text {
         self.family(name, help, "gauge", values);
     }
 
-    /// A number that only grows; its name ends in `_total`.
+    /// Writes a number that only grows; its name ends in `_total`.
     pub(super) fn counter(&mut self, name: &str, help: &str, value: impl Display) {
         self.counters(name, help, [([], value)]);
     }
 
-    /// Numbers that only grow, by labels; their name ends in `_total`.
+    /// Writes numbers that only grow, by labels; their name ends in `_total`.
     pub(super) fn counters<'a, const N: usize>(
         &mut self,
         name: &str,
@@ -57,7 +57,7 @@ impl Text {
         self.family(name, help, "counter", values);
     }
 
-    /// A distribution of durations, in seconds.
+    /// Writes a distribution of durations, in seconds.
     pub(super) fn histogram<const B: usize>(
         &mut self,
         name: &str,
@@ -67,7 +67,7 @@ impl Text {
         self.histograms(name, help, [([], durations)]);
     }
 
-    /// Distributions of durations in seconds, by labels.
+    /// Writes distributions of durations in seconds, by labels.
     pub(super) fn histograms<'a, const N: usize, const B: usize>(
         &mut self,
         name: &str,
@@ -141,7 +141,7 @@ fn write_sample<'a>(
     write_out(out, format_args!(" {value}\n"));
 }
 
-/// A bound as Prometheus itself writes it: `1.0` and not `1`, which would be another series.
+/// A bound as Prometheus itself writes it: `1.0` and not `1`, which would be a different series.
 fn upper_bound(seconds: f64) -> String {
     if seconds.is_infinite() {
         "+Inf".to_owned()
@@ -152,7 +152,7 @@ fn upper_bound(seconds: f64) -> String {
     }
 }
 
-/// The value of a label as it is written between quotes.
+/// Escapes the value of a label for its quotes.
 fn escape(out: &mut String, text: &str) {
     for letter in text.chars() {
         match letter {
@@ -168,7 +168,7 @@ fn write_out(out: &mut String, text: fmt::Arguments<'_>) {
     out.write_fmt(text).expect("a string takes every write");
 }
 
-/// A page of one symbol has about that much.
+/// About the length of a page with one symbol.
 const LENGTH_USUAL: usize = 16 << 10;
 
 #[cfg(test)]
@@ -177,7 +177,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn families_and_samples_are_written_as_the_format_asks() {
+    fn families_and_samples_follow_the_format() {
         let mut text = Text::new();
         text.gauge("age_seconds", "An age", 0.25);
         let odd = [([("symbol", "a\\\"b\nc"), ("by", "x")], 3_u64)];
