@@ -24,8 +24,8 @@ impl Readiness<'_> {
         !self.is_stopping && self.hub.is_ready()
     }
 
-    /// The page: a line for each of the first symbols without a current price, longest silence first,
-    /// and for each of the first sources that fail.
+    /// The page: a line for each of the first symbols without a current price, longest silence
+    /// first, and for each of the first sources that fail.
     pub(crate) fn page(&self, now: Instant) -> (StatusCode, String) {
         if self.is_ready() {
             return (StatusCode::OK, "ready\n".to_owned());

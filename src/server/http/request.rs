@@ -1,8 +1,8 @@
 //! The request head of a client that has just connected.
 //!
 //! Pure: bytes in, a decision out. The head is parsed once, when its end has arrived, so that a
-//! client that sends it byte by byte costs no more than one that sends it whole. The checks are those
-//! of RFC 6455 section 4.2.1 and of Tornado's `WebSocketHandler.get`.
+//! client that sends it byte by byte costs no more than one that sends it whole. The checks are
+//! those of RFC 6455 section 4.2.1 and of Tornado's `WebSocketHandler.get`.
 
 use tungstenite::http::StatusCode;
 

@@ -64,8 +64,8 @@ pub(crate) fn reject(rejection: &Rejection) -> Vec<u8> {
 fn status_headers(status: StatusCode) -> &'static str {
     match status {
         StatusCode::METHOD_NOT_ALLOWED => "Connection: close\r\nAllow: GET, HEAD\r\n",
-        // RFC 6455 section 4.4: name the version that is spoken.
-        // RFC 9110 section 7.8: who sends Upgrade names it in Connection.
+        // RFC 6455 section 4.4: name the supported version. RFC 9110 section 7.8: a sender of
+        // Upgrade names it in Connection.
         StatusCode::UPGRADE_REQUIRED => {
             "Connection: close, upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         }
