@@ -7,8 +7,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::fault::Fault;
-use super::http::Request;
 use super::prices::Outcome;
+use super::request::Request;
 use super::state::Shared;
 use super::wire::Wire;
 

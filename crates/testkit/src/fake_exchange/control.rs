@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::answer::Answer;
 use super::fault::Fault;
-use super::http::Request;
+use super::request::Request;
 use super::sources;
 use super::state::Shared;
 

@@ -6,30 +6,10 @@ use std::time::Instant;
 
 use super::answer::{Next, REDIRECTED, delay, misanswer, refusal, send};
 use super::fault::{Fault, Stage};
+use super::request::Request;
 use super::state::Shared;
 use super::wire::Wire;
 use super::{Seen, control, rest, stream};
-
-/// A request, including its body, which has been read.
-#[derive(Debug)]
-pub(super) struct Request {
-    pub(super) method: String,
-    /// The authority that the request is for.
-    pub(super) authority: String,
-    /// The path at that authority, with the query.
-    pub(super) target: String,
-    /// The target as it was sent.
-    pub(super) whole_target: String,
-    headers: Vec<(String, String)>,
-}
-
-impl Request {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        let header = headers.find(|(known, _)| known.eq_ignore_ascii_case(name));
-        header.map(|(_, value)| value.as_str())
-    }
-}
 
 /// Serves one connection until its end.
 pub(super) fn serve(shared: &Shared, socket: TcpStream, connection: u64) -> io::Result<()> {
@@ -97,7 +77,7 @@ fn read_request(wire: &mut Wire, unread: &mut Vec<u8>) -> io::Result<Option<Requ
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut parsed = httparse::Request::new(&mut headers);
         match parsed.parse(unread).map_err(|_| bad())? {
-            httparse::Status::Complete(length) => break (request(&parsed), length),
+            httparse::Status::Complete(length) => break (Request::from(parsed), length),
             httparse::Status::Partial if unread.len() > HEAD_MAX => return Err(bad()),
             httparse::Status::Partial if !read_more(wire, unread)? => return Ok(None),
             httparse::Status::Partial => {}
@@ -132,22 +112,6 @@ fn read_request(wire: &mut Wire, unread: &mut Vec<u8>) -> io::Result<Option<Requ
         request.target = target.to_owned();
     }
     Ok(Some(request))
-}
-
-fn request(parsed: &httparse::Request<'_, '_>) -> Request {
-    let headers = parsed.headers.iter().map(|header| {
-        let value = String::from_utf8_lossy(header.value).into_owned();
-        (header.name.to_owned(), value)
-    });
-    let target = parsed.path.filter(|path| path.starts_with('/'));
-    let target = target.unwrap_or("/").to_owned();
-    Request {
-        method: parsed.method.unwrap_or_default().to_owned(),
-        authority: String::new(),
-        whole_target: target.clone(),
-        target,
-        headers: headers.collect(),
-    }
 }
 
 fn read_more(wire: &mut Wire, unread: &mut Vec<u8>) -> io::Result<bool> {

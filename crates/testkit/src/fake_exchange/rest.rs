@@ -3,7 +3,7 @@
 use super::answer::{Answer, refusal};
 use super::clock::Clock;
 use super::fault::Fault;
-use super::http::Request;
+use super::request::Request;
 use super::rest_formats::{Ask, EXCHANGES, Rest, Unknown};
 use super::state::{Draw, Shared, Symbol, host};
 use super::stream_formats::{KUCOIN, STREAMS};

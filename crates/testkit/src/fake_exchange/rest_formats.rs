@@ -7,6 +7,8 @@
 //! requested), `$key` (as answered, where that differs), `$BASE`, `$QUOTE`, `$last`, `$bid`,
 //! `$ask`, and the time as `$ms`, `$s`, `$us` or `$iso`.
 
+use super::notation::{dashed, joined, lower, quote_first, slashed, underscored};
+
 /// An exchange that answers requests.
 pub(crate) struct Rest {
     pub(crate) id: &'static str,
@@ -66,30 +68,6 @@ const fn lenient(target: &'static str, answer: &'static str, entry: &'static str
         entry,
         unknown: Unknown::IsLeftOut,
     }
-}
-
-fn joined(base: &str, quote: &str) -> String {
-    format!("{base}{quote}")
-}
-
-fn lower(base: &str, quote: &str) -> String {
-    joined(base, quote).to_lowercase()
-}
-
-fn dashed(base: &str, quote: &str) -> String {
-    format!("{base}-{quote}")
-}
-
-fn underscored(base: &str, quote: &str) -> String {
-    format!("{base}_{quote}")
-}
-
-fn quote_first(base: &str, quote: &str) -> String {
-    dashed(quote, base)
-}
-
-fn slashed(base: &str, quote: &str) -> String {
-    format!("{base}/{quote}")
 }
 
 fn xbt(code: &str) -> &str {

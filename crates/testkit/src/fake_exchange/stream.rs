@@ -14,8 +14,8 @@ use tungstenite::{Error, Message, WebSocket};
 
 use super::clock::Clock;
 use super::fault::{Fault, Stage};
-use super::http::Request;
 use super::prices::Outcome;
+use super::request::Request;
 use super::state::{Draw, Shared, Symbol};
 use super::stream_formats::{KUCOIN, Rule, STREAMS, Stream};
 use super::template::{Captured, fill, matches};

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use super::notation::{dashed, joined, lower, quote_first, slashed, underscored};
+
 /// An exchange that has a stream.
 pub(crate) struct Stream {
     pub(crate) id: &'static str,
@@ -88,30 +90,6 @@ const PLAIN: Stream = Stream {
     settle: Duration::ZERO,
     subscribe_within: None,
 };
-
-fn joined(base: &str, quote: &str) -> String {
-    format!("{base}{quote}")
-}
-
-fn lower(base: &str, quote: &str) -> String {
-    joined(base, quote).to_lowercase()
-}
-
-fn dashed(base: &str, quote: &str) -> String {
-    format!("{base}-{quote}")
-}
-
-fn underscored(base: &str, quote: &str) -> String {
-    format!("{base}_{quote}")
-}
-
-fn slashed(base: &str, quote: &str) -> String {
-    format!("{base}/{quote}")
-}
-
-fn quote_first(base: &str, quote: &str) -> String {
-    dashed(quote, base)
-}
 
 /// The notation of the exchange's answers to requests.
 fn spelled_by(id: &str, base: &str, quote: &str) -> String {

@@ -1,0 +1,25 @@
+//! How exchanges write the name of a market.
+
+pub(super) fn joined(base: &str, quote: &str) -> String {
+    format!("{base}{quote}")
+}
+
+pub(super) fn lower(base: &str, quote: &str) -> String {
+    joined(base, quote).to_lowercase()
+}
+
+pub(super) fn dashed(base: &str, quote: &str) -> String {
+    format!("{base}-{quote}")
+}
+
+pub(super) fn underscored(base: &str, quote: &str) -> String {
+    format!("{base}_{quote}")
+}
+
+pub(super) fn slashed(base: &str, quote: &str) -> String {
+    format!("{base}/{quote}")
+}
+
+pub(super) fn quote_first(base: &str, quote: &str) -> String {
+    dashed(quote, base)
+}
