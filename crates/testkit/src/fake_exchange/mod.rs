@@ -12,15 +12,14 @@ mod answer;
 mod clock;
 mod control;
 mod fault;
+mod formats;
 mod http;
 mod notation;
 mod prices;
 mod request;
 mod rest;
-mod rest_formats;
 mod state;
 mod stream;
-mod stream_formats;
 mod template;
 mod wire;
 
@@ -235,11 +234,9 @@ impl Drop for FakeExchange {
 
 /// The names of all exchanges and of their streams.
 pub fn sources() -> Vec<String> {
-    let exchanges = rest_formats::EXCHANGES.iter();
-    let streams = stream_formats::STREAMS.iter();
-    exchanges
+    formats::exchanges()
         .map(|exchange| exchange.id.to_owned())
-        .chain(streams.map(|stream| format!("{}+stream", stream.id)))
+        .chain(formats::streams().map(|stream| format!("{}+stream", stream.id)))
         .collect()
 }
 

@@ -3,10 +3,9 @@
 use super::answer::{Answer, refusal};
 use super::clock::Clock;
 use super::fault::Fault;
+use super::formats::{Ask, KUCOIN, Rest, Unknown, exchanges, streams};
 use super::request::Request;
-use super::rest_formats::{Ask, EXCHANGES, Rest, Unknown};
 use super::state::{Draw, Shared, Symbol, host};
-use super::stream_formats::{KUCOIN, STREAMS};
 use super::template::{fill, matches_target};
 
 /// Whether an exchange answers requests at this authority.
@@ -15,8 +14,7 @@ pub(super) fn knows(authority: &str) -> bool {
 }
 
 fn exchange(authority: &str) -> Option<&'static Rest> {
-    let mut exchanges = EXCHANGES.iter();
-    exchanges.find(|exchange| exchange.authority == host(authority))
+    exchanges().find(|exchange| exchange.authority == host(authority))
 }
 
 /// The requested source in the format of the server's command line.
@@ -34,7 +32,7 @@ pub(super) fn answer(
     fault: Fault,
 ) -> Answer {
     let Some(exchange) = exchange(&request.authority) else {
-        let what = format!("rest_formats.rs has no exchange at {}", request.authority);
+        let what = format!("the formats have no exchange at {}", request.authority);
         return Answer::new(404, what);
     };
     let clock = Clock::now(fault);
@@ -138,7 +136,7 @@ fn bullet(shared: &Shared, target: &str) -> Answer {
         return Answer::new(404, r#"{"code":"404","msg":"Not Found"}"#);
     }
     let token = shared.token();
-    let within = STREAMS.iter().find(|stream| stream.authority == KUCOIN);
+    let within = streams().find(|stream| stream.authority == KUCOIN);
     assert!(within.is_some(), "the token leads somewhere");
     let haste = u64::from(shared.config.haste);
     let (ping, pong) = (18_000 / haste, 10_000 / haste);

@@ -9,9 +9,8 @@ use rustls::ServerConfig;
 
 use super::clock::Clock;
 use super::fault::{Fault, Stage, random};
+use super::formats::{exchanges, streams};
 use super::prices::{Book, Delivery, Outcome, price, with_exponent};
-use super::rest_formats::EXCHANGES;
-use super::stream_formats::STREAMS;
 use super::template::fill;
 use super::{Config, Seen};
 use crate::authority::{Authority, Validity};
@@ -76,8 +75,8 @@ pub(super) struct Draw<'a> {
 impl Shared {
     pub(super) fn new(config: Config) -> Self {
         let mut names = vec!["localhost", "127.0.0.1"];
-        let of_streams = STREAMS.iter().map(|stream| stream.authority);
-        let authorities = EXCHANGES.iter().map(|exchange| exchange.authority);
+        let of_streams = streams().map(|stream| stream.authority);
+        let authorities = exchanges().map(|exchange| exchange.authority);
         names.extend(authorities.chain(of_streams).map(host));
         let authority = Authority::new(&names);
         Self {

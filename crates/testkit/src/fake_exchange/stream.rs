@@ -14,23 +14,21 @@ use tungstenite::{Error, Message, WebSocket};
 
 use super::clock::Clock;
 use super::fault::{Fault, Stage};
+use super::formats::{KUCOIN, Rule, Stream, streams};
 use super::prices::Outcome;
 use super::request::Request;
 use super::state::{Draw, Shared, Symbol};
-use super::stream_formats::{KUCOIN, Rule, STREAMS, Stream};
 use super::template::{Captured, fill, matches};
 use super::wire::Wire;
 
 /// Whether an exchange has a stream at this authority.
 pub(super) fn knows(authority: &str) -> bool {
-    let mut streams = STREAMS.iter();
-    streams.any(|stream| stream.authority == authority)
+    streams().any(|stream| stream.authority == authority)
 }
 
 fn format(request: &Request) -> Option<&'static Stream> {
     let path = request.target.split('?').next().unwrap_or_default();
-    let mut streams = STREAMS.iter();
-    streams.find(|stream| {
+    streams().find(|stream| {
         let is_path = path == stream.path || (stream.path.is_empty() && path == "/");
         stream.authority == request.authority && is_path
     })
