@@ -22,12 +22,12 @@ impl Clock {
 
     /// The time that a client can read from messages with these templates.
     pub(super) fn stamp(self, templates: &[&str]) -> Option<u64> {
-        let has = |placeholder: &str| {
+        let has = |placeholder| {
             templates
                 .iter()
                 .any(|template| has_hole(template, placeholder))
         };
-        match has("ms") || has("us") || has("iso") {
+        match ["ms", "us", "ns", "iso", "naive"].into_iter().any(has) {
             true => Some(self.0),
             false => has("s").then_some(self.0 / 1000 * 1000),
         }
@@ -38,13 +38,17 @@ impl Clock {
             "ms" => Some(self.0.to_string()),
             "s" => Some((self.0 / 1000).to_string()),
             "us" => Some(format!("{}000", self.0)),
-            "iso" => {
-                let ms = i64::try_from(self.0).expect("not in this era");
-                let moment = jiff::Timestamp::from_millisecond(ms);
-                Some(moment.expect("not in this era").to_string())
-            }
+            "ns" => Some(format!("{}000000", self.0)),
+            "iso" => Some(self.iso()),
+            "naive" => Some(self.iso().trim_end_matches('Z').to_owned()),
             _ => None,
         }
+    }
+
+    fn iso(self) -> String {
+        let ms = i64::try_from(self.0).expect("not in this era");
+        let moment = jiff::Timestamp::from_millisecond(ms);
+        moment.expect("not in this era").to_string()
     }
 }
 

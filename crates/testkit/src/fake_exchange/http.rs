@@ -90,11 +90,13 @@ fn read_request(wire: &mut Wire, unread: &mut Vec<u8>) -> io::Result<Option<Requ
             return Ok(None);
         }
     }
-    unread.drain(..head_length + length);
+    let body = unread.drain(..head_length + length).skip(head_length);
+    request.body = String::from_utf8_lossy(&body.collect::<Vec<_>>()).into_owned();
     // With `--upstream` the authority is in the path, otherwise in the Host header.
     let known = |authority: &str| rest::knows(authority) || stream::knows(authority);
     let mut parts = request.whole_target[1..].splitn(2, ['/', '?']);
     let first = parts.next().unwrap_or_default().replace("%3A", ":");
+    let first = first.strip_suffix(":443").unwrap_or(&first).to_owned();
     let host_header = request.header("host").unwrap_or_default().to_owned();
     if known(&first) {
         let length = request.whole_target[1..].find(['/', '?']);

@@ -16,6 +16,7 @@ mod formats;
 mod http;
 mod notation;
 mod prices;
+mod protobuf;
 mod request;
 mod rest;
 mod state;
@@ -67,13 +68,14 @@ impl Default for Config {
             .iter()
             .flat_map(|quote| bases.map(|base| format!("{base}/{quote}")));
         let fillers = (0..50).map(|n| format!("A{n}/USDT"));
+        let local = LOCAL_CURRENCIES.map(|quote| format!("BTC/{quote}"));
         let exponents = ["ETH/BTC", "SHIB/USDT", "SHIB/BTC"].map(str::to_owned);
         Self {
             port: 0,
             seed: 1,
             random_faults: None,
             spared: &[],
-            symbols: pairs.chain(exponents).chain(fillers).collect(),
+            symbols: pairs.chain(local).chain(exponents).chain(fillers).collect(),
             fillers: 0,
             tick_every: Duration::from_millis(100),
             patience: Duration::from_secs(20),
@@ -81,6 +83,12 @@ impl Default for Config {
         }
     }
 }
+
+/// The currencies that only exchanges of one country have.
+const LOCAL_CURRENCIES: [&str; 14] = [
+    "AUD", "BRL", "CAD", "CZK", "GBP", "IDR", "INR", "JPY", "MXN", "PHP", "THB", "TRY", "TWD",
+    "ZAR",
+];
 
 /// A running fake exchange; it stops when dropped.
 pub struct FakeExchange {
@@ -238,6 +246,12 @@ pub fn sources() -> Vec<String> {
         .map(|exchange| exchange.id.to_owned())
         .chain(formats::streams().map(|stream| format!("{}+stream", stream.id)))
         .collect()
+}
+
+/// The one quote currency of an exchange that has only one: it trades every base in that, and no
+/// other symbol.
+pub fn home(exchange: &str) -> Option<&'static str> {
+    formats::home(exchange)
 }
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {

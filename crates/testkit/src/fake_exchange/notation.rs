@@ -23,3 +23,11 @@ pub(super) fn slashed(base: &str, quote: &str) -> String {
 pub(super) fn quote_first(base: &str, quote: &str) -> String {
     dashed(quote, base)
 }
+
+pub(super) fn lower_underscored(base: &str, quote: &str) -> String {
+    underscored(base, quote).to_lowercase()
+}
+
+pub(super) fn base_only(base: &str, _: &str) -> String {
+    base.to_owned()
+}

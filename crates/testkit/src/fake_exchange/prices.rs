@@ -73,6 +73,31 @@ pub(super) fn with_exponent(decimal: &str) -> Option<String> {
     (zeros >= 3).then(|| format!("{first}.{rest}e-{}", zeros + 1))
 }
 
+/// The same number with at least eight decimals, as exchanges with scaled prices have them.
+pub(super) fn padded(decimal: &str) -> String {
+    let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
+    format!("{whole}.{fraction:0<SCALE$}")
+}
+
+/// A padded number times 10^8: an integer unless it has more decimals.
+pub(super) fn scaled(padded: &str) -> String {
+    let (whole, fraction) = padded.split_once('.').unwrap_or((padded, ""));
+    let fraction = format!("{fraction:0<SCALE$}");
+    let (moved, rest) = fraction.split_at(SCALE);
+    let digits = format!("{whole}{moved}");
+    let integer = match digits.trim_start_matches('0') {
+        "" => "0",
+        integer => integer,
+    };
+    match rest {
+        "" => integer.to_owned(),
+        rest => format!("{integer}.{rest}"),
+    }
+}
+
+/// The decimals that a scaled price has no more.
+const SCALE: usize = 8;
+
 /// A price that was sent to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {

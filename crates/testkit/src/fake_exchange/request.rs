@@ -11,6 +11,7 @@ pub(super) struct Request {
     /// The target as it was sent.
     pub(super) whole_target: String,
     headers: Vec<(String, String)>,
+    pub(super) body: String,
 }
 
 impl Request {
@@ -35,6 +36,7 @@ impl From<httparse::Request<'_, '_>> for Request {
             whole_target: target.clone(),
             target,
             headers: headers.collect(),
+            body: String::new(),
         }
     }
 }

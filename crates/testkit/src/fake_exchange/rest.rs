@@ -6,7 +6,7 @@ use super::fault::Fault;
 use super::formats::{Ask, KUCOIN, Rest, Unknown, exchanges, streams};
 use super::request::Request;
 use super::state::{Draw, Shared, Symbol, host};
-use super::template::{fill, matches_target};
+use super::template::{fill, matches, matches_target};
 
 /// Whether an exchange answers requests at this authority.
 pub(super) fn knows(authority: &str) -> bool {
@@ -58,12 +58,13 @@ pub(super) fn answer(
     if request.method == "POST" && exchange.id == "kucoin" {
         return bullet(shared, &request.target);
     }
-    if request.method != "GET" {
-        return Answer::new(405, "");
+    if let Some(header) = exchange.needs
+        && request.header(header).is_none()
+    {
+        return Answer::new(403, format!(r#"{{"message":"missing header {header}"}}"#));
     }
     let mut asks = exchange.asks.iter();
-    let asked = asks.find_map(|ask| Some((ask, matches_target(ask.target, &request.target)?)));
-    let Some((ask, markets)) = asked else {
+    let Some((ask, markets)) = asks.find_map(|ask| Some((ask, asked(ask, request)?))) else {
         return Answer::new(
             404,
             r#"{"message":"no such endpoint, or no such parameters"}"#,
@@ -106,6 +107,19 @@ pub(super) fn answer(
     });
     answer.body = text.into_bytes();
     answer
+}
+
+/// The markets that a request of this kind asks for; `None` if it is of another kind.
+fn asked(ask: &Ask, request: &Request) -> Option<Vec<String>> {
+    let method = match ask.body {
+        "" => "GET",
+        _ => "POST",
+    };
+    let mut markets = matches_target(ask.target, &request.target)?.markets();
+    if !ask.body.is_empty() {
+        markets.extend(matches(ask.body, &request.body)?.markets());
+    }
+    (request.method == method).then_some(markets)
 }
 
 /// The requested symbols; `None` if the request is an error.

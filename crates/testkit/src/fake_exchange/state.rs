@@ -1,6 +1,6 @@
 //! The state that all connections of a fake exchange share.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -9,8 +9,8 @@ use rustls::ServerConfig;
 
 use super::clock::Clock;
 use super::fault::{Fault, Stage, random};
-use super::formats::{exchanges, streams};
-use super::prices::{Book, Delivery, Outcome, price, with_exponent};
+use super::formats::{exchanges, home, streams};
+use super::prices::{Book, Delivery, Outcome, padded, price, scaled, with_exponent};
 use super::template::fill;
 use super::{Config, Seen};
 use crate::authority::{Authority, Validity};
@@ -21,6 +21,8 @@ pub(super) struct Shared {
     pub(super) authority: Authority,
     expired: Arc<ServerConfig>,
     other_name: Arc<ServerConfig>,
+    /// The symbols of exchanges that have only one quote currency: every base in that one.
+    at_home: HashMap<&'static str, Vec<String>>,
     state: Mutex<State>,
 }
 
@@ -58,6 +60,28 @@ pub(super) struct Symbol<'a> {
     pub(super) quote: &'a str,
 }
 
+impl<'a> Symbol<'a> {
+    fn parse(unified: &'a str) -> Self {
+        let (base, quote) = unified.split_once('/').unwrap_or((unified, ""));
+        Self {
+            unified,
+            base,
+            quote,
+        }
+    }
+
+    /// The value of a placeholder for one of its currencies.
+    pub(super) fn placeholder(&self, placeholder: &str) -> Option<String> {
+        match placeholder {
+            "BASE" => Some(self.base.to_owned()),
+            "QUOTE" => Some(self.quote.to_owned()),
+            "base" => Some(self.base.to_lowercase()),
+            "quote" => Some(self.quote.to_lowercase()),
+            _ => None,
+        }
+    }
+}
+
 /// The circumstances in which a price is drawn.
 pub(super) struct Draw<'a> {
     pub(super) exchange: &'static str,
@@ -83,6 +107,7 @@ impl Shared {
             expired: authority.issue(&names, Validity::Expired),
             other_name: authority.issue(&["other.invalid"], Validity::Always),
             authority,
+            at_home: at_home(&config.symbols),
             state: Mutex::new(State {
                 chance: config.random_faults,
                 ..State::default()
@@ -193,14 +218,8 @@ impl Shared {
     /// The symbols that `exchange` trades.
     pub(super) fn symbols(&self, exchange: &str) -> Vec<Symbol<'_>> {
         let state = self.state();
-        let symbols = self.config.symbols.iter().map(|unified| {
-            let (base, quote) = unified.split_once('/').unwrap_or((unified, ""));
-            Symbol {
-                unified,
-                base,
-                quote,
-            }
-        });
+        let symbols = self.at_home.get(exchange).unwrap_or(&self.config.symbols);
+        let symbols = symbols.iter().map(|unified| Symbol::parse(unified));
         let is_listed = |symbol: &Symbol<'_>| {
             let key = (exchange.to_owned(), symbol.unified.to_owned());
             !state.unlisted.contains(&key)
@@ -220,17 +239,20 @@ impl Shared {
         let changes = draw.fault != Fault::Unchanged;
         let symbol = draw.symbol.unified;
         let serial = state.book.serial(draw.exchange, symbol, changes);
+        let mut quoted = price(self.config.seed, draw.exchange, symbol, serial);
+        if template.contains("$scaled") {
+            quoted.last = padded(&quoted.last);
+        }
         let number = state.book.note(Delivery {
             source: draw.source.to_owned(),
             symbol: symbol.to_owned(),
-            price: price(self.config.seed, draw.exchange, symbol, serial).last,
+            price: quoted.last.clone(),
             timestamp_ms: draw.stamp,
             connection: draw.connection,
             fault: draw.fault,
             outcome: Outcome::Sending,
         });
         drop(state);
-        let quoted = price(self.config.seed, draw.exchange, symbol, serial);
         let written = |decimal: &str| match draw.exponents {
             true => with_exponent(decimal).unwrap_or_else(|| decimal.to_owned()),
             false => decimal.to_owned(),
@@ -240,11 +262,11 @@ impl Shared {
             "last" => Some(written(&quoted.last)),
             "bid" => Some(written(&quoted.bid)),
             "ask" => Some(written(&quoted.ask)),
-            "BASE" => Some(draw.symbol.base.to_owned()),
-            "QUOTE" => Some(draw.symbol.quote.to_owned()),
+            "scaled" => Some(scaled(&quoted.last)),
             _ => draw
                 .clock
                 .placeholder(placeholder)
+                .or_else(|| draw.symbol.placeholder(placeholder))
                 .or_else(|| more(placeholder)),
         });
         (text, number)
@@ -262,23 +284,19 @@ impl Shared {
         let make = || {
             let clock = Clock::now(Fault::None);
             let entries = (0..self.config.fillers).map(|number| {
-                let base = format!("X{number}");
-                let unified = format!("{base}/USDT");
-                let symbol = Symbol {
-                    unified: &unified,
-                    base: &base,
-                    quote: "USDT",
-                };
+                let unified = format!("X{number}/{}", home(exchange).unwrap_or("USDT"));
+                let symbol = Symbol::parse(&unified);
                 let quoted = price(self.config.seed, exchange, &unified, 0);
                 fill(entry, &|placeholder| match placeholder {
                     "last" => Some(quoted.last.clone()),
                     "bid" => Some(quoted.bid.clone()),
                     "ask" => Some(quoted.ask.clone()),
-                    "BASE" => Some(base.clone()),
-                    "QUOTE" => Some("USDT".to_owned()),
+                    "scaled" => Some(scaled(&quoted.last)),
                     "market" => Some(market(symbol)),
                     "key" => Some(key(symbol)),
-                    _ => clock.placeholder(placeholder),
+                    _ => clock
+                        .placeholder(placeholder)
+                        .or_else(|| symbol.placeholder(placeholder)),
                 })
             });
             entries.collect::<Vec<_>>().join(",")
@@ -351,6 +369,18 @@ impl Shared {
         self.state().stopping = true;
         self.hang_up();
     }
+}
+
+/// The symbols of exchanges that trade every base of `symbols` in one currency only.
+fn at_home(symbols: &[String]) -> HashMap<&'static str, Vec<String>> {
+    let homes = exchanges().filter_map(|exchange| Some((exchange.id, exchange.home?)));
+    let listed = |home: &str| {
+        let bases = symbols.iter().map(|unified| Symbol::parse(unified).base);
+        let bases: BTreeSet<_> = bases.collect();
+        let bases = bases.into_iter();
+        bases.map(|base| format!("{base}/{home}")).collect()
+    };
+    homes.map(|(id, home)| (id, listed(home))).collect()
 }
 
 /// The template with its price modified by `fault`.

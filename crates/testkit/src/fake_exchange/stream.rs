@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::{GzEncoder, ZlibEncoder};
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role};
@@ -14,11 +14,12 @@ use tungstenite::{Error, Message, WebSocket};
 
 use super::clock::Clock;
 use super::fault::{Fault, Stage};
-use super::formats::{KUCOIN, Rule, Stream, streams};
+use super::formats::{KUCOIN, Rule, Stream, Wrapping, streams};
 use super::prices::Outcome;
+use super::protobuf;
 use super::request::Request;
 use super::state::{Draw, Shared, Symbol};
-use super::template::{Captured, fill, matches};
+use super::template::{Captured, fill, matches, matches_target};
 use super::wire::Wire;
 
 /// Whether an exchange has a stream at this authority.
@@ -28,8 +29,10 @@ pub(super) fn knows(authority: &str) -> bool {
 
 fn format(request: &Request) -> Option<&'static Stream> {
     let path = request.target.split('?').next().unwrap_or_default();
+    let names_markets = |stream: &Stream| matches_target(stream.path, &request.target).is_some();
     streams().find(|stream| {
         let is_path = path == stream.path || (stream.path.is_empty() && path == "/");
+        let is_path = is_path || (stream.path.contains('$') && names_markets(stream));
         stream.authority == request.authority && is_path
     })
 }
@@ -60,6 +63,11 @@ pub(super) fn serve(
     if format.authority == KUCOIN && !has_token(shared, &request.target) {
         return refuse(wire, "401 Unauthorized");
     }
+    if format.needs.is_some_and(|it| request.header(it).is_none()) {
+        return refuse(wire, "403 Forbidden");
+    }
+    // Before the client can have the answer: it may send exactly when it is allowed to.
+    let now = Instant::now();
     let accept = derive_accept_key(key.as_bytes());
     write!(
         wire,
@@ -68,7 +76,6 @@ pub(super) fn serve(
     )?;
     wire.flush()?;
     wire.socket().set_read_timeout(Some(TURN))?;
-    let now = Instant::now();
     let mut talk = Talk {
         shared,
         format,
@@ -78,6 +85,9 @@ pub(super) fn serve(
         began: now,
         subscribed: BTreeMap::new(),
         channels: 0,
+        is_open: format.opening.is_none(),
+        has_also: false,
+        spoke: None,
         heard: now,
         asked: now + format.settle,
         asked_unanswered: None,
@@ -85,7 +95,8 @@ pub(super) fn serve(
         next_heartbeat: now,
         silent_until: now,
     };
-    match talk.run() {
+    let named = matches_target(format.path, &request.target);
+    match talk.run(named.filter(|captured| !captured.markets().is_empty())) {
         // All of these are intended.
         Ok(()) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => {}
         Err(Error::Io(error)) => return Err(error),
@@ -111,6 +122,12 @@ struct Talk<'s> {
     /// Indexed by market in the exchange's notation, with the number of the channel.
     subscribed: BTreeMap<String, (Symbol<'s>, u32)>,
     channels: u32,
+    /// Whether the client has sent the opening.
+    is_open: bool,
+    /// Whether it has sent the other message.
+    has_also: bool,
+    /// When it last sent a message.
+    spoke: Option<Instant>,
     /// When the client last did what the rule requires.
     heard: Instant,
     /// When the exchange last sent a ping.
@@ -122,9 +139,11 @@ struct Talk<'s> {
 }
 
 impl<'s> Talk<'s> {
-    fn run(&mut self) -> Result<(), Error> {
-        if !self.format.greeting.is_empty() {
-            self.say(self.format.greeting, &|_| None)?;
+    /// Talks until the end; `named` are the markets that the URL names.
+    fn run(&mut self, named: Option<Captured>) -> Result<(), Error> {
+        self.say(self.format.greeting, &|_| None)?;
+        if let Some(captured) = named {
+            self.on_subscribe(&captured)?;
         }
         loop {
             match self.socket.read() {
@@ -177,6 +196,18 @@ impl<'s> Talk<'s> {
         if now < self.began + format.settle {
             return self.say(TOO_EARLY, &|_| None);
         }
+        let is_hasty = self.spoke.is_some_and(|spoke| now < spoke + format.pace);
+        self.spoke = Some(now);
+        if is_hasty {
+            return self.say(format.invalid, &|_| None);
+        }
+        if let Some((opening, answer)) = format.opening
+            && !self.is_open
+        {
+            self.is_open = matches(opening, text).is_some();
+            let answer = if self.is_open { answer } else { format.invalid };
+            return self.say(answer, &|_| None);
+        }
         if let Rule::Reply(.., reply) = format.rule
             && matches(reply, text).is_some()
         {
@@ -192,8 +223,16 @@ impl<'s> Talk<'s> {
                 id.clone().filter(|_| placeholder == "id")
             });
         }
+        if let Some((also, answer)) = format.also
+            && matches(also, text).is_some()
+        {
+            self.has_also = true;
+            return self.say(answer, &|_| None);
+        }
         match matches(format.subscribe, text) {
-            Some(captured) if captured.markets.len() <= format.most => self.on_subscribe(&captured),
+            Some(captured) if captured.markets().len() <= format.most => {
+                self.on_subscribe(&captured)
+            }
             _ => self.say(format.invalid, &|_| None),
         }
     }
@@ -209,7 +248,8 @@ impl<'s> Talk<'s> {
             self.subscribed.clear();
         }
         let mut known = Vec::new();
-        for market in &captured.markets {
+        let markets = captured.markets();
+        for market in &markets {
             let mut traded = traded.iter();
             let symbol = traded.find(|it| (format.spell)(it.base, it.quote) == *market);
             match symbol {
@@ -240,17 +280,12 @@ impl<'s> Talk<'s> {
     }
 
     fn confirm(&mut self, template: &str, market: &str, captured: &Captured) -> Result<(), Error> {
-        if template.is_empty() {
-            return Ok(());
-        }
         let known = self.subscribed.get(market).copied();
         self.say(template, &|placeholder| match placeholder {
             "market" => Some(market.to_owned()),
             "id" => captured.id.clone(),
             "channel" => known.map(|(_, channel)| channel.to_string()),
-            "BASE" => known.map(|(symbol, _)| symbol.base.to_owned()),
-            "QUOTE" => known.map(|(symbol, _)| symbol.quote.to_owned()),
-            _ => None,
+            placeholder => known.and_then(|(symbol, _)| symbol.placeholder(placeholder)),
         })
     }
 
@@ -266,6 +301,7 @@ impl<'s> Talk<'s> {
         let unanswered = self.asked_unanswered;
         match self.format.rule {
             Rule::Free => Ok(false),
+            Rule::Also(limit) => Ok(!self.has_also && now > self.began + limit / haste),
             Rule::Ping(limit) | Rule::Sign(limit) => Ok(now > self.heard + limit / haste),
             Rule::Pong(every, within) | Rule::Reply(every, within, ..) => {
                 let within = (within / haste).max(HASTE_MIN);
@@ -295,7 +331,9 @@ impl<'s> Talk<'s> {
             return Ok(());
         };
         let first = self.subscribed.values().next().map(|(_, channel)| *channel);
-        if now < self.next_heartbeat || now < self.silent_until || first.is_none() {
+        let is_unwanted = self.format.also.is_some() && !self.has_also;
+        let is_due = now >= self.next_heartbeat && now >= self.silent_until;
+        if !is_due || is_unwanted || first.is_none() {
             return Ok(());
         }
         self.next_heartbeat = now + every / self.shared.config.haste;
@@ -324,9 +362,7 @@ impl<'s> Talk<'s> {
                     return Ok(false);
                 }
                 Fault::StreamLeave => {
-                    if !self.format.leave.is_empty() {
-                        self.say(self.format.leave, &|_| None)?;
-                    }
+                    self.say(self.format.leave, &|_| None)?;
                     self.leave(CloseCode::Restart)?;
                     return Ok(false);
                 }
@@ -376,14 +412,23 @@ impl<'s> Talk<'s> {
             false => Outcome::Spoiled,
         };
         self.shared.settle(&[number], outcome);
-        let sent = self.send(text);
+        let sent = match self.format.wrapping {
+            Wrapping::Protobuf => self
+                .socket
+                .send(Message::Binary(protobuf::encoded(&text).into())),
+            _ => self.send(text),
+        };
         if sent.is_err() && fault.is_harmless() {
             self.shared.settle(&[number], Outcome::Lost);
         }
         sent
     }
 
+    /// Sends a message; an exchange that has no such message sends none.
     fn say(&mut self, template: &str, more: &dyn Fn(&str) -> Option<String>) -> Result<(), Error> {
+        if template.is_empty() {
+            return Ok(());
+        }
         let clock = Clock::now(Fault::None);
         let text = fill(template, &|placeholder| {
             clock.placeholder(placeholder).or_else(|| more(placeholder))
@@ -392,12 +437,12 @@ impl<'s> Talk<'s> {
     }
 
     fn send(&mut self, text: String) -> Result<(), Error> {
-        self.socket
-            .send(match (self.format.is_packed, self.format.is_binary) {
-                (true, _) => Message::Binary(packed(text.as_bytes())?.into()),
-                (false, true) => Message::Binary(text.into_bytes().into()),
-                (false, false) => Message::Text(text.into()),
-            })
+        self.socket.send(match self.format.wrapping {
+            Wrapping::Gzip => Message::Binary(gzipped(text.as_bytes())?.into()),
+            Wrapping::Zlib => Message::Binary(deflated(text.as_bytes())?.into()),
+            Wrapping::Binary => Message::Binary(text.into_bytes().into()),
+            Wrapping::Text | Wrapping::Protobuf => Message::Text(text.into()),
+        })
     }
 
     /// Ends the stream politely, as long as the client cooperates.
@@ -416,8 +461,14 @@ impl<'s> Talk<'s> {
     }
 }
 
-fn packed(plain: &[u8]) -> io::Result<Vec<u8>> {
+fn gzipped(plain: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain)?;
+    encoder.finish()
+}
+
+fn deflated(plain: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(plain)?;
     encoder.finish()
 }

@@ -1,7 +1,7 @@
 //! The exchanges with the most users worldwide.
 
 use super::super::notation::{dashed, joined, lower, quote_first, slashed, underscored};
-use super::{PLAIN, Rest, Rule, Stream, ask, lenient, seconds};
+use super::{PLAIN, REST, Rest, Rule, Stream, Wrapping, ask, lenient, seconds};
 
 fn xbt(code: &str) -> &str {
     match code {
@@ -64,29 +64,83 @@ const BITMEX: &str =
 const POLONIEX: &str = r#"{"symbol":"$market","open":"45755.35","low":"44934.8","high":"46677.1","close":"$last","quantity":"1400.05","amount":"64000000.1","tradeCount":16422,"startTime":1648051200000,"closeTime":1648137600000,"displayName":"$BASE/$QUOTE","dailyChange":"0.0128","bid":"$bid","bidQuantity":"0.1","ask":"$ask","askQuantity":"0.2","ts":$ms,"markPrice":"46000.1"}"#;
 const BITVAVO: &str = r#"{"market":"$market","startTimestamp":1684998400000,"timestamp":$ms,"open":"49000","openTimestamp":1684998401000,"high":"51000","low":"48000","last":"$last","closeTimestamp":1685084799000,"bid":"$bid","bidSize":"0.1","ask":"$ask","askSize":"0.2","volume":"100","volumeQuote":"5000000"}"#;
 
+pub(super) const BINANCE_REST: Rest = Rest {
+    id: "binance",
+    authority: "api.binance.com",
+    spell: joined,
+    key: joined,
+    asks: &[
+        ask("/api/v3/ticker/24hr?symbol=$market", "$entries", BINANCE),
+        ask("/api/v3/ticker/24hr?symbols=$json", "[$entries]", BINANCE),
+        ask(
+            "/api/v3/ticker/24hr",
+            r#"[{"symbol":"BCCUSDT","lastPrice":"0.00000000","closeTime":1542664800000},$entries]"#,
+            BINANCE,
+        ),
+    ],
+    unknown: (400, r#"{"code":-1121,"msg":"Invalid symbol."}"#),
+    limited: (
+        429,
+        r#"{"code":-1003,"msg":"Too much request weight used; current limit is 6000 request weight per 1 MINUTE."}"#,
+    ),
+    ..REST
+};
+
+pub(super) const OKX_REST: Rest = Rest {
+    id: "okx",
+    authority: "www.okx.com",
+    spell: dashed,
+    key: dashed,
+    asks: &[
+        ask(
+            "/api/v5/market/ticker?instId=$market",
+            r#"{"code":"0","msg":"","data":[$entries]}"#,
+            OKX,
+        ),
+        ask(
+            "/api/v5/market/tickers?instType=SPOT",
+            r#"{"code":"0","msg":"","data":[$entries,{"instType":"SPOT","instId":"LUNC-OLD","last":"","ts":"1597026383085"}]}"#,
+            OKX,
+        ),
+    ],
+    unknown: (
+        200,
+        r#"{"code":"51001","msg":"Instrument ID does not exist","data":[]}"#,
+    ),
+    limited: (
+        429,
+        r#"{"code":"50011","msg":"Too Many Requests","data":[]}"#,
+    ),
+    ..REST
+};
+
+pub(super) const BYBIT_REST: Rest = Rest {
+    id: "bybit",
+    authority: "api.bybit.com",
+    spell: joined,
+    key: joined,
+    asks: &[
+        ask(
+            "/v5/market/tickers?category=spot&symbol=$market",
+            BYBIT_ANSWER,
+            BYBIT,
+        ),
+        ask("/v5/market/tickers?category=spot", BYBIT_ANSWER, BYBIT),
+    ],
+    unknown: (
+        200,
+        r#"{"retCode":10001,"retMsg":"Not supported symbols","result":{},"retExtInfo":{},"time":$ms}"#,
+    ),
+    limited: (
+        200,
+        r#"{"retCode":10006,"retMsg":"Too many visits!","result":{},"retExtInfo":{},"time":$ms}"#,
+    ),
+    ..REST
+};
+
 /// Their answers to requests.
 pub(super) static EXCHANGES: &[Rest] = &[
-    Rest {
-        id: "binance",
-        authority: "api.binance.com",
-        spell: joined,
-        key: joined,
-        asks: &[
-            ask("/api/v3/ticker/24hr?symbol=$market", "$entries", BINANCE),
-            ask("/api/v3/ticker/24hr?symbols=$json", "[$entries]", BINANCE),
-            ask(
-                "/api/v3/ticker/24hr",
-                r#"[{"symbol":"BCCUSDT","lastPrice":"0.00000000","closeTime":1542664800000},$entries]"#,
-                BINANCE,
-            ),
-        ],
-        unknown: (400, r#"{"code":-1121,"msg":"Invalid symbol."}"#),
-        limited: (
-            429,
-            r#"{"code":-1003,"msg":"Too much request weight used; current limit is 6000 request weight per 1 MINUTE."}"#,
-        ),
-        exponents: false,
-    },
+    BINANCE_REST,
     Rest {
         id: "coinbase",
         authority: "api.exchange.coinbase.com",
@@ -95,7 +149,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
         asks: &[ask("/products/$market/ticker", "$entries", COINBASE)],
         unknown: (404, r#"{"message":"NotFound"}"#),
         limited: (429, r#"{"message":"Public rate limit exceeded"}"#),
-        exponents: false,
+        ..REST
     },
     Rest {
         id: "kraken",
@@ -109,58 +163,10 @@ pub(super) static EXCHANGES: &[Rest] = &[
         )],
         unknown: (200, r#"{"error":["EQuery:Unknown asset pair"]}"#),
         limited: (200, r#"{"error":["EGeneral:Too many requests"]}"#),
-        exponents: false,
+        ..REST
     },
-    Rest {
-        id: "okx",
-        authority: "www.okx.com",
-        spell: dashed,
-        key: dashed,
-        asks: &[
-            ask(
-                "/api/v5/market/ticker?instId=$market",
-                r#"{"code":"0","msg":"","data":[$entries]}"#,
-                OKX,
-            ),
-            ask(
-                "/api/v5/market/tickers?instType=SPOT",
-                r#"{"code":"0","msg":"","data":[$entries,{"instType":"SPOT","instId":"LUNC-OLD","last":"","ts":"1597026383085"}]}"#,
-                OKX,
-            ),
-        ],
-        unknown: (
-            200,
-            r#"{"code":"51001","msg":"Instrument ID does not exist","data":[]}"#,
-        ),
-        limited: (
-            429,
-            r#"{"code":"50011","msg":"Too Many Requests","data":[]}"#,
-        ),
-        exponents: false,
-    },
-    Rest {
-        id: "bybit",
-        authority: "api.bybit.com",
-        spell: joined,
-        key: joined,
-        asks: &[
-            ask(
-                "/v5/market/tickers?category=spot&symbol=$market",
-                BYBIT_ANSWER,
-                BYBIT,
-            ),
-            ask("/v5/market/tickers?category=spot", BYBIT_ANSWER, BYBIT),
-        ],
-        unknown: (
-            200,
-            r#"{"retCode":10001,"retMsg":"Not supported symbols","result":{},"retExtInfo":{},"time":$ms}"#,
-        ),
-        limited: (
-            200,
-            r#"{"retCode":10006,"retMsg":"Too many visits!","result":{},"retExtInfo":{},"time":$ms}"#,
-        ),
-        exponents: false,
-    },
+    OKX_REST,
+    BYBIT_REST,
     Rest {
         id: "kucoin",
         authority: "api.kucoin.com",
@@ -180,7 +186,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
         ],
         unknown: (200, r#"{"code":"200000","data":null}"#),
         limited: (429, r#"{"code":"429000","msg":"Too Many Requests"}"#),
-        exponents: false,
+        ..REST
     },
     Rest {
         id: "gate",
@@ -203,7 +209,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
             429,
             r#"{"label":"TOO_MANY_REQUESTS","message":"Request Rate limit Exceeded"}"#,
         ),
-        exponents: false,
+        ..REST
     },
     Rest {
         id: "bitstamp",
@@ -219,7 +225,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
             429,
             r#"{"status":"error","reason":"Request rate limit exceeded","code":"400.002"}"#,
         ),
-        exponents: false,
+        ..REST
     },
     Rest {
         id: "bitfinex",
@@ -236,7 +242,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
         ],
         unknown: (500, r#"["error",10020,"symbol: invalid"]"#),
         limited: (429, r#"["error",11010,"ratelimit: error"]"#),
-        exponents: false,
+        ..REST
     },
     Rest {
         id: "gemini",
@@ -263,7 +269,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
             429,
             r#"{"result":"error","reason":"RateLimit","message":"Requests were made too frequently"}"#,
         ),
-        exponents: false,
+        ..REST
     },
     Rest {
         id: "htx",
@@ -291,6 +297,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
             r#"{"ts":$ms,"status":"error","err-code":"rate-too-many-requests","err-msg":"Too many requests"}"#,
         ),
         exponents: true,
+        ..REST
     },
     Rest {
         id: "mexc",
@@ -303,7 +310,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
         ],
         unknown: (400, r#"{"code":-1121,"msg":"Invalid symbol."}"#),
         limited: (429, ""),
-        exponents: false,
+        ..REST
     },
     Rest {
         id: "bitget",
@@ -326,7 +333,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
             429,
             r#"{"code":"429","msg":"Too Many Requests","requestTime":$ms,"data":null}"#,
         ),
-        exponents: false,
+        ..REST
     },
     Rest {
         id: "cryptocom",
@@ -353,7 +360,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
             429,
             r#"{"id":-1,"method":"public/get-tickers","code":42901,"message":"RATE_LIMIT"}"#,
         ),
-        exponents: false,
+        ..REST
     },
     Rest {
         id: "upbit",
@@ -366,7 +373,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
             429,
             r#"{"error":{"name":"too_many_requests","message":"Too many API requests"}}"#,
         ),
-        exponents: false,
+        ..REST
     },
     Rest {
         id: "bithumb",
@@ -377,6 +384,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
         unknown: (404, r#"{"error":{"name":404,"message":"Code not found"}}"#),
         limited: (429, ""),
         exponents: true,
+        ..REST
     },
     Rest {
         id: "bitmex",
@@ -400,7 +408,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
             429,
             r#"{"error":{"message":"Rate limit exceeded, retry in 1 seconds.","name":"HTTPError"}}"#,
         ),
-        exponents: false,
+        ..REST
     },
     Rest {
         id: "deribit",
@@ -420,7 +428,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
             429,
             r#"{"jsonrpc":"2.0","error":{"code":10028,"message":"too_many_requests"}}"#,
         ),
-        exponents: false,
+        ..REST
     },
     Rest {
         id: "whitebit",
@@ -444,7 +452,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
             r#"{"success":false,"message":{"market":["Market is not available"]},"result":[]}"#,
         ),
         limited: (429, ""),
-        exponents: false,
+        ..REST
     },
     Rest {
         id: "poloniex",
@@ -457,7 +465,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
         ],
         unknown: (400, r#"{"code":24101,"message":"Invalid symbol"}"#),
         limited: (429, ""),
-        exponents: false,
+        ..REST
     },
     Rest {
         id: "bitvavo",
@@ -480,7 +488,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
             429,
             r#"{"errorCode":105,"error":"Your IP has been banned by the rate limit."}"#,
         ),
-        exponents: false,
+        ..REST
     },
 ];
 
@@ -491,24 +499,61 @@ const BITGET_ANSWER: &str =
 /// The address that KuCoin's token is for. The handshake checks the token.
 pub(crate) const KUCOIN: &str = "ws-api-spot.kucoin.com";
 
+pub(super) const BINANCE_STREAM: Stream = Stream {
+    id: "binance",
+    authority: "stream.binance.com:9443",
+    path: "/ws",
+    spell: lower,
+    subscribe: r#"{"method":"SUBSCRIBE","params":["$market@ticker"],"id":"$id"}"#,
+    most: 200,
+    ack: r#"{"result":null,"id":$id}"#,
+    // It confirms every well-formed request, and sends no prices for unknown markets.
+    unknown: r#"{"result":null,"id":$id}"#,
+    invalid: r#"{"error":{"code":2,"msg":"Invalid request: unknown variant"},"id":null}"#,
+    tick: r#"{"e":"24hrTicker","E":$ms,"s":"$MARKET","p":"0.0015","P":"250.00","w":"0.0018","x":"0.0009","c":"$last","Q":"10","b":"$bid","B":"10","a":"$ask","A":"100","o":"0.0010","h":"0.0025","l":"0.0010","v":"10000","q":"18","O":0,"C":86400000,"F":0,"L":18150,"n":18151}"#,
+    rule: Rule::Pong(seconds(20), seconds(60)),
+    leave: r#"{"e":"serverShutdown","E":$ms}"#,
+    ..PLAIN
+};
+
+pub(super) const OKX_STREAM: Stream = Stream {
+    id: "okx",
+    authority: "ws.okx.com:8443",
+    path: "/ws/v5/public",
+    spell: dashed,
+    subscribe: r#"{"op":"subscribe","args":[{"channel":"tickers","instId":"$market"}]}"#,
+    ack: r#"{"event":"subscribe","arg":{"channel":"tickers","instId":"$market"},"connId":"a4d3ae55"}"#,
+    ack_each: true,
+    unknown: r#"{"event":"error","code":"60018","msg":"The specified channel doesn't exist: instId $market","connId":"a4d3ae55"}"#,
+    invalid: r#"{"event":"error","code":"60012","msg":"Invalid request","connId":"a4d3ae55"}"#,
+    tick: r#"{"arg":{"channel":"tickers","instId":"$market"},"data":[{"instType":"SPOT","instId":"$market","last":"$last","lastSz":"0.1","askPx":"$ask","askSz":"11","bidPx":"$bid","bidSz":"5","open24h":"9000","high24h":"10000","low24h":"8888.88","volCcy24h":"2222","vol24h":"2222","sodUtc0":"2222","sodUtc8":"2222","ts":"$ms"}]}"#,
+    ping: Some(("ping", "pong")),
+    rule: Rule::Ping(seconds(30)),
+    leave: r#"{"event":"notice","code":"64008","msg":"The connection will soon be closed for a service upgrade. Please reconnect.","connId":"a4d3ae55"}"#,
+    ..PLAIN
+};
+
+pub(super) const BYBIT_STREAM: Stream = Stream {
+    id: "bybit",
+    authority: "stream.bybit.com",
+    path: "/v5/public/spot",
+    subscribe: r#"{"op":"subscribe","args":["tickers.$market"],"req_id":"$id"}"#,
+    most: 10,
+    ack: r#"{"success":true,"ret_msg":"subscribe","conn_id":"2324d924","req_id":$id,"op":"subscribe"}"#,
+    unknown: r#"{"success":false,"ret_msg":"Invalid symbol :[tickers.$market]","conn_id":"2324d924","req_id":$id,"op":"subscribe"}"#,
+    invalid: r#"{"success":false,"ret_msg":"error:handler not found","conn_id":"2324d924","op":""}"#,
+    tick: r#"{"topic":"tickers.$market","ts":$ms,"type":"snapshot","cs":2588407389,"data":{"symbol":"$market","lastPrice":"$last","highPrice24h":"21426.99","lowPrice24h":"20575","prevPrice24h":"20704.93","volume24h":"6780.866843","turnover24h":"141946527.22907118","price24hPcnt":"0.0196","usdIndexPrice":"21120.2400136"}}"#,
+    ping: Some((
+        r#"{"op":"ping"}"#,
+        r#"{"success":true,"ret_msg":"pong","conn_id":"2324d924","op":"ping"}"#,
+    )),
+    rule: Rule::Ping(seconds(30)),
+    ..PLAIN
+};
+
 /// Their streams.
 pub(super) static STREAMS: &[Stream] = &[
-    Stream {
-        id: "binance",
-        authority: "stream.binance.com:9443",
-        path: "/ws",
-        spell: lower,
-        subscribe: r#"{"method":"SUBSCRIBE","params":["$market@ticker"],"id":"$id"}"#,
-        most: 200,
-        ack: r#"{"result":null,"id":$id}"#,
-        // It confirms every well-formed request, and sends no prices for unknown markets.
-        unknown: r#"{"result":null,"id":$id}"#,
-        invalid: r#"{"error":{"code":2,"msg":"Invalid request: unknown variant"},"id":null}"#,
-        tick: r#"{"e":"24hrTicker","E":$ms,"s":"$MARKET","p":"0.0015","P":"250.00","w":"0.0018","x":"0.0009","c":"$last","Q":"10","b":"$bid","B":"10","a":"$ask","A":"100","o":"0.0010","h":"0.0025","l":"0.0010","v":"10000","q":"18","O":0,"C":86400000,"F":0,"L":18150,"n":18151}"#,
-        rule: Rule::Pong(seconds(20), seconds(60)),
-        leave: r#"{"e":"serverShutdown","E":$ms}"#,
-        ..PLAIN
-    },
+    BINANCE_STREAM,
     Stream {
         id: "coinbase",
         authority: "ws-feed.exchange.coinbase.com",
@@ -541,39 +586,8 @@ pub(super) static STREAMS: &[Stream] = &[
         heartbeat: Some((r#"{"channel":"heartbeat"}"#, seconds(1))),
         ..PLAIN
     },
-    Stream {
-        id: "okx",
-        authority: "ws.okx.com:8443",
-        path: "/ws/v5/public",
-        spell: dashed,
-        subscribe: r#"{"op":"subscribe","args":[{"channel":"tickers","instId":"$market"}]}"#,
-        ack: r#"{"event":"subscribe","arg":{"channel":"tickers","instId":"$market"},"connId":"a4d3ae55"}"#,
-        ack_each: true,
-        unknown: r#"{"event":"error","code":"60018","msg":"The specified channel doesn't exist: instId $market","connId":"a4d3ae55"}"#,
-        invalid: r#"{"event":"error","code":"60012","msg":"Invalid request","connId":"a4d3ae55"}"#,
-        tick: r#"{"arg":{"channel":"tickers","instId":"$market"},"data":[{"instType":"SPOT","instId":"$market","last":"$last","lastSz":"0.1","askPx":"$ask","askSz":"11","bidPx":"$bid","bidSz":"5","open24h":"9000","high24h":"10000","low24h":"8888.88","volCcy24h":"2222","vol24h":"2222","sodUtc0":"2222","sodUtc8":"2222","ts":"$ms"}]}"#,
-        ping: Some(("ping", "pong")),
-        rule: Rule::Ping(seconds(30)),
-        leave: r#"{"event":"notice","code":"64008","msg":"The connection will soon be closed for a service upgrade. Please reconnect.","connId":"a4d3ae55"}"#,
-        ..PLAIN
-    },
-    Stream {
-        id: "bybit",
-        authority: "stream.bybit.com",
-        path: "/v5/public/spot",
-        subscribe: r#"{"op":"subscribe","args":["tickers.$market"],"req_id":"$id"}"#,
-        most: 10,
-        ack: r#"{"success":true,"ret_msg":"subscribe","conn_id":"2324d924","req_id":$id,"op":"subscribe"}"#,
-        unknown: r#"{"success":false,"ret_msg":"Invalid symbol :[tickers.$market]","conn_id":"2324d924","req_id":$id,"op":"subscribe"}"#,
-        invalid: r#"{"success":false,"ret_msg":"error:handler not found","conn_id":"2324d924","op":""}"#,
-        tick: r#"{"topic":"tickers.$market","ts":$ms,"type":"snapshot","cs":2588407389,"data":{"symbol":"$market","lastPrice":"$last","highPrice24h":"21426.99","lowPrice24h":"20575","prevPrice24h":"20704.93","volume24h":"6780.866843","turnover24h":"141946527.22907118","price24hPcnt":"0.0196","usdIndexPrice":"21120.2400136"}}"#,
-        ping: Some((
-            r#"{"op":"ping"}"#,
-            r#"{"success":true,"ret_msg":"pong","conn_id":"2324d924","op":"ping"}"#,
-        )),
-        rule: Rule::Ping(seconds(30)),
-        ..PLAIN
-    },
+    OKX_STREAM,
+    BYBIT_STREAM,
     Stream {
         id: "kucoin",
         authority: KUCOIN,
@@ -645,6 +659,21 @@ pub(super) static STREAMS: &[Stream] = &[
         ..PLAIN
     },
     Stream {
+        id: "mexc",
+        authority: "wbs-api.mexc.com",
+        path: "/ws",
+        subscribe: r#"{"method":"SUBSCRIPTION","params":["spot@public.aggre.deals.v3.api.pb@100ms@$market"]}"#,
+        most: 30,
+        ack: r#"{"id":0,"code":0,"msg":"spot@public.aggre.deals.v3.api.pb@100ms@$market"}"#,
+        unknown: r#"{"id":0,"code":0,"msg":"Not Subscribed successfully! [spot@public.aggre.deals.v3.api.pb@100ms@$market]. Reason: Blocked!"}"#,
+        invalid: r#"{"id":0,"code":0,"msg":"msg format invalid"}"#,
+        tick: r#"{"1":"spot@public.aggre.deals.v3.api.pb@100ms@$market","3":"$market","6":$ms,"314":{"1":[{"1":"$last","2":"0.01","3":1,"4":$ms}],"2":"spot@public.aggre.deals.v3.api.pb@100ms"}}"#,
+        ping: Some((r#"{"method":"PING"}"#, r#"{"id":0,"code":0,"msg":"PONG"}"#)),
+        rule: Rule::Ping(seconds(60)),
+        wrapping: Wrapping::Protobuf,
+        ..PLAIN
+    },
+    Stream {
         id: "bitget",
         authority: "ws.bitget.com",
         path: "/v2/ws/public",
@@ -695,8 +724,7 @@ pub(super) static STREAMS: &[Stream] = &[
             r#"{"ping":$ms}"#,
             r#"{"pong":"$id"}"#,
         ),
-        is_binary: true,
-        is_packed: true,
+        wrapping: Wrapping::Gzip,
         ..PLAIN
     },
     Stream {
@@ -711,7 +739,7 @@ pub(super) static STREAMS: &[Stream] = &[
         ping: Some(("PING", r#"{"status":"UP"}"#)),
         rule: Rule::Sign(seconds(120)),
         replaces: true,
-        is_binary: true,
+        wrapping: Wrapping::Binary,
         ..PLAIN
     },
     Stream {
@@ -724,7 +752,7 @@ pub(super) static STREAMS: &[Stream] = &[
         tick: UPBIT_TICK,
         rule: Rule::Sign(seconds(120)),
         replaces: true,
-        is_binary: true,
+        wrapping: Wrapping::Binary,
         ..PLAIN
     },
     Stream {

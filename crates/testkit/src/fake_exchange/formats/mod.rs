@@ -4,15 +4,30 @@
 //! Each file has the exchanges of one region, an exchange's answers and its stream together.
 //!
 //! The placeholders in targets are those of [`matches_target`](super::template::matches_target).
-//! Answers contain `$entries` for the requested markets, and in each entry `$market` (as
-//! requested), `$key` (as answered, where that differs), `$BASE`, `$QUOTE`, `$last`, `$bid`,
-//! `$ask`, and the time as `$ms`, `$s`, `$us` or `$iso`.
+//! Answers contain `$entries` for the requested markets, and in each entry
+//!
+//! | placeholder | value |
+//! |---|---|
+//! | `$market` | the market as requested |
+//! | `$key` | as answered, where that differs |
+//! | `$BASE`, `$QUOTE`, `$base`, `$quote` | its currencies in capitals and in small letters |
+//! | `$last`, `$bid`, `$ask` | the prices |
+//! | `$scaled` | the last price times 10^8 |
+//! | `$ms`, `$s`, `$us`, `$ns`, `$iso`, `$naive` | the time in these units, in ISO 8601 with `Z` or without |
 //!
 //! The placeholders in messages that a stream receives are those of
 //! [`matches`](super::template::matches); messages that it sends have those of answers, and `$id` as
 //! received, `$MARKET` in capitals, and `$channel`, the number of a subscription.
 
+mod africa;
+mod branches;
+mod japan;
+mod korea;
+mod latin_america;
 mod majors;
+mod southeast_asia;
+mod turkey;
+mod worldwide;
 
 use std::time::Duration;
 
@@ -21,15 +36,43 @@ pub(crate) use majors::KUCOIN;
 
 /// The answers of all exchanges of the catalogue.
 pub(crate) fn exchanges() -> impl Iterator<Item = &'static Rest> {
-    [majors::EXCHANGES].into_iter().flatten()
+    let regions = [
+        majors::EXCHANGES,
+        branches::EXCHANGES,
+        worldwide::EXCHANGES,
+        turkey::EXCHANGES,
+        latin_america::EXCHANGES,
+        africa::EXCHANGES,
+        japan::EXCHANGES,
+        korea::EXCHANGES,
+        southeast_asia::EXCHANGES,
+    ];
+    regions.into_iter().flatten()
+}
+
+/// The one quote currency of an exchange that has only one.
+pub(crate) fn home(id: &str) -> Option<&'static str> {
+    exchanges().find(|exchange| exchange.id == id)?.home
 }
 
 /// The streams of all exchanges of the catalogue that have one.
 pub(crate) fn streams() -> impl Iterator<Item = &'static Stream> {
-    [majors::STREAMS].into_iter().flatten()
+    let regions = [
+        majors::STREAMS,
+        branches::STREAMS,
+        worldwide::STREAMS,
+        turkey::STREAMS,
+        latin_america::STREAMS,
+        africa::STREAMS,
+        japan::STREAMS,
+        korea::STREAMS,
+        southeast_asia::STREAMS,
+    ];
+    regions.into_iter().flatten()
 }
 
 /// An exchange that answers requests.
+#[derive(Clone, Copy)]
 pub(crate) struct Rest {
     pub(crate) id: &'static str,
     pub(crate) authority: &'static str,
@@ -44,11 +87,32 @@ pub(crate) struct Rest {
     pub(crate) limited: (u16, &'static str),
     /// Whether small numbers have exponents.
     pub(crate) exponents: bool,
+    /// The one quote currency of an exchange that has only one.
+    pub(crate) home: Option<&'static str>,
+    /// A header without which requests are refused.
+    pub(crate) needs: Option<&'static str>,
 }
 
+/// The properties that most exchanges share.
+const REST: Rest = Rest {
+    id: "",
+    authority: "",
+    spell: joined,
+    key: joined,
+    asks: &[],
+    unknown: (400, ""),
+    limited: (429, ""),
+    exponents: false,
+    home: None,
+    needs: None,
+};
+
 /// A kind of request.
+#[derive(Clone, Copy)]
 pub(crate) struct Ask {
     pub(crate) target: &'static str,
+    /// The body of a POST; empty for a GET.
+    pub(crate) body: &'static str,
     /// The text around the entries.
     pub(crate) answer: &'static str,
     pub(crate) entry: &'static str,
@@ -59,7 +123,11 @@ pub(crate) struct Ask {
 impl Ask {
     /// Whether it names no market.
     pub(crate) fn lists_all(&self) -> bool {
-        !self.target.contains("=$") && !self.target.contains("/$")
+        let texts = [self.target, self.body];
+        let named = ["$market", "$list", "$items", "$json", "$each", "$base"];
+        !named
+            .iter()
+            .any(|it| texts.iter().any(|text| text.contains(it)))
     }
 }
 
@@ -75,30 +143,50 @@ pub(crate) enum Unknown {
 const fn ask(target: &'static str, answer: &'static str, entry: &'static str) -> Ask {
     Ask {
         target,
+        body: "",
         answer,
         entry,
         unknown: Unknown::Spoils,
     }
 }
 
+/// A POST with a body.
+const fn post(
+    target: &'static str,
+    body: &'static str,
+    answer: &'static str,
+    entry: &'static str,
+) -> Ask {
+    Ask {
+        body,
+        ..ask(target, answer, entry)
+    }
+}
+
+/// A request from whose answer unknown markets are left out.
 const fn lenient(target: &'static str, answer: &'static str, entry: &'static str) -> Ask {
     Ask {
-        target,
-        answer,
-        entry,
         unknown: Unknown::IsLeftOut,
+        ..ask(target, answer, entry)
     }
 }
 
 /// An exchange that has a stream.
+#[derive(Clone, Copy)]
 pub(crate) struct Stream {
     pub(crate) id: &'static str,
     pub(crate) authority: &'static str,
+    /// The path; with placeholders for the markets if they are named there and not in messages.
     pub(crate) path: &'static str,
     pub(crate) spell: fn(&str, &str) -> String,
     /// The exchange's first message.
     pub(crate) greeting: &'static str,
+    /// What the client has to send before anything else, and the answer to it.
+    pub(crate) opening: Option<(&'static str, &'static str)>,
     pub(crate) subscribe: &'static str,
+    /// Another message that a client may send, and the answer to it. The exchange's heartbeats are
+    /// only for clients that have sent it.
+    pub(crate) also: Option<(&'static str, &'static str)>,
     /// How many markets a subscribe message may name.
     pub(crate) most: usize,
     /// The confirmation: for each market, or for all at once.
@@ -117,14 +205,30 @@ pub(crate) struct Stream {
     pub(crate) leave: &'static str,
     /// Whether a new subscription replaces the old one.
     pub(crate) replaces: bool,
-    /// Whether messages are binary frames.
-    pub(crate) is_binary: bool,
-    /// Whether each message is compressed separately.
-    pub(crate) is_packed: bool,
+    pub(crate) wrapping: Wrapping,
     /// A client that sends within this time after connecting is told to slow down.
     pub(crate) settle: Duration,
+    /// A client that sends its next message within this time is told that it is invalid.
+    pub(crate) pace: Duration,
+    /// A header without which the handshake is refused.
+    pub(crate) needs: Option<&'static str>,
     /// A client that has not subscribed within this time is dropped.
     pub(crate) subscribe_within: Option<Duration>,
+}
+
+/// How messages are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrapping {
+    /// As text frames.
+    Text,
+    /// The text in binary frames.
+    Binary,
+    /// Each message compressed.
+    Gzip,
+    #[allow(dead_code, reason = "no exchange in these files needs it yet")]
+    Zlib,
+    /// Prices in protobuf, whose fields the template has by number; everything else as text.
+    Protobuf,
 }
 
 /// A client's duty in order to stay connected.
@@ -141,6 +245,8 @@ pub(crate) enum Rule {
     /// To answer the text (the fourth is the answer), sent at this interval, within the second
     /// time.
     Reply(Duration, Duration, &'static str, &'static str),
+    /// To send `also` within this time.
+    Also(Duration),
 }
 
 const fn seconds(seconds: u64) -> Duration {
@@ -154,7 +260,9 @@ const PLAIN: Stream = Stream {
     path: "",
     spell: joined,
     greeting: "",
+    opening: None,
     subscribe: "",
+    also: None,
     most: 100,
     ack: "",
     ack_each: false,
@@ -166,8 +274,9 @@ const PLAIN: Stream = Stream {
     heartbeat: None,
     leave: "",
     replaces: false,
-    is_binary: false,
-    is_packed: false,
+    wrapping: Wrapping::Text,
     settle: Duration::ZERO,
+    pace: Duration::ZERO,
+    needs: None,
     subscribe_within: None,
 };
