@@ -17,8 +17,8 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// 2026-01-01, later than all recordings.
-const NOW: u64 = 1_767_225_600_000;
+/// 2026-12-01, later than all recordings.
+const NOW: u64 = 1_796_083_200_000;
 
 #[derive(Deserialize)]
 struct Answer<'a> {
@@ -159,17 +159,18 @@ fn symbols_are_written_as_each_exchange_wants_them() {
     let catalogue = Catalogue::builtin();
     for (ids, expected) in [
         (
-            "binance bybit mexc bitget",
+            "binance bybit mexc bitget binanceus bybiteu toobit hitbtc",
             ["BTCUSDT", "ETHUSDT", "BTCUSD"],
         ),
         (
-            "coinbase okx kucoin bitvavo",
+            "coinbase okx kucoin bitvavo okxus okxeea",
             ["BTC-USDT", "ETH-USDT", "BTC-USD"],
         ),
         (
             "gate cryptocom deribit whitebit poloniex",
             ["BTC_USDT", "ETH_USDT", "BTC_USD"],
         ),
+        ("xt lbank", ["btc_usdt", "eth_usdt", "btc_usd"]),
         ("bitstamp gemini htx", ["btcusdt", "ethusdt", "btcusd"]),
         ("upbit bithumb", ["USDT-BTC", "USDT-ETH", "USD-BTC"]),
         ("kraken", ["XBTUSDT", "ETHUSDT", "XBTUSD"]),
@@ -255,7 +256,7 @@ fn a_token_answer_says_where_to_connect() {
     let connection = kucoin.connection(Some((200, answer)), NOW).unwrap();
     assert_eq!(
         connection.url,
-        "wss://ws-api-spot.kucoin.com/?token=2neAiu%3D.W%2Bg%3D%3D&connectId=1767225600000"
+        "wss://ws-api-spot.kucoin.com/?token=2neAiu%3D.W%2Bg%3D%3D&connectId=1796083200000"
     );
     assert_eq!(connection.ping_every.unwrap().as_secs(), 17);
     let hasty = String::from_utf8_lossy(answer).replace("17000", "1");
@@ -267,7 +268,7 @@ fn a_token_answer_says_where_to_connect() {
     assert_eq!(
         error(Some((200, elsewhere))),
         "unexpected answer: invalid WebSocket URL \
-         'file:///etc?token=t&connectId=1767225600000': expected ws:// or wss://"
+         'file:///etc?token=t&connectId=1796083200000': expected ws:// or wss://"
     );
     assert_eq!(
         error(Some((429, br#"{"code":"429000"}"#))),
