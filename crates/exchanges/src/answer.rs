@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::condition::{Condition, Inputs};
 use super::entry::{Entry, Mapping};
 use super::json::{Node, Pointer, excerpt};
+use super::number::Places;
 use super::quote::{Quote, QuoteError, read_quote};
 use super::template::Market;
 
@@ -48,7 +49,7 @@ pub(super) fn read_answer(
     read_mapped(
         mapping,
         answer,
-        &names,
+        (markets, &names),
         now_ms,
         pause,
         &mut |index, quote| {
@@ -167,22 +168,25 @@ impl Names {
     }
 }
 
-/// Hands each entry of `answer` that belongs to one of `names` to `found`.
+/// Hands each entry of `answer` that belongs to one of `markets`, which it calls by `names`, to
+/// `found`.
 pub(super) fn read_mapped(
     mapping: &Mapping,
     answer: &Node<'_>,
-    names: &Names,
+    (markets, names): (&[Market], &Names),
     now_ms: u64,
     pause: &mut dyn FnMut(),
     found: &mut dyn FnMut(usize, Result<Quote, QuoteError>),
 ) -> Result<(), QuoteError> {
-    let quote = |entry: &Node<'_>| {
-        read_quote(
-            (answer, entry),
-            &mapping.last,
-            mapping.time.as_ref(),
-            now_ms,
-        )
+    let mut found = |index: usize, entry: &Node<'_>| {
+        if let Some(market) = markets.get(index) {
+            let places = Places {
+                answer,
+                entry,
+                market,
+            };
+            found(index, read_quote(mapping, places, now_ms));
+        }
     };
     let Some(container) = mapping.container() else {
         let index = match named(mapping, answer) {
@@ -193,7 +197,7 @@ pub(super) fn read_mapped(
             })?),
         };
         if let Some(index) = index {
-            found(index, quote(answer));
+            found(index, answer);
         }
         return Ok(());
     };
@@ -215,7 +219,7 @@ pub(super) fn read_mapped(
                 (None, None) => only,
             };
             if let Some(index) = index {
-                found(index, quote(&entry));
+                found(index, &entry);
             }
         }
     });

@@ -63,6 +63,10 @@ impl Mapping {
         for name in &self.names {
             in_field(&format!("{field}.names"), name.allow(MARKET_PLACEHOLDERS))?;
         }
+        in_field(&format!("{field}.last"), self.last.check())?;
+        for (name, place) in self.fields.iter() {
+            in_field(&format!("{field}.fields.{name}"), place.check())?;
+        }
         let wrong = |reason: &str| Err((field.to_owned(), reason.to_owned()));
         match (&self.list, &self.map) {
             (Some(_), Some(_)) => wrong("expected either list or map, not both"),

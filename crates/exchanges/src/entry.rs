@@ -20,8 +20,10 @@ use serde_json::value::RawValue;
 
 use super::BadCatalogue;
 use super::condition::Condition;
+use super::fields::FieldPlaces;
 use super::json::{Node, Pointer, excerpt};
 use super::message::Message;
+use super::number::NumberField;
 use super::quote::TimeField;
 use super::template::{SymbolFormat, Template};
 
@@ -94,8 +96,12 @@ pub(super) struct Mapping {
     #[serde(default)]
     pub(super) names: Vec<Template>,
     /// The last price in an entry.
-    pub(super) last: Pointer,
+    pub(super) last: NumberField,
     pub(super) time: Option<TimeField>,
+    /// Where an entry has bid, ask and the figures of 24 hours, each by the name of its
+    /// [`Field`](super::Field); all of them are optional.
+    #[serde(default)]
+    pub(super) fields: FieldPlaces,
 }
 
 /// Conditions on an error answer, tried in this order; one of each kind is enough. An answer that

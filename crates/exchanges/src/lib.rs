@@ -42,8 +42,10 @@ mod catalogue;
 mod check;
 mod condition;
 mod entry;
+mod fields;
 pub mod json;
 mod message;
+mod number;
 mod price;
 mod quote;
 mod stream;
@@ -56,7 +58,9 @@ use std::time::Duration;
 
 pub use catalogue::{BadCatalogue, Catalogue, UnknownExchange};
 use entry::{Batch, Entry, Mapping, Query};
+pub use fields::{Field, FieldSet, Fields, UnknownField};
 use json::Pointer;
+use number::NumberField;
 pub use price::{BadPrice, Price};
 use quote::{Origin, TimeField, TimeUnit};
 pub use quote::{Quote, QuoteError};
@@ -105,7 +109,7 @@ impl Exchange {
         http_url(url)?;
         let host = url.split('/').nth(2).unwrap_or_default();
         let answer = Mapping {
-            last: price,
+            last: NumberField::at(price),
             time: time.map(|at| TimeField {
                 at,
                 unit: TimeUnit::Auto,
@@ -132,6 +136,36 @@ impl Exchange {
 
     fn new(entry: Entry) -> Self {
         Self { entry }
+    }
+
+    /// The same exchange, whose quotes also have `fields` where it states them; by default they
+    /// have none, and nothing is spent on finding them.
+    #[must_use]
+    pub fn with_fields(mut self, fields: FieldSet) -> Self {
+        let Entry {
+            one, many, stream, ..
+        } = &mut self.entry;
+        one.answer.fields.want(fields);
+        if let Some(batch) = many {
+            batch.answer.fields.want(fields);
+        }
+        if let Some(stream) = stream {
+            stream.ticks.message.fields.want(fields);
+        }
+        self
+    }
+
+    /// The fields that its answers to requests may have, for one symbol or for several.
+    pub fn request_fields(&self) -> FieldSet {
+        let one = self.entry.one.answer.fields.known();
+        let many = self.entry.many.as_ref();
+        one.union(many.map_or(FieldSet::NONE, |batch| batch.answer.fields.known()))
+    }
+
+    /// The fields that the messages of its stream may have.
+    pub fn stream_fields(&self) -> FieldSet {
+        let stream = self.entry.stream.as_ref();
+        stream.map_or(FieldSet::NONE, |stream| stream.ticks.message.fields.known())
     }
 
     /// Its name on the command line.

@@ -31,19 +31,43 @@ impl Price {
         };
         let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let digits = [whole, fraction].concat();
         let exponent: i32 = exponent.parse().map_err(|_| BadPrice)?;
-        let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
-        if digits.is_empty() || !all_digits || text.len() > Price::LENGTH_MAX {
+        let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let has_digits = !(whole.is_empty() && fraction.is_empty());
+        if !has_digits || !is_digits(whole) || !is_digits(fraction) || text.len() > Self::LENGTH_MAX
+        {
             return Err(BadPrice);
         }
+        Self::with_parts(sign, (whole, fraction), exponent)
+    }
+
+    /// The number times ten to the power of `by`: only the decimal point moves, so every digit stays.
+    ///
+    /// # Errors
+    /// [`BadPrice`] when the result is too long.
+    pub fn shifted(&self, by: i32) -> Result<Self, BadPrice> {
+        let (sign, unsigned) = match self.0.strip_prefix('-') {
+            Some(rest) => ("-", rest),
+            None => ("", &*self.0),
+        };
+        let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+        Self::with_parts(sign, (whole, fraction), by)
+    }
+
+    /// The decimal number `whole.fraction` times ten to the power of `exponent`; both parts consist
+    /// of digits.
+    fn with_parts(
+        sign: &str,
+        (whole, fraction): (&str, &str),
+        exponent: i32,
+    ) -> Result<Self, BadPrice> {
         let point = i32::try_from(whole.len())
             .map_err(|_| BadPrice)?
             .saturating_add(exponent);
         if point.unsigned_abs() as usize > Price::LENGTH_MAX {
             return Err(BadPrice);
         }
-        let (whole, fraction) = with_point(&digits, point);
+        let (whole, fraction) = with_point(&[whole, fraction].concat(), point);
         let whole = match whole.trim_start_matches('0') {
             "" => "0",
             significant => significant,
@@ -112,6 +136,39 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// A number as its significant digits, the last of which counts ten to the power of `exponent`.
+    #[derive(Debug, PartialEq)]
+    struct BigDecimal {
+        is_negative: bool,
+        digits: Vec<u8>,
+        exponent: i32,
+    }
+
+    impl BigDecimal {
+        fn read(text: &str) -> Self {
+            let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+            let mut exponent = -i32::try_from(fraction.len()).unwrap();
+            let bytes = text.bytes().filter(u8::is_ascii_digit);
+            let mut digits: Vec<_> = bytes.skip_while(|&digit| digit == b'0').collect();
+            while digits.last() == Some(&b'0') {
+                digits.pop();
+                exponent += 1;
+            }
+            Self {
+                is_negative: text.starts_with('-'),
+                exponent: if digits.is_empty() { 0 } else { exponent },
+                digits,
+            }
+        }
+
+        fn times(mut self, power: i32) -> Self {
+            if !self.digits.is_empty() {
+                self.exponent += power;
+            }
+            self
+        }
+    }
+
     fn price(text: &str) -> String {
         Price::parse(text).map_or_else(|error| error.to_string(), |price| price.to_string())
     }
@@ -137,6 +194,25 @@ mod tests {
         assert_eq!(price("12.5e0"), "12.5");
         assert_eq!(price("0e5"), "0");
         assert_eq!(price("-1.5e1"), "-15");
+    }
+
+    #[test]
+    fn a_shift_moves_the_point() {
+        let shifted = |text: &str, by| Price::parse(text).unwrap().shifted(by);
+        for (text, by, expected) in [
+            ("0.0196", 2, "1.96"),
+            ("-0.0250", 2, "-2.50"),
+            ("12", -2, "0.12"),
+            ("97123.450", -8, "0.00097123450"),
+            ("1.5", 3, "1500"),
+            ("0", 2, "0"),
+            ("0.5", 0, "0.5"),
+        ] {
+            assert_eq!(shifted(text, by).unwrap().as_str(), expected, "{text} {by}");
+        }
+        for by in [65, -66, i32::MAX, i32::MIN] {
+            assert_eq!(shifted("1", by), Err(BadPrice), "{by}");
+        }
     }
 
     #[test]
@@ -181,6 +257,25 @@ mod tests {
         fn an_exponent_only_moves_the_point(digits in "[1-9][0-9]{0,9}", exponent in 0i32..20) {
             let shifted = price(&format!("{digits}e-{exponent}"));
             prop_assert_eq!(price(&format!("{shifted}e{exponent}")), digits);
+        }
+
+        #[test]
+        fn a_shift_is_a_multiplication_by_a_power_of_ten(
+            digits in "-?[0-9]{1,20}(\\.[0-9]{1,20})?", by in -20i32..20,
+        ) {
+            let price = Price::parse(&digits).unwrap();
+            let shifted = price.shifted(by).unwrap();
+            prop_assert_eq!(BigDecimal::read(shifted.as_str()), BigDecimal::read(&digits).times(by));
+            prop_assert_eq!(shifted.shifted(-by).map(|back| BigDecimal::read(back.as_str())),
+                Ok(BigDecimal::read(&digits)));
+            prop_assert_eq!(Price::parse(shifted.as_str()), Ok(shifted), "it is a plain number");
+        }
+
+        #[test]
+        fn no_shift_panics(digits in "-?[0-9]{1,30}(\\.[0-9]{1,30})?", by in any::<i32>()) {
+            if let Ok(shifted) = Price::parse(&digits).unwrap().shifted(by) {
+                prop_assert!(shifted.as_str().len() <= Price::LENGTH_MAX);
+            }
         }
 
         #[test]

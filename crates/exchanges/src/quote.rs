@@ -7,7 +7,10 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
-use super::json::{Node, Pointer, excerpt, scalar};
+use super::entry::Mapping;
+use super::fields::Fields;
+use super::json::{Pointer, excerpt, scalar};
+use super::number::{NumberField, Places};
 use crate::price::Price;
 
 /// The price of one symbol as an exchange states it.
@@ -17,6 +20,8 @@ pub struct Quote {
     pub price: Price,
     /// The exchange's time in Unix ms; `None` if it sends none or an implausible one.
     pub timestamp_ms: Option<u64>,
+    /// What else it states, of the fields that were asked for.
+    pub fields: Fields,
 }
 
 /// Why there is no quote. The log uses its text.
@@ -91,33 +96,47 @@ pub(super) enum TimeUnit {
     Auto,
 }
 
-/// Reads the price at `last` in `entry`, with its time.
+/// Reads the price of one entry, with its time and the fields that are wanted.
 pub(super) fn read_quote(
-    (answer, entry): (&Node<'_>, &Node<'_>),
-    last: &Pointer,
-    time: Option<&TimeField>,
+    mapping: &Mapping,
+    places: Places<'_, '_>,
     now_ms: u64,
 ) -> Result<Quote, QuoteError> {
-    let price = read_price(entry, last)?;
+    let price = read_price(&mapping.last, places)?;
+    Ok(Quote {
+        price,
+        timestamp_ms: read_time_of(mapping.time.as_ref(), places, now_ms)?,
+        fields: read_fields(mapping, places),
+    })
+}
+
+/// The time in the first place that has one.
+fn read_time_of(
+    time: Option<&TimeField>,
+    places: Places<'_, '_>,
+    now_ms: u64,
+) -> Result<Option<u64>, QuoteError> {
     let mut next = time;
     while let Some(time) = next {
-        let written = match time.of {
-            Origin::Entry => entry.scalar(&time.at),
-            Origin::Answer => answer.scalar(&time.at),
-        };
+        let written = places.node(time.of).scalar(&time.at);
         if let Some(text) = written.filter(|text| !text.is_empty()) {
-            let timestamp_ms = read_time(&text, time.unit, now_ms)?;
-            return Ok(Quote {
-                price,
-                timestamp_ms,
-            });
+            return read_time(&text, time.unit, now_ms);
         }
         next = time.or.as_deref();
     }
-    Ok(Quote {
-        price,
-        timestamp_ms: None,
-    })
+    Ok(None)
+}
+
+/// The wanted fields that are there and are numbers: null, "" and words mean that there is none.
+fn read_fields(mapping: &Mapping, places: Places<'_, '_>) -> Fields {
+    let wanted = mapping.fields.wanted().iter();
+    wanted
+        .filter_map(|(field, place)| {
+            let text = scalar(place.find(places)?)?;
+            let number = Price::parse(text.trim_ascii()).ok()?;
+            Some((*field, place.scaled(number, places)?))
+        })
+        .collect()
 }
 
 /// If the time makes no sense in `unit`, its unit is inferred.
@@ -133,9 +152,9 @@ fn read_time(text: &str, unit: TimeUnit, now_ms: u64) -> Result<Option<u64>, Quo
 
 /// Exchanges state the price of a market that is not traded as null, "", 0 or not at all; none of
 /// these may become a tick.
-fn read_price(entry: &Node<'_>, last: &Pointer) -> Result<Price, QuoteError> {
+fn read_price(last: &NumberField, places: Places<'_, '_>) -> Result<Price, QuoteError> {
     let no_price = |why: &str| Err(QuoteError::NoPrice(why.to_owned()));
-    let text = match entry.find(last) {
+    let text = match last.find(places) {
         None => return no_price(MISSING),
         Some("null") => return no_price("it is null"),
         Some(json) => match scalar(json) {
@@ -155,7 +174,10 @@ fn read_price(entry: &Node<'_>, last: &Pointer) -> Result<Price, QuoteError> {
     if is_zero(&price) {
         return no_price("it is zero");
     }
-    Ok(price)
+    match last.scaled(price, places) {
+        Some(price) => Ok(price),
+        None => no_price("its scale is missing or too large"),
+    }
 }
 
 const MISSING: &str = "it is missing";
@@ -229,20 +251,37 @@ const AHEAD_MS_MAX: u64 = 86_400_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fields::{Field, FieldSet};
+    use crate::json::Node;
+    use crate::template::SymbolFormat;
     use proptest::prelude::*;
 
     const NOW: u64 = 1_732_270_001_000;
 
-    fn quote(json: &str, unit: TimeUnit) -> Result<(String, Option<u64>), String> {
+    /// Reads `json` as the entry of BTC/USDT.
+    fn read(json: &str, mapping: &Mapping) -> Result<Quote, QuoteError> {
         let node = Node::parse(json).unwrap();
-        let time = TimeField {
-            at: Pointer::parse("/t").unwrap(),
-            unit,
-            of: Origin::Entry,
-            or: None,
+        let format: SymbolFormat = serde_json::from_str(r#"{"market":"{BASE}"}"#).unwrap();
+        let places = Places {
+            answer: &node,
+            entry: &node,
+            market: &format.market(&"BTC/USDT".parse().unwrap()),
         };
-        let last = Pointer::parse("/p").unwrap();
-        read_quote((&node, &node), &last, Some(&time), NOW)
+        read_quote(mapping, places, NOW)
+    }
+
+    fn quote(json: &str, unit: TimeUnit) -> Result<(String, Option<u64>), String> {
+        let mapping = Mapping {
+            last: NumberField::at(Pointer::parse("/p").unwrap()),
+            time: Some(TimeField {
+                at: Pointer::parse("/t").unwrap(),
+                unit,
+                of: Origin::Entry,
+                or: None,
+            }),
+            ..Mapping::default()
+        };
+        read(json, &mapping)
             .map(|quote| (quote.price.to_string(), quote.timestamp_ms))
             .map_err(|error| error.to_string())
     }
@@ -297,10 +336,10 @@ mod tests {
 
     #[test]
     fn a_time_may_be_in_one_of_two_places() {
-        let time: TimeField =
-            serde_json::from_str(r#"{"at":"/ms","unit":"ms","or":{"at":"/s","unit":"s"}}"#)
-                .unwrap();
-        let last = Pointer::parse("/p").unwrap();
+        let mapping: Mapping = serde_json::from_str(
+            r#"{"last":"/p","time":{"at":"/ms","unit":"ms","or":{"at":"/s","unit":"s"}}}"#,
+        )
+        .unwrap();
         for (json, expected) in [
             (
                 r#"{"p":1,"ms":1732270000123,"s":9}"#,
@@ -312,9 +351,48 @@ mod tests {
             ),
             (r#"{"p":1,"ms":""}"#, None),
         ] {
-            let node = Node::parse(json).unwrap();
-            let quote = read_quote((&node, &node), &last, Some(&time), NOW).unwrap();
+            let quote = read(json, &mapping).unwrap();
             assert_eq!(quote.timestamp_ms, expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_price_may_be_scaled_and_needs_its_scale() {
+        let mapping: Mapping =
+            serde_json::from_str(r#"{"last":{"at":"/p","scale":"/e"}}"#).unwrap();
+        let price = |json| read(json, &mapping).map(|quote| quote.price.to_string());
+        assert_eq!(
+            price(r#"{"p":"9712345000","e":-5}"#).unwrap(),
+            "97123.45000"
+        );
+        let error = price(r#"{"p":"9712345000"}"#).unwrap_err().to_string();
+        assert_eq!(error, "no price: its scale is missing or too large");
+    }
+
+    #[test]
+    fn only_wanted_fields_are_read_and_only_numbers_count() {
+        let mut mapping: Mapping = serde_json::from_str(
+            r#"{"last":"/p","fields":{"bid":"/b","ask":"/a","volume":"/v","low":"/l",
+            "change":{"at":"/c","scale":2}}}"#,
+        )
+        .unwrap();
+        let json = r#"{"p":1,"b":"1.50","a":" 2 ","v":null,"l":"","c":-0.0250}"#;
+        assert!(read(json, &mapping).unwrap().fields.is_empty());
+        mapping.fields.want(FieldSet::ALL);
+        let fields = read(json, &mapping).unwrap().fields;
+        assert_eq!(
+            format!("{fields:?}"),
+            r#"{"bid": "1.50", "ask": "2", "change": "-2.50"}"#
+        );
+        mapping.fields.want([Field::Ask].into_iter().collect());
+        let fields = read(json, &mapping).unwrap().fields;
+        assert_eq!(format!("{fields:?}"), r#"{"ask": "2"}"#);
+        for json in [
+            r#"{"p":1,"a":"1,5"}"#,
+            r#"{"p":1,"a":[1]}"#,
+            r#"{"p":1,"a":true}"#,
+        ] {
+            assert!(read(json, &mapping).unwrap().fields.is_empty(), "{json}");
         }
     }
 

@@ -191,7 +191,7 @@ impl<'e> Session<'e> {
         let read = read_mapped(
             mapping,
             message,
-            &self.names,
+            (&self.markets, &self.names),
             now_ms,
             &mut || {},
             // An update may be about something else: a price that it does not mention still stands.

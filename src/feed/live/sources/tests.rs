@@ -24,6 +24,7 @@ fn quote(price: &str, ms: u64) -> Result<Quote, QuoteError> {
     Ok(Quote {
         price: Price::parse(price).unwrap(),
         timestamp_ms: Some(NOW_MS + ms),
+        fields: exchanges::Fields::default(),
     })
 }
 
@@ -119,6 +120,7 @@ fn the_time_of_receipt_replaces_a_missing_time() {
     let timeless = Ok(Quote {
         price: Price::parse("1").unwrap(),
         timestamp_ms: None,
+        fields: exchanges::Fields::default(),
     });
     let updates = sources.take(0, quotes(vec![(0, timeless)]), now);
     let [Update::Tick(tick)] = updates.as_slice() else {
