@@ -242,7 +242,7 @@ fn every_stream_brings_the_recorded_digits() {
 }
 
 /// The exchanges whose streams confirm nothing.
-const UNCONFIRMED: [&str; 4] = ["upbit", "bithumb", "toobit", "lbank"];
+const UNCONFIRMED: [&str; 5] = ["upbit", "bithumb", "toobit", "lbank", "coincheck"];
 
 #[test]
 fn streams_run_over_tls_too() {

@@ -57,7 +57,12 @@ impl Audience {
 
 /// Settings for `symbols` that send all requests to `upstream`.
 pub(crate) fn settings(upstream: &Upstream, symbols: &[&str]) -> Settings {
-    let mirror = tickertape::http_client::UpstreamOverride::parse(&upstream.url()).unwrap();
+    settings_at(&upstream.url(), symbols)
+}
+
+/// Settings for `symbols` that send all requests to the server at this URL.
+pub(crate) fn settings_at(url: &str, symbols: &[&str]) -> Settings {
+    let mirror = tickertape::http_client::UpstreamOverride::parse(url).unwrap();
     Settings {
         symbols: symbols.iter().map(ToString::to_string).collect(),
         symbols_file: None,
@@ -90,7 +95,7 @@ pub(crate) fn listen(
     let feed = Source::parse(source).unwrap().open::<Audience>(settings);
     let mut io_loop = IoLoop::new().unwrap();
     feed.unwrap().start(&mut io_loop);
-    io_loop.call_later(Duration::from_secs(15), |audience: &mut Audience, _| {
+    io_loop.call_later(Duration::from_secs(40), |audience: &mut Audience, _| {
         panic!("never received enough: {:?}", audience.received())
     });
     look(&mut io_loop, enough);

@@ -5,6 +5,7 @@
 )]
 
 mod audience;
+mod every_exchange;
 mod faults;
 #[path = "../common/fibers.rs"]
 mod fibers;

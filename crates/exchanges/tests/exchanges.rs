@@ -159,21 +159,27 @@ fn symbols_are_written_as_each_exchange_wants_them() {
     let catalogue = Catalogue::builtin();
     for (ids, expected) in [
         (
-            "binance bybit mexc bitget binanceus bybiteu toobit hitbtc",
+            "binance bybit mexc bitget binanceus bybiteu toobit weex hitbtc btcturk valr",
             ["BTCUSDT", "ETHUSDT", "BTCUSD"],
         ),
         (
-            "coinbase okx kucoin bitvavo okxus okxeea",
+            "coinbase okx kucoin bitvavo okxus okxeea mercado",
             ["BTC-USDT", "ETH-USDT", "BTC-USD"],
         ),
         (
-            "gate cryptocom deribit whitebit poloniex",
+            "gate cryptocom deribit whitebit poloniex bitflyer bitkub",
             ["BTC_USDT", "ETH_USDT", "BTC_USD"],
         ),
-        ("xt lbank", ["btc_usdt", "eth_usdt", "btc_usd"]),
-        ("bitstamp gemini htx", ["btcusdt", "ethusdt", "btcusd"]),
+        (
+            "xt lbank paribu bitso bitbank coincheck korbit",
+            ["btc_usdt", "eth_usdt", "btc_usd"],
+        ),
+        (
+            "bitstamp gemini htx indodax",
+            ["btcusdt", "ethusdt", "btcusd"],
+        ),
         ("upbit bithumb", ["USDT-BTC", "USDT-ETH", "USD-BTC"]),
-        ("kraken", ["XBTUSDT", "ETHUSDT", "XBTUSD"]),
+        ("kraken luno", ["XBTUSDT", "ETHUSDT", "XBTUSD"]),
         ("bitfinex", ["tBTCUST", "tETHUST", "tBTCUSD"]),
         ("bitmex", ["XBT_USDT", "ETH_USDT", "XBT_USD"]),
     ] {

@@ -175,6 +175,11 @@ impl FakeExchange {
         self.shared.hang_up();
     }
 
+    /// Closes the connections of this source without notice.
+    pub fn cut(&self, source: &str) {
+        self.shared.cut(source);
+    }
+
     /// The number of open connections.
     pub fn connections(&self) -> usize {
         self.shared.connections()

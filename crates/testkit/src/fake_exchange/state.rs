@@ -365,6 +365,14 @@ impl Shared {
         }
     }
 
+    pub(super) fn cut(&self, source: &str) {
+        let state = self.state();
+        let seen = state.seen.iter().filter(|seen| seen.source == source);
+        for socket in seen.filter_map(|seen| state.sockets.get(&seen.connection)) {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
     pub(super) fn stop(&self) {
         self.state().stopping = true;
         self.hang_up();
