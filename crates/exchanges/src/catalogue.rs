@@ -238,9 +238,15 @@ mod tests {
             "unknown exchange 'binnace', did you mean binance?"
         );
         assert_eq!(
-            error("bitme"),
-            "unknown exchange 'bitme', did you mean bitmex or bitget?"
+            error("deribbit"),
+            "unknown exchange 'deribbit', did you mean deribit?"
         );
+        let several = error("bitge");
+        assert!(
+            several.starts_with("unknown exchange 'bitge', did you mean bitget, "),
+            "{several}"
+        );
+        assert!(several.contains(" or ") && several.ends_with('?'), "{several}");
         assert_eq!(
             error("somewhere"),
             "unknown exchange 'somewhere', see --list-sources"
