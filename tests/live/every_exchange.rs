@@ -47,7 +47,7 @@ impl Scene {
             ..Config::default()
         });
         let fake = Arc::new(fake.unwrap());
-        let hasty = temp_file(&hasty_catalogue());
+        let hasty = temp_file(hasty_catalogue());
         let ca = temp_file(fake.pem());
         thread::scope(|scope| {
             for exchange in catalogue.iter() {

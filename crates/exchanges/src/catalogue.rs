@@ -246,7 +246,10 @@ mod tests {
             several.starts_with("unknown exchange 'bitge', did you mean bitget, "),
             "{several}"
         );
-        assert!(several.contains(" or ") && several.ends_with('?'), "{several}");
+        assert!(
+            several.contains(" or ") && several.ends_with('?'),
+            "{several}"
+        );
         assert_eq!(
             error("somewhere"),
             "unknown exchange 'somewhere', see --list-sources"
