@@ -42,9 +42,10 @@ impl Account {
             let heard = listener.heard();
             // Only now, so that whatever was heard is in it.
             let all = exchange.deliveries();
-            account = match source.contains(',') {
-                true => account.of_list(source, &all, &heard),
-                false => account.of_one(source, (&sent, &all), &heard),
+            account = if source.contains(',') {
+                account.of_list(source, &all, &heard)
+            } else {
+                account.of_one(source, (&sent, &all), &heard)
             };
             if account.is_good() || Instant::now() > until {
                 return account;

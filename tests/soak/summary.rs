@@ -39,9 +39,10 @@ pub(crate) fn of(outcomes: &[Outcome], exchanges: &[FakeExchange], limit: u64) -
         );
         let account = &outcome.account;
         let good = account.good.map_or("-".to_owned(), |good| good.to_string());
-        let result = match wrongs.is_empty() {
-            true => "pass".to_owned(),
-            false => format!("FAIL: {}", wrongs.join(", ")),
+        let result = if wrongs.is_empty() {
+            "pass".to_owned()
+        } else {
+            format!("FAIL: {}", wrongs.join(", "))
         };
         let _ = writeln!(
             text,

@@ -64,9 +64,10 @@ impl Orders {
     fn due(&self, began: Instant) -> usize {
         let symbols = self.symbols() as u128;
         let (elapsed, interval) = (began.elapsed().as_nanos(), self.interval.as_nanos());
-        let due = match self.is_spread {
-            true => elapsed * symbols / interval,
-            false => elapsed / interval * symbols,
+        let due = if self.is_spread {
+            elapsed * symbols / interval
+        } else {
+            elapsed / interval * symbols
         };
         usize::try_from(due).unwrap_or(usize::MAX)
     }
@@ -134,9 +135,10 @@ pub async fn tick_forever(orders: Orders, mut broadcast: impl FnMut(usize, Strin
     let symbols = orders.symbols();
     (0..symbols).for_each(|symbol| broadcast(symbol, market.tick(symbol)));
     let (began, mut done) = (Instant::now(), 0);
-    let period = match orders.is_spread {
-        true => orders.interval.div_f64(symbols as f64),
-        false => orders.interval,
+    let period = if orders.is_spread {
+        orders.interval.div_f64(symbols as f64)
+    } else {
+        orders.interval
     };
     let mut beats = interval_at(began + period, period);
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);

@@ -73,9 +73,10 @@ impl Peer {
     pub fn upgrade_at(mut self, path: &str) -> Result<Self, String> {
         self.send(handshake(path).as_bytes());
         let head = self.head();
-        match head.starts_with("HTTP/1.1 101 ") {
-            true => Ok(self),
-            false => Err(format!("no upgrade but {head:?}")),
+        if head.starts_with("HTTP/1.1 101 ") {
+            Ok(self)
+        } else {
+            Err(format!("no upgrade but {head:?}"))
         }
     }
 

@@ -24,9 +24,10 @@ impl Template {
             return Err(format!("longer than {LENGTH_MAX} bytes"));
         }
         if let Some((before, after)) = text.split_once(PLACEHOLDER) {
-            return match after.contains(PLACEHOLDER) {
-                true => Err(format!("contains more than one {PLACEHOLDER}")),
-                false => Ok(Self::new(before, after)),
+            return if after.contains(PLACEHOLDER) {
+                Err(format!("contains more than one {PLACEHOLDER}"))
+            } else {
+                Ok(Self::new(before, after))
             };
         }
         let Some(object) = value.as_object().filter(|_| !in_order) else {

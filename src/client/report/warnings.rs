@@ -97,15 +97,16 @@ fn interval(report: &Report) -> Option<String> {
     let schedule = report.schedule.as_ref().filter(|it| it.interval_differs)?;
     let mean_s = schedule.interval_s_mean?;
     let [mean, expected] = [mean_s, schedule.expect_s].map(time);
-    Some(match mean_s < schedule.expect_s {
-        true => format!(
+    Some(if mean_s < schedule.expect_s {
+        format!(
             "a symbol ticked every {mean} on average, more often than --expect {expected}, so \
              hardly any tick can seem late: try --expect {mean}"
-        ),
-        false => format!(
+        )
+    } else {
+        format!(
             "a symbol ticked every {mean} on average, not every {expected}: the server does not \
              keep its interval, or uses another one (--expect {mean})"
-        ),
+        )
     })
 }
 
@@ -256,15 +257,12 @@ fn future(report: &Report) -> Option<String> {
         .sync
         .as_ref()
         .is_some_and(|it| it.offset_us.is_some());
-    let cause = match is_corrected {
-        true => {
-            "one of the clocks was set, or ticks are not stamped by the clock that answers --sync, \
+    let cause = if is_corrected {
+        "one of the clocks was set, or ticks are not stamped by the clock that answers --sync, \
              so delivery latencies may be off by as much"
-        }
-        false => {
-            "the clocks of the two machines differ, so delivery latencies are off by as much (see \
+    } else {
+        "the clocks of the two machines differ, so delivery latencies are off by as much (see \
              --sync)"
-        }
     };
     (ticks > 0).then(|| format!("{ticks} ticks seem to come from the future: {cause}"))
 }

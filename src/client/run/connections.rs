@@ -133,9 +133,10 @@ impl Run {
     }
 
     fn connect(&mut self, is_slow: bool, is_return: bool) -> Result<Stream, ConnectionError> {
-        let socket = match is_return {
-            false => self.connector.open(is_slow)?,
-            true => self.connector.open_again(is_slow)?,
+        let socket = if is_return {
+            self.connector.open_again(is_slow)?
+        } else {
+            self.connector.open(is_slow)?
         };
         Ok(match &self.tls {
             None => Stream::Plain(socket),
@@ -363,9 +364,10 @@ impl Run {
             }
             State::Open(_) => {
                 self.tally.leave(is_slow);
-                match is_slow {
-                    true => self.observer.measurement.slow.end(error.kind()),
-                    false => self.note_error(error),
+                if is_slow {
+                    self.observer.measurement.slow.end(error.kind());
+                } else {
+                    self.note_error(error);
                 }
             }
             State::Closing(_) | State::Draining => {}

@@ -300,9 +300,10 @@ impl Hub {
         draft.symbols.dedup();
         let is_all = matches!(&*draft.rules, [rule] if rule.is_everything());
         let count = self.instruments.len() - self.spare.len();
-        let symbols = match is_all && draft.symbols.len() == count {
-            true => None,
-            false => Some(draft.symbols),
+        let symbols = if is_all && draft.symbols.len() == count {
+            None
+        } else {
+            Some(draft.symbols)
         };
         let list = self.take(symbols, &draft.rules);
         list.ok_or_else(|| {

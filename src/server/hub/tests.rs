@@ -800,17 +800,19 @@ fn debts_are_paid_exactly_whatever_happens_meanwhile() {
         let is_skip = rng.bool();
         let mut expected = Vec::new();
         for it in &hub.instruments {
-            let is_owed = match is_skip {
-                true => [it.tick >= from, it.event >= from],
-                false => [it.is_listed && it.seq > 0, false],
+            let is_owed = if is_skip {
+                [it.tick >= from, it.event >= from]
+            } else {
+                [it.is_listed && it.seq > 0, false]
             };
             let frames = [it.tick, it.event].into_iter().zip(is_owed);
             let owed = frames.filter(|&(number, is_owed)| is_owed && number > 0);
             expected.extend(owed.map(|(number, _)| (number, it.name.clone())));
         }
-        match is_skip {
-            true => hub.owe_for_skipping(&mut debt, known, from),
-            false => hub.owe_on_joining(&mut debt, known, 0),
+        if is_skip {
+            hub.owe_for_skipping(&mut debt, known, from);
+        } else {
+            hub.owe_on_joining(&mut debt, known, 0);
         }
         expected.sort_unstable();
         let mut got = Vec::new();

@@ -390,18 +390,20 @@ impl Turns {
 }
 
 /// A build that is not optimised takes ten times as long for each.
-const SYMBOLS: usize = match cfg!(debug_assertions) {
-    true => 4_000,
-    false => 20_000,
+const SYMBOLS: usize = if cfg!(debug_assertions) {
+    4_000
+} else {
+    20_000
 };
 
 /// Between two ticks of the market there are some milliseconds, and timers have their own size.
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// Of one request, and what it brings about.
-const COST_MAX: Duration = match cfg!(debug_assertions) {
-    true => Duration::from_millis(20),
-    false => Duration::from_millis(5),
+const COST_MAX: Duration = if cfg!(debug_assertions) {
+    Duration::from_millis(20)
+} else {
+    Duration::from_millis(5)
 };
 
 /// In seconds.

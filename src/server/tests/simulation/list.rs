@@ -38,9 +38,12 @@ impl List {
             } else {
                 let name = find(entry, symbols);
                 // A delisted symbol can still be removed.
-                vec![name.or_else(|error| match subscribe {
-                    true => Err(error),
-                    false => find_delisted(entry, symbols, error),
+                vec![name.or_else(|error| {
+                    if subscribe {
+                        Err(error)
+                    } else {
+                        find_delisted(entry, symbols, error)
+                    }
                 })?]
             };
             for index in named {

@@ -123,9 +123,10 @@ impl Client {
         }
         let batches = self.place.as_ref().is_some_and(|place| place.batches);
         let list = [frame.to_vec()];
-        let list = match batches && frame[0] == 0x81 {
-            true => members(payload).into_iter().map(text).collect(),
-            false => list.to_vec(),
+        let list = if batches && frame[0] == 0x81 {
+            members(payload).into_iter().map(text).collect()
+        } else {
+            list.to_vec()
         };
         assert!(
             list.len() <= model.max_batch || !batches,

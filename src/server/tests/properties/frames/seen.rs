@@ -146,9 +146,12 @@ impl Seen {
                 );
                 let seq: u64 = fields["seq"].parse().expect("a number");
                 let before = last.insert(symbol, seq);
-                let is_next = before.is_none_or(|before| match gaps {
-                    true => seq > before,
-                    false => seq == before + 1,
+                let is_next = before.is_none_or(|before| {
+                    if gaps {
+                        seq > before
+                    } else {
+                        seq == before + 1
+                    }
                 });
                 assert!(is_next, "{text} after {before:?}");
             }
