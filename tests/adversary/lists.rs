@@ -83,7 +83,8 @@ impl Case {
                 cases::must(reads, || format!("{list} is not in {answer}"))
             }
             Refused(words) | Error(words) => {
-                let answer: Value = serde_json::from_str(&answer).map_err(|it| it.to_string())?;
+                let answer: Value =
+                    serde_json::from_str(&answer).map_err(|error| error.to_string())?;
                 let message = answer["message"].as_str().unwrap_or_default();
                 cases::must(message.contains(words), || {
                     format!("{words} is not in {answer}")

@@ -112,8 +112,9 @@ fn a_window_without_connections_causes_a_warning() {
         peer.close(None).unwrap();
         finish(peer);
     });
-    let told = |it: &String| {
-        it.starts_with("all connections were lost after 0.") && it.ends_with("try --reconnect")
+    let told = |warning: &String| {
+        warning.starts_with("all connections were lost after 0.")
+            && warning.ends_with("try --reconnect")
     };
     assert!(report.warnings.iter().any(told), "{:?}", report.warnings);
 }

@@ -74,7 +74,7 @@ impl Account {
             let in_time = self::good(sent, source, symbol).len();
             let begin = prices.first().and_then(|first| {
                 let mut good = good.iter();
-                good.position(|it| it.price == *first)
+                good.position(|delivery| delivery.price == *first)
             });
             let begin = begin.unwrap_or(0);
             due += in_time.saturating_sub(begin);
@@ -149,11 +149,12 @@ impl Account {
 /// The prices that a client must have of a symbol. One with a time of an hour ago is old, and an
 /// old price is never sent as new.
 fn good<'d>(deliveries: &'d [Delivery], source: &str, symbol: &str) -> Vec<&'d Delivery> {
-    let is_old =
-        |it: &Delivery| matches!(it.fault, Fault::ClockBehind(_)) && it.timestamp_ms.is_some();
-    let good = deliveries.iter().filter(|it| {
-        let is_meant = it.source == source && it.symbol == symbol;
-        is_meant && it.outcome == Outcome::Good && !is_old(it)
+    let is_old = |delivery: &Delivery| {
+        matches!(delivery.fault, Fault::ClockBehind(_)) && delivery.timestamp_ms.is_some()
+    };
+    let good = deliveries.iter().filter(|delivery| {
+        let is_meant = delivery.source == source && delivery.symbol == symbol;
+        is_meant && delivery.outcome == Outcome::Good && !is_old(delivery)
     });
     good.collect()
 }

@@ -73,7 +73,9 @@ pub(crate) fn of(outcomes: &[Outcome], exchanges: &[FakeExchange], limit: u64) -
         .collect();
     let all: u64 = struck.values().sum();
     let _ = writeln!(text, "{all} faults: {}", kinds.join(", "));
-    let is_good = outcomes.iter().all(|it| wrongs(it, limit).is_empty());
+    let is_good = outcomes
+        .iter()
+        .all(|outcome| wrongs(outcome, limit).is_empty());
     let has_spoken = outcomes.iter().any(|outcome| outcome.warnings > 0);
     (text, is_good && all > 0 && has_spoken)
 }

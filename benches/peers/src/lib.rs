@@ -37,7 +37,13 @@ impl Orders {
     /// When the time between two ticks is missing.
     pub fn from_arguments() -> io::Result<Self> {
         let words: Vec<String> = std::env::args().skip(1).collect();
-        let number = |index: usize| words.get(index)?.parse::<u32>().ok().filter(|&it| it > 0);
+        let number = |index: usize| {
+            words
+                .get(index)?
+                .parse::<u32>()
+                .ok()
+                .filter(|&word| word > 0)
+        };
         let missing = || io::Error::other("the time between two ticks is missing, in µs");
         Ok(Self {
             interval: Duration::from_micros(number(0).ok_or_else(missing)?.into()),
@@ -113,16 +119,17 @@ impl Market {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or(u64::MAX));
         self.sent = now.max(self.sent + 1);
-        let it = &mut self.tickers[symbol];
-        it.cents = (it.cents + fastrand::u64(0..=400)).saturating_sub(fastrand::u64(0..=400));
-        it.seq += 1;
+        let ticker = &mut self.tickers[symbol];
+        ticker.cents =
+            (ticker.cents + fastrand::u64(0..=400)).saturating_sub(fastrand::u64(0..=400));
+        ticker.seq += 1;
         format!(
             r#"{{"symbol":"{}","price":{}.{:02},"timestamp":{},"seq":{},"sent":{}}}"#,
-            it.symbol,
-            it.cents / 100,
-            it.cents % 100,
+            ticker.symbol,
+            ticker.cents / 100,
+            ticker.cents % 100,
             now / 1000,
-            it.seq,
+            ticker.seq,
             self.sent,
         )
     }

@@ -272,7 +272,9 @@ impl Fields {
     pub(crate) fn are_named_as_own(&self) -> bool {
         let own = Self::default();
         let is_own = |field: fn(&Self) -> &Field| field(self) == field(&own);
-        is_own(|it| &it.symbol) && is_own(|it| &it.seq) && is_own(|it| &it.sent)
+        is_own(|fields| &fields.symbol)
+            && is_own(|fields| &fields.seq)
+            && is_own(|fields| &fields.sent)
     }
 }
 

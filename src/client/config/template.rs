@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     fn template(text: &str) -> Result<String, String> {
-        Template::parse(text, &Field::parse("id").unwrap(), false).map(|it| it.text(7))
+        Template::parse(text, &Field::parse("id").unwrap(), false).map(|template| template.text(7))
     }
 
     #[test]

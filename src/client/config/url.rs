@@ -142,7 +142,10 @@ impl Url {
     /// The same URL with the comma-separated `symbols` added to the query.
     #[must_use]
     pub fn with_symbols(self, symbols: &str) -> Self {
-        let symbols: Vec<String> = symbols.split(',').map(|it| encoded(it).collect()).collect();
+        let symbols: Vec<String> = symbols
+            .split(',')
+            .map(|symbol| encoded(symbol).collect())
+            .collect();
         self.with_query(&format!("symbols={}", symbols.join(",")))
     }
 

@@ -47,7 +47,10 @@ impl Report {
             schedule: Lateness::of(config, measurement),
             requests: Requests::of(config, measurement),
             losses: measurement.losses,
-            symbols_with_gaps: symbols.iter().filter(|it| it.losses.gaps > 0).count(),
+            symbols_with_gaps: symbols
+                .iter()
+                .filter(|symbol| symbol.losses.gaps > 0)
+                .count(),
             worst_symbols: worst(symbols),
             symbols: symbols.clone(),
             errors: Errors::of(&measurement.errors),
@@ -80,8 +83,11 @@ impl Report {
 
 /// The symbols that have lost most, the worst first; empty if none has lost any.
 fn worst(symbols: &[SymbolLosses]) -> Vec<SymbolLosses> {
-    let mut worst: Vec<_> = symbols.iter().filter(|it| it.losses.lost() > 0).collect();
-    worst.sort_by_key(|it| Reverse(it.losses.lost()));
+    let mut worst: Vec<_> = symbols
+        .iter()
+        .filter(|symbol| symbol.losses.lost() > 0)
+        .collect();
+    worst.sort_by_key(|symbol| Reverse(symbol.losses.lost()));
     worst.into_iter().take(WORST_MAX).cloned().collect()
 }
 
@@ -125,7 +131,7 @@ impl ClientUsage {
             cpu_s,
             cpu_us_per_tick: ratio(cpu_s * 1e6, counters.ticks as f64),
             // With several processes, each of them may wait all the time.
-            waited_percent: percent(run.cost.waited, run.window).map(|it| it / processes),
+            waited_percent: percent(run.cost.waited, run.window).map(|percent| percent / processes),
             reads: measurement.reads,
             clock_step_us: run.clock_step_us,
             rss_bytes: run.cost.resident_bytes,
@@ -162,8 +168,10 @@ impl ServerUsage {
 impl Saturated {
     fn of(measurement: &Measurement) -> Self {
         let (cadence, requests) = (&measurement.cadence, &measurement.requests);
-        let lateness = cadence.as_ref().map(|it| it.lateness.saturated());
-        let replies = requests.as_ref().map(|it| it.latency.saturated());
+        let lateness = cadence.as_ref().map(|cadence| cadence.lateness.saturated());
+        let replies = requests
+            .as_ref()
+            .map(|requests| requests.latency.saturated());
         Self {
             deliveries: measurement.delivery.saturated(),
             schedule: lateness.unwrap_or_default(),

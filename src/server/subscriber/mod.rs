@@ -163,8 +163,8 @@ impl Subscriber {
             is_resuming: self.is_resuming,
             awaited: self.awaited(),
             beat: pace.map(|pace| pace.beat),
-            is_owed: special.is_some_and(|it| !it.debt.is_empty()),
-            must_refresh: special.is_some_and(|it| it.must_refresh),
+            is_owed: special.is_some_and(|special| !special.debt.is_empty()),
+            must_refresh: special.is_some_and(|special| special.must_refresh),
         }
     }
 
@@ -199,7 +199,8 @@ impl Subscriber {
 
     /// Serves it at the next visit, without a beat of its period: there will be no other.
     pub(crate) fn hasten(&mut self, hub: &Hub) {
-        if let Some(pace) = self.special.as_mut().and_then(|it| it.pace.as_mut()) {
+        let special = self.special.as_mut();
+        if let Some(pace) = special.and_then(|special| special.pace.as_mut()) {
             pace.beat = hub.beats(pace.period).wrapping_sub(1);
         }
     }
@@ -218,7 +219,8 @@ impl Subscriber {
         context: &mut Context<'_>,
     ) -> Result<Progress, CloseReason> {
         context.hub.set_news(slot, false);
-        if let Some(notice) = self.special.as_mut().and_then(|it| it.notice.take()) {
+        let special = self.special.as_mut();
+        if let Some(notice) = special.and_then(|special| special.notice.take()) {
             let sent = outbox.send(&notice, context.now);
             sent.map_err(CloseReason::Failed)?;
             if !outbox.is_clear() {
@@ -315,7 +317,8 @@ impl Subscriber {
             self.owe(debt);
         }
         let position = self.position;
-        if let Some(pace) = self.special.as_mut().and_then(|it| it.pace.as_mut()) {
+        let special = self.special.as_mut();
+        if let Some(pace) = special.and_then(|special| special.pace.as_mut()) {
             pace.heard = position;
         }
     }
@@ -341,7 +344,8 @@ impl Subscriber {
     fn pay(&mut self, context: &mut Context<'_>) -> bool {
         let (reading, batches) = ((self.list, self.position), self.batches());
         context.packing.begin(batches);
-        let Some(special) = self.special.as_mut().filter(|it| !it.debt.is_empty()) else {
+        let special = self.special.as_mut();
+        let Some(special) = special.filter(|special| !special.debt.is_empty()) else {
             return true;
         };
         let most = context.config.messages_per_write(batches);
@@ -568,7 +572,7 @@ impl Subscriber {
     /// is about to change once the debt is paid, which those requests would see.
     pub(crate) fn is_owed_much(&self) -> bool {
         let special = self.special.as_ref();
-        special.is_some_and(|it| it.debt.is_large() || it.must_refresh)
+        special.is_some_and(|special| special.debt.is_large() || special.must_refresh)
     }
 
     /// Whether its requests have to wait until `outbox` has room again for a large debt. An event

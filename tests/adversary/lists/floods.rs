@@ -346,7 +346,7 @@ fn next_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 fn ran(program: &ServerProcess) -> Duration {
     let path = format!("/proc/{}/schedstat", program.pid());
     let text = fs::read_to_string(path).unwrap();
-    let nanoseconds = text.split(' ').next().and_then(|it| it.parse().ok());
+    let nanoseconds = text.split(' ').next().and_then(|word| word.parse().ok());
     Duration::from_nanos(nanoseconds.unwrap())
 }
 
@@ -384,7 +384,8 @@ impl Turns {
 
     fn over(&self, limit: f64) -> u64 {
         let all = self.0.last().map_or(0, |(_, count)| *count);
-        let within = |(bound, _): &&(String, u64)| bound.parse::<f64>().is_ok_and(|it| it <= limit);
+        let within =
+            |(bound, _): &&(String, u64)| bound.parse::<f64>().is_ok_and(|bound| bound <= limit);
         all - self.0.iter().rfind(within).map_or(0, |(_, count)| *count)
     }
 }

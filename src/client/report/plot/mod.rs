@@ -152,9 +152,9 @@ fn over_time(area: &Area<'_>, curves: &[Curve<'_>], scale: &Scale) -> Drawing {
     };
     for (i, curve) in curves.iter().enumerate().rev() {
         let lines: [(Pick, ShapeStyle); 3] = [
-            (|it| it.max, style(i, 0.4, 1)),
-            (|it| it.p50, style(i, 1.0, 1)),
-            (|it| it.p99, style(i, 1.0, 2)),
+            (|percentiles| percentiles.max, style(i, 0.4, 1)),
+            (|percentiles| percentiles.p50, style(i, 1.0, 1)),
+            (|percentiles| percentiles.p99, style(i, 1.0, 2)),
         ];
         for (pick, style) in lines {
             for piece in curve.over_time(pick) {

@@ -43,10 +43,12 @@ pub fn request_head(bytes: &[u8]) {
     }
     // Bytes that arrive after a handshake, before its answer, end it; they change no rejection.
     let early = decide(std::iter::once(&[head, b"\x81"].concat()[..]));
-    let early = early.and_then(Result::err).map(|it| it.status.as_u16());
+    let early = early
+        .and_then(Result::err)
+        .map(|rejection| rejection.status.as_u16());
     let refused = whole
         .and_then(Result::err)
-        .map_or(400, |it| it.status.as_u16());
+        .map_or(400, |rejection| rejection.status.as_u16());
     assert!(
         early == Some(refused) || head.len() >= HEAD_LENGTH_MAX,
         "{early:?}"
@@ -107,7 +109,7 @@ fn check_addition(head: &[u8], told: &str) {
     let longer = [without_end.unwrap_or(head), b"X-Y: \"z\"\r\n\r\n"].concat();
     let longer = tell(&decide(longer.chunks(HEAD_LENGTH_MAX)));
     let is_too_long =
-        longer.starts_with("431") && head.iter().filter(|&&it| it == b'\n').count() > 60;
+        longer.starts_with("431") && head.iter().filter(|&&byte| byte == b'\n').count() > 60;
     assert!(
         longer == told || is_too_long || head.len() > HEAD_LENGTH_MAX - 20,
         "{longer}, {told}"
@@ -145,7 +147,7 @@ fn check_upgrade(head: &[u8], upgrade: &Upgrade) {
     assert_eq!(header(&answered, "sec-websocket-accept"), Some(&*accept));
     let symbols = upgrade.symbols.iter().flatten();
     let length: usize = symbols
-        .inspect(|it| assert!(!it.is_empty()))
+        .inspect(|symbol| assert!(!symbol.is_empty()))
         .map(String::len)
         .sum();
     // An invalid byte becomes a character of three bytes.
@@ -163,7 +165,7 @@ fn parse_answer(bytes: &[u8]) -> (u16, Headers, usize) {
     };
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let headers = response.headers.iter();
-    let headers = headers.map(|it| (it.name.to_ascii_lowercase(), text(it.value)));
+    let headers = headers.map(|header| (header.name.to_ascii_lowercase(), text(header.value)));
     (
         response.code.unwrap_or(0),
         headers.collect(),

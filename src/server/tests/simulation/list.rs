@@ -72,7 +72,11 @@ impl List {
         };
         let (mut entries, mut except) = (of_rules(true).collect(), of_rules(false).collect());
         let mut count = 0;
-        for (index, symbol) in symbols.iter().enumerate().filter(|(_, it)| it.listed) {
+        for (index, symbol) in symbols
+            .iter()
+            .enumerate()
+            .filter(|(_, symbol)| symbol.listed)
+        {
             let is_watched = self.symbols.contains(&index);
             count += usize::from(is_watched);
             let unlike: &mut Vec<String> = if is_watched {

@@ -321,7 +321,9 @@ fn error(id: u32, message: &str) -> String {
 /// The members of a JSON list whose objects contain no others.
 fn members(payload: &[u8]) -> Vec<&str> {
     let list = std::str::from_utf8(payload).expect("a text");
-    let inner = list.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let inner = list
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
     let inner = inner.unwrap_or_else(|| panic!("no list: {list}"));
     let ends = inner.match_indices('}').map(|(end, _)| end + 1);
     let mut start = 0;

@@ -124,7 +124,9 @@ impl Seen {
         for (_, payload) in frames.iter().filter(|(opcode, _)| *opcode == TEXT) {
             let text = std::str::from_utf8(payload).expect("UTF-8");
             let batch: Option<Vec<&RawValue>> = serde_json::from_str(text).ok();
-            let ticks = batch.map_or(vec![text], |list| list.iter().map(|it| it.get()).collect());
+            let ticks = batch.map_or(vec![text], |list| {
+                list.iter().map(|message| message.get()).collect()
+            });
             for tick in ticks {
                 let fields = object(tick).unwrap_or_else(|| panic!("no JSON object: {text}"));
                 if fields.contains_key("id") {
