@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 pub use authority::{Authority, Validity};
 pub use name_server::{Asked, NameFault, NameServer};
-pub use peer::{End, Heard, Peer};
+pub use peer::{End, Peer, Received};
 pub use server_process::{Footprint, ServerProcess};
 pub use tempfile::{NamedTempFile, TempDir};
 

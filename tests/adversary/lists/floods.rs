@@ -186,7 +186,7 @@ impl Flood {
     ) -> Self {
         let [control, baseline] = [program, peaceful].map(|program| {
             let control = ControlClient::join(&program.address, program.pid(), INTERVAL);
-            control.hear(SYMBOLS as u64);
+            control.await_ticks(SYMBOLS as u64);
             control
         });
         let before = Turns::of(program);
