@@ -45,7 +45,7 @@ pub(super) struct Symbol {
     pub(super) sent: u64,
     pub(super) json: String,
     /// When its price was last confirmed, µs; `None` if it is not watched.
-    heard: Option<u64>,
+    confirmed: Option<u64>,
     /// When it came back, µs: if it is overdue by then, clients are told at the next check.
     relisted: u64,
     pub(super) stale: bool,
@@ -104,7 +104,7 @@ impl Model {
             return false;
         }
         // An event tells that the symbol is live before its tick is printed.
-        self.hear(symbol, now);
+        self.confirm(symbol, now);
         self.last_stamp = wall.max(self.last_stamp + 1);
         let state = &mut self.symbols[symbol];
         (state.seq, state.sent, state.tick) = (
@@ -123,12 +123,12 @@ impl Model {
     }
 
     /// Notes that a feed has confirmed a price. Returns whether it was stale.
-    pub(super) fn hear(&mut self, symbol: usize, now: u64) -> bool {
+    pub(super) fn confirm(&mut self, symbol: usize, now: u64) -> bool {
         let state = &mut self.symbols[symbol];
-        if !state.listed || state.heard.is_none() || self.closed.is_some() {
+        if !state.listed || state.confirmed.is_none() || self.closed.is_some() {
             return false;
         }
-        state.heard = Some(now);
+        state.confirmed = Some(now);
         let was_stale = std::mem::take(&mut state.stale);
         if was_stale {
             self.publish_event(symbol, now);
@@ -161,7 +161,7 @@ impl Model {
         if self.closed.is_some() {
             return None;
         }
-        let heard = is_watched.then_some(now);
+        let confirmed = is_watched.then_some(now);
         match self.symbols.iter().position(|symbol| symbol.name == name) {
             Some(index) => {
                 let state = &mut self.symbols[index];
@@ -170,12 +170,12 @@ impl Model {
                     state.relisted = now;
                 }
                 if was_missing && is_watched && !state.stale {
-                    state.heard = heard;
+                    state.confirmed = confirmed;
                 }
                 was_missing.then_some(index)
             }
             None => {
-                self.symbols.push(Symbol::new(name, heard));
+                self.symbols.push(Symbol::new(name, confirmed));
                 Some(self.symbols.len() - 1)
             }
         }
@@ -242,14 +242,14 @@ impl Printed {
 }
 
 impl Symbol {
-    fn new(name: &str, heard: Option<u64>) -> Self {
+    fn new(name: &str, confirmed: Option<u64>) -> Self {
         Self {
             name: name.to_owned(),
             listed: true,
             seq: 0,
             sent: 0,
             json: String::new(),
-            heard,
+            confirmed,
             relisted: 0,
             stale: false,
             tick: 0,
@@ -258,7 +258,7 @@ impl Symbol {
     }
 
     fn silence(&self, now: u64) -> u64 {
-        self.heard.map_or(0, |heard| now - heard)
+        self.confirmed.map_or(0, |confirmed| now - confirmed)
     }
 
     /// The event with its current state.

@@ -46,7 +46,7 @@ pub(super) struct Pace {
     /// The last beat at which it was served.
     pub(super) beat: u32,
     /// The first frame for everyone that it may not have had.
-    heard: u64,
+    next_for_everyone: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,7 +63,7 @@ pub(super) enum Source {
     Debt,
     Tape,
     /// The tape without the ticks, for a reader at its own rate.
-    Heard,
+    ForEveryone,
 }
 
 /// The frame that must come next.
@@ -81,7 +81,7 @@ impl Place {
         let pace = pace.map(|every| Pace {
             every,
             beat: model.beats.get(&every).copied().unwrap_or(0),
-            heard: model.head(),
+            next_for_everyone: model.head(),
         });
         Self {
             list,
@@ -125,7 +125,7 @@ impl Place {
             }
         }
         if let Some(pace) = &mut self.pace {
-            pace.heard = self.position;
+            pace.next_for_everyone = self.position;
         }
     }
 
@@ -182,7 +182,7 @@ impl Place {
                 self.pace = Some(Pace {
                     every,
                     beat: beat(&every),
-                    heard: self.position,
+                    next_for_everyone: self.position,
                 });
             }
             _ => {}
@@ -361,14 +361,14 @@ impl Place {
         }
         let pace = self.pace.as_mut().filter(|_| is_control)?;
         // Pings that have fallen off the tape are no loss.
-        let from = pace.heard.max(model.tail);
+        let from = pace.next_for_everyone.max(model.tail);
         let mut for_everyone = model
             .from(from)
             .filter(|(_, printed)| printed.symbol.is_none());
         let (number, _) = for_everyone.next()?;
-        pace.heard = number + 1;
+        pace.next_for_everyone = number + 1;
         Some(Due {
-            source: Source::Heard,
+            source: Source::ForEveryone,
             ..Due::on_tape(number, model)
         })
     }

@@ -313,7 +313,7 @@ impl Play {
             }
             _ => {
                 if let Some(client) = self.world.judge.clients.get_mut(&id) {
-                    client.say_goodbye(&mut self.rng);
+                    client.send_close(&mut self.rng);
                 }
                 "goodbye"
             }

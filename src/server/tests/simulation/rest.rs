@@ -134,7 +134,10 @@ impl World {
             );
             check_answered(client, id);
             if client.sin.is_none() {
-                assert_eq!(client.heard, client.told, "{id}: messages");
+                assert_eq!(
+                    client.messages_read, client.messages_arrived,
+                    "{id}: messages"
+                );
             }
         }
     }
