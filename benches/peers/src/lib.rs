@@ -7,7 +7,7 @@
 //! "listening on 127.0.0.1:PORT" to stderr, and ends when its stdin is closed, so that it cannot
 //! outlive the process that started it.
 
-mod board;
+mod hub;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-pub use self::board::{Board, Ticks};
+pub use self::hub::{Hub, Ticks};
 
 /// The ticks to send, from the command line.
 #[derive(Clone, Copy, Debug)]
