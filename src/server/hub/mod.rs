@@ -314,7 +314,7 @@ impl Hub {
             self.markets.came_alive(instrument.market);
         }
         self.settle();
-        self.tell_watchers(id);
+        self.mark_watchers(id);
     }
 
     /// Prints a frame for everyone: the ping.
@@ -341,7 +341,7 @@ impl Hub {
         self.instruments[usize::from(id)].event = number;
         self.with_events.insert(usize::from(id));
         self.settle();
-        self.tell_watchers(id);
+        self.mark_watchers(id);
     }
 
     /// Keeps the order of the frames that have just fallen off the tape and are still the newest of
