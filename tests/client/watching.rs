@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tickertape::client;
-use tickertape::client::config::{Config, Shape, Watch};
+use tickertape::client::config::{Behaviour, Config, Watch};
 use tickertape::client::error_kind::ErrorKind;
 use tickertape::client::report::Report;
 use tickertape::tick::unix_us;
@@ -270,24 +270,24 @@ fn lists_do_not_depend_on_the_number_of_processes() {
 
 #[test]
 fn a_client_that_reconnects_asks_for_its_own_list_again() {
-    let shapes = [
-        Shape {
+    let behaviours = [
+        Behaviour {
             reconnect: true,
-            ..Shape::default()
+            ..Behaviour::default()
         },
-        Shape {
+        Behaviour {
             churn: Some(40.0),
-            ..Shape::default()
+            ..Behaviour::default()
         },
     ];
-    for shape in shapes {
+    for behaviour in behaviours {
         let market = Market {
-            is_restless: shape.reconnect,
+            is_restless: behaviour.reconnect,
             ..Market::new(50)
         };
         let began = Instant::now();
         let report = run_watching(&market, |address| Config {
-            shape,
+            behaviour,
             duration: Duration::from_secs(1),
             ..watching(address, 4, 3)
         });

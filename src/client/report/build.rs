@@ -211,8 +211,8 @@ impl Requests {
 impl SlowClients {
     /// `None` if no slow clients were configured.
     fn of(config: &Config, slow: &SlowCounts) -> Option<Self> {
-        (config.shape.slow > 0).then(|| Self {
-            asked: config.shape.slow,
+        (config.behaviour.slow > 0).then(|| Self {
+            asked: config.behaviour.slow,
             counters: slow.counters,
             ended: slow.ended.clone(),
         })
@@ -224,8 +224,8 @@ impl Reconnects {
     fn of(config: &Config, returns: &Returns, run: &RunFacts) -> Option<Self> {
         let counters = returns.counters;
         let listened_s = (run.warmup + run.window).as_secs_f64();
-        let shape = &config.shape;
-        (shape.reconnect || shape.churn.is_some()).then(|| Self {
+        let behaviour = &config.behaviour;
+        (behaviour.reconnect || behaviour.churn.is_some()).then(|| Self {
             counters,
             churned_per_s: ratio(counters.churned as f64, listened_s),
             away_us: Percentiles::of(&returns.away),
