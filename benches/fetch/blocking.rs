@@ -40,6 +40,7 @@ impl Blocking {
         let exchange = catalogue.get(&wanted.name);
         let exchange = exchange.map_err(|error| error.to_string())?.clone();
         let request = exchange.request(&symbol.parse().map_err(|_| "invalid symbol")?);
+        let request = request.ok_or("expected an exchange that answers requests")?;
         let path = request.url.trim_start_matches("https://");
         let roots = match &settings.live.ca {
             Some(path) => Roots::with_file(path).map_err(|error| error.to_string())?,

@@ -217,7 +217,7 @@ fn is_socks(proxy: &Proxy) -> bool {
     !matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)
 }
 
-const USER_AGENT: &str = concat!("tickertape/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("tickertape/", env!("CARGO_PKG_VERSION"));
 
 /// The length of the longest TLS record. The 128 KiB that `ureq` uses by default would cost memory
 /// for each open connection.

@@ -115,6 +115,14 @@ impl HttpClient {
         read(response.map_err(|error| self.error(&url, &error))?)
     }
 
+    /// Sends a POST request with JSON. Redirects are not followed: that would turn it into a GET.
+    pub(crate) fn post_json(&self, url: &str, body: &str) -> Result<Response, TransportError> {
+        let url = self.url(url);
+        let request = self.agent.post(&url).content_type("application/json");
+        let response = request.send(body);
+        read(response.map_err(|error| self.error(&url, &error))?)
+    }
+
     /// Why a request for `url` got no answer.
     fn error(&self, url: &str, error: &ureq::Error) -> TransportError {
         let error = TransportError::from_ureq(error);

@@ -9,6 +9,7 @@ mod retry_after;
 mod roots;
 mod upstream_override;
 
+pub(crate) use agent::USER_AGENT;
 pub use agent::{TransportConfig, agent};
 pub(crate) use client::HttpClient;
 pub use error::{LookupError, TransportError};

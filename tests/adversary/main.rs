@@ -110,10 +110,9 @@ fn server(arguments: &[&str]) -> ServerProcess {
 
 /// Small limits for everyday runs, the server's defaults for a full run.
 fn limits() -> Limits {
-    if is_full() {
-        Limits::DEFAULT
-    } else {
-        Limits::SMALL
+    match is_full() {
+        true => Limits::DEFAULT,
+        false => Limits::SMALL,
     }
 }
 

@@ -1,7 +1,6 @@
 //! The client against servers that follow the protocol, and servers that do not.
 #![allow(clippy::unwrap_used)] // A failed assumption in a test should say so with a panic.
 
-mod behaviour;
 mod delivery;
 mod failures;
 mod measuring;
@@ -12,5 +11,6 @@ mod program;
 mod progress;
 mod secure;
 mod server;
+mod shape;
 mod stalls;
 mod watching;

@@ -67,9 +67,7 @@ fn play(block: &markdown::Block) {
     }
     let mut session = Session::start();
     // Who reads about the client has a server.
-    if starts("./client")
-        .is_some_and(|client| starts("./server").is_none_or(|server| server > client))
-    {
+    if starts("./client").is_some_and(|client| starts("./server").is_none_or(|it| it > client)) {
         session.play(&session::Step {
             command: "./server --port 8888".to_owned(),
             shown: Vec::new(),

@@ -146,13 +146,13 @@ fn unknown_symbols_and_rate_limits_are_answered_in_each_exchanges_own_words() {
     let base = fake.http();
     for exchange in Catalogue::builtin().iter() {
         let id = exchange.id();
-        let request = exchange.request(&"NO/SUCH".parse().unwrap());
+        let request = exchange.request(&"NO/SUCH".parse().unwrap()).unwrap();
         let first = |read: Answered| read.and_then(|mut quotes| quotes.remove(0)).unwrap_err();
         let error = first(ask(&agent, &base, exchange, &request));
         assert_eq!(error, QuoteError::UnknownSymbol, "{id}");
 
         let symbol = exchange.example().parse().unwrap();
-        let request = exchange.request(&symbol);
+        let request = exchange.request(&symbol).unwrap();
         for fault in [Fault::RateLimited, Fault::TooMany(Duration::from_secs(1))] {
             fake.set(id, fault);
             let error = first(ask(&agent, &base, exchange, &request));
@@ -185,7 +185,7 @@ impl Binance {
     /// one is taken for a fault.
     fn ask(&self) -> Result<(String, Option<u64>), String> {
         let exchange = self.catalogue.get("binance").unwrap();
-        let request = exchange.request(&"BTC/USDT".parse().unwrap());
+        let request = exchange.request(&"BTC/USDT".parse().unwrap()).unwrap();
         let url = upstream(&self.fake.https(), &request.url);
         let (status, body) = fetch(&agent(&self.fake), &url, false)
             .map_err(|error| format!("transport: {error}"))?;

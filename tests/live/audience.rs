@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ioloop::IoLoop;
-use tickertape::feed::{
-    HasSources, LiveOptions, Publish, Settings, Source, Sources, Speed, Watched,
-};
+use tickertape::feed::{LiveOptions, Publish, Settings, Source, Sources, Speed, Watched};
 use tickertape::tick::Tick;
 
 use crate::upstream::Upstream;
@@ -34,9 +32,7 @@ impl Publish for Audience {
     fn watch(&mut self, _: &mut IoLoop<Self>, _: Vec<Watched>) {}
 
     fn delist(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
-}
 
-impl HasSources for Audience {
     fn sources(&mut self) -> &mut Sources {
         &mut self.sources
     }

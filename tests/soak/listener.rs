@@ -11,11 +11,11 @@ use serde_json::value::RawValue;
 use tungstenite::Message;
 
 /// The client. It ends with the server.
-pub(crate) struct Listener(Arc<Mutex<Received>>);
+pub(crate) struct Listener(Arc<Mutex<Heard>>);
 
 /// The prices heard.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Received {
+pub(crate) struct Heard {
     /// The digits of each symbol's prices, as they read on the wire.
     pub(crate) prices: BTreeMap<String, Vec<String>>,
     /// Ticks that the server printed and we did not get.
@@ -41,8 +41,8 @@ impl Listener {
         let limit = Some(Duration::from_secs(30));
         socket.set_read_timeout(limit).unwrap();
         let (mut client, _) = tungstenite::client(format!("ws://{address}/"), socket).unwrap();
-        let received: Arc<Mutex<Received>> = Arc::default();
-        let kept = Arc::clone(&received);
+        let heard: Arc<Mutex<Heard>> = Arc::default();
+        let kept = Arc::clone(&heard);
         thread::spawn(move || {
             while let Ok(message) = client.read() {
                 match message {
@@ -52,24 +52,24 @@ impl Listener {
                 }
             }
         });
-        Self(received)
+        Self(heard)
     }
 
-    pub(crate) fn received(&self) -> Received {
+    pub(crate) fn heard(&self) -> Heard {
         self.0.lock().unwrap().clone()
     }
 
     /// How many prices of each symbol were heard.
     pub(crate) fn counts(&self) -> BTreeMap<String, usize> {
-        let received = self.0.lock().unwrap();
-        let counts = received.prices.iter();
+        let heard = self.0.lock().unwrap();
+        let counts = heard.prices.iter();
         counts
             .map(|(wire, prices)| (wire.clone(), prices.len()))
             .collect()
     }
 }
 
-impl Received {
+impl Heard {
     fn take(&mut self, text: &str) {
         let line: Line<'_> = serde_json::from_str(text).unwrap();
         if let Some(event) = line.event {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::condition::{Condition, Inputs};
+use super::document::{Document, Raw};
 use super::entry::{Entry, Mapping};
 use super::json::{Node, Pointer, excerpt};
 use super::number::Places;
@@ -24,23 +25,25 @@ pub(super) fn read_answer(
 ) -> Result<Vec<Result<Quote, QuoteError>>, QuoteError> {
     let text = text_of(body);
     let root = Pointer::default();
-    let list = mapping.container().unwrap_or(&root);
-    let json = match &text {
-        Ok(text) => {
-            Node::parse_along(text, list, pause).map_err(|_| QuoteError::Garbage(not_json(text)))
-        }
+    let list = mapping.container().filter(|_| mapping.inside.is_none());
+    let list = list.unwrap_or(&root);
+    let document = match &text {
+        Ok(text) => match Node::parse_along(text, list, pause) {
+            Ok(node) => Ok(Document::Json(node)),
+            Err(_) => Err(QuoteError::Garbage(not_json(text))),
+        },
         Err(error) => Err(error.clone()),
     };
     pause();
     let inputs = Inputs {
         status: Some(status),
         text: text.unwrap_or_default(),
-        json: json.as_ref().ok(),
+        document: document.as_ref().ok(),
     };
     if let Some(error) = whole_error(entry, status, &inputs) {
         return Err(error);
     }
-    let answer = &json?;
+    let answer = &document?;
     let mut quotes = vec![Err(QuoteError::UnknownSymbol); markets.len()];
     let names = match markets {
         [market] if asks_one => Names::of_one(mapping, market),
@@ -86,7 +89,9 @@ fn whole_error(entry: &Entry, status: u16, inputs: &Inputs<'_>) -> Option<QuoteE
             403 | 451 => Some(QuoteError::Blocked(why())),
             500.. => Some(QuoteError::Down(why())),
             _ if !succeeded => Some(QuoteError::Refused(why())),
-            _ if inputs.json.is_some() && entry.ok.is_some() => Some(QuoteError::Refused(why())),
+            _ if inputs.document.is_some() && entry.ok.is_some() => {
+                Some(QuoteError::Refused(why()))
+            }
             _ => None,
         }
     }
@@ -94,9 +99,9 @@ fn whole_error(entry: &Entry, status: u16, inputs: &Inputs<'_>) -> Option<QuoteE
 
 /// The exchange's own description of what went wrong.
 fn error_message(entry: &Entry, inputs: &Inputs<'_>) -> Option<String> {
-    let found = inputs.json.and_then(|json| {
+    let found = inputs.document.and_then(|document| {
         let mut pointers = entry.message.iter();
-        pointers.find_map(|pointer| json.scalar(pointer))
+        pointers.find_map(|pointer| document.scalar(pointer))
     });
     let message = excerpt(found.as_deref().unwrap_or(inputs.text));
     (!message.is_empty()).then_some(message)
@@ -172,67 +177,164 @@ impl Names {
 /// `found`.
 pub(super) fn read_mapped(
     mapping: &Mapping,
-    answer: &Node<'_>,
+    answer: &Document<'_>,
     (markets, names): (&[Market], &Names),
     now_ms: u64,
     pause: &mut dyn FnMut(),
     found: &mut dyn FnMut(usize, Result<Quote, QuoteError>),
 ) -> Result<(), QuoteError> {
-    let mut found = |index: usize, entry: &Node<'_>| {
-        if let Some(market) = markets.get(index) {
-            let places = Places {
-                answer,
-                entry,
-                market,
-            };
-            found(index, read_quote(mapping, places, now_ms));
-        }
+    let mut reading = Reading {
+        mapping,
+        markets,
+        names,
+        now_ms,
+        pause,
+        found,
     };
-    let Some(container) = mapping.container() else {
-        let index = match named(mapping, answer) {
-            None => names.only,
-            Some(name) => Some(names.index(&name).ok_or_else(|| {
+    let Some(inside) = &mapping.inside else {
+        return reading.read(answer);
+    };
+    let text = answer.scalar(inside);
+    let inner = text.as_deref().and_then(|text| Node::parse(text).ok());
+    match inner {
+        Some(inner) => reading.read(&Document::Json(inner)),
+        None => Err(misplaced(answer)),
+    }
+}
+
+/// The reading of one answer.
+struct Reading<'r> {
+    mapping: &'r Mapping,
+    markets: &'r [Market],
+    names: &'r Names,
+    now_ms: u64,
+    pause: &'r mut dyn FnMut(),
+    found: &'r mut dyn FnMut(usize, Result<Quote, QuoteError>),
+}
+
+impl Reading<'_> {
+    fn read(&mut self, answer: &Document<'_>) -> Result<(), QuoteError> {
+        let mapping = self.mapping;
+        let Some(container) = mapping.container() else {
+            return self.read_single(answer);
+        };
+        let has_object = mapping.list.is_some() && answer.is_object(container);
+        if has_object {
+            return self.read_object(answer, container);
+        }
+        let inner = mapping.list.as_ref().map_or(&[][..], |list| &list.inner);
+        let read = self.read_entries(answer, (answer, container), inner, true);
+        read.ok_or_else(|| misplaced(answer))
+    }
+
+    /// Reads an answer that is about one market as a whole.
+    fn read_single(&mut self, answer: &Document<'_>) -> Result<(), QuoteError> {
+        let index = match self.name_of(answer, answer) {
+            None => self.names.only,
+            Some(name) => Some(self.names.index(&name).ok_or_else(|| {
                 let name = excerpt(&name);
                 QuoteError::Garbage(format!("it is for {name}"))
             })?),
         };
         if let Some(index) = index {
-            found(index, answer);
+            self.read_entry(index, answer, answer);
         }
-        return Ok(());
-    };
-    let read = answer.with_entries(container, |entries| {
-        let is_only = entries.len() == 1;
-        for (number, (key, text)) in entries.into_iter().enumerate() {
-            if number % ENTRIES_PER_PAUSE == ENTRIES_PER_PAUSE - 1 {
-                pause();
-            }
-            let Ok(entry) = Node::parse(text) else {
-                continue;
-            };
-            let only = names.only.filter(|_| is_only);
-            let index = match (key, named(mapping, &entry)) {
-                // Kraken answers XBTUSD under the key XXBTZUSD.
-                (Some(key), _) if mapping.map.is_some() => names.index(key).or(only),
-                (Some(_), _) => None,
-                (None, Some(name)) => names.index(&name),
-                (None, None) => only,
-            };
-            if let Some(index) = index {
-                found(index, &entry);
-            }
+        Ok(())
+    }
+
+    /// Reads an object where a list should be: some exchanges leave out the list around a single
+    /// entry.
+    fn read_object(&mut self, answer: &Document<'_>, at: &Pointer) -> Result<(), QuoteError> {
+        let entry = answer.sub(at).ok_or_else(|| misplaced(answer))?;
+        let index = match self.name_of(answer, &entry) {
+            Some(name) => self.names.index(&name),
+            // An empty object has as little to say as an empty list.
+            None => self.names.only.filter(|_| !entry.is_empty()),
+        };
+        if let Some(index) = index {
+            self.read_entry(index, answer, &entry);
         }
-    });
-    read.ok_or_else(|| {
-        let text = excerpt(answer.text());
-        QuoteError::Garbage(format!("no prices at the expected place: {text}"))
-    })
+        Ok(())
+    }
+
+    /// Reads the entries of the list or object at `pointer` of `parent`, or those in their own lists
+    /// at `inner`. `is_only` says that there is no other such list.
+    fn read_entries(
+        &mut self,
+        answer: &Document<'_>,
+        (parent, pointer): (&Document<'_>, &Pointer),
+        inner: &[Pointer],
+        is_only: bool,
+    ) -> Option<()> {
+        let mut number = 0;
+        parent.each_entry(pointer, &mut |count, key, raw| {
+            number += 1;
+            if number % ENTRIES_PER_PAUSE == 0 {
+                (self.pause)();
+            }
+            let is_only = is_only && count == 1;
+            match inner.split_first() {
+                None => self.read_named(answer, key, raw, is_only),
+                Some((pointer, inner)) => {
+                    if let Some(entry) = raw.open() {
+                        self.read_entries(answer, (&entry, pointer), inner, is_only);
+                    }
+                }
+            }
+        })
+    }
+
+    /// Reads an entry if it is about one of the markets.
+    fn read_named(
+        &mut self,
+        answer: &Document<'_>,
+        key: Option<&str>,
+        raw: Raw<'_>,
+        is_only: bool,
+    ) {
+        let only = self.names.only.filter(|_| is_only);
+        // Kraken answers XBTUSD under the key XXBTZUSD.
+        let by_key = key.filter(|_| self.mapping.map.is_some());
+        let by_key = by_key.map(|key| self.names.index(key).or(only));
+        if by_key == Some(None) {
+            return;
+        }
+        let Some(entry) = raw.open() else {
+            return;
+        };
+        let index = by_key.unwrap_or_else(|| match self.name_of(answer, &entry) {
+            Some(name) => self.names.index(&name),
+            None => only,
+        });
+        if let Some(index) = index {
+            self.read_entry(index, answer, &entry);
+        }
+    }
+
+    fn read_entry(&mut self, index: usize, answer: &Document<'_>, entry: &Document<'_>) {
+        if let Some(market) = self.markets.get(index) {
+            let places = Places {
+                answer,
+                entry,
+                market,
+            };
+            (self.found)(index, read_quote(self.mapping, places, self.now_ms));
+        }
+    }
+
+    /// The market that the entry names.
+    fn name_of<'a>(&self, answer: &Document<'a>, entry: &Document<'a>) -> Option<Cow<'a, str>> {
+        match (&self.mapping.symbol, &self.mapping.channel) {
+            (Some(symbol), _) => symbol.read(answer, entry),
+            (None, Some(channel)) => entry.scalar(channel),
+            (None, None) => None,
+        }
+    }
 }
 
-/// The market that the entry names.
-fn named<'a>(mapping: &Mapping, entry: &Node<'a>) -> Option<Cow<'a, str>> {
-    let pointer = mapping.symbol.as_ref().or(mapping.channel.as_ref())?;
-    entry.scalar(pointer)
+fn misplaced(answer: &Document<'_>) -> QuoteError {
+    let text = excerpt(answer.text());
+    QuoteError::Garbage(format!("no prices at the expected place: {text}"))
 }
 
 /// About 30 KiB of text, a fraction of a millisecond.

@@ -111,10 +111,13 @@ impl Catalogue {
 /// The cells of one exchange: what a user chooses by.
 fn row(exchange: &Exchange) -> [String; COLUMNS] {
     let entry = &exchange.entry;
-    let per_request = match &entry.many {
-        None => "one",
-        Some(batch) if batch.url.placeholders().next().is_none() => "one, all",
-        Some(_) => "one, many",
+    let per_request = match (&entry.one, &entry.many) {
+        (None, None) => "-",
+        (Some(_), None) => "one",
+        (None, Some(batch)) if batch.lists_all() => "all",
+        (None, Some(_)) => "many",
+        (Some(_), Some(batch)) if batch.lists_all() => "one, all",
+        (Some(_), Some(_)) => "one, many",
     };
     let stream = match &entry.stream {
         None => "-",

@@ -1,10 +1,12 @@
 //! Checks what the types of a catalogue entry cannot express: which placeholders are allowed where,
 //! and which fields need each other.
 
-use super::entry::{Batch, Entry, Mapping, StreamEntry};
+use std::collections::BTreeMap;
+
+use super::entry::{Batch, Encoding, Entry, Mapping, Query, StreamEntry};
 use super::message::Message;
 use super::stream::websocket_url;
-use super::template::{MARKET_PLACEHOLDERS, SymbolFormat, Template};
+use super::template::{MARKET_PLACEHOLDERS, SymbolFormat, TIME_PLACEHOLDERS, Template};
 
 /// An error names the field and what is wrong with it.
 type Checked = Result<(), (String, String)>;
@@ -29,22 +31,43 @@ impl Entry {
             return Err(("interval_ms".to_owned(), reason));
         }
         self.spelling.check("spelling")?;
-        check_url("one.url", &self.one.url, MARKET_PLACEHOLDERS)?;
-        self.one.answer.check("one.answer")?;
-        if self.one.url.placeholders().next().is_none() && self.one.answer.is_single() {
-            let reason = "without {market} every symbol would have the same price".to_owned();
-            return Err(("one.url".to_owned(), reason));
+        check_headers(&self.headers)?;
+        if let Some(one) = &self.one {
+            one.check()?;
         }
         if let Some(batch) = &self.many {
             batch.check()?;
         }
-        self.stream.as_ref().map_or(Ok(()), StreamEntry::check)
+        match &self.stream {
+            Some(stream) => stream.check(),
+            None if self.one.is_none() && self.many.is_none() => {
+                let reason = "missing: without many and stream there is nothing to ask".to_owned();
+                Err(("one".to_owned(), reason))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Query {
+    fn check(&self) -> Checked {
+        let known = [MARKET_PLACEHOLDERS, TIME_PLACEHOLDERS].concat();
+        check_url("one.url", &self.url, &known)?;
+        check_post("one.post", self.post.as_ref())?;
+        self.answer.check("one.answer")?;
+        if !self.names_market() && self.answer.is_single() {
+            let reason = "without {market} every symbol would have the same price".to_owned();
+            return Err(("one.url".to_owned(), reason));
+        }
+        Ok(())
     }
 }
 
 impl Batch {
     fn check(&self) -> Checked {
-        check_url("many.url", &self.url, &["markets"])?;
+        let known = [&["markets"], TIME_PLACEHOLDERS].concat();
+        check_url("many.url", &self.url, &known)?;
+        check_post("many.post", self.post.as_ref())?;
         in_field("many.each", self.each.allow(MARKET_PLACEHOLDERS))?;
         positive("many.from", self.from as u64)?;
         positive("many.most", self.most as u64)?;
@@ -94,21 +117,27 @@ impl SymbolFormat {
 
 impl StreamEntry {
     fn check(&self) -> Checked {
-        let placeholders: &[&str] = match self.token {
-            Some(_) => &["endpoint", "token", "id"],
-            None => &["id"],
+        let own: &[&str] = match self.token {
+            Some(_) => &["endpoint", "token", "id", "markets"],
+            None => &["id", "markets"],
         };
-        in_field("stream.url", self.url.allow(placeholders))?;
+        let known = [own, MARKET_PLACEHOLDERS].concat();
+        in_field("stream.url", self.url.allow(&known))?;
         match &self.token {
             Some(token) => in_field("stream.token.post", super::http_url(&token.post))?,
             None => in_field("stream.url", websocket_url(&self.url.fill(|_| None)))?,
         }
+        in_field("stream.each", self.each.allow(MARKET_PLACEHOLDERS))?;
         positive("stream.most", self.most as u64)?;
         if let Some(spelling) = &self.spelling {
             spelling.check("stream.spelling")?;
         }
-        in_field("stream.subscribe", self.subscribe.check())?;
+        self.check_subscriptions()?;
         self.ticks.message.check("stream.ticks.message")?;
+        if self.encoding == Encoding::Protobuf && self.ticks.message.map.is_some() {
+            let reason = "protobuf has no map of entries by symbol: expected list".to_owned();
+            return Err(("stream.ticks.message.map".to_owned(), reason));
+        }
         for heartbeat in &self.heartbeats {
             let checked = heartbeat.reply.as_ref().map_or(Ok(()), Message::check);
             in_field("stream.heartbeats.reply", checked)?;
@@ -130,6 +159,72 @@ impl StreamEntry {
             return Err(("stream.ticks.message".to_owned(), reason));
         }
         Ok(())
+    }
+}
+
+impl StreamEntry {
+    /// Somewhere, the markets must be named.
+    fn check_subscriptions(&self) -> Checked {
+        let fields = [
+            ("stream.before", self.before.as_slice()),
+            ("stream.subscribe", self.subscribe.as_slice()),
+            ("stream.after", self.after.as_slice()),
+        ];
+        for (field, messages) in fields {
+            for message in messages {
+                in_field(field, message.check())?;
+            }
+        }
+        let in_url = [MARKET_PLACEHOLDERS, &["markets"]].concat();
+        if self.subscribe.is_none() && !self.url.mentions(&in_url) {
+            let reason = "missing: without it, the URL must name the markets".to_owned();
+            return Err(("stream.subscribe".to_owned(), reason));
+        }
+        Ok(())
+    }
+}
+
+/// A header must be one line, and ours are not to be replaced.
+fn check_headers(headers: &BTreeMap<String, String>) -> Checked {
+    let wrong = |reason: String| Err(("headers".to_owned(), reason));
+    for (name, value) in headers {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        if name.is_empty() || !name.chars().all(is_name) {
+            return wrong(format!("invalid header name '{name}'"));
+        }
+        if !value.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+            return wrong(format!("invalid value of {name}: expected printable ASCII"));
+        }
+        let lower = name.to_ascii_lowercase();
+        let is_ours = OWN_HEADERS.contains(&lower.as_str()) || lower.starts_with("sec-websocket-");
+        if is_ours {
+            return wrong(format!("{name} is part of the protocol and cannot be set"));
+        }
+    }
+    Ok(())
+}
+
+/// What HTTP and the WebSocket handshake need for themselves.
+const OWN_HEADERS: &[&str] = &[
+    "connection",
+    "content-length",
+    "host",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// A body is made before it is known when it will be sent, and answers nothing.
+fn check_post(field: &str, post: Option<&Message>) -> Checked {
+    let Some(post) = post else {
+        return Ok(());
+    };
+    in_field(field, post.check())?;
+    match post.mentions(TIME_PLACEHOLDERS) {
+        true => Err((
+            field.to_owned(),
+            "a body cannot contain the time: expected it in the URL".to_owned(),
+        )),
+        false => Ok(()),
     }
 }
 

@@ -15,7 +15,8 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::json::{Node, Pointer, scalar};
+use super::document::{Document, Value};
+use super::json::Pointer;
 
 /// A condition: clauses that must all hold.
 #[derive(Clone, Debug, Deserialize)]
@@ -56,8 +57,8 @@ pub(super) struct Inputs<'a> {
     pub(super) status: Option<u16>,
     /// The whole body or message.
     pub(super) text: &'a str,
-    /// The same as JSON, if it is JSON.
-    pub(super) json: Option<&'a Node<'a>>,
+    /// The same with its structure, if it has one.
+    pub(super) document: Option<&'a Document<'a>>,
 }
 
 impl Condition {
@@ -116,12 +117,12 @@ impl Clause {
     fn holds(&self, inputs: &Inputs<'_>) -> bool {
         let value = self.subject.value(inputs);
         let holds = match (&self.test, &value) {
-            (Test::Present, value) => !matches!(value, Value::None),
+            (Test::Present, value) => !matches!(value, Value::Missing | Value::Null),
             (Test::Compare(operator, values), Value::Text(text)) => {
                 let mut values = values.iter();
                 values.any(|value| operator.compare(text, value))
             }
-            (Test::Compare(..), Value::None | Value::Compound) => false,
+            (Test::Compare(..), _) => false,
         };
         holds != self.negated
     }
@@ -155,36 +156,28 @@ impl Subject {
 
     fn value<'a>(&self, inputs: &Inputs<'a>) -> Value<'a> {
         match self {
-            Self::Status => inputs.status.map_or(Value::None, |status| {
+            Self::Status => inputs.status.map_or(Value::Missing, |status| {
                 Value::Text(Cow::Owned(status.to_string()))
             }),
             Self::Text => Value::Text(Cow::Borrowed(inputs.text)),
-            Self::Value(pointer) => match inputs.json.and_then(|json| json.find(pointer)) {
-                None | Some("null") => Value::None,
-                Some(json) => scalar(json).map_or(Value::Compound, Value::Text),
-            },
+            Self::Value(pointer) => inputs
+                .document
+                .map_or(Value::Missing, |document| document.value(pointer)),
         }
     }
-}
-
-/// The value of a subject.
-enum Value<'a> {
-    None,
-    Text(Cow<'a, str>),
-    /// An object or an array: it exists, but has no text.
-    Compound,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::Node;
 
     fn holds(condition: &str, status: u16, text: &str) -> bool {
-        let json = Node::parse(text).ok();
+        let document = Node::parse(text).ok().map(Document::Json);
         let inputs = Inputs {
             status: Some(status),
             text,
-            json: json.as_ref(),
+            document: document.as_ref(),
         };
         Condition::parse(condition).unwrap().holds(&inputs)
     }

@@ -7,13 +7,32 @@
 //! | `notes` | what its users should know |
 //! | `spelling` | how it writes symbols: see [`SymbolFormat`] |
 //! | `interval_ms` | the shortest time between two requests |
-//! | `one`, `many` | how to ask for one symbol and for several, and where the answers have the prices: see [`Query`] and [`Batch`] |
+//! | `headers` | headers of all its requests, the handshake of its stream included: `{"Origin": "https://example.com"}` |
+//! | `one`, `many` | how to ask for one symbol and for several, and where the answers have the prices: see [`Query`] and [`Batch`]; both may be absent where there is a stream |
 //! | `ok` | a [`Condition`] that every good answer meets |
 //! | `errors` | conditions that classify an error answer: see [`Errors`] |
 //! | `message` | pointers to the error message of the exchange |
 //! | `stream` | its WebSocket: see [`StreamEntry`] |
 //!
+//! What answers and messages contain is said by a [`Mapping`]:
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `inside` | the pointer to a string that contains the real answer as JSON |
+//! | `list`, `map` | a list of entries, `"/data"`, or of lists of entries, `["/events", "/tickers"]`; or an object of entries by symbol. An object where the `list` should be counts as its only entry |
+//! | `symbol` | where an entry names its market: `"/s"`, `"{/base}-{/quote}"`, `{"at": "/s", "of": "answer"}` |
+//! | `names` | how that name is written, if not as in requests |
+//! | `channel` | instead of `symbol`: the number that an acknowledgement announced |
+//! | `last` | the price: `"/last"`, `{"at": "/last", "scale": -8}`, `{"at": "/last", "scale": "/expo"}` |
+//! | `time` | when it was the price: see [`TimeField`] |
+//! | `fields` | bid, ask and the figures of 24 hours: `{"bid": "/b", "change": {"at": "/c", "scale": 2}}` |
+//!
+//! A pointer's token `-1` is the last item of a list; the empty pointer is the entry itself, as in
+//! a map from symbols to bare prices.
+//!
 //! Unknown fields are errors, so that misspelled ones are found.
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -22,10 +41,12 @@ use super::BadCatalogue;
 use super::condition::Condition;
 use super::fields::FieldPlaces;
 use super::json::{Node, Pointer, excerpt};
+use super::list_path::ListPath;
 use super::message::Message;
+use super::name::NameField;
 use super::number::NumberField;
 use super::quote::TimeField;
-use super::template::{SymbolFormat, Template};
+use super::template::{MARKET_PLACEHOLDERS, SymbolFormat, Template};
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +61,9 @@ pub(super) struct Entry {
     pub(super) notes: String,
     pub(super) spelling: SymbolFormat,
     pub(super) interval_ms: u64,
-    pub(super) one: Query,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) one: Option<Query>,
     pub(super) many: Option<Batch>,
     pub(super) ok: Option<Condition>,
     #[serde(default)]
@@ -50,11 +73,15 @@ pub(super) struct Entry {
     pub(super) stream: Option<StreamEntry>,
 }
 
-/// A URL with the placeholder `{market}` (or `{BASE}` and so on), and where its answer has the price.
+/// A URL with the placeholder `{market}` (or `{BASE}` and so on), and where its answer has the
+/// price. `{now_s}` and `{now_ms}` are the time at which it is sent.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
     pub(super) url: Template,
+    /// The body of a POST request, JSON; it may name the market instead. Without it, the request is
+    /// a GET.
+    pub(super) post: Option<Message>,
     pub(super) answer: Mapping,
 }
 
@@ -64,6 +91,8 @@ pub(super) struct Query {
 pub(super) struct Batch {
     /// With the placeholder `{markets}`; without it the answer lists all markets of the exchange.
     pub(super) url: Template,
+    /// The body of a POST request, as in [`Query`]; there, the markets may also be items of a list.
+    pub(super) post: Option<Message>,
     /// How `{markets}` writes each market, and what separates two of them.
     #[serde(default = "bare_market")]
     pub(super) each: Template,
@@ -84,12 +113,14 @@ pub(super) struct Batch {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Mapping {
+    /// The string that contains all that follows as JSON.
+    pub(super) inside: Option<Pointer>,
     /// An array of entries (`list`) or an object of entries by symbol (`map`). With neither, the
     /// whole answer is the one entry.
-    pub(super) list: Option<Pointer>,
+    pub(super) list: Option<ListPath>,
     pub(super) map: Option<Pointer>,
-    /// The symbol in an entry; in a `map` it is the key.
-    pub(super) symbol: Option<Pointer>,
+    /// The symbol of an entry; in a `map` it is the key.
+    pub(super) symbol: Option<NameField>,
     /// Instead of `symbol`: the channel number that a stream's acknowledgement announced.
     pub(super) channel: Option<Pointer>,
     /// How that name is written, if not as in requests; several where it varies.
@@ -119,19 +150,36 @@ pub(super) struct Errors {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StreamEntry {
-    /// May have the placeholders `{endpoint}` and `{token}` (from `token`), and `{id}`, a number of
-    /// its own.
+    /// May have the placeholders `{endpoint}` and `{token}` (from `token`), `{id}`, a number of its
+    /// own, `{markets}`, and those of a market; with the latter, a connection is for one market.
     pub(super) url: Template,
+    #[serde(default)]
+    pub(super) encoding: Encoding,
     pub(super) token: Option<Token>,
     /// If it writes symbols differently than requests do.
     pub(super) spelling: Option<SymbolFormat>,
     /// How long to wait after connecting before anything is sent.
     #[serde(default)]
     pub(super) settle_ms: u64,
-    pub(super) subscribe: Message,
+    /// Messages to send before and after `subscribe`: once, or as often as it if they name markets.
+    #[serde(default)]
+    pub(super) before: Vec<Message>,
+    /// Absent where the URL says it all.
+    pub(super) subscribe: Option<Message>,
+    #[serde(default)]
+    pub(super) after: Vec<Message>,
     /// How many markets a subscribe message may name.
     #[serde(default = "fifty")]
     pub(super) most: usize,
+    /// Whether a second subscribe message replaces the first: then all markets of a connection go
+    /// into one, and `most` limits the connection.
+    #[serde(default)]
+    pub(super) replaces: bool,
+    /// How `{markets}` writes each market, and what separates two of them.
+    #[serde(default = "bare_market")]
+    pub(super) each: Template,
+    #[serde(default = "comma")]
+    pub(super) between: String,
     /// Recognises messages with prices, and says where the prices are.
     pub(super) ticks: Ticks,
     pub(super) ack: Option<Ack>,
@@ -146,6 +194,20 @@ pub(super) struct StreamEntry {
     pub(super) leave: Vec<Condition>,
     /// What the client has to send periodically; absent where the server pings.
     pub(super) ping: Option<Ping>,
+}
+
+/// How messages are written, apart from gzip and zlib, which are recognised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Encoding {
+    #[default]
+    Json,
+    /// Messages that are not JSON are protobuf, whose pointers consist of field numbers: `/314/1`.
+    /// In a pointer, `0` is the first of a repeated field and `-1` the last.
+    Protobuf,
+    /// JSON behind the digits of Socket.IO: `42["event",{}]`. They are not part of the JSON, but of
+    /// the `text` in conditions.
+    SocketIo,
 }
 
 /// A token that must be fetched, by a POST with an empty body, before connecting.
@@ -261,10 +323,27 @@ fn in_words_of_json(reason: &str) -> String {
     format!("{found}, expected {expected}{place}")
 }
 
+impl Query {
+    /// Whether it asks for one market, rather than for whatever there is.
+    pub(super) fn names_market(&self) -> bool {
+        self.url.mentions(MARKET_PLACEHOLDERS)
+            || self.post.as_ref().is_some_and(Message::mentions_markets)
+    }
+}
+
+impl Batch {
+    /// Whether its answer lists all markets of the exchange.
+    pub(super) fn lists_all(&self) -> bool {
+        let post = self.post.as_ref();
+        !self.url.mentions(&["markets"]) && !post.is_some_and(Message::mentions_markets)
+    }
+}
+
 impl Mapping {
     /// Where the entries are, if there can be several.
     pub(super) fn container(&self) -> Option<&Pointer> {
-        self.list.as_ref().or(self.map.as_ref())
+        let list = self.list.as_ref().map(|list| &list.outer);
+        list.or(self.map.as_ref())
     }
 
     /// Whether the answer is for one symbol, which it need not name.

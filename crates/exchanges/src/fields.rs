@@ -13,8 +13,7 @@ use super::number::NumberField;
 use super::price::Price;
 
 /// One number beside the price. The names are those on the wire and on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Field {
     /// The highest price that somebody offers to pay.
     Bid,
@@ -218,7 +217,7 @@ impl FromIterator<(Field, Price)> for Fields {
 
 /// Where an answer or a message has each field, as a catalogue entry says it.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(from = "BTreeMap<Field, NumberField>")]
+#[serde(try_from = "BTreeMap<String, NumberField>")]
 pub(super) struct FieldPlaces {
     known: BTreeMap<Field, NumberField>,
     wanted: Vec<(Field, NumberField)>,
@@ -250,12 +249,16 @@ impl FieldPlaces {
     }
 }
 
-impl From<BTreeMap<Field, NumberField>> for FieldPlaces {
-    fn from(known: BTreeMap<Field, NumberField>) -> Self {
-        Self {
-            known,
+impl TryFrom<BTreeMap<String, NumberField>> for FieldPlaces {
+    type Error = UnknownField;
+
+    fn try_from(places: BTreeMap<String, NumberField>) -> Result<Self, UnknownField> {
+        let known = places.into_iter();
+        let known = known.map(|(name, place)| Ok((name.parse()?, place)));
+        Ok(Self {
+            known: known.collect::<Result<_, _>>()?,
             wanted: Vec::new(),
-        }
+        })
     }
 }
 

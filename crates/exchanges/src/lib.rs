@@ -10,7 +10,7 @@
 //! let catalogue = Catalogue::builtin();
 //! let binance = catalogue.get("binance").unwrap();
 //! let symbol: Symbol = "BTC/USDT".parse().unwrap();
-//! let request = binance.request(&symbol);
+//! let request = binance.request(&symbol).unwrap();
 //! assert!(request.url.ends_with("?symbol=BTCUSDT"));
 //!
 //! let body = br#"{"symbol":"BTCUSDT","lastPrice":"97123.450","closeTime":1732270000123}"#;
@@ -41,16 +41,22 @@ mod answer;
 mod catalogue;
 mod check;
 mod condition;
+mod document;
 mod entry;
 mod fields;
 pub mod json;
+mod list_path;
 mod message;
+mod name;
 mod number;
 mod price;
+mod protobuf;
 mod quote;
 mod stream;
 mod template;
+mod unpack;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
@@ -60,12 +66,13 @@ pub use catalogue::{BadCatalogue, Catalogue, UnknownExchange};
 use entry::{Batch, Entry, Mapping, Query};
 pub use fields::{Field, FieldSet, Fields, UnknownField};
 use json::Pointer;
+use message::{Context, Message};
 use number::NumberField;
 pub use price::{BadPrice, Price};
 use quote::{Origin, TimeField, TimeUnit};
 pub use quote::{Quote, QuoteError};
 pub use stream::{Connection, Session, StreamMessage};
-use template::{Market, SymbolFormat, Template, url_encoded};
+use template::{Market, SymbolFormat, TIME_PLACEHOLDERS, Template, url_encoded};
 
 /// A market in ccxt's unified notation: `BTC/USDT`, base and quote currency.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,17 +91,31 @@ pub struct Exchange {
     entry: Entry,
 }
 
-/// One HTTP request: a GET of `url`, with the symbols that it asks for.
+/// One HTTP request, with the symbols that it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The URL, fully encoded.
+    /// The URL, fully encoded but for the time: see [`url_at`](Self::url_at).
     pub url: String,
+    /// The body of a POST request, JSON; without it, the request is a GET.
+    pub post: Option<String>,
     /// The symbols asked for; the quotes come back in this order.
     pub symbols: Vec<Symbol>,
     /// Whether it uses the exchange's endpoint for several symbols at once.
     pub is_batch: bool,
     /// The shortest time that the exchange allows before the next request.
     pub interval: Duration,
+}
+
+impl Request {
+    /// The URL to use at `now_ms`, the wall clock: some URLs contain the time, as `{now_ms}` or
+    /// `{now_s}`.
+    pub fn url_at(&self, now_ms: u64) -> Cow<'_, str> {
+        if !self.url.contains("{now_") {
+            return Cow::Borrowed(&self.url);
+        }
+        let url = self.url.replace("{now_ms}", &now_ms.to_string());
+        Cow::Owned(url.replace("{now_s}", &(now_ms / 1000).to_string()))
+    }
 }
 
 impl Exchange {
@@ -126,10 +147,11 @@ impl Exchange {
                 ..SymbolFormat::default()
             },
             interval_ms: CUSTOM_INTERVAL_MS,
-            one: Query {
+            one: Some(Query {
                 url: Template::verbatim(url),
+                post: None,
                 answer,
-            },
+            }),
             ..Entry::default()
         }))
     }
@@ -145,7 +167,9 @@ impl Exchange {
         let Entry {
             one, many, stream, ..
         } = &mut self.entry;
-        one.answer.fields.want(fields);
+        if let Some(one) = one {
+            one.answer.fields.want(fields);
+        }
         if let Some(batch) = many {
             batch.answer.fields.want(fields);
         }
@@ -157,9 +181,12 @@ impl Exchange {
 
     /// The fields that its answers to requests may have, for one symbol or for several.
     pub fn request_fields(&self) -> FieldSet {
-        let one = self.entry.one.answer.fields.known();
-        let many = self.entry.many.as_ref();
-        one.union(many.map_or(FieldSet::NONE, |batch| batch.answer.fields.known()))
+        let Entry { one, many, .. } = &self.entry;
+        let one = one.iter().map(|one| &one.answer);
+        let answers = one.chain(many.iter().map(|batch| &batch.answer));
+        answers.fold(FieldSet::NONE, |fields, answer| {
+            fields.union(answer.fields.known())
+        })
     }
 
     /// The fields that the messages of its stream may have.
@@ -203,45 +230,76 @@ impl Exchange {
         })
     }
 
+    /// Whether it answers requests; some exchanges only have a stream.
+    pub fn has_requests(&self) -> bool {
+        self.entry.one.is_some() || self.entry.many.is_some()
+    }
+
+    /// The headers that its requests need, the handshake of its stream included.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let headers = self.entry.headers.iter();
+        headers.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The requests that fetch the prices of `symbols`, which must be distinct: as few as the
-    /// exchange allows, unless that would be wasteful.
+    /// exchange allows, unless that would be wasteful. None if it only has a stream.
     pub fn requests(&self, symbols: &[Symbol]) -> Vec<Request> {
-        match &self.entry.many {
-            Some(batch) if symbols.len() >= batch.from => {
-                let lists_all = batch.url.placeholders().next().is_none();
-                let most = if lists_all { symbols.len() } else { batch.most };
+        let worthwhile = |batch: &&Batch| self.entry.one.is_none() || symbols.len() >= batch.from;
+        match self.entry.many.as_ref().filter(worthwhile) {
+            Some(batch) => {
+                let most = match batch.lists_all() {
+                    true => symbols.len().max(1),
+                    false => batch.most,
+                };
                 let chunks = symbols.chunks(most);
                 chunks
                     .map(|symbols| self.batch_request(batch, symbols))
                     .collect()
             }
-            _ => symbols.iter().map(|symbol| self.request(symbol)).collect(),
+            None => {
+                let requests = symbols.iter().map(|symbol| self.request(symbol));
+                requests.flatten().collect()
+            }
         }
     }
 
-    /// The request for one symbol alone. Some exchanges refuse a whole batch because of one
-    /// unknown symbol; asking one by one tells which.
-    pub fn request(&self, symbol: &Symbol) -> Request {
-        let market = self.entry.spelling.market(symbol);
-        let url = &self.entry.one.url;
-        Request {
-            url: url.fill(|placeholder| market.value_of(placeholder).as_deref().map(url_encoded)),
-            symbols: vec![symbol.clone()],
+    /// The request for one symbol alone; `None` if it only has a stream. Some exchanges refuse a
+    /// whole batch because of one unknown symbol; asking one by one tells which.
+    pub fn request(&self, symbol: &Symbol) -> Option<Request> {
+        let symbols = std::slice::from_ref(symbol);
+        let Some(one) = &self.entry.one else {
+            let batch = self.entry.many.as_ref()?;
+            return Some(self.batch_request(batch, symbols));
+        };
+        let markets = self.markets(symbols);
+        let value = |name: &str| markets[0].value_of(name).as_deref().map(url_encoded);
+        Some(Request {
+            url: one.url.fill(|name| value(name).or_else(|| later(name))),
+            post: one.post.as_ref().map(|post| body(post, &markets, "")),
+            symbols: symbols.to_vec(),
             is_batch: false,
             interval: Duration::from_millis(self.entry.interval_ms),
-        }
+        })
     }
 
     fn batch_request(&self, batch: &Batch, symbols: &[Symbol]) -> Request {
         let markets = self.markets(symbols);
-        let each = |market: &Market| {
-            let fill = |placeholder: &str| market.value_of(placeholder).as_deref().map(url_encoded);
-            batch.each.fill(fill)
+        let joined = |encode: fn(&str) -> String| {
+            let each = |market: &Market| {
+                let fill = |name: &str| market.value_of(name).as_deref().map(encode);
+                batch.each.fill(fill)
+            };
+            let each: Vec<_> = markets.iter().map(each).collect();
+            each.join(&batch.between)
         };
-        let markets: Vec<_> = markets.iter().map(each).collect();
         let interval_ms = batch.interval_ms.unwrap_or(self.entry.interval_ms);
+        let post = batch.post.as_ref();
         Request {
-            url: batch.url.fill(|_| Some(markets.join(&batch.between))),
+            url: batch.url.fill(|name| match name {
+                "markets" => Some(joined(url_encoded)),
+                name => later(name),
+            }),
+            post: post.map(|post| body(post, &markets, &joined(str::to_owned))),
             symbols: symbols.to_vec(),
             is_batch: true,
             interval: Duration::from_millis(interval_ms),
@@ -276,14 +334,12 @@ impl Exchange {
         now_ms: u64,
         pause: &mut dyn FnMut(),
     ) -> Result<Vec<Result<Quote, QuoteError>>, QuoteError> {
-        let one = &self.entry.one;
-        let mapping = match self.entry.many.as_ref().filter(|_| request.is_batch) {
-            Some(batch) => (&batch.answer, false),
+        let Entry { one, many, .. } = &self.entry;
+        let mapping = match (many.as_ref().filter(|_| request.is_batch), one) {
+            (Some(batch), _) => (&batch.answer, false),
             // An answer for one market, or one with no room for others, is about that one.
-            None => {
-                let asks_one = one.answer.is_single() || one.url.placeholders().next().is_some();
-                (&one.answer, asks_one)
-            }
+            (None, Some(one)) => (&one.answer, one.answer.is_single() || one.names_market()),
+            (None, None) => return Err(QuoteError::Refused("it has no requests".to_owned())),
         };
         let markets = self.markets(&request.symbols);
         answer::read_answer(&self.entry, mapping, &markets, answer, now_ms, pause)
@@ -307,6 +363,23 @@ impl Exchange {
         let format = &self.entry.spelling;
         symbols.iter().map(|symbol| format.market(symbol)).collect()
     }
+}
+
+/// The placeholders of a URL that are filled when it is sent.
+fn later(name: &str) -> Option<String> {
+    TIME_PLACEHOLDERS
+        .contains(&name)
+        .then(|| format!("{{{name}}}"))
+}
+
+/// The body of a POST request.
+fn body(post: &Message, markets: &[Market], joined: &str) -> String {
+    post.render(Context {
+        id: 1,
+        markets,
+        joined,
+        ..Context::default()
+    })
 }
 
 /// How often to ask a source about whose limits nothing is known.

@@ -15,7 +15,8 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use super::json::{Node, Pointer};
+use super::document::{Document, Value};
+use super::json::Pointer;
 use super::price::Price;
 use super::quote::Origin;
 use super::template::{MARKET_PLACEHOLDERS, Market, Template};
@@ -47,13 +48,13 @@ enum Scale {
 /// What numbers of one market are looked up in.
 #[derive(Clone, Copy)]
 pub(super) struct Places<'n, 'a> {
-    pub(super) answer: &'n Node<'a>,
-    pub(super) entry: &'n Node<'a>,
+    pub(super) answer: &'n Document<'a>,
+    pub(super) entry: &'n Document<'a>,
     pub(super) market: &'n Market,
 }
 
 impl<'a> Places<'_, 'a> {
-    pub(super) fn node(&self, origin: Origin) -> &Node<'a> {
+    pub(super) fn of(&self, origin: Origin) -> &Document<'a> {
         match origin {
             Origin::Entry => self.entry,
             Origin::Answer => self.answer,
@@ -70,14 +71,15 @@ impl NumberField {
         }
     }
 
-    /// Its JSON text.
-    pub(super) fn find<'a>(&self, places: Places<'_, 'a>) -> Option<&'a str> {
-        let node = places.node(self.of);
+    /// What is there.
+    pub(super) fn value<'a>(&self, places: Places<'_, 'a>) -> Value<'a> {
+        let document = places.of(self.of);
         match &self.at {
-            Place::At(pointer) => node.find(pointer),
+            Place::At(pointer) => document.value(pointer),
             Place::PerMarket(template) => {
                 let text = template.fill(|name| places.market.value_of(name).map(escaped));
-                node.find(&Pointer::parse(&text).ok()?)
+                let pointer = Pointer::parse(&text);
+                pointer.map_or(Value::Missing, |pointer| document.value(&pointer))
             }
         }
     }
@@ -87,7 +89,7 @@ impl NumberField {
         let by = match &self.scale {
             Scale::By(0) => return Some(number),
             Scale::By(by) => *by,
-            Scale::At(pointer) => places.node(self.of).scalar(pointer)?.parse().ok()?,
+            Scale::At(pointer) => places.of(self.of).scalar(pointer)?.parse().ok()?,
         };
         number.shifted(by).ok()
     }
@@ -188,6 +190,7 @@ impl<'de> Visitor<'de> for NumberVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::Node;
     use crate::template::SymbolFormat;
     use proptest::prelude::*;
 
@@ -196,14 +199,16 @@ mod tests {
         let field: NumberField = serde_json::from_str(field).unwrap();
         let format: SymbolFormat = serde_json::from_str(r#"{"market":"{BASE}/{QUOTE}"}"#).unwrap();
         let market = format.market(&"BTC/USDT".parse().unwrap());
-        let node = Node::parse(entry).unwrap();
-        let answer = Node::parse(r#"{"mark":"7.0","expo":1}"#).unwrap();
+        let document = |text| Document::Json(Node::parse(text).unwrap());
         let places = Places {
-            answer: &answer,
-            entry: &node,
+            answer: &document(r#"{"mark":"7.0","expo":1}"#),
+            entry: &document(entry),
             market: &market,
         };
-        let found = Price::parse(field.find(places)?.trim_matches('"')).ok()?;
+        let Value::Text(found) = field.value(places) else {
+            return None;
+        };
+        let found = Price::parse(&found).ok()?;
         field.scaled(found, places).map(|number| number.to_string())
     }
 

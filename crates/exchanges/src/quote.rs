@@ -7,9 +7,10 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
+use super::document::Value;
 use super::entry::Mapping;
 use super::fields::Fields;
-use super::json::{Pointer, excerpt, scalar};
+use super::json::{Pointer, excerpt};
 use super::number::{NumberField, Places};
 use crate::price::Price;
 
@@ -118,7 +119,7 @@ fn read_time_of(
 ) -> Result<Option<u64>, QuoteError> {
     let mut next = time;
     while let Some(time) = next {
-        let written = places.node(time.of).scalar(&time.at);
+        let written = places.of(time.of).scalar(&time.at);
         if let Some(text) = written.filter(|text| !text.is_empty()) {
             return read_time(&text, time.unit, now_ms);
         }
@@ -132,7 +133,9 @@ fn read_fields(mapping: &Mapping, places: Places<'_, '_>) -> Fields {
     let wanted = mapping.fields.wanted().iter();
     wanted
         .filter_map(|(field, place)| {
-            let text = scalar(place.find(places)?)?;
+            let Value::Text(text) = place.value(places) else {
+                return None;
+            };
             let number = Price::parse(text.trim_ascii()).ok()?;
             Some((*field, place.scaled(number, places)?))
         })
@@ -154,13 +157,11 @@ fn read_time(text: &str, unit: TimeUnit, now_ms: u64) -> Result<Option<u64>, Quo
 /// these may become a tick.
 fn read_price(last: &NumberField, places: Places<'_, '_>) -> Result<Price, QuoteError> {
     let no_price = |why: &str| Err(QuoteError::NoPrice(why.to_owned()));
-    let text = match last.find(places) {
-        None => return no_price(MISSING),
-        Some("null") => return no_price("it is null"),
-        Some(json) => match scalar(json) {
-            Some(text) => text,
-            None => return no_price(&format!("it is {}", excerpt(json))),
-        },
+    let text = match last.value(places) {
+        Value::Missing => return no_price(MISSING),
+        Value::Null => return no_price("it is null"),
+        Value::Compound(json) => return no_price(&format!("it is {}", excerpt(json))),
+        Value::Text(text) => text,
     };
     if text.is_empty() {
         return no_price("it is empty");
@@ -244,13 +245,14 @@ fn is_plausible(time_ms: u64, now_ms: u64) -> bool {
 /// 2009-01-01: these exchanges traded no market before.
 const FIRST_PRICE_MS: u64 = 1_230_768_000_000;
 
-/// How far the exchange's clock may be ahead of ours: a day, since some exchanges have sent local
-/// time as UTC.
-const AHEAD_MS_MAX: u64 = 86_400_000;
+/// How far the exchange's clock may be ahead of ours: a minute. Some exchanges send local time as
+/// UTC, which is hours ahead, and a price of the future would make all later ones look old.
+const AHEAD_MS_MAX: u64 = 60_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::Document;
     use crate::fields::{Field, FieldSet};
     use crate::json::Node;
     use crate::template::SymbolFormat;
@@ -260,7 +262,7 @@ mod tests {
 
     /// Reads `json` as the entry of BTC/USDT.
     fn read(json: &str, mapping: &Mapping) -> Result<Quote, QuoteError> {
-        let node = Node::parse(json).unwrap();
+        let node = Document::Json(Node::parse(json).unwrap());
         let format: SymbolFormat = serde_json::from_str(r#"{"market":"{BASE}"}"#).unwrap();
         let places = Places {
             answer: &node,

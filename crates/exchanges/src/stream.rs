@@ -3,19 +3,17 @@
 //! A [`Session`] is the conversation on one connection. It does no I/O: the caller connects, sends
 //! the texts that it is given and hands over what arrives.
 
-use std::borrow::Cow;
-use std::io::Read;
 use std::time::Duration;
-
-use flate2::read::GzDecoder;
 
 use super::answer::{Names, not_json, read_mapped, text_of};
 use super::condition::{Condition, Inputs};
-use super::entry::{Ack, StreamEntry};
+use super::document::Document;
+use super::entry::{Ack, Encoding, StreamEntry};
 use super::json::{Node, excerpt};
 use super::message::{Context, Message};
 use super::quote::{Quote, QuoteError};
 use super::template::{Market, url_encoded};
+use super::unpack::unpacked;
 
 /// The conversation on one connection to a stream. Each connection needs its own.
 #[derive(Debug)]
@@ -104,7 +102,12 @@ impl<'e> Session<'e> {
             "endpoint" => endpoint.as_deref().map(str::to_owned),
             "token" => token_text.as_deref().map(url_encoded),
             "id" => Some(now_ms.to_string()),
-            _ => None,
+            "markets" => Some(self.joined(&self.markets, url_encoded)),
+            name => self
+                .markets
+                .first()
+                .and_then(|market| market.value_of(name))
+                .map(|value| url_encoded(&value)),
         });
         // The endpoint comes from the network: it must not lead anywhere but to a WebSocket.
         websocket_url(&url).map_err(QuoteError::Garbage)?;
@@ -115,21 +118,41 @@ impl<'e> Session<'e> {
         })
     }
 
-    /// The texts that subscribe to all symbols, in the order to send them.
+    /// The texts that subscribe to all symbols, in the order to send them. A stream whose URL names
+    /// the symbols needs none.
     pub fn subscribe(&mut self, now_ms: u64) -> Vec<String> {
         let entry = self.entry;
-        let most = if entry.subscribe.is_per_market() {
-            1
-        } else {
-            entry.most
-        };
+        let messages = entry
+            .before
+            .iter()
+            .chain(&entry.subscribe)
+            .chain(&entry.after);
         let markets = std::mem::take(&mut self.markets);
-        let texts = markets
-            .chunks(most)
-            .map(|markets| self.render(&entry.subscribe, markets, None, now_ms))
-            .collect();
+        let mut texts = Vec::new();
+        for message in messages {
+            let most = match message {
+                message if message.is_per_market() => 1,
+                message if entry.replaces || !message.mentions_markets() => markets.len(),
+                _ => entry.most,
+            };
+            for markets in markets.chunks(most.max(1)) {
+                texts.push(self.render(message, markets, None, now_ms));
+            }
+        }
         self.markets = markets;
         texts
+    }
+
+    /// What `{markets}` stands for.
+    fn joined(&self, markets: &[Market], encode: fn(&str) -> String) -> String {
+        let entry = self.entry;
+        let each = |market: &Market| {
+            entry
+                .each
+                .fill(|name| market.value_of(name).map(|value| encode(&value)))
+        };
+        let each: Vec<_> = markets.iter().map(each).collect();
+        each.join(&entry.between)
     }
 
     /// The text to send every [`Connection::ping_every`]; `None` stands for a ping frame.
@@ -138,39 +161,66 @@ impl<'e> Session<'e> {
         Some(self.render(send, &[], None, now_ms))
     }
 
-    /// Interprets a message, text or binary, which may be compressed with gzip. `now_ms` is the
-    /// wall clock.
+    /// Interprets a message, text or binary, which may be compressed with gzip or zlib. `now_ms` is
+    /// the wall clock.
     pub fn read(&mut self, message: &[u8], now_ms: u64) -> StreamMessage {
-        let Ok(message) = unpacked(message) else {
-            return StreamMessage::Error("invalid gzip data in a message".to_owned());
-        };
-        self.read_plain(&message, now_ms)
+        match unpacked(message) {
+            Ok(message) => self.read_plain(&message, now_ms),
+            Err(_) => StreamMessage::Error("invalid compressed data in a message".to_owned()),
+        }
     }
 
     fn read_plain(&mut self, message: &[u8], now_ms: u64) -> StreamMessage {
-        let Ok(text) = text_of(message) else {
-            return StreamMessage::Error("a message is not UTF-8 text".to_owned());
+        let (text, document) = match text_of(message) {
+            Ok(text) => {
+                let json = Node::parse(self.json_of(text)).ok().map(Document::Json);
+                (text, json)
+            }
+            Err(_) => ("", None),
         };
-        let json = Node::parse(text).ok();
+        let document = match document {
+            None if self.entry.encoding == Encoding::Protobuf => Some(Document::Protobuf(message)),
+            None if text.is_empty() && !message.is_empty() => {
+                return StreamMessage::Error("a message is not UTF-8 text".to_owned());
+            }
+            document => document,
+        };
+        self.interpret(text, document.as_ref(), now_ms)
+    }
+
+    /// The part of a message that is JSON.
+    fn json_of<'t>(&self, text: &'t str) -> &'t str {
+        match self.entry.encoding {
+            Encoding::Json | Encoding::Protobuf => text,
+            Encoding::SocketIo => text.trim_start_matches(|c: char| c.is_ascii_digit()),
+        }
+    }
+
+    fn interpret(
+        &mut self,
+        text: &str,
+        document: Option<&Document<'_>>,
+        now_ms: u64,
+    ) -> StreamMessage {
         let inputs = Inputs {
             status: None,
             text,
-            json: json.as_ref(),
+            document,
         };
         let any = |conditions: &[Condition]| {
             let mut conditions = conditions.iter();
             conditions.any(|condition| condition.holds(&inputs))
         };
         // Prices first: nearly all messages are.
-        if let Some(json) = &json
+        if let Some(document) = document
             && self.entry.ticks.when.holds(&inputs)
         {
-            return self.read_ticks(json, now_ms);
+            return self.read_ticks(document, now_ms);
         }
         let mut heartbeats = self.entry.heartbeats.iter();
         if let Some(heartbeat) = heartbeats.find(|heartbeat| heartbeat.when.holds(&inputs)) {
             let reply = heartbeat.reply.as_ref();
-            let reply = reply.map(|reply| self.render(reply, &[], json.as_ref(), now_ms));
+            let reply = reply.map(|reply| self.render(reply, &[], document, now_ms));
             return StreamMessage::Heartbeat(reply);
         }
         if any(&self.entry.leave) {
@@ -180,12 +230,12 @@ impl<'e> Session<'e> {
             return StreamMessage::Error(excerpt(text));
         }
         match &self.entry.ack {
-            Some(ack) if ack.when.holds(&inputs) => self.read_ack(ack, json.as_ref()),
+            Some(ack) if ack.when.holds(&inputs) => self.read_ack(ack, document),
             _ => StreamMessage::Other,
         }
     }
 
-    fn read_ticks(&self, message: &Node<'_>, now_ms: u64) -> StreamMessage {
+    fn read_ticks(&self, message: &Document<'_>, now_ms: u64) -> StreamMessage {
         let mut ticks = Vec::new();
         let mapping = &self.entry.ticks.message;
         let read = read_mapped(
@@ -210,7 +260,7 @@ impl<'e> Session<'e> {
     }
 
     /// Where ticks carry only the number of their channel, the acknowledgement names its symbol.
-    fn read_ack(&mut self, ack: &Ack, message: Option<&Node<'_>>) -> StreamMessage {
+    fn read_ack(&mut self, ack: &Ack, message: Option<&Document<'_>>) -> StreamMessage {
         let announced = message.and_then(|message| {
             let channel = message.scalar(ack.channel.as_ref()?)?;
             let symbol = message.scalar(ack.symbol.as_ref()?)?;
@@ -231,15 +281,17 @@ impl<'e> Session<'e> {
         &mut self,
         message: &Message,
         markets: &[Market],
-        answered: Option<&Node<'_>>,
+        answered: Option<&Document<'_>>,
         now_ms: u64,
     ) -> String {
         let id = self.next_id;
         self.next_id += 1;
+        let joined = self.joined(markets, str::to_owned);
         message.render(Context {
             now_ms,
             id,
             markets,
+            joined: &joined,
             answered,
         })
     }
@@ -248,25 +300,6 @@ impl<'e> Session<'e> {
 /// The limits on what an exchange may ask for: it cannot make us send constantly, or never.
 const PING_MS_MIN: u64 = 1_000;
 const PING_MS_MAX: u64 = 60_000;
-
-/// HTX compresses each message with gzip, whose magic number cannot begin a JSON text.
-fn unpacked(message: &[u8]) -> std::io::Result<Cow<'_, [u8]>> {
-    if !message.starts_with(&GZIP_MAGIC) {
-        return Ok(Cow::Borrowed(message));
-    }
-    let mut plain = Vec::new();
-    let unpacker = GzDecoder::new(message);
-    let length = unpacker.take(UNPACKED_MAX + 1).read_to_end(&mut plain)?;
-    if length as u64 > UNPACKED_MAX {
-        return Err(std::io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(Cow::Owned(plain))
-}
-
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-
-/// A few bytes of gzip may unpack to a thousand times as many.
-const UNPACKED_MAX: u64 = 1 << 20;
 
 /// Refuses anything but a WebSocket URL.
 pub(super) fn websocket_url(url: &str) -> Result<(), String> {

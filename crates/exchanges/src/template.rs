@@ -2,7 +2,7 @@
 //!
 //! `{BASE}` and `{QUOTE}` are the currencies in upper case, `{base}` and `{quote}` in lower case,
 //! `{market}` is the symbol as the exchange writes it, `{markets}` all of them. Other placeholders
-//! are described where they are filled.
+//! are described where they are filled. `{{` stands for a brace, and so does `}}`.
 
 use std::collections::BTreeMap;
 
@@ -25,19 +25,34 @@ enum Part {
 impl Template {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
+        let mut written = String::new();
         let mut rest = text;
-        while let Some((before, placeholder)) = rest.split_once('{') {
-            let Some((placeholder, after)) = placeholder.split_once('}') else {
+        while let Some(brace) = rest.find(['{', '}']) {
+            let (before, behind) = rest.split_at(brace);
+            written += before;
+            // Doubled, a brace stands for itself; a closing one may also stand alone.
+            let doubled = ["{{", "}}"].iter().find(|two| behind.starts_with(**two));
+            if doubled.is_some() || behind.starts_with('}') {
+                written += &behind[..1];
+                rest = &behind[doubled.map_or(1, |two| two.len())..];
+                continue;
+            }
+            let Some((placeholder, after)) = behind[1..].split_once('}') else {
                 return Err(format!(
                     "invalid template '{text}': a {{ has no matching }}"
                 ));
             };
-            parts.push(Part::Text(before.to_owned()));
+            parts.push(Part::Text(std::mem::take(&mut written)));
             parts.push(Part::Placeholder(placeholder.to_owned()));
             rest = after;
         }
-        parts.push(Part::Text(rest.to_owned()));
+        parts.push(Part::Text(written + rest));
         Ok(Self(parts))
+    }
+
+    /// Whether it has any of these placeholders.
+    pub(super) fn mentions(&self, names: &[&str]) -> bool {
+        self.placeholders().any(|name| names.contains(&name))
     }
 
     /// A template that consists of the placeholder `name`.
@@ -105,6 +120,9 @@ pub(super) struct SymbolFormat {
     /// Currencies that have another code there: `"BTC": "XBT"`.
     #[serde(default)]
     pub(super) renames: BTreeMap<String, String>,
+    /// Whether a code that mixes both cases stays as it is, as in AAPLx. Usually all are converted.
+    #[serde(default)]
+    pub(super) keeps_case: bool,
 }
 
 /// A symbol as an exchange writes it.
@@ -118,8 +136,13 @@ pub(super) struct Market {
 impl SymbolFormat {
     pub(super) fn market(&self, symbol: &Symbol) -> Market {
         let rename = |code: &str| {
-            let code = code.to_uppercase();
-            self.renames.get(&code).cloned().unwrap_or(code)
+            let upper = code.to_uppercase();
+            let is_mixed = code != upper && code != code.to_lowercase();
+            match self.renames.get(&upper) {
+                Some(renamed) => renamed.clone(),
+                None if self.keeps_case && is_mixed => code.to_owned(),
+                None => upper,
+            }
         };
         let mut market = Market {
             base: rename(symbol.base()),
@@ -155,6 +178,9 @@ impl Market {
 
 /// The placeholders that one market fills.
 pub(super) const MARKET_PLACEHOLDERS: &[&str] = &["market", "BASE", "QUOTE", "base", "quote"];
+
+/// The placeholders that the time of sending fills.
+pub(super) const TIME_PLACEHOLDERS: &[&str] = &["now_s", "now_ms"];
 
 /// Makes a text safe anywhere in a URL; the characters of usual symbols stay readable.
 pub(super) fn url_encoded(text: &str) -> String {
@@ -200,6 +226,35 @@ mod tests {
             "{error}"
         );
         assert!(Template::parse("a{b").is_err());
+    }
+
+    #[test]
+    fn a_code_in_both_cases_may_be_kept() {
+        let format = |keeps| {
+            symbol_format(&format!(
+                r#"{{"market":"{{BASE}}/{{QUOTE}}","renames":{{"XBTX":"BTC"}},"keeps_case":{keeps}}}"#
+            ))
+        };
+        for (symbol, kept, converted) in [
+            ("AAPLx/USD", "AAPLx/USD", "AAPLX/USD"),
+            ("btc/Usd", "BTC/Usd", "BTC/USD"),
+            ("xbtX/USD", "BTC/USD", "BTC/USD"),
+        ] {
+            assert_eq!(written(&format(true), symbol), kept);
+            assert_eq!(written(&format(false), symbol), converted);
+        }
+    }
+
+    #[test]
+    fn doubled_braces_stand_for_themselves() {
+        let filled = |text: &str| {
+            let template = Template::parse(text).unwrap();
+            template.fill(|name| Some(format!("<{name}>")))
+        };
+        assert_eq!(filled("{{a}} {b}"), "{a} <b>");
+        assert_eq!(filled("{a}}}{{{b}"), "<a>}{<b>");
+        assert_eq!(filled("a} é}} b"), "a} é} b");
+        assert!(Template::parse("{{{a").is_err());
     }
 
     #[test]

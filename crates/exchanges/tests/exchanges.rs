@@ -84,7 +84,7 @@ fn every_recorded_answer_gives_its_digits_or_its_error() {
         let symbols = symbols(&answer.symbols);
         let request = Request {
             is_batch: answer.many,
-            ..exchange.request(&symbols[0])
+            ..exchange.request(&symbols[0]).unwrap()
         };
         let request = Request { symbols, ..request };
         let text = answer.text.as_deref();
@@ -322,7 +322,7 @@ fn any_json_on_the_web_can_be_a_source() {
     let pointer = |text| Pointer::parse(text).unwrap();
     let custom = |url| Exchange::custom(url, pointer("/data/0/p"), Some(pointer("/at")));
     let exchange = custom(url).unwrap();
-    let request = exchange.request(&"XAU/USD".parse().unwrap());
+    let request = exchange.request(&"XAU/USD".parse().unwrap()).unwrap();
     assert_eq!(request.url, url);
     let body = b"\xEF\xBB\xBF {\"data\":[{\"p\":2650.10}],\"at\":1732270000.5}\r\n";
     let quotes = exchange.read(&request, 200, body, NOW).unwrap();
@@ -434,8 +434,8 @@ fn errors_in_a_users_file_name_the_entry_and_the_field() {
         ),
         (
             r#""name""#,
-            r#""stream":{"url":"wss://a","subscribe":{"a":["{markets}"]},"ticks":{"when":"/p","message":{"symbol":"/s","last":"/p"}}},"name""#,
-            "field stream.subscribe: unknown placeholder {markets}",
+            r#""stream":{"url":"wss://a","subscribe":{"a":["{marketz}"]},"ticks":{"when":"/p","message":{"symbol":"/s","last":"/p"}}},"name""#,
+            "field stream.subscribe: unknown placeholder {marketz}: expected one of {market}, {BASE}",
         ),
         (
             r#""name""#,
@@ -497,7 +497,7 @@ fn synthetic() -> Exchange {
 #[test]
 fn deeply_nested_brackets_are_an_ordinary_error() {
     let exchange = synthetic();
-    let request = exchange.request(&"BTC/USDT".parse().unwrap());
+    let request = exchange.request(&"BTC/USDT".parse().unwrap()).unwrap();
     let mut bodies = vec!["[".repeat(2_000_000), r#"{"p":"#.repeat(500_000)];
     bodies.push("[".repeat(1_000_000) + &"]".repeat(1_000_000));
     bodies.push(format!(r#"{{"p":{}}}"#, bodies[2]));
@@ -558,7 +558,7 @@ proptest! {
     ) {
         prop_assume!(digits.contains(|c: char| ('1'..='9').contains(&c)));
         let exchange = synthetic();
-        let request = exchange.request(&"BTC/USDT".parse().unwrap());
+        let request = exchange.request(&"BTC/USDT".parse().unwrap()).unwrap();
         let quote = if quoted { "\"" } else { "" };
         let body = format!(r#"{{"p":{quote}{digits}{quote},"t":{NOW}}}"#);
         let quotes = exchange.read(&request, 200, body.as_bytes(), NOW).unwrap();
@@ -589,7 +589,7 @@ proptest! {
         let quote = if quoted { "\"" } else { "" };
         let body = format!(r#"{{"p":{quote}{mantissa}{e}{sign}{exponent}{quote}}}"#);
         let exchange = synthetic();
-        let request = exchange.request(&"BTC/USDT".parse().unwrap());
+        let request = exchange.request(&"BTC/USDT".parse().unwrap()).unwrap();
         let quotes = exchange.read(&request, 200, body.as_bytes(), NOW).unwrap();
         prop_assert_eq!(written(&quotes[0]), format!("{expected} @ -"));
     }
@@ -601,7 +601,7 @@ proptest! {
         thread_local!(static CATALOGUE: Catalogue = Catalogue::builtin());
         CATALOGUE.with(|catalogue| for exchange in catalogue.iter() {
             let symbols = symbols(&["BTC/USDT", "ETH/USDT"]);
-            let mut request = exchange.request(&symbols[0]);
+            let mut request = exchange.request(&symbols[0]).unwrap();
             for body in [&bytes[..], json.as_bytes()] {
                 for (is_batch, status) in [(false, 200), (true, 200), (true, status)] {
                     request.is_batch = is_batch;

@@ -39,10 +39,9 @@ impl Url {
         let secure = scheme.eq_ignore_ascii_case("wss");
         if !secure && !scheme.eq_ignore_ascii_case("ws") {
             // Without a scheme, the text before a later `://` may contain a password.
-            let shown = if scheme.contains([':', '@']) {
-                "that"
-            } else {
-                scheme
+            let shown = match scheme.contains([':', '@']) {
+                true => "that",
+                false => scheme,
             };
             return Err(format!("'{shown}://' is not supported, try {EXAMPLE}"));
         }
@@ -66,21 +65,23 @@ impl Url {
             None => (None, authority),
         };
         let (host, port) = authority_parts(authority, default_port(secure)).ok_or_else(|| {
-            if target.contains('@') {
+            match target.contains('@') {
                 // A password that contains a slash.
-                format!(
+                true => format!(
                     "invalid host and port in '{}' (write a / in a password as %2F)",
                     redacted(rest)
-                )
-            } else if authority.bytes().any(|byte| byte.is_ascii_alphabetic()) {
+                ),
                 // User and password without a host.
-                let host = authority.split(':').next().unwrap_or_default();
-                format!(
-                    "invalid host and port, beginning with '{host}': expected something like \
-                     {EXAMPLE}"
-                )
-            } else {
-                format!("invalid host and port '{authority}': expected something like {EXAMPLE}")
+                false if authority.bytes().any(|byte| byte.is_ascii_alphabetic()) => {
+                    let host = authority.split(':').next().unwrap_or_default();
+                    format!(
+                        "invalid host and port, beginning with '{host}': expected something \
+                         like {EXAMPLE}"
+                    )
+                }
+                false => format!(
+                    "invalid host and port '{authority}': expected something like {EXAMPLE}"
+                ),
             }
         })?;
         let slash = if target.starts_with('/') { "" } else { "/" };
@@ -142,10 +143,7 @@ impl Url {
     /// The same URL with the comma-separated `symbols` added to the query.
     #[must_use]
     pub fn with_symbols(self, symbols: &str) -> Self {
-        let symbols: Vec<String> = symbols
-            .split(',')
-            .map(|symbol| encoded(symbol).collect())
-            .collect();
+        let symbols: Vec<String> = symbols.split(',').map(|it| encoded(it).collect()).collect();
         self.with_query(&format!("symbols={}", symbols.join(",")))
     }
 

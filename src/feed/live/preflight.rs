@@ -199,7 +199,9 @@ impl Check {
     }
 
     fn is_unknown(&self, symbol: &Symbol) -> bool {
-        let request = self.source.exchange.request(symbol);
+        let Some(request) = self.source.exchange.request(symbol) else {
+            return false;
+        };
         match self.ask(&request) {
             Ok(quotes) => quotes.first() == Some(&Err(QuoteError::UnknownSymbol)),
             Err(failure) => failure == Failure::Answer(QuoteError::UnknownSymbol),
@@ -217,9 +219,9 @@ impl Check {
         let mut near = Vec::new();
         for candidate in suggest::candidates(symbol) {
             let request = self.source.exchange.request(&candidate);
-            if self
-                .ask(&request)
-                .is_ok_and(|quotes| quotes.iter().all(Result::is_ok))
+            let quotes = request.map(|request| self.ask(&request));
+            if quotes
+                .is_some_and(|quotes| quotes.is_ok_and(|quotes| quotes.iter().all(Result::is_ok)))
             {
                 near.push(candidate.to_string());
                 let sentence = sentence(&self.name, unknown, &near);

@@ -59,7 +59,7 @@ fn exchange(id: &str) -> &'static Exchange {
 
 fn check_answer(exchange: &Exchange, symbols: &[Symbol], one: bool, answer: (u16, &[u8])) {
     let requests = match (one, symbols) {
-        (true, [symbol, ..]) => vec![exchange.request(symbol)],
+        (true, [symbol, ..]) => Vec::from_iter(exchange.request(symbol)),
         _ => exchange.requests(symbols),
     };
     for request in &requests {
@@ -92,17 +92,15 @@ fn check_quote(quote: &Result<Quote, QuoteError>, message: &[u8]) {
         "{price}"
     );
     if let Some(time) = quote.timestamp_ms {
-        assert!(
-            (1_230_768_000_000..=NOW + 86_400_000).contains(&time),
-            "{time}"
-        );
+        assert!((1_230_768_000_000..=NOW + 60_000).contains(&time), "{time}");
     }
     // Reading may move the point and resolve an exponent, but the digits were sent in this order.
     // In escaped or compressed messages they cannot be searched for.
     let digits = price.replace('.', "");
     let digits = digits.trim_matches('0').as_bytes();
     assert!(!digits.is_empty(), "a price of zero");
-    let is_plain = !message.contains(&b'\\') && !message.starts_with(&[0x1f, 0x8b]);
+    let is_packed = message.starts_with(&[0x1f, 0x8b]) || message.starts_with(b"x");
+    let is_plain = !message.contains(&b'\\') && !is_packed;
     if is_plain {
         let sent: Vec<u8> = message
             .iter()
@@ -147,7 +145,7 @@ fn check_stream(exchange: &Exchange, symbols: &[Symbol], messages: &[u8]) {
             }
             StreamMessage::Heartbeat(reply) => {
                 let length = reply.map_or(0, |reply| reply.len());
-                let is_packed = message.starts_with(&[0x1f, 0x8b]);
+                let is_packed = message.starts_with(&[0x1f, 0x8b]) || message.starts_with(b"x");
                 assert!(
                     is_packed || length <= 200 + 2 * message.len(),
                     "{length} bytes"

@@ -107,7 +107,12 @@ fn period(interval: Duration, request: &Request, count: u32) -> Duration {
 
 /// Sends one request.
 pub(super) fn fetch(http_client: &HttpClient, exchange: &Exchange, request: &Request) -> Fetched {
-    let answer = match http_client.get(&request.url) {
+    let url = request.url_at(unix_us() / 1_000);
+    let answer = match &request.post {
+        None => http_client.get(&url),
+        Some(body) => http_client.post_json(&url, body),
+    };
+    let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
             return Fetched {
@@ -212,7 +217,10 @@ impl Round {
             return self.read(emitter, request, unknown, took);
         }
         for symbol in request.symbols.iter().rev() {
-            self.requests.push_front(rest.exchange.request(symbol));
+            let alone = rest.exchange.request(symbol);
+            alone
+                .into_iter()
+                .for_each(|alone| self.requests.push_front(alone));
         }
         Ok(())
     }

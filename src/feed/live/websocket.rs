@@ -3,14 +3,16 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
+use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::HandshakeError;
-use tungstenite::http::Uri;
+use tungstenite::http::header::USER_AGENT;
+use tungstenite::http::{HeaderValue, Uri};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, Message, WebSocket};
 
 use super::dial::Route;
 use super::failure::Failure;
-use crate::http_client::{HttpClient, TransportError, retry_after};
+use crate::http_client::{self, HttpClient, TransportError, retry_after};
 use crate::tick::unix_us;
 
 /// An open WebSocket.
@@ -49,7 +51,11 @@ impl Socket {
             .read_buffer_size(BUFFER_SIZE)
             .max_message_size(Some(MESSAGE_SIZE_MAX))
             .max_frame_size(Some(MESSAGE_SIZE_MAX));
-        match tungstenite::client::client_with_config(&url, route, Some(config)) {
+        let mut request = url.as_str().into_client_request().map_err(|_| bad())?;
+        // Some exchanges refuse a handshake without it.
+        let user_agent = HeaderValue::from_static(http_client::USER_AGENT);
+        request.headers_mut().insert(USER_AGENT, user_agent);
+        match tungstenite::client::client_with_config(request, route, Some(config)) {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(HandshakeError::Failure(Error::Http(response))) => Err(Refusal {
                 failure: Failure::from_status(response.status().as_u16()),

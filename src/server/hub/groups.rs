@@ -59,8 +59,7 @@ impl Groups {
 
     /// Whether a slot is among the readers of a list.
     pub(super) fn has(&self, list: ListId, slot: usize) -> bool {
-        let index = self.index_of(list);
-        let group = index.and_then(|index| self.groups[index].as_ref());
+        let group = self.index_of(list).and_then(|it| self.groups[it].as_ref());
         group.is_some_and(|group| group.slots.contains(slot))
     }
 
@@ -98,7 +97,7 @@ impl Groups {
     }
 
     fn index_of(&self, list: ListId) -> Option<usize> {
-        let is_its = |group: &Option<Group>| group.as_ref().is_some_and(|group| group.list == list);
+        let is_its = |group: &Option<Group>| group.as_ref().is_some_and(|it| it.list == list);
         self.groups.iter().position(is_its)
     }
 

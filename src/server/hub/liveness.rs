@@ -206,8 +206,7 @@ impl Hub {
             return Vec::new();
         }
         let mut least: HashMap<usize, Duration> = HashMap::new();
-        let instruments = self.instruments.iter();
-        for instrument in instruments.filter(|instrument| instrument.is_listed) {
+        for instrument in self.instruments.iter().filter(|it| it.is_listed) {
             if let Some(watch) = &instrument.watch {
                 let silence = least.entry(instrument.market).or_insert(Duration::MAX);
                 *silence = watch.silence(now).min(*silence);

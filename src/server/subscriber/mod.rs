@@ -61,7 +61,7 @@ struct Pace {
     /// The last beat at which it was served.
     beat: u32,
     /// The first frame for everyone that it has not had: these frames wait for no beat.
-    next_for_everyone: FrameNumber,
+    heard: FrameNumber,
 }
 
 /// Where a client stands by its own account.
@@ -163,8 +163,8 @@ impl Subscriber {
             is_resuming: self.is_resuming,
             awaited: self.awaited(),
             beat: pace.map(|pace| pace.beat),
-            is_owed: special.is_some_and(|special| !special.debt.is_empty()),
-            must_refresh: special.is_some_and(|special| special.must_refresh),
+            is_owed: special.is_some_and(|it| !it.debt.is_empty()),
+            must_refresh: special.is_some_and(|it| it.must_refresh),
         }
     }
 
@@ -187,9 +187,9 @@ impl Subscriber {
     }
 
     /// Whether it has been sent this frame for everyone.
-    pub(crate) fn has_sent(&self, frame: FrameNumber, hub: &Hub) -> bool {
+    pub(crate) fn has_heard(&self, frame: FrameNumber, hub: &Hub) -> bool {
         let pace = self.special.as_ref().and_then(|special| special.pace);
-        frame < pace.map_or_else(|| self.unread_from(hub), |pace| pace.next_for_everyone)
+        frame < pace.map_or_else(|| self.unread_from(hub), |pace| pace.heard)
     }
 
     /// Whether the last visit left something to send.
@@ -199,8 +199,7 @@ impl Subscriber {
 
     /// Serves it at the next visit, without a beat of its period: there will be no other.
     pub(crate) fn hasten(&mut self, hub: &Hub) {
-        let special = self.special.as_mut();
-        if let Some(pace) = special.and_then(|special| special.pace.as_mut()) {
+        if let Some(pace) = self.special.as_mut().and_then(|it| it.pace.as_mut()) {
             pace.beat = hub.beats(pace.period).wrapping_sub(1);
         }
     }
@@ -219,8 +218,7 @@ impl Subscriber {
         context: &mut Context<'_>,
     ) -> Result<Progress, CloseReason> {
         context.hub.set_news(slot, false);
-        let special = self.special.as_mut();
-        if let Some(notice) = special.and_then(|special| special.notice.take()) {
+        if let Some(notice) = self.special.as_mut().and_then(|it| it.notice.take()) {
             let sent = outbox.send(&notice, context.now);
             sent.map_err(CloseReason::Failed)?;
             if !outbox.is_clear() {
@@ -317,9 +315,8 @@ impl Subscriber {
             self.owe(debt);
         }
         let position = self.position;
-        let special = self.special.as_mut();
-        if let Some(pace) = special.and_then(|special| special.pace.as_mut()) {
-            pace.next_for_everyone = position;
+        if let Some(pace) = self.special.as_mut().and_then(|it| it.pace.as_mut()) {
+            pace.heard = position;
         }
     }
 
@@ -344,8 +341,7 @@ impl Subscriber {
     fn pay(&mut self, context: &mut Context<'_>) -> bool {
         let (reading, batches) = ((self.list, self.position), self.batches());
         context.packing.begin(batches);
-        let special = self.special.as_mut();
-        let Some(special) = special.filter(|special| !special.debt.is_empty()) else {
+        let Some(special) = self.special.as_mut().filter(|it| !it.debt.is_empty()) else {
             return true;
         };
         let most = context.config.messages_per_write(batches);
@@ -371,7 +367,7 @@ impl Subscriber {
         context: &mut Context<'_>,
     ) -> std::io::Result<()> {
         if let Some(pace) = self.special.as_ref().and_then(|special| special.pace) {
-            return self.send_for_everyone(pace, outbox, context);
+            return self.hear(pace, outbox, context);
         }
         let from = self.unread_from(context.hub);
         let first = self.first_unread(from, context);
@@ -478,14 +474,14 @@ impl Subscriber {
     }
 
     /// Sends the frames for everyone to a reader that gets its ticks at its own rate.
-    fn send_for_everyone<S: Socket>(
+    fn hear<S: Socket>(
         &mut self,
         pace: Pace,
         outbox: &mut Outbox<S>,
         context: &mut Context<'_>,
     ) -> std::io::Result<()> {
         let tape = context.hub.tape();
-        let is_all_there = context.gather.find(tape, &[], pace.next_for_everyone);
+        let is_all_there = context.gather.find(tape, &[], pace.heard);
         if !is_all_there {
             // Only pings can have been lost: the closing frame comes last of all.
             self.ponged = context.heartbeat;
@@ -506,12 +502,9 @@ impl Subscriber {
             .found()
             .last()
             .filter(|_| context.gather.is_cut());
-        let next_for_everyone = last.map_or(tape.head(), |last| last + 1);
-        self.is_behind = next_for_everyone < tape.head();
-        self.special().pace = Some(Pace {
-            next_for_everyone,
-            ..pace
-        });
+        let heard = last.map_or(tape.head(), |last| last + 1);
+        self.special().pace = Some(Pace { heard, ..pace });
+        self.is_behind = heard < tape.head();
         Ok(())
     }
 
@@ -533,13 +526,13 @@ impl Subscriber {
 
     /// Whether the tape can have no more frames for it.
     fn is_at_head(&self, hub: &Hub) -> bool {
-        let pace = self.special.as_ref().and_then(|special| special.pace);
-        let position = pace.map_or(self.position, |pace| pace.next_for_everyone);
+        let heard = self.special.as_ref().and_then(|special| special.pace);
+        let position = heard.map_or(self.position, |pace| pace.heard);
         position == hub.tape().head()
     }
 
     fn set_delivery(&mut self, period: Option<PeriodId>, batches: bool, hub: &Hub) {
-        let position = self.position;
+        let heard = self.position;
         let special = self.special();
         special.batches = batches;
         let known = special.pace;
@@ -548,7 +541,7 @@ impl Subscriber {
             beat: known
                 .filter(|pace| pace.period == period)
                 .map_or_else(|| hub.beats(period), |pace| pace.beat),
-            next_for_everyone: known.map_or(position, |pace| pace.next_for_everyone),
+            heard: known.map_or(heard, |pace| pace.heard),
         });
     }
 
@@ -575,7 +568,7 @@ impl Subscriber {
     /// is about to change once the debt is paid, which those requests would see.
     pub(crate) fn is_owed_much(&self) -> bool {
         let special = self.special.as_ref();
-        special.is_some_and(|special| special.debt.is_large() || special.must_refresh)
+        special.is_some_and(|it| it.debt.is_large() || it.must_refresh)
     }
 
     /// Whether its requests have to wait until `outbox` has room again for a large debt. An event

@@ -158,10 +158,10 @@ impl<S: Transport> Socket for ClientSocket<S> {
         }
     }
 
-    fn send_close_notify(&mut self) {
+    fn say_goodbye(&mut self) {
         match self {
             Self::Plain(_) => {}
-            Self::Tls(socket) => socket.send_close_notify(),
+            Self::Tls(socket) => socket.say_goodbye(),
         }
     }
 

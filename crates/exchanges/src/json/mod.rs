@@ -33,7 +33,7 @@ pub(super) struct Node<'a> {
     children: Children<'a>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Children<'a> {
     Members(Vec<(Cow<'a, str>, Child<'a>)>),
     Items(Vec<&'a RawValue>),
@@ -41,7 +41,7 @@ enum Children<'a> {
     None,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Child<'a> {
     Raw(&'a RawValue),
     /// Parsed already, since it contains a long list; its text is not kept.
@@ -116,6 +116,25 @@ impl<'a> Node<'a> {
         descend(children.child(first)?, path.iter().chain([last]))
     }
 
+    /// Whether `pointer` leads to an object.
+    pub(super) fn is_object(&self, pointer: &Pointer) -> bool {
+        match self.children.open(pointer.tokens()) {
+            (children, []) => matches!(children, Children::Members(_)),
+            _ => self.find(pointer).is_some_and(|json| json.starts_with('{')),
+        }
+    }
+
+    /// The value that `pointer` leads to, with its own top level parsed.
+    pub(super) fn sub(&self, pointer: &Pointer) -> Option<Self> {
+        match self.children.open(pointer.tokens()) {
+            (children, []) => Some(Self {
+                text: self.find(pointer)?,
+                children: children.clone(),
+            }),
+            _ => Self::parse(self.find(pointer)?).ok(),
+        }
+    }
+
     /// The scalar that `pointer` leads to: a string without its quotes, else as written. `None` for
     /// null, objects and arrays.
     pub(super) fn scalar(&self, pointer: &Pointer) -> Option<Cow<'a, str>> {
@@ -163,7 +182,10 @@ impl<'a> Children<'a> {
     fn child(&self, token: &str) -> Option<&'a str> {
         match self {
             Self::Members(_) => self.member(token).map(Child::text),
-            Self::Items(items) => items.get(position(token)?).map(|item| item.get()),
+            Self::Items(items) => {
+                let index = position(token)?.within(items.len())?;
+                items.get(index).map(|item| item.get())
+            }
             Self::None => None,
         }
     }
@@ -303,7 +325,8 @@ mod tests {
         assert_eq!(find(text, "/a/1/0"), Some("2"));
         assert_eq!(find(text, "//x~1y/~0"), Some(r#""é\n""#));
         assert_eq!(find(text, ""), Some(text.trim()));
-        for missing in ["/b", "/a/2", "/a/00", "/a/+0", "/a/-1", "/a/0/b/c", "/a/b"] {
+        assert_eq!(find(text, "/a/-1/0"), Some("2"), "-1 is the last");
+        for missing in ["/b", "/a/2", "/a/00", "/a/+0", "/a/-2", "/a/0/b/c", "/a/b"] {
             assert_eq!(find(text, missing), None, "{missing}");
         }
     }
@@ -357,6 +380,21 @@ mod tests {
             Some("[]"),
             "only that it exists"
         );
+    }
+
+    #[test]
+    fn an_object_within_can_be_a_node_of_its_own() {
+        let text = r#"{"a":{"l":[1],"o":{"y":3}},"n":5}"#;
+        let pointer = |text| Pointer::parse(text).unwrap();
+        for path in ["", "/a", "/a/o", "/n"] {
+            let node = Node::parse_along(text, &pointer(path), &mut || {}).unwrap();
+            for (at, is_object) in [("", true), ("/a", true), ("/a/o", true), ("/a/l", false)] {
+                assert_eq!(node.is_object(&pointer(at)), is_object, "{at} along {path}");
+            }
+            let sub = node.sub(&pointer("/a/o")).unwrap();
+            assert_eq!(sub.find(&pointer("/y")), Some("3"), "along {path}");
+            assert!(node.sub(&pointer("/b")).is_none());
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 
 use super::JsonText;
 
-/// An RFC 6901 pointer: `/data/0/last`; the empty one is the whole document.
+/// An RFC 6901 pointer: `/data/0/last`; the empty one is the whole document. In a list, `-1` is the
+/// last item, which RFC 6901 has no word for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Pointer(Vec<String>);
@@ -73,10 +74,31 @@ pub fn descend<'a, 't>(
     })
 }
 
-/// The position that a token stands for; it has no sign and no leading zeros.
-pub(super) fn position(token: &str) -> Option<usize> {
+/// The position of an item that a token stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    From(usize),
+    Last,
+}
+
+impl Position {
+    /// The index in a list of this length; `None` if an empty list has no last item.
+    pub(super) fn within(self, length: usize) -> Option<usize> {
+        match self {
+            Self::From(index) => Some(index),
+            Self::Last => length.checked_sub(1),
+        }
+    }
+}
+
+/// The position that a token stands for: a number without a sign or leading zeros, or `-1`.
+pub(super) fn position(token: &str) -> Option<Position> {
+    if token == "-1" {
+        return Some(Position::Last);
+    }
     let is_canonical = token == "0" || !token.starts_with(['0', '+']);
-    token.parse().ok().filter(|_| is_canonical)
+    let index = token.parse().ok().filter(|_| is_canonical);
+    index.map(Position::From)
 }
 
 /// Finds one member or element without keeping the others.
@@ -108,7 +130,7 @@ impl<'a> Visitor<'a> for Child<'_> {
             let Some(element) = list.next_element()? else {
                 break;
             };
-            if wanted == Some(index) {
+            if wanted == Some(Position::From(index)) || wanted == Some(Position::Last) {
                 found = Some(element);
             }
         }
@@ -137,7 +159,8 @@ mod tests {
         assert_eq!(find("/a"), Some("2"), "the last of two equal keys counts");
         assert_eq!(find("/b/0/c"), Some(r#""x""#));
         assert_eq!(find("/b/1/1"), Some("1.50"));
-        for missing in ["/c", "/b/2", "/b/00", "/b/+0", "/b/-1", "/b/c", "/a/0"] {
+        assert_eq!(find("/b/-1/-1"), Some("1.50"), "-1 is the last");
+        for missing in ["/c", "/b/2", "/b/00", "/b/+0", "/b/-2", "/b/c", "/a/0"] {
             assert_eq!(find(missing), None, "{missing}");
         }
     }

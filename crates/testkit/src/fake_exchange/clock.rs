@@ -1,12 +1,16 @@
 //! The time as an exchange reports it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::fault::Fault;
 
 /// The time used throughout one answer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock(u64);
+pub(super) struct Clock {
+    told_ms: u64,
+    /// Whether it is so far ahead that no client should believe it.
+    is_absurd: bool,
+}
 
 impl Clock {
     pub(super) fn now(fault: Fault) -> Self {
@@ -17,7 +21,10 @@ impl Clock {
             Fault::ClockBehind(by) => now.saturating_sub(by),
             _ => now,
         };
-        Self(u64::try_from(told.as_millis()).expect("not in this era"))
+        Self {
+            told_ms: u64::try_from(told.as_millis()).expect("not in this era"),
+            is_absurd: told > now + AHEAD_MAX,
+        }
     }
 
     /// The time that a client can read from messages with these templates.
@@ -27,18 +34,21 @@ impl Clock {
                 .iter()
                 .any(|template| has_hole(template, placeholder))
         };
+        if self.is_absurd {
+            return None;
+        }
         match ["ms", "us", "ns", "iso", "naive"].into_iter().any(has) {
-            true => Some(self.0),
-            false => has("s").then_some(self.0 / 1000 * 1000),
+            true => Some(self.told_ms),
+            false => has("s").then_some(self.told_ms / 1000 * 1000),
         }
     }
 
     pub(super) fn placeholder(self, placeholder: &str) -> Option<String> {
         match placeholder {
-            "ms" => Some(self.0.to_string()),
-            "s" => Some((self.0 / 1000).to_string()),
-            "us" => Some(format!("{}000", self.0)),
-            "ns" => Some(format!("{}000000", self.0)),
+            "ms" => Some(self.told_ms.to_string()),
+            "s" => Some((self.told_ms / 1000).to_string()),
+            "us" => Some(format!("{}000", self.told_ms)),
+            "ns" => Some(format!("{}000000", self.told_ms)),
             "iso" => Some(self.iso()),
             "naive" => Some(self.iso().trim_end_matches('Z').to_owned()),
             _ => None,
@@ -46,11 +56,14 @@ impl Clock {
     }
 
     fn iso(self) -> String {
-        let ms = i64::try_from(self.0).expect("not in this era");
+        let ms = i64::try_from(self.told_ms).expect("not in this era");
         let moment = jiff::Timestamp::from_millisecond(ms);
         moment.expect("not in this era").to_string()
     }
 }
+
+/// A time that is further ahead counts as missing.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
 
 fn has_hole(template: &str, placeholder: &str) -> bool {
     let mut after = template.split('$').skip(1);

@@ -4,8 +4,8 @@
 //! The server checks after all events that were ready at that time. So whatever arrived in time
 //! counts, however long the server takes to read it.
 
-use crate::server::tests::simulation::client::Client;
 use crate::server::Config;
+use crate::server::tests::simulation::client::Client;
 
 /// Times are µs since the start.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tickertape::client;
-use tickertape::client::config::{Behaviour, Config};
+use tickertape::client::config::{Config, Shape};
 use tickertape::client::error_kind::ErrorKind;
 use tungstenite::handshake::server::{Request, Response};
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -18,10 +18,10 @@ use crate::server::{
     ENDLESS, SOON, WINDOW, accept, begin, bind, config, finish, kinds, send, serve_steadily, tick,
 };
 
-fn reconnecting() -> Behaviour {
-    Behaviour {
+fn reconnecting() -> Shape {
+    Shape {
         reconnect: true,
-        ..Behaviour::default()
+        ..Shape::default()
     }
 }
 
@@ -70,7 +70,7 @@ fn a_lost_connection_is_reopened_and_resumes_after_the_last_tick() {
             finish(&mut peer);
         });
         let config = Config {
-            behaviour: reconnecting(),
+            shape: reconnecting(),
             ..config(address, Duration::from_secs(2))
         };
         client::run(config, None).unwrap()
@@ -112,9 +112,8 @@ fn a_window_without_connections_causes_a_warning() {
         peer.close(None).unwrap();
         finish(peer);
     });
-    let told = |warning: &String| {
-        warning.starts_with("all connections were lost after 0.")
-            && warning.ends_with("try --reconnect")
+    let told = |it: &String| {
+        it.starts_with("all connections were lost after 0.") && it.ends_with("try --reconnect")
     };
     assert!(report.warnings.iter().any(told), "{:?}", report.warnings);
 }
@@ -137,7 +136,7 @@ fn ticks_kept_by_a_restarted_server_are_not_deliveries() {
             finish(&mut peer);
         });
         let config = Config {
-            behaviour: reconnecting(),
+            shape: reconnecting(),
             ..config(address, Duration::from_secs(1))
         };
         client::run(config, None).unwrap()
@@ -182,7 +181,7 @@ fn reconnects_back_off_and_the_run_ends_in_time() {
             finish(&mut peer);
         });
         let config = Config {
-            behaviour: reconnecting(),
+            shape: reconnecting(),
             ..config(address, duration)
         };
         client::run(config, None).unwrap()
@@ -235,9 +234,9 @@ fn churn_closes_politely_and_measures_reopened_connections() {
         });
         let config = Config {
             clients: 5,
-            behaviour: Behaviour {
+            shape: Shape {
                 churn: Some(50.0),
-                ..Behaviour::default()
+                ..Shape::default()
             },
             ..config(address, Duration::from_millis(500))
         };
@@ -293,9 +292,9 @@ fn slow_clients_are_reported_separately() {
         });
         let config = Config {
             clients: 4,
-            behaviour: Behaviour {
+            shape: Shape {
                 slow: 2,
-                ..Behaviour::default()
+                ..Shape::default()
             },
             ..config(address, Duration::from_millis(1500))
         };
@@ -366,9 +365,9 @@ fn a_slow_client_that_the_server_drops_is_not_an_error() {
         let config = Config {
             clients: 2,
             in_flight: 1,
-            behaviour: Behaviour {
+            shape: Shape {
                 slow: 1,
-                ..Behaviour::default()
+                ..Shape::default()
             },
             ..config(address, Duration::from_millis(1500))
         };
