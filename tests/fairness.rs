@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fibers::{agent, get, ok, trusting};
+use fibers::{agent, get, ok, spawn, trusting};
 use ioloop::fiber::{self, Exit, STACK_SIZE};
 use ioloop::{IoLoop, Registrar};
 use testkit::Authority;
@@ -72,21 +72,11 @@ fn the_loop_stays_on_time_while_https_is_fetched() {
     });
     let mut io_loop = IoLoop::<Vec<Duration>>::new().expect("a poll descriptor");
     let agent = agent(io_loop.registrar(), "", &with_authority);
-    let body = move |_: &fiber::Emitter<()>| {
+    spawn(&mut io_loop, move |_| {
         let got = get(&agent, &format!("https://{server}/"));
         assert_eq!(got.expect("a body"), ok("halfhalf"));
         Ok(())
-    };
-    let spawned = io_loop.spawn(
-        STACK_SIZE,
-        body,
-        |_, _, ()| {},
-        |_, io_loop, exit| {
-            assert!(matches!(exit, Exit::Returned(Ok(()))), "{exit:?}");
-            io_loop.stop();
-        },
-    );
-    spawned.expect("memory for a stack");
+    });
     fn beat(io_loop: &mut IoLoop<Vec<Duration>>, due: Instant) {
         io_loop.call_at(due, move |lateness, io_loop| {
             lateness.push(due.elapsed());

@@ -2,12 +2,14 @@
 //! A file of its own, so that no other test's threads are counted.
 #![cfg(target_os = "linux")]
 
+#[path = "common/fibers.rs"]
+mod fibers;
+
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use ioloop::IoLoop;
-use ioloop::fiber::{Emitter, Exit, STACK_SIZE};
 use simple_dns::rdata::{A, RData};
 use simple_dns::{CLASS, Packet, ResourceRecord};
 use tickertape::http_client::dns::{Hosts, ResolvConf, Resolver};
@@ -62,21 +64,12 @@ fn a_request_starts_no_thread() -> io::Result<()> {
     };
     let agent = http_client::agent(io_loop.registrar(), &resolver, &settings);
     let before = threads();
-    let body = move |_: &Emitter<()>| {
+    fibers::spawn(&mut io_loop, move |_| {
         let fetch = || agent.get(&url).call()?.body_mut().read_to_string();
         let body = fetch().map_err(ureq::Error::into_io)?;
         assert_eq!((body.as_str(), threads()), ("hello", before));
         Ok(())
-    };
-    io_loop.spawn(
-        STACK_SIZE,
-        body,
-        |_, _, ()| {},
-        |_, io_loop, exit| {
-            assert!(matches!(exit, Exit::Returned(Ok(()))), "{exit:?}");
-            io_loop.stop();
-        },
-    )?;
+    });
     io_loop.add_callback(serve);
     io_loop.start(&mut State {
         names,

@@ -50,11 +50,13 @@ impl Arguments {
 
 /// The scenario named `word`, or all of that group: `lists` selects `lists-500` and its siblings.
 fn selected(known: &[&str], word: &str) -> Vec<String> {
-    let is_meant = |name: &str| match known.contains(&word) {
-        true => name == word,
-        false => name
-            .strip_prefix(word)
-            .is_some_and(|rest| rest.starts_with('-')),
+    let is_meant = |name: &str| {
+        if known.contains(&word) {
+            name == word
+        } else {
+            name.strip_prefix(word)
+                .is_some_and(|rest| rest.starts_with('-'))
+        }
     };
     let meant = known.iter().filter(|name| is_meant(name));
     meant.map(ToString::to_string).collect()

@@ -81,42 +81,46 @@ impl Bench {
 
     fn many_rows(&mut self, records: &[Option<Record>; 3]) {
         let figure = |of: &dyn Fn(&Record) -> Option<f64>| -> Figure {
-            records.iter().map(|it| it.as_ref().and_then(of)).collect()
+            records
+                .iter()
+                .map(|record| record.as_ref().and_then(of))
+                .collect()
         };
         let row = &mut |label, decimals, figure, target| {
             self.table.row(label, decimals, figure, target);
         };
-        let late = figure(&|it| it.death.lag_ms("lateness_p99_us"));
+        let late = figure(&|record| record.death.lag_ms("lateness_p99_us"));
         row(
             "loop lateness p99 (ms)",
             2,
             late,
             Some(Target::AllAtMost(5.0)),
         );
-        let latest = figure(&|it| it.death.lag_ms("lateness_max_us"));
+        let latest = figure(&|record| record.death.lag_ms("lateness_max_us"));
         row("  latest of all", 2, latest, None);
-        let longest = figure(&|it| it.death.lag_ms("turn_max_us"));
+        let longest = figure(&|record| record.death.lag_ms("turn_max_us"));
         row("longest turn of the loop (ms)", 2, longest, None);
-        let long = figure(&|it| it.death.lag("long_turns"));
+        let long = figure(&|record| record.death.lag("long_turns"));
         row("turns longer than 10 ms", 0, long, None);
-        let waited = figure(&|it| it.death.lag_ms("off_core_us"));
+        let waited = figure(&|record| record.death.lag_ms("off_core_us"));
         row("kept off its core (ms in all)", 1, waited, None);
-        let threads = figure(&|it| Some(it.death.threads as f64));
+        let threads = figure(&|record| Some(record.death.threads as f64));
         row("threads", 0, threads, Some(Target::AllAtMost(1.0)));
-        let sources = figure(&|it| Some(it.answers.sources as f64));
+        let sources = figure(&|record| Some(record.answers.sources as f64));
         row("exchanges that answered", 0, sources, None);
-        let rate = figure(&|it| Some(it.answers.good as f64 / it.measured.as_secs_f64()));
+        let rate =
+            figure(&|record| Some(record.answers.good as f64 / record.measured.as_secs_f64()));
         row("answers per second", 1, rate, None);
-        let failed = figure(&|it| Some(it.answers.failed as f64));
+        let failed = figure(&|record| Some(record.answers.failed as f64));
         row(
             "requests that failed",
             0,
             failed,
             Some(Target::AllAtMost(0.0)),
         );
-        let cpu = figure(&|it| it.cpu_percent);
+        let cpu = figure(&|record| record.cpu_percent);
         row("CPU in use (%)", 1, cpu, None);
-        let resident = figure(&|it| Some(it.resident_bytes as f64 / 1e6));
+        let resident = figure(&|record| Some(record.resident_bytes as f64 / 1e6));
         row("memory of the server (MB)", 1, resident, None);
     }
 }

@@ -202,7 +202,8 @@ impl Record {
 
 /// The errors of a run. A missing tick is not an error in a window shorter than the interval.
 fn errors(report: &Value) -> f64 {
-    let is_silent = at(report, "/duration_s").is_some_and(|it| it < INTERVAL.as_secs_f64());
+    let is_silent =
+        at(report, "/duration_s").is_some_and(|seconds| seconds < INTERVAL.as_secs_f64());
     let kinds = report.pointer("/errors/kinds").and_then(Value::as_object);
     let wrong = kinds
         .into_iter()

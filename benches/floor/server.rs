@@ -50,7 +50,9 @@ pub(crate) fn serve(interval: Duration, paper: Paper) -> io::Result<()> {
         Paper::OneSymbol => None,
         Paper::Lists { symbols, is_spread } => Some(Ready::new(symbols, is_spread)),
     };
-    let interval = ready.as_ref().map_or(interval, |it| it.step(interval));
+    let interval = ready
+        .as_ref()
+        .map_or(interval, |ready| ready.step(interval));
     let mut beats = Beats::start(interval);
     let metronome = Metronome::start(&poll, interval);
     let mut events = Events::with_capacity(1024);

@@ -123,9 +123,10 @@ impl Regime {
         let Lists {
             watched, symbols, ..
         } = self.lists;
-        let pace = match self.is_spread {
-            true => "one symbol at a time, a round each",
-            false => "a burst each",
+        let pace = if self.is_spread {
+            "one symbol at a time, a round each"
+        } else {
+            "a burst each"
         };
         format!(
             "{} clients, each {watched} of {} symbols, {pace} {:?}, {pairs} pairs of runs",

@@ -65,8 +65,7 @@ pub fn run_in_workers(
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::{Path, PathBuf};
+    use crate::imports;
 
     /// The rooms that each room may import from. Every room may import the leaves.
     const ROOMS: [(&str, &[&str]); 6] = [
@@ -80,40 +79,11 @@ mod tests {
 
     const LEAVES: [&str; 2] = ["received", "error_kind"];
 
-    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                sources(&path, found);
-            } else if path.extension().is_some_and(|it| it == "rs") {
-                found.push(path);
-            }
-        }
-    }
-
     #[test]
     fn rooms_import_only_rooms_below() {
-        let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/client");
-        for (room, may_import) in ROOMS {
-            let mut files = Vec::new();
-            sources(&client.join(room), &mut files);
-            assert!(!files.is_empty(), "{room} is empty");
-            for file in files {
-                let text = fs::read_to_string(&file).unwrap();
-                for path in text.split("crate::client::").skip(1) {
-                    let end = path.find(|c: char| !c.is_alphanumeric() && c != '_');
-                    let imported = &path[..end.unwrap_or(path.len())];
-                    let is_allowed = imported == room
-                        || LEAVES.contains(&imported)
-                        || may_import.contains(&imported);
-                    assert!(
-                        is_allowed,
-                        "{} imports {imported}, which ROOMS in {} does not let {room} do",
-                        file.display(),
-                        file!()
-                    );
-                }
-            }
-        }
+        imports::check("crate::client", |room, imported| {
+            imports::allows(&ROOMS, room, imported)
+                || LEAVES.contains(&imported) && !LEAVES.contains(&room)
+        });
     }
 }

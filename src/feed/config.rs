@@ -10,8 +10,8 @@ use fastrand::Rng;
 use ureq::{Proxy, ProxyProtocol};
 
 use super::live::preflight;
-use super::live::{Live, LiveSettings, LiveSource};
-use super::publish::{Feed, Publish};
+use super::live::{HasSources, Live, LiveSettings, LiveSource};
+use super::publish::Feed;
 use super::replay::{Replay, ReplayError, Speed};
 use super::simulated::Sim;
 use crate::http_client::{Roots, TransportConfig, UpstreamOverride};
@@ -145,7 +145,7 @@ impl Source {
     ///
     /// # Errors
     /// When a recording cannot be replayed, or an exchange or symbol is unknown.
-    pub fn open<S: Publish>(self, settings: &Settings) -> Result<Box<dyn Feed<S>>, OpenError> {
+    pub fn open<S: HasSources>(self, settings: &Settings) -> Result<Box<dyn Feed<S>>, OpenError> {
         Ok(match self {
             Self::Sim => {
                 let rng = settings.seed.map_or_else(Rng::new, Rng::with_seed);

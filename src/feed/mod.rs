@@ -2,7 +2,7 @@
 //! not know the tape or the clients, and they do not know the feed.
 
 pub use self::config::{ExchangeChoice, LiveOptions, OpenError, Settings, Source, catalogue};
-pub use self::live::{Failure, FetchDurations, Live, SourceStatus, Sources};
+pub use self::live::{Failure, FetchDurations, HasSources, Live, SourceStatus, Sources};
 pub use self::publish::{Feed, Publish, Watched};
 pub use self::recorder::Recorder;
 pub use self::replay::{Replay, ReplayError, Speed};

@@ -5,7 +5,6 @@ use std::time::Duration;
 use ioloop::IoLoop;
 use mio::Token;
 
-use super::live::sources::Sources;
 use crate::tick::Tick;
 
 /// The state of a loop that publishes prices.
@@ -34,10 +33,6 @@ pub trait Publish: Sized + 'static {
 
     /// Wakes the feed by `token` whenever [`take_wanted`](Self::take_wanted) has new symbols.
     fn wake_for_wanted(&mut self, _token: Token) {}
-
-    /// What the feed knows about its sources. It is kept here because handlers on the loop share
-    /// only the loop's state.
-    fn sources(&mut self) -> &mut Sources;
 }
 
 /// A symbol that becomes stale when it falls silent.

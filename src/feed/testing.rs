@@ -47,7 +47,9 @@ impl Publish for Audience {
     fn watch(&mut self, _: &mut IoLoop<Self>, _: Vec<Watched>) {}
 
     fn delist(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
+}
 
+impl HasSources for Audience {
     fn sources(&mut self) -> &mut Sources {
         &mut self.sources
     }

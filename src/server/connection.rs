@@ -398,7 +398,7 @@ impl<S: Socket> Connection<S> {
         }
         // A ping that was not sent yet, or cannot have arrived, breaks no limit: the other limit
         // covers that case. A pong may also be among the bytes that are still unread.
-        let is_sent = stuck.is_none() && subscriber.has_heard(ping.frame, hub);
+        let is_sent = stuck.is_none() && subscriber.has_sent(ping.frame, hub);
         (is_sent && !self.queued && subscriber.owes_pong(ping.number))
             .then_some(CloseReason::NoPong)
     }
@@ -459,7 +459,7 @@ impl<S: Socket> Connection<S> {
         } else if matches!(reason, CloseReason::Slow) {
             self.outbox.reset_on_drop();
         } else {
-            self.outbox.say_goodbye();
+            self.outbox.send_close_notify();
         }
         self.state = State::Closing;
         waits

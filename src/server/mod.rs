@@ -426,7 +426,9 @@ impl<S: Transport> Server<S> {
             return page;
         }
         let connections = self.connections.iter_mut();
-        let slow_clients = connections.filter(|it| it.is_stuck()).count();
+        let slow_clients = connections
+            .filter(|connection| connection.is_stuck())
+            .count();
         let page = self.metrics.write(&Snapshot {
             now: io_loop.time(),
             counters: &self.counters,

@@ -225,9 +225,10 @@ impl<S: Socket> Outbox<S> {
         Ok(())
     }
 
-    /// Says goodbye to a client that has gone or was given up; dropping the socket ends the stream.
-    pub(crate) fn say_goodbye(&mut self) {
-        self.socket.say_goodbye();
+    /// Sends `close_notify`, if it is TLS, to a client that has gone or was given up; dropping the
+    /// socket ends the stream.
+    pub(crate) fn send_close_notify(&mut self) {
+        self.socket.send_close_notify();
     }
 
     /// Ends the outgoing stream after the pending bytes. Nothing follows.

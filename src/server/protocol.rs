@@ -154,9 +154,10 @@ impl Raw<'_> {
             None if subscribe && has_way => Vec::new(),
             symbols => read(symbols, "symbols", SYMBOLS)?,
         };
-        let delivery = match subscribe {
-            true => self.delivery(delivery)?,
-            false => delivery,
+        let delivery = if subscribe {
+            self.delivery(delivery)?
+        } else {
+            delivery
         };
         let list = hub
             .reselect(list, &entries, subscribe)

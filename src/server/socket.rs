@@ -93,9 +93,9 @@ pub(crate) trait Socket: Read + Write {
         self.write(bytes)
     }
 
-    /// Sends the goodbye of the protocol below, if it has one, right before the socket is dropped.
-    /// Dropping the socket ends the stream.
-    fn say_goodbye(&mut self) {}
+    /// Sends `close_notify`, if it is TLS, right before the socket is dropped. Dropping the socket
+    /// ends the stream.
+    fn send_close_notify(&mut self) {}
 
     /// Makes dropping the socket discard its unsent bytes and reset the connection.
     fn reset_on_drop(&mut self);

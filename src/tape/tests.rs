@@ -262,10 +262,10 @@ fn check(
     prop_assert_eq!(head, printed.len() as u64 + 1);
     prop_assert!(tail < head, "the newest frame is always there");
     let kept = &printed[tail as usize - 1..];
-    for (number, it) in (tail..).zip(kept) {
-        prop_assert_eq!(tape.frame(number), &*it.frame);
-        prop_assert_eq!(tape.symbol(number), it.symbol);
-        prop_assert_eq!(tape.before(number), it.before);
+    for (number, expected) in (tail..).zip(kept) {
+        prop_assert_eq!(tape.frame(number), &*expected.frame);
+        prop_assert_eq!(tape.symbol(number), expected.symbol);
+        prop_assert_eq!(tape.before(number), expected.before);
     }
     for symbol in [0, 1, 2, 3, 4, EVERYONE] {
         let number = newest.get(&symbol).copied();
@@ -279,8 +279,8 @@ fn check(
         all.extend_from_slice(run);
         from = behind;
     }
-    for it in kept {
-        wanted.extend_from_slice(&it.frame);
+    for expected in kept {
+        wanted.extend_from_slice(&expected.frame);
     }
     prop_assert_eq!(all, wanted);
     check_resuming(tape, printed)
@@ -292,8 +292,8 @@ fn check_resuming(tape: &Tape, printed: &[Printed]) -> Result<(), TestCaseError>
     for stamp in newest.saturating_sub(20)..newest + 2 {
         // Of several frames with one stamp the first is the tick, which has been seen. Stamps never
         // fall, so all that has been seen comes before all that is new.
-        let older = printed.partition_point(|it| it.stamp < stamp);
-        let has_tick = printed.get(older).is_some_and(|it| it.stamp == stamp);
+        let older = printed.partition_point(|frame| frame.stamp < stamp);
+        let has_tick = printed.get(older).is_some_and(|frame| frame.stamp == stamp);
         let seen = older + usize::from(has_tick);
         let is_whole = seen + 1 >= tape.tail() as usize;
         let right = (is_whole && stamp <= newest).then_some(seen as u64 + 1);

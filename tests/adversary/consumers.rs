@@ -24,7 +24,7 @@ const CASES: [Case; 12] = [
     ("vanishes without a FIN", vanishes),
     (
         "vanishes without a FIN before it has spoken",
-        vanishes_unheard,
+        vanishes_at_once,
     ),
     ("answers no ping", answers_no_ping),
     ("keeps the connection after the goodbye", never_ends),
@@ -105,7 +105,7 @@ fn vanishes(fixture: &Fixture) -> Check {
     })
 }
 
-fn vanishes_unheard(fixture: &Fixture) -> Check {
+fn vanishes_at_once(fixture: &Fixture) -> Check {
     let peers: Vec<_> = (0..10).map(|_| Peer::connect(&fixture.address)).collect();
     peers.iter().for_each(cut);
     await_release(&peers, fixture.limits.handshake + fixture.limits.close)
@@ -114,16 +114,16 @@ fn vanishes_unheard(fixture: &Fixture) -> Check {
 /// It reads everything, and gets 1008 when its pong is overdue.
 fn answers_no_ping(fixture: &Fixture) -> Check {
     let mut peer = Peer::open(&fixture.address)?;
-    let heard = peer.hear();
-    cases::equal("close code", heard.close_code()?, 1008)?;
-    cases::equal("the end", heard.end, End::Fin)?;
-    let pings = heard.bytes.windows(2).filter(|at| at[0] == 0x89).count();
+    let received = peer.read_to_end();
+    cases::equal("close code", received.close_code()?, 1008)?;
+    cases::equal("the end", received.end, End::Fin)?;
+    let pings = received.bytes.windows(2).filter(|at| at[0] == 0x89).count();
     cases::must(pings > 0, || "it was never asked".to_owned())?;
     // It may have joined just before a ping.
     let limit = fixture.limits.ping;
     let late = limit * 2 + SLACK;
-    cases::must((limit..late).contains(&heard.took), || {
-        format!("after {:?}", heard.took)
+    cases::must((limit..late).contains(&received.took), || {
+        format!("after {:?}", received.took)
     })
 }
 
@@ -131,25 +131,25 @@ fn answers_no_ping(fixture: &Fixture) -> Check {
 fn never_ends(fixture: &Fixture) -> Check {
     let mut peer = Peer::open(&fixture.address)?;
     peer.send(&frame(0x88, &1000_u16.to_be_bytes()));
-    let heard = peer.hear();
-    cases::equal("close code", heard.close_code()?, 1000)?;
-    cases::equal("the end", heard.end, End::Fin)?;
+    let received = peer.read_to_end();
+    cases::equal("close code", received.close_code()?, 1000)?;
+    cases::equal("the end", received.end, End::Fin)?;
     await_release(&[peer], fixture.limits.close)
 }
 
 fn half_closes(fixture: &Fixture) -> Check {
     let mut peer = Peer::open(&fixture.address)?;
     peer.half_close();
-    cases::equal("the end", peer.hear().end, End::Fin)?;
+    cases::equal("the end", peer.read_to_end().end, End::Fin)?;
     let mut peer = Peer::open(&fixture.address)?;
     peer.send(&frame(0x81, b"hello")[..7]);
     peer.half_close();
-    cases::equal("the end within a frame", peer.hear().end, End::Fin)?;
+    cases::equal("the end within a frame", peer.read_to_end().end, End::Fin)?;
     let mut peer = Peer::connect(&fixture.address);
     peer.half_close();
-    let heard = peer.hear();
-    cases::equal("the end of one that said nothing", heard.end, End::Fin)?;
-    cases::must(heard.bytes.is_empty(), || format!("{heard:?}"))
+    let received = peer.read_to_end();
+    cases::equal("the end of one that said nothing", received.end, End::Fin)?;
+    cases::must(received.bytes.is_empty(), || format!("{received:?}"))
 }
 
 fn half_closes_and_listens(fixture: &Fixture) -> Check {
@@ -160,8 +160,8 @@ fn half_closes_and_listens(fixture: &Fixture) -> Check {
     let mut peer = Peer::connect(&fixture.address);
     peer.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
     peer.half_close();
-    let heard = peer.hear();
-    cases::equal("status", (heard.status(), heard.end), (200, End::Fin))
+    let received = peer.read_to_end();
+    cases::equal("status", (received.status(), received.end), (200, End::Fin))
 }
 
 /// A client that has begun its request gets an answer.
@@ -169,8 +169,8 @@ fn half_closes_in_its_request(fixture: &Fixture) -> Check {
     let mut peer = Peer::connect(&fixture.address);
     peer.send(b"GET / HT");
     peer.half_close();
-    let heard = peer.hear();
-    cases::equal("status", (heard.status(), heard.end), (400, End::Fin))
+    let received = peer.read_to_end();
+    cases::equal("status", (received.status(), received.end), (400, End::Fin))
 }
 
 /// At every point where that can be.
@@ -212,11 +212,13 @@ fn never_speaks(fixture: &Fixture) -> Check {
         .map(|_| Peer::connect(&fixture.address))
         .collect();
     for peer in &mut crowd {
-        let heard = peer.hear();
-        cases::equal("status", (heard.status(), heard.end), (408, End::Fin))?;
-        fixture
-            .limits
-            .kept("the handshake limit", fixture.limits.handshake, heard.took)?;
+        let received = peer.read_to_end();
+        cases::equal("status", (received.status(), received.end), (408, End::Fin))?;
+        fixture.limits.kept(
+            "the handshake limit",
+            fixture.limits.handshake,
+            received.took,
+        )?;
     }
     await_release(&crowd, Duration::ZERO)
 }

@@ -97,7 +97,7 @@ impl ControlClient {
     }
 
     /// Waits until it has seen this many more ticks.
-    pub(crate) fn hear(&self, ticks: u64) {
+    pub(crate) fn await_ticks(&self, ticks: u64) {
         let until = Instant::now() + PATIENCE * 6;
         let wanted = self.seen().ticks + ticks;
         while self.seen().ticks < wanted {
@@ -236,7 +236,7 @@ impl Seen {
             wrongs.push(format!("the control client's connection ended: {end}"));
         }
         if self.ticks == 0 {
-            wrongs.push("the control client heard nothing".to_owned());
+            wrongs.push("the control client received nothing".to_owned());
         }
         wrongs
     }

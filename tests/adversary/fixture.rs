@@ -111,7 +111,7 @@ impl Fixture {
     /// The server's state once its tape is full: memory that is touched for the first time is no
     /// growth.
     pub(crate) fn warm_up(&self) -> State {
-        self.control.hear(self.limits.tape / TICK_LENGTH);
+        self.control.await_ticks(self.limits.tape / TICK_LENGTH);
         self.state()
     }
 

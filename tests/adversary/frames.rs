@@ -77,9 +77,9 @@ impl Case {
 
 /// The close frame is the last that comes, and then comes the end.
 fn closed(peer: &mut Peer, code: u16, reason: &str) -> Check {
-    let heard = peer.hear_out();
-    cases::equal("close code", heard.close_code()?, code)?;
-    let frames = server_frames(&heard.bytes);
+    let received = peer.read_and_probe();
+    cases::equal("close code", received.close_code()?, code)?;
+    let frames = server_frames(&received.bytes);
     let closes = frames.iter().filter(|(first, _)| *first == 0x88).count();
     cases::equal("close frames", closes, 1)?;
     let said = frames
@@ -87,7 +87,7 @@ fn closed(peer: &mut Peer, code: u16, reason: &str) -> Check {
         .map(|(_, payload)| String::from_utf8_lossy(payload));
     let said = said.unwrap_or_default();
     cases::must(said.contains(reason), || format!("the reason is {said}"))?;
-    cases::equal("the end", heard.end, End::Fin)
+    cases::equal("the end", received.end, End::Fin)
 }
 
 /// It is still there, and answers the next request.

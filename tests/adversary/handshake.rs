@@ -45,7 +45,7 @@ enum Answer {
 
 use Answer::{Late, NamesVersion, Status, Upgraded};
 use testkit::frames::{frame, handshake};
-use testkit::{End, Heard, Peer};
+use testkit::{End, Peer, Received};
 
 /// Runs all cases; returns what failed.
 pub(crate) fn run(fixture: &Fixture) -> Vec<String> {
@@ -88,30 +88,36 @@ impl Case {
         }
         match self.answer {
             Upgraded => upgraded(peer),
-            Status(status) => answered(&peer.hear_out(), status, self.bytes.starts_with(b"HEAD ")),
+            Status(status) => answered(
+                &peer.read_and_probe(),
+                status,
+                self.bytes.starts_with(b"HEAD "),
+            ),
             NamesVersion => {
-                let heard = peer.hear_out();
+                let received = peer.read_and_probe();
                 let named = "\r\nSec-WebSocket-Version: 13\r\n";
-                let names = String::from_utf8_lossy(&heard.bytes).contains(named);
+                let names = String::from_utf8_lossy(&received.bytes).contains(named);
                 cases::must(names, || "it does not name version 13".to_owned())?;
-                answered(&heard, 426, false)
+                answered(&received, 426, false)
             }
             Late => {
-                let heard = peer.hear();
-                answered(&heard, 408, false)?;
-                fixture
-                    .limits
-                    .kept("the handshake limit", fixture.limits.handshake, heard.took)
+                let received = peer.read_to_end();
+                answered(&received, 408, false)?;
+                fixture.limits.kept(
+                    "the handshake limit",
+                    fixture.limits.handshake,
+                    received.took,
+                )
             }
         }
     }
 }
 
 /// The whole of an HTTP answer, one and no more, as long as it says, and then the end.
-fn answered(heard: &Heard, status: u16, head_only: bool) -> Check {
-    let text = String::from_utf8_lossy(&heard.bytes);
-    cases::equal("status", heard.status(), status)?;
-    cases::equal("the end", heard.end, End::Fin)?;
+fn answered(received: &Received, status: u16, head_only: bool) -> Check {
+    let text = String::from_utf8_lossy(&received.bytes);
+    cases::equal("status", received.status(), status)?;
+    cases::equal("the end", received.end, End::Fin)?;
     cases::equal("answers", text.matches("HTTP/1.1 ").count(), 1)?;
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let length = head
@@ -144,9 +150,9 @@ fn upgraded(mut peer: Peer) -> Check {
     let negotiated = negotiated.into_iter().any(|name| value(name).is_some());
     cases::must(!negotiated, || format!("something was negotiated: {head}"))?;
     peer.send(&frame(0x88, &1000_u16.to_be_bytes()));
-    let heard = peer.hear_out();
-    cases::equal("close code", heard.close_code()?, 1000)?;
-    cases::equal("the end", heard.end, End::Fin)
+    let received = peer.read_and_probe();
+    cases::equal("close code", received.close_code()?, 1000)?;
+    cases::equal("the end", received.end, End::Fin)
 }
 
 fn case(name: &str, bytes: impl AsRef<[u8]>, answer: Answer) -> Case {

@@ -65,9 +65,9 @@ impl Case {
         if let Refused(words) = &self.answer {
             let mut peer = Peer::connect(&fixture.address);
             peer.send(handshake(&self.path).as_bytes());
-            let heard = peer.hear_out();
-            cases::equal("status", heard.status(), 400)?;
-            let text = String::from_utf8_lossy(&heard.bytes);
+            let received = peer.read_and_probe();
+            cases::equal("status", received.status(), 400)?;
+            let text = String::from_utf8_lossy(&received.bytes);
             cases::must(text.len() < 3000, || format!("{} bytes", text.len()))?;
             return cases::must(text.contains(words), || format!("{words} is not in {text}"));
         }
@@ -83,7 +83,8 @@ impl Case {
                 cases::must(reads, || format!("{list} is not in {answer}"))
             }
             Refused(words) | Error(words) => {
-                let answer: Value = serde_json::from_str(&answer).map_err(|it| it.to_string())?;
+                let answer: Value =
+                    serde_json::from_str(&answer).map_err(|error| error.to_string())?;
                 let message = answer["message"].as_str().unwrap_or_default();
                 cases::must(message.contains(words), || {
                     format!("{words} is not in {answer}")

@@ -110,9 +110,10 @@ fn server(arguments: &[&str]) -> ServerProcess {
 
 /// Small limits for everyday runs, the server's defaults for a full run.
 fn limits() -> Limits {
-    match is_full() {
-        true => Limits::DEFAULT,
-        false => Limits::SMALL,
+    if is_full() {
+        Limits::DEFAULT
+    } else {
+        Limits::SMALL
     }
 }
 

@@ -81,7 +81,7 @@ fn try_again(case: fn() -> Outcome, baseline: &ControlClient) -> Check {
     for _ in 0..TRIES_MAX {
         let Some(seen) = case()? else { return Ok(()) };
         // A wait that both share ends for both at about the same time.
-        baseline.hear(SHARED);
+        baseline.await_ticks(SHARED);
         wait = seen.too_late(Some(&baseline.seen()));
         if wait.is_none() {
             break;
@@ -124,7 +124,7 @@ impl Subject {
 
     /// Ends a case in which the control client must still be connected and have missed nothing.
     fn unharmed(self) -> Outcome {
-        self.control.hear(20);
+        self.control.await_ticks(20);
         faultless(self.control.leave())
     }
 }
@@ -188,7 +188,7 @@ fn crowd(subject: &Subject) -> Check {
         cases::must(is_told, || {
             format!("number {refused} to be refused got {head:?}")
         })?;
-        cases::equal("the end of a 503", peer.hear().end, End::Fin)?;
+        cases::equal("the end of a 503", peer.read_to_end().end, End::Fin)?;
     }
     let some = served.len() > 30 && refused > 100;
     cases::must(some, || {
@@ -206,7 +206,7 @@ fn stderr_blocked() -> Outcome {
     let refused = |subject: &Subject| {
         let mut peer = Peer::connect(&subject.program.address);
         peer.send(handshake("/elsewhere").as_bytes());
-        cases::equal("status", peer.hear().status(), 404)
+        cases::equal("status", peer.read_to_end().status(), 404)
     };
     let (mut before, mut filled) = (0, 1);
     while filled > before {
@@ -215,7 +215,7 @@ fn stderr_blocked() -> Outcome {
         filled = ioctl_fionread(subject.stderr.get_ref()).map_err(|error| error.to_string())?;
         cases::must(filled < 1 << 24, || "a pipe that is never full".to_owned())?;
     }
-    subject.control.hear(50);
+    subject.control.await_ticks(50);
     let mut log = Vec::new();
     while !String::from_utf8_lossy(&log).contains("log lines were lost") {
         // There is room by now, and something to be said.
@@ -244,7 +244,7 @@ fn stderr_closed() -> Outcome {
     for _ in 0..50 {
         Peer::open(&program.address)?;
     }
-    control.hear(20);
+    control.await_ticks(20);
     faultless(control.leave())
 }
 

@@ -1,6 +1,7 @@
 //! The client against servers that follow the protocol, and servers that do not.
 #![allow(clippy::unwrap_used)] // A failed assumption in a test should say so with a panic.
 
+mod behaviour;
 mod delivery;
 mod failures;
 mod measuring;
@@ -11,6 +12,5 @@ mod program;
 mod progress;
 mod secure;
 mod server;
-mod shape;
 mod stalls;
 mod watching;

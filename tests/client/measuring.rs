@@ -280,8 +280,12 @@ fn replies_do_not_count_as_messages() {
     let listened = report.time_between_messages_s_mean.unwrap() * messages;
     assert!(listened > 0.8 * report.duration_s, "{listened}");
     let sum = |count: fn(&Counts) -> u64| -> u64 {
-        report.intervals.iter().map(|it| count(&it.counts)).sum()
+        report
+            .intervals
+            .iter()
+            .map(|interval| count(&interval.counts))
+            .sum()
     };
-    assert_eq!(sum(|it| it.messages), report.counters.messages);
-    assert_eq!(sum(|it| it.bytes), report.counters.bytes);
+    assert_eq!(sum(|counts| counts.messages), report.counters.messages);
+    assert_eq!(sum(|counts| counts.bytes), report.counters.bytes);
 }

@@ -75,7 +75,7 @@ fn a_signal_leaves_all_files_complete() {
     let (header, row) = csv.split_once('\n').unwrap();
     assert_eq!(header, HEADER);
     let row: Vec<_> = row.trim_end().split(',').collect();
-    let of = |name| row[HEADER.split(',').position(|it| it == name).unwrap()];
+    let of = |name| row[HEADER.split(',').position(|column| column == name).unwrap()];
     assert_eq!(
         (of("ticks"), of("deliveries"), of("connected")),
         ("4", "3", "1")
@@ -94,7 +94,12 @@ fn intervals_of_a_second_add_up_to_the_report() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let intervals = report["intervals"].as_array().unwrap();
     assert_eq!(intervals.len(), 2, "{intervals:?}");
-    let sum = |name: &str| intervals.iter().map(|it| it[name].as_u64().unwrap()).sum();
+    let sum = |name: &str| {
+        intervals
+            .iter()
+            .map(|interval| interval[name].as_u64().unwrap())
+            .sum()
+    };
     let total: u64 = sum("ticks");
     assert_eq!(Some(total), report["ticks"].as_u64());
     let total: u64 = sum("bytes");

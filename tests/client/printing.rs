@@ -67,9 +67,10 @@ fn a_stopped_terminal_delays_neither_ticks_nor_progress() {
         master.read_exact(&mut [0; 40]).unwrap();
         let mut command = command(&["--url", &url, "--duration", "400ms"]);
         command.env("TERM", "xterm");
-        match progress {
-            true => command.stderr(slave),
-            false => command.arg("--print").stdout(slave),
+        if progress {
+            command.stderr(slave)
+        } else {
+            command.arg("--print").stdout(slave)
         };
         thread::scope(|scope| {
             scope.spawn(|| serve_steadily(accept(&listener)));

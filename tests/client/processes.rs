@@ -106,7 +106,7 @@ fn children(pid: u32, count: usize) -> Vec<i32> {
         let text = fs::read_to_string(path).unwrap_or_default();
         let found: Vec<i32> = text
             .split(' ')
-            .filter_map(|it| it.trim().parse().ok())
+            .filter_map(|pid| pid.trim().parse().ok())
             .collect();
         let is_running = |pid: &i32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -165,7 +165,7 @@ fn one_report_has_the_schedules_requests_and_clocks_of_all_processes() {
         let intervals = report["intervals"].as_array().unwrap();
         intervals
             .iter()
-            .map(|it| it[name]["count"].as_u64().unwrap())
+            .map(|interval| interval[name]["count"].as_u64().unwrap())
             .sum()
     };
     assert_eq!((sum("lateness_us"), sum("reply_us")), (expected, due));
@@ -195,13 +195,13 @@ fn three_processes_make_one_report() {
     let sum = |name: &str| {
         intervals
             .iter()
-            .map(|it| it[name].as_u64().unwrap())
+            .map(|interval| interval[name].as_u64().unwrap())
             .sum::<u64>()
     };
     assert_eq!(sum("ticks"), ticks, "each second has the ticks of all");
     let in_intervals = intervals
         .iter()
-        .map(|it| it["delivery_us"]["count"].as_u64().unwrap());
+        .map(|interval| interval["delivery_us"]["count"].as_u64().unwrap());
     assert_eq!(in_intervals.sum::<u64>(), deliveries);
     let window = report["duration_s"].as_f64().unwrap();
     assert!((1.5..2.5).contains(&window), "{window}");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tickertape::client;
 use tickertape::client::config::field::Field;
 use tickertape::client::config::template::Template;
-use tickertape::client::config::{Config, Shape};
+use tickertape::client::config::{Behaviour, Config};
 use tungstenite::Message;
 
 use crate::server::{
@@ -251,9 +251,9 @@ fn ticks_and_replies_due_in_an_outage_are_late() {
             expect: Some(INTERVAL),
             request: request(r#"{"op":"get"}"#, false),
             rate: 100.0,
-            shape: Shape {
+            behaviour: Behaviour {
                 reconnect: true,
-                ..Shape::default()
+                ..Behaviour::default()
             },
             // With unlucky pauses it may come back 3 s after it was lost.
             ..config(address, RUN + Duration::from_secs(1))

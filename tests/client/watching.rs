@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tickertape::client;
-use tickertape::client::config::{Config, Shape, Watch};
+use tickertape::client::config::{Behaviour, Config, Watch};
 use tickertape::client::error_kind::ErrorKind;
 use tickertape::client::report::Report;
 use tickertape::tick::unix_us;
@@ -123,11 +123,11 @@ impl Market {
         match (op.as_str().unwrap(), named) {
             ("list", named) => {
                 self.questions.lock().unwrap().push(request.clone());
-                let end = named.map_or(String::new(), |it| it[0].replace('*', ""));
+                let end = named.map_or(String::new(), |names| names[0].replace('*', ""));
                 let matching = self.symbols.iter().filter(|name| name.ends_with(&end));
                 json!({"op": op, "id": id, "symbols": matching.collect::<Vec<_>>()}).to_string()
             }
-            ("subscribe", Some(named)) if self.unknown.iter().any(|it| named.contains(it)) => {
+            ("subscribe", Some(named)) if self.unknown.iter().any(|name| named.contains(name)) => {
                 json!({"op": "error", "id": id, "message": "no such symbol"}).to_string()
             }
             ("subscribe", Some(named)) => {
@@ -162,7 +162,7 @@ fn accept_list(stream: TcpStream) -> Option<(Peer, Vec<String>)> {
         list.extend(
             symbols
                 .split(',')
-                .filter(|it| !it.is_empty())
+                .filter(|name| !name.is_empty())
                 .map(str::to_owned),
         );
         Ok(response)
@@ -270,24 +270,24 @@ fn lists_do_not_depend_on_the_number_of_processes() {
 
 #[test]
 fn a_client_that_reconnects_asks_for_its_own_list_again() {
-    let shapes = [
-        Shape {
+    let behaviours = [
+        Behaviour {
             reconnect: true,
-            ..Shape::default()
+            ..Behaviour::default()
         },
-        Shape {
+        Behaviour {
             churn: Some(40.0),
-            ..Shape::default()
+            ..Behaviour::default()
         },
     ];
-    for shape in shapes {
+    for behaviour in behaviours {
         let market = Market {
-            is_restless: shape.reconnect,
+            is_restless: behaviour.reconnect,
             ..Market::new(50)
         };
         let began = Instant::now();
         let report = run_watching(&market, |address| Config {
-            shape,
+            behaviour,
             duration: Duration::from_secs(1),
             ..watching(address, 4, 3)
         });
@@ -444,7 +444,9 @@ fn the_symbols_that_lost_most_are_named_and_counted() {
     assert_eq!((report.losses.gaps, report.losses.missed), (33, missed));
     assert_eq!((report.symbols_with_gaps, report.symbols.len()), (33, 100));
     let worst: Vec<_> = report.worst_symbols.iter().take(3).collect();
-    let named = worst.iter().map(|it| (&*it.symbol, it.losses.missed));
+    let named = worst
+        .iter()
+        .map(|symbol| (&*symbol.symbol, symbol.losses.missed));
     assert!(
         named.eq([("S99", 99), ("S96", 96), ("S93", 93)]),
         "{worst:?}"

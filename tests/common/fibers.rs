@@ -1,10 +1,11 @@
 //! Fibers under test: a loop to run them on, and what they resolve and fetch with.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ioloop::fiber::STACK_SIZE;
+use ioloop::fiber::{Emitter, Exit, STACK_SIZE};
 use ioloop::{IoLoop, Registrar};
 use tickertape::http_client::Roots;
 use tickertape::http_client::dns::{Hosts, ResolvConf, Resolver};
@@ -31,6 +32,19 @@ pub(crate) fn in_fiber<T: 'static>(body: impl FnOnce(&Registrar) -> T + 'static)
     state.expect("the fiber did not panic")
 }
 
+/// Starts `body` as a fiber that has to succeed. The loop stops when it returns.
+pub(crate) fn spawn<S: 'static>(
+    io_loop: &mut IoLoop<S>,
+    body: impl FnOnce(&Emitter<()>) -> io::Result<()> + 'static,
+) {
+    let on_exit = |_: &mut S, io_loop: &mut IoLoop<S>, exit| {
+        assert!(matches!(exit, Exit::Returned(Ok(()))), "{exit:?}");
+        io_loop.stop();
+    };
+    let spawned = io_loop.spawn(STACK_SIZE, body, |_, _, ()| {}, on_exit);
+    spawned.expect("memory for a stack");
+}
+
 /// A resolver that knows `hosts` and asks `servers`, each once and not for long.
 pub(crate) fn resolver(registrar: &Registrar, hosts: &str, servers: &[SocketAddr]) -> Resolver {
     let mut conf = ResolvConf::parse("");
@@ -40,7 +54,7 @@ pub(crate) fn resolver(registrar: &Registrar, hosts: &str, servers: &[SocketAddr
     Resolver::new(registrar, conf, Hosts::parse(hosts))
 }
 
-/// TransportConfig that do not depend on the environment.
+/// Settings that do not depend on the environment.
 pub(crate) fn settings() -> TransportConfig {
     TransportConfig {
         timeout: Duration::from_secs(5),

@@ -78,7 +78,10 @@ fn check(place: &str, command: &str) {
     if let Some(manual) = manual(command) {
         for word in words.iter().filter(|word| word.starts_with("--")) {
             let known = manual.split(|c: char| !(c.is_alphanumeric() || "-_".contains(c)));
-            assert!(known.into_iter().any(|it| it == *word), "{place}: {word}");
+            assert!(
+                known.into_iter().any(|name| name == *word),
+                "{place}: {word}"
+            );
         }
         let scenarios = command.starts_with("cargo bench -- ");
         for word in words
@@ -97,9 +100,9 @@ fn check(place: &str, command: &str) {
             let found = match pair[0] {
                 "--test" => ["", "crates/exchanges/", "crates/ioloop/"]
                     .iter()
-                    .any(|it| {
-                        exists(&format!("{it}tests/{name}"))
-                            || exists(&format!("{it}tests/{name}.rs"))
+                    .any(|folder| {
+                        exists(&format!("{folder}tests/{name}"))
+                            || exists(&format!("{folder}tests/{name}.rs"))
                     }),
                 "--bench" => exists(&format!("benches/{name}/main.rs")),
                 "-p" | "--package" => exists(&format!("crates/{name}")),
@@ -147,9 +150,9 @@ fn every_command_has_its_program_targets_and_options() {
 #[test]
 fn every_reason_not_to_play_a_command_is_needed() {
     let blocks = blocks_in("console");
-    let in_blocks = blocks.iter().flat_map(steps).map(|it| it.command);
+    let in_blocks = blocks.iter().flat_map(steps).map(|step| step.command);
     let documents = documents();
-    let in_spans = documents.iter().flat_map(|it| it.spans());
+    let in_spans = documents.iter().flat_map(|document| document.spans());
     let commands: Vec<_> = in_blocks
         .chain(in_spans.map(|(_, span)| span.to_owned()))
         .collect();

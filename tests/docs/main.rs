@@ -67,7 +67,9 @@ fn play(block: &markdown::Block) {
     }
     let mut session = Session::start();
     // Who reads about the client has a server.
-    if starts("./client").is_some_and(|client| starts("./server").is_none_or(|it| it > client)) {
+    if starts("./client")
+        .is_some_and(|client| starts("./server").is_none_or(|server| server > client))
+    {
         session.play(&session::Step {
             command: "./server --port 8888".to_owned(),
             shown: Vec::new(),

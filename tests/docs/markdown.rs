@@ -39,13 +39,17 @@ pub(crate) fn documents() -> Vec<Document> {
 
 /// The document of that name.
 pub(crate) fn document(name: &str) -> Document {
-    let found = documents().into_iter().find(|it| it.name == name);
+    let found = documents()
+        .into_iter()
+        .find(|document| document.name == name);
     found.unwrap_or_else(|| panic!("there is no {name}"))
 }
 
 /// The blocks of all documents in that language.
 pub(crate) fn blocks_in(language: &str) -> Vec<Block> {
-    let blocks = documents().into_iter().flat_map(|it| it.blocks());
+    let blocks = documents()
+        .into_iter()
+        .flat_map(|document| document.blocks());
     blocks.filter(|block| block.language == language).collect()
 }
 

@@ -12,11 +12,11 @@ use crate::markdown::{document, documents, root};
 fn the_documents_know_how_many_exchanges_there_are() {
     let count = Catalogue::builtin().iter().count().to_string();
     let mut stated = 0;
-    for it in documents() {
-        let words: Vec<_> = it.text.split_whitespace().collect();
+    for page in documents() {
+        let words: Vec<_> = page.text.split_whitespace().collect();
         for pair in words.windows(2) {
             if pair[1].starts_with("exchanges") && pair[0].parse::<usize>().is_ok() {
-                assert_eq!(pair[0], count, "{}: {} {}", it.name, pair[0], pair[1]);
+                assert_eq!(pair[0], count, "{}: {} {}", page.name, pair[0], pair[1]);
                 stated += 1;
             }
         }
@@ -26,9 +26,9 @@ fn the_documents_know_how_many_exchanges_there_are() {
 
 #[test]
 fn every_link_leads_somewhere() {
-    for it in documents() {
-        let folder = Path::new(&it.name).parent().unwrap();
-        for (place, target) in it.links() {
+    for page in documents() {
+        let folder = Path::new(&page.name).parent().unwrap();
+        for (place, target) in page.links() {
             if target.contains("://") {
                 continue;
             }
@@ -37,11 +37,11 @@ fn every_link_leads_somewhere() {
             assert!(file.is_empty() || path.exists(), "{place}: {target}");
             if !anchor.is_empty() {
                 let other = match file {
-                    "" => document(&it.name),
+                    "" => document(&page.name),
                     file => document(folder.join(file).to_str().unwrap()),
                 };
                 assert!(
-                    other.anchors().iter().any(|it| it == anchor),
+                    other.anchors().iter().any(|known| known == anchor),
                     "{place}: {target}"
                 );
             }
@@ -87,7 +87,9 @@ fn the_metrics_in_the_table_are_those_that_are_served() {
     let families = page
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE tickertape_"));
-    let served: BTreeSet<_> = families.map(|it| it.split(' ').next().unwrap()).collect();
+    let served: BTreeSet<_> = families
+        .map(|family| family.split(' ').next().unwrap())
+        .collect();
     assert_eq!(documented, served);
 }
 

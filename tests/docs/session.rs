@@ -175,7 +175,7 @@ fn serves(command: &str) -> bool {
     is_server
         && !["--help", "--version", "--list-sources"]
             .iter()
-            .any(|it| command.contains(it))
+            .any(|option| command.contains(option))
 }
 
 /// A line with `#` for each number, `s` for each unit of time, and one blank for several.

@@ -47,7 +47,8 @@ impl Page {
         let samples = self.families.iter().flat_map(|family| &family.samples);
         let wanted = samples.filter(|(sample, has, _)| {
             let mut labels = labels.iter();
-            sample == name && labels.all(|(key, value)| has.get(*key).is_some_and(|it| it == value))
+            sample == name
+                && labels.all(|(key, value)| has.get(*key).is_some_and(|given| given == value))
         });
         let values: Vec<_> = wanted.map(|(_, _, value)| value).collect();
         assert!(!values.is_empty(), "no {name} with {labels:?}");
@@ -172,7 +173,7 @@ impl Family {
                 let found = self
                     .samples
                     .iter()
-                    .find(|it| it.0 == name && it.1 == *labels);
+                    .find(|sample| sample.0 == name && sample.1 == *labels);
                 found.map(|(.., value)| *value).ok_or("no sum or no count")
             };
             let all = Some((f64::INFINITY, of("_count")?));

@@ -70,9 +70,10 @@ fn good() -> NameServer {
 fn both_kinds_are_asked_for_and_ipv4_is_tried_first() {
     let server = NameServer::start(|query, _| {
         let mut reply = reply(query);
-        let rdata = match is_for(query, TYPE::A) {
-            true => ipv4(1),
-            false => RData::AAAA(AAAA { address: 1 }),
+        let rdata = if is_for(query, TYPE::A) {
+            ipv4(1)
+        } else {
+            RData::AAAA(AAAA { address: 1 })
         };
         let name = &query.questions[0].qname;
         reply.answers.push(record(name, rdata));
@@ -233,9 +234,10 @@ fn a_server_that_cuts_its_answers_and_then_fails_by_tcp_is_passed_over() {
         let mut reply = reply(query);
         reply.set_flags(PacketFlag::TRUNCATION);
         // By TCP once more cut, or nothing but the end of the stream.
-        match by_tcp && is_for(query, TYPE::A) {
-            true => Vec::new(),
-            false => vec![bytes(&reply)],
+        if by_tcp && is_for(query, TYPE::A) {
+            Vec::new()
+        } else {
+            vec![bytes(&reply)]
         }
     });
     let good = good();
@@ -245,9 +247,12 @@ fn a_server_that_cuts_its_answers_and_then_fails_by_tcp_is_passed_over() {
 
 #[test]
 fn half_an_answer_is_enough_after_a_moment_for_the_other_half() {
-    let server = NameServer::start(|query, _| match is_for(query, TYPE::A) {
-        true => vec![give(query, 1)],
-        false => Vec::new(),
+    let server = NameServer::start(|query, _| {
+        if is_for(query, TYPE::A) {
+            vec![give(query, 1)]
+        } else {
+            Vec::new()
+        }
     });
     let addresses = in_fiber(move |registrar| {
         let mut conf = ResolvConf::parse("options timeout:30");

@@ -149,9 +149,10 @@ fn cancelled_in(part: &'static str) -> Exit {
         fiber: fiber::Fiber,
     ) {
         io_loop.call_later(Duration::from_millis(5), move |_, io_loop| {
-            match asked.load(Ordering::SeqCst) {
-                true => fiber.cancel(io_loop),
-                false => cancel_when(io_loop, asked, fiber),
+            if asked.load(Ordering::SeqCst) {
+                fiber.cancel(io_loop);
+            } else {
+                cancel_when(io_loop, asked, fiber);
             }
         });
     }
@@ -198,9 +199,10 @@ fn dropping_the_loop_in_the_middle_of_a_call_is_safe() {
 
 fn stop_when(io_loop: &mut IoLoop<()>, reached: Arc<AtomicUsize>, count: usize) {
     io_loop.call_later(Duration::from_millis(1), move |(), io_loop| {
-        match reached.load(Ordering::SeqCst) == count {
-            true => io_loop.stop(),
-            false => stop_when(io_loop, reached, count),
+        if reached.load(Ordering::SeqCst) == count {
+            io_loop.stop();
+        } else {
+            stop_when(io_loop, reached, count);
         }
     });
 }

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use ioloop::IoLoop;
-use tickertape::feed::{LiveOptions, Publish, Settings, Source, Sources, Speed, Watched};
+use tickertape::feed::{
+    HasSources, LiveOptions, Publish, Settings, Source, Sources, Speed, Watched,
+};
 use tickertape::tick::Tick;
 
 use crate::upstream::Upstream;
@@ -32,7 +34,9 @@ impl Publish for Audience {
     fn watch(&mut self, _: &mut IoLoop<Self>, _: Vec<Watched>) {}
 
     fn delist(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
+}
 
+impl HasSources for Audience {
     fn sources(&mut self) -> &mut Sources {
         &mut self.sources
     }

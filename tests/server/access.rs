@@ -119,7 +119,7 @@ fn tokens_are_read_again_on_sighup() {
     let file = TokenFile::new("old\n");
     let mut server = crate::common::process(&["--token-file", file.path()]);
     let address = server.address.clone();
-    let statuses = || ["/?token=old", "/?token=new"].map(|it| upgrade(&address, it, "X: y"));
+    let statuses = || ["/?token=old", "/?token=new"].map(|bytes| upgrade(&address, bytes, "X: y"));
     assert_eq!(statuses(), [101, 401]);
     let mut again = |text: &str, says: &str| {
         file.write(text);
@@ -180,7 +180,7 @@ fn the_client_can_send_its_token_in_a_header_or_the_query() {
             .output()
             .unwrap();
         let [stdout, stderr] =
-            [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
         assert_eq!(output.status.code(), Some(code), "{stderr}");
         assert!(
             !stdout.contains("secret") && !stderr.contains("secret"),

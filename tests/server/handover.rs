@@ -91,7 +91,10 @@ fn no_client_is_refused_or_reset_while_the_server_is_replaced() {
         drop(ending);
         visitors.map(|visitor| visitor.join().unwrap()).concat()
     });
-    let failures: Vec<_> = visits.iter().filter_map(|it| it.as_ref().err()).collect();
+    let failures: Vec<_> = visits
+        .iter()
+        .filter_map(|visit| visit.as_ref().err())
+        .collect();
     assert!(
         failures.is_empty(),
         "{} of {}: {failures:?}",

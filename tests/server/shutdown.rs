@@ -103,7 +103,10 @@ fn closes_are_spread_over_the_drain_and_ticks_go_on_until_then() {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let mut last: Vec<_> = threads.into_iter().map(|it| it.join().unwrap()).collect();
+    let mut last: Vec<_> = threads
+        .into_iter()
+        .map(|thread| thread.join().unwrap())
+        .collect();
     server.join();
     last.sort_unstable();
     let most_at_once = last.chunk_by(|a, b| a == b).map(<[u64]>::len).max();

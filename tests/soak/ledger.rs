@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::SYMBOLS;
-use super::listener::{Heard, Listener};
+use super::listener::{Listener, Received};
 use testkit::fake_exchange::{Delivery, FakeExchange, Fault, Outcome};
 
 /// The balance of one server.
@@ -39,12 +39,13 @@ impl Account {
         let mut account = Self::default();
         let until = Instant::now() + patience.min(Duration::from_secs(5));
         loop {
-            let heard = listener.heard();
+            let received = listener.received();
             // Only now, so that whatever was heard is in it.
             let all = exchange.deliveries();
-            account = match source.contains(',') {
-                true => account.of_list(source, &all, &heard),
-                false => account.of_one(source, (&sent, &all), &heard),
+            account = if source.contains(',') {
+                account.of_list(source, &all, &received)
+            } else {
+                account.of_one(source, (&sent, &all), &received)
             };
             if account.is_good() || Instant::now() > until {
                 return account;
@@ -64,16 +65,16 @@ impl Account {
         mut self,
         source: &str,
         (sent, all): (&[Delivery], &[Delivery]),
-        heard: &Heard,
+        received: &Received,
     ) -> Self {
         let mut due = 0;
         for symbol in SYMBOLS {
-            let prices = heard.prices.get(symbol).map_or(&[][..], Vec::as_slice);
+            let prices = received.prices.get(symbol).map_or(&[][..], Vec::as_slice);
             let good = good(all, source, symbol);
             let in_time = self::good(sent, source, symbol).len();
             let begin = prices.first().and_then(|first| {
                 let mut good = good.iter();
-                good.position(|it| it.price == *first)
+                good.position(|delivery| delivery.price == *first)
             });
             let begin = begin.unwrap_or(0);
             due += in_time.saturating_sub(begin);
@@ -81,23 +82,23 @@ impl Account {
             self.missing += in_time.saturating_sub(begin + next);
         }
         self.good = Some(due);
-        self.gaps = heard.gaps;
-        self.stale = heard.stale;
+        self.gaps = received.gaps;
+        self.stale = received.stale;
         self
     }
 
     /// Prices that came must be good, and in order; the server chooses the source.
-    fn of_list(mut self, list: &str, all: &[Delivery], heard: &Heard) -> Self {
+    fn of_list(mut self, list: &str, all: &[Delivery], received: &Received) -> Self {
         for source in list.split(',') {
             let id = source.split('+').next().unwrap_or(source);
             for symbol in SYMBOLS {
-                if let Some(prices) = heard.prices.get(&format!("{id}:{symbol}")) {
+                if let Some(prices) = received.prices.get(&format!("{id}:{symbol}")) {
                     self.walk(source, &good(all, source, symbol), prices, false);
                 }
             }
         }
-        self.gaps = heard.gaps;
-        self.stale = heard.stale;
+        self.gaps = received.gaps;
+        self.stale = received.stale;
         self
     }
 
@@ -148,11 +149,12 @@ impl Account {
 /// The prices that a client must have of a symbol. One with a time of an hour ago is old, and an
 /// old price is never sent as new.
 fn good<'d>(deliveries: &'d [Delivery], source: &str, symbol: &str) -> Vec<&'d Delivery> {
-    let is_old =
-        |it: &Delivery| matches!(it.fault, Fault::ClockBehind(_)) && it.timestamp_ms.is_some();
-    let good = deliveries.iter().filter(|it| {
-        let is_meant = it.source == source && it.symbol == symbol;
-        is_meant && it.outcome == Outcome::Good && !is_old(it)
+    let is_old = |delivery: &Delivery| {
+        matches!(delivery.fault, Fault::ClockBehind(_)) && delivery.timestamp_ms.is_some()
+    };
+    let good = deliveries.iter().filter(|delivery| {
+        let is_meant = delivery.source == source && delivery.symbol == symbol;
+        is_meant && delivery.outcome == Outcome::Good && !is_old(delivery)
     });
     good.collect()
 }

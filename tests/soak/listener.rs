@@ -11,11 +11,11 @@ use serde_json::value::RawValue;
 use tungstenite::Message;
 
 /// The client. It ends with the server.
-pub(crate) struct Listener(Arc<Mutex<Heard>>);
+pub(crate) struct Listener(Arc<Mutex<Received>>);
 
 /// The prices heard.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Heard {
+pub(crate) struct Received {
     /// The digits of each symbol's prices, as they read on the wire.
     pub(crate) prices: BTreeMap<String, Vec<String>>,
     /// Ticks that the server printed and we did not get.
@@ -41,8 +41,8 @@ impl Listener {
         let limit = Some(Duration::from_secs(30));
         socket.set_read_timeout(limit).unwrap();
         let (mut client, _) = tungstenite::client(format!("ws://{address}/"), socket).unwrap();
-        let heard: Arc<Mutex<Heard>> = Arc::default();
-        let kept = Arc::clone(&heard);
+        let received: Arc<Mutex<Received>> = Arc::default();
+        let kept = Arc::clone(&received);
         thread::spawn(move || {
             while let Ok(message) = client.read() {
                 match message {
@@ -52,24 +52,24 @@ impl Listener {
                 }
             }
         });
-        Self(heard)
+        Self(received)
     }
 
-    pub(crate) fn heard(&self) -> Heard {
+    pub(crate) fn received(&self) -> Received {
         self.0.lock().unwrap().clone()
     }
 
     /// How many prices of each symbol were heard.
     pub(crate) fn counts(&self) -> BTreeMap<String, usize> {
-        let heard = self.0.lock().unwrap();
-        let counts = heard.prices.iter();
+        let received = self.0.lock().unwrap();
+        let counts = received.prices.iter();
         counts
             .map(|(wire, prices)| (wire.clone(), prices.len()))
             .collect()
     }
 }
 
-impl Heard {
+impl Received {
     fn take(&mut self, text: &str) {
         let line: Line<'_> = serde_json::from_str(text).unwrap();
         if let Some(event) = line.event {

@@ -106,10 +106,7 @@ impl Plan {
     fn exchange(&self) -> FakeExchange {
         let config = Config {
             seed: self.seed,
-            spared: match self.is_short {
-                true => LONG,
-                false => &[],
-            },
+            spared: if self.is_short { LONG } else { &[] },
             symbols: SYMBOLS.map(str::to_owned).to_vec(),
             tick_every: Duration::from_millis(if self.is_short { 10 } else { 40 }),
             patience: Duration::from_secs(3),
@@ -121,10 +118,7 @@ impl Plan {
     /// Memory touched for the first time counts as well, and a short run does not touch it all
     /// before it measures.
     fn resident_limit(&self) -> u64 {
-        match self.is_short {
-            true => 2 << 20,
-            false => 1 << 20,
-        }
+        if self.is_short { 2 << 20 } else { 1 << 20 }
     }
 }
 

@@ -39,9 +39,10 @@ pub(crate) fn of(outcomes: &[Outcome], exchanges: &[FakeExchange], limit: u64) -
         );
         let account = &outcome.account;
         let good = account.good.map_or("-".to_owned(), |good| good.to_string());
-        let result = match wrongs.is_empty() {
-            true => "pass".to_owned(),
-            false => format!("FAIL: {}", wrongs.join(", ")),
+        let result = if wrongs.is_empty() {
+            "pass".to_owned()
+        } else {
+            format!("FAIL: {}", wrongs.join(", "))
         };
         let _ = writeln!(
             text,
@@ -72,7 +73,9 @@ pub(crate) fn of(outcomes: &[Outcome], exchanges: &[FakeExchange], limit: u64) -
         .collect();
     let all: u64 = struck.values().sum();
     let _ = writeln!(text, "{all} faults: {}", kinds.join(", "));
-    let is_good = outcomes.iter().all(|it| wrongs(it, limit).is_empty());
+    let is_good = outcomes
+        .iter()
+        .all(|outcome| wrongs(outcome, limit).is_empty());
     let has_spoken = outcomes.iter().any(|outcome| outcome.warnings > 0);
     (text, is_good && all > 0 && has_spoken)
 }

@@ -7,7 +7,7 @@
 //! "listening on 127.0.0.1:PORT" to stderr, and ends when its stdin is closed, so that it cannot
 //! outlive the process that started it.
 
-mod board;
+mod hub;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-pub use self::board::{Board, Ticks};
+pub use self::hub::{Hub, Ticks};
 
 /// The ticks to send, from the command line.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,13 @@ impl Orders {
     /// When the time between two ticks is missing.
     pub fn from_arguments() -> io::Result<Self> {
         let words: Vec<String> = std::env::args().skip(1).collect();
-        let number = |index: usize| words.get(index)?.parse::<u32>().ok().filter(|&it| it > 0);
+        let number = |index: usize| {
+            words
+                .get(index)?
+                .parse::<u32>()
+                .ok()
+                .filter(|&word| word > 0)
+        };
         let missing = || io::Error::other("the time between two ticks is missing, in µs");
         Ok(Self {
             interval: Duration::from_micros(number(0).ok_or_else(missing)?.into()),
@@ -64,9 +70,10 @@ impl Orders {
     fn due(&self, began: Instant) -> usize {
         let symbols = self.symbols() as u128;
         let (elapsed, interval) = (began.elapsed().as_nanos(), self.interval.as_nanos());
-        let due = match self.is_spread {
-            true => elapsed * symbols / interval,
-            false => elapsed / interval * symbols,
+        let due = if self.is_spread {
+            elapsed * symbols / interval
+        } else {
+            elapsed / interval * symbols
         };
         usize::try_from(due).unwrap_or(usize::MAX)
     }
@@ -112,16 +119,17 @@ impl Market {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or(u64::MAX));
         self.sent = now.max(self.sent + 1);
-        let it = &mut self.tickers[symbol];
-        it.cents = (it.cents + fastrand::u64(0..=400)).saturating_sub(fastrand::u64(0..=400));
-        it.seq += 1;
+        let ticker = &mut self.tickers[symbol];
+        ticker.cents =
+            (ticker.cents + fastrand::u64(0..=400)).saturating_sub(fastrand::u64(0..=400));
+        ticker.seq += 1;
         format!(
             r#"{{"symbol":"{}","price":{}.{:02},"timestamp":{},"seq":{},"sent":{}}}"#,
-            it.symbol,
-            it.cents / 100,
-            it.cents % 100,
+            ticker.symbol,
+            ticker.cents / 100,
+            ticker.cents % 100,
             now / 1000,
-            it.seq,
+            ticker.seq,
             self.sent,
         )
     }
@@ -134,9 +142,10 @@ pub async fn tick_forever(orders: Orders, mut broadcast: impl FnMut(usize, Strin
     let symbols = orders.symbols();
     (0..symbols).for_each(|symbol| broadcast(symbol, market.tick(symbol)));
     let (began, mut done) = (Instant::now(), 0);
-    let period = match orders.is_spread {
-        true => orders.interval.div_f64(symbols as f64),
-        false => orders.interval,
+    let period = if orders.is_spread {
+        orders.interval.div_f64(symbols as f64)
+    } else {
+        orders.interval
     };
     let mut beats = interval_at(began + period, period);
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);

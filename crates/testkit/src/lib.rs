@@ -3,7 +3,7 @@
 //!
 //! [`ServerProcess`] is a server under test, [`Peer`] a raw socket that behaves like broken and
 //! hostile peers; [`FakeExchange`](fake_exchange::FakeExchange) and [`NameServer`] stand in for the
-//! services that a server depends on, with all their possible faults.
+//! services that a server depends on, with all their possible faults. [`imports`] reads sources.
 #![allow(
     clippy::unwrap_used,
     reason = "a failed assumption in a test should say so with a panic"
@@ -12,6 +12,7 @@
 mod authority;
 pub mod fake_exchange;
 pub mod frames;
+pub mod imports;
 pub mod metrics;
 mod name_server;
 mod peer;
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 
 pub use authority::{Authority, Validity};
 pub use name_server::{Asked, NameFault, NameServer};
-pub use peer::{End, Heard, Peer};
+pub use peer::{End, Peer, Received};
 pub use server_process::{Footprint, ServerProcess};
 pub use tempfile::{NamedTempFile, TempDir};
 

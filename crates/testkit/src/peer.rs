@@ -18,7 +18,7 @@ pub struct Peer {
 
 /// All that the server sent.
 #[derive(Debug)]
-pub struct Heard {
+pub struct Received {
     /// The bytes.
     pub bytes: Vec<u8>,
     /// How the connection ended.
@@ -73,9 +73,10 @@ impl Peer {
     pub fn upgrade_at(mut self, path: &str) -> Result<Self, String> {
         self.send(handshake(path).as_bytes());
         let head = self.head();
-        match head.starts_with("HTTP/1.1 101 ") {
-            true => Ok(self),
-            false => Err(format!("no upgrade but {head:?}")),
+        if head.starts_with("HTTP/1.1 101 ") {
+            Ok(self)
+        } else {
+            Err(format!("no upgrade but {head:?}"))
         }
     }
 
@@ -132,7 +133,7 @@ impl Peer {
     }
 
     /// Reads to the end.
-    pub fn hear(&mut self) -> Heard {
+    pub fn read_to_end(&mut self) -> Received {
         let mut bytes = Vec::new();
         let end = match self.stream.read_to_end(&mut bytes) {
             Ok(_) => End::Fin,
@@ -142,24 +143,24 @@ impl Peer {
             Err(_) => End::Reset,
         };
         let took = self.began.elapsed();
-        Heard { bytes, end, took }
+        Received { bytes, end, took }
     }
 
     /// Reads to the end, and then sends more: a server that has closed the socket answers with a
     /// reset, and one that had unread data has already sent one. On some systems, though not on
     /// Linux, that destroys the last bytes that the server sent.
-    pub fn hear_out(&mut self) -> Heard {
-        let mut heard = self.hear();
+    pub fn read_and_probe(&mut self) -> Received {
+        let mut received = self.read_to_end();
         for _ in 0..3 {
             let written = self.stream.write(b"?");
             std::thread::yield_now();
             let is_reset = written.is_err() || self.stream.take_error().unwrap().is_some();
             // After that, the server may have stopped waiting.
-            if is_reset && heard.end == End::Fin && self.began.elapsed() < HEARD_FOR {
-                heard.end = End::Reset;
+            if is_reset && received.end == End::Fin && self.began.elapsed() < DRAINED_FOR {
+                received.end = End::Reset;
             }
         }
-        heard
+        received
     }
 
     /// Reads the head of an HTTP answer and no more; empty if there is none.
@@ -204,7 +205,7 @@ impl Peer {
     }
 }
 
-impl Heard {
+impl Received {
     /// The status of an HTTP answer; 0 if there is none.
     pub fn status(&self) -> u16 {
         let text = String::from_utf8_lossy(&self.bytes);
@@ -228,4 +229,4 @@ impl Heard {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Half the shortest time that a server keeps reading from a client that has not ended its stream.
-const HEARD_FOR: Duration = Duration::from_millis(250);
+const DRAINED_FOR: Duration = Duration::from_millis(250);

@@ -42,7 +42,7 @@ pub struct Config {
     /// The limit from connect to upgrade.
     pub connect_timeout: Duration,
     /// What clients do besides listening: some read slowly, some come and go.
-    pub shape: Shape,
+    pub behaviour: Behaviour,
     /// Headers to send, and certificates to trust.
     pub access: Access,
     /// How many processes share the clients.
@@ -99,7 +99,7 @@ impl Config {
             ramp: None,
             in_flight: 1024,
             connect_timeout: Duration::from_secs(10),
-            shape: Shape::default(),
+            behaviour: Behaviour::default(),
             access: Access::default(),
             processes: 1,
             share: None,
@@ -135,7 +135,7 @@ impl Config {
         let (from, to) = (part(self.clients, number), part(self.clients, number + 1));
         // The same spreading as in `Users`, so that no process gets more slow clients than clients.
         let slow = |clients: usize| {
-            (clients as u128 * self.shape.slow as u128 / self.clients.max(1) as u128) as usize
+            (clients as u128 * self.behaviour.slow as u128 / self.clients.max(1) as u128) as usize
         };
         let part_of = |rate: Option<f64>| rate.map(|rate| rate / of as f64);
         Self {
@@ -143,10 +143,10 @@ impl Config {
             first_client: from,
             ramp: part_of(self.ramp),
             in_flight: self.in_flight.div_ceil(of),
-            shape: Shape {
+            behaviour: Behaviour {
                 slow: slow(to) - slow(from),
-                churn: part_of(self.shape.churn),
-                ..self.shape.clone()
+                churn: part_of(self.behaviour.churn),
+                ..self.behaviour.clone()
             },
             processes: 1,
             share: Some((number, of)),
@@ -160,7 +160,7 @@ impl Config {
 
 /// What clients do besides listening: some read slowly, some come and go.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Shape {
+pub struct Behaviour {
     /// How many of the clients are slow readers.
     pub slow: usize,
     /// How many connections per second to close and reopen.
@@ -272,7 +272,9 @@ impl Fields {
     pub(crate) fn are_named_as_own(&self) -> bool {
         let own = Self::default();
         let is_own = |field: fn(&Self) -> &Field| field(self) == field(&own);
-        is_own(|it| &it.symbol) && is_own(|it| &it.seq) && is_own(|it| &it.sent)
+        is_own(|fields| &fields.symbol)
+            && is_own(|fields| &fields.seq)
+            && is_own(|fields| &fields.sent)
     }
 }
 

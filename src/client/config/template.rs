@@ -24,9 +24,10 @@ impl Template {
             return Err(format!("longer than {LENGTH_MAX} bytes"));
         }
         if let Some((before, after)) = text.split_once(PLACEHOLDER) {
-            return match after.contains(PLACEHOLDER) {
-                true => Err(format!("contains more than one {PLACEHOLDER}")),
-                false => Ok(Self::new(before, after)),
+            return if after.contains(PLACEHOLDER) {
+                Err(format!("contains more than one {PLACEHOLDER}"))
+            } else {
+                Ok(Self::new(before, after))
             };
         }
         let Some(object) = value.as_object().filter(|_| !in_order) else {
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     fn template(text: &str) -> Result<String, String> {
-        Template::parse(text, &Field::parse("id").unwrap(), false).map(|it| it.text(7))
+        Template::parse(text, &Field::parse("id").unwrap(), false).map(|template| template.text(7))
     }
 
     #[test]

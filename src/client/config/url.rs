@@ -39,9 +39,10 @@ impl Url {
         let secure = scheme.eq_ignore_ascii_case("wss");
         if !secure && !scheme.eq_ignore_ascii_case("ws") {
             // Without a scheme, the text before a later `://` may contain a password.
-            let shown = match scheme.contains([':', '@']) {
-                true => "that",
-                false => scheme,
+            let shown = if scheme.contains([':', '@']) {
+                "that"
+            } else {
+                scheme
             };
             return Err(format!("'{shown}://' is not supported, try {EXAMPLE}"));
         }
@@ -65,23 +66,21 @@ impl Url {
             None => (None, authority),
         };
         let (host, port) = authority_parts(authority, default_port(secure)).ok_or_else(|| {
-            match target.contains('@') {
+            if target.contains('@') {
                 // A password that contains a slash.
-                true => format!(
+                format!(
                     "invalid host and port in '{}' (write a / in a password as %2F)",
                     redacted(rest)
-                ),
+                )
+            } else if authority.bytes().any(|byte| byte.is_ascii_alphabetic()) {
                 // User and password without a host.
-                false if authority.bytes().any(|byte| byte.is_ascii_alphabetic()) => {
-                    let host = authority.split(':').next().unwrap_or_default();
-                    format!(
-                        "invalid host and port, beginning with '{host}': expected something \
-                         like {EXAMPLE}"
-                    )
-                }
-                false => format!(
-                    "invalid host and port '{authority}': expected something like {EXAMPLE}"
-                ),
+                let host = authority.split(':').next().unwrap_or_default();
+                format!(
+                    "invalid host and port, beginning with '{host}': expected something like \
+                     {EXAMPLE}"
+                )
+            } else {
+                format!("invalid host and port '{authority}': expected something like {EXAMPLE}")
             }
         })?;
         let slash = if target.starts_with('/') { "" } else { "/" };
@@ -143,7 +142,10 @@ impl Url {
     /// The same URL with the comma-separated `symbols` added to the query.
     #[must_use]
     pub fn with_symbols(self, symbols: &str) -> Self {
-        let symbols: Vec<String> = symbols.split(',').map(|it| encoded(it).collect()).collect();
+        let symbols: Vec<String> = symbols
+            .split(',')
+            .map(|symbol| encoded(symbol).collect())
+            .collect();
         self.with_query(&format!("symbols={}", symbols.join(",")))
     }
 

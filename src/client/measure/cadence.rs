@@ -103,9 +103,10 @@ impl Cadence {
         let at = self.ns(at);
         let distance = at - schedule.last;
         schedule.due += distance / DRIFT;
-        let given_up = match distance >= self.interval / 4 * 3 {
-            true => self.give_up(schedule, counts),
-            false => 0,
+        let given_up = if distance >= self.interval / 4 * 3 {
+            self.give_up(schedule, counts)
+        } else {
+            0
         };
         schedule.last = at;
         let lost = i64::try_from(lost).unwrap_or(i64::MAX).min(BEATS_MAX);

@@ -22,9 +22,10 @@ impl Observer {
             Some(past) => {
                 listener.sent_us = past.since;
                 let catching_up = self.came_back(listener.began.take(), past);
-                listener.mode = match is_slow {
-                    true => Mode::Slow(Box::new(catching_up.before)),
-                    false => Mode::CatchingUp(Box::new(catching_up)),
+                listener.mode = if is_slow {
+                    Mode::Slow(Box::new(catching_up.before))
+                } else {
+                    Mode::CatchingUp(Box::new(catching_up))
                 };
             }
         }

@@ -85,7 +85,7 @@ counters! {
         negative_latencies,
         /// Ticks from the future by no more than the error of the clocks' comparison; they count as
         /// deliveries that took no time.
-        #[serde(rename = "within_error")]
+        #[serde(alias = "within_error")]
         clamped_to_zero,
         /// Ticks of symbols beyond those that are tracked: neither their numbers nor their lateness
         /// are followed.

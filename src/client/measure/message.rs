@@ -62,7 +62,7 @@ impl Reader {
         Self {
             fields: fields.clone(),
             are_own: fields.are_named_as_own(),
-            has_positions: all.iter().any(|it| it.begins_with_position()),
+            has_positions: all.iter().any(|field| field.begins_with_position()),
         }
     }
 
@@ -112,21 +112,25 @@ impl Reader {
         let seq = found.seq.and_then(|text| unquoted(text).parse().ok());
         let is_numbered = seq.is_some() && !self.are_own && !found.is_other;
         Message {
-            kind: match is_priced || sent_us.is_some() || is_numbered {
+            kind: if found.has_error {
                 // A message that reports an error is not a tick, whatever else it contains.
-                _ if found.has_error => Kind::Json,
-                true => Kind::Tick,
+                Kind::Json
+            } else if is_priced || sent_us.is_some() || is_numbered {
+                Kind::Tick
+            } else if is_object && !found.is_other && self.are_own {
+                Kind::Object
+            } else if symbol.is_some() && !self.are_own && !found.is_other {
                 // If the fields of a server were named, they decide which messages are ticks.
-                false if is_object && !found.is_other && self.are_own => Kind::Object,
-                false if symbol.is_some() && !self.are_own && !found.is_other => Kind::Tick,
-                false => Kind::Json,
+                Kind::Tick
+            } else {
+                Kind::Json
             },
             seq,
             id: found.id,
             pong_us: found
                 .time
                 .filter(|_| is_pong)
-                .and_then(|it| it.parse().ok()),
+                .and_then(|time| time.parse().ok()),
             is_error: found.has_error || found.op == Some(r#""error""#),
             symbol,
             sent_us,

@@ -186,9 +186,10 @@ impl Observer {
             Some(id) => listener.sequences.follow(id, tick.seq),
             None => (SeqEvent::Unknown, None),
         };
-        let event = match self.conflates {
-            true => event.conflated(),
-            false => event,
+        let event = if self.conflates {
+            event.conflated()
+        } else {
+            event
         };
         self.follow_schedule(listener, (id, place), event, now.at);
         if !self.measuring {

@@ -167,7 +167,12 @@ mod tests {
         recorder.record(began + SECOND * 7 / 2, 1, &measurement);
         assert_eq!(recorder.next(), began + SECOND * 4);
         recorder.record(began + SECOND * 4, 1, &measurement);
-        let places: Vec<_> = recorder.intervals.list.iter().map(|it| it.place).collect();
+        let places: Vec<_> = recorder
+            .intervals
+            .list
+            .iter()
+            .map(|interval| interval.place)
+            .collect();
         assert_eq!(places, [0, 3]);
     }
 

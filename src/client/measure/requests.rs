@@ -272,9 +272,10 @@ impl RequestIds {
         let first = fastrand::Rng::with_seed(run.into()).u64(FIRST_MIN..FIRST_MAX);
         let clients = (config.clients as u64).max(1);
         let requests = config.rate * config.window_limit().as_secs_f64();
-        let all = match requests * (clients * of as u64) as f64 > (SMALL - FIRST_MAX) as f64 {
-            true => LARGE,
-            false => SMALL - FIRST_MAX,
+        let all = if requests * (clients * of as u64) as f64 > (SMALL - FIRST_MAX) as f64 {
+            LARGE
+        } else {
+            SMALL - FIRST_MAX
         };
         let share = all / of as u64;
         Self {

@@ -176,7 +176,7 @@ impl Sequences {
 
     /// Merges the numbers that `newer` has seen after this one.
     pub(crate) fn catch_up(&mut self, newer: &Self) {
-        for newer in newer.places.iter().filter(|it| it.is_numbered()) {
+        for newer in newer.places.iter().filter(|place| place.is_numbered()) {
             match self.find(newer.id) {
                 Some(here) => {
                     self.numbered += usize::from(!self.places[here].is_numbered());
@@ -189,7 +189,7 @@ impl Sequences {
     }
 
     fn find(&self, id: u32) -> Option<usize> {
-        let is_here = |place: &usize| self.places.get(*place).is_some_and(|it| it.id == id);
+        let is_here = |place: &usize| self.places.get(*place).is_some_and(|known| known.id == id);
         if let Some(place) = [self.likely_place(), id as usize].into_iter().find(is_here) {
             return Some(place);
         }
@@ -258,7 +258,7 @@ impl Place {
     fn look_back(&mut self, behind: u64, seq: u64) -> SeqEvent {
         let bit = u32::try_from(behind)
             .ok()
-            .and_then(|it| 1u64.checked_shl(it));
+            .and_then(|shift| 1u64.checked_shl(shift));
         let was_seen = bit.map(|bit| self.seen & bit != 0);
         if was_seen == Some(false) {
             self.seen |= bit.unwrap_or_default();
@@ -449,7 +449,7 @@ mod tests {
             let places = ids.clone();
             rng.shuffle(&mut ids);
             for (round, &id) in (1..4).flat_map(|round| ids.iter().map(move |id| (round, id))) {
-                let place = places.iter().position(|it| *it == id);
+                let place = places.iter().position(|known| *known == id);
                 let told = sequences.follow(id, Some(u64::from(id) + round));
                 assert_eq!(told, (SeqEvent::Next, place));
             }

@@ -47,7 +47,10 @@ impl Report {
             schedule: Lateness::of(config, measurement),
             requests: Requests::of(config, measurement),
             losses: measurement.losses,
-            symbols_with_gaps: symbols.iter().filter(|it| it.losses.gaps > 0).count(),
+            symbols_with_gaps: symbols
+                .iter()
+                .filter(|symbol| symbol.losses.gaps > 0)
+                .count(),
             worst_symbols: worst(symbols),
             symbols: symbols.clone(),
             errors: Errors::of(&measurement.errors),
@@ -80,8 +83,11 @@ impl Report {
 
 /// The symbols that have lost most, the worst first; empty if none has lost any.
 fn worst(symbols: &[SymbolLosses]) -> Vec<SymbolLosses> {
-    let mut worst: Vec<_> = symbols.iter().filter(|it| it.losses.lost() > 0).collect();
-    worst.sort_by_key(|it| Reverse(it.losses.lost()));
+    let mut worst: Vec<_> = symbols
+        .iter()
+        .filter(|symbol| symbol.losses.lost() > 0)
+        .collect();
+    worst.sort_by_key(|symbol| Reverse(symbol.losses.lost()));
     worst.into_iter().take(WORST_MAX).cloned().collect()
 }
 
@@ -125,7 +131,7 @@ impl ClientUsage {
             cpu_s,
             cpu_us_per_tick: ratio(cpu_s * 1e6, counters.ticks as f64),
             // With several processes, each of them may wait all the time.
-            waited_percent: percent(run.cost.waited, run.window).map(|it| it / processes),
+            waited_percent: percent(run.cost.waited, run.window).map(|percent| percent / processes),
             reads: measurement.reads,
             clock_step_us: run.clock_step_us,
             rss_bytes: run.cost.resident_bytes,
@@ -162,8 +168,10 @@ impl ServerUsage {
 impl Saturated {
     fn of(measurement: &Measurement) -> Self {
         let (cadence, requests) = (&measurement.cadence, &measurement.requests);
-        let lateness = cadence.as_ref().map(|it| it.lateness.saturated());
-        let replies = requests.as_ref().map(|it| it.latency.saturated());
+        let lateness = cadence.as_ref().map(|cadence| cadence.lateness.saturated());
+        let replies = requests
+            .as_ref()
+            .map(|requests| requests.latency.saturated());
         Self {
             deliveries: measurement.delivery.saturated(),
             schedule: lateness.unwrap_or_default(),
@@ -203,8 +211,8 @@ impl Requests {
 impl SlowClients {
     /// `None` if no slow clients were configured.
     fn of(config: &Config, slow: &SlowCounts) -> Option<Self> {
-        (config.shape.slow > 0).then(|| Self {
-            asked: config.shape.slow,
+        (config.behaviour.slow > 0).then(|| Self {
+            asked: config.behaviour.slow,
             counters: slow.counters,
             ended: slow.ended.clone(),
         })
@@ -216,8 +224,8 @@ impl Reconnects {
     fn of(config: &Config, returns: &Returns, run: &RunFacts) -> Option<Self> {
         let counters = returns.counters;
         let listened_s = (run.warmup + run.window).as_secs_f64();
-        let shape = &config.shape;
-        (shape.reconnect || shape.churn.is_some()).then(|| Self {
+        let behaviour = &config.behaviour;
+        (behaviour.reconnect || behaviour.churn.is_some()).then(|| Self {
             counters,
             churned_per_s: ratio(counters.churned as f64, listened_s),
             away_us: Percentiles::of(&returns.away),

@@ -32,7 +32,9 @@ pub fn of(report: &Report) -> String {
     let names: Vec<_> = columns.iter().map(|column| &*column.name).collect();
     let mut csv = names.join(",") + "\n";
     for interval in &report.intervals {
-        let values = columns.iter().map(|it| (it.value)(report, interval));
+        let values = columns
+            .iter()
+            .map(|column| (column.value)(report, interval));
         csv += &values.collect::<Vec<_>>().join(",");
         csv += "\n";
     }
@@ -42,22 +44,24 @@ pub fn of(report: &Report) -> String {
 fn columns(report: &Report) -> Vec<Column> {
     let seconds = |s: f64| format!("{s:.3}");
     let mut columns = vec![
-        column("unix_s", move |report, it| {
-            seconds(report.measured_from_unix_s + it.time_s)
+        column("unix_s", move |report, interval| {
+            seconds(report.measured_from_unix_s + interval.time_s)
         }),
-        column("time_s", move |_, it| seconds(it.time_s)),
-        column("length_s", move |_, it| seconds(it.length_s)),
-        column("connected", |_, it| it.connected.to_string()),
-        column("messages", |_, it| it.counts.messages.to_string()),
-        column("ticks", |_, it| it.counts.ticks.to_string()),
-        column("bytes", |_, it| it.counts.bytes.to_string()),
+        column("time_s", move |_, interval| seconds(interval.time_s)),
+        column("length_s", move |_, interval| seconds(interval.length_s)),
+        column("connected", |_, interval| interval.connected.to_string()),
+        column("messages", |_, interval| {
+            interval.counts.messages.to_string()
+        }),
+        column("ticks", |_, interval| interval.counts.ticks.to_string()),
+        column("bytes", |_, interval| interval.counts.bytes.to_string()),
     ];
     columns.extend(metric_columns(Metric::Delivery));
     columns.extend([
-        column("errors", |_, it| it.counts.errors.to_string()),
-        column("gaps", |_, it| it.counts.gaps.to_string()),
-        column("missed", |_, it| it.counts.missed.to_string()),
-        column("repeats", |_, it| it.counts.repeats.to_string()),
+        column("errors", |_, interval| interval.counts.errors.to_string()),
+        column("gaps", |_, interval| interval.counts.gaps.to_string()),
+        column("missed", |_, interval| interval.counts.missed.to_string()),
+        column("repeats", |_, interval| interval.counts.repeats.to_string()),
     ]);
     let further = [Metric::Lateness, Metric::Reply].into_iter();
     let further = further.filter(|metric| report.measured(*metric).is_some());
@@ -78,11 +82,13 @@ fn metric_columns(metric: Metric) -> [Column; 5] {
         })
     };
     [
-        column(metric.count_column(), move |_, it| of(it).count.to_string()),
-        us("p50_us", |it| it.p50),
-        us("p90_us", |it| it.p90),
-        us("p99_us", |it| it.p99),
-        us("max_us", |it| it.max),
+        column(metric.count_column(), move |_, interval| {
+            of(interval).count.to_string()
+        }),
+        us("p50_us", |percentiles| percentiles.p50),
+        us("p90_us", |percentiles| percentiles.p90),
+        us("p99_us", |percentiles| percentiles.p99),
+        us("max_us", |percentiles| percentiles.max),
     ]
 }
 

@@ -81,7 +81,9 @@ impl Export {
 /// another file has the same name.
 fn label(path: &Path, all: &[PathBuf]) -> String {
     let name = path.file_stem().unwrap_or(path.as_os_str());
-    let namesakes = all.iter().filter(|it| it.file_stem() == path.file_stem());
+    let namesakes = all
+        .iter()
+        .filter(|other| other.file_stem() == path.file_stem());
     let label = if namesakes.count() > 1 {
         path.as_os_str()
     } else {

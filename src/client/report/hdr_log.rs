@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(read[1].duration(), Duration::from_secs(1));
         assert!(
             read.iter()
-                .all(|it| it.tag().unwrap().as_str() == "delivery")
+                .all(|entry| entry.tag().unwrap().as_str() == "delivery")
         );
         let bytes = base64(read[0].encoded_histogram());
         let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
@@ -116,7 +116,10 @@ mod tests {
         let log = of(&report).unwrap();
         let log = log.replace(std::str::from_utf8(LEGEND).unwrap(), "");
         let read = read(&log);
-        let tags: Vec<_> = read.iter().map(|it| it.tag().unwrap().as_str()).collect();
+        let tags: Vec<_> = read
+            .iter()
+            .map(|entry| entry.tag().unwrap().as_str())
+            .collect();
         assert_eq!(tags, ["delivery", "lateness", "reply"]);
         let bytes = base64(read[2].encoded_histogram());
         let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
@@ -137,7 +140,7 @@ mod tests {
         let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let (mut bits, mut count, mut bytes) = (0u32, 0, Vec::new());
         for digit in text.bytes().filter(|&byte| byte != b'=') {
-            bits = bits << 6 | digits.iter().position(|&it| it == digit).unwrap() as u32;
+            bits = bits << 6 | digits.iter().position(|&known| known == digit).unwrap() as u32;
             count += 6;
             if count >= 8 {
                 count -= 8;

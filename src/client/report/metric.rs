@@ -81,11 +81,11 @@ impl Report {
             Metric::Delivery => Some((&self.delivery_us, &self.delivery_curve)),
             Metric::Lateness => {
                 let schedule = self.schedule.as_ref();
-                schedule.map(|it| (&it.lateness_us, &*it.lateness_curve))
+                schedule.map(|schedule| (&schedule.lateness_us, &*schedule.lateness_curve))
             }
             Metric::Reply => {
                 let requests = self.requests.as_ref();
-                requests.map(|it| (&it.latency_us, &*it.latency_curve))
+                requests.map(|requests| (&requests.latency_us, &*requests.latency_curve))
             }
         }
     }

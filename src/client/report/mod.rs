@@ -312,7 +312,11 @@ impl Report {
     /// The error of a run without a measurement, or whose ticks could not be printed, in one
     /// sentence.
     pub fn error(&self) -> Option<String> {
-        if let Some(error) = self.printed.as_ref().and_then(|it| it.error.as_ref()) {
+        if let Some(error) = self
+            .printed
+            .as_ref()
+            .and_then(|printed| printed.error.as_ref())
+        {
             return Some(format!("cannot print ticks: {error}"));
         }
         // The other processes' results are not the requested run.

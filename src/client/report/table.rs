@@ -111,9 +111,10 @@ pub(super) fn time(seconds: f64) -> String {
     };
     let decimals = 3_usize.saturating_sub(number.max(1.0).log10() as usize);
     let number = format!("{number:.decimals$}");
-    let number = match number.contains('.') {
-        true => number.trim_end_matches('0').trim_end_matches('.'),
-        false => &number,
+    let number = if number.contains('.') {
+        number.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &number
     };
     format!("{number}{unit}")
 }

@@ -206,7 +206,7 @@ fn assert_names(json: &Value, expected: &str) {
 #[test]
 fn the_json_keeps_its_names() {
     let json: Value = serde_json::from_str(&sample().to_json()).unwrap();
-    let expected = "{answers binary_messages bytes client{clock_step_us cpu_percent cpu_s \
+    let expected = "{answers binary_messages bytes clamped_to_zero client{clock_step_us cpu_percent cpu_s \
         cpu_us_per_tick full_reads lateness_max_us \
         lateness_p999_us lateness_p99_us reads rss_bytes waited_percent} \
         clients{asked connected failed} conflated delivery_curve delivery_us{count max mean p50 p90 p99 p999} \
@@ -218,7 +218,7 @@ fn the_json_keeps_its_names() {
         server{cpu_percent cpu_s cpu_us_per_tick joining_cpu_s joining_cpu_us_per_client \
         pid rss_bytes_after rss_bytes_before system_s user_s user_us_per_tick} slow stamped \
         symbols symbols_with_gaps sync thresholds ticks ticks_per_s time_between_messages_s_mean \
-        untracked url warmup_s warnings watch within_error worst_symbols}";
+        untracked url warmup_s warnings watch worst_symbols}";
     assert_names(&json, expected);
     let interval = "{bytes connected delivery_us{count max mean p50 p90 p99 p999} errors gaps lateness_us \
         length_s messages missed repeats reply_us ticks time_s}";
@@ -252,11 +252,23 @@ fn reports_from_before_a_counter_can_still_be_read() {
     }
 }
 
+#[test]
+fn reports_with_the_former_name_of_a_counter_can_still_be_read() {
+    let mut report = sample();
+    report.counters.clamped_to_zero = 7;
+    let json = report.to_json();
+    assert!(json.contains(r#""clamped_to_zero":7"#), "{json}");
+    let older = json.replace("clamped_to_zero", "within_error");
+    let read = Report::from_json(older.as_bytes()).unwrap();
+    assert_eq!(read.counters.clamped_to_zero, 7);
+}
+
 /// The counters that every report has had.
 const FIRST_COUNTERS: [&str; 12] = [
     "answers",
     "binary_messages",
     "bytes",
+    "clamped_to_zero",
     "list_messages",
     "messages",
     "negative_latencies",
@@ -265,7 +277,6 @@ const FIRST_COUNTERS: [&str; 12] = [
     "stamped",
     "ticks",
     "untracked",
-    "within_error",
 ];
 
 #[test]

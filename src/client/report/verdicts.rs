@@ -71,9 +71,12 @@ struct Wording {
 
 impl Limit {
     fn judge(self, limit: Option<f64>, measured: Option<f64>) -> Option<Verdict> {
-        let keeps = |limit: f64, measured: f64| match self.is_floor() {
-            true => measured >= limit,
-            false => measured <= limit,
+        let keeps = |limit: f64, measured: f64| {
+            if self.is_floor() {
+                measured >= limit
+            } else {
+                measured <= limit
+            }
         };
         limit.map(|limit| Verdict {
             name: self,

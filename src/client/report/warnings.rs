@@ -94,23 +94,30 @@ fn held_back(report: &Report) -> Option<String> {
 
 /// An interval that the server does not keep makes lateness meaningless.
 fn interval(report: &Report) -> Option<String> {
-    let schedule = report.schedule.as_ref().filter(|it| it.interval_differs)?;
+    let schedule = report
+        .schedule
+        .as_ref()
+        .filter(|schedule| schedule.interval_differs)?;
     let mean_s = schedule.interval_s_mean?;
     let [mean, expected] = [mean_s, schedule.expect_s].map(time);
-    Some(match mean_s < schedule.expect_s {
-        true => format!(
+    Some(if mean_s < schedule.expect_s {
+        format!(
             "a symbol ticked every {mean} on average, more often than --expect {expected}, so \
              hardly any tick can seem late: try --expect {mean}"
-        ),
-        false => format!(
+        )
+    } else {
+        format!(
             "a symbol ticked every {mean} on average, not every {expected}: the server does not \
              keep its interval, or uses another one (--expect {mean})"
-        ),
+        )
     })
 }
 
 fn not_printed(report: &Report) -> Option<String> {
-    let printed = report.printed.as_ref().filter(|it| it.dropped > 0)?;
+    let printed = report
+        .printed
+        .as_ref()
+        .filter(|printed| printed.dropped > 0)?;
     Some(format!(
         "{} ticks were not printed because the reader of stdout could not keep up: try fewer \
          symbols, or a file",
@@ -179,9 +186,9 @@ fn lateness(report: &Report) -> Option<String> {
         let reported = reported.unwrap_or_default();
         late_us > LATENESS_US_MAX && late_us.saturating_mul(4) > reported
     };
-    let (late_us, which) = if matters(own.lateness_p99_us, |it| it.p99) {
+    let (late_us, which) = if matters(own.lateness_p99_us, |percentiles| percentiles.p99) {
         (own.lateness_p99_us, "p99")
-    } else if matters(own.lateness_max_us, |it| it.max) {
+    } else if matters(own.lateness_max_us, |percentiles| percentiles.max) {
         (own.lateness_max_us, "at its worst")
     } else {
         return None;
@@ -255,16 +262,13 @@ fn future(report: &Report) -> Option<String> {
     let is_corrected = report
         .sync
         .as_ref()
-        .is_some_and(|it| it.offset_us.is_some());
-    let cause = match is_corrected {
-        true => {
-            "one of the clocks was set, or ticks are not stamped by the clock that answers --sync, \
+        .is_some_and(|sync| sync.offset_us.is_some());
+    let cause = if is_corrected {
+        "one of the clocks was set, or ticks are not stamped by the clock that answers --sync, \
              so delivery latencies may be off by as much"
-        }
-        false => {
-            "the clocks of the two machines differ, so delivery latencies are off by as much (see \
+    } else {
+        "the clocks of the two machines differ, so delivery latencies are off by as much (see \
              --sync)"
-        }
     };
     (ticks > 0).then(|| format!("{ticks} ticks seem to come from the future: {cause}"))
 }

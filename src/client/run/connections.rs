@@ -97,7 +97,8 @@ impl Run {
     ) -> Result<(), ConnectionError> {
         let user = self.users.get(number);
         let (is_slow, is_return) = (user.is_slow, user.returning.is_some());
-        let since = user.returning.as_ref().and_then(|it| it.past.since);
+        let returning = user.returning.as_ref();
+        let since = returning.and_then(|returning| returning.past.since);
         let mut stream = self.connect(is_slow, is_return)?;
         let peer = self.connector.peer();
         let token = io_loop
@@ -115,7 +116,8 @@ impl Run {
         let since = since.filter(|_| self.config.fields.are_own());
         let url = &self.config.url;
         let lists = self.lists.as_mut();
-        let (symbols, asked) = lists.map_or_else(Default::default, |it| it.query(url, number));
+        let (symbols, asked) =
+            lists.map_or_else(Default::default, |lists| lists.query(url, number));
         let handshake = Handshake::new(url, &self.config.access.headers, (since, &symbols));
         let connection = Connection::new(stream, peer, handshake, is_slow, began);
         let user = (number, is_return);
@@ -133,9 +135,10 @@ impl Run {
     }
 
     fn connect(&mut self, is_slow: bool, is_return: bool) -> Result<Stream, ConnectionError> {
-        let socket = match is_return {
-            false => self.connector.open(is_slow)?,
-            true => self.connector.open_again(is_slow)?,
+        let socket = if is_return {
+            self.connector.open_again(is_slow)?
+        } else {
+            self.connector.open(is_slow)?
         };
         Ok(match &self.tls {
             None => Stream::Plain(socket),
@@ -147,7 +150,8 @@ impl Run {
     }
 
     fn on_event(&mut self, io_loop: &mut IoLoop<Self>, token: Token, ready: Ready) {
-        match self.session(token).and_then(|it| it.unfinished.as_mut()) {
+        let session = self.session(token);
+        match session.and_then(|session| session.unfinished.as_mut()) {
             // A callback is queued that will handle this event, too.
             Some(unfinished) => {
                 unfinished.writable |= ready.writable;
@@ -158,8 +162,8 @@ impl Run {
     }
 
     fn resume_read(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let unfinished = self.session(token).and_then(|it| it.unfinished.take());
-        if let Some(ready) = unfinished {
+        let session = self.session(token);
+        if let Some(ready) = session.and_then(|session| session.unfinished.take()) {
             self.serve(io_loop, token, ready);
         }
     }
@@ -289,7 +293,8 @@ impl Run {
     fn read_slowly(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         // Not through `session()`, which would also borrow the counts.
         let session = self.sessions.get_mut(slot(token)).and_then(Option::as_mut);
-        let session = session.filter(|it| it.token == token && it.connection.reads_little());
+        let session =
+            session.filter(|session| session.token == token && session.connection.reads_little());
         let Some(session) = session else {
             return;
         };
@@ -320,7 +325,7 @@ impl Run {
     fn on_timeout(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let limit = self.config.connect_timeout;
         let session = self.session(token);
-        if let Some(error) = session.and_then(|it| it.connection.timed_out(limit)) {
+        if let Some(error) = session.and_then(|session| session.connection.timed_out(limit)) {
             self.on_end(io_loop, token, &error);
         }
     }
@@ -363,9 +368,10 @@ impl Run {
             }
             State::Open(_) => {
                 self.tally.leave(is_slow);
-                match is_slow {
-                    true => self.observer.measurement.slow.end(error.kind()),
-                    false => self.note_error(error),
+                if is_slow {
+                    self.observer.measurement.slow.end(error.kind());
+                } else {
+                    self.note_error(error);
                 }
             }
             State::Closing(_) | State::Draining => {}

@@ -124,7 +124,7 @@ impl Run {
 
     /// Writes ticks to stdout until it blocks; its next event continues.
     fn write_ticks(&mut self, io_loop: &mut IoLoop<Self>) {
-        match self.printer.as_mut().map(|it| it.write()) {
+        match self.printer.as_mut().map(|printer| printer.write()) {
             Some(Written::Some) => io_loop.add_callback(Self::write_ticks),
             // There is no reader for the rest.
             Some(Written::Closed) => self.end(io_loop),

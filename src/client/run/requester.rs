@@ -148,7 +148,8 @@ impl Run {
             self.sessions[index] = Some(session);
         }
         let away = self.users.away();
-        let outstanding = away.filter_map(|(number, it)| Some((number, it.outstanding.take()?)));
+        let outstanding =
+            away.filter_map(|(number, user)| Some((number, user.outstanding.take()?)));
         for (number, outstanding) in outstanding.collect::<Vec<_>>() {
             self.end_outstanding(&outstanding, number, Instant::now());
         }
@@ -220,7 +221,7 @@ impl Run {
         let due = due.min(self.window_end());
         for number in 0..self.users.len() {
             let open_loop = self.open_loop.as_ref();
-            if let Some(round) = open_loop.and_then(|it| it.last_round(number, due)) {
+            if let Some(round) = open_loop.and_then(|open_loop| open_loop.last_round(number, due)) {
                 self.note_due(number, round);
             }
         }

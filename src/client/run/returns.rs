@@ -16,7 +16,7 @@ use crate::client::run::users::{Place, Returning};
 impl Run {
     /// Begins to replace connections, if configured.
     pub(super) fn begin_churn(&mut self, io_loop: &mut IoLoop<Self>) {
-        if let Some(per_second) = self.config.shape.churn {
+        if let Some(per_second) = self.config.behaviour.churn {
             self.churn = Some(Churn::new(per_second));
             self.churn_on(io_loop);
         }
@@ -93,7 +93,7 @@ impl Run {
 
     /// Takes the user of a lost connection, if it is to come back.
     pub(super) fn on_loss(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        if !self.config.shape.reconnect || self.phase.is_over() {
+        if !self.config.behaviour.reconnect || self.phase.is_over() {
             return;
         }
         if let Some(session) = self.session(token) {
@@ -109,7 +109,7 @@ impl Run {
     /// Handles a failed attempt to come back: the user tries again, or stays away.
     pub(super) fn on_failed_return(&mut self, io_loop: &mut IoLoop<Self>, number: usize) {
         self.observer.measurement.returns.counters.failed += 1;
-        if !self.config.shape.reconnect || self.phase.is_over() {
+        if !self.config.behaviour.reconnect || self.phase.is_over() {
             self.tally.away -= 1;
             return;
         }

@@ -89,7 +89,7 @@ impl Run {
             connector,
             opening: true,
             ramp_timeout: None,
-            users: Users::new(config.clients, config.shape.slow),
+            users: Users::new(config.clients, config.behaviour.slow),
             returning: VecDeque::new(),
             churn: None,
             sessions: Vec::new(),

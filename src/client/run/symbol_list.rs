@@ -31,9 +31,10 @@ pub(super) fn watchlists(
     let Some(watch) = &config.watch else {
         return Ok(None);
     };
-    let names = match watch.must_ask() {
-        true => ask(config, &watch.of, server, signals)?,
-        false => watch.of.clone(),
+    let names = if watch.must_ask() {
+        ask(config, &watch.of, server, signals)?
+    } else {
+        watch.of.clone()
     };
     let lists = Watchlists::new(names, watch, config.first_client);
     lists.map(Some).map_err(io::Error::other)

@@ -189,7 +189,8 @@ impl Coordinator {
 
     fn send_to_all(&mut self, command: Command) {
         // To a worker whose window has ended, a further end would mean not to wait for replies.
-        let busy = self.workers.iter_mut().filter(|it| it.stage < Stage::Ended);
+        let workers = self.workers.iter_mut();
+        let busy = workers.filter(|worker| worker.stage < Stage::Ended);
         for stdin in busy.filter_map(|worker| worker.stdin.as_mut()) {
             // A byte always fits, and a worker that is gone need not be told.
             let _ = stdin.write_all(&[command.byte()]);
@@ -208,7 +209,8 @@ impl Coordinator {
 
     /// Kills the remaining workers: they have had their time.
     fn kill_workers(&mut self, _: &mut IoLoop<Self>) {
-        for worker in self.workers.iter_mut().filter(|it| it.stage != Stage::Gone) {
+        let workers = self.workers.iter_mut();
+        for worker in workers.filter(|worker| worker.stage != Stage::Gone) {
             // Its last events may not have been read yet.
             worker.read(&mut self.buffer);
             if worker.measurement.is_none() {

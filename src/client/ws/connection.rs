@@ -135,9 +135,10 @@ impl Connection {
         scratch: &mut [u8],
         sink: &mut impl Sink,
     ) -> Result<Progress, ConnectionError> {
-        let done = match self.finish_connect()? {
-            true => self.read_and_write(ready, scratch, sink),
-            false => Ok(Progress::Idle),
+        let done = if self.finish_connect()? {
+            self.read_and_write(ready, scratch, sink)
+        } else {
+            Ok(Progress::Idle)
         };
         done.map_err(|error| match error {
             ConnectionError::Reset(error) if self.is_joining() => ConnectionError::ResetJoining {

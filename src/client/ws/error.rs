@@ -183,9 +183,10 @@ impl fmt::Display for ConnectionError {
             }
             Self::Reset(error) => write!(f, "the connection broke: {}", error.kind()),
             Self::ResetJoining { error, is_securing } => {
-                let (what, hint) = match is_securing {
-                    true => ("TLS was agreed on", NO_TLS),
-                    false => ("the handshake was answered", ONLY_TLS),
+                let (what, hint) = if *is_securing {
+                    ("TLS was agreed on", NO_TLS)
+                } else {
+                    ("the handshake was answered", ONLY_TLS)
                 };
                 write!(
                     f,

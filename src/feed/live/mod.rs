@@ -152,7 +152,14 @@ impl Live {
     }
 }
 
-impl<S: Publish> Feed<S> for Live {
+/// The state of a loop on which live sources run. Besides publishing, it keeps what is known about
+/// them, because handlers on a loop share only the loop's state.
+pub trait HasSources: Publish {
+    /// What is known about the sources.
+    fn sources(&mut self) -> &mut Sources;
+}
+
+impl<S: HasSources> Feed<S> for Live {
     fn symbols(&self) -> Vec<String> {
         let watched = Feed::<S>::watched(self);
         watched.into_iter().map(|watched| watched.symbol).collect()
@@ -215,7 +222,7 @@ impl Task {
 }
 
 /// Runs the fiber of source number `index`, and starts another if it ends.
-fn spawn<S: Publish>(task: Rc<Task>, index: usize, restarts: u32, io_loop: &mut IoLoop<S>) {
+fn spawn<S: HasSources>(task: Rc<Task>, index: usize, restarts: u32, io_loop: &mut IoLoop<S>) {
     let began = io_loop.time();
     let (body, again) = (Rc::clone(&task), Rc::clone(&task));
     let spawned = io_loop.spawn(
@@ -238,14 +245,19 @@ fn spawn<S: Publish>(task: Rc<Task>, index: usize, restarts: u32, io_loop: &mut 
 
 /// Spawns the fiber after a pause that grows with `restarts`: a fiber that panicked would probably
 /// panic again at once.
-fn spawn_later<S: Publish>(task: Rc<Task>, index: usize, restarts: u32, io_loop: &mut IoLoop<S>) {
+fn spawn_later<S: HasSources>(
+    task: Rc<Task>,
+    index: usize,
+    restarts: u32,
+    io_loop: &mut IoLoop<S>,
+) {
     let pause = RESTART_AFTER.saturating_mul(1 << restarts.min(10));
     io_loop.call_later(pause.min(RESTART_AFTER_MAX), move |_, io_loop| {
         spawn(task, index, restarts + 1, io_loop);
     });
 }
 
-fn deliver<S: Publish>(state: &mut S, io_loop: &mut IoLoop<S>, source: usize, event: Event) {
+fn deliver<S: HasSources>(state: &mut S, io_loop: &mut IoLoop<S>, source: usize, event: Event) {
     let now = io_loop.time();
     for update in state.sources().take(source, event, now) {
         match update {

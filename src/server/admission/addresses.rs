@@ -121,7 +121,7 @@ mod tests {
             let mut slots = [None; 12];
             let address = |last: u8| IpAddr::from([192, 0, 2, last]);
             for (slot, last) in moves {
-                let of_it = slots.iter().filter(|&&it| it == Some(last)).count();
+                let of_it = slots.iter().filter(|&&slot| slot == Some(last)).count();
                 prop_assert_eq!(addresses.has_room(address(last)), of_it < limit);
                 if slots[slot].take().is_some() {
                     addresses.leave(slot);

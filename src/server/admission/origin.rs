@@ -69,7 +69,7 @@ fn parts(text: &str) -> Option<(&str, &str)> {
 
 /// Whether it is a host and perhaps a port (RFC 3986 section 3.2).
 fn is_authority(text: &str) -> bool {
-    let bracketed = text.strip_prefix('[').and_then(|it| it.split_once(']'));
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let (is_host, rest) = match bracketed {
         Some((host, rest)) => (host.parse::<Ipv6Addr>().is_ok(), rest),
         None => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ioloop::{IoLoop, PeriodicCallback};
 use mio::Token;
 
-use crate::feed::{Publish, Recorder, Sources, Watched};
+use crate::feed::{HasSources, Publish, Recorder, Sources, Watched};
 use crate::server::Server;
 use crate::server::socket::Transport;
 use crate::tick::Tick;
@@ -77,7 +77,9 @@ impl<S: Transport> Publish for Server<S> {
     fn wake_for_wanted(&mut self, token: Token) {
         self.waiting_feed = Some(token);
     }
+}
 
+impl<S: Transport> HasSources for Server<S> {
     fn sources(&mut self) -> &mut Sources {
         &mut self.sources
     }

@@ -68,7 +68,9 @@ fn the_stated_defaults_match_the_real_ones() {
     let stated = stated_defaults();
     assert_eq!(HELP.matches("[default: ").count(), stated.len());
     for (name, value) in stated {
-        let in_words = DEFAULTS_IN_WORDS.iter().find(|(it, ..)| *it == name);
+        let in_words = DEFAULTS_IN_WORDS
+            .iter()
+            .find(|(option, ..)| *option == name);
         let line = match in_words {
             Some((_, words, line)) => {
                 assert_eq!(value, *words, "{name}");

@@ -59,7 +59,8 @@ impl Groups {
 
     /// Whether a slot is among the readers of a list.
     pub(super) fn has(&self, list: ListId, slot: usize) -> bool {
-        let group = self.index_of(list).and_then(|it| self.groups[it].as_ref());
+        let index = self.index_of(list);
+        let group = index.and_then(|index| self.groups[index].as_ref());
         group.is_some_and(|group| group.slots.contains(slot))
     }
 
@@ -97,7 +98,7 @@ impl Groups {
     }
 
     fn index_of(&self, list: ListId) -> Option<usize> {
-        let is_its = |group: &Option<Group>| group.as_ref().is_some_and(|it| it.list == list);
+        let is_its = |group: &Option<Group>| group.as_ref().is_some_and(|group| group.list == list);
         self.groups.iter().position(is_its)
     }
 

@@ -206,7 +206,8 @@ impl Hub {
             return Vec::new();
         }
         let mut least: HashMap<usize, Duration> = HashMap::new();
-        for instrument in self.instruments.iter().filter(|it| it.is_listed) {
+        let instruments = self.instruments.iter();
+        for instrument in instruments.filter(|instrument| instrument.is_listed) {
             if let Some(watch) = &instrument.watch {
                 let silence = least.entry(instrument.market).or_insert(Duration::MAX);
                 *silence = watch.silence(now).min(*silence);

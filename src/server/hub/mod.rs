@@ -314,7 +314,7 @@ impl Hub {
             self.markets.came_alive(instrument.market);
         }
         self.settle();
-        self.tell_watchers(id);
+        self.mark_watchers(id);
     }
 
     /// Prints a frame for everyone: the ping.
@@ -341,7 +341,7 @@ impl Hub {
         self.instruments[usize::from(id)].event = number;
         self.with_events.insert(usize::from(id));
         self.settle();
-        self.tell_watchers(id);
+        self.mark_watchers(id);
     }
 
     /// Keeps the order of the frames that have just fallen off the tape and are still the newest of
@@ -358,8 +358,8 @@ impl Hub {
             let index = usize::from(symbol);
             tape.newest(symbol) == number
                 || with_events.contains(index) && {
-                    let it = &instruments[index];
-                    it.tick == number || it.event == number
+                    let instrument = &instruments[index];
+                    instrument.tick == number || instrument.event == number
                 }
         };
         for &(number, symbol) in tape.fallen() {
@@ -534,7 +534,7 @@ impl Hub {
     /// The memory of lists and index.
     pub(crate) fn index_memory(&self) -> IndexMemory {
         let watchers = self.watchers.iter();
-        let watchers = watchers.map(|it| size_of::<Watchers>() + it.memory());
+        let watchers = watchers.map(|watchers| size_of::<Watchers>() + watchers.memory());
         IndexMemory {
             lists: self.lists.memory(),
             watchers: watchers.sum::<usize>() + self.groups.memory(),
@@ -543,7 +543,8 @@ impl Hub {
 
     /// What the hub knows of each symbol.
     pub(crate) fn stats(&self) -> impl Iterator<Item = InstrumentStats<'_>> {
-        let listed = self.instruments.iter().filter(|it| it.is_listed);
+        let instruments = self.instruments.iter();
+        let listed = instruments.filter(|instrument| instrument.is_listed);
         listed.map(|instrument| InstrumentStats {
             name: &instrument.name,
             ticks: instrument.seq,

@@ -75,7 +75,7 @@ impl Debt {
     /// The lists that it has taken.
     #[cfg(test)]
     pub(crate) fn lists(&self) -> impl Iterator<Item = ListId> {
-        let lists = self.claims.iter().map(|it| [it.within, it.known]);
+        let lists = self.claims.iter().map(|claim| [claim.within, claim.known]);
         lists.flatten().flatten()
     }
 
@@ -128,7 +128,7 @@ impl Hub {
             return self.sort_named(&mut debt.named);
         }
         let distance = self.tape.head().saturating_sub(from) as usize;
-        let wanted = |it: &Instrument| (it.tick >= from, it.event >= from);
+        let wanted = |instrument: &Instrument| (instrument.tick >= from, instrument.event >= from);
         if from < self.tape.tail() || distance * SYMBOLS_PER_FRAME >= length {
             return self.owe(debt, symbols, wanted);
         }
@@ -154,7 +154,8 @@ impl Hub {
         (from, to): (ListId, ListId),
         position: FrameNumber,
     ) {
-        for claim in debt.claims.iter_mut().filter(|it| it.within.is_none()) {
+        let claims = debt.claims.iter_mut();
+        for claim in claims.filter(|claim| claim.within.is_none()) {
             self.lists.take_again(from);
             claim.within = Some(from);
         }

@@ -211,8 +211,9 @@ impl Hub {
             Some(entries) => self.ids_of(entries, &mut Vec::new(), true)?,
         };
         let listed = ids.iter().map(|&id| (id, self.instrument(id)));
-        let listed =
-            listed.filter(|&(id, it)| it.is_listed && after.is_none_or(|after| id > after));
+        let listed = listed.filter(|&(id, instrument)| {
+            instrument.is_listed && after.is_none_or(|after| id > after)
+        });
         let (begin, mut count, mut more) = (out.len(), 0, 0);
         out.push('[');
         for (_, instrument) in listed {
@@ -250,7 +251,7 @@ impl Hub {
             Symbols::Some(symbols) if rules.is_empty() => {
                 self.worked(symbols.len());
                 let listed = symbols.iter().map(|&id| self.instrument(id));
-                for instrument in listed.filter(|it| it.is_listed) {
+                for instrument in listed.filter(|instrument| instrument.is_listed) {
                     count += 1;
                     entries.push(|| instrument.name_json.to_string());
                 }
@@ -300,13 +301,15 @@ impl Hub {
         draft.symbols.dedup();
         let is_all = matches!(&*draft.rules, [rule] if rule.is_everything());
         let count = self.instruments.len() - self.spare.len();
-        let symbols = match is_all && draft.symbols.len() == count {
-            true => None,
-            false => Some(draft.symbols),
+        let symbols = if is_all && draft.symbols.len() == count {
+            None
+        } else {
+            Some(draft.symbols)
         };
         let list = self.take(symbols, &draft.rules);
         list.ok_or_else(|| {
-            let first = entries.iter().map(AsRef::as_ref).find(|it| !it.is_empty());
+            let mut entries = entries.iter().map(AsRef::as_ref);
+            let first = entries.find(|entry| !entry.is_empty());
             self.no_room_for(first.unwrap_or_default())
         })
     }
@@ -359,7 +362,9 @@ impl Hub {
     }
 
     fn match_any(&self, patterns: &[Pattern], ids: &mut Vec<SymbolId>) {
-        let matchers = patterns.iter().filter_map(|it| it.matcher(&self.parts));
+        let matchers = patterns
+            .iter()
+            .filter_map(|pattern| pattern.matcher(&self.parts));
         let matchers: Vec<_> = matchers.collect();
         if matchers.is_empty() {
             return;
@@ -407,11 +412,11 @@ impl Hub {
     fn unknown(&self, name: &str) -> SelectError {
         self.worked(3 * self.instruments.len());
         let market = bare(name).unwrap_or(name);
-        let [of_base, of_quote] = Pattern::near(market).map(|it| it.matcher(&self.parts));
-        let matched = |matcher: Matcher| self.named(|it| matcher.matches(it.parts));
+        let [of_base, of_quote] = Pattern::near(market).map(|pattern| pattern.matcher(&self.parts));
+        let matched = |matcher: Matcher| self.named(|instrument| matcher.matches(instrument.parts));
         let near = of_base
             .and_then(matched)
-            .or_else(|| self.named(|it| it.is_spelled(market)))
+            .or_else(|| self.named(|instrument| instrument.is_spelled(market)))
             .or_else(|| of_quote.filter(|_| market.contains('/')).and_then(matched));
         let near =
             near.map(Near::Similar)

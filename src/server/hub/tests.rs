@@ -799,18 +799,20 @@ fn debts_are_paid_exactly_whatever_happens_meanwhile() {
         let mut debt = Debt::default();
         let is_skip = rng.bool();
         let mut expected = Vec::new();
-        for it in &hub.instruments {
-            let is_owed = match is_skip {
-                true => [it.tick >= from, it.event >= from],
-                false => [it.is_listed && it.seq > 0, false],
+        for instrument in &hub.instruments {
+            let is_owed = if is_skip {
+                [instrument.tick >= from, instrument.event >= from]
+            } else {
+                [instrument.is_listed && instrument.seq > 0, false]
             };
-            let frames = [it.tick, it.event].into_iter().zip(is_owed);
+            let frames = [instrument.tick, instrument.event].into_iter().zip(is_owed);
             let owed = frames.filter(|&(number, is_owed)| is_owed && number > 0);
-            expected.extend(owed.map(|(number, _)| (number, it.name.clone())));
+            expected.extend(owed.map(|(number, _)| (number, instrument.name.clone())));
         }
-        match is_skip {
-            true => hub.owe_for_skipping(&mut debt, known, from),
-            false => hub.owe_on_joining(&mut debt, known, 0),
+        if is_skip {
+            hub.owe_for_skipping(&mut debt, known, from);
+        } else {
+            hub.owe_on_joining(&mut debt, known, 0);
         }
         expected.sort_unstable();
         let mut got = Vec::new();
@@ -819,8 +821,12 @@ fn debts_are_paid_exactly_whatever_happens_meanwhile() {
             // Symbols that are printed again are no longer owed.
             print(&mut hub, &mut rng, 4);
             let newest = hub.instruments.iter();
-            let newest =
-                newest.flat_map(|it| [(it.tick, it.name.clone()), (it.event, it.name.clone())]);
+            let newest = newest.flat_map(|instrument| {
+                [
+                    (instrument.tick, instrument.name.clone()),
+                    (instrument.event, instrument.name.clone()),
+                ]
+            });
             let newest: Vec<_> = newest.collect();
             let rest = expected.split_off(paid);
             expected.extend(rest.into_iter().filter(|owed| newest.contains(owed)));

@@ -141,8 +141,8 @@ impl Hub {
         }
     }
 
-    /// Gives news of a symbol to all slots that watch it.
-    pub(super) fn tell_watchers(&mut self, id: SymbolId) {
+    /// Marks all slots that watch a symbol as having news.
+    pub(super) fn mark_watchers(&mut self, id: SymbolId) {
         self.news.unite(&self.watch_everything);
         self.watchers[usize::from(id)].add_to(&mut self.news);
         self.groups.add_to(id, &mut self.news);

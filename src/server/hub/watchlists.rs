@@ -163,7 +163,7 @@ impl Watchlists {
             || list
                 .symbols
                 .as_deref()
-                .is_some_and(|it| it.len() >= NAMES_NOTED);
+                .is_some_and(|symbols| symbols.len() >= NAMES_NOTED);
         if !is_work {
             return;
         }
@@ -205,7 +205,7 @@ impl Watchlists {
     /// have ever been added.
     pub(crate) fn growth(&self, of: ListId, tried: u32) -> Option<Result<ListId, SymbolId>> {
         let mut growths = self.growths.iter();
-        let known = growths.find(|it| it.of == of && it.tried == tried)?;
+        let known = growths.find(|growth| growth.of == of && growth.tried == tried)?;
         Some(known.outcome)
     }
 
@@ -216,7 +216,7 @@ impl Watchlists {
         tried: u32,
         outcome: Result<ListId, SymbolId>,
     ) {
-        self.growths.retain(|it| it.of != of);
+        self.growths.retain(|growth| growth.of != of);
         if self.growths.len() == GROWTHS_MAX {
             self.growths.pop_front();
         }
@@ -248,7 +248,7 @@ impl Watchlists {
         self.forget_entries(id);
         self.forget_content(id);
         self.growths
-            .retain(|it| it.of != id && it.outcome != Ok(id));
+            .retain(|growth| growth.of != id && growth.outcome != Ok(id));
         let list = self.lists.remove(id.0 as usize);
         self.memory -= memory(list.symbols.as_deref(), &list.rules);
     }
@@ -417,7 +417,7 @@ pub(crate) fn merged(list: &[SymbolId], other: &[SymbolId]) -> Vec<SymbolId> {
     let mut all = Vec::with_capacity(list.len() + other.len());
     let mut rest = list;
     for &symbol in other {
-        let (below, above) = rest.split_at(rest.partition_point(|&it| it < symbol));
+        let (below, above) = rest.split_at(rest.partition_point(|&other| other < symbol));
         all.extend_from_slice(below);
         all.push(symbol);
         rest = above;

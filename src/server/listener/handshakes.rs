@@ -30,7 +30,8 @@ impl<S: Transport> Server<S> {
         }
         io_loop.call_at(end - silence, move |server, io_loop| {
             let connection = server.connections.get_mut(token);
-            let Some(connection) = connection.filter(|it| it.handshake_timeout().is_some()) else {
+            let waiting = connection.filter(|connection| connection.handshake_timeout().is_some());
+            let Some(connection) = waiting else {
                 return;
             };
             let end = if connection.socket().was_deferred() {
@@ -45,8 +46,10 @@ impl<S: Transport> Server<S> {
     /// Handles the time limit of a request, after all pending events. If an event only put the
     /// connection into a queue, bytes that came in time are read before the limit applies.
     fn on_handshake_limit(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
-        let connection = self.connections.get_mut(token).filter(|it| it.queued);
-        match (connection.map(|it| it.is_securing()), &mut self.tls) {
+        let connection = self.connections.get_mut(token);
+        let queued = connection.filter(|connection| connection.queued);
+        let is_securing = queued.map(|connection| connection.is_securing());
+        match (is_securing, &mut self.tls) {
             (Some(true), Some(tls)) => tls.queue.end(token),
             (Some(_), _) => self.take_turn(io_loop, Turn::End(token)),
             (None, _) => self.on_handshake_timeout(io_loop, token),

@@ -135,24 +135,25 @@ impl Snapshot<'_> {
         out.counters(
             "tickertape_symbol_ticks_total",
             "Prices published, by symbol",
-            symbols().map(|it| ([("symbol", it.name)], it.ticks)),
+            symbols().map(|symbol| ([("symbol", symbol.name)], symbol.ticks)),
         );
         let age = |at| self.now.saturating_duration_since(at).as_secs_f64();
         out.gauges(
             "tickertape_newest_tick_age_seconds",
             "Time since the newest price of a symbol was published",
-            symbols().filter_map(|it| Some(([("symbol", it.name)], age(it.published?)))),
+            symbols()
+                .filter_map(|symbol| Some(([("symbol", symbol.name)], age(symbol.published?)))),
         );
         out.gauges(
             "tickertape_symbol_stale",
             "1 while a symbol has been silent for longer than --stale-after",
-            symbols().map(|it| ([("symbol", it.name)], f64::from(it.is_stale))),
+            symbols().map(|symbol| ([("symbol", symbol.name)], f64::from(symbol.is_stale))),
         );
     }
 
     fn write_state(&self, out: &mut Text) {
         let (symbols, lists) = self.hub.counts();
-        let stale = self.hub.stats().filter(|it| it.is_stale).count();
+        let stale = self.hub.stats().filter(|symbol| symbol.is_stale).count();
         let memory = self.hub.index_memory();
         for (name, help, value) in [
             (

@@ -8,31 +8,35 @@ pub(super) fn write(sources: &Sources, out: &mut Text) {
     if sources.iter().next().is_none() {
         return;
     }
-    let all = || sources.iter().map(|it| ([("source", it.name())], it));
+    let all = || {
+        sources
+            .iter()
+            .map(|source| ([("source", source.name())], source))
+    };
     out.gauges(
         "tickertape_source_up",
         "1 while the newest answer of a source had prices; 0 before the first",
-        all().map(|(label, it)| (label, f64::from(it.is_good() == Some(true)))),
+        all().map(|(label, source)| (label, f64::from(source.is_good() == Some(true)))),
     );
-    let asked = all().filter(|(_, it)| it.took().count() > 0);
+    let asked = all().filter(|(_, source)| source.took().count() > 0);
     out.histograms(
         "tickertape_source_fetch_seconds",
         "How long a source took to answer a request, successfully or not",
-        asked.map(|(label, it)| (label, it.took())),
+        asked.map(|(label, source)| (label, source.took())),
     );
     out.counters(
         "tickertape_source_answers_total",
         "Answers and messages of a source that had prices",
-        all().map(|(label, it)| (label, it.answers())),
+        all().map(|(label, source)| (label, source.answers())),
     );
     out.counters(
         "tickertape_source_old_prices_total",
         "Prices of a source that were dropped because they were older than the one before",
-        all().map(|(label, it)| (label, it.outdated())),
+        all().map(|(label, source)| (label, source.outdated())),
     );
-    let failures = sources.iter().flat_map(|it| {
-        let failures = it.failures().iter();
-        failures.map(|&(kind, count)| ([("source", it.name()), ("kind", kind)], count))
+    let failures = sources.iter().flat_map(|source| {
+        let failures = source.failures().iter();
+        failures.map(|&(kind, count)| ([("source", source.name()), ("kind", kind)], count))
     });
     out.counters(
         "tickertape_source_failures_total",

@@ -61,7 +61,7 @@ struct Pace {
     /// The last beat at which it was served.
     beat: u32,
     /// The first frame for everyone that it has not had: these frames wait for no beat.
-    heard: FrameNumber,
+    next_for_everyone: FrameNumber,
 }
 
 /// Where a client stands by its own account.
@@ -163,8 +163,8 @@ impl Subscriber {
             is_resuming: self.is_resuming,
             awaited: self.awaited(),
             beat: pace.map(|pace| pace.beat),
-            is_owed: special.is_some_and(|it| !it.debt.is_empty()),
-            must_refresh: special.is_some_and(|it| it.must_refresh),
+            is_owed: special.is_some_and(|special| !special.debt.is_empty()),
+            must_refresh: special.is_some_and(|special| special.must_refresh),
         }
     }
 
@@ -187,9 +187,9 @@ impl Subscriber {
     }
 
     /// Whether it has been sent this frame for everyone.
-    pub(crate) fn has_heard(&self, frame: FrameNumber, hub: &Hub) -> bool {
+    pub(crate) fn has_sent(&self, frame: FrameNumber, hub: &Hub) -> bool {
         let pace = self.special.as_ref().and_then(|special| special.pace);
-        frame < pace.map_or_else(|| self.unread_from(hub), |pace| pace.heard)
+        frame < pace.map_or_else(|| self.unread_from(hub), |pace| pace.next_for_everyone)
     }
 
     /// Whether the last visit left something to send.
@@ -199,7 +199,8 @@ impl Subscriber {
 
     /// Serves it at the next visit, without a beat of its period: there will be no other.
     pub(crate) fn hasten(&mut self, hub: &Hub) {
-        if let Some(pace) = self.special.as_mut().and_then(|it| it.pace.as_mut()) {
+        let special = self.special.as_mut();
+        if let Some(pace) = special.and_then(|special| special.pace.as_mut()) {
             pace.beat = hub.beats(pace.period).wrapping_sub(1);
         }
     }
@@ -218,7 +219,8 @@ impl Subscriber {
         context: &mut Context<'_>,
     ) -> Result<Progress, CloseReason> {
         context.hub.set_news(slot, false);
-        if let Some(notice) = self.special.as_mut().and_then(|it| it.notice.take()) {
+        let special = self.special.as_mut();
+        if let Some(notice) = special.and_then(|special| special.notice.take()) {
             let sent = outbox.send(&notice, context.now);
             sent.map_err(CloseReason::Failed)?;
             if !outbox.is_clear() {
@@ -315,8 +317,9 @@ impl Subscriber {
             self.owe(debt);
         }
         let position = self.position;
-        if let Some(pace) = self.special.as_mut().and_then(|it| it.pace.as_mut()) {
-            pace.heard = position;
+        let special = self.special.as_mut();
+        if let Some(pace) = special.and_then(|special| special.pace.as_mut()) {
+            pace.next_for_everyone = position;
         }
     }
 
@@ -341,7 +344,8 @@ impl Subscriber {
     fn pay(&mut self, context: &mut Context<'_>) -> bool {
         let (reading, batches) = ((self.list, self.position), self.batches());
         context.packing.begin(batches);
-        let Some(special) = self.special.as_mut().filter(|it| !it.debt.is_empty()) else {
+        let special = self.special.as_mut();
+        let Some(special) = special.filter(|special| !special.debt.is_empty()) else {
             return true;
         };
         let most = context.config.messages_per_write(batches);
@@ -367,7 +371,7 @@ impl Subscriber {
         context: &mut Context<'_>,
     ) -> std::io::Result<()> {
         if let Some(pace) = self.special.as_ref().and_then(|special| special.pace) {
-            return self.hear(pace, outbox, context);
+            return self.send_for_everyone(pace, outbox, context);
         }
         let from = self.unread_from(context.hub);
         let first = self.first_unread(from, context);
@@ -474,14 +478,14 @@ impl Subscriber {
     }
 
     /// Sends the frames for everyone to a reader that gets its ticks at its own rate.
-    fn hear<S: Socket>(
+    fn send_for_everyone<S: Socket>(
         &mut self,
         pace: Pace,
         outbox: &mut Outbox<S>,
         context: &mut Context<'_>,
     ) -> std::io::Result<()> {
         let tape = context.hub.tape();
-        let is_all_there = context.gather.find(tape, &[], pace.heard);
+        let is_all_there = context.gather.find(tape, &[], pace.next_for_everyone);
         if !is_all_there {
             // Only pings can have been lost: the closing frame comes last of all.
             self.ponged = context.heartbeat;
@@ -502,9 +506,12 @@ impl Subscriber {
             .found()
             .last()
             .filter(|_| context.gather.is_cut());
-        let heard = last.map_or(tape.head(), |last| last + 1);
-        self.special().pace = Some(Pace { heard, ..pace });
-        self.is_behind = heard < tape.head();
+        let next_for_everyone = last.map_or(tape.head(), |last| last + 1);
+        self.is_behind = next_for_everyone < tape.head();
+        self.special().pace = Some(Pace {
+            next_for_everyone,
+            ..pace
+        });
         Ok(())
     }
 
@@ -526,13 +533,13 @@ impl Subscriber {
 
     /// Whether the tape can have no more frames for it.
     fn is_at_head(&self, hub: &Hub) -> bool {
-        let heard = self.special.as_ref().and_then(|special| special.pace);
-        let position = heard.map_or(self.position, |pace| pace.heard);
+        let pace = self.special.as_ref().and_then(|special| special.pace);
+        let position = pace.map_or(self.position, |pace| pace.next_for_everyone);
         position == hub.tape().head()
     }
 
     fn set_delivery(&mut self, period: Option<PeriodId>, batches: bool, hub: &Hub) {
-        let heard = self.position;
+        let position = self.position;
         let special = self.special();
         special.batches = batches;
         let known = special.pace;
@@ -541,7 +548,7 @@ impl Subscriber {
             beat: known
                 .filter(|pace| pace.period == period)
                 .map_or_else(|| hub.beats(period), |pace| pace.beat),
-            heard: known.map_or(heard, |pace| pace.heard),
+            next_for_everyone: known.map_or(position, |pace| pace.next_for_everyone),
         });
     }
 
@@ -568,7 +575,7 @@ impl Subscriber {
     /// is about to change once the debt is paid, which those requests would see.
     pub(crate) fn is_owed_much(&self) -> bool {
         let special = self.special.as_ref();
-        special.is_some_and(|it| it.debt.is_large() || it.must_refresh)
+        special.is_some_and(|special| special.debt.is_large() || special.must_refresh)
     }
 
     /// Whether its requests have to wait until `outbox` has room again for a large debt. An event

@@ -158,10 +158,10 @@ impl<S: Transport> Socket for ClientSocket<S> {
         }
     }
 
-    fn say_goodbye(&mut self) {
+    fn send_close_notify(&mut self) {
         match self {
             Self::Plain(_) => {}
-            Self::Tls(socket) => socket.say_goodbye(),
+            Self::Tls(socket) => socket.send_close_notify(),
         }
     }
 

@@ -117,7 +117,7 @@ impl Records {
     }
 
     /// Appends the end of the stream to `outgoing`: `close_notify`.
-    pub(super) fn goodbye(&mut self, outgoing: &mut Vec<u8>) -> io::Result<()> {
+    pub(super) fn close_notify(&mut self, outgoing: &mut Vec<u8>) -> io::Result<()> {
         self.drive(Say::Goodbye, &mut [], outgoing).map(drop)
     }
 

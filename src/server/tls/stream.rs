@@ -51,13 +51,13 @@ impl<S: Transport> TlsSocket<S> {
     }
 
     /// Appends `close_notify` to the outgoing records, once.
-    fn seal_goodbye(&mut self) {
+    fn append_close_notify(&mut self) {
         if let Stage::Secure(records) = &mut self.stage
             && records.can_speak()
             && !self.finished
         {
             // Keys that are used up cannot encrypt it, so the client does without.
-            let _ = records.goodbye(&mut self.outgoing);
+            let _ = records.close_notify(&mut self.outgoing);
         }
     }
 
@@ -208,16 +208,16 @@ impl<S: Transport> Socket for TlsSocket<S> {
     }
 
     fn finish(&mut self) {
-        self.seal_goodbye();
+        self.append_close_notify();
         self.finished = true;
         // An event sends the rest, and a client that has gone needs no end.
         let _ = self.flush();
     }
 
-    fn say_goodbye(&mut self) {
-        self.seal_goodbye();
+    fn send_close_notify(&mut self) {
+        self.append_close_notify();
         self.held = false;
-        // A client that takes no more bytes, or has gone, does without the goodbye.
+        // A client that takes no more bytes, or has gone, does without it.
         let _ = send(&mut self.socket, &mut self.outgoing);
     }
 

@@ -186,7 +186,7 @@ impl Flood {
     ) -> Self {
         let [control, baseline] = [program, peaceful].map(|program| {
             let control = ControlClient::join(&program.address, program.pid(), INTERVAL);
-            control.hear(SYMBOLS as u64);
+            control.await_ticks(SYMBOLS as u64);
             control
         });
         let before = Turns::of(program);
@@ -346,7 +346,7 @@ fn next_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 fn ran(program: &ServerProcess) -> Duration {
     let path = format!("/proc/{}/schedstat", program.pid());
     let text = fs::read_to_string(path).unwrap();
-    let nanoseconds = text.split(' ').next().and_then(|it| it.parse().ok());
+    let nanoseconds = text.split(' ').next().and_then(|word| word.parse().ok());
     Duration::from_nanos(nanoseconds.unwrap())
 }
 
@@ -384,24 +384,27 @@ impl Turns {
 
     fn over(&self, limit: f64) -> u64 {
         let all = self.0.last().map_or(0, |(_, count)| *count);
-        let within = |(bound, _): &&(String, u64)| bound.parse::<f64>().is_ok_and(|it| it <= limit);
+        let within =
+            |(bound, _): &&(String, u64)| bound.parse::<f64>().is_ok_and(|bound| bound <= limit);
         all - self.0.iter().rfind(within).map_or(0, |(_, count)| *count)
     }
 }
 
 /// A build that is not optimised takes ten times as long for each.
-const SYMBOLS: usize = match cfg!(debug_assertions) {
-    true => 4_000,
-    false => 20_000,
+const SYMBOLS: usize = if cfg!(debug_assertions) {
+    4_000
+} else {
+    20_000
 };
 
 /// Between two ticks of the market there are some milliseconds, and timers have their own size.
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// Of one request, and what it brings about.
-const COST_MAX: Duration = match cfg!(debug_assertions) {
-    true => Duration::from_millis(20),
-    false => Duration::from_millis(5),
+const COST_MAX: Duration = if cfg!(debug_assertions) {
+    Duration::from_millis(20)
+} else {
+    Duration::from_millis(5)
 };
 
 /// In seconds.

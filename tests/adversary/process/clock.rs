@@ -79,7 +79,7 @@ pub(super) fn moved() -> Outcome {
         "--slow-timeout=300ms",
     ];
     let subject = Subject::of(clock.command().args(limits));
-    subject.control.hear(5);
+    subject.control.await_ticks(5);
     let began = Instant::now();
     let mut silent = Peer::connect(&subject.program.address);
     for hours in [1, -1, 24] {
@@ -90,14 +90,16 @@ pub(super) fn moved() -> Outcome {
         cases::must(apart.abs() <= 5, || {
             format!("its clock was not moved by {hours} hours")
         })?;
-        subject.control.hear(10);
+        subject.control.await_ticks(10);
     }
-    let heard = silent.hear();
-    cases::equal("status of who never spoke", heard.status(), 408)?;
-    cases::must(heard.took >= limit, || format!("it had {:?}", heard.took))?;
+    let received = silent.read_to_end();
+    cases::equal("status of a silent peer", received.status(), 408)?;
+    cases::must(received.took >= limit, || {
+        format!("it had {:?}", received.took)
+    })?;
     // Two heartbeats more, answered in time by whichever clock.
     while began.elapsed() < limit * 2 {
-        subject.control.hear(10);
+        subject.control.await_ticks(10);
     }
     let intervals = began.elapsed().as_millis() / INTERVAL.as_millis();
     let ticks = subject.control.seen().ticks;

@@ -44,7 +44,7 @@ pub(super) fn terminated_under_load() -> Outcome {
                     }
                 }
             });
-            peer.hear();
+            peer.read_to_end();
         });
     };
     let storms = || {
@@ -54,7 +54,7 @@ pub(super) fn terminated_under_load() -> Outcome {
     };
     thread::scope(|scope| {
         let loads = [scope.spawn(floods), scope.spawn(storms)];
-        subject.control.hear(30);
+        subject.control.await_ticks(30);
         let began = Instant::now();
         subject.signal(Signal::TERM);
         let told = readers
@@ -89,10 +89,10 @@ pub(super) fn terminated_under_load() -> Outcome {
 }
 
 fn goodbye(mut peer: Peer) -> Check {
-    let heard = peer.hear();
-    cases::equal("close code", heard.close_code()?, 1001)?;
-    cases::equal("the end", heard.end, End::Fin)?;
-    let closes = server_frames(&heard.bytes)
+    let received = peer.read_to_end();
+    cases::equal("close code", received.close_code()?, 1001)?;
+    cases::equal("the end", received.end, End::Fin)?;
+    let closes = server_frames(&received.bytes)
         .iter()
         .filter(|(first, _)| *first == 0x88)
         .count();
@@ -100,10 +100,10 @@ fn goodbye(mut peer: Peer) -> Check {
 }
 
 fn unserved(mut peer: Peer) -> Check {
-    let heard = peer.hear();
+    let received = peer.read_to_end();
     cases::equal(
         "status of a client that had not asked in full",
-        (heard.status(), heard.end),
+        (received.status(), received.end),
         (503, End::Fin),
     )
 }
@@ -114,7 +114,7 @@ pub(super) fn killed_and_started_again() -> Outcome {
     let mut subject = Subject::start(&[]);
     let address = subject.program.address.clone();
     let clients: Vec<_> = (0..50).map(|_| Peer::open(&address).unwrap()).collect();
-    subject.control.hear(5);
+    subject.control.await_ticks(5);
     subject.signal(Signal::KILL);
     subject.program.exit();
     let port = address.rsplit(':').next().unwrap();

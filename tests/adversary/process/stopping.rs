@@ -19,7 +19,7 @@ use crate::fixture::metric;
 /// came meanwhile are served.
 pub(super) fn stopped() -> Outcome {
     let subject = Subject::start(&[]);
-    subject.control.hear(20);
+    subject.control.await_ticks(20);
     subject.signal(Signal::STOP);
     let waiting: Vec<_> = (0..20)
         .map(|_| Peer::connect(&subject.program.address))
@@ -37,7 +37,7 @@ pub(super) fn stopped() -> Outcome {
             format!("who waited got {head:?}")
         })?;
     }
-    subject.control.hear(50);
+    subject.control.await_ticks(50);
     let mut seen = subject.control.leave();
     let stamps: Vec<_> = seen
         .recent
@@ -69,13 +69,13 @@ pub(super) fn stopped_again_and_again() -> Outcome {
         .map(|_| Peer::open(&subject.program.address).unwrap())
         .collect();
     for number in 0..25 {
-        subject.control.hear(2);
+        subject.control.await_ticks(2);
         thread::sleep(INTERVAL * (number % 10) / 10);
         subject.signal(Signal::STOP);
         thread::sleep(Duration::from_millis(30));
         subject.signal(Signal::CONT);
     }
-    subject.control.hear(20);
+    subject.control.await_ticks(20);
     let seen = subject.control.leave();
     cases::equal("missed", seen.wrong, 0)?;
     Ok(None)
@@ -118,7 +118,7 @@ pub(super) fn stopped_beyond_the_limits() -> Outcome {
         peer.frame(|_, payload| payload.starts_with(br#"{"op":"pong""#))
             .map_err(|error| format!("who had answered: {error}"))?;
     }
-    subject.control.hear(20);
+    subject.control.await_ticks(20);
     let seen = subject.control.leave();
     cases::equal("missed", seen.wrong, 0)?;
     cases::equal("the control client's end", seen.end.as_deref(), None)?;

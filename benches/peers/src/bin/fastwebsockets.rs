@@ -20,7 +20,7 @@ use tickertape_peers::{Orders, listen, requested, run, tick_forever};
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter};
 use tokio::net::{TcpListener, TcpStream};
 
-type Board = tickertape_peers::Board<Arc<str>>;
+type Hub = tickertape_peers::Hub<Arc<str>>;
 
 fn main() -> io::Result<()> {
     run(serve())
@@ -29,23 +29,23 @@ fn main() -> io::Result<()> {
 async fn serve() -> io::Result<()> {
     let orders = Orders::from_arguments()?;
     let listener = listen()?;
-    let board = Arc::new(Board::new(orders.symbols()));
-    tokio::spawn(accept(listener, Arc::clone(&board)));
-    tick_forever(orders, |symbol, tick| board.publish(symbol, tick.into())).await;
+    let hub = Arc::new(Hub::new(orders.symbols()));
+    tokio::spawn(accept(listener, Arc::clone(&hub)));
+    tick_forever(orders, |symbol, tick| hub.publish(symbol, tick.into())).await;
     Ok(())
 }
 
 /// Ends when no more clients can be accepted; the present ones stay.
-async fn accept(listener: TcpListener, board: Arc<Board>) -> io::Result<()> {
+async fn accept(listener: TcpListener, hub: Arc<Hub>) -> io::Result<()> {
     loop {
         let (socket, _) = listener.accept().await?;
-        tokio::spawn(serve_client(socket, Arc::clone(&board)));
+        tokio::spawn(serve_client(socket, Arc::clone(&hub)));
     }
 }
 
 /// Returns when the request has been answered; the upgraded connection has a task of its own.
-async fn serve_client(socket: TcpStream, board: Arc<Board>) {
-    let service = service_fn(move |request| answer(request, Arc::clone(&board)));
+async fn serve_client(socket: TcpStream, hub: Arc<Hub>) {
+    let service = service_fn(move |request| answer(request, Arc::clone(&hub)));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
     // A client that leaves before the answer does not affect the others.
     let _ = connection.with_upgrades().await;
@@ -53,17 +53,17 @@ async fn serve_client(socket: TcpStream, board: Arc<Board>) {
 
 async fn answer(
     mut request: Request<Incoming>,
-    board: Arc<Board>,
+    hub: Arc<Hub>,
 ) -> Result<Response<Empty<Bytes>>, WebSocketError> {
     let (response, upgraded) = upgrade(&mut request)?;
     let list = requested(&request.uri().to_string());
-    tokio::spawn(async move { converse(upgraded, &board, list).await });
+    tokio::spawn(async move { converse(upgraded, &hub, list).await });
     Ok(response)
 }
 
 async fn converse(
     upgraded: UpgradeFut,
-    board: &Board,
+    hub: &Hub,
     list: Option<Vec<usize>>,
 ) -> Result<(), WebSocketError> {
     let (incoming, mut client) = upgraded.await?.split(|stream| {
@@ -71,7 +71,7 @@ async fn converse(
         (read, BufWriter::with_capacity(WRITE_BUFFER, write))
     });
     let mut closed = pin!(until_closed(incoming));
-    let (newest, mut ticks) = board.join(list.as_deref());
+    let (newest, mut ticks) = hub.join(list.as_deref());
     for tick in newest {
         write(&mut client, &tick).await?;
     }

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
-type Board = tickertape_peers::Board<Utf8Bytes>;
+type Hub = tickertape_peers::Hub<Utf8Bytes>;
 
 fn main() -> io::Result<()> {
     run(serve())
@@ -24,22 +24,22 @@ fn main() -> io::Result<()> {
 async fn serve() -> io::Result<()> {
     let orders = Orders::from_arguments()?;
     let listener = listen()?;
-    let board = Arc::new(Board::new(orders.symbols()));
-    tokio::spawn(accept(listener, Arc::clone(&board)));
-    tick_forever(orders, |symbol, tick| board.publish(symbol, tick.into())).await;
+    let hub = Arc::new(Hub::new(orders.symbols()));
+    tokio::spawn(accept(listener, Arc::clone(&hub)));
+    tick_forever(orders, |symbol, tick| hub.publish(symbol, tick.into())).await;
     Ok(())
 }
 
 /// Ends when no more clients can be accepted; the present ones stay.
-async fn accept(listener: TcpListener, board: Arc<Board>) -> io::Result<()> {
+async fn accept(listener: TcpListener, hub: Arc<Hub>) -> io::Result<()> {
     loop {
         let (socket, _) = listener.accept().await?;
-        tokio::spawn(serve_client(socket, Arc::clone(&board)));
+        tokio::spawn(serve_client(socket, Arc::clone(&hub)));
     }
 }
 
 /// Returns when the client has left, for whatever reason: the others are not affected.
-async fn serve_client(socket: TcpStream, board: Arc<Board>) {
+async fn serve_client(socket: TcpStream, hub: Arc<Hub>) {
     // The default is 128 KiB for each client.
     let config = WebSocketConfig::default().read_buffer_size(4096);
     let mut list = None;
@@ -49,17 +49,17 @@ async fn serve_client(socket: TcpStream, board: Arc<Board>) {
         Ok(response)
     };
     if let Ok(client) = accept_hdr_async_with_config(socket, read_list, Some(config)).await {
-        let _ = converse(client, &board, list.as_deref()).await;
+        let _ = converse(client, &hub, list.as_deref()).await;
     }
 }
 
 async fn converse(
     client: WebSocketStream<TcpStream>,
-    board: &Board,
+    hub: &Hub,
     list: Option<&[usize]>,
 ) -> Result<(), Error> {
     let (mut sink, mut messages) = client.split();
-    let (newest, mut ticks) = board.join(list);
+    let (newest, mut ticks) = hub.join(list);
     for tick in newest {
         sink.feed(Message::Text(tick)).await?;
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::cli::{BadOption, Options, count, duration, period};
 use crate::client::config::options::watch;
-use crate::client::config::{Config, Shape};
+use crate::client::config::{Behaviour, Config};
 
 /// Reads these options into `config`; those not given keep their defaults.
 pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
@@ -38,19 +38,19 @@ pub(super) fn rate(text: &str, things: &str) -> Result<f64, String> {
 
 /// Reads the options for slow readers and reconnecting; those not given keep their defaults.
 fn read_shape(options: &mut Options, config: &mut Config) -> Result<(), BadOption> {
-    let shape = Shape {
+    let behaviour = Behaviour {
         slow: options.value("--slow", count)?.unwrap_or_default(),
         churn: options.value("--churn", |text| rate(text, "reconnects"))?,
         reconnect: options.flag("--reconnect"),
     };
-    if shape.slow >= config.clients && shape.slow > 0 {
+    if behaviour.slow >= config.clients && behaviour.slow > 0 {
         let error = format!(
             "{} of {} clients would leave none to measure, raise --clients",
-            shape.slow, config.clients
+            behaviour.slow, config.clients
         );
         return Err(BadOption::new("--slow", error));
     }
-    config.shape = shape;
+    config.behaviour = behaviour;
     if let Some(processes) = options.value("--processes", count)? {
         config.processes = processes;
     }
@@ -120,7 +120,7 @@ mod tests {
             let config = Config {
                 clients,
                 ramp: Some(100.0),
-                shape: Shape {
+                behaviour: Behaviour {
                     slow,
                     churn: Some(10.0),
                     reconnect: true,
@@ -135,13 +135,13 @@ mod tests {
                 first += share.clients;
             }
             assert_eq!(sum(|share| share.clients), clients);
-            assert_eq!(sum(|share| share.shape.slow), slow);
+            assert_eq!(sum(|share| share.behaviour.slow), slow);
             let rates = |of: fn(&Config) -> Option<f64>| shares.iter().filter_map(of).sum::<f64>();
             assert!((rates(|share| share.ramp) - 100.0).abs() < 1e-9);
-            assert!((rates(|share| share.shape.churn) - 10.0).abs() < 1e-9);
+            assert!((rates(|share| share.behaviour.churn) - 10.0).abs() < 1e-9);
             for share in shares {
-                assert!(share.clients > 0 && share.shape.slow <= share.clients);
-                assert!(share.shape.reconnect && share.quiet);
+                assert!(share.clients > 0 && share.behaviour.slow <= share.clients);
+                assert!(share.behaviour.reconnect && share.quiet);
             }
         }
     }

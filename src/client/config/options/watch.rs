@@ -13,9 +13,10 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
     let symbols = options.value("--symbols", symbols)?;
     let watch = options.value("--watch", watched)?;
     let seed = options.value("--watch-seed", seed)?;
-    let zipf = match options.flag("--watch-zipf") {
-        true => Some(1.0),
-        false => options.value("--watch-zipf", exponent)?,
+    let zipf = if options.flag("--watch-zipf") {
+        Some(1.0)
+    } else {
+        options.value("--watch-zipf", exponent)?
     };
     let Some(count) = watch else {
         if let Some(symbols) = symbols {

@@ -35,9 +35,10 @@ pub(super) fn curves_of<'a>(run: &'a str, report: &'a Report) -> Vec<Curve<'a>> 
         .collect();
     // A run without other curves keeps an empty one, so that the legend names it.
     let is_drawn = |curve: &Curve<'_>| !curve.points.is_empty();
-    match curves.iter().any(is_drawn) {
-        true => curves.retain(is_drawn),
-        false => curves.truncate(1),
+    if curves.iter().any(is_drawn) {
+        curves.retain(is_drawn);
+    } else {
+        curves.truncate(1);
     }
     curves
 }

@@ -92,9 +92,12 @@ impl Scale {
         let medians = curves.iter().filter_map(Curve::median_us);
         let usual = medians.reduce(f64::min);
         let is_logarithmic = most > usual.map(|usual| usual * LINEAR_MAX);
-        let axis = most.zip(least).map(|(most, least)| match is_logarithmic {
-            true => Axis::logarithmic(least, most),
-            false => Axis::linear(most),
+        let axis = most.zip(least).map(|(most, least)| {
+            if is_logarithmic {
+                Axis::logarithmic(least, most)
+            } else {
+                Axis::linear(most)
+            }
         });
         Self {
             unit: Unit::of_latency(most.unwrap_or(1.0)),
@@ -104,9 +107,10 @@ impl Scale {
     }
 
     fn title(&self) -> String {
-        match self.is_logarithmic {
-            true => "Latency, logarithmic".to_owned(),
-            false => format!("Latency in {}", self.unit.name),
+        if self.is_logarithmic {
+            "Latency, logarithmic".to_owned()
+        } else {
+            format!("Latency in {}", self.unit.name)
         }
     }
 
@@ -148,9 +152,9 @@ fn over_time(area: &Area<'_>, curves: &[Curve<'_>], scale: &Scale) -> Drawing {
     };
     for (i, curve) in curves.iter().enumerate().rev() {
         let lines: [(Pick, ShapeStyle); 3] = [
-            (|it| it.max, style(i, 0.4, 1)),
-            (|it| it.p50, style(i, 1.0, 1)),
-            (|it| it.p99, style(i, 1.0, 2)),
+            (|percentiles| percentiles.max, style(i, 0.4, 1)),
+            (|percentiles| percentiles.p50, style(i, 1.0, 1)),
+            (|percentiles| percentiles.p99, style(i, 1.0, 2)),
         ];
         for (pick, style) in lines {
             for piece in curve.over_time(pick) {

@@ -64,7 +64,7 @@ proptest! {
     ) {
         let mut rng = fastrand::Rng::with_seed(seed);
         let symbols: Vec<_> = (0..count).map(|_| rng.u16(..9)).collect();
-        let symbols: Vec<_> = symbols.into_iter().map(|it| if it == 8 { EVERYONE } else { it }).collect();
+        let symbols: Vec<_> = symbols.into_iter().map(|symbol| if symbol == 8 { EVERYONE } else { symbol }).collect();
         let tape = tape(&symbols, 1 << 20);
         let list: Vec<_> = list.into_iter().collect();
         let mut right = plainly(&symbols, &list, from);

@@ -24,15 +24,19 @@ pub fn request_head(bytes: &[u8]) {
     assert!(!is_found || Some(end) == empty_line(bytes), "ends at {end}");
     // No read brings more bytes at once.
     let whole = decide(head.chunks(HEAD_LENGTH_MAX));
-    let told = tell(&whole);
-    assert_eq!(told, tell(&decide(head.chunks(1))), "byte by byte");
+    let described = describe(&whole);
+    assert_eq!(described, describe(&decide(head.chunks(1))), "byte by byte");
     let pieces = fuzzing::pieces(head);
-    assert_eq!(told, tell(&decide(pieces.into_iter())), "in pieces");
+    assert_eq!(
+        described,
+        describe(&decide(pieces.into_iter())),
+        "in pieces"
+    );
     match &whole {
         None => assert!(head.len() <= HEAD_LENGTH_MAX, "no limit"),
         Some(Err(rejection)) => check_refusal(rejection),
         Some(Ok(asked)) => {
-            check_addition(head, &told);
+            check_addition(head, &described);
             if let Request::Upgrade(upgrade) = asked {
                 check_upgrade(head, upgrade);
             }
@@ -43,10 +47,12 @@ pub fn request_head(bytes: &[u8]) {
     }
     // Bytes that arrive after a handshake, before its answer, end it; they change no rejection.
     let early = decide(std::iter::once(&[head, b"\x81"].concat()[..]));
-    let early = early.and_then(Result::err).map(|it| it.status.as_u16());
+    let early = early
+        .and_then(Result::err)
+        .map(|rejection| rejection.status.as_u16());
     let refused = whole
         .and_then(Result::err)
-        .map_or(400, |it| it.status.as_u16());
+        .map_or(400, |rejection| rejection.status.as_u16());
     assert!(
         early == Some(refused) || head.len() >= HEAD_LENGTH_MAX,
         "{early:?}"
@@ -78,7 +84,7 @@ fn decide<'b>(mut pieces: impl Iterator<Item = &'b [u8]>) -> Decision {
 }
 
 /// The words of a rejection may depend on how many bytes had arrived by then.
-fn tell(decision: &Decision) -> String {
+fn describe(decision: &Decision) -> String {
     match decision {
         Some(Err(rejection)) => format!("{} {}", rejection.status, rejection.head_only),
         other => format!("{other:?}"),
@@ -102,15 +108,15 @@ fn check_refusal(rejection: &Rejection) {
 }
 
 /// Adding a header without meaning changes no decision.
-fn check_addition(head: &[u8], told: &str) {
+fn check_addition(head: &[u8], described: &str) {
     let without_end = head.strip_suffix(b"\r\n").or(head.strip_suffix(b"\n"));
     let longer = [without_end.unwrap_or(head), b"X-Y: \"z\"\r\n\r\n"].concat();
-    let longer = tell(&decide(longer.chunks(HEAD_LENGTH_MAX)));
+    let longer = describe(&decide(longer.chunks(HEAD_LENGTH_MAX)));
     let is_too_long =
-        longer.starts_with("431") && head.iter().filter(|&&it| it == b'\n').count() > 60;
+        longer.starts_with("431") && head.iter().filter(|&&byte| byte == b'\n').count() > 60;
     assert!(
-        longer == told || is_too_long || head.len() > HEAD_LENGTH_MAX - 20,
-        "{longer}, {told}"
+        longer == described || is_too_long || head.len() > HEAD_LENGTH_MAX - 20,
+        "{longer}, {described}"
     );
 }
 
@@ -145,7 +151,7 @@ fn check_upgrade(head: &[u8], upgrade: &Upgrade) {
     assert_eq!(header(&answered, "sec-websocket-accept"), Some(&*accept));
     let symbols = upgrade.symbols.iter().flatten();
     let length: usize = symbols
-        .inspect(|it| assert!(!it.is_empty()))
+        .inspect(|symbol| assert!(!symbol.is_empty()))
         .map(String::len)
         .sum();
     // An invalid byte becomes a character of three bytes.
@@ -163,7 +169,7 @@ fn parse_answer(bytes: &[u8]) -> (u16, Headers, usize) {
     };
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let headers = response.headers.iter();
-    let headers = headers.map(|it| (it.name.to_ascii_lowercase(), text(it.value)));
+    let headers = headers.map(|header| (header.name.to_ascii_lowercase(), text(header.value)));
     (
         response.code.unwrap_or(0),
         headers.collect(),

@@ -194,7 +194,7 @@ mod tests {
     fn text() -> impl Strategy<Value = String> {
         let symbol = || {
             prop::sample::select(&SYMBOLS[..])
-                .prop_map(|it| serde_json::Value::from(it.0).to_string())
+                .prop_map(|symbol| serde_json::Value::from(symbol.0).to_string())
         };
         let entry = prop_oneof![
             3 => symbol(),

@@ -76,8 +76,8 @@ pub(super) struct Client {
     request: u64,
     ends: VecDeque<u64>,
     /// Messages that have arrived, and messages that the server has read.
-    pub(super) told: u64,
-    pub(super) heard: u64,
+    pub(super) messages_arrived: u64,
+    pub(super) messages_read: u64,
     /// The close code that the server sent; no frame may follow it.
     pub(super) farewell: Option<u16>,
     /// The name of the reason that the server has to close it.
@@ -268,8 +268,8 @@ impl Client {
             came: 0,
             request: 0,
             ends: VecDeque::new(),
-            told: 0,
-            heard: 0,
+            messages_arrived: 0,
+            messages_read: 0,
             farewell: None,
             sin: None,
             sent: 0,
@@ -369,7 +369,7 @@ impl Client {
         }
         while self.ends.front().is_some_and(|&end| end <= self.came) {
             self.ends.pop_front();
-            self.told += 1;
+            self.messages_arrived += 1;
         }
         bytes
     }
@@ -409,7 +409,7 @@ impl Client {
                 Expect::Error(id),
                 rng,
             ),
-            94 => self.say_goodbye(rng),
+            94 => self.send_close(rng),
             _ => self.sin(rng),
         }
     }
@@ -429,12 +429,12 @@ impl Client {
         }
     }
 
-    /// Says goodbye, unless it has given a worse reason to be closed.
-    pub(super) fn say_goodbye(&mut self, rng: &mut fastrand::Rng) {
+    /// Sends a close frame, unless it has given a worse reason to be closed.
+    pub(super) fn send_close(&mut self, rng: &mut fastrand::Rng) {
         if self.place.is_some() && self.sin.is_none() {
             self.sin = Some("closed_by_client");
             self.expects.push_back(Expect::Close);
-            self.frame(&GOODBYE, OpCode::Control(Control::Close), true, rng);
+            self.frame(&NORMAL_CLOSURE, OpCode::Control(Control::Close), true, rng);
         }
     }
 
@@ -523,9 +523,9 @@ impl Client {
     }
 }
 
-/// The close code with which a client says goodbye: 1000, a normal closure (RFC 6455 section
+/// The payload of a client's close frame: the code 1000, a normal closure (RFC 6455 section
 /// 7.4.1).
-pub(super) const GOODBYE: [u8; 2] = 1000u16.to_be_bytes();
+pub(super) const NORMAL_CLOSURE: [u8; 2] = 1000u16.to_be_bytes();
 
 /// Fewer messages than the server allows at once, counting the parts of those that are sent in two.
 const MESSAGES_MAX: u32 = 40;

@@ -298,7 +298,7 @@ impl Judge {
 
     /// Notes that a feed has confirmed a price.
     pub(super) fn on_confirmed(&mut self, symbol: usize) {
-        if self.model.hear(symbol, self.now) {
+        if self.model.confirm(symbol, self.now) {
             self.note("live");
         }
     }
@@ -355,15 +355,15 @@ impl Judge {
             .difference(&touched.iter().copied().collect())
             .copied()
             .collect();
-        let mut heard = 0;
+        let mut read = 0;
         for &id in &touched {
             let of_client = self.net.pipe(id, |pipe| std::mem::take(&mut pipe.messages));
             let of_client = of_client.unwrap_or(0);
-            heard += of_client;
+            read += of_client;
             self.observe(id, of_client > 0, server);
-            self.on_heard(id, of_client);
+            self.on_read(id, of_client);
         }
-        assert_eq!(heard, messages, "messages that were read");
+        assert_eq!(read, messages, "messages that were read");
         for id in special {
             self.observe(id, false, server);
         }
@@ -715,12 +715,12 @@ impl Judge {
     }
 
     /// Counts the messages that the server has read from a client.
-    fn on_heard(&mut self, id: Id, count: u64) {
+    fn on_read(&mut self, id: Id, count: u64) {
         self.messages += count;
         if let Some(client) = self.clients.get_mut(&id) {
-            client.heard += count;
-            let (heard, told) = (client.heard, client.told);
-            assert!(heard <= told, "{id}: {heard} messages of {told}");
+            client.messages_read += count;
+            let (read, arrived) = (client.messages_read, client.messages_arrived);
+            assert!(read <= arrived, "{id}: {read} messages of {arrived}");
         }
     }
 

@@ -38,9 +38,12 @@ impl List {
             } else {
                 let name = find(entry, symbols);
                 // A delisted symbol can still be removed.
-                vec![name.or_else(|error| match subscribe {
-                    true => Err(error),
-                    false => find_delisted(entry, symbols, error),
+                vec![name.or_else(|error| {
+                    if subscribe {
+                        Err(error)
+                    } else {
+                        find_delisted(entry, symbols, error)
+                    }
                 })?]
             };
             for index in named {
@@ -69,7 +72,11 @@ impl List {
         };
         let (mut entries, mut except) = (of_rules(true).collect(), of_rules(false).collect());
         let mut count = 0;
-        for (index, symbol) in symbols.iter().enumerate().filter(|(_, it)| it.listed) {
+        for (index, symbol) in symbols
+            .iter()
+            .enumerate()
+            .filter(|(_, symbol)| symbol.listed)
+        {
             let is_watched = self.symbols.contains(&index);
             count += usize::from(is_watched);
             let unlike: &mut Vec<String> = if is_watched {

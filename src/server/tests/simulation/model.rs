@@ -45,7 +45,7 @@ pub(super) struct Symbol {
     pub(super) sent: u64,
     pub(super) json: String,
     /// When its price was last confirmed, µs; `None` if it is not watched.
-    heard: Option<u64>,
+    confirmed: Option<u64>,
     /// When it came back, µs: if it is overdue by then, clients are told at the next check.
     relisted: u64,
     pub(super) stale: bool,
@@ -104,28 +104,32 @@ impl Model {
             return false;
         }
         // An event tells that the symbol is live before its tick is printed.
-        self.hear(symbol, now);
+        self.confirm(symbol, now);
         self.last_stamp = wall.max(self.last_stamp + 1);
-        let it = &mut self.symbols[symbol];
-        (it.seq, it.sent, it.tick) = (it.seq + 1, self.last_stamp, self.printed.len() as u64 + 1);
-        it.json = format!(
-            r#"{{"symbol":"{}","price":{price},"timestamp":7,"seq":{},"sent":{}}}"#,
-            it.name, it.seq, it.sent
+        let state = &mut self.symbols[symbol];
+        (state.seq, state.sent, state.tick) = (
+            state.seq + 1,
+            self.last_stamp,
+            self.printed.len() as u64 + 1,
         );
-        let frame = text(&it.json);
+        state.json = format!(
+            r#"{{"symbol":"{}","price":{price},"timestamp":7,"seq":{},"sent":{}}}"#,
+            state.name, state.seq, state.sent
+        );
+        let frame = text(&state.json);
         self.append(Some(symbol), frame, now);
         self.ticks += 1;
         true
     }
 
     /// Notes that a feed has confirmed a price. Returns whether it was stale.
-    pub(super) fn hear(&mut self, symbol: usize, now: u64) -> bool {
-        let it = &mut self.symbols[symbol];
-        if !it.listed || it.heard.is_none() || self.closed.is_some() {
+    pub(super) fn confirm(&mut self, symbol: usize, now: u64) -> bool {
+        let state = &mut self.symbols[symbol];
+        if !state.listed || state.confirmed.is_none() || self.closed.is_some() {
             return false;
         }
-        it.heard = Some(now);
-        let was_stale = std::mem::take(&mut it.stale);
+        state.confirmed = Some(now);
+        let was_stale = std::mem::take(&mut state.stale);
         if was_stale {
             self.publish_event(symbol, now);
         }
@@ -134,9 +138,9 @@ impl Model {
 
     pub(super) fn publish_stale(&mut self, now: u64) {
         for symbol in 0..self.symbols.len() {
-            let it = &mut self.symbols[symbol];
-            if it.listed && !it.stale && it.silence(now) > self.stale_after {
-                it.stale = true;
+            let state = &mut self.symbols[symbol];
+            if state.listed && !state.stale && state.silence(now) > self.stale_after {
+                state.stale = true;
                 self.publish_event(symbol, now);
             }
         }
@@ -144,8 +148,11 @@ impl Model {
 
     /// The longest silence of a symbol that is not marked stale.
     pub(super) fn longest_silence(&self, now: u64) -> u64 {
-        let trusted = self.symbols.iter().filter(|it| it.listed && !it.stale);
-        let silence = |it: &Symbol| it.silence(now).min(now - it.relisted);
+        let trusted = self
+            .symbols
+            .iter()
+            .filter(|symbol| symbol.listed && !symbol.stale);
+        let silence = |symbol: &Symbol| symbol.silence(now).min(now - symbol.relisted);
         trusted.map(silence).max().unwrap_or(0)
     }
 
@@ -154,21 +161,21 @@ impl Model {
         if self.closed.is_some() {
             return None;
         }
-        let heard = is_watched.then_some(now);
-        match self.symbols.iter().position(|it| it.name == name) {
+        let confirmed = is_watched.then_some(now);
+        match self.symbols.iter().position(|symbol| symbol.name == name) {
             Some(index) => {
-                let it = &mut self.symbols[index];
-                let was_missing = !std::mem::replace(&mut it.listed, true);
+                let state = &mut self.symbols[index];
+                let was_missing = !std::mem::replace(&mut state.listed, true);
                 if was_missing {
-                    it.relisted = now;
+                    state.relisted = now;
                 }
-                if was_missing && is_watched && !it.stale {
-                    it.heard = heard;
+                if was_missing && is_watched && !state.stale {
+                    state.confirmed = confirmed;
                 }
                 was_missing.then_some(index)
             }
             None => {
-                self.symbols.push(Symbol::new(name, heard));
+                self.symbols.push(Symbol::new(name, confirmed));
                 Some(self.symbols.len() - 1)
             }
         }
@@ -176,7 +183,7 @@ impl Model {
 
     /// Delists a symbol.
     pub(super) fn delist(&mut self, name: &str, now: u64) {
-        let index = self.symbols.iter().position(|it| it.name == name);
+        let index = self.symbols.iter().position(|symbol| symbol.name == name);
         let is_listed = |&index: &usize| self.symbols[index].listed && self.closed.is_none();
         if let Some(index) = index.filter(is_listed) {
             self.symbols[index].listed = false;
@@ -218,7 +225,9 @@ impl Model {
     /// The position behind the tick with this stamp, if everything after it is on the tape. Frames
     /// printed behind it without a stamp of their own may be news.
     pub(super) fn resume(&self, stamp: u64) -> Option<u64> {
-        let is_news = |it: &Printed| it.stamp > stamp || it.stamp == stamp && !it.is_tick();
+        let is_news = |printed: &Printed| {
+            printed.stamp > stamp || printed.stamp == stamp && !printed.is_tick()
+        };
         let next = self.from(1).find(|(_, printed)| is_news(printed));
         let next = next.map_or(self.head(), |(number, _)| number);
         (next >= self.tail && stamp <= self.last_stamp).then_some(next)
@@ -233,14 +242,14 @@ impl Printed {
 }
 
 impl Symbol {
-    fn new(name: &str, heard: Option<u64>) -> Self {
+    fn new(name: &str, confirmed: Option<u64>) -> Self {
         Self {
             name: name.to_owned(),
             listed: true,
             seq: 0,
             sent: 0,
             json: String::new(),
-            heard,
+            confirmed,
             relisted: 0,
             stale: false,
             tick: 0,
@@ -249,7 +258,7 @@ impl Symbol {
     }
 
     fn silence(&self, now: u64) -> u64 {
-        self.heard.map_or(0, |heard| now - heard)
+        self.confirmed.map_or(0, |confirmed| now - confirmed)
     }
 
     /// The event with its current state.

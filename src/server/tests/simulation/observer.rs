@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::server::tests::simulation::client::{Client, Expect, GOODBYE};
+use crate::server::tests::simulation::client::{Client, Expect, NORMAL_CLOSURE};
 use crate::server::tests::simulation::list::find;
 use crate::server::tests::simulation::model::{Model, text};
 use crate::server::tests::simulation::place::{Due, Place, Source};
@@ -123,9 +123,10 @@ impl Client {
         }
         let batches = self.place.as_ref().is_some_and(|place| place.batches);
         let list = [frame.to_vec()];
-        let list = match batches && frame[0] == 0x81 {
-            true => members(payload).into_iter().map(text).collect(),
-            false => list.to_vec(),
+        let list = if batches && frame[0] == 0x81 {
+            members(payload).into_iter().map(text).collect()
+        } else {
+            list.to_vec()
         };
         assert!(
             list.len() <= model.max_batch || !batches,
@@ -198,12 +199,12 @@ impl Client {
         model: &mut Model,
         step: &Step,
     ) -> bool {
-        let is_goodbye = || frame[0] == 0x88 && payload == GOODBYE;
+        let is_close = || frame[0] == 0x88 && payload == NORMAL_CLOSURE;
         let is_text_answer = || {
             let text = String::from_utf8_lossy(payload);
             text.starts_with(r#"{"op":"#) || text.contains(r#","id":"#)
         };
-        if !(frame[0] == 0x8a || is_goodbye() || frame[0] == 0x81 && is_text_answer()) {
+        if !(frame[0] == 0x8a || is_close() || frame[0] == 0x81 && is_text_answer()) {
             return false;
         }
         let (Some(expect), Some(place)) = (self.expects.pop_front(), &mut self.place) else {
@@ -213,7 +214,7 @@ impl Client {
             Expect::Pong(echo) => {
                 compare(&[&[0x8a], payload].concat(), &[vec![0x8a], echo].concat());
             }
-            Expect::Close => assert!(is_goodbye(), "a close frame, but {}", show(frame)),
+            Expect::Close => assert!(is_close(), "a close frame, but {}", show(frame)),
             Expect::Change(change) => {
                 let start = self.committed - frame.len() as u64;
                 let right = change.answer(place, model, step, (start, had_turn));
@@ -320,7 +321,9 @@ fn error(id: u32, message: &str) -> String {
 /// The members of a JSON list whose objects contain no others.
 fn members(payload: &[u8]) -> Vec<&str> {
     let list = std::str::from_utf8(payload).expect("a text");
-    let inner = list.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let inner = list
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
     let inner = inner.unwrap_or_else(|| panic!("no list: {list}"));
     let ends = inner.match_indices('}').map(|(end, _)| end + 1);
     let mut start = 0;

@@ -46,7 +46,7 @@ pub(super) struct Pace {
     /// The last beat at which it was served.
     pub(super) beat: u32,
     /// The first frame for everyone that it may not have had.
-    heard: u64,
+    next_for_everyone: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,7 +63,7 @@ pub(super) enum Source {
     Debt,
     Tape,
     /// The tape without the ticks, for a reader at its own rate.
-    Heard,
+    ForEveryone,
 }
 
 /// The frame that must come next.
@@ -81,7 +81,7 @@ impl Place {
         let pace = pace.map(|every| Pace {
             every,
             beat: model.beats.get(&every).copied().unwrap_or(0),
-            heard: model.head(),
+            next_for_everyone: model.head(),
         });
         Self {
             list,
@@ -125,18 +125,18 @@ impl Place {
             }
         }
         if let Some(pace) = &mut self.pace {
-            pace.heard = self.position;
+            pace.next_for_everyone = self.position;
         }
     }
 
     /// Owes it a symbol's newest tick, if it is newer than `seen`, and an event if the symbol is
     /// stale.
     fn owe_newest(&mut self, symbol: usize, seen: u64, model: &Model) {
-        let it = &model.symbols[symbol];
-        if it.listed && it.seq > 0 && it.sent > seen {
+        let state = &model.symbols[symbol];
+        if state.listed && state.seq > 0 && state.sent > seen {
             self.debt.insert(Debt::Tick(symbol));
         }
-        if it.listed && it.stale {
+        if state.listed && state.stale {
             self.debt.insert(Debt::Event(symbol));
         }
     }
@@ -182,7 +182,7 @@ impl Place {
                 self.pace = Some(Pace {
                     every,
                     beat: beat(&every),
-                    heard: self.position,
+                    next_for_everyone: self.position,
                 });
             }
             _ => {}
@@ -205,11 +205,11 @@ impl Place {
     /// Owes it the newest of everything in its list that was printed since `from`.
     fn owe_since(&mut self, from: u64, model: &Model) {
         for &symbol in &self.list.symbols {
-            let it = &model.symbols[symbol];
-            if it.tick >= from {
+            let state = &model.symbols[symbol];
+            if state.tick >= from {
                 self.debt.insert(Debt::Tick(symbol));
             }
-            if it.event >= from {
+            if state.event >= from {
                 self.debt.insert(Debt::Event(symbol));
             }
         }
@@ -250,7 +250,9 @@ impl Place {
     pub(super) fn first_unread(&self, from: u64, model: &Model) -> Option<u64> {
         let is_for_it =
             |symbol: Option<usize>| symbol.is_none_or(|symbol| self.list.symbols.contains(&symbol));
-        let mut unread = model.from(from).filter(|(_, it)| is_for_it(it.symbol));
+        let mut unread = model
+            .from(from)
+            .filter(|(_, printed)| is_for_it(printed.symbol));
         unread.next().map(|(number, _)| number)
     }
 
@@ -262,7 +264,7 @@ impl Place {
             .symbols
             .iter()
             .map(|&symbol| &model.symbols[symbol]);
-        let newest = symbols.flat_map(|it| [since(it.tick), since(it.event)]);
+        let newest = symbols.flat_map(|symbol| [since(symbol.tick), since(symbol.event)]);
         newest.flatten().min()
     }
 
@@ -359,12 +361,14 @@ impl Place {
         }
         let pace = self.pace.as_mut().filter(|_| is_control)?;
         // Pings that have fallen off the tape are no loss.
-        let from = pace.heard.max(model.tail);
-        let mut for_everyone = model.from(from).filter(|(_, it)| it.symbol.is_none());
+        let from = pace.next_for_everyone.max(model.tail);
+        let mut for_everyone = model
+            .from(from)
+            .filter(|(_, printed)| printed.symbol.is_none());
         let (number, _) = for_everyone.next()?;
-        pace.heard = number + 1;
+        pace.next_for_everyone = number + 1;
         Some(Due {
-            source: Source::Heard,
+            source: Source::ForEveryone,
             ..Due::on_tape(number, model)
         })
     }

@@ -116,9 +116,10 @@ impl Play {
             config,
             names: names[..at_first].to_vec(),
             scratch,
-            events_per_turn: match rng.bool() {
-                true => EVENTS_PER_TURN,
-                false => rng.usize(1..EVENTS_PER_TURN),
+            events_per_turn: if rng.bool() {
+                EVENTS_PER_TURN
+            } else {
+                rng.usize(1..EVENTS_PER_TURN)
             },
             accept: (rng.u8(..3), Duration::from_micros(rng.u64(..200))),
             is_secure,
@@ -312,7 +313,7 @@ impl Play {
             }
             _ => {
                 if let Some(client) = self.world.judge.clients.get_mut(&id) {
-                    client.say_goodbye(&mut self.rng);
+                    client.send_close(&mut self.rng);
                 }
                 "goodbye"
             }

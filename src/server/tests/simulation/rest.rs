@@ -112,8 +112,9 @@ impl World {
         let has_end = client.closed.is_none() || is_finished == Some(true);
         assert!(has_end, "{id}: closed without an end of the stream");
         let subscriber = connection.subscriber();
-        let stands = subscriber.map(|it| it.standing(&self.server.hub));
-        let has_caught_up = stands.is_none_or(|it| !it.is_resuming || it.beat.is_some());
+        let stands = subscriber.map(|subscriber| subscriber.standing(&self.server.hub));
+        let has_caught_up =
+            stands.is_none_or(|standing| !standing.is_resuming || standing.beat.is_some());
         assert!(has_caught_up, "{id}: still counts as away");
         if let Some(place) = &client.place {
             let model = &self.judge.model;
@@ -133,7 +134,10 @@ impl World {
             );
             check_answered(client, id);
             if client.sin.is_none() {
-                assert_eq!(client.heard, client.told, "{id}: messages");
+                assert_eq!(
+                    client.messages_read, client.messages_arrived,
+                    "{id}: messages"
+                );
             }
         }
     }
@@ -164,9 +168,16 @@ impl World {
     /// Checks that the index and the model agree on the watchers of each symbol.
     pub(super) fn check_index(&mut self) {
         let connections = self.server.connections.iter_mut();
-        let subscribers: Vec<_> = connections.filter_map(|it| it.subscriber()).collect();
-        let read: BTreeSet<_> = subscribers.iter().map(|it| it.reading().list).collect();
-        let kept = subscribers.iter().flat_map(|it| it.lists_of_debt());
+        let subscribers: Vec<_> = connections
+            .filter_map(|connection| connection.subscriber())
+            .collect();
+        let read: BTreeSet<_> = subscribers
+            .iter()
+            .map(|subscriber| subscriber.reading().list)
+            .collect();
+        let kept = subscribers
+            .iter()
+            .flat_map(|subscriber| subscriber.lists_of_debt());
         let kept = kept.filter(|list| !read.contains(list));
         let only_kept = kept.collect::<BTreeSet<_>>().len();
         let (hub, model) = (&self.server.hub, &self.judge.model);

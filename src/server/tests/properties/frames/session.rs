@@ -193,7 +193,7 @@ impl Session {
         let is_finished = self.with_pipe(|pipe| pipe.is_finished());
         assert!(reason.is_none() || self.is_gone() || is_finished, "no end");
         let is_to_reset = self.with_pipe(|pipe| pipe.reset_on_drop);
-        let is_slow = reason.is_some_and(|it| close::NAMES[it.reason] == "slow");
+        let is_slow = reason.is_some_and(|closed| close::NAMES[closed.reason] == "slow");
         assert_eq!(is_to_reset, is_slow);
         self.ends(End::Finished);
         self.settle();

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc};
 
 /// Publishes ticks, encoded as `T`.
 #[derive(Debug)]
-pub struct Board<T> {
+pub struct Hub<T> {
     symbols: Mutex<Vec<Symbol<T>>>,
     ticks: broadcast::Sender<T>,
 }
@@ -20,8 +20,8 @@ struct Symbol<T> {
     watchers: Vec<mpsc::Sender<T>>,
 }
 
-impl<T: Clone + Default> Board<T> {
-    /// A board for this many symbols.
+impl<T: Clone + Default> Hub<T> {
+    /// A hub for this many symbols.
     pub fn new(symbols: usize) -> Self {
         let (ticks, _) = broadcast::channel(BEHIND_MAX);
         let symbol = || Symbol {
@@ -35,7 +35,7 @@ impl<T: Clone + Default> Board<T> {
     }
 }
 
-impl<T: Clone> Board<T> {
+impl<T: Clone> Hub<T> {
     /// Sends a tick to all clients that watch its symbol.
     pub fn publish(&self, symbol: usize, tick: T) {
         let mut symbols = self.lock();

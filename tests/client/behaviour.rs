@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tickertape::client;
-use tickertape::client::config::{Config, Shape};
+use tickertape::client::config::{Behaviour, Config};
 use tickertape::client::error_kind::ErrorKind;
 use tungstenite::handshake::server::{Request, Response};
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -18,10 +18,10 @@ use crate::server::{
     ENDLESS, SOON, WINDOW, accept, begin, bind, config, finish, kinds, send, serve_steadily, tick,
 };
 
-fn reconnecting() -> Shape {
-    Shape {
+fn reconnecting() -> Behaviour {
+    Behaviour {
         reconnect: true,
-        ..Shape::default()
+        ..Behaviour::default()
     }
 }
 
@@ -70,7 +70,7 @@ fn a_lost_connection_is_reopened_and_resumes_after_the_last_tick() {
             finish(&mut peer);
         });
         let config = Config {
-            shape: reconnecting(),
+            behaviour: reconnecting(),
             ..config(address, Duration::from_secs(2))
         };
         client::run(config, None).unwrap()
@@ -112,8 +112,9 @@ fn a_window_without_connections_causes_a_warning() {
         peer.close(None).unwrap();
         finish(peer);
     });
-    let told = |it: &String| {
-        it.starts_with("all connections were lost after 0.") && it.ends_with("try --reconnect")
+    let told = |warning: &String| {
+        warning.starts_with("all connections were lost after 0.")
+            && warning.ends_with("try --reconnect")
     };
     assert!(report.warnings.iter().any(told), "{:?}", report.warnings);
 }
@@ -136,7 +137,7 @@ fn ticks_kept_by_a_restarted_server_are_not_deliveries() {
             finish(&mut peer);
         });
         let config = Config {
-            shape: reconnecting(),
+            behaviour: reconnecting(),
             ..config(address, Duration::from_secs(1))
         };
         client::run(config, None).unwrap()
@@ -181,7 +182,7 @@ fn reconnects_back_off_and_the_run_ends_in_time() {
             finish(&mut peer);
         });
         let config = Config {
-            shape: reconnecting(),
+            behaviour: reconnecting(),
             ..config(address, duration)
         };
         client::run(config, None).unwrap()
@@ -234,9 +235,9 @@ fn churn_closes_politely_and_measures_reopened_connections() {
         });
         let config = Config {
             clients: 5,
-            shape: Shape {
+            behaviour: Behaviour {
                 churn: Some(50.0),
-                ..Shape::default()
+                ..Behaviour::default()
             },
             ..config(address, Duration::from_millis(500))
         };
@@ -292,9 +293,9 @@ fn slow_clients_are_reported_separately() {
         });
         let config = Config {
             clients: 4,
-            shape: Shape {
+            behaviour: Behaviour {
                 slow: 2,
-                ..Shape::default()
+                ..Behaviour::default()
             },
             ..config(address, Duration::from_millis(1500))
         };
@@ -365,9 +366,9 @@ fn a_slow_client_that_the_server_drops_is_not_an_error() {
         let config = Config {
             clients: 2,
             in_flight: 1,
-            shape: Shape {
+            behaviour: Behaviour {
                 slow: 1,
-                ..Shape::default()
+                ..Behaviour::default()
             },
             ..config(address, Duration::from_millis(1500))
         };
