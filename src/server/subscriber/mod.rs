@@ -219,18 +219,50 @@ impl Subscriber {
         context: &mut Context<'_>,
     ) -> Result<Progress, CloseReason> {
         context.hub.set_news(slot, false);
+        // Most clients need none of it, and this runs for every write.
+        if self.special.is_some()
+            && let Some(progress) = self.settle(slot, outbox, context)?
+        {
+            return Ok(progress);
+        }
+        if outbox.is_clear() {
+            self.read_on(outbox, context).map_err(CloseReason::Failed)?;
+        } else {
+            // If the debt included the closing frame, there is no more to come.
+            self.is_behind = !self.is_at_head(context.hub);
+        }
+        self.drop_special();
+        if self.is_behind {
+            context.hub.set_news(slot, outbox.is_clear());
+        } else if context.hub.is_closed() {
+            // The closing frame has gone out, so no bytes may follow, whenever the connection is
+            // closed.
+            outbox.finish();
+            return Ok(Progress::Finished);
+        }
+        Ok(Progress::Open)
+    }
+
+    /// Sends what comes before the tape: a notice, and what it is owed. Returns the progress if it
+    /// is not to read on now.
+    fn settle<S: Socket>(
+        &mut self,
+        slot: usize,
+        outbox: &mut Outbox<S>,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Progress>, CloseReason> {
         let special = self.special.as_mut();
         if let Some(notice) = special.and_then(|special| special.notice.take()) {
             let sent = outbox.send(&notice, context.now);
             sent.map_err(CloseReason::Failed)?;
             if !outbox.is_clear() {
                 self.pin(context.hub);
-                return Ok(Progress::Open);
+                return Ok(Some(Progress::Open));
             }
         }
         if let Some(stamp) = self.awaited() {
             if context.hub.last_stamp() < stamp && !context.hub.is_closed() {
-                return Ok(Progress::Open);
+                return Ok(Some(Progress::Open));
             }
             self.stop_waiting(context);
         }
@@ -250,7 +282,7 @@ impl Subscriber {
             // The rest of the debt goes out when this reader's turn comes again.
             self.is_behind = true;
             context.hub.set_news(slot, outbox.is_clear());
-            return Ok(Progress::Open);
+            return Ok(Some(Progress::Open));
         }
         let must_refresh = self.must_refresh() && !is_closed;
         if must_refresh {
@@ -260,24 +292,9 @@ impl Subscriber {
             // Requests that have waited for this come first: what follows could be as much again.
             self.is_behind = true;
             context.hub.set_news(slot, outbox.is_clear());
-            return Ok(Progress::Open);
+            return Ok(Some(Progress::Open));
         }
-        if outbox.is_clear() {
-            self.read_on(outbox, context).map_err(CloseReason::Failed)?;
-        } else {
-            // If the debt included the closing frame, there is no more to come.
-            self.is_behind = !self.is_at_head(context.hub);
-        }
-        self.drop_special();
-        if self.is_behind {
-            context.hub.set_news(slot, outbox.is_clear());
-        } else if context.hub.is_closed() {
-            // The closing frame has gone out, so no bytes may follow, whenever the connection is
-            // closed.
-            outbox.finish();
-            return Ok(Progress::Finished);
-        }
-        Ok(Progress::Open)
+        Ok(None)
     }
 
     /// Stops waiting for the stamp of a server that is ahead: continues behind the stamp if the
