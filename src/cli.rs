@@ -8,9 +8,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::error_text::plain;
+use crate::typo::is_typo;
 
 /// The arguments of a program, taken out one option at a time.
-pub struct Options(pico_args::Arguments);
+pub struct Options {
+    left: pico_args::Arguments,
+    /// The options asked for so far, and whether they were among the arguments.
+    known: Vec<(&'static str, bool)>,
+}
 
 /// An invalid command line. Programs print the error and exit with 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,22 +24,40 @@ pub struct BadOption(String);
 impl Options {
     /// The arguments of this process.
     pub fn from_env() -> Self {
-        Self(pico_args::Arguments::from_env())
+        Self::of(pico_args::Arguments::from_env())
     }
 
     /// The given arguments, without the program's name.
     pub fn new(arguments: Vec<OsString>) -> Self {
-        Self(pico_args::Arguments::from_vec(arguments))
+        Self::of(pico_args::Arguments::from_vec(arguments))
+    }
+
+    fn of(arguments: pico_args::Arguments) -> Self {
+        Self {
+            left: arguments,
+            known: Vec::new(),
+        }
     }
 
     /// Whether the flag `name` is among them.
     pub fn flag(&mut self, name: &'static str) -> bool {
-        self.0.contains(name)
+        let is_given = self.left.contains(name);
+        self.known.push((name, is_given));
+        is_given
     }
 
-    /// Whether `-h` or `--help` is among them.
-    pub fn help(&mut self) -> bool {
-        self.0.contains(["-h", "--help"])
+    /// What the program prints instead of running, if the arguments ask for that: the `help`, or
+    /// its version.
+    pub fn information(&mut self, help: &'static str) -> Option<&'static str> {
+        if self.left.contains("-h") || self.flag("--help") {
+            return Some(help);
+        }
+        self.flag("--version").then_some(VERSION)
+    }
+
+    /// Whether an option that was asked for was among the arguments.
+    pub fn was_given(&self, name: &str) -> bool {
+        self.known.contains(&(name, true))
     }
 
     /// The value of option `name`, read by `parse`; `None` if the option is absent.
@@ -47,8 +70,11 @@ impl Options {
         parse: fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, BadOption> {
         let named = |error: &dyn fmt::Display| BadOption(format!("{name}: {error}"));
-        match self.0.opt_value_from_fn(name, parse) {
-            Ok(value) => Ok(value),
+        match self.left.opt_value_from_fn(name, parse) {
+            Ok(value) => {
+                self.known.push((name, value.is_some()));
+                Ok(value)
+            }
             Err(pico_args::Error::OptionWithoutAValue(_)) => Err(named(&"missing value")),
             Err(pico_args::Error::Utf8ArgumentParsingFailed { cause, .. }) => Err(named(&cause)),
             Err(error) => Err(named(&error)),
@@ -76,21 +102,26 @@ impl Options {
     /// # Errors
     /// When an argument is left over.
     pub fn finish(self) -> Result<(), BadOption> {
-        match self.0.finish().first() {
-            None => Ok(()),
-            Some(argument) => {
-                let argument = argument.to_string_lossy();
-                // A URL without its option may contain a password.
-                let shown = if argument.contains("://") && argument.contains('@') {
-                    "***".into()
-                } else {
-                    argument
-                };
-                Err(BadOption(format!(
-                    "unexpected argument '{shown}', see --help"
-                )))
-            }
-        }
+        let Self { left, known } = self;
+        let left = left.finish();
+        let Some(argument) = left.first() else {
+            return Ok(());
+        };
+        let argument = argument.to_string_lossy();
+        let name = argument.split('=').next().unwrap_or_default();
+        let mut names = known.iter().map(|(name, _)| *name);
+        Err(BadOption(if known.contains(&(name, true)) {
+            format!("{name} is given twice")
+        } else if known.contains(&(name, false)) {
+            format!("{name} takes no value")
+        } else if let Some(near) = names.find(|known| is_typo(name, known)) {
+            format!("unknown option '{name}', did you mean {near}?")
+        } else if argument.contains("://") && argument.contains('@') {
+            // A URL without its option may contain a password.
+            "unexpected argument '***', see --help".to_owned()
+        } else {
+            format!("unexpected argument '{argument}', see --help")
+        }))
     }
 }
 
@@ -108,6 +139,9 @@ impl fmt::Display for BadOption {
 }
 
 impl std::error::Error for BadOption {}
+
+/// What `--version` prints.
+const VERSION: &str = concat!("tickertape ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// Prints to stdout. A reader that has closed its end (`client | head`) is not an error.
 ///
@@ -288,18 +322,52 @@ mod tests {
         );
         let error = options("--wait").value("--wait", duration).unwrap_err();
         assert_eq!(error.to_string(), "--wait: missing value");
-        let error = options("--wiat 5").finish().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "unexpected argument '--wiat', see --help"
-        );
+        let error = options("5").finish().unwrap_err();
+        assert_eq!(error.to_string(), "unexpected argument '5', see --help");
+    }
+
+    /// The error about what is left when `--wait TIME` and `--fast` have been taken out.
+    fn leftover(line: &str) -> String {
+        let mut options = options(line);
+        options.value("--wait", duration).unwrap();
+        options.flag("--fast");
+        options.finish().unwrap_err().to_string()
     }
 
     #[test]
-    fn an_option_given_twice_is_an_error() {
-        let mut options = options("--wait 5 --wait 6");
-        assert!(options.value("--wait", duration).unwrap().is_some());
-        assert!(options.finish().is_err());
+    fn an_option_given_twice_is_named() {
+        assert_eq!(leftover("--wait 5 --wait 6"), "--wait is given twice");
+        assert_eq!(leftover("--wait 5 --wait=6"), "--wait is given twice");
+        assert_eq!(leftover("--fast --fast"), "--fast is given twice");
+        assert_eq!(leftover("--fast=1"), "--fast takes no value");
+    }
+
+    #[test]
+    fn a_misspelled_option_is_answered_with_the_right_one() {
+        for text in ["--wiat 5", "--wait-", "--Wait=5", "--wai"] {
+            let error = leftover(text);
+            assert!(error.ends_with("', did you mean --wait?"), "{error}");
+        }
+        let error = leftover("--slow");
+        assert_eq!(error, "unexpected argument '--slow', see --help");
+    }
+
+    #[test]
+    fn options_tell_whether_they_were_given() {
+        let mut options = options("--wait 5");
+        options.value("--wait", duration).unwrap();
+        options.flag("--fast");
+        assert!(options.was_given("--wait") && !options.was_given("--fast"));
+    }
+
+    #[test]
+    fn help_comes_before_the_version() {
+        let information = |line| options(line).information("help");
+        assert_eq!(information("--version -h"), Some("help"));
+        assert_eq!(information("--help"), Some("help"));
+        let version = concat!("tickertape ", env!("CARGO_PKG_VERSION"), "\n");
+        assert_eq!(information("--wait 5 --version"), Some(version));
+        assert_eq!(information("--wait 5"), None);
     }
 
     #[test]

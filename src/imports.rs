@@ -7,15 +7,16 @@ use std::path::Path;
 use testkit::imports::{Module, circle, circle_of_children, modules};
 
 /// The rooms from the bottom up, each with those that it may import. `fuzzing` is for tests.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("tick", &[]),
     ("frame", &[]),
     ("tape", &[]),
     ("error_text", &[]),
     ("backoff", &[]),
     ("token_bucket", &[]),
+    ("typo", &[]),
     ("writable", &[]),
-    ("cli", &["error_text"]),
+    ("cli", &["error_text", "typo"]),
     ("process", &["tick"]),
     ("log", &["token_bucket", "writable"]),
     ("tls", &["error_text"]),

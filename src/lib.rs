@@ -46,4 +46,5 @@ pub mod tape;
 pub mod tick;
 pub mod tls;
 pub(crate) mod token_bucket;
+mod typo;
 mod writable;

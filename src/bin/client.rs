@@ -16,28 +16,30 @@ use tickertape::client::report::export::Export;
 use tickertape::client::workers::worker;
 
 fn main() -> ExitCode {
-    match configure() {
-        Ok(None) => cli::say(HELP),
-        Ok(Some((config, Some(export)))) => run(config, export),
-        Ok(Some((config, None))) => run_worker(&config),
+    let mut options = Options::from_env();
+    if let Some(text) = options.information(HELP) {
+        return cli::say(text);
+    }
+    match configure(options) {
+        Ok((config, Some(export))) => run(config, export),
+        Ok((config, None)) => run_worker(&config),
         Err(error) => fail(&error, 2),
     }
 }
 
-fn configure() -> Result<Option<(Config, Option<Export>)>, BadOption> {
-    let Some(config) = command_line::parse(Options::from_env())? else {
-        return Ok(None);
-    };
+/// Reads the options. A worker leaves files to the coordinator.
+fn configure(options: Options) -> Result<(Config, Option<Export>), BadOption> {
+    let config = command_line::parse(options)?;
     if config.share.is_some() {
         worker::check_pipes()?;
     }
     command_line::reserve_descriptors(&config)?;
     config.access.roots()?;
     if config.share.is_some() {
-        return Ok(Some((config, None)));
+        return Ok((config, None));
     }
     let export = Export::open(&config)?;
-    Ok(Some((config, Some(export))))
+    Ok((config, Some(export)))
 }
 
 fn run(config: Config, export: Export) -> ExitCode {

@@ -111,6 +111,10 @@ fn help_is_printed_and_invalid_options_are_refused() {
     let output = command(&["--help"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(text(&output.stdout), client::config::options::HELP);
+    let output = command(&["--clients", "5", "--version"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let version = concat!("tickertape ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(text(&output.stdout), version);
     let output = command(&["--clients", "many"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let error = "error: --clients: invalid count 'many': expected a whole number from 1\n";

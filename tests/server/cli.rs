@@ -64,7 +64,10 @@ fn help_goes_to_stdout() {
 fn fails_with_2_and_one_line_for_a_bad_option() {
     let (code, stdout, stderr) = output(&["--prot", "1"]);
     assert_eq!((code, stdout.as_str()), (Some(2), ""));
-    assert_eq!(stderr, "error: unexpected argument '--prot', see --help\n");
+    assert_eq!(
+        stderr,
+        "error: unknown option '--prot', did you mean --port?\n"
+    );
     let (code, _, stderr) = output(&["--source", "moon:x"]);
     assert_eq!(code, Some(2));
     assert!(

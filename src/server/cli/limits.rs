@@ -60,6 +60,10 @@ pub(super) fn limits(options: &mut Options) -> Result<Config, BadOption> {
 /// As in Tornado, the ping timeout defaults to the interval and may not exceed it.
 fn ping_timeout(options: &mut Options, interval: Duration) -> Result<Duration, BadOption> {
     match options.value("--ping-timeout", period)? {
+        Some(_) if interval.is_zero() => {
+            let error = "only makes sense with pings, but --ping-interval is 0";
+            Err(BadOption::new("--ping-timeout", error))
+        }
         Some(timeout) if timeout > interval => {
             let error = format!("expected at most --ping-interval, which is {interval:?}");
             Err(BadOption::new("--ping-timeout", error))

@@ -4,12 +4,12 @@ mod limits;
 mod prices;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use log::LevelFilter;
 
 use self::limits::limits;
-use self::prices::prices;
+use self::prices::{check_uses, prices};
 use crate::cli::{BadOption, Options};
 use crate::feed::{LiveOptions, Settings, Source};
 use crate::server::config::{Config, TlsFiles};
@@ -144,18 +144,14 @@ impl Command {
     /// # Errors
     /// [`BadOption`] names the option.
     pub fn parse(mut options: Options) -> Result<Self, BadOption> {
-        if options.help() {
-            return Ok(Self::Print(HELP));
-        }
-        if options.flag("--version") {
-            return Ok(Self::Print(concat!(
-                "tickertape ",
-                env!("CARGO_PKG_VERSION"),
-                "\n"
-            )));
+        if let Some(text) = options.information(HELP) {
+            return Ok(Self::Print(text));
         }
         let lists_sources = options.flag("--list-sources");
         let args = Args::parse(&mut options)?;
+        if !lists_sources {
+            check_uses(&options, &args.source)?;
+        }
         options.finish()?;
         if lists_sources {
             return Ok(Self::ListSources(args.feed.live));
@@ -180,11 +176,19 @@ impl Args {
             let error = "invalid address: clients connect there; expected another port";
             return Err(BadOption::new("--admin", error));
         }
+        let record = options.value("--record", |text| Ok(PathBuf::from(text)))?;
+        if let (Source::Replay(replayed), Some(record)) = (&source, &record)
+            && is_same(replayed, record)
+        {
+            // It would never end, as each tick that is replayed adds another.
+            let error = "this is the recording that is replayed: expected another file";
+            return Err(BadOption::new("--record", error));
+        }
         Ok(Self {
             address,
             source,
             feed,
-            record: options.value("--record", |text| Ok(PathBuf::from(text)))?,
+            record,
             token_file: options.value("--token-file", |text| Ok(PathBuf::from(text)))?,
             config,
             log: options.value("--log", level)?.unwrap_or(LevelFilter::Info),
@@ -212,6 +216,12 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let same_family = one.is_ipv4() == other.is_ipv4();
     let everywhere = same_family && (one_ip.is_unspecified() || other_ip.is_unspecified());
     one.port() == other.port() && one.port() != 0 && (one_ip == other_ip || everywhere)
+}
+
+/// Whether two paths lead to one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let found = |path: &Path| path.canonicalize().ok();
+    one == other || found(one).is_some_and(|file| found(other) == Some(file))
 }
 
 fn ip(text: &str) -> Result<IpAddr, String> {

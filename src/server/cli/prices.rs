@@ -23,17 +23,13 @@ pub(super) fn prices(options: &mut Options) -> Result<(Source, Settings), BadOpt
         names: vec!["BTC/USDT".to_owned()],
         file: None,
     });
-    let spread = options.flag("--spread");
-    if spread && source != Source::Sim {
-        return Err(BadOption::new("--spread", "works with --source sim only"));
-    }
     let settings = Settings {
         symbols: symbols.names,
         symbols_file: symbols.file,
         interval: options
             .value("--interval", period)?
             .unwrap_or(Duration::from_millis(250)),
-        spread,
+        spread: options.flag("--spread"),
         seed: options.value("--seed", number)?,
         speed: options
             .value("--speed", Speed::parse)?
@@ -67,22 +63,84 @@ fn check_url(
     live: &LiveOptions,
 ) -> Result<(), BadOption> {
     let wrong = |name, error| Err(BadOption::new(name, error));
-    match (source.is_url(), symbols, &live.price) {
-        (true, _, None) => wrong(
+    match (&live.price, symbols) {
+        _ if !source.is_url() => Ok(()),
+        (None, _) => wrong(
             "--price",
             "missing: expected where the price is, such as /data/price",
         ),
-        (true, Some([_]), Some(_)) => Ok(()),
-        (true, _, Some(_)) => wrong(
+        (Some(_), Some([_])) => Ok(()),
+        (Some(_), _) => wrong(
             "--symbols",
             "expected exactly one with a URL, such as BTC/USDT",
         ),
-        (false, _, Some(_)) => wrong("--price", "works with --source https://… only"),
-        (false, _, None) if live.time.is_some() => {
-            wrong("--time", "works with --source https://… only")
-        }
-        (false, _, None) => Ok(()),
     }
+}
+
+/// Refuses options that `source` would ignore.
+pub(super) fn check_uses(options: &Options, source: &Source) -> Result<(), BadOption> {
+    for (names, uses, error) in USES {
+        let given = names.iter().find(|name| options.was_given(name));
+        if let Some(name) = given.filter(|_| !uses(source)) {
+            return Err(BadOption::new(name, error));
+        }
+    }
+    Ok(())
+}
+
+/// Options that only some sources use, whether a source does, and the error if it does not.
+type Uses = (&'static [&'static str], fn(&Source) -> bool, &'static str);
+
+const USES: [Uses; 7] = [
+    (
+        &["--seed", "--spread"],
+        |source| *source == Source::Sim,
+        "works with --source sim only",
+    ),
+    (
+        &["--speed"],
+        is_recording,
+        "works with --source replay:FILE only",
+    ),
+    (
+        &["--symbols"],
+        |source| !is_recording(source),
+        "a recording has its own symbols",
+    ),
+    (
+        &["--interval"],
+        |source| !is_recording(source),
+        "a recording has its own pace, see --speed",
+    ),
+    (
+        &[
+            "--changes-only",
+            "--stale-after",
+            "--upstream",
+            "--ca",
+            "--request-timeout",
+        ],
+        |source| source.is_url() || is_exchanges(source),
+        "works with live prices only, such as --source binance",
+    ),
+    (
+        &["--exchanges"],
+        is_exchanges,
+        "works with exchanges only, such as --source binance",
+    ),
+    (
+        &["--price", "--time"],
+        Source::is_url,
+        "works with --source https://… only",
+    ),
+];
+
+fn is_recording(source: &Source) -> bool {
+    matches!(source, Source::Replay(_))
+}
+
+fn is_exchanges(source: &Source) -> bool {
+    matches!(source, Source::Exchanges(_))
 }
 
 fn pointer(text: &str) -> Result<Pointer, String> {

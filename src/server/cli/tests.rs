@@ -62,9 +62,17 @@ fn stated_defaults() -> Vec<(&'static str, String)> {
     stated.collect()
 }
 
+/// A source that uses this option, as an option; by default all do.
+fn source_for(name: &str) -> &'static str {
+    match name {
+        "--speed" => "--source replay:x",
+        "--changes-only" | "--stale-after" | "--request-timeout" => "--source binance",
+        _ => "",
+    }
+}
+
 #[test]
 fn the_stated_defaults_match_the_real_ones() {
-    let defaults = format!("{:?}", args(""));
     let stated = stated_defaults();
     assert_eq!(HELP.matches("[default: ").count(), stated.len());
     for (name, value) in stated {
@@ -78,13 +86,14 @@ fn the_stated_defaults_match_the_real_ones() {
             }
             None => format!("{name} {value}"),
         };
-        assert_eq!(format!("{:?}", args(&line)), defaults, "{line}");
+        let source = source_for(name);
+        let with = args(&format!("{source} {line}"));
+        assert_eq!(format!("{with:?}"), format!("{:?}", args(source)), "{line}");
     }
 }
 
 #[test]
 fn a_value_other_than_the_stated_default_changes_the_result() {
-    let defaults = format!("{:?}", args(""));
     for (name, value) in stated_defaults() {
         let other = match value.as_str() {
             "127.0.0.1" => "127.0.0.2",
@@ -95,8 +104,10 @@ fn a_value_other_than_the_stated_default_changes_the_result() {
             _ if name == "--ping-interval" => "21s",
             _ => "7",
         };
-        let line = format!("{name} {other}");
-        assert_ne!(format!("{:?}", args(&line)), defaults, "{line}");
+        let source = source_for(name);
+        let line = format!("{source} {name} {other}");
+        let with = args(&line);
+        assert_ne!(format!("{with:?}"), format!("{:?}", args(source)), "{line}");
     }
 }
 
@@ -115,6 +126,14 @@ fn an_error_names_the_bad_value_and_the_expected_one() {
         (
             "--ping-timeout 1m",
             "--ping-timeout: expected at most --ping-interval, which is 20s",
+        ),
+        (
+            "--ping-interval 0 --ping-timeout 5s",
+            "--ping-timeout: only makes sense with pings, but --ping-interval is 0",
+        ),
+        (
+            "--source replay:a.ndjson --record a.ndjson",
+            "--record: this is the recording that is replayed: expected another file",
         ),
         (
             "--allow-origin x",
@@ -171,6 +190,8 @@ fn an_error_names_the_bad_value_and_the_expected_one() {
             "--interval: invalid duration '0': expected more than 0, such as 1ms",
         ),
         ("--verbose", "unexpected argument '--verbose', see --help"),
+        ("--prot 80", "unknown option '--prot', did you mean --port?"),
+        ("--port 80 --port 81", "--port is given twice"),
     ] {
         assert_eq!(parse(line).unwrap_err().to_string(), expected);
     }
@@ -227,7 +248,8 @@ fn flags_need_no_value() {
         ]
     );
     assert!(args("--reuse-port").config.reuse_port);
-    assert!(args("--changes-only").feed.live.changes_only);
+    let live = args("--source binance --changes-only").feed.live;
+    assert!(live.changes_only);
     assert!(args("--spread").feed.spread);
     assert!(matches!(
         parse("--list-sources"),
@@ -261,9 +283,45 @@ fn a_url_requires_a_symbol_and_a_price_pointer() {
     }
     let whole = args(&format!("{url} --price /p --time /t --symbols A/B"));
     assert!(whole.source.is_url());
-    let error = parse("--source binance --price /p").unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "--price: works with --source https://… only"
-    );
+}
+
+#[test]
+fn options_that_the_source_would_ignore_are_refused() {
+    let recording = "--source replay:x";
+    for (line, expected) in [
+        (
+            "--source binance --seed 7",
+            "--seed: works with --source sim only",
+        ),
+        ("--speed 2", "--speed: works with --source replay:FILE only"),
+        (
+            "--stale-after 7s",
+            "--stale-after: works with live prices only, such as --source binance",
+        ),
+        (
+            "--source sim --ca x",
+            "--ca: works with live prices only, such as --source binance",
+        ),
+        (
+            "--exchanges x",
+            "--exchanges: works with exchanges only, such as --source binance",
+        ),
+        (
+            "--source binance --price /p",
+            "--price: works with --source https://… only",
+        ),
+        ("--time /t", "--time: works with --source https://… only"),
+        (
+            &format!("{recording} --symbols A/B"),
+            "--symbols: a recording has its own symbols",
+        ),
+        (
+            &format!("{recording} --interval 1s"),
+            "--interval: a recording has its own pace, see --speed",
+        ),
+    ] {
+        assert_eq!(parse(line).unwrap_err().to_string(), expected);
+    }
+    // What --list-sources prints has no source of prices.
+    assert!(parse("--list-sources --exchanges x").is_ok());
 }

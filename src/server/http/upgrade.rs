@@ -11,6 +11,7 @@ use crate::server::http::router::{Policy, not_found};
 use crate::server::protocol::Delivery;
 use crate::server::protocol::parse_every;
 use crate::server::rejection::Rejection;
+use crate::typo::is_typo;
 
 /// A valid handshake.
 #[derive(Debug)]
@@ -108,8 +109,7 @@ fn is_key(key: &[u8]) -> bool {
     key.len() == 24 && STANDARD.decode_slice(key, &mut nonce) == Ok(16)
 }
 
-/// The options in the query: `symbols=A,B`, `since=STAMP`, `every=TIME`, `batch`. Other names are
-/// ignored.
+/// The options in the query: `symbols=A,B`, `since=STAMP`, `every=TIME`, `batch`.
 #[derive(Default)]
 struct Wishes {
     symbols: Option<Vec<String>>,
@@ -150,13 +150,31 @@ impl Wishes {
                         }
                     };
                 }
-                _ => {}
+                name => check_unknown(name)?,
             }
         }
         wishes.symbols = wishes.symbols.filter(|list| !list.is_empty());
         Ok(wishes)
     }
 }
+
+/// Refuses an unknown name that looks like one of ours: without `symbols`, a client would get
+/// everything. Others are for somebody else, such as `_=1` against caches, and ignored.
+fn check_unknown(name: &str) -> Result<(), Rejection> {
+    let word = name.trim_end_matches("[]");
+    let is_meant = |known: &&&str| **known == word || is_typo(word, known);
+    match NAMES.iter().find(is_meant) {
+        None => Ok(()),
+        Some(known) => {
+            let name = name.escape_debug();
+            let error = format!("unknown parameter '{name}', did you mean {known}?");
+            Err(Rejection::bad_request(error))
+        }
+    }
+}
+
+/// All names in a query.
+const NAMES: [&str; 4] = ["symbols", "since", "every", "batch"];
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,11 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
         insecure: options.flag("--insecure"),
         headers: options.values("--header", header)?,
     };
+    for name in ["--ca", "--insecure"] {
+        if options.was_given(name) && !config.url.is_secure() {
+            return Err(BadOption::new(name, "only makes sense with a wss:// URL"));
+        }
+    }
     let headers = access.headers.iter();
     let authorizations = headers.filter(|(name, _)| is(name, "Authorization"));
     let error = match authorizations.count() {

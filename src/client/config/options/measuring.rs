@@ -1,5 +1,7 @@
 //! Options for measuring and requests: which fields to read, and what else to observe.
 
+use std::io::ErrorKind;
+
 use crate::cli::{BadOption, Options, count, period};
 use crate::client::config::Config;
 use crate::client::config::field::Field;
@@ -7,6 +9,7 @@ use crate::client::config::limits::UNANSWERED_MAX;
 use crate::client::config::options::load::rate;
 use crate::client::config::template::Template;
 use crate::client::config::unit::Unit;
+use crate::error_text::plain;
 use crate::process::Usage;
 
 /// Reads these options into `config`; those not given keep their defaults.
@@ -36,7 +39,10 @@ fn pid(text: &str) -> Result<u32, String> {
         pid.ok_or_else(|| format!("invalid process id '{text}': expected a positive number"))?;
     match Usage::of(pid) {
         Ok(_) => Ok(pid),
-        Err(error) => Err(format!("cannot read process {pid}: {}", error.kind())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(format!("there is no process {pid}"))
+        }
+        Err(error) => Err(format!("cannot read process {pid}: {}", plain(&error))),
     }
 }
 

@@ -88,7 +88,8 @@ Thresholds (missing one makes the exit status 3):
   --max-errors N         the most errors allowed
   --min-throughput RATE  the fewest messages per second allowed
 
-  -h, --help             print this help
+  -h, --help             print this
+  --version              print the version
 
 TIME is a number with a unit: 500ms, 10s, 1m; without a unit it is seconds.
 Results go to stdout, everything else to stderr. With --print, or --csv -,
@@ -112,14 +113,11 @@ Examples:
   client --print --duration 1h --symbols BTC/USDT >ticks.ndjson
 ";
 
-/// Parses a command line. Returns `None` if it asks for help.
+/// Parses a command line.
 ///
 /// # Errors
 /// A sentence about the first invalid option.
-pub fn parse(mut options: Options) -> Result<Option<Config>, BadOption> {
-    if options.help() {
-        return Ok(None);
-    }
+pub fn parse(mut options: Options) -> Result<Config, BadOption> {
     let url = match options.value("--url", Url::parse)? {
         Some(url) => url,
         None => Url::parse(DEFAULT_URL).expect("the default is a URL"),
@@ -132,7 +130,7 @@ pub fn parse(mut options: Options) -> Result<Option<Config>, BadOption> {
     output::read(&mut options, &mut config)?;
     load::check_processes(&config)?;
     options.finish()?;
-    Ok(Some(config))
+    Ok(config)
 }
 
 /// Raises the limit on open files as far as allowed, and checks that the clients fit into it.

@@ -54,3 +54,53 @@ fn lines(head: &[u8]) -> Vec<String> {
     };
     head.split("\r\n").map(line).collect()
 }
+
+#[test]
+fn a_misspelled_parameter_is_answered_with_the_right_one() {
+    for (query, expected) in [
+        (
+            "symbol=A/B",
+            "unknown parameter 'symbol', did you mean symbols?",
+        ),
+        (
+            "symbols[]=A",
+            "unknown parameter 'symbols[]', did you mean symbols?",
+        ),
+        (
+            "_=1&Since=7",
+            "unknown parameter 'Since', did you mean since?",
+        ),
+        ("evrey=1s", "unknown parameter 'evrey', did you mean every?"),
+        (
+            "batc%00",
+            "unknown parameter 'batc\\0', did you mean batch?",
+        ),
+    ] {
+        let error = Wishes::read(query).map(|_| ()).unwrap_err();
+        assert_eq!(error.message, expected);
+    }
+}
+
+#[test]
+fn parameters_for_others_are_ignored() {
+    for query in [
+        "_=1",
+        "t=1732270000",
+        "v=2",
+        "token=x",
+        "utm_source=a",
+        "nonce=b",
+        "",
+        "&&=",
+    ] {
+        assert!(Wishes::read(query).is_ok(), "{query}");
+    }
+}
+
+#[test]
+fn every_parameter_is_among_the_names() {
+    for name in NAMES {
+        let wishes = Wishes::read(&format!("{name}=%00"));
+        assert!(wishes.is_err() || name == "symbols", "{name} is not read");
+    }
+}
