@@ -242,7 +242,14 @@ fn every_stream_brings_the_recorded_digits() {
 }
 
 /// The exchanges whose streams confirm nothing.
-const UNCONFIRMED: [&str; 5] = ["upbit", "bithumb", "toobit", "lbank", "coincheck"];
+const UNCONFIRMED: [&str; 6] = [
+    "upbit",
+    "bithumb",
+    "toobit",
+    "lbank",
+    "coincheck",
+    "btcmarkets",
+];
 
 #[test]
 fn streams_run_over_tls_too() {

@@ -25,6 +25,7 @@ mod japan;
 mod korea;
 mod latin_america;
 mod majors;
+mod pacific;
 mod southeast_asia;
 mod turkey;
 mod worldwide;
@@ -46,6 +47,7 @@ pub(crate) fn exchanges() -> impl Iterator<Item = &'static Rest> {
         japan::EXCHANGES,
         korea::EXCHANGES,
         southeast_asia::EXCHANGES,
+        pacific::EXCHANGES,
     ];
     regions.into_iter().flatten()
 }
@@ -67,6 +69,7 @@ pub(crate) fn streams() -> impl Iterator<Item = &'static Stream> {
         japan::STREAMS,
         korea::STREAMS,
         southeast_asia::STREAMS,
+        pacific::STREAMS,
     ];
     regions.into_iter().flatten()
 }
