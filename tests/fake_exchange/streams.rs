@@ -242,13 +242,14 @@ fn every_stream_brings_the_recorded_digits() {
 }
 
 /// The exchanges whose streams confirm nothing.
-const UNCONFIRMED: [&str; 6] = [
+const UNCONFIRMED: [&str; 7] = [
     "upbit",
     "bithumb",
     "toobit",
     "lbank",
     "coincheck",
     "btcmarkets",
+    "backpack",
 ];
 
 #[test]

@@ -26,6 +26,7 @@ mod korea;
 mod latin_america;
 mod majors;
 mod pacific;
+mod perpetuals;
 mod southeast_asia;
 mod turkey;
 mod worldwide;
@@ -48,6 +49,7 @@ pub(crate) fn exchanges() -> impl Iterator<Item = &'static Rest> {
         korea::EXCHANGES,
         southeast_asia::EXCHANGES,
         pacific::EXCHANGES,
+        perpetuals::EXCHANGES,
     ];
     regions.into_iter().flatten()
 }
@@ -70,6 +72,7 @@ pub(crate) fn streams() -> impl Iterator<Item = &'static Stream> {
         korea::STREAMS,
         southeast_asia::STREAMS,
         pacific::STREAMS,
+        perpetuals::STREAMS,
     ];
     regions.into_iter().flatten()
 }
