@@ -20,6 +20,7 @@
 //! received, `$MARKET` in capitals, and `$channel`, the number of a subscription.
 
 mod africa;
+mod atlantic;
 mod branches;
 mod japan;
 mod korea;
@@ -50,6 +51,7 @@ pub(crate) fn exchanges() -> impl Iterator<Item = &'static Rest> {
         southeast_asia::EXCHANGES,
         pacific::EXCHANGES,
         perpetuals::EXCHANGES,
+        atlantic::EXCHANGES,
     ];
     regions.into_iter().flatten()
 }
@@ -73,6 +75,7 @@ pub(crate) fn streams() -> impl Iterator<Item = &'static Stream> {
         southeast_asia::STREAMS,
         pacific::STREAMS,
         perpetuals::STREAMS,
+        atlantic::STREAMS,
     ];
     regions.into_iter().flatten()
 }
