@@ -242,7 +242,7 @@ fn every_stream_brings_the_recorded_digits() {
 }
 
 /// The exchanges whose streams confirm nothing.
-const UNCONFIRMED: [&str; 7] = [
+const UNCONFIRMED: [&str; 8] = [
     "upbit",
     "bithumb",
     "toobit",
@@ -250,6 +250,7 @@ const UNCONFIRMED: [&str; 7] = [
     "coincheck",
     "btcmarkets",
     "backpack",
+    "hashkey",
 ];
 
 #[test]

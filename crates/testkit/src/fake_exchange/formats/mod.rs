@@ -28,6 +28,7 @@ mod latin_america;
 mod majors;
 mod pacific;
 mod perpetuals;
+mod smaller;
 mod southeast_asia;
 mod turkey;
 mod worldwide;
@@ -52,6 +53,7 @@ pub(crate) fn exchanges() -> impl Iterator<Item = &'static Rest> {
         pacific::EXCHANGES,
         perpetuals::EXCHANGES,
         atlantic::EXCHANGES,
+        smaller::EXCHANGES,
     ];
     regions.into_iter().flatten()
 }
@@ -76,6 +78,7 @@ pub(crate) fn streams() -> impl Iterator<Item = &'static Stream> {
         pacific::STREAMS,
         perpetuals::STREAMS,
         atlantic::STREAMS,
+        smaller::STREAMS,
     ];
     regions.into_iter().flatten()
 }
