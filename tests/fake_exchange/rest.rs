@@ -62,7 +62,15 @@ fn fetch(agent: &ureq::Agent, url: &str, post: bool) -> Result<(u16, Vec<u8>), u
 type Answered = Result<Vec<Result<Quote, QuoteError>>, QuoteError>;
 
 fn ask(agent: &ureq::Agent, base: &str, exchange: &Exchange, request: &Request) -> Answered {
-    let (status, body) = fetch(agent, &upstream(base, &request.url), false).unwrap();
+    let url = upstream(base, &request.url_at(now_ms()));
+    let (status, body) = match &request.post {
+        Some(body) => {
+            let mut response = agent.post(url).send(body).unwrap();
+            let body = response.body_mut().read_to_vec().unwrap();
+            (response.status().as_u16(), body)
+        }
+        None => fetch(agent, &url, false).unwrap(),
+    };
     exchange.read(request, status, &body, now_ms())
 }
 

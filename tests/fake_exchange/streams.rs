@@ -242,7 +242,7 @@ fn every_stream_brings_the_recorded_digits() {
 }
 
 /// The exchanges whose streams confirm nothing.
-const UNCONFIRMED: [&str; 8] = [
+const UNCONFIRMED: [&str; 9] = [
     "upbit",
     "bithumb",
     "toobit",
@@ -251,6 +251,7 @@ const UNCONFIRMED: [&str; 8] = [
     "btcmarkets",
     "backpack",
     "hashkey",
+    "bitkub",
 ];
 
 #[test]

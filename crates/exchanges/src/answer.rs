@@ -136,11 +136,13 @@ impl Names {
     pub(super) fn new(mapping: &Mapping, markets: &[Market]) -> Self {
         let mut indexes = HashMap::new();
         if mapping.names.is_empty() {
-            let spelled = markets.iter().map(|market| market.as_str().to_lowercase());
-            indexes.extend(spelled.zip(0..));
+            let possible = markets.iter().zip(0..);
+            let possible = possible.filter(|(market, _)| market.is_possible());
+            indexes.extend(possible.map(|(market, index)| (market.as_str().to_lowercase(), index)));
         }
         for name in &mapping.names {
-            for (index, market) in markets.iter().enumerate() {
+            let possible = markets.iter().enumerate();
+            for (index, market) in possible.filter(|(_, market)| market.is_possible()) {
                 let name = name
                     .fill(|placeholder| market.value_of(placeholder))
                     .to_lowercase();
@@ -156,7 +158,7 @@ impl Names {
     /// Names for the answer to a request for one market, which need not say which it is.
     pub(super) fn of_one(mapping: &Mapping, market: &Market) -> Self {
         Self {
-            only: Some(0),
+            only: market.is_possible().then_some(0),
             ..Self::new(mapping, std::slice::from_ref(market))
         }
     }

@@ -120,6 +120,10 @@ pub(super) struct SymbolFormat {
     /// Currencies that have another code there: `"BTC": "XBT"`.
     #[serde(default)]
     pub(super) renames: BTreeMap<String, String>,
+    /// The quote currencies, as requests write them, of an exchange that names only the base of a
+    /// market: with any other, a symbol is unknown.
+    #[serde(default)]
+    pub(super) quotes: Vec<String>,
     /// Whether a code that mixes both cases stays as it is, as in AAPLx. Usually all are converted.
     #[serde(default)]
     pub(super) keeps_case: bool,
@@ -131,6 +135,8 @@ pub(super) struct Market {
     base: String,
     quote: String,
     text: String,
+    /// Whether the exchange can have it at all.
+    is_possible: bool,
 }
 
 impl SymbolFormat {
@@ -148,7 +154,9 @@ impl SymbolFormat {
             base: rename(symbol.base()),
             quote: rename(symbol.quote()),
             text: String::new(),
+            is_possible: true,
         };
+        market.is_possible = self.quotes.is_empty() || self.quotes.contains(&market.quote);
         let is_long = market.base.chars().count() > 3 || market.quote.chars().count() > 3;
         let template = self.long.as_ref().filter(|_| is_long);
         market.text = template
@@ -161,6 +169,11 @@ impl SymbolFormat {
 impl Market {
     pub(super) fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Whether the exchange can have it at all: answers about any other are about something else.
+    pub(super) fn is_possible(&self) -> bool {
+        self.is_possible
     }
 
     /// The value of one of the [`MARKET_PLACEHOLDERS`].
@@ -215,6 +228,13 @@ mod tests {
         assert_eq!(written(&bitfinex, "DOGE/USD"), "tDOGE:USD");
         let upbit = symbol_format(r#"{"market":"{quote}-{BASE}"}"#);
         assert_eq!(written(&upbit, "BTC/KRW"), "krw-BTC");
+    }
+
+    #[test]
+    fn an_exchange_may_have_one_quote_currency_only() {
+        let format = symbol_format(r#"{"market":"{BASE}","quotes":["JPY"]}"#);
+        let is_possible = |symbol: &str| format.market(&symbol.parse().unwrap()).is_possible();
+        assert!(is_possible("btc/jpy") && !is_possible("BTC/USD"));
     }
 
     #[test]
