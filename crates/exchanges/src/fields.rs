@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -122,6 +123,12 @@ impl FieldSet {
         Self(self.0 | other.0)
     }
 
+    /// Those that `other` does not have.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Its fields, in the order in which they are written.
     pub fn iter(self) -> impl Iterator<Item = Field> {
         let all = Field::ALL.into_iter();
@@ -160,9 +167,10 @@ impl fmt::Display for FieldSet {
     }
 }
 
-/// The fields that one quote has, each with the digits that were sent.
+/// The fields that one quote has, each with the digits that were sent. A copy is cheap: the last
+/// ones of a symbol are kept, and also go into its tick.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Fields(Option<Box<[Option<Price>; Field::ALL.len()]>>);
+pub struct Fields(Option<Arc<[Option<Price>; Field::ALL.len()]>>);
 
 impl Fields {
     /// Whether it has none.
@@ -177,7 +185,7 @@ impl Fields {
 
     /// Adds a field, or replaces its value.
     pub fn set(&mut self, field: Field, value: Price) {
-        self.0.get_or_insert_default()[field as usize] = Some(value);
+        Arc::make_mut(self.0.get_or_insert_default())[field as usize] = Some(value);
     }
 
     /// Those that are there, in the order in which they are written.
@@ -187,8 +195,26 @@ impl Fields {
         fields.filter_map(|(field, value)| Some((field, value.as_ref()?)))
     }
 
+    /// Which fields are there.
+    pub fn names(&self) -> FieldSet {
+        self.iter().map(|(field, _)| field).collect()
+    }
+
+    /// Leaves out those that are not in `wanted`.
+    pub fn retain(&mut self, wanted: FieldSet) {
+        if self.names().without(wanted) != FieldSet::NONE {
+            let values = self.iter();
+            let kept = values.filter(|&(field, _)| wanted.contains(field));
+            *self = kept.map(|(field, value)| (field, value.clone())).collect();
+        }
+    }
+
     /// Takes what it lacks from an older quote: a partial update says nothing about the rest.
     pub fn merge_missing_from(&mut self, older: &Self) {
+        if self.is_empty() {
+            self.clone_from(older);
+            return;
+        }
         for (field, value) in older.iter() {
             if self.get(field).is_none() {
                 self.set(field, value.clone());
@@ -302,6 +328,21 @@ mod tests {
         assert_eq!(written(&fields), r#"{"bid": "2.60", "open": "1.0"}"#);
         assert!(!fields.is_empty());
         assert_eq!(fields.get(Field::Ask), None);
+    }
+
+    #[test]
+    fn only_wanted_fields_are_kept() {
+        let low = (Field::Low, price("2.0"));
+        let mut fields: Fields = [(Field::Bid, price("1")), low.clone()]
+            .into_iter()
+            .collect();
+        assert_eq!(fields.names().to_string(), "bid, low");
+        let wanted: FieldSet = "low, high".parse().unwrap();
+        assert_eq!(fields.names().without(wanted).to_string(), "bid");
+        fields.retain(wanted);
+        assert_eq!(fields, [low].into_iter().collect());
+        fields.retain(FieldSet::NONE);
+        assert!(fields.is_empty());
     }
 
     #[test]

@@ -46,6 +46,7 @@ mod entry;
 mod fields;
 pub mod json;
 mod list_path;
+mod listing;
 mod message;
 mod name;
 mod number;
