@@ -97,6 +97,13 @@ impl Options {
         Ok(values)
     }
 
+    /// The first argument that is not an option, once all options have been read.
+    pub fn word(&mut self) -> Option<String> {
+        let left = self.left.clone().finish();
+        let is_word = !left.first()?.to_string_lossy().starts_with('-');
+        is_word.then(|| self.left.free_from_str().ok()).flatten()
+    }
+
     /// Refuses leftover arguments: unknown options, options given twice, stray words.
     ///
     /// # Errors
@@ -368,6 +375,18 @@ mod tests {
         let version = concat!("tickertape ", env!("CARGO_PKG_VERSION"), "\n");
         assert_eq!(information("--wait 5 --version"), Some(version));
         assert_eq!(information("--wait 5"), None);
+    }
+
+    #[test]
+    fn a_word_is_what_no_option_has_taken() {
+        let mut some = options("--wait 5 there");
+        assert!(some.value("--wait", duration).unwrap().is_some());
+        assert_eq!(some.word().as_deref(), Some("there"));
+        assert_eq!(some.word(), None);
+        assert_eq!(some.finish(), Ok(()));
+        let mut other = options("--wiat 5");
+        assert_eq!(other.word(), None);
+        assert!(other.finish().is_err());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use exchanges::json::JsonText;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-pub use exchanges::Price;
+pub use exchanges::{Field, FieldSet, Fields, Price};
 
 /// A price of one symbol, as a feed delivers it. Publishing it adds `seq` and `sent`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,28 +23,54 @@ pub struct Tick {
     pub price: Price,
     /// When the price was valid, in Unix ms; the time of receipt if the source sends no time.
     pub timestamp: u64,
+    /// What else is known of the symbol, if it was asked for.
+    pub fields: Fields,
 }
 
-/// Appends a tick's JSON to `out`. `symbol_json` is the escaped symbol with its quotes.
-pub fn write_json(
-    out: &mut Vec<u8>,
-    symbol_json: &str,
-    (price, timestamp): (&Price, u64),
-    seq: u64,
-    sent: u64,
-) {
+impl Tick {
+    /// A tick without fields besides the price.
+    pub fn new(symbol: impl Into<String>, price: Price, timestamp: u64) -> Self {
+        Self {
+            symbol: symbol.into(),
+            price,
+            timestamp,
+            fields: Fields::default(),
+        }
+    }
+}
+
+/// Appends a tick's JSON to `out`. `symbol_json` is its symbol, escaped and in quotes.
+pub fn write_json(out: &mut Vec<u8>, symbol_json: &str, tick: &Tick, seq: u64, sent: u64) {
     // Written by hand: `write!` took a third of the time of publishing a tick.
     out.extend_from_slice(br#"{"symbol":"#);
     out.extend_from_slice(symbol_json.as_bytes());
     out.extend_from_slice(br#","price":"#);
-    out.extend_from_slice(price.as_str().as_bytes());
+    out.extend_from_slice(tick.price.as_str().as_bytes());
     out.extend_from_slice(br#","timestamp":"#);
-    write_number(out, timestamp);
+    write_number(out, tick.timestamp);
+    for (field, value) in tick.fields.iter() {
+        out.extend_from_slice(member(field));
+        out.extend_from_slice(value.as_str().as_bytes());
+    }
     out.extend_from_slice(br#","seq":"#);
     write_number(out, seq);
     out.extend_from_slice(br#","sent":"#);
     write_number(out, sent);
     out.push(b'}');
+}
+
+/// How the member of a field begins, with the comma in front.
+const fn member(field: Field) -> &'static [u8] {
+    match field {
+        Field::Bid => br#","bid":"#,
+        Field::Ask => br#","ask":"#,
+        Field::Volume => br#","volume":"#,
+        Field::QuoteVolume => br#","quote_volume":"#,
+        Field::Change => br#","change":"#,
+        Field::High => br#","high":"#,
+        Field::Low => br#","low":"#,
+        Field::Open => br#","open":"#,
+    }
 }
 
 /// Appends a number in decimal.
@@ -74,6 +100,8 @@ pub struct WireTick<'a> {
     pub price: Option<&'a str>,
     /// The source's time, Unix ms.
     pub timestamp: Option<u64>,
+    /// Its other fields, as far as they are numbers.
+    pub fields: Fields,
     /// The tick's number within its symbol.
     pub seq: Option<u64>,
     /// When the server put it on its tape, Unix µs.
@@ -104,6 +132,7 @@ impl<'a> WireTick<'a> {
             symbol: Some(Cow::Borrowed(tick.symbol)),
             price: Some(std::str::from_utf8(tick.price).ok()?),
             timestamp: Some(tick.timestamp),
+            fields: tick.fields(),
             seq: Some(tick.seq),
             sent: Some(tick.sent),
         })
@@ -122,9 +151,28 @@ impl<'a> WireTick<'a> {
             seq: Option<&'a RawValue>,
             #[serde(borrow)]
             sent: Option<&'a RawValue>,
+            #[serde(borrow)]
+            bid: Option<&'a RawValue>,
+            #[serde(borrow)]
+            ask: Option<&'a RawValue>,
+            #[serde(borrow)]
+            volume: Option<&'a RawValue>,
+            #[serde(borrow)]
+            quote_volume: Option<&'a RawValue>,
+            #[serde(borrow)]
+            change: Option<&'a RawValue>,
+            #[serde(borrow)]
+            high: Option<&'a RawValue>,
+            #[serde(borrow)]
+            low: Option<&'a RawValue>,
+            #[serde(borrow)]
+            open: Option<&'a RawValue>,
         }
         fn read<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
             serde_json::from_str(raw?.get()).ok()
+        }
+        fn number(raw: &RawValue) -> Option<Price> {
+            Price::parse(unquoted(raw)).ok()
         }
 
         let raw: Raw<'a> = serde_json::from_slice(text)?;
@@ -132,10 +180,24 @@ impl<'a> WireTick<'a> {
             // serde would accept a list of the fields in order.
             return Err(serde::de::Error::custom("a list"));
         }
+        let values = [
+            (Field::Bid, raw.bid),
+            (Field::Ask, raw.ask),
+            (Field::Volume, raw.volume),
+            (Field::QuoteVolume, raw.quote_volume),
+            (Field::Change, raw.change),
+            (Field::High, raw.high),
+            (Field::Low, raw.low),
+            (Field::Open, raw.open),
+        ];
+        let values = values.into_iter();
         Ok(Self {
             symbol: read::<JsonText<'a>>(raw.symbol).map(|text| text.0),
-            price: raw.price.map(|price| price.get().trim_matches('"')),
+            price: raw.price.map(unquoted),
             timestamp: read(raw.timestamp),
+            fields: values
+                .filter_map(|(field, raw)| Some((field, number(raw?)?)))
+                .collect(),
             seq: read(raw.seq),
             sent: read(raw.sent),
         })
@@ -147,8 +209,14 @@ impl<'a> WireTick<'a> {
             symbol: self.symbol.as_deref()?.to_owned(),
             price: Price::parse(self.price?).ok()?,
             timestamp: self.timestamp?,
+            fields: self.fields.clone(),
         })
     }
+}
+
+/// A number as written, or in a string.
+fn unquoted(raw: &RawValue) -> &str {
+    raw.get().trim_matches('"')
 }
 
 /// A tick in the layout that our server writes.
@@ -160,6 +228,8 @@ pub struct PrintedTick<'a> {
     pub price: &'a [u8],
     /// The source's time, Unix ms.
     pub timestamp: u64,
+    /// The members of its other fields, each with a comma in front; most ticks have none.
+    members: &'a [u8],
     /// The tick's number within its symbol.
     pub seq: u64,
     /// When the server put it on its tape, Unix µs.
@@ -174,17 +244,56 @@ impl<'a> PrintedTick<'a> {
         let (symbol, rest) = rest.split_at(end);
         let (price, rest) = plain_number(rest.strip_prefix(br#"","price":"#)?)?;
         let (timestamp, rest) = digits(rest.strip_prefix(br#","timestamp":"#)?)?;
-        let (seq, rest) = digits(rest.strip_prefix(br#","seq":"#)?)?;
+        let (members, rest) = match rest.strip_prefix(SEQ) {
+            Some(rest) => (&[][..], rest),
+            None => {
+                let behind = read_members(rest, |_, _| {})?;
+                let members = &rest[..rest.len() - behind.len()];
+                (members, behind.strip_prefix(SEQ)?)
+            }
+        };
+        let (seq, rest) = digits(rest)?;
         let (sent, rest) = digits(rest.strip_prefix(br#","sent":"#)?)?;
         let tick = Self {
             symbol: std::str::from_utf8(symbol).ok()?,
             price,
             timestamp,
+            members,
             seq,
             sent,
         };
         Some((tick, rest.strip_prefix(b"}")?))
     }
+
+    /// Its fields besides the price.
+    pub fn fields(&self) -> Fields {
+        let mut fields = Fields::default();
+        read_members(self.members, |field, digits| {
+            let value = str::from_utf8(digits).ok().map(Price::parse);
+            if let Some(Ok(value)) = value {
+                fields.set(field, value);
+            }
+        });
+        fields
+    }
+}
+
+const SEQ: &[u8] = br#","seq":"#;
+
+/// Reads the members of fields at the start of `text`, in the order in which our server writes
+/// them, and returns the rest.
+fn read_members<'a>(
+    mut text: &'a [u8],
+    mut found: impl FnMut(Field, &'a [u8]),
+) -> Option<&'a [u8]> {
+    for field in Field::ALL {
+        if let Some(value) = text.strip_prefix(member(field)) {
+            let (digits, rest) = plain_number(value)?;
+            found(field, digits);
+            text = rest;
+        }
+    }
+    Some(text)
 }
 
 /// The decimal number without an exponent at the start of `text`, and the rest.
@@ -304,35 +413,81 @@ pub fn unix_us() -> u64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn tick(symbol: &str, price: &str, timestamp: u64, fields: &[(Field, String)]) -> Tick {
+        let fields = fields.iter();
+        let fields = fields.map(|(field, value)| (*field, Price::parse(value).unwrap()));
+        Tick {
+            symbol: symbol.to_owned(),
+            price: Price::parse(price).unwrap(),
+            timestamp,
+            fields: fields.collect(),
+        }
+    }
+
+    fn json(tick: &Tick, seq: u64, sent: u64) -> String {
+        let mut out = Vec::new();
+        let symbol_json = serde_json::to_string(&tick.symbol).unwrap();
+        write_json(&mut out, &symbol_json, tick, seq, sent);
+        String::from_utf8(out).unwrap()
+    }
 
     #[test]
     fn a_tick_is_written_as_documented() {
-        let mut out = Vec::new();
-        let price = Price::parse("97123.45").unwrap();
-        write_json(
-            &mut out,
-            r#""BTC/USDT""#,
-            (&price, 1_732_270_000_123),
-            42,
-            1_732_270_000_123_456,
-        );
-        assert_eq!(out.len(), 97);
+        let plain = tick("BTC/USDT", "97123.45", 1_732_270_000_123, &[]);
+        let text = json(&plain, 42, 1_732_270_000_123_456);
+        assert_eq!(text.len(), 97);
         assert_eq!(
-            String::from_utf8(out).unwrap(),
+            text,
             r#"{"symbol":"BTC/USDT","price":97123.45,"timestamp":1732270000123,"seq":42,"sent":1732270000123456}"#
         );
     }
 
     #[test]
+    fn fields_are_written_between_timestamp_and_seq_in_their_order() {
+        let values = Field::ALL.map(|field| (field, format!("{}.50", field as usize)));
+        let rich = tick("A/B", "1", 7, &values);
+        let text = json(&rich, 2, 3);
+        assert_eq!(
+            text,
+            r#"{"symbol":"A/B","price":1,"timestamp":7,"bid":0.50,"ask":1.50,"volume":2.50,"quote_volume":3.50,"change":4.50,"high":5.50,"low":6.50,"open":7.50,"seq":2,"sent":3}"#
+        );
+        let some = tick("A/B", "1", 7, &[(Field::Change, "-0.010".to_owned())]);
+        assert_eq!(
+            json(&some, 2, 3),
+            r#"{"symbol":"A/B","price":1,"timestamp":7,"change":-0.010,"seq":2,"sent":3}"#
+        );
+    }
+
+    #[test]
+    fn a_field_that_is_no_number_counts_as_missing() {
+        let text = br#"{"symbol":"A","price":1,"timestamp":1,"bid":"2.0","ask":null,"high":[3],"low":"","open":true,"change":1e2}"#;
+        let read = WireTick::parse(text).unwrap().to_tick().unwrap();
+        let expected = [
+            (Field::Bid, "2.0".to_owned()),
+            (Field::Change, "100".to_owned()),
+        ];
+        assert_eq!(read, tick("A", "1", 1, &expected));
+    }
+
+    #[test]
+    fn fields_in_another_order_are_read_too() {
+        let text = br#"{"symbol":"A","price":1,"timestamp":1,"ask":3,"bid":2,"seq":1,"sent":1}"#;
+        assert_eq!(WireTick::parse_printed(text), None);
+        let fields = WireTick::parse(text).unwrap().fields;
+        let texts = fields.iter().map(|(field, value)| (field, value.as_str()));
+        assert!(texts.eq([(Field::Bid, "2"), (Field::Ask, "3")]));
+    }
+
+    #[test]
     fn numbers_of_any_length_are_written_and_read() {
-        let price = Price::parse("1").unwrap();
         for number in [0, 9, 10, 99, 100, 1_234_567_890, u64::MAX - 1, u64::MAX] {
-            let mut out = Vec::new();
-            write_json(&mut out, "\"A/B\"", (&price, number), number, number);
+            let tick = tick("A/B", "1", number, &[]);
             let expected = format!(
                 r#"{{"symbol":"A/B","price":1,"timestamp":{number},"seq":{number},"sent":{number}}}"#
             );
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
+            assert_eq!(json(&tick, number, number), expected);
         }
     }
 
@@ -384,6 +539,21 @@ mod tests {
         assert_eq!(stamps.after(200), 200);
     }
 
+    const DECIMAL: &str = "(0|[1-9][0-9]{0,29})(\\.[0-9]{1,30})?";
+
+    const SIGNED: &str = "-?(0|[1-9][0-9]{0,29})(\\.[0-9]{1,30})?";
+
+    /// Some of the fields, in their order.
+    fn fields() -> impl Strategy<Value = Vec<(Field, String)>> {
+        let decimals = proptest::array::uniform8(proptest::option::of(SIGNED));
+        decimals.prop_map(|values| {
+            let values = Field::ALL.into_iter().zip(values);
+            values
+                .filter_map(|(field, value)| Some((field, value?)))
+                .collect()
+        })
+    }
+
     proptest! {
         #[test]
         fn numbers_end_where_their_digits_do(text in "[0-9]{0,25}[^0-9]{0,9}") {
@@ -404,18 +574,30 @@ mod tests {
 
         #[test]
         fn both_readers_agree_on_ticks_of_the_server(
-            symbol in "\\PC{0,12}", price in "(0|[1-9][0-9]{0,9})(\\.[0-9]{1,9})?",
+            symbol in "\\PC{0,12}", price in DECIMAL, fields in fields(),
             timestamp in 0u64..1u64 << 62, seq in 0u64..1u64 << 62, sent in 0u64..1u64 << 62,
         ) {
-            let mut out = Vec::new();
-            let symbol_json = serde_json::to_string(&symbol).unwrap();
-            let exact = Price::parse(&price).unwrap();
-            write_json(&mut out, &symbol_json, (&exact, timestamp), seq, sent);
-            let tick = WireTick::parse(&out).unwrap();
-            prop_assert_eq!(&tick, &WireTick::parse_any(&out).unwrap());
-            prop_assert_eq!(tick.symbol.as_deref(), Some(&*symbol));
-            prop_assert_eq!(tick.price, Some(&*price));
-            prop_assert_eq!((tick.timestamp, tick.seq, tick.sent), (Some(timestamp), Some(seq), Some(sent)));
+            let exact = tick(&symbol, &price, timestamp, &fields);
+            let text = json(&exact, seq, sent);
+            let read = WireTick::parse(text.as_bytes()).unwrap();
+            prop_assert_eq!(&read, &WireTick::parse_any(text.as_bytes()).unwrap());
+            prop_assert_eq!(read.price, Some(&*price));
+            prop_assert_eq!((read.seq, read.sent), (Some(seq), Some(sent)));
+            prop_assert_eq!(read.to_tick(), Some(exact));
+            // A name that needs escapes takes the slow way.
+            let is_plain = !json(&tick(&symbol, "1", 1, &[]), 1, 1).contains('\\');
+            prop_assert_eq!(WireTick::parse_printed(text.as_bytes()).is_some(), is_plain);
+        }
+
+        #[test]
+        fn every_field_keeps_every_digit(fields in fields()) {
+            let text = json(&tick("A/B", "1", 1, &fields), 1, 1);
+            let read: Value = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(read.as_object().unwrap().len(), 5 + fields.len());
+            for (field, digits) in &fields {
+                let member = format!(r#","{field}":{digits},"#);
+                prop_assert!(text.contains(&member), "{} has no {}", text, member);
+            }
         }
 
         #[test]

@@ -74,11 +74,11 @@ impl Blocking {
         let quotes = self.exchange.read(&self.request, status, &body, now);
         let quote = quotes.map_err(text)?.into_iter().next();
         let quote = quote.ok_or("the answer is empty")?.map_err(text)?;
-        Ok(Tick {
-            symbol: self.symbol.clone(),
-            price: quote.price,
-            timestamp: quote.timestamp_ms.unwrap_or(now),
-        })
+        Ok(Tick::new(
+            &*self.symbol,
+            quote.price,
+            quote.timestamp_ms.unwrap_or(now),
+        ))
     }
 }
 

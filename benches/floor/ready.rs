@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use tickertape::frame;
-use tickertape::tick::{Price, write_json};
+use tickertape::tick::{Price, Tick, write_json};
 
 use crate::lists;
 
@@ -99,9 +99,9 @@ impl Ready {
 fn typical_tick() -> Vec<u8> {
     let (mut json, mut framed) = (Vec::new(), Vec::new());
     let price = Price::parse("123.45").expect("a number");
-    let symbol = format!("\"{}\"", lists::name(0));
-    let value = (&price, 1_732_270_000_123);
-    write_json(&mut json, &symbol, value, 42, 1_732_270_000_123_456);
+    let tick = Tick::new(lists::name(0), price, 1_732_270_000_123);
+    let symbol = format!("\"{}\"", tick.symbol);
+    write_json(&mut json, &symbol, &tick, 42, 1_732_270_000_123_456);
     frame::text(&mut framed, &json);
     framed
 }

@@ -18,7 +18,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 use tickertape::frame;
-use tickertape::tick::{Price, unix_us, write_json};
+use tickertape::tick::{Price, Tick, unix_us, write_json};
 use tungstenite::handshake::derive_accept_key;
 
 use crate::lists;
@@ -305,7 +305,7 @@ impl Beats {
 
 /// The framed tick, written anew on every beat.
 struct Tape {
-    price: Price,
+    tick: Tick,
     seq: u64,
     json: Vec<u8>,
     frame: Vec<u8>,
@@ -314,7 +314,11 @@ struct Tape {
 impl Default for Tape {
     fn default() -> Self {
         Self {
-            price: Price::parse("97123.45").expect("a number"),
+            tick: Tick::new(
+                "sim:BTC/USDT",
+                Price::parse("97123.45").expect("a number"),
+                0,
+            ),
             seq: 0,
             json: Vec::new(),
             frame: Vec::new(),
@@ -327,8 +331,14 @@ impl Tape {
         self.seq += 1;
         self.json.clear();
         self.frame.clear();
-        let value = (&self.price, stamp.timestamp);
-        write_json(&mut self.json, SYMBOL_JSON, value, self.seq, stamp.sent);
+        self.tick.timestamp = stamp.timestamp;
+        write_json(
+            &mut self.json,
+            SYMBOL_JSON,
+            &self.tick,
+            self.seq,
+            stamp.sent,
+        );
         frame::text(&mut self.frame, &self.json);
         &self.frame
     }

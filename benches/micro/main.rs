@@ -27,7 +27,7 @@ Options:
 type Case = fn(u32) -> Duration;
 
 /// The cases: name, function, and a description of one step.
-const CASES: [(&str, Case, &str); 13] = [
+const CASES: [(&str, Case, &str); 16] = [
     (
         "tape_append",
         pure::tape_append,
@@ -44,9 +44,19 @@ const CASES: [(&str, Case, &str); 13] = [
         "a tick encoded as a frame",
     ),
     (
+        "tick_encode_fields",
+        pure::tick_encode_fields,
+        "a tick with all eight fields encoded as a frame",
+    ),
+    (
         "tick_parse",
         pure::tick_parse,
         "a tick parsed from a frame, in the client",
+    ),
+    (
+        "tick_parse_fields",
+        pure::tick_parse_fields,
+        "a tick with all eight fields parsed from a frame, in the client",
     ),
     (
         "price_parse",
@@ -82,6 +92,11 @@ const CASES: [(&str, Case, &str); 13] = [
         "publish_unwatched",
         market::publish_unwatched,
         "a tick published without a client that watches it, of 5,000 symbols",
+    ),
+    (
+        "publish_fields",
+        market::publish_fields,
+        "the same with all eight fields",
     ),
     (
         "publish_crowd",
@@ -126,7 +141,7 @@ fn main() -> ExitCode {
         }
         match times {
             Some(times) => drop(case(times)),
-            None if measured => println!("{name:<17} {:>9.1} ns  {step}", nanoseconds(case)),
+            None if measured => println!("{name:<18} {:>9.1} ns  {step}", nanoseconds(case)),
             None => drop(case(1)),
         }
     }

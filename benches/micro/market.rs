@@ -7,7 +7,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use tickertape::feed::Publish;
 use tickertape::process::raise_descriptor_limit;
+use tickertape::tick::{Fields, Tick};
 
+use crate::pure::all_fields;
 use crate::served::{AUDIENCE, Audience, Turn, Visits, run, tick};
 use crate::time;
 
@@ -22,9 +24,22 @@ pub(super) fn delivery(times: u32) -> Duration {
 }
 
 pub(super) fn publish_unwatched(times: u32) -> Duration {
+    publish(times, &Fields::default())
+}
+
+pub(super) fn publish_fields(times: u32) -> Duration {
+    publish(times, &all_fields())
+}
+
+/// Publishes ticks with these fields to nobody.
+fn publish(times: u32, fields: &Fields) -> Duration {
     let took = Rc::new(Cell::new(Duration::ZERO));
     let clock = Rc::clone(&took);
-    let ticks: Vec<_> = symbols(5_000).iter().map(|symbol| tick(symbol)).collect();
+    let tick = |symbol: &String| Tick {
+        fields: fields.clone(),
+        ..tick(symbol)
+    };
+    let ticks: Vec<_> = symbols(5_000).iter().map(tick).collect();
     run(symbols(5_000), move |turn| {
         clock.set(time(|| {
             for tick in ticks.iter().cycle().take(times as usize) {

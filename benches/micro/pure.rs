@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tickertape::frame;
 use tickertape::tape::Tape;
-use tickertape::tick::{Price, WireTick, write_json};
+use tickertape::tick::{Field, Fields, Price, Tick, WireTick, write_json};
 
 use crate::time;
 
@@ -13,17 +13,38 @@ const TAPE_SIZE: usize = 1 << 20;
 
 const SYMBOL: &str = r#""sim:BTC/USDT""#;
 
+fn tick() -> Tick {
+    let price = Price::parse("97123.45").expect("a price");
+    Tick::new("sim:BTC/USDT", price, 1_732_270_000_123)
+}
+
+fn tick_with_fields() -> Tick {
+    Tick {
+        fields: all_fields(),
+        ..tick()
+    }
+}
+
+/// Fields as a large market has them.
+pub(crate) fn all_fields() -> Fields {
+    let texts = [
+        "97123.44",
+        "97123.46",
+        "14213.51962",
+        "1380464064.1298137",
+        "-0.612",
+        "97881.20",
+        "96704.07",
+        "97721.50",
+    ];
+    let prices = texts.map(|text| Price::parse(text).expect("a number"));
+    Field::ALL.into_iter().zip(prices).collect()
+}
+
 /// A tick in its frame on the tape.
 pub(super) fn framed_tick(seq: u64) -> Vec<u8> {
-    let price = Price::parse("97123.45").expect("a price");
     let (mut json, mut framed) = (Vec::new(), Vec::new());
-    write_json(
-        &mut json,
-        SYMBOL,
-        (&price, 1_732_270_000_123),
-        seq,
-        1_732_270_000_123_456,
-    );
+    write_json(&mut json, SYMBOL, &tick(), seq, 1_732_270_000_123_456);
     frame::text(&mut framed, &json);
     framed
 }
@@ -56,20 +77,22 @@ pub(super) fn tape_read(times: u32) -> Duration {
 }
 
 pub(super) fn tick_encode(times: u32) -> Duration {
-    let price = Price::parse("97123.45").expect("a price");
+    encode(times, tick())
+}
+
+pub(super) fn tick_encode_fields(times: u32) -> Duration {
+    encode(times, tick_with_fields())
+}
+
+fn encode(times: u32, mut tick: Tick) -> Duration {
     let (mut json, mut framed) = (Vec::new(), Vec::new());
     time(|| {
         for seq in 0..u64::from(times) {
             json.clear();
             framed.clear();
             let stamp = 1_732_270_000_123_456 + seq;
-            write_json(
-                &mut json,
-                black_box(SYMBOL),
-                (&price, stamp / 1000),
-                seq,
-                stamp,
-            );
+            tick.timestamp = stamp / 1000;
+            write_json(&mut json, black_box(SYMBOL), &tick, seq, stamp);
             frame::text(&mut framed, &json);
             black_box(&framed);
         }
@@ -77,10 +100,21 @@ pub(super) fn tick_encode(times: u32) -> Duration {
 }
 
 pub(super) fn tick_parse(times: u32) -> Duration {
-    let framed = framed_tick(42);
+    parse(times, &framed_tick(42))
+}
+
+pub(super) fn tick_parse_fields(times: u32) -> Duration {
+    let (mut json, mut framed) = (Vec::new(), Vec::new());
+    let stamp = 1_732_270_000_123_456;
+    write_json(&mut json, SYMBOL, &tick_with_fields(), 42, stamp);
+    frame::text(&mut framed, &json);
+    parse(times, &framed)
+}
+
+fn parse(times: u32, framed: &[u8]) -> Duration {
     time(|| {
         for _ in 0..times {
-            let (payload, _) = frame::pushed_text(black_box(&framed)).expect("a whole frame");
+            let (payload, _) = frame::pushed_text(black_box(framed)).expect("a whole frame");
             black_box(WireTick::parse(payload).expect("JSON"));
         }
     })

@@ -156,11 +156,11 @@ impl Audience {
 }
 
 pub(crate) fn tick(symbol: &str) -> Tick {
-    Tick {
-        symbol: symbol.to_owned(),
-        price: Price::parse("97123.45").expect("a price"),
-        timestamp: 1_732_270_000_123,
-    }
+    Tick::new(
+        symbol,
+        Price::parse("97123.45").expect("a price"),
+        1_732_270_000_123,
+    )
 }
 
 /// A client that requests `target`.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ioloop::{IoLoop, PeriodicCallback};
 use signal_hook::consts::SIGHUP;
 use tickertape::cli::{Options, fail, say};
-use tickertape::feed::{Feed, Recorder, catalogue};
+use tickertape::feed::{Feed, LiveOptions, Recorder, catalogue};
 use tickertape::process;
 use tickertape::server::cli::{Args, Command};
 use tickertape::server::{Config, Server, Tokens, listen};
@@ -17,8 +17,8 @@ use tickertape::server::{Config, Server, Tokens, listen};
 fn main() -> ExitCode {
     match Command::parse(Options::from_env()) {
         Ok(Command::Print(text)) => say(text),
-        Ok(Command::ListSources(options)) => match catalogue(&options) {
-            Ok(catalogue) => say(&catalogue.table()),
+        Ok(Command::ListSources(options, name)) => match list(&options, name.as_deref()) {
+            Ok(text) => say(&text),
             Err(error) => fail(&error, 1),
         },
         Ok(Command::Serve(args)) => match serve(*args) {
@@ -27,6 +27,20 @@ fn main() -> ExitCode {
         },
         Err(error) => fail(&error, 2),
     }
+}
+
+/// The known exchanges, or all about one of them.
+fn list(options: &LiveOptions, name: Option<&str>) -> Result<String, String> {
+    let catalogue = catalogue(options)?;
+    let Some(name) = name else {
+        return Ok(format!(
+            "{}\n{}",
+            catalogue.table(),
+            catalogue.fields_table()
+        ));
+    };
+    let exchange = catalogue.get(name).map_err(|error| error.to_string())?;
+    Ok(exchange.details())
 }
 
 fn serve(args: Args) -> Result<(), String> {

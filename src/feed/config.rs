@@ -16,6 +16,7 @@ use super::replay::{Replay, ReplayError, Speed};
 use super::simulated::Sim;
 use crate::http_client::{Roots, TransportConfig, UpstreamOverride};
 use crate::tape::SYMBOLS_MAX;
+use crate::tick::FieldSet;
 
 /// A feed, as `--source` names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub struct Settings {
     pub symbols_file: Option<PathBuf>,
     /// The time between two prices of a symbol.
     pub interval: Duration,
+    /// What ticks have besides the price, where the source has it.
+    pub fields: FieldSet,
     /// Whether a simulation spreads its symbols over the interval.
     pub spread: bool,
     /// Makes a simulation repeatable.
@@ -150,10 +153,11 @@ impl Source {
             Self::Sim => {
                 let rng = settings.seed.map_or_else(Rng::new, Rng::with_seed);
                 let sim = Sim::new(&settings.symbols, settings.interval, rng);
-                Box::new(sim.spread(settings.spread))
+                Box::new(sim.spread(settings.spread).with_fields(settings.fields))
             }
             Self::Replay(path) => {
-                Box::new(Replay::open(&path, settings.speed).map_err(OpenError::Replay)?)
+                let replay = Replay::open(&path, settings.speed).map_err(OpenError::Replay)?;
+                Box::new(replay.with_fields(settings.fields))
             }
             Self::Exchanges(list) => {
                 let sources = sources(&list, &settings.live).map_err(OpenError::Live)?;
@@ -254,8 +258,11 @@ fn custom(url: &str, options: &LiveOptions) -> Result<LiveSource, String> {
     })
 }
 
-fn live(sources: Vec<LiveSource>, settings: &Settings) -> Result<Live, String> {
+fn live(mut sources: Vec<LiveSource>, settings: &Settings) -> Result<Live, String> {
     let options = &settings.live;
+    for source in &mut sources {
+        want_fields(source, settings.fields);
+    }
     let symbols = settings.symbols.iter().map(|symbol| symbol.parse());
     let symbols = symbols.collect::<Result<Vec<Symbol>, _>>();
     let symbols = symbols.map_err(|error| error.to_string())?;
@@ -305,6 +312,21 @@ fn live(sources: Vec<LiveSource>, settings: &Settings) -> Result<Live, String> {
     Ok(live)
 }
 
+/// Lets a source read the fields that ticks are to have.
+fn want_fields(source: &mut LiveSource, wanted: FieldSet) {
+    let exchange = &source.exchange;
+    let known = match source.streams {
+        true => exchange.stream_fields(),
+        false => exchange.request_fields(),
+    };
+    let missing = wanted.without(known);
+    if !missing.is_empty() {
+        let name = source.name();
+        log::warn!("{name} has no {missing}: its ticks come without (see --list-sources)");
+    }
+    source.exchange = exchange.clone().with_fields(wanted);
+}
+
 /// The proxy from the environment, which must not be a SOCKS proxy.
 fn proxy(proxy: Option<Proxy>) -> Result<Option<Proxy>, String> {
     match proxy.as_ref().map(|proxy| (proxy, proxy.protocol())) {
@@ -341,6 +363,7 @@ mod tests {
             symbols: vec!["BTC/USDT".to_owned()],
             symbols_file: None,
             interval: Duration::from_millis(1),
+            fields: FieldSet::NONE,
             spread: false,
             seed: Some(1),
             speed: Speed::Max,

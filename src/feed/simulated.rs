@@ -4,6 +4,9 @@
 //!
 //! A price is a whole number of steps, the smallest by which it can change, and never a float.
 
+mod day;
+mod price;
+
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -13,9 +16,11 @@ use ioloop::periodic::next_deadline;
 use ioloop::{IoLoop, Wake};
 use mio::Token;
 
+use self::day::Day;
+use self::price::{base_worth, decimal, start_price};
 use super::publish::{Feed, Publish};
 use crate::tape::SYMBOLS_MAX;
-use crate::tick::{Price, Tick, unix_us};
+use crate::tick::{FieldSet, Price, Tick, unix_us};
 
 /// A feed of simulated prices.
 pub struct Sim {
@@ -23,6 +28,9 @@ pub struct Sim {
     interval: Duration,
     is_spread: bool,
     rng: Rng,
+    fields: FieldSet,
+    /// Apart from the prices', which are the same with and without fields.
+    fields_rng: Rng,
 }
 
 impl Sim {
@@ -37,7 +45,28 @@ impl Sim {
                 .collect(),
             interval,
             is_spread: false,
+            fields: FieldSet::default(),
+            fields_rng: Rng::with_seed(rng.get_seed() ^ FIELDS_SEED),
             rng,
+        }
+    }
+
+    /// Gives ticks these fields, too.
+    #[must_use]
+    pub fn with_fields(mut self, fields: FieldSet) -> Self {
+        self.fields = fields;
+        let mut walks = std::mem::take(&mut self.walks);
+        walks.iter_mut().for_each(|walk| self.begin_day(walk));
+        Self { walks, ..self }
+    }
+
+    /// Gives a walk a day to tell about, if ticks are to have fields.
+    fn begin_day(&mut self, walk: &mut Walk) {
+        if !self.fields.is_empty() {
+            let market = (walk.steps, walk.decimals);
+            let worth = base_worth(&walk.symbol[PREFIX.len()..]);
+            let day = Day::new(market, worth, self.interval, &mut self.fields_rng);
+            walk.day = Some(Box::new(day));
         }
     }
 
@@ -144,8 +173,9 @@ impl Sim {
         let left_out = state.list(io_loop, symbols);
         let timestamp = unix_us() / 1_000;
         for symbol in &symbols[..symbols.len() - left_out] {
-            let walk = Walk::new(symbol);
-            state.publish(io_loop, walk.tick(timestamp));
+            let mut walk = Walk::new(symbol);
+            self.begin_day(&mut walk);
+            state.publish(io_loop, walk.tick(timestamp, self.fields));
             self.walks.push(walk);
         }
         left_out
@@ -164,7 +194,10 @@ impl Sim {
         for place in places {
             let walk = &mut self.walks[place % count];
             walk.advance(&mut self.rng);
-            state.publish(io_loop, walk.tick(timestamp));
+            if let Some(day) = &mut walk.day {
+                day.advance(walk.steps, &mut self.fields_rng);
+            }
+            state.publish(io_loop, walk.tick(timestamp, self.fields));
         }
     }
 }
@@ -187,7 +220,7 @@ impl<S: Publish> Feed<S> for Sim {
             // Publish the start prices before the first client can join, so that each finds one.
             let timestamp = unix_us() / 1_000;
             for walk in &self.walks {
-                state.publish(io_loop, walk.tick(timestamp));
+                state.publish(io_loop, walk.tick(timestamp, self.fields));
             }
             let token = io_loop.registrar().token();
             state.wake_for_wanted(token);
@@ -301,6 +334,8 @@ struct Walk {
     /// The limits of the walk, which keep a long one plausible and above zero.
     lowest: u64,
     highest: u64,
+    /// What the fields besides the price are made of, if there are any.
+    day: Option<Box<Day>>,
 }
 
 impl Walk {
@@ -313,6 +348,7 @@ impl Walk {
             decimals,
             lowest: (steps / 2).max(1),
             highest: steps * 2,
+            day: None,
         }
     }
 
@@ -326,23 +362,18 @@ impl Walk {
             .clamp(self.lowest, self.highest);
     }
 
-    fn tick(&self, timestamp: u64) -> Tick {
+    fn tick(&self, timestamp: u64, wanted: FieldSet) -> Tick {
+        let fields = self.day.as_ref().map(|day| day.fields(wanted));
         Tick {
             symbol: self.symbol.clone(),
             price: self.price(),
             timestamp,
+            fields: fields.unwrap_or_default(),
         }
     }
 
     fn price(&self) -> Price {
-        let width = self.decimals as usize;
-        // Built by hand, since formatting would be a fifth of the whole cost of a tick.
-        let mut text = self.steps.to_string();
-        if text.len() <= width {
-            text.insert_str(0, &"0".repeat(width + 1 - text.len()));
-        }
-        text.insert(text.len() - width, '.');
-        Price::parse(&text).expect("digits around a point")
+        decimal("", self.steps.into(), self.decimals)
     }
 }
 
@@ -351,45 +382,13 @@ fn full_name(symbol: &str) -> String {
     format!("{PREFIX}{}", symbol.strip_prefix(PREFIX).unwrap_or(symbol))
 }
 
-/// A plausible price of `BASE/QUOTE`: the number of steps, and the decimals of a step that suits a
-/// price of that size.
-fn start_price(pair: &str) -> (u64, u32) {
-    let (base, quote) = pair.split_once('/').unwrap_or((pair, "USD"));
-    // Derivatives in ccxt also name the currency they settle in: `BTC/USDT:USDT`.
-    let quote = quote.split(':').next().unwrap_or(quote);
-    let base = worth(base).unwrap_or_else(|| invented_worth(base));
-    let quote = worth(quote).unwrap_or(DOLLAR);
-    let in_steps = |decimals| base * 10_u128.pow(decimals) / quote;
-    let decimals = if base >= quote {
-        2
-    } else {
-        // Prices below one get five significant digits.
-        (5..DECIMALS_MAX)
-            .find(|&decimals| in_steps(decimals) >= 10_000)
-            .unwrap_or(DECIMALS_MAX)
-    };
-    let steps = u64::try_from(in_steps(decimals)).unwrap_or(u64::MAX / 4);
-    (steps.max(1), decimals)
-}
-
-/// What one unit of a well-known asset is worth, in units of `10^-8` dollars.
-fn worth(asset: &str) -> Option<u128> {
-    let known = WORTH.iter().find(|(name, _)| *name == asset);
-    known.map(|&(_, worth)| worth)
-}
-
-/// Ten to five hundred dollars for an unknown asset, the same on every run.
-fn invented_worth(asset: &str) -> u128 {
-    let hash = asset.bytes().fold(7_u128, |hash, byte| {
-        (hash * 31 + u128::from(byte)) % 1_000_003
-    });
-    (1_000 + hash % 49_000) * DOLLAR / 100
-}
-
 const PREFIX: &str = "sim:";
 
 /// The end of the line that says that prices are simulated.
 const WAY_TO_REAL_PRICES: &str = "for real ones use --source binance or another exchange";
+
+/// Turns the seed of the prices into that of the fields.
+const FIELDS_SEED: u64 = 0x5eed_0ff1_e1d5;
 
 /// How many symbols are added or removed in one turn of the loop: about a millisecond of work.
 const CHANGES_PER_TURN: usize = 500;
@@ -397,43 +396,11 @@ const CHANGES_PER_TURN: usize = 500;
 /// With shorter periods the timers would cost more than the prices.
 const PERIOD_MIN: Duration = Duration::from_micros(100);
 
-/// Enough for the price of SHIB in BTC.
-const DECIMALS_MAX: u32 = 12;
-
-const DOLLAR: u128 = 100_000_000;
-
-/// Prices of late 2024, in units of `10^-8` dollars.
-const WORTH: [(&str, u128); 24] = [
-    ("BTC", 9_712_345_000_000),
-    ("ETH", 331_842_000_000),
-    ("BNB", 62_471_000_000),
-    ("SOL", 25_536_000_000),
-    ("XRP", 147_000_000),
-    ("ADA", 88_240_000),
-    ("DOGE", 38_215_000),
-    ("TRX", 19_874_000),
-    ("AVAX", 3_582_000_000),
-    ("LINK", 1_527_000_000),
-    ("DOT", 645_000_000),
-    ("LTC", 8_941_000_000),
-    ("BCH", 48_730_000_000),
-    ("TON", 553_000_000),
-    ("XLM", 24_915_000),
-    ("SHIB", 2_468),
-    ("PEPE", 2_021),
-    ("USD", DOLLAR),
-    ("USDT", DOLLAR),
-    ("USDC", DOLLAR),
-    ("DAI", DOLLAR),
-    ("EUR", 104_750_000),
-    ("GBP", 125_890_000),
-    ("JPY", 646_000),
-];
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Audience, listen};
     use super::*;
+    use crate::tick::Fields;
     use fastrand::Rng;
     use proptest::prelude::*;
 
@@ -466,6 +433,43 @@ mod tests {
     fn the_same_seed_gives_the_same_prices() {
         assert_eq!(prices(7), prices(7));
         assert_ne!(prices(7), prices(8));
+    }
+
+    #[test]
+    fn fields_are_as_repeatable_as_prices_and_do_not_change_them() {
+        let ticks = |seed, fields: &str| {
+            let sim = sim(&["BTC/USDT", "SHIB/BTC"], seed);
+            listen(sim.with_fields(fields.parse().unwrap()), 40)
+        };
+        let told = |ticks: &[Tick]| -> Vec<(Price, Fields)> {
+            let ticks = ticks.iter();
+            ticks
+                .map(|tick| (tick.price.clone(), tick.fields.clone()))
+                .collect()
+        };
+        let all = FieldSet::ALL.to_string();
+        let first = ticks(7, &all);
+        assert_eq!(told(&first), told(&ticks(7, &all)));
+        assert_ne!(told(&first), told(&ticks(8, &all)));
+        assert!(
+            first
+                .iter()
+                .all(|tick| tick.fields.names() == FieldSet::ALL)
+        );
+        let of_price: Vec<String> = listen(sim(&["BTC/USDT", "SHIB/BTC"], 7), 40)
+            .iter()
+            .map(|tick| tick.price.to_string())
+            .collect();
+        assert!(first.iter().map(|tick| tick.price.as_str()).eq(of_price));
+        let some = ticks(7, "low,bid");
+        for (one, other) in some.iter().zip(&first) {
+            assert_eq!(one.fields.names().to_string(), "bid, low");
+            assert!(
+                one.fields
+                    .iter()
+                    .all(|(field, it)| other.fields.get(field) == Some(it))
+            );
+        }
     }
 
     #[test]

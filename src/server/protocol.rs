@@ -262,14 +262,7 @@ mod tests {
         let symbols = ["A/USD", "B/USD", "B/EUR"].map(String::from).to_vec();
         let mut hub = Hub::new(symbols, 4096, 1 << 20).unwrap();
         let price = Price::parse("1.50").unwrap();
-        hub.publish(
-            &Tick {
-                symbol: "A/USD".into(),
-                price,
-                timestamp: 5,
-            },
-            Instant::now(),
-        );
+        hub.publish(&Tick::new("A/USD", price, 5), Instant::now());
         hub
     }
 

@@ -75,11 +75,7 @@ impl TestServer {
     /// Publishes a price, unless the server has ended; returns whether it had not.
     pub fn offer(&self, symbol: &str, price: u64) -> bool {
         let price = Price::parse(&price.to_string()).unwrap();
-        let tick = Tick {
-            symbol: symbol.to_owned(),
-            price,
-            timestamp: 1,
-        };
+        let tick = Tick::new(symbol, price, 1);
         self.orders.send(Order::Tick(tick)).is_ok()
     }
 

@@ -6,7 +6,7 @@ use ioloop::IoLoop;
 use tickertape::feed::{
     HasSources, LiveOptions, Publish, Settings, Source, Sources, Speed, Watched,
 };
-use tickertape::tick::Tick;
+use tickertape::tick::{FieldSet, Tick};
 
 use crate::upstream::Upstream;
 
@@ -71,6 +71,7 @@ pub(crate) fn settings_at(url: &str, symbols: &[&str]) -> Settings {
         symbols: symbols.iter().map(ToString::to_string).collect(),
         symbols_file: None,
         interval: Duration::from_millis(50),
+        fields: FieldSet::NONE,
         spread: false,
         seed: None,
         speed: Speed::Max,

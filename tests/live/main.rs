@@ -9,6 +9,7 @@ mod every_exchange;
 mod faults;
 #[path = "../common/fibers.rs"]
 mod fibers;
+mod fields;
 mod rest;
 mod sources;
 mod stream;

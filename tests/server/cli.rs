@@ -92,6 +92,24 @@ fn lists_all_exchanges() {
         stdout.lines().count() > 20 && stdout.contains("\nkraken "),
         "{stdout}"
     );
+    let heading = "bid  ask  volume  quote_volume  change  high  low  open\n";
+    assert!(stdout.contains(heading), "{stdout}");
+    assert!(
+        stdout.lines().all(|line| line.chars().count() <= 100),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn says_all_about_one_exchange() {
+    let (code, stdout, stderr) = output(&["--list-sources", "Kraken"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(stdout.starts_with("kraken: Kraken\n"), "{stdout}");
+    assert!(stdout.contains("--source kraken+stream"), "{stdout}");
+    let (code, _, stderr) = output(&["--list-sources", "krakn"]);
+    assert_eq!(code, Some(1));
+    let expected = "error: unknown exchange 'krakn', did you mean kraken?\n";
+    assert_eq!(stderr, expected);
 }
 
 #[test]

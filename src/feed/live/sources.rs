@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use exchanges::{Quote, QuoteError};
+use exchanges::{Fields, Quote, QuoteError};
 use log::Level;
 
 use super::failover::Failover;
@@ -30,6 +30,9 @@ struct Market {
     failover: Failover,
     /// The order of each source's times, by its index.
     time_orders: Vec<TimeOrder>,
+    /// What each source last said of each field, by its index. They are kept apart: one source's
+    /// bid says nothing about another's price.
+    fields: Vec<Fields>,
     /// For each source, by its index, its place in `published`.
     published_index: Vec<usize>,
     published: Vec<Published>,
@@ -40,6 +43,7 @@ struct Market {
 struct Published {
     name: String,
     price: Option<Price>,
+    fields: Fields,
     last: Option<LastSent>,
 }
 
@@ -108,6 +112,7 @@ impl Sources {
                 symbol: symbol.clone(),
                 failover: Failover::new(infos.iter().map(|info| info.silence_max), now),
                 time_orders: infos.iter().map(|_| TimeOrder::default()).collect(),
+                fields: vec![Fields::default(); infos.len()],
                 published_index,
                 published,
             }
@@ -162,6 +167,7 @@ impl Sources {
                 took,
             } => {
                 self.sources[source].failed(&failure, pause, took, now);
+                self.forget_fields(source);
                 for (index, market) in self.markets.iter_mut().enumerate() {
                     if market.failover.failed(source, now) {
                         changes.switched.push(index);
@@ -170,6 +176,7 @@ impl Sources {
                 Vec::new()
             }
             Event::Left { why, pause } => {
+                self.forget_fields(source);
                 let what =
                     format_args!("closed by the exchange: {why}; reconnecting in {pause:.1?}");
                 self.sources[source].say(Level::Info, now, what);
@@ -182,6 +189,14 @@ impl Sources {
         };
         self.log(source, &changes, now);
         updates
+    }
+
+    /// Forgets the fields of a source whose connection has ended or whose request has failed: what
+    /// it leaves out of its next update may have changed meanwhile.
+    fn forget_fields(&mut self, source: usize) {
+        for market in &mut self.markets {
+            market.fields[source] = Fields::default();
+        }
     }
 
     fn take_quote(
@@ -208,7 +223,12 @@ impl Sources {
             },
         };
         changes.note_switch(index, has_switched);
-        let quote = quote.ok().filter(|_| market.failover.active() == source)?;
+        let mut quote = quote.ok()?;
+        quote.fields.merge_missing_from(&market.fields[source]);
+        market.fields[source].clone_from(&quote.fields);
+        if market.failover.active() != source {
+            return None;
+        }
         let published = &mut market.published[market.published_index[source]];
         if published.is_newer_than(source, quote.timestamp_ms, now) {
             reporter.note_outdated();
@@ -219,15 +239,19 @@ impl Sources {
             time_ms: quote.timestamp_ms,
             at: now,
         });
-        let price = quote.price;
-        if self.changes_only && published.price.as_ref() == Some(&price) {
-            return Some(Update::Unchanged(published.name.clone()));
+        let Quote { price, fields, .. } = quote;
+        if self.changes_only {
+            if published.price.as_ref() == Some(&price) && published.fields == fields {
+                return Some(Update::Unchanged(published.name.clone()));
+            }
+            published.price = Some(price.clone());
+            published.fields.clone_from(&fields);
         }
-        published.price = Some(price.clone());
         Some(Update::Tick(Tick {
             symbol: published.name.clone(),
             price,
             timestamp: quote.timestamp_ms.unwrap_or(received_ms),
+            fields,
         }))
     }
 
@@ -279,6 +303,7 @@ impl Published {
         Self {
             name: name.to_owned(),
             price: None,
+            fields: Fields::default(),
             last: None,
         }
     }

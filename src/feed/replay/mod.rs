@@ -25,6 +25,7 @@ use self::pace::Pace;
 use self::recording::{Line, Recorded, Recording};
 use super::publish::{Feed, Publish};
 use crate::tape::SYMBOLS_MAX;
+use crate::tick::FieldSet;
 
 /// A feed that replays a recording and then ends.
 pub struct Replay {
@@ -32,6 +33,8 @@ pub struct Replay {
     recording: Recording<BufReader<io::Take<File>>>,
     summary: Summary,
     pace: Pace,
+    /// The fields that ticks are to have besides the price.
+    fields: FieldSet,
     /// A tick that has been read but is not due yet.
     next: Option<Recorded>,
     replayed: u64,
@@ -71,9 +74,17 @@ impl Replay {
             recording: Recording::new(reader),
             summary,
             pace: Pace::new(speed),
+            fields: FieldSet::NONE,
             next: None,
             replayed: 0,
         })
+    }
+
+    /// Gives ticks these fields, as far as they were recorded. The others that were recorded are
+    /// left out, so that what clients get depends on the server alone.
+    #[must_use]
+    pub fn with_fields(self, fields: FieldSet) -> Self {
+        Self { fields, ..self }
     }
 
     /// Publishes the ticks that are due, a bounded number of them per turn, and comes back when the
@@ -119,11 +130,26 @@ impl Replay {
         Recorded { mut tick, .. }: Recorded,
     ) {
         tick.symbol = name(tick.symbol);
+        tick.fields.retain(self.fields);
         // The file may have been rewritten since the scan; `symbols` must hold all the same.
         if self.summary.symbols.contains(&tick.symbol) {
             self.replayed += 1;
             state.publish(io_loop, tick);
         }
+    }
+
+    /// How the recorded fields differ from those that ticks are to have.
+    fn about_fields(&self) -> String {
+        let recorded = self.summary.fields;
+        let (missing, unused) = (self.fields.without(recorded), recorded.without(self.fields));
+        let mut text = String::new();
+        if !missing.is_empty() {
+            text += &format!("; it has no {missing}");
+        }
+        if !unused.is_empty() {
+            text += &format!("; it also has {unused}, see --fields");
+        }
+        text
     }
 
     fn end(&self, error: Option<&io::Error>) {
@@ -144,11 +170,12 @@ impl<S: Publish> Feed<S> for Replay {
 
     fn describe(&self) -> String {
         format!(
-            "prices are replayed from {} at {} (symbols begin with {PREFIX}): {} ticks, {} symbols",
+            "prices are replayed from {} at {} (symbols begin with {PREFIX}): {} ticks, {} symbols{}",
             self.path.display(),
             self.pace.speed(),
             self.summary.ticks,
             self.summary.symbols.len(),
+            self.about_fields(),
         )
     }
 
@@ -162,6 +189,8 @@ impl<S: Publish> Feed<S> for Replay {
 pub(super) struct Summary {
     /// The symbols, named as on the wire.
     pub(super) symbols: BTreeSet<String>,
+    /// The fields that any of the ticks has.
+    fields: FieldSet,
     pub(super) ticks: u64,
     bad_lines: u64,
     pub(super) bytes: u64,
@@ -189,6 +218,7 @@ pub(super) fn scan(file: impl Read, path: &Path) -> Result<Summary, Problem> {
         match line {
             Line::Tick(recorded) => {
                 summary.ticks += 1;
+                summary.fields = summary.fields.union(recorded.tick.fields.names());
                 let symbol = name(recorded.tick.symbol);
                 if !summary.symbols.contains(&symbol) && summary.symbols.len() == SYMBOLS_MAX {
                     return Err(Problem::TooManySymbols);
@@ -332,6 +362,28 @@ mod tests {
     }
 
     #[test]
+    fn ticks_have_the_fields_that_are_wanted_as_far_as_they_were_recorded() {
+        let rich =
+            r#"{"symbol":"A","price":1,"timestamp":1,"bid":0.90,"volume":7,"seq":1,"sent":1}"#;
+        let text = format!("{rich}\n{}", line("A", 2, 0));
+        let replayed = |wanted: &str| -> Vec<String> {
+            let replay = open(&text, Speed::Max).unwrap();
+            let replay = replay.with_fields(wanted.parse().unwrap());
+            let ticks = listen(replay, 2);
+            ticks
+                .iter()
+                .map(|tick| format!("{:?}", tick.fields))
+                .collect()
+        };
+        assert_eq!(replayed("bid,ask"), [r#"{"bid": "0.90"}"#, "{}"]);
+        assert_eq!(
+            replayed("bid,volume")[0],
+            r#"{"bid": "0.90", "volume": "7"}"#
+        );
+        assert_eq!(replayed(""), ["{}", "{}"]);
+    }
+
+    #[test]
     fn ticks_appended_after_the_scan_are_not_replayed() {
         use std::io::Write;
         let file = temp_file(line("A", 1, 0));
@@ -376,5 +428,20 @@ mod tests {
             description.ends_with("at 2.5x speed (symbols begin with replay:): 1 ticks, 1 symbols"),
             "{description}"
         );
+    }
+
+    #[test]
+    fn the_description_says_how_fields_differ_from_those_recorded() {
+        let rich = r#"{"symbol":"A","price":1,"timestamp":1,"bid":1,"low":7}"#;
+        for (wanted, end) in [
+            ("bid,low", " 1 symbols"),
+            ("", " 1 symbols; it also has bid, low, see --fields"),
+            ("bid,ask", "; it has no ask; it also has low, see --fields"),
+        ] {
+            let replay = open(rich, Speed::Max).unwrap();
+            let replay = replay.with_fields(wanted.parse().unwrap());
+            let description = Feed::<Audience>::describe(&replay);
+            assert!(description.ends_with(end), "{description}");
+        }
     }
 }

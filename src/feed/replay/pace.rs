@@ -98,11 +98,7 @@ mod tests {
 
     fn recorded(timestamp_ms: u64, sent_ms: Option<u64>) -> Recorded {
         Recorded {
-            tick: Tick {
-                symbol: "A/B".to_owned(),
-                price: Price::parse("1").unwrap(),
-                timestamp: timestamp_ms,
-            },
+            tick: Tick::new("A/B", Price::parse("1").unwrap(), timestamp_ms),
             sent: sent_ms.map(|ms| ms * 1_000),
         }
     }

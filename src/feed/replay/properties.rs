@@ -95,13 +95,7 @@ fn check_tick(recorded: &Recorded, bytes: &[u8], sent: &[u8]) {
     // Written as JSON and read back, it is the same tick.
     let symbol = serde_json::Value::from(tick.symbol.as_str()).to_string();
     let mut json = Vec::new();
-    write_json(
-        &mut json,
-        &symbol,
-        (&tick.price, tick.timestamp),
-        1,
-        recorded.stamp(),
-    );
+    write_json(&mut json, &symbol, tick, 1, recorded.stamp());
     let printed = WireTick::parse(&json).expect("our own layout");
     assert_eq!(printed.to_tick().as_ref(), Some(tick));
     assert_eq!(printed.sent, Some(recorded.stamp()));

@@ -1,5 +1,6 @@
 //! The server's command line.
 
+mod fields;
 mod limits;
 mod prices;
 
@@ -53,10 +54,15 @@ Prices:
                          symbols to match [default: BTC/USDT]
   --interval TIME        time between two prices of a symbol; an exchange may require more,
                          or take longer to answer [default: 250ms]
-  --changes-only         publish a live price only if it differs from the one before
+  --fields LIST          what ticks have besides the price, where the source has it: some of
+                         bid, ask, and of the last 24 hours volume, quote_volume, change (in
+                         per cent), high, low, open; A,B,C [default: none]
+  --changes-only         publish a live price only if it or a field of --fields differs from
+                         the one before
   --stale-after TIME     call a live price stale after this much silence [default: three
                          intervals, at least 5s]
-  --list-sources         print the known exchanges and exit
+  --list-sources [NAME]  print the known exchanges with the fields that each has, or all about
+                         the exchange NAME, and exit
   --exchanges FILE       add the exchanges in FILE, or replace built-in ones, in the format
                          of crates/exchanges/exchanges.json
   --price POINTER        where the JSON of https://… has the price, such as /data/price
@@ -134,8 +140,8 @@ pub enum Command {
     Serve(Box<Args>),
     /// Print this text.
     Print(&'static str),
-    /// Print the catalogue of exchanges, with those of a file.
-    ListSources(LiveOptions),
+    /// Print the catalogue of exchanges, with those of a file, or all about one of them.
+    ListSources(LiveOptions, Option<String>),
 }
 
 impl Command {
@@ -149,12 +155,13 @@ impl Command {
         }
         let lists_sources = options.flag("--list-sources");
         let args = Args::parse(&mut options)?;
+        let name = lists_sources.then(|| options.word()).flatten();
         if !lists_sources {
             check_uses(&options, &args.source)?;
         }
         options.finish()?;
         if lists_sources {
-            return Ok(Self::ListSources(args.feed.live));
+            return Ok(Self::ListSources(args.feed.live, name));
         }
         Ok(Self::Serve(Box::new(args)))
     }

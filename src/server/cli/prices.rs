@@ -8,6 +8,7 @@ use exchanges::json::Pointer;
 use crate::cli::{BadOption, Options, period};
 use crate::feed::{LiveOptions, Settings, Source, Speed};
 use crate::http_client::UpstreamOverride;
+use crate::server::cli::fields::fields;
 use crate::server::symbol_file::{symbols, symbols_of_file};
 
 /// The source of prices, and the settings of its feed.
@@ -29,6 +30,7 @@ pub(super) fn prices(options: &mut Options) -> Result<(Source, Settings), BadOpt
         interval: options
             .value("--interval", period)?
             .unwrap_or(Duration::from_millis(250)),
+        fields: options.value("--fields", fields)?.unwrap_or_default(),
         spread: options.flag("--spread"),
         seed: options.value("--seed", number)?,
         speed: options

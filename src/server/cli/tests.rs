@@ -26,7 +26,8 @@ fn documented() -> impl Iterator<Item = (&'static str, bool)> {
                 name,
                 words
                     .next()
-                    .is_some_and(|word| word.chars().all(|c| !c.is_lowercase())),
+                    // A value in brackets may be left out.
+                    .is_some_and(|word| word.chars().all(|c| c != '[' && !c.is_lowercase())),
             )
         })
 }
@@ -44,6 +45,7 @@ fn every_documented_option_is_understood() {
 const DEFAULTS_IN_WORDS: &[(&str, &str, &str)] = &[
     ("--max-clients", "as descriptors allow", ""),
     ("--max-clients-per-ip", "no limit", ""),
+    ("--fields", "none", ""),
     ("--stale-after", "three intervals, at least 5s", ""),
     ("--ping-timeout", "as --ping-interval", "--ping-timeout 20s"),
 ];
@@ -100,6 +102,7 @@ fn a_value_other_than_the_stated_default_changes_the_result() {
             "sim" => "binance",
             "BTC/USDT" => "ETH/USDT",
             "info" => "debug",
+            "none" => "bid",
             value if value.ends_with('B') => "1MiB",
             _ if name == "--ping-interval" => "21s",
             _ => "7",
@@ -253,8 +256,16 @@ fn flags_need_no_value() {
     assert!(args("--spread").feed.spread);
     assert!(matches!(
         parse("--list-sources"),
-        Ok(Command::ListSources(_))
+        Ok(Command::ListSources(_, None))
     ));
+    let Ok(Command::ListSources(options, Some(name))) =
+        parse("--list-sources kraken --exchanges more.json")
+    else {
+        panic!("it has a name and a file");
+    };
+    assert_eq!(name, "kraken");
+    assert_eq!(options.exchanges, Some("more.json".into()));
+    assert!(parse("--list-sources kraken binance").is_err());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::pattern::{Parts, bare};
 use crate::frame;
 use crate::tape::FrameNumber;
-use crate::tick::{self, Price};
+use crate::tick::{self, Tick};
 
 /// One symbol and its newest tick.
 pub(super) struct Instrument {
@@ -98,15 +98,10 @@ impl Instrument {
     }
 
     /// Takes a price that was given its number and stamp.
-    pub(super) fn update(
-        &mut self,
-        quote: (&Price, u64),
-        (seq, sent): (u64, u64),
-        json: &mut Vec<u8>,
-    ) {
+    pub(super) fn update(&mut self, tick: &Tick, (seq, sent): (u64, u64), json: &mut Vec<u8>) {
         (self.seq, self.sent) = (seq, sent);
         json.clear();
-        tick::write_json(json, &self.name_json, quote, seq, sent);
+        tick::write_json(json, &self.name_json, tick, seq, sent);
         self.frame.clear();
         frame::text(&mut self.frame, json);
     }

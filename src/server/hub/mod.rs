@@ -47,7 +47,7 @@ use self::settled::Settled;
 use self::watchlists::Watchlists;
 pub(crate) use self::watchlists::{ListId, Symbols};
 use crate::tape::{EVERYONE, FrameNumber, SYMBOLS_MAX, SymbolId, Tape};
-use crate::tick::{Price, Stamps, Tick};
+use crate::tick::{Stamps, Tick};
 
 /// Everything that the readers share.
 pub(crate) struct Hub {
@@ -283,7 +283,7 @@ impl Hub {
     pub(crate) fn publish(&mut self, tick: &Tick, now: Instant) -> Option<&[u8]> {
         let id = self.id_of(&tick.symbol).filter(|_| !self.is_closed())?;
         let stamp = self.stamp(id);
-        self.print(id, (&tick.price, tick.timestamp), stamp, now);
+        self.print(id, tick, stamp, now);
         Some(self.instrument(id).json())
     }
 
@@ -299,14 +299,14 @@ impl Hub {
     pub(crate) fn print(
         &mut self,
         id: SymbolId,
-        quote: (&Price, u64),
+        tick: &Tick,
         Stamp { seq, sent }: Stamp,
         now: Instant,
     ) {
         self.touch(id, now);
         let instrument = &mut self.instruments[usize::from(id)];
         let was_live = instrument.is_live();
-        instrument.update(quote, (seq, sent), &mut self.json);
+        instrument.update(tick, (seq, sent), &mut self.json);
         instrument.published = Some(now);
         instrument.tick = self.tape.append(id, &instrument.frame, sent, now);
         self.stamps.note(sent);

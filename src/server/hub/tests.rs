@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::feed::Watched;
 use crate::frame;
+use crate::tick::Price;
 
 /// A hub of these symbols, and the instant at which it began.
 fn hub(symbols: &[&str]) -> (Hub, Instant) {
@@ -16,11 +17,7 @@ fn numbered(count: usize) -> Vec<String> {
 }
 
 fn tick(symbol: &str, price: &str) -> Tick {
-    Tick {
-        symbol: symbol.to_owned(),
-        price: Price::parse(price).unwrap(),
-        timestamp: 7,
-    }
+    Tick::new(symbol, Price::parse(price).unwrap(), 7)
 }
 
 /// Lets `slot` read the list of `entries`.
@@ -610,12 +607,11 @@ fn every_search_finds_the_same_debt_of_a_long_list() {
 #[test]
 fn stamping_and_printing_are_separate_steps() {
     let (mut hub, now) = hub(&["A/USD"]);
-    let price = Price::parse("1.5").unwrap();
     let stamp = Stamp {
         seq: 41,
         sent: 9_000,
     };
-    hub.print(0, (&price, 7), stamp, now);
+    hub.print(0, &tick("A/USD", "1.5"), stamp, now);
     let json = String::from_utf8(hub.newest("A/USD").unwrap().to_vec()).unwrap();
     assert_eq!(
         json,

@@ -13,9 +13,10 @@ fn reader(change: impl FnOnce(&mut Fields)) -> Reader {
 #[test]
 fn ticks_of_our_own_server_are_read_in_any_layout() {
     let printed = br#"{"symbol":"A/B","price":1.5,"timestamp":1,"seq":42,"sent":1732270000123456}"#;
+    let rich = br#"{"symbol":"A/B","price":1.5,"timestamp":1,"ask":2,"change":-0.10,"seq":42,"sent":1732270000123456}"#;
     let spaced = br#" {"sent": "1732270000123456", "seq": 42, "price": "1", "symbol": "A\/B"} "#;
     let own = Reader::new(&Fields::default());
-    for text in [&printed[..], spaced] {
+    for text in [&printed[..], rich, spaced] {
         let tick = own.read(text);
         assert_eq!(tick.kind, Kind::Tick);
         assert_eq!(tick.symbol.as_deref(), Some("A/B"));
@@ -24,6 +25,15 @@ fn ticks_of_our_own_server_are_read_in_any_layout() {
             (Some(42), Some(1_732_270_000_123_456))
         );
     }
+}
+
+#[test]
+fn fields_need_no_json_parser() {
+    let own = Reader::new(&Fields::default());
+    let rich =
+        br#"{"symbol":"A/B","price":1,"timestamp":1,"bid":0.9,"low":0.10,"seq":7,"sent":8},"#;
+    let (tick, rest) = own.read_printed(rich).unwrap();
+    assert_eq!((tick.seq, rest), (Some(7), &b","[..]));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::http_client::TransportError;
+use exchanges::Field;
 
 const NOW_MS: u64 = 1_732_270_000_000;
 
@@ -36,10 +37,25 @@ fn quotes(quotes: Vec<(usize, Result<Quote, QuoteError>)>) -> Event {
     }
 }
 
-/// Updates as `x:A/B 1`, or `x:A/B =` for an unchanged price.
+/// A quote with some fields.
+fn rich(price: &str, ms: u64, fields: &[(Field, &str)]) -> Result<Quote, QuoteError> {
+    let fields = fields.iter();
+    let fields = fields.map(|(field, value)| (*field, Price::parse(value).unwrap()));
+    Ok(Quote {
+        fields: fields.collect(),
+        ..quote(price, ms)?
+    })
+}
+
+/// Updates as `x:A/B 1 bid=0.9`, or `x:A/B =` for an unchanged price.
 fn words(updates: Vec<Update>) -> Vec<String> {
     let text = |updates| match updates {
-        Update::Tick(tick) => format!("{} {}", tick.symbol, tick.price),
+        Update::Tick(tick) => {
+            let fields = tick.fields.iter();
+            let fields = fields.map(|(field, value)| format!(" {field}={value}"));
+            let fields: String = fields.collect();
+            format!("{} {}{fields}", tick.symbol, tick.price)
+        }
         Update::Unchanged(symbol) => format!("{symbol} ="),
     };
     updates.into_iter().map(text).collect()
@@ -187,4 +203,89 @@ fn with_changes_only_a_price_is_compared_with_the_last_one_of_any_source() {
     // The price of this source has not changed, but the symbol's last price was another source's.
     assert_eq!(step(0, "1", 12_000, 12), ["A/B 1"]);
     assert_eq!(sources.serving().next(), Some(("A/B", "x+stream")));
+}
+
+#[test]
+fn fields_that_an_update_leaves_out_still_stand() {
+    use Field::{Ask, Bid};
+    let (mut sources, now) = sources(false);
+    let mut step = |quote| words(sources.take(0, quotes(vec![(0, quote)]), now));
+    let first = rich("1", 1, &[(Bid, "0.90"), (Ask, "1.1")]);
+    assert_eq!(step(first), ["x:A/B 1 bid=0.90 ask=1.1"]);
+    let second = rich("2", 2, &[(Ask, "2.1")]);
+    assert_eq!(step(second), ["x:A/B 2 bid=0.90 ask=2.1"]);
+    assert_eq!(step(quote("3", 3)), ["x:A/B 3 bid=0.90 ask=2.1"]);
+    assert!(step(rich("9", 2, &[(Bid, "8")])).is_empty());
+    assert_eq!(
+        step(quote("4", 4)),
+        ["x:A/B 4 bid=0.90 ask=2.1"],
+        "an outdated answer sets no field"
+    );
+}
+
+#[test]
+fn the_fields_of_one_symbol_are_not_those_of_another() {
+    let (mut sources, now) = sources(false);
+    let first = vec![
+        (0, rich("1", 1, &[(Field::Bid, "0.9")])),
+        (1, rich("2", 1, &[(Field::Ask, "2.1")])),
+    ];
+    sources.take(0, quotes(first), now);
+    let second = vec![(0, quote("1", 2)), (1, quote("2", 2))];
+    assert_eq!(
+        words(sources.take(0, quotes(second), now)),
+        ["x:A/B 1 bid=0.9", "x:C/D 2 ask=2.1"]
+    );
+}
+
+#[test]
+fn fields_of_one_source_never_stand_beside_a_price_of_another() {
+    use Field::{Ask, Bid, Volume};
+    let (mut sources, now) = two_ways(false);
+    let mut step = |source, quote, after| {
+        let now = now + Duration::from_secs(after);
+        words(sources.take(source, quotes(vec![(0, quote)]), now))
+    };
+    let of_stream = rich("1", 0, &[(Bid, "0.9"), (Volume, "7")]);
+    assert_eq!(step(0, of_stream, 0), ["A/B 1 bid=0.9 volume=7"]);
+    // The other source has been asked all along, and knows its own fields when it takes over.
+    assert!(step(1, rich("1", 1, &[(Ask, "1.1")]), 1).is_empty());
+    assert_eq!(step(1, quote("2", 6_000), 6), ["A/B 2 ask=1.1"]);
+    for second in 7..12 {
+        step(0, quote("3", second * 1_000), second);
+    }
+    assert_eq!(step(0, quote("3", 12_000), 12), ["A/B 3 bid=0.9 volume=7"]);
+}
+
+#[test]
+fn a_source_begins_without_fields_after_its_connection_ends() {
+    let left = Event::Left {
+        why: "maintenance".to_owned(),
+        pause: Duration::ZERO,
+    };
+    for end in [down(), left] {
+        let (mut sources, now) = sources(false);
+        let mut take = |event| words(sources.take(0, event, now));
+        let first = rich("1", 1, &[(Field::Bid, "0.9")]);
+        assert_eq!(take(quotes(vec![(0, first)])), ["x:A/B 1 bid=0.9"]);
+        take(end);
+        let next = rich("2", 2, &[(Field::Ask, "2.1")]);
+        assert_eq!(take(quotes(vec![(0, next)])), ["x:A/B 2 ask=2.1"]);
+    }
+}
+
+#[test]
+fn with_changes_only_another_field_is_a_change() {
+    use Field::{Ask, Bid};
+    let (mut sources, now) = sources(true);
+    let mut step = |ms, fields: &[(Field, &str)]| {
+        let quote = rich("1", ms, fields);
+        words(sources.take(0, quotes(vec![(0, quote)]), now))
+    };
+    assert_eq!(step(1, &[(Bid, "0.9")]), ["x:A/B 1 bid=0.9"]);
+    assert_eq!(step(2, &[(Bid, "0.9")]), ["x:A/B ="]);
+    assert_eq!(step(3, &[]), ["x:A/B ="], "what is left out stands");
+    assert_eq!(step(4, &[(Bid, "0.90")]), ["x:A/B 1 bid=0.90"]);
+    assert_eq!(step(5, &[(Ask, "1.1")]), ["x:A/B 1 bid=0.90 ask=1.1"]);
+    assert_eq!(step(6, &[(Ask, "1.1")]), ["x:A/B ="]);
 }

@@ -37,11 +37,11 @@ fn hub() -> Hub {
     let symbols = SYMBOLS.map(|(symbol, _)| symbol.to_owned());
     let mut hub = Hub::new(symbols.to_vec(), 4096, 1 << 20).expect("a few symbols");
     for (symbol, price) in SYMBOLS.iter().filter(|(_, price)| !price.is_empty()) {
-        let tick = Tick {
-            symbol: (*symbol).to_owned(),
-            price: Price::parse(price).expect("a price"),
-            timestamp: 1_732_270_000_123,
-        };
+        let tick = Tick::new(
+            *symbol,
+            Price::parse(price).expect("a price"),
+            1_732_270_000_123,
+        );
         hub.publish(&tick, Instant::now());
     }
     hub

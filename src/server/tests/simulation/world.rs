@@ -100,11 +100,11 @@ impl World {
 
     /// A feed publishes a price.
     pub(super) fn publish(&mut self, symbol: usize, price: &str) {
-        let tick = Tick {
-            symbol: self.judge.model.symbols[symbol].name.clone(),
-            price: Price::parse(price).expect("a number"),
-            timestamp: 7,
-        };
+        let tick = Tick::new(
+            &*self.judge.model.symbols[symbol].name,
+            Price::parse(price).expect("a number"),
+            7,
+        );
         self.server.publish(&mut self.io_loop, tick);
         self.judge.on_published(symbol, price);
         self.judge.look(&mut self.server);

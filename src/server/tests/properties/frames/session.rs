@@ -118,11 +118,11 @@ impl Session {
     }
 
     pub(super) fn print(&mut self, symbol: u8) {
-        let tick = Tick {
-            symbol: SYMBOLS[usize::from(symbol) % SYMBOLS.len()].to_owned(),
-            price: Price::parse("1.50").expect("a price"),
-            timestamp: 1_732_270_000_123,
-        };
+        let tick = Tick::new(
+            SYMBOLS[usize::from(symbol) % SYMBOLS.len()],
+            Price::parse("1.50").expect("a price"),
+            1_732_270_000_123,
+        );
         self.server.publish(&mut self.io_loop, tick);
     }
 
