@@ -13,7 +13,7 @@ use crate::server::context::{Context, Ping, UptimeMs};
 use crate::server::http::request::{self, Request};
 use crate::server::http::router::{Endpoint, Policy};
 use crate::server::http::upgrade::Upgrade;
-use crate::server::hub::{Hub, SelectError};
+use crate::server::hub::{Hub, ListId, SelectError};
 use crate::server::outbox::Outbox;
 use crate::server::rejection::Rejection;
 use crate::server::socket::{Deed, Socket};
@@ -312,11 +312,7 @@ impl<S: Socket> Connection<S> {
         upgrade: Upgrade,
         context: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        let selected = match &upgrade.symbols {
-            None => context.hub.select_everything(),
-            Some(entries) => context.hub.select(entries),
-        };
-        let list = selected.map_err(|error| reject_selection(&error))?;
+        let list = select(upgrade.symbols.as_deref(), context.hub).map_err(CloseReason::Refused)?;
         context.counters.opened += 1;
         context.counters.handshaking -= 1;
         context.counters.clients += 1;
@@ -478,10 +474,22 @@ impl<S: Socket> Connection<S> {
     }
 }
 
-fn reject_selection(error: &SelectError) -> CloseReason {
-    let status = match error {
-        SelectError::TooMuchMemory { .. } | SelectError::Closing => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::BAD_REQUEST,
+/// Takes the list of the symbols that a request names; `None` for all.
+///
+/// # Errors
+/// The answer to a request for a list that cannot be had.
+pub(crate) fn select(entries: Option<&[String]>, hub: &mut Hub) -> Result<ListId, Rejection> {
+    let selected = match entries {
+        None => hub.select_everything(),
+        Some(entries) => hub.select(entries),
     };
-    CloseReason::Refused(Rejection::new(status, error.to_string()))
+    selected.map_err(|error| {
+        let status = match error {
+            SelectError::TooMuchMemory { .. } | SelectError::Closing => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Rejection::new(status, error.to_string())
+    })
 }

@@ -373,6 +373,10 @@ impl<S: Transport> Server<S> {
                 Err(reason) => self.reject_or_close(io_loop, token, &reason),
             },
             Ok(Request::Page { page, head_only }) => self.serve(io_loop, token, page, head_only),
+            Ok(Request::Check { symbols, head_only }) => {
+                let (reason, answer) = self.check(symbols.as_deref(), head_only);
+                self.close(io_loop, token, &reason, &answer);
+            }
             Err(rejection) => {
                 self.reject_or_close(io_loop, token, &CloseReason::Refused(rejection));
             }
@@ -383,7 +387,7 @@ impl<S: Transport> Server<S> {
     fn serve(&mut self, io_loop: &mut IoLoop<Self>, token: Token, page: Page, head_only: bool) {
         let answer = match page {
             Page::Live => pages::live(head_only),
-            Page::Health => pages::health(head_only),
+            Page::Health => pages::ok(head_only),
             Page::Ready => pages::ready(&self.readiness(), io_loop.time(), head_only),
             Page::Metrics => {
                 let page = self.metrics_page(io_loop);
@@ -409,6 +413,35 @@ impl<S: Transport> Server<S> {
             }
         };
         self.close(io_loop, token, &CloseReason::Served, &answer);
+    }
+
+    /// How a handshake for these symbols would be answered: browsers hide that from their pages.
+    fn check(&mut self, symbols: Option<&[String]>, head_only: bool) -> (CloseReason, Vec<u8>) {
+        let selected = self.refuse_late().and_then(|()| {
+            let list = connection::select(symbols, &mut self.hub)?;
+            self.hub.give_back(list);
+            Ok(())
+        });
+        match selected {
+            Ok(()) => (CloseReason::Served, pages::ok(head_only)),
+            Err(rejection) => {
+                let rejection = Rejection {
+                    head_only,
+                    ..rejection
+                };
+                let answer = response::reject(&rejection);
+                (CloseReason::Refused(rejection), answer)
+            }
+        }
+    }
+
+    /// Refuses clients that come during the shutdown.
+    fn refuse_late(&self) -> Result<(), Rejection> {
+        if self.shutdown.refuses() {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return Err(Rejection::new(status, "shutting down"));
+        }
+        Ok(())
     }
 
     fn readiness(&self) -> Readiness<'_> {
@@ -451,10 +484,7 @@ impl<S: Transport> Server<S> {
         token: Token,
         upgrade: Upgrade,
     ) -> Result<(), CloseReason> {
-        if self.shutdown.refuses() {
-            let rejection = Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
-            return Err(CloseReason::Refused(rejection));
-        }
+        self.refuse_late().map_err(CloseReason::Refused)?;
         let (connections, mut context) = self.parts(io_loop.time());
         let Some(connection) = connections.get_mut(token) else {
             return Ok(());

@@ -18,8 +18,8 @@ pub(crate) fn live(head_only: bool) -> Vec<u8> {
     response.to_bytes(head_only)
 }
 
-/// `/healthz`: answers as long as the loop runs.
-pub(crate) fn health(head_only: bool) -> Vec<u8> {
+/// `/healthz` answers so as long as the loop runs, and `/check` to a query that it would accept.
+pub(crate) fn ok(head_only: bool) -> Vec<u8> {
     Response::text(StatusCode::OK, "ok\n").to_bytes(head_only)
 }
 

@@ -8,7 +8,7 @@ use tungstenite::http::StatusCode;
 
 use crate::server::http::headers::Headers;
 use crate::server::http::router::{Endpoint, Page, Policy, not_found, page};
-use crate::server::http::upgrade::{Handshake, Upgrade};
+use crate::server::http::upgrade::{Handshake, Upgrade, Wishes};
 use crate::server::rejection::Rejection;
 
 /// The longest head that is read, in bytes.
@@ -24,6 +24,11 @@ pub(crate) enum Request {
     Upgrade(Upgrade),
     /// Get a page; with `head_only` only its head.
     Page { page: Page, head_only: bool },
+    /// Ask how a handshake for these symbols would be answered; `None` for all.
+    Check {
+        symbols: Option<Vec<String>>,
+        head_only: bool,
+    },
 }
 
 /// Takes the next bytes of a head. Returns the decision once the head is complete.
@@ -154,11 +159,13 @@ fn parse(head: &[u8], more: bool, policy: Policy<'_>) -> Result<Request, Rejecti
         };
         return request.check(&headers, policy).map(Request::Upgrade);
     }
+    let head_only = method == "HEAD";
+    if path == "/check" && policy.endpoint == Endpoint::Public {
+        let Wishes { symbols, .. } = Wishes::read(query)?;
+        return Ok(Request::Check { symbols, head_only });
+    }
     let page = page(path, policy)?;
-    Ok(Request::Page {
-        page,
-        head_only: method == "HEAD",
-    })
+    Ok(Request::Page { page, head_only })
 }
 
 /// The path and query of a request target in origin or absolute form (RFC 9112 section 3.2).

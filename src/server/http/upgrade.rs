@@ -111,14 +111,19 @@ fn is_key(key: &[u8]) -> bool {
 
 /// The options in the query: `symbols=A,B`, `since=STAMP`, `every=TIME`, `batch`.
 #[derive(Default)]
-struct Wishes {
-    symbols: Option<Vec<String>>,
+pub(super) struct Wishes {
+    /// The names and patterns of symbols; `None` for all.
+    pub(super) symbols: Option<Vec<String>>,
     since: Option<u64>,
     delivery: Delivery,
 }
 
 impl Wishes {
-    fn read(query: &str) -> Result<Self, Rejection> {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// The answer to a request with an invalid one.
+    pub(super) fn read(query: &str) -> Result<Self, Rejection> {
         let mut wishes = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {

@@ -41,7 +41,7 @@ fn read_str(head: &str) -> Result<Request, Rejection> {
 fn status(head: &str) -> u16 {
     match read_str(head) {
         Ok(Request::Upgrade(_)) => 101,
-        Ok(Request::Page { .. }) => 200,
+        Ok(Request::Page { .. } | Request::Check { .. }) => 200,
         Err(rejection) => rejection.status.as_u16(),
     }
 }

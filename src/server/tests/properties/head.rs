@@ -42,7 +42,7 @@ pub fn request_head(bytes: &[u8]) {
             }
         }
     }
-    if let Some(Ok(Request::Page { .. })) | None = whole {
+    if let Some(Ok(Request::Page { .. } | Request::Check { .. })) | None = whole {
         return;
     }
     // Bytes that arrive after a handshake, before its answer, end it; they change no rejection.
