@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
-use testkit::{ServerProcess, TempDir};
+use testkit::{ServerProcess, TempDir, browser};
 
 use crate::group::Group;
 use crate::markdown::{Block, blocks_in};
@@ -159,16 +159,8 @@ fn what_is_for_python_runs_in_python() {
 
 #[test]
 fn what_is_for_browsers_runs_in_a_browser() {
-    let names = [
-        "chromium",
-        "chromium-browser",
-        "google-chrome",
-        "google-chrome-stable",
-    ];
-    let found = names
-        .iter()
-        .find(|name| Command::new(name).arg("--version").output().is_ok());
-    if !has(found.unwrap_or(&"chromium"), &["--version"]) {
+    let program = browser::program().unwrap_or("chromium");
+    if !has(program, &["--version"]) {
         return;
     }
     for block in blocks_in("js") {
@@ -184,26 +176,8 @@ fn what_is_for_browsers_runs_in_a_browser() {
         );
         *website.state.page.lock().unwrap() = page;
         let folder = TempDir::new().unwrap();
-        let mut command = Command::new(found.unwrap());
-        command
-            .args([
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-            ])
-            .args([
-                "--no-first-run",
-                "--disable-sync",
-                "--disable-background-networking",
-            ])
-            .args(["--disable-component-update", "--disable-extensions"])
-            // Nothing but this machine is looked for.
-            .arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
-            .arg(format!("--user-data-dir={}", folder.path().display()))
-            .arg(format!("http://{}/", website.address))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        let mut command = browser::command(program, folder.path());
+        command.arg(format!("http://{}/", website.address));
         let _browser = Group::start(&mut command);
         check(&block, &website, &website.said);
     }

@@ -1,15 +1,17 @@
 //! Code shared by tickertape's tests. It knows the product only from outside: programs are started
 //! by path, and used through their public interfaces.
 //!
-//! [`ServerProcess`] is a server under test, [`Peer`] a raw socket that behaves like broken and
-//! hostile peers; [`FakeExchange`](fake_exchange::FakeExchange) and [`NameServer`] stand in for the
-//! services that a server depends on, with all their possible faults. [`imports`] reads sources.
+//! [`ServerProcess`] is a server under test, [`Browser`](browser::Browser) looks at its page, and
+//! [`Peer`] is a raw socket that behaves like broken and hostile peers;
+//! [`FakeExchange`](fake_exchange::FakeExchange) and [`NameServer`] stand in for the services that a
+//! server depends on, with all their possible faults. [`imports`] reads sources.
 #![allow(
     clippy::unwrap_used,
     reason = "a failed assumption in a test should say so with a panic"
 )]
 
 mod authority;
+pub mod browser;
 pub mod fake_exchange;
 pub mod frames;
 pub mod imports;
