@@ -1,0 +1,132 @@
+//! The live page in a real browser: what it shows of prices and fields, and what it says when it
+//! cannot have them. Without a browser the tests are left out, unless `CI` is set.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed assumption in a test should say so with a panic"
+)]
+
+use testkit::ServerProcess;
+use testkit::browser::Browser;
+
+const WIDE: (u32, u32) = (1280, 800);
+const NARROW: (u32, u32) = (390, 844);
+
+fn server(arguments: &[&str]) -> ServerProcess {
+    ServerProcess::start(env!("CARGO_BIN_EXE_server"), arguments)
+}
+
+fn browser() -> Option<Browser> {
+    let browser = Browser::start();
+    let must = testkit::needs_all_tools();
+    assert!(browser.is_some() || !must, "there is no browser here");
+    if browser.is_none() {
+        eprintln!("there is no browser here, so a test is left out");
+    }
+    browser
+}
+
+/// An expression for the text of an element.
+fn text(selector: &str) -> String {
+    format!("document.querySelector('{selector}')?.innerText")
+}
+
+/// Whether an element takes room on the screen.
+fn is_shown(selector: &str) -> String {
+    format!("document.querySelector('{selector}')?.getClientRects().length > 0")
+}
+
+/// Whether nothing has to be scrolled sideways and no cell's text leaves its cell.
+const FITS: &str = "document.documentElement.scrollWidth <= innerWidth
+    && [...document.querySelectorAll('tbody th, tbody td')].every((it) => it.scrollWidth <= it.clientWidth)";
+
+#[test]
+fn plain_ticks_have_plain_rows() {
+    let Some(mut browser) = browser() else { return };
+    let server = server(&["--symbols", "BTC/USDT,SHIB/BTC"]);
+    for size in [WIDE, NARROW] {
+        browser.open(&format!("http://{}/", server.address), size);
+        browser.wait_for("document.querySelectorAll('tbody tr').length === 2");
+        browser.wait_for(&format!("/^[▲▼]?[0-9.]+$/.test({})", text("td.price")));
+        for column in ["change", "quotes", "range", "volume"] {
+            browser.wait_for(&format!("!({})", is_shown(&format!("td.{column}"))));
+        }
+        browser.wait_for(&format!("{} === '0'", text("td.gaps")));
+        browser.wait_for(FITS);
+    }
+}
+
+#[test]
+fn fields_are_shown_with_their_digits() {
+    let Some(mut browser) = browser() else { return };
+    let fields = "bid,ask,volume,quote_volume,change,high,low,open";
+    let server = server(&["--symbols", "BTC/USDT,SHIB/BTC", "--fields", fields]);
+    for size in [WIDE, NARROW] {
+        browser.open(&format!("http://{}/", server.address), size);
+        for (selector, shape) in [
+            (".bid", r"^\d{5}\.\d\d$"),
+            (".ask", r"^\d{5}\.\d\d$"),
+            (".high", r"^\d{5}\.\d\d$"),
+            (".low", r"^\d{5}\.\d\d$"),
+            (".base", r"^[\d.]+K? BTC$"),
+            (".quote", r"^[\d.]+[MB] USDT$"),
+            (".change", r"[+−]?\d+\.\d{3}\s%$"),
+        ] {
+            let shown = text(&format!("tbody {selector}"));
+            browser.wait_for(&format!("/{shape}/.test({shown})"));
+            browser.wait_for(&is_shown(&format!("tbody {selector}")));
+        }
+        let exact = "/^\\d+\\.\\d{5}$/.test(document.querySelector('.base').title)";
+        browser.wait_for(exact);
+        browser.wait_for(FITS);
+    }
+}
+
+#[test]
+fn only_columns_that_have_something_to_show_are_shown() {
+    let Some(mut browser) = browser() else { return };
+    let server = server(&["--fields", "bid"]);
+    browser.open(&format!("http://{}/", server.address), WIDE);
+    browser.wait_for(&is_shown("td.quotes"));
+    browser.wait_for(&format!("{} === '–'", text(".ask")));
+    browser.wait_for(&format!("!({})", is_shown("td.volume")));
+}
+
+#[test]
+fn a_refused_query_is_explained() {
+    let Some(mut browser) = browser() else { return };
+    let server = server(&["--symbols", "BTC/USDT,ETH/USDT"]);
+    for (query, reason) in [
+        ("symbols=NOPE", "400 unknown symbol"),
+        ("every=soon", "400 invalid every"),
+        ("since=yesterday", "400 invalid since"),
+    ] {
+        browser.open(&format!("http://{}/?{query}", server.address), WIDE);
+        let told = format!("{}?.includes('{reason}')", text("#status"));
+        browser.wait_for(&told);
+        browser.wait_for("document.querySelector('#status').innerText.includes('reconnecting')");
+    }
+}
+
+#[test]
+fn with_every_what_is_left_out_is_no_gap() {
+    let Some(mut browser) = browser() else { return };
+    let server = server(&["--interval", "10ms"]);
+    browser.open(&format!("http://{}/?every=100ms", server.address), WIDE);
+    browser.wait_for(&format!("{} === 'Conflated'", text("thead .gaps")));
+    browser.wait_for(&format!("Number({}) > 9", text("tbody .gaps")));
+    browser.wait_for("!document.querySelector('tbody tr').className.includes('gapped')");
+}
+
+#[test]
+fn a_server_that_ends_is_named_as_the_reason() {
+    let Some(mut browser) = browser() else { return };
+    let server = server(&["--drain", "1ms"]);
+    browser.open(&format!("http://{}/", server.address), WIDE);
+    browser.wait_for(&format!("{} === 'live'", text("#status")));
+    drop(server);
+    let told = format!(
+        "{}.includes('the server cannot be reached')",
+        text("#status")
+    );
+    browser.wait_for(&told);
+}
