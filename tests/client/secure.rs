@@ -214,7 +214,7 @@ fn an_authority_that_is_a_server_certificate_is_refused_with_a_remedy() {
     let file = pem_file(&authority);
     let report = refused(authority.itself(), "127.0.0.1", trusting(&file));
     assert_eq!(kinds(&report), [(ErrorKind::Tls, 1)]);
-    let words = "the server's certificate belongs to an authority, not to a server (use address to sign \
+    let words = "the server's certificate belongs to an authority, not to a server (use it to sign \
                  the server's certificate)";
     assert_eq!(report.error().as_deref(), Some(words));
 
@@ -254,12 +254,12 @@ fn a_connection_that_breaks_while_joining_hints_at_the_other_scheme() {
     for (scheme, words) in [
         (
             "wss",
-            "the connection broke before TLS was agreed on: connection reset (does address speak TLS \
+            "the connection broke before TLS was agreed on: connection reset (does it speak TLS \
              on this port? if not, use ws://)",
         ),
         (
             "ws",
-            "the connection broke before the handshake was answered: connection reset (does address \
+            "the connection broke before the handshake was answered: connection reset (does it \
              speak TLS on this port? then use wss://)",
         ),
     ] {
@@ -314,7 +314,7 @@ fn the_client_gives_up_on_a_tls_handshake_that_never_finishes() {
         let _ = stream.read_to_end(&mut Vec::new());
     });
     assert_eq!(kinds(&report), [(ErrorKind::TlsTimedOut, 1)]);
-    let words = "the TLS handshake took longer than 100ms (does address speak TLS on this port? \
+    let words = "the TLS handshake took longer than 100ms (does it speak TLS on this port? \
                  if not, use ws://)";
     assert_eq!(report.error().as_deref(), Some(words));
 
@@ -323,7 +323,7 @@ fn the_client_gives_up_on_a_tls_handshake_that_never_finishes() {
         let _ = stream.read(&mut [0; 4096]).unwrap();
     });
     assert_eq!(kinds(&report), [(ErrorKind::Tls, 1)]);
-    let words = "the server ended the connection during the TLS handshake (does address speak TLS on \
+    let words = "the server ended the connection during the TLS handshake (does it speak TLS on \
                  this port? if not, use ws://)";
     assert_eq!(report.error().as_deref(), Some(words));
 }
