@@ -1,5 +1,6 @@
-//! The HTTP client of the feeds: `ureq` in a fiber. It reads the pause that an answer asks for, and
-//! applies the [`UpstreamOverride`], which sends all requests to another server.
+//! The HTTP client of the feeds: `ureq` in a fiber. It reads the pause that an answer asks for,
+//! sends a source's own headers to its host only, and applies the [`UpstreamOverride`], which sends
+//! all requests to another server.
 
 use std::io::Read;
 use std::rc::Rc;
@@ -8,12 +9,14 @@ use std::time::Duration;
 
 use ioloop::{Registrar, fiber};
 use rustls::ClientConfig;
-use ureq::http::{self, StatusCode, Uri, header};
-use ureq::{Agent, Body, Proxy};
+use ureq::http::{self, HeaderMap, StatusCode, Uri, header};
+use ureq::typestate::WithBody;
+use ureq::{Agent, Body, Proxy, RequestBuilder};
 
 use super::agent::{TransportConfig, agent};
 use super::dns::Resolver;
 use super::error::TransportError;
+use super::redirect;
 use super::retry_after::retry_after;
 use super::upstream_override::UpstreamOverride;
 use crate::tick::unix_us;
@@ -28,6 +31,8 @@ pub(crate) struct HttpClient {
     tls: Arc<ClientConfig>,
     config: Rc<TransportConfig>,
     upstream: Option<UpstreamOverride>,
+    /// What every request states.
+    headers: HeaderMap,
 }
 
 /// An answer, whatever its status.
@@ -35,6 +40,16 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
     pub(crate) retry_after: Option<Duration>,
+    /// It would be a stream of events without an end, and its body has not been read.
+    pub(crate) is_event_stream: bool,
+}
+
+/// An answer to a request for a stream of events.
+pub(crate) enum Opened {
+    /// The stream.
+    Events(Box<dyn Read>),
+    /// Another answer.
+    Other(Response),
 }
 
 impl HttpClient {
@@ -53,7 +68,22 @@ impl HttpClient {
             tls: config.roots.client_config()?,
             config: Rc::new(config),
             upstream,
+            headers: HeaderMap::new(),
         })
+    }
+
+    /// The same client, whose requests state `headers`. After a redirect to another host, they do
+    /// not.
+    pub(crate) fn with_headers(&self, headers: &HeaderMap) -> Self {
+        Self {
+            headers: headers.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// What every request states.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.headers
     }
 
     /// How long a request may take in all.
@@ -92,18 +122,71 @@ impl HttpClient {
 
     /// Sends a GET request.
     pub(crate) fn get(&self, url: &str) -> Result<Response, TransportError> {
+        read(self.call(url, None)?)
+    }
+
+    /// Sends a GET request for a stream of events, of which the last one was `last_id`. The stream
+    /// breaks when it is silent for longer than `silence_max`.
+    pub(crate) fn open_events(
+        &self,
+        url: &str,
+        last_id: &str,
+        silence_max: Duration,
+    ) -> Result<Opened, TransportError> {
+        let response = self.call(url, Some((last_id, silence_max)))?;
+        if response.status() != StatusCode::OK || !is_event_stream(&response) {
+            return Ok(Opened::Other(read(response)?));
+        }
+        let body = response.into_body().into_with_config().limit(u64::MAX);
+        Ok(Opened::Events(Box::new(body.reader())))
+    }
+
+    /// Sends a GET request, and follows redirects.
+    fn call(
+        &self,
+        url: &str,
+        events: Option<(&str, Duration)>,
+    ) -> Result<http::Response<Body>, TransportError> {
         let mut url = self.url(url);
+        let mut headers = &self.headers;
+        let none = HeaderMap::new();
         for _ in 0..REDIRECTS_MAX {
-            let mut request = self.agent.get(&url).config();
-            if self.upstream.is_some() {
+            let mut request = self.agent.get(&url);
+            request
+                .headers_mut()
+                .into_iter()
+                .for_each(|all| all.extend(headers.clone()));
+            if let Some((last_id, _)) = events {
+                request = request.header(header::ACCEPT, EVENT_STREAM);
+                // Compression would hold events back.
+                request = request.header(header::ACCEPT_ENCODING, "identity");
+                request = request.header(header::CACHE_CONTROL, "no-store");
+                if !last_id.is_empty() {
+                    request = request.header("Last-Event-ID", last_id);
+                }
+            }
+            let mut request = request.config();
+            if self.follows_redirects() {
                 request = request.max_redirects(0).max_redirects_will_error(false);
+            }
+            if let Some((_, silence_max)) = events {
+                let limit = Some(self.timeout());
+                request = request
+                    .timeout_global(None)
+                    .timeout_resolve(limit)
+                    .timeout_connect(limit)
+                    .timeout_recv_response(limit)
+                    .timeout_per_read(Some(silence_max));
             }
             let response = request.build().call();
             let response = response.map_err(|error| self.error(&url, &error))?;
-            match self.redirect(&url, &response) {
-                Some(location) => url = location,
-                None => return read(response),
+            let Some(next) = self.redirect(&url, &response) else {
+                return Ok(response);
+            };
+            if !self.is_same_site(&url, &next) {
+                headers = &none;
             }
+            url = next;
         }
         Err(TransportError::Broken("too many redirects".to_owned()))
     }
@@ -111,16 +194,29 @@ impl HttpClient {
     /// Sends a POST request with an empty body.
     pub(crate) fn post(&self, url: &str) -> Result<Response, TransportError> {
         let url = self.url(url);
-        let response = self.agent.post(&url).send_empty();
+        let response = self.poster(&url).send_empty();
         read(response.map_err(|error| self.error(&url, &error))?)
     }
 
     /// Sends a POST request with JSON. Redirects are not followed: that would turn it into a GET.
     pub(crate) fn post_json(&self, url: &str, body: &str) -> Result<Response, TransportError> {
         let url = self.url(url);
-        let request = self.agent.post(&url).content_type("application/json");
+        let request = self.poster(&url).content_type("application/json");
         let response = request.send(body);
         read(response.map_err(|error| self.error(&url, &error))?)
+    }
+
+    /// A POST request with the source's headers. Those would follow a redirect, so there is none.
+    fn poster(&self, url: &str) -> RequestBuilder<WithBody> {
+        let mut request = self.agent.post(url);
+        if self.headers.is_empty() {
+            return request;
+        }
+        if let Some(all) = request.headers_mut() {
+            all.extend(self.headers.clone());
+        }
+        let request = request.config().max_redirects(0);
+        request.max_redirects_will_error(false).build()
     }
 
     /// Why a request for `url` got no answer.
@@ -133,27 +229,51 @@ impl HttpClient {
         }
     }
 
-    /// The target of a redirect that we have to follow ourselves. With an upstream override, a
-    /// redirect must not bypass it; without one, `ureq` follows redirects.
-    fn redirect(&self, url: &str, response: &http::Response<Body>) -> Option<String> {
-        let upstream = self.upstream.as_ref()?;
-        let is_redirect = matches!(
-            response.status(),
-            StatusCode::MOVED_PERMANENTLY
-                | StatusCode::FOUND
-                | StatusCode::SEE_OTHER
-                | StatusCode::TEMPORARY_REDIRECT
-                | StatusCode::PERMANENT_REDIRECT
-        );
-        let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
-        is_redirect.then(|| upstream.location(url, location))
+    /// Whether redirects must not be left to `ureq`: one must not bypass the upstream override, and
+    /// none may take a source's headers to another host.
+    fn follows_redirects(&self) -> bool {
+        self.upstream.is_some() || !self.headers.is_empty()
     }
+
+    /// The target of a redirect that we have to follow ourselves.
+    fn redirect(&self, url: &str, response: &http::Response<Body>) -> Option<String> {
+        if !self.follows_redirects() {
+            return None;
+        }
+        let location = redirect::location(response.status(), response.headers())?;
+        Some(match &self.upstream {
+            Some(upstream) => upstream.location(url, location),
+            None => redirect::target(url, location),
+        })
+    }
+
+    /// Whether both URLs are of one host.
+    fn is_same_site(&self, url: &str, other: &str) -> bool {
+        match &self.upstream {
+            Some(_) => UpstreamOverride::is_same_site(url, other),
+            None => redirect::is_same_site(url, other),
+        }
+    }
+}
+
+/// Whether the answer is a stream of events.
+fn is_event_stream(response: &http::Response<Body>) -> bool {
+    let kind = response.body().mime_type().unwrap_or_default();
+    kind.eq_ignore_ascii_case(EVENT_STREAM)
 }
 
 /// Reads a whole answer in pieces, and lets other fibers run in between.
 fn read(mut response: http::Response<Body>) -> Result<Response, TransportError> {
     let retry_after = retry_after(response.headers(), unix_us() / 1_000);
     let status = response.status().as_u16();
+    if is_event_stream(&response) {
+        return Ok(Response {
+            status,
+            body: Vec::new(),
+            retry_after,
+            is_event_stream: true,
+        });
+    }
     let limit = BODY_LENGTH_MAX as u64 + PIECE;
     // Refuse an answer that announces more, before it takes any memory.
     if response.body().content_length() > Some(limit) {
@@ -176,8 +296,11 @@ fn read(mut response: http::Response<Body>) -> Result<Response, TransportError> 
         status,
         body,
         retry_after,
+        is_event_stream: false,
     })
 }
+
+const EVENT_STREAM: &str = "text/event-stream";
 
 /// The longest answer. Lists of all markets have up to two megabytes; parsing much longer ones
 /// would hold up the loop for too long.

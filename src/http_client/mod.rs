@@ -5,13 +5,14 @@ mod agent;
 mod client;
 pub mod dns;
 mod error;
+mod redirect;
 mod retry_after;
 mod roots;
 mod upstream_override;
 
 pub(crate) use agent::USER_AGENT;
 pub use agent::{TransportConfig, agent};
-pub(crate) use client::HttpClient;
+pub(crate) use client::{HttpClient, Opened};
 pub use error::{LookupError, TransportError};
 pub(crate) use retry_after::retry_after;
 pub use roots::Roots;

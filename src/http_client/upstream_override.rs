@@ -43,6 +43,17 @@ impl UpstreamOverride {
         format!("{scheme}://{}/{rest}", self.authority)
     }
 
+    /// Whether two URLs on the upstream server stand for URLs of one host.
+    pub(super) fn is_same_site(url: &str, other: &str) -> bool {
+        let site = |url: &str| {
+            url.split(['/', '?', '#'])
+                .take(4)
+                .collect::<Vec<_>>()
+                .join("/")
+        };
+        site(url) == site(other)
+    }
+
     /// The target of a redirect from `url`. The upstream server may redirect to itself, or pass on
     /// a redirect of the exchange.
     pub(super) fn location(&self, url: &str, location: &str) -> String {
