@@ -23,7 +23,14 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("http_client", &["error_text", "tick", "tls"]),
     (
         "feed",
-        &["backoff", "http_client", "tape", "tick", "token_bucket"],
+        &[
+            "backoff",
+            "error_text",
+            "http_client",
+            "tape",
+            "tick",
+            "token_bucket",
+        ],
     ),
     (
         "client",

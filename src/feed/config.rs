@@ -1,19 +1,24 @@
 //! The feed that the command line names, and opening it.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use exchanges::json::Pointer;
-use exchanges::{Catalogue, Exchange, Symbol};
+use exchanges::{Catalogue, Custom, Exchange, Symbol};
 use fastrand::Rng;
+use ureq::http::HeaderMap;
 use ureq::{Proxy, ProxyProtocol};
 
+use super::lines::{Lines, LinesFrom, LinesSettings};
+use super::live::groups::Live;
 use super::live::preflight;
-use super::live::{HasSources, Live, LiveSettings, LiveSource};
-use super::publish::Feed;
+use super::live::{HasSources, LiveGroup, LiveSettings, LiveSource};
+use super::publish::{Feed, STALE_AFTER_MIN};
 use super::replay::{Replay, ReplayError, Speed};
 use super::simulated::Sim;
+use super::source_header::{self, SourceHeader};
+use super::url_source::{Places, UrlSource};
 use crate::http_client::{Roots, TransportConfig, UpstreamOverride};
 use crate::tape::SYMBOLS_MAX;
 use crate::tick::FieldSet;
@@ -27,8 +32,12 @@ pub enum Source {
     Replay(PathBuf),
     /// `binance,kraken+stream`: exchanges, the first healthy one for each symbol.
     Exchanges(Vec<ExchangeChoice>),
-    /// `https://…`: any JSON on the web.
-    Url(String),
+    /// `https://…`: a price anywhere on the web.
+    Url(UrlSource),
+    /// `-` or `lines:PATH`: ticks that a script writes.
+    Lines(LinesFrom),
+    /// Several at a time: URLs with a symbol each, and at most one list of exchanges.
+    Several(Vec<Source>),
 }
 
 /// An exchange, and how to get its prices.
@@ -43,7 +52,8 @@ pub struct ExchangeChoice {
 /// What feeds are opened with; each kind uses the settings that apply to it.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The symbols to publish; a recording has its own.
+    /// The symbols to publish. A recording and named URLs have their own; of a script, all symbols
+    /// are published if there are none here.
     pub symbols: Vec<String>,
     /// The file that lists them, if any.
     pub symbols_file: Option<PathBuf>,
@@ -66,10 +76,10 @@ pub struct Settings {
 pub struct LiveOptions {
     /// A file with the user's own entries for the catalogue.
     pub exchanges: Option<PathBuf>,
-    /// Where the answer of a [`Source::Url`] has the price.
-    pub price: Option<Pointer>,
-    /// Where it has the price's time, if it has one.
-    pub time: Option<Pointer>,
+    /// Where the answer of a [`Source::Url`] has the price, unless the URL says so itself.
+    pub places: Places,
+    /// Headers of requests to URLs.
+    pub headers: Vec<SourceHeader>,
     /// Whether a price is only published when it differs from the one before.
     pub changes_only: bool,
     /// How long a source may be silent before its prices are stale; by default derived from the
@@ -96,8 +106,8 @@ impl Default for LiveOptions {
     fn default() -> Self {
         Self {
             exchanges: None,
-            price: None,
-            time: None,
+            places: Places::default(),
+            headers: Vec::new(),
             changes_only: false,
             stale_after: None,
             request_timeout: Duration::from_secs(10),
@@ -108,22 +118,71 @@ impl Default for LiveOptions {
 }
 
 impl Source {
-    /// Reads `sim`, `replay:FILE`, `https://…`, or a list of exchanges. Unknown exchanges are
+    /// Reads `sim`, `replay:FILE`, `https://…`, `-`, or a list of exchanges. Unknown exchanges are
     /// refused later, when the feed is opened.
     ///
     /// # Errors
     /// A sentence that says what was expected.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if text.starts_with("https://") || text.starts_with("http://") {
-            return Ok(Self::Url(text.to_owned()));
+        if let Some(source) = UrlSource::parse(text) {
+            return Ok(Self::Url(source?));
         }
         match text.split_once(':').unwrap_or((text, "")) {
             ("sim", "") => Ok(Self::Sim),
+            ("-", "") | ("lines", "-") => Ok(Self::Lines(LinesFrom::Stdin)),
+            ("lines", "") => Err(invalid(text, "a FIFO or a file, such as lines:ticks.fifo")),
+            ("lines", path) => Ok(Self::Lines(LinesFrom::Path(path.into()))),
             ("replay", "") => Err(invalid(text, "a file, such as replay:ticks.ndjson")),
             ("replay", path) => Ok(Self::Replay(path.into())),
             (_, "") => Self::list(text),
             _ => Err(invalid(text, EXPECTED)),
         }
+    }
+
+    /// Puts several sources together; simulated prices if there are none.
+    ///
+    /// # Errors
+    /// When they cannot serve together.
+    pub fn all(mut list: Vec<Self>) -> Result<Self, String> {
+        let only = match list.len() {
+            0 => Some(Self::Sim),
+            1 => list.pop(),
+            _ => None,
+        };
+        if let Some(source) = only {
+            return Ok(source);
+        }
+        let mut lists = 0;
+        for source in &list {
+            match source {
+                Self::Url(UrlSource {
+                    symbol: Some(_), ..
+                }) => {}
+                Self::Url(source) => {
+                    let host = source.host();
+                    return Err(format!(
+                        "name the symbol of each of several URLs, as in 'XAU/USD=https://{host}/…'"
+                    ));
+                }
+                Self::Exchanges(_) if lists == 0 => lists += 1,
+                Self::Exchanges(_) => {
+                    let reason = "put all exchanges into one --source, as in binance,kraken";
+                    return Err(reason.to_owned());
+                }
+                Self::Sim => return Err("sim cannot be one of several sources".to_owned()),
+                Self::Replay(_) => return Err("replay cannot be one of several sources".to_owned()),
+                Self::Lines(from) => {
+                    return Err(format!(
+                        "lines from {from} cannot be one of several sources: have the script write \
+                         all of them"
+                    ));
+                }
+                Self::Several(_) => {
+                    return Err("several sources cannot be one of several".to_owned());
+                }
+            }
+        }
+        Ok(Self::Several(list))
     }
 
     fn list(text: &str) -> Result<Self, String> {
@@ -138,9 +197,23 @@ impl Source {
         Ok(Self::Exchanges(list))
     }
 
-    /// Whether it is a URL, which has one price and no name for it.
-    pub fn is_url(&self) -> bool {
-        matches!(self, Self::Url(_))
+    /// The URLs among its sources.
+    pub fn urls(&self) -> Vec<&UrlSource> {
+        match self {
+            Self::Url(source) => vec![source],
+            Self::Several(list) => list.iter().flat_map(Self::urls).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether its symbols are those of `--symbols`, or some of them.
+    pub fn takes_symbols(&self) -> bool {
+        match self {
+            Self::Url(source) => source.symbol.is_none(),
+            Self::Several(list) => list.iter().any(Self::takes_symbols),
+            Self::Replay(_) => false,
+            Self::Sim | Self::Exchanges(_) | Self::Lines(_) => true,
+        }
     }
 
     /// Opens the feed. Call it before the loop starts, since it may block: it reads files, and asks
@@ -159,15 +232,26 @@ impl Source {
                 let replay = Replay::open(&path, settings.speed).map_err(OpenError::Replay)?;
                 Box::new(replay.with_fields(settings.fields))
             }
-            Self::Exchanges(list) => {
-                let sources = sources(&list, &settings.live).map_err(OpenError::Live)?;
-                Box::new(live(sources, settings).map_err(OpenError::Live)?)
+            Self::Lines(from) => {
+                let settings = LinesSettings {
+                    symbols: settings.symbols.clone(),
+                    fields: settings.fields,
+                    changes_only: settings.live.changes_only,
+                    stale_after: settings.live.stale_after(settings.interval),
+                };
+                Box::new(Lines::open(from, settings).map_err(OpenError::Live)?)
             }
-            Self::Url(url) => {
-                let source = custom(&url, &settings.live).map_err(OpenError::Live)?;
-                Box::new(live(vec![source], settings).map_err(OpenError::Live)?)
-            }
+            Self::Several(list) => Box::new(live(&list, settings).map_err(OpenError::Live)?),
+            source => Box::new(live(&[source], settings).map_err(OpenError::Live)?),
         })
+    }
+}
+
+impl LiveOptions {
+    /// How long a source that sends a price every `interval` may be silent before it is stale.
+    pub(super) fn stale_after(&self, interval: Duration) -> Duration {
+        let usual = (3 * interval).max(STALE_AFTER_MIN);
+        self.stale_after.unwrap_or(usual)
     }
 }
 
@@ -226,6 +310,7 @@ fn sources(list: &[ExchangeChoice], options: &LiveOptions) -> Result<Vec<LiveSou
             streams: choice.streams,
             is_custom: false,
             has_time: false,
+            headers: source_header::of_exchange(exchange),
             not_before: Instant::now(),
         })
     };
@@ -246,24 +331,87 @@ fn sources(list: &[ExchangeChoice], options: &LiveOptions) -> Result<Vec<LiveSou
     Ok(sources)
 }
 
-fn custom(url: &str, options: &LiveOptions) -> Result<LiveSource, String> {
-    let price = options.price.clone().unwrap_or_default();
-    let exchange = Exchange::custom(url, price, options.time.clone())?;
+fn custom(
+    (source, name): (&UrlSource, String),
+    headers: HeaderMap,
+    options: &LiveOptions,
+) -> Result<LiveSource, String> {
+    let places = source.places.or(&options.places);
+    let has_time = places.time.is_some();
+    let exchange = Exchange::custom(Custom {
+        name,
+        url: source.url.clone(),
+        price: places.price.unwrap_or_default(),
+        time: places.time,
+        scale: places.scale.unwrap_or_default(),
+        row: places.row,
+    })?;
     Ok(LiveSource {
         exchange,
         streams: false,
         is_custom: true,
-        has_time: options.time.is_some(),
+        has_time,
+        headers,
         not_before: Instant::now(),
     })
 }
 
-fn live(mut sources: Vec<LiveSource>, settings: &Settings) -> Result<Live, String> {
-    let options = &settings.live;
-    for source in &mut sources {
-        want_fields(source, settings.fields);
+/// The name of a URL in the log: its host, and its symbol where several have one host.
+fn name(source: &UrlSource, all: &[&UrlSource]) -> String {
+    let host = source.host();
+    let is_alone = all.iter().filter(|other| other.host() == host).count() == 1;
+    match &source.symbol {
+        Some(symbol) if !is_alone => format!("{host} {symbol}"),
+        _ => host.to_owned(),
     }
-    let symbols = settings.symbols.iter().map(|symbol| symbol.parse());
+}
+
+/// The feed of live sources: the exchanges stand in for each other, each named URL is on its own.
+fn live(list: &[Source], settings: &Settings) -> Result<Live, String> {
+    let options = &settings.live;
+    let shared = (&live_settings(settings)?, settings.fields);
+    let urls: Vec<_> = list.iter().flat_map(Source::urls).collect();
+    let mut headers = source_header::of_urls(&options.headers, &urls)?.into_iter();
+    let mut groups = Vec::new();
+    for source in list {
+        let group = match source {
+            Source::Exchanges(list) => group(sources(list, options)?, &settings.symbols, shared)?,
+            Source::Url(url) => {
+                let headers = headers.next().unwrap_or_default();
+                let named = url.symbol.iter().map(Symbol::to_string).collect();
+                let symbols = match url.symbol {
+                    Some(_) => &named,
+                    None => &settings.symbols,
+                };
+                let source = custom((url, name(url, &urls)), headers, options)?;
+                group(vec![source], symbols, shared)?
+            }
+            _ => continue,
+        };
+        groups.push(group);
+    }
+    let mut known = HashSet::new();
+    let symbols = groups.iter().flat_map(|group| &group.symbols);
+    if let Some(twice) = symbols.clone().find(|symbol| !known.insert(*symbol)) {
+        return Err(format!(
+            "{twice} comes from several --source: leave all but one out"
+        ));
+    }
+    for group in &mut groups {
+        preflight::check(group)?;
+    }
+    Ok(Live(groups))
+}
+
+fn group(
+    mut sources: Vec<LiveSource>,
+    symbols: &[String],
+    (settings, fields): (&LiveSettings, FieldSet),
+) -> Result<LiveGroup, String> {
+    for source in &mut sources {
+        want_fields(source, fields);
+    }
+    let symbols = symbols.iter().map(|symbol| symbol.parse());
     let symbols = symbols.collect::<Result<Vec<Symbol>, _>>();
     let symbols = symbols.map_err(|error| error.to_string())?;
     for LiveSource { exchange, .. } in &sources {
@@ -283,6 +431,15 @@ fn live(mut sources: Vec<LiveSource>, settings: &Settings) -> Result<Live, Strin
             sources.len()
         ));
     }
+    Ok(LiveGroup {
+        sources,
+        symbols,
+        settings: settings.clone(),
+    })
+}
+
+fn live_settings(settings: &Settings) -> Result<LiveSettings, String> {
+    let options = &settings.live;
     let roots = match &options.ca {
         None => Roots::default(),
         Some(path) => Roots::with_file(path)
@@ -297,19 +454,13 @@ fn live(mut sources: Vec<LiveSource>, settings: &Settings) -> Result<Live, Strin
         timeout: options.request_timeout,
         roots,
     };
-    let mut live = Live {
-        sources,
-        symbols,
-        settings: LiveSettings {
-            interval: settings.interval,
-            changes_only: options.changes_only,
-            stale_after: options.stale_after,
-            transport,
-            upstream: options.upstream.clone(),
-        },
-    };
-    preflight::check(&mut live)?;
-    Ok(live)
+    Ok(LiveSettings {
+        interval: settings.interval,
+        changes_only: options.changes_only,
+        stale_after: options.stale_after,
+        transport,
+        upstream: options.upstream.clone(),
+    })
 }
 
 /// Lets a source read the fields that ticks are to have.
@@ -340,7 +491,8 @@ fn proxy(proxy: Option<Proxy>) -> Result<Option<Proxy>, String> {
     }
 }
 
-const EXPECTED: &str = "exchanges (see --list-sources), sim, replay:FILE or https://…";
+const EXPECTED: &str =
+    "exchanges (see --list-sources), sim, replay:FILE, lines:PATH, - or https://…";
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -385,8 +537,11 @@ mod tests {
             Source::parse("replay:a:b.ndjson"),
             Ok(Source::Replay("a:b.ndjson".into()))
         );
-        let url = "https://example.com/a,b?c=d";
-        assert_eq!(Source::parse(url), Ok(Source::Url(url.to_owned())));
+        let url = Source::parse("https://example.com/a,b?c=d").unwrap();
+        assert_eq!(url.urls()[0].url, "https://example.com/a,b?c=d");
+        assert_eq!(Source::parse("-"), Ok(Source::Lines(LinesFrom::Stdin)));
+        let fifo = LinesFrom::Path("a:b.fifo".into());
+        assert_eq!(Source::parse("lines:a:b.fifo"), Ok(Source::Lines(fifo)));
     }
 
     #[test]
@@ -415,11 +570,60 @@ mod tests {
             ("binance,sim", "sim cannot be one of several sources"),
             ("binance,binance", "'binance' is listed twice"),
             ("replay", "'replay': expected a file, such as replay:"),
+            (
+                "lines:",
+                "'lines:': expected a FIFO or a file, such as lines:",
+            ),
             ("replay:", "'replay:': expected a file, such as replay:"),
         ] {
             let error = Source::parse(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn several_sources_serve_together_if_each_has_its_symbols() {
+        let all = |list: &[&str]| {
+            let list = list.iter().map(|text| Source::parse(text).unwrap());
+            Source::all(list.collect())
+        };
+        assert_eq!(all(&[]), Ok(Source::Sim));
+        assert_eq!(all(&["-"]), Ok(Source::Lines(LinesFrom::Stdin)));
+        let several = all(&["A/B=http://a/#/p", "binance,kraken", "C/D=http://a/#/q"]).unwrap();
+        assert!(several.takes_symbols());
+        assert_eq!(several.urls().len(), 2);
+        assert!(
+            !all(&["A/B=http://a/#/p", "C/D=http://a/#/q"])
+                .unwrap()
+                .takes_symbols()
+        );
+        for (list, expected) in [
+            (["A/B=http://a/", "http://b/p"], "name the symbol of each"),
+            (
+                ["binance", "kraken"],
+                "into one --source, as in binance,kraken",
+            ),
+            (["binance", "sim"], "sim cannot be one of several sources"),
+            (["replay:x", "binance"], "replay cannot be one of several"),
+            (
+                ["-", "binance"],
+                "lines from stdin cannot be one of several",
+            ),
+        ] {
+            let error = all(&list).unwrap_err();
+            assert!(error.contains(expected), "{list:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn two_sources_cannot_have_the_same_symbol() {
+        let parse = |text| Source::parse(text).unwrap();
+        let list = ["BTC/USDT=http://127.0.0.1:1/#/p", "binance"].map(parse);
+        let error = refusal(Source::all(list.to_vec()).unwrap(), &settings());
+        assert_eq!(
+            error,
+            "BTC/USDT comes from several --source: leave all but one out"
+        );
     }
 
     #[test]

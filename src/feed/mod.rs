@@ -2,17 +2,24 @@
 //! not know the tape or the clients, and they do not know the feed.
 
 pub use self::config::{ExchangeChoice, LiveOptions, OpenError, Settings, Source, catalogue};
-pub use self::live::{Failure, FetchDurations, HasSources, Live, SourceStatus, Sources};
+pub use self::lines::{Lines, LinesFrom};
+pub use self::live::groups::Live;
+pub use self::live::{Failure, FetchDurations, HasSources, SourceStatus, Sources};
 pub use self::publish::{Feed, Publish, Watched};
 pub use self::recorder::Recorder;
 pub use self::replay::{Replay, ReplayError, Speed};
 pub use self::simulated::Sim;
+pub use self::source_header::SourceHeader;
+pub use self::url_source::{Places, UrlSource, row};
 
 mod config;
+mod lines;
 pub(crate) mod live;
 mod publish;
 mod recorder;
 pub(crate) mod replay;
 mod simulated;
+mod source_header;
 #[cfg(test)]
 mod testing;
+mod url_source;

@@ -68,3 +68,6 @@ pub trait Feed<S: Publish> {
     /// Starts to publish, from the loop's first turn.
     fn start(self: Box<Self>, io_loop: &mut IoLoop<S>);
 }
+
+/// No price is stale after a shorter silence, whatever the interval.
+pub(super) const STALE_AFTER_MIN: Duration = Duration::from_secs(5);

@@ -10,8 +10,10 @@ mod faults;
 #[path = "../common/fibers.rs"]
 mod fibers;
 mod fields;
+mod lines;
 mod rest;
 mod sources;
 mod stream;
 mod upstream;
 mod users_sources;
+mod web_sources;

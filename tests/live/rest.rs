@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use exchanges::json::Pointer;
+use exchanges::Place;
 use testkit::temp_file;
 
 use crate::audience::{listen, refusal, settings};
@@ -202,14 +202,14 @@ fn any_price_on_the_web_can_be_a_source() {
         ok(r#"{"data":{"price":0.10,"ts":1732270000}}"#.to_owned())
     });
     let mut settings = settings(&upstream, &["A/B"]);
-    settings.live.price = Pointer::parse("/data/price").ok();
-    settings.live.time = Pointer::parse("/data/ts").ok();
+    settings.live.places.price = Place::parse("/data/price").ok();
+    settings.live.places.time = Place::parse("/data/ts").ok();
     let audience = listen("https://example.com/a?b=c", &settings, |it| {
         !it.ticks.is_empty()
     });
     assert_eq!(audience.received(), ["A/B 0.10"]);
     assert_eq!(audience.ticks[0].1.timestamp, 1_732_270_000_000);
-    settings.live.price = Pointer::parse("/data/prize").ok();
+    settings.live.places.price = Place::parse("/data/prize").ok();
     let refusal = refusal("https://example.com/a?b=c", &settings);
     assert_eq!(
         refusal,

@@ -41,6 +41,8 @@ mod answer;
 mod catalogue;
 mod check;
 mod condition;
+mod csv;
+mod custom;
 mod document;
 mod entry;
 mod fields;
@@ -64,16 +66,17 @@ use std::str::FromStr;
 use std::time::Duration;
 
 pub use catalogue::{BadCatalogue, Catalogue, UnknownExchange};
-use entry::{Batch, Entry, Mapping, Query};
+pub use csv::Row;
+use csv::Table;
+pub use custom::{Custom, Place};
+use entry::{Batch, Entry};
 pub use fields::{Field, FieldSet, Fields, UnknownField};
-use json::Pointer;
 use message::{Context, Message};
-use number::NumberField;
+pub use number::Scale;
 pub use price::{BadPrice, Price};
-use quote::{Origin, TimeField, TimeUnit};
 pub use quote::{Quote, QuoteError};
 pub use stream::{Connection, Session, StreamMessage};
-use template::{Market, SymbolFormat, TIME_PLACEHOLDERS, Template, url_encoded};
+use template::{Market, TIME_PLACEHOLDERS, url_encoded};
 
 /// A market in ccxt's unified notation: `BTC/USDT`, base and quote currency.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -90,6 +93,8 @@ pub struct BadSymbol(String);
 #[derive(Clone, Debug)]
 pub struct Exchange {
     entry: Entry,
+    /// If its answers are not JSON.
+    csv: Option<Table>,
 }
 
 /// One HTTP request, with the symbols that it asks for.
@@ -120,45 +125,8 @@ impl Request {
 }
 
 impl Exchange {
-    /// Any JSON on the web that contains a price: `price` and `time` point to it, and to its time.
-    ///
-    /// The unit of the time is inferred from its length. Such a source has one symbol, whatever
-    /// its name.
-    ///
-    /// # Errors
-    /// A sentence, when the URL is invalid.
-    pub fn custom(url: &str, price: Pointer, time: Option<Pointer>) -> Result<Self, String> {
-        http_url(url)?;
-        let host = url.split('/').nth(2).unwrap_or_default();
-        let answer = Mapping {
-            last: NumberField::at(price),
-            time: time.map(|at| TimeField {
-                at,
-                unit: TimeUnit::Auto,
-                of: Origin::Entry,
-                or: None,
-            }),
-            ..Mapping::default()
-        };
-        Ok(Self::new(Entry {
-            id: "custom".to_owned(),
-            name: host.to_owned(),
-            spelling: SymbolFormat {
-                market: Template::parse("{BASE}/{QUOTE}")?,
-                ..SymbolFormat::default()
-            },
-            interval_ms: CUSTOM_INTERVAL_MS,
-            one: Some(Query {
-                url: Template::verbatim(url),
-                post: None,
-                answer,
-            }),
-            ..Entry::default()
-        }))
-    }
-
     fn new(entry: Entry) -> Self {
-        Self { entry }
+        Self { entry, csv: None }
     }
 
     /// The same exchange, whose quotes also have `fields` where it states them; by default they
@@ -343,7 +311,21 @@ impl Exchange {
             (None, None) => return Err(QuoteError::Refused("it has no requests".to_owned())),
         };
         let markets = self.markets(&request.symbols);
-        answer::read_answer(&self.entry, mapping, &markets, answer, now_ms, pause)
+        let (status, body) = answer;
+        let row = match &self.csv {
+            // An error is described in other ways.
+            Some(table) if (200..300).contains(&status) => Some(table.read(body, pause)?),
+            _ => None,
+        };
+        let body = row.as_ref().map_or(body, |row| row.as_bytes());
+        answer::read_answer(
+            &self.entry,
+            mapping,
+            &markets,
+            (status, body),
+            now_ms,
+            pause,
+        )
     }
 
     /// Begins a conversation with its stream about `symbols`, which must be distinct; `None` if it
@@ -382,9 +364,6 @@ fn body(post: &Message, markets: &[Market], joined: &str) -> String {
         ..Context::default()
     })
 }
-
-/// How often to ask a source about whose limits nothing is known.
-const CUSTOM_INTERVAL_MS: u64 = 1000;
 
 /// Refuses anything but an HTTP URL.
 fn http_url(url: &str) -> Result<(), String> {

@@ -6,6 +6,7 @@
 //! "/volume/{BASE}"                         the key depends on the market
 //! {"at": "/change", "scale": 2}            a fraction, as per cent: the decimal point moves by two
 //! {"at": "/price", "scale": "/expo"}       the answer states the power of ten itself
+//! {"at": "/price", "scale": "-/decimals"}  the same, without its minus
 //! {"at": "/mark", "of": "answer"}          beside the list of entries
 //! ```
 
@@ -37,12 +38,22 @@ enum Place {
 }
 
 /// The power of ten that a number is multiplied by.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum Scale {
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "RawScale")]
+pub enum Scale {
+    /// This one.
     By(i32),
     /// The answer or the entry has the exponent.
     At(Pointer),
+    /// The answer or the entry has the number of decimals, which is the exponent without its minus.
+    Decimals(Pointer),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawScale {
+    By(i32),
+    Text(String),
 }
 
 /// What numbers of one market are looked up in.
@@ -71,6 +82,19 @@ impl NumberField {
         }
     }
 
+    /// Where it is, if it is not multiplied.
+    pub(super) fn unscaled_pointer(&self) -> Option<&Pointer> {
+        match (&self.at, &self.scale) {
+            (Place::At(pointer), Scale::By(0)) => Some(pointer),
+            _ => None,
+        }
+    }
+
+    /// The same number, multiplied.
+    pub(super) fn scaled_by(self, scale: Scale) -> Self {
+        Self { scale, ..self }
+    }
+
     /// What is there.
     pub(super) fn value<'a>(&self, places: Places<'_, 'a>) -> Value<'a> {
         let document = places.of(self.of);
@@ -90,6 +114,10 @@ impl NumberField {
             Scale::By(0) => return Some(number),
             Scale::By(by) => *by,
             Scale::At(pointer) => places.of(self.of).scalar(pointer)?.parse().ok()?,
+            Scale::Decimals(pointer) => {
+                let decimals: i32 = places.of(self.of).scalar(pointer)?.parse().ok()?;
+                decimals.checked_neg()?
+            }
         };
         number.shifted(by).ok()
     }
@@ -99,12 +127,60 @@ impl NumberField {
         if let Place::PerMarket(template) = &self.at {
             template.allow(MARKET_PLACEHOLDERS)?;
         }
-        match self.scale {
-            Scale::By(by) if by.unsigned_abs() as usize > Price::LENGTH_MAX => Err(format!(
+        self.scale.check()
+    }
+}
+
+impl fmt::Display for Scale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::By(by) => write!(f, "{by}"),
+            Self::At(pointer) => write!(f, "{pointer}"),
+            Self::Decimals(pointer) => write!(f, "-{pointer}"),
+        }
+    }
+}
+
+impl Scale {
+    /// Reads `-8`, `/data/expo` or `-/data/decimals`.
+    ///
+    /// # Errors
+    /// A sentence that shows a valid one.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let scale = if let Ok(by) = text.parse() {
+            Self::By(by)
+        } else if let Some(decimals) = text.strip_prefix("-/") {
+            Self::Decimals(Pointer::parse(&format!("/{decimals}"))?)
+        } else if text.starts_with('/') {
+            Self::At(Pointer::parse(text)?)
+        } else {
+            return Err(format!(
+                "invalid scale '{text}': expected a power of ten such as -8, or where it is, such \
+                 as /data/expo or -/data/decimals"
+            ));
+        };
+        scale.check().map(|()| scale)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match self {
+            Self::By(by) if by.unsigned_abs() as usize > Price::LENGTH_MAX => Err(format!(
                 "invalid scale {by}: expected a power of ten between -{max} and {max}",
                 max = Price::LENGTH_MAX
             )),
             _ => Ok(()),
+        }
+    }
+}
+
+impl TryFrom<RawScale> for Scale {
+    type Error = String;
+
+    fn try_from(raw: RawScale) -> Result<Self, String> {
+        match raw {
+            // Checked with the rest of the entry, which names the field.
+            RawScale::By(by) => Ok(Self::By(by)),
+            RawScale::Text(text) => Self::parse(&text),
         }
     }
 }
@@ -224,6 +300,7 @@ mod tests {
             (r#"{"at":"/p","scale":-2}"#, Some("0.9710")),
             (r#"{"at":"/p","scale":"/e"}"#, Some("0.09710")),
             (r#"{"at":"/p","scale":"/none"}"#, None),
+            (r#"{"at":"/r","scale":"-/e"}"#, Some("19.6")),
             (r#"{"at":"/mark","of":"answer"}"#, Some("7.0")),
             (
                 r#"{"at":"/mark","of":"answer","scale":"/expo"}"#,
@@ -247,6 +324,7 @@ mod tests {
             (r#""/v/{Base}""#, "unknown placeholder {Base}"),
             (r#""/v/{BASE""#, "invalid template"),
             (r#"{"at":"/p","scale":65}"#, "invalid scale 65"),
+            (r#"{"at":"/p","scale":"expo"}"#, "invalid scale 'expo'"),
             (r#"{"at":"/p","sale":2}"#, "unknown field `sale`"),
             ("5", "invalid type"),
         ] {

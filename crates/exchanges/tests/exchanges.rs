@@ -9,8 +9,10 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use exchanges::json::Pointer;
-use exchanges::{Catalogue, Exchange, Quote, QuoteError, Request, StreamMessage, Symbol};
+use exchanges::{
+    Catalogue, Custom, Exchange, Place, Quote, QuoteError, Request, Row, Scale, StreamMessage,
+    Symbol,
+};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
@@ -319,8 +321,14 @@ fn a_message_may_be_compressed_but_not_without_limit() {
 #[test]
 fn any_json_on_the_web_can_be_a_source() {
     let url = "https://example.com/{gold}?x=%7B";
-    let pointer = |text| Pointer::parse(text).unwrap();
-    let custom = |url| Exchange::custom(url, pointer("/data/0/p"), Some(pointer("/at")));
+    let custom = |url: &str| {
+        Exchange::custom(Custom {
+            url: url.to_owned(),
+            price: Place::parse("/data/0/p")?,
+            time: Some(Place::parse("/at")?),
+            ..Custom::default()
+        })
+    };
     let exchange = custom(url).unwrap();
     let request = exchange.request(&"XAU/USD".parse().unwrap()).unwrap();
     assert_eq!(request.url, url);
@@ -331,6 +339,102 @@ fn any_json_on_the_web_can_be_a_source() {
     assert_eq!(error.to_string(), "refused: HTTP 404, gone");
     for invalid in ["ftp://example.com", "https://", "https://a/b c"] {
         assert!(custom(invalid).is_err(), "{invalid}");
+    }
+}
+
+#[test]
+fn the_price_of_a_users_source_may_be_scaled() {
+    let custom = |scale: &str| {
+        let price = Place::parse("/data/0/price").unwrap();
+        let scale = Scale::parse(scale).unwrap();
+        let url = "https://example.com".to_owned();
+        Exchange::custom(Custom {
+            url,
+            price,
+            scale,
+            ..Custom::default()
+        })
+        .unwrap()
+    };
+    let body = br#"{"data":[{"price":"9897413000000","expo":-8}]}"#;
+    let decimals = br#"{"data":[{"price":9897413000000,"decimals":"8"}]}"#;
+    let symbol = "BTC/USD".parse().unwrap();
+    for (scale, body) in [
+        ("-8", &body[..]),
+        ("/data/0/expo", body),
+        ("-/data/0/decimals", decimals),
+    ] {
+        let exchange = custom(scale);
+        let quotes = exchange
+            .read(&exchange.request(&symbol).unwrap(), 200, body, NOW)
+            .unwrap();
+        assert_eq!(quotes[0].as_ref().unwrap().price.as_str(), "98974.13000000");
+        assert_eq!(exchange.likely_scale(body), None, "it is scaled");
+    }
+    let likely = |body: &[u8]| {
+        let (scale, name) = custom("0").likely_scale(body)?;
+        Some(format!("{name}: {scale}"))
+    };
+    assert_eq!(likely(body).as_deref(), Some("expo: /data/0/expo"));
+    assert_eq!(
+        likely(decimals).as_deref(),
+        Some("decimals: -/data/0/decimals")
+    );
+    for body in [
+        r#"{"data":[{"price":"98974.13000000","expo":-8}]}"#,
+        r#"{"data":[{"price":"989741300","expo":-8}]}"#,
+        r#"{"data":[{"price":"9897413000000","expo":"high"}]}"#,
+        r#"{"data":[{"price":"9897413000000"}],"expo":-8}"#,
+        "nonsense",
+    ] {
+        assert_eq!(likely(body.as_bytes()), None, "{body}");
+    }
+    for text in ["", "8.5", "expo", "-x", "65"] {
+        assert!(Scale::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_table_on_the_web_can_be_a_source() {
+    let custom = |price: &str, time: &str, row| {
+        Exchange::custom(Custom {
+            url: "https://example.com/csv".to_owned(),
+            price: Place::parse(price)?,
+            time: Some(Place::parse(time)?),
+            row,
+            ..Custom::default()
+        })
+    };
+    let exchange = custom("column:Close ~/", "column:Date", Some(Row::First)).unwrap();
+    let request = exchange.request(&"XAU/USD".parse().unwrap()).unwrap();
+    let body = b"Date,Close ~/\n2024-11-22T10:06:40Z,2650.10\n2024-11-21,2640\n";
+    let quotes = exchange.read(&request, 200, body, NOW).unwrap();
+    assert_eq!(written(&quotes[0]), "2650.10 @ 1732270000000");
+    let error = exchange.read(&request, 404, b"gone", NOW).unwrap_err();
+    assert_eq!(error.to_string(), "refused: HTTP 404, gone");
+    for (price, time, row, expected) in [
+        ("column:", "/at", None, "missing name of the column"),
+        (
+            "column:Close",
+            "/at",
+            None,
+            "invalid place /at: expected column:NAME",
+        ),
+        (
+            "/p",
+            "column:At",
+            None,
+            "invalid place column:At: expected a JSON pointer",
+        ),
+        (
+            "/p",
+            "/at",
+            Some(Row::Last),
+            "the price must be in a column",
+        ),
+    ] {
+        let error = custom(price, time, row).unwrap_err();
+        assert!(error.contains(expected), "{error}");
     }
 }
 

@@ -61,16 +61,27 @@ impl ServerProcess {
 
     /// Runs `command`, and returns when the server listens.
     pub fn spawn(command: &mut Command) -> Self {
-        let (mut server, stderr) = Self::spawn_with_log(command);
+        Self::spawn_with_input(command, Stdio::null())
+    }
+
+    /// Does the same, and lets the server read `input`.
+    pub fn spawn_with_input(command: &mut Command, input: impl Into<Stdio>) -> Self {
+        let (mut server, stderr) = Self::run(command.stdin(input));
         let log = Arc::clone(&server.log);
         server.keeper = Some(thread::spawn(move || log.keep(stderr)));
         server
     }
 
-    /// Does the same, but leaves the rest of the log to the caller.
+    /// Runs `command`, and returns when the server listens; the rest of the log is the caller's.
     pub fn spawn_with_log(command: &mut Command) -> (Self, BufReader<ChildStderr>) {
-        let command = command.stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the program starts");
+        Self::run(command.stdin(Stdio::null()))
+    }
+
+    fn run(command: &mut Command) -> (Self, BufReader<ChildStderr>) {
+        let mut child = command
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("it is piped"));
         (Self::listening(child, &mut stderr), stderr)
     }

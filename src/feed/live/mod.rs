@@ -2,8 +2,10 @@
 //! [`Sources`], which decides what to publish.
 
 mod dial;
+mod events;
 mod failover;
 mod failure;
+pub(super) mod groups;
 mod health;
 mod log_quota;
 mod order;
@@ -26,16 +28,18 @@ use std::time::{Duration, Instant};
 
 use exchanges::{Exchange, Symbol};
 use ioloop::IoLoop;
-use ioloop::fiber::{Emitter, Exit, STACK_SIZE};
+use ioloop::fiber::{self, Emitter, Exit, STACK_SIZE};
+use ureq::http::HeaderMap;
 
+use self::events::EventStream;
 use self::rest::Rest;
-use self::sources::{Event, SourceInfo, Update};
+use self::sources::{Event, Group, SourceInfo, Update};
 use self::stream::Stream;
-use super::publish::{Feed, Publish, Watched};
+use super::publish::{Publish, STALE_AFTER_MIN, Watched};
 use crate::http_client::{HttpClient, TransportConfig, UpstreamOverride};
 
-/// A feed of exchange prices. Each symbol is served by the first healthy source that has it.
-pub struct Live {
+/// Sources that stand in for each other. Each symbol is served by the first healthy one.
+pub(super) struct LiveGroup {
     pub(super) sources: Vec<LiveSource>,
     pub(super) symbols: Vec<Symbol>,
     pub(super) settings: LiveSettings,
@@ -51,6 +55,8 @@ pub(super) struct LiveSource {
     pub(super) is_custom: bool,
     /// Whether the user said where that URL's answer has the time (`--time`).
     pub(super) has_time: bool,
+    /// What requests to it state.
+    pub(super) headers: HeaderMap,
     /// When it may be asked again: the check at the start has used up its first requests.
     pub(super) not_before: Instant,
 }
@@ -65,10 +71,20 @@ pub(super) struct LiveSettings {
     pub(super) upstream: Option<UpstreamOverride>,
 }
 
+/// Where a source is among all of them.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    group: usize,
+    /// Its number in the group.
+    source: usize,
+}
+
 /// The work of one fiber.
 enum Task {
     Rest(Rest),
     Stream(Stream),
+    /// Whether a URL answers with a price or with events shows when it is asked.
+    Url(Box<(Rest, EventStream)>),
 }
 
 impl LiveSource {
@@ -85,7 +101,7 @@ impl LiveSource {
     }
 }
 
-impl Live {
+impl LiveGroup {
     /// The name of a source's `symbol` on the wire. With several exchanges it names the exchange.
     fn wire_name(&self, source: &LiveSource, symbol: &Symbol) -> String {
         let id = source.exchange.id();
@@ -98,6 +114,7 @@ impl Live {
     }
 
     fn task(&self, source: &LiveSource, http_client: &HttpClient) -> Task {
+        let http_client = &http_client.with_headers(&source.headers);
         if source.streams {
             return Task::Stream(Stream {
                 exchange: source.exchange.clone(),
@@ -106,13 +123,27 @@ impl Live {
                 http_client: http_client.clone(),
             });
         }
-        Task::Rest(Rest {
+        let rest = Rest {
             exchange: source.exchange.clone(),
             symbols: self.symbols.clone(),
             interval: self.settings.interval,
             not_before: source.not_before,
             http_client: http_client.clone(),
-        })
+            may_be_events: source.is_custom,
+        };
+        match self.symbols.first() {
+            Some(symbol) if source.is_custom => {
+                let silence_max = SILENCES_MAX * self.stale_after(source);
+                let events = EventStream {
+                    exchange: source.exchange.clone(),
+                    symbol: symbol.clone(),
+                    silence_max: silence_max.max(EVENT_SILENCE_MIN),
+                    http_client: http_client.clone(),
+                };
+                Task::Url(Box::new((rest, events)))
+            }
+            _ => Task::Rest(rest),
+        }
     }
 
     /// How long `source` may be silent before its prices are stale.
@@ -135,7 +166,7 @@ impl Live {
         (stale_after * 3 / 4).max(2 * cycle).min(stale_after)
     }
 
-    fn initial_state(&self, now: Instant) -> Sources {
+    fn initial_state(&self, now: Instant) -> Group {
         let info = |source: &LiveSource| SourceInfo {
             name: source.name(),
             notes: source.exchange.notes().to_owned(),
@@ -148,7 +179,7 @@ impl Live {
         };
         let symbols: Vec<_> = self.symbols.iter().map(ToString::to_string).collect();
         let sources = self.sources.iter().map(info).collect();
-        Sources::new(&symbols, sources, self.settings.changes_only, now)
+        Group::new(&symbols, sources, self.settings.changes_only, now)
     }
 }
 
@@ -159,12 +190,7 @@ pub trait HasSources: Publish {
     fn sources(&mut self) -> &mut Sources;
 }
 
-impl<S: HasSources> Feed<S> for Live {
-    fn symbols(&self) -> Vec<String> {
-        let watched = Feed::<S>::watched(self);
-        watched.into_iter().map(|watched| watched.symbol).collect()
-    }
-
+impl LiveGroup {
     fn watched(&self) -> Vec<Watched> {
         let mut all: Vec<Watched> = Vec::new();
         for source in &self.sources {
@@ -190,25 +216,23 @@ impl<S: HasSources> Feed<S> for Live {
         format!("prices of {symbols} come from {names}")
     }
 
-    fn start(self: Box<Self>, io_loop: &mut IoLoop<S>) {
-        let (transport, upstream) = (
-            self.settings.transport.clone(),
-            self.settings.upstream.clone(),
-        );
-        let http_client = match HttpClient::new(io_loop.registrar(), transport, upstream) {
-            Ok(http_client) => http_client,
-            Err(error) => return log::error!("cannot set up TLS: {error}"),
-        };
+    /// Starts the fibers of group `number`, whose state must be in place when the first reports.
+    fn start<S: HasSources>(
+        &self,
+        number: usize,
+        http_client: &HttpClient,
+        io_loop: &mut IoLoop<S>,
+    ) {
         for (index, source) in self.sources.iter().enumerate() {
-            let task = Rc::new(self.task(source, &http_client));
+            let task = Rc::new(self.task(source, http_client));
+            let place = Place {
+                group: number,
+                source: index,
+            };
             // A TLS handshake costs a millisecond or two of CPU, so spread them over several turns.
-            let delay = STAGGER * u32::try_from(index).unwrap_or(u32::MAX);
-            io_loop.call_later(delay, move |_, io_loop| spawn(task, index, 0, io_loop));
+            let delay = STAGGER * u32::try_from(number + index).unwrap_or(u32::MAX);
+            io_loop.call_later(delay, move |_, io_loop| spawn(task, place, 0, io_loop));
         }
-        // Callbacks run before timeouts, so the state is in place when the first fiber reports.
-        io_loop.add_callback(move |state: &mut S, io_loop| {
-            *state.sources() = self.initial_state(io_loop.time());
-        });
     }
 }
 
@@ -217,29 +241,36 @@ impl Task {
         match self {
             Self::Rest(rest) => rest.run(emitter),
             Self::Stream(stream) => stream.run(emitter),
+            Self::Url(both) => loop {
+                let (rest, events) = &**both;
+                rest.run(emitter)?;
+                events.run(emitter)?;
+                // Not at once, or a server that answers now so, now so would keep us busy.
+                fiber::sleep(RESTART_AFTER)?;
+            },
         }
     }
 }
 
-/// Runs the fiber of source number `index`, and starts another if it ends.
-fn spawn<S: HasSources>(task: Rc<Task>, index: usize, restarts: u32, io_loop: &mut IoLoop<S>) {
+/// Runs the fiber of the source at `place`, and starts another if it ends.
+fn spawn<S: HasSources>(task: Rc<Task>, place: Place, restarts: u32, io_loop: &mut IoLoop<S>) {
     let began = io_loop.time();
     let (body, again) = (Rc::clone(&task), Rc::clone(&task));
     let spawned = io_loop.spawn(
         STACK_SIZE,
         move |emitter| body.run(emitter),
-        move |state: &mut S, io_loop, event| deliver(state, io_loop, index, event),
+        move |state: &mut S, io_loop, event| deliver(state, io_loop, place, event),
         move |_, io_loop, exit| match exit {
             Exit::Cancelled => {}
             Exit::Returned(_) | Exit::Panicked(_) => {
                 let lasted = io_loop.time() - began >= RESTART_AFTER_MAX;
-                spawn_later(again, index, if lasted { 0 } else { restarts }, io_loop);
+                spawn_later(again, place, if lasted { 0 } else { restarts }, io_loop);
             }
         },
     );
     if let Err(error) = spawned {
         log::error!("cannot allocate a coroutine: {error}; trying again later");
-        spawn_later(task, index, restarts, io_loop);
+        spawn_later(task, place, restarts, io_loop);
     }
 }
 
@@ -247,19 +278,21 @@ fn spawn<S: HasSources>(task: Rc<Task>, index: usize, restarts: u32, io_loop: &m
 /// panic again at once.
 fn spawn_later<S: HasSources>(
     task: Rc<Task>,
-    index: usize,
+    place: Place,
     restarts: u32,
     io_loop: &mut IoLoop<S>,
 ) {
     let pause = RESTART_AFTER.saturating_mul(1 << restarts.min(10));
     io_loop.call_later(pause.min(RESTART_AFTER_MAX), move |_, io_loop| {
-        spawn(task, index, restarts + 1, io_loop);
+        spawn(task, place, restarts + 1, io_loop);
     });
 }
 
-fn deliver<S: HasSources>(state: &mut S, io_loop: &mut IoLoop<S>, source: usize, event: Event) {
+fn deliver<S: HasSources>(state: &mut S, io_loop: &mut IoLoop<S>, place: Place, event: Event) {
     let now = io_loop.time();
-    for update in state.sources().take(source, event, now) {
+    let group = state.sources().group(place.group);
+    let updates = group.map(|group| group.take(place.source, event, now));
+    for update in updates.into_iter().flatten() {
         match update {
             Update::Tick(tick) => state.publish(io_loop, tick),
             Update::Unchanged(symbol) => state.confirm(io_loop, &symbol),
@@ -267,12 +300,13 @@ fn deliver<S: HasSources>(state: &mut S, io_loop: &mut IoLoop<S>, source: usize,
     }
 }
 
-/// No price is stale after a shorter silence, whatever the interval.
-const STALE_AFTER_MIN: Duration = Duration::from_secs(5);
-
 /// A stream is presumed dead after a silence of this many times the one that makes a price stale.
 /// Quiet markets are stale now and then, and reconnecting would not make them less quiet.
 const SILENCES_MAX: u32 = 3;
+
+/// A stream of events is not presumed dead after a shorter silence: many send a sign of life every
+/// 15 or 30 seconds.
+const EVENT_SILENCE_MIN: Duration = Duration::from_secs(60);
 
 /// The time between the first requests of two sources.
 const STAGGER: Duration = Duration::from_millis(20);

@@ -13,17 +13,18 @@ use exchanges::{Quote, QuoteError, Request, Symbol};
 use ioloop::IoLoop;
 use ioloop::fiber::{self, Cancelled, Emitter, STACK_SIZE};
 
+use super::events;
 use super::failure::Failure;
 use super::rest::fetch;
 use super::suggest;
-use super::{Live, LiveSource};
+use super::{LiveGroup, LiveSource};
 use crate::http_client::{HttpClient, TransportConfig};
 
 /// Asks all exchanges for all symbols. Notes in `live` when each exchange may be asked again.
 ///
 /// # Errors
 /// One sentence about the first exchange that does not know a symbol.
-pub(in crate::feed) fn check(live: &mut Live) -> Result<(), String> {
+pub(in crate::feed) fn check(live: &mut LiveGroup) -> Result<(), String> {
     let mut names = BTreeSet::new();
     let is_new = |source: &&LiveSource| names.insert(source.exchange.id().to_owned());
     let sources: Vec<_> = live.sources.iter().filter(is_new).cloned().collect();
@@ -58,7 +59,7 @@ enum Report {
     NotBefore(Instant),
 }
 
-fn run(sources: &[LiveSource], live: &Live) -> io::Result<Vec<Finding>> {
+fn run(sources: &[LiveSource], live: &LiveGroup) -> io::Result<Vec<Finding>> {
     let mut io_loop = IoLoop::<Vec<Finding>>::new()?;
     let settings = &live.settings;
     let transport = TransportConfig {
@@ -78,7 +79,7 @@ fn run(sources: &[LiveSource], live: &Live) -> io::Result<Vec<Finding>> {
             name: source.exchange.id().to_owned(),
             source: source.clone(),
             symbols: live.symbols.clone(),
-            http_client: http_client.clone(),
+            http_client: http_client.with_headers(&source.headers),
             next: Cell::new(Instant::now()),
         };
         io_loop.spawn(
@@ -239,7 +240,19 @@ impl Check {
         // If this wait is cancelled, the request fails, too.
         let _ = fiber::sleep_until(self.next.get());
         self.next.set(Instant::now() + request.interval);
-        let fetched = fetch(&self.http_client, &self.source.exchange, request);
+        let mut fetched = fetch(&self.http_client, &self.source.exchange, request);
+        if fetched.is_event_stream && self.source.is_custom {
+            let exchange = &self.source.exchange;
+            let first = events::first_quotes(&self.http_client, exchange, request, LIMIT);
+            (fetched.quotes, fetched.likely_scale) = first;
+        }
+        if let Some((scale, member)) = &fetched.likely_scale {
+            let name = self.source.exchange.name();
+            log::warn!(
+                "{name}: the price is a long whole number beside \"{member}\"; if that is its \
+                 exponent, add --scale {scale}"
+            );
+        }
         if let (Err(_), Some(wait)) = (&fetched.quotes, fetched.retry_after) {
             self.next.set(Instant::now() + wait);
         }

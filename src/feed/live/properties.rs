@@ -4,8 +4,9 @@
 
 use std::sync::LazyLock;
 
-use exchanges::json::Pointer;
-use exchanges::{Catalogue, Exchange, Price, Quote, QuoteError, StreamMessage, Symbol};
+use exchanges::{
+    Catalogue, Custom, Exchange, Place, Price, Quote, QuoteError, StreamMessage, Symbol,
+};
 
 use crate::fuzzing;
 
@@ -47,10 +48,13 @@ pub fn exchange_answer(bytes: &[u8]) {
 fn exchange(id: &str) -> &'static Exchange {
     static ALL: LazyLock<Vec<Exchange>> = LazyLock::new(|| {
         let catalogue = Catalogue::builtin();
-        let url = "https://example.com/price";
-        let pointer = |text| Pointer::parse(text).expect("a pointer");
-        let (price, time) = (pointer("/data/0/price"), pointer("/data/0/time"));
-        let custom = Exchange::custom(url, price, Some(time));
+        let place = |text| Place::parse(text).expect("a pointer");
+        let custom = Exchange::custom(Custom {
+            url: "https://example.com/price".to_owned(),
+            price: place("/data/0/price"),
+            time: Some(place("/data/0/time")),
+            ..Custom::default()
+        });
         catalogue.iter().cloned().chain(custom).collect()
     });
     let named = ALL.iter().find(|exchange| exchange.id() == id);

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
 
-use exchanges::{Exchange, Quote, QuoteError, Request, Symbol};
+use exchanges::{Exchange, Quote, QuoteError, Request, Scale, Symbol};
 use fastrand::Rng;
 use ioloop::fiber::{self, Cancelled, Emitter};
 use ioloop::periodic::next_deadline;
@@ -28,16 +28,23 @@ pub(super) struct Rest {
     /// When the first request may be sent.
     pub(super) not_before: Instant,
     pub(super) http_client: HttpClient,
+    /// Whether an answer that is a stream of events is no mistake.
+    pub(super) may_be_events: bool,
 }
 
 /// The outcome of a request.
 pub(super) struct Fetched {
     pub(super) quotes: Result<Vec<Result<Quote, QuoteError>>, Failure>,
     pub(super) retry_after: Option<Duration>,
+    /// The answer is a stream of events instead.
+    pub(super) is_event_stream: bool,
+    /// A likely exponent of the price, see [`Exchange::likely_scale`].
+    pub(super) likely_scale: Option<(Scale, String)>,
 }
 
 impl Rest {
-    /// Sends requests and emits the answers until it is cancelled.
+    /// Sends requests and emits the answers until it is cancelled, or the answer turns out to be a
+    /// stream of events.
     pub(super) fn run(&self, emitter: &Emitter<Event>) -> io::Result<()> {
         let mut round = Round::new(self);
         let mut backoff = Backoff::new(Rng::new());
@@ -54,6 +61,9 @@ impl Rest {
             let began = Instant::now();
             let fetched = fetch(&self.http_client, &self.exchange, &request);
             if fiber::is_cancelled() {
+                return Ok(());
+            }
+            if fetched.is_event_stream && self.may_be_events {
                 return Ok(());
             }
             let took = began.elapsed();
@@ -118,9 +128,20 @@ pub(super) fn fetch(http_client: &HttpClient, exchange: &Exchange, request: &Req
             return Fetched {
                 quotes: Err(error.into()),
                 retry_after: None,
+                is_event_stream: false,
+                likely_scale: None,
             };
         }
     };
+    if answer.is_event_stream && answer.status == 200 {
+        let garbage = QuoteError::Garbage("a stream of events".to_owned());
+        return Fetched {
+            quotes: Err(garbage.into()),
+            retry_after: answer.retry_after,
+            is_event_stream: true,
+            likely_scale: None,
+        };
+    }
     let mut pause = || {
         // A cancelled fiber learns of it at its next wait.
         let _ = fiber::yield_now();
@@ -130,6 +151,8 @@ pub(super) fn fetch(http_client: &HttpClient, exchange: &Exchange, request: &Req
     Fetched {
         quotes: quotes.map_err(Failure::Answer),
         retry_after: answer.retry_after,
+        is_event_stream: false,
+        likely_scale: exchange.likely_scale(&answer.body),
     }
 }
 

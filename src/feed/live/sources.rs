@@ -1,6 +1,8 @@
 //! The state of the live sources: how well each one works, which of them serves each symbol, and
 //! which price is newest. It is part of the loop's state, and the fibers report to it.
 //!
+//! Sources that stand in for each other are a [`Group`]: each of them has all symbols of the group.
+//!
 //! Pure but for the log: the time is handed in.
 
 use std::time::{Duration, Instant};
@@ -16,7 +18,11 @@ use crate::tick::{Price, Tick};
 
 /// The state of all sources; empty for feeds without any.
 #[derive(Debug, Default)]
-pub struct Sources {
+pub struct Sources(Vec<Group>);
+
+/// The state of sources that stand in for each other.
+#[derive(Debug, Default)]
+pub(super) struct Group {
     sources: Vec<SourceStatus>,
     markets: Vec<Market>,
     /// Whether an unchanged price is confirmed instead of published.
@@ -99,6 +105,47 @@ pub(super) struct SourceInfo {
 }
 
 impl Sources {
+    /// Adds a group, which is found under its number from then on: the first one is number zero.
+    pub(super) fn add(&mut self, group: Group) {
+        self.0.push(group);
+    }
+
+    /// Adds a source that is not chosen between: a script that writes ticks.
+    pub(in crate::feed) fn add_input(&mut self, name: String, now: Instant) {
+        let status = SourceStatus::new(name, String::new(), 0, now);
+        self.0.push(Group {
+            sources: vec![status],
+            ..Group::default()
+        });
+    }
+
+    /// The status of the source that was [added](Self::add_input) so.
+    pub(in crate::feed) fn input(&mut self) -> Option<&mut SourceStatus> {
+        self.0.first_mut()?.sources.first_mut()
+    }
+
+    /// The group of that number.
+    pub(super) fn group(&mut self, number: usize) -> Option<&mut Group> {
+        self.0.get_mut(number)
+    }
+
+    /// All sources, in the order of preference.
+    pub fn iter(&self) -> impl Iterator<Item = &SourceStatus> {
+        self.0.iter().flat_map(Group::iter)
+    }
+
+    /// Whether the newest attempt at every source failed. False until all have been tried.
+    pub fn are_all_failing(&self) -> bool {
+        self.iter().next().is_some() && self.iter().all(|status| status.is_good() == Some(false))
+    }
+
+    /// For each symbol, the source that serves it.
+    pub fn serving(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().flat_map(Group::serving)
+    }
+}
+
+impl Group {
     pub(super) fn new(
         symbols: &[String],
         infos: Vec<SourceInfo>,
@@ -128,18 +175,12 @@ impl Sources {
         }
     }
 
-    /// All sources, in the order of preference.
-    pub fn iter(&self) -> impl Iterator<Item = &SourceStatus> {
+    fn iter(&self) -> impl Iterator<Item = &SourceStatus> {
         self.sources.iter()
     }
 
-    /// Whether the newest attempt at every source failed. False until all have been tried.
-    pub fn are_all_failing(&self) -> bool {
-        !self.sources.is_empty() && self.iter().all(|status| status.is_good() == Some(false))
-    }
-
     /// For each symbol, the source that serves it.
-    pub fn serving(&self) -> impl Iterator<Item = (&str, &str)> {
+    fn serving(&self) -> impl Iterator<Item = (&str, &str)> {
         self.markets.iter().map(|market| {
             let source = &self.sources[market.failover.active()];
             (market.symbol.as_str(), source.name())

@@ -188,6 +188,23 @@ impl SourceStatus {
         }
     }
 
+    /// Counts lines of a script that are ticks.
+    pub(in crate::feed) fn took_lines(&mut self, ticks: u64, now: Instant) {
+        self.answers += ticks;
+        self.health.good(now);
+    }
+
+    /// Counts lines of a script that are not published, by why they are not.
+    pub(in crate::feed) fn count_lines(&mut self, kind: &'static str, lines: u64) {
+        self.count_many(kind, lines);
+    }
+
+    /// Notes that a script writes no more lines.
+    pub(in crate::feed) fn ended(&mut self, now: Instant) {
+        self.count("ended");
+        self.health.bad("ended", now);
+    }
+
     /// Counts a price that was dropped because a newer one had arrived before.
     pub(super) fn note_outdated(&mut self) {
         self.outdated += 1;
@@ -198,9 +215,13 @@ impl SourceStatus {
     }
 
     fn count(&mut self, kind: &'static str) {
+        self.count_many(kind, 1);
+    }
+
+    fn count_many(&mut self, kind: &'static str, more: u64) {
         match self.failures.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, count)) => *count += 1,
-            None => self.failures.push((kind, 1)),
+            Some((_, count)) => *count += more,
+            None => self.failures.push((kind, more)),
         }
     }
 }

@@ -55,6 +55,9 @@ impl Socket {
         // Some exchanges refuse a handshake without it.
         let user_agent = HeaderValue::from_static(http_client::USER_AGENT);
         request.headers_mut().insert(USER_AGENT, user_agent);
+        for (name, value) in http_client.headers() {
+            request.headers_mut().insert(name, value.clone());
+        }
         match tungstenite::client::client_with_config(request, route, Some(config)) {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(HandshakeError::Failure(Error::Http(response))) => Err(Refusal {

@@ -46,8 +46,11 @@ Access:
 Prices:
   --source SOURCE        sim: simulated prices; replay:FILE: a recording; binance: that
                          exchange, by requests; binance+stream: by its WebSocket;
-                         binance,kraken: the first that is healthy; https://…: any JSON,
-                         see --price [default: sim]
+                         binance,kraken: the first that is healthy; -: ticks that a script
+                         writes to stdin, one JSON object a line; lines:PATH: to a FIFO or
+                         a file; https://…: a price on the web, see --price. Repeatable for
+                         'XAU/USD=https://…#/price', each with its symbol, beside exchanges
+                         [default: sim]
   --symbols LIST         the symbols, A,B,C, or @FILE to read them from a file, separated by
                          lines, commas or blanks (# starts a comment); up to 65,000. With
                          --source sim, SIGHUP reads the file again and adds and removes
@@ -65,8 +68,15 @@ Prices:
                          the exchange NAME, and exit
   --exchanges FILE       add the exchanges in FILE, or replace built-in ones, in the format
                          of crates/exchanges/exchanges.json
-  --price POINTER        where the JSON of https://… has the price, such as /data/price
-  --time POINTER         where it has the time of that price
+  --price PLACE          where the answer of https://… has the price: a JSON pointer, such as
+                         /data/price, or a column of CSV, such as column:Close
+  --time PLACE           where it has the time of that price
+  --scale SCALE          the power of ten that the price is multiplied by, such as -8, or where
+                         the answer has it, such as /data/expo
+  --row ROW              the row of CSV that counts, of those with a price: last, the usual
+                         one, or first
+  --source-header HEADER  'NAME: VALUE' for requests to https://…, or @FILE with one a line, so
+                         that no key is in the list of processes (repeatable)
   --upstream URL         send all requests for exchanges there instead, with the exchange's
                          host as the first part of the path, such as http://127.0.0.1:9000
   --ca FILE              trust the certificates in FILE (PEM) too
@@ -141,7 +151,7 @@ pub enum Command {
     /// Print this text.
     Print(&'static str),
     /// Print the catalogue of exchanges, with those of a file, or all about one of them.
-    ListSources(LiveOptions, Option<String>),
+    ListSources(Box<LiveOptions>, Option<String>),
 }
 
 impl Command {
@@ -161,7 +171,7 @@ impl Command {
         }
         options.finish()?;
         if lists_sources {
-            return Ok(Self::ListSources(args.feed.live, name));
+            return Ok(Self::ListSources(Box::new(args.feed.live), name));
         }
         Ok(Self::Serve(Box::new(args)))
     }

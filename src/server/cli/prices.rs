@@ -3,27 +3,23 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use exchanges::json::Pointer;
+use exchanges::{Place, Scale};
 
 use crate::cli::{BadOption, Options, period};
-use crate::feed::{LiveOptions, Settings, Source, Speed};
+use crate::feed::{LiveOptions, Places, Settings, Source, SourceHeader, Speed, UrlSource, row};
 use crate::http_client::UpstreamOverride;
 use crate::server::cli::fields::fields;
 use crate::server::symbol_file::{symbols, symbols_of_file};
 
 /// The source of prices, and the settings of its feed.
 pub(super) fn prices(options: &mut Options) -> Result<(Source, Settings), BadOption> {
-    let source = options
-        .value("--source", Source::parse)?
-        .unwrap_or(Source::Sim);
+    let sources = options.values("--source", Source::parse)?;
+    let source = Source::all(sources).map_err(|error| BadOption::new("--source", error))?;
     let symbols = options.value("--symbols", Symbols::parse)?;
     let live = live(options)?;
     let names = symbols.as_ref().map(|symbols| symbols.names.as_slice());
-    check_url(&source, names, &live)?;
-    let symbols = symbols.unwrap_or_else(|| Symbols {
-        names: vec!["BTC/USDT".to_owned()],
-        file: None,
-    });
+    check_urls(&source, names, &live)?;
+    let symbols = symbols.unwrap_or_else(|| Symbols::default_of(&source));
     let settings = Settings {
         symbols: symbols.names,
         symbols_file: symbols.file,
@@ -47,8 +43,13 @@ fn live(options: &mut Options) -> Result<LiveOptions, BadOption> {
     let timeout = options.value("--request-timeout", period)?;
     Ok(LiveOptions {
         exchanges: options.value("--exchanges", path)?,
-        price: options.value("--price", pointer)?,
-        time: options.value("--time", pointer)?,
+        places: Places {
+            price: options.value("--price", place)?,
+            time: options.value("--time", place)?,
+            scale: options.value("--scale", Scale::parse)?,
+            row: options.value("--row", row)?,
+        },
+        headers: options.values("--source-header", SourceHeader::parse)?,
         changes_only: options.flag("--changes-only"),
         stale_after: options.value("--stale-after", period)?,
         request_timeout: timeout.unwrap_or(defaults.request_timeout),
@@ -59,23 +60,28 @@ fn live(options: &mut Options) -> Result<LiveOptions, BadOption> {
 
 /// A URL does not tell where its price is or which symbol it belongs to, and a guessed name would
 /// mislabel the price, so both must be given.
-fn check_url(
+fn check_urls(
     source: &Source,
     symbols: Option<&[String]>,
     live: &LiveOptions,
 ) -> Result<(), BadOption> {
     let wrong = |name, error| Err(BadOption::new(name, error));
-    match (&live.price, symbols) {
-        _ if !source.is_url() => Ok(()),
-        (None, _) => wrong(
+    let urls = source.urls();
+    let has_price = |url: &&UrlSource| url.places.price.is_some() || live.places.price.is_some();
+    if !urls.iter().all(has_price) {
+        return wrong(
             "--price",
             "missing: expected where the price is, such as /data/price",
-        ),
-        (Some(_), Some([_])) => Ok(()),
-        (Some(_), _) => wrong(
+        );
+    }
+    let is_unnamed = urls.iter().any(|url| url.symbol.is_none());
+    match symbols {
+        Some([_]) => Ok(()),
+        _ if is_unnamed => wrong(
             "--symbols",
             "expected exactly one with a URL, such as BTC/USDT",
         ),
+        _ => Ok(()),
     }
 }
 
@@ -93,7 +99,7 @@ pub(super) fn check_uses(options: &Options, source: &Source) -> Result<(), BadOp
 /// Options that only some sources use, whether a source does, and the error if it does not.
 type Uses = (&'static [&'static str], fn(&Source) -> bool, &'static str);
 
-const USES: [Uses; 7] = [
+const USES: [Uses; 9] = [
     (
         &["--seed", "--spread"],
         |source| *source == Source::Sim,
@@ -110,29 +116,33 @@ const USES: [Uses; 7] = [
         "a recording has its own symbols",
     ),
     (
+        &["--symbols"],
+        |source| !has_urls(source) || source.takes_symbols(),
+        "not with --source NAME=https://…, which names its symbol itself",
+    ),
+    (
         &["--interval"],
         |source| !is_recording(source),
         "a recording has its own pace, see --speed",
     ),
     (
-        &[
-            "--changes-only",
-            "--stale-after",
-            "--upstream",
-            "--ca",
-            "--request-timeout",
-        ],
-        |source| source.is_url() || is_exchanges(source),
+        &["--changes-only", "--stale-after"],
+        |source| has_urls(source) || has_exchanges(source) || is_script(source),
         "works with live prices only, such as --source binance",
     ),
     (
+        &["--upstream", "--ca", "--request-timeout"],
+        |source| has_urls(source) || has_exchanges(source),
+        "works with prices of the web only, such as --source binance",
+    ),
+    (
         &["--exchanges"],
-        is_exchanges,
+        has_exchanges,
         "works with exchanges only, such as --source binance",
     ),
     (
-        &["--price", "--time"],
-        Source::is_url,
+        &["--price", "--time", "--scale", "--row", "--source-header"],
+        has_urls,
         "works with --source https://… only",
     ),
 ];
@@ -141,16 +151,28 @@ fn is_recording(source: &Source) -> bool {
     matches!(source, Source::Replay(_))
 }
 
-fn is_exchanges(source: &Source) -> bool {
-    matches!(source, Source::Exchanges(_))
+fn is_script(source: &Source) -> bool {
+    matches!(source, Source::Lines(_))
 }
 
-fn pointer(text: &str) -> Result<Pointer, String> {
+fn has_urls(source: &Source) -> bool {
+    !source.urls().is_empty()
+}
+
+fn has_exchanges(source: &Source) -> bool {
+    match source {
+        Source::Exchanges(_) => true,
+        Source::Several(list) => list.iter().any(has_exchanges),
+        _ => false,
+    }
+}
+
+fn place(text: &str) -> Result<Place, String> {
     // The empty pointer would mean the whole answer; here an unset variable is more likely.
     if text.is_empty() {
         return Err("missing value".to_owned());
     }
-    Pointer::parse(text)
+    Place::parse(text)
 }
 
 fn number(text: &str) -> Result<u64, String> {
@@ -165,6 +187,15 @@ struct Symbols {
 }
 
 impl Symbols {
+    /// The symbols where none are given. A script says itself which it has.
+    fn default_of(source: &Source) -> Self {
+        let names = match source {
+            Source::Lines(_) => Vec::new(),
+            _ => vec!["BTC/USDT".to_owned()],
+        };
+        Self { names, file: None }
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         let file = text.strip_prefix('@').map(PathBuf::from);
         let names = match &file {

@@ -293,7 +293,7 @@ fn a_url_requires_a_symbol_and_a_price_pointer() {
         assert_eq!(error.to_string(), expected);
     }
     let whole = args(&format!("{url} --price /p --time /t --symbols A/B"));
-    assert!(whole.source.is_url());
+    assert_eq!(whole.source.urls().len(), 1);
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn options_that_the_source_would_ignore_are_refused() {
         ),
         (
             "--source sim --ca x",
-            "--ca: works with live prices only, such as --source binance",
+            "--ca: works with prices of the web only, such as --source binance",
         ),
         (
             "--exchanges x",
@@ -322,6 +322,14 @@ fn options_that_the_source_would_ignore_are_refused() {
             "--price: works with --source https://… only",
         ),
         ("--time /t", "--time: works with --source https://… only"),
+        (
+            "--source - --source-header a:b",
+            "--source-header: works with --source https://… only",
+        ),
+        (
+            "--source A/B=http://a/#/p --symbols A/B",
+            "--symbols: not with --source NAME=https://…, which names its symbol itself",
+        ),
         (
             &format!("{recording} --symbols A/B"),
             "--symbols: a recording has its own symbols",

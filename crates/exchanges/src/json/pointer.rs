@@ -38,6 +38,11 @@ impl Pointer {
         Self(vec![name.to_owned()])
     }
 
+    /// The pointer with these keys and positions, the outermost first.
+    pub(crate) fn of_tokens(tokens: impl IntoIterator<Item = String>) -> Self {
+        Self(tokens.into_iter().collect())
+    }
+
     /// Its keys and positions, the outermost first.
     pub fn tokens(&self) -> &[String] {
         &self.0

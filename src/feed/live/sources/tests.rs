@@ -5,7 +5,7 @@ use exchanges::Field;
 const NOW_MS: u64 = 1_732_270_000_000;
 
 /// Two exchanges with two symbols each.
-fn sources(changes_only: bool) -> (Sources, Instant) {
+fn sources(changes_only: bool) -> (Group, Instant) {
     let start = Instant::now();
     let info = |name: &str| SourceInfo {
         name: name.to_owned(),
@@ -17,7 +17,7 @@ fn sources(changes_only: bool) -> (Sources, Instant) {
     };
     let symbols = ["A/B", "C/D"].map(str::to_owned);
     let infos = vec![info("x"), info("y")];
-    let sources = Sources::new(&symbols, infos, changes_only, start);
+    let sources = Group::new(&symbols, infos, changes_only, start);
     (sources, start)
 }
 
@@ -103,7 +103,7 @@ fn each_symbol_chooses_its_own_source() {
 #[test]
 fn outdated_prices_are_dropped_counted_and_lead_to_failover() {
     let (mut sources, now) = sources(false);
-    let step = |sources: &mut Sources, price: &str, ms| {
+    let step = |sources: &mut Group, price: &str, ms| {
         words(sources.take(0, quotes(vec![(0, quote(price, ms))]), now))
     };
     assert_eq!(step(&mut sources, "1", 100), ["x:A/B 1"]);
@@ -158,7 +158,7 @@ fn failures_are_counted_by_kind() {
 }
 
 /// The stream and the requests of one exchange, which share a wire name.
-fn two_ways(changes_only: bool) -> (Sources, Instant) {
+fn two_ways(changes_only: bool) -> (Group, Instant) {
     let start = Instant::now();
     let info = |name: &str| SourceInfo {
         name: name.to_owned(),
@@ -168,7 +168,7 @@ fn two_ways(changes_only: bool) -> (Sources, Instant) {
     };
     let infos = vec![info("x+stream"), info("x")];
     let symbols = ["A/B".to_owned()];
-    let sources = Sources::new(&symbols, infos, changes_only, start);
+    let sources = Group::new(&symbols, infos, changes_only, start);
     (sources, start)
 }
 
