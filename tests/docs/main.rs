@@ -15,6 +15,7 @@ mod markdown;
 mod references;
 mod session;
 mod snippets;
+mod web;
 mod wire;
 
 use std::process::Command;
@@ -57,19 +58,15 @@ fn play(block: &markdown::Block) {
         .into_iter()
         .filter(|step| commands::reason_not_to_play(&step.command).is_none())
         .collect();
-    let starts = |program: &str| {
-        steps
-            .iter()
-            .position(|step| step.command.starts_with(program))
-    };
+    let first = |is_it: &dyn Fn(&str) -> bool| steps.iter().position(|step| is_it(&step.command));
+    let client = first(&|command| command.starts_with("./client"));
+    let server = first(&|command| command.contains("./server ") && session::serves(command));
     if block.text.contains("fake_exchange") {
         session::build_fake_exchange();
     }
     let mut session = Session::start();
     // Who reads about the client has a server.
-    if starts("./client")
-        .is_some_and(|client| starts("./server").is_none_or(|server| server > client))
-    {
+    if client.is_some_and(|client| server.is_none_or(|server| server > client)) {
         session.play(&session::Step {
             command: "./server --port 8888".to_owned(),
             shown: Vec::new(),

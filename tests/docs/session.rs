@@ -20,6 +20,7 @@ use testkit::TempDir;
 use crate::PATIENCE;
 use crate::group::Group;
 use crate::markdown::{Block, root};
+use crate::web;
 
 /// A shell, and what it and its children have said. They end when it is dropped.
 pub(crate) struct Session {
@@ -38,10 +39,17 @@ pub(crate) struct Step {
     pub(crate) shown: Vec<String>,
 }
 
-/// The steps of a console block: lines that begin with `$ `, each with its output.
+/// The steps of a console block: lines that begin with `$ `, each with its output. A command may go
+/// on in lines that begin with `>`.
 pub(crate) fn steps(block: &Block) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for line in block.text.lines() {
+        if let Some(more) = line.strip_prefix('>')
+            && let Some(step) = steps.last_mut()
+        {
+            step.go_on(more.strip_prefix(' ').unwrap_or(more));
+            continue;
+        }
         match (line.strip_prefix("$ "), steps.last_mut()) {
             (Some(command), _) => steps.push(Step {
                 command: without_comment(command).to_owned(),
@@ -54,6 +62,16 @@ pub(crate) fn steps(block: &Block) -> Vec<Step> {
     steps
 }
 
+impl Step {
+    /// Adds a line to the command.
+    fn go_on(&mut self, more: &str) {
+        match self.command.strip_suffix(" \\") {
+            Some(command) => self.command = format!("{command} {}", more.trim_start()),
+            None => self.command = format!("{}\n{more}", self.command),
+        }
+    }
+}
+
 /// Comments stand behind two blanks.
 fn without_comment(command: &str) -> &str {
     command.split("  #").next().unwrap_or_default().trim_end()
@@ -64,6 +82,7 @@ impl Session {
         let folder = TempDir::new().unwrap();
         let mut ports = Ports::default();
         write_programs(folder.path(), ports.instead_of("8888"));
+        write_ccxt(folder.path());
         let (reader, writer) = std::io::pipe().unwrap();
         let path = std::env::var("PATH").unwrap();
         let mut command = Command::new("bash");
@@ -71,6 +90,7 @@ impl Session {
             .args(["--noprofile", "--norc", "-s"])
             .current_dir(folder.path())
             .env("PATH", format!("{}/bin:{path}", folder.path().display()))
+            .env("PYTHONPATH", folder.path().join("python"))
             // Of scripts/highload.sh.
             .env("DURATION", "1")
             .env_remove("HTTP_PROXY")
@@ -105,8 +125,14 @@ impl Session {
         let command = self.adapted(&step.command);
         self.said.clear();
         if serves(&command) {
-            self.enter(&format!("{} </dev/null &", command.trim_end_matches('&')));
-            self.wait_until(&command, |line| {
+            let command = command.trim_end_matches('&');
+            let line = match command.contains("| ./server ") {
+                // What comes first gets no input, the server that of the script.
+                true => format!("{{ {command}; }} </dev/null &"),
+                false => format!("{command} </dev/null &"),
+            };
+            self.enter(&line);
+            self.wait_until(command, |line| {
                 line.contains("listening on ") || line.starts_with("--upstream ")
             });
         } else {
@@ -170,8 +196,10 @@ impl Session {
 }
 
 /// Whether a command runs until somebody ends it, and says when it is ready.
-fn serves(command: &str) -> bool {
-    let is_server = command.starts_with("./server ") || command.contains("--example fake_exchange");
+pub(crate) fn serves(command: &str) -> bool {
+    let is_server = command.starts_with("./server ")
+        || command.contains("| ./server ")
+        || command.contains("--example fake_exchange");
     is_server
         && !["--help", "--version", "--list-sources"]
             .iter()
@@ -239,6 +267,7 @@ impl Ports {
 
 /// The programs that a session finds instead of those of the repository.
 fn write_programs(folder: &Path, port: u16) {
+    let web = web::address();
     let (server, client) = (env!("CARGO_BIN_EXE_server"), env!("CARGO_BIN_EXE_client"));
     fs::create_dir(folder.join("bin")).unwrap();
     // It starts the programs beside its own folder.
@@ -247,14 +276,15 @@ fn write_programs(folder: &Path, port: u16) {
     fs::copy(root().join(script), folder.join(script)).unwrap();
     for (name, text) in [
         (
-            // On the port that the documents call 8888. What an exchange is asked goes nowhere.
+            // On the port that the documents call 8888. Instead of the web there is a small one.
             "server",
             format!(
                 r#"echo $$ >server.pid
 case " $* " in *" --port "*) ;; *) set -- "$@" --port {port} ;; esac
 case " $* " in
     *" --upstream "* | *" --source http"* | *" --source sim"* | *" --source replay:"*) ;;
-    *" --source "*) set -- "$@" --upstream http://127.0.0.1:9 ;;
+    *" --source - "* | *" --source lines:"*) ;;
+    *" --source "*) set -- "$@" --upstream http://{web} ;;
 esac
 exec '{server}' "$@""#
             ),
@@ -281,6 +311,19 @@ exec '{}' "${{@:5}}""#,
         fs::write(&path, format!("#!/usr/bin/env bash\n{text}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
+}
+
+/// The little of ccxt that a script in the documents needs.
+fn write_ccxt(folder: &Path) {
+    let ccxt = r#"import time
+
+class kraken:
+    def fetch_ticker(self, symbol):
+        return {"symbol": symbol, "last": 94123.4, "timestamp": int(time.time() * 1000)}
+"#;
+    let folder = folder.join("python");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("ccxt.py"), ccxt).unwrap();
 }
 
 /// Where the example is, which a plain `cargo test` has built, but a test of this file alone has not.
