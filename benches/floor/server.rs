@@ -303,7 +303,7 @@ impl Beats {
     }
 }
 
-/// The framed tick, written anew on every beat.
+/// The framed tick, written again on every beat.
 struct Tape {
     tick: Tick,
     seq: u64,

@@ -63,7 +63,7 @@ pub(super) fn tape_append(times: u32) -> Duration {
 pub(super) fn tape_read(times: u32) -> Duration {
     let mut tape = Tape::new(TAPE_SIZE);
     let (frame, now) = (framed_tick(42), Instant::now());
-    // Until the ring has wrapped around, like that of any tape that is a few minutes old.
+    // Until the ring has wrapped around, as on any tape that is a few minutes old.
     for sent in 1..=(2 * TAPE_SIZE / frame.len()) as u64 {
         tape.append(0, &frame, sent, now);
     }

@@ -1,4 +1,4 @@
-//! The cases on a loop, those of the server with real sockets. The kernel's work for them counts as
+//! The cases on a loop; the cases of the server use real sockets. The kernel's work for them counts as
 //! time, but not as instructions.
 
 use std::hint::black_box;
@@ -15,7 +15,7 @@ use crate::time;
 
 const SYMBOL: &str = "sim:BTC/USDT";
 
-/// Timeouts that are pending all the while, like those of a server with this many handshakes.
+/// Timeouts that are pending all the while, as in a server with this many handshakes.
 const WAITING: usize = 1000;
 
 pub(crate) const AUDIENCE: usize = 64;

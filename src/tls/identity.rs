@@ -1,4 +1,4 @@
-//! Who a server is: its certificate, those that it is signed by, and the key that proves it.
+//! The identity of a server: its certificate, the certificates that it is signed by, and its key.
 //!
 //! What can be wrong with such files is found when they are read and not when the first client comes:
 //! each error names the file and what to do about it.
@@ -85,16 +85,16 @@ impl Identity {
         config.ignore_client_order = true;
         config.alpn_protocols = vec![protocol.into()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        // Its own for each certificate: who resumes a session is not shown the new one.
+        // Its own for each certificate: a client that resumes a session is not shown the new one.
         config.ticketer = rustls::crypto::ring::Ticketer::new()?;
         config.send_tls13_tickets = 1;
         Ok(config)
     }
 }
 
-/// Puts AES-128 before the other ciphers. It is as good as they are for what is spoken here, and goes
-/// with SHA-256: processors have instructions for that, and mostly none for the SHA-384 of AES-256,
-/// of which a handshake takes dozens.
+/// Puts AES-128 before the other ciphers. It is as good as they are for prices, and goes with SHA-256:
+/// a handshake takes dozens of hashes, and processors have instructions for that one, but mostly
+/// none for the SHA-384 of AES-256.
 fn quickest_first(provider: &CryptoProvider) -> CryptoProvider {
     let mut provider = provider.clone();
     provider.cipher_suites.sort_by_key(|suite| {
@@ -182,8 +182,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Which of the certificates the key belongs to. A key that does not tell is believed to be that of
-/// the first.
+/// Which of the certificates the key belongs to. A key that does not tell is taken to be the
+/// key of the first.
 fn owner(chain: &[CertificateDer<'_>], key: &dyn SigningKey) -> io::Result<Option<usize>> {
     let Some(public) = key.public_key() else {
         return Ok(Some(0));

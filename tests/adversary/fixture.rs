@@ -119,7 +119,7 @@ impl Fixture {
         State::of(&self.program)
     }
 
-    /// Waits until everything is as before; returns what is not.
+    /// Waits until everything is as before; returns the differences that stay.
     pub(crate) fn settle(&self, before: State) -> Vec<String> {
         let until = Instant::now() + self.limits.close + SLACK;
         loop {

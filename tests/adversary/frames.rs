@@ -1,8 +1,8 @@
-//! Frames: everything that a client may not send, the close code that answers it, and next to it
-//! what looks odd and is allowed.
+//! Frames: everything that a client may not send, with the close code that answers it, and frames
+//! that look odd but are allowed.
 //!
-//! The contract: the right close code, nothing behind it, then the end. 1002 for what is no
-//! protocol, 1003 binary, 1007 no UTF-8, 1008 too many, 1009 too big.
+//! The contract: the right close code, nothing behind it, then the end. 1002 for a
+//! protocol error, 1003 for binary, 1007 for invalid UTF-8, 1008 for too many, 1009 for too big.
 
 mod messages;
 

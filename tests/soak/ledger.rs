@@ -14,9 +14,9 @@ pub(crate) struct Account {
     /// Good prices that must have arrived; none where the server may choose another source.
     pub(crate) good: Option<usize>,
     pub(crate) arrived: usize,
-    /// Good ones that never came; those of a source that was not serving do not count.
+    /// Good prices that never came. Prices of a source that was not serving do not count.
     pub(crate) missing: usize,
-    /// Those that came again, or out of turn.
+    /// Prices that came again, or out of turn.
     pub(crate) twice: usize,
     /// Prices that were never sent in good order.
     pub(crate) foreign: usize,

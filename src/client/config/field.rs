@@ -50,7 +50,7 @@ impl Field {
         }
     }
 
-    /// Follows the path from the JSON text of the outermost member to that of the field.
+    /// Follows the path from the JSON text of the outermost member to the text of the field.
     pub(crate) fn descend<'a>(&self, text: &'a str) -> Option<&'a str> {
         descend(text, &self.0.tokens()[1..])
     }

@@ -1,5 +1,5 @@
-//! Connections whose messages are counted differently: those of slow readers, and those of
-//! returning clients, which are first compared with what the client had seen before.
+//! Connections whose messages are counted differently: slow readers, and clients that have come
+//! back, whose first messages are compared with what they had seen before.
 
 use std::time::{Duration, Instant};
 

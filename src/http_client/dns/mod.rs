@@ -169,7 +169,7 @@ impl Resolver {
         Err(not_found(host))
     }
 
-    /// Loads those of the system's files that have changed.
+    /// Loads the system's files again if they have changed.
     fn reload_changed_files(&self, now: Instant) {
         let mut system = self.state();
         let Some(files) = &mut system.files else {
@@ -363,7 +363,7 @@ const HOSTS: &str = "/etc/hosts";
 /// How long a request waits for new addresses while it has old ones (RFC 8767, section 5).
 const REFRESH_LIMIT: Duration = Duration::from_millis(1800);
 
-/// How long addresses of one kind wait for those of the other (RFC 8305, section 3).
+/// How long one kind of addresses waits for the other kind (RFC 8305, section 3).
 const OTHER_KIND_LIMIT: Duration = Duration::from_millis(50);
 
 /// Servers should send no more than 512 bytes unless asked to, but some send more.

@@ -127,7 +127,7 @@ impl PartTable {
         Parts([source, base, quote].map(|part| self.number(part)))
     }
 
-    /// Removes a symbol, and those of its parts that no other symbol has.
+    /// Removes a symbol, with its parts that no other symbol has.
     pub(crate) fn give_back(&mut self, name: &str) {
         let (source, base, quote) = split(name);
         for text in [source, base, quote] {

@@ -163,7 +163,7 @@ impl<S: Transport> Acceptor<S> {
     /// Accepts the next waiting client.
     ///
     /// # Errors
-    /// Those of the system, `WouldBlock` when no client waits.
+    /// The system's error; `WouldBlock` when no client waits.
     pub(super) fn accept(&mut self, endpoint: Endpoint) -> io::Result<(S, IpAddr)> {
         let listener = self
             .listener_at(endpoint)

@@ -23,7 +23,7 @@ use crate::server::listener::steering::share_evenly;
 /// connect at once leave some waiting a second to repeat their SYN.
 ///
 /// # Errors
-/// Those of the system, such as "address in use".
+/// The system's error, such as "address in use".
 pub fn listen(address: SocketAddr, config: &Config) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),

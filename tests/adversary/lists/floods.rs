@@ -61,7 +61,7 @@ struct Listener {
     bytes: Vec<u8>,
 }
 
-/// Runs all of it; returns what is wrong.
+/// Runs all floods; returns the failures.
 pub(crate) fn run(size: Size) -> Vec<String> {
     let names = names();
     let file = temp_file(names.join("\n"));

@@ -34,7 +34,7 @@ pub(super) fn stopped() -> Outcome {
     for mut peer in waiting {
         let head = peer.head();
         cases::must(head.starts_with("HTTP/1.1 101 "), || {
-            format!("who waited got {head:?}")
+            format!("a waiting client got {head:?}")
         })?;
     }
     subject.control.await_ticks(50);
@@ -112,11 +112,11 @@ pub(super) fn stopped_beyond_the_limits() -> Outcome {
     for peer in &mut crowd.asking {
         let head = peer.head();
         let is_in = head.starts_with("HTTP/1.1 101 ");
-        cases::must(is_in, || format!("who had asked got {head:?}"))?;
+        cases::must(is_in, || format!("a client that had asked got {head:?}"))?;
     }
     for (peer, _) in &mut crowd.listening {
         peer.frame(|_, payload| payload.starts_with(br#"{"op":"pong""#))
-            .map_err(|error| format!("who had answered: {error}"))?;
+            .map_err(|error| format!("a client that had answered: {error}"))?;
     }
     subject.control.await_ticks(20);
     let seen = subject.control.leave();
