@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_long_list_of_names_takes_several_requests() {
-        let names: Vec<_> = (0..12_000).map(|it| format!("S{it}/USD")).collect();
+        let names: Vec<_> = (0..12_000).map(|number| format!("S{number}/USD")).collect();
         let mut hub = Hub::new(names.clone(), 4096, 1 << 20).unwrap();
         hub.delist("S5/USD", Instant::now());
         let all = hub.select_everything().unwrap();

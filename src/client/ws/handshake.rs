@@ -155,7 +155,7 @@ fn values<'a>(headers: &'a [Header<'_>], name: &str) -> impl Iterator<Item = &'a
 /// The first line of a text, which says what the status cannot: the symbol that is unknown. It is
 /// only looked for beside the head: most servers send both in one piece.
 fn first_line(headers: &[Header<'_>], body: &[u8]) -> String {
-    let is_text = values(headers, "Content-Type").any(|it| it.starts_with(b"text/plain"));
+    let is_text = values(headers, "Content-Type").any(|value| value.starts_with(b"text/plain"));
     let body = if is_text { body } else { &[] };
     let line = body.split(|&byte| byte == b'\n').next();
     String::from_utf8_lossy(line.unwrap_or_default().trim_ascii()).into_owned()
