@@ -303,8 +303,7 @@ fn a_connection_is_kept_until_it_is_dropped_and_the_host_header_does_for_an_auth
     let fake = start_fake();
     let mut socket = TcpStream::connect(fake.address).unwrap();
     let mut get = || {
-        let request =
-            "GET /api/v3/ticker/24hr?symbol=BTCUSDT HTTP/1.1\r\nHost: api.binance.com\r\n\r\n";
+        let request = "GET /api/v3/ticker/24hr?symbol=BTCUSDT HTTP/1.1\r\nHost: data-api.binance.vision\r\n\r\n";
         socket.write_all(request.as_bytes()).unwrap();
         let mut text = Vec::new();
         while !text.ends_with(b"}") {

@@ -322,7 +322,7 @@ fn wrong_requests_are_answered_as_the_exchange_would() {
             }
         }
     };
-    let okx = "wss://ws.okx.com:8443/ws/v5/public";
+    let okx = "wss://ws.okx.com/ws/v5/public";
     let unknown = r#"{"op":"subscribe","args":[{"channel":"tickers","instId":"NO-SUCH"}]}"#;
     assert!(say(okx, unknown).contains("instId NO-SUCH"));
     assert!(say(okx, r#"{"op":"subscribe","args":[]}"#).contains("60012"));
@@ -339,7 +339,7 @@ fn wrong_requests_are_answered_as_the_exchange_would() {
 
     for url in [
         "wss://ws-api-spot.kucoin.com/?token=forged&connectId=1",
-        "wss://ws.okx.com:8443/ws/v5/private",
+        "wss://ws.okx.com/ws/v5/private",
         "wss://nobody.example/ws",
     ] {
         assert!(connect(&fake, url, false).is_err(), "{url}");

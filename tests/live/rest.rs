@@ -6,7 +6,7 @@ use testkit::temp_file;
 use crate::audience::{listen, refusal, settings};
 use crate::upstream::{Upstream, binance, now_ms};
 
-const BTC: &str = "/api.binance.com/api/v3/ticker/24hr?symbol=BTCUSDT";
+const BTC: &str = "/data-api.binance.vision/api/v3/ticker/24hr?symbol=BTCUSDT";
 
 fn ok(body: String) -> (u16, &'static str, String) {
     (200, "", body)
@@ -58,7 +58,7 @@ fn a_price_older_than_an_earlier_one_is_not_a_tick() {
 #[test]
 fn many_symbols_are_fetched_with_one_request_or_in_turn() {
     let upstream = Upstream::http(|_, path| {
-        if path.starts_with("/api.binance.com/") {
+        if path.starts_with("/data-api.binance.vision/") {
             let eth = r#"{"symbol":"ETHUSDT","lastPrice":"3","closeTime":1732270000123}"#;
             let btc = binance("9", 1_732_270_000_123);
             return ok(format!("[{eth},{btc}]"));

@@ -246,7 +246,7 @@ mod tests {
         );
         let several = error("bitge");
         assert!(
-            several.starts_with("unknown exchange 'bitge', did you mean bitget, "),
+            several.starts_with("unknown exchange 'bitge', did you mean bitget"),
             "{several}"
         );
         assert!(

@@ -14,7 +14,7 @@ fn ask(exchange: &FakeExchange, names: &NameServer) -> Result<u16, String> {
         conf.servers = vec![server];
         let resolver = Resolver::new(registrar, conf, Hosts::default());
         let agent = tickertape::http_client::agent(registrar, &resolver, &settings);
-        let url = format!("https://api.binance.com:{port}/api.binance.com{TICKER}");
+        let url = format!("https://data-api.binance.vision:{port}/data-api.binance.vision{TICKER}");
         get(&agent, &url)
             .map(|(status, _)| status)
             .map_err(|error| error.to_string())

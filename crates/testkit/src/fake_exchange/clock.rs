@@ -49,6 +49,8 @@ impl Clock {
             "s" => Some((self.told_ms / 1000).to_string()),
             "us" => Some(format!("{}000", self.told_ms)),
             "ns" => Some(format!("{}000000", self.told_ms)),
+            // Nine hours east of Greenwich.
+            "korea" => Some((self.told_ms + 9 * 3_600_000).to_string()),
             "iso" => Some(self.iso()),
             "naive" => Some(self.iso().trim_end_matches('Z').to_owned()),
             _ => None,

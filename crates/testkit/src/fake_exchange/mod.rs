@@ -2,7 +2,7 @@
 //! port of loopback, for tests and demos.
 //!
 //! The first element of a path is the intended authority, as the server's `--upstream` sends it:
-//! `/api.binance.com/api/v3/ticker/24hr?symbol=BTCUSDT`. A Host header with that authority works as
+//! `/data-api.binance.vision/api/v3/ticker/24hr?symbol=BTCUSDT`. A Host header with that authority works as
 //! well. Prices change all the time, and each one sent is recorded. Faults are switched at run
 //! time, in the process or by a POST to `/_control`.
 //!

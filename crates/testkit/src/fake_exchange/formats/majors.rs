@@ -41,10 +41,6 @@ fn bitfinex(base: &str, quote: &str) -> String {
     format!("t{base}{between}{quote}")
 }
 
-fn bitmex(base: &str, quote: &str) -> String {
-    underscored(xbt(base), xbt(quote))
-}
-
 const BINANCE: &str = r#"{"symbol":"$market","priceChange":"-94.99999800","priceChangePercent":"-95.960","weightedAvgPrice":"0.29628482","prevClosePrice":"0.10002000","lastPrice":"$last","lastQty":"200.00000000","bidPrice":"$bid","bidQty":"100.00000000","askPrice":"$ask","askQty":"100.00000000","openPrice":"99.00000000","highPrice":"100.00000000","lowPrice":"0.10000000","volume":"8913.30000000","quoteVolume":"15.30000000","openTime":1499783499040,"closeTime":$ms,"firstId":28385,"lastId":28460,"count":76}"#;
 const COINBASE: &str = r#"{"trade_id":843439,"price":"$last","size":"80.29769","time":"$iso","bid":"$bid","ask":"$ask","volume":"1903188.03750000"}"#;
 const KRAKEN: &str = r#""$key":{"a":["$ask","1","1.000"],"b":["$bid","1","1.000"],"c":["$last","0.00067643"],"v":["4083.67001100","4412.73601799"],"p":["30706.77771","30689.13205"],"t":[34619,38907],"l":["29868.30000","29868.30000"],"h":["31631.00000","31631.00000"],"o":"30502.80000"}"#;
@@ -59,14 +55,14 @@ const MEXC: &str = r#"{"symbol":"$market","priceChange":"184.34","priceChangePer
 const BITGET: &str = r#"{"symbol":"$market","high24h":"37775.65","open":"35134.2","low24h":"34413.1","lastPr":"$last","quoteVolume":"0","baseVolume":"0","usdtVolume":"0","bidPr":"$bid","askPr":"$ask","bidSz":"0.0663","askSz":"0.0119","openUtc":"23856.72","ts":"$ms","changeUtc24h":"0.00301","change24h":"0.00069"}"#;
 const CRYPTOCOM: &str = r#"{"h":"51790.00","l":"47895.50","a":"$last","i":"$market","v":"879.5024","vv":"26370000.12","oi":"12345.12","c":"0.03955106","b":"$bid","k":"$ask","t":$ms}"#;
 const UPBIT: &str = r#"{"market":"$market","trade_date":"20250704","trade_timestamp":$ms,"opening_price":148737000.0,"high_price":149360000.0,"low_price":148288000.0,"trade_price":$last,"prev_closing_price":148737000.0,"change":"FALL","trade_volume":0.00016823,"acc_trade_volume_24h":961.1,"timestamp":$ms}"#;
-const BITMEX: &str =
-    r#"{"symbol":"$market","lastPrice":$last,"bidPrice":$bid,"askPrice":$ask,"timestamp":"$iso"}"#;
+/// Its times are those of Korea as if they were UTC.
+const BITHUMB: &str = r#"{"market":"$market","trade_date":"20250704","trade_timestamp":$korea,"opening_price":148737000.0,"high_price":149360000.0,"low_price":148288000.0,"trade_price":$last,"prev_closing_price":148737000.0,"change":"FALL","trade_volume":0.00016823,"acc_trade_volume_24h":961.1,"timestamp":$korea}"#;
 const POLONIEX: &str = r#"{"symbol":"$market","open":"45755.35","low":"44934.8","high":"46677.1","close":"$last","quantity":"1400.05","amount":"64000000.1","tradeCount":16422,"startTime":1648051200000,"closeTime":1648137600000,"displayName":"$BASE/$QUOTE","dailyChange":"0.0128","bid":"$bid","bidQuantity":"0.1","ask":"$ask","askQuantity":"0.2","ts":$ms,"markPrice":"46000.1"}"#;
 const BITVAVO: &str = r#"{"market":"$market","startTimestamp":1684998400000,"timestamp":$ms,"open":"49000","openTimestamp":1684998401000,"high":"51000","low":"48000","last":"$last","closeTimestamp":1685084799000,"bid":"$bid","bidSize":"0.1","ask":"$ask","askSize":"0.2","volume":"100","volumeQuote":"5000000"}"#;
 
 pub(super) const BINANCE_REST: Rest = Rest {
     id: "binance",
-    authority: "api.binance.com",
+    authority: "data-api.binance.vision",
     spell: joined,
     key: joined,
     asks: &[
@@ -253,7 +249,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
             ask(
                 "/v1/pubticker/$market",
                 "$entries",
-                r#"{"bid":"$bid","ask":"$ask","volume":{"$BASE":"1615.46861748","$QUOTE":"14727307.57545006088","timestamp":$ms},"last":"$last"}"#,
+                r#"{"bid":"$bid","ask":"$ask","volume":{"$BASE":"1615.46861748","$QUOTE":"14727307.57545006088","timestamp":1594982700000},"last":"$last"}"#,
             ),
             ask(
                 "/v1/pricefeed",
@@ -380,34 +376,10 @@ pub(super) static EXCHANGES: &[Rest] = &[
         authority: "api.bithumb.com",
         spell: quote_first,
         key: quote_first,
-        asks: &[ask("/v1/ticker?markets=$list", "[$entries]", UPBIT)],
+        asks: &[ask("/v1/ticker?markets=$list", "[$entries]", BITHUMB)],
         unknown: (404, r#"{"error":{"name":404,"message":"Code not found"}}"#),
         limited: (429, ""),
         exponents: true,
-        ..REST
-    },
-    Rest {
-        id: "bitmex",
-        authority: "www.bitmex.com",
-        spell: bitmex,
-        key: bitmex,
-        asks: &[
-            ask(
-                "/api/v1/instrument?symbol=$market&columns=symbol,lastPrice,timestamp",
-                "[$entries]",
-                BITMEX,
-            ),
-            ask(
-                "/api/v1/instrument/active",
-                r#"[{"symbol":"XBTUSD","lastPrice":1.5,"timestamp":"2025-02-07T10:43:59.245Z"},$entries]"#,
-                BITMEX,
-            ),
-        ],
-        unknown: (200, "[]"),
-        limited: (
-            429,
-            r#"{"error":{"message":"Rate limit exceeded, retry in 1 seconds.","name":"HTTPError"}}"#,
-        ),
         ..REST
     },
     Rest {
@@ -418,7 +390,7 @@ pub(super) static EXCHANGES: &[Rest] = &[
         asks: &[ask(
             "/api/v2/public/ticker?instrument_name=$market",
             r#"{"jsonrpc":"2.0","result":$entries,"usIn":1597244851056,"usOut":1597244851057,"usDiff":1,"testnet":false}"#,
-            r#"{"timestamp":$ms,"state":"open","stats":{"volume":1,"low":1,"high":2},"last_price":$last,"instrument_name":"$market","index_price":1,"best_bid_price":$bid,"best_bid_amount":0.1,"best_ask_price":$ask,"best_ask_amount":0.2}"#,
+            r#"{"timestamp":$ms,"state":"open","stats":{"volume":93.35,"volume_usd":10876000.5,"volume_notional":10876000.5,"price_change":-0.6802,"low":1,"high":2},"last_price":$last,"instrument_name":"$market","index_price":1,"best_bid_price":$bid,"best_bid_amount":0.1,"best_ask_price":$ask,"best_ask_amount":0.2}"#,
         )],
         unknown: (
             400,
@@ -501,7 +473,7 @@ pub(crate) const KUCOIN: &str = "ws-api-spot.kucoin.com";
 
 pub(super) const BINANCE_STREAM: Stream = Stream {
     id: "binance",
-    authority: "stream.binance.com:9443",
+    authority: "data-stream.binance.vision",
     path: "/ws",
     spell: lower,
     subscribe: r#"{"method":"SUBSCRIBE","params":["$market@ticker"],"id":"$id"}"#,
@@ -518,7 +490,7 @@ pub(super) const BINANCE_STREAM: Stream = Stream {
 
 pub(super) const OKX_STREAM: Stream = Stream {
     id: "okx",
-    authority: "ws.okx.com:8443",
+    authority: "ws.okx.com",
     path: "/ws/v5/public",
     spell: dashed,
     subscribe: r#"{"op":"subscribe","args":[{"channel":"tickers","instId":"$market"}]}"#,
@@ -573,8 +545,8 @@ pub(super) static STREAMS: &[Stream] = &[
         path: "/v2",
         spell: slashed,
         greeting: r#"{"channel":"status","type":"update","data":[{"version":"2.0.0","system":"online","api_version":"v2","connection_id":12393906104898154338}]}"#,
-        subscribe: r#"{"method":"subscribe","params":{"channel":"ticker","symbol":["$market"]},"req_id":"$id"}"#,
-        ack: r#"{"method":"subscribe","req_id":$id,"result":{"channel":"ticker","event_trigger":"trades","snapshot":true,"symbol":"$market"},"success":true,"time_in":"$iso","time_out":"$iso"}"#,
+        subscribe: r#"{"method":"subscribe","params":{"channel":"ticker","symbol":["$market"],"event_trigger":"bbo"},"req_id":"$id"}"#,
+        ack: r#"{"method":"subscribe","req_id":$id,"result":{"channel":"ticker","event_trigger":"bbo","snapshot":true,"symbol":"$market"},"success":true,"time_in":"$iso","time_out":"$iso"}"#,
         ack_each: true,
         unknown: r#"{"error":"Currency pair not supported $market","method":"subscribe","req_id":$id,"success":false,"symbol":"$market","time_in":"$iso","time_out":"$iso"}"#,
         invalid: r#"{"error":"Malformed request","success":false,"time_in":"$iso","time_out":"$iso"}"#,
@@ -594,7 +566,7 @@ pub(super) static STREAMS: &[Stream] = &[
         path: "/",
         spell: dashed,
         greeting: r#"{"id":"hQvf8jkno","type":"welcome"}"#,
-        subscribe: r#"{"id":"$id","type":"subscribe","topic":"/market/ticker:$market","response":true}"#,
+        subscribe: r#"{"id":"$id","type":"subscribe","topic":"/market/ticker:$list","response":true}"#,
         ack: r#"{"id":$id,"type":"ack"}"#,
         unknown: r#"{"id":$id,"type":"error","code":404,"data":"topic /market/ticker:$market is not found"}"#,
         invalid: r#"{"id":"0","type":"error","code":400,"data":"type is not supported"}"#,
@@ -645,17 +617,35 @@ pub(super) static STREAMS: &[Stream] = &[
         path: "/ws/2",
         spell: bitfinex,
         greeting: r#"{"event":"info","version":2,"serverId":"95d67bb4","platform":{"status":1}}"#,
-        subscribe: r#"{"event":"subscribe","channel":"ticker","symbol":"$market"}"#,
-        ack: r#"{"event":"subscribed","channel":"ticker","chanId":$channel,"symbol":"$market","pair":"$BASE$QUOTE"}"#,
-        unknown: r#"{"channel":"ticker","symbol":"$market","event":"error","msg":"symbol: invalid","code":10300}"#,
+        subscribe: r#"{"event":"subscribe","channel":"trades","symbol":"$market"}"#,
+        ack: r#"{"event":"subscribed","channel":"trades","chanId":$channel,"symbol":"$market","pair":"$BASE$QUOTE"}"#,
+        unknown: r#"{"channel":"trades","symbol":"$market","event":"error","msg":"symbol: invalid","code":10300}"#,
         invalid: r#"{"event":"error","msg":"unknown event","code":10000}"#,
-        tick: "[$channel,[$bid,31.89055171,$ask,43.358118629999986,-550.8,-0.0674,$last,8314.71200815,8257.8,7500]]",
+        tick: r#"[$channel,"te",[401597395,$ms,0.005,$last]]"#,
         ping: Some((
             r#"{"event":"ping","cid":"$id"}"#,
             r#"{"event":"pong","ts":$ms,"cid":$id}"#,
         )),
         heartbeat: Some((r#"[$channel,"hb"]"#, seconds(15))),
         leave: r#"{"event":"info","code":20051,"msg":"Stopping. Please try to reconnect"}"#,
+        ..PLAIN
+    },
+    Stream {
+        id: "gemini",
+        authority: "ws.gemini.com",
+        spell: lower,
+        subscribe: r#"{"id":"$id","method":"subscribe","params":["$market@trade"]}"#,
+        // One unknown market refuses the whole message.
+        most: 1,
+        ack: r#"{"id":$id,"status":200,"result":null}"#,
+        unknown: r#"{"id":$id,"status":400,"error":{"code":-1013,"msg":"Invalid symbol: $market"}}"#,
+        invalid: r#"{"id":null,"status":400,"error":{"code":-1100,"msg":"Malformed request"}}"#,
+        tick: r#"{"E":$ns,"s":"$market","t":2840140956529623,"p":"$last","q":"0.01","m":true}"#,
+        ping: Some((
+            r#"{"id":"$id","method":"ping"}"#,
+            r#"{"id":$id,"status":200,"result":null}"#,
+        )),
+        rule: Rule::Pong(seconds(20), seconds(60)),
         ..PLAIN
     },
     Stream {
@@ -732,12 +722,13 @@ pub(super) static STREAMS: &[Stream] = &[
         authority: "api.upbit.com",
         path: "/websocket/v1",
         spell: quote_first,
+        most: 1000,
         subscribe: r#"[{"ticket":"$any"},{"type":"ticker","codes":["$market"]}]"#,
         // It sends no confirmation and ignores unknown markets.
         invalid: r#"{"error":{"name":"WRONG_FORMAT","message":"Format is wrong."}}"#,
         tick: UPBIT_TICK,
         ping: Some(("PING", r#"{"status":"UP"}"#)),
-        rule: Rule::Sign(seconds(120)),
+        rule: Rule::Sign(seconds(60)),
         replaces: true,
         wrapping: Wrapping::Binary,
         ..PLAIN
@@ -747,27 +738,14 @@ pub(super) static STREAMS: &[Stream] = &[
         authority: "ws-api.bithumb.com",
         path: "/websocket/v1",
         spell: quote_first,
+        most: 1000,
         subscribe: r#"[{"ticket":"$any"},{"type":"ticker","codes":["$market"]}]"#,
         invalid: r#"{"error":{"name":"WRONG_FORMAT","message":"Format is wrong."}}"#,
         tick: UPBIT_TICK,
-        rule: Rule::Sign(seconds(120)),
+        ping: Some(("PING", r#"{"status":"UP"}"#)),
+        rule: Rule::Sign(seconds(60)),
         replaces: true,
         wrapping: Wrapping::Binary,
-        ..PLAIN
-    },
-    Stream {
-        id: "bitmex",
-        authority: "ws.bitmex.com",
-        path: "/realtime",
-        spell: bitmex,
-        greeting: r#"{"info":"Welcome to the BitMEX Realtime API.","version":"2.0.0","timestamp":"$iso","docs":"https://www.bitmex.com/app/wsAPI","limit":{"remaining":39}}"#,
-        subscribe: r#"{"op":"subscribe","args":["trade:$market"]}"#,
-        ack: r#"{"success":true,"subscribe":"trade:$market","request":{"op":"subscribe","args":["trade:$market"]}}"#,
-        ack_each: true,
-        unknown: r#"{"status":400,"error":"Unknown or expired symbol: $market","meta":{},"request":{"op":"subscribe","args":["trade:$market"]}}"#,
-        invalid: r#"{"status":400,"error":"Unrecognized request.","meta":{}}"#,
-        tick: r#"{"table":"trade","action":"insert","data":[{"timestamp":"$iso","symbol":"$market","side":"Sell","size":4800,"price":$last,"tickDirection":"ZeroMinusTick","trdMatchID":"0c2a","grossValue":1,"homeNotional":1,"foreignNotional":1,"trdType":"Regular"}]}"#,
-        ping: Some(("ping", "pong")),
         ..PLAIN
     },
     Stream {
@@ -780,7 +758,7 @@ pub(super) static STREAMS: &[Stream] = &[
         // The confirmation omits channels of unknown markets.
         unknown: r#"{"jsonrpc":"2.0","id":$id,"result":[],"usIn":1,"usOut":2,"usDiff":1,"testnet":false}"#,
         invalid: r#"{"jsonrpc":"2.0","error":{"message":"Method not found","code":-32601}}"#,
-        tick: r#"{"jsonrpc":"2.0","method":"subscription","params":{"channel":"ticker.$market.100ms","data":{"timestamp":$ms,"state":"open","stats":{"volume":1,"low":1,"high":2},"last_price":$last,"instrument_name":"$market","index_price":1,"best_bid_price":$bid,"best_bid_amount":0.1,"best_ask_price":$ask,"best_ask_amount":0.2}}}"#,
+        tick: r#"{"jsonrpc":"2.0","method":"subscription","params":{"channel":"ticker.$market.100ms","data":{"timestamp":$ms,"state":"open","stats":{"volume":93.35,"volume_usd":10876000.5,"volume_notional":10876000.5,"price_change":-0.6802,"low":1,"high":2},"last_price":$last,"instrument_name":"$market","index_price":1,"best_bid_price":$bid,"best_bid_amount":0.1,"best_ask_price":$ask,"best_ask_amount":0.2}}}"#,
         ping: Some((
             r#"{"jsonrpc":"2.0","id":"$id","method":"public/test"}"#,
             r#"{"jsonrpc":"2.0","id":$id,"result":{"version":"1.2.26"},"usIn":1,"usOut":2,"usDiff":1,"testnet":false}"#,
@@ -789,7 +767,7 @@ pub(super) static STREAMS: &[Stream] = &[
     },
     Stream {
         id: "whitebit",
-        authority: "api.whitebit.com",
+        authority: "wss.whitebit.com",
         path: "/ws",
         spell: underscored,
         subscribe: r#"{"id":"$id","method":"market_subscribe","params":["$market"]}"#,

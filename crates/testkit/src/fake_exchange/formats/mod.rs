@@ -14,6 +14,7 @@
 //! | `$last`, `$bid`, `$ask` | the prices |
 //! | `$scaled` | the last price times 10^8 |
 //! | `$ms`, `$s`, `$us`, `$ns`, `$iso`, `$naive` | the time in these units, in ISO 8601 with `Z` or without |
+//! | `$korea` | the clock on a wall in Korea, in ms as if it were UTC |
 //!
 //! The placeholders in messages that a stream receives are those of
 //! [`matches`](super::template::matches); messages that it sends have those of answers, and `$id` as
