@@ -1,5 +1,5 @@
-//! The cost of single steps: publishing a tick on the tape, reading it there, encoding, parsing, an
-//! upgrade, a tick published, a delivery, a tick measured by the client, a timer. `cargo bench
+//! The cost of single steps: publishing a tick on the tape, reading it there, encoding, parsing, a
+//! message of an exchange, an upgrade, a tick published, a delivery, a tick measured by the client, a timer. `cargo bench
 //! --bench micro` prints nanoseconds, which vary; `scripts/budget.sh` counts the instructions of
 //! the same cases with valgrind, which do not, and compares them with `budget.txt`.
 
@@ -27,7 +27,7 @@ Options:
 type Case = fn(u32) -> Duration;
 
 /// The cases: name, function, and a description of one step.
-const CASES: [(&str, Case, &str); 16] = [
+const CASES: [(&str, Case, &str); 17] = [
     (
         "tape_append",
         pure::tape_append,
@@ -62,6 +62,11 @@ const CASES: [(&str, Case, &str); 16] = [
         "price_parse",
         pure::price_parse,
         "an exchange's price, every fourth with an exponent",
+    ),
+    (
+        "stream_read",
+        pure::stream_read,
+        "a message of an exchange's stream, read without further fields",
     ),
     (
         "timer",

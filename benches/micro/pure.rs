@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use exchanges::{Catalogue, Symbol};
 use tickertape::frame;
 use tickertape::tape::Tape;
 use tickertape::tick::{Field, Fields, Price, Tick, WireTick, write_json};
@@ -128,3 +129,23 @@ pub(super) fn price_parse(times: u32) -> Duration {
         }
     })
 }
+
+/// A message of 24 members, of which two are wanted, from one of twenty markets.
+pub(super) fn stream_read(times: u32) -> Duration {
+    let catalogue = Catalogue::builtin();
+    let binance = catalogue.get("binance").expect("it is built in");
+    let symbols: Vec<Symbol> = (0..20)
+        .map(|n| format!("A{n}/USDT").parse().expect("a symbol"))
+        .collect();
+    let mut session = binance.session(&symbols).expect("it has a stream");
+    time(|| {
+        let mut read = 0;
+        for _ in 0..times {
+            let message = session.read(black_box(BINANCE), 1_732_270_000_500);
+            read += usize::from(message != exchanges::StreamMessage::Other);
+        }
+        read
+    })
+}
+
+const BINANCE: &[u8] = br#"{"e":"24hrTicker","E":1732270000123,"s":"A7USDT","p":"0.0015","P":"250.00","w":"0.0018","x":"0.0009","c":"97123.45","Q":"10","b":"97123.44","B":"10","a":"97123.46","A":"100","o":"0.0010","h":"0.0025","l":"0.0010","v":"10000","q":"18","O":0,"C":86400000,"F":0,"L":18150,"n":18151}"#;
