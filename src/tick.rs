@@ -48,15 +48,23 @@ pub fn write_json(out: &mut Vec<u8>, symbol_json: &str, tick: &Tick, seq: u64, s
     out.extend_from_slice(tick.price.as_str().as_bytes());
     out.extend_from_slice(br#","timestamp":"#);
     write_number(out, tick.timestamp);
-    for (field, value) in tick.fields.iter() {
-        out.extend_from_slice(member(field));
-        out.extend_from_slice(value.as_str().as_bytes());
+    if !tick.fields.is_empty() {
+        write_members(out, &tick.fields);
     }
     out.extend_from_slice(br#","seq":"#);
     write_number(out, seq);
     out.extend_from_slice(br#","sent":"#);
     write_number(out, sent);
     out.push(b'}');
+}
+
+/// Appends the members of fields. Apart, so that a tick without any costs no more for them.
+#[inline(never)]
+fn write_members(out: &mut Vec<u8>, fields: &Fields) {
+    for (field, value) in fields.iter() {
+        out.extend_from_slice(member(field));
+        out.extend_from_slice(value.as_str().as_bytes());
+    }
 }
 
 /// How the member of a field begins, with the comma in front.
@@ -267,6 +275,9 @@ impl<'a> PrintedTick<'a> {
 
     /// Its fields besides the price.
     pub fn fields(&self) -> Fields {
+        if self.members.is_empty() {
+            return Fields::default();
+        }
         let mut fields = Fields::default();
         read_members(self.members, |field, digits| {
             let value = str::from_utf8(digits).ok().map(Price::parse);
