@@ -40,7 +40,7 @@ pub(super) fn read_answer(
         text: text.unwrap_or_default(),
         document: document.as_ref().ok(),
     };
-    if let Some(error) = whole_error(entry, status, &inputs) {
+    if let Some(error) = whole_error(entry, entry.ok.as_ref(), status, &inputs) {
         return Err(error);
     }
     let answer = &document?;
@@ -62,11 +62,16 @@ pub(super) fn read_answer(
     Ok(quotes)
 }
 
-/// The error that the answer as a whole stands for, if any.
-fn whole_error(entry: &Entry, status: u16, inputs: &Inputs<'_>) -> Option<QuoteError> {
+/// The error that the answer as a whole stands for, if any; a good answer meets `ok`.
+pub(super) fn whole_error(
+    entry: &Entry,
+    ok: Option<&Condition>,
+    status: u16,
+    inputs: &Inputs<'_>,
+) -> Option<QuoteError> {
     let any = |conditions: &[Condition]| conditions.iter().any(|condition| condition.holds(inputs));
     let succeeded = (200..300).contains(&status);
-    if succeeded && entry.ok.as_ref().is_some_and(|ok| ok.holds(inputs)) {
+    if succeeded && ok.is_some_and(|ok| ok.holds(inputs)) {
         return None;
     }
     let why = || match error_message(entry, inputs) {
@@ -89,9 +94,7 @@ fn whole_error(entry: &Entry, status: u16, inputs: &Inputs<'_>) -> Option<QuoteE
             403 | 451 => Some(QuoteError::Blocked(why())),
             500.. => Some(QuoteError::Down(why())),
             _ if !succeeded => Some(QuoteError::Refused(why())),
-            _ if inputs.document.is_some() && entry.ok.is_some() => {
-                Some(QuoteError::Refused(why()))
-            }
+            _ if inputs.document.is_some() && ok.is_some() => Some(QuoteError::Refused(why())),
             _ => None,
         }
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::entry::{Batch, Encoding, Entry, Mapping, Query, StreamEntry};
+use super::markets::MarketList;
 use super::message::Message;
 use super::stream::websocket_url;
 use super::template::{MARKET_PLACEHOLDERS, SymbolFormat, TIME_PLACEHOLDERS, Template};
@@ -37,6 +38,9 @@ impl Entry {
         }
         if let Some(batch) = &self.many {
             batch.check()?;
+        }
+        if let Some(list) = &self.markets {
+            list.check()?;
         }
         match &self.stream {
             Some(stream) => stream.check(),
@@ -112,6 +116,26 @@ impl SymbolFormat {
         let long = self.long.as_ref();
         let checked = long.map_or(Ok(()), |long| long.allow(&placeholders));
         in_field(&format!("{field}.long"), checked)
+    }
+}
+
+impl MarketList {
+    fn check(&self) -> Checked {
+        in_field("markets.url", super::http_url(&self.url))?;
+        let wrong = |reason: &str| Err(("markets".to_owned(), reason.to_owned()));
+        if self.list.is_some() == self.map.is_some() {
+            return wrong("needs either list or map");
+        }
+        for written in &self.written {
+            let placeholders = ["BASE", "QUOTE", "base", "quote"];
+            in_field("markets.written", written.allow(&placeholders))?;
+        }
+        let has_name = self.name.is_some() || self.map.is_some();
+        match (&self.base, &self.quote) {
+            (Some(_), Some(_)) => Ok(()),
+            (None, None) if has_name => Ok(()),
+            _ => wrong("needs base and quote, or name"),
+        }
     }
 }
 

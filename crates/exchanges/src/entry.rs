@@ -13,6 +13,7 @@
 //! | `errors` | conditions that classify an error answer: see [`Errors`] |
 //! | `message` | pointers to the error message of the exchange |
 //! | `stream` | its WebSocket: see [`StreamEntry`] |
+//! | `markets` | the list of all its markets: see [`MarketList`] |
 //!
 //! What answers and messages contain is said by a [`Mapping`]:
 //!
@@ -42,6 +43,7 @@ use super::condition::Condition;
 use super::fields::FieldPlaces;
 use super::json::{Node, Pointer, excerpt};
 use super::list_path::ListPath;
+use super::markets::MarketList;
 use super::message::Message;
 use super::name::NameField;
 use super::number::NumberField;
@@ -71,6 +73,7 @@ pub(super) struct Entry {
     #[serde(default)]
     pub(super) message: Vec<Pointer>,
     pub(super) stream: Option<StreamEntry>,
+    pub(super) markets: Option<MarketList>,
 }
 
 /// A URL with the placeholder `{market}` (or `{BASE}` and so on), and where its answer has the

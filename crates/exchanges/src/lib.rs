@@ -49,6 +49,7 @@ mod fields;
 pub mod json;
 mod list_path;
 mod listing;
+mod markets;
 mod message;
 mod name;
 mod number;
@@ -71,6 +72,7 @@ use csv::Table;
 pub use custom::{Custom, Place};
 use entry::{Batch, Entry};
 pub use fields::{Field, FieldSet, Fields, UnknownField};
+use markets::MarketList;
 use message::{Context, Message};
 pub use number::Scale;
 pub use price::{BadPrice, Price};
@@ -326,6 +328,34 @@ impl Exchange {
             now_ms,
             pause,
         )
+    }
+
+    /// The URL of the list of all its markets; `None` if the catalogue has none, and its prices do
+    /// not tell which markets there are.
+    pub fn market_list_url(&self) -> Option<String> {
+        self.market_list().map(|list| list.url.clone())
+    }
+
+    /// Reads the answer with the list of all markets: those that are traded, in unified notation,
+    /// sorted and each once. Calls `pause` between pieces of work, as
+    /// [`read_pausing`](Self::read_pausing) does.
+    ///
+    /// # Errors
+    /// When the answer is an error, or has no markets.
+    pub fn read_market_list(
+        &self,
+        answer: (u16, &[u8]),
+        pause: &mut dyn FnMut(),
+    ) -> Result<Vec<Symbol>, QuoteError> {
+        match self.market_list() {
+            Some(list) => markets::read_markets(&self.entry, &list, answer, pause),
+            None => Err(QuoteError::Refused("it has no list of markets".to_owned())),
+        }
+    }
+
+    fn market_list(&self) -> Option<Cow<'_, MarketList>> {
+        let own = self.entry.markets.as_ref().map(Cow::Borrowed);
+        own.or_else(|| MarketList::of_prices(&self.entry).map(Cow::Owned))
     }
 
     /// Begins a conversation with its stream about `symbols`, which must be distinct; `None` if it

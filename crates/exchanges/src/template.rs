@@ -89,6 +89,53 @@ impl Template {
         }
     }
 
+    /// The base and the quote in a text that this template has written. Where nothing separates
+    /// them, the first may be one of `bases` and the second one of `quotes`; without these both
+    /// have three letters.
+    pub(super) fn split(
+        &self,
+        text: &str,
+        (bases, quotes): (&[String], &[String]),
+    ) -> Option<(String, String)> {
+        let (literals, names) = self.parts()?;
+        let [before, between, after] = &literals;
+        let inner = text.strip_prefix(&**before)?.strip_suffix(&**after)?;
+        let (first, second) = if between.is_empty() {
+            inner.split_at_checked(without_separator(inner, bases, quotes)?)?
+        } else {
+            inner.split_once(&**between)?
+        };
+        let is_clear = between.is_empty() || !second.contains(&**between);
+        let (first, second) = (first.to_owned(), second.to_owned());
+        match (names[0].as_str(), names[1].as_str()) {
+            ("base", "quote") if is_clear => Some((first, second)),
+            ("quote", "base") if is_clear => Some((second, first)),
+            _ => None,
+        }
+    }
+
+    /// Whether it has two placeholders, with something between them.
+    pub(super) fn has_separator(&self) -> bool {
+        let parts = self.parts();
+        parts.is_some_and(|(literals, _)| !literals[1].is_empty())
+    }
+
+    /// The texts around and between two placeholders, and the names of these.
+    fn parts(&self) -> Option<([String; 3], [String; 2])> {
+        let mut literals = vec![String::new()];
+        let mut names = Vec::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => literals.last_mut()?.push_str(text),
+                Part::Placeholder(name) => {
+                    names.push(name.to_lowercase());
+                    literals.push(String::new());
+                }
+            }
+        }
+        Some((literals.try_into().ok()?, names.try_into().ok()?))
+    }
+
     /// The text, each placeholder replaced by what `fill` returns for its name.
     pub(super) fn fill(&self, mut fill: impl FnMut(&str) -> Option<String>) -> String {
         let mut text = String::new();
@@ -100,6 +147,25 @@ impl Template {
         }
         text
     }
+}
+
+/// Where the second currency of `name` begins. The longest that fits is meant: BTCFDUSD is priced in
+/// FDUSD.
+fn without_separator(name: &str, bases: &[String], quotes: &[String]) -> Option<usize> {
+    if quotes.is_empty() {
+        return (name.len() == 6).then_some(3);
+    }
+    let name = name.to_uppercase();
+    let mut bases = bases.iter();
+    if let Some(base) = bases.find(|base| name.starts_with(base.as_str())) {
+        return Some(base.len());
+    }
+    let fitting = quotes.iter().filter(|&quote| {
+        let base = name.strip_suffix(quote.as_str());
+        base.is_some_and(|base| !base.is_empty())
+    });
+    let longest = fitting.map(String::len).max()?;
+    Some(name.len() - longest)
 }
 
 impl TryFrom<String> for Template {
