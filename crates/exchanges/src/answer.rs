@@ -298,8 +298,9 @@ impl Reading<'_> {
         is_only: bool,
     ) {
         let only = self.names.only.filter(|_| is_only);
-        // Kraken answers XBTUSD under the key XXBTZUSD.
-        let by_key = key.filter(|_| self.mapping.map.is_some());
+        // Kraken answers XBTUSD under the key XXBTZUSD; Lighter's keys are numbers.
+        let is_key_the_name = self.mapping.map.is_some() && self.mapping.symbol.is_none();
+        let by_key = key.filter(|_| is_key_the_name);
         let by_key = by_key.map(|key| self.names.index(key).or(only));
         if by_key == Some(None) {
             return;

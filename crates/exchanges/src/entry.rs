@@ -122,7 +122,7 @@ pub(super) struct Mapping {
     /// whole answer is the one entry.
     pub(super) list: Option<ListPath>,
     pub(super) map: Option<Pointer>,
-    /// The symbol of an entry; in a `map` it is the key.
+    /// The symbol of an entry; in a `map` without this, it is the key.
     pub(super) symbol: Option<NameField>,
     /// Instead of `symbol`: the channel number that a stream's acknowledgement announced.
     pub(super) channel: Option<Pointer>,
