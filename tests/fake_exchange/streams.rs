@@ -12,7 +12,7 @@ use testkit::PATIENCE;
 use testkit::fake_exchange::{Config, FakeExchange, Fault, home};
 use tickertape::http_client::Roots;
 use tungstenite::protocol::frame::coding::CloseCode;
-use tungstenite::{Error, Message, WebSocket};
+use tungstenite::{ClientRequestBuilder, Error, Message, WebSocket};
 
 /// One that is quick, for tests that wait for it.
 fn start_fake(haste: u32) -> FakeExchange {
@@ -37,6 +37,16 @@ type Socket = WebSocket<Box<dyn Stream>>;
 
 /// Connects to `authority/path`; with the exchange's certificate if `tls`.
 fn connect(fake: &FakeExchange, url: &str, tls: bool) -> Result<Socket, String> {
+    connect_with(fake, url, tls, &mut std::iter::empty())
+}
+
+/// Connects with these headers in the handshake.
+fn connect_with(
+    fake: &FakeExchange,
+    url: &str,
+    tls: bool,
+    headers: &mut dyn Iterator<Item = (&str, &str)>,
+) -> Result<Socket, String> {
     let socket = TcpStream::connect(fake.address).unwrap();
     let limit = Some(Duration::from_millis(if tls { 5000 } else { 20 }));
     let stream: Box<dyn Stream> = if tls {
@@ -52,7 +62,11 @@ fn connect(fake: &FakeExchange, url: &str, tls: bool) -> Result<Socket, String> 
     };
     let (_, path) = url.split_once("://").unwrap();
     let url = format!("ws://{}/{path}", fake.address);
-    let connected = tungstenite::client(url, stream).map_err(|error| error.to_string())?;
+    let mut request = ClientRequestBuilder::new(url.parse().unwrap());
+    for (name, value) in headers {
+        request = request.with_header(name, value);
+    }
+    let connected = tungstenite::client(request, stream).map_err(|error| error.to_string())?;
     socket.set_read_timeout(limit).unwrap();
     Ok(connected.0)
 }
@@ -86,7 +100,8 @@ impl<'e> Client<'e> {
             .as_ref()
             .map(|(status, body)| (*status, body.as_slice()));
         let connection = session.connection(token, now_ms()).unwrap();
-        let mut socket = connect(fake, &connection.url, tls).unwrap();
+        let headers = &mut exchange.headers();
+        let mut socket = connect_with(fake, &connection.url, tls, headers).unwrap();
         thread::sleep(connection.settle);
         for text in session.subscribe(now_ms()) {
             socket.send(Message::Text(text.into())).unwrap();
@@ -241,8 +256,8 @@ fn every_stream_brings_the_recorded_digits() {
     });
 }
 
-/// The exchanges whose streams confirm nothing.
-const UNCONFIRMED: [&str; 9] = [
+/// The exchanges whose streams confirm nothing: the first price is the answer.
+const UNCONFIRMED: [&str; 11] = [
     "upbit",
     "bithumb",
     "toobit",
@@ -252,6 +267,8 @@ const UNCONFIRMED: [&str; 9] = [
     "backpack",
     "hashkey",
     "bitkub",
+    "bitopro",
+    "lighter",
 ];
 
 #[test]

@@ -93,7 +93,12 @@ fn walk<'a>(json: &'a RawValue, pointer: &str) -> Option<&'a RawValue> {
     let step = step.replace("~1", "/").replace("~0", "~");
     if json.get().starts_with('{') {
         let members: HashMap<String, &RawValue> = serde_json::from_str(json.get()).unwrap();
-        walk(members.get(&step)?, rest)
+        match members.get(&step) {
+            Some(member) => walk(member, rest),
+            // Some exchanges leave out the list around a single entry.
+            None if step == "0" => walk(json, rest),
+            None => None,
+        }
     } else {
         let items: Vec<&RawValue> = serde_json::from_str(json.get()).ok()?;
         walk(items.get(step.parse::<usize>().ok()?)?, rest)

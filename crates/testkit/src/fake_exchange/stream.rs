@@ -237,6 +237,7 @@ impl<'s> Talk<'s> {
         }
     }
 
+    /// A subscription that names no market is for all of them.
     fn on_subscribe(&mut self, captured: &Captured) -> Result<(), Error> {
         let format = self.format;
         let refuses = self.shared.fault(&self.source, &[Stage::Symbol]).0 == Fault::UnknownSymbol;
@@ -248,7 +249,11 @@ impl<'s> Talk<'s> {
             self.subscribed.clear();
         }
         let mut known = Vec::new();
-        let markets = captured.markets();
+        let mut markets = captured.markets();
+        if markets.is_empty() {
+            let all = traded.iter();
+            markets.extend(all.map(|symbol| (format.spell)(symbol.base, symbol.quote)));
+        }
         for market in &markets {
             let mut traded = traded.iter();
             let symbol = traded.find(|it| (format.spell)(it.base, it.quote) == *market);

@@ -139,4 +139,17 @@ pub(super) static STREAMS: &[Stream] = &[
         ),
         ..PLAIN
     },
+    Stream {
+        id: "blockchaincom",
+        authority: "ws.blockchain.info",
+        path: "/mercury-gateway/v1/ws",
+        spell: dashed,
+        subscribe: r#"{"action":"subscribe","channel":"ticker","symbol":"$market"}"#,
+        ack: r#"{"seqnum":0,"event":"subscribed","channel":"ticker","symbol":"$market"}"#,
+        unknown: r#"{"seqnum":0,"event":"rejected","channel":"ticker","text":"Unknown symbol $market"}"#,
+        invalid: r#"{"seqnum":0,"event":"rejected","text":"Invalid message"}"#,
+        tick: r#"{"seqnum":1,"event":"snapshot","channel":"ticker","symbol":"$market","price_24h":23071.4,"volume_24h":236.28398636,"last_trade_price":$last,"mark_price":23935.335240262}"#,
+        needs: Some("origin"),
+        ..PLAIN
+    },
 ];

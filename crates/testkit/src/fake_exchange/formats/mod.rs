@@ -238,7 +238,6 @@ pub(crate) enum Wrapping {
     Binary,
     /// Each message compressed.
     Gzip,
-    #[allow(dead_code, reason = "no exchange in these files needs it yet")]
     Zlib,
     /// Prices in protobuf, whose fields the template has by number; everything else as text.
     Protobuf,

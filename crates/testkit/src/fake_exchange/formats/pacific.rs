@@ -181,4 +181,13 @@ pub(super) static STREAMS: &[Stream] = &[
         wrapping: Wrapping::Gzip,
         ..PLAIN
     },
+    Stream {
+        id: "bitopro",
+        authority: "stream.bitopro.com",
+        // The path is all the subscription that there is.
+        path: "/ws/v1/pub/tickers/$list",
+        spell: |base, quote| underscored(base, quote).to_lowercase(),
+        tick: r#"{"event":"TICKER","timestamp":$ms,"datetime":"$iso","pair":"$MARKET","lastPrice":"$last","lastPriceUSD":"40919.1328","lastPriceTWD":"1189110","isBuyer":true,"priceChange24hr":"1.23","volume24hr":"7.2090","volume24hrUSD":"294985.5375","volume24hrTWD":"8572279","high24hr":"1193656","low24hr":"1179321"}"#,
+        ..PLAIN
+    },
 ];

@@ -206,4 +206,22 @@ pub(super) static STREAMS: &[Stream] = &[
         rule: Rule::Sign(seconds(60)),
         ..PLAIN
     },
+    Stream {
+        id: "lighter",
+        authority: "mainnet.zklighter.elliot.ai",
+        path: "/stream",
+        spell: |base, _| base.to_owned(),
+        greeting: r#"{"session_id":"4f8b7c1e","type":"connected"}"#,
+        subscribe: r#"{"type":"subscribe","channel":"market_stats/all"}"#,
+        ack: r#"{"channel":"market_stats:all","market_stats":{},"type":"subscribed/market_stats"}"#,
+        invalid: r#"{"error":{"code":30005,"message":"Invalid Channel"}}"#,
+        tick: r#"{"channel":"market_stats:all","market_stats":{"1":{"symbol":"$market","market_id":1,"index_price":"3015.56","mark_price":"3013.91","open_interest":"122736286.659423","last_trade_price":"$last","current_funding_rate":"0.0012","funding_rate":"0.0012","funding_timestamp":1763532000004,"daily_base_token_volume":643235.2763,"daily_quote_token_volume":1983505435.673896,"daily_price_low":2977.42,"daily_price_high":3170.81,"daily_price_change":-0.3061987051035322}},"type":"update/market_stats"}"#,
+        rule: Rule::Reply(
+            seconds(60),
+            seconds(60),
+            r#"{"type":"ping"}"#,
+            r#"{"type":"pong"}"#,
+        ),
+        ..PLAIN
+    },
 ];

@@ -1,8 +1,13 @@
 //! Smaller exchanges with users everywhere.
 
-use super::super::notation::dashed;
-use super::{PLAIN, REST, Rest, Rule, Stream, ask, seconds};
+use super::super::notation::{dashed, underscored};
+use super::{PLAIN, REST, Rest, Rule, Stream, Wrapping, ask, post, seconds};
 
+const PHEMEX: &str = r#"{"askEp":9700020000000,"bidEp":9700010000000,"highEp":9800000000000,"lastEp":$scaled,"lowEp":9550000000000,"openEp":9600000000000,"symbol":"$market","timestamp":$ns,"turnoverEv":111822826123103,"volumeEv":11880532281}"#;
+const DIGIFINEX: &str = r#"{"ticker":[$entries],"date":$s,"code":0}"#;
+const DIGIFINEX_ENTRY: &str = r#"{"vol":10244.35,"change":-0.6,"base_vol":992249352.1,"sell":$ask,"last":$last,"symbol":"$market","low":95500,"buy":$bid,"high":98000}"#;
+const CEX: &str = r#"{"ok":"ok","data":{$entries}}"#;
+const CEX_ENTRY: &str = r#""$market":{"bestBid":"$bid","bestAsk":"$ask","low":"95500","high":"98000","lastTradeDateISO":"$iso","volume":"12.73","quoteVolume":"1235000.1","lastTradeVolume":"0.01","volumeUSD":"1235000.1","last":"$last","lastTradePrice":"$last"}"#;
 const HASHKEY: &str = r#"{"t":$ms,"s":"$market","c":"$last","h":"98000","l":"95500","o":"96000","b":"$bid","a":"$ask","v":"160.4","qv":"15560000.1"}"#;
 const BIGONE: &str = r#"{"asset_pair_name":"$market","bid":{"price":"$bid","order_count":1,"quantity":"0.2"},"ask":{"price":"$ask","order_count":1,"quantity":"2.8"},"open":"96000","high":"98000","low":"95500","close":"$last","volume":"1170.9","daily_change":"1000.1"}"#;
 const BTSE: &str = r#"{"symbol":"$market","lastPrice":"$last","bidPrice":"$bid","bidQty":"0.1","askPrice":"$ask","askQty":"0.2","openPrice":"96000","highPrice":"98000","lowPrice":"95500","amount":"120.5","volume":"11680000","priceChange":"1000.1","openTime":1795900000,"closeTime":$s}"#;
@@ -58,11 +63,19 @@ pub(super) static EXCHANGES: &[Rest] = &[
         id: "btse",
         authority: "api.btse.com",
         spell: dashed,
-        asks: &[ask(
-            "/public-api/market/v1/ticker/24hr",
-            r#"{"success":true,"data":[$entries]}"#,
-            BTSE,
-        )],
+        asks: &[
+            // One market is sometimes in a list and sometimes not.
+            ask(
+                "/public-api/market/v1/ticker/24hr?symbol=$market",
+                r#"{"success":true,"data":$entries}"#,
+                BTSE,
+            ),
+            ask(
+                "/public-api/market/v1/ticker/24hr",
+                r#"{"success":true,"data":[$entries]}"#,
+                BTSE,
+            ),
+        ],
         unknown: (200, r#"{"success":true,"data":[]}"#),
         ..REST
     },
@@ -76,7 +89,56 @@ pub(super) static EXCHANGES: &[Rest] = &[
         unknown: (400, r#"{"code":-1121,"msg":"Invalid symbol."}"#),
         ..REST
     },
+    Rest {
+        id: "phemex",
+        authority: "api.phemex.com",
+        spell: phemex,
+        asks: &[
+            ask(
+                "/v1/md/spot/ticker/24hr?symbol=$market",
+                r#"{"error":null,"id":0,"result":$entries}"#,
+                PHEMEX,
+            ),
+            ask(
+                "/v1/md/spot/ticker/24hr/all",
+                r#"{"error":null,"id":0,"result":[$entries]}"#,
+                PHEMEX,
+            ),
+        ],
+        unknown: (400, r#"{"code":11027,"msg":"Invalid symbol","data":null}"#),
+        ..REST
+    },
+    Rest {
+        id: "digifinex",
+        authority: "openapi.digifinex.com",
+        spell: |base, quote| underscored(base, quote).to_lowercase(),
+        asks: &[
+            ask("/v3/ticker?symbol=$market", DIGIFINEX, DIGIFINEX_ENTRY),
+            ask("/v3/ticker", DIGIFINEX, DIGIFINEX_ENTRY),
+        ],
+        unknown: (200, r#"{"code":20019}"#),
+        limited: (200, r#"{"code":10005}"#),
+        ..REST
+    },
+    Rest {
+        id: "cex",
+        authority: "trade.cex.io",
+        spell: dashed,
+        asks: &[post(
+            "/api/spot/rest-public/get_ticker",
+            r#"{"pairs":["$market"]}"#,
+            CEX,
+            CEX_ENTRY,
+        )],
+        unknown: (400, r#"{"error":"Unsupported pair"}"#),
+        ..REST
+    },
 ];
+
+/// The letter tells spot markets from contracts.
+fn phemex(base: &str, quote: &str) -> String {
+    format!("s{base}{quote}")
+}
 
 /// The streams of these exchanges.
 pub(super) static STREAMS: &[Stream] = &[
@@ -121,6 +183,40 @@ pub(super) static STREAMS: &[Stream] = &[
         tick: r#"{"topic":"tradeHistoryApi:$market","data":[{"symbol":"$market","side":"SELL","size":0.007,"price":$last,"tradeId":118974855,"timestamp":$ms}]}"#,
         ping: Some(("ping", "pong")),
         rule: Rule::Ping(seconds(60)),
+        ..PLAIN
+    },
+    Stream {
+        id: "phemex",
+        authority: "ws.phemex.com",
+        spell: phemex,
+        subscribe: r#"{"id":"$id","method":"spot_market24h.subscribe","params":[]}"#,
+        ack: r#"{"error":null,"id":$id,"result":{"status":"success"}}"#,
+        invalid: r#"{"error":{"code":6001,"message":"invalid argument"},"id":null,"result":null}"#,
+        tick: r#"{"spot_market24h":{"askEp":9700020000000,"bidEp":9700010000000,"highEp":9800000000000,"lastEp":$scaled,"lowEp":9550000000000,"openEp":9600000000000,"symbol":"$market","turnoverEv":111822826123103,"volumeEv":11880532281},"timestamp":$ns}"#,
+        ping: Some((
+            r#"{"id":"$id","method":"server.ping","params":[]}"#,
+            r#"{"error":null,"id":$id,"result":"pong"}"#,
+        )),
+        rule: Rule::Sign(seconds(30)),
+        ..PLAIN
+    },
+    Stream {
+        id: "digifinex",
+        authority: "openapi.digifinex.com",
+        path: "/ws/v1/",
+        spell: underscored,
+        subscribe: r#"{"id":"$id","method":"ticker.subscribe","params":["$market"]}"#,
+        most: 30,
+        ack: r#"{"error":null,"result":{"status":"success"},"id":$id}"#,
+        unknown: r#"{"error":{"code":2,"message":"invalid param $market"},"result":null,"id":$id}"#,
+        invalid: r#"{"error":{"code":2,"message":"invalid param"},"result":null,"id":null}"#,
+        tick: r#"{"method":"ticker.update","params":[{"symbol":"$market","open_24h":"1760","low_24h":"1.00","base_volume_24h":"11.40088557","quote_volume_24h":"29786.30588557","last":"$last","last_qty":"1","best_bid":"$bid","best_bid_size":"0.003","best_ask":"$ask","best_ask_size":"108.2542","timestamp":$ms}],"id":null}"#,
+        ping: Some((
+            r#"{"id":"$id","method":"server.ping","params":[]}"#,
+            r#"{"error":null,"result":"pong","id":$id}"#,
+        )),
+        rule: Rule::Ping(seconds(60)),
+        wrapping: Wrapping::Zlib,
         ..PLAIN
     },
 ];
