@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// The clock of one loop.
+#[derive(Clone)]
 pub(crate) enum Clock {
     System,
     Manual(ManualClock),

@@ -26,6 +26,7 @@ use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use mio::Token;
 
+use crate::clock::Clock;
 use crate::io_loop::{IoLoop, Wake};
 
 /// Enough for HTTPS in a debug build, which needs more than 128 KiB; a release build needs 37. Only
@@ -74,7 +75,7 @@ impl<S> IoLoop<S> {
         on_emit: impl FnMut(&mut S, &mut Self, T) + 'static,
         on_exit: impl FnOnce(&mut S, &mut Self, Exit) + 'static,
     ) -> io::Result<Fiber> {
-        let shared = Rc::new(Shared::new(self.registrar().token()));
+        let shared = Rc::new(Shared::new(self.registrar().token(), self.clock().clone()));
         let emitted = Rc::new(Cell::new(None));
         let emitter = Emitter {
             emitted: Rc::clone(&emitted),
@@ -165,7 +166,12 @@ pub fn sleep_until(deadline: Instant) -> Result<(), Cancelled> {
 /// # Errors
 /// [`Cancelled`], also outside a fiber.
 pub fn sleep(duration: Duration) -> Result<(), Cancelled> {
-    sleep_until(Instant::now() + duration)
+    sleep_until(time() + duration)
+}
+
+/// The time of the loop that runs this fiber, see [`IoLoop::time`]; outside a fiber, the system's.
+pub fn time() -> Instant {
+    current().map_or_else(Instant::now, |fiber| fiber.clock.time())
 }
 
 /// Lets the rest of the loop run: the fiber continues in the next turn.
@@ -192,6 +198,8 @@ struct Shared {
     yielder: Cell<Option<NonNull<Yielder<Wake, Pause>>>>,
     /// For waits that only a deadline ends.
     own_token: Token,
+    /// The clock of its loop.
+    clock: Clock,
     waits_for: Cell<Option<Token>>,
     cancelled: Cell<bool>,
     /// How many waits were refused since it was cancelled.
@@ -307,10 +315,11 @@ impl Drop for Running {
 }
 
 impl Shared {
-    fn new(own_token: Token) -> Self {
+    fn new(own_token: Token, clock: Clock) -> Self {
         Self {
             yielder: Cell::new(None),
             own_token,
+            clock,
             waits_for: Cell::new(None),
             cancelled: Cell::new(false),
             refused: Cell::new(0),

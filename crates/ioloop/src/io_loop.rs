@@ -249,6 +249,10 @@ impl<S> IoLoop<S> {
         self.clock.time()
     }
 
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// Watches `source`; `handler` runs whenever it becomes ready for `interest`.
     ///
     /// The token stays valid until [`remove_handler`](Self::remove_handler); its [`slot`] is a

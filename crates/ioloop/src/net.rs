@@ -77,7 +77,7 @@ impl FiberStream {
         for (tried, address) in addresses.iter().enumerate() {
             let share = deadline.map(|deadline| {
                 let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-                let now = Instant::now();
+                let now = fiber::time();
                 now + deadline.saturating_duration_since(now) / left
             });
             match Self::connect(registrar, *address, share) {
@@ -206,7 +206,7 @@ impl Waiter {
             fiber::yield_now()?;
         }
         match self.deadline {
-            Some(deadline) if deadline <= Instant::now() => Err(ErrorKind::TimedOut.into()),
+            Some(deadline) if deadline <= fiber::time() => Err(ErrorKind::TimedOut.into()),
             _ => Ok(()),
         }
     }
