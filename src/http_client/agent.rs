@@ -8,13 +8,12 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ioloop::Registrar;
 use ioloop::net::FiberStream;
+use ioloop::{Registrar, fiber};
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::{self, ResolvedSocketAddrs};
-use ureq::unversioned::transport::time;
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
     RustlsConnector, Transport,
@@ -23,6 +22,7 @@ use ureq::{Agent, Proxy, ProxyProtocol};
 
 use super::dns::Resolver;
 use super::error::LookupError;
+use super::no_proxy::NoProxy;
 use super::roots::Roots;
 
 /// How to reach hosts.
@@ -30,8 +30,10 @@ use super::roots::Roots;
 pub struct TransportConfig {
     /// How long a request may take in all, from the DNS lookup to the last byte of the body.
     pub timeout: Duration,
-    /// The proxy; by default the one from the environment (`HTTPS_PROXY`, `NO_PROXY` and so on).
+    /// The proxy; by default the one from the environment (`HTTPS_PROXY` and so on).
     pub proxy: Option<Proxy>,
+    /// The hosts that are reached without it; by default what `NO_PROXY` says.
+    pub no_proxy: NoProxy,
     /// The root certificates to trust.
     pub roots: Roots,
 }
@@ -41,6 +43,7 @@ impl Default for TransportConfig {
         Self {
             timeout: Duration::from_secs(10),
             proxy: Proxy::try_from_env(),
+            no_proxy: NoProxy::from_env(),
             roots: Roots::default(),
         }
     }
@@ -91,10 +94,7 @@ impl<In: Transport> Connector<In> for SocketConnector {
             let message = format!("proxy {}: SOCKS is not supported", proxy.host());
             return Err(io::Error::new(ErrorKind::Unsupported, message).into());
         }
-        let deadline = match details.now {
-            time::Instant::Exact(now) => deadline(now, &details.timeout),
-            _ => deadline(Instant::now(), &details.timeout),
-        };
+        let deadline = deadline(fiber::time(), &details.timeout);
         let stream = FiberStream::connect_any(&self.registrar, &details.addrs, deadline).map_err(
             |error| match error.kind() {
                 // Connecting took too long, whichever limit ended it.
@@ -126,7 +126,7 @@ impl SocketTransport {
         if timeout.after.is_zero() {
             return Err(ureq::Error::Timeout(timeout.reason));
         }
-        self.stream.set_deadline(deadline(Instant::now(), timeout));
+        self.stream.set_deadline(deadline(fiber::time(), timeout));
         Ok(())
     }
 }
@@ -177,7 +177,7 @@ impl resolver::Resolver for Resolver {
             _ => None,
         });
         let port = port.ok_or_else(|| ureq::Error::BadUri(uri.to_string()))?;
-        let now = Instant::now();
+        let now = fiber::time();
         let deadline = deadline(now, &timeout).unwrap_or(now + LOOKUP_LIMIT);
         let found = self
             .lookup(host, deadline)

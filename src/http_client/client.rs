@@ -116,8 +116,15 @@ impl HttpClient {
 
     /// The proxy that connections to `uri` go through, if any.
     pub(crate) fn proxy_for(&self, uri: &Uri) -> Option<&Proxy> {
-        let proxy = self.config.proxy.as_ref();
-        proxy.filter(|proxy| !proxy.is_no_proxy(uri))
+        let proxy = self.config.proxy.as_ref()?;
+        (!self.config.no_proxy.covers(uri)).then_some(proxy)
+    }
+
+    /// The proxy for a request, as `ureq` wants it. Its own reading of `NO_PROXY` knows neither
+    /// networks nor ports, and would send requests to this machine through the proxy.
+    fn ureq_proxy(&self, url: &str) -> Option<Proxy> {
+        let uri: Option<Uri> = url.parse().ok();
+        uri.and_then(|uri| self.proxy_for(&uri).cloned())
     }
 
     /// Sends a GET request.
@@ -165,7 +172,7 @@ impl HttpClient {
                     request = request.header("Last-Event-ID", last_id);
                 }
             }
-            let mut request = request.config();
+            let mut request = request.config().proxy(self.ureq_proxy(&url));
             if self.follows_redirects() {
                 request = request.max_redirects(0).max_redirects_will_error(false);
             }
@@ -208,7 +215,8 @@ impl HttpClient {
 
     /// A POST request with the source's headers. Those would follow a redirect, so there is none.
     fn poster(&self, url: &str) -> RequestBuilder<WithBody> {
-        let mut request = self.agent.post(url);
+        let request = self.agent.post(url).config();
+        let mut request = request.proxy(self.ureq_proxy(url)).build();
         if self.headers.is_empty() {
             return request;
         }

@@ -1,4 +1,4 @@
-//! Trusted root certificates: Mozilla's, and those of `--ca FILE`.
+//! Trusted root certificates: Mozilla's, and the ones in `--ca FILE`.
 
 use std::io;
 use std::path::Path;
