@@ -6,7 +6,8 @@
 //! shell that shares it, but a terminal can be opened a second time for us alone. Too many similar
 //! lines are suppressed, counted and reported, too.
 //!
-//! Control characters are escaped, so a log line stays one line, whatever peers send. Other
+//! Control characters and their like are escaped, so a log line stays one line and reads from left
+//! to right, whatever peers send. Other
 //! libraries log warnings only, since their finer levels show the headers of requests.
 
 mod limiter;
@@ -17,6 +18,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use env_logger::{Builder, Target};
+use exchanges::text::is_deceptive;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use self::limiter::{Limiter, Verdict};
@@ -207,13 +209,16 @@ fn is_writable() -> bool {
     writable(io::stderr(), Duration::ZERO) == Writability::Ready
 }
 
-/// Escapes line breaks and other control characters as in source code.
+/// Escapes line breaks, other control characters and invisible ones that rewrite the text around
+/// them, as in source code.
 fn on_one_line(text: String) -> String {
-    if !text.chars().any(char::is_control) {
+    if text.is_ascii() && !text.bytes().any(|byte| byte.is_ascii_control())
+        || !text.contains(is_deceptive)
+    {
         return text;
     }
     let escaped = |c: char| {
-        if c.is_control() {
+        if is_deceptive(c) {
             c.escape_default().to_string()
         } else {
             c.to_string()
@@ -247,5 +252,9 @@ mod tests {
             r"unknown symbol 'A\nerror: \u{1b}[2Jall is lost'\r"
         );
         assert_eq!(on_one_line("5 µs".to_owned()), "5 µs");
+        assert_eq!(
+            on_one_line("a\u{202e}b\u{2066}c\u{2028}d".to_owned()),
+            r"a\u{202e}b\u{2066}c\u{2028}d"
+        );
     }
 }

@@ -224,8 +224,8 @@ pub(crate) fn short(text: &str) -> String {
 }
 
 fn printable(text: &str, length_max: usize) -> String {
-    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    printable.take(length_max).collect()
+    let text = exchanges::text::printable(text);
+    text.chars().take(length_max).collect()
 }
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {

@@ -229,10 +229,10 @@ pub(super) fn scalar(json: &str) -> Option<Cow<'_, str>> {
 
 /// The beginning of a foreign text on one line, for our own messages.
 pub(super) fn excerpt(text: &str) -> String {
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
     let beginning: String = text.trim().chars().take(EXCERPT_LENGTH_MAX * 4).collect();
-    let words: Vec<_> = beginning.split_whitespace().collect();
-    let line: String = words.join(" ").chars().map(printable).collect();
+    let printable = crate::text::printable(&beginning);
+    let words: Vec<_> = printable.split_whitespace().collect();
+    let line = words.join(" ");
     match line.char_indices().nth(EXCERPT_LENGTH_MAX) {
         Some((end, _)) => line[..end].to_owned() + "…",
         None => line,
