@@ -120,12 +120,10 @@ impl Instrument {
         std::mem::replace(&mut watch.is_stale, false)
     }
 
-    /// Whether it has fallen silent and its readers have not been told. With `no_hope`, a symbol
-    /// that never had a price counts as silent immediately.
-    pub(super) fn is_overdue(&self, now: Instant, no_hope: bool) -> bool {
+    /// Whether it has fallen silent and its readers have not been told.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
         let watch = self.watch.as_ref().filter(|watch| !watch.is_stale);
-        let is_forlorn = no_hope && self.seq == 0;
-        watch.is_some_and(|watch| is_forlorn || watch.silence(now) > watch.stale_after)
+        watch.is_some_and(|watch| watch.silence(now) > watch.stale_after)
     }
 
     pub(super) fn is_stale(&self) -> bool {

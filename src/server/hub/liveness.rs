@@ -18,6 +18,8 @@ pub(crate) struct Silent {
     /// The number of its market.
     pub(crate) market: usize,
     pub(crate) silence: Duration,
+    /// Whether it ever had a price.
+    pub(crate) had_price: bool,
 }
 
 /// The markets that symbols are prices of. Several symbols may be prices of one market, from
@@ -150,13 +152,11 @@ impl Hub {
     }
 
     /// Prints which symbols from number `from` on have fallen silent, and adds up to `most` of them
-    /// to `silent`. Returns where to go on, if there may be more. With `no_hope` the feed expects
-    /// no prices at the moment, so symbols that never had one are called stale before their time is
-    /// up.
+    /// to `silent`. Returns where to go on, if there may be more.
     pub(crate) fn publish_stale(
         &mut self,
         (from, most): (usize, usize),
-        (now, no_hope): (Instant, bool),
+        now: Instant,
         silent: &mut Vec<Silent>,
     ) -> Option<usize> {
         if self.is_closed() {
@@ -165,7 +165,7 @@ impl Hub {
         let known = silent.len();
         for index in from..self.instruments.len() {
             let instrument = &mut self.instruments[index];
-            if !instrument.is_listed || !instrument.is_overdue(now, no_hope) {
+            if !instrument.is_listed || !instrument.is_overdue(now) {
                 continue;
             }
             if silent.len() - known == most {
@@ -173,12 +173,14 @@ impl Hub {
             }
             let was_live = instrument.is_live();
             let market = instrument.market;
+            let had_price = instrument.seq > 0;
             if let Some(watch) = &mut instrument.watch {
                 watch.is_stale = true;
                 silent.push(Silent {
                     symbol: instrument.name.to_string(),
                     market,
                     silence: watch.silence(now),
+                    had_price,
                 });
             }
             if was_live {

@@ -107,7 +107,7 @@ fn after_the_closing_frame_a_symbol_stays_as_its_readers_know_it() {
         began,
     );
     let later = began + Duration::from_secs(2);
-    hub.publish_stale((0, 9), (later, false), &mut Vec::new());
+    hub.publish_stale((0, 9), later, &mut Vec::new());
     hub.close(b"goodbye", later);
     let head = hub.tape().head();
     assert!(!hub.confirm("A/USD", later), "it is still stale");
@@ -319,7 +319,7 @@ fn an_event_after_a_read_tick_does_not_repeat_the_tick() {
     let from = hub.tape().head();
     let later = now + Duration::from_secs(5);
     let mut silent = Vec::new();
-    assert_eq!(hub.publish_stale((0, 9), (later, false), &mut silent), None);
+    assert_eq!(hub.publish_stale((0, 9), later, &mut silent), None);
     assert_eq!(silent.len(), 1);
     let list = hub.select_everything().unwrap();
     let messages = paid_for_skipping(&mut hub, list, from);
@@ -340,7 +340,7 @@ fn a_returning_client_learns_the_state_of_the_price_it_knows() {
     hub.publish(&tick("A/USD", "1"), now);
     let (seen, behind_the_tick) = (hub.last_stamp(), hub.tape().head());
     let later = now + Duration::from_secs(5);
-    hub.publish_stale((0, 9), (later, false), &mut Vec::new());
+    hub.publish_stale((0, 9), later, &mut Vec::new());
     assert_eq!(hub.tape().resume(seen), Some(behind_the_tick));
     // Its readers hear that it is live again before the next tick, which has its own stamp.
     hub.publish(&tick("A/USD", "2"), later);
@@ -395,11 +395,8 @@ fn a_market_is_served_while_one_of_its_symbols_is_live() {
     let later = now + Duration::from_secs(2);
     hub.publish(&tick("y:A/USD", "1"), later);
     let mut silent = Vec::new();
-    assert_eq!(
-        hub.publish_stale((0, 1), (later, false), &mut silent),
-        Some(2)
-    );
-    assert_eq!(hub.publish_stale((2, 1), (later, false), &mut silent), None);
+    assert_eq!(hub.publish_stale((0, 1), later, &mut silent), Some(2));
+    assert_eq!(hub.publish_stale((2, 1), later, &mut silent), None);
     assert_eq!(unserved(&hub), ["B/USD"]);
     assert!(hub.confirm("B/USD", later) && hub.is_ready());
     hub.delist("y:A/USD", later);

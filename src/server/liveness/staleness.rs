@@ -29,31 +29,24 @@ impl<S: Transport> Server<S> {
     }
 
     fn look_for_silence(&mut self, io_loop: &mut IoLoop<Self>) {
-        // A client that joins while no exchange can be reached should hear of it at once.
-        let no_hope = self.sources.are_all_failing();
         if !self.looks_for_silence {
             self.looks_for_silence = true;
-            self.call_stale(io_loop, (0, no_hope), Vec::new());
+            self.call_stale(io_loop, 0, Vec::new());
         }
     }
 
     /// Tells subscribers which symbols, from number `from` on, have fallen silent, a turn's share
     /// at a time: a whole market may fall silent at once.
-    fn call_stale(
-        &mut self,
-        io_loop: &mut IoLoop<Self>,
-        (from, no_hope): (usize, bool),
-        mut silent: Vec<Silent>,
-    ) {
+    fn call_stale(&mut self, io_loop: &mut IoLoop<Self>, from: usize, mut silent: Vec<Silent>) {
         let now = io_loop.time();
         let range = (from, STALE_PER_TURN);
-        let next = self.hub.publish_stale(range, (now, no_hope), &mut silent);
+        let next = self.hub.publish_stale(range, now, &mut silent);
         if self.hub.has_news() {
             self.broadcast_soon(io_loop);
         }
         match next {
             Some(next) => io_loop.add_callback(move |server, io_loop| {
-                server.call_stale(io_loop, (next, no_hope), silent);
+                server.call_stale(io_loop, next, silent);
             }),
             None => {
                 self.looks_for_silence = false;
@@ -72,11 +65,14 @@ impl<S: Transport> Server<S> {
         self.is_stale = is_stale;
         if let Some((first, others)) = silent.split_first() {
             let (symbol, silence) = (&first.symbol, first.silence);
+            let what = if first.had_price {
+                "no price for"
+            } else {
+                "no price yet, after"
+            };
             match others.len() {
-                0 => log::warn!("{symbol} is stale: no price for {silence:.1?}"),
-                others => {
-                    log::warn!("{symbol} and {others} more are stale: no price for {silence:.1?}");
-                }
+                0 => log::warn!("{symbol} is stale: {what} {silence:.1?}"),
+                others => log::warn!("{symbol} and {others} more are stale: {what} {silence:.1?}"),
             }
         }
     }
