@@ -27,6 +27,12 @@ impl Backoff {
         self.failures = 0;
     }
 
+    /// Whether the pause after another failure like the last one would be longer.
+    pub(crate) fn grows(&self) -> bool {
+        let (first, longest) = self.limits;
+        first.saturating_mul(1 << self.failures.saturating_sub(1).min(DOUBLINGS_MAX)) < longest
+    }
+
     /// Notes a failure, and returns the pause after it: about `first` after the first failure,
     /// doubled with each further one, up to `longest`.
     ///
@@ -60,6 +66,7 @@ mod tests {
                 let pause = backoff.failed(first, longest);
                 let whole = Duration::from_millis(whole);
                 assert!((whole / 2..=whole).contains(&pause), "{pause:?}");
+                assert_eq!(backoff.grows(), whole < longest, "after {whole:?}");
             }
             backoff.succeeded();
             assert!(backoff.failed(first, longest) <= first);

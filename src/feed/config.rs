@@ -19,7 +19,7 @@ use super::replay::{Replay, ReplayError, Speed};
 use super::simulated::Sim;
 use super::source_header::{self, SourceHeader};
 use super::url_source::{Places, UrlSource};
-use crate::http_client::{Roots, TransportConfig, UpstreamOverride};
+use crate::http_client::{NoProxy, Roots, TransportConfig, UpstreamOverride};
 use crate::tape::SYMBOLS_MAX;
 use crate::tick::FieldSet;
 
@@ -312,6 +312,8 @@ fn sources(list: &[ExchangeChoice], options: &LiveOptions) -> Result<Vec<LiveSou
             has_time: false,
             headers: source_header::of_exchange(exchange),
             not_before: Instant::now(),
+            refused: None,
+            elsewhere: elsewhere(exchange, &catalogue),
         })
     };
     let sources: Vec<LiveSource> = list.iter().map(source).collect::<Result<_, String>>()?;
@@ -329,6 +331,13 @@ fn sources(list: &[ExchangeChoice], options: &LiveOptions) -> Result<Vec<LiveSou
         }
     }
     Ok(sources)
+}
+
+/// The entries of `exchange` for other places, as far as the catalogue has them.
+fn elsewhere(exchange: &Exchange, catalogue: &Catalogue) -> Vec<String> {
+    let names = exchange.elsewhere().iter();
+    let known = names.filter(|name| catalogue.get(name).is_ok());
+    known.cloned().collect()
 }
 
 fn custom(
@@ -353,6 +362,8 @@ fn custom(
         has_time,
         headers,
         not_before: Instant::now(),
+        refused: None,
+        elsewhere: Vec::new(),
     })
 }
 
@@ -451,6 +462,7 @@ fn live_settings(settings: &Settings) -> Result<LiveSettings, String> {
             None => proxy(Proxy::try_from_env())?,
             Some(_) => None,
         },
+        no_proxy: NoProxy::from_env(),
         timeout: options.request_timeout,
         roots,
     };
@@ -652,8 +664,8 @@ mod tests {
             "unknown exchange 'binnace', did you mean binance?"
         );
         assert_eq!(
-            open("gemini+stream", &settings()),
-            "gemini has no stream, use --source gemini"
+            open("luno+stream", &settings()),
+            "luno has no stream, use --source luno"
         );
         let mut twice = settings();
         twice.symbols = ["BTC/USDT", "XBT/USDT"].map(str::to_owned).to_vec();

@@ -12,8 +12,8 @@ pub trait Publish: Sized + 'static {
     /// Takes a new price. Called on the loop, so it must not block.
     fn publish(&mut self, io_loop: &mut IoLoop<Self>, tick: Tick);
 
-    /// Notes that the price of `symbol`, named as on the wire, was confirmed unchanged. Called in
-    /// place of `publish` when only changes are published.
+    /// Notes that the price of `symbol`, named as on the wire, was confirmed unchanged: by the same
+    /// price when only changes are published, or by a sign of life of a stream whose market rests.
     fn confirm(&mut self, io_loop: &mut IoLoop<Self>, symbol: &str);
 
     /// Adds symbols, named as on the wire, that clients can ask for from now on. Returns how many of

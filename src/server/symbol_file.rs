@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
+use exchanges::text::{is_deceptive, printable};
+
 use crate::error_text::plain;
 use crate::server::hub::SYMBOL_LENGTH_MAX;
 use crate::tape::SYMBOLS_MAX;
@@ -41,7 +43,10 @@ pub(crate) fn symbols<'a>(words: impl Iterator<Item = &'a str>) -> Result<Vec<St
         let is_whole = symbol.split_once('/').is_some_and(|(base, quote)| {
             !base.is_empty() && !quote.is_empty() && !quote.contains('/')
         });
-        if !is_whole || symbol.contains(|c: char| !c.is_ascii_graphic()) {
+        // Exchanges list markets in any script, but no name that cannot be seen.
+        let is_odd = |c: char| c.is_whitespace() || is_deceptive(c);
+        if !is_whole || symbol.contains(is_odd) {
+            let symbol = printable(symbol);
             return Err(format!(
                 "invalid symbol '{symbol}': expected BASE/QUOTE, such as BTC/USDT"
             ));

@@ -9,7 +9,7 @@ use ioloop::fiber::{Emitter, Exit, STACK_SIZE};
 use ioloop::{IoLoop, Registrar};
 use tickertape::http_client::Roots;
 use tickertape::http_client::dns::{Hosts, ResolvConf, Resolver};
-use tickertape::http_client::{self, TransportConfig};
+use tickertape::http_client::{self, NoProxy, TransportConfig};
 
 /// Runs `body` as a fiber on a loop of its own and returns what it returns.
 pub(crate) fn in_fiber<T: 'static>(body: impl FnOnce(&Registrar) -> T + 'static) -> T {
@@ -59,6 +59,7 @@ pub(crate) fn settings() -> TransportConfig {
     TransportConfig {
         timeout: Duration::from_secs(5),
         proxy: None,
+        no_proxy: NoProxy::default(),
         roots: Roots::default(),
     }
 }

@@ -166,7 +166,8 @@ impl<'e> Client<'e> {
             }
             StreamMessage::Error(words) => self.errors.push(words),
             StreamMessage::Leave => self.leaves = true,
-            StreamMessage::Other => self.others += 1,
+            StreamMessage::Alive(_) => self.heartbeats += 1,
+            StreamMessage::Unreadable(_) | StreamMessage::Other => self.others += 1,
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ mod fibers;
 mod fields;
 mod lines;
 mod rest;
+mod silence;
 mod sources;
 mod stream;
 mod upstream;

@@ -139,7 +139,7 @@ fn a_url_with_pointers_is_a_source() {
 }
 
 #[test]
-fn unusable_pointers_end_the_server() {
+fn pointers_that_find_nothing_are_warned_of() {
     let web = web();
     let (url, gone) = (format!("{web}/gold"), format!("{web}/gone"));
     let host = web.strip_prefix("http://").unwrap();
@@ -166,8 +166,27 @@ fn unusable_pointers_end_the_server() {
         ),
     ] {
         let source = ["--source", url, "--symbols", "XAU/USD", "--price"];
-        let (code, output) = refusal(&[&source[..], &pointers].concat());
-        assert_eq!(output, format!("error: {host}: {expected}"));
-        assert_eq!(code, Some(1));
+        let server = ServerProcess::spawn(&mut server(&[&source[..], &pointers].concat()));
+        let warning = format!("warn: {host}: {expected}; serving anyway");
+        assert_eq!(server.lines(&warning), 1, "{warning}: {}", server.log());
     }
+}
+
+#[test]
+fn a_source_on_this_machine_is_never_proxied() {
+    let url = web() + "/gold";
+    let pointers = ["--symbols", "XAU/USD", "--price", "/data/price"];
+    let mut command = server(&[&["--source", &url][..], &pointers].concat());
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"] {
+        command.env(name, "http://127.0.0.1:1");
+    }
+    command.env("NO_PROXY", "other.example");
+    let server = ServerProcess::spawn(&mut command);
+    let url = format!("ws://{}/", server.address);
+    let (mut client, _) = tungstenite::client(url, server.connect()).unwrap();
+    let first = client.read().unwrap();
+    assert!(
+        first.to_text().unwrap().contains("\"price\":2650"),
+        "{first}"
+    );
 }

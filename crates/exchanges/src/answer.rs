@@ -94,20 +94,24 @@ pub(super) fn whole_error(
             403 | 451 => Some(QuoteError::Blocked(why())),
             500.. => Some(QuoteError::Down(why())),
             _ if !succeeded => Some(QuoteError::Refused(why())),
-            _ if inputs.document.is_some() && ok.is_some() => Some(QuoteError::Refused(why())),
-            _ => None,
+            // What is not JSON is reported when it is read.
+            _ if inputs.document.is_none() || ok.is_none() => None,
+            _ if own_words(entry, inputs).is_some() => Some(QuoteError::Refused(why())),
+            _ => Some(QuoteError::Garbage(excerpt(inputs.text))),
         }
     }
 }
 
-/// The exchange's own description of what went wrong.
+/// The exchange's own description of what went wrong, or else the beginning of its answer.
 fn error_message(entry: &Entry, inputs: &Inputs<'_>) -> Option<String> {
-    let found = inputs.document.and_then(|document| {
-        let mut pointers = entry.message.iter();
-        pointers.find_map(|pointer| document.scalar(pointer))
-    });
+    let found = own_words(entry, inputs);
     let message = excerpt(found.as_deref().unwrap_or(inputs.text));
     (!message.is_empty()).then_some(message)
+}
+
+fn own_words<'a>(entry: &Entry, inputs: &Inputs<'a>) -> Option<Cow<'a, str>> {
+    let mut pointers = entry.message.iter();
+    pointers.find_map(|pointer| inputs.document?.scalar(pointer))
 }
 
 /// The body as text, without the byte order mark and blanks that some servers put around it.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::Exchange;
 use super::entry::read_entries;
+use super::text::printable;
 
 /// The known exchanges.
 #[derive(Clone, Debug)]
@@ -138,9 +139,10 @@ fn row(exchange: &Exchange) -> [String; COLUMNS] {
     ]
 }
 
-/// Cuts long cells: the name in a user's entry may have any length.
+/// Cuts long cells, and replaces what cannot be seen: the name in a user's entry may be anything.
 fn shortened(mut row: [String; COLUMNS]) -> [String; COLUMNS] {
     for (cell, width) in row.iter_mut().zip(WIDTHS_MAX) {
+        *cell = printable(cell);
         if let Some((end, _)) = cell.char_indices().nth(width - 1)
             && cell.chars().count() > width
         {

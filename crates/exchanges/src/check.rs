@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::{Batch, Encoding, Entry, Mapping, Query, StreamEntry};
+use super::entry::{Batch, Encoding, Entry, Mapping, Query, Sign, StreamEntry};
 use super::markets::MarketList;
 use super::message::Message;
 use super::stream::websocket_url;
@@ -22,6 +22,9 @@ impl Entry {
         }
         for alias in &self.aliases {
             check_name("aliases", alias)?;
+        }
+        for other in &self.elsewhere {
+            check_name("elsewhere", other)?;
         }
         self.example
             .parse::<super::Symbol>()
@@ -170,6 +173,11 @@ impl StreamEntry {
             positive("stream.ping.every_ms", ping.every_ms)?;
             let checked = ping.send.as_ref().map_or(Ok(()), Message::check);
             in_field("stream.ping.send", checked)?;
+        }
+        positive("stream.alive.every_ms", self.alive.every_ms)?;
+        if self.alive.by != Sign::Pong && self.heartbeats.is_empty() {
+            let reason = "only \"pong\" needs no heartbeats".to_owned();
+            return Err(("stream.alive.by".to_owned(), reason));
         }
         let ticks = &self.ticks.message;
         let ack = self.ack.as_ref();

@@ -46,6 +46,7 @@ impl Exchange {
         let csv = custom.table()?;
         let answer = Mapping {
             last: NumberField::at(custom.price.into_pointer()).scaled_by(custom.scale),
+            any_number: true,
             time: custom.time.map(|place| TimeField {
                 at: place.into_pointer(),
                 unit: TimeUnit::Auto,

@@ -5,6 +5,7 @@
 //! | `id`, `name`, `aliases` | its names on the command line and in the log |
 //! | `example` | a symbol that it trades, for the list of sources; `BTC/USDT` by default |
 //! | `notes` | what its users should know |
+//! | `elsewhere` | the entries of this exchange that serve places which this one refuses |
 //! | `spelling` | how it writes symbols: see [`SymbolFormat`] |
 //! | `interval_ms` | the shortest time between two requests |
 //! | `headers` | headers of all its requests, the handshake of its stream included: `{"Origin": "https://example.com"}` |
@@ -61,6 +62,8 @@ pub(super) struct Entry {
     pub(super) example: String,
     #[serde(default)]
     pub(super) notes: String,
+    #[serde(default)]
+    pub(super) elsewhere: Vec<String>,
     pub(super) spelling: SymbolFormat,
     pub(super) interval_ms: u64,
     #[serde(default)]
@@ -131,6 +134,10 @@ pub(super) struct Mapping {
     pub(super) names: Vec<Template>,
     /// The last price in an entry.
     pub(super) last: NumberField,
+    /// Whether the price may be zero or negative, as that of power can. At an exchange such a number
+    /// means that there is no price.
+    #[serde(skip)]
+    pub(super) any_number: bool,
     pub(super) time: Option<TimeField>,
     /// Where an entry has bid, ask and the figures of 24 hours, each by the name of its
     /// [`Field`](super::Field); all of them are optional.
@@ -197,6 +204,41 @@ pub(super) struct StreamEntry {
     pub(super) leave: Vec<Condition>,
     /// What the client has to send periodically; absent where the server pings.
     pub(super) ping: Option<Ping>,
+    #[serde(default)]
+    pub(super) alive: Alive,
+}
+
+/// What arrives at least every `every_ms`, even while no market trades. Exchanges send prices when
+/// they change, so in silence only this sign of life tells a quiet market from a dead connection:
+/// it confirms the prices that have arrived on the connection before.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Alive {
+    pub(super) by: Sign,
+    pub(super) every_ms: u64,
+}
+
+/// Where a sign of life comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Sign {
+    /// The answer to our `ping`, which is then sent at least this often; without a `ping`, to a
+    /// ping frame.
+    Pong,
+    /// One of the `heartbeats`, which the exchange sends unasked, or any other message instead.
+    Heartbeat,
+    /// One of the `heartbeats` that names a channel or a symbol in the same place as a tick. It
+    /// confirms that price only.
+    Channel,
+}
+
+impl Default for Alive {
+    fn default() -> Self {
+        Self {
+            by: Sign::Pong,
+            every_ms: 10_000,
+        }
+    }
 }
 
 /// How messages are written, apart from gzip and zlib, which are recognised.

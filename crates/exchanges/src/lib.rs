@@ -58,6 +58,7 @@ mod protobuf;
 mod quote;
 mod stream;
 mod template;
+pub mod text;
 mod unpack;
 
 use std::borrow::Cow;
@@ -179,6 +180,11 @@ impl Exchange {
     /// What its users should know; often empty.
     pub fn notes(&self) -> &str {
         &self.entry.notes
+    }
+
+    /// The entries of this exchange that serve places which this one refuses; often none.
+    pub fn elsewhere(&self) -> &[String] {
+        &self.entry.elsewhere
     }
 
     /// An example of a symbol that it trades.
@@ -364,7 +370,14 @@ impl Exchange {
         let stream = self.entry.stream.as_ref()?;
         let format = stream.spelling.as_ref().unwrap_or(&self.entry.spelling);
         let markets = symbols.iter().map(|symbol| format.market(symbol));
-        Some(Session::new(stream, markets.collect()))
+        Some(Session::new(&self.entry, stream, markets.collect()))
+    }
+
+    /// How long its stream may go without a sign of life before it is presumed dead; `None` if it
+    /// has no stream.
+    pub fn stream_silence_max(&self) -> Option<Duration> {
+        let stream = self.entry.stream.as_ref()?;
+        Some(stream.alive.silence_max())
     }
 
     /// Whether it has a stream.

@@ -11,7 +11,7 @@ use super::document::Value;
 use super::entry::Mapping;
 use super::fields::Fields;
 use super::json::{Pointer, excerpt};
-use super::number::{NumberField, Places};
+use super::number::Places;
 use crate::price::Price;
 
 /// The price of one symbol as an exchange states it.
@@ -21,6 +21,10 @@ pub struct Quote {
     pub price: Price,
     /// The exchange's time in Unix ms; `None` if it sends none or an implausible one.
     pub timestamp_ms: Option<u64>,
+    /// The clock of that time: 0 for the usual one, more for one that the exchange's entry names
+    /// for answers without the usual time. Only times of one clock can be compared: that of the
+    /// last trade and that of the answer differ by minutes.
+    pub clock: u8,
     /// What else it states, of the fields that were asked for.
     pub fields: Fields,
 }
@@ -103,29 +107,33 @@ pub(super) fn read_quote(
     places: Places<'_, '_>,
     now_ms: u64,
 ) -> Result<Quote, QuoteError> {
-    let price = read_price(&mapping.last, places)?;
+    let price = read_price(mapping, places)?;
+    let (timestamp_ms, clock) = read_time_of(mapping.time.as_ref(), places, now_ms)?;
     Ok(Quote {
         price,
-        timestamp_ms: read_time_of(mapping.time.as_ref(), places, now_ms)?,
+        timestamp_ms,
+        clock,
         fields: read_fields(mapping, places),
     })
 }
 
-/// The time in the first place that has one.
+/// The time in the first place that has one, with the number of that place.
 fn read_time_of(
     time: Option<&TimeField>,
     places: Places<'_, '_>,
     now_ms: u64,
-) -> Result<Option<u64>, QuoteError> {
+) -> Result<(Option<u64>, u8), QuoteError> {
     let mut next = time;
+    let mut clock = 0;
     while let Some(time) = next {
         let written = places.of(time.of).scalar(&time.at);
         if let Some(text) = written.filter(|text| !text.is_empty()) {
-            return read_time(&text, time.unit, now_ms);
+            return Ok((read_time(&text, time.unit, now_ms)?, clock));
         }
         next = time.or.as_deref();
+        clock = clock.saturating_add(1);
     }
-    Ok(None)
+    Ok((None, 0))
 }
 
 /// The wanted fields that are there and are numbers: null, "" and words mean that there is none.
@@ -155,9 +163,9 @@ fn read_time(text: &str, unit: TimeUnit, now_ms: u64) -> Result<Option<u64>, Quo
 
 /// Exchanges state the price of a market that is not traded as null, "", 0 or not at all; none of
 /// these may become a tick.
-fn read_price(last: &NumberField, places: Places<'_, '_>) -> Result<Price, QuoteError> {
+fn read_price(mapping: &Mapping, places: Places<'_, '_>) -> Result<Price, QuoteError> {
     let no_price = |why: &str| Err(QuoteError::NoPrice(why.to_owned()));
-    let text = match last.value(places) {
+    let text = match mapping.last.value(places) {
         Value::Missing => return no_price(MISSING),
         Value::Null => return no_price("it is null"),
         Value::Compound(json) => return no_price(&format!("it is {}", excerpt(json))),
@@ -169,16 +177,24 @@ fn read_price(last: &NumberField, places: Places<'_, '_>) -> Result<Price, Quote
     let Ok(price) = Price::parse(text.trim_ascii()) else {
         return no_price(&format!("it is '{}'", excerpt(&text)));
     };
-    if price.as_str().starts_with('-') {
-        return no_price("it is negative");
+    if !mapping.any_number {
+        check_price(&price)?;
     }
-    if is_zero(&price) {
-        return no_price("it is zero");
-    }
-    match last.scaled(price, places) {
+    match mapping.last.scaled(price, places) {
         Some(price) => Ok(price),
         None => no_price("its scale is missing or too large"),
     }
+}
+
+/// At an exchange, only a positive number is a price.
+fn check_price(price: &Price) -> Result<(), QuoteError> {
+    if price.as_str().starts_with('-') {
+        return Err(QuoteError::NoPrice("it is negative".to_owned()));
+    }
+    if is_zero(price) {
+        return Err(QuoteError::NoPrice("it is zero".to_owned()));
+    }
+    Ok(())
 }
 
 const MISSING: &str = "it is missing";
@@ -255,6 +271,7 @@ mod tests {
     use crate::document::Document;
     use crate::fields::{Field, FieldSet};
     use crate::json::Node;
+    use crate::number::NumberField;
     use crate::template::SymbolFormat;
     use proptest::prelude::*;
 
@@ -342,19 +359,25 @@ mod tests {
             r#"{"last":"/p","time":{"at":"/ms","unit":"ms","or":{"at":"/s","unit":"s"}}}"#,
         )
         .unwrap();
-        for (json, expected) in [
+        for (json, expected, clock) in [
             (
                 r#"{"p":1,"ms":1732270000123,"s":9}"#,
                 Some(1_732_270_000_123),
+                0,
             ),
             (
                 r#"{"p":1,"ms":null,"s":"1732270000"}"#,
                 Some(1_732_270_000_000),
+                1,
             ),
-            (r#"{"p":1,"ms":""}"#, None),
+            (r#"{"p":1,"ms":""}"#, None, 0),
         ] {
             let quote = read(json, &mapping).unwrap();
-            assert_eq!(quote.timestamp_ms, expected, "{json}");
+            assert_eq!(
+                (quote.timestamp_ms, quote.clock),
+                (expected, clock),
+                "{json}"
+            );
         }
     }
 

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use super::answer::{Names, not_json, read_mapped, text_of};
+use super::answer::{Names, not_json, read_mapped, text_of, whole_error};
 use super::condition::{Condition, Inputs};
 use super::document::Document;
-use super::entry::{Ack, Encoding, StreamEntry};
+use super::entry::{Ack, Alive, Encoding, Entry, Sign, StreamEntry};
 use super::json::{Node, excerpt};
 use super::message::{Context, Message};
 use super::quote::{Quote, QuoteError};
@@ -18,6 +18,7 @@ use super::unpack::unpacked;
 /// The conversation on one connection to a stream. Each connection needs its own.
 #[derive(Debug)]
 pub struct Session<'e> {
+    exchange: &'e Entry,
     entry: &'e StreamEntry,
     markets: Vec<Market>,
     names: Names,
@@ -34,6 +35,11 @@ pub struct Connection {
     pub settle: Duration,
     /// How often to send a ping, if the client has to; see [`Session::ping`].
     pub ping_every: Option<Duration>,
+    /// How long it may go without a sign of life before it is presumed dead.
+    pub silence_max: Duration,
+    /// Whether only [`StreamMessage::Alive`] confirms prices. Otherwise whatever arrives shows that
+    /// the connection works, and so confirms all of them.
+    pub confirms_one_by_one: bool,
 }
 
 /// What a message of a stream means.
@@ -46,18 +52,23 @@ pub enum StreamMessage {
     Ack,
     /// A sign of life, with the text to send back at once, if it needs a reply.
     Heartbeat(Option<String>),
+    /// A sign of life for one symbol, by its index: its last price still stands.
+    Alive(usize),
     /// The exchange reports an error, for example an unknown symbol. The connection may go on.
     Error(String),
     /// The exchange asks the client to reconnect, as before maintenance.
     Leave,
+    /// A message that makes no sense, with what is wrong with it.
+    Unreadable(String),
     /// Anything else.
     Other,
 }
 
 impl<'e> Session<'e> {
-    pub(super) fn new(entry: &'e StreamEntry, markets: Vec<Market>) -> Self {
+    pub(super) fn new(exchange: &'e Entry, entry: &'e StreamEntry, markets: Vec<Market>) -> Self {
         let names = Names::new(&entry.ticks.message, &markets);
         Self {
+            exchange,
             entry,
             markets,
             names,
@@ -73,7 +84,7 @@ impl<'e> Session<'e> {
     /// Where to connect. `token` is the answer to the POST to [`token_url`](Self::token_url).
     ///
     /// # Errors
-    /// When that answer has no token.
+    /// When that answer has no token, or is an error of the exchange.
     pub fn connection(
         &self,
         token: Option<(u16, &[u8])>,
@@ -84,8 +95,12 @@ impl<'e> Session<'e> {
         let mut token_text = None;
         if let Some(fields) = &self.entry.token {
             let (status, body) = token.unwrap_or_default();
-            let text = text_of(body)?;
-            let answer = Node::parse(text)
+            let text = text_of(body);
+            let readable = text.as_ref().copied().unwrap_or_default();
+            let answer = Node::parse(readable).map(Document::Json);
+            self.check_answer(status, readable, answer.as_ref().ok())?;
+            let text = text?;
+            let answer = answer
                 .map_err(|_| QuoteError::Garbage(format!("HTTP {status}, {}", not_json(text))))?;
             let refused = || {
                 let excerpt = excerpt(text);
@@ -114,8 +129,31 @@ impl<'e> Session<'e> {
         Ok(Connection {
             url,
             settle: Duration::from_millis(self.entry.settle_ms),
-            ping_every: ping_ms.map(Duration::from_millis),
+            ping_every: self.entry.alive.ping_ms(ping_ms).map(Duration::from_millis),
+            silence_max: self.entry.alive.silence_max(),
+            confirms_one_by_one: self.entry.alive.by == Sign::Channel,
         })
+    }
+
+    /// Recognises the errors that every request can meet, as in answers with prices.
+    fn check_answer(
+        &self,
+        status: u16,
+        text: &str,
+        document: Option<&Document<'_>>,
+    ) -> Result<(), QuoteError> {
+        let inputs = Inputs {
+            status: Some(status),
+            text,
+            document,
+        };
+        let ok = self.exchange.ok.as_ref();
+        match whole_error(self.exchange, ok, status, &inputs) {
+            Some(
+                error @ (QuoteError::RateLimited | QuoteError::Blocked(_) | QuoteError::Down(_)),
+            ) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// The texts that subscribe to all symbols, in the order to send them. A stream whose URL names
@@ -166,7 +204,7 @@ impl<'e> Session<'e> {
     pub fn read(&mut self, message: &[u8], now_ms: u64) -> StreamMessage {
         match unpacked(message) {
             Ok(message) => self.read_plain(&message, now_ms),
-            Err(_) => StreamMessage::Error("invalid compressed data in a message".to_owned()),
+            Err(_) => StreamMessage::Unreadable("invalid compressed data".to_owned()),
         }
     }
 
@@ -181,7 +219,7 @@ impl<'e> Session<'e> {
         let document = match document {
             None if self.entry.encoding == Encoding::Protobuf => Some(Document::Protobuf(message)),
             None if text.is_empty() && !message.is_empty() => {
-                return StreamMessage::Error("a message is not UTF-8 text".to_owned());
+                return StreamMessage::Unreadable("not UTF-8 text".to_owned());
             }
             document => document,
         };
@@ -219,6 +257,9 @@ impl<'e> Session<'e> {
         }
         let mut heartbeats = self.entry.heartbeats.iter();
         if let Some(heartbeat) = heartbeats.find(|heartbeat| heartbeat.when.holds(&inputs)) {
+            if let Some(index) = document.and_then(|document| self.confirmed(document)) {
+                return StreamMessage::Alive(index);
+            }
             let reply = heartbeat.reply.as_ref();
             let reply = reply.map(|reply| self.render(reply, &[], document, now_ms));
             return StreamMessage::Heartbeat(reply);
@@ -231,8 +272,22 @@ impl<'e> Session<'e> {
         }
         match &self.entry.ack {
             Some(ack) if ack.when.holds(&inputs) => self.read_ack(ack, document),
+            _ if document.is_none() => StreamMessage::Unreadable(not_json(text)),
             _ => StreamMessage::Other,
         }
+    }
+
+    /// The symbol that a heartbeat is about, if this exchange has a heartbeat for each.
+    fn confirmed(&self, heartbeat: &Document<'_>) -> Option<usize> {
+        if self.entry.alive.by != Sign::Channel {
+            return None;
+        }
+        let mapping = &self.entry.ticks.message;
+        let name = match (&mapping.symbol, &mapping.channel) {
+            (Some(symbol), _) => symbol.read(heartbeat, heartbeat),
+            (None, channel) => heartbeat.scalar(channel.as_ref()?),
+        };
+        self.names.index(&name?)
     }
 
     fn read_ticks(&self, message: &Document<'_>, now_ms: u64) -> StreamMessage {
@@ -252,6 +307,7 @@ impl<'e> Session<'e> {
             },
         );
         match read {
+            Err(error) if !mapping.is_single() => StreamMessage::Unreadable(error.to_string()),
             // For a channel that we did not ask for, or have left.
             Err(_) => StreamMessage::Other,
             Ok(()) if ticks.is_empty() => StreamMessage::Other,
@@ -296,6 +352,25 @@ impl<'e> Session<'e> {
         })
     }
 }
+
+impl Alive {
+    /// How often to ping, where the exchange or its entry asks for a ping every `asked_ms`.
+    fn ping_ms(self, asked_ms: Option<u64>) -> Option<u64> {
+        match self.by {
+            Sign::Pong => Some(asked_ms.unwrap_or(self.every_ms).min(self.every_ms)),
+            Sign::Heartbeat | Sign::Channel => asked_ms,
+        }
+    }
+
+    /// One interval, and half of another for a sign that is late.
+    pub(super) fn silence_max(self) -> Duration {
+        let every = Duration::from_millis(self.every_ms);
+        every + (every / 2).max(LATE_MIN)
+    }
+}
+
+/// How late a sign of life may be, at least: an answer may take seconds.
+const LATE_MIN: Duration = Duration::from_secs(5);
 
 /// The limits on what an exchange may ask for: it cannot make us send constantly, or never.
 const PING_MS_MIN: u64 = 1_000;

@@ -151,7 +151,9 @@ fn every_recorded_message_means_what_it_should() {
                 StreamMessage::Ack => "ack".to_owned(),
                 StreamMessage::Heartbeat(None) => "heartbeat".to_owned(),
                 StreamMessage::Heartbeat(Some(reply)) => format!("heartbeat {reply}"),
+                StreamMessage::Alive(index) => format!("alive {}", conversation.symbols[index]),
                 StreamMessage::Error(words) => format!("error {words}"),
+                StreamMessage::Unreadable(what) => format!("unreadable: {what}"),
                 StreamMessage::Leave => "leave".to_owned(),
                 StreamMessage::Other => "other".to_owned(),
             };
@@ -165,6 +167,22 @@ fn every_recorded_message_means_what_it_should() {
         spoken,
         "those with a stream, and those with a conversation in data/exchange_streams.json"
     );
+}
+
+#[test]
+fn every_stream_says_what_shows_that_it_is_alive() {
+    let file: serde_json::Value = serde_json::from_str(include_str!("../exchanges.json")).unwrap();
+    for entry in file["exchanges"].as_array().unwrap() {
+        let is_said = entry["stream"].is_null() || entry["stream"]["alive"].is_object();
+        assert!(is_said, "{} lacks stream.alive", entry["id"]);
+    }
+    let catalogue = Catalogue::builtin();
+    let silence_max = |id: &str| catalogue.get(id).unwrap().stream_silence_max();
+    // One interval and half of another, but at least five seconds for a late sign.
+    for (id, ms) in [("kraken", 6_000), ("okx", 15_000), ("bitfinex", 22_500)] {
+        assert_eq!(silence_max(id).unwrap().as_millis(), ms, "{id}");
+    }
+    assert_eq!(silence_max("luno"), None);
 }
 
 #[test]
@@ -278,7 +296,9 @@ fn a_token_answer_says_where_to_connect() {
         connection.url,
         "wss://ws-api-spot.kucoin.com/?token=2neAiu%3D.W%2Bg%3D%3D&connectId=1796083200000"
     );
-    assert_eq!(connection.ping_every.unwrap().as_secs(), 17);
+    // A ping is what tells whether it is alive, so it is sent more often than the answer asks.
+    assert_eq!(connection.ping_every.unwrap().as_secs(), 10);
+    assert_eq!(connection.silence_max.as_secs(), 15);
     let hasty = String::from_utf8_lossy(answer).replace("17000", "1");
     let connection = kucoin.connection(Some((200, hasty.as_bytes())), NOW);
     assert_eq!(connection.unwrap().ping_every.unwrap().as_secs(), 1);
@@ -290,10 +310,27 @@ fn a_token_answer_says_where_to_connect() {
         "unexpected answer: invalid WebSocket URL \
          'file:///etc?token=t&connectId=1796083200000': expected ws:// or wss://"
     );
-    assert_eq!(
-        error(Some((429, br#"{"code":"429000"}"#))),
-        r#"refused: no token: HTTP 429, {"code":"429000"}"#
-    );
+    let errors = [
+        (429, &br#"{"code":"429000"}"#[..], "too many requests"),
+        (429, b"", "too many requests"),
+        (200, br#"{"code":"429000"}"#, "too many requests"),
+        (451, b"<html>", "not available from here: HTTP 451, <html>"),
+        (403, b"", "not available from here: HTTP 403"),
+        (503, b"", "temporarily unavailable: HTTP 503"),
+        (
+            400,
+            br#"{"code":"400002"}"#,
+            r#"refused: no token: HTTP 400, {"code":"400002"}"#,
+        ),
+        (
+            200,
+            br#"{"code":"200000","data":null}"#,
+            r#"refused: no token: HTTP 200, {"code":"200000","data":null}"#,
+        ),
+    ];
+    for (status, body, expected) in errors {
+        assert_eq!(error(Some((status, body))), expected);
+    }
     assert!(error(None).starts_with("unexpected answer"));
 
     let cryptocom = session("cryptocom").connection(None, NOW).unwrap();
@@ -322,10 +359,10 @@ fn a_message_may_be_compressed_but_not_without_limit() {
     assert_eq!(written(&ticks[0].1), "52735.630 @ 1630982370526");
     let cut = &packed(tick)[..40];
     for message in [cut, &packed(&" ".repeat(100 << 20))] {
-        assert!(matches!(
+        assert_eq!(
             session.read(message, NOW),
-            StreamMessage::Error(_)
-        ));
+            StreamMessage::Unreadable("invalid compressed data".to_owned())
+        );
     }
 }
 

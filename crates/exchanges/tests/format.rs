@@ -302,7 +302,7 @@ fn a_message_may_be_compressed_with_zlib() {
         .unwrap();
     let packed = encoder.finish().unwrap();
     assert_eq!(heard(&digifinex, TWO, &packed), "BTC/USDT 1.50");
-    assert!(heard(&digifinex, TWO, &packed[..9]).starts_with("Error"));
+    assert!(heard(&digifinex, TWO, &packed[..9]).starts_with("Unreadable"));
 }
 
 /// A field of a protobuf message: a string, or a message.

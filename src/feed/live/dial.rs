@@ -199,7 +199,7 @@ mod tests {
     use super::super::failure::Failure;
     use super::super::websocket::{Received, Socket};
     use super::*;
-    use crate::http_client::{Roots, TransportConfig};
+    use crate::http_client::{NoProxy, Roots, TransportConfig};
 
     /// A certificate for both the proxy and the host, and roots that trust it.
     fn certified() -> (Arc<ServerConfig>, Roots) {
@@ -250,6 +250,7 @@ mod tests {
         io_loop.call_later(Duration::from_secs(8), |_, _| panic!("the loop hangs"));
         let config = TransportConfig {
             proxy: Some(Proxy::new(proxy).unwrap()),
+            no_proxy: NoProxy::default(),
             timeout: Duration::from_secs(5),
             roots,
         };

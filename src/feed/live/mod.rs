@@ -33,7 +33,8 @@ use ureq::http::HeaderMap;
 
 use self::events::EventStream;
 use self::rest::Rest;
-use self::sources::{Event, Group, SourceInfo, Update};
+use self::sources::{Event, Group, Update};
+use self::status::SourceInfo;
 use self::stream::Stream;
 use super::publish::{Publish, STALE_AFTER_MIN, Watched};
 use crate::http_client::{HttpClient, TransportConfig, UpstreamOverride};
@@ -59,6 +60,10 @@ pub(super) struct LiveSource {
     pub(super) headers: HeaderMap,
     /// When it may be asked again: the check at the start has used up its first requests.
     pub(super) not_before: Instant,
+    /// Why it refused to answer that check, if it did.
+    pub(super) refused: Option<Failure>,
+    /// Entries of the same exchange that serve other places.
+    pub(super) elsewhere: Vec<String>,
 }
 
 /// Settings that all sources share.
@@ -99,6 +104,19 @@ impl LiveSource {
             _ => id.to_owned(),
         }
     }
+
+    /// What its users can do where it does not serve.
+    fn way_out(&self) -> String {
+        let own = "an entry of your own with another host, see --exchanges";
+        let way_out = match self.elsewhere.as_slice() {
+            [] => format!("try {own}"),
+            elsewhere => format!("try --source {}, or {own}", elsewhere.join(" or ")),
+        };
+        match self.exchange.notes() {
+            "" => way_out,
+            notes => format!("{way_out}. {notes}"),
+        }
+    }
 }
 
 impl LiveGroup {
@@ -119,7 +137,7 @@ impl LiveGroup {
             return Task::Stream(Stream {
                 exchange: source.exchange.clone(),
                 symbols: self.symbols.clone(),
-                silence_max: SILENCES_MAX * self.stale_after(source),
+                not_before: source.not_before,
                 http_client: http_client.clone(),
             });
         }
@@ -146,12 +164,15 @@ impl LiveGroup {
         }
     }
 
-    /// How long `source` may be silent before its prices are stale.
+    /// How long `source` may be silent before its prices are stale. A stream is not silent while it
+    /// shows signs of life, so it is never expected to be faster than those.
     fn stale_after(&self, source: &LiveSource) -> Duration {
+        let signs = source.exchange.stream_silence_max();
+        if let Some(silence_max) = signs.filter(|_| source.streams) {
+            let wanted = self.settings.stale_after.unwrap_or(STALE_AFTER_MIN);
+            return wanted.max(silence_max);
+        }
         let usual = || {
-            if source.streams {
-                return STALE_AFTER_MIN;
-            }
             let cycle = Rest::cycle(&source.exchange, &self.symbols, self.settings.interval);
             (3 * cycle).max(STALE_AFTER_MIN)
         };
@@ -169,7 +190,11 @@ impl LiveGroup {
     fn initial_state(&self, now: Instant) -> Group {
         let info = |source: &LiveSource| SourceInfo {
             name: source.name(),
-            notes: source.exchange.notes().to_owned(),
+            way_out: source.way_out(),
+            refused: source
+                .refused
+                .clone()
+                .map(|failure| (failure, source.not_before)),
             wire_names: self
                 .symbols
                 .iter()
@@ -300,8 +325,8 @@ fn deliver<S: HasSources>(state: &mut S, io_loop: &mut IoLoop<S>, place: Place, 
     }
 }
 
-/// A stream is presumed dead after a silence of this many times the one that makes a price stale.
-/// Quiet markets are stale now and then, and reconnecting would not make them less quiet.
+/// A stream of events is presumed dead after a silence of this many times the one that makes its
+/// price stale.
 const SILENCES_MAX: u32 = 3;
 
 /// A stream of events is not presumed dead after a shorter silence: many send a sign of life every
@@ -314,3 +339,36 @@ const STAGGER: Duration = Duration::from_millis(20);
 /// The pause before a fiber that ended is started again: the first one, and the longest.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 const RESTART_AFTER_MAX: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use exchanges::Catalogue;
+
+    fn source(id: &str, elsewhere: &[&str]) -> LiveSource {
+        LiveSource {
+            exchange: Catalogue::builtin().get(id).unwrap().clone(),
+            streams: true,
+            is_custom: false,
+            has_time: false,
+            headers: HeaderMap::new(),
+            not_before: Instant::now(),
+            refused: None,
+            elsewhere: elsewhere.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn where_an_exchange_does_not_serve_the_way_out_is_named() {
+        let okx = source("okx", &["okxus", "okxeea"]).way_out();
+        assert!(
+            okx.starts_with(
+                "try --source okxus or okxeea, or an entry of your own with another host, see --exchanges"
+            ),
+            "{okx}"
+        );
+        let gate = source("gate", &[]).way_out();
+        assert!(gate.starts_with("try an entry of your own"), "{gate}");
+        assert_eq!(source("binance", &[]).exchange.elsewhere(), ["binanceus"]);
+    }
+}

@@ -1,10 +1,12 @@
-//! Detects answers that go back in time, such as those of a lagging cache, so an old price is never
+//! Detects answers that go back in time, as a lagging cache gives them, so an old price is never
 //! sent as new. Pure.
 
 /// The times of the prices of one symbol from one source.
 #[derive(Debug, Default)]
 pub(super) struct TimeOrder {
     newest_ms: u64,
+    /// The clock that this time is of; `None` before the first.
+    clock: Option<u8>,
     /// Whether the newest time was in the future by our clock when it arrived.
     is_ahead: bool,
     /// The first of a run of times that are all older than the newest: its arrival, and the time
@@ -22,11 +24,26 @@ pub(super) enum Step {
 }
 
 impl TimeOrder {
-    /// Takes the exchange's time of a price, and the time of its receipt by our clock.
-    pub(super) fn step(&mut self, time_ms: Option<u64>, received_ms: u64) -> Step {
+    /// Takes the exchange's time of a price, by which of its clocks, and the time of its receipt by
+    /// our clock.
+    ///
+    /// Only the times of one clock are compared, the most usual one of those seen (see
+    /// [`Quote::clock`](exchanges::Quote::clock)). An answer whose time is that of the answer
+    /// rather than of the trade would make all trades that follow it seem old.
+    pub(super) fn step(&mut self, time_ms: Option<u64>, clock: u8, received_ms: u64) -> Step {
         let Some(time_ms) = time_ms else {
             return Step::Forward;
         };
+        match self.clock {
+            Some(known) if clock > known => return Step::Forward,
+            Some(known) if clock == known => {}
+            _ => {
+                *self = Self {
+                    clock: Some(clock),
+                    ..Self::default()
+                };
+            }
+        }
         let is_ahead = time_ms > received_ms.saturating_add(AHEAD_MS_MAX);
         // A time from the future means that their clock or ours is wrong. After theirs is
         // corrected, its times would seem old for as long as it was ahead; while ours is wrong, all
@@ -39,6 +56,12 @@ impl TimeOrder {
         (self.newest_ms, self.is_ahead) = (time_ms, is_ahead);
         self.back = None;
         Step::Forward
+    }
+
+    /// How long only older times have come, by our clock.
+    pub(super) fn back_ms(&self, received_ms: u64) -> u64 {
+        let since = self.back.map(|(since_ms, _)| since_ms);
+        since.map_or(0, |since_ms| received_ms.saturating_sub(since_ms))
     }
 
     /// Tells a clock that was set back from a lagging cache: the clock advances from its new time
@@ -67,7 +90,7 @@ mod tests {
         let mut order = TimeOrder::default();
         let times = times.iter();
         times
-            .map(|(time, received)| order.step(Some(START + time), START + received))
+            .map(|(time, received)| order.step(Some(START + time), 0, START + received))
             .collect()
     }
 
@@ -81,8 +104,31 @@ mod tests {
     #[test]
     fn a_price_without_a_time_is_never_a_step_back() {
         let mut order = TimeOrder::default();
-        order.step(Some(START), START);
-        assert_eq!(order.step(None, START - 1), Step::Forward);
+        order.step(Some(START), 0, START);
+        assert_eq!(order.step(None, 0, START - 1), Step::Forward);
+    }
+
+    #[test]
+    fn a_time_of_another_clock_does_not_make_later_trades_old() {
+        use Step::{Back, Forward};
+        let mut order = TimeOrder::default();
+        let mut step = |ms, clock| order.step(Some(START + ms), clock, START + 120_000);
+        assert_eq!(step(1_000, 0), Forward);
+        assert_eq!(step(100_000, 1), Forward, "the time of an answer");
+        assert_eq!(step(1_100, 0), Forward, "the next trade");
+        assert_eq!(step(1_050, 0), Back);
+    }
+
+    #[test]
+    fn the_usual_clock_replaces_one_that_was_seen_first() {
+        use Step::{Back, Forward};
+        let mut order = TimeOrder::default();
+        let mut step = |ms, clock| order.step(Some(START + ms), clock, START + 120_000);
+        assert_eq!(step(100_000, 1), Forward);
+        assert_eq!(step(99_000, 1), Back);
+        assert_eq!(step(1_000, 0), Forward);
+        assert_eq!(step(900, 0), Back);
+        assert_eq!(step(99_000, 1), Forward, "it is compared with nothing now");
     }
 
     #[test]
@@ -110,10 +156,10 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_is_believed_after_a_minute() {
         let mut order = TimeOrder::default();
-        order.step(Some(START + 1_000_000), START + 1_000_000);
+        order.step(Some(START + 1_000_000), 0, START + 1_000_000);
         let mut step = |second: u64| {
             let behind = START + second * 1_000;
-            order.step(Some(behind), behind + 1_000_000)
+            order.step(Some(behind), 0, behind + 1_000_000)
         };
         assert!((1..=60).all(|second| step(second) == Step::Back));
         assert!((61..100).all(|second| step(second) == Step::Forward));
@@ -122,11 +168,11 @@ mod tests {
     #[test]
     fn a_cache_that_stands_still_is_never_believed() {
         let mut order = TimeOrder::default();
-        order.step(Some(START + 1_000), START + 1_000);
+        order.step(Some(START + 1_000), 0, START + 1_000);
         let late = (1..1_000).map(|second| START + second * 1_000);
         assert!(
             late.into_iter()
-                .all(|now| order.step(Some(START), now) == Step::Back)
+                .all(|now| order.step(Some(START), 0, now) == Step::Back)
         );
     }
 }

@@ -1,26 +1,32 @@
 //! The check at the start: whether every exchange knows every symbol that we want from it.
 //!
 //! It runs before the server serves, on a loop of its own. An exchange that does not answer does
-//! not prevent the start, since the feed will ask it again and again. An exchange that does not
+//! not prevent the start, since the feed will ask it again and again; and neither does a source of
+//! the user's own that answers nonsense, since it may have a bad minute. An exchange that does not
 //! know a symbol does, since its answer will never change.
+//!
+//! It keeps to the exchange's limits as the feed does: one request per interval, and none after an
+//! exchange has refused one for now. The feed goes on from there.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
 
 use exchanges::{Quote, QuoteError, Request, Symbol};
+use fastrand::Rng;
 use ioloop::IoLoop;
 use ioloop::fiber::{self, Cancelled, Emitter, STACK_SIZE};
 
 use super::events;
-use super::failure::Failure;
+use super::failure::{Failure, Pause};
 use super::rest::fetch;
 use super::suggest;
 use super::{LiveGroup, LiveSource};
+use crate::backoff::Backoff;
 use crate::http_client::{HttpClient, TransportConfig};
 
-/// Asks all exchanges for all symbols. Notes in `live` when each exchange may be asked again.
+/// Asks all exchanges for all symbols. Notes in `live` when each exchange may be asked again, and
+/// why if it has to wait.
 ///
 /// # Errors
 /// One sentence about the first exchange that does not know a symbol.
@@ -31,12 +37,23 @@ pub(in crate::feed) fn check(live: &mut LiveGroup) -> Result<(), String> {
     let checked = run(&sources, live).map_err(|error| format!("cannot check sources: {error}"))?;
     for (source, finding) in sources.iter().zip(&checked) {
         let id = source.exchange.id();
-        if !finding.is_done && finding.wrong.is_none() {
-            log::warn!("{id}: could not check all symbols in time; serving anyway");
+        match &finding.refused {
+            _ if finding.wrong.is_some() => {}
+            Some((failure, pause)) => {
+                let name = source.name();
+                log::warn!("{name}: {failure}; {pause}; serving with unchecked symbols");
+            }
+            None if !finding.is_done => {
+                log::warn!("{id}: could not check all symbols in time; serving anyway");
+            }
+            None => {}
         }
         let same = live.sources.iter_mut();
-        let same = same.filter(|source| source.exchange.id() == id);
-        same.for_each(|source| source.not_before = finding.not_before);
+        for source in same.filter(|source| source.exchange.id() == id) {
+            source.not_before = finding.not_before;
+            let refused = finding.refused.as_ref();
+            source.refused = refused.map(|(failure, _)| failure.clone());
+        }
     }
     let mut wrong = checked.into_iter().filter_map(|finding| finding.wrong);
     wrong.next().map_or(Ok(()), Err)
@@ -51,12 +68,16 @@ struct Finding {
     is_done: bool,
     /// When it may be asked again.
     not_before: Instant,
+    /// Why it answered no more, and how long it has to be left alone.
+    refused: Option<(Failure, Pause)>,
 }
 
 /// What the fiber that checks an exchange reports.
 enum Report {
     Wrong(String),
+    /// When the exchange may be asked again.
     NotBefore(Instant),
+    Refused(Failure, Pause),
 }
 
 fn run(sources: &[LiveSource], live: &LiveGroup) -> io::Result<Vec<Finding>> {
@@ -72,6 +93,7 @@ fn run(sources: &[LiveSource], live: &LiveGroup) -> io::Result<Vec<Finding>> {
         wrong: None,
         is_done: false,
         not_before: Instant::now(),
+        refused: None,
     };
     let mut findings = vec![begun; sources.len()];
     for (index, source) in sources.iter().enumerate() {
@@ -80,7 +102,6 @@ fn run(sources: &[LiveSource], live: &LiveGroup) -> io::Result<Vec<Finding>> {
             source: source.clone(),
             symbols: live.symbols.clone(),
             http_client: http_client.with_headers(&source.headers),
-            next: Cell::new(Instant::now()),
         };
         io_loop.spawn(
             STACK_SIZE,
@@ -88,6 +109,9 @@ fn run(sources: &[LiveSource], live: &LiveGroup) -> io::Result<Vec<Finding>> {
             move |findings: &mut Vec<Finding>, _, report| match report {
                 Report::Wrong(wrong) => findings[index].wrong = Some(wrong),
                 Report::NotBefore(instant) => findings[index].not_before = instant,
+                Report::Refused(failure, pause) => {
+                    findings[index].refused = Some((failure, pause));
+                }
             },
             move |findings, io_loop, _| {
                 findings[index].is_done = true;
@@ -127,29 +151,44 @@ struct Check {
     source: LiveSource,
     symbols: Vec<Symbol>,
     http_client: HttpClient,
-    /// When the exchange may be asked again.
-    next: Cell<Instant>,
+}
+
+/// When the exchange may be asked again.
+struct Schedule {
+    next: Instant,
+    backoff: Backoff,
+}
+
+/// The answer to a request: prices, or an error that is about this request only.
+type Answer = Result<Vec<Result<Quote, QuoteError>>, QuoteError>;
+
+/// Why a check ends early.
+enum Halt {
+    /// The exchange refuses to answer for now, and the log says why.
+    Refused,
+    Cancelled,
 }
 
 impl Check {
     /// Emits a sentence about what is wrong, and a better one whenever more is known.
     fn run(&self, emitter: &Emitter<Report>) -> Result<(), Cancelled> {
-        let checked = self.check(emitter);
-        emitter.emit(Report::NotBefore(self.next.get()))?;
-        checked
+        let mut schedule = Schedule {
+            next: fiber::time(),
+            backoff: Backoff::new(Rng::new()),
+        };
+        match self.check(emitter, &mut schedule) {
+            Ok(()) | Err(Halt::Refused) => Ok(()),
+            Err(Halt::Cancelled) => Err(Cancelled),
+        }
     }
 
-    fn check(&self, emitter: &Emitter<Report>) -> Result<(), Cancelled> {
+    fn check(&self, emitter: &Emitter<Report>, schedule: &mut Schedule) -> Result<(), Halt> {
         let mut unknown: Vec<Symbol> = Vec::new();
         for request in self.source.exchange.requests(&self.symbols) {
             let is_about_one = !request.is_batch;
-            let doubtful = match self.doubtful(request) {
-                Ok(doubtful) => doubtful,
-                Err(Halt::Wrong(wrong)) => return emitter.emit(Report::Wrong(wrong)),
-                Err(Halt::Unreachable) => break,
-            };
-            for symbol in doubtful {
-                if is_about_one || self.is_unknown(&symbol) {
+            let answer = self.ask(&request, emitter, schedule)?;
+            for symbol in self.doubtful(request, answer) {
+                if is_about_one || self.is_unknown(&symbol, emitter, schedule)? {
                     unknown.push(symbol);
                     let sentence = sentence(&self.name, &unknown, &[]);
                     emitter.emit(Report::Wrong(sentence))?;
@@ -158,72 +197,75 @@ impl Check {
         }
         match unknown.first() {
             None => Ok(()),
-            Some(first) => self.emit_near(emitter, &unknown, first),
+            Some(first) => self.emit_near(&unknown, first, emitter, schedule),
         }
     }
 
     /// The symbols that the exchange may not know. A batch answer proves nothing about one symbol:
     /// it may leave out a symbol that exists, or refuse all because of one.
-    fn doubtful(&self, request: Request) -> Result<Vec<Symbol>, Halt> {
-        match self.ask(&request) {
+    fn doubtful(&self, request: Request, answer: Answer) -> Vec<Symbol> {
+        if self.source.is_custom {
+            self.warn_of_pointers(&answer);
+        }
+        match answer {
             Ok(quotes) => {
-                let mut doubtful = Vec::new();
-                for (symbol, quote) in request.symbols.into_iter().zip(quotes) {
-                    match quote {
-                        Err(QuoteError::UnknownSymbol) => doubtful.push(symbol),
-                        Err(error) if self.source.is_custom => {
-                            return Err(Halt::Wrong(self.no_price(&error)));
-                        }
-                        Ok(quote) if self.source.has_time && quote.timestamp_ms.is_none() => {
-                            let name = self.source.exchange.name();
-                            return Err(Halt::Wrong(format!(
-                                "{name}: no time in the answer (is --time right?)"
-                            )));
-                        }
-                        _ => {}
-                    }
-                }
-                Ok(doubtful)
+                let symbols = request.symbols.into_iter().zip(quotes);
+                let doubtful =
+                    symbols.filter(|(_, quote)| *quote == Err(QuoteError::UnknownSymbol));
+                doubtful.map(|(symbol, _)| symbol).collect()
             }
-            Err(Failure::Answer(QuoteError::UnknownSymbol)) => Ok(request.symbols),
-            Err(Failure::Answer(error)) if self.source.is_custom && is_permanent(&error) => {
-                Err(Halt::Wrong(self.no_price(&error)))
-            }
-            // The error is about this request only.
-            Err(Failure::Answer(error)) if is_permanent(&error) => Ok(Vec::new()),
-            Err(failure) => {
-                let name = self.source.name();
-                log::warn!("{name}: {failure}; cannot check its symbols, serving anyway");
-                Err(Halt::Unreachable)
-            }
+            Err(QuoteError::UnknownSymbol) => request.symbols,
+            Err(_) => Vec::new(),
         }
     }
 
-    fn is_unknown(&self, symbol: &Symbol) -> bool {
-        let Some(request) = self.source.exchange.request(symbol) else {
-            return false;
-        };
-        match self.ask(&request) {
-            Ok(quotes) => quotes.first() == Some(&Err(QuoteError::UnknownSymbol)),
-            Err(failure) => failure == Failure::Answer(QuoteError::UnknownSymbol),
+    /// The user has said where the answer of this source has the price and its time. If they are
+    /// not there now, they may be later, so this is no reason not to start.
+    fn warn_of_pointers(&self, answer: &Answer) {
+        let name = self.source.exchange.name();
+        match answer.as_ref().map(|quotes| quotes.first()) {
+            Ok(Some(Err(error))) | Err(error) => {
+                log::warn!("{name}: {error} (is --price right?); serving anyway");
+            }
+            Ok(Some(Ok(quote))) if self.source.has_time && quote.timestamp_ms.is_none() => {
+                log::warn!("{name}: no time in the answer (is --time right?); serving anyway");
+            }
+            Ok(_) => {}
         }
+    }
+
+    fn is_unknown(
+        &self,
+        symbol: &Symbol,
+        emitter: &Emitter<Report>,
+        schedule: &mut Schedule,
+    ) -> Result<bool, Halt> {
+        let Some(request) = self.source.exchange.request(symbol) else {
+            return Ok(false);
+        };
+        Ok(match self.ask(&request, emitter, schedule)? {
+            Ok(quotes) => quotes.first() == Some(&Err(QuoteError::UnknownSymbol)),
+            Err(error) => error == QuoteError::UnknownSymbol,
+        })
     }
 
     /// Suggests similar symbols that the exchange does have. Emits each as soon as it is found: an
     /// exchange that allows one request a second leaves no time to find all.
     fn emit_near(
         &self,
-        emitter: &Emitter<Report>,
         unknown: &[Symbol],
         symbol: &Symbol,
-    ) -> Result<(), Cancelled> {
+        emitter: &Emitter<Report>,
+        schedule: &mut Schedule,
+    ) -> Result<(), Halt> {
         let mut near = Vec::new();
         for candidate in suggest::candidates(symbol) {
             let request = self.source.exchange.request(&candidate);
-            let quotes = request.map(|request| self.ask(&request));
-            if quotes
-                .is_some_and(|quotes| quotes.is_ok_and(|quotes| quotes.iter().all(Result::is_ok)))
-            {
+            let Some(request) = request else {
+                continue;
+            };
+            let answer = self.ask(&request, emitter, schedule)?;
+            if answer.is_ok_and(|quotes| quotes.iter().all(Result::is_ok)) {
                 near.push(candidate.to_string());
                 let sentence = sentence(&self.name, unknown, &near);
                 emitter.emit(Report::Wrong(sentence))?;
@@ -235,11 +277,18 @@ impl Check {
         Ok(())
     }
 
-    /// Sends a request as soon as the exchange allows another one.
-    fn ask(&self, request: &Request) -> Result<Vec<Result<Quote, QuoteError>>, Failure> {
-        // If this wait is cancelled, the request fails, too.
-        let _ = fiber::sleep_until(self.next.get());
-        self.next.set(Instant::now() + request.interval);
+    /// Sends a request as soon as the exchange allows another one. Fails if it does not answer, or
+    /// wants no more requests for now: another one would only annoy it.
+    fn ask(
+        &self,
+        request: &Request,
+        emitter: &Emitter<Report>,
+        schedule: &mut Schedule,
+    ) -> Result<Answer, Halt> {
+        fiber::sleep_until(schedule.next)?;
+        schedule.next = fiber::time() + request.interval;
+        // Before the request, since this fiber may be cancelled before it has the answer.
+        emitter.emit(Report::NotBefore(schedule.next))?;
         let mut fetched = fetch(&self.http_client, &self.source.exchange, request);
         if fetched.is_event_stream && self.source.is_custom {
             let exchange = &self.source.exchange;
@@ -253,31 +302,41 @@ impl Check {
                  exponent, add --scale {scale}"
             );
         }
-        if let (Err(_), Some(wait)) = (&fetched.quotes, fetched.retry_after) {
-            self.next.set(Instant::now() + wait);
+        if fiber::is_cancelled() {
+            return Err(Halt::Cancelled);
         }
-        fetched.quotes
-    }
-
-    fn no_price(&self, error: &QuoteError) -> String {
-        let name = self.source.exchange.name();
-        format!("{name}: {error} (is --price right?)")
+        let failure = match fetched.quotes {
+            Ok(quotes) => return Ok(Ok(quotes)),
+            Err(Failure::Answer(error))
+                if is_about_request(&error) && fetched.retry_after.is_none() =>
+            {
+                return Ok(Err(error));
+            }
+            Err(failure) => failure,
+        };
+        let pause = Pause::after(&failure, fetched.retry_after, &mut schedule.backoff);
+        let pause = pause.at_least(request.interval);
+        emitter.emit(Report::NotBefore(fiber::time() + pause.length))?;
+        emitter.emit(Report::Refused(failure, pause))?;
+        Err(Halt::Refused)
     }
 }
 
-/// Why a check ends early.
-enum Halt {
-    /// An error that will not go away, as a sentence.
-    Wrong(String),
-    /// The exchange cannot answer at the moment; the log says why.
-    Unreachable,
+impl From<Cancelled> for Halt {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
 }
 
-/// Whether the error will not go away: the URL or its pointers are wrong.
-fn is_permanent(error: &QuoteError) -> bool {
+/// Whether the error says something about the symbols asked for or about the answer, not about the
+/// exchange or our right to ask it.
+fn is_about_request(error: &QuoteError) -> bool {
     matches!(
         error,
-        QuoteError::Garbage(_) | QuoteError::Refused(_) | QuoteError::NoPrice(_)
+        QuoteError::UnknownSymbol
+            | QuoteError::Garbage(_)
+            | QuoteError::Refused(_)
+            | QuoteError::NoPrice(_)
     )
 }
 

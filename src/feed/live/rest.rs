@@ -13,7 +13,7 @@ use fastrand::Rng;
 use ioloop::fiber::{self, Cancelled, Emitter};
 use ioloop::periodic::next_deadline;
 
-use super::failure::Failure;
+use super::failure::{Failure, Pause};
 use super::sources::Event;
 use crate::backoff::Backoff;
 use crate::http_client::HttpClient;
@@ -48,7 +48,7 @@ impl Rest {
     pub(super) fn run(&self, emitter: &Emitter<Event>) -> io::Result<()> {
         let mut round = Round::new(self);
         let mut backoff = Backoff::new(Rng::new());
-        let mut beat = self.not_before.max(Instant::now());
+        let mut beat = self.not_before.max(fiber::time());
         loop {
             fiber::sleep_until(beat)?;
             let (request, period) = match round.next(self) {
@@ -58,7 +58,7 @@ impl Rest {
                     continue;
                 }
             };
-            let began = Instant::now();
+            let began = fiber::time();
             let fetched = fetch(&self.http_client, &self.exchange, &request);
             if fiber::is_cancelled() {
                 return Ok(());
@@ -66,7 +66,7 @@ impl Rest {
             if fetched.is_event_stream && self.may_be_events {
                 return Ok(());
             }
-            let took = began.elapsed();
+            let took = fiber::time().saturating_duration_since(began);
             let pause = match fetched.quotes {
                 Ok(quotes) => {
                     backoff.succeeded();
@@ -79,20 +79,19 @@ impl Rest {
                     None
                 }
                 Err(failure) => {
-                    let (first, longest) = failure.pauses();
-                    let pause = backoff.failed(first, longest);
-                    let pause = fetched.retry_after.unwrap_or(pause);
+                    let pause = Pause::after(&failure, fetched.retry_after, &mut backoff);
+                    let pause = pause.at_least(period);
                     emitter.emit(Event::Failed {
                         failure,
                         pause,
                         took: Some(took),
                     })?;
-                    Some(pause)
+                    Some(pause.length)
                 }
             };
-            let now = Instant::now();
+            let now = fiber::time();
             beat = match pause {
-                Some(pause) => now + pause.max(period),
+                Some(pause) => now + pause,
                 None => next_deadline(beat, period, now),
             };
         }
@@ -181,7 +180,7 @@ impl Round {
     /// the error is when the first of them may be asked for again.
     fn next(&mut self, rest: &Rest) -> Result<(Request, Duration), Instant> {
         if self.requests.is_empty() {
-            let now = Instant::now();
+            let now = fiber::time();
             self.aside.retain(|_, until| *until > now);
             let mut symbols = rest.symbols.clone();
             symbols.retain(|symbol| !self.aside.contains_key(symbol));
@@ -198,7 +197,7 @@ impl Round {
             }
             None => {
                 let soonest = self.aside.values().min().copied();
-                Err(soonest.unwrap_or_else(|| Instant::now() + ASIDE))
+                Err(soonest.unwrap_or_else(|| fiber::time() + ASIDE))
             }
         }
     }
@@ -249,7 +248,7 @@ impl Round {
     }
 
     fn set_aside(&mut self, symbol: &Symbol) {
-        self.aside.insert(symbol.clone(), Instant::now() + ASIDE);
+        self.aside.insert(symbol.clone(), fiber::time() + ASIDE);
     }
 }
 

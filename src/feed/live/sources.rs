@@ -11,9 +11,9 @@ use exchanges::{Fields, Quote, QuoteError};
 use log::Level;
 
 use super::failover::Failover;
-use super::failure::Failure;
+use super::failure::{Failure, Pause};
 use super::order::{Step, TimeOrder};
-use super::status::{Changes, SourceStatus};
+use super::status::{Changes, SourceInfo, SourceStatus};
 use crate::tick::{Price, Tick};
 
 /// The state of all sources; empty for feeds without any.
@@ -42,6 +42,16 @@ struct Market {
     /// For each source, by its index, its place in `published`.
     published_index: Vec<usize>,
     published: Vec<Published>,
+    /// For each source, by its index, its newest price if it was not published because another
+    /// source serves. It is published when this source takes over and confirms it.
+    held: Vec<Option<Received>>,
+}
+
+/// A price with the time of its receipt.
+#[derive(Debug)]
+struct Received {
+    quote: Quote,
+    received_ms: u64,
 }
 
 /// What was published under one wire name. The stream and the requests of one exchange share one.
@@ -57,8 +67,9 @@ struct Published {
 #[derive(Debug)]
 struct LastSent {
     source: usize,
-    /// The exchange's time, if it sent one.
+    /// The exchange's time, if it sent one, and by which of its clocks.
     time_ms: Option<u64>,
+    clock: u8,
     at: Instant,
 }
 
@@ -75,13 +86,17 @@ pub(super) enum Event {
     /// The attempt failed for all symbols. The next one follows after the pause.
     Failed {
         failure: Failure,
-        pause: Duration,
+        pause: Pause,
         took: Option<Duration>,
     },
+    /// A sign of life: the prices of these symbols, by their indexes, still stand.
+    Confirmed(Vec<usize>),
     /// A stream has ended as planned. It is opened again after the pause.
     Left { why: String, pause: Duration },
     /// An exchange reports an error but keeps the stream open.
     Complaint(String),
+    /// A message of a stream makes no sense; the text says why.
+    Unreadable(String),
 }
 
 /// What the loop has to do after a report.
@@ -93,17 +108,6 @@ pub(super) enum Update {
     Unchanged(String),
 }
 
-/// What the state has to know about a source in advance.
-#[derive(Clone, Debug)]
-pub(super) struct SourceInfo {
-    pub(super) name: String,
-    pub(super) notes: String,
-    /// The names of its symbols on the wire, in their order.
-    pub(super) wire_names: Vec<String>,
-    /// How long it may be silent before another source serves.
-    pub(super) silence_max: Duration,
-}
-
 impl Sources {
     /// Adds a group, which is found under its number from then on: the first one is number zero.
     pub(super) fn add(&mut self, group: Group) {
@@ -112,7 +116,14 @@ impl Sources {
 
     /// Adds a source that is not chosen between: a script that writes ticks.
     pub(in crate::feed) fn add_input(&mut self, name: String, now: Instant) {
-        let status = SourceStatus::new(name, String::new(), 0, now);
+        let info = SourceInfo {
+            name,
+            way_out: String::new(),
+            refused: None,
+            wire_names: Vec::new(),
+            silence_max: Duration::MAX,
+        };
+        let status = SourceStatus::new(info, now);
         self.0.push(Group {
             sources: vec![status],
             ..Group::default()
@@ -162,6 +173,7 @@ impl Group {
                 fields: vec![Fields::default(); infos.len()],
                 published_index,
                 published,
+                held: infos.iter().map(|_| None).collect(),
             }
         };
         let markets = symbols.iter().enumerate().map(market).collect();
@@ -169,7 +181,7 @@ impl Group {
             markets,
             sources: infos
                 .into_iter()
-                .map(|info| SourceStatus::new(info.name, info.notes, info.wire_names.len(), now))
+                .map(|info| SourceStatus::new(info, now))
                 .collect(),
             changes_only,
         }
@@ -202,6 +214,12 @@ impl Group {
                 });
                 quotes.collect()
             }
+            Event::Confirmed(symbols) => {
+                let confirmed = symbols.into_iter();
+                let updates = confirmed
+                    .filter_map(|index| self.take_confirmation(source, index, now, &mut changes));
+                updates.collect()
+            }
             Event::Failed {
                 failure,
                 pause,
@@ -227,6 +245,10 @@ impl Group {
                 self.sources[source].complained(words);
                 Vec::new()
             }
+            Event::Unreadable(what) => {
+                self.sources[source].note_unreadable(&what);
+                Vec::new()
+            }
         };
         self.log(source, &changes, now);
         updates
@@ -250,34 +272,82 @@ impl Group {
     ) -> Option<Update> {
         let market = &mut self.markets[index];
         let reporter = &mut self.sources[source];
-        reporter.note_symbol(index, quote.as_ref().err(), now, changes);
-        let has_switched = match &quote {
-            Err(_) => market.failover.failed(source, now),
-            Ok(quote) => match market.time_orders[source].step(quote.timestamp_ms, received_ms) {
-                Step::Forward => market.failover.succeeded(source, now),
-                Step::Back => {
-                    reporter.note_outdated();
-                    let has_switched = market.failover.lagged(source, now);
-                    changes.note_switch(index, has_switched);
-                    return None;
-                }
-            },
+        let mut quote = match quote {
+            Ok(quote) => quote,
+            Err(error) => {
+                reporter.note_symbol(index, Some(&error), now, changes);
+                market.held[source] = None;
+                let has_switched = market.failover.failed(source, now);
+                changes.note_switch(index, has_switched);
+                return None;
+            }
         };
+        let order = &mut market.time_orders[source];
+        if order.step(quote.timestamp_ms, quote.clock, received_ms) == Step::Back {
+            reporter.note_outdated(index, order.back_ms(received_ms), now, changes);
+            let has_switched = market.failover.lagged(source, now);
+            changes.note_switch(index, has_switched);
+            return None;
+        }
+        reporter.note_symbol(index, None, now, changes);
+        reporter.note_time(quote.timestamp_ms);
+        let has_switched = market.failover.succeeded(source, now);
         changes.note_switch(index, has_switched);
-        let mut quote = quote.ok()?;
         quote.fields.merge_missing_from(&market.fields[source]);
         market.fields[source].clone_from(&quote.fields);
+        let received = Received { quote, received_ms };
+        if market.failover.active() != source {
+            market.held[source] = Some(received);
+            return None;
+        }
+        self.publish(source, index, received, now)
+    }
+
+    /// Takes the news that the last price of a symbol from `source` still stands.
+    fn take_confirmation(
+        &mut self,
+        source: usize,
+        index: usize,
+        now: Instant,
+        changes: &mut Changes,
+    ) -> Option<Update> {
+        let market = &mut self.markets[index];
+        let published = &market.published[market.published_index[source]];
+        // If the requests of the same exchange have replaced its price since, it stands no more.
+        if market.held[source].is_none() && !published.is_of(source) {
+            return None;
+        }
+        let has_switched = market.failover.succeeded(source, now);
+        changes.note_switch(index, has_switched);
         if market.failover.active() != source {
             return None;
         }
+        match market.held[source].take() {
+            Some(held) => self.publish(source, index, held, now),
+            None => Some(Update::Unchanged(published.name.clone())),
+        }
+    }
+
+    /// What to publish for a price of `source`, which serves.
+    fn publish(
+        &mut self,
+        source: usize,
+        index: usize,
+        received: Received,
+        now: Instant,
+    ) -> Option<Update> {
+        let market = &mut self.markets[index];
+        market.held[source] = None;
         let published = &mut market.published[market.published_index[source]];
-        if published.is_newer_than(source, quote.timestamp_ms, now) {
-            reporter.note_outdated();
+        let Received { quote, received_ms } = received;
+        if published.is_newer_than(source, &quote, now) {
+            self.sources[source].count_outdated();
             return None;
         }
         published.last = Some(LastSent {
             source,
             time_ms: quote.timestamp_ms,
+            clock: quote.clock,
             at: now,
         });
         let Quote { price, fields, .. } = quote;
@@ -301,6 +371,13 @@ impl Group {
         if let Some((first, error)) = changes.worse.first() {
             let symbols = self.some_symbols(*first, changes.worse.len());
             let what = format_args!("{symbols}: {error}; still trying");
+            self.sources[source].say(Level::Warn, now, what);
+        }
+        if let Some(first) = changes.outdated.first() {
+            let symbols = self.some_symbols(*first, changes.outdated.len());
+            let what = format_args!(
+                "{symbols}: only prices older than one before; dropping them, still trying"
+            );
             self.sources[source].say(Level::Warn, now, what);
         }
         if let Some((first, after)) = changes.recovered.first() {
@@ -349,17 +426,20 @@ impl Published {
         }
     }
 
+    /// Whether the last price is of `source`.
+    fn is_of(&self, source: usize) -> bool {
+        self.last.as_ref().is_some_and(|last| last.source == source)
+    }
+
     /// Whether another source has published a newer price than this one of `source`, which has just
     /// taken over and may lag behind. It gets a minute to catch up. Its own prices need no
     /// comparison here: its [`TimeOrder`] compares them.
-    fn is_newer_than(&self, source: usize, time_ms: Option<u64>, now: Instant) -> bool {
+    fn is_newer_than(&self, source: usize, quote: &Quote, now: Instant) -> bool {
         let Some(last) = self.last.as_ref().filter(|last| last.source != source) else {
             return false;
         };
-        let is_older = last
-            .time_ms
-            .zip(time_ms)
-            .is_some_and(|(last, new)| new < last);
+        let times = last.time_ms.zip(quote.timestamp_ms);
+        let is_older = times.is_some_and(|(last, new)| new < last) && last.clock == quote.clock;
         is_older && now.saturating_duration_since(last.at) < CATCH_UP_MAX
     }
 }

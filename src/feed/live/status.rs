@@ -7,7 +7,7 @@ use exchanges::QuoteError;
 use ioloop::histogram::Durations;
 use log::Level;
 
-use super::failure::Failure;
+use super::failure::{Failure, Pause};
 use super::health::{Change, Health};
 use super::log_quota::{LogQuota, Verdict};
 
@@ -15,9 +15,11 @@ use super::log_quota::{LogQuota, Verdict};
 #[derive(Debug)]
 pub struct SourceStatus {
     name: String,
-    /// A hint for its users if it blocks this location.
-    notes: String,
+    /// What its users can do if it blocks this location; may be empty.
+    way_out: String,
     health: Health,
+    /// When it is tried again after a failure.
+    waits_until: Option<Instant>,
     /// The health of each symbol, by its index.
     symbols: Vec<Health>,
     answers: u64,
@@ -25,9 +27,25 @@ pub struct SourceStatus {
     took: FetchDurations,
     /// Prices dropped because a newer one had arrived before.
     outdated: u64,
+    /// Prices that came without a time of the exchange.
+    untimed: u64,
     /// The errors it reported that have been logged.
     complaints: Vec<String>,
     quota: LogQuota,
+}
+
+/// What the state has to know about a source in advance.
+#[derive(Clone, Debug)]
+pub(super) struct SourceInfo {
+    pub(super) name: String,
+    /// What its users can do if it blocks this location.
+    pub(super) way_out: String,
+    /// Why it must not be asked before then, if the check at the start has been refused.
+    pub(super) refused: Option<(Failure, Instant)>,
+    /// The names of its symbols on the wire, in their order.
+    pub(super) wire_names: Vec<String>,
+    /// How long it may be silent before another source serves.
+    pub(super) silence_max: Duration,
 }
 
 /// How long an exchange takes to answer, as a histogram.
@@ -38,6 +56,8 @@ pub type FetchDurations = Durations<{ BOUNDS.len() }>;
 pub(super) struct Changes {
     pub(super) worse: Vec<(usize, QuoteError)>,
     pub(super) recovered: Vec<(usize, Duration)>,
+    /// Symbols of which only old prices have come for a while.
+    pub(super) outdated: Vec<usize>,
     /// Symbols that another source has begun to serve.
     pub(super) switched: Vec<usize>,
 }
@@ -51,16 +71,22 @@ impl Changes {
 }
 
 impl SourceStatus {
-    pub(super) fn new(name: String, notes: String, symbols: usize, now: Instant) -> Self {
+    pub(super) fn new(info: SourceInfo, now: Instant) -> Self {
+        let mut health = Health::default();
+        if let Some((failure, _)) = &info.refused {
+            health.bad(failure.kind(), now);
+        }
         Self {
-            name,
-            notes,
-            health: Health::default(),
-            symbols: vec![Health::default(); symbols],
+            name: info.name,
+            way_out: info.way_out,
+            health,
+            waits_until: info.refused.map(|(_, until)| until),
+            symbols: vec![Health::default(); info.wire_names.len()],
             answers: 0,
             failures: Vec::new(),
             took: Durations::new(&BOUNDS),
             outdated: 0,
+            untimed: 0,
             complaints: Vec::new(),
             quota: LogQuota::new(now),
         }
@@ -96,13 +122,26 @@ impl SourceStatus {
         self.health.failing()
     }
 
+    /// How long it has to be left alone after a failure; `None` while it works.
+    pub fn waits(&self, now: Instant) -> Option<Duration> {
+        let until = self.waits_until?;
+        Some(until.saturating_duration_since(now))
+    }
+
     /// The number of prices dropped because a newer one had arrived before.
     pub fn outdated(&self) -> u64 {
         self.outdated
     }
 
+    /// The number of prices that came without a time of the exchange, and carry the time of their
+    /// receipt instead.
+    pub fn untimed(&self) -> u64 {
+        self.untimed
+    }
+
     pub(super) fn answered(&mut self, took: Option<Duration>, now: Instant) {
         self.answers += 1;
+        self.waits_until = None;
         self.note_duration(took);
         match self.health.good(now) {
             Change::First => self.say(Level::Info, now, format_args!("answers")),
@@ -120,22 +159,19 @@ impl SourceStatus {
     pub(super) fn failed(
         &mut self,
         failure: &Failure,
-        pause: Duration,
+        pause: Pause,
         took: Option<Duration>,
         now: Instant,
     ) {
         self.note_duration(took);
         self.count(failure.kind());
+        self.waits_until = Some(now + pause.length);
         if self.health.bad(failure.kind(), now) == Change::Worse {
-            let notes = &self.notes;
             let hint = match failure {
-                Failure::Answer(QuoteError::Blocked(_)) if !notes.is_empty() => {
-                    format!(" ({notes})")
-                }
+                Failure::Answer(QuoteError::Blocked(_)) => format!(" ({})", self.way_out),
                 _ => String::new(),
             };
-            let text = format!("{failure}; trying again in {pause:.1?}, then less often{hint}");
-            self.say(Level::Warn, now, format_args!("{text}"));
+            self.say(Level::Warn, now, format_args!("{failure}; {pause}{hint}"));
         }
     }
 
@@ -205,9 +241,43 @@ impl SourceStatus {
         self.health.bad("ended", now);
     }
 
-    /// Counts a price that was dropped because a newer one had arrived before.
-    pub(super) fn note_outdated(&mut self) {
+    /// Counts a price that was dropped because a newer one had arrived before, as have all for
+    /// `back_ms`. Now and then a server behind the exchange's name lags; if all prices do, none
+    /// gets through, which is worth a line.
+    pub(super) fn note_outdated(
+        &mut self,
+        index: usize,
+        back_ms: u64,
+        now: Instant,
+        changes: &mut Changes,
+    ) {
+        self.count_outdated();
+        let goes_on = back_ms >= OUTDATED_FOR_MS;
+        if goes_on && self.symbols[index].bad("outdated", now) == Change::Worse {
+            changes.outdated.push(index);
+        }
+    }
+
+    pub(super) fn count_outdated(&mut self) {
         self.outdated += 1;
+    }
+
+    /// Whether only old prices of this symbol have come for a while.
+    #[cfg(test)]
+    pub(super) fn is_outdated(&self, index: usize) -> bool {
+        let failing = self.symbols[index].failing();
+        failing.is_some_and(|(kind, _)| kind == "outdated")
+    }
+
+    /// Counts a price that came without a time.
+    pub(super) fn note_time(&mut self, time_ms: Option<u64>) {
+        self.untimed += u64::from(time_ms.is_none());
+    }
+
+    /// Counts and logs a message of a stream that makes no sense.
+    pub(super) fn note_unreadable(&mut self, what: &str) {
+        self.count("unreadable");
+        log::warn!("{}: cannot read a message: {what}", self.name);
     }
 
     fn note_duration(&mut self, took: Option<Duration>) {
@@ -225,6 +295,9 @@ impl SourceStatus {
         }
     }
 }
+
+/// How long only old prices may come before the log mentions it.
+const OUTDATED_FOR_MS: u64 = 5_000;
 
 /// How many different errors of an exchange the log shows.
 const COMPLAINTS_MAX: usize = 10;

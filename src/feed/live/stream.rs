@@ -4,6 +4,11 @@
 //! A connection ends for many reasons, most of them harmless: exchanges close each one after a day,
 //! and all of them before maintenance. A connection that has been good for a while is replaced at
 //! once, any other after a growing pause.
+//!
+//! Silence is not an end: most streams send a price when it changes, and a market may rest for
+//! hours. Each entry says which sign of life comes in the meantime. While it comes, the prices that
+//! arrived on this connection still stand, and are reported as confirmed; a connection without it
+//! is dead.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -12,7 +17,7 @@ use exchanges::{Connection, Exchange, QuoteError, Session, StreamMessage, Symbol
 use fastrand::Rng;
 use ioloop::fiber::{self, Cancelled, Emitter};
 
-use super::failure::Failure;
+use super::failure::{Failure, Pause};
 use super::sources::Event;
 use super::websocket::{Received, Refusal, Socket};
 use crate::backoff::Backoff;
@@ -23,8 +28,8 @@ use crate::tick::unix_us;
 pub(super) struct Stream {
     pub(super) exchange: Exchange,
     pub(super) symbols: Vec<Symbol>,
-    /// How long it may send no price before the connection is presumed dead.
-    pub(super) silence_max: Duration,
+    /// When the exchange may be sent a request; only some streams need one first.
+    pub(super) not_before: Instant,
     pub(super) http_client: HttpClient,
 }
 
@@ -43,20 +48,13 @@ impl Stream {
     /// Listens and emits until it is cancelled.
     pub(super) fn run(&self, emitter: &Emitter<Event>) -> io::Result<()> {
         let mut backoff = Backoff::new(Rng::new());
-        let mut quiet = 0;
         loop {
-            let mut listening = Listening::new(self.silence_max * (1 << quiet));
+            let mut listening = Listening::new(self.symbols.len());
             let end = match self.listen(emitter, &mut listening) {
                 Err(_) if fiber::is_cancelled() => End::Cancelled,
                 Ok(end) | Err(end) => end,
             };
-            let was_good = listening.was_good();
-            quiet = match &end {
-                End::Failed(Failure::Silent(_)) if listening.was_quiet() => {
-                    QUIET_MAX.min(quiet + 1)
-                }
-                _ => 0,
-            };
+            let was_good = listening.was_good(fiber::time());
             if was_good {
                 backoff.succeeded();
             }
@@ -85,73 +83,89 @@ impl Stream {
         let mut session = session.ok_or(End::Cancelled)?;
         let connection = self.connection(&session)?;
         let limit = self.http_client.timeout();
-        let mut socket = Socket::open(&self.http_client, &connection.url, Instant::now() + limit)?;
+        let mut socket = Socket::open(&self.http_client, &connection.url, fiber::time() + limit)?;
         fiber::sleep(connection.settle)?;
         for text in session.subscribe(now_ms()) {
-            socket.send(Some(text), Instant::now() + limit)?;
+            socket.send(Some(text), fiber::time() + limit)?;
         }
-        listening.begin(connection.ping_every);
+        listening.begin(&connection, fiber::time());
         loop {
-            match socket.receive(listening.until())? {
+            match socket.receive(listening.until(fiber::time()))? {
                 Received::Close(why) => return Ok(End::Asked(why)),
-                Received::TimedOut | Received::SignOfLife => {}
+                Received::TimedOut => {}
+                Received::SignOfLife => listening.on_sign(fiber::time()),
                 Received::Message(bytes) => match session.read(&bytes, now_ms()) {
                     StreamMessage::Leave => {
                         let why = "it asked for a new connection".to_owned();
                         return Ok(End::Asked(why));
                     }
                     message => {
-                        let reply = self.on_message(emitter, listening, message)?;
+                        let reply = on_message(emitter, listening, message)?;
                         if reply.is_some() {
-                            socket.send(reply, Instant::now() + limit)?;
+                            socket.send(reply, fiber::time() + limit)?;
                         }
                     }
                 },
             }
-            if listening.is_ping_due() {
-                let ping = session.ping(now_ms());
-                socket.send(ping, Instant::now() + limit)?;
+            let now = fiber::time();
+            for symbols in listening.confirmed(now).chunks(CONFIRMED_AT_ONCE) {
+                emitter.emit(Event::Confirmed(symbols.to_vec()))?;
             }
-            listening.check()?;
+            if listening.is_ping_due(now) {
+                let ping = session.ping(now_ms());
+                socket.send(ping, now + limit)?;
+            }
+            listening.check(now)?;
         }
     }
 
     /// Where to connect. Some exchanges have to be asked for that.
-    fn connection(&self, session: &Session<'_>) -> Result<Connection, Failure> {
-        let answer = match session.token_url() {
-            Some(url) => Some(self.http_client.post(url)?),
-            None => None,
+    fn connection(&self, session: &Session<'_>) -> Result<Connection, End> {
+        let Some(url) = session.token_url() else {
+            return Ok(session.connection(None, now_ms())?);
         };
-        let answer = answer
-            .as_ref()
-            .map(|answer| (answer.status, answer.body.as_slice()));
-        Ok(session.connection(answer, now_ms())?)
+        fiber::sleep_until(self.not_before)?;
+        let answer = self.http_client.post(url).map_err(Failure::from)?;
+        let read = session.connection(Some((answer.status, &answer.body)), now_ms());
+        Ok(read.map_err(|error| Refusal {
+            failure: error.into(),
+            retry_after: answer.retry_after,
+        })?)
     }
+}
 
-    /// Emits the contents of a message, and returns the reply that it calls for.
-    fn on_message(
-        &self,
-        emitter: &Emitter<Event>,
-        listening: &mut Listening,
-        message: StreamMessage,
-    ) -> Result<Option<String>, Cancelled> {
-        match message {
-            StreamMessage::Ticks(quotes) => {
-                if quotes.iter().any(|(_, quote)| quote.is_ok()) {
-                    listening.on_price();
-                }
-                emitter.emit(Event::Quotes {
-                    quotes,
-                    received_ms: now_ms(),
-                    took: None,
-                })?;
+/// Emits the contents of a message, and returns the reply that it calls for.
+fn on_message(
+    emitter: &Emitter<Event>,
+    listening: &mut Listening,
+    message: StreamMessage,
+) -> Result<Option<String>, Cancelled> {
+    let now = fiber::time();
+    match message {
+        StreamMessage::Ticks(quotes) => {
+            for (index, quote) in &quotes {
+                listening.on_quote(*index, quote.is_ok(), now);
             }
-            StreamMessage::Heartbeat(reply) => return Ok(reply),
-            StreamMessage::Error(words) => emitter.emit(Event::Complaint(words))?,
-            StreamMessage::Ack | StreamMessage::Leave | StreamMessage::Other => {}
+            emitter.emit(Event::Quotes {
+                quotes,
+                received_ms: now_ms(),
+                took: None,
+            })?;
         }
-        Ok(None)
+        StreamMessage::Heartbeat(reply) => {
+            listening.on_sign(now);
+            return Ok(reply);
+        }
+        StreamMessage::Alive(index) => listening.on_sign_of(index, now),
+        StreamMessage::Error(words) => emitter.emit(Event::Complaint(words))?,
+        StreamMessage::Unreadable(what) => {
+            listening.on_unreadable();
+            emitter.emit(Event::Unreadable(what))?;
+        }
+        StreamMessage::Ack | StreamMessage::Other => listening.on_sign(now),
+        StreamMessage::Leave => {}
     }
+    Ok(None)
 }
 
 /// Reports a failure and returns how long to wait.
@@ -161,70 +175,127 @@ fn give_up(
     backoff: &mut Backoff,
 ) -> Result<Duration, Cancelled> {
     let failure = refusal.failure;
-    let (first, longest) = failure.pauses();
-    let pause = backoff.failed(first, longest);
-    let pause = refusal.retry_after.unwrap_or(pause);
-    let took = None;
+    let pause = Pause::after(&failure, refusal.retry_after, backoff);
     emitter.emit(Event::Failed {
         failure,
         pause,
-        took,
+        took: None,
     })?;
-    Ok(pause)
+    Ok(pause.length)
 }
 
-/// The timers of one connection.
+/// The timers of one connection, and what it has brought.
 struct Listening {
+    /// How long it may go without a sign of life.
     silence_max: Duration,
+    confirms_one_by_one: bool,
     ping_every: Option<Duration>,
     ping_due: Option<Instant>,
     /// When it subscribed; `None` before.
     began: Option<Instant>,
-    /// When the newest price arrived.
-    price: Option<Instant>,
-    /// How many messages contained prices.
-    prices: u32,
+    /// The newest sign of life, prices included.
+    sign: Option<Instant>,
+    /// Whether a sign of life has just come, which is not passed on yet.
+    has_news: bool,
+    /// When signs of life were last passed on: looking at every symbol for every price would cost
+    /// too much.
+    confirmed: Option<Instant>,
+    has_price: bool,
+    /// For each symbol, when its price on this connection was last received or confirmed; `None`
+    /// before its first.
+    prices: Vec<Option<Instant>>,
+    /// Symbols whose own sign of life has come and is not passed on yet.
+    alive: Vec<usize>,
 }
 
 impl Listening {
-    fn new(silence_max: Duration) -> Self {
+    fn new(symbols: usize) -> Self {
         Self {
-            silence_max,
+            silence_max: Duration::ZERO,
+            confirms_one_by_one: false,
             ping_every: None,
             ping_due: None,
             began: None,
-            price: None,
-            prices: 0,
+            sign: None,
+            has_news: false,
+            confirmed: None,
+            has_price: false,
+            prices: vec![None; symbols],
+            alive: Vec::new(),
         }
     }
 
-    fn begin(&mut self, ping_every: Option<Duration>) {
-        let now = Instant::now();
+    fn begin(&mut self, connection: &Connection, now: Instant) {
         self.began = Some(now);
-        self.ping_every = ping_every;
-        self.ping_due = ping_every.map(|every| now + every);
+        self.silence_max = connection.silence_max;
+        self.confirms_one_by_one = connection.confirms_one_by_one;
+        self.ping_every = connection.ping_every;
+        self.ping_due = self.ping_every.map(|every| now + every);
     }
 
-    fn on_price(&mut self) {
-        self.price = Some(Instant::now());
-        self.prices = self.prices.saturating_add(1);
+    /// Notes a price, or that a symbol has none now.
+    fn on_quote(&mut self, index: usize, is_price: bool, now: Instant) {
+        if let Some(price) = self.prices.get_mut(index) {
+            *price = is_price.then_some(now);
+        }
+        self.has_price |= is_price;
+        self.on_sign(now);
+    }
+
+    /// Notes a sign of life of the connection.
+    fn on_sign(&mut self, now: Instant) {
+        self.sign = Some(now);
+        self.has_news |= !self.confirms_one_by_one;
+    }
+
+    /// Notes a sign of life of one symbol.
+    fn on_sign_of(&mut self, index: usize, now: Instant) {
+        self.sign = Some(now);
+        self.alive.push(index);
+    }
+
+    /// Notes a message that may have been a price, of any symbol: none is known to stand now.
+    fn on_unreadable(&mut self) {
+        self.prices.fill(None);
+    }
+
+    /// The symbols whose prices are confirmed by what has arrived, if they have been silent for a
+    /// while: others need no confirmation.
+    fn confirmed(&mut self, now: Instant) -> Vec<usize> {
+        let is_long_ago = |then| now.saturating_duration_since(then) >= CONFIRM_EVERY;
+        let is_quiet = |price: &Option<Instant>| price.is_some_and(is_long_ago);
+        let mut symbols = std::mem::take(&mut self.alive);
+        symbols.retain(|&index| self.prices.get(index).is_some_and(is_quiet));
+        // A sign that comes too soon after the last is dropped: passed on later, it would seem newer.
+        let has_news = std::mem::take(&mut self.has_news);
+        if has_news && self.confirmed.is_none_or(is_long_ago) {
+            self.confirmed = Some(now);
+            let quiet = self
+                .prices
+                .iter()
+                .enumerate()
+                .filter(|(_, price)| is_quiet(price));
+            symbols.extend(quiet.map(|(index, _)| index));
+        }
+        for &index in &symbols {
+            self.prices[index] = Some(now);
+        }
+        symbols
     }
 
     /// The beginning of the current silence.
-    fn silent_since(&self) -> Instant {
-        let since = self.price.or(self.began);
-        since.unwrap_or_else(Instant::now)
+    fn silent_since(&self, now: Instant) -> Instant {
+        self.sign.or(self.began).unwrap_or(now)
     }
 
     /// Until when to wait for a message.
-    fn until(&self) -> Instant {
-        let dead = self.silent_since() + self.silence_max;
+    fn until(&self, now: Instant) -> Instant {
+        let dead = self.silent_since(now) + self.silence_max;
         self.ping_due.map_or(dead, |due| due.min(dead))
     }
 
     /// Whether a ping is due now. If so, schedules the next one.
-    fn is_ping_due(&mut self) -> bool {
-        let now = Instant::now();
+    fn is_ping_due(&mut self, now: Instant) -> bool {
         let is_due = self.ping_due.is_some_and(|due| due <= now);
         if is_due {
             self.ping_due = self.ping_every.map(|every| now + every);
@@ -233,8 +304,8 @@ impl Listening {
     }
 
     /// The watchdog: a connection may be dead without either end noticing.
-    fn check(&self) -> Result<(), Failure> {
-        let silence = self.silent_since().elapsed();
+    fn check(&self, now: Instant) -> Result<(), Failure> {
+        let silence = now.saturating_duration_since(self.silent_since(now));
         if silence >= self.silence_max {
             Err(Failure::Silent(silence))
         } else {
@@ -242,17 +313,13 @@ impl Listening {
         }
     }
 
-    /// Whether it brought some prices, but so few that the market itself may be silent.
-    fn was_quiet(&self) -> bool {
-        (1..=FEW_PRICES).contains(&self.prices)
-    }
-
-    /// Whether it brought prices and lasted.
-    fn was_good(&self) -> bool {
-        let lasted = self
-            .began
-            .is_some_and(|began| began.elapsed() >= GOOD_AFTER);
-        lasted && self.price.is_some()
+    /// Whether it lasted, and brought prices or lasted long: a market may rest.
+    fn was_good(&self, now: Instant) -> bool {
+        let lasted = |least| {
+            let began = self.began;
+            began.is_some_and(|began| now.saturating_duration_since(began) >= least)
+        };
+        self.has_price && lasted(GOOD_AFTER) || lasted(GOOD_WITHOUT_PRICE_AFTER)
     }
 }
 
@@ -291,8 +358,11 @@ const PAUSE_AFTER_CLOSE: Duration = Duration::from_millis(100);
 /// make us reconnect ever faster.
 const GOOD_AFTER: Duration = Duration::from_secs(3);
 
-/// The most price messages from a quiet market: those that answer the subscription, and a few more.
-const FEW_PRICES: u32 = 10;
+/// The same without a price.
+const GOOD_WITHOUT_PRICE_AFTER: Duration = Duration::from_secs(60);
 
-/// How often the limit on silence is doubled for a quiet market: up to sixteen times the first.
-const QUIET_MAX: u32 = 4;
+/// A symbol is confirmed at most this often.
+const CONFIRM_EVERY: Duration = Duration::from_secs(1);
+
+/// How many symbols are confirmed in one turn of the loop.
+const CONFIRMED_AT_ONCE: usize = 500;

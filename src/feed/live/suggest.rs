@@ -27,7 +27,7 @@ pub(super) fn candidates(symbol: &Symbol) -> Vec<Symbol> {
     candidates
 }
 
-/// `code`, and those of `known` that it may be a typo of, the likeliest first.
+/// `code`, and the codes of `known` that it may be a typo of, the likeliest first.
 fn like(code: &str, known: &[&str]) -> Vec<String> {
     let is_near = |known: &&&str| strsim::damerau_levenshtein(code, known) == TYPOS_MAX;
     let near = known.iter().filter(is_near).map(|&known| known.to_owned());

@@ -62,8 +62,9 @@ Prices:
                          per cent), high, low, open; A,B,C [default: none]
   --changes-only         publish a live price only if it or a field of --fields differs from
                          the one before
-  --stale-after TIME     call a live price stale after this much silence [default: three
-                         intervals, at least 5s]
+  --stale-after TIME     call a live price stale after this much silence, but no sooner than
+                         a stream's sign of life may take [default: three intervals, at
+                         least 5s]
   --list-sources [NAME]  print the known exchanges with the fields that each has, or all about
                          the exchange NAME, and exit
   --exchanges FILE       add the exchanges in FILE, or replace built-in ones, in the format

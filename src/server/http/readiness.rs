@@ -40,25 +40,40 @@ impl Readiness<'_> {
             &mut body,
             &unserved,
             |out, (symbol, silence)| match silence {
-                Some(silence) => line(out, symbol, "no price", *silence),
+                Some(silence) => line(out, symbol, "no price", *silence, ""),
                 None => writeln!(out, "{symbol}: no price yet"),
             },
         );
         let failing = self.sources.iter().filter_map(|source| {
             let (kind, since) = source.failing()?;
-            Some((source.name(), kind, now.saturating_duration_since(since)))
+            let waits = source.waits(now).filter(|waits| !waits.is_zero());
+            let next = waits.map_or(String::new(), |waits| {
+                format!(", next attempt in {waits:.1?}")
+            });
+            Some((
+                source.name(),
+                kind,
+                now.saturating_duration_since(since),
+                next,
+            ))
         });
         let failing: Vec<_> = failing.collect();
-        write_some(&mut body, &failing, |out, (name, kind, lasting)| {
-            line(out, name, &format!("failing ({kind})"), *lasting)
+        write_some(&mut body, &failing, |out, (name, kind, lasting, next)| {
+            line(out, name, &format!("failing ({kind})"), *lasting, next)
         });
         (StatusCode::SERVICE_UNAVAILABLE, body)
     }
 }
 
-/// `BTC/USDT: no price for 12.3s, since 2026-11-22T19:00:00Z`.
-fn line(out: &mut String, name: &str, what: &str, lasting: Duration) -> std::fmt::Result {
-    write!(out, "{name}: {what} for {lasting:.1?}")?;
+/// `BTC/USDT: no price for 12.3s, since 2026-11-22T19:00:00Z`, with `more` before the comma.
+fn line(
+    out: &mut String,
+    name: &str,
+    what: &str,
+    lasting: Duration,
+    more: &str,
+) -> std::fmt::Result {
+    write!(out, "{name}: {what} for {lasting:.1?}{more}")?;
     let since = SystemTime::now().checked_sub(lasting);
     if let Some(since) = since.and_then(|since| Timestamp::try_from(since).ok()) {
         write!(out, ", since {since:.0}")?;

@@ -39,7 +39,7 @@ impl Snapshot<'_> {
         self.write_connections(&mut out);
         self.write_delivery(&mut out);
         self.write_symbols(&mut out);
-        sources::write(self.sources, &mut out);
+        sources::write(self.sources, self.now, &mut out);
         self.write_state(&mut out);
         self.write_loop(&mut out);
         out.finish()

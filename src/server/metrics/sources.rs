@@ -1,10 +1,12 @@
 //! The metrics about the exchanges that prices come from.
 
+use std::time::Instant;
+
 use crate::feed::Sources;
 use crate::server::metrics::text::Text;
 
 /// Writes the metrics about `sources`, or nothing if there are none.
-pub(super) fn write(sources: &Sources, out: &mut Text) {
+pub(super) fn write(sources: &Sources, now: Instant, out: &mut Text) {
     if sources.iter().next().is_none() {
         return;
     }
@@ -33,6 +35,17 @@ pub(super) fn write(sources: &Sources, out: &mut Text) {
         "tickertape_source_old_prices_total",
         "Prices of a source that were dropped because they were older than the one before",
         all().map(|(label, source)| (label, source.outdated())),
+    );
+    out.counters(
+        "tickertape_source_untimed_prices_total",
+        "Prices of a source that came without a time, so their timestamp is when they arrived",
+        all().map(|(label, source)| (label, source.untimed())),
+    );
+    let waiting = all().filter_map(|(label, source)| Some((label, source.waits(now)?)));
+    out.gauges(
+        "tickertape_source_wait_seconds",
+        "Time until the next attempt at a source that failed or asked to be left alone",
+        waiting.map(|(label, waits)| (label, waits.as_secs_f64())),
     );
     let failures = sources.iter().flat_map(|source| {
         let failures = source.failures().iter();

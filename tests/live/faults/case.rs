@@ -21,6 +21,8 @@ pub(crate) struct Case {
     pub(crate) says: &'static str,
     /// The kind that it is counted as.
     pub(crate) kind: &'static str,
+    /// Whether each strike is logged, and the source counts as up all the same.
+    pub(crate) is_noted: bool,
 }
 
 /// A server and everything that belongs to it.
@@ -39,6 +41,15 @@ pub(crate) fn harmful(fault: Fault, says: &'static str, kind: &'static str) -> C
         times: 2,
         says,
         kind,
+        is_noted: false,
+    }
+}
+
+/// A fault that does not delay the price, but is logged with these words each time.
+pub(crate) fn noted(fault: Fault, says: &'static str, kind: &'static str) -> Case {
+    Case {
+        is_noted: true,
+        ..harmful(fault, says, kind)
     }
 }
 
@@ -134,9 +145,10 @@ impl<'c> Scene<'c> {
         self.check_log()?;
         self.check_metrics()?;
         let account = Account::settle(self.source, &self.exchange, &self.listener, PATIENCE);
-        match account.is_good() {
-            true => Ok(()),
-            false => Err(format!("{account:?}")),
+        if account.is_good() {
+            Ok(())
+        } else {
+            Err(format!("{account:?}"))
         }
     }
 
@@ -147,14 +159,14 @@ impl<'c> Scene<'c> {
                 let struck = self.exchange.struck();
                 struck
                     .get(self.case.fault.name())
-                    .is_some_and(|it| *it >= times)
+                    .is_some_and(|struck| *struck >= times)
             }
         }
     }
 
     /// Whether the log reports the end of every failure that it reported.
     fn is_over(&self) -> bool {
-        if self.case.says.is_empty() {
+        if self.case.says.is_empty() || self.case.is_noted {
             return health::sources_are_up(&self.program);
         }
         self.reports() > 0
@@ -196,6 +208,7 @@ impl<'c> Scene<'c> {
         let wrong = |what: &str| Err(format!("{what}: {}", self.program.log()));
         match (self.case.says, self.reports()) {
             ("", 0) => return Ok(()),
+            (_, 1..) if self.case.is_noted => return Ok(()),
             ("", _) => return wrong("a warning"),
             (_, 1) => {}
             _ => return wrong("not reported once"),
@@ -221,9 +234,10 @@ impl<'c> Scene<'c> {
         let count = of_kind.next().and_then(|line| line.rsplit(' ').next());
         let count: u64 = count.and_then(|count| count.parse().ok()).unwrap_or(0);
         // A redirect loop strikes many times in one request.
-        match count >= self.case.times.clamp(1, 2) {
-            true => Ok(()),
-            false => Err(format!("counted as {kind} only {count} times")),
+        if count >= self.case.times.clamp(1, 2) {
+            Ok(())
+        } else {
+            Err(format!("counted as {kind} only {count} times"))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::case::{Case, harmful, harmless, try_all};
+use super::case::{Case, harmful, harmless, noted, try_all};
 use testkit::fake_exchange::{FakeExchange, Fault, Stage};
 
 #[test]
@@ -36,7 +36,12 @@ fn cases() -> Vec<Case> {
         harmful(F::Blocked, "not available from here: HTTP 451", "blocked").times(1),
         harmful(F::TooMany(second), "too many requests", "rate_limited"),
         harmful(F::Banned(second), "too many requests", "rate_limited"),
-        harmful(F::StreamSilent, "open but without a price for", "silent").times(0),
+        harmful(
+            F::StreamSilent,
+            "open but without a sign of life for",
+            "silent",
+        )
+        .times(0),
         harmful(F::HangBefore, "no answer within the limit", "timeout").times(1),
         harmful(F::CertificateExpired, EXPIRED, "tls"),
         harmful(F::CertificateOtherName, "cannot be trusted: ", "tls"),
@@ -60,7 +65,12 @@ fn cases() -> Vec<Case> {
         ),
         harmful(F::WrongType, "BTC/USDT: no price: it is {", "no_price"),
         harmful(F::NoPrice, "BTC/USDT: no price: it is null", "no_price"),
-        harmless(F::StreamGarbage),
+        noted(
+            F::StreamGarbage,
+            "cannot read a message: not JSON: <html>",
+            "unreadable",
+        ),
+        harmless(F::StreamQuiet),
         harmless(F::ClockAhead(hour)),
         harmless(F::ClockBehind(hour)),
         harmless(F::PriceAsNumber),

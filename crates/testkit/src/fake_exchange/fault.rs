@@ -82,7 +82,10 @@ pub enum Fault {
     RateLimited,
 
     // The stream.
-    /// No more prices arrive, but pings are answered.
+    /// No more prices arrive, as from a market without trades; pings are answered, and heartbeats
+    /// arrive.
+    StreamQuiet,
+    /// Nothing arrives any more, not even answers to pings, and the connection stays open.
     StreamSilent,
     /// The stream is closed with code 1001.
     StreamClosed,
@@ -146,6 +149,7 @@ impl Fault {
         Self::Unchanged,
         Self::UnknownSymbol,
         Self::RateLimited,
+        Self::StreamQuiet,
         Self::StreamSilent,
         Self::StreamClosed,
         Self::StreamCut,
@@ -210,6 +214,7 @@ impl Fault {
             Self::Unchanged => "unchanged",
             Self::UnknownSymbol => "unknown-symbol",
             Self::RateLimited => "rate-limited",
+            Self::StreamQuiet => "stream-quiet",
             Self::StreamSilent => "stream-silent",
             Self::StreamClosed => "stream-closed",
             Self::StreamCut => "stream-cut",
@@ -235,7 +240,7 @@ impl Fault {
             F::WrongType | F::NoPrice | F::Unchanged | F::RateLimited => Stage::Price,
             F::UnknownSymbol => Stage::Symbol,
             F::StreamSilent | F::StreamClosed | F::StreamCut | F::StreamLeave => Stage::Stream,
-            F::StreamGarbage => Stage::Stream,
+            F::StreamGarbage | F::StreamQuiet => Stage::Stream,
         })
     }
 
@@ -259,6 +264,7 @@ impl Fault {
             F::PriceAsString,
             F::Unchanged,
             F::StreamGarbage,
+            F::StreamQuiet,
         ];
         let has_time = matches!(self, F::Delay(_) | F::Drip(_))
             || matches!(self, F::ClockAhead(_) | F::ClockBehind(_));

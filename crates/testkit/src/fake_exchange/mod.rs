@@ -170,6 +170,12 @@ impl FakeExchange {
         self.shared.list(exchange, symbol, is_listed);
     }
 
+    /// Lets this much time pass on the clock of all streams: what is due meanwhile is sent before
+    /// this returns, and clients that have missed a duty are dropped.
+    pub fn advance(&self, by: Duration) {
+        self.shared.advance(by);
+    }
+
     /// Closes all connections without notice.
     pub fn hang_up(&self) {
         self.shared.hang_up();

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::{Shutdown, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use rustls::ServerConfig;
 
@@ -24,11 +24,17 @@ pub(super) struct Shared {
     /// The symbols of exchanges that have only one quote currency: every base in that one.
     at_home: HashMap<&'static str, Vec<String>>,
     state: Mutex<State>,
+    /// Notified when a stream has taken a turn, or has ended.
+    turned: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     stopping: bool,
+    /// How far the clock of the streams is ahead of the system's.
+    ahead: Duration,
+    /// How many turns each open stream has taken, by the number of its connection.
+    turns: HashMap<u64, u64>,
     book: Book,
     /// Indexed by source; the empty name stands for all.
     faults: BTreeMap<String, Setting>,
@@ -113,7 +119,37 @@ impl Shared {
                 ..State::default()
             }),
             config,
+            turned: Condvar::new(),
         }
+    }
+
+    /// The time by which streams beat and clients have to.
+    pub(super) fn now(&self) -> Instant {
+        Instant::now() + self.state().ahead
+    }
+
+    /// Lets time pass for all streams, and waits until each has noticed and done what was due.
+    pub(super) fn advance(&self, by: Duration) {
+        let mut state = self.state();
+        state.ahead += by;
+        let turns = state.turns.clone();
+        // The turn that is under way may have looked at the clock before, so it takes two.
+        let lags = |state: &mut State| {
+            let mut lagging = turns.iter();
+            lagging.any(|(number, before)| {
+                let turns = state.turns.get(number);
+                turns.is_some_and(|turns| *turns < before + 2)
+            })
+        };
+        drop(self.turned.wait_while(state, lags));
+    }
+
+    /// Notes that a stream has taken a turn; false once the exchange has stopped.
+    pub(super) fn turned(&self, connection: u64) -> bool {
+        let mut state = self.state();
+        *state.turns.entry(connection).or_default() += 1;
+        self.turned.notify_all();
+        !state.stopping
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -165,6 +201,15 @@ impl Shared {
             spared if self.config.spared.contains(&spared) => (Fault::None, true),
             fault => (fault, true),
         }
+    }
+
+    /// Whether this fault is set for `source`.
+    pub(super) fn is_set(&self, source: &str, fault: Fault) -> bool {
+        let state = self.state();
+        let mut settings = [source, ""]
+            .into_iter()
+            .filter_map(|scope| state.faults.get(scope));
+        settings.any(|setting| setting.fault == fault)
     }
 
     pub(super) fn leave_to_chance(&self, seed: Option<u64>) {
@@ -351,7 +396,10 @@ impl Shared {
     }
 
     pub(super) fn closed(&self, number: u64) {
-        self.state().sockets.remove(&number);
+        let mut state = self.state();
+        state.sockets.remove(&number);
+        state.turns.remove(&number);
+        self.turned.notify_all();
     }
 
     pub(super) fn connections(&self) -> usize {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
@@ -67,7 +68,7 @@ pub(super) fn serve(
         return refuse(wire, "403 Forbidden");
     }
     // Before the client can have the answer: it may send exactly when it is allowed to.
-    let now = Instant::now();
+    let now = shared.now();
     let accept = derive_accept_key(key.as_bytes());
     write!(
         wire,
@@ -93,6 +94,7 @@ pub(super) fn serve(
         asked_unanswered: None,
         next_tick: now,
         next_heartbeat: now,
+        quiet_until: now,
         silent_until: now,
     };
     let named = matches_target(format.path, &request.target);
@@ -135,6 +137,8 @@ struct Talk<'s> {
     asked_unanswered: Option<Instant>,
     next_tick: Instant,
     next_heartbeat: Instant,
+    /// Until when no prices are sent, and until when nothing is.
+    quiet_until: Instant,
     silent_until: Instant,
 }
 
@@ -145,20 +149,24 @@ impl<'s> Talk<'s> {
         if let Some(captured) = named {
             self.on_subscribe(&captured)?;
         }
-        loop {
+        while self.shared.turned(self.connection) {
+            let now = self.shared.now();
+            if self.is_dead(now) {
+                thread::sleep(TURN);
+                continue;
+            }
             match self.socket.read() {
                 Ok(message) => self.on_message(&message)?,
                 Err(Error::Io(error)) if is_patient(&error) => {}
                 Err(error) => return Err(error),
             }
-            let now = Instant::now();
             if self.breaks_rules(now)? {
                 // Like the real exchanges: without a message or a close frame.
                 self.socket.get_ref().cut();
                 return Ok(());
             }
-            let is_silent = now < self.silent_until || self.subscribed.is_empty();
-            if now >= self.next_tick && !is_silent {
+            let is_quiet = now < self.quiet_until || self.subscribed.is_empty();
+            if now >= self.next_tick && !is_quiet {
                 self.next_tick = now + self.shared.config.tick_every;
                 if !self.tick_all(now)? {
                     return Ok(());
@@ -166,10 +174,25 @@ impl<'s> Talk<'s> {
             }
             self.beat(now)?;
         }
+        Ok(())
+    }
+
+    /// Whether the stream neither sends nor reads for now. If that is because of a fault that was
+    /// set, it strikes once per price that would have been due.
+    fn is_dead(&mut self, now: Instant) -> bool {
+        let is_set = self.shared.is_set(&self.source, Fault::StreamSilent);
+        if !is_set || self.subscribed.is_empty() {
+            return now < self.silent_until;
+        }
+        if now >= self.next_tick {
+            self.next_tick = now + self.shared.config.tick_every;
+            self.shared.fault(&self.source, &[Stage::Stream]);
+        }
+        true
     }
 
     fn on_message(&mut self, message: &Message) -> Result<(), Error> {
-        let now = Instant::now();
+        let now = self.shared.now();
         match message {
             Message::Text(text) => self.on_text(text.as_str(), now),
             Message::Binary(bytes) => {
@@ -280,7 +303,7 @@ impl<'s> Talk<'s> {
             }
         }
         // The current price is sent at once.
-        self.next_tick = Instant::now();
+        self.next_tick = self.shared.now();
         Ok(())
     }
 
@@ -330,19 +353,28 @@ impl<'s> Talk<'s> {
         }
     }
 
-    /// Sends the exchange's heartbeat.
+    /// Sends the exchange's heartbeat, for each channel if it names one.
     fn beat(&mut self, now: Instant) -> Result<(), Error> {
         let Some((heartbeat, every)) = self.format.heartbeat else {
             return Ok(());
         };
-        let first = self.subscribed.values().next().map(|(_, channel)| *channel);
         let is_unwanted = self.format.also.is_some() && !self.has_also;
-        let is_due = now >= self.next_heartbeat && now >= self.silent_until;
-        if !is_due || is_unwanted || first.is_none() {
+        if now < self.next_heartbeat || is_unwanted || self.subscribed.is_empty() {
             return Ok(());
         }
         self.next_heartbeat = now + every / self.shared.config.haste;
-        self.say(heartbeat, &|_| first.map(|channel| channel.to_string()))
+        let mut channels: Vec<_> = self
+            .subscribed
+            .values()
+            .map(|(_, channel)| *channel)
+            .collect();
+        if !heartbeat.contains("$channel") {
+            channels.truncate(1);
+        }
+        for channel in channels {
+            self.say(heartbeat, &|_| Some(channel.to_string()))?;
+        }
+        Ok(())
     }
 
     /// Sends the next price of each symbol, unless a fault prevents it; false at the end.
@@ -352,14 +384,16 @@ impl<'s> Talk<'s> {
             let stages = [Stage::Price, Stage::Stream];
             let (fault, is_by_chance) = self.shared.fault(&self.source, &stages);
             match fault {
-                Fault::StreamSilent => {
-                    // Not even heartbeats are sent.
+                Fault::StreamQuiet | Fault::StreamSilent => {
                     let config = &self.shared.config;
-                    self.silent_until = now
-                        + match is_by_chance {
-                            true => config.patience,
-                            false => config.tick_every,
-                        };
+                    let lasts = match is_by_chance {
+                        true => config.patience,
+                        false => config.tick_every,
+                    };
+                    self.quiet_until = now + lasts;
+                    if fault == Fault::StreamSilent {
+                        self.silent_until = now + lasts;
+                    }
                     return Ok(true);
                 }
                 Fault::StreamClosed => {
@@ -490,7 +524,7 @@ const TOO_EARLY: &str = r#"{"id":-1,"code":42901,"message":"TOO_MANY_REQUESTS"}"
 const HASTE_MIN: Duration = Duration::from_millis(500);
 
 /// How long one turn waits for the client.
-const TURN: Duration = Duration::from_millis(5);
+const TURN: Duration = Duration::from_millis(1);
 
 /// How long to wait for the answer to a close frame.
 const GOODBYE: Duration = Duration::from_secs(2);

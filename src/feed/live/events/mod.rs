@@ -11,7 +11,7 @@ use fastrand::Rng;
 use ioloop::fiber::{self, Emitter};
 
 use self::parser::{Item, Message, Parser};
-use super::failure::Failure;
+use super::failure::{Failure, Pause};
 use super::sources::Event;
 use crate::backoff::Backoff;
 use crate::http_client::{HttpClient, Opened, TransportError};
@@ -83,15 +83,18 @@ impl EventStream {
         backoff: &mut Backoff,
         resume: &Resume,
     ) -> io::Result<Duration> {
-        let (first, longest) = failure.pauses();
-        let pause = backoff.failed(first, longest).max(resume.pause);
-        let pause = retry_after.unwrap_or(pause);
+        let least = if retry_after.is_none() {
+            resume.pause
+        } else {
+            Duration::ZERO
+        };
+        let pause = Pause::after(&failure, retry_after, backoff).at_least(least);
         emitter.emit(Event::Failed {
             failure,
             pause,
             took: None,
         })?;
-        Ok(pause)
+        Ok(pause.length)
     }
 
     /// Runs one connection, from its request to its end. Counts the events that had a price.

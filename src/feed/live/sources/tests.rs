@@ -1,3 +1,4 @@
+use super::super::failure::PauseReason;
 use super::*;
 use crate::http_client::TransportError;
 use exchanges::Field;
@@ -9,7 +10,8 @@ fn sources(changes_only: bool) -> (Group, Instant) {
     let start = Instant::now();
     let info = |name: &str| SourceInfo {
         name: name.to_owned(),
-        notes: String::new(),
+        way_out: "move".to_owned(),
+        refused: None,
         wire_names: ["A/B", "C/D"]
             .map(|symbol| format!("{name}:{symbol}"))
             .to_vec(),
@@ -26,6 +28,7 @@ fn quote(price: &str, ms: u64) -> Result<Quote, QuoteError> {
         price: Price::parse(price).unwrap(),
         timestamp_ms: Some(NOW_MS + ms),
         fields: exchanges::Fields::default(),
+        clock: 0,
     })
 }
 
@@ -64,7 +67,10 @@ fn words(updates: Vec<Update>) -> Vec<String> {
 fn down() -> Event {
     Event::Failed {
         failure: TransportError::Connect("connection refused".to_owned()).into(),
-        pause: Duration::ZERO,
+        pause: Pause {
+            length: Duration::from_secs(30),
+            reason: PauseReason::Asked,
+        },
         took: None,
     }
 }
@@ -137,6 +143,7 @@ fn the_time_of_receipt_replaces_a_missing_time() {
         price: Price::parse("1").unwrap(),
         timestamp_ms: None,
         fields: exchanges::Fields::default(),
+        clock: 0,
     });
     let updates = sources.take(0, quotes(vec![(0, timeless)]), now);
     let [Update::Tick(tick)] = updates.as_slice() else {
@@ -162,7 +169,8 @@ fn two_ways(changes_only: bool) -> (Group, Instant) {
     let start = Instant::now();
     let info = |name: &str| SourceInfo {
         name: name.to_owned(),
-        notes: String::new(),
+        way_out: "move".to_owned(),
+        refused: None,
         wire_names: vec!["A/B".to_owned()],
         silence_max: Duration::from_secs(5),
     };
@@ -288,4 +296,151 @@ fn with_changes_only_another_field_is_a_change() {
     assert_eq!(step(4, &[(Bid, "0.90")]), ["x:A/B 1 bid=0.90"]);
     assert_eq!(step(5, &[(Ask, "1.1")]), ["x:A/B 1 bid=0.90 ask=1.1"]);
     assert_eq!(step(6, &[(Ask, "1.1")]), ["x:A/B ="]);
+}
+
+#[test]
+fn a_market_has_one_clock() {
+    let (mut sources, now) = sources(false);
+    let mut step = |price: &str, ms, clock| {
+        let quote = quote(price, ms).map(|quote| Quote { clock, ..quote });
+        words(sources.take(0, quotes(vec![(0, quote)]), now))
+    };
+    assert_eq!(step("1", 1_000, 0), ["x:A/B 1"]);
+    // The trade's time is missing, and the time of the answer stands in for it.
+    assert_eq!(step("1", 9_000, 1), ["x:A/B 1"]);
+    for number in 1..300 {
+        let price = (number + 1).to_string();
+        assert_eq!(step(&price, 1_000 + number, 0), [format!("x:A/B {price}")]);
+    }
+}
+
+/// Prices from one source that are received at this second.
+fn received(second: u64, list: Vec<(usize, Result<Quote, QuoteError>)>) -> Event {
+    Event::Quotes {
+        quotes: list,
+        received_ms: NOW_MS + 1_000 * second,
+        took: None,
+    }
+}
+
+#[test]
+fn a_source_of_which_only_old_prices_come_is_named() {
+    let (mut sources, now) = sources(false);
+    sources.take(0, received(60, vec![(0, quote("1", 60_000))]), now);
+    for second in 61..=70 {
+        let old = vec![(0, quote("2", 1_000 + second))];
+        assert!(sources.take(0, received(second, old), now).is_empty());
+    }
+    let status = sources.iter().next().unwrap();
+    assert_eq!((status.outdated(), status.is_good()), (10, Some(true)));
+    let outdated = |sources: &Group| sources.iter().next().unwrap().is_outdated(0);
+    assert!(outdated(&sources));
+    sources.take(0, received(71, vec![(0, quote("3", 61_000))]), now);
+    assert!(!outdated(&sources));
+}
+
+#[test]
+fn prices_without_a_time_are_counted() {
+    let (mut sources, now) = sources(false);
+    let timeless = quote("1", 1).map(|quote| Quote {
+        timestamp_ms: None,
+        ..quote
+    });
+    sources.take(0, quotes(vec![(0, timeless), (1, quote("1", 1))]), now);
+    assert_eq!(sources.iter().next().unwrap().untimed(), 1);
+}
+
+#[test]
+fn a_failing_source_says_how_long_it_waits() {
+    let (mut sources, now) = sources(false);
+    let waits = |sources: &Group, after| {
+        let status = sources.iter().next().unwrap();
+        status.waits(now + Duration::from_secs(after))
+    };
+    assert_eq!(waits(&sources, 0), None);
+    sources.take(0, down(), now);
+    assert_eq!(waits(&sources, 10), Some(Duration::from_secs(20)));
+    assert_eq!(waits(&sources, 40), Some(Duration::ZERO));
+    sources.take(0, quotes(vec![(0, quote("1", 1))]), now);
+    assert_eq!(waits(&sources, 10), None);
+}
+
+#[test]
+fn a_source_that_was_refused_at_the_start_fails_and_waits_from_the_start() {
+    let start = Instant::now();
+    let limited = Failure::Answer(QuoteError::RateLimited);
+    let info = SourceInfo {
+        name: "x".to_owned(),
+        way_out: String::new(),
+        refused: Some((limited, start + Duration::from_secs(60))),
+        wire_names: vec!["A/B".to_owned()],
+        silence_max: Duration::from_secs(5),
+    };
+    let sources = Group::new(&["A/B".to_owned()], vec![info], false, start);
+    let status = sources.iter().next().unwrap();
+    assert_eq!(status.failing(), Some(("rate_limited", start)));
+    assert_eq!(status.waits(start), Some(Duration::from_secs(60)));
+    assert_eq!(status.failures(), []);
+}
+
+#[test]
+fn a_sign_of_life_confirms_the_published_price_and_keeps_the_source_serving() {
+    let (mut sources, now) = sources(false);
+    let at = |second| now + Duration::from_secs(second);
+    sources.take(0, quotes(vec![(0, quote("1", 1))]), now);
+    sources.take(1, quotes(vec![(0, quote("2", 1))]), now);
+    for second in 1..600 {
+        let confirmed = sources.take(0, Event::Confirmed(vec![0]), at(second));
+        assert_eq!(words(confirmed), ["x:A/B ="]);
+        let other = quotes(vec![(0, quote("2", second))]);
+        assert!(sources.take(1, other, at(second)).is_empty());
+    }
+    assert_eq!(sources.serving().next(), Some(("A/B", "x")));
+}
+
+#[test]
+fn a_sign_of_life_confirms_no_price_that_never_came_or_was_replaced() {
+    let (mut sources, now) = sources(false);
+    assert!(
+        sources
+            .take(0, Event::Confirmed(vec![0, 1]), now)
+            .is_empty()
+    );
+    let (mut sources, now) = two_ways(false);
+    sources.take(0, quotes(vec![(0, quote("1", 1))]), now);
+    let later = now + Duration::from_secs(6);
+    sources.take(1, quotes(vec![(0, quote("2", 2))]), later);
+    assert_eq!(sources.serving().next(), Some(("A/B", "x")));
+    assert!(sources.take(0, Event::Confirmed(vec![0]), later).is_empty());
+}
+
+#[test]
+fn a_source_that_takes_over_by_a_sign_of_life_publishes_the_price_that_stands() {
+    let (mut sources, now) = sources(false);
+    let at = |second| now + Duration::from_secs(second);
+    sources.take(1, quotes(vec![(0, quote("2", 1))]), now);
+    for _ in 0..3 {
+        sources.take(0, down(), now);
+    }
+    assert_eq!(sources.serving().next(), Some(("A/B", "y")));
+    // Its newest price was not published, since the other source serves.
+    assert!(
+        sources
+            .take(0, quotes(vec![(0, quote("1", 5))]), at(1))
+            .is_empty()
+    );
+    let mut published = Vec::new();
+    for second in 2..9 {
+        sources.take(1, quotes(vec![(0, quote("2", second))]), at(second));
+        published.extend(words(sources.take(
+            0,
+            Event::Confirmed(vec![0]),
+            at(second),
+        )));
+    }
+    assert_eq!(published[0], "x:A/B 1");
+    assert!(
+        published[1..].iter().all(|update| update == "x:A/B ="),
+        "{published:?}"
+    );
 }
