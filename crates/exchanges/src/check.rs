@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::{Batch, Encoding, Entry, Mapping, Query, Sign, StreamEntry};
-use super::markets::MarketList;
+use super::entry::{Batch, Encoding, Entry, Mapping, MarketList, Query, Sign, StreamEntry};
 use super::message::Message;
 use super::stream::websocket_url;
 use super::template::{MARKET_PLACEHOLDERS, SymbolFormat, TIME_PLACEHOLDERS, Template};

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use super::csv::{Row, Table};
+use super::document::Origin;
 use super::entry::{Entry, Mapping, Query};
 use super::json::{Node, Pointer, scalar};
 use super::number::{NumberField, Scale};
-use super::quote::{Origin, TimeField, TimeUnit};
 use super::template::{SymbolFormat, Template};
+use super::time::{TimeField, TimeUnit};
 use super::{Exchange, http_url};
 
 /// A URL whose answer has a price. Such a source has one symbol, whatever its name.

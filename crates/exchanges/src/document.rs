@@ -2,8 +2,19 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
+
 use super::json::{Node, Pointer, scalar};
 use super::protobuf;
+
+/// Whether a pointer starts from the whole answer or from the symbol's entry in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Origin {
+    #[default]
+    Entry,
+    Answer,
+}
 
 /// A document in which pointers find values.
 #[derive(Debug)]

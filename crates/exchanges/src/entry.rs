@@ -44,12 +44,11 @@ use super::condition::Condition;
 use super::fields::FieldPlaces;
 use super::json::{Node, Pointer, excerpt};
 use super::list_path::ListPath;
-use super::markets::MarketList;
 use super::message::Message;
 use super::name::NameField;
 use super::number::NumberField;
-use super::quote::TimeField;
 use super::template::{MARKET_PLACEHOLDERS, SymbolFormat, Template};
+use super::time::TimeField;
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +76,38 @@ pub(super) struct Entry {
     pub(super) message: Vec<Pointer>,
     pub(super) stream: Option<StreamEntry>,
     pub(super) markets: Option<MarketList>,
+}
+
+/// Where the list of all markets is. An entry of it states either the two currencies of the market
+/// or only its name, which has to be taken apart.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MarketList {
+    pub(super) url: String,
+    /// An array of entries (`list`), which may be plain names, or an object of entries by name
+    /// (`map`).
+    pub(super) list: Option<Pointer>,
+    pub(super) map: Option<Pointer>,
+    /// The currencies in an entry.
+    pub(super) base: Option<Pointer>,
+    pub(super) quote: Option<Pointer>,
+    /// The name in an entry; in a `map` it is the key by default. With `base` and `quote` it only
+    /// serves to check that requests would write the market in the same way.
+    pub(super) name: Option<NameField>,
+    /// How the name is written, if not as in requests; several where it varies.
+    #[serde(default)]
+    pub(super) written: Vec<Template>,
+    /// The currencies that prices are in, for names in which nothing separates the two.
+    #[serde(default)]
+    pub(super) quotes: Vec<String>,
+    /// Currencies that end like the beginning of one of these: `PAXG` in `PAXGUSD`, which is not
+    /// `PAX` in `GUSD`.
+    #[serde(default)]
+    pub(super) bases: Vec<String>,
+    /// What entries of markets that are traded meet; by default all are.
+    pub(super) trading: Option<Condition>,
+    /// What a good answer meets, if not what other answers do.
+    pub(super) ok: Option<Condition>,
 }
 
 /// A URL with the placeholder `{market}` (or `{BASE}` and so on), and where its answer has the

@@ -59,6 +59,7 @@ mod quote;
 mod stream;
 mod template;
 pub mod text;
+mod time;
 mod unpack;
 
 use std::borrow::Cow;
@@ -71,9 +72,8 @@ pub use catalogue::{BadCatalogue, Catalogue, UnknownExchange};
 pub use csv::Row;
 use csv::Table;
 pub use custom::{Custom, Place};
-use entry::{Batch, Entry};
+use entry::{Batch, Entry, MarketList};
 pub use fields::{Field, FieldSet, Fields, UnknownField};
-use markets::MarketList;
 use message::{Context, Message};
 pub use number::Scale;
 pub use price::{BadPrice, Price};

@@ -13,9 +13,8 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use super::document::Document;
+use super::document::{Document, Origin};
 use super::json::Pointer;
-use super::quote::Origin;
 use super::template::Template;
 
 /// Where the name of a market is.

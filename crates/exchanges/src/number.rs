@@ -16,10 +16,9 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use super::document::{Document, Value};
+use super::document::{Document, Origin, Value};
 use super::json::Pointer;
 use super::price::Price;
-use super::quote::Origin;
 use super::template::{MARKET_PLACEHOLDERS, Market, Template};
 
 /// Where a number is.
