@@ -274,7 +274,7 @@ fn a_terminal_is_an_input_and_still_blocks_for_others() {
 
 #[test]
 fn no_line_is_lost_and_the_loop_is_not_blocked_however_fast_a_script_writes() {
-    const LINES: u64 = 50_000;
+    const LINES: u64 = 10_000;
     let (server, mut script) = reading(&[]);
     let writer = thread::spawn(move || {
         for n in 0..LINES {
@@ -295,7 +295,7 @@ fn no_line_is_lost_and_the_loop_is_not_blocked_however_fast_a_script_writes() {
         testkit::metrics::value(&page, &name).unwrap()
     };
     let (all, short) = (turns("count"), turns("bucket{le=\"0.05\"}"));
-    assert!(all > 50 && short >= all / 10 * 8, "{short} of {all}");
+    assert!(all > 10 && short >= all / 10 * 8, "{short} of {all}");
     assert_eq!(server.footprint().threads, 1);
 }
 
