@@ -10,6 +10,10 @@
 )]
 
 mod commands;
+/// The example, which sessions start here: as a program it might have to be built first.
+#[path = "../../crates/testkit/examples/fake_exchange.rs"]
+#[allow(dead_code, reason = "here it is no program")]
+mod fake_exchange;
 mod group;
 mod markdown;
 mod references;
@@ -61,9 +65,6 @@ fn play(block: &markdown::Block) {
     let first = |is_it: &dyn Fn(&str) -> bool| steps.iter().position(|step| is_it(&step.command));
     let client = first(&|command| command.starts_with("./client"));
     let server = first(&|command| command.contains("./server ") && session::serves(command));
-    if block.text.contains("fake_exchange") {
-        session::build_fake_exchange();
-    }
     let mut session = Session::start();
     // Who reads about the client has a server.
     if client.is_some_and(|client| server.is_none_or(|server| server > client)) {

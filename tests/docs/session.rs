@@ -5,19 +5,22 @@
 //! are changed by the rules of [`Session::adapted`] and of the little programs in [`Session::start`].
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Instant;
 
+use pico_args::Arguments;
 use socket2::{Domain, Socket, Type};
 use testkit::TempDir;
 
 use crate::PATIENCE;
+use crate::fake_exchange;
 use crate::group::Group;
 use crate::markdown::{Block, root};
 use crate::web;
@@ -30,6 +33,7 @@ pub(crate) struct Session {
     /// What was said since the last command.
     said: Vec<String>,
     ports: Ports,
+    exchanges: Vec<fake_exchange::Servers>,
     _folder: TempDir,
 }
 
@@ -115,6 +119,7 @@ impl Session {
             output,
             said: Vec::new(),
             ports,
+            exchanges: Vec::new(),
             _folder: folder,
         }
     }
@@ -124,17 +129,20 @@ impl Session {
     pub(crate) fn play(&mut self, step: &Step) {
         let command = self.adapted(&step.command);
         self.said.clear();
-        if serves(&command) {
+        if let Some(arguments) = command.strip_prefix(FAKE_EXCHANGE) {
+            let arguments = arguments.split_whitespace().map(OsString::from).collect();
+            let servers = fake_exchange::start(Arguments::from_vec(arguments));
+            self.exchanges.push(servers.unwrap());
+        } else if serves(&command) {
             let command = command.trim_end_matches('&');
-            let line = match command.contains("| ./server ") {
-                // What comes first gets no input, the server that of the script.
-                true => format!("{{ {command}; }} </dev/null &"),
-                false => format!("{command} </dev/null &"),
+            let line = if command.contains("| ./server ") {
+                // The script gets no input, and the server what the script writes.
+                format!("{{ {command}; }} </dev/null &")
+            } else {
+                format!("{command} </dev/null &")
             };
             self.enter(&line);
-            self.wait_until(command, |line| {
-                line.contains("listening on ") || line.starts_with("--upstream ")
-            });
+            self.wait_until(command, |line| line.contains("listening on "));
         } else {
             self.enter(&format!(
                 "{{ {command}\n}} </dev/null; echo; echo '{END}' $?"
@@ -197,9 +205,7 @@ impl Session {
 
 /// Whether a command runs until somebody ends it, and says when it is ready.
 pub(crate) fn serves(command: &str) -> bool {
-    let is_server = command.starts_with("./server ")
-        || command.contains("| ./server ")
-        || command.contains("--example fake_exchange");
+    let is_server = command.starts_with("./server ") || command.contains("| ./server ");
     is_server
         && !["--help", "--version", "--list-sources"]
             .iter()
@@ -235,7 +241,7 @@ fn shape(line: &str) -> String {
 }
 
 /// Ports of this test's own for those that documents name. They are bound, so that nobody else gets
-/// them; who listens there with SO_REUSEADDR, as all servers do, is let in beside.
+/// them, except by listening with SO_REUSEADDR, as our servers do.
 #[derive(Default)]
 struct Ports(BTreeMap<String, (u16, Option<Socket>)>);
 
@@ -265,7 +271,7 @@ impl Ports {
     }
 }
 
-/// The programs that a session finds instead of those of the repository.
+/// The programs that a session finds in place of the repository's.
 fn write_programs(folder: &Path, port: u16) {
     let web = web::address();
     let (server, client) = (env!("CARGO_BIN_EXE_server"), env!("CARGO_BIN_EXE_client"));
@@ -298,14 +304,6 @@ exec '{client}' "$@""#
         ),
         // The machine may run other servers.
         ("bin/pgrep", "exec cat server.pid".to_owned()),
-        (
-            "bin/cargo",
-            format!(
-                r#"[[ "$1 $2 $3 $4" == "run --example fake_exchange --" ]] || exit 2
-exec '{}' "${{@:5}}""#,
-                fake_exchange().display()
-            ),
-        ),
     ] {
         let path = folder.join(name);
         fs::write(&path, format!("#!/usr/bin/env bash\n{text}\n")).unwrap();
@@ -326,21 +324,8 @@ class kraken:
     fs::write(folder.join("ccxt.py"), ccxt).unwrap();
 }
 
-/// Where the example is, which a plain `cargo test` has built, but a test of this file alone has not.
-fn fake_exchange() -> PathBuf {
-    let folder = Path::new(env!("CARGO_BIN_EXE_server")).parent().unwrap();
-    folder.join("examples/fake_exchange")
-}
-
-/// Builds it if it is not there. That may take longer than a step of a session.
-pub(crate) fn build_fake_exchange() {
-    if !fake_exchange().exists() {
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--locked", "--example", "fake_exchange"]);
-        let built = build.current_dir(root()).status().unwrap();
-        assert!(built.success(), "the example cannot be built");
-    }
-}
+/// How documents start the fake exchange.
+const FAKE_EXCHANGE: &str = "cargo run --example fake_exchange -- ";
 
 /// The ports that documents name.
 const PORTS: [&str; 4] = ["8888", "8889", "9000", "9100"];

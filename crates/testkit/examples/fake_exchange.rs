@@ -44,7 +44,7 @@ Then:
 ";
 
 fn main() -> ExitCode {
-    match run() {
+    match run(Arguments::from_env()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             eprintln!("error: {reason}");
@@ -53,12 +53,22 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), String> {
-    let mut arguments = Arguments::from_env();
+fn run(mut arguments: Arguments) -> Result<(), String> {
     if arguments.contains(["-h", "--help"]) {
         print!("{HELP}");
         return Ok(());
     }
+    let _servers = start(arguments)?;
+    loop {
+        thread::park();
+    }
+}
+
+/// The servers that run until they are dropped.
+pub(crate) type Servers = (FakeExchange, Option<NameServer>);
+
+/// Starts what the arguments ask for, and prints where it listens.
+pub(crate) fn start(mut arguments: Arguments) -> Result<Servers, String> {
     let number = |arguments: &mut Arguments, name, default| {
         let given = arguments.opt_value_from_str(name);
         given.map(|given: Option<u64>| given.unwrap_or(default))
@@ -99,10 +109,8 @@ fn run() -> Result<(), String> {
     }
     exchange.set("", fault.unwrap_or(Fault::None));
     println!("--upstream {} or {}", exchange.http(), exchange.https());
-    let _names = dns.map(|port| names(port, dns_fault)).transpose()?;
-    loop {
-        thread::park();
-    }
+    let names = dns.map(|port| names(port, dns_fault)).transpose()?;
+    Ok((exchange, names))
 }
 
 fn names(port: u16, fault: Option<NameFault>) -> Result<NameServer, String> {
