@@ -5,14 +5,12 @@
 )]
 
 mod audience;
-mod every_exchange;
 mod faults;
 #[path = "../common/fibers.rs"]
 mod fibers;
 mod fields;
 mod lines;
 mod rest;
-mod silence;
 mod sources;
 mod stream;
 mod upstream;
