@@ -30,7 +30,8 @@ fn read(members: &str) -> Result<Catalogue, String> {
         r#"{{"exchanges": [{{{members}{comma} {spelling} "id": "mine", "name": "Mine",
         "interval_ms": 1000}}]}}"#
     );
-    let catalogue = Catalogue::builtin().with_file(&file);
+    thread_local!(static BUILTIN: Catalogue = Catalogue::builtin());
+    let catalogue = BUILTIN.with(Catalogue::clone).with_file(&file);
     catalogue.map_err(|error| error.to_string())
 }
 
@@ -510,8 +511,11 @@ proptest! {
         if let Some(byte) = message.get_mut(at) {
             *byte = with;
         }
+        thread_local!(static EXCHANGE: Exchange = protobuf());
         for message in [&bytes, &message] {
-            let _ = heard(&protobuf(), TWO, message);
+            EXCHANGE.with(|exchange| {
+                let _ = heard(exchange, TWO, message);
+            });
         }
     }
 }
