@@ -6,67 +6,22 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers belong to the tests")]
 
+mod samples;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 
 use exchanges::{
     Catalogue, Custom, Exchange, Place, Quote, QuoteError, Request, Row, Scale, StreamMessage,
-    Symbol,
 };
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
-use serde::Deserialize;
+use samples::{answers, conversations, symbols};
 use serde_json::value::RawValue;
 
 /// 2026-12-01, later than all recordings.
 const NOW: u64 = 1_796_083_200_000;
-
-#[derive(Deserialize)]
-struct Answer<'a> {
-    exchange: &'a str,
-    symbols: Vec<String>,
-    status: u16,
-    #[serde(default)]
-    many: bool,
-    #[serde(borrow)]
-    body: Option<&'a RawValue>,
-    text: Option<String>,
-    expect: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Conversation<'a> {
-    exchange: &'a str,
-    symbols: Vec<String>,
-    subscribe: Vec<String>,
-    ping: Option<String>,
-    #[serde(borrow)]
-    messages: Vec<Message<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    text: Option<String>,
-    /// The bytes of one that is not text.
-    hex: Option<String>,
-    means: String,
-}
-
-fn answers() -> Vec<Answer<'static>> {
-    serde_json::from_str(include_str!("data/exchange_answers.json")).unwrap()
-}
-
-fn conversations() -> Vec<Conversation<'static>> {
-    serde_json::from_str(include_str!("data/exchange_streams.json")).unwrap()
-}
-
-fn symbols(texts: &[impl AsRef<str>]) -> Vec<Symbol> {
-    let texts = texts.iter();
-    texts.map(|text| text.as_ref().parse().unwrap()).collect()
-}
 
 /// A quote or error as the data files write it.
 fn written(quote: &Result<Quote, QuoteError>) -> String {

@@ -7,9 +7,12 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers belong to the tests")]
 
+mod samples;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use exchanges::{Catalogue, Exchange, Field, FieldSet, Quote, Request, StreamMessage, Symbol};
+use exchanges::{Catalogue, Exchange, Field, FieldSet, Quote, Request, StreamMessage};
+use samples::{answers, conversations, symbols};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -47,33 +50,6 @@ struct Pointers {
 enum Pointer {
     Plain(String),
     Scaled { at: String, scale: i32 },
-}
-
-#[derive(Deserialize)]
-struct Answer<'a> {
-    exchange: &'a str,
-    symbols: Vec<String>,
-    status: u16,
-    #[serde(default)]
-    many: bool,
-    #[serde(borrow)]
-    body: Option<&'a RawValue>,
-    text: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Conversation<'a> {
-    exchange: &'a str,
-    symbols: Vec<String>,
-    #[serde(borrow)]
-    messages: Vec<Message<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    text: Option<String>,
 }
 
 fn rows() -> HashMap<String, Row> {
@@ -243,10 +219,6 @@ fn ours(quote: &Quote) -> BTreeMap<String, String> {
     found
 }
 
-fn symbols(texts: &[String]) -> Vec<Symbol> {
-    texts.iter().map(|text| text.parse().unwrap()).collect()
-}
-
 /// Which kinds of samples of an exchange were compared.
 type Compared = BTreeSet<(String, &'static str)>;
 
@@ -275,8 +247,7 @@ fn compare(
 
 /// Compares all answers of the samples.
 fn compare_answers(catalogue: &Catalogue, rows: &HashMap<String, Row>, compared: &mut Compared) {
-    let answers: Vec<Answer<'_>> =
-        serde_json::from_str(include_str!("data/exchange_answers.json")).unwrap();
+    let answers = answers();
     for answer in &answers {
         let Some(row) = rows.get(answer.exchange) else {
             continue;
@@ -305,8 +276,7 @@ fn compare_answers(catalogue: &Catalogue, rows: &HashMap<String, Row>, compared:
 
 /// Compares all ticks of the samples.
 fn compare_ticks(catalogue: &Catalogue, rows: &HashMap<String, Row>, compared: &mut Compared) {
-    let conversations: Vec<Conversation<'_>> =
-        serde_json::from_str(include_str!("data/exchange_streams.json")).unwrap();
+    let conversations = conversations();
     for conversation in &conversations {
         let Some(row) = rows.get(conversation.exchange) else {
             continue;
