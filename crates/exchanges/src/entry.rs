@@ -191,8 +191,9 @@ pub(super) struct Errors {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StreamEntry {
-    /// May have the placeholders `{endpoint}` and `{token}` (from `token`), `{id}`, a number of its
-    /// own, `{markets}`, and those of a market; with the latter, a connection is for one market.
+    /// May have the placeholders `{endpoint}` and `{token}` (from `token`), `{id}` (a new number for
+    /// each connection), `{markets}`, and any placeholder of one market, such as `{market}`. A URL
+    /// that names one market needs a connection per market.
     pub(super) url: Template,
     #[serde(default)]
     pub(super) encoding: Encoding,

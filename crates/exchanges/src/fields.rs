@@ -200,7 +200,7 @@ impl Fields {
         self.iter().map(|(field, _)| field).collect()
     }
 
-    /// Leaves out those that are not in `wanted`.
+    /// Drops every field that is not in `wanted`.
     pub fn retain(&mut self, wanted: FieldSet) {
         if self.names().without(wanted) != FieldSet::NONE {
             let values = self.iter();

@@ -10,8 +10,8 @@ pub fn is_deceptive(c: char) -> bool {
             .any(|&(first, last)| (first..=last).contains(&c))
 }
 
-/// `text` with a stand-in for each deceptive character: a space for those that control or separate,
-/// else U+FFFD.
+/// Replaces deceptive characters: control characters and separators become spaces, all others
+/// U+FFFD.
 pub fn printable(text: &str) -> String {
     let stand_in = |c: char| match c {
         c if c.is_control() || c.is_whitespace() => ' ',

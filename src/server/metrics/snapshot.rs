@@ -210,8 +210,8 @@ impl Snapshot<'_> {
         );
         out.counters(
             "tickertape_log_lines_missing_total",
-            "Log lines that are missing: those that stderr had no room for, and those held back \
-             because there were too many like them",
+            "Log lines that are missing: stderr had no room for them, or they were held back because \
+             there were too many like them",
             [
                 ([("why", "blocked")], self.log_lines.blocked),
                 ([("why", "held_back")], self.log_lines.held_back),

@@ -41,8 +41,8 @@ impl Captured {
 
 /// The values of the placeholders if `message` matches `template`, otherwise `None`.
 ///
-/// `$id` is a number or a string, `$number` a number, `$any` any string; the rest are those of
-/// texts, see [`is_text_like`]. An array of one item with a market matches one or more such items.
+/// `$id` is a number or a string, `$number` a number, `$any` any string; [`is_text_like`] lists the
+/// others. An array of one item with a market matches one or more such items.
 /// Members that the template lacks are ignored, which is what the exchanges do.
 pub(crate) fn matches(template: &str, message: &str) -> Option<Captured> {
     let mut captured = Captured::default();
@@ -150,7 +150,7 @@ fn is_text_like(template: &str, text: &str, captured: &mut Captured) -> bool {
 
 /// The values of the placeholders if `target`, the path and query of a request, matches `template`.
 ///
-/// The placeholders are those of [`is_text_like`], one in each segment and parameter. The query
+/// Each segment and parameter may have one placeholder; [`is_text_like`] lists them. The query
 /// must have exactly the parameters of the template; only one whose value is `$each`, which is a
 /// market, may be repeated.
 pub(crate) fn matches_target(template: &str, target: &str) -> Option<Captured> {

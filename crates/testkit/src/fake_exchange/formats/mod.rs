@@ -3,7 +3,7 @@
 //! These facts were written without looking at the catalogue of the server, in order to test it.
 //! Each file has the exchanges of one region, an exchange's answers and its stream together.
 //!
-//! The placeholders in targets are those of [`matches_target`](super::template::matches_target).
+//! [`matches_target`](super::template::matches_target) lists the placeholders in targets.
 //! Answers contain `$entries` for the requested markets, and in each entry
 //!
 //! | placeholder | value |
@@ -16,9 +16,9 @@
 //! | `$ms`, `$s`, `$us`, `$ns`, `$iso`, `$naive` | the time in these units, in ISO 8601 with `Z` or without |
 //! | `$korea` | the clock on a wall in Korea, in ms as if it were UTC |
 //!
-//! The placeholders in messages that a stream receives are those of
-//! [`matches`](super::template::matches); messages that it sends have those of answers, and `$id` as
-//! received, `$MARKET` in capitals, and `$channel`, the number of a subscription.
+//! [`matches`](super::template::matches) lists the placeholders in messages that a stream receives.
+//! Messages that it sends have the same placeholders as answers, and `$id` as received, `$MARKET` in
+//! capitals, and `$channel`, the number of a subscription.
 
 mod africa;
 mod atlantic;
