@@ -478,9 +478,10 @@ fn live_settings(settings: &Settings) -> Result<LiveSettings, String> {
 /// Lets a source read the fields that ticks are to have.
 fn want_fields(source: &mut LiveSource, wanted: FieldSet) {
     let exchange = &source.exchange;
-    let known = match source.streams {
-        true => exchange.stream_fields(),
-        false => exchange.request_fields(),
+    let known = if source.streams {
+        exchange.stream_fields()
+    } else {
+        exchange.request_fields()
     };
     let missing = wanted.without(known);
     if !missing.is_empty() {

@@ -51,9 +51,10 @@ fn upstream(base: &str, url: &str) -> String {
 
 /// Status and body of a GET or of an empty POST.
 fn fetch(agent: &ureq::Agent, url: &str, post: bool) -> Result<(u16, Vec<u8>), ureq::Error> {
-    let mut response = match post {
-        true => agent.post(url).send_empty()?,
-        false => agent.get(url).call()?,
+    let mut response = if post {
+        agent.post(url).send_empty()?
+    } else {
+        agent.get(url).call()?
     };
     let body = response.body_mut().read_to_vec()?;
     Ok((response.status().as_u16(), body))

@@ -224,9 +224,10 @@ impl Exchange {
         let worthwhile = |batch: &&Batch| self.entry.one.is_none() || symbols.len() >= batch.from;
         match self.entry.many.as_ref().filter(worthwhile) {
             Some(batch) => {
-                let most = match batch.lists_all() {
-                    true => symbols.len().max(1),
-                    false => batch.most,
+                let most = if batch.lists_all() {
+                    symbols.len().max(1)
+                } else {
+                    batch.most
                 };
                 let chunks = symbols.chunks(most);
                 chunks
@@ -342,8 +343,8 @@ impl Exchange {
         self.market_list().map(|list| list.url.clone())
     }
 
-    /// Reads the answer with the list of all markets: those that are traded, in unified notation,
-    /// sorted and each once. Calls `pause` between pieces of work, as
+    /// Reads the list of all markets: the symbols that are traded, in unified notation, sorted and
+    /// without duplicates. Calls `pause` between pieces of work, as
     /// [`read_pausing`](Self::read_pausing) does.
     ///
     /// # Errors

@@ -60,9 +60,10 @@ impl Exchange {
             facts.push(("  fields", fields(one.answer.fields.known())));
         }
         if let Some(several) = &entry.many {
-            let symbols = match several.lists_all() {
-                true => "all symbols".to_owned(),
-                false => format!("up to {} symbols", several.most),
+            let symbols = if several.lists_all() {
+                "all symbols".to_owned()
+            } else {
+                format!("up to {} symbols", several.most)
             };
             let every = several.interval_ms.unwrap_or(entry.interval_ms);
             let every = format!("{symbols} in a request every {every} ms");

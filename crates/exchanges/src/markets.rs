@@ -137,9 +137,10 @@ impl MarketList {
         let mut written = self.written.iter();
         let codes = (self.bases.as_slice(), self.quotes.as_slice());
         let split = |template: &Template| template.split(name, codes);
-        match self.written.is_empty() {
-            true => split(&format.market),
-            false => written.find_map(split),
+        if self.written.is_empty() {
+            split(&format.market)
+        } else {
+            written.find_map(split)
         }
     }
 }
@@ -148,9 +149,10 @@ impl MarketList {
 fn symbol(format: &SymbolFormat, base: &str, quote: &str) -> Option<Symbol> {
     let unified = |code: &str| {
         // Only a code that has no capitals at all is one in another case: `AAPLx` is what it says.
-        let code = match code.contains(|c: char| c.is_uppercase()) {
-            true => code.to_owned(),
-            false => code.to_uppercase(),
+        let code = if code.contains(|c: char| c.is_uppercase()) {
+            code.to_owned()
+        } else {
+            code.to_uppercase()
         };
         let mut renames = format.renames.iter();
         let renamed = renames.find(|(_, theirs)| **theirs == code);

@@ -93,9 +93,10 @@ fn render_list(items: &[Value], context: Context<'_>, market: Option<&Market>, o
     let mut separator = "";
     for item in items {
         let is_template = market.is_none() && mentions_market(item);
-        let copies: Vec<_> = match is_template {
-            true => context.markets.iter().map(Some).collect(),
-            false => vec![market],
+        let copies: Vec<_> = if is_template {
+            context.markets.iter().map(Some).collect()
+        } else {
+            vec![market]
         };
         for market in copies {
             out.push_str(separator);

@@ -186,9 +186,10 @@ impl TryFrom<RawScale> for Scale {
 
 /// A market's currency as part of a pointer.
 fn escaped(text: String) -> String {
-    match text.contains(['~', '/']) {
-        true => text.replace('~', "~0").replace('/', "~1"),
-        false => text,
+    if text.contains(['~', '/']) {
+        text.replace('~', "~0").replace('/', "~1")
+    } else {
+        text
     }
 }
 
@@ -216,9 +217,10 @@ impl Place {
         let pointer = Pointer::parse(text)?;
         let template = Template::parse(text)?;
         let is_fixed = template.placeholders().next().is_none();
-        Ok(match is_fixed {
-            true => Self::At(pointer),
-            false => Self::PerMarket(template),
+        Ok(if is_fixed {
+            Self::At(pointer)
+        } else {
+            Self::PerMarket(template)
         })
     }
 }

@@ -95,14 +95,16 @@ pub(super) fn misanswer(
 ) -> io::Result<Next> {
     wire.wait(delay(fault));
     // Recorded before it is sent: a client that has received it must find it recorded.
-    let outcome = match fault.is_harmless() {
-        true => Outcome::Good,
-        false => Outcome::Spoiled,
+    let outcome = if fault.is_harmless() {
+        Outcome::Good
+    } else {
+        Outcome::Spoiled
     };
     shared.settle(&answer.drawn, outcome);
-    let sent = match wire.is_gone() {
-        true => Err(gone()),
-        false => send_with(shared, wire, request, fault, answer),
+    let sent = if wire.is_gone() {
+        Err(gone())
+    } else {
+        send_with(shared, wire, request, fault, answer)
     };
     if sent.is_err() && fault.is_harmless() {
         shared.settle(&answer.drawn, Outcome::Lost);

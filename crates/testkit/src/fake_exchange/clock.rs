@@ -37,9 +37,10 @@ impl Clock {
         if self.is_absurd {
             return None;
         }
-        match ["ms", "us", "ns", "iso", "naive"].into_iter().any(has) {
-            true => Some(self.told_ms),
-            false => has("s").then_some(self.told_ms / 1000 * 1000),
+        if ["ms", "us", "ns", "iso", "naive"].into_iter().any(has) {
+            Some(self.told_ms)
+        } else {
+            has("s").then_some(self.told_ms / 1000 * 1000)
         }
     }
 

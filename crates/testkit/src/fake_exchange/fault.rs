@@ -301,9 +301,10 @@ pub fn random(seed: u64, source: &str, stages: &[Stage], number: u64) -> Fault {
         rng = fastrand::Rng::with_seed(rng.u64(..) ^ u64::from(byte));
     }
     // A stream draws one for each price, and most faults end the stream.
-    let odds = match stages.contains(&Stage::Stream) {
-        true => 100,
-        false => 4,
+    let odds = if stages.contains(&Stage::Stream) {
+        100
+    } else {
+        4
     };
     let strikes = |fault: &&Fault| {
         // An unknown symbol may rightly end a client, and a client that follows a redirect to the

@@ -21,9 +21,10 @@ pub(super) fn serve(shared: &Shared, socket: TcpStream, connection: u64) -> io::
             continue;
         }
         let is_upgrade = request.header("upgrade").is_some();
-        let source = match is_upgrade {
-            true => stream::source(&request),
-            false => rest::source(&request),
+        let source = if is_upgrade {
+            stream::source(&request)
+        } else {
+            rest::source(&request)
         };
         let fault = fault(shared, &request, &source, is_upgrade);
         shared.saw(Seen {
@@ -55,9 +56,10 @@ pub(super) fn serve(shared: &Shared, socket: TcpStream, connection: u64) -> io::
 
 /// The fault that strikes a request.
 fn fault(shared: &Shared, request: &Request, source: &str, is_upgrade: bool) -> Fault {
-    let stages = match is_upgrade {
-        true => &[Stage::Head][..],
-        false => &[Stage::Head, Stage::Body, Stage::Symbol, Stage::Price],
+    let stages = if is_upgrade {
+        &[Stage::Head][..]
+    } else {
+        &[Stage::Head, Stage::Body, Stage::Symbol, Stage::Price]
     };
     if request.whole_target.ends_with(REDIRECTED) {
         // The target of a redirect answers without a fault.

@@ -40,9 +40,10 @@ pub(super) fn answer(
         |(status, body): (u16, &str)| Answer::new(status, fill(body, &|it| clock.placeholder(it)));
     if let Some(refusal) = refusal(fault) {
         let is_limit = refusal.status == 429 || refusal.status == 418;
-        let body = match is_limit {
-            true => told(exchange.limited).body,
-            false => refusal.body,
+        let body = if is_limit {
+            told(exchange.limited).body
+        } else {
+            refusal.body
         };
         return Answer { body, ..refusal };
     }
@@ -138,9 +139,10 @@ fn symbols<'s>(
         traded.find(|symbol| (exchange.spell)(symbol.base, symbol.quote) == *market)
     };
     let found: Vec<_> = markets.iter().filter_map(find).collect();
-    match ask.unknown == Unknown::Spoils && found.len() < markets.len() {
-        true => Vec::new(),
-        false => found,
+    if ask.unknown == Unknown::Spoils && found.len() < markets.len() {
+        Vec::new()
+    } else {
+        found
     }
 }
 

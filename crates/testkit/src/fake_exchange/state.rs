@@ -228,9 +228,10 @@ impl Shared {
         };
         let mut state = self.state();
         let setting = Setting { fault, left: times };
-        let before = match fault == Fault::None || times == Some(0) {
-            true => state.faults.remove(source),
-            false => state.faults.insert(source.to_owned(), setting),
+        let before = if fault == Fault::None || times == Some(0) {
+            state.faults.remove(source)
+        } else {
+            state.faults.insert(source.to_owned(), setting)
         };
         drop(state);
         let of_tls = |fault: Fault| fault.stage() == Some(Stage::Tls);
@@ -254,9 +255,10 @@ impl Shared {
     pub(super) fn list(&self, exchange: &str, symbol: &str, is_listed: bool) {
         let key = (exchange.to_owned(), symbol.to_owned());
         let mut state = self.state();
-        match is_listed {
-            true => state.unlisted.remove(&key),
-            false => state.unlisted.insert(key),
+        if is_listed {
+            state.unlisted.remove(&key)
+        } else {
+            state.unlisted.insert(key)
         };
     }
 
@@ -298,9 +300,12 @@ impl Shared {
             outcome: Outcome::Sending,
         });
         drop(state);
-        let written = |decimal: &str| match draw.exponents {
-            true => with_exponent(decimal).unwrap_or_else(|| decimal.to_owned()),
-            false => decimal.to_owned(),
+        let written = |decimal: &str| {
+            if draw.exponents {
+                with_exponent(decimal).unwrap_or_else(|| decimal.to_owned())
+            } else {
+                decimal.to_owned()
+            }
         };
         let template = disguised(template, draw.fault);
         let text = fill(&template, &|placeholder| match placeholder {

@@ -264,9 +264,10 @@ impl<'s> Talk<'s> {
     fn on_subscribe(&mut self, captured: &Captured) -> Result<(), Error> {
         let format = self.format;
         let refuses = self.shared.fault(&self.source, &[Stage::Symbol]).0 == Fault::UnknownSymbol;
-        let traded = match refuses {
-            true => Vec::new(),
-            false => self.shared.symbols(format.id),
+        let traded = if refuses {
+            Vec::new()
+        } else {
+            self.shared.symbols(format.id)
         };
         if format.replaces {
             self.subscribed.clear();
@@ -386,9 +387,10 @@ impl<'s> Talk<'s> {
             match fault {
                 Fault::StreamQuiet | Fault::StreamSilent => {
                     let config = &self.shared.config;
-                    let lasts = match is_by_chance {
-                        true => config.patience,
-                        false => config.tick_every,
+                    let lasts = if is_by_chance {
+                        config.patience
+                    } else {
+                        config.tick_every
                     };
                     self.quiet_until = now + lasts;
                     if fault == Fault::StreamSilent {
@@ -446,9 +448,10 @@ impl<'s> Talk<'s> {
                     _ => None,
                 });
         // Recorded before it is sent: a client that has received it must find it recorded.
-        let outcome = match fault.is_harmless() {
-            true => Outcome::Good,
-            false => Outcome::Spoiled,
+        let outcome = if fault.is_harmless() {
+            Outcome::Good
+        } else {
+            Outcome::Spoiled
         };
         self.shared.settle(&[number], outcome);
         let sent = match self.format.wrapping {

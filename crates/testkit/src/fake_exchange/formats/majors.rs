@@ -34,9 +34,10 @@ fn bitfinex(base: &str, quote: &str) -> String {
         _ => code,
     };
     let (base, quote) = (name(base), name(quote));
-    let between = match base.len() > 3 || quote.len() > 3 {
-        true => ":",
-        false => "",
+    let between = if base.len() > 3 || quote.len() > 3 {
+        ":"
+    } else {
+        ""
     };
     format!("t{base}{between}{quote}")
 }
@@ -55,7 +56,7 @@ const MEXC: &str = r#"{"symbol":"$market","priceChange":"184.34","priceChangePer
 const BITGET: &str = r#"{"symbol":"$market","high24h":"37775.65","open":"35134.2","low24h":"34413.1","lastPr":"$last","quoteVolume":"0","baseVolume":"0","usdtVolume":"0","bidPr":"$bid","askPr":"$ask","bidSz":"0.0663","askSz":"0.0119","openUtc":"23856.72","ts":"$ms","changeUtc24h":"0.00301","change24h":"0.00069"}"#;
 const CRYPTOCOM: &str = r#"{"h":"51790.00","l":"47895.50","a":"$last","i":"$market","v":"879.5024","vv":"26370000.12","oi":"12345.12","c":"0.03955106","b":"$bid","k":"$ask","t":$ms}"#;
 const UPBIT: &str = r#"{"market":"$market","trade_date":"20250704","trade_timestamp":$ms,"opening_price":148737000.0,"high_price":149360000.0,"low_price":148288000.0,"trade_price":$last,"prev_closing_price":148737000.0,"change":"FALL","trade_volume":0.00016823,"acc_trade_volume_24h":961.1,"timestamp":$ms}"#;
-/// Its times are those of Korea as if they were UTC.
+/// It sends Korean local time as if it were UTC.
 const BITHUMB: &str = r#"{"market":"$market","trade_date":"20250704","trade_timestamp":$korea,"opening_price":148737000.0,"high_price":149360000.0,"low_price":148288000.0,"trade_price":$last,"prev_closing_price":148737000.0,"change":"FALL","trade_volume":0.00016823,"acc_trade_volume_24h":961.1,"timestamp":$korea}"#;
 const POLONIEX: &str = r#"{"symbol":"$market","open":"45755.35","low":"44934.8","high":"46677.1","close":"$last","quantity":"1400.05","amount":"64000000.1","tradeCount":16422,"startTime":1648051200000,"closeTime":1648137600000,"displayName":"$BASE/$QUOTE","dailyChange":"0.0128","bid":"$bid","bidQuantity":"0.1","ask":"$ask","askQuantity":"0.2","ts":$ms,"markPrice":"46000.1"}"#;
 const BITVAVO: &str = r#"{"market":"$market","startTimestamp":1684998400000,"timestamp":$ms,"open":"49000","openTimestamp":1684998401000,"high":"51000","low":"48000","last":"$last","closeTimestamp":1685084799000,"bid":"$bid","bidSize":"0.1","ask":"$ask","askSize":"0.2","volume":"100","volumeQuote":"5000000"}"#;
@@ -717,36 +718,11 @@ pub(super) static STREAMS: &[Stream] = &[
         wrapping: Wrapping::Gzip,
         ..PLAIN
     },
-    Stream {
-        id: "upbit",
-        authority: "api.upbit.com",
-        path: "/websocket/v1",
-        spell: quote_first,
-        most: 1000,
-        subscribe: r#"[{"ticket":"$any"},{"type":"ticker","codes":["$market"]}]"#,
-        // It sends no confirmation and ignores unknown markets.
-        invalid: r#"{"error":{"name":"WRONG_FORMAT","message":"Format is wrong."}}"#,
-        tick: UPBIT_TICK,
-        ping: Some(("PING", r#"{"status":"UP"}"#)),
-        rule: Rule::Sign(seconds(60)),
-        replaces: true,
-        wrapping: Wrapping::Binary,
-        ..PLAIN
-    },
+    UPBIT_STREAM,
     Stream {
         id: "bithumb",
         authority: "ws-api.bithumb.com",
-        path: "/websocket/v1",
-        spell: quote_first,
-        most: 1000,
-        subscribe: r#"[{"ticket":"$any"},{"type":"ticker","codes":["$market"]}]"#,
-        invalid: r#"{"error":{"name":"WRONG_FORMAT","message":"Format is wrong."}}"#,
-        tick: UPBIT_TICK,
-        ping: Some(("PING", r#"{"status":"UP"}"#)),
-        rule: Rule::Sign(seconds(60)),
-        replaces: true,
-        wrapping: Wrapping::Binary,
-        ..PLAIN
+        ..UPBIT_STREAM
     },
     Stream {
         id: "deribit",
@@ -811,5 +787,23 @@ pub(super) static STREAMS: &[Stream] = &[
         ..PLAIN
     },
 ];
+
+/// Bithumb speaks the same protocol.
+const UPBIT_STREAM: Stream = Stream {
+    id: "upbit",
+    authority: "api.upbit.com",
+    path: "/websocket/v1",
+    spell: quote_first,
+    most: 1000,
+    subscribe: r#"[{"ticket":"$any"},{"type":"ticker","codes":["$market"]}]"#,
+    // It sends no confirmation and ignores unknown markets.
+    invalid: r#"{"error":{"name":"WRONG_FORMAT","message":"Format is wrong."}}"#,
+    tick: UPBIT_TICK,
+    ping: Some(("PING", r#"{"status":"UP"}"#)),
+    rule: Rule::Sign(seconds(60)),
+    replaces: true,
+    wrapping: Wrapping::Binary,
+    ..PLAIN
+};
 
 const UPBIT_TICK: &str = r#"{"type":"ticker","code":"$market","opening_price":148737000.0,"high_price":149360000.0,"low_price":148288000.0,"trade_price":$last,"prev_closing_price":148737000.0,"change":"FALL","trade_timestamp":$ms,"timestamp":$ms,"stream_type":"REALTIME"}"#;
