@@ -235,6 +235,8 @@ fn ten_minutes_without_a_trade_are_neither_stale_nor_a_reason_to_reconnect() {
     for_each_stream(|id| {
         let mut stage = Stage::new(id);
         stage.pass_until("no price", |stage| !stage.audience.ticks.is_empty());
+        // The exchange's rules about pings hold while it trades, too.
+        stage.pass(Duration::from_secs(120), |_| {});
         stage.exchange.set(&stage.source, Fault::StreamQuiet);
         stage.pass(Duration::from_secs(5), |_| {});
         let ticks = stage.audience.ticks.len();
@@ -308,4 +310,4 @@ const HANDSHAKE_STEP: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many exchanges are tried at once.
-const AT_A_TIME: usize = 32;
+const AT_A_TIME: usize = 64;

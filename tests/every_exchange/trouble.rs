@@ -6,13 +6,14 @@
 //! All exchanges are served by one fake exchange and asked at once, each by a loop of its own.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use exchanges::{Catalogue, Exchange};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::fake_exchange::{Config, FakeExchange, Fault};
 use testkit::temp_file;
 use tickertape::feed::Settings;
@@ -20,10 +21,11 @@ use tickertape::feed::Settings;
 use crate::audience::{Audience, listen, refusal, settings_at};
 
 /// What every source runs into, one after the other, and the kind that each failure is counted as.
+/// Failures of the same kind are apart, or the pauses after them would grow.
 const FAULTS: [(Fault, &str); 4] = [
     (Fault::TooMany(Duration::from_secs(1)), "rate_limited"),
-    (Fault::Blocked, "blocked"),
     (Fault::Broken, "down"),
+    (Fault::Blocked, "blocked"),
     (Fault::Reset, "broken"),
 ];
 
@@ -43,37 +45,37 @@ impl Scene {
         let fake = FakeExchange::start(Config {
             symbols,
             tick_every: Duration::from_millis(200),
-            haste: HASTE,
             ..Config::default()
         });
         let fake = Arc::new(fake.unwrap());
-        let hasty = temp_file(hasty_catalogue());
         let ca = temp_file(fake.pem());
+        let mut hasty = hasty_entries();
         thread::scope(|scope| {
             for exchange in catalogue.iter() {
-                let (play, fake) = (&play, Arc::clone(&fake));
+                let (play, fake, ca) = (&play, Arc::clone(&fake), ca.path().to_owned());
+                let entry = hasty.remove(exchange.id()).unwrap();
                 let mut settings = settings_at(&fake.https(), &[exchange.example()]);
                 settings.interval = Duration::from_millis(250);
-                settings.live.exchanges = Some(hasty.path().to_owned());
-                settings.live.ca = Some(ca.path().to_owned());
+                settings.live.ca = Some(ca);
                 settings.live.request_timeout = Duration::from_secs(10);
-                let scene = Self { fake, settings };
                 let thread = thread::Builder::new().name(exchange.id().to_owned());
-                thread
-                    .spawn_scoped(scope, move || play(&scene, exchange))
-                    .unwrap();
+                let in_thread = move || {
+                    let file = temp_file(entry);
+                    settings.live.exchanges = Some(file.path().to_owned());
+                    play(&Self { fake, settings }, exchange);
+                };
+                thread.spawn_scoped(scope, in_thread).unwrap();
             }
         });
     }
 
-    /// Listens to `source` while it runs into all faults and recovers, `calm` after its first
-    /// price. Checks that each good price has come once.
-    fn suffer(&self, source: &str, calm: Duration) {
+    /// Listens to `source` while it runs into all faults and recovers. Checks that each good price
+    /// has come once.
+    fn suffer(&self, source: &str) {
         let (fake, name) = (Arc::clone(&self.fake), source.to_owned());
-        let began = Instant::now();
         let (index, stage) = (Cell::new(0), Cell::new(Stage::Before));
         let audience = listen(source, &self.settings, move |audience| {
-            if audience.ticks.is_empty() || began.elapsed() < calm {
+            if audience.ticks.is_empty() {
                 return false;
             }
             if let Some(fault) = FAULTS.get(index.get()) {
@@ -133,21 +135,22 @@ impl Stage {
     }
 }
 
-/// The catalogue with all intervals between requests shortened, and those between pings divided as
-/// the fake exchange divides its rules.
-fn hasty_catalogue() -> String {
+/// A catalogue for each exchange, with that one alone and its intervals between requests shortened.
+fn hasty_entries() -> BTreeMap<String, String> {
     let text = fs::read_to_string("crates/exchanges/exchanges.json").unwrap();
     let mut catalogue: Value = serde_json::from_str(&text).unwrap();
-    for entry in catalogue["exchanges"].as_array_mut().unwrap() {
+    let Value::Array(entries) = catalogue["exchanges"].take() else {
+        panic!("a list of exchanges");
+    };
+    let hasty = entries.into_iter().map(|mut entry| {
         entry["interval_ms"] = 20.into();
         if let Some(interval) = entry.pointer_mut("/many/interval_ms") {
             *interval = 20.into();
         }
-        if let Some(every) = entry.pointer_mut("/stream/ping/every_ms") {
-            *every = (every.as_u64().unwrap() / u64::from(HASTE)).into();
-        }
-    }
-    catalogue.to_string()
+        let id = entry["id"].as_str().unwrap().to_owned();
+        (id, json!({ "exchanges": [entry] }).to_string())
+    });
+    hasty.collect()
 }
 
 #[test]
@@ -161,7 +164,7 @@ fn every_exchange_recovers_from_what_befalls_its_answers() {
             refused.starts_with(&format!("{id} does not know NO/SUCH")),
             "{refused}"
         );
-        scene.suffer(id, Duration::ZERO);
+        scene.suffer(id);
     });
 }
 
@@ -172,13 +175,7 @@ fn every_stream_keeps_the_rules_and_recovers_from_what_befalls_it() {
             return;
         }
         let source = format!("{}+stream", exchange.id());
-        scene.suffer(&source, CALM);
+        scene.suffer(&source);
         assert_eq!(scene.handshakes(&source), 1 + 2 * FAULTS.len(), "{source}");
     });
 }
-
-/// Divides the intervals of pings and of the rules about them.
-const HASTE: u32 = 6;
-
-/// Longer than nearly every rule allows a client to be idle, when divided.
-const CALM: Duration = Duration::from_secs(7);

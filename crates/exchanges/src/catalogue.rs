@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::LazyLock;
 
 use super::Exchange;
 use super::entry::read_entries;
@@ -28,8 +29,11 @@ impl Catalogue {
     /// # Panics
     /// Never: a test reads the same file.
     pub fn builtin() -> Self {
-        let entries = read_entries(BUILTIN).expect("a test reads the same file");
-        Self(entries.into_iter().map(Exchange::new).collect())
+        static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
+            let entries = read_entries(BUILTIN).expect("a test reads the same file");
+            Catalogue(entries.into_iter().map(Exchange::new).collect())
+        });
+        CATALOGUE.clone()
     }
 
     /// Adds the entries of a user's file. An entry replaces the one with the same id, so that users

@@ -1,8 +1,11 @@
 //! The test of one fault, from its beginning to its end.
 
+use std::fs;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use super::SYMBOLS;
 use super::health;
@@ -100,8 +103,9 @@ impl<'c> Scene<'c> {
             ..Config::default()
         })
         .unwrap();
-        // The server reads the file when it starts.
+        // The server reads the files when it starts.
         let ca = temp_file(exchange.pem());
+        let catalogue = temp_file(impatient_catalogue());
         let upstream = exchange.https();
         let program = ServerProcess::start(
             env!("CARGO_BIN_EXE_server"),
@@ -112,6 +116,8 @@ impl<'c> Scene<'c> {
                 &upstream,
                 "--ca",
                 ca.path().to_str().unwrap(),
+                "--exchanges",
+                catalogue.path().to_str().unwrap(),
                 "--interval",
                 "50ms",
                 "--request-timeout",
@@ -240,6 +246,18 @@ impl<'c> Scene<'c> {
             Err(format!("counted as {kind} only {count} times"))
         }
     }
+}
+
+/// The catalogue, but streams are asked for a sign of life every second.
+fn impatient_catalogue() -> String {
+    let text = fs::read_to_string("crates/exchanges/exchanges.json").unwrap();
+    let mut catalogue: Value = serde_json::from_str(&text).unwrap();
+    for entry in catalogue["exchanges"].as_array_mut().unwrap() {
+        if let Some(every) = entry.pointer_mut("/stream/alive/every_ms") {
+            *every = 1000.into();
+        }
+    }
+    catalogue.to_string()
 }
 
 /// How many servers run at once.
