@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -279,7 +278,7 @@ fn write_programs(folder: &Path, port: u16) {
     // It starts the programs beside its own folder.
     fs::create_dir(folder.join("scripts")).unwrap();
     let script = Path::new("scripts/highload.sh");
-    fs::copy(root().join(script), folder.join(script)).unwrap();
+    install(&root().join(script), &folder.join(script));
     for (name, text) in [
         (
             // On the port that the documents call 8888. Instead of the web there is a small one.
@@ -306,9 +305,18 @@ exec '{client}' "$@""#
         ("bin/pgrep", "exec cat server.pid".to_owned()),
     ] {
         let path = folder.join(name);
-        fs::write(&path, format!("#!/usr/bin/env bash\n{text}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let written = path.with_extension("text");
+        fs::write(&written, format!("#!/usr/bin/env bash\n{text}\n")).unwrap();
+        install(&written, &path);
     }
+}
+
+/// Makes a program of a file. Another process writes it: a child that another test starts at this
+/// moment has every file open for a while that this process writes, and such a file cannot be run.
+fn install(text: &Path, program: &Path) {
+    let mut install = Command::new("install");
+    let made = install.args(["-m", "755"]).args([text, program]).status();
+    assert!(made.is_ok_and(|status| status.success()), "{program:?}");
 }
 
 /// The little of ccxt that a script in the documents needs.
