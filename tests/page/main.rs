@@ -63,11 +63,11 @@ fn fields_are_shown_with_their_digits() {
     for size in [WIDE, NARROW] {
         browser.open(&format!("http://{}/", server.address), size);
         for (selector, shape) in [
-            (".bid", r"^\d{5}\.\d\d$"),
-            (".ask", r"^\d{5}\.\d\d$"),
-            (".high", r"^\d{5}\.\d\d$"),
-            (".low", r"^\d{5}\.\d\d$"),
-            (".base", r"^[\d.]+K? BTC$"),
+            (".bid", r"^\d{5,6}\.\d\d$"),
+            (".ask", r"^\d{5,6}\.\d\d$"),
+            (".high", r"^\d{5,6}\.\d\d$"),
+            (".low", r"^\d{5,6}\.\d\d$"),
+            (".base", r"^[\d.]+[KM]? BTC$"),
             (".quote", r"^[\d.]+[MB] USDT$"),
             (".change", r"[+−]?\d+\.\d{3}\s%$"),
         ] {
