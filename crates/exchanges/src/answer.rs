@@ -11,14 +11,12 @@ use super::number::Places;
 use super::quote::{Quote, QuoteError, read_quote};
 use super::template::Market;
 
-/// Reads the answer to a request for `markets`: a quote or an error for each of them, in their
-/// order. Calls `pause` now and then between two pieces of work.
-///
-/// `asks_one` says that the request was for one market only.
+/// Reads the answer to a request for `markets`, which it calls by `names`: a quote or an error for
+/// each of them, in their order. Calls `pause` now and then between two pieces of work.
 pub(super) fn read_answer(
     entry: &Entry,
-    (mapping, asks_one): (&Mapping, bool),
-    markets: &[Market],
+    mapping: &Mapping,
+    (markets, names): (&[Market], &Names),
     (status, body): (u16, &[u8]),
     now_ms: u64,
     pause: &mut dyn FnMut(),
@@ -45,14 +43,10 @@ pub(super) fn read_answer(
     }
     let answer = &document?;
     let mut quotes = vec![Err(QuoteError::UnknownSymbol); markets.len()];
-    let names = match markets {
-        [market] if asks_one => Names::of_one(mapping, market),
-        _ => Names::new(mapping, markets),
-    };
     read_mapped(
         mapping,
         answer,
-        (markets, &names),
+        (markets, names),
         now_ms,
         pause,
         &mut |index, quote| {
@@ -130,44 +124,46 @@ pub(super) fn not_json(text: &str) -> String {
 
 /// The names that answers use for the markets asked for. Case is ignored: no exchange tells markets
 /// apart by it, and not all answer in the case they were asked in.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Names {
     indexes: HashMap<String, usize>,
+    /// The number of markets.
+    count: usize,
     /// The market that an answer without a name is for.
     only: Option<usize>,
 }
 
 impl Names {
+    /// Adds markets, behind those that it has. Calls `pause` now and then.
+    ///
     /// Where two markets could have the same name, the earlier template wins: Kraken's XTZUSD is
     /// XTZ/USD as usually written, and only then T/USD with an old prefix.
-    pub(super) fn new(mapping: &Mapping, markets: &[Market]) -> Self {
-        let mut indexes = HashMap::new();
+    pub(super) fn add(&mut self, mapping: &Mapping, markets: &[Market], pause: &mut dyn FnMut()) {
+        let from = self.count;
+        self.count += markets.len();
+        let mut chunks = |name: &dyn Fn(&Market) -> String, indexes: &mut HashMap<_, _>| {
+            for (number, market) in markets.iter().enumerate() {
+                if number % NAMES_PER_PAUSE == NAMES_PER_PAUSE - 1 {
+                    pause();
+                }
+                if market.is_possible() {
+                    let name = name(market).to_lowercase();
+                    indexes.entry(name).or_insert(from + number);
+                }
+            }
+        };
         if mapping.names.is_empty() {
-            let possible = markets.iter().zip(0..);
-            let possible = possible.filter(|(market, _)| market.is_possible());
-            indexes.extend(possible.map(|(market, index)| (market.as_str().to_lowercase(), index)));
+            chunks(&|market| market.as_str().to_owned(), &mut self.indexes);
         }
         for name in &mapping.names {
-            let possible = markets.iter().enumerate();
-            for (index, market) in possible.filter(|(_, market)| market.is_possible()) {
-                let name = name
-                    .fill(|placeholder| market.value_of(placeholder))
-                    .to_lowercase();
-                indexes.entry(name).or_insert(index);
-            }
-        }
-        Self {
-            indexes,
-            only: None,
+            let fill = |market: &Market| name.fill(|placeholder| market.value_of(placeholder));
+            chunks(&fill, &mut self.indexes);
         }
     }
 
-    /// Names for the answer to a request for one market, which need not say which it is.
-    pub(super) fn of_one(mapping: &Mapping, market: &Market) -> Self {
-        Self {
-            only: market.is_possible().then_some(0),
-            ..Self::new(mapping, std::slice::from_ref(market))
-        }
+    /// The answer is to a request for one market, and need not say which it is.
+    pub(super) fn is_about_one(&mut self) {
+        self.only = Some(0);
     }
 
     /// For a stream whose messages carry only a channel number, which an acknowledgement announces.
@@ -346,6 +342,9 @@ fn misplaced(answer: &Document<'_>) -> QuoteError {
     let text = excerpt(answer.text());
     QuoteError::Garbage(format!("no prices at the expected place: {text}"))
 }
+
+/// A fraction of a millisecond.
+const NAMES_PER_PAUSE: usize = 256;
 
 /// About 30 KiB of text, a fraction of a millisecond.
 const ENTRIES_PER_PAUSE: usize = 64;

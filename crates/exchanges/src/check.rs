@@ -155,6 +155,11 @@ impl StreamEntry {
         }
         in_field("stream.each", self.each.allow(MARKET_PLACEHOLDERS))?;
         positive("stream.most", self.most as u64)?;
+        positive("stream.per_connection", self.per_connection as u64)?;
+        if self.replaces && self.subscribe.as_ref().is_some_and(Message::is_per_market) {
+            let reason = "a message for one market cannot name all others".to_owned();
+            return Err(("stream.replaces".to_owned(), reason));
+        }
         if let Some(spelling) = &self.spelling {
             spelling.check("stream.spelling")?;
         }

@@ -222,6 +222,15 @@ pub(super) struct StreamEntry {
     pub(super) each: Template,
     #[serde(default = "comma")]
     pub(super) between: String,
+    /// How many markets a connection may have; further ones get connections of their own.
+    #[serde(default = "thousand")]
+    pub(super) per_connection: usize,
+    /// The shortest time between two subscribe messages on a connection.
+    #[serde(default)]
+    pub(super) subscribe_every_ms: u64,
+    /// The shortest time between opening two connections.
+    #[serde(default = "quarter")]
+    pub(super) connect_every_ms: u64,
     /// Recognises messages with prices, and says where the prices are.
     pub(super) ticks: Ticks,
     pub(super) ack: Option<Ack>,
@@ -416,6 +425,19 @@ impl Batch {
     }
 }
 
+impl StreamEntry {
+    /// Whether its URL names all markets of the connection, or the only one.
+    pub(super) fn names_markets(&self) -> bool {
+        self.names_one_market() || self.url.placeholders().any(|name| name == "markets")
+    }
+
+    /// Whether its URL names one market, so that each has a connection of its own.
+    pub(super) fn names_one_market(&self) -> bool {
+        let mut names = self.url.placeholders();
+        names.any(|name| MARKET_PLACEHOLDERS.contains(&name))
+    }
+}
+
 impl Mapping {
     /// Where the entries are, if there can be several.
     pub(super) fn container(&self) -> Option<&Pointer> {
@@ -448,4 +470,14 @@ fn two() -> usize {
 /// Keeps URLs and messages short enough for every server.
 fn fifty() -> usize {
     50
+}
+
+/// More on one connection would be lost together, and no exchange needs fewer connections.
+fn thousand() -> usize {
+    1000
+}
+
+/// Slow enough for exchanges that state no limit.
+fn quarter() -> u64 {
+    250
 }

@@ -72,13 +72,13 @@ pub use catalogue::{BadCatalogue, Catalogue, UnknownExchange};
 pub use csv::Row;
 use csv::Table;
 pub use custom::{Custom, Place};
-use entry::{Batch, Entry, MarketList};
+use entry::{Batch, Entry, Mapping, MarketList};
 pub use fields::{Field, FieldSet, Fields, UnknownField};
 use message::{Context, Message};
 pub use number::Scale;
 pub use price::{BadPrice, Price};
 pub use quote::{Quote, QuoteError};
-pub use stream::{Connection, Session, StreamMessage};
+pub use stream::{Connection, Session, StreamLimits, StreamMessage};
 use template::{Market, TIME_PLACEHOLDERS, url_encoded};
 
 /// A market in ccxt's unified notation: `BTC/USDT`, base and quote currency.
@@ -125,6 +125,28 @@ impl Request {
         let url = self.url.replace("{now_ms}", &now_ms.to_string());
         Cow::Owned(url.replace("{now_s}", &(now_ms / 1000).to_string()))
     }
+}
+
+/// How many symbols to ask for in one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The number of symbols, at least one.
+    pub symbols: usize,
+    /// Whether it uses the exchange's endpoint for several symbols at once.
+    pub is_batch: bool,
+    /// Whether the request is for all markets, and does not name the symbols.
+    pub lists_all: bool,
+    /// The shortest time that the exchange allows before the next request.
+    pub interval: Duration,
+}
+
+/// The names by which the answers to a request call its symbols. Thousands take a while to make, so
+/// a request that is sent again and again should keep them.
+#[derive(Debug)]
+pub struct Names {
+    markets: Vec<Market>,
+    names: answer::Names,
+    is_of_batch: bool,
 }
 
 impl Exchange {
@@ -221,23 +243,42 @@ impl Exchange {
     /// The requests that fetch the prices of `symbols`, which must be distinct: as few as the
     /// exchange allows, unless that would be wasteful. None if it only has a stream.
     pub fn requests(&self, symbols: &[Symbol]) -> Vec<Request> {
-        let worthwhile = |batch: &&Batch| self.entry.one.is_none() || symbols.len() >= batch.from;
+        let share = self.share(symbols.len());
+        let shares = symbols.chunks(share.symbols);
+        let requests = shares.map(|symbols| self.request_for(symbols, &share));
+        requests.flatten().collect()
+    }
+
+    /// How many of `count` symbols to ask for in one request.
+    pub fn share(&self, count: usize) -> Share {
+        let worthwhile = |batch: &&Batch| self.entry.one.is_none() || count >= batch.from;
         match self.entry.many.as_ref().filter(worthwhile) {
             Some(batch) => {
-                let most = if batch.lists_all() {
-                    symbols.len().max(1)
-                } else {
-                    batch.most
-                };
-                let chunks = symbols.chunks(most);
-                chunks
-                    .map(|symbols| self.batch_request(batch, symbols))
-                    .collect()
+                let lists_all = batch.lists_all();
+                let interval_ms = batch.interval_ms.unwrap_or(self.entry.interval_ms);
+                Share {
+                    symbols: if lists_all { count.max(1) } else { batch.most },
+                    is_batch: true,
+                    lists_all,
+                    interval: Duration::from_millis(interval_ms),
+                }
             }
-            None => {
-                let requests = symbols.iter().map(|symbol| self.request(symbol));
-                requests.flatten().collect()
-            }
+            None => Share {
+                symbols: 1,
+                is_batch: false,
+                lists_all: false,
+                interval: Duration::from_millis(self.entry.interval_ms),
+            },
+        }
+    }
+
+    /// The request for a [`share`](Self::share) of the symbols, or for what remains of them; `None`
+    /// for no symbols, or if it only has a stream.
+    pub fn request_for(&self, symbols: &[Symbol], share: &Share) -> Option<Request> {
+        let first = symbols.first()?;
+        match &self.entry.many {
+            Some(batch) if share.is_batch => Some(self.batch_request(batch, symbols)),
+            _ => self.request(first),
         }
     }
 
@@ -261,7 +302,11 @@ impl Exchange {
     }
 
     fn batch_request(&self, batch: &Batch, symbols: &[Symbol]) -> Request {
-        let markets = self.markets(symbols);
+        // A list of all markets, which may be thousands, names none.
+        let markets = match batch.lists_all() {
+            true => Vec::new(),
+            false => self.markets(symbols),
+        };
         let joined = |encode: fn(&str) -> String| {
             let each = |market: &Market| {
                 let fill = |name: &str| market.value_of(name).as_deref().map(encode);
@@ -312,14 +357,24 @@ impl Exchange {
         now_ms: u64,
         pause: &mut dyn FnMut(),
     ) -> Result<Vec<Result<Quote, QuoteError>>, QuoteError> {
-        let Entry { one, many, .. } = &self.entry;
-        let mapping = match (many.as_ref().filter(|_| request.is_batch), one) {
-            (Some(batch), _) => (&batch.answer, false),
-            // An answer for one market, or one with no room for others, is about that one.
-            (None, Some(one)) => (&one.answer, one.answer.is_single() || one.names_market()),
-            (None, None) => return Err(QuoteError::Refused("it has no requests".to_owned())),
+        let names = self.names(request, pause);
+        self.read_named(&names, answer, now_ms, pause)
+    }
+
+    /// Like [`read_pausing`](Self::read_pausing), with the [`names`](Self::names) of the request.
+    ///
+    /// # Errors
+    /// When the answer as a whole is an error.
+    pub fn read_named(
+        &self,
+        names: &Names,
+        answer: (u16, &[u8]),
+        now_ms: u64,
+        pause: &mut dyn FnMut(),
+    ) -> Result<Vec<Result<Quote, QuoteError>>, QuoteError> {
+        let Some((mapping, _)) = self.mapping(names.is_of_batch) else {
+            return Err(QuoteError::Refused("it has no requests".to_owned()));
         };
-        let markets = self.markets(&request.symbols);
         let (status, body) = answer;
         let row = match &self.csv {
             // An error is described in other ways.
@@ -327,14 +382,44 @@ impl Exchange {
             _ => None,
         };
         let body = row.as_ref().map_or(body, |row| row.as_bytes());
-        answer::read_answer(
-            &self.entry,
-            mapping,
-            &markets,
-            (status, body),
-            now_ms,
-            pause,
-        )
+        let names = (names.markets.as_slice(), &names.names);
+        answer::read_answer(&self.entry, mapping, names, (status, body), now_ms, pause)
+    }
+
+    /// Where the answers to requests have prices, and whether they need not say which market they
+    /// are about: an answer for one market, or one with no room for others.
+    fn mapping(&self, is_batch: bool) -> Option<(&Mapping, bool)> {
+        let Entry { one, many, .. } = &self.entry;
+        match (many.as_ref().filter(|_| is_batch), one) {
+            (Some(batch), _) => Some((&batch.answer, false)),
+            (None, Some(one)) => {
+                let asks_one = one.answer.is_single() || one.names_market();
+                Some((&one.answer, asks_one))
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// The names by which the answers to `request` call its symbols. Calls `pause` between pieces
+    /// of work.
+    pub fn names(&self, request: &Request, pause: &mut dyn FnMut()) -> Names {
+        let mut names = answer::Names::default();
+        let mut markets = Vec::with_capacity(request.symbols.len());
+        for symbols in request.symbols.chunks(NAMES_PER_PAUSE) {
+            markets.extend(self.markets(symbols));
+            pause();
+        }
+        if let Some((mapping, asks_one)) = self.mapping(request.is_batch) {
+            names.add(mapping, &markets, pause);
+            if asks_one && markets.len() == 1 && markets[0].is_possible() {
+                names.is_about_one();
+            }
+        }
+        Names {
+            markets,
+            names,
+            is_of_batch: request.is_batch,
+        }
     }
 
     /// The URL of the list of all its markets; `None` if the catalogue has none, and its prices do
@@ -370,8 +455,14 @@ impl Exchange {
     pub fn session(&self, symbols: &[Symbol]) -> Option<Session<'_>> {
         let stream = self.entry.stream.as_ref()?;
         let format = stream.spelling.as_ref().unwrap_or(&self.entry.spelling);
-        let markets = symbols.iter().map(|symbol| format.market(symbol));
-        Some(Session::new(&self.entry, stream, markets.collect()))
+        let mut session = Session::new(&self.entry, stream, format);
+        session.add(symbols);
+        Some(session)
+    }
+
+    /// The limits of its stream; `None` if it has no stream.
+    pub fn stream_limits(&self) -> Option<StreamLimits> {
+        self.entry.stream.as_ref().map(StreamLimits::of)
     }
 
     /// How long its stream may go without a sign of life before it is presumed dead; `None` if it
@@ -408,6 +499,9 @@ fn body(post: &Message, markets: &[Market], joined: &str) -> String {
         ..Context::default()
     })
 }
+
+/// A fraction of a millisecond.
+const NAMES_PER_PAUSE: usize = 128;
 
 /// Refuses anything but an HTTP URL.
 fn http_url(url: &str) -> Result<(), String> {

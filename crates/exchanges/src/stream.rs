@@ -3,8 +3,10 @@
 //! A [`Session`] is the conversation on one connection. It does no I/O: the caller connects, sends
 //! the texts that it is given and hands over what arrives.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::Symbol;
 use super::answer::{Names, not_json, read_mapped, text_of, whole_error};
 use super::condition::{Condition, Inputs};
 use super::document::Document;
@@ -12,7 +14,7 @@ use super::entry::{Ack, Alive, Encoding, Entry, Sign, StreamEntry};
 use super::json::{Node, excerpt};
 use super::message::{Context, Message};
 use super::quote::{Quote, QuoteError};
-use super::template::{Market, url_encoded};
+use super::template::{Market, SymbolFormat, url_encoded};
 use super::unpack::unpacked;
 
 /// The conversation on one connection to a stream. Each connection needs its own.
@@ -20,8 +22,14 @@ use super::unpack::unpacked;
 pub struct Session<'e> {
     exchange: &'e Entry,
     entry: &'e StreamEntry,
+    format: &'e SymbolFormat,
     markets: Vec<Market>,
     names: Names,
+    /// How many of the markets it has asked for, or will with the texts in the queue.
+    subscribed: usize,
+    queue: VecDeque<String>,
+    /// Whether the messages that follow the first subscriptions were queued.
+    is_announced: bool,
     /// Counts the messages sent: many exchanges require a number in each.
     next_id: u64,
 }
@@ -64,16 +72,62 @@ pub enum StreamMessage {
     Other,
 }
 
+/// What an exchange allows on its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// How many symbols one connection may have.
+    pub per_connection: usize,
+    /// The shortest time between two subscribe messages on a connection.
+    pub subscribe_every: Duration,
+    /// The shortest time between opening two connections.
+    pub connect_every: Duration,
+}
+
+impl StreamLimits {
+    pub(super) fn of(entry: &StreamEntry) -> Self {
+        let per_connection = if entry.names_one_market() {
+            1
+        } else if entry.replaces || entry.names_markets() {
+            // The last subscription of a connection, or its URL, has to name all of its symbols.
+            entry.per_connection.min(entry.most)
+        } else {
+            entry.per_connection
+        };
+        Self {
+            per_connection,
+            subscribe_every: Duration::from_millis(entry.subscribe_every_ms),
+            connect_every: Duration::from_millis(entry.connect_every_ms),
+        }
+    }
+}
+
 impl<'e> Session<'e> {
-    pub(super) fn new(exchange: &'e Entry, entry: &'e StreamEntry, markets: Vec<Market>) -> Self {
-        let names = Names::new(&entry.ticks.message, &markets);
+    pub(super) fn new(
+        exchange: &'e Entry,
+        entry: &'e StreamEntry,
+        format: &'e SymbolFormat,
+    ) -> Self {
         Self {
             exchange,
             entry,
-            markets,
-            names,
+            format,
+            markets: Vec::new(),
+            names: Names::default(),
+            subscribed: 0,
+            queue: VecDeque::new(),
+            is_announced: false,
             next_id: 1,
         }
+    }
+
+    /// Adds symbols, behind those that it has; [`subscribe_next`](Self::subscribe_next) asks for
+    /// them.
+    pub fn add(&mut self, symbols: &[Symbol]) {
+        let from = self.markets.len();
+        let markets = symbols.iter().map(|symbol| self.format.market(symbol));
+        self.markets.extend(markets);
+        let mapping = &self.entry.ticks.message;
+        self.names.add(mapping, &self.markets[from..], &mut || {});
     }
 
     /// The URL to POST to, with an empty body, before connecting; most exchanges have none.
@@ -156,29 +210,65 @@ impl<'e> Session<'e> {
         }
     }
 
-    /// The texts that subscribe to all symbols, in the order to send them. A stream whose URL names
-    /// the symbols needs none.
+    /// The texts that subscribe to all symbols that have been added, in the order to send them. A
+    /// stream whose URL names the symbols needs none.
     pub fn subscribe(&mut self, now_ms: u64) -> Vec<String> {
+        std::iter::from_fn(|| self.subscribe_next(now_ms)).collect()
+    }
+
+    /// The next text that subscribes to symbols that have been added; `None` when there are none.
+    pub fn subscribe_next(&mut self, now_ms: u64) -> Option<String> {
+        if self.queue.is_empty() && self.subscribed < self.markets.len() {
+            self.queue_more(now_ms);
+        }
+        self.queue.pop_front()
+    }
+
+    /// Renders the texts for the next symbols that have been added: not for all, since they may be
+    /// a thousand.
+    fn queue_more(&mut self, now_ms: u64) {
         let entry = self.entry;
-        let messages = entry
-            .before
-            .iter()
-            .chain(&entry.subscribe)
-            .chain(&entry.after);
+        let from = if entry.replaces { 0 } else { self.subscribed };
+        let to = if entry.replaces {
+            self.markets.len()
+        } else {
+            // Whole messages, except the last one.
+            let queued = entry.most * (QUEUED / entry.most).max(1);
+            self.markets.len().min(from + queued)
+        };
+        let (is_first, is_last) = (self.subscribed == 0, to == self.markets.len());
+        // Messages that name no markets are sent once.
+        let is_due = |message: &&Message, is_now| is_now || message.mentions_markets();
+        let is_now = is_last && !self.is_announced;
+        let before = entry.before.iter().filter(|it| is_due(it, is_first));
+        let after = entry.after.iter().filter(|it| is_due(it, is_now));
+        let messages: Vec<_> = before.chain(&entry.subscribe).chain(after).collect();
+        self.is_announced |= is_last;
+        self.subscribed = to;
         let markets = std::mem::take(&mut self.markets);
-        let mut texts = Vec::new();
         for message in messages {
+            let new = &markets[from..to];
             let most = match message {
                 message if message.is_per_market() => 1,
-                message if entry.replaces || !message.mentions_markets() => markets.len(),
+                message if entry.replaces || !message.mentions_markets() => new.len(),
                 _ => entry.most,
             };
-            for markets in markets.chunks(most.max(1)) {
-                texts.push(self.render(message, markets, None, now_ms));
+            for markets in new.chunks(most.max(1)) {
+                let text = self.render(message, markets, None, now_ms);
+                self.queue.push_back(text);
             }
         }
         self.markets = markets;
-        texts
+    }
+
+    /// Whether [`subscribe_next`](Self::subscribe_next) has another text.
+    pub fn has_more(&self) -> bool {
+        !self.queue.is_empty() || self.subscribed < self.markets.len()
+    }
+
+    /// Whether symbols can be added after connecting.
+    pub fn can_grow(&self) -> bool {
+        self.entry.subscribe.is_some() && !self.entry.names_markets()
     }
 
     /// What `{markets}` stands for.
@@ -388,3 +478,6 @@ pub(super) fn websocket_url(url: &str) -> Result<(), String> {
         ))
     }
 }
+
+/// About how many markets the texts in the queue are for: a fraction of a millisecond.
+const QUEUED: usize = 128;
