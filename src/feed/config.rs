@@ -19,6 +19,7 @@ use super::replay::{Replay, ReplayError, Speed};
 use super::simulated::Sim;
 use super::source_header::{self, SourceHeader};
 use super::url_source::{Places, UrlSource};
+use super::wanted::{Wanted, is_pattern};
 use crate::http_client::{NoProxy, Roots, TransportConfig, UpstreamOverride};
 use crate::tape::SYMBOLS_MAX;
 use crate::tick::FieldSet;
@@ -100,6 +101,8 @@ pub enum OpenError {
     Replay(ReplayError),
     /// An exchange, a symbol, a file or the proxy cannot be used.
     Live(String),
+    /// A simulation has only symbols that are named, not this pattern.
+    Pattern(String),
 }
 
 impl Default for LiveOptions {
@@ -224,6 +227,9 @@ impl Source {
     pub fn open<S: HasSources>(self, settings: &Settings) -> Result<Box<dyn Feed<S>>, OpenError> {
         Ok(match self {
             Self::Sim => {
+                if let Some(pattern) = settings.symbols.iter().find(|it| is_pattern(it)) {
+                    return Err(OpenError::Pattern(pattern.clone()));
+                }
                 let rng = settings.seed.map_or_else(Rng::new, Rng::with_seed);
                 let sim = Sim::new(&settings.symbols, settings.interval, rng);
                 Box::new(sim.spread(settings.spread).with_fields(settings.fields))
@@ -233,8 +239,17 @@ impl Source {
                 Box::new(replay.with_fields(settings.fields))
             }
             Self::Lines(from) => {
+                let (patterns, symbols): (Vec<_>, Vec<_>) = settings
+                    .symbols
+                    .iter()
+                    .cloned()
+                    .partition(|it| is_pattern(it));
+                let patterns = patterns.iter().map(|pattern| Wanted::parse(pattern));
                 let settings = LinesSettings {
-                    symbols: settings.symbols.clone(),
+                    symbols,
+                    patterns: patterns
+                        .collect::<Result<_, _>>()
+                        .map_err(OpenError::Live)?,
                     fields: settings.fields,
                     changes_only: settings.live.changes_only,
                     stale_after: settings.live.stale_after(settings.interval),
@@ -402,13 +417,21 @@ fn live(list: &[Source], settings: &Settings) -> Result<Live, String> {
         groups.push(group);
     }
     let mut known = HashSet::new();
-    let symbols = groups.iter().flat_map(|group| &group.symbols);
-    if let Some(twice) = symbols.clone().find(|symbol| !known.insert(*symbol)) {
+    let names = groups
+        .iter()
+        .flat_map(|group| group.wanted.iter().filter_map(Wanted::name));
+    if let Some(twice) = names.clone().find(|symbol| !known.insert(*symbol)) {
         return Err(format!(
             "{twice} comes from several --source: leave all but one out"
         ));
     }
+    let urls = groups.iter().filter(|group| !group.follows_symbols());
+    let taken = urls.flat_map(|group| group.wanted.iter().filter_map(Wanted::name));
+    let taken: Vec<_> = taken.cloned().collect();
     for group in &mut groups {
+        if group.follows_symbols() {
+            group.taken.clone_from(&taken);
+        }
         preflight::check(group)?;
     }
     Ok(Live(groups))
@@ -422,10 +445,17 @@ fn group(
     for source in &mut sources {
         want_fields(source, fields);
     }
-    let symbols = symbols.iter().map(|symbol| symbol.parse());
-    let symbols = symbols.collect::<Result<Vec<Symbol>, _>>();
-    let symbols = symbols.map_err(|error| error.to_string())?;
-    for LiveSource { exchange, .. } in &sources {
+    let mut group = LiveGroup {
+        sources,
+        wanted: Vec::new(),
+        taken: Vec::new(),
+        settings: settings.clone(),
+    };
+    group.wanted = group.read_wanted(symbols)?;
+    let mut names = 0;
+    for LiveSource { exchange, .. } in &group.sources {
+        let symbols = group.names(exchange.id());
+        names += symbols.len();
         if let Some((one, other)) = exchange.same_market(&symbols) {
             let (id, market) = (exchange.id(), exchange.market(one));
             return Err(format!(
@@ -433,20 +463,15 @@ fn group(
             ));
         }
     }
-    let names = sources.len() * symbols.len();
     if names > SYMBOLS_MAX {
         // With several sources, each symbol is published under one name for each of them.
         return Err(format!(
             "{} symbols from {} sources need {names} names: at most {SYMBOLS_MAX} are possible",
             symbols.len(),
-            sources.len()
+            group.sources.len()
         ));
     }
-    Ok(LiveGroup {
-        sources,
-        symbols,
-        settings: settings.clone(),
-    })
+    Ok(group)
 }
 
 fn live_settings(settings: &Settings) -> Result<LiveSettings, String> {
@@ -512,6 +537,11 @@ impl fmt::Display for OpenError {
         match self {
             Self::Replay(error) => write!(f, "{error}"),
             Self::Live(error) => f.write_str(error),
+            Self::Pattern(pattern) => write!(
+                f,
+                "{pattern} stands for markets of an exchange: a simulation needs the names of its \
+                 symbols"
+            ),
         }
     }
 }

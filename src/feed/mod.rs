@@ -11,6 +11,7 @@ pub use self::replay::{Replay, ReplayError, Speed};
 pub use self::simulated::Sim;
 pub use self::source_header::SourceHeader;
 pub use self::url_source::{Places, UrlSource, row};
+pub(crate) use self::wanted::Wanted;
 
 mod config;
 mod lines;
@@ -23,3 +24,4 @@ mod source_header;
 #[cfg(test)]
 mod testing;
 mod url_source;
+mod wanted;

@@ -19,6 +19,7 @@ use mio::Token;
 use self::day::Day;
 use self::price::{base_worth, decimal, start_price};
 use super::publish::{Feed, Publish};
+use super::wanted::is_pattern;
 use crate::tape::SYMBOLS_MAX;
 use crate::tick::{FieldSet, Price, Tick, unix_us};
 
@@ -108,7 +109,11 @@ impl Sim {
     /// Ends the walks of symbols that are no longer wanted, and finds out which symbols to delist
     /// and which to add.
     fn changes(&mut self, wanted: &[String]) -> Changes {
-        let names: Vec<String> = wanted.iter().map(|symbol| full_name(symbol)).collect();
+        if let Some(pattern) = wanted.iter().find(|symbol| is_pattern(symbol)) {
+            log::warn!("leaving out {pattern}: a simulation needs the names of its symbols");
+        }
+        let names = wanted.iter().filter(|symbol| !is_pattern(symbol));
+        let names: Vec<String> = names.map(|symbol| full_name(symbol)).collect();
         let wanted: HashSet<&str> = names.iter().map(String::as_str).collect();
         let (kept, removed): (Vec<_>, Vec<_>) = std::mem::take(&mut self.walks)
             .into_iter()

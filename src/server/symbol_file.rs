@@ -1,4 +1,4 @@
-//! Reads lists of symbols from files and command lines.
+//! Reads lists of symbols, and of patterns of symbols, from files and command lines.
 
 use std::collections::HashSet;
 use std::fs;
@@ -7,6 +7,7 @@ use std::path::Path;
 use exchanges::text::{is_deceptive, printable};
 
 use crate::error_text::plain;
+use crate::feed::Wanted;
 use crate::server::hub::SYMBOL_LENGTH_MAX;
 use crate::tape::SYMBOLS_MAX;
 
@@ -30,22 +31,21 @@ pub(crate) fn symbols_of_file(file: &Path) -> Result<Vec<String>, String> {
     }
 }
 
-/// Checks a list of symbols, and keeps each symbol once.
+/// Checks a list of symbols and patterns, each of which may occur once.
 pub(crate) fn symbols<'a>(words: impl Iterator<Item = &'a str>) -> Result<Vec<String>, String> {
     let mut symbols = Vec::new();
     let mut known = HashSet::new();
     for symbol in words {
-        if symbol.contains('*') {
-            return Err(format!(
-                "invalid symbol '{symbol}': clients may ask for patterns, the server needs names"
-            ));
+        let is_pattern = symbol.contains('*');
+        if is_pattern {
+            Wanted::parse(symbol)?;
         }
         let is_whole = symbol.split_once('/').is_some_and(|(base, quote)| {
             !base.is_empty() && !quote.is_empty() && !quote.contains('/')
         });
         // Exchanges list markets in any script, but no name that cannot be seen.
         let is_odd = |c: char| c.is_whitespace() || is_deceptive(c);
-        if !is_whole || symbol.contains(is_odd) {
+        if !is_pattern && !is_whole || symbol.contains(is_odd) {
             let symbol = printable(symbol);
             return Err(format!(
                 "invalid symbol '{symbol}': expected BASE/QUOTE, such as BTC/USDT"

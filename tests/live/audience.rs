@@ -15,6 +15,9 @@ use crate::upstream::Upstream;
 pub(crate) struct Audience {
     pub(crate) ticks: Vec<(Instant, Tick)>,
     pub(crate) confirmed: Vec<String>,
+    /// Symbols in the order in which they were listed, and delisted.
+    pub(crate) listed: Vec<String>,
+    pub(crate) delisted: Vec<String>,
     pub(crate) sources: Sources,
 }
 
@@ -27,13 +30,16 @@ impl Publish for Audience {
         self.confirmed.push(symbol.to_owned());
     }
 
-    fn list(&mut self, _: &mut IoLoop<Self>, _: &[String]) -> usize {
+    fn list(&mut self, _: &mut IoLoop<Self>, symbols: &[String]) -> usize {
+        self.listed.extend_from_slice(symbols);
         0
     }
 
     fn watch(&mut self, _: &mut IoLoop<Self>, _: Vec<Watched>) {}
 
-    fn delist(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
+    fn delist(&mut self, _: &mut IoLoop<Self>, symbols: &[String]) {
+        self.delisted.extend_from_slice(symbols);
+    }
 }
 
 impl HasSources for Audience {

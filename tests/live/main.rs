@@ -10,6 +10,7 @@ mod faults;
 mod fibers;
 mod fields;
 mod lines;
+mod markets;
 mod rest;
 mod sources;
 mod stream;

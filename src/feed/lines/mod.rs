@@ -25,6 +25,7 @@ use self::line::{Problem, Stated};
 use self::splitter::{Line, Splitter};
 use super::live::HasSources;
 use super::publish::{Feed, Watched};
+use super::wanted::Wanted;
 use crate::tick::{FieldSet, Fields, Price, Tick, WireTick, unix_us};
 
 /// A feed of ticks from a script.
@@ -44,8 +45,10 @@ pub struct Lines {
 /// What is done with the lines.
 #[derive(Clone, Debug)]
 pub(super) struct LinesSettings {
-    /// The symbols that are wanted; all if there are none.
+    /// The symbols that are wanted by name. All are if there are no patterns either.
     pub(super) symbols: Vec<String>,
+    /// What else is wanted.
+    pub(super) patterns: Vec<Wanted>,
     /// What ticks have besides the price.
     pub(super) fields: FieldSet,
     /// Whether an unchanged price is confirmed instead of published.
@@ -188,8 +191,7 @@ impl Lines {
         state: &mut S,
         io_loop: &mut IoLoop<S>,
     ) -> bool {
-        // All that are wanted are known from the start.
-        if !self.settings.symbols.is_empty() {
+        if !self.settings.wants_new(symbol) {
             return false;
         }
         if state.list(io_loop, &[symbol.to_owned()]) > 0 {
@@ -277,6 +279,12 @@ impl<S: HasSources> Feed<S> for Lines {
     fn describe(&self) -> String {
         let from = &self.from;
         match self.settings.symbols.len() {
+            0 if !self.settings.patterns.is_empty() => {
+                let patterns = self.settings.patterns.iter().map(ToString::to_string);
+                let patterns: Vec<_> = patterns.collect();
+                let patterns = patterns.join(", ");
+                format!("prices of {patterns} come from {from}, one JSON object a line")
+            }
             0 => format!("prices come from {from}, one JSON object a line"),
             count => format!("prices of {count} symbols come from {from}, one JSON object a line"),
         }
@@ -299,6 +307,12 @@ impl<S: HasSources> Feed<S> for Lines {
 }
 
 impl LinesSettings {
+    /// Whether a symbol is wanted that is not known from the start.
+    fn wants_new(&self, symbol: &str) -> bool {
+        let is_any = self.symbols.is_empty() && self.patterns.is_empty();
+        is_any || self.patterns.iter().any(|pattern| pattern.covers(symbol))
+    }
+
     fn watched(&self, symbol: &str) -> Watched {
         Watched {
             symbol: symbol.to_owned(),

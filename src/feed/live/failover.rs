@@ -27,19 +27,44 @@ struct Candidate {
 }
 
 impl Failover {
-    /// A choice between sources; each is given by how long it may be silent.
-    pub(super) fn new(silence_max: impl IntoIterator<Item = Duration>, now: Instant) -> Self {
-        let candidate = |silence_max| Candidate {
-            silence_max,
-            last_good: None,
-            good_since: None,
-            failures: 0,
-        };
+    /// A choice that has no sources yet.
+    pub(super) fn new(now: Instant) -> Self {
         Self {
-            candidates: silence_max.into_iter().map(candidate).collect(),
+            candidates: Vec::new(),
             active: 0,
             began: now,
         }
+    }
+
+    /// Adds a source at a place in the order of preference; it may be silent for `silence_max`.
+    pub(super) fn insert(&mut self, source: usize, silence_max: Duration) {
+        // A source that comes before the one that serves has to prove itself first, unless the
+        // choice has only begun.
+        let has_begun = self.candidates.iter().any(|it| it.last_good.is_some());
+        self.active += usize::from(has_begun && source <= self.active);
+        self.candidates.insert(
+            source,
+            Candidate {
+                silence_max,
+                last_good: None,
+                good_since: None,
+                failures: 0,
+            },
+        );
+    }
+
+    /// Removes a source. If it served, the first one serves until another choice is made.
+    pub(super) fn remove(&mut self, source: usize) {
+        self.candidates.remove(source);
+        match self.active {
+            active if active == source => self.active = 0,
+            active => self.active -= usize::from(source < active),
+        }
+    }
+
+    /// Sets how long a source may be silent.
+    pub(super) fn set_silence_max(&mut self, source: usize, silence_max: Duration) {
+        self.candidates[source].silence_max = silence_max;
     }
 
     /// The source that serves.
@@ -131,10 +156,9 @@ mod tests {
     impl Play {
         fn new() -> Self {
             let start = Instant::now();
-            Self {
-                failover: Failover::new([Duration::from_secs(5); 3], start),
-                start,
-            }
+            let mut failover = Failover::new(start);
+            (0..3).for_each(|source| failover.insert(source, Duration::from_secs(5)));
+            Self { failover, start }
         }
 
         fn good(&mut self, source: usize, seconds: f64) -> usize {
@@ -246,5 +270,21 @@ mod tests {
             }
         }
         assert_eq!(play.good(2, 10.0), 2);
+    }
+    #[test]
+    fn sources_may_come_and_go() {
+        let mut play = Play::new();
+        play.good(1, 0.0);
+        assert_eq!(play.bad(0, 0.1), 1);
+        play.failover.remove(0);
+        assert_eq!(play.failover.active(), 0, "the same source, now the first");
+        play.failover.insert(0, Duration::from_secs(5));
+        assert_eq!(play.failover.active(), 1, "the new one has no price yet");
+        play.good(1, 5.0);
+        assert_eq!(play.good(0, 5.0), 1);
+        play.good(1, 9.0);
+        assert_eq!(play.good(0, 10.0), 0);
+        play.failover.remove(0);
+        assert_eq!(play.good(0, 10.0), 0);
     }
 }

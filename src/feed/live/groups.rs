@@ -20,6 +20,10 @@ impl<S: HasSources> Feed<S> for Live {
         self.0.iter().flat_map(LiveGroup::watched).collect()
     }
 
+    fn follows_symbols(&self) -> bool {
+        self.0.iter().any(LiveGroup::follows_symbols)
+    }
+
     fn describe(&self) -> String {
         let groups: Vec<_> = self.0.iter().map(LiveGroup::describe).collect();
         groups.join("; ")
@@ -36,14 +40,11 @@ impl<S: HasSources> Feed<S> for Live {
             Ok(http_client) => http_client,
             Err(error) => return log::error!("cannot set up TLS: {error}"),
         };
-        for (number, group) in self.0.iter().enumerate() {
-            group.start(number, &http_client, io_loop);
-        }
         // Callbacks run before timeouts, so the state is in place when the first fiber reports.
         io_loop.add_callback(move |state: &mut S, io_loop| {
-            for group in &self.0 {
-                let group = group.initial_state(io_loop.time());
-                state.sources().add(group);
+            for (number, group) in self.0.into_iter().enumerate() {
+                state.sources().add(group.initial_state(io_loop.time()));
+                group.start(number, &http_client, state, io_loop);
             }
         });
     }

@@ -1,5 +1,6 @@
-//! Real prices: each source has a fiber that sends requests or listens to a stream, and reports to
-//! [`Sources`], which decides what to publish.
+//! Real prices: each source has fibers that send requests or listen to a stream, and report to
+//! [`Sources`], which decides what to publish. Another fiber for each exchange reads its list of
+//! markets and tells which symbols there are, see [`markets`].
 
 mod dial;
 mod events;
@@ -7,12 +8,18 @@ mod failover;
 mod failure;
 pub(super) mod groups;
 mod health;
+mod inbox;
+mod listing;
 mod log_quota;
+mod markets;
+mod numbered;
 mod order;
+mod pace;
 pub(super) mod preflight;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 mod rest;
+mod roster;
 pub(super) mod sources;
 mod status;
 mod stream;
@@ -32,17 +39,22 @@ use ioloop::fiber::{self, Emitter, Exit, STACK_SIZE};
 use ureq::http::HeaderMap;
 
 use self::events::EventStream;
+use self::inbox::{Inbox, Order};
 use self::rest::Rest;
 use self::sources::{Event, Group, Update};
 use self::status::SourceInfo;
 use self::stream::Stream;
-use super::publish::{Publish, STALE_AFTER_MIN, Watched};
-use crate::http_client::{HttpClient, TransportConfig, UpstreamOverride};
+use super::publish::{Publish, STALE_AFTER_MIN};
+use super::wanted::Wanted;
+use crate::http_client::{TransportConfig, UpstreamOverride};
 
 /// Sources that stand in for each other. Each symbol is served by the first healthy one.
 pub(super) struct LiveGroup {
     pub(super) sources: Vec<LiveSource>,
-    pub(super) symbols: Vec<Symbol>,
+    /// The symbols that the user wants, by name and by pattern.
+    pub(super) wanted: Vec<Wanted>,
+    /// Symbols that other groups serve under the same name: no pattern stands for them.
+    pub(super) taken: Vec<Symbol>,
     pub(super) settings: LiveSettings,
 }
 
@@ -76,12 +88,14 @@ pub(super) struct LiveSettings {
     pub(super) upstream: Option<UpstreamOverride>,
 }
 
-/// Where a source is among all of them.
+/// One connection of a source, or its requests.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Member {
     group: usize,
-    /// Its number in the group.
+    /// The source's number in the group.
     source: usize,
+    /// The connection's number among those of the source.
+    shard: usize,
 }
 
 /// The work of one fiber.
@@ -121,59 +135,61 @@ impl LiveSource {
 
 impl LiveGroup {
     /// The name of a source's `symbol` on the wire. With several exchanges it names the exchange.
-    fn wire_name(&self, source: &LiveSource, symbol: &Symbol) -> String {
-        let id = source.exchange.id();
-        let is_one = self.sources.iter().all(|other| other.exchange.id() == id);
-        if is_one {
+    fn wire_name(&self, exchange: &str, symbol: &Symbol) -> String {
+        let mut others = self.sources.iter().map(|other| other.exchange.id());
+        if others.all(|other| other == exchange) {
             symbol.to_string()
         } else {
-            format!("{id}:{symbol}")
+            format!("{exchange}:{symbol}")
         }
     }
 
-    fn task(&self, source: &LiveSource, http_client: &HttpClient) -> Task {
-        let http_client = &http_client.with_headers(&source.headers);
-        if source.streams {
-            return Task::Stream(Stream {
-                exchange: source.exchange.clone(),
-                symbols: self.symbols.clone(),
-                not_before: source.not_before,
-                http_client: http_client.clone(),
-            });
-        }
-        let rest = Rest {
-            exchange: source.exchange.clone(),
-            symbols: self.symbols.clone(),
-            interval: self.settings.interval,
-            not_before: source.not_before,
-            http_client: http_client.clone(),
-            may_be_events: source.is_custom,
-        };
-        match self.symbols.first() {
-            Some(symbol) if source.is_custom => {
-                let silence_max = SILENCES_MAX * self.stale_after(source);
-                let events = EventStream {
-                    exchange: source.exchange.clone(),
-                    symbol: symbol.clone(),
-                    silence_max: silence_max.max(EVENT_SILENCE_MIN),
-                    http_client: http_client.clone(),
-                };
-                Task::Url(Box::new((rest, events)))
+    /// Reads what the user wants, for these sources.
+    ///
+    /// # Errors
+    /// A sentence about the first entry that no source can have.
+    pub(super) fn read_wanted(&self, entries: &[String]) -> Result<Vec<Wanted>, String> {
+        let ids: Vec<_> = self.sources.iter().map(|it| it.exchange.id()).collect();
+        let read = |text: &String| {
+            let wanted = Wanted::parse(text)?;
+            if let Some(source) = wanted.source.as_deref().filter(|it| !ids.contains(it)) {
+                let sources = ids.join(", ");
+                return Err(format!(
+                    "{text} is from {source}, which is none of the sources: {sources}"
+                ));
             }
-            _ => Task::Rest(rest),
-        }
+            let mut from = self.sources.iter().map(|it| &it.exchange);
+            let has_list = |it: &Exchange| it.market_list_url().is_some();
+            let is_known =
+                wanted.name().is_some() || from.any(|it| wanted.is_from(it.id()) && has_list(it));
+            if !is_known {
+                return Err(format!(
+                    "{text} needs a list of markets, which {} does not have: name its symbols",
+                    ids.join(", ")
+                ));
+            }
+            Ok(wanted)
+        };
+        entries.iter().map(read).collect()
     }
 
-    /// How long `source` may be silent before its prices are stale. A stream is not silent while it
-    /// shows signs of life, so it is never expected to be faster than those.
-    fn stale_after(&self, source: &LiveSource) -> Duration {
+    /// The symbols that the user wants by name from this exchange.
+    pub(super) fn names(&self, exchange: &str) -> Vec<Symbol> {
+        let wanted = self.wanted.iter().filter(|it| it.is_from(exchange));
+        wanted.filter_map(Wanted::name).cloned().collect()
+    }
+
+    /// How long `source` may be silent before its prices are stale, if it has so many symbols. A
+    /// stream is not silent while it shows signs of life, so it is never expected to be faster than
+    /// those.
+    fn stale_after(&self, source: &LiveSource, symbols: usize) -> Duration {
         let signs = source.exchange.stream_silence_max();
         if let Some(silence_max) = signs.filter(|_| source.streams) {
             let wanted = self.settings.stale_after.unwrap_or(STALE_AFTER_MIN);
             return wanted.max(silence_max);
         }
         let usual = || {
-            let cycle = Rest::cycle(&source.exchange, &self.symbols, self.settings.interval);
+            let cycle = Rest::cycle(&source.exchange, symbols, self.settings.interval);
             (3 * cycle).max(STALE_AFTER_MIN)
         };
         self.settings.stale_after.unwrap_or_else(usual)
@@ -181,9 +197,9 @@ impl LiveGroup {
 
     /// How long `source` may be silent before another one takes over: short enough for the other's
     /// price to arrive before this one is stale, but long enough to forgive one late answer.
-    fn silence_max(&self, source: &LiveSource) -> Duration {
-        let stale_after = self.stale_after(source);
-        let cycle = Rest::cycle(&source.exchange, &self.symbols, self.settings.interval);
+    fn silence_max(&self, source: &LiveSource, symbols: usize) -> Duration {
+        let stale_after = self.stale_after(source, symbols);
+        let cycle = Rest::cycle(&source.exchange, symbols, self.settings.interval);
         (stale_after * 3 / 4).max(2 * cycle).min(stale_after)
     }
 
@@ -195,16 +211,10 @@ impl LiveGroup {
                 .refused
                 .clone()
                 .map(|failure| (failure, source.not_before)),
-            wire_names: self
-                .symbols
-                .iter()
-                .map(|symbol| self.wire_name(source, symbol))
-                .collect(),
-            silence_max: self.silence_max(source),
+            silence_max: self.silence_max(source, self.names(source.exchange.id()).len()),
         };
-        let symbols: Vec<_> = self.symbols.iter().map(ToString::to_string).collect();
         let sources = self.sources.iter().map(info).collect();
-        Group::new(&symbols, sources, self.settings.changes_only, now)
+        Group::new(sources, self.settings.changes_only, now)
     }
 }
 
@@ -213,52 +223,6 @@ impl LiveGroup {
 pub trait HasSources: Publish {
     /// What is known about the sources.
     fn sources(&mut self) -> &mut Sources;
-}
-
-impl LiveGroup {
-    fn watched(&self) -> Vec<Watched> {
-        let mut all: Vec<Watched> = Vec::new();
-        for source in &self.sources {
-            for symbol in &self.symbols {
-                let wire_name = self.wire_name(source, symbol);
-                // The stream and the requests of one exchange bring the same prices.
-                if all.iter().all(|known| known.symbol != wire_name) {
-                    all.push(Watched {
-                        symbol: wire_name,
-                        market: symbol.to_string(),
-                        stale_after: self.stale_after(source),
-                    });
-                }
-            }
-        }
-        all
-    }
-
-    fn describe(&self) -> String {
-        let names: Vec<_> = self.sources.iter().map(LiveSource::name).collect();
-        let symbols: Vec<_> = self.symbols.iter().map(Symbol::as_str).collect();
-        let (names, symbols) = (names.join(", else "), symbols.join(", "));
-        format!("prices of {symbols} come from {names}")
-    }
-
-    /// Starts the fibers of group `number`, whose state must be in place when the first reports.
-    fn start<S: HasSources>(
-        &self,
-        number: usize,
-        http_client: &HttpClient,
-        io_loop: &mut IoLoop<S>,
-    ) {
-        for (index, source) in self.sources.iter().enumerate() {
-            let task = Rc::new(self.task(source, http_client));
-            let place = Place {
-                group: number,
-                source: index,
-            };
-            // A TLS handshake costs a millisecond or two of CPU, so spread them over several turns.
-            let delay = STAGGER * u32::try_from(number + index).unwrap_or(u32::MAX);
-            io_loop.call_later(delay, move |_, io_loop| spawn(task, place, 0, io_loop));
-        }
-    }
 }
 
 impl Task {
@@ -277,25 +241,33 @@ impl Task {
     }
 }
 
-/// Runs the fiber of the source at `place`, and starts another if it ends.
-fn spawn<S: HasSources>(task: Rc<Task>, place: Place, restarts: u32, io_loop: &mut IoLoop<S>) {
+/// Runs the fiber of a connection, and starts another if it ends.
+fn spawn<S: HasSources>(
+    task: Rc<Task>,
+    (member, inbox): (Member, Inbox<Order>),
+    restarts: u32,
+    io_loop: &mut IoLoop<S>,
+) {
     let began = io_loop.time();
     let (body, again) = (Rc::clone(&task), Rc::clone(&task));
+    let inbox_again = inbox.clone();
     let spawned = io_loop.spawn(
         STACK_SIZE,
         move |emitter| body.run(emitter),
-        move |state: &mut S, io_loop, event| deliver(state, io_loop, place, event),
-        move |_, io_loop, exit| match exit {
+        move |state: &mut S, io_loop, event| deliver(state, io_loop, member, event),
+        move |state, io_loop, exit| match exit {
             Exit::Cancelled => {}
             Exit::Returned(_) | Exit::Panicked(_) => {
+                tell_again(state, io_loop, member, &inbox_again);
                 let lasted = io_loop.time() - began >= RESTART_AFTER_MAX;
-                spawn_later(again, place, if lasted { 0 } else { restarts }, io_loop);
+                let restarts = if lasted { 0 } else { restarts };
+                spawn_later(again, (member, inbox_again), restarts, io_loop);
             }
         },
     );
     if let Err(error) = spawned {
         log::error!("cannot allocate a coroutine: {error}; trying again later");
-        spawn_later(task, place, restarts, io_loop);
+        spawn_later(task, (member, inbox), restarts, io_loop);
     }
 }
 
@@ -303,20 +275,46 @@ fn spawn<S: HasSources>(task: Rc<Task>, place: Place, restarts: u32, io_loop: &m
 /// panic again at once.
 fn spawn_later<S: HasSources>(
     task: Rc<Task>,
-    place: Place,
+    to: (Member, Inbox<Order>),
     restarts: u32,
     io_loop: &mut IoLoop<S>,
 ) {
-    let pause = RESTART_AFTER.saturating_mul(1 << restarts.min(10));
-    io_loop.call_later(pause.min(RESTART_AFTER_MAX), move |_, io_loop| {
-        spawn(task, place, restarts + 1, io_loop);
+    io_loop.call_later(restart_pause(restarts), move |_, io_loop| {
+        spawn(task, to, restarts + 1, io_loop);
     });
 }
 
-fn deliver<S: HasSources>(state: &mut S, io_loop: &mut IoLoop<S>, place: Place, event: Event) {
+fn restart_pause(restarts: u32) -> Duration {
+    let pause = RESTART_AFTER.saturating_mul(1 << restarts.min(10));
+    pause.min(RESTART_AFTER_MAX)
+}
+
+/// Tells a new fiber the symbols of the one that has ended.
+fn tell_again<S: HasSources>(
+    state: &mut S,
+    io_loop: &mut IoLoop<S>,
+    member: Member,
+    inbox: &Inbox<Order>,
+) {
+    inbox.take();
+    let group = state.sources().group(member.group);
+    let fetched = group.map(|group| group.fetched_by(member.source, member.shard));
+    let orders = fetched
+        .into_iter()
+        .flatten()
+        .filter_map(|(number, symbol)| {
+            let symbol = symbol.parse().ok()?;
+            Some(Order::Add(number, symbol))
+        });
+    let orders = orders.collect();
+    inbox.put(io_loop, orders);
+}
+
+fn deliver<S: HasSources>(state: &mut S, io_loop: &mut IoLoop<S>, member: Member, event: Event) {
     let now = io_loop.time();
-    let group = state.sources().group(place.group);
-    let updates = group.map(|group| group.take(place.source, event, now));
+    let reporter = (member.source, member.shard);
+    let group = state.sources().group(member.group);
+    let updates = group.map(|group| group.take_of(reporter, event, now));
     for update in updates.into_iter().flatten() {
         match update {
             Update::Tick(tick) => state.publish(io_loop, tick),
@@ -332,9 +330,6 @@ const SILENCES_MAX: u32 = 3;
 /// A stream of events is not presumed dead after a shorter silence: many send a sign of life every
 /// 15 or 30 seconds.
 const EVENT_SILENCE_MIN: Duration = Duration::from_secs(60);
-
-/// The time between the first requests of two sources.
-const STAGGER: Duration = Duration::from_millis(20);
 
 /// The pause before a fiber that ended is started again: the first one, and the longest.
 const RESTART_AFTER: Duration = Duration::from_secs(1);

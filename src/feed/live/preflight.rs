@@ -1,4 +1,4 @@
-//! The check at the start: whether every exchange knows every symbol that we want from it.
+//! The check at the start: whether every exchange knows every symbol that the user names.
 //!
 //! It runs before the server serves, on a loop of its own. An exchange that does not answer does
 //! not prevent the start, since the feed will ask it again and again; and neither does a source of
@@ -19,7 +19,8 @@ use ioloop::fiber::{self, Cancelled, Emitter, STACK_SIZE};
 
 use super::events;
 use super::failure::{Failure, Pause};
-use super::rest::fetch;
+use super::listing::NAMES_ASKED_MAX;
+use super::rest::{fetch, pause};
 use super::suggest;
 use super::{LiveGroup, LiveSource};
 use crate::backoff::Backoff;
@@ -100,7 +101,7 @@ fn run(sources: &[LiveSource], live: &LiveGroup) -> io::Result<Vec<Finding>> {
         let check = Check {
             name: source.exchange.id().to_owned(),
             source: source.clone(),
-            symbols: live.symbols.clone(),
+            symbols: checked_here(live, source),
             http_client: http_client.with_headers(&source.headers),
         };
         io_loop.spawn(
@@ -126,11 +127,22 @@ fn run(sources: &[LiveSource], live: &LiveGroup) -> io::Result<Vec<Finding>> {
     });
     let longest = sources
         .iter()
-        .map(|source| allowance(source, &live.symbols))
+        .map(|source| allowance(source, &checked_here(live, source)))
         .max();
     io_loop.call_later(longest.unwrap_or(LIMIT), |_, io_loop| io_loop.stop());
     io_loop.start(&mut findings)?;
     Ok(findings)
+}
+
+/// The symbols to ask for: those that the user names. Where they are so many that asking would take
+/// long, the list of markets, if the exchange has one, tells while serving.
+fn checked_here(live: &LiveGroup, source: &LiveSource) -> Vec<Symbol> {
+    let names = live.names(source.exchange.id());
+    let has_list = source.exchange.market_list_url().is_some();
+    if has_list && names.len() > NAMES_ASKED_MAX {
+        return Vec::new();
+    }
+    names
 }
 
 /// How long the check of an exchange may take if it answers at the usual pace. The check of one
@@ -289,7 +301,8 @@ impl Check {
         schedule.next = fiber::time() + request.interval;
         // Before the request, since this fiber may be cancelled before it has the answer.
         emitter.emit(Report::NotBefore(schedule.next))?;
-        let mut fetched = fetch(&self.http_client, &self.source.exchange, request);
+        let names = self.source.exchange.names(request, &mut pause);
+        let mut fetched = fetch(&self.http_client, &self.source.exchange, request, &names);
         if fetched.is_event_stream && self.source.is_custom {
             let exchange = &self.source.exchange;
             let first = events::first_quotes(&self.http_client, exchange, request, LIMIT);

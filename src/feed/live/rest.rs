@@ -3,18 +3,24 @@
 //! If the exchange can answer for many symbols at once, one request gets them all; otherwise each
 //! beat asks for the next symbol. A beat that passes while an answer is awaited is skipped, never
 //! caught up.
+//!
+//! There may be thousands of symbols, and they come and go. So a request for all is kept as long as
+//! they stay the same, others are made one at a time, and a long answer is reported in parts.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use exchanges::{Exchange, Quote, QuoteError, Request, Scale, Symbol};
+use exchanges::{Exchange, Names, Quote, QuoteError, Request, Scale, Share, Symbol};
 use fastrand::Rng;
 use ioloop::fiber::{self, Cancelled, Emitter};
 use ioloop::periodic::next_deadline;
 
 use super::failure::{Failure, Pause};
-use super::sources::Event;
+use super::inbox::{Inbox, Order};
+use super::pace::Pace;
+use super::sources::{Event, Part};
 use crate::backoff::Backoff;
 use crate::http_client::HttpClient;
 use crate::tick::unix_us;
@@ -22,11 +28,12 @@ use crate::tick::unix_us;
 /// The requests to one exchange.
 pub(super) struct Rest {
     pub(super) exchange: Exchange,
-    pub(super) symbols: Vec<Symbol>,
+    /// Tells which symbols to fetch.
+    pub(super) inbox: Inbox<Order>,
     /// The time between two prices of a symbol, if the exchange allows that.
     pub(super) interval: Duration,
-    /// When the first request may be sent.
-    pub(super) not_before: Instant,
+    /// When the exchange may be asked again.
+    pub(super) pace: Pace,
     pub(super) http_client: HttpClient,
     /// Whether an answer that is a stream of events is no mistake.
     pub(super) may_be_events: bool,
@@ -46,41 +53,56 @@ impl Rest {
     /// Sends requests and emits the answers until it is cancelled, or the answer turns out to be a
     /// stream of events.
     pub(super) fn run(&self, emitter: &Emitter<Event>) -> io::Result<()> {
-        let mut round = Round::new(self);
+        let mut round = Round::new();
         let mut backoff = Backoff::new(Rng::new());
-        let mut beat = self.not_before.max(fiber::time());
+        let mut beat = fiber::time();
         loop {
-            fiber::sleep_until(beat)?;
-            let (request, period) = match round.next(self) {
+            round.obey(self.inbox.take());
+            if round.symbols.is_empty() {
+                self.inbox.wait(None)?;
+                continue;
+            }
+            // Others ask the exchange, too: for its list of markets.
+            beat = self.pace.not_before().max(beat);
+            if fiber::time() < beat {
+                self.inbox.wait(Some(beat))?;
+                continue;
+            }
+            let (prepared, period) = match round.next(self) {
                 Ok(next) => next,
                 Err(until) => {
                     beat = until;
                     continue;
                 }
             };
+            let request = &prepared.request;
+            self.pace.asks(beat, request.interval);
             let began = fiber::time();
-            let fetched = fetch(&self.http_client, &self.exchange, &request);
+            let fetched = fetch(&self.http_client, &self.exchange, request, &prepared.names);
             if fiber::is_cancelled() {
                 return Ok(());
             }
             if fetched.is_event_stream && self.may_be_events {
+                // For the next time.
+                self.inbox.put_back(round.orders());
                 return Ok(());
             }
             let took = fiber::time().saturating_duration_since(began);
             let pause = match fetched.quotes {
                 Ok(quotes) => {
                     backoff.succeeded();
-                    round.read(emitter, &request, quotes, took)?;
+                    round.read(emitter, request, quotes, took)?;
                     None
                 }
                 Err(Failure::Answer(QuoteError::UnknownSymbol)) => {
                     backoff.succeeded();
-                    round.read_unknown(self, emitter, &request, took)?;
+                    round.read_unknown(self, emitter, request, took)?;
                     None
                 }
                 Err(failure) => {
                     let pause = Pause::after(&failure, fetched.retry_after, &mut backoff);
                     let pause = pause.at_least(period);
+                    self.pace.waits(pause.length);
                     emitter.emit(Event::Failed {
                         failure,
                         pause,
@@ -97,25 +119,32 @@ impl Rest {
         }
     }
 
-    /// The time between two requests for the same symbol, if none fails.
-    pub(super) fn cycle(exchange: &Exchange, symbols: &[Symbol], interval: Duration) -> Duration {
-        let requests = exchange.requests(symbols);
-        let count = u32::try_from(requests.len()).unwrap_or(u32::MAX);
-        match requests.first() {
-            None => interval,
-            Some(only) if count == 1 => period(interval, only, 1),
-            Some(first) => period(interval, first, count).max(USUAL_ANSWER) * count,
+    /// The time between two requests for the same one of `symbols`, if none fails.
+    pub(super) fn cycle(exchange: &Exchange, symbols: usize, interval: Duration) -> Duration {
+        let share = exchange.share(symbols);
+        match symbols.div_ceil(share.symbols) {
+            0 => interval,
+            1 => period(interval, &share, 1),
+            count => {
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                period(interval, &share, count).max(USUAL_ANSWER) * count
+            }
         }
     }
 }
 
 /// The time between two requests, when a symbol's turn comes with every `count`th of them.
-fn period(interval: Duration, request: &Request, count: u32) -> Duration {
-    (interval / count.max(1)).max(request.interval)
+fn period(interval: Duration, share: &Share, count: u32) -> Duration {
+    (interval / count.max(1)).max(share.interval)
 }
 
 /// Sends one request.
-pub(super) fn fetch(http_client: &HttpClient, exchange: &Exchange, request: &Request) -> Fetched {
+pub(super) fn fetch(
+    http_client: &HttpClient,
+    exchange: &Exchange,
+    request: &Request,
+    names: &Names,
+) -> Fetched {
     let url = request.url_at(unix_us() / 1_000);
     let answer = match &request.post {
         None => http_client.get(&url),
@@ -141,12 +170,8 @@ pub(super) fn fetch(http_client: &HttpClient, exchange: &Exchange, request: &Req
             likely_scale: None,
         };
     }
-    let mut pause = || {
-        // A cancelled fiber learns of it at its next wait.
-        let _ = fiber::yield_now();
-    };
     let now_ms = unix_us() / 1_000;
-    let quotes = exchange.read_pausing(request, (answer.status, &answer.body), now_ms, &mut pause);
+    let quotes = exchange.read_named(names, (answer.status, &answer.body), now_ms, &mut pause);
     Fetched {
         quotes: quotes.map_err(Failure::Answer),
         retry_after: answer.retry_after,
@@ -155,53 +180,164 @@ pub(super) fn fetch(http_client: &HttpClient, exchange: &Exchange, request: &Req
     }
 }
 
+/// Lets others run between two pieces of work. A cancelled fiber learns of it at its next wait.
+pub(super) fn pause() {
+    let _ = fiber::yield_now();
+}
+
+/// A request, with the names that its answers use.
+struct Prepared {
+    request: Request,
+    names: Names,
+}
+
+impl Prepared {
+    fn new(exchange: &Exchange, request: Request) -> Self {
+        let names = exchange.names(&request, &mut pause);
+        Self { request, names }
+    }
+}
+
 /// The requests that remain until every symbol has had its turn.
 struct Round {
-    requests: VecDeque<Request>,
+    /// All symbols, in the order of their turns.
+    symbols: Vec<Symbol>,
+    /// The number of each symbol's market.
+    numbers: HashMap<Symbol, usize>,
+    /// How many symbols have had their turn in this round.
+    done: usize,
+    share: Option<Share>,
     period: Duration,
-    indexes: HashMap<Symbol, usize>,
+    /// The request for all symbols, if there is one, as long as they stay the same.
+    whole: Option<Rc<Prepared>>,
+    /// Requests for single symbols that come first.
+    single: VecDeque<Request>,
     /// Symbols that the exchange does not know, with the time until which they are left out: one of
     /// them may make the exchange refuse a request for all.
     aside: HashMap<Symbol, Instant>,
 }
 
 impl Round {
-    fn new(rest: &Rest) -> Self {
-        let indexes = rest.symbols.iter().cloned().zip(0..).collect();
+    fn new() -> Self {
         Self {
-            requests: VecDeque::new(),
-            period: rest.interval,
-            indexes,
+            symbols: Vec::new(),
+            numbers: HashMap::new(),
+            done: 0,
+            share: None,
+            period: Duration::ZERO,
+            whole: None,
+            single: VecDeque::new(),
             aside: HashMap::new(),
         }
     }
 
-    /// The next request, and how much time the schedule allots to it. If all symbols are set aside,
-    /// the error is when the first of them may be asked for again.
-    fn next(&mut self, rest: &Rest) -> Result<(Request, Duration), Instant> {
-        if self.requests.is_empty() {
-            let now = fiber::time();
-            self.aside.retain(|_, until| *until > now);
-            let mut symbols = rest.symbols.clone();
-            symbols.retain(|symbol| !self.aside.contains_key(symbol));
-            self.requests = rest.exchange.requests(&symbols).into();
-            let count = u32::try_from(self.requests.len()).unwrap_or(u32::MAX);
-            if let Some(request) = self.requests.front() {
-                self.period = period(rest.interval, request, count);
+    /// What it was told, in short.
+    fn orders(&self) -> Vec<Order> {
+        let numbers = self.numbers.iter();
+        let orders = numbers.map(|(symbol, number)| Order::Add(*number, symbol.clone()));
+        orders.collect()
+    }
+
+    /// Adds and removes symbols.
+    fn obey(&mut self, orders: Vec<Order>) {
+        if orders.is_empty() {
+            return;
+        }
+        for (index, order) in orders.into_iter().enumerate() {
+            if index % ORDERS_PER_PAUSE == ORDERS_PER_PAUSE - 1 {
+                pause();
+            }
+            match order {
+                Order::Add(number, symbol) => {
+                    self.numbers.insert(symbol, number);
+                }
+                Order::Remove(number, symbol) => {
+                    if self.numbers.get(&symbol) == Some(&number) {
+                        self.numbers.remove(&symbol);
+                        self.aside.remove(&symbol);
+                    }
+                }
             }
         }
-        match self.requests.pop_front() {
-            Some(request) => {
-                let period = self.period.max(request.interval);
-                Ok((request, period))
+        let known: HashSet<Symbol> = self.symbols.iter().cloned().collect();
+        let numbers = &self.numbers;
+        self.symbols.retain(|symbol| numbers.contains_key(symbol));
+        let new = numbers.keys().filter(|symbol| !known.contains(symbol));
+        let mut new: Vec<_> = new.cloned().collect();
+        new.sort_by_key(|symbol| numbers[symbol]);
+        self.symbols.extend(new);
+        self.single
+            .retain(|it| numbers.contains_key(&it.symbols[0]));
+        // The new ones have their turn, and the others again.
+        self.done = 0;
+        self.share = None;
+        self.whole = None;
+    }
+
+    /// The next request, and how much time the schedule allots to it. If all symbols are set aside,
+    /// the error is when the first of them may be asked for again.
+    fn next(&mut self, rest: &Rest) -> Result<(Rc<Prepared>, Duration), Instant> {
+        if let Some(request) = self.single.pop_front() {
+            let period = self.period.max(request.interval);
+            return Ok((Rc::new(Prepared::new(&rest.exchange, request)), period));
+        }
+        if self.share.is_none() || self.done >= self.symbols.len() {
+            self.begin(rest);
+        }
+        if let Some(whole) = &self.whole {
+            self.done = self.symbols.len();
+            return Ok((Rc::clone(whole), self.period));
+        }
+        let mut symbols = self.take_turns();
+        if symbols.is_empty() && self.aside.len() < self.symbols.len() {
+            // The last ones of the round are set aside.
+            self.begin(rest);
+            symbols = self.take_turns();
+        }
+        let request = self.share.and_then(|share| {
+            let request = rest.exchange.request_for(&symbols, &share);
+            Some((request?, share))
+        });
+        let Some((request, share)) = request else {
+            let soonest = self.aside.values().min().copied();
+            return Err(soonest.unwrap_or_else(|| fiber::time() + ASIDE));
+        };
+        let is_whole = symbols.len() == self.symbols.len();
+        let prepared = Rc::new(Prepared::new(&rest.exchange, request));
+        self.whole = is_whole.then(|| Rc::clone(&prepared));
+        Ok((prepared, self.period.max(share.interval)))
+    }
+
+    /// The symbols whose turn it is.
+    fn take_turns(&mut self) -> Vec<Symbol> {
+        let most = self.share.map_or(1, |share| share.symbols);
+        let mut symbols = Vec::new();
+        while symbols.len() < most && self.done < self.symbols.len() {
+            let symbol = &self.symbols[self.done];
+            if !self.aside.contains_key(symbol) {
+                symbols.push(symbol.clone());
             }
-            None => {
-                let soonest = self.aside.values().min().copied();
-                Err(soonest.unwrap_or_else(|| fiber::time() + ASIDE))
-            }
+            self.done += 1;
+        }
+        symbols
+    }
+
+    /// Begins a round.
+    fn begin(&mut self, rest: &Rest) {
+        let now = fiber::time();
+        self.aside.retain(|_, until| *until > now);
+        self.done = 0;
+        let count = self.symbols.len() - self.aside.len();
+        let share = rest.exchange.share(count);
+        let requests = u32::try_from(count.div_ceil(share.symbols)).unwrap_or(u32::MAX);
+        self.period = period(rest.interval, &share, requests);
+        self.share = Some(share);
+        if !self.aside.is_empty() {
+            self.whole = None;
         }
     }
 
+    /// Reports an answer, in parts if it is long.
     fn read(
         &mut self,
         emitter: &Emitter<Event>,
@@ -209,20 +345,32 @@ impl Round {
         quotes: Vec<Result<Quote, QuoteError>>,
         took: Duration,
     ) -> Result<(), Cancelled> {
-        let mut read = Vec::with_capacity(quotes.len());
-        for (symbol, quote) in request.symbols.iter().zip(quotes) {
-            if quote == Err(QuoteError::UnknownSymbol) {
-                self.set_aside(symbol);
+        // A request for all markets names none, so that unknown ones do no harm.
+        let lists_all = request.is_batch && self.share.is_some_and(|share| share.lists_all);
+        let received_ms = unix_us() / 1_000;
+        let parts = request.symbols.len().div_ceil(QUOTES_PER_PART).max(1);
+        let mut quotes = request.symbols.iter().zip(quotes);
+        for part in 0..parts {
+            let mut read = Vec::with_capacity(QUOTES_PER_PART.min(request.symbols.len()));
+            for (symbol, quote) in quotes.by_ref().take(QUOTES_PER_PART) {
+                if quote == Err(QuoteError::UnknownSymbol) && !lists_all {
+                    self.set_aside(symbol);
+                }
+                if let Some(&number) = self.numbers.get(symbol) {
+                    read.push((number, quote));
+                }
             }
-            if let Some(&index) = self.indexes.get(symbol) {
-                read.push((index, quote));
-            }
+            emitter.emit(Event::Quotes {
+                quotes: read,
+                part: Part {
+                    is_first: part == 0,
+                    is_last: part + 1 == parts,
+                },
+                received_ms,
+                took: Some(took).filter(|_| part == 0),
+            })?;
         }
-        emitter.emit(Event::Quotes {
-            quotes: read,
-            received_ms: unix_us() / 1_000,
-            took: Some(took),
-        })
+        Ok(())
     }
 
     /// Handles a request that the exchange refused as a whole because of one unknown symbol: asks
@@ -242,7 +390,7 @@ impl Round {
             let alone = rest.exchange.request(symbol);
             alone
                 .into_iter()
-                .for_each(|alone| self.requests.push_front(alone));
+                .for_each(|alone| self.single.push_front(alone));
         }
         Ok(())
     }
@@ -258,3 +406,9 @@ const ASIDE: Duration = Duration::from_secs(5);
 /// How long an exchange usually takes to answer; a round of many requests takes at least that for
 /// each.
 const USUAL_ANSWER: Duration = Duration::from_millis(300);
+
+/// How many prices are published in one turn of the loop: a fraction of a millisecond.
+pub(super) const QUOTES_PER_PART: usize = 128;
+
+/// How many symbols are added or removed between two pauses.
+const ORDERS_PER_PAUSE: usize = 256;

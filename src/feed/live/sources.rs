@@ -1,18 +1,23 @@
 //! The state of the live sources: how well each one works, which of them serves each symbol, and
 //! which price is newest. It is part of the loop's state, and the fibers report to it.
 //!
-//! Sources that stand in for each other are a [`Group`]: each of them has all symbols of the group.
+//! Sources that stand in for each other are a [`Group`]. Its markets come and go while it runs; each
+//! of them is fetched by the sources that have it.
 //!
 //! Pure but for the log: the time is handed in.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use exchanges::{Fields, Quote, QuoteError};
+use exchanges::{Fields, Quote, QuoteError, Symbol};
 use log::Level;
 
 use super::failover::Failover;
 use super::failure::{Failure, Pause};
+use super::health::Health;
+use super::numbered::Numbered;
 use super::order::{Step, TimeOrder};
+use super::roster::Roster;
 use super::status::{Changes, SourceInfo, SourceStatus};
 use crate::tick::{Price, Tick};
 
@@ -24,9 +29,13 @@ pub struct Sources(Vec<Group>);
 #[derive(Debug, Default)]
 pub(super) struct Group {
     sources: Vec<SourceStatus>,
-    markets: Vec<Market>,
+    /// The markets, which come and go, by number.
+    markets: Numbered<Market>,
+    by_symbol: HashMap<String, usize>,
     /// Whether an unchanged price is confirmed instead of published.
     changes_only: bool,
+    /// The lists of markets, and who fetches which market.
+    pub(super) roster: Roster,
 }
 
 /// One symbol on all exchanges that trade it.
@@ -34,17 +43,27 @@ pub(super) struct Group {
 struct Market {
     symbol: String,
     failover: Failover,
-    /// The order of each source's times, by its index.
-    time_orders: Vec<TimeOrder>,
-    /// What each source last said of each field, by its index. They are kept apart: one source's
-    /// bid says nothing about another's price.
-    fields: Vec<Fields>,
-    /// For each source, by its index, its place in `published`.
-    published_index: Vec<usize>,
+    /// The sources that have it, in the order of preference: the candidates of `failover`.
+    places: Vec<Place>,
     published: Vec<Published>,
-    /// For each source, by its index, its newest price if it was not published because another
-    /// source serves. It is published when this source takes over and confirms it.
-    held: Vec<Option<Received>>,
+}
+
+/// One market at one source.
+#[derive(Debug)]
+struct Place {
+    source: usize,
+    /// Which of the source's connections fetches it.
+    shard: usize,
+    time_order: TimeOrder,
+    /// What it last said of each field. They are kept apart: one source's bid says nothing about
+    /// another's price.
+    fields: Fields,
+    health: Health,
+    /// Its position in `published`.
+    published: usize,
+    /// Its newest price if it was not published because another source serves. It is published when
+    /// this source takes over and confirms it.
+    held: Option<Received>,
 }
 
 /// A price with the time of its receipt.
@@ -76,9 +95,11 @@ struct LastSent {
 /// What a fiber reports.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// Prices or errors, by the index of their symbol.
+    /// Prices or errors, by the number of their market. A long answer is reported in parts, so that
+    /// no turn of the loop gets all of it.
     Quotes {
         quotes: Vec<(usize, Result<Quote, QuoteError>)>,
+        part: Part,
         received_ms: u64,
         /// How long the answer took; `None` for a stream.
         took: Option<Duration>,
@@ -89,7 +110,7 @@ pub(super) enum Event {
         pause: Pause,
         took: Option<Duration>,
     },
-    /// A sign of life: the prices of these symbols, by their indexes, still stand.
+    /// A sign of life: the prices of these markets, by their numbers, still stand.
     Confirmed(Vec<usize>),
     /// A stream has ended as planned. It is opened again after the pause.
     Left { why: String, pause: Duration },
@@ -97,6 +118,21 @@ pub(super) enum Event {
     Complaint(String),
     /// A message of a stream makes no sense; the text says why.
     Unreadable(String),
+}
+
+/// Which part of an answer a report is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) is_first: bool,
+    pub(super) is_last: bool,
+}
+
+impl Part {
+    /// The whole answer.
+    pub(super) const WHOLE: Self = Self {
+        is_first: true,
+        is_last: true,
+    };
 }
 
 /// What the loop has to do after a report.
@@ -120,7 +156,6 @@ impl Sources {
             name,
             way_out: String::new(),
             refused: None,
-            wire_names: Vec::new(),
             silence_max: Duration::MAX,
         };
         let status = SourceStatus::new(info, now);
@@ -140,6 +175,19 @@ impl Sources {
         self.0.get_mut(number)
     }
 
+    /// What keeps the server from knowing its symbols, a line for each exchange whose list of
+    /// markets is still unknown.
+    pub fn obstacles(&self, now: Instant) -> Vec<String> {
+        let lists = self.0.iter().flat_map(|group| &group.roster.lists);
+        lists.filter_map(|list| list.obstacle(now)).collect()
+    }
+
+    /// Whether the lists of markets of all exchanges that are needed are known.
+    pub fn has_lists(&self) -> bool {
+        let mut lists = self.0.iter().flat_map(|group| &group.roster.lists);
+        !lists.any(|list| list.is_waiting)
+    }
+
     /// All sources, in the order of preference.
     pub fn iter(&self) -> impl Iterator<Item = &SourceStatus> {
         self.0.iter().flat_map(Group::iter)
@@ -157,33 +205,89 @@ impl Sources {
 }
 
 impl Group {
-    pub(super) fn new(
-        symbols: &[String],
-        infos: Vec<SourceInfo>,
-        changes_only: bool,
-        now: Instant,
-    ) -> Self {
-        let market = |(index, symbol): (usize, &String)| {
-            let names = infos.iter().map(|info| info.wire_names[index].as_str());
-            let (published_index, published) = group_by_name(names);
-            Market {
-                symbol: symbol.clone(),
-                failover: Failover::new(infos.iter().map(|info| info.silence_max), now),
-                time_orders: infos.iter().map(|_| TimeOrder::default()).collect(),
-                fields: vec![Fields::default(); infos.len()],
-                published_index,
-                published,
-                held: infos.iter().map(|_| None).collect(),
-            }
-        };
-        let markets = symbols.iter().enumerate().map(market).collect();
+    pub(super) fn new(infos: Vec<SourceInfo>, changes_only: bool, now: Instant) -> Self {
+        let status = |info| SourceStatus::new(info, now);
         Self {
-            markets,
-            sources: infos
-                .into_iter()
-                .map(|info| SourceStatus::new(info, now))
-                .collect(),
+            sources: infos.into_iter().map(status).collect(),
             changes_only,
+            ..Self::default()
+        }
+    }
+
+    /// Notes that a connection of `source` will fetch `symbol`, whose name on the wire is `name`.
+    /// Returns the number of the market, or `None` if the source has it already.
+    pub(super) fn attach(
+        &mut self,
+        (source, shard): (usize, usize),
+        symbol: &str,
+        name: &str,
+        now: Instant,
+    ) -> Option<usize> {
+        let markets = &mut self.markets;
+        let number = *self.by_symbol.entry(symbol.to_owned()).or_insert_with(|| {
+            markets.add(Market {
+                symbol: symbol.to_owned(),
+                failover: Failover::new(now),
+                places: Vec::new(),
+                published: Vec::new(),
+            })
+        });
+        let market = self.markets.get_mut(number)?;
+        let silence_max = self.sources[source].silence_max();
+        let is_new = market.attach((source, shard), name, silence_max);
+        is_new.then_some(number)
+    }
+
+    /// Notes that `source` no longer has `symbol`. Returns the number of the market and which
+    /// connection fetched it.
+    pub(super) fn detach(&mut self, source: usize, symbol: &str) -> Option<(usize, usize)> {
+        let number = *self.by_symbol.get(symbol)?;
+        let market = self.markets.get_mut(number)?;
+        let index = market.index(source)?;
+        let place = market.places.remove(index);
+        market.failover.remove(index);
+        if market.places.is_empty() {
+            self.markets.remove(number);
+            self.by_symbol.remove(symbol);
+        }
+        Some((number, place.shard))
+    }
+
+    /// The markets that one connection of `source` fetches: their numbers and symbols.
+    pub(super) fn fetched_by(&self, source: usize, shard: usize) -> Vec<(usize, &str)> {
+        let is_its = |place: &Place| place.source == source && place.shard == shard;
+        let all = self.markets.iter();
+        all.filter(|(_, market)| market.places.iter().any(is_its))
+            .map(|(number, market)| (number, market.symbol.as_str()))
+            .collect()
+    }
+
+    /// Whether only old prices of a market have come from `source` for a while.
+    #[cfg(test)]
+    fn is_outdated(&self, source: usize, number: usize) -> bool {
+        let market = self.markets.get(number).unwrap();
+        let place = &market.places[market.index(source).unwrap()];
+        let failing = place.health.failing();
+        failing.is_some_and(|(kind, _)| kind == "outdated")
+    }
+
+    /// The symbols that `source` has, in their order.
+    pub(super) fn had_by(&self, source: usize) -> Vec<Symbol> {
+        let all = self.markets.iter();
+        let its = all.filter(|(_, market)| market.index(source).is_some());
+        let symbols = its.filter_map(|(_, market)| market.symbol.parse().ok());
+        let mut symbols: Vec<_> = symbols.collect();
+        symbols.sort_unstable();
+        symbols
+    }
+
+    /// Sets how long `source` may be silent before another one serves.
+    pub(super) fn set_silence_max(&mut self, source: usize, silence_max: Duration) {
+        self.sources[source].set_silence_max(silence_max);
+        for (_, market) in self.markets.iter_mut() {
+            if let Some(index) = market.index(source) {
+                market.failover.set_silence_max(index, silence_max);
+            }
         }
     }
 
@@ -193,31 +297,47 @@ impl Group {
 
     /// For each symbol, the source that serves it.
     fn serving(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.markets.iter().map(|market| {
-            let source = &self.sources[market.failover.active()];
+        self.markets.iter().map(|(_, market)| {
+            let source = &self.sources[market.serving()];
             (market.symbol.as_str(), source.name())
         })
     }
 
-    /// Takes a report from the fiber of `source`.
+    /// Takes a report from the only fiber of `source`.
+    #[cfg(test)]
     pub(super) fn take(&mut self, source: usize, event: Event, now: Instant) -> Vec<Update> {
-        let mut changes = Changes::default();
+        self.take_of((source, 0), event, now)
+    }
+
+    /// Takes a report from a fiber of `source`: one of its connections, or its requests.
+    pub(super) fn take_of(
+        &mut self,
+        (source, shard): (usize, usize),
+        event: Event,
+        now: Instant,
+    ) -> Vec<Update> {
+        let mut changes = self.sources[source].take_changes();
+        let mut is_last = true;
         let updates = match event {
             Event::Quotes {
                 quotes,
+                part,
                 received_ms,
                 took,
             } => {
-                self.sources[source].answered(took, now);
-                let quotes = quotes.into_iter().filter_map(|(index, quote)| {
-                    self.take_quote(source, index, quote, (received_ms, now), &mut changes)
+                is_last = part.is_last;
+                if part.is_first {
+                    self.sources[source].answered(shard, took, now);
+                }
+                let quotes = quotes.into_iter().filter_map(|(number, quote)| {
+                    self.take_quote(source, number, quote, (received_ms, now), &mut changes)
                 });
                 quotes.collect()
             }
-            Event::Confirmed(symbols) => {
-                let confirmed = symbols.into_iter();
+            Event::Confirmed(numbers) => {
+                let confirmed = numbers.into_iter();
                 let updates = confirmed
-                    .filter_map(|index| self.take_confirmation(source, index, now, &mut changes));
+                    .filter_map(|number| self.take_confirmation(source, number, now, &mut changes));
                 updates.collect()
             }
             Event::Failed {
@@ -225,17 +345,19 @@ impl Group {
                 pause,
                 took,
             } => {
-                self.sources[source].failed(&failure, pause, took, now);
-                self.forget_fields(source);
-                for (index, market) in self.markets.iter_mut().enumerate() {
-                    if market.failover.failed(source, now) {
-                        changes.switched.push(index);
+                self.sources[source].failed(shard, &failure, (pause, took), now);
+                self.forget_fields(source, shard);
+                for (number, market) in self.markets.iter_mut() {
+                    let index = market.index(source);
+                    let index = index.filter(|&index| market.places[index].shard == shard);
+                    if index.is_some_and(|index| market.failover.failed(index, now)) {
+                        changes.switched.push(number);
                     }
                 }
                 Vec::new()
             }
             Event::Left { why, pause } => {
-                self.forget_fields(source);
+                self.forget_fields(source, shard);
                 let what =
                     format_args!("closed by the exchange: {why}; reconnecting in {pause:.1?}");
                 self.sources[source].say(Level::Info, now, what);
@@ -250,95 +372,108 @@ impl Group {
                 Vec::new()
             }
         };
-        self.log(source, &changes, now);
+        if is_last {
+            self.log(source, &changes, now);
+        } else {
+            self.sources[source].put_changes(changes);
+        }
         updates
     }
 
     /// Forgets the fields of a source whose connection has ended or whose request has failed: what
     /// it leaves out of its next update may have changed meanwhile.
-    fn forget_fields(&mut self, source: usize) {
-        for market in &mut self.markets {
-            market.fields[source] = Fields::default();
+    fn forget_fields(&mut self, source: usize, shard: usize) {
+        let markets = self.markets.iter_mut();
+        let places = markets.flat_map(|(_, market)| &mut market.places);
+        for place in places.filter(|it| it.source == source && it.shard == shard) {
+            place.fields = Fields::default();
         }
     }
 
     fn take_quote(
         &mut self,
         source: usize,
-        index: usize,
+        number: usize,
         quote: Result<Quote, QuoteError>,
         (received_ms, now): (u64, Instant),
         changes: &mut Changes,
     ) -> Option<Update> {
-        let market = &mut self.markets[index];
+        // It may have been removed while the answer was under way.
+        let market = self.markets.get_mut(number)?;
+        let index = market.index(source)?;
+        let place = &mut market.places[index];
         let reporter = &mut self.sources[source];
         let mut quote = match quote {
             Ok(quote) => quote,
             Err(error) => {
-                reporter.note_symbol(index, Some(&error), now, changes);
-                market.held[source] = None;
-                let has_switched = market.failover.failed(source, now);
-                changes.note_switch(index, has_switched);
+                reporter.note_symbol((number, &mut place.health), Some(&error), now, changes);
+                place.held = None;
+                let has_switched = market.failover.failed(index, now);
+                changes.note_switch(number, has_switched);
                 return None;
             }
         };
-        let order = &mut market.time_orders[source];
+        let order = &mut place.time_order;
         if order.step(quote.timestamp_ms, quote.clock, received_ms) == Step::Back {
-            reporter.note_outdated(index, order.back_ms(received_ms), now, changes);
-            let has_switched = market.failover.lagged(source, now);
-            changes.note_switch(index, has_switched);
+            let back_ms = order.back_ms(received_ms);
+            reporter.note_outdated((number, &mut place.health), back_ms, now, changes);
+            let has_switched = market.failover.lagged(index, now);
+            changes.note_switch(number, has_switched);
             return None;
         }
-        reporter.note_symbol(index, None, now, changes);
+        reporter.note_symbol((number, &mut place.health), None, now, changes);
         reporter.note_time(quote.timestamp_ms);
-        let has_switched = market.failover.succeeded(source, now);
-        changes.note_switch(index, has_switched);
-        quote.fields.merge_missing_from(&market.fields[source]);
-        market.fields[source].clone_from(&quote.fields);
+        let has_switched = market.failover.succeeded(index, now);
+        changes.note_switch(number, has_switched);
+        quote.fields.merge_missing_from(&place.fields);
+        place.fields.clone_from(&quote.fields);
         let received = Received { quote, received_ms };
-        if market.failover.active() != source {
-            market.held[source] = Some(received);
+        if market.failover.active() != index {
+            place.held = Some(received);
             return None;
         }
-        self.publish(source, index, received, now)
+        self.publish((source, index), number, received, now)
     }
 
-    /// Takes the news that the last price of a symbol from `source` still stands.
+    /// Takes the news that the last price of a market from `source` still stands.
     fn take_confirmation(
         &mut self,
         source: usize,
-        index: usize,
+        number: usize,
         now: Instant,
         changes: &mut Changes,
     ) -> Option<Update> {
-        let market = &mut self.markets[index];
-        let published = &market.published[market.published_index[source]];
+        let market = self.markets.get_mut(number)?;
+        let index = market.index(source)?;
+        let place = &mut market.places[index];
+        let published = &market.published[place.published];
         // If the requests of the same exchange have replaced its price since, it stands no more.
-        if market.held[source].is_none() && !published.is_of(source) {
+        if place.held.is_none() && !published.is_of(source) {
             return None;
         }
-        let has_switched = market.failover.succeeded(source, now);
-        changes.note_switch(index, has_switched);
-        if market.failover.active() != source {
+        let has_switched = market.failover.succeeded(index, now);
+        changes.note_switch(number, has_switched);
+        if market.failover.active() != index {
             return None;
         }
-        match market.held[source].take() {
-            Some(held) => self.publish(source, index, held, now),
+        match place.held.take() {
+            Some(held) => self.publish((source, index), number, held, now),
             None => Some(Update::Unchanged(published.name.clone())),
         }
     }
 
-    /// What to publish for a price of `source`, which serves.
+    /// What to publish for a price of `source`, the market's place number `index`, which serves.
     fn publish(
         &mut self,
-        source: usize,
-        index: usize,
+        (source, index): (usize, usize),
+        number: usize,
         received: Received,
         now: Instant,
     ) -> Option<Update> {
-        let market = &mut self.markets[index];
-        market.held[source] = None;
-        let published = &mut market.published[market.published_index[source]];
+        let market = self.markets.get_mut(number)?;
+        let place = &mut market.places[index];
+        place.held = None;
+        let published = &mut market.published[place.published];
         let Received { quote, received_ms } = received;
         if published.is_newer_than(source, &quote, now) {
             self.sources[source].count_outdated();
@@ -386,34 +521,66 @@ impl Group {
             self.sources[source].say(Level::Info, now, what);
         }
         if let Some(first) = changes.switched.first() {
-            let serving = self.markets[*first].failover.active();
+            let serving = self.markets.get(*first).map(Market::serving);
             let symbols = self.some_symbols(*first, changes.switched.len());
-            let name = self.sources[serving].name();
+            let name = serving.map_or("another source", |serving| self.sources[serving].name());
             log::warn!("{symbols}: now served by {name}");
         }
     }
 
     fn some_symbols(&self, first: usize, count: usize) -> String {
-        let first = &self.markets[first].symbol;
+        let first = self.markets.get(first);
+        let first = first.map_or("a removed symbol", |market| market.symbol.as_str());
         match count {
-            1 => first.clone(),
+            1 => first.to_owned(),
             count => format!("{first} and {} more", count - 1),
         }
     }
 }
 
-/// Makes one entry for each distinct name, and maps each of `names` to its entry.
-fn group_by_name<'a>(names: impl Iterator<Item = &'a str>) -> (Vec<usize>, Vec<Published>) {
-    let mut published: Vec<Published> = Vec::new();
-    let place = |name: &str| {
-        let known = published.iter().position(|known| known.name == name);
-        known.unwrap_or_else(|| {
-            published.push(Published::new(name));
-            published.len() - 1
-        })
-    };
-    let places = names.map(place).collect();
-    (places, published)
+impl Market {
+    /// Adds a source that has it. Returns whether it was missing.
+    fn attach(
+        &mut self,
+        (source, shard): (usize, usize),
+        name: &str,
+        silence_max: Duration,
+    ) -> bool {
+        if self.index(source).is_some() {
+            return false;
+        }
+        let known = self.published.iter().position(|known| known.name == name);
+        let published = known.unwrap_or_else(|| {
+            self.published.push(Published::new(name));
+            self.published.len() - 1
+        });
+        let index = self.places.partition_point(|place| place.source < source);
+        self.failover.insert(index, silence_max);
+        self.places.insert(
+            index,
+            Place {
+                source,
+                shard,
+                time_order: TimeOrder::default(),
+                fields: Fields::default(),
+                health: Health::default(),
+                published,
+                held: None,
+            },
+        );
+        true
+    }
+
+    /// The position of `source` among those that have it; there are only a few.
+    fn index(&self, source: usize) -> Option<usize> {
+        self.places.iter().position(|place| place.source == source)
+    }
+
+    /// The source that serves it.
+    fn serving(&self) -> usize {
+        let place = self.places.get(self.failover.active());
+        place.map_or(0, |place| place.source)
+    }
 }
 
 impl Published {

@@ -17,11 +17,14 @@ pub struct SourceStatus {
     name: String,
     /// What its users can do if it blocks this location; may be empty.
     way_out: String,
-    health: Health,
+    /// The health of each of its connections; requests count as one.
+    healths: Vec<Health>,
     /// When it is tried again after a failure.
     waits_until: Option<Instant>,
-    /// The health of each symbol, by its index.
-    symbols: Vec<Health>,
+    /// How long it may be silent before another source serves.
+    silence_max: Duration,
+    /// What the parts of an answer so far have changed.
+    changes: Changes,
     answers: u64,
     failures: Vec<(&'static str, u64)>,
     took: FetchDurations,
@@ -42,8 +45,6 @@ pub(super) struct SourceInfo {
     pub(super) way_out: String,
     /// Why it must not be asked before then, if the check at the start has been refused.
     pub(super) refused: Option<(Failure, Instant)>,
-    /// The names of its symbols on the wire, in their order.
-    pub(super) wire_names: Vec<String>,
     /// How long it may be silent before another source serves.
     pub(super) silence_max: Duration,
 }
@@ -51,7 +52,7 @@ pub(super) struct SourceInfo {
 /// How long an exchange takes to answer, as a histogram.
 pub type FetchDurations = Durations<{ BOUNDS.len() }>;
 
-/// The symbols that one event has changed, by their indexes.
+/// The symbols that one event has changed, by the numbers of their markets.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     pub(super) worse: Vec<(usize, QuoteError)>,
@@ -63,9 +64,9 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    pub(super) fn note_switch(&mut self, index: usize, has_switched: bool) {
+    pub(super) fn note_switch(&mut self, number: usize, has_switched: bool) {
         if has_switched {
-            self.switched.push(index);
+            self.switched.push(number);
         }
     }
 }
@@ -79,9 +80,10 @@ impl SourceStatus {
         Self {
             name: info.name,
             way_out: info.way_out,
-            health,
+            healths: vec![health],
             waits_until: info.refused.map(|(_, until)| until),
-            symbols: vec![Health::default(); info.wire_names.len()],
+            silence_max: info.silence_max,
+            changes: Changes::default(),
             answers: 0,
             failures: Vec::new(),
             took: Durations::new(&BOUNDS),
@@ -97,9 +99,10 @@ impl SourceStatus {
         &self.name
     }
 
-    /// Whether its newest answer was good; `None` before the first answer.
+    /// Whether its newest answer was good, that of any connection; `None` before the first answer.
     pub fn is_good(&self) -> Option<bool> {
-        self.health.is_good()
+        let known = self.healths.iter().filter_map(Health::is_good);
+        known.reduce(|one, other| one || other)
     }
 
     /// The number of answers with prices, or of messages from a stream.
@@ -119,7 +122,7 @@ impl SourceStatus {
 
     /// How it fails, and since when it has been failing; `None` while it works.
     pub fn failing(&self) -> Option<(&'static str, Instant)> {
-        self.health.failing()
+        self.healths.iter().find_map(Health::failing)
     }
 
     /// How long it has to be left alone after a failure; `None` while it works.
@@ -139,11 +142,39 @@ impl SourceStatus {
         self.untimed
     }
 
-    pub(super) fn answered(&mut self, took: Option<Duration>, now: Instant) {
+    pub(super) fn silence_max(&self) -> Duration {
+        self.silence_max
+    }
+
+    pub(super) fn set_silence_max(&mut self, silence_max: Duration) {
+        self.silence_max = silence_max;
+    }
+
+    /// Takes the changes of the parts of an answer so far.
+    pub(super) fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Keeps changes until the last part of the answer.
+    pub(super) fn put_changes(&mut self, changes: Changes) {
+        self.changes = changes;
+    }
+
+    /// The health of a connection.
+    fn health(&mut self, shard: usize) -> &mut Health {
+        if self.healths.len() <= shard {
+            self.healths.resize(shard + 1, Health::default());
+        }
+        &mut self.healths[shard]
+    }
+
+    pub(super) fn answered(&mut self, shard: usize, took: Option<Duration>, now: Instant) {
         self.answers += 1;
         self.waits_until = None;
         self.note_duration(took);
-        match self.health.good(now) {
+        let is_known = self.is_good().is_some();
+        match self.health(shard).good(now) {
+            Change::First if is_known => {}
             Change::First => self.say(Level::Info, now, format_args!("answers")),
             Change::Recovered(after) => {
                 self.say(
@@ -158,15 +189,15 @@ impl SourceStatus {
 
     pub(super) fn failed(
         &mut self,
+        shard: usize,
         failure: &Failure,
-        pause: Pause,
-        took: Option<Duration>,
+        (pause, took): (Pause, Option<Duration>),
         now: Instant,
     ) {
         self.note_duration(took);
         self.count(failure.kind());
         self.waits_until = Some(now + pause.length);
-        if self.health.bad(failure.kind(), now) == Change::Worse {
+        if self.health(shard).bad(failure.kind(), now) == Change::Worse {
             let hint = match failure {
                 Failure::Answer(QuoteError::Blocked(_)) => format!(" ({})", self.way_out),
                 _ => String::new(),
@@ -203,31 +234,32 @@ impl SourceStatus {
         }
     }
 
-    /// Notes the result for one symbol, and adds it to `changes` if the log should mention it.
+    /// Notes the result for one symbol, given by its number and its health, and adds it to `changes`
+    /// if the log should mention it.
     pub(super) fn note_symbol(
         &mut self,
-        index: usize,
+        (number, health): (usize, &mut Health),
         error: Option<&QuoteError>,
         now: Instant,
         changes: &mut Changes,
     ) {
         let Some(error) = error else {
-            if let Change::Recovered(after) = self.symbols[index].good(now) {
-                changes.recovered.push((index, after));
+            if let Change::Recovered(after) = health.good(now) {
+                changes.recovered.push((number, after));
             }
             return;
         };
         let kind = Failure::Answer(error.clone()).kind();
         self.count(kind);
-        if self.symbols[index].bad(kind, now) == Change::Worse {
-            changes.worse.push((index, error.clone()));
+        if health.bad(kind, now) == Change::Worse {
+            changes.worse.push((number, error.clone()));
         }
     }
 
     /// Counts lines of a script that are ticks.
     pub(in crate::feed) fn took_lines(&mut self, ticks: u64, now: Instant) {
         self.answers += ticks;
-        self.health.good(now);
+        self.health(0).good(now);
     }
 
     /// Counts lines of a script that are not published, by why they are not.
@@ -238,7 +270,7 @@ impl SourceStatus {
     /// Notes that a script writes no more lines.
     pub(in crate::feed) fn ended(&mut self, now: Instant) {
         self.count("ended");
-        self.health.bad("ended", now);
+        self.health(0).bad("ended", now);
     }
 
     /// Counts a price that was dropped because a newer one had arrived before, as have all for
@@ -246,27 +278,20 @@ impl SourceStatus {
     /// gets through, which is worth a line.
     pub(super) fn note_outdated(
         &mut self,
-        index: usize,
+        (number, health): (usize, &mut Health),
         back_ms: u64,
         now: Instant,
         changes: &mut Changes,
     ) {
         self.count_outdated();
         let goes_on = back_ms >= OUTDATED_FOR_MS;
-        if goes_on && self.symbols[index].bad("outdated", now) == Change::Worse {
-            changes.outdated.push(index);
+        if goes_on && health.bad("outdated", now) == Change::Worse {
+            changes.outdated.push(number);
         }
     }
 
     pub(super) fn count_outdated(&mut self) {
         self.outdated += 1;
-    }
-
-    /// Whether only old prices of this symbol have come for a while.
-    #[cfg(test)]
-    pub(super) fn is_outdated(&self, index: usize) -> bool {
-        let failing = self.symbols[index].failing();
-        failing.is_some_and(|(kind, _)| kind == "outdated")
     }
 
     /// Counts a price that came without a time.

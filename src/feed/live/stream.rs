@@ -10,26 +10,32 @@
 //! arrived on this connection still stand, and are reported as confirmed; a connection without it
 //! is dead.
 
+use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
-use exchanges::{Connection, Exchange, QuoteError, Session, StreamMessage, Symbol};
+use exchanges::{Connection, Exchange, Quote, QuoteError, Session, StreamMessage, Symbol};
 use fastrand::Rng;
 use ioloop::fiber::{self, Cancelled, Emitter};
 
 use super::failure::{Failure, Pause};
-use super::sources::Event;
+use super::inbox::{Inbox, Order};
+use super::pace::Pace;
+use super::rest::QUOTES_PER_PART;
+use super::sources::{Event, Part};
 use super::websocket::{Received, Refusal, Socket};
 use crate::backoff::Backoff;
 use crate::http_client::HttpClient;
 use crate::tick::unix_us;
 
-/// The stream of one exchange.
+/// One connection to the stream of an exchange; there are several if the exchange does not allow
+/// all symbols on one.
 pub(super) struct Stream {
     pub(super) exchange: Exchange,
-    pub(super) symbols: Vec<Symbol>,
+    /// Tells which symbols to subscribe to.
+    pub(super) inbox: Inbox<Order>,
     /// When the exchange may be sent a request; only some streams need one first.
-    pub(super) not_before: Instant,
+    pub(super) pace: Pace,
     pub(super) http_client: HttpClient,
 }
 
@@ -40,6 +46,8 @@ enum End {
     Failed(Failure),
     /// It was never opened.
     Refused(Refusal),
+    /// Many of its symbols are no longer wanted.
+    Changed,
     /// The fiber was cancelled.
     Cancelled,
 }
@@ -48,9 +56,15 @@ impl Stream {
     /// Listens and emits until it is cancelled.
     pub(super) fn run(&self, emitter: &Emitter<Event>) -> io::Result<()> {
         let mut backoff = Backoff::new(Rng::new());
+        let mut wanted = Subscriptions::default();
         loop {
-            let mut listening = Listening::new(self.symbols.len());
-            let end = match self.listen(emitter, &mut listening) {
+            wanted.obey(self.inbox.take());
+            if wanted.symbols.is_empty() {
+                self.inbox.wait(None)?;
+                continue;
+            }
+            let mut listening = Listening::new();
+            let end = match self.listen(emitter, &mut wanted, &mut listening) {
                 Err(_) if fiber::is_cancelled() => End::Cancelled,
                 Ok(end) | Err(end) => end,
             };
@@ -60,6 +74,7 @@ impl Stream {
             }
             let pause = match end {
                 End::Cancelled => return Ok(()),
+                End::Changed => continue,
                 End::Asked(why) if was_good => {
                     // The pause is random, since the exchange sent all its clients away at once.
                     let pause = PAUSE_AFTER_CLOSE.mul_f64(Rng::new().f64());
@@ -78,18 +93,23 @@ impl Stream {
     }
 
     /// Runs one connection, from its first request to its end.
-    fn listen(&self, emitter: &Emitter<Event>, listening: &mut Listening) -> Result<End, End> {
-        let session = self.exchange.session(&self.symbols);
+    fn listen(
+        &self,
+        emitter: &Emitter<Event>,
+        wanted: &mut Subscriptions,
+        listening: &mut Listening,
+    ) -> Result<End, End> {
+        let session = self.exchange.session(&[]);
         let mut session = session.ok_or(End::Cancelled)?;
+        wanted.begin(&mut session)?;
         let connection = self.connection(&session)?;
         let limit = self.http_client.timeout();
         let mut socket = Socket::open(&self.http_client, &connection.url, fiber::time() + limit)?;
         fiber::sleep(connection.settle)?;
-        for text in session.subscribe(now_ms()) {
-            socket.send(Some(text), fiber::time() + limit)?;
-        }
+        self.subscribe(&mut session, &mut socket, listening)?;
         listening.begin(&connection, fiber::time());
         loop {
+            listening.make_room_for(wanted.numbers.len());
             match socket.receive(listening.until(fiber::time()))? {
                 Received::Close(why) => return Ok(End::Asked(why)),
                 Received::TimedOut => {}
@@ -100,7 +120,7 @@ impl Stream {
                         return Ok(End::Asked(why));
                     }
                     message => {
-                        let reply = on_message(emitter, listening, message)?;
+                        let reply = on_message(emitter, (wanted, listening), message)?;
                         if reply.is_some() {
                             socket.send(reply, fiber::time() + limit)?;
                         }
@@ -108,15 +128,45 @@ impl Stream {
                 },
             }
             let now = fiber::time();
-            for symbols in listening.confirmed(now).chunks(CONFIRMED_AT_ONCE) {
-                emitter.emit(Event::Confirmed(symbols.to_vec()))?;
+            for indexes in listening.confirmed(now).chunks(CONFIRMED_AT_ONCE) {
+                let numbers = indexes.iter().map(|&index| wanted.number(index));
+                emitter.emit(Event::Confirmed(numbers.collect()))?;
             }
             if listening.is_ping_due(now) {
                 let ping = session.ping(now_ms());
                 socket.send(ping, now + limit)?;
             }
+            if !wanted.follow(self.inbox.take(), &mut session) {
+                return Ok(End::Changed);
+            }
+            self.subscribe(&mut session, &mut socket, listening)?;
             listening.check(now)?;
         }
+    }
+
+    /// Sends the subscribe messages that are due: all of them, unless the exchange wants pauses
+    /// between them.
+    fn subscribe(
+        &self,
+        session: &mut Session<'_>,
+        socket: &mut Socket,
+        listening: &mut Listening,
+    ) -> Result<(), End> {
+        let limits = self.exchange.stream_limits();
+        let every = limits.map_or(Duration::ZERO, |limits| limits.subscribe_every);
+        let mut sent = 0;
+        while listening.may_subscribe(fiber::time())
+            && let Some(text) = session.subscribe_next(now_ms())
+        {
+            let deadline = fiber::time() + self.http_client.timeout();
+            socket.send(Some(text), deadline)?;
+            listening.subscribed(every, session.has_more(), fiber::time());
+            sent += 1;
+            if sent % MESSAGES_PER_TURN == 0 {
+                fiber::yield_now()?;
+            }
+        }
+        Ok(())
     }
 
     /// Where to connect. Some exchanges have to be asked for that.
@@ -124,7 +174,7 @@ impl Stream {
         let Some(url) = session.token_url() else {
             return Ok(session.connection(None, now_ms())?);
         };
-        fiber::sleep_until(self.not_before)?;
+        fiber::sleep_until(self.pace.not_before())?;
         let answer = self.http_client.post(url).map_err(Failure::from)?;
         let read = session.connection(Some((answer.status, &answer.body)), now_ms());
         Ok(read.map_err(|error| Refusal {
@@ -137,7 +187,7 @@ impl Stream {
 /// Emits the contents of a message, and returns the reply that it calls for.
 fn on_message(
     emitter: &Emitter<Event>,
-    listening: &mut Listening,
+    (wanted, listening): (&Subscriptions, &mut Listening),
     message: StreamMessage,
 ) -> Result<Option<String>, Cancelled> {
     let now = fiber::time();
@@ -146,11 +196,11 @@ fn on_message(
             for (index, quote) in &quotes {
                 listening.on_quote(*index, quote.is_ok(), now);
             }
-            emitter.emit(Event::Quotes {
-                quotes,
-                received_ms: now_ms(),
-                took: None,
-            })?;
+            let mut quotes = quotes.into_iter();
+            let quotes = quotes
+                .by_ref()
+                .map(|(index, quote)| (wanted.number(index), quote));
+            report(emitter, quotes.collect())?;
         }
         StreamMessage::Heartbeat(reply) => {
             listening.on_sign(now);
@@ -166,6 +216,29 @@ fn on_message(
         StreamMessage::Leave => {}
     }
     Ok(None)
+}
+
+/// Reports the prices of one message, in parts if there are many.
+fn report(
+    emitter: &Emitter<Event>,
+    mut quotes: Vec<(usize, Result<Quote, QuoteError>)>,
+) -> Result<(), Cancelled> {
+    let received_ms = now_ms();
+    let mut is_first = true;
+    loop {
+        let later = quotes.split_off(quotes.len().min(QUOTES_PER_PART));
+        let is_last = later.is_empty();
+        emitter.emit(Event::Quotes {
+            quotes,
+            part: Part { is_first, is_last },
+            received_ms,
+            took: None,
+        })?;
+        if is_last {
+            return Ok(());
+        }
+        (quotes, is_first) = (later, false);
+    }
 }
 
 /// Reports a failure and returns how long to wait.
@@ -184,6 +257,79 @@ fn give_up(
     Ok(pause.length)
 }
 
+/// The symbols of one connection.
+#[derive(Default)]
+struct Subscriptions {
+    /// The symbols that are wanted, with the numbers of their markets.
+    symbols: Vec<(usize, Symbol)>,
+    /// The number of each symbol of the session, wanted or not.
+    numbers: Vec<usize>,
+    /// How many of the session's symbols are no longer wanted.
+    unwanted: usize,
+}
+
+impl Subscriptions {
+    /// Adds and removes symbols. Returns those that were added.
+    fn obey(&mut self, orders: Vec<Order>) -> Vec<(usize, Symbol)> {
+        let mut added = Vec::new();
+        let mut removed = HashSet::new();
+        for order in orders {
+            match order {
+                Order::Add(number, symbol) => added.push((number, symbol)),
+                Order::Remove(number, _) => {
+                    removed.insert(number);
+                }
+            }
+        }
+        if !removed.is_empty() {
+            let before = self.symbols.len();
+            let is_wanted = |(number, _): &(usize, Symbol)| !removed.contains(number);
+            self.symbols.retain(is_wanted);
+            self.unwanted += before - self.symbols.len();
+            added.retain(is_wanted);
+        }
+        self.symbols.extend(added.iter().cloned());
+        added
+    }
+
+    /// Begins a session with all symbols that are wanted.
+    fn begin(&mut self, session: &mut Session<'_>) -> Result<(), Cancelled> {
+        self.numbers.clear();
+        self.unwanted = 0;
+        for symbols in self.symbols.chunks(SYMBOLS_PER_TURN) {
+            add(session, &mut self.numbers, symbols);
+            fiber::yield_now()?;
+        }
+        Ok(())
+    }
+
+    /// Follows changes during a session. Returns whether it may go on: prices of symbols that are
+    /// no longer wanted keep coming until it ends.
+    fn follow(&mut self, orders: Vec<Order>, session: &mut Session<'_>) -> bool {
+        if orders.is_empty() {
+            return true;
+        }
+        if !session.can_grow() {
+            self.obey(orders);
+            return false;
+        }
+        let added = self.obey(orders);
+        add(session, &mut self.numbers, &added);
+        !self.symbols.is_empty() && self.unwanted * UNWANTED_SHARE <= self.numbers.len()
+    }
+
+    /// The number of the market of the session's symbol with this index.
+    fn number(&self, index: usize) -> usize {
+        self.numbers.get(index).copied().unwrap_or(usize::MAX)
+    }
+}
+
+fn add(session: &mut Session<'_>, numbers: &mut Vec<usize>, symbols: &[(usize, Symbol)]) {
+    numbers.extend(symbols.iter().map(|(number, _)| *number));
+    let symbols: Vec<_> = symbols.iter().map(|(_, symbol)| symbol.clone()).collect();
+    session.add(&symbols);
+}
+
 /// The timers of one connection, and what it has brought.
 struct Listening {
     /// How long it may go without a sign of life.
@@ -191,6 +337,8 @@ struct Listening {
     confirms_one_by_one: bool,
     ping_every: Option<Duration>,
     ping_due: Option<Instant>,
+    /// When the next subscribe message may be sent.
+    subscribe_due: Option<Instant>,
     /// When it subscribed; `None` before.
     began: Option<Instant>,
     /// The newest sign of life, prices included.
@@ -201,26 +349,27 @@ struct Listening {
     /// too much.
     confirmed: Option<Instant>,
     has_price: bool,
-    /// For each symbol, when its price on this connection was last received or confirmed; `None`
+    /// For each symbol of the session, when its price on this connection was last received or confirmed; `None`
     /// before its first.
     prices: Vec<Option<Instant>>,
-    /// Symbols whose own sign of life has come and is not passed on yet.
+    /// Symbols of the session whose own sign of life has come and is not passed on yet.
     alive: Vec<usize>,
 }
 
 impl Listening {
-    fn new(symbols: usize) -> Self {
+    fn new() -> Self {
         Self {
             silence_max: Duration::ZERO,
             confirms_one_by_one: false,
             ping_every: None,
             ping_due: None,
+            subscribe_due: None,
             began: None,
             sign: None,
             has_news: false,
             confirmed: None,
             has_price: false,
-            prices: vec![None; symbols],
+            prices: Vec::new(),
             alive: Vec::new(),
         }
     }
@@ -231,6 +380,22 @@ impl Listening {
         self.confirms_one_by_one = connection.confirms_one_by_one;
         self.ping_every = connection.ping_every;
         self.ping_due = self.ping_every.map(|every| now + every);
+    }
+
+    /// Makes room for so many symbols, since they are added while it runs.
+    fn make_room_for(&mut self, symbols: usize) {
+        self.prices.resize(symbols, None);
+    }
+
+    /// Whether the exchange allows a subscribe message now.
+    fn may_subscribe(&self, now: Instant) -> bool {
+        self.subscribe_due.is_none_or(|due| due <= now)
+    }
+
+    /// Notes that a subscribe message was sent, and whether there are more.
+    fn subscribed(&mut self, every: Duration, has_more: bool, now: Instant) {
+        let is_paced = has_more && !every.is_zero();
+        self.subscribe_due = is_paced.then(|| now + every);
     }
 
     /// Notes a price, or that a symbol has none now.
@@ -259,7 +424,7 @@ impl Listening {
         self.prices.fill(None);
     }
 
-    /// The symbols whose prices are confirmed by what has arrived, if they have been silent for a
+    /// The session's symbols whose prices are confirmed by what has arrived, if they have been silent for a
     /// while: others need no confirmation.
     fn confirmed(&mut self, now: Instant) -> Vec<usize> {
         let is_long_ago = |then| now.saturating_duration_since(then) >= CONFIRM_EVERY;
@@ -288,10 +453,12 @@ impl Listening {
         self.sign.or(self.began).unwrap_or(now)
     }
 
-    /// Until when to wait for a message.
+    /// Until when to wait for a message: not long, since symbols may be added.
     fn until(&self, now: Instant) -> Instant {
         let dead = self.silent_since(now) + self.silence_max;
-        self.ping_due.map_or(dead, |due| due.min(dead))
+        let due = [self.ping_due, self.subscribe_due];
+        let due = due.into_iter().flatten().fold(dead, Instant::min);
+        due.min(now + LOOK_EVERY)
     }
 
     /// Whether a ping is due now. If so, schedules the next one.
@@ -366,3 +533,15 @@ const CONFIRM_EVERY: Duration = Duration::from_secs(1);
 
 /// How many symbols are confirmed in one turn of the loop.
 const CONFIRMED_AT_ONCE: usize = 500;
+
+/// How often a silent connection looks for symbols that were added or removed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How many symbols are added to a session in one turn.
+const SYMBOLS_PER_TURN: usize = 256;
+
+/// A connection is replaced when more than one in so many of its symbols is no longer wanted.
+const UNWANTED_SHARE: usize = 4;
+
+/// How many subscribe messages are sent in one turn.
+const MESSAGES_PER_TURN: u32 = 16;

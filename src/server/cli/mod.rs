@@ -52,9 +52,10 @@ Prices:
                          'XAU/USD=https://…#/price', each with its symbol, beside exchanges
                          [default: sim]
   --symbols LIST         the symbols, A,B,C, or @FILE to read them from a file, separated by
-                         lines, commas or blanks (# starts a comment); up to 65,000. With
-                         --source sim, SIGHUP reads the file again and adds and removes
-                         symbols to match [default: BTC/USDT]
+                         lines, commas or blanks (# starts a comment); up to 65,000. SIGHUP
+                         reads the file again and adds and removes symbols to match. An
+                         exchange takes patterns, too: '*/USDT' stands for what its list of
+                         markets has, now and later [default: BTC/USDT]
   --interval TIME        time between two prices of a symbol; an exchange may require more,
                          or take longer to answer [default: 250ms]
   --fields LIST          what ticks have besides the price, where the source has it: some of

@@ -162,12 +162,8 @@ fn an_error_names_the_bad_value_and_the_expected_one() {
         ("--tape 5GiB", "--tape: expected at most 4 GiB"),
         ("--max-batch 0", "--max-batch: expected at least 1"),
         (
-            "--symbols */USDT",
-            "--symbols: invalid symbol '*/USDT': clients may ask for patterns, the server needs names",
-        ),
-        (
-            "--symbols A/B,*",
-            "--symbols: invalid symbol '*': clients may ask for patterns, the server needs names",
+            "--symbols A/B,BT*/USDT",
+            "--symbols: invalid pattern 'BT*/USDT': a * stands for a whole part, as in */USDT, BTC/*, binance:*/EUR or *",
         ),
         (
             "--symbols A/BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB",

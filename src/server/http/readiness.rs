@@ -19,13 +19,13 @@ pub(crate) struct Readiness<'a> {
 }
 
 impl Readiness<'_> {
-    /// Ready when every market has a current price and no shutdown has begun.
+    /// Ready when all markets are known, every one has a current price and no shutdown has begun.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.is_stopping && self.hub.is_ready()
+        !self.is_stopping && self.sources.has_lists() && self.hub.is_ready()
     }
 
-    /// The page: a line for each of the first symbols without a current price, longest silence
-    /// first, and for each of the first sources that fail.
+    /// The page: a line for each list of markets that is awaited, for each of the first symbols
+    /// without a current price, longest silence first, and for each of the first sources that fail.
     pub(crate) fn page(&self, now: Instant) -> (StatusCode, String) {
         if self.is_ready() {
             return (StatusCode::OK, "ready\n".to_owned());
@@ -33,6 +33,10 @@ impl Readiness<'_> {
         let mut body = String::new();
         if self.is_stopping {
             body.push_str("shutting down\n");
+        }
+        for obstacle in self.sources.obstacles(now) {
+            body.push_str(&obstacle);
+            body.push('\n');
         }
         let mut unserved = self.hub.silences(now);
         unserved.sort_by_key(|(_, silence)| std::cmp::Reverse(*silence));

@@ -11,7 +11,7 @@ use crate::server::counters::Counters;
 use crate::server::hub::Hub;
 use crate::server::metrics::process::Process;
 use crate::server::metrics::sources;
-use crate::server::metrics::text::Text;
+use crate::server::metrics::text::{SYMBOL_SERIES_MAX, Text};
 use crate::server::{close, rejection};
 
 /// The numbers of one instant, borrowed from their owners and written at once.
@@ -219,6 +219,3 @@ impl Snapshot<'_> {
         );
     }
 }
-
-/// The most symbols for which series by symbol are written.
-const SYMBOL_SERIES_MAX: usize = 1000;

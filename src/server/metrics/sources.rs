@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::feed::Sources;
-use crate::server::metrics::text::Text;
+use crate::server::metrics::text::{SYMBOL_SERIES_MAX, Text};
 
 /// Writes the metrics about `sources`, or nothing if there are none.
 pub(super) fn write(sources: &Sources, now: Instant, out: &mut Text) {
@@ -56,10 +56,11 @@ pub(super) fn write(sources: &Sources, now: Instant, out: &mut Text) {
         "Failures of a source, by kind",
         failures,
     );
-    let serving = sources.serving();
+    let count = sources.serving().count();
+    let serving = sources.serving().filter(|_| count <= SYMBOL_SERIES_MAX);
     out.gauges(
         "tickertape_source_serving",
-        "1 for the source that a symbol is served from",
+        "1 for the source that a symbol is served from; left out beyond 1000 symbols",
         serving.map(|(symbol, source)| ([("symbol", symbol), ("source", source)], 1.0)),
     );
 }

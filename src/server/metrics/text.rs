@@ -7,6 +7,9 @@ use ioloop::histogram::Durations;
 /// The media type of a page.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// The most symbols for which series by symbol are written.
+pub(super) const SYMBOL_SERIES_MAX: usize = 1000;
+
 /// A page under construction. Names are given in full, with unit and suffix, as they appear.
 pub(super) struct Text {
     out: String,

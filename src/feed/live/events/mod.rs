@@ -12,7 +12,7 @@ use ioloop::fiber::{self, Emitter};
 
 use self::parser::{Item, Message, Parser};
 use super::failure::{Failure, Pause};
-use super::sources::Event;
+use super::sources::{Event, Part};
 use crate::backoff::Backoff;
 use crate::http_client::{HttpClient, Opened, TransportError};
 use crate::tick::unix_us;
@@ -192,6 +192,7 @@ impl EventStream {
         *prices += u64::from(has_price);
         emitter.emit(Event::Quotes {
             quotes: (0..).zip(quotes).collect(),
+            part: Part::WHOLE,
             received_ms,
             took: None,
         })?;

@@ -12,14 +12,16 @@ fn sources(changes_only: bool) -> (Group, Instant) {
         name: name.to_owned(),
         way_out: "move".to_owned(),
         refused: None,
-        wire_names: ["A/B", "C/D"]
-            .map(|symbol| format!("{name}:{symbol}"))
-            .to_vec(),
         silence_max: Duration::from_secs(5),
     };
-    let symbols = ["A/B", "C/D"].map(str::to_owned);
     let infos = vec![info("x"), info("y")];
-    let sources = Group::new(&symbols, infos, changes_only, start);
+    let mut sources = Group::new(infos, changes_only, start);
+    for (source, name) in ["x", "y"].into_iter().enumerate() {
+        for symbol in ["A/B", "C/D"] {
+            let wire_name = format!("{name}:{symbol}");
+            sources.attach((source, 0), symbol, &wire_name, start);
+        }
+    }
     (sources, start)
 }
 
@@ -35,6 +37,7 @@ fn quote(price: &str, ms: u64) -> Result<Quote, QuoteError> {
 fn quotes(quotes: Vec<(usize, Result<Quote, QuoteError>)>) -> Event {
     Event::Quotes {
         quotes,
+        part: Part::WHOLE,
         received_ms: NOW_MS + 10_000,
         took: None,
     }
@@ -171,12 +174,13 @@ fn two_ways(changes_only: bool) -> (Group, Instant) {
         name: name.to_owned(),
         way_out: "move".to_owned(),
         refused: None,
-        wire_names: vec!["A/B".to_owned()],
         silence_max: Duration::from_secs(5),
     };
     let infos = vec![info("x+stream"), info("x")];
-    let symbols = ["A/B".to_owned()];
-    let sources = Group::new(&symbols, infos, changes_only, start);
+    let mut sources = Group::new(infos, changes_only, start);
+    for source in 0..2 {
+        sources.attach((source, 0), "A/B", "A/B", start);
+    }
     (sources, start)
 }
 
@@ -299,6 +303,62 @@ fn with_changes_only_another_field_is_a_change() {
 }
 
 #[test]
+fn prices_of_removed_markets_are_dropped_even_after_others_took_their_places() {
+    let (mut sources, now) = sources(false);
+    assert_eq!(sources.detach(0, "A/B"), Some((0, 0)));
+    assert_eq!(sources.detach(0, "A/B"), None);
+    let step = |sources: &mut Group, source, number| {
+        words(sources.take(source, quotes(vec![(number, quote("1", 1))]), now))
+    };
+    assert!(step(&mut sources, 0, 0).is_empty());
+    assert_eq!(
+        step(&mut sources, 1, 0),
+        ["y:A/B 1"],
+        "another has it still"
+    );
+    assert_eq!(sources.detach(1, "A/B"), Some((0, 0)));
+    let new = sources.attach((1, 0), "E/F", "y:E/F", now).unwrap();
+    assert_ne!(new, 0);
+    assert!(step(&mut sources, 1, 0).is_empty());
+    assert_eq!(step(&mut sources, 1, new), ["y:E/F 1"]);
+    assert_eq!(sources.attach((1, 0), "E/F", "y:E/F", now), None);
+    assert_eq!(sources.fetched_by(1, 0).len(), 2);
+}
+
+#[test]
+fn a_failure_of_one_connection_concerns_its_own_markets_only() {
+    let (mut sources, now) = sources(false);
+    sources.detach(0, "C/D");
+    sources.attach((0, 1), "C/D", "x:C/D", now);
+    let both = |price: &str| quotes(vec![(0, quote(price, 1)), (1, quote(price, 1))]);
+    sources.take(0, both("1"), now);
+    sources.take(1, both("2"), now);
+    for _ in 0..3 {
+        sources.take_of((0, 1), down(), now);
+    }
+    let serving: Vec<_> = sources.serving().collect();
+    assert_eq!(serving, [("A/B", "x"), ("C/D", "y")]);
+    let status = sources.iter().next().unwrap();
+    assert_eq!(status.is_good(), Some(true), "the other connection is");
+    assert_eq!(status.failing().unwrap().0, "connect");
+}
+
+#[test]
+fn the_parts_of_an_answer_count_as_one() {
+    let (mut sources, now) = sources(false);
+    for (is_first, is_last) in [(true, false), (false, false), (false, true)] {
+        let event = Event::Quotes {
+            quotes: vec![(0, quote("1", 1))],
+            part: Part { is_first, is_last },
+            received_ms: NOW_MS,
+            took: None,
+        };
+        assert_eq!(words(sources.take(0, event, now)), ["x:A/B 1"]);
+    }
+    assert_eq!(sources.iter().next().unwrap().answers(), 1);
+}
+
+#[test]
 fn a_market_has_one_clock() {
     let (mut sources, now) = sources(false);
     let mut step = |price: &str, ms, clock| {
@@ -318,6 +378,7 @@ fn a_market_has_one_clock() {
 fn received(second: u64, list: Vec<(usize, Result<Quote, QuoteError>)>) -> Event {
     Event::Quotes {
         quotes: list,
+        part: Part::WHOLE,
         received_ms: NOW_MS + 1_000 * second,
         took: None,
     }
@@ -333,10 +394,9 @@ fn a_source_of_which_only_old_prices_come_is_named() {
     }
     let status = sources.iter().next().unwrap();
     assert_eq!((status.outdated(), status.is_good()), (10, Some(true)));
-    let outdated = |sources: &Group| sources.iter().next().unwrap().is_outdated(0);
-    assert!(outdated(&sources));
+    assert!(sources.is_outdated(0, 0));
     sources.take(0, received(71, vec![(0, quote("3", 61_000))]), now);
-    assert!(!outdated(&sources));
+    assert!(!sources.is_outdated(0, 0));
 }
 
 #[test]
@@ -373,10 +433,9 @@ fn a_source_that_was_refused_at_the_start_fails_and_waits_from_the_start() {
         name: "x".to_owned(),
         way_out: String::new(),
         refused: Some((limited, start + Duration::from_secs(60))),
-        wire_names: vec!["A/B".to_owned()],
         silence_max: Duration::from_secs(5),
     };
-    let sources = Group::new(&["A/B".to_owned()], vec![info], false, start);
+    let sources = Group::new(vec![info], false, start);
     let status = sources.iter().next().unwrap();
     assert_eq!(status.failing(), Some(("rate_limited", start)));
     assert_eq!(status.waits(start), Some(Duration::from_secs(60)));
