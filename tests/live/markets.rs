@@ -92,6 +92,21 @@ fn names_are_served_while_a_list_that_is_refused_is_waited_for() {
 }
 
 #[test]
+fn a_list_that_cannot_be_read_delays_no_prices() {
+    let upstream = Upstream::http(|_, path| match path {
+        LIST => (404, "", "{}".to_owned()),
+        path => ok(okx_prices(&[path.rsplit('=').next().unwrap().to_owned()])),
+    });
+    let mut settings = settings(&upstream, &["*/EUR", "BTC/USDT"]);
+    settings.interval = Duration::from_millis(100);
+    let began = Instant::now();
+    let audience = listen("okx", &settings, |it| it.ticks.len() >= 20);
+    // The pauses between the attempts to read the list soon grow to seconds.
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert_eq!(audience.listed, ["BTC/USDT"]);
+}
+
+#[test]
 fn three_thousand_markets_share_one_request() {
     let markets: Vec<_> = (0..3_000).map(|n| format!("A{n}-USDT")).collect();
     let listed = markets.clone();

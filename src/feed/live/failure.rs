@@ -94,6 +94,14 @@ impl Failure {
         }
     }
 
+    /// Whether the exchange wants no requests of any kind for a while.
+    pub(super) fn forbids_requests(&self) -> bool {
+        matches!(
+            self,
+            Self::Answer(QuoteError::RateLimited | QuoteError::Blocked(_))
+        )
+    }
+
     /// The pause after the first failure of this kind, and the longest pause.
     fn pauses(&self) -> (Duration, Duration) {
         let (first_ms, longest_ms) = match self {

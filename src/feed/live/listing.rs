@@ -89,7 +89,10 @@ impl Listing {
                     Err(_) if fiber::is_cancelled() => return Ok(()),
                     Err((failure, retry_after)) => {
                         let pause = Pause::after(&failure, retry_after, &mut backoff);
-                        self.pace.waits(pause.length);
+                        // Prices may come all the same, unless the exchange wants no requests.
+                        if failure.forbids_requests() || retry_after.is_some() {
+                            self.pace.waits(pause.length);
+                        }
                         emitter.emit(ListEvent::Failed { failure, pause })?;
                         fiber::time() + pause.length
                     }
