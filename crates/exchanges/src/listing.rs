@@ -1,5 +1,6 @@
 //! What a user chooses a source by: the fields that each exchange has, and all about one of them.
 
+use super::entry::Mapping;
 use super::fields::{Field, FieldSet};
 use super::{Catalogue, Exchange};
 
@@ -57,7 +58,7 @@ impl Exchange {
         if let Some(one) = &entry.one {
             let every = format!("a request every {} ms", entry.interval_ms);
             facts.push(("one symbol", every));
-            facts.push(("  fields", fields(one.answer.fields.known())));
+            facts.extend(contents(&one.answer));
         }
         if let Some(several) = &entry.many {
             let symbols = if several.lists_all() {
@@ -68,21 +69,40 @@ impl Exchange {
             let every = several.interval_ms.unwrap_or(entry.interval_ms);
             let every = format!("{symbols} in a request every {every} ms");
             facts.push(("several", every));
-            facts.push(("  fields", fields(several.answer.fields.known())));
+            facts.extend(contents(&several.answer));
         }
-        match self.has_stream() {
-            true => {
-                facts.push(("stream", format!("--source {}+stream", entry.id)));
-                facts.push(("  fields", fields(self.stream_fields())));
+        match (&entry.stream, self.stream_limits()) {
+            (Some(stream), Some(limits)) => {
+                let (id, most) = (&entry.id, limits.per_connection);
+                let stated = format!("--source {id}+stream, up to {most} symbols per connection");
+                facts.push(("stream", stated));
+                facts.extend(contents(&stream.ticks.message));
             }
-            false => facts.push(("stream", "none".to_owned())),
+            _ => facts.push(("stream", "none".to_owned())),
         }
+        let markets = match self.market_list_url() {
+            Some(_) => "--symbols '*', or any pattern: it lists its markets",
+            None => "none: it lists no markets, so name the symbols",
+        };
+        facts.push(("patterns", markets.to_owned()));
         text.push('\n');
         for (name, fact) in facts {
             text += &format!("  {name:13} {fact}\n");
         }
         text
     }
+}
+
+/// What answers or messages of this form have.
+fn contents(mapping: &Mapping) -> [(&'static str, String); 2] {
+    let time = match mapping.time {
+        Some(_) => "the exchange's",
+        None => "none, so ticks carry the time of their receipt",
+    };
+    [
+        ("  fields", fields(mapping.fields.known())),
+        ("  time", time.to_owned()),
+    ]
 }
 
 fn fields(known: FieldSet) -> String {
@@ -148,6 +168,26 @@ mod tests {
                 "{details}"
             );
             assert_eq!(details.contains("+stream"), exchange.has_stream());
+            let has_list = exchange.market_list_url().is_some();
+            assert_eq!(details.contains("--symbols '*'"), has_list);
+        }
+    }
+
+    #[test]
+    fn details_say_where_prices_come_without_a_time() {
+        let catalogue = Catalogue::builtin();
+        for (id, times) in [
+            ("kraken", ["none", "none", "the exchange's"].as_slice()),
+            ("luno", &["the exchange's", "the exchange's"]),
+        ] {
+            let details = catalogue.get(id).unwrap().details();
+            let stated = details
+                .lines()
+                .filter_map(|line| line.strip_prefix("    time"));
+            let stated: Vec<_> = stated
+                .map(|time| time.trim().split(',').next().unwrap_or_default())
+                .collect();
+            assert_eq!(stated, times, "{details}");
         }
     }
 
