@@ -22,11 +22,18 @@ use crate::audience::{Audience, listen, refusal, settings_at};
 
 /// What every source runs into, one after the other, and the kind that each failure is counted as.
 /// Failures of the same kind are apart, or the pauses after them would grow.
-const FAULTS: [(Fault, &str); 4] = [
+const FAULTS: &[(Fault, &str)] = &[
     (Fault::TooMany(Duration::from_secs(1)), "rate_limited"),
     (Fault::Broken, "down"),
     (Fault::Blocked, "blocked"),
     (Fault::Reset, "broken"),
+];
+
+/// What only answers to requests have: the exchange's own words for a rate limit, and for a market
+/// that it no longer trades.
+const FAULTS_OF_ANSWERS: &[(Fault, &str)] = &[
+    (Fault::UnknownSymbol, "unknown_symbol"),
+    (Fault::RateLimited, "rate_limited"),
 ];
 
 /// The fake exchange, and a server's settings for it.
@@ -69,21 +76,21 @@ impl Scene {
         });
     }
 
-    /// Listens to `source` while it runs into all faults and recovers. Checks that each good price
+    /// Listens to `source` while it runs into all `faults` and recovers. Checks that each good price
     /// has come once.
-    fn suffer(&self, source: &str) {
+    fn suffer(&self, source: &str, faults: Vec<(Fault, &'static str)>) {
         let (fake, name) = (Arc::clone(&self.fake), source.to_owned());
         let (index, stage) = (Cell::new(0), Cell::new(Stage::Before));
         let audience = listen(source, &self.settings, move |audience| {
             if audience.ticks.is_empty() {
                 return false;
             }
-            if let Some(fault) = FAULTS.get(index.get()) {
+            if let Some(fault) = faults.get(index.get()) {
                 let next = stage.get().next(*fault, &fake, &name, audience);
                 index.set(index.get() + usize::from(next.is_none()));
                 stage.set(next.unwrap_or(Stage::Before));
             }
-            index.get() == FAULTS.len()
+            index.get() == faults.len()
         });
         let symbol = &self.settings.symbols[0];
         let prices = audience.ticks.iter();
@@ -104,7 +111,8 @@ impl Scene {
 #[derive(Clone, Copy)]
 enum Stage {
     Before,
-    Set,
+    /// With the number of failures of its kind before.
+    Set(u64),
     /// It is counted as a failure; this many prices had come then.
     Counted(usize),
 }
@@ -119,6 +127,7 @@ impl Stage {
         audience: &Audience,
     ) -> Option<Self> {
         let ticks = audience.ticks.len();
+        let failures = audience.failures(source, kind);
         match self {
             Self::Before => {
                 fake.set_times(source, fault, 1);
@@ -126,9 +135,9 @@ impl Stage {
                     // It meets the fault when it connects again.
                     fake.cut(source);
                 }
-                Some(Self::Set)
+                Some(Self::Set(failures))
             }
-            Self::Set if audience.failures(source, kind) > 0 => Some(Self::Counted(ticks)),
+            Self::Set(before) if failures > before => Some(Self::Counted(ticks)),
             Self::Counted(before) if ticks > before => None,
             stage => Some(stage),
         }
@@ -164,7 +173,7 @@ fn every_exchange_recovers_from_what_befalls_its_answers() {
             refused.starts_with(&format!("{id} does not know NO/SUCH")),
             "{refused}"
         );
-        scene.suffer(id);
+        scene.suffer(id, [FAULTS, FAULTS_OF_ANSWERS].concat());
     });
 }
 
@@ -175,7 +184,7 @@ fn every_stream_keeps_the_rules_and_recovers_from_what_befalls_it() {
             return;
         }
         let source = format!("{}+stream", exchange.id());
-        scene.suffer(&source);
+        scene.suffer(&source, FAULTS.to_vec());
         assert_eq!(scene.handshakes(&source), 1 + 2 * FAULTS.len(), "{source}");
     });
 }
