@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use testkit::{ServerProcess, temp_file};
 use tungstenite::WebSocket;
@@ -284,6 +285,25 @@ fn a_stream_of_events_is_a_source_and_is_resumed_where_it_ended() {
         "{}",
         server.log()
     );
+}
+
+#[test]
+fn while_a_stream_of_events_sends_comments_its_last_price_is_not_stale() {
+    fn streaming(_: &str, stream: &mut TcpStream) -> io::Result<()> {
+        events(stream, "data: {\"p\":1}\n\n")?;
+        for _ in 0..15 {
+            thread::sleep(Duration::from_millis(100));
+            write!(stream, ": still here\n\n")?;
+        }
+        write!(stream, "data: {{\"p\":2}}\n\n")
+    }
+    let web = Web::start(streaming);
+    let source = format!("A/B={}#/p", web.url("/"));
+    let server = server(&["--source", &source, "--stale-after", "500ms"]);
+    let mut client = join(&server);
+    next(&mut client, r#""price":1,"#);
+    let second = next(&mut client, "");
+    assert!(second.contains(r#""price":2,"#), "{second}");
 }
 
 #[test]

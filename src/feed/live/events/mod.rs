@@ -132,6 +132,7 @@ impl EventStream {
         };
         let mut parser = Parser::after(resume.last_id.clone());
         let mut buffer = vec![0; READ_SIZE];
+        let mut confirmed = fiber::time();
         loop {
             let count = match stream.read(&mut buffer) {
                 Ok(0) => return Ok(End::Over),
@@ -139,8 +140,16 @@ impl EventStream {
                 Err(error) if fiber::is_cancelled() => return Err(error),
                 Err(error) => return Ok(End::Failed(self.broken(&error), None)),
             };
+            let before = *prices;
             for item in parser.read(&buffer[..count]) {
                 self.on_item(emitter, &request, item, resume, prices)?;
+            }
+            // Whatever else arrives shows that the price of this connection still stands.
+            let now = fiber::time();
+            let is_due = now.saturating_duration_since(confirmed) >= CONFIRM_EVERY;
+            if before > 0 && *prices == before && is_due {
+                confirmed = now;
+                emitter.emit(Event::Confirmed(vec![0]))?;
             }
         }
     }
@@ -237,6 +246,9 @@ pub(super) fn first_quotes(
 
 /// The outcome of a request.
 type Quotes = Result<Vec<Result<Quote, QuoteError>>, Failure>;
+
+/// How often signs of life are passed on, at most.
+const CONFIRM_EVERY: Duration = Duration::from_millis(100);
 
 /// How long to wait before reconnecting, unless the stream says so.
 const PAUSE: Duration = Duration::from_secs(3);
