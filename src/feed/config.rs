@@ -432,8 +432,8 @@ fn live(list: &[Source], settings: &Settings) -> Result<Live, String> {
         if group.follows_symbols() {
             group.taken.clone_from(&taken);
         }
-        preflight::check(group)?;
     }
+    preflight::check(&mut groups)?;
     Ok(Live(groups))
 }
 

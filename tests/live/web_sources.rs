@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use testkit::{ServerProcess, temp_file};
 use tungstenite::WebSocket;
@@ -137,6 +137,19 @@ fn several_urls_have_a_symbol_and_places_each() {
     }
     // Nothing of what is behind the # is sent.
     assert!(web.requests("/gold")[0].starts_with("get /gold http/1.1"));
+}
+
+#[test]
+fn several_urls_that_do_not_answer_delay_the_start_no_longer_than_one() {
+    // It waits until the client gives up.
+    let web = Web::start(|_, stream| io::copy(stream, &mut io::sink()).map(|_| ()));
+    let urls = ["A/B", "C/D", "E/F", "G/H"].map(|symbol| format!("{symbol}={}#/p", web.url("/")));
+    let mut arguments = vec!["--request-timeout", "1s"];
+    arguments.extend(urls.iter().flat_map(|url| ["--source", url]));
+    let began = Instant::now();
+    let server = server(&arguments);
+    assert!(began.elapsed() < Duration::from_secs(3));
+    assert_eq!(server.lines("no answer within the limit"), 4);
 }
 
 #[test]

@@ -22,21 +22,34 @@ use super::failure::{Failure, Pause};
 use super::listing::NAMES_ASKED_MAX;
 use super::rest::{fetch, pause};
 use super::suggest;
-use super::{LiveGroup, LiveSource};
+use super::{LiveGroup, LiveSettings, LiveSource};
 use crate::backoff::Backoff;
 use crate::http_client::{HttpClient, TransportConfig};
 
-/// Asks all exchanges for all symbols. Notes in `live` when each exchange may be asked again, and
-/// why if it has to wait.
+/// Asks the sources of all groups, at once, for the symbols that the user names. Notes in `groups`
+/// when each exchange may be asked again, and why if it has to wait.
 ///
 /// # Errors
 /// One sentence about the first exchange that does not know a symbol.
-pub(in crate::feed) fn check(live: &mut LiveGroup) -> Result<(), String> {
-    let mut names = BTreeSet::new();
-    let is_new = |source: &&LiveSource| names.insert(source.exchange.id().to_owned());
-    let sources: Vec<_> = live.sources.iter().filter(is_new).cloned().collect();
-    let checked = run(&sources, live).map_err(|error| format!("cannot check sources: {error}"))?;
-    for (source, finding) in sources.iter().zip(&checked) {
+pub(in crate::feed) fn check(groups: &mut [LiveGroup]) -> Result<(), String> {
+    let mut checked = Vec::new();
+    for (number, group) in groups.iter().enumerate() {
+        let mut names = BTreeSet::new();
+        let is_new = |source: &&LiveSource| names.insert(source.exchange.id().to_owned());
+        let sources = group.sources.iter().filter(is_new);
+        checked.extend(sources.map(|source| Checked {
+            group: number,
+            source: source.clone(),
+            symbols: checked_here(group, source),
+        }));
+    }
+    // All groups are reached in the same way.
+    let Some(settings) = groups.first().map(|group| group.settings.clone()) else {
+        return Ok(());
+    };
+    let findings = run(&checked, &settings);
+    let findings = findings.map_err(|error| format!("cannot check sources: {error}"))?;
+    for (Checked { group, source, .. }, finding) in checked.iter().zip(&findings) {
         let id = source.exchange.id();
         match &finding.refused {
             _ if finding.wrong.is_some() => {}
@@ -49,15 +62,23 @@ pub(in crate::feed) fn check(live: &mut LiveGroup) -> Result<(), String> {
             }
             None => {}
         }
-        let same = live.sources.iter_mut();
+        let same = groups[*group].sources.iter_mut();
         for source in same.filter(|source| source.exchange.id() == id) {
             source.not_before = finding.not_before;
             let refused = finding.refused.as_ref();
             source.refused = refused.map(|(failure, _)| failure.clone());
         }
     }
-    let mut wrong = checked.into_iter().filter_map(|finding| finding.wrong);
+    let mut wrong = findings.into_iter().filter_map(|finding| finding.wrong);
     wrong.next().map_or(Ok(()), Err)
+}
+
+/// A source that is asked for these symbols.
+struct Checked {
+    /// The number of its group.
+    group: usize,
+    source: LiveSource,
+    symbols: Vec<Symbol>,
 }
 
 /// What the check found out about one exchange. The findings of all exchanges are the state of the
@@ -81,9 +102,8 @@ enum Report {
     Refused(Failure, Pause),
 }
 
-fn run(sources: &[LiveSource], live: &LiveGroup) -> io::Result<Vec<Finding>> {
+fn run(checked: &[Checked], settings: &LiveSettings) -> io::Result<Vec<Finding>> {
     let mut io_loop = IoLoop::<Vec<Finding>>::new()?;
-    let settings = &live.settings;
     let transport = TransportConfig {
         timeout: settings.transport.timeout.min(LIMIT),
         ..settings.transport.clone()
@@ -96,12 +116,18 @@ fn run(sources: &[LiveSource], live: &LiveGroup) -> io::Result<Vec<Finding>> {
         not_before: Instant::now(),
         refused: None,
     };
-    let mut findings = vec![begun; sources.len()];
-    for (index, source) in sources.iter().enumerate() {
+    let mut findings = vec![begun; checked.len()];
+    for (
+        index,
+        Checked {
+            source, symbols, ..
+        },
+    ) in checked.iter().enumerate()
+    {
         let check = Check {
             name: source.exchange.id().to_owned(),
             source: source.clone(),
-            symbols: checked_here(live, source),
+            symbols: symbols.clone(),
             http_client: http_client.with_headers(&source.headers),
         };
         io_loop.spawn(
@@ -125,9 +151,9 @@ fn run(sources: &[LiveSource], live: &LiveGroup) -> io::Result<Vec<Finding>> {
     io_loop.call_later(NOTICE_AFTER, |_, _| {
         log::info!("checking the symbols with the exchanges");
     });
-    let longest = sources
+    let longest = checked
         .iter()
-        .map(|source| allowance(source, &checked_here(live, source)))
+        .map(|checked| allowance(&checked.source, &checked.symbols))
         .max();
     io_loop.call_later(longest.unwrap_or(LIMIT), |_, io_loop| io_loop.stop());
     io_loop.start(&mut findings)?;
