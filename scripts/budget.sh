@@ -14,8 +14,8 @@ Options:
   --write     write the counts to benches/micro/budget.txt as the new budget
   -h, --help  print this
 
-Exit status: 0 if all are within budget, 1 if one is not, 2 if an argument is invalid,
-77 if valgrind is missing.
+Exit status: 0 if all are within budget, 1 if one is not or has none, 2 if an argument is
+invalid, 77 if valgrind is missing.
 HELP
 }
 
@@ -57,6 +57,7 @@ instructions() {
 }
 
 over=0
+unknown=()
 new=()
 printf '%-18s %14s %10s\n' "step" "instructions" "budget"
 for name in "${cases[@]}"; do
@@ -71,6 +72,7 @@ for name in "${cases[@]}"; do
     verdict=""
     if [[ -z $budget ]]; then
         verdict="  no budget"
+        unknown+=("$name")
     elif ((count * 100 > budget * (100 + TOLERANCE_PERCENT))); then
         verdict="  OVER"
         over=1
@@ -87,6 +89,10 @@ if $write; then
         mv "$BUDGET.new" "$BUDGET"
     done
     exit 0
+fi
+if ((${#unknown[@]})); then
+    echo "error: no budget in $BUDGET for ${unknown[*]}, write it with --write" >&2
+    exit 1
 fi
 if ((over)); then
     echo "error: a step takes over $TOLERANCE_PERCENT % more instructions than $BUDGET allows" >&2
