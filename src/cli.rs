@@ -69,12 +69,23 @@ impl Options {
         name: &'static str,
         parse: fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, BadOption> {
+        let value = self.internal(name, parse)?;
+        self.known.push((name, value.is_some()));
+        Ok(value)
+    }
+
+    /// The same for an option that one program starts another with: no error suggests it to users.
+    ///
+    /// # Errors
+    /// When the value is missing or `parse` refuses it.
+    pub(crate) fn internal<T>(
+        &mut self,
+        name: &'static str,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, BadOption> {
         let named = |error: &dyn fmt::Display| BadOption(format!("{name}: {error}"));
         match self.left.opt_value_from_fn(name, parse) {
-            Ok(value) => {
-                self.known.push((name, value.is_some()));
-                Ok(value)
-            }
+            Ok(value) => Ok(value),
             Err(pico_args::Error::OptionWithoutAValue(_)) => Err(named(&"missing value")),
             Err(pico_args::Error::Utf8ArgumentParsingFailed { cause, .. }) => Err(named(&cause)),
             Err(error) => Err(named(&error)),

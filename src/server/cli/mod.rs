@@ -165,9 +165,17 @@ impl Command {
         if let Some(text) = options.information(HELP) {
             return Ok(Self::Print(text));
         }
-        let lists_sources = options.flag("--list-sources");
+        let mut lists_sources = options.flag("--list-sources");
+        let mut name = None;
+        if !lists_sources {
+            // Written as --list-sources=NAME.
+            name = options.value("--list-sources", |text| Ok(text.to_owned()))?;
+            lists_sources = name.is_some();
+        }
         let args = Args::parse(&mut options)?;
-        let name = lists_sources.then(|| options.word()).flatten();
+        if lists_sources && name.is_none() {
+            name = options.word();
+        }
         if !lists_sources {
             check_uses(&options, &args.source)?;
         }

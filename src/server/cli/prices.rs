@@ -99,7 +99,7 @@ pub(super) fn check_uses(options: &Options, source: &Source) -> Result<(), BadOp
 /// Options that only some sources use, whether a source does, and the error if it does not.
 type Uses = (&'static [&'static str], fn(&Source) -> bool, &'static str);
 
-const USES: [Uses; 9] = [
+const USES: [Uses; 13] = [
     (
         &["--seed", "--spread"],
         |source| *source == Source::Sim,
@@ -145,7 +145,29 @@ const USES: [Uses; 9] = [
         has_urls,
         "works with --source https://… only",
     ),
+    (
+        &["--price"],
+        |source| any_leaves_out(source, |places| places.price.is_none()),
+        SAID_BY_URLS,
+    ),
+    (
+        &["--time"],
+        |source| any_leaves_out(source, |places| places.time.is_none()),
+        SAID_BY_URLS,
+    ),
+    (
+        &["--scale"],
+        |source| any_leaves_out(source, |places| places.scale.is_none()),
+        SAID_BY_URLS,
+    ),
+    (
+        &["--row"],
+        |source| any_leaves_out(source, |places| places.row.is_none()),
+        SAID_BY_URLS,
+    ),
 ];
+
+const SAID_BY_URLS: &str = "has no effect: each --source https://… has its own behind the #";
 
 fn is_recording(source: &Source) -> bool {
     matches!(source, Source::Replay(_))
@@ -157,6 +179,12 @@ fn is_script(source: &Source) -> bool {
 
 fn has_urls(source: &Source) -> bool {
     !source.urls().is_empty()
+}
+
+/// Whether one of its URLs does not say something about its answer itself.
+fn any_leaves_out(source: &Source, is_left_out: fn(&Places) -> bool) -> bool {
+    let mut urls = source.urls().into_iter();
+    urls.any(|url| is_left_out(&url.places))
 }
 
 fn has_exchanges(source: &Source) -> bool {

@@ -261,6 +261,11 @@ fn flags_need_no_value() {
     };
     assert_eq!(name, "kraken");
     assert_eq!(options.exchanges, Some("more.json".into()));
+    assert!(matches!(
+        parse("--list-sources=kraken"),
+        Ok(Command::ListSources(_, Some(name))) if name == "kraken"
+    ));
+    assert!(parse("--list-sources=kraken binance").is_err());
     assert!(parse("--list-sources kraken binance").is_err());
 }
 
@@ -327,6 +332,22 @@ fn options_that_the_source_would_ignore_are_refused() {
             "--symbols: not with --source NAME=https://…, which names its symbol itself",
         ),
         (
+            "--source A/B=http://a/#/p --price /q",
+            "--price: has no effect: each --source https://… has its own behind the #",
+        ),
+        (
+            "--source A/B=http://a/#/p&time=/t --source A/C=http://a/#/p&time=/u --time /v",
+            "--time: has no effect: each --source https://… has its own behind the #",
+        ),
+        (
+            "--source A/B=http://a/#/p&scale=-8 --scale -6",
+            "--scale: has no effect: each --source https://… has its own behind the #",
+        ),
+        (
+            "--source A/B=http://a/#column:p&row=first --row last",
+            "--row: has no effect: each --source https://… has its own behind the #",
+        ),
+        (
             &format!("{recording} --symbols A/B"),
             "--symbols: a recording has its own symbols",
         ),
@@ -339,4 +360,6 @@ fn options_that_the_source_would_ignore_are_refused() {
     }
     // What --list-sources prints has no source of prices.
     assert!(parse("--list-sources --exchanges x").is_ok());
+    // One URL that does not say it itself is enough.
+    assert!(parse("--source A/B=http://a/#/p&time=/t --source A/C=http://a/#/p --time /u").is_ok());
 }

@@ -55,14 +55,14 @@ fn read_shape(options: &mut Options, config: &mut Config) -> Result<(), BadOptio
         config.processes = processes;
     }
     // Internal: the coordinator starts its workers with these.
-    config.share = options.value("--share", share)?;
+    config.share = options.internal("--share", share)?;
     if config.share.is_some()
-        && let Some(known) = options.value("--share-addresses", addresses)?
+        && let Some(known) = options.internal("--share-addresses", addresses)?
     {
         config.addresses = known;
     }
     if let (Some(_), Some(watch)) = (config.share, &mut config.watch)
-        && let Some(settled) = options.value("--share-seed", watch::seed)?
+        && let Some(settled) = options.internal("--share-seed", watch::seed)?
     {
         watch.seed = Some(settled);
     }

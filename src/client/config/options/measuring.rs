@@ -75,6 +75,10 @@ fn read_requests(options: &mut Options, config: &mut Config) -> Result<(), BadOp
     if names_id && !asks {
         return Err(without("--id-field"));
     }
+    if names_id && in_order {
+        let error = "has no effect with --in-order: neither requests nor replies have an id";
+        return Err(BadOption::new("--id-field", error));
+    }
     if in_order && !asks {
         return Err(without("--in-order"));
     }

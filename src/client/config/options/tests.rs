@@ -290,6 +290,8 @@ fn invalid_options_are_named() {
             "unknown option '--client', did you mean --clients?",
         ),
         ("--clients 5 --clients=6", "--clients is given twice"),
+        // An option that only workers are started with is not suggested.
+        ("--shares 4", "unexpected argument '--shares', see --help"),
     ] {
         assert_eq!(parse(line), Err(error.to_owned()));
     }
@@ -313,6 +315,7 @@ fn options_that_do_not_suit_the_request_are_refused() {
     for (line, name) in [
         ("--id-field req_id", "--id-field: "),
         (r#"--in-order --request ["$id"]"#, "--in-order: "),
+        ("--in-order --request [1] --id-field x", "--id-field: "),
     ] {
         let error = parse(line).unwrap_err().to_string();
         assert!(error.starts_with(name), "{error}");
