@@ -155,6 +155,8 @@ impl Wishes {
                         }
                     };
                 }
+                // It has been checked, or none is needed.
+                "token" => {}
                 name => check_unknown(name)?,
             }
         }
@@ -179,7 +181,7 @@ fn check_unknown(name: &str) -> Result<(), Rejection> {
 }
 
 /// All names in a query.
-const NAMES: [&str; 4] = ["symbols", "since", "every", "batch"];
+const NAMES: [&str; 5] = ["symbols", "since", "every", "batch", "token"];
 
 #[cfg(test)]
 mod tests;
