@@ -3,7 +3,7 @@
 use std::io;
 
 /// The error's text as a part of a sentence, without the number that std adds.
-pub(crate) fn plain(error: &io::Error) -> String {
+pub fn plain(error: &io::Error) -> String {
     plain_text(&error.to_string())
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ioloop::{IoLoop, PeriodicCallback};
 use signal_hook::consts::SIGHUP;
 use tickertape::cli::{Options, fail, say};
+use tickertape::error_text::plain;
 use tickertape::feed::{Feed, LiveOptions, Recorder, catalogue};
 use tickertape::process;
 use tickertape::server::cli::{Args, Command};
@@ -48,8 +49,9 @@ fn serve(args: Args) -> Result<(), String> {
     // Exchanges may take seconds to be asked for their symbols. A SIGHUP meanwhile has nothing to
     // reload, but must not end the process either.
     signal_hook::flag::register(SIGHUP, Arc::default())
-        .map_err(|error| format!("cannot watch signals: {error}"))?;
+        .map_err(|error| format!("cannot watch signals: {}", plain(&error)))?;
     if let Err(error) = process::raise_descriptor_limit() {
+        let error = plain(&error);
         log::warn!("cannot raise the limit on open files: {error}");
     }
     let feed: Box<dyn Feed<Server>> = args
@@ -57,19 +59,20 @@ fn serve(args: Args) -> Result<(), String> {
         .open(&args.feed)
         .map_err(|error| error.to_string())?;
     let symbols_file = args.feed.symbols_file.filter(|_| feed.follows_symbols());
-    let recorder = match &args.record {
-        Some(path) => Some(
-            Recorder::create(path)
-                .map_err(|error| format!("cannot record to {}: {error}", path.display()))?,
-        ),
-        None => None,
-    };
+    let recorder =
+        match &args.record {
+            Some(path) => Some(Recorder::create(path).map_err(|error| {
+                format!("cannot record to {}: {}", path.display(), plain(&error))
+            })?),
+            None => None,
+        };
     let mut config = args.config;
     if let Some(path) = args.token_file {
         config.tokens = Some(Tokens::read(path)?);
     }
     let listen = |address| {
-        listen(address, &config).map_err(|error| format!("cannot listen on {address}: {error}"))
+        listen(address, &config)
+            .map_err(|error| format!("cannot listen on {address}: {}", plain(&error)))
     };
     let listeners = (listen(args.address)?, config.admin.map(listen).transpose()?);
     run(listeners, config, (feed, symbols_file), recorder).map_err(|error| error.to_string())

@@ -20,6 +20,7 @@ use super::simulated::Sim;
 use super::source_header::{self, SourceHeader};
 use super::url_source::{Places, UrlSource};
 use super::wanted::{Wanted, is_pattern};
+use crate::error_text::plain;
 use crate::http_client::{NoProxy, Roots, TransportConfig, UpstreamOverride};
 use crate::tape::SYMBOLS_MAX;
 use crate::tick::FieldSet;
@@ -223,7 +224,8 @@ impl Source {
     /// exchanges whether they know the symbols.
     ///
     /// # Errors
-    /// When a recording cannot be replayed, or an exchange or symbol is unknown.
+    /// When a recording or a script cannot be read, an exchange or symbol is unknown, a file or the
+    /// proxy cannot be used, or a simulation is asked for a pattern.
     pub fn open<S: HasSources>(self, settings: &Settings) -> Result<Box<dyn Feed<S>>, OpenError> {
         Ok(match self {
             Self::Sim => {
@@ -302,7 +304,8 @@ pub fn catalogue(options: &LiveOptions) -> Result<Catalogue, String> {
         return Ok(Catalogue::builtin());
     };
     let text = std::fs::read_to_string(path);
-    let text = text.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let text =
+        text.map_err(|error| format!("cannot read {}: {}", path.display(), plain(&error)))?;
     let catalogue = Catalogue::builtin().with_file(&text);
     catalogue.map_err(|error| format!("{}: {error}", path.display()))
 }
@@ -479,7 +482,7 @@ fn live_settings(settings: &Settings) -> Result<LiveSettings, String> {
     let roots = match &options.ca {
         None => Roots::default(),
         Some(path) => Roots::with_file(path)
-            .map_err(|error| format!("cannot use {}: {error}", path.display()))?,
+            .map_err(|error| format!("cannot use {}: {}", path.display(), plain(&error)))?,
     };
     let transport = TransportConfig {
         // A proxy could not reach a server on this machine.
@@ -710,9 +713,15 @@ mod tests {
         );
         let mut with_file = settings();
         with_file.live.exchanges = Some("/no/such/file".into());
-        assert!(open("mine", &with_file).starts_with("cannot read /no/such/file: "));
+        assert_eq!(
+            open("mine", &with_file),
+            "cannot read /no/such/file: no such file or directory"
+        );
         let mut with_ca = settings();
         with_ca.live.ca = Some("/no/such/file".into());
-        assert!(open("binance", &with_ca).starts_with("cannot use /no/such/file: "));
+        assert_eq!(
+            open("binance", &with_ca),
+            "cannot use /no/such/file: no such file or directory"
+        );
     }
 }

@@ -14,6 +14,8 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use crate::error_text::plain;
+
 /// Records lines to a file, or to a pipe with a reader.
 pub struct Recorder<W = File> {
     out: W,
@@ -98,7 +100,7 @@ impl<W: Write> Recorder<W> {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => {
                 if !std::mem::replace(&mut self.failing, true) {
-                    log::error!("cannot record to {}: {error}", self.name);
+                    log::error!("cannot record to {}: {}", self.name, plain(&error));
                 }
             }
             Ok(_) => {

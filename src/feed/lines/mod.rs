@@ -26,6 +26,7 @@ use self::splitter::{Line, Splitter};
 use super::live::HasSources;
 use super::publish::{Feed, Watched};
 use super::wanted::Wanted;
+use crate::error_text::plain;
 use crate::tick::{FieldSet, Fields, Price, Tick, WireTick, unix_us};
 
 /// A feed of ticks from a script.
@@ -255,6 +256,7 @@ impl Lines {
         match error {
             None => log::warn!("{from} has ended after {ticks} ticks; serving its last prices"),
             Some(error) => {
+                let error = plain(error);
                 log::error!("{from} cannot be read any more: {error}; serving its last prices");
             }
         }
@@ -296,7 +298,7 @@ impl<S: HasSources> Feed<S> for Lines {
             .map(|symbol| (symbol.as_str().into(), Known::default()))
             .collect();
         if let Err(error) = self.input.watch(io_loop.registrar()) {
-            return log::error!("cannot watch {}: {error}", self.from);
+            return log::error!("cannot watch {}: {}", self.from, plain(&error));
         }
         io_loop.add_callback(|state: &mut S, io_loop| {
             let name = self.from.to_string();

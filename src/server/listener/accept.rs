@@ -9,6 +9,7 @@ use ioloop::IoLoop;
 use mio::Interest;
 use rustix::io::Errno;
 
+use crate::error_text::plain;
 use crate::server::connection::Connection;
 use crate::server::http::router::Endpoint;
 use crate::server::listener::acceptor::REJECTED_TIME;
@@ -89,7 +90,7 @@ impl<S: Transport> Server<S> {
             }
             Err(error) => {
                 self.counters.rejected(RejectionCause::Other);
-                log::warn!("cannot serve a client: {error}");
+                log::warn!("cannot serve a client: {}", plain(&error));
             }
         }
     }

@@ -10,6 +10,7 @@ use ioloop::{Handler, IoLoop, slot};
 use mio::{Interest, Token};
 use tungstenite::http::StatusCode;
 
+use crate::error_text::plain;
 use crate::server::admission::addresses::Addresses;
 use crate::server::config::Config;
 use crate::server::http::response;
@@ -193,7 +194,7 @@ impl<S: Transport> Acceptor<S> {
     /// Logs that accepting failed, once until it works again.
     pub(super) fn on_failure(&mut self, error: &io::Error) {
         if !self.exhausted {
-            log::warn!("cannot accept: {error}");
+            log::warn!("cannot accept: {}", plain(error));
             self.exhausted = true;
         }
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use ioloop::IoLoop;
 
+use crate::error_text::plain;
 use crate::server::Server;
 use crate::server::http::router::Endpoint;
 use crate::server::socket::{Listen, Transport};
@@ -35,6 +36,7 @@ impl<S: Transport> Server<S> {
             }
             Some(Err(error)) => {
                 if error.kind() != io::ErrorKind::Unsupported {
+                    let error = plain(&error);
                     log::warn!("cannot hand the port over, so clients may be reset: {error}");
                 }
                 self.leave_port(io_loop);
