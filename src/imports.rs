@@ -6,15 +6,16 @@ use std::path::Path;
 
 use testkit::imports::{Module, circle, circle_of_children, modules};
 
-/// The rooms from the bottom up, each with those that it may import. `fuzzing` is for tests.
+/// The rooms in the order of the table in `lib.rs`, each with those that it may import. `fuzzing` is
+/// for tests.
 const ROOMS: [(&str, &[&str]); 15] = [
     ("tick", &[]),
     ("frame", &[]),
     ("tape", &[]),
     ("error_text", &[]),
+    ("typo", &[]),
     ("backoff", &[]),
     ("token_bucket", &[]),
-    ("typo", &[]),
     ("writable", &[]),
     ("cli", &["error_text", "typo"]),
     ("process", &["tick"]),
@@ -48,6 +49,9 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ),
 ];
 
+/// The crates at the top of that table.
+const CRATES: [&str; 2] = ["exchanges", "ioloop"];
+
 /// What the server may not import: all else is below it.
 const ABOVE_THE_SERVER: [&str; 1] = ["client"];
 
@@ -78,6 +82,25 @@ pub(crate) fn check(parent: &str, may_import: impl Fn(&str, &str) -> bool) {
 pub(crate) fn allows(rooms: &[(&str, &[&str])], room: &str, imported: &str) -> bool {
     let mut rows = rooms.iter();
     rows.any(|(name, may_import)| *name == room && may_import.contains(&imported))
+}
+
+/// The names in the first column of the tables in a module's documentation, in lower case.
+pub(crate) fn table(source: &str) -> Vec<String> {
+    let rows = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | "));
+    let cells = rows.filter_map(|row| row.split('|').next());
+    let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    names.map(str::to_lowercase).collect()
+}
+
+#[test]
+fn the_table_in_lib_rs_has_all_rooms_in_their_order() {
+    let (client, below) = ROOMS.split_last().expect("there are rooms");
+    let below = below.iter().map(|(room, _)| *room);
+    let rooms = below.chain(["server", client.0]);
+    let expected: Vec<_> = CRATES.into_iter().chain(rooms).collect();
+    assert_eq!(table(include_str!("lib.rs")), expected);
 }
 
 #[test]

@@ -16,12 +16,15 @@
 //!
 //! | module | purpose |
 //! |---|---|
-//! | [`tick`], [`frame`], [`tape`] | a price and its JSON; frames; the ring. Pure |
-//! | [`ioloop`] | a separate crate: Tornado's IOLoop over mio, with coroutines |
-//! | [`cli`], [`log`], [`process`] | command lines; a log that never blocks; CPU and memory |
-//! | [`tls`], [`http_client`] | certificates and roots; DNS without a thread, and `ureq` |
 //! | [`exchanges`] | a separate crate: the requests and answers of each exchange, as data. Pure |
-//! | [`feed`] | the sources of prices: exchanges, a simulated walk, a recording |
+//! | [`ioloop`] | a separate crate: Tornado's IOLoop over mio, with coroutines |
+//! | [`tick`], [`frame`], [`tape`] | a price and its JSON; frames; the ring. Pure |
+//! | [`error_text`], `typo` | errors of libraries in plain words; what a misspelled word may mean |
+//! | `backoff`, `token_bucket` | pauses between attempts; a limit on how often something happens |
+//! | `writable` | streams of the process, written to without waiting |
+//! | [`cli`], [`process`], [`log`] | command lines; CPU and memory; a log that never blocks |
+//! | [`tls`], [`http_client`] | certificates and roots; DNS without a thread, and `ureq` |
+//! | [`feed`] | the sources of prices: exchanges, URLs, scripts, a simulated walk, a recording |
 //! | [`server`] | accepts clients, upgrades them, publishes and broadcasts |
 //! | [`client`] | connects, measures, reports |
 //!
@@ -31,7 +34,7 @@
 pub(crate) mod backoff;
 pub mod cli;
 pub mod client;
-mod error_text;
+pub mod error_text;
 pub mod feed;
 pub mod frame;
 #[cfg(any(test, fuzzing))]

@@ -11,19 +11,20 @@
 //! |---|---|
 //! | `rejection`, `close` | why clients are rejected, and why connections end |
 //! | `admission` | which pages, tokens and addresses may connect |
-//! | [`Config`], `counters`, `context` | the limits; the counters; a connection's view of both |
+//! | [`Config`], `counters` | the limits; the counters |
 //! | `hub` | symbols, their newest prices, the tape, and who watches what |
-//! | `socket`, `outbox`, `packing` | socket traits; the outgoing half; packed messages |
+//! | `packing`, `context` | packed messages; a connection's view of all of the above |
+//! | `socket`, `outbox` | socket traits; the outgoing half |
 //! | `protocol`, `http` | the requests of open clients, and the HTTP requests before |
-//! | `tls`, `turns`, `peer` | TLS over a socket; turns in a queue; a client's name in the log |
+//! | `turns`, `tls`, `peer` | turns in a queue; TLS over a socket; a client's name in the log |
 //! | `subscriber`, `connection` | an open client; a client from accept to close |
 //! | `connections`, `closing` | all clients; the queue of those to close |
 //! | `metrics` | `/metrics` |
-//! | [`cli`] | the command line |
+//! | `symbol_file`, [`cli`] | the file that lists the symbols; the command line |
 //! | [`Server`] | the state, and the consequences of each connection's events |
 //! | `listener`, `broadcast`, `liveness`, `shutdown` | use the loop: accepting, timers, signals |
 //!
-//! Each room imports only rooms above it in this table, and only the last four and this file use
+//! Each room imports only rooms before it in this table, and only the last four and this file use
 //! the loop: `tests/imports.rs` checks that.
 //!
 //! Compared with Tornado's chat demo: [`Server`] is the application, `on_head` is the handler's
@@ -120,7 +121,7 @@ pub struct Server<S: Transport = TcpStream> {
     counters: Counters,
     metrics: Metrics,
     recorder: Option<Recorder>,
-    /// The feed's state of each exchange.
+    /// The feed's state of each source.
     sources: Sources,
     /// The file that lists the symbols, if the feed follows it, and the symbols it had at the last
     /// reload.

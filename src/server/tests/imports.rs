@@ -3,7 +3,7 @@
 
 use crate::imports;
 
-/// From the bottom up, in the order of the map in the server's `mod.rs`.
+/// From the bottom up, in the order of the table in the server's `mod.rs`.
 const BELOW_THE_SERVER: [&str; 22] = [
     "rejection",
     "close",
@@ -57,6 +57,12 @@ fn few_rooms_know_the_loop() {
             assert!(!knows, "{}", module.file.display());
         }
     }
+}
+
+#[test]
+fn the_table_in_mod_rs_has_all_rooms_in_their_order() {
+    let expected = [&BELOW_THE_SERVER[..], &["server"], &ABOVE_THE_SERVER].concat();
+    assert_eq!(imports::table(include_str!("../mod.rs")), expected);
 }
 
 #[test]
