@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_holes_are_refused() {
+    fn unknown_placeholders_are_refused() {
         assert!(message(r#"{"a":["{markt}"]}"#).check().is_err());
         assert!(
             message(r#"{"pong":"{/ping}","t":"x {now_s}"}"#)

@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_holes_are_refused() {
+    fn unknown_placeholders_are_refused() {
         let template = Template::parse("{BASE}{qoute}").unwrap();
         let error = template.allow(MARKET_PLACEHOLDERS).unwrap_err();
         assert!(

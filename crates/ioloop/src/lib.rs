@@ -66,10 +66,11 @@
 //!
 //! # The modules
 //!
-//! Read from the bottom up, each module knows only those before it.
+//! Each module knows only those above it in this table.
 //!
 //! | module | contents |
 //! |---|---|
+//! | `clock`, `timer_fd` | where the loop takes its time from; what ends the poll at a deadline |
 //! | [`histogram`], [`lag`] | histograms of durations; how late the loop runs |
 //! | [`IoLoop`] | callbacks, timeouts and handlers over [`mio::Poll`] |
 //! | [`periodic`] | Tornado's `PeriodicCallback` |
