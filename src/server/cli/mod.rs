@@ -55,7 +55,8 @@ Prices:
                          lines, commas or blanks (# starts a comment); up to 65,000. SIGHUP
                          reads the file again and adds and removes symbols to match. An
                          exchange takes patterns, too: '*/USDT' stands for what its list of
-                         markets has, now and later [default: BTC/USDT]
+                         markets has, now and later. Of a script, all are published by
+                         default [default: BTC/USDT]
   --interval TIME        time between two prices of a symbol; an exchange may require more,
                          or take longer to answer [default: 250ms]
   --fields LIST          what ticks have besides the price, where the source has it: some of
@@ -79,10 +80,11 @@ Prices:
                          one, or first
   --source-header HEADER  'NAME: VALUE' for requests to https://…, or @FILE with one a line, so
                          that no key is in the list of processes (repeatable)
-  --upstream URL         send all requests for exchanges there instead, with the exchange's
-                         host as the first part of the path, such as http://127.0.0.1:9000
+  --upstream URL         send all requests for exchanges and https://… there instead, with
+                         their host as the first part of the path, such as
+                         http://127.0.0.1:9000
   --ca FILE              trust the certificates in FILE (PEM) too
-  --request-timeout TIME how long to wait for an exchange's answer [default: 10s]
+  --request-timeout TIME how long to wait for an answer from the web [default: 10s]
   --seed N               make the simulation repeatable
   --spread               spread the simulated symbols evenly over the interval instead of
                          moving all of them at once
@@ -121,7 +123,8 @@ Limits:
   -h, --help             print this
   --version              print the version
 
-Requests to exchanges go through the proxy of the environment: HTTPS_PROXY, NO_PROXY and so on.
+Requests to exchanges and https://… go through the proxy of the environment: HTTPS_PROXY,
+NO_PROXY and so on.
 
 Example: server --port 8888 --source binance --symbols BTC/USDT,ETH/USDT
 ";

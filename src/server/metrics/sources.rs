@@ -1,4 +1,4 @@
-//! The metrics about the exchanges that prices come from.
+//! The metrics about the live sources of prices: exchanges, URLs and scripts.
 
 use std::time::Instant;
 
