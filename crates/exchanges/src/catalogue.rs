@@ -5,16 +5,13 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use super::Exchange;
+use super::bad_catalogue::BadCatalogue;
 use super::entry::read_entries;
 use super::text::printable;
 
 /// The known exchanges.
 #[derive(Clone, Debug)]
 pub struct Catalogue(Vec<Exchange>);
-
-/// An invalid catalogue file; the text names the entry and the field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadCatalogue(pub(super) String);
 
 /// An exchange that the catalogue does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,14 +186,6 @@ const DISTANCE_MAX: usize = 2;
 
 /// More would be a list, and `--list-sources` prints one already.
 const SUGGESTIONS_MAX: usize = 3;
-
-impl fmt::Display for BadCatalogue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for BadCatalogue {}
 
 impl fmt::Display for UnknownExchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -39,7 +39,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::BadCatalogue;
+use super::bad_catalogue::BadCatalogue;
 use super::condition::Condition;
 use super::fields::FieldPlaces;
 use super::json::{Node, Pointer, excerpt};

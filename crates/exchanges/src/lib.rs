@@ -38,6 +38,7 @@
 //! ```
 
 mod answer;
+mod bad_catalogue;
 mod catalogue;
 mod check;
 mod condition;
@@ -68,7 +69,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-pub use catalogue::{BadCatalogue, Catalogue, UnknownExchange};
+pub use bad_catalogue::BadCatalogue;
+pub use catalogue::{Catalogue, UnknownExchange};
 pub use csv::Row;
 use csv::Table;
 pub use custom::{Custom, Place};

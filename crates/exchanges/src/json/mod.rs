@@ -5,26 +5,17 @@
 //! that occurs twice the last value counts, as in JavaScript and Python.
 
 mod pointer;
+mod string;
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use self::pointer::position;
 pub use self::pointer::{Pointer, descend};
-
-/// The text of a JSON string, borrowed if it has no escapes; a plain `Cow<str>` would always copy.
-#[derive(Deserialize)]
-pub struct JsonText<'a>(#[serde(borrow)] pub Cow<'a, str>);
-
-impl AsRef<str> for JsonText<'_> {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
+pub use self::string::JsonText;
 
 /// A JSON value with its top level parsed.
 #[derive(Debug)]

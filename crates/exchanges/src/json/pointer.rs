@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::JsonText;
+use super::string::JsonText;
 
 /// An RFC 6901 pointer: `/data/0/last`; the empty one is the whole document. In a list, `-1` is the
 /// last item, which RFC 6901 has no word for.
