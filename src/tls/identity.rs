@@ -17,8 +17,8 @@ use rustls::server::{NoServerSessionStorage, ParsedCertificate};
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{CertificateError, CipherSuite, RootCertStore, ServerConfig};
 
-use super::{certificates, fault, invalid, provider};
 use crate::error_text::plain;
+use crate::tls::pki::{certificates, fault, invalid, provider};
 
 /// A server's certificate and its key.
 #[derive(Debug)]
