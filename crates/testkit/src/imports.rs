@@ -2,7 +2,8 @@
 //!
 //! A source is read as tokens, so that no comment or string counts, and none of these ways is
 //! missed: `use crate::{a::{b, c}, d}`, `pub use`, `super::x`, a child module by its bare name, and
-//! a path in the middle of an expression or a macro. Paths that macros make are not seen.
+//! a path in the middle of an expression or a macro. Not seen are paths that macros make, and what a
+//! path through an imported name leads to: after `use crate::a;`, `a::b::f()` counts as `crate::a`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -159,11 +160,15 @@ impl Scan {
     fn tokens(&mut self, tokens: &[TokenTree], place: (&str, &[String])) {
         let mut at = 0;
         let mut is_test = false;
+        let mut is_member = false;
         while let Some(token) = tokens.get(at) {
             let rest = &tokens[at..];
             let next = rest.get(1);
             at += if is_punct(token, '#') {
-                is_test |= next.is_some_and(is_cfg_test);
+                if next.is_some_and(is_cfg_test) {
+                    is_test = true;
+                    is_member = !begins_item(&rest[2..]);
+                }
                 2
             } else if is(token, "mod") {
                 self.declaration(rest, place.0, is_test);
@@ -191,8 +196,10 @@ impl Scan {
             } else {
                 1
             };
-            // An attribute belongs to one item, which ends here.
-            is_test &= !(is_punct(&tokens[at - 1], ';') || is_block(&tokens[at - 1]));
+            // An attribute belongs to one item, or to one field, variant or arm, which ends here.
+            let last = &tokens[at - 1];
+            let is_end = is_punct(last, ';') || is_block(last) || is_member && is_punct(last, ',');
+            is_test &= !is_end;
         }
     }
 
@@ -277,6 +284,38 @@ fn is_cfg_test(attribute: &TokenTree) -> bool {
     text.starts_with("[cfg(test)") || text.starts_with("[cfg(any(test,")
 }
 
+/// Whether these are, after attributes, the tokens of an item or a statement: of one that does not
+/// end at a comma.
+fn begins_item(tokens: &[TokenTree]) -> bool {
+    match tokens {
+        [hash, _, rest @ ..] if is_punct(hash, '#') => begins_item(rest),
+        [word, restriction, rest @ ..] if is(word, "pub") && is_restriction(restriction) => {
+            begins_item(rest)
+        }
+        [word, rest @ ..] if is(word, "pub") => begins_item(rest),
+        [first, ..] => ITEMS.iter().any(|word| is(first, word)),
+        [] => false,
+    }
+}
+
+const ITEMS: [&str; 15] = [
+    "async",
+    "const",
+    "enum",
+    "extern",
+    "fn",
+    "impl",
+    "let",
+    "macro_rules",
+    "mod",
+    "static",
+    "struct",
+    "trait",
+    "type",
+    "unsafe",
+    "use",
+];
+
 /// Whether it restricts a `pub`.
 fn is_restriction(token: &TokenTree) -> bool {
     let text = token.to_string();
@@ -322,6 +361,9 @@ mod tests {
             "#[derive(Debug)] struct X { tape: crate::tape::Tape }",
             "#[cfg(test)] mod tests { } use crate::tape::Tape;",
             "#[cfg(test)] mod tests; use crate::tape::Tape;",
+            "struct X { #[cfg(test)] pub(crate) a: u8, tape: crate::tape::Tape }",
+            "enum X { #[cfg(test)] A(u8), Tape(crate::tape::Tape) }",
+            "fn f() { match x { #[cfg(test)] 1 => 2, _ => crate::tape::Tape } }",
             "macro_rules! m { () => { $crate::tape::Tape } }",
         ] {
             let found = imports(text);
@@ -363,6 +405,8 @@ mod tests {
             "#[cfg(test)] mod tests { use crate::tape::Tape; }",
             "#[cfg(test)] fn f() -> crate::tape::Tape { crate::tape::Tape }",
             "#[cfg(any(test, fuzzing))] use crate::tape::Tape;",
+            "#[cfg(test)] #[must_use] pub(crate) fn f<A, B>(a: A) -> B { crate::tape::Tape }",
+            "struct X { #[cfg(test)] tape: crate::tape::Tape, a: u8 }",
             "fn f() -> impl Fn() + use<'_> {}",
         ] {
             assert_eq!(imports(text), [""; 0], "{text}");
