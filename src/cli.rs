@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -269,6 +270,17 @@ pub fn count(text: &str) -> Result<usize, String> {
             "invalid count '{text}': expected a whole number from 1"
         )),
         Ok(count) => Ok(count),
+    }
+}
+
+/// Reads the name of a file.
+///
+/// # Errors
+/// When it is empty, as after an unset variable.
+pub fn path(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("missing value".to_owned()),
+        text => Ok(text.into()),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::client::measure::listener::{Listener, Mode, REQUEST_ID, Subscription}
 use crate::client::measure::losses::LossesBySymbol;
 use crate::client::measure::measurement::{Measurement, Reads};
 use crate::client::measure::message::{Kind, List, Message, Reader};
-use crate::client::measure::requests::RequestIds;
+use crate::client::measure::requests::{Reply, RequestIds};
 use crate::client::measure::sequence::{SeqEvent, Symbols};
 use crate::client::received::{Arrival, Payload};
 
@@ -265,8 +265,12 @@ impl Observer {
         if id.is_none() && !self.in_order {
             return false;
         }
+        let reply = Reply {
+            is_error: message.is_error,
+            is_late: !self.measuring,
+        };
         if let Some(outstanding) = &mut listener.outstanding
-            && requests.reply(outstanding, id, now.at, (message.is_error, !self.measuring))
+            && requests.reply(outstanding, id, now.at, reply)
         {
             return true;
         }

@@ -38,6 +38,14 @@ struct SentRequest {
     counts: bool,
 }
 
+/// What is counted of a reply beside its latency.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reply {
+    pub(crate) is_error: bool,
+    /// It arrived after the window.
+    pub(crate) is_late: bool,
+}
+
 impl Outstanding {
     /// A connection that starts with `round`. Its ids begin with `first_id`.
     pub(crate) fn new(round: u64, first_id: u64) -> Self {
@@ -147,7 +155,7 @@ impl Requests {
         outstanding: &mut Outstanding,
         id: Option<&str>,
         now: Instant,
-        (is_error, is_late): (bool, bool),
+        reply: Reply,
     ) -> bool {
         let index = match id {
             None => Some(0),
@@ -172,8 +180,8 @@ impl Requests {
         self.unanswered -= 1;
         if asked.counts {
             self.counters.replies += 1;
-            self.counters.late += u64::from(is_late);
-            self.counters.failed += u64::from(is_error);
+            self.counters.late += u64::from(reply.is_late);
+            self.counters.failed += u64::from(reply.is_error);
             self.latency.record(us(now, asked.due));
             self.uncorrected.record(us(now, asked.sent));
         }

@@ -32,7 +32,8 @@ pub(super) fn limits(options: &mut Options) -> Result<Config, BadOption> {
     set("--shutdown-timeout", &mut config.shutdown_timeout, period)?;
     let mut set = |name, field: &mut usize, least: usize| match options.value(name, size)? {
         Some(value) if value < least => {
-            Err(BadOption::new(name, format!("expected at least {least}")))
+            let error = format!("invalid size: expected at least {}", written(least));
+            Err(BadOption::new(name, error))
         }
         value => {
             *field = value.unwrap_or(*field);
@@ -42,11 +43,13 @@ pub(super) fn limits(options: &mut Options) -> Result<Config, BadOption> {
     set("--max-message-size", &mut config.max_message_size, 1)?;
     set("--tape", &mut config.tape_size, TAPE_SIZE_MIN)?;
     set("--list-memory", &mut config.list_memory, 1)?;
-    set("--max-batch", &mut config.max_batch, 1)?;
     set("--send-buffer", &mut config.send_buffer, SEND_BUFFER_MIN)?;
     if config.tape_size > tape::SIZE_MAX {
-        let error = format!("expected at most {} GiB", tape::SIZE_MAX >> 30);
+        let error = format!("invalid size: expected at most {}GiB", tape::SIZE_MAX >> 30);
         return Err(BadOption::new("--tape", error));
+    }
+    if let Some(most) = options.value("--max-batch", count)? {
+        config.max_batch = most;
     }
     if let Some(rate) = options.value("--message-rate", count)? {
         config.message_rate = rate as f32;
@@ -55,6 +58,14 @@ pub(super) fn limits(options: &mut Options) -> Result<Config, BadOption> {
     config.ping_timeout = ping_timeout(options, config.ping_interval)?;
     config.origins = origins(options)?;
     Ok(config)
+}
+
+/// A number of bytes as options take it.
+fn written(bytes: usize) -> String {
+    match bytes {
+        bytes if bytes % 1024 == 0 => format!("{}KiB", bytes / 1024),
+        bytes => format!("{bytes}B"),
+    }
 }
 
 /// As in Tornado, the ping timeout defaults to the interval and may not exceed it.

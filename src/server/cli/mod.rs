@@ -11,7 +11,7 @@ use log::LevelFilter;
 
 use self::limits::limits;
 use self::prices::{check_uses, prices};
-use crate::cli::{BadOption, Options};
+use crate::cli::{BadOption, Options, path};
 use crate::feed::{LiveOptions, Settings, Source};
 use crate::server::config::{Config, TlsFiles};
 
@@ -206,7 +206,7 @@ impl Args {
             let error = "invalid address: clients connect there; expected another port";
             return Err(BadOption::new("--admin", error));
         }
-        let record = options.value("--record", |text| Ok(PathBuf::from(text)))?;
+        let record = options.value("--record", path)?;
         if let (Source::Replay(replayed), Some(record)) = (&source, &record)
             && is_same(replayed, record)
         {
@@ -219,7 +219,7 @@ impl Args {
             source,
             feed,
             record,
-            token_file: options.value("--token-file", |text| Ok(PathBuf::from(text)))?,
+            token_file: options.value("--token-file", path)?,
             config,
             log: options.value("--log", level)?.unwrap_or(LevelFilter::Info),
         })
@@ -227,7 +227,6 @@ impl Args {
 }
 
 fn tls(options: &mut Options) -> Result<Option<TlsFiles>, BadOption> {
-    let path = |text: &str| Ok(PathBuf::from(text));
     let cert = options.value("--tls-cert", path)?;
     let key = options.value("--tls-key", path)?;
     match (cert, key) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use exchanges::{Place, Scale};
 
-use crate::cli::{BadOption, Options, period};
+use crate::cli::{BadOption, Options, path, period};
 use crate::feed::{LiveOptions, Places, Settings, Source, SourceHeader, Speed, UrlSource, row};
 use crate::http_client::UpstreamOverride;
 use crate::server::cli::fields::fields;
@@ -38,7 +38,6 @@ pub(super) fn prices(options: &mut Options) -> Result<(Source, Settings), BadOpt
 }
 
 fn live(options: &mut Options) -> Result<LiveOptions, BadOption> {
-    let path = |text: &str| Ok(PathBuf::from(text));
     let defaults = LiveOptions::default();
     let timeout = options.value("--request-timeout", period)?;
     Ok(LiveOptions {

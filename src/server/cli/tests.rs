@@ -158,9 +158,16 @@ fn an_error_names_the_bad_value_and_the_expected_one() {
             "--max-clients-per-ip 0",
             "--max-clients-per-ip: invalid count '0': expected a whole number from 1",
         ),
-        ("--tape 1", "--tape: expected at least 65536"),
-        ("--tape 5GiB", "--tape: expected at most 4 GiB"),
-        ("--max-batch 0", "--max-batch: expected at least 1"),
+        ("--tape 1", "--tape: invalid size: expected at least 64KiB"),
+        ("--tape 5GiB", "--tape: invalid size: expected at most 4GiB"),
+        (
+            "--max-batch 0",
+            "--max-batch: invalid count '0': expected a whole number from 1",
+        ),
+        (
+            "--max-message-size 0",
+            "--max-message-size: invalid size: expected at least 1B",
+        ),
         (
             "--symbols A/B,BT*/USDT",
             "--symbols: invalid pattern 'BT*/USDT': a * stands for a whole part, as in */USDT, BTC/*, binance:*/EUR or *",
@@ -173,7 +180,10 @@ fn an_error_names_the_bad_value_and_the_expected_one() {
             "--symbols @/no/such/file",
             "--symbols: cannot read /no/such/file: no such file or directory",
         ),
-        ("--tape 8589934592GiB", "--tape: expected at most 4 GiB"),
+        (
+            "--tape 8589934592GiB",
+            "--tape: invalid size: expected at most 4GiB",
+        ),
         (
             "--upstream localhost:9000",
             "--upstream: invalid address 'localhost:9000': expected something like http://127.0.0.1:9000",

@@ -1,8 +1,6 @@
 //! Options for access: certificates to trust and headers to send.
 
-use std::path::PathBuf;
-
-use crate::cli::{BadOption, Options};
+use crate::cli::{BadOption, Options, path};
 use crate::client::config::{Access, Config};
 
 /// Reads these options into `config`; those not given keep their defaults.
@@ -30,13 +28,6 @@ pub(super) fn read(options: &mut Options, config: &mut Config) -> Result<(), Bad
     }
     config.access = access;
     Ok(())
-}
-
-fn path(text: &str) -> Result<PathBuf, String> {
-    match text {
-        "" => Err("expected a file name".to_owned()),
-        text => Ok(text.into()),
-    }
 }
 
 /// Reads `Name: value` (RFC 9110, section 5). Errors do not show the value, which may be secret.

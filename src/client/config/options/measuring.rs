@@ -88,7 +88,7 @@ fn read_requests(options: &mut Options, config: &mut Config) -> Result<(), BadOp
 fn outstanding(text: &str) -> Result<usize, String> {
     match count(text)? {
         more if more > UNANSWERED_MAX => Err(format!(
-            "'{text}' is too many, expected at most {UNANSWERED_MAX}"
+            "invalid count '{text}': expected at most {UNANSWERED_MAX}"
         )),
         count => Ok(count),
     }

@@ -1,8 +1,8 @@
 //! Options for the report: what to print, where to write it, and which thresholds to apply.
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use crate::cli::{BadOption, Options, period};
+use crate::cli::{BadOption, Options, path, period};
 use crate::client::config::Config;
 use crate::client::config::limits::RUNS_MAX;
 
@@ -43,28 +43,29 @@ fn check(config: &Config) -> Result<(), BadOption> {
             "'-' is stdout, which --print uses for the ticks, name a file",
         ));
     }
-    let files: Vec<_> = [&config.csv, &config.hdr, &config.plot]
-        .into_iter()
-        .flatten()
-        .collect();
-    match files
-        .iter()
-        .enumerate()
-        .find(|(i, file)| files[..*i].contains(file))
-    {
-        None => Ok(()),
-        Some((_, file)) => Err(BadOption::new(
-            &file.display().to_string(),
-            "two outputs go to this file, name two files",
-        )),
-    }
+    check_files(config)
 }
 
-fn path(text: &str) -> Result<PathBuf, String> {
-    match text {
-        "" => Err("expected a file name".to_owned()),
-        text => Ok(text.into()),
+/// Rejects two outputs to one file.
+fn check_files(config: &Config) -> Result<(), BadOption> {
+    let mut known: Vec<(&str, &Path)> = Vec::new();
+    for (name, file) in [
+        ("--csv", &config.csv),
+        ("--hdr", &config.hdr),
+        ("--plot", &config.plot),
+    ] {
+        let Some(file) = file.as_deref() else {
+            continue;
+        };
+        if let Some((other, _)) = known.iter().find(|(_, path)| *path == file) {
+            let file = file.display();
+            let error =
+                format!("invalid file '{file}': {other} is written there; expected another");
+            return Err(BadOption::new(name, error));
+        }
+        known.push((name, file));
     }
+    Ok(())
 }
 
 fn errors(text: &str) -> Result<u64, String> {

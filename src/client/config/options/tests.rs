@@ -188,7 +188,7 @@ fn invalid_options_are_named() {
         ),
         (
             "--watch 10001",
-            "--watch: '10001' is too many, expected at most 10000",
+            "--watch: invalid count '10001': expected at most 10000",
         ),
         (
             "--url ws://h/?symbols=A --watch 1",
@@ -233,7 +233,7 @@ fn invalid_options_are_named() {
         ("--rate 5", "--rate: only makes sense with --request"),
         (
             "--request [] --outstanding 5000",
-            "--outstanding: '5000' is too many, expected at most 4096",
+            "--outstanding: invalid count '5000': expected at most 4096",
         ),
         (
             "--pid 0",
@@ -267,7 +267,7 @@ fn invalid_options_are_named() {
         ),
         (
             "--hdr x --csv x",
-            "x: two outputs go to this file, name two files",
+            "--hdr: invalid file 'x': --csv is written there; expected another",
         ),
         (
             "--max-errors -1",

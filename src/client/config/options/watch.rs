@@ -105,7 +105,7 @@ fn distinct(symbols: &str) -> Vec<String> {
 fn watched(text: &str) -> Result<usize, String> {
     match count(text)? {
         more if more > WATCHED_MAX => Err(format!(
-            "'{text}' is too many, expected at most {WATCHED_MAX}"
+            "invalid count '{text}': expected at most {WATCHED_MAX}"
         )),
         count => Ok(count),
     }

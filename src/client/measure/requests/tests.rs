@@ -42,7 +42,7 @@ impl Play {
     fn reply(&mut self, id: Option<&str>, ms: u64) -> bool {
         let now = self.at(ms);
         self.replies
-            .reply(&mut self.outstanding, id, now, (false, false))
+            .reply(&mut self.outstanding, id, now, Reply::default())
     }
 
     fn end(&mut self, ms: u64) {
