@@ -16,7 +16,7 @@ pub(crate) enum Ending {
     /// bytes.
     IfOverdue(Ping),
     /// By the shutdown, after everything it has not received yet.
-    Goodbye,
+    Shutdown,
 }
 
 /// The one queue of connections to close.

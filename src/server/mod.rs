@@ -612,7 +612,7 @@ impl<S: Transport> Server<S> {
         let reason = match ending {
             Ending::Because(reason) => Some(reason),
             Ending::IfOverdue(ping) => self.overdue(io_loop.time(), token, ping),
-            Ending::Goodbye => self.send_rest(io_loop.time(), token),
+            Ending::Shutdown => self.send_rest(io_loop.time(), token),
         };
         if let Some(reason) = reason {
             self.reject_or_close(io_loop, token, &reason);

@@ -149,7 +149,7 @@ impl<S: Transport> Server<S> {
     fn drain_some(&mut self, io_loop: &mut IoLoop<Self>, mut drain: Drain) {
         let now = io_loop.time();
         let due = drain.next(now).iter();
-        self.close_many(io_loop, due.map(|&token| (token, Ending::Goodbye)));
+        self.close_many(io_loop, due.map(|&token| (token, Ending::Shutdown)));
         if drain.told < drain.clients.len() {
             // Thousands of clients are told a few at a time, without a timer for each.
             let next = drain.due(drain.told).max(now + DRAIN_BEAT);
@@ -168,13 +168,13 @@ impl<S: Transport> Server<S> {
 
     /// Publishes the closing frame for all remaining clients. From now on new clients are refused.
     fn close_tape(&mut self, io_loop: &mut IoLoop<Self>) {
-        let mut goodbye = Vec::new();
+        let mut close_frame = Vec::new();
         frame::close(
-            &mut goodbye,
+            &mut close_frame,
             CloseCode::Away,
             &CloseReason::Shutdown.to_string(),
         );
-        self.hub.close(&goodbye, io_loop.time());
+        self.hub.close(&close_frame, io_loop.time());
         self.broadcast_soon(io_loop);
         self.shutdown.handing_over = false;
         self.reject_unfinished_handshakes(io_loop);

@@ -28,6 +28,12 @@ pub(crate) struct Debt {
     claims: Vec<Claim>,
 }
 
+/// What a symbol has that a reader is owed.
+struct News {
+    tick: bool,
+    event: bool,
+}
+
 /// One frame that a reader is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owed {
@@ -100,10 +106,10 @@ impl Hub {
         }
         self.owe(debt, self.symbols(list), |instrument| {
             let has_tick = instrument.is_listed && instrument.seq > 0;
-            (
-                has_tick && instrument.sent > seen,
-                instrument.is_listed && instrument.is_stale(),
-            )
+            News {
+                tick: has_tick && instrument.sent > seen,
+                event: instrument.is_listed && instrument.is_stale(),
+            }
         });
     }
 
@@ -128,7 +134,10 @@ impl Hub {
             return self.sort_named(&mut debt.named);
         }
         let distance = self.tape.head().saturating_sub(from) as usize;
-        let wanted = |instrument: &Instrument| (instrument.tick >= from, instrument.event >= from);
+        let wanted = |instrument: &Instrument| News {
+            tick: instrument.tick >= from,
+            event: instrument.event >= from,
+        };
         if from < self.tape.tail() || distance * SYMBOLS_PER_FRAME >= length {
             return self.owe(debt, symbols, wanted);
         }
@@ -173,10 +182,10 @@ impl Hub {
         }
         self.owe(debt, Symbols::Some(&new), |instrument| {
             let is_listed = instrument.is_listed;
-            (
-                is_listed && instrument.seq > 0,
-                is_listed && instrument.is_stale(),
-            )
+            News {
+                tick: is_listed && instrument.seq > 0,
+                event: is_listed && instrument.is_stale(),
+            }
         });
     }
 
@@ -197,16 +206,11 @@ impl Hub {
         }
     }
 
-    /// Adds what `wanted` says of each symbol: its tick, its event.
-    fn owe(
-        &self,
-        debt: &mut Debt,
-        symbols: Symbols<'_>,
-        wanted: impl Fn(&Instrument) -> (bool, bool),
-    ) {
+    /// Adds what `wanted` says of each symbol.
+    fn owe(&self, debt: &mut Debt, symbols: Symbols<'_>, wanted: impl Fn(&Instrument) -> News) {
         let named = &mut debt.named;
         let mut add = |symbol: SymbolId| {
-            let (tick, event) = wanted(self.instrument(symbol));
+            let News { tick, event } = wanted(self.instrument(symbol));
             if tick {
                 named.push(Owed::Tick(symbol));
             }

@@ -28,7 +28,7 @@ pub(super) struct Records {
 enum Say<'a> {
     Nothing,
     Text(&'a [u8]),
-    Goodbye,
+    CloseNotify,
 }
 
 /// Receives plain text: fills the reader's buffer first, and keeps the rest.
@@ -118,7 +118,7 @@ impl Records {
 
     /// Appends the end of the stream to `outgoing`: `close_notify`.
     pub(super) fn close_notify(&mut self, outgoing: &mut Vec<u8>) -> io::Result<()> {
-        self.drive(Say::Goodbye, &mut [], outgoing).map(drop)
+        self.drive(Say::CloseNotify, &mut [], outgoing).map(drop)
     }
 
     fn drive(
@@ -218,7 +218,7 @@ impl Say<'_> {
                     traffic.encrypt(text, room).map_err(Trouble::from)
                 })
             }
-            Self::Goodbye => put_within(outgoing, OVERHEAD, |room| {
+            Self::CloseNotify => put_within(outgoing, OVERHEAD, |room| {
                 traffic.queue_close_notify(room).map_err(Trouble::from)
             }),
         }
