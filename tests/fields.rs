@@ -116,7 +116,7 @@ fn a_recording_keeps_fields_and_a_replay_has_those_that_are_asked_for() {
     assert!(
         recorded
             .iter()
-            .filter(|line| sent.iter().any(|it| it == *line))
+            .filter(|line| sent.iter().any(|sent| sent == *line))
             .count()
             > 5
     );
@@ -139,7 +139,7 @@ fn a_recording_keeps_fields_and_a_replay_has_those_that_are_asked_for() {
         let (tick, first) = (object(&tick), recorded.iter().map(|line| object(line)));
         let original = first
             .into_iter()
-            .find(|it| it["timestamp"] == tick["timestamp"]);
+            .find(|other| other["timestamp"] == tick["timestamp"]);
         let original = original.unwrap();
         for name in ["price", "bid", "volume"] {
             assert!(tick.get(name).is_none_or(|value| *value == original[name]));
@@ -192,7 +192,8 @@ fn the_client_measures_and_prints_ticks_with_fields() {
         assert!(output.status.success(), "{output:?}");
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert!(report["ticks"].as_u64().unwrap() > 10, "{report}");
-        let odd = ["other_messages", "not_json_messages", "gaps", "missed"].map(|it| &report[it]);
+        let odd =
+            ["other_messages", "not_json_messages", "gaps", "missed"].map(|name| &report[name]);
         assert!(odd.iter().all(|count| **count == 0), "{report}");
         assert_eq!(report["errors"]["total"], 0, "{report}");
     }

@@ -1,7 +1,8 @@
 //! The cost of single steps: publishing a tick on the tape, reading it there, encoding, parsing, a
-//! message of an exchange, an upgrade, a tick published, a delivery, a tick measured by the client, a timer. `cargo bench
-//! --bench micro` prints nanoseconds, which vary; `scripts/budget.sh` counts the instructions of
-//! the same cases with valgrind, which do not, and compares them with `budget.txt`.
+//! message of an exchange, an upgrade, a tick published, a delivery, a tick measured by the client,
+//! a timer. `cargo bench --bench micro` prints nanoseconds, which vary; `scripts/budget.sh` counts
+//! the instructions of the same cases with valgrind, which do not, and compares them with
+//! `budget.txt`.
 
 mod client;
 mod market;

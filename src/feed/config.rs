@@ -229,7 +229,7 @@ impl Source {
     pub fn open<S: HasSources>(self, settings: &Settings) -> Result<Box<dyn Feed<S>>, OpenError> {
         Ok(match self {
             Self::Sim => {
-                if let Some(pattern) = settings.symbols.iter().find(|it| is_pattern(it)) {
+                if let Some(pattern) = settings.symbols.iter().find(|symbol| is_pattern(symbol)) {
                     return Err(OpenError::Pattern(pattern.clone()));
                 }
                 let rng = settings.seed.map_or_else(Rng::new, Rng::with_seed);
@@ -245,7 +245,7 @@ impl Source {
                     .symbols
                     .iter()
                     .cloned()
-                    .partition(|it| is_pattern(it));
+                    .partition(|symbol| is_pattern(symbol));
                 let patterns = patterns.iter().map(|pattern| Wanted::parse(pattern));
                 let settings = LinesSettings {
                     symbols,

@@ -472,7 +472,7 @@ mod tests {
             assert!(
                 one.fields
                     .iter()
-                    .all(|(field, it)| other.fields.get(field) == Some(it))
+                    .all(|(field, value)| other.fields.get(field) == Some(value))
             );
         }
     }

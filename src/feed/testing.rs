@@ -17,7 +17,7 @@ pub(super) struct Audience {
 }
 
 impl Audience {
-    /// An audience that has `room` for so many more symbols.
+    /// An audience that has room for `room` more symbols.
     pub(super) fn new(enough: usize, room: usize) -> Self {
         Self {
             ticks: Vec::new(),

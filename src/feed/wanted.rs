@@ -79,7 +79,8 @@ impl Wanted {
 
     /// Whether it is a pattern that matches `symbol`.
     pub(super) fn matches(&self, symbol: &Symbol) -> bool {
-        let fits = |part: &Option<String>, code: &str| part.as_deref().is_none_or(|it| it == code);
+        let fits =
+            |part: &Option<String>, code: &str| part.as_deref().is_none_or(|part| part == code);
         match &self.what {
             What::Name(_) => false,
             What::Pattern { base, quote } => {

@@ -32,7 +32,7 @@ struct Exception {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Hosts {
     All,
-    /// The addresses that begin with the first so many bits of this one.
+    /// The addresses that begin with the first N bits of this one.
     Network(IpAddr, u8),
     /// The hosts below this domain, and the domain itself if so.
     Domain {

@@ -46,7 +46,10 @@ impl Scene {
     /// Calls `play` for all exchanges at once.
     fn play(play: impl Fn(&Self, &Exchange) + Sync) {
         let catalogue = Catalogue::builtin();
-        let mut symbols: Vec<_> = catalogue.iter().map(|it| it.example().to_owned()).collect();
+        let mut symbols: Vec<_> = catalogue
+            .iter()
+            .map(|exchange| exchange.example().to_owned())
+            .collect();
         symbols.sort();
         symbols.dedup();
         let fake = FakeExchange::start(Config {

@@ -275,7 +275,7 @@ fn every_fault_of_an_answer_strikes_and_ends_as_asked() {
     let written = binance.fake.good("binance", "BTC/USDT");
     let written: Vec<_> = written
         .into_iter()
-        .map(|it| (it.price, it.timestamp_ms))
+        .map(|quote| (quote.price, quote.timestamp_ms))
         .collect();
     assert_eq!(good, written, "each good one once, in order");
     assert_eq!(good.iter().filter(|quote| **quote == good[0]).count(), 1);
@@ -433,7 +433,7 @@ fn with_faults_at_random_all_good_answers_are_whole() {
     let written = binance.fake.good("binance", "BTC/USDT");
     let written: Vec<_> = written
         .into_iter()
-        .map(|it| (it.price, it.timestamp_ms))
+        .map(|quote| (quote.price, quote.timestamp_ms))
         .collect();
     assert_eq!(good, written);
     let mut prices: Vec<_> = good.iter().map(|(price, _)| price.as_str()).collect();

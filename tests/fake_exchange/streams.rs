@@ -174,7 +174,7 @@ impl<'e> Client<'e> {
 
     /// Goes on until there are this many prices of each symbol.
     fn run(&mut self, ticks: usize) {
-        self.run_until(|client| client.ticks.iter().all(|it| it.len() >= ticks));
+        self.run_until(|client| client.ticks.iter().all(|received| received.len() >= ticks));
     }
 
     fn run_until(&mut self, is_so: impl Fn(&Self) -> bool) {
@@ -205,7 +205,9 @@ impl<'e> Client<'e> {
         let source = format!("{}+stream", exchange.id());
         for (symbol, ticks) in symbols.iter().zip(&self.ticks) {
             let good = fake.good(&source, symbol.as_str()).into_iter();
-            let mut good: Vec<_> = good.map(|it| (it.price, it.timestamp_ms)).collect();
+            let mut good: Vec<_> = good
+                .map(|quote| (quote.price, quote.timestamp_ms))
+                .collect();
             // Some may be under way.
             good.truncate(ticks.len());
             assert_eq!(*ticks, good, "{source} {symbol}");

@@ -30,7 +30,7 @@ fn a_tick_has_the_wanted_fields_and_keeps_what_an_answer_leaves_out() {
     let mut settings = settings(&upstream, &["BTC/USDT"]);
     settings.live.exchanges = Some(file.path().to_owned());
     settings.fields = "bid,change,volume".parse().unwrap();
-    let audience = listen("mine", &settings, |it| it.ticks.len() >= 3);
+    let audience = listen("mine", &settings, |audience| audience.ticks.len() >= 3);
     let told: Vec<String> = audience
         .ticks
         .iter()
@@ -52,6 +52,6 @@ fn nothing_is_read_that_was_not_asked_for() {
     let file = temp_file(ENTRY);
     let mut settings = settings(&upstream, &["BTC/USDT"]);
     settings.live.exchanges = Some(file.path().to_owned());
-    let audience = listen("mine", &settings, |it| !it.ticks.is_empty());
+    let audience = listen("mine", &settings, |audience| !audience.ticks.is_empty());
     assert!(audience.ticks[0].1.fields.is_empty());
 }

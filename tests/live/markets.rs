@@ -55,7 +55,7 @@ fn a_pattern_stands_for_the_markets_in_the_list_of_the_exchange() {
         }
     });
     let settings = settings(&upstream, &["*/USDT"]);
-    let audience = listen("okx", &settings, |it| priced(it).len() >= 2);
+    let audience = listen("okx", &settings, |audience| priced(audience).len() >= 2);
     assert_eq!(audience.listed, ["BTC/USDT", "ETH/USDT"]);
     assert_eq!(priced(&audience), BTreeSet::from(["BTC/USDT", "ETH/USDT"]));
     assert_eq!(upstream.asked()[0].1, LIST, "prices come after the list");
@@ -76,7 +76,7 @@ fn names_are_served_while_a_list_that_is_refused_is_waited_for() {
         }
     });
     let settings = settings(&upstream, &["*/EUR", "okx:BTC/USDT"]);
-    let audience = listen("okx", &settings, |it| priced(it).len() >= 2);
+    let audience = listen("okx", &settings, |audience| priced(audience).len() >= 2);
     assert_eq!(audience.listed, ["BTC/USDT", "BTC/EUR"]);
     let asked = upstream.asked();
     let lists: Vec<_> = asked.iter().filter(|(_, path)| path == LIST).collect();
@@ -119,7 +119,7 @@ fn three_thousand_markets_share_one_request() {
         ok(okx_prices(&markets))
     });
     let settings = settings(&upstream, &["*"]);
-    let audience = listen("okx", &settings, |it| it.ticks.len() >= 6_000);
+    let audience = listen("okx", &settings, |audience| audience.ticks.len() >= 6_000);
     assert_eq!(audience.listed.len(), 3_000);
     assert_eq!(priced(&audience).len(), 3_000);
     assert_eq!(audience.sources.iter().next().unwrap().answers(), 2);
@@ -160,7 +160,9 @@ fn a_stream_is_split_over_connections_and_messages_by_the_limits_of_the_exchange
     let file = temp_file(own);
     let mut settings = settings(&upstream, &["*/X"]);
     settings.live.exchanges = Some(file.path().to_owned());
-    let audience = listen("okx+stream", &settings, |it| priced(it).len() >= 5);
+    let audience = listen("okx+stream", &settings, |audience| {
+        priced(audience).len() >= 5
+    });
     assert_eq!(priced(&audience).len(), 5);
     let messages = messages.lock().unwrap();
     let markets = |text: &String| text.matches("-X").count();

@@ -217,7 +217,7 @@ fn any_price_on_the_web_can_be_a_source() {
 }
 
 #[test]
-fn a_source_of_ones_own_may_have_a_bad_minute_at_the_start() {
+fn a_users_own_source_may_have_a_bad_minute_at_the_start() {
     for (status, bad) in [
         (200, "<!doctype html><title>Soon</title>"),
         (200, r#"{"data":{"price":null}}"#),
@@ -241,7 +241,7 @@ fn a_source_of_ones_own_may_have_a_bad_minute_at_the_start() {
 }
 
 #[test]
-fn a_price_of_ones_own_may_be_zero_or_negative_and_that_of_an_exchange_may_not() {
+fn the_price_of_a_users_own_source_may_be_zero_or_negative_and_an_exchanges_may_not() {
     let upstream = Upstream::http(|number, path| {
         let price = ["-12.50", "0.00", "-0.01", "7"][number.min(3)];
         if path.contains("example.com") {

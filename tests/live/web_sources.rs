@@ -271,18 +271,16 @@ fn a_stream_of_events_is_a_source_and_is_resumed_where_it_ended() {
         if !head.contains("accept: text/event-stream") {
             return events(stream, "");
         }
-        match head.contains("last-event-id: 7\r\n") {
-            false => events(
+        if !head.contains("last-event-id: 7\r\n") {
+            return events(
                 stream,
                 "retry: 100\n\n: hello\n\nevent: greeting\ndata: {}\n\nid: 7\ndata: {\"p\":\ndata: 1.50}\n\n",
-            ),
-            true => {
-                events(stream, "event: price\nid: 7\ndata: {\"p\":2.50}\n\n")?;
-                // It stays open until the server goes.
-                let _ = head_of_nothing(stream);
-                Ok(())
-            }
+            );
         }
+        events(stream, "event: price\nid: 7\ndata: {\"p\":2.50}\n\n")?;
+        // It stays open until the server goes.
+        let _ = head_of_nothing(stream);
+        Ok(())
     }
     fn head_of_nothing(stream: &TcpStream) -> io::Result<String> {
         head(stream)

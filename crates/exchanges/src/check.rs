@@ -255,13 +255,11 @@ fn check_post(field: &str, post: Option<&Message>) -> Checked {
         return Ok(());
     };
     in_field(field, post.check())?;
-    match post.mentions(TIME_PLACEHOLDERS) {
-        true => Err((
-            field.to_owned(),
-            "a body cannot contain the time: expected it in the URL".to_owned(),
-        )),
-        false => Ok(()),
+    if post.mentions(TIME_PLACEHOLDERS) {
+        let reason = "a body cannot contain the time: expected it in the URL";
+        return Err((field.to_owned(), reason.to_owned()));
     }
+    Ok(())
 }
 
 const INTERVAL_MS_MAX: u64 = 86_400_000;

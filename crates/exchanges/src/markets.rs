@@ -111,7 +111,11 @@ impl MarketList {
             text,
             document: Some(&node),
         };
-        if self.trading.as_ref().is_some_and(|it| !it.holds(&inputs)) {
+        if self
+            .trading
+            .as_ref()
+            .is_some_and(|trading| !trading.holds(&inputs))
+        {
             return None;
         }
         let name = match (&self.name, key) {

@@ -240,8 +240,11 @@ impl<'e> Session<'e> {
         // Messages that name no markets are sent once.
         let is_due = |message: &&Message, is_now| is_now || message.mentions_markets();
         let is_now = is_last && !self.is_announced;
-        let before = entry.before.iter().filter(|it| is_due(it, is_first));
-        let after = entry.after.iter().filter(|it| is_due(it, is_now));
+        let before = entry
+            .before
+            .iter()
+            .filter(|message| is_due(message, is_first));
+        let after = entry.after.iter().filter(|message| is_due(message, is_now));
         let messages: Vec<_> = before.chain(&entry.subscribe).chain(after).collect();
         self.is_announced |= is_last;
         self.subscribed = to;

@@ -199,7 +199,7 @@ impl Pointers {
             let pointer = self
                 .market
                 .as_ref()
-                .map(|it| it.replace("{i}", &index.to_string()));
+                .map(|item| item.replace("{i}", &index.to_string()));
             let name = pointer.and_then(|pointer| walk(json, &pointer));
             name.is_some_and(|name| name.get().trim_matches('"').eq_ignore_ascii_case(market))
         };

@@ -96,7 +96,10 @@ fn every_field_that_an_entry_promises_is_in_a_sample() {
             sampled.insert((sample.exchange.clone(), is_stream, field));
         }
     }
-    let known: BTreeSet<_> = samples().into_iter().map(|it| it.exchange).collect();
+    let known: BTreeSet<_> = samples()
+        .into_iter()
+        .map(|sample| sample.exchange)
+        .collect();
     assert!(known.len() >= 20, "{known:?}");
     for id in known {
         let exchange = catalogue.get(&id).unwrap();

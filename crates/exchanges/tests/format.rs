@@ -21,9 +21,10 @@ fn exchange(members: &str) -> Exchange {
 }
 
 fn read(members: &str) -> Result<Catalogue, String> {
-    let spelling = match members.contains("\"spelling\": {\"market\"") {
-        true => "",
-        false => r#""spelling": {"market": "{BASE}-{QUOTE}"},"#,
+    let spelling = if members.contains("\"spelling\": {\"market\"") {
+        ""
+    } else {
+        r#""spelling": {"market": "{BASE}-{QUOTE}"},"#
     };
     let comma = if members.is_empty() { "" } else { "," };
     let file = format!(
@@ -198,7 +199,10 @@ fn a_request_may_be_a_post_that_names_its_markets() {
             "between": "+", "most": 2, "answer": {"map": "", "last": ""}}"#,
     );
     let requests = several.requests(&symbols(&["A/B", "C/D", "E/F"]));
-    let bodies: Vec<_> = requests.iter().flat_map(|it| it.post.as_deref()).collect();
+    let bodies: Vec<_> = requests
+        .iter()
+        .flat_map(|request| request.post.as_deref())
+        .collect();
     assert_eq!(
         bodies,
         [

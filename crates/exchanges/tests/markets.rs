@@ -131,7 +131,7 @@ fn the_prices_of_all_markets_are_a_list_if_their_names_can_be_taken_apart() {
 }
 
 #[test]
-fn an_entry_of_ones_own_may_have_a_list_and_mistakes_in_it_are_named() {
+fn a_users_own_entry_may_have_a_list_and_mistakes_in_it_are_named() {
     let catalogue = |markets: &str| {
         let text = format!(
             r#"{{"exchanges":[{{"id":"mine","name":"Mine","interval_ms":1,

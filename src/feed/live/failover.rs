@@ -40,7 +40,10 @@ impl Failover {
     pub(super) fn insert(&mut self, source: usize, silence_max: Duration) {
         // A source that comes before the one that serves has to prove itself first, unless the
         // choice has only begun.
-        let has_begun = self.candidates.iter().any(|it| it.last_good.is_some());
+        let has_begun = self
+            .candidates
+            .iter()
+            .any(|candidate| candidate.last_good.is_some());
         self.active += usize::from(has_begun && source <= self.active);
         self.candidates.insert(
             source,

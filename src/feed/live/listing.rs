@@ -41,11 +41,11 @@ pub(super) struct Listing {
 /// What the fiber reports.
 #[derive(Debug)]
 pub(super) enum ListEvent {
-    /// The list was read, and has so many markets.
+    /// The list was read, and has this many markets.
     Read(usize),
     /// It could not be read. The next attempt follows after the pause.
     Failed { failure: Failure, pause: Pause },
-    /// Changes follow, after which so many symbols are served.
+    /// Changes follow, after which this many symbols are served.
     Begin(usize),
     /// These are served no longer.
     Remove(Vec<Symbol>),

@@ -1,5 +1,9 @@
 //! Limits how many lines one source writes to the log: a change is worth a line, but not one each
 //! second. Pure: the time is handed in.
+//!
+//! The log's own limit is for each call site and far wider, so one restless source would use up that
+//! of all others. Besides, this limit says when it begins, since a source that goes on unnoticed
+//! would look as if it had recovered.
 
 use std::time::{Duration, Instant};
 

@@ -108,7 +108,7 @@ impl Running {
         let mut exchanges: Vec<Listed> = Vec::new();
         for (index, source) in live.sources.iter().enumerate() {
             let id = source.exchange.id();
-            match exchanges.iter_mut().find(|it| it.exchange.id() == id) {
+            match exchanges.iter_mut().find(|known| known.exchange.id() == id) {
                 Some(known) => known.sources.push(index),
                 None => exchanges.push(Listed {
                     exchange: source.exchange.clone(),
@@ -189,7 +189,11 @@ fn start<S: HasSources>(running: Rc<Running>, state: &mut S, io_loop: &mut IoLoo
     running.group(state).roster.teams = teams;
     for (index, listed) in running.exchanges.iter().enumerate() {
         let id = listed.exchange.id();
-        let wanted = running.live.wanted.iter().filter(|it| it.is_from(id));
+        let wanted = running
+            .live
+            .wanted
+            .iter()
+            .filter(|wanted| wanted.is_from(id));
         let mut status = ListStatus::new(id);
         status.want(wanted.cloned().collect(), &listed.exchange);
         running.group(state).roster.lists.push(status);
@@ -215,7 +219,9 @@ fn follow<S: HasSources>(
             Ok(wanted) => {
                 log::info!("reloaded the list of symbols");
                 for (index, listed) in running.exchanges.iter().enumerate() {
-                    let its = wanted.iter().filter(|it| it.is_from(listed.exchange.id()));
+                    let its = wanted
+                        .iter()
+                        .filter(|wanted| wanted.is_from(listed.exchange.id()));
                     let its: Vec<_> = its.cloned().collect();
                     let status = &mut running.group(state).roster.lists[index];
                     status.want(its.clone(), &listed.exchange);
@@ -289,7 +295,7 @@ fn take<S: HasSources>(
         ListEvent::Failed { failure, pause } => status.failed(&failure, pause, now),
         ListEvent::Begin(symbols) => begin(running, index, symbols, state),
         ListEvent::Remove(symbols) => {
-            status.left_out.retain(|it| !symbols.contains(it));
+            status.left_out.retain(|symbol| !symbols.contains(symbol));
             status.removed += symbols.len();
             remove(running, index, &symbols, state, io_loop);
         }
@@ -323,7 +329,7 @@ fn take<S: HasSources>(
     }
 }
 
-/// Adapts the limits on silence to so many symbols: a round of requests may take longer.
+/// Adapts the limits on silence to the number of symbols: a round of requests may take longer.
 fn begin<S: HasSources>(running: &Rc<Running>, index: usize, symbols: usize, state: &mut S) {
     let listed = &running.exchanges[index];
     let live = &running.live;

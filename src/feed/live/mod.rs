@@ -149,19 +149,23 @@ impl LiveGroup {
     /// # Errors
     /// A sentence about the first entry that no source can have.
     pub(super) fn read_wanted(&self, entries: &[String]) -> Result<Vec<Wanted>, String> {
-        let ids: Vec<_> = self.sources.iter().map(|it| it.exchange.id()).collect();
+        let ids: Vec<_> = self
+            .sources
+            .iter()
+            .map(|source| source.exchange.id())
+            .collect();
         let read = |text: &String| {
             let wanted = Wanted::parse(text)?;
-            if let Some(source) = wanted.source.as_deref().filter(|it| !ids.contains(it)) {
+            if let Some(source) = wanted.source.as_deref().filter(|id| !ids.contains(id)) {
                 let sources = ids.join(", ");
                 return Err(format!(
                     "{text} is from {source}, which is none of the sources: {sources}"
                 ));
             }
-            let mut from = self.sources.iter().map(|it| &it.exchange);
+            let mut from = self.sources.iter().map(|source| &source.exchange);
             let has_list = |it: &Exchange| it.market_list_url().is_some();
-            let is_known =
-                wanted.name().is_some() || from.any(|it| wanted.is_from(it.id()) && has_list(it));
+            let is_known = wanted.name().is_some()
+                || from.any(|exchange| wanted.is_from(exchange.id()) && has_list(exchange));
             if !is_known {
                 return Err(format!(
                     "{text} needs a list of markets, which {} does not have: name its symbols",
@@ -175,11 +179,11 @@ impl LiveGroup {
 
     /// The symbols that the user wants by name from this exchange.
     pub(super) fn names(&self, exchange: &str) -> Vec<Symbol> {
-        let wanted = self.wanted.iter().filter(|it| it.is_from(exchange));
+        let wanted = self.wanted.iter().filter(|wanted| wanted.is_from(exchange));
         wanted.filter_map(Wanted::name).cloned().collect()
     }
 
-    /// How long `source` may be silent before its prices are stale, if it has so many symbols. A
+    /// How long `source` may be silent before its prices are stale, if it has this many symbols. A
     /// stream is not silent while it shows signs of life, so it is never expected to be faster than
     /// those.
     fn stale_after(&self, source: &LiveSource, symbols: usize) -> Duration {

@@ -267,7 +267,7 @@ impl Round {
         new.sort_by_key(|symbol| numbers[symbol]);
         self.symbols.extend(new);
         self.single
-            .retain(|it| numbers.contains_key(&it.symbols[0]));
+            .retain(|request| numbers.contains_key(&request.symbols[0]));
         // The new ones have their turn, and the others again.
         self.done = 0;
         self.share = None;

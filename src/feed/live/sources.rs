@@ -385,7 +385,7 @@ impl Group {
     fn forget_fields(&mut self, source: usize, shard: usize) {
         let markets = self.markets.iter_mut();
         let places = markets.flat_map(|(_, market)| &mut market.places);
-        for place in places.filter(|it| it.source == source && it.shard == shard) {
+        for place in places.filter(|place| place.source == source && place.shard == shard) {
             place.fields = Fields::default();
         }
     }

@@ -382,7 +382,7 @@ impl Listening {
         self.ping_due = self.ping_every.map(|every| now + every);
     }
 
-    /// Makes room for so many symbols, since they are added while it runs.
+    /// Makes room for this many symbols, since they are added while it runs.
     fn make_room_for(&mut self, symbols: usize) {
         self.prices.resize(symbols, None);
     }
@@ -540,7 +540,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How many symbols are added to a session in one turn.
 const SYMBOLS_PER_TURN: usize = 256;
 
-/// A connection is replaced when more than one in so many of its symbols is no longer wanted.
+/// A connection is replaced when more than one in this many of its symbols is no longer wanted.
 const UNWANTED_SHARE: usize = 4;
 
 /// How many subscribe messages are sent in one turn.

@@ -45,7 +45,7 @@ pub(super) fn near(wanted: &Wanted, list: &[Symbol]) -> Vec<String> {
             bases.insert(0, symbol.base().to_owned());
             quotes.insert(0, symbol.quote().to_owned());
             // With none of them, any market of the same base.
-            let of_base = list.iter().filter(|it| it.base() == symbol.base());
+            let of_base = list.iter().filter(|listed| listed.base() == symbol.base());
             let pairs = bases.iter().flat_map(|base| {
                 let pair = move |quote: &String| format!("{base}/{quote}").parse().ok();
                 quotes.iter().filter_map(pair)
@@ -53,7 +53,7 @@ pub(super) fn near(wanted: &Wanted, list: &[Symbol]) -> Vec<String> {
             let pairs: Vec<Symbol> = pairs.chain(of_base.cloned()).collect();
             let known = pairs
                 .into_iter()
-                .filter(|it| list.binary_search(it).is_ok());
+                .filter(|similar| list.binary_search(similar).is_ok());
             known.map(|symbol| with(What::Name(symbol))).collect()
         }
         What::Pattern { base, quote } => {

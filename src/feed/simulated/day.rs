@@ -50,7 +50,7 @@ struct Volume {
 }
 
 impl Day {
-    /// The day of a market whose price, in steps, has so many decimals. One unit of its base is
+    /// The day of a market whose price, in steps, has `decimals` decimals. One unit of its base is
     /// worth this many `10^-8` dollars, and it ticks once per interval.
     pub(super) fn new(
         (price, decimals): (u64, u32),

@@ -2,7 +2,7 @@
 
 use crate::tick::Price;
 
-/// A number of which so many digits stand after the decimal point.
+/// `digits`, the last `decimals` of them behind the decimal point.
 pub(super) fn decimal(sign: &str, digits: u128, decimals: u32) -> Price {
     let width = decimals as usize;
     // Built by hand, since formatting would be a fifth of the whole cost of a tick.

@@ -219,7 +219,7 @@ impl FakeExchange {
         let Some(first) = delivered.first() else {
             return Ok(good.len());
         };
-        let begin = good.iter().position(|it| it.price == first.as_ref());
+        let begin = good.iter().position(|tick| tick.price == first.as_ref());
         let begin = begin.ok_or_else(|| format!("{} was never sent", first.as_ref()))?;
         for (index, price) in delivered.iter().enumerate() {
             let price = price.as_ref();

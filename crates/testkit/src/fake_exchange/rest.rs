@@ -36,8 +36,9 @@ pub(super) fn answer(
         return Answer::new(404, what);
     };
     let clock = Clock::now(fault);
-    let told =
-        |(status, body): (u16, &str)| Answer::new(status, fill(body, &|it| clock.placeholder(it)));
+    let told = |(status, body): (u16, &str)| {
+        Answer::new(status, fill(body, &|name| clock.placeholder(name)))
+    };
     if let Some(refusal) = refusal(fault) {
         let is_limit = refusal.status == 429 || refusal.status == 418;
         let body = if is_limit {

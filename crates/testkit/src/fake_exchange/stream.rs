@@ -64,7 +64,10 @@ pub(super) fn serve(
     if format.authority == KUCOIN && !has_token(shared, &request.target) {
         return refuse(wire, "401 Unauthorized");
     }
-    if format.needs.is_some_and(|it| request.header(it).is_none()) {
+    if format
+        .needs
+        .is_some_and(|header| request.header(header).is_none())
+    {
         return refuse(wire, "403 Forbidden");
     }
     // Before the client can have the answer: it may send exactly when it is allowed to.
@@ -280,7 +283,7 @@ impl<'s> Talk<'s> {
         }
         for market in &markets {
             let mut traded = traded.iter();
-            let symbol = traded.find(|it| (format.spell)(it.base, it.quote) == *market);
+            let symbol = traded.find(|symbol| (format.spell)(symbol.base, symbol.quote) == *market);
             match symbol {
                 Some(symbol) => {
                     self.channels += 1;
@@ -291,17 +294,9 @@ impl<'s> Talk<'s> {
                 None => self.confirm(format.unknown, market, captured)?,
             }
         }
-        match format.ack_each {
-            true => {
-                for market in known {
-                    self.confirm(format.ack, market, captured)?;
-                }
-            }
-            false => {
-                if let Some(market) = known.first() {
-                    self.confirm(format.ack, market, captured)?;
-                }
-            }
+        let confirmed = if format.ack_each { known.len() } else { 1 };
+        for market in known.into_iter().take(confirmed) {
+            self.confirm(format.ack, market, captured)?;
         }
         // The current price is sent at once.
         self.next_tick = self.shared.now();

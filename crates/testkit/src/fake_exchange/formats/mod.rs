@@ -140,7 +140,7 @@ impl Ask {
         let named = ["$market", "$list", "$items", "$json", "$each", "$base"];
         !named
             .iter()
-            .any(|it| texts.iter().any(|text| text.contains(it)))
+            .any(|word| texts.iter().any(|text| text.contains(word)))
     }
 }
 
