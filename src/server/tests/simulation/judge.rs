@@ -81,6 +81,16 @@ struct Found {
     hindered: Option<u64>,
 }
 
+/// A client in one step: what the step did, and where its connection says it stands.
+struct Sight<'a> {
+    id: Id,
+    /// Whether it has sent something in this step.
+    has_spoken: bool,
+    step: &'a Step,
+    stands: Option<&'a Standing>,
+    found: &'a Found,
+}
+
 impl Place {
     /// Whether its state depends on more than the bytes sent to it.
     fn is_special(&self) -> bool {
@@ -581,8 +591,6 @@ impl Judge {
             changes: deeds.changes,
             hindered: found.hindered,
         };
-        let token = self.net.pipe(id, |pipe| pipe.token).flatten();
-        let connection = token.and_then(|token| server.connections.get_mut(token));
         let client = self.clients.get_mut(&id).expect("it is kept");
         client.written = found.total;
         client.closing = found.closed;
@@ -605,43 +613,68 @@ impl Judge {
             tls.expect(&stream);
         }
         self.bytes += stream.len() as u64;
-        if let Some(connection) = connection {
+        let sight = Sight {
+            id,
+            has_spoken,
+            step: &step,
+            stands: stands.as_ref(),
+            found,
+        };
+        let token = self.net.pipe(id, |pipe| pipe.token).flatten();
+        if let Some(connection) = token.and_then(|token| server.connections.get_mut(token)) {
             let backlog = connection.subscriber().map_or(0, Subscriber::backlog);
             let backlog_max = self.config.max_message_size.max(SCRATCH_MAX);
             assert!(backlog <= backlog_max, "backlog");
-            let pending = connection.outbox().pending();
-            assert!(
-                pending.len() <= client.pending_max(),
-                "{} bytes pending",
-                pending.len()
-            );
-            stream.extend_from_slice(pending);
-            let known = client.pending.len();
-            assert!(
-                stream.starts_with(&client.pending),
-                "{id}: what was begun was not finished"
-            );
-            client.pending = pending.to_vec();
-            self.hash.write(&stream[known..]);
-            if self.trace && stream.len() > known {
-                let text = String::from_utf8_lossy(&stream[known..]);
-                eprintln!("    {id} ({:?}) is sent {text:?}", client.kind);
+            let pending = connection.outbox().pending().to_vec();
+            stream.extend_from_slice(&pending);
+            self.read_stream(&sight, &stream, pending, &server.hub);
+        } else {
+            self.check_last_bytes(&sight, &stream);
+        }
+        self.check_place(&sight, &stream, &server.hub);
+    }
+
+    /// Lets an open client read what it was sent: `stream`, of which `pending` is still on its way.
+    fn read_stream(&mut self, sight: &Sight<'_>, stream: &[u8], pending: Vec<u8>, hub: &Hub) {
+        let id = sight.id;
+        let client = self.clients.get_mut(&id).expect("it is kept");
+        assert!(
+            pending.len() <= client.pending_max(),
+            "{} bytes pending",
+            pending.len()
+        );
+        let known = client.pending.len();
+        assert!(
+            stream.starts_with(&client.pending),
+            "{id}: what was begun was not finished"
+        );
+        client.pending = pending;
+        self.hash.write(&stream[known..]);
+        if self.trace && stream.len() > known {
+            let text = String::from_utf8_lossy(&stream[known..]);
+            eprintln!("    {id} ({:?}) is sent {text:?}", client.kind);
+        }
+        if let (Some(place), Some(stands)) = (&mut client.place, sight.stands) {
+            place.catch_up(sight.has_spoken, sight.found.now, stands, &self.model, hub);
+        }
+        let was_inside = client.let_in;
+        client.read(&stream[known..], &mut self.model, sight.step);
+        if client.let_in && !was_inside {
+            self.opened += 1;
+            let wait = self.config.resume_wait.as_micros() as u64;
+            let place = client.place.as_mut().expect("it is let in");
+            place.waits_until = Some(self.now + wait);
+            if client.tls.is_some() {
+                *self.events.entry("secured").or_default() += 1;
             }
-            if let (Some(place), Some(stands)) = (&mut client.place, &stands) {
-                place.catch_up(has_spoken, found.now, stands, &self.model, &server.hub);
-            }
-            let was_inside = client.let_in;
-            client.read(&stream[known..], &mut self.model, &step);
-            if client.let_in && !was_inside {
-                self.opened += 1;
-                let wait = self.config.resume_wait.as_micros() as u64;
-                let place = client.place.as_mut().expect("it is let in");
-                place.waits_until = Some(self.now + wait);
-                if client.tls.is_some() {
-                    *self.events.entry("secured").or_default() += 1;
-                }
-            }
-        } else if client.answer.is_empty() {
+        }
+    }
+
+    /// Checks what was sent to a client that was dropped in this step.
+    fn check_last_bytes(&mut self, sight: &Sight<'_>, stream: &[u8]) {
+        let Sight { id, found, .. } = sight;
+        let client = &self.clients[id];
+        if client.answer.is_empty() {
             // It was dropped together with the answer: it never spoke, or had already ended.
             let is_late = found
                 .closed
@@ -659,16 +692,24 @@ impl Judge {
             // whole.
             let has_more = stream.len() > client.pending.len();
             let is_ended = found.ended.is_some() && stream.starts_with(&client.pending);
-            let is_rest = client.pending.starts_with(&stream);
+            let is_rest = client.pending.starts_with(stream);
             assert!(is_rest || is_ended, "{id}: more than was begun");
             self.has_unseen |= has_more;
         }
-        if let (Some(place), Some(stands)) = (&mut client.place, &stands) {
+    }
+
+    /// Checks where a client's connection says it stands.
+    fn check_place(&mut self, sight: &Sight<'_>, stream: &[u8], hub: &Hub) {
+        let &Sight {
+            id, step, found, ..
+        } = sight;
+        let client = self.clients.get_mut(&id).expect("it is kept");
+        if let (Some(place), Some(stands)) = (&mut client.place, sight.stands) {
             if place.takes_later {
-                place.take_fresh(has_spoken, self.now, stands, &self.model, &server.hub);
+                place.take_fresh(sight.has_spoken, self.now, stands, &self.model, hub);
             }
             (place.owes, place.takes_later) = (stands.is_owed, stands.must_refresh);
-            place.check(id, stands, &step, &mut self.model);
+            place.check(id, stands, step, &mut self.model);
             let takes_all = client.pending.is_empty() && !found.blocked;
             let is_cut = !stream.is_empty() && !place.is_satisfied(false, &self.model);
             if takes_all && (is_cut || stands.is_owed) {
@@ -676,7 +717,7 @@ impl Judge {
             }
         } else if let Some(place) = &mut client.place {
             // A skip right before it was dropped left no frame.
-            place.follow_skips(true, &step, &mut self.model);
+            place.follow_skips(true, step, &mut self.model);
         }
     }
 

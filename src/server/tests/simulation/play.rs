@@ -53,39 +53,54 @@ pub(super) fn play(seed: u64, trace: bool) -> Played {
     }
 }
 
+/// Short times and small buffers, so that every limit is reached within a run.
+fn some_config(rng: &mut fastrand::Rng, is_deep: bool) -> Config {
+    let ms = |range: std::ops::Range<u64>, rng: &mut fastrand::Rng| {
+        Duration::from_millis(rng.u64(range))
+    };
+    let tape_size = if is_deep {
+        400_000
+    } else {
+        rng.usize(1024..8192)
+    };
+    let ping_interval = ms(200..3000, rng);
+    Config {
+        tape_size,
+        resume_wait: ms(20..1500, rng),
+        max_batch: if is_deep { 300 } else { rng.usize(1..20) },
+        handshake_timeout: ms(300..5000, rng),
+        close_timeout: ms(100..2000, rng),
+        ping_interval,
+        ping_timeout: ms(100..3000, rng),
+        message_burst: BURST,
+        conflate_after: ms(20..1000, rng),
+        slow_timeout: ms(300..4000, rng),
+        drain: if rng.bool() {
+            Duration::ZERO
+        } else {
+            ms(1..1500, rng)
+        },
+        ..Config::default()
+    }
+}
+
+fn some_nature(rng: &mut fastrand::Rng) -> Nature {
+    Nature {
+        capacity: rng.usize(200..6000),
+        cut: if rng.bool() { rng.u8(..60) } else { 0 },
+        interrupt: if rng.u8(..4) == 0 { 5 } else { 0 },
+        separate: rng.bool(),
+        secure: false,
+    }
+}
+
 impl Play {
     fn new(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let names = some_names(&mut rng);
         let at_first = rng.usize(1..=names.len());
         let is_deep = rng.u8(..50) == 0;
-        let ms = |range: std::ops::Range<u64>, rng: &mut fastrand::Rng| {
-            Duration::from_millis(rng.u64(range))
-        };
-        let tape_size = if is_deep {
-            400_000
-        } else {
-            rng.usize(1024..8192)
-        };
-        let ping_interval = ms(200..3000, &mut rng);
-        let config = Config {
-            tape_size,
-            resume_wait: ms(20..1500, &mut rng),
-            max_batch: if is_deep { 300 } else { rng.usize(1..20) },
-            handshake_timeout: ms(300..5000, &mut rng),
-            close_timeout: ms(100..2000, &mut rng),
-            ping_interval,
-            ping_timeout: ms(100..3000, &mut rng),
-            message_burst: BURST,
-            conflate_after: ms(20..1000, &mut rng),
-            slow_timeout: ms(300..4000, &mut rng),
-            drain: if rng.bool() {
-                Duration::ZERO
-            } else {
-                ms(1..1500, &mut rng)
-            },
-            ..Config::default()
-        };
+        let config = some_config(&mut rng, is_deep);
         // Handshakes are expensive, even more so without optimisation.
         let is_secure = seed % SEEDS_PER_TLS == SEEDS_PER_TLS - 1;
         let clients_max = match rng.u8(..100) {
@@ -100,13 +115,7 @@ impl Play {
             clients_per_address_max: (rng.u8(..4) == 0).then(|| rng.usize(1..=clients_max)),
             ..config
         };
-        let nature = Nature {
-            capacity: rng.usize(200..6000),
-            cut: if rng.bool() { rng.u8(..60) } else { 0 },
-            interrupt: if rng.u8(..4) == 0 { 5 } else { 0 },
-            separate: rng.bool(),
-            secure: false,
-        };
+        let nature = some_nature(&mut rng);
         let scratch = if rng.bool() {
             16 * 1024
         } else {
