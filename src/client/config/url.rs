@@ -46,43 +46,15 @@ impl Url {
             };
             return Err(format!("'{shown}://' is not supported, try {EXAMPLE}"));
         }
-        // This part goes into the request unchanged, so blanks and line breaks are not allowed.
-        if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let text = redacted(text);
-            return Err(format!(
-                "invalid URL '{text}': some characters must be %-encoded"
-            ));
-        }
-        if rest.contains('#') {
-            return Err(format!(
-                "invalid URL '{}': WebSocket URLs have no fragment (write a # in a password as %23)",
-                redacted(text)
-            ));
-        }
+        check_characters(rest, text)?;
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
         let (user, authority) = match authority.rsplit_once('@') {
             Some((user, authority)) => (Some(user), authority),
             None => (None, authority),
         };
-        let (host, port) = authority_parts(authority, default_port(secure)).ok_or_else(|| {
-            if target.contains('@') {
-                // A password that contains a slash.
-                format!(
-                    "invalid host and port in '{}' (write a / in a password as %2F)",
-                    redacted(rest)
-                )
-            } else if authority.bytes().any(|byte| byte.is_ascii_alphabetic()) {
-                // User and password without a host.
-                let host = authority.split(':').next().unwrap_or_default();
-                format!(
-                    "invalid host and port, beginning with '{host}': expected something like \
-                     {EXAMPLE}"
-                )
-            } else {
-                format!("invalid host and port '{authority}': expected something like {EXAMPLE}")
-            }
-        })?;
+        let (host, port) = authority_parts(authority, default_port(secure))
+            .ok_or_else(|| bad_authority(authority, target, rest))?;
         let slash = if target.starts_with('/') { "" } else { "/" };
         Ok(Self {
             secure,
@@ -249,6 +221,38 @@ fn redacted(text: &str) -> String {
 
 fn default_port(secure: bool) -> u16 {
     if secure { 443 } else { 80 }
+}
+
+/// Checks the part of the URL `text` that goes into the request unchanged: blanks and line breaks are
+/// not allowed there.
+fn check_characters(rest: &str, text: &str) -> Result<(), String> {
+    let text = redacted(text);
+    if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!(
+            "invalid URL '{text}': some characters must be %-encoded"
+        ));
+    }
+    if rest.contains('#') {
+        return Err(format!(
+            "invalid URL '{text}': WebSocket URLs have no fragment (write a # in a password as %23)"
+        ));
+    }
+    Ok(())
+}
+
+/// The error about an invalid authority, in front of `target` in `rest`.
+fn bad_authority(authority: &str, target: &str, rest: &str) -> String {
+    if target.contains('@') {
+        // A password that contains a slash.
+        let rest = redacted(rest);
+        format!("invalid host and port in '{rest}' (write a / in a password as %2F)")
+    } else if authority.bytes().any(|byte| byte.is_ascii_alphabetic()) {
+        // User and password without a host.
+        let host = authority.split(':').next().unwrap_or_default();
+        format!("invalid host and port, beginning with '{host}': expected something like {EXAMPLE}")
+    } else {
+        format!("invalid host and port '{authority}': expected something like {EXAMPLE}")
+    }
 }
 
 /// Host and port of an authority; `None` if they are invalid.
