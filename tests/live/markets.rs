@@ -100,7 +100,7 @@ fn a_list_that_cannot_be_read_delays_no_prices() {
     let mut settings = settings(&upstream, &["*/EUR", "BTC/USDT"]);
     settings.interval = Duration::from_millis(100);
     let began = Instant::now();
-    let audience = listen("okx", &settings, |it| it.ticks.len() >= 20);
+    let audience = listen("okx", &settings, |audience| audience.ticks.len() >= 20);
     // The pauses between the attempts to read the list soon grow to seconds.
     assert!(began.elapsed() < Duration::from_secs(10));
     assert_eq!(audience.listed, ["BTC/USDT"]);

@@ -24,6 +24,7 @@ use ioloop::IoLoop;
 use self::pace::Pace;
 use self::recording::{Line, Recorded, Recording};
 use super::publish::{Feed, Publish};
+use crate::error_text::plain;
 use crate::tape::SYMBOLS_MAX;
 use crate::tick::FieldSet;
 
@@ -157,6 +158,7 @@ impl Replay {
         match error {
             None => log::info!("the replay of {path} has ended: {replayed} ticks"),
             Some(error) => {
+                let error = plain(error);
                 log::error!("the replay of {path} failed after {replayed} ticks: {error}");
             }
         }
@@ -255,7 +257,7 @@ impl fmt::Display for ReplayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot replay {}: ", self.path.display())?;
         match &self.problem {
-            Problem::Io(error) => write!(f, "{error}"),
+            Problem::Io(error) => f.write_str(&plain(error)),
             Problem::NotRegular => f.write_str("not a regular file: save its contents in one"),
             Problem::NoTick => f.write_str("it contains no ticks: record some with --record FILE"),
             Problem::TooManySymbols => {
@@ -414,7 +416,10 @@ mod tests {
             assert!(error.contains(&folder), "{error}");
             assert!(error.contains(reason), "{error}");
         }
-        for (path, reason) in [("/", "not a regular file"), ("/no/such", "No such file")] {
+        for (path, reason) in [
+            ("/", "not a regular file"),
+            ("/no/such", "no such file or directory"),
+        ] {
             let error = Replay::open(Path::new(path), Speed::Max).err().unwrap();
             assert!(error.to_string().contains(reason), "{error}");
         }
