@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use super::Exchange;
 use super::bad_catalogue::BadCatalogue;
 use super::entry::read_entries;
-use super::text::printable;
+use super::text::{likeness, printable};
 
 /// The known exchanges.
 #[derive(Clone, Debug)]
@@ -90,18 +90,16 @@ impl Catalogue {
         rows.iter().map(|row| aligned(row, &widths)).collect()
     }
 
-    /// Names that differ from `asked` by few letters, the closest first.
+    /// Names that `asked` resembles, the closest first.
     fn suggest(&self, asked: &str) -> Vec<String> {
-        let distance = |name: &str| strsim::damerau_levenshtein(asked, name);
         let mut similar: Vec<_> = self
             .0
             .iter()
             .filter_map(|exchange| {
-                let aliases = exchange.entry.aliases.iter();
-                let names = aliases.map(|alias| distance(alias));
-                let least = names.fold(distance(exchange.id()), usize::min);
-                let begins = asked.len() >= 3 && exchange.id().starts_with(asked);
-                (least <= DISTANCE_MAX || begins).then(|| (least, exchange.id().to_owned()))
+                let aliases = exchange.entry.aliases.iter().map(String::as_str);
+                let names = aliases.chain([exchange.id()]);
+                let least = names.filter_map(|name| likeness(asked, name)).min()?;
+                Some((least, exchange.id().to_owned()))
             })
             .collect();
         similar.sort();
@@ -180,9 +178,6 @@ const HEADINGS: [&str; COLUMNS] = [
 const WIDTHS_MAX: [usize; COLUMNS] = [16, 20, 11, 9, 6, 12, 13];
 
 const BUILTIN: &str = include_str!("../exchanges.json");
-
-/// Two typing errors; with three, `okx` would resemble everything.
-const DISTANCE_MAX: usize = 2;
 
 /// More would be a list, and `--list-sources` prints one already.
 const SUGGESTIONS_MAX: usize = 3;

@@ -1,4 +1,4 @@
-//! Characters of foreign texts that must not be shown as they are.
+//! Characters of foreign texts that must not be shown as they are, and texts that resemble names.
 
 /// Whether `c` shows nothing of itself but changes how the text around it looks: control
 /// characters, line separators, and format characters such as U+202E, which makes a terminal write
@@ -20,6 +20,18 @@ pub fn printable(text: &str) -> String {
     };
     text.chars().map(stand_in).collect()
 }
+
+/// By how many typing errors `asked` differs from `name`, both in lower case, if it may have been
+/// meant: a third of a name may be wrong, but no more than two letters, or all short names would
+/// resemble each other. A part of a name will do from three letters on.
+pub fn likeness(asked: &str, name: &str) -> Option<usize> {
+    let distance = strsim::damerau_levenshtein(asked, name);
+    let is_part = asked.len() >= 3 && name.contains(asked);
+    let may_be = is_part || distance <= TYPOS_MAX.min(name.len() / 3);
+    may_be.then_some(distance)
+}
+
+const TYPOS_MAX: usize = 2;
 
 /// The ranges of Unicode's categories Cf (format), Zl and Zp (separators of lines and paragraphs).
 const FORMAT: &[(char, char)] = &[
@@ -47,6 +59,24 @@ const FORMAT: &[(char, char)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_third_of_a_name_may_be_wrong_but_no_more_than_two_letters() {
+        for (asked, name, expected) in [
+            ("kraken", "kraken", Some(0)),
+            ("krakn", "kraken", Some(1)),
+            ("karkne", "kraken", Some(2)),
+            ("karkn", "kraken", Some(2)),
+            ("okex", "okx", Some(1)),
+            ("oooo", "okx", None),
+            ("vol", "quote_volume", Some(9)),
+            ("vo", "volume", None),
+            ("xxxerxxx", "overtaxed", None),
+            ("", "okx", None),
+        ] {
+            assert_eq!(likeness(asked, name), expected, "{asked} {name}");
+        }
+    }
 
     #[test]
     fn characters_that_rewrite_the_text_around_them_are_replaced() {

@@ -1,5 +1,7 @@
 //! The value of `--fields`.
 
+use exchanges::text::likeness;
+
 use crate::tick::{Field, FieldSet};
 
 /// Reads `bid,ask`.
@@ -32,11 +34,7 @@ fn unknown(name: &str) -> String {
 /// The names of fields that resemble `name`, the closest first.
 fn similar(name: &str) -> Vec<&'static str> {
     let name = name.to_lowercase();
-    let resembles = |field: Field| {
-        let distance = strsim::damerau_levenshtein(&name, field.name());
-        let is_part = name.len() >= 3 && field.name().contains(&*name);
-        (is_part || distance <= field.name().len() / 3).then_some((distance, field.name()))
-    };
+    let resembles = |field: Field| Some((likeness(&name, field.name())?, field.name()));
     let mut similar: Vec<_> = Field::ALL.into_iter().filter_map(resembles).collect();
     similar.sort_unstable();
     similar.into_iter().map(|(_, name)| name).collect()
