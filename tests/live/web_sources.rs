@@ -336,10 +336,12 @@ fn a_stream_of_events_without_the_price_is_warned_of() {
 fn a_stream_of_events_may_become_an_answer_and_a_stream_again() {
     fn changing(head: &str, stream: &mut TcpStream) -> io::Result<()> {
         // The first request of a client that expects an answer gets events, others an answer.
-        match head.to_lowercase().contains("accept: text/event-stream") {
-            true => events(stream, "retry: 100\n\ndata: {\"p\":1}\n\n"),
-            false if head.contains("first") => events(stream, ""),
-            false => ok(stream, r#"{"p":2}"#),
+        if head.to_lowercase().contains("accept: text/event-stream") {
+            events(stream, "retry: 100\n\ndata: {\"p\":1}\n\n")
+        } else if head.contains("first") {
+            events(stream, "")
+        } else {
+            ok(stream, r#"{"p":2}"#)
         }
     }
     let web = Web::start(changing);

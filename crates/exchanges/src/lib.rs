@@ -305,9 +305,10 @@ impl Exchange {
 
     fn batch_request(&self, batch: &Batch, symbols: &[Symbol]) -> Request {
         // A list of all markets, which may be thousands, names none.
-        let markets = match batch.lists_all() {
-            true => Vec::new(),
-            false => self.markets(symbols),
+        let markets = if batch.lists_all() {
+            Vec::new()
+        } else {
+            self.markets(symbols)
         };
         let joined = |encode: fn(&str) -> String| {
             let each = |market: &Market| {

@@ -113,7 +113,7 @@ impl<S: Transport> Acceptor<S> {
     ) -> Option<S::Listener> {
         let mut listener = self.listener_at(endpoint).take()?;
         if let Err(error) = io_loop.remove_handler(&mut listener.socket, listener.token) {
-            log::debug!("cannot unregister the listener: {error}");
+            log::debug!("cannot unregister the listener: {}", plain(&error));
         }
         Some(listener.socket)
     }
