@@ -9,6 +9,7 @@
 //!
 //! | room | what it does |
 //! |---|---|
+//! | `scaled` | limits of work that tests lower |
 //! | `rejection`, `close` | why clients are rejected, and why connections end |
 //! | `admission` | which pages, tokens and addresses may connect |
 //! | [`Config`], `counters` | the limits; the counters |
@@ -56,6 +57,7 @@ mod packing;
 mod peer;
 mod protocol;
 mod rejection;
+mod scaled;
 mod shutdown;
 mod socket;
 mod subscriber;

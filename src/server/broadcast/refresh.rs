@@ -3,6 +3,7 @@
 use ioloop::IoLoop;
 
 use crate::server::Server;
+use crate::server::scaled::Scaled;
 use crate::server::socket::Transport;
 
 impl<S: Transport> Server<S> {
@@ -25,7 +26,7 @@ impl<S: Transport> Server<S> {
         context.hub.rest();
         let slots = connections.slots();
         let mut slot = from;
-        while slot < slots && slot < from + LISTS_PER_TURN && !context.hub.is_overworked() {
+        while slot < slots && slot < from + LISTS_PER_TURN.get() && !context.hub.is_overworked() {
             if let Some(connection) = connections.at(slot) {
                 connection.refresh(&mut context);
             }
@@ -47,4 +48,4 @@ impl<S: Transport> Server<S> {
 
 /// How many lists one turn refreshes when symbols were added; few in tests, so that some turns fall
 /// between the first and the last.
-const LISTS_PER_TURN: usize = if cfg!(test) { 8 } else { 512 };
+const LISTS_PER_TURN: Scaled = Scaled::new(512, 8);

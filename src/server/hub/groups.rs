@@ -6,6 +6,7 @@
 
 use super::bits::Bits;
 use super::watchlists::ListId;
+use crate::server::scaled::Scaled;
 use crate::tape::SymbolId;
 
 /// Long lists whose readers are kept together.
@@ -26,7 +27,7 @@ impl Groups {
     /// Adds a slot to the readers of a list of `symbols`. Returns false if the list is too short
     /// for a group, or there are too many others.
     pub(super) fn join(&mut self, list: ListId, symbols: &[SymbolId], slot: usize) -> bool {
-        if symbols.len() < LENGTH_MIN {
+        if symbols.len() < LENGTH_MIN.get() {
             return false;
         }
         let Some(index) = self.index_of(list).or_else(|| self.form(list, symbols)) else {
@@ -131,8 +132,8 @@ impl Groups {
 /// thousand readers.
 const GROUPS_MAX: usize = if cfg!(test) { 3 } else { 32 };
 
-/// Shorter lists are not worth a group; the lists in tests are short.
-const LENGTH_MIN: usize = if cfg!(test) { 3 } else { 256 };
+/// Shorter lists are not worth a group.
+const LENGTH_MIN: Scaled = Scaled::new(256, 3);
 
 const _: () = assert!(GROUPS_MAX <= u32::BITS as usize);
 

@@ -46,6 +46,7 @@ pub(crate) use self::selection::SelectError;
 use self::settled::Settled;
 use self::watchlists::Watchlists;
 pub(crate) use self::watchlists::{ListId, Symbols};
+use crate::server::scaled::Scaled;
 use crate::tape::{EVERYONE, FrameNumber, SYMBOLS_MAX, SymbolId, Tape};
 use crate::tick::{Stamps, Tick};
 
@@ -454,7 +455,7 @@ impl Hub {
     /// Whether clients have asked for about as much work on lists as one turn of the loop has room
     /// for.
     pub(crate) fn is_overworked(&self) -> bool {
-        self.work.get() > WORK_PER_TURN
+        self.work.get() > WORK_PER_TURN.get()
     }
 
     /// Begins a turn of the loop.
@@ -580,7 +581,7 @@ impl Hub {
 
 /// How many symbols the requests of one turn may look at: over half a millisecond's work. One more
 /// request may follow, as heavy as any, and the broadcast has as much again.
-const WORK_PER_TURN: usize = if cfg!(test) { 2_000 } else { 50_000 };
+const WORK_PER_TURN: Scaled = Scaled::new(50_000, 2_000);
 
 /// The longest name of a symbol, in characters.
 pub(crate) const SYMBOL_LENGTH_MAX: usize = 64;

@@ -17,6 +17,7 @@ use super::gather::SYMBOLS_PER_FRAME;
 use super::instrument::Instrument;
 use super::watchlists::{ListId, difference};
 use super::{Hub, Symbols};
+use crate::server::scaled::Scaled;
 use crate::tape::{EVERYONE, FrameNumber, SymbolId};
 
 /// What one reader is owed.
@@ -69,7 +70,7 @@ impl Debt {
 
     /// Whether the debt is so large that requests that could add to it have to wait.
     pub(crate) fn is_large(&self) -> bool {
-        !self.claims.is_empty() || self.named.len() > NAMED_MAX
+        !self.claims.is_empty() || self.named.len() > NAMED_MAX.get()
     }
 
     /// The memory on the heap, in bytes.
@@ -94,7 +95,7 @@ impl Hub {
     /// Adds to a debt what a reader of `list` is owed when it joins at the head and has seen
     /// everything up to the stamp `seen`: every newer tick, and which symbols are stale.
     pub(crate) fn owe_on_joining(&self, debt: &mut Debt, list: ListId, seen: u64) {
-        if self.known_count(list) > NAMED_MAX {
+        if self.known_count(list) > NAMED_MAX.get() {
             return debt.claim(Claim {
                 next: 1,
                 all_from: self.tape.head(),
@@ -119,7 +120,7 @@ impl Hub {
     pub(crate) fn owe_for_skipping(&self, debt: &mut Debt, list: ListId, from: FrameNumber) {
         let symbols = self.symbols(list);
         let length = self.known_count(list);
-        if length > NAMED_MAX {
+        if length > NAMED_MAX.get() {
             // Claims to everything begin no later, since the reader's position has not moved.
             if !debt.claims.iter().any(|claim| claim.within.is_none()) {
                 debt.claim(Claim {
@@ -169,7 +170,7 @@ impl Hub {
             claim.within = Some(from);
         }
         let new = self.new_symbols(from, to);
-        if new.len() > NAMED_MAX {
+        if new.len() > NAMED_MAX.get() {
             self.lists.take_again(from);
             return debt.claim(Claim {
                 next: 1,
@@ -346,7 +347,7 @@ impl Hub {
             symbols: self.symbols(list),
             frames: frames.take_while(move |&(number, _)| number < position),
             reached: from,
-            left: LOOKS_MAX,
+            left: LOOKS_MAX.get(),
         }
     }
 
@@ -473,11 +474,11 @@ const SYMBOLS_PER_STEP: usize = 4;
 
 /// The most frames owed by name; longer lists are claimed. A debt has at most twice as many, of
 /// four bytes each, and as many again while one more change is added.
-const NAMED_MAX: usize = if cfg!(test) { 8 } else { 1024 };
+const NAMED_MAX: Scaled = Scaled::new(1024, 8);
 
 /// Looking at a frame, which takes a search in up to three lists, costs about as much as looking at
 /// this many symbols in a row.
 const LOOKS_PER_FRAME: usize = 8;
 
 /// How many frames to look at for one reader at a time: about half a millisecond's work.
-const LOOKS_MAX: usize = if cfg!(test) { 16 } else { 4096 };
+const LOOKS_MAX: Scaled = Scaled::new(4096, 16);

@@ -1,6 +1,7 @@
 //! The newest frames that have fallen off the tape: they extend the order of printing back to the
 //! oldest tick that a client can be given.
 
+use crate::server::scaled::Scaled;
 use crate::tape::{FrameNumber, SymbolId};
 
 /// Frames that are no longer on the tape, in the order of printing. It has every frame that was its
@@ -20,7 +21,7 @@ impl Settled {
 
     /// Whether it is time to [drop](Self::retain) some frames.
     pub(super) fn is_full(&self) -> bool {
-        self.frames.len() > self.most.max(FRAMES_MIN)
+        self.frames.len() > self.most.max(FRAMES_MIN.get())
     }
 
     /// Drops the frames that are not the newest of their symbol.
@@ -41,4 +42,4 @@ impl Settled {
 }
 
 /// The least number of frames to keep before any are dropped.
-const FRAMES_MIN: usize = if cfg!(test) { 8 } else { 1024 };
+const FRAMES_MIN: Scaled = Scaled::new(1024, 8);

@@ -4,7 +4,8 @@
 use crate::imports;
 
 /// From the bottom up, in the order of the table in the server's `mod.rs`.
-const BELOW_THE_SERVER: [&str; 22] = [
+const BELOW_THE_SERVER: [&str; 23] = [
+    "scaled",
     "rejection",
     "close",
     "admission",

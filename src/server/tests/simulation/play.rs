@@ -5,6 +5,7 @@ use std::time::Duration;
 use ioloop::EVENTS_PER_TURN;
 
 use crate::server::Config;
+use crate::server::scaled::keep_shipped;
 use crate::server::tests::simulation::client::{BURST, Client, Kind};
 use crate::server::tests::simulation::judge::Judge;
 use crate::server::tests::simulation::net::{End, Id, Nature};
@@ -96,6 +97,7 @@ fn some_nature(rng: &mut fastrand::Rng) -> Nature {
 
 impl Play {
     fn new(seed: u64) -> Self {
+        keep_shipped(seed % SEEDS_PER_SHIPPED == SEEDS_PER_SHIPPED - 1);
         let mut rng = fastrand::Rng::with_seed(seed);
         let names = some_names(&mut rng);
         let at_first = rng.usize(1..=names.len());
@@ -392,6 +394,9 @@ fn some_names(rng: &mut fastrand::Rng) -> Vec<String> {
 
 /// One in this many seeds has clients that speak TLS.
 const SEEDS_PER_TLS: u64 = 8;
+
+/// One in this many seeds is played with the limits of work that ship.
+const SEEDS_PER_SHIPPED: u64 = 5;
 
 /// Everything that can come to rest must do so within this many turns: a message over the limit,
 /// read sixteen bytes at a time, takes over 300.
