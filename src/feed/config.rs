@@ -455,6 +455,7 @@ fn group(
         settings: settings.clone(),
     };
     group.wanted = group.read_wanted(symbols)?;
+    group.warn_of_sources_without_lists();
     let mut names = 0;
     for LiveSource { exchange, .. } in &group.sources {
         let symbols = group.names(exchange.id());

@@ -124,12 +124,36 @@ fn after_the_end_the_server_serves_on_and_calls_its_prices_stale() {
         .unwrap();
     drop(script);
     server.wait_for("warn: stdin, line 2: the input ends in the middle of it");
-    server.wait_for("warn: stdin has ended after 1 ticks; serving its last prices");
+    server.wait_for("warn: stdin has ended after 1 tick; serving its last prices");
     next(&mut client, r#"{"event":"stale","symbol":"A/B""#);
     let mut late = join(&server, "?symbols=A/B");
     next(&mut late, r#""price":1,"#);
     assert_eq!(server.metric("tickertape_source_up{source=\"stdin\"}"), 0);
     assert!(server.get("/readyz").contains("stdin: failing (ended) for"));
+}
+
+#[test]
+fn only_symbols_that_are_wanted_are_published_and_others_are_named_once() {
+    let (server, mut script) = reading(&["--symbols", "GOLD/EUR,*/USD"]);
+    let lines = ["BTC/EUR", "BTC/EUR", "BTC/USD", "GOLD/EUR", "x:ETH/USD"];
+    let lines: String = lines.iter().map(|symbol| line(symbol, "1")).collect();
+    script.write_all(lines.as_bytes()).unwrap();
+    wait_for_ticks(&server, 3);
+    let left_out = "stdin, line 1: leaving out BTC/EUR, which --symbols does not name";
+    assert_eq!(server.lines(left_out), 1);
+    assert_eq!(server.lines("leaving out"), 1);
+    assert_eq!(bad_lines(&server, "stdin", "unwanted"), 2);
+}
+
+#[test]
+fn a_script_that_writes_nothing_leaves_the_server_unready_and_is_warned_of() {
+    let (mut server, mut script) = reading(&[]);
+    let page = server.get("/readyz");
+    assert!(page.starts_with("HTTP/1.1 503") && page.ends_with("there are no symbols yet\n"));
+    server.wait_for("nothing from stdin for 5s: does its writer flush after each line?");
+    script.write_all(line("A/B", "1").as_bytes()).unwrap();
+    wait_for_ticks(&server, 1);
+    assert!(server.get("/readyz").starts_with("HTTP/1.1 200"));
 }
 
 #[test]
@@ -139,7 +163,7 @@ fn a_last_line_without_an_end_counts() {
         .write_all(line("A/B", "1").trim_end().as_bytes())
         .unwrap();
     drop(script);
-    server.wait_for("stdin has ended after 1 ticks");
+    server.wait_for("stdin has ended after 1 tick");
 }
 
 #[test]

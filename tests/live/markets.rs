@@ -186,3 +186,21 @@ fn a_pattern_needs_an_exchange_that_has_a_list() {
         "binnace:*/EUR is from binnace, which is none of the sources: binance, kraken"
     );
 }
+
+#[test]
+fn a_source_without_a_list_is_named_where_another_has_one() {
+    let upstream = Upstream::http(|_, path| match path {
+        LIST => ok(okx_list(&["BTC-USDT"])),
+        path => ok(okx_prices(&[path.rsplit('=').next().unwrap().to_owned()])),
+    });
+    let own = r#"{"exchanges":[{"id":"mute","name":"Mute","spelling":{"market":"{BASE}"},
+        "interval_ms":1,"one":{"url":"https://mute/{market}","answer":{"last":"/last"}}}]}"#;
+    let file = temp_file(own);
+    let arguments = [
+        "--source", "okx,mute", "--symbols", "*/USDT", "--exchanges", file.path().to_str().unwrap(),
+        "--upstream", &upstream.address(),
+    ];
+    let server = ServerProcess::start(env!("CARGO_BIN_EXE_server"), &arguments);
+    let named = "warn: mute has no list of markets, so it serves nothing for */USDT";
+    assert_eq!(server.lines(named), 1, "{}", server.log());
+}

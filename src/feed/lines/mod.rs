@@ -17,13 +17,13 @@ pub use self::input::LinesFrom;
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use ioloop::IoLoop;
 
 use self::input::Input;
 use self::line::{Problem, Stated};
 use self::splitter::{Line, Splitter};
-use super::live::HasSources;
+use super::live::{HasSources, SourceStatus};
 use super::publish::{Feed, Watched};
 use super::wanted::Wanted;
 use crate::error_text::plain;
@@ -41,6 +41,8 @@ pub struct Lines {
     found: Found,
     /// Ticks so far.
     ticks: u64,
+    /// Symbols that are not wanted and that the log has named.
+    unwanted: HashSet<Box<str>>,
 }
 
 /// What is done with the lines.
@@ -96,6 +98,7 @@ impl Lines {
             known: HashMap::new(),
             found: Found::default(),
             ticks: 0,
+            unwanted: HashSet::new(),
         })
     }
 
@@ -193,6 +196,13 @@ impl Lines {
         io_loop: &mut IoLoop<S>,
     ) -> bool {
         if !self.settings.wants_new(symbol) {
+            self.found.note("unwanted");
+            if self.unwanted.len() < UNWANTED_NAMED_MAX && self.unwanted.insert(symbol.into()) {
+                let (from, number) = (&self.from, self.splitter.number());
+                log::warn!(
+                    "{from}, line {number}: leaving out {symbol}, which --symbols does not name"
+                );
+            }
             return false;
         }
         if state.list(io_loop, &[symbol.to_owned()]) > 0 {
@@ -254,7 +264,10 @@ impl Lines {
     ) {
         let (from, ticks) = (&self.from, self.ticks);
         match error {
-            None => log::warn!("{from} has ended after {ticks} ticks; serving its last prices"),
+            None => {
+                let s = if ticks == 1 { "" } else { "s" };
+                log::warn!("{from} has ended after {ticks} tick{s}; serving its last prices");
+            }
             Some(error) => {
                 let error = plain(error);
                 log::error!("{from} cannot be read any more: {error}; serving its last prices");
@@ -300,6 +313,16 @@ impl<S: HasSources> Feed<S> for Lines {
         if let Err(error) = self.input.watch(io_loop.registrar()) {
             return log::error!("cannot watch {}: {}", self.from, plain(&error));
         }
+        let from = self.from.to_string();
+        io_loop.call_later(FIRST_LINE_AFTER, move |state: &mut S, _| {
+            let has_failed = |status: &SourceStatus| !status.failures().is_empty();
+            let is_silent = |status: &&mut SourceStatus| status.answers() == 0 && !has_failed(status);
+            if state.sources().input().filter(is_silent).is_some() {
+                log::warn!(
+                    "nothing from {from} for {FIRST_LINE_AFTER:?}: does its writer flush after each line?"
+                );
+            }
+        });
         io_loop.add_callback(|state: &mut S, io_loop| {
             let name = self.from.to_string();
             state.sources().add_input(name, io_loop.time());
@@ -362,6 +385,12 @@ fn read(line: &Line<'_>, wanted: FieldSet) -> Result<Option<Tick>, Problem> {
 
 /// How long one turn reads lines before others on the loop get theirs.
 const TURN: Duration = Duration::from_micros(500);
+
+/// How many symbols that are not wanted the log names.
+const UNWANTED_NAMED_MAX: usize = 10;
+
+/// A script that has written nothing for as long probably keeps its lines in a buffer.
+const FIRST_LINE_AFTER: Duration = Duration::from_secs(5);
 
 /// How many lines are read between two looks at the clock.
 const LINES_PER_LOOK: u32 = 16;

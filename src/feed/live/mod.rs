@@ -121,6 +121,9 @@ impl LiveSource {
 
     /// What its users can do where it does not serve.
     fn way_out(&self) -> String {
+        if self.is_custom {
+            return "does it want a key? see --source-header".to_owned();
+        }
         let own = "an entry of your own with another host, see --exchanges";
         let way_out = match self.elsewhere.as_slice() {
             [] => format!("try {own}"),
@@ -175,6 +178,23 @@ impl LiveGroup {
             Ok(wanted)
         };
         entries.iter().map(read).collect()
+    }
+
+    /// Warns of sources that do not serve what patterns stand for.
+    pub(super) fn warn_of_sources_without_lists(&self) {
+        let patterns = self.wanted.iter().filter(|it| it.name().is_none());
+        let patterns: Vec<_> = patterns.collect();
+        for source in &self.sources {
+            let exchange = &source.exchange;
+            let mut its = patterns.iter().filter(|it| it.is_from(exchange.id()));
+            if let Some(pattern) = its.next().filter(|_| exchange.market_list_url().is_none()) {
+                let name = source.name();
+                log::warn!(
+                    "{name} has no list of markets, so it serves nothing for {pattern}: name the \
+                     symbols that it should serve, too"
+                );
+            }
+        }
     }
 
     /// The symbols that the user wants by name from this exchange.

@@ -263,7 +263,13 @@ impl Check {
         let name = self.source.exchange.name();
         match answer.as_ref().map(|quotes| quotes.first()) {
             Ok(Some(Err(error))) | Err(error) => {
-                log::warn!("{name}: {error} (is --price right?); serving anyway");
+                // Of these two the answer is good, but not where the user looks for the price.
+                let hint = match error {
+                    QuoteError::NoPrice(_) => " (is the place of the price right?)",
+                    QuoteError::Blocked(_) => " (does it want a key? see --source-header)",
+                    _ => "",
+                };
+                log::warn!("{name}: {error}{hint}; serving anyway");
             }
             Ok(Some(Ok(quote))) if self.source.has_time && quote.timestamp_ms.is_none() => {
                 log::warn!("{name}: no time in the answer (is --time right?); serving anyway");

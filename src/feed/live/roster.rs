@@ -196,6 +196,11 @@ impl ListStatus {
     pub(super) fn obstacle(&self, now: Instant) -> Option<String> {
         let id = &self.exchange;
         match (self.is_waiting, self.failing) {
+            (false, _) if self.total == 0 && !self.unmatched.is_empty() => {
+                let unmatched = self.unmatched.iter().map(|(entry, _)| entry.as_str());
+                let unmatched: Vec<_> = unmatched.take(UNMATCHED_NAMED_MAX).collect();
+                Some(format!("{id}: no market matches {}", unmatched.join(", ")))
+            }
             (false, _) => None,
             (true, None) => Some(format!("{id}: waiting for its list of markets")),
             (true, Some((kind, since))) => {

@@ -19,9 +19,11 @@ pub(crate) struct Readiness<'a> {
 }
 
 impl Readiness<'_> {
-    /// Ready when all markets are known, every one has a current price and no shutdown has begun.
+    /// Ready when all markets are known, there are some, every one has a current price and no
+    /// shutdown has begun.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.is_stopping && self.sources.has_lists() && self.hub.is_ready()
+        let has_symbols = self.hub.counts().0 > 0;
+        !self.is_stopping && self.sources.has_lists() && has_symbols && self.hub.is_ready()
     }
 
     /// The page: a line for each list of markets that is awaited, for each of the first symbols
@@ -33,6 +35,9 @@ impl Readiness<'_> {
         let mut body = String::new();
         if self.is_stopping {
             body.push_str("shutting down\n");
+        }
+        if self.hub.counts().0 == 0 {
+            body.push_str("there are no symbols yet\n");
         }
         for obstacle in self.sources.obstacles(now) {
             body.push_str(&obstacle);
