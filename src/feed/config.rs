@@ -420,10 +420,8 @@ fn live(list: &[Source], settings: &Settings) -> Result<Live, String> {
         groups.push(group);
     }
     let mut known = HashSet::new();
-    let names = groups
-        .iter()
-        .flat_map(|group| group.wanted.iter().filter_map(Wanted::name));
-    if let Some(twice) = names.clone().find(|symbol| !known.insert(*symbol)) {
+    let mut names = groups.iter().flat_map(LiveGroup::wire_names);
+    if let Some(twice) = names.find(|name| !known.insert(name.clone())) {
         return Err(format!(
             "{twice} comes from several --source: leave all but one out"
         ));
@@ -432,7 +430,8 @@ fn live(list: &[Source], settings: &Settings) -> Result<Live, String> {
     let taken = urls.flat_map(|group| group.wanted.iter().filter_map(Wanted::name));
     let taken: Vec<_> = taken.cloned().collect();
     for group in &mut groups {
-        if group.follows_symbols() {
+        // The symbols of several exchanges have other names.
+        if group.follows_symbols() && group.has_one_exchange() {
             group.taken.clone_from(&taken);
         }
     }
@@ -456,17 +455,7 @@ fn group(
     };
     group.wanted = group.read_wanted(symbols)?;
     group.warn_of_sources_without_lists();
-    let mut names = 0;
-    for LiveSource { exchange, .. } in &group.sources {
-        let symbols = group.names(exchange.id());
-        names += symbols.len();
-        if let Some((one, other)) = exchange.same_market(&symbols) {
-            let (id, market) = (exchange.id(), exchange.market(one));
-            return Err(format!(
-                "{one} and {other} are the same market at {id}, {market}: remove one of them"
-            ));
-        }
-    }
+    let names = group.wire_names().len();
     if names > SYMBOLS_MAX {
         // With several sources, each symbol is published under one name for each of them.
         return Err(format!(

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use testkit::temp_file;
+use testkit::{ServerProcess, temp_file};
 
 use crate::audience::{Audience, listen, refusal, settings};
 use crate::upstream::{Answer, Upstream, now_ms};
@@ -197,8 +197,14 @@ fn a_source_without_a_list_is_named_where_another_has_one() {
         "interval_ms":1,"one":{"url":"https://mute/{market}","answer":{"last":"/last"}}}]}"#;
     let file = temp_file(own);
     let arguments = [
-        "--source", "okx,mute", "--symbols", "*/USDT", "--exchanges", file.path().to_str().unwrap(),
-        "--upstream", &upstream.address(),
+        "--source",
+        "okx,mute",
+        "--symbols",
+        "*/USDT",
+        "--exchanges",
+        file.path().to_str().unwrap(),
+        "--upstream",
+        &upstream.url(),
     ];
     let server = ServerProcess::start(env!("CARGO_BIN_EXE_server"), &arguments);
     let named = "warn: mute has no list of markets, so it serves nothing for */USDT";

@@ -147,12 +147,12 @@ fn pointers_that_find_nothing_are_warned_of() {
         (
             &url,
             vec!["/data/nope"],
-            "no price: it is missing (is --price right?)",
+            "no price: it is missing (is the place of the price right?)",
         ),
         (
             &url,
             vec!["/data/o"],
-            "no price: it is {} (is --price right?)",
+            "no price: it is {} (is the place of the price right?)",
         ),
         (
             &url,
@@ -162,7 +162,7 @@ fn pointers_that_find_nothing_are_warned_of() {
         (
             &gone,
             vec!["/data/price"],
-            r#"refused: HTTP 404, {"state":"bad","reason":"no such market"} (is --price right?)"#,
+            r#"refused: HTTP 404, {"state":"bad","reason":"no such market"}"#,
         ),
     ] {
         let source = ["--source", url, "--symbols", "XAU/USD", "--price"];

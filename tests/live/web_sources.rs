@@ -195,7 +195,7 @@ fn a_table_is_a_source() {
     next(&mut join(&first), r#""price":1.50,"#);
     let wrong = server(&["--source", &source, "--price", "column:Last"]);
     let warning = format!(
-        "warn: {}: unexpected answer: no column Last in CSV that begins with: Date,\"Close, adjusted\" (is --price right?)",
+        "warn: {}: unexpected answer: no column Last in CSV that begins with: Date,\"Close, adjusted\"",
         web.address
     );
     assert_eq!(wrong.lines(&warning), 1, "{}", wrong.log());
@@ -326,7 +326,7 @@ fn a_stream_of_events_without_the_price_is_warned_of() {
     let source = format!("A/B={}#/p", web.url("/stream"));
     let server = server(&["--source", &source]);
     let warning = format!(
-        "warn: {}: no price: it is missing (is --price right?); serving anyway",
+        "warn: {}: no price: it is missing (is the place of the price right?); serving anyway",
         web.address
     );
     assert_eq!(server.lines(&warning), 1, "{}", server.log());

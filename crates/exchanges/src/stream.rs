@@ -77,6 +77,8 @@ pub enum StreamMessage {
 pub struct StreamLimits {
     /// How many symbols one connection may have.
     pub per_connection: usize,
+    /// How many symbols one subscribe message may have.
+    pub per_message: usize,
     /// The shortest time between two subscribe messages on a connection.
     pub subscribe_every: Duration,
     /// The shortest time between opening two connections.
@@ -93,11 +95,25 @@ impl StreamLimits {
         } else {
             entry.per_connection
         };
+        let is_per_market = entry.subscribe.as_ref().is_some_and(Message::is_per_market);
         Self {
             per_connection,
+            per_message: if is_per_market { 1 } else { entry.most },
             subscribe_every: Duration::from_millis(entry.subscribe_every_ms),
             connect_every: Duration::from_millis(entry.connect_every_ms),
         }
+    }
+}
+
+impl StreamLimits {
+    /// How long it takes to connect and subscribe to so many symbols.
+    pub fn subscribing(&self, symbols: usize) -> Duration {
+        let pauses = |count: usize| u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
+        let connections = symbols.div_ceil(self.per_connection.max(1));
+        let on_one = symbols.min(self.per_connection);
+        let messages = on_one.div_ceil(self.per_message.max(1));
+        let connecting = self.connect_every.saturating_mul(pauses(connections));
+        connecting + self.subscribe_every.saturating_mul(pauses(messages))
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use exchanges::{Exchange, Symbol};
 use fastrand::Rng;
@@ -45,6 +45,9 @@ pub(super) enum ListEvent {
     Read(usize),
     /// It could not be read. The next attempt follows after the pause.
     Failed { failure: Failure, pause: Pause },
+    /// The list has so few markets, compared with the one before, that it is read again before it
+    /// is believed.
+    Doubted { markets: usize },
     /// Changes follow, after which this many symbols are served.
     Begin(usize),
     /// These are served no longer.
@@ -60,55 +63,92 @@ pub(super) enum ListEvent {
     },
 }
 
+/// What the fiber knows.
+struct Knowledge {
+    wanted: Vec<Wanted>,
+    /// The symbols that it has reported as served, in their order.
+    served: Vec<Symbol>,
+    list: Option<Vec<Symbol>>,
+    backoff: Backoff,
+    /// When the list is read next.
+    due: Instant,
+    /// Whether the last attempt to read it failed, or gave a list that is hard to believe.
+    is_doubtful: bool,
+}
+
 impl Listing {
     /// Reports until it is cancelled.
     pub(super) fn run(&self, emitter: &Emitter<ListEvent>) -> io::Result<()> {
-        let mut wanted = self.wanted.clone();
-        let mut served = self.served.clone();
-        let mut list: Option<Vec<Symbol>> = None;
-        let mut backoff = Backoff::new(Rng::new());
-        let mut due = fiber::time();
+        let mut known = Knowledge {
+            wanted: self.wanted.clone(),
+            served: self.served.clone(),
+            list: None,
+            backoff: Backoff::new(Rng::new()),
+            due: fiber::time(),
+            is_doubtful: false,
+        };
+        // What is known is served before the exchange is asked.
+        self.report(emitter, &mut known)?;
         loop {
-            let mut next = None;
-            let needs_list = has_patterns(&wanted) || wanted.len() > NAMES_ASKED_MAX;
-            // What is known is served before the exchange is asked.
-            self.report(emitter, &wanted, list.as_deref(), &mut served)?;
-            if needs_list && self.exchange.market_list_url().is_some() {
-                // Those who fetch prices may ask the exchange meanwhile.
-                while fiber::time() < due.max(self.pace.not_before()) {
-                    fiber::sleep_until(due.max(self.pace.not_before()))?;
+            // Those who fetch prices may ask the exchange meanwhile.
+            let due = known.due.max(self.pace.not_before());
+            let due = Some(due).filter(|_| self.needs_list(&known.wanted));
+            if due.is_some_and(|due| due <= fiber::time()) {
+                self.read(emitter, &mut known)?;
+                if fiber::is_cancelled() {
+                    return Ok(());
                 }
-                due = match self.fetch() {
-                    Ok(read) => {
-                        backoff.succeeded();
-                        emitter.emit(ListEvent::Read(read.len()))?;
-                        list = Some(read);
-                        self.report(emitter, &wanted, list.as_deref(), &mut served)?;
-                        fiber::time() + EVERY
-                    }
-                    Err(_) if fiber::is_cancelled() => return Ok(()),
-                    Err((failure, retry_after)) => {
-                        let pause = Pause::after(&failure, retry_after, &mut backoff);
-                        // Prices may come all the same, unless the exchange wants no requests.
-                        if failure.forbids_requests() || retry_after.is_some() {
-                            self.pace.waits(pause.length);
-                        }
-                        emitter.emit(ListEvent::Failed { failure, pause })?;
-                        fiber::time() + pause.length
-                    }
-                };
-                next = Some(due);
             }
-            while next.is_none_or(|next| fiber::time() < next) {
-                self.inbox.wait(next)?;
-                if let Some(new) = self.inbox.take().pop() {
-                    wanted = new;
-                    // After a failure it still has to wait.
-                    due = if list.is_some() { fiber::time() } else { due };
-                    break;
+            let due = due.map(|due| due.max(known.due));
+            if due.is_none_or(|due| due > fiber::time()) {
+                self.inbox.wait(due)?;
+            }
+            if let Some(wanted) = self.inbox.take().pop() {
+                known.wanted = wanted;
+                // The list may have changed, too; but a failed attempt is not repeated sooner.
+                if !known.is_doubtful {
+                    known.due = fiber::time();
                 }
+                self.report(emitter, &mut known)?;
             }
         }
+    }
+
+    fn needs_list(&self, wanted: &[Wanted]) -> bool {
+        let is_needed = has_patterns(wanted) || wanted.len() > NAMES_ASKED_MAX;
+        is_needed && self.exchange.market_list_url().is_some()
+    }
+
+    /// Reads the list, reports what has changed and sets the time of the next attempt.
+    fn read(&self, emitter: &Emitter<ListEvent>, known: &mut Knowledge) -> Result<(), Cancelled> {
+        let read = match self.fetch() {
+            Ok(read) => read,
+            Err(_) if fiber::is_cancelled() => return Err(Cancelled),
+            Err((failure, retry_after)) => {
+                let pause = Pause::after(&failure, retry_after, &mut known.backoff);
+                // Prices may come all the same, unless the exchange wants no requests.
+                if failure.forbids_requests() || retry_after.is_some() {
+                    self.pace.waits(pause.length);
+                }
+                known.due = fiber::time() + pause.length;
+                known.is_doubtful = true;
+                return emitter.emit(ListEvent::Failed { failure, pause });
+            }
+        };
+        known.backoff.succeeded();
+        let before = known.list.as_ref().map_or(0, Vec::len);
+        let has_shrunk = read.len() < before / 2;
+        if has_shrunk && !known.is_doubtful {
+            known.due = fiber::time() + DOUBT;
+            known.is_doubtful = true;
+            let markets = read.len();
+            return emitter.emit(ListEvent::Doubted { markets });
+        }
+        known.is_doubtful = false;
+        known.due = fiber::time() + EVERY;
+        emitter.emit(ListEvent::Read(read.len()))?;
+        known.list = Some(read);
+        self.report(emitter, known)
     }
 
     /// Fetches the list. The error comes with how long the exchange asks us to wait.
@@ -125,16 +165,11 @@ impl Listing {
     }
 
     /// Reports what has changed since the last time, a share of it in each turn.
-    fn report(
-        &self,
-        emitter: &Emitter<ListEvent>,
-        wanted: &[Wanted],
-        list: Option<&[Symbol]>,
-        served: &mut Vec<Symbol>,
-    ) -> Result<(), Cancelled> {
-        let target = self.target(wanted, list.unwrap_or_default());
-        let removed = missing(served, &target);
-        let added = missing(&target, served);
+    fn report(&self, emitter: &Emitter<ListEvent>, known: &mut Knowledge) -> Result<(), Cancelled> {
+        let list = known.list.as_deref();
+        let target = self.target(&known.wanted, list.unwrap_or_default());
+        let removed = missing(&known.served, &target);
+        let added = missing(&target, &known.served);
         if !removed.is_empty() || !added.is_empty() {
             emitter.emit(ListEvent::Begin(target.len()))?;
         }
@@ -144,30 +179,35 @@ impl Listing {
         for symbols in added.chunks(CHANGES_PER_TURN) {
             emitter.emit(ListEvent::Add(symbols.to_vec()))?;
         }
-        *served = target;
+        known.served = target;
         let has_list = self.exchange.market_list_url().is_some();
         emitter.emit(ListEvent::Done {
-            is_waiting: has_patterns(wanted) && has_list && list.is_none(),
-            unmatched: list.map_or_else(Vec::new, |list| unmatched(wanted, list, &mut pause)),
+            is_waiting: has_patterns(&known.wanted) && has_list && list.is_none(),
+            unmatched: list.map_or_else(Vec::new, |list| {
+                unmatched(&self.exchange, &known.wanted, list, &mut pause)
+            }),
         })
     }
 
     /// The symbols that are wanted, in their order and each once.
     fn target(&self, wanted: &[Wanted], list: &[Symbol]) -> Vec<Symbol> {
+        let (mut target, mut markets) = (Vec::new(), HashSet::new());
         let names = wanted.iter().filter_map(Wanted::name);
-        let mut target: Vec<Symbol> = names.cloned().collect();
-        // A name may be another one of a market that a pattern matches, as XBT/USD is BTC/USD.
-        let mut markets: HashSet<String> = HashSet::new();
-        markets.extend(target.iter().map(|symbol| self.exchange.market(symbol)));
-        let mut piece = 0;
-        for symbol in list {
-            piece += 1;
-            if piece % SYMBOLS_PER_PAUSE == 0 {
-                pause();
-            }
+        for (count, symbol) in names.enumerate() {
+            pause_now_and_then(count);
+            target.push(symbol.clone());
+            markets.insert(self.exchange.market(symbol));
+        }
+        let patterns: Vec<_> = wanted
+            .iter()
+            .filter(|wanted| wanted.name().is_none())
+            .collect();
+        for (count, symbol) in list.iter().enumerate() {
+            pause_now_and_then(count);
             let is_wanted = symbol.as_str().len() <= self.name_length_max
                 && !self.taken.contains(symbol)
-                && wanted.iter().any(|wanted| wanted.matches(symbol));
+                && patterns.iter().any(|pattern| pattern.matches(symbol));
+            // A name may be another one of a market that a pattern matches, as XBT/USD is BTC/USD.
             if is_wanted && markets.insert(self.exchange.market(symbol)) {
                 target.push(symbol.clone());
             }
@@ -175,6 +215,13 @@ impl Listing {
         target.sort_unstable();
         target.dedup();
         target
+    }
+}
+
+/// Lets others run between two pieces of work, given the number of the next symbol.
+fn pause_now_and_then(count: usize) {
+    if count % SYMBOLS_PER_PAUSE == SYMBOLS_PER_PAUSE - 1 {
+        pause();
     }
 }
 
@@ -189,17 +236,32 @@ fn missing(all: &[Symbol], others: &[Symbol]) -> Vec<Symbol> {
 }
 
 /// The patterns that match none of `list`, and the names that are not in it, each with similar ones
-/// that stand for some.
+/// that stand for some. Calls `pause` now and then.
 fn unmatched(
+    exchange: &Exchange,
     wanted: &[Wanted],
     list: &[Symbol],
     pause: &mut dyn FnMut(),
 ) -> Vec<(String, Vec<String>)> {
-    let is_unmatched = |wanted: &&Wanted| match wanted.name() {
+    let is_missing = |wanted: &&Wanted| match wanted.name() {
         Some(symbol) => list.binary_search(symbol).is_err(),
         None => !list.iter().any(|symbol| wanted.matches(symbol)),
     };
-    let unmatched = wanted.iter().filter(is_unmatched).take(UNMATCHED_MAX);
+    let missing: Vec<_> = wanted.iter().filter(is_missing).collect();
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    // A name may be written in another way than in the list, as XBT/USD is BTC/USD.
+    let mut markets = HashSet::new();
+    for symbols in list.chunks(SYMBOLS_PER_PAUSE) {
+        markets.extend(symbols.iter().map(|symbol| exchange.market(symbol)));
+        pause();
+    }
+    let is_unknown = |wanted: &&&Wanted| {
+        let name = wanted.name();
+        name.is_none_or(|symbol| !markets.contains(&exchange.market(symbol)))
+    };
+    let unmatched = missing.iter().filter(is_unknown).take(UNMATCHED_MAX);
     let with_near = unmatched.map(|wanted| {
         pause();
         (wanted.to_string(), suggest::near(wanted, list))
@@ -214,6 +276,9 @@ const UNMATCHED_MAX: usize = 20;
 /// would take too long.
 pub(super) const NAMES_ASKED_MAX: usize = 200;
 
+/// How soon a list is read again that has lost most of its markets.
+const DOUBT: Duration = Duration::from_secs(60);
+
 /// How often the list is read again.
 const EVERY: Duration = Duration::from_secs(3_600);
 
@@ -225,6 +290,8 @@ const SYMBOLS_PER_PAUSE: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use exchanges::Catalogue;
+
     use super::*;
 
     fn symbols(texts: &[&str]) -> Vec<Symbol> {
@@ -240,6 +307,8 @@ mod tests {
 
     #[test]
     fn entries_that_match_no_market_are_named_with_similar_ones() {
+        let catalogue = Catalogue::builtin();
+        let kraken = catalogue.get("kraken").unwrap();
         let list = symbols(&["BTC/EUR", "BTC/USDT", "ETH/USDT", "SOL/USDT"]);
         let wanted = |text: &str| Wanted::parse(text).unwrap();
         for (entry, near) in [
@@ -251,11 +320,11 @@ mod tests {
             ("ETH/EUR", &["ETH/USDT"]),
             ("*/NOTHING", &[]),
         ] {
-            let found = unmatched(&[wanted(entry)], &list, &mut || {});
+            let found = unmatched(kraken, &[wanted(entry)], &list, &mut || {});
             let near: Vec<_> = near.iter().map(ToString::to_string).collect();
             assert_eq!(found, [(entry.to_owned(), near)]);
         }
-        let good = ["*", "*/EUR", "BTC/*", "ETH/USDT"].map(wanted);
-        assert!(unmatched(&good, &list, &mut || {}).is_empty());
+        let good = ["*", "*/EUR", "BTC/*", "ETH/USDT", "XBT/EUR"].map(wanted);
+        assert!(unmatched(kraken, &good, &list, &mut || {}).is_empty());
     }
 }

@@ -43,6 +43,8 @@ struct Listed {
     /// Its sources by number: its requests, its stream or both.
     sources: Vec<usize>,
     pace: Pace,
+    /// When it may be connected to, for its stream.
+    connects: Pace,
     inbox: Inbox<Vec<Wanted>>,
 }
 
@@ -58,7 +60,12 @@ impl LiveGroup {
                 continue;
             }
             let names = self.names(id);
-            let stale_after = self.stale_after(source, names.len());
+            let same = self
+                .sources
+                .iter()
+                .filter(|other| other.exchange.id() == id);
+            let limits = same.map(|source| self.stale_after(source, names.len()));
+            let stale_after = limits.max().unwrap_or_default();
             all.extend(names.iter().map(|symbol| Watched {
                 symbol: self.wire_name(id, symbol),
                 market: symbol.to_string(),
@@ -114,6 +121,7 @@ impl Running {
                     exchange: source.exchange.clone(),
                     sources: vec![index],
                     pace: Pace::new(source.not_before),
+                    connects: Pace::default(),
                     inbox: Inbox::new(registrar),
                 }),
             }
@@ -131,7 +139,7 @@ impl Running {
         member: Member,
         symbols: usize,
         shard: &Inbox<super::Order>,
-        pace: &Pace,
+        Listed { pace, connects, .. }: &Listed,
     ) -> Task {
         let source = &self.live.sources[member.source];
         let http_client = self.http_client.with_headers(&source.headers);
@@ -140,6 +148,7 @@ impl Running {
                 exchange: source.exchange.clone(),
                 inbox: shard.clone(),
                 pace: pace.clone(),
+                connects: connects.clone(),
                 http_client,
             });
         }
@@ -188,13 +197,16 @@ fn start<S: HasSources>(running: Rc<Running>, state: &mut S, io_loop: &mut IoLoo
     let teams = sources.map(|source| running.team(source)).collect();
     running.group(state).roster.teams = teams;
     for (index, listed) in running.exchanges.iter().enumerate() {
-        let id = listed.exchange.id();
-        let wanted = running
-            .live
-            .wanted
-            .iter()
-            .filter(|wanted| wanted.is_from(id));
-        let mut status = ListStatus::new(id);
+        let exchange = &listed.exchange;
+        let wanted = running.live.wanted.iter();
+        let wanted = wanted.filter(|wanted| wanted.is_from(exchange.id()));
+        let is_custom = running.live.sources[listed.sources[0]].is_custom;
+        let name = if is_custom {
+            exchange.name()
+        } else {
+            exchange.id()
+        };
+        let mut status = ListStatus::new(name);
         status.want(wanted.cloned().collect(), &listed.exchange);
         running.group(state).roster.lists.push(status);
         list(Rc::clone(&running), index, 0, state, io_loop);
@@ -293,6 +305,7 @@ fn take<S: HasSources>(
     match event {
         ListEvent::Read(markets) => status.read(markets, now),
         ListEvent::Failed { failure, pause } => status.failed(&failure, pause, now),
+        ListEvent::Doubted { markets } => status.doubted(markets),
         ListEvent::Begin(symbols) => begin(running, index, symbols, state),
         ListEvent::Remove(symbols) => {
             status.left_out.retain(|symbol| !symbols.contains(symbol));
@@ -300,7 +313,6 @@ fn take<S: HasSources>(
             remove(running, index, &symbols, state, io_loop);
         }
         ListEvent::Add(symbols) => {
-            status.added += symbols.len();
             add(running, index, symbols, state, io_loop);
         }
         ListEvent::Done {
@@ -383,9 +395,9 @@ fn add<S: HasSources>(
     let with_room = symbols.len() - left_out;
     let left_out = symbols.split_off(with_room);
     names.truncate(with_room);
-    running.group(state).roster.lists[index]
-        .left_out
-        .extend(left_out);
+    let status = &mut running.group(state).roster.lists[index];
+    status.added += with_room;
+    status.left_out.extend(left_out);
     let now = io_loop.time();
     let registrar = io_loop.registrar().clone();
     for &source in &listed.sources {
@@ -410,10 +422,15 @@ fn watch<S: HasSources>(
     io_loop: &mut IoLoop<S>,
 ) {
     let listed = &running.exchanges[index];
-    let Some(&source) = listed.sources.first() else {
+    // The stream and the requests of one exchange bring the same prices.
+    let teams = &running.group(state).roster.teams;
+    let limits = listed
+        .sources
+        .iter()
+        .map(|&source| teams[source].stale_after);
+    let Some(stale_after) = limits.max() else {
         return;
     };
-    let stale_after = running.group(state).roster.teams[source].stale_after;
     let watched = symbols.iter().map(|symbol| Watched {
         symbol: running.live.wire_name(listed.exchange.id(), symbol),
         market: symbol.to_string(),
@@ -433,19 +450,16 @@ fn tell<S: HasSources>(
     let listed = &running.exchanges[index];
     for &source in &listed.sources {
         let new = running.group(state).roster.teams[source].tell(io_loop);
-        let limits = listed.exchange.stream_limits();
-        let every = limits.map_or(Duration::ZERO, |limits| limits.connect_every);
-        for (nth, (shard, inbox)) in new.into_iter().enumerate() {
+        for (shard, inbox) in new {
             let member = Member {
                 group: running.number,
                 source,
                 shard,
             };
             let total = running.group(state).roster.lists[index].total;
-            let task = Rc::new(running.task(member, total, &inbox, &listed.pace));
+            let task = Rc::new(running.task(member, total, &inbox, listed));
             // A TLS handshake costs a millisecond or two of CPU, so spread them over several turns.
-            let delay = STAGGER * u32::try_from(running.number + source).unwrap_or(u32::MAX)
-                + every * u32::try_from(nth).unwrap_or(u32::MAX);
+            let delay = STAGGER * u32::try_from(running.number + source).unwrap_or(u32::MAX);
             io_loop.call_later(delay, move |_, io_loop| {
                 spawn(task, (member, inbox), 0, io_loop);
             });

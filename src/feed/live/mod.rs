@@ -30,6 +30,7 @@ pub use self::failure::Failure;
 pub use self::sources::Sources;
 pub use self::status::{FetchDurations, SourceStatus};
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -139,12 +140,18 @@ impl LiveSource {
 impl LiveGroup {
     /// The name of a source's `symbol` on the wire. With several exchanges it names the exchange.
     fn wire_name(&self, exchange: &str, symbol: &Symbol) -> String {
-        let mut others = self.sources.iter().map(|other| other.exchange.id());
-        if others.all(|other| other == exchange) {
+        if self.has_one_exchange() {
             symbol.to_string()
         } else {
             format!("{exchange}:{symbol}")
         }
+    }
+
+    /// Whether all its sources are of one exchange.
+    pub(super) fn has_one_exchange(&self) -> bool {
+        let mut ids = self.sources.iter().map(|source| source.exchange.id());
+        let first = ids.next();
+        ids.all(|id| Some(id) == first)
     }
 
     /// Reads what the user wants, for these sources.
@@ -175,9 +182,27 @@ impl LiveGroup {
                     ids.join(", ")
                 ));
             }
+            if wanted
+                .name()
+                .is_some_and(|symbol| self.taken.contains(symbol))
+            {
+                return Err(format!(
+                    "{text} comes from several --source: leave all but one out"
+                ));
+            }
             Ok(wanted)
         };
-        entries.iter().map(read).collect()
+        let wanted: Vec<_> = entries.iter().map(read).collect::<Result<_, _>>()?;
+        for LiveSource { exchange, .. } in &self.sources {
+            let symbols = names(&wanted, exchange.id());
+            if let Some((one, other)) = exchange.same_market(&symbols) {
+                let (id, market) = (exchange.id(), exchange.market(one));
+                return Err(format!(
+                    "{one} and {other} are the same market at {id}, {market}: remove one of them"
+                ));
+            }
+        }
+        Ok(wanted)
     }
 
     /// Warns of sources that do not serve what patterns stand for.
@@ -199,14 +224,34 @@ impl LiveGroup {
 
     /// The symbols that the user wants by name from this exchange.
     pub(super) fn names(&self, exchange: &str) -> Vec<Symbol> {
-        let wanted = self.wanted.iter().filter(|wanted| wanted.is_from(exchange));
-        wanted.filter_map(Wanted::name).cloned().collect()
+        names(&self.wanted, exchange)
+    }
+
+    /// The names on the wire that are known before the feed starts.
+    pub(super) fn wire_names(&self) -> HashSet<String> {
+        let ids = self.sources.iter().map(|source| source.exchange.id());
+        let names = ids.flat_map(|id| {
+            let names = self.names(id);
+            names
+                .into_iter()
+                .map(move |symbol| self.wire_name(id, &symbol))
+        });
+        names.collect()
     }
 
     /// How long `source` may be silent before its prices are stale, if it has this many symbols. A
     /// stream is not silent while it shows signs of life, so it is never expected to be faster than
     /// those.
     fn stale_after(&self, source: &LiveSource, symbols: usize) -> Duration {
+        let limits = source.exchange.stream_limits();
+        // After a lost connection, prices come back as their symbols are subscribed to.
+        let subscribing = limits.filter(|_| source.streams);
+        let subscribing = subscribing.map(|limits| limits.subscribing(symbols));
+        self.silence_allowed(source, symbols) + subscribing.unwrap_or_default()
+    }
+
+    /// The same for symbols that have been subscribed to.
+    fn silence_allowed(&self, source: &LiveSource, symbols: usize) -> Duration {
         let signs = source.exchange.stream_silence_max();
         if let Some(silence_max) = signs.filter(|_| source.streams) {
             let wanted = self.settings.stale_after.unwrap_or(STALE_AFTER_MIN);
@@ -222,9 +267,13 @@ impl LiveGroup {
     /// How long `source` may be silent before another one takes over: short enough for the other's
     /// price to arrive before this one is stale, but long enough to forgive one late answer.
     fn silence_max(&self, source: &LiveSource, symbols: usize) -> Duration {
-        let stale_after = self.stale_after(source, symbols);
-        let cycle = Rest::cycle(&source.exchange, symbols, self.settings.interval);
-        (stale_after * 3 / 4).max(2 * cycle).min(stale_after)
+        let allowed = self.silence_allowed(source, symbols);
+        let one_late_answer = if source.streams {
+            Duration::ZERO
+        } else {
+            2 * Rest::cycle(&source.exchange, symbols, self.settings.interval)
+        };
+        (allowed * 3 / 4).max(one_late_answer).min(allowed)
     }
 
     fn initial_state(&self, now: Instant) -> Group {
@@ -240,6 +289,14 @@ impl LiveGroup {
         let sources = self.sources.iter().map(info).collect();
         Group::new(sources, self.settings.changes_only, now)
     }
+}
+
+/// The symbols that are wanted by name from this exchange, each once.
+fn names(wanted: &[Wanted], exchange: &str) -> Vec<Symbol> {
+    let mut known = HashSet::new();
+    let wanted = wanted.iter().filter(|wanted| wanted.is_from(exchange));
+    let names = wanted.filter_map(Wanted::name);
+    names.filter(|name| known.insert(*name)).cloned().collect()
 }
 
 /// The state of a loop on which live sources run. Besides publishing, it keeps what is known about

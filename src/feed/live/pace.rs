@@ -7,17 +7,24 @@ use std::time::{Duration, Instant};
 
 use ioloop::fiber;
 
-/// The earliest time of the next request to an exchange. Clones share it.
-#[derive(Clone, Debug)]
-pub(super) struct Pace(Rc<Cell<Instant>>);
+/// The earliest time of the next request to an exchange, or of the next connection. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pace(Rc<Cell<Option<Instant>>>);
 
 impl Pace {
     pub(super) fn new(not_before: Instant) -> Self {
-        Self(Rc::new(Cell::new(not_before)))
+        Self(Rc::new(Cell::new(Some(not_before))))
     }
 
     pub(super) fn not_before(&self) -> Instant {
-        self.0.get()
+        self.0.get().unwrap_or_else(fiber::time)
+    }
+
+    /// Takes the next turn of those that are `interval` apart, and returns when it is.
+    pub(super) fn turn(&self, interval: Duration) -> Instant {
+        let turn = self.not_before().max(fiber::time());
+        self.0.set(Some(turn + interval));
+        turn
     }
 
     /// Notes a request that was due `at` that time, after which the exchange allows another one
@@ -32,6 +39,6 @@ impl Pace {
     }
 
     fn not_before_that(&self, instant: Instant) {
-        self.0.set(self.0.get().max(instant));
+        self.0.set(self.0.get().max(Some(instant)));
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use exchanges::{Exchange, Symbol};
 use ioloop::{IoLoop, Registrar};
+use log::Level;
 
 use super::failure::{Failure, Pause};
 use super::inbox::{Inbox, Order};
@@ -52,6 +53,8 @@ pub(super) struct ListStatus {
     markets: Option<usize>,
     /// How the newest attempt to read it failed, and since when attempts have been failing.
     failing: Option<(&'static str, Instant)>,
+    /// When the next attempt follows on a failed one.
+    next: Option<Instant>,
     /// How many symbols there will be when all changes are made, and how many were added and
     /// removed since the last log line.
     pub(super) total: usize,
@@ -149,12 +152,22 @@ impl ListStatus {
         }
     }
 
+    /// Notes that a list has lost most of its markets.
+    pub(super) fn doubted(&self, markets: usize) {
+        let (id, before) = (&self.exchange, self.markets.unwrap_or_default());
+        log::warn!(
+            "{id}: its list has only {markets} of {before} markets; keeping the last one, and reading \
+             the list again in a minute"
+        );
+    }
+
     /// Notes that the list could not be read.
     pub(super) fn failed(&mut self, failure: &Failure, pause: Pause, now: Instant) {
         let (id, kind) = (&self.exchange, failure.kind());
         let before = self.failing.map(|(kind, _)| kind);
         let since = self.failing.map_or(now, |(_, since)| since);
         self.failing = Some((kind, since));
+        self.next = Some(now + pause.length);
         if before == Some(kind) {
             return;
         }
@@ -188,7 +201,16 @@ impl ListStatus {
         let removed = std::mem::take(&mut self.removed);
         if added > 0 || removed > 0 {
             let (id, total) = (&self.exchange, self.total);
-            log::info!("{id}: {added} symbols added, {removed} removed; {total} in all");
+            // Names that are there from the start are no news.
+            let level = if self.markets.is_none() && removed == 0 && added == total {
+                Level::Debug
+            } else {
+                Level::Info
+            };
+            log::log!(
+                level,
+                "{id}: added {added} symbols, removed {removed}; {total} in all"
+            );
         }
     }
 
@@ -205,8 +227,12 @@ impl ListStatus {
             (true, None) => Some(format!("{id}: waiting for its list of markets")),
             (true, Some((kind, since))) => {
                 let lasting = now.saturating_duration_since(since);
+                let next = self
+                    .next
+                    .map_or(Duration::ZERO, |next| next.saturating_duration_since(now));
                 Some(format!(
-                    "{id}: waiting for its list of markets, failing ({kind}) for {lasting:.1?}"
+                    "{id}: waiting for its list of markets, failing ({kind}) for {lasting:.1?}, next \
+                     attempt in {next:.1?}"
                 ))
             }
         }

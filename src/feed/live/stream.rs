@@ -10,7 +10,7 @@
 //! arrived on this connection still stand, and are reported as confirmed; a connection without it
 //! is dead.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,8 @@ pub(super) struct Stream {
     pub(super) inbox: Inbox<Order>,
     /// When the exchange may be sent a request; only some streams need one first.
     pub(super) pace: Pace,
+    /// When the exchange may be connected to.
+    pub(super) connects: Pace,
     pub(super) http_client: HttpClient,
 }
 
@@ -59,10 +61,11 @@ impl Stream {
         let mut wanted = Subscriptions::default();
         loop {
             wanted.obey(self.inbox.take());
-            if wanted.symbols.is_empty() {
+            if wanted.wanted.is_empty() {
                 self.inbox.wait(None)?;
                 continue;
             }
+            fiber::sleep_until(self.connects.turn(self.connect_every()))?;
             let mut listening = Listening::new();
             let end = match self.listen(emitter, &mut wanted, &mut listening) {
                 Err(_) if fiber::is_cancelled() => End::Cancelled,
@@ -90,6 +93,12 @@ impl Stream {
             };
             fiber::sleep(pause)?;
         }
+    }
+
+    /// The shortest time between opening two connections.
+    fn connect_every(&self) -> Duration {
+        let limits = self.exchange.stream_limits();
+        limits.map_or(Duration::ZERO, |limits| limits.connect_every)
     }
 
     /// Runs one connection, from its first request to its end.
@@ -261,73 +270,86 @@ fn give_up(
 #[derive(Default)]
 struct Subscriptions {
     /// The symbols that are wanted, with the numbers of their markets.
-    symbols: Vec<(usize, Symbol)>,
-    /// The number of each symbol of the session, wanted or not.
+    wanted: HashMap<Symbol, usize>,
+    /// The symbols of the session, wanted or not, with their indexes.
+    indexes: HashMap<Symbol, usize>,
+    /// The number of the market of each symbol of the session; [`UNWANTED`] if it has none.
     numbers: Vec<usize>,
-    /// How many of the session's symbols are no longer wanted.
-    unwanted: usize,
 }
 
 impl Subscriptions {
-    /// Adds and removes symbols. Returns those that were added.
-    fn obey(&mut self, orders: Vec<Order>) -> Vec<(usize, Symbol)> {
-        let mut added = Vec::new();
-        let mut removed = HashSet::new();
+    /// Adds and removes symbols, in the order of `orders`. Returns those that have changed.
+    fn obey(&mut self, orders: Vec<Order>) -> Vec<Symbol> {
+        let mut changed = Vec::with_capacity(orders.len());
         for order in orders {
             match order {
-                Order::Add(number, symbol) => added.push((number, symbol)),
-                Order::Remove(number, _) => {
-                    removed.insert(number);
+                Order::Add(number, symbol) => {
+                    self.wanted.insert(symbol.clone(), number);
+                    changed.push(symbol);
+                }
+                Order::Remove(number, symbol) => {
+                    if self.wanted.get(&symbol) == Some(&number) {
+                        self.wanted.remove(&symbol);
+                        changed.push(symbol);
+                    }
                 }
             }
         }
-        if !removed.is_empty() {
-            let before = self.symbols.len();
-            let is_wanted = |(number, _): &(usize, Symbol)| !removed.contains(number);
-            self.symbols.retain(is_wanted);
-            self.unwanted += before - self.symbols.len();
-            added.retain(is_wanted);
-        }
-        self.symbols.extend(added.iter().cloned());
-        added
+        changed
     }
 
     /// Begins a session with all symbols that are wanted.
     fn begin(&mut self, session: &mut Session<'_>) -> Result<(), Cancelled> {
+        self.indexes.clear();
         self.numbers.clear();
-        self.unwanted = 0;
-        for symbols in self.symbols.chunks(SYMBOLS_PER_TURN) {
-            add(session, &mut self.numbers, symbols);
+        let mut symbols: Vec<_> = self.wanted.keys().cloned().collect();
+        symbols.sort_by_key(|symbol| self.wanted[symbol]);
+        for symbols in symbols.chunks(SYMBOLS_PER_TURN) {
+            self.add(session, symbols);
             fiber::yield_now()?;
         }
         Ok(())
     }
 
-    /// Follows changes during a session. Returns whether it may go on: prices of symbols that are
-    /// no longer wanted keep coming until it ends.
+    fn add(&mut self, session: &mut Session<'_>, symbols: &[Symbol]) {
+        for symbol in symbols {
+            self.indexes.insert(symbol.clone(), self.numbers.len());
+            let number = self.wanted.get(symbol);
+            self.numbers.push(number.copied().unwrap_or(UNWANTED));
+        }
+        session.add(symbols);
+    }
+
+    /// Follows changes during a session. Returns whether it may go on. Prices of symbols that are
+    /// no longer wanted keep coming until it ends, and one of these that is wanted again may not be
+    /// sent before it changes.
     fn follow(&mut self, orders: Vec<Order>, session: &mut Session<'_>) -> bool {
-        if orders.is_empty() {
+        let changed = self.obey(orders);
+        if changed.is_empty() {
             return true;
         }
-        if !session.can_grow() {
-            self.obey(orders);
+        let mut new = Vec::new();
+        for symbol in changed {
+            let number = self.wanted.get(&symbol).copied();
+            match (self.indexes.get(&symbol), number) {
+                (Some(&index), None) => self.numbers[index] = UNWANTED,
+                (Some(&index), Some(number)) if self.numbers[index] != number => return false,
+                (None, Some(_)) if !new.contains(&symbol) => new.push(symbol),
+                _ => {}
+            }
+        }
+        if !new.is_empty() && !session.can_grow() {
             return false;
         }
-        let added = self.obey(orders);
-        add(session, &mut self.numbers, &added);
-        !self.symbols.is_empty() && self.unwanted * UNWANTED_SHARE <= self.numbers.len()
+        self.add(session, &new);
+        let unwanted = self.numbers.iter().filter(|number| **number == UNWANTED);
+        !self.wanted.is_empty() && unwanted.count() * UNWANTED_SHARE <= self.numbers.len()
     }
 
     /// The number of the market of the session's symbol with this index.
     fn number(&self, index: usize) -> usize {
-        self.numbers.get(index).copied().unwrap_or(usize::MAX)
+        self.numbers.get(index).copied().unwrap_or(UNWANTED)
     }
-}
-
-fn add(session: &mut Session<'_>, numbers: &mut Vec<usize>, symbols: &[(usize, Symbol)]) {
-    numbers.extend(symbols.iter().map(|(number, _)| *number));
-    let symbols: Vec<_> = symbols.iter().map(|(_, symbol)| symbol.clone()).collect();
-    session.add(&symbols);
 }
 
 /// The timers of one connection, and what it has brought.
@@ -539,6 +561,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How many symbols are added to a session in one turn.
 const SYMBOLS_PER_TURN: usize = 256;
+
+/// The number of no market.
+const UNWANTED: usize = usize::MAX;
 
 /// A connection is replaced when more than one in this many of its symbols is no longer wanted.
 const UNWANTED_SHARE: usize = 4;
