@@ -5,6 +5,7 @@
 )]
 
 mod audience;
+mod changing;
 mod faults;
 #[path = "../common/fibers.rs"]
 mod fibers;

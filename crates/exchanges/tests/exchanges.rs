@@ -725,3 +725,20 @@ proptest! {
         });
     }
 }
+
+#[test]
+fn subscribing_takes_as_long_as_the_limits_of_the_exchange_say() {
+    let catalogue = Catalogue::builtin();
+    let seconds = |id: &str, symbols| {
+        let limits = catalogue.get(id).unwrap().stream_limits().unwrap();
+        limits.subscribing(symbols).as_secs_f64()
+    };
+    // One symbol needs no pause, whatever the exchange.
+    for exchange in catalogue.iter().filter(|exchange| exchange.has_stream()) {
+        assert!(seconds(exchange.id(), 1) < 0.001, "{}", exchange.id());
+    }
+    // A message for each of 300 symbols, 100 ms apart.
+    assert!((seconds("htx", 300) - 29.9).abs() < 0.001);
+    // Eleven connections, 3 s apart.
+    assert!((seconds("bitfinex", 330) - 30.0).abs() < 0.001);
+}

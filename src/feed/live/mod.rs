@@ -421,6 +421,8 @@ mod tests {
     use super::*;
     use exchanges::Catalogue;
 
+    use crate::http_client::{NoProxy, Roots};
+
     fn source(id: &str, elsewhere: &[&str]) -> LiveSource {
         LiveSource {
             exchange: Catalogue::builtin().get(id).unwrap().clone(),
@@ -446,5 +448,37 @@ mod tests {
         let gate = source("gate", &[]).way_out();
         assert!(gate.starts_with("try an entry of your own"), "{gate}");
         assert_eq!(source("binance", &[]).exchange.elsewhere(), ["binanceus"]);
+    }
+
+    #[test]
+    fn another_source_takes_over_before_prices_are_stale_however_many_symbols_there_are() {
+        let group = LiveGroup {
+            sources: vec![source("coinbase", &[])],
+            wanted: Vec::new(),
+            taken: Vec::new(),
+            settings: LiveSettings {
+                interval: Duration::from_millis(250),
+                changes_only: false,
+                stale_after: None,
+                transport: TransportConfig {
+                    proxy: None,
+                    no_proxy: NoProxy::default(),
+                    timeout: Duration::from_secs(10),
+                    roots: Roots::default(),
+                },
+                upstream: None,
+            },
+        };
+        for symbols in [1, 210, 3_000] {
+            let source = &group.sources[0];
+            let (silence_max, stale_after) = (
+                group.silence_max(source, symbols),
+                group.stale_after(source, symbols),
+            );
+            assert!(
+                silence_max < stale_after,
+                "{symbols}: {silence_max:?} {stale_after:?}"
+            );
+        }
     }
 }

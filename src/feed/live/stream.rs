@@ -570,3 +570,44 @@ const UNWANTED_SHARE: usize = 4;
 
 /// How many subscribe messages are sent in one turn.
 const MESSAGES_PER_TURN: u32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use exchanges::Catalogue;
+
+    use super::*;
+
+    fn symbol(text: &str) -> Symbol {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn orders_are_obeyed_one_after_the_other() {
+        let mut subscriptions = Subscriptions::default();
+        let (add, remove) = (
+            |number| Order::Add(number, symbol("A/B")),
+            |number| Order::Remove(number, symbol("A/B")),
+        );
+        subscriptions.obey(vec![add(0), remove(0), add(0)]);
+        assert_eq!(subscriptions.wanted.get(&symbol("A/B")), Some(&0));
+        subscriptions.obey(vec![remove(0), add(65_536), remove(0)]);
+        assert_eq!(subscriptions.wanted.get(&symbol("A/B")), Some(&65_536));
+    }
+
+    #[test]
+    fn a_session_grows_but_ends_when_a_symbol_is_taken_back() {
+        let catalogue = Catalogue::builtin();
+        let mut session = catalogue.get("okx").unwrap().session(&[]).unwrap();
+        let mut subscriptions = Subscriptions::default();
+        let mut follow = |orders| subscriptions.follow(orders, &mut session);
+        let names = ["A/X", "B/X", "C/X", "D/X", "E/X"];
+        let all = (0..)
+            .zip(names)
+            .map(|(number, name)| Order::Add(number, symbol(name)));
+        assert!(follow(all.collect()));
+        assert!(follow(vec![Order::Remove(1, symbol("B/X"))]));
+        assert!(!follow(vec![Order::Add(65_537, symbol("B/X"))]));
+        assert_eq!(subscriptions.number(0), 0);
+        assert_eq!(subscriptions.number(1), UNWANTED);
+    }
+}
