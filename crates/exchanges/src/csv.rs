@@ -6,6 +6,7 @@
 
 use super::answer::text_of;
 use super::json::excerpt;
+use super::price::Price;
 use super::quote::QuoteError;
 
 /// The row whose price counts.
@@ -59,6 +60,7 @@ fn row_as_json(
         )));
     };
     let mut found: Option<::csv::StringRecord> = None;
+    let mut other = String::new();
     let mut record = ::csv::StringRecord::new();
     for number in 1.. {
         let more = reader.read_record(&mut record);
@@ -69,19 +71,38 @@ fn row_as_json(
         if number % RECORDS_PER_PAUSE == 0 {
             pause();
         }
-        if record.get(column).is_some_and(has_value) {
+        let cell = record.get(column).unwrap_or_default().trim();
+        if Price::parse(cell).is_ok() {
             std::mem::swap(found.get_or_insert_default(), &mut record);
             if row == Row::First {
                 break;
             }
+        } else if !cell.is_empty() && found.is_none() {
+            other = excerpt(cell);
         }
     }
-    let found = found
-        .ok_or_else(|| QuoteError::NoPrice(format!("no row has a value in the column {wanted}")))?;
-    let cells = names.iter().zip(&found);
-    let cells = cells.map(|(name, cell)| (name.trim().to_owned(), cell.trim().into()));
-    let object: serde_json::Map<String, serde_json::Value> = cells.collect();
-    Ok(serde_json::Value::Object(object).to_string())
+    let found = found.ok_or_else(|| no_number(wanted, &other))?;
+    Ok(object(&names, &found).to_string())
+}
+
+/// The cells of a row by the names of their columns. The first column of a name counts, as it does
+/// for the price.
+fn object(names: &::csv::StringRecord, row: &::csv::StringRecord) -> serde_json::Value {
+    let mut members = serde_json::Map::new();
+    for (name, cell) in names.iter().zip(row) {
+        let member = members.entry(name.trim());
+        member.or_insert_with(|| cell.trim().into());
+    }
+    members.into()
+}
+
+/// The error of a table without any price. `other` is its last cell that says something else.
+fn no_number(wanted: &str, other: &str) -> QuoteError {
+    let mut why = format!("no row has a number in the column {wanted}");
+    if !other.is_empty() {
+        why += &format!(", the last one has '{other}'");
+    }
+    QuoteError::NoPrice(why)
 }
 
 fn reader(text: &str, separator: u8) -> ::csv::Reader<&[u8]> {
@@ -91,11 +112,6 @@ fn reader(text: &str, separator: u8) -> ::csv::Reader<&[u8]> {
         // Lines before the table, and short rows in it, are no reason to refuse the rest.
         .flexible(true)
         .from_reader(text.as_bytes())
-}
-
-/// Whether a cell states something: on holidays, tables have rows without a value.
-fn has_value(cell: &str) -> bool {
-    !matches!(cell.trim(), "" | "." | "-" | "N/A" | "NA" | "N/D" | "null")
 }
 
 const SEPARATORS: &[u8] = b",;\t|";
@@ -125,16 +141,36 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_a_value_does_not_count() {
-        let text = "DATE,V\n1,2.5\n2,.\n3,\n4\n";
+    fn a_row_counts_only_if_its_cell_can_be_read_as_a_price() {
+        let expected = Ok(r#"{"DATE":"1","V":"2.5"}"#);
+        for other in [
+            "2,.", "2,", "2", "2,ND", "2,n/a", "2,#N/A", "2,NaN", "2,--", "2,-", "2,null", "2,x1",
+        ] {
+            let text = format!("DATE,V\n1,2.5\n{other}\n");
+            assert_eq!(row(&text, "V", Row::Last).as_deref(), expected, "{other}");
+            let text = format!("DATE,V\n{other}\n1,2.5\n");
+            assert_eq!(row(&text, "V", Row::First).as_deref(), expected, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_table_without_a_price_is_told_what_its_cells_have() {
+        let error = |text| row(text, "V", Row::Last).unwrap_err();
         assert_eq!(
-            row(text, "V", Row::Last).as_deref(),
-            Ok(r#"{"DATE":"1","V":"2.5"}"#)
+            error("DATE,V\n1,\n"),
+            "no price: no row has a number in the column V"
         );
         assert_eq!(
-            row("DATE,V\n2,.\n", "V", Row::Last).unwrap_err(),
-            "no price: no row has a value in the column V"
+            error("DATE;V\n1;1,4\n2;1,5\n3;\n"),
+            "no price: no row has a number in the column V, the last one has '1,5'"
         );
+    }
+
+    #[test]
+    fn the_first_column_of_a_name_counts_for_the_row_and_for_the_price() {
+        let text = "Date,Close,Vol,Close\n2024-01-01,7,2,8\n2024-01-02,ND,3,9\n";
+        let expected = r#"{"Close":"7","Date":"2024-01-01","Vol":"2"}"#;
+        assert_eq!(row(text, "Close", Row::Last).as_deref(), Ok(expected));
     }
 
     #[test]
