@@ -279,6 +279,7 @@ impl LiveGroup {
     fn initial_state(&self, now: Instant) -> Group {
         let info = |source: &LiveSource| SourceInfo {
             name: source.name(),
+            streams: source.streams,
             way_out: source.way_out(),
             refused: source
                 .refused

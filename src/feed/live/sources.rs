@@ -55,8 +55,8 @@ struct Place {
     /// Which of the source's connections fetches it.
     shard: usize,
     time_order: TimeOrder,
-    /// What it last said of each field. They are kept apart: one source's bid says nothing about
-    /// another's price.
+    /// What a stream last said of each field. They are kept apart: one source's bid says nothing
+    /// about another's price.
     fields: Fields,
     health: Health,
     /// Its position in `published`.
@@ -154,6 +154,7 @@ impl Sources {
     pub(in crate::feed) fn add_input(&mut self, name: String, now: Instant) {
         let info = SourceInfo {
             name,
+            streams: false,
             way_out: String::new(),
             refused: None,
             silence_max: Duration::MAX,
@@ -425,8 +426,10 @@ impl Group {
         reporter.note_time(quote.timestamp_ms);
         let has_switched = market.failover.succeeded(index, now);
         changes.note_switch(number, has_switched);
-        quote.fields.merge_missing_from(&place.fields);
-        place.fields.clone_from(&quote.fields);
+        if reporter.streams() {
+            quote.fields.merge_missing_from(&place.fields);
+            place.fields.clone_from(&quote.fields);
+        }
         let received = Received { quote, received_ms };
         if market.failover.active() != index {
             place.held = Some(received);

@@ -15,6 +15,8 @@ use super::log_quota::{LogQuota, Verdict};
 #[derive(Debug)]
 pub struct SourceStatus {
     name: String,
+    /// Whether it is a stream, which leaves out of its updates what has not changed.
+    streams: bool,
     /// What its users can do if it blocks this location; may be empty.
     way_out: String,
     /// The health of each of its connections; requests count as one.
@@ -41,6 +43,8 @@ pub struct SourceStatus {
 #[derive(Clone, Debug)]
 pub(super) struct SourceInfo {
     pub(super) name: String,
+    /// Whether it is a stream, which leaves out of its updates what has not changed.
+    pub(super) streams: bool,
     /// What its users can do if it blocks this location.
     pub(super) way_out: String,
     /// Why it must not be asked before then, if the check at the start has been refused.
@@ -79,6 +83,7 @@ impl SourceStatus {
         }
         Self {
             name: info.name,
+            streams: info.streams,
             way_out: info.way_out,
             healths: vec![health],
             waits_until: info.refused.map(|(_, until)| until),
@@ -140,6 +145,11 @@ impl SourceStatus {
     /// receipt instead.
     pub fn untimed(&self) -> u64 {
         self.untimed
+    }
+
+    /// Whether it is a stream. An answer to a request, in contrast, states all that there is.
+    pub(super) fn streams(&self) -> bool {
+        self.streams
     }
 
     pub(super) fn silence_max(&self) -> Duration {

@@ -5,11 +5,12 @@ use exchanges::Field;
 
 const NOW_MS: u64 = 1_732_270_000_000;
 
-/// Two exchanges with two symbols each.
+/// The streams of two exchanges with two symbols each.
 fn sources(changes_only: bool) -> (Group, Instant) {
     let start = Instant::now();
     let info = |name: &str| SourceInfo {
         name: name.to_owned(),
+        streams: true,
         way_out: "move".to_owned(),
         refused: None,
         silence_max: Duration::from_secs(5),
@@ -172,6 +173,7 @@ fn two_ways(changes_only: bool) -> (Group, Instant) {
     let start = Instant::now();
     let info = |name: &str| SourceInfo {
         name: name.to_owned(),
+        streams: name.ends_with("+stream"),
         way_out: "move".to_owned(),
         refused: None,
         silence_max: Duration::from_secs(5),
@@ -236,6 +238,21 @@ fn fields_that_an_update_leaves_out_still_stand() {
 }
 
 #[test]
+fn a_field_that_an_answer_leaves_out_is_gone() {
+    let (mut sources, now) = two_ways(false);
+    let mut step = |quote, after| {
+        let now = now + Duration::from_secs(after);
+        words(sources.take(1, quotes(vec![(0, quote)]), now))
+    };
+    assert!(step(rich("1", 1, &[(Field::Bid, "0.9")]), 1).is_empty());
+    assert_eq!(
+        step(rich("2", 6_000, &[(Field::Bid, "1.9")]), 6),
+        ["A/B 2 bid=1.9"]
+    );
+    assert_eq!(step(quote("3", 7_000), 7), ["A/B 3"]);
+}
+
+#[test]
 fn the_fields_of_one_symbol_are_not_those_of_another() {
     let (mut sources, now) = sources(false);
     let first = vec![
@@ -260,9 +277,10 @@ fn fields_of_one_source_never_stand_beside_a_price_of_another() {
     };
     let of_stream = rich("1", 0, &[(Bid, "0.9"), (Volume, "7")]);
     assert_eq!(step(0, of_stream, 0), ["A/B 1 bid=0.9 volume=7"]);
-    // The other source has been asked all along, and knows its own fields when it takes over.
-    assert!(step(1, rich("1", 1, &[(Ask, "1.1")]), 1).is_empty());
-    assert_eq!(step(1, quote("2", 6_000), 6), ["A/B 2 ask=1.1"]);
+    // The other source has been asked all along; what it answers when it takes over is all.
+    assert!(step(1, rich("1", 1, &[(Bid, "0.8")]), 1).is_empty());
+    let answer = rich("2", 6_000, &[(Ask, "1.1")]);
+    assert_eq!(step(1, answer, 6), ["A/B 2 ask=1.1"]);
     for second in 7..12 {
         step(0, quote("3", second * 1_000), second);
     }
@@ -431,6 +449,7 @@ fn a_source_that_was_refused_at_the_start_fails_and_waits_from_the_start() {
     let limited = Failure::Answer(QuoteError::RateLimited);
     let info = SourceInfo {
         name: "x".to_owned(),
+        streams: false,
         way_out: String::new(),
         refused: Some((limited, start + Duration::from_secs(60))),
         silence_max: Duration::from_secs(5),
