@@ -13,6 +13,7 @@ use super::entry::{Entry, MarketList};
 use super::json::{Node, Pointer, excerpt};
 use super::quote::QuoteError;
 use super::template::{SymbolFormat, Template};
+use super::text::is_deceptive;
 
 /// Reads the symbols of an answer, in their order and each once. Calls `pause` now and then, since
 /// such an answer may be megabytes.
@@ -163,8 +164,9 @@ fn symbol(format: &SymbolFormat, base: &str, quote: &str) -> Option<Symbol> {
         renamed.map_or(code, |(ours, _)| ours.clone())
     };
     let (base, quote) = (unified(base), unified(quote));
-    // These have a meaning in lists of symbols and in patterns.
-    let is_clean = |code: &str| !code.contains([',', '*', ':', '/']);
+    // These have a meaning in lists of symbols and in patterns, or cannot be seen.
+    let is_odd = |c: char| matches!(c, ',' | '*' | ':' | '/') || is_deceptive(c);
+    let is_clean = |code: &str| !code.contains(is_odd);
     let symbol = format!("{base}/{quote}").parse().ok();
     symbol.filter(|_| is_clean(&base) && is_clean(&quote))
 }

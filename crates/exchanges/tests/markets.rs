@@ -86,6 +86,25 @@ fn markets_that_cannot_be_asked_for_by_their_names_are_left_out() {
 }
 
 #[test]
+fn markets_whose_names_deceive_the_eye_are_left_out() {
+    let market = |base: &str| {
+        format!(
+            r#"{{"id":"{base}-USD","base_currency":"{base}","quote_currency":"USD","status":"online"}}"#
+        )
+    };
+    let bases = [
+        "A\u{202e}B",
+        "BTC\u{200b}",
+        "\u{feff}ETH",
+        "币安人生",
+        "SOL",
+    ];
+    let body = format!("[{}]", bases.map(market).join(","));
+    let markets = read("coinbase", 200, &body).unwrap();
+    assert_eq!(markets, ["SOL/USD", "币安人生/USD"]);
+}
+
+#[test]
 fn a_list_of_megabytes_is_read_in_pieces() {
     let entry = |number: usize| {
         let filters = "x".repeat(500);
