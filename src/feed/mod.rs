@@ -10,8 +10,8 @@ pub use self::recorder::Recorder;
 pub use self::replay::{Replay, ReplayError, Speed};
 pub use self::simulated::Sim;
 pub use self::source_header::SourceHeader;
+pub(crate) use self::symbol_name::{NAME_LENGTH_MAX, check_market, check_pattern};
 pub use self::url_source::{Places, UrlSource, row};
-pub(crate) use self::wanted::Wanted;
 
 mod config;
 mod lines;
@@ -21,6 +21,7 @@ mod recorder;
 pub(crate) mod replay;
 mod simulated;
 mod source_header;
+mod symbol_name;
 #[cfg(test)]
 mod testing;
 mod url_source;

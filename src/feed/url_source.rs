@@ -5,8 +5,10 @@
 //! is, too; `#column:Close&row=first` is for a table. What it leaves out is as the options `--price`,
 //! `--time` and so on say.
 
-use exchanges::{Place, Row, Scale, Symbol};
+use exchanges::{BadSymbol, Place, Row, Scale, Symbol};
 use percent_encoding::percent_decode_str;
+
+use super::symbol_name::check_market;
 
 /// A URL with one price.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +42,9 @@ impl UrlSource {
             return Some(Self::read(None, text));
         }
         let (name, url) = text.split_once('=').filter(|(_, url)| is_url(url))?;
-        Some(match name.parse() {
-            Ok(symbol) => Self::read(Some(symbol), url),
-            Err(error) => Err(format!("{error}, in front of the = of a URL")),
-        })
+        let symbol = symbol(name);
+        let symbol = symbol.map_err(|error| format!("{error}, in front of the = of a URL"));
+        Some(symbol.and_then(|symbol| Self::read(Some(symbol), url)))
     }
 
     fn read(symbol: Option<Symbol>, text: &str) -> Result<Self, String> {
@@ -65,6 +66,12 @@ impl UrlSource {
     pub(super) fn host(&self) -> &str {
         self.url.split('/').nth(2).unwrap_or_default()
     }
+}
+
+/// A symbol that is named as `--symbols` may name it.
+fn symbol(name: &str) -> Result<Symbol, String> {
+    check_market(name)?;
+    name.parse().map_err(|error: BadSymbol| error.to_string())
 }
 
 impl Places {
@@ -164,11 +171,19 @@ mod tests {
 
     #[test]
     fn errors_name_the_place() {
+        let long = format!("{}/{}=http://a/", "A".repeat(32), "B".repeat(32));
         for (text, expected) in [
             (
                 "gold=http://a/",
-                "invalid symbol 'gold': expected something like BTC/USDT",
+                "invalid symbol 'gold': expected BASE/QUOTE, such as BTC/USDT, in front of the =",
             ),
+            (
+                "A\u{202e}B/USD=http://a/",
+                "invalid symbol 'A\u{fffd}B/USD'",
+            ),
+            ("A,B/USD=http://a/", "invalid symbol 'A,B/USD'"),
+            ("*/USD=http://a/", "invalid symbol '*/USD'"),
+            (&long, "expected at most 53 bytes, in front of the ="),
             ("http://a/#price", "invalid JSON pointer 'price'"),
             (
                 "http://a/#cost=/p",

@@ -4,10 +4,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use exchanges::text::{is_deceptive, printable};
-
 use crate::error_text::plain;
-use crate::feed::Wanted;
+use crate::feed::{NAME_LENGTH_MAX, check_market, check_pattern};
 use crate::server::hub::SYMBOL_LENGTH_MAX;
 use crate::tape::SYMBOLS_MAX;
 
@@ -36,25 +34,10 @@ pub(crate) fn symbols<'a>(words: impl Iterator<Item = &'a str>) -> Result<Vec<St
     let mut symbols = Vec::new();
     let mut known = HashSet::new();
     for symbol in words {
-        let is_pattern = symbol.contains('*');
-        if is_pattern {
-            Wanted::parse(symbol)?;
-        }
-        let is_whole = symbol.split_once('/').is_some_and(|(base, quote)| {
-            !base.is_empty() && !quote.is_empty() && !quote.contains('/')
-        });
-        // Exchanges list markets in any script, but no name that cannot be seen.
-        let is_odd = |c: char| c.is_whitespace() || is_deceptive(c);
-        if !is_pattern && !is_whole || symbol.contains(is_odd) {
-            let symbol = printable(symbol);
-            return Err(format!(
-                "invalid symbol '{symbol}': expected BASE/QUOTE, such as BTC/USDT"
-            ));
-        }
-        if symbol.len() > LENGTH_MAX {
-            return Err(format!(
-                "invalid symbol '{symbol}': expected at most {LENGTH_MAX} characters"
-            ));
+        if symbol.contains('*') {
+            check_pattern(symbol)?;
+        } else {
+            check_market(symbol)?;
         }
         if !known.insert(symbol) {
             return Err(format!("duplicate symbol '{symbol}'"));
@@ -67,5 +50,5 @@ pub(crate) fn symbols<'a>(words: impl Iterator<Item = &'a str>) -> Result<Vec<St
     Ok(symbols)
 }
 
-/// The longest name of a symbol, in characters, that leaves room for the names of its sources.
-const LENGTH_MAX: usize = SYMBOL_LENGTH_MAX - "replay:sim:".len();
+// The server puts the names of sources before a name.
+const _: () = assert!("replay:sim:".len() + NAME_LENGTH_MAX <= SYMBOL_LENGTH_MAX);

@@ -227,7 +227,7 @@ impl Symbols {
         let file = text.strip_prefix('@').map(PathBuf::from);
         let names = match &file {
             Some(file) => symbols_of_file(file)?,
-            None => symbols(text.split(','))?,
+            None => symbols(text.split(',').map(str::trim))?,
         };
         Ok(Self { names, file })
     }

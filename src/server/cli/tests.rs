@@ -174,7 +174,7 @@ fn an_error_names_the_bad_value_and_the_expected_one() {
         ),
         (
             "--symbols A/BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB",
-            "--symbols: invalid symbol 'A/BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB': expected at most 53 characters",
+            "--symbols: invalid symbol 'A/BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB': expected at most 53 bytes",
         ),
         (
             "--symbols @/no/such/file",
@@ -372,4 +372,14 @@ fn options_that_the_source_would_ignore_are_refused() {
     assert!(parse("--list-sources --exchanges x").is_ok());
     // One URL that does not say it itself is enough.
     assert!(parse("--source A/B=http://a/#/p&time=/t --source A/C=http://a/#/p --time /u").is_ok());
+}
+
+#[test]
+fn blanks_around_the_commas_of_symbols_do_not_count() {
+    let line = ["--symbols", "BTC/USDT, 币安人生/USDT ,*/EUR"].map(OsString::from);
+    let Ok(Command::Serve(args)) = Command::parse(Options::new(line.to_vec())) else {
+        panic!("the symbols are refused");
+    };
+    let symbols = ["BTC/USDT", "币安人生/USDT", "*/EUR"];
+    assert_eq!(args.feed.symbols, symbols);
 }
