@@ -104,7 +104,7 @@ fn a_line_that_is_not_a_tick_is_named_by_its_number_and_the_next_is_read() {
     script.write_all(lines.concat().as_bytes()).unwrap();
     wait_for_ticks(&server, 2);
     for words in [
-        "warn: stdin, line 3: no \"price\"; expected {\"symbol\":",
+        "warn: stdin, line 3: no \"price\"; expected {\"symbol\":\"BTC/USDT\",\"price\":97123.45}; it reads {\"symbol\":\"A/B\"}",
         "warn: stdin, line 4: longer than 16 KiB, so it is skipped",
         "warn: stdin, line 5: invalid JSON: EOF while parsing",
     ] {
@@ -123,7 +123,9 @@ fn after_the_end_the_server_serves_on_and_calls_its_prices_stale() {
         .write_all(format!("{whole}{torn}").as_bytes())
         .unwrap();
     drop(script);
-    server.wait_for("warn: stdin, line 2: the input ends in the middle of it");
+    server.wait_for(
+        "warn: stdin, line 2: the input ends in the middle of it; it reads {\"symbol\":\"A/B\",\"pri",
+    );
     server.wait_for("warn: stdin has ended after 1 tick; serving its last prices");
     next(&mut client, r#"{"event":"stale","symbol":"A/B""#);
     let mut late = join(&server, "?symbols=A/B");
@@ -268,6 +270,20 @@ fn the_fields_that_are_asked_for_are_published() {
         tick.contains(r#","bid":0.90,"ask":1.20,"seq":1,"#),
         "{tick}"
     );
+}
+
+#[test]
+fn a_tick_is_published_without_its_bad_fields_which_are_counted_and_named() {
+    let (mut server, mut script) = reading(&["--fields", "bid,ask,low"]);
+    let text = r#"{"symbol":"A/B","price":1,"bid":"x","ask":[1],"low":0.5,"high":"unwanted"}"#;
+    script.write_all(format!("{text}\n").as_bytes()).unwrap();
+    let tick = next(&mut join(&server, ""), "A/B");
+    assert!(tick.contains(r#","low":0.5,"seq":1,"#), "{tick}");
+    server.wait_for(
+        "warn: stdin, line 1: invalid bid \"x\": expected a number such as 97123.45; the tick is \
+         published without it; it reads {\"symbol\":\"A/B\",\"price\":1,",
+    );
+    assert_eq!(bad_lines(&server, "stdin", "bad_field"), 2);
 }
 
 #[test]

@@ -5,11 +5,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use exchanges::BadPrice;
 use exchanges::json::JsonText;
+use exchanges::text::printable;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::tick::Price;
+use super::super::symbol_name::{NAME_LENGTH_MAX, is_clear};
+use crate::tick::{Field, Price};
 
 /// A tick as a line states it.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub(super) enum Problem {
     Symbol(String),
     Price(String),
     Timestamp(String),
+    /// The tick is published without this field.
+    Field(Field, String),
     TooLong,
 }
 
@@ -49,10 +54,8 @@ impl<'a> Stated<'a> {
         if line.first() != Some(&b'{') {
             return Err(Problem::NotJson("expected an object".to_owned()));
         }
-        let raw: Raw<'a> = serde_json::from_slice(line).map_err(|error| {
-            let words = error.to_string();
-            Problem::NotJson(words.replace(" at line 1 column", " at column"))
-        })?;
+        let raw: Raw<'a> =
+            serde_json::from_slice(line).map_err(|error| Problem::not_json(&error))?;
         Ok(Self {
             symbol: symbol(raw.symbol.ok_or(Problem::Missing("symbol"))?)?,
             price: price(raw.price.ok_or(Problem::Missing("price"))?)?,
@@ -67,18 +70,21 @@ impl<'a> Stated<'a> {
 fn symbol(raw: &RawValue) -> Result<Cow<'_, str>, Problem> {
     let wrong = || Problem::Symbol(excerpt(raw));
     let JsonText(symbol) = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
-    // A list of symbols in a URL separates them by commas, and `*` stands for any part.
-    let is_clean = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b',' | b'*');
-    let is_sound = (1..=SYMBOL_LENGTH_MAX).contains(&symbol.len()) && symbol.bytes().all(is_clean);
+    let is_sound = (1..=NAME_LENGTH_MAX).contains(&symbol.len()) && is_clear(&symbol);
     if is_sound { Ok(symbol) } else { Err(wrong()) }
 }
 
 fn price(raw: &RawValue) -> Result<Price, Problem> {
+    number(raw).map_err(|_| Problem::Price(excerpt(raw)))
+}
+
+/// A number, or a text that is one.
+pub(super) fn number(raw: &RawValue) -> Result<Price, BadPrice> {
     let text = raw.get();
     let bare = text
         .strip_prefix('"')
         .and_then(|text| text.strip_suffix('"'));
-    Price::parse(bare.unwrap_or(text)).map_err(|_| Problem::Price(excerpt(raw)))
+    Price::parse(bare.unwrap_or(text))
 }
 
 /// A time that is ahead of our clock says that one of the two is wrong, so it counts as missing.
@@ -96,18 +102,32 @@ fn timestamp(raw: &RawValue, now_ms: u64) -> Result<Option<u64>, Problem> {
 }
 
 fn excerpt(raw: &RawValue) -> String {
-    let text = raw.get();
+    beginning(raw.get())
+}
+
+/// The beginning of a text as the log may show it.
+pub(super) fn beginning(text: &str) -> String {
     match text.char_indices().nth(EXCERPT_LENGTH_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+        Some((end, _)) => printable(&text[..end]) + "…",
+        None => printable(text),
     }
 }
 
 impl Problem {
+    pub(super) fn not_json(error: &serde_json::Error) -> Self {
+        let words = error.to_string();
+        Self::NotJson(words.replace(" at line 1 column", " at column"))
+    }
+
+    pub(super) fn field(field: Field, found: &RawValue) -> Self {
+        Self::Field(field, excerpt(found))
+    }
+
     /// One word for metrics.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::TooLong => "long_line",
+            Self::Field(..) => "bad_field",
             _ => "bad_line",
         }
     }
@@ -122,7 +142,7 @@ impl fmt::Display for Problem {
             Self::Symbol(found) => write!(
                 f,
                 "invalid symbol {found}: expected a text such as \"BTC/USDT\", at most \
-                 {SYMBOL_LENGTH_MAX} characters without blanks, commas and *"
+                 {NAME_LENGTH_MAX} bytes, without blanks, commas, * and invisible characters"
             ),
             Self::Price(found) => {
                 write!(
@@ -133,6 +153,11 @@ impl fmt::Display for Problem {
             Self::Timestamp(found) => write!(
                 f,
                 "invalid timestamp {found}: expected Unix ms, such as 1732270000123"
+            ),
+            Self::Field(field, found) => write!(
+                f,
+                "invalid {field} {found}: expected a number such as 97123.45; the tick is \
+                 published without it"
             ),
             Self::TooLong => write!(
                 f,
@@ -145,16 +170,13 @@ impl fmt::Display for Problem {
 
 const EXPECTED: &str = r#"expected {"symbol":"BTC/USDT","price":97123.45}"#;
 
-/// Leaves room for what the server puts before a name.
-const SYMBOL_LENGTH_MAX: usize = 53;
-
 /// Unix ms from 1973 to 5138: times in seconds are below, those in microseconds above.
 const TIMESTAMPS: std::ops::Range<u64> = 100_000_000_000..100_000_000_000_000;
 
 /// How far a time may be ahead of our clock.
 const AHEAD_MS_MAX: u64 = 60_000;
 
-/// How much of a wrong value goes into the log, in characters.
+/// How much of a line or of a wrong value goes into the log, in characters.
 const EXCERPT_LENGTH_MAX: usize = 60;
 
 #[cfg(test)]
@@ -212,6 +234,28 @@ mod tests {
     }
 
     #[test]
+    fn a_symbol_may_have_letters_of_any_script() {
+        for symbol in ["币安人生/USDT", "MÜNZE/€", "🐸"] {
+            let line = format!(r#"{{"symbol":"{symbol}","price":1}}"#);
+            let expected = (symbol.to_owned(), "1".to_owned(), None);
+            assert_eq!(read(&line), Ok(expected));
+        }
+        for symbol in [
+            "A\u{202e}B",
+            "A\u{200b}",
+            "A\u{a0}B",
+            "A\\u0007",
+            "A,B",
+            "A/*",
+        ] {
+            let error = read(&format!(r#"{{"symbol":"{symbol}","price":1}}"#)).unwrap_err();
+            let words = "without blanks, commas, * and invisible characters";
+            assert!(error.contains(words), "{error}");
+            assert_eq!(error, printable(&error));
+        }
+    }
+
+    #[test]
     fn a_line_that_is_not_a_tick_is_told_why() {
         let long = format!(r#"{{"symbol":"{}","price":1}}"#, "A".repeat(54));
         for (line, expected) in [
@@ -250,7 +294,7 @@ mod tests {
                 r#"{"symbol":"*","price":1}"#,
                 r#"invalid symbol "*": expected"#,
             ),
-            (&long, "at most 53 characters"),
+            (&long, "at most 53 bytes"),
             (
                 r#"{"symbol":"A","price":"1,5"}"#,
                 r#"invalid price "1,5": expected"#,

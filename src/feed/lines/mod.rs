@@ -3,31 +3,34 @@
 //!
 //! The script is trusted to know its symbols: each is listed with its first line. It is not trusted
 //! to write only valid lines: one that is not a tick is named in the log by its number, counted, and
-//! skipped.
+//! skipped; so is a field that is not a number, without which its tick is published.
 //!
 //! Each turn of the loop has a bounded share of the work. What is not read yet stays in the pipe,
 //! and a full pipe makes its writer wait, so no line is lost however fast it writes.
 
+mod fields;
 mod input;
 mod line;
 mod splitter;
 
 pub use self::input::LinesFrom;
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
 use ioloop::IoLoop;
 
+use self::fields::StatedFields;
 use self::input::Input;
-use self::line::{Problem, Stated};
+use self::line::{Problem, Stated, beginning};
 use self::splitter::{Line, Splitter};
 use super::live::{HasSources, SourceStatus};
 use super::publish::{Feed, Watched};
 use super::wanted::Wanted;
 use crate::error_text::plain;
-use crate::tick::{FieldSet, Fields, Price, Tick, WireTick, unix_us};
+use crate::tick::{FieldSet, Fields, Price, Tick, unix_us};
 
 /// A feed of ticks from a script.
 pub struct Lines {
@@ -72,6 +75,23 @@ struct Known {
 struct Found {
     ticks: u64,
     bad: Vec<(&'static str, u64)>,
+}
+
+/// What a line says; nothing if it is blank.
+#[derive(Default)]
+struct Reading {
+    tick: Option<Tick>,
+    complaint: Option<Complaint>,
+}
+
+/// What is wrong with a line.
+struct Complaint {
+    /// The first problem.
+    problem: Problem,
+    /// How many there are of this kind.
+    count: u64,
+    /// How the line begins.
+    line: String,
 }
 
 /// Why a turn ends.
@@ -145,28 +165,38 @@ impl Lines {
 
     /// Handles the next line that has been read; false if there is none.
     fn next_line<S: HasSources>(&mut self, state: &mut S, io_loop: &mut IoLoop<S>) -> bool {
-        let stated = match self.splitter.next() {
+        let reading = match self.splitter.next() {
             None => return false,
-            Some(line) => read(&line, self.settings.fields),
+            Some(line) => Reading::of(&line, self.settings.fields),
         };
-        match stated {
-            Ok(Some(tick)) => self.publish(tick, state, io_loop),
-            Ok(None) => {}
-            Err(problem) => self.complain(&problem),
-        }
+        self.handle(reading, state, io_loop);
         true
     }
 
     /// Handles the last line, which nothing ends: it may be whole all the same.
     fn last_line<S: HasSources>(&mut self, state: &mut S, io_loop: &mut IoLoop<S>) {
         let fields = self.settings.fields;
-        let stated = self.splitter.last();
-        let stated = stated.map_or(Ok(None), |line| read(&line, fields));
-        match stated {
-            Ok(Some(tick)) => self.publish(tick, state, io_loop),
-            Ok(None) => {}
-            Err(Problem::NotJson(_)) => self.complain(&Problem::Torn),
-            Err(problem) => self.complain(&problem),
+        let reading = self.splitter.last().map(|line| Reading::of(&line, fields));
+        let mut reading = reading.unwrap_or_default();
+        if let Some(Complaint { problem, .. }) = &mut reading.complaint
+            && matches!(problem, Problem::NotJson(_))
+        {
+            *problem = Problem::Torn;
+        }
+        self.handle(reading, state, io_loop);
+    }
+
+    fn handle<S: HasSources>(
+        &mut self,
+        Reading { tick, complaint }: Reading,
+        state: &mut S,
+        io_loop: &mut IoLoop<S>,
+    ) {
+        if let Some(complaint) = complaint {
+            self.complain(&complaint);
+        }
+        if let Some(tick) = tick {
+            self.publish(tick, state, io_loop);
         }
     }
 
@@ -196,7 +226,7 @@ impl Lines {
         io_loop: &mut IoLoop<S>,
     ) -> bool {
         if !self.settings.wants_new(symbol) {
-            self.found.note("unwanted");
+            self.found.note("unwanted", 1);
             if self.unwanted.len() < UNWANTED_NAMED_MAX && self.unwanted.insert(symbol.into()) {
                 let (from, number) = (&self.from, self.splitter.number());
                 log::warn!(
@@ -206,7 +236,7 @@ impl Lines {
             return false;
         }
         if state.list(io_loop, &[symbol.to_owned()]) > 0 {
-            self.found.note("no_room");
+            self.found.note("no_room", 1);
             let (from, number) = (&self.from, self.splitter.number());
             log::warn!("{from}, line {number}: no room for the symbol {symbol}");
             return false;
@@ -216,10 +246,10 @@ impl Lines {
         true
     }
 
-    fn complain(&mut self, problem: &Problem) {
-        self.found.note(problem.kind());
+    fn complain(&mut self, complaint: &Complaint) {
+        self.found.note(complaint.problem.kind(), complaint.count);
         let (from, number) = (&self.from, self.splitter.number());
-        log::warn!("{from}, line {number}: {problem}");
+        log::warn!("{from}, line {number}: {complaint}");
     }
 
     /// Hands what this turn has found to the metrics.
@@ -348,40 +378,80 @@ impl LinesSettings {
 }
 
 impl Found {
-    fn note(&mut self, kind: &'static str) {
+    fn note(&mut self, kind: &'static str, more: u64) {
         match self.bad.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, count)) => *count += 1,
-            None => self.bad.push((kind, 1)),
+            Some((_, count)) => *count += more,
+            None => self.bad.push((kind, more)),
         }
     }
 }
 
-/// Reads a line as a tick; `None` if it is blank.
-fn read(line: &Line<'_>, wanted: FieldSet) -> Result<Option<Tick>, Problem> {
-    let Line::Text(text) = line else {
-        return Err(Problem::TooLong);
-    };
-    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
-    let text = text.trim_ascii();
-    if text.is_empty() {
-        return Ok(None);
+impl Reading {
+    /// Reads a line, for the fields that are `wanted`.
+    fn of(line: &Line<'_>, wanted: FieldSet) -> Self {
+        let Line::Text(text) = line else {
+            return Self::bad(Problem::TooLong, &[]);
+        };
+        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+        let text = text.trim_ascii();
+        if text.is_empty() {
+            return Self::default();
+        }
+        Self::of_text(text, wanted).unwrap_or_else(|problem| Self::bad(problem, text))
     }
-    let now_ms = unix_us() / 1_000;
-    let stated = Stated::read(text, now_ms)?;
-    let mut fields = Fields::default();
-    if !wanted.is_empty()
-        && let Ok(tick) = WireTick::parse(text)
-    {
-        fields = tick.fields;
-        fields.retain(wanted);
+
+    fn of_text(text: &[u8], wanted: FieldSet) -> Result<Self, Problem> {
+        let now_ms = unix_us() / 1_000;
+        let stated = Stated::read(text, now_ms)?;
+        let StatedFields { fields, problems } = StatedFields::read(text, wanted)?;
+        let count = problems.len() as u64;
+        let first = problems.into_iter().next();
+        Ok(Self {
+            tick: Some(Tick {
+                symbol: stated.symbol.into_owned(),
+                price: stated.price,
+                timestamp: stated.timestamp.unwrap_or(now_ms),
+                fields,
+            }),
+            complaint: first.map(|problem| Complaint::new(problem, count, text)),
+        })
     }
-    Ok(Some(Tick {
-        symbol: stated.symbol.into_owned(),
-        price: stated.price,
-        timestamp: stated.timestamp.unwrap_or(now_ms),
-        fields,
-    }))
+
+    fn bad(problem: Problem, text: &[u8]) -> Self {
+        Self {
+            tick: None,
+            complaint: Some(Complaint::new(problem, 1, text)),
+        }
+    }
 }
+
+impl Complaint {
+    fn new(problem: Problem, count: u64, text: &[u8]) -> Self {
+        // A character has at most four bytes, so this is more than the log shows.
+        let text = &text[..text.len().min(EXCERPT_BYTES)];
+        Self {
+            problem,
+            count,
+            line: beginning(&String::from_utf8_lossy(text)),
+        }
+    }
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { problem, line, .. } = self;
+        write!(f, "{problem}")?;
+        // Nobody can look up a line that has left the pipe.
+        if line.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "; it reads {line}")
+        }
+    }
+}
+
+/// How much of a line its excerpt is made from.
+const EXCERPT_BYTES: usize = 512;
 
 /// How long one turn reads lines before others on the loop get theirs.
 const TURN: Duration = Duration::from_micros(500);
