@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use ioloop::IoLoop;
 
 use self::pace::Pace;
-use self::recording::{Line, Recorded, Recording};
+use self::recording::{Fault, Line, Recorded, Recording};
 use super::publish::{Feed, Publish};
 use crate::error_text::plain;
 use crate::tape::SYMBOLS_MAX;
@@ -53,6 +53,8 @@ pub(super) enum Problem {
     Io(io::Error),
     NotRegular,
     NoTick,
+    /// It has no tick, but lines that another source reads.
+    ScriptLines,
     TooManySymbols,
 }
 
@@ -153,6 +155,14 @@ impl Replay {
         text
     }
 
+    /// What its symbols begin with.
+    fn prefixes(&self) -> String {
+        let symbols = &self.summary.symbols;
+        let is_used = |prefix: &&str| symbols.iter().any(|symbol| symbol.starts_with(*prefix));
+        let used: Vec<_> = [PREFIX, SIMULATED].into_iter().filter(is_used).collect();
+        used.join(" or ")
+    }
+
     fn end(&self, error: Option<&io::Error>) {
         let (path, replayed) = (self.path.display(), self.replayed);
         match error {
@@ -172,9 +182,10 @@ impl<S: Publish> Feed<S> for Replay {
 
     fn describe(&self) -> String {
         format!(
-            "prices are replayed from {} at {} (symbols begin with {PREFIX}): {} ticks, {} symbols{}",
+            "prices are replayed from {} at {} (symbols begin with {}): {} ticks, {} symbols{}",
             self.path.display(),
             self.pace.speed(),
+            self.prefixes(),
             self.summary.ticks,
             self.summary.symbols.len(),
             self.about_fields(),
@@ -195,6 +206,8 @@ pub(super) struct Summary {
     fields: FieldSet,
     pub(super) ticks: u64,
     bad_lines: u64,
+    /// Whether any line has a symbol and a price but no time.
+    has_script_lines: bool,
     pub(super) bytes: u64,
 }
 
@@ -227,11 +240,12 @@ pub(super) fn scan(file: impl Read, path: &Path) -> Result<Summary, Problem> {
                 }
                 summary.symbols.insert(symbol);
             }
-            Line::Bad => {
+            Line::Bad(fault) => {
                 summary.bad_lines += 1;
+                summary.has_script_lines |= fault == Fault::NoTimestamp;
                 if summary.bad_lines <= BAD_LINES_REPORTED {
                     let (path, number) = (path.display(), recording.number());
-                    log::warn!("{path}, line {number}: not a tick");
+                    log::warn!("{path}, line {number}: not a tick: {fault}");
                 }
             }
             Line::Torn | Line::Blank => {}
@@ -239,14 +253,17 @@ pub(super) fn scan(file: impl Read, path: &Path) -> Result<Summary, Problem> {
     }
     summary.bytes = recording.bytes();
     if summary.ticks == 0 {
-        return Err(Problem::NoTick);
+        return Err(match summary.has_script_lines {
+            true => Problem::ScriptLines,
+            false => Problem::NoTick,
+        });
     }
     Ok(summary)
 }
 
 /// The name of a replayed symbol on the wire.
 fn name(symbol: String) -> String {
-    if symbol.starts_with(PREFIX) || symbol.starts_with("sim:") {
+    if symbol.starts_with(PREFIX) || symbol.starts_with(SIMULATED) {
         symbol
     } else {
         [PREFIX, &symbol].concat()
@@ -260,6 +277,11 @@ impl fmt::Display for ReplayError {
             Problem::Io(error) => f.write_str(&plain(error)),
             Problem::NotRegular => f.write_str("not a regular file: save its contents in one"),
             Problem::NoTick => f.write_str("it contains no ticks: record some with --record FILE"),
+            Problem::ScriptLines => write!(
+                f,
+                "its lines have no \"timestamp\"; --source lines:{} reads such lines",
+                self.path.display()
+            ),
             Problem::TooManySymbols => {
                 write!(f, "it has more than {SYMBOLS_MAX} symbols: split the file")
             }
@@ -270,6 +292,9 @@ impl fmt::Display for ReplayError {
 impl std::error::Error for ReplayError {}
 
 const PREFIX: &str = "replay:";
+
+/// What names begin with that need no other mark.
+const SIMULATED: &str = "sim:";
 
 /// A bound on the work of one turn, so that others on the loop get theirs.
 const LINES_PER_TURN: u32 = 64;
@@ -405,6 +430,10 @@ mod tests {
             (String::new(), "contains no ticks"),
             ("nonsense\n".repeat(5), "contains no ticks"),
             (
+                "{\"symbol\":\"A\",\"price\":1}\n".to_owned(),
+                "its lines have no \"timestamp\"; --source lines:/",
+            ),
+            (
                 (0..=SYMBOLS_MAX)
                     .map(|n| line(&format!("S{n}"), 1, 0))
                     .collect(),
@@ -427,12 +456,23 @@ mod tests {
 
     #[test]
     fn the_description_has_speed_ticks_and_symbols() {
-        let replay = open(&line("A", 1, 0), Speed::Times(2.5)).unwrap();
-        let description = Feed::<Audience>::describe(&replay);
-        assert!(
-            description.ends_with("at 2.5x speed (symbols begin with replay:): 1 ticks, 1 symbols"),
-            "{description}"
-        );
+        for (symbols, expected) in [
+            (
+                &["A"][..],
+                "(symbols begin with replay:): 1 ticks, 1 symbols",
+            ),
+            (&["sim:A"], "(symbols begin with sim:): 1 ticks, 1 symbols"),
+            (
+                &["A", "sim:A"],
+                "(symbols begin with replay: or sim:): 2 ticks, 2 symbols",
+            ),
+        ] {
+            let text: String = symbols.iter().map(|symbol| line(symbol, 1, 0)).collect();
+            let replay = open(&text, Speed::Times(2.5)).unwrap();
+            let description = Feed::<Audience>::describe(&replay);
+            let expected = format!("at 2.5x speed {expected}");
+            assert!(description.ends_with(&expected), "{description}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Reads a recording line by line: one tick a line, as on the wire, in a file that may be damaged.
 //! Each call reads a bounded piece, however long a line is.
 
+use std::fmt;
 use std::io::{self, BufRead, Read};
 
-use crate::tick::{Tick, WireTick};
+use crate::tick::{Price, Tick, WireTick};
 
 /// The lines of a recording.
 pub(super) struct Recording<R> {
@@ -21,11 +22,25 @@ pub(super) enum Line {
     /// A tick with the time of its recording.
     Tick(Recorded),
     /// Not a tick.
-    Bad,
+    Bad(Fault),
     /// The last line, which the recorder did not finish.
     Torn,
     /// A blank line, or a further piece of one that is too long.
     Blank,
+}
+
+/// Why a line is not a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    TooLong,
+    NotJson,
+    /// It has no member of that name, or one of another type.
+    Missing(&'static str),
+    /// It has all but the time, as the lines of a script may.
+    NoTimestamp,
+    Price,
+    Symbol,
+    Time,
 }
 
 /// A tick as it was published.
@@ -75,32 +90,63 @@ impl<R: BufRead> Recording<R> {
         }
         self.number += 1;
         Ok(Some(match Recorded::parse(&self.line) {
-            Some(recorded) => Line::Tick(recorded),
-            None if self.line.trim_ascii().is_empty() => Line::Blank,
-            None if !ended && !too_long => Line::Torn,
-            None => Line::Bad,
+            Ok(recorded) => Line::Tick(recorded),
+            Err(_) if self.line.trim_ascii().is_empty() => Line::Blank,
+            Err(_) if too_long => Line::Bad(Fault::TooLong),
+            Err(_) if !ended => Line::Torn,
+            Err(fault) => Line::Bad(fault),
         }))
     }
 }
 
 impl Recorded {
     /// Only a whole JSON object is a tick, so a torn line is never read as another price.
-    fn parse(line: &[u8]) -> Option<Self> {
-        let wire = WireTick::parse(line.trim_ascii()).ok()?;
+    fn parse(line: &[u8]) -> Result<Self, Fault> {
+        let wire = WireTick::parse(line.trim_ascii()).map_err(|_| Fault::NotJson)?;
         let recorded = Self {
-            tick: wire.to_tick()?,
+            tick: wire.to_tick().ok_or_else(|| Fault::of(&wire))?,
             sent: wire.sent,
         };
         let symbol = &recorded.tick.symbol;
-        let sane =
-            !symbol.is_empty() && symbol.len() <= SYMBOL_LENGTH_MAX && recorded.stamp() < STAMP_MAX;
-        sane.then_some(recorded)
+        if symbol.is_empty() || symbol.len() > SYMBOL_LENGTH_MAX {
+            return Err(Fault::Symbol);
+        }
+        if recorded.stamp() >= STAMP_MAX {
+            return Err(Fault::Time);
+        }
+        Ok(recorded)
     }
 
     /// The time that decides when it is replayed, in Unix µs.
     pub(super) fn stamp(&self) -> u64 {
         self.sent
             .unwrap_or_else(|| self.tick.timestamp.saturating_mul(1_000))
+    }
+}
+
+impl Fault {
+    /// Why an object is not a tick.
+    fn of(wire: &WireTick<'_>) -> Self {
+        match (&wire.symbol, wire.price.map(Price::parse)) {
+            (None, _) => Self::Missing("symbol"),
+            (_, None) => Self::Missing("price"),
+            (_, Some(Err(_))) => Self::Price,
+            (Some(_), Some(Ok(_))) => Self::NoTimestamp,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "it is longer than {} KiB", LINE_LENGTH_MAX >> 10),
+            Self::NotJson => f.write_str("expected a JSON object"),
+            Self::Missing(member) => write!(f, "it has no valid \"{member}\""),
+            Self::NoTimestamp => f.write_str("it has no valid \"timestamp\""),
+            Self::Price => f.write_str("its \"price\" is not a number"),
+            Self::Symbol => write!(f, "expected a \"symbol\" of 1 to {SYMBOL_LENGTH_MAX} bytes"),
+            Self::Time => f.write_str("expected its \"timestamp\" in Unix ms and before 2100"),
+        }
     }
 }
 
@@ -124,7 +170,7 @@ mod tests {
         while let Some(line) = recording.next_line().unwrap() {
             outline.push(match line {
                 Line::Tick(_) => 't',
-                Line::Bad => 'b',
+                Line::Bad(_) => 'b',
                 Line::Torn => '~',
                 Line::Blank => '_',
             });
@@ -166,11 +212,38 @@ mod tests {
     }
 
     #[test]
-    fn a_line_with_an_absurd_symbol_or_time_is_not_a_tick() {
-        let long = "S".repeat(129);
-        for (symbol, timestamp) in [("", "1"), (&*long, "1"), ("A/B", "1732270000123000")] {
-            let line = format!(r#"{{"symbol":"{symbol}","price":1,"timestamp":{timestamp}}}"#);
-            assert_eq!(Recorded::parse(line.as_bytes()), None, "{line}");
+    fn a_line_that_is_not_a_tick_is_told_why() {
+        let long = format!(
+            r#"{{"symbol":"{}","price":1,"timestamp":1}}"#,
+            "S".repeat(129)
+        );
+        for (line, expected) in [
+            ("nonsense", "expected a JSON object"),
+            ("{}", r#"it has no valid "symbol""#),
+            (
+                r#"{"symbol":"A","timestamp":1}"#,
+                r#"it has no valid "price""#,
+            ),
+            (
+                r#"{"symbol":"A","price":"x","timestamp":1}"#,
+                r#"its "price" is not a number"#,
+            ),
+            (
+                r#"{"symbol":"A","price":1}"#,
+                r#"it has no valid "timestamp""#,
+            ),
+            (
+                r#"{"symbol":"","price":1,"timestamp":1}"#,
+                r#"expected a "symbol" of 1 to 128 bytes"#,
+            ),
+            (&long, r#"expected a "symbol" of 1 to 128 bytes"#),
+            (
+                r#"{"symbol":"A","price":1,"timestamp":1732270000123000}"#,
+                "in Unix ms and before 2100",
+            ),
+        ] {
+            let fault = Recorded::parse(line.as_bytes()).unwrap_err().to_string();
+            assert!(fault.contains(expected), "{line}: {fault}");
         }
     }
 }
