@@ -314,7 +314,8 @@ fn sources(list: &[ExchangeChoice], options: &LiveOptions) -> Result<Vec<LiveSou
     let catalogue = catalogue(options)?;
     let source = |choice: &ExchangeChoice| {
         let exchange = catalogue.get(&choice.name);
-        let exchange = exchange.map_err(|error| error.to_string())?;
+        let exchange =
+            exchange.map_err(|error| format!("{error}{}", way_out_of_file(&choice.name)))?;
         if choice.streams && !exchange.has_stream() {
             let id = exchange.id();
             return Err(format!("{id} has no stream, use --source {id}"));
@@ -349,6 +350,18 @@ fn sources(list: &[ExchangeChoice], options: &LiveOptions) -> Result<Vec<LiveSou
         }
     }
     Ok(sources)
+}
+
+/// What to do where the name of an exchange looks like that of a file.
+fn way_out_of_file(name: &str) -> String {
+    if !name.contains(['/', '.']) {
+        return String::new();
+    }
+    let name = exchanges::text::printable(name);
+    format!(
+        "; if it is a script, use {name} | ./server --source -, if it is a recording, --source \
+         replay:{name}, if it is a FIFO, --source lines:{name}"
+    )
 }
 
 /// The entries of `exchange` for other places, as far as the catalogue has them.
@@ -663,6 +676,18 @@ mod tests {
     }
 
     #[test]
+    fn a_symbol_may_name_its_exchange_by_an_older_name() {
+        let settings = settings();
+        let list = [ExchangeChoice::parse("gateio").unwrap()];
+        let sources = sources(&list, &settings.live).unwrap();
+        let shared = (&live_settings(&settings).unwrap(), FieldSet::NONE);
+        let symbols = ["gateio:*/EUR", "Gate:BTC/USDT"].map(str::to_owned);
+        let wanted = group(sources, &symbols, shared).unwrap().wanted;
+        let wanted: Vec<_> = wanted.iter().map(Wanted::to_string).collect();
+        assert_eq!(wanted, ["gate:*/EUR", "gate:BTC/USDT"]);
+    }
+
+    #[test]
     fn a_source_opens_the_feed_that_it_names() {
         let sim: Box<dyn Feed<Audience>> = Source::Sim.open(&settings()).unwrap();
         assert_eq!(sim.symbols(), ["sim:BTC/USDT"]);
@@ -686,6 +711,12 @@ mod tests {
         assert_eq!(
             open("binance,binnace", &settings()),
             "unknown exchange 'binnace', did you mean binance?"
+        );
+        assert_eq!(
+            open("./prices.py", &settings()),
+            "unknown exchange './prices.py', see --list-sources; if it is a script, use \
+             ./prices.py | ./server --source -, if it is a recording, --source \
+             replay:./prices.py, if it is a FIFO, --source lines:./prices.py"
         );
         assert_eq!(
             open("luno+stream", &settings()),

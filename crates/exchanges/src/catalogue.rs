@@ -219,7 +219,9 @@ mod tests {
         let catalogue = Catalogue::builtin();
         assert_eq!(catalogue.get("Kraken").unwrap().id(), "kraken");
         assert_eq!(catalogue.get("gateio").unwrap().id(), "gate");
-        assert_eq!(catalogue.get("huobi").unwrap().id(), "htx");
+        let htx = catalogue.get("huobi").unwrap();
+        assert_eq!(htx.id(), "htx");
+        assert!(htx.is_called("htx") && htx.is_called("Huobi") && !htx.is_called("gate"));
     }
 
     #[test]

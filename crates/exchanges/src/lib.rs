@@ -196,6 +196,12 @@ impl Exchange {
         &self.entry.id
     }
 
+    /// Whether `name` is its name on the command line, in any case, or an older one.
+    pub fn is_called(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        self.entry.id == name || self.entry.aliases.contains(&name)
+    }
+
     /// Its proper name.
     pub fn name(&self) -> &str {
         &self.entry.name

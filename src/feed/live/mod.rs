@@ -165,12 +165,12 @@ impl LiveGroup {
             .map(|source| source.exchange.id())
             .collect();
         let read = |text: &String| {
-            let wanted = Wanted::parse(text)?;
-            if let Some(source) = wanted.source.as_deref().filter(|id| !ids.contains(id)) {
-                let sources = ids.join(", ");
-                return Err(format!(
-                    "{text} is from {source}, which is none of the sources: {sources}"
-                ));
+            let mut wanted = Wanted::parse(text)?;
+            if let Some(source) = &mut wanted.source {
+                *source = self.id_of(source).ok_or_else(|| {
+                    let sources = ids.join(", ");
+                    format!("{text} is from {source}, which is none of the sources: {sources}")
+                })?;
             }
             let mut from = self.sources.iter().map(|source| &source.exchange);
             let has_list = |it: &Exchange| it.market_list_url().is_some();
@@ -220,6 +220,13 @@ impl LiveGroup {
                 );
             }
         }
+    }
+
+    /// The id of the exchange that the user calls `name`, if it is one of the sources.
+    fn id_of(&self, name: &str) -> Option<String> {
+        let mut exchanges = self.sources.iter().map(|source| &source.exchange);
+        let named = exchanges.find(|exchange| exchange.is_called(name));
+        named.map(|exchange| exchange.id().to_owned())
     }
 
     /// The symbols that the user wants by name from this exchange.
