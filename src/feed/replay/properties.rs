@@ -128,7 +128,7 @@ fn check_summary(bytes: &[u8], ticks: usize) {
             let is_marked = |name: &String| name.starts_with("replay:") || name.starts_with("sim:");
             assert!(summary.symbols.iter().all(is_marked), "an old price as new");
         }
-        Err(Problem::NoTick) => assert_eq!(ticks, 0),
+        Err(Problem::NoTick | Problem::ScriptLines) => assert_eq!(ticks, 0),
         Err(problem) => assert!(ticks > SYMBOLS_MAX, "{problem:?}"),
     }
 }
