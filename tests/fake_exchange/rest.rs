@@ -90,6 +90,35 @@ fn told(quote: &Result<Quote, QuoteError>) -> (String, Option<u64>) {
 }
 
 #[test]
+fn every_exchange_with_a_list_of_markets_lists_what_it_trades_now() {
+    let fake = start_fake();
+    let agent = agent(&fake);
+    let mut wrong = Vec::new();
+    for exchange in Catalogue::builtin().iter() {
+        let id = exchange.id();
+        let Some(url) = exchange.market_list_url() else {
+            continue;
+        };
+        let (_, quote) = exchange.example().split_once('/').unwrap();
+        let is_of_quote = |symbol: &String| symbol.ends_with(&format!("/{quote}"));
+        for is_listed in [true, false] {
+            fake.list(id, exchange.example(), is_listed);
+            let (status, body) = fetch(&agent, &upstream(&fake.http(), &url), false).unwrap();
+            let read = exchange.read_market_list((status, &body), &mut || {});
+            let read = read.map(|symbols| {
+                let symbols = symbols.iter().map(ToString::to_string);
+                symbols.filter(is_of_quote).collect::<Vec<_>>()
+            });
+            let traded = fake.listed(id).into_iter().filter(is_of_quote).collect();
+            if read != Ok(traded) {
+                wrong.push((id, read));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
 fn every_exchange_answers_with_the_recorded_digits() {
     let fake = start_fake();
     let agent = agent(&fake);

@@ -1,4 +1,4 @@
-//! Switches faults and lists deliveries over HTTP, for people and scripts outside the process.
+//! Switches faults, lists and delists markets, and shows deliveries over HTTP, for people and scripts outside the process.
 
 use std::time::Duration;
 
@@ -27,12 +27,14 @@ pub(super) fn answer(shared: &Shared, request: &Request) -> Answer {
     }
 }
 
-/// Handles `fault=delay&ms=260&source=binance%2Bstream&times=3`, or `clear`.
+/// Handles `fault=delay&ms=260&source=binance%2Bstream&times=3`, or `clear`, or
+/// `source=binance&delist=BTC/USDT`.
 fn switch(shared: &Shared, query: &str) -> Result<(), String> {
     let mut name = None;
     let mut duration = None;
     let mut source = String::new();
     let mut times = None;
+    let mut listings = Vec::new();
     let number = |name: &str, value: &str| {
         let number = value.parse::<u64>();
         number.map_err(|_| format!("invalid {name} '{value}': expected a number"))
@@ -43,6 +45,8 @@ fn switch(shared: &Shared, query: &str) -> Result<(), String> {
             "fault" => name = Some(value.into_owned()),
             "ms" => duration = Some(Duration::from_millis(number("ms", &value)?)),
             "times" => times = Some(number("times", &value)?),
+            "list" => listings.push((value.into_owned(), true)),
+            "delist" => listings.push((value.into_owned(), false)),
             // A plus in a query means a space, but people forget to escape it.
             "source" => source = value.replace(' ', "+"),
             other => return Err(format!("unknown parameter '{other}'")),
@@ -50,6 +54,18 @@ fn switch(shared: &Shared, query: &str) -> Result<(), String> {
     }
     if !source.is_empty() && !sources().contains(&source) {
         return Err(format!("unknown source '{source}'"));
+    }
+    if !listings.is_empty() && source.is_empty() {
+        return Err("a market is listed at a source: add source=NAME".to_owned());
+    }
+    for (symbol, is_listed) in listings {
+        let exchange = source.trim_end_matches("+stream");
+        if !shared.trades(exchange, &symbol) {
+            return Err(format!(
+                "unknown symbol '{symbol}': expected one of --symbols"
+            ));
+        }
+        shared.list(exchange, &symbol, is_listed);
     }
     if let Some(name) = name {
         shared.set(&source, Fault::parse(&name, duration)?, times);
@@ -103,6 +119,7 @@ fn requests(shared: &Shared) -> String {
 const HELP: &str = "\
 POST /_control?fault=NAME[&ms=N][&times=N][&source=binance|binance%2Bstream]
 POST /_control?clear
+POST /_control?source=binance&delist=BTC/USDT    or list=
 GET  /_control      faults and connections
 GET  /_deliveries   all prices that were sent
 GET  /_requests     all requests that came in

@@ -165,9 +165,19 @@ impl FakeExchange {
         self.shared.clear();
     }
 
-    /// Sets whether this exchange trades this symbol.
+    /// Sets whether this exchange trades this symbol, which is one of [`Config::symbols`]. Its list
+    /// of markets and its prices by request follow at once, streams with the next subscription.
     pub fn list(&self, exchange: &str, symbol: &str, is_listed: bool) {
         self.shared.list(exchange, symbol, is_listed);
+    }
+
+    /// The symbols that this exchange trades, in order.
+    pub fn listed(&self, exchange: &str) -> Vec<String> {
+        let symbols = self.shared.symbols(exchange);
+        let mut symbols: Vec<_> = symbols.iter().map(|it| it.unified.to_owned()).collect();
+        symbols.sort();
+        symbols.dedup();
+        symbols
     }
 
     /// Lets this much time pass on the clock of all streams: what is due meanwhile is sent before

@@ -3,7 +3,7 @@
 use super::answer::{Answer, refusal};
 use super::clock::Clock;
 use super::fault::Fault;
-use super::formats::{Ask, KUCOIN, Rest, Unknown, exchanges, streams};
+use super::formats::{Ask, KUCOIN, List, Rest, Unknown, exchanges, lists, streams};
 use super::request::Request;
 use super::state::{Draw, Shared, Symbol, host};
 use super::template::{fill, matches, matches_target};
@@ -14,7 +14,10 @@ pub(super) fn knows(authority: &str) -> bool {
 }
 
 fn exchange(authority: &str) -> Option<&'static Rest> {
-    exchanges().find(|exchange| exchange.authority == host(authority))
+    let authority = host(authority);
+    let mut elsewhere = lists().filter(|list| list.elsewhere == Some(authority));
+    let listing = elsewhere.next().map(|list| list.id);
+    exchanges().find(|it| it.authority == authority || Some(it.id) == listing)
 }
 
 /// The requested source in the format of the server's command line.
@@ -65,6 +68,9 @@ pub(super) fn answer(
     {
         return Answer::new(403, format!(r#"{{"message":"missing header {header}"}}"#));
     }
+    if let Some(list) = asked_list(exchange, request) {
+        return Answer::new(200, markets(shared, exchange, list, clock));
+    }
     let mut asks = exchange.asks.iter();
     let Some((ask, markets)) = asks.find_map(|ask| Some((ask, asked(ask, request)?))) else {
         return Answer::new(
@@ -109,6 +115,36 @@ pub(super) fn answer(
     });
     answer.body = text.into_bytes();
     answer
+}
+
+/// The list of markets that is asked for, if it is one.
+fn asked_list(exchange: &Rest, request: &Request) -> Option<&'static List> {
+    let mut lists = lists();
+    let list = lists.find(|list| list.id == exchange.id)?;
+    let is_there = host(&request.authority) == list.elsewhere.unwrap_or(exchange.authority);
+    let is_asked = matches_target(list.target, &request.target).is_some();
+    (is_there && is_asked && request.method == "GET").then_some(list)
+}
+
+/// The list of all markets that are traded now.
+fn markets(shared: &Shared, exchange: &Rest, list: &List, clock: Clock) -> String {
+    let entry = |symbol: &Symbol<'_>| {
+        let named = |name: fn(&str, &str) -> String| Some(name(symbol.base, symbol.quote));
+        fill(list.entry, &|placeholder| match placeholder {
+            "market" => named(exchange.spell),
+            "key" => named(exchange.key),
+            "name" => named(list.name),
+            _ => clock
+                .placeholder(placeholder)
+                .or_else(|| symbol.placeholder(placeholder)),
+        })
+    };
+    let traded = shared.symbols(exchange.id);
+    let entries: Vec<_> = traded.iter().map(entry).collect();
+    fill(list.answer, &|placeholder| match placeholder {
+        "entries" => Some(entries.join(",")),
+        _ => clock.placeholder(placeholder),
+    })
 }
 
 /// The markets that a request of this kind asks for; `None` if it is of another kind.

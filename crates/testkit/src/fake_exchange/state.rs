@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 
 use super::clock::Clock;
 use super::fault::{Fault, Stage, random};
-use super::formats::{exchanges, home, streams};
+use super::formats::{exchanges, home, lists, streams};
 use super::prices::{Book, Delivery, Outcome, padded, price, scaled, with_exponent};
 use super::template::fill;
 use super::{Config, Seen};
@@ -107,7 +107,8 @@ impl Shared {
         let mut names = vec!["localhost", "127.0.0.1"];
         let of_streams = streams().map(|stream| stream.authority);
         let authorities = exchanges().map(|exchange| exchange.authority);
-        names.extend(authorities.chain(of_streams).map(host));
+        let of_lists = lists().filter_map(|list| list.elsewhere);
+        names.extend(authorities.chain(of_streams).chain(of_lists).map(host));
         let authority = Authority::new(&names);
         Self {
             expired: authority.issue(&names, Validity::Expired),
@@ -262,11 +263,23 @@ impl Shared {
         };
     }
 
+    /// Whether `exchange` trades or has traded this symbol.
+    pub(super) fn trades(&self, exchange: &str, symbol: &str) -> bool {
+        let mut all = self.all_symbols(exchange).iter();
+        all.any(|traded| traded == symbol)
+    }
+
+    fn all_symbols(&self, exchange: &str) -> &[String] {
+        self.at_home.get(exchange).unwrap_or(&self.config.symbols)
+    }
+
     /// The symbols that `exchange` trades.
     pub(super) fn symbols(&self, exchange: &str) -> Vec<Symbol<'_>> {
         let state = self.state();
-        let symbols = self.at_home.get(exchange).unwrap_or(&self.config.symbols);
-        let symbols = symbols.iter().map(|unified| Symbol::parse(unified));
+        let symbols = self
+            .all_symbols(exchange)
+            .iter()
+            .map(|unified| Symbol::parse(unified));
         let is_listed = |symbol: &Symbol<'_>| {
             let key = (exchange.to_owned(), symbol.unified.to_owned());
             !state.unlisted.contains(&key)

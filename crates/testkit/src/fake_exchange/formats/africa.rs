@@ -3,7 +3,7 @@
 use super::super::notation::joined;
 use super::{PLAIN, REST, Rest, Rule, Stream, ask, seconds};
 
-fn luno(base: &str, quote: &str) -> String {
+pub(super) fn luno(base: &str, quote: &str) -> String {
     let name = |code: &str| code.replace("BTC", "XBT");
     joined(&name(base), &name(quote))
 }

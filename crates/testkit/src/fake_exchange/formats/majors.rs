@@ -10,7 +10,7 @@ fn xbt(code: &str) -> &str {
     }
 }
 
-fn kraken(base: &str, quote: &str) -> String {
+pub(super) fn kraken(base: &str, quote: &str) -> String {
     let name = |code| match code {
         "DOGE" => "XDG".to_owned(),
         _ => xbt(code).to_owned(),
@@ -27,7 +27,7 @@ fn kraken_key(base: &str, quote: &str) -> String {
     }
 }
 
-fn bitfinex(base: &str, quote: &str) -> String {
+pub(super) fn bitfinex(base: &str, quote: &str) -> String {
     let name = |code| match code {
         "USDT" => "UST",
         "USDC" => "UDC",

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `$market` | the market as requested |
 //! | `$key` | as answered, where that differs |
+//! | `$name` | as in the list of all markets, where that differs |
 //! | `$BASE`, `$QUOTE`, `$base`, `$quote` | its currencies in capitals and in small letters |
 //! | `$last`, `$bid`, `$ask` | the prices |
 //! | `$scaled` | the last price times 10^8 |
@@ -26,6 +27,7 @@ mod branches;
 mod japan;
 mod korea;
 mod latin_america;
+mod lists;
 mod majors;
 mod pacific;
 mod perpetuals;
@@ -37,6 +39,7 @@ mod worldwide;
 use std::time::Duration;
 
 use super::notation::joined;
+pub(crate) use lists::lists;
 pub(crate) use majors::KUCOIN;
 
 /// The answers of all exchanges of the catalogue.
@@ -182,6 +185,20 @@ const fn lenient(target: &'static str, answer: &'static str, entry: &'static str
         unknown: Unknown::IsLeftOut,
         ..ask(target, answer, entry)
     }
+}
+
+/// The list of all markets of an exchange.
+#[derive(Clone, Copy)]
+pub(crate) struct List {
+    pub(crate) id: &'static str,
+    /// The host that serves it, if not the one that serves prices.
+    pub(crate) elsewhere: Option<&'static str>,
+    pub(crate) target: &'static str,
+    /// The text around the entries.
+    pub(crate) answer: &'static str,
+    pub(crate) entry: &'static str,
+    /// The name of a market in an entry, if it is none of those in other answers.
+    pub(crate) name: fn(&str, &str) -> String,
 }
 
 /// An exchange that has a stream.
