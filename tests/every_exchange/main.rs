@@ -8,6 +8,7 @@
 #[path = "../live/audience.rs"]
 #[expect(dead_code, reason = "other tests of live prices need more of it")]
 mod audience;
+mod listings;
 mod silence;
 mod trouble;
 #[path = "../live/upstream.rs"]

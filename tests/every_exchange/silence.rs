@@ -20,11 +20,14 @@ use tickertape::tick::Tick;
 
 /// Applies the server's rule: a symbol is stale when neither a price nor a confirmation has come
 /// for too long.
-struct Audience {
+pub(crate) struct Audience {
     watched: Vec<Watched>,
     /// When each symbol was last heard of, by the loop's clock.
     touched: BTreeMap<String, Instant>,
-    ticks: Vec<Tick>,
+    pub(crate) ticks: Vec<Tick>,
+    /// Symbols in the order in which they were listed, and delisted.
+    pub(crate) listed: Vec<String>,
+    pub(crate) delisted: Vec<String>,
     sources: Sources,
 }
 
@@ -55,13 +58,16 @@ impl Publish for Audience {
         self.touched.insert(symbol.to_owned(), io_loop.time());
     }
 
-    fn list(&mut self, _: &mut IoLoop<Self>, _: &[String]) -> usize {
+    fn list(&mut self, _: &mut IoLoop<Self>, symbols: &[String]) -> usize {
+        self.listed.extend_from_slice(symbols);
         0
     }
 
     fn watch(&mut self, _: &mut IoLoop<Self>, _: Vec<Watched>) {}
 
-    fn delist(&mut self, _: &mut IoLoop<Self>, _: &[String]) {}
+    fn delist(&mut self, _: &mut IoLoop<Self>, symbols: &[String]) {
+        self.delisted.extend_from_slice(symbols);
+    }
 }
 
 impl HasSources for Audience {
@@ -99,23 +105,29 @@ impl Driver<Audience> for Events256 {
     }
 }
 
-/// A feed of one stream, with its exchange, on one clock.
-struct Stage {
+/// A feed of one source, with its exchange, on one clock.
+pub(crate) struct Stage {
     source: String,
-    exchange: FakeExchange,
+    pub(crate) exchange: FakeExchange,
     clock: ManualClock,
     io_loop: IoLoop<Audience>,
-    audience: Audience,
+    pub(crate) audience: Audience,
     driver: Events256,
 }
 
 impl Stage {
+    /// With the stream of this exchange, and one symbol.
     fn new(id: &str) -> Self {
         let symbol = Catalogue::builtin().get(id).unwrap().example().to_owned();
+        Self::open(&format!("{id}+stream"), &symbol)
+    }
+
+    /// With this source, and what `symbols` stands for.
+    pub(crate) fn open(source: &str, symbols: &str) -> Self {
         let exchange = FakeExchange::start(Config::default()).unwrap();
         let ca = temp_file(exchange.pem());
         let settings = Settings {
-            symbols: vec![symbol],
+            symbols: vec![symbols.to_owned()],
             symbols_file: None,
             interval: Duration::from_millis(250),
             spread: false,
@@ -128,20 +140,20 @@ impl Stage {
                 ..LiveOptions::default()
             },
         };
-        let source = format!("{id}+stream");
-        let feed: Box<dyn Feed<Audience>> =
-            Source::parse(&source).unwrap().open(&settings).unwrap();
+        let feed: Box<dyn Feed<Audience>> = Source::parse(source).unwrap().open(&settings).unwrap();
         let audience = Audience {
             watched: feed.watched(),
             touched: BTreeMap::new(),
             ticks: Vec::new(),
+            listed: Vec::new(),
+            delisted: Vec::new(),
             sources: Sources::default(),
         };
         let clock = ManualClock::new(Instant::now());
         let mut io_loop = IoLoop::by_hand(clock.clone(), 256).unwrap();
         feed.start(&mut io_loop);
         Self {
-            source,
+            source: source.to_owned(),
             exchange,
             clock,
             io_loop,
@@ -170,7 +182,7 @@ impl Stage {
         self.pass_in(STEP, time, look);
     }
 
-    fn pass_in(&mut self, step: Duration, time: Duration, mut look: impl FnMut(&Self)) {
+    pub(crate) fn pass_in(&mut self, step: Duration, time: Duration, mut look: impl FnMut(&Self)) {
         let end = self.clock.time() + time;
         while self.clock.time() < end {
             self.step(step);
@@ -178,14 +190,14 @@ impl Stage {
         }
     }
 
-    fn step(&mut self, time: Duration) {
+    pub(crate) fn step(&mut self, time: Duration) {
         self.exchange.advance(time);
         self.clock.advance(time);
         self.settle();
     }
 
     /// Lets time pass until `is_so`, no faster than by the system's clock: handshakes need both.
-    fn pass_until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    pub(crate) fn pass_until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
         self.driver.longest = HANDSHAKE_STEP;
         let began = Instant::now();
         while !is_so(self) {
@@ -200,7 +212,7 @@ impl Stage {
         self.driver.longest = Duration::ZERO;
     }
 
-    fn handshakes(&self) -> usize {
+    pub(crate) fn handshakes(&self) -> usize {
         let seen = self.exchange.seen();
         seen.iter()
             .filter(|seen| seen.source == self.source)
@@ -301,7 +313,7 @@ fn a_dead_connection_is_noticed_within_its_limit_and_replaced() {
 }
 
 /// No exchange wants an answer sooner than in five seconds.
-const STEP: Duration = Duration::from_secs(1);
+pub(crate) const STEP: Duration = Duration::from_secs(1);
 const LONG_STEP: Duration = Duration::from_secs(2);
 
 const HANDSHAKE_STEP: Duration = Duration::from_millis(20);

@@ -37,19 +37,22 @@ const FAULTS_OF_ANSWERS: &[(Fault, &str)] = &[
 ];
 
 /// The fake exchange, and a server's settings for it.
-struct Scene {
-    fake: Arc<FakeExchange>,
-    settings: Settings,
+pub(crate) struct Scene {
+    pub(crate) fake: Arc<FakeExchange>,
+    pub(crate) settings: Settings,
 }
 
 impl Scene {
     /// Calls `play` for all exchanges at once.
-    fn play(play: impl Fn(&Self, &Exchange) + Sync) {
+    pub(crate) fn play(play: impl Fn(&Self, &Exchange) + Sync) {
         let catalogue = Catalogue::builtin();
-        let mut symbols: Vec<_> = catalogue
+        let examples: Vec<_> = catalogue.iter().map(Exchange::example).collect();
+        let others = examples
             .iter()
-            .map(|exchange| exchange.example().to_owned())
-            .collect();
+            .filter_map(|example| example.split_once('/'));
+        let others = others.map(|(_, quote)| format!("ETH/{quote}"));
+        let mut symbols: Vec<_> = examples.iter().map(ToString::to_string).collect();
+        symbols.extend(others);
         symbols.sort();
         symbols.dedup();
         let fake = FakeExchange::start(Config {

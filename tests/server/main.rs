@@ -17,6 +17,7 @@ mod handover;
 mod handshake;
 #[cfg(target_os = "linux")]
 mod logging;
+mod markets;
 mod metrics;
 mod ping_timeout;
 mod shutdown;
