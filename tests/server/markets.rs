@@ -46,5 +46,5 @@ fn a_client_that_watches_a_pattern_is_told_when_a_market_goes_and_gets_the_one_t
     until(&|message| *message == delisted);
     until(&is_tick_of("SOL/USDT"));
     until(&is_tick_of("BTC/USDT"));
-    server.wait_for("okx: 1 symbols added, 1 removed; 2 in all");
+    server.wait_for("okx: symbols added: 1, removed: 1, in all: 2");
 }

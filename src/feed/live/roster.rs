@@ -209,7 +209,7 @@ impl ListStatus {
             };
             log::log!(
                 level,
-                "{id}: added {added} symbols, removed {removed}; {total} in all"
+                "{id}: symbols added: {added}, removed: {removed}, in all: {total}"
             );
         }
     }
