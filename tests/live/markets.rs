@@ -82,7 +82,9 @@ fn names_are_served_while_a_list_that_is_refused_is_waited_for() {
     let lists: Vec<_> = asked.iter().filter(|(_, path)| path == LIST).collect();
     assert_eq!(lists.len(), 2);
     let refused = lists[0].0;
-    let is_meanwhile = |at: Instant| at > refused && at < refused + Duration::from_secs(1);
+    // What was sent before the refusal arrived does not count.
+    let known = refused + Duration::from_millis(300);
+    let is_meanwhile = |at: Instant| at > known && at < refused + Duration::from_secs(1);
     let meanwhile = asked.iter().filter(|(at, _)| is_meanwhile(*at));
     assert_eq!(
         meanwhile.count(),
@@ -170,7 +172,10 @@ fn a_stream_is_split_over_connections_and_messages_by_the_limits_of_the_exchange
         let its = messages.iter().filter(|(peer, _)| *peer == number);
         its.map(|(_, text)| markets(text)).collect()
     };
-    assert_eq!((of(0), of(1)), (vec![2, 1], vec![2]));
+    // Which of the two is accepted first is chance.
+    let mut both = [of(0), of(1)];
+    both.sort();
+    assert_eq!(both, [vec![2], vec![2, 1]]);
 }
 
 #[test]

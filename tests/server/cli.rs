@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::{BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use testkit::{ServerProcess, TempDir};
 use tungstenite::{Message, WebSocket};
 
@@ -152,9 +153,12 @@ fn simulated_prices_are_announced_and_served_from_one_thread() {
 
 #[test]
 fn an_unreachable_exchange_causes_a_stale_event_and_no_error() {
-    // No server listens there: the port was free a moment ago.
-    let upstream = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
-    let upstream = format!("http://{}", upstream.unwrap());
+    // It has a port, so that no other server takes it, but does not listen.
+    let deaf = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    deaf.bind(&any.into()).unwrap();
+    let upstream = deaf.local_addr().unwrap().as_socket().unwrap();
+    let upstream = format!("http://{upstream}");
     let server = process(&[
         "--source",
         "binance",

@@ -76,6 +76,10 @@ impl Rest {
                 }
             };
             let request = &prepared.request;
+            // The request may have taken a while to make, and others may have asked meanwhile.
+            while fiber::time() < self.pace.not_before() {
+                fiber::sleep_until(self.pace.not_before())?;
+            }
             self.pace.asks(beat, request.interval);
             let began = fiber::time();
             let fetched = fetch(&self.http_client, &self.exchange, request, &prepared.names);
