@@ -13,6 +13,7 @@ use testkit::fake_exchange::{Config, FakeExchange};
 use testkit::{NamedTempFile, ServerProcess, temp_file};
 use tungstenite::WebSocket;
 
+use crate::client::next;
 use crate::upstream::{Answer, Upstream, now_ms};
 
 /// A server whose symbols are in a file.
@@ -41,17 +42,6 @@ impl Scene {
     fn join(&self, query: &str) -> WebSocket<TcpStream> {
         let url = format!("ws://{}/{query}", self.server.address);
         tungstenite::client(url, self.server.connect()).unwrap().0
-    }
-}
-
-/// The next message that contains `words`.
-fn next(client: &mut WebSocket<TcpStream>, words: &str) -> String {
-    loop {
-        let message = client.read().unwrap();
-        match message.to_text() {
-            Ok(text) if text.contains(words) => return text.to_owned(),
-            _ => {}
-        }
     }
 }
 

@@ -13,6 +13,8 @@ use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use testkit::{ServerProcess, TempDir, temp_file};
 use tungstenite::WebSocket;
 
+use crate::client::next;
+
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
     command.args(["--port", "0"]).args(arguments);
@@ -30,17 +32,6 @@ fn reading(arguments: &[&str]) -> (ServerProcess, PipeWriter) {
 fn join(server: &ServerProcess, query: &str) -> WebSocket<TcpStream> {
     let url = format!("ws://{}/{query}", server.address);
     tungstenite::client(url, server.connect()).unwrap().0
-}
-
-/// The next message that contains `words`.
-fn next(client: &mut WebSocket<TcpStream>, words: &str) -> String {
-    loop {
-        let message = client.read().unwrap();
-        match message.to_text() {
-            Ok(text) if text.contains(words) => return text.to_owned(),
-            _ => {}
-        }
-    }
 }
 
 fn line(symbol: &str, price: &str) -> String {

@@ -6,6 +6,7 @@
 
 mod audience;
 mod changing;
+mod client;
 mod faults;
 #[path = "../common/fibers.rs"]
 mod fibers;

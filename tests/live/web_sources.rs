@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use testkit::{ServerProcess, temp_file};
 use tungstenite::WebSocket;
 
+use crate::client::next;
+
 /// A web server that lasts as long as the tests, and remembers what it was asked.
 struct Web {
     address: SocketAddr,
@@ -91,17 +93,6 @@ fn command(arguments: &[&str]) -> Command {
 fn join(server: &ServerProcess) -> WebSocket<TcpStream> {
     let url = format!("ws://{}/", server.address);
     tungstenite::client(url, server.connect()).unwrap().0
-}
-
-/// The next message that contains `words`.
-fn next(client: &mut WebSocket<TcpStream>, words: &str) -> String {
-    loop {
-        let message = client.read().unwrap();
-        match message.to_text() {
-            Ok(text) if text.contains(words) => return text.to_owned(),
-            _ => {}
-        }
-    }
 }
 
 fn metals(head: &str, stream: &mut TcpStream) -> io::Result<()> {
