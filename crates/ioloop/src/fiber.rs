@@ -60,6 +60,11 @@ pub struct Emitter<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 
+/// A nudge ended the wait, see [`Fiber::nudge`]. It is not a failure: look at what the nudge was
+/// about, and wait again. It converts into an [`io::Error`], which [`is_nudge`] recognises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nudged;
+
 impl<S> IoLoop<S> {
     /// Runs `body` as a coroutine on a stack of `stack_size` bytes, from the next turn on.
     ///
@@ -120,6 +125,19 @@ impl Fiber {
         }
     }
 
+    /// Ends the fiber's current wait if that one accepts nudges ([`wait_or_nudge`]), or else the next
+    /// one that does. All other waits are left alone. It tells a fiber that waits for its socket
+    /// that there is something to fetch where both can reach it; several nudges count as one.
+    pub fn nudge<S>(&self, io_loop: &mut IoLoop<S>) {
+        self.shared.is_nudged.set(true);
+        if !self.shared.accepts_nudges.get() {
+            return;
+        }
+        if let Some(token) = self.shared.waits_for.take() {
+            io_loop.add_callback(move |state, io_loop| io_loop.wake(state, token, Wake::Ready));
+        }
+    }
+
     /// Whether it has not ended yet.
     pub fn is_running(&self) -> bool {
         !self.shared.ended.get()
@@ -149,6 +167,20 @@ pub fn wait(token: Token, deadline: Option<Instant>) -> io::Result<()> {
         Wake::Ready => Ok(()),
         Wake::TimedOut => Err(io::ErrorKind::TimedOut.into()),
     }
+}
+
+/// Does the same as [`wait`], but a nudge ends the wait, too: also one from before it began.
+///
+/// # Errors
+/// [`Nudged`] when nudged; otherwise those of [`wait`].
+pub fn wait_or_nudge(token: Token, deadline: Option<Instant>) -> io::Result<()> {
+    take_nudge()?;
+    let fiber = current().ok_or(Cancelled)?;
+    fiber.accepts_nudges.set(true);
+    let waited = wait(token, deadline);
+    fiber.accepts_nudges.set(false);
+    take_nudge()?;
+    waited
 }
 
 /// Suspends the running fiber until `deadline`.
@@ -187,6 +219,21 @@ pub fn is_cancelled() -> bool {
     current().is_some_and(|fiber| fiber.cancelled.get())
 }
 
+/// Whether `error` is [`Nudged`], which ended a read early: read again, nothing was lost.
+pub fn is_nudge(error: &io::Error) -> bool {
+    matches!(error.get_ref(), Some(inner) if inner.is::<Nudged>())
+}
+
+/// Fails if the running fiber was nudged and has not been told so yet.
+pub(crate) fn take_nudge() -> Result<(), Nudged> {
+    match current() {
+        // The wait that follows, or that just ended, says so.
+        Some(fiber) if fiber.cancelled.get() => Ok(()),
+        Some(fiber) if fiber.is_nudged.take() => Err(Nudged),
+        _ => Ok(()),
+    }
+}
+
 /// Whether the running code belongs to a fiber.
 pub(crate) fn is_in_fiber() -> bool {
     current().is_some()
@@ -201,6 +248,10 @@ struct Shared {
     /// The clock of its loop.
     clock: Clock,
     waits_for: Cell<Option<Token>>,
+    /// Whether a nudge may end the current wait.
+    accepts_nudges: Cell<bool>,
+    /// Whether a nudge came of which the fiber does not know yet.
+    is_nudged: Cell<bool>,
     cancelled: Cell<bool>,
     /// How many waits were refused since it was cancelled.
     refused: Cell<u32>,
@@ -321,6 +372,8 @@ impl Shared {
             own_token,
             clock,
             waits_for: Cell::new(None),
+            accepts_nudges: Cell::new(false),
+            is_nudged: Cell::new(false),
             cancelled: Cell::new(false),
             refused: Cell::new(0),
             ended: Cell::new(false),
@@ -396,6 +449,22 @@ impl From<Cancelled> for io::Error {
     fn from(cancelled: Cancelled) -> Self {
         // Not `Interrupted`, which callers take for "try again".
         Self::other(cancelled)
+    }
+}
+
+impl fmt::Display for Nudged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nudged")
+    }
+}
+
+impl std::error::Error for Nudged {}
+
+impl From<Nudged> for io::Error {
+    fn from(nudged: Nudged) -> Self {
+        // Neither `Interrupted` nor `WouldBlock`: layers in between would take it for their own
+        // business, and try again or wait.
+        Self::other(nudged)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::io_loop::Registrar;
 pub struct FiberStream {
     socket: TcpStream,
     waiter: Waiter,
+    accepts_nudges: bool,
 }
 
 /// A UDP socket with one peer; the system drops datagrams from others.
@@ -32,8 +33,16 @@ impl FiberStream {
     /// # Errors
     /// When the system refuses to watch the socket.
     pub fn new(registrar: &Registrar, mut socket: TcpStream) -> io::Result<Self> {
-        let waiter = Waiter::new(registrar.register(&mut socket)?);
-        Ok(Self { socket, waiter })
+        let token = registrar.register(&mut socket)?;
+        Ok(Self::registered(socket, token))
+    }
+
+    fn registered(socket: TcpStream, token: Token) -> Self {
+        Self {
+            socket,
+            waiter: Waiter::new(token),
+            accepts_nudges: false,
+        }
     }
 
     /// Connects to `address`.
@@ -59,8 +68,7 @@ impl FiberStream {
                 Ok(_) => break,
             }
         }
-        let waiter = Waiter::new(token);
-        Ok(Self { socket, waiter })
+        Ok(Self::registered(socket, token))
     }
 
     /// Connects to the first of `addresses` that accepts. Each attempt gets an equal share of the
@@ -94,6 +102,12 @@ impl FiberStream {
         self.waiter.deadline = deadline;
     }
 
+    /// Sets whether a nudge ends a read ([`Fiber::nudge`](crate::Fiber::nudge)), with an error that
+    /// [`fiber::is_nudge`] recognises. No bytes are lost by that, and it never ends a write.
+    pub fn set_accepts_nudges(&mut self, value: bool) {
+        self.accepts_nudges = value;
+    }
+
     /// Sets whether small writes are sent at once (Tornado's `set_nodelay`).
     ///
     /// # Errors
@@ -110,7 +124,13 @@ impl FiberStream {
 
 impl Read for FiberStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.waiter.retry(|| (&self.socket).read(buffer))
+        let read = || (&self.socket).read(buffer);
+        if !self.accepts_nudges {
+            return self.waiter.retry(read);
+        }
+        // Before the read, or a peer that always has more to send would keep the nudge waiting.
+        fiber::take_nudge()?;
+        self.waiter.retry_with(fiber::wait_or_nudge, read)
     }
 }
 
@@ -179,7 +199,16 @@ impl Waiter {
     }
 
     /// Calls `operation` until it does not block, and waits between the calls.
-    fn retry<R>(&mut self, mut operation: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    fn retry<R>(&mut self, operation: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+        self.retry_with(fiber::wait, operation)
+    }
+
+    /// Does the same with another kind of wait.
+    fn retry_with<R>(
+        &mut self,
+        wait: fn(Token, Option<Instant>) -> io::Result<()>,
+        mut operation: impl FnMut() -> io::Result<R>,
+    ) -> io::Result<R> {
         if self.done_in_a_row == IN_A_ROW_MAX {
             self.yield_to_others()?;
         }
@@ -187,7 +216,7 @@ impl Waiter {
             match operation() {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.done_in_a_row = 0;
-                    fiber::wait(self.token, self.deadline)?;
+                    wait(self.token, self.deadline)?;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 done => {
