@@ -1,5 +1,5 @@
-//! HTTP for fibers: host names without a thread, trusted root certificates, and `ureq` over sockets
-//! that suspend.
+//! HTTP for fibers: host names without a thread, trusted root certificates, `ureq` over sockets that
+//! suspend, and streams for other protocols.
 
 mod agent;
 mod client;
@@ -9,6 +9,7 @@ mod no_proxy;
 mod redirect;
 mod retry_after;
 mod roots;
+mod route;
 mod upstream_override;
 
 pub(crate) use agent::USER_AGENT;
@@ -18,4 +19,5 @@ pub use error::{LookupError, TransportError};
 pub use no_proxy::NoProxy;
 pub(crate) use retry_after::retry_after;
 pub use roots::Roots;
+pub(crate) use route::Route;
 pub use upstream_override::UpstreamOverride;

@@ -1,89 +1,37 @@
-//! Connects to a host for protocols other than HTTP: a stream that suspends the fiber, with TLS if
-//! the URL asks for it, and through the proxy if there is one.
+//! Connects to the host of a WebSocket: with TLS if the URL asks for it, and through the proxy if
+//! there is one.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use ioloop::net::FiberStream;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, StreamOwned};
 use tungstenite::http::Uri;
 use ureq::{Proxy, ProxyProtocol};
 
-use crate::http_client::{HttpClient, LookupError, TransportError};
+use crate::http_client::{HttpClient, Route, TransportError};
 
-/// A stream with or without TLS. Routes nest, since a TLS stream may run through a proxy that
-/// speaks TLS itself.
-pub(super) enum Route {
-    Plain(FiberStream),
-    Tls(Box<StreamOwned<ClientConnection, Route>>),
-}
-
-impl Route {
-    /// Connects to the host of a `ws://` or `wss://` URL.
-    pub(super) fn to(
-        http_client: &HttpClient,
-        uri: &Uri,
-        deadline: Instant,
-    ) -> Result<Self, TransportError> {
-        let host = uri.host();
-        let host = host.ok_or_else(|| {
-            TransportError::Broken(format!("invalid URL '{uri}': it has no host"))
-        })?;
-        let is_secure = uri.scheme_str() == Some("wss");
-        let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
-        let route = match http_client.proxy_for(uri) {
-            None => Self::Plain(connect(http_client, (host, port), deadline)?),
-            Some(proxy) => through(http_client, proxy, (host, port), deadline)
-                .map_err(|error| error.through_proxy(proxy))?,
-        };
-        if is_secure {
-            secure(http_client, host, route)
-        } else {
-            Ok(route)
-        }
-    }
-
-    /// Sets the deadline of all further reads and writes.
-    pub(super) fn set_deadline(&mut self, deadline: Instant) {
-        match self {
-            Self::Plain(stream) => stream.set_deadline(Some(deadline)),
-            Self::Tls(stream) => stream.sock.set_deadline(deadline),
-        }
-    }
-}
-
-fn connect(
+/// Connects to the host of a `ws://` or `wss://` URL.
+pub(super) fn dial(
     http_client: &HttpClient,
-    (host, port): (&str, u16),
+    uri: &Uri,
     deadline: Instant,
-) -> Result<FiberStream, TransportError> {
-    let addresses = http_client.resolver().lookup(host, deadline);
-    let addresses = addresses.map_err(|error| match error.kind() {
-        ErrorKind::NotFound | ErrorKind::InvalidInput => {
-            TransportError::Name("no such host".to_owned())
-        }
-        _ => TransportError::Name(LookupError(error).to_string()),
-    })?;
-    let addresses: Vec<_> = addresses
-        .into_iter()
-        .map(|address| SocketAddr::new(address, port))
-        .collect();
-    let stream = FiberStream::connect_any(http_client.registrar(), &addresses, Some(deadline));
-    let mut stream = stream.map_err(|error| match error.kind() {
-        ErrorKind::TimedOut => TransportError::Connect("no answer within the limit".to_owned()),
-        _ => TransportError::from_io(&error),
-    })?;
-    stream.set_deadline(Some(deadline));
-    // Pings and subscriptions are small and must not wait for each other.
-    stream
-        .set_nodelay(true)
-        .map_err(|error| TransportError::from_io(&error))?;
-    Ok(stream)
+) -> Result<Route, TransportError> {
+    let host = uri.host();
+    let host =
+        host.ok_or_else(|| TransportError::Broken(format!("invalid URL '{uri}': it has no host")))?;
+    let is_secure = uri.scheme_str() == Some("wss");
+    let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+    let route = match http_client.proxy_for(uri) {
+        None => Route::connect(http_client, (host, port), deadline)?,
+        Some(proxy) => through(http_client, proxy, (host, port), deadline)
+            .map_err(|error| error.through_proxy(proxy))?,
+    };
+    if is_secure {
+        route.secure(http_client, host)
+    } else {
+        Ok(route)
+    }
 }
 
 /// Asks an HTTP proxy for a tunnel to the host (RFC 9110, section 9.3.6).
@@ -93,10 +41,9 @@ fn through(
     (host, port): (&str, u16),
     deadline: Instant,
 ) -> Result<Route, TransportError> {
-    let stream = connect(http_client, (proxy.host(), proxy.port()), deadline)?;
-    let mut route = Route::Plain(stream);
+    let mut route = Route::connect(http_client, (proxy.host(), proxy.port()), deadline)?;
     if proxy.protocol() == ProxyProtocol::Https {
-        route = secure(http_client, proxy.host(), route)?;
+        route = route.secure(http_client, proxy.host())?;
     }
     let credentials = credentials(proxy);
     let request =
@@ -142,58 +89,20 @@ fn read_head(route: &mut Route) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// Completes the TLS handshake before anything is sent, so a bad certificate is reported as such.
-fn secure(http_client: &HttpClient, host: &str, mut route: Route) -> Result<Route, TransportError> {
-    let tls = |error: &dyn std::fmt::Display| TransportError::Tls(error.to_string());
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let name = ServerName::try_from(bare.to_owned()).map_err(|error| tls(&error))?;
-    let connection = ClientConnection::new(Arc::clone(http_client.tls()), name);
-    let mut connection = connection.map_err(|error| tls(&error))?;
-    while connection.is_handshaking() {
-        let done = connection.complete_io(&mut route);
-        done.map_err(|error| TransportError::from_io(&error))?;
-    }
-    Ok(Route::Tls(Box::new(StreamOwned::new(connection, route))))
-}
-
-impl Read for Route {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(stream) => stream.read(buffer),
-            Self::Tls(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Route {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(stream) => stream.write(bytes),
-            Self::Tls(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(stream) => stream.flush(),
-            Self::Tls(stream) => stream.flush(),
-        }
-    }
-}
-
 /// The longest answer of a proxy.
 const HEAD_LENGTH_MAX: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
     use std::thread;
     use std::time::Duration;
 
     use ioloop::IoLoop;
     use ioloop::fiber::STACK_SIZE;
     use rustls::pki_types::PrivateKeyDer;
-    use rustls::{ServerConfig, ServerConnection};
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
     use tungstenite::Message;
 
     use super::super::failure::Failure;

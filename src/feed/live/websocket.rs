@@ -10,9 +10,9 @@ use tungstenite::http::{HeaderValue, Uri};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, Message, WebSocket};
 
-use super::dial::Route;
+use super::dial::dial;
 use super::failure::Failure;
-use crate::http_client::{self, HttpClient, TransportError, retry_after};
+use crate::http_client::{self, HttpClient, Route, TransportError, retry_after};
 use crate::tick::unix_us;
 
 /// An open WebSocket.
@@ -46,7 +46,7 @@ impl Socket {
         let url = http_client.url(url);
         let bad = || Failure::broken(format!("invalid URL '{url}'"));
         let uri: Uri = url.parse().map_err(|_| bad())?;
-        let route = Route::to(http_client, &uri, deadline)?;
+        let route = dial(http_client, &uri, deadline)?;
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER_SIZE)
             .max_message_size(Some(MESSAGE_SIZE_MAX))
