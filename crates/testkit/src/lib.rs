@@ -18,6 +18,7 @@ pub mod imports;
 pub mod metrics;
 mod name_server;
 mod peer;
+mod process_log;
 mod server_process;
 pub mod tcp;
 

@@ -4,12 +4,13 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::process_log::ProcessLog;
 use crate::{PATIENCE, await_exit, metrics};
 
 /// A running server; killed when it is dropped.
@@ -17,25 +18,11 @@ pub struct ServerProcess {
     /// The address that it listens on.
     pub address: String,
     child: Child,
-    log: Arc<Log>,
-    /// The line at which [`wait_for`](Self::wait_for) continues.
+    log: Arc<ProcessLog>,
+    /// The line of the log at which [`wait_for`](Self::wait_for) continues.
     next_line: usize,
     /// Reads the log until stderr ends; `None` if the caller reads it.
     keeper: Option<JoinHandle<()>>,
-}
-
-/// The log of the server so far.
-#[derive(Default)]
-struct Log {
-    text: Mutex<LogText>,
-    grew: Condvar,
-}
-
-#[derive(Default)]
-struct LogText {
-    lines: Vec<String>,
-    /// Whether no more lines will come.
-    is_over: bool,
 }
 
 /// The resources of a process.
@@ -104,7 +91,7 @@ impl ServerProcess {
             server.log.push(line.trim_end().to_owned());
             if let Some(address) = address {
                 server.address = address;
-                server.next_line = server.log.text().lines.len();
+                server.next_line = server.log.length();
                 return server;
             }
         }
@@ -123,36 +110,17 @@ impl ServerProcess {
     /// Waits for a line of its log that contains `words`, after the last one waited for, and
     /// returns it.
     pub fn wait_for(&mut self, words: &str) -> String {
-        let until = Instant::now() + PATIENCE;
-        let mut text = self.log.text();
-        loop {
-            while let Some(line) = text.lines.get(self.next_line) {
-                self.next_line += 1;
-                if line.contains(words) {
-                    return line.clone();
-                }
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            assert!(
-                !text.is_over && !left.is_zero(),
-                "'{words}' never appeared in the log: {}",
-                text.lines.join("\n")
-            );
-            let waited = self.log.grew.wait_timeout(text, left);
-            text = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        self.log.wait_for(words, &mut self.next_line)
     }
 
     /// The whole log so far.
     pub fn log(&self) -> String {
-        self.log.text().lines.join("\n")
+        self.log.whole()
     }
 
     /// How many lines of its log contain `words`.
     pub fn lines(&self, words: &str) -> u64 {
-        let text = self.log.text();
-        let lines = text.lines.iter().filter(|line| line.contains(words));
-        lines.count() as u64
+        self.log.count(words)
     }
 
     /// Waits for the end, which must be soon; returns the exit code and the whole log.
@@ -245,30 +213,3 @@ impl Drop for ServerProcess {
         let _ = self.child.wait();
     }
 }
-
-impl Log {
-    fn text(&self) -> MutexGuard<'_, LogText> {
-        // A failed assertion in one test must not cost another test its log.
-        self.text.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, line: String) {
-        let mut text = self.text();
-        if text.lines.len() < LINES_MAX {
-            text.lines.push(line);
-        }
-        self.grew.notify_all();
-    }
-
-    /// Reads the log to its end.
-    fn keep(&self, stderr: BufReader<ChildStderr>) {
-        for line in stderr.lines().map_while(Result::ok) {
-            self.push(line);
-        }
-        self.text().is_over = true;
-        self.grew.notify_all();
-    }
-}
-
-/// Ten minutes with ten changes a second.
-const LINES_MAX: usize = 6_000;
