@@ -57,6 +57,15 @@ impl Authority {
         issue(&self.issuer, &params_of(names, validity))
     }
 
+    /// A certificate from this authority and its key, both in PEM format, for servers that read
+    /// them from files.
+    pub fn pem_for(&self, names: &[&str]) -> (String, String) {
+        let key = KeyPair::generate().expect("randomness");
+        let params = params_of(names, Validity::Always);
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+
     /// The configuration of a server whose certificate is only valid for clients.
     pub fn for_clients(&self, names: &[&str]) -> Arc<ServerConfig> {
         let mut params = params_of(names, Validity::Always);

@@ -4,7 +4,8 @@
 //! [`ServerProcess`] is a server under test, [`Browser`](browser::Browser) looks at its page, and
 //! [`Peer`] is a raw socket that behaves like broken and hostile peers;
 //! [`FakeExchange`](fake_exchange::FakeExchange) and [`NameServer`] stand in for the services that a
-//! server depends on, with all their possible faults. [`imports`] reads sources.
+//! server depends on, with all their possible faults; [`NatsServer`]
+//! runs a real one. [`imports`] reads sources.
 #![allow(
     clippy::unwrap_used,
     reason = "a failed assumption in a test should say so with a panic"
@@ -17,6 +18,7 @@ pub mod frames;
 pub mod imports;
 pub mod metrics;
 mod name_server;
+mod nats_server;
 mod peer;
 mod process_log;
 mod server_process;
@@ -28,6 +30,7 @@ use std::time::{Duration, Instant};
 
 pub use authority::{Authority, Validity};
 pub use name_server::{Asked, NameFault, NameServer};
+pub use nats_server::{NatsCluster, NatsServer};
 pub use peer::{End, Peer, Received};
 pub use server_process::{Footprint, ServerProcess};
 pub use tempfile::{NamedTempFile, TempDir};
