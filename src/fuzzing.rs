@@ -8,6 +8,7 @@
 pub use crate::feed::live::properties::exchange_answer;
 pub use crate::feed::replay::properties::replay_file;
 pub use crate::http_client::dns::properties::dns_answer;
+pub use crate::nats::properties::nats_codec;
 pub use crate::server::tests::properties::{client_frames, request, request_head};
 
 /// `bytes` in pieces of any size, but always the same for the same bytes: a finding can be repeated.

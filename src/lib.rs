@@ -24,6 +24,7 @@
 //! | `writable` | streams of the process, written to without waiting |
 //! | [`cli`], [`process`], [`log`] | command lines; CPU and memory; a log that never blocks |
 //! | [`tls`], [`http_client`] | certificates and roots; DNS without a thread, and `ureq` |
+//! | `nats` | a client of NATS and JetStream, in fibers |
 //! | [`feed`] | the sources of prices: exchanges, URLs, scripts, a simulated walk, a recording |
 //! | [`server`] | accepts clients, upgrades them, publishes and broadcasts |
 //! | [`client`] | connects, measures, reports |
@@ -43,6 +44,11 @@ pub mod http_client;
 #[cfg(test)]
 mod imports;
 pub mod log;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "nothing uses the room yet")
+)]
+pub(crate) mod nats;
 pub mod process;
 pub mod server;
 pub mod tape;

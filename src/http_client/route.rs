@@ -77,6 +77,15 @@ impl Route {
             Self::Tls(stream) => stream.sock.set_deadline(deadline),
         }
     }
+
+    /// Sets whether a nudge of the fiber ends a read. Only once TLS is set up: a handshake would
+    /// fail.
+    pub(crate) fn set_accepts_nudges(&mut self, value: bool) {
+        match self {
+            Self::Plain(stream) => stream.set_accepts_nudges(value),
+            Self::Tls(stream) => stream.sock.set_accepts_nudges(value),
+        }
+    }
 }
 
 impl Read for Route {
