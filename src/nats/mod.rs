@@ -30,6 +30,8 @@ mod nkey;
 pub(crate) mod properties;
 mod servers;
 mod shown;
+#[cfg(test)]
+mod tests;
 mod url;
 
 pub(crate) use self::address::ServerAddress;
