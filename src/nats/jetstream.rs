@@ -397,6 +397,10 @@ pub(crate) const EXPECTED_LAST_SEQUENCE: &str = "Nats-Expected-Last-Sequence";
 /// A stream of this name exists and is set up in another way.
 pub(crate) const NAME_IN_USE: u32 = 10_058;
 
+/// Too few servers are there to keep so many copies. A cluster that has just begun says so, too,
+/// until it knows all of its servers: try again.
+pub(crate) const NO_PEERS: u32 = 10_005;
+
 const SEQUENCE: &str = "Nats-Sequence";
 const SUBJECT: &str = "Nats-Subject";
 

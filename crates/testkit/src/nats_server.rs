@@ -157,7 +157,8 @@ impl NatsServer {
 
 impl NatsCluster {
     /// Starts three servers and waits until JetStream has a leader; `None` if the program is not
-    /// here, which it has to be where `CI` is set.
+    /// here, which it has to be where `CI` is set. For about a second JetStream may still refuse to
+    /// keep three copies of something (error 10005): nobody can see from outside when that is over.
     pub fn start(config: &str) -> Option<Self> {
         for _ in 0..ATTEMPTS {
             match Self::try_to_start(config)? {

@@ -91,25 +91,43 @@ impl Client {
         self.request_with(subject, &[], body.as_bytes())
     }
 
-    /// The answer to a request; other messages that come meanwhile are dropped.
+    /// The answer to a request.
     fn request_with(&mut self, subject: &str, headers: &[(&str, &str)], body: &[u8]) -> Message {
+        let answer = self.answer(subject, headers, body, soon());
+        answer.expect("an answer")
+    }
+
+    /// The answer to a request, if it comes in time; other messages that come meanwhile are dropped.
+    fn answer(
+        &mut self,
+        subject: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        deadline: Instant,
+    ) -> Option<Message> {
         self.requests += 1;
         let reply = self.inbox.subject(self.requests);
         self.connection
             .publish(subject, Some(&reply), headers, body);
         loop {
-            let message = self.message();
+            let message = self.next(deadline)?;
             if self.inbox.request(&message.subject) == Some(self.requests) {
-                return message;
+                return Some(message);
             }
         }
     }
 
     /// The next message.
     fn message(&mut self) -> Message {
+        self.next(soon()).expect("a message")
+    }
+
+    /// The next message, if it comes in time.
+    fn next(&mut self, deadline: Instant) -> Option<Message> {
         loop {
-            match self.connection.receive(soon()).unwrap() {
-                Received::Message(message) => return message,
+            match self.connection.receive(deadline).unwrap() {
+                Received::Message(message) => return Some(message),
+                Received::TimedOut => return None,
                 Received::Leaving | Received::Pong => {}
                 other => panic!("{other:?}"),
             }
