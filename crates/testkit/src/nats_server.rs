@@ -42,7 +42,13 @@ impl NatsServer {
     /// Starts a server with JetStream and `config` besides; `None` if the program is not here, which
     /// it has to be where `CI` is set.
     pub fn start(config: &str) -> Option<Self> {
-        Self::run("n1", &format!("{JETSTREAM}{config}"))
+        Self::run("n1", &format!("{}{config}", jetstream("")))
+    }
+
+    /// Does the same with JetStream in a domain of its own.
+    pub fn start_in_domain(domain: &str, config: &str) -> Option<Self> {
+        let jetstream = jetstream(&format!("domain: {domain}"));
+        Self::run("n1", &format!("{jetstream}{config}"))
     }
 
     /// Does the same without JetStream.
@@ -108,6 +114,16 @@ impl NatsServer {
     /// The URL of a log there.
     pub fn url(&self, name: &str) -> String {
         format!("nats://{}/{name}", self.address)
+    }
+
+    /// The port at which it listens for connections of this kind, as it calls them in its log.
+    pub fn port_of(&self, kind: &str) -> u16 {
+        let log = self.log.whole();
+        let line = log
+            .lines()
+            .find(|line| line.contains(&format!("for {kind} on ")));
+        let port = line.and_then(|line| line.rsplit(':').next()?.parse().ok());
+        port.unwrap_or_else(|| panic!("it does not listen for {kind}: {log}"))
     }
 
     /// The id of its process.
@@ -180,7 +196,7 @@ impl NatsCluster {
         for (port, name) in ports.into_iter().zip(["n1", "n2", "n3"]) {
             let cluster =
                 format!("cluster {{ name: c, listen: 127.0.0.1:{port}, routes: [{routes}] }}\n");
-            match NatsServer::try_to_run(name, &format!("{JETSTREAM}{cluster}{config}"))? {
+            match NatsServer::try_to_run(name, &format!("{}{cluster}{config}", jetstream("")))? {
                 Ok(server) => servers.push(server),
                 Err(log) => return Some(Err(log)),
             }
@@ -244,14 +260,16 @@ fn program() -> Option<Command> {
     }
 }
 
+/// The configuration of JetStream in the folder of its server.
+fn jetstream(more: &str) -> String {
+    format!("jetstream {{ store_dir: \"FOLDER\", max_file_store: 256MB, {more} }}\n")
+}
+
 /// Three ports that were free a moment ago.
 fn free_ports() -> [u16; 3] {
     let bind = |_| TcpListener::bind("127.0.0.1:0").expect("a port");
     let listeners = [0, 1, 2].map(bind);
     listeners.map(|listener| listener.local_addr().expect("it is bound").port())
 }
-
-const JETSTREAM: &str =
-    "jetstream { store_dir: \"FOLDER\", max_memory_store: 64MB, max_file_store: 256MB }\n";
 
 const ATTEMPTS: u32 = 3;

@@ -173,36 +173,6 @@ fn a_flood_without_an_end_does_not_outlast_the_deadline() {
 }
 
 #[test]
-fn a_flush_that_the_server_does_not_take_ends_in_time_and_goes_on_later() {
-    let (go_on, gone_on) = std::sync::mpsc::channel();
-    let (url, serving) = server(move |mut stream| {
-        greet(&mut stream);
-        gone_on.recv().unwrap();
-        let mut said = Vec::new();
-        stream.read_to_end(&mut said).unwrap();
-        let one = ["PUB a 1048576\r\n", &"x".repeat(1 << 20), "\r\n"].concat();
-        assert!(
-            said == one.repeat(20).into_bytes(),
-            "bytes are lost or come twice"
-        );
-    });
-    in_fiber(move |http_client| {
-        let mut connection = open(http_client, &url).unwrap();
-        for _ in 0..20 {
-            connection.publish("a", None, &[], &vec![b'x'; 1 << 20]);
-        }
-        let begin = Instant::now();
-        let limit = Duration::from_millis(50);
-        let why = connection.flush(begin + limit).unwrap_err().to_string();
-        assert_eq!(why, "no answer within the limit");
-        assert_eq!(connection.receive(begin + limit), Ok(Received::TimedOut));
-        go_on.send(()).unwrap();
-        assert_eq!(connection.flush(soon()), Ok(()));
-    });
-    serving.join().unwrap();
-}
-
-#[test]
 fn errors_end_the_connection_or_are_passed_on() {
     let violation = "Permissions Violation for Publish to \"a\"";
     let (received, why) = received_after(format!(
@@ -255,62 +225,4 @@ fn nothing_that_came_without_tls_is_believed_after_it() {
         "does not offer TLS, which a tls:// URL asks for"
     );
     serving.join().unwrap();
-}
-
-#[test]
-fn a_nudge_ends_a_wait_and_nothing_is_lost() {
-    let (url, serving) = server(|mut stream| {
-        greet(&mut stream);
-        stream.write_all(b"MSG a 1 4\r\nhe").unwrap();
-        // The nudged client pings, and only then the rest comes.
-        let mut said = [0; 6];
-        stream.read_exact(&mut said).unwrap();
-        stream.write_all(b"re\r\nPONG\r\n").unwrap();
-        let _ = stream.read_to_end(&mut Vec::new());
-    });
-    let received = nudged(move |http_client, is_waiting| {
-        let mut connection = open(http_client, &url).unwrap();
-        is_waiting();
-        let mut received = vec![connection.receive(soon()).unwrap()];
-        connection.ping();
-        received.extend((0..2).map(|_| connection.receive(soon()).unwrap()));
-        received
-    });
-    let [Received::Nudged, Received::Message(message), Received::Pong] = received.as_slice() else {
-        panic!("{received:?}");
-    };
-    assert_eq!(message.payload, b"here");
-    serving.join().unwrap();
-}
-
-/// Runs `body` in a fiber that is nudged some time after it has called the function it gets.
-fn nudged(body: impl FnOnce(&HttpClient, &dyn Fn()) -> Vec<Received> + 'static) -> Vec<Received> {
-    let mut io_loop = IoLoop::<Option<Vec<Received>>>::new().unwrap();
-    io_loop.call_later(2 * LONG, |_, _| panic!("the loop hangs"));
-    let config = TransportConfig::default();
-    let http_client = HttpClient::new(io_loop.registrar(), config, None).unwrap();
-    let is_waiting = std::rc::Rc::new(std::cell::Cell::new(false));
-    let told = std::rc::Rc::clone(&is_waiting);
-    let body = move |emitter: &Emitter<Vec<Received>>| {
-        Ok(emitter.emit(body(&http_client, &|| told.set(true)))?)
-    };
-    let on_emit = |state: &mut Option<_>, io_loop: &mut IoLoop<_>, received| {
-        *state = Some(received);
-        io_loop.stop();
-    };
-    let fiber = io_loop
-        .spawn(STACK_SIZE, body, on_emit, |_, _, _| {})
-        .unwrap();
-    ioloop::PeriodicCallback::start(
-        &mut io_loop,
-        Duration::from_millis(5),
-        move |_: &mut Option<_>, io_loop: &mut IoLoop<_>| {
-            if is_waiting.take() {
-                fiber.nudge(io_loop);
-            }
-        },
-    );
-    let mut state = None;
-    io_loop.start(&mut state).unwrap();
-    state.unwrap()
 }

@@ -230,3 +230,32 @@ fn a_server_that_stops_sends_its_clients_away_first() {
         );
     });
 }
+
+#[test]
+fn a_log_behind_a_leaf_node_is_reached_by_its_domain() {
+    let hub = "leafnodes { listen: \"127.0.0.1:-1\" }\n";
+    let Some(hub) = NatsServer::start_in_domain("hub", hub) else {
+        return;
+    };
+    let port = hub.port_of("leafnode connections");
+    let remote = format!("leafnodes {{ remotes: [ {{ url: \"nats://127.0.0.1:{port}\" }} ] }}\n");
+    let Some(mut leaf) = NatsServer::without_jetstream(&remote) else {
+        return;
+    };
+    leaf.wait_for("Leafnode connection created");
+    let url = leaf.url("prices");
+    in_fiber(move |http_client| {
+        let mut log = Log::open(http_client, &url);
+        assert!(!log.client.connection.has_jetstream());
+        assert_eq!(log.info(), StreamAnswer::Unavailable, "without the domain");
+        log.api = Api::new("prices", Some("hub"), KINDS);
+        // The two may still be making friends.
+        while log.info() == StreamAnswer::Unavailable {
+            ioloop::fiber::sleep(Duration::from_millis(10)).unwrap();
+        }
+        assert!(matches!(log.create(1), StreamAnswer::Found(_)));
+        assert_eq!(log.store("key", 0, "k1"), stored(1));
+        let api = log.api.clone();
+        assert_eq!(log.get(&api.get_last("prices.key")), found(1, "key", "k1"));
+    });
+}

@@ -4,6 +4,7 @@ mod cluster;
 mod handshake;
 mod hostile;
 mod log;
+mod waits;
 
 use std::time::{Duration, Instant};
 
