@@ -33,7 +33,7 @@ longest() {
     case $1 in
         request_head) echo 17000 ;;
         exchange_answer) echo 16384 ;;
-        dns_answer | replay_file) echo 66000 ;;
+        dns_answer | nats_codec | replay_file) echo 66000 ;;
         *) echo 4096 ;;
     esac
 }

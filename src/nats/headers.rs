@@ -26,7 +26,7 @@ impl Headers {
             Some((name.to_owned(), value.trim().to_owned()))
         });
         let headers = Self {
-            fields: fields.collect(),
+            fields: fields.take(FIELDS_MAX).collect(),
             description: description.to_owned(),
         };
         (headers, status)
@@ -70,6 +70,10 @@ fn status(text: &str) -> (Option<u16>, &str) {
     }
 }
 
+/// How many headers are kept. A block may have as many bytes as a message, and would take more than
+/// ten times as many as a list of short headers.
+const FIELDS_MAX: usize = 100;
+
 /// What the first line begins with.
 pub(super) const VERSION: &str = "NATS/1.0";
 
@@ -109,6 +113,8 @@ mod tests {
         for block in [&b""[..], b"\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"] {
             assert_eq!(Headers::read(block), (Headers::default(), None));
         }
+        let (many, _) = Headers::read(&[b"NATS/1.0\r\n".to_vec(), b"A:\r\n".repeat(1000)].concat());
+        assert_eq!(many.fields().len(), FIELDS_MAX);
         let (headers, _) = Headers::read(b"NATS/1.0\r\nA: 99999999999999999999\r\n\r\n");
         assert_eq!(headers.number("A"), None);
         let (headers, _) = Headers::read(b"NATS/1.0\r\nA: +1\r\nB:\r\n\r\n");
