@@ -297,7 +297,7 @@ mod tests {
             crate::nats::encoder::publish(&mut out, &subject, reply.as_deref(), &[("A", "b")], &payload);
             let text = String::from_utf8_lossy(&out).into_owned();
             let line = text.lines().next().unwrap();
-            let passed_on = line.replacen("HPUB ", "HMSG ", 1).replacen(&subject, &format!("{subject} {sid}"), 1);
+            let passed_on = line.replacen("HPUB ", "HMSG ", 1).replacen(&format!(" {subject} "), &format!(" {subject} {sid} "), 1);
             let bytes = [passed_on.as_bytes(), &out[line.len()..]].concat();
             let theirs = oracle(&[&bytes]);
             let (ours, None) = decode([bytes.as_slice()]) else { panic!("malformed: {text}") };
