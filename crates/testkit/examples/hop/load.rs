@@ -15,7 +15,6 @@ use serde_json::Value;
 use crate::client::{Change, Client, now_us};
 use crate::http;
 use crate::options::Options;
-use crate::progress::Step;
 use crate::seen::{LATENCY_MAX, Seen};
 use crate::turns::{Moment, Turns};
 use crate::wire::{TickText, split_frame, tick};
@@ -44,9 +43,11 @@ pub(crate) struct Load<'a> {
     begun: Instant,
 }
 
-/// When a symbol last ticked, and which edges have called it stale since.
+/// When the newest tick of a symbol came first, its stamp, and which edges have called the symbol
+/// stale since.
 struct Silence {
     ticked: Instant,
+    sent: u64,
     called: Vec<bool>,
 }
 
@@ -96,8 +97,7 @@ impl<'a> Load<'a> {
         loop {
             let now = Instant::now();
             if now >= end || interrupted.load(Ordering::Relaxed) {
-                self.measure();
-                return Ok(self.seen);
+                return Ok(self.finish(now));
             }
             self.take_turns(now);
             self.keep_appointments(now);
@@ -298,18 +298,35 @@ impl<'a> Load<'a> {
             seen.latency
                 .saturating_record(latency.clamp(1, LATENCY_MAX));
         }
-        if tape == 0 && step != Step::Repeat {
-            let silence = &mut self.silences[symbol];
-            silence.ticked = now;
+        let silence = &mut self.silences[symbol];
+        if tape == 0 && tick.sent > silence.sent {
+            (silence.ticked, silence.sent) = (now, tick.sent);
             silence.called.fill(false);
         }
-        if client.wants_all() {
-            let heard = client.heard.replace(now);
-            let pause = heard.map_or(Duration::ZERO, |heard| now - heard);
-            let passed = now - self.begun;
-            let kill = self.options.kills.partition_point(|kill| kill.at <= passed);
-            seen.pauses[kill] = seen.pauses[kill].max(pause);
+        self.end_pause(tape, index, now);
+        self.clients[index].heard = Some(now);
+    }
+
+    /// Notes how long a client of all symbols got no tick.
+    fn end_pause(&mut self, tape: usize, index: usize, now: Instant) {
+        let client = &self.clients[index];
+        let Some(heard) = client.heard.filter(|_| client.wants_all()) else {
+            return;
+        };
+        let passed = now - self.begun;
+        let kill = self.options.kills.partition_point(|kill| kill.at <= passed);
+        let longest = &mut self.seen[tape].pauses[kill];
+        *longest = (now - heard).max(*longest);
+    }
+
+    /// Ends what is being measured. What never came back is a pause up to now.
+    fn finish(mut self, now: Instant) -> Vec<Seen> {
+        self.measure();
+        let tape = self.turns.tape();
+        for index in self.clients_of(tape) {
+            self.end_pause(tape, index, now);
         }
+        self.seen
     }
 
     /// The number of a symbol.
@@ -321,6 +338,7 @@ impl<'a> Load<'a> {
         self.symbols.insert(name.to_vec(), number);
         self.silences.push(Silence {
             ticked: now,
+            sent: 0,
             called: vec![false; self.tapes[0].len()],
         });
         number

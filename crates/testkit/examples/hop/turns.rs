@@ -36,6 +36,11 @@ impl Turns {
         }
     }
 
+    /// Whose turn it is.
+    pub(crate) fn tape(&self) -> usize {
+        self.tape
+    }
+
     /// When something is due next.
     pub(crate) fn next(&self) -> Option<Instant> {
         Some(match self.next? {
