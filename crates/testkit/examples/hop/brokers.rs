@@ -46,8 +46,10 @@ impl Brokers {
         &self.servers[index].name
     }
 
+    /// The server with this name or address.
     pub(crate) fn named(&self, name: &str) -> Option<usize> {
-        self.servers.iter().position(|server| server.name == name)
+        let mut servers = self.servers.iter();
+        servers.position(|server| server.name == name || server.address == name)
     }
 
     pub(crate) fn is_running(&self, index: usize) -> bool {
@@ -71,13 +73,14 @@ impl Brokers {
 
     /// Makes another server lead the stream, until none of `others` does.
     pub(crate) fn keep_from_leading(&self, others: &[usize]) -> Result<(), String> {
-        let leads = |index: Option<usize>| index.is_none_or(|index| others.contains(&index));
         for _ in 0..ATTEMPTS {
-            if !leads(self.leader()) {
+            let leader = self.leader();
+            if leader.is_some_and(|leader| !others.contains(&leader)) {
                 return Ok(());
             }
             self.ask(&format!("$JS.API.STREAM.LEADER.STEPDOWN.{NAME}"));
-            wait_until("a leader of the stream", || self.leader().is_some())?;
+            let is_another = || self.leader().is_some_and(|now| Some(now) != leader);
+            wait_until("another leader of the stream", is_another)?;
         }
         Err("the stream cannot be moved to another server".to_owned())
     }

@@ -149,9 +149,10 @@ impl Cluster {
                 let its = self.broker_of(&self.edges[0]);
                 self.brokers.keep_from_leading(&Vec::from_iter(its))
             }
-            Target::Broker => self
-                .brokers
-                .keep_from_leading(&self.brokers_without_edges()),
+            Target::Broker => match self.brokers_without_edges().as_slice() {
+                [only] => self.brokers.keep_from_leading(&[*only]),
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
     }

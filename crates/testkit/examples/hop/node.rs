@@ -173,5 +173,12 @@ impl Node {
     }
 }
 
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Its log may be wanted. If it cannot be written, the folder has gone, and so has the wish.
+        let _ = self.end(Way::Kill);
+    }
+}
+
 /// How long a server may take until clients may come.
 const START_MAX: Duration = Duration::from_secs(20);
