@@ -74,9 +74,7 @@ impl Cluster {
             cluster.single = Some(node("single".to_owned(), &words)?);
         }
         for node in cluster.nodes_mut() {
-            let address = node.address;
-            let is_ready = || http::is_ready(address).unwrap_or(false);
-            wait_until(&format!("readiness of {}", node.name), is_ready)?;
+            node.await_readiness()?;
             node.count_cpu_from_now();
         }
         Ok(cluster)

@@ -14,6 +14,7 @@ use testkit::{Peer, ServerProcess};
 
 use crate::http;
 use crate::kill::Way;
+use crate::wait_until;
 
 /// A server with its recordings.
 pub(crate) struct Node {
@@ -83,6 +84,23 @@ impl Node {
     /// Whether it is neither ended nor paused.
     pub(crate) fn is_running(&self) -> bool {
         self.process.is_some() && !self.is_paused
+    }
+
+    /// Waits until it is ready.
+    pub(crate) fn await_readiness(&self) -> Result<(), String> {
+        let failed = || {
+            self.process
+                .as_ref()
+                .is_some_and(|process| process.lines("error: ") > 0)
+        };
+        let is_ready = || http::is_ready(self.address).unwrap_or(false);
+        wait_until(&format!("readiness of {}", self.name), || {
+            is_ready() || failed()
+        })?;
+        match &self.process {
+            Some(process) if failed() => Err(format!("{} ended: {}", self.name, process.log())),
+            _ => Ok(()),
+        }
     }
 
     /// Its page of metrics, if it answers.
