@@ -40,7 +40,7 @@ printed the same tape, line by line.
                     SIGCONT later: origin-pause@10
   --away TIME       how long it stays away [default: 10s if paused; 15s for one of three servers;
                     5s for origins; 500ms for all else]
-  --keep FOLDER     leave all recordings and logs there
+  --keep FOLDER     leave all recordings and logs there; it must be new, or empty
   -h, --help        print this
 
 A pause is the longest time that a client of all symbols got nothing; that of a kill is the longest

@@ -23,6 +23,7 @@ mod tapes;
 mod turns;
 mod wire;
 
+use std::fs;
 use std::io;
 use std::panic;
 use std::path::Path;
@@ -77,7 +78,12 @@ enum Judgement {
 fn run_in_folder(options: &Options) -> Result<Judgement, String> {
     let text = |error: io::Error| error.to_string();
     if let Some(folder) = &options.keep {
-        std::fs::create_dir_all(folder).map_err(text)?;
+        fs::create_dir_all(folder).map_err(text)?;
+        if fs::read_dir(folder).map_err(text)?.next().is_some() {
+            // Servers append to a recording that is there.
+            let folder = folder.display();
+            return Err(format!("invalid --keep: {folder} is not empty"));
+        }
         return run(options, folder);
     }
     let folder = TempDir::new().map_err(text)?;
