@@ -260,7 +260,12 @@ impl Report<'_> {
             table.push(vec![
                 format!("  {}{}", figures.name, if leads { ", leads" } else { "" }),
                 format!("{:.1} %", figures.cpu),
-                late.map_or("-".to_owned(), |late| format!("{late} ms")),
+                match late {
+                    // Above the last bound that the server has.
+                    Some(f64::INFINITY) => "long".to_owned(),
+                    Some(late) => format!("{late} ms"),
+                    None => "-".to_owned(),
+                },
                 milliseconds(first),
                 count("broker_fetched_total"),
                 count("broker_gaps_total"),
