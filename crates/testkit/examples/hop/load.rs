@@ -6,7 +6,6 @@ use std::collections::{BinaryHeap, HashMap};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
@@ -14,6 +13,7 @@ use serde_json::Value;
 
 use crate::client::{Change, Client, now_us};
 use crate::http;
+use crate::is_interrupted;
 use crate::options::Options;
 use crate::seen::{LATENCY_MAX, Seen};
 use crate::turns::{Moment, Turns};
@@ -90,13 +90,13 @@ impl<'a> Load<'a> {
     }
 
     /// Runs to the end, or until it is interrupted; returns what was seen of each tape.
-    pub(crate) fn run(mut self, interrupted: &AtomicBool) -> io::Result<Vec<Seen>> {
+    pub(crate) fn run(mut self) -> io::Result<Vec<Seen>> {
         let end = self.begun + self.options.length;
         let mut events = Events::with_capacity(1024);
         let mut scratch = vec![0; 64 << 10];
         loop {
             let now = Instant::now();
-            if now >= end || interrupted.load(Ordering::Relaxed) {
+            if now >= end || is_interrupted() {
                 return Ok(self.finish(now));
             }
             self.take_turns(now);

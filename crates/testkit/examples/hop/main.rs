@@ -28,9 +28,9 @@ use std::io;
 use std::panic;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -56,10 +56,17 @@ fn main() -> ExitCode {
         let words = panic.payload_as_str().unwrap_or("a failed assumption");
         eprintln!("error: {words}");
     }));
-    match panic::catch_unwind(|| run_in_folder(&options)) {
-        Ok(Ok(Judgement::Good)) => ExitCode::SUCCESS,
-        Ok(Ok(Judgement::Bad)) | Err(_) => ExitCode::FAILURE,
-        Ok(Ok(Judgement::Interrupted)) => ExitCode::from(130),
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&INTERRUPTED)) {
+            eprintln!("error: cannot handle signals: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    let judgement = panic::catch_unwind(|| run_in_folder(&options));
+    match judgement {
+        _ if is_interrupted() => ExitCode::from(130),
+        Ok(Ok(true)) => ExitCode::SUCCESS,
+        Ok(Ok(false)) | Err(_) => ExitCode::FAILURE,
         Ok(Err(error)) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -67,15 +74,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// How a run went.
-enum Judgement {
-    Good,
-    Bad,
-    Interrupted,
+/// Whether a signal has asked for an early end.
+fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// Runs with a folder for recordings and logs, which goes afterwards unless it is to be kept.
-fn run_in_folder(options: &Options) -> Result<Judgement, String> {
+static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// Runs with a folder for recordings and logs, which goes afterwards unless it is to be kept. Returns
+/// whether all was as it should be.
+fn run_in_folder(options: &Options) -> Result<bool, String> {
     let text = |error: io::Error| error.to_string();
     if let Some(folder) = &options.keep {
         fs::create_dir_all(folder).map_err(text)?;
@@ -90,16 +98,12 @@ fn run_in_folder(options: &Options) -> Result<Judgement, String> {
     run(options, folder.path())
 }
 
-fn run(options: &Options, folder: &Path) -> Result<Judgement, String> {
+fn run(options: &Options, folder: &Path) -> Result<bool, String> {
     let text = |error: io::Error| error.to_string();
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(text)?;
-    }
     let mut cluster = Cluster::start(options, folder)?;
-    let mut report = watch(options, &mut cluster, &interrupted)?;
-    if interrupted.load(Ordering::Relaxed) {
-        return Ok(Judgement::Interrupted);
+    let mut report = watch(options, &mut cluster)?;
+    if is_interrupted() {
+        return Ok(false);
     }
     report.figures = cluster.figures();
     let recordings = cluster.stop().map_err(text)?;
@@ -109,19 +113,11 @@ fn run(options: &Options, folder: &Path) -> Result<Judgement, String> {
     for failure in &failures {
         eprintln!("error: {failure}");
     }
-    Ok(if failures.is_empty() {
-        Judgement::Good
-    } else {
-        Judgement::Bad
-    })
+    Ok(failures.is_empty())
 }
 
 /// Lets clients come, and things happen to the cluster.
-fn watch<'a>(
-    options: &'a Options,
-    cluster: &mut Cluster,
-    interrupted: &AtomicBool,
-) -> Result<Report<'a>, String> {
+fn watch<'a>(options: &'a Options, cluster: &mut Cluster) -> Result<Report<'a>, String> {
     let edges = cluster.edge_addresses();
     let single = cluster.single.as_ref().map(|node| vec![node.address]);
     let tapes = [edges.clone()].into_iter().chain(single).collect();
@@ -134,7 +130,7 @@ fn watch<'a>(
     let (seen, outcomes, unready) = thread::scope(|scope| {
         let operator = scope.spawn(move || operator::operate(cluster, options, begun, &stopped));
         let readiness = scope.spawn(move || readiness::watch(&edges, &stopped_watching));
-        let seen = load.run(interrupted);
+        let seen = load.run();
         drop((stop, stop_watching));
         (seen, operator.join(), readiness.join())
     });
@@ -157,6 +153,9 @@ fn watch<'a>(
 fn wait_until(what: &str, is_so: impl Fn() -> bool) -> Result<(), String> {
     let until = Instant::now() + PATIENCE;
     while !is_so() {
+        if is_interrupted() {
+            return Err("interrupted".to_owned());
+        }
         if Instant::now() > until {
             return Err(format!("{what} was awaited for {PATIENCE:?}"));
         }

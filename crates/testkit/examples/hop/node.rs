@@ -14,7 +14,7 @@ use testkit::{Peer, ServerProcess};
 
 use crate::http;
 use crate::kill::Way;
-use crate::wait_until;
+use crate::{is_interrupted, wait_until};
 
 /// A server with its recordings.
 pub(crate) struct Node {
@@ -182,7 +182,7 @@ impl Node {
                     peer.frame(is_tick)?;
                     return Ok(began.elapsed());
                 }
-                Err(error) if began.elapsed() > START_MAX => {
+                Err(error) if began.elapsed() > START_MAX || is_interrupted() => {
                     return Err(format!("{}: {error}", self.name));
                 }
                 Err(_) => thread::sleep(Duration::from_millis(1)),
