@@ -25,6 +25,7 @@
 //! | [`cli`], [`process`], [`log`] | command lines; CPU and memory; a log that never blocks |
 //! | [`tls`], [`http_client`] | certificates and roots; DNS without a thread, and `ureq` |
 //! | `nats` | a client of NATS and JetStream, in fibers |
+//! | `cluster` | the log that several servers share, and what each of them does about it |
 //! | [`feed`] | the sources of prices: exchanges, URLs, scripts, a simulated walk, a recording |
 //! | [`server`] | accepts clients, upgrades them, publishes and broadcasts |
 //! | [`client`] | connects, measures, reports |
@@ -35,6 +36,7 @@
 pub(crate) mod backoff;
 pub mod cli;
 pub mod client;
+pub(crate) mod cluster;
 pub mod error_text;
 pub mod feed;
 pub mod frame;
@@ -44,10 +46,6 @@ pub mod http_client;
 #[cfg(test)]
 mod imports;
 pub mod log;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "nothing uses the room yet")
-)]
 pub(crate) mod nats;
 pub mod process;
 pub mod server;

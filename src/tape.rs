@@ -42,7 +42,7 @@ pub struct Tape {
     /// The newest frame of each symbol; zero if it has none.
     newest: Vec<FrameNumber>,
     newest_for_everyone: FrameNumber,
-    /// The highest stamp of a frame that has fallen off the tape.
+    /// The highest stamp of a frame that has fallen off the tape, or that it never had.
     forgotten: u64,
     /// Whether several frames of that stamp have fallen off: a tick, and frames published after it.
     has_forgotten_more: bool,
@@ -292,6 +292,14 @@ impl Tape {
         Some(self.tail + (before + usize::from(is_tick)) as u64)
     }
 
+    /// Notes that the tape may lack frames with stamps up to this one, because they were printed
+    /// elsewhere: nobody resumes before it.
+    pub fn lacks_up_to(&mut self, stamp: u64) {
+        if stamp > self.forgotten {
+            (self.forgotten, self.has_forgotten_more) = (stamp, false);
+        }
+    }
+
     /// The stamp of the newest frame; zero before the first.
     pub fn stamp(&self) -> u64 {
         self.stamp
@@ -353,8 +361,10 @@ impl Tape {
         let Some(mark) = self.marks.pop_front() else {
             return;
         };
-        self.has_forgotten_more = mark.stamp() == self.forgotten;
-        self.forgotten = mark.stamp();
+        if mark.stamp() >= self.forgotten {
+            self.has_forgotten_more = mark.stamp() == self.forgotten;
+            self.forgotten = mark.stamp();
+        }
         self.fallen.push((self.tail, mark.symbol));
         self.tail += 1;
         // A group without frames need not expire.

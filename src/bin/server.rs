@@ -10,10 +10,10 @@ use ioloop::{IoLoop, PeriodicCallback};
 use signal_hook::consts::SIGHUP;
 use tickertape::cli::{Options, fail, say};
 use tickertape::error_text::plain;
-use tickertape::feed::{Feed, LiveOptions, Recorder, catalogue};
+use tickertape::feed::{Feed, LiveOptions, Publish, Recorder, catalogue};
 use tickertape::process;
 use tickertape::server::cli::{Args, Command};
-use tickertape::server::{Config, Server, Tokens, listen};
+use tickertape::server::{Config, Member, Server, Tokens, listen};
 
 fn main() -> ExitCode {
     match Command::parse(Options::from_env()) {
@@ -75,20 +75,32 @@ fn serve(args: Args) -> Result<(), String> {
             .map_err(|error| format!("cannot listen on {address}: {}", plain(&error)))
     };
     let listeners = (listen(args.address)?, config.admin.map(listen).transpose()?);
-    run(listeners, config, (feed, symbols_file), recorder).map_err(|error| error.to_string())
+    let cluster = args.cluster.map(|cluster| cluster.prepare(&args.feed));
+    let cluster = cluster.transpose()?;
+    run(listeners, config, (feed, symbols_file), (recorder, cluster))
+        .map_err(|error| error.to_string())
 }
 
 fn run(
     (listener, admin): (TcpListener, Option<TcpListener>),
     config: Config,
     (feed, symbols_file): (Box<dyn Feed<Server>>, Option<PathBuf>),
-    recorder: Option<Recorder>,
+    (recorder, cluster): (Option<Recorder>, Option<Member>),
 ) -> io::Result<()> {
     if let Some(tls) = &config.tls {
         log::info!("serving TLS with the certificate in {}", tls.cert.display());
     }
     let mut io_loop = IoLoop::new()?;
-    let mut server = Server::new(&mut io_loop, listener, config, feed.symbols())?;
+    // What one of many servers serves, the log says.
+    let (mut symbols, mut sources_symbols) = (feed.symbols(), Vec::new());
+    if cluster.is_some() {
+        std::mem::swap(&mut symbols, &mut sources_symbols);
+    }
+    let mut server = Server::new(&mut io_loop, listener, config, symbols)?;
+    if let Some(member) = cluster {
+        server.join(&mut io_loop, member)?;
+        server.list(&mut io_loop, &sources_symbols);
+    }
     if let Some(admin) = admin {
         log::info!("serving /metrics on {}", admin.local_addr()?);
         server.serve_admin(&mut io_loop, admin)?;
@@ -112,5 +124,8 @@ fn run(
     io_loop.start(&mut server)?;
     server.flush_recorder();
     tickertape::log::catch_up();
-    Ok(())
+    match server.failure() {
+        Some(why) => Err(io::Error::other(why)),
+        None => Ok(()),
+    }
 }

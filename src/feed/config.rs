@@ -10,6 +10,7 @@ use fastrand::Rng;
 use ureq::http::HeaderMap;
 use ureq::{Proxy, ProxyProtocol};
 
+use super::followed::Followed;
 use super::lines::{Lines, LinesFrom, LinesSettings};
 use super::live::groups::Live;
 use super::live::preflight;
@@ -22,6 +23,7 @@ use super::url_source::{Places, UrlSource};
 use super::wanted::{Wanted, is_pattern};
 use crate::error_text::plain;
 use crate::http_client::{NoProxy, Roots, TransportConfig, UpstreamOverride};
+use crate::nats::NatsUrl;
 use crate::tape::SYMBOLS_MAX;
 use crate::tick::FieldSet;
 
@@ -38,6 +40,8 @@ pub enum Source {
     Url(UrlSource),
     /// `-` or `lines:PATH`: ticks that a script writes.
     Lines(LinesFrom),
+    /// `nats://…`: a log that other servers write.
+    Log(NatsUrl),
     /// Several at a time: URLs with a symbol each, and at most one list of exchanges.
     Several(Vec<Source>),
 }
@@ -133,6 +137,7 @@ impl Source {
         }
         match text.split_once(':').unwrap_or((text, "")) {
             ("sim", "") => Ok(Self::Sim),
+            ("nats" | "tls", _) => Ok(Self::Log(text.parse()?)),
             ("-", "") | ("lines", "-") => Ok(Self::Lines(LinesFrom::Stdin)),
             ("lines", "") => Err(invalid(text, "a FIFO or a file, such as lines:ticks.fifo")),
             ("lines", path) => Ok(Self::Lines(LinesFrom::Path(path.into()))),
@@ -181,6 +186,7 @@ impl Source {
                          all of them"
                     ));
                 }
+                Self::Log(_) => return Err("a log cannot be one of several sources".to_owned()),
                 Self::Several(_) => {
                     return Err("several sources cannot be one of several".to_owned());
                 }
@@ -216,7 +222,7 @@ impl Source {
             Self::Url(source) => source.symbol.is_none(),
             Self::Several(list) => list.iter().any(Self::takes_symbols),
             Self::Replay(_) => false,
-            Self::Sim | Self::Exchanges(_) | Self::Lines(_) => true,
+            Self::Sim | Self::Exchanges(_) | Self::Lines(_) | Self::Log(_) => true,
         }
     }
 
@@ -258,6 +264,7 @@ impl Source {
                 };
                 Box::new(Lines::open(from, settings).map_err(OpenError::Live)?)
             }
+            Self::Log(url) => Box::new(Followed(url)),
             Self::Several(list) => Box::new(live(&list, settings).map_err(OpenError::Live)?),
             source => Box::new(live(&[source], settings).map_err(OpenError::Live)?),
         })
@@ -265,6 +272,18 @@ impl Source {
 }
 
 impl LiveOptions {
+    /// The certificates to trust.
+    ///
+    /// # Errors
+    /// When the file of `--ca` cannot be used.
+    pub(crate) fn roots(&self) -> Result<Roots, String> {
+        match &self.ca {
+            None => Ok(Roots::default()),
+            Some(path) => Roots::with_file(path)
+                .map_err(|error| format!("cannot use {}: {}", path.display(), plain(&error))),
+        }
+    }
+
     /// How long a source that sends a price every `interval` may be silent before it is stale.
     pub(super) fn stale_after(&self, interval: Duration) -> Duration {
         let usual = (3 * interval).max(STALE_AFTER_MIN);
@@ -482,11 +501,7 @@ fn group(
 
 fn live_settings(settings: &Settings) -> Result<LiveSettings, String> {
     let options = &settings.live;
-    let roots = match &options.ca {
-        None => Roots::default(),
-        Some(path) => Roots::with_file(path)
-            .map_err(|error| format!("cannot use {}: {}", path.display(), plain(&error)))?,
-    };
+    let roots = options.roots()?;
     let transport = TransportConfig {
         // A proxy could not reach a server on this machine.
         proxy: match options.upstream {
@@ -536,7 +551,7 @@ fn proxy(proxy: Option<Proxy>) -> Result<Option<Proxy>, String> {
 }
 
 const EXPECTED: &str =
-    "exchanges (see --list-sources), sim, replay:FILE, lines:PATH, - or https://…";
+    "exchanges (see --list-sources), sim, replay:FILE, lines:PATH, -, https://… or nats://…";
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

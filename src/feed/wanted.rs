@@ -100,6 +100,40 @@ impl Wanted {
     }
 }
 
+/// Which symbols are served of those that another server has: all, or those of a list.
+#[derive(Clone, Debug, Default)]
+pub struct Selection(Option<Vec<Wanted>>);
+
+impl Selection {
+    /// All symbols.
+    pub fn all() -> Self {
+        Self(None)
+    }
+
+    /// The symbols that a list of names and patterns stands for.
+    ///
+    /// # Errors
+    /// A sentence about the first entry that cannot be read.
+    pub fn parse(entries: &[String]) -> Result<Self, String> {
+        let wanted: Result<_, _> = entries.iter().map(|entry| Wanted::parse(entry)).collect();
+        Ok(Self(Some(wanted?)))
+    }
+
+    /// Whether the symbol of this name is served. An entry without a source stands for every source.
+    pub(crate) fn has(&self, wire_name: &str) -> bool {
+        let Some(wanted) = &self.0 else {
+            return true;
+        };
+        let Ok(named) = Wanted::parse(wire_name) else {
+            return false;
+        };
+        wanted.iter().any(|wanted| {
+            let is_from = wanted.source.is_none() || wanted.source == named.source;
+            is_from && (wanted.what == named.what || wanted.covers(wire_name))
+        })
+    }
+}
+
 fn pattern(market: &str) -> Option<What> {
     let (base, quote) = match market {
         "*" => ("*", "*"),

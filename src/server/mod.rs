@@ -57,6 +57,7 @@ mod packing;
 mod peer;
 mod protocol;
 mod rejection;
+mod relay;
 mod scaled;
 mod shutdown;
 mod socket;
@@ -98,6 +99,7 @@ use self::metrics::{Metrics, Snapshot};
 use self::packing::Packing;
 use self::peer::{CloseSummary, PeerId};
 use self::rejection::Rejection;
+use self::relay::Relay;
 use self::shutdown::Shutdown;
 use self::socket::Transport;
 use self::subscriber::Progress;
@@ -110,6 +112,7 @@ pub use self::admission::origin::Origins;
 pub use self::admission::tokens::Tokens;
 pub use self::config::{Config, TlsFiles};
 pub use self::listener::listen;
+pub use self::relay::Member;
 
 /// The state of the server's loop. Its sockets are those of the system, or of a simulation.
 pub struct Server<S: Transport = TcpStream> {
@@ -123,6 +126,8 @@ pub struct Server<S: Transport = TcpStream> {
     counters: Counters,
     metrics: Metrics,
     recorder: Option<Recorder>,
+    /// If it is one of many servers: what it does about their log.
+    relay: Option<Box<Relay>>,
     /// The feed's state of each source.
     sources: Sources,
     /// The file that lists the symbols, if the feed follows it, and the symbols it had at the last
@@ -217,6 +222,7 @@ impl<S: Transport> Server<S> {
             counters: Counters::default(),
             metrics: Metrics::default(),
             recorder: None,
+            relay: None,
             sources: Sources::default(),
             symbols_file: None,
             wanted: None,
@@ -438,13 +444,16 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Refuses clients that come during the shutdown.
+    /// Refuses clients that come during the shutdown, or before there are prices for them.
     fn refuse_late(&self) -> Result<(), Rejection> {
         if self.shutdown.refuses() {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return Err(Rejection::new(status, "shutting down"));
         }
-        Ok(())
+        match self.relay.as_ref().and_then(|relay| relay.obstacle()) {
+            Some(obstacle) => Err(Rejection::unavailable(obstacle)),
+            None => Ok(()),
+        }
     }
 
     fn readiness(&self) -> Readiness<'_> {
@@ -452,6 +461,7 @@ impl<S: Transport> Server<S> {
             hub: &self.hub,
             sources: &self.sources,
             is_stopping: self.shutdown.has_begun(),
+            relay: self.relay.as_deref(),
         }
     }
 
@@ -470,6 +480,7 @@ impl<S: Transport> Server<S> {
             counters: &self.counters,
             hub: &self.hub,
             sources: &self.sources,
+            relay: self.relay.as_deref(),
             lag: io_loop.lag(),
             connections: self.connections.len(),
             slow_clients,

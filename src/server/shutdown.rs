@@ -93,6 +93,7 @@ impl<S: Transport> Server<S> {
             return io_loop.stop();
         }
         self.shutdown.begun = true;
+        self.leave_relay(io_loop);
         let drain = self.config.drain;
         let limit = drain + self.config.shutdown_timeout;
         let clients = self.counters.clients;
@@ -124,10 +125,12 @@ impl<S: Transport> Server<S> {
         self.on_removed(io_loop);
     }
 
-    /// Handles the removal of a connection: during a shutdown the last one stops the loop.
+    /// Handles the removal of a connection: during a shutdown the last one stops the loop, once
+    /// another origin may take over.
     pub(super) fn on_removed(&mut self, io_loop: &mut IoLoop<Self>) {
         let clients = self.connections.len() - self.acceptor.admins();
-        if self.shutdown.begun && clients == 0 && self.acceptor.listener().is_none() {
+        let may_end = self.relay.as_ref().is_none_or(|relay| relay.may_end());
+        if self.shutdown.begun && clients == 0 && self.acceptor.listener().is_none() && may_end {
             io_loop.stop();
         }
     }

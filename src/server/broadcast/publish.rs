@@ -25,11 +25,34 @@ impl<S: Transport> Server<S> {
             recorder.flush();
         }
     }
+
+    /// Adds symbols that clients can ask for. Returns how many of the last ones found no room.
+    pub(crate) fn list_now(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]) -> usize {
+        let (added, left_out) = self.hub.list_all(symbols);
+        if added > 0 {
+            self.begin_to_refresh_lists(io_loop);
+        }
+        left_out
+    }
+
+    /// Removes symbols that clients can no longer ask for.
+    pub(crate) fn delist_now(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]) {
+        let now = io_loop.time();
+        let removed = symbols.iter().filter(|symbol| self.hub.delist(symbol, now));
+        if removed.count() > 0 {
+            self.broadcast_soon(io_loop);
+        }
+    }
 }
 
 impl<S: Transport> Publish for Server<S> {
-    /// Prints a price on the tape and schedules its broadcast.
+    /// Prints a price on the tape and schedules its broadcast. One server of many writes it into the
+    /// log instead.
     fn publish(&mut self, io_loop: &mut IoLoop<Self>, tick: Tick) {
+        if let Some(relay) = &mut self.relay {
+            relay.publish(tick);
+            return self.advance_relay_soon(io_loop);
+        }
         let Some(json) = self.hub.publish(&tick, io_loop.time()) else {
             log::debug!(
                 "dropped a price of {}: it is not one of the symbols",
@@ -45,17 +68,22 @@ impl<S: Transport> Publish for Server<S> {
     }
 
     fn confirm(&mut self, io_loop: &mut IoLoop<Self>, symbol: &str) {
+        if let Some(relay) = &mut self.relay {
+            return relay.confirm(symbol);
+        }
         if self.hub.confirm(symbol, io_loop.time()) {
             self.broadcast_soon(io_loop);
         }
     }
 
     fn list(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]) -> usize {
-        let (added, left_out) = self.hub.list_all(symbols);
-        if added > 0 {
-            self.begin_to_refresh_lists(io_loop);
+        match &mut self.relay {
+            Some(relay) => {
+                relay.list(symbols);
+                0
+            }
+            None => self.list_now(io_loop, symbols),
         }
-        left_out
     }
 
     fn watch(&mut self, io_loop: &mut IoLoop<Self>, watched: Vec<Watched>) {
@@ -63,10 +91,9 @@ impl<S: Transport> Publish for Server<S> {
     }
 
     fn delist(&mut self, io_loop: &mut IoLoop<Self>, symbols: &[String]) {
-        let now = io_loop.time();
-        let removed = symbols.iter().filter(|symbol| self.hub.delist(symbol, now));
-        if removed.count() > 0 {
-            self.broadcast_soon(io_loop);
+        match &mut self.relay {
+            Some(relay) => relay.delist(symbols),
+            None => self.delist_now(io_loop, symbols),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The server's command line.
 
+mod cluster;
 mod fields;
 mod limits;
 mod prices;
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use log::LevelFilter;
 
+pub use self::cluster::ClusterArgs;
+use self::cluster::cluster;
 use self::limits::limits;
 use self::prices::{check_uses, prices};
 use crate::cli::{BadOption, Options, path};
@@ -48,7 +51,8 @@ Prices:
                          exchange, by requests; binance+stream: by its WebSocket;
                          binance,kraken: the first that is healthy; -: ticks that a script
                          writes to stdin, one JSON object a line; lines:PATH: to a FIFO or
-                         a file; https://…: a price on the web, see --price. Repeatable for
+                         a file; https://…: a price on the web, see --price; nats://…: what
+                         another server publishes, see --publish. Repeatable for
                          'XAU/USD=https://…#/price', each with its symbol, beside exchanges
                          [default: sim]
   --symbols LIST         the symbols, A,B,C, or @FILE to read them from a file, separated by
@@ -90,6 +94,20 @@ Prices:
                          moving all of them at once
   --speed N              replay N times as fast, or as fast as possible: max [default: 1]
   --record FILE          append every tick to FILE, for replay:FILE
+
+Many servers with the same prices:
+  --publish URL          write the prices into the log at URL, and serve what the log has. Of
+                         several servers with the same URL one writes, the others follow, and
+                         one of them takes over when it ends. URL is
+                         nats://[USER:PASSWORD@]HOST[:PORT],…/NAME or tls://…, of NATS servers
+                         with JetStream; NAME is the log [default: tickertape]
+  --source URL           serve what the log at nats://… has. Any number of servers can
+  --takeover-after TIME  how long the log may be silent before this server takes over
+                         [default: 3s]
+  --broker-creds FILE    who this server is: a .creds file with a JWT and its seed
+  --broker-token FILE    who this server is: a file with a token
+  --broker-timeout TIME  how long to wait for an answer of the broker [default: 300ms]
+  --broker-connect TIME  how long to wait for a connection to one of its servers [default: 2s]
 
 Limits:
   --max-message-size SIZE  longest message from a client [default: 4KiB]
@@ -142,6 +160,8 @@ pub struct Args {
     pub record: Option<PathBuf>,
     /// The file of the tokens that clients need.
     pub token_file: Option<PathBuf>,
+    /// What it does as one of many servers.
+    pub cluster: Option<ClusterArgs>,
     /// The limits.
     pub config: Config,
     /// The log level.
@@ -197,6 +217,7 @@ impl Args {
             .unwrap_or(Ipv4Addr::LOCALHOST.into());
         let port = options.value("--port", port)?.unwrap_or(8888);
         let (source, feed) = prices(options)?;
+        let cluster = cluster(options, &source)?;
         let address = SocketAddr::new(ip, port);
         let config = Config {
             tls: tls(options)?,
@@ -220,6 +241,7 @@ impl Args {
             feed,
             record,
             token_file: options.value("--token-file", path)?,
+            cluster,
             config,
             log: options.value("--log", level)?.unwrap_or(LevelFilter::Info),
         })

@@ -87,7 +87,11 @@ fn check_urls(
 /// Refuses options that `source` would ignore.
 pub(super) fn check_uses(options: &Options, source: &Source) -> Result<(), BadOption> {
     for (names, uses, error) in USES {
-        let given = names.iter().find(|name| options.was_given(name));
+        let given = names.iter().find(|name| {
+            // Brokers have certificates, too.
+            let is_for_broker = **name == "--ca" && options.was_given("--publish");
+            options.was_given(name) && !is_for_broker
+        });
         if let Some(name) = given.filter(|_| !uses(source)) {
             return Err(BadOption::new(name, error));
         }
@@ -98,7 +102,7 @@ pub(super) fn check_uses(options: &Options, source: &Source) -> Result<(), BadOp
 /// Options that only some sources use, whether a source does, and the error if it does not.
 type Uses = (&'static [&'static str], fn(&Source) -> bool, &'static str);
 
-const USES: [Uses; 13] = [
+const USES: [Uses; 15] = [
     (
         &["--seed", "--spread"],
         |source| *source == Source::Sim,
@@ -120,6 +124,11 @@ const USES: [Uses; 13] = [
         "not with --source NAME=https://…, which names its symbol itself",
     ),
     (
+        &["--interval", "--fields"],
+        |source| !is_log(source),
+        "the origin that writes the log says that",
+    ),
+    (
         &["--interval"],
         |source| !is_recording(source),
         "a recording has its own pace, see --speed",
@@ -130,7 +139,12 @@ const USES: [Uses; 13] = [
         "works with live prices only, such as --source binance",
     ),
     (
-        &["--upstream", "--ca", "--request-timeout"],
+        &["--ca"],
+        |source| has_urls(source) || has_exchanges(source) || is_log(source),
+        "works with prices of the web and with brokers only, such as --source binance",
+    ),
+    (
+        &["--upstream", "--request-timeout"],
         |source| has_urls(source) || has_exchanges(source),
         "works with prices of the web only, such as --source binance",
     ),
@@ -170,6 +184,10 @@ const SAID_BY_URLS: &str = "has no effect: each --source https://… has its own
 
 fn is_recording(source: &Source) -> bool {
     matches!(source, Source::Replay(_))
+}
+
+fn is_log(source: &Source) -> bool {
+    matches!(source, Source::Log(_))
 }
 
 fn is_script(source: &Source) -> bool {
@@ -217,7 +235,7 @@ impl Symbols {
     /// The symbols where none are given. A script says itself which it has.
     fn default_of(source: &Source) -> Self {
         let names = match source {
-            Source::Lines(_) => Vec::new(),
+            Source::Lines(_) | Source::Log(_) => Vec::new(),
             _ => vec!["BTC/USDT".to_owned()],
         };
         Self { names, file: None }

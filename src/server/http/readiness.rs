@@ -9,6 +9,7 @@ use tungstenite::http::StatusCode;
 
 use crate::feed::Sources;
 use crate::server::hub::Hub;
+use crate::server::relay::Relay;
 
 /// The state that decides whether a server is ready.
 pub(crate) struct Readiness<'a> {
@@ -16,6 +17,8 @@ pub(crate) struct Readiness<'a> {
     pub(crate) sources: &'a Sources,
     /// A shutdown has begun.
     pub(crate) is_stopping: bool,
+    /// What it does about the log, if it is one of many servers.
+    pub(crate) relay: Option<&'a Relay>,
 }
 
 impl Readiness<'_> {
@@ -23,7 +26,8 @@ impl Readiness<'_> {
     /// shutdown has begun.
     pub(crate) fn is_ready(&self) -> bool {
         let has_symbols = self.hub.counts().0 > 0;
-        !self.is_stopping && self.sources.has_lists() && has_symbols && self.hub.is_ready()
+        let has_origin = self.relay.is_none_or(|relay| relay.obstacle().is_none());
+        !self.is_stopping && has_origin && self.sources.has_lists() && has_symbols && self.hub.is_ready()
     }
 
     /// The page: a line for each list of markets that is awaited, for each of the first symbols
@@ -38,6 +42,10 @@ impl Readiness<'_> {
         }
         if self.hub.counts().0 == 0 {
             body.push_str("there are no symbols yet\n");
+        }
+        if let Some(obstacle) = self.relay.and_then(Relay::obstacle) {
+            body.push_str(&obstacle);
+            body.push('\n');
         }
         for obstacle in self.sources.obstacles(now) {
             body.push_str(&obstacle);

@@ -1,6 +1,7 @@
 //! Honesty about silence: the readers of a symbol are told once when its price is no longer known
 //! to be current, and once when it is current again.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -189,6 +190,54 @@ impl Hub {
             self.publish_event(index as SymbolId, now);
         }
         None
+    }
+
+    /// Notes that all prices are still current but those of `stale`, which have been silent for as
+    /// many ms. Returns whether anything was printed.
+    pub(crate) fn confirm_all_but(
+        &mut self,
+        stale: &BTreeMap<String, u64>,
+        now: Instant,
+    ) -> bool {
+        let head = self.tape.head();
+        for index in 0..self.instruments.len() {
+            let instrument = &mut self.instruments[index];
+            if !instrument.is_listed || instrument.watch.is_none() {
+                continue;
+            }
+            match stale.get(&*instrument.name) {
+                Some(&age) => self.call_stale(index, Duration::from_millis(age), now),
+                None if instrument.seq > 0 => {
+                    self.touch(index as SymbolId, now);
+                }
+                None => {}
+            }
+        }
+        self.tape.head() != head
+    }
+
+    /// Prints that a symbol is stale, as another server says, unless its readers know.
+    fn call_stale(&mut self, index: usize, age: Duration, now: Instant) {
+        let instrument = &mut self.instruments[index];
+        let (was_live, market) = (instrument.is_live(), instrument.market);
+        let Some(watch) = &mut instrument.watch else {
+            return;
+        };
+        watch.touched = now.checked_sub(age).unwrap_or(now).min(watch.touched);
+        if std::mem::replace(&mut watch.is_stale, true) {
+            return;
+        }
+        if was_live {
+            self.markets.went_silent(market);
+        }
+        self.publish_event(index as SymbolId, now);
+    }
+
+    /// How long a symbol that is stale has been silent; `None` if it is not stale.
+    pub(crate) fn stale_for(&self, symbol: &str, now: Instant) -> Option<Duration> {
+        let instrument = self.instrument(self.id_of(symbol)?);
+        let watch = instrument.watch.as_ref().filter(|watch| watch.is_stale);
+        watch.map(|watch| watch.silence(now))
     }
 
     /// Whether every market has a live price.

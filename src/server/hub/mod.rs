@@ -288,6 +288,19 @@ impl Hub {
         Some(self.instrument(id).json())
     }
 
+    /// Prints a price that another server has given its number and stamp. Returns its JSON, or `None`
+    /// if the hub does not have the symbol or the closing frame is out.
+    pub(crate) fn print_as(&mut self, tick: &Tick, stamp: Stamp, now: Instant) -> Option<&[u8]> {
+        let id = self.id_of(&tick.symbol).filter(|_| !self.is_closed())?;
+        self.print(id, tick, stamp, now);
+        Some(self.instrument(id).json())
+    }
+
+    /// Notes that ticks with stamps up to this one may be missing, so that nobody resumes before it.
+    pub(crate) fn lacks_up_to(&mut self, stamp: u64) {
+        self.tape.lacks_up_to(stamp);
+    }
+
     /// The number and the stamp of a symbol's next tick.
     pub(crate) fn stamp(&mut self, id: SymbolId) -> Stamp {
         Stamp {

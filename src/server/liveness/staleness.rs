@@ -10,8 +10,17 @@ use crate::server::hub::Silent;
 use crate::server::socket::Transport;
 
 impl<S: Transport> Server<S> {
-    /// Tells clients when one of the `watched` symbols falls silent, and when it returns.
+    /// Tells clients when one of the `watched` symbols falls silent, and when it returns. One server
+    /// of many tells all of them by the log.
     pub fn watch(&mut self, io_loop: &mut IoLoop<Self>, watched: Vec<Watched>) {
+        match &mut self.relay {
+            Some(relay) => relay.watch(watched),
+            None => self.watch_now(io_loop, watched),
+        }
+    }
+
+    /// Watches symbols that are on the tape of this server.
+    pub(crate) fn watch_now(&mut self, io_loop: &mut IoLoop<Self>, watched: Vec<Watched>) {
         let Some(least) = watched.iter().map(|watched| watched.stale_after).min() else {
             return;
         };
@@ -43,6 +52,11 @@ impl<S: Transport> Server<S> {
         let next = self.hub.publish_stale(range, now, &mut silent);
         if self.hub.has_news() {
             self.broadcast_soon(io_loop);
+        }
+        if let Some(relay) = &mut self.relay
+            && !silent.is_empty()
+        {
+            relay.beat_soon();
         }
         match next {
             Some(next) => io_loop.add_callback(move |server, io_loop| {

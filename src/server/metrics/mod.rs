@@ -4,6 +4,7 @@
 //! A page is written at once and shows one instant. Requests within one turn of the loop get the
 //! same page, so that a flood of them costs little more than one.
 
+mod broker;
 mod process;
 mod snapshot;
 mod sources;

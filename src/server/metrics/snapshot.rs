@@ -10,8 +10,9 @@ use crate::log::Lost;
 use crate::server::counters::Counters;
 use crate::server::hub::Hub;
 use crate::server::metrics::process::Process;
-use crate::server::metrics::sources;
+use crate::server::metrics::{broker, sources};
 use crate::server::metrics::text::{SYMBOL_SERIES_MAX, Text};
+use crate::server::relay::Relay;
 use crate::server::{close, rejection};
 
 /// The numbers of one instant, borrowed from their owners and written at once.
@@ -20,6 +21,8 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) counters: &'a Counters,
     pub(crate) hub: &'a Hub,
     pub(crate) sources: &'a Sources,
+    /// What it does about the log, if it is one of many servers.
+    pub(crate) relay: Option<&'a Relay>,
     pub(crate) lag: &'a Lag,
     /// All connections, whatever their state.
     pub(crate) connections: usize,
@@ -40,6 +43,7 @@ impl Snapshot<'_> {
         self.write_delivery(&mut out);
         self.write_symbols(&mut out);
         sources::write(self.sources, self.now, &mut out);
+        broker::write(self.relay, self.now, &mut out);
         self.write_state(&mut out);
         self.write_loop(&mut out);
         out.finish()

@@ -1,0 +1,149 @@
+//! What a server that is one of many counts, for `/metrics`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use ioloop::histogram::Durations;
+
+use super::link::DownReason;
+use super::node::{Command, Input, Note};
+
+/// Counters since the start.
+#[derive(Debug)]
+pub(crate) struct RelayCounters {
+    pub(crate) reconnects: BTreeMap<DownReason, u64>,
+    /// Messages of the log that came by themselves, and their bytes.
+    pub(crate) messages: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) fetched: u64,
+    pub(crate) gaps: u64,
+    pub(crate) missed_ticks: u64,
+    pub(crate) disagreements: u64,
+    pub(crate) foreign: u64,
+    pub(crate) takeovers: u64,
+    pub(crate) deposed: u64,
+    pub(crate) lost_logs: u64,
+    /// Messages that the log refused, and those without an answer.
+    pub(crate) refused: u64,
+    pub(crate) unanswered: u64,
+    /// From the stamp of a tick to its print.
+    pub(crate) lag: Delays,
+    /// From a message on its way to the log to the answer.
+    pub(crate) ack: Delays,
+    appended: Option<Instant>,
+    /// When something was last logged that may come often.
+    logged: Option<Instant>,
+}
+
+/// Delays by length.
+pub(crate) type Delays = Durations<{ BOUNDS.len() }>;
+
+impl Default for RelayCounters {
+    fn default() -> Self {
+        Self {
+            reconnects: BTreeMap::new(),
+            messages: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            fetched: 0,
+            gaps: 0,
+            missed_ticks: 0,
+            disagreements: 0,
+            foreign: 0,
+            takeovers: 0,
+            deposed: 0,
+            lost_logs: 0,
+            refused: 0,
+            unanswered: 0,
+            lag: Durations::new(&BOUNDS),
+            ack: Durations::new(&BOUNDS),
+            appended: None,
+            logged: None,
+        }
+    }
+}
+
+impl RelayCounters {
+    /// Counts what comes from the broker.
+    pub(crate) fn count(&mut self, input: &Input, now: Instant) {
+        match input {
+            Input::Stored { .. } => {
+                if let Some(appended) = self.appended.take() {
+                    self.ack.record(now.saturating_duration_since(appended));
+                }
+            }
+            Input::Live { payload, .. } => {
+                self.messages += 1;
+                self.bytes_in += payload.len() as u64;
+            }
+            Input::Got {
+                found: Some(payload),
+                ..
+            } => {
+                self.fetched += 1;
+                self.bytes_in += payload.len() as u64;
+            }
+            Input::Refused { .. } => self.refused += 1,
+            Input::Unanswered(_) => self.unanswered += 1,
+            _ => {}
+        }
+    }
+
+    /// Counts what goes to the broker.
+    pub(crate) fn count_commands(&mut self, commands: &[Command], now: Instant) {
+        for command in commands {
+            if let Command::Append { payload, .. } = command {
+                self.bytes_out += payload.len() as u64;
+                self.appended = Some(now);
+            }
+        }
+    }
+
+    pub(crate) fn reconnected(&mut self, reason: DownReason) {
+        *self.reconnects.entry(reason).or_default() += 1;
+    }
+
+    pub(crate) fn note(&mut self, note: &Note) {
+        match note {
+            Note::Gap { missed } => {
+                self.gaps += 1;
+                self.missed_ticks += missed;
+            }
+            Note::Disagrees(_) => self.disagreements += 1,
+            Note::Foreign(_) => self.foreign += 1,
+            Note::Leads { .. } => self.takeovers += 1,
+            Note::Deposed => self.deposed += 1,
+            Note::LogLost => self.lost_logs += 1,
+            Note::Follows { .. } | Note::Left | Note::Fetched(_) | Note::NoOrigin => {}
+        }
+    }
+
+    /// Whether something that may come often is to be logged now.
+    pub(crate) fn may_log(&mut self, now: Instant) -> bool {
+        let may = self.logged.is_none_or(|logged| now >= logged + LOG_EVERY);
+        if may {
+            self.logged = Some(now);
+        }
+        may
+    }
+}
+
+/// How often the same kind of line is logged.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// The bounds of the delays, from a message on one machine to a broker without a leader.
+const BOUNDS: [Duration; 12] = [
+    Duration::from_micros(250),
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_micros(2_500),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(10),
+];

@@ -1,0 +1,37 @@
+//! Many servers, one tape: what goes over the log that they share, what each of them does about it,
+//! and the fiber that connects it to the broker.
+//!
+//! [`Node`] is the whole of what a server does about the log, and pure: neither sockets nor clocks.
+//! [`Link`] speaks to the broker. What another broker would need besides a link of its own is
+//! [`Command`](node::Command) and [`Input`](node::Input): a log whose messages have growing numbers,
+//! that appends under the condition of the last number, and that can be read from any number on.
+
+mod book;
+mod counters;
+mod gets;
+mod held;
+mod joining;
+mod link;
+mod message;
+mod node;
+mod origin;
+#[cfg(test)]
+mod simulation;
+mod waiting;
+
+use std::time::Duration;
+
+pub(crate) use self::counters::RelayCounters;
+pub(crate) use self::link::{Link, LinkEvent, Outbox};
+pub(crate) use self::message::{Printed, SymbolInfo};
+pub(crate) use self::node::{Effect, Node, Note};
+pub(crate) use self::origin::OriginSettings;
+
+/// What a server does about the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It follows.
+    Edge,
+    /// It writes what its sources bring, or takes over from whoever does.
+    Origin { takeover_after: Duration },
+}

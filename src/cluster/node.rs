@@ -1,0 +1,699 @@
+//! One server of many: follows the log and says what to print. An origin also writes the log, see
+//! [`origin`](super::origin).
+//!
+//! It knows neither sockets nor clocks. It is told what comes from the broker ([`Input`]) and what
+//! time it is, and says what to ask the broker for ([`Command`]) and what to do on the tape
+//! ([`Effect`]). What it prints is what the log has, in the order of the log, and all of it: a
+//! message that does not follow the one before waits until those between have been fetched.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::book::{Book, Fit, KeyProgress};
+use super::gets::Gets;
+use super::held::{Held, Waiters};
+use super::joining::Joining;
+use super::message::{Content, Key, Message, Position, Printed, Silences, SymbolInfo};
+use super::origin::Origin;
+
+/// What to ask the broker for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Append this message, if the last one in the log has the number `expect`.
+    Append {
+        expect: u64,
+        subject: Subject,
+        payload: Vec<u8>,
+    },
+    /// Get the message with this number.
+    Get(u64),
+    /// Get the newest message of this kind.
+    GetLast(Subject),
+    /// Make the log if there is none, and say what its last number is.
+    Inspect,
+}
+
+/// The two subjects of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subject {
+    Ticks,
+    Key,
+}
+
+/// What comes from the broker. Numbers are those of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// There is a connection, and it brings what is appended from now on.
+    Connected,
+    /// The connection is gone, with all answers that are due.
+    Disconnected,
+    /// A message that was just appended.
+    Live { seq: u64, payload: Vec<u8> },
+    /// The answer to [`Command::Get`]; the log may have no such message, or not yet.
+    Got { seq: u64, found: Option<Vec<u8>> },
+    /// The answer to [`Command::GetLast`].
+    GotLast {
+        subject: Subject,
+        found: Option<(u64, Vec<u8>)>,
+    },
+    /// The log has taken a message, with this number.
+    Stored { seq: u64 },
+    /// The log has another last message than the one with the number `expect`.
+    Refused { expect: u64 },
+    /// The answer to [`Command::Inspect`].
+    Inspected { last: u64 },
+    /// There is no log.
+    NoLog,
+    /// No answer came in time, or the broker cannot give one now.
+    Unanswered(Request),
+}
+
+/// A command without its contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Request {
+    Append { expect: u64 },
+    Get(u64),
+    GetLast(Subject),
+    Inspect,
+}
+
+/// What to do on the tape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Print this tick.
+    Print(Printed),
+    /// Clients can ask for this symbol from now on, or more is known of it.
+    Show { symbol: String, info: SymbolInfo },
+    /// Clients can no longer ask for this symbol.
+    Hide(String),
+    /// The price of this symbol still stands.
+    Stand(String),
+    /// All prices stand but these, which are stale.
+    Beat(Silences),
+    /// The tape has all ticks after this stamp, and may lack earlier ones.
+    CompleteAfter(u64),
+    /// There is an origin, and clients may come.
+    Ready,
+    /// Something to be logged and counted.
+    Note(Note),
+}
+
+/// Something that whoever runs the server wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// Another origin leads from here on.
+    Follows { origin: String, from: Position },
+    /// This server leads from here on.
+    Leads { from: Position },
+    /// Another origin has taken over.
+    Deposed,
+    /// This server has handed over.
+    Left,
+    /// This many ticks were lost.
+    Gap { missed: u64 },
+    /// The log was lost, and another one has begun.
+    LogLost,
+    /// The log has a message that is not ours.
+    Foreign(String),
+    /// The log contradicts itself about this symbol.
+    Disagrees(String),
+    /// This many messages were fetched that did not come by themselves.
+    Fetched(u64),
+    /// There is no message of any origin.
+    NoOrigin,
+}
+
+/// What the node does about the log.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// It knows no position.
+    Lost,
+    /// It fetches a key and what follows it.
+    Joining(Joining),
+    /// It has printed everything up to its position.
+    Following,
+}
+
+/// A look at the newest messages of both kinds; `None` until answered.
+#[derive(Debug, Default)]
+struct Look {
+    key: Option<Option<(u64, Held)>>,
+    ticks: Option<u64>,
+}
+
+/// One server of many.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(super) book: Book,
+    pub(super) keys: KeyProgress,
+    /// The position of the newest message that was applied, and its number in the log.
+    pub(super) position: Option<Position>,
+    pub(super) tail: u64,
+    /// The highest number that the log is known to have.
+    seen: u64,
+    pub(super) phase: Phase,
+    /// Messages behind some that are missing, by number.
+    pub(super) held: Waiters,
+    pub(super) gets: Gets,
+    /// Since when the log has not answered with the next message.
+    missing_since: Option<Instant>,
+    look: Option<Look>,
+    /// When to look next, if nothing comes.
+    look_at: Option<Instant>,
+    /// When a look last found nothing new.
+    pub(super) looked: Option<Instant>,
+    pub(super) is_connected: bool,
+    is_ready: bool,
+    /// When the newest message was applied, or the connection came.
+    pub(super) heard: Option<Instant>,
+    pub(super) commands: Vec<Command>,
+    pub(super) effects: Vec<Effect>,
+    /// Fetched since the last note.
+    fetched: u64,
+    /// The newest stamp that was printed, Unix µs.
+    printed: u64,
+    pub(super) origin: Option<Origin>,
+}
+
+impl Node {
+    /// A server that only follows.
+    pub(crate) fn edge() -> Self {
+        Self::new(None)
+    }
+
+    pub(super) fn new(origin: Option<Origin>) -> Self {
+        Self {
+            book: Book::default(),
+            keys: KeyProgress::default(),
+            position: None,
+            tail: 0,
+            seen: 0,
+            phase: Phase::Lost,
+            held: Waiters::default(),
+            gets: Gets::default(),
+            missing_since: None,
+            look: None,
+            look_at: None,
+            looked: None,
+            is_connected: false,
+            is_ready: false,
+            heard: None,
+            commands: Vec::new(),
+            effects: Vec::new(),
+            fetched: 0,
+            printed: 0,
+            origin,
+        }
+    }
+
+    /// Takes what comes from the broker.
+    pub(crate) fn take(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Connected => {
+                self.is_connected = true;
+                self.heard = Some(now);
+                self.look();
+            }
+            Input::Disconnected => self.disconnect(),
+            Input::Live { seq, payload } => self.on_live(seq, &payload, now),
+            Input::Got { seq, found } => {
+                self.gets.answered(seq);
+                self.on_got(seq, found.as_deref(), now);
+            }
+            Input::GotLast { subject, found } => self.on_got_last(subject, found, now),
+            Input::Unanswered(Request::Get(seq)) => self.gets.failed(seq, now),
+            Input::Unanswered(Request::GetLast(_)) => {
+                self.look = None;
+                self.look_at = Some(now + RETRY);
+            }
+            Input::Stored { .. }
+            | Input::Refused { .. }
+            | Input::Inspected { .. }
+            | Input::NoLog
+            | Input::Unanswered(_) => self.on_answer(input, now),
+        }
+        self.fetch(now);
+    }
+
+    /// Does what is due. `silence` says how long a symbol that is stale has been silent, in ms.
+    pub(crate) fn advance(&mut self, now: Instant, silence: &dyn Fn(&str) -> Option<u64>) {
+        if !self.is_connected {
+            return;
+        }
+        let is_silent = self.heard.is_none_or(|heard| now >= heard + LOOK_AFTER);
+        let is_due = match (&self.phase, self.look_at) {
+            (_, Some(at)) => now >= at,
+            (Phase::Lost, None) => true,
+            (Phase::Joining(_), None) => false,
+            (Phase::Following, None) => is_silent && !self.leads(),
+        };
+        if is_due && self.look.is_none() {
+            self.look();
+        }
+        self.fetch(now);
+        self.advance_origin(now, silence);
+    }
+
+    /// What to ask the broker for, since the last call.
+    pub(crate) fn take_commands(&mut self) -> Vec<Command> {
+        std::mem::take(&mut self.commands)
+    }
+
+    /// What to do on the tape, since the last call.
+    pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// The position of the newest message that was applied.
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// How long no message has come.
+    pub(crate) fn silence(&self, now: Instant) -> Duration {
+        let heard = self.heard.unwrap_or(now);
+        now.saturating_duration_since(heard)
+    }
+
+    /// Whether there is an origin.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    pub(super) fn note(&mut self, note: Note) {
+        self.effects.push(Effect::Note(note));
+    }
+
+    fn disconnect(&mut self) {
+        self.is_connected = false;
+        (self.look, self.look_at) = (None, None);
+        self.gets.clear();
+        self.held.clear();
+        self.missing_since = None;
+        if matches!(self.phase, Phase::Joining(_)) {
+            self.phase = Phase::Lost;
+        }
+        self.disconnect_origin();
+    }
+
+    /// Asks for the newest messages, if that is not under way.
+    pub(super) fn look_unless_looking(&mut self) {
+        if self.look.is_none() {
+            self.look();
+        }
+    }
+
+    /// Notes that the log has a message with this number.
+    pub(super) fn saw(&mut self, seq: u64) {
+        self.seen = self.seen.max(seq);
+    }
+
+    /// Notes that it has not.
+    pub(super) fn unsee(&mut self, seq: u64) {
+        self.seen = self.seen.min(seq - 1).max(self.tail);
+    }
+
+    /// Follows a log that ends at `last`, without knowing more of it.
+    pub(super) fn begin_at(&mut self, last: u64) {
+        (self.tail, self.seen) = (last, last);
+        self.phase = Phase::Following;
+        self.held.clear();
+        self.gets.clear();
+        self.keys = KeyProgress::default();
+        self.missing_since = None;
+    }
+
+    /// Asks for the newest messages.
+    fn look(&mut self) {
+        self.look = Some(Look::default());
+        self.look_at = None;
+        self.commands.push(Command::GetLast(Subject::Key));
+        self.commands.push(Command::GetLast(Subject::Ticks));
+    }
+
+    /// Looks again, soon but not at once.
+    pub(super) fn look_later(&mut self, now: Instant) {
+        self.look_at = Some(now + RETRY);
+    }
+
+    fn on_got_last(&mut self, subject: Subject, found: Option<(u64, Vec<u8>)>, now: Instant) {
+        let Some(look) = &mut self.look else {
+            return;
+        };
+        match subject {
+            Subject::Key => look.key = Some(found.map(|(seq, payload)| (seq, Held::read(&payload)))),
+            Subject::Ticks => look.ticks = Some(found.map_or(0, |(seq, _)| seq)),
+        }
+        if let Look {
+            key: Some(_),
+            ticks: Some(ticks),
+        } = *look
+            && let Some(look) = self.look.take()
+        {
+            self.on_look(look.key.flatten(), ticks, now);
+        }
+    }
+
+    /// Decides what to do about the newest messages.
+    fn on_look(&mut self, key: Option<(u64, Held)>, ticks: u64, now: Instant) {
+        let newest = ticks.max(key.as_ref().map_or(0, |(seq, _)| *seq));
+        let Some((seq, Held::Message(message))) = key else {
+            return self.on_no_key(newest, now);
+        };
+        let is_later = self
+            .position
+            .is_none_or(|position| message.position.term > position.term);
+        let is_another_log = newest < self.tail && is_later;
+        if is_another_log {
+            self.note(Note::LogLost);
+            self.lose_lead();
+        }
+        if self.follows() && !is_another_log {
+            if newest > self.tail {
+                self.seen = self.seen.max(newest);
+            } else {
+                self.looked = Some(now);
+                self.after_look(now);
+            }
+            return;
+        }
+        let Content::Key(key) = &message.content else {
+            return self.on_no_key(newest, now);
+        };
+        match joining_point(seq, key) {
+            Some(base) => self.join(base, newest, now),
+            // It is being written.
+            None => self.look_later(now),
+        }
+    }
+
+    /// There is no key: nobody has ever led, or the log was lost.
+    fn on_no_key(&mut self, newest: u64, now: Instant) {
+        if self.is_ready && newest >= self.tail {
+            // Only keys have fallen off: the next one comes soon.
+            self.looked = Some(now);
+        }
+        if self.position.is_none() {
+            self.note(Note::NoOrigin);
+        }
+        self.look_at = Some(now + NO_ORIGIN_RETRY);
+        self.open_if_nobody_leads(newest, now);
+    }
+
+    fn on_live(&mut self, seq: u64, payload: &[u8], now: Instant) {
+        if seq > self.tail || !self.follows() {
+            self.saw(seq);
+            self.hold(seq, payload, now);
+            if matches!(self.phase, Phase::Lost) {
+                self.heard = Some(now);
+                self.look_unless_looking();
+            }
+            if self.follows() && self.tail >= seq {
+                self.become_ready();
+            }
+            return;
+        }
+        // An old number: a repetition, or another log.
+        let Held::Message(message) = Held::read(payload) else {
+            return;
+        };
+        let position = self.position.unwrap_or_default();
+        if message.position.term <= position.term {
+            return;
+        }
+        self.note(Note::LogLost);
+        self.lose_lead();
+        if message.after == self.position {
+            self.begin_at(seq - 1);
+            self.saw(seq);
+            self.hold(seq, payload, now);
+        } else {
+            self.lose(now);
+        }
+    }
+
+    /// There is an origin that writes.
+    pub(super) fn become_ready(&mut self) {
+        if !self.is_ready {
+            self.is_ready = true;
+            self.effects.push(Effect::Ready);
+        }
+    }
+
+    fn on_got(&mut self, seq: u64, found: Option<&[u8]>, now: Instant) {
+        if seq <= self.tail && matches!(self.phase, Phase::Following) {
+            return;
+        }
+        match found {
+            Some(payload) => {
+                self.fetched += 1;
+                self.missing_since = None;
+                self.hold(seq, payload, now);
+            }
+            None => self.on_missing(seq, now),
+        }
+    }
+
+    /// The log does not have a message: it has fallen off, or this part of the broker has not got it
+    /// yet.
+    fn on_missing(&mut self, seq: u64, now: Instant) {
+        if let Phase::Joining(joining) = &mut self.phase
+            && joining.skip(seq)
+        {
+            self.finish_joining(now);
+            return;
+        }
+        if self.is_not_stored(seq, now) {
+            return;
+        }
+        let since = *self.missing_since.get_or_insert(now);
+        if now < since + MISSING_MAX {
+            self.gets.failed(seq, now);
+        } else {
+            self.lose(now);
+        }
+    }
+
+    /// Gives up the position and joins again.
+    fn lose(&mut self, now: Instant) {
+        self.missing_since = None;
+        self.held.clear();
+        self.gets.clear();
+        self.phase = Phase::Lost;
+        self.keys = KeyProgress::default();
+        self.lose_lead();
+        self.look = None;
+        self.look_later(now);
+    }
+
+    /// Takes a message of the log, which may be out of turn.
+    fn hold(&mut self, seq: u64, payload: &[u8], now: Instant) {
+        if self.follows() && seq == self.tail + 1 && self.accept_if_own(payload, now) {
+            return;
+        }
+        if let Some(dropped) = self.held.insert(seq, Held::read(payload), payload.len()) {
+            self.gets.rewind(dropped);
+        }
+        match &self.phase {
+            Phase::Joining(_) => self.finish_joining(now),
+            Phase::Following => self.go_on(now),
+            Phase::Lost => {}
+        }
+    }
+
+    /// Applies what follows the position, as far as it is here.
+    pub(super) fn go_on(&mut self, now: Instant) {
+        while self.follows()
+            && let Some(held) = self.held.remove(self.tail + 1)
+        {
+            self.apply_next(held, now);
+        }
+        if self.seen <= self.tail {
+            self.missing_since = None;
+            if self.fetched > 0 {
+                let fetched = std::mem::take(&mut self.fetched);
+                self.note(Note::Fetched(fetched));
+            }
+        }
+    }
+
+    /// Applies the message with the number behind the last one's.
+    pub(super) fn apply_next(&mut self, held: Held, now: Instant) {
+        match held {
+            Held::Gone => self.tail += 1,
+            Held::Foreign(why) => {
+                self.tail += 1;
+                self.note(Note::Foreign(why));
+                self.send_again();
+            }
+            Held::Message(message) => {
+                let position = self.position.unwrap_or_default();
+                let opens = message.position.n == 1 && message.position.term > position.term;
+                if message.position == position.next() || opens && message.after == self.position {
+                    self.lose_lead();
+                    self.apply(message, now);
+                } else if message.position <= position {
+                    self.tail += 1;
+                    self.note(Note::Foreign(format!(
+                        "{} behind {position}",
+                        message.position
+                    )));
+                    self.send_again();
+                } else {
+                    self.lose(now);
+                }
+            }
+        }
+    }
+
+    /// Applies a message: everything that this server prints comes by here.
+    pub(super) fn apply(&mut self, message: Message, now: Instant) {
+        self.tail += 1;
+        self.seen = self.seen.max(self.tail);
+        let begins_term = self
+            .position
+            .is_none_or(|position| position.term != message.position.term);
+        self.position = Some(message.position);
+        self.heard = Some(now);
+        self.looked = None;
+        match message.content {
+            Content::Ticks { ticks, stale } => {
+                ticks.into_iter().for_each(|printed| self.print(printed));
+                if let Some(stale) = stale {
+                    self.beat(stale);
+                }
+            }
+            Content::Key(key) => self.apply_key(message.position, key, begins_term),
+            Content::Leave => self.on_leave(),
+        }
+    }
+
+    fn apply_key(&mut self, position: Position, key: Key, begins_term: bool) {
+        if begins_term && !self.leads() {
+            self.is_led();
+            let (origin, from) = (key.origin.clone(), position);
+            self.note(Note::Follows { origin, from });
+        }
+        let complete = self.keys.take(self.tail, position, &key);
+        self.show(&key.symbols);
+        for printed in key.ticks {
+            let fit = self.book.take(&printed);
+            if fit != Fit::Known {
+                self.note(Note::Disagrees(printed.tick.symbol.clone()));
+            }
+            if matches!(fit, Fit::Next | Fit::Skips(_)) {
+                self.put_on_tape(printed);
+            }
+        }
+        self.book.note_sent(key.sent);
+        if let Some(symbols) = complete {
+            self.hide_all_but(symbols);
+        }
+        if key.part == (1, 1) {
+            self.beat(key.stale);
+        }
+    }
+
+    pub(super) fn show(&mut self, symbols: &BTreeMap<String, SymbolInfo>) {
+        for (symbol, info) in symbols {
+            if self.book.set_info(symbol, info) {
+                let (symbol, info) = (symbol.clone(), info.clone());
+                self.effects.push(Effect::Show { symbol, info });
+            }
+        }
+    }
+
+    pub(super) fn hide_all_but(&mut self, mut symbols: Vec<String>) {
+        symbols.sort_unstable();
+        let gone = self.book.symbols();
+        let gone = gone.filter(|symbol| {
+            symbols
+                .binary_search_by(|known| known.as_str().cmp(symbol))
+                .is_err()
+        });
+        let gone: Vec<_> = gone.map(str::to_owned).collect();
+        for symbol in gone {
+            self.book.remove(&symbol);
+            self.effects.push(Effect::Hide(symbol));
+        }
+    }
+
+    pub(super) fn print(&mut self, printed: Printed) {
+        match self.book.take(&printed) {
+            Fit::Next => self.put_on_tape(printed),
+            Fit::Skips(missed) => {
+                self.note(Note::Gap { missed });
+                self.put_on_tape(printed);
+            }
+            Fit::Known => {}
+            Fit::Differs => self.note(Note::Disagrees(printed.tick.symbol)),
+        }
+    }
+
+    /// Prints a tick, unless others with later stamps have been printed.
+    fn put_on_tape(&mut self, printed: Printed) {
+        if printed.sent <= self.printed {
+            return self.note(Note::Disagrees(printed.tick.symbol));
+        }
+        self.printed = printed.sent;
+        if let Some(info) = self.book.info_if_missing(&printed.tick.symbol) {
+            let symbol = printed.tick.symbol.clone();
+            self.effects.push(Effect::Show { symbol, info });
+        }
+        self.effects.push(Effect::Print(printed));
+    }
+
+    /// A sign of life: all prices stand but the stale ones.
+    fn beat(&mut self, stale: Silences) {
+        if self.leads() {
+            self.stand();
+        } else {
+            self.effects.push(Effect::Beat(stale));
+        }
+    }
+
+    pub(super) fn follows(&self) -> bool {
+        matches!(self.phase, Phase::Following)
+    }
+
+    /// Asks for the messages that are missing, some at a time.
+    fn fetch(&mut self, now: Instant) {
+        if !self.is_connected {
+            return;
+        }
+        let (from, to) = match &self.phase {
+            Phase::Lost => return,
+            Phase::Joining(joining) => joining.range(),
+            Phase::Following => {
+                let to = self.held.first().map_or(self.seen, |first| first - 1);
+                (self.tail + 1, to)
+            }
+        };
+        let is_here = |seq| self.held.contains(seq);
+        for seq in self.gets.next((from, to), is_here, now) {
+            self.commands.push(Command::Get(seq));
+        }
+    }
+}
+
+/// Where to begin to read if the newest key, or a part of it, is at `seq`.
+fn joining_point(seq: u64, key: &Key) -> Option<u64> {
+    if key.part.0 == key.part.1 {
+        Some(key.first.unwrap_or(seq))
+    } else {
+        key.before
+    }
+}
+
+/// How soon something that failed is tried again.
+pub(super) const RETRY: Duration = Duration::from_millis(50);
+
+/// How often to look for an origin.
+const NO_ORIGIN_RETRY: Duration = Duration::from_millis(250);
+
+/// How long the log may be silent before the node looks whether it missed something; an origin
+/// writes at least once a second.
+const LOOK_AFTER: Duration = Duration::from_millis(1_500);
+
+/// How long to wait for a message that one part of the broker does not have yet.
+const MISSING_MAX: Duration = Duration::from_secs(2);

@@ -1,0 +1,658 @@
+//! An origin: it writes what its sources bring into the log, and prints it when the log has it.
+//!
+//! One message is under way at a time, under the condition that the log's last message is the one
+//! this server printed last. So nobody who was deposed can write behind a successor, whatever the
+//! clocks say. If the answer is lost, the log itself tells what became of the message.
+//!
+//! Of several origins one leads. The others follow, and one of them takes over when the log falls
+//! silent: it appends the opening of a new term at the exact end of the log.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use super::message::{Content, Key, Message, Position, Printed, Silences, SymbolInfo};
+use super::node::{Command, Effect, Input, Node, Note, Phase, RETRY, Request, Subject};
+use super::waiting::{BATCH_LENGTH_MAX, Waiting};
+use crate::tick::{Stamps, Tick};
+
+/// How an origin is set up.
+#[derive(Clone, Debug)]
+pub(crate) struct OriginSettings {
+    /// Its name in the log.
+    pub(crate) id: String,
+    /// How long the log may be silent before it takes over.
+    pub(crate) takeover_after: Duration,
+    /// The wall clock, in Unix µs.
+    pub(crate) wall_us: fn() -> u64,
+}
+
+/// What an origin has besides what it follows.
+#[derive(Debug)]
+pub(super) struct Origin {
+    settings: OriginSettings,
+    duty: Duty,
+    /// It is to hand over and to write no more.
+    is_leaving: bool,
+    /// Whoever led has said that it leaves.
+    is_vacant: bool,
+    /// The symbols of its sources.
+    symbols: BTreeMap<String, SymbolInfo>,
+    /// While it follows: the newest price of each symbol, which it may write when it takes over.
+    pool: HashMap<String, Tick>,
+    waiting: Waiting,
+    under_way: Option<UnderWay>,
+    stamps: Stamps,
+    keys: Keys,
+    /// When it has to show a sign of life.
+    beat_due: Option<Instant>,
+    /// Symbols whose prices stand, by its sources.
+    standing: BTreeSet<String>,
+}
+
+/// What an origin does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Duty {
+    Follows,
+    /// Its opening is under way.
+    Opens,
+    Leads,
+    /// It has handed over.
+    Left,
+}
+
+/// The message under way.
+#[derive(Debug)]
+struct UnderWay {
+    message: Message,
+    payload: Vec<u8>,
+    subject: Subject,
+    /// The prices in it, as they came.
+    ticks: Vec<Tick>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// To be sent, but not before this instant.
+    Due(Option<Instant>),
+    Sent,
+    /// Whether the log has it is being looked up. If it was refused, the log has something.
+    Unknown { was_refused: bool },
+}
+
+/// The key that is being written, and the next one.
+#[derive(Debug, Default)]
+struct Keys {
+    due: Option<Instant>,
+    /// The first symbols of its parts but the first; empty between keys.
+    cuts: Vec<String>,
+    /// The number of its next part, from one; zero between keys.
+    next: u32,
+    /// Where the log has its first part.
+    first: Option<u64>,
+    /// The last message was a part, so it is the turn of ticks.
+    was_last: bool,
+}
+
+impl Node {
+    /// A server that follows, and leads when nobody else does.
+    pub(crate) fn origin(settings: OriginSettings) -> Self {
+        let stamps = Stamps::new(settings.wall_us);
+        Self::new(Some(Origin {
+            settings,
+            duty: Duty::Follows,
+            is_leaving: false,
+            is_vacant: false,
+            symbols: BTreeMap::new(),
+            pool: HashMap::new(),
+            waiting: Waiting::default(),
+            under_way: None,
+            stamps,
+            keys: Keys::default(),
+            beat_due: None,
+            standing: BTreeSet::new(),
+        }))
+    }
+
+    /// Whether this server leads.
+    pub(crate) fn leads(&self) -> bool {
+        let origin = self.origin.as_ref();
+        origin.is_some_and(|origin| origin.duty == Duty::Leads)
+    }
+
+    /// Whether this server may lead.
+    pub(crate) fn is_origin(&self) -> bool {
+        self.origin.is_some()
+    }
+
+    /// How far the stamps of the log are ahead of this machine's clock.
+    pub(crate) fn clock_ahead(&self) -> Duration {
+        let wall = self.origin.as_ref().map(|origin| origin.stamps.wall_us());
+        let ahead = wall.map_or(0, |wall| self.book.sent().saturating_sub(wall));
+        Duration::from_micros(ahead)
+    }
+
+    /// How many prices wait to be written, and how many ever made room for newer ones.
+    pub(crate) fn waiting(&self) -> (usize, u64) {
+        let waiting = self.origin.as_ref().map(|origin| &origin.waiting);
+        waiting.map_or((0, 0), |waiting| (waiting.len(), waiting.conflated()))
+    }
+
+    /// Takes a price of a source.
+    pub(crate) fn publish(&mut self, tick: Tick) {
+        let Some(origin) = &mut self.origin else {
+            return;
+        };
+        match origin.duty {
+            Duty::Leads => origin.waiting.push(tick),
+            Duty::Follows | Duty::Opens => {
+                origin.pool.insert(tick.symbol.clone(), tick);
+            }
+            Duty::Left => {}
+        }
+    }
+
+    /// Notes that a price still stands, by its source.
+    pub(crate) fn confirm(&mut self, symbol: &str) {
+        if let Some(origin) = &mut self.origin
+            && origin.duty == Duty::Leads
+            && !origin.standing.contains(symbol)
+        {
+            origin.standing.insert(symbol.to_owned());
+        }
+    }
+
+    /// Adds symbols of the sources, or changes what is to be known of them.
+    pub(crate) fn add_symbols(&mut self, symbols: impl IntoIterator<Item = (String, SymbolInfo)>) {
+        if let Some(origin) = &mut self.origin {
+            origin.symbols.extend(symbols);
+            origin.keys.due = None;
+        }
+    }
+
+    /// What is to be known of a symbol of the sources.
+    pub(crate) fn symbol(&self, symbol: &str) -> Option<&SymbolInfo> {
+        self.origin.as_ref()?.symbols.get(symbol)
+    }
+
+    /// Removes a symbol of the sources.
+    pub(crate) fn remove_symbol(&mut self, symbol: &str) {
+        if let Some(origin) = &mut self.origin {
+            origin.symbols.remove(symbol);
+            origin.pool.remove(symbol);
+            origin.keys.due = None;
+        }
+    }
+
+    /// Writes a sign of life soon: some price has become stale, or is live again.
+    pub(crate) fn beat_soon(&mut self) {
+        if let Some(origin) = &mut self.origin {
+            origin.beat_due = None;
+        }
+    }
+
+    /// Hands over: writes what is waiting and that it leaves.
+    pub(crate) fn leave(&mut self) {
+        let Some(origin) = &mut self.origin else {
+            return;
+        };
+        origin.is_leaving = true;
+        if origin.duty == Duty::Follows {
+            origin.duty = Duty::Left;
+            self.note(Note::Left);
+        }
+    }
+
+    /// Whether it will write no more.
+    pub(crate) fn has_left(&self) -> bool {
+        let origin = self.origin.as_ref();
+        origin.is_none_or(|origin| origin.duty == Duty::Left)
+    }
+
+    /// Does what is due for an origin.
+    pub(super) fn advance_origin(
+        &mut self,
+        now: Instant,
+        silence: &dyn Fn(&str) -> Option<u64>,
+    ) {
+        let Some(origin) = &mut self.origin else {
+            return;
+        };
+        match origin.duty {
+            Duty::Left => {}
+            Duty::Follows => self.consider_taking_over(now),
+            Duty::Opens | Duty::Leads => {
+                if origin.under_way.is_none() && origin.duty == Duty::Leads {
+                    self.write_next(now, silence);
+                }
+                self.send(now);
+            }
+        }
+    }
+
+    /// Whether the log has been silent for long enough.
+    fn is_vacant(&self, now: Instant) -> bool {
+        self.origin.as_ref().is_some_and(|origin| {
+            let silent = self.silence(now) >= origin.settings.takeover_after;
+            origin.duty == Duty::Follows && (origin.is_vacant || silent)
+        })
+    }
+
+    fn consider_taking_over(&mut self, now: Instant) {
+        if !matches!(self.phase, Phase::Following) || !self.is_vacant(now) {
+            return;
+        }
+        match self.looked {
+            Some(looked) if now < looked + LOOK_LASTS => self.open(now),
+            _ => self.look_unless_looking(),
+        }
+    }
+
+    /// Continues after a look that found nothing new.
+    pub(super) fn after_look(&mut self, now: Instant) {
+        if let Some(origin) = &mut self.origin
+            && let Some(under_way) = &mut origin.under_way
+            && matches!(under_way.state, State::Unknown { was_refused: false })
+        {
+            under_way.state = State::Due(None);
+        }
+        self.consider_taking_over(now);
+    }
+
+    /// Begins the log if there is none, or begins it again if it was lost.
+    pub(super) fn open_if_nobody_leads(&mut self, newest: u64, now: Instant) {
+        let Some(origin) = &self.origin else {
+            return;
+        };
+        let is_empty = newest == 0 && self.position.is_none();
+        let is_free = match origin.duty {
+            Duty::Follows => is_empty || self.is_vacant(now),
+            Duty::Opens | Duty::Leads => newest < self.tail,
+            Duty::Left => false,
+        };
+        if is_free {
+            self.commands.push(Command::Inspect);
+        }
+    }
+
+    /// Takes over, or begins: writes the first part of a key behind everything.
+    fn open(&mut self, now: Instant) {
+        let Some(origin) = &mut self.origin else {
+            return;
+        };
+        origin.duty = Duty::Opens;
+        origin.stamps.note(self.book.sent());
+        let wall_ms = origin.stamps.wall_us() / 1_000;
+        let term = self.position.map_or(0, |position| position.term + 1);
+        let position = Position {
+            term: term.max(wall_ms),
+            n: 1,
+        };
+        self.begin_key(now);
+        let key = self.next_part(&|_| None);
+        let message = Message {
+            position,
+            after: self.position,
+            content: Content::Key(key),
+        };
+        self.put_under_way(message, Subject::Key, Vec::new());
+        self.send(now);
+    }
+
+    /// Prepares the next message, if one is due.
+    fn write_next(&mut self, now: Instant, silence: &dyn Fn(&str) -> Option<u64>) {
+        let Some(position) = self.position else {
+            return;
+        };
+        let Some(origin) = &mut self.origin else {
+            return;
+        };
+        if origin.keys.next == 0 && origin.keys.due.is_none_or(|due| now >= due) {
+            self.begin_key(now);
+        }
+        let Some(origin) = &mut self.origin else {
+            return;
+        };
+        let has_part = origin.keys.next > 0 && !origin.is_leaving;
+        let is_beat_due = origin.beat_due.is_none_or(|due| now >= due);
+        let has_ticks = !origin.waiting.is_empty();
+        let (content, subject, ticks) = if has_part && !(origin.keys.was_last && has_ticks) {
+            let key = self.next_part(silence);
+            (Content::Key(key), Subject::Key, Vec::new())
+        } else if has_ticks || is_beat_due {
+            let ticks = origin.waiting.take();
+            let stale = is_beat_due.then(|| self.silences(silence));
+            let content = Content::Ticks {
+                ticks: self.stamp(&ticks),
+                stale,
+            };
+            (content, Subject::Ticks, ticks)
+        } else if origin.is_leaving {
+            (Content::Leave, Subject::Ticks, Vec::new())
+        } else {
+            return;
+        };
+        if let Some(origin) = &mut self.origin {
+            origin.keys.was_last = subject == Subject::Key;
+            if is_beat_due {
+                origin.beat_due = Some(now + BEAT_EVERY);
+            }
+        }
+        let message = Message {
+            position: position.next(),
+            after: None,
+            content,
+        };
+        self.put_under_way(message, subject, ticks);
+    }
+
+    /// All symbols that are stale.
+    fn silences(&self, silence: &dyn Fn(&str) -> Option<u64>) -> Silences {
+        let symbols = self.origin.iter().flat_map(|origin| origin.symbols.keys());
+        symbols
+            .filter_map(|symbol| Some((symbol.clone(), silence(symbol)?)))
+            .collect()
+    }
+
+    /// Gives prices their numbers and stamps.
+    fn stamp(&mut self, ticks: &[Tick]) -> Vec<Printed> {
+        let mut numbers = HashMap::new();
+        let Some(origin) = &mut self.origin else {
+            return Vec::new();
+        };
+        let ticks = ticks.iter().map(|tick| {
+            let seq = numbers
+                .entry(tick.symbol.as_str())
+                .or_insert_with(|| self.book.next_seq(&tick.symbol));
+            let printed = Printed {
+                tick: tick.clone(),
+                seq: *seq,
+                sent: origin.stamps.stamp(),
+            };
+            *seq += 1;
+            printed
+        });
+        ticks.collect()
+    }
+
+    fn begin_key(&mut self, now: Instant) {
+        let Some(origin) = &mut self.origin else {
+            return;
+        };
+        let (cuts, length) = self.book.cut(&origin.symbols, PART_LENGTH);
+        let interval = BEAT_EVERY.mul_f64((length as f64 / KEY_RATE).max(1.0));
+        origin.keys = Keys {
+            due: Some(now + interval),
+            cuts,
+            next: 1,
+            first: None,
+            was_last: origin.keys.was_last,
+        };
+    }
+
+    /// The next part of the key.
+    fn next_part(&mut self, silence: &dyn Fn(&str) -> Option<u64>) -> Key {
+        let before = self.keys.complete();
+        let Some(origin) = &mut self.origin else {
+            return Key::default();
+        };
+        let Keys { cuts, next, first, .. } = &origin.keys;
+        let index = *next as usize - 1;
+        let from = index.checked_sub(1).and_then(|index| cuts.get(index));
+        let to = cuts.get(index);
+        let symbols = origin.symbols.iter();
+        let symbols = symbols
+            .skip_while(|(symbol, _)| from.is_some_and(|from| *symbol < from))
+            .take_while(|(symbol, _)| to.is_none_or(|to| *symbol < to));
+        let symbols: BTreeMap<_, _> = symbols
+            .map(|(symbol, info)| (symbol.clone(), info.clone()))
+            .collect();
+        let stale = symbols.keys();
+        let stale = stale.filter_map(|symbol| Some((symbol.clone(), silence(symbol)?)));
+        Key {
+            part: (*next, cuts.len() as u32 + 1),
+            first: *first,
+            before,
+            origin: origin.settings.id.clone(),
+            sent: self.book.sent(),
+            stale: stale.collect(),
+            ticks: self.book.newest_of(symbols.keys()),
+            symbols,
+        }
+    }
+
+    fn put_under_way(&mut self, message: Message, subject: Subject, ticks: Vec<Tick>) {
+        if let Some(origin) = &mut self.origin {
+            origin.under_way = Some(UnderWay {
+                payload: message.to_bytes(),
+                message,
+                subject,
+                ticks,
+                state: State::Due(None),
+            });
+        }
+    }
+
+    /// Sends the message under way, if it is due.
+    fn send(&mut self, now: Instant) {
+        let Some(origin) = &mut self.origin else {
+            return;
+        };
+        if let Some(under_way) = &mut origin.under_way
+            && let State::Due(at) = under_way.state
+            && at.is_none_or(|at| now >= at)
+        {
+            under_way.state = State::Sent;
+            self.commands.push(Command::Append {
+                expect: self.tail,
+                subject: under_way.subject,
+                payload: under_way.payload.clone(),
+            });
+        }
+    }
+
+    /// Takes an answer about what was appended, or about the log.
+    pub(super) fn on_answer(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Stored { seq } if seq == self.tail + 1 => self.accept(now),
+            Input::Refused { expect } if expect == self.tail => self.look_up(true),
+            Input::Unanswered(Request::Append { expect }) if expect == self.tail => {
+                self.look_up(false);
+            }
+            Input::NoLog => self.commands.push(Command::Inspect),
+            Input::Inspected { last } => self.on_inspected(last, now),
+            Input::Unanswered(Request::Inspect) => self.look_later(now),
+            _ => {}
+        }
+    }
+
+    /// Sends the message under way behind one that is not ours.
+    pub(super) fn send_again(&mut self) {
+        let under_way = self.origin.as_mut().and_then(|origin| origin.under_way.as_mut());
+        if let Some(under_way) = under_way {
+            under_way.state = State::Due(None);
+        }
+    }
+
+    /// Looks up what the log has where the message under way should be.
+    fn look_up(&mut self, was_refused: bool) {
+        let under_way = self.origin.as_mut().and_then(|origin| origin.under_way.as_mut());
+        if let Some(under_way) = under_way {
+            under_way.state = State::Unknown { was_refused };
+            let next = self.tail + 1;
+            self.gets.rewind(next);
+            self.saw(next);
+        }
+    }
+
+    /// The log does not have the message under way. Returns whether that is an answer.
+    pub(super) fn is_not_stored(&mut self, seq: u64, now: Instant) -> bool {
+        let under_way = self.origin.as_mut().and_then(|origin| origin.under_way.as_mut());
+        match under_way {
+            Some(under_way)
+                if seq == self.tail + 1
+                    && under_way.state == (State::Unknown { was_refused: false }) =>
+            {
+                under_way.state = State::Due(Some(now + RETRY));
+                self.unsee(seq);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes the message behind the newest one, if it is the one under way.
+    pub(super) fn accept_if_own(&mut self, payload: &[u8], now: Instant) -> bool {
+        let under_way = self.origin.as_ref().and_then(|origin| origin.under_way.as_ref());
+        let is_own = under_way.is_some_and(|under_way| under_way.payload == payload);
+        if is_own {
+            self.accept(now);
+        }
+        is_own
+    }
+
+    /// The log has taken the message under way: it is printed.
+    fn accept(&mut self, now: Instant) {
+        let Some(origin) = &mut self.origin else {
+            return;
+        };
+        let Some(under_way) = origin.under_way.take() else {
+            return;
+        };
+        if let Content::Key(key) = &under_way.message.content {
+            let is_last = key.part.0 == key.part.1;
+            origin.keys.next = if is_last { 0 } else { key.part.0 + 1 };
+            let first = (key.part.0 == 1).then_some(self.tail + 1);
+            origin.keys.first = first.or(origin.keys.first);
+        }
+        let from = under_way.message.position;
+        let has_left = under_way.message.content == Content::Leave;
+        let opens = origin.duty == Duty::Opens;
+        if opens {
+            origin.duty = Duty::Leads;
+            origin.is_vacant = false;
+        }
+        self.apply(under_way.message, now);
+        if opens {
+            self.note(Note::Leads { from });
+            self.become_ready();
+            self.write_pool();
+        }
+        if has_left && let Some(origin) = &mut self.origin {
+            origin.duty = Duty::Left;
+            self.note(Note::Left);
+        }
+        self.go_on(now);
+    }
+
+    /// Writes the prices that came while this server followed, as far as they are newer than those
+    /// of the log.
+    fn write_pool(&mut self) {
+        let Some(origin) = &mut self.origin else {
+            return;
+        };
+        let mut pool: Vec<_> = origin.pool.drain().map(|(_, tick)| tick).collect();
+        pool.sort_by(|one, other| {
+            (one.timestamp, &one.symbol).cmp(&(other.timestamp, &other.symbol))
+        });
+        for tick in pool {
+            let newest = self.book.newest(&tick.symbol);
+            let is_newer = newest.is_none_or(|newest| {
+                tick.timestamp > newest.tick.timestamp && tick != newest.tick
+            });
+            if is_newer {
+                origin.waiting.push(tick);
+            }
+        }
+    }
+
+    /// Another origin's message is in the log where this one's would be.
+    pub(super) fn lose_lead(&mut self) {
+        let Some(origin) = &mut self.origin else {
+            return;
+        };
+        let led = origin.duty == Duty::Leads;
+        if !matches!(origin.duty, Duty::Opens | Duty::Leads) {
+            return;
+        }
+        origin.duty = Duty::Follows;
+        origin.waiting.clear();
+        origin.standing.clear();
+        origin.under_way = None;
+        origin.keys = Keys::default();
+        if led {
+            self.note(Note::Deposed);
+        }
+    }
+
+    /// A message under way may have arrived or not.
+    pub(super) fn disconnect_origin(&mut self) {
+        let under_way = self.origin.as_mut().and_then(|origin| origin.under_way.as_mut());
+        if let Some(under_way) = under_way
+            && under_way.state != State::Due(None)
+        {
+            under_way.state = State::Unknown { was_refused: false };
+        }
+    }
+
+    /// Whoever led says that it leaves.
+    pub(super) fn on_leave(&mut self) {
+        if let Some(origin) = &mut self.origin {
+            origin.is_vacant = true;
+        }
+    }
+
+    /// Another origin has begun a term.
+    pub(super) fn is_led(&mut self) {
+        if let Some(origin) = &mut self.origin {
+            origin.is_vacant = false;
+        }
+    }
+
+    /// What a sign of life says to the one who wrote it: only what its own sources confirm stands.
+    pub(super) fn stand(&mut self) {
+        if let Some(origin) = &mut self.origin {
+            let standing = std::mem::take(&mut origin.standing);
+            self.effects.extend(standing.into_iter().map(Effect::Stand));
+        }
+    }
+
+    /// Begins the log where it ends, unless it is the one that this server knows.
+    fn on_inspected(&mut self, last: u64, now: Instant) {
+        let Some(origin) = &mut self.origin else {
+            return;
+        };
+        if last >= self.tail && self.position.is_some() {
+            // It is still there.
+            return self.look_unless_looking();
+        }
+        match origin.duty {
+            Duty::Left => return,
+            Duty::Opens | Duty::Leads => {
+                if let Some(under_way) = origin.under_way.take() {
+                    origin.waiting.put_back(under_way.ticks);
+                }
+            }
+            Duty::Follows if self.position.is_some() && !self.is_vacant(now) => return,
+            Duty::Follows => {}
+        }
+        if self.position.is_some() {
+            self.note(Note::LogLost);
+        }
+        self.begin_at(last);
+        self.open(now);
+    }
+}
+
+/// How often an origin shows a sign of life.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// The length of a part of a key.
+const PART_LENGTH: usize = BATCH_LENGTH_MAX;
+
+/// How many bytes of keys an origin writes in a second, at most: with thousands of symbols a key
+/// follows every few seconds.
+const KEY_RATE: f64 = 256.0 * 1024.0;
+
+/// How long what a look has found counts.
+const LOOK_LASTS: Duration = Duration::from_millis(500);

@@ -1,0 +1,121 @@
+//! The log as the nodes see it, and the rules that it must keep.
+
+use std::collections::BTreeMap;
+
+use crate::cluster::message::{Message, Position, Printed};
+use crate::cluster::node::{Command, Input, Request, Subject};
+
+/// The log of the broker.
+#[derive(Default)]
+pub(super) struct Log {
+    messages: BTreeMap<u64, (Subject, Vec<u8>)>,
+    pub(super) last: u64,
+    /// Nobody can append or inspect.
+    pub(super) has_no_leader: bool,
+    /// There is no log.
+    pub(super) is_missing: bool,
+    /// Every tick that it ever took, in its order.
+    pub(super) truth: Vec<Printed>,
+    position: Option<Position>,
+}
+
+impl Log {
+    /// Answers a command. A part of the broker that lags does not know the newest `lag` messages.
+    /// The message that was appended, if any, goes to all who listen.
+    pub(super) fn answer(&mut self, command: Command, lag: u64) -> Result<(Input, bool), String> {
+        let visible = self.last.saturating_sub(lag);
+        let answer = match command {
+            Command::Append { expect, .. } if self.has_no_leader => {
+                Input::Unanswered(Request::Append { expect })
+            }
+            Command::Append { .. } if self.is_missing => Input::NoLog,
+            Command::Append { expect, .. } if expect != self.last => Input::Refused { expect },
+            Command::Append {
+                subject, payload, ..
+            } => {
+                self.append(subject, payload)?;
+                return Ok((Input::Stored { seq: self.last }, true));
+            }
+            Command::Get(seq) => Input::Got {
+                seq,
+                found: self
+                    .messages
+                    .get(&seq)
+                    .filter(|_| seq <= visible)
+                    .map(|(_, payload)| payload.clone()),
+            },
+            Command::GetLast(subject) => {
+                let mut all = self.messages.range(..=visible).rev();
+                let found = all.find(|(_, (other, _))| *other == subject);
+                Input::GotLast {
+                    subject,
+                    found: found.map(|(seq, (_, payload))| (*seq, payload.clone())),
+                }
+            }
+            Command::Inspect if self.has_no_leader => Input::Unanswered(Request::Inspect),
+            Command::Inspect => {
+                self.is_missing = false;
+                Input::Inspected { last: self.last }
+            }
+        };
+        Ok((answer, false))
+    }
+
+    /// Takes a message. Behind an opening nobody else may write.
+    fn append(&mut self, subject: Subject, payload: Vec<u8>) -> Result<(), String> {
+        let message = Message::parse(&payload).map_err(|why| format!("it wrote: {why}"))?;
+        let follows = match self.position {
+            None => true,
+            Some(position) if position.term == message.position.term => {
+                message.position == position.next()
+            }
+            Some(position) => {
+                message.position.term > position.term && message.after == Some(position)
+            }
+        };
+        if !follows {
+            let (old, new) = (self.position, message.position);
+            return Err(format!("{new} was appended behind {old:?}"));
+        }
+        let is_key = subject == Subject::Key;
+        if !is_key {
+            self.truth.extend(message.ticks().iter().cloned());
+        }
+        self.position = Some(message.position);
+        self.last += 1;
+        self.messages.insert(self.last, (subject, payload));
+        Ok(())
+    }
+
+    /// The position of its newest message.
+    pub(super) fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// Somebody else writes into it.
+    pub(super) fn scribble(&mut self) -> (u64, Vec<u8>) {
+        self.last += 1;
+        let payload = b"hello".to_vec();
+        self.messages
+            .insert(self.last, (Subject::Ticks, payload.clone()));
+        (self.last, payload)
+    }
+
+    /// The newest message.
+    pub(super) fn newest(&self) -> (u64, Vec<u8>) {
+        let payload = self.messages.get(&self.last);
+        (self.last, payload.map(|(_, payload)| payload.clone()).unwrap_or_default())
+    }
+
+    /// It forgets all but the newest `kept` messages.
+    pub(super) fn shorten(&mut self, kept: u64) {
+        let from = (self.last + 1).saturating_sub(kept);
+        self.messages = self.messages.split_off(&from);
+    }
+
+    /// It is lost.
+    pub(super) fn lose(&mut self) {
+        self.messages.clear();
+        (self.last, self.is_missing) = (0, true);
+    }
+}

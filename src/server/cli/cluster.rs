@@ -1,0 +1,130 @@
+//! The options of servers that are many: where their log is, and what this one does about it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cli::{BadOption, Options, path, period};
+use crate::cluster::Role;
+use crate::feed::{Selection, Settings as FeedSettings, Source};
+use crate::nats::{Credentials, NatsUrl, Settings};
+use crate::server::Member;
+
+/// What a server does as one of many.
+#[derive(Debug)]
+pub struct ClusterArgs {
+    pub(crate) role: Role,
+    pub(crate) broker: Settings,
+    /// How long the broker may take to answer.
+    pub(crate) timeout: Duration,
+}
+
+/// The options of servers that are many; `None` for a server on its own.
+pub(super) fn cluster(
+    options: &mut Options,
+    source: &Source,
+) -> Result<Option<ClusterArgs>, BadOption> {
+    let publish = options.value("--publish", broker_url)?;
+    let takeover_after = options.value("--takeover-after", period)?;
+    let creds = options.value("--broker-creds", path)?;
+    let token = options.value("--broker-token", path)?;
+    let timeout = options.value("--broker-timeout", period)?;
+    let connect = options.value("--broker-connect", period)?;
+    let (url, role) = match (source, publish) {
+        (Source::Log(_), Some(_)) => {
+            let error = "a server either writes into a log or follows it: leave --source out, or \
+                         take another one";
+            return Err(BadOption::new("--publish", error));
+        }
+        (Source::Log(url), None) => (url.clone(), Role::Edge),
+        (_, Some(url)) => {
+            let takeover_after = takeover_after.unwrap_or(TAKEOVER_AFTER);
+            (url, Role::Origin { takeover_after })
+        }
+        (_, None) => {
+            let options = [
+                ("--takeover-after", takeover_after.is_some()),
+                ("--broker-creds", creds.is_some()),
+                ("--broker-token", token.is_some()),
+                ("--broker-timeout", timeout.is_some()),
+                ("--broker-connect", connect.is_some()),
+            ];
+            return match options.iter().find(|(_, is_given)| *is_given) {
+                Some((name, _)) => Err(BadOption::new(name, NEEDS_BROKER)),
+                None => Ok(None),
+            };
+        }
+    };
+    if role == Role::Edge && takeover_after.is_some() {
+        let error = "works with --publish only: a server that follows never takes over";
+        return Err(BadOption::new("--takeover-after", error));
+    }
+    let broker = Settings {
+        credentials: credentials(&url, creds, token)?,
+        url,
+        connect_timeout: connect.unwrap_or(CONNECT_TIMEOUT),
+        client_name: "tickertape".to_owned(),
+    };
+    Ok(Some(ClusterArgs {
+        role,
+        broker,
+        timeout: timeout.unwrap_or(ANSWER_TIMEOUT),
+    }))
+}
+
+impl ClusterArgs {
+    /// Reads the files that it needs, and names this server.
+    ///
+    /// # Errors
+    /// When the certificates of `--ca` or an entry of `--symbols` cannot be used.
+    pub fn prepare(self, feed: &FeedSettings) -> Result<Member, String> {
+        let is_edge = self.role == Role::Edge;
+        let selection = if is_edge && !feed.symbols.is_empty() {
+            Selection::parse(&feed.symbols)?
+        } else {
+            Selection::all()
+        };
+        Ok(Member {
+            role: self.role,
+            broker: self.broker,
+            timeout: self.timeout,
+            roots: feed.live.roots()?,
+            selection,
+        })
+    }
+}
+
+fn broker_url(text: &str) -> Result<NatsUrl, String> {
+    text.parse()
+}
+
+/// Who we are, from one place only.
+fn credentials(
+    url: &NatsUrl,
+    creds: Option<PathBuf>,
+    token: Option<PathBuf>,
+) -> Result<Option<Credentials>, BadOption> {
+    let wrong = |name, error| Err(BadOption::new(name, error));
+    match (creds, token, url.credentials().is_some()) {
+        (Some(_), Some(_), _) => wrong("--broker-creds", "not with --broker-token, too"),
+        (Some(_), None, true) => wrong("--broker-creds", IN_URL),
+        (None, Some(_), true) => wrong("--broker-token", IN_URL),
+        (Some(file), None, false) => Credentials::from_creds_file(&file)
+            .map(Some)
+            .map_err(|error| BadOption::new("--broker-creds", error)),
+        (None, Some(file), false) => Credentials::from_token_file(&file)
+            .map(Some)
+            .map_err(|error| BadOption::new("--broker-token", error)),
+        (None, None, _) => Ok(None),
+    }
+}
+
+const NEEDS_BROKER: &str = "works with --publish or --source nats://… only";
+
+const IN_URL: &str = "the URL says already who this server is: leave one of them out";
+
+/// How long the log may be silent before another origin takes over.
+const TAKEOVER_AFTER: Duration = Duration::from_secs(3);
+
+/// How long the broker may take to answer, and to accept a connection.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
