@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::message::{Key, Position, Printed, Silences, SymbolInfo};
+use super::message::{Key, Position, Printed, SymbolInfo};
 
 /// The state of the log.
 #[derive(Debug, Default)]

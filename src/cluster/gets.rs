@@ -29,10 +29,12 @@ impl Gets {
         let mut asked = Vec::new();
         if self.again_at.is_none_or(|at| now >= at) {
             self.again = self.again.split_off(&from);
+            // Those behind a message that is here may be needed once that one is applied.
             while room > 0
-                && let Some(seq) = self.again.pop_first()
+                && let Some(seq) = self.again.first().copied().filter(|&seq| seq <= to)
             {
-                if seq <= to && !is_here(seq) {
+                self.again.remove(&seq);
+                if !is_here(seq) {
                     asked.push(seq);
                     room -= 1;
                 }
@@ -50,9 +52,9 @@ impl Gets {
         asked
     }
 
-    /// Notes that a request was answered.
-    pub(super) fn answered(&mut self, seq: u64) {
-        self.under_way.remove(&seq);
+    /// Notes an answer. Returns whether it was due.
+    pub(super) fn answered(&mut self, seq: u64) -> bool {
+        self.under_way.remove(&seq)
     }
 
     /// Asks for a message again after a moment.

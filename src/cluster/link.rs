@@ -30,7 +30,7 @@ pub(crate) struct Link {
 }
 
 /// The commands that wait for the fiber. It is nudged when there are some.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Outbox(Rc<Cell<Vec<Command>>>);
 
 /// What the fiber reports.
@@ -277,11 +277,12 @@ impl Session<'_> {
     fn send(&mut self, command: Command) {
         let (request, (subject, body)) = match command {
             Command::Append {
+                message,
                 expect,
                 subject,
                 payload,
             } => {
-                let reply = self.expect_answer(Request::Append { expect });
+                let reply = self.expect_answer(Request::Append { message });
                 let subject = self.subject(subject);
                 let expected = expect.to_string();
                 let headers = [("Nats-Expected-Last-Sequence", expected.as_str())];
@@ -349,9 +350,9 @@ impl Session<'_> {
 
     fn read_answer(&mut self, request: Request, message: &Message) -> Vec<LinkEvent> {
         let input = match request {
-            Request::Append { expect } => match StoreAnswer::read(message) {
-                StoreAnswer::Stored { seq } => Input::Stored { seq },
-                StoreAnswer::WrongLastSequence { .. } => Input::Refused { expect },
+            Request::Append { message } => match StoreAnswer::read(answer) {
+                StoreAnswer::Stored { .. } => Input::Stored { message },
+                StoreAnswer::WrongLastSequence { .. } => Input::Refused { message },
                 StoreAnswer::NoStream => Input::NoLog,
                 StoreAnswer::NoLeader => Input::Unanswered(request),
                 StoreAnswer::Refused { text, .. } => {

@@ -19,8 +19,10 @@ use super::origin::Origin;
 /// What to ask the broker for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Append this message, if the last one in the log has the number `expect`.
+    /// Append this message, if the last one in the log has the number `expect`. Answers name it by
+    /// the count of `message`.
     Append {
+        message: u64,
         expect: u64,
         subject: Subject,
         payload: Vec<u8>,
@@ -56,10 +58,10 @@ pub(crate) enum Input {
         subject: Subject,
         found: Option<(u64, Vec<u8>)>,
     },
-    /// The log has taken a message, with this number.
-    Stored { seq: u64 },
-    /// The log has another last message than the one with the number `expect`.
-    Refused { expect: u64 },
+    /// The log has taken the message.
+    Stored { message: u64 },
+    /// The log has refused the message, since its last number is another one.
+    Refused { message: u64 },
     /// The answer to [`Command::Inspect`].
     Inspected { last: u64 },
     /// There is no log.
@@ -71,7 +73,7 @@ pub(crate) enum Input {
 /// A command without its contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Request {
-    Append { expect: u64 },
+    Append { message: u64 },
     Get(u64),
     GetLast(Subject),
     Inspect,
@@ -138,7 +140,7 @@ pub(super) enum Phase {
 #[derive(Debug, Default)]
 struct Look {
     key: Option<Option<(u64, Held)>>,
-    ticks: Option<u64>,
+    ticks: Option<Option<(u64, Held)>>,
 }
 
 /// One server of many.
@@ -151,10 +153,14 @@ pub(crate) struct Node {
     pub(super) tail: u64,
     /// The highest number that the log is known to have.
     seen: u64,
+    /// The number of its newest message at the last look that found no key.
+    pub(super) end: u64,
     pub(super) phase: Phase,
     /// Messages behind some that are missing, by number.
     pub(super) held: Waiters,
     pub(super) gets: Gets,
+    /// Since when the log has seemed to be shorter than it was.
+    shorter_since: Option<Instant>,
     /// Since when the log has not answered with the next message.
     missing_since: Option<Instant>,
     look: Option<Look>,
@@ -188,9 +194,11 @@ impl Node {
             position: None,
             tail: 0,
             seen: 0,
+            end: 0,
             phase: Phase::Lost,
             held: Waiters::default(),
             gets: Gets::default(),
+            shorter_since: None,
             missing_since: None,
             look: None,
             look_at: None,
@@ -217,11 +225,16 @@ impl Node {
             Input::Disconnected => self.disconnect(),
             Input::Live { seq, payload } => self.on_live(seq, &payload, now),
             Input::Got { seq, found } => {
-                self.gets.answered(seq);
-                self.on_got(seq, found.as_deref(), now);
+                if self.gets.answered(seq) {
+                    self.on_got(seq, found.as_deref(), now);
+                }
             }
             Input::GotLast { subject, found } => self.on_got_last(subject, found, now),
-            Input::Unanswered(Request::Get(seq)) => self.gets.failed(seq, now),
+            Input::Unanswered(Request::Get(seq)) => {
+                if self.gets.answered(seq) {
+                    self.gets.failed(seq, now);
+                }
+            }
             Input::Unanswered(Request::GetLast(_)) => {
                 self.look = None;
                 self.look_at = Some(now + RETRY);
@@ -278,6 +291,24 @@ impl Node {
     /// Whether there is an origin.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_ready
+    }
+
+    /// Where it stands, in short.
+    #[cfg(test)]
+    pub(super) fn summary(&self) -> String {
+        format!(
+            "{:?} {:?} at {}, seen {}, held from {:?}, {:?}, looks {} at {:?}, end {}, {}",
+            self.phase,
+            self.position,
+            self.tail,
+            self.seen,
+            self.held.first(),
+            self.gets,
+            self.look.is_some(),
+            self.look_at,
+            self.end,
+            self.duty()
+        )
     }
 
     pub(super) fn note(&mut self, note: Note) {
@@ -340,30 +371,33 @@ impl Node {
         let Some(look) = &mut self.look else {
             return;
         };
+        let found = found.map(|(seq, payload)| (seq, Held::read(&payload)));
         match subject {
-            Subject::Key => look.key = Some(found.map(|(seq, payload)| (seq, Held::read(&payload)))),
-            Subject::Ticks => look.ticks = Some(found.map_or(0, |(seq, _)| seq)),
+            Subject::Key => look.key = Some(found),
+            Subject::Ticks => look.ticks = Some(found),
         }
-        if let Look {
-            key: Some(_),
-            ticks: Some(ticks),
-        } = *look
+        if look.key.is_some()
+            && look.ticks.is_some()
             && let Some(look) = self.look.take()
         {
-            self.on_look(look.key.flatten(), ticks, now);
+            self.on_look(look.key.flatten(), look.ticks.flatten(), now);
         }
     }
 
     /// Decides what to do about the newest messages.
-    fn on_look(&mut self, key: Option<(u64, Held)>, ticks: u64, now: Instant) {
-        let newest = ticks.max(key.as_ref().map_or(0, |(seq, _)| *seq));
+    fn on_look(
+        &mut self,
+        key: Option<(u64, Held)>,
+        ticks: Option<(u64, Held)>,
+        now: Instant,
+    ) {
+        let seq = |found: &Option<(u64, Held)>| found.as_ref().map_or(0, |(seq, _)| *seq);
+        let newest = seq(&ticks).max(seq(&key));
         let Some((seq, Held::Message(message))) = key else {
-            return self.on_no_key(newest, now);
+            return self.on_no_key(ticks, now);
         };
-        let is_later = self
-            .position
-            .is_none_or(|position| message.position.term > position.term);
-        let is_another_log = newest < self.tail && is_later;
+        self.end = 0;
+        let is_another_log = self.is_another_log(newest, message.position, now);
         if is_another_log {
             self.note(Note::LogLost);
             self.lose_lead();
@@ -378,7 +412,7 @@ impl Node {
             return;
         }
         let Content::Key(key) = &message.content else {
-            return self.on_no_key(newest, now);
+            return self.on_no_key(ticks, now);
         };
         match joining_point(seq, key) {
             Some(base) => self.join(base, newest, now),
@@ -387,17 +421,41 @@ impl Node {
         }
     }
 
-    /// There is no key: nobody has ever led, or the log was lost.
-    fn on_no_key(&mut self, newest: u64, now: Instant) {
-        if self.is_ready && newest >= self.tail {
-            // Only keys have fallen off: the next one comes soon.
-            self.looked = Some(now);
+    /// Whether the log is another one than the one that this server knows: it is shorter, and of a
+    /// later term. An origin that knows nothing of the old log may begin with an earlier term, but
+    /// then it stays shorter for longer than a part of the broker may lag.
+    fn is_another_log(&mut self, newest: u64, position: Position, now: Instant) -> bool {
+        if newest >= self.tail {
+            self.shorter_since = None;
+            return false;
+        }
+        let since = *self.shorter_since.get_or_insert(now);
+        let is_later = self
+            .position
+            .is_none_or(|known| position.term > known.term);
+        is_later || now >= since + MISSING_MAX
+    }
+
+    /// There is no key: nobody has ever led, or the log was lost or has become too short for one.
+    fn on_no_key(&mut self, newest: Option<(u64, Held)>, now: Instant) {
+        self.end = newest.as_ref().map_or(0, |(seq, _)| *seq);
+        let position = match &newest {
+            Some((_, Held::Message(message))) => Some(message.position),
+            _ => None,
+        };
+        if self.follows() && self.end >= self.tail {
+            // The next key comes soon.
+            self.saw(self.end);
+        } else if position > self.position {
+            // To open behind it, that is all to be known.
+            self.lose(now);
+            self.position = position;
         }
         if self.position.is_none() {
             self.note(Note::NoOrigin);
         }
         self.look_at = Some(now + NO_ORIGIN_RETRY);
-        self.open_if_nobody_leads(newest, now);
+        self.open_if_nobody_leads(now);
     }
 
     fn on_live(&mut self, seq: u64, payload: &[u8], now: Instant) {
@@ -633,7 +691,8 @@ impl Node {
     /// Prints a tick, unless others with later stamps have been printed.
     fn put_on_tape(&mut self, printed: Printed) {
         if printed.sent <= self.printed {
-            return self.note(Note::Disagrees(printed.tick.symbol));
+            // Of a log that was begun again by a clock that is behind.
+            return self.note(Note::Gap { missed: 1 });
         }
         self.printed = printed.sent;
         if let Some(info) = self.book.info_if_missing(&printed.tick.symbol) {

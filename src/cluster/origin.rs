@@ -41,6 +41,10 @@ pub(super) struct Origin {
     pool: HashMap<String, Tick>,
     waiting: Waiting,
     under_way: Option<UnderWay>,
+    /// How many messages it has written, or tried to.
+    messages: u64,
+    /// It waits for what the log says of itself.
+    is_inspecting: bool,
     stamps: Stamps,
     keys: Keys,
     /// When it has to show a sign of life.
@@ -63,6 +67,8 @@ enum Duty {
 /// The message under way.
 #[derive(Debug)]
 struct UnderWay {
+    /// Its count among the messages of this server.
+    count: u64,
     message: Message,
     payload: Vec<u8>,
     subject: Subject,
@@ -107,6 +113,8 @@ impl Node {
             pool: HashMap::new(),
             waiting: Waiting::default(),
             under_way: None,
+            messages: 0,
+            is_inspecting: false,
             stamps,
             keys: Keys::default(),
             beat_due: None,
@@ -123,6 +131,17 @@ impl Node {
     /// Whether this server may lead.
     pub(crate) fn is_origin(&self) -> bool {
         self.origin.is_some()
+    }
+
+    /// What it does, in short.
+    #[cfg(test)]
+    pub(super) fn duty(&self) -> String {
+        let origin = self.origin.as_ref();
+        origin.map_or(String::new(), |origin| {
+            let under_way = origin.under_way.as_ref();
+            let state = under_way.map(|under_way| (under_way.message.position, under_way.state));
+            format!("{:?} {state:?}", origin.duty)
+        })
     }
 
     /// How far the stamps of the log are ahead of this machine's clock.
@@ -259,19 +278,19 @@ impl Node {
         self.consider_taking_over(now);
     }
 
-    /// Begins the log if there is none, or begins it again if it was lost.
-    pub(super) fn open_if_nobody_leads(&mut self, newest: u64, now: Instant) {
+    /// Begins the log if there is none, or begins it again if it was lost. It has no key.
+    pub(super) fn open_if_nobody_leads(&mut self, now: Instant) {
         let Some(origin) = &self.origin else {
             return;
         };
-        let is_empty = newest == 0 && self.position.is_none();
         let is_free = match origin.duty {
-            Duty::Follows => is_empty || self.is_vacant(now),
-            Duty::Opens | Duty::Leads => newest < self.tail,
+            Duty::Follows if self.end == 0 && self.position.is_none() => true,
+            Duty::Follows => self.is_vacant(now),
+            Duty::Opens | Duty::Leads => self.end < self.tail,
             Duty::Left => false,
         };
         if is_free {
-            self.commands.push(Command::Inspect);
+            self.inspect();
         }
     }
 
@@ -423,7 +442,9 @@ impl Node {
 
     fn put_under_way(&mut self, message: Message, subject: Subject, ticks: Vec<Tick>) {
         if let Some(origin) = &mut self.origin {
+            origin.messages += 1;
             origin.under_way = Some(UnderWay {
+                count: origin.messages,
                 payload: message.to_bytes(),
                 message,
                 subject,
@@ -444,6 +465,7 @@ impl Node {
         {
             under_way.state = State::Sent;
             self.commands.push(Command::Append {
+                message: under_way.count,
                 expect: self.tail,
                 subject: under_way.subject,
                 payload: under_way.payload.clone(),
@@ -454,14 +476,14 @@ impl Node {
     /// Takes an answer about what was appended, or about the log.
     pub(super) fn on_answer(&mut self, input: Input, now: Instant) {
         match input {
-            Input::Stored { seq } if seq == self.tail + 1 => self.accept(now),
-            Input::Refused { expect } if expect == self.tail => self.look_up(true),
-            Input::Unanswered(Request::Append { expect }) if expect == self.tail => {
+            Input::Stored { message } if self.is_under_way(message) => self.accept(now),
+            Input::Refused { message } if self.is_under_way(message) => self.look_up(true),
+            Input::Unanswered(Request::Append { message }) if self.is_under_way(message) => {
                 self.look_up(false);
             }
-            Input::NoLog => self.commands.push(Command::Inspect),
-            Input::Inspected { last } => self.on_inspected(last, now),
-            Input::Unanswered(Request::Inspect) => self.look_later(now),
+            Input::NoLog => self.inspect(),
+            Input::Inspected { last } if self.was_inspecting() => self.on_inspected(last, now),
+            Input::Unanswered(Request::Inspect) if self.was_inspecting() => self.look_later(now),
             _ => {}
         }
     }
@@ -472,6 +494,26 @@ impl Node {
         if let Some(under_way) = under_way {
             under_way.state = State::Due(None);
         }
+    }
+
+    fn is_under_way(&self, message: u64) -> bool {
+        let under_way = self.origin.as_ref().and_then(|origin| origin.under_way.as_ref());
+        under_way.is_some_and(|under_way| under_way.count == message)
+    }
+
+    /// Asks the log about itself, once at a time.
+    fn inspect(&mut self) {
+        if let Some(origin) = &mut self.origin
+            && !std::mem::replace(&mut origin.is_inspecting, true)
+        {
+            self.commands.push(Command::Inspect);
+        }
+    }
+
+    /// Notes an answer about the log. Returns whether it was due.
+    fn was_inspecting(&mut self) -> bool {
+        let origin = self.origin.as_mut();
+        origin.is_some_and(|origin| std::mem::take(&mut origin.is_inspecting))
     }
 
     /// Looks up what the log has where the message under way should be.
@@ -587,6 +629,7 @@ impl Node {
 
     /// A message under way may have arrived or not.
     pub(super) fn disconnect_origin(&mut self) {
+        self.was_inspecting();
         let under_way = self.origin.as_mut().and_then(|origin| origin.under_way.as_mut());
         if let Some(under_way) = under_way
             && under_way.state != State::Due(None)
@@ -619,24 +662,23 @@ impl Node {
 
     /// Begins the log where it ends, unless it is the one that this server knows.
     fn on_inspected(&mut self, last: u64, now: Instant) {
+        let is_vacant = self.is_vacant(now);
+        let is_known = last == 0 || last == self.end;
         let Some(origin) = &mut self.origin else {
             return;
         };
-        if last >= self.tail && self.position.is_some() {
-            // It is still there.
-            return self.look_unless_looking();
+        let may_open = match origin.duty {
+            Duty::Left => false,
+            Duty::Opens | Duty::Leads => last < self.tail,
+            Duty::Follows => is_vacant || self.position.is_none(),
+        };
+        if !may_open || !is_known {
+            return self.look_later(now);
         }
-        match origin.duty {
-            Duty::Left => return,
-            Duty::Opens | Duty::Leads => {
-                if let Some(under_way) = origin.under_way.take() {
-                    origin.waiting.put_back(under_way.ticks);
-                }
-            }
-            Duty::Follows if self.position.is_some() && !self.is_vacant(now) => return,
-            Duty::Follows => {}
+        if let Some(under_way) = origin.under_way.take() {
+            origin.waiting.put_back(under_way.ticks);
         }
-        if self.position.is_some() {
+        if self.position.is_some() && last < self.tail {
             self.note(Note::LogLost);
         }
         self.begin_at(last);

@@ -12,7 +12,7 @@ pub(super) struct Paper {
     /// It has everything behind this stamp.
     complete_after: u64,
     pub(super) is_ready: bool,
-    /// Gaps that were announced since the last tick.
+    /// A gap was announced that the next tick is behind.
     announced: bool,
     seqs: HashMap<String, u64>,
     pub(super) notes: Vec<Note>,
@@ -32,7 +32,7 @@ impl Paper {
             Effect::Print(printed) => self.print(printed)?,
             Effect::CompleteAfter(stamp) => {
                 self.complete_after = stamp;
-                self.announced = true;
+                self.seqs.clear();
             }
             Effect::Ready => self.is_ready = true,
             Effect::Note(note) => {
@@ -59,7 +59,7 @@ impl Paper {
         let symbol = printed.tick.symbol.clone();
         let before = self.seqs.insert(symbol, printed.seq);
         let follows = before.is_none_or(|before| printed.seq == before + 1);
-        if !follows && !self.announced {
+        if !follows && !std::mem::take(&mut self.announced) {
             return Err(format!("{printed:?} was printed behind number {before:?}"));
         }
         self.printed.push(printed);

@@ -13,28 +13,43 @@ pub(super) struct Log {
     /// Nobody can append or inspect.
     pub(super) has_no_leader: bool,
     /// There is no log.
-    pub(super) is_missing: bool,
+    is_missing: bool,
     /// Every tick that it ever took, in its order.
     pub(super) truth: Vec<Printed>,
     position: Option<Position>,
+    /// Whether anything of ours is in it since it was lost.
+    has_begun: bool,
 }
 
 impl Log {
+    /// None has been made yet.
+    pub(super) fn missing() -> Self {
+        Self {
+            is_missing: true,
+            ..Self::default()
+        }
+    }
+
     /// Answers a command. A part of the broker that lags does not know the newest `lag` messages.
     /// The message that was appended, if any, goes to all who listen.
     pub(super) fn answer(&mut self, command: Command, lag: u64) -> Result<(Input, bool), String> {
         let visible = self.last.saturating_sub(lag);
         let answer = match command {
-            Command::Append { expect, .. } if self.has_no_leader => {
-                Input::Unanswered(Request::Append { expect })
+            Command::Append { message, .. } if self.has_no_leader => {
+                Input::Unanswered(Request::Append { message })
             }
             Command::Append { .. } if self.is_missing => Input::NoLog,
-            Command::Append { expect, .. } if expect != self.last => Input::Refused { expect },
             Command::Append {
-                subject, payload, ..
+                message, expect, ..
+            } if expect != self.last => Input::Refused { message },
+            Command::Append {
+                message,
+                subject,
+                payload,
+                ..
             } => {
                 self.append(subject, payload)?;
-                return Ok((Input::Stored { seq: self.last }, true));
+                return Ok((Input::Stored { message }, true));
             }
             Command::Get(seq) => Input::Got {
                 seq,
@@ -66,6 +81,8 @@ impl Log {
         let message = Message::parse(&payload).map_err(|why| format!("it wrote: {why}"))?;
         let follows = match self.position {
             None => true,
+            // An origin that has just started knows nothing of a log that was lost.
+            Some(_) if !self.has_begun && message.after.is_none() => true,
             Some(position) if position.term == message.position.term => {
                 message.position == position.next()
             }
@@ -82,6 +99,7 @@ impl Log {
             self.truth.extend(message.ticks().iter().cloned());
         }
         self.position = Some(message.position);
+        self.has_begun = true;
         self.last += 1;
         self.messages.insert(self.last, (subject, payload));
         Ok(())
@@ -117,5 +135,6 @@ impl Log {
     pub(super) fn lose(&mut self) {
         self.messages.clear();
         (self.last, self.is_missing) = (0, true);
+        self.has_begun = false;
     }
 }
