@@ -58,6 +58,8 @@ fn serve(args: Args) -> Result<(), String> {
         .source
         .open(&args.feed)
         .map_err(|error| error.to_string())?;
+    let cluster = args.cluster.map(|cluster| cluster.prepare(&args.feed));
+    let cluster = cluster.transpose()?;
     let symbols_file = args.feed.symbols_file.filter(|_| feed.follows_symbols());
     let recorder =
         match &args.record {
@@ -75,8 +77,6 @@ fn serve(args: Args) -> Result<(), String> {
             .map_err(|error| format!("cannot listen on {address}: {}", plain(&error)))
     };
     let listeners = (listen(args.address)?, config.admin.map(listen).transpose()?);
-    let cluster = args.cluster.map(|cluster| cluster.prepare(&args.feed));
-    let cluster = cluster.transpose()?;
     run(listeners, config, (feed, symbols_file), (recorder, cluster))
         .map_err(|error| error.to_string())
 }

@@ -111,11 +111,11 @@ impl Book {
     }
 
     /// The newest ticks of `symbols`, in their order.
-    pub(crate) fn newest_of<'a>(
-        &self,
-        symbols: impl Iterator<Item = &'a String>,
-    ) -> Vec<Printed> {
-        symbols.filter_map(|symbol| self.newest(symbol)).cloned().collect()
+    pub(crate) fn newest_of<'a>(&self, symbols: impl Iterator<Item = &'a String>) -> Vec<Printed> {
+        symbols
+            .filter_map(|symbol| self.newest(symbol))
+            .cloned()
+            .collect()
     }
 
     /// Cuts a key of `symbols` into parts of about `length` bytes: the first symbols of all parts but
@@ -185,11 +185,6 @@ impl KeyProgress {
     /// Where the log has the first part of the newest complete key.
     pub(crate) fn complete(&self) -> Option<u64> {
         self.complete
-    }
-
-    /// Where the log has the first part of the key that is not complete yet.
-    pub(crate) fn begun(&self) -> Option<u64> {
-        self.current.map(|(first, ..)| first)
     }
 }
 

@@ -85,7 +85,7 @@ impl RelayCounters {
                 self.bytes_in += payload.len() as u64;
             }
             Input::Refused { .. } => self.refused += 1,
-            Input::Unanswered(_) => self.unanswered += 1,
+            Input::Unanswered(_) | Input::NoLeader { .. } => self.unanswered += 1,
             _ => {}
         }
     }

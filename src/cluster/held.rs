@@ -10,8 +10,6 @@ pub(super) enum Held {
     Message(Message),
     /// It is not ours, for this reason.
     Foreign(String),
-    /// The log has it no longer.
-    Gone,
 }
 
 /// Messages by their numbers; a limited number of them.
@@ -40,7 +38,8 @@ impl Waiters {
             self.length -= before;
         }
         self.length += length;
-        if self.messages.len() <= COUNT_MAX && (self.length <= LENGTH_MAX || self.messages.len() == 1)
+        if self.messages.len() <= COUNT_MAX
+            && (self.length <= LENGTH_MAX || self.messages.len() == 1)
         {
             return None;
         }

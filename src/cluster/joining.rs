@@ -88,7 +88,7 @@ impl Node {
             match self.held.remove(seq) {
                 Some(Held::Message(message)) => messages.push((seq, message)),
                 Some(Held::Foreign(why)) => self.note(Note::Foreign(why)),
-                Some(Held::Gone) | None => {}
+                None => {}
             }
         }
         self.held.forget_before(joining.from);
@@ -109,9 +109,11 @@ impl Node {
         (self.tail, self.phase) = (joining.to, Phase::Following);
         self.heard = Some(now);
         self.saw(joining.to);
+        self.forget_fetched();
         let window = self.open_window(joining, messages);
         if !is_seamless {
-            self.effects.push(Effect::CompleteAfter(window.complete_after));
+            self.effects
+                .push(Effect::CompleteAfter(window.complete_after));
         }
         let ticks = window.older.into_iter().chain(window.ticks);
         ticks.for_each(|printed| self.print(printed));

@@ -11,11 +11,11 @@ use fastrand::Rng;
 use ioloop::fiber::{self, Emitter};
 
 use super::node::{Command, Input, Request, Subject};
-use crate::backoff::Backoff;
+use super::waiting::BATCH_LENGTH_MAX;
 use crate::http_client::HttpClient;
+use crate::nats::jetstream::{self, Api, GetAnswer, StoreAnswer, StreamAnswer, StreamInfo};
 use crate::nats::{
-    Api, Connection, CreateAnswer, Failure, GetAnswer, Message, Received, ServerAddress, Servers,
-    Settings, StoreAnswer,
+    Connection, Failure, Inbox, Message, Received, ServerAddress, Servers, Settings,
 };
 
 /// How the broker is reached.
@@ -24,8 +24,6 @@ pub(crate) struct Link {
     pub(crate) settings: Settings,
     /// How long an answer may take.
     pub(crate) timeout: Duration,
-    /// Whether the log may be made here.
-    pub(crate) is_origin: bool,
     pub(crate) outbox: Outbox,
 }
 
@@ -38,21 +36,21 @@ pub(crate) struct Outbox(Rc<Cell<Vec<Command>>>);
 pub(crate) enum LinkEvent {
     Input(Input),
     /// There is a connection to this server, after so long without one.
-    Up { server: String, after: Duration },
-    /// The connection to this server is gone, or could not be made; the next attempt follows after
-    /// the pause.
+    Up {
+        server: String,
+        version: String,
+        after: Duration,
+    },
+    /// The connection to this server is gone, or could not be made; the next one is tried.
     Down {
         server: String,
         why: String,
         reason: DownReason,
-        pause: Duration,
     },
     /// The broker will not do what it has to, for a reason that does not pass by itself.
     Refused(String),
     /// The broker complains.
     Complaint(String),
-    /// The log has these settings, which differ from ours, but will do.
-    OtherSettings(String),
 }
 
 /// Why a connection ended, for the metrics.
@@ -74,15 +72,17 @@ pub(crate) enum DownReason {
 struct Session<'a> {
     link: &'a Link,
     connection: Connection,
+    server: ServerAddress,
     api: Api,
-    /// The beginning of the subjects for answers.
-    inbox: String,
+    inbox: Inbox,
     /// The requests, by the number in their subjects, with the time until when to wait.
     waiting: BTreeMap<u64, (Request, Instant)>,
     requests: u64,
     /// When something last came.
     heard: Instant,
     has_pinged: bool,
+    /// How many servers of its cluster the server has told of.
+    peers: usize,
 }
 
 impl DownReason {
@@ -114,49 +114,25 @@ impl Link {
     /// Keeps a connection until it is cancelled.
     pub(crate) fn run(&self, emitter: &Emitter<LinkEvent>) -> io::Result<()> {
         let mut servers = Servers::new(&self.settings.url, Rng::new());
-        let mut backoff = Backoff::new(Rng::new());
         let mut lost = fiber::time();
         loop {
-            let server = servers.next();
+            let (server, pause) = servers.next(fiber::time());
+            fiber::sleep(pause)?;
             let end = self.connect(&server, lost, &mut servers, emitter);
             if fiber::is_cancelled() {
                 return Ok(());
             }
-            let (reason, why, was_connected) = match end {
-                Err(End::NotConnected(failure)) => {
-                    let reason = match &failure {
-                        Failure::Refused(_) => DownReason::Refused,
-                        _ => DownReason::Connect,
-                    };
-                    (reason, failure.to_string(), false)
-                }
-                Err(End::Lost(failure)) => (DownReason::Lost, failure.to_string(), true),
-                Err(End::Silent) => (DownReason::Silent, "it is silent".to_owned(), true),
-                Ok(()) => (DownReason::Leaving, "it is leaving".to_owned(), true),
-            };
-            if was_connected {
+            let End { reason, why } = end;
+            if !matches!(reason, DownReason::Connect | DownReason::Refused) {
                 lost = fiber::time();
-                backoff.succeeded();
                 emitter.emit(LinkEvent::Input(Input::Disconnected))?;
             }
-            let pause = if was_connected {
-                // The next server is tried at once.
-                Duration::ZERO
-            } else {
-                backoff.failed(PAUSE_MIN, PAUSE_MAX)
-            };
             let server = server.to_string();
-            emitter.emit(if reason == DownReason::Refused {
-                LinkEvent::Refused(why)
-            } else {
-                LinkEvent::Down {
-                    server,
-                    why,
-                    reason,
-                    pause,
-                }
+            emitter.emit(LinkEvent::Down {
+                server,
+                why,
+                reason,
             })?;
-            fiber::sleep(pause)?;
         }
     }
 
@@ -167,62 +143,103 @@ impl Link {
         lost: Instant,
         servers: &mut Servers,
         emitter: &Emitter<LinkEvent>,
-    ) -> Result<(), End> {
+    ) -> End {
         let deadline = fiber::time() + self.settings.connect_timeout;
         let opened = Connection::open(&self.http_client, &self.settings, server, deadline);
-        let connection = opened.map_err(End::NotConnected)?;
+        let connection = match opened {
+            Ok(connection) => connection,
+            Err(failure) => return End::of(&failure, DownReason::Connect),
+        };
         let now = fiber::time();
+        servers.connected(now);
+        let url = &self.settings.url;
         let mut session = Session {
             link: self,
             connection,
-            api: Api::new(&self.settings.url),
-            inbox: format!("_INBOX.{:016x}", Rng::new().u64(..)),
+            server: server.clone(),
+            api: Api::new(&url.name, url.domain.as_deref(), KINDS),
+            inbox: Inbox::new(&mut Rng::new()),
             waiting: BTreeMap::new(),
             requests: 0,
             heard: now,
             has_pinged: false,
+            peers: 0,
         };
-        session.subscribe()?;
-        // Commands of the time without a connection are out of date.
+        // Commands from the time without a connection are out of date.
         self.outbox.take();
         let after = now.saturating_duration_since(lost);
-        let server = session.connection.server_name().to_owned();
-        tell(emitter, LinkEvent::Up { server, after })?;
-        tell(emitter, LinkEvent::Input(Input::Connected))?;
-        session.serve(servers, emitter)
+        let ended = session.begin(after, emitter);
+        match ended.and_then(|()| session.serve(servers, emitter)) {
+            Ok(()) => End::new(DownReason::Leaving, "it is about to stop"),
+            Err(end) => end,
+        }
     }
 }
 
-/// Why a connection ended before its server asked for it.
-enum End {
-    NotConnected(Failure),
-    Lost(Failure),
-    Silent,
+/// Why a connection ended.
+struct End {
+    reason: DownReason,
+    why: String,
+}
+
+impl End {
+    fn new(reason: DownReason, why: &str) -> Self {
+        let why = why.to_owned();
+        Self { reason, why }
+    }
+
+    fn of(failure: &Failure, reason: DownReason) -> Self {
+        let reason = match failure {
+            Failure::Refused(_) => DownReason::Refused,
+            _ => reason,
+        };
+        Self::new(reason, &failure.to_string())
+    }
+
+    fn lost(failure: &Failure) -> Self {
+        Self::of(failure, DownReason::Lost)
+    }
 }
 
 impl Session<'_> {
-    fn subscribe(&mut self) -> Result<(), End> {
-        let name = &self.link.settings.url.name;
-        self.connection.subscribe(&format!("{name}.live.>"), LIVE);
-        let inbox = format!("{}.*", self.inbox);
-        self.connection.subscribe(&inbox, INBOX);
-        self.flush()
+    /// Subscribes, and reports the connection.
+    fn begin(&mut self, after: Duration, emitter: &Emitter<LinkEvent>) -> Result<(), End> {
+        self.connection.subscribe(&self.api.live_filter(), LIVE);
+        self.connection.subscribe(&self.inbox.filter(), INBOX);
+        self.flush()?;
+        let server = self.server.to_string();
+        let room = self.connection.max_payload();
+        if room < PAYLOAD_LENGTH_MIN {
+            let why = format!(
+                "takes messages of up to {room} bytes, expected at least {PAYLOAD_LENGTH_MIN}: raise \
+                 its max_payload"
+            );
+            return Err(End::new(DownReason::Refused, &why));
+        }
+        let version = self.connection.version();
+        let up = LinkEvent::Up {
+            server,
+            version,
+            after,
+        };
+        tell(emitter, up)?;
+        tell(emitter, LinkEvent::Input(Input::Connected))
     }
 
     /// Sends and receives until the server leaves.
-    fn serve(
-        &mut self,
-        servers: &mut Servers,
-        emitter: &Emitter<LinkEvent>,
-    ) -> Result<(), End> {
+    fn serve(&mut self, servers: &mut Servers, emitter: &Emitter<LinkEvent>) -> Result<(), End> {
         loop {
             for command in self.link.outbox.take() {
                 self.send(command);
             }
             self.flush()?;
             let received = self.connection.receive(self.until());
-            let received = received.map_err(End::Lost)?;
-            servers.add(self.connection.servers_heard_of());
+            let received = received.map_err(|failure| End::lost(&failure))?;
+            let heard_of = self.connection.servers_heard_of();
+            if !heard_of.is_empty() {
+                self.peers = heard_of.len();
+                servers.set_heard_of(heard_of);
+            }
             let now = fiber::time();
             if !matches!(received, Received::Nudged | Received::TimedOut) {
                 (self.heard, self.has_pinged) = (now, false);
@@ -241,7 +258,12 @@ impl Session<'_> {
     /// Until when to wait for the next message.
     fn until(&self) -> Instant {
         let answer = self.waiting.values().next().map(|(_, until)| *until);
-        let silent = self.heard + if self.has_pinged { SILENCE_MAX } else { PING_AFTER };
+        let silent = self.heard
+            + if self.has_pinged {
+                SILENCE_MAX
+            } else {
+                PING_AFTER
+            };
         answer.map_or(silent, |answer| answer.min(silent))
     }
 
@@ -249,7 +271,8 @@ impl Session<'_> {
     fn keep_alive(&mut self, now: Instant) -> Result<(), End> {
         let silence = now.saturating_duration_since(self.heard);
         if silence >= SILENCE_MAX {
-            return Err(End::Silent);
+            let why = format!("no sign of life for {silence:.1?}");
+            return Err(End::new(DownReason::Silent, &why));
         }
         if silence >= PING_AFTER && !self.has_pinged {
             self.has_pinged = true;
@@ -271,7 +294,8 @@ impl Session<'_> {
 
     fn flush(&mut self) -> Result<(), End> {
         let deadline = fiber::time() + SILENCE_MAX;
-        self.connection.flush(deadline).map_err(End::Lost)
+        let flushed = self.connection.flush(deadline);
+        flushed.map_err(|failure| End::lost(&failure))
     }
 
     fn send(&mut self, command: Command) {
@@ -281,28 +305,33 @@ impl Session<'_> {
                 expect,
                 subject,
                 payload,
-            } => {
-                let reply = self.expect_answer(Request::Append { message });
-                let subject = self.subject(subject);
-                let expected = expect.to_string();
-                let headers = [("Nats-Expected-Last-Sequence", expected.as_str())];
-                self.connection
-                    .publish(&subject, Some(&reply), &headers, &payload);
-                return;
-            }
+            } => return self.append(Request::Append { message }, expect, subject, &payload),
             Command::Get(seq) => (Request::Get(seq), self.api.get(seq)),
             Command::GetLast(subject) => {
-                let newest = self.api.get_last(&self.subject(subject));
+                let newest = self.api.get_last(&self.api.subject(kind(subject)));
                 (Request::GetLast(subject), newest)
             }
-            Command::Inspect => {
-                let replicas = self.link.settings.url.replicas;
-                (Request::Inspect, self.api.create_stream(replicas))
-            }
+            Command::Inspect => (Request::Inspect, self.api.create_stream(self.replicas())),
         };
         let reply = self.expect_answer(request);
+        let body = body.as_bytes();
+        self.connection.publish(&subject, Some(&reply), &[], body);
+    }
+
+    fn append(&mut self, request: Request, expect: u64, subject: Subject, payload: &[u8]) {
+        let reply = self.expect_answer(request);
+        let subject = self.api.subject(kind(subject));
+        let expect = expect.to_string();
+        let headers = [(jetstream::EXPECTED_LAST_SEQUENCE, expect.as_str())];
         self.connection
-            .publish(&subject, Some(&reply), &[], body.as_bytes());
+            .publish(&subject, Some(&reply), &headers, payload);
+    }
+
+    /// On how many servers the log is kept if it is made here: on three of a cluster.
+    fn replicas(&self) -> u8 {
+        let url = &self.link.settings.url;
+        let servers = self.peers.max(url.servers.len());
+        url.replicas.unwrap_or(if servers >= 3 { 3 } else { 1 })
     }
 
     /// Notes that an answer is due, and returns the subject for it.
@@ -310,25 +339,13 @@ impl Session<'_> {
         self.requests += 1;
         let until = fiber::time() + self.link.timeout;
         self.waiting.insert(self.requests, (request, until));
-        format!("{}.{}", self.inbox, self.requests)
+        self.inbox.subject(self.requests)
     }
 
-    fn subject(&self, subject: Subject) -> String {
-        let name = &self.link.settings.url.name;
-        match subject {
-            Subject::Ticks => format!("{name}.ticks"),
-            Subject::Key => format!("{name}.key"),
-        }
-    }
-
-    fn on_message(
-        &mut self,
-        message: Message,
-        emitter: &Emitter<LinkEvent>,
-    ) -> Result<(), End> {
+    fn on_message(&mut self, message: Message, emitter: &Emitter<LinkEvent>) -> Result<(), End> {
         if message.sid == LIVE {
-            let seq = message.header("Nats-Sequence").and_then(|seq| seq.parse().ok());
-            return match seq {
+            // Others may publish there, too; what the log has published again has a number.
+            return match jetstream::sequence(&message) {
                 Some(seq) => {
                     let payload = message.payload;
                     tell(emitter, LinkEvent::Input(Input::Live { seq, payload }))
@@ -336,92 +353,124 @@ impl Session<'_> {
                 None => Ok(()),
             };
         }
-        let number = message.subject.rsplit('.').next();
-        let number: Option<u64> = number.and_then(|number| number.parse().ok());
+        let number = self.inbox.request(&message.subject);
         let Some((request, _)) = number.and_then(|number| self.waiting.remove(&number)) else {
             // It came too late.
             return Ok(());
         };
-        for event in self.read_answer(request, &message) {
+        for event in self.read_answer(request, message) {
             tell(emitter, event)?;
         }
         Ok(())
     }
 
-    fn read_answer(&mut self, request: Request, message: &Message) -> Vec<LinkEvent> {
-        let input = match request {
-            Request::Append { message } => match StoreAnswer::read(answer) {
-                StoreAnswer::Stored { .. } => Input::Stored { message },
-                StoreAnswer::WrongLastSequence { .. } => Input::Refused { message },
-                StoreAnswer::NoStream => Input::NoLog,
-                StoreAnswer::NoLeader => Input::Unanswered(request),
-                StoreAnswer::Refused { text, .. } => {
-                    return vec![
-                        LinkEvent::Complaint(text),
-                        LinkEvent::Input(Input::Unanswered(request)),
-                    ];
+    fn read_answer(&mut self, request: Request, answer: Message) -> Vec<LinkEvent> {
+        match request {
+            Request::Append { message } => {
+                let input = match self.api.store_answer(&answer) {
+                    StoreAnswer::Stored { .. } => Input::Stored { message },
+                    StoreAnswer::WrongLastSequence { .. } => Input::Refused { message },
+                    StoreAnswer::NoStream => Input::NoLog,
+                    StoreAnswer::NoLeader => Input::NoLeader { message },
+                    StoreAnswer::Refused { text, .. } => return refused(request, text),
+                };
+                vec![LinkEvent::Input(input)]
+            }
+            Request::Get(seq) => match GetAnswer::read(answer) {
+                GetAnswer::Found { payload, .. } => {
+                    let found = Some(payload);
+                    vec![LinkEvent::Input(Input::Got { seq, found })]
                 }
+                GetAnswer::NotFound => vec![LinkEvent::Input(Input::Got { seq, found: None })],
+                GetAnswer::Unavailable => unanswered(request),
+                GetAnswer::Refused { text, .. } => refused(request, text),
             },
-            Request::Get(seq) => match GetAnswer::read(message) {
-                GetAnswer::Found { payload, .. } => Input::Got {
-                    seq,
-                    found: Some(payload),
-                },
-                GetAnswer::NotFound => Input::Got { seq, found: None },
-                GetAnswer::Unavailable => Input::Unanswered(request),
-            },
-            Request::GetLast(subject) => match GetAnswer::read(message) {
-                GetAnswer::Found { seq, payload, .. } => Input::GotLast {
-                    subject,
-                    found: Some((seq, payload)),
-                },
-                GetAnswer::NotFound => Input::GotLast {
-                    subject,
-                    found: None,
-                },
-                // Nobody answers for a log that is not there.
-                GetAnswer::Unavailable if self.link.is_origin => Input::GotLast {
-                    subject,
-                    found: None,
-                },
-                GetAnswer::Unavailable => Input::Unanswered(request),
-            },
-            Request::Inspect => return self.read_inspection(message),
-        };
-        vec![LinkEvent::Input(input)]
+            Request::GetLast(subject) => {
+                let found = match GetAnswer::read(answer) {
+                    GetAnswer::Found { seq, payload, .. } => Some((seq, payload)),
+                    // Nobody answers for a log that is not there.
+                    GetAnswer::NotFound | GetAnswer::Unavailable => None,
+                    GetAnswer::Refused { text, .. } => return refused(request, text),
+                };
+                vec![LinkEvent::Input(Input::GotLast { subject, found })]
+            }
+            Request::Inspect => self.read_inspection(&answer),
+        }
     }
 
-    fn read_inspection(&mut self, message: &Message) -> Vec<LinkEvent> {
-        match CreateAnswer::read(message) {
-            CreateAnswer::Is { last_seq, differs } => {
-                let mut events: Vec<_> = differs
-                    .into_iter()
-                    .map(LinkEvent::OtherSettings)
-                    .collect();
-                events.push(LinkEvent::Input(Input::Inspected { last: last_seq }));
-                events
+    fn read_inspection(&mut self, answer: &Message) -> Vec<LinkEvent> {
+        match StreamAnswer::read(answer) {
+            StreamAnswer::Found(stream) => self.inspect(&stream),
+            StreamAnswer::Unavailable if !self.connection.has_jetstream() => {
+                let server = self.connection.server_name();
+                let why =
+                    format!("{server} has no JetStream: start it with -js, or name one that has", self.server);
+                vec![LinkEvent::Refused(why)]
             }
-            CreateAnswer::Differs => {
+            StreamAnswer::NotFound | StreamAnswer::Unavailable => unanswered(Request::Inspect),
+            StreamAnswer::Refused {
+                code: jetstream::NAME_IN_USE,
+                ..
+            } => {
                 let reply = self.expect_answer(Request::Inspect);
                 let (subject, body) = self.api.stream_info();
-                self.connection
-                    .publish(&subject, Some(&reply), &[], body.as_bytes());
+                let body = body.as_bytes();
+                self.connection.publish(&subject, Some(&reply), &[], body);
                 Vec::new()
             }
-            CreateAnswer::Refused(why) => vec![
-                LinkEvent::Refused(why),
-                LinkEvent::Input(Input::Unanswered(Request::Inspect)),
-            ],
-            CreateAnswer::Unavailable => {
-                vec![LinkEvent::Input(Input::Unanswered(Request::Inspect))]
+            StreamAnswer::Refused { text, .. } => {
+                let name = &self.link.settings.url.name;
+                let why = format!("cannot make the log {name}: {text}");
+                vec![
+                    LinkEvent::Refused(why),
+                    LinkEvent::Input(Input::Unanswered(Request::Inspect)),
+                ]
             }
         }
+    }
+
+    /// Uses a log that somebody has made, if it is set up as it has to be.
+    fn inspect(&self, stream: &StreamInfo) -> Vec<LinkEvent> {
+        let differences = self.api.differences(stream);
+        if differences.is_empty() {
+            let last = stream.state.last_seq;
+            return vec![LinkEvent::Input(Input::Inspected { last })];
+        }
+        let (name, differences) = (&self.link.settings.url.name, differences.join(", "));
+        let why = format!(
+            "the stream {name} exists and is set up in another way: {differences}; name another log \
+             in the URL, or remove that stream"
+        );
+        vec![
+            LinkEvent::Refused(why),
+            LinkEvent::Input(Input::Unanswered(Request::Inspect)),
+        ]
+    }
+}
+
+fn unanswered(request: Request) -> Vec<LinkEvent> {
+    vec![LinkEvent::Input(Input::Unanswered(request))]
+}
+
+fn refused(request: Request, text: String) -> Vec<LinkEvent> {
+    vec![
+        LinkEvent::Complaint(text),
+        LinkEvent::Input(Input::Unanswered(request)),
+    ]
+}
+
+fn kind(subject: Subject) -> &'static str {
+    match subject {
+        Subject::Ticks => KINDS[0],
+        Subject::Key => KINDS[1],
     }
 }
 
 fn tell(emitter: &Emitter<LinkEvent>, event: LinkEvent) -> Result<(), End> {
     // Whoever was cancelled looks at that first.
-    emitter.emit(event).map_err(|_| End::Silent)
+    emitter
+        .emit(event)
+        .map_err(|_| End::new(DownReason::Lost, "cancelled"))
 }
 
 /// The numbers of the two subscriptions.
@@ -433,6 +482,8 @@ const INBOX: u64 = 2;
 const PING_AFTER: Duration = Duration::from_millis(1_200);
 const SILENCE_MAX: Duration = Duration::from_millis(2_500);
 
-/// The pauses between attempts to connect.
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// The longest message of the log, with room for its headers.
+const PAYLOAD_LENGTH_MIN: usize = 2 * BATCH_LENGTH_MAX;
+
+/// What the subjects of the log end in.
+const KINDS: &[&str] = &["ticks", "key"];

@@ -363,7 +363,10 @@ mod tests {
         for (bytes, expected) in [
             (&b"hello"[..], "invalid header line"),
             (b"", "invalid header line"),
-            (br#"{"tape":"tick","term":1,"n":1}"#, "unknown variant `tick`"),
+            (
+                br#"{"tape":"tick","term":1,"n":1}"#,
+                "unknown variant `tick`",
+            ),
             (
                 b"{\"tape\":\"ticks\",\"term\":1,\"n\":1}\n{\"symbol\":1}\n",
                 "invalid line '{\"symbol\":1}': expected a tick",

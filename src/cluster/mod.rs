@@ -22,7 +22,7 @@ mod waiting;
 use std::time::Duration;
 
 pub(crate) use self::counters::RelayCounters;
-pub(crate) use self::link::{Link, LinkEvent, Outbox};
+pub(crate) use self::link::{DownReason, Link, LinkEvent, Outbox};
 pub(crate) use self::message::{Printed, SymbolInfo};
 pub(crate) use self::node::{Effect, Node, Note};
 pub(crate) use self::origin::OriginSettings;

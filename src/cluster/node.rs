@@ -64,6 +64,8 @@ pub(crate) enum Input {
     Refused { message: u64 },
     /// The answer to [`Command::Inspect`].
     Inspected { last: u64 },
+    /// Nobody can take the message now, so the log does not have it; or there is no log.
+    NoLeader { message: u64 },
     /// There is no log.
     NoLog,
     /// No answer came in time, or the broker cannot give one now.
@@ -242,6 +244,7 @@ impl Node {
             Input::Stored { .. }
             | Input::Refused { .. }
             | Input::Inspected { .. }
+            | Input::NoLeader { .. }
             | Input::NoLog
             | Input::Unanswered(_) => self.on_answer(input, now),
         }
@@ -385,12 +388,7 @@ impl Node {
     }
 
     /// Decides what to do about the newest messages.
-    fn on_look(
-        &mut self,
-        key: Option<(u64, Held)>,
-        ticks: Option<(u64, Held)>,
-        now: Instant,
-    ) {
+    fn on_look(&mut self, key: Option<(u64, Held)>, ticks: Option<(u64, Held)>, now: Instant) {
         let seq = |found: &Option<(u64, Held)>| found.as_ref().map_or(0, |(seq, _)| *seq);
         let newest = seq(&ticks).max(seq(&key));
         let Some((seq, Held::Message(message))) = key else {
@@ -430,9 +428,7 @@ impl Node {
             return false;
         }
         let since = *self.shorter_since.get_or_insert(now);
-        let is_later = self
-            .position
-            .is_none_or(|known| position.term > known.term);
+        let is_later = self.position.is_none_or(|known| position.term > known.term);
         is_later || now >= since + MISSING_MAX
     }
 
@@ -488,6 +484,11 @@ impl Node {
         } else {
             self.lose(now);
         }
+    }
+
+    /// Does not count what has been fetched, since it was fetched to join.
+    pub(super) fn forget_fetched(&mut self) {
+        self.fetched = 0;
     }
 
     /// There is an origin that writes.
@@ -578,7 +579,6 @@ impl Node {
     /// Applies the message with the number behind the last one's.
     pub(super) fn apply_next(&mut self, held: Held, now: Instant) {
         match held {
-            Held::Gone => self.tail += 1,
             Held::Foreign(why) => {
                 self.tail += 1;
                 self.note(Note::Foreign(why));

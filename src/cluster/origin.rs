@@ -83,7 +83,9 @@ enum State {
     Due(Option<Instant>),
     Sent,
     /// Whether the log has it is being looked up. If it was refused, the log has something.
-    Unknown { was_refused: bool },
+    Unknown {
+        was_refused: bool,
+    },
 }
 
 /// The key that is being written, and the next one.
@@ -229,11 +231,7 @@ impl Node {
     }
 
     /// Does what is due for an origin.
-    pub(super) fn advance_origin(
-        &mut self,
-        now: Instant,
-        silence: &dyn Fn(&str) -> Option<u64>,
-    ) {
+    pub(super) fn advance_origin(&mut self, now: Instant, silence: &dyn Fn(&str) -> Option<u64>) {
         let Some(origin) = &mut self.origin else {
             return;
         };
@@ -415,7 +413,9 @@ impl Node {
         let Some(origin) = &mut self.origin else {
             return Key::default();
         };
-        let Keys { cuts, next, first, .. } = &origin.keys;
+        let Keys {
+            cuts, next, first, ..
+        } = &origin.keys;
         let index = *next as usize - 1;
         let from = index.checked_sub(1).and_then(|index| cuts.get(index));
         let to = cuts.get(index);
@@ -481,6 +481,11 @@ impl Node {
             Input::Unanswered(Request::Append { message }) if self.is_under_way(message) => {
                 self.look_up(false);
             }
+            Input::NoLeader { message } if self.is_under_way(message) => {
+                self.look_up(false);
+                // The log may be gone altogether.
+                self.inspect();
+            }
             Input::NoLog => self.inspect(),
             Input::Inspected { last } if self.was_inspecting() => self.on_inspected(last, now),
             Input::Unanswered(Request::Inspect) if self.was_inspecting() => self.look_later(now),
@@ -490,14 +495,20 @@ impl Node {
 
     /// Sends the message under way behind one that is not ours.
     pub(super) fn send_again(&mut self) {
-        let under_way = self.origin.as_mut().and_then(|origin| origin.under_way.as_mut());
+        let under_way = self
+            .origin
+            .as_mut()
+            .and_then(|origin| origin.under_way.as_mut());
         if let Some(under_way) = under_way {
             under_way.state = State::Due(None);
         }
     }
 
     fn is_under_way(&self, message: u64) -> bool {
-        let under_way = self.origin.as_ref().and_then(|origin| origin.under_way.as_ref());
+        let under_way = self
+            .origin
+            .as_ref()
+            .and_then(|origin| origin.under_way.as_ref());
         under_way.is_some_and(|under_way| under_way.count == message)
     }
 
@@ -518,7 +529,10 @@ impl Node {
 
     /// Looks up what the log has where the message under way should be.
     fn look_up(&mut self, was_refused: bool) {
-        let under_way = self.origin.as_mut().and_then(|origin| origin.under_way.as_mut());
+        let under_way = self
+            .origin
+            .as_mut()
+            .and_then(|origin| origin.under_way.as_mut());
         if let Some(under_way) = under_way {
             under_way.state = State::Unknown { was_refused };
             let next = self.tail + 1;
@@ -529,7 +543,10 @@ impl Node {
 
     /// The log does not have the message under way. Returns whether that is an answer.
     pub(super) fn is_not_stored(&mut self, seq: u64, now: Instant) -> bool {
-        let under_way = self.origin.as_mut().and_then(|origin| origin.under_way.as_mut());
+        let under_way = self
+            .origin
+            .as_mut()
+            .and_then(|origin| origin.under_way.as_mut());
         match under_way {
             Some(under_way)
                 if seq == self.tail + 1
@@ -545,7 +562,10 @@ impl Node {
 
     /// Takes the message behind the newest one, if it is the one under way.
     pub(super) fn accept_if_own(&mut self, payload: &[u8], now: Instant) -> bool {
-        let under_way = self.origin.as_ref().and_then(|origin| origin.under_way.as_ref());
+        let under_way = self
+            .origin
+            .as_ref()
+            .and_then(|origin| origin.under_way.as_ref());
         let is_own = under_way.is_some_and(|under_way| under_way.payload == payload);
         if is_own {
             self.accept(now);
@@ -599,9 +619,8 @@ impl Node {
         });
         for tick in pool {
             let newest = self.book.newest(&tick.symbol);
-            let is_newer = newest.is_none_or(|newest| {
-                tick.timestamp > newest.tick.timestamp && tick != newest.tick
-            });
+            let is_newer = newest
+                .is_none_or(|newest| tick.timestamp > newest.tick.timestamp && tick != newest.tick);
             if is_newer {
                 origin.waiting.push(tick);
             }
@@ -630,7 +649,10 @@ impl Node {
     /// A message under way may have arrived or not.
     pub(super) fn disconnect_origin(&mut self) {
         self.was_inspecting();
-        let under_way = self.origin.as_mut().and_then(|origin| origin.under_way.as_mut());
+        let under_way = self
+            .origin
+            .as_mut()
+            .and_then(|origin| origin.under_way.as_mut());
         if let Some(under_way) = under_way
             && under_way.state != State::Due(None)
         {

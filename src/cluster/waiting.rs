@@ -30,7 +30,13 @@ impl Waiting {
 
     /// Puts prices back that were taken, in front of the others.
     pub(crate) fn put_back(&mut self, ticks: Vec<Tick>) {
-        let newer = std::mem::replace(self, Self { ticks, ..Self::default() });
+        let newer = std::mem::replace(
+            self,
+            Self {
+                ticks,
+                ..Self::default()
+            },
+        );
         self.conflated = newer.conflated;
         self.length = self.ticks.iter().map(length).sum();
         newer.ticks.into_iter().for_each(|tick| self.push(tick));
@@ -141,7 +147,10 @@ mod tests {
         let (kept, conflated) = (waiting.len() as u64, waiting.conflated());
         assert_eq!(kept + conflated, 100_000);
         let last = waiting.take();
-        assert!(last.windows(2).all(|pair| pair[0].timestamp < pair[1].timestamp));
+        assert!(
+            last.windows(2)
+                .all(|pair| pair[0].timestamp < pair[1].timestamp)
+        );
         assert_eq!(last.last().unwrap().timestamp, 99_999);
     }
 

@@ -10,10 +10,10 @@ pub use self::recorder::Recorder;
 pub use self::replay::{Replay, ReplayError, Speed};
 pub use self::simulated::Sim;
 pub use self::source_header::SourceHeader;
-pub use crate::nats::NatsUrl;
 pub(crate) use self::symbol_name::{NAME_LENGTH_MAX, check_market, check_pattern};
 pub use self::url_source::{Places, UrlSource, row};
 pub use self::wanted::Selection;
+pub use crate::nats::NatsUrl;
 
 mod config;
 mod followed;

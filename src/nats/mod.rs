@@ -41,4 +41,4 @@ pub(crate) use self::failure::Failure;
 pub(crate) use self::inbox::Inbox;
 pub(crate) use self::message::Message;
 pub(crate) use self::servers::Servers;
-pub(crate) use self::url::NatsUrl;
+pub use self::url::NatsUrl;

@@ -11,7 +11,7 @@ use super::credentials::Credentials;
 /// A `nats://` or `tls://` URL: `[USER:PASSWORD@]HOST[:PORT],…/NAME?replicas=3&domain=hub`. It is
 /// shown without passwords and tokens.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct NatsUrl {
+pub struct NatsUrl {
     /// Whether TLS is a must, as `tls://` says. A server may demand it in any case.
     pub(crate) is_tls: bool,
     /// The servers, in the order given.

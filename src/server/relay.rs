@@ -10,8 +10,8 @@ use ioloop::fiber::{Exit, Fiber, STACK_SIZE};
 use ioloop::{IoLoop, PeriodicCallback};
 
 use crate::cluster::{
-    Effect, Link, LinkEvent, Node, Note, OriginSettings, Outbox, Printed, RelayCounters, Role,
-    SymbolInfo,
+    DownReason, Effect, Link, LinkEvent, Node, Note, OriginSettings, Outbox, Printed,
+    RelayCounters, Role, SymbolInfo,
 };
 use crate::feed::{Selection, Watched};
 use crate::http_client::{HttpClient, NoProxy, Roots, TransportConfig};
@@ -110,8 +110,12 @@ impl Relay {
 
     /// Adds symbols of this server's own sources.
     pub(crate) fn list(&mut self, symbols: &[String]) {
-        let missing = symbols.iter().filter(|symbol| self.node.symbol(symbol).is_none());
-        let missing: Vec<_> = missing.map(|symbol| (symbol.clone(), SymbolInfo::plain(symbol))).collect();
+        let missing = symbols
+            .iter()
+            .filter(|symbol| self.node.symbol(symbol).is_none());
+        let missing: Vec<_> = missing
+            .map(|symbol| (symbol.clone(), SymbolInfo::plain(symbol)))
+            .collect();
         self.node.add_symbols(missing);
     }
 
@@ -128,7 +132,9 @@ impl Relay {
 
     /// Removes symbols of this server's own sources.
     pub(crate) fn delist(&mut self, symbols: &[String]) {
-        symbols.iter().for_each(|symbol| self.node.remove_symbol(symbol));
+        symbols
+            .iter()
+            .for_each(|symbol| self.node.remove_symbol(symbol));
     }
 
     /// Writes a sign of life soon, since some price has become stale.
@@ -161,7 +167,6 @@ impl<S: Transport> Server<S> {
             http_client: http_client.map_err(std::io::Error::other)?,
             settings: broker,
             timeout,
-            is_origin: role != Role::Edge,
             outbox: Outbox::default(),
         };
         let node = match role {
@@ -191,7 +196,7 @@ impl<S: Transport> Server<S> {
     }
 
     /// Why this server cannot be one of many, if it cannot.
-    pub(crate) fn failure(&self) -> Option<&str> {
+    pub fn failure(&self) -> Option<&str> {
         self.relay.as_ref()?.failure.as_deref()
     }
 
@@ -206,24 +211,33 @@ impl<S: Transport> Server<S> {
                 relay.node.take(input, now);
                 self.advance_relay(io_loop);
             }
-            LinkEvent::Up { server, after } => relay.on_up(server, after),
+            LinkEvent::Up {
+                server,
+                version,
+                after,
+            } => relay.on_up(server, &version, after),
             LinkEvent::Down {
                 server,
                 why,
                 reason,
-                pause,
             } => {
                 relay.counters.reconnected(reason);
-                relay.on_down(&server, &why, pause);
+                if reason == DownReason::Refused && !relay.was_connected {
+                    return self.give_up(io_loop, format!("broker: {server} {why}"));
+                }
+                relay.on_down(&server, &why);
             }
-            LinkEvent::Refused(why) if relay.was_connected => log::warn!("broker: {why}"),
-            LinkEvent::Refused(why) => self.give_up(io_loop, why),
+            LinkEvent::Refused(why) if relay.node.is_ready() => {
+                if relay.counters.may_log(now) {
+                    log::warn!("broker: {why}");
+                }
+            }
+            LinkEvent::Refused(why) => self.give_up(io_loop, format!("broker: {why}")),
             LinkEvent::Complaint(text) => {
                 if relay.counters.may_log(now) {
                     log::warn!("broker: {text}");
                 }
             }
-            LinkEvent::OtherSettings(text) => log::warn!("broker: {text}"),
         }
     }
 
@@ -272,7 +286,10 @@ impl<S: Transport> Server<S> {
     /// Does what the log says on the tape, a turn's share at a time.
     fn apply_effects(&mut self, io_loop: &mut IoLoop<Self>) {
         for _ in 0..EFFECTS_PER_TURN {
-            let effect = self.relay.as_mut().and_then(|relay| relay.effects.pop_front());
+            let effect = self
+                .relay
+                .as_mut()
+                .and_then(|relay| relay.effects.pop_front());
             let Some(effect) = effect else {
                 break;
             };
@@ -330,7 +347,9 @@ impl<S: Transport> Server<S> {
         if let Some(recorder) = &mut self.recorder {
             recorder.record(json);
         }
-        if let Some(relay) = &mut self.relay {
+        if let Some(relay) = &mut self.relay
+            && relay.node.is_ready()
+        {
             let lag = self.hub.wall_us().saturating_sub(printed.sent);
             relay.counters.lag.record(Duration::from_micros(lag));
         }
@@ -369,21 +388,21 @@ impl<S: Transport> Server<S> {
 }
 
 impl Relay {
-    fn on_up(&mut self, server: String, after: Duration) {
+    fn on_up(&mut self, server: String, version: &str, after: Duration) {
         if self.was_connected {
-            log::info!("broker: at {server} after {after:.0?}");
+            log::info!("broker: at {server}, version {version}, after {after:.0?}");
         } else {
-            log::info!("broker: connected to {server}");
+            log::info!("broker: connected to {server}, version {version}");
         }
         (self.was_connected, self.is_down) = (true, false);
         self.server = Some(server);
     }
 
-    fn on_down(&mut self, server: &str, why: &str, pause: Duration) {
+    fn on_down(&mut self, server: &str, why: &str) {
         self.server = None;
         // One line for each change, not for each attempt.
         if self.is_down {
-            log::debug!("broker: {server}: {why}; trying the next one in {pause:.0?}");
+            log::debug!("broker: {server}: {why}; trying the next one");
         } else {
             log::warn!("broker: {server} is gone: {why}; trying the others");
         }

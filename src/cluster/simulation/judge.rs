@@ -68,7 +68,9 @@ impl Paper {
 
     /// The ticks behind a stamp, if the tape has all of them.
     fn after(&self, since: u64) -> Option<&[Printed]> {
-        let from = self.printed.partition_point(|printed| printed.sent <= since);
+        let from = self
+            .printed
+            .partition_point(|printed| printed.sent <= since);
         (since >= self.complete_after).then(|| &self.printed[from..])
     }
 }

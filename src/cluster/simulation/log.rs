@@ -122,7 +122,12 @@ impl Log {
     /// The newest message.
     pub(super) fn newest(&self) -> (u64, Vec<u8>) {
         let payload = self.messages.get(&self.last);
-        (self.last, payload.map(|(_, payload)| payload.clone()).unwrap_or_default())
+        (
+            self.last,
+            payload
+                .map(|(_, payload)| payload.clone())
+                .unwrap_or_default(),
+        )
     }
 
     /// It forgets all but the newest `kept` messages.

@@ -25,5 +25,9 @@ fn no_client_sees_an_unannounced_gap_a_repeat_or_a_tick_of_a_deposed_origin() {
     let seeds = number("CLUSTER_SEEDS").unwrap_or(SEEDS);
     let failures: Vec<_> = (0..seeds).filter_map(|seed| run(seed).err()).collect();
     let first: Vec<_> = failures.iter().take(5).collect();
-    assert!(failures.is_empty(), "{} of {seeds}: {first:#?}", failures.len());
+    assert!(
+        failures.is_empty(),
+        "{} of {seeds}: {first:#?}",
+        failures.len()
+    );
 }

@@ -136,7 +136,8 @@ impl World {
             };
             self.now = at;
             WALL_US.set(START_US + at.as_micros() as u64);
-            self.happen(event).map_err(|why| format!("at {at:?}: {why}"))?;
+            self.happen(event)
+                .map_err(|why| format!("at {at:?}: {why}"))?;
         }
         self.judge()
     }
@@ -262,7 +263,11 @@ impl World {
 
     /// The log answers. The answer may be late, twice or lost.
     fn ask(&mut self, index: usize, epoch: u64, command: Command) -> Result<(), String> {
-        let lag = if self.is_unlucky(20) { self.rng.u64(..4) } else { 0 };
+        let lag = if self.is_unlucky(20) {
+            self.rng.u64(..4)
+        } else {
+            0
+        };
         let request = request(&command);
         let (answer, was_appended) = self.log.answer(command, lag)?;
         if was_appended {
@@ -362,7 +367,11 @@ impl World {
     fn lose_log(&mut self) -> Result<(), String> {
         let position = self.log.position();
         let knows = |server: &&Server| server.node.position() == position;
-        let is_known = self.servers.iter().filter(knows).any(|server| server.node.leads());
+        let is_known = self
+            .servers
+            .iter()
+            .filter(knows)
+            .any(|server| server.node.leads());
         if is_known && !self.log.has_no_leader {
             self.log.lose();
             for index in 0..SERVERS {

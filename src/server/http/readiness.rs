@@ -27,7 +27,11 @@ impl Readiness<'_> {
     pub(crate) fn is_ready(&self) -> bool {
         let has_symbols = self.hub.counts().0 > 0;
         let has_origin = self.relay.is_none_or(|relay| relay.obstacle().is_none());
-        !self.is_stopping && has_origin && self.sources.has_lists() && has_symbols && self.hub.is_ready()
+        !self.is_stopping
+            && has_origin
+            && self.sources.has_lists()
+            && has_symbols
+            && self.hub.is_ready()
     }
 
     /// The page: a line for each list of markets that is awaited, for each of the first symbols

@@ -194,11 +194,7 @@ impl Hub {
 
     /// Notes that all prices are still current but those of `stale`, which have been silent for as
     /// many ms. Returns whether anything was printed.
-    pub(crate) fn confirm_all_but(
-        &mut self,
-        stale: &BTreeMap<String, u64>,
-        now: Instant,
-    ) -> bool {
+    pub(crate) fn confirm_all_but(&mut self, stale: &BTreeMap<String, u64>, now: Instant) -> bool {
         let head = self.tape.head();
         for index in 0..self.instruments.len() {
             let instrument = &mut self.instruments[index];

@@ -10,8 +10,8 @@ use crate::log::Lost;
 use crate::server::counters::Counters;
 use crate::server::hub::Hub;
 use crate::server::metrics::process::Process;
-use crate::server::metrics::{broker, sources};
 use crate::server::metrics::text::{SYMBOL_SERIES_MAX, Text};
+use crate::server::metrics::{broker, sources};
 use crate::server::relay::Relay;
 use crate::server::{close, rejection};
 
