@@ -402,9 +402,10 @@ impl Session<'_> {
         match StreamAnswer::read(answer) {
             StreamAnswer::Found(stream) => self.inspect(&stream),
             StreamAnswer::Unavailable if !self.connection.has_jetstream() => {
-                let server = self.connection.server_name();
-                let why =
-                    format!("{server} has no JetStream: start it with -js, or name one that has", self.server);
+                let why = format!(
+                    "{} has no JetStream: start it with -js, or name one that has",
+                    self.server
+                );
                 vec![LinkEvent::Refused(why)]
             }
             StreamAnswer::NotFound | StreamAnswer::Unavailable => unanswered(Request::Inspect),

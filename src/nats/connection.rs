@@ -95,6 +95,7 @@ impl Connection {
     }
 
     /// The server's name for itself, short and safe to show.
+    #[cfg(test)]
     pub(crate) fn server_name(&self) -> String {
         shown(&self.info.server_name)
     }
@@ -129,6 +130,7 @@ impl Connection {
     }
 
     /// Ends a subscription.
+    #[cfg(test)]
     pub(crate) fn unsubscribe(&mut self, sid: u64) {
         encoder::unsubscribe(self.link.outgoing(), sid);
     }

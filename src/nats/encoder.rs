@@ -8,6 +8,7 @@ pub(super) fn subscribe(out: &mut Vec<u8>, subject: &str, sid: u64) {
 }
 
 /// Ends a subscription.
+#[cfg(test)]
 pub(super) fn unsubscribe(out: &mut Vec<u8>, sid: u64) {
     put(out, format!("UNSUB {sid}\r\n"));
 }

@@ -164,6 +164,7 @@ impl Api {
     }
 
     /// Where messages of a kind appear once they are stored.
+    #[cfg(test)]
     pub(crate) fn live_subject(&self, kind: &str) -> String {
         format!("{}.live.{kind}", self.name)
     }
@@ -199,6 +200,7 @@ impl Api {
     }
 
     /// Asks for the first message of any subject with this number or a later one.
+    #[cfg(test)]
     pub(crate) fn get_from(&self, seq: u64) -> (String, String) {
         let body = json!({"seq": seq, "next_by_subj": ">"});
         (self.request("DIRECT.GET"), body.to_string())
@@ -334,6 +336,7 @@ impl StreamAnswer {
 
 impl StreamInfo {
     /// On how many servers it is kept.
+    #[cfg(test)]
     pub(crate) fn replicas(&self) -> u8 {
         self.config.num_replicas
     }

@@ -150,6 +150,12 @@ impl NatsServer {
         assert!(ended.is_some(), "it does not end: {}", self.log.whole());
     }
 
+    /// Removes what it has stored, after its end.
+    pub fn forget(&self) {
+        let stored = self.folder.path().join("jetstream");
+        std::fs::remove_dir_all(stored).expect("it had stored something");
+    }
+
     /// Starts it again after its end, with the same port and what it had stored.
     pub fn restart(&mut self) {
         let (child, stderr) =

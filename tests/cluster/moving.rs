@@ -1,0 +1,70 @@
+//! The same tape everywhere.
+
+use std::time::Duration;
+
+use crate::scene::{Client, Member, broker, common};
+
+#[test]
+fn every_server_prints_the_same_tape() {
+    let Some((_broker, url)) = broker() else {
+        return;
+    };
+    let leader = Member::leader(&url, &["--fields", "bid,ask"]);
+    let early = Member::edge(&url, &[]);
+    let standby = Member::standby(&url, &["--fields", "bid,ask"]);
+    leader.wait_for_ticks(200);
+    let late = Member::edge(&url, &[]);
+    late.wait_for_ticks(200);
+    let tape = leader.recording();
+    for other in [&early, &standby, &late] {
+        assert!(common(&tape, &other.recording()) > 200);
+    }
+    assert!(tape.last().unwrap().contains(r#""bid":"#));
+    for member in [&leader, &early, &standby, &late] {
+        let server = &member.server;
+        assert_eq!(server.metric("tickertape_broker_disagreements_total"), 0);
+        assert_eq!(server.metric("tickertape_broker_gaps_total"), 0);
+        assert_eq!(server.footprint().threads, 1);
+    }
+}
+
+#[test]
+fn a_client_that_moves_from_server_to_server_misses_and_repeats_nothing() {
+    let Some((_broker, url)) = broker() else {
+        return;
+    };
+    let leader = Member::leader(&url, &[]);
+    let edges = [Member::edge(&url, &[]), Member::edge(&url, &[])];
+    let mut client = Client::new();
+    for turn in 0..12 {
+        let member = match turn % 3 {
+            0 => &leader,
+            turn => &edges[turn - 1],
+        };
+        client.read_at(member, Duration::from_millis(150));
+    }
+    // This one was not there when the client's newest tick was printed.
+    let fresh = Member::edge(&url, &[]);
+    client.read_at(&fresh, Duration::from_millis(150));
+    assert!(client.ticks > 150, "{}", client.ticks);
+}
+
+#[test]
+fn an_edge_serves_the_symbols_that_it_is_asked_to() {
+    let Some((_broker, url)) = broker() else {
+        return;
+    };
+    let leader = Member::leader(&url, &[]);
+    let edge = Member::edge(&url, &["--symbols", "sim:A/USDT,*/EUR"]);
+    edge.wait_for_ticks(20);
+    let lines = edge.recording();
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.contains(r#""symbol":"sim:A/USDT""#))
+    );
+    let mine = leader.recording();
+    let of_leader = mine.iter().filter(|line| line.contains("sim:A/USDT"));
+    let of_leader: Vec<_> = of_leader.cloned().collect();
+    assert!(common(&of_leader, &lines) >= 20);
+}
