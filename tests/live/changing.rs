@@ -137,6 +137,9 @@ fn while_a_list_is_awaited_every_change_is_obeyed() {
     let page = scene.server.get("/readyz");
     assert!(page.contains("okx: waiting for its list of markets, failing (rate_limited) for"));
     assert!(page.contains(", next attempt in "), "{page}");
+    let waits = r#"tickertape_market_list_wait_seconds{exchange="okx"}"#;
+    let waits = testkit::metrics::value(&scene.server.metrics(), waits);
+    assert!(waits.is_some_and(|waits| (500..=600).contains(&waits)));
     let lists = upstream
         .asked()
         .iter()

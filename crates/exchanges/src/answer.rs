@@ -134,7 +134,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Adds markets, behind those that it has. Calls `pause` now and then.
+    /// Appends markets. Calls `pause` now and then.
     ///
     /// Where two markets could have the same name, the earlier template wins: Kraken's XTZUSD is
     /// XTZ/USD as usually written, and only then T/USD with an old prefix.

@@ -106,7 +106,7 @@ impl StreamLimits {
 }
 
 impl StreamLimits {
-    /// How long it takes to connect and subscribe to so many symbols.
+    /// How long it takes to connect and to subscribe to this many symbols.
     pub fn subscribing(&self, symbols: usize) -> Duration {
         let pauses = |count: usize| u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
         let connections = symbols.div_ceil(self.per_connection.max(1));
@@ -136,8 +136,7 @@ impl<'e> Session<'e> {
         }
     }
 
-    /// Adds symbols, behind those that it has; [`subscribe_next`](Self::subscribe_next) asks for
-    /// them.
+    /// Appends symbols; [`subscribe_next`](Self::subscribe_next) subscribes to them.
     pub fn add(&mut self, symbols: &[Symbol]) {
         let from = self.markets.len();
         let markets = symbols.iter().map(|symbol| self.format.market(symbol));

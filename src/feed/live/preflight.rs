@@ -160,8 +160,8 @@ fn run(checked: &[Checked], settings: &LiveSettings) -> io::Result<Vec<Finding>>
     Ok(findings)
 }
 
-/// The symbols to ask for: those that the user names. Where they are so many that asking would take
-/// long, the list of markets, if the exchange has one, tells while serving.
+/// The symbols to check before serving: those that the user names. If there are too many to ask for
+/// one by one, and the exchange has a list of markets, that list is checked later instead.
 fn checked_here(live: &LiveGroup, source: &LiveSource) -> Vec<Symbol> {
     let names = live.names(source.exchange.id());
     let has_list = source.exchange.market_list_url().is_some();

@@ -36,7 +36,7 @@ struct Shard {
     inbox: Inbox<Order>,
     /// How many symbols it has.
     size: usize,
-    /// What it has not been told yet.
+    /// Orders that it has not got yet.
     pending: Vec<Order>,
     is_started: bool,
 }
@@ -104,7 +104,7 @@ impl Team {
         shard.pending.push(Order::Remove(number, symbol));
     }
 
-    /// Tells all connections what they have not been told yet. Returns those that have to be
+    /// Passes the pending orders on to their connections. Returns the connections that have to be
     /// started, with their inboxes.
     pub(super) fn tell<S: 'static>(
         &mut self,
@@ -212,6 +212,12 @@ impl ListStatus {
                 "{id}: symbols added: {added}, removed: {removed}, in all: {total}"
             );
         }
+    }
+
+    /// The exchange, and the time until the next attempt to read its list after one that failed.
+    pub(super) fn waits(&self, now: Instant) -> Option<(&str, Duration)> {
+        let next = self.next.filter(|_| self.failing.is_some())?;
+        Some((&self.exchange, next.saturating_duration_since(now)))
     }
 
     /// What a server waits for because of this list, as a line for people.

@@ -183,6 +183,13 @@ impl Sources {
         lists.filter_map(|list| list.obstacle(now)).collect()
     }
 
+    /// The exchanges whose list of markets could not be read, each with the time until the next
+    /// attempt.
+    pub fn list_waits(&self, now: Instant) -> impl Iterator<Item = (&str, Duration)> {
+        let lists = self.0.iter().flat_map(|group| &group.roster.lists);
+        lists.filter_map(move |list| list.waits(now))
+    }
+
     /// Whether the lists of markets of all exchanges that are needed are known.
     pub fn has_lists(&self) -> bool {
         let mut lists = self.0.iter().flat_map(|group| &group.roster.lists);

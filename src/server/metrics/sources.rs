@@ -47,6 +47,12 @@ pub(super) fn write(sources: &Sources, now: Instant, out: &mut Text) {
         "Time until the next attempt at a source that failed or asked to be left alone",
         waiting.map(|(label, waits)| (label, waits.as_secs_f64())),
     );
+    let lists = sources.list_waits(now);
+    out.gauges(
+        "tickertape_market_list_wait_seconds",
+        "Time until the next attempt to read an exchange's list of markets, after one that failed",
+        lists.map(|(exchange, waits)| ([("exchange", exchange)], waits.as_secs_f64())),
+    );
     let failures = sources.iter().flat_map(|source| {
         let failures = source.failures().iter();
         failures.map(|&(kind, count)| ([("source", source.name()), ("kind", kind)], count))
