@@ -419,6 +419,11 @@ impl Session<'_> {
                 self.connection.publish(&subject, Some(&reply), &[], body);
                 Vec::new()
             }
+            // A cluster that has just begun does not know all of its servers yet.
+            StreamAnswer::Refused {
+                code: jetstream::NO_PEERS,
+                text,
+            } => refused(Request::Inspect, text),
             StreamAnswer::Refused { text, .. } => {
                 let name = &self.link.settings.url.name;
                 let why = format!("cannot make the log {name}: {text}");

@@ -246,7 +246,7 @@ impl Node {
             | Input::Inspected { .. }
             | Input::NoLeader { .. }
             | Input::NoLog
-            | Input::Unanswered(_) => self.on_answer(input, now),
+            | Input::Unanswered(_) => self.on_answer(&input, now),
         }
         self.fetch(now);
     }
@@ -383,14 +383,14 @@ impl Node {
             && look.ticks.is_some()
             && let Some(look) = self.look.take()
         {
-            self.on_look(look.key.flatten(), look.ticks.flatten(), now);
+            self.on_look(look.key.flatten(), look.ticks.flatten().as_ref(), now);
         }
     }
 
     /// Decides what to do about the newest messages.
-    fn on_look(&mut self, key: Option<(u64, Held)>, ticks: Option<(u64, Held)>, now: Instant) {
-        let seq = |found: &Option<(u64, Held)>| found.as_ref().map_or(0, |(seq, _)| *seq);
-        let newest = seq(&ticks).max(seq(&key));
+    fn on_look(&mut self, key: Option<(u64, Held)>, ticks: Option<&(u64, Held)>, now: Instant) {
+        let seq = |found: Option<&(u64, Held)>| found.map_or(0, |(seq, _)| *seq);
+        let newest = seq(ticks).max(seq(key.as_ref()));
         let Some((seq, Held::Message(message))) = key else {
             return self.on_no_key(ticks, now);
         };
@@ -433,9 +433,9 @@ impl Node {
     }
 
     /// There is no key: nobody has ever led, or the log was lost or has become too short for one.
-    fn on_no_key(&mut self, newest: Option<(u64, Held)>, now: Instant) {
-        self.end = newest.as_ref().map_or(0, |(seq, _)| *seq);
-        let position = match &newest {
+    fn on_no_key(&mut self, newest: Option<&(u64, Held)>, now: Instant) {
+        self.end = newest.map_or(0, |(seq, _)| *seq);
+        let position = match newest {
             Some((_, Held::Message(message))) => Some(message.position),
             _ => None,
         };

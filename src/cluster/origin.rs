@@ -474,8 +474,8 @@ impl Node {
     }
 
     /// Takes an answer about what was appended, or about the log.
-    pub(super) fn on_answer(&mut self, input: Input, now: Instant) {
-        match input {
+    pub(super) fn on_answer(&mut self, input: &Input, now: Instant) {
+        match *input {
             Input::Stored { message } if self.is_under_way(message) => self.accept(now),
             Input::Refused { message } if self.is_under_way(message) => self.look_up(true),
             Input::Unanswered(Request::Append { message }) if self.is_under_way(message) => {
