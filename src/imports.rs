@@ -9,7 +9,7 @@ use testkit::imports::{Module, circle, circle_of_children, modules};
 
 /// The rooms in the order of the table in `lib.rs`, each with those that it may import. `fuzzing` is
 /// for tests.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     ("tick", &[]),
     ("frame", &[]),
     ("tape", &[]),
@@ -24,12 +24,14 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("tls", &["error_text"]),
     ("http_client", &["error_text", "tick", "tls"]),
     ("nats", &["backoff", "error_text", "http_client"]),
+    ("cluster", &["http_client", "nats", "tick"]),
     (
         "feed",
         &[
             "backoff",
             "error_text",
             "http_client",
+            "nats",
             "tape",
             "tick",
             "token_bucket",

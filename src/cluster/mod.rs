@@ -8,13 +8,9 @@
 
 mod book;
 mod counters;
-mod gets;
-mod held;
-mod joining;
 mod link;
 mod message;
 mod node;
-mod origin;
 #[cfg(test)]
 mod simulation;
 mod waiting;
@@ -24,8 +20,7 @@ use std::time::Duration;
 pub(crate) use self::counters::RelayCounters;
 pub(crate) use self::link::{DownReason, Link, LinkEvent, Outbox};
 pub(crate) use self::message::{Printed, SymbolInfo};
-pub(crate) use self::node::{Effect, Node, Note};
-pub(crate) use self::origin::OriginSettings;
+pub(crate) use self::node::{Effect, Node, Note, OriginSettings};
 
 /// What a server does about the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

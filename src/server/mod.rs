@@ -16,6 +16,7 @@
 //! | `hub` | symbols, their newest prices, the tape, and who watches what |
 //! | `packing`, `context` | packed messages; a connection's view of all of the above |
 //! | `socket`, `outbox` | socket traits; the outgoing half |
+//! | `relay` | what a server does about the log that it shares with others |
 //! | `protocol`, `http` | the requests of open clients, and the HTTP requests before |
 //! | `turns`, `tls`, `peer` | turns in a queue; TLS over a socket; a client's name in the log |
 //! | `subscriber`, `connection` | an open client; a client from accept to close |
@@ -23,7 +24,7 @@
 //! | `metrics` | `/metrics` |
 //! | `symbol_file`, [`cli`] | the file that lists the symbols; the command line |
 //! | [`Server`] | the state, and the consequences of each connection's events |
-//! | `listener`, `broadcast`, `liveness`, `shutdown` | use the loop: accepting, timers, signals |
+//! | `listener`, `broadcast`, `liveness`, `shutdown`, `following` | use the loop: accepting, timers, signals, the log |
 //!
 //! Each room imports only rooms before it in this table, and only the last four and this file use
 //! the loop: `tests/imports.rs` checks that.
@@ -47,6 +48,7 @@ mod connection;
 mod connections;
 mod context;
 mod counters;
+mod following;
 mod http;
 mod hub;
 mod listener;

@@ -11,8 +11,9 @@ use crate::scene::broker;
 fn failure(arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
     command.args(["--port", "0"]).args(arguments);
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let log = String::from_utf8(output.stderr).unwrap();
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.expect("it starts");
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
     let last = log.lines().last().unwrap_or_default().to_owned();
     (output.status.code(), last)
 }

@@ -105,11 +105,11 @@ impl Script {
         let script = r#"while sleep 0.1; do echo '{"symbol":"A/USDT","price":1}'; done"#;
         let mut shell = Command::new("sh");
         shell.args(["-c", script]).stdout(Stdio::piped());
-        let mut script = shell.spawn().unwrap();
+        let mut script = shell.spawn().expect("a shell");
         let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
         command.args(["--port", "0", "--source", "-", "--stale-after", "1s"]);
         command.args(["--takeover-after", "500ms", "--publish", url]);
-        let prices = script.stdout.take().unwrap();
+        let prices = script.stdout.take().expect("it is piped");
         let server = ServerProcess::spawn_with_input(&mut command, prices);
         Self { server, script }
     }
@@ -117,8 +117,8 @@ impl Script {
 
 impl Drop for Script {
     fn drop(&mut self) {
-        self.script.kill().unwrap();
-        self.script.wait().unwrap();
+        self.script.kill().expect("it runs");
+        self.script.wait().expect("it was killed");
     }
 }
 

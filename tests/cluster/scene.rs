@@ -69,7 +69,7 @@ impl Member {
 
     /// What it has recorded so far, without a line that is not complete.
     pub(crate) fn recording(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.record.path()).unwrap();
+        let text = fs::read_to_string(self.record.path()).expect("a recording");
         let end = text.rfind('\n').map_or(0, |end| end + 1);
         text[..end].lines().map(str::to_owned).collect()
     }
@@ -101,13 +101,13 @@ impl Client {
         let stream = member.server.connect();
         stream
             .set_read_timeout(Some(Duration::from_millis(20)))
-            .unwrap();
+            .expect("a time");
         let url = format!("ws://{}/{since}", member.server.address);
-        let (mut socket, _) = tungstenite::client(url, stream).unwrap();
+        let (mut socket, _) = tungstenite::client(url, stream).expect("an upgrade");
         let end = Instant::now() + time;
         while Instant::now() < end {
             match socket.read() {
-                Ok(message) if message.is_text() => self.take(message.to_text().unwrap()),
+                Ok(message) if message.is_text() => self.take(message.to_text().expect("text")),
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(error) => panic!("{error}"),
@@ -116,11 +116,11 @@ impl Client {
     }
 
     fn take(&mut self, text: &str) {
-        let tick: Value = serde_json::from_str(text).unwrap();
+        let tick: Value = serde_json::from_str(text).expect("JSON");
         let (Some(seq), Some(sent)) = (tick["seq"].as_u64(), tick["sent"].as_u64()) else {
             return;
         };
-        let symbol = tick["symbol"].as_str().unwrap().to_owned();
+        let symbol = tick["symbol"].as_str().expect("a symbol").to_owned();
         if let Some(before) = self.seqs.insert(symbol, seq) {
             assert_eq!(seq, before + 1, "{text}");
         }

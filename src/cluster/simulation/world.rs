@@ -9,8 +9,7 @@ use fastrand::Rng;
 use super::judge::{Paper, Wanderer};
 use super::log::Log;
 use crate::cluster::message::SymbolInfo;
-use crate::cluster::node::{Command, Input, Node, Request};
-use crate::cluster::origin::OriginSettings;
+use crate::cluster::node::{Command, Input, Node, OriginSettings, Request};
 use crate::tick::{Price, Tick};
 
 /// All servers and the log, on a simulated clock.

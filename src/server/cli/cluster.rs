@@ -7,7 +7,7 @@ use crate::cli::{BadOption, Options, path, period};
 use crate::cluster::Role;
 use crate::feed::{Selection, Settings as FeedSettings, Source};
 use crate::nats::{Credentials, NatsUrl, Settings};
-use crate::server::Member;
+use crate::server::relay::Member;
 
 /// What a server does as one of many.
 #[derive(Debug)]

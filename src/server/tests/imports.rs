@@ -4,7 +4,7 @@
 use crate::imports;
 
 /// From the bottom up, in the order of the table in the server's `mod.rs`.
-const BELOW_THE_SERVER: [&str; 23] = [
+const BELOW_THE_SERVER: [&str; 24] = [
     "scaled",
     "rejection",
     "close",
@@ -16,6 +16,7 @@ const BELOW_THE_SERVER: [&str; 23] = [
     "context",
     "socket",
     "outbox",
+    "relay",
     "protocol",
     "http",
     "turns",
@@ -32,7 +33,7 @@ const BELOW_THE_SERVER: [&str; 23] = [
 
 /// These drive the server. Besides `mod.rs`, only they know the loop, and they do not know each
 /// other.
-const ABOVE_THE_SERVER: [&str; 4] = ["listener", "broadcast", "liveness", "shutdown"];
+const ABOVE_THE_SERVER: [&str; 5] = ["listener", "broadcast", "liveness", "shutdown", "following"];
 
 #[test]
 fn rooms_import_only_rooms_below() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::node::RETRY;
+use super::RETRY;
 
 /// The requests for single messages that are under way or to be repeated.
 #[derive(Debug, Default)]

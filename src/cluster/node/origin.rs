@@ -10,9 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use super::message::{Content, Key, Message, Position, Printed, Silences, SymbolInfo};
-use super::node::{Command, Effect, Input, Node, Note, Phase, RETRY, Request, Subject};
-use super::waiting::{BATCH_LENGTH_MAX, Waiting};
+use super::{Command, Effect, Input, Node, Note, Phase, RETRY, Request, Subject};
+use crate::cluster::message::{Content, Key, Message, Position, Printed, Silences, SymbolInfo};
+use crate::cluster::waiting::{BATCH_LENGTH_MAX, Waiting};
 use crate::tick::{Stamps, Tick};
 
 /// How an origin is set up.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::message::Message;
+use crate::cluster::message::Message;
 
 /// What the log has at one number.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use super::held::Held;
-use super::message::{Content, Message, Printed, Silences};
-use super::node::{Effect, Node, Note, Phase};
+use super::{Effect, Node, Note, Phase};
+use crate::cluster::message::{Content, Message, Printed, Silences};
 
 /// The messages that are fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,20 +1,26 @@
 //! One server of many: follows the log and says what to print. An origin also writes the log, see
-//! [`origin`](super::origin).
+//! [`origin`].
 //!
 //! It knows neither sockets nor clocks. It is told what comes from the broker ([`Input`]) and what
 //! time it is, and says what to ask the broker for ([`Command`]) and what to do on the tape
 //! ([`Effect`]). What it prints is what the log has, in the order of the log, and all of it: a
 //! message that does not follow the one before waits until those between have been fetched.
 
+mod gets;
+mod held;
+mod joining;
+mod origin;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use self::gets::Gets;
+use self::held::{Held, Waiters};
+use self::joining::Joining;
+use self::origin::Origin;
+pub(crate) use self::origin::OriginSettings;
 use super::book::{Book, Fit, KeyProgress};
-use super::gets::Gets;
-use super::held::{Held, Waiters};
-use super::joining::Joining;
 use super::message::{Content, Key, Message, Position, Printed, Silences, SymbolInfo};
-use super::origin::Origin;
 
 /// What to ask the broker for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +135,7 @@ pub(crate) enum Note {
 
 /// What the node does about the log.
 #[derive(Debug)]
-pub(super) enum Phase {
+enum Phase {
     /// It knows no position.
     Lost,
     /// It fetches a key and what follows it.
@@ -148,19 +154,19 @@ struct Look {
 /// One server of many.
 #[derive(Debug)]
 pub(crate) struct Node {
-    pub(super) book: Book,
-    pub(super) keys: KeyProgress,
+    book: Book,
+    keys: KeyProgress,
     /// The position of the newest message that was applied, and its number in the log.
-    pub(super) position: Option<Position>,
-    pub(super) tail: u64,
+    position: Option<Position>,
+    tail: u64,
     /// The highest number that the log is known to have.
     seen: u64,
     /// The number of its newest message at the last look that found no key.
-    pub(super) end: u64,
-    pub(super) phase: Phase,
+    end: u64,
+    phase: Phase,
     /// Messages behind some that are missing, by number.
-    pub(super) held: Waiters,
-    pub(super) gets: Gets,
+    held: Waiters,
+    gets: Gets,
     /// Since when the log has seemed to be shorter than it was.
     shorter_since: Option<Instant>,
     /// Since when the log has not answered with the next message.
@@ -169,18 +175,18 @@ pub(crate) struct Node {
     /// When to look next, if nothing comes.
     look_at: Option<Instant>,
     /// When a look last found nothing new.
-    pub(super) looked: Option<Instant>,
-    pub(super) is_connected: bool,
+    looked: Option<Instant>,
+    is_connected: bool,
     is_ready: bool,
     /// When the newest message was applied, or the connection came.
-    pub(super) heard: Option<Instant>,
-    pub(super) commands: Vec<Command>,
-    pub(super) effects: Vec<Effect>,
+    heard: Option<Instant>,
+    commands: Vec<Command>,
+    effects: Vec<Effect>,
     /// Fetched since the last note.
     fetched: u64,
     /// The newest stamp that was printed, Unix µs.
     printed: u64,
-    pub(super) origin: Option<Origin>,
+    origin: Option<Origin>,
 }
 
 impl Node {
@@ -189,7 +195,7 @@ impl Node {
         Self::new(None)
     }
 
-    pub(super) fn new(origin: Option<Origin>) -> Self {
+    fn new(origin: Option<Origin>) -> Self {
         Self {
             book: Book::default(),
             keys: KeyProgress::default(),
@@ -314,7 +320,7 @@ impl Node {
         )
     }
 
-    pub(super) fn note(&mut self, note: Note) {
+    fn note(&mut self, note: Note) {
         self.effects.push(Effect::Note(note));
     }
 
@@ -331,24 +337,24 @@ impl Node {
     }
 
     /// Asks for the newest messages, if that is not under way.
-    pub(super) fn look_unless_looking(&mut self) {
+    fn look_unless_looking(&mut self) {
         if self.look.is_none() {
             self.look();
         }
     }
 
     /// Notes that the log has a message with this number.
-    pub(super) fn saw(&mut self, seq: u64) {
+    fn saw(&mut self, seq: u64) {
         self.seen = self.seen.max(seq);
     }
 
     /// Notes that it has not.
-    pub(super) fn unsee(&mut self, seq: u64) {
+    fn unsee(&mut self, seq: u64) {
         self.seen = self.seen.min(seq - 1).max(self.tail);
     }
 
     /// Follows a log that ends at `last`, without knowing more of it.
-    pub(super) fn begin_at(&mut self, last: u64) {
+    fn begin_at(&mut self, last: u64) {
         (self.tail, self.seen) = (last, last);
         self.phase = Phase::Following;
         self.held.clear();
@@ -366,7 +372,7 @@ impl Node {
     }
 
     /// Looks again, soon but not at once.
-    pub(super) fn look_later(&mut self, now: Instant) {
+    fn look_later(&mut self, now: Instant) {
         self.look_at = Some(now + RETRY);
     }
 
@@ -487,12 +493,12 @@ impl Node {
     }
 
     /// Does not count what has been fetched, since it was fetched to join.
-    pub(super) fn forget_fetched(&mut self) {
+    fn forget_fetched(&mut self) {
         self.fetched = 0;
     }
 
     /// There is an origin that writes.
-    pub(super) fn become_ready(&mut self) {
+    fn become_ready(&mut self) {
         if !self.is_ready {
             self.is_ready = true;
             self.effects.push(Effect::Ready);
@@ -561,7 +567,7 @@ impl Node {
     }
 
     /// Applies what follows the position, as far as it is here.
-    pub(super) fn go_on(&mut self, now: Instant) {
+    fn go_on(&mut self, now: Instant) {
         while self.follows()
             && let Some(held) = self.held.remove(self.tail + 1)
         {
@@ -577,7 +583,7 @@ impl Node {
     }
 
     /// Applies the message with the number behind the last one's.
-    pub(super) fn apply_next(&mut self, held: Held, now: Instant) {
+    fn apply_next(&mut self, held: Held, now: Instant) {
         match held {
             Held::Foreign(why) => {
                 self.tail += 1;
@@ -605,7 +611,7 @@ impl Node {
     }
 
     /// Applies a message: everything that this server prints comes by here.
-    pub(super) fn apply(&mut self, message: Message, now: Instant) {
+    fn apply(&mut self, message: Message, now: Instant) {
         self.tail += 1;
         self.seen = self.seen.max(self.tail);
         let begins_term = self
@@ -652,7 +658,7 @@ impl Node {
         }
     }
 
-    pub(super) fn show(&mut self, symbols: &BTreeMap<String, SymbolInfo>) {
+    fn show(&mut self, symbols: &BTreeMap<String, SymbolInfo>) {
         for (symbol, info) in symbols {
             if self.book.set_info(symbol, info) {
                 let (symbol, info) = (symbol.clone(), info.clone());
@@ -661,7 +667,7 @@ impl Node {
         }
     }
 
-    pub(super) fn hide_all_but(&mut self, mut symbols: Vec<String>) {
+    fn hide_all_but(&mut self, mut symbols: Vec<String>) {
         symbols.sort_unstable();
         let gone = self.book.symbols();
         let gone = gone.filter(|symbol| {
@@ -676,7 +682,7 @@ impl Node {
         }
     }
 
-    pub(super) fn print(&mut self, printed: Printed) {
+    fn print(&mut self, printed: Printed) {
         match self.book.take(&printed) {
             Fit::Next => self.put_on_tape(printed),
             Fit::Skips(missed) => {
@@ -711,7 +717,7 @@ impl Node {
         }
     }
 
-    pub(super) fn follows(&self) -> bool {
+    fn follows(&self) -> bool {
         matches!(self.phase, Phase::Following)
     }
 
@@ -745,7 +751,7 @@ fn joining_point(seq: u64, key: &Key) -> Option<u64> {
 }
 
 /// How soon something that failed is tried again.
-pub(super) const RETRY: Duration = Duration::from_millis(50);
+const RETRY: Duration = Duration::from_millis(50);
 
 /// How often to look for an origin.
 const NO_ORIGIN_RETRY: Duration = Duration::from_millis(250);
