@@ -100,7 +100,7 @@ Many servers with the same prices:
                          several servers with the same URL one writes, the others follow, and
                          one of them takes over when it ends. URL is
                          nats://[USER:PASSWORD@]HOST[:PORT],…/NAME or tls://…, of NATS servers
-                         with JetStream; NAME is the log [default: tickertape]
+                         with JetStream; NAME is that of the log, tickertape if left out
   --source URL           serve what the log at nats://… has. Any number of servers can
   --takeover-after TIME  how long the log may be silent before this server takes over
                          [default: 3s]

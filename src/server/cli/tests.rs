@@ -69,6 +69,7 @@ fn source_for(name: &str) -> &'static str {
     match name {
         "--speed" => "--source replay:x",
         "--changes-only" | "--stale-after" | "--request-timeout" => "--source binance",
+        "--takeover-after" | "--broker-timeout" | "--broker-connect" => "--publish nats://h/log",
         _ => "",
     }
 }
@@ -322,7 +323,7 @@ fn options_that_the_source_would_ignore_are_refused() {
         ),
         (
             "--source sim --ca x",
-            "--ca: works with prices of the web only, such as --source binance",
+            "--ca: works with prices of the web and with brokers only, such as --source binance",
         ),
         (
             "--exchanges x",
