@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use testkit::ServerProcess;
 
-use crate::scene::{Client, Member, broker, common};
+use crate::scene::{Client, Member, broker};
 
 /// Options of an origin that takes over soon.
 const SOON: &[&str] = &["--takeover-after", "500ms"];
@@ -27,7 +27,7 @@ fn when_the_origin_dies_another_takes_over_and_nothing_is_lost() {
     assert!(client.longest_pause > Duration::from_millis(400));
     assert!(client.longest_pause < Duration::from_millis(1_400));
     client.read_at(&standby, Duration::from_millis(200));
-    assert!(common(&standby.recording(), &edge.recording()) > 50);
+    standby.wait_for_common(&edge, 50);
 }
 
 #[test]
@@ -69,9 +69,8 @@ fn an_origin_that_stood_still_writes_nothing_behind_its_successor() {
     first.server.wait_for("deposed");
     first.wait_for_ticks(20);
     second.wait_for_ticks(20);
-    let tape = second.recording();
-    assert!(common(&tape, &edge.recording()) > 40);
-    assert!(common(&tape, &first.recording()) > 40);
+    second.wait_for_common(&edge, 40);
+    second.wait_for_common(&first, 40);
     assert_eq!(second.server.metric("tickertape_broker_leading"), 1);
     assert_eq!(first.server.metric("tickertape_broker_leading"), 0);
 }
@@ -90,7 +89,7 @@ fn a_broker_that_crashes_and_comes_back_costs_a_pause_and_nothing_else() {
     broker.restart();
     client.read_at(&edge, Duration::from_millis(1_500));
     client.read_at(&leader, Duration::from_millis(200));
-    assert!(common(&leader.recording(), &edge.recording()) > 50);
+    leader.wait_for_common(&edge, 50);
     assert_eq!(edge.server.metric("tickertape_broker_gaps_total"), 0);
 }
 
@@ -162,5 +161,5 @@ fn a_log_that_is_lost_is_begun_again() {
     leader.server.wait_for("the log was lost");
     edge.server.wait_for("the log was lost");
     client.read_at(&edge, Duration::from_millis(1_000));
-    assert!(common(&leader.recording(), &edge.recording()) > 50);
+    leader.wait_for_common(&edge, 50);
 }

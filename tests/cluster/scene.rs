@@ -4,8 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use testkit::NatsServer;
-use testkit::{NamedTempFile, ServerProcess, temp_file};
+use testkit::{NamedTempFile, NatsServer, PATIENCE, ServerProcess, temp_file};
 use tungstenite::Error;
 
 /// A server and what it records.
@@ -72,6 +71,15 @@ impl Member {
         let text = fs::read_to_string(self.record.path()).expect("a recording");
         let end = text.rfind('\n').map_or(0, |end| end + 1);
         text[..end].lines().map(str::to_owned).collect()
+    }
+
+    /// Waits until its recording has this many lines in common with that of another server, all of
+    /// them equal.
+    pub(crate) fn wait_for_common(&self, other: &Self, lines: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while common(&self.recording(), &other.recording()) < lines {
+            assert!(Instant::now() < deadline, "{}", other.server.log());
+        }
     }
 
     /// Waits until it has printed this many ticks more.
