@@ -245,7 +245,9 @@ impl Node {
             }
             Input::Unanswered(Request::GetLast(_)) => {
                 self.look = None;
-                self.look_at = Some(now + RETRY);
+                self.look_later(now);
+                // Old brokers do not answer for a log that is not there.
+                self.open_if_nobody_leads(now);
             }
             Input::Stored { .. }
             | Input::Refused { .. }

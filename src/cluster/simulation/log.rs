@@ -14,6 +14,8 @@ pub(super) struct Log {
     pub(super) has_no_leader: bool,
     /// There is no log.
     is_missing: bool,
+    /// The broker is one that does not answer for a log that is not there.
+    is_old: bool,
     /// Every tick that it ever took, in its order.
     pub(super) truth: Vec<Printed>,
     position: Option<Position>,
@@ -23,9 +25,10 @@ pub(super) struct Log {
 
 impl Log {
     /// None has been made yet.
-    pub(super) fn missing() -> Self {
+    pub(super) fn missing(is_old: bool) -> Self {
         Self {
             is_missing: true,
+            is_old,
             ..Self::default()
         }
     }
@@ -59,6 +62,9 @@ impl Log {
                     .filter(|_| seq <= visible)
                     .map(|(_, payload)| payload.clone()),
             },
+            Command::GetLast(subject) if self.is_missing && self.is_old => {
+                Input::Unanswered(Request::GetLast(subject))
+            }
             Command::GetLast(subject) => {
                 let mut all = self.messages.range(..=visible).rev();
                 let found = all.find(|(_, (other, _))| *other == subject);

@@ -74,7 +74,7 @@ impl World {
             now: Duration::ZERO,
             events: BTreeMap::new(),
             count: 0,
-            log: Log::missing(),
+            log: Log::missing(seed % 2 == 1),
             servers: Vec::new(),
             wanderer: Wanderer::default(),
             is_calm: false,
