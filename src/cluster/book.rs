@@ -105,6 +105,11 @@ impl Book {
         self.entries.remove(symbol);
     }
 
+    /// Whether it has this symbol.
+    pub(crate) fn has(&self, symbol: &str) -> bool {
+        self.entries.contains_key(symbol)
+    }
+
     /// The names of all symbols, in their order.
     pub(crate) fn symbols(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)

@@ -307,9 +307,9 @@ impl Session<'_> {
                 payload,
             } => return self.append(Request::Append { message }, expect, subject, &payload),
             Command::Get(seq) => (Request::Get(seq), self.api.get(seq)),
-            Command::GetLast(subject) => {
+            Command::GetLast { look, subject } => {
                 let newest = self.api.get_last(&self.api.subject(kind(subject)));
-                (Request::GetLast(subject), newest)
+                (Request::GetLast { look, subject }, newest)
             }
             Command::Inspect => (Request::Inspect, self.api.create_stream(self.replicas())),
         };
@@ -385,14 +385,19 @@ impl Session<'_> {
                 GetAnswer::Unavailable => unanswered(request),
                 GetAnswer::Refused { text, .. } => refused(request, text),
             },
-            Request::GetLast(subject) => {
+            Request::GetLast { look, subject } => {
                 let found = match GetAnswer::read(answer) {
                     GetAnswer::Found { seq, payload, .. } => Some((seq, payload)),
                     // Nobody answers for a log that is not there.
                     GetAnswer::NotFound | GetAnswer::Unavailable => None,
                     GetAnswer::Refused { text, .. } => return refused(request, text),
                 };
-                vec![LinkEvent::Input(Input::GotLast { subject, found })]
+                let input = Input::GotLast {
+                    look,
+                    subject,
+                    found,
+                };
+                vec![LinkEvent::Input(input)]
             }
             Request::Inspect => self.read_inspection(&answer),
         }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::held::Held;
 use super::{Effect, Node, Note, Phase};
+use crate::cluster::book::{Book, Fit};
 use crate::cluster::message::{Content, Message, Printed, Silences};
 
 /// The messages that are fetched.
@@ -97,6 +98,7 @@ impl Node {
 
     /// Prints the messages and follows from there on.
     fn enter(&mut self, joining: Joining, messages: Vec<(u64, Message)>, now: Instant) {
+        let messages = behind_the_last_break(messages);
         let first = messages.first().map(|(_, message)| message);
         let is_seamless = first.is_some_and(|first| {
             let after = self.position;
@@ -110,13 +112,23 @@ impl Node {
         self.heard = Some(now);
         self.saw(joining.to);
         self.forget_fetched();
+        // Of another log, or after a gap, only what comes now counts.
+        let before = if is_seamless {
+            None
+        } else {
+            Some(std::mem::take(&mut self.book))
+        };
         let window = self.open_window(joining, messages);
-        if !is_seamless {
-            self.effects
-                .push(Effect::CompleteAfter(window.complete_after));
+        if let Some(before) = &before {
+            // What is lost, nobody here has.
+            let stamp = window.complete_after.max(self.printed);
+            self.effects.push(Effect::CompleteAfter(stamp));
+            let gone = before.symbols().filter(|symbol| !self.book.has(symbol));
+            let gone = gone.map(|symbol| Effect::Hide(symbol.to_owned()));
+            self.effects.extend(gone);
         }
         let ticks = window.older.into_iter().chain(window.ticks);
-        ticks.for_each(|printed| self.print(printed));
+        self.print_window(ticks, before.unwrap_or_default());
         self.effects.push(Effect::Beat(window.stale));
         if let Some(from) = self.position {
             let origin = window.origin;
@@ -126,6 +138,26 @@ impl Node {
             self.on_leave();
         }
         self.go_on(now);
+    }
+
+    /// Prints what it has not printed, and notes what is missing between that and the book `before`.
+    fn print_window(&mut self, ticks: impl Iterator<Item = Printed>, before: Book) {
+        let mut missed = 0;
+        for printed in ticks {
+            let symbol = &printed.tick.symbol;
+            let is_first = self.book.newest(symbol).is_none();
+            if is_first && let Some(newest) = before.newest(symbol) {
+                missed += printed.seq.saturating_sub(newest.seq + 1);
+            }
+            let fit = self.book.take(&printed);
+            let is_new = matches!(fit, Fit::Next | Fit::Skips(_));
+            if is_new && printed.sent > self.printed {
+                self.put_on_tape(printed);
+            }
+        }
+        if missed > 0 {
+            self.note(Note::Gap { missed });
+        }
     }
 
     /// Takes in what the keys say, and sorts the ticks.
@@ -175,6 +207,23 @@ impl Node {
             base_sent
         };
         window
+    }
+}
+
+/// The messages behind the last place at which one does not follow the one before: an origin that
+/// knew nothing of what was before began there, with numbers of its own.
+fn behind_the_last_break(mut messages: Vec<(u64, Message)>) -> Vec<(u64, Message)> {
+    let follows = |before: &Message, message: &Message| {
+        message.position == before.position.next() || message.after == Some(before.position)
+    };
+    let breaks = messages.windows(2);
+    let last = breaks
+        .enumerate()
+        .filter(|(_, pair)| !follows(&pair[0].1, &pair[1].1))
+        .last();
+    match last {
+        Some((index, _)) => messages.split_off(index + 1),
+        None => messages,
     }
 }
 

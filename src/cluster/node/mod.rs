@@ -35,8 +35,8 @@ pub(crate) enum Command {
     },
     /// Get the message with this number.
     Get(u64),
-    /// Get the newest message of this kind.
-    GetLast(Subject),
+    /// Get the newest message of this kind, for the look with this count.
+    GetLast { look: u64, subject: Subject },
     /// Make the log if there is none, and say what its last number is.
     Inspect,
 }
@@ -61,6 +61,7 @@ pub(crate) enum Input {
     Got { seq: u64, found: Option<Vec<u8>> },
     /// The answer to [`Command::GetLast`].
     GotLast {
+        look: u64,
         subject: Subject,
         found: Option<(u64, Vec<u8>)>,
     },
@@ -83,7 +84,7 @@ pub(crate) enum Input {
 pub(crate) enum Request {
     Append { message: u64 },
     Get(u64),
-    GetLast(Subject),
+    GetLast { look: u64, subject: Subject },
     Inspect,
 }
 
@@ -163,6 +164,8 @@ pub(crate) struct Node {
     seen: u64,
     /// The number of its newest message at the last look that found no key.
     end: u64,
+    /// The newest term that such looks have found.
+    end_term: u64,
     phase: Phase,
     /// Messages behind some that are missing, by number.
     held: Waiters,
@@ -172,6 +175,8 @@ pub(crate) struct Node {
     /// Since when the log has not answered with the next message.
     missing_since: Option<Instant>,
     look: Option<Look>,
+    /// How many looks there were.
+    looks: u64,
     /// When to look next, if nothing comes.
     look_at: Option<Instant>,
     /// When a look last found nothing new.
@@ -203,12 +208,14 @@ impl Node {
             tail: 0,
             seen: 0,
             end: 0,
+            end_term: 0,
             phase: Phase::Lost,
             held: Waiters::default(),
             gets: Gets::default(),
             shorter_since: None,
             missing_since: None,
             look: None,
+            looks: 0,
             look_at: None,
             looked: None,
             is_connected: false,
@@ -237,18 +244,23 @@ impl Node {
                     self.on_got(seq, found.as_deref(), now);
                 }
             }
-            Input::GotLast { subject, found } => self.on_got_last(subject, found, now),
+            Input::GotLast {
+                look,
+                subject,
+                found,
+            } if self.is_looking(look) => self.on_got_last(subject, found, now),
             Input::Unanswered(Request::Get(seq)) => {
                 if self.gets.answered(seq) {
                     self.gets.failed(seq, now);
                 }
             }
-            Input::Unanswered(Request::GetLast(_)) => {
+            Input::Unanswered(Request::GetLast { look, .. }) if self.is_looking(look) => {
                 self.look = None;
                 self.look_later(now);
                 // Old brokers do not answer for a log that is not there.
                 self.open_if_nobody_leads(now);
             }
+            Input::GotLast { .. } | Input::Unanswered(Request::GetLast { .. }) => {}
             Input::Stored { .. }
             | Input::Refused { .. }
             | Input::Inspected { .. }
@@ -264,7 +276,8 @@ impl Node {
         if !self.is_connected {
             return;
         }
-        let is_silent = self.heard.is_none_or(|heard| now >= heard + LOOK_AFTER);
+        let is_long_ago = |at: Option<Instant>, time| at.is_none_or(|at| now >= at + time);
+        let is_silent = is_long_ago(self.heard, LOOK_AFTER) && is_long_ago(self.looked, LOOK_EVERY);
         let is_due = match (&self.phase, self.look_at) {
             (_, Some(at)) => now >= at,
             (Phase::Lost, None) => true,
@@ -338,11 +351,16 @@ impl Node {
         self.disconnect_origin();
     }
 
-    /// Asks for the newest messages, if that is not under way.
-    fn look_unless_looking(&mut self) {
-        if self.look.is_none() {
+    /// Asks for the newest messages, if that is neither under way nor to be put off.
+    fn look_unless_looking(&mut self, now: Instant) {
+        if self.look.is_none() && self.look_at.is_none_or(|at| now >= at) {
             self.look();
         }
+    }
+
+    /// Whether an answer belongs to the present look.
+    fn is_looking(&self, look: u64) -> bool {
+        self.look.is_some() && self.looks == look
     }
 
     /// Notes that the log has a message with this number.
@@ -369,8 +387,11 @@ impl Node {
     fn look(&mut self) {
         self.look = Some(Look::default());
         self.look_at = None;
-        self.commands.push(Command::GetLast(Subject::Key));
-        self.commands.push(Command::GetLast(Subject::Ticks));
+        self.looks += 1;
+        for subject in [Subject::Key, Subject::Ticks] {
+            let look = self.looks;
+            self.commands.push(Command::GetLast { look, subject });
+        }
     }
 
     /// Looks again, soon but not at once.
@@ -403,7 +424,16 @@ impl Node {
             return self.on_no_key(ticks, now);
         };
         self.end = 0;
-        let is_another_log = self.is_another_log(newest, message.position, now);
+        let ours = |found: &(u64, Held)| match &found.1 {
+            Held::Message(message) if found.0 == self.tail => Some(message.position),
+            _ => None,
+        };
+        let at_tail = ticks
+            .and_then(ours)
+            .or((seq == self.tail).then_some(message.position));
+        let is_another_log = at_tail.is_some_and(|at_tail| Some(at_tail) != self.position)
+            || self.is_another_log(newest, message.position, now);
+        let is_another_log = is_another_log && self.position.is_some();
         if is_another_log {
             self.note(Note::LogLost);
             self.lose_lead();
@@ -443,17 +473,12 @@ impl Node {
     /// There is no key: nobody has ever led, or the log was lost or has become too short for one.
     fn on_no_key(&mut self, newest: Option<&(u64, Held)>, now: Instant) {
         self.end = newest.map_or(0, |(seq, _)| *seq);
-        let position = match newest {
-            Some((_, Held::Message(message))) => Some(message.position),
-            _ => None,
-        };
+        if let Some((_, Held::Message(message))) = newest {
+            self.end_term = self.end_term.max(message.position.term);
+        }
         if self.follows() && self.end >= self.tail {
             // The next key comes soon.
             self.saw(self.end);
-        } else if position > self.position {
-            // To open behind it, that is all to be known.
-            self.lose(now);
-            self.position = position;
         }
         if self.position.is_none() {
             self.note(Note::NoOrigin);
@@ -468,7 +493,7 @@ impl Node {
             self.hold(seq, payload, now);
             if matches!(self.phase, Phase::Lost) {
                 self.heard = Some(now);
-                self.look_unless_looking();
+                self.look_unless_looking(now);
             }
             if self.follows() && self.tail >= seq {
                 self.become_ready();
@@ -598,14 +623,8 @@ impl Node {
                 if message.position == position.next() || opens && message.after == self.position {
                     self.lose_lead();
                     self.apply(message, now);
-                } else if message.position <= position {
-                    self.tail += 1;
-                    self.note(Note::Foreign(format!(
-                        "{} behind {position}",
-                        message.position
-                    )));
-                    self.send_again();
                 } else {
+                    // Either some are missing, or it is another log: a key will tell.
                     self.lose(now);
                 }
             }
@@ -761,6 +780,9 @@ const NO_ORIGIN_RETRY: Duration = Duration::from_millis(250);
 /// How long the log may be silent before the node looks whether it missed something; an origin
 /// writes at least once a second.
 const LOOK_AFTER: Duration = Duration::from_millis(1_500);
+
+/// How often it looks again while the silence lasts.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How long to wait for a message that one part of the broker does not have yet.
 const MISSING_MAX: Duration = Duration::from_secs(2);

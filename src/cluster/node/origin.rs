@@ -261,7 +261,7 @@ impl Node {
         }
         match self.looked {
             Some(looked) if now < looked + LOOK_LASTS => self.open(now),
-            _ => self.look_unless_looking(),
+            _ => self.look_unless_looking(now),
         }
     }
 
@@ -300,7 +300,8 @@ impl Node {
         origin.duty = Duty::Opens;
         origin.stamps.note(self.book.sent());
         let wall_ms = origin.stamps.wall_us() / 1_000;
-        let term = self.position.map_or(0, |position| position.term + 1);
+        let term = self.position.map_or(0, |position| position.term);
+        let term = term.max(self.end_term) + 1;
         let position = Position {
             term: term.max(wall_ms),
             n: 1,
@@ -719,4 +720,4 @@ const PART_LENGTH: usize = BATCH_LENGTH_MAX;
 const KEY_RATE: f64 = 256.0 * 1024.0;
 
 /// How long what a look has found counts.
-const LOOK_LASTS: Duration = Duration::from_millis(500);
+const LOOK_LASTS: Duration = Duration::from_millis(250);

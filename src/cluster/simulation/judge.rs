@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::log::Log;
 use crate::cluster::message::Printed;
 use crate::cluster::node::{Effect, Note};
 
@@ -22,6 +23,8 @@ pub(super) struct Paper {
 #[derive(Default)]
 pub(super) struct Wanderer {
     since: Option<u64>,
+    /// The log that it has read from.
+    generation: u64,
     pub(super) gaps: usize,
     pub(super) received: usize,
 }
@@ -77,13 +80,22 @@ impl Paper {
 
 impl Wanderer {
     /// Reads what a server has printed behind what this client has.
-    pub(super) fn read(&mut self, paper: &Paper, truth: &[Printed]) -> Result<(), String> {
+    pub(super) fn read(&mut self, paper: &Paper, log: &Log) -> Result<(), String> {
         if !paper.is_ready {
             return Ok(());
+        }
+        let truth = &log.truth;
+        if log.generation != self.generation {
+            (self.generation, self.since) = (log.generation, None);
         }
         let Some(newest) = paper.printed.last() else {
             return Ok(());
         };
+        // A tape that is still all of a log before tells nothing of this one.
+        let is_here = truth.binary_search_by_key(&newest.sent, |printed| printed.sent);
+        if is_here.is_err() {
+            return Ok(());
+        }
         let Some(since) = self.since else {
             self.since = Some(newest.sent);
             return Ok(());

@@ -18,9 +18,10 @@ pub(super) struct Log {
     is_old: bool,
     /// Every tick that it ever took, in its order.
     pub(super) truth: Vec<Printed>,
+    /// How often it was begun by an origin that knew nothing.
+    pub(super) generation: u64,
+    pub(super) was_lost: bool,
     position: Option<Position>,
-    /// Whether anything of ours is in it since it was lost.
-    has_begun: bool,
 }
 
 impl Log {
@@ -62,13 +63,14 @@ impl Log {
                     .filter(|_| seq <= visible)
                     .map(|(_, payload)| payload.clone()),
             },
-            Command::GetLast(subject) if self.is_missing && self.is_old => {
-                Input::Unanswered(Request::GetLast(subject))
+            Command::GetLast { look, subject } if self.is_missing && self.is_old => {
+                Input::Unanswered(Request::GetLast { look, subject })
             }
-            Command::GetLast(subject) => {
+            Command::GetLast { look, subject } => {
                 let mut all = self.messages.range(..=visible).rev();
                 let found = all.find(|(_, (other, _))| *other == subject);
                 Input::GotLast {
+                    look,
                     subject,
                     found: found.map(|(seq, (_, payload))| (*seq, payload.clone())),
                 }
@@ -85,10 +87,16 @@ impl Log {
     /// Takes a message. Behind an opening nobody else may write.
     fn append(&mut self, subject: Subject, payload: Vec<u8>) -> Result<(), String> {
         let message = Message::parse(&payload).map_err(|why| format!("it wrote: {why}"))?;
+        // Where there is no key, nobody who comes can know what was before: numbers begin again, for
+        // all to see.
+        let has_key = self
+            .messages
+            .values()
+            .any(|(kind, _)| *kind == Subject::Key);
+        let is_anew = !has_key && message.position.n == 1 && message.after != self.position;
         let follows = match self.position {
             None => true,
-            // An origin that has just started knows nothing of a log that was lost.
-            Some(_) if !self.has_begun && message.after.is_none() => true,
+            Some(_) if is_anew => true,
             Some(position) if position.term == message.position.term => {
                 message.position == position.next()
             }
@@ -100,12 +108,15 @@ impl Log {
             let (old, new) = (self.position, message.position);
             return Err(format!("{new} was appended behind {old:?}"));
         }
+        if is_anew {
+            self.truth.clear();
+            self.generation += 1;
+        }
         let is_key = subject == Subject::Key;
         if !is_key {
             self.truth.extend(message.ticks().iter().cloned());
         }
         self.position = Some(message.position);
-        self.has_begun = true;
         self.last += 1;
         self.messages.insert(self.last, (subject, payload));
         Ok(())
@@ -146,6 +157,6 @@ impl Log {
     pub(super) fn lose(&mut self) {
         self.messages.clear();
         (self.last, self.is_missing) = (0, true);
-        self.has_begun = false;
+        self.was_lost = true;
     }
 }
