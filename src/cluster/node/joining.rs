@@ -128,7 +128,7 @@ impl Node {
             self.effects.extend(gone);
         }
         let ticks = window.older.into_iter().chain(window.ticks);
-        self.print_window(ticks, before.unwrap_or_default());
+        self.print_window(ticks, &before.unwrap_or_default());
         self.effects.push(Effect::Beat(window.stale));
         if let Some(from) = self.position {
             let origin = window.origin;
@@ -141,7 +141,7 @@ impl Node {
     }
 
     /// Prints what it has not printed, and notes what is missing between that and the book `before`.
-    fn print_window(&mut self, ticks: impl Iterator<Item = Printed>, before: Book) {
+    fn print_window(&mut self, ticks: impl Iterator<Item = Printed>, before: &Book) {
         let mut missed = 0;
         for printed in ticks {
             let symbol = &printed.tick.symbol;
@@ -219,8 +219,7 @@ fn behind_the_last_break(mut messages: Vec<(u64, Message)>) -> Vec<(u64, Message
     let breaks = messages.windows(2);
     let last = breaks
         .enumerate()
-        .filter(|(_, pair)| !follows(&pair[0].1, &pair[1].1))
-        .last();
+        .rfind(|(_, pair)| !follows(&pair[0].1, &pair[1].1));
     match last {
         Some((index, _)) => messages.split_off(index + 1),
         None => messages,
