@@ -24,6 +24,10 @@ pub(crate) const NOT_PLAYED: &[(&str, &str)] = &[
         "it takes minutes, and installs packages",
     ),
     (
+        "scripts/cluster.sh",
+        "it builds a release, and needs a nats-server",
+    ),
+    (
         "scripts/fuzz.sh",
         "it takes minutes, and a nightly compiler",
     ),

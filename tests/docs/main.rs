@@ -62,6 +62,10 @@ fn play(block: &markdown::Block) {
         .into_iter()
         .filter(|step| commands::reason_not_to_play(&step.command).is_none())
         .collect();
+    let needs_nats = steps.iter().any(|step| session::is_broker(&step.command));
+    if needs_nats && !has(&session::nats_server(), &["--version"]) {
+        return;
+    }
     let first = |is_it: &dyn Fn(&str) -> bool| steps.iter().position(|step| is_it(&step.command));
     let client = first(&|command| command.starts_with("./client"));
     let server = first(&|command| command.contains("./server ") && session::serves(command));

@@ -132,6 +132,9 @@ impl Session {
             let arguments = arguments.split_whitespace().map(OsString::from).collect();
             let servers = fake_exchange::start(Arguments::from_vec(arguments));
             self.exchanges.push(servers.unwrap());
+        } else if is_broker(&command) {
+            self.enter(&format!("{} </dev/null &", command.trim_end_matches('&')));
+            self.wait_until(&command, |line| line.contains("Server is ready"));
         } else if serves(&command) {
             let command = command.trim_end_matches('&');
             let line = if command.contains("| ./server ") {
@@ -211,6 +214,16 @@ pub(crate) fn serves(command: &str) -> bool {
             .any(|option| command.contains(option))
 }
 
+/// Whether a command starts a server of NATS.
+pub(crate) fn is_broker(command: &str) -> bool {
+    command.starts_with("nats-server ")
+}
+
+/// The program of that server, as other tests find it.
+pub(crate) fn nats_server() -> String {
+    std::env::var("NATS_SERVER").unwrap_or_else(|_| "nats-server".to_owned())
+}
+
 /// A line with `#` for each number, `s` for each unit of time, and one blank for several.
 fn shape(line: &str) -> String {
     let mut shape = String::new();
@@ -288,6 +301,7 @@ fn write_programs(folder: &Path, port: u16) {
 case " $* " in *" --port "*) ;; *) set -- "$@" --port {port} ;; esac
 case " $* " in
     *" --upstream "* | *" --source http"* | *" --source sim"* | *" --source replay:"*) ;;
+    *" --source nats:"* | *" --publish "*) ;;
     *" --source - "* | *" --source lines:"*) ;;
     *" --source "*) set -- "$@" --upstream http://{web} ;;
 esac
@@ -303,11 +317,21 @@ exec '{client}' "$@""#
         ),
         // The machine may run other servers.
         ("bin/pgrep", "exec cat server.pid".to_owned()),
+        ("bin/nats-server", nats_program()),
     ] {
         let path = folder.join(name);
         let written = path.with_extension("text");
         fs::write(&written, format!("#!/usr/bin/env bash\n{text}\n")).unwrap();
         install(&written, &path);
+    }
+}
+
+/// Runs the server of NATS, wherever it is.
+fn nats_program() -> String {
+    match nats_server() {
+        program if program.contains('/') => format!("exec '{program}' \"$@\""),
+        // Not the one in the first folder, which is this one.
+        program => format!("PATH=${{PATH#*:}} exec {program} \"$@\""),
     }
 }
 
@@ -336,7 +360,7 @@ class kraken:
 const FAKE_EXCHANGE: &str = "cargo run --example fake_exchange -- ";
 
 /// The ports that documents name.
-const PORTS: [&str; 4] = ["8888", "8889", "9000", "9100"];
+const PORTS: [&str; 5] = ["8888", "8889", "9000", "9100", "4222"];
 
 /// What the shell says behind a command, with its status.
 const END: &str = "=end of command=";
