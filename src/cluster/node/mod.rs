@@ -371,6 +371,7 @@ impl Node {
     /// Notes that it has not.
     fn unsee(&mut self, seq: u64) {
         self.seen = self.seen.min(seq - 1).max(self.tail);
+        self.missing_since = None;
     }
 
     /// Follows a log that ends at `last`, without knowing more of it.
@@ -569,6 +570,8 @@ impl Node {
     /// Gives up the position and joins again.
     fn lose(&mut self, now: Instant) {
         self.missing_since = None;
+        // What it thought to have seen may never have been there.
+        self.seen = 0;
         self.held.clear();
         self.gets.clear();
         self.phase = Phase::Lost;

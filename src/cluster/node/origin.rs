@@ -548,17 +548,20 @@ impl Node {
             .origin
             .as_mut()
             .and_then(|origin| origin.under_way.as_mut());
-        match under_way {
-            Some(under_way)
-                if seq == self.tail + 1
-                    && under_way.state == (State::Unknown { was_refused: false }) =>
-            {
+        let Some(under_way) = under_way.filter(|_| seq == self.tail + 1) else {
+            return false;
+        };
+        match under_way.state {
+            // Another message has to be there.
+            State::Unknown { was_refused: true } => return false,
+            State::Unknown { was_refused: false } => {
                 under_way.state = State::Due(Some(now + RETRY));
-                self.unsee(seq);
-                true
             }
-            _ => false,
+            // An answer to an earlier look.
+            State::Sent | State::Due(_) => {}
         }
+        self.unsee(seq);
+        true
     }
 
     /// Takes the message behind the newest one, if it is the one under way.

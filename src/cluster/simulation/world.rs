@@ -391,7 +391,19 @@ impl World {
     }
 
     fn disconnect(&mut self, index: usize) -> Result<(), String> {
-        if !self.servers[index].is_connected || !self.is_up(index) {
+        let server = &mut self.servers[index];
+        if server.is_dead || !server.is_connected {
+            return Ok(());
+        }
+        if server.paused_until > self.now {
+            // It learns so when it goes on.
+            let (later, epoch) = (server.paused_until, server.epoch + 1);
+            server.epoch = epoch;
+            let input = Input::Disconnected;
+            self.schedule(later, Event::Deliver(index, epoch, input));
+            self.servers[index].is_connected = false;
+            let later = later + self.within(1_000_000);
+            self.schedule(later, Event::Connect(index, epoch));
             return Ok(());
         }
         let epoch = self.servers[index].epoch;

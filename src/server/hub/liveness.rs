@@ -232,7 +232,9 @@ impl Hub {
     /// How long a symbol that is stale has been silent; `None` if it is not stale.
     pub(crate) fn stale_for(&self, symbol: &str, now: Instant) -> Option<Duration> {
         let instrument = self.instrument(self.id_of(symbol)?);
-        let watch = instrument.watch.as_ref().filter(|watch| watch.is_stale);
+        // Its readers may not have been told yet.
+        let is_stale = instrument.is_stale() || instrument.is_overdue(now);
+        let watch = instrument.watch.as_ref().filter(|_| is_stale);
         watch.map(|watch| watch.silence(now))
     }
 
