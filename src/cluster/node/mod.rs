@@ -182,6 +182,8 @@ pub(crate) struct Node {
     /// When a look last found nothing new.
     looked: Option<Instant>,
     is_connected: bool,
+    /// Whether the end of the log has been looked at on this connection.
+    has_checked: bool,
     is_ready: bool,
     /// When the newest message was applied, or the connection came.
     heard: Option<Instant>,
@@ -219,6 +221,7 @@ impl Node {
             look_at: None,
             looked: None,
             is_connected: false,
+            has_checked: false,
             is_ready: false,
             heard: None,
             commands: Vec::new(),
@@ -234,6 +237,7 @@ impl Node {
         match input {
             Input::Connected => {
                 self.is_connected = true;
+                self.has_checked = false;
                 self.heard = Some(now);
                 self.look();
             }
@@ -288,6 +292,8 @@ impl Node {
             self.look();
         }
         self.fetch(now);
+        // A request may have turned out not to be needed.
+        self.finish_joining(now);
         self.advance_origin(now, silence);
     }
 
@@ -377,6 +383,7 @@ impl Node {
     /// Follows a log that ends at `last`, without knowing more of it.
     fn begin_at(&mut self, last: u64) {
         (self.tail, self.seen) = (last, last);
+        self.has_checked = true;
         self.phase = Phase::Following;
         self.held.clear();
         self.gets.clear();
@@ -439,6 +446,7 @@ impl Node {
             self.note(Note::LogLost);
             self.lose_lead();
         }
+        self.has_checked = true;
         if self.follows() && !is_another_log {
             if newest > self.tail {
                 self.seen = self.seen.max(newest);
@@ -758,6 +766,10 @@ impl Node {
                 (self.tail + 1, to)
             }
         };
+        if self.gets.is_empty() {
+            // Nothing is on its way, so whatever is missing has to be asked for again.
+            self.gets.rewind(from);
+        }
         let is_here = |seq| self.held.contains(seq);
         for seq in self.gets.next((from, to), is_here, now) {
             self.commands.push(Command::Get(seq));

@@ -238,6 +238,8 @@ impl Node {
         match origin.duty {
             Duty::Left => {}
             Duty::Follows => self.consider_taking_over(now),
+            // Another one may have written meanwhile, into another log even.
+            Duty::Opens | Duty::Leads if !self.has_checked => {}
             Duty::Opens | Duty::Leads => {
                 if origin.under_way.is_none() && origin.duty == Duty::Leads {
                     self.write_next(now, silence);
