@@ -106,12 +106,11 @@ impl Client {
         let since = self
             .since
             .map_or(String::new(), |since| format!("?since={since}"));
-        let stream = member.server.connect();
-        stream
-            .set_read_timeout(Some(Duration::from_millis(20)))
-            .expect("a time");
         let url = format!("ws://{}/{since}", member.server.address);
-        let (mut socket, _) = tungstenite::client(url, stream).expect("an upgrade");
+        let upgraded = tungstenite::client(url, member.server.connect());
+        let (mut socket, _) = upgraded.expect("an upgrade");
+        let look = Some(Duration::from_millis(20));
+        socket.get_mut().set_read_timeout(look).expect("a time");
         let end = Instant::now() + time;
         while Instant::now() < end {
             match socket.read() {
