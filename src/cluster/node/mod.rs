@@ -510,16 +510,16 @@ impl Node {
             return;
         }
         // An old number: a repetition, or another log.
-        let Held::Message(message) = Held::read(payload) else {
+        let Some((place, after)) = Message::place(payload) else {
             return;
         };
         let position = self.position.unwrap_or_default();
-        if message.position.term <= position.term {
+        if place.term <= position.term {
             return;
         }
         self.note(Note::LogLost);
         self.lose_lead();
-        if message.after == self.position {
+        if after == self.position {
             self.begin_at(seq - 1);
             self.saw(seq);
             self.hold(seq, payload, now);
