@@ -237,6 +237,12 @@ impl Message {
 
 impl Header {
     fn with(self, ticks: Vec<Printed>) -> Result<Message, String> {
+        let after = self.after.map(|after| [after.term, after.n]);
+        let numbers = [self.term, self.n]
+            .into_iter()
+            .chain(after.into_iter().flatten());
+        let numbers = numbers.chain(self.first).chain(self.before);
+        check(numbers.chain(self.sent.filter(|&sent| sent > 0)))?;
         let content = match self.tape {
             Kind::Leave => Content::Leave,
             Kind::Ticks => Content::Ticks {
@@ -271,8 +277,19 @@ impl Header {
     }
 }
 
+/// Refuses numbers that nobody counts up to, since others may write into the log, too.
+fn check(mut numbers: impl Iterator<Item = u64>) -> Result<(), String> {
+    match numbers.find(|number| !(1..NUMBER_END).contains(number)) {
+        Some(number) => Err(format!(
+            "invalid number {number}: expected one from 1 to 2^53"
+        )),
+        None => Ok(()),
+    }
+}
+
 fn parse_line(line: &[u8]) -> Option<Printed> {
     let wire = WireTick::parse(line).ok()?;
+    check([wire.seq?, wire.sent?].into_iter()).ok()?;
     Some(Printed {
         tick: wire.to_tick()?,
         seq: wire.seq?,
@@ -297,6 +314,9 @@ impl fmt::Display for Position {
         write!(f, "({}, {})", self.term, self.n)
     }
 }
+
+/// JSON readers take larger numbers for others.
+const NUMBER_END: u64 = 1 << 53;
 
 /// How much of a bad line is shown.
 const SHOWN: usize = 80;
@@ -386,6 +406,15 @@ mod tests {
             (
                 br#"{"tape":"key","term":1,"n":1,"part":[3,2]}"#,
                 "invalid part 3 of 2",
+            ),
+            (
+                br#"{"tape":"key","term":1,"n":1,"part":[2,2],"first":18446744073709551615}"#,
+                "invalid number 18446744073709551615: expected one from 1 to 2^53",
+            ),
+            (br#"{"tape":"ticks","term":0,"n":1}"#, "invalid number 0"),
+            (
+                b"{\"tape\":\"ticks\",\"term\":1,\"n\":1}\n{\"symbol\":\"A/B\",\"price\":1,\"timestamp\":1,\"seq\":1,\"sent\":0}\n",
+                "expected a tick",
             ),
         ] {
             let error = Message::parse(bytes).unwrap_err();

@@ -399,7 +399,7 @@ impl<S: Transport> Server<S> {
         let answer = match page {
             Page::Live => pages::live(head_only),
             Page::Health => pages::ok(head_only),
-            Page::Ready => pages::ready(&self.readiness(), io_loop.time(), head_only),
+            Page::Ready => pages::ready(&self.readiness(io_loop.time()), io_loop.time(), head_only),
             Page::Metrics => {
                 let page = self.metrics_page(io_loop);
                 let connections = &mut self.connections;
@@ -458,12 +458,13 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    fn readiness(&self) -> Readiness<'_> {
+    fn readiness(&self, now: Instant) -> Readiness<'_> {
         Readiness {
             hub: &self.hub,
             sources: &self.sources,
             is_stopping: self.shutdown.has_begun(),
             relay: self.relay.as_deref(),
+            now,
         }
     }
 
@@ -486,7 +487,7 @@ impl<S: Transport> Server<S> {
             lag: io_loop.lag(),
             connections: self.connections.len(),
             slow_clients,
-            is_ready: self.readiness().is_ready(),
+            is_ready: self.readiness(io_loop.time()).is_ready(),
             unrecorded: self.recorder.as_ref().map_or(0, Recorder::left_out),
             log_lines: crate::log::lost(),
         });

@@ -4,7 +4,7 @@
 //! what the log has.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ioloop::fiber::Fiber;
 
@@ -75,6 +75,13 @@ impl Relay {
             None => "no connection to the broker yet".to_owned(),
             Some(server) => format!("no origin yet: nobody writes into the log at {server}"),
         })
+    }
+
+    /// What is wrong with the log although there is an origin, for those who watch this server.
+    pub(crate) fn trouble(&self, now: Instant) -> Option<String> {
+        let silence = self.node.silence(now);
+        let is_silent = self.node.is_ready() && silence >= SILENCE_MAX;
+        is_silent.then(|| format!("the log has been silent for {silence:.1?}"))
     }
 
     pub(crate) fn node(&self) -> &Node {
@@ -158,3 +165,6 @@ impl Relay {
         self.is_down = true;
     }
 }
+
+/// An origin writes at least once a second, and another takes over soon after the last one fell silent.
+const SILENCE_MAX: Duration = Duration::from_secs(5);

@@ -75,11 +75,15 @@ fn options_that_do_not_fit_are_named() {
             "--publish: a server either writes",
         ),
         (
-            &["--takeover-after", "1s"],
+            &["--publish", log, "--takeover-after", "200ms"],
+            "--takeover-after: invalid time 200ms: expected at least 1.5s",
+        ),
+        (
+            &["--takeover-after", "2s"],
             "--takeover-after: works with --publish or",
         ),
         (
-            &["--source", log, "--takeover-after", "1s"],
+            &["--source", log, "--takeover-after", "2s"],
             "--takeover-after: works with --publish only",
         ),
         (

@@ -1,7 +1,7 @@
 //! How a server joins: it fetches the newest complete key, some messages before it for clients that
 //! resume, and what follows, and prints all of it in its order.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::held::Held;
 use super::{Effect, Node, Note, Phase};
@@ -16,16 +16,18 @@ pub(super) struct Joining {
     /// The first and the last message.
     from: u64,
     to: u64,
+    began: Instant,
 }
 
 impl Joining {
-    pub(super) fn new(base: u64, newest: u64) -> Self {
+    pub(super) fn new(base: u64, newest: u64, began: Instant) -> Self {
         let to = newest.max(base);
         let history = (to + 1).saturating_sub(HISTORY_MAX).max(1);
         Self {
             base,
             from: history.min(base),
             to,
+            began,
         }
     }
 
@@ -41,6 +43,11 @@ impl Joining {
             self.from = self.from.max(seq + 1);
         }
         can
+    }
+
+    /// Whether it takes so long that the log must have changed meanwhile.
+    pub(super) fn is_overdue(self, now: Instant) -> bool {
+        now >= self.began + TIME_MAX
     }
 
     fn length(self) -> u64 {
@@ -66,7 +73,7 @@ impl Node {
     /// Begins to fetch the key at `base` and what follows, up to the `newest` message.
     pub(super) fn join(&mut self, base: u64, newest: u64, now: Instant) {
         self.gets.clear();
-        let joining = Joining::new(base, newest);
+        let joining = Joining::new(base, newest, now);
         self.held.forget_before(joining.from);
         self.phase = Phase::Joining(joining);
         self.finish_joining(now);
@@ -230,6 +237,9 @@ fn behind_the_last_break(mut messages: Vec<(u64, Message)>) -> Vec<(u64, Message
 /// clients can resume: ten seconds of an origin that writes 200 times a second, in less than a
 /// tenth of a second.
 const HISTORY_MAX: u64 = 2_000;
+
+/// How long fetching them may take.
+const TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How many bytes they may take.
 const WINDOW_LENGTH_MAX: usize = 4 << 20;

@@ -185,8 +185,9 @@ pub(crate) struct Node {
     /// Whether the end of the log has been looked at on this connection.
     has_checked: bool,
     is_ready: bool,
-    /// When the newest message was applied, or the connection came.
+    /// When the newest message was applied.
     heard: Option<Instant>,
+    connected_at: Option<Instant>,
     commands: Vec<Command>,
     effects: Vec<Effect>,
     /// Fetched since the last note.
@@ -224,6 +225,7 @@ impl Node {
             has_checked: false,
             is_ready: false,
             heard: None,
+            connected_at: None,
             commands: Vec::new(),
             effects: Vec::new(),
             fetched: 0,
@@ -238,7 +240,7 @@ impl Node {
             Input::Connected => {
                 self.is_connected = true;
                 self.has_checked = false;
-                self.heard = Some(now);
+                self.connected_at = Some(now);
                 self.look();
             }
             Input::Disconnected => self.disconnect(),
@@ -294,6 +296,11 @@ impl Node {
         self.fetch(now);
         // A request may have turned out not to be needed.
         self.finish_joining(now);
+        if let Phase::Joining(joining) = &self.phase
+            && joining.is_overdue(now)
+        {
+            self.lose(now);
+        }
         self.advance_origin(now, silence);
     }
 
@@ -314,8 +321,8 @@ impl Node {
 
     /// How long no message has come.
     pub(crate) fn silence(&self, now: Instant) -> Duration {
-        let heard = self.heard.unwrap_or(now);
-        now.saturating_duration_since(heard)
+        let since = self.heard.or(self.connected_at).unwrap_or(now);
+        now.saturating_duration_since(since)
     }
 
     /// Whether there is an origin.
@@ -779,11 +786,12 @@ impl Node {
 
 /// Where to begin to read if the newest key, or a part of it, is at `seq`.
 fn joining_point(seq: u64, key: &Key) -> Option<u64> {
-    if key.part.0 == key.part.1 {
+    let base = if key.part.0 == key.part.1 {
         Some(key.first.unwrap_or(seq))
     } else {
         key.before
-    }
+    };
+    base.filter(|&base| base <= seq)
 }
 
 /// How soon something that failed is tried again.

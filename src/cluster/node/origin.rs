@@ -252,7 +252,11 @@ impl Node {
     /// Whether the log has been silent for long enough.
     fn is_vacant(&self, now: Instant) -> bool {
         self.origin.as_ref().is_some_and(|origin| {
-            let silent = self.silence(now) >= origin.settings.takeover_after;
+            // Whoever leads may still be on its way back to the broker.
+            let is_settled = self
+                .connected_at
+                .is_some_and(|at| now >= at + SETTLED_AFTER);
+            let silent = is_settled && self.silence(now) >= origin.settings.takeover_after;
             origin.duty == Duty::Follows && (origin.is_vacant || silent)
         })
     }
@@ -723,6 +727,10 @@ const PART_LENGTH: usize = BATCH_LENGTH_MAX;
 /// How many bytes of keys an origin writes in a second, at most: with thousands of symbols a key
 /// follows every few seconds.
 const KEY_RATE: f64 = 256.0 * 1024.0;
+
+/// How long after it has connected it may take over from one who is silent: longer than others need to
+/// connect again.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 /// How long what a look has found counts.
 const LOOK_LASTS: Duration = Duration::from_millis(250);

@@ -54,6 +54,13 @@ pub(super) fn cluster(
             };
         }
     };
+    if let Some(takeover_after) = takeover_after.filter(|&time| time < TAKEOVER_AFTER_MIN) {
+        let error = format!(
+            "invalid time {takeover_after:?}: expected at least {TAKEOVER_AFTER_MIN:?}, since an origin \
+             may be silent for a second"
+        );
+        return Err(BadOption::new("--takeover-after", error));
+    }
     if role == Role::Edge && takeover_after.is_some() {
         let error = "works with --publish only: a server that follows never takes over";
         return Err(BadOption::new("--takeover-after", error));
@@ -124,6 +131,8 @@ const IN_URL: &str = "the URL says already who this server is: leave one of them
 
 /// How long the log may be silent before another origin takes over.
 const TAKEOVER_AFTER: Duration = Duration::from_secs(3);
+
+const TAKEOVER_AFTER_MIN: Duration = Duration::from_millis(1_500);
 
 /// How long the broker may take to answer, and to accept a connection.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);

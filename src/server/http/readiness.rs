@@ -19,6 +19,7 @@ pub(crate) struct Readiness<'a> {
     pub(crate) is_stopping: bool,
     /// What it does about the log, if it is one of many servers.
     pub(crate) relay: Option<&'a Relay>,
+    pub(crate) now: Instant,
 }
 
 impl Readiness<'_> {
@@ -26,7 +27,9 @@ impl Readiness<'_> {
     /// shutdown has begun.
     pub(crate) fn is_ready(&self) -> bool {
         let has_symbols = self.hub.counts().0 > 0;
-        let has_origin = self.relay.is_none_or(|relay| relay.obstacle().is_none());
+        let has_origin = self
+            .relay
+            .is_none_or(|relay| relay.obstacle().is_none() && relay.trouble(self.now).is_none());
         !self.is_stopping
             && has_origin
             && self.sources.has_lists()
@@ -47,7 +50,8 @@ impl Readiness<'_> {
         if self.hub.counts().0 == 0 {
             body.push_str("there are no symbols yet\n");
         }
-        if let Some(obstacle) = self.relay.and_then(Relay::obstacle) {
+        let trouble = |relay: &Relay| relay.obstacle().or_else(|| relay.trouble(now));
+        if let Some(obstacle) = self.relay.and_then(trouble) {
             body.push_str(&obstacle);
             body.push('\n');
         }
