@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::options::Time;
+use crate::time::Time;
 
 /// One of the things that may go wrong in a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,6 +20,7 @@ mod readiness;
 mod report;
 mod seen;
 mod tapes;
+mod time;
 mod turns;
 mod wire;
 
