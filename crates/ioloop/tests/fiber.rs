@@ -1,6 +1,8 @@
 //! The promise of a fiber: it reads like blocking code, blocks no other work, and always ends
 //! cleanly.
 
+mod common;
+
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
@@ -10,17 +12,9 @@ use ioloop::IoLoop;
 use ioloop::fiber::{self, Cancelled, Emitter, Exit, Fiber, STACK_SIZE};
 use mio::Token;
 
-type Words = Vec<String>;
+use self::common::{LONG, Words, watched_loop};
+
 type Body = fn(&Emitter<&'static str>) -> io::Result<()>;
-
-/// Long enough that only a failure waits for it.
-const LONG: Duration = Duration::from_secs(60);
-
-fn watched_loop() -> IoLoop<Words> {
-    let mut io_loop = IoLoop::new().expect("a poll descriptor");
-    io_loop.call_later(Duration::from_secs(5), |_, _| panic!("the loop hangs"));
-    io_loop
-}
 
 /// Spawns a fiber that pushes the words that it emits, and `name: exit` when it ends.
 fn spawn(

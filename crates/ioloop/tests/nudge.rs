@@ -1,6 +1,8 @@
 //! The promise of a nudge: it ends the wait of a fiber that accepts nudges, is never lost, and
 //! disturbs no other wait.
 
+mod common;
+
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -9,16 +11,7 @@ use ioloop::fiber::{self, Emitter, Exit, Fiber, STACK_SIZE};
 use ioloop::net::FiberStream;
 use ioloop::{IoLoop, Registrar};
 
-type Words = Vec<String>;
-
-/// Long enough that only a failure waits for it.
-const LONG: Duration = Duration::from_secs(60);
-
-fn watched_loop() -> IoLoop<Words> {
-    let mut io_loop = IoLoop::new().expect("a poll descriptor");
-    io_loop.call_later(Duration::from_secs(5), |_, _| panic!("the loop hangs"));
-    io_loop
-}
+use self::common::{LONG, Words, watched_loop};
 
 /// Spawns a fiber that pushes the words that it emits. The loop stops when it ends.
 fn spawn(
