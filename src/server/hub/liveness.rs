@@ -165,29 +165,22 @@ impl Hub {
         }
         let known = silent.len();
         for index in from..self.instruments.len() {
-            let instrument = &mut self.instruments[index];
+            let instrument = &self.instruments[index];
             if !instrument.is_listed || !instrument.is_overdue(now) {
                 continue;
             }
             if silent.len() - known == most {
                 return Some(index);
             }
-            let was_live = instrument.is_live();
-            let market = instrument.market;
-            let had_price = instrument.seq > 0;
-            if let Some(watch) = &mut instrument.watch {
-                watch.is_stale = true;
+            if let Some(watch) = &instrument.watch {
                 silent.push(Silent {
                     symbol: instrument.name.to_string(),
-                    market,
+                    market: instrument.market,
                     silence: watch.silence(now),
-                    had_price,
+                    had_price: instrument.seq > 0,
                 });
             }
-            if was_live {
-                self.markets.went_silent(market);
-            }
-            self.publish_event(index as SymbolId, now);
+            self.go_stale(index, now);
         }
         None
     }
@@ -197,7 +190,7 @@ impl Hub {
     pub(crate) fn confirm_all_but(&mut self, stale: &BTreeMap<String, u64>, now: Instant) -> bool {
         let head = self.tape.head();
         for index in 0..self.instruments.len() {
-            let instrument = &mut self.instruments[index];
+            let instrument = &self.instruments[index];
             if !instrument.is_listed || instrument.watch.is_none() {
                 continue;
             }
@@ -212,16 +205,24 @@ impl Hub {
         self.tape.head() != head
     }
 
-    /// Prints that a symbol is stale, as another server says, unless its readers know.
+    /// Takes another server's word that a symbol has been silent for this long, and prints that it is
+    /// stale, unless its readers know.
     fn call_stale(&mut self, index: usize, age: Duration, now: Instant) {
-        let instrument = &mut self.instruments[index];
-        let (was_live, market) = (instrument.is_live(), instrument.market);
-        let Some(watch) = &mut instrument.watch else {
+        let Some(watch) = &mut self.instruments[index].watch else {
             return;
         };
         watch.touched = now.checked_sub(age).unwrap_or(now).min(watch.touched);
-        if std::mem::replace(&mut watch.is_stale, true) {
-            return;
+        if !watch.is_stale {
+            self.go_stale(index, now);
+        }
+    }
+
+    /// Marks a watched symbol as stale, and prints it.
+    fn go_stale(&mut self, index: usize, now: Instant) {
+        let instrument = &mut self.instruments[index];
+        let (was_live, market) = (instrument.is_live(), instrument.market);
+        if let Some(watch) = &mut instrument.watch {
+            watch.is_stale = true;
         }
         if was_live {
             self.markets.went_silent(market);
