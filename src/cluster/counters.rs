@@ -32,8 +32,6 @@ pub(crate) struct RelayCounters {
     /// From a message on its way to the log to the answer.
     pub(crate) ack: Delays,
     appended: Option<Instant>,
-    /// When something was last logged that may come often.
-    logged: Option<Instant>,
 }
 
 /// Delays by length.
@@ -59,7 +57,6 @@ impl Default for RelayCounters {
             lag: Durations::new(&BOUNDS),
             ack: Durations::new(&BOUNDS),
             appended: None,
-            logged: None,
         }
     }
 }
@@ -118,19 +115,7 @@ impl RelayCounters {
             Note::Follows { .. } | Note::Left | Note::Fetched(_) | Note::NoOrigin => {}
         }
     }
-
-    /// Whether something that may come often is to be logged now.
-    pub(crate) fn may_log(&mut self, now: Instant) -> bool {
-        let may = self.logged.is_none_or(|logged| now >= logged + LOG_EVERY);
-        if may {
-            self.logged = Some(now);
-        }
-        may
-    }
 }
-
-/// How often the same kind of line is logged.
-const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// The bounds of the delays, from a message on one machine to a broker without a leader.
 const BOUNDS: [Duration; 12] = [

@@ -102,17 +102,9 @@ impl<S: Transport> Server<S> {
                 }
                 relay.on_down(&server, &why);
             }
-            LinkEvent::Refused(why) if relay.node.is_ready() => {
-                if relay.counters.may_log(now) {
-                    log::warn!("broker: {why}");
-                }
-            }
+            LinkEvent::Refused(why) if relay.node.is_ready() => log::warn!("broker: {why}"),
             LinkEvent::Refused(why) => self.give_up(io_loop, format!("broker: {why}")),
-            LinkEvent::Complaint(text) => {
-                if relay.counters.may_log(now) {
-                    log::warn!("broker: {text}");
-                }
-            }
+            LinkEvent::Complaint(text) => log::warn!("broker: {text}"),
         }
     }
 
