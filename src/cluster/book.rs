@@ -38,11 +38,12 @@ impl Book {
     /// Takes a tick, and says how it fits. One that is known or differs changes nothing.
     pub(crate) fn take(&mut self, printed: &Printed) -> Fit {
         let symbol = &printed.tick.symbol;
-        if !self.entries.contains_key(symbol) {
-            self.entries.insert(symbol.clone(), Entry::default());
-        }
         let Some(entry) = self.entries.get_mut(symbol) else {
-            return Fit::Known;
+            let newest = Some(printed.clone());
+            self.entries
+                .insert(symbol.clone(), Entry { newest, info: None });
+            self.note_sent(printed.sent);
+            return Fit::Next;
         };
         let fit = match &entry.newest {
             Some(newest) if newest == printed => Fit::Known,
@@ -54,8 +55,8 @@ impl Book {
             None => Fit::Next,
         };
         if matches!(fit, Fit::Next | Fit::Skips(_)) {
-            self.sent = self.sent.max(printed.sent);
             entry.newest = Some(printed.clone());
+            self.note_sent(printed.sent);
         }
         fit
     }
@@ -152,7 +153,7 @@ impl Book {
 /// The parts of a key as they come by, to find out when it is complete.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeyProgress {
-    /// Where the log has its first part, and the number of the next one.
+    /// Where the log has its first part, the number of the next one, and their term.
     current: Option<(u64, u32, u64)>,
     /// The symbols of the parts so far.
     symbols: Vec<String>,

@@ -48,7 +48,7 @@ pub(crate) enum Subject {
     Key,
 }
 
-/// What comes from the broker. Numbers are those of the log.
+/// What the broker reports. Messages have the numbers that the log gave them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Input {
     /// There is a connection, and it brings what is appended from now on.
@@ -109,7 +109,7 @@ pub(crate) enum Effect {
     Note(Note),
 }
 
-/// Something that whoever runs the server wants to know.
+/// Something worth a line in the operator's log or a count in the metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
     /// Another origin leads from here on.
@@ -456,7 +456,7 @@ impl Node {
         self.has_checked = true;
         if self.follows() && !is_another_log {
             if newest > self.tail {
-                self.seen = self.seen.max(newest);
+                self.saw(newest);
             } else {
                 self.looked = Some(now);
                 self.after_look(now);
@@ -652,7 +652,7 @@ impl Node {
     /// Applies a message: everything that this server prints comes by here.
     fn apply(&mut self, message: Message, now: Instant) {
         self.tail += 1;
-        self.seen = self.seen.max(self.tail);
+        self.saw(self.tail);
         let begins_term = self
             .position
             .is_none_or(|position| position.term != message.position.term);

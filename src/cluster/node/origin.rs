@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use super::{Command, Effect, Input, Node, Note, Phase, RETRY, Request, Subject};
+use super::{Command, Effect, Input, Node, Note, RETRY, Request, Subject};
 use crate::cluster::message::{Content, Key, Message, Position, Printed, Silences, SymbolInfo};
 use crate::cluster::waiting::{BATCH_LENGTH_MAX, Waiting};
 use crate::tick::{Stamps, Tick};
@@ -183,7 +183,7 @@ impl Node {
         }
     }
 
-    /// Adds symbols of the sources, or changes what is to be known of them.
+    /// Adds symbols of the sources, or replaces what is known about them.
     pub(crate) fn add_symbols(&mut self, symbols: impl IntoIterator<Item = (String, SymbolInfo)>) {
         if let Some(origin) = &mut self.origin {
             origin.symbols.extend(symbols);
@@ -191,7 +191,7 @@ impl Node {
         }
     }
 
-    /// What is to be known of a symbol of the sources.
+    /// What is known about a symbol of the sources.
     pub(crate) fn symbol(&self, symbol: &str) -> Option<&SymbolInfo> {
         self.origin.as_ref()?.symbols.get(symbol)
     }
@@ -262,7 +262,7 @@ impl Node {
     }
 
     fn consider_taking_over(&mut self, now: Instant) {
-        if !matches!(self.phase, Phase::Following) || !self.is_vacant(now) {
+        if !self.follows() || !self.is_vacant(now) {
             return;
         }
         match self.looked {
@@ -273,9 +273,8 @@ impl Node {
 
     /// Continues after a look that found nothing new.
     pub(super) fn after_look(&mut self, now: Instant) {
-        if let Some(origin) = &mut self.origin
-            && let Some(under_way) = &mut origin.under_way
-            && matches!(under_way.state, State::Unknown { was_refused: false })
+        if let Some(under_way) = self.under_way_mut()
+            && under_way.state == (State::Unknown { was_refused: false })
         {
             under_way.state = State::Due(None);
         }
@@ -502,21 +501,23 @@ impl Node {
 
     /// Sends the message under way behind one that is not ours.
     pub(super) fn send_again(&mut self) {
-        let under_way = self
-            .origin
-            .as_mut()
-            .and_then(|origin| origin.under_way.as_mut());
-        if let Some(under_way) = under_way {
+        if let Some(under_way) = self.under_way_mut() {
             under_way.state = State::Due(None);
         }
     }
 
+    /// The message under way, if there is one.
+    fn under_way(&self) -> Option<&UnderWay> {
+        self.origin.as_ref()?.under_way.as_ref()
+    }
+
+    fn under_way_mut(&mut self) -> Option<&mut UnderWay> {
+        self.origin.as_mut()?.under_way.as_mut()
+    }
+
     fn is_under_way(&self, message: u64) -> bool {
-        let under_way = self
-            .origin
-            .as_ref()
-            .and_then(|origin| origin.under_way.as_ref());
-        under_way.is_some_and(|under_way| under_way.count == message)
+        self.under_way()
+            .is_some_and(|under_way| under_way.count == message)
     }
 
     /// Asks the log about itself, once at a time.
@@ -536,11 +537,7 @@ impl Node {
 
     /// Looks up what the log has where the message under way should be.
     fn look_up(&mut self, was_refused: bool) {
-        let under_way = self
-            .origin
-            .as_mut()
-            .and_then(|origin| origin.under_way.as_mut());
-        if let Some(under_way) = under_way {
+        if let Some(under_way) = self.under_way_mut() {
             under_way.state = State::Unknown { was_refused };
             let next = self.tail + 1;
             self.gets.rewind(next);
@@ -550,11 +547,8 @@ impl Node {
 
     /// The log does not have the message under way. Returns whether that is an answer.
     pub(super) fn is_not_stored(&mut self, seq: u64, now: Instant) -> bool {
-        let under_way = self
-            .origin
-            .as_mut()
-            .and_then(|origin| origin.under_way.as_mut());
-        let Some(under_way) = under_way.filter(|_| seq == self.tail + 1) else {
+        let is_next = seq == self.tail + 1;
+        let Some(under_way) = self.under_way_mut().filter(|_| is_next) else {
             return false;
         };
         match under_way.state {
@@ -572,10 +566,7 @@ impl Node {
 
     /// Takes the message behind the newest one, if it is the one under way.
     pub(super) fn accept_if_own(&mut self, payload: &[u8], now: Instant) -> bool {
-        let under_way = self
-            .origin
-            .as_ref()
-            .and_then(|origin| origin.under_way.as_ref());
+        let under_way = self.under_way();
         let is_own = under_way.is_some_and(|under_way| under_way.payload == payload);
         if is_own {
             self.accept(now);
@@ -659,11 +650,7 @@ impl Node {
     /// A message under way may have arrived or not.
     pub(super) fn disconnect_origin(&mut self) {
         self.was_inspecting();
-        let under_way = self
-            .origin
-            .as_mut()
-            .and_then(|origin| origin.under_way.as_mut());
-        if let Some(under_way) = under_way
+        if let Some(under_way) = self.under_way_mut()
             && under_way.state != State::Due(None)
         {
             under_way.state = State::Unknown { was_refused: false };
