@@ -27,6 +27,6 @@ pub(crate) use self::node::{Effect, Node, Note, OriginSettings};
 pub(crate) enum Role {
     /// It follows.
     Edge,
-    /// It writes what its sources bring, or takes over from whoever does.
+    /// It writes the prices of its sources into the log, or stands by to take over.
     Origin { takeover_after: Duration },
 }

@@ -119,7 +119,7 @@ impl Relay {
         self.node.add_symbols(missing);
     }
 
-    /// Notes what is to be known of symbols of this server's own sources.
+    /// Notes how long symbols of this server's own sources may be silent, and their markets.
     pub(crate) fn watch(&mut self, watched: Vec<Watched>) {
         self.node.add_symbols(watched.into_iter().map(|watched| {
             let info = SymbolInfo {
@@ -141,9 +141,7 @@ impl Relay {
     pub(crate) fn beat_soon(&mut self) {
         self.node.beat_soon();
     }
-}
 
-impl Relay {
     pub(super) fn on_up(&mut self, server: String, version: &str, after: Duration) {
         if self.was_connected {
             log::info!("broker: at {server}, version {version}, after {after:.0?}");

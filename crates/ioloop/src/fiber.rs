@@ -172,7 +172,7 @@ pub fn wait(token: Token, deadline: Option<Instant>) -> io::Result<()> {
 /// Does the same as [`wait`], but a nudge ends the wait, too: also one from before it began.
 ///
 /// # Errors
-/// [`Nudged`] when nudged; otherwise those of [`wait`].
+/// [`Nudged`] when nudged, and the errors of [`wait`].
 pub fn wait_or_nudge(token: Token, deadline: Option<Instant>) -> io::Result<()> {
     take_nudge()?;
     let fiber = current().ok_or(Cancelled)?;

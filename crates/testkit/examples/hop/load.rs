@@ -118,8 +118,8 @@ impl<'a> Load<'a> {
         usize::from(self.begins.get(1).is_some_and(|begin| index >= *begin))
     }
 
-    /// Lets the clients of one tape go and those of another come, if it is their turn, and measures
-    /// in between what the servers need for them.
+    /// At the end of a turn, disconnects the clients of one tape and connects those of the next. Reads
+    /// the CPU time of the servers at both ends of each turn.
     fn take_turns(&mut self, now: Instant) {
         while let Some((moment, tape)) = self.turns.take(now) {
             match moment {

@@ -13,7 +13,7 @@ use crate::wire::tick;
 pub(crate) struct Comparison {
     /// Recordings with lines.
     pub(crate) recordings: usize,
-    /// Lines of all recordings that were compared with those of another.
+    /// How many lines were compared, in all recordings together.
     pub(crate) compared: usize,
     /// The first lines that differ, one of each recording that has some.
     pub(crate) differences: Vec<String>,
@@ -53,7 +53,7 @@ pub(crate) fn compare(recordings: &[PathBuf]) -> io::Result<Comparison> {
     Ok(comparison)
 }
 
-/// How many lines of `lines` were compared, and where they first differ from those that are known.
+/// Compares `lines` with the `known` ones. Returns how many were compared, and the first difference.
 fn compare_with(known: &[Line], lines: &[Line]) -> (usize, Option<String>) {
     let (Some((first, _)), Some((last, _))) = (lines.first(), known.last()) else {
         return (0, None);

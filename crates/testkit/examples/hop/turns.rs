@@ -1,6 +1,5 @@
-//! Whose turn it is: with a single server to compare with, its clients and those of the edges come
-//! and go in turns, so that both are measured under the same conditions, and neither beside the
-//! other.
+//! Taking turns: when the edges are compared with a single server, only one side has clients at a
+//! time. So both are measured under the same conditions, and neither disturbs the other.
 
 use std::time::{Duration, Instant};
 
