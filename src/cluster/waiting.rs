@@ -28,20 +28,6 @@ impl Waiting {
         }
     }
 
-    /// Puts prices back that were taken, in front of the others.
-    pub(crate) fn put_back(&mut self, ticks: Vec<Tick>) {
-        let newer = std::mem::replace(
-            self,
-            Self {
-                ticks,
-                ..Self::default()
-            },
-        );
-        self.conflated = newer.conflated;
-        self.length = self.ticks.iter().map(length).sum();
-        newer.ticks.into_iter().for_each(|tick| self.push(tick));
-    }
-
     /// Takes the oldest prices, as many as fit into one message.
     pub(crate) fn take(&mut self) -> Vec<Tick> {
         let mut room = BATCH_LENGTH_MAX;
@@ -131,9 +117,6 @@ mod tests {
         let taken = waiting.take();
         assert!(taken.iter().map(|tick| tick.timestamp).eq(0..5));
         assert!(waiting.is_empty());
-        waiting.push(tick("A", 5));
-        waiting.put_back(taken);
-        assert!(waiting.take().iter().map(|tick| tick.timestamp).eq(0..6));
         assert_eq!(waiting.conflated(), 0);
     }
 

@@ -103,6 +103,20 @@ impl Client {
 
     /// Reads at a server for a while, from the newest tick on that it has from any server.
     pub(crate) fn read_at(&mut self, member: &Member, time: Duration) {
+        let end = Instant::now() + time;
+        self.read_while(member, |_| Instant::now() < end);
+    }
+
+    /// Reads at a server until something holds.
+    pub(crate) fn read_until(&mut self, member: &Member, holds: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        self.read_while(member, |client| {
+            assert!(Instant::now() < deadline, "{}", member.server.log());
+            !holds(client)
+        });
+    }
+
+    fn read_while(&mut self, member: &Member, goes_on: impl Fn(&Self) -> bool) {
         let since = self
             .since
             .map_or(String::new(), |since| format!("?since={since}"));
@@ -111,8 +125,7 @@ impl Client {
         let (mut socket, _) = upgraded.expect("an upgrade");
         let look = Some(Duration::from_millis(20));
         socket.get_mut().set_read_timeout(look).expect("a time");
-        let end = Instant::now() + time;
-        while Instant::now() < end {
+        while goes_on(self) {
             match socket.read() {
                 Ok(message) if message.is_text() => self.take(message.to_text().expect("text")),
                 Ok(_) => {}

@@ -40,6 +40,9 @@ pub(super) struct Origin {
     /// While it follows: the newest price of each symbol, which it may write when it takes over.
     pool: HashMap<String, Tick>,
     waiting: Waiting,
+    /// Ticks that were under way when the log was lost. Other servers may have printed them, so they
+    /// are written again as they are.
+    rewritten: Vec<Printed>,
     under_way: Option<UnderWay>,
     /// How many messages it has written, or tried to.
     messages: u64,
@@ -72,8 +75,6 @@ struct UnderWay {
     message: Message,
     payload: Vec<u8>,
     subject: Subject,
-    /// The prices in it, as they came.
-    ticks: Vec<Tick>,
     state: State,
 }
 
@@ -114,6 +115,7 @@ impl Node {
             symbols: BTreeMap::new(),
             pool: HashMap::new(),
             waiting: Waiting::default(),
+            rewritten: Vec::new(),
             under_way: None,
             messages: 0,
             is_inspecting: false,
@@ -318,7 +320,7 @@ impl Node {
             after: self.position,
             content: Content::Key(key),
         };
-        self.put_under_way(message, Subject::Key, Vec::new());
+        self.put_under_way(message, Subject::Key);
         self.send(now);
     }
 
@@ -338,20 +340,16 @@ impl Node {
         };
         let has_part = origin.keys.next > 0 && !origin.is_leaving;
         let is_beat_due = origin.beat_due.is_none_or(|due| now >= due);
-        let has_ticks = !origin.waiting.is_empty();
-        let (content, subject, ticks) = if has_part && !(origin.keys.was_last && has_ticks) {
+        let has_ticks = !origin.waiting.is_empty() || !origin.rewritten.is_empty();
+        let (content, subject) = if has_part && !(origin.keys.was_last && has_ticks) {
             let key = self.next_part(silence);
-            (Content::Key(key), Subject::Key, Vec::new())
+            (Content::Key(key), Subject::Key)
         } else if has_ticks || is_beat_due {
-            let ticks = origin.waiting.take();
+            let ticks = self.next_ticks();
             let stale = is_beat_due.then(|| self.silences(silence));
-            let content = Content::Ticks {
-                ticks: self.stamp(&ticks),
-                stale,
-            };
-            (content, Subject::Ticks, ticks)
+            (Content::Ticks { ticks, stale }, Subject::Ticks)
         } else if origin.is_leaving {
-            (Content::Leave, Subject::Ticks, Vec::new())
+            (Content::Leave, Subject::Ticks)
         } else {
             return;
         };
@@ -366,7 +364,7 @@ impl Node {
             after: None,
             content,
         };
-        self.put_under_way(message, subject, ticks);
+        self.put_under_way(message, subject);
     }
 
     /// All symbols that are stale.
@@ -377,20 +375,29 @@ impl Node {
             .collect()
     }
 
-    /// Gives prices their numbers and stamps.
-    fn stamp(&mut self, ticks: &[Tick]) -> Vec<Printed> {
-        let mut numbers = HashMap::new();
+    /// The ticks of the next message: those to be written again, or the prices that wait.
+    fn next_ticks(&mut self) -> Vec<Printed> {
         let Some(origin) = &mut self.origin else {
             return Vec::new();
         };
-        let ticks = ticks.iter().map(|tick| {
-            let seq = numbers
-                .entry(tick.symbol.as_str())
-                .or_insert_with(|| self.book.next_seq(&tick.symbol));
+        if !origin.rewritten.is_empty() {
+            return std::mem::take(&mut origin.rewritten);
+        }
+        let waiting = origin.waiting.take();
+        let mut numbers = HashMap::new();
+        let ticks = waiting.into_iter().map(|tick| {
+            let seq = match numbers.get_mut(&tick.symbol) {
+                Some(seq) => seq,
+                None => {
+                    let seq = self.book.next_seq(&tick.symbol);
+                    numbers.entry(tick.symbol.clone()).or_insert(seq)
+                }
+            };
+            let sent = origin.stamps.stamp();
             let printed = Printed {
-                tick: tick.clone(),
                 seq: *seq,
-                sent: origin.stamps.stamp(),
+                sent,
+                tick,
             };
             *seq += 1;
             printed
@@ -446,7 +453,7 @@ impl Node {
         }
     }
 
-    fn put_under_way(&mut self, message: Message, subject: Subject, ticks: Vec<Tick>) {
+    fn put_under_way(&mut self, message: Message, subject: Subject) {
         if let Some(origin) = &mut self.origin {
             origin.messages += 1;
             origin.under_way = Some(UnderWay {
@@ -454,7 +461,6 @@ impl Node {
                 payload: message.to_bytes(),
                 message,
                 subject,
-                ticks,
                 state: State::Due(None),
             });
         }
@@ -639,6 +645,7 @@ impl Node {
         }
         origin.duty = Duty::Follows;
         origin.waiting.clear();
+        origin.rewritten.clear();
         origin.standing.clear();
         origin.under_way = None;
         origin.keys = Keys::default();
@@ -694,8 +701,11 @@ impl Node {
         if !may_open || !is_known {
             return self.look_later(now);
         }
-        if let Some(under_way) = origin.under_way.take() {
-            origin.waiting.put_back(under_way.ticks);
+        if let Some(under_way) = origin.under_way.take()
+            && let Content::Ticks { ticks, .. } = under_way.message.content
+            && !ticks.is_empty()
+        {
+            origin.rewritten = ticks;
         }
         if self.position.is_some() && last < self.tail {
             self.note(Note::LogLost);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::message::{Message, Position, Printed};
+use crate::cluster::message::{Content, Message, Position, Printed};
 use crate::cluster::node::{Command, Input, Request, Subject};
 
 /// The log of the broker.
@@ -22,6 +22,10 @@ pub(super) struct Log {
     pub(super) generation: u64,
     pub(super) was_lost: bool,
     position: Option<Position>,
+    /// The origin that leads.
+    leader: String,
+    /// What a log that was lost had and its leader had not heard of: others may have printed it.
+    unsure: Vec<Printed>,
 }
 
 impl Log {
@@ -108,18 +112,36 @@ impl Log {
             let (old, new) = (self.position, message.position);
             return Err(format!("{new} was appended behind {old:?}"));
         }
-        if is_anew {
+        let is_of_another = match &message.content {
+            Content::Key(key) => {
+                std::mem::replace(&mut self.leader, key.origin.clone()) != key.origin
+            }
+            _ => false,
+        };
+        if is_anew || is_of_another && !self.unsure.is_empty() {
             self.truth.clear();
             self.generation += 1;
+            self.unsure.clear();
         }
         let is_key = subject == Subject::Key;
         if !is_key {
+            let unsure = std::mem::take(&mut self.unsure);
+            if !message.ticks().starts_with(&unsure) {
+                return Err(format!("{unsure:?} was written in other words"));
+            }
             self.truth.extend(message.ticks().iter().cloned());
         }
         self.position = Some(message.position);
         self.last += 1;
         self.messages.insert(self.last, (subject, payload));
         Ok(())
+    }
+
+    /// An origin dies, and what it knew with it.
+    pub(super) fn forget(&mut self, origin: &str) {
+        if self.leader == origin {
+            self.leader.clear();
+        }
     }
 
     /// The position of its newest message.
@@ -153,8 +175,18 @@ impl Log {
         self.messages = self.messages.split_off(&from);
     }
 
-    /// It is lost.
-    pub(super) fn lose(&mut self) {
+    /// It is lost. Its leader knows it up to `known`, which may lack one message.
+    pub(super) fn lose(&mut self, known: Position) {
+        if self.position != Some(known) {
+            let mut all = self.messages.values().rev();
+            let newest = all.find_map(|(_, payload)| Message::parse(payload).ok());
+            self.unsure = match newest.map(|newest| newest.content) {
+                Some(Content::Ticks { ticks, .. }) => ticks,
+                _ => Vec::new(),
+            };
+            self.truth.truncate(self.truth.len() - self.unsure.len());
+            self.position = Some(known);
+        }
         self.messages.clear();
         (self.last, self.is_missing) = (0, true);
         self.was_lost = true;

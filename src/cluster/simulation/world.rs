@@ -99,7 +99,7 @@ impl World {
     fn server(&self, index: usize) -> Server {
         let node = if index < ORIGINS {
             let mut node = Node::origin(OriginSettings {
-                id: format!("origin {index}"),
+                id: origin_id(index),
                 takeover_after: Duration::from_secs(3),
                 // Nothing can be said of a log that was lost and is begun again by somebody who
                 // knows nothing, and whose clock is behind.
@@ -371,18 +371,20 @@ impl World {
         Ok(())
     }
 
-    /// The log is lost, at a moment when its leader knows all of it.
+    /// The log is lost, at a moment when its leader knows all of it but the message under way.
     fn lose_log(&mut self) -> Result<(), String> {
-        let position = self.log.position();
-        let knows = |server: &&Server| server.node.position() == position;
-        let is_known = self
-            .servers
-            .iter()
-            .filter(knows)
-            .any(|server| server.node.leads());
+        let newest = self.log.position();
+        let leaders = self.servers.iter().filter(|server| server.node.leads());
+        let known = leaders.filter_map(|server| server.node.position());
+        let mut known =
+            known.filter(|&known| Some(known) == newest || Some(known.next()) == newest);
+        let known = known.next();
         let knows_any = self.servers[1].node.position().is_some();
-        if is_known && knows_any && !self.log.has_no_leader {
-            self.log.lose();
+        if let Some(known) = known
+            && knows_any
+            && !self.log.has_no_leader
+        {
+            self.log.lose(known);
             for index in 0..SERVERS {
                 self.disconnect(index)?;
             }
@@ -426,6 +428,7 @@ impl World {
         if !server.is_dead {
             server.is_dead = true;
             server.is_connected = false;
+            self.log.forget(&origin_id(index));
             let later = self.now + self.within(3_000_000);
             self.schedule(later, Event::Revive(index));
         }
@@ -449,6 +452,10 @@ impl World {
         self.count += 1;
         self.events.insert((at.max(self.now), self.count), event);
     }
+}
+
+fn origin_id(index: usize) -> String {
+    format!("origin {index}")
 }
 
 fn request(command: &Command) -> Request {
