@@ -184,15 +184,11 @@ impl Message {
         header.with(ticks)
     }
 
-    /// Reads only where a message stands, and what it follows; `None` if it is not ours.
-    pub(crate) fn place(bytes: &[u8]) -> Option<(Position, Option<Position>)> {
+    /// Reads only the term of a message; `None` if it is not ours.
+    pub(crate) fn term(bytes: &[u8]) -> Option<u64> {
         let header = bytes.split(|&byte| byte == b'\n').next()?;
         let header: Header = serde_json::from_slice(header).ok()?;
-        let position = Position {
-            term: header.term,
-            n: header.n,
-        };
-        Some((position, header.after))
+        Some(header.term)
     }
 
     /// Its ticks.
@@ -357,7 +353,7 @@ mod tests {
             "{\"tape\":\"ticks\",\"term\":7,\"n\":42}\n{\"symbol\":\"BTC/USDT\",\"price\":97123.45,\
              \"timestamp\":1732270000123,\"seq\":42,\"sent\":1732270000123456}\n"
         );
-        assert_eq!(Message::place(&bytes), Some((position(7, 42), None)));
+        assert_eq!(Message::term(&bytes), Some(7));
         assert_eq!(Message::parse(&bytes), Ok(message));
     }
 

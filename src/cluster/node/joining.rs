@@ -108,9 +108,8 @@ impl Node {
         let messages = behind_the_last_break(messages);
         let first = messages.first().map(|(_, message)| message);
         let is_seamless = first.is_some_and(|first| {
-            let after = self.position;
-            after.is_some_and(|position| first.position == position.next())
-                || first.after.is_some() && first.after == after
+            let is_next = self.position.is_some_and(|at| first.position == at.next());
+            is_next || self.goes_on_with(first)
         });
         if let Some((_, last)) = messages.last() {
             self.position = Some(last.position);
@@ -139,6 +138,7 @@ impl Node {
         self.effects.push(Effect::Beat(window.stale));
         if let Some(from) = self.position {
             let origin = window.origin;
+            self.led_by.clone_from(&origin);
             self.note(Note::Follows { origin, from });
         }
         if window.has_left {

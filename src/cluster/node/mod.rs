@@ -194,6 +194,8 @@ pub(crate) struct Node {
     fetched: u64,
     /// The newest stamp that was printed, Unix µs.
     printed: u64,
+    /// The origin of the newest term.
+    led_by: String,
     origin: Option<Origin>,
 }
 
@@ -230,6 +232,7 @@ impl Node {
             effects: Vec::new(),
             fetched: 0,
             printed: 0,
+            led_by: String::new(),
             origin,
         }
     }
@@ -387,6 +390,20 @@ impl Node {
         self.missing_since = None;
     }
 
+    /// Whether a term goes on where this server is. When a log is lost, its leader may know one
+    /// message more or one less than others; then it writes the ticks of both again.
+    fn goes_on_with(&self, opening: &Message) -> bool {
+        let (Some(position), Some(after)) = (self.position, opening.after) else {
+            return false;
+        };
+        let is_near = position == after.next() || position.next() == after;
+        let origin = match &opening.content {
+            Content::Key(key) => key.origin.as_str(),
+            Content::Ticks { .. } | Content::Leave => "",
+        };
+        position == after || is_near && origin == self.led_by
+    }
+
     /// Follows a log that ends at `last`, without knowing more of it.
     fn begin_at(&mut self, last: u64) {
         (self.tail, self.seen) = (last, last);
@@ -517,16 +534,16 @@ impl Node {
             return;
         }
         // An old number: a repetition, or another log.
-        let Some((place, after)) = Message::place(payload) else {
-            return;
-        };
-        let position = self.position.unwrap_or_default();
-        if place.term <= position.term {
+        let term = self.position.map_or(0, |position| position.term);
+        if Message::term(payload).is_none_or(|of| of <= term) {
             return;
         }
+        let Held::Message(message) = Held::read(payload) else {
+            return;
+        };
         self.note(Note::LogLost);
         self.lose_lead();
-        if after == self.position {
+        if self.goes_on_with(&message) {
             self.begin_at(seq - 1);
             self.saw(seq);
             self.hold(seq, payload, now);
@@ -638,7 +655,8 @@ impl Node {
             Held::Message(message) => {
                 let position = self.position.unwrap_or_default();
                 let opens = message.position.n == 1 && message.position.term > position.term;
-                if message.position == position.next() || opens && message.after == self.position {
+                let follows = message.position == position.next();
+                if follows || opens && self.goes_on_with(&message) {
                     self.lose_lead();
                     self.apply(message, now);
                 } else {
@@ -656,6 +674,8 @@ impl Node {
         let begins_term = self
             .position
             .is_none_or(|position| position.term != message.position.term);
+        // It will be written again.
+        let lacks_last = begins_term && message.after == self.position.map(Position::next);
         self.position = Some(message.position);
         self.heard = Some(now);
         self.looked = None;
@@ -666,12 +686,20 @@ impl Node {
                     self.beat(stale);
                 }
             }
-            Content::Key(key) => self.apply_key(message.position, key, begins_term),
+            Content::Key(mut key) => {
+                if lacks_last {
+                    key.ticks.clear();
+                }
+                self.apply_key(message.position, key, begins_term);
+            }
             Content::Leave => self.on_leave(),
         }
     }
 
     fn apply_key(&mut self, position: Position, key: Key, begins_term: bool) {
+        if begins_term {
+            self.led_by.clone_from(&key.origin);
+        }
         if begins_term && !self.leads() {
             self.is_led();
             let (origin, from) = (key.origin.clone(), position);

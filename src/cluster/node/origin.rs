@@ -40,8 +40,10 @@ pub(super) struct Origin {
     /// While it follows: the newest price of each symbol, which it may write when it takes over.
     pool: HashMap<String, Tick>,
     waiting: Waiting,
-    /// Ticks that were under way when the log was lost. Other servers may have printed them, so they
-    /// are written again as they are.
+    /// The last message that the log has taken of this server.
+    accepted: Vec<u8>,
+    /// Ticks that were in the last message and in the one under way when the log was lost. Some
+    /// servers have printed them and some have not, so they are written again as they are.
     rewritten: Vec<Printed>,
     under_way: Option<UnderWay>,
     /// How many messages it has written, or tried to.
@@ -103,6 +105,20 @@ struct Keys {
     was_last: bool,
 }
 
+impl Origin {
+    /// Has the ticks written again of which nobody knows who has printed them.
+    fn rewrite(&mut self) {
+        let accepted = Message::parse(&std::mem::take(&mut self.accepted)).ok();
+        let under_way = self.under_way.take().map(|under_way| under_way.message);
+        let messages = accepted.into_iter().chain(under_way);
+        let ticks = messages.flat_map(|message| match message.content {
+            Content::Ticks { ticks, .. } => ticks,
+            Content::Key(_) | Content::Leave => Vec::new(),
+        });
+        self.rewritten.extend(ticks);
+    }
+}
+
 impl Node {
     /// A server that follows, and leads when nobody else does.
     pub(crate) fn origin(settings: OriginSettings) -> Self {
@@ -115,6 +131,7 @@ impl Node {
             symbols: BTreeMap::new(),
             pool: HashMap::new(),
             waiting: Waiting::default(),
+            accepted: Vec::new(),
             rewritten: Vec::new(),
             under_way: None,
             messages: 0,
@@ -594,6 +611,7 @@ impl Node {
             let first = (key.part.0 == 1).then_some(self.tail + 1);
             origin.keys.first = first.or(origin.keys.first);
         }
+        origin.accepted = under_way.payload;
         let from = under_way.message.position;
         let has_left = under_way.message.content == Content::Leave;
         let opens = origin.duty == Duty::Opens;
@@ -645,6 +663,7 @@ impl Node {
         }
         origin.duty = Duty::Follows;
         origin.waiting.clear();
+        origin.accepted.clear();
         origin.rewritten.clear();
         origin.standing.clear();
         origin.under_way = None;
@@ -701,12 +720,7 @@ impl Node {
         if !may_open || !is_known {
             return self.look_later(now);
         }
-        if let Some(under_way) = origin.under_way.take()
-            && let Content::Ticks { ticks, .. } = under_way.message.content
-            && !ticks.is_empty()
-        {
-            origin.rewritten = ticks;
-        }
+        origin.rewrite();
         if self.position.is_some() && last < self.tail {
             self.note(Note::LogLost);
         }
