@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -61,13 +61,9 @@ fn serve(args: Args) -> Result<(), String> {
     let cluster = args.cluster.map(|cluster| cluster.prepare(&args.feed));
     let cluster = cluster.transpose()?;
     let symbols_file = args.feed.symbols_file.filter(|_| feed.follows_symbols());
-    let recorder =
-        match &args.record {
-            Some(path) => Some(Recorder::create(path).map_err(|error| {
-                format!("cannot record to {}: {}", path.display(), plain(&error))
-            })?),
-            None => None,
-        };
+    let recorder = args.record.as_deref();
+    let recorder = recorder.map(|path| record(path, cluster.is_some()));
+    let recorder = recorder.transpose()?;
     let mut config = args.config;
     if let Some(path) = args.token_file {
         config.tokens = Some(Tokens::read(path)?);
@@ -79,6 +75,16 @@ fn serve(args: Args) -> Result<(), String> {
     let listeners = (listen(args.address)?, config.admin.map(listen).transpose()?);
     run(listeners, config, (feed, symbols_file), (recorder, cluster))
         .map_err(|error| error.to_string())
+}
+
+/// Opens a recording. What one of many servers prints at first, it may have printed before.
+fn record(path: &Path, may_repeat: bool) -> Result<Recorder, String> {
+    let open = if may_repeat {
+        Recorder::resume
+    } else {
+        Recorder::create
+    };
+    open(path).map_err(|error| format!("cannot record to {}: {}", path.display(), plain(&error)))
 }
 
 fn run(

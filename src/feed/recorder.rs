@@ -15,6 +15,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::error_text::plain;
+use crate::tick::WireTick;
 
 /// Records lines to a file, or to a pipe with a reader.
 pub struct Recorder<W = File> {
@@ -28,6 +29,8 @@ pub struct Recorder<W = File> {
     /// The last write failed. Each flush tries again, but the log has only one line about it.
     failing: bool,
     left_out: u64,
+    /// The newest `sent` in it, if it continues a recording; else zero.
+    newest: u64,
 }
 
 impl Recorder {
@@ -40,10 +43,35 @@ impl Recorder {
     /// # Errors
     /// When the file cannot be opened or ends in the middle of a line, or a pipe has no reader.
     pub fn create(path: &Path) -> io::Result<Self> {
-        if path.metadata().is_ok_and(|found| found.is_file()) && !ends_in_whole_line(path)? {
-            let problem = "its last line is incomplete: move the file away, or end that line";
-            return Err(io::Error::new(ErrorKind::InvalidData, problem));
+        if !End::of(path)?.torn.is_empty() {
+            return Err(torn());
         }
+        Self::open(path)
+    }
+
+    /// Does the same for a recording of a tape that has been printed before, in part: what the file
+    /// has already is left out by [`record_new`](Self::record_new). The tape has a tick that was torn
+    /// by a crash again, so its line is ended, and a replay skips it.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or ends in the middle of a line that is no tick, or a pipe has
+    /// no reader.
+    pub fn resume(path: &Path) -> io::Result<Self> {
+        let end = End::of(path)?;
+        let is_tick = end.torn.starts_with(TICK_BEGIN) || TICK_BEGIN.starts_with(&end.torn);
+        if !is_tick {
+            return Err(torn());
+        }
+        let mut recorder = Self::open(path)?;
+        recorder.newest = end.newest.unwrap_or(0);
+        if !end.torn.is_empty() {
+            log::warn!("{}: the last line is incomplete", recorder.name);
+            recorder.buffer.push_back(b'\n');
+        }
+        Ok(recorder)
+    }
+
+    fn open(path: &Path) -> io::Result<Self> {
         let out = OpenOptions::new()
             .append(true)
             .create(true)
@@ -68,6 +96,15 @@ impl<W: Write> Recorder<W> {
             full: None,
             failing: false,
             left_out: 0,
+            newest: 0,
+        }
+    }
+
+    /// Adds the line of a tick that was sent at `sent`, unless the recording has it already.
+    pub fn record_new(&mut self, line: &[u8], sent: u64) {
+        if sent > self.newest {
+            self.newest = sent;
+            self.record(line);
         }
     }
 
@@ -135,17 +172,44 @@ impl<W: Write> Recorder<W> {
     }
 }
 
-/// Whether the file is empty or ends in a newline.
-fn ends_in_whole_line(path: &Path) -> io::Result<bool> {
-    let mut file = File::open(path)?;
-    if file.metadata()?.len() == 0 {
-        return Ok(true);
-    }
-    file.seek(SeekFrom::End(-1))?;
-    let mut last = [0];
-    file.read_exact(&mut last)?;
-    Ok(last == *b"\n")
+/// The end of a file.
+#[derive(Default)]
+struct End {
+    /// The `sent` of the last tick in a whole line.
+    newest: Option<u64>,
+    /// What follows the last whole line.
+    torn: Vec<u8>,
 }
+
+impl End {
+    /// Reads the end of a file; a missing one and a pipe have none.
+    fn of(path: &Path) -> io::Result<Self> {
+        if !path.metadata().is_ok_and(|found| found.is_file()) {
+            return Ok(Self::default());
+        }
+        let mut file = File::open(path)?;
+        let from = file.metadata()?.len().saturating_sub(END_LENGTH);
+        file.seek(SeekFrom::Start(from))?;
+        let mut end = Vec::new();
+        file.take(END_LENGTH).read_to_end(&mut end)?;
+        let whole = end.iter().rposition(|byte| *byte == b'\n');
+        let torn = end.split_off(whole.map_or(0, |last| last + 1));
+        let mut lines = end.rsplit(|byte| *byte == b'\n');
+        let newest = lines.find_map(|line| WireTick::parse_printed(line)?.sent);
+        Ok(Self { newest, torn })
+    }
+}
+
+fn torn() -> io::Error {
+    let problem = "its last line is incomplete: move the file away, or end that line";
+    io::Error::new(ErrorKind::InvalidData, problem)
+}
+
+/// What the line of a tick begins with.
+const TICK_BEGIN: &[u8] = br#"{"symbol":""#;
+
+/// How much of the end of a file is read: many ticks, each with all fields.
+const END_LENGTH: u64 = 64 * 1024;
 
 /// Ten thousand ticks: enough for a disk that hesitates for a second on a busy server.
 const CAPACITY: usize = 1024 * 1024;
@@ -209,6 +273,54 @@ mod tests {
         let expected = "last line is incomplete";
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "one\ntw");
+    }
+
+    fn tick(sent: u64) -> String {
+        format!(r#"{{"symbol":"A","price":1,"timestamp":1,"seq":{sent},"sent":{sent}}}"#)
+    }
+
+    /// Resumes the recording `text`, adds ticks that were sent at these times, and returns the file.
+    fn resumed(text: &str, sent: &[u64]) -> io::Result<String> {
+        let file = temp_file(text);
+        let mut recorder = Recorder::resume(file.path())?;
+        for &sent in sent {
+            recorder.record_new(tick(sent).as_bytes(), sent);
+        }
+        recorder.flush();
+        std::fs::read_to_string(file.path())
+    }
+
+    #[test]
+    fn a_resumed_recording_has_no_tick_twice() {
+        let lines = |all: &[u64]| {
+            all.iter()
+                .map(|&sent| tick(sent) + "\n")
+                .collect::<String>()
+        };
+        for (text, expected) in [
+            (String::new(), lines(&[2, 4, 5])),
+            (lines(&[1, 2, 3]), lines(&[1, 2, 3, 4, 5])),
+            (
+                lines(&[1]) + "nonsense\n",
+                lines(&[1]) + "nonsense\n" + &lines(&[2, 4, 5]),
+            ),
+        ] {
+            assert_eq!(resumed(&text, &[2, 4, 4, 5]).unwrap(), expected);
+        }
+        let long = lines(&(1..=5_000).collect::<Vec<_>>());
+        assert_eq!(resumed(&long, &[4_999, 5_000]).unwrap(), long);
+    }
+
+    #[test]
+    fn a_tick_that_was_torn_is_recorded_again() {
+        let (first, second) = (tick(1) + "\n", tick(2));
+        for torn in 1..second.len() {
+            let text = first.clone() + &second[..torn];
+            let expected = format!("{text}\n{second}\n");
+            assert_eq!(resumed(&text, &[1, 2]).unwrap(), expected);
+        }
+        let error = resumed("Dear diary", &[1]).unwrap_err();
+        assert!(error.to_string().contains("incomplete"), "{error}");
     }
 
     #[test]

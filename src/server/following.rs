@@ -212,7 +212,7 @@ impl<S: Transport> Server<S> {
         };
         self.counters.ticks += 1;
         if let Some(recorder) = &mut self.recorder {
-            recorder.record(json);
+            recorder.record_new(json, printed.sent);
         }
         if let Some(relay) = &mut self.relay
             && relay.node.is_ready()

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use testkit::PATIENCE;
 
 use crate::scene::{Client, Member, broker, common};
@@ -48,6 +49,27 @@ fn a_client_that_moves_from_server_to_server_misses_and_repeats_nothing() {
     let fresh = Member::edge(&url, &[]);
     client.read_at(&fresh, Duration::from_millis(150));
     assert!(client.ticks > 150, "{}", client.ticks);
+}
+
+#[test]
+fn a_server_that_starts_again_continues_its_recording() {
+    let Some((_broker, url)) = broker() else {
+        return;
+    };
+    let leader = Member::leader(&url, &[]);
+    let mut standby = Member::standby(&url, &[]);
+    let mut edge = Member::edge(&url, &[]);
+    for signal in [Signal::TERM, Signal::KILL] {
+        for member in [&mut standby, &mut edge] {
+            member.wait_for_ticks(50);
+            member.restart(signal);
+            member.wait_for_ticks(50);
+            let lines = member.recording().len();
+            leader.wait_for_common(member, lines);
+        }
+    }
+    // Each time there was more to join with than was missing.
+    assert!(edge.server.metric("tickertape_ticks_total") > 100);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 use testkit::{NamedTempFile, NatsServer, PATIENCE, ServerProcess, temp_file};
 use tungstenite::Error;
@@ -10,6 +11,7 @@ use tungstenite::Error;
 /// A server and what it records.
 pub(crate) struct Member {
     pub(crate) server: ServerProcess,
+    arguments: Vec<String>,
     record: NamedTempFile,
 }
 
@@ -29,8 +31,25 @@ impl Member {
         let record = temp_file("");
         let path = record.path().display().to_string();
         let all = [arguments, &["--record", &path]].concat();
-        let server = ServerProcess::start(env!("CARGO_BIN_EXE_server"), &all);
-        Self { server, record }
+        let arguments: Vec<_> = all.into_iter().map(str::to_owned).collect();
+        Self {
+            server: Self::run(&arguments),
+            arguments,
+            record,
+        }
+    }
+
+    fn run(arguments: &[String]) -> ServerProcess {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        ServerProcess::start(env!("CARGO_BIN_EXE_server"), &arguments)
+    }
+
+    /// Ends it by a signal, and starts it again with the same recording.
+    pub(crate) fn restart(&mut self, signal: Signal) {
+        self.server.signal(signal);
+        self.server.exit();
+        self.server = Self::run(&self.arguments);
+        self.server.wait_for("clients may come");
     }
 
     /// An origin with simulated prices.
