@@ -1,10 +1,11 @@
 //! What clients see when parts of it stop, end or go away.
 
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use testkit::ServerProcess;
+use testkit::{PATIENCE, ServerProcess};
 
 use crate::scene::{Client, Member, broker};
 
@@ -150,6 +151,40 @@ fn when_nobody_publishes_every_edge_says_that_prices_are_stale() {
     let mut again = Script::start(&url);
     again.server.wait_for("leads from");
     edge.server.wait_for("all prices are current again");
+}
+
+#[test]
+fn an_edge_is_not_ready_while_the_log_is_silent() {
+    let Some((_broker, url)) = broker() else {
+        return;
+    };
+    let leader = Member::leader(&url, &[]);
+    let edge = Member::edge(&url, &[]);
+    edge.wait_for_ticks(1);
+    assert!(edge.server.get("/readyz").contains("200 OK"));
+    leader.server.signal(Signal::STOP);
+    let stopped = Instant::now();
+    let page = wait_for_page(&edge.server, "503");
+    // Simulated prices never become stale, so it can only be the silence.
+    assert!(page.contains("the log has been silent for 5."), "{page}");
+    // The last message came up to a second before.
+    assert!(stopped.elapsed() > Duration::from_secs(4));
+    assert!(edge.server.get("/healthz").contains("200 OK"));
+    leader.server.signal(Signal::CONT);
+    wait_for_page(&edge.server, "200 OK");
+}
+
+/// Waits until `/readyz` has these words.
+fn wait_for_page(server: &ServerProcess, words: &str) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let page = server.get("/readyz");
+        if page.contains(words) {
+            return page;
+        }
+        assert!(Instant::now() < deadline, "{page}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
