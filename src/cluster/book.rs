@@ -116,6 +116,12 @@ impl Book {
         self.entries.keys().map(String::as_str)
     }
 
+    /// What is known of the symbols, in their order.
+    pub(crate) fn infos(&self) -> impl Iterator<Item = (&str, &SymbolInfo)> {
+        let entries = self.entries.iter();
+        entries.filter_map(|(symbol, entry)| Some((symbol.as_str(), entry.info.as_ref()?)))
+    }
+
     /// The newest ticks of `symbols`, in their order.
     pub(crate) fn newest_of<'a>(&self, symbols: impl Iterator<Item = &'a String>) -> Vec<Printed> {
         symbols

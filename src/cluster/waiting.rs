@@ -57,6 +57,16 @@ impl Waiting {
         self.ticks.is_empty()
     }
 
+    /// Whether a source that can wait may go on.
+    pub(crate) fn has_room(&self) -> bool {
+        self.length < ROOM
+    }
+
+    /// Notes that a price made room for a newer one before it came here.
+    pub(crate) fn count_conflated(&mut self) {
+        self.conflated += 1;
+    }
+
     /// How many prices made room for newer ones.
     pub(crate) fn conflated(&self) -> u64 {
         self.conflated
@@ -95,6 +105,10 @@ const FIELD_NAME_LENGTH: usize = 17;
 /// How many bytes may wait before only the newest price of each symbol is kept. What is waiting is
 /// written as soon as the log has taken the message before, which takes a millisecond.
 const LENGTH_MAX: usize = 64 * 1024;
+
+/// How many bytes may wait before sources that can wait do so: as far below the limit as no price is
+/// long.
+const ROOM: usize = LENGTH_MAX / 2;
 
 /// The longest message. Brokers take up to 1 MiB; a shorter one holds others up for less long.
 pub(crate) const BATCH_LENGTH_MAX: usize = 128 * 1024;

@@ -12,6 +12,21 @@ pub trait Publish: Sized + 'static {
     /// Takes a new price. Called on the loop, so it must not block.
     fn publish(&mut self, io_loop: &mut IoLoop<Self>, tick: Tick);
 
+    /// Whether there is room for a price. A feed that can wait asks before each one, so that none has
+    /// to make room for newer ones; one that cannot publishes without asking.
+    fn has_room(&self, _io_loop: &IoLoop<Self>) -> bool {
+        true
+    }
+
+    /// Calls `go_on` once, in a later turn in which there is room.
+    fn when_there_is_room(
+        &mut self,
+        io_loop: &mut IoLoop<Self>,
+        go_on: impl FnOnce(&mut Self, &mut IoLoop<Self>) + 'static,
+    ) {
+        io_loop.add_callback(go_on);
+    }
+
     /// Notes that the price of `symbol`, named as on the wire, was confirmed unchanged: by the same
     /// price when only changes are published, or by a sign of life of a stream whose market rests.
     fn confirm(&mut self, io_loop: &mut IoLoop<Self>, symbol: &str);

@@ -10,7 +10,7 @@ use crate::cluster::{
     DownReason, Effect, Link, LinkEvent, Node, Note, OriginSettings, Outbox, Printed, Role,
     SymbolInfo,
 };
-use crate::feed::Watched;
+use crate::feed::{Publish, Watched};
 use crate::http_client::{HttpClient, NoProxy, TransportConfig};
 use crate::server::Server;
 use crate::server::hub::Stamp;
@@ -30,6 +30,7 @@ impl<S: Transport> Server<S> {
             timeout,
             roots,
             selection,
+            lists_later,
         } = member;
         let transport = TransportConfig {
             proxy: None,
@@ -49,6 +50,7 @@ impl<S: Transport> Server<S> {
             Role::Origin { takeover_after } => Node::origin(OriginSettings {
                 id: name(),
                 takeover_after,
+                lists_later,
                 wall_us: unix_us,
             }),
         };
@@ -147,6 +149,16 @@ impl<S: Transport> Server<S> {
         relay.effects.extend(relay.node.take_effects());
         if !relay.is_applying {
             self.apply_effects(io_loop);
+        }
+        self.resume_sources(io_loop);
+    }
+
+    /// Lets the sources go on that waited for room in the log.
+    fn resume_sources(&mut self, io_loop: &mut IoLoop<Self>) {
+        if !self.waiting_sources.is_empty() && self.has_room(io_loop) {
+            for go_on in std::mem::take(&mut self.waiting_sources) {
+                io_loop.add_callback(go_on);
+            }
         }
     }
 

@@ -116,6 +116,9 @@ pub use self::config::{Config, TlsFiles};
 pub use self::listener::listen;
 pub use self::relay::Member;
 
+/// What a source that waits does next.
+type SourceCallback<S> = Box<dyn FnOnce(&mut Server<S>, &mut IoLoop<Server<S>>)>;
+
 /// The state of the server's loop. Its sockets are those of the system, or of a simulation.
 pub struct Server<S: Transport = TcpStream> {
     config: Config,
@@ -130,6 +133,8 @@ pub struct Server<S: Transport = TcpStream> {
     recorder: Option<Recorder>,
     /// If it is one of many servers: what it does about their log.
     relay: Option<Box<Relay>>,
+    /// Sources that go on when that log has room.
+    waiting_sources: Vec<SourceCallback<S>>,
     /// The feed's state of each source.
     sources: Sources,
     /// The file that lists the symbols, if the feed follows it, and the symbols it had at the last
@@ -225,6 +230,7 @@ impl<S: Transport> Server<S> {
             metrics: Metrics::default(),
             recorder: None,
             relay: None,
+            waiting_sources: Vec::new(),
             sources: Sources::default(),
             symbols_file: None,
             wanted: None,

@@ -46,6 +46,8 @@ pub struct Member {
     pub(crate) roots: Roots,
     /// Which symbols of the log it serves.
     pub(crate) selection: Selection,
+    /// Whether its sources tell their symbols while they run.
+    pub(crate) lists_later: bool,
 }
 
 impl Relay {
@@ -99,8 +101,8 @@ impl Relay {
     }
 
     /// Takes a price of this server's own sources.
-    pub(crate) fn publish(&mut self, tick: Tick) {
-        self.node.publish(tick);
+    pub(crate) fn publish(&mut self, tick: Tick, now: Instant) {
+        self.node.publish(tick, now);
     }
 
     /// Notes that a price of this server's own sources still stands.

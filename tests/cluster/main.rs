@@ -5,3 +5,4 @@ mod errors;
 mod faults;
 mod moving;
 mod scene;
+mod waiting;

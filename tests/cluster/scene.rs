@@ -85,6 +85,21 @@ impl Member {
         edge
     }
 
+    /// An edge that waits for an origin.
+    pub(crate) fn waiting_edge(url: &str) -> Self {
+        let mut edge = Self::start(&["--source", url]);
+        edge.server.wait_for("connected to");
+        edge
+    }
+
+    /// Waits until it has recorded this many lines.
+    pub(crate) fn wait_for_lines(&self, count: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.recording().len() < count {
+            assert!(Instant::now() < deadline, "{}", self.server.log());
+        }
+    }
+
     /// What it has recorded so far, without a line that is not complete.
     pub(crate) fn recording(&self) -> Vec<String> {
         let text = fs::read_to_string(self.record.path()).expect("a recording");

@@ -531,6 +531,7 @@ impl Node {
             if self.follows() && self.tail >= seq {
                 self.become_ready();
             }
+            self.note_other(payload, now);
             return;
         }
         // An old number: a repetition, or another log.

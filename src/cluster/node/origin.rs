@@ -7,9 +7,15 @@
 //! Of several origins one leads. The others follow, and one of them takes over when the log falls
 //! silent: it appends the opening of a new term at the exact end of the log.
 
+mod adopted;
+mod room;
+#[cfg(test)]
+mod testing;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
+use self::adopted::Adopted;
 use super::{Command, Effect, Input, Node, Note, RETRY, Request, Subject};
 use crate::cluster::message::{Content, Key, Message, Position, Printed, Silences, SymbolInfo};
 use crate::cluster::waiting::{BATCH_LENGTH_MAX, Waiting};
@@ -22,6 +28,9 @@ pub(crate) struct OriginSettings {
     pub(crate) id: String,
     /// How long the log may be silent before it takes over.
     pub(crate) takeover_after: Duration,
+    /// Whether its sources tell their symbols while they run, so that some may still be unknown when
+    /// it takes over.
+    pub(crate) lists_later: bool,
     /// The wall clock, in Unix µs.
     pub(crate) wall_us: fn() -> u64,
 }
@@ -37,6 +46,10 @@ pub(super) struct Origin {
     is_vacant: bool,
     /// The symbols of its sources.
     symbols: BTreeMap<String, SymbolInfo>,
+    /// Those of them that are the log's.
+    adopted: Adopted,
+    /// When another origin was last heard.
+    led: Option<Instant>,
     /// While it follows: the newest price of each symbol, which it may write when it takes over.
     pool: HashMap<String, Tick>,
     waiting: Waiting,
@@ -129,6 +142,8 @@ impl Node {
             is_leaving: false,
             is_vacant: false,
             symbols: BTreeMap::new(),
+            adopted: Adopted::default(),
+            led: None,
             pool: HashMap::new(),
             waiting: Waiting::default(),
             accepted: Vec::new(),
@@ -178,15 +193,20 @@ impl Node {
         waiting.map_or((0, 0), |waiting| (waiting.len(), waiting.conflated()))
     }
 
-    /// Takes a price of a source.
-    pub(crate) fn publish(&mut self, tick: Tick) {
+    /// Takes a price of a source. One that this server may write when it takes over makes room for
+    /// the next one of its symbol; that is a loss only if nobody else has written it.
+    pub(crate) fn publish(&mut self, tick: Tick, now: Instant) {
+        let hears_other = self.hears_other(now);
         let Some(origin) = &mut self.origin else {
             return;
         };
         match origin.duty {
             Duty::Leads => origin.waiting.push(tick),
             Duty::Follows | Duty::Opens => {
-                origin.pool.insert(tick.symbol.clone(), tick);
+                let before = origin.pool.insert(tick.symbol.clone(), tick);
+                if before.is_some() && !hears_other {
+                    origin.waiting.count_conflated();
+                }
             }
             Duty::Left => {}
         }
@@ -205,14 +225,19 @@ impl Node {
     /// Adds symbols of the sources, or replaces what is known about them.
     pub(crate) fn add_symbols(&mut self, symbols: impl IntoIterator<Item = (String, SymbolInfo)>) {
         if let Some(origin) = &mut self.origin {
-            origin.symbols.extend(symbols);
+            for (symbol, info) in symbols {
+                origin.adopted.confirm(&symbol);
+                origin.symbols.insert(symbol, info);
+            }
             origin.keys.due = None;
         }
     }
 
     /// What is known about a symbol of the sources.
     pub(crate) fn symbol(&self, symbol: &str) -> Option<&SymbolInfo> {
-        self.origin.as_ref()?.symbols.get(symbol)
+        let origin = self.origin.as_ref()?;
+        let is_own = !origin.adopted.has(symbol);
+        origin.symbols.get(symbol).filter(|_| is_own)
     }
 
     /// Removes a symbol of the sources.
@@ -260,6 +285,10 @@ impl Node {
             // Another one may have written meanwhile, into another log even.
             Duty::Opens | Duty::Leads if !self.has_checked => {}
             Duty::Opens | Duty::Leads => {
+                self.give_up_adopted(Some(now));
+                let Some(origin) = &mut self.origin else {
+                    return;
+                };
                 if origin.under_way.is_none() && origin.duty == Duty::Leads {
                     self.write_next(now, silence);
                 }
@@ -330,6 +359,7 @@ impl Node {
             term: term.max(wall_ms),
             n: 1,
         };
+        self.adopt_symbols(now);
         self.begin_key(now);
         let key = self.next_part(&|_| None);
         let message = Message {
@@ -668,6 +698,7 @@ impl Node {
         origin.standing.clear();
         origin.under_way = None;
         origin.keys = Keys::default();
+        self.give_up_adopted(None);
         if led {
             self.note(Note::Deposed);
         }
@@ -676,6 +707,7 @@ impl Node {
     /// A message under way may have arrived or not.
     pub(super) fn disconnect_origin(&mut self) {
         self.was_inspecting();
+        self.forget_other();
         if let Some(under_way) = self.under_way_mut()
             && under_way.state != State::Due(None)
         {

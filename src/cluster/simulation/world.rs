@@ -101,6 +101,7 @@ impl World {
             let mut node = Node::origin(OriginSettings {
                 id: origin_id(index),
                 takeover_after: Duration::from_secs(3),
+                lists_later: self.seed.is_multiple_of(3),
                 // Nothing can be said of a log that was lost and is begun again by somebody who
                 // knows nothing, and whose clock is behind.
                 wall_us: if index == 1 && !self.log.was_lost {
@@ -319,10 +320,11 @@ impl World {
         let symbol = SYMBOLS[self.rng.usize(..SYMBOLS.len())];
         let price = Price::parse(&self.prices.to_string()).map_err(|error| error.to_string())?;
         let timestamp = START_US / 1_000 + self.now.as_millis() as u64;
+        let now = self.began + self.now;
         for index in 0..ORIGINS {
             if self.is_up(index) {
                 let tick = Tick::new(symbol, price.clone(), timestamp);
-                self.servers[index].node.publish(tick);
+                self.servers[index].node.publish(tick, now);
                 self.advance(index)?;
             }
         }

@@ -5,8 +5,9 @@
 //! to write only valid lines: one that is not a tick is named in the log by its number, counted, and
 //! skipped; so is a field that is not a number, without which its tick is published.
 //!
-//! Each turn of the loop has a bounded share of the work. What is not read yet stays in the pipe,
-//! and a full pipe makes its writer wait, so no line is lost however fast it writes.
+//! Each turn of the loop has a bounded share of the work, and no line is handled while there is no room
+//! for its price. What is not read yet stays in the pipe, and a full pipe makes its writer wait, so no
+//! line is lost however fast it writes.
 
 mod fields;
 mod input;
@@ -100,6 +101,8 @@ enum Pause {
     Enough,
     /// There is nothing more to read for now.
     Empty,
+    /// There is no room for another price.
+    Full,
     /// The input has ended.
     End,
 }
@@ -129,6 +132,9 @@ impl Lines {
         match paused {
             Ok(Pause::Enough) => io_loop.add_callback(|state, io_loop| self.turn(state, io_loop)),
             Ok(Pause::Empty) => self.wait(io_loop),
+            Ok(Pause::Full) => {
+                state.when_there_is_room(io_loop, |state, io_loop| self.turn(state, io_loop));
+            }
             Ok(Pause::End) if self.input.is_fifo() => self.next_writer(state, io_loop),
             Ok(Pause::End) => self.end(state, io_loop, None),
             Err(error) => self.end(state, io_loop, Some(&error)),
@@ -143,6 +149,9 @@ impl Lines {
         let until = io_loop.time() + TURN;
         loop {
             for _ in 0..LINES_PER_LOOK {
+                if !state.has_room(io_loop) {
+                    return Ok(Pause::Full);
+                }
                 if !self.next_line(state, io_loop) {
                     match self.splitter.fill(|buffer| self.input.read(buffer)) {
                         Ok(0) => {

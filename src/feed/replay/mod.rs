@@ -91,7 +91,7 @@ impl Replay {
     }
 
     /// Publishes the ticks that are due, a bounded number of them per turn, and comes back when the
-    /// next one is.
+    /// next one is and there is room for it.
     fn turn<S: Publish>(mut self: Box<Self>, state: &mut S, io_loop: &mut IoLoop<S>) {
         for _ in 0..LINES_PER_TURN {
             let line = match self.next.take() {
@@ -105,6 +105,12 @@ impl Replay {
                     if due > now {
                         self.next = Some(recorded);
                         return self.wait(due, due - now, io_loop);
+                    }
+                    if !state.has_room(io_loop) {
+                        self.next = Some(recorded);
+                        return state.when_there_is_room(io_loop, |state, io_loop| {
+                            self.turn(state, io_loop);
+                        });
                     }
                     self.publish(state, io_loop, recorded);
                 }

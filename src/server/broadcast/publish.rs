@@ -50,7 +50,7 @@ impl<S: Transport> Publish for Server<S> {
     /// log instead.
     fn publish(&mut self, io_loop: &mut IoLoop<Self>, tick: Tick) {
         if let Some(relay) = &mut self.relay {
-            relay.publish(tick);
+            relay.publish(tick, io_loop.time());
             return self.advance_relay_soon(io_loop);
         }
         let Some(json) = self.hub.publish(&tick, io_loop.time()) else {
@@ -65,6 +65,19 @@ impl<S: Transport> Publish for Server<S> {
             recorder.record(json);
         }
         self.broadcast_soon(io_loop);
+    }
+
+    fn has_room(&self, io_loop: &IoLoop<Self>) -> bool {
+        let relay = self.relay.as_ref();
+        relay.is_none_or(|relay| relay.node().has_room(io_loop.time()))
+    }
+
+    fn when_there_is_room(
+        &mut self,
+        _: &mut IoLoop<Self>,
+        go_on: impl FnOnce(&mut Self, &mut IoLoop<Self>) + 'static,
+    ) {
+        self.waiting_sources.push(Box::new(go_on));
     }
 
     fn confirm(&mut self, io_loop: &mut IoLoop<Self>, symbol: &str) {

@@ -90,12 +90,16 @@ impl ClusterArgs {
         } else {
             Selection::all()
         };
+        // A script tells its symbols line by line, and an exchange what a pattern stands for.
+        let lists_later =
+            feed.symbols.is_empty() || feed.symbols.iter().any(|symbol| symbol.contains('*'));
         Ok(Member {
             role: self.role,
             broker: self.broker,
             timeout: self.timeout,
             roots: feed.live.roots()?,
             selection,
+            lists_later,
         })
     }
 }
