@@ -7,15 +7,16 @@ use ioloop::histogram::Durations;
 
 use super::link::DownReason;
 use super::node::{Command, Input, Note};
+use crate::nats::Traffic;
 
 /// Counters since the start.
 #[derive(Debug)]
 pub(crate) struct RelayCounters {
     pub(crate) reconnects: BTreeMap<DownReason, u64>,
-    /// Messages of the log that came by themselves, and their bytes.
+    /// All bytes from and to the broker.
+    pub(crate) traffic: Traffic,
+    /// Messages of the log that came by themselves, and those that should have and were fetched.
     pub(crate) messages: u64,
-    pub(crate) bytes_in: u64,
-    pub(crate) bytes_out: u64,
     pub(crate) fetched: u64,
     pub(crate) gaps: u64,
     pub(crate) missed_ticks: u64,
@@ -41,9 +42,8 @@ impl Default for RelayCounters {
     fn default() -> Self {
         Self {
             reconnects: BTreeMap::new(),
+            traffic: Traffic::default(),
             messages: 0,
-            bytes_in: 0,
-            bytes_out: 0,
             fetched: 0,
             gaps: 0,
             missed_ticks: 0,
@@ -70,30 +70,18 @@ impl RelayCounters {
                     self.ack.record(now.saturating_duration_since(appended));
                 }
             }
-            Input::Live { payload, .. } => {
-                self.messages += 1;
-                self.bytes_in += payload.len() as u64;
-            }
-            Input::Got {
-                found: Some(payload),
-                ..
-            } => {
-                self.fetched += 1;
-                self.bytes_in += payload.len() as u64;
-            }
+            Input::Live { .. } => self.messages += 1,
             Input::Refused { .. } => self.refused += 1,
             Input::Unanswered(_) | Input::NoLeader { .. } => self.unanswered += 1,
             _ => {}
         }
     }
 
-    /// Counts what goes to the broker.
-    pub(crate) fn count_commands(&mut self, commands: &[Command], now: Instant) {
-        for command in commands {
-            if let Command::Append { payload, .. } = command {
-                self.bytes_out += payload.len() as u64;
-                self.appended = Some(now);
-            }
+    /// Notes what goes to the broker.
+    pub(crate) fn note_commands(&mut self, commands: &[Command], now: Instant) {
+        let is_append = |command: &Command| matches!(command, Command::Append { .. });
+        if commands.iter().any(is_append) {
+            self.appended = Some(now);
         }
     }
 
@@ -112,7 +100,8 @@ impl RelayCounters {
             Note::Leads { .. } => self.takeovers += 1,
             Note::Deposed => self.deposed += 1,
             Note::LogLost => self.lost_logs += 1,
-            Note::Follows { .. } | Note::Left | Note::Fetched(_) | Note::NoOrigin => {}
+            Note::Fetched(count) => self.fetched += count,
+            Note::Follows { .. } | Note::Left | Note::NoOrigin => {}
         }
     }
 }

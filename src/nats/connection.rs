@@ -17,6 +17,7 @@ use super::info::Info;
 use super::link::{Link, Next};
 use super::message::Message;
 use super::shown::shown;
+use super::traffic::Traffic;
 use super::url::NatsUrl;
 use crate::http_client::{HttpClient, Route, TransportError};
 
@@ -30,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     /// The name under which the server's operator sees us.
     pub(crate) client_name: String,
+    /// The bytes that they carry.
+    pub(crate) traffic: Traffic,
 }
 
 /// An open connection.
@@ -67,7 +70,8 @@ impl Connection {
         deadline: Instant,
     ) -> Result<Self, Failure> {
         let place = (server.host.as_str(), server.port);
-        let mut link = Link::new(Route::connect(http_client, place, deadline)?);
+        let route = Route::connect(http_client, place, deadline)?;
+        let mut link = Link::new(route, settings.traffic.clone());
         let url = &settings.url;
         if url.is_handshake_first {
             link = link.secure(http_client, server)?;

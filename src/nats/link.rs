@@ -8,6 +8,7 @@ use ioloop::fiber;
 use super::address::ServerAddress;
 use super::decoder::{Decoder, Op};
 use super::failure::Failure;
+use super::traffic::Traffic;
 use crate::http_client::{HttpClient, Route, TransportError};
 
 /// A stream of operations. Used inside a fiber, which it suspends.
@@ -20,6 +21,7 @@ pub(super) struct Link {
     /// Whether TLS may hold back bytes that we take for sent.
     is_held_back: bool,
     incoming: Box<[u8]>,
+    traffic: Traffic,
 }
 
 /// How a wait for an operation ended.
@@ -31,7 +33,7 @@ pub(super) enum Next {
 }
 
 impl Link {
-    pub(super) fn new(route: Route) -> Self {
+    pub(super) fn new(route: Route, traffic: Traffic) -> Self {
         Self {
             route,
             decoder: Decoder::default(),
@@ -39,6 +41,7 @@ impl Link {
             sent: 0,
             is_held_back: false,
             incoming: vec![0; READ_LENGTH].into(),
+            traffic,
         }
     }
 
@@ -86,7 +89,10 @@ impl Link {
                 .and_then(|()| self.route.read(&mut self.incoming))
             {
                 Ok(0) => return Err(failure(&ErrorKind::UnexpectedEof.into())),
-                Ok(length) => self.decoder.feed(&self.incoming[..length]),
+                Ok(length) => {
+                    self.traffic.count_received(length);
+                    self.decoder.feed(&self.incoming[..length]);
+                }
                 Err(error) if fiber::is_nudge(&error) => return Ok(Next::Nudged),
                 Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(Next::TimedOut),
                 Err(error) => return Err(failure(&error)),
@@ -99,7 +105,10 @@ impl Link {
             self.is_held_back = true;
             match self.route.write(&self.outgoing[self.sent..])? {
                 0 => return Err(ErrorKind::WriteZero.into()),
-                length => self.sent += length,
+                length => {
+                    self.traffic.count_sent(length);
+                    self.sent += length;
+                }
             }
         }
         self.outgoing.clear();

@@ -6,7 +6,7 @@
 //! | `address`, `nkey`, `credentials`, `url` | where servers are, and who we are |
 //! | `headers`, `message`, `info`, `shown` | what a server sends, and how it is shown |
 //! | `decoder`, `encoder` | bytes to operations, and back. Pure |
-//! | `failure`, `link`, `connection` | one connection to one server |
+//! | `failure`, `traffic`, `link`, `connection` | one connection to one server |
 //! | `servers` | which server is next, and when |
 //! | `inbox`, `jetstream` | requests and their answers. Pure |
 //!
@@ -32,6 +32,7 @@ mod servers;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod url;
 
 pub(crate) use self::address::ServerAddress;
@@ -41,4 +42,5 @@ pub(crate) use self::failure::Failure;
 pub(crate) use self::inbox::Inbox;
 pub(crate) use self::message::Message;
 pub(crate) use self::servers::Servers;
+pub(crate) use self::traffic::Traffic;
 pub use self::url::NatsUrl;

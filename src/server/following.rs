@@ -39,6 +39,7 @@ impl<S: Transport> Server<S> {
             roots,
         };
         let http_client = HttpClient::new(io_loop.registrar(), transport, None);
+        let traffic = broker.traffic.clone();
         let link = Link {
             http_client: http_client.map_err(std::io::Error::other)?,
             settings: broker,
@@ -55,6 +56,7 @@ impl<S: Transport> Server<S> {
             }),
         };
         let mut relay = Relay::new(node, link.outbox.clone(), selection);
+        relay.counters.traffic = traffic;
         let fiber = io_loop.spawn(
             STACK_SIZE,
             move |emitter| link.run(emitter),
@@ -140,7 +142,7 @@ impl<S: Transport> Server<S> {
         relay.node.advance(now, &silence);
         let commands = relay.node.take_commands();
         if !commands.is_empty() {
-            relay.counters.count_commands(&commands, now);
+            relay.counters.note_commands(&commands, now);
             relay.outbox.put(commands);
             if let Some(fiber) = &relay.fiber {
                 fiber.nudge(io_loop);

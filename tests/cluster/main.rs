@@ -3,6 +3,7 @@
 
 mod errors;
 mod faults;
+mod metrics;
 mod moving;
 mod scene;
 mod waiting;

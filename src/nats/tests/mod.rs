@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use ioloop::IoLoop;
 use ioloop::fiber::{Emitter, Exit, STACK_SIZE};
 
-use super::{Connection, Failure, Inbox, Message, NatsUrl, Received, ServerAddress, Settings};
+use super::{
+    Connection, Failure, Inbox, Message, NatsUrl, Received, ServerAddress, Settings, Traffic,
+};
 use crate::http_client::{HttpClient, NoProxy, Roots, TransportConfig};
 
 /// Runs `body` in a fiber and returns its result.
@@ -49,6 +51,7 @@ fn settings(url: &str) -> Settings {
         credentials: None,
         connect_timeout: LONG,
         client_name: "test".to_owned(),
+        traffic: Traffic::default(),
     }
 }
 

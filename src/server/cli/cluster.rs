@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cli::{BadOption, Options, path, period};
 use crate::cluster::Role;
 use crate::feed::{Selection, Settings as FeedSettings, Source};
-use crate::nats::{Credentials, NatsUrl, Settings};
+use crate::nats::{Credentials, NatsUrl, Settings, Traffic};
 use crate::server::relay::Member;
 
 /// What a server does as one of many.
@@ -70,6 +70,7 @@ pub(super) fn cluster(
         url,
         connect_timeout: connect.unwrap_or(CONNECT_TIMEOUT),
         client_name: "tickertape".to_owned(),
+        traffic: Traffic::default(),
     };
     Ok(Some(ClusterArgs {
         role,

@@ -36,10 +36,10 @@ fn write_connection(relay: &Relay, out: &mut Text) {
     );
     out.counters(
         "tickertape_broker_bytes_total",
-        "Bytes of messages of the log, by direction",
+        "Bytes received from the broker and sent to it, whatever they are for, without those of TLS",
         [
-            ([("direction", "in")], counters.bytes_in),
-            ([("direction", "out")], counters.bytes_out),
+            ([("direction", "in")], counters.traffic.received()),
+            ([("direction", "out")], counters.traffic.sent()),
         ],
     );
     out.counter(
@@ -54,7 +54,8 @@ fn write_log(relay: &Relay, now: Instant, out: &mut Text) {
     for (name, help, count) in [
         (
             "tickertape_broker_fetched_total",
-            "Messages of the log that had to be fetched",
+            "Messages of the log that should have come by themselves and had to be fetched; those that a \
+             server fetches to join do not count",
             counters.fetched,
         ),
         (
@@ -147,7 +148,7 @@ fn write_origin(relay: &Relay, out: &mut Text) {
     );
     out.counter(
         "tickertape_broker_conflated_total",
-        "Prices that made room for newer ones of the same symbol before they were written",
+        "Prices that made room for newer ones of the same symbol and that nobody has written",
         conflated,
     );
     out.gauge(
