@@ -105,11 +105,14 @@ impl Node {
 
     /// Prints the messages and follows from there on.
     fn enter(&mut self, joining: Joining, messages: Vec<(u64, Message)>, now: Instant) {
-        let messages = behind_the_last_break(messages);
-        let first = messages.first().map(|(_, message)| message);
-        let is_seamless = first.is_some_and(|first| {
+        let mut messages = behind_the_last_break(messages);
+        let is_seamless = messages.first_mut().is_some_and(|(_, first)| {
             let is_next = self.position.is_some_and(|at| first.position == at.next());
-            is_next || self.goes_on_with(first)
+            if !is_next && self.goes_on_with(first) {
+                self.leave_out_rewritten(first);
+                return true;
+            }
+            is_next
         });
         if let Some((_, last)) = messages.last() {
             self.position = Some(last.position);

@@ -404,6 +404,17 @@ impl Node {
         position == after || is_near && origin == self.led_by
     }
 
+    /// Leaves out the ticks of an opening whose origin knows one message more than this server: they
+    /// are written again, in their order, and then come the ticks of the next key.
+    fn leave_out_rewritten(&self, opening: &mut Message) {
+        if let Content::Key(key) = &mut opening.content
+            && opening.after.is_some()
+            && opening.after == self.position.map(Position::next)
+        {
+            key.ticks.clear();
+        }
+    }
+
     /// Follows a log that ends at `last`, without knowing more of it.
     fn begin_at(&mut self, last: u64) {
         (self.tail, self.seen) = (last, last);
@@ -669,14 +680,15 @@ impl Node {
     }
 
     /// Applies a message: everything that this server prints comes by here.
-    fn apply(&mut self, message: Message, now: Instant) {
+    fn apply(&mut self, mut message: Message, now: Instant) {
         self.tail += 1;
         self.saw(self.tail);
         let begins_term = self
             .position
             .is_none_or(|position| position.term != message.position.term);
-        // It will be written again.
-        let lacks_last = begins_term && message.after == self.position.map(Position::next);
+        if begins_term {
+            self.leave_out_rewritten(&mut message);
+        }
         self.position = Some(message.position);
         self.heard = Some(now);
         self.looked = None;
@@ -687,12 +699,7 @@ impl Node {
                     self.beat(stale);
                 }
             }
-            Content::Key(mut key) => {
-                if lacks_last {
-                    key.ticks.clear();
-                }
-                self.apply_key(message.position, key, begins_term);
-            }
+            Content::Key(key) => self.apply_key(message.position, key, begins_term),
             Content::Leave => self.on_leave(),
         }
     }

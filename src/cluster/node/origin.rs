@@ -385,9 +385,11 @@ impl Node {
         let Some(origin) = &mut self.origin else {
             return;
         };
-        let has_part = origin.keys.next > 0 && !origin.is_leaving;
+        // Others may lack what is to be written again, and take it before the next key.
+        let is_rewriting = !origin.rewritten.is_empty();
+        let has_part = origin.keys.next > 0 && !origin.is_leaving && !is_rewriting;
         let is_beat_due = origin.beat_due.is_none_or(|due| now >= due);
-        let has_ticks = !origin.waiting.is_empty() || !origin.rewritten.is_empty();
+        let has_ticks = is_rewriting || !origin.waiting.is_empty();
         let (content, subject) = if has_part && !(origin.keys.was_last && has_ticks) {
             let key = self.next_part(silence);
             (Content::Key(key), Subject::Key)
