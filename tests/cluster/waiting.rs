@@ -115,6 +115,40 @@ fn a_pipe_waits_while_the_broker_stands_still() {
 }
 
 #[test]
+fn an_origin_that_ends_still_writes_what_waits() {
+    const WAITING: &str = "tickertape_broker_waiting_ticks";
+    const SENT: &str = r#"tickertape_broker_bytes_total{direction="out"}"#;
+    let Some((broker, url)) = broker() else {
+        return;
+    };
+    let edge = Member::waiting_edge(&url);
+    let (reader, mut writer) = io::pipe().expect("a pipe");
+    let mut origin = origin(&url, reader);
+    let lines = |numbers: std::ops::Range<usize>| numbers.map(line).collect::<String>();
+    writer
+        .write_all(lines(0..100).as_bytes())
+        .expect("it is read");
+    check(&edge, 100);
+    let sent = origin.metric(SENT);
+    broker.signal(Signal::STOP);
+    // One message is under way, and what comes then has to wait.
+    writer.write_all(line(100).as_bytes()).expect("it is read");
+    origin.wait_for_metric(SENT, |bytes| bytes > sent + 100);
+    writer
+        .write_all(lines(101..400).as_bytes())
+        .expect("it is read");
+    origin.wait_for_metric(WAITING, |ticks| ticks > 0);
+    let waiting = origin.metric(WAITING) as usize;
+    origin.signal(Signal::TERM);
+    origin.wait_for("shutting down");
+    broker.signal(Signal::CONT);
+    let (status, log) = origin.wait();
+    assert_eq!(status, Some(0), "{log}");
+    assert!(log.contains("has handed over"), "{log}");
+    check(&edge, 100 + waiting);
+}
+
+#[test]
 fn a_recording_at_full_speed_is_written_whole() {
     let Some((_broker, url)) = broker() else {
         return;
