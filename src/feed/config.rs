@@ -550,8 +550,7 @@ fn proxy(proxy: Option<Proxy>) -> Result<Option<Proxy>, String> {
     }
 }
 
-const EXPECTED: &str =
-    "exchanges (see --list-sources), sim, replay:FILE, lines:PATH, -, https://… or nats://…";
+const EXPECTED: &str = "exchanges (see --list-sources), sim, replay:FILE, lines:PATH, -, https://…, nats://… or tls://…";
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

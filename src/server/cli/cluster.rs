@@ -1,4 +1,4 @@
-//! The options of servers that are many: where their log is, and what this one does about it.
+//! The options of servers that share a log: where it is, and what this server does about it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::feed::{Selection, Settings as FeedSettings, Source};
 use crate::nats::{Credentials, NatsUrl, Settings, Traffic};
 use crate::server::relay::Member;
 
-/// What a server does as one of many.
+/// How a server shares a log with others.
 #[derive(Debug)]
 pub struct ClusterArgs {
     pub(crate) role: Role,
@@ -18,7 +18,7 @@ pub struct ClusterArgs {
     pub(crate) timeout: Duration,
 }
 
-/// The options of servers that are many; `None` for a server on its own.
+/// The options of a server that shares a log; `None` for a server on its own.
 pub(super) fn cluster(
     options: &mut Options,
     source: &Source,
@@ -31,8 +31,8 @@ pub(super) fn cluster(
     let connect = options.value("--broker-connect", period)?;
     let (url, role) = match (source, publish) {
         (Source::Log(_), Some(_)) => {
-            let error = "a server either writes into a log or follows it: leave --source out, or \
-                         take another one";
+            let error = "a server either writes a log or reads one: expected another --source, such \
+                         as binance";
             return Err(BadOption::new("--publish", error));
         }
         (Source::Log(url), None) => (url.clone(), Role::Edge),
@@ -57,12 +57,12 @@ pub(super) fn cluster(
     if let Some(takeover_after) = takeover_after.filter(|&time| time < TAKEOVER_AFTER_MIN) {
         let error = format!(
             "invalid time {takeover_after:?}: expected at least {TAKEOVER_AFTER_MIN:?}, since an origin \
-             may be silent for a second"
+             may write nothing for a second"
         );
         return Err(BadOption::new("--takeover-after", error));
     }
     if role == Role::Edge && takeover_after.is_some() {
-        let error = "works with --publish only: a server that follows never takes over";
+        let error = "works with --publish only: an edge never takes over";
         return Err(BadOption::new("--takeover-after", error));
     }
     let broker = Settings {
@@ -109,7 +109,7 @@ fn broker_url(text: &str) -> Result<NatsUrl, String> {
     text.parse()
 }
 
-/// Who we are, from one place only.
+/// The credentials, from one place only.
 fn credentials(
     url: &NatsUrl,
     creds: Option<PathBuf>,
@@ -117,7 +117,7 @@ fn credentials(
 ) -> Result<Option<Credentials>, BadOption> {
     let wrong = |name, error| Err(BadOption::new(name, error));
     match (creds, token, url.credentials().is_some()) {
-        (Some(_), Some(_), _) => wrong("--broker-creds", "not with --broker-token, too"),
+        (Some(_), Some(_), _) => wrong("--broker-creds", "cannot be combined with --broker-token"),
         (Some(_), None, true) => wrong("--broker-creds", IN_URL),
         (None, Some(_), true) => wrong("--broker-token", IN_URL),
         (Some(file), None, false) => Credentials::from_creds_file(&file)
@@ -130,9 +130,9 @@ fn credentials(
     }
 }
 
-const NEEDS_BROKER: &str = "works with --publish or --source nats://… only";
+const NEEDS_BROKER: &str = "works with --publish, --source nats://… or --source tls://… only";
 
-const IN_URL: &str = "the URL says already who this server is: leave one of them out";
+const IN_URL: &str = "the URL has credentials already: expected them in one place only";
 
 /// How long the log may be silent before another origin takes over.
 const TAKEOVER_AFTER: Duration = Duration::from_secs(3);

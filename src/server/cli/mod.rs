@@ -51,8 +51,8 @@ Prices:
                          exchange, by requests; binance+stream: by its WebSocket;
                          binance,kraken: the first that is healthy; -: ticks that a script
                          writes to stdin, one JSON object a line; lines:PATH: to a FIFO or
-                         a file; https://…: a price on the web, see --price; nats://…: what
-                         another server publishes, see --publish. Repeatable for
+                         a file; https://…: a price on the web, see --price; nats://…: the
+                         log of another server, see --publish. Repeatable for
                          'XAU/USD=https://…#/price', each with its symbol, beside exchanges
                          [default: sim]
   --symbols LIST         the symbols, A,B,C, or @FILE to read them from a file, separated by
@@ -95,19 +95,19 @@ Prices:
   --speed N              replay N times as fast, or as fast as possible: max [default: 1]
   --record FILE          append every tick to FILE, for replay:FILE
 
-Many servers with the same prices:
-  --publish URL          write the prices into the log at URL, and serve what the log has. Of
-                         several servers with the same URL one writes, the others follow, and
-                         one of them takes over when it ends. URL is
-                         nats://[USER:PASSWORD@]HOST[:PORT],…/NAME or tls://…, of NATS servers
-                         with JetStream; NAME is that of the log, tickertape if left out
-  --source URL           serve what the log at nats://… has. Any number of servers can
-  --takeover-after TIME  how long the log may be silent before this server takes over
-                         [default: 3s]
-  --broker-creds FILE    who this server is: a .creds file with a JWT and its seed
-  --broker-token FILE    who this server is: a file with a token
-  --broker-timeout TIME  how long to wait for an answer of the broker [default: 300ms]
-  --broker-connect TIME  how long to wait for a connection to one of its servers [default: 2s]
+Sharing prices between servers, through NATS with JetStream:
+  --publish URL          write the prices to the log at URL, and serve what the log has
+                         accepted. Of several servers with the same URL one writes; the
+                         others stand by, and one of them takes over when it ends. URL is
+                         nats://[USER:PASSWORD@]HOST[:PORT],…/NAME, or tls://… for TLS; NAME is
+                         the name of the log, tickertape if left out
+  --source URL           serve the prices of the log at nats://… or tls://…, as any number of
+                         servers can. With --symbols, serve only these
+  --takeover-after TIME  take over when the log has been silent for this long [default: 3s]
+  --broker-creds FILE    authenticate with FILE, a .creds file with a JWT and its seed
+  --broker-token FILE    authenticate with the token in FILE
+  --broker-timeout TIME  how long to wait for an answer from NATS [default: 300ms]
+  --broker-connect TIME  how long to wait for a connection to a NATS server [default: 2s]
 
 Limits:
   --max-message-size SIZE  longest message from a client [default: 4KiB]

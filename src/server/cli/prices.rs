@@ -126,7 +126,7 @@ const USES: [Uses; 15] = [
     (
         &["--interval", "--fields"],
         |source| !is_log(source),
-        "the origin that writes the log says that",
+        "works at the origin only: the log has the prices as the origin wrote them",
     ),
     (
         &["--interval"],

@@ -20,7 +20,7 @@ fn write_connection(relay: &Relay, out: &mut Text) {
     let server = relay.server();
     out.gauges(
         "tickertape_broker_connected",
-        "1 for the broker's server that this one is connected to",
+        "1 for the NATS server that this server is connected to",
         server.map(|server| ([("server", server)], 1.0)),
     );
     let reconnects = counters.reconnects.iter();
@@ -31,7 +31,7 @@ fn write_connection(relay: &Relay, out: &mut Text) {
     );
     out.counter(
         "tickertape_broker_messages_total",
-        "Messages of the log that came by themselves",
+        "Messages of the log that the subscription brought",
         counters.messages,
     );
     out.counters(
@@ -54,8 +54,8 @@ fn write_log(relay: &Relay, now: Instant, out: &mut Text) {
     for (name, help, count) in [
         (
             "tickertape_broker_fetched_total",
-            "Messages of the log that should have come by themselves and had to be fetched; those that a \
-             server fetches to join do not count",
+            "Messages of the log that the subscription lacked, so that they were fetched one by one; \
+             those that a server fetches to join do not count",
             counters.fetched,
         ),
         (
@@ -75,12 +75,12 @@ fn write_log(relay: &Relay, now: Instant, out: &mut Text) {
         ),
         (
             "tickertape_broker_foreign_messages_total",
-            "Messages in the log that are not ours",
+            "Messages of other programs in the log, or in place of its messages",
             counters.foreign,
         ),
         (
             "tickertape_broker_lost_logs_total",
-            "Times that the log was lost and another one has begun",
+            "Times that the log was lost and a new one began",
             counters.lost_logs,
         ),
     ] {
@@ -133,7 +133,7 @@ fn write_origin(relay: &Relay, out: &mut Text) {
     );
     out.histogram(
         "tickertape_broker_ack_seconds",
-        "How long the log took to take a message",
+        "Time until the log accepted a message",
         &counters.ack,
     );
     out.counter(
