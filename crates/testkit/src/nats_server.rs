@@ -7,6 +7,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -66,7 +67,7 @@ impl NatsServer {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().display().to_string();
         let config = format!("server_name: {name}\n{config}\n").replace("FOLDER", &path);
-        let (child, stderr) = spawn(&folder, &config, "127.0.0.1:-1")?;
+        let (child, stderr) = spawn(&folder, &config, ANY_PORT)?;
         let mut server = Self {
             address: String::new(),
             name: name.to_owned(),
@@ -165,6 +166,15 @@ impl NatsServer {
         ready.unwrap_or_else(|log| panic!("nats-server does not start again: {log}"));
     }
 
+    /// Replaces a part of its configuration, and waits until it has read that.
+    pub fn reload(&mut self, before: &str, after: &str) {
+        assert!(self.config.contains(before), "not there: {before}");
+        self.config = self.config.replace(before, after);
+        write_config(&self.folder, &self.config, ANY_PORT);
+        self.signal(Signal::HUP);
+        self.wait_for("Reloaded server configuration");
+    }
+
     /// Waits for a line of its log that contains `words`, after the last one waited for, and
     /// returns it.
     pub fn wait_for(&mut self, words: &str) -> String {
@@ -240,14 +250,19 @@ impl Drop for NatsServer {
 
 /// Starts a server, if the program is here.
 fn spawn(folder: &TempDir, config: &str, listen: &str) -> Option<(Child, BufReader<ChildStderr>)> {
-    let path = folder.path().join("nats.conf");
-    fs::write(&path, format!("listen: \"{listen}\"\n{config}")).expect("room for a file");
+    let path = write_config(folder, config, listen);
     let mut command = program()?;
     command.arg("--config").arg(&path);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
     let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
     Some((child, stderr))
+}
+
+fn write_config(folder: &TempDir, config: &str, listen: &str) -> PathBuf {
+    let path = folder.path().join("nats.conf");
+    fs::write(&path, format!("listen: \"{listen}\"\n{config}")).expect("room for a file");
+    path
 }
 
 /// The program; `None` if it is not here and need not be.
@@ -279,3 +294,6 @@ fn free_ports() -> [u16; 3] {
 }
 
 const ATTEMPTS: u32 = 3;
+
+/// Where a server listens that takes a free port.
+const ANY_PORT: &str = "127.0.0.1:-1";
