@@ -97,11 +97,11 @@ impl RelayCounters {
             }
             Note::Disagrees(_) => self.disagreements += 1,
             Note::Foreign(_) => self.foreign += 1,
-            Note::Leads { .. } => self.takeovers += 1,
+            Note::Leads => self.takeovers += 1,
             Note::Deposed => self.deposed += 1,
             Note::LogLost => self.lost_logs += 1,
             Note::Fetched(count) => self.fetched += count,
-            Note::Follows { .. } | Note::Left | Note::NoOrigin => {}
+            Note::Follows { .. } | Note::Left { .. } | Note::NoOrigin => {}
         }
     }
 }

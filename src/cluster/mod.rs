@@ -7,10 +7,13 @@
 //! that appends under the condition of the last number, and that can be read from any number on.
 
 mod book;
+mod connecting;
 mod counters;
 mod link;
 mod message;
 mod node;
+mod obstacle;
+mod session;
 #[cfg(test)]
 mod simulation;
 mod waiting;
@@ -21,6 +24,7 @@ pub(crate) use self::counters::RelayCounters;
 pub(crate) use self::link::{DownReason, Link, LinkEvent, Outbox};
 pub(crate) use self::message::{Printed, SymbolInfo};
 pub(crate) use self::node::{Effect, Node, Note, OriginSettings};
+pub(crate) use self::obstacle::{Advice, Watch};
 
 /// What a server does about the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::address::ServerAddress;
 use super::credentials::Credentials;
 use super::decoder::{Op, PAYLOAD_LENGTH_MAX};
+use super::denial::Denial;
 use super::encoder;
 use super::failure::Failure;
 use super::info::Info;
@@ -57,7 +58,9 @@ pub(crate) enum Received {
     TimedOut,
     /// The server will stop soon: go to another one now.
     Leaving,
-    /// The server refuses something, and the connection stays: a permission is missing.
+    /// We lack a right, and the connection stays.
+    Denied(Denial),
+    /// The server refuses something else, and the connection stays.
     Complaint(String),
 }
 
@@ -280,21 +283,35 @@ fn options(settings: &Settings, info: &Info, is_secure: bool) -> Result<Value, F
 fn complaint(text: String) -> Result<Received, Failure> {
     let lower = text.to_ascii_lowercase();
     let mut survived = SURVIVED.iter();
-    if survived.any(|begin| lower.starts_with(begin)) {
-        Ok(Received::Complaint(text))
-    } else {
-        Err(refusal(&text))
+    if !survived.any(|begin| lower.starts_with(begin)) {
+        return Err(refusal(&text));
     }
+    Ok(Denial::read(&text).map_or(Received::Complaint(text), Received::Denied))
 }
 
 fn refusal(text: &str) -> Failure {
-    let hint = if text.to_ascii_lowercase().starts_with("authorization") {
+    let lower = text.to_ascii_lowercase();
+    let hint = if lower.starts_with("authorization") {
         " (check the user, password, token or credentials)"
     } else {
         ""
     };
-    Failure::Refused(format!("refuses the connection: {text}{hint}"))
+    let why = format!("refuses the connection: {text}{hint}");
+    if LASTING.iter().any(|begin| lower.starts_with(begin)) {
+        Failure::Refused(why)
+    } else {
+        Failure::TurnedAway(why)
+    }
 }
+
+/// What errors begin with that another attempt would not change.
+const LASTING: [&str; 5] = [
+    "authorization violation",
+    "authentication expired",
+    "user authentication",
+    "account authentication",
+    "secure connection",
+];
 
 /// What errors begin with that leave a connection open.
 const SURVIVED: [&str; 3] = [
@@ -313,6 +330,9 @@ mod tests {
     #[test]
     fn only_a_few_errors_leave_the_connection_open() {
         let text = "Permissions Violation for Publish to \"a\"".to_owned();
+        let denied = Denial::read(&text).map(Received::Denied).unwrap();
+        assert_eq!(complaint(text), Ok(denied));
+        let text = "Invalid Subject".to_owned();
         let complained = Received::Complaint(text.clone());
         assert_eq!(complaint(text), Ok(complained));
         let closed = complaint("Slow Consumer".to_owned()).unwrap_err();
@@ -323,5 +343,20 @@ mod tests {
             "refuses the connection: Authorization Violation \
              (check the user, password, token or credentials)"
         );
+    }
+
+    #[test]
+    fn only_what_lasts_is_a_refusal() {
+        for text in ["Authorization Violation", "User Authentication Revoked"] {
+            assert!(matches!(refusal(text), Failure::Refused(_)), "{text}");
+        }
+        for text in [
+            "maximum connections exceeded",
+            "maximum account active connections exceeded",
+            "Authentication Timeout",
+            "Stale Connection",
+        ] {
+            assert!(matches!(refusal(text), Failure::TurnedAway(_)), "{text}");
+        }
     }
 }

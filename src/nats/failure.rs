@@ -9,8 +9,10 @@ use crate::http_client::TransportError;
 /// "n1:4222 cannot be reached: connection refused".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The server does not want us: a wrong password, too many connections.
+    /// The server will not let us in as we are: a wrong password, for example.
     Refused(String),
+    /// The server does not want us at the moment: it has too many connections, for example.
+    TurnedAway(String),
     /// The way to it is broken.
     Transport(TransportError),
     /// It does not speak NATS, or not well.
@@ -20,7 +22,7 @@ pub(crate) enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(why) => f.write_str(why),
+            Self::Refused(why) | Self::TurnedAway(why) => f.write_str(why),
             Self::Transport(error) => error.fmt(f),
             Self::Protocol(why) => write!(f, "does not follow the NATS protocol: {why}"),
         }

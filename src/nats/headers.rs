@@ -15,29 +15,30 @@ impl Headers {
     /// Reads a block, and returns the status that its first line may have.
     pub(super) fn read(block: &[u8]) -> (Self, Option<u16>) {
         let text = String::from_utf8_lossy(block);
-        let mut lines = text.split("\r\n");
-        let first = lines.next().unwrap_or_default();
+        let (first, lines) = text.split_once("\r\n").unwrap_or((&text, ""));
         let Some(rest) = first.strip_prefix(VERSION) else {
             return (Self::default(), None);
         };
         let (status, description) = status(rest.trim());
-        let fields = lines.filter_map(|line| {
+        let fields = lines.rsplit("\r\n").filter_map(|line| {
             let (name, value) = line.split_once(':')?;
             Some((name.to_owned(), value.trim().to_owned()))
         });
+        let mut fields: Vec<_> = fields.take(FIELDS_MAX).collect();
+        fields.reverse();
         let headers = Self {
-            fields: fields.take(FIELDS_MAX).collect(),
+            fields,
             description: description.to_owned(),
         };
         (headers, status)
     }
 
-    /// The first value of a header. Names are compared as the server writes them: by letter case,
-    /// too.
+    /// The last value of a header: the server adds its own behind those of the publisher. Names are
+    /// compared as the server writes them: by letter case, too.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let mut fields = self.fields.iter();
         fields
-            .find(|(field, _)| field == name)
+            .rfind(|(field, _)| field == name)
             .map(|(_, value)| value.as_str())
     }
 
@@ -70,8 +71,8 @@ fn status(text: &str) -> (Option<u16>, &str) {
     }
 }
 
-/// How many headers are kept. A block may have as many bytes as a message, and would take more than
-/// ten times as many as a list of short headers.
+/// How many headers are kept, the last ones. A block may have as many bytes as a message, and would
+/// take more than ten times as many as a list of short headers.
 const FIELDS_MAX: usize = 100;
 
 /// What the first line begins with.
@@ -83,7 +84,7 @@ mod tests {
 
     #[test]
     fn fields_are_found_by_name() {
-        let block = b"NATS/1.0\r\nNats-Sequence: 42\r\nA:b:c\r\nA: again\r\n\r\n";
+        let block = b"NATS/1.0\r\nNats-Sequence: 42\r\nA: first\r\nA:b:c\r\n\r\n";
         let (headers, status) = Headers::read(block);
         assert_eq!(status, None);
         assert_eq!(headers.number("Nats-Sequence"), Some(42));

@@ -164,9 +164,27 @@ impl Api {
     }
 
     /// Where messages of a kind appear once they are stored.
-    #[cfg(test)]
     pub(crate) fn live_subject(&self, kind: &str) -> String {
         format!("{}.live.{kind}", self.name)
+    }
+
+    /// The number of a message that the log has stored and published again.
+    ///
+    /// # Errors
+    /// What the message lacks of that: others may be able to publish to the same subjects.
+    pub(crate) fn republished(&self, message: &Message) -> Result<u64, String> {
+        let mut kinds = self.kinds.iter();
+        let kind = kinds.find(|kind| message.subject == self.live_subject(kind));
+        let subject = kind.map(|kind| self.subject(kind));
+        let header = |name| message.headers.get(name);
+        let is_ours = header(STREAM) == Some(&self.name)
+            && subject.is_some()
+            && header(SUBJECT) == subject.as_deref();
+        let seq = message.headers.number(SEQUENCE).filter(|_| is_ours);
+        seq.ok_or_else(|| {
+            let (subject, name) = (shown(&message.subject), &self.name);
+            format!("'{subject}' has a message that the log {name} did not publish")
+        })
     }
 
     /// Makes the stream on this number of servers, or finds it as it should be.
@@ -342,11 +360,6 @@ impl StreamInfo {
     }
 }
 
-/// The number that the log gave a message that comes live, or from a request.
-pub(crate) fn sequence(message: &Message) -> Option<u64> {
-    message.headers.number(SEQUENCE)
-}
-
 fn reply(message: &Message) -> Reply {
     match message.status {
         Some(404) => return Reply::NotFound,
@@ -397,6 +410,9 @@ fn unreadable() -> (u32, String) {
 /// The header that states which number the last stored message has to have.
 pub(crate) const EXPECTED_LAST_SEQUENCE: &str = "Nats-Expected-Last-Sequence";
 
+/// The header that states which stream has to store the message.
+pub(crate) const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
+
 /// A stream of this name exists and is set up in another way.
 pub(crate) const NAME_IN_USE: u32 = 10_058;
 
@@ -404,6 +420,10 @@ pub(crate) const NAME_IN_USE: u32 = 10_058;
 /// until it knows all of its servers: try again.
 pub(crate) const NO_PEERS: u32 = 10_005;
 
+/// The URL asks for copies on several servers, and there is only one.
+pub(crate) const NOT_CLUSTERED: u32 = 10_074;
+
+const STREAM: &str = "Nats-Stream";
 const SEQUENCE: &str = "Nats-Sequence";
 const SUBJECT: &str = "Nats-Subject";
 

@@ -6,7 +6,7 @@
 //! | `address`, `nkey`, `credentials`, `url` | where servers are, and who we are |
 //! | `headers`, `message`, `info`, `shown` | what a server sends, and how it is shown |
 //! | `decoder`, `encoder` | bytes to operations, and back. Pure |
-//! | `failure`, `traffic`, `link`, `connection` | one connection to one server |
+//! | `failure`, `denial`, `traffic`, `link`, `connection` | one connection to one server |
 //! | `servers` | which server is next, and when |
 //! | `inbox`, `jetstream` | requests and their answers. Pure |
 //!
@@ -17,6 +17,7 @@ mod address;
 mod connection;
 mod credentials;
 mod decoder;
+mod denial;
 mod encoder;
 mod failure;
 mod headers;
@@ -38,6 +39,7 @@ mod url;
 pub(crate) use self::address::ServerAddress;
 pub(crate) use self::connection::{Connection, Received, Settings};
 pub(crate) use self::credentials::Credentials;
+pub(crate) use self::denial::{Denial, Right};
 pub(crate) use self::failure::Failure;
 pub(crate) use self::inbox::Inbox;
 pub(crate) use self::message::Message;

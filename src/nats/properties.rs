@@ -250,10 +250,17 @@ mod tests {
         assert_eq!(ours.status, theirs.status_code.map(u16::from));
         assert_eq!(ours.payload, base.payload);
         assert_eq!(ours.headers.fields().len(), base.headers.len());
-        for (name, _) in ours.headers.fields() {
+        let mut known = std::collections::HashSet::new();
+        // Theirs is the first value of a name.
+        for (name, ours) in ours
+            .headers
+            .fields()
+            .iter()
+            .filter(|(name, _)| known.insert(name))
+        {
             let name = watermelon_proto::headers::HeaderName::try_from(name.clone()).unwrap();
             let value = base.headers.get(&name).expect("it has the header");
-            assert_eq!(ours.headers.get(name.as_str()), value.to_str().ok());
+            assert_eq!(Some(ours.as_str()), value.to_str().ok());
         }
     }
 

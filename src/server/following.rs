@@ -7,8 +7,7 @@ use ioloop::fiber::{Exit, STACK_SIZE};
 use ioloop::{IoLoop, PeriodicCallback};
 
 use crate::cluster::{
-    DownReason, Effect, Link, LinkEvent, Node, Note, OriginSettings, Outbox, Printed, Role,
-    SymbolInfo,
+    Effect, Link, LinkEvent, Node, Note, OriginSettings, Outbox, Printed, Role, SymbolInfo,
 };
 use crate::feed::{Publish, Watched};
 use crate::http_client::{HttpClient, NoProxy, TransportConfig};
@@ -40,22 +39,27 @@ impl<S: Transport> Server<S> {
         };
         let http_client = HttpClient::new(io_loop.registrar(), transport, None);
         let traffic = broker.traffic.clone();
+        let url = broker.url.clone();
         let link = Link {
             http_client: http_client.map_err(std::io::Error::other)?,
             settings: broker,
+            is_origin: role != Role::Edge,
             timeout,
             outbox: Outbox::default(),
         };
         let node = match role {
             Role::Edge => Node::edge(),
-            Role::Origin { takeover_after } => Node::origin(OriginSettings {
-                id: name(),
-                takeover_after,
-                lists_later,
-                wall_us: unix_us,
-            }),
+            Role::Origin { takeover_after } => {
+                log::info!("publishing to the log {url}");
+                Node::origin(OriginSettings {
+                    id: name(),
+                    takeover_after,
+                    lists_later,
+                    wall_us: unix_us,
+                })
+            }
         };
-        let mut relay = Relay::new(node, link.outbox.clone(), selection);
+        let mut relay = Relay::new(node, link.outbox.clone(), selection, &url);
         relay.counters.traffic = traffic;
         let fiber = io_loop.spawn(
             STACK_SIZE,
@@ -101,13 +105,17 @@ impl<S: Transport> Server<S> {
                 reason,
             } => {
                 relay.counters.reconnected(reason);
-                if reason == DownReason::Refused && !relay.was_connected {
-                    return self.give_up(io_loop, format!("broker: {server} {why}"));
-                }
-                relay.on_down(&server, &why);
+                relay.on_down(&server, &why, reason);
             }
-            LinkEvent::Refused(why) if relay.node.is_ready() => log::warn!("broker: {why}"),
-            LinkEvent::Refused(why) => self.give_up(io_loop, format!("broker: {why}")),
+            LinkEvent::Hopeless(why) => self.give_up(io_loop, format!("broker: {why}")),
+            LinkEvent::Log(state) => relay.watch.take_state(state),
+            LinkEvent::Denied(denial) => relay.watch.deny(denial),
+            LinkEvent::Granted(denial) => relay.watch.grant(&denial),
+            LinkEvent::Forged(why) => {
+                let note = Note::Foreign(why);
+                relay.counters.note(&note);
+                log_note(&note);
+            }
             LinkEvent::Complaint(text) => log::warn!("broker: {text}"),
         }
     }
@@ -134,6 +142,7 @@ impl<S: Transport> Server<S> {
             return;
         };
         relay.is_due = false;
+        let asks = relay.look_for_obstacles(now);
         let hub = &self.hub;
         let silence = |symbol: &str| {
             let silence = hub.stale_for(symbol, now)?;
@@ -141,12 +150,13 @@ impl<S: Transport> Server<S> {
         };
         relay.node.advance(now, &silence);
         let commands = relay.node.take_commands();
+        let has_something = asks || !commands.is_empty();
         if !commands.is_empty() {
             relay.counters.note_commands(&commands, now);
             relay.outbox.put(commands);
-            if let Some(fiber) = &relay.fiber {
-                fiber.nudge(io_loop);
-            }
+        }
+        if has_something && let Some(fiber) = &relay.fiber {
+            fiber.nudge(io_loop);
         }
         relay.effects.extend(relay.node.take_effects());
         if !relay.is_applying {
@@ -208,7 +218,7 @@ impl<S: Transport> Server<S> {
                     relay.counters.note(&note);
                 }
                 log_note(&note);
-                if note == Note::Left {
+                if matches!(note, Note::Left { .. }) {
                     self.on_removed(io_loop);
                 }
             }
@@ -246,7 +256,7 @@ impl<S: Transport> Server<S> {
             return;
         }
         if self.list_now(io_loop, std::slice::from_ref(&symbol)) > 0 {
-            log::warn!("no room for {symbol}: it is not served");
+            log::warn!("cannot serve {symbol}: no room for more symbols");
             return;
         }
         if let Some(stale_after) = info.stale_after {
@@ -276,17 +286,24 @@ fn name() -> String {
 
 fn log_note(note: &Note) {
     match note {
-        Note::Follows { origin, from } => log::info!("follows {origin} from {from}"),
-        Note::Leads { from } => log::info!("leads from {from}"),
-        Note::Deposed => log::warn!("deposed: another origin has taken over"),
-        Note::Left => log::info!("has handed over"),
-        Note::Gap { missed } => log::warn!("{missed} ticks of the log are lost"),
-        Note::LogLost => log::warn!("the log was lost; another one has begun"),
-        Note::Foreign(why) => log::warn!("skipped a message in the log that is not ours: {why}"),
+        Note::Follows { origin } => log::info!("reading what the origin {origin} writes"),
+        Note::Leads => log::info!("this server is the leading origin: it writes the log"),
+        Note::Deposed => log::warn!("deposed: another origin writes the log now"),
+        Note::Left { led: true } => log::info!("handed the log over to the next origin"),
+        Note::Left { led: false } => log::info!("no longer standing by"),
+        Note::Gap { missed } => log::warn!("lost {} of the log", counted(*missed, "tick")),
+        Note::LogLost => log::warn!("the log was lost, and a new one began"),
+        Note::Foreign(why) => log::warn!("skipped a message of another program: {why}"),
         Note::Disagrees(symbol) => log::error!("the log contradicts itself about {symbol}"),
-        Note::Fetched(count) => log::info!("fetched {count} messages that had not come"),
-        Note::NoOrigin => log::debug!("there is no origin yet"),
+        Note::Fetched(count) => log::info!("fetched {}", counted(*count, "missing message")),
+        Note::NoOrigin => log::debug!("the log has no message of an origin yet"),
     }
+}
+
+/// `1 tick`, `2 ticks`.
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// How often the node looks whether something is due.

@@ -458,9 +458,9 @@ impl<S: Transport> Server<S> {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return Err(Rejection::new(status, "shutting down"));
         }
-        match self.relay.as_ref().and_then(|relay| relay.obstacle()) {
-            Some(obstacle) => Err(Rejection::unavailable(obstacle)),
-            None => Ok(()),
+        match &self.relay {
+            Some(relay) if !relay.is_open() => Err(Rejection::unavailable("no prices yet")),
+            _ => Ok(()),
         }
     }
 

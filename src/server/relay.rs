@@ -3,15 +3,18 @@
 //! An origin's own sources do not reach the tape: they go into the log first, and everybody prints
 //! what the log has.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use ioloop::fiber::Fiber;
+use log::Level;
 
-use crate::cluster::{Effect, Node, Outbox, RelayCounters, Role, SymbolInfo};
+use crate::cluster::{
+    Advice, DownReason, Effect, Node, Outbox, RelayCounters, Role, SymbolInfo, Watch,
+};
 use crate::feed::{Selection, Watched};
 use crate::http_client::Roots;
-use crate::nats::Settings;
+use crate::nats::{NatsUrl, Settings};
 use crate::tick::Tick;
 
 /// The state of a server that is one of many.
@@ -29,9 +32,15 @@ pub(crate) struct Relay {
     pub(crate) counters: RelayCounters,
     /// The server that it is connected to, and whether it ever was to any.
     server: Option<String>,
-    pub(super) was_connected: bool,
+    was_connected: bool,
     /// The log says that the broker is gone.
     is_down: bool,
+    /// Why there is no connection.
+    why_down: Option<String>,
+    /// The servers that will not do, which the log says once of each, and whether that showed only
+    /// behind the connection.
+    refused_by: BTreeMap<String, bool>,
+    pub(super) watch: Watch,
     /// Why this server cannot be one of many, if it cannot.
     pub(crate) failure: Option<String>,
 }
@@ -51,8 +60,11 @@ pub struct Member {
 }
 
 impl Relay {
-    pub(super) fn new(node: Node, outbox: Outbox, selection: Selection) -> Self {
+    pub(super) fn new(node: Node, outbox: Outbox, selection: Selection, url: &NatsUrl) -> Self {
         Self {
+            why_down: None,
+            refused_by: BTreeMap::new(),
+            watch: Watch::new(url, node.is_origin()),
             node,
             outbox,
             fiber: None,
@@ -68,22 +80,62 @@ impl Relay {
         }
     }
 
-    /// What keeps clients out, if anything does.
-    pub(crate) fn obstacle(&self) -> Option<String> {
-        if self.node.is_ready() {
-            return None;
-        }
-        Some(match &self.server {
-            None => "no connection to the broker yet".to_owned(),
-            Some(server) => format!("no origin yet: nobody writes into the log at {server}"),
-        })
+    /// Whether there has been an origin, so that clients may come.
+    pub(crate) fn is_open(&self) -> bool {
+        self.node.is_ready()
     }
 
-    /// What is wrong with the log although there is an origin, for those who watch this server.
+    /// What is wrong with the log, if anything is, for those who watch this server.
     pub(crate) fn trouble(&self, now: Instant) -> Option<String> {
-        let silence = self.node.silence(now);
-        let is_silent = self.node.is_ready() && silence >= SILENCE_MAX;
-        is_silent.then(|| format!("the log has been silent for {silence:.1?}"))
+        if self.has_prices(now) && !self.watch.is_denied() {
+            return None;
+        }
+        let mut trouble = if !self.node.is_ready() {
+            "no prices from the log yet".to_owned()
+        } else if self.has_prices(now) {
+            "a right is missing".to_owned()
+        } else {
+            let silence = self.node.silence(now);
+            format!("the log has been silent for {silence:.1?}")
+        };
+        let why = match &self.server {
+            Some(_) => self.watch.obstacle(),
+            None => Some(match &self.why_down {
+                Some(why) => format!("no connection to the broker: {why}"),
+                None => "no connection to the broker yet".to_owned(),
+            }),
+        };
+        if let Some(why) = why {
+            trouble.push_str(": ");
+            trouble.push_str(&why);
+        }
+        Some(trouble)
+    }
+
+    /// Whether an origin writes.
+    fn has_prices(&self, now: Instant) -> bool {
+        self.node.is_ready() && self.node.silence(now) < SILENCE_MAX
+    }
+
+    /// Finds out why there are no prices, and tells the operator. Returns whether the broker has to
+    /// be asked.
+    pub(super) fn look_for_obstacles(&mut self, now: Instant) -> bool {
+        if self.server.is_none() {
+            return false;
+        }
+        let has_prices = self.has_prices(now);
+        if has_prices {
+            self.refused_by.clear();
+        }
+        let advice = self.watch.advance(has_prices, now);
+        match &advice {
+            Some(Advice::Ask) => self.outbox.ask_for_state(),
+            Some(Advice::Warn(why)) if has_prices => log::warn!("broker: {why}"),
+            Some(Advice::Warn(why)) => log::warn!("broker: no prices: {why}"),
+            Some(Advice::Relieve) => log::info!("broker: prices come from the log again"),
+            None => {}
+        }
+        advice == Some(Advice::Ask)
     }
 
     pub(crate) fn node(&self) -> &Node {
@@ -145,24 +197,47 @@ impl Relay {
     }
 
     pub(super) fn on_up(&mut self, server: String, version: &str, after: Duration) {
-        if self.was_connected {
-            log::info!("broker: at {server}, version {version}, after {after:.0?}");
+        let level = match self.refused_by.get(&server) {
+            Some(true) => Level::Debug,
+            _ => Level::Info,
+        };
+        let without = if self.was_connected {
+            format!(", after {after:.0?} without a connection")
         } else {
-            log::info!("broker: connected to {server}, version {version}");
-        }
+            String::new()
+        };
+        log::log!(
+            level,
+            "broker: connected to {server}, version {version}{without}"
+        );
         (self.was_connected, self.is_down) = (true, false);
+        self.watch.begin();
         self.server = Some(server);
     }
 
-    pub(super) fn on_down(&mut self, server: &str, why: &str) {
-        self.server = None;
+    pub(super) fn on_down(&mut self, server: &str, why: &str, reason: DownReason) {
+        let was_connected = self.server.take().is_some();
+        let mut is_news = !std::mem::replace(&mut self.is_down, true);
         // One line for each change, not for each attempt.
-        if self.is_down {
-            log::debug!("broker: {server}: {why}; trying the next one");
-        } else {
-            log::warn!("broker: {server} is gone: {why}; trying the others");
+        if reason == DownReason::Refused {
+            let before = self.refused_by.insert(server.to_owned(), was_connected);
+            is_news = before.is_none();
         }
-        self.is_down = true;
+        let level = if is_news { Level::Warn } else { Level::Debug };
+        if reason == DownReason::Refused && was_connected {
+            log::log!(level, "broker: leaving {server}: {why}");
+        } else if was_connected {
+            log::log!(
+                level,
+                "broker: lost the connection to {server}: {why}; reconnecting"
+            );
+        } else {
+            log::log!(
+                level,
+                "broker: no connection to {server}: {why}; trying again"
+            );
+        }
+        self.why_down = Some(format!("{server}: {why}"));
     }
 }
 

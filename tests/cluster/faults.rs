@@ -26,7 +26,7 @@ fn when_the_origin_dies_another_takes_over_and_nothing_is_lost() {
     client.read_until(&edge, |client| {
         client.longest_pause > Duration::from_millis(1_400)
     });
-    standby.server.wait_for("leads from");
+    standby.server.wait_for("this server is the leading origin");
     assert!(
         client.longest_pause < Duration::from_secs(8),
         "{:?}",
@@ -57,7 +57,7 @@ fn an_origin_that_ends_hands_over_at_once() {
         client.longest_pause
     );
     assert_eq!(status, Some(0), "{log}");
-    assert!(log.contains("has handed over"), "{log}");
+    assert!(log.contains("handed the log over"), "{log}");
     assert_eq!(standby.server.metric("tickertape_broker_leading"), 1);
 }
 
@@ -70,7 +70,7 @@ fn an_origin_that_stood_still_writes_nothing_behind_its_successor() {
     let mut second = Member::standby(&url, SOON);
     let edge = Member::edge(&url, &[]);
     first.server.signal(Signal::STOP);
-    second.server.wait_for("leads from");
+    second.server.wait_for("this server is the leading origin");
     edge.wait_for_ticks(20);
     first.server.signal(Signal::CONT);
     first.server.wait_for("deposed");
@@ -134,7 +134,7 @@ fn when_nobody_publishes_every_edge_says_that_prices_are_stale() {
         return;
     };
     let mut origin = Script::start(&url);
-    origin.server.wait_for("leads from");
+    origin.server.wait_for("this server is the leading origin");
     let mut edge = Member::edge(&url, &[]);
     edge.wait_for_ticks(5);
     assert!(edge.server.get("/readyz").contains("ready"));
@@ -149,7 +149,7 @@ fn when_nobody_publishes_every_edge_says_that_prices_are_stale() {
     );
     assert!(edge.server.get("/readyz").contains("503"));
     let mut again = Script::start(&url);
-    again.server.wait_for("leads from");
+    again.server.wait_for("this server is the leading origin");
     edge.server.wait_for("all prices are current again");
 }
 

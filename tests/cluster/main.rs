@@ -3,7 +3,11 @@
 
 mod errors;
 mod faults;
+mod forged;
 mod metrics;
 mod moving;
+mod obstacles;
+mod outsider;
+mod rights;
 mod scene;
 mod waiting;

@@ -67,7 +67,7 @@ impl Member {
     /// An origin that leads.
     pub(crate) fn leader(url: &str, more: &[&str]) -> Self {
         let mut origin = Self::origin(url, more);
-        origin.server.wait_for("leads from");
+        origin.server.wait_for("this server is the leading origin");
         origin
     }
 

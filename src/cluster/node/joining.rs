@@ -139,10 +139,10 @@ impl Node {
         let ticks = window.older.into_iter().chain(window.ticks);
         self.print_window(ticks, &before.unwrap_or_default());
         self.effects.push(Effect::Beat(window.stale));
-        if let Some(from) = self.position {
+        if self.position.is_some() {
             let origin = window.origin;
             self.led_by.clone_from(&origin);
-            self.note(Note::Follows { origin, from });
+            self.note(Note::Follows { origin });
         }
         if window.has_left {
             self.on_leave();

@@ -112,14 +112,14 @@ pub(crate) enum Effect {
 /// Something worth a line in the operator's log or a count in the metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
-    /// Another origin leads from here on.
-    Follows { origin: String, from: Position },
+    /// This origin leads from here on, and it is another server.
+    Follows { origin: String },
     /// This server leads from here on.
-    Leads { from: Position },
+    Leads,
     /// Another origin has taken over.
     Deposed,
-    /// This server has handed over.
-    Left,
+    /// This server writes no more. If it led, it has handed over.
+    Left { led: bool },
     /// This many ticks were lost.
     Gap { missed: u64 },
     /// The log was lost, and another one has begun.
@@ -710,8 +710,8 @@ impl Node {
         }
         if begins_term && !self.leads() {
             self.is_led();
-            let (origin, from) = (key.origin.clone(), position);
-            self.note(Note::Follows { origin, from });
+            let origin = key.origin.clone();
+            self.note(Note::Follows { origin });
         }
         let complete = self.keys.take(self.tail, position, &key);
         self.show(&key.symbols);

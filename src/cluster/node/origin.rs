@@ -264,7 +264,7 @@ impl Node {
         origin.is_leaving = true;
         if origin.duty == Duty::Follows {
             origin.duty = Duty::Left;
-            self.note(Note::Left);
+            self.note(Note::Left { led: false });
         }
     }
 
@@ -644,7 +644,6 @@ impl Node {
             origin.keys.first = first.or(origin.keys.first);
         }
         origin.accepted = under_way.payload;
-        let from = under_way.message.position;
         let has_left = under_way.message.content == Content::Leave;
         let opens = origin.duty == Duty::Opens;
         if opens {
@@ -653,13 +652,13 @@ impl Node {
         }
         self.apply(under_way.message, now);
         if opens {
-            self.note(Note::Leads { from });
+            self.note(Note::Leads);
             self.become_ready();
             self.write_pool();
         }
         if has_left && let Some(origin) = &mut self.origin {
             origin.duty = Duty::Left;
-            self.note(Note::Left);
+            self.note(Note::Left { led: true });
         }
         self.go_on(now);
     }

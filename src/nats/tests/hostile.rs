@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
 use super::*;
+use crate::nats::{Denial, Right};
 
 const INFO: &str = "INFO {\"server_name\":\"x\",\"version\":\"2.0.0\",\"headers\":true}\r\n";
 
@@ -178,7 +179,11 @@ fn errors_end_the_connection_or_are_passed_on() {
     let (received, why) = received_after(format!(
         "-ERR '{violation}'\r\n-ERR 'Stale Connection'\r\nPING\r\n"
     ));
-    assert_eq!(received, [Received::Complaint(violation.to_owned())]);
+    let denial = Denial {
+        right: Right::Publish,
+        subject: "a".to_owned(),
+    };
+    assert_eq!(received, [Received::Denied(denial)]);
     assert_eq!(why, "refuses the connection: Stale Connection");
 }
 

@@ -5,7 +5,7 @@ use testkit::NatsServer;
 
 use super::*;
 use crate::nats::jetstream::{
-    self, Api, EXPECTED_LAST_SEQUENCE, GetAnswer, NAME_IN_USE, StoreAnswer, StreamAnswer,
+    Api, EXPECTED_LAST_SEQUENCE, GetAnswer, NAME_IN_USE, StoreAnswer, StreamAnswer,
 };
 
 const KINDS: &[&str] = &["ticks", "key"];
@@ -127,7 +127,7 @@ fn what_is_stored_appears_live_and_what_is_refused_does_not() {
             assert_eq!(message.sid, 2);
             assert_eq!(message.subject, log.api.live_subject(kind));
             assert_eq!(message.payload, payload.as_bytes());
-            assert_eq!(jetstream::sequence(&message), Some(seq));
+            assert_eq!(log.api.republished(&message), Ok(seq));
         }
         let deadline = Instant::now() + Duration::from_millis(20);
         assert_eq!(reader.connection.receive(deadline), Ok(Received::TimedOut));

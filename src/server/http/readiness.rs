@@ -27,11 +27,11 @@ impl Readiness<'_> {
     /// shutdown has begun.
     pub(crate) fn is_ready(&self) -> bool {
         let has_symbols = self.hub.counts().0 > 0;
-        let has_origin = self
+        let has_log = self
             .relay
-            .is_none_or(|relay| relay.obstacle().is_none() && relay.trouble(self.now).is_none());
+            .is_none_or(|relay| relay.trouble(self.now).is_none());
         !self.is_stopping
-            && has_origin
+            && has_log
             && self.sources.has_lists()
             && has_symbols
             && self.hub.is_ready()
@@ -50,9 +50,8 @@ impl Readiness<'_> {
         if self.hub.counts().0 == 0 {
             body.push_str("there are no symbols yet\n");
         }
-        let trouble = |relay: &Relay| relay.obstacle().or_else(|| relay.trouble(now));
-        if let Some(obstacle) = self.relay.and_then(trouble) {
-            body.push_str(&obstacle);
+        if let Some(trouble) = self.relay.and_then(|relay| relay.trouble(now)) {
+            body.push_str(&trouble);
             body.push('\n');
         }
         for obstacle in self.sources.obstacles(now) {
