@@ -84,6 +84,8 @@ close_reasons! {
     TooBig = "too_big", Some(CloseCode::Size), "a message over --max-message-size";
     /// More messages than allowed.
     Flood = "flood", Some(CloseCode::Policy), "too many messages (--message-rate)";
+    /// Data from a client that reads a stream of events.
+    Spoke = "spoke", Some(CloseCode::Policy), "data on a stream of events, which is only read";
     /// No pong within the limit.
     NoPong = "no_pong", Some(CloseCode::Policy), "no pong within --ping-timeout";
     /// The client took no bytes for too long.

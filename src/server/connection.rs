@@ -10,11 +10,13 @@ use tungstenite::http::StatusCode;
 use crate::frame;
 use crate::server::close::CloseReason;
 use crate::server::context::{Context, Ping, UptimeMs};
+use crate::server::event_stream;
 use crate::server::http::request::{self, Request};
 use crate::server::http::router::{Endpoint, Policy};
 use crate::server::http::upgrade::Upgrade;
 use crate::server::hub::{Hub, ListId, SelectError};
 use crate::server::outbox::Outbox;
+use crate::server::packing::Wire;
 use crate::server::rejection::Rejection;
 use crate::server::socket::{Deed, Socket};
 use crate::server::subscriber::{Progress, Subscriber};
@@ -281,6 +283,7 @@ impl<S: Socket> Connection<S> {
                     None => more,
                 },
             ),
+            State::Open(subscriber) if subscriber.wire() == Wire::Events => Err(CloseReason::Spoke),
             State::Open(subscriber) => {
                 let slot = slot(self.token);
                 let progress = subscriber.on_bytes(slot, bytes, &mut self.outbox, context)?;
@@ -316,8 +319,14 @@ impl<S: Socket> Connection<S> {
         context.counters.opened += 1;
         context.counters.handshaking -= 1;
         context.counters.clients += 1;
+        if upgrade.wire == Wire::Events {
+            context.counters.streams += 1;
+            self.outbox
+                .socket()
+                .limit_silence(context.config.slow_timeout);
+        }
         let mut out = upgrade.response;
-        let way = (upgrade.since, upgrade.delivery);
+        let way = (upgrade.wire, upgrade.since, upgrade.delivery);
         let subscriber = Subscriber::new(slot(self.token), list, way, &mut out, context);
         self.state = State::Open(subscriber);
         self.outbox
@@ -399,14 +408,18 @@ impl<S: Socket> Connection<S> {
             .then_some(CloseReason::NoPong)
     }
 
-    /// Handles the client's end before an upgrade. A client that has sent part of a request may
-    /// still read an answer.
+    /// Handles the client's end while it is not closing. A client that has sent part of a request
+    /// may still read an answer.
     fn on_early_end(&self) -> Result<Action, CloseReason> {
         match &self.state {
             State::Handshaking { head, .. } if !head.is_empty() => Ok(Action::Head {
                 head: Err(request::cut_off()),
                 unread: false,
             }),
+            // That is how a client ends a stream of events.
+            State::Open(subscriber) if subscriber.wire() == Wire::Events => {
+                Err(CloseReason::ClosedByClient)
+            }
             _ => Err(CloseReason::Vanished),
         }
     }
@@ -440,13 +453,19 @@ impl<S: Socket> Connection<S> {
         }
         if let State::Open(subscriber) = &mut self.state {
             context.counters.clients -= 1;
+            context.counters.streams -= u64::from(subscriber.wire() == Wire::Events);
             subscriber.leave(slot(self.token), context.hub);
         }
         let mut out = answer.to_vec();
         // A client that has received the closing frame from the tape does not get another: its
         // outbox is finished.
-        if let (State::Open(_), Some(code)) = (&self.state, reason.code()) {
-            frame::close(&mut out, code, &reason.to_string());
+        if let (State::Open(subscriber), Some(code)) = (&self.state, reason.code()) {
+            match subscriber.wire() {
+                Wire::WebSocket => frame::close(&mut out, code, &reason.to_string()),
+                Wire::Events => {
+                    event_stream::write_close(&mut out, code.into(), &reason.to_string());
+                }
+            }
         }
         let sent = self.outbox.send_last(&out, context.now);
         let waits = sent.is_ok() && self.has_end_to_wait_for(reason);

@@ -28,6 +28,8 @@ pub(crate) struct Counters {
     pub(crate) conflated: u64,
     /// Clients open at present.
     pub(crate) clients: u64,
+    /// Those of them that read server-sent events.
+    pub(crate) streams: u64,
     /// Connections at present whose request has not arrived yet. These, the open clients and the
     /// closed connections always add up to those accepted.
     pub(crate) handshaking: u64,

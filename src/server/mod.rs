@@ -14,7 +14,8 @@
 //! | `admission` | which pages, tokens and addresses may connect |
 //! | [`Config`], `counters` | the limits; the counters |
 //! | `hub` | symbols, their newest prices, the tape, and who watches what |
-//! | `packing`, `context` | packed messages; a connection's view of all of the above |
+//! | `event_stream`, `packing` | server-sent events; the messages of one write |
+//! | `context` | a connection's view of all of the above |
 //! | `socket`, `outbox` | socket traits; the outgoing half |
 //! | `relay` | what a server does about the log that it shares with others |
 //! | `protocol`, `http` | the requests of open clients, and the HTTP requests before |
@@ -48,6 +49,7 @@ mod connection;
 mod connections;
 mod context;
 mod counters;
+mod event_stream;
 mod following;
 mod http;
 mod hub;

@@ -97,6 +97,10 @@ pub(crate) trait Socket: Read + Write {
     /// ends the stream.
     fn send_close_notify(&mut self) {}
 
+    /// Lets the connection fail if the peer acknowledges no bytes for `limit`: it has gone without a
+    /// word, and is not asked for pongs.
+    fn limit_silence(&mut self, _limit: Duration) {}
+
     /// Makes dropping the socket discard its unsent bytes and reset the connection.
     fn reset_on_drop(&mut self);
 

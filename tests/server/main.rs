@@ -10,6 +10,7 @@ mod cli;
 mod close;
 #[path = "../common/mod.rs"]
 mod common;
+mod event_streams;
 #[path = "../exposition/mod.rs"]
 mod exposition;
 #[cfg(target_os = "linux")]

@@ -13,6 +13,7 @@ pub(crate) struct Headers<'a> {
     pub(crate) authorization: Option<&'a [u8]>,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) version: Option<&'a [u8]>,
+    pub(crate) last_event_id: Option<&'a [u8]>,
     /// Upgrade names websocket.
     pub(crate) upgrade: bool,
     /// Connection names Upgrade.
@@ -44,6 +45,9 @@ impl<'a> Headers<'a> {
                 }
                 13 if name.eq_ignore_ascii_case("authorization") => {
                     once(&mut headers.authorization, name, value)?;
+                }
+                13 if name.eq_ignore_ascii_case("last-event-id") => {
+                    once(&mut headers.last_event_id, name, value)?;
                 }
                 14 if name.eq_ignore_ascii_case("content-length") && value != b"0" => {
                     return Err(Rejection::bad_request(

@@ -6,4 +6,5 @@ pub(crate) mod readiness;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod router;
+pub(crate) mod sse;
 pub(crate) mod upgrade;

@@ -8,6 +8,7 @@ use tungstenite::http::StatusCode;
 
 use crate::server::http::headers::Headers;
 use crate::server::http::router::{Endpoint, Page, Policy, not_found, page};
+use crate::server::http::sse;
 use crate::server::http::upgrade::{Handshake, Upgrade, Wishes};
 use crate::server::rejection::Rejection;
 
@@ -20,7 +21,7 @@ const HEADERS_MAX: usize = 64;
 /// The request that a head makes.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// Become a WebSocket.
+    /// Become a WebSocket or a stream of events.
     Upgrade(Upgrade),
     /// Get a page; with `head_only` only its head.
     Page { page: Page, head_only: bool },
@@ -158,6 +159,9 @@ fn parse(head: &[u8], more: bool, policy: Policy<'_>) -> Result<Request, Rejecti
             more,
         };
         return request.check(&headers, policy).map(Request::Upgrade);
+    }
+    if path == "/sse" && policy.endpoint == Endpoint::Public {
+        return sse::check((method, query, more), &headers, policy).map(Request::Upgrade);
     }
     let head_only = method == "HEAD";
     if path == "/check" && policy.endpoint == Endpoint::Public {

@@ -69,9 +69,11 @@ pub(crate) fn page(path: &str, policy: Policy<'_>) -> Result<Page, Rejection> {
 pub(crate) fn not_found(policy: Policy<'_>) -> Rejection {
     let message = match (policy.endpoint, policy.metrics_elsewhere) {
         (Endpoint::Admin, _) => "no such page: this port has /metrics, /healthz and /readyz",
-        (Endpoint::Public, true) => "no such page: this port has /, /check, /healthz and /readyz",
+        (Endpoint::Public, true) => {
+            "no such page: this port has /, /sse, /check, /healthz and /readyz"
+        }
         (Endpoint::Public, false) => {
-            "no such page: this port has /, /check, /metrics, /healthz and /readyz"
+            "no such page: this port has /, /sse, /check, /metrics, /healthz and /readyz"
         }
     };
     Rejection::new(StatusCode::NOT_FOUND, message)

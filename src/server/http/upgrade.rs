@@ -8,16 +8,19 @@ use tungstenite::http::StatusCode;
 use crate::server::admission::origin::check_origin;
 use crate::server::http::headers::Headers;
 use crate::server::http::router::{Policy, not_found};
+use crate::server::packing::Wire;
 use crate::server::protocol::Delivery;
 use crate::server::protocol::parse_every;
 use crate::server::rejection::Rejection;
 use crate::typo::is_typo;
 
-/// A valid handshake.
+/// A valid handshake, or a valid request for a stream of events.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
-    /// The 101 answer.
+    /// The 101 answer, or the head of the stream.
     pub(crate) response: Vec<u8>,
+    /// How the client gets its messages.
+    pub(crate) wire: Wire,
     /// The names and patterns of the requested symbols; `None` for all.
     pub(crate) symbols: Option<Vec<String>>,
     /// The last stamp that the client saw, Unix µs.
@@ -77,6 +80,7 @@ impl Handshake<'_> {
         let wishes = Wishes::read(self.query)?;
         Ok(Upgrade {
             response: response(headers.key)?,
+            wire: Wire::WebSocket,
             symbols: wishes.symbols,
             since: wishes.since,
             delivery: wishes.delivery,
@@ -114,8 +118,8 @@ fn is_key(key: &[u8]) -> bool {
 pub(super) struct Wishes {
     /// The names and patterns of symbols; `None` for all.
     pub(super) symbols: Option<Vec<String>>,
-    since: Option<u64>,
-    delivery: Delivery,
+    pub(super) since: Option<u64>,
+    pub(super) delivery: Delivery,
 }
 
 impl Wishes {

@@ -29,6 +29,14 @@ impl Socket for TcpStream {
         let _ = self.shutdown(Shutdown::Write);
     }
 
+    #[cfg(target_os = "linux")]
+    fn limit_silence(&mut self, limit: Duration) {
+        let socket = socket2::SockRef::from(&*self);
+        if let Err(error) = socket.set_tcp_user_timeout(Some(limit)) {
+            log::debug!("cannot limit the silence of a client: {error}");
+        }
+    }
+
     fn reset_on_drop(&mut self) {
         let socket = socket2::SockRef::from(&*self);
         if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {

@@ -53,8 +53,13 @@ impl Snapshot<'_> {
         let counters = self.counters;
         out.gauge(
             "tickertape_clients",
-            "WebSocket clients that are connected",
+            "Clients that are connected, by WebSocket or server-sent events",
             counters.clients as f64,
+        );
+        out.gauge(
+            "tickertape_event_streams",
+            "Clients that are connected by server-sent events",
+            counters.streams as f64,
         );
         out.gauge(
             "tickertape_slow_clients",

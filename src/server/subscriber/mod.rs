@@ -14,6 +14,7 @@ use crate::server::close::CloseReason;
 use crate::server::context::Context;
 use crate::server::hub::{self, Debt, Hub, ListId, PeriodId, Reading, Symbols};
 use crate::server::outbox::Outbox;
+use crate::server::packing::Wire;
 use crate::server::protocol::Delivery;
 use crate::server::socket::{Deed, Socket};
 use crate::tape::FrameNumber;
@@ -31,6 +32,7 @@ pub(crate) struct Subscriber {
     is_resuming: bool,
     /// The number of the last ping that it answered or was not sent.
     ponged: u32,
+    wire: Wire,
     allowance: Allowance,
     /// Present while a message is arriving, or waiting for room to answer it.
     codec: Option<Box<Codec>>,
@@ -97,7 +99,7 @@ impl Subscriber {
     pub(crate) fn new(
         slot: usize,
         list: ListId,
-        (since, delivery): (Option<u64>, Delivery),
+        (wire, since, delivery): (Wire, Option<u64>, Delivery),
         out: &mut Vec<u8>,
         context: &mut Context<'_>,
     ) -> Self {
@@ -107,6 +109,7 @@ impl Subscriber {
             is_behind: false,
             is_resuming: false,
             ponged: context.heartbeat,
+            wire,
             allowance: Allowance::new(context),
             codec: None,
             special: None,
@@ -181,9 +184,15 @@ impl Subscriber {
         self.codec.as_ref().map_or(0, |codec| codec.backlog.len())
     }
 
-    /// Whether it owes the pong to this ping. While it waits for a stamp it is sent no pings.
+    /// How it gets its messages.
+    pub(crate) fn wire(&self) -> Wire {
+        self.wire
+    }
+
+    /// Whether it owes the pong to this ping. While it waits for a stamp it is sent no pings, and
+    /// nobody can answer the comments of a stream of events.
     pub(crate) fn owes_pong(&self, ping: u32) -> bool {
-        self.ponged < ping && self.awaited().is_none()
+        self.ponged < ping && self.wire == Wire::WebSocket && self.awaited().is_none()
     }
 
     /// Whether it has been sent this frame for everyone.
@@ -360,7 +369,7 @@ impl Subscriber {
     /// Packs what it is owed, up to one write. Returns whether that was all.
     fn pay(&mut self, context: &mut Context<'_>) -> bool {
         let (reading, batches) = ((self.list, self.position), self.batches());
-        context.packing.begin(batches);
+        context.packing.begin(self.wire, batches);
         let special = self.special.as_mut();
         let Some(special) = special.filter(|special| !special.debt.is_empty()) else {
             return true;
@@ -404,7 +413,8 @@ impl Subscriber {
         let head = context.hub.tape().head();
         if first == Some(head) {
             (self.position, self.is_behind) = (head, false);
-        } else if matches!(context.hub.symbols(self.list), Symbols::Everything) && !self.batches() {
+        } else if matches!(context.hub.symbols(self.list), Symbols::Everything) && !self.is_packed()
+        {
             self.send_run(from, outbox, context)?;
         } else {
             self.send_found(outbox, context)?;
@@ -415,14 +425,14 @@ impl Subscriber {
     }
 
     /// Its first frame at `from` or behind; the head if there is none; `None` if that frame may
-    /// have fallen off the tape. For a list, and for messages that go into JSON lists, the gatherer
-    /// keeps the rest.
+    /// have fallen off the tape. For a list, and for messages that are not sent as the tape has
+    /// them, the gatherer keeps the rest.
     fn first_unread(&self, from: FrameNumber, context: &mut Context<'_>) -> Option<FrameNumber> {
         let (tape, head) = (context.hub.tape(), context.hub.tape().head());
         match context.hub.symbols(self.list) {
             Symbols::Everything if from < tape.tail() => None,
             Symbols::Everything => {
-                if self.batches() {
+                if self.is_packed() {
                     context.gather.take_all(from, head);
                 }
                 Some(from)
@@ -467,7 +477,7 @@ impl Subscriber {
     ) -> std::io::Result<()> {
         let (tape, found, batches) = (context.hub.tape(), context.gather.found(), self.batches());
         let most = context.config.messages_per_write(batches);
-        context.packing.begin(batches);
+        context.packing.begin(self.wire, batches);
         let mut taken = 0;
         while taken < found.len() && taken < most && context.packing.len() < WRITE_LENGTH {
             context.packing.push(tape.frame(found[taken]));
@@ -480,7 +490,10 @@ impl Subscriber {
             (taken, bytes.len())
         } else {
             let written = outbox.send_some(bytes, context.now)?;
-            let (given, rest) = hub::torn(tape, &found[..taken], written);
+            let (given, rest) = match self.wire {
+                Wire::WebSocket => hub::torn(tape, &found[..taken], written),
+                Wire::Events => context.packing.torn(written),
+            };
             outbox.keep(rest);
             (given, written + rest.len())
         };
@@ -508,7 +521,7 @@ impl Subscriber {
             self.ponged = context.heartbeat;
             context.gather.find(tape, &[], tape.tail());
         }
-        context.packing.begin(false);
+        context.packing.begin(self.wire, false);
         for &number in context.gather.found() {
             context.packing.push(tape.frame(number));
         }
@@ -567,6 +580,11 @@ impl Subscriber {
                 .map_or_else(|| hub.beats(period), |pace| pace.beat),
             next_for_everyone: known.map_or(position, |pace| pace.next_for_everyone),
         });
+    }
+
+    /// Whether its messages are not sent as the tape has them.
+    fn is_packed(&self) -> bool {
+        self.wire != Wire::WebSocket || self.batches()
     }
 
     fn batches(&self) -> bool {

@@ -4,7 +4,7 @@
 use crate::imports;
 
 /// From the bottom up, in the order of the table in the server's `mod.rs`.
-const BELOW_THE_SERVER: [&str; 24] = [
+const BELOW_THE_SERVER: [&str; 25] = [
     "scaled",
     "rejection",
     "close",
@@ -12,6 +12,7 @@ const BELOW_THE_SERVER: [&str; 24] = [
     "config",
     "counters",
     "hub",
+    "event_stream",
     "packing",
     "context",
     "socket",

@@ -12,6 +12,7 @@ mod stream;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
@@ -163,6 +164,10 @@ impl<S: Transport> Socket for ClientSocket<S> {
             Self::Plain(_) => {}
             Self::Tls(socket) => socket.send_close_notify(),
         }
+    }
+
+    fn limit_silence(&mut self, limit: Duration) {
+        self.transport().limit_silence(limit);
     }
 
     fn reset_on_drop(&mut self) {

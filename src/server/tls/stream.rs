@@ -4,6 +4,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 
@@ -219,6 +220,10 @@ impl<S: Transport> Socket for TlsSocket<S> {
         self.held = false;
         // A client that takes no more bytes, or has gone, does without it.
         let _ = send(&mut self.socket, &mut self.outgoing);
+    }
+
+    fn limit_silence(&mut self, limit: Duration) {
+        self.socket.limit_silence(limit);
     }
 
     fn reset_on_drop(&mut self) {
