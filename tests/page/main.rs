@@ -5,6 +5,9 @@
     reason = "a failed assumption in a test should say so with a panic"
 )]
 
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
+
 use testkit::ServerProcess;
 use testkit::browser::Browser;
 
@@ -129,4 +132,75 @@ fn a_server_that_ends_is_named_as_the_reason() {
         text("#status")
     );
     browser.wait_for(&told);
+}
+
+/// Passes connections on to a server, and can cut all of them.
+struct Relay {
+    address: SocketAddr,
+    connections: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Relay {
+    fn to(server: &ServerProcess) -> Self {
+        let connections = Arc::new(Mutex::new(Vec::new()));
+        let (known, target) = (Arc::clone(&connections), server.address.clone());
+        let address = testkit::tcp::serve(move |client| {
+            let upstream = TcpStream::connect(&target).unwrap();
+            let [a, b, c, d] =
+                [&client, &upstream, &client, &upstream].map(|stream| stream.try_clone().unwrap());
+            known.lock().unwrap().extend([a, b]);
+            std::thread::spawn(move || copy(c, d));
+            copy(upstream, client);
+        });
+        Self {
+            address,
+            connections,
+        }
+    }
+
+    fn cut(&self) {
+        for stream in self.connections.lock().unwrap().drain(..) {
+            // One that has ended already needs no cut.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream) {
+    // Ends when either side does.
+    let _ = std::io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+#[test]
+fn a_browser_comes_back_to_its_stream_of_events_without_a_gap_or_a_repeat() {
+    let Some(mut browser) = browser() else { return };
+    let server = server(&["--symbols", "A/USDT,B/USDT", "--interval", "20ms"]);
+    let relay = Relay::to(&server);
+    browser.open(&format!("http://{}/", relay.address), WIDE);
+    // Each line is one symbol's number, so that gaps and repeats show.
+    browser.wait_for(
+        "(window.stream ??= (() => {
+           const state = { seqs: {}, ticks: 0, opened: 0, faults: [] };
+           const events = new EventSource('/sse');
+           events.onopen = () => state.opened++;
+           events.onmessage = ({ data, lastEventId }) => {
+             const tick = JSON.parse(data);
+             const before = state.seqs[tick.symbol];
+             if (before !== undefined && tick.seq !== before + 1) state.faults.push(data);
+             if (lastEventId !== String(tick.sent)) state.faults.push(lastEventId);
+             state.seqs[tick.symbol] = tick.seq;
+             state.ticks++;
+           };
+           return state;
+         })()).ticks > 20",
+    );
+    for opened in 2..=4 {
+        relay.cut();
+        browser.wait_for(&format!("stream.opened === {opened}"));
+        let ticks = browser.wait_for("stream.ticks");
+        browser.wait_for(&format!("stream.ticks > {ticks} + 20"));
+    }
+    let faults = browser.wait_for("JSON.stringify(stream.faults)");
+    assert_eq!(faults, "[]");
 }
