@@ -8,6 +8,7 @@ use crate::Bench;
 use crate::common::process::Guard;
 use crate::common::table::Figure;
 use crate::common::{Load, at, interrupted, median, ratio};
+use crate::listener::Wire;
 use crate::process::{Server, Which};
 
 /// The client's reports of paired runs: floor and ours, right after each other.
@@ -29,6 +30,23 @@ impl Pairs {
         let clients = ["the least client", "our client"];
         let run = |which| bench.run_client(name, which, load);
         Self::interleave(name, count, clients, run)
+    }
+
+    /// Measures `count` pairs of the least clients at our server: WebSockets, and those of `wire`.
+    pub(crate) fn measure_wires(
+        bench: &mut Bench,
+        name: &str,
+        (count, wire): (usize, Wire),
+        load: &Load,
+    ) -> Self {
+        let run = |which| {
+            let wire = match which {
+                Which::Floor => Wire::WebSocket,
+                Which::Ours => wire,
+            };
+            bench.run_wire(name, load, wire)
+        };
+        Self::interleave(name, count, ["WebSockets", wire.name()], run)
     }
 
     /// Runs `count` pairs, named by `labels`: the reference and ours. Each goes first as often as
@@ -121,26 +139,35 @@ impl Bench {
         }
     }
 
-    fn run_client(&mut self, name: &str, which: Which, load: &Load) -> Option<Value> {
-        if which == Which::Ours {
-            return self.run(name, which, load);
+    /// One run of the least client against our server.
+    fn run_wire(&mut self, name: &str, load: &Load, wire: Wire) -> Option<Value> {
+        if interrupted() {
+            return None;
         }
-        let name = format!("{name}, the least client");
-        match self.try_run_least_client(load) {
+        match self.try_run_least_client(load, wire) {
             Ok(report) => Some(report),
             Err(error) => {
-                self.findings.problem(format!("{name}: {error}"));
+                self.findings.problem(format!("{name}, {wire:?}: {error}"));
                 None
             }
         }
     }
 
-    fn try_run_least_client(&mut self, load: &Load) -> Result<Value, String> {
+    fn run_client(&mut self, name: &str, which: Which, load: &Load) -> Option<Value> {
+        if which == Which::Ours {
+            return self.run(name, which, load);
+        }
+        self.run_wire(&format!("{name}, the least client"), load, Wire::WebSocket)
+    }
+
+    fn try_run_least_client(&mut self, load: &Load, wire: Wire) -> Result<Value, String> {
         let server = Server::start(Which::Ours, load.interval, &self.cores)?;
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut client = Guard::start(self.cores.client(&program.to_string_lossy()).args([
             crate::LISTEN_FLOOR,
             &server.service.address,
+            &server.pid().to_string(),
+            wire.name(),
             &load.clients.to_string(),
             &load.warmup.as_millis().to_string(),
             &load.duration.as_millis().to_string(),

@@ -23,8 +23,10 @@ use std::time::Duration;
 
 use common::table::{self, Target};
 use common::{Arguments, Bench, Load, Scenario, at, exit_code, number, ratio};
+use listener::Wire;
 use load::Pairs;
 use memory::Crowd;
+use serde_json::Value;
 use server::Paper;
 
 const HELP: &str = "\
@@ -40,8 +42,10 @@ Scenarios [default: all]:
   joining    4,000 clients, no tick: the cost of an upgrade
   listening  1,000 clients, a tick each 10 ms: the cost of the load client, compared
              with a client that only reads
-  memory     1,000 and 10,000 clients,  idle, with their own lists, and after four
-             messages each
+  events     1,000 clients, a tick each 10 ms: the cost of server-sent events, compared
+             with WebSockets
+  memory     1,000 and 10,000 clients, idle, with their own lists, after four messages
+             each, and with server-sent events
   lists      all with watchlists, each client with its own random list:
   lists-250, lists-500, lists-2000
              1,000 clients, 5 of this many symbols, a burst of all symbols each 100 ms
@@ -85,12 +89,13 @@ const LOAD_LISTS: &str = "--load-lists";
 const LISTEN_FLOOR: &str = "--listen-floor";
 
 /// The scenarios, in the order of the table.
-const SCENARIOS: [Scenario; 19] = [
+const SCENARIOS: [Scenario; 20] = [
     ("paced", Bench::paced),
     ("overload", Bench::overload),
     ("crowd", Bench::crowd),
     ("joining", Bench::joining),
     ("listening", Bench::listening),
+    ("events", Bench::events),
     ("memory", Bench::memory_per_connection),
     ("lists-250", |bench| bench.watch(&watchlists::OF_250)),
     ("lists-500", |bench| bench.watch(&watchlists::OF_500)),
@@ -234,6 +239,25 @@ impl Bench {
             .row("CPU per received tick (µs)", 2, cpu, Some(most));
     }
 
+    fn events(&mut self) {
+        let load = self.load(1_000, Duration::from_millis(10), 500, 2_500);
+        let all = Pairs::measure_wires(self, "events", (5, Wire::Events), &load);
+        let half = Pairs::measure_wires(self, "events", (5, Wire::Both), &load);
+        self.table.begin(
+            "events",
+            "1,000 clients, a tick each 10 ms, 5 pairs of runs".to_owned(),
+            &["WebSockets", "events", table::RATIO],
+        );
+        let cpu = |report: &Value| ratio(at(report, "/server/cpu_s")? * 1e6, at(report, "/ticks")?);
+        let most = Target::AtMost(RATIO, 1.15);
+        self.table
+            .row("CPU per delivery (µs)", 3, all.median(cpu), Some(most));
+        // Half of them are WebSockets.
+        let most = Target::AtMost(RATIO, 1.075);
+        self.table
+            .row("  with 500 of each (µs)", 3, half.median(cpu), Some(most));
+    }
+
     fn memory_per_connection(&mut self) {
         let many = 10_000.min(self.descriptors.saturating_sub(DESCRIPTORS_RESERVED));
         let few = many / 10;
@@ -246,8 +270,13 @@ impl Bench {
             messages: 4,
             ..Crowd::IDLE
         };
+        let events = Crowd {
+            reads_events: true,
+            ..Crowd::IDLE
+        };
         let rows = [
             ("bytes per connection, idle", Crowd::IDLE, most(150.0)),
+            ("  with server-sent events", events, most(400.0)),
             ("  with a list of 5 of 500", own_lists, most(300.0)),
             ("  after 4 messages each", active, most(450.0)),
         ];

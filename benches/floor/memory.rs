@@ -28,6 +28,8 @@ pub(crate) struct Crowd {
     pub(crate) are_alike: bool,
     /// How many messages each sends.
     pub(crate) messages: u32,
+    /// They read server-sent events, where the server has them.
+    pub(crate) reads_events: bool,
 }
 
 impl Crowd {
@@ -36,6 +38,7 @@ impl Crowd {
         lists: None,
         are_alike: false,
         messages: 0,
+        reads_events: false,
     };
 
     /// Prices without ticks during the run: with one, some clients would have more unread data than
@@ -63,6 +66,7 @@ impl Bench {
                 lists: Some(lists),
                 are_alike,
                 messages: 0,
+                reads_events: false,
             };
             eprintln!("memory, {} symbols, {clients} clients", lists.symbols);
             let found = self.resident(Which::Ours, crowd, &[clients]);
@@ -105,8 +109,13 @@ impl Bench {
             while clients.len() < count {
                 let target = crowd.target(clients.len());
                 let answers = which == Which::Ours;
-                let client = join(server.address(), &target, crowd.messages, answers)
-                    .map_err(|error| format!("client {}: {error}", clients.len() + 1))?;
+                let joined = if crowd.reads_events && which == Which::Ours {
+                    join_stream(server.address())
+                } else {
+                    join(server.address(), &target, crowd.messages, answers)
+                };
+                let client =
+                    joined.map_err(|error| format!("client {}: {error}", clients.len() + 1))?;
                 clients.push(client);
             }
             settle(server.pid())
@@ -121,14 +130,27 @@ impl Bench {
     }
 }
 
-/// Connects, upgrades and sends the messages, each after the answer to the one before if there are
-/// answers.
-fn join(address: &str, target: &str, messages: u32, answers: bool) -> io::Result<TcpStream> {
-    let mut client = TcpStream::connect(address)?;
+/// Connects to a stream of server-sent events.
+fn join_stream(address: &str) -> io::Result<TcpStream> {
+    let mut client = connect(address)?;
+    client.write_all(format!("GET /sse HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes())?;
+    read_until(&mut client, b"\r\n\r\n")?;
+    Ok(client)
+}
+
+fn connect(address: &str) -> io::Result<TcpStream> {
+    let client = TcpStream::connect(address)?;
     client.set_nodelay(true)?;
     client.set_read_timeout(Some(ANSWER_LIMIT))?;
     // Ends in a reset, so that no port stays occupied for a minute.
     SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
+    Ok(client)
+}
+
+/// Connects, upgrades and sends the messages, each after the answer to the one before if there are
+/// answers.
+fn join(address: &str, target: &str, messages: u32, answers: bool) -> io::Result<TcpStream> {
+    let mut client = connect(address)?;
     let request = format!(
         "GET {target} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
