@@ -14,6 +14,10 @@ impl<S: Publish> Feed<S> for Followed {
         Vec::new()
     }
 
+    fn follows_symbols(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> String {
         format!("prices come from the log {}", self.0)
     }

@@ -89,6 +89,12 @@ impl Wanted {
         }
     }
 
+    /// Whether it stands for a symbol, which is named as on the wire.
+    fn stands_for(&self, named: &Self, wire_name: &str) -> bool {
+        let is_from = self.source.is_none() || self.source == named.source;
+        is_from && (self.what == named.what || self.covers(wire_name))
+    }
+
     /// Whether it is a pattern that matches a symbol named as on the wire, `binance:BTC/EUR` or
     /// `BTC/EUR`.
     pub(super) fn covers(&self, wire_name: &str) -> bool {
@@ -127,10 +133,22 @@ impl Selection {
         let Ok(named) = Wanted::parse(wire_name) else {
             return false;
         };
-        wanted.iter().any(|wanted| {
-            let is_from = wanted.source.is_none() || wanted.source == named.source;
-            is_from && (wanted.what == named.what || wanted.covers(wire_name))
-        })
+        wanted
+            .iter()
+            .any(|wanted| wanted.stands_for(&named, wire_name))
+    }
+
+    /// The entries that stand for none of these symbols.
+    pub(crate) fn unmatched(&self, wire_names: &[&str]) -> Vec<&Wanted> {
+        let named = wire_names.iter();
+        let named = named.filter_map(|name| Some((Wanted::parse(name).ok()?, *name)));
+        let named: Vec<_> = named.collect();
+        let entries = self.0.iter().flatten();
+        let stands_for_none = |wanted: &&Wanted| {
+            let mut named = named.iter();
+            !named.any(|(named, wire_name)| wanted.stands_for(named, wire_name))
+        };
+        entries.filter(stands_for_none).collect()
     }
 }
 

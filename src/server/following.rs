@@ -9,7 +9,7 @@ use ioloop::{IoLoop, PeriodicCallback};
 use crate::cluster::{
     Effect, Link, LinkEvent, Node, Note, OriginSettings, Outbox, Printed, Role, SymbolInfo,
 };
-use crate::feed::{Publish, Watched};
+use crate::feed::{Publish, Selection, Watched};
 use crate::http_client::{HttpClient, NoProxy, TransportConfig};
 use crate::server::Server;
 use crate::server::hub::Stamp;
@@ -212,7 +212,12 @@ impl<S: Transport> Server<S> {
                 }
             }
             Effect::CompleteAfter(stamp) => self.hub.lacks_up_to(stamp),
-            Effect::Ready => log::info!("an origin writes into the log: clients may come"),
+            Effect::Ready => {
+                log::info!("an origin writes the log: clients may come");
+                if let Some(relay) = &self.relay {
+                    relay.warn_of_unmatched();
+                }
+            }
             Effect::Note(note) => {
                 if let Some(relay) = &mut self.relay {
                     relay.counters.note(&note);
@@ -267,6 +272,33 @@ impl<S: Transport> Server<S> {
             };
             self.watch_now(io_loop, vec![watched]);
         }
+    }
+
+    /// Serves other symbols of the log from now on. Clients get the price of a new one with its next
+    /// tick, since the tape is as the log is. Nobody resumes before now, because the tape lacks the
+    /// ticks that the new ones had meanwhile.
+    pub(super) fn select(&mut self, io_loop: &mut IoLoop<Self>, entries: &[String]) {
+        let Some(relay) = &mut self.relay else {
+            return;
+        };
+        let selection = match Selection::parse(entries) {
+            Ok(selection) => selection,
+            Err(error) => return log::warn!("{error}; keeping the current symbols"),
+        };
+        let (added, gone) = relay.select(selection);
+        relay.warn_of_unmatched();
+        log::info!(
+            "symbols of the log added: {}, removed: {}",
+            added.len(),
+            gone.len()
+        );
+        if !added.is_empty() {
+            self.hub.lacks_up_to(self.hub.last_stamp());
+        }
+        for (symbol, info) in added {
+            self.show(io_loop, symbol, info);
+        }
+        self.delist_now(io_loop, &gone);
     }
 
     /// Hands over, before this server ends.

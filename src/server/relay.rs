@@ -138,6 +138,42 @@ impl Relay {
         advice == Some(Advice::Ask)
     }
 
+    /// Whether this server only follows.
+    pub(super) fn is_edge(&self) -> bool {
+        !self.node.is_origin()
+    }
+
+    /// Serves other symbols of the log from now on. Returns those that are new here, and those that
+    /// are no longer served.
+    pub(super) fn select(
+        &mut self,
+        selection: Selection,
+    ) -> (Vec<(String, SymbolInfo)>, Vec<String>) {
+        let before = std::mem::replace(&mut self.selection, selection);
+        let (mut added, mut gone) = (Vec::new(), Vec::new());
+        for (symbol, info) in self.node.log_symbols() {
+            match (before.has(symbol), self.selection.has(symbol)) {
+                (false, true) => added.push((symbol.to_owned(), info.clone())),
+                (true, false) => gone.push(symbol.to_owned()),
+                _ => {}
+            }
+        }
+        (added, gone)
+    }
+
+    /// Warns of entries of `--symbols` that stand for no symbol of the log.
+    pub(super) fn warn_of_unmatched(&self) {
+        let symbols: Vec<_> = self.node.log_symbols().map(|(symbol, _)| symbol).collect();
+        let unmatched = self.selection.unmatched(&symbols);
+        for entry in unmatched.iter().take(UNMATCHED_NAMED_MAX) {
+            log::warn!("--symbols: the log has no symbol that matches {entry}");
+        }
+        if unmatched.len() > UNMATCHED_NAMED_MAX {
+            let more = unmatched.len() - UNMATCHED_NAMED_MAX;
+            log::warn!("--symbols: {more} more entries match no symbol of the log");
+        }
+    }
+
     pub(crate) fn node(&self) -> &Node {
         &self.node
     }
@@ -240,6 +276,9 @@ impl Relay {
         self.why_down = Some(format!("{server}: {why}"));
     }
 }
+
+/// How many entries without a symbol the log names.
+const UNMATCHED_NAMED_MAX: usize = 10;
 
 /// An origin writes at least once a second, and another takes over soon after the last one fell silent.
 const SILENCE_MAX: Duration = Duration::from_secs(5);

@@ -218,6 +218,9 @@ impl<S: Transport> Server<S> {
             return;
         };
         match symbols_of_file(file) {
+            Ok(symbols) if self.relay.as_ref().is_some_and(|relay| relay.is_edge()) => {
+                self.select(io_loop, &symbols);
+            }
             Ok(symbols) => {
                 self.wanted = Some(symbols);
                 if let Some(feed) = self.waiting_feed {

@@ -1,9 +1,10 @@
 //! The same tape everywhere.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use testkit::PATIENCE;
+use testkit::{PATIENCE, temp_file};
 
 use crate::scene::{Client, Member, broker, common};
 
@@ -90,4 +91,36 @@ fn an_edge_serves_the_symbols_that_it_is_asked_to() {
         }
         assert!(Instant::now() < deadline, "{}", edge.server.log());
     }
+}
+
+#[test]
+fn an_edge_reads_its_file_of_symbols_again() {
+    let Some((_broker, url)) = broker() else {
+        return;
+    };
+    let _leader = Member::leader(&url, &[]);
+    let file = temp_file("sim:A/USDT\nsim:X/USDT\n");
+    let list = format!("@{}", file.path().display());
+    let mut edge = Member::edge(&url, &["--symbols", &list]);
+    edge.server
+        .wait_for("the log has no symbol that matches sim:X/USDT");
+    edge.wait_for_ticks(5);
+    fs::write(file.path(), "B/USDT # and no more\n").expect("room for a file");
+    edge.server.signal(Signal::HUP);
+    edge.server
+        .wait_for("symbols of the log added: 1, removed: 1");
+    edge.wait_for_ticks(20);
+    let lines = edge.recording();
+    let of =
+        |line: &String, symbol: &str| line.contains(&format!(r#""symbol":"sim:{symbol}/USDT""#));
+    let first = lines
+        .iter()
+        .position(|line| of(line, "B"))
+        .expect("its price");
+    assert!(lines[..first].iter().all(|line| of(line, "A")));
+    assert!(lines[first..].iter().all(|line| of(line, "B")));
+    fs::write(file.path(), "B/USDT/C\n").expect("room for a file");
+    edge.server.signal(Signal::HUP);
+    edge.server.wait_for("keeping the current symbols");
+    edge.wait_for_ticks(5);
 }

@@ -322,6 +322,11 @@ impl Node {
         self.position
     }
 
+    /// The symbols of the log, and what is known about them.
+    pub(crate) fn log_symbols(&self) -> impl Iterator<Item = (&str, &SymbolInfo)> {
+        self.book.infos()
+    }
+
     /// How long no message has come.
     pub(crate) fn silence(&self, now: Instant) -> Duration {
         let since = self.heard.or(self.connected_at).unwrap_or(now);
