@@ -49,7 +49,7 @@ pub struct Config {
     pub drain: Duration,
     /// From the last goodbye to the exit, whatever clients do.
     pub shutdown_timeout: Duration,
-    /// The pages that may connect.
+    /// The pages that may connect, and the names that the server may be called by.
     pub origins: Origins,
     /// The tokens that let clients connect; `None` lets every client connect.
     pub tokens: Option<Tokens>,
@@ -93,7 +93,7 @@ impl Default for Config {
             send_buffer: 64 << 10,
             drain: Duration::from_secs(2),
             shutdown_timeout: Duration::from_secs(2),
-            origins: Origins::Same,
+            origins: Origins::default(),
             tokens: None,
             admin: None,
             reuse_port: false,

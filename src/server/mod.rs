@@ -84,6 +84,7 @@ use mio::Token;
 use mio::net::{TcpListener, TcpStream};
 use tungstenite::http::StatusCode;
 
+use self::admission::Advice;
 use self::broadcast::Broadcast;
 use self::close::CloseReason;
 use self::closing::{CloseQueue, Ending};
@@ -131,6 +132,8 @@ pub struct Server<S: Transport = TcpStream> {
     hub: Hub,
     broadcast: Broadcast,
     counters: Counters,
+    /// What the operator was told about pages and names that are refused.
+    advice: Advice,
     metrics: Metrics,
     recorder: Option<Recorder>,
     /// If it is one of many servers: what it does about their log.
@@ -229,6 +232,7 @@ impl<S: Transport> Server<S> {
             hub,
             broadcast: Broadcast::default(),
             counters: Counters::default(),
+            advice: Advice::default(),
             metrics: Metrics::default(),
             recorder: None,
             relay: None,
@@ -555,7 +559,12 @@ impl<S: Transport> Server<S> {
 
     fn reject_or_close(&mut self, io_loop: &mut IoLoop<Self>, token: Token, reason: &CloseReason) {
         let answer = match reason {
-            CloseReason::Refused(rejection) => response::reject(rejection),
+            CloseReason::Refused(rejection) => {
+                if let Some(advice) = &rejection.advice {
+                    self.advice.give(advice);
+                }
+                response::reject(rejection)
+            }
             _ => Vec::new(),
         };
         self.close(io_loop, token, reason, &answer);

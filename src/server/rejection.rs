@@ -11,6 +11,8 @@ pub(crate) struct Rejection {
     pub(crate) message: String,
     /// Whether it answers a HEAD request and so has no body.
     pub(crate) head_only: bool,
+    /// What the operator may want to change, for the log.
+    pub(crate) advice: Option<String>,
 }
 
 impl Rejection {
@@ -19,6 +21,15 @@ impl Rejection {
             status,
             message: message.into(),
             head_only: false,
+            advice: None,
+        }
+    }
+
+    /// Adds what the operator may want to change.
+    pub(crate) fn advise(self, advice: impl Into<String>) -> Self {
+        Self {
+            advice: Some(advice.into()),
+            ..self
         }
     }
 
@@ -50,6 +61,8 @@ pub(crate) enum RejectionCause {
     Forbidden,
     /// The requested page does not exist.
     NotFound,
+    /// The client called the server by a name that is not the server's.
+    Misdirected,
     /// The method is neither GET nor HEAD.
     Method,
     /// No request came within the limit.
@@ -78,6 +91,7 @@ impl RejectionCause {
             StatusCode::UNAUTHORIZED => Self::Unauthorized,
             StatusCode::FORBIDDEN => Self::Forbidden,
             StatusCode::NOT_FOUND => Self::NotFound,
+            StatusCode::MISDIRECTED_REQUEST => Self::Misdirected,
             StatusCode::METHOD_NOT_ALLOWED => Self::Method,
             StatusCode::REQUEST_TIMEOUT => Self::Timeout,
             StatusCode::UPGRADE_REQUIRED => Self::Version,
@@ -100,6 +114,7 @@ pub(crate) const LABELS: [(&str, &str); RejectionCause::Other as usize + 1] = [
     ("401", "unauthorized"),
     ("403", "forbidden"),
     ("404", "not_found"),
+    ("421", "misdirected"),
     ("405", "method"),
     ("408", "timeout"),
     ("426", "version"),

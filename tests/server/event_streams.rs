@@ -286,13 +286,11 @@ fn requests_that_get_no_stream_are_told_why() {
 
 #[test]
 fn a_page_that_may_connect_may_read_the_stream() {
-    let listed = vec!["http://b".to_owned()];
+    let mut listed = Origins::default();
+    listed.allow("http://b").unwrap();
     for (origins, expected) in [
-        (
-            Origins::Listed(listed),
-            "\r\nAccess-Control-Allow-Origin: http://b\r\n",
-        ),
-        (Origins::Any, "\r\nAccess-Control-Allow-Origin: *\r\n"),
+        (listed, "\r\nAccess-Control-Allow-Origin: http://b\r\n"),
+        (Origins::any(), "\r\nAccess-Control-Allow-Origin: *\r\n"),
     ] {
         let server = TestServer::start(Config {
             origins,

@@ -88,7 +88,8 @@ fn invalid_requests_are_explained() {
 
 #[test]
 fn origins_can_be_opened() {
-    let origins = Origins::Listed(vec!["http://b".into()]);
+    let mut origins = Origins::default();
+    origins.allow("http://b").unwrap();
     let server = TestServer::start(Config {
         origins,
         ..Config::default()

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::cli::{BadOption, Options, count, duration, period, size};
-use crate::server::admission::origin::{Origins, normalized};
+use crate::server::admission::origin::Origins;
 use crate::server::config::Config;
 use crate::tape;
 
@@ -84,24 +84,24 @@ fn ping_timeout(options: &mut Options, interval: Duration) -> Result<Duration, B
 }
 
 fn origins(options: &mut Options) -> Result<Origins, BadOption> {
-    let mut listed = Vec::new();
-    while let Some(origin) = options.value("--allow-origin", origin)? {
-        listed.push(origin);
+    let mut origins = Origins::default();
+    for origin in options.values("--allow-origin", text)? {
+        let allowed = origins.allow(&origin);
+        allowed.map_err(|error| BadOption::new("--allow-origin", error))?;
     }
-    Ok(match listed.as_slice() {
-        [] => Origins::Same,
-        list if list.iter().any(|origin| origin == "*") => Origins::Any,
-        _ => Origins::Listed(listed),
-    })
+    for host in options.values("--allow-host", text)? {
+        let allowed = origins.allow_host(&host);
+        allowed.map_err(|error| BadOption::new("--allow-host", error))?;
+    }
+    Ok(origins)
 }
 
-fn origin(text: &str) -> Result<String, String> {
-    if text == "*" {
-        return Ok(text.to_owned());
-    }
-    normalized(text).ok_or_else(|| {
-        format!("invalid origin '{text}': expected something like https://example.org, or *")
-    })
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "options are read by functions that may fail"
+)]
+fn text(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
 }
 
 fn address_and_port(text: &str) -> Result<SocketAddr, String> {

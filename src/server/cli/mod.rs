@@ -41,7 +41,14 @@ Access:
                          as Authorization: Bearer TOKEN, or as ?token=TOKEN in the URL.
                          /healthz and /readyz need none. SIGHUP reads the file again, and
                          connected clients stay
-  --allow-origin ORIGIN  let pages from ORIGIN connect too; * allows every page (repeatable)
+  --allow-origin ORIGIN  let pages of ORIGIN connect, besides those that the server serves:
+                         https://example.org, https://*.example.org, http://localhost:*,
+                         file://, null, or * for every page (repeatable). On a loopback
+                         address, pages of this machine may connect anyway
+  --allow-host NAME      answer to the name NAME in Host headers: prices.example.org,
+                         *.example.org, or * for every name (repeatable). On a loopback
+                         address, or with this option, the server otherwise answers to names
+                         of this machine only; behind a proxy, give the name that it passes on
   --max-clients N        connections at a time [default: as descriptors allow]
   --max-clients-per-ip N connections at a time from one address, or from one IPv6 /64; more
                          are answered with 429, over TLS with an alert [default: no limit]
@@ -219,10 +226,11 @@ impl Args {
         let (source, feed) = prices(options)?;
         let cluster = cluster(options, &source)?;
         let address = SocketAddr::new(ip, port);
-        let config = Config {
+        let mut config = Config {
             tls: tls(options)?,
             ..limits(options)?
         };
+        config.origins.set_local(ip.is_loopback());
         if config.admin.is_some_and(|admin| overlap(admin, address)) {
             let error = "invalid address: clients connect there; expected another port";
             return Err(BadOption::new("--admin", error));

@@ -141,11 +141,15 @@ fn an_error_names_the_bad_value_and_the_expected_one() {
         ),
         (
             "--allow-origin x",
-            "--allow-origin: invalid origin 'x': expected something like https://example.org, or *",
+            "--allow-origin: invalid origin 'x': expected something like https://example.org, https://*.example.org, file://, null, or * for every page",
         ),
         (
             "--allow-origin https://example.org/",
-            "--allow-origin: invalid origin 'https://example.org/': expected something like https://example.org, or *",
+            "--allow-origin: invalid origin 'https://example.org/': expected something like https://example.org, https://*.example.org, file://, null, or * for every page",
+        ),
+        (
+            "--allow-host a.*",
+            "--allow-host: invalid host 'a.*': expected something like prices.example.org, *.example.org, or * for every name",
         ),
         (
             "--admin 9100",
@@ -225,20 +229,36 @@ fn the_admin_address_may_not_overlap_the_clients_address() {
 }
 
 #[test]
-fn repeated_origins_are_all_allowed() {
-    let two = args("--allow-origin http://A:80 --allow-origin http://b")
-        .config
-        .origins;
-    assert_eq!(
-        two,
-        Origins::Listed(vec!["http://a".into(), "http://b".into()])
-    );
-    assert_eq!(
-        args("--allow-origin http://a --allow-origin *")
-            .config
-            .origins,
-        Origins::Any
-    );
+fn repeated_origins_and_hosts_are_all_allowed() {
+    let two =
+        args("--allow-origin http://A:80 --allow-origin http://b --allow-host c --allow-host d");
+    let mut expected = Origins::default();
+    for origin in ["http://a", "http://b"] {
+        expected.allow(origin).unwrap();
+    }
+    for host in ["c", "d"] {
+        expected.allow_host(host).unwrap();
+    }
+    expected.set_local(true);
+    assert_eq!(two.config.origins, expected);
+    let any = args("--allow-origin http://a --allow-origin *");
+    assert!(any.config.origins.is_any());
+}
+
+#[test]
+fn only_a_loopback_address_is_reached_from_this_machine_only() {
+    for (line, is_local) in [
+        ("", true),
+        ("--address ::1", true),
+        ("--address 127.0.0.2", true),
+        ("--address 0.0.0.0", false),
+        ("--address ::", false),
+        ("--address 10.0.0.1", false),
+    ] {
+        let mut expected = Origins::default();
+        expected.set_local(is_local);
+        assert_eq!(args(line).config.origins, expected, "{line}");
+    }
 }
 
 #[test]

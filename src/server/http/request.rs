@@ -6,6 +6,7 @@
 
 use tungstenite::http::StatusCode;
 
+use crate::server::admission::origin::check_host;
 use crate::server::http::headers::Headers;
 use crate::server::http::router::{Endpoint, Page, Policy, not_found, page};
 use crate::server::http::sse;
@@ -140,6 +141,7 @@ fn parse(head: &[u8], more: bool, policy: Policy<'_>) -> Result<Request, Rejecti
     if modern && headers.host.is_none_or(<[u8]>::is_empty) {
         return Err(Rejection::bad_request("missing Host header"));
     }
+    check_host(headers.host, headers.upgrade, policy.origins)?;
     let (path, query) = target(request.path.unwrap_or_default())?;
     // The health pages are public: a monitor needs no token.
     if let Some(tokens) = policy.tokens

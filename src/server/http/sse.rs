@@ -62,7 +62,7 @@ fn head(origin: Option<&[u8]>, origins: &Origins) -> Vec<u8> {
           X-Accel-Buffering: no\r\n",
     );
     match origin {
-        _ if *origins == Origins::Any => {
+        _ if origins.is_any() => {
             out.extend_from_slice(b"Access-Control-Allow-Origin: *\r\n");
         }
         Some(origin) => {
