@@ -158,7 +158,7 @@ fn half_closes_and_listens(fixture: &Fixture) -> Check {
     peer.half_close();
     peer.frame(|_, payload| payload.starts_with(br#"{"op":"pong","id":"last""#))?;
     let mut peer = Peer::connect(&fixture.address);
-    peer.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    peer.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     peer.half_close();
     let received = peer.read_to_end();
     cases::equal("status", (received.status(), received.end), (200, End::Fin))

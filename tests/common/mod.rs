@@ -128,7 +128,7 @@ impl TestServer {
 
     /// The value of a metric, as the page has it.
     pub fn metric(&self, name: &str) -> u64 {
-        let page = self.ask(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+        let page = self.ask(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let value = metrics::value(&page, &format!("tickertape_{name}"));
         value.unwrap_or_else(|| panic!("no {name} in {page}"))
     }

@@ -179,7 +179,7 @@ fn an_unreachable_exchange_causes_a_stale_event_and_no_error() {
     assert_eq!(tick(&mut open(&server))["event"], "stale");
     let mut stream = TcpStream::connect(&server.address).unwrap();
     stream
-        .write_all(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
+        .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

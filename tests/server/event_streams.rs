@@ -29,7 +29,7 @@ impl Events {
     }
 
     fn open_at(mut stream: TcpStream, path: &str, headers: &str) -> Self {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut lines = BufReader::new(stream);
         let mut head = String::new();
@@ -251,7 +251,8 @@ fn a_client_that_says_more_than_its_request_is_closed() {
     assert_eq!(event.kind.as_deref(), Some("close"));
     assert_eq!(event.data["code"], 1008);
     assert_eq!(events.block(), None);
-    let both = b"GET /sse HTTP/1.1\r\nHost: a\r\n\r\nGET /sse HTTP/1.1\r\nHost: a\r\n\r\n";
+    let both =
+        b"GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\nGET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n";
     assert!(server.ask(both).starts_with("HTTP/1.1 400 "));
 }
 
@@ -259,17 +260,29 @@ fn a_client_that_says_more_than_its_request_is_closed() {
 fn requests_that_get_no_stream_are_told_why() {
     let server = TestServer::start(Config::default());
     for (request, status, words) in [
-        ("HEAD /sse HTTP/1.1\r\nHost: a\r\n\r\n", 405, ""),
-        ("GET /sse?symbols=X HTTP/1.1\r\nHost: a\r\n\r\n", 400, "X"),
-        ("GET /sse?since=x HTTP/1.1\r\nHost: a\r\n\r\n", 400, "since"),
-        ("GET /sse?evry=1s HTTP/1.1\r\nHost: a\r\n\r\n", 400, "every"),
+        ("HEAD /sse HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, ""),
         (
-            "GET /sse HTTP/1.1\r\nHost: a\r\nLast-Event-ID: x\r\n\r\n",
+            "GET /sse?symbols=X HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            400,
+            "X",
+        ),
+        (
+            "GET /sse?since=x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            400,
+            "since",
+        ),
+        (
+            "GET /sse?evry=1s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            400,
+            "every",
+        ),
+        (
+            "GET /sse HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: x\r\n\r\n",
             400,
             "Last-Event-ID",
         ),
         (
-            "GET /sse HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n\r\n",
+            "GET /sse HTTP/1.1\r\nHost: localhost\r\nOrigin: http://b\r\n\r\n",
             403,
             "--allow-origin",
         ),

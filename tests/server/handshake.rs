@@ -15,19 +15,19 @@ fn status(answer: &str) -> &str {
 #[test]
 fn pages_are_served_and_the_connection_ends() {
     let server = TestServer::start(Config::default());
-    let page = server.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let page = server.ask(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("<title>tickertape"));
     assert_eq!(
-        status(&server.ask(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")),
+        status(&server.ask(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")),
         "200"
     );
-    let head = server.ask(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let head = server.ask(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(
         head.contains("Content-Length: ") && head.ends_with("\r\n\r\n"),
         "{head}"
     );
     assert_eq!(
-        status(&server.ask(b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n")),
+        status(&server.ask(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")),
         "404"
     );
 }
@@ -35,7 +35,7 @@ fn pages_are_served_and_the_connection_ends() {
 #[test]
 fn the_server_is_ready_once_every_symbol_has_a_price() {
     let server = TestServer::start(Config::default());
-    let ready = b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n";
+    let ready = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     server.tick("A", 1);
     assert_eq!(status(&server.ask(ready)), "503");
     server.tick("B", 1);
@@ -61,12 +61,12 @@ fn invalid_requests_are_explained() {
     let server = TestServer::start(Config::default());
     let long = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", "a".repeat(20_000));
     let old = handshake("/").replace("Version: 13", "Version: 12");
-    let foreign = handshake("/").replace("Host: a", "Host: a\r\nOrigin: http://b");
+    let foreign = handshake("/").replace("Host: localhost", "Host: localhost\r\nOrigin: http://b");
     for (request, expected) in [
         ("\r\n\r\n", "400"),
         ("GET / HTTP/1.1\r\n\r\n", "400"),
         (
-            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+            "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc",
             "405",
         ),
         ("\x16\x03\x01 a TLS hello", "400"),
@@ -95,7 +95,7 @@ fn origins_can_be_opened() {
         ..Config::default()
     });
     let mut stream = server.connect();
-    let request = handshake("/").replace("Host: a", "Host: a\r\nOrigin: http://b");
+    let request = handshake("/").replace("Host: localhost", "Host: localhost\r\nOrigin: http://b");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).unwrap();
@@ -191,7 +191,7 @@ fn a_client_over_the_limit_gets_503_until_others_leave() {
     drop(second);
     drop(first);
     let deadline = Instant::now() + PATIENCE;
-    while status(&server.ask(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")) == "503" {
+    while status(&server.ask(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")) == "503" {
         assert!(Instant::now() < deadline);
     }
 }

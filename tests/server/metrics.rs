@@ -13,7 +13,8 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The head and the body of the answer to a request for the page.
 fn page(server: &TestServer, method: &str, accept: &str) -> (String, String) {
-    let request = format!("{method} /metrics HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n");
+    let request =
+        format!("{method} /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
     let answer = server.ask(request.as_bytes());
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.to_owned(), body.to_owned())
@@ -29,7 +30,7 @@ fn busy() -> TestServer {
     server.tick("A", 1);
     let mut client = server.open("/");
     ticks(&mut client, 1);
-    server.ask(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.ask(b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n");
     server
 }
 
@@ -156,7 +157,7 @@ fn every_connection_is_accounted_for_under_churn() {
         leaving.flush().unwrap();
         silent.push(server.connect());
         for request in ["GET /nowhere", "DELETE /", "GET /healthz", "what is this"] {
-            let request = format!("{request} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let request = format!("{request} HTTP/1.1\r\nHost: localhost\r\n\r\n");
             server.ask(request.as_bytes());
         }
         let mut rude = server.open_raw();
@@ -231,7 +232,7 @@ fn readyz_says_what_is_missing_within_limits() {
     server.tick("S000", 1);
     server.wait_for_metric("ticks_total", |ticks| ticks == 1);
     assert_eq!(server.metric("ready"), 0);
-    let answer = server.ask(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = server.ask(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(body.starts_with("S001: no price yet\n"), "{body}");
@@ -280,7 +281,7 @@ fn clients_that_do_not_read_the_page_take_bounded_memory() {
         let socket = socket2::SockRef::from(&stream);
         socket.set_recv_buffer_size(buffer).unwrap();
         stream
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .unwrap();
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).unwrap();

@@ -181,7 +181,8 @@ impl ServerProcess {
     /// The whole response to a GET of `path`.
     pub fn get(&self, path: &str) -> String {
         let mut stream = self.connect();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let asked = stream.write_all(request.as_bytes());
         let mut answer = String::new();
         let read = asked.and_then(|()| stream.read_to_string(&mut answer));

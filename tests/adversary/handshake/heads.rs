@@ -28,7 +28,7 @@ pub(super) fn lines() -> Vec<Case> {
         method("", 400),
         case(
             "CONNECT to elsewhere",
-            "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+            "CONNECT a:443 HTTP/1.1\r\nHost: localhost\r\n\r\n",
             Status(405),
         ),
         version("HTTP/1.0", Status(400)),
@@ -57,8 +57,18 @@ pub(super) fn lines() -> Vec<Case> {
             handshake("/").replace("\r\n", "\r"),
             Late,
         ),
-        but("a CR in a value", "Host: a", "Host: a\rb", Status(400)),
-        but("a folded line", "Host: a", "Host: a\r\n b", Status(400)),
+        but(
+            "a CR in a value",
+            "Host: localhost",
+            "Host: localhost\rb",
+            Status(400),
+        ),
+        but(
+            "a folded line",
+            "Host: localhost",
+            "Host: localhost\r\n b",
+            Status(400),
+        ),
     ]
 }
 
@@ -67,8 +77,8 @@ pub(super) fn headers() -> Vec<Case> {
     let keyed = |name, value: &str| but(name, "dGhlIHNhbXBsZSBub25jZQ==", value, Status(400));
     let version = "Sec-WebSocket-Version: 13\r\n";
     vec![
-        but("no Host", "Host: a\r\n", "", Status(400)),
-        but("an empty Host", "Host: a", "Host:", Status(400)),
+        but("no Host", "Host: localhost\r\n", "", Status(400)),
+        but("an empty Host", "Host: localhost", "Host:", Status(400)),
         with("two Hosts", "Host: b", Status(400)),
         but("version 12", "13", "12", NamesVersion),
         but("version 8", "13", "8", NamesVersion),
@@ -143,32 +153,32 @@ pub(super) fn headers() -> Vec<Case> {
         ),
         but(
             "a space before the colon",
-            "Host: a",
+            "Host: localhost",
             "Host : a",
             Status(400),
         ),
         but(
             "a line without a colon",
-            "Host: a",
-            "Host: a\r\nnonsense",
+            "Host: localhost",
+            "Host: localhost\r\nnonsense",
             Status(400),
         ),
         but(
             "a name that is no token",
-            "Host: a",
-            "Host: a\r\nX(Y): z",
+            "Host: localhost",
+            "Host: localhost\r\nX(Y): z",
             Status(400),
         ),
         but(
             "a null byte in a name",
-            "Host: a",
-            "Host: a\r\nX\0: y",
+            "Host: localhost",
+            "Host: localhost\r\nX\0: y",
             Status(400),
         ),
         but(
             "a null byte in a value",
-            "Host: a",
-            "Host: a\0",
+            "Host: localhost",
+            "Host: localhost\0",
             Status(400),
         ),
         but("a null byte in the path", "GET /", "GET /\0", Status(400)),

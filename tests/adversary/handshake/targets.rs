@@ -7,10 +7,11 @@ use testkit::frames::{frame, handshake};
 pub(super) fn bodies() -> Vec<Case> {
     let frame = frame(0x81, br#"{"op":"ping"}"#);
     let piped = [handshake("/").as_bytes(), &frame].concat();
-    let two = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
+    let two = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2);
     let smuggled = format!("0\r\n\r\n{two}");
-    let posted = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
-    let get = |lines: &str| format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n{smuggled}");
+    let posted = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello";
+    let get =
+        |lines: &str| format!("GET / HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n\r\n{smuggled}");
     vec![
         with("Content-Length: 0", "Content-Length: 0", Upgraded),
         with("Content-Length: 5", "Content-Length: 5", Status(400)),
@@ -107,7 +108,13 @@ pub(super) fn origins() -> Vec<Case> {
             answer,
         )
     };
-    let not_text = handshake("/").replace("Host: a", "Host: a\r\nOrigin: ");
+    // A foreign site has its own name point here, and its page calls the server by that name.
+    let rebound = |host: &str| {
+        let own = format!("Host: {host}\r\nOrigin: http://{host}");
+        let request = handshake("/").replace("Host: localhost", &own);
+        case(&format!("a page of {host}"), request, Status(403))
+    };
+    let not_text = handshake("/").replace("Host: localhost", "Host: localhost\r\nOrigin: ");
     let not_text = not_text.split_once("Origin: ").unwrap();
     let not_text = [
         not_text.0.as_bytes(),
@@ -115,9 +122,19 @@ pub(super) fn origins() -> Vec<Case> {
         not_text.1.as_bytes(),
     ];
     vec![
-        origin("http://a", Upgraded),
-        origin("https://A", Upgraded),
+        // The server listens on a loopback address, so every page of this machine may connect.
+        origin("http://localhost", Upgraded),
+        origin("https://LOCALHOST", Upgraded),
+        origin("http://127.0.0.1:5173", Upgraded),
+        origin("file://", Upgraded),
         origin("http://b", Status(403)),
+        origin("http://localhost.b", Status(403)),
+        origin("http://localhost@b", Status(403)),
+        rebound("evil.example"),
+        rebound("evil.example:8888"),
+        rebound("localhost.evil.example"),
+        rebound("127.0.0.1.evil.example"),
+        rebound("0.0.0.0"),
         origin("http://a:80", Status(403)),
         origin("http://a.b", Status(403)),
         origin("http://b@a", Status(403)),
@@ -130,7 +147,7 @@ pub(super) fn origins() -> Vec<Case> {
         origin("http:/a", Status(403)),
         origin("a", Status(403)),
         origin("null", Status(403)),
-        origin("file://", Status(403)),
+        origin("file:///", Status(403)),
         origin("", Status(403)),
         case("an Origin that is no text", not_text.concat(), Status(403)),
         with(
@@ -155,7 +172,7 @@ pub(super) fn targets() -> Vec<Case> {
         let name = format!("page {:.40} ({} bytes)", path, path.len());
         case(
             &name,
-            format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
             Status(status),
         )
     };
@@ -180,12 +197,12 @@ pub(super) fn targets() -> Vec<Case> {
         page("/healthz?x=%ff&&&=&a=b", 200),
         case(
             "HEAD of a page",
-            "HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n",
+            "HEAD /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
             Status(200),
         ),
         case(
             "HEAD of nothing",
-            "HEAD /x HTTP/1.1\r\nHost: a\r\n\r\n",
+            "HEAD /x HTTP/1.1\r\nHost: localhost\r\n\r\n",
             Status(404),
         ),
         join("/elsewhere", Status(404)),
