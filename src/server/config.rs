@@ -26,6 +26,10 @@ pub struct Config {
     /// From the connection to the end of the request head. Where the system keeps silent
     /// connections for a second, the time of a client that speaks later starts at its first byte.
     pub handshake_timeout: Duration,
+    /// From an answer to the end of the next request's head on the same connection.
+    pub http_idle: Duration,
+    /// The most requests that one connection may make.
+    pub requests_per_connection: u16,
     /// From the server's last bytes to the end of the client's side.
     pub close_timeout: Duration,
     /// The time between heartbeats; zero for none.
@@ -82,6 +86,8 @@ impl Default for Config {
             clients_max: None,
             clients_per_address_max: None,
             handshake_timeout: Duration::from_secs(5),
+            http_idle: Duration::from_secs(15),
+            requests_per_connection: 1000,
             close_timeout: Duration::from_secs(5),
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(20),

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use ioloop::{Ready, Timeout, slot};
 use mio::Token;
-use tungstenite::http::StatusCode;
 
 use crate::frame;
 use crate::server::close::CloseReason;
@@ -13,8 +12,9 @@ use crate::server::context::{Context, Ping, UptimeMs};
 use crate::server::event_stream;
 use crate::server::http::request::{self, Request};
 use crate::server::http::router::{Endpoint, Policy};
+use crate::server::http::selection::select;
 use crate::server::http::upgrade::Upgrade;
-use crate::server::hub::{Hub, ListId, SelectError};
+use crate::server::hub::Hub;
 use crate::server::outbox::Outbox;
 use crate::server::packing::Wire;
 use crate::server::rejection::Rejection;
@@ -36,8 +36,16 @@ pub(crate) struct Connection<S> {
 }
 
 enum State {
-    /// The request head is arriving. `timeout` limits the wait for it.
-    Handshaking { head: Vec<u8>, timeout: Timeout },
+    /// A request head is arriving. `timeout` limits the wait for it, and for the client to take the
+    /// answer to the request before.
+    Handshaking {
+        head: Vec<u8>,
+        timeout: Timeout,
+        /// What arrived behind the last request.
+        behind: Vec<u8>,
+        /// How many requests were answered.
+        answered: u16,
+    },
     /// The client reads the tape.
     Open(Subscriber),
     /// The final bytes are queued. Whatever still arrives is discarded, because unread bytes would
@@ -69,6 +77,8 @@ impl<S: Socket> Connection<S> {
         let state = State::Handshaking {
             head: Vec::new(),
             timeout,
+            behind: Vec::new(),
+            answered: 0,
         };
         Self {
             token,
@@ -145,6 +155,28 @@ impl<S: Socket> Connection<S> {
         if let State::Handshaking { timeout, .. } = &mut self.state {
             *timeout = later;
         }
+    }
+
+    /// How many requests were answered on this connection, which has not become a WebSocket.
+    pub(crate) fn answered(&self) -> u16 {
+        match self.state {
+            State::Handshaking { answered, .. } => answered,
+            _ => 0,
+        }
+    }
+
+    /// Whether the client has had answers and sent nothing since.
+    pub(crate) fn is_between_requests(&self) -> bool {
+        matches!(&self.state, State::Handshaking { head, behind, answered, .. }
+            if *answered > 0 && head.is_empty() && behind.is_empty())
+    }
+
+    /// Sends the answer to a request; another may follow.
+    pub(crate) fn answer(&mut self, answer: &[u8], now: UptimeMs) -> Result<(), CloseReason> {
+        if let State::Handshaking { answered, .. } = &mut self.state {
+            *answered = answered.saturating_add(1);
+        }
+        self.outbox.send(answer, now).map_err(CloseReason::Failed)
     }
 
     /// Whether reading is costly at present, so that the connection has to wait for its turn.
@@ -242,6 +274,17 @@ impl<S: Socket> Connection<S> {
                 return Ok(Action::More);
             }
         }
+        if let State::Handshaking { behind, .. } = &mut self.state {
+            if self.outbox.has_pending() {
+                // A client that leaves answers unread gets no more of them.
+                return Ok(Action::Wait);
+            }
+            if !behind.is_empty() {
+                let bytes = std::mem::take(behind);
+                let unread = self.may_have_unread();
+                return self.on_bytes(&bytes, unread, context);
+            }
+        }
         let scratch = std::mem::take(&mut context.scratch);
         let received = self.outbox.receive(scratch);
         // A short read has emptied the socket; anything later brings a new edge.
@@ -277,12 +320,15 @@ impl<S: Socket> Connection<S> {
                 head: Err(request::without_tls(bytes)),
                 unread,
             }),
-            State::Handshaking { head, .. } => Ok(
-                match request::receive(head, bytes, Policy::of(context.config, self.endpoint)) {
-                    Some(head) => Action::Head { head, unread },
-                    None => more,
-                },
-            ),
+            State::Handshaking { head, behind, .. } => {
+                let policy = Policy::of(context.config, self.endpoint);
+                let Some((head, used)) = request::receive(head, bytes, policy) else {
+                    return Ok(more);
+                };
+                *behind = bytes[used..].to_vec();
+                let unread = unread || !behind.is_empty();
+                Ok(Action::Head { head, unread })
+            }
             State::Open(subscriber) if subscriber.wire() == Wire::Events => Err(CloseReason::Spoke),
             State::Open(subscriber) => {
                 let slot = slot(self.token);
@@ -416,6 +462,7 @@ impl<S: Socket> Connection<S> {
                 head: Err(request::cut_off()),
                 unread: false,
             }),
+            State::Handshaking { answered: 1.., .. } => Err(CloseReason::Served),
             // That is how a client ends a stream of events.
             State::Open(subscriber) if subscriber.wire() == Wire::Events => {
                 Err(CloseReason::ClosedByClient)
@@ -491,24 +538,4 @@ impl<S: Socket> Connection<S> {
             _ => self.outbox.has_pending() || !self.ended || !self.drained,
         }
     }
-}
-
-/// Takes the list of the symbols that a request names; `None` for all.
-///
-/// # Errors
-/// The answer to a request for a list that cannot be had.
-pub(crate) fn select(entries: Option<&[String]>, hub: &mut Hub) -> Result<ListId, Rejection> {
-    let selected = match entries {
-        None => hub.select_everything(),
-        Some(entries) => hub.select(entries),
-    };
-    selected.map_err(|error| {
-        let status = match error {
-            SelectError::TooMuchMemory { .. } | SelectError::Closing => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            _ => StatusCode::BAD_REQUEST,
-        };
-        Rejection::new(status, error.to_string())
-    })
 }

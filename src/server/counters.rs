@@ -10,6 +10,8 @@ pub(crate) struct Counters {
     pub(crate) accepted: u64,
     /// Clients refused, by cause, in the order of the causes' labels. They count as closed too.
     pub(crate) refused: [u64; rejection::LABELS.len()],
+    /// Requests answered other than handshakes, in the order of [`Route`].
+    pub(crate) requests: [u64; Route::LABELS.len()],
     /// Handshakes completed.
     pub(crate) opened: u64,
     /// Connections closed, by reason, in the order of the reasons' names.
@@ -35,7 +37,41 @@ pub(crate) struct Counters {
     pub(crate) handshaking: u64,
 }
 
+/// What a request is for, as the metrics count it. The set is fixed, so clients cannot add series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    Live,
+    Info,
+    Metrics,
+    Health,
+    Ready,
+    Check,
+    Ticks,
+    Symbols,
+    Options,
+}
+
+impl Route {
+    /// The labels of the metric, in the order of the routes.
+    pub(crate) const LABELS: [&str; Self::Options as usize + 1] = [
+        "/",
+        "/ as JSON",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        "/check",
+        "/ticks",
+        "/symbols",
+        "OPTIONS",
+    ];
+}
+
 impl Counters {
+    /// Counts a request that is answered.
+    pub(crate) fn answered(&mut self, route: Route) {
+        self.requests[route as usize] += 1;
+    }
+
     /// Counts a write to a client, unless the socket took nothing of it.
     pub(crate) fn wrote(&mut self, messages: u64, bytes: u64) {
         self.writes += u64::from(bytes > 0);

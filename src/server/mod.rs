@@ -94,9 +94,11 @@ use self::context::{Context, UptimeMs};
 use self::counters::Counters;
 use self::http::pages;
 use self::http::readiness::Readiness;
-use self::http::request::{self, Request};
+use self::http::request::{self, Get, Request};
 use self::http::response::{self, Response};
-use self::http::router::{Endpoint, Page};
+use self::http::router::{Endpoint, Target};
+use self::http::selection::select;
+use self::http::unread::UnreadAnswers;
 use self::http::upgrade::Upgrade;
 use self::hub::{Gather, Hub};
 use self::listener::acceptor::Acceptor;
@@ -135,6 +137,8 @@ pub struct Server<S: Transport = TcpStream> {
     /// What the operator was told about pages and names that are refused.
     advice: Advice,
     metrics: Metrics,
+    /// The answers that clients have yet to read.
+    unread_answers: UnreadAnswers,
     recorder: Option<Recorder>,
     /// If it is one of many servers: what it does about their log.
     relay: Option<Box<Relay>>,
@@ -234,6 +238,7 @@ impl<S: Transport> Server<S> {
             counters: Counters::default(),
             advice: Advice::default(),
             metrics: Metrics::default(),
+            unread_answers: UnreadAnswers::default(),
             recorder: None,
             relay: None,
             waiting_sources: Vec::new(),
@@ -395,67 +400,133 @@ impl<S: Transport> Server<S> {
                 Ok(()) => {}
                 Err(reason) => self.reject_or_close(io_loop, token, &reason),
             },
-            Ok(Request::Page { page, head_only }) => self.serve(io_loop, token, page, head_only),
-            Ok(Request::Check { symbols, head_only }) => {
-                let (reason, answer) = self.check(symbols.as_deref(), head_only);
-                self.close(io_loop, token, &reason, &answer);
-            }
+            Ok(Request::Get(get)) => self.serve(io_loop, token, get),
             Err(rejection) => {
                 self.reject_or_close(io_loop, token, &CloseReason::Refused(rejection));
             }
         }
     }
 
-    /// Answers with a page, or only its head if `head_only`, and ends the connection.
-    fn serve(&mut self, io_loop: &mut IoLoop<Self>, token: Token, page: Page, head_only: bool) {
-        let answer = match page {
-            Page::Live => pages::live(head_only),
-            Page::Health => pages::ok(head_only),
-            Page::Ready => pages::ready(&self.readiness(io_loop.time()), io_loop.time(), head_only),
-            Page::Metrics => {
-                let page = self.metrics_page(io_loop);
-                let connections = &mut self.connections;
-                let has_pending = |token| {
-                    let taker = connections.get_mut(token);
-                    taker.is_some_and(|connection| connection.has_pending())
-                };
-                if !self.metrics.take(token, page.len(), has_pending) {
-                    let rejection = Rejection {
-                        head_only,
-                        ..Rejection::unavailable("too many read this page")
-                    };
-                    let reason = CloseReason::Refused(rejection);
-                    return self.reject_or_close(io_loop, token, &reason);
+    /// Answers a request that is no handshake (a `RequestHandler`'s `get`).
+    fn serve(&mut self, io_loop: &mut IoLoop<Self>, token: Token, mut get: Get) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        get.keep_alive &= connection.answered() < self.config.requests_per_connection
+            && !self.shutdown.has_begun();
+        match self.answer(io_loop, token, &get) {
+            Ok(answer) => {
+                self.counters.answered(get.target.route());
+                if get.keep_alive {
+                    self.send_answer(io_loop, token, &answer);
+                } else {
+                    self.close(io_loop, token, &CloseReason::Served, &answer);
                 }
-                let response = Response {
+            }
+            Err(rejection) => {
+                let rejection = rejection.in_form(get.form);
+                self.reject_or_close(io_loop, token, &CloseReason::Refused(rejection));
+            }
+        }
+    }
+
+    /// The answer to a request, encoded.
+    fn answer(
+        &mut self,
+        io_loop: &mut IoLoop<Self>,
+        token: Token,
+        get: &Get,
+    ) -> Result<Vec<u8>, Rejection> {
+        let now = io_loop.time();
+        let encoded = |response: &Response<'_>| Ok(response.to_bytes(&get.form, get.keep_alive));
+        match &get.target {
+            Target::Live => encoded(&pages::live()),
+            Target::Info => {
+                let body = self.info();
+                encoded(&Response::json(StatusCode::OK, body.as_bytes()))
+            }
+            Target::Health => encoded(&pages::ok()),
+            Target::Ready => {
+                let (status, body) = self.readiness(now).page(now);
+                encoded(&Response::text(status, &body))
+            }
+            Target::Metrics => {
+                let page = self.metrics_page(io_loop);
+                self.reserve_answer(token, page.len())?;
+                encoded(&Response {
                     status: StatusCode::OK,
                     content_type: metrics::CONTENT_TYPE,
-                    body: &page,
-                };
-                response.to_bytes(head_only)
+                    body: page.as_bytes(),
+                })
             }
+            Target::Check(symbols) => {
+                self.check(symbols.as_deref())?;
+                encoded(&pages::ok())
+            }
+            Target::Data(data) => {
+                self.refuse_late()?;
+                let body = data.answer(&mut self.hub, now)?;
+                self.reserve_answer(token, body.bytes.len())?;
+                encoded(&Response {
+                    status: StatusCode::OK,
+                    content_type: body.content_type,
+                    body: &body.bytes,
+                })
+            }
+            Target::Options => Ok(response::options(&get.form, get.keep_alive)),
+        }
+    }
+
+    /// Notes that a client gets an answer of this length.
+    ///
+    /// # Errors
+    /// When too many clients have yet to read theirs.
+    fn reserve_answer(&mut self, token: Token, length: usize) -> Result<(), Rejection> {
+        let connections = &mut self.connections;
+        let has_pending = |token| {
+            let taker = connections.get_mut(token);
+            taker.is_some_and(|connection| connection.has_pending())
         };
-        self.close(io_loop, token, &CloseReason::Served, &answer);
+        if self.unread_answers.take(token, length, has_pending) {
+            Ok(())
+        } else {
+            Err(Rejection::unavailable(
+                "too many clients are reading slowly",
+            ))
+        }
+    }
+
+    /// Sends an answer, and waits for the next request.
+    fn send_answer(&mut self, io_loop: &mut IoLoop<Self>, token: Token, answer: &[u8]) {
+        let now = self.uptime(io_loop.time());
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        if let Some(timeout) = connection.handshake_timeout() {
+            io_loop.remove_timeout(timeout);
+        }
+        if let Err(reason) = connection.answer(answer, now) {
+            return self.close(io_loop, token, &reason, &[]);
+        }
+        let has_pending = connection.has_pending();
+        let until = self.limit_idle(io_loop, token, has_pending);
+        if let Some(connection) = self.connections.get_mut(token) {
+            connection.set_handshake_timeout(until);
+        }
+    }
+
+    /// What the server is, for programs that find only its address.
+    fn info(&self) -> String {
+        let (symbols, _) = self.hub.counts();
+        pages::info(symbols, self.counters.clients)
     }
 
     /// How a handshake for these symbols would be answered: browsers hide that from their pages.
-    fn check(&mut self, symbols: Option<&[String]>, head_only: bool) -> (CloseReason, Vec<u8>) {
-        let selected = self.refuse_late().and_then(|()| {
-            let list = connection::select(symbols, &mut self.hub)?;
-            self.hub.give_back(list);
-            Ok(())
-        });
-        match selected {
-            Ok(()) => (CloseReason::Served, pages::ok(head_only)),
-            Err(rejection) => {
-                let rejection = Rejection {
-                    head_only,
-                    ..rejection
-                };
-                let answer = response::reject(&rejection);
-                (CloseReason::Refused(rejection), answer)
-            }
-        }
+    fn check(&mut self, symbols: Option<&[String]>) -> Result<(), Rejection> {
+        self.refuse_late()?;
+        let list = select(symbols, &mut self.hub)?;
+        self.hub.give_back(list);
+        Ok(())
     }
 
     /// Refuses clients that come during the shutdown, or before there are prices for them.

@@ -9,10 +9,20 @@ use tungstenite::http::StatusCode;
 pub(crate) struct Rejection {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
-    /// Whether it answers a HEAD request and so has no body.
-    pub(crate) head_only: bool,
     /// What the operator may want to change, for the log.
     pub(crate) advice: Option<String>,
+    pub(crate) form: Form,
+}
+
+/// How the answer to a request is written, whatever it says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// It answers a HEAD request and so has no body.
+    pub(crate) head_only: bool,
+    /// An error is a JSON object, for programs; otherwise plain text, for people.
+    pub(crate) json_errors: bool,
+    /// The origin whose pages may read the answer.
+    pub(crate) readable_by: Option<Box<str>>,
 }
 
 impl Rejection {
@@ -20,7 +30,7 @@ impl Rejection {
         Self {
             status,
             message: message.into(),
-            head_only: false,
+            form: Form::default(),
             advice: None,
         }
     }
@@ -36,6 +46,11 @@ impl Rejection {
     /// The answer to a malformed request.
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// This rejection, written in `form`.
+    pub(crate) fn in_form(self, form: Form) -> Self {
+        Self { form, ..self }
     }
 
     /// The answer to a request that the server cannot serve at present.
@@ -63,7 +78,7 @@ pub(crate) enum RejectionCause {
     NotFound,
     /// The client called the server by a name that is not the server's.
     Misdirected,
-    /// The method is neither GET nor HEAD.
+    /// The method is not GET, HEAD or OPTIONS.
     Method,
     /// No request came within the limit.
     Timeout,

@@ -8,7 +8,7 @@
 )]
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -119,10 +119,12 @@ impl TestServer {
         upgraded(self.connect())
     }
 
-    /// Sends `request` and reads the answer to the connection's end: a page, or a refusal.
+    /// Sends `request`, which is the last, and reads the answer to the connection's end: a page, or
+    /// a refusal.
     pub fn ask(&self, request: &[u8]) -> String {
         let mut stream = self.connect();
         stream.write_all(request).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
         read_to_end(&mut stream)
     }
 

@@ -42,7 +42,9 @@ fn connect(address: &str) -> TcpStream {
 /// Requests `target` with an additional header, and returns the whole answer.
 fn ask(address: &str, target: &str, header: &str) -> String {
     let mut stream = connect(address);
-    let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n");
+    let request = format!(
+        "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).unwrap();
     read_to_end(&mut stream)
 }
@@ -258,7 +260,7 @@ fn an_address_regains_its_share_however_its_connections_end() {
     });
     let other = || {
         let mut stream = connect_from(server.address, "127.0.0.2");
-        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         stream.write_all(request).unwrap();
         read_to_end(&mut stream)
     };

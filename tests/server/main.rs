@@ -16,6 +16,7 @@ mod exposition;
 #[cfg(target_os = "linux")]
 mod handover;
 mod handshake;
+mod http;
 #[cfg(target_os = "linux")]
 mod logging;
 mod markets;

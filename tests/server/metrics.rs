@@ -281,7 +281,7 @@ fn clients_that_do_not_read_the_page_take_bounded_memory() {
         let socket = socket2::SockRef::from(&stream);
         socket.set_recv_buffer_size(buffer).unwrap();
         stream
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             .unwrap();
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).unwrap();

@@ -140,7 +140,7 @@ fn sessions_are_resumed() {
     let server = SecureServer::start(Config::default());
     let kind = || {
         let mut stream = server.connect();
-        let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         stream.write_all(request).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();

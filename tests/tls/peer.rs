@@ -122,7 +122,7 @@ pub fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> Secure {
 
 /// Asks for a page and reads to the end, which TLS must announce.
 pub fn get<S: Read + Write>(mut stream: Secure<S>, path: &str) -> String {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

@@ -100,7 +100,7 @@ fn a_handshake_that_arrived_in_time_counts_although_the_process_was_stopped() {
         server.signal(Signal::CONT);
     };
     // Their part of the keys, and the request, arrive while the server is stopped.
-    let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let ask = |mut client: Secure| {
         client.write_all(request).unwrap();
         client

@@ -15,6 +15,7 @@ mod authority;
 pub mod browser;
 pub mod fake_exchange;
 pub mod frames;
+pub mod http;
 pub mod imports;
 pub mod metrics;
 mod name_server;

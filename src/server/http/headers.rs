@@ -18,6 +18,35 @@ pub(crate) struct Headers<'a> {
     pub(crate) upgrade: bool,
     /// Connection names Upgrade.
     pub(crate) connection_upgrade: bool,
+    /// Connection names close.
+    pub(crate) close: bool,
+    /// Connection names keep-alive, which clients of HTTP/1.0 have to ask for.
+    pub(crate) keep_alive: bool,
+    /// The content types that Accept names.
+    pub(crate) accept: Accept,
+}
+
+/// The content types that a client names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Accept {
+    pub(crate) html: bool,
+    pub(crate) json: bool,
+    pub(crate) ndjson: bool,
+}
+
+impl Accept {
+    /// Notes the types in a comma-separated list. A type whose quality is zero is not accepted.
+    fn note(&mut self, value: &[u8]) {
+        for item in items(value) {
+            if item.is("text/html") {
+                self.html = true;
+            } else if item.is("application/json") {
+                self.json = true;
+            } else if item.is("application/x-ndjson") {
+                self.ndjson = true;
+            }
+        }
+    }
 }
 
 impl<'a> Headers<'a> {
@@ -27,6 +56,7 @@ impl<'a> Headers<'a> {
             // Few header names have the length of one that matters, so most headers cost one
             // comparison.
             match name.len() {
+                6 if name.eq_ignore_ascii_case("accept") => headers.accept.note(value),
                 4 if name.eq_ignore_ascii_case("host") => once(&mut headers.host, name, value)?,
                 6 if name.eq_ignore_ascii_case("origin") => {
                     once(&mut headers.origin, name, value)?;
@@ -36,6 +66,8 @@ impl<'a> Headers<'a> {
                 }
                 10 if name.eq_ignore_ascii_case("connection") => {
                     headers.connection_upgrade |= lists(value, "upgrade");
+                    headers.close |= lists(value, "close");
+                    headers.keep_alive |= lists(value, "keep-alive");
                 }
                 17 if name.eq_ignore_ascii_case("sec-websocket-key") => {
                     once(&mut headers.key, name, value)?;
@@ -75,6 +107,30 @@ fn once<'a>(field: &mut Option<&'a [u8]>, name: &str, value: &'a [u8]) -> Result
         )),
         Some(_) => Err(Rejection::bad_request(format!("several {name} headers"))),
     }
+}
+
+/// An item of a list, such as `text/html;q=0.9`, that is accepted.
+#[derive(Clone, Copy)]
+struct Item<'a>(&'a [u8]);
+
+impl Item<'_> {
+    fn is(self, name: &str) -> bool {
+        self.0.eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
+/// The items of a comma-separated list, without those whose quality is zero (RFC 9110 section
+/// 12.4.2).
+fn items(value: &[u8]) -> impl Iterator<Item = Item<'_>> {
+    value.split(|&byte| byte == b',').filter_map(|item| {
+        let mut parts = item.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+        let name = parts.next()?;
+        let is_refused = parts.any(|part| {
+            let quality = part.strip_prefix(b"q=").or(part.strip_prefix(b"Q="));
+            quality.is_some_and(|digits| digits.iter().all(|&digit| matches!(digit, b'0' | b'.')))
+        });
+        (!is_refused).then_some(Item(name))
+    })
 }
 
 /// Whether a comma-separated list of tokens has `token` (RFC 9110 section 5.6.1).

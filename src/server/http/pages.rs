@@ -1,30 +1,27 @@
-//! The pages beside the WebSocket, except `/metrics`: a live view of the prices, and the health
-//! pages.
-
-use std::time::Instant;
+//! Pages that need no state of the server: the live view of the prices, and the health page.
 
 use tungstenite::http::StatusCode;
 
-use crate::server::http::readiness::Readiness;
 use crate::server::http::response::{HTML, Response};
 
 /// `/`: shows the prices in a browser.
-pub(crate) fn live(head_only: bool) -> Vec<u8> {
-    let response = Response {
+pub(crate) fn live() -> Response<'static> {
+    Response {
         status: StatusCode::OK,
         content_type: HTML,
-        body: include_str!("page.html"),
-    };
-    response.to_bytes(head_only)
+        body: include_bytes!("page.html"),
+    }
 }
 
 /// `/healthz` answers so as long as the loop runs, and `/check` to a query that it would accept.
-pub(crate) fn ok(head_only: bool) -> Vec<u8> {
-    Response::text(StatusCode::OK, "ok\n").to_bytes(head_only)
+pub(crate) fn ok() -> Response<'static> {
+    Response::text(StatusCode::OK, "ok\n")
 }
 
-/// `/readyz`.
-pub(crate) fn ready(readiness: &Readiness<'_>, now: Instant, head_only: bool) -> Vec<u8> {
-    let (status, body) = readiness.page(now);
-    Response::text(status, &body).to_bytes(head_only)
+/// `/` for programs: what the server is, and where it has what.
+pub(crate) fn info(symbols: usize, clients: u64) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!(
+        r#"{{"server":"tickertape","version":"{version}","symbols":{symbols},"clients":{clients},"links":{{"stream":"/","ticks":"/ticks{{/symbol}}{{?symbols,format}}","symbols":"/symbols{{?symbols,format}}","check":"/check{{?symbols}}","health":"/healthz","ready":"/readyz"}}}}"#
+    )
 }

@@ -6,12 +6,12 @@
 
 use tungstenite::http::StatusCode;
 
-use crate::server::admission::origin::check_host;
+use crate::server::admission::origin::{Origins, check_host, check_origin};
 use crate::server::http::headers::Headers;
-use crate::server::http::router::{Endpoint, Page, Policy, not_found, page};
+use crate::server::http::router::{Endpoint, Policy, Target, is_for_programs, not_found, route};
 use crate::server::http::sse;
-use crate::server::http::upgrade::{Handshake, Upgrade, Wishes};
-use crate::server::rejection::Rejection;
+use crate::server::http::upgrade::{Handshake, Upgrade};
+use crate::server::rejection::{Form, Rejection};
 
 /// The longest head that is read, in bytes.
 pub(crate) const HEAD_LENGTH_MAX: usize = 16 * 1024;
@@ -24,39 +24,44 @@ const HEADERS_MAX: usize = 64;
 pub(crate) enum Request {
     /// Become a WebSocket or a stream of events.
     Upgrade(Upgrade),
-    /// Get a page; with `head_only` only its head.
-    Page { page: Page, head_only: bool },
-    /// Ask how a handshake for these symbols would be answered; `None` for all.
-    Check {
-        symbols: Option<Vec<String>>,
-        head_only: bool,
-    },
+    /// Answer, and wait for the next request.
+    Get(Get),
 }
 
+/// A request that is no handshake.
+#[derive(Debug)]
+pub(crate) struct Get {
+    pub(crate) target: Target,
+    pub(crate) form: Form,
+    /// The client may send another request on the same connection.
+    pub(crate) keep_alive: bool,
+}
+
+/// A decision, and how many of the newest bytes the head had.
+pub(crate) type Received = (Result<Request, Rejection>, usize);
+
 /// Takes the next bytes of a head. Returns the decision once the head is complete.
-pub(crate) fn receive(
-    head: &mut Vec<u8>,
-    bytes: &[u8],
-    policy: Policy<'_>,
-) -> Option<Result<Request, Rejection>> {
+pub(crate) fn receive(head: &mut Vec<u8>, bytes: &[u8], policy: Policy<'_>) -> Option<Received> {
     // Nearly every head arrives in one piece, and is then never copied.
     let known = head.len();
-    let bytes = if known == 0 {
+    let all = if known == 0 {
         bytes
     } else {
         head.extend_from_slice(bytes);
         &head[..]
     };
-    match end(bytes, known) {
-        Ok(Some(end)) => Some(read(&bytes[..end], bytes.len() > end, policy)),
+    let (decision, end) = match end(all, known) {
+        Ok(Some(end)) => (read(&all[..end], all.len() > end, policy), end),
         Ok(None) => {
             if known == 0 {
                 *head = bytes.to_vec();
             }
-            None
+            return None;
         }
-        Err(rejection) => Some(Err(rejection)),
-    }
+        Err(rejection) => (Err(rejection), all.len()),
+    };
+    *head = Vec::new();
+    Some((decision, end - known))
 }
 
 /// The end of the head in `bytes`, searching only beyond the first `known` bytes.
@@ -101,81 +106,124 @@ fn within_limit(length: usize) -> Result<usize, Rejection> {
 /// # Errors
 /// The answer to a request that cannot be served.
 pub(crate) fn read(head: &[u8], more: bool, policy: Policy<'_>) -> Result<Request, Rejection> {
-    let head_only = head.starts_with(b"HEAD ");
-    parse(head, more, policy).map_err(|rejection| Rejection {
-        head_only,
-        ..rejection
-    })
+    let mut form = Form {
+        head_only: head.starts_with(b"HEAD "),
+        ..Form::default()
+    };
+    let request = parse(head, more, policy, &mut form);
+    request.map_err(|rejection| rejection.in_form(form))
 }
 
-fn parse(head: &[u8], more: bool, policy: Policy<'_>) -> Result<Request, Rejection> {
+/// Reads a head, and notes in `form` how it wants to be answered, whatever the answer is.
+fn parse(
+    head: &[u8],
+    more: bool,
+    policy: Policy<'_>,
+    form: &mut Form,
+) -> Result<Request, Rejection> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
-    match request.parse(head) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) => {
-            return Err(Rejection::bad_request("the request head is incomplete"));
-        }
-        Err(httparse::Error::TooManyHeaders) => {
-            let message = format!("more than {HEADERS_MAX} header lines");
-            return Err(Rejection::new(
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                message,
-            ));
-        }
-        Err(error) => {
-            return Err(Rejection::bad_request(format!(
-                "invalid request head: {error}"
-            )));
-        }
+    let parsed = request.parse(head).map_err(invalid_head)?;
+    if parsed.is_partial() {
+        return Err(Rejection::bad_request("the request head is incomplete"));
     }
-    let method = request.method.unwrap_or_default();
-    if method != "GET" && method != "HEAD" {
-        return Err(Rejection::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "invalid method: expected GET or HEAD",
-        ));
-    }
+    let method = Method::read(request.method.unwrap_or_default())?;
     let headers = Headers::of(request.headers)?;
     let modern = request.version == Some(1);
     if modern && headers.host.is_none_or(<[u8]>::is_empty) {
         return Err(Rejection::bad_request("missing Host header"));
     }
+    let (path, query) = target(request.path.unwrap_or_default(), method)?;
+    form.json_errors = is_for_programs(path, headers.accept);
     check_host(headers.host, headers.upgrade, policy.origins)?;
-    let (path, query) = target(request.path.unwrap_or_default())?;
+    form.readable_by = readable_by(&headers, policy.origins);
+    let get = |target| Get {
+        target,
+        form: form.clone(),
+        keep_alive: !headers.close && (modern || headers.keep_alive),
+    };
+    if method == Method::Options {
+        // A browser asks without a token.
+        return Ok(Request::Get(get(Target::Options)));
+    }
     // The health pages are public: a monitor needs no token.
     if let Some(tokens) = policy.tokens
         && !matches!(path, "/healthz" | "/readyz")
     {
         tokens.check(headers.authorization, query)?;
     }
-    if policy.endpoint == Endpoint::Admin && (headers.upgrade || path == "/") {
+    if path == "/sse" && policy.endpoint == Endpoint::Public && !headers.upgrade {
+        let request = (method == Method::Get, query, more);
+        return sse::check(request, &headers, policy).map(Request::Upgrade);
+    }
+    if !headers.upgrade {
+        return Ok(Request::Get(get(route(
+            (path, query),
+            headers.accept,
+            policy,
+        )?)));
+    }
+    if policy.endpoint == Endpoint::Admin {
         return Err(not_found(policy));
     }
-    if headers.upgrade {
-        let request = Handshake {
-            path,
-            query,
-            modern,
-            get: method == "GET",
-            more,
-        };
-        return request.check(&headers, policy).map(Request::Upgrade);
+    let request = Handshake {
+        path,
+        query,
+        modern,
+        get: method == Method::Get,
+        more,
+    };
+    request.check(&headers, policy).map(Request::Upgrade)
+}
+
+fn invalid_head(error: httparse::Error) -> Rejection {
+    match error {
+        httparse::Error::TooManyHeaders => Rejection::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            format!("more than {HEADERS_MAX} header lines"),
+        ),
+        error => Rejection::bad_request(format!("invalid request head: {error}")),
     }
-    if path == "/sse" && policy.endpoint == Endpoint::Public {
-        return sse::check((method, query, more), &headers, policy).map(Request::Upgrade);
+}
+
+/// The methods that are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    Get,
+    Head,
+    Options,
+}
+
+impl Method {
+    fn read(name: &str) -> Result<Self, Rejection> {
+        match name {
+            "GET" => Ok(Self::Get),
+            "HEAD" => Ok(Self::Head),
+            "OPTIONS" => Ok(Self::Options),
+            _ => Err(Rejection::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "invalid method: expected GET, HEAD or OPTIONS",
+            )),
+        }
     }
-    let head_only = method == "HEAD";
-    if path == "/check" && policy.endpoint == Endpoint::Public {
-        let Wishes { symbols, .. } = Wishes::read(query)?;
-        return Ok(Request::Check { symbols, head_only });
+}
+
+/// The origin whose pages may read the answer: the rule for handshakes, but a page that may not
+/// connect is only told nothing, because browsers send requests such as those for images as well.
+fn readable_by(headers: &Headers<'_>, origins: &Origins) -> Option<Box<str>> {
+    let origin = headers.origin?;
+    check_origin(Some(origin), headers.host, origins).ok()?;
+    if origins.is_any() {
+        return Some("*".into());
     }
-    let page = page(path, policy)?;
-    Ok(Request::Page { page, head_only })
+    std::str::from_utf8(origin).ok().map(Box::from)
 }
 
 /// The path and query of a request target in origin or absolute form (RFC 9112 section 3.2).
-fn target(target: &str) -> Result<(&str, &str), Rejection> {
+fn target(target: &str, method: Method) -> Result<(&str, &str), Rejection> {
+    if target == "*" && method == Method::Options {
+        return Ok(("/", ""));
+    }
     let origin_form = match target.split_once("://") {
         Some(("http" | "https" | "ws" | "wss", rest)) => match rest.find(['/', '?']) {
             Some(at) => &rest[at..],
@@ -195,10 +243,11 @@ fn target(target: &str) -> Result<(&str, &str), Rejection> {
 
 /// The answer to the first bytes of a plain-text head where TLS is expected.
 pub(crate) fn without_tls(head: &[u8]) -> Rejection {
-    Rejection {
+    let form = Form {
         head_only: head.starts_with(b"HEAD "),
-        ..Rejection::bad_request("this port speaks TLS: use https:// or wss://")
-    }
+        ..Form::default()
+    };
+    Rejection::bad_request("this port speaks TLS: use https:// or wss://").in_form(form)
 }
 
 /// The answer to a head that ended too early.

@@ -5,8 +5,9 @@ use tungstenite::http::StatusCode;
 use crate::server::admission::origin::{Origins, check_origin};
 use crate::server::event_stream;
 use crate::server::http::headers::Headers;
+use crate::server::http::query::{Query, WISHES};
 use crate::server::http::router::Policy;
-use crate::server::http::upgrade::{Upgrade, Wishes};
+use crate::server::http::upgrade::Upgrade;
 use crate::server::packing::Wire;
 use crate::server::rejection::Rejection;
 
@@ -15,11 +16,11 @@ use crate::server::rejection::Rejection;
 /// # Errors
 /// The answer to a request that gets no stream.
 pub(crate) fn check(
-    (method, query, more): (&str, &str, bool),
+    (is_get, query, more): (bool, &str, bool),
     headers: &Headers<'_>,
     policy: Policy<'_>,
 ) -> Result<Upgrade, Rejection> {
-    if method != "GET" {
+    if !is_get {
         let message = "invalid method: expected GET, since a stream has no end";
         return Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, message));
     }
@@ -29,18 +30,18 @@ pub(crate) fn check(
             "data behind the request: a stream of events answers only one",
         ));
     }
-    let wishes = Wishes::read(query)?;
+    let query = Query::read(query, &WISHES)?;
     // A browser that comes back asks for the same address, with what it has seen in this header.
     let since = match headers.last_event_id {
-        None | Some(b"") => wishes.since,
+        None | Some(b"") => query.since,
         Some(id) => Some(stamp(id)?),
     };
     Ok(Upgrade {
         response: head(headers.origin, policy.origins),
         wire: Wire::Events,
-        symbols: wishes.symbols,
+        symbols: query.symbols,
         since,
-        delivery: wishes.delivery,
+        delivery: query.delivery,
     })
 }
 

@@ -1,4 +1,4 @@
-//! The opening handshake of RFC 6455: the checks of a request, and the options in its query.
+//! The opening handshake of RFC 6455: the checks of a request, and its answer.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,12 +7,11 @@ use tungstenite::http::StatusCode;
 
 use crate::server::admission::origin::check_origin;
 use crate::server::http::headers::Headers;
+use crate::server::http::query::{Query, WISHES};
 use crate::server::http::router::{Policy, not_found};
 use crate::server::packing::Wire;
 use crate::server::protocol::Delivery;
-use crate::server::protocol::parse_every;
 use crate::server::rejection::Rejection;
-use crate::typo::is_typo;
 
 /// A valid handshake, or a valid request for a stream of events.
 #[derive(Debug)]
@@ -77,13 +76,13 @@ impl Handshake<'_> {
                 "invalid handshake: data arrived before it was answered",
             ));
         }
-        let wishes = Wishes::read(self.query)?;
+        let query = Query::read(self.query, &WISHES)?;
         Ok(Upgrade {
             response: response(headers.key)?,
             wire: Wire::WebSocket,
-            symbols: wishes.symbols,
-            since: wishes.since,
-            delivery: wishes.delivery,
+            symbols: query.symbols,
+            since: query.since,
+            delivery: query.delivery,
         })
     }
 }
@@ -112,80 +111,6 @@ fn is_key(key: &[u8]) -> bool {
     let mut nonce = [0; 18];
     key.len() == 24 && STANDARD.decode_slice(key, &mut nonce) == Ok(16)
 }
-
-/// The options in the query: `symbols=A,B`, `since=STAMP`, `every=TIME`, `batch`.
-#[derive(Default)]
-pub(super) struct Wishes {
-    /// The names and patterns of symbols; `None` for all.
-    pub(super) symbols: Option<Vec<String>>,
-    pub(super) since: Option<u64>,
-    pub(super) delivery: Delivery,
-}
-
-impl Wishes {
-    /// Reads them.
-    ///
-    /// # Errors
-    /// The answer to a request with an invalid one.
-    pub(super) fn read(query: &str) -> Result<Self, Rejection> {
-        let mut wishes = Self::default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match &*name {
-                "symbols" => {
-                    let entries = value.split(',').filter(|entry| !entry.is_empty());
-                    let list = wishes.symbols.get_or_insert_default();
-                    list.extend(entries.map(String::from));
-                }
-                "since" => {
-                    let stamp = value.parse().map_err(|_| {
-                        Rejection::bad_request(
-                            "invalid since: expected the stamp of a tick, its 'sent' in Unix µs",
-                        )
-                    })?;
-                    wishes.since = Some(stamp);
-                }
-                "every" => {
-                    wishes.delivery.every =
-                        Some(parse_every(&value).map_err(Rejection::bad_request)?);
-                }
-                "batch" => {
-                    wishes.delivery.batches = match &*value {
-                        "" | "1" | "true" => true,
-                        "0" | "false" => false,
-                        _ => {
-                            return Err(Rejection::bad_request(
-                                "invalid batch: expected true or false, or no value",
-                            ));
-                        }
-                    };
-                }
-                // It has been checked, or none is needed.
-                "token" => {}
-                name => check_unknown(name)?,
-            }
-        }
-        wishes.symbols = wishes.symbols.filter(|list| !list.is_empty());
-        Ok(wishes)
-    }
-}
-
-/// Refuses an unknown name that looks like one of ours: without `symbols`, a client would get
-/// everything. Others are for somebody else, such as `_=1` against caches, and ignored.
-fn check_unknown(name: &str) -> Result<(), Rejection> {
-    let word = name.trim_end_matches("[]");
-    let is_meant = |known: &&&str| **known == word || is_typo(word, known);
-    match NAMES.iter().find(is_meant) {
-        None => Ok(()),
-        Some(known) => {
-            let name = name.escape_debug();
-            let error = format!("unknown parameter '{name}', did you mean {known}?");
-            Err(Rejection::bad_request(error))
-        }
-    }
-}
-
-/// All names in a query.
-const NAMES: [&str; 5] = ["symbols", "since", "every", "batch", "token"];
 
 #[cfg(test)]
 mod tests;

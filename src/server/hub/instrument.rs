@@ -130,6 +130,20 @@ impl Instrument {
         self.watch.as_ref().is_some_and(|watch| watch.is_stale)
     }
 
+    /// How long it has been silent if it is stale, although its readers may not have been told yet.
+    pub(super) fn stale_for(&self, now: Instant) -> Option<Duration> {
+        let is_stale = self.is_stale() || self.is_overdue(now);
+        let watch = self.watch.as_ref().filter(|_| is_stale);
+        watch.map(|watch| watch.silence(now))
+    }
+
+    /// How long ago its price was last known to be current; `None` before the first.
+    pub(super) fn age(&self, now: Instant) -> Option<Duration> {
+        let published = self.published?;
+        let known = self.watch.as_ref().map_or(published, |watch| watch.touched);
+        Some(now.saturating_duration_since(known))
+    }
+
     /// Whether it has a price that counts as current.
     pub(super) fn is_live(&self) -> bool {
         self.is_listed && self.seq > 0 && !self.is_stale()

@@ -67,6 +67,11 @@ impl Markets {
         }
     }
 
+    /// The name of a market.
+    pub(super) fn name(&self, number: usize) -> &str {
+        self.markets.get(number).map_or("", |market| &market.name)
+    }
+
     /// How many markets there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
@@ -232,11 +237,7 @@ impl Hub {
 
     /// How long a symbol that is stale has been silent; `None` if it is not stale.
     pub(crate) fn stale_for(&self, symbol: &str, now: Instant) -> Option<Duration> {
-        let instrument = self.instrument(self.id_of(symbol)?);
-        // Its readers may not have been told yet.
-        let is_stale = instrument.is_stale() || instrument.is_overdue(now);
-        let watch = instrument.watch.as_ref().filter(|_| is_stale);
-        watch.map(|watch| watch.silence(now))
+        self.instrument(self.id_of(symbol)?).stale_for(now)
     }
 
     /// Whether every market has a live price.

@@ -13,6 +13,7 @@
 //! clock.
 
 mod bits;
+mod current;
 mod gather;
 mod groups;
 mod instrument;
@@ -34,6 +35,7 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 
 use self::bits::{Bits, Watchers};
+pub(crate) use self::current::SymbolInfo;
 pub(crate) use self::gather::{Gather, torn};
 use self::groups::Groups;
 use self::instrument::Instrument;

@@ -43,6 +43,23 @@ impl<S: Transport> Server<S> {
         })
     }
 
+    /// Limits the wait for the next request on a connection, and for the client to take the answer
+    /// to the one before.
+    pub(crate) fn limit_idle(
+        &self,
+        io_loop: &mut IoLoop<Self>,
+        token: Token,
+        has_pending: bool,
+    ) -> Timeout {
+        let limit = if has_pending {
+            self.config.slow_timeout
+        } else {
+            self.config.http_idle
+        };
+        let end = io_loop.time() + limit;
+        end_handshake_at(io_loop, end, token)
+    }
+
     /// Handles the time limit of a request, after all pending events. If an event only put the
     /// connection into a queue, bytes that came in time are read before the limit applies.
     fn on_handshake_limit(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
@@ -58,8 +75,14 @@ impl<S: Transport> Server<S> {
 
     pub(crate) fn on_handshake_timeout(&mut self, io_loop: &mut IoLoop<Self>, token: Token) {
         let connection = self.connections.get_mut(token);
-        if connection.is_none_or(|connection| connection.handshake_timeout().is_none()) {
+        let Some(connection) = connection.filter(|one| one.handshake_timeout().is_some()) else {
             return;
+        };
+        if connection.answered() > 0 && connection.has_pending() {
+            return self.close(io_loop, token, &CloseReason::Slow, &[]);
+        }
+        if connection.is_between_requests() {
+            return self.close(io_loop, token, &CloseReason::Served, &[]);
         }
         let rejection = Rejection::new(StatusCode::REQUEST_TIMEOUT, "no request in time");
         let answer = response::reject(&rejection);

@@ -7,7 +7,7 @@ use ioloop::lag::Lag;
 
 use crate::feed::Sources;
 use crate::log::Lost;
-use crate::server::counters::Counters;
+use crate::server::counters::{Counters, Route};
 use crate::server::hub::Hub;
 use crate::server::metrics::process::Process;
 use crate::server::metrics::text::{SYMBOL_SERIES_MAX, Text};
@@ -85,6 +85,12 @@ impl Snapshot<'_> {
             "tickertape_opened_total",
             "Handshakes completed",
             counters.opened,
+        );
+        let requests = Route::LABELS.iter().zip(counters.requests);
+        out.counters(
+            "tickertape_http_requests_total",
+            "Requests answered, by endpoint; without handshakes and refusals",
+            requests.map(|(&name, count)| ([("endpoint", name)], count)),
         );
         let refused = rejection::LABELS.iter().zip(counters.refused);
         out.counters(

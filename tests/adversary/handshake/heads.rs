@@ -18,7 +18,6 @@ pub(super) fn lines() -> Vec<Case> {
         method("POST", 405),
         method("PUT", 405),
         method("DELETE", 405),
-        method("OPTIONS", 405),
         method("TRACE", 405),
         method("PATCH", 405),
         method("get", 405),

@@ -7,7 +7,8 @@ use testkit::frames::{frame, handshake};
 pub(super) fn bodies() -> Vec<Case> {
     let frame = frame(0x81, br#"{"op":"ping"}"#);
     let piped = [handshake("/").as_bytes(), &frame].concat();
-    let two = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2);
+    let last = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let two = last.repeat(2);
     let smuggled = format!("0\r\n\r\n{two}");
     let posted = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello";
     let get =
@@ -52,7 +53,7 @@ pub(super) fn bodies() -> Vec<Case> {
             Status(400),
         ),
         with("to be continued", "Expect: 100-continue", Upgraded),
-        case("two requests in a row", &two, Status(200)),
+        case("a request behind the last", &two, Status(200)),
         case("a frame behind the request", piped, Status(400)),
         case(
             "a request behind the handshake",
@@ -172,7 +173,7 @@ pub(super) fn targets() -> Vec<Case> {
         let name = format!("page {:.40} ({} bytes)", path, path.len());
         case(
             &name,
-            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
             Status(status),
         )
     };
@@ -197,7 +198,7 @@ pub(super) fn targets() -> Vec<Case> {
         page("/healthz?x=%ff&&&=&a=b", 200),
         case(
             "HEAD of a page",
-            "HEAD /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            "HEAD /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
             Status(200),
         ),
         case(

@@ -292,11 +292,23 @@ impl Client {
     pub(super) fn ask(&mut self, rng: &mut fastrand::Rng, model: &Model) {
         let wish = Wish::any(rng, &model.symbols, model.last_stamp);
         let odd = match rng.u8(..40) {
-            0 if rng.bool() => Some(("served", "GET / HTTP/1.1\r\nHost: here\r\n\r\n")),
-            0 => Some(("served", "GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")),
-            1 => Some(("refused", "POST / HTTP/1.1\r\nHost: here\r\n\r\n")),
+            0 if rng.bool() => Some((
+                "served",
+                "GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n",
+            )),
+            0 => Some((
+                "served",
+                "GET /healthz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n",
+            )),
+            1 => Some((
+                "refused",
+                "POST / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n",
+            )),
             2 => Some(("refused", "\x16\x03\x01\x02")),
-            3 => Some(("refused", "GET /x HTTP/1.1\r\nHost: here\r\n\r\n")),
+            3 => Some((
+                "refused",
+                "GET /x HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n",
+            )),
             4 => Some(("handshake_timeout", "GET / HTTP/1.1\r\nHo")),
             5 => Some(("handshake_timeout", "")),
             _ => None,
@@ -318,7 +330,7 @@ impl Client {
     /// Speaks plain text to a server that expects TLS.
     pub(super) fn ask_in_plain_text(&mut self) {
         self.sin = Some("refused");
-        self.say(*b"GET / HTTP/1.1\r\nHost: here\r\n\r\n");
+        self.say(*b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n");
         self.request = self.said;
     }
 
