@@ -209,6 +209,14 @@ impl Tape {
         self.mark(number).symbol
     }
 
+    /// The stamp of a frame.
+    ///
+    /// # Panics
+    /// When it is not on the tape.
+    pub fn stamp_of(&self, number: FrameNumber) -> u64 {
+        self.mark(number).stamp()
+    }
+
     /// The symbols of the frames from `from` up to `to`, in order.
     ///
     /// # Panics

@@ -48,6 +48,7 @@ pub(crate) enum Route {
     Check,
     Ticks,
     Symbols,
+    History,
     Options,
 }
 
@@ -62,6 +63,7 @@ impl Route {
         "/check",
         "/ticks",
         "/symbols",
+        "/history",
         "OPTIONS",
     ];
 }

@@ -457,6 +457,7 @@ impl<S: Transport> Server<S> {
                     status: StatusCode::OK,
                     content_type: metrics::CONTENT_TYPE,
                     body: page.as_bytes(),
+                    tag: None,
                 })
             }
             Target::Check(symbols) => {
@@ -467,11 +468,8 @@ impl<S: Transport> Server<S> {
                 self.refuse_late()?;
                 let body = data.answer(&mut self.hub, now)?;
                 self.reserve_answer(token, body.bytes.len())?;
-                encoded(&Response {
-                    status: StatusCode::OK,
-                    content_type: body.content_type,
-                    body: &body.bytes,
-                })
+                let known = get.known.as_deref();
+                encoded(&Response::tagged(body.content_type, &body.bytes, known))
             }
             Target::Options => Ok(response::options(&get.form, get.keep_alive)),
         }

@@ -422,3 +422,81 @@ fn tokens_guard_prices_but_not_what_browsers_ask_first() {
     let options = request("/ticks", "").replace("GET", "OPTIONS");
     assert_eq!(ask_on(&mut server.connect(), &options).status, 204);
 }
+
+#[test]
+fn a_history_has_what_the_tape_still_has() {
+    let server = TestServer::start(Config::default());
+    for price in 1..=5 {
+        server.tick("A", price);
+        server.tick("B", price);
+    }
+    server.wait_for_metric("ticks_total", |ticks| ticks == 10);
+    let prices = |target: &str| {
+        let history = get(&server, target).json();
+        let ticks = history["ticks"].as_array().unwrap().iter();
+        let prices: Vec<_> = ticks.map(|tick| tick["price"].as_u64().unwrap()).collect();
+        (history["complete"].as_bool().unwrap(), prices)
+    };
+    assert_eq!(prices("/history/A"), (true, vec![1, 2, 3, 4, 5]));
+    assert_eq!(prices("/history/A?limit=2"), (false, vec![4, 5]));
+    let lines = get(&server, "/history/A?format=ndjson").body;
+    let third: Value = serde_json::from_str(lines.lines().nth(2).unwrap()).unwrap();
+    let since = third["sent"].as_u64().unwrap();
+    assert_eq!(
+        prices(&format!("/history/A?since={since}")),
+        (true, vec![4, 5])
+    );
+    assert_eq!(
+        prices(&format!("/history/A?since={since}&limit=1")),
+        (false, vec![5])
+    );
+    assert_eq!(get(&server, "/history/NONE").status, 404);
+    assert_eq!(get(&server, "/history").status, 404);
+    assert_eq!(get(&server, "/history/A?limit=0").status, 400);
+}
+
+#[test]
+fn a_history_says_what_has_fallen_off() {
+    let config = Config {
+        tape_size: 64 << 10,
+        ..Config::default()
+    };
+    let server = TestServer::start(config);
+    for price in 1..=2000 {
+        server.tick("A", price);
+    }
+    server.wait_for_metric("ticks_total", |ticks| ticks == 2000);
+    let history = get(&server, "/history/A?limit=10000").json();
+    assert_eq!(history["complete"], false);
+    let ticks = history["ticks"].as_array().unwrap();
+    let first = ticks[0]["seq"].as_u64().unwrap();
+    assert_eq!(first + ticks.len() as u64 - 1, 2000);
+    assert_eq!(get(&server, "/history/A?since=1").json()["complete"], false);
+    let newest = ticks[ticks.len() - 1]["sent"].as_u64().unwrap();
+    let none = get(&server, &format!("/history/A?since={newest}")).json();
+    assert_eq!(none, json!({"complete": true, "ticks": []}));
+}
+
+#[test]
+fn an_answer_that_the_client_has_is_not_sent_again() {
+    let server = three_symbols();
+    let mut stream = server.connect();
+    let first = ask_on(&mut stream, &request("/ticks", ""));
+    let tag = first.header("etag").unwrap().to_owned();
+    assert_eq!(first.header("cache-control"), Some("no-cache"));
+    for known in [tag.clone(), format!("\"x\", W/{tag}"), "*".to_owned()] {
+        let again = request("/ticks", &format!("If-None-Match: {known}\r\n"));
+        let answer = ask_on(&mut stream, &again);
+        assert_eq!(
+            (answer.status, answer.header("etag")),
+            (304, Some(&*tag)),
+            "{known}"
+        );
+    }
+    server.tick("sim:BTC/USDT", 9);
+    server.wait_for_metric("ticks_total", |ticks| ticks == 4);
+    let again = request("/ticks", &format!("If-None-Match: {tag}\r\n"));
+    let newer = ask_on(&mut stream, &again);
+    assert_eq!(newer.status, 200);
+    assert_ne!(newer.header("etag"), Some(&*tag));
+}

@@ -19,6 +19,13 @@ use crate::server::rejection::Rejection;
 pub(crate) enum Data {
     /// The newest ticks.
     Ticks { which: Which, format: Format },
+    /// What the tape still has of a symbol.
+    History {
+        symbol: String,
+        since: Option<u64>,
+        limit: usize,
+        format: Format,
+    },
     /// What is known of symbols; `None` for all.
     Symbols {
         symbols: Option<Vec<String>>,
@@ -55,6 +62,7 @@ impl Data {
     pub(crate) fn route(&self) -> Route {
         match self {
             Self::Ticks { .. } => Route::Ticks,
+            Self::History { .. } => Route::History,
             Self::Symbols { .. } => Route::Symbols,
         }
     }
@@ -66,6 +74,12 @@ impl Data {
     pub(crate) fn answer(&self, hub: &mut Hub, now: Instant) -> Result<Body, Rejection> {
         match self {
             Self::Ticks { which, format } => ticks(which, *format, hub),
+            Self::History {
+                symbol,
+                since,
+                limit,
+                format,
+            } => history(symbol, *since, *limit, *format, hub),
             Self::Symbols { symbols, format } => {
                 let list = select(symbols.as_deref(), hub)?;
                 let mut objects = Objects::new(*format);
@@ -100,6 +114,27 @@ fn ticks(which: &Which, format: Format, hub: &mut Hub) -> Result<Body, Rejection
             Ok(objects.finish(hub))
         }
     }
+}
+
+fn history(
+    symbol: &str,
+    since: Option<u64>,
+    limit: usize,
+    format: Format,
+    hub: &Hub,
+) -> Result<Body, Rejection> {
+    let history = hub.history(symbol, since, limit);
+    let history = history.map_err(|error| unknown_symbol(&error))?;
+    let mut objects = Objects::new(format);
+    for tick in &history.ticks {
+        objects.push(tick);
+    }
+    let mut body = objects.finish(hub);
+    if format == Format::Json {
+        let begin = format!(r#"{{"complete":{},"ticks":"#, history.is_complete);
+        body.bytes = [begin.as_bytes(), &body.bytes, b"}"].concat();
+    }
+    Ok(body)
 }
 
 /// The path names a symbol, so one that does not exist is a page that does not.

@@ -13,6 +13,7 @@ pub(crate) struct Headers<'a> {
     pub(crate) authorization: Option<&'a [u8]>,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) version: Option<&'a [u8]>,
+    pub(crate) if_none_match: Option<&'a [u8]>,
     pub(crate) last_event_id: Option<&'a [u8]>,
     /// Upgrade names websocket.
     pub(crate) upgrade: bool,
@@ -74,6 +75,9 @@ impl<'a> Headers<'a> {
                 }
                 21 if name.eq_ignore_ascii_case("sec-websocket-version") => {
                     once(&mut headers.version, name, value)?;
+                }
+                13 if name.eq_ignore_ascii_case("if-none-match") => {
+                    headers.if_none_match = Some(value);
                 }
                 13 if name.eq_ignore_ascii_case("authorization") => {
                     once(&mut headers.authorization, name, value)?;

@@ -10,6 +10,7 @@ pub(crate) fn live() -> Response<'static> {
         status: StatusCode::OK,
         content_type: HTML,
         body: include_bytes!("page.html"),
+        tag: None,
     }
 }
 
@@ -22,6 +23,6 @@ pub(crate) fn ok() -> Response<'static> {
 pub(crate) fn info(symbols: usize, clients: u64) -> String {
     let version = env!("CARGO_PKG_VERSION");
     format!(
-        r#"{{"server":"tickertape","version":"{version}","symbols":{symbols},"clients":{clients},"links":{{"stream":"/","ticks":"/ticks{{/symbol}}{{?symbols,format}}","symbols":"/symbols{{?symbols,format}}","check":"/check{{?symbols}}","health":"/healthz","ready":"/readyz"}}}}"#
+        r#"{{"server":"tickertape","version":"{version}","symbols":{symbols},"clients":{clients},"links":{{"stream":"/","ticks":"/ticks{{/symbol}}{{?symbols,format}}","history":"/history{{/symbol}}{{?since,limit,format}}","symbols":"/symbols{{?symbols,format}}","check":"/check{{?symbols}}","health":"/healthz","ready":"/readyz"}}}}"#
     )
 }

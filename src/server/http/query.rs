@@ -15,6 +15,8 @@ pub(crate) struct Query {
     /// How the client wants its messages.
     pub(crate) delivery: Delivery,
     pub(crate) format: Option<Format>,
+    /// The most ticks in an answer.
+    pub(crate) limit: Option<usize>,
 }
 
 /// A parameter.
@@ -25,16 +27,18 @@ pub(crate) enum Name {
     Every,
     Batch,
     Format,
+    Limit,
     Token,
 }
 
 impl Name {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::Symbols, "symbols"),
         (Self::Since, "since"),
         (Self::Every, "every"),
         (Self::Batch, "batch"),
         (Self::Format, "format"),
+        (Self::Limit, "limit"),
         (Self::Token, "token"),
     ];
 }
@@ -78,6 +82,7 @@ impl Query {
             }
             Name::Batch => self.delivery.batches = flag(value)?,
             Name::Format => self.format = Some(format(value)?),
+            Name::Limit => self.limit = Some(limit(value)?),
             Name::Token => {}
         }
         Ok(())
@@ -99,6 +104,18 @@ fn flag(value: &str) -> Result<bool, Rejection> {
         )),
     }
 }
+
+fn limit(value: &str) -> Result<usize, Rejection> {
+    let limit = value.parse().ok();
+    let limit = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
+    limit.ok_or_else(|| {
+        let error = format!("invalid limit: expected a number from 1 to {LIMIT_MAX}");
+        Rejection::bad_request(error)
+    })
+}
+
+/// The most ticks that one answer may have: about a megabyte.
+const LIMIT_MAX: usize = 10_000;
 
 fn format(value: &str) -> Result<Format, Rejection> {
     match value {

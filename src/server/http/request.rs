@@ -35,6 +35,8 @@ pub(crate) struct Get {
     pub(crate) form: Form,
     /// The client may send another request on the same connection.
     pub(crate) keep_alive: bool,
+    /// The tags of the answers that the client has already (If-None-Match).
+    pub(crate) known: Option<Box<[u8]>>,
 }
 
 /// A decision, and how many of the newest bytes the head had.
@@ -141,6 +143,7 @@ fn parse(
         target,
         form: form.clone(),
         keep_alive: !headers.close && (modern || headers.keep_alive),
+        known: headers.if_none_match.map(Box::from),
     };
     if method == Method::Options {
         // A browser asks without a token.

@@ -3,6 +3,7 @@
 //! After an answer the connection is free for the next request, unless either side ends it. A
 //! rejection always ends it, since a client that errs may be out of step.
 
+use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Write};
 
 use exchanges::text::printable;
@@ -15,15 +16,35 @@ pub(crate) struct Response<'a> {
     pub(crate) status: StatusCode,
     pub(crate) content_type: &'a str,
     pub(crate) body: &'a [u8],
+    /// The tag of the content, for answers that may be kept as long as it is the same.
+    pub(crate) tag: Option<String>,
 }
 
 impl<'a> Response<'a> {
+    /// A response with content that may be asked for again. A client that has it already, by the
+    /// tags that it knows, is told only that.
+    pub(crate) fn tagged(content_type: &'a str, body: &'a [u8], known: Option<&[u8]>) -> Self {
+        let tag = tag(body);
+        let is_known = known.is_some_and(|known| names(known, &tag));
+        Self {
+            status: if is_known {
+                StatusCode::NOT_MODIFIED
+            } else {
+                StatusCode::OK
+            },
+            content_type,
+            body: if is_known { &[] } else { body },
+            tag: Some(tag),
+        }
+    }
+
     /// A response with plain text.
     pub(crate) fn text(status: StatusCode, body: &'a str) -> Self {
         Self {
             status,
             content_type: "text/plain; charset=utf-8",
             body: body.as_bytes(),
+            tag: None,
         }
     }
 
@@ -33,6 +54,7 @@ impl<'a> Response<'a> {
             status,
             content_type: JSON,
             body,
+            tag: None,
         }
     }
 
@@ -42,6 +64,7 @@ impl<'a> Response<'a> {
             status: StatusCode::NO_CONTENT,
             content_type: "",
             body: &[],
+            tag: None,
         }
     }
 
@@ -61,17 +84,21 @@ impl<'a> Response<'a> {
         let (status, length) = (self.status, self.body.len());
         let reason = status.canonical_reason().unwrap_or_default();
         write!(out, "HTTP/1.1 {} {reason}\r\n", status.as_u16())?;
-        // RFC 9110 section 8.6: no length with this status.
-        if status != StatusCode::NO_CONTENT {
+        // RFC 9110 sections 8.6 and 15.4.5: these have no body, whose length could be told.
+        if status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED {
             let content_type = self.content_type;
             write!(
                 out,
                 "Content-Type: {content_type}\r\nContent-Length: {length}\r\n"
             )?;
         }
+        match &self.tag {
+            Some(tag) => write!(out, "Cache-Control: no-cache\r\nETag: {tag}\r\n")?,
+            None => out.write_all(b"Cache-Control: no-store\r\n")?,
+        }
         write!(
             out,
-            "Cache-Control: no-store\r\nVary: Origin, Accept, Accept-Encoding\r\n\
+            "Vary: Origin, Accept, Accept-Encoding\r\n\
              X-Content-Type-Options: nosniff\r\nConnection: {}\r\n{}",
             connection(status, keep_alive),
             status_headers(status),
@@ -121,6 +148,19 @@ pub(crate) fn reject(rejection: &Rejection) -> Vec<u8> {
 fn error_json(status: StatusCode, message: &str) -> String {
     let message = serde_json::Value::from(message);
     format!(r#"{{"error":{message},"status":{}}}"#, status.as_u16()) + "\n"
+}
+
+/// A strong tag: equal for equal content, also of another server.
+fn tag(body: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(body);
+    format!("\"{:016x}-{:x}\"", hasher.finish(), body.len())
+}
+
+/// Whether a list of tags has `tag`, weak or not (RFC 9110 section 13.1.2).
+fn names(list: &[u8], tag: &str) -> bool {
+    let mut items = list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    items.any(|item| item == b"*" || item.strip_prefix(b"W/").unwrap_or(item) == tag.as_bytes())
 }
 
 fn connection(status: StatusCode, keep_alive: bool) -> &'static str {

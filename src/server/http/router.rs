@@ -101,6 +101,7 @@ pub(crate) fn route(
         ("/", None) => Ok(Target::Live),
         ("/check", None) => check(query),
         ("/ticks", _) => ticks(symbol, query, accept).map(Target::Data),
+        ("/history", Some(symbol)) => history(symbol, query, accept).map(Target::Data),
         ("/symbols", None) => symbols(query, accept).map(Target::Data),
         _ => Err(not_found(policy)),
     }
@@ -127,6 +128,20 @@ fn ticks(symbol: Option<&str>, query: &str, accept: Accept) -> Result<Data, Reje
     Ok(Data::Ticks { which, format })
 }
 
+/// `/history/SYMBOL`.
+fn history(symbol: &str, query: &str, accept: Accept) -> Result<Data, Rejection> {
+    let query = Query::read(query, &[Name::Since, Name::Limit, Name::Format])?;
+    Ok(Data::History {
+        symbol: decoded(symbol)?,
+        since: query.since,
+        limit: query.limit.unwrap_or(LIMIT),
+        format: query.format.unwrap_or_else(|| Format::accepted(accept)),
+    })
+}
+
+/// How many ticks of a history are sent to those who do not say.
+const LIMIT: usize = 1000;
+
 /// `/symbols`.
 fn symbols(query: &str, accept: Accept) -> Result<Data, Rejection> {
     let query = Query::read(query, &[Name::Symbols, Name::Format])?;
@@ -138,7 +153,7 @@ fn symbols(query: &str, accept: Accept) -> Result<Data, Rejection> {
 
 /// Whether programs rather than people read what is at `path`, so that errors are JSON, too.
 pub(crate) fn is_for_programs(path: &str, accept: Accept) -> bool {
-    matches!(split(path).0, "/ticks" | "/symbols") || accept.json && !accept.html
+    matches!(split(path).0, "/ticks" | "/symbols" | "/history") || accept.json && !accept.html
 }
 
 /// The first part of a path, and what is behind the slash after it.
@@ -164,10 +179,11 @@ pub(crate) fn not_found(policy: Policy<'_>) -> Rejection {
     let message = match (policy.endpoint, policy.metrics_elsewhere) {
         (Endpoint::Admin, _) => "no such page: this port has /metrics, /healthz and /readyz",
         (Endpoint::Public, true) => {
-            "no such page: this port has /, /sse, /ticks, /symbols, /check, /healthz and /readyz"
+            "no such page: this port has /, /sse, /ticks, /symbols, /history, /check, /healthz and /readyz"
         }
         (Endpoint::Public, false) => {
-            "no such page: this port has /, /sse, /ticks, /symbols, /check, /metrics, /healthz and /readyz"
+            "no such page: this port has /, /sse, /ticks, /symbols, /history, /check, /metrics, \
+             /healthz and /readyz"
         }
     };
     Rejection::new(StatusCode::NOT_FOUND, message)

@@ -384,7 +384,7 @@ impl Hub {
     }
 
     /// The symbol that a name stands for.
-    fn find(&self, name: &str) -> Result<SymbolId, SelectError> {
+    pub(super) fn find(&self, name: &str) -> Result<SymbolId, SelectError> {
         self.look_up(name)?.ok_or_else(|| self.unknown(name))
     }
 
