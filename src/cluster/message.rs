@@ -312,7 +312,7 @@ impl fmt::Display for Position {
 }
 
 /// JSON readers take larger numbers for others.
-const NUMBER_END: u64 = 1 << 53;
+pub(crate) const NUMBER_END: u64 = 1 << 53;
 
 /// How much of a bad line is shown.
 const SHOWN: usize = 80;

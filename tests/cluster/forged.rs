@@ -60,3 +60,19 @@ fn keeps_its_place(leader: &Member, edge: &Member) {
     assert_eq!(leader.server.metric("tickertape_broker_deposed_total"), 0);
     assert_eq!(edge.server.lines("reading what the origin"), 1);
 }
+#[test]
+fn a_number_that_the_log_does_not_have_costs_nobody_its_place() {
+    let Some((broker, url)) = broker() else {
+        return;
+    };
+    let leader = Member::leader(&url, &[]);
+    let edge = Member::edge(&url, &[]);
+    let mut outsider = Outsider::connect(&broker);
+    for seq in ["1000000", "9007199254740993", "18446744073709551615"] {
+        let headers = headers("prices", "prices.ticks", seq);
+        outsider.publish("prices.live.ticks", &headers, FORGED);
+    }
+    // The log is asked for what is missing until that has lasted too long.
+    edge.wait_for_ticks(800);
+    keeps_its_place(&leader, &edge);
+}

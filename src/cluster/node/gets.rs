@@ -52,6 +52,16 @@ impl Gets {
         asked
     }
 
+    /// Notes that one is asked for out of turn. Returns whether it was not yet.
+    pub(super) fn ask(&mut self, seq: u64) -> bool {
+        self.under_way.insert(seq)
+    }
+
+    /// Whether the answer about this number is still due.
+    pub(super) fn is_due(&self, seq: u64) -> bool {
+        self.under_way.contains(&seq)
+    }
+
     /// Notes an answer. Returns whether it was due.
     pub(super) fn answered(&mut self, seq: u64) -> bool {
         self.under_way.remove(&seq)

@@ -4,6 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::cluster::message::Message;
 
+/// How a message came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By the subscription. Others may publish there, too, so what does not fit proves nothing.
+    Live,
+    /// From the log itself.
+    Fetched,
+}
+
 /// What the log has at one number.
 #[derive(Clone, Debug)]
 pub(super) enum Held {
@@ -15,7 +24,7 @@ pub(super) enum Held {
 /// Messages by their numbers; a limited number of them.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    messages: BTreeMap<u64, (Held, usize)>,
+    messages: BTreeMap<u64, (Held, Way, usize)>,
     /// The length of all.
     length: usize,
 }
@@ -33,8 +42,8 @@ impl Held {
 impl Waiters {
     /// Adds a message that took `length` bytes. Where there are too many, the one with the highest
     /// number goes and is returned, since the others are needed first.
-    pub(super) fn insert(&mut self, seq: u64, held: Held, length: usize) -> Option<u64> {
-        if let Some((_, before)) = self.messages.insert(seq, (held, length)) {
+    pub(super) fn insert(&mut self, seq: u64, held: Held, way: Way, length: usize) -> Option<u64> {
+        if let Some((.., before)) = self.messages.insert(seq, (held, way, length)) {
             self.length -= before;
         }
         self.length += length;
@@ -43,15 +52,15 @@ impl Waiters {
         {
             return None;
         }
-        let (last, (_, length)) = self.messages.pop_last()?;
+        let (last, (.., length)) = self.messages.pop_last()?;
         self.length -= length;
         Some(last)
     }
 
-    pub(super) fn remove(&mut self, seq: u64) -> Option<Held> {
-        let (held, length) = self.messages.remove(&seq)?;
+    pub(super) fn remove(&mut self, seq: u64) -> Option<(Held, Way)> {
+        let (held, way, length) = self.messages.remove(&seq)?;
         self.length -= length;
-        Some(held)
+        Some((held, way))
     }
 
     pub(super) fn contains(&self, seq: u64) -> bool {
@@ -77,6 +86,15 @@ impl Waiters {
     pub(super) fn forget_before(&mut self, seq: u64) {
         while let Some(first) = self.first().filter(|&first| first < seq) {
             self.remove(first);
+        }
+    }
+
+    /// Removes those from `seq` on.
+    pub(super) fn forget_from(&mut self, seq: u64) {
+        while let Some((&last, _)) = self.messages.last_key_value()
+            && last >= seq
+        {
+            self.remove(last);
         }
     }
 

@@ -94,8 +94,8 @@ impl Node {
         let mut messages = Vec::new();
         for seq in joining.from..=joining.to {
             match self.held.remove(seq) {
-                Some(Held::Message(message)) => messages.push((seq, message)),
-                Some(Held::Foreign(why)) => self.note(Note::Foreign(why)),
+                Some((Held::Message(message), _)) => messages.push((seq, message)),
+                Some((Held::Foreign(why), _)) => self.note(Note::Foreign(why)),
                 None => {}
             }
         }
@@ -106,14 +106,11 @@ impl Node {
     /// Prints the messages and follows from there on.
     fn enter(&mut self, joining: Joining, messages: Vec<(u64, Message)>, now: Instant) {
         let mut messages = behind_the_last_break(messages);
-        let is_seamless = messages.first_mut().is_some_and(|(_, first)| {
-            let is_next = self.position.is_some_and(|at| first.position == at.next());
-            if !is_next && self.goes_on_with(first) {
-                self.leave_out_rewritten(first);
-                return true;
-            }
-            is_next
-        });
+        let is_seamless = self.is_seamless(&messages);
+        if is_seamless && let Some((_, first)) = messages.first_mut() {
+            self.leave_out_rewritten(first);
+        }
+        self.awaits_rewritten &= is_seamless && !has_ticks(&messages);
         if let Some((_, last)) = messages.last() {
             self.position = Some(last.position);
         }
@@ -148,6 +145,22 @@ impl Node {
             self.on_leave();
         }
         self.go_on(now);
+    }
+
+    /// Whether messages follow what was printed. If some are to be written again, all have to be of the
+    /// origin that does so.
+    fn is_seamless(&self, messages: &[(u64, Message)]) -> bool {
+        let (Some((_, first)), Some((_, last))) = (messages.first(), messages.last()) else {
+            return false;
+        };
+        let is_next = self
+            .position
+            .is_some_and(|at| first.position == at.next() || first.after == Some(at));
+        let is_one_term = first.position.term == last.position.term;
+        if self.awaits_rewritten {
+            return is_next && is_one_term && first.position.n > 1;
+        }
+        is_next || is_one_term && self.goes_on_with(first)
     }
 
     /// Prints what it has not printed, and notes what is missing between that and the book `before`.
@@ -218,6 +231,15 @@ impl Node {
         };
         window
     }
+}
+
+/// Whether some of the messages bring ticks, besides those of keys.
+fn has_ticks(messages: &[(u64, Message)]) -> bool {
+    let has_some = |message: &Message| match &message.content {
+        Content::Ticks { ticks, .. } => !ticks.is_empty(),
+        Content::Key(_) | Content::Leave => false,
+    };
+    messages.iter().any(|(_, message)| has_some(message))
 }
 
 /// The messages behind the last place at which one does not follow the one before: an origin that

@@ -9,14 +9,20 @@
 mod gets;
 mod held;
 mod joining;
+mod missing;
 mod origin;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use self::gets::Gets;
-use self::held::{Held, Waiters};
+use self::held::{Held, Waiters, Way};
 use self::joining::Joining;
+use self::missing::{Missing, Suspect};
 use self::origin::Origin;
 pub(crate) use self::origin::OriginSettings;
 use super::book::{Book, Fit, KeyProgress};
@@ -172,8 +178,10 @@ pub(crate) struct Node {
     gets: Gets,
     /// Since when the log has seemed to be shorter than it was.
     shorter_since: Option<Instant>,
-    /// Since when the log has not answered with the next message.
-    missing_since: Option<Instant>,
+    /// A message that the log does not have, although a later one was announced.
+    missing: Option<Missing>,
+    /// A message that may begin another log.
+    suspect: Option<Suspect>,
     look: Option<Look>,
     /// How many looks there were.
     looks: u64,
@@ -196,6 +204,8 @@ pub(crate) struct Node {
     printed: u64,
     /// The origin of the newest term.
     led_by: String,
+    /// It lacks ticks that this origin is to write again.
+    awaits_rewritten: bool,
     origin: Option<Origin>,
 }
 
@@ -218,7 +228,8 @@ impl Node {
             held: Waiters::default(),
             gets: Gets::default(),
             shorter_since: None,
-            missing_since: None,
+            missing: None,
+            suspect: None,
             look: None,
             looks: 0,
             look_at: None,
@@ -233,12 +244,16 @@ impl Node {
             fetched: 0,
             printed: 0,
             led_by: String::new(),
+            awaits_rewritten: false,
             origin,
         }
     }
 
     /// Takes what comes from the broker.
     pub(crate) fn take(&mut self, input: Input, now: Instant) {
+        let Some(input) = input.countable() else {
+            return;
+        };
         match input {
             Input::Connected => {
                 self.is_connected = true;
@@ -365,7 +380,7 @@ impl Node {
         (self.look, self.look_at) = (None, None);
         self.gets.clear();
         self.held.clear();
-        self.missing_since = None;
+        self.missing = None;
         if matches!(self.phase, Phase::Joining(_)) {
             self.phase = Phase::Lost;
         }
@@ -392,7 +407,7 @@ impl Node {
     /// Notes that it has not.
     fn unsee(&mut self, seq: u64) {
         self.seen = self.seen.min(seq - 1).max(self.tail);
-        self.missing_since = None;
+        self.missing = None;
     }
 
     /// Whether a term goes on where this server is. When a log is lost, its leader may know one
@@ -406,17 +421,20 @@ impl Node {
             Content::Key(key) => key.origin.as_str(),
             Content::Ticks { .. } | Content::Leave => "",
         };
-        position == after || is_near && origin == self.led_by
+        let is_waiting = self.awaits_rewritten;
+        !is_waiting && (position == after || is_near && origin == self.led_by)
     }
 
     /// Leaves out the ticks of an opening whose origin knows one message more than this server: they
-    /// are written again, in their order, and then come the ticks of the next key.
-    fn leave_out_rewritten(&self, opening: &mut Message) {
+    /// are written again, in their order, and then come the ticks of the next key. If that origin ends
+    /// before, they are lost.
+    fn leave_out_rewritten(&mut self, opening: &mut Message) {
         if let Content::Key(key) = &mut opening.content
             && opening.after.is_some()
             && opening.after == self.position.map(Position::next)
         {
             key.ticks.clear();
+            self.awaits_rewritten = true;
         }
     }
 
@@ -428,7 +446,7 @@ impl Node {
         self.held.clear();
         self.gets.clear();
         self.keys = KeyProgress::default();
-        self.missing_since = None;
+        self.missing = None;
     }
 
     /// Asks for the newest messages.
@@ -488,6 +506,9 @@ impl Node {
         }
         self.has_checked = true;
         if self.follows() && !is_another_log {
+            self.judge_missing(newest, now);
+        }
+        if self.follows() && !is_another_log {
             if newest > self.tail {
                 self.saw(newest);
             } else {
@@ -516,7 +537,7 @@ impl Node {
         }
         let since = *self.shorter_since.get_or_insert(now);
         let is_later = self.position.is_none_or(|known| position.term > known.term);
-        is_later || now >= since + MISSING_MAX
+        is_later || now >= since + SHORTER_MAX
     }
 
     /// There is no key: nobody has ever led, or the log was lost or has become too short for one.
@@ -527,6 +548,7 @@ impl Node {
         }
         if self.follows() && self.end >= self.tail {
             // The next key comes soon.
+            self.judge_missing(self.end, now);
             self.saw(self.end);
         }
         if self.position.is_none() {
@@ -539,7 +561,7 @@ impl Node {
     fn on_live(&mut self, seq: u64, payload: &[u8], now: Instant) {
         if seq > self.tail || !self.follows() {
             self.saw(seq);
-            self.hold(seq, payload, now);
+            self.hold(seq, payload, Way::Live, now);
             if matches!(self.phase, Phase::Lost) {
                 self.heard = Some(now);
                 self.look_unless_looking(now);
@@ -551,21 +573,8 @@ impl Node {
             return;
         }
         // An old number: a repetition, or another log.
-        let term = self.position.map_or(0, |position| position.term);
-        if Message::term(payload).is_none_or(|of| of <= term) {
-            return;
-        }
-        let Held::Message(message) = Held::read(payload) else {
-            return;
-        };
-        self.note(Note::LogLost);
-        self.lose_lead();
-        if self.goes_on_with(&message) {
-            self.begin_at(seq - 1);
-            self.saw(seq);
-            self.hold(seq, payload, now);
-        } else {
-            self.lose(now);
+        if self.is_later(payload) {
+            self.suspect(seq);
         }
     }
 
@@ -583,42 +592,23 @@ impl Node {
     }
 
     fn on_got(&mut self, seq: u64, found: Option<&[u8]>, now: Instant) {
-        if seq <= self.tail && matches!(self.phase, Phase::Following) {
-            return;
-        }
         match found {
+            Some(payload) if seq <= self.tail && self.follows() => {
+                self.on_old(seq, payload, now);
+            }
+            None if seq <= self.tail && self.follows() => {}
             Some(payload) => {
                 self.fetched += 1;
-                self.missing_since = None;
-                self.hold(seq, payload, now);
+                self.missing = None;
+                self.hold(seq, payload, Way::Fetched, now);
             }
             None => self.on_missing(seq, now),
         }
     }
 
-    /// The log does not have a message: it has fallen off, or this part of the broker has not got it
-    /// yet.
-    fn on_missing(&mut self, seq: u64, now: Instant) {
-        if let Phase::Joining(joining) = &mut self.phase
-            && joining.skip(seq)
-        {
-            self.finish_joining(now);
-            return;
-        }
-        if self.is_not_stored(seq, now) {
-            return;
-        }
-        let since = *self.missing_since.get_or_insert(now);
-        if now < since + MISSING_MAX {
-            self.gets.failed(seq, now);
-        } else {
-            self.lose(now);
-        }
-    }
-
     /// Gives up the position and joins again.
     fn lose(&mut self, now: Instant) {
-        self.missing_since = None;
+        self.missing = None;
         // What it thought to have seen may never have been there.
         self.seen = 0;
         self.held.clear();
@@ -631,11 +621,15 @@ impl Node {
     }
 
     /// Takes a message of the log, which may be out of turn.
-    fn hold(&mut self, seq: u64, payload: &[u8], now: Instant) {
+    fn hold(&mut self, seq: u64, payload: &[u8], way: Way, now: Instant) {
         if self.follows() && seq == self.tail + 1 && self.accept_if_own(payload, now) {
             return;
         }
-        if let Some(dropped) = self.held.insert(seq, Held::read(payload), payload.len()) {
+        let held = Held::read(payload);
+        if way == Way::Live && self.has_to_be_fetched(seq, &held) {
+            return;
+        }
+        if let Some(dropped) = self.held.insert(seq, held, way, payload.len()) {
             self.gets.rewind(dropped);
         }
         match &self.phase {
@@ -648,12 +642,12 @@ impl Node {
     /// Applies what follows the position, as far as it is here.
     fn go_on(&mut self, now: Instant) {
         while self.follows()
-            && let Some(held) = self.held.remove(self.tail + 1)
+            && let Some((held, way)) = self.held.remove(self.tail + 1)
         {
-            self.apply_next(held, now);
+            self.apply_next(held, way, now);
         }
         if self.seen <= self.tail {
-            self.missing_since = None;
+            self.missing = None;
             if self.fetched > 0 {
                 let fetched = std::mem::take(&mut self.fetched);
                 self.note(Note::Fetched(fetched));
@@ -662,7 +656,7 @@ impl Node {
     }
 
     /// Applies the message with the number behind the last one's.
-    fn apply_next(&mut self, held: Held, now: Instant) {
+    fn apply_next(&mut self, held: Held, way: Way, now: Instant) {
         match held {
             Held::Foreign(why) => {
                 self.tail += 1;
@@ -676,6 +670,9 @@ impl Node {
                 if follows || opens && self.goes_on_with(&message) {
                     self.lose_lead();
                     self.apply(message, now);
+                } else if way == Way::Live {
+                    // The log itself has to say so.
+                    self.gets.rewind(self.tail + 1);
                 } else {
                     // Either some are missing, or it is another log: a key will tell.
                     self.lose(now);
@@ -699,6 +696,7 @@ impl Node {
         self.looked = None;
         match message.content {
             Content::Ticks { ticks, stale } => {
+                self.awaits_rewritten &= ticks.is_empty();
                 ticks.into_iter().for_each(|printed| self.print(printed));
                 if let Some(stale) = stale {
                     self.beat(stale);
@@ -848,5 +846,5 @@ const LOOK_AFTER: Duration = Duration::from_millis(1_500);
 /// How often it looks again while the silence lasts.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How long to wait for a message that one part of the broker does not have yet.
-const MISSING_MAX: Duration = Duration::from_secs(2);
+/// How long the log may seem shorter than it was: a part of the broker may lag.
+const SHORTER_MAX: Duration = Duration::from_secs(2);

@@ -619,6 +619,12 @@ impl Node {
         true
     }
 
+    /// Whether the log has refused the message under way, so that it has another one there.
+    pub(super) fn was_refused(&self) -> bool {
+        let state = self.under_way().map(|under_way| under_way.state);
+        state == Some(State::Unknown { was_refused: true })
+    }
+
     /// Takes the message behind the newest one, if it is the one under way.
     pub(super) fn accept_if_own(&mut self, payload: &[u8], now: Instant) -> bool {
         let under_way = self.under_way();
