@@ -137,10 +137,18 @@ impl World {
             if self.now >= CALM && !self.is_calm {
                 self.be_calm();
             }
-            let Some(((at, _), event)) = self.events.pop_first() else {
+            let Some(((at, count), event)) = self.events.pop_first() else {
                 break;
             };
             self.now = at;
+            if let Event::Deliver(index, ..) = event
+                && self.servers[index].paused_until > at
+            {
+                // What arrives at a server that stands still keeps its order.
+                let later = self.servers[index].paused_until;
+                self.events.insert((later, count), event);
+                continue;
+            }
             if self.count > EVENTS_MAX {
                 return Err(format!("at {at:?}: a storm of {} events", self.count));
             }
