@@ -41,8 +41,8 @@ enum State {
     Handshaking {
         head: Vec<u8>,
         timeout: Timeout,
-        /// What arrived behind the last request.
-        behind: Vec<u8>,
+        /// Whether `head` has what arrived behind the last request, and was not looked at yet.
+        is_behind: bool,
         /// How many requests were answered.
         answered: u16,
     },
@@ -77,7 +77,7 @@ impl<S: Socket> Connection<S> {
         let state = State::Handshaking {
             head: Vec::new(),
             timeout,
-            behind: Vec::new(),
+            is_behind: false,
             answered: 0,
         };
         Self {
@@ -167,8 +167,8 @@ impl<S: Socket> Connection<S> {
 
     /// Whether the client has had answers and sent nothing since.
     pub(crate) fn is_between_requests(&self) -> bool {
-        matches!(&self.state, State::Handshaking { head, behind, answered, .. }
-            if *answered > 0 && head.is_empty() && behind.is_empty())
+        matches!(&self.state, State::Handshaking { head, answered, .. }
+            if *answered > 0 && head.is_empty())
     }
 
     /// Sends the answer to a request; another may follow.
@@ -274,13 +274,16 @@ impl<S: Socket> Connection<S> {
                 return Ok(Action::More);
             }
         }
-        if let State::Handshaking { behind, .. } = &mut self.state {
+        if let State::Handshaking {
+            head, is_behind, ..
+        } = &mut self.state
+        {
             if self.outbox.has_pending() {
                 // A client that leaves answers unread gets no more of them.
                 return Ok(Action::Wait);
             }
-            if !behind.is_empty() {
-                let bytes = std::mem::take(behind);
+            if std::mem::take(is_behind) {
+                let bytes = std::mem::take(head);
                 let unread = self.may_have_unread();
                 return self.on_bytes(&bytes, unread, context);
             }
@@ -320,14 +323,21 @@ impl<S: Socket> Connection<S> {
                 head: Err(request::without_tls(bytes)),
                 unread,
             }),
-            State::Handshaking { head, behind, .. } => {
+            State::Handshaking {
+                head, is_behind, ..
+            } => {
                 let policy = Policy::of(context.config, self.endpoint);
-                let Some((head, used)) = request::receive(head, bytes, policy) else {
+                let Some((request, used)) = request::receive(head, bytes, policy) else {
                     return Ok(more);
                 };
-                *behind = bytes[used..].to_vec();
-                let unread = unread || !behind.is_empty();
-                Ok(Action::Head { head, unread })
+                // The head is complete, so its place is free.
+                *head = bytes[used..].to_vec();
+                *is_behind = !head.is_empty();
+                let unread = unread || *is_behind;
+                Ok(Action::Head {
+                    head: request,
+                    unread,
+                })
             }
             State::Open(subscriber) if subscriber.wire() == Wire::Events => Err(CloseReason::Spoke),
             State::Open(subscriber) => {
@@ -537,5 +547,16 @@ impl<S: Socket> Connection<S> {
             // Only the client's end is left to read.
             _ => self.outbox.has_pending() || !self.ended || !self.drained,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each client has one, and what comes before a WebSocket must not make it larger.
+    #[test]
+    fn a_request_takes_no_more_room_than_an_open_client() {
+        assert!(size_of::<State>() <= size_of::<Subscriber>() + 8);
     }
 }
