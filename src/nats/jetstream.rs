@@ -177,7 +177,11 @@ impl Api {
         let kind = kinds.find(|kind| message.subject == self.live_subject(kind));
         let subject = kind.map(|kind| self.subject(kind));
         let header = |name| message.headers.get(name);
-        let is_ours = header(STREAM) == Some(&self.name)
+        // A consumer delivers whatever a stream has, with the headers that it has there, to any
+        // subject, and without asking whether its maker may publish there. It wants to be answered.
+        let is_delivered = message.reply.is_some();
+        let is_ours = !is_delivered
+            && header(STREAM) == Some(&self.name)
             && subject.is_some()
             && header(SUBJECT) == subject.as_deref();
         let seq = message.headers.number(SEQUENCE).filter(|_| is_ours);

@@ -310,10 +310,12 @@ impl<S: Transport> Server<S> {
     }
 }
 
-/// The name of this server in the log: unlike that of any other process.
+/// The name of this server in the log: unlike that of any other process. In containers the number of
+/// a process tells little.
 fn name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}-{}", host.trim(), std::process::id())
+    let process = std::process::id();
+    format!("{}-{process}-{:06x}", host.trim(), fastrand::u32(..1 << 24))
 }
 
 fn log_note(note: &Note) {
@@ -321,7 +323,7 @@ fn log_note(note: &Note) {
         Note::Follows { origin } => log::info!("reading what the origin {origin} writes"),
         Note::Leads => log::info!("this server is the leading origin: it writes the log"),
         Note::Deposed => log::warn!("deposed: another origin writes the log now"),
-        Note::Left { led: true } => log::info!("handed the log over to the next origin"),
+        Note::Left { led: true } => log::info!("left the log: the next origin need not wait"),
         Note::Left { led: false } => log::info!("no longer standing by"),
         Note::Gap { missed } => log::warn!("lost {} of the log", counted(*missed, "tick")),
         Note::LogLost => log::warn!("the log was lost, and a new one began"),

@@ -57,7 +57,7 @@ fn an_origin_that_ends_hands_over_at_once() {
         client.longest_pause
     );
     assert_eq!(status, Some(0), "{log}");
-    assert!(log.contains("handed the log over"), "{log}");
+    assert!(log.contains("left the log"), "{log}");
     assert_eq!(standby.server.metric("tickertape_broker_leading"), 1);
 }
 
@@ -203,4 +203,8 @@ fn a_log_that_is_lost_is_begun_again() {
     edge.server.wait_for("the log was lost");
     client.read_at(&edge, Duration::from_millis(1_000));
     leader.wait_for_common(&edge, 50);
+    for member in [&leader, &edge] {
+        let server = &member.server;
+        assert_eq!(server.metric("tickertape_broker_lost_logs_total"), 1);
+    }
 }

@@ -144,7 +144,7 @@ fn an_origin_that_ends_still_writes_what_waits() {
     broker.signal(Signal::CONT);
     let (status, log) = origin.wait();
     assert_eq!(status, Some(0), "{log}");
-    assert!(log.contains("handed the log over"), "{log}");
+    assert!(log.contains("left the log"), "{log}");
     check(&edge, 100 + waiting);
 }
 

@@ -115,6 +115,7 @@ impl Node {
             self.position = Some(last.position);
         }
         (self.tail, self.phase) = (joining.to, Phase::Following);
+        self.has_noted_loss = false;
         self.heard = Some(now);
         self.saw(joining.to);
         self.forget_fetched();

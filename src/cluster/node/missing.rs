@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::held::{Held, Way};
-use super::{Command, Input, Node, Note, Phase, Request};
+use super::{Command, Input, Node, Phase, Request};
 use crate::cluster::message::{Message, NUMBER_END};
 
 /// A message that the log does not have.
@@ -140,7 +140,7 @@ impl Node {
         let Held::Message(message) = Held::read(payload) else {
             return;
         };
-        self.note(Note::LogLost);
+        self.note_loss();
         self.lose_lead();
         if self.goes_on_with(&message) {
             self.begin_at(seq - 1);

@@ -206,6 +206,8 @@ pub(crate) struct Node {
     led_by: String,
     /// It lacks ticks that this origin is to write again.
     awaits_rewritten: bool,
+    /// It was noted that the log is another one, which is not followed yet.
+    has_noted_loss: bool,
     origin: Option<Origin>,
 }
 
@@ -245,6 +247,7 @@ impl Node {
             printed: 0,
             led_by: String::new(),
             awaits_rewritten: false,
+            has_noted_loss: false,
             origin,
         }
     }
@@ -438,10 +441,18 @@ impl Node {
         }
     }
 
+    /// Notes that the log was lost, once until it is followed again.
+    fn note_loss(&mut self) {
+        if !std::mem::replace(&mut self.has_noted_loss, true) {
+            self.note(Note::LogLost);
+        }
+    }
+
     /// Follows a log that ends at `last`, without knowing more of it.
     fn begin_at(&mut self, last: u64) {
         (self.tail, self.seen) = (last, last);
         self.has_checked = true;
+        self.has_noted_loss = false;
         self.phase = Phase::Following;
         self.held.clear();
         self.gets.clear();
@@ -501,7 +512,7 @@ impl Node {
             || self.is_another_log(newest, message.position, now);
         let is_another_log = is_another_log && self.position.is_some();
         if is_another_log {
-            self.note(Note::LogLost);
+            self.note_loss();
             self.lose_lead();
         }
         self.has_checked = true;

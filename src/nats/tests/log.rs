@@ -128,6 +128,10 @@ fn what_is_stored_appears_live_and_what_is_refused_does_not() {
             assert_eq!(message.subject, log.api.live_subject(kind));
             assert_eq!(message.payload, payload.as_bytes());
             assert_eq!(log.api.republished(&message), Ok(seq));
+            // As a consumer would deliver it, which anybody could have made.
+            let reply = Some("$JS.ACK.prices.c.1.1.1.1.0".to_owned());
+            let delivered = Message { reply, ..message };
+            assert!(log.api.republished(&delivered).is_err());
         }
         let deadline = Instant::now() + Duration::from_millis(20);
         assert_eq!(reader.connection.receive(deadline), Ok(Received::TimedOut));
